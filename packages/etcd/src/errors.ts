@@ -1,0 +1,145 @@
+/**
+ * gRPC status codes, as in https://grpc.io/docs/guides/status-codes/.
+ * etcd answers every failed call with one of them.
+ */
+export const StatusCode = {
+  OK: 0,
+  CANCELLED: 1,
+  UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+  UNAUTHENTICATED: 16,
+} as const;
+
+/** One of the numbers in {@link StatusCode}. */
+export type StatusCode = (typeof StatusCode)[keyof typeof StatusCode];
+
+/** The name of a status code, such as `UNAVAILABLE`; an unknown number is named `UNKNOWN`. */
+export function statusName(code: number): keyof typeof StatusCode {
+  for (const [name, value] of Object.entries(StatusCode)) {
+    if (value === code) return name as keyof typeof StatusCode;
+  }
+  return 'UNKNOWN';
+}
+
+/** gRPC metadata: header or trailer names, in lower case, with their values in order. */
+export type Metadata = Readonly<Record<string, readonly string[]>>;
+
+/** Metadata of a call that carried none. */
+export const noMetadata: Metadata = Object.freeze({});
+
+/** What an {@link EtcdError} is made from, besides its message. */
+export interface EtcdErrorInit {
+  /** gRPC status code. */
+  readonly code: StatusCode;
+  /** The server's own status message; default: the error's message. */
+  readonly details?: string;
+  /** Trailers that came with the status. */
+  readonly trailers?: Metadata;
+  /** The failed call, such as `/etcdserverpb.KV/Range`. */
+  readonly method?: string;
+  /** False when the request is known never to have left this client, so that a write may be tried again. */
+  readonly sent?: boolean;
+  readonly cause?: unknown;
+}
+
+/** Base of every error that this client makes: a gRPC status with a message that says what to do. */
+export class EtcdError extends Error {
+  /** gRPC status code; see {@link StatusCode}. */
+  readonly code: StatusCode;
+  /** The status message as the server sent it. */
+  readonly details: string;
+  /** Trailers that came with the status; empty when none did. */
+  readonly trailers: Metadata;
+  /** The failed call, such as `/etcdserverpb.KV/Range`; `undefined` when no call was involved. */
+  readonly method: string | undefined;
+  /** False when the request is known never to have left this client. */
+  readonly sent: boolean;
+
+  constructor(message: string, init: EtcdErrorInit) {
+    super(message, init.cause === undefined ? undefined : { cause: init.cause });
+    this.name = new.target.name;
+    this.code = init.code;
+    this.details = init.details ?? message;
+    this.trailers = init.trailers ?? noMetadata;
+    this.method = init.method;
+    this.sent = init.sent ?? true;
+  }
+}
+
+/** The client was closed, or its process began to exit, before the call ended. Code `CANCELLED`. */
+export class ClosedError extends EtcdError {
+  constructor(message = 'the etcd client is closed; connect() again to make further calls') {
+    super(message, { code: StatusCode.CANCELLED, sent: false });
+  }
+}
+
+/** The deadline passed before the answer came. The request may still have been applied. Code `DEADLINE_EXCEEDED`. */
+export class DeadlineExceededError extends EtcdError {}
+
+/** No server could be reached, or the connection broke. Code `UNAVAILABLE`. */
+export class UnavailableError extends EtcdError {}
+
+/** etcd, or this client on its behalf, refused a request as malformed. Code `INVALID_ARGUMENT`. */
+export class InvalidArgumentError extends EtcdError {}
+
+/** The request is larger than the client or the server takes (server's default: 1.5 MiB). */
+export class RequestTooLargeError extends EtcdError {}
+
+/** The wanted revision has been compacted away. Code `OUT_OF_RANGE`. */
+export class CompactedError extends EtcdError {
+  /** The oldest revision that can still be read; `undefined` where the server did not tell. */
+  readonly compactRevision: bigint | undefined;
+
+  constructor(message: string, init: EtcdErrorInit, compactRevision?: bigint) {
+    super(message, init);
+    this.compactRevision = compactRevision;
+  }
+}
+
+/** The server is not etcd, or too old: it knows no such method. Code `UNIMPLEMENTED`. */
+export class UnimplementedError extends EtcdError {}
+
+/** Missing or wrong credentials. Code `UNAUTHENTICATED`. */
+export class UnauthenticatedError extends EtcdError {}
+
+/** The user may not do that. Code `PERMISSION_DENIED`. */
+export class PermissionDeniedError extends EtcdError {}
+
+const classes: Partial<Record<StatusCode, new (message: string, init: EtcdErrorInit) => EtcdError>> = {
+  [StatusCode.INVALID_ARGUMENT]: InvalidArgumentError,
+  [StatusCode.DEADLINE_EXCEEDED]: DeadlineExceededError,
+  [StatusCode.UNAVAILABLE]: UnavailableError,
+  [StatusCode.UNIMPLEMENTED]: UnimplementedError,
+  [StatusCode.UNAUTHENTICATED]: UnauthenticatedError,
+  [StatusCode.PERMISSION_DENIED]: PermissionDeniedError,
+};
+
+// etcd's own words, from api/v3rpc/rpctypes/error.go.
+const compacted = 'etcdserver: mvcc: required revision has been compacted';
+const tooLarge = 'etcdserver: request is too large';
+
+/** The typed error for a failed call's status. */
+export function statusError(init: EtcdErrorInit & { readonly details: string }): EtcdError {
+  const { code, details } = init;
+  const message = `${statusName(code)}: ${details || 'no details given'}`;
+  if (details === compacted) return new CompactedError(message, init);
+  if (details === tooLarge) {
+    return new RequestTooLargeError(
+      `${message}; split the request, or raise the server's --max-request-bytes`,
+      init,
+    );
+  }
+  return new (classes[code] ?? EtcdError)(message, init);
+}

@@ -1,0 +1,105 @@
+import type { Metadata } from '../errors.js';
+
+/** Certificates for an `https://` endpoint, as PEM text or bytes. */
+export interface TlsOptions {
+  /** Certificate authorities to trust; default: the operating system's. */
+  readonly ca?: string | Uint8Array;
+  /** Client certificate chain, for mutual TLS. Needs `key`. */
+  readonly cert?: string | Uint8Array;
+  /** Private key of `cert`. */
+  readonly key?: string | Uint8Array;
+  /** Name to check the server's certificate against; default: the endpoint's host. */
+  readonly serverName?: string;
+}
+
+/** HTTP/2 PINGs that find out a dead connection. */
+export interface KeepAliveOptions {
+  /** Silence after which a PING goes out, in ms. */
+  readonly intervalMs: number;
+  /** How long to wait for its answer before the connection counts as dead, in ms. Default 20 000. */
+  readonly timeoutMs?: number;
+  /** PING also while no call is in flight. Default false; etcd drops clients that do so too often. */
+  readonly whileIdle?: boolean;
+}
+
+/** How to reach one server. */
+export interface TransportOptions {
+  /** `http://host:port` or `https://host:port`. */
+  readonly endpoint: string;
+  /** Ignored for `http://`. */
+  readonly tls?: TlsOptions;
+  /** HTTP/2 keepalive; off by default. */
+  readonly keepAlive?: KeepAliveOptions;
+  /** Idle time before TCP's own keepalive probes start, in ms. Default 30 000; 0 turns them off. */
+  readonly tcpKeepAliveMs?: number;
+  /** Bound on one connection attempt (TCP and TLS), in ms. Default 5 000. */
+  readonly connectTimeoutMs?: number;
+}
+
+/** Settings of one call. */
+export interface CallOptions {
+  /** Metadata to send, names in lower case. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Deadline, in ms from now; sent as `grpc-timeout` and kept locally. Default: none. */
+  readonly timeoutMs?: number;
+  /** Cancels the call; it rejects with `signal.reason`. */
+  readonly signal?: AbortSignal;
+}
+
+/** The answer to a unary call. */
+export interface UnaryResponse {
+  /** The response message, protobuf bytes. Belongs to the caller, but may be a view of a larger buffer. */
+  readonly message: Uint8Array;
+  readonly headers: Metadata;
+  readonly trailers: Metadata;
+}
+
+/**
+ * A server-streaming or bidirectional call of raw messages, with one reader and one writer.
+ * Both directions are bounded: `send` waits for room, and the server is held back while nobody reads.
+ */
+export interface ByteStream {
+  /** Queues one message; resolves when the transport has room for another. Rejects once the call has ended. */
+  send(message: Uint8Array): Promise<void>;
+  /** Half-closes: no more messages will be sent. */
+  closeSend(): void;
+  /**
+   * The next message, or `undefined` after the last one of a call that ended with status OK.
+   * Rejects with a typed {@link EtcdError} for any other status. One call at a time.
+   */
+  receive(): Promise<Uint8Array | undefined>;
+  /** Response headers; rejects if the call ends without. */
+  readonly headers: Promise<Metadata>;
+  /** Trailers; empty until the call has ended. */
+  readonly trailers: Metadata;
+  /** Ends the call at once; a waiting `receive` or `send` rejects with `reason`, or as CANCELLED without one. Idempotent. */
+  cancel(reason?: unknown): void;
+}
+
+/**
+ * The line between moving bytes and the client's semantics: one HTTP/2 connection to one server, made
+ * when first needed and again after it broke, that carries gRPC calls of encoded messages.
+ *
+ * Every failure is an {@link EtcdError} (or `signal.reason`). While calls or streams are in flight the
+ * transport keeps the process alive, unless `unref()` was called.
+ */
+export interface Transport {
+  /** Which implementation this is. */
+  readonly kind: 'native' | 'grpc-js';
+  /** A unary call, such as `/etcdserverpb.KV/Range`. */
+  unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse>;
+  /** Opens a streaming call. A server-streaming one is `send` once, then `closeSend`. */
+  stream(method: string, options?: CallOptions): ByteStream;
+  /** Calls in flight keep the process alive (the default). */
+  ref(): void;
+  /** Calls in flight no longer keep the process alive. */
+  unref(): void;
+  /**
+   * Ends the transport: calls in flight reject with {@link ClosedError}, the connection goes, background
+   * threads are joined. Idempotent. Later calls reject with {@link ClosedError}.
+   */
+  close(): Promise<void>;
+}
+
+/** Makes a {@link Transport}; throws an {@link InvalidArgumentError} for options that can't work. No I/O yet. */
+export type TransportFactory = (options: TransportOptions) => Transport;
