@@ -1,0 +1,157 @@
+//! What ties a transport to its napi env: the wake-up call, the hold on the event loop, and the cleanup hook
+//! that closes it when the env goes. All but [`Wake::wake`] happens on the env's own thread.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use napi::bindgen_prelude::*;
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{check_status, sys};
+use owned_runtime::StopError;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::completions::{Completions, Wake};
+use crate::env_runtime::RuntimeLease;
+
+/// Doesn't keep the event loop alive by itself (`Weak`): that is [`EventLoopHold`]'s part.
+type WakeFunction = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
+
+/// A call of JavaScript's `wake` from any thread.
+pub struct WakeUp(Arc<WakeFunction>);
+
+impl WakeUp {
+    pub fn new(wake: Function<'_, (), ()>) -> Result<Self> {
+        Ok(Self(Arc::new(wake.build_threadsafe_function::<()>().weak::<true>().build()?)))
+    }
+
+    pub fn hold(&self) -> EventLoopHold {
+        EventLoopHold { wake: self.0.clone(), held: Cell::new(false) }
+    }
+}
+
+impl Wake for WakeUp {
+    fn wake(&self) {
+        // It fails only while the env is going, when nobody is there to be woken.
+        let _ = self.0.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    }
+}
+
+/// Keeps the event loop alive while calls are in flight, as an open socket would.
+pub struct EventLoopHold {
+    wake: Arc<WakeFunction>,
+    held: Cell<bool>,
+}
+
+impl EventLoopHold {
+    pub fn set(&self, env: Env, held: bool) -> Result<()> {
+        if self.held.replace(held) == held {
+            return Ok(());
+        }
+        let (env, wake) = (env.raw(), self.wake.raw());
+        // SAFETY: `env` is the calling env, and `wake` belongs to it and lives as long as `self.wake`.
+        check_status!(unsafe {
+            if held {
+                sys::napi_ref_threadsafe_function(env, wake)
+            } else {
+                sys::napi_unref_threadsafe_function(env, wake)
+            }
+        })
+    }
+}
+
+/// A transport's side of its runtime, until it is closed: by JavaScript, by the garbage collector when
+/// JavaScript forgot it, or by the env's end.
+pub struct OpenTransport {
+    shared: Rc<Shared>,
+    env: sys::napi_env,
+}
+
+struct Shared {
+    runtime: RefCell<Option<RuntimeSide>>,
+    completions: Arc<Completions>,
+}
+
+struct RuntimeSide {
+    lease: RuntimeLease,
+    submit: UnboundedSender<Bytes>,
+}
+
+impl OpenTransport {
+    /// Registers the env's cleanup hook. To be called after the wake-up call was made: hooks run last in, first
+    /// out, so ours runs before Node takes the wake-up call away.
+    pub fn register(
+        env: Env,
+        lease: RuntimeLease,
+        submit: UnboundedSender<Bytes>,
+        completions: Arc<Completions>,
+    ) -> Result<Self> {
+        let runtime = RefCell::new(Some(RuntimeSide { lease, submit }));
+        let shared = Rc::new(Shared { runtime, completions });
+        let hook = Rc::into_raw(shared.clone()).cast_mut().cast();
+        // SAFETY: the hook's argument is a counted reference of its own, given back by the hook or by its removal.
+        let status = unsafe { sys::napi_add_env_cleanup_hook(env.raw(), Some(close_with_env), hook) };
+        if status != sys::Status::napi_ok {
+            // SAFETY: the hook was not registered, so its reference is still ours.
+            drop(unsafe { Rc::from_raw(hook.cast::<Shared>().cast_const()) });
+        }
+        check_status!(status)?;
+        Ok(Self { shared, env: env.raw() })
+    }
+
+    /// False once closed.
+    pub fn submit(&self, batch: Bytes) -> bool {
+        self.shared.runtime.borrow().as_ref().is_some_and(|runtime| runtime.submit.send(batch).is_ok())
+    }
+
+    pub fn completions(&self) -> &Completions {
+        &self.shared.completions
+    }
+
+    /// Idempotent. An error means that the runtime's thread outlived its bound.
+    pub fn close(&self) -> std::result::Result<(), StopError> {
+        let Some(runtime) = self.shared.runtime.take() else { return Ok(()) };
+        let hook = Rc::as_ptr(&self.shared).cast_mut().cast();
+        // SAFETY: the runtime's side was still there, so the hook has neither run nor been removed, and the env
+        // lives: it runs our hook before it goes.
+        let status = unsafe { sys::napi_remove_env_cleanup_hook(self.env, Some(close_with_env), hook) };
+        if status == sys::Status::napi_ok {
+            // SAFETY: the hook is gone, so nobody else gives back the reference it held.
+            unsafe { Rc::decrement_strong_count(Rc::as_ptr(&self.shared)) };
+        }
+        self.shared.close(runtime)
+    }
+}
+
+impl Drop for OpenTransport {
+    fn drop(&mut self) {
+        report(self.close());
+    }
+}
+
+impl Shared {
+    fn close(&self, runtime: RuntimeSide) -> std::result::Result<(), StopError> {
+        // First no more callbacks, then no more thread.
+        self.completions.close();
+        drop(runtime.submit);
+        runtime.lease.end()
+    }
+}
+
+/// The env is going: its natural end, or a worker's termination.
+extern "C" fn close_with_env(shared: *mut c_void) {
+    // SAFETY: the reference that `register` made for this hook, which runs at most once.
+    let shared = unsafe { Rc::from_raw(shared.cast::<Shared>().cast_const()) };
+    if let Some(runtime) = shared.runtime.take() {
+        report(shared.close(runtime));
+    }
+}
+
+/// Where there is no caller to take the error, it is said loudly.
+fn report(closed: std::result::Result<(), StopError>) {
+    if let Err(error) = closed {
+        eprintln!("@quiesce/etcd: {error}");
+    }
+}

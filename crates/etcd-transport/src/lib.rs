@@ -1,0 +1,153 @@
+//! The native half of `@quiesce/etcd`'s transport: gRPC calls of raw message bytes for one napi env.
+//!
+//! JavaScript hands down the commands of one turn of its event loop in one call
+//! ([`NativeTransport::submit`]), and takes all that has completed in one wake-up
+//! ([`NativeTransport::drain`]). The runtime's thread never waits for JavaScript's.
+
+mod calls;
+mod codec;
+mod completions;
+mod connection;
+mod env_runtime;
+pub mod frames;
+mod host;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use napi::bindgen_prelude::*;
+use napi_derive::napi;
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::completions::Completions;
+use crate::connection::{ConnectionOptions, KeepAlive, Tls};
+use crate::env_runtime::EnvRuntime;
+use crate::host::{EventLoopHold, OpenTransport, WakeUp};
+
+/// Queues larger than this are given back to the allocator once drained, in bytes.
+const KEPT_QUEUE: usize = 1 << 20;
+
+/// See `TransportOptions` in packages/etcd/src/transport/transport.ts; all is filled in there.
+#[napi(object)]
+pub struct NativeOptions {
+    pub endpoint: String,
+    pub ca: Option<Uint8Array>,
+    pub cert: Option<Uint8Array>,
+    pub key: Option<Uint8Array>,
+    pub server_name: Option<String>,
+    pub keep_alive_interval_ms: Option<u32>,
+    pub keep_alive_timeout_ms: u32,
+    pub keep_alive_while_idle: bool,
+    pub tcp_keep_alive_ms: u32,
+    pub connect_timeout_ms: u32,
+}
+
+impl From<NativeOptions> for ConnectionOptions {
+    fn from(options: NativeOptions) -> Self {
+        let millis = |ms: u32| Duration::from_millis(ms.into());
+        Self {
+            endpoint: options.endpoint,
+            tls: Tls {
+                ca: options.ca.map(|pem| pem.to_vec()),
+                identity: options.cert.zip(options.key).map(|(cert, key)| (cert.to_vec(), key.to_vec())),
+                server_name: options.server_name,
+            },
+            keep_alive: options.keep_alive_interval_ms.map(|interval| KeepAlive {
+                interval: millis(interval),
+                timeout: millis(options.keep_alive_timeout_ms),
+                while_idle: options.keep_alive_while_idle,
+            }),
+            tcp_keep_alive: (options.tcp_keep_alive_ms > 0).then(|| millis(options.tcp_keep_alive_ms)),
+            connect_timeout: millis(options.connect_timeout_ms),
+        }
+    }
+}
+
+#[napi(module_exports)]
+pub fn register(_exports: Object, env: Env) -> Result<()> {
+    env.set_instance_data(EnvRuntime::new(), (), |_| {})
+}
+
+/// One connection to one server, and the calls on it.
+#[napi]
+pub struct NativeTransport {
+    open: OpenTransport,
+    hold: EventLoopHold,
+    in_flight: u32,
+    referenced: bool,
+    /// The queue drained last, to be used again.
+    spare: Vec<u8>,
+}
+
+#[napi]
+impl NativeTransport {
+    /// Starts the env's runtime, unless it runs; connects when the first call is made. `wake` is called when
+    /// there is something to drain.
+    #[napi(constructor)]
+    pub fn new(env: Env, options: NativeOptions, wake: Function<'_, (), ()>) -> Result<Self> {
+        let endpoint = connection::endpoint(options.into())
+            .map_err(|error| Error::new(Status::InvalidArg, status::chain(&error)))?;
+        let runtime = env
+            .get_instance_data::<Arc<EnvRuntime>>()?
+            .ok_or_else(|| Error::from_reason("this env has no instance data: the addon was not registered in it"))?;
+        let wake_up = WakeUp::new(wake)?;
+        let hold = wake_up.hold();
+        let completions = Arc::new(Completions::new(Box::new(wake_up)));
+        let lease = runtime.lease().map_err(|error| Error::from_reason(error.to_string()))?;
+        let (submit, batches) = unbounded_channel();
+        let channel = {
+            let _context = lease.handle().enter();
+            connection::channel(&endpoint)
+        };
+        lease.handle().spawn(calls::serve(channel, batches, completions.clone()));
+        let open = OpenTransport::register(env, lease, submit, completions)?;
+        Ok(Self { open, hold, in_flight: 0, referenced: true, spare: Vec::new() })
+    }
+
+    /// Hands down the first `length` bytes of a batch, which opens `opened` calls. False once closed.
+    #[napi]
+    pub fn submit(&mut self, env: Env, batch: &[u8], length: u32, opened: u32) -> Result<bool> {
+        let batch = batch
+            .get(..length as usize)
+            .ok_or_else(|| Error::new(Status::InvalidArg, "the batch is shorter than its length"))?;
+        if !self.open.submit(Bytes::copy_from_slice(batch)) {
+            return Ok(false);
+        }
+        self.count(env, self.in_flight + opened)?;
+        Ok(true)
+    }
+
+    /// The frames of all that has completed since the last drain.
+    #[napi]
+    pub fn drain<'env>(&mut self, env: &'env Env) -> Result<BufferSlice<'env>> {
+        let drained = self.open.completions().drain(std::mem::take(&mut self.spare));
+        self.count(*env, self.in_flight.saturating_sub(drained.ended))?;
+        let frames = BufferSlice::copy_from(env, &drained.frames)?;
+        if drained.frames.capacity() <= KEPT_QUEUE {
+            self.spare = drained.frames;
+        }
+        Ok(frames)
+    }
+
+    /// Whether calls in flight keep the event loop alive; they do at first.
+    #[napi]
+    pub fn set_referenced(&mut self, env: Env, referenced: bool) -> Result<()> {
+        self.referenced = referenced;
+        self.hold.set(env, referenced && self.in_flight > 0)
+    }
+
+    /// Ends all calls and the connection; the env's last transport joins the runtime's thread. After it returns
+    /// JavaScript is called back no more. Idempotent.
+    #[napi]
+    pub fn close(&mut self, env: Env) -> Result<()> {
+        self.count(env, 0)?;
+        self.open.close().map_err(|error| Error::from_reason(error.to_string()))
+    }
+
+    fn count(&mut self, env: Env, in_flight: u32) -> Result<()> {
+        self.in_flight = in_flight;
+        self.hold.set(env, self.referenced && in_flight > 0)
+    }
+}

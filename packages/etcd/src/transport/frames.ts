@@ -1,0 +1,230 @@
+/**
+ * The framing of what crosses into the native addon and back. All integers are little-endian; a batch is a
+ * run of frames with nothing between them. The other half is crates/etcd-transport/src/frames.rs.
+ */
+import { type Metadata, noMetadata } from '../errors.js';
+
+const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 6 } as const;
+const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5 } as const;
+
+const initialBytes = 64 * 1024;
+
+/** Collects the commands of one turn of the event loop. */
+export class CommandBatch {
+  #buffer = Buffer.allocUnsafe(initialBytes);
+  #length = 0;
+  #opened = 0;
+  readonly #methods = new Map<string, Uint8Array>();
+
+  /** Bytes collected. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Calls opened. */
+  get opened(): number {
+    return this.#opened;
+  }
+
+  /** The bytes collected, at the start of a larger buffer; to be read before the next command. */
+  get buffer(): Uint8Array {
+    return this.#buffer;
+  }
+
+  /** Starts over. */
+  clear(): void {
+    this.#length = 0;
+    this.#opened = 0;
+    if (this.#buffer.length > 16 * initialBytes) this.#buffer = Buffer.allocUnsafe(initialBytes);
+  }
+
+  /** A unary call; `timeoutMs` 0 is no deadline. */
+  unary(id: number, timeoutMs: number, method: string, metadata: CallMetadata, message: Uint8Array): void {
+    this.#open(Op.unary, id, timeoutMs, method, metadata, message);
+  }
+
+  /** Opens a stream; `timeoutMs` 0 is no deadline. */
+  openStream(id: number, timeoutMs: number, method: string, metadata: CallMetadata): void {
+    this.#open(Op.openStream, id, timeoutMs, method, metadata, undefined);
+  }
+
+  /** One message on a stream. */
+  send(id: number, message: Uint8Array): void {
+    this.#reserve(9 + message.length);
+    this.#op(Op.send, id);
+    this.#bytes(message);
+  }
+
+  /** Half-closes a stream. */
+  closeSend(id: number): void {
+    this.#reserve(5);
+    this.#op(Op.closeSend, id);
+  }
+
+  /** Allows a stream that many more messages. */
+  credit(id: number, messages: number): void {
+    this.#reserve(9);
+    this.#op(Op.credit, id);
+    this.#u32(messages);
+  }
+
+  /** Ends a call at once. */
+  cancel(id: number): void {
+    this.#reserve(5);
+    this.#op(Op.cancel, id);
+  }
+
+  #open(
+    op: number,
+    id: number,
+    timeoutMs: number,
+    method: string,
+    metadata: CallMetadata,
+    message: Uint8Array | undefined,
+  ): void {
+    let name = this.#methods.get(method);
+    if (name === undefined) {
+      name = Buffer.from(method);
+      this.#methods.set(method, name);
+    }
+    this.#reserve(17 + name.length + (message?.length ?? 0));
+    this.#op(op, id);
+    this.#u32(timeoutMs);
+    this.#u16(name.length);
+    this.#copy(name);
+    if (metadata === undefined) this.#u16(0);
+    else this.#metadata(metadata);
+    if (message === undefined) this.#u32(0);
+    else this.#bytes(message);
+    this.#opened += 1;
+  }
+
+  #metadata(metadata: NonNullable<CallMetadata>): void {
+    const entries = Object.entries(metadata);
+    this.#reserve(2);
+    this.#u16(entries.length);
+    for (const [name, value] of entries) {
+      const nameBytes = Buffer.from(name.toLowerCase());
+      const valueBytes = Buffer.from(value);
+      this.#reserve(10 + nameBytes.length + valueBytes.length);
+      this.#u16(nameBytes.length);
+      this.#copy(nameBytes);
+      this.#bytes(valueBytes);
+    }
+    this.#reserve(4);
+  }
+
+  // What follows writes without a check: #reserve has made room.
+
+  #op(op: number, id: number): void {
+    this.#buffer[this.#length++] = op;
+    this.#u32(id);
+  }
+
+  #u16(value: number): void {
+    this.#length = this.#buffer.writeUInt16LE(value, this.#length);
+  }
+
+  #u32(value: number): void {
+    this.#length = this.#buffer.writeUInt32LE(value, this.#length);
+  }
+
+  #bytes(bytes: Uint8Array): void {
+    this.#u32(bytes.length);
+    this.#copy(bytes);
+  }
+
+  #copy(bytes: Uint8Array): void {
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#length + bytes;
+    if (needed <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(needed + initialBytes, 2 * this.#buffer.length));
+    larger.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = larger;
+  }
+}
+
+/** Metadata to send with a call. */
+export type CallMetadata = Readonly<Record<string, string>> | undefined;
+
+/** Takes what {@link readCompletions} finds; messages are views of the batch. */
+export interface CompletionHandler {
+  /** The answer to a unary call, which is over. */
+  unaryOk(id: number, headers: Metadata, trailers: Metadata, message: Uint8Array): void;
+  /** The response headers of a stream. */
+  headers(id: number, headers: Metadata): void;
+  /** One message of a stream. */
+  message(id: number, message: Uint8Array): void;
+  /** The connection took one message of a stream. */
+  sent(id: number): void;
+  /** A call is over with this status; `sent` is false when its request never left this process. */
+  end(id: number, code: number, sent: boolean, details: string, trailers: Metadata): void;
+}
+
+/** Reads the frames of one drain, in order. */
+export function readCompletions(frames: Buffer, handler: CompletionHandler): void {
+  let at = 0;
+  const bytes = (): Uint8Array => {
+    const length = frames.readUInt32LE(at);
+    const start = at + 4;
+    at = start + length;
+    return new Uint8Array(frames.buffer, frames.byteOffset + start, length);
+  };
+  const text = (): string => {
+    const start = at + 4;
+    at = start + frames.readUInt32LE(at);
+    return frames.toString('utf8', start, at);
+  };
+  const metadata = (): Metadata => {
+    const count = frames.readUInt16LE(at);
+    at += 2;
+    if (count === 0) return noMetadata;
+    const read: Record<string, string[]> = Object.create(null);
+    for (let i = 0; i < count; i++) {
+      const name = text();
+      const value = text();
+      const values = read[name];
+      if (values === undefined) read[name] = [value];
+      else values.push(value);
+    }
+    return read;
+  };
+  while (at < frames.length) {
+    const op = frames[at];
+    const id = frames.readUInt32LE(at + 1);
+    at += 5;
+    switch (op) {
+      case Completion.unaryOk: {
+        const headers = metadata();
+        const trailers = metadata();
+        handler.unaryOk(id, headers, trailers, bytes());
+        break;
+      }
+      case Completion.headers:
+        handler.headers(id, metadata());
+        break;
+      case Completion.message:
+        handler.message(id, bytes());
+        break;
+      case Completion.sent:
+        handler.sent(id);
+        break;
+      case Completion.end: {
+        const code = frames.readUInt8(at);
+        const sent = frames.readUInt8(at + 1) !== 0;
+        at += 2;
+        const details = text();
+        handler.end(id, code, sent, details, metadata());
+        break;
+      }
+      default:
+        throw new Error(
+          `the native addon sent an unknown frame (${op}): its version differs from this package's`,
+        );
+    }
+  }
+}

@@ -1,0 +1,430 @@
+import {
+  ClosedError,
+  EtcdError,
+  InvalidArgumentError,
+  type Metadata,
+  noMetadata,
+  StatusCode,
+  statusError,
+} from '../errors.js';
+import { CommandBatch, type CompletionHandler, readCompletions } from './frames.js';
+import { loadNativeAddon, type NativeAddon, type NativeBinding, type NativeOptions } from './native-addon.js';
+import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from './transport.js';
+
+/** Messages on a stream that may wait at either end; `STREAM_WINDOW` in crates/etcd-transport/src/calls.rs. */
+const streamWindow = 16;
+
+/** A batch that has grown to this many bytes goes down before the turn is over. */
+const fullBatchBytes = 1024 * 1024;
+
+/** Longest deadline that the framing carries, in ms (about 49 days). */
+const longestTimeoutMs = 2 ** 32 - 1;
+
+/** Why there is no native transport on this host; `undefined` where there is one. */
+export function nativeUnavailable(): Error | undefined {
+  const addon = loadNativeAddon();
+  return addon instanceof Error ? addon : undefined;
+}
+
+/**
+ * A transport on the Rust core: tonic, on a tokio runtime of this napi env that starts with the env's first
+ * transport and is joined when its last one closes, or when the env or the process ends.
+ *
+ * @throws InvalidArgumentError when the options can't work.
+ */
+export function nativeTransport(options: TransportOptions): Transport {
+  const addon = loadNativeAddon();
+  if (addon instanceof Error) throw addon;
+  return new NativeTransport(addon, options);
+}
+
+const open = new Set<NativeTransport>();
+let exiting = false;
+
+// Node runs no addon cleanup hooks when the main thread calls process.exit(), so the end is made here.
+function closeAtExit(): void {
+  exiting = true;
+  for (const transport of open) transport.closeNow();
+}
+
+function opened(transport: NativeTransport): void {
+  if (open.size === 0) process.on('exit', closeAtExit);
+  open.add(transport);
+}
+
+function closed(transport: NativeTransport): void {
+  open.delete(transport);
+  if (open.size === 0) process.off('exit', closeAtExit);
+}
+
+class NativeTransport implements Transport, CompletionHandler {
+  readonly kind = 'native';
+  readonly #native: NativeBinding;
+  readonly #batch = new CommandBatch();
+  readonly #calls = new Map<number, Call>();
+  #lastId = 0;
+  #flushScheduled = false;
+  #closed = false;
+
+  constructor(addon: NativeAddon, options: TransportOptions) {
+    if (exiting) throw new ClosedError('the process is exiting; no more connections can be made');
+    const init = nativeOptions(options);
+    try {
+      this.#native = new addon.NativeTransport(init, () => readCompletions(this.#native.drain(), this));
+    } catch (cause) {
+      throw new InvalidArgumentError(`can't use endpoint ${options.endpoint}: ${(cause as Error).message}`, {
+        code: StatusCode.INVALID_ARGUMENT,
+        cause,
+      });
+    }
+    opened(this);
+  }
+
+  unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse> {
+    return new Promise((resolve, reject) => {
+      const call = new UnaryCall(method, resolve, reject);
+      const id = this.#start(call, options);
+      if (id === undefined) return;
+      this.#batch.unary(id, timeoutOf(options), method, options?.metadata, request);
+      this.#schedule();
+    });
+  }
+
+  stream(method: string, options?: CallOptions): ByteStream {
+    const stream = new NativeStream(method, this);
+    const id = this.#start(stream, options);
+    if (id !== undefined) {
+      stream.id = id;
+      this.#batch.openStream(id, timeoutOf(options), method, options?.metadata);
+      this.#schedule();
+    }
+    return stream;
+  }
+
+  ref(): void {
+    this.#native.setReferenced(true);
+  }
+
+  unref(): void {
+    this.#native.setReferenced(false);
+  }
+
+  async close(): Promise<void> {
+    this.closeNow();
+  }
+
+  /** As {@link close}, for places that can't wait. */
+  closeNow(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closed(this);
+    try {
+      this.#native.close();
+    } finally {
+      const calls = [...this.#calls.values()];
+      this.#calls.clear();
+      for (const call of calls) call.fail(new ClosedError());
+    }
+  }
+
+  /** Gives the call an id, unless it can't begin: then it has failed. */
+  #start(call: Call, options: CallOptions | undefined): number | undefined {
+    if (this.#closed) {
+      call.fail(new ClosedError());
+      return undefined;
+    }
+    const signal = options?.signal;
+    if (signal?.aborted) {
+      call.fail(signal.reason);
+      return undefined;
+    }
+    do this.#lastId = (this.#lastId + 1) >>> 0;
+    while (this.#calls.has(this.#lastId));
+    const id = this.#lastId;
+    this.#calls.set(id, call);
+    if (signal !== undefined) call.watch(signal, () => this.cancel(id, signal.reason));
+    return id;
+  }
+
+  /** Ends a call on both sides. */
+  cancel(id: number, reason: unknown): void {
+    const call = this.#calls.get(id);
+    if (call === undefined) return;
+    this.#calls.delete(id);
+    this.#batch.cancel(id);
+    this.#schedule();
+    call.fail(reason);
+  }
+
+  /** Queues one message of a stream. */
+  send(id: number, message: Uint8Array): void {
+    this.#batch.send(id, message);
+    this.#schedule();
+  }
+
+  /** Half-closes a stream. */
+  closeSend(id: number): void {
+    this.#batch.closeSend(id);
+    this.#schedule();
+  }
+
+  /** Allows a stream more messages. */
+  credit(id: number, messages: number): void {
+    this.#batch.credit(id, messages);
+    this.#schedule();
+  }
+
+  // Node runs this after all microtasks of the turn, so that the calls they make share one crossing.
+  readonly #flush = (): void => {
+    this.#flushScheduled = false;
+    const batch = this.#batch;
+    if (!this.#closed && batch.length > 0) this.#native.submit(batch.buffer, batch.length, batch.opened);
+    batch.clear();
+  };
+
+  #schedule(): void {
+    if (this.#batch.length > fullBatchBytes) this.#flush();
+    else if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      process.nextTick(this.#flush);
+    }
+  }
+
+  // CompletionHandler. A call that was cancelled here is no longer known, and its frames are dropped.
+
+  unaryOk(id: number, headers: Metadata, trailers: Metadata, message: Uint8Array): void {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    call?.answer({ message, headers, trailers });
+  }
+
+  headers(id: number, headers: Metadata): void {
+    this.#calls.get(id)?.headersCame(headers);
+  }
+
+  message(id: number, message: Uint8Array): void {
+    this.#calls.get(id)?.messageCame(message);
+  }
+
+  sent(id: number): void {
+    this.#calls.get(id)?.messageSent();
+  }
+
+  end(id: number, code: number, sent: boolean, details: string, trailers: Metadata): void {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    if (call === undefined) return;
+    if (code === StatusCode.OK) call.finish(trailers);
+    else call.fail(statusError({ code: code as StatusCode, details, trailers, method: call.method, sent }));
+  }
+}
+
+/** A call in flight; each kind takes what concerns it. */
+abstract class Call {
+  #signal: AbortSignal | undefined;
+  #abort: (() => void) | undefined;
+
+  constructor(readonly method: string) {}
+
+  /** Cancels with the signal, until the call is over. */
+  watch(signal: AbortSignal, abort: () => void): void {
+    this.#signal = signal;
+    this.#abort = abort;
+    signal.addEventListener('abort', abort, { once: true });
+  }
+
+  protected unwatch(): void {
+    if (this.#abort !== undefined) this.#signal?.removeEventListener('abort', this.#abort);
+  }
+
+  /** The call is over without success. */
+  abstract fail(reason: unknown): void;
+  answer(_response: UnaryResponse): void {}
+  headersCame(_headers: Metadata): void {}
+  messageCame(_message: Uint8Array): void {}
+  messageSent(): void {}
+  finish(_trailers: Metadata): void {}
+}
+
+class UnaryCall extends Call {
+  readonly #resolve: (response: UnaryResponse) => void;
+  readonly #reject: (reason: unknown) => void;
+
+  constructor(method: string, resolve: (response: UnaryResponse) => void, reject: (reason: unknown) => void) {
+    super(method);
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  override answer(response: UnaryResponse): void {
+    this.unwatch();
+    this.#resolve(response);
+  }
+
+  override fail(reason: unknown): void {
+    this.unwatch();
+    this.#reject(reason);
+  }
+}
+
+interface Waiter<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+class NativeStream extends Call implements ByteStream {
+  /** Set when the stream could begin. */
+  id = 0;
+  readonly headers: Promise<Metadata>;
+  trailers: Metadata = noMetadata;
+  readonly #transport: NativeTransport;
+  readonly #headersWaiter: Waiter<Metadata>;
+  readonly #inbox: Uint8Array[] = [];
+  #reader: Waiter<Uint8Array | undefined> | undefined;
+  #taken = 0;
+  #unsent = 0;
+  readonly #senders: Waiter<void>[] = [];
+  #sendClosed = false;
+  #over: { readonly failure?: unknown } | undefined;
+
+  constructor(method: string, transport: NativeTransport) {
+    super(method);
+    this.#transport = transport;
+    let waiter: Waiter<Metadata> | undefined;
+    this.headers = new Promise((resolve, reject) => {
+      waiter = { resolve, reject };
+    });
+    this.#headersWaiter = waiter as unknown as Waiter<Metadata>;
+    // Few callers read the headers, and the failure reaches all of them by `receive`.
+    this.headers.catch(() => {});
+  }
+
+  send(message: Uint8Array): Promise<void> {
+    if (this.#over !== undefined) return Promise.reject(this.#endedError());
+    if (this.#sendClosed) {
+      const message = 'send after closeSend';
+      return Promise.reject(
+        new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, method: this.method }),
+      );
+    }
+    this.#transport.send(this.id, message);
+    this.#unsent += 1;
+    if (this.#unsent < streamWindow) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#senders.push({ resolve, reject }));
+  }
+
+  closeSend(): void {
+    if (this.#sendClosed || this.#over !== undefined) return;
+    this.#sendClosed = true;
+    this.#transport.closeSend(this.id);
+  }
+
+  receive(): Promise<Uint8Array | undefined> {
+    const message = this.#inbox.shift();
+    if (message !== undefined) return Promise.resolve(this.#take(message));
+    if (this.#over !== undefined) {
+      return 'failure' in this.#over ? Promise.reject(this.#over.failure) : Promise.resolve(undefined);
+    }
+    if (this.#reader !== undefined) {
+      const message = 'receive() is already waiting; wait for it before the next';
+      return Promise.reject(
+        new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, method: this.method }),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+    });
+  }
+
+  cancel(reason?: unknown): void {
+    if (this.#over !== undefined) return;
+    const failure =
+      reason ??
+      new EtcdError('the stream was cancelled', { code: StatusCode.CANCELLED, method: this.method });
+    this.#inbox.length = 0;
+    this.#transport.cancel(this.id, failure);
+  }
+
+  override headersCame(headers: Metadata): void {
+    this.#headersWaiter.resolve(headers);
+  }
+
+  override messageCame(message: Uint8Array): void {
+    const reader = this.#reader;
+    if (reader === undefined) {
+      this.#inbox.push(message);
+      return;
+    }
+    this.#reader = undefined;
+    reader.resolve(this.#take(message));
+  }
+
+  /** A message leaves the window; room is given back in halves of it. */
+  #take(message: Uint8Array): Uint8Array {
+    this.#taken += 1;
+    if (this.#taken === streamWindow / 2 && this.#over === undefined) {
+      this.#transport.credit(this.id, this.#taken);
+      this.#taken = 0;
+    }
+    return message;
+  }
+
+  override messageSent(): void {
+    this.#unsent -= 1;
+    if (this.#unsent < streamWindow) this.#senders.shift()?.resolve();
+  }
+
+  override finish(trailers: Metadata): void {
+    this.trailers = trailers;
+    this.#end({});
+  }
+
+  override fail(reason: unknown): void {
+    if (reason instanceof EtcdError) this.trailers = reason.trailers;
+    this.#end({ failure: reason });
+  }
+
+  #end(over: { readonly failure?: unknown }): void {
+    if (this.#over !== undefined) return;
+    this.#over = over;
+    this.unwatch();
+    this.#headersWaiter.reject(this.#endedError());
+    for (const sender of this.#senders.splice(0)) sender.reject(this.#endedError());
+    const reader = this.#reader;
+    if (reader === undefined) return;
+    this.#reader = undefined;
+    if ('failure' in over) reader.reject(over.failure);
+    else reader.resolve(undefined);
+  }
+
+  #endedError(): unknown {
+    if (this.#over !== undefined && 'failure' in this.#over) return this.#over.failure;
+    return new EtcdError('the server has ended the stream', {
+      code: StatusCode.CANCELLED,
+      method: this.method,
+    });
+  }
+}
+
+function timeoutOf(options: CallOptions | undefined): number {
+  const ms = options?.timeoutMs;
+  if (ms === undefined || ms >= longestTimeoutMs) return 0;
+  // 0 stands for none in the framing, and a deadline of 0 ms or less has passed.
+  return Math.max(1, Math.ceil(ms));
+}
+
+function nativeOptions(options: TransportOptions): NativeOptions {
+  const { tls, keepAlive } = options;
+  return {
+    endpoint: options.endpoint,
+    ...(tls?.ca !== undefined && { ca: Buffer.from(tls.ca) }),
+    ...(tls?.cert !== undefined && { cert: Buffer.from(tls.cert) }),
+    ...(tls?.key !== undefined && { key: Buffer.from(tls.key) }),
+    ...(tls?.serverName !== undefined && { serverName: tls.serverName }),
+    ...(keepAlive !== undefined && { keepAliveIntervalMs: keepAlive.intervalMs }),
+    keepAliveTimeoutMs: keepAlive?.timeoutMs ?? 20_000,
+    keepAliveWhileIdle: keepAlive?.whileIdle ?? false,
+    tcpKeepAliveMs: options.tcpKeepAliveMs ?? 30_000,
+    connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+  };
+}
