@@ -20,7 +20,10 @@ export async function startScriptedServer(
   methods: { unary?: Record<string, UnaryScript>; stream?: Record<string, StreamScript> },
   credentials = grpc.ServerCredentials.createInsecure(),
 ): Promise<ScriptedServer> {
-  const server = new grpc.Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 });
+  const server = new grpc.Server({
+    'grpc.max_receive_message_length': -1,
+    'grpc.max_send_message_length': -1,
+  });
   const definition: Record<string, grpc.MethodDefinition<Buffer, Buffer>> = {};
   const handlers: Record<string, grpc.UntypedHandleCall> = {};
   const add = (name: string, handler: grpc.UntypedHandleCall, streaming: boolean): void => {
