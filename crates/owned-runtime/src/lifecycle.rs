@@ -69,6 +69,7 @@ impl<R: Remote + Send + 'static> Lifecycle<R> {
         Self { name, shared: Arc::new(shared) }
     }
 
+    #[cfg(not(owned_runtime_loom))]
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -201,4 +202,61 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
+}
+
+#[cfg(all(test, not(owned_runtime_loom)))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::panic::panic_any;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// For bodies that end by themselves.
+    #[derive(Clone, Debug)]
+    struct Nothing;
+
+    impl Remote for Nothing {
+        fn tell_to_end(&self) {}
+
+        fn is_helper_thread(&self) -> bool {
+            false
+        }
+    }
+
+    fn deadline() -> Deadline {
+        Deadline::after(Duration::from_secs(60))
+    }
+
+    #[test]
+    fn a_panic_of_the_body_is_told_once() {
+        let lifecycle = Lifecycle::new("body".to_owned());
+        let bodies: [(fn(), &str); 3] = [
+            (|| panic!("meant to"), "meant to"),
+            (|| panic!("meant to, {}", 2), "meant to, 2"),
+            (|| panic_any(3), "no message"),
+        ];
+        for (body, said) in bodies {
+            lifecycle.start(&deadline(), || Ok((Nothing, body))).unwrap();
+            while lifecycle.is_running() {
+                thread::yield_now();
+            }
+            let error = lifecycle.start(&deadline(), || Ok((Nothing, || ()))).unwrap_err();
+            assert!(matches!(error, StartError::Ended { .. }), "{error}");
+            let (thread, message) = ("body".to_owned(), said.to_owned());
+            assert_eq!(lifecycle.stop(&deadline()), Err(StopError::Panicked { thread, message }));
+            assert_eq!(lifecycle.stop(&deadline()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_launch_that_fails_changes_nothing() {
+        let lifecycle = Lifecycle::new("launch".to_owned());
+        let launch = || Err::<(_, fn()), _>(io::Error::other("no"));
+        let error = lifecycle.start(&deadline(), launch).unwrap_err();
+        assert_eq!(error.to_string(), "can't start runtime thread `launch`: no");
+        assert!(!lifecycle.is_running());
+        lifecycle.start(&deadline(), || Ok((Nothing, || ()))).unwrap();
+        lifecycle.stop(&deadline()).unwrap();
+    }
 }

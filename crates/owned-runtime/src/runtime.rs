@@ -192,3 +192,18 @@ impl Drop for Unstarted {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_gets_no_thread_may_be_dropped_inside_another_runtime() {
+        let outer = Builder::new_current_thread().build().unwrap();
+        outer.block_on(async {
+            let (_remote, body) = TokioRemote::launch("unstarted").unwrap();
+            drop(body);
+        });
+    }
+}
