@@ -1,0 +1,44 @@
+/** Base of every error this package throws on purpose. `message` is one sentence; `hint` says what to do about it. */
+export class QuiesceError extends Error {
+  override readonly name: string = 'QuiesceError';
+  /** What the reader can do about it, or `undefined` when the message already says so. */
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string, options?: ErrorOptions) {
+    super(message, options);
+    this.hint = hint;
+  }
+}
+
+/** The caller asked for something that can't be done: a bad option, plan or command. The CLI exits with 2. */
+export class UsageError extends QuiesceError {
+  override readonly name = 'UsageError';
+}
+
+/** The machine or a service let the test down, so nothing can be said about the subject. The CLI exits with 3. */
+export class EnvironmentError extends QuiesceError {
+  override readonly name: string = 'EnvironmentError';
+}
+
+/** A service could not be started, or died while it was needed. */
+export class ServiceError extends EnvironmentError {
+  override readonly name = 'ServiceError';
+  /** The service's name, as given to `startService` or in the plan. */
+  readonly service: string;
+  /** The end of the service's output; empty when it never ran. */
+  readonly log: string;
+
+  constructor(service: string, message: string, log = '', hint?: string, options?: ErrorOptions) {
+    const tail = log.trimEnd().split('\n').slice(-15).join('\n').trim();
+    const quoted = tail === '' ? '' : `; its last output:\n${tail.replace(/^/gm, '  | ')}`;
+    super(`service ${JSON.stringify(service)} ${message}${quoted}`, hint, options);
+    this.service = service;
+    this.log = log;
+  }
+}
+
+/** The message of anything thrown, on one line. */
+export function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/\s*\n\s*/g, ' ').trim();
+}

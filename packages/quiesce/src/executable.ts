@@ -1,0 +1,60 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+
+/** Where a command was found, or why it can't be run. */
+export type Lookup =
+  | { readonly path: string }
+  | { readonly path: undefined; readonly problem: string; readonly hint: string };
+
+/**
+ * Finds the file that `command` names as `execvp` would: a name with a slash relative to `cwd`, any other name
+ * in the directories of `searchPath`.
+ */
+export function findExecutable(command: string, cwd: string, searchPath = process.env.PATH ?? ''): Lookup {
+  const named = JSON.stringify(command);
+  if (command.includes('/')) {
+    const state = fileState(resolve(cwd, command));
+    if (state === 'executable') return { path: resolve(cwd, command) };
+    return state === 'absent'
+      ? {
+          path: undefined,
+          problem: `command ${named} doesn't exist`,
+          hint: `looked for ${resolve(cwd, command)}`,
+        }
+      : { path: undefined, problem: `command ${named} is not executable`, hint: notExecutableHint(command) };
+  }
+  let seen: string | undefined;
+  for (const directory of searchPath.split(delimiter)) {
+    const candidate = join(directory === '' ? cwd : resolve(cwd, directory), command);
+    const state = fileState(candidate);
+    if (state === 'executable') return { path: candidate };
+    if (state === 'not-executable') seen ??= candidate;
+  }
+  if (seen !== undefined) {
+    return { path: undefined, problem: `command ${named} is not executable`, hint: notExecutableHint(seen) };
+  }
+  const local = fileState(resolve(cwd, command)) === 'executable';
+  return {
+    path: undefined,
+    problem: `command ${named} was not found in PATH`,
+    hint: local ? `did you mean ./${command}?` : 'check its spelling, or give its path',
+  };
+}
+
+function notExecutableHint(path: string): string {
+  return `chmod +x ${path}, or name its interpreter first`;
+}
+
+function fileState(path: string): 'executable' | 'not-executable' | 'absent' {
+  try {
+    if (statSync(path).isDirectory()) return 'not-executable';
+  } catch {
+    return 'absent';
+  }
+  try {
+    accessSync(path, constants.X_OK);
+    return 'executable';
+  } catch {
+    return 'not-executable';
+  }
+}

@@ -1,0 +1,24 @@
+const pending = new Set<() => void>();
+
+/**
+ * Runs `cleanup` synchronously when this process exits, unless released before. Covers `process.exit()`, a
+ * natural end and an uncaught exception; not a signal that kills this process outright.
+ * @returns the function that releases it.
+ */
+export function onProcessExit(cleanup: () => void): () => void {
+  if (pending.size === 0) process.on('exit', runAll);
+  pending.add(cleanup);
+  return () => {
+    if (pending.delete(cleanup) && pending.size === 0) process.off('exit', runAll);
+  };
+}
+
+function runAll(): void {
+  for (const cleanup of pending) {
+    try {
+      cleanup();
+    } catch {
+      // One failed clean-up must not keep the others from running.
+    }
+  }
+}
