@@ -1,0 +1,62 @@
+import { generate, type SelfsignedOptions } from 'selfsigned';
+
+/** A key and its certificate, as PEM. */
+export interface KeyPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** A certificate authority made for one test, and what it signed. */
+export interface Certificates {
+  /** The authority's certificate, as PEM. */
+  readonly ca: string;
+  /** For a server on 127.0.0.1 or localhost. */
+  readonly server: KeyPair;
+  /** For a client that has to show one. */
+  readonly client: KeyPair;
+}
+
+/** Makes a certificate authority with a server's and a client's certificate, all in memory and valid for a year. */
+export async function createCertificates(): Promise<Certificates> {
+  const authority = await issue('quiesce test authority', [
+    { name: 'basicConstraints', cA: true, critical: true },
+    { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+  ]);
+  const leaf = { name: 'basicConstraints', cA: false, critical: true } as const;
+  const usage = { name: 'keyUsage', digitalSignature: true, critical: true } as const;
+  const [server, client] = await Promise.all([
+    issue(
+      'localhost',
+      [
+        leaf,
+        usage,
+        // etcd's own gRPC gateway dials the server with the server's certificate, hence clientAuth.
+        { name: 'extKeyUsage', serverAuth: true, clientAuth: true },
+        {
+          name: 'subjectAltName',
+          altNames: [
+            { type: 2, value: 'localhost' },
+            { type: 7, ip: '127.0.0.1' },
+          ],
+        },
+      ],
+      authority,
+    ),
+    issue('quiesce test client', [leaf, usage, { name: 'extKeyUsage', clientAuth: true }], authority),
+  ]);
+  return { ca: authority.cert, server, client };
+}
+
+async function issue(
+  commonName: string,
+  extensions: NonNullable<SelfsignedOptions['extensions']>,
+  ca?: KeyPair,
+): Promise<KeyPair> {
+  const pems = await generate([{ name: 'commonName', value: commonName }], {
+    keyType: 'ec',
+    algorithm: 'sha256',
+    extensions,
+    ...(ca === undefined ? {} : { ca: { key: ca.key, cert: ca.cert } }),
+  });
+  return { cert: pems.cert, key: pems.private };
+}

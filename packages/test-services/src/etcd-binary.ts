@@ -1,0 +1,29 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Where setup/etcd.mjs writes down which etcd it found or built. */
+const RECORD = join('.cache', 'etcd', 'path');
+
+/**
+ * The etcd server to start: `ETCD_BIN` where that is set, else the one that set-up chose.
+ * @throws Error when there is none; its message says what to run.
+ */
+export function etcdBinary(): string {
+  if (process.env.ETCD_BIN) return process.env.ETCD_BIN;
+  const record = findUpwards(RECORD);
+  const binary = record === undefined ? '' : readFileSync(record, 'utf8').trim();
+  if (binary === '' || !existsSync(binary)) {
+    throw new Error('there is no etcd yet: run `npm run build` once, or set ETCD_BIN');
+  }
+  return binary;
+}
+
+function findUpwards(path: string): string | undefined {
+  let dir = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(dir, path))) {
+    if (dir === dirname(dir)) return undefined;
+    dir = dirname(dir);
+  }
+  return join(dir, path);
+}

@@ -1,0 +1,10 @@
+export { type Certificates, createCertificates, type KeyPair } from './certificates.js';
+export {
+  type EtcdOptions,
+  type EtcdServer,
+  type EtcdServiceOptions,
+  etcdService,
+  startEtcd,
+} from './etcd.js';
+export { etcdBinary } from './etcd-binary.js';
+export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
