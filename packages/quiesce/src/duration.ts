@@ -1,0 +1,36 @@
+import { UsageError } from './errors.js';
+
+/** A span of time: a number of milliseconds, or text such as `"500ms"`, `"10s"`, `"2m"`, `"1h"`. */
+export type Duration = number | string;
+
+const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+const MAX_MS = 2 ** 31 - 1; // what a Node timer holds, about 24 days
+
+/**
+ * The milliseconds in a duration, rounded up to at least 1.
+ * @throws UsageError when it isn't a positive span of at most 24 days, or text lacks a unit.
+ */
+export function parseDuration(duration: Duration): number {
+  let ms = Number.NaN;
+  if (typeof duration === 'number') ms = duration;
+  else {
+    const match = /^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*$/.exec(duration);
+    if (match !== null) ms = Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+  }
+  if (!(ms > 0) || ms > MAX_MS) {
+    throw new UsageError(
+      `${JSON.stringify(duration)} is no duration`,
+      'give a positive number with a unit, such as 500ms, 10s or 2m (24 days at most)',
+    );
+  }
+  return Math.ceil(ms);
+}
+
+/** Milliseconds as a person reads them: `3.1 ms`, `412 ms`, `4.1 s`, `2 m 05 s`. */
+export function formatMs(ms: number): string {
+  if (ms < 9.95) return `${ms.toFixed(1)} ms`;
+  if (ms < 999.5) return `${ms.toFixed(0)} ms`;
+  if (ms < 59_950) return `${(ms / 1_000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1_000);
+  return `${Math.floor(seconds / 60)} m ${String(seconds % 60).padStart(2, '0')} s`;
+}

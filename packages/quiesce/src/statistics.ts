@@ -1,0 +1,57 @@
+import betaQuantile from '@stdlib/stats-base-dists-beta-quantile';
+
+/** A confidence interval for a rate, both ends in 0..1. */
+export interface Interval {
+  readonly lower: number;
+  readonly upper: number;
+}
+
+/** Confidence used wherever none is given. */
+export const CONFIDENCE = 0.95;
+
+/**
+ * One-sided Clopper-Pearson (exact) upper bound on the rate behind `failures` in `runs` independent runs: with
+ * the given confidence the true rate is below it. 1 when there were no runs.
+ * @throws RangeError when the counts or the confidence make no sense.
+ */
+export function upperBound(failures: number, runs: number, confidence = CONFIDENCE): number {
+  check(failures, runs, confidence);
+  return failures === runs ? 1 : betaQuantile(confidence, failures + 1, runs - failures);
+}
+
+/**
+ * Two-sided Clopper-Pearson (exact) interval of the rate behind `failures` in `runs` independent runs.
+ * `[0, 1]` when there were no runs.
+ * @throws RangeError when the counts or the confidence make no sense.
+ */
+export function clopperPearson(failures: number, runs: number, confidence = CONFIDENCE): Interval {
+  check(failures, runs, confidence);
+  const tail = (1 - confidence) / 2;
+  return {
+    lower: failures === 0 ? 0 : betaQuantile(tail, failures, runs - failures + 1),
+    upper: upperBound(failures, runs, 1 - tail),
+  };
+}
+
+function check(failures: number, runs: number, confidence: number): void {
+  const counts = Number.isInteger(failures) && Number.isInteger(runs) && failures >= 0 && failures <= runs;
+  if (!counts) throw new RangeError(`${failures} of ${runs} is no count of failures in runs`);
+  if (!(confidence > 0 && confidence < 1))
+    throw new RangeError(`confidence ${confidence} is not within 0..1`);
+}
+
+/** Median, 99th percentile and largest of some measurements, each one of the values (nearest rank). */
+export interface Summary {
+  readonly count: number;
+  readonly median: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/** Summarises measurements in whatever unit they have; `null` when there are none. */
+export function summarize(values: readonly number[]): Summary | null {
+  if (values.length === 0) return null;
+  const sorted = [...values].sort((a, b) => a - b);
+  const rank = (q: number): number => sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] as number;
+  return { count: sorted.length, median: rank(0.5), p99: rank(0.99), max: rank(1) };
+}
