@@ -62,8 +62,7 @@ impl EventLoopHold {
     }
 }
 
-/// A transport's side of its runtime, until it is closed: by JavaScript, by the garbage collector when
-/// JavaScript forgot it, or by the env's end.
+/// A transport's side of its runtime, until it is closed: by JavaScript or by the env's end.
 pub struct OpenTransport {
     shared: Rc<Shared>,
     env: sys::napi_env,

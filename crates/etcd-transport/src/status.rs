@@ -24,31 +24,40 @@ pub fn failure(status: &Status) -> CallEnd {
         }
         cause = error.source();
     }
+    // Only failures of the connection have a source: a status from the server has none.
     if sent && let Some(source) = status.source() {
-        // Set for failures of the connection only: a status from the server has no source.
-        if matches!(code, Code::Unknown | Code::Internal | Code::Cancelled) && connection_broke(source) {
-            code = Code::Unavailable;
-        }
+        code = connection_code(source).unwrap_or(code);
         details = chain(source);
     }
     CallEnd { code: code_byte(code), details, sent }
 }
 
-/// A connection that broke under a call is UNAVAILABLE in gRPC; tonic tells it as the error it met first.
-fn connection_broke(error: &(dyn Error + 'static)) -> bool {
+/// The code for an error of the connection, after
+/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors>; `None` leaves tonic's own.
+fn connection_code(error: &(dyn Error + 'static)) -> Option<Code> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if error.is::<std::io::Error>() {
-            return true;
+            return Some(Code::Unavailable);
+        }
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return Some(match error.reason() {
+                _ if error.is_io() || error.is_go_away() => Code::Unavailable,
+                Some(h2::Reason::REFUSED_STREAM) => Code::Unavailable,
+                Some(h2::Reason::CANCEL) => Code::Cancelled,
+                Some(h2::Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
+                Some(h2::Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
+                _ => Code::Internal,
+            });
         }
         if let Some(error) = error.downcast_ref::<hyper::Error>()
-            && (error.is_closed() || error.is_incomplete_message() || error.is_canceled())
+            && (error.is_closed() || error.is_canceled() || error.is_incomplete_message())
         {
-            return true;
+            return Some(Code::Unavailable);
         }
         cause = error.source();
     }
-    false
+    None
 }
 
 /// The messages of an error and its causes, each told once.

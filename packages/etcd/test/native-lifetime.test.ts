@@ -1,0 +1,207 @@
+// The native transport's lifetime in its host: the runtime's thread, the hold on the event loop, and the
+// ways to the end.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import { ClosedError } from '../src/errors.js';
+import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
+import { type ScriptedServer, startScriptedServer } from './support/scripted-server.js';
+
+const exec = promisify(execFile);
+const nativeModule = JSON.stringify(new URL('../src/transport/native.js', import.meta.url).href);
+
+function runtimeThreads(): number {
+  return readdirSync('/proc/self/task').filter(
+    (id) => readFileSync(`/proc/self/task/${id}/comm`, 'utf8').trim() === 'quiesce-etcd',
+  ).length;
+}
+
+/** Checks how many runtime threads this process has. Linux lists a thread for a moment after it was joined. */
+async function assertRuntimeThreads(expected: number): Promise<void> {
+  for (let i = 0; runtimeThreads() > expected && i < 100; i++) await sleep(1);
+  assert.equal(runtimeThreads(), expected);
+}
+
+const skip = nativeUnavailable()?.message ?? false;
+
+describe('native transport', { skip }, () => {
+  let server: ScriptedServer;
+  let hello: (transport: ReturnType<typeof nativeTransport>) => Promise<unknown>;
+
+  before(async () => {
+    server = await startScriptedServer({
+      unary: { hello: (_call, answer) => answer(null, Buffer.from('hello')), wait: () => {} },
+      stream: {
+        ticks: (call) => {
+          const timer = setInterval(() => call.write(Buffer.from('tick')), 1);
+          call.on('cancelled', () => clearInterval(timer));
+        },
+      },
+    });
+    hello = (transport) => transport.unary('/test.Script/hello', new Uint8Array());
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  describe('in one env', {
+    skip: process.platform === 'linux' ? false : 'threads are counted in /proc',
+  }, () => {
+    test('has one thread for all open transports, from the first to the last', async () => {
+      await assertRuntimeThreads(0);
+      const one = nativeTransport({ endpoint: server.endpoint });
+      const two = nativeTransport({ endpoint: server.endpoint });
+      await Promise.all([hello(one), hello(two)]);
+      await assertRuntimeThreads(1);
+      await one.close();
+      await hello(two);
+      await assertRuntimeThreads(1);
+      await two.close();
+      await assertRuntimeThreads(0);
+    });
+
+    test('starts again after it has stopped, many times', async () => {
+      for (let i = 0; i < 200; i++) {
+        const transport = nativeTransport({ endpoint: server.endpoint });
+        const answer = hello(transport);
+        if (i % 2 === 0) await answer;
+        else void assert.rejects(answer, ClosedError);
+        await transport.close();
+        await assertRuntimeThreads(0);
+      }
+    });
+
+    test('closes within a callback of its own', async () => {
+      const transport = nativeTransport({ endpoint: server.endpoint });
+      await hello(transport).then(() => transport.close());
+      await assertRuntimeThreads(0);
+    });
+
+    test('closes promptly in the middle of a TLS handshake', async () => {
+      const silent = createServer((socket) => socket.on('error', () => {}));
+      silent.listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const accepted = once(silent, 'connection');
+      const transport = nativeTransport({
+        endpoint: `https://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+      });
+      const call = hello(transport);
+      const rejected = assert.rejects(call, ClosedError);
+      await accepted;
+      const start = performance.now();
+      await transport.close();
+      assert.ok(performance.now() - start < 500, `closing took ${performance.now() - start} ms`);
+      await rejected;
+      silent.close();
+    });
+
+    test('leaves no listener on the process behind', async () => {
+      const before = process.listenerCount('exit');
+      const transports = [1, 2, 3].map(() => nativeTransport({ endpoint: server.endpoint }));
+      assert.equal(process.listenerCount('exit'), before + 1);
+      await Promise.all(transports.map((transport) => transport.close()));
+      assert.equal(process.listenerCount('exit'), before);
+    });
+
+    test('each worker has a thread of its own, which goes with the worker', async () => {
+      const code = `
+        const { parentPort, workerData } = require('node:worker_threads');
+        import(${nativeModule}).then(async ({ nativeTransport }) => {
+          const transport = nativeTransport({ endpoint: workerData });
+          const stream = transport.stream('/test.Script/ticks');
+          await stream.receive();
+          parentPort.postMessage('ticking');
+          while (await stream.receive());
+        });`;
+      const workers = [1, 2, 3].map(() => new Worker(code, { eval: true, workerData: server.endpoint }));
+      await Promise.all(workers.map((worker) => once(worker, 'message')));
+      await assertRuntimeThreads(3);
+      for (const worker of workers) await worker.terminate();
+      await assertRuntimeThreads(0);
+    });
+  });
+
+  /** Runs a program with a transport's factory and the server's endpoint at hand. */
+  async function run(
+    body: string,
+    flags: string[] = [],
+  ): Promise<{ stdout: string; stderr: string; ms: number }> {
+    const program = `
+      import { nativeTransport } from ${nativeModule};
+      const endpoint = ${JSON.stringify(server.endpoint)};
+      ${body}`;
+    const start = performance.now();
+    const { stdout, stderr } = await exec(process.execPath, ['--input-type=module', '-e', program], {
+      timeout: 10_000,
+      killSignal: 'SIGKILL',
+    });
+    return { stdout, stderr, ms: performance.now() - start };
+  }
+
+  describe('and its process', () => {
+    test('ends by itself with an idle transport open', async () => {
+      const { stdout, stderr, ms } = await run(`
+        const transport = nativeTransport({ endpoint });
+        await transport.unary('/test.Script/hello', new Uint8Array());
+        process.on('exit', () => console.log('falls off the end'));`);
+      assert.deepEqual({ stdout, stderr }, { stdout: 'falls off the end\n', stderr: '' });
+      assert.ok(ms < 3000, `took ${ms} ms`);
+    });
+
+    test('lives while a call is in flight, to its answer', async () => {
+      const { stdout } = await run(`
+        const transport = nativeTransport({ endpoint });
+        transport.unary('/test.Script/wait', new Uint8Array(), { timeoutMs: 300 })
+          .catch((error) => console.log(error.name));`);
+      assert.equal(stdout, 'DeadlineExceededError\n');
+    });
+
+    test('lives while a stream is open', async () => {
+      const { stdout } = await run(`
+        const transport = nativeTransport({ endpoint });
+        const stream = transport.stream('/test.Script/ticks');
+        (async () => {
+          for (let i = 0; i < 100; i++) await stream.receive();
+          console.log('a hundred');
+          stream.cancel();
+        })();`);
+      assert.equal(stdout, 'a hundred\n');
+    });
+
+    test('does not wait for calls of a transport that is unreferenced', async () => {
+      const { stdout, ms } = await run(`
+        const transport = nativeTransport({ endpoint });
+        await transport.unary('/test.Script/hello', new Uint8Array());
+        transport.unref();
+        transport.unary('/test.Script/wait', new Uint8Array()).catch(() => {});
+        process.on('exit', () => console.log('not waited'));`);
+      assert.equal(stdout, 'not waited\n');
+      assert.ok(ms < 3000, `took ${ms} ms`);
+    });
+
+    test('waits again after ref()', async () => {
+      const { stdout } = await run(`
+        const transport = nativeTransport({ endpoint });
+        transport.unref();
+        transport.unary('/test.Script/wait', new Uint8Array(), { timeoutMs: 300 })
+          .catch((error) => console.log(error.name));
+        transport.ref();`);
+      assert.equal(stdout, 'DeadlineExceededError\n');
+    });
+
+    test('gets a ClosedError for what it begins while it exits', async () => {
+      const { stdout } = await run(`
+        const transport = nativeTransport({ endpoint });
+        await transport.unary('/test.Script/hello', new Uint8Array());
+        process.on('exit', () => {
+          try { nativeTransport({ endpoint }); } catch (error) { console.log(error.name); }
+        });
+        process.exit();`);
+      assert.equal(stdout, 'ClosedError\n');
+    });
+  });
+});
