@@ -1,0 +1,79 @@
+import { outputOf, run } from '../command.mjs';
+import { inRoot } from '../paths.mjs';
+import { hasGo } from '../steps/go.mjs';
+import { runNodeTests } from './node-tests.mjs';
+
+/**
+ * @typedef {{ passed?: number, failed?: number, skipped?: number, skipReason?: string, output?: string }} Result
+ * @typedef {{ group: string, title: string, run: () => Promise<Result> }} Check
+ */
+
+/**
+ * All checks of the repository, quick ones first. (`tsc` ran in set-up.)
+ * @param {string[]} files parts of paths of the Node tests to run; all when empty
+ * @returns {Check[]}
+ */
+export function checks(files) {
+  return [
+    command('lint', [inRoot('node_modules', '.bin', 'biome'), 'check', '--error-on-warnings', '.'], {
+      title: 'biome check',
+    }),
+    cargo(['fmt', '--all', '--check']),
+    cargo(['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings']),
+    cargo(['test', '--workspace']),
+    // Flags of the compiler would rebuild everything in the shared target folder.
+    cargo(
+      ['test', '--release', '--package', 'owned-runtime', '--lib', '--target-dir', inRoot('target', 'loom')],
+      {
+        title: 'loom models of owned-runtime',
+        env: { RUSTFLAGS: '--cfg owned_runtime_loom' },
+      },
+    ),
+    ...['packages/test-services/etcd-server', 'bench/go'].map((dir) =>
+      command('go', ['go', 'vet', './...'], {
+        title: `go vet ${dir}`,
+        cwd: inRoot(dir),
+        skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
+      }),
+    ),
+    { group: 'node', title: 'Node tests', run: () => runNodeTests(files) },
+  ];
+}
+
+function cargo(args, options = {}) {
+  return command('rust', ['cargo', ...args], {
+    title: `cargo ${args[0]}`,
+    skipReason: () =>
+      outputOf(['cargo', '--version']) === undefined ? 'skipped, cargo is missing' : undefined,
+    ...options,
+  });
+}
+
+/** @returns {Check} */
+function command(group, words, { title, skipReason = () => undefined, ...options }) {
+  return {
+    group,
+    title,
+    async run() {
+      const reason = skipReason();
+      if (reason !== undefined) return { skipped: 1, skipReason: reason };
+      const { code, output } = await run(words, options);
+      return { ...countCargoTests(output, code), output };
+    },
+  };
+}
+
+/** The sum over the summaries of `cargo test`; a command without any counts as one. */
+export function countCargoTests(output, code) {
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  for (const [, passed, failed, ignored] of output.matchAll(
+    /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm,
+  )) {
+    total.passed += Number(passed);
+    total.failed += Number(failed);
+    total.skipped += Number(ignored);
+  }
+  if (code !== 0) total.failed ||= 1;
+  else if (total.passed === 0) total.passed = 1;
+  return total;
+}

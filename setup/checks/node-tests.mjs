@@ -1,0 +1,68 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative } from 'node:path';
+import { run } from '../command.mjs';
+import { inCache, inRoot, root } from '../paths.mjs';
+
+const PLACES = ['setup/test', 'packages/*/dist/test', 'scenarios/dist', 'bench/dist'];
+
+/**
+ * Runs all Node tests, shown as they go.
+ * @param {string[]} parts run only files whose path holds one of these; all when empty
+ * @returns {Promise<import('./checks.mjs').Result>}
+ */
+export async function runNodeTests(parts) {
+  const files = PLACES.flatMap(expand)
+    .flatMap(testFiles)
+    .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)));
+  if (files.length === 0) {
+    return { failed: 1, output: `no test file's path holds ${parts.join(' or ')}` };
+  }
+  const counts = inCache('node-test-counts.json');
+  mkdirSync(inCache(), { recursive: true });
+  rmSync(counts, { force: true });
+  const { code } = await run(
+    [
+      process.execPath,
+      '--test',
+      `--test-concurrency=${availableParallelism()}`,
+      '--test-reporter=spec',
+      '--test-reporter-destination=stdout',
+      `--test-reporter=${inRoot('setup', 'checks', 'count-reporter.mjs')}`,
+      `--test-reporter-destination=${counts}`,
+      ...files,
+    ],
+    { show: true },
+  );
+  const { pass, fail, cancelled, skipped, todo } = readCounts(counts);
+  const failed = fail + cancelled;
+  return { passed: pass, failed: code === 0 ? failed : Math.max(failed, 1), skipped: skipped + todo };
+}
+
+function readCounts(file) {
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  // Empty when the runner itself died.
+  return { pass: 0, fail: 0, cancelled: 0, skipped: 0, todo: 0, ...(text && JSON.parse(text)) };
+}
+
+function expand(place) {
+  const [before, after] = place.split('/*');
+  if (after === undefined) return [inRoot(place)];
+  return readdirSync(inRoot(before)).map((name) => inRoot(before, name, after));
+}
+
+function testFiles(dir) {
+  if (!existsSync(dir)) return [];
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter(
+      (entry) =>
+        entry.isFile() && /\.test\.m?js$/.test(entry.name) && hasSource(join(entry.path, entry.name)),
+    )
+    .map((entry) => relative(root, join(entry.path, entry.name)))
+    .sort();
+}
+
+/** tsc leaves what it made of a source that is gone. */
+function hasSource(file) {
+  return !file.includes('/dist/') || existsSync(file.replace('/dist/', '/').replace(/\.js$/, '.ts'));
+}

@@ -1,0 +1,39 @@
+import { endChildren } from './command.mjs';
+import { SetupError } from './errors.mjs';
+
+/** Oldest Node that runs this project. */
+const MIN_NODE = 20;
+
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
+
+/**
+ * Runs one of the repository's commands: its result is the exit code; a `SetupError` becomes one clear line and its
+ * exit code; an interrupt is passed on to the children, and waits for them to clean up.
+ * @param {(args: string[]) => Promise<number>} command gets the arguments after `--`
+ */
+export async function main(command) {
+  let interrupted;
+  for (const [signal, code] of Object.entries(SIGNALS)) {
+    process.on(signal, () => {
+      // The second interrupt doesn't wait.
+      const first = interrupted === undefined;
+      interrupted ??= code;
+      void endChildren(first ? signal : 'SIGKILL').then(() => process.exit(interrupted));
+    });
+  }
+  try {
+    requireNode();
+    process.exitCode = await command(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    if (error.output) process.stderr.write(`${error.output}\n`);
+    process.stderr.write(`✖ ${error.message}\n`);
+    if (error.hint) process.stderr.write(`  ${error.hint}\n`);
+    process.exitCode = error.exitCode;
+  }
+}
+
+function requireNode() {
+  if (Number(process.versions.node.split('.')[0]) >= MIN_NODE) return;
+  throw new SetupError(`Node ${MIN_NODE} or newer is needed, this is ${process.versions.node}`);
+}

@@ -1,0 +1,26 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/**
+ * Makes `output` unless it was made from the same inputs before.
+ * @param {string} output a file; beside it `<output>.stamp` holds the hash of what it was made from
+ * @param {{ files: string[], also?: string[] }} inputs `also`: other texts that count, flags say
+ * @param {() => Promise<void>} make
+ */
+export async function unlessUpToDate(output, { files, also = [] }, make) {
+  const stamp = `${output}.stamp`;
+  const hash = hashOf(files, also);
+  if (existsSync(output) && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
+  mkdirSync(dirname(output), { recursive: true });
+  await make();
+  writeFileSync(stamp, hash);
+}
+
+function hashOf(files, texts) {
+  const hash = createHash('sha256');
+  for (const part of [...files.map((file) => readFileSync(file)), ...texts]) {
+    hash.update(`${part.length}:`).update(part);
+  }
+  return hash.digest('hex');
+}

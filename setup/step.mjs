@@ -1,0 +1,49 @@
+import { run } from './command.mjs';
+import { SetupError } from './errors.mjs';
+
+const TAIL_LINES = 40;
+
+/** One line about something that the reader should know, and that doesn't stop the work. */
+export function notice(text) {
+  console.log(`! ${text}`);
+}
+
+/**
+ * Does a piece of work with one line of progress: its title, then how long it took.
+ * @template T
+ * @param {string} title
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+export async function step(title, work) {
+  process.stdout.write(`· ${title} … `);
+  const start = performance.now();
+  let end = 'failed';
+  try {
+    const result = await work();
+    end = seconds(performance.now() - start);
+    return result;
+  } finally {
+    process.stdout.write(`${end}\n`);
+  }
+}
+
+/** Milliseconds as a reader wants them. */
+export const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
+
+/**
+ * Runs a program that a step needs; its output shows only when it fails.
+ * @param {string[]} command
+ * @param {{ cwd?: string, env?: Record<string, string>, hint?: string }} [options]
+ * @returns {Promise<string>} its stdout
+ */
+export async function mustRun(command, { hint, ...options } = {}) {
+  const { code, stdout, output } = await run(command, options);
+  if (code === 0) return stdout;
+  throw new SetupError(`${command.join(' ')} failed with exit code ${code}`, { hint, output: tail(output) });
+}
+
+/** The last lines of a text. */
+export function tail(text) {
+  return text.trimEnd().split('\n').slice(-TAIL_LINES).join('\n');
+}

@@ -1,0 +1,49 @@
+// npm test: all checks and tests. `npm test -- --only node,rust` runs some of them; further arguments name parts of
+// paths of Node test files: `npm test -- --only node proxy`.
+import { parseArgs } from 'node:util';
+import { checks } from './checks/checks.mjs';
+import { UsageError } from './errors.mjs';
+import { main } from './main.mjs';
+import { prepare } from './prepare.mjs';
+import { seconds, tail } from './step.mjs';
+
+await main(async (args) => {
+  const { groups, files } = parse(args);
+  await prepare();
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  for (const check of checks(files)) {
+    if (groups !== undefined && !groups.includes(check.group)) continue;
+    const result = await report(check);
+    for (const count of Object.keys(total)) total[count] += result[count] ?? 0;
+  }
+  if (total.skipped > 0) console.log(`\n${total.skipped} skipped`);
+  console.log(`\n${total.passed} passed, ${total.failed} failed`);
+  return total.failed === 0 ? 0 : 1;
+});
+
+function parse(args) {
+  const groupsKnown = [...new Set(checks([]).map(({ group }) => group))];
+  const hint = `npm test -- [--only ${groupsKnown.join(',')}] [part of a test file's path …]`;
+  let parsed;
+  try {
+    parsed = parseArgs({ args, options: { only: { type: 'string' } }, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError(error.message.split('. ')[0], hint);
+  }
+  const groups = parsed.values.only?.split(',');
+  const unknown = groups?.find((group) => !groupsKnown.includes(group));
+  if (unknown !== undefined) throw new UsageError(`there is no group of checks named '${unknown}'`, hint);
+  return { groups, files: parsed.positionals };
+}
+
+async function report({ title, run }) {
+  console.log(`\n▶ ${title}`);
+  const start = performance.now();
+  const result = await run();
+  const failed = result.failed > 0;
+  if (failed && result.output) console.log(tail(result.output));
+  const counts = Object.entries(result).filter(([name, n]) => name !== 'output' && n > 0);
+  const summary = result.skipReason ?? counts.map(([name, n]) => `${n} ${name}`).join(', ');
+  console.log(`${failed ? '✖' : '✔'} ${title}: ${summary} (${seconds(performance.now() - start)})`);
+  return result;
+}

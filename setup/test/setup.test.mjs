@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { countCargoTests } from '../checks/checks.mjs';
+import { inRoot } from '../paths.mjs';
+import { unlessUpToDate } from '../stamp.mjs';
+import { isNewEnough, parseVersion } from '../steps/etcd.mjs';
+import { isInstalled } from '../steps/node-modules.mjs';
+
+let dir;
+before(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quiesce-setup-test-'));
+});
+after(() => rmSync(dir, { recursive: true }));
+
+/** Runs code against the modules of setup/, as one of its commands would. */
+function setup(code, env = {}) {
+  const modules = `const { main } = await import('./setup/main.mjs');
+    const { provideEtcd } = await import('./setup/steps/etcd.mjs');
+    const { mustRun, step } = await import('./setup/step.mjs');`;
+  return [
+    process.execPath,
+    ['--input-type=module', '-e', `${modules}\n${code}`],
+    { cwd: inRoot(), encoding: 'utf8', env: { ...process.env, ...env } },
+  ];
+}
+
+function fakeEtcd(name, version) {
+  const bin = join(dir, name);
+  mkdirSync(bin);
+  writeFileSync(join(bin, 'etcd'), `#!/bin/sh\necho "etcd Version: ${version}"\n`);
+  chmodSync(join(bin, 'etcd'), 0o755);
+  return join(bin, 'etcd');
+}
+
+describe('unlessUpToDate', () => {
+  it('makes an output again only when an input changed or it is gone', async () => {
+    const [input, output] = [join(dir, 'input'), join(dir, 'new', 'output')];
+    writeFileSync(input, '1');
+    let made = 0;
+    const make = async (...also) => {
+      await unlessUpToDate(output, { files: [input], also }, async () =>
+        writeFileSync(output, String(++made)),
+      );
+      return made;
+    };
+    assert.equal(await make(), 1);
+    assert.equal(await make(), 1);
+    assert.equal(await make('flag'), 2);
+    writeFileSync(input, '2');
+    assert.equal(await make('flag'), 3);
+    rmSync(output);
+    assert.equal(await make('flag'), 4);
+  });
+
+  it('does not take a failed attempt for done', async () => {
+    const output = join(dir, 'never');
+    const fail = () => unlessUpToDate(output, { files: [] }, () => Promise.reject(new Error('no')));
+    await assert.rejects(fail(), /no/);
+    await assert.rejects(fail(), /no/);
+  });
+});
+
+describe('isInstalled', () => {
+  const entry = { version: '1.0.0', integrity: 'a' };
+  it('compares versions, and lets optional packages be absent', () => {
+    assert.equal(
+      isInstalled({ '': {}, 'packages/a': {}, 'node_modules/x': entry }, { 'node_modules/x': entry }),
+      true,
+    );
+    assert.equal(isInstalled({ 'node_modules/x': entry }, {}), false);
+    assert.equal(
+      isInstalled({ 'node_modules/x': { ...entry, version: '2.0.0' } }, { 'node_modules/x': entry }),
+      false,
+    );
+    assert.equal(isInstalled({ 'node_modules/x': { ...entry, optional: true } }, {}), true);
+    assert.equal(isInstalled({ 'packages/a/node_modules/x': entry }, {}), false);
+  });
+});
+
+describe('the etcd server', () => {
+  it('is judged by its version', () => {
+    assert.equal(parseVersion('etcd Version: 3.6.16\nGit SHA: 1'), '3.6.16');
+    assert.equal(parseVersion('bash: etcd: nothing'), undefined);
+    assert.deepEqual(['3.4.30', '3.5.0', '3.10.1', '4.0.0', '2.9.9'].map(isNewEnough), [
+      false,
+      true,
+      true,
+      true,
+      false,
+    ]);
+  });
+
+  for (const [title, env, hint] of [
+    ['names nothing', () => ({ ETCD_BIN: join(dir, 'absent') }), /doesn't run as an etcd server/],
+    ['is too old', () => ({ ETCD_BIN: fakeEtcd('old', '3.4.30') }), /is etcd 3\.4\.30, and 3\.5 or newer/],
+  ]) {
+    it(`gives one clear line and exit code 3 when ETCD_BIN ${title}`, () => {
+      const { status, stderr } = spawnSync(...setup('await main(provideEtcd)', env()));
+      assert.equal(status, 3, stderr);
+      assert.match(stderr, hint);
+      assert.doesNotMatch(stderr, /^\s+at /m);
+    });
+  }
+
+  it('says what to install when there is neither an etcd nor Go', () => {
+    const old = join(fakeEtcd('old-on-path', '3.4.30'), '..');
+    const { status, stdout, stderr } = spawnSync(
+      ...setup('await main(provideEtcd)', { ETCD_BIN: '', PATH: old }),
+    );
+    assert.equal(status, 3);
+    assert.match(stdout, /the etcd on PATH is 3\.4\.30, too old/);
+    assert.match(stderr, /no etcd server, and no Go.*\n {2}Install Go/);
+  });
+});
+
+describe('main', () => {
+  it('shows the output of a step only when it fails', () => {
+    const good = spawnSync(
+      ...setup(`await main(() => step('good', () => mustRun(['echo', 'noise'])).then(() => 0))`),
+    );
+    assert.match(good.stdout, /^· good … \d+\.\d s\n$/);
+    const bad = spawnSync(
+      ...setup(
+        `await main(() => step('bad', () => mustRun(['sh', '-c', 'echo cause; exit 7'], { hint: 'do this' })))`,
+      ),
+    );
+    assert.equal(bad.status, 3);
+    assert.equal(bad.stderr, 'cause\n✖ sh -c echo cause; exit 7 failed with exit code 7\n  do this\n');
+  });
+
+  it('ends its children on an interrupt, after they have cleaned up', async () => {
+    const script = 'trap "echo cleaned; exit" INT; echo ready; while :; do sleep 0.05; done';
+    const code = `const { run } = await import('./setup/command.mjs');
+      await main(() => run(['sh', '-c', ${JSON.stringify(script)}], { show: true }).then(() => 0))`;
+    const child = spawn(...setup(code));
+    let output = '';
+    child.stdout.on('data', (data) => {
+      output += data;
+      if (output === 'ready\n') child.kill('SIGINT');
+    });
+    const [status] = await once(child, 'close');
+    assert.equal(output, 'ready\ncleaned\n');
+    assert.equal(status, 130);
+  });
+});
+
+describe('npm test', () => {
+  it('refuses what it does not know in one line, with exit code 2', () => {
+    for (const args of [['--nope'], ['--only', 'nope']]) {
+      const { status, stderr } = spawnSync(process.execPath, [inRoot('setup', 'test.mjs'), ...args], {
+        encoding: 'utf8',
+      });
+      assert.equal(status, 2);
+      assert.match(stderr, /^✖ .*nope.*\n {2}npm test -- \[--only .*\n$/);
+    }
+  });
+
+  it('counts what cargo test says', () => {
+    const output =
+      'test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured\n' +
+      'test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured\n';
+    assert.deepEqual(countCargoTests(output, 101), { passed: 7, failed: 3, skipped: 1 });
+    assert.deepEqual(countCargoTests('', 0), { passed: 1, failed: 0, skipped: 0 });
+    assert.deepEqual(countCargoTests('error: no', 1), { passed: 0, failed: 1, skipped: 0 });
+  });
+});
