@@ -1,3 +1,29 @@
+export type { Duration } from './duration.js';
 export { EnvironmentError, QuiesceError, ServiceError, UsageError } from './errors.js';
+export { type Expect, type Outcome, outcomeLabel } from './outcome.js';
+export {
+  definePlan,
+  loadPlan,
+  type Plan,
+  type PlanExport,
+  type PlanOverrides,
+  type Scenario,
+  type ScenarioDefaults,
+  type ScenarioSpec,
+} from './plan.js';
 export type { ExitStatus } from './process-group.js';
+export { jsonReport } from './report/json.js';
+export { terminalReport } from './report/terminal.js';
+export type { Evidence, RunRecord } from './run.js';
+export type { FailureGroup, Phase, ScenarioProgress, ScenarioResult } from './scenario.js';
 export { type RunningService, type ServiceSpec, startService } from './service.js';
+export {
+  type PlanResult,
+  type ProgressEvent,
+  type RunOptions,
+  run,
+  runPlan,
+  type SessionOptions,
+} from './session.js';
+export type { SignatureMatch } from './signatures.js';
+export { clopperPearson, type Interval, type Summary, upperBound } from './statistics.js';

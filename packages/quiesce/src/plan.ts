@@ -1,0 +1,337 @@
+import { readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { dirname, extname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createJiti } from 'jiti';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { type Duration, parseDuration } from './duration.js';
+import { messageOf, UsageError } from './errors.js';
+import { findExecutable } from './executable.js';
+import type { Expect } from './outcome.js';
+import { type ServiceSpec, serviceProblem } from './service.js';
+
+/** What the scenarios of a plan have in common, and what each may set for itself. */
+export interface ScenarioDefaults {
+  /** How many runs; default 20. */
+  readonly runs?: number;
+  /** A run that takes longer is a hang; a number is milliseconds; default `"10s"`. */
+  readonly timeout?: Duration;
+  /** Names of the plan's services that must run; their `provides` are in the environment. */
+  readonly uses?: readonly string[];
+  /** Added to the environment of the tester. A scenario's variables are added to those of the defaults. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Working directory, relative to the plan file; default: the plan file's directory. */
+  readonly cwd?: string;
+  /** How its runs shall end; default `'clean'`. */
+  readonly expect?: Expect;
+}
+
+/** One program under test. */
+export interface ScenarioSpec extends ScenarioDefaults {
+  /** Unique within the plan. */
+  readonly name: string;
+  /** Program and arguments. No shell is involved. */
+  readonly command: readonly string[];
+  /** Heading under which the report shows it. */
+  readonly group?: string;
+}
+
+/** Scenarios, and the services they need. */
+export interface Plan {
+  readonly services?: Readonly<Record<string, ServiceSpec>>;
+  readonly defaults?: ScenarioDefaults;
+  readonly scenarios: readonly ScenarioSpec[];
+}
+
+/** What a plan module exports as default: a plan, or a function that returns one. */
+export type PlanExport = Plan | (() => Plan | Promise<Plan>);
+
+/** A scenario with every default filled in. */
+export interface Scenario {
+  readonly name: string;
+  readonly group: string | null;
+  readonly command: readonly string[];
+  readonly runs: number;
+  readonly timeoutMs: number;
+  readonly uses: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute. */
+  readonly cwd: string;
+  readonly expect: Expect;
+}
+
+/** A checked plan, ready to be run. */
+export interface ResolvedPlan {
+  readonly services: Readonly<Record<string, ServiceSpec>>;
+  readonly scenarios: readonly Scenario[];
+}
+
+/** What the caller decides over the plan's head. */
+export interface PlanOverrides {
+  /** Directory that relative paths in the plan start from; default: that of this process. */
+  readonly baseDir?: string;
+  /** Runs of every scenario. */
+  readonly runs?: number;
+  /** Timeout of every run. */
+  readonly timeout?: Duration;
+  /** Only scenarios whose name equals or matches one of these patterns (`*` and `?`). */
+  readonly only?: readonly string[];
+}
+
+const DEFAULT_RUNS = 20;
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** Returns its argument: gives a plan module completion and type checks. */
+export function definePlan(plan: PlanExport): PlanExport {
+  return plan;
+}
+
+/**
+ * Reads a plan file: YAML or JSON by its ending, else a TypeScript or JavaScript module whose default export is
+ * a plan or a function that returns one.
+ * @throws UsageError when the file can't be read or isn't what its ending says. The plan itself is checked by
+ * `resolvePlan`.
+ */
+export async function loadPlan(file: string): Promise<{ plan: unknown; baseDir: string }> {
+  const path = resolve(file);
+  const baseDir = dirname(path);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const problem = missing
+      ? `plan file ${file} doesn't exist`
+      : `can't read plan file ${file}: ${messageOf(error)}`;
+    throw new UsageError(problem, missing ? `looked for ${path}` : undefined);
+  }
+  try {
+    const kind = extname(path).toLowerCase();
+    if (kind === '.json') return { plan: JSON.parse(text), baseDir };
+    if (kind === '.yaml' || kind === '.yml') return { plan: parseYaml(text), baseDir };
+    if (!/^\.[cm]?[jt]s$/.test(kind)) {
+      throw new UsageError(`plan file ${file} has an unknown ending`, 'use .yaml, .yml, .json, .ts or .js');
+    }
+    const exported = await importPlan(path);
+    return { plan: typeof exported === 'function' ? await exported() : exported, baseDir };
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`plan file ${file} can't be loaded: ${messageOf(error)}`, undefined, {
+      cause: error,
+    });
+  }
+}
+
+function importPlan(path: string): Promise<unknown> {
+  // A plan may import this package though it isn't installed beside the plan.
+  const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+  const alias = { 'quiesce/work-done': here('./work-done.js'), quiesce: here('./index.js') };
+  return createJiti(import.meta.url, { fsCache: false, alias }).import(path, { default: true });
+}
+
+/**
+ * Checks a plan and fills in its defaults.
+ * @param source how to call the plan in an error, such as its file name.
+ * @throws UsageError that names the wrong field and what was expected, or the command that can't be run, or the
+ * `only` pattern that matches nothing.
+ */
+export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source = 'plan'): ResolvedPlan {
+  const parsed = planSchema.safeParse(plan);
+  if (!parsed.success) {
+    const [first, ...more] = parsed.error.issues;
+    const others = more.length === 0 ? '' : ` (and ${more.length} more)`;
+    throw new UsageError(`${source}: ${pathText(first?.path ?? [])}${first?.message}${others}`);
+  }
+  const { services = {}, defaults = {}, scenarios } = parsed.data as Plan;
+  const baseDir = resolve(overrides.baseDir ?? '.');
+  const chosen = choose(scenarios, overrides.only);
+  return {
+    services: Object.fromEntries(
+      Object.entries(services).map(([name, spec]) => [
+        name,
+        { ...spec, cwd: resolve(baseDir, spec.cwd ?? '.') },
+      ]),
+    ),
+    scenarios: chosen.map((spec) =>
+      resolveScenario({ ...defaults, ...spec }, defaults, overrides, baseDir, source),
+    ),
+  };
+}
+
+function resolveScenario(
+  spec: ScenarioSpec,
+  defaults: ScenarioDefaults,
+  overrides: PlanOverrides,
+  baseDir: string,
+  source: string,
+): Scenario {
+  const env = { ...defaults.env, ...spec.env };
+  const cwd = resolve(baseDir, spec.cwd ?? '.');
+  const found = findExecutable(spec.command[0] ?? '', cwd, env.PATH ?? process.env.PATH);
+  if (found.path === undefined) {
+    const where = source === 'command' ? '' : `${source}: scenario ${JSON.stringify(spec.name)}: `;
+    throw new UsageError(`${where}${found.problem}`, found.hint);
+  }
+  return {
+    name: spec.name,
+    group: spec.group ?? null,
+    command: spec.command,
+    runs: overrides.runs ?? spec.runs ?? DEFAULT_RUNS,
+    timeoutMs: parseDuration(overrides.timeout ?? spec.timeout ?? DEFAULT_TIMEOUT_MS),
+    uses: spec.uses ?? [],
+    env,
+    cwd,
+    expect: spec.expect ?? 'clean',
+  };
+}
+
+function choose(scenarios: readonly ScenarioSpec[], only: readonly string[] = []): readonly ScenarioSpec[] {
+  if (only.length === 0) return scenarios;
+  const patterns = only.map((pattern) => ({ pattern, matches: globMatcher(pattern) }));
+  for (const { pattern, matches } of patterns) {
+    if (scenarios.some(({ name }) => matches(name))) continue;
+    const names = scenarios.map(({ name }) => name).join(', ');
+    throw new UsageError(`no scenario matches ${JSON.stringify(pattern)}`, `the plan has: ${names}`);
+  }
+  return scenarios.filter(({ name }) => patterns.some(({ matches }) => matches(name)));
+}
+
+function globMatcher(glob: string): (name: string) => boolean {
+  const source = glob
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*/g, '.*')
+    .replace(/\?/g, '.');
+  const pattern = new RegExp(`^${source}$`, 's');
+  return (name) => name === glob || pattern.test(name);
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  if (path.length === 0) return '';
+  const text = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  return `${text.replace(/^\./, '')}: `;
+}
+
+const got = (input: unknown): string =>
+  input === undefined ? 'nothing' : (JSON.stringify(input) ?? String(input));
+
+const expected =
+  (what: string) =>
+  (issue: { input?: unknown }): string =>
+    `expected ${what}, got ${got(issue.input).slice(0, 80)}`;
+
+const text = z.string({ error: expected('text') }).min(1, { error: 'expected text, got nothing' });
+
+const list = <T extends z.ZodType>(item: T, what: string) =>
+  z.array(item, { error: expected(`a list of ${what}`) });
+
+const command = list(z.string({ error: expected('text') }), 'program and arguments').refine(
+  (words) => words.length > 0 && words[0] !== '' && !words.some((word) => word.includes('\0')),
+  { error: expected('a program and its arguments, without NUL bytes') },
+);
+
+const environment = z
+  .record(z.string(), z.string({ error: expected('text (quote numbers)') }), {
+    error: expected('a mapping of environment variables'),
+  })
+  .exactOptional();
+
+function strict<T extends z.ZodRawShape>(shape: T) {
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== 'unrecognized_keys') return expected('a mapping')(issue);
+      const unknown = (issue.keys as string[]).map((key) => JSON.stringify(key)).join(', ');
+      return `unknown field ${unknown}; the fields here are ${Object.keys(shape).join(', ')}`;
+    },
+  });
+}
+
+const positiveInteger = z
+  .int({ error: expected('a positive integer') })
+  .min(1, { error: expected('a positive integer') });
+
+const duration = z.union([z.number(), z.string()], { error: expected('a duration such as "10s"') }).refine(
+  (value) => {
+    try {
+      return parseDuration(value) > 0;
+    } catch {
+      return false;
+    }
+  },
+  { error: expected('a positive duration such as "500ms", "10s" or "2m"') },
+);
+
+const expectation = z.union(
+  [
+    z.enum(['clean', 'any']),
+    z
+      .strictObject({
+        exitCode: z.int().min(0).max(255).exactOptional(),
+        signal: z.enum(Object.keys(constants.signals)).exactOptional(),
+        stderr: z.enum(['empty', 'any']).exactOptional(),
+      })
+      .refine(({ exitCode, signal }) => exitCode === undefined || signal === undefined),
+  ],
+  {
+    error: expected(
+      '"clean", "any", or a mapping with exitCode (0 to 255) or signal (such as "SIGTERM"), and stderr ("empty" or "any")',
+    ),
+  },
+);
+
+const scenarioFields = {
+  runs: positiveInteger.exactOptional(),
+  timeout: duration.exactOptional(),
+  uses: list(text, 'service names').exactOptional(),
+  env: environment,
+  cwd: text.exactOptional(),
+  expect: expectation.exactOptional(),
+};
+
+const serviceSchema = strict({
+  command,
+  env: environment,
+  cwd: text.exactOptional(),
+  ports: list(text, 'port names').exactOptional(),
+  ready: strict({
+    port: text.exactOptional(),
+    log: text.exactOptional(),
+    timeoutMs: positiveInteger.exactOptional(),
+  }).exactOptional(),
+  provides: environment,
+}).superRefine((spec, context) => {
+  const problem = serviceProblem(spec as ServiceSpec);
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+});
+
+const planSchema = strict({
+  services: z
+    .record(text, serviceSchema, { error: expected('a mapping of services by name') })
+    .exactOptional(),
+  defaults: strict(scenarioFields).exactOptional(),
+  scenarios: list(
+    strict({ name: text, command, group: text.exactOptional(), ...scenarioFields }),
+    'scenarios',
+  ).min(1, {
+    error: 'expected at least one scenario',
+  }),
+}).superRefine(({ services = {}, defaults, scenarios }, context) => {
+  const names = new Set<string>();
+  const users = [{ path: ['defaults'] as PropertyKey[], uses: defaults?.uses ?? [] }];
+  for (const [i, { name, uses = [] }] of scenarios.entries()) {
+    if (names.has(name)) {
+      const message = `${JSON.stringify(name)} is already the name of another scenario`;
+      context.addIssue({ code: 'custom', path: ['scenarios', i, 'name'], message });
+    }
+    names.add(name);
+    users.push({ path: ['scenarios', i], uses });
+  }
+  const known = Object.keys(services).join(', ') || 'none';
+  for (const { path, uses } of users) {
+    for (const [i, service] of uses.entries()) {
+      if (Object.hasOwn(services, service)) continue;
+      const message = `unknown service ${JSON.stringify(service)}; the plan's services: ${known}`;
+      context.addIssue({ code: 'custom', path: [...path, 'uses', i], message });
+    }
+  }
+});

@@ -1,0 +1,159 @@
+import { stripVTControlCharacters } from 'node:util';
+import Table from 'cli-table3';
+import pc from 'picocolors';
+import { formatMs } from '../duration.js';
+import { expectLabel, outcomeLabel } from '../outcome.js';
+import { failureCounts } from '../progress.js';
+import type { FailureGroup, ScenarioResult } from '../scenario.js';
+import type { PlanResult } from '../session.js';
+
+const HEAD = ['scenario', 'runs', 'as expected', 'failed', 'failure rate', 'exit time', 'verdict'];
+const WIDEST = [28, 8, 11, 14, 13, 15, 9]; // 110 columns with two blanks between them
+const PHASE_TEXT = { work: ' at work', exit: ' at exit', unknown: '' } as const;
+const EVIDENCE_LINES = 30;
+
+/** The result for a reader: a table at most 110 columns wide, and what is to be known of each failure. */
+export function terminalReport(result: PlanResult, colour: boolean): string {
+  const c = pc.createColors(colour);
+  const parts = [table(result, c)];
+  const notes = result.scenarios.flatMap((scenario) => scenarioNotes(scenario, c));
+  for (const { message } of result.serviceFailures) notes.push(`${c.red('service failure')}: ${message}`);
+  parts.push(...notes, summaryLine(result, c));
+  return `${parts.join('\n\n')}\n`;
+}
+
+/** A rate bound in percent, rounded up so that the statement stays true: `1.0 %`, `0.034 %`. */
+export function percentUp(rate: number): string {
+  const percent = rate * 100;
+  if (percent === 0 || percent >= 100) return `${percent.toFixed(0)} %`;
+  const decimals = percent >= 0.1 ? 1 : 1 - Math.floor(Math.log10(percent));
+  const scale = 10 ** decimals;
+  return `${(Math.ceil(percent * scale - 1e-9) / scale).toFixed(decimals)} %`;
+}
+
+type Colours = ReturnType<typeof pc.createColors>;
+
+function table(result: PlanResult, c: Colours): string {
+  const rows = result.scenarios.map((scenario) => cells(scenario, c));
+  const widths = HEAD.map((title, i) => {
+    const content = rows.map((row) => stripVTControlCharacters(row[i] ?? '').length);
+    return Math.max(title.length, Math.min(WIDEST[i] as number, Math.max(0, ...content))) + 2;
+  });
+  const out = new Table({
+    head: HEAD.map((title) => c.bold(title)),
+    colWidths: widths,
+    wordWrap: true,
+    colAligns: ['left', 'right', 'right', 'left', 'left', 'right', 'left'],
+    chars: {
+      ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '' },
+      ...{ bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },
+      ...{ left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '' },
+    },
+    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
+  });
+  let group: string | null = null;
+  for (const [i, scenario] of result.scenarios.entries()) {
+    if (scenario.scenario.group !== group) {
+      group = scenario.scenario.group;
+      if (group !== null) out.push([{ content: c.underline(group), colSpan: HEAD.length }]);
+    }
+    out.push(rows[i] as string[]);
+  }
+  return out.toString().replace(/[ \t]+$/gm, '');
+}
+
+function cells(result: ScenarioResult, c: Colours): string[] {
+  const { scenario, runs, failed } = result;
+  const done = runs.length === scenario.runs ? `${runs.length}` : `${runs.length} of ${scenario.runs}`;
+  if (runs.length === 0) return [scenario.name, done, '', '', '', '', verdict(result, c)];
+  const exit = result.exitMs;
+  return [
+    scenario.name,
+    done,
+    String(runs.length - failed),
+    failed === 0 ? 'none' : failureCounts(result),
+    `below ${percentUp(result.rate.upperBound)}`,
+    exit === null ? '' : `${formatMs(exit.median)} / ${formatMs(exit.max)}`,
+    verdict(result, c),
+  ];
+}
+
+function verdict(result: ScenarioResult, c: Colours): string {
+  if (result.state === 'not-run') return c.yellow('not run');
+  if (result.failed > 0) return result.scenario.expect === 'any' ? c.yellow('known bad') : c.red('FAILED');
+  if (result.state === 'stopped') return c.yellow('stopped');
+  return c.green('ok');
+}
+
+function scenarioNotes(result: ScenarioResult, c: Colours): string[] {
+  const name = c.bold(result.scenario.name);
+  const notes: string[] = result.failures.map((failure) => failureNote(result, failure, c));
+  if (result.state !== 'completed') {
+    notes.push(`${name}: ${result.state === 'stopped' ? 'stopped early' : 'not run'}: ${result.reason}`);
+  }
+  const leaks = result.runs.filter((run) => run.leaked.length > 0);
+  if (leaks.length > 0) {
+    const commands = [...new Set(leaks.flatMap((run) => run.leaked))].slice(0, 5).join('; ');
+    notes.push(
+      `${name}: ${leaks.length} of ${result.runs.length} runs left processes behind (killed): ${commands}`,
+    );
+  }
+  return notes;
+}
+
+function failureNote(result: ScenarioResult, failure: FailureGroup, c: Colours): string {
+  const { scenario, runs } = result;
+  const { outcome, evidence, signature } = failure;
+  const likely = signature === null ? '' : `: ${signature.title}`;
+  const count = `${failure.runs.length} of ${runs.length}`;
+  const told =
+    outcome.kind === 'signal' && outcome.exitCode !== null ? ` (exit code ${outcome.exitCode})` : '';
+  const after = outcome.kind === 'hang' ? ` after ${formatMs(scenario.timeoutMs)}` : '';
+  const lines = [
+    `${c.bold(scenario.name)}: ${count} ${c.red(outcomeLabel(outcome))}${told}${after}${PHASE_TEXT[failure.phase]}${likely}`,
+    `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${shellLine(scenario.command)}`,
+  ];
+  for (const [title, text] of [
+    ['stacks', evidence.stacks ?? ''],
+    ['stderr', evidence.stderr],
+    ['stdout', evidence.stdout],
+  ] as const) {
+    if (text.trim() !== '') lines.push(`  ${title}:`, c.dim(excerpt(text, title === 'stacks')));
+  }
+  return lines.join('\n');
+}
+
+function excerpt(text: string, fromStart: boolean): string {
+  const lines = printable(text).trimEnd().split('\n');
+  const left = lines.length - EVIDENCE_LINES;
+  if (left <= 0) return indent(lines);
+  const note = `[${left} ${left === 1 ? 'line' : 'lines'} more in the JSON report]`;
+  return indent(
+    fromStart ? [...lines.slice(0, EVIDENCE_LINES), note] : [note, ...lines.slice(-EVIDENCE_LINES)],
+  );
+}
+
+const indent = (lines: readonly string[]): string =>
+  lines.map((line) => `    ${line.slice(0, 300)}`.trimEnd()).join('\n');
+
+// A program's control characters must not act on the reader's terminal.
+function printable(text: string): string {
+  return stripVTControlCharacters(text.replace(/\r\n?/g, '\n')).replace(/[^\P{Cc}\n\t]/gu, '');
+}
+
+function shellLine(command: readonly string[]): string {
+  const line = command.map((word) =>
+    /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
+  );
+  return printable(line.join(' ')).slice(0, 500);
+}
+
+function summaryLine(result: PlanResult, c: Colours): string {
+  const bad = result.scenarios.filter((scenario) => !scenario.ok).length;
+  const total = result.scenarios.length;
+  const all = `${total} ${total === 1 ? 'scenario' : 'scenarios'}`;
+  const took = `(${formatMs(result.durationMs)}; rates: Clopper-Pearson, at 95 %)`;
+  if (result.interrupted) return `${c.yellow('Interrupted')}: the table shows what was run ${took}`;
+  if (result.ok) return `${c.green('All as expected')}: ${all} ${took}`;
+  return `${c.red('Not as expected')}: ${bad} of ${all} ${took}`;
+}

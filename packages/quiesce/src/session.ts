@@ -1,0 +1,196 @@
+import { messageOf, ServiceError } from './errors.js';
+import {
+  type Plan,
+  type PlanOverrides,
+  type ResolvedPlan,
+  resolvePlan,
+  type Scenario,
+  type ScenarioSpec,
+} from './plan.js';
+import { notRun, runScenario, type ScenarioProgress, type ScenarioResult } from './scenario.js';
+import { describeExit, type RunningService, type ServiceSpec, startService } from './service.js';
+
+/** What happens while a plan runs, in order. */
+export type ProgressEvent =
+  | { readonly type: 'service-starting'; readonly service: string }
+  | { readonly type: 'service-ready'; readonly service: string }
+  /** `index` counts from 0. */
+  | {
+      readonly type: 'scenario-start';
+      readonly scenario: Scenario;
+      readonly index: number;
+      readonly total: number;
+    }
+  | ({ readonly type: 'run' } & ScenarioProgress)
+  | { readonly type: 'scenario-end'; readonly result: ScenarioResult };
+
+/** Who is told, and who may stop it. */
+export interface SessionOptions {
+  /** Stops everything: what runs is killed, services are stopped, and the result has what there is. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (event: ProgressEvent) => void;
+}
+
+/** What a whole plan showed. */
+export interface PlanResult {
+  /** Every scenario is ok and no service failed. */
+  readonly ok: boolean;
+  /** Stopped by its signal before it was through. */
+  readonly interrupted: boolean;
+  readonly startedAt: Date;
+  readonly durationMs: number;
+  /** Services that couldn't start or died while they were needed. */
+  readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
+  readonly scenarios: readonly ScenarioResult[];
+}
+
+/** One scenario without services; the name defaults to the command. */
+export type RunOptions = Omit<ScenarioSpec, 'name' | 'uses' | 'group'> & {
+  readonly name?: string;
+} & SessionOptions;
+
+/**
+ * Runs one command many times and says how its runs ended. An abort is no error: the result's state says so.
+ * @throws UsageError when the options are wrong or the command can't be run; EnvironmentError when the system
+ * can't start a process.
+ */
+export async function run(options: RunOptions): Promise<ScenarioResult> {
+  const { signal, onProgress, ...spec } = options;
+  const name = spec.name ?? (Array.isArray(spec.command) ? spec.command.join(' ') : 'command');
+  const resolved = resolvePlan({ scenarios: [{ ...spec, name }] }, {}, 'command');
+  const { scenarios } = await runResolved(resolved, {
+    ...(signal && { signal }),
+    ...(onProgress && { onProgress }),
+  });
+  return scenarios[0] as ScenarioResult;
+}
+
+/**
+ * Runs a plan: its scenarios one after another, each service from its first use to the end.
+ * A service that fails doesn't throw: the scenarios that use it are `not-run` or `stopped`, the others go on.
+ * @throws UsageError when the plan is wrong; EnvironmentError when the system can't start a process.
+ */
+export function runPlan(plan: Plan, options: PlanOverrides & SessionOptions = {}): Promise<PlanResult> {
+  return runResolved(resolvePlan(plan, options), options);
+}
+
+/** `runPlan` for a plan that was resolved before. */
+export async function runResolved(plan: ResolvedPlan, options: SessionOptions = {}): Promise<PlanResult> {
+  const { signal, onProgress = () => {} } = options;
+  const startedAt = new Date();
+  const start = performance.now();
+  const services = new ServicePool(plan.services, onProgress, signal);
+  const results: ScenarioResult[] = [];
+  try {
+    for (const [index, scenario] of plan.scenarios.entries()) {
+      if (!signal?.aborted)
+        onProgress({ type: 'scenario-start', scenario, index, total: plan.scenarios.length });
+      const result = await runWithServices(scenario, services, options);
+      results.push(result);
+      if (!signal?.aborted) onProgress({ type: 'scenario-end', result });
+    }
+  } finally {
+    await services.stopAll();
+  }
+  return {
+    ok: results.every((result) => result.ok) && services.failures.size === 0,
+    interrupted: signal?.aborted ?? false,
+    startedAt,
+    durationMs: performance.now() - start,
+    serviceFailures: [...services.failures.values()].map(({ service, message }) => ({ service, message })),
+    scenarios: results,
+  };
+}
+
+async function runWithServices(
+  scenario: Scenario,
+  services: ServicePool,
+  { signal, onProgress }: SessionOptions,
+): Promise<ScenarioResult> {
+  if (signal?.aborted) return notRun(scenario, messageOf(signal.reason));
+  const env: Record<string, string> = {};
+  const stops = signal === undefined ? [] : [signal];
+  try {
+    for (const name of scenario.uses) {
+      const { service, failed } = await services.get(name);
+      Object.assign(env, service.env);
+      stops.push(failed);
+    }
+  } catch (error) {
+    if (!signal?.aborted && !(error instanceof ServiceError)) throw error;
+    return notRun(scenario, firstLine(error));
+  }
+  return await runScenario(scenario, {
+    env,
+    signal: AbortSignal.any(stops),
+    onRun: (progress) => onProgress?.({ type: 'run', ...progress }),
+  });
+}
+
+const firstLine = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split(';')[0] ?? '';
+
+interface PooledService {
+  readonly service: RunningService;
+  /** Aborted, with a ServiceError as its reason, when the service dies. */
+  readonly failed: AbortSignal;
+}
+
+/** Starts services when they are first asked for, watches them, and stops them all at the end. */
+class ServicePool {
+  readonly #specs: Readonly<Record<string, ServiceSpec>>;
+  readonly #tell: (event: ProgressEvent) => void;
+  readonly #signal: AbortSignal | undefined;
+  readonly #started = new Map<string, PooledService>();
+  readonly failures = new Map<string, ServiceError>();
+  #stopping = false;
+
+  constructor(
+    specs: Readonly<Record<string, ServiceSpec>>,
+    tell: (event: ProgressEvent) => void,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#specs = specs;
+    this.#tell = tell;
+    this.#signal = signal;
+  }
+
+  async get(name: string): Promise<PooledService> {
+    const failure = this.failures.get(name);
+    if (failure !== undefined) throw failure;
+    const started = this.#started.get(name);
+    if (started !== undefined) return started;
+    this.#tell({ type: 'service-starting', service: name });
+    try {
+      const signal = this.#signal === undefined ? {} : { signal: this.#signal };
+      const service = await startService(name, this.#specs[name] as ServiceSpec, signal);
+      const pooled = { service, failed: this.#watch(service) };
+      this.#started.set(name, pooled);
+      this.#tell({ type: 'service-ready', service: name });
+      return pooled;
+    } catch (error) {
+      if (error instanceof ServiceError) this.failures.set(name, error);
+      throw error;
+    }
+  }
+
+  #watch(service: RunningService): AbortSignal {
+    const died = new AbortController();
+    void service.exited.then((status) => {
+      if (this.#stopping) return;
+      const error = new ServiceError(
+        service.name,
+        `${describeExit(status)} while it was needed`,
+        service.log(),
+      );
+      this.failures.set(service.name, error);
+      died.abort(new ServiceError(service.name, `${describeExit(status)} while it was needed`));
+    });
+    return died.signal;
+  }
+
+  async stopAll(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all([...this.#started.values()].map(({ service }) => service.stop()));
+  }
+}
