@@ -1,19 +1,20 @@
 import { generate, type SelfsignedOptions } from 'selfsigned';
 
-/** A key and its certificate, as PEM. */
-export interface KeyPair {
-  readonly cert: string;
-  readonly key: string;
-}
-
-/** A certificate authority made for one test, and what it signed. */
+/** A certificate authority made for one test, and what it signed; all as PEM. */
 export interface Certificates {
-  /** The authority's certificate, as PEM. */
+  /** The authority's certificate. */
   readonly ca: string;
   /** For a server on 127.0.0.1 or localhost. */
-  readonly server: KeyPair;
+  readonly serverCert: string;
+  readonly serverKey: string;
   /** For a client that has to show one. */
-  readonly client: KeyPair;
+  readonly clientCert: string;
+  readonly clientKey: string;
+}
+
+interface KeyPair {
+  readonly cert: string;
+  readonly key: string;
 }
 
 /** Makes a certificate authority with a server's and a client's certificate, all in memory and valid for a year. */
@@ -44,7 +45,13 @@ export async function createCertificates(): Promise<Certificates> {
     ),
     issue('quiesce test client', [leaf, usage, { name: 'extKeyUsage', clientAuth: true }], authority),
   ]);
-  return { ca: authority.cert, server, client };
+  return {
+    ca: authority.cert,
+    serverCert: server.cert,
+    serverKey: server.key,
+    clientCert: client.cert,
+    clientKey: client.key,
+  };
 }
 
 async function issue(

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ExitStatus, type RunningService, type ServiceSpec, startService } from 'quiesce';
 import { type Certificates, createCertificates } from './certificates.js';
@@ -82,6 +82,7 @@ export interface EtcdServer extends AsyncDisposable {
 /** Starts an etcd and waits until it serves. */
 export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> {
   const certificates = options.tls === undefined ? undefined : await createCertificates();
+  exitOnSignals();
   const dir = mkdtempSync(join(tmpdir(), 'quiesce-etcd-data-'));
   const removeDir = (): void => rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
   process.once('exit', removeDir);
@@ -101,6 +102,14 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> 
   } catch (error) {
     forget();
     throw error;
+  }
+}
+
+/** A signal would end this process without its exit handlers, and so leave the servers behind. */
+function exitOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    if (process.listenerCount(signal) === 0)
+      process.once(signal, () => process.exit(128 + constants.signals[signal]));
   }
 }
 
@@ -161,7 +170,7 @@ function supervise(
 
 function writeTlsFiles(
   dir: string,
-  { ca, server }: Certificates,
+  { ca, serverCert, serverKey }: Certificates,
   requireClientCert = false,
 ): NonNullable<EtcdServiceOptions['tls']> {
   const write = (name: string, pem: string): string => {
@@ -170,8 +179,8 @@ function writeTlsFiles(
     return path;
   };
   return {
-    cert: write('server.crt', server.cert),
-    key: write('server.key', server.key),
+    cert: write('server.crt', serverCert),
+    key: write('server.key', serverKey),
     ...(requireClientCert && { clientCa: write('ca.crt', ca) }),
   };
 }

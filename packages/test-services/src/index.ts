@@ -1,4 +1,4 @@
-export { type Certificates, createCertificates, type KeyPair } from './certificates.js';
+export { type Certificates, createCertificates } from './certificates.js';
 export {
   type EtcdOptions,
   type EtcdServer,

@@ -19,8 +19,11 @@ export interface TcpProxy extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Starts a proxy to a port on 127.0.0.1; the target need not be there yet. */
-export async function startTcpProxy(target: { readonly port: number }): Promise<TcpProxy> {
+/** Starts a proxy to `target`, by default on 127.0.0.1; it need not be there yet. */
+export async function startTcpProxy(target: {
+  readonly host?: string;
+  readonly port: number;
+}): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let paused = false;
   let accepted = 0;
@@ -28,7 +31,7 @@ export async function startTcpProxy(target: { readonly port: number }): Promise<
   // Half-open sockets, so that an end of one direction is passed on as just that.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     accepted++;
-    const upstream = connect({ port: target.port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    const upstream = connect({ host: '127.0.0.1', ...target, allowHalfOpen: true, noDelay: true });
     const pair = [client, upstream] as const;
     pairs.add(pair);
     for (const socket of pair) {

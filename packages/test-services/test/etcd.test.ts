@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startService } from 'quiesce';
-import { type EtcdServer, etcdService, type KeyPair, startEtcd } from '../src/index.js';
+import { type EtcdServer, etcdService, startEtcd } from '../src/index.js';
 
 /** A call of etcd's JSON gateway: real work without a client of our own. */
 async function call(server: EtcdServer, path: string, body: object): Promise<unknown> {
@@ -28,7 +28,7 @@ async function get(server: EtcdServer, key: string): Promise<string | undefined>
 }
 
 /** GET /version over TLS: the server's version. */
-function version(server: EtcdServer, client?: KeyPair): Promise<string> {
+function version(server: EtcdServer, client?: { cert: string; key: string }): Promise<string> {
   return new Promise((resolve, reject) => {
     const call = request(
       `${server.endpoint}/version`,
@@ -118,7 +118,9 @@ describe('startEtcd', () => {
 
   it('demands a client certificate when told so', async () => {
     await using server = await startEtcd({ tls: { requireClientCert: true } });
-    assert.match(await version(server, server.certificates?.client), /^3\./);
+    assert.ok(server.certificates);
+    const { clientCert: cert, clientKey: key } = server.certificates;
+    assert.match(await version(server, { cert, key }), /^3\./);
     await assert.rejects(version(server));
   });
 
