@@ -1,0 +1,37 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Measurement, Workload } from './cell.js';
+
+/** This project's client, which the others are compared with. */
+export const SUBJECT = '@quiesce/etcd';
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const GO_PROGRAM = here('../../../.cache/bench/clientv3');
+
+const PROGRAMS: Readonly<Record<string, readonly [string, ...string[]]>> = {
+  [SUBJECT]: [process.execPath, here('./client-quiesce.js')],
+  etcd3: [process.execPath, here('./client-etcd3.js')],
+  clientv3: [GO_PROGRAM],
+};
+
+/** Names of all clients, the subject first. */
+export const allClients: readonly string[] = Object.keys(PROGRAMS);
+
+/** Whether its program is there: Go's isn't where Go is missing. */
+export function isAvailable(client: string): boolean {
+  return client !== 'clientv3' || existsSync(GO_PROGRAM);
+}
+
+/** Measures one client in a process of its own, so that CPU time is that client's alone. */
+export async function measureClient(client: string, workload: Workload): Promise<Measurement> {
+  const program = PROGRAMS[client];
+  if (program === undefined) throw new Error(`no client is named ${client}`);
+  const [file, ...first] = program;
+  const flags = Object.entries(workload).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const { stdout } = await promisify(execFile)(file, [...first, ...flags], {
+    timeout: (workload.seconds + workload.warmup) * 1000 + 60_000,
+  });
+  return JSON.parse(stdout) as Measurement;
+}

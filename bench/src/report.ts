@@ -1,0 +1,103 @@
+import Table from 'cli-table3';
+import type { Cell, Measurement } from './cell.js';
+import { SUBJECT } from './clients.js';
+
+/** The speed floors: at this concurrency, at least `atLeast` times the op/s of `peer`, for get and for put. */
+const FLOORS = [
+  { concurrency: 64, peer: 'etcd3', atLeast: 5 },
+  { concurrency: 64, peer: 'clientv3', atLeast: 0.95 },
+  { concurrency: 512, peer: 'etcd3', atLeast: 6 },
+  { concurrency: 512, peer: 'clientv3', atLeast: 1.15 },
+] as const;
+
+/** All rounds of one client in one cell: medians over the rounds. */
+export interface Row extends Cell {
+  readonly client: string;
+  readonly opsPerSecond: number;
+  readonly opsPerSecondMin: number;
+  readonly opsPerSecondMax: number;
+  readonly cpuMicrosPerOp: number;
+  readonly p50Micros: number;
+  readonly p99Micros: number;
+}
+
+/** A floor against what was measured. */
+export interface FloorResult extends Cell {
+  readonly peer: string;
+  readonly atLeast: number;
+  readonly ratio: number;
+  readonly met: boolean;
+}
+
+/** Sums up the rounds of one client in one cell. */
+export function summarize(rounds: readonly Measurement[]): Row {
+  const [first] = rounds;
+  if (first === undefined) throw new Error('nothing was measured');
+  const rates = rounds.map((round) => round.ops / round.seconds);
+  const middle = (value: (round: Measurement) => number): number => median(rounds.map(value));
+  return {
+    client: first.client,
+    op: first.op,
+    concurrency: first.concurrency,
+    opsPerSecond: median(rates),
+    opsPerSecondMin: Math.min(...rates),
+    opsPerSecondMax: Math.max(...rates),
+    cpuMicrosPerOp: middle((round) => (round.cpuSeconds / round.ops) * 1e6),
+    p50Micros: middle((round) => round.p50Micros),
+    p99Micros: middle((round) => round.p99Micros),
+  };
+}
+
+/** The table of one cell; the last column is the subject's op/s over that row's. */
+export function cellTable(rows: readonly Row[]): string {
+  const table = new Table({
+    head: ['client', 'op/s', 'min–max', 'CPU µs/op', 'p50 µs', 'p99 µs', `${SUBJECT} is`],
+    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right'],
+    style: { head: [], border: [], compact: true },
+  });
+  const subject = rows.find(({ client }) => client === SUBJECT);
+  for (const row of rows) {
+    table.push([
+      row.client,
+      whole(row.opsPerSecond),
+      `${whole(row.opsPerSecondMin)}–${whole(row.opsPerSecondMax)}`,
+      row.cpuMicrosPerOp.toFixed(1),
+      whole(row.p50Micros),
+      whole(row.p99Micros),
+      subject === undefined || row === subject
+        ? ''
+        : `${(subject.opsPerSecond / row.opsPerSecond).toFixed(2)}x`,
+    ]);
+  }
+  return table.toString();
+}
+
+/** Judges those floors for which both sides were measured. */
+export function judgeFloors(rows: readonly Row[]): FloorResult[] {
+  return FLOORS.flatMap(({ concurrency, peer, atLeast }) =>
+    (['get', 'put'] as const).flatMap((op) => {
+      const rate = (client: string): number | undefined =>
+        rows.find((row) => row.client === client && row.op === op && row.concurrency === concurrency)
+          ?.opsPerSecond;
+      const [ours, theirs] = [rate(SUBJECT), rate(peer)];
+      if (ours === undefined || theirs === undefined) return [];
+      const ratio = ours / theirs;
+      return [{ op, concurrency, peer, atLeast, ratio, met: ratio >= atLeast }];
+    }),
+  );
+}
+
+/** A floor as one line. */
+export function floorLine({ op, concurrency, peer, atLeast, ratio, met }: FloorResult): string {
+  const verdict = met ? 'met    ' : 'NOT met';
+  return `${verdict} ${op} x${concurrency}: ${ratio.toFixed(2)}x ${peer}, at least ${atLeast}x wanted`;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  const upper = sorted[half] as number;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[half - 1] as number)) / 2;
+}
+
+const whole = (value: number): string => Math.round(value).toLocaleString('en-US');
