@@ -65,7 +65,8 @@ function plainView(stream: NodeJS.WriteStream): ProgressView {
   const onProgress = (event: ProgressEvent): void => {
     switch (event.type) {
       case 'service-starting':
-        return say(`starting service ${event.service}`);
+        say(`starting service ${event.service}`);
+        break;
       case 'scenario-start':
         current = {
           name: event.scenario.name,
@@ -74,15 +75,15 @@ function plainView(stream: NodeJS.WriteStream): ProgressView {
           failed: 0,
           since: performance.now(),
         };
-        return;
+        break;
       case 'run':
         if (current !== undefined)
           Object.assign(current, { completed: event.completed, failed: event.failed });
-        return;
+        break;
       case 'scenario-end': {
         const took = current === undefined ? 0 : performance.now() - current.since;
         current = undefined;
-        return say(`${event.result.scenario.name}: ${resultText(event.result)} in ${formatMs(took)}`);
+        say(`${event.result.scenario.name}: ${resultText(event.result)} in ${formatMs(took)}`);
       }
     }
   };

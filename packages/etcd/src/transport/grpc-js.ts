@@ -1,0 +1,453 @@
+import * as tls from 'node:tls';
+import * as grpc from '@grpc/grpc-js';
+import {
+  ClosedError,
+  EtcdError,
+  InvalidArgumentError,
+  type Metadata,
+  noMetadata,
+  StatusCode,
+  statusError,
+} from '../errors.js';
+import { SocketHold } from './socket-hold.js';
+import type {
+  ByteStream,
+  CallOptions,
+  TlsOptions,
+  Transport,
+  TransportOptions,
+  UnaryResponse,
+} from './transport.js';
+
+/** Longest deadline that is handed to grpc-js, in ms; longer ones are none. A timer's limit. */
+const longestTimeoutMs = 2 ** 31 - 1;
+
+// What grpc-js says of calls that never got a connection.
+const neverSent = /^(No connection established|Name resolution failed|Channel closed before call started)/;
+
+/**
+ * A transport on `@grpc/grpc-js`, for hosts without the native binary. Where it differs:
+ * - `connectTimeoutMs` is not kept for each attempt: grpc-js gives one 20 s; a call's own deadline bounds it.
+ * - without `tls.ca` it trusts the operating system's authorities only from Node 22.15 on, else Node's own.
+ * - after `unref()`, calls still keep the process alive while their connection is being made.
+ *
+ * @throws InvalidArgumentError when the options can't work.
+ */
+export function grpcJsTransport(options: TransportOptions): Transport {
+  return new GrpcJsTransport(options);
+}
+
+class GrpcJsTransport implements Transport {
+  readonly kind = 'grpc-js';
+  readonly #target: string;
+  readonly #credentials: grpc.ChannelCredentials;
+  readonly #channelOptions: grpc.ChannelOptions;
+  readonly #sockets: SocketHold;
+  readonly #calls = new Set<Call>();
+  #client: grpc.Client;
+  #closed = false;
+
+  constructor(options: TransportOptions) {
+    const url = endpointUrl(options.endpoint);
+    const secure = url.protocol === 'https:';
+    this.#target = `${url.hostname}:${url.port || (secure ? 443 : 80)}`;
+    this.#sockets = new SocketHold(options.tcpKeepAliveMs ?? 30_000);
+    this.#credentials = this.#sockets.observe(
+      secure ? tlsCredentials(options.tls ?? {}) : grpc.credentials.createInsecure(),
+    );
+    this.#channelOptions = channelOptions(options, secure);
+    this.#client = this.#connect();
+  }
+
+  #connect(): grpc.Client {
+    return new grpc.Client(this.#target, this.#credentials, this.#channelOptions);
+  }
+
+  unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse> {
+    return new Promise((resolve, reject) => {
+      const client = this.#client;
+      const call = new UnaryCall(method, resolve, reject);
+      this.#begin(call, client, options, (metadata) =>
+        client.makeUnaryRequest(
+          method,
+          identity,
+          identity,
+          asBuffer(request),
+          metadata,
+          deadline(options),
+          call.answered,
+        ),
+      );
+    });
+  }
+
+  stream(method: string, options?: CallOptions): ByteStream {
+    const client = this.#client;
+    const stream = new GrpcJsStream(method);
+    this.#begin(stream, client, options, (metadata) => {
+      const duplex = client.makeBidiStreamRequest(method, identity, identity, metadata, deadline(options));
+      stream.attach(duplex);
+      return duplex;
+    });
+    return stream;
+  }
+
+  ref(): void {
+    this.#sockets.ref();
+  }
+
+  unref(): void {
+    this.#sockets.unref();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const call of [...this.#calls]) call.cancel(new ClosedError());
+    this.#client.close();
+    this.#sockets.close();
+  }
+
+  /** Starts the call, unless it can't begin: then it has failed. */
+  #begin(
+    call: Call,
+    client: grpc.Client,
+    options: CallOptions | undefined,
+    start: (metadata: grpc.Metadata) => SurfaceCall,
+  ): void {
+    const signal = options?.signal;
+    if (this.#closed) call.fail(new ClosedError());
+    else if (signal?.aborted) call.fail(signal.reason);
+    else {
+      let surface: SurfaceCall;
+      try {
+        surface = start(toGrpcMetadata(options?.metadata));
+      } catch (cause) {
+        call.fail(malformed(cause, call.method));
+        return;
+      }
+      this.#calls.add(call);
+      call.begun(surface, signal, (status) => {
+        this.#calls.delete(call);
+        if (status !== undefined && status.code !== StatusCode.OK && neverSent.test(status.details)) {
+          this.#renew(client);
+        }
+      });
+    }
+  }
+
+  // A channel that could not connect refuses calls until its back-off has passed; a new one tries at once.
+  #renew(failed: grpc.Client): void {
+    if (this.#client !== failed || this.#closed) return;
+    failed.close();
+    this.#client = this.#connect();
+  }
+}
+
+type SurfaceCall = ReturnType<grpc.Client['makeUnaryRequest']> | grpc.ClientDuplexStream<Buffer, Buffer>;
+
+/** What both kinds of call share: one end, by status, cancellation or close, whichever comes first. */
+abstract class Call {
+  protected headersSeen: Metadata = noMetadata;
+  #surface: SurfaceCall | undefined;
+  #ended: ((status: grpc.StatusObject | undefined) => void) | undefined;
+  #signal: AbortSignal | undefined;
+
+  constructor(readonly method: string) {}
+
+  begun(
+    surface: SurfaceCall,
+    signal: AbortSignal | undefined,
+    ended: (status: grpc.StatusObject | undefined) => void,
+  ): void {
+    this.#surface = surface;
+    this.#ended = ended;
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#abort, { once: true });
+    surface.on('metadata', (metadata: grpc.Metadata) => {
+      this.headersSeen = fromGrpcMetadata(metadata);
+      this.headersCame(this.headersSeen);
+    });
+    surface.on('status', (status: grpc.StatusObject) => {
+      if (this.#end(status)) this.finish(status, fromGrpcMetadata(status.metadata));
+    });
+  }
+
+  /** Ends the call here and at the server. Idempotent. */
+  cancel(reason?: unknown): void {
+    if (!this.#end(undefined)) return;
+    this.fail(reason ?? cancelled(this.method));
+    this.#surface?.cancel();
+  }
+
+  readonly #abort = (): void => this.cancel(this.#signal?.reason);
+
+  /** False when the call has ended before. */
+  #end(status: grpc.StatusObject | undefined): boolean {
+    const ended = this.#ended;
+    if (ended === undefined) return false;
+    this.#ended = undefined;
+    this.#signal?.removeEventListener('abort', this.#abort);
+    ended(status);
+    return true;
+  }
+
+  protected headersCame(_headers: Metadata): void {}
+  /** The call ended with a status. */
+  protected abstract finish(status: grpc.StatusObject, trailers: Metadata): void;
+  /** The call ended without one. */
+  abstract fail(reason: unknown): void;
+}
+
+class UnaryCall extends Call {
+  readonly #resolve: (response: UnaryResponse) => void;
+  readonly #reject: (reason: unknown) => void;
+  #message: Buffer | undefined;
+  #error: Error | undefined;
+
+  constructor(method: string, resolve: (response: UnaryResponse) => void, reject: (reason: unknown) => void) {
+    super(method);
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  // The status, with its trailers, follows the answer.
+  readonly answered = (error: grpc.ServiceError | null, message?: Buffer): void => {
+    this.#error = error ?? undefined;
+    this.#message = message;
+  };
+
+  protected override finish(status: grpc.StatusObject, trailers: Metadata): void {
+    if (this.#message !== undefined) {
+      this.#resolve({ message: this.#message, headers: this.headersSeen, trailers });
+    } else if (status.code === grpc.status.OK) {
+      const details = 'the server sent no message';
+      this.#reject(statusError({ code: StatusCode.UNIMPLEMENTED, details, trailers, method: this.method }));
+    } else this.#reject(fromStatus(status, trailers, this.method, this.#error));
+  }
+
+  override fail(reason: unknown): void {
+    this.#reject(reason);
+  }
+}
+
+interface Waiter<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** Reads in paused mode: Node's stream buffer (16 messages each way) is the bound. */
+class GrpcJsStream extends Call implements ByteStream {
+  readonly headers: Promise<Metadata>;
+  trailers: Metadata = noMetadata;
+  #headersWaiter!: Waiter<Metadata>;
+  #duplex: grpc.ClientDuplexStream<Buffer, Buffer> | undefined;
+  #reader: Waiter<Uint8Array | undefined> | undefined;
+  #senders: Waiter<void>[] = [];
+  #sendClosed = false;
+  #over: { readonly failure?: unknown } | undefined;
+
+  constructor(method: string) {
+    super(method);
+    this.headers = new Promise((resolve, reject) => {
+      this.#headersWaiter = { resolve, reject };
+    });
+    // Few callers read the headers, and the failure reaches all of them by `receive`.
+    this.headers.catch(() => {});
+  }
+
+  attach(duplex: grpc.ClientDuplexStream<Buffer, Buffer>): void {
+    this.#duplex = duplex;
+    duplex.on('readable', () => this.#wakeReader());
+    duplex.on('drain', () => {
+      for (const sender of this.#senders.splice(0)) sender.resolve();
+    });
+    // Told by 'status' too.
+    duplex.on('error', () => {});
+  }
+
+  send(message: Uint8Array): Promise<void> {
+    if (this.#over !== undefined) return Promise.reject(this.#endedError());
+    if (this.#sendClosed) return Promise.reject(misuse('send after closeSend', this.method));
+    if (this.#duplex?.write(asBuffer(message))) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#senders.push({ resolve, reject }));
+  }
+
+  closeSend(): void {
+    if (this.#sendClosed || this.#over !== undefined) return;
+    this.#sendClosed = true;
+    this.#duplex?.end();
+  }
+
+  receive(): Promise<Uint8Array | undefined> {
+    if (this.#reader !== undefined) {
+      return Promise.reject(misuse('receive() is already waiting; wait for it before the next', this.method));
+    }
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+      this.#wakeReader();
+    });
+  }
+
+  /** Gives the reader what is there: a message first, then the end. */
+  #wakeReader(): void {
+    const reader = this.#reader;
+    if (reader === undefined) return;
+    const over = this.#over;
+    const cut = over !== undefined && 'failure' in over && !(over.failure instanceof StatusFailure);
+    const message = cut ? null : (this.#duplex?.read() ?? null);
+    if (message === null && over === undefined) return;
+    this.#reader = undefined;
+    if (message !== null) reader.resolve(message);
+    else if (over !== undefined && 'failure' in over) reader.reject(reasonOf(over.failure));
+    else reader.resolve(undefined);
+  }
+
+  protected override headersCame(headers: Metadata): void {
+    this.#headersWaiter.resolve(headers);
+  }
+
+  protected override finish(status: grpc.StatusObject, trailers: Metadata): void {
+    this.trailers = trailers;
+    if (status.code === grpc.status.OK) this.#finish({});
+    else this.#finish({ failure: new StatusFailure(fromStatus(status, trailers, this.method)) });
+  }
+
+  override fail(reason: unknown): void {
+    this.#finish({ failure: reason });
+  }
+
+  #finish(over: { readonly failure?: unknown }): void {
+    this.#over = over;
+    this.#headersWaiter.reject(this.#endedError());
+    for (const sender of this.#senders.splice(0)) sender.reject(this.#endedError());
+    this.#wakeReader();
+  }
+
+  #endedError(): unknown {
+    if (this.#over !== undefined && 'failure' in this.#over) return reasonOf(this.#over.failure);
+    return cancelled(this.method, 'the server has ended the stream');
+  }
+}
+
+/** A failure that the server told, after all of its messages; one made here drops those not yet read. */
+class StatusFailure {
+  constructor(readonly error: EtcdError) {}
+}
+
+function reasonOf(failure: unknown): unknown {
+  return failure instanceof StatusFailure ? failure.error : failure;
+}
+
+function cancelled(method: string, details = 'the call was cancelled'): EtcdError {
+  return new EtcdError(details, { code: StatusCode.CANCELLED, method });
+}
+
+function misuse(message: string, method: string): EtcdError {
+  return new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, method });
+}
+
+function malformed(cause: unknown, method?: string): InvalidArgumentError {
+  return new InvalidArgumentError(cause instanceof Error ? cause.message : String(cause), {
+    code: StatusCode.INVALID_ARGUMENT,
+    ...(method !== undefined && { method }),
+    sent: false,
+    cause,
+  });
+}
+
+function fromStatus(
+  status: grpc.StatusObject,
+  trailers: Metadata,
+  method: string,
+  cause: Error | undefined = undefined,
+): EtcdError {
+  return statusError({
+    code: status.code as number as StatusCode,
+    details: status.details,
+    trailers,
+    method,
+    sent: !neverSent.test(status.details),
+    cause,
+  });
+}
+
+const identity = (bytes: Buffer): Buffer => bytes;
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function deadline(options: CallOptions | undefined): grpc.CallOptions {
+  const ms = options?.timeoutMs;
+  if (ms === undefined || ms > longestTimeoutMs) return {};
+  return { deadline: Date.now() + Math.max(1, Math.ceil(ms)) };
+}
+
+function toGrpcMetadata(metadata: Readonly<Record<string, string>> | undefined): grpc.Metadata {
+  const result = new grpc.Metadata();
+  if (metadata === undefined) return result;
+  for (const [name, value] of Object.entries(metadata)) {
+    result.set(name, name.endsWith('-bin') ? Buffer.from(value, 'base64') : value);
+  }
+  return result;
+}
+
+function fromGrpcMetadata(metadata: grpc.Metadata): Metadata {
+  const result: Record<string, string[]> = {};
+  for (const name of Object.keys(metadata.getMap())) {
+    result[name] = metadata
+      .get(name)
+      .map((value) => (typeof value === 'string' ? value : value.toString('base64')));
+  }
+  return result;
+}
+
+function endpointUrl(endpoint: string): URL {
+  try {
+    const url = new URL(endpoint);
+    if (url.protocol === 'http:' || url.protocol === 'https:') return url;
+  } catch (cause) {
+    throw malformed(cause);
+  }
+  throw malformed(`endpoint ${endpoint} is neither http:// nor https://`);
+}
+
+function tlsCredentials(options: TlsOptions): grpc.ChannelCredentials {
+  const pem = (bytes: string | Uint8Array | undefined): Buffer | null =>
+    bytes === undefined ? null : Buffer.from(bytes);
+  const ca = pem(options.ca) ?? systemAuthorities();
+  try {
+    return grpc.credentials.createSsl(ca, pem(options.key), pem(options.cert));
+  } catch (cause) {
+    throw malformed(cause);
+  }
+}
+
+function systemAuthorities(): Buffer | null {
+  // Not in the types of Node 20.
+  const { getCACertificates } = tls as { getCACertificates?: (type: 'system') => readonly string[] };
+  const authorities = getCACertificates?.('system');
+  return authorities === undefined || authorities.length === 0 ? null : Buffer.from(authorities.join('\n'));
+}
+
+function channelOptions({ tls, keepAlive }: TransportOptions, secure: boolean): grpc.ChannelOptions {
+  return {
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.max_receive_message_length': -1,
+    'grpc.max_send_message_length': -1,
+    'grpc.enable_http_proxy': 0,
+    'grpc.enable_retries': 0,
+    'grpc.service_config_disable_resolution': 1,
+    ...(secure &&
+      tls?.serverName !== undefined && {
+        'grpc.ssl_target_name_override': tls.serverName,
+        'grpc.default_authority': tls.serverName,
+      }),
+    ...(keepAlive !== undefined && {
+      'grpc.keepalive_time_ms': keepAlive.intervalMs,
+      'grpc.keepalive_timeout_ms': keepAlive.timeoutMs ?? 20_000,
+      'grpc.keepalive_permit_without_calls': keepAlive.whileIdle ? 1 : 0,
+    }),
+  };
+}
