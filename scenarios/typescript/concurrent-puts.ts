@@ -3,7 +3,9 @@ import { connect } from '@quiesce/etcd';
 import { workDone } from 'quiesce/work-done';
 
 const etcd = await connect({ endpoints: process.env.ETCD_ENDPOINTS ?? 'http://127.0.0.1:2379' });
-await Promise.all(Array.from({ length: 50 }, (_, i) => etcd.put(`scenario/concurrent-puts/${i}`, `value ${i}`)));
+await Promise.all(
+  Array.from({ length: 50 }, (_, i) => etcd.put(`scenario/concurrent-puts/${i}`, `value ${i}`)),
+);
 
 workDone();
 process.exit();

@@ -94,6 +94,14 @@ export class UnavailableError extends EtcdError {}
 /** etcd, or this client on its behalf, refused a request as malformed. Code `INVALID_ARGUMENT`. */
 export class InvalidArgumentError extends EtcdError {}
 
+/**
+ * An argument that was refused here, before anything was sent.
+ * @internal
+ */
+export function invalidArgument(message: string, cause?: unknown): InvalidArgumentError {
+  return new InvalidArgumentError(message, { code: StatusCode.INVALID_ARGUMENT, sent: false, cause });
+}
+
 /** The request is larger than the client or the server takes (server's default: 1.5 MiB). */
 export class RequestTooLargeError extends EtcdError {}
 
@@ -141,5 +149,13 @@ export function statusError(init: EtcdErrorInit & { readonly details: string }):
       init,
     );
   }
-  return new (classes[code] ?? EtcdError)(message, init);
+  return errorOfCode(message, init);
+}
+
+/**
+ * An error of the class that stands for its code.
+ * @internal
+ */
+export function errorOfCode(message: string, init: EtcdErrorInit): EtcdError {
+  return new (classes[init.code] ?? EtcdError)(message, init);
 }

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, StatusCode } from '../errors.js';
+import { invalidArgument } from '../errors.js';
 import { nativeTransport, nativeUnavailable } from './native.js';
 import type { TransportFactory } from './transport.js';
 
@@ -22,7 +22,7 @@ export async function chooseTransport(choice?: TransportChoice): Promise<Transpo
     case 'auto': {
       const unavailable = nativeUnavailable();
       if (unavailable === undefined) return nativeTransport;
-      if (wanted === 'native') throw invalid(unavailable.message, unavailable);
+      if (wanted === 'native') throw invalidArgument(unavailable.message, unavailable);
       if (!warned) {
         warned = true;
         process.emitWarning(
@@ -34,7 +34,9 @@ export async function chooseTransport(choice?: TransportChoice): Promise<Transpo
     }
     default: {
       const source = choice === undefined ? 'QUIESCE_ETCD_TRANSPORT' : 'transport';
-      throw invalid(`${source} is ${JSON.stringify(wanted)}; it must be 'auto', 'native' or 'grpc-js'`);
+      throw invalidArgument(
+        `${source} is ${JSON.stringify(wanted)}; it must be 'auto', 'native' or 'grpc-js'`,
+      );
     }
   }
 }
@@ -42,8 +44,4 @@ export async function chooseTransport(choice?: TransportChoice): Promise<Transpo
 // Not loaded where the native transport serves.
 async function grpcJs(): Promise<TransportFactory> {
   return (await import('./grpc-js.js')).grpcJsTransport;
-}
-
-function invalid(message: string, cause?: Error): InvalidArgumentError {
-  return new InvalidArgumentError(message, { code: StatusCode.INVALID_ARGUMENT, sent: false, cause });
 }

@@ -1,0 +1,34 @@
+export type { EtcdClient } from './client.js';
+export { type ConnectOptions, connect } from './connect.js';
+export {
+  ClosedError,
+  CompactedError,
+  DeadlineExceededError,
+  EtcdError,
+  type EtcdErrorInit,
+  InvalidArgumentError,
+  type Metadata,
+  PermissionDeniedError,
+  RequestTooLargeError,
+  StatusCode,
+  statusName,
+  UnauthenticatedError,
+  UnavailableError,
+  UnimplementedError,
+} from './errors.js';
+export type { Int64 } from './int64.js';
+export { allKeys, type Bytes, fromKey, type KeyRange, type Keys, keyRange, prefix } from './key-range.js';
+export type { KeyValue } from './key-value.js';
+export type {
+  CallControl,
+  DeleteOptions,
+  DeleteResult,
+  PutOptions,
+  PutResult,
+  RangeOptions,
+  RangeResult,
+  ReadOptions,
+} from './kv.js';
+export type { TransportChoice } from './transport/choose.js';
+export type { KeepAliveOptions, TlsOptions } from './transport/transport.js';
+export type { Watch, WatchEvent, WatchOptions } from './watch.js';

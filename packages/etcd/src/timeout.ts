@@ -1,0 +1,11 @@
+import { invalidArgument } from './errors.js';
+
+/** Checks a time in ms: above 0, `Infinity` for no bound. */
+export function checkTimeout(name: string, ms: number): number {
+  if (typeof ms !== 'number' || !(ms > 0)) {
+    throw invalidArgument(
+      `${name} is ${String(ms)}; it must be a number of ms above 0, or Infinity for no bound`,
+    );
+  }
+  return ms;
+}
