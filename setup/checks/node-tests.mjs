@@ -26,6 +26,8 @@ export async function runNodeTests(parts) {
       process.execPath,
       '--test',
       `--test-concurrency=${availableParallelism()}`,
+      // A test that hangs fails, and the others go on.
+      '--test-timeout=300000',
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',
       `--test-reporter=${inRoot('setup', 'checks', 'count-reporter.mjs')}`,

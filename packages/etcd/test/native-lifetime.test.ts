@@ -128,7 +128,6 @@ describe('native transport', { skip }, () => {
   /** Runs a program with a transport's factory and the server's endpoint at hand. */
   async function run(
     body: string,
-    flags: string[] = [],
   ): Promise<{ stdout: string; stderr: string; ms: number }> {
     const program = `
       import { nativeTransport } from ${nativeModule};

@@ -337,6 +337,7 @@ for (const { name, skip, make } of transports) {
                   received += 1;
                 });
                 call.on('end', () => call.end());
+                call.resume();
               },
             },
           },
