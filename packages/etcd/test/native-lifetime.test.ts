@@ -126,9 +126,7 @@ describe('native transport', { skip }, () => {
   });
 
   /** Runs a program with a transport's factory and the server's endpoint at hand. */
-  async function run(
-    body: string,
-  ): Promise<{ stdout: string; stderr: string; ms: number }> {
+  async function run(body: string): Promise<{ stdout: string; stderr: string; ms: number }> {
     const program = `
       import { nativeTransport } from ${nativeModule};
       const endpoint = ${JSON.stringify(server.endpoint)};

@@ -445,12 +445,12 @@ for (const { name, skip, make } of transports) {
         const arrived = deferred();
         await using target = await startScriptedServer({
           unary: { echo, wait: () => arrived.resolve() },
-          stream: { wait: (call) => call.sendMetadata(new grpc.Metadata()) },
+          stream: { open: (call) => call.sendMetadata(new grpc.Metadata()) },
         });
         const proxy = await startTcpProxy({ host: '127.0.0.1', port: Number(new URL(target.endpoint).port) });
         const transport = make({ endpoint: `http://127.0.0.1:${proxy.port}` });
         try {
-          const stream = transport.stream('/test.Script/wait');
+          const stream = transport.stream('/test.Script/open');
           await stream.headers;
           const call = transport.unary('/test.Script/wait', bytes(''));
           await arrived.promise;
@@ -515,15 +515,15 @@ for (const { name, skip, make } of transports) {
     describe('close', () => {
       test('rejects all that is in flight and all that comes later', () =>
         withServer(
-          { unary: { wait: () => {} }, stream: { wait: (call) => call.sendMetadata(new grpc.Metadata()) } },
+          { unary: { wait: () => {} }, stream: { open: (call) => call.sendMetadata(new grpc.Metadata()) } },
           async (transport) => {
-            const stream = transport.stream('/test.Script/wait');
+            const stream = transport.stream('/test.Script/open');
             await stream.headers;
             const pending = [
               transport.unary('/test.Script/wait', bytes('')),
               transport.unary('/test.Script/wait', bytes(''), { timeoutMs: 10_000 }),
               stream.receive(),
-              transport.stream('/test.Script/wait').headers,
+              transport.stream('/test.Script/open').headers,
             ];
             const settled = Promise.allSettled(pending);
             await transport.close();
@@ -534,7 +534,7 @@ for (const { name, skip, make } of transports) {
               );
             }
             await assert.rejects(transport.unary('/test.Script/wait', bytes('')), ClosedError);
-            await assert.rejects(transport.stream('/test.Script/wait').receive(), ClosedError);
+            await assert.rejects(transport.stream('/test.Script/open').receive(), ClosedError);
             await assert.rejects(stream.send(bytes('')), ClosedError);
             await transport.close();
           },

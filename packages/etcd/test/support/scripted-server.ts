@@ -27,6 +27,7 @@ export async function startScriptedServer(
   const definition: Record<string, grpc.MethodDefinition<Buffer, Buffer>> = {};
   const handlers: Record<string, grpc.UntypedHandleCall> = {};
   const add = (name: string, handler: grpc.UntypedHandleCall, streaming: boolean): void => {
+    if (name in handlers) throw new Error(`two scripts are named ${name}`);
     definition[name] = {
       path: `/test.Script/${name}`,
       requestStream: streaming,
