@@ -1,0 +1,249 @@
+// The command line: exit codes, and what bad input gets: one clear line, no stack trace, nothing left behind.
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
+
+interface Result {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+let dir: string;
+let scratch: string;
+
+before(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quiesce-cli-test-'));
+  scratch = mkdtempSync(join(tmpdir(), 'quiesce-cli-scratch-'));
+});
+after(() => {
+  // The tester's own temporary files would be here.
+  assert.deepEqual(readdirSync(scratch), []);
+  rmSync(dir, { recursive: true });
+  rmSync(scratch, { recursive: true });
+});
+
+function quiesce(...args: string[]): Promise<Result> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, TMPDIR: scratch, NO_COLOR: '1' };
+    execFile(
+      process.execPath,
+      [cli, ...args],
+      { cwd: dir, env, timeout: 60_000 },
+      (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : ((error.code as unknown as number) ?? null), stdout, stderr });
+      },
+    );
+  });
+}
+
+function file(name: string, content: string): string {
+  writeFileSync(join(dir, name), content);
+  return name;
+}
+
+/** How many processes have the marker in their command line. */
+function alive(marker: string): number {
+  return readdirSync('/proc').filter((id) => {
+    if (!/^\d+$/.test(id)) return false;
+    try {
+      return readFileSync(`/proc/${id}/cmdline`, 'utf8').includes(marker);
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+async function assertGone(marker: string): Promise<void> {
+  for (let i = 0; alive(marker) > 0 && i < 100; i++) await sleep(10);
+  assert.equal(alive(marker), 0, `processes with ${marker} are left`);
+}
+
+describe('quiesce run', () => {
+  test('exits with 0 when all runs are clean, and says how sure that is', async () => {
+    const { code, stdout, stderr } = await quiesce('run', '-n', '5', '--', process.execPath, '-e', '0');
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /below 45\.1 %/);
+    // Plain lines where there is no terminal.
+    assert.ok(!(stdout + stderr).includes('\u001b['));
+  });
+
+  test('exits with 1 when one is not', async () => {
+    const { code, stdout } = await quiesce('run', '-n', '2', '--', process.execPath, '-e', 'process.exit(4)');
+    assert.equal(code, 1);
+    assert.match(stdout, /exit code 4/);
+  });
+
+  test('writes JSON to a file and to standard output', async () => {
+    const command = ['--', process.execPath, '-e', '0'];
+    assert.equal((await quiesce('run', '-n', '2', '--json', 'out.json', ...command)).code, 0);
+    const fromFile = JSON.parse(readFileSync(join(dir, 'out.json'), 'utf8'));
+    const fromStdout = JSON.parse((await quiesce('run', '-n', '2', '--json', '-', ...command)).stdout);
+    for (const report of [fromFile, fromStdout]) {
+      assert.equal(report.ok, true);
+      assert.equal(report.scenarios[0].runs.length, 2);
+    }
+  });
+
+  test('takes plans as YAML, JSON and TypeScript, relative to their file', async () => {
+    const scenario = {
+      name: 'a',
+      command: [process.execPath, '-e', 'process.exit(+process.env.CODE)'],
+      runs: 2,
+    };
+    const plan = { defaults: { env: { CODE: '0' } }, scenarios: [scenario] };
+    file('good.json', JSON.stringify(plan));
+    file('good.yaml', JSON.stringify(plan));
+    file(
+      'good.ts',
+      `import { definePlan } from 'quiesce';\nexport default definePlan(${JSON.stringify(plan)});`,
+    );
+    for (const name of ['good.json', 'good.yaml', 'good.ts']) {
+      const { code, stderr } = await quiesce('run', '--plan', name);
+      assert.equal(code, 0, `${name}: ${stderr}`);
+    }
+  });
+});
+
+describe('bad input is told in one clear line:', () => {
+  const node = process.execPath;
+  const scenario = (more = ''): string =>
+    `{"scenarios":[{"name":"a","command":["${node}","-e","0"]${more}}]}`;
+  const cases: [string, number, RegExp, () => string[]][] = [
+    ['an unknown flag', 2, /--nope/, () => ['run', '--nope', '--', node]],
+    ['no subcommand', 2, /./, () => []],
+    ['an unknown subcommand', 2, /fly/, () => ['fly']],
+    ['no command', 2, /no command given/, () => ['run']],
+    ['a command that does not exist', 2, /no-such-program/, () => ['run', '--', 'no-such-program']],
+    ['a file that is no program', 2, /plain\.txt/, () => ['run', '--', `./${file('plain.txt', 'text')}`]],
+    ['a directory', 2, /./, () => ['run', '--', dir]],
+    ['a number of runs that is none', 2, /positive integer/, () => ['run', '-n', 'many', '--', node]],
+    ['zero runs', 2, /positive integer/, () => ['run', '-n', '0', '--', node]],
+    ['a wrong timeout', 2, /timeout/, () => ['run', '--timeout', 'soon', '--', node]],
+    ['a wrong expectation', 2, /exit:N/, () => ['run', '--expect', 'joy', '--', node]],
+    ['a command and a plan', 2, /not both/, () => ['run', '--plan', 'x.json', '--', node]],
+    ['a plan that is not there', 2, /doesn't exist/, () => ['run', '--plan', 'nowhere.yaml']],
+    ['broken YAML', 2, /broken\.yaml/, () => ['run', '--plan', file('broken.yaml', 'scenarios: [a: {')]],
+    ['broken JSON', 2, /broken\.json/, () => ['run', '--plan', file('broken.json', '{')]],
+    ['a broken module', 2, /broken\.ts/, () => ['run', '--plan', file('broken.ts', 'export default {{')]],
+    ['an unknown ending', 2, /unknown ending/, () => ['run', '--plan', file('plan.txt', '')]],
+    ['an empty plan', 2, /./, () => ['run', '--plan', file('empty.yaml', '')]],
+    [
+      'a plan without scenarios',
+      2,
+      /at least one/,
+      () => ['run', '--plan', file('none.json', '{"scenarios":[]}')],
+    ],
+    ['a wrong field', 2, /"rnus"/, () => ['run', '--plan', file('field.json', scenario(',"rnus":3'))]],
+    [
+      'an unknown service',
+      2,
+      /"db"/,
+      () => ['run', '--plan', file('service.json', scenario(',"uses":["db"]'))],
+    ],
+    [
+      'an unknown scenario',
+      2,
+      /"zzz"/,
+      () => ['run', '--plan', file('only.json', scenario()), '--only', 'zzz'],
+    ],
+    [
+      'a report that can not be written',
+      2,
+      /no\/such/,
+      () => ['run', '--json', 'no/such/dir.json', '--', node],
+    ],
+  ];
+  for (const [name, exitCode, line, args] of cases) {
+    test(name, async () => {
+      const { code, stdout, stderr } = await quiesce(...args());
+      assert.equal(code, exitCode, stderr);
+      assert.match(stderr, /^quiesce: error: [^\n]+\n$/);
+      assert.match(stderr, line);
+      assert.doesNotMatch(stderr, /\n\s+at /);
+      assert.equal(stdout, '');
+    });
+  }
+});
+
+describe('services', () => {
+  const listening = 'require("net").createServer().listen(+process.argv[1], "127.0.0.1")';
+
+  function plan(name: string, service: object, scenario: object): string {
+    const scenarios = [{ name: 'a', uses: ['s'], runs: 50, ...scenario }];
+    return file(name, JSON.stringify({ services: { s: service }, scenarios }));
+  }
+
+  test('that can not start are told, with exit code 3', async () => {
+    const dead = {
+      command: [process.execPath, '-e', 'console.error("no luck"); process.exit(9)'],
+      ports: ['p'],
+      ready: { port: 'p' },
+    };
+    const name = plan('dead.json', dead, { command: [process.execPath, '-e', '0'] });
+    const { code, stdout, stderr } = await quiesce('run', '--plan', name);
+    assert.equal(code, 3, stderr);
+    assert.match(stdout + stderr, /exit code 9|exited with 9|code 9/);
+    assert.doesNotMatch(stderr, /\n\s+at /);
+  });
+
+  test('that die half-way stop their scenario, with exit code 3', async () => {
+    const marker = `quiesce-dying-${process.pid}`;
+    const dying = {
+      command: [
+        process.execPath,
+        '-e',
+        `${listening}; setTimeout(() => process.exit(5), 700)`,
+        '${port:p}',
+        marker,
+      ],
+      ports: ['p'],
+      ready: { port: 'p' },
+    };
+    const name = plan('dying.json', dying, {
+      command: [process.execPath, '-e', 'setTimeout(() => {}, 100)'],
+    });
+    const { code, stdout, stderr } = await quiesce('run', '--plan', name);
+    assert.equal(code, 3, stderr);
+    assert.match(stdout + stderr, /while it was needed/);
+    await assertGone(marker);
+  });
+
+  test('and programs are gone after an interrupt, whose report is still written', async () => {
+    const marker = `quiesce-interrupt-${process.pid}`;
+    const service = {
+      command: [process.execPath, '-e', listening, '${port:p}', marker],
+      ports: ['p'],
+      ready: { port: 'p' },
+    };
+    const name = plan('interrupt.json', service, {
+      command: [process.execPath, '-e', 'setTimeout(() => {}, 100)', marker],
+    });
+    for (const [signal, exitCode] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
+      const child = spawn(process.execPath, [cli, 'run', '--plan', name, '--json', 'interrupted.json'], {
+        cwd: dir,
+        env: { ...process.env, TMPDIR: scratch },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      let output = '';
+      child.stdout.on('data', (text) => (output += text));
+      child.stderr.on('data', (text) => (output += text));
+      const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
+      for (let i = 0; alive(marker) < 2 && i < 1000; i++) await sleep(10);
+      child.kill(signal);
+      assert.equal(await exited, exitCode, output);
+      assert.equal(JSON.parse(readFileSync(join(dir, 'interrupted.json'), 'utf8')).interrupted, true);
+      await assertGone(marker);
+    }
+  });
+});

@@ -1,0 +1,138 @@
+// How the tester decides each run's end, on real programs that end so.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, test } from 'node:test';
+import { outcomeLabel, run, type ScenarioResult } from '../src/index.js';
+
+const node = (program: string): string[] => [process.execPath, '-e', program];
+
+/** Runs it a few times; every run must end alike. */
+async function ended(command: string[], timeout = '10s'): Promise<{ label: string; result: ScenarioResult }> {
+  const result = await run({ command, runs: 2, timeout });
+  const labels = new Set(result.runs.map(({ outcome }) => outcomeLabel(outcome)));
+  assert.equal(labels.size, 1, [...labels].join(', '));
+  return { label: [...labels][0] as string, result };
+}
+
+/** Processes whose command line holds the marker. */
+function alive(marker: string): string[] {
+  return readdirSync('/proc')
+    .filter((id) => /^\d+$/.test(id) && id !== String(process.pid))
+    .filter((id) => {
+      try {
+        return readFileSync(`/proc/${id}/cmdline`, 'utf8').includes(marker);
+      } catch {
+        return false;
+      }
+    });
+}
+
+describe('a run ends', () => {
+  test('clean', async () => {
+    const { label, result } = await ended(node(''));
+    assert.equal(label, 'clean');
+    assert.equal(result.ok, true);
+  });
+
+  test('with an exit code', async () => {
+    const { label, result } = await ended(node('process.exit(7)'));
+    assert.match(label, /7/);
+    assert.equal(result.ok, false);
+  });
+
+  test('by a signal, named', async () => {
+    for (const name of ['SIGABRT', 'SIGSEGV', 'SIGTERM']) {
+      const { label, result } = await ended(
+        node(`process.kill(process.pid, '${name}'); setInterval(() => {}, 1e3)`),
+      );
+      assert.match(label, new RegExp(name));
+      assert.equal(result.ok, false);
+    }
+  });
+
+  test('by a signal that a shell told as 128 + n', async () => {
+    const { label } = await ended(['sh', '-c', 'exit 139']);
+    assert.match(label, /SIGSEGV/);
+  });
+
+  test('as a hang, and its whole process group is killed', async () => {
+    const marker = `quiesce-hang-${process.pid}`;
+    const program = `require('child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e3)', '${marker}'], { stdio: 'inherit' }); setInterval(() => {}, 1e3)`;
+    const { label, result } = await ended(node(program), '400ms');
+    assert.match(label, /hang/i);
+    assert.equal(result.ok, false);
+    assert.deepEqual(alive(marker), []);
+  });
+
+  test('dirty, by what a dying runtime prints though it exits with 0', async () => {
+    const fatal = [
+      'Fatal Python error: PyGILState_Release: thread state 0x55 must be current when releasing',
+      'FATAL ERROR: v8::ToLocalChecked Empty MaybeLocal',
+      'FATAL ERROR: Error::New napi_get_last_error_info',
+      "thread 'tokio-runtime-worker' panicked at src/lib.rs:1:1:",
+      'terminate called without an active exception',
+      '==123==ERROR: AddressSanitizer: heap-use-after-free on address 0x602',
+      'WARNING: ThreadSanitizer: data race (pid=1)',
+    ];
+    for (const line of fatal) {
+      const { label, result } = await ended(node(`process.stderr.write(${JSON.stringify(`${line}\n`)})`));
+      assert.notEqual(label, 'clean', line);
+      assert.equal(result.ok, false, line);
+    }
+  });
+
+  test('clean with harmless output, unless stderr must be empty', async () => {
+    const command = node("console.error('just a warning')");
+    assert.equal((await run({ command, runs: 1 })).ok, true);
+    assert.equal((await run({ command, runs: 1, expect: { stderr: 'empty' } })).ok, false);
+  });
+
+  test('as expected where another end was asked for', async () => {
+    assert.equal(
+      (await run({ command: node('process.exit(3)'), runs: 1, expect: { exitCode: 3 } })).ok,
+      true,
+    );
+    assert.equal((await run({ command: node(''), runs: 1, expect: { exitCode: 3 } })).ok, false);
+    const killed = node("process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1e3)");
+    assert.equal((await run({ command: killed, runs: 1, expect: { signal: 'SIGTERM' } })).ok, true);
+  });
+});
+
+describe('work done', () => {
+  const done = "require('fs').writeSync(+process.env.QUIESCE_DONE_FD, 'done\\n');";
+
+  test('parts a failure at work from one at exit', async () => {
+    const atExit = await ended(node(`${done} process.abort()`));
+    const untold = await ended(node('process.abort()'));
+    // Says so in its first run, and dies before it could in the second.
+    const flag = join(mkdtempSync(join(tmpdir(), 'quiesce-outcome-')), 'ran');
+    const once = `if (require('fs').existsSync('${flag}')) process.abort(); require('fs').writeFileSync('${flag}', ''); ${done}`;
+    const atWork = await run({ command: node(once), runs: 2 });
+    rmSync(dirname(flag), { recursive: true });
+    const phases = ({ failures }: ScenarioResult): string[] => failures.map(({ phase }) => phase);
+    assert.deepEqual(phases(atExit.result), ['exit']);
+    assert.deepEqual(phases(untold.result), ['unknown']);
+    assert.deepEqual(phases(atWork), ['work']);
+  });
+
+  test('starts the clock of the exit', async () => {
+    const quick = await run({
+      command: node(`setTimeout(() => {}, 300); setTimeout(() => { ${done} }, 300)`),
+      runs: 3,
+    });
+    const slow = await run({ command: node(`${done} setTimeout(() => {}, 300)`), runs: 3 });
+    const worst = (result: ScenarioResult): number =>
+      Math.max(...result.runs.map((r) => r.exitMs ?? Number.NaN));
+    assert.ok(worst(slow) >= 290, `${worst(slow)} ms`);
+    assert.ok(worst(quick) < 290, `${worst(quick)} ms`);
+  });
+});
+
+test('leaves no core file', () => {
+  assert.deepEqual(
+    readdirSync('.').filter((name) => /^core(\.\d+)?$/.test(name)),
+    [],
+  );
+});
