@@ -40,7 +40,7 @@ export interface TransportOptions {
 export interface CallOptions {
   /** Metadata to send, names in lower case. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** Deadline, in ms from now; sent as `grpc-timeout` and kept locally. Default: none. */
+  /** Deadline, in ms from now; when it passes the call is cancelled at the server. Default: none. */
   readonly timeoutMs?: number;
   /** Cancels the call; it rejects with `signal.reason`. */
   readonly signal?: AbortSignal;
