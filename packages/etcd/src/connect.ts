@@ -4,6 +4,7 @@ import { defaultEndpoint, parseEndpoints } from './endpoints.js';
 import { invalidArgument } from './errors.js';
 import { Balancer } from './rpc/balancer.js';
 import { StatusRequest } from './rpc/generated/etcdserverpb/rpc.js';
+import { Rpc } from './rpc/rpc.js';
 import { checkTimeout } from './timeout.js';
 import { checkTls } from './tls-options.js';
 import { chooseTransport, type TransportChoice } from './transport/choose.js';
@@ -86,10 +87,8 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
     throw error;
   }
   return new EtcdClient({
-    balancer,
+    rpc: new Rpc({ balancer, timeoutMs, maxRequestBytes }),
     transport: transports[0]?.kind ?? 'native',
-    timeoutMs,
-    maxRequestBytes,
   });
 }
 

@@ -20,7 +20,6 @@ export type { Int64 } from './int64.js';
 export { allKeys, type Bytes, fromKey, type KeyRange, type Keys, keyRange, prefix } from './key-range.js';
 export type { KeyValue } from './key-value.js';
 export type {
-  CallControl,
   DeleteOptions,
   DeleteResult,
   PutOptions,
@@ -29,6 +28,7 @@ export type {
   RangeResult,
   ReadOptions,
 } from './kv.js';
+export type { CallControl } from './rpc/rpc.js';
 export type { TransportChoice } from './transport/choose.js';
 export type { KeepAliveOptions, TlsOptions } from './transport/transport.js';
 export type { Watch, WatchEvent, WatchOptions } from './watch.js';

@@ -12,14 +12,7 @@ import {
   RangeResponse,
   type ResponseHeader,
 } from './rpc/generated/etcdserverpb/rpc.js';
-
-/** What every call can be given. */
-export interface CallControl {
-  /** Cancels the call, which rejects with `signal.reason`. */
-  readonly signal?: AbortSignal;
-  /** Deadline, in ms from now; default: the client's `timeoutMs`. `Infinity` for none. */
-  readonly timeoutMs?: number;
-}
+import type { CallControl, Method } from './rpc/rpc.js';
 
 /** Which state of the store a read sees. */
 export interface ReadOptions extends CallControl {
@@ -106,13 +99,6 @@ const sortTargets = {
   value: RangeRequest_SortTarget.VALUE,
 };
 
-/** Full names of the RPCs of etcd's KV service. */
-export const KvMethod = {
-  Range: '/etcdserverpb.KV/Range',
-  Put: '/etcdserverpb.KV/Put',
-  DeleteRange: '/etcdserverpb.KV/DeleteRange',
-} as const;
-
 export function encodeRange(keys: Keys, options: RangeOptions): Uint8Array {
   const { key, rangeEnd } = toRange(keys);
   const sorted = options.sortBy !== undefined || options.sortOrder !== undefined;
@@ -137,12 +123,12 @@ function sortOrder(options: RangeOptions): RangeRequest_SortOrder {
   return options.sortOrder === 'descend' ? RangeRequest_SortOrder.DESCEND : RangeRequest_SortOrder.ASCEND;
 }
 
-export function decodeRange(message: Uint8Array): RangeResult {
+function decodeRange(message: Uint8Array): RangeResult {
   const { header, kvs, more, count } = RangeResponse.decode(message);
   return { revision: revisionOf(header), kvs: kvs.map((kv) => new KeyValue(kv)), more, count };
 }
 
-export function decodeGet(message: Uint8Array): KeyValue | undefined {
+function decodeGet(message: Uint8Array): KeyValue | undefined {
   const [kv] = RangeResponse.decode(message).kvs;
   return kv && new KeyValue(kv);
 }
@@ -158,7 +144,7 @@ export function encodePut(key: Bytes, value: Bytes, options: PutOptions): Uint8A
   }).finish();
 }
 
-export function decodePut(message: Uint8Array): PutResult {
+function decodePut(message: Uint8Array): PutResult {
   const { header, prevKv } = PutResponse.decode(message);
   return { revision: revisionOf(header), prevKv: prevKv && new KeyValue(prevKv) };
 }
@@ -168,7 +154,7 @@ export function encodeDelete(keys: Keys, options: DeleteOptions): Uint8Array {
   return DeleteRangeRequest.encode({ key, rangeEnd, prevKv: options.prevKv ?? false }).finish();
 }
 
-export function decodeDelete(message: Uint8Array): DeleteResult {
+function decodeDelete(message: Uint8Array): DeleteResult {
   const { header, deleted, prevKvs } = DeleteRangeResponse.decode(message);
   return { revision: revisionOf(header), deleted, prevKvs: prevKvs.map((kv) => new KeyValue(kv)) };
 }
@@ -176,3 +162,22 @@ export function decodeDelete(message: Uint8Array): DeleteResult {
 function revisionOf(header: ResponseHeader | undefined): bigint {
   return header?.revision ?? 0n;
 }
+
+const range = '/etcdserverpb.KV/Range';
+
+/** @internal */
+export const getMethod: Method<KeyValue | undefined> = { name: range, decode: decodeGet, idempotent: true };
+/** @internal */
+export const rangeMethod: Method<RangeResult> = { name: range, decode: decodeRange, idempotent: true };
+/** @internal */
+export const putMethod: Method<PutResult> = {
+  name: '/etcdserverpb.KV/Put',
+  decode: decodePut,
+  idempotent: false,
+};
+/** @internal */
+export const deleteRangeMethod: Method<DeleteResult> = {
+  name: '/etcdserverpb.KV/DeleteRange',
+  decode: decodeDelete,
+  idempotent: false,
+};
