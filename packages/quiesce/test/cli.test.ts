@@ -8,6 +8,8 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
+// biome-ignore lint/suspicious/noTemplateCurlyInString: a plan's own placeholder
+const portArgument = '${port:p}';
 const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 
 interface Result {
@@ -201,7 +203,7 @@ describe('services', () => {
         process.execPath,
         '-e',
         `${listening}; setTimeout(() => process.exit(5), 700)`,
-        '${port:p}',
+        portArgument,
         marker,
       ],
       ports: ['p'],
@@ -219,7 +221,7 @@ describe('services', () => {
   test('and programs are gone after an interrupt, whose report is still written', async () => {
     const marker = `quiesce-interrupt-${process.pid}`;
     const service = {
-      command: [process.execPath, '-e', listening, '${port:p}', marker],
+      command: [process.execPath, '-e', listening, portArgument, marker],
       ports: ['p'],
       ready: { port: 'p' },
     };
