@@ -1,0 +1,37 @@
+import { constants } from 'node:os';
+import { InvalidArgumentError } from 'commander';
+import { parseDuration } from '../duration.js';
+import type { UsageError } from '../errors.js';
+import type { Expect } from '../outcome.js';
+
+/** `--runs`: 1, 2, ... */
+export function positiveInteger(text: string): number {
+  const n = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(n) || n < 1) {
+    throw new InvalidArgumentError('Give a positive integer.');
+  }
+  return n;
+}
+
+/** `--timeout`: milliseconds of a duration such as `10s`. */
+export function duration(text: string): number {
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    throw new InvalidArgumentError(`${(error as UsageError).hint}.`);
+  }
+}
+
+/** `--expect`: `clean`, `any`, `exit:N` or a signal name. */
+export function expectation(text: string): Expect {
+  if (text === 'clean' || text === 'any') return text;
+  const code = /^exit:(\d{1,3})$/.exec(text)?.[1];
+  if (code !== undefined && Number(code) <= 255) return { exitCode: Number(code) };
+  if (Object.hasOwn(constants.signals, text)) return { signal: text as NodeJS.Signals };
+  throw new InvalidArgumentError('Give clean, any, exit:N (0 to 255) or a signal name such as SIGTERM.');
+}
+
+/** Collects the values of a repeatable option. */
+export function append(value: string, previous: string[] = []): string[] {
+  return [...previous, value];
+}

@@ -1,0 +1,18 @@
+import { constants } from 'node:os';
+
+/** What the command line exits with; a signal that stopped it is told as 128 + its number. */
+export const EXIT = { ok: 0, unexpected: 1, usage: 2, environment: 3 } as const;
+
+/** The exit code of a tester that was stopped by a signal. */
+export function signalExitCode(name: NodeJS.Signals): number {
+  return 128 + constants.signals[name];
+}
+
+/** For the help of subcommands that run programs. */
+export const EXIT_HELP = `
+Exit codes:
+  0  every run ended as expected
+  1  some did not
+  2  wrong usage, or a wrong plan
+  3  the environment failed: a service couldn't start or died, a report couldn't be written
+  130, 143, 129  stopped by SIGINT, SIGTERM, SIGHUP; the table shows what was run`;

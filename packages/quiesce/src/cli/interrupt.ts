@@ -1,0 +1,31 @@
+import { QuiesceError } from '../errors.js';
+import { signalExitCode } from './exit-codes.js';
+
+const HANDLED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** A signal that asks the tester to stop. */
+export type StopSignal = (typeof HANDLED)[number];
+
+/**
+ * Does some work that an interrupt aborts through the `AbortSignal`. The work is still waited for, so that it can
+ * hand back what it has; a second interrupt ends this process at once.
+ * @returns what the work returned, and the signal that stopped it, if one did.
+ */
+export async function interruptible<T>(
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<{ result: T; stoppedBy: StopSignal | undefined }> {
+  const stop = new AbortController();
+  let stoppedBy: StopSignal | undefined;
+  const onSignal = (name: StopSignal): void => {
+    if (stoppedBy !== undefined) process.exit(signalExitCode(name)); // the exit guards kill what is left
+    stoppedBy = name;
+    stop.abort(new QuiesceError(`interrupted by ${name}`));
+  };
+  for (const name of HANDLED) process.on(name, onSignal);
+  try {
+    const result = await work(stop.signal);
+    return { result, stoppedBy };
+  } finally {
+    for (const name of HANDLED) process.off(name, onSignal);
+  }
+}

@@ -1,0 +1,48 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { EnvironmentError, messageOf, UsageError } from '../errors.js';
+
+/**
+ * Where a reader's text goes: standard output, or standard error when standard output is taken by a machine's.
+ * @returns the stream, and whether colours suit it.
+ */
+export function readerStream(stdoutTaken: boolean): { stream: NodeJS.WriteStream; colour: boolean } {
+  const stream = stdoutTaken ? process.stderr : process.stdout;
+  return { stream, colour: stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb' };
+}
+
+/**
+ * Writes an output file; `-` is standard output.
+ * @throws EnvironmentError when it can't be written.
+ */
+export async function writeOutput(file: string, text: string): Promise<void> {
+  if (file === '-') {
+    process.stdout.write(text);
+    return;
+  }
+  await writeFile(file, text).catch((error: unknown) => {
+    throw new EnvironmentError(`can't write ${file}: ${messageOf(error)}`);
+  });
+}
+
+/**
+ * Makes sure, before the work, that an output file can be written after it.
+ * @param option what the file was given to, such as `--json`.
+ * @throws UsageError when it can't.
+ */
+export function checkWritable(file: string | undefined, option: string): void {
+  if (file === undefined || file === '-') return;
+  const path = resolve(file);
+  try {
+    const existing = statSync(path, { throwIfNoEntry: false });
+    if (existing?.isDirectory()) throw new Error('it is a directory');
+    accessSync(existing === undefined ? dirname(path) : path, constants.W_OK);
+    if (!statSync(dirname(path)).isDirectory()) throw new Error(`${dirname(path)} is not a directory`);
+  } catch (error) {
+    throw new UsageError(
+      `can't write ${file}: ${messageOf(error)}`,
+      `give ${option} a file in a directory that exists`,
+    );
+  }
+}

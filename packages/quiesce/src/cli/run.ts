@@ -1,0 +1,101 @@
+import { UsageError } from '../errors.js';
+import type { Expect } from '../outcome.js';
+import { loadPlan, type PlanOverrides, type ResolvedPlan, resolvePlan } from '../plan.js';
+import { progressView } from '../progress.js';
+import { jsonReport } from '../report/json.js';
+import { terminalReport } from '../report/terminal.js';
+import { type PlanResult, runResolved } from '../session.js';
+import { append, duration, expectation, positiveInteger } from './arguments.js';
+import { EXIT, EXIT_HELP, signalExitCode } from './exit-codes.js';
+import { interruptible } from './interrupt.js';
+import { checkWritable, readerStream, writeOutput } from './output.js';
+import type { Subcommand } from './subcommand.js';
+
+interface RunFlags {
+  readonly runs?: number;
+  readonly timeout?: number;
+  readonly plan?: string;
+  readonly only?: string[];
+  readonly expect?: Expect;
+  readonly quietStderr?: boolean;
+  readonly json?: string;
+}
+
+/** `quiesce run`. */
+export const run: Subcommand = {
+  name: 'run',
+  define: (command, finish) =>
+    command
+      .description('run one command, or the scenarios of a plan file')
+      .usage('[options] -- command [args...]\n       quiesce run [options] --plan FILE')
+      .argument('[command...]', 'the program under test and its arguments')
+      .option('-n, --runs <n>', 'runs of each scenario (default: 20, or as the plan says)', positiveInteger)
+      .option(
+        '--timeout <duration>',
+        'a run that takes longer is a hang: 500ms, 10s, 2m (default: 10s)',
+        duration,
+      )
+      .option('--plan <file>', 'scenarios and services, as YAML, JSON, TypeScript or JavaScript')
+      .option('--only <name>', 'of the plan, only scenarios of this name or pattern (repeatable)', append)
+      .option(
+        '--expect <end>',
+        'how runs shall end: clean, any, exit:N or a signal name (default: clean)',
+        expectation,
+      )
+      .option('--quiet-stderr', 'anything on stderr makes a run dirty')
+      .option('--json <file>', 'write the whole result as JSON; - for standard output')
+      .addHelpText('after', EXIT_HELP)
+      .passThroughOptions()
+      .action(async (words: string[], flags: RunFlags) => finish(await runCommand(words, flags))),
+};
+
+async function runCommand(command: readonly string[], flags: RunFlags): Promise<number> {
+  const plan = await planOf(command, flags);
+  checkWritable(flags.json, '--json');
+  const { result, stoppedBy } = await interruptible(async (signal) => {
+    const progress = progressView(process.stderr);
+    try {
+      return await runResolved(plan, { signal, onProgress: progress.onProgress });
+    } finally {
+      progress.stop();
+    }
+  });
+  await report(result, flags.json);
+  if (stoppedBy !== undefined) return signalExitCode(stoppedBy);
+  if (result.serviceFailures.length > 0) return EXIT.environment;
+  return result.ok ? EXIT.ok : EXIT.unexpected;
+}
+
+async function planOf(command: readonly string[], flags: RunFlags): Promise<ResolvedPlan> {
+  const overrides: PlanOverrides = {
+    ...(flags.runs !== undefined && { runs: flags.runs }),
+    ...(flags.timeout !== undefined && { timeout: flags.timeout }),
+    ...(flags.only !== undefined && { only: flags.only }),
+  };
+  if (flags.plan !== undefined) {
+    if (command.length > 0) throw new UsageError('give a command or --plan, not both');
+    if (flags.expect !== undefined || flags.quietStderr) {
+      throw new UsageError('--expect and --quiet-stderr go with a command', "set the plan's expect instead");
+    }
+    const { plan, baseDir } = await loadPlan(flags.plan);
+    return resolvePlan(plan, { ...overrides, baseDir }, flags.plan);
+  }
+  if (flags.only !== undefined) throw new UsageError('--only goes with --plan');
+  if (command.length === 0) {
+    throw new UsageError('no command given', 'quiesce run -- command args..., or quiesce run --plan FILE');
+  }
+  const expect = expectOf(flags);
+  return resolvePlan({ scenarios: [{ name: command.join(' '), command, expect }] }, overrides, 'command');
+}
+
+function expectOf({ expect = 'clean', quietStderr }: RunFlags): Expect {
+  if (!quietStderr) return expect;
+  if (expect === 'any') throw new UsageError('--quiet-stderr demands something, --expect any nothing');
+  return { ...(expect === 'clean' ? {} : expect), stderr: 'empty' };
+}
+
+async function report(result: PlanResult, jsonFile: string | undefined): Promise<void> {
+  const { stream, colour } = readerStream(jsonFile === '-');
+  stream.write(`\n${terminalReport(result, colour)}`);
+  if (jsonFile !== undefined) await writeOutput(jsonFile, `${JSON.stringify(jsonReport(result), null, 2)}\n`);
+}
