@@ -1,3 +1,5 @@
+import { Auth } from './auth.js';
+import { Cluster } from './cluster.js';
 import type { Bytes, Keys } from './key-range.js';
 import { prefix, toKey } from './key-range.js';
 import type { KeyValue } from './key-value.js';
@@ -17,6 +19,7 @@ import {
   type ReadOptions,
   rangeMethod,
 } from './kv.js';
+import { Maintenance } from './maintenance.js';
 import type { Rpc } from './rpc/rpc.js';
 import type { Transport } from './transport/transport.js';
 import { Watch, type WatchOptions, watchMethod } from './watch.js';
@@ -39,12 +42,21 @@ export interface ClientInit {
 export class EtcdClient implements AsyncDisposable {
   /** Which transport carries the calls: `native`, or the slower fallback `grpc-js`. */
   readonly transport: Transport['kind'];
+  /** Users, roles and permissions. */
+  readonly auth: Auth;
+  /** The members of the cluster. */
+  readonly cluster: Cluster;
+  /** Status, alarms, snapshots and other care of the members. */
+  readonly maintenance: Maintenance;
   readonly #rpc: Rpc;
 
   /** @internal Use `connect()`. */
   constructor(init: ClientInit) {
     this.#rpc = init.rpc;
     this.transport = init.transport;
+    this.auth = new Auth(init.rpc);
+    this.cluster = new Cluster(init.rpc);
+    this.maintenance = new Maintenance(init.rpc);
   }
 
   /** The value of one key, or `undefined` when there is no such key. etcd: `KV.Range`. */

@@ -86,8 +86,12 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
     await balancer.close();
     throw error;
   }
+  const balancerOf = (endpoint: string): Balancer =>
+    new Balancer(
+      parseEndpoints([endpoint], tls !== undefined).map((endpoint) => makeTransport({ ...shared, endpoint })),
+    );
   return new EtcdClient({
-    rpc: new Rpc({ balancer, timeoutMs, maxRequestBytes }),
+    rpc: new Rpc({ balancer, balancerOf, timeoutMs, maxRequestBytes }),
     transport: transports[0]?.kind ?? 'native',
   });
 }

@@ -1,4 +1,6 @@
+export type { Auth, AuthStatus, Permission, PermissionType, UserAddOptions } from './auth.js';
 export type { EtcdClient } from './client.js';
+export type { Cluster, Member, MemberAddOptions, MemberAddResult, MemberListOptions } from './cluster.js';
 export { type ConnectOptions, connect } from './connect.js';
 export {
   ClosedError,
@@ -28,7 +30,16 @@ export type {
   RangeResult,
   ReadOptions,
 } from './kv.js';
+export type {
+  Alarm,
+  AlarmType,
+  HashKVOptions,
+  HashKVResult,
+  Maintenance,
+  MemberStatus,
+} from './maintenance.js';
 export type { CallControl } from './rpc/rpc.js';
+export { CorruptSnapshotError, type Snapshot, type SnapshotInfo, type SnapshotOptions } from './snapshot.js';
 export type { TransportChoice } from './transport/choose.js';
 export type { KeepAliveOptions, TlsOptions } from './transport/transport.js';
 export type { Watch, WatchEvent, WatchOptions } from './watch.js';

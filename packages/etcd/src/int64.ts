@@ -15,3 +15,14 @@ export function toInt64(name: string, value: Int64 | undefined): bigint {
   }
   return BigInt(value);
 }
+
+/**
+ * A member or cluster id, which etcd writes as uint64.
+ * @internal
+ */
+export function toUint64(name: string, value: bigint): bigint {
+  if (typeof value === 'bigint' && BigInt.asUintN(64, value) === value) return value;
+  throw invalidArgument(
+    `${name} is ${typeof value === 'bigint' ? value : `a ${typeof value}`}; it must be an unsigned 64-bit bigint, such as 0x8e9e05c52164694dn`,
+  );
+}

@@ -26,6 +26,8 @@ export interface Method<T> {
 /** @internal */
 export interface RpcInit {
   readonly balancer: Balancer;
+  /** The same for one endpoint, which need not be one of the client's. Throws InvalidArgumentError for a malformed one. */
+  readonly balancerOf: (endpoint: string) => Balancer;
   /** Deadline of calls that aren't given their own, in ms. */
   readonly timeoutMs: number;
   readonly maxRequestBytes: number;
@@ -36,12 +38,17 @@ export interface RpcInit {
  * @internal
  */
 export class Rpc {
+  readonly #init: RpcInit;
+  /** For calls to one endpoint, by that endpoint. */
+  readonly #single = new Map<string, Rpc>();
   readonly #balancer: Balancer;
   readonly #timeoutMs: number;
   readonly #maxRequestBytes: number;
   #closed = false;
+  #referenced = true;
 
   constructor(init: RpcInit) {
+    this.#init = init;
     this.#balancer = init.balancer;
     this.#timeoutMs = init.timeoutMs;
     this.#maxRequestBytes = init.maxRequestBytes;
@@ -74,21 +81,41 @@ export class Rpc {
     return this.#balancer.stream(method, options);
   }
 
+  /**
+   * The same calls, to one endpoint alone: on a connection of their own, which stays until this is closed.
+   *
+   * @throws InvalidArgumentError for a malformed endpoint, and ClosedError.
+   */
+  at(endpoint: string): Rpc {
+    if (this.#closed) throw new ClosedError();
+    let rpc = this.#single.get(endpoint);
+    if (rpc === undefined) {
+      rpc = new Rpc({ ...this.#init, balancer: this.#init.balancerOf(endpoint) });
+      if (!this.#referenced) rpc.unref();
+      this.#single.set(endpoint, rpc);
+    }
+    return rpc;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }
 
   ref(): void {
+    this.#referenced = true;
     this.#balancer.ref();
+    for (const rpc of this.#single.values()) rpc.ref();
   }
 
   unref(): void {
+    this.#referenced = false;
     this.#balancer.unref();
+    for (const rpc of this.#single.values()) rpc.unref();
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#balancer.close();
+    await Promise.all([this.#balancer.close(), ...Array.from(this.#single.values(), (rpc) => rpc.close())]);
   }
 
   #callOptions({ timeoutMs, signal }: CallControl): CallOptions {
