@@ -1,6 +1,15 @@
 export type { Auth, AuthStatus, Permission, PermissionType, UserAddOptions } from './auth.js';
 export type { EtcdClient } from './client.js';
 export type { Cluster, Member, MemberAddOptions, MemberAddResult, MemberListOptions } from './cluster.js';
+export {
+  bytes,
+  type Codec,
+  CodecError,
+  json,
+  type KeyValueCodec,
+  type TypedKeyValue,
+  utf8,
+} from './codec.js';
 export { type ConnectOptions, connect } from './connect.js';
 export {
   ClosedError,
@@ -21,7 +30,10 @@ export {
 export type { Int64 } from './int64.js';
 export { allKeys, type Bytes, fromKey, type KeyRange, type Keys, keyRange, prefix } from './key-range.js';
 export type { KeyValue } from './key-value.js';
+export type { Keyspace } from './keyspace.js';
 export type {
+  CompactOptions,
+  CompactResult,
   DeleteOptions,
   DeleteResult,
   PutOptions,
@@ -29,6 +41,7 @@ export type {
   RangeOptions,
   RangeResult,
   ReadOptions,
+  ResponseHeader,
 } from './kv.js';
 export type {
   Alarm,
@@ -38,6 +51,7 @@ export type {
   Maintenance,
   MemberStatus,
 } from './maintenance.js';
+export type { Namespace } from './namespace.js';
 export type { CallControl } from './rpc/rpc.js';
 export { CorruptSnapshotError, type Snapshot, type SnapshotInfo, type SnapshotOptions } from './snapshot.js';
 export type { TransportChoice } from './transport/choose.js';

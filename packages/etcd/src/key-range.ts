@@ -66,8 +66,27 @@ const noEnd = new Uint8Array(0);
  * `key` and `range_end` as etcd wants them.
  * @internal
  */
-export function toRange(keys: Keys): { readonly key: Uint8Array; readonly rangeEnd: Uint8Array } {
+export interface RangeBytes {
+  readonly key: Uint8Array;
+  readonly rangeEnd: Uint8Array;
+}
+
+/** @internal */
+export function toRange(keys: Keys): RangeBytes {
   return keys instanceof KeyRange ? keys : { key: toKey(keys), rangeEnd: noEnd };
+}
+
+/**
+ * The same range among the keys that start with `start`, as clientv3's namespace package makes it.
+ * @internal
+ */
+export function rangeBelow(start: Uint8Array, { key, rangeEnd }: RangeBytes): RangeBytes {
+  if (rangeEnd.length === 0) return { key: Buffer.concat([start, key]), rangeEnd };
+  const endless = rangeEnd.length === 1 && rangeEnd[0] === 0;
+  return {
+    key: Buffer.concat([start, key]),
+    rangeEnd: endless ? prefixEnd(start) : Buffer.concat([start, rangeEnd]),
+  };
 }
 
 /**

@@ -16,10 +16,10 @@ export class KeyValue {
   /** Lease that the key is attached to; 0 for none. */
   readonly lease: bigint;
 
-  /** @internal */
-  constructor(message: KeyValueMessage) {
+  /** @internal @param prefixLength so many bytes of the key belong to the namespace and are left out. */
+  constructor(message: KeyValueMessage, prefixLength = 0) {
     // Copies: what was decoded are views of a buffer with many other answers, which they would keep alive.
-    this.key = new Uint8Array(message.key);
+    this.key = new Uint8Array(prefixLength === 0 ? message.key : message.key.subarray(prefixLength));
     this.value = new Uint8Array(message.value);
     this.createRevision = message.createRevision;
     this.modRevision = message.modRevision;

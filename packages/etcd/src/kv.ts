@@ -1,18 +1,34 @@
+import { invalidArgument } from './errors.js';
 import { type Int64, toInt64 } from './int64.js';
-import { type Bytes, type Keys, toBytes, toKey, toRange } from './key-range.js';
-import { KeyValue } from './key-value.js';
+import type { RangeBytes } from './key-range.js';
+import type { KeyValue } from './key-value.js';
+import type { Mapping } from './mapping.js';
 import {
-  DeleteRangeRequest,
+  CompactionRequest,
+  CompactionResponse,
+  type DeleteRangeRequest,
   DeleteRangeResponse,
-  PutRequest,
+  type PutRequest,
   PutResponse,
-  RangeRequest,
+  type RangeRequest,
   RangeRequest_SortOrder,
   RangeRequest_SortTarget,
   RangeResponse,
-  type ResponseHeader,
+  type ResponseHeader as ResponseHeaderMessage,
 } from './rpc/generated/etcdserverpb/rpc.js';
+import type { KeyValue as KeyValueMessage } from './rpc/generated/mvccpb/kv.js';
 import type { CallControl, Method } from './rpc/rpc.js';
+
+/** Where an answer comes from, as etcd's `ResponseHeader`. */
+export interface ResponseHeader {
+  readonly clusterId: bigint;
+  /** The member that answered. */
+  readonly memberId: bigint;
+  /** Revision of the store when the request was applied. */
+  readonly revision: bigint;
+  /** Raft term when the request was applied. */
+  readonly raftTerm: bigint;
+}
 
 /** Which state of the store a read sees. */
 export interface ReadOptions extends CallControl {
@@ -45,10 +61,11 @@ export interface RangeOptions extends ReadOptions {
 }
 
 /** What `range` found. */
-export interface RangeResult {
+export interface RangeResult<Entry = KeyValue> {
+  readonly header: ResponseHeader;
   /** Revision of the store when it was read: the newest one, also where an older one was asked for. */
   readonly revision: bigint;
-  readonly kvs: KeyValue[];
+  readonly kvs: Entry[];
   /** Whether there are more keys in the range than `limit` allowed. */
   readonly more: boolean;
   /** Keys in the range, without regard to `limit` and to the filters on revisions. */
@@ -68,11 +85,12 @@ export interface PutOptions extends CallControl {
 }
 
 /** The effect of `put`. */
-export interface PutResult {
+export interface PutResult<Entry = KeyValue> {
+  readonly header: ResponseHeader;
   /** Revision that the put made. */
   readonly revision: bigint;
   /** The key as it was before, where `prevKv` asked for it and there was one. */
-  readonly prevKv: KeyValue | undefined;
+  readonly prevKv: Entry | undefined;
 }
 
 /** Options of `delete`, as etcd's `DeleteRangeRequest`. */
@@ -82,13 +100,14 @@ export interface DeleteOptions extends CallControl {
 }
 
 /** The effect of `delete`. */
-export interface DeleteResult {
+export interface DeleteResult<Entry = KeyValue> {
+  readonly header: ResponseHeader;
   /** Revision of the store after it; a new one only if something was deleted. */
   readonly revision: bigint;
   /** How many keys there were to delete. */
   readonly deleted: bigint;
   /** The deleted keys, where `prevKv` asked for them. */
-  readonly prevKvs: KeyValue[];
+  readonly prevKvs: Entry[];
 }
 
 const sortTargets = {
@@ -99,16 +118,22 @@ const sortTargets = {
   value: RangeRequest_SortTarget.VALUE,
 };
 
-export function encodeRange(keys: Keys, options: RangeOptions): Uint8Array {
-  const { key, rangeEnd } = toRange(keys);
+/**
+ * The part of a view that KV messages are made with.
+ * @internal
+ */
+export type KvMapping<Key, Value> = Pick<Mapping<Key, Value, unknown>, 'key' | 'range' | 'value'>;
+
+/** @internal */
+export function rangeRequest({ key, rangeEnd }: RangeBytes, options: RangeOptions): RangeRequest {
   const sorted = options.sortBy !== undefined || options.sortOrder !== undefined;
-  return RangeRequest.encode({
+  return {
     key,
     rangeEnd,
     limit: toInt64('limit', options.limit),
     revision: toInt64('revision', options.revision),
     sortOrder: sorted ? sortOrder(options) : RangeRequest_SortOrder.NONE,
-    sortTarget: sortTargets[options.sortBy ?? 'key'],
+    sortTarget: sortTarget(options),
     serializable: options.serializable ?? false,
     keysOnly: options.keysOnly ?? false,
     countOnly: options.countOnly ?? false,
@@ -116,68 +141,149 @@ export function encodeRange(keys: Keys, options: RangeOptions): Uint8Array {
     maxModRevision: toInt64('maxModRevision', options.maxModRevision),
     minCreateRevision: toInt64('minCreateRevision', options.minCreateRevision),
     maxCreateRevision: toInt64('maxCreateRevision', options.maxCreateRevision),
-  }).finish();
+  };
 }
 
-function sortOrder(options: RangeOptions): RangeRequest_SortOrder {
-  return options.sortOrder === 'descend' ? RangeRequest_SortOrder.DESCEND : RangeRequest_SortOrder.ASCEND;
+function sortTarget({ sortBy = 'key' }: RangeOptions): RangeRequest_SortTarget {
+  const target = Object.hasOwn(sortTargets, sortBy) ? sortTargets[sortBy] : undefined;
+  if (target !== undefined) return target;
+  throw invalidArgument(
+    `sortBy is ${String(sortBy)}; it must be one of ${Object.keys(sortTargets).join(', ')}`,
+  );
 }
 
-function decodeRange(message: Uint8Array): RangeResult {
-  const { header, kvs, more, count } = RangeResponse.decode(message);
-  return { revision: revisionOf(header), kvs: kvs.map((kv) => new KeyValue(kv)), more, count };
+function sortOrder({ sortOrder = 'ascend' }: RangeOptions): RangeRequest_SortOrder {
+  if (sortOrder === 'ascend') return RangeRequest_SortOrder.ASCEND;
+  if (sortOrder === 'descend') return RangeRequest_SortOrder.DESCEND;
+  throw invalidArgument(`sortOrder is ${String(sortOrder)}; it must be ascend or descend`);
 }
 
-function decodeGet(message: Uint8Array): KeyValue | undefined {
-  const [kv] = RangeResponse.decode(message).kvs;
-  return kv && new KeyValue(kv);
-}
-
-export function encodePut(key: Bytes, value: Bytes, options: PutOptions): Uint8Array {
-  return PutRequest.encode({
-    key: toKey(key),
-    value: toBytes(value),
+/** @internal */
+export function putRequest<Key, Value>(
+  mapping: KvMapping<Key, Value>,
+  key: Key,
+  value: Value,
+  options: PutOptions,
+): PutRequest {
+  return {
+    key: mapping.key(key),
+    value: mapping.value(value),
     lease: toInt64('lease', options.lease),
     prevKv: options.prevKv ?? false,
     ignoreValue: options.ignoreValue ?? false,
     ignoreLease: options.ignoreLease ?? false,
-  }).finish();
+  };
 }
 
-function decodePut(message: Uint8Array): PutResult {
-  const { header, prevKv } = PutResponse.decode(message);
-  return { revision: revisionOf(header), prevKv: prevKv && new KeyValue(prevKv) };
+/** @internal */
+export function deleteRequest({ key, rangeEnd }: RangeBytes, options: DeleteOptions): DeleteRangeRequest {
+  return { key, rangeEnd, prevKv: options.prevKv ?? false };
 }
 
-export function encodeDelete(keys: Keys, options: DeleteOptions): Uint8Array {
-  const { key, rangeEnd } = toRange(keys);
-  return DeleteRangeRequest.encode({ key, rangeEnd, prevKv: options.prevKv ?? false }).finish();
+/** @internal */
+export type ToEntry<Entry> = (message: KeyValueMessage) => Entry;
+
+/** @internal */
+export function rangeResult<Entry>(
+  { header, kvs, more, count }: RangeResponse,
+  toEntry: ToEntry<Entry>,
+): RangeResult<Entry> {
+  const known = knownHeader(header);
+  return { header: known, revision: known.revision, kvs: kvs.map(toEntry), more, count };
 }
 
-function decodeDelete(message: Uint8Array): DeleteResult {
-  const { header, deleted, prevKvs } = DeleteRangeResponse.decode(message);
-  return { revision: revisionOf(header), deleted, prevKvs: prevKvs.map((kv) => new KeyValue(kv)) };
+/** @internal */
+export function putResult<Entry>({ header, prevKv }: PutResponse, toEntry: ToEntry<Entry>): PutResult<Entry> {
+  const known = knownHeader(header);
+  return { header: known, revision: known.revision, prevKv: prevKv && toEntry(prevKv) };
 }
 
-function revisionOf(header: ResponseHeader | undefined): bigint {
-  return header?.revision ?? 0n;
+/** @internal */
+export function deleteResult<Entry>(
+  { header, deleted, prevKvs }: DeleteRangeResponse,
+  toEntry: ToEntry<Entry>,
+): DeleteResult<Entry> {
+  const known = knownHeader(header);
+  return { header: known, revision: known.revision, deleted, prevKvs: prevKvs.map(toEntry) };
+}
+
+const noHeader: ResponseHeader = Object.freeze({ clusterId: 0n, memberId: 0n, revision: 0n, raftTerm: 0n });
+
+/**
+ * A response's header, which etcd always sends.
+ * @internal
+ */
+export function knownHeader(header: ResponseHeaderMessage | undefined): ResponseHeader {
+  return header ?? noHeader;
+}
+
+/**
+ * The unary calls of one view.
+ * @internal
+ */
+export interface KvMethods<Entry> {
+  readonly get: Method<Entry | undefined>;
+  readonly range: Method<RangeResult<Entry>>;
+  readonly put: Method<PutResult<Entry>>;
+  readonly deleteRange: Method<DeleteResult<Entry>>;
 }
 
 const range = '/etcdserverpb.KV/Range';
 
 /** @internal */
-export const getMethod: Method<KeyValue | undefined> = { name: range, decode: decodeGet, idempotent: true };
+export function kvMethods<Entry>(toEntry: ToEntry<Entry>): KvMethods<Entry> {
+  return {
+    get: {
+      name: range,
+      decode: (message) => {
+        const [kv] = RangeResponse.decode(message).kvs;
+        return kv && toEntry(kv);
+      },
+      idempotent: true,
+    },
+    range: {
+      name: range,
+      decode: (message) => rangeResult(RangeResponse.decode(message), toEntry),
+      idempotent: true,
+    },
+    put: {
+      name: '/etcdserverpb.KV/Put',
+      decode: (message) => putResult(PutResponse.decode(message), toEntry),
+      idempotent: false,
+    },
+    deleteRange: {
+      name: '/etcdserverpb.KV/DeleteRange',
+      decode: (message) => deleteResult(DeleteRangeResponse.decode(message), toEntry),
+      idempotent: false,
+    },
+  };
+}
+
+/** Options of `compact`, as etcd's `CompactionRequest`. */
+export interface CompactOptions extends CallControl {
+  /** Wait until the old revisions are gone from the backend database, too. Default false. */
+  readonly physical?: boolean;
+}
+
+/** The effect of `compact`. */
+export interface CompactResult {
+  readonly header: ResponseHeader;
+  /** Revision of the store, which compaction doesn't change. */
+  readonly revision: bigint;
+}
+
 /** @internal */
-export const rangeMethod: Method<RangeResult> = { name: range, decode: decodeRange, idempotent: true };
+export function encodeCompact(revision: Int64, options: CompactOptions): Uint8Array {
+  const wanted = toInt64('revision', revision);
+  return CompactionRequest.encode({ revision: wanted, physical: options.physical ?? false }).finish();
+}
+
 /** @internal */
-export const putMethod: Method<PutResult> = {
-  name: '/etcdserverpb.KV/Put',
-  decode: decodePut,
-  idempotent: false,
-};
-/** @internal */
-export const deleteRangeMethod: Method<DeleteResult> = {
-  name: '/etcdserverpb.KV/DeleteRange',
-  decode: decodeDelete,
+export const compactMethod: Method<CompactResult> = {
+  name: '/etcdserverpb.KV/Compact',
+  decode: (message) => {
+    const header = knownHeader(CompactionResponse.decode(message).header);
+    return { header, revision: header.revision };
+  },
   idempotent: false,
 };

@@ -1,22 +1,22 @@
 import { CompactedError, type EtcdError, StatusCode, statusError, UnavailableError } from './errors.js';
 import { type Int64, toInt64 } from './int64.js';
-import { type Keys, toRange } from './key-range.js';
-import { KeyValue } from './key-value.js';
+import type { RangeBytes } from './key-range.js';
+import type { KeyValue } from './key-value.js';
 import {
   WatchCreateRequest_FilterType,
   WatchRequest,
   WatchResponse,
 } from './rpc/generated/etcdserverpb/rpc.js';
-import { type Event, Event_EventType } from './rpc/generated/mvccpb/kv.js';
+import { type Event, Event_EventType, type KeyValue as KeyValueMessage } from './rpc/generated/mvccpb/kv.js';
 import type { ByteStream } from './transport/transport.js';
 
 /** One change of a key. */
-export interface WatchEvent {
+export interface WatchEvent<Entry = KeyValue> {
   readonly type: 'put' | 'delete';
   /** The key after the change; for a delete it has the key and the revision alone. */
-  readonly kv: KeyValue;
+  readonly kv: Entry;
   /** The key before the change, where `prevKv` asked for it and it is not compacted. */
-  readonly prevKv: KeyValue | undefined;
+  readonly prevKv: Entry | undefined;
   /** Revision of the change. Changes of one transaction share it. */
   readonly revision: bigint;
 }
@@ -45,21 +45,28 @@ export const watchMethod = '/etcdserverpb.Watch/Watch';
  * The loop throws when the watch can't go on: {@link CompactedError} where the wanted revision is gone, and
  * {@link UnavailableError} when the connection breaks.
  */
-export class Watch implements AsyncIterable<WatchEvent>, AsyncDisposable {
+export class Watch<Entry = KeyValue> implements AsyncIterable<WatchEvent<Entry>>, AsyncDisposable {
   /**
    * Resolves, when the server has made the watch, with the revision of the store at that time: all later changes
    * will be seen. Rejects when the watch can't be made.
    */
   readonly ready: Promise<bigint>;
   readonly #stream: ByteStream;
-  readonly #events: AsyncGenerator<WatchEvent, void, void>;
+  readonly #events: AsyncGenerator<WatchEvent<Entry>, void, void>;
+  readonly #toEntry: (message: KeyValueMessage) => Entry;
   #revision = 0n;
   #closed = false;
 
   /** @internal */
-  constructor(stream: ByteStream, keys: Keys, options: WatchOptions) {
+  constructor(
+    stream: ByteStream,
+    range: RangeBytes,
+    options: WatchOptions,
+    toEntry: (message: KeyValueMessage) => Entry,
+  ) {
     this.#stream = stream;
-    this.ready = this.#create(encodeCreate(keys, options));
+    this.#toEntry = toEntry;
+    this.ready = this.#create(encodeCreate(range, options));
     // Whoever only loops gets the same error there.
     this.ready.catch(() => {});
     this.#events = this.#follow();
@@ -73,7 +80,7 @@ export class Watch implements AsyncIterable<WatchEvent>, AsyncDisposable {
     return this.#revision;
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<WatchEvent, void, void> {
+  [Symbol.asyncIterator](): AsyncIterator<WatchEvent<Entry>, void, void> {
     return this.#events;
   }
 
@@ -97,14 +104,14 @@ export class Watch implements AsyncIterable<WatchEvent>, AsyncDisposable {
     return this.#revision;
   }
 
-  async *#follow(): AsyncGenerator<WatchEvent, void, void> {
+  async *#follow(): AsyncGenerator<WatchEvent<Entry>, void, void> {
     try {
       await this.ready;
       for (;;) {
         const { events, header } = await this.#receive();
         this.#revision = header?.revision ?? this.#revision;
         for (const event of events) {
-          if (event.kv !== undefined) yield toWatchEvent(event, event.kv);
+          if (event.kv !== undefined) yield toWatchEvent(event, event.kv, this.#toEntry);
         }
       }
     } catch (error) {
@@ -129,8 +136,7 @@ export class Watch implements AsyncIterable<WatchEvent>, AsyncDisposable {
   }
 }
 
-function encodeCreate(keys: Keys, options: WatchOptions): Uint8Array {
-  const { key, rangeEnd } = toRange(keys);
+function encodeCreate({ key, rangeEnd }: RangeBytes, options: WatchOptions): Uint8Array {
   const filter = { put: WatchCreateRequest_FilterType.NOPUT, delete: WatchCreateRequest_FilterType.NODELETE };
   const value = {
     key,
@@ -146,11 +152,15 @@ function encodeCreate(keys: Keys, options: WatchOptions): Uint8Array {
   return WatchRequest.encode({ requestUnion: { $case: 'createRequest', value } }).finish();
 }
 
-function toWatchEvent(event: Event, kv: NonNullable<Event['kv']>): WatchEvent {
+function toWatchEvent<Entry>(
+  event: Event,
+  kv: KeyValueMessage,
+  toEntry: (message: KeyValueMessage) => Entry,
+): WatchEvent<Entry> {
   return {
     type: event.type === Event_EventType.DELETE ? 'delete' : 'put',
-    kv: new KeyValue(kv),
-    prevKv: event.prevKv && new KeyValue(event.prevKv),
+    kv: toEntry(kv),
+    prevKv: event.prevKv && toEntry(event.prevKv),
     revision: kv.modRevision,
   };
 }

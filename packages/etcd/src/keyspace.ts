@@ -1,0 +1,97 @@
+import { type Bytes, type KeyRange, prefix } from './key-range.js';
+import type { KeyValue } from './key-value.js';
+import {
+  type DeleteOptions,
+  type DeleteResult,
+  deleteRequest,
+  type KvMethods,
+  kvMethods,
+  type PutOptions,
+  type PutResult,
+  putRequest,
+  type RangeOptions,
+  type RangeResult,
+  type ReadOptions,
+  rangeRequest,
+} from './kv.js';
+import type { Mapping } from './mapping.js';
+import { DeleteRangeRequest, PutRequest, RangeRequest } from './rpc/generated/etcdserverpb/rpc.js';
+import type { Rpc } from './rpc/rpc.js';
+import { Watch, type WatchOptions, watchMethod } from './watch.js';
+
+const none = {};
+
+/**
+ * What a client shares with all of its views.
+ * @internal
+ */
+export interface ClientCore {
+  readonly rpc: Rpc;
+}
+
+/**
+ * Keys and values of an etcd cluster as one program wants to see them: those of the client itself, those below the
+ * prefix of a `Namespace`, or either of them through a codec (`withCodec`).
+ *
+ * `Key` and `Value` are what calls take, `Entry` is what they return. Views are cheap, share the client's
+ * connections, and end with it.
+ */
+export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
+  readonly #rpc: Rpc;
+  readonly #mapping: Mapping<Key, Value, Entry>;
+  readonly #methods: KvMethods<Entry>;
+
+  /** @internal */
+  constructor(core: ClientCore, mapping: Mapping<Key, Value, Entry>) {
+    this.#rpc = core.rpc;
+    this.#mapping = mapping;
+    this.#methods = kvMethods((message) => mapping.entry(message));
+  }
+
+  /** A key with its value, or `undefined` when there is no such key. etcd: `KV.Range`. */
+  get(key: Key, options: ReadOptions = none): Promise<Entry | undefined> {
+    const encode = () => RangeRequest.encode(rangeRequest(this.#mapping.range(key), options)).finish();
+    return this.#rpc.call(this.#methods.get, encode, options);
+  }
+
+  /**
+   * The keys of a range. All of them come in one answer: give a `limit` for ranges that may be large.
+   * etcd: `KV.Range`.
+   */
+  range(keys: Key | KeyRange, options: RangeOptions = none): Promise<RangeResult<Entry>> {
+    const encode = () => RangeRequest.encode(rangeRequest(this.#mapping.range(keys), options)).finish();
+    return this.#rpc.call(this.#methods.range, encode, options);
+  }
+
+  /** The keys that start with `start`; short for `range(prefix(start))`. */
+  getPrefix(start: Bytes, options: RangeOptions = none): Promise<RangeResult<Entry>> {
+    const encode = () =>
+      RangeRequest.encode(rangeRequest(this.#mapping.range(prefix(start)), options)).finish();
+    return this.#rpc.call(this.#methods.range, encode, options);
+  }
+
+  /** Sets the value of a key. etcd: `KV.Put`. */
+  put(key: Key, value: Value, options: PutOptions = none): Promise<PutResult<Entry>> {
+    const encode = () => PutRequest.encode(putRequest(this.#mapping, key, value, options)).finish();
+    return this.#rpc.call(this.#methods.put, encode, options);
+  }
+
+  /** Deletes a key, or all keys of a range. etcd: `KV.DeleteRange`. */
+  delete(keys: Key | KeyRange, options: DeleteOptions = none): Promise<DeleteResult<Entry>> {
+    const encode = () =>
+      DeleteRangeRequest.encode(deleteRequest(this.#mapping.range(keys), options)).finish();
+    return this.#rpc.call(this.#methods.deleteRange, encode, options);
+  }
+
+  /**
+   * Follows the changes of a key or a range. Await `ready` of the result before making changes that it must see.
+   * etcd: `Watch.Watch`.
+   *
+   * @throws InvalidArgumentError and `ClosedError`, at once.
+   */
+  watch(keys: Key | KeyRange, options: WatchOptions = none): Watch<Entry> {
+    const { signal } = options;
+    const stream = this.#rpc.stream(watchMethod, signal === undefined ? none : { signal });
+    return new Watch(stream, this.#mapping.range(keys), options, (message) => this.#mapping.entry(message));
+  }
+}

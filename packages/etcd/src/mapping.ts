@@ -1,0 +1,62 @@
+import {
+  type Bytes,
+  type KeyRange,
+  type RangeBytes,
+  rangeBelow,
+  toBytes,
+  toKey,
+  toRange,
+} from './key-range.js';
+import { KeyValue } from './key-value.js';
+import type { KeyValue as KeyValueMessage } from './rpc/generated/mvccpb/kv.js';
+
+/**
+ * Between what the caller of a view writes and reads, and what etcd stores: the prefix of a namespace, a codec.
+ * All that has keys or values in its messages goes through one.
+ * @internal
+ */
+export interface Mapping<Key, Value, Entry> {
+  /** Throws InvalidArgumentError for what can't be a key. */
+  key(key: Key): Uint8Array;
+  /** As {@link key}, for a key or a range. */
+  range(keys: Key | KeyRange): RangeBytes;
+  value(value: Value): Uint8Array;
+  entry(message: KeyValueMessage): Entry;
+}
+
+/**
+ * The mapping of the client itself, and of its namespaces: bytes and text, below a prefix that may be empty.
+ * @internal
+ */
+export class PrefixMapping implements Mapping<Bytes, Bytes, KeyValue> {
+  readonly prefix: Uint8Array;
+
+  constructor(prefix: Uint8Array) {
+    this.prefix = prefix;
+  }
+
+  key(key: Bytes): Uint8Array {
+    const bytes = toKey(key);
+    return this.prefix.length === 0 ? bytes : Buffer.concat([this.prefix, bytes]);
+  }
+
+  range(keys: Bytes | KeyRange): RangeBytes {
+    const range = toRange(keys);
+    return this.prefix.length === 0 ? range : rangeBelow(this.prefix, range);
+  }
+
+  value(value: Bytes): Uint8Array {
+    return toBytes(value);
+  }
+
+  entry(message: KeyValueMessage): KeyValue {
+    return new KeyValue(message, this.prefix.length);
+  }
+
+  /** The key as it is called below the prefix, or `undefined` when it isn't there. */
+  strip(key: Uint8Array): Uint8Array | undefined {
+    const { length } = this.prefix;
+    if (key.length <= length || Buffer.compare(key.subarray(0, length), this.prefix) !== 0) return undefined;
+    return new Uint8Array(key.subarray(length));
+  }
+}
