@@ -12,6 +12,7 @@ export {
   type ScenarioSpec,
 } from './plan.js';
 export type { ExitStatus } from './process-group.js';
+export { type GoalVerdict, parseRate, type Rate, type RateGoal } from './rate-goal.js';
 export { jsonReport } from './report/json.js';
 export { terminalReport } from './report/terminal.js';
 export type { Evidence, RunRecord } from './run.js';
@@ -26,4 +27,15 @@ export {
   type SessionOptions,
 } from './session.js';
 export type { SignatureMatch } from './signatures.js';
-export { clopperPearson, type Interval, type Summary, upperBound } from './statistics.js';
+export {
+  type Counts,
+  clopperPearson,
+  type FisherExact,
+  fisherExact,
+  holm,
+  type Interval,
+  lowerBound,
+  runsNeeded,
+  type Summary,
+  upperBound,
+} from './statistics.js';

@@ -9,12 +9,23 @@ import { type Duration, parseDuration } from './duration.js';
 import { messageOf, UsageError } from './errors.js';
 import { findExecutable } from './executable.js';
 import type { Expect } from './outcome.js';
+import { goalRuns, parseRate, type Rate, type RateGoal } from './rate-goal.js';
 import { type ServiceSpec, serviceProblem } from './service.js';
+import { CONFIDENCE } from './statistics.js';
 
 /** What the scenarios of a plan have in common, and what each may set for itself. */
 export interface ScenarioDefaults {
-  /** How many runs; default 20. */
+  /** How many runs; default 20. Not together with `until`. */
   readonly runs?: number;
+  /**
+   * Runs as often as it takes to show that the failure rate is below this, such as `"0.1%"` or 0.001; stops once
+   * that is decided. docs/statistics.md describes the test.
+   */
+  readonly until?: Rate;
+  /** Failed runs that still let `until` be shown; default 0. Each makes the test longer, and more powerful. */
+  readonly allowFailures?: number;
+  /** Of every statement about the failure rate; default `"95%"`. */
+  readonly confidence?: Rate;
   /** A run that takes longer is a hang; a number is milliseconds; default `"10s"`. */
   readonly timeout?: Duration;
   /** Names of the plan's services that must run; their `provides` are in the environment. */
@@ -52,7 +63,12 @@ export interface Scenario {
   readonly name: string;
   readonly group: string | null;
   readonly command: readonly string[];
+  /** At most; a scenario run `until` may stop before. */
   readonly runs: number;
+  /** What it is run until; `null` when it is run a fixed number of times. */
+  readonly until: RateGoal | null;
+  /** Within 0..1. */
+  readonly confidence: number;
   readonly timeoutMs: number;
   readonly uses: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -71,8 +87,14 @@ export interface ResolvedPlan {
 export interface PlanOverrides {
   /** Directory that relative paths in the plan start from; default: that of this process. */
   readonly baseDir?: string;
-  /** Runs of every scenario. */
+  /** Runs of every scenario. Not together with `until`. */
   readonly runs?: number;
+  /** Runs every scenario until its failure rate is shown to be below this, or not to be. */
+  readonly until?: Rate;
+  /** Failed runs that still let `until` be shown. */
+  readonly allowFailures?: number;
+  /** Of every statement about failure rates. */
+  readonly confidence?: Rate;
   /** Timeout of every run. */
   readonly timeout?: Duration;
   /** Only scenarios whose name equals or matches one of these patterns (`*` and `?`). */
@@ -154,10 +176,20 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
       ]),
     ),
     scenarios: chosen.map((spec) =>
-      resolveScenario({ ...defaults, ...spec }, defaults, overrides, baseDir, source),
+      resolveScenario(withDefaults(spec, defaults), defaults, overrides, baseDir, source),
     ),
   };
 }
+
+/** A scenario's own `runs` or `until` stands against either in the defaults. */
+function withDefaults(spec: ScenarioSpec, defaults: ScenarioDefaults): ScenarioSpec {
+  const { runs, until, ...others } = defaults;
+  const howMany = spec.runs === undefined && spec.until === undefined ? { runs, until } : {};
+  return { ...others, ...definedOnly(howMany), ...spec };
+}
+
+const definedOnly = <T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
 
 function resolveScenario(
   spec: ScenarioSpec,
@@ -173,17 +205,33 @@ function resolveScenario(
     const where = source === 'command' ? '' : `${source}: scenario ${JSON.stringify(spec.name)}: `;
     throw new UsageError(`${where}${found.problem}`, found.hint);
   }
+  const confidence = parseRate(overrides.confidence ?? spec.confidence ?? CONFIDENCE);
+  const until = goalOf(spec, overrides, confidence);
+  if (until === null && (overrides.allowFailures ?? (overrides.runs === undefined && spec.allowFailures))) {
+    throw new UsageError(`${JSON.stringify(spec.name)} allows failures but isn't run until a rate is shown`);
+  }
   return {
     name: spec.name,
     group: spec.group ?? null,
     command: spec.command,
-    runs: overrides.runs ?? spec.runs ?? DEFAULT_RUNS,
+    runs: until === null ? (overrides.runs ?? spec.runs ?? DEFAULT_RUNS) : goalRuns(until),
+    until,
+    confidence,
     timeoutMs: parseDuration(overrides.timeout ?? spec.timeout ?? DEFAULT_TIMEOUT_MS),
     uses: spec.uses ?? [],
     env,
     cwd,
     expect: spec.expect ?? 'clean',
   };
+}
+
+function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number): RateGoal | null {
+  if (overrides.runs !== undefined && overrides.until !== undefined) {
+    throw new UsageError('give a number of runs or a rate to run until, not both');
+  }
+  const rate = overrides.until ?? (overrides.runs === undefined ? spec.until : undefined);
+  const allowFailures = overrides.allowFailures ?? spec.allowFailures ?? 0;
+  return rate === undefined ? null : { rate: parseRate(rate), confidence, allowFailures };
 }
 
 function choose(scenarios: readonly ScenarioSpec[], only: readonly string[] = []): readonly ScenarioSpec[] {
@@ -261,6 +309,17 @@ const duration = z.union([z.number(), z.string()], { error: expected('a duration
   { error: expected('a positive duration such as "500ms", "10s" or "2m"') },
 );
 
+const rate = z.union([z.number(), z.string()], { error: expected('a rate such as "0.1%"') }).refine(
+  (value) => {
+    try {
+      return parseRate(value) > 0;
+    } catch {
+      return false;
+    }
+  },
+  { error: expected('a rate such as "0.1%", or a number between 0 and 1') },
+);
+
 const expectation = z.union(
   [
     z.enum(['clean', 'any']),
@@ -281,6 +340,12 @@ const expectation = z.union(
 
 const scenarioFields = {
   runs: positiveInteger.exactOptional(),
+  until: rate.exactOptional(),
+  allowFailures: z
+    .int({ error: expected('a number of runs') })
+    .min(0, { error: expected('a number of runs') })
+    .exactOptional(),
+  confidence: rate.exactOptional(),
   timeout: duration.exactOptional(),
   uses: list(text, 'service names').exactOptional(),
   env: environment,
@@ -316,6 +381,11 @@ const planSchema = strict({
     error: 'expected at least one scenario',
   }),
 }).superRefine(({ services = {}, defaults, scenarios }, context) => {
+  for (const [i, spec] of [defaults ?? {}, ...scenarios].entries()) {
+    if (spec.runs === undefined || spec.until === undefined) continue;
+    const path = i === 0 ? ['defaults'] : ['scenarios', i - 1];
+    context.addIssue({ code: 'custom', path, message: 'give runs or until, not both' });
+  }
   const names = new Set<string>();
   const users = [{ path: ['defaults'] as PropertyKey[], uses: defaults?.uses ?? [] }];
   for (const [i, { name, uses = [] }] of scenarios.entries()) {

@@ -1,6 +1,7 @@
 import { messageOf } from './errors.js';
 import { type Outcome, outcomeLabel } from './outcome.js';
 import type { Scenario } from './plan.js';
+import { type GoalVerdict, judge } from './rate-goal.js';
 import { type Evidence, type RunRecord, runOnce } from './run.js';
 import type { SignatureMatch } from './signatures.js';
 import { clopperPearson, type Interval, type Summary, summarize, upperBound } from './statistics.js';
@@ -28,13 +29,20 @@ export interface ScenarioResult {
   /** `stopped`: ended early; `not-run`: never started. `reason` says why. */
   readonly state: 'completed' | 'stopped' | 'not-run';
   readonly reason: string | null;
-  /** It completed, and every run ended as expected or anything was expected. */
+  /**
+   * It completed, and every run ended as expected, or it showed what it was run `until`, or anything was expected.
+   */
   readonly ok: boolean;
   /** Every finished run, in order. */
   readonly runs: readonly RunRecord[];
   readonly failed: number;
-  /** The failure rate: 95 % one-sided upper bound and two-sided interval (Clopper-Pearson). */
+  /**
+   * The failure rate, at the scenario's confidence: one-sided upper bound and two-sided interval
+   * (Clopper-Pearson).
+   */
   readonly rate: { readonly upperBound: number; readonly interval: Interval };
+  /** Of a scenario run `until`: what its runs say about that rate. */
+  readonly verdict: GoalVerdict | null;
   /** Milliseconds from work done to process gone, over all runs that said it; `null` when none did. */
   readonly exitMs: Summary | null;
   readonly failures: readonly FailureGroup[];
@@ -61,7 +69,7 @@ export interface ScenarioOptions {
 const HANGS_WITH_STACKS = 3;
 
 /**
- * Runs a scenario as often as it says, one run after another.
+ * Runs a scenario as often as it says, one run after another; one that is run `until` stops once that is decided.
  * @throws EnvironmentError when the system can't start a process. An abort is no error: the result says so.
  */
 export async function runScenario(
@@ -70,32 +78,25 @@ export async function runScenario(
 ): Promise<ScenarioResult> {
   const { signal } = options;
   const env = { ...process.env, ...scenario.env, ...options.env };
-  const runs: RunRecord[] = [];
-  const groups = new Map<string, CollectedGroup>();
-  let hangs = 0;
-  let failed = 0;
-  for (let run = 1; run <= scenario.runs; run++) {
+  const tally = new ScenarioTally(scenario);
+  while (!tally.finished) {
     try {
-      const stacks = hangs < HANGS_WITH_STACKS;
-      const { record, evidence } = await runOnce({ ...scenario, env }, run, { stacks, signal });
-      runs.push(record);
-      if (record.outcome.kind === 'hang') hangs++;
-      if (record.failed) {
-        failed++;
-        collect(groups, record, evidence);
-      }
-      options.onRun?.({ scenario, completed: runs.length, failed, run: record });
+      const { record, evidence } = await runOnce({ ...scenario, env }, tally.completed + 1, {
+        stacks: tally.wantsStacks,
+        signal,
+      });
+      options.onRun?.(tally.add(record, evidence));
     } catch (error) {
       if (!signal?.aborted) throw error;
-      return summarise(scenario, 'stopped', messageOf(signal.reason), runs, groups);
+      return tally.result('stopped', messageOf(signal.reason));
     }
   }
-  return summarise(scenario, 'completed', null, runs, groups);
+  return tally.result('completed');
 }
 
 /** The result of a scenario that could not be run at all. */
 export function notRun(scenario: Scenario, reason: string): ScenarioResult {
-  return summarise(scenario, 'not-run', reason, [], new Map());
+  return new ScenarioTally(scenario).result('not-run', reason);
 }
 
 interface CollectedGroup {
@@ -104,41 +105,81 @@ interface CollectedGroup {
   readonly evidence: Evidence;
 }
 
-function collect(groups: Map<string, CollectedGroup>, record: RunRecord, evidence: Evidence): void {
-  const key = [outcomeLabel(record.outcome), record.signature?.id, record.workDone].join('|');
-  const group = groups.get(key);
-  if (group === undefined) groups.set(key, { first: record, runs: [record.run], evidence });
-  else group.runs.push(record.run);
-}
+/** Takes the runs of a scenario one by one, and says what they showed together. */
+export class ScenarioTally {
+  readonly #scenario: Scenario;
+  readonly #runs: RunRecord[] = [];
+  readonly #groups = new Map<string, CollectedGroup>();
+  #failed = 0;
+  #hangs = 0;
 
-function summarise(
-  scenario: Scenario,
-  state: ScenarioResult['state'],
-  reason: string | null,
-  runs: readonly RunRecord[],
-  groups: ReadonlyMap<string, CollectedGroup>,
-): ScenarioResult {
-  const failed = runs.filter((run) => run.failed).length;
-  const speaks = runs.some((run) => run.workDone);
-  const phaseOf = (run: RunRecord): Phase => (run.workDone ? 'exit' : speaks ? 'work' : 'unknown');
-  const failures = [...groups.values()]
-    .map(({ first, runs: numbers, evidence }) => ({
-      outcome: first.outcome,
-      phase: phaseOf(first),
-      signature: first.signature,
-      runs: numbers,
-      evidence,
-    }))
-    .sort((a, b) => b.runs.length - a.runs.length);
-  return {
-    scenario,
-    state,
-    reason,
-    ok: state === 'completed' && (failed === 0 || scenario.expect === 'any'),
-    runs,
-    failed,
-    rate: { upperBound: upperBound(failed, runs.length), interval: clopperPearson(failed, runs.length) },
-    exitMs: summarize(runs.flatMap((run) => run.exitMs ?? [])),
-    failures,
-  };
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario;
+  }
+
+  /** Runs taken so far. */
+  get completed(): number {
+    return this.#runs.length;
+  }
+
+  /** No more runs are wanted: all were made, or what the scenario is run `until` is decided. */
+  get finished(): boolean {
+    const { runs, until } = this.#scenario;
+    return this.completed >= runs || (until !== null && this.#failed > until.allowFailures);
+  }
+
+  /** Whether the stacks of a hang are worth the time they take. */
+  get wantsStacks(): boolean {
+    return this.#hangs < HANGS_WITH_STACKS;
+  }
+
+  /** Takes a run. */
+  add(record: RunRecord, evidence: Evidence): ScenarioProgress {
+    this.#runs.push(record);
+    if (record.outcome.kind === 'hang') this.#hangs++;
+    if (record.failed) {
+      this.#failed++;
+      const key = [outcomeLabel(record.outcome), record.signature?.id, record.workDone].join('|');
+      const group = this.#groups.get(key);
+      if (group === undefined) this.#groups.set(key, { first: record, runs: [record.run], evidence });
+      else group.runs.push(record.run);
+    }
+    return { scenario: this.#scenario, completed: this.completed, failed: this.#failed, run: record };
+  }
+
+  /** What the runs so far show. */
+  result(state: ScenarioResult['state'], reason: string | null = null): ScenarioResult {
+    const scenario = this.#scenario;
+    const { until, confidence } = scenario;
+    const runs = this.#runs;
+    const failed = this.#failed;
+    const speaks = runs.some((run) => run.workDone);
+    const phaseOf = (run: RunRecord): Phase => (run.workDone ? 'exit' : speaks ? 'work' : 'unknown');
+    const failures = [...this.#groups.values()]
+      .map(({ first, runs: numbers, evidence }) => ({
+        outcome: first.outcome,
+        phase: phaseOf(first),
+        signature: first.signature,
+        runs: numbers,
+        evidence,
+      }))
+      .sort((a, b) => b.runs.length - a.runs.length);
+    const verdict = until === null ? null : judge(until, { failed, runs: runs.length });
+    const asWanted = verdict === null ? failed === 0 : verdict === 'below';
+    return {
+      scenario,
+      state,
+      reason,
+      ok: state === 'completed' && (asWanted || scenario.expect === 'any'),
+      runs,
+      failed,
+      rate: {
+        upperBound: upperBound(failed, runs.length, confidence),
+        interval: clopperPearson(failed, runs.length, confidence),
+      },
+      verdict,
+      exitMs: summarize(runs.flatMap((run) => run.exitMs ?? [])),
+      failures,
+    };
+  }
 }

@@ -1,4 +1,6 @@
 import betaQuantile from '@stdlib/stats-base-dists-beta-quantile';
+import binomialCdf from '@stdlib/stats-base-dists-binomial-cdf';
+import hypergeometricPmf from '@stdlib/stats-base-dists-hypergeometric-pmf';
 
 /** A confidence interval for a rate, both ends in 0..1. */
 export interface Interval {
@@ -31,6 +33,101 @@ export function clopperPearson(failures: number, runs: number, confidence = CONF
     lower: failures === 0 ? 0 : betaQuantile(tail, failures, runs - failures + 1),
     upper: upperBound(failures, runs, 1 - tail),
   };
+}
+
+/**
+ * One-sided Clopper-Pearson (exact) lower bound on the rate behind `failures` in `runs` independent runs: with
+ * the given confidence the true rate is at least this. 0 when nothing failed.
+ * @throws RangeError when the counts or the confidence make no sense.
+ */
+export function lowerBound(failures: number, runs: number, confidence = CONFIDENCE): number {
+  check(failures, runs, confidence);
+  return failures === 0 ? 0 : betaQuantile(1 - confidence, failures, runs - failures + 1);
+}
+
+/** The most runs that `runsNeeded` counts to. */
+export const MOST_RUNS = 1_000_000_000;
+
+/**
+ * The smallest number of runs of which, with the given confidence, more than `failures` fail when the failure rate
+ * is `rate`. The same number of runs with at most `failures` failed ones shows that the rate is below `rate`:
+ * `upperBound(failures, n, confidence) <= rate`.
+ * @param failures how many failures are allowed; default 0.
+ * @throws RangeError when an argument makes no sense, or more than a thousand million runs were needed.
+ */
+export function runsNeeded(rate: number, confidence = CONFIDENCE, failures = 0): number {
+  if (!(rate > 0 && rate < 1)) throw new RangeError(`rate ${rate} is not within 0..1`);
+  check(failures, failures, confidence);
+  const enough = (runs: number): boolean => binomialCdf(failures, runs, rate) <= 1 - confidence;
+  let high = failures + 1;
+  while (!enough(high)) {
+    if (high >= MOST_RUNS) throw new RangeError(`rate ${rate} needs more than ${MOST_RUNS} runs`);
+    high = Math.min(2 * high, MOST_RUNS);
+  }
+  let low = failures; // never enough: all of them may fail
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (enough(middle)) high = middle;
+    else low = middle;
+  }
+  return high;
+}
+
+/** Failed runs out of all. */
+export interface Counts {
+  readonly failed: number;
+  readonly runs: number;
+}
+
+/** P values of Fisher's exact test: how likely a difference as large as seen is when there is none. */
+export interface FisherExact {
+  /** For a difference in either direction: tables no likelier than the one seen, as R and SciPy count them. */
+  readonly twoSided: number;
+  /** For a lower rate in the second sample. */
+  readonly lower: number;
+  /** For a higher rate in the second sample. */
+  readonly higher: number;
+}
+
+/**
+ * Fisher's exact test of two failure rates. All three are 1 when either sample is empty.
+ * @throws RangeError when counts make no sense.
+ */
+export function fisherExact(first: Counts, second: Counts): FisherExact {
+  check(first.failed, first.runs, CONFIDENCE);
+  check(second.failed, second.runs, CONFIDENCE);
+  const runs = first.runs + second.runs;
+  const failed = first.failed + second.failed;
+  if (first.runs === 0 || second.runs === 0) return { twoSided: 1, lower: 1, higher: 1 };
+  // Given the margins, the second sample's failures are hypergeometric.
+  const probability = (k: number): number => hypergeometricPmf(k, runs, failed, second.runs);
+  const seen = probability(second.failed) * (1 + 1e-7); // equal ones may differ in their last digits
+  let twoSided = 0;
+  let lower = 0;
+  let higher = 0;
+  const most = Math.min(failed, second.runs);
+  for (let k = Math.max(0, failed - first.runs); k <= most; k++) {
+    const p = probability(k);
+    if (k <= second.failed) lower += p;
+    if (k >= second.failed) higher += p;
+    if (p <= seen) twoSided += p;
+  }
+  return { twoSided: Math.min(1, twoSided), lower: Math.min(1, lower), higher: Math.min(1, higher) };
+}
+
+/**
+ * Holm's adjustment of p values that are judged together: at any level, the chance that even one true null
+ * hypothesis is rejected stays below it. In the order given.
+ */
+export function holm(pValues: readonly number[]): number[] {
+  const order = pValues.map((p, i) => ({ p, i })).sort((a, b) => a.p - b.p);
+  const adjusted = new Array<number>(pValues.length);
+  let least = 0;
+  for (const [rank, { p, i }] of order.entries()) {
+    least = Math.max(least, Math.min(1, p * (order.length - rank)));
+    adjusted[i] = least;
+  }
+  return adjusted;
 }
 
 function check(failures: number, runs: number, confidence: number): void {

@@ -1,40 +1,102 @@
+// Against SciPy's figures: statistics.json is made by reference/statistics.py.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { clopperPearson, upperBound } from '../src/index.js';
+import { clopperPearson, fisherExact, holm, lowerBound, runsNeeded, upperBound } from '../src/index.js';
 
-const near = (actual: number, expected: number): void =>
-  assert.ok(Math.abs(actual - expected) < 1e-6, `${actual} is not ${expected}`);
+interface Reference {
+  readonly clopperPearson: readonly {
+    readonly failed: number;
+    readonly runs: number;
+    readonly lower: number;
+    readonly upper: number;
+    readonly upperBound: number;
+    readonly lowerBound: number;
+  }[];
+  readonly fisher: readonly {
+    readonly first: readonly [number, number];
+    readonly second: readonly [number, number];
+    readonly twoSided: number;
+    readonly lower: number;
+    readonly higher: number;
+  }[];
+  readonly runsNeeded: readonly {
+    readonly rate: number;
+    readonly confidence: number;
+    readonly failures: number;
+    readonly runs: number;
+  }[];
+}
 
-test('the upper bound after runs without a failure is 1 - 0.05^(1/n)', () => {
-  for (const n of [1, 5, 20, 300, 10_000]) near(upperBound(0, n), 1 - 0.05 ** (1 / n));
-});
+const scipy = JSON.parse(
+  readFileSync(new URL('../../test/reference/statistics.json', import.meta.url), 'utf8'),
+) as Reference;
 
-test('bounds are those of the binomial distribution', () => {
-  // The defining property, with the tail summed directly.
-  const tail = (k: number, n: number, p: number): number => {
-    let term = (1 - p) ** n;
-    let sum = term;
-    for (let i = 1; i <= k; i++) {
-      term *= ((n - i + 1) / i) * (p / (1 - p));
-      sum += term;
-    }
-    return sum;
-  };
-  for (const [k, n] of [
-    [1, 60],
-    [8, 60],
-    [3, 20],
-    [19, 20],
-  ] as const) {
-    near(tail(k, n, upperBound(k, n)), 0.05);
-    const { lower, upper } = clopperPearson(k, n);
-    near(tail(k, n, upper), 0.025);
-    near(1 - tail(k - 1, n, lower), 0.025);
+const near = (actual: number, expected: number, what = ''): void =>
+  assert.ok(Math.abs(actual - expected) <= 1e-6 * expected + 1e-300, `${what}: ${actual} is not ${expected}`);
+
+test("bounds and intervals are SciPy's", () => {
+  assert.ok(scipy.clopperPearson.length > 10);
+  for (const { failed, runs, ...expected } of scipy.clopperPearson) {
+    const what = `${failed} of ${runs}`;
+    const { lower, upper } = clopperPearson(failed, runs);
+    near(lower, expected.lower, what);
+    near(upper, expected.upper, what);
+    near(upperBound(failed, runs), expected.upperBound, what);
+    near(lowerBound(failed, runs), expected.lowerBound, what);
   }
 });
 
-test('the interval reaches 0 and 1 at the edges', () => {
-  assert.equal(clopperPearson(0, 10).lower, 0);
-  assert.equal(clopperPearson(10, 10).upper, 1);
-  assert.equal(upperBound(10, 10), 1);
+test("p values of Fisher's exact test are SciPy's", () => {
+  assert.ok(scipy.fisher.length > 10);
+  for (const { first, second, ...expected } of scipy.fisher) {
+    const counts = ([failed, runs]: readonly [number, number]): { failed: number; runs: number } => ({
+      failed,
+      runs,
+    });
+    const p = fisherExact(counts(first), counts(second));
+    for (const side of ['twoSided', 'lower', 'higher'] as const) {
+      near(p[side], expected[side], `${first.join('/')} and ${second.join('/')} ${side}`);
+    }
+  }
+});
+
+test("numbers of runs are SciPy's, and the bound they promise holds", () => {
+  for (const { rate, confidence, failures, runs } of scipy.runsNeeded) {
+    assert.equal(runsNeeded(rate, confidence, failures), runs);
+    assert.ok(upperBound(failures, runs, confidence) <= rate * (1 + 1e-9));
+    assert.ok(upperBound(failures, runs - 1, confidence) > rate);
+  }
+});
+
+test('nothing is known without runs', () => {
+  assert.deepEqual(clopperPearson(0, 0), { lower: 0, upper: 1 });
+  assert.deepEqual(fisherExact({ failed: 0, runs: 0 }, { failed: 3, runs: 9 }), {
+    twoSided: 1,
+    lower: 1,
+    higher: 1,
+  });
+});
+
+test('counts and levels that make no sense are refused', () => {
+  for (const wrong of [
+    () => upperBound(3, 2),
+    () => upperBound(-1, 2),
+    () => upperBound(0.5, 2),
+    () => upperBound(0, 2, 1),
+    () => runsNeeded(0),
+    () => runsNeeded(1),
+    () => runsNeeded(1e-12),
+    () => fisherExact({ failed: 2, runs: 1 }, { failed: 0, runs: 1 }),
+  ]) {
+    assert.throws(wrong, RangeError);
+  }
+});
+
+test("Holm's adjustment is that of R's p.adjust", () => {
+  // p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")
+  for (const [i, p] of [0.03, 0.06, 0.06, 0.02].entries()) {
+    near(holm([0.01, 0.04, 0.03, 0.005])[i] as number, p);
+  }
+  assert.deepEqual(holm([0.9, 0.8]), [1, 1]);
 });

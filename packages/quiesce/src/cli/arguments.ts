@@ -3,6 +3,7 @@ import { InvalidArgumentError } from 'commander';
 import { parseDuration } from '../duration.js';
 import type { UsageError } from '../errors.js';
 import type { Expect } from '../outcome.js';
+import { parseRate } from '../rate-goal.js';
 
 /** `--runs`: 1, 2, ... */
 export function positiveInteger(text: string): number {
@@ -11,6 +12,22 @@ export function positiveInteger(text: string): number {
     throw new InvalidArgumentError('Give a positive integer.');
   }
   return n;
+}
+
+/** `--allow-failures`: 0, 1, 2, ... */
+export function count(text: string): number {
+  const n = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(n)) throw new InvalidArgumentError('Give 0, 1, 2, ...');
+  return n;
+}
+
+/** `--until`, `--confidence`: 0.1% or 0.001. */
+export function rate(text: string): number {
+  try {
+    return parseRate(text);
+  } catch (error) {
+    throw new InvalidArgumentError(`${(error as UsageError).hint}.`);
+  }
 }
 
 /** `--timeout`: milliseconds of a duration such as `10s`. */

@@ -5,7 +5,7 @@ import { progressView } from '../progress.js';
 import { jsonReport } from '../report/json.js';
 import { terminalReport } from '../report/terminal.js';
 import { type PlanResult, runResolved } from '../session.js';
-import { append, duration, expectation, positiveInteger } from './arguments.js';
+import { append, count, duration, expectation, positiveInteger, rate } from './arguments.js';
 import { EXIT, EXIT_HELP, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import { checkWritable, readerStream, writeOutput } from './output.js';
@@ -13,6 +13,9 @@ import type { Subcommand } from './subcommand.js';
 
 interface RunFlags {
   readonly runs?: number;
+  readonly until?: number;
+  readonly allowFailures?: number;
+  readonly confidence?: number;
   readonly timeout?: number;
   readonly plan?: string;
   readonly only?: string[];
@@ -30,6 +33,9 @@ export const run: Subcommand = {
       .usage('[options] -- command [args...]\n       quiesce run [options] --plan FILE')
       .argument('[command...]', 'the program under test and its arguments')
       .option('-n, --runs <n>', 'runs of each scenario (default: 20, or as the plan says)', positiveInteger)
+      .option('--until <rate>', 'run until the failure rate is shown to be below this, such as 0.1%', rate)
+      .option('--allow-failures <n>', 'failed runs that still let --until be shown (default: 0)', count)
+      .option('--confidence <level>', 'of what is said about failure rates (default: 95%)', rate)
       .option(
         '--timeout <duration>',
         'a run that takes longer is a hang: 500ms, 10s, 2m (default: 10s)',
@@ -67,8 +73,13 @@ async function runCommand(command: readonly string[], flags: RunFlags): Promise<
 }
 
 async function planOf(command: readonly string[], flags: RunFlags): Promise<ResolvedPlan> {
+  if (flags.runs !== undefined && flags.until !== undefined)
+    throw new UsageError('give -n or --until, not both');
   const overrides: PlanOverrides = {
     ...(flags.runs !== undefined && { runs: flags.runs }),
+    ...(flags.until !== undefined && { until: flags.until }),
+    ...(flags.allowFailures !== undefined && { allowFailures: flags.allowFailures }),
+    ...(flags.confidence !== undefined && { confidence: flags.confidence }),
     ...(flags.timeout !== undefined && { timeout: flags.timeout }),
     ...(flags.only !== undefined && { only: flags.only }),
   };

@@ -31,6 +31,11 @@ export function percentUp(rate: number): string {
   return `${(Math.ceil(percent * scale - 1e-9) / scale).toFixed(decimals)} %`;
 }
 
+/** A rate that was given, in percent, as it was given: `0.1 %`. */
+export function percent(rate: number): string {
+  return `${Number((rate * 100).toPrecision(6))} %`;
+}
+
 type Colours = ReturnType<typeof pc.createColors>;
 
 function table(result: PlanResult, c: Colours): string {
@@ -80,7 +85,8 @@ function cells(result: ScenarioResult, c: Colours): string[] {
 
 function verdict(result: ScenarioResult, c: Colours): string {
   if (result.state === 'not-run') return c.yellow('not run');
-  if (result.failed > 0) return result.scenario.expect === 'any' ? c.yellow('known bad') : c.red('FAILED');
+  if (result.failed > 0 && result.scenario.expect === 'any') return c.yellow('known bad');
+  if (result.failed > (result.scenario.until?.allowFailures ?? 0)) return c.red('FAILED');
   if (result.state === 'stopped') return c.yellow('stopped');
   return c.green('ok');
 }
@@ -91,6 +97,8 @@ function scenarioNotes(result: ScenarioResult, c: Colours): string[] {
   if (result.state !== 'completed') {
     notes.push(`${name}: ${result.state === 'stopped' ? 'stopped early' : 'not run'}: ${result.reason}`);
   }
+  const goal = goalNote(result);
+  if (goal !== undefined) notes.push(`${name}: ${goal}`);
   const leaks = result.runs.filter((run) => run.leaked.length > 0);
   if (leaks.length > 0) {
     const commands = [...new Set(leaks.flatMap((run) => run.leaked))].slice(0, 5).join('; ');
@@ -99,6 +107,24 @@ function scenarioNotes(result: ScenarioResult, c: Colours): string[] {
     );
   }
   return notes;
+}
+
+function goalNote({ scenario, verdict, failed, runs, rate }: ScenarioResult): string | undefined {
+  const { until } = scenario;
+  if (until === null || runs.length === 0) return undefined;
+  const wanted = percent(until.rate);
+  const seen = `${failed} of ${runs.length} failed`;
+  const sure = `at ${percent(until.confidence)}`;
+  switch (verdict) {
+    case 'below':
+      return `proven: the failure rate is below ${wanted} (${seen}, ${sure})`;
+    case 'at-least':
+      return `refuted: the failure rate is at least ${wanted} (${seen}, ${sure})`;
+    case 'not-below':
+      return `not proven: that the failure rate is below ${wanted} (${seen}: below ${percentUp(rate.upperBound)} ${sure})`;
+    default:
+      return `undecided: whether the failure rate is below ${wanted} (${seen}, ${scenario.runs} runs are needed)`;
+  }
 }
 
 function failureNote(result: ScenarioResult, failure: FailureGroup, c: Colours): string {
@@ -152,7 +178,8 @@ function summaryLine(result: PlanResult, c: Colours): string {
   const bad = result.scenarios.filter((scenario) => !scenario.ok).length;
   const total = result.scenarios.length;
   const all = `${total} ${total === 1 ? 'scenario' : 'scenarios'}`;
-  const took = `(${formatMs(result.durationMs)}; rates: Clopper-Pearson, at 95 %)`;
+  const levels = [...new Set(result.scenarios.map(({ scenario }) => percent(scenario.confidence)))];
+  const took = `(${formatMs(result.durationMs)}; rates: Clopper-Pearson, at ${levels.join(', ')})`;
   if (result.interrupted) return `${c.yellow('Interrupted')}: the table shows what was run ${took}`;
   if (result.ok) return `${c.green('All as expected')}: ${all} ${took}`;
   return `${c.red('Not as expected')}: ${bad} of ${all} ${took}`;
