@@ -210,7 +210,7 @@ export class Maintenance {
    * `Maintenance.Downgrade`.
    */
   downgradeValidate(version: string, options: CallControl = {}): Promise<string> {
-    return this.#downgrade(DowngradeRequest_DowngradeAction.VALIDATE, checkVersion(version), options);
+    return this.#downgrade(DowngradeRequest_DowngradeAction.VALIDATE, version, options);
   }
 
   /**
@@ -218,20 +218,24 @@ export class Maintenance {
    * Resolves with the cluster's version. etcd: `Maintenance.Downgrade`.
    */
   downgradeEnable(version: string, options: CallControl = {}): Promise<string> {
-    return this.#downgrade(DowngradeRequest_DowngradeAction.ENABLE, checkVersion(version), options);
+    return this.#downgrade(DowngradeRequest_DowngradeAction.ENABLE, version, options);
   }
 
   /** Ends a downgrade that hasn't finished. Resolves with the cluster's version. etcd: `Maintenance.Downgrade`. */
   downgradeCancel(options: CallControl = {}): Promise<string> {
-    return this.#downgrade(DowngradeRequest_DowngradeAction.CANCEL, '', options);
+    return this.#downgrade(DowngradeRequest_DowngradeAction.CANCEL, undefined, options);
   }
 
   #downgrade(
     action: DowngradeRequest_DowngradeAction,
-    version: string,
+    version: string | undefined,
     options: CallControl,
   ): Promise<string> {
-    const encode = (): Uint8Array => DowngradeRequest.encode({ action, version }).finish();
+    const encode = (): Uint8Array =>
+      DowngradeRequest.encode({
+        action,
+        version: action === DowngradeRequest_DowngradeAction.CANCEL ? '' : checkVersion(version),
+      }).finish();
     return this.#rpc.call(methods.downgrade, encode, options);
   }
 
@@ -278,7 +282,7 @@ function alarmType(type: AlarmType): AlarmTypeMessage {
   );
 }
 
-function checkVersion(version: string): string {
+function checkVersion(version: unknown): string {
   if (typeof version === 'string' && /^\d+\.\d+(\.\d+)?$/.test(version)) return version;
   throw invalidArgument(`version is ${JSON.stringify(version)}; it must be such as 3.5`);
 }
