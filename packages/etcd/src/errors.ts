@@ -138,6 +138,20 @@ const classes: Partial<Record<StatusCode, new (message: string, init: EtcdErrorI
 const compacted = 'etcdserver: mvcc: required revision has been compacted';
 const tooLarge = 'etcdserver: request is too large';
 
+// What to do about it, where etcd's words alone don't say so.
+const hints: Readonly<Record<string, string>> = {
+  'etcdserver: too many operations in txn request':
+    "split the transaction, or raise the server's --max-txn-ops (128 by default, for each list of operations)",
+  'etcdserver: duplicate key given in txn request':
+    'a transaction writes each key once: by one put, or by one delete of a key or range',
+  'etcdserver: key not found': 'ignoreValue and ignoreLease need a key that exists',
+  'etcdserver: value is provided': 'with ignoreValue the value must be empty',
+  'etcdserver: lease is provided': 'ignoreLease and lease exclude each other',
+  'etcdserver: requested lease not found': 'it has expired or was revoked; grant another',
+  'etcdserver: mvcc: required revision is a future revision':
+    'the store has not come to that revision yet; take one from a result of this cluster',
+};
+
 /** The typed error for a failed call's status. */
 export function statusError(init: EtcdErrorInit & { readonly details: string }): EtcdError {
   const { code, details } = init;
@@ -149,7 +163,8 @@ export function statusError(init: EtcdErrorInit & { readonly details: string }):
       init,
     );
   }
-  return errorOfCode(message, init);
+  const hint = hints[details];
+  return errorOfCode(hint === undefined ? message : `${message}; ${hint}`, init);
 }
 
 /**

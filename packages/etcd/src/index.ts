@@ -56,4 +56,25 @@ export type { CallControl } from './rpc/rpc.js';
 export { CorruptSnapshotError, type Snapshot, type SnapshotInfo, type SnapshotOptions } from './snapshot.js';
 export type { TransportChoice } from './transport/choose.js';
 export type { KeepAliveOptions, TlsOptions } from './transport/transport.js';
+export {
+  type Compare,
+  type CompareNumber,
+  type CompareOperator,
+  compare,
+  type DeleteOp,
+  type GetOp,
+  type NumberCompare,
+  type Op,
+  type OpOptions,
+  type OpResult,
+  type OpResults,
+  op,
+  type PutOp,
+  type RangeOp,
+  type Txn,
+  type TxnBranch,
+  type TxnOp,
+  type TxnResult,
+  type ValueCompare,
+} from './txn.js';
 export type { Watch, WatchEvent, WatchOptions } from './watch.js';

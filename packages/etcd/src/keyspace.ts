@@ -16,7 +16,8 @@ import {
 } from './kv.js';
 import type { Mapping } from './mapping.js';
 import { DeleteRangeRequest, PutRequest, RangeRequest } from './rpc/generated/etcdserverpb/rpc.js';
-import type { Rpc } from './rpc/rpc.js';
+import type { CallControl, Rpc } from './rpc/rpc.js';
+import { encodeTxn, type Txn, type TxnResult, txnMethod } from './txn.js';
 import { Watch, type WatchOptions, watchMethod } from './watch.js';
 
 const none = {};
@@ -81,6 +82,31 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     const encode = () =>
       DeleteRangeRequest.encode(deleteRequest(this.#mapping.range(keys), options)).finish();
     return this.#rpc.call(this.#methods.deleteRange, encode, options);
+  }
+
+  /**
+   * Does one of two lists of operations, after whether all conditions hold, as one atomic step with one revision:
+   *
+   * ```ts
+   * const result = await etcd.txn({
+   *   compare: [compare.modRevision('stock/7', '=', seen.modRevision)],
+   *   success: [op.put('stock/7', '41')],
+   *   failure: [op.get('stock/7')],
+   * });
+   * if (!result.succeeded) console.log('changed meanwhile to', result.responses[0]?.text());
+   * ```
+   *
+   * etcd: `KV.Txn`.
+   *
+   * @throws InvalidArgumentError when it has more operations than the server's `--max-txn-ops` (128 by default),
+   * counted in each list, or writes a key twice.
+   */
+  txn<const T extends Txn<Key, Value>>(txn: T, options: CallControl = none): Promise<TxnResult<T, Entry>> {
+    return this.#rpc.call(
+      txnMethod(txn, (message) => this.#mapping.entry(message)),
+      () => encodeTxn(txn, this.#mapping),
+      options,
+    );
   }
 
   /**
