@@ -1,0 +1,93 @@
+//! Background threads are held when they have just woken another thread, were just woken, or end.
+//!
+//! A hold lasts while the main thread has something to run: as if the scheduler preferred it. It ends when
+//!
+//! - the main thread sleeps and goes on sleeping (it may wait for the held thread);
+//! - the exit has reached the step that was drawn for this hold;
+//! - the bound passes.
+//!
+//! When the main thread sleeps already there is no hold, so a program that waits for its background threads pays
+//! little.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::time::Duration;
+
+use crate::config;
+use crate::process::{in_main_thread, main_thread_state, now_us, sleep};
+use crate::random;
+use crate::state::{self, Phase};
+
+const SAMPLE: Duration = Duration::from_micros(250);
+/// The main thread sleeps for good when it has slept that long: longer than a hand-over of a lock takes.
+const ASLEEP_US: u64 = 2_000;
+
+static HOLDS: AtomicU64 = AtomicU64::new(0);
+static HELD_US: AtomicU64 = AtomicU64::new(0);
+/// The part of `HELD_US` that counts against the budget: before the program said that it is done.
+static SPENT_US: AtomicU64 = AtomicU64::new(0);
+
+/// How many holds there were, and their length together in microseconds.
+pub fn totals() -> (u64, u64) {
+    (HOLDS.load(Relaxed), HELD_US.load(Relaxed))
+}
+
+/// In the child of a `fork`.
+pub fn restart() {
+    for counter in [&HOLDS, &HELD_US, &SPENT_US] {
+        counter.store(0, Relaxed);
+    }
+}
+
+/// Holds the calling thread, unless it is the main one.
+pub fn hold() {
+    if !state::active() || state::at_least(Phase::Exiting) || in_main_thread() {
+        return;
+    }
+    let done = state::at_least(Phase::Done);
+    if !done && SPENT_US.load(Relaxed) >= config::HOLD_BUDGET_MS.load(Relaxed) * 1_000 {
+        return;
+    }
+    let start = now_us();
+    let held = wait(start);
+    let took = now_us().saturating_sub(start);
+    if !done {
+        SPENT_US.fetch_add(took, Relaxed);
+    }
+    if held {
+        HOLDS.fetch_add(1, Relaxed);
+        HELD_US.fetch_add(took, Relaxed);
+    }
+}
+
+/// False when there was no reason to hold the thread.
+fn wait(start: u64) -> bool {
+    if !matches!(main_thread_state(), Some(b'R' | b'D')) {
+        return false;
+    }
+    let deadline = start + config::HOLD_MS.load(Relaxed) * 1_000;
+    // Mostly when the exit begins, sometimes later in it.
+    let until = match random::below(4) {
+        0 => Phase::HandlersRun,
+        _ => Phase::Exiting,
+    };
+    let mut asleep_since = None;
+    loop {
+        sleep(SAMPLE);
+        let now = now_us();
+        if now >= deadline || state::at_least(until) {
+            return true;
+        }
+        match main_thread_state() {
+            Some(b'R' | b'D') => asleep_since = None,
+            // In the exit its sleep is our own linger.
+            _ if state::at_least(Phase::Exiting) => {}
+            Some(b'S') => {
+                if now - *asleep_since.get_or_insert(now) >= ASLEEP_US {
+                    return true;
+                }
+            }
+            // Stopped by a debugger, or gone: no sense in waiting for it.
+            _ => return true,
+        }
+    }
+}

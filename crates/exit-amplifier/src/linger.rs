@@ -1,0 +1,46 @@
+//! The exiting thread waits at each step of the exit, while the other threads go on.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::time::Duration;
+
+use crate::config;
+use crate::process::{now_us, sleep};
+use crate::random;
+use crate::state;
+
+static LINGERS: AtomicU64 = AtomicU64::new(0);
+static LINGERED_US: AtomicU64 = AtomicU64::new(0);
+
+/// How many delays there were, and their length together in microseconds.
+pub fn totals() -> (u64, u64) {
+    (LINGERS.load(Relaxed), LINGERED_US.load(Relaxed))
+}
+
+/// In the child of a `fork`.
+pub fn restart() {
+    LINGERS.store(0, Relaxed);
+    LINGERED_US.store(0, Relaxed);
+}
+
+/// Delays the calling thread by half the configured time or more.
+pub fn linger() {
+    if !state::active() {
+        return;
+    }
+    let most = config::LINGER_MS.load(Relaxed) * 1_000;
+    let left = (config::LINGER_BUDGET_MS.load(Relaxed) * 1_000).saturating_sub(LINGERED_US.load(Relaxed));
+    let wanted = (most / 2 + random::below(most / 2 + 1)).min(left);
+    if wanted == 0 {
+        return;
+    }
+    let start = now_us();
+    let deadline = start + wanted;
+    // A signal may end a sleep early.
+    let mut now = start;
+    while now < deadline {
+        sleep(Duration::from_micros(deadline - now));
+        now = now_us();
+    }
+    LINGERS.fetch_add(1, Relaxed);
+    LINGERED_US.fetch_add(now - start, Relaxed);
+}

@@ -1,0 +1,74 @@
+//! Tells the tester which processes were amplified, by lines appended to the file that `QUIESCE_AMPLIFY_REPORT`
+//! names. A file, and not a descriptor: a program may close those it doesn't know and reuse their numbers.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::process::{self, write_decimal};
+use crate::{hold, linger};
+
+const LONGEST_PATH: usize = 4096;
+
+struct Path(UnsafeCell<[u8; LONGEST_PATH]>);
+
+// SAFETY: written once by the library's constructor, before `LENGTH` is published and before other threads exist.
+unsafe impl Sync for Path {}
+
+static PATH: Path = Path(UnsafeCell::new([0; LONGEST_PATH]));
+static LENGTH: AtomicUsize = AtomicUsize::new(0);
+static ENDED: AtomicBool = AtomicBool::new(false);
+
+/// Of the report; a path that is too long is left out. To be called by the constructor only.
+pub fn set_path(path: &[u8]) {
+    if path.is_empty() || path.len() > LONGEST_PATH {
+        return;
+    }
+    // SAFETY: see `Path`: nobody reads while `LENGTH` is 0.
+    unsafe { (&mut *PATH.0.get())[..path.len()].copy_from_slice(path) };
+    LENGTH.store(path.len(), Ordering::Release);
+}
+
+/// `loaded <pid>`: the library is active in this process.
+pub fn loaded() {
+    append(b"loaded", &[process::id().unsigned_abs().into()]);
+}
+
+/// `ended <pid> <holds> <held us> <lingers> <lingered us>`: the process is about to end. Once only.
+pub fn ended() {
+    if ENDED.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let ((holds, held), (lingers, lingered)) = (hold::totals(), linger::totals());
+    append(b"ended", &[process::id().unsigned_abs().into(), holds, held, lingers, lingered]);
+}
+
+/// In the child of a `fork`.
+pub fn restart() {
+    ENDED.store(false, Ordering::SeqCst);
+    loaded();
+}
+
+fn append(word: &[u8], numbers: &[u64]) {
+    let length = LENGTH.load(Ordering::Acquire);
+    if length == 0 {
+        return;
+    }
+    // SAFETY: see `Path`: it is no longer written once `LENGTH` is set.
+    let path = unsafe { &(&*PATH.0.get())[..length] };
+    let mut line = [0u8; 128];
+    line[..word.len()].copy_from_slice(word);
+    let mut end = word.len();
+    for &number in numbers {
+        line[end] = b' ';
+        end += 1;
+        end += write_decimal(number, &mut line[end..]);
+    }
+    line[end] = b'\n';
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) {
+        // Short lines are appended whole. The tester does without one that can't be written.
+        let _ = rustix::io::write(&file, &line[..=end]);
+    }
+}
