@@ -29,7 +29,7 @@ export function checks(files) {
         env: { RUSTFLAGS: '--cfg owned_runtime_loom' },
       },
     ),
-    ...['packages/test-services/etcd-server', 'bench/go'].map((dir) =>
+    ...['packages/test-services/etcd-server', 'packages/test-services/etcdutl', 'bench/go'].map((dir) =>
       command('go', ['go', 'vet', './...'], {
         title: `go vet ${dir}`,
         cwd: inRoot(dir),

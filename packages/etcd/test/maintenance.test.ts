@@ -8,7 +8,14 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
+import {
+  type EtcdServer,
+  etcdService,
+  etcdutlBinary,
+  startEtcd,
+  startTcpProxy,
+} from '@quiesce/test-services';
+import { startService } from 'quiesce';
 import {
   ClosedError,
   type EtcdClient,
@@ -232,6 +239,30 @@ overEachTransport('maintenance service', (connect) => {
       assert.equal(createHash('sha256').update(bytes.subarray(0, -32)).digest('hex'), info.sha256);
       if (process.platform !== 'win32') assert.equal(statSync(file).mode & 0o777, 0o600);
       assert.deepEqual(readdirSync(target), ['snapshot.db']);
+    });
+
+    const noTool = etcdutlBinary() === undefined && 'there was no Go to build etcdutl with';
+    test("are restored by etcd's own tool, with what they held", { skip: noTool }, async () => {
+      await etcd.put('restored', 'as it was');
+      const file = join(dir, `restore-${etcd.transport}.db`);
+      const dataDir = `${file}.data`;
+      await etcd.maintenance.snapshotTo(file);
+      await etcd.put('restored', 'later');
+      await promisify(execFile)(
+        etcdutlBinary() as string,
+        ['snapshot', 'restore', file, `--data-dir=${dataDir}`],
+        { timeout: 30_000 },
+      );
+
+      const restored = await startService('restored etcd', etcdService({ dataDir }));
+      const client = await connect(restored.env.ETCD_ENDPOINTS as string);
+      try {
+        assert.equal((await client.get('restored'))?.text(), 'as it was');
+        assert.equal((await client.range(prefix('snapshot/'), { countOnly: true })).count, 6n);
+      } finally {
+        await client.close();
+        await restored.stop();
+      }
     });
 
     test('that fail leave the older file and nothing else', async () => {

@@ -19,6 +19,11 @@ export function etcdBinary(): string {
   return binary;
 }
 
+/** etcd's own tool for snapshots, as set-up built it for the tests; `undefined` where there was no Go to do so. */
+export function etcdutlBinary(): string | undefined {
+  return findUpwards(join('.cache', 'etcd', 'etcdutl'));
+}
+
 function findUpwards(path: string): string | undefined {
   let dir = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(dir, path))) {

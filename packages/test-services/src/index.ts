@@ -6,5 +6,5 @@ export {
   etcdService,
   startEtcd,
 } from './etcd.js';
-export { etcdBinary } from './etcd-binary.js';
+export { etcdBinary, etcdutlBinary } from './etcd-binary.js';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
