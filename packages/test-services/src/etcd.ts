@@ -83,13 +83,7 @@ export interface EtcdServer extends AsyncDisposable {
 export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> {
   const certificates = options.tls === undefined ? undefined : await createCertificates();
   exitOnSignals();
-  const dir = mkdtempSync(join(tmpdir(), 'quiesce-etcd-data-'));
-  const removeDir = (): void => rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
-  process.once('exit', removeDir);
-  const forget = (): void => {
-    process.off('exit', removeDir);
-    removeDir();
-  };
+  const { dir, forget } = dataDirectory();
 
   try {
     const spec = etcdService({
@@ -98,23 +92,44 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> 
       ...(options.extraArgs && { extraArgs: options.extraArgs }),
     });
     const service = await startService('etcd', spec);
-    return supervise(service, pinPorts(spec, service.ports), dir, certificates, forget);
+    const endpoint = service.env.ETCD_ENDPOINTS as string;
+    return supervise(service, endpoint, pinPorts(spec, service.ports), dir, certificates, forget);
   } catch (error) {
     forget();
     throw error;
   }
 }
 
-/** A signal would end this process without its exit handlers, and so leave the servers behind. */
-function exitOnSignals(): void {
+/**
+ * A temporary directory that goes with `forget()`, and at the latest when this process exits.
+ * @internal
+ */
+export function dataDirectory(): { readonly dir: string; readonly forget: () => void } {
+  const dir = mkdtempSync(join(tmpdir(), 'quiesce-etcd-data-'));
+  const removeDir = (): void => rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  process.once('exit', removeDir);
+  const forget = (): void => {
+    process.off('exit', removeDir);
+    removeDir();
+  };
+  return { dir, forget };
+}
+
+/**
+ * A signal would end this process without its exit handlers, and so leave the servers behind.
+ * @internal
+ */
+export function exitOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     if (process.listenerCount(signal) === 0)
       process.once(signal, () => process.exit(128 + constants.signals[signal]));
   }
 }
 
-function supervise(
+/** @internal */
+export function supervise(
   first: RunningService,
+  endpoint: string,
   spec: ServiceSpec,
   dir: string,
   certificates: Certificates | undefined,
@@ -143,8 +158,8 @@ function supervise(
     return stopping;
   };
   return {
-    endpoint: first.env.ETCD_ENDPOINTS as string,
-    port: first.ports.client as number,
+    endpoint,
+    port: Number(new URL(endpoint).port),
     dir,
     get pid() {
       return service.pid;
@@ -168,7 +183,8 @@ function supervise(
   };
 }
 
-function writeTlsFiles(
+/** @internal */
+export function writeTlsFiles(
   dir: string,
   { ca, serverCert, serverKey }: Certificates,
   requireClientCert = false,

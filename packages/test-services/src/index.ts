@@ -7,4 +7,11 @@ export {
   startEtcd,
 } from './etcd.js';
 export { etcdBinary, etcdutlBinary } from './etcd-binary.js';
+export {
+  type EtcdCluster,
+  type EtcdClusterOptions,
+  type EtcdMember,
+  type NewEtcdMember,
+  startEtcdCluster,
+} from './etcd-cluster.js';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';

@@ -1,0 +1,308 @@
+import { rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ServiceSpec, startService } from 'quiesce';
+import { type Certificates, createCertificates } from './certificates.js';
+import {
+  dataDirectory,
+  type EtcdOptions,
+  type EtcdServer,
+  exitOnSignals,
+  supervise,
+  writeTlsFiles,
+} from './etcd.js';
+import { etcdBinary } from './etcd-binary.js';
+import { type PeerNetwork, startPeerNetwork } from './peer-network.js';
+import { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
+
+/** How `startEtcdCluster` starts its members. */
+export interface EtcdClusterOptions extends EtcdOptions {
+  /** How many members. Default 3. */
+  readonly size?: number;
+  /** Puts a proxy between the members, for `partition()`. Default false: they talk directly. */
+  readonly partitionable?: boolean;
+  /** Puts a TCP proxy before each member's client port: `endpoint` is then the proxy's. Default false. */
+  readonly clientProxies?: boolean;
+  /** Default 50 ms, half of etcd's own. */
+  readonly heartbeatMs?: number;
+  /** A leader unheard of for so long is replaced. Default 500 ms, half of etcd's own. */
+  readonly electionMs?: number;
+}
+
+/** One member of a cluster. */
+export interface EtcdMember extends EtcdServer {
+  readonly name: string;
+  /** Member id, as in `MemberList`. */
+  readonly id: bigint;
+  /** URL under which its peers reach it. */
+  readonly peerUrl: string;
+  /** The proxy before its client port, where the cluster has them. */
+  readonly proxy: TcpProxy | undefined;
+}
+
+/** A member that isn't part of its cluster yet. */
+export interface NewEtcdMember {
+  readonly name: string;
+  /** To be given to `MemberAdd`. */
+  readonly peerUrl: string;
+  /** Starts it, after `MemberAdd`; resolves once it serves. It is then one of `members`. */
+  start(): Promise<EtcdMember>;
+}
+
+/** A cluster on loopback whose members can be killed, frozen, restarted and cut off, each by itself. */
+export interface EtcdCluster extends AsyncDisposable {
+  readonly members: readonly EtcdMember[];
+  /** Of all members, for `connect({ endpoints })`. */
+  readonly endpoints: readonly string[];
+  readonly certificates: Certificates | undefined;
+  /** The member that leads, once exactly one running member says so. @throws Error after `timeoutMs`, by default 10 s. */
+  leader(timeoutMs?: number): Promise<EtcdMember>;
+  /** The members that don't lead; waits as {@link leader}. */
+  followers(): Promise<EtcdMember[]>;
+  /**
+   * Cuts these members off from the others, both ways; clients reach them as before. Replaces an earlier partition.
+   * @throws Error for a cluster that isn't `partitionable`.
+   */
+  partition(...members: EtcdMember[]): void;
+  /** Ends `partition()`. */
+  heal(): void;
+  /**
+   * Ports for one more member, for tests of `MemberAdd`; not in a `partitionable` cluster. etcd refuses it as
+   * "unhealthy cluster" in the first five seconds, unless started with `--strict-reconfig-check=false`.
+   */
+  newMember(): Promise<NewEtcdMember>;
+  /** Stops all members and removes their data. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const startAttempts = 3;
+
+/**
+ * Starts a cluster, all members at once, and waits until each of them serves. They run with `--unsafe-no-fsync`,
+ * which loses nothing when a process is killed, and keeps a busy disk from unseating leaders.
+ */
+export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promise<EtcdCluster> {
+  exitOnSignals();
+  const certificates = options.tls === undefined ? undefined : await createCertificates();
+  for (let attempt = 1; ; attempt++) {
+    const cluster = new Cluster(options, certificates);
+    try {
+      await cluster.start();
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      // The ports were free when they were chosen; another process may have been faster.
+      if (attempt === startAttempts || !/address already in use/.test(String(error))) throw error;
+    }
+  }
+}
+
+interface MemberPlan {
+  readonly name: string;
+  readonly client: number;
+  readonly peer: number;
+  readonly metrics: number;
+  readonly peerUrl: string;
+  readonly proxy: TcpProxy | undefined;
+}
+
+class Cluster implements EtcdCluster {
+  readonly members: EtcdMember[] = [];
+  readonly certificates: Certificates | undefined;
+  readonly #options: EtcdClusterOptions;
+  readonly #root = dataDirectory();
+  readonly #plans: MemberPlan[] = [];
+  readonly #metrics = new Map<EtcdMember, number>();
+  #network: PeerNetwork | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: EtcdClusterOptions, certificates: Certificates | undefined) {
+    this.#options = options;
+    this.certificates = certificates;
+  }
+
+  async start(): Promise<void> {
+    const { size = 3, partitionable = false } = this.#options;
+    const ports = await freePorts(size * 3);
+    const peers = ports.slice(size, 2 * size);
+    if (partitionable) this.#network = await startPeerNetwork(peers, (id) => this.#indexOf(id));
+    for (let i = 0; i < size; i++) {
+      const [client, peer, metrics] = [i, size + i, 2 * size + i].map((at) => ports[at]) as Ports;
+      this.#plans.push(await this.#plan(client, peer, metrics, this.#network?.ports[i] ?? peer));
+    }
+    const cluster = this.#plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');
+    const starts = await Promise.allSettled(
+      this.#plans.map((plan) => this.#startMember(plan, cluster, 'new')),
+    );
+    for (const result of starts) {
+      if (result.status === 'fulfilled') this.members.push(result.value);
+    }
+    for (const result of starts) if (result.status === 'rejected') throw result.reason;
+  }
+
+  get endpoints(): string[] {
+    return this.members.map(({ endpoint }) => endpoint);
+  }
+
+  async leader(timeoutMs = 10_000): Promise<EtcdMember> {
+    const deadline = performance.now() + timeoutMs;
+    do {
+      const claims = await Promise.all(this.members.map((member) => this.#leads(member)));
+      const leaders = this.members.filter((_member, i) => claims[i]);
+      // A leader that was cut off claims to lead until it notices.
+      if (leaders.length === 1) return leaders[0] as EtcdMember;
+      await delay(20);
+    } while (performance.now() < deadline);
+    throw new Error(`the cluster has no leader after ${timeoutMs} ms`);
+  }
+
+  async followers(): Promise<EtcdMember[]> {
+    const leader = await this.leader();
+    return this.members.filter((member) => member !== leader);
+  }
+
+  partition(...members: EtcdMember[]): void {
+    if (this.#network === undefined) {
+      throw new Error('give startEtcdCluster() the option partitionable: true');
+    }
+    this.#network.isolate(new Set(members.map((member) => this.members.indexOf(member))));
+  }
+
+  heal(): void {
+    this.#network?.heal();
+  }
+
+  async newMember(): Promise<NewEtcdMember> {
+    if (this.#network !== undefined) throw new Error('a partitionable cluster takes no new members');
+    const [client, peer, metrics] = (await freePorts(3)) as Ports;
+    const plan = await this.#plan(client, peer, metrics, peer);
+    this.#plans.push(plan);
+    return {
+      name: plan.name,
+      peerUrl: plan.peerUrl,
+      start: async () => {
+        const known = this.members.map((member) => `${member.name}=${member.peerUrl}`);
+        const cluster = [...known, `${plan.name}=${plan.peerUrl}`].join(',');
+        const member = await this.#startMember(plan, cluster, 'existing');
+        this.members.push(member);
+        return member;
+      },
+    };
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    // A member that is asked nicely hands leadership over and waits for peers that are on their way out, too.
+    for (const member of this.members) member.kill();
+    await Promise.all(this.members.map((member) => member.stop()));
+    await Promise.all(this.#plans.map(({ proxy }) => proxy?.close()));
+    await this.#network?.close();
+    this.#root.forget();
+  }
+
+  async #plan(client: number, peer: number, metrics: number, advertisedPeer: number): Promise<MemberPlan> {
+    const name = `m${this.#plans.length}`;
+    const proxy = this.#options.clientProxies ? await startTcpProxy({ port: client }) : undefined;
+    return { name, client, peer, metrics, peerUrl: loopback(advertisedPeer), proxy };
+  }
+
+  async #startMember(plan: MemberPlan, cluster: string, state: 'new' | 'existing'): Promise<EtcdMember> {
+    const { name, metrics, peerUrl, proxy } = plan;
+    const { heartbeatMs = 50, electionMs = 500, extraArgs = [], tls } = this.#options;
+    const dir = join(this.#root.dir, name);
+    const scheme = this.certificates === undefined ? 'http' : 'https';
+    const endpoint = loopback(proxy?.port ?? plan.client, scheme);
+    const files =
+      this.certificates && writeTlsFiles(this.#root.dir, this.certificates, tls?.requireClientCert);
+    const spec: ServiceSpec = {
+      command: [
+        etcdBinary(),
+        `--name=${name}`,
+        `--data-dir=${join(dir, 'data')}`,
+        `--listen-client-urls=${loopback(plan.client, scheme)}`,
+        `--advertise-client-urls=${endpoint}`,
+        `--listen-peer-urls=${loopback(plan.peer)}`,
+        `--initial-advertise-peer-urls=${peerUrl}`,
+        `--listen-metrics-urls=${loopback(metrics)}`,
+        `--initial-cluster=${cluster}`,
+        `--initial-cluster-state=${state}`,
+        `--initial-cluster-token=${this.#root.dir}`,
+        `--heartbeat-interval=${heartbeatMs}`,
+        `--election-timeout=${electionMs}`,
+        '--unsafe-no-fsync',
+        ...(files ? [`--cert-file=${files.cert}`, `--key-file=${files.key}`] : []),
+        ...(files?.clientCa ? ['--client-cert-auth', `--trusted-ca-file=${files.clientCa}`] : []),
+        ...extraArgs,
+      ],
+      ready: { log: 'ready to serve client requests' },
+    };
+    const service = await startService(name, spec);
+    const forget = (): void => rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+    const server = supervise(service, endpoint, spec, dir, this.certificates, forget);
+    try {
+      const id = /^etcd_server_id\{server_id="([\da-f]+)"\}/m.exec(await readMetrics(metrics, 5_000))?.[1];
+      if (id === undefined) throw new Error(`${name} does not tell its member id`);
+      const member: EtcdMember = Object.defineProperties(
+        { name, id: BigInt(`0x${id}`), peerUrl, proxy } as EtcdMember,
+        Object.getOwnPropertyDescriptors(server),
+      );
+      this.#metrics.set(member, metrics);
+      return member;
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
+  }
+
+  /** Whether it says that it leads; false also when it says nothing. */
+  async #leads(member: EtcdMember): Promise<boolean> {
+    try {
+      return /^etcd_server_is_leader 1$/m.test(await readMetrics(this.#metrics.get(member) as number, 500));
+    } catch {
+      return false;
+    }
+  }
+
+  #indexOf(id: string): number | undefined {
+    const index = this.members.findIndex((member) => member.id === BigInt(`0x${id}`));
+    return index < 0 ? undefined : index;
+  }
+}
+
+type Ports = [number, number, number];
+
+function loopback(port: number, scheme = 'http'): string {
+  return `${scheme}://127.0.0.1:${port}`;
+}
+
+async function readMetrics(port: number, timeoutMs: number): Promise<string> {
+  const response = await fetch(`${loopback(port)}/metrics`, { signal: AbortSignal.timeout(timeoutMs) });
+  return response.text();
+}
+
+/** Ports that were free a moment ago, all different. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
+          const server = createServer();
+          server.once('error', reject);
+          server.listen(0, '127.0.0.1', () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+  return ports;
+}

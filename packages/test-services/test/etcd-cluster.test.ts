@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { type EtcdServer, startEtcdCluster } from '../src/index.js';
+
+/** A call of etcd's JSON gateway: real work without a client of our own. */
+async function call(server: EtcdServer, path: string, body: object, timeoutMs = 10_000): Promise<unknown> {
+  const response = await fetch(`${server.endpoint}/v3/${path}`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(timeoutMs),
+  });
+  const reply = await response.json();
+  if (!response.ok) throw new Error(JSON.stringify(reply));
+  return reply;
+}
+
+const put = (server: EtcdServer, key: string, value: string, timeoutMs?: number): Promise<unknown> =>
+  call(server, 'kv/put', { key: btoa(key), value: btoa(value) }, timeoutMs);
+
+async function get(server: EtcdServer, key: string, serializable = false): Promise<string | undefined> {
+  const reply = (await call(server, 'kv/range', { key: btoa(key), serializable })) as {
+    kvs?: { value: string }[];
+  };
+  const value = reply.kvs?.[0]?.value;
+  return value === undefined ? undefined : atob(value);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+async function until(what: string, condition: () => Promise<boolean>, timeoutMs = 15_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    assert.ok(performance.now() < deadline, `not in ${timeoutMs} ms: ${what}`);
+    await delay(20);
+  }
+}
+
+describe('startEtcdCluster', () => {
+  it('starts members that share their data, and leaves nothing behind', async () => {
+    const cluster = await startEtcdCluster();
+    const [a, b, c] = cluster.members;
+    assert.ok(a && b && c);
+    assert.equal(new Set(cluster.members.map(({ id }) => id)).size, 3);
+    await put(a, 'k', 'v');
+    assert.equal(await get(b, 'k'), 'v');
+    const leader = await cluster.leader();
+    assert.equal((await cluster.followers()).length, 2);
+    assert.ok(!(await cluster.followers()).includes(leader));
+    await cluster.stop();
+    for (const { pid, dir } of cluster.members) {
+      assert.equal(isAlive(pid), false);
+      assert.equal(existsSync(dirname(dir)), false);
+    }
+  });
+
+  it('elects another leader when one is killed or frozen, and takes it back', async () => {
+    await using cluster = await startEtcdCluster();
+    const first = await cluster.leader();
+    first.kill();
+    await first.exited;
+    const second = await cluster.leader();
+    assert.notEqual(second, first);
+    await put(second, 'k', '1');
+    await first.restart();
+    assert.equal(await get(first, 'k'), '1');
+
+    second.pause();
+    const third = await cluster.leader();
+    assert.notEqual(third, second);
+    await put(third, 'k', '2');
+    second.resume();
+    await until(
+      'the member that was frozen reads what it missed',
+      async () => (await get(second, 'k')) === '2',
+    );
+  });
+
+  it('splits the members, in both directions, until healed', async () => {
+    await using cluster = await startEtcdCluster({ partitionable: true });
+    const old = await cluster.leader();
+    await put(old, 'k', 'before');
+    cluster.partition(old);
+    await until('another leader', async () => (await cluster.leader()) !== old);
+    const leader = await cluster.leader();
+    await put(leader, 'k', 'after');
+    await assert.rejects(put(old, 'k', 'lost', 1_000), 'no majority on that side');
+    assert.equal(await get(old, 'k', true), 'before', 'clients reach it, and it knows of nothing new');
+    cluster.heal();
+    await until('it catches up', async () => (await get(old, 'k', true)) === 'after');
+  });
+
+  it('puts proxies before the client ports', async () => {
+    await using cluster = await startEtcdCluster({ size: 1, clientProxies: true });
+    const [member] = cluster.members;
+    assert.ok(member?.proxy);
+    assert.equal(member.port, member.proxy.port);
+    await put(member, 'k', 'v');
+    assert.ok(member.proxy.accepted > 0);
+  });
+
+  it('adds a member', async () => {
+    // etcd refuses it until its members have been up for five seconds.
+    await using cluster = await startEtcdCluster({ extraArgs: ['--strict-reconfig-check=false'] });
+    const { peerUrl, start } = await cluster.newMember();
+    await call(await cluster.leader(), 'cluster/member/add', { peerURLs: [peerUrl] });
+    const member = await start();
+    await put(member, 'k', 'v');
+    assert.equal(cluster.members.length, 4);
+  });
+
+  it('goes with its process on Ctrl-C', async () => {
+    const index = new URL('../src/index.js', import.meta.url).href;
+    const child = spawn(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `const { startEtcdCluster } = await import(${JSON.stringify(index)});
+         const { members } = await startEtcdCluster();
+         console.log(JSON.stringify(members.map(({ pid, dir }) => ({ pid, dir }))));
+         setInterval(() => {}, 1000);`,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'], cwd: dirname(fileURLToPath(import.meta.url)), timeout: 30_000 },
+    );
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    const members = JSON.parse(String(line)) as { pid: number; dir: string }[];
+    assert.equal(members.length, 3);
+    child.kill('SIGINT');
+    const [code] = await once(child, 'exit');
+    assert.equal(code, 130);
+    for (const { pid, dir } of members) {
+      await until('the process is gone', async () => !isAlive(pid));
+      assert.equal(existsSync(dirname(dir)), false);
+    }
+  });
+});
