@@ -2,6 +2,7 @@ import { Auth } from './auth.js';
 import { Cluster } from './cluster.js';
 import type { Int64 } from './int64.js';
 import { type CompactOptions, type CompactResult, compactMethod, encodeCompact } from './kv.js';
+import { LeaseKeeper } from './lease/lease-keeper.js';
 import { Maintenance } from './maintenance.js';
 import { PrefixMapping } from './mapping.js';
 import { Namespace } from './namespace.js';
@@ -18,7 +19,7 @@ export interface ClientInit {
  * A client of one etcd cluster, made by `connect()`. Its calls fail with an `EtcdError` of the fitting class, or
  * with the reason of the `signal` they were given.
  *
- * While calls and watches are in flight it keeps the process alive, unless {@link unref} was called; an idle
+ * While calls, watches and keepalives are in flight it keeps the process alive, unless {@link unref} was called; an idle
  * client doesn't. However the process ends, the client's thread is ended first.
  */
 export class EtcdClient extends Namespace implements AsyncDisposable {
@@ -31,10 +32,13 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   /** Status, alarms, snapshots and other care of the members. */
   readonly maintenance: Maintenance;
   readonly #rpc: Rpc;
+  readonly #leaseKeeper: LeaseKeeper;
 
   /** @internal Use `connect()`. */
   constructor(init: ClientInit) {
-    super({ rpc: init.rpc }, new PrefixMapping(new Uint8Array(0)));
+    const leaseKeeper = new LeaseKeeper(init.rpc);
+    super({ rpc: init.rpc, leaseKeeper }, new PrefixMapping(new Uint8Array(0)));
+    this.#leaseKeeper = leaseKeeper;
     this.#rpc = init.rpc;
     this.transport = init.transport;
     this.auth = new Auth(init.rpc);
@@ -58,13 +62,15 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
     return this.#rpc.closed;
   }
 
-  /** Calls and watches in flight keep the process alive: the default. */
+  /** Calls, watches and keepalives in flight keep the process alive: the default. */
   ref(): void {
+    this.#leaseKeeper.setReferenced(true);
     this.#rpc.ref();
   }
 
-  /** Calls and watches in flight no longer keep the process alive. */
+  /** Calls, watches and keepalives in flight no longer keep the process alive. */
   unref(): void {
+    this.#leaseKeeper.setReferenced(false);
     this.#rpc.unref();
   }
 
@@ -73,6 +79,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
    * joined if this was its last client. Idempotent. Takes about a millisecond and waits for no server.
    */
   close(): Promise<void> {
+    this.#leaseKeeper.close();
     return this.#rpc.close();
   }
 

@@ -125,6 +125,9 @@ export class UnauthenticatedError extends EtcdError {}
 /** The user may not do that. Code `PERMISSION_DENIED`. */
 export class PermissionDeniedError extends EtcdError {}
 
+/** There is no such lease: it has expired, or was revoked, or never was. Code `NOT_FOUND`. */
+export class LeaseNotFoundError extends EtcdError {}
+
 const classes: Partial<Record<StatusCode, new (message: string, init: EtcdErrorInit) => EtcdError>> = {
   [StatusCode.INVALID_ARGUMENT]: InvalidArgumentError,
   [StatusCode.DEADLINE_EXCEEDED]: DeadlineExceededError,
@@ -137,6 +140,7 @@ const classes: Partial<Record<StatusCode, new (message: string, init: EtcdErrorI
 // etcd's own words, from api/v3rpc/rpctypes/error.go.
 const compacted = 'etcdserver: mvcc: required revision has been compacted';
 const tooLarge = 'etcdserver: request is too large';
+const leaseNotFound = 'etcdserver: requested lease not found';
 
 // What to do about it, where etcd's words alone don't say so.
 const hints: Readonly<Record<string, string>> = {
@@ -157,6 +161,9 @@ export function statusError(init: EtcdErrorInit & { readonly details: string }):
   const { code, details } = init;
   const message = `${statusName(code)}: ${details || 'no details given'}`;
   if (details === compacted) return new CompactedError(message, init);
+  if (details === leaseNotFound) {
+    return new LeaseNotFoundError(`${message}; it has expired, or was revoked, or never was`, init);
+  }
   if (details === tooLarge) {
     return new RequestTooLargeError(
       `${message}; split the request, or raise the server's --max-request-bytes`,

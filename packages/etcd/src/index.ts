@@ -18,6 +18,7 @@ export {
   EtcdError,
   type EtcdErrorInit,
   InvalidArgumentError,
+  LeaseNotFoundError,
   type Metadata,
   PermissionDeniedError,
   RequestTooLargeError,
@@ -43,6 +44,15 @@ export type {
   ReadOptions,
   ResponseHeader,
 } from './kv.js';
+export type { LeaseKeepAlive, LeaseRenewal } from './lease/keep-alive.js';
+export type {
+  GrantOptions,
+  GrantResult,
+  LeaseClient,
+  TimeToLiveOptions,
+  TimeToLiveResult,
+} from './lease/lease-client.js';
+export { LeaseLostError, type LeaseLostReason } from './lease/lease-lost.js';
 export type {
   Alarm,
   AlarmType,

@@ -14,6 +14,7 @@ import {
   type ReadOptions,
   rangeRequest,
 } from './kv.js';
+import type { LeaseKeeper } from './lease/lease-keeper.js';
 import type { Mapping } from './mapping.js';
 import { DeleteRangeRequest, PutRequest, RangeRequest } from './rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from './rpc/rpc.js';
@@ -28,6 +29,7 @@ const none = {};
  */
 export interface ClientCore {
   readonly rpc: Rpc;
+  readonly leaseKeeper: LeaseKeeper;
 }
 
 /**

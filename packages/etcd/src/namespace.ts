@@ -2,6 +2,7 @@ import { CodecMapping, type KeyValueCodec, type TypedKeyValue, utf8 } from './co
 import { type Bytes, toBytes } from './key-range.js';
 import type { KeyValue } from './key-value.js';
 import { type ClientCore, Keyspace } from './keyspace.js';
+import { LeaseClient } from './lease/lease-client.js';
 import { PrefixMapping } from './mapping.js';
 
 /**
@@ -10,6 +11,8 @@ import { PrefixMapping } from './mapping.js';
  * takes a `Namespace` takes a client or a part of one. As clientv3's `namespace` package.
  */
 export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
+  /** Leases: what is attached to one goes when it is revoked or no longer renewed. All namespaces share them. */
+  readonly lease: LeaseClient;
   readonly #core: ClientCore;
   readonly #mapping: PrefixMapping;
 
@@ -18,6 +21,7 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
     super(core, mapping);
     this.#core = core;
     this.#mapping = mapping;
+    this.lease = new LeaseClient(core.rpc, core.leaseKeeper, (key) => mapping.strip(key));
   }
 
   /** What its keys start with in etcd; empty for the client itself. */

@@ -118,8 +118,14 @@ export class Rpc {
     await Promise.all([this.#balancer.close(), ...Array.from(this.#single.values(), (rpc) => rpc.close())]);
   }
 
-  #callOptions({ timeoutMs, signal }: CallControl): CallOptions {
-    const checked = timeoutMs === undefined ? this.#timeoutMs : checkTimeout('timeoutMs', timeoutMs);
+  /** The deadline that a call with these settings has, in ms. */
+  timeoutOf({ timeoutMs }: CallControl): number {
+    return timeoutMs === undefined ? this.#timeoutMs : checkTimeout('timeoutMs', timeoutMs);
+  }
+
+  #callOptions(control: CallControl): CallOptions {
+    const { signal } = control;
+    const checked = this.timeoutOf(control);
     return signal === undefined ? { timeoutMs: checked } : { timeoutMs: checked, signal };
   }
 

@@ -1,0 +1,113 @@
+import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
+
+/** One renewal of a lease, as etcd's `LeaseKeepAliveResponse`. */
+export interface LeaseRenewal {
+  readonly leaseId: bigint;
+  /** TTL that the lease has again, in seconds. */
+  readonly ttlSeconds: number;
+}
+
+/**
+ * A lease that is kept alive, made by {@link LeaseClient.keepAlive}. Its loop, which nobody has to run, yields a
+ * {@link LeaseRenewal} for each renewal that happens while it waits; it ends after {@link stop} and throws when the
+ * lease is lost.
+ */
+export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
+  readonly leaseId: bigint;
+  /**
+   * Aborts when the lease can no longer be relied upon, with a {@link LeaseLostError} that says why; not after
+   * {@link stop}. By this process's monotonic clock that is at most its TTL after the last successful renewal was
+   * sent, also when no server can be reached.
+   */
+  readonly lost: AbortSignal;
+  readonly #keeper: LeaseKeeper;
+  readonly #lease: KeptLease;
+  readonly #iterations = new Set<Iteration>();
+  #stopped = false;
+  #unbind: (() => void) | undefined;
+
+  /** @internal */
+  constructor(keeper: LeaseKeeper, lease: KeptLease, signal: AbortSignal | undefined) {
+    this.#keeper = keeper;
+    this.#lease = lease;
+    this.leaseId = lease.id;
+    this.lost = lease.lost.signal;
+    if (signal === undefined) return;
+    const stop = (): void => this.stop();
+    signal.addEventListener('abort', stop, { once: true });
+    const unbind = (): void => signal.removeEventListener('abort', stop);
+    this.#unbind = unbind;
+    this.lost.addEventListener('abort', unbind, { once: true });
+  }
+
+  /** TTL that the server gave at the last renewal, in seconds. */
+  get ttlSeconds(): number {
+    return this.#lease.ttlMs / 1000;
+  }
+
+  /** How long the lease lasts from now on if it isn't renewed again, in ms: a lower bound. 0 once it is lost. */
+  get remainingMs(): number {
+    if (this.lost.aborted) return 0;
+    return Math.max(0, this.#lease.renewedAt + this.#lease.ttlMs - performance.now());
+  }
+
+  /** Stops to keep the lease alive; others who keep it alive through this client go on. Idempotent. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#unbind?.();
+    this.#keeper.release(this.#lease);
+    for (const iteration of this.#iterations) iteration.stop();
+  }
+
+  /** As {@link stop}. */
+  [Symbol.dispose](): void {
+    this.stop();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<LeaseRenewal, void, void> {
+    const iteration = new Iteration(this.#lease);
+    this.#iterations.add(iteration);
+    try {
+      while (!this.#stopped && (await iteration.next())) {
+        yield { leaseId: this.leaseId, ttlSeconds: this.ttlSeconds };
+      }
+    } finally {
+      this.#iterations.delete(iteration);
+    }
+  }
+}
+
+/** Waits for one renewal after another. */
+class Iteration {
+  readonly #lease: KeptLease;
+  #waiter: RenewalWaiter | undefined;
+  #stop: (() => void) | undefined;
+
+  constructor(lease: KeptLease) {
+    this.#lease = lease;
+  }
+
+  /** True after a renewal, false once stopped. */
+  next(): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const { lost, waiters } = this.#lease;
+      if (lost.signal.aborted) {
+        reject(lost.signal.reason);
+        return;
+      }
+      // The cause is for those who made a call; this is the holder.
+      this.#waiter = {
+        renewed: () => resolve(true),
+        failed: () => queueMicrotask(() => reject(lost.signal.reason)),
+      };
+      this.#stop = () => resolve(false);
+      waiters.add(this.#waiter);
+    });
+  }
+
+  stop(): void {
+    if (this.#waiter !== undefined) this.#lease.waiters.delete(this.#waiter);
+    this.#stop?.();
+  }
+}

@@ -1,0 +1,225 @@
+import { invalidArgument } from '../errors.js';
+import { type Int64, toInt64 } from '../int64.js';
+import { knownHeader, type ResponseHeader } from '../kv.js';
+import {
+  LeaseGrantRequest,
+  LeaseGrantResponse,
+  LeaseLeasesRequest,
+  LeaseLeasesResponse,
+  LeaseRevokeRequest,
+  LeaseRevokeResponse,
+  LeaseTimeToLiveRequest,
+  LeaseTimeToLiveResponse,
+} from '../rpc/generated/etcdserverpb/rpc.js';
+import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
+import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
+import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
+
+/** Options of {@link LeaseClient.grant}. */
+export interface GrantOptions extends CallControl {
+  /** Id that the lease shall have; default: the server chooses one. */
+  readonly id?: Int64;
+}
+
+/** A lease as it was granted. */
+export interface GrantResult {
+  readonly header: ResponseHeader;
+  readonly id: bigint;
+  /** TTL that the server chose, in seconds: at least what was asked for. */
+  readonly ttlSeconds: number;
+}
+
+/** Options of {@link LeaseClient.timeToLive}. */
+export interface TimeToLiveOptions extends CallControl {
+  /** List the keys that are attached to the lease. Default false. */
+  readonly keys?: boolean;
+}
+
+/** What {@link LeaseClient.timeToLive} found. */
+export interface TimeToLiveResult {
+  readonly header: ResponseHeader;
+  readonly id: bigint;
+  /** Time that is left, in seconds, rounded down. */
+  readonly ttlSeconds: number;
+  /** TTL that the lease was granted with, and has again after each renewal, in seconds. */
+  readonly grantedTtlSeconds: number;
+  /** Keys attached to the lease, where `keys` asked for them; of a namespace, those that are in it. */
+  readonly keys: Uint8Array[];
+}
+
+/** The key as a view of the client calls it, in bytes of its own; `undefined` when the view doesn't have it. */
+type ToKey = (key: Uint8Array) => Uint8Array | undefined;
+
+const none = {};
+
+/**
+ * Leases: what is attached to one goes when it is revoked or no longer renewed. `etcd.lease`; clientv3: `Lease`.
+ *
+ * A keepalive in flight keeps the process alive as a call would, unless the client's `unref()` was called.
+ */
+export class LeaseClient {
+  readonly #rpc: Rpc;
+  readonly #keeper: LeaseKeeper;
+  readonly #timeToLiveMethod: Method<TimeToLiveResult | undefined>;
+
+  /** @internal */
+  constructor(rpc: Rpc, keeper: LeaseKeeper, toKey: ToKey) {
+    this.#rpc = rpc;
+    this.#keeper = keeper;
+    this.#timeToLiveMethod = {
+      name: '/etcdserverpb.Lease/LeaseTimeToLive',
+      decode: (message) => decodeTimeToLive(message, toKey),
+      idempotent: true,
+    };
+  }
+
+  /**
+   * Makes a lease. The server has a smallest TTL, of 2 s with its default settings, and gives that for less.
+   * etcd: `Lease.LeaseGrant`.
+   *
+   * @param ttlSeconds after so long without a renewal the lease expires; a whole number.
+   * @throws EtcdError with code `ALREADY_EXISTS` when there is a lease with the wanted id, and with `OUT_OF_RANGE` for
+   * a TTL above 9,000,000,000 s.
+   */
+  grant(ttlSeconds: Int64, options: GrantOptions = none): Promise<GrantResult> {
+    // Sent twice it may leave a lease that nobody knows and that expires; with an id, the second would fail.
+    const method = options.id === undefined ? grantMethod : grantIdMethod;
+    return this.#rpc.call(method, () => encodeGrant(ttlSeconds, options), options);
+  }
+
+  /**
+   * Ends a lease, and deletes the keys attached to it. etcd: `Lease.LeaseRevoke`.
+   *
+   * @throws LeaseNotFoundError when there is no such lease.
+   */
+  async revoke(id: Int64, options: CallControl = none): Promise<void> {
+    const ID = toInt64('id', id);
+    await this.#rpc.call(revokeMethod, () => LeaseRevokeRequest.encode({ ID }).finish(), options);
+    this.#keeper.revoked(ID);
+  }
+
+  /**
+   * How long a lease has left, and what is attached to it; `undefined` when there is no such lease.
+   * etcd: `Lease.LeaseTimeToLive`.
+   */
+  timeToLive(id: Int64, options: TimeToLiveOptions = none): Promise<TimeToLiveResult | undefined> {
+    return this.#rpc.call(this.#timeToLiveMethod, () => encodeTimeToLive(id, options), options);
+  }
+
+  /** The ids of all leases there are. etcd: `Lease.LeaseLeases`. */
+  list(options: CallControl = none): Promise<bigint[]> {
+    return this.#rpc.call(listMethod, () => LeaseLeasesRequest.encode({}).finish(), options);
+  }
+
+  /**
+   * Renews a lease now, once. etcd: `Lease.LeaseKeepAlive`.
+   *
+   * @throws LeaseNotFoundError when there is no such lease.
+   */
+  async keepAliveOnce(id: Int64, options: CallControl = none): Promise<LeaseRenewal> {
+    const lease = this.#keeper.hold(toInt64('id', id));
+    try {
+      await this.#renewed(lease, options, () => this.#keeper.renewNow(lease));
+      return { leaseId: lease.id, ttlSeconds: lease.ttlMs / 1000 };
+    } finally {
+      this.#keeper.release(lease);
+    }
+  }
+
+  /**
+   * Keeps a lease alive until `stop()` or its `signal`: it is renewed at each third of its TTL, over reconnects, and
+   * when that fails for too long the result's `lost` aborts. Resolves after the first renewal. All leases of a client
+   * share one stream. etcd: `Lease.LeaseKeepAlive`.
+   *
+   * @param options `timeoutMs` bounds the first renewal alone; `signal` ends the keepalive at any time.
+   * @throws LeaseNotFoundError when there is no such lease.
+   */
+  async keepAlive(id: Int64, options: CallControl = none): Promise<LeaseKeepAlive> {
+    const lease = this.#keeper.hold(toInt64('id', id));
+    try {
+      if (!lease.renewed) await this.#renewed(lease, options);
+      options.signal?.throwIfAborted();
+      return new LeaseKeepAlive(this.#keeper, lease, options.signal);
+    } catch (error) {
+      this.#keeper.release(lease);
+      throw error;
+    }
+  }
+
+  /** Waits for a lease's next renewal. */
+  async #renewed(lease: KeptLease, control: CallControl, begin?: () => void): Promise<void> {
+    const { signal } = control;
+    const timeoutMs = this.#rpc.timeoutOf(control);
+    signal?.throwIfAborted();
+    lease.lost.signal.throwIfAborted();
+    let waiter: RenewalWaiter | undefined;
+    let abort: (() => void) | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        waiter = { renewed: resolve, failed: reject };
+        lease.waiters.add(waiter);
+        abort = () => reject(signal?.reason);
+        signal?.addEventListener('abort', abort, { once: true });
+        if (timeoutMs <= longestTimerMs) {
+          timer = setTimeout(() => reject(this.#keeper.tooLate(timeoutMs)), timeoutMs);
+          // The keeper holds the process, if it may.
+          timer.unref();
+        }
+        begin?.();
+      });
+    } finally {
+      clearTimeout(timer);
+      if (waiter !== undefined) lease.waiters.delete(waiter);
+      if (abort !== undefined) signal?.removeEventListener('abort', abort);
+    }
+  }
+}
+
+const longestTimerMs = 2 ** 31 - 1;
+
+function encodeGrant(ttlSeconds: Int64, { id }: GrantOptions): Uint8Array {
+  const TTL = toInt64('ttlSeconds', ttlSeconds);
+  if (TTL === 0n)
+    throw invalidArgument('ttlSeconds is 0; it must be a whole number of seconds of at least 1');
+  return LeaseGrantRequest.encode({ TTL, ID: toInt64('id', id) }).finish();
+}
+
+function decodeGrant(message: Uint8Array): GrantResult {
+  const { header, ID, TTL } = LeaseGrantResponse.decode(message);
+  return { header: knownHeader(header), id: ID, ttlSeconds: Number(TTL) };
+}
+
+function encodeTimeToLive(id: Int64, { keys }: TimeToLiveOptions): Uint8Array {
+  return LeaseTimeToLiveRequest.encode({ ID: toInt64('id', id), keys: keys ?? false }).finish();
+}
+
+function decodeTimeToLive(message: Uint8Array, toKey: ToKey): TimeToLiveResult | undefined {
+  const { header, ID, TTL, grantedTTL, keys } = LeaseTimeToLiveResponse.decode(message);
+  if (TTL < 0n) return undefined;
+  return {
+    header: knownHeader(header),
+    id: ID,
+    ttlSeconds: Number(TTL),
+    grantedTtlSeconds: Number(grantedTTL),
+    keys: keys.flatMap((key) => toKey(key) ?? []),
+  };
+}
+
+const grantMethod: Method<GrantResult> = {
+  name: '/etcdserverpb.Lease/LeaseGrant',
+  decode: decodeGrant,
+  idempotent: true,
+};
+const grantIdMethod: Method<GrantResult> = { ...grantMethod, idempotent: false };
+const revokeMethod: Method<LeaseRevokeResponse> = {
+  name: '/etcdserverpb.Lease/LeaseRevoke',
+  decode: (message) => LeaseRevokeResponse.decode(message),
+  // Of two, the second finds no lease, which says as much.
+  idempotent: true,
+};
+const listMethod: Method<bigint[]> = {
+  name: '/etcdserverpb.Lease/LeaseLeases',
+  decode: (message) => LeaseLeasesResponse.decode(message).leases.map(({ ID }) => ID),
+  idempotent: true,
+};

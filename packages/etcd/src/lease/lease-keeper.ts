@@ -1,0 +1,351 @@
+import { setMaxListeners } from 'node:events';
+import {
+  ClosedError,
+  DeadlineExceededError,
+  type EtcdError,
+  LeaseNotFoundError,
+  StatusCode,
+  UnavailableError,
+} from '../errors.js';
+import { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import type { Rpc } from '../rpc/rpc.js';
+import type { ByteStream } from '../transport/transport.js';
+import { DueTimes, slotOf } from './due-times.js';
+import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';
+
+/** Full name of etcd's streaming RPC for keepalives. */
+export const keepAliveMethod = '/etcdserverpb.Lease/LeaseKeepAlive';
+
+// The server then ends the stream when it has no leader, instead of leaving it silent.
+const requireLeader = { metadata: { hasleader: 'true' } };
+
+/** How long the first answer for a lease, whose TTL isn't known yet, may take before the stream counts as stalled. */
+const firstAnswerMs = 3_000;
+const shortestBackoffMs = 50;
+const longestBackoffMs = 1_000;
+const longestTimerMs = 2 ** 31 - 1;
+
+const refusals: ReadonlySet<number> = new Set<StatusCode>([
+  StatusCode.INVALID_ARGUMENT,
+  StatusCode.PERMISSION_DENIED,
+  StatusCode.UNAUTHENTICATED,
+  StatusCode.UNIMPLEMENTED,
+]);
+
+function leaseNotFound(id: bigint): LeaseNotFoundError {
+  const message = `NOT_FOUND: there is no lease ${id}; it has expired, or was revoked, or never was`;
+  const details = 'etcdserver: requested lease not found';
+  return new LeaseNotFoundError(message, { code: StatusCode.NOT_FOUND, details, method: keepAliveMethod });
+}
+
+/** Told of the next renewal, or why there is none. */
+export interface RenewalWaiter {
+  renewed(): void;
+  failed(reason: unknown): void;
+}
+
+/** One lease that is kept alive, for all its holders. */
+export class KeptLease {
+  readonly lost = new AbortController();
+  readonly waiters = new Set<RenewalWaiter>();
+  holders = 0;
+  /** As of the last renewal; 0 before the first. */
+  ttlMs = 0;
+  /** When the request of the last renewal was sent: the server has the lease for at least `ttlMs` from then on. */
+  renewedAt = Number.NEGATIVE_INFINITY;
+  /** The same by the wall clock, which also goes on while the machine sleeps. */
+  renewedAtDate = Number.NEGATIVE_INFINITY;
+  /** When the request was sent whose answer is awaited. */
+  sentAt: number | undefined;
+
+  constructor(readonly id: bigint) {
+    // Many may hold one lease; Node would warn of more than ten listeners.
+    setMaxListeners(0, this.lost.signal);
+  }
+
+  get renewed(): boolean {
+    return this.ttlMs > 0;
+  }
+
+  /** From when on the lease may be gone, unless it is renewed before. */
+  get deadline(): number {
+    return this.renewed ? slotOf(this.renewedAt + this.ttlMs) : Number.POSITIVE_INFINITY;
+  }
+
+  /** When to renew it. */
+  get due(): number {
+    return this.renewedAt + this.ttlMs / 3;
+  }
+
+  /** How long an answer may take before something is wrong with the stream, in ms. */
+  get patienceMs(): number {
+    return this.renewed ? this.ttlMs / 3 : firstAnswerMs;
+  }
+}
+
+/**
+ * Keeps the leases of one client alive on one LeaseKeepAlive stream, with one timer: each is renewed at a third of
+ * its TTL, those due at about the same time together. The stream exists while there are leases to keep; after it
+ * broke or stalled, another is opened, with back-off. A lease that could not be renewed for as long as its TTL, by
+ * the monotonic clock and counted from when its last renewal was sent, is lost.
+ */
+export class LeaseKeeper {
+  readonly #rpc: Rpc;
+  readonly #leases = new Map<bigint, KeptLease>();
+  readonly #due = new DueTimes<KeptLease>();
+  #stream: ByteStream | undefined;
+  #lastReceived = 0;
+  /** When to open the stream that broke; meaningful while there is none. */
+  #reopenAt = 0;
+  #failures = 0;
+  #failure: unknown;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #referenced = true;
+  #closed = false;
+
+  constructor(rpc: Rpc) {
+    this.#rpc = rpc;
+  }
+
+  /**
+   * Keeps a lease alive until it is released as often as it was held.
+   *
+   * @throws ClosedError once closed.
+   */
+  hold(id: bigint): KeptLease {
+    if (this.#closed) throw new ClosedError();
+    let lease = this.#leases.get(id);
+    if (lease === undefined) {
+      lease = new KeptLease(id);
+      this.#leases.set(id, lease);
+      this.#renew(lease);
+    }
+    lease.holders += 1;
+    return lease;
+  }
+
+  /** Ends one {@link hold}. */
+  release(lease: KeptLease): void {
+    lease.holders -= 1;
+    if (lease.holders === 0) this.#forget(lease);
+  }
+
+  /** Renews a lease that is held now, unless its answer is under way already. */
+  renewNow(lease: KeptLease): void {
+    if (lease.sentAt === undefined) this.#renew(lease);
+  }
+
+  /** The error for a renewal that took too long. */
+  tooLate(timeoutMs: number): DeadlineExceededError {
+    const details = `no answer to the keepalive within ${timeoutMs} ms`;
+    const init = {
+      code: StatusCode.DEADLINE_EXCEEDED,
+      details,
+      method: keepAliveMethod,
+      cause: this.#failure,
+    };
+    return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, init);
+  }
+
+  /** Somebody revoked this lease through this client, so that there is no need to ask the server. */
+  revoked(id: bigint): void {
+    const lease = this.#leases.get(id);
+    if (lease !== undefined) this.#lose(lease, 'revoked', leaseNotFound(id));
+  }
+
+  /** Whether keeping leases alive keeps the process alive. */
+  setReferenced(referenced: boolean): void {
+    this.#referenced = referenced;
+    if (referenced) this.#timer?.ref();
+    else this.#timer?.unref();
+  }
+
+  /** Ends all keepalives. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    for (const lease of [...this.#leases.values()]) this.#lose(lease, 'halted', new ClosedError());
+  }
+
+  #renew(lease: KeptLease): void {
+    if (this.#stream !== undefined) this.#send(this.#stream, [lease]);
+    // Otherwise what is owed is sent with the next stream.
+    else if (this.#failures === 0) this.#open();
+  }
+
+  #send(stream: ByteStream, leases: readonly KeptLease[]): void {
+    const now = performance.now();
+    for (const lease of leases) {
+      lease.sentAt = now;
+      this.#due.set(lease, Math.min(now + lease.patienceMs, lease.deadline));
+      // All at once, so that they go down in one batch: there is one message for each lease at most.
+      // How sending fails is told by the reader.
+      stream.send(LeaseKeepAliveRequest.encode({ ID: lease.id }).finish()).catch(() => {});
+    }
+    this.#arm(this.#due.next());
+  }
+
+  #open(): void {
+    let stream: ByteStream;
+    try {
+      stream = this.#rpc.stream(keepAliveMethod, requireLeader);
+    } catch (error) {
+      this.#broke(error);
+      return;
+    }
+    this.#stream = stream;
+    this.#lastReceived = performance.now();
+    const owed: KeptLease[] = [];
+    for (const lease of this.#leases.values()) {
+      if (lease.due <= this.#lastReceived || lease.waiters.size > 0) owed.push(lease);
+      else this.#due.set(lease, lease.due);
+    }
+    this.#send(stream, owed);
+    void this.#read(stream);
+  }
+
+  async #read(stream: ByteStream): Promise<void> {
+    let failure: unknown;
+    try {
+      for (;;) {
+        const message = await stream.receive();
+        if (message === undefined) {
+          const details = 'the server has ended the stream of keepalives';
+          failure = new UnavailableError(details, { code: StatusCode.UNAVAILABLE, method: keepAliveMethod });
+          break;
+        }
+        if (this.#stream !== stream) return;
+        this.#answered(LeaseKeepAliveResponse.decode(message));
+      }
+    } catch (error) {
+      failure = error;
+    }
+    if (this.#stream === stream) this.#broke(failure);
+  }
+
+  #answered({ ID, TTL }: LeaseKeepAliveResponse): void {
+    const now = performance.now();
+    this.#lastReceived = now;
+    this.#failures = 0;
+    this.#failure = undefined;
+    const lease = this.#leases.get(ID);
+    if (lease?.sentAt === undefined) return;
+    if (TTL <= 0n) {
+      this.#notFound(lease);
+      return;
+    }
+    lease.ttlMs = Number(TTL) * 1000;
+    lease.renewedAt = lease.sentAt;
+    lease.renewedAtDate = Date.now() - (now - lease.sentAt);
+    lease.sentAt = undefined;
+    this.#due.set(lease, lease.due);
+    this.#arm(lease.due);
+    const waiters = [...lease.waiters];
+    lease.waiters.clear();
+    for (const waiter of waiters) waiter.renewed();
+  }
+
+  #notFound(lease: KeptLease): void {
+    const age = Math.max(performance.now() - lease.renewedAt, Date.now() - lease.renewedAtDate);
+    this.#lose(lease, age < lease.ttlMs ? 'revoked' : 'expired', leaseNotFound(lease.id));
+  }
+
+  /** There is no stream any more, and there should be one. */
+  #broke(failure: unknown): void {
+    this.#stream = undefined;
+    if (failure instanceof ClosedError) {
+      this.close();
+      return;
+    }
+    this.#failure = failure;
+    const backoff = Math.min(shortestBackoffMs * 2 ** this.#failures, longestBackoffMs);
+    this.#failures += 1;
+    this.#reopenAt = performance.now() + backoff * (0.5 + Math.random() / 2);
+    for (const lease of this.#leases.values()) {
+      lease.sentAt = undefined;
+      this.#due.set(lease, lease.deadline);
+    }
+    this.#arm(this.#reopenAt);
+    if (!refusals.has((failure as EtcdError).code)) return;
+    for (const lease of [...this.#leases.values()]) if (!lease.renewed) this.#lose(lease, 'halted', failure);
+  }
+
+  readonly #wake = (): void => {
+    this.#timer = undefined;
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    const now = performance.now();
+    const expired: KeptLease[] = [];
+    const due: KeptLease[] = [];
+    let stalled = false;
+    for (const lease of this.#due.take(now)) {
+      if (lease.deadline <= now) expired.push(lease);
+      else if (lease.sentAt === undefined) due.push(lease);
+      else if (now - this.#lastReceived >= lease.patienceMs) stalled = true;
+      else this.#due.set(lease, Math.min(this.#lastReceived + lease.patienceMs, lease.deadline));
+    }
+    if (expired.length > 0) {
+      // Their renewal may be waiting to be read, when something has blocked the event loop.
+      setImmediate(() => this.#expire(expired));
+    }
+    if (stalled) {
+      // Another stream may reach another endpoint.
+      const stream = this.#stream;
+      const message = 'the stream of keepalives has stalled';
+      this.#broke(new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: keepAliveMethod }));
+      stream?.cancel();
+    } else if (this.#stream === undefined) {
+      if (this.#leases.size > 0 && now >= this.#reopenAt) this.#open();
+    } else if (due.length > 0) {
+      this.#send(this.#stream, due);
+    }
+    this.#arm(this.#due.next());
+    if (this.#stream === undefined && this.#leases.size > 0) this.#arm(this.#reopenAt);
+  };
+
+  #expire(leases: readonly KeptLease[]): void {
+    const now = performance.now();
+    for (const lease of leases) {
+      if (lease.deadline <= now) this.#lose(lease, 'expired', this.#failure ?? this.tooLate(lease.ttlMs));
+    }
+  }
+
+  /** Wakes at that time, if not before. */
+  #arm(time: number): void {
+    if (time >= this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = time;
+    const delay = Math.min(Math.max(time - performance.now(), 0), longestTimerMs);
+    this.#timer = setTimeout(this.#wake, Math.ceil(delay));
+    if (!this.#referenced) this.#timer.unref();
+  }
+
+  /** Ends keeping a lease; who waits for its renewal gets the cause. */
+  #lose(lease: KeptLease, why: LeaseLostReason, cause: unknown): void {
+    if (!this.#forget(lease)) return;
+    const waiters = [...lease.waiters];
+    lease.waiters.clear();
+    for (const waiter of waiters) waiter.failed(cause);
+    lease.lost.abort(new LeaseLostError(lease.id, why, cause));
+  }
+
+  /** False when it isn't kept any more. */
+  #forget(lease: KeptLease): boolean {
+    if (this.#leases.get(lease.id) !== lease) return false;
+    this.#leases.delete(lease.id);
+    this.#due.delete(lease);
+    if (this.#leases.size === 0) this.#rest();
+    return true;
+  }
+
+  /** There is nothing to keep alive. */
+  #rest(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    this.#failures = 0;
+    this.#failure = undefined;
+    const stream = this.#stream;
+    this.#stream = undefined;
+    stream?.cancel();
+  }
+}

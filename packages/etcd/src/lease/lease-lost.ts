@@ -1,0 +1,37 @@
+import { EtcdError, StatusCode } from '../errors.js';
+
+/**
+ * Why a lease is no longer held:
+ * - `expired`: no renewal came through for as long as its TTL.
+ * - `revoked`: the server no longer has it although its TTL had not passed; somebody revoked it.
+ * - `halted`: the client that kept it alive was closed. The server has it until its TTL has passed.
+ * - `closed`: its session was closed or orphaned by its holder.
+ */
+export type LeaseLostReason = 'expired' | 'revoked' | 'halted' | 'closed';
+
+const explanations: Record<LeaseLostReason, string> = {
+  expired: 'no renewal came through for as long as its TTL; what it guarded may belong to somebody else',
+  revoked: 'it was revoked; its keys are gone',
+  halted: 'the client that kept it alive was closed',
+  closed: 'its session was closed',
+};
+
+/**
+ * A lease is no longer kept alive, and what it guards may no longer be relied upon. The reason of the signals of
+ * keepalives and sessions. Code `NOT_FOUND`; for `halted` and `closed` it is `CANCELLED`.
+ */
+export class LeaseLostError extends EtcdError {
+  readonly leaseId: bigint;
+  readonly why: LeaseLostReason;
+
+  /** @internal */
+  constructor(leaseId: bigint, why: LeaseLostReason, cause?: unknown) {
+    const ended = why === 'expired' || why === 'revoked';
+    super(`lease ${leaseId} is lost: ${explanations[why]}`, {
+      code: ended ? StatusCode.NOT_FOUND : StatusCode.CANCELLED,
+      cause,
+    });
+    this.leaseId = leaseId;
+    this.why = why;
+  }
+}
