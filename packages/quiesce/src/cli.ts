@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { compare } from './cli/compare.js';
 import { EXIT } from './cli/exit-codes.js';
 import { run } from './cli/run.js';
+import { runsNeeded } from './cli/runs-needed.js';
 import type { Subcommand } from './cli/subcommand.js';
 import { QuiesceError, UsageError } from './errors.js';
 
-const subcommands: readonly Subcommand[] = [run];
+const subcommands: readonly Subcommand[] = [run, compare, runsNeeded];
 
 // Commander's own words for an error are not printed; `explain` says them in one line.
 const silent = { writeErr: () => {}, outputError: () => {} };

@@ -1,3 +1,13 @@
+export {
+  type CompareOptions,
+  type Comparison,
+  type ComparisonResult,
+  compare,
+  compareCounts,
+  comparePairs,
+  comparePlan,
+  type Sample,
+} from './compare.js';
 export type { Duration } from './duration.js';
 export { EnvironmentError, QuiesceError, ServiceError, UsageError } from './errors.js';
 export { type Expect, type Outcome, outcomeLabel } from './outcome.js';
@@ -14,6 +24,7 @@ export {
 export type { ExitStatus } from './process-group.js';
 export { type GoalVerdict, parseRate, type Rate, type RateGoal } from './rate-goal.js';
 export { jsonReport } from './report/json.js';
+export { readReport, type SavedReport, type SavedScenario } from './report/read.js';
 export { terminalReport } from './report/terminal.js';
 export type { Evidence, RunRecord } from './run.js';
 export type { FailureGroup, Phase, ScenarioProgress, ScenarioResult } from './scenario.js';
@@ -30,6 +41,8 @@ export type { SignatureMatch } from './signatures.js';
 export {
   type Counts,
   clopperPearson,
+  comparisonPower,
+  comparisonRuns,
   type FisherExact,
   fisherExact,
   holm,

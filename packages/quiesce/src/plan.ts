@@ -188,7 +188,8 @@ function withDefaults(spec: ScenarioSpec, defaults: ScenarioDefaults): ScenarioS
   return { ...others, ...definedOnly(howMany), ...spec };
 }
 
-const definedOnly = <T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+/** The fields that have a value. */
+export const definedOnly = <T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
 
 function resolveScenario(

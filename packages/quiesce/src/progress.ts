@@ -81,9 +81,9 @@ function plainView(stream: NodeJS.WriteStream): ProgressView {
           Object.assign(current, { completed: event.completed, failed: event.failed });
         break;
       case 'scenario-end': {
-        const took = current === undefined ? 0 : performance.now() - current.since;
+        const took = current === undefined ? '' : ` in ${formatMs(performance.now() - current.since)}`;
         current = undefined;
-        say(`${event.result.scenario.name}: ${resultText(event.result)} in ${formatMs(took)}`);
+        say(`${event.result.scenario.name}: ${resultText(event.result)}${took}`);
       }
     }
   };

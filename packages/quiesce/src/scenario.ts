@@ -76,22 +76,28 @@ export async function runScenario(
   scenario: Scenario,
   options: ScenarioOptions = {},
 ): Promise<ScenarioResult> {
-  const { signal } = options;
-  const env = { ...process.env, ...scenario.env, ...options.env };
   const tally = new ScenarioTally(scenario);
-  while (!tally.finished) {
-    try {
-      const { record, evidence } = await runOnce({ ...scenario, env }, tally.completed + 1, {
-        stacks: tally.wantsStacks,
-        signal,
-      });
-      options.onRun?.(tally.add(record, evidence));
-    } catch (error) {
-      if (!signal?.aborted) throw error;
-      return tally.result('stopped', messageOf(signal.reason));
-    }
+  try {
+    while (!tally.finished) await runNext(tally, options);
+    return tally.result('completed');
+  } catch (error) {
+    if (!options.signal?.aborted) throw error;
+    return tally.result('stopped', messageOf(options.signal.reason));
   }
-  return tally.result('completed');
+}
+
+/**
+ * Makes the next run of a scenario.
+ * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted.
+ */
+export async function runNext(tally: ScenarioTally, options: ScenarioOptions): Promise<void> {
+  const { scenario } = tally;
+  const env = { ...process.env, ...scenario.env, ...options.env };
+  const { record, evidence } = await runOnce({ ...scenario, env }, tally.completed + 1, {
+    stacks: tally.wantsStacks,
+    signal: options.signal,
+  });
+  options.onRun?.(tally.add(record, evidence));
 }
 
 /** The result of a scenario that could not be run at all. */
@@ -107,14 +113,14 @@ interface CollectedGroup {
 
 /** Takes the runs of a scenario one by one, and says what they showed together. */
 export class ScenarioTally {
-  readonly #scenario: Scenario;
+  readonly scenario: Scenario;
   readonly #runs: RunRecord[] = [];
   readonly #groups = new Map<string, CollectedGroup>();
   #failed = 0;
   #hangs = 0;
 
   constructor(scenario: Scenario) {
-    this.#scenario = scenario;
+    this.scenario = scenario;
   }
 
   /** Runs taken so far. */
@@ -124,7 +130,7 @@ export class ScenarioTally {
 
   /** No more runs are wanted: all were made, or what the scenario is run `until` is decided. */
   get finished(): boolean {
-    const { runs, until } = this.#scenario;
+    const { runs, until } = this.scenario;
     return this.completed >= runs || (until !== null && this.#failed > until.allowFailures);
   }
 
@@ -144,12 +150,12 @@ export class ScenarioTally {
       if (group === undefined) this.#groups.set(key, { first: record, runs: [record.run], evidence });
       else group.runs.push(record.run);
     }
-    return { scenario: this.#scenario, completed: this.completed, failed: this.#failed, run: record };
+    return { scenario: this.scenario, completed: this.completed, failed: this.#failed, run: record };
   }
 
   /** What the runs so far show. */
   result(state: ScenarioResult['state'], reason: string | null = null): ScenarioResult {
-    const scenario = this.#scenario;
+    const scenario = this.scenario;
     const { until, confidence } = scenario;
     const runs = this.#runs;
     const failed = this.#failed;

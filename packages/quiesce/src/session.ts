@@ -7,7 +7,15 @@ import {
   type Scenario,
   type ScenarioSpec,
 } from './plan.js';
-import { notRun, runScenario, type ScenarioProgress, type ScenarioResult } from './scenario.js';
+import {
+  notRun,
+  runNext,
+  runScenario,
+  type ScenarioOptions,
+  type ScenarioProgress,
+  type ScenarioResult,
+  ScenarioTally,
+} from './scenario.js';
 import { describeExit, type RunningService, type ServiceSpec, startService } from './service.js';
 
 /** What happens while a plan runs, in order. */
@@ -29,6 +37,11 @@ export interface SessionOptions {
   /** Stops everything: what runs is killed, services are stopped, and the result has what there is. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: ProgressEvent) => void;
+  /**
+   * Makes the scenarios' runs by turns (A B, B A, A B, ...) instead of one scenario after another, so that what
+   * changes on the machine meanwhile meets all alike. Told as one scenario's start. Default false.
+   */
+  readonly interleave?: boolean;
 }
 
 /** What a whole plan showed. */
@@ -47,7 +60,7 @@ export interface PlanResult {
 /** One scenario without services; the name defaults to the command. */
 export type RunOptions = Omit<ScenarioSpec, 'name' | 'uses' | 'group'> & {
   readonly name?: string;
-} & SessionOptions;
+} & Omit<SessionOptions, 'interleave'>;
 
 /**
  * Runs one command many times and says how its runs ended. An abort is no error: the result's state says so.
@@ -80,14 +93,17 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
   const startedAt = new Date();
   const start = performance.now();
   const services = new ServicePool(plan.services, onProgress, signal);
-  const results: ScenarioResult[] = [];
+  let results: ScenarioResult[] = [];
   try {
-    for (const [index, scenario] of plan.scenarios.entries()) {
-      if (!signal?.aborted)
-        onProgress({ type: 'scenario-start', scenario, index, total: plan.scenarios.length });
-      const result = await runWithServices(scenario, services, options);
-      results.push(result);
-      if (!signal?.aborted) onProgress({ type: 'scenario-end', result });
+    if (options.interleave) results = await runByTurns(plan.scenarios, services, options);
+    else {
+      for (const [index, scenario] of plan.scenarios.entries()) {
+        if (!signal?.aborted)
+          onProgress({ type: 'scenario-start', scenario, index, total: plan.scenarios.length });
+        const result = await runWithServices(scenario, services, options);
+        results.push(result);
+        if (!signal?.aborted) onProgress({ type: 'scenario-end', result });
+      }
     }
   } finally {
     await services.stopAll();
@@ -107,7 +123,69 @@ async function runWithServices(
   services: ServicePool,
   { signal, onProgress }: SessionOptions,
 ): Promise<ScenarioResult> {
-  if (signal?.aborted) return notRun(scenario, messageOf(signal.reason));
+  const needed = await servicesOf(scenario, services, signal);
+  if (typeof needed === 'string') return notRun(scenario, needed);
+  return await runScenario(scenario, {
+    ...needed,
+    onRun: (progress) => onProgress?.({ type: 'run', ...progress }),
+  });
+}
+
+/** Runs scenarios by turns. When one can't go on, none does: what they would show together is gone. */
+async function runByTurns(
+  scenarios: readonly Scenario[],
+  services: ServicePool,
+  { signal, onProgress = () => {} }: SessionOptions,
+): Promise<ScenarioResult[]> {
+  const turns: { tally: ScenarioTally; options: ScenarioOptions & { signal: AbortSignal } }[] = [];
+  for (const scenario of scenarios) {
+    const needed = await servicesOf(scenario, services, signal);
+    if (typeof needed === 'string') return scenarios.map((each) => notRun(each, needed));
+    turns.push({ tally: new ScenarioTally(scenario), options: needed });
+  }
+  let failed = 0;
+  let completed = 0;
+  const onRun = ({ run, scenario }: ScenarioProgress): void => {
+    completed++;
+    if (run.failed) failed++;
+    onProgress({ type: 'run', scenario, run, completed, failed });
+  };
+  const name = scenarios.map((scenario) => scenario.name).join(' / ');
+  const runs = scenarios.reduce((sum, scenario) => sum + scenario.runs, 0);
+  onProgress({
+    type: 'scenario-start',
+    scenario: { ...(scenarios[0] as Scenario), name, runs },
+    index: 0,
+    total: 1,
+  });
+  const all = AbortSignal.any(turns.map(({ options }) => options.signal));
+  let reason: string | null = null;
+  try {
+    while (turns.some(({ tally }) => !tally.finished)) {
+      for (const { tally, options } of turns) {
+        if (!tally.finished) await runNext(tally, { ...options, signal: all, onRun });
+      }
+      turns.reverse();
+    }
+  } catch (error) {
+    if (!all.aborted) throw error;
+    reason = messageOf(all.reason);
+  }
+  return scenarios.map((scenario) => {
+    const { tally } = turns.find((turn) => turn.tally.scenario === scenario) as (typeof turns)[number];
+    const result = tally.result(reason === null ? 'completed' : 'stopped', reason);
+    if (!signal?.aborted) onProgress({ type: 'scenario-end', result });
+    return result;
+  });
+}
+
+/** Starts what a scenario uses; where that can't be, says why. */
+async function servicesOf(
+  scenario: Scenario,
+  services: ServicePool,
+  signal: AbortSignal | undefined,
+): Promise<{ env: Record<string, string>; signal: AbortSignal } | string> {
+  if (signal?.aborted) return messageOf(signal.reason);
   const env: Record<string, string> = {};
   const stops = signal === undefined ? [] : [signal];
   try {
@@ -118,13 +196,9 @@ async function runWithServices(
     }
   } catch (error) {
     if (!signal?.aborted && !(error instanceof ServiceError)) throw error;
-    return notRun(scenario, firstLine(error));
+    return firstLine(error);
   }
-  return await runScenario(scenario, {
-    env,
-    signal: AbortSignal.any(stops),
-    onRun: (progress) => onProgress?.({ type: 'run', ...progress }),
-  });
+  return { env, signal: AbortSignal.any(stops) };
 }
 
 const firstLine = (error: unknown): string =>

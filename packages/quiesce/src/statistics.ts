@@ -115,6 +115,68 @@ export function fisherExact(first: Counts, second: Counts): FisherExact {
   return { twoSided: Math.min(1, twoSided), lower: Math.min(1, lower), higher: Math.min(1, higher) };
 }
 
+const MOST_COMPARED_RUNS = 100_000;
+
+/**
+ * How often Fisher's exact test (two-sided) proves, with `runs` runs of each, that the higher of two rates is the
+ * higher: its power, exactly but for tails below 1e-12.
+ */
+export function comparisonPower(
+  first: number,
+  second: number,
+  runs: number,
+  confidence = CONFIDENCE,
+): number {
+  if (first < second) return comparisonPower(second, first, runs, confidence);
+  // The failures of the rarer side, and for each the least failures of the other that tell them apart.
+  let power = 0;
+  let least = 0;
+  let told = 0;
+  for (let k = 0; k <= runs && 1 - told > 1e-12; k++) {
+    const below = told;
+    told = binomialCdf(k, runs, second);
+    least = Math.max(least, k);
+    const apart = (): boolean =>
+      fisherExact({ failed: least, runs }, { failed: k, runs }).twoSided <= 1 - confidence;
+    while (least <= runs && !apart()) least++;
+    if (least > runs) break;
+    power += (told - below) * (1 - (least === 0 ? 0 : binomialCdf(least - 1, runs, first)));
+  }
+  return power;
+}
+
+/**
+ * Runs of each of two programs with these failure rates until Fisher's exact test (two-sided) tells them apart, with
+ * a chance of `power`; `null` when the rates are equal or that were more than 100,000.
+ * @throws RangeError when a rate, the confidence or the power makes no sense.
+ */
+export function comparisonRuns(
+  first: number,
+  second: number,
+  confidence = CONFIDENCE,
+  power = 0.8,
+): number | null {
+  for (const rate of [first, second]) {
+    if (!(rate >= 0 && rate <= 1)) throw new RangeError(`rate ${rate} is not within 0..1`);
+  }
+  check(0, 0, confidence);
+  check(0, 0, power);
+  if (first === second) return null;
+  const enough = (runs: number): boolean => comparisonPower(first, second, runs, confidence) >= power;
+  let high = 2;
+  while (!enough(high)) {
+    high *= 2;
+    if (high > MOST_COMPARED_RUNS) return null;
+  }
+  let low = high / 2;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (enough(middle)) high = middle;
+    else low = middle;
+  }
+  return high;
+}
+
 /**
  * Holm's adjustment of p values that are judged together: at any level, the chance that even one true null
  * hypothesis is rejected stays below it. In the order given.

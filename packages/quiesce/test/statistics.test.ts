@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { clopperPearson, fisherExact, holm, lowerBound, runsNeeded, upperBound } from '../src/index.js';
+import {
+  clopperPearson,
+  comparisonPower,
+  comparisonRuns,
+  fisherExact,
+  holm,
+  lowerBound,
+  runsNeeded,
+  upperBound,
+} from '../src/index.js';
 
 interface Reference {
   readonly clopperPearson: readonly {
@@ -25,6 +34,12 @@ interface Reference {
     readonly confidence: number;
     readonly failures: number;
     readonly runs: number;
+  }[];
+  readonly power: readonly {
+    readonly first: number;
+    readonly second: number;
+    readonly runs: number;
+    readonly power: number;
   }[];
 }
 
@@ -67,6 +82,18 @@ test("numbers of runs are SciPy's, and the bound they promise holds", () => {
     assert.ok(upperBound(failures, runs, confidence) <= rate * (1 + 1e-9));
     assert.ok(upperBound(failures, runs - 1, confidence) > rate);
   }
+});
+
+test('the power of a comparison is what enumerating all tables with SciPy gives', () => {
+  for (const { first, second, runs, power } of scipy.power) {
+    const what = `${first} and ${second}, ${runs} runs`;
+    assert.ok(Math.abs(comparisonPower(first, second, runs) - power) < 1e-4, what);
+  }
+  const runs = comparisonRuns(0.13, 0) as number;
+  assert.ok(comparisonPower(0.13, 0, runs) >= 0.8);
+  assert.ok(comparisonPower(0.13, 0, runs - 1) < 0.8);
+  assert.equal(comparisonRuns(0.1, 0.1), null);
+  assert.equal(comparisonRuns(0.1, 0.10001), null);
 });
 
 test('nothing is known without runs', () => {

@@ -30,6 +30,11 @@ export function rate(text: string): number {
   }
 }
 
+/** A rate that may be 0. */
+export function rateOrZero(text: string): number {
+  return /^\s*0+(\.0*)?\s*%?\s*$/.test(text) ? 0 : rate(text);
+}
+
 /** `--timeout`: milliseconds of a duration such as `10s`. */
 export function duration(text: string): number {
   try {

@@ -6,7 +6,7 @@ import type { PlanResult } from '../session.js';
 export const REPORT_VERSION = 1;
 
 /** The result as plain data, of the shape that docs/tester.md describes. */
-export function jsonReport(result: PlanResult): unknown {
+export function jsonReport(result: PlanResult): Record<string, unknown> {
   return {
     version: REPORT_VERSION,
     ok: result.ok,

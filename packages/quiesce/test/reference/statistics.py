@@ -48,9 +48,21 @@ def fisher(first, second):
     }
 
 
+def power(first, second, runs):
+    px, py = binom.pmf(range(runs + 1), runs, first), binom.pmf(range(runs + 1), runs, second)
+    total = 0.0
+    for x in range(runs + 1):
+        for y in range(runs + 1):
+            p = px[x] * py[y]
+            if p > 1e-14 and fisher_exact([[x, runs - x], [y, runs - y]]).pvalue <= 0.05:
+                total += p
+    return {"first": first, "second": second, "runs": runs, "power": total}
+
+
 print(json.dumps({
     "scipy": scipy.__version__,
     "clopperPearson": [bounds(*counts) for counts in COUNTS],
     "fisher": [fisher(*table) for table in TABLES],
     "runsNeeded": [{"rate": r, "confidence": c, "failures": k, "runs": needed(r, c, k)} for r, c, k in NEEDS],
+    "power": [power(0.13, 0.0, 60), power(0.02, 0.3, 25), power(0.5, 0.3, 50), power(0.9, 0.6, 40)],
 }, indent=1))

@@ -1,0 +1,192 @@
+import { existsSync } from 'node:fs';
+import { InvalidArgumentError } from 'commander';
+import {
+  COMPARED_RUNS,
+  type CompareOptions,
+  compare as compareCommands,
+  compareCounts,
+  comparePairs,
+  comparePlan,
+} from '../compare.js';
+import { UsageError } from '../errors.js';
+import type { Expect } from '../outcome.js';
+import { definedOnly, loadPlan, type Plan, resolvePlan } from '../plan.js';
+import { progressView } from '../progress.js';
+import { comparisonReport, type NamedComparison } from '../report/comparison.js';
+import { jsonReport, REPORT_VERSION } from '../report/json.js';
+import { readReport, type SavedScenario } from '../report/read.js';
+import { terminalReport } from '../report/terminal.js';
+import { type PlanResult, runResolved, type SessionOptions } from '../session.js';
+import type { Counts } from '../statistics.js';
+import { duration, expectation, positiveInteger, rate } from './arguments.js';
+import { splitCommand } from './command-line.js';
+import { EXIT, signalExitCode } from './exit-codes.js';
+import { interruptible } from './interrupt.js';
+import { checkWritable, readerStream, writeOutput } from './output.js';
+import type { Subcommand } from './subcommand.js';
+
+interface CompareFlags {
+  readonly before: string;
+  readonly after: string;
+  readonly runs?: number;
+  readonly timeout?: number;
+  readonly confidence?: number;
+  readonly expect?: Expect;
+  readonly plan?: string;
+  readonly demand: 'better' | 'no-worse';
+  readonly json?: string;
+}
+
+const HELP = `
+Each side is a command, run without a shell; or with --plan the name of one of its scenarios; or a JSON report that
+quiesce run wrote (FILE.json, or FILE.json#SCENARIO). Programs are run by turns, before, after, after, before, ...
+Two reports of several scenarios are compared scenario by scenario, with Holm's adjustment.
+
+Exit codes:
+  0  as demanded: after is proven to fail less (better), or not proven to fail more (no-worse)
+  1  not so
+  2  wrong usage, or a wrong plan or report
+  3  the environment failed
+  130, 143, 129  stopped by SIGINT, SIGTERM, SIGHUP`;
+
+/** `quiesce compare`. */
+export const compare: Subcommand = {
+  name: 'compare',
+  define: (command, finish) =>
+    command
+      .description('say whether one program fails less than another, by an exact test')
+      .requiredOption('--before <what>', 'a command, a scenario of --plan, or a JSON report')
+      .requiredOption('--after <what>', 'the same')
+      .option(
+        '-n, --runs <n>',
+        `runs of each (default: ${COMPARED_RUNS}, or as the plan says)`,
+        positiveInteger,
+      )
+      .option('--timeout <duration>', 'a run that takes longer is a hang (default: 10s)', duration)
+      .option('--confidence <level>', 'how sure a proof has to be (default: 95%)', rate)
+      .option(
+        '--expect <end>',
+        'how runs shall end: clean, exit:N or a signal name (default: clean)',
+        expectation,
+      )
+      .option('--plan <file>', 'plan whose scenarios --before and --after name')
+      .option('--demand <what>', 'what exit code 0 means: better or no-worse', demanded, 'better')
+      .option('--json <file>', 'write the comparison as JSON; - for standard output')
+      .addHelpText('after', HELP)
+      .allowExcessArguments(false)
+      .action(async (flags: CompareFlags) => finish(await compareSides(flags))),
+};
+
+async function compareSides(flags: CompareFlags): Promise<number> {
+  checkWritable(flags.json, '--json');
+  const { result: compared, stoppedBy } = await interruptible(async (signal) => {
+    const progress = progressView(process.stderr);
+    try {
+      return await comparisonsOf(flags, { signal, onProgress: progress.onProgress });
+    } finally {
+      progress.stop();
+    }
+  });
+  const { comparisons, run: made } = compared;
+  const { stream, colour } = readerStream(flags.json === '-');
+  stream.write(`\n${comparisonReport(comparisons, colour)}`);
+  if (made !== null && (made.interrupted || made.serviceFailures.length > 0)) {
+    stream.write(`\n${terminalReport(made, colour)}`);
+  }
+  if (flags.json !== undefined) {
+    const report = { ...(made === null ? { version: REPORT_VERSION } : jsonReport(made)), comparisons };
+    await writeOutput(flags.json, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  if (stoppedBy !== undefined) return signalExitCode(stoppedBy);
+  if (made !== null && made.serviceFailures.length > 0) return EXIT.environment;
+  const verdicts = comparisons.map(({ verdict }) => verdict);
+  const asDemanded =
+    flags.demand === 'better' ? verdicts.every((v) => v === 'better') : !verdicts.includes('worse');
+  return asDemanded ? EXIT.ok : EXIT.unexpected;
+}
+
+/** The comparisons, and what was run for them. */
+interface Compared {
+  readonly comparisons: readonly NamedComparison[];
+  readonly run: PlanResult | null;
+}
+
+async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Promise<Compared> {
+  const { before, after, confidence } = flags;
+  const given = definedOnly({ runs: flags.runs, timeout: flags.timeout, confidence });
+  if (flags.plan !== undefined) {
+    if (flags.expect !== undefined) {
+      throw new UsageError('--expect goes with commands', "set the plan's expect instead");
+    }
+    const { plan, baseDir } = await loadPlan(flags.plan);
+    const options = { ...session, ...given, baseDir, before, after };
+    const { result, ...comparison } = await comparePlan(plan as Plan, options);
+    return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
+  }
+  const sides = { before: await sideOf(before), after: await sideOf(after) };
+  if (Array.isArray(sides.before) && Array.isArray(sides.after)) {
+    if (flags.runs ?? flags.timeout ?? flags.expect) {
+      throw new UsageError('--runs, --timeout and --expect go with commands', 'both sides are reports');
+    }
+    return { comparisons: compareSaved(sides.before, sides.after, confidence), run: null };
+  }
+  const spec = { ...given, ...definedOnly({ expect: flags.expect }), ...session };
+  if (!Array.isArray(sides.before) && !Array.isArray(sides.after)) {
+    const { result, ...comparison } = await compareCommands({ ...spec, ...sides } as CompareOptions);
+    return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
+  }
+  // One side was run before, so only the other is run now.
+  const { command } = (Array.isArray(sides.before) ? sides.after : sides.before) as { command: string[] };
+  const scenario = { name: command.join(' '), runs: COMPARED_RUNS, ...given, command };
+  const plan = resolvePlan({ scenarios: [{ ...scenario, ...definedOnly({ expect: flags.expect }) }] });
+  const result = await runResolved(plan, session);
+  const now = { failed: result.scenarios[0]?.failed ?? 0, runs: result.scenarios[0]?.runs.length ?? 0 };
+  const countsOf = (side: Side, text: string): Counts => (Array.isArray(side) ? onlyOne(side, text) : now);
+  const comparison = compareCounts(countsOf(sides.before, before), countsOf(sides.after, after), confidence);
+  return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
+}
+
+/** Scenarios of a saved report, or a command to run. */
+type Side = readonly SavedScenario[] | { readonly command: string[] };
+
+async function sideOf(text: string): Promise<Side> {
+  const [, file, name] = /^(.*\.json)(?:#(.*))?$/s.exec(text) ?? [];
+  if (file === undefined || (name === undefined && !existsSync(file))) return { command: splitCommand(text) };
+  const { scenarios } = await readReport(file);
+  if (name === undefined) return scenarios;
+  const found = scenarios.filter((scenario) => scenario.name === name);
+  if (found.length > 0) return found;
+  const names = scenarios.map((scenario) => scenario.name).join(', ');
+  throw new UsageError(`${file} has no scenario ${JSON.stringify(name)}`, `it has: ${names}`);
+}
+
+function onlyOne(scenarios: readonly SavedScenario[], text: string): SavedScenario {
+  const [first, ...others] = scenarios;
+  if (first !== undefined && others.length === 0) return first;
+  const names = scenarios.map(({ name }) => name).join(', ');
+  throw new UsageError(`${text} has ${scenarios.length} scenarios`, `name one as ${text}#NAME: ${names}`);
+}
+
+function compareSaved(
+  before: readonly SavedScenario[],
+  after: readonly SavedScenario[],
+  confidence: number | undefined,
+): NamedComparison[] {
+  const alone = before.length === 1 && after.length === 1;
+  const pairs = before.flatMap((first) => {
+    const second = alone ? after[0] : after.find(({ name }) => name === first.name);
+    return second === undefined ? [] : [{ before: first, after: second }];
+  });
+  if (pairs.length === 0) {
+    throw new UsageError('the two reports have no scenario in common', 'name one of each as FILE.json#NAME');
+  }
+  return comparePairs(pairs, confidence).map((comparison, i) => ({
+    names: { before: pairs[i]?.before.name ?? '', after: pairs[i]?.after.name ?? '' },
+    ...comparison,
+  }));
+}
+
+function demanded(text: string): CompareFlags['demand'] {
+  if (text === 'better' || text === 'no-worse') return text;
+  throw new InvalidArgumentError('Give better or no-worse.');
+}
