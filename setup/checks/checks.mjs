@@ -18,6 +18,9 @@ export function checks(files) {
     command('lint', [inRoot('node_modules', '.bin', 'biome'), 'check', '--error-on-warnings', '.'], {
       title: 'biome check',
     }),
+    command('docs', ['npm', 'run', '--silent', 'check', '--workspace', '@quiesce/reference'], {
+      title: 'typedoc, without a warning',
+    }),
     cargo(['fmt', '--all', '--check']),
     cargo(['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings']),
     cargo(['test', '--workspace']),

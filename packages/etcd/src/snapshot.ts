@@ -63,6 +63,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     return this.#info;
   }
 
+  /** The bytes from where they are; there is one loop. */
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, void, void> {
     return this.#chunks;
   }

@@ -80,6 +80,7 @@ export class Watch<Entry = KeyValue> implements AsyncIterable<WatchEvent<Entry>>
     return this.#revision;
   }
 
+  /** The events from where they are; there is one loop. */
   [Symbol.asyncIterator](): AsyncIterator<WatchEvent<Entry>, void, void> {
     return this.#events;
   }
