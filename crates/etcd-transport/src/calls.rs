@@ -2,45 +2,37 @@
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue};
-use http_body_util::Full;
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
-use tokio_stream::Stream;
-use tonic::body::Body;
-use tonic::client::Grpc;
-use tonic::codec::Streaming;
-use tonic::metadata::MetadataMap;
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
-use tower_service::Service;
+use tonic::Code;
 
-use crate::codec::BytesCodec;
+use crate::channel::{CallOf, Channel, Sent};
 use crate::completions::Completions;
 use crate::frames::{
     CallEnd, CallId, CallStart, Command, Commands, put_end, put_headers, put_message, put_sent, put_unary_ok,
 };
-use crate::status::{ended, failure};
+use crate::message::{Messages, frame};
+use crate::status::{self, ended};
 
 /// Messages of a stream that may wait for its reader before the server is held back.
 /// The JavaScript side gives credit back in halves of it.
 pub const STREAM_WINDOW: usize = 16;
 
 /// Runs the commands of one transport until its sender is dropped; then ends all its calls.
-pub async fn serve(channel: Channel, mut batches: UnboundedReceiver<Bytes>, completions: Arc<Completions>) {
-    let calls = Arc::new(Calls { live: Mutex::new(HashMap::new()), completions });
-    let _end = AbortOnDrop(calls.clone());
+pub async fn serve(channel: Arc<Channel>, mut batches: UnboundedReceiver<Bytes>, completions: Arc<Completions>) {
+    let calls = Arc::new(Calls { live: Mutex::new(HashMap::new()), channel, completions });
+    let _end = EndOnDrop(calls.clone());
     while let Some(batch) = batches.recv().await {
         for command in Commands::new(batch) {
             match command {
-                Ok(command) => calls.execute(&channel, command),
+                Ok(command) => calls.execute(command),
                 Err(error) => {
                     // Calls whose frames were lost would wait for ever: end all of them.
                     calls.end_all(&ended(Code::Internal, error.to_string(), true));
@@ -52,6 +44,7 @@ pub async fn serve(channel: Channel, mut batches: UnboundedReceiver<Bytes>, comp
 
 struct Calls {
     live: Mutex<HashMap<CallId, LiveCall>>,
+    channel: Arc<Channel>,
     completions: Arc<Completions>,
 }
 
@@ -66,10 +59,11 @@ struct StreamEnds {
     credit: Arc<Semaphore>,
 }
 
-struct AbortOnDrop(Arc<Calls>);
+struct EndOnDrop(Arc<Calls>);
 
-impl Drop for AbortOnDrop {
+impl Drop for EndOnDrop {
     fn drop(&mut self) {
+        self.0.channel.close();
         for (_, call) in self.0.live().drain() {
             call.task.abort();
         }
@@ -83,9 +77,8 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn failed(status: Status) -> Self {
-        let end = failure(&status);
-        Self::Ended { end, trailers: status.metadata().clone().into_headers() }
+    fn failed(end: CallEnd) -> Self {
+        Self::Ended { end, trailers: HeaderMap::new() }
     }
 }
 
@@ -94,21 +87,20 @@ impl Calls {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn execute(self: &Arc<Self>, channel: &Channel, command: Command) {
+    fn execute(self: &Arc<Self>, command: Command) {
         match command {
             Command::Unary(start, message) => {
                 let id = start.id;
-                let task = self.spawn(id, start.timeout, unary(channel.clone(), start, message));
+                let task = self.spawn(id, start.timeout, unary(self.channel.clone(), start, message));
                 self.live().insert(id, LiveCall { task, stream: None });
             }
             Command::OpenStream(start) => {
                 let id = start.id;
                 let (outbound, inbox) = unbounded_channel();
                 let credit = Arc::new(Semaphore::new(STREAM_WINDOW));
-                let requests = Requests { id, inbox, completions: self.completions.clone() };
                 let timeout = start.timeout;
-                let body = stream(client(channel), start, requests, credit.clone(), self.completions.clone());
-                let task = self.spawn(id, timeout, body);
+                let call = StreamCall { id, credit: credit.clone(), completions: self.completions.clone() };
+                let task = self.spawn(id, timeout, call.run(self.channel.clone(), start, inbox));
                 self.live()
                     .insert(id, LiveCall { task, stream: Some(StreamEnds { outbound: Some(outbound), credit }) });
             }
@@ -151,9 +143,9 @@ impl Calls {
         let task = tokio::spawn(async move {
             let outcome = match timeout {
                 None => call.await,
-                Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| Outcome::Ended {
-                    end: ended(Code::DeadlineExceeded, format!("no answer within {} ms", timeout.as_millis()), true),
-                    trailers: HeaderMap::new(),
+                Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
+                    let details = format!("no answer within {} ms", timeout.as_millis());
+                    Outcome::failed(ended(Code::DeadlineExceeded, details, true))
                 }),
             };
             calls.live().remove(&id);
@@ -180,122 +172,127 @@ impl Calls {
     }
 }
 
-fn client(channel: &Channel) -> Grpc<Channel> {
-    // As in Go's client, the limit on what a server may send is the server's.
-    Grpc::new(channel.clone()).max_decoding_message_size(usize::MAX)
-}
-
-fn request<T>(start: &mut CallStart, message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    *request.metadata_mut() = MetadataMap::from_headers(std::mem::take(&mut start.headers));
-    if let Some(timeout) = start.timeout {
-        request.set_timeout(timeout);
-    }
-    request
-}
-
-/// A gRPC call of one message each way. Made without tonic's `Grpc`, which sends the end of the request as a frame
-/// of its own and keeps a stream's buffers: here message and end are one frame, which spares both sides work.
-/// The deadline stays here: when it passes, the call is dropped, and the reset of its stream tells the server.
-/// To send it as `grpc-timeout` too has the server keep a timer for each call, at 5 to 7 % of all throughput.
-async fn unary(mut channel: Channel, start: CallStart, message: Bytes) -> Outcome {
-    if let Err(error) = poll_fn(|cx| Service::poll_ready(&mut channel, cx)).await {
-        return Outcome::failed(Status::from_error(error.into()));
-    }
-    let response = match channel.call(unary_request(start, &message)).await {
-        Ok(response) => response,
-        Err(error) => return Outcome::failed(Status::from_error(error.into())),
+/// A call of one message each way. Its deadline stays here: when it passes, the call is dropped, and the reset of its
+/// stream tells the server. To send it as `grpc-timeout` too has the server keep a timer for each call, at 5 to 7 % of
+/// all throughput.
+async fn unary(channel: Arc<Channel>, start: CallStart, message: Bytes) -> Outcome {
+    let mut sent = match channel.send(start.method, start.headers).await {
+        Ok(sent) => sent,
+        Err(error) => return Outcome::failed(status::not_sent(&error)),
     };
+    // Message and end go in one frame, which spares both sides work.
+    if let Err(error) = sent.body.send_data(frame(&message), true) {
+        return Outcome::failed(status::broken(&error, &sent.call.0));
+    }
+    let Sent { response, call, .. } = sent;
+    let (headers, mut messages) = match answer(response, &call).await {
+        Ok(answer) => answer,
+        Err(outcome) => return outcome,
+    };
+    let message = match messages.next().await {
+        Ok(message) => message,
+        Err(error) => return Outcome::failed(status::unreadable(&error, &call.0)),
+    };
+    match end(messages, &call).await {
+        Err(outcome) => outcome,
+        Ok(trailers) => match message {
+            Some(message) => Outcome::Answered { headers, trailers, message },
+            None => Outcome::failed(ended(Code::Internal, "the server sent no message", true)),
+        },
+    }
+}
+
+/// Headers and body of a response, unless they are a failure.
+async fn answer(response: h2::client::ResponseFuture, call: &CallOf) -> Result<(HeaderMap, Messages), Outcome> {
+    let response = response.await.map_err(|error| Outcome::failed(status::broken(&error, &call.0)))?;
+    call.0.heard();
     let (head, body) = response.into_parts();
-    if let Some(status) = Status::from_header_map(&head.headers)
-        && status.code() != Code::Ok
-    {
-        return Outcome::failed(status);
+    if let Some(end) = status::of_head(head.status, &head.headers) {
+        return Err(Outcome::Ended { end, trailers: head.headers });
     }
-    // As in Go's client, the limit on what a server may send is the server's.
-    let mut body = Streaming::new_response(BytesCodec, body, head.status, None, Some(usize::MAX));
-    let message = match body.message().await {
-        Ok(Some(message)) => message,
-        Ok(None) => return Outcome::failed(Status::internal("the server sent no message")),
-        Err(status) => return Outcome::failed(status),
-    };
-    match body.trailers().await {
-        Ok(trailers) => {
-            Outcome::Answered { headers: head.headers, trailers: trailers.unwrap_or_default().into_headers(), message }
-        }
-        Err(status) => Outcome::failed(status),
+    Ok((head.headers, Messages::new(body)))
+}
+
+/// Trailers of a response whose messages were read, unless they are a failure.
+async fn end(mut messages: Messages, call: &CallOf) -> Result<HeaderMap, Outcome> {
+    match messages.trailers().await {
+        Err(error) => Err(Outcome::failed(status::unreadable(&error, &call.0))),
+        Ok(trailers) => match status::of_trailers(&trailers) {
+            Some(end) => Err(Outcome::Ended { end, trailers }),
+            None => Ok(trailers),
+        },
     }
 }
 
-fn unary_request(start: CallStart, message: &[u8]) -> http::Request<Body> {
-    // gRPC's framing: not compressed, then the length.
-    let mut frame = BytesMut::with_capacity(5 + message.len());
-    frame.put_u8(0);
-    frame.put_u32(message.len() as u32);
-    frame.put_slice(message);
-    let mut request = http::Request::new(Body::new(Full::new(frame.freeze())));
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = http::Uri::from(start.method);
-    let headers = request.headers_mut();
-    *headers = start.headers;
-    headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    request
-}
-
-async fn stream(
-    mut client: Grpc<Channel>,
-    mut start: CallStart,
-    requests: Requests,
+/// A call of any number of messages each way.
+struct StreamCall {
+    id: CallId,
     credit: Arc<Semaphore>,
     completions: Arc<Completions>,
-) -> Outcome {
-    let id = start.id;
-    if let Err(error) = client.ready().await {
-        return Outcome::failed(Status::from_error(error.into()));
-    }
-    let request = request(&mut start, requests);
-    let response = match client.streaming(request, start.method, BytesCodec).await {
-        Ok(response) => response,
-        Err(status) => return Outcome::failed(status),
-    };
-    let (headers, mut body, _) = response.into_parts();
-    completions.push(|out| put_headers(out, id, headers.as_ref()));
-    loop {
-        // While the reader gives no credit nothing is read, and HTTP/2 holds the server back.
-        if let Ok(permit) = credit.acquire().await {
-            permit.forget();
-        }
-        match body.message().await {
-            Ok(Some(message)) => completions.push(|out| put_message(out, id, &message)),
-            Ok(None) => break,
-            Err(status) => return Outcome::failed(status),
-        }
-    }
-    match body.trailers().await {
-        Ok(trailers) => {
-            Outcome::Ended { end: ended(Code::Ok, "", true), trailers: trailers.unwrap_or_default().into_headers() }
-        }
-        Err(status) => Outcome::failed(status),
-    }
 }
 
-/// The messages of a stream on their way out. HTTP/2 asks for the next one when it has room, and that is
-/// what JavaScript's `send` waits for.
-struct Requests {
-    id: CallId,
-    inbox: UnboundedReceiver<Bytes>,
-    completions: Arc<Completions>,
-}
+impl StreamCall {
+    async fn run(self, channel: Arc<Channel>, start: CallStart, inbox: UnboundedReceiver<Bytes>) -> Outcome {
+        let mut headers = start.headers;
+        if let Some(timeout) = start.timeout {
+            headers.insert("grpc-timeout", status::timeout_value(timeout));
+        }
+        let Sent { response, body, call } = match channel.send(start.method, headers).await {
+            Ok(sent) => sent,
+            Err(error) => return Outcome::failed(status::not_sent(&error)),
+        };
+        let reading = self.read(response, &call);
+        tokio::pin!(reading);
+        tokio::select! {
+            outcome = &mut reading => outcome,
+            // What stops the sending shows in the reading, too.
+            () = self.write(body, inbox) => reading.await,
+        }
+    }
 
-impl Stream for Requests {
-    type Item = Bytes;
+    async fn read(&self, response: h2::client::ResponseFuture, call: &CallOf) -> Outcome {
+        let (headers, mut messages) = match answer(response, call).await {
+            Ok(answer) => answer,
+            Err(outcome) => return outcome,
+        };
+        self.completions.push(|out| put_headers(out, self.id, &headers));
+        loop {
+            // While the reader gives no credit nothing is read, and HTTP/2 holds the server back.
+            if let Ok(permit) = self.credit.acquire().await {
+                permit.forget();
+            }
+            match messages.next().await {
+                Ok(Some(message)) => {
+                    call.0.heard();
+                    self.completions.push(|out| put_message(out, self.id, &message));
+                }
+                Ok(None) => break,
+                Err(error) => return Outcome::failed(status::unreadable(&error, &call.0)),
+            }
+        }
+        match end(messages, call).await {
+            Ok(trailers) => Outcome::Ended { end: ended(Code::Ok, "", true), trailers },
+            Err(outcome) => outcome,
+        }
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let next = self.inbox.poll_recv(cx);
-        if let Poll::Ready(Some(_)) = next {
+    /// Sends what JavaScript hands down, as fast as HTTP/2 has room. `sent` tells of each message that has gone, and
+    /// that is what JavaScript's `send` waits for. Once half-closed, waits for nothing more.
+    async fn write(&self, mut body: SendStream<Bytes>, mut inbox: UnboundedReceiver<Bytes>) {
+        while let Some(message) = inbox.recv().await {
+            let mut rest = frame(&message);
+            while !rest.is_empty() {
+                body.reserve_capacity(rest.len());
+                let Some(Ok(room)) = poll_fn(|cx| body.poll_capacity(cx)).await else { return };
+                let part = rest.split_to(room.min(rest.len()));
+                if body.send_data(part, false).is_err() {
+                    return;
+                }
+            }
             self.completions.push(|out| put_sent(out, self.id));
         }
-        next
+        let _ = body.send_data(Bytes::new(), true);
+        // Not dropped before the call is over.
+        let _: Result<Reason, h2::Error> = poll_fn(|cx| body.poll_reset(cx)).await;
     }
 }

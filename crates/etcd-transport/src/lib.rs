@@ -5,13 +5,15 @@
 //! ([`NativeTransport::drain`]). The runtime's thread never waits for JavaScript's.
 
 mod calls;
-mod codec;
+mod channel;
 mod completions;
-mod connection;
+mod dial;
 mod env_runtime;
 pub mod frames;
 mod host;
+mod message;
 mod status;
+mod target;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +23,11 @@ use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use tokio::sync::mpsc::unbounded_channel;
 
+use crate::channel::Channel;
 use crate::completions::Completions;
-use crate::connection::{ConnectionOptions, KeepAlive, Tls};
 use crate::env_runtime::EnvRuntime;
 use crate::host::{EventLoopHold, OpenTransport, WakeUp};
+use crate::target::{KeepAlive, Options, Target, Tls};
 
 /// Queues larger than this are given back to the allocator once drained, in bytes.
 const KEPT_QUEUE: usize = 1 << 20;
@@ -44,7 +47,7 @@ pub struct NativeOptions {
     pub connect_timeout_ms: u32,
 }
 
-impl From<NativeOptions> for ConnectionOptions {
+impl From<NativeOptions> for Options {
     fn from(options: NativeOptions) -> Self {
         let millis = |ms: u32| Duration::from_millis(ms.into());
         Self {
@@ -87,8 +90,7 @@ impl NativeTransport {
     /// there is something to drain.
     #[napi(constructor)]
     pub fn new(env: Env, options: NativeOptions, wake: Function<'_, (), ()>) -> Result<Self> {
-        let endpoint = connection::endpoint(options.into())
-            .map_err(|error| Error::new(Status::InvalidArg, status::chain(&error)))?;
+        let target = Target::new(options.into()).map_err(|error| Error::new(Status::InvalidArg, error.to_string()))?;
         let runtime = env
             .get_instance_data::<Arc<EnvRuntime>>()?
             .ok_or_else(|| Error::from_reason("this env has no instance data: the addon was not registered in it"))?;
@@ -97,11 +99,7 @@ impl NativeTransport {
         let completions = Arc::new(Completions::new(Box::new(wake_up)));
         let lease = runtime.lease().map_err(|error| Error::from_reason(error.to_string()))?;
         let (submit, batches) = unbounded_channel();
-        let channel = {
-            let _context = lease.handle().enter();
-            connection::channel(&endpoint)
-        };
-        lease.handle().spawn(calls::serve(channel, batches, completions.clone()));
+        lease.handle().spawn(calls::serve(Channel::new(target), batches, completions.clone()));
         let open = OpenTransport::register(env, lease, submit, completions)?;
         Ok(Self { open, hold, in_flight: 0, referenced: true, spare: Vec::new() })
     }

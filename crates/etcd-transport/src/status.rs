@@ -1,63 +1,99 @@
-//! What a failed call tells JavaScript, from tonic's statuses and the errors behind them.
+//! How a call ended, as JavaScript is told: from gRPC's status, and from what went wrong below it.
 
 use std::error::Error;
+use std::time::Duration;
 
-use tonic::{Code, ConnectError, Status, TimeoutExpired};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tonic::{Code, Status};
 
+use crate::channel::{Health, NotSent};
 use crate::frames::CallEnd;
+use crate::message::ReadError;
 
-/// The last frame's content for a call that failed.
-pub fn failure(status: &Status) -> CallEnd {
-    let mut code = status.code();
-    let mut sent = true;
-    let mut details = status.message().to_owned();
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<ConnectError>() {
-            sent = false;
-            // tonic names the kind of failure there, and the reason ("Connection refused") only deeper.
-            details = chain(error);
-            break;
-        }
-        if error.is::<TimeoutExpired>() {
-            code = Code::DeadlineExceeded;
-        }
-        cause = error.source();
-    }
-    // Only failures of the connection have a source: a status from the server has none.
-    if sent && let Some(source) = status.source() {
-        code = connection_code(source).unwrap_or(code);
-        details = chain(source);
-    }
-    CallEnd { code: code_byte(code), details, sent }
+/// A call that ends without a status of the server's.
+pub fn ended(code: Code, details: impl Into<String>, sent: bool) -> CallEnd {
+    CallEnd { code: code_byte(code), details: details.into(), sent }
 }
 
-/// The code for an error of the connection, after
-/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors>; `None` leaves tonic's own.
-fn connection_code(error: &(dyn Error + 'static)) -> Option<Code> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<std::io::Error>() {
-            return Some(Code::Unavailable);
-        }
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            return Some(match error.reason() {
-                _ if error.is_io() || error.is_go_away() => Code::Unavailable,
-                Some(h2::Reason::REFUSED_STREAM) => Code::Unavailable,
-                Some(h2::Reason::CANCEL) => Code::Cancelled,
-                Some(h2::Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
-                Some(h2::Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
-                _ => Code::Internal,
-            });
-        }
-        if let Some(error) = error.downcast_ref::<hyper::Error>()
-            && (error.is_closed() || error.is_canceled() || error.is_incomplete_message())
-        {
-            return Some(Code::Unavailable);
-        }
-        cause = error.source();
+/// The failure that a response's head tells of, if it does: an answer without a body, or one that isn't gRPC.
+pub fn of_head(http: StatusCode, headers: &HeaderMap) -> Option<CallEnd> {
+    if let Some(status) = Status::from_header_map(headers) {
+        // With OK there is no message: that is told when the body is read.
+        return (status.code() != Code::Ok).then(|| of_status(&status));
     }
-    None
+    if http == StatusCode::OK {
+        return None;
+    }
+    // https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+    let code = match http.as_u16() {
+        400 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::Unimplemented,
+        429 | 502 | 503 | 504 => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    Some(ended(code, format!("the server answered with HTTP status {http} and no gRPC status"), true))
+}
+
+/// The failure that trailers tell of, if they do.
+pub fn of_trailers(trailers: &HeaderMap) -> Option<CallEnd> {
+    match Status::from_header_map(trailers) {
+        None => Some(ended(Code::Internal, "the server ended the call without a gRPC status", true)),
+        Some(status) => (status.code() != Code::Ok).then(|| of_status(&status)),
+    }
+}
+
+fn of_status(status: &Status) -> CallEnd {
+    ended(status.code(), status.message(), true)
+}
+
+/// A request that never left.
+pub fn not_sent(error: &NotSent) -> CallEnd {
+    match error {
+        NotSent::NoConnection(error) => ended(Code::Unavailable, chain(&**error), false),
+        NotSent::Broken(error) => ended(Code::Unavailable, chain(error), false),
+    }
+}
+
+/// A call whose stream or connection broke, after
+/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors>.
+pub fn broken(error: &h2::Error, health: &Health) -> CallEnd {
+    if let Some(why) = health.given_up() {
+        return ended(Code::Unavailable, why, true);
+    }
+    let reason = error.reason();
+    let code = match reason {
+        _ if error.is_io() || error.is_go_away() => Code::Unavailable,
+        Some(h2::Reason::REFUSED_STREAM) => Code::Unavailable,
+        Some(h2::Reason::CANCEL) => Code::Cancelled,
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
+        Some(h2::Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
+        _ => Code::Internal,
+    };
+    // A server that refuses a stream, or goes away in order, has not looked at it.
+    let untouched = error.is_remote()
+        && (reason == Some(h2::Reason::REFUSED_STREAM) && error.is_reset()
+            || reason == Some(h2::Reason::NO_ERROR) && error.is_go_away());
+    ended(code, chain(error), !untouched)
+}
+
+/// A call whose messages can't be read.
+pub fn unreadable(error: &ReadError, health: &Health) -> CallEnd {
+    match error {
+        ReadError::Http2(error) => broken(error, health),
+        ReadError::Compressed => {
+            ended(Code::Internal, "the server sent a compressed message, which was not asked for", true)
+        }
+        ReadError::Truncated => ended(Code::Internal, "the server ended the call within a message", true),
+    }
+}
+
+/// A deadline as gRPC's header wants it: at most eight digits.
+pub fn timeout_value(timeout: Duration) -> HeaderValue {
+    let millis = timeout.as_millis();
+    let text = if millis < 100_000_000 { format!("{millis}m") } else { format!("{}S", timeout.as_secs()) };
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("99999999S"))
 }
 
 /// The messages of an error and its causes, each told once.
@@ -75,38 +111,50 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// A call that ends without a status of the server's.
-pub fn ended(code: Code, details: impl Into<String>, sent: bool) -> CallEnd {
-    CallEnd { code: code_byte(code), details: details.into(), sent }
-}
-
 fn code_byte(code: Code) -> u8 {
     // gRPC's codes are 0 to 16.
     i32::from(code) as u8
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::dial::DialError;
 
     #[test]
     fn tells_a_failed_connect_as_never_sent() {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        let end = failure(&Status::from_error(Box::new(ConnectError(Box::new(refused)))));
-        assert_eq!((end.code, end.sent), (14, false));
-        assert!(end.details.contains("connection refused"), "{}", end.details);
+        let end = not_sent(&NotSent::NoConnection(Arc::new(DialError::Connect(refused))));
+        assert_eq!(end, ended(Code::Unavailable, "connect error: connection refused", false));
     }
 
     #[test]
-    fn tells_a_broken_connection_as_unavailable_and_maybe_sent() {
-        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        let end = failure(&Status::from_error(Box::new(reset)));
+    fn tells_a_refused_stream_as_untouched_only_where_the_server_said_so() {
+        let end = broken(&h2::Error::from(h2::Reason::REFUSED_STREAM), &Health::default());
         assert_eq!((end.code, end.sent), (14, true));
+        let end = broken(&h2::Error::from(h2::Reason::CANCEL), &Health::default());
+        assert_eq!((end.code, end.sent), (1, true));
     }
 
     #[test]
     fn keeps_the_servers_words() {
-        let end = failure(&Status::new(Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted"));
-        assert_eq!(end, ended(Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted", true));
+        let details = "etcdserver: mvcc: required revision has been compacted";
+        let trailers: HeaderMap =
+            [("grpc-status", "11"), ("grpc-message", "etcdserver:%20mvcc: required revision has been compacted")]
+                .into_iter()
+                .map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), HeaderValue::from_static(value)))
+                .collect();
+        assert_eq!(of_trailers(&trailers), Some(ended(Code::OutOfRange, details, true)));
+        assert_eq!(of_head(StatusCode::OK, &HeaderMap::new()), None);
+        assert_eq!(of_head(StatusCode::NOT_FOUND, &HeaderMap::new()).unwrap().code, 12);
+    }
+
+    #[test]
+    fn writes_deadlines_of_any_length() {
+        assert_eq!(timeout_value(Duration::from_millis(150)), "150m");
+        assert_eq!(timeout_value(Duration::from_millis(u32::MAX.into())), "4294967S");
     }
 }

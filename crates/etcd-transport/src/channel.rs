@@ -1,0 +1,268 @@
+//! One HTTP/2 connection to one server: made when a call needs it, kept alive, and made anew after it broke.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Connection, ResponseFuture, SendRequest};
+use h2::{PingPong, SendStream};
+use http::header::{CONTENT_TYPE, TE, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::dial::{DialError, Io, dial};
+use crate::target::{KeepAlive, Target};
+
+/// What a server may send on one stream before it is read.
+const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// The largest there is, so that streams which are not read hold back none but themselves.
+const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
+
+/// Shared by all calls of a transport.
+pub struct Channel {
+    target: Target,
+    state: Mutex<State>,
+}
+
+struct State {
+    link: Link,
+    /// Drives the connection, or an older one whose last calls are still under way.
+    drivers: Vec<AbortHandle>,
+    closed: bool,
+}
+
+enum Link {
+    /// Nothing is connected.
+    Idle,
+    Connecting(watch::Receiver<Option<Arc<DialError>>>),
+    Open(Open),
+}
+
+/// An open connection, as a call sees it.
+#[derive(Clone)]
+struct Open {
+    requests: SendRequest<Bytes>,
+    health: Arc<Health>,
+}
+
+/// What keepalive and calls tell each other of a connection.
+#[derive(Default)]
+pub struct Health {
+    calls: AtomicUsize,
+    /// Counts what the server has sent to calls.
+    received: AtomicU64,
+    /// Why the connection was given up, where that was this side's decision.
+    given_up: Mutex<Option<String>>,
+}
+
+impl Health {
+    /// Something came from the server.
+    pub fn heard(&self) {
+        self.received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn given_up(&self) -> Option<String> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn give_up(&self, why: String) {
+        *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+}
+
+/// Counts a call for as long as it lives.
+pub struct CallOf(pub Arc<Health>);
+
+impl CallOf {
+    fn new(health: Arc<Health>) -> Self {
+        health.calls.fetch_add(1, Ordering::Relaxed);
+        Self(health)
+    }
+}
+
+impl Drop for CallOf {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request whose head is on its way.
+pub struct Sent {
+    pub response: ResponseFuture,
+    pub body: SendStream<Bytes>,
+    pub call: CallOf,
+}
+
+/// Why a request could not be begun. In either case nothing of it has left.
+pub enum NotSent {
+    NoConnection(Arc<DialError>),
+    Broken(h2::Error),
+}
+
+impl Channel {
+    pub fn new(target: Target) -> Arc<Self> {
+        let state = State { link: Link::Idle, drivers: Vec::new(), closed: false };
+        Arc::new(Self { target, state: Mutex::new(state) })
+    }
+
+    /// Ends the connection and whatever is being connected. Calls under way fail, and later ones too.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.link = Link::Idle;
+        for driver in state.drivers.drain(..) {
+            driver.abort();
+        }
+    }
+
+    /// Sends the head of a request, over the connection that is there or a new one.
+    pub async fn send(self: &Arc<Self>, method: PathAndQuery, headers: HeaderMap) -> Result<Sent, NotSent> {
+        let (mut requests, health) = self.ready().await?;
+        let (response, body) = requests.send_request(self.request(method, headers), false).map_err(NotSent::Broken)?;
+        Ok(Sent { response, body, call: CallOf::new(health) })
+    }
+
+    /// A connection that takes a request now. One may have gone while nobody used it, which is found out here; a new
+    /// one is then tried once.
+    async fn ready(self: &Arc<Self>) -> Result<(SendRequest<Bytes>, Arc<Health>), NotSent> {
+        let Open { requests, health } = self.open().await?;
+        if let Ok(requests) = requests.ready().await {
+            return Ok((requests, health));
+        }
+        self.leave(&health);
+        let Open { requests, health } = self.open().await?;
+        Ok((requests.ready().await.map_err(NotSent::Broken)?, health))
+    }
+
+    fn request(&self, method: PathAndQuery, mut headers: HeaderMap) -> Request<()> {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("quiesce-etcd/", env!("CARGO_PKG_VERSION"))));
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(self.target.scheme.clone());
+        uri.authority = Some(self.target.authority.clone());
+        uri.path_and_query = Some(method);
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        // Complete, so that it can't fail; and if it did, the server would refuse it.
+        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// The open connection. While it is being made, all who wait share one attempt, and its failure.
+    async fn open(self: &Arc<Self>) -> Result<Open, NotSent> {
+        loop {
+            let mut attempt = {
+                let mut state = self.state();
+                match &state.link {
+                    Link::Open(open) => return Ok(open.clone()),
+                    Link::Connecting(attempt) => attempt.clone(),
+                    Link::Idle => self.connect(&mut state),
+                }
+            };
+            // An attempt that ended without a failure has left its connection in the state.
+            if attempt.changed().await.is_ok()
+                && let Some(error) = &*attempt.borrow()
+            {
+                return Err(NotSent::NoConnection(error.clone()));
+            }
+            if self.state().closed {
+                let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
+                return Err(NotSent::NoConnection(Arc::new(DialError::Connect(error))));
+            }
+        }
+    }
+
+    fn connect(self: &Arc<Self>, state: &mut State) -> watch::Receiver<Option<Arc<DialError>>> {
+        let (tell, told) = watch::channel(None);
+        state.link = Link::Connecting(told.clone());
+        state.drivers.retain(|driver| !driver.is_finished());
+        let channel = self.clone();
+        let driver = tokio::spawn(async move {
+            let health = Arc::new(Health::default());
+            match channel.dial().await {
+                Err(error) => {
+                    channel.state().link = Link::Idle;
+                    let _ = tell.send(Some(Arc::new(error)));
+                }
+                Ok((requests, connection)) => {
+                    channel.state().link = Link::Open(Open { requests, health: health.clone() });
+                    let _ = tell.send(None);
+                    drive(connection, channel.target.keep_alive, &health).await;
+                    channel.leave(&health);
+                }
+            }
+        });
+        state.drivers.push(driver.abort_handle());
+        told
+    }
+
+    async fn dial(&self) -> Result<(SendRequest<Bytes>, Connection<Box<dyn Io>, Bytes>), DialError> {
+        let bound = self.target.connect_timeout;
+        let connecting = async {
+            let io = dial(&self.target).await?;
+            h2::client::Builder::new()
+                .enable_push(false)
+                .initial_window_size(STREAM_WINDOW_BYTES)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .handshake(io)
+                .await
+                .map_err(DialError::Http2)
+        };
+        match tokio::time::timeout(bound, connecting).await {
+            Ok(connected) => connected,
+            Err(_) => Err(DialError::TimedOut(bound)),
+        }
+    }
+
+    /// No new calls on that connection.
+    fn leave(&self, health: &Arc<Health>) {
+        let mut state = self.state();
+        if matches!(&state.link, Link::Open(open) if Arc::ptr_eq(&open.health, health)) {
+            state.link = Link::Idle;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Moves the connection's bytes until it ends. What ended it, each of its calls is told by its own stream.
+async fn drive(mut connection: Connection<Box<dyn Io>, Bytes>, keep_alive: Option<KeepAlive>, health: &Health) {
+    let pings = connection.ping_pong();
+    let (Some(keep_alive), Some(pings)) = (keep_alive, pings) else {
+        let _ = connection.await;
+        return;
+    };
+    tokio::select! {
+        _ = &mut connection => {}
+        why = ping(pings, keep_alive, health) => health.give_up(why),
+    }
+}
+
+/// Pings a silent server; ends, with the reason, when it has not answered in time.
+async fn ping(mut pings: PingPong, keep_alive: KeepAlive, health: &Health) -> String {
+    loop {
+        let before = health.received.load(Ordering::Relaxed);
+        tokio::time::sleep(keep_alive.interval).await;
+        let in_use = health.calls.load(Ordering::Relaxed) > 0;
+        if health.received.load(Ordering::Relaxed) != before || !(in_use || keep_alive.while_idle) {
+            continue;
+        }
+        match tokio::time::timeout(keep_alive.timeout, pings.ping(h2::Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            // The connection has ended by itself, and its driver with it.
+            Ok(Err(_)) => std::future::pending().await,
+            Err(_) => return no_answer(keep_alive.timeout),
+        }
+    }
+}
+
+fn no_answer(timeout: Duration) -> String {
+    format!("keepalive: no answer to a PING within {} ms", timeout.as_millis())
+}
