@@ -27,7 +27,7 @@ export function nativeUnavailable(): Error | undefined {
 }
 
 /**
- * A transport on the Rust core: tonic, on a tokio runtime of this napi env that starts with the env's first
+ * A transport on the Rust core: HTTP/2 on a tokio runtime of this napi env that starts with the env's first
  * transport and is joined when its last one closes, or when the env or the process ends.
  *
  * @throws InvalidArgumentError when the options can't work.
