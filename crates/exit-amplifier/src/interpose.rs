@@ -13,9 +13,9 @@ use libc::{
 };
 
 use crate::hold::hold;
-use crate::linger::linger;
+use crate::linger::{linger, linger_briefly};
 use crate::state::{self, Phase};
-use crate::{config, process, random, report};
+use crate::{config, process, report};
 
 /// Finds the next definition of a symbol, once.
 struct Next {
@@ -218,7 +218,7 @@ fn own_handle() -> *mut c_void {
 pub unsafe extern "C-unwind" fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int {
     let result = call_next!(PTHREAD_JOIN(thread: pthread_t, value: *mut *mut c_void) -> c_int);
     if state::at_least(Phase::Done) {
-        linger();
+        linger_briefly();
     }
     result
 }
@@ -231,11 +231,11 @@ pub unsafe extern "C-unwind" fn pthread_join(thread: pthread_t, value: *mut *mut
 pub unsafe extern "C-unwind" fn dlclose(handle: *mut c_void) -> c_int {
     let in_exit = state::at_least(Phase::Done);
     if in_exit {
-        linger();
+        linger_briefly();
     }
     let result = call_next!(DLCLOSE(handle: *mut c_void) -> c_int);
     if in_exit {
-        linger();
+        linger_briefly();
     }
     result
 }
@@ -275,10 +275,10 @@ unsafe extern "C-unwind" fn before_handler(_: *mut c_void) {
     if !state::active() {
         return;
     }
-    let first = !state::at_least(Phase::Exiting);
-    state::advance(Phase::Exiting);
-    // A program may have dozens.
-    if first || random::below(4) == 0 {
+    if state::at_least(Phase::Exiting) {
+        linger_briefly();
+    } else {
+        state::advance(Phase::Exiting);
         linger();
     }
 }

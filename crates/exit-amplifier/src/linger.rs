@@ -22,13 +22,24 @@ pub fn restart() {
     LINGERED_US.store(0, Relaxed);
 }
 
-/// Delays the calling thread by half the configured time or more.
+/// Delays the calling thread by half the configured time or more: at the steps that each exit has.
 pub fn linger() {
+    let budget = config::LINGER_BUDGET_MS.load(Relaxed) * 1_000;
+    delay(config::LINGER_MS.load(Relaxed) * 1_000, budget);
+}
+
+/// A quarter of that, from half of the budget: at steps of which there may be dozens, so that some is left for the
+/// others.
+pub fn linger_briefly() {
+    let budget = config::LINGER_BUDGET_MS.load(Relaxed) * 1_000;
+    delay(config::LINGER_MS.load(Relaxed) * 1_000 / 4, budget / 2);
+}
+
+fn delay(most: u64, budget: u64) {
     if !state::active() {
         return;
     }
-    let most = config::LINGER_MS.load(Relaxed) * 1_000;
-    let left = (config::LINGER_BUDGET_MS.load(Relaxed) * 1_000).saturating_sub(LINGERED_US.load(Relaxed));
+    let left = budget.saturating_sub(LINGERED_US.load(Relaxed));
     let wanted = (most / 2 + random::below(most / 2 + 1)).min(left);
     if wanted == 0 {
         return;

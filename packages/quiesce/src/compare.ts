@@ -50,7 +50,7 @@ export type CompareOptions = {
   readonly after: Pick<ScenarioSpec, 'command' | 'env' | 'cwd' | 'expect'>;
   /** Of each; default 60. */
   readonly runs?: number;
-} & Pick<ScenarioSpec, 'timeout' | 'confidence' | 'env' | 'cwd' | 'expect'> &
+} & Pick<ScenarioSpec, 'timeout' | 'confidence' | 'env' | 'cwd' | 'expect' | 'perturb' | 'seed'> &
   SessionOptions;
 
 /** Runs of each side when nothing else is said: enough to prove 13 % against none. */

@@ -1,3 +1,4 @@
+export type { AmplifierReport } from './amplifier-report.js';
 export {
   type CompareOptions,
   type Comparison,

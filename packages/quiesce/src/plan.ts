@@ -9,6 +9,8 @@ import { type Duration, parseDuration } from './duration.js';
 import { messageOf, UsageError } from './errors.js';
 import { findExecutable } from './executable.js';
 import type { Expect } from './outcome.js';
+import { parsePerturb, randomSeed, SEED_LIMIT } from './perturb.js';
+import type { Perturbing } from './perturbed-run.js';
 import { goalRuns, parseRate, type Rate, type RateGoal } from './rate-goal.js';
 import { type ServiceSpec, serviceProblem } from './service.js';
 import { CONFIDENCE } from './statistics.js';
@@ -26,6 +28,15 @@ export interface ScenarioDefaults {
   readonly allowFailures?: number;
   /** Of every statement about the failure rate; default `"95%"`. */
   readonly confidence?: Rate;
+  /** How many runs at a time; default 1. Exit times are then those of a busy machine. */
+  readonly jobs?: number;
+  /**
+   * What its runs are perturbed by, so that races show: `"all"`, `"none"` (the default), or parts such as
+   * `"amplify,nice=3"`. docs/sensitivity.md describes them.
+   */
+  readonly perturb?: string;
+  /** What perturbations are drawn from, within 0 and 2^32 - 1; default: a new one each time, which is reported. */
+  readonly seed?: number;
   /** A run that takes longer is a hang; a number is milliseconds; default `"10s"`. */
   readonly timeout?: Duration;
   /** Names of the plan's services that must run; their `provides` are in the environment. */
@@ -69,6 +80,10 @@ export interface Scenario {
   readonly until: RateGoal | null;
   /** Within 0..1. */
   readonly confidence: number;
+  /** Runs at a time. */
+  readonly jobs: number;
+  /** `null` when its runs are left alone. */
+  readonly perturb: Perturbing | null;
   readonly timeoutMs: number;
   readonly uses: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -95,6 +110,12 @@ export interface PlanOverrides {
   readonly allowFailures?: number;
   /** Of every statement about failure rates. */
   readonly confidence?: Rate;
+  /** Runs at a time, of every scenario. */
+  readonly jobs?: number;
+  /** What all runs are perturbed by. */
+  readonly perturb?: string;
+  /** What perturbations are drawn from. */
+  readonly seed?: number;
   /** Timeout of every run. */
   readonly timeout?: Duration;
   /** Only scenarios whose name equals or matches one of these patterns (`*` and `?`). */
@@ -165,7 +186,8 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
     const others = more.length === 0 ? '' : ` (and ${more.length} more)`;
     throw new UsageError(`${source}: ${pathText(first?.path ?? [])}${first?.message}${others}`);
   }
-  const { services = {}, defaults = {}, scenarios } = parsed.data as Plan;
+  const { services = {}, scenarios, ...planned } = parsed.data as Plan;
+  const defaults = { seed: randomSeed(), ...planned.defaults };
   const baseDir = resolve(overrides.baseDir ?? '.');
   const chosen = choose(scenarios, overrides.only);
   return {
@@ -218,12 +240,19 @@ function resolveScenario(
     runs: until === null ? (overrides.runs ?? spec.runs ?? DEFAULT_RUNS) : goalRuns(until),
     until,
     confidence,
+    jobs: overrides.jobs ?? spec.jobs ?? 1,
+    perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed),
     timeoutMs: parseDuration(overrides.timeout ?? spec.timeout ?? DEFAULT_TIMEOUT_MS),
     uses: spec.uses ?? [],
     env,
     cwd,
     expect: spec.expect ?? 'clean',
   };
+}
+
+function perturbing(text: string | undefined, seed = 0): Perturbing | null {
+  const choice = text === undefined ? null : parsePerturb(text);
+  return choice === null ? null : { choice, seed };
 }
 
 function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number): RateGoal | null {
@@ -347,6 +376,23 @@ const scenarioFields = {
     .min(0, { error: expected('a number of runs') })
     .exactOptional(),
   confidence: rate.exactOptional(),
+  jobs: positiveInteger.exactOptional(),
+  perturb: text
+    .superRefine((value, context) => {
+      try {
+        parsePerturb(value);
+      } catch (error) {
+        const { message, hint } = error as UsageError;
+        const more = hint === undefined ? '' : `; ${hint}`;
+        context.addIssue({ code: 'custom', message: `${message}${more}` });
+      }
+    })
+    .exactOptional(),
+  seed: z
+    .int({ error: expected('a seed') })
+    .min(0, { error: expected('a seed of 0 or more') })
+    .max(SEED_LIMIT - 1, { error: expected('a seed below 2^32') })
+    .exactOptional(),
   timeout: duration.exactOptional(),
   uses: list(text, 'service names').exactOptional(),
   env: environment,

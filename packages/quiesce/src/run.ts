@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { AmplifierReport } from './amplifier-report.js';
 import { BoundedOutput } from './bounded-output.js';
 import { threadStacks } from './diagnose.js';
 import { type Expect, isFailure, type Outcome, outcomeOf } from './outcome.js';
@@ -33,6 +34,10 @@ export interface RunRecord {
   readonly signature: SignatureMatch | null;
   /** Command lines of processes that outlived it and were killed. Empty for a hang, which is killed whole. */
   readonly leaked: readonly string[];
+  /** How it was perturbed, as `--perturb` takes it to repeat that; `null` when nothing was asked for. */
+  readonly perturbation: string | null;
+  /** What the exit amplifier did; `null` when this run was not amplified. */
+  readonly amplifier: AmplifierReport | null;
 }
 
 /** What a run leaves to look at. */
@@ -49,16 +54,22 @@ const LINGER_MS = 100;
 const DRAIN_MS = 1_000;
 const DONE_FD = 3;
 
+/** How a run is accompanied. */
+export interface RunOnceOptions {
+  /** Whether to take the stacks of a hang before it is killed. */
+  readonly stacks: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Runs a command once, in its own process group, and decides how it ended. Whatever is left of it afterwards is
  * killed. The program gets `QUIESCE_DONE_FD`, `QUIESCE_RUN` (the run's number) and `QUIESCE_RUN_ID` (unique).
- * @param options.stacks whether to take the stacks of a hang before it is killed.
  * @throws the signal's reason when aborted; EnvironmentError when the system can't start a process.
  */
 export async function runOnce(
   spec: RunSpec,
   run: number,
-  options: { stacks: boolean; signal?: AbortSignal | undefined },
+  options: RunOnceOptions,
 ): Promise<{ record: RunRecord; evidence: Evidence }> {
   const { signal } = options;
   signal?.throwIfAborted();
@@ -111,6 +122,8 @@ export async function runOnce(
       workDone: doneAt !== undefined,
       signature: signature ?? null,
       leaked: hung ? [] : leaked,
+      perturbation: null,
+      amplifier: null,
     };
     return { record, evidence: { stdout: output.stdout.toString(), stderr, stacks } };
   } catch (error) {

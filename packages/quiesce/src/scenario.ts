@@ -1,8 +1,9 @@
 import { messageOf } from './errors.js';
 import { type Outcome, outcomeLabel } from './outcome.js';
+import { runPerturbed } from './perturbed-run.js';
 import type { Scenario } from './plan.js';
 import { type GoalVerdict, judge } from './rate-goal.js';
-import { type Evidence, type RunRecord, runOnce } from './run.js';
+import type { Evidence, RunRecord } from './run.js';
 import type { SignatureMatch } from './signatures.js';
 import { clopperPearson, type Interval, type Summary, summarize, upperBound } from './statistics.js';
 
@@ -69,7 +70,7 @@ export interface ScenarioOptions {
 const HANGS_WITH_STACKS = 3;
 
 /**
- * Runs a scenario as often as it says, one run after another; one that is run `until` stops once that is decided.
+ * Runs a scenario as often as it says; one that is run `until` stops once that is decided.
  * @throws EnvironmentError when the system can't start a process. An abort is no error: the result says so.
  */
 export async function runScenario(
@@ -78,7 +79,7 @@ export async function runScenario(
 ): Promise<ScenarioResult> {
   const tally = new ScenarioTally(scenario);
   try {
-    while (!tally.finished) await runNext(tally, options);
+    await runParallel(tally, options);
     return tally.result('completed');
   } catch (error) {
     if (!options.signal?.aborted) throw error;
@@ -91,13 +92,54 @@ export async function runScenario(
  * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted.
  */
 export async function runNext(tally: ScenarioTally, options: ScenarioOptions): Promise<void> {
-  const { scenario } = tally;
-  const env = { ...process.env, ...scenario.env, ...options.env };
-  const { record, evidence } = await runOnce({ ...scenario, env }, tally.completed + 1, {
-    stacks: tally.wantsStacks,
-    signal: options.signal,
-  });
+  const { record, evidence } = await runNumber(tally.completed + 1, tally, options);
   options.onRun?.(tally.add(record, evidence));
+}
+
+function runNumber(run: number, tally: ScenarioTally, { env, signal }: ScenarioOptions): Promise<EndedRun> {
+  const { scenario } = tally;
+  const spec = { ...scenario, env: { ...process.env, ...scenario.env, ...env } };
+  return runPerturbed(spec, run, scenario.perturb, { stacks: tally.wantsStacks, signal });
+}
+
+interface EndedRun {
+  readonly record: RunRecord;
+  readonly evidence: Evidence;
+}
+
+/** Makes the runs that the tally still wants, as many at a time as the scenario says. */
+async function runParallel(tally: ScenarioTally, options: ScenarioOptions): Promise<void> {
+  const enough = new AbortController();
+  const signal = AbortSignal.any(options.signal ? [options.signal, enough.signal] : [enough.signal]);
+  // Runs are taken in the order of their numbers: were they taken as they end, the slow ones among them, such as
+  // hangs, would be missing when the tally finishes early.
+  const ended = new Map<number, EndedRun>();
+  const take = (run: number): void => {
+    const { record, evidence } = ended.get(run) as EndedRun;
+    ended.delete(run);
+    options.onRun?.(tally.add(record, evidence));
+  };
+  let next = tally.completed + 1;
+  const lane = async (): Promise<void> => {
+    try {
+      while (!tally.finished && next <= tally.scenario.runs) {
+        const run = next++;
+        ended.set(run, await runNumber(run, tally, { ...options, signal }));
+        while (ended.has(tally.completed + 1) && !tally.finished) take(tally.completed + 1);
+      }
+      if (tally.finished) enough.abort();
+    } catch (error) {
+      if (enough.signal.aborted) return;
+      enough.abort();
+      throw error;
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: tally.scenario.jobs }, lane));
+  const failed = lanes.find((result) => result.status === 'rejected');
+  if (failed === undefined) return;
+  // Of an interrupted scenario, what has ended counts.
+  for (const run of [...ended.keys()].sort((a, b) => a - b)) take(run);
+  throw failed.reason;
 }
 
 /** The result of a scenario that could not be run at all. */

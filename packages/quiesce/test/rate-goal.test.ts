@@ -35,6 +35,8 @@ function record(run: number, failed: boolean): RunRecord {
     exitMs: null,
     signature: null,
     leaked: [],
+    perturbation: null,
+    amplifier: null,
   };
 }
 

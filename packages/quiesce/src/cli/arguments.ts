@@ -3,6 +3,7 @@ import { InvalidArgumentError } from 'commander';
 import { parseDuration } from '../duration.js';
 import type { UsageError } from '../errors.js';
 import type { Expect } from '../outcome.js';
+import { parsePerturb, SEED_LIMIT } from '../perturb.js';
 import { parseRate } from '../rate-goal.js';
 
 /** `--runs`: 1, 2, ... */
@@ -33,6 +34,25 @@ export function rate(text: string): number {
 /** A rate that may be 0. */
 export function rateOrZero(text: string): number {
   return /^\s*0+(\.0*)?\s*%?\s*$/.test(text) ? 0 : rate(text);
+}
+
+/** `--perturb`: the text itself, once it is known to make sense. */
+export function perturbation(text: string): string {
+  try {
+    parsePerturb(text);
+    return text;
+  } catch (error) {
+    const { message, hint } = error as UsageError;
+    throw new InvalidArgumentError(hint === undefined ? `${message}.` : `${message}: ${hint}.`);
+  }
+}
+
+/** `--seed`: 0 to 2^32 - 1. */
+export function seed(text: string): number {
+  const n = Number(text);
+  if (!/^\d+$/.test(text) || n >= SEED_LIMIT)
+    throw new InvalidArgumentError('Give an integer of 0 to 4294967295.');
+  return n;
 }
 
 /** `--timeout`: milliseconds of a duration such as `10s`. */

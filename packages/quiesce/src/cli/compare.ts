@@ -18,7 +18,7 @@ import { readReport, type SavedScenario } from '../report/read.js';
 import { terminalReport } from '../report/terminal.js';
 import { type PlanResult, runResolved, type SessionOptions } from '../session.js';
 import type { Counts } from '../statistics.js';
-import { duration, expectation, positiveInteger, rate } from './arguments.js';
+import { duration, expectation, perturbation, positiveInteger, rate, seed } from './arguments.js';
 import { splitCommand } from './command-line.js';
 import { EXIT, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
@@ -29,6 +29,8 @@ interface CompareFlags {
   readonly before: string;
   readonly after: string;
   readonly runs?: number;
+  readonly perturb?: string;
+  readonly seed?: number;
   readonly timeout?: number;
   readonly confidence?: number;
   readonly expect?: Expect;
@@ -62,6 +64,8 @@ export const compare: Subcommand = {
         `runs of each (default: ${COMPARED_RUNS}, or as the plan says)`,
         positiveInteger,
       )
+      .option('--perturb <parts>', 'so that races show, alike on both sides; see quiesce run', perturbation)
+      .option('--seed <n>', 'what perturbations are drawn from (default: a new one)', seed)
       .option('--timeout <duration>', 'a run that takes longer is a hang (default: 10s)', duration)
       .option('--confidence <level>', 'how sure a proof has to be (default: 95%)', rate)
       .option(
@@ -113,7 +117,8 @@ interface Compared {
 
 async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Promise<Compared> {
   const { before, after, confidence } = flags;
-  const given = definedOnly({ runs: flags.runs, timeout: flags.timeout, confidence });
+  const { runs, timeout, perturb, seed } = flags;
+  const given = definedOnly({ runs, timeout, confidence, perturb, seed });
   if (flags.plan !== undefined) {
     if (flags.expect !== undefined) {
       throw new UsageError('--expect goes with commands', "set the plan's expect instead");
@@ -125,8 +130,11 @@ async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Prom
   }
   const sides = { before: await sideOf(before), after: await sideOf(after) };
   if (Array.isArray(sides.before) && Array.isArray(sides.after)) {
-    if (flags.runs ?? flags.timeout ?? flags.expect) {
-      throw new UsageError('--runs, --timeout and --expect go with commands', 'both sides are reports');
+    if (runs ?? timeout ?? flags.expect ?? perturb) {
+      throw new UsageError(
+        '--runs, --timeout, --expect and --perturb go with commands',
+        'both sides are reports',
+      );
     }
     return { comparisons: compareSaved(sides.before, sides.after, confidence), run: null };
   }

@@ -1,11 +1,21 @@
 import { UsageError } from '../errors.js';
 import type { Expect } from '../outcome.js';
+import { PERTURBATIONS, unavailablePerturbations } from '../perturb.js';
 import { loadPlan, type PlanOverrides, type ResolvedPlan, resolvePlan } from '../plan.js';
 import { progressView } from '../progress.js';
 import { jsonReport } from '../report/json.js';
 import { terminalReport } from '../report/terminal.js';
 import { type PlanResult, runResolved } from '../session.js';
-import { append, count, duration, expectation, positiveInteger, rate } from './arguments.js';
+import {
+  append,
+  count,
+  duration,
+  expectation,
+  perturbation,
+  positiveInteger,
+  rate,
+  seed,
+} from './arguments.js';
 import { EXIT, EXIT_HELP, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import { checkWritable, readerStream, writeOutput } from './output.js';
@@ -16,6 +26,9 @@ interface RunFlags {
   readonly until?: number;
   readonly allowFailures?: number;
   readonly confidence?: number;
+  readonly jobs?: number;
+  readonly perturb?: string;
+  readonly seed?: number;
   readonly timeout?: number;
   readonly plan?: string;
   readonly only?: string[];
@@ -36,6 +49,13 @@ export const run: Subcommand = {
       .option('--until <rate>', 'run until the failure rate is shown to be below this, such as 0.1%', rate)
       .option('--allow-failures <n>', 'failed runs that still let --until be shown (default: 0)', count)
       .option('--confidence <level>', 'of what is said about failure rates (default: 95%)', rate)
+      .option('-j, --jobs <n>', 'runs at a time (default: 1, or as the plan says)', positiveInteger)
+      .option(
+        '--perturb <parts>',
+        `so that races show: all, none, or some of ${PERTURBATIONS.join(',')}, each with =value or drawn for each run`,
+        perturbation,
+      )
+      .option('--seed <n>', 'what perturbations are drawn from (default: a new one, which is printed)', seed)
       .option(
         '--timeout <duration>',
         'a run that takes longer is a hang: 500ms, 10s, 2m (default: 10s)',
@@ -58,6 +78,11 @@ export const run: Subcommand = {
 async function runCommand(command: readonly string[], flags: RunFlags): Promise<number> {
   const plan = await planOf(command, flags);
   checkWritable(flags.json, '--json');
+  if (flags.perturb === 'all') {
+    for (const { name, reason } of unavailablePerturbations()) {
+      process.stderr.write(`quiesce: note: the perturbation ${name} is left out: ${reason}\n`);
+    }
+  }
   const { result, stoppedBy } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);
     try {
@@ -80,6 +105,9 @@ async function planOf(command: readonly string[], flags: RunFlags): Promise<Reso
     ...(flags.until !== undefined && { until: flags.until }),
     ...(flags.allowFailures !== undefined && { allowFailures: flags.allowFailures }),
     ...(flags.confidence !== undefined && { confidence: flags.confidence }),
+    ...(flags.jobs !== undefined && { jobs: flags.jobs }),
+    ...(flags.perturb !== undefined && { perturb: flags.perturb }),
+    ...(flags.seed !== undefined && { seed: flags.seed }),
     ...(flags.timeout !== undefined && { timeout: flags.timeout }),
     ...(flags.only !== undefined && { only: flags.only }),
   };

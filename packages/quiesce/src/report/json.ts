@@ -1,4 +1,5 @@
 import { arch, availableParallelism, platform } from 'node:os';
+import { perturbChoiceText } from '../perturb.js';
 import type { ScenarioResult } from '../scenario.js';
 import type { PlanResult } from '../session.js';
 
@@ -30,6 +31,11 @@ function scenarioReport(result: ScenarioResult): unknown {
     expect: scenario.expect,
     timeoutMs: scenario.timeoutMs,
     plannedRuns: scenario.runs,
+    jobs: scenario.jobs,
+    perturb:
+      scenario.perturb === null
+        ? null
+        : { parts: perturbChoiceText(scenario.perturb.choice), seed: scenario.perturb.seed },
     until: scenario.until,
     verdict: result.verdict,
     state: result.state,

@@ -47,6 +47,17 @@ const reportSchema = z.object({
           workDone: z.boolean(),
           signature: z.string().nullable(),
           leaked: z.array(z.string()),
+          perturbation: z.string().nullable().default(null),
+          amplifier: z
+            .object({
+              processes: z.number(),
+              holds: z.number(),
+              heldMs: z.number(),
+              lingers: z.number(),
+              lingeredMs: z.number(),
+            })
+            .nullable()
+            .default(null),
         }),
       ),
       failures: z.array(

@@ -97,6 +97,12 @@ function scenarioNotes(result: ScenarioResult, c: Colours): string[] {
   if (result.state !== 'completed') {
     notes.push(`${name}: ${result.state === 'stopped' ? 'stopped early' : 'not run'}: ${result.reason}`);
   }
+  const unamplified = result.runs.filter((run) => run.amplifier?.processes === 0).length;
+  if (unamplified > 0) {
+    notes.push(
+      `${name}: ${unamplified} of ${result.runs.length} runs were not amplified: the preload library was not loaded (a static program?)`,
+    );
+  }
   const goal = goalNote(result);
   if (goal !== undefined) notes.push(`${name}: ${goal}`);
   const leaks = result.runs.filter((run) => run.leaked.length > 0);
@@ -139,6 +145,8 @@ function failureNote(result: ScenarioResult, failure: FailureGroup, c: Colours):
     `${c.bold(scenario.name)}: ${count} ${c.red(outcomeLabel(outcome))}${told}${after}${PHASE_TEXT[failure.phase]}${likely}`,
     `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${shellLine(scenario.command)}`,
   ];
+  const perturbation = runs.find(({ run }) => run === failure.runs[0])?.perturbation;
+  if (perturbation) lines.push(`  perturbed; to repeat: --perturb ${perturbation}`);
   for (const [title, text] of [
     ['stacks', evidence.stacks ?? ''],
     ['stderr', evidence.stderr],
@@ -179,7 +187,9 @@ function summaryLine(result: PlanResult, c: Colours): string {
   const total = result.scenarios.length;
   const all = `${total} ${total === 1 ? 'scenario' : 'scenarios'}`;
   const levels = [...new Set(result.scenarios.map(({ scenario }) => percent(scenario.confidence)))];
-  const took = `(${formatMs(result.durationMs)}; rates: Clopper-Pearson, at ${levels.join(', ')})`;
+  const seeds = new Set(result.scenarios.flatMap(({ scenario }) => scenario.perturb?.seed ?? []));
+  const seed = seeds.size === 0 ? '' : `; perturbed from --seed ${[...seeds].join(', ')}`;
+  const took = `(${formatMs(result.durationMs)}; rates: Clopper-Pearson, at ${levels.join(', ')}${seed})`;
   if (result.interrupted) return `${c.yellow('Interrupted')}: the table shows what was run ${took}`;
   if (result.ok) return `${c.green('All as expected')}: ${all} ${took}`;
   return `${c.red('Not as expected')}: ${bad} of ${all} ${took}`;
