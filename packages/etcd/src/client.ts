@@ -8,6 +8,7 @@ import { PrefixMapping } from './mapping.js';
 import { Namespace } from './namespace.js';
 import type { Rpc } from './rpc/rpc.js';
 import type { Transport } from './transport/transport.js';
+import { WatchClient } from './watch/watch-client.js';
 
 /** @internal */
 export interface ClientInit {
@@ -33,13 +34,16 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   readonly maintenance: Maintenance;
   readonly #rpc: Rpc;
   readonly #leaseKeeper: LeaseKeeper;
+  readonly #watches: WatchClient;
 
   /** @internal Use `connect()`. */
   constructor(init: ClientInit) {
     const leaseKeeper = new LeaseKeeper(init.rpc);
-    super({ rpc: init.rpc, leaseKeeper }, new PrefixMapping(new Uint8Array(0)));
+    const watches = new WatchClient(init.rpc);
+    super({ rpc: init.rpc, leaseKeeper, watches }, new PrefixMapping(new Uint8Array(0)));
     this.#leaseKeeper = leaseKeeper;
     this.#rpc = init.rpc;
+    this.#watches = watches;
     this.transport = init.transport;
     this.auth = new Auth(init.rpc);
     this.cluster = new Cluster(init.rpc);
@@ -65,12 +69,14 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   /** Calls, watches and keepalives in flight keep the process alive: the default. */
   ref(): void {
     this.#leaseKeeper.setReferenced(true);
+    this.#watches.setReferenced(true);
     this.#rpc.ref();
   }
 
   /** Calls, watches and keepalives in flight no longer keep the process alive. */
   unref(): void {
     this.#leaseKeeper.setReferenced(false);
+    this.#watches.setReferenced(false);
     this.#rpc.unref();
   }
 
@@ -80,6 +86,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
    */
   close(): Promise<void> {
     this.#leaseKeeper.close();
+    this.#watches.close();
     return this.#rpc.close();
   }
 

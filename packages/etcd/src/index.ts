@@ -87,4 +87,7 @@ export {
   type TxnResult,
   type ValueCompare,
 } from './txn.js';
-export type { Watch, WatchEvent, WatchOptions } from './watch.js';
+export { WatchCancelledError } from './watch/cancelled.js';
+export type { WatchBatch, WatchEvent } from './watch/event.js';
+export type { WatchOptions } from './watch/request.js';
+export type { Watch, WatchEvents } from './watch/watch.js';

@@ -19,7 +19,9 @@ import type { Mapping } from './mapping.js';
 import { DeleteRangeRequest, PutRequest, RangeRequest } from './rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from './rpc/rpc.js';
 import { encodeTxn, type Txn, type TxnResult, txnMethod } from './txn.js';
-import { Watch, type WatchOptions, watchMethod } from './watch.js';
+import type { WatchOptions } from './watch/request.js';
+import type { Watch } from './watch/watch.js';
+import type { WatchClient } from './watch/watch-client.js';
 
 const none = {};
 
@@ -30,6 +32,7 @@ const none = {};
 export interface ClientCore {
   readonly rpc: Rpc;
   readonly leaseKeeper: LeaseKeeper;
+  readonly watches: WatchClient;
 }
 
 /**
@@ -41,12 +44,14 @@ export interface ClientCore {
  */
 export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   readonly #rpc: Rpc;
+  readonly #watches: WatchClient;
   readonly #mapping: Mapping<Key, Value, Entry>;
   readonly #methods: KvMethods<Entry>;
 
   /** @internal */
   constructor(core: ClientCore, mapping: Mapping<Key, Value, Entry>) {
     this.#rpc = core.rpc;
+    this.#watches = core.watches;
     this.#mapping = mapping;
     this.#methods = kvMethods((message) => mapping.entry(message));
   }
@@ -118,8 +123,6 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * @throws InvalidArgumentError and `ClosedError`, at once.
    */
   watch(keys: Key | KeyRange, options: WatchOptions = none): Watch<Entry> {
-    const { signal } = options;
-    const stream = this.#rpc.stream(watchMethod, signal === undefined ? none : { signal });
-    return new Watch(stream, this.#mapping.range(keys), options, (message) => this.#mapping.entry(message));
+    return this.#watches.watch(this.#mapping.range(keys), options, (message) => this.#mapping.entry(message));
   }
 }

@@ -1,0 +1,41 @@
+import { CompactedError, EtcdError, StatusCode, statusError } from '../errors.js';
+import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { watchMethod } from './request.js';
+
+/** The watch was cancelled: by the server, for the reason in `details`, or before it was made. Code `CANCELLED`. */
+export class WatchCancelledError extends EtcdError {}
+
+// etcd gives the reason as Go prints an error of gRPC.
+const goStatus = /^rpc error: code = (\w+) desc = (.*)$/s;
+
+/**
+ * Why the server has cancelled a watch.
+ * @internal
+ */
+export function cancelledError({ cancelReason, compactRevision }: WatchResponse): EtcdError {
+  if (compactRevision !== 0n) {
+    return new CompactedError(
+      `OUT_OF_RANGE: the watch wants a revision that was compacted; the oldest one left is ${compactRevision}: read the keys anew and watch from there`,
+      { code: StatusCode.OUT_OF_RANGE, details: cancelReason, method: watchMethod },
+      compactRevision,
+    );
+  }
+  const [, name, details] = goStatus.exec(cancelReason) ?? [];
+  const code = name === undefined ? undefined : codesByGoName.get(name);
+  if (code !== undefined) return statusError({ code, details: details ?? cancelReason, method: watchMethod });
+  const reason = cancelReason || 'it gave no reason';
+  return watchCancelled(`the server has cancelled the watch: ${reason}`, cancelReason);
+}
+
+/** @internal */
+export function watchCancelled(message: string, details = message): WatchCancelledError {
+  return new WatchCancelledError(message, { code: StatusCode.CANCELLED, details, method: watchMethod });
+}
+
+/** PERMISSION_DENIED is PermissionDenied there. */
+const codesByGoName: ReadonlyMap<string, StatusCode> = new Map(
+  Object.entries(StatusCode).map(([name, code]) => [
+    name.toLowerCase().replace(/(?:^|_)(.)/g, (_all, first: string) => first.toUpperCase()),
+    code,
+  ]),
+);

@@ -1,0 +1,39 @@
+import type { KeyValue } from '../key-value.js';
+import type { ToEntry } from '../kv.js';
+import { type Event, Event_EventType, type KeyValue as KeyValueMessage } from '../rpc/generated/mvccpb/kv.js';
+
+/** One change of a key. */
+export interface WatchEvent<Entry = KeyValue> {
+  readonly type: 'put' | 'delete';
+  /** The key after the change; for a delete it has the key and the revision alone. */
+  readonly kv: Entry;
+  /** The key before the change, where `prevKv` asked for it and it is not compacted. */
+  readonly prevKv: Entry | undefined;
+  /** Revision of the change. Changes of one transaction share it. */
+  readonly revision: bigint;
+}
+
+/**
+ * Changes that came together, as clientv3's `WatchResponse`. A revision, and so a transaction, is never split over
+ * two batches; but one batch can hold several revisions.
+ */
+export interface WatchBatch<Entry = KeyValue> {
+  /** In the order in which they were made; empty in a progress notification. */
+  readonly events: readonly WatchEvent<Entry>[];
+  /** All changes up to this revision were in this batch or one before it. */
+  readonly revision: bigint;
+}
+
+/** @internal */
+export function toWatchEvent<Entry>(
+  event: Event,
+  kv: KeyValueMessage,
+  toEntry: ToEntry<Entry>,
+): WatchEvent<Entry> {
+  return {
+    type: event.type === Event_EventType.DELETE ? 'delete' : 'put',
+    kv: toEntry(kv),
+    prevKv: event.prevKv && toEntry(event.prevKv),
+    revision: kv.modRevision,
+  };
+}

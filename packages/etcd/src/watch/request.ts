@@ -1,0 +1,110 @@
+import { invalidArgument } from '../errors.js';
+import { type Int64, toInt64 } from '../int64.js';
+import type { RangeBytes } from '../key-range.js';
+import {
+  type WatchCreateRequest,
+  WatchCreateRequest_FilterType,
+  WatchRequest,
+} from '../rpc/generated/etcdserverpb/rpc.js';
+import { checkTimeout } from '../timeout.js';
+
+/** Full name of etcd's streaming RPC for watches. */
+export const watchMethod = '/etcdserverpb.Watch/Watch';
+
+/** Options of `watch`, as etcd's `WatchCreateRequest`. */
+export interface WatchOptions {
+  /** See changes from this revision on; default: those after the watch was made. */
+  readonly startRevision?: Int64;
+  /** Give the key before the change, too. */
+  readonly prevKv?: boolean;
+  /**
+   * Have the server report its revision now and then while nothing changes (etcd: every 10 minutes,
+   * `--watch-progress-notify-interval`). It keeps a watch of quiet keys from falling behind a compaction.
+   */
+  readonly progressNotify?: boolean;
+  /** Leave changes of this type out. */
+  readonly filters?: readonly ('put' | 'delete')[];
+  /** Have a member that lost its leader fail the watch instead of keeping it quiet. Default false. */
+  readonly requireLeader?: boolean;
+  /**
+   * How much may wait for the consumer, in bytes: keys and values, and about 500 more for each event. When it is
+   * passed, the server stops sending and goes on where it stopped once half of it is free. Default 4 MiB.
+   */
+  readonly bufferBytes?: number;
+  /** The watch ends with an `UnavailableError` when it had no connection for so long, in ms. Default `Infinity`. */
+  readonly maxDisconnectedMs?: number;
+  /** Ends the watch; a loop over it throws `signal.reason`. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * What a watch asks of the server, checked.
+ * @internal
+ */
+export interface WatchSpec {
+  /** All but where it starts, which each time it is made anew. */
+  readonly create: WatchCreateRequest;
+  /** First revision wanted; 0 for those after the watch was made. */
+  readonly startRevision: bigint;
+  readonly requireLeader: boolean;
+  readonly bufferBytes: number;
+  readonly maxDisconnectedMs: number;
+}
+
+const filterTypes: Readonly<Record<string, WatchCreateRequest_FilterType>> = {
+  put: WatchCreateRequest_FilterType.NOPUT,
+  delete: WatchCreateRequest_FilterType.NODELETE,
+};
+
+/**
+ * @throws InvalidArgumentError for options that can't work.
+ * @internal
+ */
+export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions): WatchSpec {
+  const startRevision = toInt64('startRevision', options.startRevision);
+  return {
+    create: {
+      key,
+      rangeEnd,
+      startRevision,
+      progressNotify: options.progressNotify ?? false,
+      filters: (options.filters ?? []).map(toFilterType),
+      prevKv: options.prevKv ?? false,
+      watchId: 0n,
+      // Without it a large transaction is one message, which the server may not be able to send.
+      fragment: true,
+    },
+    startRevision,
+    requireLeader: options.requireLeader ?? false,
+    bufferBytes: checkTimeout('bufferBytes', options.bufferBytes ?? 4 * 1024 * 1024),
+    maxDisconnectedMs: checkTimeout(
+      'maxDisconnectedMs',
+      options.maxDisconnectedMs ?? Number.POSITIVE_INFINITY,
+    ),
+  };
+}
+
+function toFilterType(type: string): WatchCreateRequest_FilterType {
+  const filter = Object.hasOwn(filterTypes, type) ? filterTypes[type] : undefined;
+  if (filter === undefined) {
+    throw invalidArgument(`filters has ${JSON.stringify(type)}; it takes 'put' and 'delete'`);
+  }
+  return filter;
+}
+
+/** @internal */
+export function encodeCreate(create: WatchCreateRequest, watchId: number, startRevision: bigint): Uint8Array {
+  const value = { ...create, watchId: BigInt(watchId), startRevision };
+  return WatchRequest.encode({ requestUnion: { $case: 'createRequest', value } }).finish();
+}
+
+/** @internal */
+export function encodeCancel(watchId: number): Uint8Array {
+  const value = { watchId: BigInt(watchId) };
+  return WatchRequest.encode({ requestUnion: { $case: 'cancelRequest', value } }).finish();
+}
+
+/** @internal */
+export function encodeProgress(): Uint8Array {
+  return WatchRequest.encode({ requestUnion: { $case: 'progressRequest', value: {} } }).finish();
+}

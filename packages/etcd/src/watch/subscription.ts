@@ -1,0 +1,302 @@
+import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } from '../errors.js';
+import type { ToEntry } from '../kv.js';
+import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { watchCancelled } from './cancelled.js';
+import { toWatchEvent, type WatchBatch, type WatchEvent } from './event.js';
+import { encodeCreate, type WatchSpec, watchMethod } from './request.js';
+import type { StreamedWatch, WatchStream } from './watch-stream.js';
+
+/** What an event takes in memory besides its key and value, in bytes, about. */
+const eventOverheadBytes = 500;
+const longestTimerMs = 2 ** 31 - 1;
+
+/** Told of what happens to a subscription besides events. */
+export interface SubscriptionListener {
+  connected(): void;
+  disconnected(reason: unknown): void;
+  ended(): void;
+}
+
+interface Waiter<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+interface Queued<Entry> {
+  batch: WatchBatch<Entry>;
+  readonly bytes: number;
+}
+
+/**
+ * One watch between the stream that serves it and its consumer: which revision it needs next, wherever and however
+ * often it is made at a server, and the bounded queue of what the consumer has not yet taken.
+ */
+export class Subscription<Entry> implements StreamedWatch {
+  /** Resolves with the revision of the store when the server had made the watch. */
+  readonly ready: Promise<bigint>;
+  /** Id at the server, on the current stream. */
+  id: number | undefined;
+  /** Whether it was cancelled at the server because its consumer is behind. */
+  paused = false;
+  readonly #spec: WatchSpec;
+  readonly #toEntry: ToEntry<Entry>;
+  readonly #stream: WatchStream;
+  readonly #listener: SubscriptionListener;
+  #ready: Waiter<bigint> | undefined;
+  /** First revision that was not received yet; 0 while it starts from now. */
+  #nextRevision: bigint;
+  /** Events of earlier revisions aren't wanted. */
+  #floor: bigint;
+  /** Events of the last revision of a fragment, whose other events may be in the next fragment. */
+  #held: WatchEvent<Entry>[] = [];
+  readonly #queue: Queued<Entry>[] = [];
+  #queuedBytes = 0;
+  #taken = 0n;
+  #consumer: Waiter<WatchBatch<Entry> | undefined> | undefined;
+  readonly #progressWaiters = new Set<Waiter<bigint>>();
+  #over: { failure?: unknown } | undefined;
+  #disconnectedTimer: NodeJS.Timeout | undefined;
+  #lastFailure: unknown;
+
+  constructor(spec: WatchSpec, toEntry: ToEntry<Entry>, stream: WatchStream, listener: SubscriptionListener) {
+    this.#spec = spec;
+    this.#toEntry = toEntry;
+    this.#stream = stream;
+    this.#listener = listener;
+    this.#nextRevision = spec.startRevision;
+    this.#floor = spec.startRevision;
+    this.ready = new Promise((resolve, reject) => {
+      this.#ready = { resolve, reject };
+    });
+    // Whoever only reads events gets the same error there.
+    this.ready.catch(() => {});
+    this.#boundDisconnection();
+  }
+
+  // For the stream.
+
+  /** The request that makes it at a server, so that it goes on where it was. */
+  encodeCreate(id: number): Uint8Array {
+    this.#floor = this.#nextRevision;
+    this.#held = [];
+    return encodeCreate(this.#spec.create, id, this.#nextRevision);
+  }
+
+  /** The server has made it. */
+  created(id: number, revision: bigint): void {
+    this.id = id;
+    clearTimeout(this.#disconnectedTimer);
+    this.#disconnectedTimer = undefined;
+    if (this.#nextRevision === 0n) {
+      // From here on it is the same as one with a start revision, also over reconnects.
+      this.#nextRevision = revision + 1n;
+      this.#floor = this.#nextRevision;
+    }
+    if (this.#ready !== undefined) {
+      this.#taken = revision;
+      this.#ready.resolve(revision);
+      this.#ready = undefined;
+    }
+    this.#listener.connected();
+  }
+
+  /** Whether it takes another response. */
+  get hasRoom(): boolean {
+    return this.#queuedBytes < this.#spec.bufferBytes;
+  }
+
+  /** Takes a response with events. */
+  take(response: WatchResponse, bytes: number): void {
+    const events = this.#held;
+    this.#held = [];
+    for (const event of response.events) {
+      const { kv } = event;
+      if (kv !== undefined && kv.modRevision >= this.#floor) {
+        events.push(toWatchEvent(event, kv, this.#toEntry));
+      }
+    }
+    const whole = response.fragment ? this.#holdLastRevision(events) : events;
+    const last = whole.at(-1);
+    if (last === undefined) return;
+    this.#nextRevision = last.revision + 1n;
+    this.#deliver({ events: whole, revision: last.revision }, bytes);
+  }
+
+  /** Nothing more has happened up to this revision. */
+  progress(revision: bigint): void {
+    if (revision >= this.#nextRevision) this.#nextRevision = revision + 1n;
+    this.#deliver({ events: [], revision }, 0);
+    for (const waiter of [...this.#progressWaiters]) waiter.resolve(revision);
+  }
+
+  /** The server no longer sends for it. */
+  pause(): void {
+    this.id = undefined;
+    this.paused = true;
+    this.#held = [];
+  }
+
+  /** It has no stream, and should have one. */
+  disconnected(failure: unknown): void {
+    this.id = undefined;
+    this.#held = [];
+    this.#lastFailure = failure;
+    if (this.paused) return;
+    this.#boundDisconnection();
+    this.#listener.disconnected(failure);
+  }
+
+  /** Ends it with an error; what was received before is delivered first. */
+  fail(error: unknown): void {
+    this.#end({ failure: error }, false);
+  }
+
+  // For the consumer.
+
+  /** All changes up to this revision were taken by the consumer; 0 before it is ready. */
+  get taken(): bigint {
+    return this.#taken;
+  }
+
+  get progressWanted(): boolean {
+    return this.#progressWaiters.size > 0;
+  }
+
+  /** The next batch, or `undefined` at the end. Rejects, once, with why it ended. One call at a time. */
+  next(): Promise<WatchBatch<Entry> | undefined> {
+    const queued = this.#queue.shift();
+    if (queued !== undefined) {
+      this.#queuedBytes -= queued.bytes;
+      this.#taken = queued.batch.revision;
+      if (this.paused && this.#queuedBytes <= this.#spec.bufferBytes / 2) {
+        this.paused = false;
+        this.#stream.resume(this);
+      }
+      return Promise.resolve(queued.batch);
+    }
+    if (this.#over !== undefined) {
+      const over = this.#over;
+      this.#over = {};
+      return 'failure' in over ? Promise.reject(over.failure) : Promise.resolve(undefined);
+    }
+    return new Promise((resolve, reject) => {
+      this.#consumer = { resolve, reject };
+    });
+  }
+
+  /** The revision of the next progress notification. */
+  nextProgress(timeoutMs: number, signal: AbortSignal | undefined): Promise<bigint> {
+    const over = this.#over;
+    if (over !== undefined) return Promise.reject('failure' in over ? over.failure : closed());
+    return new Promise((resolve, reject) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', abort);
+        this.#progressWaiters.delete(waiter);
+      };
+      const waiter: Waiter<bigint> = {
+        resolve(revision) {
+          done();
+          resolve(revision);
+        },
+        reject(reason) {
+          done();
+          reject(reason);
+        },
+      };
+      const abort = (): void => waiter.reject(signal?.reason);
+      const timer =
+        timeoutMs > longestTimerMs
+          ? undefined
+          : setTimeout(() => waiter.reject(noProgress(timeoutMs)), timeoutMs).unref();
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#progressWaiters.add(waiter);
+    });
+  }
+
+  /** Ends it at once, without an error. */
+  close(): void {
+    this.#end({}, true);
+  }
+
+  /** Ends it at once, with an error. */
+  abort(reason: unknown): void {
+    this.#end({ failure: reason }, true);
+  }
+
+  #deliver(batch: WatchBatch<Entry>, messageBytes: number): void {
+    const consumer = this.#consumer;
+    if (consumer !== undefined) {
+      this.#consumer = undefined;
+      this.#taken = batch.revision;
+      consumer.resolve(batch);
+      return;
+    }
+    const last = this.#queue.at(-1);
+    if (batch.events.length === 0 && last?.batch.events.length === 0) {
+      last.batch = batch;
+      return;
+    }
+    const bytes = messageBytes + batch.events.length * eventOverheadBytes;
+    this.#queuedBytes += bytes;
+    this.#queue.push({ batch, bytes });
+  }
+
+  /** Keeps back the events whose revision may go on in the next fragment, and returns those before. */
+  #holdLastRevision(events: WatchEvent<Entry>[]): WatchEvent<Entry>[] {
+    const last = events.at(-1)?.revision;
+    if (events[0]?.revision === last) {
+      this.#held = events;
+      return [];
+    }
+    let first = events.length - 1;
+    while (events[first - 1]?.revision === last) first -= 1;
+    this.#held = events.splice(first);
+    return events;
+  }
+
+  #end(over: { failure?: unknown }, dropQueue: boolean): void {
+    if (this.#over !== undefined) return;
+    this.#over = over;
+    clearTimeout(this.#disconnectedTimer);
+    this.#held = [];
+    if (dropQueue) this.#queue.length = 0;
+    const reason = 'failure' in over ? over.failure : closed();
+    this.#ready?.reject(reason);
+    this.#ready = undefined;
+    for (const waiter of [...this.#progressWaiters]) waiter.reject(reason);
+    this.#listener.ended();
+    this.#stream.remove(this);
+    const consumer = this.#consumer;
+    if (consumer === undefined) return;
+    this.#consumer = undefined;
+    // As next() would: the failure is told once.
+    this.#over = {};
+    if ('failure' in over) consumer.reject(over.failure);
+    else consumer.resolve(undefined);
+  }
+
+  #boundDisconnection(): void {
+    const ms = this.#spec.maxDisconnectedMs;
+    if (ms > longestTimerMs || this.#disconnectedTimer !== undefined) return;
+    this.#disconnectedTimer = setTimeout(() => {
+      const last = this.#lastFailure;
+      const told = last instanceof Error ? `; the last attempt: ${last.message}` : '';
+      const init = { code: StatusCode.UNAVAILABLE, method: watchMethod, cause: last };
+      this.fail(new UnavailableError(`the watch had no connection for ${ms} ms${told}`, init));
+    }, ms);
+    // The stream, or the wait for the next one, keeps the process alive where that is wanted.
+    this.#disconnectedTimer.unref();
+  }
+}
+
+function closed(): EtcdError {
+  return watchCancelled('the watch was closed');
+}
+
+function noProgress(timeoutMs: number): DeadlineExceededError {
+  return new DeadlineExceededError(
+    `DEADLINE_EXCEEDED: the server has not told its progress within ${timeoutMs} ms; it does once all watches of this client have caught up`,
+    { code: StatusCode.DEADLINE_EXCEEDED, method: watchMethod },
+  );
+}

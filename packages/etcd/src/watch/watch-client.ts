@@ -1,0 +1,54 @@
+import { ClosedError } from '../errors.js';
+import type { RangeBytes } from '../key-range.js';
+import type { ToEntry } from '../kv.js';
+import type { Rpc } from '../rpc/rpc.js';
+import { toWatchSpec, type WatchOptions } from './request.js';
+import { Watch } from './watch.js';
+import { WatchStream } from './watch-stream.js';
+
+/**
+ * Makes the watches of one client and of its views, which share a stream: one for those that require a leader, one
+ * for the others.
+ * @internal
+ */
+export class WatchClient {
+  readonly #rpc: Rpc;
+  readonly #streams = new Map<boolean, WatchStream>();
+  #referenced = true;
+  #closed = false;
+
+  constructor(rpc: Rpc) {
+    this.#rpc = rpc;
+  }
+
+  /** @throws InvalidArgumentError and ClosedError, at once. */
+  watch<Entry>(range: RangeBytes, options: WatchOptions, toEntry: ToEntry<Entry>): Watch<Entry> {
+    if (this.#closed) throw new ClosedError();
+    const spec = toWatchSpec(range, options);
+    return new Watch(this.#stream(spec.requireLeader), spec, toEntry, options.signal);
+  }
+
+  /** Whether watches keep the process alive while they wait for a connection. */
+  setReferenced(referenced: boolean): void {
+    this.#referenced = referenced;
+    for (const stream of this.#streams.values()) stream.setReferenced(referenced);
+  }
+
+  /** Ends all watches with a ClosedError. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    for (const stream of [...this.#streams.values()]) stream.abort(new ClosedError());
+  }
+
+  #stream(requireLeader: boolean): WatchStream {
+    let stream = this.#streams.get(requireLeader);
+    if (stream === undefined) {
+      const ended = (): void => {
+        this.#streams.delete(requireLeader);
+      };
+      stream = new WatchStream(this.#rpc, { requireLeader, referenced: this.#referenced, ended });
+      this.#streams.set(requireLeader, stream);
+    }
+    return stream;
+  }
+}

@@ -1,0 +1,323 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ClosedError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
+import { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import type { CallControl, Rpc } from '../rpc/rpc.js';
+import type { ByteStream } from '../transport/transport.js';
+import { cancelledError } from './cancelled.js';
+import { encodeCancel, encodeProgress, watchMethod } from './request.js';
+
+const shortestBackoffMs = 50;
+const longestBackoffMs = 2_000;
+const progressRetryMs = 500;
+const longestTimerMs = 2 ** 31 - 1;
+
+/** What etcd puts in place of an id, in answers that are for no watch or for all of them. */
+const noId = -1;
+
+/** Failures that another stream may not have, whichever server it reaches. */
+const transient: ReadonlySet<number> = new Set<StatusCode>([
+  StatusCode.CANCELLED,
+  StatusCode.DEADLINE_EXCEEDED,
+  StatusCode.INTERNAL,
+  StatusCode.RESOURCE_EXHAUSTED,
+  StatusCode.UNAVAILABLE,
+]);
+
+/** A watch as the stream that serves it sees it. */
+export interface StreamedWatch {
+  /** Its id at the server, on the current stream; `undefined` while it has none. */
+  readonly id: number | undefined;
+  /** Whether it was cancelled at the server because its consumer is behind. */
+  readonly paused: boolean;
+  /** Whether it takes another response. */
+  readonly hasRoom: boolean;
+  /** Whether somebody waits for a progress notification. */
+  readonly progressWanted: boolean;
+  /** The request that makes it at a server, from the revision that it needs next. */
+  encodeCreate(id: number): Uint8Array;
+  created(id: number, revision: bigint): void;
+  /** Takes a response with events. */
+  take(response: WatchResponse, bytes: number): void;
+  /** Nothing else has happened up to this revision. */
+  progress(revision: bigint): void;
+  /** The server no longer sends for it; it calls {@link WatchStream.resume} when it has room. */
+  pause(): void;
+  /** It has no stream, and should have one. */
+  disconnected(reason: unknown): void;
+  /** Ends it with an error, after what was received before. */
+  fail(error: unknown): void;
+  /** Ends it with an error, at once. */
+  abort(reason: unknown): void;
+}
+
+/**
+ * Many watches on one stream to the server. When the stream breaks another is opened, with back-off, and each watch
+ * is made on it anew from the revision that it needs next. It ends with its last watch.
+ */
+export class WatchStream {
+  readonly #rpc: Rpc;
+  readonly #requireLeader: boolean;
+  readonly #ended: () => void;
+  readonly #watches = new Set<StreamedWatch>();
+  /** The stream while there is one. What follows is about this one alone. */
+  #call: ByteStream | undefined;
+  readonly #unsent = new Set<StreamedWatch>();
+  /** Asked for and not yet answered, by id, in the order of asking, which is that of the answers. */
+  readonly #creating = new Map<number, StreamedWatch>();
+  readonly #active = new Map<number, StreamedWatch>();
+  #lastId = 0;
+  /**
+   * Whether the server uses the ids that it is given; undefined before its first answer. One that doesn't (etcd
+   * before 3.4, etcd's grpc-proxy) is asked for one watch after another, so that its answers can't be mixed up.
+   */
+  #usesOurIds: boolean | undefined;
+  #answered = false;
+  #answerTimer: NodeJS.Timeout | undefined;
+  #progressTimer: NodeJS.Timeout | undefined;
+  #backoff: { readonly timer: NodeJS.Timeout; readonly end: () => void } | undefined;
+  #referenced: boolean;
+  #stopped = false;
+
+  constructor(rpc: Rpc, init: { requireLeader: boolean; referenced: boolean; ended: () => void }) {
+    this.#rpc = rpc;
+    this.#requireLeader = init.requireLeader;
+    this.#referenced = init.referenced;
+    this.#ended = init.ended;
+  }
+
+  add(watch: StreamedWatch): void {
+    const first = this.#watches.size === 0;
+    this.#watches.add(watch);
+    if (first) void this.#run();
+    else this.#create(watch);
+  }
+
+  remove(watch: StreamedWatch): void {
+    if (!this.#watches.delete(watch)) return;
+    this.#unsent.delete(watch);
+    this.#cancel(watch);
+    if (this.#watches.size === 0) this.#stop();
+  }
+
+  resume(watch: StreamedWatch): void {
+    if (this.#call === undefined) watch.disconnected(undefined);
+    else this.#create(watch);
+  }
+
+  /** Has the server tell its revision, which it does once all watches of this stream have seen all before. */
+  requestProgress(): void {
+    this.#send(encodeProgress());
+    // A server that is asked while a watch is catching up doesn't answer.
+    this.#progressTimer ??= setInterval(() => {
+      if ([...this.#watches].some((watch) => watch.progressWanted)) this.#send(encodeProgress());
+      else this.#stopProgress();
+    }, progressRetryMs).unref();
+  }
+
+  /** Whether the wait for the next stream keeps the process alive. */
+  setReferenced(referenced: boolean): void {
+    this.#referenced = referenced;
+    if (referenced) this.#backoff?.timer.ref();
+    else this.#backoff?.timer.unref();
+  }
+
+  /** Ends all watches at once, with an error. */
+  abort(reason: unknown): void {
+    for (const watch of [...this.#watches]) watch.abort(reason);
+  }
+
+  /** The deadline of a call with these settings, in ms. */
+  timeoutOf(control: CallControl): number {
+    return this.#rpc.timeoutOf(control);
+  }
+
+  async #run(): Promise<void> {
+    for (let failures = 0; !this.#stopped; failures++) {
+      const failure = await this.#serve();
+      if (this.#stopped) return;
+      if (this.#answered) failures = 0;
+      if (!this.#isTransient(failure)) {
+        for (const watch of [...this.#watches]) watch.fail(failure);
+        return;
+      }
+      for (const watch of [...this.#watches]) watch.disconnected(failure);
+      if (!this.#stopped) await this.#backOff(failures);
+    }
+  }
+
+  /** Opens a stream and reads it to its end; returns why it ended. */
+  async #serve(): Promise<unknown> {
+    this.#answered = false;
+    let call: ByteStream;
+    try {
+      call = this.#rpc.stream(watchMethod, this.#requireLeader ? { metadata: { hasleader: 'true' } } : {});
+    } catch (error) {
+      return error;
+    }
+    this.#call = call;
+    for (const watch of this.#watches) if (!watch.paused) this.#unsent.add(watch);
+    this.#sendCreates();
+    try {
+      for (;;) {
+        const message = await call.receive();
+        if (message === undefined) return unavailable('the server has ended the stream of watches');
+        this.#answered = true;
+        this.#boundAnswer();
+        await this.#receive(WatchResponse.decode(message), message.length);
+      }
+    } catch (error) {
+      return error;
+    } finally {
+      this.#call = undefined;
+      this.#unsent.clear();
+      this.#creating.clear();
+      this.#active.clear();
+      this.#usesOurIds = undefined;
+      this.#boundAnswer();
+      call.cancel();
+    }
+  }
+
+  /** Returns a promise only when it has to wait. */
+  #receive(response: WatchResponse, bytes: number): Promise<void> | undefined {
+    const id = Number(response.watchId);
+    if (response.created) {
+      this.#created(id, response);
+      return undefined;
+    }
+    if (id === noId) {
+      const revision = response.header?.revision ?? 0n;
+      if (!response.canceled) for (const watch of this.#active.values()) watch.progress(revision);
+      return undefined;
+    }
+    const watch = this.#active.get(id);
+    // What was under way when the watch was cancelled.
+    if (watch === undefined) return undefined;
+    if (response.canceled) watch.fail(cancelledError(response));
+    else if (response.events.length === 0) watch.progress(response.header?.revision ?? 0n);
+    else if (watch.hasRoom) watch.take(response, bytes);
+    else return this.#takeOrPause(id, watch, response, bytes);
+    return undefined;
+  }
+
+  async #takeOrPause(
+    id: number,
+    watch: StreamedWatch,
+    response: WatchResponse,
+    bytes: number,
+  ): Promise<void> {
+    // A consumer that only had no turn yet catches up meanwhile; one that waits for something else doesn't.
+    await nextTurn();
+    if (this.#active.get(id) !== watch) return;
+    if (watch.hasRoom) {
+      watch.take(response, bytes);
+      return;
+    }
+    this.#cancel(watch);
+    watch.pause();
+  }
+
+  #created(id: number, response: WatchResponse): void {
+    const [first] = this.#creating.keys();
+    if (!response.canceled) this.#usesOurIds ??= id === first;
+    const asked = this.#usesOurIds && !response.canceled ? id : first;
+    const watch = asked === undefined ? undefined : this.#creating.get(asked);
+    if (asked === undefined || watch === undefined) {
+      throw internal(`the server has made a watch ${id} that it was not asked for`);
+    }
+    this.#creating.delete(asked);
+    if (response.canceled) watch.fail(cancelledError(response));
+    else if (this.#watches.has(watch)) {
+      this.#active.set(id, watch);
+      watch.created(id, response.header?.revision ?? 0n);
+    } else this.#send(encodeCancel(id));
+    this.#boundAnswer();
+    this.#sendCreates();
+  }
+
+  #create(watch: StreamedWatch): void {
+    if (this.#call === undefined) return;
+    this.#unsent.add(watch);
+    this.#sendCreates();
+  }
+
+  #sendCreates(): void {
+    for (const watch of this.#unsent) {
+      if (this.#usesOurIds !== true && this.#creating.size > 0) return;
+      this.#unsent.delete(watch);
+      this.#lastId += 1;
+      this.#creating.set(this.#lastId, watch);
+      this.#send(watch.encodeCreate(this.#lastId));
+      this.#boundAnswer();
+    }
+  }
+
+  /** Has the server send no more for it. */
+  #cancel(watch: StreamedWatch): void {
+    const { id } = watch;
+    if (id === undefined || this.#active.get(id) !== watch) return;
+    this.#active.delete(id);
+    if (this.#watches.size > 0) this.#send(encodeCancel(id));
+  }
+
+  #send(request: Uint8Array): void {
+    // Not waited for: of each watch there is one request under way at most. How it fails is told by the reader.
+    this.#call?.send(request).catch(() => {});
+  }
+
+  /** A server that takes requests for watches and says nothing at all is as good as none. */
+  #boundAnswer(): void {
+    if (this.#creating.size === 0) {
+      clearTimeout(this.#answerTimer);
+      this.#answerTimer = undefined;
+    } else if (this.#answerTimer !== undefined) this.#answerTimer.refresh();
+    else {
+      const ms = this.#rpc.timeoutOf({});
+      if (ms > longestTimerMs) return;
+      this.#answerTimer = setTimeout(() => {
+        this.#call?.cancel(unavailable(`the server did not answer a request for a watch within ${ms} ms`));
+      }, ms).unref();
+    }
+  }
+
+  #isTransient(failure: unknown): boolean {
+    if (!(failure instanceof EtcdError) || failure instanceof ClosedError) return false;
+    if (this.#requireLeader && failure.details === 'etcdserver: no leader') return false;
+    return transient.has(failure.code);
+  }
+
+  #backOff(failures: number): Promise<void> {
+    const ms = Math.min(shortestBackoffMs * 2 ** failures, longestBackoffMs) * (0.5 + Math.random() / 2);
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#backoff = undefined;
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      if (!this.#referenced) timer.unref();
+      this.#backoff = { timer, end };
+    });
+  }
+
+  #stopProgress(): void {
+    clearInterval(this.#progressTimer);
+    this.#progressTimer = undefined;
+  }
+
+  #stop(): void {
+    this.#stopped = true;
+    this.#ended();
+    this.#stopProgress();
+    this.#call?.cancel();
+    this.#backoff?.end();
+  }
+}
+
+function unavailable(message: string): UnavailableError {
+  return new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: watchMethod });
+}
+
+function internal(message: string): EtcdError {
+  return new EtcdError(message, { code: StatusCode.INTERNAL, method: watchMethod });
+}

@@ -1,0 +1,261 @@
+import { EventEmitter } from 'node:events';
+import { EtcdError, StatusCode } from '../errors.js';
+import type { KeyValue } from '../key-value.js';
+import type { ToEntry } from '../kv.js';
+import type { CallControl } from '../rpc/rpc.js';
+import type { WatchBatch, WatchEvent } from './event.js';
+import { type WatchSpec, watchMethod } from './request.js';
+import { Subscription } from './subscription.js';
+import type { WatchStream } from './watch-stream.js';
+
+/** What a {@link Watch} emits, with the arguments of the listeners. */
+export interface WatchEvents<Entry = KeyValue> {
+  /** A key was put. */
+  put: [event: WatchEvent<Entry>];
+  /** A key was deleted, also by the end of its lease. */
+  delete: [event: WatchEvent<Entry>];
+  /** All events of some revisions, after each was emitted by itself; without events it is a progress notification. */
+  batch: [batch: WatchBatch<Entry>];
+  /** A server has made the watch: at first, and again after each `disconnected`. */
+  connected: [];
+  /** The connection was lost, for this reason; another is being made, and no change will be missed. */
+  disconnected: [reason: unknown];
+  /** The watch has ended with an error; only where events are listened to. Without a listener it is thrown. */
+  error: [error: unknown];
+  /** The watch has ended, with or without an error, and all its events were emitted or dropped. */
+  close: [];
+}
+
+type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
+
+/**
+ * The changes of some keys: each once, in order and without a gap, also when connections break or servers go. It has
+ * one consumer, which takes one of three forms:
+ *
+ * ```ts
+ * for await (const event of watch) …            // event by event
+ * for await (const { events } of watch.batches()) …  // whole revisions together, and progress notifications
+ * watch.on('put', (event) => …).on('error', …); // listeners, which get events as they come
+ * ```
+ *
+ * Leaving a loop ends the watch, as `close()` does. While the consumer is behind by more than `bufferBytes`, the
+ * server holds the changes, not this process.
+ *
+ * A watch never ends silently. Loops throw, and `error` is emitted, after the events before were delivered:
+ * `CompactedError` where the revision that is wanted next is gone (which can also happen to a watch that was without
+ * a connection, or whose consumer was behind, for too long), `PermissionDeniedError` and `UnauthenticatedError`,
+ * `WatchCancelledError` with the server's reason, `UnavailableError` after `maxDisconnectedMs`, `ClosedError` when the
+ * client was closed, and `signal.reason`.
+ */
+export class Watch<Entry = KeyValue>
+  extends EventEmitter<WatchEvents<Entry>>
+  implements AsyncIterable<WatchEvent<Entry>>, AsyncDisposable
+{
+  /**
+   * Resolves, when the server has made the watch, with the revision of the store at that time: all later changes
+   * will be seen. Rejects when the watch can't be made.
+   */
+  readonly ready: Promise<bigint>;
+  readonly #subscription: Subscription<Entry>;
+  readonly #stream: WatchStream;
+  readonly #unlisten: () => void;
+  #consumer: Consumer | undefined;
+  #iterator: EventIterator<Entry> | undefined;
+
+  /** @internal */
+  constructor(
+    stream: WatchStream,
+    spec: WatchSpec,
+    toEntry: ToEntry<Entry>,
+    signal: AbortSignal | undefined,
+  ) {
+    super();
+    this.#stream = stream;
+    const subscription = new Subscription(spec, toEntry, stream, {
+      connected: () => this.#tell('connected'),
+      disconnected: (reason) => this.#tell('disconnected', reason),
+      ended: () => this.#unlisten(),
+    });
+    this.#subscription = subscription;
+    this.ready = subscription.ready;
+    const abort = (): void => subscription.abort(signal?.reason);
+    this.#unlisten = () => signal?.removeEventListener('abort', abort);
+    // Not in the types of a typed emitter.
+    (this as EventEmitter).on('newListener', (name: string | symbol) => this.#startListeners(name));
+    if (signal?.aborted) abort();
+    else {
+      signal?.addEventListener('abort', abort, { once: true });
+      stream.add(subscription);
+    }
+  }
+
+  /**
+   * The revision that the consumer has come to: all changes up to it were delivered, or are the batch that is being
+   * delivered now. To go on later where this watch stopped, start another from the revision after it. 0 before the
+   * watch is `ready`.
+   */
+  get revision(): bigint {
+    return this.#subscription.taken;
+  }
+
+  /** The events from where they are; there is one loop. */
+  [Symbol.asyncIterator](): AsyncIterator<WatchEvent<Entry>, void, void> {
+    this.#claim('a loop over events');
+    this.#iterator ??= new EventIterator(this.#subscription);
+    return this.#iterator;
+  }
+
+  /**
+   * The changes in batches of whole revisions, so that a transaction is seen as one; as clientv3's `WatchResponse`.
+   * A batch without events says that nothing has changed up to its revision: see `progressNotify` and
+   * {@link requestProgress}.
+   */
+  batches(): AsyncIterableIterator<WatchBatch<Entry>, void, void> {
+    this.#claim('a loop over batches');
+    return this.#batches();
+  }
+
+  async *#batches(): AsyncGenerator<WatchBatch<Entry>, void, void> {
+    try {
+      for (let batch = await this.#subscription.next(); batch; batch = await this.#subscription.next()) {
+        yield batch;
+      }
+    } finally {
+      this.close();
+    }
+  }
+
+  /**
+   * Asks the server how far it is, and resolves with that revision once all changes up to it were received here; the
+   * consumer gets a batch without events. With etcd before 3.4.25 and 3.5.8 events may still follow it. etcd:
+   * `WatchProgressRequest`.
+   *
+   * The server answers when all watches of this client have caught up.
+   *
+   * @throws DeadlineExceededError, and why the watch has ended.
+   */
+  async requestProgress(control: CallControl = {}): Promise<bigint> {
+    const timeoutMs = this.#stream.timeoutOf(control);
+    control.signal?.throwIfAborted();
+    const revision = this.#subscription.nextProgress(timeoutMs, control.signal);
+    this.#stream.requestProgress();
+    return await revision;
+  }
+
+  /** Ends the watch, and the loop over it without an error. What was not yet delivered is dropped. Idempotent. */
+  close(): void {
+    this.#subscription.close();
+  }
+
+  /** As {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  #claim(consumer: Consumer): void {
+    if (this.#consumer === undefined) {
+      this.#consumer = consumer;
+      return;
+    }
+    if (this.#consumer === consumer && consumer === 'a loop over events') return;
+    throw new EtcdError(
+      `this watch is consumed by ${this.#consumer} already, and each event goes to one consumer only; make another watch`,
+      { code: StatusCode.FAILED_PRECONDITION, method: watchMethod, sent: false },
+    );
+  }
+
+  #startListeners(name: string | symbol): void {
+    if (this.#consumer === 'listeners' || !(name === 'put' || name === 'delete' || name === 'batch')) return;
+    this.#claim('listeners');
+    // Listeners that are added in the same turn miss nothing.
+    process.nextTick(() => {
+      this.#emitAll().catch((error: unknown) => {
+        // A listener threw. That is an error of the program, and not one of the watch.
+        this.close();
+        process.nextTick(() => {
+          throw error;
+        });
+      });
+    });
+  }
+
+  async #emitAll(): Promise<void> {
+    const emitter = this as EventEmitter<WatchEvents<unknown>>;
+    try {
+      for (;;) {
+        const batch = await this.#nextOrError();
+        if (batch === undefined) return;
+        for (const event of batch.events) emitter.emit(event.type, event);
+        emitter.emit('batch', batch);
+      }
+    } finally {
+      emitter.emit('close');
+    }
+  }
+
+  async #nextOrError(): Promise<WatchBatch<Entry> | undefined> {
+    try {
+      return await this.#subscription.next();
+    } catch (error) {
+      (this as EventEmitter<WatchEvents<unknown>>).emit('error', error);
+      return undefined;
+    }
+  }
+
+  /** What a listener throws is not for the code that reads the stream. */
+  #tell<Name extends 'connected' | 'disconnected'>(name: Name, ...args: WatchEvents<unknown>[Name]): void {
+    try {
+      (this as EventEmitter).emit(name, ...args);
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+/** Batches taken apart into events. Not an async generator, which costs several times as much for each event. */
+class EventIterator<Entry> implements AsyncIterator<WatchEvent<Entry>, void, void> {
+  readonly #subscription: Subscription<Entry>;
+  #events: readonly WatchEvent<Entry>[] = [];
+  #index = 0;
+  #refilling: Promise<boolean> | undefined;
+
+  constructor(subscription: Subscription<Entry>) {
+    this.#subscription = subscription;
+  }
+
+  next(): Promise<IteratorResult<WatchEvent<Entry>, void>> {
+    if (this.#refilling === undefined) {
+      const event = this.#events[this.#index];
+      if (event !== undefined) {
+        this.#index += 1;
+        return Promise.resolve({ done: false, value: event });
+      }
+      this.#refilling = this.#refill();
+    }
+    return this.#refilling.then((more) => (more ? this.next() : { done: true, value: undefined }));
+  }
+
+  async return(): Promise<IteratorResult<WatchEvent<Entry>, void>> {
+    this.#events = [];
+    this.#subscription.close();
+    return { done: true, value: undefined };
+  }
+
+  /** False at the end. */
+  async #refill(): Promise<boolean> {
+    try {
+      for (;;) {
+        const batch = await this.#subscription.next();
+        if (batch === undefined) return false;
+        if (batch.events.length === 0) continue;
+        this.#events = batch.events;
+        this.#index = 0;
+        return true;
+      }
+    } finally {
+      this.#refilling = undefined;
+    }
+  }
+}

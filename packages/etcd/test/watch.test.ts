@@ -1,0 +1,489 @@
+// Watches of one etcd that stays up: what is seen, in which form, and how a watch ends. Those whose connection breaks
+// are in watch-reconnect.test.ts.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import {
+  ClosedError,
+  CompactedError,
+  DeadlineExceededError,
+  type EtcdClient,
+  EtcdError,
+  fromKey,
+  InvalidArgumentError,
+  op,
+  prefix,
+  type Watch,
+  type WatchBatch,
+  WatchCancelledError,
+  type WatchEvent,
+} from '../src/index.js';
+import { overEachTransport } from './support/clients.js';
+
+let server: EtcdServer;
+before(async () => {
+  server = await startEtcd({ extraArgs: ['--watch-progress-notify-interval=200ms'] });
+});
+after(() => server.stop());
+
+let names = 0;
+/** A part of the keys that no other test uses. */
+const fresh = (): string => `test-${++names}/`;
+
+const told = ({ type, kv }: WatchEvent): string =>
+  type === 'put' ? `${kv.keyText()}=${kv.text()}` : `-${kv.keyText()}`;
+
+async function take(watch: AsyncIterable<WatchEvent>, count: number): Promise<WatchEvent[]> {
+  const events: WatchEvent[] = [];
+  const iterator = watch[Symbol.asyncIterator]();
+  while (events.length < count) {
+    const { done, value } = await iterator.next();
+    if (done) break;
+    events.push(value);
+  }
+  return events;
+}
+
+async function takeBatches(batches: AsyncIterator<WatchBatch>, events: number): Promise<WatchBatch[]> {
+  const taken: WatchBatch[] = [];
+  for (let seen = 0; seen < events; ) {
+    const { done, value } = await batches.next();
+    if (done) break;
+    if (value.events.length > 0) taken.push(value);
+    seen += value.events.length;
+  }
+  return taken;
+}
+
+overEachTransport('watch', (connect) => {
+  let etcd: EtcdClient;
+  before(async () => {
+    etcd = await connect(server.endpoint);
+  });
+  after(() => etcd.close());
+
+  test('sees puts and deletes of one key after it is ready', async () => {
+    const p = fresh();
+    await etcd.put(`${p}a`, 'before');
+    await using watch = etcd.watch(`${p}a`);
+    const revision = await watch.ready;
+    await etcd.put(`${p}a`, '1');
+    await etcd.put(`${p}b`, 'another key');
+    await etcd.delete(`${p}a`);
+    const events = await take(watch, 2);
+    assert.deepEqual(events.map(told), [`${p}a=1`, `-${p}a`]);
+    assert.equal(events[0]?.revision, revision + 1n);
+    assert.equal(events[0]?.kv.version, 2n);
+    assert.equal(events[1]?.kv.value.length, 0);
+    assert.equal(events[0]?.prevKv, undefined);
+    assert.equal(watch.revision, events[1]?.revision);
+  });
+
+  test('sees ranges: a prefix, from a key', async () => {
+    const p = fresh();
+    await using below = etcd.watch(prefix(p));
+    await using from = etcd.watch(fromKey(`${p}b`));
+    await Promise.all([below.ready, from.ready]);
+    for (const key of ['a', 'b', 'c']) await etcd.put(p + key, key);
+    assert.deepEqual((await take(below, 3)).map(told), [`${p}a=a`, `${p}b=b`, `${p}c=c`]);
+    assert.deepEqual((await take(from, 2)).map(told), [`${p}b=b`, `${p}c=c`]);
+  });
+
+  test('starts at a revision of the past, and of the future', async () => {
+    const p = fresh();
+    const { revision } = await etcd.put(`${p}a`, '1');
+    await etcd.put(`${p}a`, '2');
+    await using past = etcd.watch(prefix(p), { startRevision: revision });
+    await using future = etcd.watch(prefix(p), { startRevision: revision + 3n });
+    await future.ready;
+    for (const value of ['3', '4', '5']) await etcd.put(`${p}a`, value);
+    assert.deepEqual(
+      (await take(past, 5)).map((e) => e.kv.text()),
+      ['1', '2', '3', '4', '5'],
+    );
+    assert.deepEqual(
+      (await take(future, 2)).map((e) => e.kv.text()),
+      ['4', '5'],
+    );
+  });
+
+  test('gives the key before the change with prevKv', async () => {
+    const p = fresh();
+    await using watch = etcd.watch(prefix(p), { prevKv: true });
+    await watch.ready;
+    await etcd.put(`${p}a`, '1');
+    await etcd.put(`${p}a`, '2');
+    await etcd.delete(`${p}a`);
+    const events = await take(watch, 3);
+    assert.deepEqual(
+      events.map((e) => e.prevKv?.text()),
+      [undefined, '1', '2'],
+    );
+  });
+
+  test('leaves out filtered types', async () => {
+    const p = fresh();
+    await using puts = etcd.watch(prefix(p), { filters: ['delete'] });
+    await using deletes = etcd.watch(prefix(p), { filters: ['put'] });
+    await Promise.all([puts.ready, deletes.ready]);
+    await etcd.put(`${p}a`, '1');
+    await etcd.delete(`${p}a`);
+    await etcd.put(`${p}b`, '2');
+    await etcd.delete(`${p}b`);
+    assert.deepEqual((await take(puts, 2)).map(told), [`${p}a=1`, `${p}b=2`]);
+    assert.deepEqual((await take(deletes, 2)).map(told), [`-${p}a`, `-${p}b`]);
+  });
+
+  test('shows a namespace its own names', async () => {
+    const p = fresh();
+    await using watch = etcd.namespace(p).watch(prefix(''), { prevKv: true });
+    await watch.ready;
+    await etcd.put(`${p}a`, '1');
+    const [event] = await take(watch, 1);
+    assert.equal(event?.kv.keyText(), 'a');
+  });
+
+  test('sees a key go with its lease', async () => {
+    const p = fresh();
+    await using watch = etcd.watch(prefix(p));
+    await watch.ready;
+    const { id } = await etcd.lease.grant(60);
+    await etcd.put(`${p}a`, '1', { lease: id });
+    await etcd.lease.revoke(id);
+    assert.deepEqual((await take(watch, 2)).map(told), [`${p}a=1`, `-${p}a`]);
+  });
+
+  test('gives a transaction as one batch, also to one who comes later', async () => {
+    const p = fresh();
+    await using now = etcd.watch(prefix(p));
+    await now.ready;
+    const { revision } = await etcd.put(`${p}0`, '');
+    await etcd.txn({ success: [op.put(`${p}a`, '1'), op.put(`${p}b`, '2'), op.put(`${p}c`, '3')] });
+    await etcd.delete(prefix(p));
+    const sizes = (batches: readonly WatchBatch[]): number[] => batches.map(({ events }) => events.length);
+    const live = await takeBatches(now.batches(), 8);
+    assert.deepEqual(sizes(live), [1, 3, 4]);
+    assert.deepEqual(
+      live.map((batch) => batch.revision),
+      [revision, revision + 1n, revision + 2n],
+    );
+    await using later = etcd.watch(prefix(p), { startRevision: revision });
+    const replay = await takeBatches(later.batches(), 8);
+    assert.deepEqual(sizes(replay), [8]);
+    assert.equal(replay[0]?.revision, revision + 2n);
+  });
+
+  // The server sends it in parts of its --max-request-bytes.
+  test('gives a large transaction whole, in fragments or not', async () => {
+    const p = fresh();
+    const value = Buffer.alloc(100_000, 'v');
+    for (let i = 0; i < 60; i++) await etcd.put(`${p}${i}`, value);
+    await using watch = etcd.watch(prefix(p), { prevKv: true, bufferBytes: 1 });
+    await watch.ready;
+    await etcd.put(`${p}z`, '1');
+    const { deleted, revision } = await etcd.delete(prefix(p));
+    await etcd.put(`${p}z`, '2');
+    const batches = await takeBatches(watch.batches(), 63);
+    assert.equal(deleted, 61n);
+    // One batch or several, as it catches up: but no revision in two of them.
+    const perRevision = new Map<bigint, number>();
+    for (const { events } of batches) {
+      for (const at of new Set(events.map((event) => event.revision))) {
+        assert.ok(!perRevision.has(at), `revision ${at} is in two batches`);
+        perRevision.set(at, events.filter((event) => event.revision === at).length);
+      }
+    }
+    assert.deepEqual(
+      [...perRevision],
+      [
+        [revision - 1n, 1],
+        [revision, 61],
+        [revision + 1n, 1],
+      ],
+    );
+    const deletes = batches.flatMap(({ events }) => events).filter(({ type }) => type === 'delete');
+    assert.equal(new Set(deletes.map((event) => event.kv.keyText())).size, 61);
+    assert.equal(deletes[0]?.prevKv?.value.length, 100_000);
+  });
+
+  test('replays a long history in fragments, each revision once', async () => {
+    const p = fresh();
+    const value = Buffer.alloc(20_000, 'v');
+    const { revision } = await etcd.put(`${p}k`, value);
+    for (let i = 0; i < 15; i++) {
+      await etcd.txn({ success: Array.from({ length: 20 }, (_, k) => op.put(`${p}${k}`, value)) });
+    }
+    await using watch = etcd.watch(prefix(p), { startRevision: revision });
+    const seen = new Map<bigint, number>();
+    let total = 0;
+    for await (const batch of watch.batches()) {
+      for (const event of batch.events) seen.set(event.revision, (seen.get(event.revision) ?? 0) + 1);
+      // Whole revisions at any time.
+      for (const [at, count] of seen) assert.equal(count, at === revision ? 1 : 20);
+      total += batch.events.length;
+      if (total === 301) break;
+    }
+    assert.deepEqual(
+      [...seen.keys()],
+      Array.from({ length: 16 }, (_, i) => revision + BigInt(i)),
+    );
+  });
+
+  test('emits events to listeners, those of one turn first', async () => {
+    const p = fresh();
+    const watch = etcd.watch(prefix(p));
+    const seen: string[] = [];
+    const closed = once(watch, 'close');
+    watch.on('put', (event) => seen.push(told(event)));
+    watch.on('delete', (event) => seen.push(told(event)));
+    watch.on('batch', (batch) => {
+      seen.push(`batch of ${batch.events.length}`);
+      if (batch.events[0]?.type === 'delete') watch.close();
+    });
+    await watch.ready;
+    await etcd.txn({ success: [op.put(`${p}a`, '1'), op.put(`${p}b`, '2')] });
+    await etcd.delete(`${p}a`);
+    await closed;
+    assert.deepEqual(seen, [`${p}a=1`, `${p}b=2`, 'batch of 2', `-${p}a`, 'batch of 1']);
+  });
+
+  test('emits its end with an error', async () => {
+    const controller = new AbortController();
+    const watch = etcd.watch(fresh(), { signal: controller.signal });
+    const order: string[] = [];
+    watch.on('put', () => {});
+    watch.on('connected', () => order.push('connected'));
+    watch.on('error', (error) => order.push(String(error)));
+    // Not once(): it would reject with the error.
+    const closed = new Promise<void>((resolve) => watch.on('close', resolve));
+    await watch.ready;
+    controller.abort('enough');
+    await closed;
+    assert.deepEqual(order, ['connected', 'enough']);
+  });
+
+  test('has one consumer', async () => {
+    await using watch = etcd.watch(fresh());
+    watch[Symbol.asyncIterator]();
+    watch[Symbol.asyncIterator]();
+    assert.throws(() => watch.batches(), /a loop over events already/);
+    assert.throws(() => watch.on('put', () => {}), EtcdError);
+    await using other = etcd.watch(fresh());
+    other.batches();
+    assert.throws(() => other.batches(), EtcdError);
+  });
+
+  test('reports progress while nothing changes', async () => {
+    const p = fresh();
+    await using watch = etcd.watch(prefix(p), { progressNotify: true });
+    await watch.ready;
+    const { revision } = await etcd.put('elsewhere', '1');
+    for await (const batch of watch.batches()) {
+      assert.equal(batch.events.length, 0);
+      if (batch.revision >= revision) break;
+    }
+  });
+
+  test('requestProgress comes after all events up to it', async () => {
+    const p = fresh();
+    await using watch = etcd.watch(prefix(p));
+    await watch.ready;
+    await etcd.put(`${p}a`, '1');
+    const { revision } = await etcd.put('elsewhere', '2');
+    const batches = watch.batches();
+    const reached = await watch.requestProgress();
+    assert.ok(reached >= revision, `${reached} is before ${revision}`);
+    assert.equal((await batches.next()).value?.events.length, 1);
+    assert.deepEqual((await batches.next()).value, { events: [], revision: reached });
+    assert.equal(watch.revision, reached);
+  });
+
+  test('requestProgress answers also while another watch of the client catches up', async () => {
+    const p = fresh();
+    const { revision } = await etcd.put(`${p}a`, '1');
+    await Promise.all(Array.from({ length: 200 }, (_, i) => etcd.put(`${p}a`, String(i))));
+    await using watch = etcd.watch('quiet');
+    await using behind = etcd.watch(prefix(p), { startRevision: revision });
+    await watch.ready;
+    await watch.requestProgress();
+    assert.equal((await take(behind, 201)).length, 201);
+  });
+
+  test('requestProgress has a deadline, a signal, and an end', async () => {
+    server.pause();
+    try {
+      await using watch = etcd.watch(fresh());
+      await assert.rejects(watch.requestProgress({ timeoutMs: 20 }), DeadlineExceededError);
+      await assert.rejects(watch.requestProgress({ signal: AbortSignal.abort('no') }), /no/);
+      const asked = watch.requestProgress();
+      watch.close();
+      await assert.rejects(asked, WatchCancelledError);
+      await assert.rejects(watch.requestProgress(), WatchCancelledError);
+    } finally {
+      server.resume();
+    }
+  });
+
+  test('raises CompactedError, which names the compact revision', async () => {
+    const p = fresh();
+    const { revision } = await etcd.put(`${p}a`, '1');
+    await etcd.put(`${p}a`, '2');
+    const { revision: last } = await etcd.put(`${p}a`, '3');
+    await etcd.compact(last);
+    await using watch = etcd.watch(prefix(p), { startRevision: revision });
+    await assert.rejects(take(watch, 1), (error) => {
+      assert.ok(error instanceof CompactedError);
+      assert.equal(error.compactRevision, last);
+      return true;
+    });
+    // Once told, it is over.
+    assert.deepEqual(await take(watch, 1), []);
+    await using again = etcd.watch(prefix(p), { startRevision: last });
+    assert.deepEqual((await take(again, 1)).map(told), [`${p}a=3`]);
+  });
+
+  test('refuses bad options at once', () => {
+    const watch = (options: object): Watch => etcd.watch('a', options);
+    assert.throws(() => etcd.watch(''), InvalidArgumentError);
+    assert.throws(() => watch({ startRevision: -1 }), InvalidArgumentError);
+    assert.throws(() => watch({ filters: ['puts'] }), InvalidArgumentError);
+    assert.throws(() => watch({ bufferBytes: 0 }), InvalidArgumentError);
+    assert.throws(() => watch({ maxDisconnectedMs: Number.NaN }), InvalidArgumentError);
+  });
+
+  test('ends at every stage: before it is made, while it waits, with events left, twice', async () => {
+    const p = fresh();
+    const early = etcd.watch(prefix(p));
+    early.close();
+    await assert.rejects(early.ready, WatchCancelledError);
+    assert.deepEqual(await take(early, 1), []);
+
+    const waiting = etcd.watch(prefix(p));
+    await waiting.ready;
+    const next = take(waiting, 1);
+    waiting.close();
+    waiting.close();
+    assert.deepEqual(await next, []);
+
+    const full = etcd.watch(prefix(p));
+    await full.ready;
+    for (let i = 0; i < 5; i++) await etcd.put(`${p}a`, String(i));
+    await full.requestProgress();
+    full.close();
+    assert.deepEqual(await take(full, 1), []);
+
+    const left = etcd.watch(prefix(p));
+    await left.ready;
+    await etcd.put(`${p}a`, 'x');
+    for await (const _event of left) break;
+    assert.deepEqual(await take(left, 1), []);
+  });
+
+  test('an abort ends it with its reason, before and after it is made', async () => {
+    const reason = new Error('enough');
+    const aborted = etcd.watch(fresh(), { signal: AbortSignal.abort(reason) });
+    await assert.rejects(aborted.ready, reason);
+    await assert.rejects(take(aborted, 1), reason);
+
+    const controller = new AbortController();
+    const watch = etcd.watch(fresh(), { signal: controller.signal });
+    await watch.ready;
+    const next = take(watch, 1);
+    controller.abort(reason);
+    await assert.rejects(next, reason);
+  });
+
+  test('closing the client ends its watches with ClosedError', async () => {
+    const client = await connect(server.endpoint);
+    const idle = client.watch(fresh());
+    await idle.ready;
+    const early = client.watch(fresh());
+    const next = take(idle, 1);
+    await client.close();
+    await assert.rejects(next, ClosedError);
+    await assert.rejects(early.ready, ClosedError);
+    assert.throws(() => client.watch('a'), ClosedError);
+  });
+
+  test('serves 1,000 watches on one client, each its own key', async () => {
+    const p = fresh();
+    const client = await connect(server.endpoint);
+    try {
+      const watches = Array.from({ length: 1000 }, (_, i) => client.watch(`${p}${i}`));
+      await Promise.all(watches.map((watch) => watch.ready));
+      // Every second one goes again; the others must not notice.
+      for (const [i, watch] of watches.entries()) if (i % 2 === 1) watch.close();
+      await Promise.all(watches.map((_, i) => client.put(`${p}${i}`, String(i))));
+      await Promise.all(
+        watches.map(async (watch, i) => {
+          if (i % 2 === 1) return;
+          const [event] = await take(watch, 1);
+          assert.equal(event && told(event), `${p}${i}=${i}`);
+        }),
+      );
+    } finally {
+      await client.close();
+    }
+  });
+
+  test('a slow consumer gets everything, and holds up no other', async () => {
+    const p = fresh();
+    await using slow = etcd.watch(prefix(p), { bufferBytes: 20_000 });
+    await using fast = etcd.watch(prefix(p));
+    await Promise.all([slow.ready, fast.ready]);
+    const total = 1000;
+    const written = (async () => {
+      for (let i = 0; i < total; i += 50) {
+        await Promise.all(Array.from({ length: 50 }, (_, k) => etcd.put(`${p}a`, `${i + k}`.padEnd(200))));
+      }
+    })();
+    const events = await take(fast, total);
+    await written;
+    // Nothing was taken of the slow one so far.
+    const seen: bigint[] = [];
+    for await (const event of slow) {
+      seen.push(event.revision);
+      if (seen.length % 100 === 0) await sleep(5);
+      if (seen.length === total) break;
+    }
+    assert.deepEqual(
+      seen,
+      events.map((event) => event.revision),
+    );
+  });
+
+  test('a consumer that stands still holds a bounded part of what was written', async () => {
+    const p = fresh();
+    const mib = 1024 * 1024;
+    await using watch = etcd.watch(prefix(p), { bufferBytes: mib });
+    await watch.ready;
+    const before = await memory(0);
+    const value = Buffer.alloc(256 * 1024, 'v');
+    for (let i = 0; i < 200; i++) await etcd.put(`${p}a`, value);
+    const kept = (await memory(before + 12 * mib)) - before;
+    assert.ok(kept < 12 * mib, `${(kept / mib).toFixed(1)} MiB of 50 are held`);
+    const events = await take(watch, 200);
+    assert.equal(events.length, 200);
+    const [first] = events;
+    assert.deepEqual(
+      events.map((event) => event.revision),
+      events.map((_, i) => (first?.revision ?? 0n) + BigInt(i)),
+    );
+  });
+});
+
+/** What is held outside of the heap, where keys and values are, once garbage is gone: waits for that to be so. */
+async function memory(expected: number): Promise<number> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  for (let turn = 0; ; turn++) {
+    collect();
+    const { arrayBuffers } = process.memoryUsage();
+    if (arrayBuffers <= expected || turn === 20) return arrayBuffers;
+    await sleep(10);
+  }
+}
