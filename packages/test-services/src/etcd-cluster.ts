@@ -68,8 +68,9 @@ export interface EtcdCluster extends AsyncDisposable {
   /** Ends `partition()`. */
   heal(): void;
   /**
-   * Ports for one more member, for tests of `MemberAdd`; not in a `partitionable` cluster. etcd refuses it as
-   * "unhealthy cluster" in the first five seconds, unless started with `--strict-reconfig-check=false`.
+   * Ports for one more member, for tests of `MemberAdd`; not in a `partitionable` cluster. A member that was removed
+   * must be stopped before the new one starts. etcd refuses it as "unhealthy cluster" in the first five seconds,
+   * unless started with `--strict-reconfig-check=false`.
    */
   newMember(): Promise<NewEtcdMember>;
   /** Stops all members and removes their data. Idempotent. */
@@ -114,6 +115,8 @@ class Cluster implements EtcdCluster {
   readonly #root = dataDirectory();
   readonly #plans: MemberPlan[] = [];
   readonly #metrics = new Map<EtcdMember, number>();
+  /** Names of members that were stopped for good. */
+  readonly #stopped = new Set<string>();
   #network: PeerNetwork | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -182,7 +185,9 @@ class Cluster implements EtcdCluster {
       name: plan.name,
       peerUrl: plan.peerUrl,
       start: async () => {
-        const known = this.members.map((member) => `${member.name}=${member.peerUrl}`);
+        const known = this.members
+          .filter(({ name }) => !this.#stopped.has(name))
+          .map((member) => `${member.name}=${member.peerUrl}`);
         const cluster = [...known, `${plan.name}=${plan.peerUrl}`].join(',');
         const member = await this.#startMember(plan, cluster, 'existing');
         this.members.push(member);
@@ -246,7 +251,10 @@ class Cluster implements EtcdCluster {
       ready: { log: 'ready to serve client requests' },
     };
     const service = await startService(name, spec);
-    const forget = (): void => rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+    const forget = (): void => {
+      this.#stopped.add(name);
+      rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+    };
     const server = supervise(service, endpoint, spec, dir, this.certificates, forget);
     try {
       const id = /^etcd_server_id\{server_id="([\da-f]+)"\}/m.exec(await readMetrics(metrics, 5_000))?.[1];
