@@ -151,7 +151,6 @@ const hints: Readonly<Record<string, string>> = {
   'etcdserver: key not found': 'ignoreValue and ignoreLease need a key that exists',
   'etcdserver: value is provided': 'with ignoreValue the value must be empty',
   'etcdserver: lease is provided': 'ignoreLease and lease exclude each other',
-  'etcdserver: requested lease not found': 'it has expired or was revoked; grant another',
   'etcdserver: mvcc: required revision is a future revision':
     'the store has not come to that revision yet; take one from a result of this cluster',
 };

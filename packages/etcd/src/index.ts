@@ -62,8 +62,17 @@ export type {
   MemberStatus,
 } from './maintenance.js';
 export type { Namespace } from './namespace.js';
+export type { PageOptions, RangePage } from './range-pages.js';
 export type { CallControl } from './rpc/rpc.js';
 export { CorruptSnapshotError, type Snapshot, type SnapshotInfo, type SnapshotOptions } from './snapshot.js';
+export {
+  type Stm,
+  StmConflictError,
+  type StmIsolation,
+  type StmOptions,
+  type StmPutOptions,
+  type StmResult,
+} from './stm.js';
 export type { TransportChoice } from './transport/choose.js';
 export type { KeepAliveOptions, TlsOptions } from './transport/transport.js';
 export {

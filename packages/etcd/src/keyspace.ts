@@ -15,9 +15,11 @@ import {
   rangeRequest,
 } from './kv.js';
 import type { LeaseKeeper } from './lease/lease-keeper.js';
-import type { Mapping } from './mapping.js';
+import { type Mapping, PrefixMapping } from './mapping.js';
+import { type PageOptions, type RangePage, rangePages } from './range-pages.js';
 import { DeleteRangeRequest, PutRequest, RangeRequest } from './rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from './rpc/rpc.js';
+import { runStm, type Stm, type StmOptions, type StmResult } from './stm.js';
 import { encodeTxn, type Txn, type TxnResult, txnMethod } from './txn.js';
 import type { WatchOptions } from './watch/request.js';
 import type { Watch } from './watch/watch.js';
@@ -43,6 +45,7 @@ export interface ClientCore {
  * connections, and end with it.
  */
 export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
+  readonly #core: ClientCore;
   readonly #rpc: Rpc;
   readonly #watches: WatchClient;
   readonly #mapping: Mapping<Key, Value, Entry>;
@@ -50,6 +53,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /** @internal */
   constructor(core: ClientCore, mapping: Mapping<Key, Value, Entry>) {
+    this.#core = core;
     this.#rpc = core.rpc;
     this.#watches = core.watches;
     this.#mapping = mapping;
@@ -76,6 +80,22 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     const encode = () =>
       RangeRequest.encode(rangeRequest(this.#mapping.range(prefix(start)), options)).finish();
     return this.#rpc.call(this.#methods.range, encode, options);
+  }
+
+  /**
+   * The keys of a range one by one, in order, all as of one revision: for ranges that are too large for one answer.
+   * It asks for `pageSize` keys at a time. etcd: `KV.Range`.
+   *
+   * @throws CompactedError from the loop, when the revision was compacted before its end was reached.
+   */
+  async *iterate(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<Entry, void, void> {
+    for await (const { kvs } of this.pages(keys, options)) yield* kvs;
+  }
+
+  /** As {@link iterate}, page by page, with the revision that they are read at. */
+  pages(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<RangePage<Entry>, void, void> {
+    const range = () => this.#mapping.range(keys);
+    return rangePages(this.#rpc, range, options, (message) => this.#mapping.entry(message));
   }
 
   /** Sets the value of a key. etcd: `KV.Put`. */
@@ -114,6 +134,32 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
       () => encodeTxn(txn, this.#mapping),
       options,
     );
+  }
+
+  /**
+   * Runs a function that reads and writes keys, and commits what it wrote as one transaction if nobody has
+   * interfered; otherwise runs it again, at first at once and then after a random time that grows up to 128 ms. So
+   * the function must do nothing else that can't be repeated.
+   *
+   * ```ts
+   * const { value: left } = await etcd.stm(async (stm) => {
+   *   const count = Number((await stm.get('stock/7'))?.text() ?? 0);
+   *   if (count > 0) stm.put('stock/7', String(count - 1));
+   *   return count - 1;
+   * });
+   * ```
+   *
+   * What the function throws ends it, and nothing is written. As clientv3's `concurrency.NewSTM`.
+   *
+   * @throws StmConflictError when each of `maxAttempts` attempts met a conflict. When the commit itself fails
+   * otherwise (`UnavailableError`, `DeadlineExceededError`), it may or may not have been applied.
+   */
+  stm<T>(
+    body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>,
+    options: StmOptions<Key> = none,
+  ): Promise<StmResult<T>> {
+    const store = new Keyspace(this.#core, new PrefixMapping(new Uint8Array(0)));
+    return runStm(store, this.#mapping, body, options);
   }
 
   /**

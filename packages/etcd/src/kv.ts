@@ -228,13 +228,14 @@ export interface KvMethods<Entry> {
   readonly deleteRange: Method<DeleteResult<Entry>>;
 }
 
-const range = '/etcdserverpb.KV/Range';
+/** @internal */
+export const rangeMethodName = '/etcdserverpb.KV/Range';
 
 /** @internal */
 export function kvMethods<Entry>(toEntry: ToEntry<Entry>): KvMethods<Entry> {
   return {
     get: {
-      name: range,
+      name: rangeMethodName,
       decode: (message) => {
         const [kv] = RangeResponse.decode(message).kvs;
         return kv && toEntry(kv);
@@ -242,7 +243,7 @@ export function kvMethods<Entry>(toEntry: ToEntry<Entry>): KvMethods<Entry> {
       idempotent: true,
     },
     range: {
-      name: range,
+      name: rangeMethodName,
       decode: (message) => rangeResult(RangeResponse.decode(message), toEntry),
       idempotent: true,
     },
