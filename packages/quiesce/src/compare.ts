@@ -33,7 +33,7 @@ export interface Comparison {
   readonly verdict: 'better' | 'worse' | 'not-proven';
   /**
    * Where it isn't proven: the runs of each side that would prove a difference as large as the one seen in four of
-   * five comparisons; `null` when there is none to prove, or that were more than 100,000.
+   * five comparisons; `null` when there is none to prove, or that were more than 10,000.
    */
   readonly runsToProve: number | null;
 }

@@ -64,13 +64,7 @@ export function runsNeeded(rate: number, confidence = CONFIDENCE, failures = 0):
     if (high >= MOST_RUNS) throw new RangeError(`rate ${rate} needs more than ${MOST_RUNS} runs`);
     high = Math.min(2 * high, MOST_RUNS);
   }
-  let low = failures; // never enough: all of them may fail
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (enough(middle)) high = middle;
-    else low = middle;
-  }
-  return high;
+  return firstWhere(failures + 1, high, enough);
 }
 
 /** Failed runs out of all. */
@@ -101,21 +95,27 @@ export function fisherExact(first: Counts, second: Counts): FisherExact {
   if (first.runs === 0 || second.runs === 0) return { twoSided: 1, lower: 1, higher: 1 };
   // Given the margins, the second sample's failures are hypergeometric.
   const probability = (k: number): number => hypergeometricPmf(k, runs, failed, second.runs);
-  const seen = probability(second.failed) * (1 + 1e-7); // equal ones may differ in their last digits
+  const seen = probability(second.failed);
   let twoSided = 0;
   let lower = 0;
   let higher = 0;
-  const most = Math.min(failed, second.runs);
-  for (let k = Math.max(0, failed - first.runs); k <= most; k++) {
+  const add = (k: number): boolean => {
     const p = probability(k);
     if (k <= second.failed) lower += p;
     if (k >= second.failed) higher += p;
-    if (p <= seen) twoSided += p;
-  }
+    if (p <= seen * (1 + 1e-7)) twoSided += p; // equal ones may differ in their last digits
+    return p > seen * 1e-17;
+  };
+  // From the most probable number outwards, until the rest adds nothing to any of them.
+  const least = Math.max(0, failed - first.runs);
+  const most = Math.min(failed, second.runs);
+  const mode = Math.floor(((failed + 1) * (second.runs + 1)) / (runs + 2));
+  for (let k = mode; k <= most && add(k); k++);
+  for (let k = mode - 1; k >= least && add(k); k--);
   return { twoSided: Math.min(1, twoSided), lower: Math.min(1, lower), higher: Math.min(1, higher) };
 }
 
-const MOST_COMPARED_RUNS = 100_000;
+const MOST_COMPARED_RUNS = 10_000;
 
 /**
  * How often Fisher's exact test (two-sided) proves, with `runs` runs of each, that the higher of two rates is the
@@ -128,26 +128,36 @@ export function comparisonPower(
   confidence = CONFIDENCE,
 ): number {
   if (first < second) return comparisonPower(second, first, runs, confidence);
+  const told = (k: number): number => (k < 0 ? 0 : binomialCdf(k, runs, second));
+  const apart = (more: number, fewer: number): boolean =>
+    fisherExact({ failed: more, runs }, { failed: fewer, runs }).twoSided <= 1 - confidence;
   // The failures of the rarer side, and for each the least failures of the other that tell them apart.
+  let fewer = firstWhere(0, runs, (k) => told(k) > 1e-12);
+  let more = firstWhere(fewer, runs + 1, (k) => k > runs || apart(k, fewer));
   let power = 0;
-  let least = 0;
-  let told = 0;
-  for (let k = 0; k <= runs && 1 - told > 1e-12; k++) {
-    const below = told;
-    told = binomialCdf(k, runs, second);
-    least = Math.max(least, k);
-    const apart = (): boolean =>
-      fisherExact({ failed: least, runs }, { failed: k, runs }).twoSided <= 1 - confidence;
-    while (least <= runs && !apart()) least++;
-    if (least > runs) break;
-    power += (told - below) * (1 - (least === 0 ? 0 : binomialCdf(least - 1, runs, first)));
+  for (; fewer <= runs && 1 - told(fewer - 1) > 1e-12; fewer++) {
+    while (more <= runs && !apart(more, fewer)) more++;
+    if (more > runs) break;
+    const reached = more === 0 ? 1 : 1 - binomialCdf(more - 1, runs, first);
+    power += (told(fewer) - told(fewer - 1)) * reached;
   }
   return power;
 }
 
+/** The least integer of `low..high` that holds, of which all greater ones hold too; `high` is taken to hold. */
+function firstWhere(low: number, high: number, holds: (k: number) => boolean): number {
+  let [from, to] = [low, high];
+  while (from < to) {
+    const middle = Math.floor((from + to) / 2);
+    if (holds(middle)) to = middle;
+    else from = middle + 1;
+  }
+  return from;
+}
+
 /**
  * Runs of each of two programs with these failure rates until Fisher's exact test (two-sided) tells them apart, with
- * a chance of `power`; `null` when the rates are equal or that were more than 100,000.
+ * a chance of `power`; `null` when the rates are equal or that were more than 10,000.
  * @throws RangeError when a rate, the confidence or the power makes no sense.
  */
 export function comparisonRuns(
@@ -163,18 +173,16 @@ export function comparisonRuns(
   check(0, 0, power);
   if (first === second) return null;
   const enough = (runs: number): boolean => comparisonPower(first, second, runs, confidence) >= power;
-  let high = 2;
-  while (!enough(high)) {
+  // Cohen's h: so few runs are too few at any level that is in use, and are where the search begins.
+  const h = 2 * (Math.asin(Math.sqrt(first)) - Math.asin(Math.sqrt(second)));
+  let low = 1;
+  let high = Math.max(2, Math.floor(1 / h ** 2));
+  while (high <= MOST_COMPARED_RUNS && !enough(high)) {
+    low = high;
     high *= 2;
-    if (high > MOST_COMPARED_RUNS) return null;
   }
-  let low = high / 2;
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (enough(middle)) high = middle;
-    else low = middle;
-  }
-  return high;
+  if (high > MOST_COMPARED_RUNS) return null;
+  return firstWhere(low + 1, high, enough);
 }
 
 /**

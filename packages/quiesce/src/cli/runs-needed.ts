@@ -54,7 +54,7 @@ function answer({ rate, before, after, confidence, allowFailures, power }: RunsN
   const runs = comparisonRuns(before, after, confidence, power);
   if (runs === null) {
     throw new UsageError(
-      before === after ? 'equal rates are never told apart' : 'that takes more than 100000 runs of each',
+      before === after ? 'equal rates are never told apart' : 'that takes more than 10,000 runs of each',
     );
   }
   return (
