@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, type StdioOptions, spawn } from 'node:
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { withoutCoreDumps } from './core-dumps.js';
 import { EnvironmentError, messageOf } from './errors.js';
 import { onProcessExit } from './exit-guard.js';
 
@@ -57,8 +58,8 @@ export async function spawnGroup(
 ): Promise<ProcessGroup> {
   let child: ChildProcess;
   try {
-    const wrapper = ['-c', 'ulimit -c 0; exec "$@"', 'sh', ...command];
-    child = spawn('/bin/sh', wrapper, { ...options, detached: true });
+    const [program = '', ...words] = withoutCoreDumps(command);
+    child = spawn(program, words, { ...options, detached: true });
     if (child.pid === undefined) throw (await once(child, 'error'))[0];
   } catch (error) {
     throw new EnvironmentError(`can't start ${JSON.stringify(command[0])}: ${messageOf(error)}`);
