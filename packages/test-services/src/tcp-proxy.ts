@@ -19,11 +19,15 @@ export interface TcpProxy extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Starts a proxy to `target`, by default on 127.0.0.1; it need not be there yet. */
-export async function startTcpProxy(target: {
-  readonly host?: string;
-  readonly port: number;
-}): Promise<TcpProxy> {
+/**
+ * Starts a proxy to `target`, by default on 127.0.0.1; it need not be there yet.
+ *
+ * @param port where clients connect, such as that of a closed proxy that comes back; 0 for a free one.
+ */
+export async function startTcpProxy(
+  target: { readonly host?: string; readonly port: number },
+  port = 0,
+): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let paused = false;
   let accepted = 0;
@@ -42,7 +46,7 @@ export async function startTcpProxy(target: {
     }
     if (!paused) join(pair);
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
 
   const cut = (): void => {

@@ -7,11 +7,16 @@ import type { ByteStream, CallOptions, Transport, UnaryResponse } from '../trans
  */
 export class Balancer {
   readonly #transports: readonly Transport[];
+  readonly #streams = new WeakMap<ByteStream, number>();
   #current = 0;
 
   /** @param transports one for each endpoint. */
   constructor(transports: readonly Transport[]) {
     this.#transports = transports;
+  }
+
+  get endpointCount(): number {
+    return this.#transports.length;
   }
 
   /** A unary call; `idempotent` ones go to the next endpoint also when the connection broke under them. */
@@ -55,7 +60,15 @@ export class Balancer {
 
   /** A streaming call, to the endpoint that last worked. */
   stream(method: string, options: CallOptions): ByteStream {
-    return this.#transport(this.#current).stream(method, options);
+    const stream = this.#transport(this.#current).stream(method, options);
+    this.#streams.set(stream, this.#current);
+    return stream;
+  }
+
+  /** The endpoint of this stream has failed it: later calls try the next one first. */
+  leave(stream: ByteStream): void {
+    const index = this.#streams.get(stream);
+    if (index !== undefined) this.#leave(index);
   }
 
   /**

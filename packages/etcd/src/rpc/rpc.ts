@@ -97,6 +97,15 @@ export class Rpc {
     return rpc;
   }
 
+  get endpointCount(): number {
+    return this.#balancer.endpointCount;
+  }
+
+  /** The endpoint of this stream has failed it: the next stream tries another one. */
+  leaveEndpoint(stream: ByteStream): void {
+    this.#balancer.leave(stream);
+  }
+
   get closed(): boolean {
     return this.#closed;
   }

@@ -24,7 +24,10 @@ export interface WatchOptions {
   readonly progressNotify?: boolean;
   /** Leave changes of this type out. */
   readonly filters?: readonly ('put' | 'delete')[];
-  /** Have a member that lost its leader fail the watch instead of keeping it quiet. Default false. */
+  /**
+   * Don't stay with a member that has no leader, and so may be cut off from the cluster: the watch moves on to other
+   * endpoints, and ends with an `UnavailableError` ("no leader") when none of them has one. Default false.
+   */
   readonly requireLeader?: boolean;
   /**
    * How much may wait for the consumer, in bytes: keys and values, and about 500 more for each event. When it is

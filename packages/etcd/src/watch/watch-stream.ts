@@ -132,11 +132,16 @@ export class WatchStream {
   }
 
   async #run(): Promise<void> {
+    let withoutLeader = 0;
     for (let failures = 0; !this.#stopped; failures++) {
       const failure = await this.#serve();
       if (this.#stopped) return;
       if (this.#answered) failures = 0;
-      if (!this.#isTransient(failure)) {
+      // Another member may have one, but when none has, that is what who requires a leader wants to know.
+      if (this.#answered || !isNoLeader(failure)) withoutLeader = 0;
+      if (isNoLeader(failure)) withoutLeader += 1;
+      const leaderless = this.#requireLeader && withoutLeader >= this.#rpc.endpointCount;
+      if (leaderless || !isTransient(failure)) {
         for (const watch of [...this.#watches]) watch.fail(failure);
         return;
       }
@@ -175,6 +180,8 @@ export class WatchStream {
       this.#usesOurIds = undefined;
       this.#boundAnswer();
       call.cancel();
+      // Also where the connection is in order: the server may be frozen, or without a leader.
+      if (!this.#stopped) this.#rpc.leaveEndpoint(call);
     }
   }
 
@@ -280,12 +287,6 @@ export class WatchStream {
     }
   }
 
-  #isTransient(failure: unknown): boolean {
-    if (!(failure instanceof EtcdError) || failure instanceof ClosedError) return false;
-    if (this.#requireLeader && failure.details === 'etcdserver: no leader') return false;
-    return transient.has(failure.code);
-  }
-
   #backOff(failures: number): Promise<void> {
     const ms = Math.min(shortestBackoffMs * 2 ** failures, longestBackoffMs) * (0.5 + Math.random() / 2);
     return new Promise((resolve) => {
@@ -312,6 +313,14 @@ export class WatchStream {
     this.#call?.cancel();
     this.#backoff?.end();
   }
+}
+
+function isTransient(failure: unknown): boolean {
+  return failure instanceof EtcdError && !(failure instanceof ClosedError) && transient.has(failure.code);
+}
+
+function isNoLeader(failure: unknown): boolean {
+  return failure instanceof EtcdError && failure.details === 'etcdserver: no leader';
 }
 
 function unavailable(message: string): UnavailableError {

@@ -1,0 +1,355 @@
+// Watches whose connection breaks, whose server goes, or which miss a compaction meanwhile: no gap, no duplicate, in
+// order, and never a silent end.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type EtcdServer,
+  startEtcd,
+  startEtcdCluster,
+  startTcpProxy,
+  type TcpProxy,
+} from '@quiesce/test-services';
+import {
+  CompactedError,
+  connect as connectAny,
+  type EtcdClient,
+  op,
+  prefix,
+  UnavailableError,
+  type Watch,
+  type WatchEvent,
+} from '../src/index.js';
+import { overEachTransport } from './support/clients.js';
+
+let server: EtcdServer;
+/** Past the proxy. */
+let direct: EtcdClient;
+before(async () => {
+  server = await startEtcd();
+  direct = await connectAny(server.endpoint);
+});
+after(async () => {
+  await direct.close();
+  await server.stop();
+});
+
+let names = 0;
+const fresh = (): string => `reconnect-${++names}/`;
+
+async function take(watch: AsyncIterable<WatchEvent>, count: number): Promise<WatchEvent[]> {
+  const events: WatchEvent[] = [];
+  const iterator = watch[Symbol.asyncIterator]();
+  while (events.length < count) {
+    const { done, value } = await iterator.next();
+    if (done) break;
+    events.push(value);
+  }
+  return events;
+}
+
+const texts = (events: readonly WatchEvent[]): string[] => events.map(({ kv }) => kv.text());
+
+/** mulberry32: the same numbers from the same seed. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+overEachTransport('a watch whose connection breaks', (connect) => {
+  let proxy: TcpProxy;
+  let etcd: EtcdClient;
+  before(async () => {
+    proxy = await startTcpProxy({ port: server.port });
+    etcd = await connect({ endpoints: `http://127.0.0.1:${proxy.port}`, timeoutMs: 1_000 });
+  });
+  after(async () => {
+    await etcd.close();
+    await proxy.close();
+  });
+
+  test('goes on after a cut, and says so', async () => {
+    const p = fresh();
+    await using watch = etcd.watch(prefix(p));
+    const order: string[] = [];
+    watch.on('connected', () => order.push('connected'));
+    watch.on('disconnected', (reason) => order.push(reason instanceof Error ? reason.name : 'no error'));
+    await watch.ready;
+    await direct.put(`${p}a`, '1');
+    assert.deepEqual(texts(await take(watch, 1)), ['1']);
+    const again = once(watch, 'connected');
+    proxy.cut();
+    await direct.put(`${p}a`, '2');
+    await again;
+    await direct.put(`${p}a`, '3');
+    assert.deepEqual(texts(await take(watch, 2)), ['2', '3']);
+    assert.deepEqual(order.slice(0, 1), ['connected']);
+    assert.equal(order.at(-1), 'connected');
+    assert.ok(order.includes('UnavailableError'), order.join());
+  });
+
+  test('misses nothing when it was cut between ready and its first event', async () => {
+    const p = fresh();
+    await using watch = etcd.watch(prefix(p));
+    await watch.ready;
+    proxy.cut();
+    for (const value of ['1', '2', '3']) await direct.put(`${p}a`, value);
+    assert.deepEqual(texts(await take(watch, 3)), ['1', '2', '3']);
+  });
+
+  test('can be made, and closed, while there is no connection', async () => {
+    const p = fresh();
+    await using other = etcd.watch(prefix(p));
+    await other.ready;
+    const down = once(other, 'disconnected');
+    const { port } = proxy;
+    await proxy.close();
+    await down;
+    const closed = etcd.watch(prefix(p));
+    const { revision } = await direct.put(`${p}a`, '1');
+    await using watch = etcd.watch(prefix(p), { startRevision: revision });
+    await sleep(20);
+    closed.close();
+    assert.deepEqual(await take(closed, 1), []);
+    proxy = await startTcpProxy({ port: server.port }, port);
+    assert.deepEqual(texts(await take(watch, 1)), ['1']);
+    assert.deepEqual(texts(await take(other, 1)), ['1']);
+  });
+
+  test('is made elsewhere, or again, when the server says nothing at all', async () => {
+    const p = fresh();
+    proxy.pause();
+    await using watch = etcd.watch(prefix(p));
+    const reason = (await once(watch, 'disconnected'))[0];
+    assert.match(String(reason), /did not answer a request for a watch within 1000 ms/);
+    proxy.resume();
+    await watch.ready;
+    await direct.put(`${p}a`, '1');
+    assert.deepEqual(texts(await take(watch, 1)), ['1']);
+  });
+
+  test('ends with UnavailableError after maxDisconnectedMs, while others go on', async () => {
+    const p = fresh();
+    await using patient = etcd.watch(prefix(p));
+    await using watch = etcd.watch(prefix(p), { maxDisconnectedMs: 150 });
+    await Promise.all([watch.ready, patient.ready]);
+    await direct.put(`${p}a`, '1');
+    assert.deepEqual(texts(await take(watch, 1)), ['1']);
+    const { port } = proxy;
+    await proxy.close();
+    await assert.rejects(take(watch, 1), (error) => {
+      assert.ok(error instanceof UnavailableError);
+      assert.match(error.message, /no connection for 150 ms; the last attempt: /);
+      assert.ok(error.cause instanceof UnavailableError);
+      return true;
+    });
+    proxy = await startTcpProxy({ port: server.port }, port);
+    await direct.put(`${p}a`, '2');
+    assert.deepEqual(texts(await take(patient, 2)), ['1', '2']);
+  });
+
+  test('raises CompactedError when what it missed was compacted meanwhile', async () => {
+    const p = fresh();
+    await using watch = etcd.watch(prefix(p));
+    await using quiet = etcd.watch('nothing happens here', { progressNotify: true });
+    await Promise.all([watch.ready, quiet.ready]);
+    await direct.put(`${p}a`, '1');
+    assert.deepEqual(texts(await take(watch, 1)), ['1']);
+    const down = once(watch, 'disconnected');
+    const { port } = proxy;
+    await proxy.close();
+    await down;
+    for (const value of ['2', '3', '4']) await direct.put(`${p}a`, value);
+    const { revision } = await direct.put(`${p}a`, '5');
+    await direct.compact(revision);
+    proxy = await startTcpProxy({ port: server.port }, port);
+    await assert.rejects(take(watch, 1), (error) => {
+      assert.ok(error instanceof CompactedError);
+      assert.equal(error.compactRevision, revision);
+      return true;
+    });
+  });
+
+  test('survives kill -9 and a restart of the server', async () => {
+    const p = fresh();
+    await using watch = etcd.watch(prefix(p));
+    await watch.ready;
+    await direct.put(`${p}a`, '1');
+    server.kill();
+    await server.exited;
+    await server.restart();
+    for (const value of ['2', '3']) await direct.put(`${p}a`, value);
+    assert.deepEqual(texts(await take(watch, 3)), ['1', '2', '3']);
+  });
+
+  test('resumes many watches together', async () => {
+    const p = fresh();
+    const watches = Array.from({ length: 300 }, (_, i) => etcd.watch(`${p}${i}`));
+    try {
+      await Promise.all(watches.map((watch) => watch.ready));
+      proxy.cut();
+      await Promise.all(watches.map((_, i) => direct.put(`${p}${i}`, String(i))));
+      const seen = await Promise.all(watches.map((watch) => take(watch, 1)));
+      assert.deepEqual(
+        seen.map((events) => texts(events)[0]),
+        watches.map((_, i) => String(i)),
+      );
+    } finally {
+      for (const watch of watches) watch.close();
+    }
+  });
+
+  const seed = Number(process.env.QUIESCE_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
+  test(`sees each revision once and in order under cuts, freezes and refusals; QUIESCE_TEST_SEED=${seed}`, async () => {
+    const random = randomFrom(seed);
+    const p = fresh();
+    const keys = ['a', 'b', 'c', 'd'];
+    const written: { revision: bigint; keys: string[] }[] = [];
+    const watches = [
+      { keys, watch: etcd.watch(prefix(p)), batched: true, slow: false },
+      { keys, watch: etcd.watch(prefix(p), { bufferBytes: 3_000 }), batched: false, slow: true },
+      ...keys.map((key) => ({ keys: [key], watch: etcd.watch(p + key), batched: false, slow: false })),
+    ];
+    await Promise.all(watches.map(({ watch }) => watch.ready));
+
+    const consumed = watches.map(async ({ watch, batched, slow }) => {
+      const seen: string[] = [];
+      const note = (event: WatchEvent): boolean => {
+        if (event.kv.keyText() === `${p}end`) return true;
+        seen.push(`${event.revision} ${event.kv.keyText().slice(p.length)}`);
+        return event.kv.text() === 'last';
+      };
+      if (batched) {
+        let reached = 0n;
+        for await (const { events } of watch.batches()) {
+          for (const event of events) {
+            if (note(event)) return seen;
+          }
+          const first = events[0]?.revision ?? reached + 1n;
+          assert.ok(first > reached, `revision ${first} is in two batches`);
+          reached = events.at(-1)?.revision ?? reached;
+        }
+      } else {
+        for await (const event of watch) {
+          if (note(event)) break;
+          if (slow && seen.length % 20 === 0) await sleep(2);
+        }
+      }
+      return seen;
+    });
+
+    let writing = true;
+    const broken = (async () => {
+      while (writing) {
+        await sleep(random() * 40);
+        const fault = random();
+        if (fault < 0.6) proxy.cut();
+        else if (fault < 0.8) {
+          proxy.pause();
+          await sleep(random() * 30);
+          proxy.cut();
+          proxy.resume();
+        } else {
+          const { port } = proxy;
+          await proxy.close();
+          await sleep(random() * 60);
+          proxy = await startTcpProxy({ port: server.port }, port);
+        }
+      }
+    })();
+    for (const end = performance.now() + 2_000; performance.now() < end; ) {
+      const chosen = keys.filter(() => random() < 0.5);
+      if (chosen.length === 0) continue;
+      const { revision } = await direct.txn({ success: chosen.map((key) => op.put(p + key, 'x')) });
+      written.push({ revision, keys: chosen });
+      if (random() < 0.2) await sleep(random() * 20);
+    }
+    const { revision } = await direct.txn({ success: keys.map((key) => op.put(p + key, 'last')) });
+    written.push({ revision, keys });
+    writing = false;
+    await broken;
+
+    for (const [i, seen] of (await Promise.all(consumed)).entries()) {
+      const own = watches[i]?.keys ?? [];
+      const expected = written.flatMap((txn) =>
+        txn.keys.filter((key) => own.includes(key)).map((key) => `${txn.revision} ${key}`),
+      );
+      // A watch of several keys ends at the first of the last transaction.
+      assert.deepEqual(seen, own.length > 1 ? expected.slice(0, 1 - own.length) : expected);
+    }
+  });
+});
+
+test('a watch that the server refuses ends with the reason', async () => {
+  await using own = await startEtcd();
+  await using root = await connectAny(own.endpoint);
+  await root.auth.userAdd('root', { password: 'secret' });
+  await root.auth.userGrantRole('root', 'root');
+  await root.auth.enable();
+  const watch = root.watch('a');
+  const refused = { name: 'InvalidArgumentError', details: 'etcdserver: user name is empty' };
+  await assert.rejects(watch.ready, refused);
+  await assert.rejects(take(watch, 1), refused);
+});
+
+overEachTransport('a watch of a cluster', (connect) => {
+  test('moves on when the member that serves it dies', async () => {
+    await using cluster = await startEtcdCluster();
+    const etcd = await connect({ endpoints: cluster.endpoints, timeoutMs: 1_000 });
+    const p = fresh();
+    const writer = await connectAny({ endpoints: [cluster.endpoints[2] as string] });
+    try {
+      const watch: Watch = etcd.watch(prefix(p));
+      await watch.ready;
+      await writer.put(`${p}a`, '1');
+      assert.deepEqual(texts(await take(watch, 1)), ['1']);
+      cluster.members[0]?.kill();
+      await once(watch, 'connected');
+      await retry(() => writer.put(`${p}a`, '2'));
+      assert.deepEqual(texts(await take(watch, 1)), ['2']);
+      watch.close();
+    } finally {
+      await etcd.close();
+      await writer.close();
+    }
+  });
+
+  test('with requireLeader leaves a member that lost its leader', async () => {
+    await using cluster = await startEtcdCluster({ partitionable: true });
+    const alone = (await cluster.followers())[0];
+    const others = cluster.members.filter((member) => member !== alone);
+    assert.ok(alone !== undefined);
+    const etcd = await connect({ endpoints: [alone, ...others].map(({ endpoint }) => endpoint) });
+    const writer = await connectAny({ endpoints: [others[0]?.endpoint as string] });
+    try {
+      const p = fresh();
+      await using watch = etcd.watch(prefix(p), { requireLeader: true });
+      await watch.ready;
+      const moved = once(watch, 'connected');
+      cluster.partition(alone);
+      await retry(() => writer.put(`${p}a`, '1'));
+      await moved;
+      assert.deepEqual(texts(await take(watch, 1)), ['1']);
+    } finally {
+      await etcd.close();
+      await writer.close();
+    }
+  });
+});
+
+async function retry<T>(call: () => Promise<T>): Promise<T> {
+  for (const end = performance.now() + 10_000; ; ) {
+    try {
+      return await call();
+    } catch (error) {
+      if (performance.now() > end) throw error;
+      await sleep(50);
+    }
+  }
+}
