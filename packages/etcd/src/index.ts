@@ -10,6 +10,20 @@ export {
   type TypedKeyValue,
   utf8,
 } from './codec.js';
+export { Barrier } from './concurrency/barrier.js';
+export { DoubleBarrier } from './concurrency/double-barrier.js';
+export { Election, type Leadership } from './concurrency/election.js';
+export { type Lock, Mutex } from './concurrency/mutex.js';
+export {
+  type AcquireOptions,
+  type OwnedKey,
+  OwnershipLostError,
+  type OwnershipLostReason,
+} from './concurrency/owned-key.js';
+export { PriorityQueue } from './concurrency/priority-queue.js';
+export { Queue } from './concurrency/queue.js';
+export { RwMutex } from './concurrency/rw-mutex.js';
+export { Session, type SessionOptions } from './concurrency/session.js';
 export { type ConnectOptions, connect } from './connect.js';
 export {
   ClosedError,

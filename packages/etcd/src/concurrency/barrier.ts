@@ -1,0 +1,55 @@
+import { EtcdError, StatusCode } from '../errors.js';
+import { type Bytes, toKey } from '../key-range.js';
+import type { Namespace } from '../namespace.js';
+import type { CallControl } from '../rpc/rpc.js';
+import { compare, op } from '../txn.js';
+import { LinkedSignal } from './linked-signal.js';
+import type { AcquireOptions } from './owned-key.js';
+import { persist } from './persist.js';
+import { untilDeleted } from './until-deleted.js';
+
+/**
+ * A barrier that holds back whoever waits at it, for as long as its key exists. As clientv3's `recipes.Barrier`: no
+ * session is involved, and it stays until somebody releases it.
+ */
+export class Barrier {
+  readonly #space: Namespace;
+  readonly #key: Uint8Array;
+
+  /**
+   * @param space a client, or a namespace of one.
+   * @param key stands for the barrier.
+   */
+  constructor(space: Namespace, key: Bytes) {
+    this.#space = space;
+    this.#key = toKey(key);
+  }
+
+  /**
+   * Puts the barrier up.
+   *
+   * @throws EtcdError with code `ALREADY_EXISTS` when it is up already.
+   */
+  async hold(options: CallControl = {}): Promise<void> {
+    const { succeeded } = await this.#space.txn(
+      { compare: [compare.missing<Bytes>(this.#key)], success: [op.put<Bytes, Bytes>(this.#key, '')] },
+      options,
+    );
+    if (succeeded) return;
+    const message = `the barrier ${JSON.stringify(Buffer.from(this.#key).toString())} is held already`;
+    throw new EtcdError(message, { code: StatusCode.ALREADY_EXISTS });
+  }
+
+  /** Takes the barrier down: all who wait go on. */
+  async release(options: CallControl = {}): Promise<void> {
+    await this.#space.delete(this.#key, options);
+  }
+
+  /** Waits until the barrier is down; at once where it isn't up. Throws DeadlineExceededError after `timeoutMs`. */
+  async wait(options: AcquireOptions = {}): Promise<void> {
+    using linked = new LinkedSignal([options.signal], options.timeoutMs);
+    const { signal } = linked;
+    const { kvs, revision } = await persist(() => this.#space.range(this.#key, { signal }), signal);
+    if (kvs.length > 0) await untilDeleted(this.#space, this.#key, revision, signal);
+  }
+}

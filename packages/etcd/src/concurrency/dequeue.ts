@@ -1,0 +1,38 @@
+import type { Bytes, KeyRange } from '../key-range.js';
+import type { KeyValue } from '../key-value.js';
+import type { Namespace } from '../namespace.js';
+import { compare, op } from '../txn.js';
+import { LinkedSignal } from './linked-signal.js';
+import type { AcquireOptions } from './owned-key.js';
+import { persist } from './persist.js';
+import { untilPut } from './until-put.js';
+
+/** So many keys are read at once, because others may be quicker to take the first. */
+const candidates = 8;
+
+/** Takes the first key of a range, in that order, out of it; waits for one where there is none. */
+export async function dequeue(
+  space: Namespace,
+  keys: KeyRange,
+  sortBy: 'key' | 'modRevision',
+  options: AcquireOptions,
+): Promise<KeyValue> {
+  using linked = new LinkedSignal([options.signal], options.timeoutMs);
+  const { signal } = linked;
+  for (;;) {
+    const { kvs, revision } = await persist(
+      () => space.range(keys, { sortBy, limit: candidates, signal }),
+      signal,
+    );
+    for (const kv of kvs) {
+      signal.throwIfAborted();
+      // Without the signal: what was taken has to be handed over.
+      const { succeeded } = await space.txn({
+        compare: [compare.modRevision<Bytes>(kv.key, '=', kv.modRevision)],
+        success: [op.delete<Bytes>(kv.key)],
+      });
+      if (succeeded) return kv;
+    }
+    if (kvs.length === 0) await untilPut(space, keys, revision, signal);
+  }
+}

@@ -1,0 +1,131 @@
+import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
+import { type Bytes, type KeyRange, prefix, toKey } from '../key-range.js';
+import type { RangeResult } from '../kv.js';
+import { LinkedSignal } from './linked-signal.js';
+import { type AcquireOptions, claim, OwnedKey } from './owned-key.js';
+import { persist } from './persist.js';
+import type { Session } from './session.js';
+import { untilDeleted } from './until-deleted.js';
+import { untilPut } from './until-put.js';
+
+/**
+ * Lets a number of sessions begin something together and end it together: nobody enters before all have come, and
+ * nobody leaves before all are done. As clientv3's `recipes.DoubleBarrier`, with which it works together on the same
+ * keys. One object takes part once at a time.
+ */
+export class DoubleBarrier {
+  readonly #session: Session;
+  readonly #count: number;
+  readonly #waiters: Buffer;
+  readonly #ready: Buffer;
+  #mine: OwnedKey | undefined;
+
+  /**
+   * @param session whose end is a leave, for the others.
+   * @param key stands for the barrier; its keys start with it and a slash.
+   * @param count how many take part.
+   */
+  constructor(session: Session, key: Bytes, count: number) {
+    if (!Number.isSafeInteger(count) || count < 1) {
+      throw invalidArgument(`count is ${count}; it must be a whole number of at least 1`);
+    }
+    this.#session = session;
+    this.#count = count;
+    this.#waiters = Buffer.concat([toKey(key), Buffer.from('/waiters/')]);
+    this.#ready = Buffer.concat([toKey(key), Buffer.from('/ready')]);
+  }
+
+  /**
+   * Waits until all have come.
+   *
+   * @throws EtcdError with code `FAILED_PRECONDITION` when so many have come already, LeaseLostError when the session
+   * is lost before, DeadlineExceededError after `timeoutMs`. Then it has not entered.
+   */
+  async enter(options: AcquireOptions = {}): Promise<void> {
+    if (this.#mine !== undefined) throw this.#refused('this object has entered it; leave() first');
+    using linked = new LinkedSignal([options.signal, this.#session.signal], options.timeoutMs);
+    const { signal } = linked;
+    if ((await this.#entered(signal)).kvs.length >= this.#count) throw this.#tooMany();
+    const key = Buffer.concat([this.#waiters, Buffer.from(this.#session.uniqueName())]);
+    const own = (session: Session, bytes: Uint8Array, revision: bigint): OwnedKey =>
+      new OwnedKey(session, bytes, revision);
+    const mine = await claim(
+      { session: this.#session, key, value: '', blockers: prefix(key), own },
+      { signal },
+    );
+    try {
+      await this.#untilReady(mine, signal);
+    } catch (error) {
+      await mine.abandon();
+      throw error;
+    }
+    this.#mine = mine;
+  }
+
+  /**
+   * Waits until all have left, or died.
+   *
+   * @throws EtcdError with code `FAILED_PRECONDITION` when it has not entered, LeaseLostError when the session is lost
+   * before, DeadlineExceededError after `timeoutMs`. Then leave again, or close the session.
+   */
+  async leave(options: AcquireOptions = {}): Promise<void> {
+    const mine = this.#mine;
+    if (mine === undefined) throw this.#refused('this object has not entered it; enter() first');
+    using linked = new LinkedSignal([options.signal, this.#session.signal], options.timeoutMs);
+    const { signal } = linked;
+    const { space } = this.#session;
+    for (;;) {
+      const { kvs, revision } = await this.#entered(signal);
+      const [oldest] = kvs;
+      const youngest = kvs.at(-1);
+      if (oldest === undefined || youngest === undefined) break;
+      if (Buffer.compare(oldest.key, mine.key) !== 0) {
+        // All but the oldest go first, and then wait for it.
+        await mine.release({ signal });
+        await untilDeleted(space, oldest.key, revision, signal);
+      } else if (kvs.length > 1) {
+        await untilDeleted(space, youngest.key, revision, signal);
+      } else {
+        await persist(() => space.delete(this.#ready, { signal }), signal);
+        await mine.release({ signal });
+      }
+    }
+    this.#mine = undefined;
+  }
+
+  async #untilReady(mine: OwnedKey, signal: AbortSignal): Promise<void> {
+    const { space } = this.#session;
+    using linked = new LinkedSignal([signal, mine.signal]);
+    const { kvs } = await this.#entered(linked.signal);
+    const last = kvs[this.#count - 1];
+    if (last !== undefined && mine.revision > last.createRevision) throw this.#tooMany();
+    if (last?.createRevision === mine.revision) {
+      await persist(() => space.put(this.#ready, '', { signal: linked.signal }), linked.signal);
+      return;
+    }
+    for (;;) {
+      const now = await persist(() => space.range(this.#ready, { signal: linked.signal }), linked.signal);
+      const [ready] = now.kvs;
+      if (ready !== undefined && ready.modRevision > mine.revision) return;
+      await untilPut(space, this.#ready, now.revision, linked.signal);
+    }
+  }
+
+  /** Those who are in, the oldest first. */
+  #entered(signal: AbortSignal): Promise<RangeResult> {
+    const range: KeyRange = prefix(this.#waiters);
+    return persist(
+      () => this.#session.space.range(range, { sortBy: 'createRevision', keysOnly: true, signal }),
+      signal,
+    );
+  }
+
+  #tooMany(): EtcdError {
+    return this.#refused(`${this.#count} have entered it, and there is room for no more`);
+  }
+
+  #refused(why: string): EtcdError {
+    const name = JSON.stringify(this.#ready.subarray(0, -'/ready'.length).toString());
+    return new EtcdError(`double barrier ${name}: ${why}`, { code: StatusCode.FAILED_PRECONDITION });
+  }
+}

@@ -1,0 +1,54 @@
+import { setMaxListeners } from 'node:events';
+import { DeadlineExceededError, StatusCode } from '../errors.js';
+import { checkTimeout } from '../timeout.js';
+
+const longestTimerMs = 2 ** 31 - 1;
+
+/**
+ * A signal that aborts with the first of several, or when a time has passed, until it is disposed of. Unlike
+ * `AbortSignal.any`, it then leaves nothing behind at its sources, which may live long.
+ */
+export class LinkedSignal implements Disposable {
+  readonly signal: AbortSignal;
+  readonly #unlink: (() => void)[] = [];
+
+  constructor(sources: readonly (AbortSignal | undefined)[], timeoutMs?: number) {
+    const control = new AbortController();
+    this.signal = control.signal;
+    setMaxListeners(0, control.signal);
+    for (const source of sources) {
+      if (source === undefined) continue;
+      if (source.aborted) control.abort(source.reason);
+      const abort = (): void => control.abort(source.reason);
+      source.addEventListener('abort', abort, { once: true });
+      this.#unlink.push(() => source.removeEventListener('abort', abort));
+    }
+    if (timeoutMs === undefined || checkTimeout('timeoutMs', timeoutMs) > longestTimerMs) return;
+    const timer = setTimeout(() => {
+      const message = `DEADLINE_EXCEEDED: not within ${timeoutMs} ms`;
+      control.abort(new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED }));
+    }, timeoutMs);
+    // What is waited for holds the process, if it may.
+    timer.unref();
+    this.#unlink.push(() => clearTimeout(timer));
+  }
+
+  [Symbol.dispose](): void {
+    for (const unlink of this.#unlink.splice(0)) unlink();
+  }
+}
+
+/** What the promise gives, unless the signal aborts before. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let abort: (() => void) | undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    if (abort !== undefined) signal.removeEventListener('abort', abort);
+  }
+}

@@ -1,0 +1,61 @@
+import type { Bytes } from '../key-range.js';
+import { prefix, toKey } from '../key-range.js';
+import type { CallControl } from '../rpc/rpc.js';
+import { type AcquireOptions, type Claim, claim, OwnedKey, tryClaim } from './owned-key.js';
+import type { Session } from './session.js';
+
+/** A lock that is held, until it is unlocked or lost. `await using` unlocks it. */
+export class Lock extends OwnedKey {
+  /** Gives the lock to whoever waits next. Idempotent. Does nothing when the session is lost: its locks are, too. */
+  unlock(options: CallControl = {}): Promise<void> {
+    return this.release(options);
+  }
+}
+
+/**
+ * A lock for one holder at a time among all clients of an etcd, fair: it goes to who has waited longest. As
+ * clientv3's `concurrency.Mutex`, with which it works together on the same names. Unlike there, the mutexes of one
+ * session exclude each other, too.
+ */
+export class Mutex {
+  readonly #session: Session;
+  readonly #prefix: Uint8Array;
+
+  /**
+   * @param session whose end unlocks.
+   * @param name what is locked; keys start with it and a slash.
+   */
+  constructor(session: Session, name: Bytes) {
+    this.#session = session;
+    this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);
+  }
+
+  /**
+   * Waits for the lock.
+   *
+   * @throws LeaseLostError when the session is lost before, DeadlineExceededError after `timeoutMs`.
+   */
+  lock(options: AcquireOptions = {}): Promise<Lock> {
+    return claim(this.#claim(), options);
+  }
+
+  /**
+   * Takes the lock if nobody holds it or waits for it; `undefined` where somebody does.
+   *
+   * @param options `timeoutMs` is 10 000 by default.
+   * @throws as {@link lock}.
+   */
+  tryLock(options: AcquireOptions = {}): Promise<Lock | undefined> {
+    return tryClaim(this.#claim(), { timeoutMs: 10_000, ...options });
+  }
+
+  #claim(): Claim<Lock> {
+    return {
+      session: this.#session,
+      key: Buffer.concat([this.#prefix, Buffer.from(this.#session.uniqueName())]),
+      value: '',
+      blockers: prefix(this.#prefix),
+      own: (session, key, revision) => new Lock(session, key, revision),
+    };
+  }
+}

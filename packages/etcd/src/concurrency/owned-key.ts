@@ -1,0 +1,272 @@
+import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EtcdError, StatusCode } from '../errors.js';
+import type { Bytes, KeyRange } from '../key-range.js';
+import { LeaseLostError } from '../lease/lease-lost.js';
+import type { CallControl } from '../rpc/rpc.js';
+import { compare, type NumberCompare, op } from '../txn.js';
+import { LinkedSignal, unlessAborted } from './linked-signal.js';
+import { persist } from './persist.js';
+import type { Session } from './session.js';
+import { untilDeleted } from './until-deleted.js';
+
+/** How to wait for a lock or a leadership. */
+export interface AcquireOptions {
+  /** Gives up; the call rejects with `signal.reason`, and leaves nothing behind. It has no say later. */
+  readonly signal?: AbortSignal;
+  /** Longest time to wait, in ms. Default: no bound; the session has to last, anyway. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Why a key is no longer owned:
+ * - `released`: by its holder.
+ * - `deleted`: somebody else has deleted its key, or revoked the lease (which the session then learns, too).
+ * - `unknown`: it can't be watched; the cause says why.
+ */
+export type OwnershipLostReason = 'released' | 'deleted' | 'unknown';
+
+const explanations: Record<OwnershipLostReason, string> = {
+  released: 'it was released',
+  deleted: 'somebody has deleted its key or revoked its lease',
+  unknown: 'its key can’t be watched any more',
+};
+
+/**
+ * A lock or leadership is no longer owned, although its session goes on. The reason of the signals of locks and
+ * leaderships; when the session is lost, that is its {@link LeaseLostError}. Code `ABORTED`; `CANCELLED` for
+ * `released`.
+ */
+export class OwnershipLostError extends EtcdError {
+  readonly key: Uint8Array;
+  readonly why: OwnershipLostReason;
+
+  /** @internal */
+  constructor(key: Uint8Array, why: OwnershipLostReason, cause?: unknown) {
+    super(`${JSON.stringify(Buffer.from(key).toString())} is no longer owned: ${explanations[why]}`, {
+      code: why === 'released' ? StatusCode.CANCELLED : StatusCode.ABORTED,
+      cause,
+    });
+    this.key = key;
+    this.why = why;
+  }
+}
+
+/** How long whoever gives up waits for their key to be removed, in ms; it is tried further in the background. */
+const abandonMs = 1_000;
+
+/** An ephemeral key by which its session owns something. */
+export class OwnedKey implements AsyncDisposable {
+  readonly session: Session;
+  /** The key in etcd, as the session's client or namespace calls it. */
+  readonly key: Uint8Array;
+  /**
+   * Revision that created the key: the fencing token. Whoever owns the same thing later has a higher one.
+   */
+  readonly revision: bigint;
+  /**
+   * Aborts when this is no longer owned: with an {@link OwnershipLostError} when it was released or its key deleted,
+   * with the session's {@link LeaseLostError} when that is lost. It can't tell sooner than the news arrive, so where
+   * it matters give the fencing token along, or make changes in a transaction with {@link isOwner}.
+   */
+  readonly signal: AbortSignal;
+  readonly #over = new AbortController();
+  #releasing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(session: Session, key: Uint8Array, revision: bigint) {
+    this.session = session;
+    this.key = key;
+    this.revision = revision;
+    this.signal = this.#over.signal;
+    setMaxListeners(0, this.signal);
+    const { signal: alive } = session;
+    const lost = (): void => this.#over.abort(alive.reason);
+    if (alive.aborted) lost();
+    else {
+      alive.addEventListener('abort', lost, { once: true });
+      this.signal.addEventListener('abort', () => alive.removeEventListener('abort', lost), { once: true });
+      void this.#guard();
+    }
+  }
+
+  /** The condition, for a transaction, that this is still owned. */
+  isOwner(): NumberCompare<Bytes> {
+    return compare.createRevision<Bytes>(this.key, '=', this.revision);
+  }
+
+  /** Gives it up. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release({});
+  }
+
+  /**
+   * Deletes the key, if it is still this one. Over broken connections, until the session is lost.
+   * @internal
+   */
+  release(options: CallControl): Promise<void> {
+    this.#releasing ??= this.#remove(options).catch((error: unknown) => {
+      this.#releasing = undefined;
+      throw error;
+    });
+    return this.#releasing;
+  }
+
+  /**
+   * Takes back a key that was of no avail.
+   * @internal
+   */
+  async abandon(): Promise<void> {
+    const removal = this.release({ timeoutMs: Number.POSITIVE_INFINITY }).catch(() => {});
+    await Promise.race([removal, sleep(abandonMs, undefined, { ref: false })]);
+  }
+
+  /**
+   * Waits until no key of a range is older.
+   * @internal
+   */
+  async untilFirst(blockers: KeyRange, waiting: AbortSignal): Promise<void> {
+    using linked = new LinkedSignal([waiting, this.signal]);
+    const { signal } = linked;
+    const { space } = this.session;
+    const youngestOlder = op.range<Bytes>(blockers, {
+      sortBy: 'createRevision',
+      sortOrder: 'descend',
+      limit: 1,
+      keysOnly: true,
+      maxCreateRevision: this.revision - 1n,
+    });
+    for (;;) {
+      const { revision, responses } = await persist(
+        () => space.txn({ success: [youngestOlder, op.get<Bytes>(this.key)] }, { signal }),
+        signal,
+      );
+      const [older, own] = responses;
+      if (own?.createRevision !== this.revision) throw this.lose('deleted');
+      const blocker = older?.kvs[0];
+      if (blocker === undefined) return;
+      await untilDeleted(space, blocker.key, revision, signal);
+    }
+  }
+
+  /**
+   * It turned out that it is no longer owned.
+   * @internal
+   */
+  lose(why: OwnershipLostReason, cause?: unknown): OwnershipLostError {
+    const error = new OwnershipLostError(this.key, why, cause);
+    if (!this.signal.aborted) this.#over.abort(error);
+    return error;
+  }
+
+  async #guard(): Promise<void> {
+    try {
+      await untilDeleted(this.session.space, this.key, this.revision, this.signal);
+      this.lose('deleted');
+    } catch (error) {
+      if (!this.signal.aborted) this.lose('unknown', error);
+    }
+  }
+
+  async #remove({ signal, timeoutMs = 10_000 }: CallControl): Promise<void> {
+    const { space, signal: alive } = this.session;
+    this.lose('released');
+    const removal = (): Promise<unknown> =>
+      space.txn({ compare: [this.isOwner()], success: [op.delete<Bytes>(this.key)] });
+    // Of an orphaned session the lease lives on, and with it the key.
+    const orphaned = alive.aborted && (alive.reason as LeaseLostError).why === 'closed';
+    if (alive.aborted && !orphaned) return;
+    using linked = new LinkedSignal([signal, orphaned ? undefined : alive], timeoutMs);
+    try {
+      await unlessAborted(persist(removal, linked.signal), linked.signal);
+    } catch (error) {
+      // The key went, or goes, with the lease.
+      if (!(error instanceof LeaseLostError)) throw error;
+    }
+  }
+}
+
+/** What to claim, and how. */
+export interface Claim<Owned extends OwnedKey> {
+  readonly session: Session;
+  readonly key: Uint8Array;
+  readonly value: Bytes;
+  /** The claim holds once no key of this range is older. */
+  readonly blockers: KeyRange;
+  readonly own: (session: Session, key: Uint8Array, revision: bigint) => Owned;
+  /** The session had the key already; with this value. */
+  readonly found?: (owned: Owned, value: Uint8Array) => Promise<void>;
+}
+
+/** Puts a key and waits until no older one is in the way. Where it fails, no key is left behind. */
+export async function claim<Owned extends OwnedKey>(
+  init: Claim<Owned>,
+  { signal, timeoutMs }: AcquireOptions,
+): Promise<Owned> {
+  using waiting = new LinkedSignal([signal, init.session.signal], timeoutMs);
+  const condition = compare.missing<Bytes>(init.key);
+  const { owned, before, blocked } = (await place(init, condition, waiting.signal)) as Placed<Owned>;
+  try {
+    if (before !== undefined) await init.found?.(owned, before);
+    if (blocked) await owned.untilFirst(init.blockers, waiting.signal);
+    return owned;
+  } catch (error) {
+    await owned.abandon();
+    throw error;
+  }
+}
+
+/** Puts a key if nothing is in the way; `undefined` where something is. Where it fails, no key is left behind. */
+export async function tryClaim<Owned extends OwnedKey>(
+  init: Claim<Owned>,
+  { signal, timeoutMs }: AcquireOptions,
+): Promise<Owned | undefined> {
+  using waiting = new LinkedSignal([signal, init.session.signal], timeoutMs);
+  const placed = await place(init, compare.missing<Bytes>(init.blockers), waiting.signal);
+  return placed?.owned;
+}
+
+interface Placed<Owned> {
+  readonly owned: Owned;
+  /** Value that the key had, where the session had it already. */
+  readonly before: Uint8Array | undefined;
+  /** There is an older key in the way. */
+  readonly blocked: boolean;
+}
+
+/** Puts the key if the condition holds, or finds it. */
+async function place<Owned extends OwnedKey>(
+  { session, key, value, blockers, own }: Claim<Owned>,
+  condition: NumberCompare<Bytes>,
+  waiting: AbortSignal,
+): Promise<Placed<Owned> | undefined> {
+  waiting.throwIfAborted();
+  // Told in the same transaction, so that no other is needed where the key is the oldest.
+  const oldest = op.range<Bytes>(blockers, { sortBy: 'createRevision', limit: 1, keysOnly: true });
+  const attempt = async (): Promise<Placed<Owned> | undefined> => {
+    const result = await session.space.txn({
+      compare: [condition],
+      success: [op.put<Bytes, Bytes>(key, value, { lease: session.leaseId }), oldest],
+      // There after an attempt whose answer was lost, or put by another one with the same lease.
+      failure: [op.get<Bytes>(key), oldest],
+    });
+    const before = result.succeeded ? undefined : result.responses[0];
+    if (!result.succeeded && before === undefined) return undefined;
+    const revision = before?.createRevision ?? result.revision;
+    const [first] = result.responses[1].kvs;
+    const blocked = first !== undefined && first.createRevision < revision;
+    return { owned: own(session, key, revision), before: before?.value, blocked };
+  };
+  // Not cancelled with the wait: it may be applied all the same, and then the key has to be removed.
+  const placing = persist(attempt, session.signal);
+  try {
+    return await unlessAborted(placing, waiting);
+  } catch (error) {
+    const abandoned = placing.then(
+      (placed) => placed?.owned.abandon(),
+      () => {},
+    );
+    await Promise.race([abandoned, sleep(abandonMs, undefined, { ref: false })]);
+    throw error;
+  }
+}

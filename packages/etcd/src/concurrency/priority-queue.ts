@@ -1,0 +1,70 @@
+import { invalidArgument } from '../errors.js';
+import { type Bytes, prefix, toKey } from '../key-range.js';
+import type { KeyValue } from '../key-value.js';
+import type { Namespace } from '../namespace.js';
+import type { CallControl } from '../rpc/rpc.js';
+import { compare, op } from '../txn.js';
+import { dequeue } from './dequeue.js';
+import type { AcquireOptions } from './owned-key.js';
+
+const highestPriority = 0xffff;
+
+/**
+ * A queue whose items are taken in the order of their priority, 0 first, and of equal priority in the order in which
+ * they came. As clientv3's `recipes.PriorityQueue`, with which it works together on the same names. Each item goes to
+ * one consumer, as with {@link Queue}.
+ */
+export class PriorityQueue {
+  readonly #space: Namespace;
+  readonly #name: Buffer;
+
+  /**
+   * @param space a client, or a namespace of one.
+   * @param name the queue; keys start with it and a slash, and with `__`, it and a slash.
+   */
+  constructor(space: Namespace, name: Bytes) {
+    this.#space = space;
+    this.#name = Buffer.concat([toKey(name), Buffer.from('/')]);
+  }
+
+  /**
+   * Adds an item behind those of its priority.
+   *
+   * @param priority a whole number from 0, the first to be taken, to 65,535.
+   */
+  async enqueue(value: Bytes, priority: number, options: CallControl = {}): Promise<void> {
+    if (!Number.isInteger(priority) || priority < 0 || priority > highestPriority) {
+      throw invalidArgument(
+        `priority is ${priority}; it must be a whole number from 0 to ${highestPriority}`,
+      );
+    }
+    const level = Buffer.concat([this.#name, Buffer.from(String(priority).padStart(5, '0'))]);
+    // Changes with each item of this priority, so that nobody else can have taken the same number meanwhile.
+    const base = Buffer.concat([Buffer.from('__'), level]);
+    const items = prefix(Buffer.concat([level, Buffer.from('/')]));
+    const lastItem = { sortBy: 'key', sortOrder: 'descend', limit: 1, keysOnly: true } as const;
+    for (let added = false; !added; ) {
+      const { kvs, revision } = await this.#space.range(items, { ...options, ...lastItem });
+      const last = kvs[0]?.keyText().split('/').at(-1);
+      const number = last === undefined ? 0 : Number(last) + 1;
+      const key = Buffer.concat([level, Buffer.from(`/${String(number).padStart(16, '0')}`)]);
+      const result = await this.#space.txn(
+        {
+          compare: [compare.modRevision<Bytes>(base, '<', revision + 1n)],
+          success: [op.put<Bytes, Bytes>(base, ''), op.put<Bytes, Bytes>(key, value)],
+        },
+        options,
+      );
+      added = result.succeeded;
+    }
+  }
+
+  /**
+   * Takes the item that comes first; waits for one while the queue is empty.
+   *
+   * @throws DeadlineExceededError after `timeoutMs`.
+   */
+  dequeue(options: AcquireOptions = {}): Promise<KeyValue> {
+    return dequeue(this.#space, prefix(this.#name), 'key', options);
+  }
+}

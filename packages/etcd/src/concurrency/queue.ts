@@ -1,0 +1,42 @@
+import { randomUUID } from 'node:crypto';
+import { type Bytes, prefix, toKey } from '../key-range.js';
+import type { KeyValue } from '../key-value.js';
+import type { Namespace } from '../namespace.js';
+import type { CallControl } from '../rpc/rpc.js';
+import { dequeue } from './dequeue.js';
+import type { AcquireOptions } from './owned-key.js';
+
+/**
+ * A first-in, first-out queue for many producers and consumers. As clientv3's `recipes.Queue`, with which it works
+ * together on the same names.
+ *
+ * Each item goes to one consumer, at most once: it is gone from etcd when {@link dequeue} resolves, and whoever got it
+ * has it alone. An error of `dequeue` that isn't the signal's may hide an item that was taken.
+ */
+export class Queue {
+  readonly #space: Namespace;
+  readonly #prefix: Uint8Array;
+
+  /**
+   * @param space a client, or a namespace of one.
+   * @param name the queue; keys start with it and a slash.
+   */
+  constructor(space: Namespace, name: Bytes) {
+    this.#space = space;
+    this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);
+  }
+
+  /** Adds an item at the end. */
+  async enqueue(value: Bytes, options: CallControl = {}): Promise<void> {
+    await this.#space.put(Buffer.concat([this.#prefix, Buffer.from(randomUUID())]), value, options);
+  }
+
+  /**
+   * Takes the first item; waits for one while the queue is empty. Its order is that of `modRevision`.
+   *
+   * @throws DeadlineExceededError after `timeoutMs`.
+   */
+  dequeue(options: AcquireOptions = {}): Promise<KeyValue> {
+    return dequeue(this.#space, prefix(this.#prefix), 'modRevision', options);
+  }
+}

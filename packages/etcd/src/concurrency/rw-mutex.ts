@@ -1,0 +1,50 @@
+import type { Bytes, KeyRange } from '../key-range.js';
+import { prefix, toKey } from '../key-range.js';
+import { Lock } from './mutex.js';
+import { type AcquireOptions, claim } from './owned-key.js';
+import type { Session } from './session.js';
+
+/**
+ * A lock that is shared by readers or held by one writer, in the order in which they came: readers who come after a
+ * waiting writer wait for it. As clientv3's `recipes.RWMutex`.
+ */
+export class RwMutex {
+  readonly #session: Session;
+  readonly #prefix: Uint8Array;
+
+  /**
+   * @param session whose end unlocks.
+   * @param name what is locked; keys start with it and a slash.
+   */
+  constructor(session: Session, name: Bytes) {
+    this.#session = session;
+    this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);
+  }
+
+  /** Waits until no writer is in the way; other readers may hold it, too. Throws as `Mutex.lock`. */
+  readLock(options: AcquireOptions = {}): Promise<Lock> {
+    return this.#lock('read/', prefix(this.#path('write')), options);
+  }
+
+  /** Waits until nobody is in the way. Throws as `Mutex.lock`. */
+  writeLock(options: AcquireOptions = {}): Promise<Lock> {
+    return this.#lock('write/', prefix(this.#prefix), options);
+  }
+
+  #lock(kind: string, blockers: KeyRange, options: AcquireOptions): Promise<Lock> {
+    return claim(
+      {
+        session: this.#session,
+        key: this.#path(kind + this.#session.uniqueName()),
+        value: '',
+        blockers,
+        own: (session, key, revision) => new Lock(session, key, revision),
+      },
+      options,
+    );
+  }
+
+  #path(rest: string): Uint8Array {
+    return Buffer.concat([this.#prefix, Buffer.from(rest)]);
+  }
+}

@@ -1,0 +1,126 @@
+import { setMaxListeners } from 'node:events';
+import { LeaseNotFoundError } from '../errors.js';
+import { type Int64, toInt64 } from '../int64.js';
+import type { LeaseKeepAlive } from '../lease/keep-alive.js';
+import { LeaseLostError } from '../lease/lease-lost.js';
+import type { Namespace } from '../namespace.js';
+import type { CallControl } from '../rpc/rpc.js';
+
+/** Options of {@link Session.create}. */
+export interface SessionOptions extends CallControl {
+  /** TTL of the lease that is granted, in seconds. Default 60, as in clientv3. */
+  readonly ttlSeconds?: Int64;
+  /** Use this lease, which exists, instead of a new one. */
+  readonly leaseId?: Int64;
+}
+
+/**
+ * A lease that is kept alive for as long as its holder lives: what locks, elections and other ephemeral keys hang on.
+ * When the holder dies or loses its connection for longer than the TTL, they go. As clientv3's
+ * `concurrency.Session`.
+ *
+ * An open session keeps the process alive as a call would, unless the client's `unref()` was called.
+ */
+export class Session implements AsyncDisposable {
+  /** The client, or the namespace of one, that it was made with: where its locks and elections have their keys. */
+  readonly space: Namespace;
+  readonly leaseId: bigint;
+  /**
+   * Aborts when what the session guards can no longer be relied upon, with a {@link LeaseLostError} as its reason:
+   * the lease is lost, or the session was closed or orphaned.
+   */
+  readonly signal: AbortSignal;
+  readonly #keepAlive: LeaseKeepAlive;
+  readonly #over = new AbortController();
+  #closing: Promise<void> | undefined;
+  #names = 0;
+
+  private constructor(space: Namespace, keepAlive: LeaseKeepAlive) {
+    this.space = space;
+    this.leaseId = keepAlive.leaseId;
+    this.#keepAlive = keepAlive;
+    this.signal = this.#over.signal;
+    setMaxListeners(0, this.signal);
+    const { lost } = keepAlive;
+    if (lost.aborted) this.#over.abort(lost.reason);
+    lost.addEventListener('abort', () => this.#over.abort(lost.reason), { once: true });
+  }
+
+  /**
+   * Grants a lease and keeps it alive.
+   *
+   * @param space a client, or a namespace of one.
+   * @param options `signal` and `timeoutMs` have no say once the session is there.
+   * @throws LeaseNotFoundError when there is no lease `leaseId`.
+   */
+  static async create(space: Namespace, options: SessionOptions = {}): Promise<Session> {
+    const { ttlSeconds = 60, leaseId, ...control } = options;
+    const id =
+      leaseId === undefined ? (await space.lease.grant(ttlSeconds, control)).id : toInt64('leaseId', leaseId);
+    // The keepalive outlives the signal, which would stop it.
+    const keepAlive = await space.lease.keepAlive(id);
+    return new Session(space, keepAlive);
+  }
+
+  /** TTL of the lease, in seconds, as the server gave it. */
+  get ttlSeconds(): number {
+    return this.#keepAlive.ttlSeconds;
+  }
+
+  /** How long the session lasts from now on if its lease isn't renewed again, in ms: a lower bound. 0 once it is lost. */
+  get remainingMs(): number {
+    return this.signal.aborted ? 0 : this.#keepAlive.remainingMs;
+  }
+
+  /**
+   * Ends the session and revokes its lease, so that its keys go at once. Idempotent. Fails where the lease can't be
+   * revoked; it then expires by itself.
+   */
+  close(options: CallControl = {}): Promise<void> {
+    this.#closing ??= this.#close(options);
+    return this.#closing;
+  }
+
+  /**
+   * Ends the session without revoking its lease: its keys stay until the TTL has passed, or somebody else keeps the
+   * lease alive. Idempotent.
+   */
+  orphan(): void {
+    this.#keepAlive.stop();
+    if (!this.signal.aborted) this.#over.abort(new LeaseLostError(this.leaseId, 'closed'));
+  }
+
+  /** As {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * A name for a key of this session, which no other key of any session has.
+   * @internal
+   */
+  uniqueName(): string {
+    this.#names += 1;
+    return `${this.leaseName}-${this.#names}`;
+  }
+
+  /**
+   * The name that clientv3 gives to this session's keys.
+   * @internal
+   */
+  get leaseName(): string {
+    return this.leaseId.toString(16);
+  }
+
+  async #close(options: CallControl): Promise<void> {
+    // Its holder was told already, and nothing more can be done.
+    const lost = this.signal.aborted && (this.signal.reason as LeaseLostError).why !== 'closed';
+    this.orphan();
+    if (lost) return;
+    try {
+      await this.space.lease.revoke(this.leaseId, options);
+    } catch (error) {
+      if (!(error instanceof LeaseNotFoundError)) throw error;
+    }
+  }
+}

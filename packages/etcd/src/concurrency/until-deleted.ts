@@ -1,0 +1,33 @@
+import { CompactedError } from '../errors.js';
+import type { Namespace } from '../namespace.js';
+import { backOff, mayPass, persist } from './persist.js';
+
+/**
+ * Waits until a key that existed at a revision is deleted, over broken connections and compactions.
+ *
+ * @throws the signal's reason once it aborts.
+ */
+export async function untilDeleted(
+  space: Namespace,
+  key: Uint8Array,
+  revision: bigint,
+  signal: AbortSignal,
+): Promise<void> {
+  let from = revision + 1n;
+  for (let failures = 0; ; failures++) {
+    try {
+      for await (const { type } of space.watch(key, { startRevision: from, filters: ['put'], signal })) {
+        if (type === 'delete') return;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof CompactedError) && !mayPass(error)) throw error;
+      if (failures > 0) await backOff(failures, signal);
+    }
+    const now = await persist(() => space.range(key, { keysOnly: true, signal }), signal);
+    const [kv] = now.kvs;
+    // Created later, it is another key of that name.
+    if (kv === undefined || kv.createRevision >= from) return;
+    from = now.revision + 1n;
+  }
+}

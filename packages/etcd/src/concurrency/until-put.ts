@@ -1,0 +1,26 @@
+import { CompactedError } from '../errors.js';
+import type { Bytes, Keys } from '../key-range.js';
+import type { Namespace } from '../namespace.js';
+import { backOff, mayPass } from './persist.js';
+
+/**
+ * Waits until a key of a range is put after a revision. Over broken connections and compactions it returns without
+ * one, too: look at the keys again.
+ *
+ * @throws the signal's reason once it aborts.
+ */
+export async function untilPut(
+  space: Namespace,
+  keys: Keys | Bytes,
+  revision: bigint,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const options = { startRevision: revision + 1n, filters: ['delete'], signal } as const;
+    for await (const _ of space.watch(keys, options)) return;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof CompactedError) && !mayPass(error)) throw error;
+    await backOff(0, signal);
+  }
+}

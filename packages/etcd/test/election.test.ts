@@ -1,0 +1,191 @@
+// Elections: who leads, what observers see, and what becomes of it when leaders and connections die.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
+import {
+  DeadlineExceededError,
+  Election,
+  type EtcdClient,
+  InvalidArgumentError,
+  LeaseLostError,
+  OwnershipLostError,
+  op,
+  prefix,
+  Session,
+} from '../src/index.js';
+import { overEachTransport } from './support/clients.js';
+import { aborted, eventually } from './support/eventually.js';
+
+overEachTransport('election', (connect) => {
+  let server: EtcdServer;
+  let etcd: EtcdClient;
+  before(async () => {
+    server = await startEtcd({ extraArgs: ['--heartbeat-interval=20', '--election-timeout=200'] });
+    etcd = await connect(server.endpoint);
+  });
+  after(async () => {
+    await etcd.close();
+    await server.stop();
+  });
+
+  const candidates = async (name: string): Promise<number> =>
+    Number((await etcd.range(prefix(`${name}/`), { countOnly: true })).count);
+
+  /** What an observer sees, until stopped. */
+  function observe(election: Election) {
+    const control = new AbortController();
+    const seen: string[] = [];
+    const loop = (async () => {
+      for await (const leader of election.observe({ signal: control.signal })) seen.push(leader.text());
+    })();
+    const over = assert.rejects(loop, { name: 'AbortError' });
+    return {
+      seen,
+      async stop() {
+        control.abort();
+        await over;
+      },
+    };
+  }
+
+  test('leads in the order of the campaigns; observers see each leader', async () => {
+    const election = new Election(etcd, 'order');
+    assert.equal(await election.leader(), undefined);
+    const observers = [observe(election), observe(election)];
+    const sessions = await Promise.all([1, 2, 3, 4].map(() => Session.create(etcd)));
+    const campaigns: Promise<void>[] = [];
+    for (const [index, session] of sessions.entries()) {
+      const value = `candidate ${index}`;
+      campaigns.push(
+        election.campaign(session, value).then(async (leadership) => {
+          await eventually('all campaign', () => campaigns.length === sessions.length);
+          assert.equal((await election.leader())?.text(), value);
+          for (const { seen } of observers) {
+            await eventually(`${value} is seen`, () => seen.at(-1) === value);
+          }
+          await leadership.resign();
+        }),
+      );
+      await eventually('its key is there', async () => (await candidates('order')) === index + 1);
+    }
+    await Promise.all(campaigns);
+    const expected = ['candidate 0', 'candidate 1', 'candidate 2', 'candidate 3'];
+    for (const observer of observers) {
+      assert.deepEqual(observer.seen, expected);
+      await observer.stop();
+    }
+    assert.equal(await election.leader(), undefined);
+    await Promise.all(sessions.map((session) => session.close()));
+  });
+
+  test('observers see each proclaimed value, in order', async () => {
+    await using session = await Session.create(etcd);
+    const election = new Election(etcd, 'proclaim');
+    const observer = observe(election);
+    await using leadership = await election.campaign(session, '0');
+    await eventually('the leader is seen', () => observer.seen.length === 1);
+    for (let i = 1; i < 20; i++) await leadership.proclaim(String(i));
+    await eventually('all are seen', () => observer.seen.length === 20);
+    assert.deepEqual(
+      observer.seen,
+      Array.from({ length: 20 }, (_, i) => String(i)),
+    );
+    await observer.stop();
+  });
+
+  test('fails over when the leader’s session ends', async () => {
+    const leader = await Session.create(etcd);
+    await using follower = await Session.create(etcd);
+    const election = new Election(etcd, 'failover');
+    const leadership = await election.campaign(leader, 'one');
+    const next = election.campaign(follower, 'two');
+    await eventually('two campaigns', async () => (await candidates('failover')) === 2);
+    await leader.close();
+    assert.ok(leadership.signal.aborted);
+    assert.ok((await next).revision > leadership.revision);
+    await assert.rejects(leadership.proclaim('late'), LeaseLostError);
+    assert.equal((await election.leader())?.text(), 'two');
+  });
+
+  test('a session that campaigns again proclaims the new value', async () => {
+    await using session = await Session.create(etcd);
+    const election = new Election(etcd, 'again');
+    const first = await election.campaign(session, 'one');
+    const second = await election.campaign(session, 'two', { timeoutMs: 5000 });
+    assert.equal(second.revision, first.revision);
+    assert.equal((await election.leader())?.text(), 'two');
+  });
+
+  test('a campaign that is given up leaves no candidacy', async () => {
+    await using leader = await Session.create(etcd);
+    await using session = await Session.create(etcd);
+    const election = new Election(etcd, 'give-up');
+    await using _ = await election.campaign(leader, 'one');
+    await assert.rejects(election.campaign(session, 'two', { timeoutMs: 100 }), DeadlineExceededError);
+    assert.equal(await candidates('give-up'), 1);
+  });
+
+  test('names that start alike are different elections', async () => {
+    await using session = await Session.create(etcd);
+    await using other = await Session.create(etcd);
+    await using _a = await new Election(etcd, 'testA').campaign(session, 'a');
+    await using _b = await new Election(etcd, 'test').campaign(other, 'b', { timeoutMs: 5000 });
+    assert.equal((await new Election(etcd, 'test').leader())?.text(), 'b');
+  });
+
+  test('a leadership is resumed in another session, and only while it is there', async () => {
+    const before = await Session.create(etcd, { ttlSeconds: 1 });
+    const election = new Election(etcd, 'resume');
+    const { key, revision } = await election.campaign(before, 'value');
+    await using session = await Session.create(etcd);
+    const leadership = await election.resume(session, { key, revision });
+    before.orphan();
+    await eventually(
+      'its lease expires',
+      async () => (await etcd.lease.timeToLive(before.leaseId)) === undefined,
+    );
+    assert.equal((await election.leader())?.text(), 'value');
+    await leadership.proclaim('resumed');
+    const { succeeded } = await etcd.txn({ compare: [leadership.isOwner()], success: [op.put('proof', '')] });
+    assert.equal(succeeded, true);
+    await leadership.resign();
+    await assert.rejects(election.resume(session, { key, revision }), OwnershipLostError);
+  });
+
+  test('a leader whose key is deleted is told', async () => {
+    await using session = await Session.create(etcd);
+    const leadership = await new Election(etcd, 'deposed').campaign(session, 'value');
+    await etcd.delete(leadership.key);
+    assert.ok((await aborted(leadership.signal, 5000)) instanceof OwnershipLostError);
+    await assert.rejects(leadership.proclaim('late'), OwnershipLostError);
+    await leadership.resign();
+  });
+
+  test('observing goes on over cut connections and compactions', async () => {
+    await using proxy = await startTcpProxy(server);
+    await using far = await connect(`http://127.0.0.1:${proxy.port}`);
+    await using session = await Session.create(etcd);
+    const leadership = await new Election(etcd, 'observed').campaign(session, '0');
+    const observer = observe(new Election(far, 'observed'));
+    await eventually('the leader is seen', () => observer.seen.length === 1);
+    for (let i = 1; i <= 4; i++) {
+      proxy.cut();
+      await leadership.proclaim(`${i} missed, perhaps`);
+      await leadership.proclaim(String(i));
+      await etcd.compact((await etcd.put('other', '')).revision);
+      await eventually('it is seen', () => observer.seen.at(-1) === String(i));
+    }
+    await observer.stop();
+  });
+
+  test('a namespace has its own, for its own sessions', async () => {
+    const space = etcd.namespace('space/');
+    await using session = await Session.create(space);
+    await using outside = await Session.create(etcd);
+    const election = new Election(space, 'ns');
+    await using _ = await election.campaign(session, 'in');
+    assert.equal(await new Election(etcd, 'ns').leader(), undefined);
+    assert.equal((await new Election(etcd, 'space/ns').leader())?.text(), 'in');
+    await assert.rejects(election.campaign(outside, 'out'), InvalidArgumentError);
+  });
+});

@@ -1,0 +1,311 @@
+// Mutexes: exclusion, fairness, fencing, and what becomes of them when holders and connections die.
+import assert from 'node:assert/strict';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
+import {
+  DeadlineExceededError,
+  type EtcdClient,
+  LeaseLostError,
+  type Lock,
+  Mutex,
+  OwnershipLostError,
+  op,
+  prefix,
+  RwMutex,
+  Session,
+} from '../src/index.js';
+import { overEachTransport } from './support/clients.js';
+import { aborted, eventually } from './support/eventually.js';
+
+overEachTransport('mutex', (connect) => {
+  let server: EtcdServer;
+  let etcd: EtcdClient;
+  before(async () => {
+    server = await startEtcd({ extraArgs: ['--heartbeat-interval=20', '--election-timeout=200'] });
+    etcd = await connect(server.endpoint);
+  });
+  after(async () => {
+    await etcd.close();
+    await server.stop();
+  });
+
+  const keys = async (name: string): Promise<number> =>
+    Number((await etcd.range(prefix(`${name}/`), { countOnly: true })).count);
+
+  test('is held by one at a time, in the order in which they came', async () => {
+    const sessions = await Promise.all(Array.from({ length: 5 }, () => Session.create(etcd)));
+    const order: bigint[] = [];
+    let holders = 0;
+    const hold = async (lock: Lock): Promise<void> => {
+      assert.equal(++holders, 1);
+      order.push(lock.revision);
+      await sleep(2);
+      holders -= 1;
+      await lock.unlock();
+    };
+    await Promise.all(
+      sessions.flatMap((session) => [1, 2, 3].map(async () => hold(await new Mutex(session, 'fair').lock()))),
+    );
+    assert.equal(order.length, 15);
+    assert.deepEqual(
+      order,
+      [...order].sort((a, b) => Number(a - b)),
+    );
+    assert.equal(await keys('fair'), 0);
+    await Promise.all(sessions.map((session) => session.close()));
+  });
+
+  test('of one session excludes itself, too', async () => {
+    await using session = await Session.create(etcd);
+    const mutex = new Mutex(session, 'self');
+    const first = await mutex.lock();
+    await assert.rejects(mutex.lock({ timeoutMs: 100 }), DeadlineExceededError);
+    await first.unlock();
+    await using _ = await mutex.lock();
+  });
+
+  test('tryLock takes it only when it is free', async () => {
+    await using one = await Session.create(etcd);
+    await using two = await Session.create(etcd);
+    const lock = await new Mutex(one, 'try').tryLock();
+    assert.ok(lock !== undefined);
+    assert.equal(await new Mutex(two, 'try').tryLock(), undefined);
+    assert.equal(await keys('try'), 1);
+    await lock.unlock();
+    await lock.unlock();
+    assert.ok((await new Mutex(two, 'try').tryLock()) !== undefined);
+    assert.equal(await new Mutex(one, 'try').tryLock(), undefined);
+  });
+
+  test('names that start alike are different locks', async () => {
+    await using session = await Session.create(etcd);
+    await using _a = await new Mutex(session, 'a').lock();
+    await using _b = await new Mutex(session, 'ab').lock({ timeoutMs: 5000 });
+  });
+
+  test('a wait that is given up leaves no key, and the next gets the lock', async () => {
+    await using session = await Session.create(etcd);
+    const mutex = new Mutex(session, 'wait');
+    const first = await mutex.lock();
+    const control = new AbortController();
+    const second = mutex.lock({ signal: control.signal });
+    const third = mutex.lock();
+    await eventually('both wait', async () => (await keys('wait')) === 3);
+    const reason = new Error('enough');
+    control.abort(reason);
+    await assert.rejects(second, reason);
+    assert.equal(await keys('wait'), 2);
+    await first.unlock();
+    await (await third).unlock();
+    assert.equal(await keys('wait'), 0);
+    await assert.rejects(mutex.lock({ signal: control.signal }), reason);
+    assert.equal(await keys('wait'), 0);
+  });
+
+  test('a wait given up at any moment leaves no key', async () => {
+    await using session = await Session.create(etcd);
+    const mutex = new Mutex(session, 'moments');
+    const first = await mutex.lock();
+    for (let ms = 0; ms < 12; ms++) {
+      const control = new AbortController();
+      const wait = assert.rejects(mutex.lock({ signal: control.signal }), { name: 'AbortError' });
+      const end = performance.now() + ms / 2;
+      while (performance.now() < end) await new Promise(setImmediate);
+      control.abort();
+      await wait;
+    }
+    await eventually('no key but the holder’s', async () => (await keys('moments')) === 1, 2000);
+    await first.unlock();
+  });
+
+  test('fencing: the revision rises, and a transaction can prove ownership', async () => {
+    await using session = await Session.create(etcd);
+    const mutex = new Mutex(session, 'fence');
+    const old = await mutex.lock();
+    const write = (lock: Lock, value: string) =>
+      etcd.txn({ compare: [lock.isOwner()], success: [op.put('fenced', value)] });
+    assert.equal((await write(old, 'first')).succeeded, true);
+    await old.unlock();
+    assert.ok(old.signal.aborted);
+    const now = await mutex.lock();
+    assert.ok(now.revision > old.revision);
+    assert.equal((await write(old, 'stale')).succeeded, false);
+    assert.equal((await write(now, 'second')).succeeded, true);
+    assert.equal((await etcd.get('fenced'))?.text(), 'second');
+    await now.unlock();
+  });
+
+  test('tells its holder when somebody deletes its key, and waiters, too', async () => {
+    await using session = await Session.create(etcd);
+    const mutex = new Mutex(session, 'stolen');
+    const lock = await mutex.lock();
+    const waiting = mutex.lock();
+    const rejected = assert.rejects(waiting, OwnershipLostError);
+    await eventually('the other waits', async () => (await keys('stolen')) === 2);
+    const [, waiter] = (await etcd.range(prefix('stolen/'), { sortBy: 'createRevision' })).kvs;
+    await etcd.delete(waiter?.key as Uint8Array);
+    await rejected;
+    assert.equal(lock.signal.aborted, false);
+    await etcd.delete(lock.key);
+    const reason = await aborted(lock.signal, 5000);
+    assert.ok(reason instanceof OwnershipLostError);
+    assert.equal(reason.why, 'deleted');
+  });
+
+  test('is lost with its session, which waiting ones are told at once', async () => {
+    await using other = await Session.create(etcd);
+    const session = await Session.create(etcd);
+    const lock = await new Mutex(session, 'lost').lock();
+    // The key's deletion may be seen before the answer that the lease is revoked.
+    const lost = (reason: unknown): boolean =>
+      reason instanceof LeaseLostError || reason instanceof OwnershipLostError;
+    const waiting = assert.rejects(new Mutex(session, 'lost').lock(), lost);
+    const next = new Mutex(other, 'lost').lock();
+    await eventually('they wait', async () => (await keys('lost')) === 3);
+    await etcd.lease.revoke(session.leaseId);
+    assert.ok(session.signal.reason instanceof LeaseLostError);
+    assert.ok(lock.signal.aborted && lost(lock.signal.reason));
+    await waiting;
+    await (await next).unlock();
+    await assert.rejects(new Mutex(session, 'lost').lock(), LeaseLostError);
+    await assert.rejects(new Mutex(session, 'lost').tryLock(), LeaseLostError);
+    await lock.unlock();
+  });
+
+  test('waits and holds over cut connections and a compaction', async () => {
+    await using proxy = await startTcpProxy(server);
+    await using far = await connect(`http://127.0.0.1:${proxy.port}`);
+    await using holder = await Session.create(etcd);
+    await using session = await Session.create(far, { ttlSeconds: 30 });
+    const held = await new Mutex(session, 'mine').lock();
+    const lock = await new Mutex(holder, 'cut').lock();
+    const waiting = new Mutex(session, 'cut').lock();
+    await eventually('it waits', async () => (await keys('cut')) === 2);
+    for (let i = 0; i < 5; i++) {
+      proxy.cut();
+      await etcd.put('other', String(i));
+      await etcd.compact((await etcd.put('other', '')).revision);
+      await sleep(50);
+    }
+    await lock.unlock();
+    const got = await waiting;
+    assert.equal(held.signal.aborted, false);
+    assert.equal(got.signal.aborted, false);
+    await etcd.delete(held.key);
+    assert.ok((await aborted(held.signal)) instanceof OwnershipLostError);
+    await got.unlock();
+  });
+
+  test('a namespace has its own', async () => {
+    const space = etcd.namespace('space/');
+    await using session = await Session.create(space);
+    await using outside = await Session.create(etcd);
+    const lock = await new Mutex(session, 'm').lock();
+    assert.equal(await keys('space/m'), 1);
+    await using _ = await new Mutex(outside, 'm').lock({ timeoutMs: 5000 });
+    const { succeeded } = await space.txn({ compare: [lock.isOwner()], success: [op.put('done', '')] });
+    assert.equal(succeeded, true);
+    await lock.unlock();
+    assert.equal(await keys('space/m'), 0);
+  });
+
+  test('readers share, writers exclude, and nobody overtakes a waiting writer', async () => {
+    await using session = await Session.create(etcd);
+    const mutex = new RwMutex(session, 'rw');
+    const one = await mutex.readLock();
+    const two = await mutex.readLock({ timeoutMs: 5000 });
+    const log: string[] = [];
+    const writer = mutex.writeLock().then((lock) => {
+      log.push('writer');
+      return lock;
+    });
+    await eventually('the writer waits', async () => (await keys('rw')) === 3);
+    const late = mutex.readLock().then((lock) => {
+      log.push('late');
+      return lock;
+    });
+    await eventually('the reader waits', async () => (await keys('rw')) === 4);
+    await one.unlock();
+    await assert.rejects(mutex.writeLock({ timeoutMs: 100 }), DeadlineExceededError);
+    assert.deepEqual(log, []);
+    await two.unlock();
+    const writing = await writer;
+    await sleep(50);
+    assert.deepEqual(log, ['writer']);
+    await writing.unlock();
+    await (await late).unlock();
+    assert.equal(await keys('rw'), 0);
+  });
+
+  /** A process that locks `processes`, as often as told, and counts under the lock without any other protection. */
+  async function contender(dir: string, ttlSeconds: number, times: number): Promise<ChildProcess> {
+    const library = JSON.stringify(new URL('../src/index.js', import.meta.url).href);
+    const file = join(dir, 'contender.mjs');
+    writeFileSync(
+      file,
+      `import { connect, Mutex, Session } from ${library};
+       const [endpoint, transport, ttl, times] = process.argv.slice(2);
+       const etcd = await connect({ endpoints: endpoint, transport });
+       const session = await Session.create(etcd, { ttlSeconds: Number(ttl) });
+       const mutex = new Mutex(session, 'processes');
+       for (let i = 0; i < Number(times); i++) {
+         const lock = await mutex.lock();
+         process.send?.('locked');
+         const count = Number((await etcd.get('processes-count'))?.text() ?? 0);
+         if (times === '1') await new Promise(() => setInterval(() => {}, 1000));
+         await etcd.put('processes-count', String(count + 1));
+         await lock.unlock();
+       }
+       await etcd.close();
+       process.disconnect();`,
+    );
+    return fork(file, [server.endpoint, etcd.transport, String(ttlSeconds), String(times)], {
+      timeout: 60_000,
+      killSignal: 'SIGKILL',
+    });
+  }
+
+  test('excludes across processes: no count is lost', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'quiesce-mutex-'));
+    try {
+      await etcd.delete('processes-count');
+      const processes = await Promise.all([1, 2, 3].map(() => contender(dir, 30, 20)));
+      const codes = await Promise.all(processes.map(async (child) => (await once(child, 'exit'))[0]));
+      assert.deepEqual(codes, [0, 0, 0]);
+      assert.equal((await etcd.get('processes-count'))?.text(), '60');
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+
+  test('a holder that is killed loses it when its TTL has passed', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'quiesce-mutex-'));
+    const holder = await contender(dir, 1, 1);
+    try {
+      await eventually(
+        'no lease of others is in the way',
+        async () => (await keys('processes')) <= 1,
+        30_000,
+      );
+      await once(holder, 'message');
+      await using session = await Session.create(etcd);
+      const start = performance.now();
+      const waiting = new Mutex(session, 'processes').lock({ timeoutMs: 20_000 });
+      await sleep(1500);
+      assert.equal(await keys('processes'), 2);
+      holder.kill('SIGKILL');
+      const lock = await waiting;
+      assert.ok(performance.now() - start >= 1500);
+      await lock.unlock();
+    } finally {
+      holder.kill('SIGKILL');
+      rmSync(dir, { recursive: true });
+    }
+  });
+});

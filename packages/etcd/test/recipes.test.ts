@@ -1,0 +1,164 @@
+// Barriers and queues: clientv3's recipes.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
+import {
+  Barrier,
+  DeadlineExceededError,
+  DoubleBarrier,
+  type EtcdClient,
+  EtcdError,
+  InvalidArgumentError,
+  PriorityQueue,
+  prefix,
+  Queue,
+  Session,
+  StatusCode,
+} from '../src/index.js';
+import { overEachTransport } from './support/clients.js';
+import { eventually } from './support/eventually.js';
+
+const withCode =
+  (code: number) =>
+  (error: unknown): boolean =>
+    error instanceof EtcdError && error.code === code;
+
+overEachTransport('recipes', (connect) => {
+  let server: EtcdServer;
+  let etcd: EtcdClient;
+  before(async () => {
+    server = await startEtcd({ extraArgs: ['--heartbeat-interval=20', '--election-timeout=200'] });
+    etcd = await connect(server.endpoint);
+  });
+  after(async () => {
+    await etcd.close();
+    await server.stop();
+  });
+
+  test('barrier: all wait until it is released', async () => {
+    const barrier = new Barrier(etcd, 'barrier');
+    await barrier.wait();
+    await barrier.hold();
+    await assert.rejects(barrier.hold(), withCode(StatusCode.ALREADY_EXISTS));
+    let through = 0;
+    const waiting = Array.from({ length: 5 }, async () => {
+      await new Barrier(etcd, 'barrier').wait();
+      through += 1;
+    });
+    await assert.rejects(barrier.wait({ timeoutMs: 100 }), DeadlineExceededError);
+    assert.equal(through, 0);
+    await barrier.release();
+    await Promise.all(waiting);
+    await barrier.release();
+  });
+
+  test('barrier: waits over cut connections', async () => {
+    await using proxy = await startTcpProxy(server);
+    await using far = await connect(`http://127.0.0.1:${proxy.port}`);
+    const barrier = new Barrier(etcd, 'cut-barrier');
+    await barrier.hold();
+    const waiting = new Barrier(far, 'cut-barrier').wait();
+    for (let i = 0; i < 3; i++) {
+      await sleep(20);
+      proxy.cut();
+    }
+    await barrier.release();
+    await waiting;
+  });
+
+  test('double barrier: nobody enters before all have come, nobody leaves before all are done', async () => {
+    const sessions = await Promise.all([1, 2, 3].map(() => Session.create(etcd)));
+    const [first, ...others] = sessions.map((session) => new DoubleBarrier(session, 'double', 3));
+    assert.ok(first !== undefined);
+    // Twice, as what is left of the first time must not disturb the second.
+    for (let cycle = 0; cycle < 2; cycle++) {
+      const log: string[] = [];
+      const entering = others.map((barrier) => barrier.enter().then(() => log.push('entered')));
+      await sleep(50);
+      assert.equal(log.length, 0);
+      await first.enter();
+      await Promise.all(entering);
+      assert.equal(log.join(), 'entered,entered');
+      const leaving = others.map((barrier) => barrier.leave().then(() => log.push('left')));
+      await sleep(50);
+      assert.equal(log.length, 2);
+      await first.leave();
+      await Promise.all(leaving);
+      assert.equal((await etcd.range(prefix('double/'), { countOnly: true })).count, 0n);
+    }
+    await Promise.all(sessions.map((session) => session.close()));
+  });
+
+  test('double barrier: there is no room for more', async () => {
+    const sessions = await Promise.all([1, 2, 3, 4].map(() => Session.create(etcd)));
+    const barriers = sessions.map((session) => new DoubleBarrier(session, 'full', 2));
+    const results = await Promise.allSettled(barriers.map((barrier) => barrier.enter()));
+    const refused = results.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
+    assert.equal(refused.length, 2);
+    for (const { reason } of refused)
+      assert.ok(withCode(StatusCode.FAILED_PRECONDITION)(reason), String(reason));
+    const [late] = barriers;
+    await assert.rejects(late?.enter() as Promise<void>, withCode(StatusCode.FAILED_PRECONDITION));
+    await Promise.all(sessions.map((session) => session.close()));
+    assert.throws(() => new DoubleBarrier(sessions[0] as Session, 'full', 0), InvalidArgumentError);
+  });
+
+  test('double barrier: one who dies doesn’t hold up the others', async () => {
+    const sessions = await Promise.all([1, 2].map(() => Session.create(etcd)));
+    const [one, two] = sessions.map((session) => new DoubleBarrier(session, 'dies', 2));
+    await assert.rejects(one?.leave() as Promise<void>, withCode(StatusCode.FAILED_PRECONDITION));
+    await assert.rejects(one?.enter({ timeoutMs: 100 }) as Promise<void>, DeadlineExceededError);
+    await Promise.all([one?.enter(), two?.enter()]);
+    const leaving = two?.leave();
+    await sleep(20);
+    await sessions[0]?.close();
+    await leaving;
+    await sessions[1]?.close();
+  });
+
+  test('queue: first in, first out', async () => {
+    const queue = new Queue(etcd, 'queue');
+    for (let i = 0; i < 20; i++) await queue.enqueue(String(i));
+    for (let i = 0; i < 20; i++) assert.equal((await queue.dequeue()).text(), String(i));
+    await assert.rejects(queue.dequeue({ timeoutMs: 50 }), DeadlineExceededError);
+    const waiting = queue.dequeue();
+    await queue.enqueue('later');
+    assert.equal((await waiting).text(), 'later');
+  });
+
+  for (const kind of ['queue', 'priority queue'] as const) {
+    test(`${kind}: each item goes to one consumer`, async () => {
+      const name = `shared ${kind}`;
+      const queue = new Queue(etcd, name);
+      const priorities = new PriorityQueue(etcd, name);
+      const add = (value: string, i: number): Promise<void> =>
+        kind === 'queue' ? queue.enqueue(value) : priorities.enqueue(value, i % 3);
+      const values = Array.from({ length: 60 }, (_, i) => `item ${i}`);
+      const taken: string[] = [];
+      const consumers = Array.from({ length: 5 }, async () => {
+        for (let i = 0; i < 12; i++) {
+          taken.push((await (kind === 'queue' ? queue : priorities).dequeue()).text());
+        }
+      });
+      await Promise.all(values.map(add));
+      await Promise.all(consumers);
+      assert.deepEqual(taken.sort(), [...values].sort());
+    });
+  }
+
+  test('priority queue: by priority, then in order', async () => {
+    const queue = new PriorityQueue(etcd, 'priorities');
+    for (let i = 0; i < 12; i++) await queue.enqueue(String(i), 2 - (i % 3));
+    const order: number[] = [];
+    for (let i = 0; i < 12; i++) order.push(Number((await queue.dequeue()).text()));
+    assert.deepEqual(order, [2, 5, 8, 11, 1, 4, 7, 10, 0, 3, 6, 9]);
+    for (const priority of [-1, 0.5, 65_536, Number.NaN]) {
+      await assert.rejects(queue.enqueue('', priority), InvalidArgumentError);
+    }
+    await eventually('it is empty', async () => {
+      const { count } = await etcd.range(prefix('priorities/'), { countOnly: true });
+      return count === 0n;
+    });
+  });
+});
