@@ -1,0 +1,64 @@
+// The guide's examples: each runs against a real etcd, prints what the guide says, and is quoted there as it is.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const etcdPackage = join(here, '..', '..');
+const guide = join(etcdPackage, '..', '..', 'docs', 'guide');
+
+interface Quote {
+  readonly page: string;
+  readonly code: string;
+  readonly output: string;
+}
+
+/** By the name of the example. */
+const quotes = new Map<string, Quote>();
+for (const page of readdirSync(guide).filter((name) => name.endsWith('.md'))) {
+  const text = readFileSync(join(guide, page), 'utf8');
+  const pattern = /<!-- example: (\S+) -->\n```ts\n([\s\S]*?)```(?:\n\n```text\n([\s\S]*?)```)?/g;
+  for (const [, name = '', code = '', output = ''] of text.matchAll(pattern)) {
+    quotes.set(name, { page, code, output });
+  }
+}
+const examples = readdirSync(join(etcdPackage, 'examples'));
+
+let server: EtcdServer;
+before(async () => {
+  server = await startEtcd();
+});
+after(() => server.stop());
+
+test('the guide quotes each example, and no other', () => {
+  assert.ok(examples.length > 0);
+  assert.deepEqual([...quotes.keys()].sort(), [...examples].sort());
+});
+
+for (const name of examples) {
+  test(`example ${name}`, async () => {
+    const quote = quotes.get(name);
+    assert.ok(quote, `the guide has no <!-- example: ${name} -->`);
+    assert.equal(
+      quote.code,
+      readFileSync(join(etcdPackage, 'examples', name), 'utf8'),
+      `${quote.page} is out of date: run node docs/guide/quote.mjs`,
+    );
+    const { stdout, stderr } = await promisify(execFile)(
+      process.execPath,
+      [join(here, '..', 'examples', name.replace(/\.ts$/, '.js'))],
+      {
+        env: { ...process.env, ETCD_ENDPOINTS: server.endpoint },
+        timeout: 30_000,
+        killSignal: 'SIGKILL',
+      },
+    );
+    assert.equal(stderr, '');
+    assert.equal(stdout, quote.output);
+  });
+}
