@@ -11,6 +11,7 @@ export {
 } from './compare.js';
 export type { Duration } from './duration.js';
 export { EnvironmentError, QuiesceError, ServiceError, UsageError } from './errors.js';
+export { type CleanExitOptions, expectCleanExit } from './expect-clean-exit.js';
 export { type Expect, type Outcome, outcomeLabel } from './outcome.js';
 export {
   definePlan,

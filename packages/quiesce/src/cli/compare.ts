@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
+import { splitCommand } from '../command-line.js';
 import {
   COMPARED_RUNS,
   type CompareOptions,
@@ -19,7 +20,6 @@ import { terminalReport } from '../report/terminal.js';
 import { type PlanResult, runResolved, type SessionOptions } from '../session.js';
 import type { Counts } from '../statistics.js';
 import { duration, expectation, perturbation, positiveInteger, rate, seed } from './arguments.js';
-import { splitCommand } from './command-line.js';
 import { EXIT, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import { checkWritable, readerStream, writeOutput } from './output.js';

@@ -22,6 +22,15 @@ export function terminalReport(result: PlanResult, colour: boolean): string {
   return `${parts.join('\n\n')}\n`;
 }
 
+/** What one scenario showed, in plain text: a line with its counts and bound, and what is to be known of failures. */
+export function scenarioText(result: ScenarioResult): string {
+  const { scenario, runs, failed, rate } = result;
+  const line =
+    `${scenario.name}: ${failed} of ${runs.length} runs failed ` +
+    `(failure rate below ${percentUp(rate.upperBound)} at ${percent(scenario.confidence)})`;
+  return [line, ...scenarioNotes(result, pc.createColors(false))].join('\n\n');
+}
+
 /** A rate bound in percent, rounded up so that the statement stays true: `1.0 %`, `0.034 %`. */
 export function percentUp(rate: number): string {
   const percent = rate * 100;

@@ -1,5 +1,5 @@
 import { parse } from 'shell-quote';
-import { UsageError } from '../errors.js';
+import { UsageError } from './errors.js';
 
 /**
  * Splits one text into program and arguments as a shell would, with quotes and backslashes, but without a shell.

@@ -1,0 +1,121 @@
+"""Calls the command line tool `quiesce`."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence, Union
+
+# Exit codes of `quiesce run`.
+_OK, _UNEXPECTED = 0, 1
+
+
+class NotClean(AssertionError):
+    """The program doesn't exit cleanly. The message is the tool's report; `result` what its JSON report says."""
+
+    def __init__(self, report: str, result: Mapping[str, Any]) -> None:
+        super().__init__(report)
+        self.result = result
+
+
+class TesterError(RuntimeError):
+    """The tool is missing, was called wrongly, or couldn't do its work. The message says which."""
+
+    __test__ = False  # no test class, for pytest
+
+
+def expect_clean_exit(
+    command: Union[str, Sequence[str]],
+    *,
+    below: Union[str, float, None] = None,
+    runs: Optional[int] = None,
+    confidence: Union[str, float, None] = None,
+    allow_failures: Optional[int] = None,
+    timeout: Optional[str] = None,
+    expect: Optional[str] = None,
+    quiet_stderr: bool = False,
+    jobs: Optional[int] = None,
+    perturb: Optional[str] = None,
+    seed: Optional[int] = None,
+    cwd: Union[str, "os.PathLike[str]", None] = None,
+    env: Optional[Mapping[str, str]] = None,
+) -> Mapping[str, Any]:
+    """Runs a program many times, and returns what the JSON report says of it when it exits cleanly.
+
+    `command` is program and arguments, or one text that is split as a shell would. `below` is the failure rate to be
+    shown ("1%" or 0.01, which takes 299 runs at the default `confidence` of 95 %); without it `runs` (default 20) have
+    to end as expected. `timeout` is that of each run, such as "10s". `env` is added to this process's environment.
+
+    Raises NotClean when it doesn't exit cleanly, and TesterError when that can't be found out.
+    """
+    options = {
+        "--until": below,
+        "--runs": runs,
+        "--confidence": confidence,
+        "--allow-failures": allow_failures,
+        "--timeout": timeout,
+        "--expect": expect,
+        "--jobs": jobs,
+        "--perturb": perturb,
+        "--seed": seed,
+    }
+    words = [*_tool(cwd), "run", "--json", "-"]
+    for name, value in options.items():
+        if value is not None:
+            words += [name, _text(value)]
+    if quiet_stderr:
+        words.append("--quiet-stderr")
+    words += ["--", *(shlex.split(command) if isinstance(command, str) else command)]
+    done = _run(words, cwd, {**os.environ, **(env or {})})
+    if done.returncode not in (_OK, _UNEXPECTED):
+        raise TesterError(done.stderr.strip() or f"quiesce ended with {done.returncode}")
+    result = json.loads(done.stdout)["scenarios"][0]
+    if done.returncode == _UNEXPECTED:
+        raise NotClean(done.stderr.strip(), result)
+    return result
+
+
+def _run(words, cwd, env) -> "subprocess.CompletedProcess[str]":
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        raise TesterError(f"can't start {words[0]}: {error}") from error
+    with process:
+        try:
+            stdout, stderr = process.communicate()
+        except BaseException:
+            # A test that is interrupted: SIGTERM makes the tool end what it has started.
+            process.terminate()
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+
+
+def _tool(cwd) -> Sequence[str]:
+    named = os.environ.get("QUIESCE_COMMAND")
+    if named:
+        return shlex.split(named)
+    start = Path(cwd or ".").resolve()
+    for directory in (start, *start.parents):
+        local = directory / "node_modules" / ".bin" / "quiesce"
+        if local.exists():
+            return [str(local)]
+    found = shutil.which("quiesce")
+    if found:
+        return [found]
+    raise TesterError("quiesce is not installed: npm install --save-dev quiesce, or name it in QUIESCE_COMMAND")
+
+
+def _text(value) -> str:
+    return f"{value:.12f}".rstrip("0") if isinstance(value, float) else str(value)

@@ -1,0 +1,65 @@
+import { AssertionError } from 'node:assert';
+import { splitCommand } from './command-line.js';
+import { definedOnly, type ScenarioSpec } from './plan.js';
+import type { Rate } from './rate-goal.js';
+import { scenarioText } from './report/terminal.js';
+import type { ScenarioResult } from './scenario.js';
+import { run, type SessionOptions } from './session.js';
+
+/** How sure an exit has to be clean, and how the program is run. */
+export interface CleanExitOptions
+  extends Pick<
+      ScenarioSpec,
+      | 'runs'
+      | 'allowFailures'
+      | 'confidence'
+      | 'timeout'
+      | 'env'
+      | 'cwd'
+      | 'expect'
+      | 'jobs'
+      | 'perturb'
+      | 'seed'
+    >,
+    Pick<SessionOptions, 'signal' | 'onProgress'> {
+  /**
+   * The failure rate to be shown to be below this, at `confidence` (default 95 %), such as 0.01 or `"1%"`: as many
+   * runs are made as that needs. Without it, `runs` (default 20) have to end as expected.
+   */
+  readonly below?: Rate;
+}
+
+/**
+ * Runs a program many times, and returns what that showed when it exits cleanly; for `node:test` and any other
+ * runner that takes a rejected promise for a failure. 0.01 takes 299 runs: mind the runner's own timeout.
+ * @param command program and arguments, or one text that is split as a shell would, without a shell.
+ * @throws AssertionError, whose message has the counts, the bound and the first failure's output, when it doesn't
+ * exit cleanly; the signal's reason when aborted; UsageError when the options are wrong or the command can't be run;
+ * EnvironmentError when the system can't start a process.
+ */
+export async function expectCleanExit(
+  command: string | readonly string[],
+  options: CleanExitOptions = {},
+): Promise<ScenarioResult> {
+  const { ok, message, result } = await checkCleanExit(command, options);
+  if (ok) return result;
+  throw new AssertionError({
+    message,
+    actual: `${result.failed} of ${result.runs.length} runs failed`,
+    expected: 'a clean exit',
+    operator: 'expectCleanExit',
+    stackStartFn: expectCleanExit,
+  });
+}
+
+/** `expectCleanExit` for a matcher: says what it would throw. */
+export async function checkCleanExit(
+  command: string | readonly string[],
+  options: CleanExitOptions = {},
+): Promise<{ ok: boolean; message: string; result: ScenarioResult }> {
+  const { below, ...spec } = options;
+  const words = typeof command === 'string' ? splitCommand(command) : command;
+  const result = await run({ ...spec, ...definedOnly({ until: below }), command: words });
+  options.signal?.throwIfAborted();
+  return { ok: result.ok, message: scenarioText(result), result };
+}

@@ -1,0 +1,158 @@
+// The tester from others' tests: node:test, vitest, and pytest in a venv of its own, each as a user has it.
+import assert from 'node:assert/strict';
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { expectCleanExit, UsageError } from '../src/index.js';
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+const packageDir = path('../..');
+const root = path('../../../..');
+let dir: string;
+before(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quiesce-matchers-test-'));
+});
+after(() => rmSync(dir, { recursive: true }));
+
+interface Ended {
+  readonly code: number | null;
+  readonly output: string;
+}
+
+function runTool(command: string, args: string[], env: Record<string, string> = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const options = { cwd: dir, env: { ...process.env, NO_COLOR: '1', ...env }, timeout: 120_000 };
+    execFile(command, args, options, (error, stdout, stderr) => {
+      const code = error === null ? 0 : ((error.code as unknown as number) ?? null);
+      resolve({ code, output: stdout + stderr });
+    });
+  });
+}
+
+describe('expectCleanExit', () => {
+  test('returns what was shown', async () => {
+    const result = await expectCleanExit(['true'], { below: '10%' });
+    assert.equal(result.runs.length, 29);
+    assert.equal((await expectCleanExit("sh -c 'exit 0'", { runs: 2 })).runs.length, 2);
+  });
+
+  test('throws an AssertionError that says what was seen', async () => {
+    const failing = expectCleanExit(['sh', '-c', 'echo oh dear >&2; kill -ABRT $$'], { below: 0.1 });
+    await assert.rejects(failing, (error: Error) => {
+      assert.equal(error.name, 'AssertionError');
+      assert.match(error.message, /1 of 1 runs failed/);
+      assert.match(error.message, /SIGABRT/);
+      assert.match(error.message, /oh dear/);
+      assert.ok(!error.message.includes('\u001b'));
+      return true;
+    });
+  });
+
+  test('allows what it is told to', async () => {
+    const once = ['sh', '-c', '[ "$QUIESCE_RUN" != 3 ]'];
+    assert.equal((await expectCleanExit(once, { below: '20%', allowFailures: 1 })).failed, 1);
+    await assert.rejects(expectCleanExit(once, { below: '20%' }), /1 of 3/);
+    await expectCleanExit(['false'], { runs: 1, expect: { exitCode: 1 } });
+  });
+
+  test('rejects with the reason of an abort, and with a UsageError for wrong options', async () => {
+    await assert.rejects(
+      expectCleanExit(['sleep', '9'], { signal: AbortSignal.timeout(100) }),
+      /TimeoutError/,
+    );
+    await assert.rejects(expectCleanExit(['true'], { below: '0%' }), UsageError);
+    await assert.rejects(expectCleanExit('true | cat'), UsageError);
+    await assert.rejects(expectCleanExit(['no-such-program']), UsageError);
+  });
+});
+
+test('vitest has toExitCleanly', async () => {
+  const modules = join(dir, 'node_modules');
+  mkdirSync(modules);
+  symlinkSync(packageDir, join(modules, 'quiesce'));
+  symlinkSync(join(root, 'node_modules', 'vitest'), join(modules, 'vitest'));
+  writeFileSync(join(dir, 'package.json'), '{"type":"module"}');
+  writeFileSync(
+    join(dir, 'exit.test.ts'),
+    `import { expect, test } from 'vitest';
+import 'quiesce/vitest';
+
+test('clean', async () => {
+  await expect(['true']).toExitCleanly({ below: 0.1 });
+  await expect('false').not.toExitCleanly({ runs: 2 });
+});
+test('not clean', async () => {
+  await expect("sh -c 'exit 5'").toExitCleanly({ below: 0.1 });
+});
+`,
+  );
+  const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  const { code, output } = await runTool(process.execPath, [vitest, 'run', '--root', dir]);
+  assert.equal(code, 1, output);
+  assert.match(output, /1 failed \| 1 passed/);
+  assert.match(output, /1 of 1 exit code 5/);
+});
+
+describe('pytest', { skip: python() === undefined ? 'Python with venv is not installed' : false }, () => {
+  const venv = join(root, '.cache', 'venv', 'pytest');
+  const interpreter = join(venv, 'bin', 'python');
+
+  before(() => {
+    if (!existsSync(join(venv, 'bin', 'pytest'))) {
+      execFileSync(python() as string, ['-m', 'venv', venv], { timeout: 120_000 });
+      execFileSync(interpreter, ['-m', 'pip', 'install', '--quiet', 'pytest==8.4.2'], { timeout: 240_000 });
+    }
+  });
+
+  test('has the fixture expect_clean_exit', async () => {
+    writeFileSync(
+      join(dir, 'test_exit.py'),
+      `import pytest
+from pytest_quiesce import TesterError
+
+def test_clean(expect_clean_exit):
+    result = expect_clean_exit(["true"], below="10%")
+    assert result["completedRuns"] == 29 and result["verdict"] == "below"
+    assert expect_clean_exit("sh -c 'exit 3'", runs=2, expect="exit:3", env={"A": "b"})["failedRuns"] == 0
+
+def test_not_clean(expect_clean_exit):
+    expect_clean_exit(["sh", "-c", "echo oh dear >&2; kill -SEGV $$"], below=0.1)
+
+def test_wrong(expect_clean_exit):
+    with pytest.raises(TesterError, match="no-such-program"):
+        expect_clean_exit(["no-such-program"])
+    with pytest.raises(TesterError, match="not installed"):
+        import os
+        os.environ.pop("QUIESCE_COMMAND")
+        os.environ["PATH"] = "/nowhere"
+        expect_clean_exit(["true"])
+`,
+    );
+    const plugin = join(packageDir, '..', 'pytest-quiesce', 'src');
+    const { code, output } = await runTool(
+      interpreter,
+      ['-m', 'pytest', '-q', '-p', 'pytest_quiesce.plugin', '-p', 'no:cacheprovider', 'test_exit.py'],
+      {
+        PYTHONPATH: plugin,
+        PYTHONDONTWRITEBYTECODE: '1',
+        QUIESCE_COMMAND: `${process.execPath} ${join(packageDir, 'dist', 'src', 'cli.js')}`,
+      },
+    );
+    assert.equal(code, 1, output);
+    assert.match(output, /1 failed, 2 passed/);
+    assert.match(output, /1 of 1 SIGSEGV/);
+    assert.match(output, /oh dear/);
+  });
+});
+
+function python(): string | undefined {
+  try {
+    execFileSync('python3', ['-c', 'import venv, ensurepip'], { stdio: 'ignore', timeout: 20_000 });
+    return 'python3';
+  } catch {
+    return undefined;
+  }
+}
