@@ -14,6 +14,7 @@ import {
   Session,
 } from '../src/index.js';
 import { overEachTransport } from './support/clients.js';
+import { deferred } from './support/deferred.js';
 import { aborted, eventually } from './support/eventually.js';
 
 overEachTransport('election', (connect) => {
@@ -54,11 +55,12 @@ overEachTransport('election', (connect) => {
     const observers = [observe(election), observe(election)];
     const sessions = await Promise.all([1, 2, 3, 4].map(() => Session.create(etcd)));
     const campaigns: Promise<void>[] = [];
+    const allCampaign = deferred();
     for (const [index, session] of sessions.entries()) {
       const value = `candidate ${index}`;
       campaigns.push(
         election.campaign(session, value).then(async (leadership) => {
-          await eventually('all campaign', () => campaigns.length === sessions.length);
+          await allCampaign.promise;
           assert.equal((await election.leader())?.text(), value);
           for (const { seen } of observers) {
             await eventually(`${value} is seen`, () => seen.at(-1) === value);
@@ -68,6 +70,7 @@ overEachTransport('election', (connect) => {
       );
       await eventually('its key is there', async () => (await candidates('order')) === index + 1);
     }
+    allCampaign.resolve();
     await Promise.all(campaigns);
     const expected = ['candidate 0', 'candidate 1', 'candidate 2', 'candidate 3'];
     for (const observer of observers) {
