@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,73 +24,150 @@ type result struct {
 	Client      string  `json:"client"`
 	Op          string  `json:"op"`
 	Concurrency int     `json:"concurrency"`
+	ValueBytes  int     `json:"valueBytes"`
+	Connections int     `json:"connections"`
 	Ops         int     `json:"ops"`
 	Seconds     float64 `json:"seconds"`
 	CPUSeconds  float64 `json:"cpuSeconds"`
 	P50Micros   float64 `json:"p50Micros"`
 	P99Micros   float64 `json:"p99Micros"`
+	MaxRSSMiB   float64 `json:"maxRssMiB"`
+	IdleRSSMiB  float64 `json:"idleRssMiB"`
+	MaxStallMs  float64 `json:"maxStallMs"`
 }
 
+// workload is what is measured, and for how long.
+type workload struct {
+	endpoint    string
+	op          string
+	concurrency int
+	valueBytes  int
+	connections int
+	seconds     float64
+	warmup      float64
+	keys        int
+}
+
+const keyPrefix = "bench/"
+
+func keyName(index int) string { return fmt.Sprintf("%s%04d", keyPrefix, index) }
+
 func main() {
-	endpoint := flag.String("endpoint", "", "etcd's client URL")
-	op := flag.String("op", "get", "get or put")
-	concurrency := flag.Int("concurrency", 1, "operations in flight")
-	seconds := flag.Float64("seconds", 2, "timed part")
-	warmup := flag.Float64("warmup", 0.5, "seconds before it")
-	keys := flag.Int("keys", 1000, "number of keys")
-	value := flag.String("value", "", "what put writes")
+	var w workload
+	flag.StringVar(&w.endpoint, "endpoint", "", "etcd's client URL")
+	flag.StringVar(&w.op, "op", "get", "get, put, range, txn or cold-start")
+	flag.IntVar(&w.concurrency, "concurrency", 1, "operations in flight")
+	flag.IntVar(&w.valueBytes, "valueBytes", 32, "size of what put writes")
+	flag.IntVar(&w.connections, "connections", 1, "clients, used by turns")
+	flag.Float64Var(&w.seconds, "seconds", 2, "timed part")
+	flag.Float64Var(&w.warmup, "warmup", 0.5, "seconds before it")
+	flag.IntVar(&w.keys, "keys", 1000, "number of keys")
 	flag.Parse()
-	r, err := measure(*endpoint, *op, *concurrency, *seconds, *warmup, *keys, *value)
-	if err != nil {
+	if err := run(w); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
-		os.Exit(1)
+}
+
+func run(w workload) error {
+	if w.op == "cold-start" {
+		return coldStart(w.endpoint)
+	}
+	r, err := measure(w)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+func connect(endpoint string) (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{
+		Endpoints: []string{endpoint}, DialTimeout: 5 * time.Second, Logger: zap.NewNop(),
+		// As etcd itself allows: clientv3's default is 2 MiB, which an answer of 1,000 keys may pass.
+		MaxCallRecvMsgSize: math.MaxInt32,
+	})
+}
+
+func coldStart(endpoint string) error {
+	client, err := connect(endpoint)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = client.Get(context.Background(), keyName(0))
+	return err
+}
+
+// caller returns what one operation does, on one of the clients.
+func caller(op, value string) (func(client *clientv3.Client, key string) error, error) {
+	ctx := context.Background()
+	switch op {
+	case "get":
+		return func(client *clientv3.Client, key string) error {
+			_, err := client.Get(ctx, key)
+			return err
+		}, nil
+	case "put":
+		return func(client *clientv3.Client, key string) error {
+			_, err := client.Put(ctx, key, value)
+			return err
+		}, nil
+	case "range":
+		return func(client *clientv3.Client, _ string) error {
+			_, err := client.Get(ctx, keyPrefix, clientv3.WithPrefix())
+			return err
+		}, nil
+	case "txn":
+		return func(client *clientv3.Client, key string) error {
+			_, err := client.Txn(ctx).
+				If(clientv3.Compare(clientv3.Version(key), ">", 0)).
+				Then(clientv3.OpPut(key, value)).
+				Commit()
+			return err
+		}, nil
+	default:
+		return nil, fmt.Errorf("no operation is named %s", op)
 	}
 }
 
-func measure(endpoint, op string, concurrency int, seconds, warmup float64, keys int, value string) (*result, error) {
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{endpoint}, DialTimeout: 5 * time.Second, Logger: zap.NewNop(),
-	})
+func measure(w workload) (*result, error) {
+	clients := make([]*clientv3.Client, w.connections)
+	for i := range clients {
+		client, err := connect(w.endpoint)
+		if err != nil {
+			return nil, err
+		}
+		defer client.Close()
+		clients[i] = client
+	}
+	idleRSS := residentMiB()
+
+	names := make([]string, w.keys)
+	for i := range names {
+		names[i] = keyName(i)
+	}
+	call, err := caller(w.op, strings.Repeat("v", w.valueBytes))
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
-
-	names := make([]string, keys)
-	for i := range names {
-		names[i] = fmt.Sprintf("bench/%04d", i)
-	}
-	ctx := context.Background()
-	call := func(key string) error {
-		_, err := client.Get(ctx, key)
-		return err
-	}
-	if op == "put" {
-		call = func(key string) error {
-			_, err := client.Put(ctx, key, value)
-			return err
-		}
-	}
 
 	var next atomic.Int64
-	run := func(duration time.Duration) (time.Duration, [][]time.Duration, error) {
-		latencies := make([][]time.Duration, concurrency)
-		errs := make([]error, concurrency)
+	turns := func(duration time.Duration) (time.Duration, [][]time.Duration, error) {
+		latencies := make([][]time.Duration, w.concurrency)
+		errs := make([]error, w.concurrency)
 		var workers sync.WaitGroup
 		start := time.Now()
-		for w := range concurrency {
+		for worker := range w.concurrency {
 			workers.Add(1)
 			go func() {
 				defer workers.Done()
 				for before := time.Now(); before.Sub(start) < duration; {
-					if errs[w] = call(names[int(next.Add(1))%keys]); errs[w] != nil {
+					turn := int(next.Add(1))
+					if errs[worker] = call(clients[turn%len(clients)], names[turn%w.keys]); errs[worker] != nil {
 						return
 					}
 					now := time.Now()
-					latencies[w] = append(latencies[w], now.Sub(before))
+					latencies[worker] = append(latencies[worker], now.Sub(before))
 					before = now
 				}
 			}()
@@ -102,11 +181,11 @@ func measure(endpoint, op string, concurrency int, seconds, warmup float64, keys
 		return time.Since(start), latencies, nil
 	}
 
-	if _, _, err := run(asDuration(warmup)); err != nil {
+	if _, _, err := turns(asDuration(w.warmup)); err != nil {
 		return nil, err
 	}
 	cpuBefore := cpuSeconds()
-	elapsed, latencies, err := run(asDuration(seconds))
+	elapsed, latencies, err := turns(asDuration(w.seconds))
 	if err != nil {
 		return nil, err
 	}
@@ -117,12 +196,34 @@ func measure(endpoint, op string, concurrency int, seconds, warmup float64, keys
 		return float64(all[min(len(all)-1, int(q*float64(len(all))))].Nanoseconds()) / 1e3
 	}
 	return &result{
-		"clientv3", op, concurrency, len(all), elapsed.Seconds(), cpu, quantile(0.5), quantile(0.99),
+		"clientv3", w.op, w.concurrency, w.valueBytes, w.connections, len(all), elapsed.Seconds(), cpu,
+		quantile(0.5), quantile(0.99), maxRSSMiB(), idleRSS, 0,
 	}, nil
 }
 
 func asDuration(seconds float64) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
+}
+
+// residentMiB is 0 where there is no /proc.
+func residentMiB() float64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int
+	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+		return 0
+	}
+	return float64(resident*os.Getpagesize()) / (1 << 20)
+}
+
+func maxRSSMiB() float64 {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic(err)
+	}
+	return float64(usage.Maxrss) / 1024
 }
 
 func cpuSeconds() float64 {

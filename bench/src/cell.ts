@@ -1,9 +1,20 @@
 /** What is measured, with every client alike. */
 export interface Cell {
-  readonly op: 'get' | 'put';
+  /** `range`: 1,000 keys with their values in one answer. `txn`: a comparison, then a put. */
+  readonly op: Op;
   /** Operations in flight. */
   readonly concurrency: number;
+  /** Size of each value, in bytes. */
+  readonly valueBytes: number;
+  /** Clients in the process, each with its connection, used by turns. */
+  readonly connections: number;
 }
+
+/** An operation under measurement. */
+export type Op = (typeof ops)[number];
+
+/** All of them. */
+export const ops = ['get', 'put', 'range', 'txn'] as const;
 
 /** How long, and on what. Every client's program takes these as `--name value`. */
 export interface Workload extends Cell {
@@ -13,8 +24,6 @@ export interface Workload extends Cell {
   /** Seconds of the same work before it, not counted. */
   readonly warmup: number;
   readonly keys: number;
-  /** What put writes. */
-  readonly value: string;
 }
 
 /** The one JSON line that a client's program prints. */
@@ -26,7 +35,20 @@ export interface Measurement extends Cell {
   readonly cpuSeconds: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
+  /** Largest resident memory of the client's process. */
+  readonly maxRssMiB: number;
+  /** Resident memory once connected, before the first operation. */
+  readonly idleRssMiB: number;
+  /** Longest time that the event loop was late, in ms; 0 where there is no event loop. */
+  readonly maxStallMs: number;
 }
 
+/** Start of the names of all keys; `range` reads all of them. */
+export const keyPrefix = 'bench/';
+
 /** The name of a key, the same in bench/go/main.go. */
-export const keyName = (index: number): string => `bench/${String(index).padStart(4, '0')}`;
+export const keyName = (index: number): string => `${keyPrefix}${String(index).padStart(4, '0')}`;
+
+/** As many keys as `range` reads, fewer where they would make a large database. */
+export const keyCount = (valueBytes: number): number =>
+  Math.min(1000, Math.max(16, Math.floor((64 * 1024 * 1024) / valueBytes)));

@@ -1,5 +1,6 @@
 // npm etcd3 under measurement.
 import { Etcd3 } from 'etcd3';
+import { keyPrefix } from './cell.js';
 import { measureMain } from './measure.js';
 
 await measureMain('etcd3', (endpoint) => {
@@ -7,7 +8,13 @@ await measureMain('etcd3', (endpoint) => {
   return {
     // exec() gives the reply as it came, which is the least that etcd3 can do.
     get: (key) => etcd.get(key).exec(),
-    put: (key, value) => etcd.put(key).value(value).exec(),
+    put: (key, value) => etcd.put(key).value(Buffer.from(value)).exec(),
+    range: () => etcd.getAll().prefix(keyPrefix).exec(),
+    txn: (key, value) =>
+      etcd
+        .if(key, 'Version', '>', 0)
+        .then(etcd.put(key).value(Buffer.from(value)))
+        .commit(),
     close: () => etcd.close(),
   };
 });

@@ -1,5 +1,6 @@
 // @quiesce/etcd under measurement.
-import { connect } from '@quiesce/etcd';
+import { compare, connect, op, prefix } from '@quiesce/etcd';
+import { keyPrefix } from './cell.js';
 import { measureMain } from './measure.js';
 
 await measureMain('@quiesce/etcd', async (endpoint) => {
@@ -7,6 +8,8 @@ await measureMain('@quiesce/etcd', async (endpoint) => {
   return {
     get: (key) => etcd.get(key),
     put: (key, value) => etcd.put(key, value),
+    range: () => etcd.range(prefix(keyPrefix)),
+    txn: (key, value) => etcd.txn({ compare: [compare.version(key, '>', 0)], success: [op.put(key, value)] }),
     close: () => etcd.close(),
   };
 });

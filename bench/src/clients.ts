@@ -35,3 +35,10 @@ export async function measureClient(client: string, workload: Workload): Promise
   });
   return JSON.parse(stdout) as Measurement;
 }
+
+/** The program that connects, gets one key and ends, for the time that takes. */
+export function coldStartCommand(client: string, endpoint: string): [string, ...string[]] {
+  return client === 'clientv3'
+    ? [GO_PROGRAM, '--endpoint', endpoint, '--op', 'cold-start']
+    : [process.execPath, here('./cold-start-client.js'), client, endpoint];
+}

@@ -1,12 +1,20 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { keyName, type Measurement, type Workload } from './cell.js';
+import { keyName, type Measurement, type Op, type Workload } from './cell.js';
 
-/** The two operations of a client under measurement. */
+/** The operations of a client under measurement. */
 export interface Operations {
   get(key: string): Promise<unknown>;
-  put(key: string, value: string): Promise<unknown>;
+  put(key: string, value: Uint8Array): Promise<unknown>;
+  /** All keys, with their values. */
+  range(): Promise<unknown>;
+  /** Puts if the key exists. */
+  txn(key: string, value: Uint8Array): Promise<unknown>;
   close(): Promise<void> | void;
 }
+
+/** Events that come later than this were held up; the timer's own resolution, in ms. */
+const TIMER_MS = 1;
 
 /**
  * The main program of a client written in TypeScript: measures the workload of its command line and prints the
@@ -17,19 +25,23 @@ export async function measureMain(
   open: (endpoint: string) => Promise<Operations> | Operations,
 ): Promise<void> {
   const workload = parseWorkload();
-  const operations = await open(workload.endpoint);
-  const measurement = await measure(client, operations, workload);
-  await operations.close();
+  const clients: Operations[] = [];
+  for (let i = 0; i < workload.connections; i++) clients.push(await open(workload.endpoint));
+  const measurement = await measure(client, clients, workload);
+  for (const opened of clients) await opened.close();
   console.log(JSON.stringify(measurement));
 }
 
-async function measure(client: string, operations: Operations, workload: Workload): Promise<Measurement> {
-  const { op, concurrency, value } = workload;
+async function measure(
+  client: string,
+  clients: readonly Operations[],
+  workload: Workload,
+): Promise<Measurement> {
+  const { op, concurrency, valueBytes, connections } = workload;
+  const idleRssMiB = process.memoryUsage.rss() / 2 ** 20;
   const keys = Array.from({ length: workload.keys }, (_, i) => keyName(i));
-  const call =
-    op === 'get'
-      ? (key: string): Promise<unknown> => operations.get(key)
-      : (key: string): Promise<unknown> => operations.put(key, value);
+  const value = Buffer.alloc(valueBytes, 'v');
+  const call = caller(op, clients, value);
   let next = 0;
 
   const run = async (seconds: number): Promise<{ elapsed: number; latencies: number[] }> => {
@@ -37,7 +49,8 @@ async function measure(client: string, operations: Operations, workload: Workloa
     const start = performance.now();
     const worker = async (): Promise<void> => {
       for (let before = start; before - start < seconds * 1000; ) {
-        await call(keys[next++ % keys.length] as string);
+        const turn = next++;
+        await call(keys[turn % keys.length] as string, turn);
         const now = performance.now();
         latencies.push(now - before);
         before = now;
@@ -48,9 +61,12 @@ async function measure(client: string, operations: Operations, workload: Workloa
   };
 
   await run(workload.warmup);
+  const delay = monitorEventLoopDelay({ resolution: TIMER_MS });
+  delay.enable();
   const cpuBefore = process.cpuUsage();
   const { elapsed, latencies } = await run(workload.seconds);
   const { user, system } = process.cpuUsage(cpuBefore);
+  delay.disable();
   const sorted = Float64Array.from(latencies).sort();
   const micros = (q: number): number =>
     (sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] as number) * 1000;
@@ -58,12 +74,35 @@ async function measure(client: string, operations: Operations, workload: Workloa
     client,
     op,
     concurrency,
+    valueBytes,
+    connections,
     ops: sorted.length,
     seconds: elapsed,
     cpuSeconds: (user + system) / 1e6,
     p50Micros: micros(0.5),
     p99Micros: micros(0.99),
+    maxRssMiB: process.resourceUsage().maxRSS / 1024,
+    idleRssMiB,
+    maxStallMs: Math.max(0, delay.max / 1e6 - TIMER_MS),
   };
+}
+
+function caller(
+  op: Op,
+  clients: readonly Operations[],
+  value: Uint8Array,
+): (key: string, turn: number) => Promise<unknown> {
+  const of = (turn: number): Operations => clients[turn % clients.length] as Operations;
+  switch (op) {
+    case 'get':
+      return (key, turn) => of(turn).get(key);
+    case 'put':
+      return (key, turn) => of(turn).put(key, value);
+    case 'range':
+      return (_key, turn) => of(turn).range();
+    case 'txn':
+      return (key, turn) => of(turn).txn(key, value);
+  }
 }
 
 function parseWorkload(): Workload {
@@ -73,10 +112,11 @@ function parseWorkload(): Workload {
       endpoint: text,
       op: text,
       concurrency: text,
+      valueBytes: text,
+      connections: text,
       seconds: text,
       warmup: text,
       keys: text,
-      value: text,
     },
   });
   const given = (name: keyof typeof values): string => {
@@ -86,11 +126,12 @@ function parseWorkload(): Workload {
   };
   return {
     endpoint: given('endpoint'),
-    op: given('op') === 'put' ? 'put' : 'get',
+    op: given('op') as Op,
     concurrency: Number(given('concurrency')),
+    valueBytes: Number(given('valueBytes')),
+    connections: Number(given('connections')),
     seconds: Number(given('seconds')),
     warmup: Number(given('warmup')),
     keys: Number(given('keys')),
-    value: given('value'),
   };
 }

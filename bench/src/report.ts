@@ -1,5 +1,5 @@
 import Table from 'cli-table3';
-import type { Cell, Measurement } from './cell.js';
+import type { Cell, Measurement, Op } from './cell.js';
 import { SUBJECT } from './clients.js';
 
 /** The speed floors: at this concurrency, at least `atLeast` times the op/s of `peer`, for get and for put. */
@@ -19,10 +19,15 @@ export interface Row extends Cell {
   readonly cpuMicrosPerOp: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
+  readonly maxRssMiB: number;
+  readonly idleRssMiB: number;
+  readonly maxStallMs: number;
 }
 
 /** A floor against what was measured. */
-export interface FloorResult extends Cell {
+export interface FloorResult {
+  readonly op: Op;
+  readonly concurrency: number;
   readonly peer: string;
   readonly atLeast: number;
   readonly ratio: number;
@@ -39,20 +44,25 @@ export function summarize(rounds: readonly Measurement[]): Row {
     client: first.client,
     op: first.op,
     concurrency: first.concurrency,
+    valueBytes: first.valueBytes,
+    connections: first.connections,
     opsPerSecond: median(rates),
     opsPerSecondMin: Math.min(...rates),
     opsPerSecondMax: Math.max(...rates),
     cpuMicrosPerOp: middle((round) => (round.cpuSeconds / round.ops) * 1e6),
     p50Micros: middle((round) => round.p50Micros),
     p99Micros: middle((round) => round.p99Micros),
+    maxRssMiB: middle((round) => round.maxRssMiB),
+    idleRssMiB: middle((round) => round.idleRssMiB),
+    maxStallMs: middle((round) => round.maxStallMs),
   };
 }
 
 /** The table of one cell; the last column is the subject's op/s over that row's. */
 export function cellTable(rows: readonly Row[]): string {
   const table = new Table({
-    head: ['client', 'op/s', 'min–max', 'CPU µs/op', 'p50 µs', 'p99 µs', `${SUBJECT} is`],
-    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right'],
+    head: ['client', 'op/s', 'min–max', 'CPU µs/op', 'p50 µs', 'p99 µs', 'MiB', 'late ms', `${SUBJECT} is`],
+    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right', 'right', 'right'],
     style: { head: [], border: [], compact: true },
   });
   const subject = rows.find(({ client }) => client === SUBJECT);
@@ -64,6 +74,8 @@ export function cellTable(rows: readonly Row[]): string {
       row.cpuMicrosPerOp.toFixed(1),
       whole(row.p50Micros),
       whole(row.p99Micros),
+      whole(row.maxRssMiB),
+      row.maxStallMs === 0 ? '' : row.maxStallMs.toFixed(1),
       subject === undefined || row === subject
         ? ''
         : `${(subject.opsPerSecond / row.opsPerSecond).toFixed(2)}x`,
@@ -72,13 +84,28 @@ export function cellTable(rows: readonly Row[]): string {
   return table.toString();
 }
 
+/** A cell's title. */
+export function cellTitle({ op, concurrency, valueBytes, connections }: Cell): string {
+  const size = valueBytes >= 2 ** 20 ? `${valueBytes / 2 ** 20} MiB` : `${valueBytes} B`;
+  return `${op}, ${concurrency} in flight, values of ${size}${connections === 1 ? '' : `, ${connections} connections`}`;
+}
+
+/** The value size of the cells that have floors, in bytes. */
+export const FLOOR_VALUE_BYTES = 32;
+
 /** Judges those floors for which both sides were measured. */
 export function judgeFloors(rows: readonly Row[]): FloorResult[] {
   return FLOORS.flatMap(({ concurrency, peer, atLeast }) =>
     (['get', 'put'] as const).flatMap((op) => {
       const rate = (client: string): number | undefined =>
-        rows.find((row) => row.client === client && row.op === op && row.concurrency === concurrency)
-          ?.opsPerSecond;
+        rows.find(
+          (row) =>
+            row.client === client &&
+            row.op === op &&
+            row.concurrency === concurrency &&
+            row.valueBytes === FLOOR_VALUE_BYTES &&
+            row.connections === 1,
+        )?.opsPerSecond;
       const [ours, theirs] = [rate(SUBJECT), rate(peer)];
       if (ours === undefined || theirs === undefined) return [];
       const ratio = ours / theirs;

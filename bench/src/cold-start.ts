@@ -1,0 +1,53 @@
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { connect } from '@quiesce/etcd';
+import { startEtcd } from '@quiesce/test-services';
+import Table from 'cli-table3';
+import { keyName } from './cell.js';
+import { coldStartCommand, isAvailable } from './clients.js';
+
+/** Which clients, and how many processes of each. */
+export interface ColdStartOptions {
+  readonly rounds: number;
+  readonly only: readonly string[];
+  readonly json?: string;
+}
+
+/** Times whole processes that connect and get one key, all clients by turns, and an empty Node program for scale. */
+export async function benchColdStart(options: ColdStartOptions): Promise<number> {
+  await using server = await startEtcd();
+  const etcd = await connect(server.endpoint);
+  await etcd.put(keyName(0), 'value');
+  await etcd.close();
+  const commands: [string, readonly string[]][] = [
+    ['an empty Node program', [process.execPath, '-e', '']],
+    ...options.only
+      .filter(isAvailable)
+      .map((client): [string, readonly string[]] => [client, coldStartCommand(client, server.endpoint)]),
+  ];
+  const times = commands.map(() => [] as number[]);
+  for (let round = 0; round < options.rounds; round++) {
+    for (const [i, [, [file = '', ...args]]] of commands.entries()) {
+      const start = performance.now();
+      await promisify(execFile)(file, args, { timeout: 30_000 });
+      times[i]?.push(performance.now() - start);
+    }
+  }
+  const table = new Table({
+    head: ['process', 'median ms', 'min–max ms'],
+    colAligns: ['left', 'right', 'right'],
+    style: { head: [], border: [], compact: true },
+  });
+  const rows = commands.map(([name], i) => {
+    const sorted = (times[i] ?? []).sort((a, b) => a - b);
+    const [min = 0, max = 0] = [sorted[0], sorted.at(-1)];
+    return { name, medianMs: sorted[sorted.length >> 1] ?? 0, minMs: min, maxMs: max };
+  });
+  for (const { name, medianMs, minMs, maxMs } of rows) {
+    table.push([name, medianMs.toFixed(1), `${minMs.toFixed(1)}–${maxMs.toFixed(1)}`]);
+  }
+  console.log(`\nstart, connect, get one key, end: ${options.rounds} processes each\n${table.toString()}`);
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify({ rows }, undefined, 2)}\n`);
+  return 0;
+}
