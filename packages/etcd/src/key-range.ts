@@ -77,15 +77,22 @@ export function toRange(keys: Keys): RangeBytes {
 }
 
 /**
+ * Whether a range goes on to the last key there is.
+ * @internal
+ */
+export function isEndless({ rangeEnd }: Pick<RangeBytes, 'rangeEnd'>): boolean {
+  return rangeEnd.length === 1 && rangeEnd[0] === 0;
+}
+
+/**
  * The same range among the keys that start with `start`, as clientv3's namespace package makes it.
  * @internal
  */
 export function rangeBelow(start: Uint8Array, { key, rangeEnd }: RangeBytes): RangeBytes {
   if (rangeEnd.length === 0) return { key: Buffer.concat([start, key]), rangeEnd };
-  const endless = rangeEnd.length === 1 && rangeEnd[0] === 0;
   return {
     key: Buffer.concat([start, key]),
-    rangeEnd: endless ? prefixEnd(start) : Buffer.concat([start, rangeEnd]),
+    rangeEnd: isEndless({ rangeEnd }) ? prefixEnd(start) : Buffer.concat([start, rangeEnd]),
   };
 }
 

@@ -1,6 +1,6 @@
 import { EtcdError, invalidArgument, StatusCode } from './errors.js';
 import { type Int64, toInt64 } from './int64.js';
-import type { KeyRange } from './key-range.js';
+import { isEndless, type KeyRange } from './key-range.js';
 import {
   type DeleteOptions,
   type DeleteResult,
@@ -212,7 +212,41 @@ export const compare = {
 
 /** @internal */
 export function encodeTxn<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): Uint8Array {
-  return TxnRequest.encode(txnRequest(txn, mapping)).finish();
+  const request = txnRequest(txn, mapping);
+  checkEndlessDeletes(request.success);
+  checkEndlessDeletes(request.failure);
+  return TxnRequest.encode(request).finish();
+}
+
+/**
+ * etcd refuses a transaction that deletes and puts the same key, but overlooks deletes of a range without an end. If
+ * the put then wants to keep the value or lease that is gone, all members crash (seen with 3.6.6), and crash again
+ * whenever they apply their log.
+ */
+function checkEndlessDeletes(list: readonly RequestOp[]): void {
+  const requests = requestsOf(list);
+  const starts = requests.flatMap((request) =>
+    request.$case === 'requestDeleteRange' && isEndless(request.value) ? [request.value.key] : [],
+  );
+  if (starts.length === 0) return;
+  for (const request of requests) {
+    if (request.$case !== 'requestPut') continue;
+    const { key, ignoreValue, ignoreLease } = request.value;
+    if ((ignoreValue || ignoreLease) && starts.some((start) => Buffer.compare(start, key) <= 0)) {
+      throw invalidArgument(
+        'the transaction puts a key with ignoreValue or ignoreLease that a delete of a range without end deletes; etcd crashes on that, so do it in two transactions',
+      );
+    }
+  }
+}
+
+/** The requests of a list, those of transactions in it included. */
+function requestsOf(list: readonly RequestOp[]): NonNullable<RequestOp['request']>[] {
+  return list.flatMap(({ request }) => {
+    if (request === undefined) return [];
+    if (request.$case !== 'requestTxn') return [request];
+    return [...requestsOf(request.value.success), ...requestsOf(request.value.failure)];
+  });
 }
 
 /**

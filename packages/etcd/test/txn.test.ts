@@ -8,6 +8,7 @@ import {
   compare,
   type DeleteResult,
   type EtcdClient,
+  fromKey,
   InvalidArgumentError,
   json,
   type KeyValue,
@@ -305,6 +306,15 @@ overEachTransport('a transaction', (connect) => {
         failure: [op.put('k', '2')],
       };
       assert.equal((await etcd.txn(branches)).succeeded, false);
+    });
+    test('when etcd would crash on it', async () => {
+      await etcd.put('k', '1');
+      const putAndDelete = [op.delete(fromKey('a')), op.put('k', '', { ignoreValue: true })];
+      await refused({ success: putAndDelete }, /etcd crashes on that/);
+      await refused({ failure: putAndDelete }, /etcd crashes on that/);
+      await refused({ success: [op.txn({ success: putAndDelete })] }, /etcd crashes on that/);
+      const apart = [op.delete(fromKey('l')), op.put('k', '2', { ignoreLease: true })];
+      assert.equal((await etcd.txn({ success: apart })).succeeded, true);
     });
     test('with an operator that is none', () =>
       refused({ compare: [compare.version('k', '==' as '=', 1)] }, /is ==; it must be =, !=, < or >/));
