@@ -75,7 +75,10 @@ export type {
   Maintenance,
   MemberStatus,
 } from './maintenance.js';
+export { Cache, type CacheEvents, type WaitOptions } from './mirror/cache.js';
+export { Mirror, type MirrorChange, type MirrorOptions } from './mirror/mirror.js';
 export type { Namespace } from './namespace.js';
+export { OrderedReads } from './ordered-reads.js';
 export type { PageOptions, RangePage } from './range-pages.js';
 export type { CallControl } from './rpc/rpc.js';
 export { CorruptSnapshotError, type Snapshot, type SnapshotInfo, type SnapshotOptions } from './snapshot.js';

@@ -8,7 +8,7 @@ import { encodeCancel, encodeProgress, watchMethod } from './request.js';
 
 const shortestBackoffMs = 50;
 const longestBackoffMs = 2_000;
-const progressRetryMs = 500;
+const progressRetryMs = 200;
 const longestTimerMs = 2 ** 31 - 1;
 
 /** What etcd puts in place of an id, in answers that are for no watch or for all of them. */

@@ -130,7 +130,7 @@ export class Watch<Entry = KeyValue>
    * consumer gets a batch without events. With etcd before 3.4.25 and 3.5.8 events may still follow it. etcd:
    * `WatchProgressRequest`.
    *
-   * The server answers when all watches of this client have caught up.
+   * The server answers when all watches of this client have caught up, and none starts at a revision of the future.
    *
    * @throws DeadlineExceededError, and why the watch has ended.
    */

@@ -1,0 +1,232 @@
+import { EventEmitter } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ClosedError, DeadlineExceededError, invalidArgument, StatusCode } from '../errors.js';
+import { allKeys, type Bytes, type Keys, toKey } from '../key-range.js';
+import { KeyValue } from '../key-value.js';
+import type { Namespace } from '../namespace.js';
+import { checkTimeout } from '../timeout.js';
+import type { WatchEvent } from '../watch/event.js';
+import { Mirror, type MirrorChange, type MirrorOptions } from './mirror.js';
+import { type Bounds, boundsOf, covers, SortedEntries, sortable } from './sorted-entries.js';
+
+/** What a {@link Cache} emits, with the arguments of the listeners. */
+export interface CacheEvents {
+  /** A key was put; the cache has it already. */
+  put: [event: WatchEvent];
+  /** A key was deleted. */
+  delete: [event: WatchEvent];
+  /**
+   * After a compaction all keys were read anew. `put` and `delete` were emitted for what differs, so what happened
+   * in between is missing, but not what came of it.
+   */
+  resync: [revision: bigint];
+  /** The connection that brings changes is back. */
+  connected: [];
+  /** The connection that brings changes is gone; another is being made. */
+  disconnected: [];
+  /** The cache has ended with an error, and can't be read any more. Without a listener it is thrown. */
+  error: [error: unknown];
+}
+
+/** Bounds of {@link Cache.waitForRevision}. */
+export interface WaitOptions {
+  /** Default: 10 000 ms. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+const askAgainMs = 50;
+
+/**
+ * A copy of the keys of a range in this process, kept up to date by a watch: reads need no server. It is as of
+ * {@link revision}, never of a mixture of revisions, and never goes back. To see a write, wait for its revision:
+ *
+ * ```ts
+ * await using cache = await Cache.open(etcd, prefix('config/'));
+ * const { revision } = await etcd.put('config/colour', 'blue');
+ * await cache.waitForRevision(revision);
+ * cache.get('config/colour')?.text(); // blue
+ * ```
+ */
+export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable {
+  readonly #bounds: Bounds;
+  readonly #mirror: Mirror;
+  #entries = new SortedEntries();
+  /** A base that is being read; it takes the place of `#entries` when it is complete. */
+  #incoming: SortedEntries | undefined;
+  #revision = 0n;
+  #disconnectedAt: number | undefined;
+  #over: { readonly error: unknown } | undefined;
+
+  private constructor(store: Namespace, keys: Keys, options: MirrorOptions) {
+    super();
+    this.#bounds = boundsOf(keys);
+    this.#mirror = new Mirror(store, keys, options, (connected) => this.#connection(connected));
+  }
+
+  /**
+   * Reads the keys, and resolves when all are there.
+   *
+   * @throws what {@link Mirror} throws.
+   */
+  static async open(store: Namespace, keys: Keys, options: MirrorOptions = {}): Promise<Cache> {
+    const cache = new Cache(store, keys, options);
+    for (;;) {
+      const { done, value } = await cache.#mirror[Symbol.asyncIterator]().next();
+      if (done) throw new ClosedError('the cache was closed');
+      cache.#apply(value);
+      if (value.type === 'synced') break;
+    }
+    void cache.#run();
+    return cache;
+  }
+
+  /** The store's revision that it shows: all changes up to it, and none after. */
+  get revision(): bigint {
+    return this.#revision;
+  }
+
+  /** Number of keys. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** How long it has had no connection that brings changes, in ms; 0 while it has one. It may be stale by so much. */
+  get disconnectedMs(): number {
+    return this.#disconnectedAt === undefined ? 0 : performance.now() - this.#disconnectedAt;
+  }
+
+  /**
+   * The value of a key, or `undefined` when there is no such key.
+   *
+   * @throws InvalidArgumentError for a key outside of its range; once ended, why: ClosedError after `close()`.
+   */
+  get(key: Bytes): KeyValue | undefined {
+    const wanted = sortable(toKey(key));
+    this.#check({ start: wanted, end: `${wanted}\0` });
+    return this.#entries.get(wanted);
+  }
+
+  /**
+   * The keys of a range, by default all, in order.
+   *
+   * @throws InvalidArgumentError for a range that isn't within its own; once ended, why: ClosedError after `close()`.
+   */
+  range(keys: Keys = allKeys()): KeyValue[] {
+    const { start, end } = boundsOf(keys);
+    // "All keys" stands for all that it has.
+    const all = start === '\0' && end === undefined;
+    const bounds = all ? this.#bounds : { start, end };
+    this.#check(bounds);
+    return this.#entries.range(bounds);
+  }
+
+  /**
+   * Resolves once the cache shows this revision or a later one.
+   *
+   * @throws DeadlineExceededError, `signal.reason`, and why the cache has ended.
+   */
+  async waitForRevision(revision: bigint, options: WaitOptions = {}): Promise<void> {
+    const { signal, timeoutMs = 10_000 } = options;
+    const end = performance.now() + checkTimeout('timeoutMs', timeoutMs);
+    for (let asking: Promise<unknown> | undefined; this.#revision < revision; ) {
+      if (this.#over !== undefined) throw this.#over.error;
+      signal?.throwIfAborted();
+      if (performance.now() >= end) {
+        throw new DeadlineExceededError(
+          `DEADLINE_EXCEEDED: the cache shows revision ${this.#revision} and did not come to ${revision} within ${timeoutMs} ms`,
+          { code: StatusCode.DEADLINE_EXCEEDED },
+        );
+      }
+      // Changes elsewhere bring no events here, so the server has to be asked.
+      asking ??= this.#mirror
+        .requestProgress({ timeoutMs: 1_000 })
+        .catch(() => {})
+        .finally(() => {
+          asking = undefined;
+        });
+      await Promise.race([asking, delay(askAgainMs, undefined, { ref: false })]);
+      if (asking === undefined && this.#revision < revision) await delay(1);
+    }
+  }
+
+  /** Ends it: it can't be read any more. Idempotent. */
+  close(): void {
+    this.#over ??= { error: new ClosedError('the cache is closed; open another') };
+    this.#mirror.close();
+  }
+
+  /** As {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      for await (const change of this.#mirror) this.#apply(change);
+    } catch (error) {
+      if (this.#over !== undefined) return;
+      this.#over = { error };
+      process.nextTick(() => this.emit('error', error));
+    }
+  }
+
+  #apply(change: MirrorChange): void {
+    switch (change.type) {
+      case 'reset':
+        this.#incoming = new SortedEntries();
+        break;
+      case 'base':
+        for (const kv of change.kvs) this.#incoming?.set(sortable(kv.key), kv);
+        break;
+      case 'synced':
+        this.#swap(this.#incoming ?? new SortedEntries(), change.revision);
+        break;
+      case 'update':
+        for (const { type, kv } of change.events) {
+          if (type === 'put') this.#entries.set(sortable(kv.key), kv);
+          else this.#entries.delete(sortable(kv.key));
+        }
+        if (change.revision > this.#revision) this.#revision = change.revision;
+        // Listeners see whole revisions.
+        for (const event of change.events) this.emit(event.type, event);
+    }
+  }
+
+  #swap(incoming: SortedEntries, revision: bigint): void {
+    const first = this.#revision === 0n;
+    const before = this.#entries;
+    this.#entries = incoming;
+    this.#incoming = undefined;
+    this.#revision = revision;
+    if (first) return;
+    for (const [key, kv] of incoming) {
+      const prevKv = before.get(key);
+      if (prevKv?.modRevision !== kv.modRevision) {
+        this.emit('put', { type: 'put', kv, prevKv, revision: kv.modRevision });
+      }
+    }
+    for (const [key, prevKv] of before) {
+      if (incoming.get(key) !== undefined) continue;
+      this.emit('delete', { type: 'delete', kv: deleted(prevKv.key, revision), prevKv, revision });
+    }
+    this.emit('resync', revision);
+  }
+
+  #connection(connected: boolean): void {
+    if (connected) this.#disconnectedAt = undefined;
+    else this.#disconnectedAt ??= performance.now();
+    this.emit(connected ? 'connected' : 'disconnected');
+  }
+
+  #check(bounds: Bounds): void {
+    if (this.#over !== undefined) throw this.#over.error;
+    if (covers(this.#bounds, bounds)) return;
+    throw invalidArgument('the cache holds a range, and what was asked for is not all within it');
+  }
+}
+
+function deleted(key: Uint8Array, modRevision: bigint): KeyValue {
+  const none = new Uint8Array(0);
+  return new KeyValue({ key, value: none, createRevision: 0n, modRevision, version: 0n, lease: 0n });
+}

@@ -1,0 +1,152 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { ClosedError, CompactedError, DeadlineExceededError, UnavailableError } from '../errors.js';
+import type { Bytes, Keys } from '../key-range.js';
+import type { KeyValue } from '../key-value.js';
+import type { Keyspace } from '../keyspace.js';
+import type { CallControl } from '../rpc/rpc.js';
+import type { WatchEvent } from '../watch/event.js';
+import type { WatchOptions } from '../watch/request.js';
+import type { Watch } from '../watch/watch.js';
+
+/** Options of {@link Mirror}. */
+export interface MirrorOptions
+  extends Pick<WatchOptions, 'prevKv' | 'requireLeader' | 'bufferBytes' | 'maxDisconnectedMs' | 'signal'> {
+  /** Most keys that are asked for at once while the base is read. Default 1 000. */
+  readonly pageSize?: number;
+}
+
+/** One step of a {@link Mirror}. */
+export type MirrorChange<Entry = KeyValue> =
+  /** What was told so far is void: all keys follow, as of this revision. First of all, and after a compaction. */
+  | { readonly type: 'reset'; readonly revision: bigint }
+  /** Some of the keys, in order. */
+  | { readonly type: 'base'; readonly kvs: readonly Entry[] }
+  /** The base is complete; from here on there are updates. */
+  | { readonly type: 'synced'; readonly revision: bigint }
+  /** Changes, as in {@link WatchBatch}: whole revisions. Without events: nothing has changed up to this revision. */
+  | { readonly type: 'update'; readonly revision: bigint; readonly events: readonly WatchEvent<Entry>[] };
+
+const shortestRetryMs = 50;
+const longestRetryMs = 2_000;
+
+/**
+ * The keys of a range and all that happens to them, from one revision on: first each key as of that revision, in
+ * pages, then each change after it, once and in order. When a compaction has taken changes that were not seen yet, it
+ * starts over with a `reset`. As clientv3's `mirror` package, whose `SyncBase` and `SyncUpdates` this is in one.
+ *
+ * ```ts
+ * for await (const change of new Mirror(etcd, prefix('config/'))) …
+ * ```
+ *
+ * For one loop; leaving it ends the mirror. It throws what a watch throws, save CompactedError, and what the first
+ * reading of the base throws; later ones are tried again while no endpoint can be reached.
+ */
+export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entry>>, AsyncDisposable {
+  readonly #store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>;
+  readonly #keys: Keys;
+  readonly #options: MirrorOptions;
+  readonly #changes: AsyncGenerator<MirrorChange<Entry>, void, void>;
+  readonly #onConnection: (connected: boolean) => void;
+  readonly #closing = new AbortController();
+  #watch: Watch<Entry> | undefined;
+
+  /** @param onConnection is told whether there is a connection that brings changes. */
+  constructor(
+    store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>,
+    keys: Keys,
+    options: MirrorOptions = {},
+    onConnection: (connected: boolean) => void = () => {},
+  ) {
+    this.#store = store;
+    this.#keys = keys;
+    this.#options = options;
+    this.#onConnection = onConnection;
+    this.#changes = this.#follow();
+  }
+
+  /** The changes from where they are; there is one loop. */
+  [Symbol.asyncIterator](): AsyncGenerator<MirrorChange<Entry>, void, void> {
+    return this.#changes;
+  }
+
+  /** As `requestProgress` of a watch: an `update` without events comes. Undefined while the base is read. */
+  async requestProgress(control?: CallControl): Promise<bigint | undefined> {
+    return await this.#watch?.requestProgress(control);
+  }
+
+  /** Ends the mirror, and the loop over it without an error. Idempotent. */
+  close(): void {
+    this.#closing.abort();
+    this.#watch?.close();
+  }
+
+  /** As {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  async *#follow(): AsyncGenerator<MirrorChange<Entry>, void, void> {
+    const { signal } = this.#closing;
+    const { pageSize, ...watchOptions } = this.#options;
+    let synced = false;
+    let failures = 0;
+    try {
+      while (!signal.aborted) {
+        try {
+          let reset = false;
+          let revision = 0n;
+          const reading = { signal: this.#signal(), ...(pageSize !== undefined && { pageSize }) };
+          for await (const page of this.#store.pages(this.#keys, reading)) {
+            revision = page.revision;
+            if (!reset) {
+              // Before the base is complete, so that a compaction meanwhile takes nothing.
+              this.#watch = this.#follower(revision + 1n, watchOptions);
+              yield { type: 'reset', revision };
+              reset = true;
+            }
+            if (page.kvs.length > 0) yield { type: 'base', kvs: page.kvs };
+          }
+          yield { type: 'synced', revision };
+          synced = true;
+          failures = 0;
+          const batches = this.#watch?.batches() ?? [];
+          for await (const { events, revision } of batches) yield { type: 'update', revision, events };
+          return;
+        } catch (error) {
+          if (signal.aborted) return;
+          const again = error instanceof CompactedError || (synced && isTransient(error));
+          if (!again || this.#options.signal?.aborted) throw error;
+        }
+        this.#watch?.close();
+        await this.#backOff(failures++);
+      }
+    } finally {
+      this.close();
+    }
+  }
+
+  #follower(startRevision: bigint, options: Omit<MirrorOptions, 'pageSize'>): Watch<Entry> {
+    this.#watch?.close();
+    const watch = this.#store.watch(this.#keys, { ...options, startRevision, progressNotify: true });
+    watch.on('connected', () => this.#onConnection(true));
+    watch.on('disconnected', () => this.#onConnection(false));
+    return watch;
+  }
+
+  #signal(): AbortSignal {
+    const { signal } = this.#options;
+    return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
+  }
+
+  /** The first time at once: a compaction is no failure. */
+  async #backOff(failures: number): Promise<void> {
+    if (failures === 0) return;
+    const ms = Math.min(shortestRetryMs * 2 ** failures, longestRetryMs) * (0.5 + Math.random() / 2);
+    await delay(ms, undefined, { signal: this.#signal() }).catch(() => {});
+  }
+}
+
+function isTransient(error: unknown): boolean {
+  if (error instanceof ClosedError) return false;
+  return error instanceof UnavailableError || error instanceof DeadlineExceededError;
+}

@@ -1,0 +1,258 @@
+// Mirrors and caches of a range, and ordered reads.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type EtcdServer,
+  startEtcd,
+  startEtcdCluster,
+  startTcpProxy,
+  type TcpProxy,
+} from '@quiesce/test-services';
+import {
+  allKeys,
+  Cache,
+  ClosedError,
+  connect as connectAny,
+  DeadlineExceededError,
+  type EtcdClient,
+  InvalidArgumentError,
+  type KeyValue,
+  keyRange,
+  Mirror,
+  type MirrorChange,
+  OrderedReads,
+  op,
+  prefix,
+} from '../src/index.js';
+import { overEachTransport } from './support/clients.js';
+
+let server: EtcdServer;
+let direct: EtcdClient;
+before(async () => {
+  server = await startEtcd();
+  direct = await connectAny(server.endpoint);
+});
+after(async () => {
+  await direct.close();
+  await server.stop();
+});
+
+let names = 0;
+const fresh = (): string => `mirror-${++names}/`;
+const told = (kvs: readonly KeyValue[]): string[] => kvs.map((kv) => `${kv.keyText()}=${kv.text()}`);
+
+overEachTransport('mirror', (connect) => {
+  let proxy: TcpProxy;
+  let etcd: EtcdClient;
+  before(async () => {
+    proxy = await startTcpProxy({ port: server.port });
+    etcd = await connect({ endpoints: `http://127.0.0.1:${proxy.port}`, timeoutMs: 1_000 });
+  });
+  after(async () => {
+    await etcd.close();
+    await proxy.close();
+  });
+
+  /** What came of it, and the first revision of what is missing. */
+  class Copy {
+    readonly keys = new Map<string, string>();
+    resets = 0;
+    apply(change: MirrorChange): void {
+      if (change.type === 'reset') {
+        this.keys.clear();
+        this.resets += 1;
+      } else if (change.type === 'base') {
+        for (const kv of change.kvs) this.keys.set(kv.keyText(), kv.text());
+      } else if (change.type === 'update') {
+        for (const { type, kv } of change.events) {
+          if (type === 'put') this.keys.set(kv.keyText(), kv.text());
+          else this.keys.delete(kv.keyText());
+        }
+      }
+    }
+  }
+
+  test('a base in pages at one revision while keys change, then each change', async () => {
+    const p = fresh();
+    for (let i = 0; i < 25; i++) await direct.put(`${p}${String(i).padStart(2, '0')}`, 'old');
+    const copy = new Copy();
+    const types: string[] = [];
+    await using mirror = new Mirror(etcd, prefix(p), { pageSize: 10 });
+    for await (const change of mirror) {
+      types.push(change.type);
+      copy.apply(change);
+      if (change.type === 'base' && types.length === 2) {
+        // Later than the base: none of its pages may show them.
+        await direct.txn({
+          success: [op.put(`${p}00`, 'new'), op.put(`${p}24`, 'new'), op.delete(`${p}12`)],
+        });
+      }
+      if (change.type === 'synced') assert.ok([...copy.keys.values()].every((value) => value === 'old'));
+      if (change.type === 'update' && change.events.length > 0) {
+        assert.equal(change.events.length, 3);
+        break;
+      }
+    }
+    assert.deepEqual(types, ['reset', 'base', 'base', 'base', 'synced', 'update']);
+    assert.equal(copy.keys.size, 24);
+    assert.equal(copy.keys.get(`${p}24`), 'new');
+  });
+
+  test('starts over after a compaction of what it has not seen', async () => {
+    const p = fresh();
+    await direct.put(`${p}a`, '1');
+    await direct.put(`${p}b`, '1');
+    const copy = new Copy();
+    await using mirror = new Mirror(etcd, prefix(p));
+    const changes = mirror[Symbol.asyncIterator]();
+    const until = async (wanted: (change: MirrorChange) => boolean): Promise<void> => {
+      for (;;) {
+        const { done, value } = await changes.next();
+        assert.ok(!done);
+        copy.apply(value);
+        if (wanted(value)) return;
+      }
+    };
+    await until(({ type }) => type === 'synced');
+    await direct.put('elsewhere', '');
+    await mirror.requestProgress();
+    const { port } = proxy;
+    await proxy.close();
+    await direct.delete(`${p}a`);
+    const { revision } = await direct.put(`${p}c`, '1');
+    await direct.compact(revision);
+    proxy = await startTcpProxy({ port: server.port }, port);
+    await until(({ type }) => type === 'synced');
+    assert.equal(copy.resets, 2);
+    assert.deepEqual([...copy.keys.keys()], [`${p}b`, `${p}c`]);
+    await direct.put(`${p}d`, '1');
+    await until((change) => change.type === 'update' && change.events.length > 0);
+    assert.ok(copy.keys.has(`${p}d`));
+    const next = changes.next();
+    mirror.close();
+    assert.equal((await next).done, true);
+  });
+
+  test('the first reading fails as a read does', async () => {
+    const { port } = proxy;
+    await proxy.close();
+    try {
+      await assert.rejects(
+        Cache.open(etcd, prefix('x')),
+        (error) => error instanceof Error && /UNAVAILABLE|refused|connect/i.test(String(error)),
+      );
+    } finally {
+      proxy = await startTcpProxy({ port: server.port }, port);
+    }
+  });
+
+  test('a cache shows keys and ranges, and each write once it is waited for', async () => {
+    const p = fresh();
+    for (const key of ['b', 'a', 'd']) await etcd.put(p + key, key);
+    await using cache = await Cache.open(etcd, prefix(p));
+    assert.equal(cache.size, 3);
+    assert.deepEqual(told(cache.range()), [`${p}a=a`, `${p}b=b`, `${p}d=d`]);
+    assert.equal(cache.get(`${p}x`), undefined);
+    const { revision } = await etcd.put(`${p}c`, 'c');
+    await cache.waitForRevision(revision);
+    assert.equal(cache.get(`${p}c`)?.text(), 'c');
+    await cache.waitForRevision((await etcd.delete(`${p}a`)).revision);
+    assert.deepEqual(told(cache.range(keyRange(`${p}a`, `${p}d`))), [`${p}b=b`, `${p}c=c`]);
+    // A change elsewhere, of which no event tells.
+    const elsewhere = await etcd.put('elsewhere', '');
+    await cache.waitForRevision(elsewhere.revision);
+    assert.ok(cache.revision >= elsewhere.revision);
+    assert.equal(cache.disconnectedMs, 0);
+    assert.throws(() => cache.get('elsewhere'), InvalidArgumentError);
+    assert.throws(() => cache.range(prefix('e')), InvalidArgumentError);
+    await assert.rejects(
+      cache.waitForRevision(cache.revision + 100n, { timeoutMs: 30 }),
+      DeadlineExceededError,
+    );
+  });
+
+  test('a cache of a namespace, and of all keys', async () => {
+    const p = fresh();
+    const app = etcd.namespace(p);
+    await app.put('a', '1');
+    await using cache = await Cache.open(app, allKeys());
+    await cache.waitForRevision((await app.put('b', '2')).revision);
+    assert.deepEqual(told(cache.range()), ['a=1', 'b=2']);
+    assert.deepEqual(told(cache.range(prefix('b'))), ['b=2']);
+  });
+
+  test('a cache tells of its changes, its connection and a resync', async () => {
+    const p = fresh();
+    await etcd.put(`${p}a`, '1');
+    await etcd.put(`${p}b`, '1');
+    await using cache = await Cache.open(etcd, prefix(p));
+    const seen: string[] = [];
+    cache.on('put', ({ kv, prevKv }) =>
+      seen.push(`${kv.keyText().slice(p.length)}=${kv.text()} was ${prevKv?.text()}`),
+    );
+    cache.on('delete', ({ kv }) => seen.push(`-${kv.keyText().slice(p.length)}`));
+    await cache.waitForRevision((await etcd.put(`${p}c`, '1')).revision);
+    const down = once(cache, 'disconnected');
+    const { port } = proxy;
+    await proxy.close();
+    await down;
+    await sleep(5);
+    assert.ok(cache.disconnectedMs > 0);
+    assert.equal(cache.get(`${p}a`)?.text(), '1');
+    await direct.delete(`${p}a`);
+    await direct.put(`${p}b`, '2');
+    const { revision } = await direct.put(`${p}d`, '1');
+    await direct.compact(revision);
+    const resync = once(cache, 'resync');
+    proxy = await startTcpProxy({ port: server.port }, port);
+    await resync;
+    assert.deepEqual(seen, ['c=1 was undefined', 'b=2 was 1', 'd=1 was undefined', '-a']);
+    assert.deepEqual(told(cache.range()), [`${p}b=2`, `${p}c=1`, `${p}d=1`]);
+    assert.ok(cache.revision >= revision);
+  });
+
+  test('a closed cache, or one whose client is closed, can not be read', async () => {
+    const client = await connect(server.endpoint);
+    const cache = await Cache.open(client, prefix(fresh()));
+    const failed = new Promise<unknown>((resolve) => cache.on('error', resolve));
+    const waiting = cache.waitForRevision(1n << 40n);
+    await client.close();
+    assert.ok((await failed) instanceof ClosedError);
+    await assert.rejects(waiting, ClosedError);
+    assert.throws(() => cache.range(), ClosedError);
+
+    const closed = await Cache.open(etcd, prefix(fresh()));
+    closed.close();
+    closed.close();
+    assert.throws(() => closed.range(), ClosedError);
+  });
+});
+
+test('ordered reads are not older than what was seen, from a member that is behind', async () => {
+  await using cluster = await startEtcdCluster({ partitionable: true });
+  const [behind, ...others] = await cluster.followers();
+  assert.ok(behind !== undefined);
+  const ahead = await connectAny(others[0]?.endpoint as string);
+  const client = await connectAny(behind.endpoint);
+  try {
+    await ahead.put('a', '1');
+    cluster.partition(behind);
+    let put = await ahead.put('a', '2');
+    put = await ahead.put('a', '3');
+    // What a client that fails over would do.
+    let turn: EtcdClient = ahead;
+    const reads = new OrderedReads({ range: (keys, options) => turn.range(keys, options) });
+    assert.equal((await reads.get('a'))?.text(), '3');
+    assert.equal(reads.revision, put.revision);
+    turn = client;
+    assert.notEqual((await client.get('a', { serializable: true }))?.text(), '3', 'the member is not behind');
+    const read = reads.get('a', { serializable: true });
+    cluster.heal();
+    assert.equal((await read)?.text(), '3');
+  } finally {
+    await ahead.close();
+    await client.close();
+  }
+});
