@@ -3,6 +3,7 @@ import { type Outcome, outcomeLabel } from './outcome.js';
 import { runPerturbed } from './perturbed-run.js';
 import type { Scenario } from './plan.js';
 import { type GoalVerdict, judge } from './rate-goal.js';
+import type { SavedScenario } from './report/read.js';
 import type { Evidence, RunRecord } from './run.js';
 import type { SignatureMatch } from './signatures.js';
 import { clopperPearson, type Interval, type Summary, summarize, upperBound } from './statistics.js';
@@ -64,6 +65,8 @@ export interface ScenarioOptions {
   /** Stops the scenario: the run under way is killed and not counted. */
   readonly signal?: AbortSignal;
   readonly onRun?: (progress: ScenarioProgress) => void;
+  /** Runs that were made before; only those that are missing are made. */
+  readonly earlier?: SavedScenario | undefined;
 }
 
 // Later hangs of a scenario mostly repeat the first, and gdb takes seconds for each.
@@ -77,7 +80,7 @@ export async function runScenario(
   scenario: Scenario,
   options: ScenarioOptions = {},
 ): Promise<ScenarioResult> {
-  const tally = new ScenarioTally(scenario);
+  const tally = new ScenarioTally(scenario, options.earlier);
   try {
     await runParallel(tally, options);
     return tally.result('completed');
@@ -147,6 +150,9 @@ export function notRun(scenario: Scenario, reason: string): ScenarioResult {
   return new ScenarioTally(scenario).result('not-run', reason);
 }
 
+// A report has the evidence of the first run of each kind of failure only.
+const NO_EVIDENCE: Evidence = { stdout: '', stderr: '', stacks: null };
+
 interface CollectedGroup {
   readonly first: RunRecord;
   readonly runs: number[];
@@ -161,8 +167,13 @@ export class ScenarioTally {
   #failed = 0;
   #hangs = 0;
 
-  constructor(scenario: Scenario) {
+  /** Begins with runs that were made before, counted anew from 1. */
+  constructor(scenario: Scenario, earlier?: SavedScenario) {
     this.scenario = scenario;
+    for (const record of earlier?.records ?? []) {
+      const evidence = earlier?.evidence.get(record.run) ?? NO_EVIDENCE;
+      this.add({ ...record, run: this.completed + 1 }, evidence);
+    }
   }
 
   /** Runs taken so far. */

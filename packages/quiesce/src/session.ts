@@ -1,4 +1,5 @@
-import { messageOf, ServiceError } from './errors.js';
+import { isDeepStrictEqual } from 'node:util';
+import { messageOf, ServiceError, UsageError } from './errors.js';
 import {
   type Plan,
   type PlanOverrides,
@@ -7,6 +8,7 @@ import {
   type Scenario,
   type ScenarioSpec,
 } from './plan.js';
+import type { SavedReport, SavedScenario } from './report/read.js';
 import {
   notRun,
   runNext,
@@ -42,6 +44,11 @@ export interface SessionOptions {
    * changes on the machine meanwhile meets all alike. Told as one scenario's start. Default false.
    */
   readonly interleave?: boolean;
+  /**
+   * A report of the same scenarios, from `readReport`: its runs count, and only those that are missing are made. A
+   * scenario that it doesn't have is run whole.
+   */
+  readonly resume?: SavedReport;
 }
 
 /** What a whole plan showed. */
@@ -60,7 +67,7 @@ export interface PlanResult {
 /** One scenario without services; the name defaults to the command. */
 export type RunOptions = Omit<ScenarioSpec, 'name' | 'uses' | 'group'> & {
   readonly name?: string;
-} & Omit<SessionOptions, 'interleave'>;
+} & Omit<SessionOptions, 'interleave' | 'resume'>;
 
 /**
  * Runs one command many times and says how its runs ended. An abort is no error: the result's state says so.
@@ -87,11 +94,15 @@ export function runPlan(plan: Plan, options: PlanOverrides & SessionOptions = {}
   return runResolved(resolvePlan(plan, options), options);
 }
 
-/** `runPlan` for a plan that was resolved before. */
+/**
+ * `runPlan` for a plan that was resolved before.
+ * @throws UsageError when it is to resume a report of other programs.
+ */
 export async function runResolved(plan: ResolvedPlan, options: SessionOptions = {}): Promise<PlanResult> {
   const { signal, onProgress = () => {} } = options;
   const startedAt = new Date();
   const start = performance.now();
+  for (const scenario of plan.scenarios) earlierRuns(scenario, options.resume);
   const services = new ServicePool(plan.services, onProgress, signal);
   let results: ScenarioResult[] = [];
   try {
@@ -121,14 +132,33 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
 async function runWithServices(
   scenario: Scenario,
   services: ServicePool,
-  { signal, onProgress }: SessionOptions,
+  { signal, onProgress, resume }: SessionOptions,
 ): Promise<ScenarioResult> {
+  const earlier = earlierRuns(scenario, resume);
+  const before = new ScenarioTally(scenario, earlier);
+  if (before.finished) return before.result('completed');
   const needed = await servicesOf(scenario, services, signal);
-  if (typeof needed === 'string') return notRun(scenario, needed);
+  if (typeof needed === 'string') {
+    return earlier === undefined ? notRun(scenario, needed) : before.result('stopped', needed);
+  }
   return await runScenario(scenario, {
     ...needed,
+    earlier,
     onRun: (progress) => onProgress?.({ type: 'run', ...progress }),
   });
+}
+
+/** What a report that is resumed has of a scenario. */
+function earlierRuns(scenario: Scenario, report: SavedReport | undefined): SavedScenario | undefined {
+  const saved = report?.scenarios.find(({ name }) => name === scenario.name);
+  if (saved === undefined || saved.runs === 0) return undefined;
+  if (!isDeepStrictEqual([saved.command, saved.expect], [scenario.command, scenario.expect])) {
+    throw new UsageError(
+      `the report to resume has ${JSON.stringify(scenario.name)} with another command or expectation`,
+      'resume with the command or plan that it was made with',
+    );
+  }
+  return saved;
 }
 
 /** Runs scenarios by turns. When one can't go on, none does: what they would show together is gone. */

@@ -1,5 +1,5 @@
-import { accessSync, constants, statSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { accessSync, constants, lstatSync, statSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
 
@@ -13,7 +13,7 @@ export function readerStream(stdoutTaken: boolean): { stream: NodeJS.WriteStream
 }
 
 /**
- * Writes an output file; `-` is standard output.
+ * Writes an output file, whole or not at all; `-` is standard output.
  * @throws EnvironmentError when it can't be written.
  */
 export async function writeOutput(file: string, text: string): Promise<void> {
@@ -21,9 +21,16 @@ export async function writeOutput(file: string, text: string): Promise<void> {
     process.stdout.write(text);
     return;
   }
-  await writeFile(file, text).catch((error: unknown) => {
+  // A device or a pipe can't be put in the place of another; a link is to stay one.
+  const replaceable = lstatSync(file, { throwIfNoEntry: false })?.isFile() ?? true;
+  const draft = replaceable ? `${file}.${process.pid}.tmp` : file;
+  try {
+    await writeFile(draft, text);
+    if (replaceable) await rename(draft, file);
+  } catch (error) {
+    if (replaceable) await rm(draft, { force: true });
     throw new EnvironmentError(`can't write ${file}: ${messageOf(error)}`);
-  });
+  }
 }
 
 /**
@@ -37,7 +44,8 @@ export function checkWritable(file: string | undefined, option: string): void {
   try {
     const existing = statSync(path, { throwIfNoEntry: false });
     if (existing?.isDirectory()) throw new Error('it is a directory');
-    accessSync(existing === undefined ? dirname(path) : path, constants.W_OK);
+    accessSync(existing === undefined || existing.isFile() ? dirname(path) : path, constants.W_OK);
+    if (existing !== undefined) accessSync(path, constants.W_OK);
     if (!statSync(dirname(path)).isDirectory()) throw new Error(`${dirname(path)} is not a directory`);
   } catch (error) {
     throw new UsageError(

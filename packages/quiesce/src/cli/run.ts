@@ -4,6 +4,7 @@ import { PERTURBATIONS, unavailablePerturbations } from '../perturb.js';
 import { loadPlan, type PlanOverrides, type ResolvedPlan, resolvePlan } from '../plan.js';
 import { progressView } from '../progress.js';
 import { jsonReport } from '../report/json.js';
+import { readReport } from '../report/read.js';
 import { terminalReport } from '../report/terminal.js';
 import { type PlanResult, runResolved } from '../session.js';
 import {
@@ -35,6 +36,7 @@ interface RunFlags {
   readonly expect?: Expect;
   readonly quietStderr?: boolean;
   readonly json?: string;
+  readonly resume?: string;
 }
 
 /** `quiesce run`. */
@@ -70,6 +72,10 @@ export const run: Subcommand = {
       )
       .option('--quiet-stderr', 'anything on stderr makes a run dirty')
       .option('--json <file>', 'write the whole result as JSON; - for standard output')
+      .option(
+        '--resume <file>',
+        'go on where the report in this JSON file ends; give the same command or plan as then',
+      )
       .addHelpText('after', EXIT_HELP)
       .passThroughOptions()
       .action(async (words: string[], flags: RunFlags) => finish(await runCommand(words, flags))),
@@ -83,15 +89,19 @@ async function runCommand(command: readonly string[], flags: RunFlags): Promise<
       process.stderr.write(`quiesce: note: the perturbation ${name} is left out: ${reason}\n`);
     }
   }
+  const resume = flags.resume === undefined ? undefined : await readReport(flags.resume);
   const { result, stoppedBy } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);
     try {
-      return await runResolved(plan, { signal, onProgress: progress.onProgress });
+      const options = { signal, onProgress: progress.onProgress, ...(resume && { resume }) };
+      const result = await runResolved(plan, options);
+      progress.stop();
+      await report(result, flags.json);
+      return result;
     } finally {
       progress.stop();
     }
   });
-  await report(result, flags.json);
   if (stoppedBy !== undefined) return signalExitCode(stoppedBy);
   if (result.serviceFailures.length > 0) return EXIT.environment;
   return result.ok ? EXIT.ok : EXIT.unexpected;

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { messageOf, UsageError } from '../errors.js';
-import type { Outcome } from '../outcome.js';
+import type { Expect, Outcome } from '../outcome.js';
 import type { Evidence, RunRecord } from '../run.js';
 import type { SignatureMatch } from '../signatures.js';
 import type { Counts } from '../statistics.js';
@@ -11,6 +11,7 @@ import { REPORT_VERSION } from './json.js';
 export interface SavedScenario extends Counts {
   readonly name: string;
   readonly command: readonly string[];
+  readonly expect: Expect;
   /** Every run, in order. */
   readonly records: readonly RunRecord[];
   /** What was kept of the first run of each kind of failure, by the number of that run. */
@@ -37,6 +38,7 @@ const reportSchema = z.object({
     z.object({
       name: z.string(),
       command: z.array(z.string()),
+      expect: z.union([z.enum(['clean', 'any']), z.record(z.string(), z.unknown())]),
       runs: z.array(
         z.looseObject({
           run: z.int().min(1),
@@ -96,7 +98,7 @@ export async function readReport(file: string): Promise<SavedReport> {
   }
   return {
     startedAt: new Date(parsed.data.startedAt),
-    scenarios: parsed.data.scenarios.map(({ name, command, runs, failures }) => {
+    scenarios: parsed.data.scenarios.map(({ name, command, expect, runs, failures }) => {
       const signatures = new Map<string, SignatureMatch>();
       for (const { signature } of failures) if (signature !== null) signatures.set(signature.id, signature);
       const records = runs.map((run): RunRecord => {
@@ -106,6 +108,7 @@ export async function readReport(file: string): Promise<SavedReport> {
       return {
         name,
         command,
+        expect: expect as Expect,
         records,
         evidence: new Map(failures.map((failure) => [failure.runs[0] as number, failure.evidence])),
         runs: records.length,
