@@ -12,6 +12,7 @@ export {
 export type { Duration } from './duration.js';
 export { EnvironmentError, QuiesceError, ServiceError, UsageError } from './errors.js';
 export { type CleanExitOptions, expectCleanExit } from './expect-clean-exit.js';
+export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './history.js';
 export { type Expect, type Outcome, outcomeLabel } from './outcome.js';
 export {
   definePlan,

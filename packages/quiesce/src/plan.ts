@@ -275,7 +275,8 @@ function choose(scenarios: readonly ScenarioSpec[], only: readonly string[] = []
   return scenarios.filter(({ name }) => patterns.some(({ matches }) => matches(name)));
 }
 
-function globMatcher(glob: string): (name: string) => boolean {
+/** Says whether a name equals or matches a pattern with `*` and `?`. */
+export function globMatcher(glob: string): (name: string) => boolean {
   const source = glob
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
     .replace(/\*/g, '.*')

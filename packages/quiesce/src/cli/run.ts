@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js';
+import { addToHistory, HISTORY_FILE } from '../history.js';
 import type { Expect } from '../outcome.js';
 import { PERTURBATIONS, unavailablePerturbations } from '../perturb.js';
 import { loadPlan, type PlanOverrides, type ResolvedPlan, resolvePlan } from '../plan.js';
@@ -37,6 +38,8 @@ interface RunFlags {
   readonly quietStderr?: boolean;
   readonly json?: string;
   readonly resume?: string;
+  readonly history?: string | true;
+  readonly label?: string;
 }
 
 /** `quiesce run`. */
@@ -76,6 +79,8 @@ export const run: Subcommand = {
         '--resume <file>',
         'go on where the report in this JSON file ends; give the same command or plan as then',
       )
+      .option('--history [file]', `keep the failure rates in a SQLite file (default: ${HISTORY_FILE})`)
+      .option('--label <text>', 'what quiesce history calls this session, such as a commit')
       .addHelpText('after', EXIT_HELP)
       .passThroughOptions()
       .action(async (words: string[], flags: RunFlags) => finish(await runCommand(words, flags))),
@@ -89,6 +94,9 @@ async function runCommand(command: readonly string[], flags: RunFlags): Promise<
       process.stderr.write(`quiesce: note: the perturbation ${name} is left out: ${reason}\n`);
     }
   }
+  if (flags.label !== undefined && flags.history === undefined) {
+    throw new UsageError('--label goes with --history');
+  }
   const resume = flags.resume === undefined ? undefined : await readReport(flags.resume);
   const { result, stoppedBy } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);
@@ -97,6 +105,7 @@ async function runCommand(command: readonly string[], flags: RunFlags): Promise<
       const result = await runResolved(plan, options);
       progress.stop();
       await report(result, flags.json);
+      await keep(result, flags);
       return result;
     } finally {
       progress.stop();
@@ -141,6 +150,13 @@ function expectOf({ expect = 'clean', quietStderr }: RunFlags): Expect {
   if (!quietStderr) return expect;
   if (expect === 'any') throw new UsageError('--quiet-stderr demands something, --expect any nothing');
   return { ...(expect === 'clean' ? {} : expect), stderr: 'empty' };
+}
+
+async function keep(result: PlanResult, { history, label }: RunFlags): Promise<void> {
+  if (history === undefined) return;
+  const { CI_COMMIT_SHORT_SHA, GITHUB_SHA } = process.env;
+  const commit = CI_COMMIT_SHORT_SHA ?? GITHUB_SHA?.slice(0, 8);
+  await addToHistory(history === true ? HISTORY_FILE : history, result, label ?? commit ?? null);
 }
 
 async function report(result: PlanResult, jsonFile: string | undefined): Promise<void> {

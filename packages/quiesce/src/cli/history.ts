@@ -1,0 +1,59 @@
+import { UsageError } from '../errors.js';
+import { HISTORY_FILE, type HistoryEntry, readHistory } from '../history.js';
+import { globMatcher } from '../plan.js';
+import { historyReport } from '../report/history.js';
+import { append, positiveInteger } from './arguments.js';
+import { EXIT } from './exit-codes.js';
+import { readerStream, writeOutput } from './output.js';
+import type { Subcommand } from './subcommand.js';
+
+interface HistoryFlags {
+  readonly only?: string[];
+  readonly last: number;
+  readonly json?: boolean;
+}
+
+/** `quiesce history`. */
+export const history: Subcommand = {
+  name: 'history',
+  define: (command, finish) =>
+    command
+      .description('plot the failure rates that quiesce run --history kept')
+      .argument('[file]', 'the history, a SQLite file', HISTORY_FILE)
+      .option('--only <name>', 'only scenarios of this name or pattern (repeatable)', append)
+      .option('--last <n>', 'only so many sessions of each scenario', positiveInteger, 30)
+      .option('--json', 'write the entries as JSON to standard output, and no plot')
+      .allowExcessArguments(false)
+      .action(async (file: string, flags: HistoryFlags) => {
+        await show(file, flags);
+        finish(EXIT.ok);
+      }),
+};
+
+async function show(file: string, { only = [], last, json }: HistoryFlags): Promise<void> {
+  const all = await readHistory(file);
+  const patterns = only.map(globMatcher);
+  const chosen = only.length === 0 ? all : all.filter((entry) => patterns.some((is) => is(entry.scenario)));
+  if (chosen.length === 0) {
+    const names = [...new Set(all.map(({ scenario }) => scenario))].join(', ');
+    throw new UsageError(`${file} has no such scenario`, `it has: ${names}`);
+  }
+  const entries = newest(chosen, last);
+  if (json) return await writeOutput('-', `${JSON.stringify(entries, null, 2)}\n`);
+  const { stream, colour } = readerStream(false);
+  stream.write(historyReport(entries, colour));
+}
+
+/** The newest `last` entries of each scenario, in their order. */
+function newest(entries: readonly HistoryEntry[], last: number): HistoryEntry[] {
+  const seen = new Map<string, number>();
+  return entries
+    .toReversed()
+    .filter(({ scenario, perturbed }) => {
+      const key = `${scenario}|${perturbed}`;
+      const count = (seen.get(key) ?? 0) + 1;
+      seen.set(key, count);
+      return count <= last;
+    })
+    .reverse();
+}

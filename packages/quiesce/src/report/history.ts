@@ -1,0 +1,53 @@
+import pc from 'picocolors';
+import type { HistoryEntry } from '../history.js';
+import { clopperPearson } from '../statistics.js';
+
+const PLOT_COLUMNS = 40;
+const LABEL_COLUMNS = 12;
+
+/**
+ * Failure rates over time, a row for each session: the rate as a point, its 95 % Clopper-Pearson interval as a line,
+ * on one scale for each scenario.
+ */
+export function historyReport(entries: readonly HistoryEntry[], colour: boolean): string {
+  const c = pc.createColors(colour);
+  const scenarios = new Map<string, HistoryEntry[]>();
+  for (const entry of entries) {
+    const name = entry.perturbed ? `${entry.scenario} (perturbed)` : entry.scenario;
+    const rows = scenarios.get(name);
+    if (rows === undefined) scenarios.set(name, [entry]);
+    else rows.push(entry);
+  }
+  const plots = [...scenarios].map(([name, rows]) => plot(name, rows, c));
+  return `${plots.join('\n\n')}\n`;
+}
+
+type Colours = ReturnType<typeof pc.createColors>;
+
+function plot(name: string, rows: readonly HistoryEntry[], c: Colours): string {
+  const intervals = rows.map(({ failed, runs }) => clopperPearson(failed, runs));
+  const scale = niceAbove(Math.max(...intervals.map(({ upper }) => upper)));
+  const column = (rate: number): number => Math.round((rate / scale) * (PLOT_COLUMNS - 1));
+  const lines = rows.map((row, i) => {
+    const { lower, upper } = intervals[i] as { lower: number; upper: number };
+    const rate = row.failed / row.runs;
+    const cells = Array.from({ length: PLOT_COLUMNS }, (_, at) => {
+      if (at === column(rate)) return row.failed === 0 ? c.green('○') : c.red('●');
+      return at >= column(lower) && at <= column(upper) ? c.dim('─') : ' ';
+    });
+    const when = row.startedAt.toISOString().slice(0, 16).replace('T', ' ');
+    const label = (row.label ?? '').slice(0, LABEL_COLUMNS).padEnd(LABEL_COLUMNS);
+    const count = `${row.failed}/${row.runs}`.padStart(11);
+    const outcomes = Object.entries(row.outcomes).map(([outcome, n]) => `${n} ${outcome}`);
+    return `  ${when}  ${label} ${count}  ${cells.join('')}  ${outcomes.join(', ')}`.trimEnd();
+  });
+  const left = `  ${'when (UTC)'.padEnd(16)}  ${'label'.padEnd(LABEL_COLUMNS)} ${'failed'.padStart(11)}  `;
+  const end = `${Number((scale * 100).toPrecision(3))} %`;
+  return [c.bold(name), c.dim(`${left}0 %${end.padStart(PLOT_COLUMNS - 3)}`), ...lines].join('\n');
+}
+
+/** The least of 1, 2 and 5 times a power of ten that isn't below the rate; at most 1. */
+function niceAbove(rate: number): number {
+  const power = 10 ** Math.floor(Math.log10(rate));
+  return Math.min(1, ...[1, 2, 5, 10].map((n) => n * power).filter((nice) => nice >= rate));
+}

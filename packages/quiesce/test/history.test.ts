@@ -1,0 +1,87 @@
+// The history of failure rates: kept in SQLite, read back, plotted; no session lost, whoever writes.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { addToHistory, readHistory, runPlan, UsageError } from '../src/index.js';
+
+const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
+let dir: string;
+before(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quiesce-history-test-'));
+});
+after(() => rmSync(dir, { recursive: true }));
+
+function quiesce(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    const { GITHUB_SHA, CI_COMMIT_SHORT_SHA, ...rest } = process.env;
+    const options = { cwd: dir, env: { ...rest, NO_COLOR: '1' }, timeout: 60_000 };
+    execFile(process.execPath, [cli, ...args], options, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : ((error.code as unknown as number) ?? null), stdout, stderr }),
+    );
+  });
+}
+
+test('is kept by run, and plotted with the interval of each session', async () => {
+  const bad = ['--', 'sh', '-c', '[ "$QUIESCE_RUN" != 2 ] || kill -ABRT $$'];
+  assert.equal((await quiesce('run', '-n', '10', '--history', '--label', 'v1', ...bad)).code, 1);
+  assert.equal((await quiesce('run', '-n', '4', '--history', '--label', 'v2', ...bad)).code, 1);
+  await quiesce('run', '-n', '3', '--history', '.quiesce/history.sqlite', '--', 'true');
+  assert.deepEqual(readdirSync(join(dir, '.quiesce')), ['history.sqlite']);
+  assert.match(readFileSync(join(dir, '.quiesce', 'history.sqlite'), 'latin1'), /^SQLite format 3/);
+  const entries = await readHistory(join(dir, '.quiesce', 'history.sqlite'));
+  assert.deepEqual(
+    entries.map(({ label, runs, failed, outcomes }) => ({ label, runs, failed, outcomes })),
+    [
+      { label: 'v1', runs: 10, failed: 1, outcomes: { SIGABRT: 1 } },
+      { label: 'v2', runs: 4, failed: 1, outcomes: { SIGABRT: 1 } },
+      { label: null, runs: 3, failed: 0, outcomes: {} },
+    ],
+  );
+  const { code, stdout } = await quiesce('history');
+  assert.equal(code, 0);
+  // 1 of 4 is within 0.6 % and 80.6 %: 25 % of 100 % is the 11th of 40 columns.
+  assert.match(stdout, /v2 +1\/4 {2}─{10}●─{21} {10}1 SIGABRT|v2 +1\/4 {2}─{10}●─{20,22} +1 SIGABRT/);
+  assert.match(stdout, /3 {2}○─/);
+  const one = await quiesce('history', '--only', 'sh *', '--last', '1', '--json');
+  assert.deepEqual(
+    JSON.parse(one.stdout).map(({ label }: { label: string }) => label),
+    ['v2'],
+  );
+});
+
+test('loses no session of writers that end at once', async () => {
+  const file = join(dir, 'many', 'history.sqlite');
+  const scenarios = ['a', 'b', 'c'].map((name) => ({ name, command: ['true'], runs: 1 }));
+  const result = await runPlan({ scenarios });
+  await Promise.all(Array.from({ length: 12 }, (_, i) => addToHistory(file, result, `${i}`)));
+  const entries = await readHistory(file);
+  assert.equal(entries.length, 36);
+  for (let i = 0; i < 12; i++) {
+    const names = entries.filter(({ label }) => label === `${i}`).map(({ scenario }) => scenario);
+    assert.deepEqual(names.sort(), ['a', 'b', 'c']);
+  }
+  // A writer that was killed left its lock.
+  writeFileSync(`${file}.lock`, '');
+  const longAgo = new Date(Date.now() - 60_000);
+  utimesSync(`${file}.lock`, longAgo, longAgo);
+  await addToHistory(file, result);
+  assert.equal((await readHistory(file)).length, 39);
+  assert.deepEqual(readdirSync(join(dir, 'many')), ['history.sqlite']);
+});
+
+test('that is none is refused, and stays as it is', async () => {
+  const file = join(dir, 'text');
+  writeFileSync(file, 'my diary');
+  await assert.rejects(readHistory(file), UsageError);
+  await assert.rejects(readHistory(join(dir, 'nowhere')), /doesn't exist/);
+  const { code, stderr } = await quiesce('run', '-n', '1', '--history', 'text', '--', 'true');
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, /quiesce: error: text is no history[^\n]+\n$/);
+  assert.equal(readFileSync(file, 'utf8'), 'my diary');
+  assert.equal((await quiesce('run', '--label', 'x', '--', 'true')).code, 2);
+  assert.equal((await quiesce('history', 'text')).code, 2);
+});
