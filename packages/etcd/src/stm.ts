@@ -21,16 +21,23 @@ import { type Compare, compare, type Op, type OpOptions, op } from './txn.js';
  * - `readCommitted`: each read sees the newest value. It never conflicts, so an update that is based on what was
  *   read may undo somebody else's.
  */
-export type StmIsolation = keyof typeof isolations;
+export type StmIsolation = 'serializableSnapshot' | 'serializable' | 'repeatableReads' | 'readCommitted';
 
-const isolations = {
+interface Isolation {
+  /** All reads are made at the revision of the first. */
+  readonly pinned: boolean;
+  /** A key is read once, and must not have changed at the commit. */
+  readonly repeatable: boolean;
+  /** Nor may a key have been put that is only written. */
+  readonly writeConflicts: boolean;
+}
+
+const isolations: Readonly<Record<StmIsolation, Isolation>> = {
   serializableSnapshot: { pinned: true, repeatable: true, writeConflicts: true },
   serializable: { pinned: true, repeatable: true, writeConflicts: false },
   repeatableReads: { pinned: false, repeatable: true, writeConflicts: false },
   readCommitted: { pinned: false, repeatable: false, writeConflicts: false },
-} as const;
-
-type Isolation = (typeof isolations)[StmIsolation];
+};
 
 /** Options of `stm`. `timeoutMs` bounds the whole, all attempts together; default: each call has its own deadline. */
 export interface StmOptions<Key> extends CallControl {

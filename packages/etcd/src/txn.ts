@@ -220,7 +220,7 @@ export function encodeTxn<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<K
 
 /**
  * etcd refuses a transaction that deletes and puts the same key, but overlooks deletes of a range without an end. If
- * the put then wants to keep the value or lease that is gone, all members crash (seen with 3.6.6), and crash again
+ * the put then wants to keep the value or lease that is gone, all members crash (seen with 3.6.16), and crash again
  * whenever they apply their log.
  */
 function checkEndlessDeletes(list: readonly RequestOp[]): void {
