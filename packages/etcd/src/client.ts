@@ -6,6 +6,7 @@ import { LeaseKeeper } from './lease/lease-keeper.js';
 import { Maintenance } from './maintenance.js';
 import { PrefixMapping } from './mapping.js';
 import { Namespace } from './namespace.js';
+import type { ConnectionEvent, EndpointStatus } from './rpc/balancer.js';
 import type { Rpc } from './rpc/rpc.js';
 import type { Transport } from './transport/transport.js';
 import { WatchClient } from './watch/watch-client.js';
@@ -59,6 +60,29 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
    */
   compact(revision: Int64, options: CompactOptions = {}): Promise<CompactResult> {
     return this.#rpc.call(compactMethod, () => encodeCompact(revision, options), options);
+  }
+
+  /** The endpoints that calls go to, and how each does. */
+  get endpoints(): EndpointStatus[] {
+    return this.#rpc.endpoints;
+  }
+
+  /**
+   * Replaces the endpoints. Calls on one that goes away end by themselves.
+   *
+   * @throws InvalidArgumentError for malformed ones, and `ClosedError`.
+   */
+  setEndpoints(endpoints: string | readonly string[]): void {
+    this.#rpc.setEndpoints(endpoints);
+  }
+
+  /**
+   * Calls `listener` at each change of an endpoint's state: when it first answers, fails, and answers again.
+   *
+   * @returns a function that ends it.
+   */
+  onConnection(listener: (event: ConnectionEvent) => void): () => void {
+    return this.#rpc.onConnection(listener);
   }
 
   /** Whether {@link close} was called. */

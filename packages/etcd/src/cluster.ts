@@ -1,4 +1,4 @@
-import { invalidArgument } from './errors.js';
+import { invalidArgument, StatusCode, UnavailableError } from './errors.js';
 import { toUint64 } from './int64.js';
 import {
   MemberAddRequest,
@@ -103,6 +103,27 @@ export class Cluster {
   memberRemove(id: bigint, options: CallControl = {}): Promise<Member[]> {
     const encode = (): Uint8Array => MemberRemoveRequest.encode({ ID: toUint64('id', id) }).finish();
     return this.#rpc.call(memberRemoveMethod, encode, options);
+  }
+
+  /**
+   * Makes the client's endpoints those that the members tell clients to use (`--advertise-client-urls`), learners left
+   * out. `autoSyncIntervalMs` of `connect()` does it regularly. etcd's Go client: `Sync`.
+   *
+   * @returns the endpoints.
+   * @throws UnavailableError when no member tells any; the endpoints are then as before.
+   */
+  async syncEndpoints(options: MemberListOptions = {}): Promise<string[]> {
+    const members = await this.memberList(options);
+    const endpoints = members
+      .filter(({ name, isLearner }) => name !== '' && !isLearner)
+      .flatMap(({ clientUrls }) => clientUrls);
+    if (endpoints.length === 0) {
+      throw new UnavailableError('no member of the cluster tells where clients reach it', {
+        code: StatusCode.UNAVAILABLE,
+        method: memberListMethod.name,
+      });
+    }
+    return this.#rpc.setEndpoints(endpoints);
   }
 }
 

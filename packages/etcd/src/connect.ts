@@ -3,8 +3,10 @@ import { connectError } from './connect-error.js';
 import { defaultEndpoint, parseEndpoints } from './endpoints.js';
 import { invalidArgument } from './errors.js';
 import { Balancer } from './rpc/balancer.js';
-import { StatusRequest } from './rpc/generated/etcdserverpb/rpc.js';
-import { Rpc } from './rpc/rpc.js';
+import { AuthenticateRequest, AuthenticateResponse } from './rpc/generated/etcdserverpb/rpc.js';
+import type { RetryOptions } from './rpc/retry.js';
+import { type Method, Rpc, type RpcInit } from './rpc/rpc.js';
+import { type Credentials, TokenSource } from './rpc/token.js';
 import { checkTimeout } from './timeout.js';
 import { checkTls } from './tls-options.js';
 import { chooseTransport, type TransportChoice } from './transport/choose.js';
@@ -27,6 +29,17 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number;
   /** Deadline of each call that isn't given its own, in ms. Default 10 000; `Infinity` for none. Watches have none. */
   readonly timeoutMs?: number;
+  /**
+   * Bound on one attempt at a call, in ms. Default `Infinity`. With several endpoints it lets reads leave a member
+   * that has frozen, long before their deadline; HTTP/2 `keepAlive` does so for all calls.
+   */
+  readonly attemptTimeoutMs?: number;
+  /** How calls are sent again when it is safe: reads, and writes that were never proposed. */
+  readonly retry?: RetryOptions;
+  /** Makes each call as this user. Over `http://` the password goes in the clear. */
+  readonly auth?: Credentials;
+  /** Find the cluster's members anew so often, in ms, as `cluster.syncEndpoints()` does. Default: never. */
+  readonly autoSyncIntervalMs?: number;
   /** Largest request that is sent, in bytes. Default 2 MiB, as in clientv3; etcd itself takes 1.5 MiB by default. */
   readonly maxRequestBytes?: number;
   /** Default `auto`: native where the addon loads, else grpc-js. `QUIESCE_ETCD_TRANSPORT` sets another default. */
@@ -42,13 +55,20 @@ const optionNames = {
   tcpKeepAliveMs: true,
   connectTimeoutMs: true,
   timeoutMs: true,
+  attemptTimeoutMs: true,
+  retry: true,
+  auth: true,
+  autoSyncIntervalMs: true,
   maxRequestBytes: true,
   transport: true,
   signal: true,
 } satisfies Record<keyof ConnectOptions, true>;
 
-/** etcd answers this one without authentication. */
-const statusMethod = '/etcdserverpb.Maintenance/Status';
+const authenticateMethod: Method<string> = {
+  name: '/etcdserverpb.Auth/Authenticate',
+  decode: (message) => AuthenticateResponse.decode(message).token,
+  idempotent: true,
+};
 
 /**
  * Connects to etcd, and resolves once an endpoint has answered.
@@ -66,6 +86,14 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   const connectTimeoutMs = checkTimeout('connectTimeoutMs', given.connectTimeoutMs ?? 5_000);
   const timeoutMs = checkTimeout('timeoutMs', given.timeoutMs ?? 10_000);
   const maxRequestBytes = checkTimeout('maxRequestBytes', given.maxRequestBytes ?? 2 * 1024 * 1024);
+  const attemptTimeoutMs = checkTimeout(
+    'attemptTimeoutMs',
+    given.attemptTimeoutMs ?? Number.POSITIVE_INFINITY,
+  );
+  const retry = checkRetry(given.retry);
+  const auth = checkAuth(given.auth);
+  const { autoSyncIntervalMs } = given;
+  if (autoSyncIntervalMs !== undefined) checkTimeout('autoSyncIntervalMs', autoSyncIntervalMs);
   signal?.throwIfAborted();
   const makeTransport = await chooseTransport(given.transport);
   const shared: Omit<TransportOptions, 'endpoint'> = {
@@ -74,26 +102,86 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
     ...(keepAlive !== undefined && { keepAlive }),
     ...(tcpKeepAliveMs !== undefined && { tcpKeepAliveMs }),
   };
-  const transports = endpoints.map((endpoint) => makeTransport({ ...shared, endpoint }));
-  const balancer = new Balancer(transports);
+  const balancerOf = (addresses: readonly string[]): Balancer =>
+    new Balancer({
+      endpoints: addresses,
+      makeTransport: (endpoint) => makeTransport({ ...shared, endpoint }),
+      probeTimeoutMs: connectTimeoutMs,
+    });
+  const parse = (given: string | readonly string[]): string[] => parseEndpoints(given, tls !== undefined);
+  const balancer = balancerOf(endpoints);
+  const init: RpcInit = {
+    balancer,
+    balancerOf: (endpoint) => balancerOf(parse([endpoint])),
+    parseEndpoints: parse,
+    timeoutMs,
+    attemptTimeoutMs,
+    maxRequestBytes,
+    ...retry,
+  };
   try {
-    const failures = await balancer.findEndpoint(statusMethod, StatusRequest.encode({}).finish(), {
+    const failures = await balancer.findEndpoint({
       timeoutMs: connectTimeoutMs,
       ...(signal !== undefined && { signal }),
     });
     if (failures !== undefined) throw connectError(endpoints, failures, connectTimeoutMs);
+    const tokens = auth && tokenSource(new Rpc(init), auth);
+    await tokens?.refresh(undefined);
+    const rpc = new Rpc({ ...init, ...(tokens && { tokens }) });
+    const client = new EtcdClient({ rpc, transport: balancer.transportKind });
+    if (autoSyncIntervalMs !== undefined) syncRegularly(client, autoSyncIntervalMs);
+    return client;
   } catch (error) {
     await balancer.close();
     throw error;
   }
-  const balancerOf = (endpoint: string): Balancer =>
-    new Balancer(
-      parseEndpoints([endpoint], tls !== undefined).map((endpoint) => makeTransport({ ...shared, endpoint })),
+}
+
+/** Authenticates over the client's own endpoints, without a token. */
+function tokenSource(rpc: Rpc, { username, password }: Credentials): TokenSource {
+  return new TokenSource(() =>
+    rpc.call(authenticateMethod, () => AuthenticateRequest.encode({ name: username, password }).finish(), {}),
+  );
+}
+
+function syncRegularly(client: EtcdClient, intervalMs: number): void {
+  const timer = setInterval(() => {
+    if (client.closed) clearInterval(timer);
+    // The endpoints stay as they are until it works.
+    else client.cluster.syncEndpoints({ timeoutMs: intervalMs }).catch(() => {});
+  }, intervalMs);
+  timer.unref();
+}
+
+function checkRetry(options: RetryOptions = {}): Pick<RpcInit, 'maxAttempts' | 'backoff'> {
+  const { maxAttempts = 10, backoffMs = 25, maxBackoffMs = 1_000, ...unknown } = options;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) {
+    throw invalidArgument(
+      `there is no option retry.${name}; retry takes maxAttempts, backoffMs and maxBackoffMs`,
     );
-  return new EtcdClient({
-    rpc: new Rpc({ balancer, balancerOf, timeoutMs, maxRequestBytes }),
-    transport: transports[0]?.kind ?? 'native',
-  });
+  }
+  if (!Number.isSafeInteger(maxAttempts) || maxAttempts < 1) {
+    throw invalidArgument(`retry.maxAttempts is ${String(maxAttempts)}; it must be an integer above 0`);
+  }
+  const firstMs = checkTimeout('retry.backoffMs', backoffMs);
+  return {
+    maxAttempts,
+    backoff: { firstMs, longestMs: Math.max(firstMs, checkTimeout('retry.maxBackoffMs', maxBackoffMs)) },
+  };
+}
+
+function checkAuth(auth: Credentials | undefined): Credentials | undefined {
+  if (auth === undefined) return undefined;
+  const { username, password, ...unknown } = auth;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) {
+    throw invalidArgument(`there is no option auth.${name}; auth takes username and password`);
+  }
+  if (typeof username !== 'string' || username === '' || typeof password !== 'string' || password === '') {
+    throw invalidArgument('auth needs a username and a password, both strings that are not empty');
+  }
+  return { username, password };
 }
 
 function checkNames(options: object): void {

@@ -80,7 +80,11 @@ export { Mirror, type MirrorChange, type MirrorOptions } from './mirror/mirror.j
 export type { Namespace } from './namespace.js';
 export { OrderedReads } from './ordered-reads.js';
 export type { PageOptions, RangePage } from './range-pages.js';
+export type { ConnectionEvent, EndpointState, EndpointStatus } from './rpc/balancer.js';
+export { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
+export type { RetryOptions } from './rpc/retry.js';
 export type { CallControl } from './rpc/rpc.js';
+export type { Credentials } from './rpc/token.js';
 export { CorruptSnapshotError, type Snapshot, type SnapshotInfo, type SnapshotOptions } from './snapshot.js';
 export {
   type Stm,

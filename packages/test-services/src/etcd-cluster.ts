@@ -1,6 +1,8 @@
 import { rmSync } from 'node:fs';
+import { get } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ServiceSpec, startService } from 'quiesce';
 import { type Certificates, createCertificates } from './certificates.js';
@@ -292,9 +294,15 @@ function loopback(port: number, scheme = 'http'): string {
   return `${scheme}://127.0.0.1:${port}`;
 }
 
-async function readMetrics(port: number, timeoutMs: number): Promise<string> {
-  const response = await fetch(`${loopback(port)}/metrics`, { signal: AbortSignal.timeout(timeoutMs) });
-  return response.text();
+/** On a connection of its own: one that is kept for later can hold Node up when it ends. */
+function readMetrics(port: number, timeoutMs: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const call = get({ host: '127.0.0.1', port, path: '/metrics', agent: false, signal }, (response) => {
+      text(response).then(resolve, reject);
+    });
+    call.on('error', reject);
+  });
 }
 
 /** Ports that were free a moment ago, all different. */

@@ -1,122 +1,253 @@
 import { EtcdError, StatusCode } from '../errors.js';
-import type { ByteStream, CallOptions, Transport, UnaryResponse } from '../transport/transport.js';
+import type { CallOptions, Transport } from '../transport/transport.js';
+import { backoffMs } from './backoff.js';
+import { connectionChannel } from './channels.js';
+import { StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
+
+/** How an endpoint does: not used yet, answering, or left alone for a while after a failure. */
+export type EndpointState = 'idle' | 'ready' | 'failed';
+
+/** What is known of one endpoint. */
+export interface EndpointStatus {
+  readonly endpoint: string;
+  readonly state: EndpointState;
+  /** Failures in a row. */
+  readonly failures: number;
+  /** The last failure, while `state` is `failed`. */
+  readonly error: unknown;
+}
+
+/** A change of an endpoint's state. */
+export interface ConnectionEvent extends EndpointStatus {
+  /** When it is tried again, in ms from now; `undefined` unless `state` is `failed`. */
+  readonly retryInMs: number | undefined;
+}
 
 /**
- * Chooses the endpoint for each call: the one that last worked, and the next when it can't be reached. A call
- * goes to each endpoint once at most, and a write that may have been sent is never sent again.
+ * One endpoint with its connection.
+ * @internal
+ */
+export interface Endpoint {
+  readonly address: string;
+  readonly transport: Transport;
+  state: EndpointState;
+  failures: number;
+  error: unknown;
+  /** When a failed one is tried again, on the clock of `performance.now()`. */
+  retryAt: number;
+  probing: boolean;
+}
+
+/** @internal */
+export interface BalancerInit {
+  readonly endpoints: readonly string[];
+  readonly makeTransport: (endpoint: string) => Transport;
+  /** Bound on a probe, in ms. */
+  readonly probeTimeoutMs: number;
+}
+
+const statusMethod = '/etcdserverpb.Maintenance/Status';
+const statusRequest = StatusRequest.encode({}).finish();
+
+/** First and longest time that a failed endpoint is left alone, in ms. */
+const failedBackoff = { firstMs: 100, longestMs: 10_000 };
+
+/**
+ * Chooses the endpoint for each call: round robin among those in health. One that failed is left alone with
+ * exponential back-off; then it is asked for its status, and serves again once it answers and knows a leader. While
+ * none is in health, the one that has waited longest is tried.
+ * @internal
  */
 export class Balancer {
-  readonly #transports: readonly Transport[];
-  readonly #streams = new WeakMap<ByteStream, number>();
-  #current = 0;
+  readonly #init: BalancerInit;
+  #endpoints: Endpoint[] = [];
+  /** No longer chosen, and kept for the calls on them and for their return; gone with `close()`. */
+  readonly #retired = new Map<string, Endpoint>();
+  readonly #listeners = new Set<(event: ConnectionEvent) => void>();
+  #next = 0;
+  #referenced = true;
+  #closed = false;
 
-  /** @param transports one for each endpoint. */
-  constructor(transports: readonly Transport[]) {
-    this.#transports = transports;
+  constructor(init: BalancerInit) {
+    this.#init = init;
+    this.setEndpoints(init.endpoints);
   }
 
-  get endpointCount(): number {
-    return this.#transports.length;
+  /** How many endpoints there are. */
+  get size(): number {
+    return this.#endpoints.length;
   }
 
-  /** A unary call; `idempotent` ones go to the next endpoint also when the connection broke under them. */
-  unary(
-    method: string,
-    request: Uint8Array,
-    options: CallOptions,
-    idempotent: boolean,
-  ): Promise<UnaryResponse> {
-    const first = this.#transport(this.#current).unary(method, request, options);
-    if (this.#transports.length === 1) return first;
-    return this.#overEndpoints(first, method, request, options, idempotent);
+  /** Which transport serves them. */
+  get transportKind(): Transport['kind'] {
+    return (this.#endpoints[0] as Endpoint).transport.kind;
   }
 
-  async #overEndpoints(
-    first: Promise<UnaryResponse>,
-    method: string,
-    request: Uint8Array,
-    options: CallOptions,
-    idempotent: boolean,
-  ): Promise<UnaryResponse> {
-    const start = performance.now();
-    let index = this.#current;
-    let attempt = first;
-    for (let left = this.#transports.length - 1; ; left--) {
-      try {
-        return await attempt;
-      } catch (error) {
-        if (!isUnreachable(error)) throw error;
-        this.#leave(index);
-        if (left === 0 || (error.sent && !idempotent)) throw error;
+  get status(): EndpointStatus[] {
+    return this.#endpoints.map(statusOf);
+  }
+
+  /** The endpoint for the next call; another one than `failed`, where there is one. */
+  pick(failed?: Endpoint): Endpoint {
+    const endpoints = this.#endpoints;
+    const count = endpoints.length;
+    if (count === 1) return endpoints[0] as Endpoint;
+    let earliest: Endpoint | undefined;
+    for (let i = 0; i < count; i++) {
+      const at = (this.#next + i) % count;
+      const endpoint = endpoints[at] as Endpoint;
+      if (endpoint === failed) continue;
+      if (endpoint.state !== 'failed') {
+        this.#next = (at + 1) % count;
+        this.#probeFailed();
+        return endpoint;
       }
-      index = (index + 1) % this.#transports.length;
-      const timeoutMs = (options.timeoutMs ?? Number.POSITIVE_INFINITY) - (performance.now() - start);
-      attempt = this.#transport(index).unary(method, request, {
-        ...options,
-        timeoutMs: Math.max(1, timeoutMs),
-      });
+      if (earliest === undefined || endpoint.retryAt < earliest.retryAt) earliest = endpoint;
     }
+    if (failed !== undefined && failed.state !== 'failed' && endpoints.includes(failed)) return failed;
+    return earliest as Endpoint;
   }
 
-  /** A streaming call, to the endpoint that last worked. */
-  stream(method: string, options: CallOptions): ByteStream {
-    const stream = this.#transport(this.#current).stream(method, options);
-    this.#streams.set(stream, this.#current);
-    return stream;
+  /** A call on it was answered. */
+  succeeded(endpoint: Endpoint): void {
+    if (endpoint.state === 'ready') return;
+    endpoint.state = 'ready';
+    endpoint.failures = 0;
+    endpoint.error = undefined;
+    this.#tell(endpoint, undefined);
   }
 
-  /** The endpoint of this stream has failed it: later calls try the next one first. */
-  leave(stream: ByteStream): void {
-    const index = this.#streams.get(stream);
-    if (index !== undefined) this.#leave(index);
+  /** A call on it could not be answered, for a reason that lies with the endpoint. */
+  failed(endpoint: Endpoint, error: unknown): void {
+    const now = performance.now();
+    // Of many calls that fail together, one counts.
+    if (endpoint.state === 'failed' && now < endpoint.retryAt) return;
+    endpoint.failures += 1;
+    endpoint.state = 'failed';
+    endpoint.error = error;
+    const retryInMs = backoffMs(endpoint.failures, failedBackoff);
+    endpoint.retryAt = now + retryInMs;
+    this.#tell(endpoint, retryInMs);
+  }
+
+  /** Replaces the endpoints. Calls on one that goes away end by themselves. */
+  setEndpoints(addresses: readonly string[]): void {
+    const known = new Map([
+      ...this.#retired,
+      ...this.#endpoints.map((each) => [each.address, each] as const),
+    ]);
+    this.#endpoints = addresses.map((address) => {
+      const endpoint = known.get(address) ?? this.#make(address);
+      known.delete(address);
+      return endpoint;
+    });
+    this.#retired.clear();
+    for (const [address, endpoint] of known) this.#retired.set(address, endpoint);
+    this.#next = 0;
+  }
+
+  /** Tells each change of an endpoint's state, until the returned function is called. */
+  onChange(listener: (event: ConnectionEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /**
-   * Asks one endpoint after another, and stays with the first that answers.
+   * Asks one endpoint after another, until one answers.
    *
    * @returns undefined, or why each endpoint failed when none answered.
    */
-  async findEndpoint(
-    method: string,
-    request: Uint8Array,
-    options: CallOptions,
-  ): Promise<readonly unknown[] | undefined> {
+  async findEndpoint(options: CallOptions): Promise<readonly unknown[] | undefined> {
     const failures: unknown[] = [];
-    for (const [index, transport] of this.#transports.entries()) {
+    for (const endpoint of this.#endpoints) {
       try {
-        await transport.unary(method, request, options);
-        this.#current = index;
-        return undefined;
+        await endpoint.transport.unary(statusMethod, statusRequest, options);
       } catch (error) {
         if (options.signal?.aborted) throw error;
-        failures.push(error);
+        if (!refusedForAuth(error)) {
+          failures.push(error);
+          this.failed(endpoint, error);
+          continue;
+        }
       }
+      this.succeeded(endpoint);
+      return undefined;
     }
     return failures;
   }
 
   ref(): void {
-    for (const transport of this.#transports) transport.ref();
+    this.#referenced = true;
+    for (const { transport } of this.#all()) transport.ref();
   }
 
   unref(): void {
-    for (const transport of this.#transports) transport.unref();
+    this.#referenced = false;
+    for (const { transport } of this.#all()) transport.unref();
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#transports.map((transport) => transport.close()));
+    this.#closed = true;
+    await Promise.all(this.#all().map(({ transport }) => transport.close()));
   }
 
-  /** Later calls try the next endpoint first, unless some other call has moved on already. */
-  #leave(index: number): void {
-    if (this.#current === index) this.#current = (index + 1) % this.#transports.length;
+  #all(): Endpoint[] {
+    return [...this.#endpoints, ...this.#retired.values()];
   }
 
-  #transport(index: number): Transport {
-    return this.#transports[index] as Transport;
+  #make(address: string): Endpoint {
+    const transport = this.#init.makeTransport(address);
+    if (!this.#referenced) transport.unref();
+    return { address, transport, state: 'idle', failures: 0, error: undefined, retryAt: 0, probing: false };
+  }
+
+  /** Asks failed endpoints whose time has come, so that no call of the user's has to find out. */
+  #probeFailed(): void {
+    for (const endpoint of this.#endpoints) {
+      if (endpoint.state === 'failed' && !endpoint.probing && performance.now() >= endpoint.retryAt) {
+        void this.#probe(endpoint);
+      }
+    }
+  }
+
+  async #probe(endpoint: Endpoint): Promise<void> {
+    endpoint.probing = true;
+    try {
+      const answer = await endpoint.transport.unary(statusMethod, statusRequest, {
+        timeoutMs: this.#init.probeTimeoutMs,
+      });
+      const { leader, isLearner } = StatusResponse.decode(answer.message);
+      if (leader === 0n || isLearner) {
+        const details = leader === 0n ? 'etcdserver: no leader' : 'the member is a learner';
+        this.failed(endpoint, new EtcdError(details, { code: StatusCode.UNAVAILABLE, method: statusMethod }));
+      } else this.succeeded(endpoint);
+    } catch (error) {
+      if (refusedForAuth(error)) this.succeeded(endpoint);
+      else if (!this.#closed) this.failed(endpoint, error);
+    } finally {
+      endpoint.probing = false;
+    }
+  }
+
+  #tell(endpoint: Endpoint, retryInMs: number | undefined): void {
+    if (this.#closed || (this.#listeners.size === 0 && !connectionChannel.hasSubscribers)) return;
+    const event: ConnectionEvent = { ...statusOf(endpoint), retryInMs };
+    connectionChannel.publish(event);
+    for (const listener of [...this.#listeners]) listener(event);
   }
 }
 
-function isUnreachable(error: unknown): error is EtcdError {
-  return error instanceof EtcdError && error.code === StatusCode.UNAVAILABLE;
+function statusOf({ address, state, failures, error }: Endpoint): EndpointStatus {
+  return { endpoint: address, state, failures, error };
+}
+
+/** With authentication on, etcd tells its status to known users alone; that it refuses is an answer. */
+function refusedForAuth(error: unknown): boolean {
+  if (!(error instanceof EtcdError)) return false;
+  const { code, details } = error;
+  return (
+    code === StatusCode.UNAUTHENTICATED ||
+    code === StatusCode.PERMISSION_DENIED ||
+    details === 'etcdserver: user name is empty'
+  );
 }

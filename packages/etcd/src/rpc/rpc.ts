@@ -1,7 +1,12 @@
-import { ClosedError, RequestTooLargeError, StatusCode } from '../errors.js';
+import { ClosedError, EtcdError, RequestTooLargeError, StatusCode, UnavailableError } from '../errors.js';
 import { checkTimeout } from '../timeout.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
-import type { Balancer } from './balancer.js';
+import { type BackoffBounds, backoffMs, pause } from './backoff.js';
+import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
+import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
+import { DeferredStream } from './deferred-stream.js';
+import { blamesEndpoint, isRetriable, isTokenRefused } from './retry.js';
+import type { TokenSource } from './token.js';
 
 /** What every call can be given. */
 export interface CallControl {
@@ -9,6 +14,13 @@ export interface CallControl {
   readonly signal?: AbortSignal;
   /** Deadline, in ms from now; default: the client's `timeoutMs`. `Infinity` for none. */
   readonly timeoutMs?: number;
+  /**
+   * Bound on one attempt, in ms; default: the client's `attemptTimeoutMs`. A read that it ends goes to another
+   * endpoint; a write does not, as it may have been applied.
+   */
+  readonly attemptTimeoutMs?: number;
+  /** Fail at once where the member knows of no leader, rather than wait for one. Default false. etcd: `hasleader`. */
+  readonly requireLeader?: boolean;
 }
 
 /**
@@ -28,9 +40,33 @@ export interface RpcInit {
   readonly balancer: Balancer;
   /** The same for one endpoint, which need not be one of the client's. Throws InvalidArgumentError for a malformed one. */
   readonly balancerOf: (endpoint: string) => Balancer;
+  /** Endpoints in full, as {@link Balancer} takes them. Throws InvalidArgumentError for malformed ones. */
+  readonly parseEndpoints: (endpoints: string | readonly string[]) => string[];
   /** Deadline of calls that aren't given their own, in ms. */
   readonly timeoutMs: number;
+  /** Bound on each attempt of calls that aren't given their own, in ms; `Infinity` for none. */
+  readonly attemptTimeoutMs: number;
   readonly maxRequestBytes: number;
+  /** How often a call is sent at most. */
+  readonly maxAttempts: number;
+  /** Waits between attempts. */
+  readonly backoff: BackoffBounds;
+  /** Where the tokens come from, for a client with credentials. */
+  readonly tokens?: TokenSource;
+}
+
+/** How often a call fetches another token before it gives up. */
+const maxTokenRefreshes = 3;
+
+/** Streams begin with a token that is not older than that, in ms; etcd's simple tokens last 300 s by default. */
+const youngTokenMs = 5_000;
+
+/** One attempt at a call. */
+interface Attempt {
+  readonly endpoint: Endpoint;
+  readonly token: string | undefined;
+  /** Whether the bound on the attempt ends it sooner than the call's deadline would. */
+  readonly bounded: boolean;
 }
 
 /**
@@ -42,16 +78,14 @@ export class Rpc {
   /** For calls to one endpoint, by that endpoint. */
   readonly #single = new Map<string, Rpc>();
   readonly #balancer: Balancer;
-  readonly #timeoutMs: number;
-  readonly #maxRequestBytes: number;
+  /** Where each stream goes. */
+  readonly #streams = new WeakMap<ByteStream, Endpoint>();
   #closed = false;
   #referenced = true;
 
   constructor(init: RpcInit) {
     this.#init = init;
     this.#balancer = init.balancer;
-    this.#timeoutMs = init.timeoutMs;
-    this.#maxRequestBytes = init.maxRequestBytes;
   }
 
   /**
@@ -62,23 +96,35 @@ export class Rpc {
   call<T>(method: Method<T>, encode: () => Uint8Array, control: CallControl): Promise<T> {
     try {
       const request = encode();
-      if (request.length > this.#maxRequestBytes) throw this.#tooLarge(method.name, request.length);
-      return this.#balancer
-        .unary(method.name, request, this.#callOptions(control), method.idempotent)
-        .then((response) => method.decode(response.message));
+      if (request.length > this.#init.maxRequestBytes) throw this.#tooLarge(method.name, request.length);
+      const timeoutMs = this.timeoutOf(control);
+      if (callStartChannel.hasSubscribers || callEndChannel.hasSubscribers) {
+        return this.#traced(method, request, control, timeoutMs);
+      }
+      return this.#unary(method, request, control, timeoutMs, undefined);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /**
-   * A streaming call, without a deadline unless it is given one.
+   * A streaming call, without a deadline unless it is given one. It is not retried: only its owner knows what a
+   * second one has to ask for. An endpoint on which it fails is left alone for a while.
    *
    * @throws ClosedError once closed.
    */
   stream(method: string, options: CallOptions): ByteStream {
     if (this.#closed) throw new ClosedError();
-    return this.#balancer.stream(method, options);
+    const { tokens } = this.#init;
+    if (tokens === undefined) return this.#openStream(method, options);
+    // As in clientv3, with a token of its own: one that has expired would fail it much later.
+    const deferred = new DeferredStream(method, tokens.notOlderThan(youngTokenMs), () => {
+      if (this.#closed) throw new ClosedError();
+      const token = tokens.current;
+      const withToken = token ? { ...options, metadata: { ...options.metadata, token } } : options;
+      return this.#openStream(method, withToken, deferred);
+    });
+    return deferred;
   }
 
   /**
@@ -98,12 +144,37 @@ export class Rpc {
   }
 
   get endpointCount(): number {
-    return this.#balancer.endpointCount;
+    return this.#balancer.size;
   }
 
   /** The endpoint of this stream has failed it: the next stream tries another one. */
   leaveEndpoint(stream: ByteStream): void {
-    this.#balancer.leave(stream);
+    const endpoint = this.#streams.get(stream);
+    if (endpoint === undefined || this.#closed) return;
+    const details = 'a stream on this endpoint has failed';
+    this.#balancer.failed(endpoint, new UnavailableError(details, { code: StatusCode.UNAVAILABLE }));
+  }
+
+  /** What is known of each endpoint. */
+  get endpoints(): EndpointStatus[] {
+    return this.#balancer.status;
+  }
+
+  /**
+   * Replaces the endpoints, and returns them in full. Calls on one that goes away end by themselves.
+   *
+   * @throws InvalidArgumentError for malformed ones, and ClosedError.
+   */
+  setEndpoints(endpoints: string | readonly string[]): string[] {
+    if (this.#closed) throw new ClosedError();
+    const parsed = this.#init.parseEndpoints(endpoints);
+    this.#balancer.setEndpoints(parsed);
+    return parsed;
+  }
+
+  /** Tells each change of an endpoint's state, until the returned function is called. */
+  onConnection(listener: (event: ConnectionEvent) => void): () => void {
+    return this.#balancer.onChange(listener);
   }
 
   get closed(): boolean {
@@ -129,19 +200,203 @@ export class Rpc {
 
   /** The deadline that a call with these settings has, in ms. */
   timeoutOf({ timeoutMs }: CallControl): number {
-    return timeoutMs === undefined ? this.#timeoutMs : checkTimeout('timeoutMs', timeoutMs);
+    return timeoutMs === undefined ? this.#init.timeoutMs : checkTimeout('timeoutMs', timeoutMs);
   }
 
-  #callOptions(control: CallControl): CallOptions {
-    const { signal } = control;
-    const checked = this.timeoutOf(control);
-    return signal === undefined ? { timeoutMs: checked } : { timeoutMs: checked, signal };
+  #unary<T>(
+    method: Method<T>,
+    request: Uint8Array,
+    control: CallControl,
+    timeoutMs: number,
+    trace: CallTrace | undefined,
+  ): Promise<T> {
+    const start = performance.now();
+    const { tokens } = this.#init;
+    if (tokens !== undefined && tokens.current === undefined) {
+      return tokens
+        .refresh(undefined)
+        .then(() => this.#first(method, request, control, timeoutMs, start, trace));
+    }
+    return this.#first(method, request, control, timeoutMs, start, trace);
+  }
+
+  /** The first attempt, which for nearly all calls is the only one. */
+  #first<T>(
+    method: Method<T>,
+    request: Uint8Array,
+    control: CallControl,
+    timeoutMs: number,
+    start: number,
+    trace: CallTrace | undefined,
+  ): Promise<T> {
+    const endpoint = this.#balancer.pick();
+    const token = this.#init.tokens?.current;
+    const attemptTimeoutMs = this.#attemptTimeoutOf(control);
+    const bounded = attemptTimeoutMs < timeoutMs;
+    if (trace !== undefined) {
+      trace.endpoint = endpoint.address;
+      trace.attempts = 1;
+    }
+    return endpoint.transport
+      .unary(method.name, request, callOptions(bounded ? attemptTimeoutMs : timeoutMs, control, token))
+      .then(
+        (response) => {
+          if (endpoint.state !== 'ready') this.#balancer.succeeded(endpoint);
+          return method.decode(response.message);
+        },
+        (error) => {
+          const attempt: Attempt = { endpoint, token, bounded };
+          return this.#afterFailure(method, request, control, start + timeoutMs, trace, attempt, error);
+        },
+      );
+  }
+
+  /** What becomes of a call after its first attempt has failed. */
+  async #afterFailure<T>(
+    method: Method<T>,
+    request: Uint8Array,
+    control: CallControl,
+    deadline: number,
+    trace: CallTrace | undefined,
+    first: Attempt,
+    firstError: unknown,
+  ): Promise<T> {
+    let attempt = first;
+    let error = firstError;
+    let refreshes = 0;
+    for (let attempts = 1; ; ) {
+      if (!(error instanceof EtcdError) || error instanceof ClosedError || this.#closed) throw error;
+      const timedOut = attempt.bounded && error.code === StatusCode.DEADLINE_EXCEEDED;
+      let waitMs = 0;
+      if (this.#init.tokens !== undefined && isTokenRefused(error)) {
+        if (++refreshes > maxTokenRefreshes) throw error;
+        await this.#init.tokens.refresh(attempt.token);
+      } else {
+        if (blamesEndpoint(error, timedOut)) this.#balancer.failed(attempt.endpoint, error);
+        if (attempts >= this.#init.maxAttempts || !isRetriable(error, method.idempotent, timedOut))
+          throw error;
+        // The other endpoints are tried at once; then it is time to wait.
+        const rounds = Math.floor(attempts / this.#balancer.size);
+        if (rounds > 0 && attempts % this.#balancer.size === 0)
+          waitMs = backoffMs(rounds, this.#init.backoff);
+        if (performance.now() + waitMs >= deadline) throw error;
+        retryChannel.publish({
+          call: trace,
+          method: method.name,
+          endpoint: attempt.endpoint.address,
+          attempts,
+          error,
+          waitMs,
+        });
+        if (waitMs > 0) await pause(waitMs, control.signal);
+        if (this.#closed) throw new ClosedError();
+      }
+      attempts += 1;
+      const endpoint = this.#balancer.pick(attempt.endpoint);
+      const leftMs = Math.max(1, deadline - performance.now());
+      const attemptTimeoutMs = this.#attemptTimeoutOf(control);
+      const token = this.#init.tokens?.current;
+      attempt = { endpoint, token, bounded: attemptTimeoutMs < leftMs };
+      if (trace !== undefined) {
+        trace.endpoint = endpoint.address;
+        trace.attempts = attempts;
+      }
+      try {
+        const options = callOptions(Math.min(attemptTimeoutMs, leftMs), control, token);
+        const response = await endpoint.transport.unary(method.name, request, options);
+        this.#balancer.succeeded(endpoint);
+        return method.decode(response.message);
+      } catch (again) {
+        error = again;
+      }
+    }
+  }
+
+  async #traced<T>(
+    method: Method<T>,
+    request: Uint8Array,
+    control: CallControl,
+    timeoutMs: number,
+  ): Promise<T> {
+    const start = performance.now();
+    const trace = newTrace(method.name, 'unary');
+    callStartChannel.publish(trace);
+    try {
+      const result = await this.#unary(method, request, control, timeoutMs, trace);
+      endTrace(trace, start, undefined);
+      return result;
+    } catch (error) {
+      endTrace(trace, start, error);
+      throw error;
+    }
+  }
+
+  /** @param outer what its owner knows it by, where that isn't the stream itself. */
+  #openStream(method: string, options: CallOptions, outer?: ByteStream): ByteStream {
+    const start = performance.now();
+    const endpoint = this.#balancer.pick();
+    const stream = endpoint.transport.stream(method, options);
+    this.#streams.set(outer ?? stream, endpoint);
+    stream.headers.then(
+      () => this.#balancer.succeeded(endpoint),
+      (error) => {
+        if (!this.#closed && blamesEndpoint(error, false)) this.#balancer.failed(endpoint, error);
+      },
+    );
+    if (callStartChannel.hasSubscribers || callEndChannel.hasSubscribers) {
+      // A stream's trace ends when it is established: how it ends is told by what it carries.
+      const trace = newTrace(method, 'stream');
+      trace.endpoint = endpoint.address;
+      trace.attempts = 1;
+      callStartChannel.publish(trace);
+      stream.headers.then(
+        () => endTrace(trace, start, undefined),
+        (error) => endTrace(trace, start, error),
+      );
+    }
+    return stream;
+  }
+
+  #attemptTimeoutOf({ attemptTimeoutMs }: CallControl): number {
+    if (attemptTimeoutMs === undefined) return this.#init.attemptTimeoutMs;
+    return checkTimeout('attemptTimeoutMs', attemptTimeoutMs);
   }
 
   #tooLarge(method: string, bytes: number): RequestTooLargeError {
     return new RequestTooLargeError(
-      `the request has ${bytes} bytes and maxRequestBytes is ${this.#maxRequestBytes}; make key and value smaller, or raise maxRequestBytes here and --max-request-bytes at the server`,
+      `the request has ${bytes} bytes and maxRequestBytes is ${this.#init.maxRequestBytes}; make key and value smaller, or raise maxRequestBytes here and --max-request-bytes at the server`,
       { code: StatusCode.RESOURCE_EXHAUSTED, method, sent: false },
     );
   }
+}
+
+function callOptions(timeoutMs: number, control: CallControl, token: string | undefined): CallOptions {
+  const { signal, requireLeader } = control;
+  // The common ones first, without copies.
+  if (!token && !requireLeader) return signal === undefined ? { timeoutMs } : { timeoutMs, signal };
+  return {
+    timeoutMs,
+    ...(signal !== undefined && { signal }),
+    metadata: { ...(token && { token }), ...(requireLeader && { hasleader: 'true' }) },
+  };
+}
+
+function newTrace(method: string, kind: CallTrace['kind']): CallTrace {
+  return {
+    method,
+    kind,
+    endpoint: undefined,
+    attempts: 0,
+    durationMs: undefined,
+    code: undefined,
+    error: undefined,
+  };
+}
+
+function endTrace(trace: CallTrace, start: number, error: unknown): void {
+  trace.durationMs = performance.now() - start;
+  trace.error = error;
+  if (error === undefined) trace.code = StatusCode.OK;
+  else if (error instanceof EtcdError) trace.code = error.code;
+  callEndChannel.publish(trace);
 }

@@ -1,0 +1,30 @@
+/** Bounds of an exponential back-off, in ms. */
+export interface BackoffBounds {
+  readonly firstMs: number;
+  readonly longestMs: number;
+}
+
+/** How long to wait after `failures` failures in a row: doubled each time, with a jitter of a fifth either way. */
+export function backoffMs(failures: number, { firstMs, longestMs }: BackoffBounds): number {
+  const exact = Math.min(longestMs, firstMs * 2 ** Math.min(failures - 1, 30));
+  return exact * (0.8 + 0.4 * Math.random());
+}
+
+/** Waits; rejects with the signal's reason when that comes first. */
+export function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}

@@ -1,0 +1,57 @@
+import { EtcdError } from '../errors.js';
+
+/** Name and password of one of etcd's users. */
+export interface Credentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+/**
+ * The token of a user, fetched when first needed and again when the server refuses it. However many calls need one,
+ * one request fetches it.
+ * @internal
+ */
+export class TokenSource {
+  readonly #authenticate: () => Promise<string>;
+  #fetching: Promise<string> | undefined;
+  #token: string | undefined;
+  #fetchedAt = Number.NEGATIVE_INFINITY;
+
+  /** @param authenticate calls `Auth.Authenticate`. */
+  constructor(authenticate: () => Promise<string>) {
+    this.#authenticate = authenticate;
+  }
+
+  /** The token last fetched; empty while the server has authentication off, `undefined` before the first. */
+  get current(): string | undefined {
+    return this.#token;
+  }
+
+  /** A new token in the place of `refused`; the one that another call has fetched meanwhile will do. */
+  refresh(refused: string | undefined): Promise<string> {
+    if (this.#token !== undefined && this.#token !== refused) return Promise.resolve(this.#token);
+    this.#fetching ??= this.#fetch().finally(() => {
+      this.#fetching = undefined;
+    });
+    return this.#fetching;
+  }
+
+  /** A token that is not older than that: what lives long should not begin with one about to expire. */
+  notOlderThan(ms: number): Promise<string> {
+    const young = performance.now() - this.#fetchedAt <= ms;
+    return young && this.#token !== undefined ? Promise.resolve(this.#token) : this.refresh(this.#token);
+  }
+
+  async #fetch(): Promise<string> {
+    try {
+      this.#token = await this.#authenticate();
+    } catch (error) {
+      if (!(error instanceof EtcdError) || error.details !== 'etcdserver: authentication is not enabled') {
+        throw error;
+      }
+      this.#token = '';
+    }
+    this.#fetchedAt = performance.now();
+    return this.#token;
+  }
+}
