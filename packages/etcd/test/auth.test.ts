@@ -10,6 +10,7 @@ import {
   fromKey,
   InvalidArgumentError,
   keyRange,
+  PermissionDeniedError,
   prefix,
   StatusCode,
 } from '../src/index.js';
@@ -222,5 +223,77 @@ overEachTransport('auth service', (connect) => {
       etcd.auth.userList({ signal: AbortSignal.abort(new Error('given up')) }),
       /given up/,
     );
+  });
+
+  // Turns authentication on, so it comes last.
+  describe('once authentication is on', () => {
+    const hidden = 'hunter2';
+    const as = (username: string, password: string): Promise<EtcdClient> =>
+      connect({ endpoints: server.endpoint, auth: { username, password } });
+    const readAs = async (username: string, password: string): Promise<void> => {
+      const client = await as(username, password);
+      await client.get('app/key').finally(() => client.close());
+    };
+    let root: EtcdClient;
+    before(async () => {
+      await etcd.auth.userAdd('root', { password: hidden });
+      await etcd.auth.userGrantRole('root', 'root');
+      await etcd.auth.enable();
+      root = await as('root', hidden);
+    });
+    after(() => root.close());
+
+    test('users may do what their roles allow, and the root user what it likes', async () => {
+      assert.equal((await root.auth.status()).enabled, true);
+      await root.put('app/key', 'value');
+      await root.put('other', 'value');
+      await root.auth.roleAdd('app');
+      await root.auth.roleGrantPermission('app', 'read', prefix('app/'));
+      await root.auth.userAdd('service', { password: hidden });
+      await root.auth.userGrantRole('service', 'app');
+      const service = await as('service', hidden);
+      try {
+        assert.equal((await service.get('app/key'))?.text(), 'value');
+        await assert.rejects(service.put('app/key', 'mine'), PermissionDeniedError);
+        await assert.rejects(service.get('other'), PermissionDeniedError);
+        await assert.rejects(service.auth.userList(), PermissionDeniedError);
+        await root.auth.roleGrantPermission('app', 'readwrite', prefix('app/'));
+        await service.put('app/key', 'mine');
+        await root.auth.userRevokeRole('service', 'app');
+        await assert.rejects(service.get('app/key'), PermissionDeniedError);
+        await root.auth.userChangePassword('service', 'other');
+        await assert.rejects(readAs('service', hidden), (error: unknown) => {
+          assert.ok(error instanceof EtcdError);
+          assert.doesNotMatch(inspect(error, { depth: Infinity, showHidden: true }), new RegExp(hidden));
+          return true;
+        });
+      } finally {
+        await service.close();
+      }
+    });
+
+    test('calls about one member are made as the user, too', async () => {
+      const { memberId } = await root.maintenance.status(server.endpoint);
+      assert.equal((await root.maintenance.hashKV(server.endpoint)).memberId, memberId);
+      await root.maintenance.defragment(server.endpoint);
+      const snapshot = root.maintenance.snapshot({ endpoint: server.endpoint });
+      for await (const _ of snapshot);
+      assert.ok(snapshot.info);
+      assert.deepEqual(await root.maintenance.alarmList(), []);
+      await assert.rejects(etcd.maintenance.defragment(server.endpoint), EtcdError);
+    });
+
+    test('a client shows its password nowhere', async () => {
+      await root.get('key');
+      assert.doesNotMatch(inspect(root, { depth: Infinity, showHidden: true }), new RegExp(hidden));
+      assert.doesNotMatch(JSON.stringify(root) ?? '', new RegExp(hidden));
+    });
+
+    test('disable lets everybody do everything again', async () => {
+      await assert.rejects(etcd.get('key'), EtcdError);
+      await root.auth.disable();
+      assert.equal((await etcd.auth.status()).enabled, false);
+      await etcd.put('key', 'value');
+    });
   });
 });

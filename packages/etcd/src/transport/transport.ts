@@ -14,7 +14,7 @@ export interface TlsOptions {
 
 /** HTTP/2 PINGs that find out a dead connection. */
 export interface KeepAliveOptions {
-  /** Silence after which a PING goes out, in ms. */
+  /** Silence after which a PING goes out, in ms. etcd ends connections that PING more often than each 5 s. */
   readonly intervalMs: number;
   /** How long to wait for its answer before the connection counts as dead, in ms. Default 20 000. */
   readonly timeoutMs?: number;

@@ -1,0 +1,59 @@
+// HTTP/2 keepalive: a connection that died without a word is found out.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
+import { UnavailableError } from '../src/index.js';
+import { overEachTransport } from './support/clients.js';
+
+let server: EtcdServer;
+before(async () => {
+  // Else etcd ends connections that PING more often than each 5 s.
+  server = await startEtcd({ extraArgs: ['--grpc-keepalive-min-time=100ms'] });
+});
+after(() => server.stop());
+
+overEachTransport('HTTP/2 keepalive', (connect) => {
+  test('fails the calls of a connection that is dead, without a deadline of theirs', async () => {
+    await using proxy = await startTcpProxy({ port: server.port });
+    const etcd = await connect({
+      endpoints: `http://127.0.0.1:${proxy.port}`,
+      keepAlive: { intervalMs: 200, timeoutMs: 300 },
+    });
+    try {
+      await etcd.put('key', 'value');
+      proxy.pause();
+      const start = performance.now();
+      await assert.rejects(
+        etcd.put('key', 'lost', { timeoutMs: Number.POSITIVE_INFINITY, signal: AbortSignal.timeout(30_000) }),
+        UnavailableError,
+      );
+      assert.ok(performance.now() - start < 20_000);
+    } finally {
+      await etcd.close();
+    }
+  });
+
+  test('leaves a connection that is alive alone', async () => {
+    const etcd = await connect({
+      endpoints: server.endpoint,
+      keepAlive: { intervalMs: 200, timeoutMs: 300, whileIdle: true },
+    });
+    try {
+      const watch = etcd.watch('key');
+      await watch.ready;
+      let disconnected: unknown;
+      watch.on('disconnected', (error) => {
+        disconnected = error;
+      });
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      await etcd.put('key', 'value');
+      for await (const event of watch.batches()) {
+        assert.equal(event.events[0]?.kv.text(), 'value');
+        break;
+      }
+      assert.equal(disconnected, undefined);
+    } finally {
+      await etcd.close();
+    }
+  });
+});
