@@ -95,13 +95,24 @@ export async function runScenario(
  * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted.
  */
 export async function runNext(tally: ScenarioTally, options: ScenarioOptions): Promise<void> {
-  const { record, evidence } = await runNumber(tally.completed + 1, tally, options);
+  const env = environmentOf(tally, options);
+  const { record, evidence } = await runNumber(tally.completed + 1, tally, env, options.signal);
   options.onRun?.(tally.add(record, evidence));
 }
 
-function runNumber(run: number, tally: ScenarioTally, { env, signal }: ScenarioOptions): Promise<EndedRun> {
+// Copying `process.env` costs a tenth of a millisecond: once for all runs of a scenario.
+function environmentOf({ scenario }: ScenarioTally, { env }: ScenarioOptions): NodeJS.ProcessEnv {
+  return { ...process.env, ...scenario.env, ...env };
+}
+
+function runNumber(
+  run: number,
+  tally: ScenarioTally,
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal | undefined,
+): Promise<EndedRun> {
   const { scenario } = tally;
-  const spec = { ...scenario, env: { ...process.env, ...scenario.env, ...env } };
+  const spec = { ...scenario, env };
   return runPerturbed(spec, run, scenario.perturb, { stacks: tally.wantsStacks, signal });
 }
 
@@ -122,12 +133,13 @@ async function runParallel(tally: ScenarioTally, options: ScenarioOptions): Prom
     ended.delete(run);
     options.onRun?.(tally.add(record, evidence));
   };
+  const env = environmentOf(tally, options);
   let next = tally.completed + 1;
   const lane = async (): Promise<void> => {
     try {
       while (!tally.finished && next <= tally.scenario.runs) {
         const run = next++;
-        ended.set(run, await runNumber(run, tally, { ...options, signal }));
+        ended.set(run, await runNumber(run, tally, env, signal));
         while (ended.has(tally.completed + 1) && !tally.finished) take(tally.completed + 1);
       }
       if (tally.finished) enough.abort();

@@ -1,0 +1,90 @@
+// Ten thousand runs, and what they leave in the tester: npm run bench -- tester-soak [RUNS].
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { run } from '../src/index.js';
+
+/** What is left after many runs. */
+export interface Soaked {
+  readonly runs: number;
+  readonly failed: number;
+  /** Runs that left a process behind, which was killed. */
+  readonly leaking: number;
+  /** Growth of the heap for each run made after the first tenth, in bytes. */
+  readonly heapBytesPerRun: number;
+  /** Resident set at the end, in bytes. */
+  readonly rss: number;
+  /** More than before: open file descriptors, child processes, files in the temporary directory. */
+  readonly descriptors: number;
+  readonly processes: number;
+  readonly files: number;
+  readonly ms: number;
+}
+
+/**
+ * Runs a program that says "work done" and prints 4 KiB; every 40th run fails, every 400th leaves a process behind.
+ * Linux only.
+ */
+export async function soak(runs: number): Promise<Soaked> {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const scratch = mkdtempSync(join(tmpdir(), 'quiesce-soak-'));
+  const heap = (): number => {
+    collectGarbage();
+    return process.memoryUsage().heapUsed;
+  };
+  const program = `head -c 4096 /dev/zero; echo done >&$QUIESCE_DONE_FD
+    [ $((QUIESCE_RUN % 400)) != 0 ] || sleep 600 &
+    [ $((QUIESCE_RUN % 40)) != 0 ]`;
+  const before = { descriptors: descriptors(), processes: children() };
+  const early = Math.floor(runs / 10);
+  let earlyHeap = 0;
+  const start = performance.now();
+  const result = await run({
+    command: ['sh', '-c', program],
+    runs,
+    env: { TMPDIR: scratch },
+    onProgress: (event) => {
+      if (event.type === 'run' && event.completed === early) earlyHeap = heap();
+    },
+  });
+  const ms = performance.now() - start;
+  const soaked = {
+    runs: result.runs.length,
+    failed: result.failed,
+    leaking: result.runs.filter(({ leaked }) => leaked.length > 0).length,
+    heapBytesPerRun: (heap() - earlyHeap) / (runs - early),
+    rss: process.memoryUsage().rss,
+    descriptors: descriptors() - before.descriptors,
+    processes: children() - before.processes,
+    files: readdirSync(scratch).length,
+    ms,
+  };
+  rmSync(scratch, { recursive: true });
+  return soaked;
+}
+
+const descriptors = (): number => readdirSync('/proc/self/fd').length;
+
+/** Processes that this one started and that are still there, zombies too. */
+function children(): number {
+  return readdirSync('/proc').filter((id) => {
+    if (!/^\d+$/.test(id)) return false;
+    try {
+      const stat = readFileSync(`/proc/${id}/stat`, 'latin1');
+      return Number(stat.slice(stat.lastIndexOf(')') + 4).split(' ')[0]) === process.pid;
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const soaked = await soak(Number(process.argv[2] ?? 10_000));
+  const { descriptors, processes, files } = soaked;
+  console.log(soaked);
+  process.exitCode = descriptors === 0 && processes === 0 && files === 0 ? 0 : 1;
+}
