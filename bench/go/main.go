@@ -46,6 +46,9 @@ type workload struct {
 	seconds     float64
 	warmup      float64
 	keys        int
+	// Of watches alone.
+	events        int
+	startRevision int64
 }
 
 const keyPrefix = "bench/"
@@ -55,13 +58,15 @@ func keyName(index int) string { return fmt.Sprintf("%s%04d", keyPrefix, index) 
 func main() {
 	var w workload
 	flag.StringVar(&w.endpoint, "endpoint", "", "etcd's client URL")
-	flag.StringVar(&w.op, "op", "get", "get, put, range, txn or cold-start")
+	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, cold-start, watch-replay or watch-many")
 	flag.IntVar(&w.concurrency, "concurrency", 1, "operations in flight")
 	flag.IntVar(&w.valueBytes, "valueBytes", 32, "size of what put writes")
 	flag.IntVar(&w.connections, "connections", 1, "clients, used by turns")
 	flag.Float64Var(&w.seconds, "seconds", 2, "timed part")
 	flag.Float64Var(&w.warmup, "warmup", 0.5, "seconds before it")
 	flag.IntVar(&w.keys, "keys", 1000, "number of keys")
+	flag.IntVar(&w.events, "events", 0, "events to wait for; of watch-many also the number of watches")
+	flag.Int64Var(&w.startRevision, "startRevision", 0, "where watch-replay starts")
 	flag.Parse()
 	if err := run(w); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -72,6 +77,9 @@ func main() {
 func run(w workload) error {
 	if w.op == "cold-start" {
 		return coldStart(w.endpoint)
+	}
+	if strings.HasPrefix(w.op, "watch-") {
+		return measureWatch(w.endpoint, w.op, w.events, w.startRevision)
 	}
 	r, err := measure(w)
 	if err != nil {

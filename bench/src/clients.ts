@@ -42,3 +42,26 @@ export function coldStartCommand(client: string, endpoint: string): [string, ...
     ? [GO_PROGRAM, '--endpoint', endpoint, '--op', 'cold-start']
     : [process.execPath, here('./cold-start-client.js'), client, endpoint];
 }
+
+/** The program that watches; `op` is watch-replay or watch-many. */
+export function watchCommand(
+  client: string,
+  endpoint: string,
+  op: string,
+  events: number,
+  startRevision: bigint,
+): [string, ...string[]] {
+  const flags = [
+    '--endpoint',
+    endpoint,
+    '--op',
+    op,
+    '--events',
+    `${events}`,
+    '--startRevision',
+    `${startRevision}`,
+  ];
+  return client === 'clientv3'
+    ? [GO_PROGRAM, ...flags]
+    : [process.execPath, here('./watch-client.js'), ...flags];
+}

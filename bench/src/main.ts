@@ -5,6 +5,7 @@ import { allClients } from './clients.js';
 import { benchColdStart, type ColdStartOptions } from './cold-start.js';
 import { benchOperations, type OperationsOptions } from './operations.js';
 import { FLOOR_VALUE_BYTES } from './report.js';
+import { benchWatch, type WatchBenchOptions } from './watch.js';
 
 let exitCode = 0;
 const quiet = {
@@ -35,6 +36,16 @@ subcommand('cold-start', 'a process that starts, connects, gets one key and ends
   .option('--json <file>', 'write all figures there too')
   .action(async (options: ColdStartOptions) => {
     exitCode = await benchColdStart(options);
+  });
+
+subcommand('watch', 'one watch with many events, and many watches on one client')
+  .option('--events <n>', 'events that one watch catches up with', positiveInteger, 300_000)
+  .option('--watches <n>', 'watches on one client', positiveInteger, 10_000)
+  .option('--rounds <n>', 'processes of each client', positiveInteger, 3)
+  .option('--only <list>', 'clients, of @quiesce/etcd, clientv3', list(clientName), [...allClients])
+  .option('--json <file>', 'write all figures there too')
+  .action(async (options: WatchBenchOptions) => {
+    exitCode = await benchWatch(options);
   });
 
 try {

@@ -178,37 +178,39 @@ overEachTransport('watch', (connect) => {
   });
 
   // The server sends it in parts of its --max-request-bytes.
-  test('gives a large transaction whole, in fragments or not', async () => {
-    const p = fresh();
-    const value = Buffer.alloc(100_000, 'v');
-    for (let i = 0; i < 60; i++) await etcd.put(`${p}${i}`, value);
-    await using watch = etcd.watch(prefix(p), { prevKv: true, bufferBytes: 1 });
-    await watch.ready;
-    await etcd.put(`${p}z`, '1');
-    const { deleted, revision } = await etcd.delete(prefix(p));
-    await etcd.put(`${p}z`, '2');
-    const batches = await takeBatches(watch.batches(), 63);
-    assert.equal(deleted, 61n);
-    // One batch or several, as it catches up: but no revision in two of them.
-    const perRevision = new Map<bigint, number>();
-    for (const { events } of batches) {
-      for (const at of new Set(events.map((event) => event.revision))) {
-        assert.ok(!perRevision.has(at), `revision ${at} is in two batches`);
-        perRevision.set(at, events.filter((event) => event.revision === at).length);
+  for (const fragment of [true, false]) {
+    test(`gives a large transaction whole, fragment: ${fragment}`, async () => {
+      const p = fresh();
+      const value = Buffer.alloc(100_000, 'v');
+      for (let i = 0; i < 60; i++) await etcd.put(`${p}${i}`, value);
+      await using watch = etcd.watch(prefix(p), { prevKv: true, bufferBytes: 1, fragment });
+      await watch.ready;
+      await etcd.put(`${p}z`, '1');
+      const { deleted, revision } = await etcd.delete(prefix(p));
+      await etcd.put(`${p}z`, '2');
+      const batches = await takeBatches(watch.batches(), 63);
+      assert.equal(deleted, 61n);
+      // One batch or several, as it catches up: but no revision in two of them.
+      const perRevision = new Map<bigint, number>();
+      for (const { events } of batches) {
+        for (const at of new Set(events.map((event) => event.revision))) {
+          assert.ok(!perRevision.has(at), `revision ${at} is in two batches`);
+          perRevision.set(at, events.filter((event) => event.revision === at).length);
+        }
       }
-    }
-    assert.deepEqual(
-      [...perRevision],
-      [
-        [revision - 1n, 1],
-        [revision, 61],
-        [revision + 1n, 1],
-      ],
-    );
-    const deletes = batches.flatMap(({ events }) => events).filter(({ type }) => type === 'delete');
-    assert.equal(new Set(deletes.map((event) => event.kv.keyText())).size, 61);
-    assert.equal(deletes[0]?.prevKv?.value.length, 100_000);
-  });
+      assert.deepEqual(
+        [...perRevision],
+        [
+          [revision - 1n, 1],
+          [revision, 61],
+          [revision + 1n, 1],
+        ],
+      );
+      const deletes = batches.flatMap(({ events }) => events).filter(({ type }) => type === 'delete');
+      assert.equal(new Set(deletes.map((event) => event.kv.keyText())).size, 61);
+      assert.equal(deletes[0]?.prevKv?.value.length, 100_000);
+    });
+  }
 
   test('replays a long history in fragments, each revision once', async () => {
     const p = fresh();
@@ -217,7 +219,7 @@ overEachTransport('watch', (connect) => {
     for (let i = 0; i < 15; i++) {
       await etcd.txn({ success: Array.from({ length: 20 }, (_, k) => op.put(`${p}${k}`, value)) });
     }
-    await using watch = etcd.watch(prefix(p), { startRevision: revision });
+    await using watch = etcd.watch(prefix(p), { startRevision: revision, fragment: true });
     const seen = new Map<bigint, number>();
     let total = 0;
     for await (const batch of watch.batches()) {

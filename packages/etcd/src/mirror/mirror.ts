@@ -10,7 +10,10 @@ import type { Watch } from '../watch/watch.js';
 
 /** Options of {@link Mirror}. */
 export interface MirrorOptions
-  extends Pick<WatchOptions, 'prevKv' | 'requireLeader' | 'bufferBytes' | 'maxDisconnectedMs' | 'signal'> {
+  extends Pick<
+    WatchOptions,
+    'prevKv' | 'fragment' | 'requireLeader' | 'bufferBytes' | 'maxDisconnectedMs' | 'signal'
+  > {
   /** Most keys that are asked for at once while the base is read. Default 1 000. */
   readonly pageSize?: number;
 }

@@ -1,0 +1,53 @@
+// @quiesce/etcd watching, under measurement: prints one JSON line. bench/go/watch.go does the same for Go.
+import { parseArgs } from 'node:util';
+import { connect, type EtcdClient, op, prefix } from '@quiesce/etcd';
+import { manyKey, putsPerTxn, replayPrefix, type WatchMeasurement } from './watch.js';
+
+const text = { type: 'string' } as const;
+const { values } = parseArgs({ options: { endpoint: text, op: text, events: text, startRevision: text } });
+const events = Number(values.events);
+const etcd = await connect(values.endpoint ?? '');
+const before = process.cpuUsage();
+const start = performance.now();
+const sinceStart = (): number => (performance.now() - start) / 1000;
+const readySeconds = values.op === 'watch-many' ? await many(etcd) : await replay(etcd);
+const seconds = sinceStart();
+const { user, system } = process.cpuUsage(before);
+const measurement: WatchMeasurement = {
+  client: '@quiesce/etcd',
+  events,
+  seconds,
+  readySeconds,
+  cpuSeconds: (user + system) / 1e6,
+  maxRssMiB: process.resourceUsage().maxRSS / 1024,
+};
+await etcd.close();
+console.log(JSON.stringify(measurement));
+
+/** One loop over all that was written. */
+async function replay(etcd: EtcdClient): Promise<number> {
+  const watch = etcd.watch(prefix(replayPrefix), { startRevision: BigInt(values.startRevision ?? 0) });
+  await watch.ready;
+  const ready = sinceStart();
+  let left = events;
+  for await (const event of watch) {
+    if (event.type === 'put' && --left === 0) break;
+  }
+  return ready;
+}
+
+/** As many watches as events: each sees one. */
+async function many(etcd: EtcdClient): Promise<number> {
+  const watches = Array.from({ length: events }, (_, i) => etcd.watch(manyKey(i)));
+  await Promise.all(watches.map((watch) => watch.ready));
+  const ready = sinceStart();
+  const seen = watches.map((watch) => watch[Symbol.asyncIterator]().next());
+  for (let i = 0; i < events; i += putsPerTxn) {
+    const puts = Array.from({ length: Math.min(putsPerTxn, events - i) }, (_, k) =>
+      op.put(manyKey(i + k), 'value'),
+    );
+    await etcd.txn({ success: puts });
+  }
+  await Promise.all(seen);
+  return ready;
+}

@@ -1,0 +1,140 @@
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { connect, op } from '@quiesce/etcd';
+import { startEtcd } from '@quiesce/test-services';
+import Table from 'cli-table3';
+import { isAvailable, SUBJECT, watchCommand } from './clients.js';
+
+/** How much, how often, and which clients. */
+export interface WatchBenchOptions {
+  readonly events: number;
+  readonly watches: number;
+  readonly rounds: number;
+  readonly only: readonly string[];
+  readonly json?: string;
+}
+
+/** The one JSON line that a client's program prints. */
+export interface WatchMeasurement {
+  readonly client: string;
+  readonly events: number;
+  /** Until the last event was seen. */
+  readonly seconds: number;
+  /** Until the server had made the watches. */
+  readonly readySeconds: number;
+  readonly cpuSeconds: number;
+  readonly maxRssMiB: number;
+}
+
+/** Events of one revision; etcd takes 128 operations in a transaction. */
+export const putsPerTxn = 100;
+export const replayPrefix = 'bench/replay/';
+/** The same in bench/go/watch.go. */
+export const manyKey = (index: number): string => `bench/many/${String(index).padStart(5, '0')}`;
+
+const valueBytes = 32;
+const targetEventsPerSecond = 100_000;
+
+/**
+ * One watch that has a history to catch up with, and many watches on one client; every client by turns. Judges
+ * whether this client takes 100,000 events a second.
+ */
+export async function benchWatch(options: WatchBenchOptions): Promise<number> {
+  const clients = options.only.filter((client) => client !== 'etcd3' && isAvailable(client));
+  await using server = await startEtcd();
+  const startRevision = await writeHistory(server.endpoint, options.events);
+  const replay = await measure(clients, options.rounds, (client) =>
+    watchCommand(client, server.endpoint, 'watch-replay', options.events, startRevision),
+  );
+  const bytes = options.events * (valueBytes + replayPrefix.length + 5);
+  console.log(
+    `\none watch catches up with ${options.events} events, ${putsPerTxn} in each revision, ${mib(bytes)} MiB of keys and values`,
+  );
+  console.log(
+    table(replay, (row) => [whole(row.events / row.seconds), micros(row), mib(row.maxRssMiB * 2 ** 20)]),
+  );
+  const many = await measure(clients, options.rounds, (client) =>
+    watchCommand(client, server.endpoint, 'watch-many', options.watches, 0n),
+  );
+  console.log(`\n${options.watches} watches on one client, one event for each`);
+  console.log(
+    table(
+      many,
+      (row) => [
+        whole(row.readySeconds * 1000),
+        whole((row.seconds - row.readySeconds) * 1000),
+        micros(row),
+        mib(row.maxRssMiB * 2 ** 20),
+      ],
+      ['ms until made', 'ms for the events'],
+    ),
+  );
+  if (options.json !== undefined) {
+    writeFileSync(options.json, `${JSON.stringify({ replay, many }, undefined, 2)}\n`);
+  }
+  const own = replay.find(({ client }) => client === SUBJECT);
+  if (own === undefined) return 0;
+  const rate = own.events / own.seconds;
+  const met = rate >= targetEventsPerSecond;
+  console.log(
+    `\n${met ? 'met    ' : 'NOT met'} ${whole(rate)} events/s to one consumer, at least ${whole(targetEventsPerSecond)} wanted`,
+  );
+  return met ? 0 : 1;
+}
+
+/** Returns the first revision of it. */
+async function writeHistory(endpoint: string, events: number): Promise<bigint> {
+  await using etcd = await connect(endpoint);
+  const { revision } = await etcd.put('bench/start', '');
+  const value = 'v'.repeat(valueBytes);
+  let written = 0;
+  const writer = async (): Promise<void> => {
+    while (written < events) {
+      const from = written;
+      written += putsPerTxn;
+      const keys = Array.from({ length: Math.min(putsPerTxn, events - from) }, (_, k) => (from + k) % 10_000);
+      await etcd.txn({
+        success: keys.map((key) => op.put(replayPrefix + String(key).padStart(5, '0'), value)),
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, writer));
+  return revision + 1n;
+}
+
+/** In each round every client has its turn, and each time another one is first. The median round by time. */
+async function measure(
+  clients: readonly string[],
+  rounds: number,
+  command: (client: string) => [string, ...string[]],
+): Promise<WatchMeasurement[]> {
+  const measured = clients.map(() => [] as WatchMeasurement[]);
+  for (let round = 0; round < rounds; round++) {
+    for (let turn = 0; turn < clients.length; turn++) {
+      const index = (round + turn) % clients.length;
+      const [file, ...args] = command(clients[index] as string);
+      const { stdout } = await promisify(execFile)(file, args, { timeout: 120_000 });
+      measured[index]?.push(JSON.parse(stdout) as WatchMeasurement);
+    }
+  }
+  return measured.map((of) => of.sort((a, b) => a.seconds - b.seconds)[of.length >> 1] as WatchMeasurement);
+}
+
+function table(
+  rows: readonly WatchMeasurement[],
+  cells: (row: WatchMeasurement) => string[],
+  first = ['events/s'],
+): string {
+  const table = new Table({
+    head: ['client', ...first, 'CPU µs/event', 'MiB'],
+    colAligns: ['left', ...first.map(() => 'right' as const), 'right', 'right'],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const row of rows) table.push([row.client, ...cells(row)]);
+  return table.toString();
+}
+
+const whole = (value: number): string => Math.round(value).toLocaleString('en-US');
+const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
+const micros = (row: WatchMeasurement): string => ((row.cpuSeconds / row.events) * 1e6).toFixed(1);
