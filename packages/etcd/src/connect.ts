@@ -7,6 +7,7 @@ import { AuthenticateRequest, AuthenticateResponse } from './rpc/generated/etcds
 import type { RetryOptions } from './rpc/retry.js';
 import { type Method, Rpc, type RpcInit } from './rpc/rpc.js';
 import { type Credentials, TokenSource } from './rpc/token.js';
+import { lookUpSrv, type SrvOptions } from './srv.js';
 import { checkTimeout } from './timeout.js';
 import { checkTls } from './tls-options.js';
 import { chooseTransport, type TransportChoice } from './transport/choose.js';
@@ -15,10 +16,12 @@ import type { KeepAliveOptions, TlsOptions, TransportOptions } from './transport
 /** How to reach etcd, and how calls behave unless they say otherwise. */
 export interface ConnectOptions {
   /**
-   * `http://host:port` or `https://host:port`, one or several of the same cluster; commas separate them in a string.
-   * Default `http://127.0.0.1:2379`.
+   * `http://host:port`, `https://host:port`, `unix://path` or, with TLS, `unixs://path`; one or several of the same
+   * cluster. Commas separate them in a string. Default `http://127.0.0.1:2379`.
    */
   readonly endpoints?: string | readonly string[];
+  /** Finds the endpoints in DNS, in the place of `endpoints`: the domain, or more about it. */
+  readonly srv?: string | SrvOptions;
   /** Certificates, for `https://` endpoints. */
   readonly tls?: TlsOptions;
   /** HTTP/2 keepalive; off by default. */
@@ -50,6 +53,7 @@ export interface ConnectOptions {
 
 const optionNames = {
   endpoints: true,
+  srv: true,
   tls: true,
   keepAlive: true,
   tcpKeepAliveMs: true,
@@ -82,7 +86,9 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   checkNames(given);
   const { tls, keepAlive, tcpKeepAliveMs, signal } = given;
   if (tls !== undefined) checkTls(tls);
-  const endpoints = parseEndpoints(given.endpoints ?? defaultEndpoint, tls !== undefined);
+  if (given.srv !== undefined && given.endpoints !== undefined) {
+    throw invalidArgument('endpoints and srv exclude each other: give one of them');
+  }
   const connectTimeoutMs = checkTimeout('connectTimeoutMs', given.connectTimeoutMs ?? 5_000);
   const timeoutMs = checkTimeout('timeoutMs', given.timeoutMs ?? 10_000);
   const maxRequestBytes = checkTimeout('maxRequestBytes', given.maxRequestBytes ?? 2 * 1024 * 1024);
@@ -95,6 +101,12 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   const { autoSyncIntervalMs } = given;
   if (autoSyncIntervalMs !== undefined) checkTimeout('autoSyncIntervalMs', autoSyncIntervalMs);
   signal?.throwIfAborted();
+  const parse = (given: string | readonly string[]): string[] => parseEndpoints(given, tls !== undefined);
+  const endpoints = parse(
+    given.srv === undefined
+      ? (given.endpoints ?? defaultEndpoint)
+      : await lookUpSrv(given.srv, tls !== undefined),
+  );
   const makeTransport = await chooseTransport(given.transport);
   const shared: Omit<TransportOptions, 'endpoint'> = {
     connectTimeoutMs,
@@ -108,7 +120,6 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
       makeTransport: (endpoint) => makeTransport({ ...shared, endpoint }),
       probeTimeoutMs: connectTimeoutMs,
     });
-  const parse = (given: string | readonly string[]): string[] => parseEndpoints(given, tls !== undefined);
   const balancer = balancerOf(endpoints);
   const init: RpcInit = {
     balancer,

@@ -119,7 +119,19 @@ export class CompactedError extends EtcdError {
 /** The server is not etcd, or too old: it knows no such method. Code `UNIMPLEMENTED`. */
 export class UnimplementedError extends EtcdError {}
 
-/** Missing or wrong credentials. Code `UNAUTHENTICATED`. */
+/** The cluster has no leader, as the member knows: a `requireLeader` call failed at once. Code `UNAVAILABLE`. */
+export class NoLeaderError extends UnavailableError {}
+
+/** The database has reached its quota: etcd takes no more writes. Code `RESOURCE_EXHAUSTED`. */
+export class NoSpaceError extends EtcdError {}
+
+/** etcd is behind with applying what it has taken, and refused this before doing anything. Code `RESOURCE_EXHAUSTED`. */
+export class TooManyRequestsError extends EtcdError {}
+
+/**
+ * Missing or wrong credentials. Code `UNAUTHENTICATED`; `INVALID_ARGUMENT` where etcd says so of a wrong password
+ * and of a missing token.
+ */
 export class UnauthenticatedError extends EtcdError {}
 
 /** The user may not do that. Code `PERMISSION_DENIED`. */
@@ -128,7 +140,9 @@ export class PermissionDeniedError extends EtcdError {}
 /** There is no such lease: it has expired, or was revoked, or never was. Code `NOT_FOUND`. */
 export class LeaseNotFoundError extends EtcdError {}
 
-const classes: Partial<Record<StatusCode, new (message: string, init: EtcdErrorInit) => EtcdError>> = {
+type ErrorClass = new (message: string, init: EtcdErrorInit) => EtcdError;
+
+const classes: Partial<Record<StatusCode, ErrorClass>> = {
   [StatusCode.INVALID_ARGUMENT]: InvalidArgumentError,
   [StatusCode.DEADLINE_EXCEEDED]: DeadlineExceededError,
   [StatusCode.UNAVAILABLE]: UnavailableError,
@@ -137,40 +151,72 @@ const classes: Partial<Record<StatusCode, new (message: string, init: EtcdErrorI
   [StatusCode.PERMISSION_DENIED]: PermissionDeniedError,
 };
 
-// etcd's own words, from api/v3rpc/rpctypes/error.go.
-const compacted = 'etcdserver: mvcc: required revision has been compacted';
-const tooLarge = 'etcdserver: request is too large';
-const leaseNotFound = 'etcdserver: requested lease not found';
+/** What etcd's words stand for where their code alone says too little, and what to do about it. */
+interface Told {
+  readonly type?: ErrorClass;
+  readonly hint?: string;
+}
 
-// What to do about it, where etcd's words alone don't say so.
-const hints: Readonly<Record<string, string>> = {
-  'etcdserver: too many operations in txn request':
-    "split the transaction, or raise the server's --max-txn-ops (128 by default, for each list of operations)",
-  'etcdserver: duplicate key given in txn request':
-    'a transaction writes each key once: by one put, or by one delete of a key or range',
-  'etcdserver: key not found': 'ignoreValue and ignoreLease need a key that exists',
-  'etcdserver: value is provided': 'with ignoreValue the value must be empty',
-  'etcdserver: lease is provided': 'ignoreLease and lease exclude each other',
-  'etcdserver: mvcc: required revision is a future revision':
-    'the store has not come to that revision yet; take one from a result of this cluster',
+const mayBeApplied = 'it may still be applied: read before writing again';
+
+// etcd's own words, from api/v3rpc/rpctypes/error.go.
+const told: Readonly<Record<string, Told>> = {
+  'etcdserver: mvcc: required revision has been compacted': { type: CompactedError },
+  'etcdserver: requested lease not found': {
+    type: LeaseNotFoundError,
+    hint: 'it has expired, or was revoked, or never was',
+  },
+  'etcdserver: request is too large': {
+    type: RequestTooLargeError,
+    hint: "split the request, or raise the server's --max-request-bytes",
+  },
+  'etcdserver: mvcc: database space exceeded': {
+    type: NoSpaceError,
+    hint: 'compact, defragment, then disarm the alarm; or raise --quota-backend-bytes',
+  },
+  'etcdserver: too many requests': {
+    type: TooManyRequestsError,
+    hint: 'nothing was done; slow down and try again',
+  },
+  'etcdserver: no leader': {
+    type: NoLeaderError,
+    hint: 'the member is cut off from the majority, or an election is under way',
+  },
+  'etcdserver: authentication failed, invalid user ID or password': {
+    type: UnauthenticatedError,
+    hint: 'check auth.username and auth.password',
+  },
+  'etcdserver: user name is empty': {
+    type: UnauthenticatedError,
+    hint: 'the server has authentication on; give connect() the option auth',
+  },
+  'etcdserver: invalid auth token': {
+    type: UnauthenticatedError,
+    hint: 'with the option auth of connect() another token is fetched by itself',
+  },
+  'etcdserver: request timed out': { hint: mayBeApplied },
+  'etcdserver: request timed out, possibly due to previous leader failure': { hint: mayBeApplied },
+  'etcdserver: request timed out, possibly due to connection lost': { hint: mayBeApplied },
+  'etcdserver: too many operations in txn request': {
+    hint: "split the transaction, or raise the server's --max-txn-ops (128 by default, for each list of operations)",
+  },
+  'etcdserver: duplicate key given in txn request': {
+    hint: 'a transaction writes each key once: by one put, or by one delete of a key or range',
+  },
+  'etcdserver: key not found': { hint: 'ignoreValue and ignoreLease need a key that exists' },
+  'etcdserver: value is provided': { hint: 'with ignoreValue the value must be empty' },
+  'etcdserver: lease is provided': { hint: 'ignoreLease and lease exclude each other' },
+  'etcdserver: mvcc: required revision is a future revision': {
+    hint: 'the store has not come to that revision yet; take one from a result of this cluster',
+  },
 };
 
 /** The typed error for a failed call's status. */
 export function statusError(init: EtcdErrorInit & { readonly details: string }): EtcdError {
   const { code, details } = init;
-  const message = `${statusName(code)}: ${details || 'no details given'}`;
-  if (details === compacted) return new CompactedError(message, init);
-  if (details === leaseNotFound) {
-    return new LeaseNotFoundError(`${message}; it has expired, or was revoked, or never was`, init);
-  }
-  if (details === tooLarge) {
-    return new RequestTooLargeError(
-      `${message}; split the request, or raise the server's --max-request-bytes`,
-      init,
-    );
-  }
-  const hint = hints[details];
-  return errorOfCode(hint === undefined ? message : `${message}; ${hint}`, init);
+  const { type, hint } = (Object.hasOwn(told, details) && told[details]) || {};
+  const message = `${statusName(code)}: ${details || 'no details given'}${hint === undefined ? '' : `; ${hint}`}`;
+  return type === undefined ? errorOfCode(message, init) : new type(message, init);
 }
 
 /**

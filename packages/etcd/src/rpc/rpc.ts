@@ -4,6 +4,7 @@ import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { type BackoffBounds, backoffMs, pause } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
+import './debug-log.js';
 import { DeferredStream } from './deferred-stream.js';
 import { blamesEndpoint, isRetriable, isTokenRefused } from './retry.js';
 import type { TokenSource } from './token.js';
@@ -59,7 +60,7 @@ export interface RpcInit {
 const maxTokenRefreshes = 3;
 
 /** Streams begin with a token that is not older than that, in ms; etcd's simple tokens last 300 s by default. */
-const youngTokenMs = 5_000;
+const youngTokenMs = 1_000;
 
 /** One attempt at a call. */
 interface Attempt {
@@ -141,6 +142,11 @@ export class Rpc {
       this.#single.set(endpoint, rpc);
     }
     return rpc;
+  }
+
+  /** Whether calls carry tokens, which are fetched again when the server refuses them. */
+  get hasTokens(): boolean {
+    return this.#init.tokens !== undefined;
   }
 
   get endpointCount(): number {

@@ -48,9 +48,8 @@ class GrpcJsTransport implements Transport {
   #closed = false;
 
   constructor(options: TransportOptions) {
-    const url = endpointUrl(options.endpoint);
-    const secure = url.protocol === 'https:';
-    this.#target = `${url.hostname}:${url.port || (secure ? 443 : 80)}`;
+    const { target, secure } = parseTarget(options.endpoint);
+    this.#target = target;
     this.#sockets = new SocketHold(options.tcpKeepAliveMs ?? 30_000);
     this.#credentials = this.#sockets.observe(
       secure ? tlsCredentials(options.tls ?? {}) : grpc.credentials.createInsecure(),
@@ -403,14 +402,21 @@ function fromGrpcMetadata(metadata: grpc.Metadata): Metadata {
   return result;
 }
 
-function endpointUrl(endpoint: string): URL {
+/** An endpoint as grpc-js names it. */
+function parseTarget(endpoint: string): { readonly target: string; readonly secure: boolean } {
+  const unix = /^(unixs?):\/\/(.+)$/.exec(endpoint);
+  if (unix !== null) return { target: `unix:${unix[2]}`, secure: unix[1] === 'unixs' };
+  let url: URL;
   try {
-    const url = new URL(endpoint);
-    if (url.protocol === 'http:' || url.protocol === 'https:') return url;
+    url = new URL(endpoint);
   } catch (cause) {
     throw malformed(cause);
   }
-  throw malformed(`endpoint ${endpoint} is neither http:// nor https://`);
+  const secure = url.protocol === 'https:';
+  if (!secure && url.protocol !== 'http:') {
+    throw malformed(`endpoint ${endpoint} is neither http://, https:// nor unix://`);
+  }
+  return { target: `${url.hostname}:${url.port || (secure ? 443 : 80)}`, secure };
 }
 
 function tlsCredentials(options: TlsOptions): grpc.ChannelCredentials {
@@ -431,7 +437,12 @@ function systemAuthorities(): Buffer | null {
   return authorities === undefined || authorities.length === 0 ? null : Buffer.from(authorities.join('\n'));
 }
 
-function channelOptions({ tls, keepAlive }: TransportOptions, secure: boolean): grpc.ChannelOptions {
+function channelOptions(
+  { endpoint, tls, keepAlive }: TransportOptions,
+  secure: boolean,
+): grpc.ChannelOptions {
+  // A socket's path is no name that a certificate could be for.
+  const serverName = tls?.serverName ?? (endpoint.startsWith('unix') ? 'localhost' : undefined);
   return {
     'grpc.use_local_subchannel_pool': 1,
     'grpc.max_receive_message_length': -1,
@@ -440,9 +451,9 @@ function channelOptions({ tls, keepAlive }: TransportOptions, secure: boolean): 
     'grpc.enable_retries': 0,
     'grpc.service_config_disable_resolution': 1,
     ...(secure &&
-      tls?.serverName !== undefined && {
-        'grpc.ssl_target_name_override': tls.serverName,
-        'grpc.default_authority': tls.serverName,
+      serverName !== undefined && {
+        'grpc.ssl_target_name_override': serverName,
+        'grpc.default_authority': serverName,
       }),
     ...(keepAlive !== undefined && {
       'grpc.keepalive_time_ms': keepAlive.intervalMs,

@@ -24,9 +24,9 @@ export interface KeepAliveOptions {
 
 /** How to reach one server. */
 export interface TransportOptions {
-  /** `http://host:port` or `https://host:port`. */
+  /** `http://host:port`, `https://host:port`, `unix://path` or, with TLS, `unixs://path`. */
   readonly endpoint: string;
-  /** Ignored for `http://`. */
+  /** Ignored for `http://` and `unix://`. */
   readonly tls?: TlsOptions;
   /** HTTP/2 keepalive; off by default. */
   readonly keepAlive?: KeepAliveOptions;

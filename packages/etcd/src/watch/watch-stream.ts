@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ClosedError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { isTokenRefused } from '../rpc/retry.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
 import { cancelledError } from './cancelled.js';
@@ -22,6 +23,9 @@ const transient: ReadonlySet<number> = new Set<StatusCode>([
   StatusCode.RESOURCE_EXHAUSTED,
   StatusCode.UNAVAILABLE,
 ]);
+
+/** So many tokens in a row that the server refuses are no longer a matter of age. */
+const mostTokenRefusals = 3;
 
 /** A watch as the stream that serves it sees it. */
 export interface StreamedWatch {
@@ -131,6 +135,9 @@ export class WatchStream {
     return this.#rpc.timeoutOf(control);
   }
 
+  /** How often in a row the server refused the token of a stream. */
+  #tokenRefusals = 0;
+
   async #run(): Promise<void> {
     let withoutLeader = 0;
     for (let failures = 0; !this.#stopped; failures++) {
@@ -141,7 +148,9 @@ export class WatchStream {
       if (this.#answered || !isNoLeader(failure)) withoutLeader = 0;
       if (isNoLeader(failure)) withoutLeader += 1;
       const leaderless = this.#requireLeader && withoutLeader >= this.#rpc.endpointCount;
-      if (leaderless || !isTransient(failure)) {
+      const refused = this.#mayRefreshToken(failure);
+      if (refused) this.#tokenRefusals += 1;
+      if (leaderless || !(refused || isTransient(failure))) {
         for (const watch of [...this.#watches]) watch.fail(failure);
         return;
       }
@@ -233,13 +242,22 @@ export class WatchStream {
       throw internal(`the server has made a watch ${id} that it was not asked for`);
     }
     this.#creating.delete(asked);
-    if (response.canceled) watch.fail(cancelledError(response));
-    else if (this.#watches.has(watch)) {
+    if (response.canceled) {
+      const error = cancelledError(response);
+      // The stream's own token, which has expired: all its watches go to another stream, with another token.
+      if (this.#mayRefreshToken(error)) throw error;
+      watch.fail(error);
+    } else if (this.#watches.has(watch)) {
+      this.#tokenRefusals = 0;
       this.#active.set(id, watch);
       watch.created(id, response.header?.revision ?? 0n);
     } else this.#send(encodeCancel(id));
     this.#boundAnswer();
     this.#sendCreates();
+  }
+
+  #mayRefreshToken(error: unknown): boolean {
+    return this.#rpc.hasTokens && isTokenRefused(error) && this.#tokenRefusals < mostTokenRefusals;
   }
 
   #create(watch: StreamedWatch): void {

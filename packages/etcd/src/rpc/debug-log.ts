@@ -1,0 +1,37 @@
+import { subscribe } from 'node:diagnostics_channel';
+import { debuglog } from 'node:util';
+import { EtcdError } from '../errors.js';
+import type { ConnectionEvent } from './balancer.js';
+import { type CallTrace, channelNames, type RetryTrace } from './channels.js';
+
+// `NODE_DEBUG=quiesce-etcd` writes what the diagnostics channels tell to stderr. Keys, values and tokens are not told.
+const log = debuglog('quiesce-etcd');
+
+if (log.enabled) {
+  subscribe(channelNames.callEnd, (message) => {
+    const { method, kind, endpoint, attempts, durationMs, error } = message as CallTrace;
+    const tries = attempts === 1 ? '' : `, ${attempts} attempts`;
+    const end = error === undefined ? 'OK' : describe(error);
+    log('%s %s %s: %s, %s ms%s', kind, method, endpoint ?? '-', end, durationMs?.toFixed(1), tries);
+  });
+  subscribe(channelNames.retry, (message) => {
+    const { method, endpoint, attempts, error, waitMs } = message as RetryTrace;
+    log(
+      'retry %s in %d ms: attempt %d on %s failed: %s',
+      method,
+      Math.round(waitMs),
+      attempts,
+      endpoint,
+      describe(error),
+    );
+  });
+  subscribe(channelNames.connection, (message) => {
+    const { endpoint, state, error, retryInMs } = message as ConnectionEvent;
+    const why = retryInMs === undefined ? '' : ` for ${Math.round(retryInMs)} ms: ${describe(error)}`;
+    log('endpoint %s is %s%s', endpoint, state, why);
+  });
+}
+
+function describe(error: unknown): string {
+  return error instanceof EtcdError ? error.message : String(error);
+}

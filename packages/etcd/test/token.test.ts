@@ -1,0 +1,123 @@
+// Logging in: tokens fetched, sent with calls and streams, and fetched again when the server refuses them.
+import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import {
+  type CallTrace,
+  channelNames,
+  InvalidArgumentError,
+  PermissionDeniedError,
+  UnauthenticatedError,
+} from '../src/index.js';
+import { overEachTransport } from './support/clients.js';
+
+const root = { username: 'root', password: 'root-secret' };
+const ann = { username: 'ann', password: 'ann-secret' };
+const ttlSeconds = 2;
+
+/** How often `method` is called while `body` runs. */
+async function countCalls(method: string, body: () => Promise<unknown>): Promise<number> {
+  let count = 0;
+  const listener = (message: unknown): void => {
+    if ((message as CallTrace).method.endsWith(method)) count += 1;
+  };
+  subscribe(channelNames.callStart, listener);
+  try {
+    await body();
+  } finally {
+    unsubscribe(channelNames.callStart, listener);
+  }
+  return count;
+}
+
+overEachTransport('auth tokens', (connect) => {
+  let server: EtcdServer;
+  before(async () => {
+    server = await startEtcd({ extraArgs: [`--auth-token-ttl=${ttlSeconds}`, '--bcrypt-cost=4'] });
+    await using etcd = await connect(server.endpoint);
+    await etcd.auth.userAdd('root', { password: root.password });
+    await etcd.auth.userGrantRole('root', 'root').catch(async () => {
+      await etcd.auth.roleAdd('root');
+      await etcd.auth.userGrantRole('root', 'root');
+    });
+    await etcd.auth.userAdd('ann', { password: ann.password });
+    await etcd.auth.enable();
+  });
+  after(() => server.stop());
+
+  test('let a user in, and tell who may not', async () => {
+    await using etcd = await connect({ endpoints: server.endpoint, auth: root });
+    await etcd.put('k', 'v');
+    assert.equal((await etcd.get('k'))?.text(), 'v');
+    await using stranger = await connect(server.endpoint);
+    await assert.rejects(stranger.get('k'), (error) => {
+      assert.ok(error instanceof UnauthenticatedError, String(error));
+      assert.match(error.message, /give connect\(\) the option auth/);
+      return true;
+    });
+    await using user = await connect({ endpoints: server.endpoint, auth: ann });
+    await assert.rejects(user.get('k'), PermissionDeniedError);
+  });
+
+  test('are not given for a wrong password, which no message repeats', async () => {
+    await assert.rejects(
+      connect({ endpoints: server.endpoint, auth: { username: 'root', password: 'wrong-secret' } }),
+      (error) => {
+        assert.ok(error instanceof UnauthenticatedError, String(error));
+        assert.match(error.message, /auth\.username and auth\.password/);
+        assert.doesNotMatch(inspect(error, { depth: 9, showHidden: true }), /wrong-secret/);
+        return true;
+      },
+    );
+    await assert.rejects(
+      connect({ endpoints: server.endpoint, auth: { username: 'root', password: '' } }),
+      InvalidArgumentError,
+    );
+  });
+
+  test('are fetched again once they have expired: one request for many calls', async () => {
+    await using etcd = await connect({ endpoints: server.endpoint, auth: root });
+    await etcd.put('k', '1');
+    await delay(ttlSeconds * 1_000 + 1_500);
+    const fetched = await countCalls('/Authenticate', () =>
+      Promise.all(Array.from({ length: 50 }, (_, i) => etcd.put(`many/${i}`, String(i)))),
+    );
+    assert.equal(fetched, 1);
+    assert.equal((await etcd.range('many/0')).count, 1n);
+  });
+
+  test('are sent with streams, also with one that is made after the first token has expired', async () => {
+    await using etcd = await connect({ endpoints: server.endpoint, auth: root });
+    const early = etcd.watch('early');
+    await early.ready;
+    await delay(ttlSeconds * 1_000 + 1_500);
+    // It shares the stream, whose token has expired.
+    const watch = etcd.watch('watched');
+    await watch.ready;
+    await etcd.put('early', 'still');
+    for await (const event of early) {
+      assert.equal(event.kv.text(), 'still');
+      break;
+    }
+    await etcd.put('watched', 'now');
+    for await (const event of watch) {
+      assert.equal(event.kv.text(), 'now');
+      break;
+    }
+  });
+
+  test('are fetched again when the users were changed meanwhile', async () => {
+    await using etcd = await connect({ endpoints: server.endpoint, auth: root });
+    await etcd.auth.roleAdd(`role-${etcd.transport}`);
+    await Promise.all(Array.from({ length: 20 }, (_, i) => etcd.put(`changed/${i}`, 'v')));
+  });
+
+  test('are done without where authentication is off', async () => {
+    await using open = await startEtcd();
+    await using etcd = await connect({ endpoints: open.endpoint, auth: root });
+    await etcd.put('k', 'v');
+  });
+});
