@@ -65,6 +65,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     this.stop();
   }
 
+  /** Each renewal from now on, to the end of the keepalive; a loss is thrown. */
   async *[Symbol.asyncIterator](): AsyncGenerator<LeaseRenewal, void, void> {
     const iteration = new Iteration(this.#lease);
     this.#iterations.add(iteration);

@@ -119,7 +119,7 @@ export class Rpc {
     const { tokens } = this.#init;
     if (tokens === undefined) return this.#openStream(method, options);
     // As in clientv3, with a token of its own: one that has expired would fail it much later.
-    const deferred = new DeferredStream(method, tokens.notOlderThan(youngTokenMs), () => {
+    const deferred: DeferredStream = new DeferredStream(method, tokens.notOlderThan(youngTokenMs), () => {
       if (this.#closed) throw new ClosedError();
       const token = tokens.current;
       const withToken = token ? { ...options, metadata: { ...options.metadata, token } } : options;
