@@ -1,4 +1,4 @@
-import { messageOf } from './errors.js';
+import { EnvironmentError, messageOf } from './errors.js';
 import { type Outcome, outcomeLabel } from './outcome.js';
 import { runPerturbed } from './perturbed-run.js';
 import type { Scenario } from './plan.js';
@@ -74,7 +74,8 @@ const HANGS_WITH_STACKS = 3;
 
 /**
  * Runs a scenario as often as it says; one that is run `until` stops once that is decided.
- * @throws EnvironmentError when the system can't start a process. An abort is no error: the result says so.
+ * An abort is no error: the result says so, as it does when a later run can't be started.
+ * @throws EnvironmentError when the system can't start the first.
  */
 export async function runScenario(
   scenario: Scenario,
@@ -85,9 +86,23 @@ export async function runScenario(
     await runParallel(tally, options);
     return tally.result('completed');
   } catch (error) {
-    if (!options.signal?.aborted) throw error;
-    return tally.result('stopped', messageOf(options.signal.reason));
+    const reason = reasonToStop(error, tally.completed, options.signal);
+    if (reason === undefined) throw error;
+    return tally.result('stopped', reason);
   }
+}
+
+/**
+ * Why runs ended early though what was run counts: an abort, or a system that can't start a process any more.
+ * `undefined` where an error is to be thrown, as when nothing has run yet.
+ */
+export function reasonToStop(
+  error: unknown,
+  completed: number,
+  signal: AbortSignal | undefined,
+): string | undefined {
+  if (signal?.aborted) return messageOf(signal.reason);
+  return error instanceof EnvironmentError && completed > 0 ? messageOf(error) : undefined;
 }
 
 /**

@@ -11,6 +11,7 @@ import {
 import type { SavedReport, SavedScenario } from './report/read.js';
 import {
   notRun,
+  reasonToStop,
   runNext,
   runScenario,
   type ScenarioOptions,
@@ -62,6 +63,11 @@ export interface PlanResult {
   /** Services that couldn't start or died while they were needed. */
   readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
   readonly scenarios: readonly ScenarioResult[];
+}
+
+/** Whether the machine or a service let the test down, so that runs are missing or can't be trusted. */
+export function letDown({ serviceFailures, scenarios }: PlanResult): boolean {
+  return serviceFailures.length > 0 || scenarios.some(({ state }) => state !== 'completed');
 }
 
 /** One scenario without services; the name defaults to the command. */
@@ -198,8 +204,9 @@ async function runByTurns(
       turns.reverse();
     }
   } catch (error) {
-    if (!all.aborted) throw error;
-    reason = messageOf(all.reason);
+    const stopped = reasonToStop(error, completed, all);
+    if (stopped === undefined) throw error;
+    reason = stopped;
   }
   return scenarios.map((scenario) => {
     const { tally } = turns.find((turn) => turn.tally.scenario === scenario) as (typeof turns)[number];

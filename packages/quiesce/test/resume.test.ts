@@ -101,6 +101,16 @@ test('an interrupted run is gone on with, and makes no run twice', async () => {
   assert.equal(started(), before);
 });
 
+test('a program that can not be started any more leaves a report, with exit code 3', async () => {
+  const self = join(dir, 'self');
+  writeFileSync(self, '#!/bin/sh\n[ "$QUIESCE_RUN" != 3 ] || rm "$0"\n', { mode: 0o755 });
+  const { code, output } = await start('run', '-n', '9', '--json', 'gone.json', '--', './self').ended;
+  assert.equal(code, 3, output);
+  assert.match(output, /stopped early: can't start/);
+  const [scenario] = read('gone.json').scenarios;
+  assert.deepEqual([scenario?.state, scenario?.completedRuns], ['stopped', 3]);
+});
+
 test('a report of another program, or none, is refused in one line', async () => {
   await start('run', '-n', '1', '--json', 'other.json', '--', 'true').ended;
   writeFileSync(

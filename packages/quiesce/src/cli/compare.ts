@@ -17,7 +17,7 @@ import { comparisonReport, type NamedComparison } from '../report/comparison.js'
 import { jsonReport, REPORT_VERSION } from '../report/json.js';
 import { readReport, type SavedScenario } from '../report/read.js';
 import { terminalReport } from '../report/terminal.js';
-import { type PlanResult, runResolved, type SessionOptions } from '../session.js';
+import { letDown, type PlanResult, runResolved, type SessionOptions } from '../session.js';
 import type { Counts } from '../statistics.js';
 import { duration, expectation, perturbation, positiveInteger, rate, seed } from './arguments.js';
 import { EXIT, signalExitCode } from './exit-codes.js';
@@ -94,7 +94,7 @@ async function compareSides(flags: CompareFlags): Promise<number> {
   const { comparisons, run: made } = compared;
   const { stream, colour } = readerStream(flags.json === '-');
   stream.write(`\n${comparisonReport(comparisons, colour)}`);
-  if (made !== null && (made.interrupted || made.serviceFailures.length > 0)) {
+  if (made !== null && letDown(made)) {
     stream.write(`\n${terminalReport(made, colour)}`);
   }
   if (flags.json !== undefined) {
@@ -102,7 +102,7 @@ async function compareSides(flags: CompareFlags): Promise<number> {
     await writeOutput(flags.json, `${JSON.stringify(report, null, 2)}\n`);
   }
   if (stoppedBy !== undefined) return signalExitCode(stoppedBy);
-  if (made !== null && made.serviceFailures.length > 0) return EXIT.environment;
+  if (made !== null && letDown(made)) return EXIT.environment;
   const verdicts = comparisons.map(({ verdict }) => verdict);
   const asDemanded =
     flags.demand === 'better' ? verdicts.every((v) => v === 'better') : !verdicts.includes('worse');

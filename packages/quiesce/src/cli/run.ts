@@ -7,7 +7,7 @@ import { progressView } from '../progress.js';
 import { jsonReport } from '../report/json.js';
 import { readReport } from '../report/read.js';
 import { terminalReport } from '../report/terminal.js';
-import { type PlanResult, runResolved } from '../session.js';
+import { letDown, type PlanResult, runResolved } from '../session.js';
 import {
   append,
   count,
@@ -112,7 +112,7 @@ async function runCommand(command: readonly string[], flags: RunFlags): Promise<
     }
   });
   if (stoppedBy !== undefined) return signalExitCode(stoppedBy);
-  if (result.serviceFailures.length > 0) return EXIT.environment;
+  if (letDown(result)) return EXIT.environment;
   return result.ok ? EXIT.ok : EXIT.unexpected;
 }
 
