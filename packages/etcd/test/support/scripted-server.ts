@@ -15,7 +15,7 @@ export interface ScriptedServer extends AsyncDisposable {
   readonly endpoint: string;
 }
 
-/** Starts it on a free loopback port; method names stand for `/test.Script/<name>`. */
+/** Starts it on a free loopback port; method names stand for `/test.Script/<name>`, unless they are full. */
 export async function startScriptedServer(
   methods: { unary?: Record<string, UnaryScript>; stream?: Record<string, StreamScript> },
   credentials = grpc.ServerCredentials.createInsecure(),
@@ -29,7 +29,7 @@ export async function startScriptedServer(
   const add = (name: string, handler: grpc.UntypedHandleCall, streaming: boolean): void => {
     if (name in handlers) throw new Error(`two scripts are named ${name}`);
     definition[name] = {
-      path: `/test.Script/${name}`,
+      path: name.startsWith('/') ? name : `/test.Script/${name}`,
       requestStream: streaming,
       responseStream: streaming,
       requestSerialize: identity,

@@ -1,0 +1,105 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import {
+  context,
+  type Meter,
+  metrics,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  trace,
+} from '@opentelemetry/api';
+import { statusName } from './errors.js';
+import { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
+
+/** Where spans and figures go. */
+export interface InstrumentOptions {
+  /** Default: `trace.getTracer('@quiesce/etcd')` of the global provider. */
+  readonly tracer?: Tracer;
+  /** Default: `metrics.getMeter('@quiesce/etcd')` of the global provider. */
+  readonly meter?: Meter;
+}
+
+const scope = '@quiesce/etcd';
+
+/**
+ * Makes a span of each call of all clients in this thread, and these figures: `rpc.client.duration` (a histogram in
+ * ms, one value for each call) and `etcd.client.retries` (a counter). Names of attributes follow OpenTelemetry's
+ * conventions for RPC. A span begins where the call is made, as a child of the span that is active there; a stream's
+ * span ends when it is established. Keys and values are not told.
+ *
+ * It needs the optional peer dependency `@opentelemetry/api`.
+ *
+ * @returns a function that ends it.
+ */
+export function instrument(options: InstrumentOptions = {}): () => void {
+  const tracer = options.tracer ?? trace.getTracer(scope);
+  const meter = options.meter ?? metrics.getMeter(scope);
+  const durations = meter.createHistogram('rpc.client.duration', {
+    unit: 'ms',
+    description: 'Duration of calls to etcd, retries included',
+  });
+  const retries = meter.createCounter('etcd.client.retries', {
+    description: 'Calls to etcd that were sent again',
+  });
+  const spans = new WeakMap<CallTrace, Span>();
+
+  const start = (message: unknown): void => {
+    const call = message as CallTrace;
+    const attributes = methodAttributes(call.method);
+    spans.set(
+      call,
+      tracer.startSpan(call.method.slice(1), { kind: SpanKind.CLIENT, attributes }, context.active()),
+    );
+  };
+  const end = (message: unknown): void => {
+    const call = message as CallTrace;
+    const attributes = {
+      ...methodAttributes(call.method),
+      ...(call.code !== undefined && { 'rpc.grpc.status_code': call.code }),
+    };
+    if (call.kind === 'unary') durations.record(call.durationMs ?? 0, attributes);
+    const span = spans.get(call);
+    if (span === undefined) return;
+    span.setAttributes({
+      ...attributes,
+      ...endpointAttributes(call.endpoint),
+      'etcd.attempts': call.attempts,
+    });
+    if (call.error !== undefined) {
+      const message = call.code === undefined ? String(call.error) : statusName(call.code);
+      span.setStatus({ code: SpanStatusCode.ERROR, message });
+      if (call.error instanceof Error) span.recordException(call.error);
+    }
+    span.end();
+  };
+  const retry = (message: unknown): void => {
+    const { call, method, endpoint, attempts, waitMs, error } = message as RetryTrace;
+    retries.add(1, methodAttributes(method));
+    const told = { ...endpointAttributes(endpoint), 'etcd.attempts': attempts, 'etcd.wait_ms': waitMs };
+    if (call !== undefined)
+      spans.get(call)?.addEvent('retry', { ...told, 'exception.message': String(error) });
+  };
+
+  subscribe(channelNames.callStart, start);
+  subscribe(channelNames.callEnd, end);
+  subscribe(channelNames.retry, retry);
+  return () => {
+    unsubscribe(channelNames.callStart, start);
+    unsubscribe(channelNames.callEnd, end);
+    unsubscribe(channelNames.retry, retry);
+  };
+}
+
+function methodAttributes(name: string): Record<string, string> {
+  const [, service = '', method = ''] = name.split('/');
+  return { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': method };
+}
+
+function endpointAttributes(endpoint: string | undefined): Record<string, string | number> {
+  if (endpoint === undefined) return {};
+  const [scheme = '', rest = ''] = endpoint.split('://');
+  if (scheme.startsWith('unix')) return { 'server.address': rest };
+  const colon = rest.lastIndexOf(':');
+  return { 'server.address': rest.slice(0, colon), 'server.port': Number(rest.slice(colon + 1)) };
+}
