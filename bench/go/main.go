@@ -46,6 +46,7 @@ type workload struct {
 	seconds     float64
 	warmup      float64
 	keys        int
+	pageSize    int
 	// Of watches alone.
 	events        int
 	startRevision int64
@@ -58,7 +59,7 @@ func keyName(index int) string { return fmt.Sprintf("%s%04d", keyPrefix, index) 
 func main() {
 	var w workload
 	flag.StringVar(&w.endpoint, "endpoint", "", "etcd's client URL")
-	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, cold-start, watch-replay or watch-many")
+	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, cold-start, watch-replay or watch-many")
 	flag.IntVar(&w.concurrency, "concurrency", 1, "operations in flight")
 	flag.IntVar(&w.valueBytes, "valueBytes", 32, "size of what put writes")
 	flag.IntVar(&w.connections, "connections", 1, "clients, used by turns")
@@ -67,6 +68,7 @@ func main() {
 	flag.IntVar(&w.keys, "keys", 1000, "number of keys")
 	flag.IntVar(&w.events, "events", 0, "events to wait for; of watch-many also the number of watches")
 	flag.Int64Var(&w.startRevision, "startRevision", 0, "where watch-replay starts")
+	flag.IntVar(&w.pageSize, "pageSize", 10000, "keys a page of list")
 	flag.Parse()
 	if err := run(w); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -75,6 +77,9 @@ func main() {
 }
 
 func run(w workload) error {
+	if w.op == "list" {
+		return list(w.endpoint, w.pageSize)
+	}
 	if w.op == "cold-start" {
 		return coldStart(w.endpoint)
 	}

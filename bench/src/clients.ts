@@ -36,6 +36,13 @@ export async function measureClient(client: string, workload: Workload): Promise
   return JSON.parse(stdout) as Measurement;
 }
 
+/** The program that lists all keys of the list benchmark. */
+export function listCommand(client: string, endpoint: string, pageSize: number): [string, ...string[]] {
+  return client === 'clientv3'
+    ? [GO_PROGRAM, '--endpoint', endpoint, '--op', 'list', '--pageSize', String(pageSize)]
+    : [process.execPath, here('./list-client.js'), endpoint, String(pageSize)];
+}
+
 /** The program that connects, gets one key and ends, for the time that takes. */
 export function coldStartCommand(client: string, endpoint: string): [string, ...string[]] {
   return client === 'clientv3'

@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { type Op, ops } from './cell.js';
 import { allClients } from './clients.js';
 import { benchColdStart, type ColdStartOptions } from './cold-start.js';
+import { benchList, type ListOptions } from './list.js';
 import { benchOperations, type OperationsOptions } from './operations.js';
 import { FLOOR_VALUE_BYTES } from './report.js';
 import { benchWatch, type WatchBenchOptions } from './watch.js';
@@ -28,6 +29,16 @@ subcommand('operations', 'get, put, range and txn: rate, CPU time, latency, memo
   .option('--no-floors', "don't judge the speed floors")
   .action(async (options: OperationsOptions) => {
     exitCode = await benchOperations(options);
+  });
+
+subcommand('list', 'all of many small keys, in pages at one revision')
+  .option('--keys <n>', 'number of keys', positiveInteger, 1_000_000)
+  .option('--page-size <n>', 'keys a page', positiveInteger, 10_000)
+  .option('--rounds <n>', 'processes of each client', positiveInteger, 3)
+  .option('--only <list>', 'clients, of @quiesce/etcd, clientv3', list(clientName), [...allClients])
+  .option('--json <file>', 'write all figures there too')
+  .action(async (options: ListOptions) => {
+    exitCode = await benchList(options);
   });
 
 subcommand('cold-start', 'a process that starts, connects, gets one key and ends')

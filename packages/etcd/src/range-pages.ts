@@ -13,8 +13,8 @@ import { RangeRequest, RangeResponse } from './rpc/generated/etcdserverpb/rpc.js
 import type { Method, Rpc } from './rpc/rpc.js';
 
 /**
- * Options of `iterate` and `pages`. With a filter on revisions etcd looks through all that is left of the range for
- * each page, so take larger pages there. `timeoutMs` is the deadline of each page.
+ * Options of `iterate` and `pages`. For each page etcd counts all that is left of the range, and with a filter on
+ * revisions it reads all of that, too: for hundreds of thousands of keys take larger pages. `timeoutMs` is the deadline of each page.
  */
 export interface PageOptions extends Omit<RangeOptions, 'limit' | 'sortBy' | 'sortOrder' | 'countOnly'> {
   /** Most keys that are asked for at once; two such pages are held in memory at most. Default 1 000. */

@@ -249,6 +249,24 @@ overEachTransport('stm', (connect) => {
     });
   }
 
+  test('a key that is deleted while it runs is a conflict, and so is one that appears', async () => {
+    await etcd.put('there', '1');
+    const seen: unknown[] = [];
+    await etcd.stm(async (stm) => {
+      const [there, missing] = await stm.getAll(['there', 'missing']);
+      if (seen.length === 0) await other.delete('there');
+      else if (seen.length === 1) await other.put('missing', '2');
+      seen.push([there?.text(), missing?.text()]);
+      stm.put('seen', String(seen.length));
+    });
+    assert.deepEqual(seen, [
+      ['1', undefined],
+      [undefined, undefined],
+      [undefined, '2'],
+    ]);
+    assert.equal(await number('seen'), 3);
+  });
+
   test('many increments at once are all kept', async () => {
     const increment = (client: EtcdClient) =>
       client.stm(async (stm) => {

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const listPrefix = "list/"
+
+type listResult struct {
+	Client     string  `json:"client"`
+	Keys       int     `json:"keys"`
+	Seconds    float64 `json:"seconds"`
+	CPUSeconds float64 `json:"cpuSeconds"`
+	MaxRSSMiB  float64 `json:"maxRssMiB"`
+}
+
+// list is bench/src/list-client.ts for Go's clientv3, which has no iteration: pages by hand, at one revision.
+func list(endpoint string, pageSize int) error {
+	client, err := connect(endpoint)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx := context.Background()
+	result := listResult{Client: "clientv3"}
+	cpuBefore := cpuSeconds()
+	start := time.Now()
+	end := clientv3.GetPrefixRangeEnd(listPrefix)
+	for key, revision := listPrefix, int64(0); ; {
+		page, err := client.Get(ctx, key, clientv3.WithRange(end), clientv3.WithLimit(int64(pageSize)), clientv3.WithRev(revision))
+		if err != nil {
+			return err
+		}
+		result.Keys += len(page.Kvs)
+		if !page.More {
+			break
+		}
+		if revision == 0 {
+			revision = page.Header.Revision
+		}
+		key = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
+	}
+	result.Seconds = time.Since(start).Seconds()
+	result.CPUSeconds = cpuSeconds() - cpuBefore
+	result.MaxRSSMiB = maxRSSMiB()
+	return json.NewEncoder(os.Stdout).Encode(result)
+}

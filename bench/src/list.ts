@@ -1,0 +1,94 @@
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { connect, type EtcdClient, op } from '@quiesce/etcd';
+import { startEtcd } from '@quiesce/test-services';
+import Table from 'cli-table3';
+import { isAvailable, listCommand } from './clients.js';
+
+/** Which clients, how many keys, and how often. */
+export interface ListOptions {
+  readonly keys: number;
+  readonly pageSize: number;
+  readonly rounds: number;
+  readonly only: readonly string[];
+  readonly json?: string;
+}
+
+/** The one JSON line that a client's program prints. */
+export interface ListMeasurement {
+  readonly client: string;
+  readonly keys: number;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  /** Of the whole process. */
+  readonly maxRssMiB: number;
+}
+
+/** What the keys start with, as in bench/go/list.go. */
+export const listPrefix = 'list/';
+
+const PUTS_PER_TXN = 100;
+const TXNS_IN_FLIGHT = 32;
+
+/** Lists many small keys in pages at one revision, all clients by turns. */
+export async function benchList(options: ListOptions): Promise<number> {
+  // Without syncing to disk: the keys are written for the sake of reading them.
+  await using server = await startEtcd({
+    extraArgs: ['--unsafe-no-fsync', '--quota-backend-bytes=4294967296'],
+  });
+  const etcd = await connect(server.endpoint);
+  await writeKeys(etcd, options.keys);
+  await etcd.close();
+  const clients = options.only.filter((client) => client !== 'etcd3' && isAvailable(client));
+  const rows: ListMeasurement[] = [];
+  for (let round = 0; round < options.rounds; round++) {
+    for (const client of clients) {
+      const [file, ...args] = listCommand(client, server.endpoint, options.pageSize);
+      const { stdout } = await promisify(execFile)(file, args, { timeout: 120_000 });
+      const row = JSON.parse(stdout) as ListMeasurement;
+      if (row.keys !== options.keys) throw new Error(`${client} has found ${row.keys} keys`);
+      rows.push(row);
+    }
+  }
+  const table = new Table({
+    head: ['client', 'keys/s', 'CPU µs/key', 'largest RSS, MiB'],
+    colAligns: ['left', 'right', 'right', 'right'],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const client of clients) {
+    const of = rows.filter((row) => row.client === client);
+    table.push([
+      client,
+      Math.round(median(of.map(({ keys, seconds }) => keys / seconds))).toLocaleString('en'),
+      median(of.map(({ keys, cpuSeconds }) => (cpuSeconds * 1e6) / keys)).toFixed(2),
+      Math.max(...of.map(({ maxRssMiB }) => maxRssMiB)).toFixed(0),
+    ]);
+  }
+  console.log(
+    `\nlist ${options.keys.toLocaleString('en')} keys, ${options.pageSize.toLocaleString('en')} a page: medians of ${options.rounds}\n${table.toString()}`,
+  );
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify({ rows }, undefined, 2)}\n`);
+  return 0;
+}
+
+async function writeKeys(etcd: EtcdClient, keys: number): Promise<void> {
+  let next = 0;
+  const writer = async (): Promise<void> => {
+    while (next < keys) {
+      const first = next;
+      next += PUTS_PER_TXN;
+      const count = Math.min(PUTS_PER_TXN, keys - first);
+      await etcd.txn({
+        success: Array.from({ length: count }, (_, i) =>
+          op.put(`${listPrefix}${String(first + i).padStart(8, '0')}`, `value ${first + i}`),
+        ),
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: TXNS_IN_FLIGHT }, writer));
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}
