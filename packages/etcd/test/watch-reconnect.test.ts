@@ -1,16 +1,19 @@
 // Watches whose connection breaks, whose server goes, or which miss a compaction meanwhile: no gap, no duplicate, in
 // order, and never a silent end.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type EtcdServer,
+  etcdBinary,
   startEtcd,
   startEtcdCluster,
   startTcpProxy,
   type TcpProxy,
 } from '@quiesce/test-services';
+import { startService } from 'quiesce';
 import {
   CompactedError,
   connect as connectAny,
@@ -22,6 +25,7 @@ import {
   type WatchEvent,
 } from '../src/index.js';
 import { overEachTransport } from './support/clients.js';
+import { transports } from './support/transports.js';
 
 let server: EtcdServer;
 /** Past the proxy. */
@@ -286,16 +290,36 @@ overEachTransport('a watch whose connection breaks', (connect) => {
   });
 });
 
-test('a watch that the server refuses ends with the reason', async () => {
+test('a watch that the server refuses ends with the reason, and harms no other', async () => {
   await using own = await startEtcd();
-  await using root = await connectAny(own.endpoint);
-  await root.auth.userAdd('root', { password: 'secret' });
-  await root.auth.userGrantRole('root', 'root');
-  await root.auth.enable();
-  const watch = root.watch('a');
-  const refused = { name: 'InvalidArgumentError', details: 'etcdserver: user name is empty' };
-  await assert.rejects(watch.ready, refused);
-  await assert.rejects(take(watch, 1), refused);
+  await using anonymous = await connectAny(own.endpoint);
+  const root = { username: 'root', password: 'secret' };
+  const ada = { username: 'ada', password: 'secret' };
+  for (const { username, password } of [root, ada]) await anonymous.auth.userAdd(username, { password });
+  await anonymous.auth.userGrantRole('root', 'root');
+  await anonymous.auth.roleAdd('reader');
+  await anonymous.auth.roleGrantPermission('reader', 'read', prefix('open/'));
+  await anonymous.auth.userGrantRole('ada', 'reader');
+  await anonymous.auth.enable();
+
+  const refused = async (watch: Watch, error: object): Promise<void> => {
+    await assert.rejects(watch.ready, error);
+    await assert.rejects(take(watch, 1), error);
+  };
+  await refused(anonymous.watch('open/a'), {
+    name: 'UnauthenticatedError',
+    details: 'etcdserver: user name is empty',
+  });
+  await using etcd = await connectAny({ endpoints: own.endpoint, auth: ada });
+  await using writer = await connectAny({ endpoints: own.endpoint, auth: root });
+  await using allowed = etcd.watch(prefix('open/'));
+  await allowed.ready;
+  await refused(etcd.watch('closed/a'), {
+    name: 'PermissionDeniedError',
+    details: 'etcdserver: permission denied',
+  });
+  await writer.put('open/a', '1');
+  assert.deepEqual(texts(await take(allowed, 1)), ['1']);
 });
 
 overEachTransport('a watch of a cluster', (connect) => {
@@ -353,3 +377,80 @@ async function retry<T>(call: () => Promise<T>): Promise<T> {
     }
   }
 }
+
+// It gives watches ids of its own, and answers in an order of its own.
+test("works through etcd's grpc-proxy, with many watches at once", async () => {
+  await using proxied = await startEtcd();
+  const proxy = await startService('grpc-proxy', {
+    command: [
+      etcdBinary(),
+      'grpc-proxy',
+      'start',
+      `--endpoints=${proxied.endpoint}`,
+      `--listen-addr=127.0.0.1:\${port:client}`,
+    ],
+    ports: ['client'],
+    ready: { port: 'client' },
+  });
+  const etcd = await connectAny(`http://127.0.0.1:${proxy.ports.client}`);
+  try {
+    const watches = Array.from({ length: 50 }, (_, i) => etcd.watch(`proxied/${i}`));
+    await Promise.all(watches.map((watch) => watch.ready));
+    for (const i of watches.keys()) await etcd.put(`proxied/${i}`, String(i));
+    const seen = await Promise.all(watches.map((watch) => take(watch, 1)));
+    assert.deepEqual(
+      seen.map((events) => texts(events)[0]),
+      watches.map((_, i) => String(i)),
+    );
+  } finally {
+    await etcd.close();
+    await proxy.stop();
+  }
+});
+
+for (const { name, skip } of transports)
+  describe(`a process, ${name}`, { skip }, () => {
+    const program = (body: string): string[] => [
+      '--input-type=module',
+      '--eval',
+      `import { connect } from ${JSON.stringify(new URL('../src/index.js', import.meta.url).href)};
+     const etcd = await connect({ endpoints: process.argv[1], transport: ${JSON.stringify(name)} });
+     const watch = etcd.watch('a');
+     await watch.ready;
+     ${body}`,
+    ];
+
+    /** Runs it, cuts it off for good as soon as it says so, and returns its exit code; null when it was killed. */
+    async function run(body: string, stayMs: number): Promise<number | null> {
+      const proxy = await startTcpProxy({ port: server.port });
+      const child = spawn(process.execPath, [...program(body), `http://127.0.0.1:${proxy.port}`], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const exited = once(child, 'exit') as Promise<[number | null]>;
+      try {
+        await Promise.race([once(child.stdout, 'data'), exited]);
+        await proxy.close();
+        const timer = setTimeout(() => child.kill('SIGKILL'), stayMs);
+        const [code] = await exited;
+        clearTimeout(timer);
+        return code;
+      } finally {
+        child.kill('SIGKILL');
+        await proxy.close();
+      }
+    }
+
+    test('stays while a watch waits for a connection', async () => {
+      assert.equal(await run("console.log('cut');", 1_500), null);
+    });
+
+    test('ends, with code 0, when nothing but an unreferenced watch waits for one', async () => {
+      const body = "watch.on('disconnected', () => { etcd.unref(); }); console.log('cut');";
+      assert.equal(await run(body, 20_000), 0);
+    });
+
+    test('ends when the last watch that waits for one is closed', async () => {
+      const body = "watch.on('disconnected', () => setTimeout(() => watch.close(), 50)); console.log('cut');";
+      assert.equal(await run(body, 20_000), 0);
+    });
+  });
