@@ -24,10 +24,12 @@ type Colours = ReturnType<typeof pc.createColors>;
 
 function table(comparison: NamedComparison, c: Colours): string {
   const interval = `${percent(comparison.confidence)} interval`;
+  const { before, after } = comparison.names;
+  const widest = Math.min(50, Math.max('command'.length, before.length, after.length));
   const out = new Table({
     head: ['', 'command', 'runs', 'failed', 'rate', interval].map((title) => c.bold(title)),
     colAligns: ['left', 'left', 'right', 'right', 'right', 'right'],
-    colWidths: [null, 52, null, null, null, null],
+    colWidths: [null, widest + 2, null, null, null, null],
     wordWrap: true,
     wrapOnWordBoundary: false,
     chars: {
@@ -49,10 +51,7 @@ function table(comparison: NamedComparison, c: Colours): string {
     runs === 0 ? '' : oneDecimal(failed / runs),
     `${oneDecimal(lower)} to ${oneDecimal(upper)}`,
   ];
-  out.push(
-    row('before', comparison.names.before, comparison.before),
-    row('after', comparison.names.after, comparison.after),
-  );
+  out.push(row('before', before, comparison.before), row('after', after, comparison.after));
   return out.toString().replace(/[ \t]+$/gm, '');
 }
 
