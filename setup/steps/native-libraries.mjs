@@ -6,16 +6,17 @@ import { buildLibraries, hasCargo } from './cargo.mjs';
 const host = `${process.platform}-${process.arch}`;
 const ADDON = inRoot('packages', 'etcd', 'native', `etcd-transport.${host}.node`);
 const AMPLIFIER = inRoot('packages', 'quiesce', 'native', `exit-amplifier.${host}.so`);
+const WITNESS = inRoot('packages', 'quiesce', 'native', `exit-witness.${host}.so`);
 
 /**
- * Builds the native transport and, on Linux, the tester's exit amplifier, and puts them where @quiesce/etcd and
+ * Builds the native transport and, on Linux, the tester's exit amplifier and witness, and puts them where @quiesce/etcd and
  * quiesce look for them. Without cargo there are none.
  */
 export async function buildNativeLibraries() {
   if (!hasCargo()) {
     notice(
       'cargo is missing: @quiesce/etcd uses its fallback transport (@grpc/grpc-js), and quiesce has no exit ' +
-        'amplifier. For both install Rust, from https://rustup.rs',
+        'amplifier and sees no stacks of crashes. For all install Rust, from https://rustup.rs',
     );
     return;
   }
@@ -23,7 +24,7 @@ export async function buildNativeLibraries() {
   await step(title, () =>
     buildLibraries({
       'etcd-transport': ADDON,
-      ...(process.platform === 'linux' && { 'exit-amplifier': AMPLIFIER }),
+      ...(process.platform === 'linux' && { 'exit-amplifier': AMPLIFIER, 'exit-witness': WITNESS }),
     }),
   );
 }

@@ -1,0 +1,150 @@
+//! A crash: the process is about to die of a signal whose disposition is the default one.
+//!
+//! The witness's handler takes the place of that default. `sigaction` and `signal` hide it: a program that sets or
+//! reads SIG_DFL gets what it expects, one that sets a handler of its own has that, and one that then goes back to
+//! SIG_DFL to die ends here.
+
+use std::ffi::{c_int, c_void};
+use std::mem::{MaybeUninit, transmute};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::line::Line;
+use crate::real::Real;
+use crate::{channel, threads};
+
+const FATAL: [c_int; 7] =
+    [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
+
+type Action = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
+
+static SIGACTION: Real = Real::new(c"sigaction");
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+static CRASHING: AtomicBool = AtomicBool::new(false);
+
+/// Takes the place of the default disposition of every fatal signal.
+pub fn install() {
+    INSTALLED.store(true, Ordering::Relaxed);
+    for signal in FATAL {
+        // SAFETY: all zeros is a valid sigaction, and it is SIG_DFL.
+        let mut now = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+        // SAFETY: `now` is valid for writes.
+        let known = unsafe { real(signal, std::ptr::null(), &raw mut now) };
+        if known == 0 && now.sa_sigaction == libc::SIG_DFL {
+            let ours = ours();
+            // SAFETY: `ours` is a complete action with a handler of the right signature.
+            unsafe { real(signal, &raw const ours, std::ptr::null_mut()) };
+        }
+    }
+}
+
+/// Stands in front of the C library's `sigaction`.
+///
+/// # Safety
+/// As for `sigaction`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigaction(
+    signal: c_int,
+    action: *const libc::sigaction,
+    previous: *mut libc::sigaction,
+) -> c_int {
+    if !INSTALLED.load(Ordering::Relaxed) || !FATAL.contains(&signal) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { real(signal, action, previous) };
+    }
+    let ours = ours();
+    // SAFETY: the caller gives a readable action, or null.
+    let to_default = !action.is_null() && unsafe { (*action).sa_sigaction } == libc::SIG_DFL;
+    let action = if to_default { &raw const ours } else { action };
+    // SAFETY: `action` is the caller's or ours, `previous` the caller's.
+    let result = unsafe { real(signal, action, previous) };
+    if result == 0 && !previous.is_null() {
+        // SAFETY: the C library has filled it.
+        let previous = unsafe { &mut *previous };
+        if previous.sa_sigaction == ours.sa_sigaction {
+            // SAFETY: all zeros is a valid sigaction, and it is SIG_DFL.
+            *previous = unsafe { MaybeUninit::zeroed().assume_init() };
+        }
+    }
+    result
+}
+
+/// Stands in front of the C library's `signal`.
+///
+/// # Safety
+/// As for `signal`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
+    // SAFETY: all zeros is a valid sigaction.
+    let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+    action.sa_sigaction = handler;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: as above.
+    let mut previous = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+    // SAFETY: both are valid, the handler is the caller's.
+    if unsafe { sigaction(signal, &raw const action, &raw mut previous) } != 0 {
+        return libc::SIG_ERR;
+    }
+    previous.sa_sigaction
+}
+
+fn ours() -> libc::sigaction {
+    // SAFETY: all zeros is a valid sigaction.
+    let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+    action.sa_sigaction = handle as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    action
+}
+
+/// # Safety
+/// As for `sigaction`.
+unsafe fn real(signal: c_int, action: *const libc::sigaction, previous: *mut libc::sigaction) -> c_int {
+    let address = SIGACTION.address();
+    if address.is_null() {
+        return -1;
+    }
+    // SAFETY: the C library's sigaction has this signature.
+    let real = unsafe { transmute::<*mut c_void, Action>(address) };
+    // SAFETY: the caller's arguments.
+    unsafe { real(signal, action, previous) }
+}
+
+/// Async-signal-safe throughout.
+unsafe extern "C" fn handle(signal: c_int, _info: *mut libc::siginfo_t, _context: *mut c_void) {
+    if CRASHING.swap(true, Ordering::AcqRel) {
+        // Another thread is dying already and takes the process with it.
+        loop {
+            // SAFETY: waits for a signal, nothing more.
+            unsafe { libc::pause() };
+        }
+    }
+    // SAFETY: getpid can't fail.
+    let pid = unsafe { libc::getpid() };
+    let tid = threads::current();
+    if channel::is_open() {
+        let mut name = [0_u8; 16];
+        // SAFETY: PR_GET_NAME writes at most 16 bytes; the others take numbers. Under Yama the tester's debugger
+        // needs the permission, and a stopped process must not outlive a tester that was killed.
+        unsafe {
+            libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr());
+            libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        }
+        let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        channel::send(&Line::new("crash").field(pid).field(tid).field(signal).text(&name[..length]).end());
+        // Sent to this very thread, it stops the process before the next instruction here.
+        // SAFETY: numbers only.
+        unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGSTOP) };
+    }
+    // SAFETY: all zeros is SIG_DFL; the set is initialised before it is used; with the default disposition and the
+    // signal let through, the process dies in tgkill.
+    unsafe {
+        let default = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+        real(signal, &raw const default, std::ptr::null_mut());
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
+        libc::syscall(libc::SYS_tgkill, pid, tid, signal);
+        libc::syscall(libc::SYS_exit_group, 128 + signal);
+    }
+}

@@ -1,0 +1,191 @@
+//! What is left at the end of the process: told when its exit handlers and destructors are done, right before the
+//! kernel ends it.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::{MaybeUninit, transmute};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use crate::line::Line;
+use crate::modules::{Reader, with_module};
+use crate::real::Real;
+use crate::{channel, threads};
+
+/// More are counted, not named.
+const MOST_THREADS: usize = 64;
+const MOST_SOCKETS: usize = 32;
+
+static EXIT: Real = Real::new(c"_exit");
+static OWNER: AtomicI32 = AtomicI32::new(0);
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+unsafe extern "C" {
+    fn __cxa_atexit(handler: extern "C" fn(*mut c_void), argument: *mut c_void, library: *mut c_void) -> c_int;
+}
+
+/// The handler that is registered first runs last, even after the loader has run the libraries' destructors, which
+/// is itself a handler registered when the program starts. It belongs to no library, so that unloading runs none.
+pub fn install() {
+    // SAFETY: getpid can't fail.
+    OWNER.store(unsafe { libc::getpid() }, Ordering::Relaxed);
+    // SAFETY: the handler stays valid for the process's life, as preloaded libraries aren't unloaded.
+    unsafe { __cxa_atexit(at_end, std::ptr::null_mut(), std::ptr::null_mut()) };
+}
+
+extern "C" fn at_end(_argument: *mut c_void) {
+    tell();
+}
+
+/// Stands in front of the C library's `_exit`, which skips all handlers.
+///
+/// # Safety
+/// As for `_exit`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _exit(status: c_int) -> ! {
+    tell();
+    let address = EXIT.address();
+    if !address.is_null() {
+        // SAFETY: the C library's _exit has this signature.
+        let real = unsafe { transmute::<*mut c_void, unsafe extern "C" fn(c_int) -> !>(address) };
+        // SAFETY: the caller's argument.
+        unsafe { real(status) }
+    }
+    loop {
+        // SAFETY: ends the process.
+        unsafe { libc::syscall(libc::SYS_exit_group, status) };
+    }
+}
+
+/// Another name of `_exit`.
+///
+/// # Safety
+/// As for `_Exit`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _Exit(status: c_int) -> ! {
+    // SAFETY: the caller's argument.
+    unsafe { _exit(status) }
+}
+
+/// Once, and not in a child that was forked without exec: what such a one has is its parent's.
+fn tell() {
+    // SAFETY: getpid can't fail.
+    let pid = unsafe { libc::getpid() };
+    if pid != OWNER.load(Ordering::Relaxed) || TOLD.swap(true, Ordering::AcqRel) || !channel::is_open() {
+        return;
+    }
+    tell_threads(pid);
+    tell_sockets(pid);
+}
+
+fn tell_threads(pid: i32) {
+    let own = threads::current();
+    let mut count = 0;
+    each_number_in(c"/proc/self/task", |tid| {
+        if tid == own {
+            return;
+        }
+        count += 1;
+        if count <= MOST_THREADS {
+            let mut buffer = [0; 64];
+            let mut reader = open_comm(tid);
+            let name = reader.line(&mut buffer).unwrap_or(b"");
+            let line = Line::new("thread").field(pid).field(tid).text(name);
+            let start = threads::start_of(tid).unwrap_or(0);
+            channel::send(&with_module(start, |library| line.text(library)).end());
+        }
+    });
+    channel::send(&Line::new("threads").field(pid).field(count).end());
+}
+
+fn open_comm(tid: i32) -> Reader {
+    // A path is no line, but as easily put together without allocation.
+    let path = Line::new("/proc/self/task/").join(tid).join("/comm\0");
+    Reader::open(CStr::from_bytes_until_nul(path.as_bytes()).unwrap_or(c""))
+}
+
+fn tell_sockets(pid: i32) {
+    let mut count = 0;
+    each_number_in(c"/proc/self/fd", |fd| {
+        if fd <= 2 || fd == channel::fd() || count == MOST_SOCKETS {
+            return;
+        }
+        let (Some(local), listening) = (address(fd, libc::getsockname), option(fd, libc::SO_ACCEPTCONN) == Some(1))
+        else {
+            return;
+        };
+        count += 1;
+        let line = Line::new("socket").field(pid).field(fd);
+        let line = match (listening, address(fd, libc::getpeername)) {
+            (true, _) => line.text(b"listening").field(local),
+            (false, Some(peer)) => line.text(b"connected").field(peer),
+            (false, None) => line.text(b"unconnected").field(local),
+        };
+        channel::send(&line.end());
+    });
+}
+
+fn option(fd: i32, name: c_int) -> Option<c_int> {
+    let mut value: c_int = 0;
+    let mut length = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: `value` and `length` are valid for writes, and `length` is the size of `value`.
+    let result = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut length) };
+    (result == 0).then_some(value)
+}
+
+type Ask = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int;
+
+/// An internet address of a socket. Unix sockets are left out: hosts keep such pairs for themselves.
+fn address(fd: i32, ask: Ask) -> Option<SocketAddr> {
+    // SAFETY: all zeros is a valid sockaddr_storage.
+    let mut storage = unsafe { MaybeUninit::<libc::sockaddr_storage>::zeroed().assume_init() };
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: the storage is as long as said and fits every kind of address.
+    if unsafe { ask(fd, (&raw mut storage).cast(), &raw mut length) } != 0 {
+        return None;
+    }
+    match c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that it is one, and the storage is aligned for all.
+            let v4 = unsafe { *(&raw const storage).cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddr::new(ip.into(), u16::from_be(v4.sin_port)))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let v6 = unsafe { *(&raw const storage).cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some(SocketAddr::new(ip.into(), u16::from_be(v6.sin6_port)))
+        }
+        _ => None,
+    }
+}
+
+/// Calls `visit` with every entry of a directory of /proc that is a number. `opendir` would allocate.
+fn each_number_in(path: &CStr, mut visit: impl FnMut(i32)) {
+    // SAFETY: the path is NUL-terminated.
+    let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return;
+    }
+    let mut buffer = [0_u8; 2048];
+    loop {
+        // SAFETY: the pointer and the length are those of a live buffer.
+        let read = unsafe { libc::syscall(libc::SYS_getdents64, fd, buffer.as_mut_ptr(), buffer.len()) };
+        if read <= 0 {
+            break;
+        }
+        // Of each entry: inode (8 bytes), offset (8), length of the entry (2), type (1), name with a final NUL.
+        let mut rest = &buffer[..read as usize];
+        while rest.len() > 19 {
+            let length = usize::from(u16::from_ne_bytes([rest[16], rest[17]]));
+            let name = CStr::from_bytes_until_nul(&rest[19..length]).ok();
+            let number = name.and_then(|name| name.to_str().ok()).and_then(|name| name.parse().ok());
+            if let Some(number) = number.filter(|&number| number != fd) {
+                visit(number);
+            }
+            rest = &rest[length..];
+        }
+    }
+    // SAFETY: opened above, and nobody else has it.
+    unsafe { libc::close(fd) };
+}

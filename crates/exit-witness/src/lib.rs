@@ -1,0 +1,35 @@
+//! Preload library of the shutdown tester: a witness inside the process under test.
+//!
+//! It tells the tester, on the socket that `QUIESCE_DONE_FD` names, one line each:
+//!
+//! - a crash, when the process is about to die of a signal that it doesn't handle. The process stops itself
+//!   (SIGSTOP) then, so that a debugger sees it as it is, and dies of the same signal once it is continued;
+//! - what is left at the very end of its exit, after all exit handlers and destructors: threads with the library
+//!   that started them, and sockets.
+//!
+//! Lines and their fields are described in docs/tester.md. The library does nothing unless the tester is at the
+//! other end of that socket, so it is harmless in processes that inherited `LD_PRELOAD` and not the socket.
+//!
+//! To the program nothing changes: its own signal handlers come first, dispositions read as it set them, and
+//! threads start as they would. Nothing here allocates after start-up, but for one block for each new thread.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+mod channel;
+mod crash;
+mod exit;
+mod line;
+mod modules;
+mod real;
+mod threads;
+
+/// Run by the dynamic loader before the program's own constructors.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static INIT: extern "C" fn() = init;
+
+extern "C" fn init() {
+    if channel::open() {
+        crash::install();
+        exit::install();
+    }
+}

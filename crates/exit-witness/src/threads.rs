@@ -1,0 +1,97 @@
+//! Who started a thread: `pthread_create` notes the address of each thread's start routine.
+
+use std::ffi::c_void;
+use std::mem::transmute;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use crate::channel;
+use crate::real::Real;
+
+/// May be unwound by `pthread_exit` and cancellation.
+type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
+type Create = unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, Start, *mut c_void) -> i32;
+
+static CREATE: Real = Real::new(c"pthread_create");
+
+/// Power of two; a thread whose number falls on another's slot takes its place.
+const SLOTS: usize = 4096;
+
+struct Slot {
+    tid: AtomicI32,
+    start: AtomicUsize,
+}
+
+static STARTS: [Slot; SLOTS] = [const { Slot { tid: AtomicI32::new(0), start: AtomicUsize::new(0) } }; SLOTS];
+
+fn slot(tid: i32) -> &'static Slot {
+    &STARTS[tid as usize & (SLOTS - 1)]
+}
+
+/// The start routine of a live thread, if it was seen.
+pub fn start_of(tid: i32) -> Option<usize> {
+    let slot = slot(tid);
+    (slot.tid.load(Ordering::Acquire) == tid).then(|| slot.start.load(Ordering::Relaxed))
+}
+
+/// The calling thread's number.
+pub fn current() -> i32 {
+    // SAFETY: takes no arguments and can't fail.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+struct Begin {
+    start: Start,
+    argument: *mut c_void,
+}
+
+/// Stands in front of the C library's `pthread_create`.
+///
+/// # Safety
+/// As for `pthread_create`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_create(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    start: Start,
+    argument: *mut c_void,
+) -> i32 {
+    let address = CREATE.address();
+    if address.is_null() {
+        return libc::EAGAIN;
+    }
+    // SAFETY: the C library's pthread_create has this signature.
+    let create = unsafe { transmute::<*mut c_void, Create>(address) };
+    if channel::fd() < 0 {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { create(thread, attributes, start, argument) };
+    }
+    // SAFETY: malloc may be called with any size.
+    let begin = unsafe { libc::malloc(size_of::<Begin>()) }.cast::<Begin>();
+    if begin.is_null() {
+        return libc::EAGAIN;
+    }
+    // SAFETY: malloc's memory is big enough and aligned for any type of the language.
+    unsafe { begin.write(Begin { start, argument }) };
+    // SAFETY: `first_frame` frees what it gets; the rest are the caller's arguments.
+    let result = unsafe { create(thread, attributes, first_frame, begin.cast()) };
+    if result != 0 {
+        // SAFETY: no thread was started, so nobody else has it.
+        unsafe { libc::free(begin.cast()) };
+    }
+    result
+}
+
+/// Nothing here has a destructor, so that the forced unwinding of `pthread_exit` passes through.
+unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
+    // SAFETY: pthread_create above gives its own block away.
+    let Begin { start, argument } = unsafe { begin.cast::<Begin>().read() };
+    // SAFETY: it came from malloc and is no longer used.
+    unsafe { libc::free(begin) };
+    let tid = current();
+    let slot = slot(tid);
+    slot.tid.store(0, Ordering::Relaxed);
+    slot.start.store(start as *const () as usize, Ordering::Release);
+    slot.tid.store(tid, Ordering::Release);
+    // SAFETY: what the program asked pthread_create for.
+    unsafe { start(argument) }
+}
