@@ -3,49 +3,66 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BoundedOutput } from './bounded-output.js';
 import { findExecutable } from './executable.js';
 import { type GroupMember, spawnGroup } from './process-group.js';
+import { formatStacks, parseMappings, parseStacks, type ThreadStack } from './stack-trace.js';
 
 const GDB_TIMEOUT_MS = 15_000;
 const MOST_PROCESSES = 4;
 
+/** What was seen of the threads of one or more processes. */
+export interface Stacks {
+  /** Of the first process that a debugger could read; empty when none could. */
+  readonly threads: readonly ThreadStack[];
+  /** All of it, for a reader. */
+  readonly text: string;
+}
+
 /**
- * The stacks of all threads of some live processes (the first four), as text for a reader: from gdb where it is
- * installed and may attach, else each thread's name, state and wait channel from /proc. Takes at most 15 s a
- * process. The processes may be left stopped; the caller is about to kill them.
+ * The stacks of all threads of some live processes (the first four): from gdb where it is installed and may attach,
+ * else each thread's name, state and wait channel from /proc. Takes at most 15 s a process. gdb leaves them as they
+ * were, running or stopped.
+ * @param faultingTid number of the thread that died, whose stack comes first.
  */
-export async function threadStacks(processes: readonly GroupMember[], signal?: AbortSignal): Promise<string> {
+export async function threadStacks(
+  processes: readonly GroupMember[],
+  options: { signal?: AbortSignal | undefined; faultingTid?: number } = {},
+): Promise<Stacks> {
   const parts: string[] = [];
+  let first: readonly ThreadStack[] = [];
   for (const { pid, command } of processes.slice(0, MOST_PROCESSES)) {
-    if (signal?.aborted) break;
-    const stacks = (await stacksFromGdb(pid, signal)) ?? threadsFromProc(pid);
-    parts.push(`process ${pid}: ${command}\n${stacks}`);
+    if (options.signal?.aborted) break;
+    const threads = await stacksFromGdb(pid, options.faultingTid, options.signal);
+    if (first.length === 0) first = threads;
+    parts.push(
+      `process ${pid}: ${command}\n${threads.length > 0 ? formatStacks(threads) : threadsFromProc(pid)}`,
+    );
   }
   const left = processes.length - MOST_PROCESSES;
   if (left > 0) parts.push(`and ${left} more ${left === 1 ? 'process' : 'processes'}`);
-  return parts.join('\n\n');
+  return { threads: first, text: parts.join('\n\n') };
 }
 
-async function stacksFromGdb(pid: number, signal?: AbortSignal): Promise<string | undefined> {
+/** Empty when gdb isn't there, may not attach, or takes too long. */
+async function stacksFromGdb(
+  pid: number,
+  faultingTid: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<ThreadStack[]> {
   const gdb = findExecutable('gdb', process.cwd());
-  if (gdb.path === undefined) return undefined;
-  const options = [
-    '-nx',
-    '-batch',
-    '-iex',
-    'set debuginfod enabled off',
-    '-ex',
-    'set print frame-arguments none',
-  ];
-  const group = await spawnGroup([gdb.path, ...options, '-p', String(pid), '-ex', 'thread apply all bt 64'], {
-    cwd: process.cwd(),
-    env: process.env,
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  const output = new BoundedOutput(48 * 1024, 16 * 1024);
+  if (gdb.path === undefined) return [];
+  const before = ['set debuginfod enabled off', 'set auto-load off', 'set width 0', 'set confirm off'];
+  const options = ['-nx', '-batch', ...before.flatMap((command) => ['-iex', command])];
+  const commands = ['set print frame-arguments none', 'thread apply all backtrace 64'];
+  const group = await spawnGroup(
+    [gdb.path, ...options, '-p', String(pid), ...commands.flatMap((command) => ['-ex', command])],
+    { cwd: process.cwd(), env: process.env, stdio: ['ignore', 'pipe', 'ignore'] },
+  );
+  const output = new BoundedOutput(192 * 1024, 64 * 1024);
   group.child.stdout?.on('data', (chunk: Buffer) => output.push(chunk));
   const closed = new Promise<void>((resolve) => group.child.once('close', () => resolve()));
   const stop = (): void => group.kill('SIGKILL');
   signal?.addEventListener('abort', stop, { once: true });
   const timer = setTimeout(stop, GDB_TIMEOUT_MS);
+  const mappings = parseMappings(read(`/proc/${pid}/maps`));
   await group.exited;
   clearTimeout(timer);
   signal?.removeEventListener('abort', stop);
@@ -53,14 +70,7 @@ async function stacksFromGdb(pid: number, signal?: AbortSignal): Promise<string 
   await Promise.race([closed, delay(100)]);
   group.child.stdout?.destroy();
   group.release();
-  const text = output.toString();
-  const start = text.search(/^Thread \d+/m);
-  return start < 0
-    ? undefined
-    : text
-        .slice(start)
-        .replace(/^\[Inferior .*$/m, '')
-        .trimEnd();
+  return parseStacks(output.toString(), pid, mappings, faultingTid);
 }
 
 function threadsFromProc(pid: number): string {
@@ -71,16 +81,16 @@ function threadsFromProc(pid: number): string {
     return '  (gdb could not tell its stacks, and there is no /proc entry for it)';
   }
   const lines = threads.map((thread) => {
-    const read = (file: string): string => readLine(`/proc/${pid}/task/${thread}/${file}`);
-    const state = /^State:\s*(.*)$/m.exec(read('status'))?.[1] ?? '?';
-    return `  thread ${thread} ${JSON.stringify(read('comm'))}: ${state}, in ${read('wchan') || '?'}`;
+    const line = (file: string): string => read(`/proc/${pid}/task/${thread}/${file}`).trim();
+    const state = /^State:\s*(.*)$/m.exec(line('status'))?.[1] ?? '?';
+    return `  thread ${thread} ${JSON.stringify(line('comm'))}: ${state}, in ${line('wchan') || '?'}`;
   });
   return ['  (no stacks: gdb is not installed or may not attach)', ...lines].join('\n');
 }
 
-function readLine(path: string): string {
+function read(path: string): string {
   try {
-    return readFileSync(path, 'utf8').trim();
+    return readFileSync(path, 'utf8');
   } catch {
     return '';
   }

@@ -9,10 +9,12 @@ export {
   comparePlan,
   type Sample,
 } from './compare.js';
+export type { Stacks } from './diagnose.js';
 export type { Duration } from './duration.js';
 export { EnvironmentError, QuiesceError, ServiceError, UsageError } from './errors.js';
 export { type CleanExitOptions, expectCleanExit } from './expect-clean-exit.js';
 export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './history.js';
+export { type FailureKind, failureKinds } from './failure-kinds.js';
 export { type Expect, type Outcome, outcomeLabel } from './outcome.js';
 export {
   definePlan,
@@ -29,7 +31,7 @@ export { type GoalVerdict, parseRate, type Rate, type RateGoal } from './rate-go
 export { jsonReport } from './report/json.js';
 export { readReport, type SavedReport, type SavedScenario } from './report/read.js';
 export { terminalReport } from './report/terminal.js';
-export type { Evidence, RunRecord } from './run.js';
+export type { Evidence, LeftAtExit, RunRecord } from './run.js';
 export type { FailureGroup, Phase, ScenarioProgress, ScenarioResult } from './scenario.js';
 export { type RunningService, type ServiceSpec, startService } from './service.js';
 export {
@@ -41,6 +43,7 @@ export {
   type SessionOptions,
 } from './session.js';
 export type { SignatureMatch } from './signatures.js';
+export type { StackFrame, ThreadStack } from './stack-trace.js';
 export {
   type Counts,
   clopperPearson,
@@ -55,3 +58,4 @@ export {
   type Summary,
   upperBound,
 } from './statistics.js';
+export type { LeftSocket, LeftThread } from './witness.js';

@@ -1,5 +1,5 @@
-import { constants } from 'node:os';
 import type { ExitStatus } from './process-group.js';
+import { signalName } from './signal-names.js';
 import type { SignatureMatch } from './signatures.js';
 
 /** How one run ended: exactly one of these. */
@@ -12,7 +12,9 @@ export type Outcome =
   /** Still running at the timeout, and killed with its process group. */
   | { readonly kind: 'hang' }
   /** The exit status was as expected, the output wasn't: a fatal signature, or anything on a stderr to be empty. */
-  | { readonly kind: 'dirty-output'; readonly because: 'signature' | 'stderr' };
+  | { readonly kind: 'dirty-output'; readonly because: 'signature' | 'stderr' }
+  /** It ended as expected, but threads still ran, and it was to be strict about that. */
+  | { readonly kind: 'threads-left'; readonly threads: number };
 
 /**
  * How a scenario's runs shall end: `'clean'` (the default: exit code 0, nothing fatal in the output), `'any'`
@@ -30,11 +32,9 @@ export interface Observation {
   readonly hung: boolean;
   readonly signature: SignatureMatch | undefined;
   readonly stderrBytes: number;
+  /** Threads that were left at exit and shall not be; 0 where nobody minds. */
+  readonly threadsLeft: number;
 }
-
-const signalNames = new Map(
-  Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]),
-);
 
 /** Decides how a run ended. What was expected matters only in that an unexpected status hides dirty output. */
 export function outcomeOf(seen: Observation, expect: Expect): Outcome {
@@ -44,6 +44,7 @@ export function outcomeOf(seen: Observation, expect: Expect): Outcome {
     if (seen.signature !== undefined) return { kind: 'dirty-output', because: 'signature' };
     const mustBeEmpty = typeof expect === 'object' && expect.stderr === 'empty';
     if (mustBeEmpty && seen.stderrBytes > 0) return { kind: 'dirty-output', because: 'stderr' };
+    if (seen.threadsLeft > 0) return { kind: 'threads-left', threads: seen.threadsLeft };
   }
   return ended;
 }
@@ -53,7 +54,8 @@ export function outcomeOf(seen: Observation, expect: Expect): Outcome {
  * isn't clean counts, so that its rate can be shown.
  */
 export function isFailure(outcome: Outcome, status: ExitStatus, expect: Expect): boolean {
-  if (outcome.kind === 'hang' || outcome.kind === 'dirty-output') return true;
+  if (outcome.kind === 'hang' || outcome.kind === 'dirty-output' || outcome.kind === 'threads-left')
+    return true;
   return !statusMatches(outcome, status.code, expect);
 }
 
@@ -66,6 +68,8 @@ export function outcomeLabel(outcome: Outcome): string {
       return outcome.signal;
     case 'dirty-output':
       return 'dirty output';
+    case 'threads-left':
+      return 'threads left';
     default:
       return outcome.kind;
   }
@@ -81,7 +85,7 @@ export function expectLabel(expect: Expect): string {
 function outcomeOfStatus({ code, signal }: ExitStatus): Outcome {
   if (signal !== null) return { kind: 'signal', signal, exitCode: null };
   if (code === 0) return { kind: 'clean' };
-  const told = signalNames.get((code ?? 0) - 128);
+  const told = signalName((code ?? 0) - 128);
   if (told !== undefined) return { kind: 'signal', signal: told, exitCode: code };
   return { kind: 'exit-code', code: code ?? -1 };
 }

@@ -68,8 +68,9 @@ async function perturb(spec: RunSpec, perturbation: Perturbation): Promise<Pertu
   if (nice !== undefined || affinity !== undefined || load !== undefined) timeoutMs *= CONTENTION_FACTOR;
   if (report !== undefined) {
     // Set for the program only, not for the wrappers.
-    const preload = [env.LD_PRELOAD, AMPLIFIER_FILE].filter(Boolean).join(':');
-    wrapper.push('/bin/sh', '-c', 'LD_PRELOAD=$1; export LD_PRELOAD; shift; exec "$@"', 'sh', preload);
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own
+    const script = 'LD_PRELOAD="${LD_PRELOAD:+$LD_PRELOAD:}$1"; export LD_PRELOAD; shift; exec "$@"';
+    wrapper.push('/bin/sh', '-c', script, 'sh', AMPLIFIER_FILE);
     env.QUIESCE_AMPLIFY_SEED = String(amplify);
     env.QUIESCE_AMPLIFY_REPORT = report.file;
     // AddressSanitizer refuses to start behind another preload library, though this one harms it not.

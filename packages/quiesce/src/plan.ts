@@ -30,6 +30,8 @@ export interface ScenarioDefaults {
   readonly confidence?: Rate;
   /** How many runs at a time; default 1. Exit times are then those of a busy machine. */
   readonly jobs?: number;
+  /** A thread that still runs at exit, other than the host's own, makes a run fail; default false. */
+  readonly strict?: boolean;
   /**
    * What its runs are perturbed by, so that races show: `"all"`, `"none"` (the default), or parts such as
    * `"amplify,nice=3"`. docs/sensitivity.md describes them.
@@ -82,6 +84,7 @@ export interface Scenario {
   readonly confidence: number;
   /** Runs at a time. */
   readonly jobs: number;
+  readonly strict: boolean;
   /** `null` when its runs are left alone. */
   readonly perturb: Perturbing | null;
   readonly timeoutMs: number;
@@ -112,6 +115,8 @@ export interface PlanOverrides {
   readonly confidence?: Rate;
   /** Runs at a time, of every scenario. */
   readonly jobs?: number;
+  /** Whether left threads fail every scenario. */
+  readonly strict?: boolean;
   /** What all runs are perturbed by. */
   readonly perturb?: string;
   /** What perturbations are drawn from. */
@@ -241,6 +246,7 @@ function resolveScenario(
     until,
     confidence,
     jobs: overrides.jobs ?? spec.jobs ?? 1,
+    strict: overrides.strict ?? spec.strict ?? false,
     perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed),
     timeoutMs: parseDuration(overrides.timeout ?? spec.timeout ?? DEFAULT_TIMEOUT_MS),
     uses: spec.uses ?? [],
@@ -378,6 +384,7 @@ const scenarioFields = {
     .exactOptional(),
   confidence: rate.exactOptional(),
   jobs: positiveInteger.exactOptional(),
+  strict: z.boolean({ error: expected('true or false') }).exactOptional(),
   perturb: text
     .superRefine((value, context) => {
       try {

@@ -2,10 +2,21 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AmplifierReport } from './amplifier-report.js';
 import { BoundedOutput } from './bounded-output.js';
-import { threadStacks } from './diagnose.js';
+import { type Stacks, threadStacks } from './diagnose.js';
 import { type Expect, isFailure, type Outcome, outcomeOf } from './outcome.js';
 import { type ProcessGroup, spawnGroup } from './process-group.js';
+import { createRunDirectory } from './run-directory.js';
 import { type SignatureMatch, SignatureScanner } from './signatures.js';
+import type { ThreadStack } from './stack-trace.js';
+import {
+  type CrashReport,
+  isHostThread,
+  type LeftSocket,
+  type LeftThread,
+  parseWitnessLine,
+  type WitnessLine,
+  witnessEnvironment,
+} from './witness.js';
 
 /** What one run is to do. */
 export interface RunSpec {
@@ -15,6 +26,21 @@ export interface RunSpec {
   readonly env: NodeJS.ProcessEnv;
   readonly timeoutMs: number;
   readonly expect: Expect;
+  /** A thread that is left at exit, other than the host's own, makes a run fail. */
+  readonly strict: boolean;
+}
+
+/** What was left when the main process ended. */
+export interface LeftAtExit {
+  /**
+   * Threads that still ran after all exit handlers and destructors; `null` when nobody saw: the process was killed,
+   * or the witness couldn't be in it.
+   */
+  readonly threads: readonly LeftThread[] | null;
+  /** Internet sockets that were still open then. */
+  readonly sockets: readonly LeftSocket[];
+  /** Entries of its temporary directory (`TMPDIR`), which each run has for itself. At most 20. */
+  readonly files: readonly string[];
 }
 
 /** What is kept of every run. */
@@ -34,6 +60,9 @@ export interface RunRecord {
   readonly signature: SignatureMatch | null;
   /** Command lines of processes that outlived it and were killed. Empty for a hang, which is killed whole. */
   readonly leaked: readonly string[];
+  /** The name of the thread that died of a signal, where the witness saw it. */
+  readonly diedIn: string | null;
+  readonly left: LeftAtExit;
   /** How it was perturbed, as `--perturb` takes it to repeat that; `null` when nothing was asked for. */
   readonly perturbation: string | null;
   /** What the exit amplifier did; `null` when this run was not amplified. */
@@ -45,19 +74,24 @@ export interface Evidence {
   /** At most 64 KiB each: the beginning and the end. */
   readonly stdout: string;
   readonly stderr: string;
-  /** Of a hang: the stacks of its threads, where they were taken. */
+  /** Of a crash or hang: the stacks of its threads, where they were taken. */
   readonly stacks: string | null;
+  /** The same as data; empty when they were not taken. */
+  readonly threads: readonly ThreadStack[];
 }
 
 const HALF_OUTPUT_BYTES = 32 * 1024;
 const LINGER_MS = 100;
 const DRAIN_MS = 1_000;
 const DONE_FD = 3;
+const MOST_LINE = 512;
+const MOST_TOLD = 1_000;
+const AFTER_CRASH_MS = 2_000;
 
 /** How a run is accompanied. */
 export interface RunOnceOptions {
-  /** Whether to take the stacks of a hang before it is killed. */
-  readonly stacks: boolean;
+  /** Whether to take the stacks of a crash or hang, which needs seconds. `cause` is the same for like ones. */
+  readonly wantsStacks: (cause: string) => boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -74,42 +108,65 @@ export async function runOnce(
   const { signal } = options;
   signal?.throwIfAborted();
   const marker = `QUIESCE_RUN_ID=${randomUUID()}`;
+  const directory = createRunDirectory();
   const startedAt = performance.now();
   const group = await spawnGroup(spec.command, {
     cwd: spec.cwd,
     env: {
-      ...spec.env,
+      ...witnessEnvironment(spec.env),
+      TMPDIR: directory.path,
       QUIESCE_DONE_FD: String(DONE_FD),
       QUIESCE_RUN: String(run),
       QUIESCE_RUN_ID: marker.slice(marker.indexOf('=') + 1),
     },
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  }).catch((error: unknown) => {
+    directory.end();
+    throw error;
   });
   const kill = (): void => group.kill('SIGKILL');
   signal?.addEventListener('abort', kill);
   if (signal?.aborted) kill();
   try {
-    const output = collect(group);
+    const crashes: Crash[] = [];
+    const output = collect(group, (report) => crashes.push(lookAt(report, group, options)));
     const ended = group.exited.then((status) => ({ status, at: performance.now() }));
     const timeout = new AbortController();
-    const hung = await Promise.race([
+    let hung = await Promise.race([
       ended.then(() => false),
       delay(spec.timeoutMs, true, { signal: timeout.signal }).catch(() => false),
     ]);
     timeout.abort();
-    let stacks: string | null = null;
+    if (hung && crashes.length > 0) {
+      // It may be in time, and only waits for the debugger.
+      await Promise.all(crashes.map(({ seen }) => seen));
+      hung = await Promise.race([ended.then(() => false), delay(AFTER_CRASH_MS, true)]);
+    }
+    let stacks: Stacks | null = null;
     const hungAt = performance.now();
     if (hung) {
-      if (options.stacks) stacks = await threadStacks(group.members(), signal);
+      if (options.wantsStacks('hang')) stacks = await threadStacks(group.members(), { signal });
       kill();
     }
-    const { status, at } = await ended;
+    const end = await ended;
+    const crash = crashes.find(({ report }) => report.pid === group.pid);
+    // The other threads ran on for a moment when it was continued, and may have ended it otherwise.
+    const status = crash === undefined || hung ? end.status : { code: null, signal: crash.report.signal };
+    const at = crash?.at ?? end.at;
+    stacks ??= (await crash?.seen) ?? null;
     const leaked = await endGroup(group, output.closed, marker);
     signal?.throwIfAborted();
 
     const stderr = output.stderr.toString();
     const signature = output.errors.match ?? output.prints.match;
-    const seen = { status, hung, signature, stderrBytes: output.stderr.totalBytes };
+    const left = { ...output.left(group.pid), files: directory.end() };
+    const seen = {
+      status,
+      hung,
+      signature,
+      stderrBytes: output.stderr.totalBytes,
+      threadsLeft: spec.strict ? (left.threads ?? []).filter((thread) => !isHostThread(thread)).length : 0,
+    };
     const outcome = outcomeOf(seen, spec.expect);
     const doneAt = output.doneAt();
     const record: RunRecord = {
@@ -122,17 +179,51 @@ export async function runOnce(
       workDone: doneAt !== undefined,
       signature: signature ?? null,
       leaked: hung ? [] : leaked,
+      diedIn: crash?.report.thread ?? null,
+      left,
       perturbation: null,
       amplifier: null,
     };
-    return { record, evidence: { stdout: output.stdout.toString(), stderr, stacks } };
+    const evidence = {
+      stdout: output.stdout.toString(),
+      stderr,
+      stacks: stacks?.text ?? null,
+      threads: stacks?.threads ?? [],
+    };
+    return { record, evidence };
   } catch (error) {
     kill();
     throw error;
   } finally {
     signal?.removeEventListener('abort', kill);
     group.release();
+    directory.end();
   }
+}
+
+/** A process of the run that is dying. */
+interface Crash {
+  readonly report: CrashReport;
+  readonly at: number;
+  /** Its stacks, where they were wanted; it has been let go on then. */
+  readonly seen: Promise<Stacks | null>;
+}
+
+function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
+  const look = async (): Promise<Stacks | null> => {
+    // What comes from the program is not trusted with other people's processes.
+    const member = group.members().find(({ pid }) => pid === report.pid);
+    if (member === undefined) return null;
+    try {
+      if (!options.wantsStacks(`${report.signal} ${report.thread}`)) return null;
+      return await threadStacks([member], { signal: options.signal, faultingTid: report.tid });
+    } finally {
+      signalProcess(report.pid, 'SIGCONT');
+    }
+  };
+  const seen = look();
+  seen.catch(() => {}); // told to whoever awaits it
+  return { report, at: performance.now(), seen };
 }
 
 interface Collected {
@@ -142,17 +233,20 @@ interface Collected {
   readonly errors: SignatureScanner;
   /** When the line `done` arrived. */
   doneAt(): number | undefined;
+  /** What the witness in a process saw at its end. */
+  left(pid: number): Omit<LeftAtExit, 'files'>;
   /** Resolves when every holder of the pipes has closed them. */
   readonly closed: Promise<void>;
 }
 
-function collect({ child }: ProcessGroup): Collected {
+function collect({ child }: ProcessGroup, onCrash: (crash: CrashReport) => void): Collected {
   const stdout = new BoundedOutput(HALF_OUTPUT_BYTES, HALF_OUTPUT_BYTES);
   const stderr = new BoundedOutput(HALF_OUTPUT_BYTES, HALF_OUTPUT_BYTES);
   const prints = new SignatureScanner();
   const errors = new SignatureScanner();
   let doneAt: number | undefined;
   let said = '';
+  const told: WitnessLine[] = [];
   const [, out, err, done] = child.stdio;
   out?.on('data', (chunk: Buffer) => {
     stdout.push(chunk);
@@ -163,12 +257,31 @@ function collect({ child }: ProcessGroup): Collected {
     errors.push(chunk);
   });
   done?.on('data', (chunk: Buffer) => {
-    said = (said + chunk.toString('latin1')).slice(-64);
-    if (/^done\n/m.test(said)) doneAt ??= performance.now();
+    const lines = (said + chunk.toString('utf8')).split('\n');
+    said = (lines.pop() ?? '').slice(-MOST_LINE);
+    for (const line of lines) {
+      const parsed = parseWitnessLine(line);
+      if (parsed?.type === 'done') doneAt ??= performance.now();
+      else if (parsed?.type === 'crash') onCrash(parsed);
+      else if (parsed !== undefined && told.length < MOST_TOLD) told.push(parsed);
+    }
   });
   for (const stream of [out, err, done]) stream?.on('error', () => {});
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  return { stdout, stderr, prints, errors, doneAt: () => doneAt, closed };
+  return { stdout, stderr, prints, errors, doneAt: () => doneAt, left: (pid) => leftOf(pid, told), closed };
+}
+
+function leftOf(pid: number, told: readonly WitnessLine[]): Omit<LeftAtExit, 'files'> {
+  const threads: LeftThread[] = [];
+  const sockets: LeftSocket[] = [];
+  let seen = false;
+  for (const line of told) {
+    if (line.type === 'done' || line.pid !== pid) continue;
+    if (line.type === 'thread') threads.push({ name: line.name, library: line.library });
+    if (line.type === 'socket') sockets.push({ state: line.state, address: line.address });
+    if (line.type === 'threads') seen = true;
+  }
+  return { threads: seen ? threads : null, sockets };
 }
 
 /** Waits for the rest of the group and its output, kills what lingers, and names it. */
@@ -178,16 +291,16 @@ async function endGroup(group: ProcessGroup, closed: Promise<void>, marker: stri
   // One that left the group, as a daemon does, is known by its environment.
   const lingering = group.members(marker);
   group.kill('SIGKILL');
-  for (const { pid } of lingering) killProcess(pid);
+  for (const { pid } of lingering) signalProcess(pid, 'SIGKILL');
   await group.gone(DRAIN_MS);
   await Promise.race([closed, delay(DRAIN_MS)]);
   for (const stream of group.child.stdio) stream?.destroy();
   return lingering.map(({ command }) => command);
 }
 
-function killProcess(pid: number): void {
+function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch {
     // It ended by itself meanwhile.
   }

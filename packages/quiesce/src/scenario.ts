@@ -1,4 +1,5 @@
 import { EnvironmentError, messageOf } from './errors.js';
+import { type FailureKind, failureKind } from './failure-kinds.js';
 import { type Outcome, outcomeLabel } from './outcome.js';
 import { runPerturbed } from './perturbed-run.js';
 import type { Scenario } from './plan.js';
@@ -19,9 +20,13 @@ export interface FailureGroup {
   readonly outcome: Outcome;
   readonly phase: Phase;
   readonly signature: SignatureMatch | null;
+  /** Name of the thread that died, where it was seen. */
+  readonly diedIn: string | null;
+  /** The likely cause; `null` when the traces don't tell. */
+  readonly kind: FailureKind | null;
   /** Numbers of the runs, ascending. */
   readonly runs: readonly number[];
-  /** Of the first of them. */
+  /** Of the first of them; of the first with stacks, where any has them. */
   readonly evidence: Evidence;
 }
 
@@ -69,8 +74,8 @@ export interface ScenarioOptions {
   readonly earlier?: SavedScenario | undefined;
 }
 
-// Later hangs of a scenario mostly repeat the first, and gdb takes seconds for each.
-const HANGS_WITH_STACKS = 3;
+// Later crashes and hangs mostly repeat the first of their cause, and gdb takes seconds for each.
+const STACKS_OF_A_CAUSE = 2;
 
 /**
  * Runs a scenario as often as it says; one that is run `until` stops once that is decided.
@@ -128,7 +133,10 @@ function runNumber(
 ): Promise<EndedRun> {
   const { scenario } = tally;
   const spec = { ...scenario, env };
-  return runPerturbed(spec, run, scenario.perturb, { stacks: tally.wantsStacks, signal });
+  return runPerturbed(spec, run, scenario.perturb, {
+    wantsStacks: (cause) => tally.wantsStacks(cause),
+    signal,
+  });
 }
 
 interface EndedRun {
@@ -178,12 +186,12 @@ export function notRun(scenario: Scenario, reason: string): ScenarioResult {
 }
 
 // A report has the evidence of the first run of each kind of failure only.
-const NO_EVIDENCE: Evidence = { stdout: '', stderr: '', stacks: null };
+const NO_EVIDENCE: Evidence = { stdout: '', stderr: '', stacks: null, threads: [] };
 
 interface CollectedGroup {
   readonly first: RunRecord;
   readonly runs: number[];
-  readonly evidence: Evidence;
+  evidence: Evidence;
 }
 
 /** Takes the runs of a scenario one by one, and says what they showed together. */
@@ -192,7 +200,7 @@ export class ScenarioTally {
   readonly #runs: RunRecord[] = [];
   readonly #groups = new Map<string, CollectedGroup>();
   #failed = 0;
-  #hangs = 0;
+  readonly #stacksTaken = new Map<string, number>();
 
   /** Begins with runs that were made before, counted anew from 1. */
   constructor(scenario: Scenario, earlier?: SavedScenario) {
@@ -214,21 +222,28 @@ export class ScenarioTally {
     return this.completed >= runs || (until !== null && this.#failed > until.allowFailures);
   }
 
-  /** Whether the stacks of a hang are worth the time they take. */
-  get wantsStacks(): boolean {
-    return this.#hangs < HANGS_WITH_STACKS;
+  /** Whether the stacks of one more failure of this cause are worth the time they take; counts it if so. */
+  wantsStacks(cause: string): boolean {
+    const taken = this.#stacksTaken.get(cause) ?? 0;
+    if (taken >= STACKS_OF_A_CAUSE) return false;
+    this.#stacksTaken.set(cause, taken + 1);
+    return true;
   }
 
   /** Takes a run. */
   add(record: RunRecord, evidence: Evidence): ScenarioProgress {
     this.#runs.push(record);
-    if (record.outcome.kind === 'hang') this.#hangs++;
     if (record.failed) {
       this.#failed++;
-      const key = [outcomeLabel(record.outcome), record.signature?.id, record.workDone].join('|');
+      // Pools number their threads.
+      const thread = record.diedIn?.replace(/\d+/g, '#');
+      const key = [outcomeLabel(record.outcome), record.signature?.id, record.workDone, thread].join('|');
       const group = this.#groups.get(key);
       if (group === undefined) this.#groups.set(key, { first: record, runs: [record.run], evidence });
-      else group.runs.push(record.run);
+      else {
+        group.runs.push(record.run);
+        if (group.evidence.threads.length === 0 && evidence.threads.length > 0) group.evidence = evidence;
+      }
     }
     return { scenario: this.scenario, completed: this.completed, failed: this.#failed, run: record };
   }
@@ -246,6 +261,8 @@ export class ScenarioTally {
         outcome: first.outcome,
         phase: phaseOf(first),
         signature: first.signature,
+        diedIn: first.diedIn,
+        kind: failureKind({ ...first, threads: evidence.threads }),
         runs: numbers,
         evidence,
       }))

@@ -55,6 +55,7 @@ describe('a run ends', () => {
   test('by a signal that a shell told as 128 + n', async () => {
     const { label } = await ended(['sh', '-c', 'exit 139']);
     assert.match(label, /SIGSEGV/);
+    assert.equal((await ended(['sh', '-c', 'exit 134'])).label, 'SIGABRT');
   });
 
   test('as a hang, and its whole process group is killed', async () => {

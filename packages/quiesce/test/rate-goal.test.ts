@@ -7,7 +7,7 @@ import type { RunRecord } from '../src/run.js';
 import { type ScenarioResult, ScenarioTally } from '../src/scenario.js';
 
 const node = (program: string): string[] => [process.execPath, '-e', program];
-const noEvidence = { stdout: '', stderr: '', stacks: null };
+const noEvidence = { stdout: '', stderr: '', stacks: null, threads: [] };
 
 function scenarioUntil(until: string, allowFailures: number): Scenario {
   const spec = { name: 'simulated', command: node('0'), until, allowFailures };
@@ -35,6 +35,8 @@ function record(run: number, failed: boolean): RunRecord {
     exitMs: null,
     signature: null,
     leaked: [],
+    diedIn: null,
+    left: { threads: null, sockets: [], files: [] },
     perturbation: null,
     amplifier: null,
   };

@@ -29,6 +29,7 @@ interface RunFlags {
   readonly allowFailures?: number;
   readonly confidence?: number;
   readonly jobs?: number;
+  readonly strict?: boolean;
   readonly perturb?: string;
   readonly seed?: number;
   readonly timeout?: number;
@@ -73,6 +74,7 @@ export const run: Subcommand = {
         'how runs shall end: clean, any, exit:N or a signal name (default: clean)',
         expectation,
       )
+      .option('--strict', 'threads that still run at exit make a run fail')
       .option('--quiet-stderr', 'anything on stderr makes a run dirty')
       .option('--json <file>', 'write the whole result as JSON; - for standard output')
       .option(
@@ -125,6 +127,7 @@ async function planOf(command: readonly string[], flags: RunFlags): Promise<Reso
     ...(flags.allowFailures !== undefined && { allowFailures: flags.allowFailures }),
     ...(flags.confidence !== undefined && { confidence: flags.confidence }),
     ...(flags.jobs !== undefined && { jobs: flags.jobs }),
+    ...(flags.strict !== undefined && { strict: flags.strict }),
     ...(flags.perturb !== undefined && { perturb: flags.perturb }),
     ...(flags.seed !== undefined && { seed: flags.seed }),
     ...(flags.timeout !== undefined && { timeout: flags.timeout }),

@@ -29,7 +29,18 @@ const outcome = z.union([
   z.object({ kind: z.literal('exit-code'), code: z.int() }),
   z.object({ kind: z.literal('signal'), signal: z.string(), exitCode: z.int().nullable() }),
   z.object({ kind: z.literal('dirty-output'), because: z.enum(['signature', 'stderr']) }),
+  z.object({ kind: z.literal('threads-left'), threads: z.int() }),
 ]);
+
+const threadStack = z.object({
+  tid: z.int(),
+  name: z.string(),
+  main: z.boolean(),
+  faulting: z.boolean(),
+  frames: z.array(
+    z.object({ name: z.string().nullable(), library: z.string().nullable(), source: z.string().nullable() }),
+  ),
+});
 
 const reportSchema = z.object({
   version: z.literal(REPORT_VERSION),
@@ -49,6 +60,16 @@ const reportSchema = z.object({
           workDone: z.boolean(),
           signature: z.string().nullable(),
           leaked: z.array(z.string()),
+          diedIn: z.string().nullable().default(null),
+          left: z
+            .object({
+              threads: z.array(z.object({ name: z.string(), library: z.string().nullable() })).nullable(),
+              sockets: z.array(
+                z.object({ state: z.enum(['listening', 'connected', 'unconnected']), address: z.string() }),
+              ),
+              files: z.array(z.string()),
+            })
+            .default({ threads: null, sockets: [], files: [] }),
           perturbation: z.string().nullable().default(null),
           amplifier: z
             .object({
@@ -66,7 +87,12 @@ const reportSchema = z.object({
         z.looseObject({
           runs: z.array(z.int()).min(1),
           signature: z.looseObject({ id: z.string(), title: z.string(), line: z.string() }).nullable(),
-          evidence: z.looseObject({ stdout: z.string(), stderr: z.string(), stacks: z.string().nullable() }),
+          evidence: z.looseObject({
+            stdout: z.string(),
+            stderr: z.string(),
+            stacks: z.string().nullable(),
+            threads: z.array(threadStack).default([]),
+          }),
         }),
       ),
     }),

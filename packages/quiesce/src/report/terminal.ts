@@ -4,13 +4,16 @@ import pc from 'picocolors';
 import { formatMs } from '../duration.js';
 import { expectLabel, outcomeLabel } from '../outcome.js';
 import { failureCounts } from '../progress.js';
+import type { RunRecord } from '../run.js';
 import type { FailureGroup, ScenarioResult } from '../scenario.js';
 import type { PlanResult } from '../session.js';
+import { isHostThread, leftThreadLabel } from '../witness.js';
 
 const HEAD = ['scenario', 'runs', 'as expected', 'failed', 'failure rate', 'exit time', 'verdict'];
 const WIDEST = [28, 8, 11, 14, 13, 15, 9]; // 110 columns with two blanks between them
 const PHASE_TEXT = { work: ' at work', exit: ' at exit', unknown: '' } as const;
 const EVIDENCE_LINES = 30;
+const MOST_LEFT = 6;
 
 /** The result for a reader: a table at most 110 columns wide, and what is to be known of each failure. */
 export function terminalReport(result: PlanResult, colour: boolean): string {
@@ -121,7 +124,33 @@ function scenarioNotes(result: ScenarioResult, c: Colours): string[] {
       `${name}: ${leaks.length} of ${result.runs.length} runs left processes behind (killed): ${commands}`,
     );
   }
+  notes.push(...leftNotes(result).map((note) => `${name}: ${note}`));
   return notes;
+}
+
+/** What runs left at exit, however they ended. */
+function leftNotes({ runs }: ScenarioResult): string[] {
+  const kinds: [string, (run: RunRecord) => string[]][] = [
+    [
+      'threads running',
+      ({ left }) => (left.threads ?? []).filter((t) => !isHostThread(t)).map(leftThreadLabel),
+    ],
+    [
+      'sockets listening',
+      ({ left }) => left.sockets.filter((s) => s.state === 'listening').map((s) => s.address),
+    ],
+    ['files in their temporary directory (removed)', ({ left }) => [...left.files]],
+  ];
+  return kinds.flatMap(([what, things]) => {
+    const seen = runs.map(things).filter((names) => names.length > 0);
+    if (seen.length === 0) return [];
+    const counts = new Map<string, number>();
+    for (const name of seen.flat()) counts.set(name, (counts.get(name) ?? 0) + 1);
+    const names = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_LEFT);
+    const list = names.map(([label, n]) => (n === seen.length ? label : `${label} x${n}`)).join(', ');
+    const more = counts.size > names.length ? ', ...' : '';
+    return `${seen.length} of ${runs.length} runs left ${what} at exit: ${printable(list)}${more}`;
+  });
 }
 
 function goalNote({ scenario, verdict, failed, runs, rate }: ScenarioResult): string | undefined {
@@ -145,13 +174,15 @@ function goalNote({ scenario, verdict, failed, runs, rate }: ScenarioResult): st
 function failureNote(result: ScenarioResult, failure: FailureGroup, c: Colours): string {
   const { scenario, runs } = result;
   const { outcome, evidence, signature } = failure;
-  const likely = signature === null ? '' : `: ${signature.title}`;
+  const says = signature === null ? '' : `: ${signature.title}`;
+  const where = failure.diedIn === null ? '' : `, in thread ${JSON.stringify(printable(failure.diedIn))}`;
   const count = `${failure.runs.length} of ${runs.length}`;
   const told =
     outcome.kind === 'signal' && outcome.exitCode !== null ? ` (exit code ${outcome.exitCode})` : '';
   const after = outcome.kind === 'hang' ? ` after ${formatMs(scenario.timeoutMs)}` : '';
   const lines = [
-    `${c.bold(scenario.name)}: ${count} ${c.red(outcomeLabel(outcome))}${told}${after}${PHASE_TEXT[failure.phase]}${likely}`,
+    `${c.bold(scenario.name)}: ${count} ${c.red(outcomeLabel(outcome))}${told}${after}${PHASE_TEXT[failure.phase]}${where}${says}`,
+    ...(failure.kind === null ? [] : [`  likely: ${failure.kind.title}`, `  ${failure.kind.page}`]),
     `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${shellLine(scenario.command)}`,
   ];
   const perturbation = runs.find(({ run }) => run === failure.runs[0])?.perturbation;

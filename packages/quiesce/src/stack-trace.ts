@@ -1,0 +1,118 @@
+/** One frame of a stack, innermost first. */
+export interface StackFrame {
+  /** Demangled; `null` where there are no symbols. */
+  readonly name: string | null;
+  /** File name, without its folder, of the library or program that holds the code; `null` for generated code. */
+  readonly library: string | null;
+  /** `file:line`, where the debug information has it. */
+  readonly source: string | null;
+}
+
+/** One thread of a process, as a debugger saw it. */
+export interface ThreadStack {
+  readonly tid: number;
+  readonly name: string;
+  /** It is the process's first thread. */
+  readonly main: boolean;
+  /** It is the one that died. */
+  readonly faulting: boolean;
+  readonly frames: readonly StackFrame[];
+}
+
+/** A part of a process's memory that a file is mapped to. */
+export interface Mapping {
+  readonly from: bigint;
+  readonly to: bigint;
+  readonly file: string;
+}
+
+/** The file mappings of a `/proc/<pid>/maps`. */
+export function parseMappings(maps: string): Mapping[] {
+  return [...maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \d+ +(\/.*)$/gm)].map(
+    ([, from, to, file = '']) => ({ from: BigInt(`0x${from}`), to: BigInt(`0x${to}`), file }),
+  );
+}
+
+// Thread 2 (Thread 0x7f68ac4 (LWP 123) "tokio-runtime-w"):   or   Thread 2 (LWP 123 "node"):
+const THREAD = /^Thread \d+ \(.*?LWP (\d+)\)?(?: "(.*)")?\)(?: \(Exiting\))?:$/;
+// #1  0x00007f4 in std::thread::join (…) at lib.rs:12   or   #0  main () at a.c:3   or   … from /lib/libc.so.6
+const FRAME = /^#\d+ +(?:(0x[0-9a-f]+) in )?(.*)$/;
+const HANDLER = '<signal handler called>';
+const WITNESS = /^(?:lib)?exit[-_]witness\b/;
+
+/**
+ * The threads in what gdb's `thread apply all backtrace` prints, the faulting one first, then the main one. Frames
+ * of the witness are left out: all of a faulting thread up to the signal, and the first of every thread.
+ * @param pid of the process, which is the number of its main thread too.
+ * @param faultingTid number of the thread that died.
+ */
+export function parseStacks(
+  text: string,
+  pid: number,
+  mappings: readonly Mapping[],
+  faultingTid?: number,
+): ThreadStack[] {
+  const threads: { tid: number; name: string; frames: StackFrame[] }[] = [];
+  for (const line of text.split('\n')) {
+    const thread = THREAD.exec(line);
+    if (thread !== null) {
+      threads.push({ tid: Number(thread[1]), name: thread[2] ?? '', frames: [] });
+      continue;
+    }
+    const frame = FRAME.exec(line);
+    if (frame !== null) threads.at(-1)?.frames.push(parseFrame(frame[1], frame[2] ?? '', mappings));
+  }
+  const rank = ({ tid }: { tid: number }): number => (tid === faultingTid ? 0 : tid === pid ? 1 : 2);
+  return threads
+    .sort((a, b) => rank(a) - rank(b))
+    .map(({ tid, name, frames }) => {
+      const faulting = tid === faultingTid;
+      const signal = faulting ? frames.findIndex((frame) => frame.name === HANDLER) : -1;
+      const own = frames
+        .slice(signal + 1)
+        .filter(({ library }) => library === null || !WITNESS.test(library));
+      return { tid, name, main: tid === pid, faulting, frames: own };
+    });
+}
+
+function parseFrame(address: string | undefined, text: string, mappings: readonly Mapping[]): StackFrame {
+  if (text === HANDLER) return { name: HANDLER, library: null, source: null };
+  const source = / at (\S+:\d+)$/.exec(text)?.[1] ?? null;
+  const from = / from (\S.*)$/.exec(text)?.[1];
+  const name = text
+    .replace(/ (?:at|from) \S.*$/, '')
+    .replace(/ \((?:\.\.\.|[\w.:]*(?:=\.\.\.)?(?:, [\w.:]*(?:=\.\.\.)?)*)\)$/, '')
+    .trim();
+  const known = name !== '' && name !== '??' && name !== '?? ()';
+  const file = from ?? (address === undefined ? undefined : mappedFile(BigInt(address), mappings));
+  return {
+    name: known ? withoutHash(name) : null,
+    library: file === undefined ? null : file.slice(file.lastIndexOf('/') + 1),
+    source,
+  };
+}
+
+function mappedFile(address: bigint, mappings: readonly Mapping[]): string | undefined {
+  return mappings.find(({ from, to }) => from <= address && address < to)?.file;
+}
+
+/** A legacy Rust symbol ends with a hash that says nothing to a reader. */
+const withoutHash = (name: string): string => name.replace(/::h[0-9a-f]{16}\b/, '');
+
+const MOST_FRAMES = 40;
+
+/** Threads for a reader. */
+export function formatStacks(threads: readonly ThreadStack[]): string {
+  return threads.map(formatThread).join('\n');
+}
+
+function formatThread({ tid, name, main, faulting, frames }: ThreadStack): string {
+  const marks = [main && 'main', faulting && 'died here'].filter(Boolean).join(', ');
+  const head = `thread ${tid} ${JSON.stringify(name)}${marks === '' ? '' : ` (${marks})`}`;
+  const shown = frames.slice(0, MOST_FRAMES).map(({ name: function_, library, source }) => {
+    const where = [library, source].filter((part) => part !== null).join(', ');
+    return `  ${function_ ?? '??'}${where === '' ? '' : `  [${where}]`}`;
+  });
+  const left = frames.length - MOST_FRAMES;
+  return [head, ...shown, ...(left > 0 ? [`  and ${left} more frames`] : [])].join('\n');
+}

@@ -1,0 +1,265 @@
+// What a crash, a hang and a clean exit tell of their threads: real programs that end so, seen by the witness and gdb.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { findExecutable } from '../src/executable.js';
+import { failureKind, failureKinds } from '../src/failure-kinds.js';
+import { run, type ThreadStack } from '../src/index.js';
+import { formatStacks, parseStacks } from '../src/stack-trace.js';
+import { parseWitnessLine, WITNESS_FILE } from '../src/witness.js';
+
+const node = (program: string): string[] => [process.execPath, '-e', program];
+const has = (program: string): boolean => findExecutable(program, process.cwd()).path !== undefined;
+const unseen = existsSync(WITNESS_FILE)
+  ? false
+  : 'no witness was built here (cargo is missing, or not Linux)';
+const untraced = unseen || (has('gdb') ? false : 'gdb is missing');
+const pythonless = unseen || (has('python3') ? false : 'python3 is missing');
+
+describe('a crash', () => {
+  test('is seen alive: its threads, the one that died first', { skip: untraced }, async () => {
+    const result = await run({ command: node('process.abort()'), runs: 3 });
+    const [group] = result.failures;
+    assert.equal(result.failures.length, 1);
+    assert.deepEqual(group?.outcome, { kind: 'signal', signal: 'SIGABRT', exitCode: null });
+    assert.deepEqual(group?.runs, [1, 2, 3]);
+    assert.equal(group?.diedIn, 'node');
+    const [died, ...others] = group?.evidence.threads ?? [];
+    assert.ok(died?.faulting && died.main, group?.evidence.stacks ?? 'no stacks');
+    assert.ok(others.length > 0);
+    const names = died.frames.map(({ name }) => name);
+    assert.ok(names.includes('abort') || names.some((name) => name?.includes('Abort')), names.join('\n'));
+    assert.ok(died.frames.some(({ library }) => library === 'node'));
+    // The witness itself is in no stack.
+    assert.doesNotMatch(group?.evidence.stacks ?? '', /exit.witness/);
+  });
+
+  test('ends by its own signal though the program had handlers', { skip: pythonless }, async () => {
+    for (const flags of [[], ['-X', 'faulthandler']]) {
+      const command = ['python3', ...flags, '-c', 'import ctypes; ctypes.string_at(0)'];
+      const result = await run({ command, runs: 1 });
+      assert.deepEqual(result.runs[0]?.outcome, { kind: 'signal', signal: 'SIGSEGV', exitCode: null });
+    }
+  });
+
+  test('that the program handles is none', { skip: pythonless }, async () => {
+    const program =
+      'import os,signal; signal.signal(signal.SIGABRT, lambda *_: os._exit(0)); os.kill(os.getpid(), signal.SIGABRT); signal.pause()';
+    const result = await run({ command: ['python3', '-c', program], runs: 1 });
+    assert.equal(result.runs[0]?.outcome.kind, 'clean');
+  });
+
+  test('in a background thread is told by its name, also when the main thread exits meanwhile', {
+    skip: pythonless,
+  }, async () => {
+    // gdb needs longer than that, so the main thread would end it with code 0 if the crash didn't stop all of it.
+    const program = [
+      'import ctypes, os, threading, time',
+      'libc = ctypes.CDLL(None)',
+      'def die():',
+      '    libc.prctl(15, b"dying", 0, 0, 0)',
+      '    libc.abort()',
+      'threading.Thread(target=die, daemon=True).start()',
+      'time.sleep(0.3)',
+      'os._exit(0)',
+    ].join('\n');
+    const result = await run({ command: ['python3', '-c', program], runs: 2 });
+    assert.deepEqual(
+      result.runs.map(({ diedIn }) => diedIn),
+      ['dying', 'dying'],
+    );
+    assert.equal(result.failures.length, 1);
+  });
+
+  test('of a child is not one of the program', { skip: unseen }, async () => {
+    const program =
+      "const { signal } = require('child_process').spawnSync(process.execPath, ['-e', 'process.abort()'], { stdio: [0, 1, 2, 3] }); process.exit(signal === 'SIGABRT' ? 0 : 9)";
+    const result = await run({ command: node(program), runs: 1 });
+    // What the child printed counts, the way it ended doesn't.
+    assert.notEqual(result.runs[0]?.outcome.kind, 'signal');
+    assert.notEqual(result.runs[0]?.outcome.kind, 'exit-code');
+    assert.equal(result.runs[0]?.diedIn, null);
+  });
+});
+
+describe('a hang', () => {
+  test('names what keeps it: the event loop', { skip: untraced }, async () => {
+    const result = await run({ command: node('setInterval(() => {}, 1e3)'), runs: 1, timeout: '700ms' });
+    const [group] = result.failures;
+    assert.equal(group?.outcome.kind, 'hang');
+    assert.equal(group?.kind?.id, 'event-loop-alive', group?.evidence.stacks ?? 'no stacks');
+  });
+});
+
+describe('what is left at exit', () => {
+  const daemon =
+    'import threading,time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()';
+
+  test('threads are listed though the run was clean, and fail it when strict', {
+    skip: pythonless,
+  }, async () => {
+    const command = ['python3', '-c', daemon];
+    const lax = await run({ command, runs: 1 });
+    assert.equal(lax.ok, true);
+    assert.equal(lax.runs[0]?.left.threads?.length, 1);
+    assert.match(lax.runs[0]?.left.threads?.[0]?.library ?? '', /python/);
+    const strict = await run({ command, runs: 1, strict: true });
+    assert.equal(strict.ok, false);
+    assert.deepEqual(strict.failures[0]?.outcome, { kind: 'threads-left', threads: 1 });
+    assert.equal(strict.failures[0]?.kind?.id, 'thread-left-at-exit');
+  });
+
+  test('a program without any is fine, and the host own threads do not count', { skip: unseen }, async () => {
+    const endings = ['', 'process.exit()', 'process.exitCode = 0; setImmediate(() => {})'];
+    for (const program of endings) {
+      const result = await run({ command: node(program), runs: 1, strict: true });
+      assert.equal(result.ok, true, JSON.stringify(result.runs));
+      assert.notEqual(result.runs[0]?.left.threads, null);
+    }
+    const none = await run({ command: ['true'], runs: 1, strict: true });
+    assert.deepEqual(none.runs[0]?.left, { threads: [], sockets: [], files: [] });
+  });
+
+  test('listening sockets and temporary files are told, and the files removed', {
+    skip: unseen,
+  }, async () => {
+    const program =
+      "require('fs').writeFileSync(require('os').tmpdir() + '/forgotten', ''); require('net').createServer().listen(0, '127.0.0.1', () => process.exit())";
+    const result = await run({ command: node(program), runs: 1 });
+    const left = result.runs[0]?.left;
+    assert.deepEqual(left?.files, ['forgotten']);
+    assert.equal(left?.sockets.length, 1);
+    assert.match(left?.sockets[0]?.address ?? '', /^127\.0\.0\.1:\d+$/);
+    assert.equal(left?.sockets[0]?.state, 'listening');
+  });
+});
+
+describe('the witness keeps out of the way', () => {
+  test('of a file that took the number of its descriptor', { skip: pythonless }, async () => {
+    const program = [
+      'import os, tempfile',
+      'fd = int(os.environ["QUIESCE_DONE_FD"])',
+      'os.close(fd)',
+      'assert os.open(os.path.join(tempfile.gettempdir(), "own"), os.O_CREAT | os.O_RDWR) == fd',
+      'import atexit; atexit.register(lambda: os.write(fd, b"mine"))',
+      'os.fsync(fd)',
+    ].join('\n');
+    const result = await run({ command: ['python3', '-c', program], runs: 1 });
+    assert.equal(result.ok, true);
+    assert.equal(result.runs[0]?.left.threads, null);
+    assert.deepEqual(result.runs[0]?.left.files, ['own']);
+  });
+});
+
+describe('reading', () => {
+  test('the lines of the witness', () => {
+    assert.deepEqual(parseWitnessLine('done'), { type: 'done' });
+    assert.deepEqual(parseWitnessLine('crash\t7\t8\t6\ttokio-runtime-w'), {
+      ...{ type: 'crash', pid: 7, tid: 8, thread: 'tokio-runtime-w', signal: 'SIGABRT' },
+    });
+    for (const odd of [
+      '',
+      'crash',
+      'crash\t-1\t1\t6\tx',
+      'crash\t7\t8\t999\tx',
+      'socket\t7\t3\todd\tx',
+      'x\t7',
+    ]) {
+      assert.equal(parseWitnessLine(odd), undefined, odd);
+    }
+  });
+
+  test("gdb's backtraces, with Rust and C++ names", () => {
+    const text = [
+      'Thread 2 (Thread 0x7f01 (LWP 12) "tokio-runtime-w"):',
+      '#0  0x0000000000001010 in nanosleep () from /lib/libc.so.6',
+      '#1  0x0000000000002010 in exit_witness::crash::handle ()',
+      '#2  <signal handler called>',
+      '#3  0x0000000000003010 in PyGILState_Release ()',
+      '#4  0x0000000000003020 in pyo3::gil::GILGuard::acquire::h0123456789abcdef ()',
+      '#5  0x0000000000003030 in std::vector<int, std::allocator<int> >::at(unsigned long) const (this=..., n=...) at a.cc:7',
+      '#6  0x0000000000009999 in ?? ()',
+      'Thread 1 (LWP 11 "python3"):',
+      '#0  main () at a.c:3',
+    ].join('\n');
+    const mappings = [
+      { from: 0x2000n, to: 0x3000n, file: '/x/exit-witness.linux-x64.so' },
+      { from: 0x3000n, to: 0x4000n, file: '/x/client.abi3.so' },
+    ];
+    const threads = parseStacks(text, 11, mappings, 12);
+    assert.deepEqual(
+      threads.map(({ tid, main, faulting }) => ({ tid, main, faulting })),
+      [
+        { tid: 12, main: false, faulting: true },
+        { tid: 11, main: true, faulting: false },
+      ],
+    );
+    assert.deepEqual(threads[0]?.frames, [
+      { name: 'PyGILState_Release', library: 'client.abi3.so', source: null },
+      { name: 'pyo3::gil::GILGuard::acquire', library: 'client.abi3.so', source: null },
+      {
+        name: 'std::vector<int, std::allocator<int> >::at(unsigned long) const',
+        library: 'client.abi3.so',
+        source: 'a.cc:7',
+      },
+      { name: null, library: null, source: null },
+    ]);
+    assert.match(
+      formatStacks(threads),
+      /^thread 12 "tokio-runtime-w" \(died here\)\n {2}PyGILState_Release {2}\[client/,
+    );
+  });
+});
+
+describe('the likely kind', () => {
+  const stack = (main: boolean, faulting: boolean, ...names: string[]): ThreadStack => ({
+    ...{ tid: main ? 1 : 2, name: 'thread', main, faulting },
+    frames: names.map((name) => ({ name, library: null, source: null })),
+  });
+  const crash = { kind: 'signal', signal: 'SIGSEGV', exitCode: null } as const;
+  const hang = { kind: 'hang' } as const;
+  const exiting = ['Py_FinalizeEx', 'Py_RunMain', 'main'];
+  const cases: [string | undefined, Parameters<typeof failureKind>[0]][] = [
+    [
+      'python-after-finalization',
+      {
+        ...{ outcome: crash, signature: null },
+        threads: [stack(false, true, 'PyGILState_Ensure', 'run'), stack(true, false, 'main')],
+      },
+    ],
+    [
+      'thread-outlives-exit',
+      {
+        ...{ outcome: crash, signature: null },
+        threads: [stack(false, true, 'tokio::run'), stack(true, false, ...exiting)],
+      },
+    ],
+    [
+      'crash-in-destructor',
+      { outcome: crash, signature: null, threads: [stack(true, true, 'x', '_dl_fini')] },
+    ],
+    [
+      'join-at-exit',
+      { outcome: hang, signature: null, threads: [stack(true, false, 'pthread_join', 'exit')] },
+    ],
+    ['blocked', { outcome: hang, signature: null, threads: [stack(true, false, 'pthread_join', 'main')] }],
+    ['rust-panic', { outcome: crash, signature: { id: 'rust-panic', title: '', line: '' }, threads: [] }],
+    [undefined, { outcome: { kind: 'exit-code', code: 1 }, signature: null, threads: [] }],
+    [undefined, { outcome: crash, signature: null, threads: [] }],
+  ];
+  for (const [id, traces] of cases) {
+    test(`of a failure: ${id ?? 'not told where the traces say nothing'}`, () => {
+      assert.equal(failureKind(traces)?.id, id);
+    });
+  }
+
+  test('has a page, each', () => {
+    const docs = fileURLToPath(new URL('../../../../docs/diagnosis', import.meta.url));
+    const pages = new Set(readdirSync(docs));
+    for (const { id, page } of failureKinds) {
+      assert.ok(pages.has(`${id}.md`), id);
+      assert.ok(page.endsWith(`/docs/diagnosis/${id}.md`));
+    }
+  });
+});
