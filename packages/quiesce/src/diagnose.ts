@@ -51,7 +51,7 @@ async function stacksFromGdb(
   if (gdb.path === undefined) return [];
   const before = ['set debuginfod enabled off', 'set auto-load off', 'set width 0', 'set confirm off'];
   const options = ['-nx', '-batch', ...before.flatMap((command) => ['-iex', command])];
-  const commands = ['set print frame-arguments none', 'thread apply all backtrace 64'];
+  const commands = ['set print frame-arguments none', 'thread apply all -c backtrace 64'];
   const group = await spawnGroup(
     [gdb.path, ...options, '-p', String(pid), ...commands.flatMap((command) => ['-ex', command])],
     { cwd: process.cwd(), env: process.env, stdio: ['ignore', 'pipe', 'ignore'] },

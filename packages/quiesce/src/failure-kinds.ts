@@ -66,8 +66,7 @@ const rules: readonly Rule[] = [
     title:
       'Python ended a native thread that asked for the GIL after finalization, by unwinding through frames that forbid it',
     matches: ({ signature, crashed, faulting }) =>
-      signature === 'forced-unwind' ||
-      (crashed && /^PyThread_exit_thread|^take_gil/m.test(faulting) && /unwind/i.test(faulting)),
+      signature === 'forced-unwind' || (crashed && /^PyThread_exit_thread/m.test(faulting)),
   },
   {
     id: 'python-after-finalization',

@@ -13,8 +13,8 @@ export type { Stacks } from './diagnose.js';
 export type { Duration } from './duration.js';
 export { EnvironmentError, QuiesceError, ServiceError, UsageError } from './errors.js';
 export { type CleanExitOptions, expectCleanExit } from './expect-clean-exit.js';
-export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './history.js';
 export { type FailureKind, failureKinds } from './failure-kinds.js';
+export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './history.js';
 export { type Expect, type Outcome, outcomeLabel } from './outcome.js';
 export {
   definePlan,

@@ -164,3 +164,9 @@ function readText(path: string): string | undefined {
     return undefined;
   }
 }
+
+/** Whether a process is there and neither stopped nor dead. Linux only; false elsewhere. */
+export function isRunning(pid: number): boolean {
+  const state = /^\d+ \(.*\) (\S) /s.exec(readText(`/proc/${pid}/stat`) ?? '')?.[1];
+  return state !== undefined && !/[TtZX]/.test(state);
+}

@@ -4,7 +4,7 @@ import type { AmplifierReport } from './amplifier-report.js';
 import { BoundedOutput } from './bounded-output.js';
 import { type Stacks, threadStacks } from './diagnose.js';
 import { type Expect, isFailure, type Outcome, outcomeOf } from './outcome.js';
-import { type ProcessGroup, spawnGroup } from './process-group.js';
+import { isRunning, type ProcessGroup, spawnGroup } from './process-group.js';
 import { createRunDirectory } from './run-directory.js';
 import { type SignatureMatch, SignatureScanner } from './signatures.js';
 import type { ThreadStack } from './stack-trace.js';
@@ -87,6 +87,7 @@ const DONE_FD = 3;
 const MOST_LINE = 512;
 const MOST_TOLD = 1_000;
 const AFTER_CRASH_MS = 2_000;
+const STOP_POLLS = 1_000;
 
 /** How a run is accompanied. */
 export interface RunOnceOptions {
@@ -215,6 +216,8 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
     const member = group.members().find(({ pid }) => pid === report.pid);
     if (member === undefined) return null;
     try {
+      // Continued before it has stopped, it would stop for good.
+      await untilStopped(report.pid);
       if (!options.wantsStacks(`${report.signal} ${report.thread}`)) return null;
       return await threadStacks([member], { signal: options.signal, faultingTid: report.tid });
     } finally {
@@ -269,6 +272,10 @@ function collect({ child }: ProcessGroup, onCrash: (crash: CrashReport) => void)
   for (const stream of [out, err, done]) stream?.on('error', () => {});
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
   return { stdout, stderr, prints, errors, doneAt: () => doneAt, left: (pid) => leftOf(pid, told), closed };
+}
+
+async function untilStopped(pid: number): Promise<void> {
+  for (let i = 0; i < STOP_POLLS && isRunning(pid); i++) await delay(1);
 }
 
 function leftOf(pid: number, told: readonly WitnessLine[]): Omit<LeftAtExit, 'files'> {

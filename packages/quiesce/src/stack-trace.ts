@@ -34,7 +34,7 @@ export function parseMappings(maps: string): Mapping[] {
 }
 
 // Thread 2 (Thread 0x7f68ac4 (LWP 123) "tokio-runtime-w"):   or   Thread 2 (LWP 123 "node"):
-const THREAD = /^Thread \d+ \(.*?LWP (\d+)\)?(?: "(.*)")?\)(?: \(Exiting\))?:$/;
+const THREAD = /^Thread \d+ \(.*?LWP (\d+)\)?(?: "(.*?)")?(?: \(Exiting\))?\):$/;
 // #1  0x00007f4 in std::thread::join (…) at lib.rs:12   or   #0  main () at a.c:3   or   … from /lib/libc.so.6
 const FRAME = /^#\d+ +(?:(0x[0-9a-f]+) in )?(.*)$/;
 const HANDLER = '<signal handler called>';
@@ -42,7 +42,7 @@ const WITNESS = /^(?:lib)?exit[-_]witness\b/;
 
 /**
  * The threads in what gdb's `thread apply all backtrace` prints, the faulting one first, then the main one. Frames
- * of the witness are left out: all of a faulting thread up to the signal, and the first of every thread.
+ * of the witness are left out: all of its handler up to the signal, and the first of every thread.
  * @param pid of the process, which is the number of its main thread too.
  * @param faultingTid number of the thread that died.
  */
@@ -67,13 +67,14 @@ export function parseStacks(
     .sort((a, b) => rank(a) - rank(b))
     .map(({ tid, name, frames }) => {
       const faulting = tid === faultingTid;
-      const signal = faulting ? frames.findIndex((frame) => frame.name === HANDLER) : -1;
-      const own = frames
-        .slice(signal + 1)
-        .filter(({ library }) => library === null || !WITNESS.test(library));
+      const signal = frames.findIndex((frame) => frame.name === HANDLER);
+      const caught = frames.slice(0, Math.max(0, signal)).some(isWitness);
+      const own = frames.slice(caught ? signal + 1 : 0).filter((frame) => !isWitness(frame));
       return { tid, name, main: tid === pid, faulting, frames: own };
     });
 }
+
+const isWitness = ({ library }: StackFrame): boolean => library !== null && WITNESS.test(library);
 
 function parseFrame(address: string | undefined, text: string, mappings: readonly Mapping[]): StackFrame {
   if (text === HANDLER) return { name: HANDLER, library: null, source: null };

@@ -152,6 +152,25 @@ describe('the witness keeps out of the way', () => {
   });
 });
 
+describe('a thread under the witness', () => {
+  test('ends by pthread_exit and by cancellation, which unwind it', { skip: pythonless }, async () => {
+    const program = [
+      'import ctypes',
+      'libc = ctypes.CDLL(None)',
+      'thread, result = ctypes.c_ulong(), ctypes.c_void_p()',
+      'for _ in range(50):',
+      '    assert libc.pthread_create(ctypes.byref(thread), None, libc.pthread_exit, ctypes.c_void_p(7)) == 0',
+      '    assert libc.pthread_join(thread, ctypes.byref(result)) == 0 and result.value == 7',
+      '    assert libc.pthread_create(ctypes.byref(thread), None, libc.pause, None) == 0',
+      '    assert libc.pthread_cancel(thread) == 0',
+      '    assert libc.pthread_join(thread, ctypes.byref(result)) == 0 and result.value == 2**64 - 1',
+    ].join('\n');
+    const result = await run({ command: ['python3', '-c', program], runs: 3, strict: true });
+    assert.equal(result.ok, true, result.failures[0]?.evidence.stderr);
+    assert.deepEqual(result.runs[0]?.left.threads, []);
+  });
+});
+
 describe('reading', () => {
   test('the lines of the witness', () => {
     assert.deepEqual(parseWitnessLine('done'), { type: 'done' });
@@ -172,7 +191,7 @@ describe('reading', () => {
 
   test("gdb's backtraces, with Rust and C++ names", () => {
     const text = [
-      'Thread 2 (Thread 0x7f01 (LWP 12) "tokio-runtime-w"):',
+      'Thread 2 (Thread 0x7f01 (LWP 12) "tokio-runtime-w" (Exiting)):',
       '#0  0x0000000000001010 in nanosleep () from /lib/libc.so.6',
       '#1  0x0000000000002010 in exit_witness::crash::handle ()',
       '#2  <signal handler called>',
