@@ -235,6 +235,23 @@ overEachTransport('watch', (connect) => {
     );
   });
 
+  test('takes a large response in parts, without splitting a revision', async () => {
+    const p = fresh();
+    const value = Buffer.alloc(700, 'v');
+    const { revision } = await etcd.put(`${p}start`, value);
+    for (let i = 0; i < 20; i++) {
+      await etcd.txn({ success: Array.from({ length: 30 }, (_, k) => op.put(`${p}${k}`, value)) });
+    }
+    await using watch = etcd.watch(prefix(p), { startRevision: revision, bufferBytes: 1 });
+    const batches = await takeBatches(watch.batches(), 601);
+    assert.ok(batches.length > 3, `it came in ${batches.length} batches`);
+    const revisions = batches.flatMap(({ events }) => [...new Set(events.map((event) => event.revision))]);
+    assert.deepEqual(
+      revisions,
+      Array.from({ length: 21 }, (_, i) => revision + BigInt(i)),
+    );
+  });
+
   test('emits events to listeners, those of one turn first', async () => {
     const p = fresh();
     const watch = etcd.watch(prefix(p));

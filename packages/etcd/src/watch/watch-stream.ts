@@ -1,11 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ClosedError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
-import { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { isTokenRefused } from '../rpc/retry.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
 import { cancelledError } from './cancelled.js';
 import { encodeCancel, encodeProgress, watchMethod } from './request.js';
+import { responseParts } from './response-parts.js';
 
 const shortestBackoffMs = 50;
 const longestBackoffMs = 2_000;
@@ -177,7 +178,10 @@ export class WatchStream {
         if (message === undefined) return unavailable('the server has ended the stream of watches');
         this.#answered = true;
         this.#boundAnswer();
-        await this.#receive(WatchResponse.decode(message), message.length);
+        for (const { response, bytes } of responseParts(message)) {
+          const waited = this.#receive(response, bytes);
+          if (waited !== undefined) await waited;
+        }
       }
     } catch (error) {
       return error;

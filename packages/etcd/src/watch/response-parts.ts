@@ -1,0 +1,50 @@
+import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+
+/** About the size of a part, in bytes. */
+const partBytes = 64 * 1024;
+
+/** Field 11, `events`, length-delimited: the last field of a WatchResponse. */
+const eventsTag = 90;
+
+/** A response, or a part of one, with the length of its message. */
+export interface ResponsePart {
+  readonly response: WatchResponse;
+  readonly bytes: number;
+}
+
+/**
+ * A response as it comes, or a large one in parts like those that etcd makes with `fragment`: each is decoded when it
+ * is its turn, so that of the 1,000 revisions that one response can have only some are in memory as events.
+ */
+export function* responseParts(message: Uint8Array): Generator<ResponsePart, void, void> {
+  const cuts = message.length > partBytes ? findCuts(message) : undefined;
+  const [firstEvent] = cuts ?? [];
+  if (cuts === undefined || firstEvent === undefined) {
+    yield { response: WatchResponse.decode(message), bytes: message.length };
+    return;
+  }
+  const envelope = WatchResponse.decode(message.subarray(0, firstEvent));
+  for (const [i, start] of cuts.entries()) {
+    const end = cuts[i + 1];
+    const { events } = WatchResponse.decode(message.subarray(start, end));
+    const fragment = end !== undefined || envelope.fragment;
+    yield { response: { ...envelope, events, fragment }, bytes: (end ?? message.length) - start };
+  }
+}
+
+/** Where the parts begin, the first one at the first event; `undefined` when something follows the events. */
+function findCuts(message: Uint8Array): number[] | undefined {
+  const reader = new BinaryReader(message);
+  const cuts: number[] = [];
+  while (reader.pos < message.length) {
+    const at = reader.pos;
+    const tag = reader.uint32();
+    if (tag === eventsTag) {
+      const last = cuts.at(-1);
+      if (last === undefined || at - last >= partBytes) cuts.push(at);
+    } else if (cuts.length > 0) return undefined;
+    reader.skip(tag & 7);
+  }
+  return cuts;
+}
