@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
 import { dirname } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,14 +12,17 @@ import { type EtcdServer, startEtcdCluster } from '../src/index.js';
 
 /** A call of etcd's JSON gateway: real work without a client of our own. */
 async function call(server: EtcdServer, path: string, body: object, timeoutMs = 10_000): Promise<unknown> {
-  const response = await fetch(`${server.endpoint}/v3/${path}`, {
+  const sent = request(`${server.endpoint}/v3/${path}`, {
     method: 'POST',
-    body: JSON.stringify(body),
+    // fetch() keeps connections for later, and Node 20 may then spin for ever when the process ends.
+    agent: false,
     signal: AbortSignal.timeout(timeoutMs),
   });
-  const reply = await response.json();
-  if (!response.ok) throw new Error(JSON.stringify(reply));
-  return reply;
+  sent.end(JSON.stringify(body));
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  const reply = await text(response);
+  if (response.statusCode !== 200) throw new Error(reply);
+  return JSON.parse(reply);
 }
 
 const put = (server: EtcdServer, key: string, value: string, timeoutMs?: number): Promise<unknown> =>
