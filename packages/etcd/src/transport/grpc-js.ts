@@ -66,14 +66,14 @@ class GrpcJsTransport implements Transport {
     return new Promise((resolve, reject) => {
       const client = this.#client;
       const call = new UnaryCall(method, resolve, reject);
-      this.#begin(call, client, options, (metadata) =>
+      this.#begin(call, client, options, (metadata, deadline) =>
         client.makeUnaryRequest(
           method,
           identity,
           identity,
           asBuffer(request),
           metadata,
-          deadline(options),
+          deadline,
           call.answered,
         ),
       );
@@ -83,8 +83,8 @@ class GrpcJsTransport implements Transport {
   stream(method: string, options?: CallOptions): ByteStream {
     const client = this.#client;
     const stream = new GrpcJsStream(method);
-    this.#begin(stream, client, options, (metadata) => {
-      const duplex = client.makeBidiStreamRequest(method, identity, identity, metadata, deadline(options));
+    this.#begin(stream, client, options, (metadata, deadline) => {
+      const duplex = client.makeBidiStreamRequest(method, identity, identity, metadata, deadline);
       stream.attach(duplex);
       return duplex;
     });
@@ -112,21 +112,22 @@ class GrpcJsTransport implements Transport {
     call: Call,
     client: grpc.Client,
     options: CallOptions | undefined,
-    start: (metadata: grpc.Metadata) => SurfaceCall,
+    start: (metadata: grpc.Metadata, deadline: Deadline) => SurfaceCall,
   ): void {
     const signal = options?.signal;
     if (this.#closed) call.fail(new ClosedError());
     else if (signal?.aborted) call.fail(signal.reason);
     else {
+      const deadline = deadlineOf(options);
       let surface: SurfaceCall;
       try {
-        surface = start(toGrpcMetadata(options?.metadata));
+        surface = start(toGrpcMetadata(options?.metadata), deadline);
       } catch (cause) {
         call.fail(malformed(cause, call.method));
         return;
       }
       this.#calls.add(call);
-      call.begun(surface, signal, (status) => {
+      call.begun(surface, deadline, signal, (status) => {
         this.#calls.delete(call);
         if (status !== undefined && status.code !== StatusCode.OK && neverSent.test(status.details)) {
           this.#renew(client);
@@ -156,6 +157,7 @@ abstract class Call {
 
   begun(
     surface: SurfaceCall,
+    deadline: Deadline,
     signal: AbortSignal | undefined,
     ended: (status: grpc.StatusObject | undefined) => void,
   ): void {
@@ -168,7 +170,7 @@ abstract class Call {
       this.headersCame(this.headersSeen);
     });
     surface.on('status', (status: grpc.StatusObject) => {
-      if (this.#end(status)) this.finish(status, fromGrpcMetadata(status.metadata));
+      if (this.#end(status)) this.finish(byDeadline(status, deadline), fromGrpcMetadata(status.metadata));
     });
   }
 
@@ -377,7 +379,21 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function deadline(options: CallOptions | undefined): grpc.CallOptions {
+/** When a call has to be over, in ms since 1970, as grpc-js takes it. */
+interface Deadline {
+  readonly deadline?: number;
+}
+
+/** The server resets a call when its deadline passes, and may be quicker than the timer here. As grpc-go. */
+function byDeadline(
+  status: grpc.StatusObject,
+  { deadline = Number.POSITIVE_INFINITY }: Deadline,
+): grpc.StatusObject {
+  if (status.code !== grpc.status.CANCELLED || Date.now() < deadline) return status;
+  return { ...status, code: grpc.status.DEADLINE_EXCEEDED, details: 'the deadline has passed' };
+}
+
+function deadlineOf(options: CallOptions | undefined): Deadline {
   const ms = options?.timeoutMs;
   if (ms === undefined || ms > longestTimeoutMs) return {};
   return { deadline: Date.now() + Math.max(1, Math.ceil(ms)) };
