@@ -6,12 +6,14 @@ import { UsageError } from './errors.mjs';
 import { main } from './main.mjs';
 import { prepare } from './prepare.mjs';
 import { seconds, tail } from './step.mjs';
+import { buildControls } from './steps/controls.mjs';
 import { buildEtcdutl } from './steps/etcdutl.mjs';
 
 await main(async (args) => {
   const { groups, files } = parse(args);
   await prepare();
   await buildEtcdutl();
+  await buildControls();
   const total = { passed: 0, failed: 0, skipped: 0 };
   for (const check of checks(files)) {
     if (groups !== undefined && !groups.includes(check.group)) continue;

@@ -1,0 +1,15 @@
+// node control.cjs MODE: does what the mode says, and then falls off its end.
+const { writeSync } = require('node:fs');
+const { join } = require('node:path');
+
+const addon = require(join(__dirname, '..', '.cache', 'controls', 'control.node'));
+const modes = {
+  'static-runtime': addon.staticRuntime,
+  'late-callback': addon.lateCallback,
+  'hang-at-join': addon.hangAtJoin,
+  'leaked-thread': addon.leakedThread,
+};
+modes[process.argv[2]]();
+setTimeout(() => {
+  if (process.env.QUIESCE_DONE_FD) writeSync(Number(process.env.QUIESCE_DONE_FD), 'done\n');
+}, 30);

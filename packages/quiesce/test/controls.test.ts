@@ -1,0 +1,72 @@
+// The controls: each of the deliberately bad addons in controls/ is caught, and its end is told for what it is.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { outcomeLabel, type ScenarioResult } from '../src/index.js';
+import { unavailablePerturbations } from '../src/perturb.js';
+import { run } from '../src/session.js';
+
+const here = (path: string): string => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
+const noAmplifier = unavailablePerturbations().find(({ name }) => name === 'amplify')?.reason;
+
+const hosts = [
+  { host: 'node', command: [process.execPath, here('controls/control.cjs')], addon: 'control.node' },
+  { host: 'python', command: [realPython(), here('controls/control.py')], addon: 'control_pyo3.abi3.so' },
+];
+
+for (const { host, command, addon } of hosts) {
+  const missing = existsSync(here(`.cache/controls/${addon}`))
+    ? undefined
+    : `${addon} was not built (npm test)`;
+
+  const runMode = (mode: string, perturb: string): Promise<ScenarioResult> =>
+    run({ command: [...command, mode], runs: 8, jobs: 2, seed: 1, perturb, timeout: '3s', expect: 'any' });
+
+  describe(`a bad addon in ${host}`, () => {
+    for (const mode of ['static-runtime', 'late-callback']) {
+      test(`${mode}: crashes at exit, amplified`, { skip: missing ?? noAmplifier ?? false }, async () => {
+        const { failed, failures, runs } = await runMode(mode, 'amplify');
+        // All of them on a quiet machine.
+        assert.ok(failed >= runs.length - 1, `${failed} of ${runs.length} failed`);
+        for (const { outcome, phase } of failures) {
+          assert.match(outcomeLabel(outcome), /^(SIGSEGV|SIGABRT|SIGBUS)$/);
+          assert.equal(phase, 'exit');
+        }
+      });
+    }
+
+    test('hang-at-join: hangs', { skip: missing ?? false }, async () => {
+      const result = await run({
+        command: [...command, 'hang-at-join'],
+        runs: 2,
+        jobs: 2,
+        timeout: '2s',
+        expect: 'any',
+      });
+      assert.deepEqual(
+        result.failures.map(({ outcome, phase, runs }) => [outcome.kind, phase, runs]),
+        [['hang', 'exit', [1, 2]]],
+      );
+      // Whether by gdb or by /proc, the stuck thread is there.
+      assert.match(result.failures[0]?.evidence.stacks ?? '', /hang-at-join/);
+    });
+
+    test('leaked-thread: is clean, as its thread goes with the process', {
+      skip: missing ?? false,
+    }, async () => {
+      assert.equal((await runMode('leaked-thread', noAmplifier ? 'none' : 'amplify')).failed, 0);
+    });
+  });
+}
+
+/** The interpreter itself: `python3` may be a wrapper of several processes. */
+function realPython(): string {
+  try {
+    const options = { encoding: 'utf8', timeout: 30_000 } as const;
+    return execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], options).trim();
+  } catch {
+    return 'python3';
+  }
+}
