@@ -1,8 +1,9 @@
 // The main job: DESIGN's scenarios on this client, and the bug and its cure on etcd-client-py as the control.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { etcdService } from '@quiesce/test-services';
+import { etcdService, valkeyService } from '@quiesce/test-services';
 import { definePlan, type ScenarioSpec } from 'quiesce';
+import { crossLibrary, valkeyHere } from './library.js';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -49,8 +50,13 @@ const controls = ['0.4.1', '0.5.1'].flatMap((version): ScenarioSpec[] => {
   ];
 });
 
+const { server } = valkeyHere;
+if (server === undefined) {
+  console.error('quiesce: there is no Valkey-compatible server here; the rows of scenario 6 are left out');
+}
+
 export default definePlan({
-  services: { etcd: etcdService() },
+  services: { etcd: etcdService(), ...(server !== undefined && { valkey: valkeyService(server) }) },
   defaults: { uses: ['etcd'], timeout: '10s' },
-  scenarios: [...ours, ...controls],
+  scenarios: [...ours, ...crossLibrary(20), ...controls],
 });

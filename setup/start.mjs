@@ -4,10 +4,12 @@ import { main } from './main.mjs';
 import { inRoot } from './paths.mjs';
 import { prepare } from './prepare.mjs';
 import { createPythonEnvironments } from './steps/python.mjs';
+import { provideValkey } from './steps/valkey.mjs';
 
 await main(async (args) => {
   await prepare();
   await createPythonEnvironments();
+  await provideValkey();
   const tester = inRoot('packages', 'quiesce', 'dist', 'src', 'cli.js');
   const plan = inRoot('scenarios', 'main.plan.ts');
   const { code } = await run([process.execPath, tester, 'run', '--plan', plan, ...args], { show: true });

@@ -4,7 +4,7 @@ import asyncio
 import os
 
 from etcd_client import Client, CondVar
-from work_done import work_done
+from leave import leave
 
 ENDPOINT = os.environ.get("ETCD_ENDPOINTS", "http://127.0.0.1:2379")
 
@@ -26,7 +26,7 @@ async def main() -> None:
         await ready.wait()
         await etcd.put(key, b"seen")
         await seen.wait()
-        work_done()
+        leave()
 
 
 asyncio.run(main())

@@ -4,7 +4,7 @@ import asyncio
 import os
 
 from etcd_client import Client
-from work_done import work_done
+from leave import leave
 
 ENDPOINT = os.environ.get("ETCD_ENDPOINTS", "http://127.0.0.1:2379")
 
@@ -15,7 +15,7 @@ async def main() -> None:
         value = await etcd.get(b"scenario/basic-put")
         if bytes(value) != b"hello":
             raise RuntimeError(f"read {value!r} instead of hello")
-        work_done()
+        leave()
 
 
 asyncio.run(main())

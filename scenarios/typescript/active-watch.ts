@@ -1,6 +1,6 @@
 // Scenario 1: a watch is open and has seen an event; then exit inside its loop, without closing.
 import { connect } from '@quiesce/etcd';
-import { workDone } from 'quiesce/work-done';
+import { leave } from './leave.js';
 
 const etcd = await connect({ endpoints: process.env.ETCD_ENDPOINTS ?? 'http://127.0.0.1:2379' });
 const key = `scenario/active-watch/${process.pid}`;
@@ -10,6 +10,5 @@ await etcd.put(key, 'seen');
 
 for await (const event of watch) {
   if (event.kv.text() !== 'seen') throw new Error(`saw ${event.kv.text()}`);
-  workDone();
-  process.exit();
+  leave();
 }

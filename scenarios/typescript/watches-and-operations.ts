@@ -1,6 +1,6 @@
 // Scenario 4: three watches while 30 puts and gets run, then exit without closing.
 import { connect, prefix } from '@quiesce/etcd';
-import { workDone } from 'quiesce/work-done';
+import { leave } from './leave.js';
 
 const etcd = await connect({ endpoints: process.env.ETCD_ENDPOINTS ?? 'http://127.0.0.1:2379' });
 const root = `scenario/watches-and-operations/${process.pid}`;
@@ -22,5 +22,4 @@ await Promise.all(
 );
 while (seen === 0) await new Promise(setImmediate);
 
-workDone();
-process.exit();
+leave();

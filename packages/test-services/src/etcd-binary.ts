@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { findUpwards } from './find-upwards.js';
 
 /** Where setup/etcd.mjs writes down which etcd it found or built. */
 const RECORD = join('.cache', 'etcd', 'path');
@@ -22,13 +22,4 @@ export function etcdBinary(): string {
 /** etcd's own tool for snapshots, as set-up built it for the tests; `undefined` where there was no Go to do so. */
 export function etcdutlBinary(): string | undefined {
   return findUpwards(join('.cache', 'etcd', 'etcdutl'));
-}
-
-function findUpwards(path: string): string | undefined {
-  let dir = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(dir, path))) {
-    if (dir === dirname(dir)) return undefined;
-    dir = dirname(dir);
-  }
-  return join(dir, path);
 }

@@ -15,3 +15,4 @@ export {
   startEtcdCluster,
 } from './etcd-cluster.js';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
+export { valkeyBinary, valkeyService } from './valkey.js';

@@ -1,0 +1,44 @@
+// A slice of the scenario library, as a check that its programs end as the plan says: all endings, a run or two each.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { outcomeLabel, type PlanExport, runPlan } from 'quiesce';
+import { valkeyHere } from './library.js';
+import exported from './library.plan.js';
+
+const plan = typeof exported === 'function' ? undefined : (exported as Exclude<PlanExport, () => unknown>);
+
+async function allAsExpected(only: string[], runs: number): Promise<string[]> {
+  assert.ok(plan !== undefined);
+  const result = await runPlan(plan, { only, runs });
+  const bad = result.scenarios
+    .filter(({ ok }) => !ok)
+    .map(({ scenario, runs: records, reason, failures }) => {
+      const ends = records.map(({ outcome }) => outcomeLabel(outcome)).join(', ');
+      return `${scenario.name}: ${reason ?? ends}\n${failures[0]?.evidence.stderr ?? ''}`;
+    });
+  assert.deepEqual(bad, []);
+  return result.scenarios.map(({ scenario }) => scenario.name);
+}
+
+describe('the scenario library', () => {
+  test('ends as each ending says, on this client', async () => {
+    const names = await allAsExpected(['basic-put, *', 'active-watch, *'], 2);
+    assert.equal(names.length, 11);
+  });
+
+  test('exits without a thread left, on this client', async () => {
+    assert.ok(plan !== undefined);
+    const only = ['basic-put, exit', 'basic-put, natural', 'active-watch, exit', 'worker-threads'];
+    const { scenarios } = await runPlan(plan, { only, runs: 2, strict: true });
+    assert.deepEqual(
+      scenarios.map(({ ok }) => ok),
+      [true, true, true, true],
+    );
+  });
+
+  test('runs two native clients in one process', {
+    skip: valkeyHere.node ? false : 'no Valkey-compatible server, or valkey-glide could not be installed',
+  }, async () => {
+    await allAsExpected(['6 cross-library*', 'valkey-basic-set, exit'], 2);
+  });
+});
