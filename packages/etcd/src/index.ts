@@ -89,7 +89,7 @@ export type { RetryOptions } from './rpc/retry.js';
 export type { CallControl } from './rpc/rpc.js';
 export type { Credentials } from './rpc/token.js';
 export { CorruptSnapshotError, type Snapshot, type SnapshotInfo, type SnapshotOptions } from './snapshot.js';
-export type { SrvOptions } from './srv.js';
+export type { SrvOptions, SrvRecord, SrvResolver } from './srv.js';
 export {
   type Stm,
   StmConflictError,

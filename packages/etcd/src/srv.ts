@@ -8,10 +8,17 @@ export interface SrvOptions {
   /** As etcd's `--discovery-srv-name`: tells clusters of one domain apart, by `_etcd-client-ssl-NAME._tcp`. */
   readonly name?: string;
   /** Default: that of the process. `new dns.promises.Resolver()` asks servers of your choice. */
-  readonly resolver?: { resolveSrv(hostname: string): Promise<readonly SrvRecord[]> };
+  readonly resolver?: SrvResolver;
 }
 
-interface SrvRecord {
+/** What looks SRV records up: `dns.promises`, or a `Resolver` of it. */
+export interface SrvResolver {
+  /** The records of a name; rejects when it has none. */
+  resolveSrv(hostname: string): Promise<readonly SrvRecord[]>;
+}
+
+/** What of an SRV record is used. */
+export interface SrvRecord {
   readonly name: string;
   readonly port: number;
   readonly priority: number;
