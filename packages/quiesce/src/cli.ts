@@ -3,12 +3,13 @@ import { Command, CommanderError } from 'commander';
 import { compare } from './cli/compare.js';
 import { EXIT } from './cli/exit-codes.js';
 import { history } from './cli/history.js';
+import { init } from './cli/init.js';
 import { run } from './cli/run.js';
 import { runsNeeded } from './cli/runs-needed.js';
 import type { Subcommand } from './cli/subcommand.js';
 import { QuiesceError, UsageError } from './errors.js';
 
-const subcommands: readonly Subcommand[] = [run, compare, runsNeeded, history];
+const subcommands: readonly Subcommand[] = [run, compare, runsNeeded, history, init];
 
 // Commander's own words for an error are not printed; `explain` says them in one line.
 const silent = { writeErr: () => {}, outputError: () => {} };

@@ -1,0 +1,69 @@
+// `quiesce init`: what it writes runs as it is, and nothing is overwritten.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { findExecutable } from '../src/executable.js';
+
+const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
+let dir: string;
+
+before(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quiesce-init-test-'));
+});
+after(() => rmSync(dir, { recursive: true }));
+
+function quiesce(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [cli, ...args], { cwd: dir, timeout: 60_000 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
+    );
+  });
+}
+
+const pythonless = findExecutable('python3', process.cwd()).path === undefined ? 'python3 is missing' : false;
+
+test('the plan it writes for Node holds, and is not overwritten', async () => {
+  const written = await quiesce('init', 'node:zlib', '-n', '2');
+  assert.equal(written.code, 0, written.stderr);
+  assert.match(written.stdout, /shutdown\.plan\.yaml\nshutdown-program\.mjs\n/);
+  const { code, stdout } = await quiesce('run', '--plan', 'shutdown.plan.yaml');
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /4 scenarios/);
+  writeFileSync(join(dir, 'shutdown-program.mjs'), 'mine');
+  const again = await quiesce('init', 'node:zlib');
+  assert.equal(again.code, 2);
+  assert.match(again.stderr, /already there/);
+  assert.equal(readFileSync(join(dir, 'shutdown-program.mjs'), 'utf8'), 'mine');
+  rmSync(join(dir, 'shutdown.plan.yaml'));
+  // Neither file is written when one is there.
+  assert.equal((await quiesce('init', 'node:zlib')).code, 2);
+  assert.deepEqual(readdirSync(dir), ['shutdown-program.mjs']);
+  rmSync(join(dir, 'shutdown-program.mjs'));
+});
+
+test('the plan it writes for Python holds', { skip: pythonless }, async () => {
+  assert.equal(
+    (await quiesce('init', 'json', '--host', 'python', '-n', '2', '--plan', 'py.plan.yaml')).code,
+    0,
+  );
+  const { code, stdout } = await quiesce('run', '--plan', 'py.plan.yaml');
+  assert.equal(code, 0, stdout);
+});
+
+test('bad input is told in one line', async () => {
+  for (const args of [
+    [],
+    ["x'); evil("],
+    ['a', '--host', 'ruby'],
+    ['a-b', '--host', 'python'],
+    ['a', '--plan', 'a.ts'],
+  ]) {
+    const { code, stderr } = await quiesce('init', ...args);
+    assert.equal(code, 2, args.join(' '));
+    assert.match(stderr, /^quiesce: error: [^\n]+\n$/);
+  }
+});
