@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { outcomeLabel, type ScenarioResult } from '../src/index.js';
 import { unavailablePerturbations } from '../src/perturb.js';
 import { run } from '../src/session.js';
+import { WITNESS_FILE } from '../src/witness.js';
 
 const here = (path: string): string => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 const noAmplifier = unavailablePerturbations().find(({ name }) => name === 'amplify')?.reason;
@@ -53,10 +54,16 @@ for (const { host, command, addon } of hosts) {
       assert.match(result.failures[0]?.evidence.stacks ?? '', /hang-at-join/);
     });
 
-    test('leaked-thread: is clean, as its thread goes with the process', {
+    test('leaked-thread: exits clean, and is told and failed by --strict', {
       skip: missing ?? false,
     }, async () => {
-      assert.equal((await runMode('leaked-thread', noAmplifier ? 'none' : 'amplify')).failed, 0);
+      const options = { command: [...command, 'leaked-thread'], runs: 2, expect: 'any' } as const;
+      assert.equal((await run(options)).failed, 0);
+      if (!existsSync(WITNESS_FILE)) return;
+      const { failed, runs } = await run({ ...options, strict: true });
+      assert.equal(failed, 2);
+      const names = runs[0]?.left?.threads?.map((thread) => thread.name);
+      assert.ok(names?.includes('leaked-thread'), JSON.stringify(names));
     });
   });
 }

@@ -154,7 +154,10 @@ describe('a program under the amplifier', () => {
     const command = [process.execPath, '-p', 'process.env.LD_PRELOAD'];
     const env = { LD_PRELOAD: AMPLIFIER_FILE };
     const { failures } = await amplified(command, { env, runs: 1, expect: { exitCode: 1 } });
-    assert.equal(failures[0]?.evidence.stdout, `${AMPLIFIER_FILE}:${AMPLIFIER_FILE}\n`);
+    const preloaded = failures[0]?.evidence.stdout.trim().split(':');
+    // Another library of the tester may stand between them.
+    assert.deepEqual([preloaded?.at(0), preloaded?.at(-1)], [AMPLIFIER_FILE, AMPLIFIER_FILE]);
+    assert.ok((preloaded?.length ?? 0) >= 2);
   });
 
   test('passes it on to its children, or not', { skip }, async () => {
