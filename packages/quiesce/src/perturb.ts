@@ -130,6 +130,17 @@ export function parsePerturb(text: string): PerturbChoice | null {
   return { parts: chosen, some: false };
 }
 
+/** Reads what `perturbChoiceText` wrote, perhaps on a machine that has other parts. */
+export function savedPerturbChoice(text: string): PerturbChoice {
+  const names = new Set<string>(PERTURBATIONS);
+  const words = text === 'all' ? PERTURBATIONS : text.split(',');
+  const saved = words.flatMap((word): [PerturbationName, number | null][] => {
+    const [name = '', value] = word.split('=', 2);
+    return names.has(name) ? [[name as PerturbationName, value === undefined ? null : Number(value)]] : [];
+  });
+  return { parts: new Map(saved), some: text === 'all' };
+}
+
 /** The parts that `all` leaves out here, each with the reason. */
 export function unavailablePerturbations(): { readonly name: PerturbationName; readonly reason: string }[] {
   return parts.flatMap((part) => {

@@ -13,6 +13,7 @@ import { parsePerturb, randomSeed, SEED_LIMIT } from './perturb.js';
 import type { Perturbing } from './perturbed-run.js';
 import { goalRuns, parseRate, type Rate, type RateGoal } from './rate-goal.js';
 import { type ServiceSpec, serviceProblem } from './service.js';
+import { type Shard, type ShardChoice, shareOf } from './shard.js';
 import { CONFIDENCE } from './statistics.js';
 
 /** What the scenarios of a plan have in common, and what each may set for itself. */
@@ -78,6 +79,8 @@ export interface Scenario {
   readonly command: readonly string[];
   /** At most; a scenario run `until` may stop before. */
   readonly runs: number;
+  /** Which part of its runs these are; `null` when they are all. */
+  readonly shard: Shard | null;
   /** What it is run until; `null` when it is run a fixed number of times. */
   readonly until: RateGoal | null;
   /** Within 0..1. */
@@ -99,6 +102,8 @@ export interface Scenario {
 export interface ResolvedPlan {
   readonly services: Readonly<Record<string, ServiceSpec>>;
   readonly scenarios: readonly Scenario[];
+  /** The file it was read from, for the report; none for a plan that isn't from a file. */
+  readonly file?: string;
 }
 
 /** What the caller decides over the plan's head. */
@@ -121,6 +126,8 @@ export interface PlanOverrides {
   readonly perturb?: string;
   /** What perturbations are drawn from. */
   readonly seed?: number;
+  /** Makes only this part of every scenario's runs. Perturbed ones then need a seed, the same for all shards. */
+  readonly shard?: ShardChoice;
   /** Timeout of every run. */
   readonly timeout?: Duration;
   /** Only scenarios whose name equals or matches one of these patterns (`*` and `?`). */
@@ -192,7 +199,8 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
     throw new UsageError(`${source}: ${pathText(first?.path ?? [])}${first?.message}${others}`);
   }
   const { services = {}, scenarios, ...planned } = parsed.data as Plan;
-  const defaults = { seed: randomSeed(), ...planned.defaults };
+  const seed = overrides.seed ?? planned.defaults?.seed;
+  const defaults = { ...planned.defaults, seed: seed ?? randomSeed() };
   const baseDir = resolve(overrides.baseDir ?? '.');
   const chosen = choose(scenarios, overrides.only);
   return {
@@ -202,9 +210,17 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
         { ...spec, cwd: resolve(baseDir, spec.cwd ?? '.') },
       ]),
     ),
-    scenarios: chosen.map((spec) =>
-      resolveScenario(withDefaults(spec, defaults), defaults, overrides, baseDir, source),
-    ),
+    scenarios: chosen.map((spec) => {
+      const scenario = resolveScenario(withDefaults(spec, defaults), defaults, overrides, baseDir, source);
+      if (overrides.shard === undefined) return scenario;
+      if (seed === undefined && spec.seed === undefined && drawsFrom(scenario.perturb)) {
+        throw new UsageError(
+          'shards of perturbed runs need a seed, so that no two make the same runs',
+          'give --seed the same number in all shards, such as the number of the CI run',
+        );
+      }
+      return shardOf(scenario, overrides.shard);
+    }),
   };
 }
 
@@ -243,6 +259,7 @@ function resolveScenario(
     group: spec.group ?? null,
     command: spec.command,
     runs: until === null ? (overrides.runs ?? spec.runs ?? DEFAULT_RUNS) : goalRuns(until),
+    shard: null,
     until,
     confidence,
     jobs: overrides.jobs ?? spec.jobs ?? 1,
@@ -254,6 +271,17 @@ function resolveScenario(
     cwd,
     expect: spec.expect ?? 'clean',
   };
+}
+
+/** The part of a scenario that a shard makes. */
+function shardOf(scenario: Scenario, choice: ShardChoice): Scenario {
+  const { runs } = shareOf(choice, scenario.runs);
+  return { ...scenario, runs, shard: { ...choice, ofRuns: scenario.runs } };
+}
+
+/** Whether anything is drawn from its seed. */
+function drawsFrom(perturb: Perturbing | null): boolean {
+  return perturb !== null && (perturb.choice.some || [...perturb.choice.parts.values()].includes(null));
 }
 
 function perturbing(text: string | undefined, seed = 0): Perturbing | null {

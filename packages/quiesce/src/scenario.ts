@@ -6,6 +6,7 @@ import type { Scenario } from './plan.js';
 import { type GoalVerdict, judge } from './rate-goal.js';
 import type { SavedScenario } from './report/read.js';
 import type { Evidence, RunRecord } from './run.js';
+import { shareOf } from './shard.js';
 import type { SignatureMatch } from './signatures.js';
 import { clopperPearson, type Interval, type Summary, summarize, upperBound } from './statistics.js';
 
@@ -116,7 +117,7 @@ export function reasonToStop(
  */
 export async function runNext(tally: ScenarioTally, options: ScenarioOptions): Promise<void> {
   const env = environmentOf(tally, options);
-  const { record, evidence } = await runNumber(tally.completed + 1, tally, env, options.signal);
+  const { record, evidence } = await runNumber(tally.next, tally, env, options.signal);
   options.onRun?.(tally.add(record, evidence));
 }
 
@@ -157,13 +158,14 @@ async function runParallel(tally: ScenarioTally, options: ScenarioOptions): Prom
     options.onRun?.(tally.add(record, evidence));
   };
   const env = environmentOf(tally, options);
-  let next = tally.completed + 1;
+  let next = tally.next;
+  const last = next + tally.scenario.runs - tally.completed - 1;
   const lane = async (): Promise<void> => {
     try {
-      while (!tally.finished && next <= tally.scenario.runs) {
+      while (!tally.finished && next <= last) {
         const run = next++;
         ended.set(run, await runNumber(run, tally, env, signal));
-        while (ended.has(tally.completed + 1) && !tally.finished) take(tally.completed + 1);
+        while (ended.has(tally.next) && !tally.finished) take(tally.next);
       }
       if (tally.finished) enough.abort();
     } catch (error) {
@@ -202,18 +204,24 @@ export class ScenarioTally {
   #failed = 0;
   readonly #stacksTaken = new Map<string, number>();
 
-  /** Begins with runs that were made before, counted anew from 1. */
+  /** Begins with runs that were made before, numbered anew. */
   constructor(scenario: Scenario, earlier?: SavedScenario) {
     this.scenario = scenario;
     for (const record of earlier?.records ?? []) {
       const evidence = earlier?.evidence.get(record.run) ?? NO_EVIDENCE;
-      this.add({ ...record, run: this.completed + 1 }, evidence);
+      this.add({ ...record, run: this.next }, evidence);
     }
   }
 
   /** Runs taken so far. */
   get completed(): number {
     return this.#runs.length;
+  }
+
+  /** Number of the run that is taken next: from 1 on, or in a shard, from the first of its own. */
+  get next(): number {
+    const { shard } = this.scenario;
+    return (shard === null ? 1 : shareOf(shard, shard.ofRuns).first) + this.completed;
   }
 
   /** No more runs are wanted: all were made, or what the scenario is run `until` is decided. */
@@ -268,7 +276,11 @@ export class ScenarioTally {
       }))
       .sort((a, b) => b.runs.length - a.runs.length);
     const verdict = until === null ? null : judge(until, { failed, runs: runs.length });
-    const asWanted = verdict === null ? failed === 0 : verdict === 'below';
+    // One shard alone can refute a rate, but not show it.
+    const asWanted =
+      verdict === null
+        ? failed === 0
+        : verdict === 'below' || (verdict === 'open' && scenario.shard !== null);
     return {
       scenario,
       state,

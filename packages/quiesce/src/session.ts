@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { messageOf, ServiceError, UsageError } from './errors.js';
+import { type Host, thisHost } from './host.js';
 import {
   type Plan,
   type PlanOverrides,
@@ -60,6 +61,10 @@ export interface PlanResult {
   readonly interrupted: boolean;
   readonly startedAt: Date;
   readonly durationMs: number;
+  /** Machines that the runs were made on: several where reports were merged. */
+  readonly hosts: readonly Host[];
+  /** The plan's file, as it was given; `null` where there is none. */
+  readonly planFile: string | null;
   /** Services that couldn't start or died while they were needed. */
   readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
   readonly scenarios: readonly ScenarioResult[];
@@ -130,6 +135,8 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
     interrupted: signal?.aborted ?? false,
     startedAt,
     durationMs: performance.now() - start,
+    hosts: [thisHost()],
+    planFile: plan.file ?? null,
     serviceFailures: [...services.failures.values()].map(({ service, message }) => ({ service, message })),
     scenarios: results,
   };
@@ -162,6 +169,12 @@ function earlierRuns(scenario: Scenario, report: SavedReport | undefined): Saved
     throw new UsageError(
       `the report to resume has ${JSON.stringify(scenario.name)} with another command or expectation`,
       'resume with the command or plan that it was made with',
+    );
+  }
+  if (!isDeepStrictEqual(saved.scenario.shard, scenario.shard)) {
+    throw new UsageError(
+      `the report to resume has another shard of ${JSON.stringify(scenario.name)}`,
+      'give --shard as then',
     );
   }
   return saved;

@@ -14,8 +14,9 @@ import type { Expect } from '../outcome.js';
 import { definedOnly, loadPlan, type Plan, resolvePlan } from '../plan.js';
 import { progressView } from '../progress.js';
 import { comparisonReport, type NamedComparison } from '../report/comparison.js';
-import { jsonReport, REPORT_VERSION } from '../report/json.js';
+import { jsonReport } from '../report/json.js';
 import { readReport, type SavedScenario } from '../report/read.js';
+import { REPORT_VERSION } from '../report/schema.js';
 import { terminalReport } from '../report/terminal.js';
 import { letDown, type PlanResult, runResolved, type SessionOptions } from '../session.js';
 import type { Counts } from '../statistics.js';
@@ -98,7 +99,7 @@ async function compareSides(flags: CompareFlags): Promise<number> {
     stream.write(`\n${terminalReport(made, colour)}`);
   }
   if (flags.json !== undefined) {
-    const report = { ...(made === null ? { version: REPORT_VERSION } : jsonReport(made)), comparisons };
+    const report = made === null ? { version: REPORT_VERSION, comparisons } : jsonReport(made, comparisons);
     await writeOutput(flags.json, `${JSON.stringify(report, null, 2)}\n`);
   }
   if (stoppedBy !== undefined) return signalExitCode(stoppedBy);

@@ -1,22 +1,26 @@
-import { arch, availableParallelism, platform } from 'node:os';
 import { perturbChoiceText } from '../perturb.js';
 import type { ScenarioResult } from '../scenario.js';
 import type { PlanResult } from '../session.js';
+import type { NamedComparison } from './comparison.js';
+import { REPORT_VERSION } from './schema.js';
 
-/** Of the JSON report's shape: raised when a field changes its meaning or goes, not when one is added. */
-export const REPORT_VERSION = 1;
-
-/** The result as plain data, of the shape that docs/tester.md describes. */
-export function jsonReport(result: PlanResult): Record<string, unknown> {
+/** The result as plain data, of the shape that the package's `report.schema.json` describes. */
+export function jsonReport(
+  result: PlanResult,
+  comparisons?: readonly NamedComparison[],
+): Record<string, unknown> {
   return {
     version: REPORT_VERSION,
     ok: result.ok,
     interrupted: result.interrupted,
     startedAt: result.startedAt.toISOString(),
     durationMs: round(result.durationMs),
-    host: { platform: platform(), arch: arch(), cpus: availableParallelism(), node: process.version },
+    host: result.hosts[0],
+    hosts: result.hosts,
+    planFile: result.planFile,
     serviceFailures: result.serviceFailures,
     scenarios: result.scenarios.map(scenarioReport),
+    ...(comparisons && { comparisons }),
   };
 }
 
@@ -32,11 +36,13 @@ function scenarioReport(result: ScenarioResult): unknown {
     timeoutMs: scenario.timeoutMs,
     plannedRuns: scenario.runs,
     jobs: scenario.jobs,
+    strict: scenario.strict,
     perturb:
       scenario.perturb === null
         ? null
         : { parts: perturbChoiceText(scenario.perturb.choice), seed: scenario.perturb.seed },
     until: scenario.until,
+    shard: scenario.shard,
     verdict: result.verdict,
     state: result.state,
     reason: result.reason,

@@ -1,17 +1,23 @@
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
 import { messageOf, UsageError } from '../errors.js';
+import type { Host } from '../host.js';
 import type { Expect, Outcome } from '../outcome.js';
+import { savedPerturbChoice } from '../perturb.js';
+import type { Scenario } from '../plan.js';
 import type { Evidence, RunRecord } from '../run.js';
 import type { SignatureMatch } from '../signatures.js';
 import type { Counts } from '../statistics.js';
-import { REPORT_VERSION } from './json.js';
+import { type ReportedScenario, reportSchema } from './schema.js';
 
 /** What a saved JSON report says of one scenario. */
 export interface SavedScenario extends Counts {
   readonly name: string;
   readonly command: readonly string[];
   readonly expect: Expect;
+  /** As it was run, but for its environment, which reports don't have. */
+  readonly scenario: Scenario;
+  readonly state: 'completed' | 'stopped' | 'not-run';
+  readonly reason: string | null;
   /** Every run, in order. */
   readonly records: readonly RunRecord[];
   /** What was kept of the first run of each kind of failure, by the number of that run. */
@@ -21,83 +27,13 @@ export interface SavedScenario extends Counts {
 /** A JSON report that was written before. */
 export interface SavedReport {
   readonly startedAt: Date;
+  readonly durationMs: number;
+  readonly interrupted: boolean;
+  readonly hosts: readonly Host[];
+  readonly planFile: string | null;
+  readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
   readonly scenarios: readonly SavedScenario[];
 }
-
-const outcome = z.union([
-  z.object({ kind: z.enum(['clean', 'hang']) }),
-  z.object({ kind: z.literal('exit-code'), code: z.int() }),
-  z.object({ kind: z.literal('signal'), signal: z.string(), exitCode: z.int().nullable() }),
-  z.object({ kind: z.literal('dirty-output'), because: z.enum(['signature', 'stderr']) }),
-  z.object({ kind: z.literal('threads-left'), threads: z.int() }),
-]);
-
-const threadStack = z.object({
-  tid: z.int(),
-  name: z.string(),
-  main: z.boolean(),
-  faulting: z.boolean(),
-  frames: z.array(
-    z.object({ name: z.string().nullable(), library: z.string().nullable(), source: z.string().nullable() }),
-  ),
-});
-
-const reportSchema = z.object({
-  version: z.literal(REPORT_VERSION),
-  startedAt: z.iso.datetime(),
-  scenarios: z.array(
-    z.object({
-      name: z.string(),
-      command: z.array(z.string()),
-      expect: z.union([z.enum(['clean', 'any']), z.record(z.string(), z.unknown())]),
-      runs: z.array(
-        z.looseObject({
-          run: z.int().min(1),
-          outcome,
-          failed: z.boolean(),
-          durationMs: z.number(),
-          exitMs: z.number().nullable(),
-          workDone: z.boolean(),
-          signature: z.string().nullable(),
-          leaked: z.array(z.string()),
-          diedIn: z.string().nullable().default(null),
-          left: z
-            .object({
-              threads: z.array(z.object({ name: z.string(), library: z.string().nullable() })).nullable(),
-              sockets: z.array(
-                z.object({ state: z.enum(['listening', 'connected', 'unconnected']), address: z.string() }),
-              ),
-              files: z.array(z.string()),
-            })
-            .default({ threads: null, sockets: [], files: [] }),
-          perturbation: z.string().nullable().default(null),
-          amplifier: z
-            .object({
-              processes: z.number(),
-              holds: z.number(),
-              heldMs: z.number(),
-              lingers: z.number(),
-              lingeredMs: z.number(),
-            })
-            .nullable()
-            .default(null),
-        }),
-      ),
-      failures: z.array(
-        z.looseObject({
-          runs: z.array(z.int()).min(1),
-          signature: z.looseObject({ id: z.string(), title: z.string(), line: z.string() }).nullable(),
-          evidence: z.looseObject({
-            stdout: z.string(),
-            stderr: z.string(),
-            stacks: z.string().nullable(),
-            threads: z.array(threadStack).default([]),
-          }),
-        }),
-      ),
-    }),
-  ),
-});
 
 /**
  * Reads a report that `--json` wrote.
@@ -111,6 +47,8 @@ export async function readReport(file: string): Promise<SavedReport> {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new UsageError(
       missing ? `report ${file} doesn't exist` : `can't read report ${file}: ${messageOf(error)}`,
+      undefined,
+      { cause: error },
     );
   }
   const parsed = reportSchema.safeParse(content);
@@ -122,29 +60,38 @@ export async function readReport(file: string): Promise<SavedReport> {
       'give a file that quiesce run --json wrote',
     );
   }
+  const { startedAt, durationMs, interrupted, host, hosts, planFile, serviceFailures, scenarios } =
+    parsed.data;
   return {
-    startedAt: new Date(parsed.data.startedAt),
-    scenarios: parsed.data.scenarios.map(({ name, command, expect, runs, failures }) => {
-      const signatures = new Map<string, SignatureMatch>();
-      for (const { signature } of failures) if (signature !== null) signatures.set(signature.id, signature);
-      const records = runs.map((run): RunRecord => {
-        const signature = run.signature === null ? null : signatureOf(run.signature, signatures);
-        return { ...run, outcome: run.outcome as Outcome, signature };
-      });
-      return {
-        name,
-        command,
-        expect: expect as Expect,
-        records,
-        evidence: new Map(failures.map((failure) => [failure.runs[0] as number, failure.evidence])),
-        runs: records.length,
-        failed: records.filter((record) => record.failed).length,
-      };
-    }),
+    ...{ startedAt: new Date(startedAt), durationMs, interrupted, planFile, serviceFailures },
+    hosts: hosts ?? (host === undefined ? [] : [host]),
+    scenarios: scenarios.map(savedScenario),
   };
 }
 
-// A report has the line a signature was found on for the first run of each kind of failure only.
-function signatureOf(id: string, known: ReadonlyMap<string, SignatureMatch>): SignatureMatch {
-  return known.get(id) ?? { id, title: id, line: '' };
+function savedScenario(reported: ReportedScenario): SavedScenario {
+  const { name, command, runs, failures, perturb, state, reason } = reported;
+  const expect = reported.expect as Expect;
+  // A report has the line a signature was found on for the first run of each kind of failure only.
+  const known = new Map<string, SignatureMatch>();
+  for (const { signature } of failures) if (signature !== null) known.set(signature.id, signature);
+  const records = runs.map((run): RunRecord => {
+    const id = run.signature;
+    const signature = id === null ? null : (known.get(id) ?? { id, title: id, line: '' });
+    return { ...run, outcome: run.outcome as Outcome, signature };
+  });
+  const { group, cwd, uses, timeoutMs, plannedRuns, jobs, strict, until, shard, failureRate } = reported;
+  return {
+    ...{ name, command, expect, state, reason, records },
+    scenario: {
+      ...{ name, command, expect, group, cwd, uses, timeoutMs, jobs, strict, until, shard },
+      runs: Math.max(plannedRuns, records.length),
+      confidence: failureRate.confidence,
+      perturb: perturb && { choice: savedPerturbChoice(perturb.parts), seed: perturb.seed },
+      env: {},
+    },
+    evidence: new Map(failures.map((failure) => [failure.runs[0] as number, failure.evidence])),
+    runs: records.length,
+    failed: records.filter((record) => record.failed).length,
+  };
 }

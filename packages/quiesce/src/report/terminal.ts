@@ -90,7 +90,7 @@ function cells(result: ScenarioResult, c: Colours): string[] {
     String(runs.length - failed),
     failed === 0 ? 'none' : failureCounts(result),
     `below ${percentUp(result.rate.upperBound)}`,
-    exit === null ? '' : `${formatMs(exit.median)} / ${formatMs(exit.max)}`,
+    exit === null ? '' : `${formatMs(exit.median)} / ${formatMs(exit.p99)}`,
     verdict(result, c),
   ];
 }

@@ -1,0 +1,218 @@
+import { z } from 'zod';
+
+/** Of the JSON report's shape: raised when a field changes its meaning or goes, not when one is added. */
+export const REPORT_VERSION = 1;
+
+const ms = z.number().min(0);
+const count = z.int().min(0);
+const rate = z.number().min(0).max(1);
+const interval = z.looseObject({ lower: rate, upper: rate });
+
+const outcome = z
+  .union([
+    z.looseObject({ kind: z.enum(['clean', 'hang']) }),
+    z.looseObject({ kind: z.literal('exit-code'), code: z.int() }),
+    z.looseObject({
+      kind: z.literal('signal'),
+      signal: z.string(),
+      exitCode: z.int().nullable().describe('set when a shell or wrapper told the signal as 128 + n'),
+    }),
+    z.looseObject({ kind: z.literal('dirty-output'), because: z.enum(['signature', 'stderr']) }),
+    z.looseObject({ kind: z.literal('threads-left'), threads: count }),
+  ])
+  .describe('how a run ended');
+
+const expect = z
+  .union([
+    z.enum(['clean', 'any']),
+    z.looseObject({
+      exitCode: z.int().exactOptional(),
+      signal: z.string().exactOptional(),
+      stderr: z.enum(['empty', 'any']).exactOptional(),
+    }),
+  ])
+  .describe('how runs shall end');
+
+const threadStack = z.looseObject({
+  tid: z.int(),
+  name: z.string(),
+  main: z.boolean().describe("it is the process's first thread"),
+  faulting: z.boolean().describe('it is the one that died'),
+  frames: z
+    .array(
+      z.looseObject({
+        name: z.string().nullable().describe('demangled; null where there are no symbols'),
+        library: z.string().nullable(),
+        source: z.string().nullable().describe('file:line'),
+      }),
+    )
+    .describe('innermost first'),
+});
+
+const left = z
+  .looseObject({
+    threads: z
+      .array(z.looseObject({ name: z.string(), library: z.string().nullable() }))
+      .nullable()
+      .describe('null when nobody saw'),
+    sockets: z.array(
+      z.looseObject({ state: z.enum(['listening', 'connected', 'unconnected']), address: z.string() }),
+    ),
+    files: z.array(z.string()).describe('entries of its temporary directory, at most 20'),
+  })
+  .describe('what was left when the main process ended');
+
+const run = z.looseObject({
+  run: z.int().min(1).describe('number of the run, from 1 on; a shard begins with a later one'),
+  outcome,
+  failed: z.boolean(),
+  durationMs: ms.describe('from start to the end of the main process, or to the timeout'),
+  workDone: z.boolean().describe('the program said that its work was over'),
+  exitMs: ms.nullable().describe('from "work done" to the end of the main process; null when unknown'),
+  signature: z.string().nullable().describe('id of the fatal signature in its output'),
+  leaked: z.array(z.string()).describe('command lines of processes that outlived it and were killed'),
+  diedIn: z.string().nullable().default(null).describe('name of the thread that died of a signal'),
+  left: left.default({ threads: null, sockets: [], files: [] }),
+  perturbation: z.string().nullable().default(null).describe('as --perturb takes it to repeat this run'),
+  amplifier: z
+    .looseObject({
+      processes: count,
+      holds: count,
+      heldMs: ms,
+      lingers: count,
+      lingeredMs: ms,
+    })
+    .nullable()
+    .default(null)
+    .describe('what the exit amplifier did; null when the run was not amplified'),
+});
+
+const failure = z.looseObject({
+  outcome,
+  phase: z
+    .enum(['work', 'exit', 'unknown'])
+    .describe('exit: after "work done"; work: before; unknown: the program does not say'),
+  signature: z
+    .looseObject({ id: z.string(), title: z.string(), line: z.string() })
+    .nullable()
+    .describe('a known fatal text in its output, and the line it was found on'),
+  diedIn: z.string().nullable().default(null),
+  kind: z
+    .looseObject({ id: z.string(), title: z.string(), page: z.string() })
+    .nullable()
+    .default(null)
+    .describe('the likely cause, and the page about it'),
+  runs: z.array(z.int().min(1)).min(1).describe('numbers of the runs, ascending'),
+  evidence: z
+    .looseObject({
+      stdout: z.string(),
+      stderr: z.string(),
+      stacks: z.string().nullable(),
+      threads: z.array(threadStack).default([]),
+    })
+    .describe('of the first of the runs, or the first with stacks'),
+});
+
+const scenario = z.looseObject({
+  name: z.string(),
+  group: z.string().nullable().default(null),
+  command: z.array(z.string()).min(1),
+  cwd: z.string().default('.'),
+  uses: z.array(z.string()).default([]).describe('names of the services it needs'),
+  expect,
+  timeoutMs: ms.default(10_000),
+  plannedRuns: count.default(0).describe('of this shard, where there are shards'),
+  jobs: z.int().min(1).default(1),
+  strict: z.boolean().default(false).describe('threads that still run at exit fail a run'),
+  perturb: z
+    .looseObject({ parts: z.string(), seed: count })
+    .nullable()
+    .default(null)
+    .describe('what its runs were perturbed by'),
+  until: z
+    .looseObject({ rate, confidence: rate, allowFailures: count })
+    .nullable()
+    .default(null)
+    .describe('the rate that its runs were to show'),
+  shard: z
+    .looseObject({ index: z.int().min(1), count: z.int().min(1), ofRuns: count })
+    .nullable()
+    .default(null)
+    .describe('which part of how many runs this is; null when it is all of them'),
+  verdict: z.enum(['below', 'at-least', 'not-below', 'open']).nullable().default(null),
+  state: z.enum(['completed', 'stopped', 'not-run']).default('completed'),
+  reason: z.string().nullable().default(null).describe('why it was stopped or not run'),
+  ok: z.boolean().default(true),
+  completedRuns: count.default(0),
+  failedRuns: count.default(0),
+  failureRate: z
+    .looseObject({
+      confidence: rate.describe('of both'),
+      upperBound: rate.describe('one-sided Clopper-Pearson bound'),
+      interval: interval.describe('two-sided Clopper-Pearson interval'),
+    })
+    .default({ confidence: 0.95, upperBound: 1, interval: { lower: 0, upper: 1 } }),
+  exitMs: z
+    .looseObject({ count, median: ms, p99: ms, max: ms })
+    .nullable()
+    .default(null)
+    .describe('over all runs that said "work done"; null when none did'),
+  failures: z.array(failure).describe('kinds of failures, the most frequent first'),
+  runs: z.array(run).describe('every finished run'),
+});
+
+const sample = z.looseObject({ failed: count, runs: count, interval });
+
+const comparison = z.looseObject({
+  names: z.looseObject({ before: z.string(), after: z.string() }),
+  before: sample,
+  after: sample,
+  p: z
+    .looseObject({ twoSided: rate, lower: rate, higher: rate })
+    .describe("Fisher's exact test; lower: of after failing less"),
+  adjustedP: rate.describe("two-sided, after Holm's adjustment"),
+  confidence: rate,
+  verdict: z.enum(['better', 'worse', 'not-proven']),
+  runsToProve: count.nullable(),
+});
+
+const host = z.looseObject({
+  platform: z.string(),
+  arch: z.string(),
+  cpus: z.int().min(1),
+  node: z.string(),
+});
+
+/** What `quiesce run --json` writes. Fields that came later have defaults, so that older reports can be read. */
+export const reportSchema = z.looseObject({
+  version: z.literal(REPORT_VERSION),
+  ok: z.boolean().default(true).describe('every scenario is ok and no service failed'),
+  interrupted: z.boolean().default(false),
+  startedAt: z.iso.datetime(),
+  durationMs: ms.default(0),
+  host: host.exactOptional(),
+  hosts: z.array(host).exactOptional().describe('of a merged report: all that runs were made on'),
+  planFile: z.string().nullable().default(null).describe('as it was given; null for a command'),
+  serviceFailures: z.array(z.looseObject({ service: z.string(), message: z.string() })).default([]),
+  scenarios: z.array(scenario),
+  comparisons: z.array(comparison).exactOptional().describe('of quiesce compare'),
+});
+
+/** A report as it is in its file. */
+export type Report = z.output<typeof reportSchema>;
+
+/** A scenario of a report. */
+export type ReportedScenario = Report['scenarios'][number];
+
+/** The JSON schema (draft 2020-12) of what `--json` writes: `report.schema.json` of this package. */
+export function jsonSchema(): Record<string, unknown> {
+  const comparedReports = z.looseObject({
+    version: z.literal(REPORT_VERSION),
+    comparisons: z.array(comparison),
+  });
+  return {
+    ...z.toJSONSchema(z.union([reportSchema, comparedReports]), { io: 'output' }),
+    $id: 'https://github.com/quiesce/quiesce/blob/main/packages/quiesce/report.schema.json',
+    title: 'Report of the shutdown stress tester quiesce',
+  };
+}
