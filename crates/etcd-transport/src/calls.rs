@@ -18,7 +18,7 @@ use crate::completions::Completions;
 use crate::frames::{
     CallEnd, CallId, CallStart, Command, Commands, put_end, put_headers, put_message, put_sent, put_unary_ok,
 };
-use crate::message::{Messages, frame};
+use crate::message::{Messages, ReadError, frame};
 use crate::status::{self, ended};
 
 /// Messages of a stream that may wait for its reader before the server is held back.
@@ -64,8 +64,26 @@ struct EndOnDrop(Arc<Calls>);
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.channel.close();
-        for (_, call) in self.0.live().drain() {
+        // Taken out first, so that a task which is dropped here finds nothing and the lock free.
+        let live: Vec<_> = self.0.live().drain().collect();
+        for (_, call) in live {
             call.task.abort();
+        }
+    }
+}
+
+/// Ends a call whose task died of a panic, which is a defect: its caller would wait for ever. A call that has ended in
+/// order, or was cancelled, is no longer in `live`.
+struct TellIfUnfinished<'a> {
+    id: CallId,
+    calls: &'a Calls,
+}
+
+impl Drop for TellIfUnfinished<'_> {
+    fn drop(&mut self) {
+        if self.calls.live().remove(&self.id).is_some() {
+            let end = ended(Code::Internal, "the call's task in the native transport failed", true);
+            self.calls.tell_end(self.id, &end, &HeaderMap::new());
         }
     }
 }
@@ -141,6 +159,7 @@ impl Calls {
     {
         let calls = self.clone();
         let task = tokio::spawn(async move {
+            let unfinished = TellIfUnfinished { id, calls: &calls };
             let outcome = match timeout {
                 None => call.await,
                 Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
@@ -149,6 +168,7 @@ impl Calls {
                 }),
             };
             calls.live().remove(&id);
+            drop(unfinished);
             match outcome {
                 Outcome::Ended { end, trailers } => calls.tell_end(id, &end, &trailers),
                 Outcome::Answered { headers, trailers, message } => {
@@ -189,9 +209,12 @@ async fn unary(channel: Arc<Channel>, start: CallStart, message: Bytes) -> Outco
         Ok(answer) => answer,
         Err(outcome) => return outcome,
     };
-    let message = match messages.next().await {
+    let message = match only_message(&mut messages).await {
         Ok(message) => message,
-        Err(error) => return Outcome::failed(status::unreadable(&error, &call.0)),
+        Err(OnlyMessage::Unreadable(error)) => return Outcome::failed(status::unreadable(&error, &call.0)),
+        Err(OnlyMessage::Second) => {
+            return Outcome::failed(ended(Code::Internal, "the server sent more than one message", true));
+        }
     };
     match end(messages, &call).await {
         Err(outcome) => outcome,
@@ -202,6 +225,21 @@ async fn unary(channel: Arc<Channel>, start: CallStart, message: Bytes) -> Outco
     }
 }
 
+/// Why a response has not one message at most.
+enum OnlyMessage {
+    Unreadable(ReadError),
+    Second,
+}
+
+/// The message of a unary response, if it has one. Reads on to the trailers.
+async fn only_message(messages: &mut Messages) -> Result<Option<Bytes>, OnlyMessage> {
+    let first = messages.next().await.map_err(OnlyMessage::Unreadable)?;
+    if first.is_some() && messages.next().await.map_err(OnlyMessage::Unreadable)?.is_some() {
+        return Err(OnlyMessage::Second);
+    }
+    Ok(first)
+}
+
 /// Headers and body of a response, unless they are a failure.
 async fn answer(response: h2::client::ResponseFuture, call: &CallOf) -> Result<(HeaderMap, Messages), Outcome> {
     let response = response.await.map_err(|error| Outcome::failed(status::broken(&error, &call.0)))?;
@@ -210,7 +248,10 @@ async fn answer(response: h2::client::ResponseFuture, call: &CallOf) -> Result<(
     if let Some(end) = status::of_head(head.status, &head.headers) {
         return Err(Outcome::Ended { end, trailers: head.headers });
     }
-    Ok((head.headers, Messages::new(body)))
+    if body.is_end_stream() && status::is_told(&head.headers) {
+        return Ok((HeaderMap::new(), Messages::new(body, Some(head.headers))));
+    }
+    Ok((head.headers, Messages::new(body, None)))
 }
 
 /// Trailers of a response whose messages were read, unless they are a failure.

@@ -1,7 +1,10 @@
 //! One HTTP/2 connection to one server: made when a call needs it, kept alive, and made anew after it broke.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +23,12 @@ use crate::target::{KeepAlive, Target};
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// The largest there is, so that streams which are not read hold back none but themselves.
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
+
+/// What a response's headers may take, and its trailers. More than anybody sends, and fewer than the boundary's framing
+/// can count.
+const MOST_HEADER_BYTES: u32 = 1 << 20;
+/// How many streams a server allows before it has said so: a number that none can say.
+const UNSAID: usize = usize::MAX - 1;
 
 /// Shared by all calls of a transport.
 pub struct Channel {
@@ -158,21 +167,26 @@ impl Channel {
         loop {
             let mut attempt = {
                 let mut state = self.state();
+                if state.closed {
+                    return Err(no_attempt());
+                }
                 match &state.link {
                     Link::Open(open) => return Ok(open.clone()),
                     Link::Connecting(attempt) => attempt.clone(),
                     Link::Idle => self.connect(&mut state),
                 }
             };
-            // An attempt that ended without a failure has left its connection in the state.
-            if attempt.changed().await.is_ok()
-                && let Some(error) = &*attempt.borrow()
-            {
-                return Err(NotSent::NoConnection(error.clone()));
+            if attempt.changed().await.is_err() {
+                // It was aborted, or died; the next call makes another.
+                let mut state = self.state();
+                if matches!(&state.link, Link::Connecting(current) if current.same_channel(&attempt)) {
+                    state.link = Link::Idle;
+                }
+                return Err(no_attempt());
             }
-            if self.state().closed {
-                let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
-                return Err(NotSent::NoConnection(Arc::new(DialError::Connect(error))));
+            // An attempt that ended without a failure has left its connection in the state.
+            if let Some(error) = &*attempt.borrow() {
+                return Err(NotSent::NoConnection(error.clone()));
             }
         }
     }
@@ -205,13 +219,17 @@ impl Channel {
         let bound = self.target.connect_timeout;
         let connecting = async {
             let io = dial(&self.target).await?;
-            h2::client::Builder::new()
+            let (requests, mut connection) = h2::client::Builder::new()
                 .enable_push(false)
+                .initial_max_send_streams(UNSAID)
+                .max_header_list_size(MOST_HEADER_BYTES)
                 .initial_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
                 .handshake(io)
                 .await
-                .map_err(DialError::Http2)
+                .map_err(DialError::Http2)?;
+            greeting(&mut connection).await?;
+            Ok((requests, connection))
         };
         match tokio::time::timeout(bound, connecting).await {
             Ok(connected) => connected,
@@ -230,6 +248,22 @@ impl Channel {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Waits for the server's SETTINGS, which it sends first. Without, it may be frozen, or speak something else: then it is
+/// good to know that nothing was sent.
+async fn greeting(connection: &mut Connection<Box<dyn Io>, Bytes>) -> Result<(), DialError> {
+    poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
+        Poll::Ready(Ok(())) => Poll::Ready(Err(DialError::HungUp)),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(DialError::Http2(error))),
+        Poll::Pending if connection.max_concurrent_send_streams() == UNSAID => Poll::Pending,
+        Poll::Pending => Poll::Ready(Ok(())),
+    })
+    .await
+}
+
+fn no_attempt() -> NotSent {
+    NotSent::NoConnection(Arc::new(DialError::Connect(std::io::ErrorKind::NotConnected.into())))
 }
 
 /// Moves the connection's bytes until it ends. What ended it, each of its calls is told by its own stream.

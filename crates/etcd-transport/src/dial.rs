@@ -28,6 +28,8 @@ pub enum DialError {
     NoHttp2,
     /// The HTTP/2 connection could not be set up.
     Http2(h2::Error),
+    /// The server hung up before its SETTINGS.
+    HungUp,
     TimedOut(std::time::Duration),
 }
 
@@ -39,6 +41,7 @@ impl fmt::Display for DialError {
             Self::Tls(error) => write!(f, "TLS handshake: {error}"),
             Self::NoHttp2 => f.write_str("the server's TLS offers no HTTP/2"),
             Self::Http2(error) => write!(f, "HTTP/2 handshake: {error}"),
+            Self::HungUp => f.write_str("HTTP/2 handshake: the server closed the connection"),
             Self::TimedOut(bound) => write!(f, "connect timeout: no connection within {} ms", bound.as_millis()),
         }
     }

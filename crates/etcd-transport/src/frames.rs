@@ -126,7 +126,9 @@ impl Commands {
             let value = self.bytes(length)?;
             match (HeaderName::from_bytes(&name), HeaderValue::from_maybe_shared(value)) {
                 (Ok(name), Ok(value)) => {
-                    headers.append(name, value);
+                    if headers.try_append(name, value).is_err() {
+                        refused = Some("too much metadata".to_owned());
+                    }
                 }
                 _ => {
                     let name = String::from_utf8_lossy(&name).into_owned();

@@ -5,6 +5,8 @@ use h2::RecvStream;
 use http::HeaderMap;
 
 const PREFIX: usize = 5;
+/// The longest message that is taken, as with Go's clientv3.
+pub const MOST_LENGTH: u32 = i32::MAX as u32;
 /// Bytes made ready for a message before they came.
 const MOST_RESERVED: usize = 4 * 1024 * 1024;
 
@@ -23,6 +25,8 @@ pub fn frame(message: &[u8]) -> Bytes {
 pub enum ReadError {
     Http2(h2::Error),
     Compressed,
+    /// A message of that many bytes was announced.
+    TooLarge(u32),
     /// The stream ended within a message.
     Truncated,
 }
@@ -34,11 +38,14 @@ pub struct Messages {
     pending: BytesMut,
     /// The only chunk so far, kept as it came: most answers are one message in one chunk.
     chunk: Bytes,
+    /// Of a response that is trailers alone.
+    trailers: Option<HeaderMap>,
 }
 
 impl Messages {
-    pub fn new(body: RecvStream) -> Self {
-        Self { body, pending: BytesMut::new(), chunk: Bytes::new() }
+    /// Those of a body, unless the response has none: then its head was its trailers.
+    pub fn new(body: RecvStream, trailers: Option<HeaderMap>) -> Self {
+        Self { body, pending: BytesMut::new(), chunk: Bytes::new(), trailers }
     }
 
     /// The next message, `None` after the last.
@@ -60,8 +67,11 @@ impl Messages {
         }
     }
 
-    /// The trailers, once `next` has returned `None`.
+    /// The trailers, once `next` has returned `None`: before, h2 would wait for them without end.
     pub async fn trailers(&mut self) -> Result<HeaderMap, ReadError> {
+        if let Some(trailers) = self.trailers.take() {
+            return Ok(trailers);
+        }
         self.body.trailers().await.map(Option::unwrap_or_default).map_err(ReadError::Http2)
     }
 
@@ -88,7 +98,11 @@ impl Messages {
         if compressed != 0 {
             return Err(ReadError::Compressed);
         }
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        let length = u32::from_be_bytes([a, b, c, d]);
+        if length > MOST_LENGTH {
+            return Err(ReadError::TooLarge(length));
+        }
+        let length = length as usize;
         if rest.len() < length {
             return Ok(None);
         }

@@ -3,12 +3,17 @@
 use std::error::Error;
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use tonic::{Code, Status};
+use percent_encoding::percent_decode;
+use tonic::Code;
 
 use crate::channel::{Health, NotSent};
 use crate::frames::CallEnd;
-use crate::message::ReadError;
+use crate::message::{MOST_LENGTH, ReadError};
+
+const STATUS: &str = "grpc-status";
+const OK: u8 = 0;
 
 /// A call that ends without a status of the server's.
 pub fn ended(code: Code, details: impl Into<String>, sent: bool) -> CallEnd {
@@ -17,12 +22,16 @@ pub fn ended(code: Code, details: impl Into<String>, sent: bool) -> CallEnd {
 
 /// The failure that a response's head tells of, if it does: an answer without a body, or one that isn't gRPC.
 pub fn of_head(http: StatusCode, headers: &HeaderMap) -> Option<CallEnd> {
-    if let Some(status) = Status::from_header_map(headers) {
+    if let Some(end) = of_metadata(headers) {
         // With OK there is no message: that is told when the body is read.
-        return (status.code() != Code::Ok).then(|| of_status(&status));
+        return (end.code != OK).then_some(end);
     }
     if http == StatusCode::OK {
-        return None;
+        let content = headers.get(CONTENT_TYPE)?;
+        return (!content.as_bytes().starts_with(b"application/grpc")).then(|| {
+            let content = String::from_utf8_lossy(content.as_bytes());
+            ended(Code::Unknown, format!("the server's answer is not gRPC: its content type is {content}"), true)
+        });
     }
     // https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
     let code = match http.as_u16() {
@@ -38,14 +47,23 @@ pub fn of_head(http: StatusCode, headers: &HeaderMap) -> Option<CallEnd> {
 
 /// The failure that trailers tell of, if they do.
 pub fn of_trailers(trailers: &HeaderMap) -> Option<CallEnd> {
-    match Status::from_header_map(trailers) {
+    match of_metadata(trailers) {
         None => Some(ended(Code::Internal, "the server ended the call without a gRPC status", true)),
-        Some(status) => (status.code() != Code::Ok).then(|| of_status(&status)),
+        Some(end) => (end.code != OK).then_some(end),
     }
 }
 
-fn of_status(status: &Status) -> CallEnd {
-    ended(status.code(), status.message(), true)
+/// Whether metadata holds a status, of whatever code.
+pub fn is_told(metadata: &HeaderMap) -> bool {
+    metadata.contains_key(STATUS)
+}
+
+/// The status that metadata holds. What is malformed in it costs no more than itself: a code that there is none of is
+/// UNKNOWN, and bytes of the message that are no UTF-8 are replaced, as gRPC asks.
+fn of_metadata(metadata: &HeaderMap) -> Option<CallEnd> {
+    let code = Code::from_bytes(metadata.get(STATUS)?.as_bytes());
+    let message = metadata.get("grpc-message").map_or(&b""[..], HeaderValue::as_bytes);
+    Some(ended(code, percent_decode(message).decode_utf8_lossy(), true))
 }
 
 /// A request that never left.
@@ -84,6 +102,10 @@ pub fn unreadable(error: &ReadError, health: &Health) -> CallEnd {
         ReadError::Http2(error) => broken(error, health),
         ReadError::Compressed => {
             ended(Code::Internal, "the server sent a compressed message, which was not asked for", true)
+        }
+        ReadError::TooLarge(length) => {
+            let details = format!("the server announced a message of {length} bytes; the limit is {MOST_LENGTH}");
+            ended(Code::ResourceExhausted, details, true)
         }
         ReadError::Truncated => ended(Code::Internal, "the server ended the call within a message", true),
     }
@@ -149,6 +171,11 @@ mod tests {
                 .collect();
         assert_eq!(of_trailers(&trailers), Some(ended(Code::OutOfRange, details, true)));
         assert_eq!(of_head(StatusCode::OK, &HeaderMap::new()), None);
+        let mangled = [("grpc-status", "9"), ("grpc-message", "%ff%zz"), ("grpc-status-details-bin", "!!!")]
+            .into_iter()
+            .map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), HeaderValue::from_static(value)))
+            .collect();
+        assert_eq!(of_trailers(&mangled), Some(ended(Code::FailedPrecondition, "\u{fffd}%zz", true)));
         assert_eq!(of_head(StatusCode::NOT_FOUND, &HeaderMap::new()).unwrap().code, 12);
     }
 

@@ -364,7 +364,7 @@ function fromStatus(
   cause: Error | undefined = undefined,
 ): EtcdError {
   return statusError({
-    code: status.code as number as StatusCode,
+    code: knownCode(status.code),
     details: status.details,
     trailers,
     method,
@@ -372,6 +372,13 @@ function fromStatus(
     cause,
   });
 }
+
+/** Servers can send any number, and some errors of grpc-js have none: as gRPC says, that is UNKNOWN. */
+function knownCode(code: number | undefined): StatusCode {
+  return codes.has(code as StatusCode) ? (code as StatusCode) : StatusCode.UNKNOWN;
+}
+
+const codes: ReadonlySet<StatusCode> = new Set(Object.values(StatusCode));
 
 const identity = (bytes: Buffer): Buffer => bytes;
 
