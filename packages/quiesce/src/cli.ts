@@ -4,12 +4,13 @@ import { compare } from './cli/compare.js';
 import { EXIT } from './cli/exit-codes.js';
 import { history } from './cli/history.js';
 import { init } from './cli/init.js';
+import { merge } from './cli/merge.js';
 import { run } from './cli/run.js';
 import { runsNeeded } from './cli/runs-needed.js';
 import type { Subcommand } from './cli/subcommand.js';
 import { QuiesceError, UsageError } from './errors.js';
 
-const subcommands: readonly Subcommand[] = [run, compare, runsNeeded, history, init];
+const subcommands: readonly Subcommand[] = [run, compare, merge, runsNeeded, history, init];
 
 // Commander's own words for an error are not printed; `explain` says them in one line.
 const silent = { writeErr: () => {}, outputError: () => {} };

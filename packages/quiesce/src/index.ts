@@ -15,6 +15,8 @@ export { EnvironmentError, QuiesceError, ServiceError, UsageError } from './erro
 export { type CleanExitOptions, expectCleanExit } from './expect-clean-exit.js';
 export { type FailureKind, failureKinds } from './failure-kinds.js';
 export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './history.js';
+export type { Host } from './host.js';
+export { mergeReports, type NamedReport } from './merge.js';
 export { type Expect, type Outcome, outcomeLabel } from './outcome.js';
 export {
   definePlan,
@@ -28,8 +30,13 @@ export {
 } from './plan.js';
 export type { ExitStatus } from './process-group.js';
 export { type GoalVerdict, parseRate, type Rate, type RateGoal } from './rate-goal.js';
+export type { NamedComparison } from './report/comparison.js';
+export { githubAnnotations, githubSummary } from './report/github.js';
+export { htmlReport } from './report/html.js';
 export { jsonReport } from './report/json.js';
+export { junitReport } from './report/junit.js';
 export { readReport, type SavedReport, type SavedScenario } from './report/read.js';
+export { tapReport } from './report/tap.js';
 export { terminalReport } from './report/terminal.js';
 export type { Evidence, LeftAtExit, RunRecord } from './run.js';
 export type { FailureGroup, Phase, ScenarioProgress, ScenarioResult } from './scenario.js';
@@ -42,6 +49,7 @@ export {
   runPlan,
   type SessionOptions,
 } from './session.js';
+export { parseShard, type Shard, type ShardChoice } from './shard.js';
 export type { SignatureMatch } from './signatures.js';
 export type { StackFrame, ThreadStack } from './stack-trace.js';
 export {

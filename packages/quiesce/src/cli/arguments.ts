@@ -5,6 +5,7 @@ import type { UsageError } from '../errors.js';
 import type { Expect } from '../outcome.js';
 import { parsePerturb, SEED_LIMIT } from '../perturb.js';
 import { parseRate } from '../rate-goal.js';
+import { parseShard, type ShardChoice } from '../shard.js';
 
 /** `--runs`: 1, 2, ... */
 export function positiveInteger(text: string): number {
@@ -53,6 +54,16 @@ export function seed(text: string): number {
   if (!/^\d+$/.test(text) || n >= SEED_LIMIT)
     throw new InvalidArgumentError('Give an integer of 0 to 4294967295.');
   return n;
+}
+
+/** `--shard`: 2/5, auto or auto/5. */
+export function shard(text: string): ShardChoice {
+  try {
+    return parseShard(text);
+  } catch (error) {
+    const { message, hint } = error as UsageError;
+    throw new InvalidArgumentError(hint === undefined ? `${message}.` : `${message}: ${hint}.`);
+  }
 }
 
 /** `--timeout`: milliseconds of a duration such as `10s`. */

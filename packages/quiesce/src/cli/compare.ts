@@ -14,6 +14,7 @@ import type { Expect } from '../outcome.js';
 import { definedOnly, loadPlan, type Plan, resolvePlan } from '../plan.js';
 import { progressView } from '../progress.js';
 import { comparisonReport, type NamedComparison } from '../report/comparison.js';
+import { htmlReport } from '../report/html.js';
 import { jsonReport } from '../report/json.js';
 import { readReport, type SavedScenario } from '../report/read.js';
 import { REPORT_VERSION } from '../report/schema.js';
@@ -23,7 +24,8 @@ import type { Counts } from '../statistics.js';
 import { duration, expectation, perturbation, positiveInteger, rate, seed } from './arguments.js';
 import { EXIT, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
-import { checkWritable, readerStream, writeOutput } from './output.js';
+import { readerStream, writeOutput } from './output.js';
+import { checkReports } from './reports.js';
 import type { Subcommand } from './subcommand.js';
 
 interface CompareFlags {
@@ -38,6 +40,7 @@ interface CompareFlags {
   readonly plan?: string;
   readonly demand: 'better' | 'no-worse';
   readonly json?: string;
+  readonly html?: string;
 }
 
 const HELP = `
@@ -76,14 +79,15 @@ export const compare: Subcommand = {
       )
       .option('--plan <file>', 'plan whose scenarios --before and --after name')
       .option('--demand <what>', 'what exit code 0 means: better or no-worse', demanded, 'better')
-      .option('--json <file>', 'write the comparison as JSON; - for standard output')
+      .option('--json <file>', 'write the comparison as JSON; - for standard output, as for --html')
+      .option('--html <file>', 'write it as one self-contained HTML page')
       .addHelpText('after', HELP)
       .allowExcessArguments(false)
       .action(async (flags: CompareFlags) => finish(await compareSides(flags))),
 };
 
 async function compareSides(flags: CompareFlags): Promise<number> {
-  checkWritable(flags.json, '--json');
+  checkReports(flags);
   const { result: compared, stoppedBy } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);
     try {
@@ -93,7 +97,7 @@ async function compareSides(flags: CompareFlags): Promise<number> {
     }
   });
   const { comparisons, run: made } = compared;
-  const { stream, colour } = readerStream(flags.json === '-');
+  const { stream, colour } = readerStream(flags.json === '-' || flags.html === '-');
   stream.write(`\n${comparisonReport(comparisons, colour)}`);
   if (made !== null && letDown(made)) {
     stream.write(`\n${terminalReport(made, colour)}`);
@@ -102,6 +106,7 @@ async function compareSides(flags: CompareFlags): Promise<number> {
     const report = made === null ? { version: REPORT_VERSION, comparisons } : jsonReport(made, comparisons);
     await writeOutput(flags.json, `${JSON.stringify(report, null, 2)}\n`);
   }
+  if (flags.html !== undefined) await writeOutput(flags.html, htmlReport(made, comparisons));
   if (stoppedBy !== undefined) return signalExitCode(stoppedBy);
   if (made !== null && letDown(made)) return EXIT.environment;
   const verdicts = comparisons.map(({ verdict }) => verdict);

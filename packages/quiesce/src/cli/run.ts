@@ -4,10 +4,9 @@ import type { Expect } from '../outcome.js';
 import { PERTURBATIONS, unavailablePerturbations } from '../perturb.js';
 import { loadPlan, type PlanOverrides, type ResolvedPlan, resolvePlan } from '../plan.js';
 import { progressView } from '../progress.js';
-import { jsonReport } from '../report/json.js';
 import { readReport } from '../report/read.js';
-import { terminalReport } from '../report/terminal.js';
 import { letDown, type PlanResult, runResolved } from '../session.js';
+import type { ShardChoice } from '../shard.js';
 import {
   append,
   count,
@@ -17,13 +16,14 @@ import {
   positiveInteger,
   rate,
   seed,
+  shard,
 } from './arguments.js';
 import { EXIT, EXIT_HELP, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
-import { checkWritable, readerStream, writeOutput } from './output.js';
+import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
 import type { Subcommand } from './subcommand.js';
 
-interface RunFlags {
+interface RunFlags extends ReportFlags {
   readonly runs?: number;
   readonly until?: number;
   readonly allowFailures?: number;
@@ -32,12 +32,12 @@ interface RunFlags {
   readonly strict?: boolean;
   readonly perturb?: string;
   readonly seed?: number;
+  readonly shard?: ShardChoice;
   readonly timeout?: number;
   readonly plan?: string;
   readonly only?: string[];
   readonly expect?: Expect;
   readonly quietStderr?: boolean;
-  readonly json?: string;
   readonly resume?: string;
   readonly history?: string | true;
   readonly label?: string;
@@ -46,7 +46,7 @@ interface RunFlags {
 /** `quiesce run`. */
 export const run: Subcommand = {
   name: 'run',
-  define: (command, finish) =>
+  define: (command, finish) => {
     command
       .description('run one command, or the scenarios of a plan file')
       .usage('[options] -- command [args...]\n       quiesce run [options] --plan FILE')
@@ -63,6 +63,11 @@ export const run: Subcommand = {
       )
       .option('--seed <n>', 'what perturbations are drawn from (default: a new one, which is printed)', seed)
       .option(
+        '--shard <i/n>',
+        'make only this part of all runs, such as 2/5; auto or auto/5: as CI or Kubernetes tells (see quiesce merge)',
+        shard,
+      )
+      .option(
         '--timeout <duration>',
         'a run that takes longer is a hang: 500ms, 10s, 2m (default: 10s)',
         duration,
@@ -76,21 +81,22 @@ export const run: Subcommand = {
       )
       .option('--strict', 'threads that still run at exit make a run fail')
       .option('--quiet-stderr', 'anything on stderr makes a run dirty')
-      .option('--json <file>', 'write the whole result as JSON; - for standard output')
       .option(
         '--resume <file>',
         'go on where the report in this JSON file ends; give the same command or plan as then',
       )
       .option('--history [file]', `keep the failure rates in a SQLite file (default: ${HISTORY_FILE})`)
-      .option('--label <text>', 'what quiesce history calls this session, such as a commit')
+      .option('--label <text>', 'what quiesce history calls this session, such as a commit');
+    reportOptions(command)
       .addHelpText('after', EXIT_HELP)
       .passThroughOptions()
-      .action(async (words: string[], flags: RunFlags) => finish(await runCommand(words, flags))),
+      .action(async (words: string[], flags: RunFlags) => finish(await runCommand(words, flags)));
+  },
 };
 
 async function runCommand(command: readonly string[], flags: RunFlags): Promise<number> {
   const plan = await planOf(command, flags);
-  checkWritable(flags.json, '--json');
+  checkReports(flags);
   if (flags.perturb === 'all') {
     for (const { name, reason } of unavailablePerturbations()) {
       process.stderr.write(`quiesce: note: the perturbation ${name} is left out: ${reason}\n`);
@@ -106,7 +112,7 @@ async function runCommand(command: readonly string[], flags: RunFlags): Promise<
       const options = { signal, onProgress: progress.onProgress, ...(resume && { resume }) };
       const result = await runResolved(plan, options);
       progress.stop();
-      await report(result, flags.json);
+      await writeReports(result, flags);
       await keep(result, flags);
       return result;
     } finally {
@@ -130,6 +136,7 @@ async function planOf(command: readonly string[], flags: RunFlags): Promise<Reso
     ...(flags.strict !== undefined && { strict: flags.strict }),
     ...(flags.perturb !== undefined && { perturb: flags.perturb }),
     ...(flags.seed !== undefined && { seed: flags.seed }),
+    ...(flags.shard !== undefined && { shard: flags.shard }),
     ...(flags.timeout !== undefined && { timeout: flags.timeout }),
     ...(flags.only !== undefined && { only: flags.only }),
   };
@@ -139,7 +146,7 @@ async function planOf(command: readonly string[], flags: RunFlags): Promise<Reso
       throw new UsageError('--expect and --quiet-stderr go with a command', "set the plan's expect instead");
     }
     const { plan, baseDir } = await loadPlan(flags.plan);
-    return resolvePlan(plan, { ...overrides, baseDir }, flags.plan);
+    return { ...resolvePlan(plan, { ...overrides, baseDir }, flags.plan), file: flags.plan };
   }
   if (flags.only !== undefined) throw new UsageError('--only goes with --plan');
   if (command.length === 0) {
@@ -160,10 +167,4 @@ async function keep(result: PlanResult, { history, label }: RunFlags): Promise<v
   const { CI_COMMIT_SHORT_SHA, GITHUB_SHA } = process.env;
   const commit = CI_COMMIT_SHORT_SHA ?? GITHUB_SHA?.slice(0, 8);
   await addToHistory(history === true ? HISTORY_FILE : history, result, label ?? commit ?? null);
-}
-
-async function report(result: PlanResult, jsonFile: string | undefined): Promise<void> {
-  const { stream, colour } = readerStream(jsonFile === '-');
-  stream.write(`\n${terminalReport(result, colour)}`);
-  if (jsonFile !== undefined) await writeOutput(jsonFile, `${JSON.stringify(jsonReport(result), null, 2)}\n`);
 }

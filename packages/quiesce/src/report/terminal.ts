@@ -8,6 +8,9 @@ import type { RunRecord } from '../run.js';
 import type { FailureGroup, ScenarioResult } from '../scenario.js';
 import type { PlanResult } from '../session.js';
 import { isHostThread, leftThreadLabel } from '../witness.js';
+import { reproduceCommand } from './reproduce.js';
+import { printable, shellLine } from './text.js';
+import { verdictOf } from './verdict.js';
 
 const HEAD = ['scenario', 'runs', 'as expected', 'failed', 'failure rate', 'exit time', 'verdict'];
 const WIDEST = [28, 8, 11, 14, 13, 15, 9]; // 110 columns with two blanks between them
@@ -19,19 +22,19 @@ const MOST_LEFT = 6;
 export function terminalReport(result: PlanResult, colour: boolean): string {
   const c = pc.createColors(colour);
   const parts = [table(result, c)];
-  const notes = result.scenarios.flatMap((scenario) => scenarioNotes(scenario, c));
+  const notes = result.scenarios.flatMap((scenario) => scenarioNotes(scenario, result.planFile, c));
   for (const { message } of result.serviceFailures) notes.push(`${c.red('service failure')}: ${message}`);
   parts.push(...notes, summaryLine(result, c));
   return `${parts.join('\n\n')}\n`;
 }
 
 /** What one scenario showed, in plain text: a line with its counts and bound, and what is to be known of failures. */
-export function scenarioText(result: ScenarioResult): string {
+export function scenarioText(result: ScenarioResult, planFile: string | null = null): string {
   const { scenario, runs, failed, rate } = result;
   const line =
     `${scenario.name}: ${failed} of ${runs.length} runs failed ` +
     `(failure rate below ${percentUp(rate.upperBound)} at ${percent(scenario.confidence)})`;
-  return [line, ...scenarioNotes(result, pc.createColors(false))].join('\n\n');
+  return [line, ...scenarioNotes(result, planFile, pc.createColors(false))].join('\n\n');
 }
 
 /** A rate bound in percent, rounded up so that the statement stays true: `1.0 %`, `0.034 %`. */
@@ -95,37 +98,48 @@ function cells(result: ScenarioResult, c: Colours): string[] {
   ];
 }
 
+const VERDICT_COLOUR = {
+  ok: 'green',
+  FAILED: 'red',
+  'known bad': 'yellow',
+  stopped: 'yellow',
+  'not run': 'yellow',
+} as const;
+
 function verdict(result: ScenarioResult, c: Colours): string {
-  if (result.state === 'not-run') return c.yellow('not run');
-  if (result.failed > 0 && result.scenario.expect === 'any') return c.yellow('known bad');
-  if (result.failed > (result.scenario.until?.allowFailures ?? 0)) return c.red('FAILED');
-  if (result.state === 'stopped') return c.yellow('stopped');
-  return c.green('ok');
+  const said = verdictOf(result);
+  return c[VERDICT_COLOUR[said]](said);
 }
 
-function scenarioNotes(result: ScenarioResult, c: Colours): string[] {
+function scenarioNotes(result: ScenarioResult, planFile: string | null, c: Colours): string[] {
   const name = c.bold(result.scenario.name);
-  const notes: string[] = result.failures.map((failure) => failureNote(result, failure, c));
+  return [
+    ...result.failures.map((failure) => failureNote(result, failure, planFile, c)),
+    ...scenarioRemarks(result).map((remark) => `${name}: ${remark}`),
+  ];
+}
+
+/** What is to be known of a scenario beside its failures, a line each. */
+export function scenarioRemarks(result: ScenarioResult): string[] {
+  const { runs } = result;
+  const remarks: string[] = [];
   if (result.state !== 'completed') {
-    notes.push(`${name}: ${result.state === 'stopped' ? 'stopped early' : 'not run'}: ${result.reason}`);
+    remarks.push(`${result.state === 'stopped' ? 'stopped early' : 'not run'}: ${result.reason}`);
   }
-  const unamplified = result.runs.filter((run) => run.amplifier?.processes === 0).length;
+  const unamplified = runs.filter((run) => run.amplifier?.processes === 0).length;
   if (unamplified > 0) {
-    notes.push(
-      `${name}: ${unamplified} of ${result.runs.length} runs were not amplified: the preload library was not loaded (a static program?)`,
+    remarks.push(
+      `${unamplified} of ${runs.length} runs were not amplified: the preload library was not loaded (a static program?)`,
     );
   }
   const goal = goalNote(result);
-  if (goal !== undefined) notes.push(`${name}: ${goal}`);
-  const leaks = result.runs.filter((run) => run.leaked.length > 0);
+  if (goal !== undefined) remarks.push(goal);
+  const leaks = runs.filter((run) => run.leaked.length > 0);
   if (leaks.length > 0) {
     const commands = [...new Set(leaks.flatMap((run) => run.leaked))].slice(0, 5).join('; ');
-    notes.push(
-      `${name}: ${leaks.length} of ${result.runs.length} runs left processes behind (killed): ${commands}`,
-    );
+    remarks.push(`${leaks.length} of ${runs.length} runs left processes behind (killed): ${commands}`);
   }
-  notes.push(...leftNotes(result).map((note) => `${name}: ${note}`));
-  return notes;
+  return [...remarks, ...leftNotes(result)];
 }
 
 /** What runs left at exit, however they ended. */
@@ -167,11 +181,16 @@ function goalNote({ scenario, verdict, failed, runs, rate }: ScenarioResult): st
     case 'not-below':
       return `not proven: that the failure rate is below ${wanted} (${seen}: below ${percentUp(rate.upperBound)} ${sure})`;
     default:
-      return `undecided: whether the failure rate is below ${wanted} (${seen}, ${scenario.runs} runs are needed)`;
+      return `undecided: whether the failure rate is below ${wanted} (${seen}, ${scenario.shard?.ofRuns ?? scenario.runs} runs are needed)`;
   }
 }
 
-function failureNote(result: ScenarioResult, failure: FailureGroup, c: Colours): string {
+function failureNote(
+  result: ScenarioResult,
+  failure: FailureGroup,
+  planFile: string | null,
+  c: Colours,
+): string {
   const { scenario, runs } = result;
   const { outcome, evidence, signature } = failure;
   const says = signature === null ? '' : `: ${signature.title}`;
@@ -183,10 +202,10 @@ function failureNote(result: ScenarioResult, failure: FailureGroup, c: Colours):
   const lines = [
     `${c.bold(scenario.name)}: ${count} ${c.red(outcomeLabel(outcome))}${told}${after}${PHASE_TEXT[failure.phase]}${where}${says}`,
     ...(failure.kind === null ? [] : [`  likely: ${failure.kind.title}`, `  ${failure.kind.page}`]),
-    `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${shellLine(scenario.command)}`,
+    `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${printable(shellLine(scenario.command)).slice(0, 500)}`,
   ];
-  const perturbation = runs.find(({ run }) => run === failure.runs[0])?.perturbation;
-  if (perturbation) lines.push(`  perturbed; to repeat: --perturb ${perturbation}`);
+  const again = reproduceCommand(result, failure, planFile);
+  if (again !== null) lines.push(`  to repeat: ${printable(again).slice(0, 600)}`);
   for (const [title, text] of [
     ['stacks', evidence.stacks ?? ''],
     ['stderr', evidence.stderr],
@@ -209,18 +228,6 @@ function excerpt(text: string, fromStart: boolean): string {
 
 const indent = (lines: readonly string[]): string =>
   lines.map((line) => `    ${line.slice(0, 300)}`.trimEnd()).join('\n');
-
-// A program's control characters must not act on the reader's terminal.
-function printable(text: string): string {
-  return stripVTControlCharacters(text.replace(/\r\n?/g, '\n')).replace(/[^\P{Cc}\n\t]/gu, '');
-}
-
-function shellLine(command: readonly string[]): string {
-  const line = command.map((word) =>
-    /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
-  );
-  return printable(line.join(' ')).slice(0, 500);
-}
 
 function summaryLine(result: PlanResult, c: Colours): string {
   const bad = result.scenarios.filter((scenario) => !scenario.ok).length;

@@ -1,0 +1,38 @@
+import { mergeReports, type NamedReport } from '../merge.js';
+import { readReport } from '../report/read.js';
+import { letDown } from '../session.js';
+import { EXIT } from './exit-codes.js';
+import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
+import type { Subcommand } from './subcommand.js';
+
+const HELP = `
+Also makes the other kinds of report of a single JSON report.
+
+Exit codes:
+  0  every run ended as expected
+  1  some did not
+  2  wrong usage, or reports that don't go together
+  3  runs are missing: a shard, or what a service or an interrupt kept from being run`;
+
+/** `quiesce merge`. */
+export const merge: Subcommand = {
+  name: 'merge',
+  define: (command, finish) => {
+    command
+      .description('count the runs of several JSON reports as one, such as those of shards')
+      .argument('<files...>', 'reports that quiesce run --json wrote');
+    reportOptions(command)
+      .addHelpText('after', HELP)
+      .action(async (files: string[], flags: ReportFlags) => finish(await mergeFiles(files, flags)));
+  },
+};
+
+async function mergeFiles(files: readonly string[], flags: ReportFlags): Promise<number> {
+  checkReports(flags);
+  const reports: NamedReport[] = [];
+  for (const name of files) reports.push({ name, report: await readReport(name) });
+  const result = mergeReports(reports);
+  await writeReports(result, flags);
+  if (letDown(result)) return EXIT.environment;
+  return result.ok ? EXIT.ok : EXIT.unexpected;
+}

@@ -1,0 +1,84 @@
+import { appendFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { EnvironmentError, messageOf, UsageError } from '../errors.js';
+import { githubAnnotations, githubSummary } from '../report/github.js';
+import { htmlReport } from '../report/html.js';
+import { jsonReport } from '../report/json.js';
+import { junitReport } from '../report/junit.js';
+import { tapReport } from '../report/tap.js';
+import { terminalReport } from '../report/terminal.js';
+import type { PlanResult } from '../session.js';
+import { checkWritable, readerStream, writeOutput } from './output.js';
+
+/** Files that a result is written to; `-` is standard output. */
+export interface ReportFlags {
+  readonly json?: string;
+  readonly junit?: string;
+  readonly tap?: string;
+  readonly html?: string;
+  readonly github?: boolean;
+}
+
+const FORMATS = ['json', 'junit', 'tap', 'html'] as const;
+
+/** Adds the options of `ReportFlags` to a subcommand. */
+export function reportOptions(command: Command): Command {
+  return command
+    .option('--json <file>', 'write the whole result as JSON; - for standard output, as for the next three')
+    .option('--junit <file>', 'write it as JUnit XML')
+    .option('--tap <file>', 'write it as TAP version 14')
+    .option('--html <file>', 'write it as one self-contained HTML page')
+    .option('--github', 'annotate the GitHub workflow run (default: where GITHUB_ACTIONS is true)')
+    .option('--no-github', 'do not');
+}
+
+/**
+ * Makes sure, before the work, that all reports can be written after it.
+ * @throws UsageError when one can't, or two go to the same place.
+ */
+export function checkReports(flags: ReportFlags): void {
+  const taken = new Map<string, string>();
+  for (const format of FORMATS) {
+    const file = flags[format];
+    if (file === undefined) continue;
+    const other = taken.get(file);
+    if (other !== undefined) throw new UsageError(`--${other} and --${format} are the same file, ${file}`);
+    taken.set(file, format);
+    checkWritable(file, `--${format}`);
+  }
+}
+
+/**
+ * Tells the reader, and writes the files that were asked for. One that can't be written doesn't keep back the others.
+ * @throws EnvironmentError when one can't be written.
+ */
+export async function writeReports(result: PlanResult, flags: ReportFlags): Promise<void> {
+  const { stream, colour } = readerStream(FORMATS.some((format) => flags[format] === '-'));
+  stream.write(`\n${terminalReport(result, colour)}`);
+  const texts = {
+    json: () => `${JSON.stringify(jsonReport(result), null, 2)}\n`,
+    junit: () => junitReport(result),
+    tap: () => tapReport(result),
+    html: () => htmlReport(result),
+  };
+  const written = FORMATS.map(async (format) => {
+    const file = flags[format];
+    if (file !== undefined) await writeOutput(file, texts[format]());
+  });
+  if (flags.github ?? process.env.GITHUB_ACTIONS === 'true') {
+    stream.write(githubAnnotations(result));
+    written.push(addSummary(githubSummary(result)));
+  }
+  const failed = (await Promise.allSettled(written)).find(({ status }) => status === 'rejected');
+  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+}
+
+async function addSummary(text: string): Promise<void> {
+  const file = process.env.GITHUB_STEP_SUMMARY;
+  if (!file) return;
+  try {
+    await appendFile(file, text);
+  } catch (error) {
+    throw new EnvironmentError(`can't write the step's summary ${file}: ${messageOf(error)}`);
+  }
+}

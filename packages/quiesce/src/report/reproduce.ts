@@ -1,0 +1,41 @@
+import type { Scenario } from '../plan.js';
+import type { FailureGroup, ScenarioResult } from '../scenario.js';
+import { runsNeeded } from '../statistics.js';
+import { shellLine } from './text.js';
+
+const SURE = 0.95;
+const MOST = 100_000;
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/**
+ * One command that shows a failure again: with the perturbation of its first run, and as many runs as show it with a
+ * chance of 95 % at the rate seen. `null` where no command line can, as for a plan that was not in a file.
+ */
+export function reproduceCommand(
+  { scenario, runs }: ScenarioResult,
+  failure: FailureGroup,
+  planFile: string | null,
+): string | null {
+  if (planFile === null && scenario.uses.length > 0) return null;
+  const rate = failure.runs.length / runs.length;
+  const enough = rate >= 1 ? 1 : Math.min(MOST, runsNeeded(Math.max(rate, 3 / MOST), SURE));
+  const words = ['quiesce', 'run', '-n', String(enough)];
+  const perturbation = runs.find(({ run }) => run === failure.runs[0])?.perturbation ?? 'none';
+  if (perturbation !== 'none') words.push('--perturb', perturbation);
+  else if (scenario.perturb !== null) words.push('--perturb', 'none');
+  if (planFile === null) words.push(...commandOptions(scenario), '--', ...scenario.command);
+  else words.push('--plan', planFile, '--only', scenario.name);
+  return shellLine(words);
+}
+
+function commandOptions({ expect, strict, timeoutMs }: Scenario): string[] {
+  const options: string[] = [];
+  if (timeoutMs !== DEFAULT_TIMEOUT_MS) options.push('--timeout', `${timeoutMs}ms`);
+  if (strict) options.push('--strict');
+  if (expect === 'any') options.push('--expect', 'any');
+  if (typeof expect !== 'object') return options;
+  if (expect.signal !== undefined) options.push('--expect', expect.signal);
+  if (expect.exitCode !== undefined) options.push('--expect', `exit:${expect.exitCode}`);
+  if (expect.stderr === 'empty') options.push('--quiet-stderr');
+  return options;
+}

@@ -1,0 +1,12 @@
+import type { ScenarioResult } from '../scenario.js';
+
+/** What a scenario's row says at its end. */
+export type Verdict = 'ok' | 'known bad' | 'FAILED' | 'stopped' | 'not run';
+
+/** The verdict on one scenario. */
+export function verdictOf(result: ScenarioResult): Verdict {
+  if (result.state === 'not-run') return 'not run';
+  if (result.failed > 0 && result.scenario.expect === 'any') return 'known bad';
+  if (result.failed > (result.scenario.until?.allowFailures ?? 0)) return 'FAILED';
+  return result.state === 'stopped' ? 'stopped' : 'ok';
+}

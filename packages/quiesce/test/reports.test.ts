@@ -1,0 +1,313 @@
+// JUnit XML, TAP, GitHub annotations and the HTML page, each read by what reads it in use.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { XmlDocument, XsdValidator } from 'libxml2-wasm';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { Parser } from 'tap-parser';
+
+const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
+const NASTY = 'nasty <b>&amp; "quotes", 100 % | #hash \\ &#60; :: ]]>';
+let dir: string;
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function quiesce(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const { GITHUB_ACTIONS: _, GITHUB_STEP_SUMMARY: __, ...inherited } = process.env;
+    const env = { ...inherited, NO_COLOR: '1', ...more };
+    execFile(process.execPath, [cli, ...args], { cwd: dir, env, timeout: 60_000 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : (error.code as unknown as number), stdout, stderr }),
+    );
+  });
+}
+
+const text = (file: string): string => readFileSync(join(dir, file), 'utf8');
+
+let ended: Ended;
+before(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'quiesce-reports-test-'));
+  const done = 'echo done >&$QUIESCE_DONE_FD;';
+  const crash =
+    `${done} [ $((QUIESCE_RUN % 3)) != 0 ] || ` +
+    `{ printf '\\033[31mFatal Python error: PyGILState_Release: </pre><script>document.title=1</script>\\000' >&2; kill -ABRT $$; }`;
+  const scenarios = [
+    { name: 'steady', group: 'good', command: ['sh', '-c', done], runs: 60, jobs: 2 },
+    { name: NASTY, group: 'bad & worse', command: ['sh', '-c', crash], runs: 12, perturb: 'nice', seed: 5 },
+    { name: 'hang', group: 'bad & worse', command: ['sleep', '60'], runs: 1, timeout: '300ms' },
+    { name: 'control', command: ['false'], expect: 'any', runs: 3 },
+    { name: 'no service', command: ['true'], uses: ['dead'], runs: 3 },
+  ];
+  const services = { dead: { command: ['false'], ready: { log: 'never' } } };
+  writeFileSync(join(dir, 'plan.json'), JSON.stringify({ services, scenarios }));
+  writeFileSync(join(dir, 'summary.md'), 'before\n');
+  const files = ['--json', 'r.json', '--junit', 'r.xml', '--tap', 'r.tap', '--html', 'r.html'];
+  ended = await quiesce(['run', '--plan', 'plan.json', ...files], {
+    GITHUB_ACTIONS: 'true',
+    GITHUB_STEP_SUMMARY: join(dir, 'summary.md'),
+  });
+  assert.equal(ended.code, 3, ended.stderr);
+});
+after(() => rmSync(dir, { recursive: true }));
+
+describe('JUnit XML', () => {
+  test('is valid, and has the counts and the names', () => {
+    const xsd = readFileSync(fileURLToPath(new URL('../../test/reference/junit.xsd', import.meta.url)));
+    using schema = XmlDocument.fromBuffer(xsd);
+    using validator = XsdValidator.fromDoc(schema);
+    using document = XmlDocument.fromString(text('r.xml'));
+    validator.validate(document); // throws
+    const value = (path: string): string | undefined => document.get(path)?.content;
+    assert.deepEqual(
+      ['tests', 'failures', 'errors'].map((name) => value(`/testsuites/@${name}`)),
+      ['5', '2', '1'],
+    );
+    assert.deepEqual(
+      document.find('//testsuite/@name').map(({ content }) => content),
+      ['good', 'bad & worse', 'quiesce'],
+    );
+    assert.equal(value('//testcase[failure][1]/@name'), NASTY);
+    assert.match(value('//testcase[1]/failure') ?? '', /PyGILState_Release: <\/pre><script>/);
+    assert.match(value('//testcase/error/@message') ?? '', /service/);
+    assert.equal(value("//testcase[@name='control']/failure"), undefined);
+  });
+});
+
+describe('TAP', () => {
+  test('is read by a TAP parser, with its diagnostics', () => {
+    const parser = new Parser();
+    const points: { ok: boolean; name: string; diag: Record<string, unknown> }[] = [];
+    const strange: string[] = [];
+    parser.on('assert', (point: (typeof points)[number]) => points.push(point));
+    parser.on('extra', (line: string) => strange.push(line));
+    let results: { ok: boolean; count: number; fail: number; failures: unknown[] } | undefined;
+    parser.on('complete', (all: typeof results) => (results = all));
+    parser.end(text('r.tap'));
+    assert.deepEqual(strange, []);
+    assert.deepEqual([results?.ok, results?.count, results?.fail], [false, 5, 3]);
+    assert.deepEqual(
+      points.map(({ ok }) => ok),
+      [true, false, false, true, false],
+    );
+    assert.equal(points[1]?.name, NASTY);
+    const [failure] = (points[1]?.diag.failures ?? []) as Record<string, unknown>[];
+    assert.deepEqual([failure?.outcome, failure?.count, failure?.phase], ['SIGABRT', 4, 'exit']);
+    assert.equal(points[4]?.diag.verdict, 'not run');
+  });
+});
+
+describe('GitHub', () => {
+  test('annotations are one line each, escaped, and the rest of the output makes none', () => {
+    const commands = ended.stdout.split('\n').filter((line) => line.startsWith('::'));
+    assert.equal(commands.length, 4, ended.stdout);
+    const [first = ''] = commands;
+    assert.ok(
+      first.startsWith(
+        '::error file=plan.json,title=nasty <b>&amp; "quotes"%2C 100 %25 | #hash \\ &#60; %3A%3A',
+      ),
+    );
+    assert.match(
+      first,
+      /::4 of 12 runs failed: 4 SIGABRT%0A.*quiesce run -n \d+ --perturb nice=\d+ --plan plan\.json --only '/,
+    );
+    assert.match(commands.at(-1) ?? '', /title=service dead::/);
+  });
+
+  test("a summary is added to the step's", () => {
+    const summary = text('summary.md');
+    assert.ok(summary.startsWith('before\n### Quiesce: Not as expected\n'));
+    const row = summary.split('\n').find((line) => line.startsWith('| nasty')) ?? '';
+    assert.equal(row.split(/(?<!\\)\|/).length, 8, row);
+  });
+
+  test('nothing of it elsewhere, or when it is not wanted', async () => {
+    assert.doesNotMatch((await quiesce(['run', '-n', '1', '--', 'false'])).stdout, /^::/m);
+    const refused = ['run', '-n', '1', '--no-github', '--', 'false'];
+    assert.doesNotMatch((await quiesce(refused, { GITHUB_ACTIONS: 'true' })).stdout, /^::/m);
+  });
+});
+
+test('a failure is seen again with the command that the report gives', async () => {
+  const [, again = ''] =
+    /"to repeat|to repeat: quiesce (run -n \d+ --perturb \S+) --plan/.exec(ended.stdout) ?? [];
+  const { code, stdout } = await quiesce([...again.split(' '), '--plan', 'plan.json', '--only', NASTY]);
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /SIGABRT at exit/);
+});
+
+test('two reports into one file, or one into a folder that is not there, are refused before the runs', async () => {
+  for (const args of [
+    ['--json', 'x', '--html', 'x'],
+    ['--junit', '-', '--tap', '-'],
+    ['--html', 'no/where.html'],
+  ]) {
+    const { code, stderr } = await quiesce(['run', ...args, '--', 'true']);
+    assert.equal(code, 2);
+    assert.match(stderr, /^quiesce: error: [^\n]+\n$/);
+  }
+});
+
+describe('the HTML page', () => {
+  const executablePath = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
+  const skip = existsSync(executablePath) ? false : `no Chromium at ${executablePath}: set CHROMIUM_BIN`;
+  let browser: Browser;
+  const requests: string[] = [];
+
+  before(async () => {
+    if (skip) return;
+    browser = await chromium.launch({
+      executablePath,
+      args: [
+        ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+        ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      ],
+    });
+  });
+  after(() => browser?.close());
+
+  async function open(file: string, colorScheme: 'light' | 'dark', width: number): Promise<Page> {
+    const context = await browser.newContext({
+      colorScheme,
+      viewport: { width, height: 800 },
+      javaScriptEnabled: false,
+      offline: true,
+    });
+    const page = await context.newPage();
+    page.on('request', (request) => requests.push(request.url()));
+    await page.goto(`file://${join(dir, file)}`);
+    return page;
+  }
+
+  // As text, since it runs in the page: this project is compiled without the types of browsers.
+  const WIDTHS = '[document.documentElement.scrollWidth, innerWidth]';
+  const CONTRAST = `(element) => {
+    const channels = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
+    const luminance = (colour) => {
+      const [r, g, b] = channels(colour).map((value) => {
+        const part = value / 255;
+        return part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+      });
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    let behind = element;
+    const background = () => getComputedStyle(behind).backgroundColor;
+    while (channels(background())[3] === 0) behind = behind.parentElement;
+    const [more, less] = [luminance(getComputedStyle(element).color), luminance(background())].sort((a, b) => b - a);
+    return (more + 0.05) / (less + 0.05);
+  }`;
+
+  /** WCAG's contrast ratio of an element's text and what is behind it. */
+  const contrast = (page: Page, selector: string): Promise<number> =>
+    page.evaluate<number>(`(${CONTRAST})(document.querySelector(${JSON.stringify(selector)}))`);
+
+  for (const scheme of ['light', 'dark'] as const) {
+    for (const width of [1100, 360]) {
+      test(`fits and is legible, ${scheme}, ${width} pixels wide`, { skip }, async () => {
+        const page = await open('r.html', scheme, width);
+        const [content, view] = await page.evaluate<number[]>(WIDTHS);
+        assert.equal(content, view);
+        for (const selector of [
+          'h1',
+          '.facts',
+          '.badge.good',
+          '.badge.bad',
+          '.badge.warn',
+          'a',
+          'figcaption',
+          'pre',
+        ]) {
+          const ratio = await contrast(page, selector);
+          assert.ok(ratio >= 4.5, `${selector}: ${ratio}`);
+        }
+        for (const chart of await page.locator('svg.chart').all()) {
+          const box = await chart.boundingBox();
+          assert.ok(box !== null && box.width > 250 && box.width <= width, JSON.stringify(box));
+        }
+        await page.context().close();
+      });
+    }
+  }
+
+  test('shows every run, links failed ones to their kind, and escapes what programs print', {
+    skip,
+  }, async () => {
+    const page = await open('r.html', 'light', 1100);
+    assert.equal(await page.title(), 'Quiesce: not as expected');
+    const cells = page.locator('#s1 .outcomes svg a');
+    assert.equal(await cells.count(), 4);
+    assert.equal((await page.locator('#s1 .exit-times svg rect.bar').count()) > 0, true);
+    assert.equal(await page.locator('#s2 .exit-times').count(), 0);
+    assert.equal(
+      await page
+        .locator('#s1 h2')
+        .first()
+        .textContent()
+        .then((t) => t?.startsWith(NASTY)),
+      true,
+    );
+    const failure = page.locator('#s1f0');
+    assert.equal(await failure.getAttribute('open'), '');
+    assert.match((await failure.textContent()) ?? '', /quiesce run -n \d+ --perturb nice=\d/);
+    assert.match((await failure.locator('pre').last().textContent()) ?? '', /<script>document/);
+    assert.match((await page.locator('.trouble').textContent()) ?? '', /dead/);
+    // A stack of threads, where gdb is there.
+    assert.match((await page.locator('#s2f0').textContent()) ?? '', /sleep/);
+    await cells.first().click();
+    assert.match(page.url(), /#s1f0$/);
+    await page.context().close();
+  });
+
+  test('asks for nothing from a network', { skip }, () => {
+    assert.ok(requests.length > 0);
+    assert.deepEqual(
+      requests.filter((url) => !url.startsWith('file://')),
+      [],
+    );
+  });
+
+  test('holds ten thousand runs in little space', { skip }, async () => {
+    const report = JSON.parse(text('r.json'));
+    const [steady] = report.scenarios;
+    const [template] = steady.runs;
+    steady.runs = Array.from({ length: 10_000 }, (_, i) => ({
+      ...template,
+      run: i + 1,
+      exitMs: 3 + (i % 97) / 50,
+    }));
+    writeFileSync(
+      join(dir, 'many.json'),
+      JSON.stringify({ ...report, serviceFailures: [], scenarios: [steady] }),
+    );
+    const { code, stderr } = await quiesce(['merge', 'many.json', '--html', 'many.html']);
+    assert.equal(code, 0, stderr);
+    assert.ok(text('many.html').length < 100_000, `${text('many.html').length}`);
+    const page = await open('many.html', 'light', 360);
+    const box = await page.locator('.outcomes svg').boundingBox();
+    assert.ok(box !== null && box.height < 600, JSON.stringify(box));
+    await page.context().close();
+  });
+
+  test('of a comparison has both rates with their intervals', { skip }, async () => {
+    const sides = ['--before', `sh -c '[ $((QUIESCE_RUN % 2)) = 0 ]'`, '--after', 'true', '-n', '20'];
+    const { code, stderr } = await quiesce(['compare', ...sides, '--html', 'compared.html']);
+    assert.equal(code, 0, stderr);
+    for (const width of [1100, 360]) {
+      const page = await open('compared.html', 'dark', width);
+      const words = (await page.locator('#comparisons').textContent()) ?? '';
+      assert.match(words, /after fails less/);
+      assert.match(words, /50\.0 %/);
+      assert.equal(await page.locator('#comparisons .rate-interval').count(), 2);
+      const [content, view] = await page.evaluate<number[]>(WIDTHS);
+      assert.equal(content, view);
+      await page.context().close();
+    }
+  });
+});

@@ -1,0 +1,257 @@
+// Shards make each run exactly once, and their reports count together as if one machine had made them all.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { LineCounter, parseDocument } from 'yaml';
+import { parseShard } from '../src/index.js';
+import { shareOf } from '../src/shard.js';
+
+const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
+let dir: string;
+before(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quiesce-shard-test-'));
+});
+after(() => rmSync(dir, { recursive: true }));
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function quiesce(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, NO_COLOR: '1', ...more };
+    execFile(process.execPath, [cli, ...args], { cwd: dir, env, timeout: 60_000 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : (error.code as unknown as number), stdout, stderr }),
+    );
+  });
+}
+
+interface Scenario {
+  readonly state: string;
+  readonly reason: string | null;
+  readonly verdict: string | null;
+  readonly completedRuns: number;
+  readonly plannedRuns: number;
+  readonly failedRuns: number;
+  readonly failureRate: { readonly upperBound: number };
+  readonly runs: readonly { readonly run: number; readonly perturbation: string | null }[];
+  readonly failures: readonly {
+    readonly runs: readonly number[];
+    readonly evidence: { readonly stderr: string };
+  }[];
+}
+
+const saved = (file: string): Scenario => JSON.parse(readFileSync(join(dir, file), 'utf8')).scenarios[0];
+
+describe('a shard', () => {
+  test('has each run in exactly one of the shards, in shares that differ by one at most', () => {
+    for (const count of [1, 2, 3, 7, 50]) {
+      for (const runs of [1, 2, 20, 299, 3_000_000]) {
+        const shares = Array.from({ length: count }, (_, i) => shareOf({ index: i + 1, count }, runs));
+        let next = 1;
+        for (const share of shares) {
+          assert.equal(share.first, next);
+          next += share.runs;
+        }
+        assert.equal(next, runs + 1);
+        const sizes = shares.map((share) => share.runs);
+        assert.ok(Math.max(...sizes) - Math.min(...sizes) <= 1);
+      }
+    }
+  });
+
+  test('is told in words, or by the variables of a CI system', () => {
+    const cases: [string, NodeJS.ProcessEnv, [number, number]][] = [
+      ['2/5', {}, [2, 5]],
+      ['auto', { CI_NODE_INDEX: '1', CI_NODE_TOTAL: '4' }, [1, 4]],
+      ['auto', { CIRCLE_NODE_INDEX: '0', CIRCLE_NODE_TOTAL: '4' }, [1, 4]],
+      ['auto', { BUILDKITE_PARALLEL_JOB: '3', BUILDKITE_PARALLEL_JOB_COUNT: '4' }, [4, 4]],
+      ['auto', { SEMAPHORE_JOB_INDEX: '2', SEMAPHORE_JOB_COUNT: '4' }, [2, 4]],
+      ['auto', { SYSTEM_JOBPOSITIONINPHASE: '2', SYSTEM_TOTALJOBSINPHASE: '4' }, [2, 4]],
+      ['auto/8', { JOB_COMPLETION_INDEX: '0' }, [1, 8]],
+      ['auto/8', { JOB_COMPLETION_INDEX: '7' }, [8, 8]],
+    ];
+    for (const [text, env, [index, count]] of cases)
+      assert.deepEqual(parseShard(text, env), { index, count });
+    const wrong: [string, NodeJS.ProcessEnv, RegExp][] = [
+      ['0/5', {}, /no shard/],
+      ['6/5', {}, /no shard/],
+      ['5', {}, /no shard/],
+      ['1/0', {}, /no shard/],
+      ['auto', {}, /does not tell/],
+      ['auto', { JOB_COMPLETION_INDEX: '0' }, /how many/],
+      ['auto/3', { JOB_COMPLETION_INDEX: '3' }, /JOB_COMPLETION_INDEX/],
+      ['auto', { CI_NODE_INDEX: 'x', CI_NODE_TOTAL: '2' }, /CI_NODE_INDEX/],
+    ];
+    for (const [text, env, message] of wrong) assert.throws(() => parseShard(text, env), message, text);
+  });
+});
+
+describe('shards of a run', () => {
+  // Fails in its runs 3, 6, ... of the whole, whichever shard makes them.
+  const program =
+    'echo $QUIESCE_RUN >> numbers; [ $((QUIESCE_RUN % 3)) != 0 ] || { echo "at $QUIESCE_RUN" >&2; exit 7; }';
+  const command = ['-n', '20', '--perturb', 'nice', '--seed', '9'];
+
+  test('merged are what one machine would have made', async () => {
+    await quiesce(['run', ...command, '--json', 'whole.json', '--', 'sh', '-c', program]);
+    writeFileSync(join(dir, 'numbers'), '');
+    for (const index of [1, 2, 3]) {
+      const files = ['--json', `part-${index}.json`];
+      const { code, stderr } = await quiesce([
+        'run',
+        ...command,
+        '--shard',
+        `${index}/3`,
+        ...files,
+        '--',
+        'sh',
+        '-c',
+        program,
+      ]);
+      assert.equal(code, 1, stderr);
+    }
+    const numbers = readFileSync(join(dir, 'numbers'), 'utf8').trim().split('\n').map(Number);
+    assert.deepEqual(
+      numbers,
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    );
+    const parts = ['part-3.json', 'part-1.json', 'part-2.json'];
+    const { code, stdout } = await quiesce(['merge', ...parts, '--json', 'merged.json']);
+    assert.equal(code, 1, stdout);
+    const [whole, merged] = [saved('whole.json'), saved('merged.json')];
+    const facts = (scenario: Scenario): unknown => [
+      [
+        scenario.state,
+        scenario.completedRuns,
+        scenario.plannedRuns,
+        scenario.failedRuns,
+        scenario.failureRate,
+      ],
+      scenario.runs.map(({ run, perturbation }) => [run, perturbation]),
+      scenario.failures.map(({ runs, evidence }) => [runs, evidence.stderr]),
+    ];
+    assert.deepEqual(facts(merged), facts(whole));
+    assert.deepEqual(merged.failures[0]?.runs, [3, 6, 9, 12, 15, 18]);
+  });
+
+  test('one that is missing is told, and one that is there twice is refused', async () => {
+    const { code, stdout } = await quiesce(['merge', 'part-1.json', 'part-3.json', '--json', 'some.json']);
+    assert.equal(code, 3, stdout);
+    assert.match(stdout, /missing: shard 2 of 3/);
+    assert.deepEqual([saved('some.json').state, saved('some.json').plannedRuns], ['stopped', 20]);
+    const twice = await quiesce(['merge', 'part-1.json', 'part-1.json']);
+    assert.equal(twice.code, 2);
+    assert.match(twice.stderr, /both shard 1 of 3/);
+    const mixed = await quiesce(['merge', 'part-1.json', 'whole.json']);
+    assert.equal(mixed.code, 2);
+    assert.match(mixed.stderr, /another shards/);
+  });
+
+  test('are gone on with, each for itself', async () => {
+    const report = JSON.parse(readFileSync(join(dir, 'part-2.json'), 'utf8'));
+    const [scenario] = report.scenarios;
+    const cut = { ...scenario, runs: scenario.runs.slice(0, 2) };
+    writeFileSync(join(dir, 'cut.json'), JSON.stringify({ ...report, scenarios: [cut] }));
+    const again = ['run', ...command, '--resume', 'cut.json', '--json', 'cut.json'];
+    const other = await quiesce([...again, '--shard', '3/3', '--', 'sh', '-c', program]);
+    assert.equal(other.code, 2, other.stderr);
+    assert.match(other.stderr, /another shard/);
+    const { code, stderr } = await quiesce([...again, '--shard', '2/3', '--', 'sh', '-c', program]);
+    assert.equal(code, 1, stderr);
+    assert.deepEqual(
+      saved('cut.json').runs.map(({ run }) => run),
+      [7, 8, 9, 10, 11, 12, 13],
+    );
+  });
+
+  test('show together the rate that they are run until', async () => {
+    for (const [program, code, verdict] of [
+      ['true', 0, 'below'],
+      ['[ "$QUIESCE_RUN" != 9 ]', 1, 'not-below'],
+    ] as const) {
+      const parts: string[] = [];
+      for (const index of [0, 1]) {
+        const files = ['--json', `until-${index}.json`];
+        const place = ['--shard', 'auto/2', '--until', '20%'];
+        const ended = await quiesce(['run', ...place, ...files, '--', 'sh', '-c', program], {
+          JOB_COMPLETION_INDEX: String(index),
+        });
+        assert.equal(ended.code, index === 1 ? code : 0, ended.stderr + ended.stdout);
+        parts.push(`until-${index}.json`);
+      }
+      const merged = await quiesce(['merge', ...parts, '--json', 'until.json']);
+      assert.equal(merged.code, code, merged.stdout);
+      assert.equal(saved('until.json').verdict, verdict);
+    }
+  });
+
+  test('that are perturbed need a seed for all', async () => {
+    const { code, stderr } = await quiesce(['run', '--perturb', 'nice', '--shard', '1/2', '--', 'true']);
+    assert.equal(code, 2);
+    assert.match(stderr, /^quiesce: error: [^\n]*need a seed[^\n]*--seed[^\n]*\n$/);
+    assert.equal((await quiesce(['run', '--perturb', 'nice=3', '--shard', '1/2', '--', 'true'])).code, 0);
+  });
+});
+
+test('whole reports are counted together, others refused', async () => {
+  await quiesce(['run', '-n', '10', '--json', 'a.json', '--', 'true']);
+  await quiesce(['run', '-n', '15', '--json', 'b.json', '--', 'true']);
+  await quiesce(['run', '-n', '15', '--timeout', '3s', '--json', 'c.json', '--', 'true']);
+  const { code } = await quiesce(['merge', 'a.json', 'b.json', '--json', 'ab.json']);
+  assert.equal(code, 0);
+  assert.deepEqual([saved('ab.json').completedRuns, saved('ab.json').runs.at(-1)?.run], [25, 25]);
+  const other = await quiesce(['merge', 'a.json', 'c.json']);
+  assert.equal(other.code, 2);
+  assert.match(other.stderr, /another timeout/);
+});
+
+describe('docs/ci.md', () => {
+  const page = readFileSync(fileURLToPath(new URL('../../../../docs/ci.md', import.meta.url)), 'utf8');
+  const blocks = [...page.matchAll(/<!-- (\S+) -->\n\n```yaml\n(.*?)```/gs)];
+
+  test('has YAML that is right, with commands that quiesce takes', async () => {
+    assert.deepEqual(
+      blocks.map(([, file]) => file),
+      ['.github/workflows/shutdown.yaml', '.gitlab-ci.yml', 'shutdown-job.yaml'],
+    );
+    for (const [, file, yaml = ''] of blocks) {
+      const document = parseDocument(yaml, { strict: true, lineCounter: new LineCounter() });
+      assert.deepEqual([...document.errors, ...document.warnings], [], file);
+      const commands = [
+        ...yaml.replace(/\n +/g, ' ').matchAll(/quiesce (run|merge) (.*?)(?= - |$|\n| resources)/g),
+      ];
+      assert.ok(commands.length > 0, file);
+      for (const [, subcommand = '', rest = ''] of commands) {
+        const { stdout: help } = await quiesce([subcommand, '--help']);
+        for (const [option] of rest.matchAll(/(?<= |^)--[a-z-]+/g))
+          assert.ok(help.includes(option), `${file}: ${option}`);
+      }
+    }
+  });
+
+  test('has a Kubernetes Job and a GitHub workflow of the right form', () => {
+    const document = (name: string): Record<string, never> =>
+      parseDocument(blocks.find(([, file]) => file?.endsWith(name))?.[2] ?? '').toJS();
+    const { spec } = document('shutdown-job.yaml') as unknown as {
+      spec: {
+        completionMode: string;
+        completions: number;
+        template: { spec: { containers: { args: string[] }[] } };
+      };
+    };
+    assert.equal(spec.completionMode, 'Indexed');
+    assert.ok(spec.template.spec.containers[0]?.args[0]?.includes(`--shard auto/${spec.completions} `));
+    const { jobs } = document('shutdown.yaml') as unknown as {
+      jobs: { runs: { strategy: { matrix: { shard: number[] } } }; verdict: { needs: string } };
+    };
+    assert.deepEqual(jobs.runs.strategy.matrix.shard, [1, 2, 3, 4]);
+    assert.equal(jobs.verdict.needs, 'runs');
+  });
+});
