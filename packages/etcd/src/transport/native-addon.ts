@@ -1,4 +1,6 @@
 import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 /** What crosses into the addon's `NativeTransport` constructor; see crates/etcd-transport/src/lib.rs. */
 export interface NativeOptions {
@@ -32,18 +34,42 @@ export interface NativeAddon {
 
 let loaded: NativeAddon | Error | undefined;
 
-/** The addon for this platform, or why it can't be loaded. */
+/** The addon for this platform, or the one that `QUIESCE_ETCD_NATIVE` names, or why it can't be loaded. */
 export function loadNativeAddon(): NativeAddon | Error {
   loaded ??= load();
   return loaded;
 }
 
 function load(): NativeAddon | Error {
-  const path = `../../../native/etcd-transport.${process.platform}-${process.arch}.node`;
-  try {
-    return createRequire(import.meta.url)(path) as NativeAddon;
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    return new Error(`no native transport for ${process.platform}-${process.arch}: ${reason}`, { cause });
+  const given = process.env.QUIESCE_ETCD_NATIVE;
+  const host = `${process.platform}-${process.arch}`;
+  // In a checkout it is beside the package; else it comes in a package of its own for each platform, of which npm
+  // installs the one that fits. Where a C library is in the name, that one has tried to load is soon told.
+  const candidates = given
+    ? [resolve(given)]
+    : [
+        `../../../native/etcd-transport.${host}.node`,
+        ...['', '-gnu', '-musl', '-msvc'].map((libc) => `@quiesce/etcd-${host}${libc}`),
+      ];
+  const failures: unknown[] = [];
+  for (const candidate of candidates) {
+    try {
+      // A bundle in CommonJS knows no URL of its own: there the program's place is where to look from.
+      return createRequire(import.meta.url || pathToFileURL(process.execPath))(candidate) as NativeAddon;
+    } catch (failure) {
+      failures.push(failure);
+    }
   }
+  const telling = failures.find((failure) => !isMissing(failure)) ?? failures[0];
+  const reason =
+    given || !isMissing(telling)
+      ? String((telling as Error).message).split('\n')[0]
+      : 'its package is not installed';
+  return new Error(`no native transport for ${host}: ${reason}`, {
+    cause: new AggregateError(failures, 'nothing could be loaded'),
+  });
+}
+
+function isMissing(failure: unknown): boolean {
+  return (failure as NodeJS.ErrnoException | undefined)?.code === 'MODULE_NOT_FOUND';
 }

@@ -1,0 +1,208 @@
+// The packages as they are published, installed into an empty project and used as its programs would.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import { nativeUnavailable } from '../src/transport/native.js';
+
+const root = fileURLToPath(new URL('../../../..', import.meta.url));
+const bin = (name: string): string => join(root, 'node_modules', '.bin', name);
+const native = nativeUnavailable() === undefined;
+
+/** As the README promises, of the addon on Linux. */
+const addonBudgetBytes = 4 * 1000 * 1000;
+
+/** Removes npm's own settings, which the test runner's npm has put into the environment. */
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
+
+let dir: string;
+let server: EtcdServer;
+let tarballs: Record<string, string>;
+
+async function run(command: string, args: readonly string[], more: NodeJS.ProcessEnv = {}, cwd = dir) {
+  return promisify(execFile)(command, args, { cwd, env: { ...env, ...more }, timeout: 240_000 });
+}
+
+/** Writes a program into the project and runs it. */
+async function program(name: string, code: string, more: NodeJS.ProcessEnv = {}) {
+  writeFileSync(join(dir, name), code);
+  return run(process.execPath, [name, server.endpoint], more);
+}
+
+const body = `
+  const etcd = await connect(process.argv[2]);
+  await etcd.put('packaged', 'works');
+  const kv = await etcd.get('packaged');
+  console.log(etcd.transport, kv.text());
+  await etcd.close();`;
+
+before(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'quiesce-packaging-'));
+  const packing = `
+    const { pack } = await import(${JSON.stringify(pathToFileURL(join(root, 'setup/pack/pack.mjs')))});
+    console.log(JSON.stringify(await pack(process.argv[1])));`;
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', packing, join(dir, 'packed')]);
+  tarballs = JSON.parse(stdout);
+  writeFileSync(join(dir, 'package.json'), '{ "name": "project", "private": true }');
+  // The other platforms' packages aren't published yet; npm leaves out optional ones that it can't have.
+  const install = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline'];
+  await run('npm', [...install, ...Object.values(tarballs), 'typescript@5.7', '@types/node@20']);
+  server = await startEtcd();
+});
+after(async () => {
+  await server?.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const transport = native ? 'native' : 'grpc-js';
+
+describe('installed from its tarball, @quiesce/etcd', () => {
+  test('works from an ES module', async () => {
+    const { stdout } = await program('esm.mjs', `import { connect } from '@quiesce/etcd';${body}`);
+    assert.equal(stdout, `${transport} works\n`);
+  });
+
+  test('works from CommonJS, as the same module', async () => {
+    const { stdout, stderr } = await program(
+      'cjs.cjs',
+      `const { connect, EtcdError } = require('@quiesce/etcd');
+       (async () => {
+         console.log(EtcdError === (await import('@quiesce/etcd')).EtcdError);
+         ${body}
+       })();`,
+    );
+    assert.equal(stdout, `true\n${transport} works\n`, stderr);
+  });
+
+  test('falls back where its platform has no package, and says so once', async () => {
+    const { stdout, stderr } = await program(
+      'fallback.mjs',
+      `Object.defineProperty(process, 'arch', { value: 'pdp11' });
+       const { connect } = await import('@quiesce/etcd');${body}`,
+    );
+    assert.equal(stdout, 'grpc-js works\n');
+    assert.match(stderr, /no native transport for \w+-pdp11: its package is not installed; using the slower/);
+    assert.equal(stderr.match(/QUIESCE_ETCD_FALLBACK/g)?.length, 1, stderr);
+  });
+
+  test('tells what is wrong with an addon that was named', async () => {
+    const { stderr } = await program('named.mjs', `import { connect } from '@quiesce/etcd';${body}`, {
+      QUIESCE_ETCD_NATIVE: '/nowhere/etcd-transport.node',
+    });
+    assert.match(stderr, /Cannot find module '\/nowhere\/etcd-transport\.node'/);
+  });
+
+  test('has types for the oldest TypeScript, without skipLibCheck', async () => {
+    writeFileSync(
+      join(dir, 'program.mts'),
+      `import { connect, json, prefix, utf8, type EtcdClient, type KeyValue } from '@quiesce/etcd';
+       const etcd: EtcdClient = await connect('http://127.0.0.1:2379');
+       const kv: KeyValue | undefined = await etcd.get('a');
+       const users = etcd.withCodec({ key: utf8, value: json<{ name: string }>() });
+       const name: string | undefined = (await users.get('b'))?.value.name;
+       for await (const event of etcd.watch(prefix('c'))) console.log(event.kv.modRevision + 1n, kv, name);
+       // @ts-expect-error: there is no such option
+       await etcd.put('a', 'b', { leese: 1n });`,
+    );
+    for (const [module, moduleResolution] of [
+      ['nodenext', 'nodenext'],
+      ['esnext', 'bundler'],
+    ] as const) {
+      writeFileSync(
+        join(dir, 'tsconfig.json'),
+        JSON.stringify({
+          compilerOptions: {
+            ...{ module, moduleResolution, target: 'es2022', lib: ['es2023', 'esnext.disposable'] },
+            ...{ strict: true, noEmit: true, skipLibCheck: false, types: ['node'] },
+          },
+          files: ['program.mts'],
+        }),
+      );
+      await run(join(dir, 'node_modules/.bin/tsc'), []).catch((error) => {
+        throw new Error(`${moduleResolution}: ${error.stdout}`);
+      });
+    }
+  });
+
+  test('is bundled by esbuild, with its addon beside it', { skip: !native && 'no addon' }, async () => {
+    writeFileSync(join(dir, 'bundled.mjs'), `import { connect } from '@quiesce/etcd';${body}`);
+    await run(bin('esbuild'), [
+      'bundled.mjs',
+      '--bundle',
+      '--platform=node',
+      '--format=esm',
+      '--outfile=bundle/out.mjs',
+      "--banner:js=import { createRequire as r } from 'node:module'; const require = r(import.meta.url);",
+    ]);
+    const { stdout } = await run(process.execPath, ['bundle/out.mjs', server.endpoint]);
+    assert.equal(stdout, 'native works\n');
+  });
+
+  test('runs in a single executable', { skip: !native && 'no addon' }, async () => {
+    writeFileSync(
+      join(dir, 'single.mjs'),
+      `import { connect } from '@quiesce/etcd';\n(async () => {${body.replace('argv[2]', 'argv.at(-1)')}\n})();`,
+    );
+    await run(bin('esbuild'), [
+      'single.mjs',
+      '--bundle',
+      '--platform=node',
+      '--format=cjs',
+      '--outfile=single.cjs',
+      '--log-override:empty-import-meta=silent',
+    ]);
+    writeFileSync(
+      join(dir, 'sea.json'),
+      JSON.stringify({ main: 'single.cjs', output: 'single.blob', disableExperimentalSEAWarning: true }),
+    );
+    await run(process.execPath, ['--experimental-sea-config', 'sea.json']);
+    await run('cp', [process.execPath, 'single']);
+    const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
+    await run(bin('postject'), ['single', 'NODE_SEA_BLOB', 'single.blob', '--sentinel-fuse', fuse]);
+    // node_modules beside the executable has the addon.
+    const { stdout } = await run(join(dir, 'single'), [server.endpoint]);
+    assert.equal(stdout, 'native works\n');
+  });
+});
+
+describe('the packages', () => {
+  test('have types that every kind of importer finds', async () => {
+    for (const name of ['@quiesce/etcd', 'quiesce']) {
+      // The one thing it may remark: CommonJS gets the ES module, as Node 20.19 and later load it by require().
+      const args = [tarballs[name] as string, '--ignore-rules', 'cjs-resolves-to-esm', '--profile', 'node16'];
+      await run(bin('attw'), args).catch((error) => assert.fail(`${name}: ${error.stdout}`));
+    }
+  });
+
+  test('are in order for publint', async () => {
+    for (const tarball of Object.values(tarballs)) {
+      await run(bin('publint'), ['run', tarball, '--strict']).catch((error) =>
+        assert.fail(`${tarball}: ${error.stdout}${error.stderr}`),
+      );
+    }
+  });
+
+  test('run nothing when they are installed', () => {
+    for (const name of Object.keys(tarballs)) {
+      const manifest = JSON.parse(readFileSync(join(dir, 'node_modules', name, 'package.json'), 'utf8'));
+      assert.equal(manifest.scripts, undefined, name);
+      assert.ok(existsSync(join(dir, 'node_modules', name, 'LICENSE')), name);
+    }
+  });
+
+  test('keep the size that was promised', { skip: !native && 'no addon' }, () => {
+    const name = Object.keys(tarballs).find((name) => name.startsWith('@quiesce/etcd-')) ?? '';
+    const { size } = statSync(join(dir, 'node_modules', name, 'etcd-transport.node'));
+    assert.ok(size < addonBudgetBytes, `${size} bytes`);
+  });
+});
+
+test('the tester runs from its tarball', async () => {
+  const { stdout } = await run(join(dir, 'node_modules/.bin/quiesce'), ['run', '-n', '2', '--', 'true']);
+  assert.match(stdout, /All as expected/);
+});
