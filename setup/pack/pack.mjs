@@ -62,10 +62,10 @@ function readPackage(folder) {
 function stage(out, folder, manifest) {
   const dir = join(out, 'staged', folder);
   mkdirSync(dir, { recursive: true });
-  for (const part of ['dist/src', 'native', 'README.md']) {
+  // What `files` names; the addon goes into packages of its own.
+  for (const part of [...manifest.files.filter((file) => !/[!*]/.test(file)), 'README.md']) {
     const from = inRoot('packages', folder, part);
-    if (existsSync(from) && !(folder === 'etcd' && part === 'native'))
-      cpSync(from, join(dir, part), { recursive: true });
+    if (existsSync(from)) cpSync(from, join(dir, part), { recursive: true });
   }
   return finish(dir, manifest);
 }
