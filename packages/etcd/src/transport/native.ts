@@ -44,7 +44,7 @@ let exiting = false;
 // Node runs no addon cleanup hooks when the main thread calls process.exit(), so the end is made here.
 function closeAtExit(): void {
   exiting = true;
-  for (const transport of open) transport.closeNow();
+  for (const transport of open) transport.closeNow(false);
 }
 
 function opened(transport: NativeTransport): void {
@@ -113,8 +113,13 @@ class NativeTransport implements Transport, CompletionHandler {
     this.closeNow();
   }
 
-  /** As {@link close}, for places that can't wait. */
-  closeNow(): void {
+  /**
+   * As {@link close}, for places that can't wait.
+   *
+   * @param settle whether calls in flight are told. At the end of the process nobody is left who could do anything about
+   * it, and a rejection that nobody handles would make a failure of an exit that was in order.
+   */
+  closeNow(settle = true): void {
     if (this.#closed) return;
     this.#closed = true;
     closed(this);
@@ -123,7 +128,7 @@ class NativeTransport implements Transport, CompletionHandler {
     } finally {
       const calls = [...this.#calls.values()];
       this.#calls.clear();
-      for (const call of calls) call.fail(new ClosedError());
+      if (settle) for (const call of calls) call.fail(new ClosedError());
     }
   }
 
