@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { bisect } from './cli/bisect.js';
 import { compare } from './cli/compare.js';
 import { EXIT } from './cli/exit-codes.js';
 import { history } from './cli/history.js';
@@ -10,7 +11,7 @@ import { runsNeeded } from './cli/runs-needed.js';
 import type { Subcommand } from './cli/subcommand.js';
 import { QuiesceError, UsageError } from './errors.js';
 
-const subcommands: readonly Subcommand[] = [run, compare, merge, runsNeeded, history, init];
+const subcommands: readonly Subcommand[] = [run, compare, merge, bisect, runsNeeded, history, init];
 
 // Commander's own words for an error are not printed; `explain` says them in one line.
 const silent = { writeErr: () => {}, outputError: () => {} };

@@ -1,4 +1,5 @@
 import { UsageError } from './errors.js';
+import { expandMatrix } from './matrix.js';
 import { definedOnly, type Plan, type PlanOverrides, resolvePlan, type ScenarioSpec } from './plan.js';
 import { parseRate, type Rate } from './rate-goal.js';
 import { type PlanResult, runResolved, type SessionOptions } from './session.js';
@@ -87,7 +88,7 @@ export async function comparePlan(
     Omit<SessionOptions, 'interleave'>,
 ): Promise<ComparisonResult> {
   if (options.before === options.after) throw new UsageError('before and after are the same scenario');
-  const resolved = resolvePlan(plan, options);
+  const resolved = resolvePlan(await expandMatrix(plan, { signal: options.signal }), options);
   const scenarios = [options.before, options.after].map((name) => {
     const found = resolved.scenarios.find((scenario) => scenario.name === name);
     if (found !== undefined) return { ...found, until: null };

@@ -1,4 +1,5 @@
 export type { AmplifierReport } from './amplifier-report.js';
+export { type BisectOptions, type BisectResult, bisect, type Tried } from './bisect.js';
 export {
   type CompareOptions,
   type Comparison,
@@ -16,6 +17,8 @@ export { type CleanExitOptions, expectCleanExit } from './expect-clean-exit.js';
 export { type FailureKind, failureKinds } from './failure-kinds.js';
 export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './history.js';
 export type { Host } from './host.js';
+export { type PackageName, parsePackageName } from './installation.js';
+export type { Matrix } from './matrix.js';
 export { mergeReports, type NamedReport } from './merge.js';
 export { type Expect, type Outcome, outcomeLabel } from './outcome.js';
 export {

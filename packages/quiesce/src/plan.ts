@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { type Duration, parseDuration } from './duration.js';
 import { messageOf, UsageError } from './errors.js';
 import { findExecutable } from './executable.js';
+import type { Matrix } from './matrix.js';
 import type { Expect } from './outcome.js';
 import { parsePerturb, randomSeed, SEED_LIMIT } from './perturb.js';
 import type { Perturbing } from './perturbed-run.js';
@@ -60,6 +61,8 @@ export interface ScenarioSpec extends ScenarioDefaults {
   readonly command: readonly string[];
   /** Heading under which the report shows it. */
   readonly group?: string;
+  /** Runs it for each combination of runtimes and versions; see `Matrix`. */
+  readonly matrix?: Matrix;
 }
 
 /** Scenarios, and the services they need. */

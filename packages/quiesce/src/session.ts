@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { messageOf, ServiceError, UsageError } from './errors.js';
 import { type Host, thisHost } from './host.js';
+import { expandMatrix } from './matrix.js';
 import {
   type Plan,
   type PlanOverrides,
@@ -101,8 +102,9 @@ export async function run(options: RunOptions): Promise<ScenarioResult> {
  * A service that fails doesn't throw: the scenarios that use it are `not-run` or `stopped`, the others go on.
  * @throws UsageError when the plan is wrong; EnvironmentError when the system can't start a process.
  */
-export function runPlan(plan: Plan, options: PlanOverrides & SessionOptions = {}): Promise<PlanResult> {
-  return runResolved(resolvePlan(plan, options), options);
+export async function runPlan(plan: Plan, options: PlanOverrides & SessionOptions = {}): Promise<PlanResult> {
+  const expanded = await expandMatrix(plan, { signal: options.signal });
+  return await runResolved(resolvePlan(expanded, options), options);
 }
 
 /**

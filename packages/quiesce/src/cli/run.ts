@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.js';
 import { addToHistory, HISTORY_FILE } from '../history.js';
+import { expandMatrix } from '../matrix.js';
 import type { Expect } from '../outcome.js';
 import { PERTURBATIONS, unavailablePerturbations } from '../perturb.js';
 import { loadPlan, type PlanOverrides, type ResolvedPlan, resolvePlan } from '../plan.js';
@@ -145,7 +146,9 @@ async function planOf(command: readonly string[], flags: RunFlags): Promise<Reso
     if (flags.expect !== undefined || flags.quietStderr) {
       throw new UsageError('--expect and --quiet-stderr go with a command', "set the plan's expect instead");
     }
-    const { plan, baseDir } = await loadPlan(flags.plan);
+    const { plan: written, baseDir } = await loadPlan(flags.plan);
+    // Interrupted, it leaves no installer running.
+    const { result: plan } = await interruptible((signal) => expandMatrix(written, { signal }));
     return { ...resolvePlan(plan, { ...overrides, baseDir }, flags.plan), file: flags.plan };
   }
   if (flags.only !== undefined) throw new UsageError('--only goes with --plan');

@@ -1,0 +1,94 @@
+import { bisect as bisectPackage, type Tried } from '../bisect.js';
+import { formatMs } from '../duration.js';
+import { UsageError } from '../errors.js';
+import { parsePackageName } from '../installation.js';
+import { definedOnly, loadPlan, type Plan } from '../plan.js';
+import { failureCounts, progressView } from '../progress.js';
+import { append, duration, perturbation, positiveInteger, seed } from './arguments.js';
+import { EXIT, signalExitCode } from './exit-codes.js';
+import { interruptible } from './interrupt.js';
+import type { Subcommand } from './subcommand.js';
+
+interface BisectFlags {
+  readonly from?: string;
+  readonly to?: string;
+  readonly python?: string;
+  readonly runs?: number;
+  readonly jobs?: number;
+  readonly perturb?: string;
+  readonly seed?: number;
+  readonly timeout?: number;
+  readonly plan?: string;
+  readonly only?: string[];
+}
+
+const HELP = `
+The command names the installation: \${python} is the Python of an environment with the version, \${npm} a folder with
+it in node_modules. A version is bad when any of its runs fails. Installations are kept in QUIESCE_CACHE.
+
+Exit codes:
+  0  a version was found
+  1  none was: the oldest and the newest version are alike
+  2  wrong usage
+  3  a version can't be installed, or runs can't be made
+  130, 143, 129  stopped by SIGINT, SIGTERM, SIGHUP`;
+
+/** `quiesce bisect`. */
+export const bisect: Subcommand = {
+  name: 'bisect',
+  define: (command, finish) =>
+    command
+      .description('find the published version of a package that brought or cured a failure')
+      .usage('[options] <npm:NAME | pypi:NAME> -- command [args...]')
+      .argument('<package>', 'npm:NAME or pypi:NAME')
+      .argument('[command...]', 'the program under test and its arguments')
+      .option('--from <version>', 'the oldest version to look at (default: the first)')
+      .option('--to <version>', 'the newest (default: the last)')
+      .option('--python <program>', 'of PyPI packages (default: python3)')
+      .option('-n, --runs <n>', 'runs of each version (default: 20, or as the plan says)', positiveInteger)
+      .option('-j, --jobs <n>', 'runs at a time', positiveInteger)
+      .option('--perturb <parts>', 'so that races show; see quiesce run', perturbation)
+      .option('--seed <n>', 'what perturbations are drawn from', seed)
+      .option('--timeout <duration>', 'a run that takes longer is a hang (default: 10s)', duration)
+      .option('--plan <file>', 'plan with the scenario and its services, instead of a command')
+      .option('--only <name>', 'which scenario of the plan', append)
+      .addHelpText('after', HELP)
+      .action(async (name: string, words: string[], flags: BisectFlags) =>
+        finish(await bisectCommand(name, words, flags)),
+      ),
+};
+
+async function bisectCommand(name: string, command: readonly string[], flags: BisectFlags): Promise<number> {
+  const target = parsePackageName(name);
+  const { plan: file, ...given } = flags;
+  if ((file === undefined) === (command.length === 0)) throw new UsageError('give a command or --plan');
+  const loaded = file === undefined ? undefined : await loadPlan(file);
+  const plan = (loaded?.plan ?? { scenarios: [{ name: command.join(' '), command }] }) as Plan;
+  const tell = ({ version, result }: Tried): void => {
+    const said = result.failed === 0 ? 'none failed' : failureCounts(result);
+    const exit = result.exitMs === null ? '' : `, exit time ${formatMs(result.exitMs.median)}`;
+    process.stdout.write(`${target.name} ${version}: ${result.runs.length} runs, ${said}${exit}\n`);
+  };
+  const { result, stoppedBy } = await interruptible(async (signal) => {
+    const progress = progressView(process.stderr);
+    try {
+      const session = { signal, onProgress: progress.onProgress, onTried: tell };
+      const where = definedOnly({ baseDir: loaded?.baseDir });
+      return await bisectPackage(plan, { ...definedOnly(given), ...where, ...session, package: target });
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      throw error;
+    } finally {
+      progress.stop();
+    }
+  });
+  if (stoppedBy !== undefined || result === undefined) return signalExitCode(stoppedBy ?? 'SIGINT');
+  if (result.change === null) {
+    process.stdout.write('\nThe oldest and the newest version are alike: neither brought nor cured it\n');
+    return EXIT.unexpected;
+  }
+  const { kind, version, after } = result.change;
+  const what = kind === 'cured' ? 'cured it' : 'brought it';
+  process.stdout.write(`\n${target.name} ${version} ${what} (${after} is the version before)\n`);
+  return EXIT.ok;
+}
