@@ -38,12 +38,12 @@ export class CommandBatch {
     if (this.#buffer.length > 16 * initialBytes) this.#buffer = Buffer.allocUnsafe(initialBytes);
   }
 
-  /** A unary call; `timeoutMs` 0 is no deadline. */
+  /** A unary call; `timeoutMs` 0 is no deadline. Throws, and adds nothing, when the framing can't hold it. */
   unary(id: number, timeoutMs: number, method: string, metadata: CallMetadata, message: Uint8Array): void {
     this.#open(Op.unary, id, timeoutMs, method, metadata, message);
   }
 
-  /** Opens a stream; `timeoutMs` 0 is no deadline. */
+  /** Opens a stream; `timeoutMs` 0 is no deadline. Throws as {@link unary}. */
   openStream(id: number, timeoutMs: number, method: string, metadata: CallMetadata): void {
     this.#open(Op.openStream, id, timeoutMs, method, metadata, undefined);
   }
@@ -82,6 +82,25 @@ export class CommandBatch {
     metadata: CallMetadata,
     message: Uint8Array | undefined,
   ): void {
+    const before = this.#length;
+    try {
+      this.#writeOpen(op, id, timeoutMs, method, metadata, message);
+    } catch (error) {
+      // Half a frame would take the rest of the batch with it.
+      this.#length = before;
+      throw error;
+    }
+    this.#opened += 1;
+  }
+
+  #writeOpen(
+    op: number,
+    id: number,
+    timeoutMs: number,
+    method: string,
+    metadata: CallMetadata,
+    message: Uint8Array | undefined,
+  ): void {
     let name = this.#methods.get(method);
     if (name === undefined) {
       name = Buffer.from(method);
@@ -96,7 +115,6 @@ export class CommandBatch {
     else this.#metadata(metadata);
     if (message === undefined) this.#u32(0);
     else this.#bytes(message);
-    this.#opened += 1;
   }
 
   #metadata(metadata: NonNullable<CallMetadata>): void {
@@ -172,11 +190,13 @@ export function readCompletions(frames: Buffer, handler: CompletionHandler): voi
     const length = frames.readUInt32LE(at);
     const start = at + 4;
     at = start + length;
+    if (at > frames.length) throw new RangeError('a frame of the native addon is cut off');
     return new Uint8Array(frames.buffer, frames.byteOffset + start, length);
   };
   const text = (): string => {
     const start = at + 4;
     at = start + frames.readUInt32LE(at);
+    if (at > frames.length) throw new RangeError('a frame of the native addon is cut off');
     return frames.toString('utf8', start, at);
   };
   const metadata = (): Metadata => {

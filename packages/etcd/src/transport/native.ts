@@ -85,7 +85,12 @@ class NativeTransport implements Transport, CompletionHandler {
       const call = new UnaryCall(method, resolve, reject);
       const id = this.#start(call, options);
       if (id === undefined) return;
-      this.#batch.unary(id, timeoutOf(options), method, options?.metadata, request);
+      try {
+        this.#batch.unary(id, timeoutOf(options), method, options?.metadata, request);
+      } catch (cause) {
+        this.#refuse(id, method, cause);
+        return;
+      }
       this.#schedule();
     });
   }
@@ -95,7 +100,12 @@ class NativeTransport implements Transport, CompletionHandler {
     const id = this.#start(stream, options);
     if (id !== undefined) {
       stream.id = id;
-      this.#batch.openStream(id, timeoutOf(options), method, options?.metadata);
+      try {
+        this.#batch.openStream(id, timeoutOf(options), method, options?.metadata);
+      } catch (cause) {
+        this.#refuse(id, method, cause);
+        return stream;
+      }
       this.#schedule();
     }
     return stream;
@@ -149,6 +159,16 @@ class NativeTransport implements Transport, CompletionHandler {
     this.#calls.set(id, call);
     if (signal !== undefined) call.watch(signal, () => this.cancel(id, signal.reason));
     return id;
+  }
+
+  /** Ends a call that could not be written down: metadata or a message beyond what the framing holds. */
+  #refuse(id: number, method: string, cause: unknown): void {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    const details = `the call can't be made: ${cause instanceof Error ? cause.message : String(cause)}`;
+    call?.fail(
+      new InvalidArgumentError(details, { code: StatusCode.INVALID_ARGUMENT, method, sent: false, cause }),
+    );
   }
 
   /** Ends a call on both sides. */
