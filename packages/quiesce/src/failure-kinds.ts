@@ -59,7 +59,7 @@ const rules: readonly Rule[] = [
   {
     id: 'sanitizer-report',
     title: 'a sanitizer found a memory error, a data race or undefined behaviour',
-    matches: ({ signature }) => /sanitizer$|^undefined-behaviour$/.test(signature),
+    matches: ({ signature }) => /sanitizer$|^undefined-behaviour$|^valgrind$/.test(signature),
   },
   {
     id: 'python-thread-unwound',

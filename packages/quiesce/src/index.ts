@@ -1,5 +1,6 @@
 export type { AmplifierReport } from './amplifier-report.js';
 export { type BisectOptions, type BisectResult, bisect, type Tried } from './bisect.js';
+export type { Checker } from './checker.js';
 export {
   type CompareOptions,
   type Comparison,

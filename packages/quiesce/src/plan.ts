@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { createJiti } from 'jiti';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
+import { type Checker, underChecker } from './checker.js';
 import { type Duration, parseDuration } from './duration.js';
 import { messageOf, UsageError } from './errors.js';
 import { findExecutable } from './executable.js';
@@ -133,6 +134,8 @@ export interface PlanOverrides {
   readonly shard?: ShardChoice;
   /** Timeout of every run. */
   readonly timeout?: Duration;
+  /** Runs every program under this tool; timeouts that aren't given here are raised by what it may cost. */
+  readonly checker?: Checker;
   /** Only scenarios whose name equals or matches one of these patterns (`*` and `?`). */
   readonly only?: readonly string[];
 }
@@ -252,6 +255,8 @@ function resolveScenario(
     const where = source === 'command' ? '' : `${source}: scenario ${JSON.stringify(spec.name)}: `;
     throw new UsageError(`${where}${found.problem}`, found.hint);
   }
+  const checked =
+    overrides.checker && underChecker(overrides.checker, spec.command, { ...process.env, ...env });
   const confidence = parseRate(overrides.confidence ?? spec.confidence ?? CONFIDENCE);
   const until = goalOf(spec, overrides, confidence);
   if (until === null && (overrides.allowFailures ?? (overrides.runs === undefined && spec.allowFailures))) {
@@ -260,7 +265,7 @@ function resolveScenario(
   return {
     name: spec.name,
     group: spec.group ?? null,
-    command: spec.command,
+    command: checked?.command ?? spec.command,
     runs: until === null ? (overrides.runs ?? spec.runs ?? DEFAULT_RUNS) : goalRuns(until),
     shard: null,
     until,
@@ -268,9 +273,12 @@ function resolveScenario(
     jobs: overrides.jobs ?? spec.jobs ?? 1,
     strict: overrides.strict ?? spec.strict ?? false,
     perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed),
-    timeoutMs: parseDuration(overrides.timeout ?? spec.timeout ?? DEFAULT_TIMEOUT_MS),
+    timeoutMs:
+      overrides.timeout === undefined
+        ? parseDuration(spec.timeout ?? DEFAULT_TIMEOUT_MS) * (checked?.slowness ?? 1)
+        : parseDuration(overrides.timeout),
     uses: spec.uses ?? [],
-    env,
+    env: { ...env, ...checked?.env },
     cwd,
     expect: spec.expect ?? 'clean',
   };

@@ -71,6 +71,12 @@ const signatures: readonly Signature[] = [
     pattern: /^\S+:\d+:\d+: runtime error: |\bUndefinedBehaviorSanitizer\b/m,
   },
   {
+    id: 'valgrind',
+    title: 'valgrind found an error',
+    pattern:
+      /^==\d+== (?:Invalid (?:read|write|free)|Mismatched free|Conditional jump or move depends|Use of uninitialised|Syscall param |Source and destination overlap|Process terminating with default action)/m,
+  },
+  {
     id: 'heap-corruption',
     title: 'heap corruption found by the allocator',
     pattern:

@@ -31,6 +31,8 @@ interface RunFlags extends ReportFlags {
   readonly confidence?: number;
   readonly jobs?: number;
   readonly strict?: boolean;
+  readonly valgrind?: boolean;
+  readonly asan?: boolean;
   readonly perturb?: string;
   readonly seed?: number;
   readonly shard?: ShardChoice;
@@ -81,6 +83,8 @@ export const run: Subcommand = {
         expectation,
       )
       .option('--strict', 'threads that still run at exit make a run fail')
+      .option('--valgrind', 'run programs under valgrind, whose errors make a run fail')
+      .option('--asan', "run programs with AddressSanitizer's library, for addons that were built with it")
       .option('--quiet-stderr', 'anything on stderr makes a run dirty')
       .option(
         '--resume <file>',
@@ -128,6 +132,7 @@ async function runCommand(command: readonly string[], flags: RunFlags): Promise<
 async function planOf(command: readonly string[], flags: RunFlags): Promise<ResolvedPlan> {
   if (flags.runs !== undefined && flags.until !== undefined)
     throw new UsageError('give -n or --until, not both');
+  if (flags.valgrind && flags.asan) throw new UsageError('give --valgrind or --asan, not both');
   const overrides: PlanOverrides = {
     ...(flags.runs !== undefined && { runs: flags.runs }),
     ...(flags.until !== undefined && { until: flags.until }),
@@ -135,6 +140,8 @@ async function planOf(command: readonly string[], flags: RunFlags): Promise<Reso
     ...(flags.confidence !== undefined && { confidence: flags.confidence }),
     ...(flags.jobs !== undefined && { jobs: flags.jobs }),
     ...(flags.strict !== undefined && { strict: flags.strict }),
+    ...(flags.valgrind && { checker: 'valgrind' as const }),
+    ...(flags.asan && { checker: 'asan' as const }),
     ...(flags.perturb !== undefined && { perturb: flags.perturb }),
     ...(flags.seed !== undefined && { seed: flags.seed }),
     ...(flags.shard !== undefined && { shard: flags.shard }),
