@@ -284,7 +284,7 @@ overEachTransport('calls', (connect) => {
   test('to a frozen server end at their deadline, and are answered again once it goes on', async () => {
     await using frozen = await startEtcd();
     await using client = await connect({ endpoints: frozen.endpoint, timeoutMs: 300 });
-    await client.put('frozen', 'before');
+    await client.put('frozen', 'before', { timeoutMs: 10_000 });
     frozen.pause();
     await assert.rejects(client.get('frozen'), (error) => {
       assert.ok(error instanceof DeadlineExceededError, String(error));
