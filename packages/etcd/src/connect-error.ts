@@ -54,7 +54,8 @@ const reasons: readonly Reason[] = [
     hint: "is that etcd's client port?",
   },
   {
-    pattern: /connection closed|closed the connection|broken pipe|failed to connect|connection reset|ECONNRESET/i,
+    pattern:
+      /connection closed|closed the connection|broken pipe|failed to connect|connection reset|ECONNRESET/i,
     reason: 'the server closed the connection',
     hint: 'if it has certificates, write https://; if it wants one from clients, check tls.cert',
   },
