@@ -305,6 +305,13 @@ describe('the HTML page', () => {
       assert.match(words, /after fails less/);
       assert.match(words, /50\.0 %/);
       assert.equal(await page.locator('#comparisons .rate-interval').count(), 2);
+      assert.equal(await page.title(), 'Quiesce: comparison');
+      const lines = `(() => {
+        const range = document.createRange();
+        range.selectNodeContents(document.querySelector('.sides th'));
+        return range.getClientRects().length;
+      })()`;
+      assert.equal(await page.evaluate<number>(lines), 1);
       const [content, view] = await page.evaluate<number[]>(WIDTHS);
       assert.equal(content, view);
       await page.context().close();

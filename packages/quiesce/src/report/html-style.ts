@@ -44,7 +44,7 @@ thead th { color: var(--faint); font-size: .87rem; }
 .rate-interval { position: absolute; top: calc(50% - 1px); height: 2px; background: var(--text); min-width: 2px; }
 .rate-interval::before, .rate-interval::after { content: ""; position: absolute; top: -3px; height: 8px; width: 2px; background: var(--text); }
 .rate-interval::before { left: 0; } .rate-interval::after { right: 0; }
-.comparison { margin-bottom: 1.5rem; } .comparison .wide { width: 50%; }
+.comparison { margin-bottom: 1.5rem; } .comparison .wide { width: 50%; } .sides th { white-space: nowrap; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem 2rem; align-items: start; }
 figure { margin: .5rem 0; max-width: 30rem; }
 figcaption { margin-bottom: .4rem; }

@@ -29,7 +29,9 @@ const PHASE_TEXT = { work: 'at work', exit: 'at exit', unknown: '' } as const;
  * dark theme, and is readable at a phone's width.
  */
 export function htmlReport(result: PlanResult | null, comparisons: readonly NamedComparison[] = []): string {
-  const title = result === null ? 'comparison' : verdictText(result);
+  // Of a comparison, the side before is there to fail.
+  const judged = result !== null && comparisons.length === 0;
+  const title = judged ? verdictText(result) : 'comparison';
   const page = html`<!doctype html>
 <html lang="en">
 <head>
@@ -42,7 +44,7 @@ export function htmlReport(result: PlanResult | null, comparisons: readonly Name
 </head>
 <body>
 <header>
-<h1>Quiesce${result !== null && html` <span class="badge ${badgeClass(result)}">${title}</span>`}</h1>
+<h1>Quiesce${judged && html` <span class="badge ${badgeClass(result)}">${title}</span>`}</h1>
 ${result !== null && html`<p class="facts">${facts(result).map((fact) => html`<span>${fact}</span> `)}</p>`}
 </header>
 <main>
