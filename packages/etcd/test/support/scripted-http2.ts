@@ -168,7 +168,7 @@ export interface Http2Peer extends AsyncDisposable {
   readonly open: number;
 }
 
-/** Starts it on a free loopback port. It acknowledges SETTINGS and PING, and opens the client's window at once. */
+/** Starts it on a free loopback port. It acknowledges SETTINGS and PING; it opens no window, so 65,535 bytes is all it takes. */
 export async function startHttp2Peer(script: Http2Script): Promise<Http2Peer> {
   let connections = 0;
   let requests = 0;

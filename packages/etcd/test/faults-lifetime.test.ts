@@ -1,0 +1,189 @@
+// Connections that never come to be, limits of streams and windows, and what thousands of calls and broken connections
+// leave behind.
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import {
+  ClosedError,
+  DeadlineExceededError,
+  EtcdError,
+  StatusCode,
+  UnavailableError,
+} from '../src/errors.js';
+import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
+import type { Transport } from '../src/transport/transport.js';
+import { eventually } from './support/eventually.js';
+import {
+  answer,
+  type Connection,
+  type Http2Peer,
+  type Http2Script,
+  Setting,
+  settings,
+  startHttp2Peer,
+} from './support/scripted-http2.js';
+
+const method = '/test.Script/call';
+const request = Buffer.from('request');
+
+async function withPeer(
+  script: Http2Script,
+  body: (transport: Transport, peer: Http2Peer) => Promise<void>,
+  options: { scheme?: 'https'; connectTimeoutMs?: number } = {},
+): Promise<void> {
+  await using peer = await startHttp2Peer(script);
+  const endpoint = options.scheme === 'https' ? peer.endpoint.replace('http:', 'https:') : peer.endpoint;
+  const transport = nativeTransport({ endpoint, connectTimeoutMs: options.connectTimeoutMs ?? 2_000 });
+  try {
+    await body(transport, peer);
+  } finally {
+    const start = performance.now();
+    await transport.close();
+    const ms = performance.now() - start;
+    assert.ok(ms < 1000, `closing took ${ms} ms`);
+  }
+  await eventually('the connections are gone', () => peer.open === 0);
+}
+
+const answered = async (call: Promise<{ message: Uint8Array }>): Promise<string> =>
+  Buffer.from((await call).message).toString();
+
+const neverSent = (error: unknown): boolean => {
+  assert.ok(error instanceof UnavailableError, String(error));
+  assert.equal(error.sent, false);
+  return true;
+};
+
+const openFiles = (): number => readdirSync('/proc/self/fd').length;
+
+describe('faults and the lifetime of what they touch', {
+  skip: nativeUnavailable()?.message ?? false,
+}, () => {
+  test('a server that takes the connection and is silent is a failed connect, within its bound', () =>
+    withPeer(
+      { connected: () => {} },
+      async (transport) => {
+        const start = performance.now();
+        await assert.rejects(transport.unary(method, request), neverSent);
+        assert.ok(performance.now() - start < 3_000);
+      },
+      { connectTimeoutMs: 150 },
+    ));
+
+  test('a TLS handshake that is stuck is a failed connect, within its bound; closing does not wait for it', () =>
+    withPeer(
+      { connected: () => {} },
+      async (transport) => {
+        await assert.rejects(transport.unary(method, request), neverSent);
+        const pending = assert.rejects(transport.unary(method, request), ClosedError);
+        await transport.close();
+        await pending;
+      },
+      { scheme: 'https', connectTimeoutMs: 150 },
+    ));
+
+  test('one stream at a time: calls wait for each other, and are all answered', () =>
+    withPeer(
+      {
+        connected: (connection) => connection.write(settings([Setting.maxConcurrentStreams, 1])),
+        request: (connection, stream) => setImmediate(() => connection.write(answer(stream, 'ok'))),
+      },
+      async (transport, peer) => {
+        const calls = Array.from({ length: 200 }, () => answered(transport.unary(method, request)));
+        assert.deepEqual(new Set(await Promise.all(calls)), new Set(['ok']));
+        assert.equal(peer.connections, 1);
+      },
+    ));
+
+  test('no stream allowed: calls end at their deadline, or are made once it is', () => {
+    let first: Connection | undefined;
+    return withPeer(
+      {
+        connected: (connection) => {
+          first = connection;
+          connection.write(settings([Setting.maxConcurrentStreams, 0]));
+        },
+        request: (connection, stream) => connection.write(answer(stream, 'ok')),
+      },
+      async (transport) => {
+        await assert.rejects(transport.unary(method, request, { timeoutMs: 100 }), DeadlineExceededError);
+        const waiting = answered(transport.unary(method, request, { timeoutMs: 5_000 }));
+        first?.write(settings([Setting.maxConcurrentStreams, 100]));
+        assert.equal(await waiting, 'ok');
+      },
+    );
+  });
+
+  test('a window that is never opened holds a message back until its deadline, and no call beside it', () =>
+    withPeer(
+      {
+        connected: (connection) => connection.write(settings([Setting.initialWindowSize, 100])),
+        request: (connection, stream) => connection.write(answer(stream, 'ok')),
+      },
+      async (transport, peer) => {
+        const large = transport.unary(method, new Uint8Array(10_000), { timeoutMs: 300 });
+        const held = assert.rejects(large, DeadlineExceededError);
+        const stream = transport.stream(method, { timeoutMs: 300 });
+        await stream.send(new Uint8Array(10_000));
+        const heldStream = assert.rejects(stream.receive(), DeadlineExceededError);
+        assert.equal(await answered(transport.unary(method, request)), 'ok');
+        await Promise.all([held, heldStream]);
+        assert.equal(await answered(transport.unary(method, request)), 'ok');
+        assert.equal(peer.connections, 1);
+      },
+    ));
+
+  test('a connection outlives thousands of calls that were cancelled, whose answers come late', () => {
+    const late: (() => void)[] = [];
+    return withPeer(
+      {
+        request: (connection, stream, count) => {
+          if (count > 3_000) connection.write(answer(stream, 'ok'));
+          else late.push(() => connection.write(answer(stream, 'late')));
+        },
+      },
+      async (transport, peer) => {
+        for (let round = 0; round < 30; round++) {
+          const controllers = Array.from({ length: 100 }, () => new AbortController());
+          const calls = controllers.map(({ signal }) => transport.unary(method, request, { signal }));
+          const settled = Promise.allSettled(calls);
+          await eventually('the requests came', () => late.length === 100);
+          for (const controller of controllers) controller.abort();
+          assert.ok((await settled).every(({ status }) => status === 'rejected'));
+          for (const send of late.splice(0)) send();
+        }
+        assert.equal(await answered(transport.unary(method, request, { timeoutMs: 5_000 })), 'ok');
+        assert.equal(peer.connections, 1);
+      },
+    );
+  });
+
+  test(
+    'a connection that breaks again and again leaves nothing behind',
+    {
+      skip: process.platform === 'linux' ? false : 'files are counted in /proc',
+    },
+    () =>
+      withPeer(
+        {
+          request: (connection, stream, count) => {
+            if (count % 2 === 0) connection.write(answer(stream, 'ok'));
+            else connection.socket.resetAndDestroy();
+          },
+        },
+        async (transport, peer) => {
+          const before = openFiles();
+          for (let i = 0; i < 300; i++) {
+            await assert.rejects(transport.unary(method, request), (error) => {
+              assert.ok(error instanceof EtcdError);
+              return error.code === StatusCode.UNAVAILABLE;
+            });
+            assert.equal(await answered(transport.unary(method, request)), 'ok');
+          }
+          assert.equal(peer.connections, 301);
+          // The one connection has two ends in this process.
+          await eventually('files are closed', () => openFiles() <= before + 2);
+        },
+      ),
+  );
+});
