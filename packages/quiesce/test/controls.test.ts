@@ -45,7 +45,8 @@ for (const { host, command, addon, kinds } of hosts) {
         // All of them on a quiet machine.
         assert.ok(failed >= runs.length - 1, `${failed} of ${runs.length} failed`);
         for (const { outcome, phase } of failures) {
-          assert.match(outcomeLabel(outcome), /^(SIGSEGV|SIGABRT|SIGBUS)$/);
+          // Dirty output: a thread that says its last words while the process still ends with 0.
+          assert.match(outcomeLabel(outcome), /^(SIGSEGV|SIGABRT|SIGBUS|dirty output)$/);
           assert.equal(phase, 'exit');
         }
         // The commonest: the window that is hit may be another one now and then.
