@@ -23,7 +23,7 @@ async function allAsExpected(only: string[], runs: number): Promise<string[]> {
 describe('the scenario library', () => {
   test('ends as each ending says, on this client', async () => {
     const names = await allAsExpected(['basic-put, *', 'active-watch, *'], 2);
-    assert.equal(names.length, 11);
+    assert.equal(names.length, 15);
   });
 
   test('exits without a thread left, on this client', async () => {

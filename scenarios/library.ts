@@ -36,7 +36,8 @@ export const endings: Readonly<Record<string, { node?: Expect; python?: Expect }
   exit: { node: 'clean', python: 'clean' },
   natural: { node: 'clean', python: 'clean' },
   exception: { node: { exitCode: 1 }, python: { exitCode: 1 } },
-  rejection: { node: { exitCode: 1 } },
+  // Python prints it and exits with 0.
+  rejection: { node: { exitCode: 1 }, python: 'clean' },
   SIGTERM: { node: { signal: 'SIGTERM' }, python: { signal: 'SIGTERM' } },
   SIGINT: { node: { signal: 'SIGINT' }, python: { signal: 'SIGINT' } },
 };

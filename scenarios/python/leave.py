@@ -1,10 +1,15 @@
 """Ends a scenario's program as its first argument tells; by falling off the end without one."""
 
+import asyncio
 import os
 import signal
 import sys
 
 from work_done import work_done
+
+
+async def _fail() -> None:
+    raise RuntimeError("leaving by a rejection")
 
 
 def leave() -> None:
@@ -15,6 +20,9 @@ def leave() -> None:
         sys.exit(0)
     elif ending == "exception":
         raise RuntimeError("leaving by an exception")
+    elif ending == "rejection":
+        # Python's likeness of one: a task that fails, and nobody asks it for its result.
+        asyncio.get_running_loop().create_task(_fail())
     elif ending in ("SIGTERM", "SIGINT"):
         signal.signal(getattr(signal, ending), signal.SIG_DFL)
         os.kill(os.getpid(), getattr(signal, ending))

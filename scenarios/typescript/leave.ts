@@ -1,3 +1,4 @@
+import { isMainThread, parentPort } from 'node:worker_threads';
 import { workDone } from 'quiesce/work-done';
 
 /** How a scenario's program can end. None of them closes anything. */
@@ -5,9 +6,15 @@ export type Ending = 'exit' | 'natural' | 'exception' | 'rejection' | 'SIGTERM' 
 
 /**
  * Says that the work is done, and ends the program as its first argument tells; `process.exit()` without one. Of the
- * others, the natural end, a rejection and a signal come when the caller has returned to the event loop.
+ * others, the natural end, a rejection and a signal come when the caller has returned to the event loop. In a worker the
+ * end is not the program's to make: it says that it is done and goes on (see in-workers.ts).
  */
 export function leave(): void {
+  if (!isMainThread) {
+    parentPort?.postMessage('done');
+    setInterval(() => {}, 60_000);
+    return;
+  }
   workDone();
   const ending = (process.argv[2] ?? 'exit') as Ending;
   switch (ending) {

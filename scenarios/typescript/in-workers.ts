@@ -1,0 +1,15 @@
+// Another scenario's program in worker threads: `terminated`: in one that is terminated, and then the main thread falls
+// off its end; `threads`: in four, and the main thread exits while they run.
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { workDone } from 'quiesce/work-done';
+
+const [program, ending] = process.argv.slice(2);
+const count = ending === 'terminated' ? 1 : 4;
+const file = new URL(`./${program}.js`, import.meta.url);
+const workers = Array.from({ length: count }, () => new Worker(file, { argv: [] }));
+await Promise.all(workers.map((worker) => once(worker, 'message')));
+
+workDone();
+if (ending === 'terminated') await workers[0]?.terminate();
+else process.exit();
