@@ -47,6 +47,9 @@ type workload struct {
 	warmup      float64
 	keys        int
 	pageSize    int
+	// Of leases alone.
+	leases int
+	ttl    int64
 	// Of watches alone.
 	events        int
 	startRevision int64
@@ -59,7 +62,7 @@ func keyName(index int) string { return fmt.Sprintf("%s%04d", keyPrefix, index) 
 func main() {
 	var w workload
 	flag.StringVar(&w.endpoint, "endpoint", "", "etcd's client URL")
-	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, cold-start, watch-replay or watch-many")
+	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, leases, cold-start, watch-replay or watch-many")
 	flag.IntVar(&w.concurrency, "concurrency", 1, "operations in flight")
 	flag.IntVar(&w.valueBytes, "valueBytes", 32, "size of what put writes")
 	flag.IntVar(&w.connections, "connections", 1, "clients, used by turns")
@@ -68,6 +71,8 @@ func main() {
 	flag.IntVar(&w.keys, "keys", 1000, "number of keys")
 	flag.IntVar(&w.events, "events", 0, "events to wait for; of watch-many also the number of watches")
 	flag.Int64Var(&w.startRevision, "startRevision", 0, "where watch-replay starts")
+	flag.IntVar(&w.leases, "leases", 1000, "leases to keep alive")
+	flag.Int64Var(&w.ttl, "ttl", 6, "TTL of each, in seconds")
 	flag.IntVar(&w.pageSize, "pageSize", 10000, "keys a page of list")
 	flag.Parse()
 	if err := run(w); err != nil {
@@ -79,6 +84,9 @@ func main() {
 func run(w workload) error {
 	if w.op == "list" {
 		return list(w.endpoint, w.pageSize)
+	}
+	if w.op == "leases" {
+		return keepLeases(w.endpoint, w.leases, w.ttl, w.seconds)
 	}
 	if w.op == "cold-start" {
 		return coldStart(w.endpoint)

@@ -43,6 +43,27 @@ export function listCommand(client: string, endpoint: string, pageSize: number):
     : [process.execPath, here('./list-client.js'), endpoint, String(pageSize)];
 }
 
+/** The program that keeps leases alive, for so many seconds. */
+export function leasesCommand(
+  client: string,
+  endpoint: string,
+  leases: number,
+  ttl: number,
+  seconds: number,
+): [string, ...string[]] {
+  const numbers = { leases, ttl, seconds };
+  return client === 'clientv3'
+    ? [
+        GO_PROGRAM,
+        '--endpoint',
+        endpoint,
+        '--op',
+        'leases',
+        ...Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)]),
+      ]
+    : [process.execPath, here('./leases-client.js'), endpoint, ...Object.values(numbers).map(String)];
+}
+
 /** The program that connects, gets one key and ends, for the time that takes. */
 export function coldStartCommand(client: string, endpoint: string): [string, ...string[]] {
   return client === 'clientv3'

@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { type Op, ops } from './cell.js';
 import { allClients } from './clients.js';
 import { benchColdStart, type ColdStartOptions } from './cold-start.js';
+import { benchLeases, type LeasesOptions } from './leases.js';
 import { benchList, type ListOptions } from './list.js';
 import { benchOperations, type OperationsOptions } from './operations.js';
 import { FLOOR_VALUE_BYTES } from './report.js';
@@ -57,6 +58,17 @@ subcommand('watch', 'one watch with many events, and many watches on one client'
   .option('--json <file>', 'write all figures there too')
   .action(async (options: WatchBenchOptions) => {
     exitCode = await benchWatch(options);
+  });
+
+subcommand('leases', 'many leases kept alive on one client')
+  .option('--leases <n>', 'leases on one client', positiveInteger, 1000)
+  .option('--ttl <n>', 'TTL of each, in seconds', positiveInteger, 6)
+  .option('--seconds <n>', 'timed part of each run', positive, 6)
+  .option('--rounds <n>', 'processes of each client', positiveInteger, 3)
+  .option('--only <list>', 'clients, of @quiesce/etcd, clientv3', list(clientName), [...allClients])
+  .option('--json <file>', 'write all figures there too')
+  .action(async (options: LeasesOptions) => {
+    exitCode = await benchLeases(options);
   });
 
 try {

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+type leasesResult struct {
+	Client     string  `json:"client"`
+	Seconds    float64 `json:"seconds"`
+	CPUSeconds float64 `json:"cpuSeconds"`
+	Lost       int64   `json:"lost"`
+	MaxRSSMiB  float64 `json:"maxRssMiB"`
+}
+
+// keepLeases is bench/src/leases-client.ts for Go's clientv3, whose channels of answers have to be read.
+func keepLeases(endpoint string, leases int, ttl int64, seconds float64) error {
+	client, err := connect(endpoint)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx := context.Background()
+	var lost atomic.Int64
+	var kept sync.WaitGroup
+	kept.Add(leases)
+	for range leases {
+		lease, err := client.Grant(ctx, ttl)
+		if err != nil {
+			return err
+		}
+		answers, err := client.KeepAlive(ctx, lease.ID)
+		if err != nil {
+			return err
+		}
+		go func() {
+			<-answers
+			kept.Done()
+			for range answers {
+			}
+			lost.Add(1)
+		}()
+	}
+	kept.Wait()
+	cpuBefore := cpuSeconds()
+	start := time.Now()
+	time.Sleep(asDuration(seconds))
+	result := leasesResult{"clientv3", time.Since(start).Seconds(), cpuSeconds() - cpuBefore, lost.Load(), maxRSSMiB()}
+	return json.NewEncoder(os.Stdout).Encode(result)
+}

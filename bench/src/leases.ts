@@ -1,0 +1,62 @@
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { startEtcd } from '@quiesce/test-services';
+import Table from 'cli-table3';
+import { isAvailable, leasesCommand } from './clients.js';
+
+/** Which clients, how many leases, how long and how often. */
+export interface LeasesOptions {
+  readonly leases: number;
+  /** TTL, in seconds. */
+  readonly ttl: number;
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly only: readonly string[];
+  readonly json?: string;
+}
+
+/** The one JSON line that a client's program prints. */
+export interface LeasesMeasurement {
+  readonly client: string;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  /** Leases that the client has given up by the end. */
+  readonly lost: number;
+  readonly maxRssMiB: number;
+}
+
+/** Many leases kept alive on one stream, every client by turns. Exit code 1 where one of them lost a lease. */
+export async function benchLeases(options: LeasesOptions): Promise<number> {
+  const { leases, ttl, seconds, rounds } = options;
+  await using server = await startEtcd();
+  const clients = options.only.filter((client) => client !== 'etcd3' && isAvailable(client));
+  const rows: LeasesMeasurement[] = [];
+  for (let round = 0; round < rounds; round++) {
+    for (const client of clients) {
+      const [file, ...args] = leasesCommand(client, server.endpoint, leases, ttl, seconds);
+      const { stdout } = await promisify(execFile)(file, args, { timeout: seconds * 1000 + 60_000 });
+      rows.push(JSON.parse(stdout) as LeasesMeasurement);
+    }
+  }
+  const table = new Table({
+    head: ['client', 'CPU ms/s', 'lost', 'MiB'],
+    colAligns: ['left', 'right', 'right', 'right'],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const client of clients) {
+    const of = rows.filter((row) => row.client === client);
+    const cpu = of.map((row) => (row.cpuSeconds * 1000) / row.seconds).toSorted((a, b) => a - b);
+    table.push([
+      client,
+      cpu[cpu.length >> 1]?.toFixed(1),
+      of.reduce((sum, { lost }) => sum + lost, 0),
+      Math.max(...of.map(({ maxRssMiB }) => maxRssMiB)).toFixed(0),
+    ]);
+  }
+  console.log(
+    `\n${leases} leases with a TTL of ${ttl} s kept alive for ${seconds} s: medians of ${rounds}\n${table.toString()}`,
+  );
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify({ rows }, undefined, 2)}\n`);
+  return rows.some(({ lost }) => lost > 0) ? 1 : 0;
+}
