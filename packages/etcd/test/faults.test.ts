@@ -50,6 +50,11 @@ interface Fault {
   readonly grpcJs?: End | { readonly unary: End; readonly stream: End };
   /** `@grpc/grpc-js` goes on with the broken connection until TCP or keepalive ends it, so the next call fails too. */
   readonly grpcJsKeepsConnection?: true;
+  /**
+   * Node's own HTTP/2, on which the fallback is, may abort the process some time after it: its session is destroyed with
+   * memory of nghttp2's still counted ("Assertion failed: (current_nghttp2_memory_) == (0)", node_http2.cc, Node 20.20).
+   */
+  readonly nodeHttp2Aborts?: true;
   /** Connections that the native transport has made once the next call was answered; where it isn't said, one or two. */
   readonly connections?: number;
 }
@@ -458,6 +463,7 @@ const faults: Fault[] = [
   },
   {
     what: 'a header of 100 KiB',
+    nodeHttp2Aborts: true,
     request: (connection, stream) =>
       connection.write(
         answerHead(stream, [['long', 'x'.repeat(100 * 1024)]]),
@@ -471,6 +477,7 @@ const faults: Fault[] = [
   },
   {
     what: '30,000 headers of different names',
+    nodeHttp2Aborts: true,
     request: (connection, stream) =>
       connection.write(answerHead(stream, manyHeaders(30_000)), message(stream, 'ok'), trailers(stream)),
     unary: failed('INTERNAL'),
@@ -479,6 +486,7 @@ const faults: Fault[] = [
   },
   {
     what: '70,000 headers of one name',
+    nodeHttp2Aborts: true,
     request: (connection, stream) =>
       connection.write(
         answerHead(stream, new Array(70_000).fill(['h', 'x'])),
@@ -491,6 +499,7 @@ const faults: Fault[] = [
   },
   {
     what: 'a header block that can not be decoded',
+    nodeHttp2Aborts: true,
     request: (connection, stream) =>
       connection.write(
         frame(Frame.headers, Flag.endHeaders, stream, Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff])),
@@ -502,6 +511,7 @@ const faults: Fault[] = [
   },
   {
     what: 'CONTINUATION that never ends',
+    nodeHttp2Aborts: true,
     request: (connection, stream) => {
       const part = headerBlock([['a', 'b']]);
       connection.write(frame(Frame.headers, 0, stream, headerBlock([[':status', '200']])));
@@ -707,7 +717,9 @@ for (const { name, skip, make } of transports) {
     ] as const) {
       describe(`a ${kind} call`, () => {
         for (const fault of faults) {
-          test(fault.what, async () => {
+          // A row of what this host can't do, as its process would not survive to tell.
+          const left = name === 'grpc-js' && fault.nodeHttp2Aborts && "may abort Node's own HTTP/2";
+          test(fault.what, { skip: left || false }, async () => {
             const expected = expectedOf(fault, name, kind);
             // Calls that only a deadline ends get a short one.
             const timeoutMs = expected === late ? 200 : 5_000;
