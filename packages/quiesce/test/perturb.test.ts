@@ -81,7 +81,7 @@ describe('a list of parts', () => {
 
   test('is checked in a plan and as an option', async () => {
     const scenarios: ScenarioSpec[] = [{ name: 'a', command: [process.execPath], perturb: 'chaos' }];
-    assert.throws(() => runPlan({ scenarios }), {
+    await assert.rejects(runPlan({ scenarios }), {
       name: 'UsageError',
       message: /scenarios\[0\].perturb.*chaos/,
     });
