@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdError, StatusCode } from '../errors.js';
+import { reopenMs } from '../rpc/backoff.js';
 
-const shortestBackoffMs = 50;
-const longestBackoffMs = 1_000;
+const backoff = { firstMs: 50, longestMs: 1_000 };
 
 /** Whether the same call may succeed later. */
 export function mayPass(error: unknown): boolean {
@@ -28,7 +28,8 @@ export async function persist<T>(call: () => Promise<T>, signal: AbortSignal): P
 
 /** Waits before the next attempt, after so many failures. */
 export async function backOff(failures: number, signal: AbortSignal): Promise<void> {
-  const ms = Math.min(shortestBackoffMs * 2 ** failures, longestBackoffMs) * (0.5 + Math.random() / 2);
   // Whoever waits in vain for a server has a keepalive running, which holds the process if it may.
-  await sleep(ms, undefined, { signal, ref: false }).catch(() => signal.throwIfAborted());
+  await sleep(reopenMs(failures, backoff), undefined, { signal, ref: false }).catch(() =>
+    signal.throwIfAborted(),
+  );
 }

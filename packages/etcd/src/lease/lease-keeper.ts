@@ -7,6 +7,7 @@ import {
   StatusCode,
   UnavailableError,
 } from '../errors.js';
+import { reopenMs } from '../rpc/backoff.js';
 import { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { Rpc } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
@@ -21,8 +22,7 @@ const requireLeader = { metadata: { hasleader: 'true' } };
 
 /** How long the first answer for a lease, whose TTL isn't known yet, may take before the stream counts as stalled. */
 const firstAnswerMs = 3_000;
-const shortestBackoffMs = 50;
-const longestBackoffMs = 1_000;
+const backoff = { firstMs: 50, longestMs: 1_000 };
 const longestTimerMs = 2 ** 31 - 1;
 
 const refusals: ReadonlySet<number> = new Set<StatusCode>([
@@ -258,9 +258,8 @@ export class LeaseKeeper {
       return;
     }
     this.#failure = failure;
-    const backoff = Math.min(shortestBackoffMs * 2 ** this.#failures, longestBackoffMs);
+    this.#reopenAt = performance.now() + reopenMs(this.#failures, backoff);
     this.#failures += 1;
-    this.#reopenAt = performance.now() + backoff * (0.5 + Math.random() / 2);
     for (const lease of this.#leases.values()) {
       lease.sentAt = undefined;
       this.#due.set(lease, lease.deadline);

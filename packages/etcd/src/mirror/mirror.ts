@@ -3,6 +3,7 @@ import { ClosedError, CompactedError, DeadlineExceededError, UnavailableError } 
 import type { Bytes, Keys } from '../key-range.js';
 import type { KeyValue } from '../key-value.js';
 import type { Keyspace } from '../keyspace.js';
+import { reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
 import type { WatchEvent } from '../watch/event.js';
 import type { WatchOptions } from '../watch/request.js';
@@ -29,8 +30,7 @@ export type MirrorChange<Entry = KeyValue> =
   /** Changes, as in {@link WatchBatch}: whole revisions. Without events: nothing has changed up to this revision. */
   | { readonly type: 'update'; readonly revision: bigint; readonly events: readonly WatchEvent<Entry>[] };
 
-const shortestRetryMs = 50;
-const longestRetryMs = 2_000;
+const backoff = { firstMs: 50, longestMs: 2_000 };
 
 /**
  * The keys of a range and all that happens to them, from one revision on: first each key as of that revision, in
@@ -144,8 +144,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
   /** The first time at once: a compaction is no failure. */
   async #backOff(failures: number): Promise<void> {
     if (failures === 0) return;
-    const ms = Math.min(shortestRetryMs * 2 ** failures, longestRetryMs) * (0.5 + Math.random() / 2);
-    await delay(ms, undefined, { signal: this.#signal() }).catch(() => {});
+    await delay(reopenMs(failures, backoff), undefined, { signal: this.#signal() }).catch(() => {});
   }
 }
 

@@ -10,6 +10,14 @@ export function backoffMs(failures: number, { firstMs, longestMs }: BackoffBound
   return exact * (0.8 + 0.4 * Math.random());
 }
 
+/**
+ * How long to wait before a stream is opened again, `failures` counted from 0: doubled each time, and up to a half less,
+ * so that the many clients of a server that went don't come back all at once.
+ */
+export function reopenMs(failures: number, { firstMs, longestMs }: BackoffBounds): number {
+  return Math.min(firstMs * 2 ** failures, longestMs) * (0.5 + Math.random() / 2);
+}
+
 /** Waits; rejects with the signal's reason when that comes first. */
 export function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {

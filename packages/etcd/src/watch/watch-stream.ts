@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ClosedError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
+import { reopenMs } from '../rpc/backoff.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { isTokenRefused } from '../rpc/retry.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
@@ -8,8 +9,7 @@ import { cancelledError } from './cancelled.js';
 import { encodeCancel, encodeProgress, watchMethod } from './request.js';
 import { responseParts } from './response-parts.js';
 
-const shortestBackoffMs = 50;
-const longestBackoffMs = 2_000;
+const backoff = { firstMs: 50, longestMs: 2_000 };
 const progressRetryMs = 200;
 const longestTimerMs = 2 ** 31 - 1;
 
@@ -310,7 +310,7 @@ export class WatchStream {
   }
 
   #backOff(failures: number): Promise<void> {
-    const ms = Math.min(shortestBackoffMs * 2 ** failures, longestBackoffMs) * (0.5 + Math.random() / 2);
+    const ms = reopenMs(failures, backoff);
     return new Promise((resolve) => {
       const end = (): void => {
         clearTimeout(timer);
