@@ -14,5 +14,6 @@ export {
   type NewEtcdMember,
   startEtcdCluster,
 } from './etcd-cluster.js';
+export { type RuntimeName, runtimeBinaries } from './runtime-binaries.js';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 export { valkeyBinary, valkeyService } from './valkey.js';
