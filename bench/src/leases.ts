@@ -30,7 +30,7 @@ export interface LeasesMeasurement {
 export async function benchLeases(options: LeasesOptions): Promise<number> {
   const { leases, ttl, seconds, rounds } = options;
   await using server = await startEtcd();
-  const clients = options.only.filter((client) => client !== 'etcd3' && isAvailable(client));
+  const clients = options.only.filter(isAvailable);
   const rows: LeasesMeasurement[] = [];
   for (let round = 0; round < rounds; round++) {
     for (const client of clients) {

@@ -40,7 +40,7 @@ export async function benchList(options: ListOptions): Promise<number> {
   const etcd = await connect(server.endpoint);
   await writeKeys(etcd, options.keys);
   await etcd.close();
-  const clients = options.only.filter((client) => client !== 'etcd3' && isAvailable(client));
+  const clients = options.only.filter(isAvailable);
   const rows: ListMeasurement[] = [];
   for (let round = 0; round < options.rounds; round++) {
     for (const client of clients) {

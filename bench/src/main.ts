@@ -1,6 +1,6 @@
 // npm run bench: this client beside its peers, interleaved on one etcd. See docs/benchmarks.md.
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { type Op, ops } from './cell.js';
+import { ops } from './cell.js';
 import { allClients } from './clients.js';
 import { benchColdStart, type ColdStartOptions } from './cold-start.js';
 import { benchLeases, type LeasesOptions } from './leases.js';
@@ -8,6 +8,9 @@ import { benchList, type ListOptions } from './list.js';
 import { benchOperations, type OperationsOptions } from './operations.js';
 import { FLOOR_VALUE_BYTES } from './report.js';
 import { benchWatch, type WatchBenchOptions } from './watch.js';
+
+/** Those that have programs for more than get, put, range and txn. */
+const withStreams = allClients.filter((client) => client !== 'etcd3');
 
 let exitCode = 0;
 const quiet = {
@@ -18,55 +21,49 @@ const program = new Command('npm run bench --')
   .configureOutput(quiet)
   .exitOverride();
 
-subcommand('operations', 'get, put, range and txn: rate, CPU time, latency, memory', true)
-  .option('--ops <list>', `operations, of ${ops.join(', ')}`, list(operation), ['get', 'put'])
+subcommand('operations', 'get, put, range and txn: rate, CPU time, latency, memory', {
+  clients: allClients,
+  rounds: 3,
+  isDefault: true,
+})
+  .option('--ops <list>', `operations, of ${ops.join(', ')}`, list(oneOf('operation', ops)), ['get', 'put'])
   .option('--seconds <n>', 'timed part of each run', positive, 2)
-  .option('--rounds <n>', 'runs of each client in each cell', positiveInteger, 3)
   .option('--concurrency <list>', 'operations in flight', list(positiveInteger), [1, 64, 512])
   .option('--value-bytes <list>', 'sizes of values', list(positiveInteger), [FLOOR_VALUE_BYTES])
   .option('--connections <list>', 'clients in each process', list(positiveInteger), [1])
-  .option('--only <list>', `clients, of ${allClients.join(', ')}`, list(clientName), [...allClients])
-  .option('--json <file>', 'write all figures there too')
   .option('--no-floors', "don't judge the speed floors")
   .action(async (options: OperationsOptions) => {
     exitCode = await benchOperations(options);
   });
 
-subcommand('list', 'all of many small keys, in pages at one revision')
+subcommand('list', 'all of many small keys, in pages at one revision', { clients: withStreams, rounds: 3 })
   .option('--keys <n>', 'number of keys', positiveInteger, 1_000_000)
   .option('--page-size <n>', 'keys a page', positiveInteger, 10_000)
-  .option('--rounds <n>', 'processes of each client', positiveInteger, 3)
-  .option('--only <list>', 'clients, of @quiesce/etcd, clientv3', list(clientName), [...allClients])
-  .option('--json <file>', 'write all figures there too')
   .action(async (options: ListOptions) => {
     exitCode = await benchList(options);
   });
 
-subcommand('cold-start', 'a process that starts, connects, gets one key and ends')
-  .option('--rounds <n>', 'processes of each client', positiveInteger, 20)
-  .option('--only <list>', `clients, of ${allClients.join(', ')}`, list(clientName), [...allClients])
-  .option('--json <file>', 'write all figures there too')
-  .action(async (options: ColdStartOptions) => {
-    exitCode = await benchColdStart(options);
-  });
+subcommand('cold-start', 'a process that starts, connects, gets one key and ends', {
+  clients: allClients,
+  rounds: 20,
+}).action(async (options: ColdStartOptions) => {
+  exitCode = await benchColdStart(options);
+});
 
-subcommand('watch', 'one watch with many events, and many watches on one client')
+subcommand('watch', 'one watch with many events, and many watches on one client', {
+  clients: withStreams,
+  rounds: 3,
+})
   .option('--events <n>', 'events that one watch catches up with', positiveInteger, 300_000)
   .option('--watches <n>', 'watches on one client', positiveInteger, 10_000)
-  .option('--rounds <n>', 'processes of each client', positiveInteger, 3)
-  .option('--only <list>', 'clients, of @quiesce/etcd, clientv3', list(clientName), [...allClients])
-  .option('--json <file>', 'write all figures there too')
   .action(async (options: WatchBenchOptions) => {
     exitCode = await benchWatch(options);
   });
 
-subcommand('leases', 'many leases kept alive on one client')
+subcommand('leases', 'many leases kept alive on one client', { clients: withStreams, rounds: 3 })
   .option('--leases <n>', 'leases on one client', positiveInteger, 1000)
   .option('--ttl <n>', 'TTL of each, in seconds', positiveInteger, 6)
   .option('--seconds <n>', 'timed part of each run', positive, 6)
-  .option('--rounds <n>', 'processes of each client', positiveInteger, 3)
-  .option('--only <list>', 'clients, of @quiesce/etcd, clientv3', list(clientName), [...allClients])
-  .option('--json <file>', 'write all figures there too')
   .action(async (options: LeasesOptions) => {
     exitCode = await benchLeases(options);
   });
@@ -83,13 +80,31 @@ try {
   }
 }
 
-function subcommand(name: string, description: string, isDefault = false): Command {
+interface Subcommand {
+  /** Those that it can measure. */
+  readonly clients: readonly string[];
+  /** Runs of each client by default. */
+  readonly rounds: number;
+  readonly isDefault?: boolean;
+}
+
+/** One of the benchmarks, with the options that all of them have. */
+function subcommand(
+  name: string,
+  description: string,
+  { clients, rounds, isDefault = false }: Subcommand,
+): Command {
   return program
     .command(name, { isDefault })
     .description(description)
     .allowExcessArguments(false)
     .configureOutput(quiet)
-    .exitOverride();
+    .exitOverride()
+    .option('--rounds <n>', 'runs of each client', positiveInteger, rounds)
+    .option('--only <list>', `clients, of ${clients.join(', ')}`, list(oneOf('client', clients)), [
+      ...clients,
+    ])
+    .option('--json <file>', 'write all figures there too');
 }
 
 function positive(text: string): number {
@@ -104,15 +119,12 @@ function positiveInteger(text: string): number {
   return value;
 }
 
-function clientName(text: string): string {
-  if (!allClients.includes(text)) throw new InvalidArgumentError(`No client is named ${text}.`);
-  return text;
-}
-
-function operation(text: string): Op {
-  const found = ops.find((op) => op === text);
-  if (found === undefined) throw new InvalidArgumentError(`No operation is named ${text}.`);
-  return found;
+function oneOf<T extends string>(what: string, names: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = names.find((name) => name === text);
+    if (found === undefined) throw new InvalidArgumentError(`It takes no ${what} named ${text}.`);
+    return found;
+  };
 }
 
 function list<T>(parse: (text: string) => T): (text: string) => T[] {

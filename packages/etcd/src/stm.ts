@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CompactedError, DeadlineExceededError, EtcdError, invalidArgument, StatusCode } from './errors.js';
 import { toInt64 } from './int64.js';
 import type { KeyValue } from './key-value.js';
 import type { Keyspace } from './keyspace.js';
 import type { PutOptions } from './kv.js';
 import type { Mapping } from './mapping.js';
+import { pause } from './rpc/backoff.js';
 import type { KeyValue as KeyValueMessage } from './rpc/generated/mvccpb/kv.js';
 import type { CallControl } from './rpc/rpc.js';
 import { checkTimeout } from './timeout.js';
@@ -124,7 +124,7 @@ export async function runStm<Key, Value, Entry, T>(
     known = outcome.found;
     if (attempt > 1) {
       const delayMs = Math.random() * Math.min(2 ** attempt, maxBackoffMs);
-      await sleep(delayMs, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
+      await pause(delayMs, signal);
     }
   }
 }

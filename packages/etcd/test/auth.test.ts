@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import type { EtcdServer } from '@quiesce/test-services';
 import {
   allKeys,
   type EtcdClient,
@@ -14,7 +14,7 @@ import {
   prefix,
   StatusCode,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withEtcd } from './support/clients.js';
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 
@@ -31,13 +31,8 @@ function refused(details: RegExp): (error: unknown) => true {
 overEachTransport('auth service', (connect) => {
   let server: EtcdServer;
   let etcd: EtcdClient;
-  before(async () => {
-    server = await startEtcd();
-    etcd = await connect(server.endpoint);
-  });
-  after(async () => {
-    await etcd.close();
-    await server.stop();
+  withEtcd(connect, (given) => {
+    ({ server, etcd } = given);
   });
 
   describe('users', () => {

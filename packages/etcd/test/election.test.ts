@@ -1,7 +1,7 @@
 // Elections: who leads, what observers see, and what becomes of it when leaders and connections die.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
+import { test } from 'node:test';
+import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import {
   DeadlineExceededError,
   Election,
@@ -13,20 +13,15 @@ import {
   prefix,
   Session,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withEtcd } from './support/clients.js';
 import { deferred } from './support/deferred.js';
 import { aborted, eventually } from './support/eventually.js';
 
 overEachTransport('election', (connect) => {
   let server: EtcdServer;
   let etcd: EtcdClient;
-  before(async () => {
-    server = await startEtcd({ extraArgs: ['--heartbeat-interval=20', '--election-timeout=200'] });
-    etcd = await connect(server.endpoint);
-  });
-  after(async () => {
-    await etcd.close();
-    await server.stop();
+  withEtcd(connect, (given) => {
+    ({ server, etcd } = given);
   });
 
   const candidates = async (name: string): Promise<number> =>

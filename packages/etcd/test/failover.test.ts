@@ -12,12 +12,8 @@ before(async () => {
 });
 after(() => cluster.stop());
 
-/** Each test gets all members back. */
-afterEach(async () => {
-  cluster.heal();
-  for (const member of cluster.members) member.resume();
-  await cluster.leader();
-});
+/** Each test gets all members back, also after one that has failed. */
+afterEach(() => cluster.recover());
 
 async function until(what: string, condition: () => boolean, timeoutMs = 15_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;

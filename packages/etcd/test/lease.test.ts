@@ -19,12 +19,11 @@ import {
   prefix,
   StatusCode,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, shortElections, withEtcd } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
 
 /** A server with short elections, whose smallest TTL is then 1 s. */
-const startServer = (): Promise<EtcdServer> =>
-  startEtcd({ extraArgs: ['--heartbeat-interval=20', '--election-timeout=200'] });
+const startServer = (): Promise<EtcdServer> => startEtcd({ extraArgs: shortElections });
 
 const texts = (keys: readonly Uint8Array[]): string[] => keys.map((key) => Buffer.from(key).toString());
 
@@ -39,13 +38,8 @@ async function lostReason(keepAlive: LeaseKeepAlive, boundMs?: number): Promise<
 overEachTransport('leases', (connectHere) => {
   let server: EtcdServer;
   let etcd: EtcdClient;
-  before(async () => {
-    server = await startServer();
-    etcd = await connectHere(server.endpoint);
-  });
-  after(async () => {
-    await etcd.close();
-    await server.stop();
+  withEtcd(connectHere, (given) => {
+    ({ server, etcd } = given);
   });
 
   describe('calls', () => {

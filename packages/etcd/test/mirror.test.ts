@@ -3,13 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type EtcdServer,
-  startEtcd,
-  startEtcdCluster,
-  startTcpProxy,
-  type TcpProxy,
-} from '@quiesce/test-services';
+import { type EtcdServer, startEtcdCluster, startTcpProxy, type TcpProxy } from '@quiesce/test-services';
 import {
   allKeys,
   Cache,
@@ -26,17 +20,12 @@ import {
   op,
   prefix,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withEtcd } from './support/clients.js';
 
 let server: EtcdServer;
 let direct: EtcdClient;
-before(async () => {
-  server = await startEtcd();
-  direct = await connectAny(server.endpoint);
-});
-after(async () => {
-  await direct.close();
-  await server.stop();
+withEtcd(connectAny, (given) => {
+  ({ server, etcd: direct } = given);
 });
 
 let names = 0;

@@ -5,9 +5,9 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
+import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import {
   DeadlineExceededError,
   type EtcdClient,
@@ -20,19 +20,14 @@ import {
   RwMutex,
   Session,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withEtcd } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
 
 overEachTransport('mutex', (connect) => {
   let server: EtcdServer;
   let etcd: EtcdClient;
-  before(async () => {
-    server = await startEtcd({ extraArgs: ['--heartbeat-interval=20', '--election-timeout=200'] });
-    etcd = await connect(server.endpoint);
-  });
-  after(async () => {
-    await etcd.close();
-    await server.stop();
+  withEtcd(connect, (given) => {
+    ({ server, etcd } = given);
   });
 
   const keys = async (name: string): Promise<number> =>

@@ -1,8 +1,8 @@
 // Barriers and queues: clientv3's recipes.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
+import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import {
   Barrier,
   DeadlineExceededError,
@@ -16,7 +16,7 @@ import {
   Session,
   StatusCode,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
 
 const withCode =
@@ -27,13 +27,8 @@ const withCode =
 overEachTransport('recipes', (connect) => {
   let server: EtcdServer;
   let etcd: EtcdClient;
-  before(async () => {
-    server = await startEtcd({ extraArgs: ['--heartbeat-interval=20', '--election-timeout=200'] });
-    etcd = await connect(server.endpoint);
-  });
-  after(async () => {
-    await etcd.close();
-    await server.stop();
+  withEtcd(connect, (given) => {
+    ({ server, etcd } = given);
   });
 
   test('barrier: all wait until it is released', async () => {

@@ -1,9 +1,9 @@
 // Sessions: a lease kept alive for as long as its holder lives.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
+import { test } from 'node:test';
+import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import { type EtcdClient, LeaseLostError, LeaseNotFoundError, Mutex, Session } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withEtcd } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
 
 const why = (reason: unknown): string => {
@@ -14,13 +14,8 @@ const why = (reason: unknown): string => {
 overEachTransport('sessions', (connect) => {
   let server: EtcdServer;
   let etcd: EtcdClient;
-  before(async () => {
-    server = await startEtcd({ extraArgs: ['--heartbeat-interval=20', '--election-timeout=200'] });
-    etcd = await connect(server.endpoint);
-  });
-  after(async () => {
-    await etcd.close();
-    await server.stop();
+  withEtcd(connect, (given) => {
+    ({ server, etcd } = given);
   });
 
   test('have a TTL of 60 s, or what was asked for', async () => {

@@ -24,19 +24,14 @@ import {
   type Watch,
   type WatchEvent,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withEtcd } from './support/clients.js';
 import { transports } from './support/transports.js';
 
 let server: EtcdServer;
 /** Past the proxy. */
 let direct: EtcdClient;
-before(async () => {
-  server = await startEtcd();
-  direct = await connectAny(server.endpoint);
-});
-after(async () => {
-  await direct.close();
-  await server.stop();
+withEtcd(connectAny, (given) => {
+  ({ server, etcd: direct } = given);
 });
 
 let names = 0;

@@ -69,6 +69,8 @@ export interface EtcdCluster extends AsyncDisposable {
   partition(...members: EtcdMember[]): void;
   /** Ends `partition()`. */
   heal(): void;
+  /** Heals the cluster, resumes and restarts its members, and waits for a leader: as it was at the start, data aside. */
+  recover(): Promise<void>;
   /**
    * Ports for one more member, for tests of `MemberAdd`; not in a `partitionable` cluster. A member that was removed
    * must be stopped before the new one starts. etcd refuses it as "unhealthy cluster" in the first five seconds,
@@ -176,6 +178,15 @@ class Cluster implements EtcdCluster {
 
   heal(): void {
     this.#network?.heal();
+  }
+
+  async recover(): Promise<void> {
+    this.heal();
+    const dead = this.members.filter((member) => !member.running && !this.#stopped.has(member.name));
+    for (const member of this.members) member.resume();
+    // At once: of a cluster without a quorum none serves before others do.
+    await Promise.all(dead.map((member) => member.restart()));
+    await this.leader();
   }
 
   async newMember(): Promise<NewEtcdMember> {

@@ -61,6 +61,8 @@ export interface EtcdServer extends AsyncDisposable {
   readonly dir: string;
   /** Of the process that runs now, or ran last. */
   readonly pid: number;
+  /** Whether it runs; also while frozen. */
+  readonly running: boolean;
   /** How that process ended. */
   readonly exited: Promise<ExitStatus>;
   /** What its clients need, when it was started with `tls`. */
@@ -163,6 +165,9 @@ export function supervise(
     dir,
     get pid() {
       return service.pid;
+    },
+    get running() {
+      return !gone;
     },
     get exited() {
       return service.exited;

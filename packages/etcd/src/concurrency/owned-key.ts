@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdError, StatusCode } from '../errors.js';
 import type { Bytes, KeyRange } from '../key-range.js';
 import { LeaseLostError } from '../lease/lease-lost.js';
+import { pause } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { compare, type NumberCompare, op } from '../txn.js';
 import { LinkedSignal, unlessAborted } from './linked-signal.js';
@@ -118,7 +118,7 @@ export class OwnedKey implements AsyncDisposable {
    */
   async abandon(): Promise<void> {
     const removal = this.release({ timeoutMs: Number.POSITIVE_INFINITY }).catch(() => {});
-    await Promise.race([removal, sleep(abandonMs, undefined, { ref: false })]);
+    await Promise.race([removal, pause(abandonMs, undefined, { ref: false })]);
   }
 
   /**
@@ -266,7 +266,7 @@ async function place<Owned extends OwnedKey>(
       (placed) => placed?.owned.abandon(),
       () => {},
     );
-    await Promise.race([abandoned, sleep(abandonMs, undefined, { ref: false })]);
+    await Promise.race([abandoned, pause(abandonMs, undefined, { ref: false })]);
     throw error;
   }
 }

@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdError, StatusCode } from '../errors.js';
-import { reopenMs } from '../rpc/backoff.js';
+import { pause, reopenMs } from '../rpc/backoff.js';
 
 const backoff = { firstMs: 50, longestMs: 1_000 };
 
@@ -29,7 +28,5 @@ export async function persist<T>(call: () => Promise<T>, signal: AbortSignal): P
 /** Waits before the next attempt, after so many failures. */
 export async function backOff(failures: number, signal: AbortSignal): Promise<void> {
   // Whoever waits in vain for a server has a keepalive running, which holds the process if it may.
-  await sleep(reopenMs(failures, backoff), undefined, { signal, ref: false }).catch(() =>
-    signal.throwIfAborted(),
-  );
+  await pause(reopenMs(failures, backoff), signal, { ref: false });
 }

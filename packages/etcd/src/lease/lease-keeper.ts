@@ -290,7 +290,9 @@ export class LeaseKeeper {
       // Another stream may reach another endpoint.
       const stream = this.#stream;
       const message = 'the stream of keepalives has stalled';
-      this.#broke(new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: keepAliveMethod }));
+      const error = new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: keepAliveMethod });
+      if (stream !== undefined) this.#rpc.leaveEndpoint(stream, error);
+      this.#broke(error);
       stream?.cancel();
     } else if (this.#stream === undefined) {
       if (this.#leases.size > 0 && now >= this.#reopenAt) this.#open();

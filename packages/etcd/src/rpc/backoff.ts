@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /** Bounds of an exponential back-off, in ms. */
 export interface BackoffBounds {
   readonly firstMs: number;
@@ -18,21 +20,20 @@ export function reopenMs(failures: number, { firstMs, longestMs }: BackoffBounds
   return Math.min(firstMs * 2 ** failures, longestMs) * (0.5 + Math.random() / 2);
 }
 
-/** Waits; rejects with the signal's reason when that comes first. */
-export function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(signal.reason);
-      return;
-    }
-    const abort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', abort);
-      resolve();
-    }, ms);
-    signal?.addEventListener('abort', abort, { once: true });
-  });
+/**
+ * Waits; rejects with the signal's reason when that comes first.
+ *
+ * @param options `ref: false`: the wait doesn't keep the process alive.
+ */
+export async function pause(
+  ms: number,
+  signal: AbortSignal | undefined,
+  options: { readonly ref?: boolean } = {},
+): Promise<void> {
+  try {
+    await sleep(ms, undefined, signal === undefined ? options : { ...options, signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
 }

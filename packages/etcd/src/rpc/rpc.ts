@@ -1,4 +1,4 @@
-import { ClosedError, EtcdError, RequestTooLargeError, StatusCode, UnavailableError } from '../errors.js';
+import { ClosedError, EtcdError, RequestTooLargeError, StatusCode } from '../errors.js';
 import { checkTimeout } from '../timeout.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { type BackoffBounds, backoffMs, pause } from './backoff.js';
@@ -153,12 +153,10 @@ export class Rpc {
     return this.#balancer.size;
   }
 
-  /** The endpoint of this stream has failed it: the next stream tries another one. */
-  leaveEndpoint(stream: ByteStream): void {
+  /** The endpoint of this stream has failed it, with this error: the next stream tries another one. */
+  leaveEndpoint(stream: ByteStream, error: unknown): void {
     const endpoint = this.#streams.get(stream);
-    if (endpoint === undefined || this.#closed) return;
-    const details = 'a stream on this endpoint has failed';
-    this.#balancer.failed(endpoint, new UnavailableError(details, { code: StatusCode.UNAVAILABLE }));
+    if (endpoint !== undefined && !this.#closed) this.#balancer.failed(endpoint, error);
   }
 
   /** What is known of each endpoint. */

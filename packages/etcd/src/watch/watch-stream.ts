@@ -175,7 +175,7 @@ export class WatchStream {
     try {
       for (;;) {
         const message = await call.receive();
-        if (message === undefined) return unavailable('the server has ended the stream of watches');
+        if (message === undefined) throw unavailable('the server has ended the stream of watches');
         this.#answered = true;
         this.#boundAnswer();
         for (const { response, bytes } of responseParts(message)) {
@@ -184,6 +184,9 @@ export class WatchStream {
         }
       }
     } catch (error) {
+      // Also where the connection is in order: the server may be frozen, or without a leader. A token that it refuses
+      // is not its fault.
+      if (!this.#stopped && isTransient(error)) this.#rpc.leaveEndpoint(call, error);
       return error;
     } finally {
       this.#call = undefined;
@@ -193,8 +196,6 @@ export class WatchStream {
       this.#usesOurIds = undefined;
       this.#boundAnswer();
       call.cancel();
-      // Also where the connection is in order: the server may be frozen, or without a leader.
-      if (!this.#stopped) this.#rpc.leaveEndpoint(call);
     }
   }
 

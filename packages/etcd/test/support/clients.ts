@@ -1,4 +1,5 @@
-import { describe } from 'node:test';
+import { after, before, describe } from 'node:test';
+import { type EtcdServer, startEtcd } from '@quiesce/test-services';
 import { type ConnectOptions, connect, type EtcdClient } from '../../src/index.js';
 import { transports } from './transports.js';
 
@@ -14,4 +15,33 @@ export function overEachTransport(title: string, suite: (connect: Connect) => vo
       ),
     );
   }
+}
+
+/** Flags of etcd: elections are short, and so the smallest TTL of a lease, which follows from them, is 1 s. */
+export const shortElections: readonly string[] = ['--heartbeat-interval=20', '--election-timeout=200'];
+
+/** A server and a client of it. */
+export interface ServerAndClient {
+  readonly server: EtcdServer;
+  readonly etcd: EtcdClient;
+}
+
+/**
+ * Declares that a suite, or a file, has an etcd of its own, with {@link shortElections}, and a client of it, from
+ * before its first test until after its last one.
+ *
+ * @param use takes both, before the first test.
+ */
+export function withEtcd(connect: Connect, use: (given: ServerAndClient) => void): void {
+  let server: EtcdServer | undefined;
+  let etcd: EtcdClient | undefined;
+  before(async () => {
+    server = await startEtcd({ extraArgs: shortElections });
+    etcd = await connect(server.endpoint);
+    use({ server, etcd });
+  });
+  after(async () => {
+    await etcd?.close();
+    await server?.stop();
+  });
 }
