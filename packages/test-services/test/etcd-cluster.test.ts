@@ -117,6 +117,23 @@ describe('startEtcdCluster', () => {
     await until('it catches up', async () => (await get(old, 'k', true)) === 'after');
   });
 
+  it('recovers from whatever a test has left behind', async () => {
+    await using cluster = await startEtcdCluster({ partitionable: true });
+    const [a, b, c] = cluster.members;
+    assert.ok(a && b && c);
+    await put(a, 'k', 'v');
+    cluster.partition(a);
+    b.pause();
+    for (const member of [a, c]) member.kill();
+    await Promise.all([a.exited, c.exited]);
+    assert.deepEqual(
+      cluster.members.map(({ running }) => running),
+      [false, true, false],
+    );
+    await cluster.recover();
+    for (const member of cluster.members) assert.equal(await eventually(() => get(member, 'k')), 'v');
+  });
+
   it('puts proxies before the client ports', async () => {
     await using cluster = await startEtcdCluster({ size: 1, clientProxies: true });
     const [member] = cluster.members;
