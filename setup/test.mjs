@@ -8,12 +8,16 @@ import { prepare } from './prepare.mjs';
 import { seconds, tail } from './step.mjs';
 import { buildControls } from './steps/controls.mjs';
 import { buildEtcdutl } from './steps/etcdutl.mjs';
+import { provideRuntimes } from './steps/runtimes.mjs';
 import { provideValkey } from './steps/valkey.mjs';
 
 await main(async (args) => {
   const { groups, files } = parse(args);
   await prepare();
-  if (groups === undefined || groups.includes('node')) await provideValkey();
+  if (groups === undefined || groups.includes('node')) {
+    await provideRuntimes();
+    await provideValkey();
+  }
   await buildEtcdutl();
   await buildControls();
   const total = { passed: 0, failed: 0, skipped: 0 };

@@ -1,0 +1,46 @@
+// A slice of the grid: all cells of Node 20, and on the other runtimes every ending, each in another situation.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { outcomeLabel, runPlan } from 'quiesce';
+import { type Cell, cellScenario, cells, endings, situations } from './grid/cells.js';
+import { gridServices } from './grid/services.js';
+
+async function allAsExpected(some: readonly Cell[], overrides: { perturb?: string } = {}): Promise<void> {
+  const plan = {
+    services: await gridServices(),
+    defaults: { runs: 1, jobs: 2 },
+    scenarios: some.map(cellScenario),
+  };
+  const { scenarios, serviceFailures } = await runPlan(plan, { interleave: true, ...overrides });
+  assert.deepEqual(serviceFailures, []);
+  const bad = scenarios.flatMap(({ ok, reason, scenario, runs, failures }) => {
+    const ends = runs.map(({ outcome, workDone }) => `${outcomeLabel(outcome)}${workDone ? '' : ' at work'}`);
+    const said = failures[0]?.evidence.stderr ?? '';
+    const fine = ok && runs.every(({ workDone }) => workDone);
+    return fine ? [] : [`${scenario.name}: ${reason ?? ends.join(', ')}\n${said}`];
+  });
+  assert.deepEqual(bad, []);
+  assert.equal(scenarios.length, some.length);
+}
+
+const endingNames = Object.keys(endings);
+const situationNames = Object.keys(situations);
+
+/** Of each runtime's endings one situation each, so that five runtimes have most of the pairs among them. */
+const diagonal = cells.filter(({ runtime, ending, situation }) => {
+  const shift = [...runtime].reduce((sum, letter) => sum + letter.charCodeAt(0), 0);
+  const wanted = (endingNames.indexOf(ending) + shift) % situationNames.length;
+  return runtime !== 'node20' && situation === situationNames[wanted];
+});
+
+describe('every ending in every situation', () => {
+  test('on Node 20', () => allAsExpected(cells.filter(({ runtime }) => runtime === 'node20')));
+
+  test('on the other runtimes, a situation for each ending', () => allAsExpected(diagonal));
+
+  test('with the exit amplifier, on some', () =>
+    allAsExpected(
+      diagonal.filter((_cell, i) => i % 4 === 0),
+      { perturb: 'amplify' },
+    ));
+});

@@ -1,0 +1,84 @@
+// The grid: every ending, on every runtime, in every situation.
+import { fileURLToPath } from 'node:url';
+import { type RuntimeName, runtimeBinaries } from '@quiesce/test-services';
+import type { Expect, ScenarioSpec } from 'quiesce';
+
+/** How a program ends, and what the tester expects of that. Nothing is to be on stderr but what the host says itself. */
+export const endings = {
+  natural: { stderr: 'empty' },
+  exit: { stderr: 'empty' },
+  exception: { exitCode: 1 },
+  rejection: { exitCode: 1 },
+  SIGTERM: { signal: 'SIGTERM', stderr: 'empty' },
+  SIGINT: { signal: 'SIGINT', stderr: 'empty' },
+  terminate: { stderr: 'empty' },
+  'exit with workers': { stderr: 'empty' },
+  close: { stderr: 'empty' },
+} as const satisfies Record<string, Expect>;
+
+/** What a program is in the middle of when it ends, and the services that it needs for that. */
+export const situations = {
+  idle: ['etcd'],
+  calls: ['etcd'],
+  watch: ['etcd'],
+  keepalive: ['etcd'],
+  'dead endpoint': ['unanswering'],
+  'TLS handshake': ['unanswering'],
+  'frozen server': ['freezable'],
+} as const;
+
+export type Ending = keyof typeof endings;
+export type Situation = keyof typeof situations;
+
+/** A place in the grid. `null`: the same program without the client, which the others are measured against. */
+export interface Cell {
+  readonly runtime: RuntimeName;
+  readonly ending: Ending;
+  readonly situation: Situation | null;
+}
+
+export const runtimes: readonly RuntimeName[] = ['node20', 'node22', 'node24', 'node26', 'bun', 'deno'];
+
+const keysOf = <Key extends string>(object: Readonly<Record<Key, unknown>>): Key[] =>
+  Object.keys(object) as Key[];
+
+/** All cells with the client. */
+export const cells: readonly Cell[] = runtimes.flatMap((runtime) =>
+  keysOf(endings).flatMap((ending) =>
+    keysOf(situations).map((situation) => ({ runtime, ending, situation })),
+  ),
+);
+
+/** The cells without. */
+export const cellsWithoutClient: readonly Cell[] = runtimes.flatMap((runtime) =>
+  keysOf(endings).map((ending) => ({ runtime, ending, situation: null })),
+);
+
+const here = import.meta.url.includes('/dist/') ? './' : '../dist/grid/';
+const PROGRAM = fileURLToPath(new URL(`${here}program.js`, import.meta.url));
+const RUN = { deno: ['run', '--quiet', '--allow-all'] } as const;
+
+/** A cell's name in the tester's reports. */
+export const cellName = ({ runtime, ending, situation }: Cell): string =>
+  [runtime, ending, situation ?? 'no client'].join(', ');
+
+/** The scenario that a cell is for the tester. */
+export function cellScenario(cell: Cell): ScenarioSpec & { readonly group: string } {
+  const { runtime, ending, situation } = cell;
+  return {
+    name: cellName(cell),
+    group: runtime,
+    command: [
+      runtimeBinaries()[runtime],
+      ...(runtime === 'deno' ? RUN.deno : []),
+      ...[PROGRAM, ending, situation ?? 'no client'],
+    ],
+    uses: situation === null ? [] : situations[situation],
+    expect: endings[ending],
+    // Deno ends workers neither at process.exit() nor before a terminated one is waited for.
+    strict: !(runtime === 'deno' && (ending === 'exit with workers' || ending === 'terminate')),
+    // Deno looks for a newer version of itself now and then, and says so.
+    env: { DENO_NO_UPDATE_CHECK: '1' },
+    timeout: '20s',
+  };
+}

@@ -1,0 +1,73 @@
+// A service: an etcd that runs of the grid freeze (SIGSTOP), one run at a time. Arguments: the control port, then etcd's
+// command line. A run says `hold ID THREADS` once for each of its threads and is answered `held` when the server is its
+// own; after as many times `freeze`, all are answered `frozen`. The server goes on when the run's last connection is closed,
+// which its end does at the latest.
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { serveLines } from './control.js';
+
+const [port, program = '', ...words] = process.argv.slice(2);
+// Of this process group: whoever kills the group reaches it, frozen or not.
+const etcd = spawn(program, words, { stdio: 'inherit' });
+
+interface Run {
+  readonly id: string;
+  readonly threads: number;
+  readonly sockets: Set<Socket>;
+  readonly ready: Set<Socket>;
+}
+
+/** The first of them has the server. */
+const runs: Run[] = [];
+
+createServer((socket) => {
+  let run: Run | undefined;
+  serveLines(socket, (line) => {
+    const [word, id = '', threads = '1'] = line.split(' ');
+    if (word === 'hold') {
+      run = runOf(id, Number(threads));
+      run.sockets.add(socket);
+      if (runs[0] === run) socket.write('held\n');
+    } else if (word === 'freeze' && run !== undefined) {
+      run.ready.add(socket);
+      if (run.ready.size === run.threads) void freeze(run);
+    }
+  });
+  socket.once('close', () => {
+    if (run?.sockets.delete(socket) && run.sockets.size === 0) release(run);
+  });
+}).listen(Number(port), '127.0.0.1');
+
+function runOf(id: string, threads: number): Run {
+  const known = runs.find((run) => run.id === id);
+  if (known !== undefined) return known;
+  const run = { id, threads, sockets: new Set<Socket>(), ready: new Set<Socket>() };
+  runs.push(run);
+  return run;
+}
+
+async function freeze(run: Run): Promise<void> {
+  etcd.kill('SIGSTOP');
+  while (process.platform === 'linux' && !isStopped()) await delay(1);
+  for (const socket of run.sockets) socket.write('frozen\n');
+}
+
+function isStopped(): boolean {
+  return /^\d+ \(.*\) T /s.test(readFileSync(`/proc/${etcd.pid}/stat`, 'latin1'));
+}
+
+function release(run: Run): void {
+  etcd.kill('SIGCONT');
+  runs.splice(runs.indexOf(run), 1);
+  for (const socket of runs[0]?.sockets ?? []) socket.write('held\n');
+}
+
+etcd.once('exit', (code) => process.exit(code ?? 1));
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    etcd.kill('SIGCONT'); // a frozen process sees no SIGTERM
+    etcd.kill('SIGTERM');
+  });
+}
