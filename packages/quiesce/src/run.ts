@@ -5,9 +5,10 @@ import { BoundedOutput } from './bounded-output.js';
 import { type Stacks, threadStacks } from './diagnose.js';
 import { type Expect, isFailure, type Outcome, outcomeOf } from './outcome.js';
 import { isRunning, type ProcessGroup, spawnGroup } from './process-group.js';
-import { createRunDirectory } from './run-directory.js';
+import type { RunDirectories } from './run-directory.js';
 import { type SignatureMatch, SignatureScanner } from './signatures.js';
 import type { ThreadStack } from './stack-trace.js';
+import { startTimer } from './timer.js';
 import {
   type CrashReport,
   isHostThread,
@@ -93,6 +94,8 @@ const STOP_POLLS = 1_000;
 export interface RunOnceOptions {
   /** Whether to take the stacks of a crash or hang, which needs seconds. `cause` is the same for like ones. */
   readonly wantsStacks: (cause: string) => boolean;
+  /** Where its temporary directory comes from. */
+  readonly directories: RunDirectories;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -109,7 +112,7 @@ export async function runOnce(
   const { signal } = options;
   signal?.throwIfAborted();
   const marker = `QUIESCE_RUN_ID=${randomUUID()}`;
-  const directory = createRunDirectory();
+  const directory = options.directories.take();
   const startedAt = performance.now();
   const group = await spawnGroup(spec.command, {
     cwd: spec.cwd,
@@ -132,12 +135,9 @@ export async function runOnce(
     const crashes: Crash[] = [];
     const output = collect(group, (report) => crashes.push(lookAt(report, group, options)));
     const ended = group.exited.then((status) => ({ status, at: performance.now() }));
-    const timeout = new AbortController();
-    let hung = await Promise.race([
-      ended.then(() => false),
-      delay(spec.timeoutMs, true, { signal: timeout.signal }).catch(() => false),
-    ]);
-    timeout.abort();
+    const timeout = startTimer(spec.timeoutMs);
+    let hung = await Promise.race([ended.then(() => false), timeout.passed.then(() => true)]);
+    timeout.stop();
     if (hung && crashes.length > 0) {
       // It may be in time, and only waits for the debugger.
       await Promise.all(crashes.map(({ seen }) => seen));
@@ -294,7 +294,10 @@ function leftOf(pid: number, told: readonly WitnessLine[]): Omit<LeftAtExit, 'fi
 /** Waits for the rest of the group and its output, kills what lingers, and names it. */
 async function endGroup(group: ProcessGroup, closed: Promise<void>, marker: string): Promise<string[]> {
   const quiet = Promise.all([closed, group.gone(LINGER_MS)]).then(([, gone]) => gone);
-  if (await Promise.race([quiet, delay(LINGER_MS, false)])) return [];
+  const patience = startTimer(LINGER_MS);
+  const allGone = await Promise.race([quiet, patience.passed.then(() => false)]);
+  patience.stop();
+  if (allGone) return [];
   // One that left the group, as a daemon does, is known by its environment.
   const lingering = group.members(marker);
   group.kill('SIGKILL');

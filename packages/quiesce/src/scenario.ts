@@ -5,7 +5,8 @@ import { runPerturbed } from './perturbed-run.js';
 import type { Scenario } from './plan.js';
 import { type GoalVerdict, judge } from './rate-goal.js';
 import type { SavedScenario } from './report/read.js';
-import type { Evidence, RunRecord } from './run.js';
+import type { Evidence, RunOnceOptions, RunRecord, RunSpec } from './run.js';
+import { RunDirectories } from './run-directory.js';
 import { shareOf } from './shard.js';
 import type { SignatureMatch } from './signatures.js';
 import { clopperPearson, type Interval, type Summary, summarize, upperBound } from './statistics.js';
@@ -89,7 +90,7 @@ export async function runScenario(
 ): Promise<ScenarioResult> {
   const tally = new ScenarioTally(scenario, options.earlier);
   try {
-    await runParallel(tally, options);
+    await makeRuns([{ tally, options }], scenario.jobs, options.signal);
     return tally.result('completed');
   } catch (error) {
     const reason = reasonToStop(error, tally.completed, options.signal);
@@ -111,33 +112,10 @@ export function reasonToStop(
   return error instanceof EnvironmentError && completed > 0 ? messageOf(error) : undefined;
 }
 
-/**
- * Makes the next run of a scenario.
- * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted.
- */
-export async function runNext(tally: ScenarioTally, options: ScenarioOptions): Promise<void> {
-  const env = environmentOf(tally, options);
-  const { record, evidence } = await runNumber(tally.next, tally, env, options.signal);
-  options.onRun?.(tally.add(record, evidence));
-}
-
-// Copying `process.env` costs a tenth of a millisecond: once for all runs of a scenario.
-function environmentOf({ scenario }: ScenarioTally, { env }: ScenarioOptions): NodeJS.ProcessEnv {
-  return { ...process.env, ...scenario.env, ...env };
-}
-
-function runNumber(
-  run: number,
-  tally: ScenarioTally,
-  env: NodeJS.ProcessEnv,
-  signal: AbortSignal | undefined,
-): Promise<EndedRun> {
-  const { scenario } = tally;
-  const spec = { ...scenario, env };
-  return runPerturbed(spec, run, scenario.perturb, {
-    wantsStacks: (cause) => tally.wantsStacks(cause),
-    signal,
-  });
+/** A scenario under way, and how its runs are made. */
+export interface Series {
+  readonly tally: ScenarioTally;
+  readonly options: Pick<ScenarioOptions, 'env' | 'onRun'>;
 }
 
 interface EndedRun {
@@ -145,41 +123,98 @@ interface EndedRun {
   readonly evidence: Evidence;
 }
 
-/** Makes the runs that the tally still wants, as many at a time as the scenario says. */
-async function runParallel(tally: ScenarioTally, options: ScenarioOptions): Promise<void> {
+/**
+ * Makes the runs that the tallies of some scenarios still want, `jobs` at a time, and the scenarios' by turns:
+ * A B, B A, A B, ...
+ * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted. The tallies have
+ * what was run until then.
+ */
+export async function makeRuns(
+  series: readonly Series[],
+  jobs: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  using directories = new RunDirectories();
   const enough = new AbortController();
-  const signal = AbortSignal.any(options.signal ? [options.signal, enough.signal] : [enough.signal]);
-  // Runs are taken in the order of their numbers: were they taken as they end, the slow ones among them, such as
-  // hangs, would be missing when the tally finishes early.
-  const ended = new Map<number, EndedRun>();
-  const take = (run: number): void => {
-    const { record, evidence } = ended.get(run) as EndedRun;
-    ended.delete(run);
-    options.onRun?.(tally.add(record, evidence));
-  };
-  const env = environmentOf(tally, options);
-  let next = tally.next;
-  const last = next + tally.scenario.runs - tally.completed - 1;
+  const stop = AbortSignal.any(signal ? [signal, enough.signal] : [enough.signal]);
+  const all = series.map(({ tally, options }) => new OrderedRuns(tally, options, directories, stop));
+  const turns = byTurns(all);
   const lane = async (): Promise<void> => {
     try {
-      while (!tally.finished && next <= last) {
-        const run = next++;
-        ended.set(run, await runNumber(run, tally, env, signal));
-        while (ended.has(tally.next) && !tally.finished) take(tally.next);
-      }
-      if (tally.finished) enough.abort();
+      for (let turn = turns.next(); !turn.done; turn = turns.next()) await turn.value.make();
+      if (series.every(({ tally }) => tally.finished)) enough.abort();
     } catch (error) {
       if (enough.signal.aborted) return;
       enough.abort();
       throw error;
     }
   };
-  const lanes = await Promise.allSettled(Array.from({ length: tally.scenario.jobs }, lane));
+  const lanes = await Promise.allSettled(Array.from({ length: jobs }, lane));
   const failed = lanes.find((result) => result.status === 'rejected');
   if (failed === undefined) return;
   // Of an interrupted scenario, what has ended counts.
-  for (const run of [...ended.keys()].sort((a, b) => a - b)) take(run);
+  for (const runs of all) runs.takeRest();
   throw failed.reason;
+}
+
+function* byTurns(all: readonly OrderedRuns[]): Generator<OrderedRuns, undefined> {
+  const order = [...all];
+  while (order.some(({ wanted }) => wanted)) {
+    for (const runs of order) if (runs.wanted) yield runs;
+    order.reverse();
+  }
+}
+
+/**
+ * The runs of one scenario, some of them under way. They are taken in the order of their numbers: were they taken as
+ * they end, the slow ones among them, such as hangs, would be missing when the tally finishes early.
+ */
+class OrderedRuns {
+  readonly #tally: ScenarioTally;
+  readonly #onRun: ScenarioOptions['onRun'];
+  readonly #spec: RunSpec;
+  readonly #how: RunOnceOptions;
+  readonly #ended = new Map<number, EndedRun>();
+  readonly #last: number;
+  #next: number;
+
+  constructor(
+    tally: ScenarioTally,
+    { env, onRun }: Series['options'],
+    directories: RunDirectories,
+    signal: AbortSignal,
+  ) {
+    this.#tally = tally;
+    this.#onRun = onRun;
+    // Copying `process.env` costs a tenth of a millisecond: once for all runs.
+    this.#spec = { ...tally.scenario, env: { ...process.env, ...tally.scenario.env, ...env } };
+    this.#how = { wantsStacks: (cause) => tally.wantsStacks(cause), directories, signal };
+    this.#next = tally.next;
+    this.#last = tally.next + tally.scenario.runs - tally.completed - 1;
+  }
+
+  /** Whether there is one more to make. */
+  get wanted(): boolean {
+    return !this.#tally.finished && this.#next <= this.#last;
+  }
+
+  /** Makes the next one. */
+  async make(): Promise<void> {
+    const run = this.#next++;
+    this.#ended.set(run, await runPerturbed(this.#spec, run, this.#tally.scenario.perturb, this.#how));
+    while (this.#ended.has(this.#tally.next) && !this.#tally.finished) this.#take(this.#tally.next);
+  }
+
+  /** Takes those that ended though one before them did not. */
+  takeRest(): void {
+    for (const run of [...this.#ended.keys()].sort((a, b) => a - b)) this.#take(run);
+  }
+
+  #take(run: number): void {
+    const { record, evidence } = this.#ended.get(run) as EndedRun;
+    this.#ended.delete(run);
+    this.#onRun?.(this.#tally.add(record, evidence));
+  }
 }
 
 /** The result of a scenario that could not be run at all. */

@@ -12,14 +12,14 @@ import {
 } from './plan.js';
 import type { SavedReport, SavedScenario } from './report/read.js';
 import {
+  makeRuns,
   notRun,
   reasonToStop,
-  runNext,
   runScenario,
-  type ScenarioOptions,
   type ScenarioProgress,
   type ScenarioResult,
   ScenarioTally,
+  type Series,
 } from './scenario.js';
 import { describeExit, type RunningService, type ServiceSpec, startService } from './service.js';
 
@@ -188,12 +188,8 @@ async function runByTurns(
   services: ServicePool,
   { signal, onProgress = () => {} }: SessionOptions,
 ): Promise<ScenarioResult[]> {
-  const turns: { tally: ScenarioTally; options: ScenarioOptions & { signal: AbortSignal } }[] = [];
-  for (const scenario of scenarios) {
-    const needed = await servicesOf(scenario, services, signal);
-    if (typeof needed === 'string') return scenarios.map((each) => notRun(each, needed));
-    turns.push({ tally: new ScenarioTally(scenario), options: needed });
-  }
+  // What runs beside a run is the same for all, so the most careful of them says how much.
+  const jobs = Math.min(...scenarios.map((scenario) => scenario.jobs));
   let failed = 0;
   let completed = 0;
   const onRun = ({ run, scenario }: ScenarioProgress): void => {
@@ -201,6 +197,14 @@ async function runByTurns(
     if (run.failed) failed++;
     onProgress({ type: 'run', scenario, run, completed, failed });
   };
+  const series: Series[] = [];
+  const signals: AbortSignal[] = [];
+  for (const scenario of scenarios) {
+    const needed = await servicesOf(scenario, services, signal);
+    if (typeof needed === 'string') return scenarios.map((each) => notRun(each, needed));
+    signals.push(needed.signal);
+    series.push({ tally: new ScenarioTally({ ...scenario, jobs }), options: { env: needed.env, onRun } });
+  }
   const name = scenarios.map((scenario) => scenario.name).join(' / ');
   const runs = scenarios.reduce((sum, scenario) => sum + scenario.runs, 0);
   onProgress({
@@ -209,22 +213,16 @@ async function runByTurns(
     index: 0,
     total: 1,
   });
-  const all = AbortSignal.any(turns.map(({ options }) => options.signal));
+  const all = AbortSignal.any(signals);
   let reason: string | null = null;
   try {
-    while (turns.some(({ tally }) => !tally.finished)) {
-      for (const { tally, options } of turns) {
-        if (!tally.finished) await runNext(tally, { ...options, signal: all, onRun });
-      }
-      turns.reverse();
-    }
+    await makeRuns(series, jobs, all);
   } catch (error) {
     const stopped = reasonToStop(error, completed, all);
     if (stopped === undefined) throw error;
     reason = stopped;
   }
-  return scenarios.map((scenario) => {
-    const { tally } = turns.find((turn) => turn.tally.scenario === scenario) as (typeof turns)[number];
+  return series.map(({ tally }) => {
     const result = tally.result(reason === null ? 'completed' : 'stopped', reason);
     if (!signal?.aborted) onProgress({ type: 'scenario-end', result });
     return result;
