@@ -1,10 +1,11 @@
-// Every ending on every runtime in every situation: quiesce run --plan scenarios/grid.plan.ts --only 'node20, *'
+// Every ending on every runtime in every situation, plain and amplified, as npm run soak runs it:
+// quiesce run --plan scenarios/grid.plan.ts --only 'node20, *'
 import { definePlan } from 'quiesce';
-import { cellScenario, cells } from './grid/cells.js';
-import { gridServices } from './grid/services.js';
+import { soakCells, soakPlan } from './grid/soak-plan.js';
 
-export default definePlan(async () => ({
-  services: await gridServices(),
-  defaults: { runs: 2 },
-  scenarios: cells.map(cellScenario),
-}));
+export default definePlan(() =>
+  soakPlan(
+    soakCells(0).map((cell) => ({ ...cell, runs: 2 })),
+    { jobs: 2, seed: 0 },
+  ),
+);

@@ -63,7 +63,7 @@ export const cellName = ({ runtime, ending, situation }: Cell): string =>
   [runtime, ending, situation ?? 'no client'].join(', ');
 
 /** The scenario that a cell is for the tester. */
-export function cellScenario(cell: Cell): ScenarioSpec & { readonly group: string } {
+export function cellScenario(cell: Cell): ScenarioSpec {
   const { runtime, ending, situation } = cell;
   return {
     name: cellName(cell),

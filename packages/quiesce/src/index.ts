@@ -68,6 +68,7 @@ export {
   lowerBound,
   runsNeeded,
   type Summary,
+  summarize,
   upperBound,
 } from './statistics.js';
 export type { LeftSocket, LeftThread } from './witness.js';

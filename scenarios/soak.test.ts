@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { PlanResult } from 'quiesce';
+import { cells } from './grid/cells.js';
+import { soakCells } from './grid/soak-plan.js';
+import { holds, type SoakSummary, soakLines, soakMarkdown, soakSummary } from './grid/soak-summary.js';
+
+const PROGRAM = fileURLToPath(new URL('./soak.js', import.meta.url));
+
+describe('a soak', () => {
+  test('spreads its runs evenly, half of them amplified', () => {
+    for (const runs of [1, 100, 378, 756, 10_000]) {
+      const withClient = soakCells(runs).filter(({ situation }) => situation !== null);
+      const sum = (amplified: boolean): number =>
+        withClient.reduce((all, cell) => all + (cell.amplified === amplified ? cell.runs : 0), 0);
+      assert.equal(sum(true) + sum(false), runs);
+      assert.ok(Math.abs(sum(true) - sum(false)) <= 1, `${sum(true)} amplified of ${runs}`);
+      const counts = withClient.map((cell) => cell.runs);
+      assert.ok(Math.max(...counts) - Math.min(...counts) <= 1);
+    }
+    assert.equal(new Set(soakCells(1).map(({ name }) => name)).size, soakCells(1).length);
+    assert.equal(cells.length, 9 * 7 * 6);
+  });
+
+  test('counts what ended otherwise than it should have, and what the client costs', () => {
+    const exit = (cell: { runtime: string; ending: string }): boolean =>
+      cell.runtime === 'node20' && cell.ending === 'exit';
+    const soaked = soakCells(56, exit);
+    assert.equal(soaked.length, 7 + 7 + 3);
+    const run = (exitMs: number | null, failed = false): object => ({
+      ...{ exitMs, failed, workDone: true },
+      outcome: failed ? { kind: 'signal', signal: 'SIGABRT', exitCode: null } : { kind: 'clean' },
+    });
+    const result = {
+      ...{ startedAt: new Date(0), durationMs: 90_000, interrupted: false, serviceFailures: [] },
+      scenarios: soaked.map((cell) => ({
+        scenario: { name: cell.name },
+        runs:
+          cell.situation === null
+            ? [run(8), run(10), run(12)]
+            : cell.amplified
+              ? [run(200), run(null, cell.situation === 'watch')]
+              : [run(11), run(13)],
+      })),
+    } as unknown as PlanResult;
+    const summary = soakSummary(soaked, result);
+    assert.equal(summary.all.runs, 28);
+    assert.equal(summary.all.abnormal, 1);
+    assert.equal(summary.amplified.abnormal, 1);
+    assert.equal(summary.plain.abnormal, 0);
+    assert.deepEqual(summary.withoutClient.runs, 9);
+    // The median without is 10 ms; amplified runs don't count.
+    assert.deepEqual(summary.exitCost?.cost, { count: 14, median: 1, p99: 3, max: 3 });
+    assert.deepEqual(summary.exitCost?.noise, { count: 9, median: 0, p99: 2, max: 2 });
+    assert.equal(holds(summary), false);
+    assert.match(soakLines(summary), /^node20, exit, watch, amplified: 1 of 2: SIGABRT\n/);
+    assert.match(soakLines(summary), /amplified +1 of 14 abnormal: below 29\.\d+ %/);
+    assert.match(soakMarkdown(summary), /\| exit \| 0 of 4 \| 0 of 4 \| 1 of 4 \| 0 of 4 \|/);
+    const clean = { ...summary, all: { ...summary.all, abnormal: 0 } };
+    assert.equal(holds(clean), true);
+    const dear = { ...summary.exitCost?.cost, p99: 20 };
+    assert.equal(holds({ ...clean, exitCost: { ...clean.exitCost, cost: dear } } as SoakSummary), false);
+  });
+
+  test('writes its reports', async (t) => {
+    const soak = start(t, '--runs', '14', '--only', 'node20, exit, ');
+    const code = await soak.code;
+    const summary = JSON.parse(readFileSync(join(soak.out, 'summary.json'), 'utf8')) as SoakSummary;
+    assert.deepEqual([summary.plain.runs, summary.amplified.runs, summary.all.abnormal], [7, 7, 0]);
+    // What it costs on a busy machine is not for a test to say.
+    assert.equal(code, holds(summary) ? 0 : 1, soak.output());
+    const { cost } = summary.exitCosts[0] ?? assert.fail('no exit cost');
+    assert.equal(cost.count, 7);
+    assert.equal(JSON.parse(readFileSync(join(soak.out, 'report.json'), 'utf8')).scenarios.length, 17);
+    assert.match(
+      readFileSync(join(soak.out, 'report.html'), 'utf8'),
+      /node20, exit, frozen server, amplified/,
+    );
+  });
+
+  test('interrupted, it writes what it has and leaves nothing behind', async (t) => {
+    const soak = start(t, '--runs', '500', '--only', 'node20, exit, frozen');
+    await soak.says(/^\d+ runs/m);
+    const before = Date.now();
+    // At the worst moment: the server is frozen.
+    while (!soak.processes().some(isFrozen) && Date.now() - before < 30_000) await pause(2);
+    const processes = soak.processes();
+    assert.ok(processes.some(isFrozen));
+    soak.interrupt();
+    assert.equal(await soak.code, 130, soak.output());
+    const summary = JSON.parse(readFileSync(join(soak.out, 'summary.json'), 'utf8')) as SoakSummary;
+    assert.ok(summary.interrupted && summary.all.runs < 500);
+    assert.deepEqual(
+      processes.filter((pid) => stateOf(pid) !== undefined),
+      [],
+    );
+  });
+});
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+function start(t: TestContext, ...args: string[]) {
+  const out = mkdtempSync(join(tmpdir(), 'quiesce-soak-test-'));
+  const child = spawn(process.execPath, [PROGRAM, ...args, '--seed', '1', '--out', out], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  t.after(() => {
+    child.kill('SIGKILL');
+    rmSync(out, { recursive: true, force: true });
+  });
+  return {
+    out,
+    code: once(child, 'close').then(([code]) => code as number | null),
+    output: () => output,
+    interrupt: () => child.kill('SIGINT'),
+    async says(pattern: RegExp) {
+      while (!pattern.test(output) && child.exitCode === null) await pause(5);
+    },
+    /** Its processes, of services and of runs. */
+    processes: () => descendants(child.pid as number),
+  };
+}
+
+/** A process's state, as a letter, and its parent. */
+function stateOf(pid: number): { state: string; parent: number } | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const [state = '', parent = ''] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { state, parent: Number(parent) };
+  } catch {
+    return undefined;
+  }
+}
+
+const isFrozen = (pid: number): boolean => stateOf(pid)?.state === 'T';
+
+function descendants(root: number): number[] {
+  const found = [root];
+  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  for (const parent of found) {
+    found.push(...all.map(Number).filter((pid) => stateOf(pid)?.parent === parent));
+  }
+  return found.slice(1);
+}
