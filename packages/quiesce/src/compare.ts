@@ -51,7 +51,7 @@ export type CompareOptions = {
   readonly after: Pick<ScenarioSpec, 'command' | 'env' | 'cwd' | 'expect'>;
   /** Of each; default 60. */
   readonly runs?: number;
-} & Pick<ScenarioSpec, 'timeout' | 'confidence' | 'env' | 'cwd' | 'expect' | 'perturb' | 'seed'> &
+} & Pick<ScenarioSpec, 'jobs' | 'timeout' | 'confidence' | 'env' | 'cwd' | 'expect' | 'perturb' | 'seed'> &
   SessionOptions;
 
 /** Runs of each side when nothing else is said: enough to prove 13 % against none. */
@@ -60,7 +60,7 @@ const POWER = 0.8;
 
 /**
  * Runs two commands by turns, so that what changes on the machine meanwhile meets both, and says whether one fails
- * less than the other. An abort is no error: what was run is compared, and the result says so.
+ * less than the other. With `jobs`, runs of both are made at a time. An abort is no error: what was run is compared, and the result says so.
  * @throws UsageError when the options are wrong or a command can't be run; EnvironmentError when the system can't
  * start a process.
  */

@@ -13,6 +13,8 @@ import { type Evidence, type RunOnceOptions, type RunRecord, type RunSpec, runOn
 export interface Perturbing {
   readonly choice: PerturbChoice;
   readonly seed: number;
+  /** The seed was asked for; else it was made up. */
+  readonly seedGiven: boolean;
 }
 
 /**

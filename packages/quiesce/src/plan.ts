@@ -217,9 +217,11 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
       ]),
     ),
     scenarios: chosen.map((spec) => {
-      const scenario = resolveScenario(withDefaults(spec, defaults), defaults, overrides, baseDir, source);
+      const seedGiven = seed !== undefined || spec.seed !== undefined;
+      const whole = withDefaults(spec, defaults);
+      const scenario = resolveScenario(whole, seedGiven, defaults, overrides, baseDir, source);
       if (overrides.shard === undefined) return scenario;
-      if (seed === undefined && spec.seed === undefined && drawsFrom(scenario.perturb)) {
+      if (!seedGiven && drawsFrom(scenario.perturb)) {
         throw new UsageError(
           'shards of perturbed runs need a seed, so that no two make the same runs',
           'give --seed the same number in all shards, such as the number of the CI run',
@@ -243,6 +245,7 @@ export const definedOnly = <T extends object>(object: T): { [K in keyof T]?: Exc
 
 function resolveScenario(
   spec: ScenarioSpec,
+  seedGiven: boolean,
   defaults: ScenarioDefaults,
   overrides: PlanOverrides,
   baseDir: string,
@@ -272,7 +275,7 @@ function resolveScenario(
     confidence,
     jobs: overrides.jobs ?? spec.jobs ?? 1,
     strict: overrides.strict ?? spec.strict ?? false,
-    perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed),
+    perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed, seedGiven),
     timeoutMs:
       overrides.timeout === undefined
         ? parseDuration(spec.timeout ?? DEFAULT_TIMEOUT_MS) * (checked?.slowness ?? 1)
@@ -295,9 +298,9 @@ function drawsFrom(perturb: Perturbing | null): boolean {
   return perturb !== null && (perturb.choice.some || [...perturb.choice.parts.values()].includes(null));
 }
 
-function perturbing(text: string | undefined, seed = 0): Perturbing | null {
+function perturbing(text: string | undefined, seed = 0, seedGiven: boolean): Perturbing | null {
   const choice = text === undefined ? null : parsePerturb(text);
-  return choice === null ? null : { choice, seed };
+  return choice === null ? null : { choice, seed, seedGiven };
 }
 
 function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number): RateGoal | null {

@@ -63,6 +63,8 @@ export interface ScenarioProgress {
   readonly completed: number;
   readonly failed: number;
   readonly run: RunRecord;
+  /** What the scenario showed until now, as one that was stopped here. */
+  soFar(): ScenarioResult;
 }
 
 /** What `runScenario` takes beside the scenario. */
@@ -288,7 +290,18 @@ export class ScenarioTally {
         if (group.evidence.threads.length === 0 && evidence.threads.length > 0) group.evidence = evidence;
       }
     }
-    return { scenario: this.scenario, completed: this.completed, failed: this.#failed, run: record };
+    return {
+      scenario: this.scenario,
+      completed: this.completed,
+      failed: this.#failed,
+      run: record,
+      soFar: () => this.soFar(),
+    };
+  }
+
+  /** The result, if nothing came after the runs so far. */
+  soFar(): ScenarioResult {
+    return this.result(this.completed === 0 ? 'not-run' : 'stopped', 'the tester had not come further');
   }
 
   /** What the runs so far show. */

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { messageOf, ServiceError, UsageError } from './errors.js';
 import { type Host, thisHost } from './host.js';
 import { expandMatrix } from './matrix.js';
+import { perturbChoiceText } from './perturb.js';
 import {
   type Plan,
   type PlanOverrides,
@@ -34,7 +35,8 @@ export type ProgressEvent =
       readonly index: number;
       readonly total: number;
     }
-  | ({ readonly type: 'run' } & ScenarioProgress)
+  /** `soFar` is what the whole plan showed until now, as if it had been interrupted here: made when it is called. */
+  | ({ readonly type: 'run'; soFar(): PlanResult } & Omit<ScenarioProgress, 'soFar'>)
   | { readonly type: 'scenario-end'; readonly result: ScenarioResult };
 
 /** Who is told, and who may stop it. */
@@ -44,7 +46,8 @@ export interface SessionOptions {
   readonly onProgress?: (event: ProgressEvent) => void;
   /**
    * Makes the scenarios' runs by turns (A B, B A, A B, ...) instead of one scenario after another, so that what
-   * changes on the machine meanwhile meets all alike. Told as one scenario's start. Default false.
+   * changes on the machine meanwhile meets all alike; the least of their `jobs` holds for all together. Told as one
+   * scenario's start. Default false.
    */
   readonly interleave?: boolean;
   /**
@@ -115,16 +118,38 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
   const { signal, onProgress = () => {} } = options;
   const startedAt = new Date();
   const start = performance.now();
-  for (const scenario of plan.scenarios) earlierRuns(scenario, options.resume);
+  const scenarios = plan.scenarios.map((scenario) => asResumed(scenario, options.resume));
   const services = new ServicePool(plan.services, onProgress, signal);
+  const planResult = (results: readonly ScenarioResult[], interrupted: boolean): PlanResult => ({
+    ok: results.every((result) => result.ok) && services.failures.size === 0,
+    interrupted,
+    startedAt,
+    durationMs: performance.now() - start,
+    hosts: [thisHost()],
+    planFile: plan.file ?? null,
+    serviceFailures: [...services.failures.values()].map(({ service, message }) => ({ service, message })),
+    scenarios: results,
+  });
+  const asInterrupted = (results: readonly ScenarioResult[]): PlanResult => planResult(results, true);
   let results: ScenarioResult[] = [];
   try {
-    if (options.interleave) results = await runByTurns(plan.scenarios, services, options);
+    if (options.interleave) results = await runByTurns(scenarios, services, options, asInterrupted);
     else {
-      for (const [index, scenario] of plan.scenarios.entries()) {
+      for (const [index, scenario] of scenarios.entries()) {
         if (!signal?.aborted)
-          onProgress({ type: 'scenario-start', scenario, index, total: plan.scenarios.length });
-        const result = await runWithServices(scenario, services, options);
+          onProgress({ type: 'scenario-start', scenario, index, total: scenarios.length });
+        const onRun = ({ soFar, ...progress }: ScenarioProgress): void =>
+          onProgress({
+            type: 'run',
+            ...progress,
+            soFar: () => {
+              const later = scenarios
+                .slice(index + 1)
+                .map((next) => earlierTally(next, options.resume).soFar());
+              return asInterrupted([...results, soFar(), ...later]);
+            },
+          });
+        const result = await runWithServices(scenario, services, options, onRun);
         results.push(result);
         if (!signal?.aborted) onProgress({ type: 'scenario-end', result });
       }
@@ -132,54 +157,65 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
   } finally {
     await services.stopAll();
   }
-  return {
-    ok: results.every((result) => result.ok) && services.failures.size === 0,
-    interrupted: signal?.aborted ?? false,
-    startedAt,
-    durationMs: performance.now() - start,
-    hosts: [thisHost()],
-    planFile: plan.file ?? null,
-    serviceFailures: [...services.failures.values()].map(({ service, message }) => ({ service, message })),
-    scenarios: results,
-  };
+  return planResult(results, signal?.aborted ?? false);
 }
 
 async function runWithServices(
   scenario: Scenario,
   services: ServicePool,
-  { signal, onProgress, resume }: SessionOptions,
+  { signal, resume }: SessionOptions,
+  onRun: (progress: ScenarioProgress) => void,
 ): Promise<ScenarioResult> {
-  const earlier = earlierRuns(scenario, resume);
-  const before = new ScenarioTally(scenario, earlier);
+  const before = earlierTally(scenario, resume);
   if (before.finished) return before.result('completed');
   const needed = await servicesOf(scenario, services, signal);
-  if (typeof needed === 'string') {
-    return earlier === undefined ? notRun(scenario, needed) : before.result('stopped', needed);
-  }
-  return await runScenario(scenario, {
-    ...needed,
-    earlier,
-    onRun: (progress) => onProgress?.({ type: 'run', ...progress }),
-  });
+  if (typeof needed === 'string')
+    return before.result(before.completed === 0 ? 'not-run' : 'stopped', needed);
+  return await runScenario(scenario, { ...needed, earlier: earlierRuns(scenario, resume), onRun });
 }
 
 /** What a report that is resumed has of a scenario. */
 function earlierRuns(scenario: Scenario, report: SavedReport | undefined): SavedScenario | undefined {
   const saved = report?.scenarios.find(({ name }) => name === scenario.name);
-  if (saved === undefined || saved.runs === 0) return undefined;
-  if (!isDeepStrictEqual([saved.command, saved.expect], [scenario.command, scenario.expect])) {
+  return saved?.runs === 0 ? undefined : saved;
+}
+
+function earlierTally(scenario: Scenario, report: SavedReport | undefined): ScenarioTally {
+  return new ScenarioTally(scenario, earlierRuns(scenario, report));
+}
+
+/**
+ * The scenario as it goes on where a report ends: perturbed from the seed of then.
+ * @throws UsageError when the report's runs were made otherwise, so that they can't be counted together.
+ */
+function asResumed(scenario: Scenario, report: SavedReport | undefined): Scenario {
+  const saved = earlierRuns(scenario, report);
+  if (saved === undefined) return scenario;
+  const then = saved.scenario;
+  const refuse = (what: string, hint: string): UsageError =>
+    new UsageError(`the report to resume has ${what} of ${JSON.stringify(scenario.name)}`, hint);
+  const [command, expect] = [scenario.command, scenario.expect];
+  if (!isDeepStrictEqual([then.command, then.expect], [command, expect])) {
     throw new UsageError(
       `the report to resume has ${JSON.stringify(scenario.name)} with another command or expectation`,
       'resume with the command or plan that it was made with',
     );
   }
-  if (!isDeepStrictEqual(saved.scenario.shard, scenario.shard)) {
-    throw new UsageError(
-      `the report to resume has another shard of ${JSON.stringify(scenario.name)}`,
-      'give --shard as then',
-    );
-  }
-  return saved;
+  if (!isDeepStrictEqual(then.shard, scenario.shard)) throw refuse('another shard', 'give --shard as then');
+  if (then.timeoutMs !== scenario.timeoutMs)
+    throw refuse('another timeout', `give --timeout ${then.timeoutMs}ms as then`);
+  if (then.strict !== scenario.strict)
+    throw refuse('another strictness', 'give or leave out --strict as then');
+  const choices = [then.perturb, scenario.perturb].map(
+    (perturb) => perturb && perturbChoiceText(perturb.choice),
+  );
+  if (choices[0] !== choices[1])
+    throw refuse('another perturbation', `give --perturb ${choices[0] ?? 'none'} as then`);
+  if (then.perturb === null || scenario.perturb === null) return scenario;
+  const { seed } = then.perturb;
+  if (scenario.perturb.seedGiven && scenario.perturb.seed !== seed)
+    throw refuse('another seed', `leave out --seed, or give --seed ${seed} as then`);
+  return { ...scenario, perturb: { ...scenario.perturb, seed } };
 }
 
 /** Runs scenarios by turns. When one can't go on, none does: what they would show together is gone. */
@@ -187,6 +223,7 @@ async function runByTurns(
   scenarios: readonly Scenario[],
   services: ServicePool,
   { signal, onProgress = () => {} }: SessionOptions,
+  planOf: (results: readonly ScenarioResult[]) => PlanResult,
 ): Promise<ScenarioResult[]> {
   // What runs beside a run is the same for all, so the most careful of them says how much.
   const jobs = Math.min(...scenarios.map((scenario) => scenario.jobs));
@@ -195,7 +232,8 @@ async function runByTurns(
   const onRun = ({ run, scenario }: ScenarioProgress): void => {
     completed++;
     if (run.failed) failed++;
-    onProgress({ type: 'run', scenario, run, completed, failed });
+    const soFar = (): PlanResult => planOf(series.map(({ tally }) => tally.soFar()));
+    onProgress({ type: 'run', scenario, run, completed, failed, soFar });
   };
   const series: Series[] = [];
   const signals: AbortSignal[] = [];

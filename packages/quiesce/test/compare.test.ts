@@ -50,6 +50,35 @@ describe('compare', () => {
     assert.equal(readFileSync(log, 'utf8').replaceAll('\n', ''), 'abbaabba');
   });
 
+  test('makes them by turns, too, when several are made at a time', async () => {
+    const log = join(dir, 'parallel turns');
+    // Each waits until another has begun after it, which takes two at a time; after every fourth none may be to come.
+    const say = (word: string): string[] => [
+      'sh',
+      '-c',
+      `echo ${word} >> '${log}'; n=$(wc -l < '${log}'); i=0
+      while [ $(($(wc -l < '${log}') % 4)) != 0 ] && [ $(wc -l < '${log}') -eq $n ] && [ $i -lt 500 ]; do sleep 0.01; i=$((i+1)); done
+      [ $i -lt 500 ]`,
+    ];
+    const sides = { before: { command: say('a') }, after: { command: say('b') } };
+    const result = await compare({ ...sides, runs: 8, jobs: 4, timeout: '20s' });
+    assert.deepEqual([result.before.failed, result.after.failed], [0, 0]);
+    assert.deepEqual(
+      result.result.scenarios.map(({ runs }) => runs.map(({ run }) => run)),
+      [
+        [1, 2, 3, 4, 5, 6, 7, 8],
+        [1, 2, 3, 4, 5, 6, 7, 8],
+      ],
+    );
+    const lines = readFileSync(log, 'utf8').trim().split('\n');
+    // At no time has one side had more than the jobs and the turn allow beyond the other.
+    let ahead = 0;
+    for (const line of lines) {
+      ahead += line === 'a' ? 1 : -1;
+      assert.ok(Math.abs(ahead) <= 4, lines.join(''));
+    }
+  });
+
   test('of a plan, and says which scenarios there are', async () => {
     const plan = {
       defaults: { runs: 6 },

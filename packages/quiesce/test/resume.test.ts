@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { checkpoints } from '../src/cli/checkpoint.js';
+import { run } from '../src/index.js';
 
 const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 let dir: string;
@@ -20,7 +22,7 @@ interface Ended {
   readonly output: string;
 }
 
-function start(...args: string[]): { kill(): void; ended: Promise<Ended> } {
+function start(...args: string[]): { kill(signal?: NodeJS.Signals): void; ended: Promise<Ended> } {
   const options = {
     cwd: dir,
     stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'],
@@ -31,7 +33,7 @@ function start(...args: string[]): { kill(): void; ended: Promise<Ended> } {
   child.stdout.on('data', (text) => (output += text));
   child.stderr.on('data', (text) => (output += text));
   return {
-    kill: () => child.kill('SIGINT'),
+    kill: (signal = 'SIGINT') => child.kill(signal),
     ended: new Promise((resolve) => child.once('close', (code) => resolve({ code, output }))),
   };
 }
@@ -42,7 +44,8 @@ interface Report {
     readonly state: string;
     readonly completedRuns: number;
     readonly failedRuns: number;
-    readonly runs: readonly { readonly run: number }[];
+    readonly perturb: { readonly seed: number } | null;
+    readonly runs: readonly { readonly run: number; readonly perturbation: string | null }[];
     readonly failures: readonly { readonly evidence: { readonly stderr: string } }[];
   }[];
 }
@@ -126,5 +129,133 @@ test('a report of another program, or none, is refused in one line', async () =>
     assert.equal(code, 2, output);
     assert.match(output, /^quiesce: error: [^\n]+\n$/);
     assert.match(output, line);
+  }
+});
+
+test('a tester that was killed has left a checkpoint to go on from', async () => {
+  writeFileSync(
+    join(dir, 'two.json'),
+    JSON.stringify({
+      defaults: { runs: 4 },
+      scenarios: [
+        { name: 'quick', command: ['sh', '-c', 'echo no >&2; exit 7'] },
+        // It is slow in the tester that will be killed.
+        { name: 'slow', command: ['sh', '-c', '[ -e slow ] && sleep 2; exit 0'], runs: 12 },
+        { name: 'last', command: ['true'] },
+      ],
+    }),
+  );
+  writeFileSync(join(dir, 'slow'), '');
+  writeFileSync(join(dir, 'killed.json'), 'an older file');
+  const plan = ['--plan', 'two.json', '--json', 'killed.json'];
+  const killed = start('run', ...plan);
+  const isThere = (): boolean => readFileSync(join(dir, 'killed.json'), 'utf8') !== 'an older file';
+  for (let i = 0; !isThere() && i < 3_000; i++) await sleep(10);
+  killed.kill('SIGKILL');
+  assert.equal((await killed.ended).code, null);
+  const checkpoint = read('killed.json');
+  assert.equal(checkpoint.interrupted, true);
+  assert.deepEqual(
+    checkpoint.scenarios.map(({ state }) => state),
+    ['completed', 'stopped', 'not-run'],
+  );
+  const made = checkpoint.scenarios[1]?.completedRuns ?? 0;
+  assert.ok(made >= 1 && made < 12, `${made}`);
+  assert.match(checkpoint.scenarios[0]?.failures[0]?.evidence.stderr ?? '', /no/);
+
+  rmSync(join(dir, 'slow'));
+  const { code, output } = await start('run', '--resume', 'killed.json', ...plan).ended;
+  assert.equal(code, 1, output);
+  const report = read('killed.json');
+  assert.equal(report.interrupted, false);
+  assert.deepEqual(
+    report.scenarios.map(({ completedRuns, failedRuns }) => [completedRuns, failedRuns]),
+    [
+      [4, 4],
+      [12, 0],
+      [4, 0],
+    ],
+  );
+});
+
+test('a report that does not fit on the disk: exit code 3, one line, and the older report stays', async () => {
+  writeFileSync(join(dir, 'kept.json'), 'an older file');
+  const run = (file: string): Promise<Ended> =>
+    new Promise((resolve) => {
+      // No file may be larger than 512 bytes.
+      const script = `ulimit -f 1; exec "$0" "$@"`;
+      const words = ['-c', script, process.execPath, cli, 'run', '-n', '3', '--json', file, '--', 'true'];
+      const child = spawn('sh', words, { cwd: dir, stdio: ['ignore', 'ignore', 'pipe'], timeout: 60_000 });
+      let output = '';
+      child.stderr.on('data', (text) => (output += text));
+      child.once('close', (code) => resolve({ code, output }));
+    });
+  for (const file of ['kept.json', '/dev/full']) {
+    const { code, output } = await run(file);
+    assert.equal(code, 3, output);
+    assert.match(output, new RegExp(`^quiesce: error: can't write ${file}: (EFBIG|ENOSPC)[^\\n]*$`, 'm'));
+  }
+  assert.equal(readFileSync(join(dir, 'kept.json'), 'utf8'), 'an older file');
+  assert.deepEqual(
+    readdirSync(dir).filter((name) => name.endsWith('.tmp')),
+    [],
+  );
+});
+
+test('a checkpoint that can not be written is told once and stops nothing', async () => {
+  const said: string[] = [];
+  const { onProgress, stop } = checkpoints(
+    join(dir, 'no', 'such', 'folder.json'),
+    (line) => said.push(line),
+    0,
+  );
+  const result = await run({
+    command: ['true'],
+    runs: 5,
+    onProgress: (event) => onProgress(event),
+  });
+  await stop();
+  assert.equal(result.runs.length, 5);
+  assert.equal(said.length, 1);
+  assert.match(said[0] ?? '', /no checkpoint: can't write .*ENOENT/);
+});
+
+test('perturbed runs go on with their seed, and nothing else is counted with them', async () => {
+  const plan = (runs: number, perturb: string): string => {
+    writeFileSync(
+      join(dir, 'perturbed.plan.json'),
+      JSON.stringify({ defaults: { perturb, runs }, scenarios: [{ name: 'true', command: ['true'] }] }),
+    );
+    return 'perturbed.plan.json';
+  };
+  const whole = ['--json', 'seeded.json', '--plan'];
+  await start('run', ...whole, plan(3, 'tokio,allocator')).ended;
+  const [first] = read('seeded.json').scenarios;
+  const seed = first?.perturb?.seed as number;
+  const again = ['run', '--resume', 'seeded.json', ...whole];
+  const done = await start(...again, plan(6, 'tokio,allocator')).ended;
+  assert.equal(done.code, 0, done.output);
+  const [resumed] = read('seeded.json').scenarios;
+  assert.equal(resumed?.perturb?.seed, seed);
+  await start('run', '--json', 'fresh.json', '--seed', String(seed), '--plan', plan(6, 'tokio,allocator'))
+    .ended;
+  const drawn = (file: string): unknown =>
+    read(file).scenarios[0]?.runs.map(({ perturbation }) => perturbation);
+  assert.deepEqual(drawn('seeded.json'), drawn('fresh.json'));
+
+  assert.equal((await start(...again, plan(6, 'tokio,allocator'), '--seed', String(seed)).ended).code, 0);
+  for (const [args, line] of [
+    [
+      [plan(8, 'tokio,allocator'), '--seed', String((seed + 1) % 2 ** 32)],
+      new RegExp(`another seed.*--seed ${seed}`),
+    ],
+    [[plan(8, 'tokio,allocator'), '--perturb', 'none'], /another perturbation.*--perturb tokio,allocator/],
+    [[plan(8, 'tokio,allocator'), '--timeout', '3s'], /another timeout.*--timeout 10000ms/],
+    [[plan(8, 'tokio,allocator'), '--strict'], /another strictness/],
+  ] as const) {
+    const { code, output } = await start(...again, ...args).ended;
+    assert.equal(code, 2, output);
+    assert.match(output, line);
+    assert.match(output, /^quiesce: error: [^\n]+\n$/);
   }
 });

@@ -32,6 +32,7 @@ interface CompareFlags {
   readonly before: string;
   readonly after: string;
   readonly runs?: number;
+  readonly jobs?: number;
   readonly perturb?: string;
   readonly seed?: number;
   readonly timeout?: number;
@@ -66,6 +67,11 @@ export const compare: Subcommand = {
       .option(
         '-n, --runs <n>',
         `runs of each (default: ${COMPARED_RUNS}, or as the plan says)`,
+        positiveInteger,
+      )
+      .option(
+        '-j, --jobs <n>',
+        'runs at a time, of both together (default: 1, or the smaller of what the plan says of each)',
         positiveInteger,
       )
       .option('--perturb <parts>', 'so that races show, alike on both sides; see quiesce run', perturbation)
@@ -123,8 +129,8 @@ interface Compared {
 
 async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Promise<Compared> {
   const { before, after, confidence } = flags;
-  const { runs, timeout, perturb, seed } = flags;
-  const given = definedOnly({ runs, timeout, confidence, perturb, seed });
+  const { runs, jobs, timeout, perturb, seed } = flags;
+  const given = definedOnly({ runs, jobs, timeout, confidence, perturb, seed });
   if (flags.plan !== undefined) {
     if (flags.expect !== undefined) {
       throw new UsageError('--expect goes with commands', "set the plan's expect instead");
@@ -136,9 +142,9 @@ async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Prom
   }
   const sides = { before: await sideOf(before), after: await sideOf(after) };
   if (Array.isArray(sides.before) && Array.isArray(sides.after)) {
-    if (runs ?? timeout ?? flags.expect ?? perturb) {
+    if (runs ?? jobs ?? timeout ?? flags.expect ?? perturb) {
       throw new UsageError(
-        '--runs, --timeout, --expect and --perturb go with commands',
+        '--runs, --jobs, --timeout, --expect and --perturb go with commands',
         'both sides are reports',
       );
     }

@@ -1,7 +1,8 @@
-import { accessSync, constants, lstatSync, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, rmSync, statSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
+import { onProcessExit } from '../exit-guard.js';
 
 /**
  * Where a reader's text goes: standard output, or standard error when standard output is taken by a machine's.
@@ -24,12 +25,17 @@ export async function writeOutput(file: string, text: string): Promise<void> {
   // A device or a pipe can't be put in the place of another; a link is to stay one.
   const replaceable = lstatSync(file, { throwIfNoEntry: false })?.isFile() ?? true;
   const draft = replaceable ? `${file}.${process.pid}.tmp` : file;
+  const release = onProcessExit(() => {
+    if (replaceable) rmSync(draft, { force: true });
+  });
   try {
     await writeFile(draft, text);
     if (replaceable) await rename(draft, file);
   } catch (error) {
     if (replaceable) await rm(draft, { force: true });
-    throw new EnvironmentError(`can't write ${file}: ${messageOf(error)}`);
+    throw new EnvironmentError(`can't write ${file}: ${messageOf(error)}`, undefined, { cause: error });
+  } finally {
+    release();
   }
 }
 

@@ -3,11 +3,11 @@ import type { Command } from 'commander';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
 import { githubAnnotations, githubSummary } from '../report/github.js';
 import { htmlReport } from '../report/html.js';
-import { jsonReport } from '../report/json.js';
 import { junitReport } from '../report/junit.js';
 import { tapReport } from '../report/tap.js';
 import { terminalReport } from '../report/terminal.js';
 import type { PlanResult } from '../session.js';
+import { reportText } from './checkpoint.js';
 import { checkWritable, readerStream, writeOutput } from './output.js';
 
 /** Files that a result is written to; `-` is standard output. */
@@ -56,7 +56,7 @@ export async function writeReports(result: PlanResult, flags: ReportFlags): Prom
   const { stream, colour } = readerStream(FORMATS.some((format) => flags[format] === '-'));
   stream.write(`\n${terminalReport(result, colour)}`);
   const texts = {
-    json: () => `${JSON.stringify(jsonReport(result), null, 2)}\n`,
+    json: () => reportText(result),
     junit: () => junitReport(result),
     tap: () => tapReport(result),
     html: () => htmlReport(result),

@@ -6,7 +6,7 @@ import { PERTURBATIONS, unavailablePerturbations } from '../perturb.js';
 import { loadPlan, type PlanOverrides, type ResolvedPlan, resolvePlan } from '../plan.js';
 import { progressView } from '../progress.js';
 import { readReport } from '../report/read.js';
-import { letDown, type PlanResult, runResolved } from '../session.js';
+import { letDown, type PlanResult, type ProgressEvent, runResolved } from '../session.js';
 import type { ShardChoice } from '../shard.js';
 import {
   append,
@@ -19,6 +19,7 @@ import {
   seed,
   shard,
 } from './arguments.js';
+import { checkpoints } from './checkpoint.js';
 import { EXIT, EXIT_HELP, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
@@ -113,15 +114,21 @@ async function runCommand(command: readonly string[], flags: RunFlags): Promise<
   const resume = flags.resume === undefined ? undefined : await readReport(flags.resume);
   const { result, stoppedBy } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);
+    const saved = checkpoints(flags.json, (line) => process.stderr.write(`${line}\n`));
+    const onProgress = (event: ProgressEvent): void => {
+      progress.onProgress(event);
+      saved.onProgress(event);
+    };
     try {
-      const options = { signal, onProgress: progress.onProgress, ...(resume && { resume }) };
-      const result = await runResolved(plan, options);
+      const result = await runResolved(plan, { signal, onProgress, ...(resume && { resume }) });
       progress.stop();
+      await saved.stop();
       await writeReports(result, flags);
       await keep(result, flags);
       return result;
     } finally {
       progress.stop();
+      await saved.stop();
     }
   });
   if (stoppedBy !== undefined) return signalExitCode(stoppedBy);

@@ -87,7 +87,7 @@ function savedScenario(reported: ReportedScenario): SavedScenario {
       ...{ name, command, expect, group, cwd, uses, timeoutMs, jobs, strict, until, shard },
       runs: Math.max(plannedRuns, records.length),
       confidence: failureRate.confidence,
-      perturb: perturb && { choice: savedPerturbChoice(perturb.parts), seed: perturb.seed },
+      perturb: perturb && { choice: savedPerturbChoice(perturb.parts), seed: perturb.seed, seedGiven: true },
       env: {},
     },
     evidence: new Map(failures.map((failure) => [failure.runs[0] as number, failure.evidence])),

@@ -1,0 +1,65 @@
+import { lstatSync } from 'node:fs';
+import { messageOf } from '../errors.js';
+import { jsonReport } from '../report/json.js';
+import type { PlanResult, ProgressEvent } from '../session.js';
+import { writeOutput } from './output.js';
+
+/** Writes the JSON report of what has been run, while more is run. */
+export interface Checkpoints {
+  readonly onProgress: (event: ProgressEvent) => void;
+  /** Waits for one that is being written; none is begun afterwards. */
+  stop(): Promise<void>;
+}
+
+const EVERY_MS = 5_000;
+/** The share of the time that they may take. */
+const MOST_SHARE = 0.01;
+
+/**
+ * Writes the report to its own file every 5 s, or more seldom where that would take more than a hundredth of the
+ * time, so that `--resume` can go on from it after a tester that was killed. Not to standard output or a device. One
+ * that can't be written is told once: the runs go on, and the report at their end may still have a place.
+ */
+export function checkpoints(
+  file: string | undefined,
+  say: (line: string) => void,
+  everyMs = EVERY_MS,
+): Checkpoints {
+  if (file === undefined || file === '-' || lstatSync(file, { throwIfNoEntry: false })?.isFile() === false) {
+    return { onProgress: () => {}, stop: async () => {} };
+  }
+  let writing: Promise<void> | undefined;
+  let stopped = false;
+  let told = false;
+  let next = performance.now() + everyMs;
+  const write = async (text: string): Promise<void> => {
+    try {
+      await writeOutput(file, text);
+    } catch (error) {
+      if (!told) say(`quiesce: note: there is no checkpoint: ${messageOf(error)}`);
+      told = true;
+    } finally {
+      writing = undefined;
+    }
+  };
+  const onProgress = (event: ProgressEvent): void => {
+    if (event.type !== 'run' || stopped || writing !== undefined || performance.now() < next) return;
+    const start = performance.now();
+    const text = reportText(event.soFar());
+    const end = performance.now();
+    next = end + Math.max(everyMs, (end - start) / MOST_SHARE);
+    writing = write(text);
+  };
+  return {
+    onProgress,
+    async stop() {
+      stopped = true;
+      await writing;
+    },
+  };
+}
+
+/** The JSON report as it is written to a file. */
+export function reportText(result: PlanResult): string {
+  return `${JSON.stringify(jsonReport(result), null, 2)}\n`;
+}
