@@ -2,9 +2,10 @@
 import { Command, CommanderError } from 'commander';
 import { bisect } from './cli/bisect.js';
 import { compare } from './cli/compare.js';
-import { EXIT } from './cli/exit-codes.js';
+import { EXIT, signalExitCode } from './cli/exit-codes.js';
 import { history } from './cli/history.js';
 import { init } from './cli/init.js';
+import { InterruptedError } from './cli/interrupt.js';
 import { merge } from './cli/merge.js';
 import { run } from './cli/run.js';
 import { runsNeeded } from './cli/runs-needed.js';
@@ -44,6 +45,10 @@ function explain(error: unknown): number {
     const known = subcommands.find(({ name }) => name === process.argv[2]);
     complain(message, `see quiesce ${known === undefined ? '' : `${known.name} `}--help`);
     return EXIT.usage;
+  }
+  if (error instanceof InterruptedError) {
+    process.stderr.write(`quiesce: ${error.message}\n`);
+    return signalExitCode(error.signal);
   }
   if (error instanceof QuiesceError) {
     complain(error.message, error.hint);

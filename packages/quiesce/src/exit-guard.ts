@@ -13,8 +13,9 @@ export function onProcessExit(cleanup: () => void): () => void {
   };
 }
 
+// The latest first: what a program writes into is removed after the program was killed.
 function runAll(): void {
-  for (const cleanup of pending) {
+  for (const cleanup of [...pending].reverse()) {
     try {
       cleanup();
     } catch {

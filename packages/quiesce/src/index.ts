@@ -1,5 +1,5 @@
 export type { AmplifierReport } from './amplifier-report.js';
-export { type BisectOptions, type BisectResult, bisect, type Tried } from './bisect.js';
+export { type BisectOptions, type BisectResult, bisect, type Tried, type VersionChange } from './bisect.js';
 export type { Checker } from './checker.js';
 export {
   type CompareOptions,

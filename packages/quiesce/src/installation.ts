@@ -1,10 +1,12 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { BoundedOutput } from './bounded-output.js';
-import { EnvironmentError, UsageError } from './errors.js';
+import { EnvironmentError, messageOf, QuiesceError, UsageError } from './errors.js';
 import { findExecutable } from './executable.js';
+import { onProcessExit } from './exit-guard.js';
+import { withLock } from './file-lock.js';
 import { spawnGroup } from './process-group.js';
 
 const INSTALL_TIMEOUT_MS = 600_000;
@@ -51,7 +53,7 @@ export async function installPackage(
   if (registry === 'npm') return await installNpm(name, version, options);
   const python = options.python ?? 'python3';
   const folder = folderOf('pypi', `${name}-${version}-${python}`);
-  await once(folder, async () => {
+  await once(folder, options, async () => {
     await call([python, '-m', 'venv', folder], options);
     const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
     await call([join(folder, 'bin/python'), ...pip, `${name}==${version}`], options);
@@ -136,7 +138,7 @@ export function byVersion(a: string, b: string): number {
 
 async function installNpm(name: string, version: string, options: InstallOptions): Promise<string> {
   const folder = folderOf('npm', `${name}-${version}`);
-  await once(folder, async () => {
+  await once(folder, options, async () => {
     await writeFile(join(folder, 'package.json'), '{ "private": true }\n');
     const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
     await call(['npm', 'install', ...quiet, `${name}@${version}`], options, folder);
@@ -147,14 +149,39 @@ async function installNpm(name: string, version: string, options: InstallOptions
 const folderOf = (registry: string, name: string): string =>
   join(cacheFolder(), registry, name.replace(/[^\w.@-]+/g, '+'));
 
-/** Fills a folder unless it was filled whole before. */
-async function once(folder: string, fill: () => Promise<void>): Promise<void> {
+/**
+ * Fills a folder unless it was filled whole before. Of several testers one does, and the others wait for it; one that
+ * fails or is interrupted leaves no folder.
+ */
+async function once(folder: string, { signal }: InstallOptions, fill: () => Promise<void>): Promise<void> {
   const stamp = join(folder, '.complete');
   if (existsSync(stamp)) return;
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true });
-  await fill();
-  await writeFile(stamp, '');
+  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  try {
+    await mkdir(dirname(folder), { recursive: true });
+    await withLock(`${folder}.lock`, signal, async () => {
+      if (existsSync(stamp)) return;
+      const release = onProcessExit(remove);
+      try {
+        remove(); // a tester that was killed may have left half of one
+        await mkdir(folder);
+        await fill();
+        await writeFile(stamp, '');
+      } catch (error) {
+        remove();
+        throw error;
+      } finally {
+        release();
+      }
+    });
+  } catch (error) {
+    if (error instanceof QuiesceError || signal?.aborted) throw error;
+    throw new EnvironmentError(
+      `can't make ${folder}: ${messageOf(error)}`,
+      'set QUIESCE_CACHE to a folder that can be written',
+      { cause: error },
+    );
+  }
 }
 
 /** Runs a program to its end, and returns its output. */

@@ -1,10 +1,21 @@
 // Runtimes and versions as axes, and bisecting versions, with real packages from the registries.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { byVersion } from '../src/installation.js';
 
@@ -84,6 +95,113 @@ describe('a matrix', () => {
   });
 });
 
+/** An `npm` that tells of each installation, and then does it, or does something else. */
+function npmThat(name: string, does: string): { path: string; calls(word: string): number } {
+  const folder = join(dir, name);
+  mkdirSync(folder);
+  const log = join(folder, 'log');
+  writeFileSync(log, '');
+  writeFileSync(join(folder, 'npm'), `#!/bin/sh\necho "$1" >> '${log}'\n${does}\n`, { mode: 0o755 });
+  return {
+    path: `${folder}${delimiter}${process.env.PATH}`,
+    calls: () =>
+      readFileSync(log, 'utf8')
+        .split('\n')
+        .filter((word) => word === 'install').length,
+  };
+}
+
+const realNpm = (process.env.PATH ?? '')
+  .split(delimiter)
+  .map((folder) => join(folder, 'npm'))
+  .find((file) => existsSync(file)) as string;
+
+function spawnWith(path: string, cache: string, ...args: string[]): { pid: number; ended: Promise<Ended> } {
+  const env = { ...process.env, NO_COLOR: '1', PATH: path, QUIESCE_CACHE: cache };
+  const options = {
+    cwd: dir,
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'] as ['ignore', 'ignore', 'pipe'],
+    timeout: 60_000,
+  };
+  const child = spawn(process.execPath, [cli, ...args], options);
+  let stderr = '';
+  child.stderr.on('data', (text) => (stderr += text));
+  const ended = new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, stderr })));
+  return { pid: child.pid as number, ended };
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly stderr: string;
+}
+
+describe('the cache of installations', () => {
+  const command = [process.execPath, '-e', FAILS, NPM];
+  const matrix = { 'npm:is-number': ['7.0.0'] };
+
+  test('is filled once by testers that want the same at once', async () => {
+    const npm = npmThat('counted', `exec '${realNpm}' "$@"`);
+    const file = plan('at-once.json', { command, matrix });
+    const cache = join(dir, 'shared');
+    const testers = [1, 2, 3].map(() => spawnWith(npm.path, cache, 'run', '--plan', file));
+    for (const { ended } of testers) assert.deepEqual(await ended, { code: 0, stderr: (await ended).stderr });
+    assert.equal(npm.calls('install'), 1);
+    assert.deepEqual(readdirSync(join(cache, 'npm')), ['is-number-7.0.0']);
+  });
+
+  test('has nothing half-made after an interrupt, which is exit code 130', async () => {
+    // It begins, and then hangs.
+    const npm = npmThat('stuck', 'mkdir -p node_modules/is-number; exec sleep 60');
+    const file = plan('stuck.json', { command, matrix });
+    const cache = join(dir, 'interrupted');
+    for (const args of [
+      ['run', '--plan', file],
+      ['compare', '--plan', file, '--before', 'a', '--after', 'b'],
+      ['bisect', '--from', '6.0.0', 'npm:is-number', '--', ...command],
+    ]) {
+      // bisect asks for the versions first.
+      const word = args[0] === 'bisect' ? 'view' : 'install';
+      const before = npm.calls(word);
+      const tester = spawnWith(npm.path, cache, ...args);
+      for (let i = 0; npm.calls(word) === before && i < 2_000; i++) await sleep(10);
+      process.kill(tester.pid, 'SIGINT');
+      const { code, stderr } = await tester.ended;
+      assert.equal(code, 130, stderr);
+      assert.match(stderr, /^quiesce: interrupted by SIGINT\n$/m);
+      assert.deepEqual(existsSync(join(cache, 'npm')) ? readdirSync(join(cache, 'npm')) : [], []);
+    }
+  });
+
+  test('is taken over from a tester that was killed', async () => {
+    const cache = join(dir, 'taken-over');
+    const folder = join(cache, 'npm', 'is-number-7.0.0');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'half'), '');
+    writeFileSync(`${folder}.lock`, '1\n');
+    utimesSync(`${folder}.lock`, new Date(), new Date(Date.now() - 11_000));
+    const file = plan('taken-over.json', { command, matrix });
+    const { code, stderr } = await spawnWith(process.env.PATH ?? '', cache, 'run', '--plan', file).ended;
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(readdirSync(join(cache, 'npm')), ['is-number-7.0.0']);
+    assert.equal(existsSync(join(folder, 'half')), false);
+  });
+
+  test('that can not be written is told in one line', async () => {
+    const file = plan('no-cache.json', { command, matrix });
+    writeFileSync(join(dir, 'a-file'), '');
+    const { code, stderr } = await spawnWith(
+      process.env.PATH ?? '',
+      join(dir, 'a-file'),
+      'run',
+      '--plan',
+      file,
+    ).ended;
+    assert.equal(code, 3, stderr);
+    assert.match(stderr, /^quiesce: error: can't make [^\n]+QUIESCE_CACHE[^\n]+\n$/);
+  });
+});
+
 describe('bisect', () => {
   const program = ['--', process.execPath, '-e', FAILS, NPM];
 
@@ -104,6 +222,45 @@ describe('bisect', () => {
     const cured = await quiesce('bisect', '-n', '2', '--from', '4.0.0', 'npm:is-number', ...program);
     assert.equal(cured.code, 0, cured.stderr);
     assert.match(cured.stdout, /is-number 6\.0\.0 cured it \(5\.0\.0 is the version before\)/);
+  });
+
+  test('leaves out versions that the program can not do its work with', async () => {
+    // It says that its work is done, where it can do it; at its exit it fails with version 3.
+    const bisectWithout = (unusable: string, ...options: string[]) => {
+      const works = `const { version } = require(process.argv[1] + "/node_modules/is-number/package.json");
+        if (/^[${unusable}]/.test(version)) throw new TypeError("no such function");
+        require("fs").writeSync(Number(process.env.QUIESCE_DONE_FD), "done\\n");
+        process.exit(/^3/.test(version) ? 1 : 0);`;
+      const words = ['-n', '1', 'npm:is-number', '--', process.execPath, '-e', works, NPM];
+      return quiesce('bisect', ...options, ...words);
+    };
+    const oldest = await bisectWithout('12', '--from', '1.0.0');
+    assert.equal(oldest.code, 0, oldest.stderr + oldest.stdout);
+    assert.match(oldest.stdout, /is-number 4\.0\.0 cured it \(3\.0\.0 is the version before\)/);
+    assert.match(oldest.stdout, /Left out, .*: 1\.0\.0, .*2\.1\.0\n/);
+    const newest = await bisectWithout('7', '--from', '3.0.0');
+    assert.match(newest.stdout, /is-number 4\.0\.0 cured it/, newest.stderr + newest.stdout);
+    const middle = await bisectWithout('45', '--from', '3.0.0');
+    assert.match(
+      middle.stdout,
+      /is-number 6\.0\.0, or one of 4\.0\.0, 5\.0\.0 cured it \(3\.0\.0 is the last before/,
+    );
+    const all = await bisectWithout('1234567', '--from', '6.0.0');
+    assert.equal(all.code, 1);
+    assert.match(all.stdout, /alike.*\n.*doesn't say when its work is done/);
+  });
+
+  test('with a service that fails is exit code 3', async () => {
+    const file = join(dir, 'service.json');
+    const services = { broken: { command: ['false'], ready: { log: 'never' } } };
+    const scenarios = [{ name: 'a', command: ['true'], uses: ['broken'] }];
+    writeFileSync(file, JSON.stringify({ services, scenarios }));
+    const { code, stderr } = await quiesce('bisect', '--from', '6.0.0', 'npm:is-number', '--plan', file);
+    assert.equal(code, 3, stderr);
+    assert.match(
+      stderr,
+      /^quiesce: error: with is-number 6\.0\.0: service "broken" exited with code 1[^\n]*$/m,
+    );
   });
 
   test('says when neither end differs, and what is wrong', async () => {

@@ -5,7 +5,7 @@ import { parsePackageName } from '../installation.js';
 import { definedOnly, loadPlan, type Plan } from '../plan.js';
 import { failureCounts, progressView } from '../progress.js';
 import { append, duration, perturbation, positiveInteger, seed } from './arguments.js';
-import { EXIT, signalExitCode } from './exit-codes.js';
+import { EXIT } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import type { Subcommand } from './subcommand.js';
 
@@ -24,13 +24,15 @@ interface BisectFlags {
 
 const HELP = `
 The command names the installation: \${python} is the Python of an environment with the version, \${npm} a folder with
-it in node_modules. A version is bad when any of its runs fails. Installations are kept in QUIESCE_CACHE.
+it in node_modules. A version is bad when any of its runs fails. Where the program says when its work is done (see
+docs/tester.md), a version with which it never comes so far, but ends with an exit code, is left out: it can't do the work,
+which says nothing of its exit. Installations are kept in QUIESCE_CACHE.
 
 Exit codes:
   0  a version was found
   1  none was: the oldest and the newest version are alike
   2  wrong usage
-  3  a version can't be installed, or runs can't be made
+  3  a version can't be installed, a service failed, or runs can't be made
   130, 143, 129  stopped by SIGINT, SIGTERM, SIGHUP`;
 
 /** `quiesce bisect`. */
@@ -69,26 +71,35 @@ async function bisectCommand(name: string, command: readonly string[], flags: Bi
     const exit = result.exitMs === null ? '' : `, exit time ${formatMs(result.exitMs.median)}`;
     process.stdout.write(`${target.name} ${version}: ${result.runs.length} runs, ${said}${exit}\n`);
   };
-  const { result, stoppedBy } = await interruptible(async (signal) => {
+  const { result } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);
     try {
       const session = { signal, onProgress: progress.onProgress, onTried: tell };
       const where = definedOnly({ baseDir: loaded?.baseDir });
       return await bisectPackage(plan, { ...definedOnly(given), ...where, ...session, package: target });
-    } catch (error) {
-      if (signal.aborted) return undefined;
-      throw error;
     } finally {
       progress.stop();
     }
   });
-  if (stoppedBy !== undefined || result === undefined) return signalExitCode(stoppedBy ?? 'SIGINT');
-  if (result.change === null) {
-    process.stdout.write('\nThe oldest and the newest version are alike: neither brought nor cured it\n');
+  const { change, unusable, tried } = result;
+  const say = (text: string): void => void process.stdout.write(`${text}\n`);
+  say('');
+  if (unusable.length > 0) {
+    say(`Left out, as the program fails there before it says that its work is done: ${unusable.join(', ')}`);
+  }
+  if (change === null) {
+    say('The oldest and the newest version are alike: neither brought nor cured it');
+    const speaks = tried.some(({ result }) => result.runs.some(({ workDone }) => workDone));
+    if (!speaks && tried.some(({ result }) => result.failed > 0)) {
+      say(
+        "The program doesn't say when its work is done, so that a version which can't do it looks like a bad one",
+      );
+    }
     return EXIT.unexpected;
   }
-  const { kind, version, after } = result.change;
-  const what = kind === 'cured' ? 'cured it' : 'brought it';
-  process.stdout.write(`\n${target.name} ${version} ${what} (${after} is the version before)\n`);
+  const what = change.kind === 'cured' ? 'cured it' : 'brought it';
+  const between = change.between.length === 0 ? '' : `, or one of ${change.between.join(', ')}`;
+  const before = between === '' ? 'is the version before' : 'is the last before that the program works with';
+  say(`${target.name} ${change.version}${between} ${what} (${change.after} ${before})`);
   return EXIT.ok;
 }

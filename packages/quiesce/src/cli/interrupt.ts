@@ -6,10 +6,22 @@ const HANDLED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** A signal that asks the tester to stop. */
 export type StopSignal = (typeof HANDLED)[number];
 
+/** A signal stopped work that has nothing to hand back. The CLI exits with 128 + the signal's number. */
+export class InterruptedError extends QuiesceError {
+  override readonly name = 'InterruptedError';
+  readonly signal: StopSignal;
+
+  constructor(signal: StopSignal) {
+    super(`interrupted by ${signal}`);
+    this.signal = signal;
+  }
+}
+
 /**
  * Does some work that an interrupt aborts through the `AbortSignal`. The work is still waited for, so that it can
  * hand back what it has; a second interrupt ends this process at once.
  * @returns what the work returned, and the signal that stopped it, if one did.
+ * @throws what the work throws: InterruptedError where it can't hand back anything.
  */
 export async function interruptible<T>(
   work: (signal: AbortSignal) => Promise<T>,
@@ -19,7 +31,7 @@ export async function interruptible<T>(
   const onSignal = (name: StopSignal): void => {
     if (stoppedBy !== undefined) process.exit(signalExitCode(name)); // the exit guards kill what is left
     stoppedBy = name;
-    stop.abort(new QuiesceError(`interrupted by ${name}`));
+    stop.abort(new InterruptedError(name));
   };
   for (const name of HANDLED) process.on(name, onSignal);
   try {
