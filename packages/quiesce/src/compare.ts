@@ -51,7 +51,10 @@ export type CompareOptions = {
   readonly after: Pick<ScenarioSpec, 'command' | 'env' | 'cwd' | 'expect'>;
   /** Of each; default 60. */
   readonly runs?: number;
-} & Pick<ScenarioSpec, 'jobs' | 'timeout' | 'confidence' | 'env' | 'cwd' | 'expect' | 'perturb' | 'seed'> &
+} & Pick<
+  ScenarioSpec,
+  'jobs' | 'witness' | 'timeout' | 'confidence' | 'env' | 'cwd' | 'expect' | 'perturb' | 'seed'
+> &
   SessionOptions;
 
 /** Runs of each side when nothing else is said: enough to prove 13 % against none. */

@@ -18,6 +18,8 @@ export interface CleanExitOptions
       | 'cwd'
       | 'expect'
       | 'jobs'
+      | 'strict'
+      | 'witness'
       | 'perturb'
       | 'seed'
     >,

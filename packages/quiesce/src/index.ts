@@ -71,4 +71,4 @@ export {
   summarize,
   upperBound,
 } from './statistics.js';
-export type { LeftSocket, LeftThread } from './witness.js';
+export { type LeftSocket, type LeftThread, witnessProblem } from './witness.js';

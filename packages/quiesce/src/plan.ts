@@ -17,6 +17,7 @@ import { goalRuns, parseRate, type Rate, type RateGoal } from './rate-goal.js';
 import { type ServiceSpec, serviceProblem } from './service.js';
 import { type Shard, type ShardChoice, shareOf } from './shard.js';
 import { CONFIDENCE } from './statistics.js';
+import { witnessProblem } from './witness.js';
 
 /** What the scenarios of a plan have in common, and what each may set for itself. */
 export interface ScenarioDefaults {
@@ -35,6 +36,11 @@ export interface ScenarioDefaults {
   readonly jobs?: number;
   /** A thread that still runs at exit, other than the host's own, makes a run fail; default false. */
   readonly strict?: boolean;
+  /**
+   * Loads the exit witness, a preload library that sees crashes and what is left at exit, into its programs, where it
+   * was built; default true. Without it outcomes are as exact, but there are no stacks of crashes.
+   */
+  readonly witness?: boolean;
   /**
    * What its runs are perturbed by, so that races show: `"all"`, `"none"` (the default), or parts such as
    * `"amplify,nice=3"`. docs/sensitivity.md describes them.
@@ -92,6 +98,8 @@ export interface Scenario {
   /** Runs at a time. */
   readonly jobs: number;
   readonly strict: boolean;
+  /** Whether the exit witness is loaded, where it was built. */
+  readonly witness: boolean;
   /** `null` when its runs are left alone. */
   readonly perturb: Perturbing | null;
   readonly timeoutMs: number;
@@ -126,6 +134,8 @@ export interface PlanOverrides {
   readonly jobs?: number;
   /** Whether left threads fail every scenario. */
   readonly strict?: boolean;
+  /** Whether the exit witness is loaded into the programs of every scenario. */
+  readonly witness?: boolean;
   /** What all runs are perturbed by. */
   readonly perturb?: string;
   /** What perturbations are drawn from. */
@@ -261,6 +271,14 @@ function resolveScenario(
   const checked =
     overrides.checker && underChecker(overrides.checker, spec.command, { ...process.env, ...env });
   const confidence = parseRate(overrides.confidence ?? spec.confidence ?? CONFIDENCE);
+  const strict = overrides.strict ?? spec.strict ?? false;
+  const witness = overrides.witness ?? spec.witness ?? true;
+  const blind = witness ? witnessProblem() : 'it is switched off';
+  if (strict && blind !== undefined) {
+    throw new UsageError(
+      `${JSON.stringify(spec.name)} can't be strict about threads that are left at exit without the witness: ${blind}`,
+    );
+  }
   const until = goalOf(spec, overrides, confidence);
   if (until === null && (overrides.allowFailures ?? (overrides.runs === undefined && spec.allowFailures))) {
     throw new UsageError(`${JSON.stringify(spec.name)} allows failures but isn't run until a rate is shown`);
@@ -274,7 +292,8 @@ function resolveScenario(
     until,
     confidence,
     jobs: overrides.jobs ?? spec.jobs ?? 1,
-    strict: overrides.strict ?? spec.strict ?? false,
+    strict,
+    witness,
     perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed, seedGiven),
     timeoutMs:
       overrides.timeout === undefined
@@ -427,6 +446,7 @@ const scenarioFields = {
   confidence: rate.exactOptional(),
   jobs: positiveInteger.exactOptional(),
   strict: z.boolean({ error: expected('true or false') }).exactOptional(),
+  witness: z.boolean({ error: expected('true or false') }).exactOptional(),
   perturb: text
     .superRefine((value, context) => {
       try {

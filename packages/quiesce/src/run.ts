@@ -29,6 +29,8 @@ export interface RunSpec {
   readonly expect: Expect;
   /** A thread that is left at exit, other than the host's own, makes a run fail. */
   readonly strict: boolean;
+  /** Whether the exit witness is loaded, where it was built. */
+  readonly witness: boolean;
 }
 
 /** What was left when the main process ended. */
@@ -117,7 +119,7 @@ export async function runOnce(
   const group = await spawnGroup(spec.command, {
     cwd: spec.cwd,
     env: {
-      ...witnessEnvironment(spec.env),
+      ...(spec.witness ? witnessEnvironment(spec.env) : spec.env),
       TMPDIR: directory.path,
       QUIESCE_DONE_FD: String(DONE_FD),
       QUIESCE_RUN: String(run),

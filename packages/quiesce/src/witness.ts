@@ -40,8 +40,16 @@ export const WITNESS_FILE = fileURLToPath(
   new URL(`../../native/exit-witness.${process.platform}-${process.arch}.so`, import.meta.url),
 );
 
-// The loader parts the names in LD_PRELOAD at colons and blanks.
-const usable = !/[\s:]/.test(WITNESS_FILE) && existsSync(WITNESS_FILE);
+/** Why the witness can't be had here, and what to do; `undefined` when it can. */
+export function witnessProblem(): string | undefined {
+  if (process.platform !== 'linux') return `it is a Linux preload library, and this is ${process.platform}`;
+  // The loader parts the names in LD_PRELOAD at colons and blanks.
+  if (/[\s:]/.test(WITNESS_FILE)) return `the path ${WITNESS_FILE} has a blank or colon: install elsewhere`;
+  if (existsSync(WITNESS_FILE)) return undefined;
+  return `it was not built (${WITNESS_FILE} is missing): install Rust from https://rustup.rs, then npm run build`;
+}
+
+const usable = witnessProblem() === undefined;
 
 /** Adds to an environment what puts the witness into the program; returns it as it is where there is none. */
 export function witnessEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

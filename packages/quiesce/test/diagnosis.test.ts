@@ -5,7 +5,8 @@ import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { findExecutable } from '../src/executable.js';
 import { failureKind, failureKinds } from '../src/failure-kinds.js';
-import { run, type ThreadStack } from '../src/index.js';
+import { run, type ThreadStack, UsageError } from '../src/index.js';
+import { scenarioText } from '../src/report/terminal.js';
 import { formatStacks, parseStacks } from '../src/stack-trace.js';
 import { parseWitnessLine, WITNESS_FILE } from '../src/witness.js';
 
@@ -119,6 +120,23 @@ describe('what is left at exit', () => {
     }
     const none = await run({ command: ['true'], runs: 1, strict: true });
     assert.deepEqual(none.runs[0]?.left, { threads: [], sockets: [], files: [] });
+  });
+
+  test('a program whose end nobody saw is told where it was to be strict', { skip: unseen }, async () => {
+    const result = await run({ command: ['env', '-u', 'LD_PRELOAD', 'true'], runs: 2, strict: true });
+    assert.equal(result.runs[0]?.left.threads, null);
+    assert.match(scenarioText(result), /2 of 2 runs ended without the witness/);
+  });
+
+  test('without the witness nothing is loaded, and nobody can be strict', { skip: unseen }, async () => {
+    const command = ['sh', '-c', '[ -z "$LD_PRELOAD$QUIESCE_WITNESS" ]'];
+    const result = await run({ command, runs: 2, witness: false });
+    assert.equal(result.ok, true);
+    assert.deepEqual(result.runs[0]?.left, { threads: null, sockets: [], files: [] });
+    const crash = await run({ command: ['sh', '-c', 'kill -ABRT $$'], runs: 1, witness: false });
+    assert.deepEqual(crash.failures[0]?.outcome, { kind: 'signal', signal: 'SIGABRT', exitCode: null });
+    await assert.rejects(run({ command, runs: 1, witness: false, strict: true }), UsageError);
+    assert.equal((await run({ command, runs: 1 })).ok, false);
   });
 
   test('listening sockets and temporary files are told, and the files removed', {

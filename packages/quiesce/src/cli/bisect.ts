@@ -15,6 +15,7 @@ interface BisectFlags {
   readonly python?: string;
   readonly runs?: number;
   readonly jobs?: number;
+  readonly witness: boolean;
   readonly perturb?: string;
   readonly seed?: number;
   readonly timeout?: number;
@@ -51,6 +52,7 @@ export const bisect: Subcommand = {
       .option('-j, --jobs <n>', 'runs at a time', positiveInteger)
       .option('--perturb <parts>', 'so that races show; see quiesce run', perturbation)
       .option('--seed <n>', 'what perturbations are drawn from', seed)
+      .option('--no-witness', "don't load the exit witness into programs; see quiesce run")
       .option('--timeout <duration>', 'a run that takes longer is a hang (default: 10s)', duration)
       .option('--plan <file>', 'plan with the scenario and its services, instead of a command')
       .option('--only <name>', 'which scenario of the plan', append)
@@ -62,7 +64,7 @@ export const bisect: Subcommand = {
 
 async function bisectCommand(name: string, command: readonly string[], flags: BisectFlags): Promise<number> {
   const target = parsePackageName(name);
-  const { plan: file, ...given } = flags;
+  const { plan: file, witness, ...given } = flags;
   if ((file === undefined) === (command.length === 0)) throw new UsageError('give a command or --plan');
   const loaded = file === undefined ? undefined : await loadPlan(file);
   const plan = (loaded?.plan ?? { scenarios: [{ name: command.join(' '), command }] }) as Plan;
@@ -76,7 +78,13 @@ async function bisectCommand(name: string, command: readonly string[], flags: Bi
     try {
       const session = { signal, onProgress: progress.onProgress, onTried: tell };
       const where = definedOnly({ baseDir: loaded?.baseDir });
-      return await bisectPackage(plan, { ...definedOnly(given), ...where, ...session, package: target });
+      return await bisectPackage(plan, {
+        ...definedOnly(given),
+        ...(!witness && { witness }),
+        ...where,
+        ...session,
+        package: target,
+      });
     } finally {
       progress.stop();
     }

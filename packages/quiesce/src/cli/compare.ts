@@ -33,6 +33,7 @@ interface CompareFlags {
   readonly after: string;
   readonly runs?: number;
   readonly jobs?: number;
+  readonly witness: boolean;
   readonly perturb?: string;
   readonly seed?: number;
   readonly timeout?: number;
@@ -76,6 +77,7 @@ export const compare: Subcommand = {
       )
       .option('--perturb <parts>', 'so that races show, alike on both sides; see quiesce run', perturbation)
       .option('--seed <n>', 'what perturbations are drawn from (default: a new one)', seed)
+      .option('--no-witness', "don't load the exit witness into programs; see quiesce run")
       .option('--timeout <duration>', 'a run that takes longer is a hang (default: 10s)', duration)
       .option('--confidence <level>', 'how sure a proof has to be (default: 95%)', rate)
       .option(
@@ -130,7 +132,8 @@ interface Compared {
 async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Promise<Compared> {
   const { before, after, confidence } = flags;
   const { runs, jobs, timeout, perturb, seed } = flags;
-  const given = definedOnly({ runs, jobs, timeout, confidence, perturb, seed });
+  const witness = flags.witness ? undefined : false;
+  const given = definedOnly({ runs, jobs, witness, timeout, confidence, perturb, seed });
   if (flags.plan !== undefined) {
     if (flags.expect !== undefined) {
       throw new UsageError('--expect goes with commands', "set the plan's expect instead");

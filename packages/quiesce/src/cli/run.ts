@@ -32,6 +32,7 @@ interface RunFlags extends ReportFlags {
   readonly confidence?: number;
   readonly jobs?: number;
   readonly strict?: boolean;
+  readonly witness: boolean;
   readonly valgrind?: boolean;
   readonly asan?: boolean;
   readonly perturb?: string;
@@ -84,6 +85,10 @@ export const run: Subcommand = {
         expectation,
       )
       .option('--strict', 'threads that still run at exit make a run fail')
+      .option(
+        '--no-witness',
+        "don't load the exit witness into programs: no stacks of crashes, nothing of what is left at exit",
+      )
       .option('--valgrind', 'run programs under valgrind, whose errors make a run fail')
       .option('--asan', "run programs with AddressSanitizer's library, for addons that were built with it")
       .option('--quiet-stderr', 'anything on stderr makes a run dirty')
@@ -147,6 +152,7 @@ async function planOf(command: readonly string[], flags: RunFlags): Promise<Reso
     ...(flags.confidence !== undefined && { confidence: flags.confidence }),
     ...(flags.jobs !== undefined && { jobs: flags.jobs }),
     ...(flags.strict !== undefined && { strict: flags.strict }),
+    ...(!flags.witness && { witness: false }),
     ...(flags.valgrind && { checker: 'valgrind' as const }),
     ...(flags.asan && { checker: 'asan' as const }),
     ...(flags.perturb !== undefined && { perturb: flags.perturb }),

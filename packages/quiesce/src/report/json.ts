@@ -37,6 +37,7 @@ function scenarioReport(result: ScenarioResult): unknown {
     plannedRuns: scenario.runs,
     jobs: scenario.jobs,
     strict: scenario.strict,
+    witness: scenario.witness,
     perturb:
       scenario.perturb === null
         ? null

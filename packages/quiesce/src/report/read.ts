@@ -80,11 +80,12 @@ function savedScenario(reported: ReportedScenario): SavedScenario {
     const signature = id === null ? null : (known.get(id) ?? { id, title: id, line: '' });
     return { ...run, outcome: run.outcome as Outcome, signature };
   });
-  const { group, cwd, uses, timeoutMs, plannedRuns, jobs, strict, until, shard, failureRate } = reported;
+  const { group, cwd, uses, timeoutMs, plannedRuns, jobs, strict, witness, until, shard, failureRate } =
+    reported;
   return {
     ...{ name, command, expect, state, reason, records },
     scenario: {
-      ...{ name, command, expect, group, cwd, uses, timeoutMs, jobs, strict, until, shard },
+      ...{ name, command, expect, group, cwd, uses, timeoutMs, jobs, strict, witness, until, shard },
       runs: Math.max(plannedRuns, records.length),
       confidence: failureRate.confidence,
       perturb: perturb && { choice: savedPerturbChoice(perturb.parts), seed: perturb.seed, seedGiven: true },

@@ -28,10 +28,11 @@ export function reproduceCommand(
   return shellLine(words);
 }
 
-function commandOptions({ expect, strict, timeoutMs }: Scenario): string[] {
+function commandOptions({ expect, strict, witness, timeoutMs }: Scenario): string[] {
   const options: string[] = [];
   if (timeoutMs !== DEFAULT_TIMEOUT_MS) options.push('--timeout', `${timeoutMs}ms`);
   if (strict) options.push('--strict');
+  if (!witness) options.push('--no-witness');
   if (expect === 'any') options.push('--expect', 'any');
   if (typeof expect !== 'object') return options;
   if (expect.signal !== undefined) options.push('--expect', expect.signal);

@@ -124,6 +124,7 @@ const scenario = z.looseObject({
   plannedRuns: count.default(0).describe('of this shard, where there are shards'),
   jobs: z.int().min(1).default(1),
   strict: z.boolean().default(false).describe('threads that still run at exit fail a run'),
+  witness: z.boolean().default(true).describe('the exit witness was loaded, where it was built'),
   perturb: z
     .looseObject({ parts: z.string(), seed: count })
     .nullable()

@@ -121,7 +121,7 @@ function scenarioNotes(result: ScenarioResult, planFile: string | null, c: Colou
 
 /** What is to be known of a scenario beside its failures, a line each. */
 export function scenarioRemarks(result: ScenarioResult): string[] {
-  const { runs } = result;
+  const { runs, scenario } = result;
   const remarks: string[] = [];
   if (result.state !== 'completed') {
     remarks.push(`${result.state === 'stopped' ? 'stopped early' : 'not run'}: ${result.reason}`);
@@ -138,6 +138,14 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   if (leaks.length > 0) {
     const commands = [...new Set(leaks.flatMap((run) => run.leaked))].slice(0, 5).join('; ');
     remarks.push(`${leaks.length} of ${runs.length} runs left processes behind (killed): ${commands}`);
+  }
+  const ended = runs.filter(({ failed, outcome }) => !failed && outcome.kind !== 'signal');
+  const unseen = scenario.strict ? ended.filter(({ left }) => left.threads === null).length : 0;
+  if (unseen > 0) {
+    remarks.push(
+      `${unseen} of ${runs.length} runs ended without the witness, so that nobody saw whether threads were left ` +
+        '(a static program, or one that takes LD_PRELOAD out of its environment)',
+    );
   }
   return [...remarks, ...leftNotes(result)];
 }
