@@ -91,6 +91,23 @@ overEachTransport('election', (connect) => {
     await observer.stop();
   });
 
+  test('observers see the next leader, whose key is older than what the last one has proclaimed', async () => {
+    await using one = await Session.create(etcd);
+    await using two = await Session.create(etcd);
+    const election = new Election(etcd, 'older');
+    const leadership = await election.campaign(one, 'one');
+    const next = election.campaign(two, 'two');
+    await eventually('both campaign', async () => (await candidates('older')) === 2);
+    const observer = observe(election);
+    await eventually('the leader is seen', () => observer.seen.length === 1);
+    await leadership.proclaim('one, again');
+    await leadership.resign();
+    await using _ = await next;
+    await eventually('all are seen', () => observer.seen.length === 3);
+    assert.deepEqual(observer.seen, ['one', 'one, again', 'two']);
+    await observer.stop();
+  });
+
   test('fails over when the leader’s session ends', async () => {
     const leader = await Session.create(etcd);
     await using follower = await Session.create(etcd);

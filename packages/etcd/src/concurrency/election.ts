@@ -115,7 +115,7 @@ export class Election {
   async *observe(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<KeyValue, void, void> {
     using linked = new LinkedSignal([options.signal]);
     const { signal } = linked;
-    let seen = 0n;
+    let seen: KeyValue | undefined;
     for (let failures = 0; ; ) {
       try {
         const now = await this.#space.range(this.#candidates, { sortBy: 'createRevision', limit: 1, signal });
@@ -126,8 +126,11 @@ export class Election {
           revision = leader.modRevision;
         }
         failures = 0;
-        if (leader.modRevision > seen) {
-          seen = leader.modRevision;
+        // The next leader's key is older than what the last one has proclaimed.
+        const again =
+          leader.createRevision === seen?.createRevision && leader.modRevision <= seen.modRevision;
+        if (!again) {
+          seen = leader;
           yield leader;
         }
         for await (const { type, kv } of this.#space.watch(leader.key, {
@@ -135,7 +138,7 @@ export class Election {
           signal,
         })) {
           if (type === 'delete') break;
-          seen = kv.modRevision;
+          seen = kv;
           yield kv;
         }
       } catch (error) {
