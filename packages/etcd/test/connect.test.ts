@@ -18,6 +18,7 @@ import {
   UnimplementedError,
 } from '../src/index.js';
 import { overEachTransport } from './support/clients.js';
+import { program } from './support/program.js';
 import { startScriptedServer } from './support/scripted-server.js';
 
 let server: EtcdServer;
@@ -359,16 +360,15 @@ describe('without the native addon', () => {
       Object.defineProperty(process, 'arch', { value: 'pdp11' });
       const { connect } = await import(${JSON.stringify(new URL('../src/index.js', import.meta.url))});
       for (let i = 0; i < 2; i++) {
-        const etcd = await connect(process.argv[1]);
+        const etcd = await connect(process.argv[2]);
         await etcd.put('fallback', 'works');
         console.log(etcd.transport);
         await etcd.close();
       }`;
-    const { stdout, stderr, status } = spawnSync(
-      process.execPath,
-      ['--input-type=module', '-e', code, server.endpoint],
-      { encoding: 'utf8', timeout: 30_000 },
-    );
+    const { stdout, stderr, status } = spawnSync(process.execPath, [program(code), server.endpoint], {
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
     assert.equal(status, 0, stderr);
     assert.equal(stdout, 'grpc-js\ngrpc-js\n');
     assert.equal(stderr.match(/QuiesceEtcdWarning/g)?.length, 1, stderr);

@@ -21,6 +21,7 @@ import {
 } from '../src/index.js';
 import { overEachTransport, shortElections, withEtcd } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
+import { program } from './support/program.js';
 
 /** A server with short elections, whose smallest TTL is then 1 s. */
 const startServer = (): Promise<EtcdServer> => startEtcd({ extraArgs: shortElections });
@@ -441,7 +442,7 @@ overEachTransport('a process with a keepalive running', (connectHere) => {
   });
   after(() => server.stop());
 
-  const program = (body: string): string => `
+  const source = (body: string): string => `
     const { connect } = await import(${library});
     const etcd = await connect({ endpoints: '${server.endpoint}', transport: '${transport}' });
     const { id } = await etcd.lease.grant(2);
@@ -449,7 +450,7 @@ overEachTransport('a process with a keepalive running', (connectHere) => {
     const keepAlive = await etcd.lease.keepAlive(id);
     ${body}`;
   const runProgram = (body: string, timeout = 20_000) =>
-    promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program(body)], { timeout });
+    promisify(execFile)(process.execPath, [program(source(body))], { timeout });
 
   for (const [ending, body] of [
     ['process.exit()', 'process.exit();'],

@@ -26,6 +26,7 @@ import {
   UnavailableError,
 } from '../src/index.js';
 import { overEachTransport } from './support/clients.js';
+import { program } from './support/program.js';
 
 overEachTransport('maintenance service', (connect) => {
   let server: EtcdServer;
@@ -83,19 +84,18 @@ overEachTransport('maintenance service', (connect) => {
     });
 
     test('holds a process by its calls no longer than the client does', async () => {
-      const program = `
+      const file = program(`
         const { connect } = await import(${JSON.stringify(new URL('../src/index.js', import.meta.url))});
         const etcd = await connect({ endpoints: '${server.endpoint}', transport: '${etcd.transport}' });
         await etcd.put('big', new Uint8Array(1_000_000));
         const snapshot = etcd.maintenance.snapshot({ endpoint: '${server.endpoint}' });
         await snapshot[Symbol.asyncIterator]().next();
         etcd.unref();
-        console.log('done');`;
-      const { stdout, stderr } = await promisify(execFile)(
-        process.execPath,
-        ['--input-type=module', '--eval', program],
-        { timeout: 20_000, killSignal: 'SIGKILL' },
-      );
+        console.log('done');`);
+      const { stdout, stderr } = await promisify(execFile)(process.execPath, [file], {
+        timeout: 20_000,
+        killSignal: 'SIGKILL',
+      });
       assert.equal(stdout, 'done\n');
       assert.equal(stderr, '');
     });

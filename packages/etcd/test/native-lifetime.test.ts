@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { ClosedError } from '../src/errors.js';
 import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
+import { program } from './support/program.js';
 import { type ScriptedServer, startScriptedServer } from './support/scripted-server.js';
 
 const exec = promisify(execFile);
@@ -127,12 +128,12 @@ describe('native transport', { skip }, () => {
 
   /** Runs a program with a transport's factory and the server's endpoint at hand. */
   async function run(body: string): Promise<{ stdout: string; stderr: string; ms: number }> {
-    const program = `
+    const source = `
       import { nativeTransport } from ${nativeModule};
       const endpoint = ${JSON.stringify(server.endpoint)};
       ${body}`;
     const start = performance.now();
-    const { stdout, stderr } = await exec(process.execPath, ['--input-type=module', '-e', program], {
+    const { stdout, stderr } = await exec(process.execPath, [program(source)], {
       timeout: 10_000,
       killSignal: 'SIGKILL',
     });

@@ -27,6 +27,7 @@ import {
 } from '../src/index.js';
 import { instrument } from '../src/opentelemetry.js';
 import { overEachTransport } from './support/clients.js';
+import { program } from './support/program.js';
 
 /** What a channel tells while `body` runs. */
 async function listen<T>(name: string, body: () => Promise<unknown>): Promise<T[]> {
@@ -132,13 +133,13 @@ overEachTransport('observability', (connect) => {
 
   test('NODE_DEBUG=quiesce-etcd writes calls to stderr, and no values', async () => {
     await using etcd = await connect(server.endpoint);
-    const program = `
+    const file = program(`
       const { connect } = await import(${JSON.stringify(new URL('../src/index.js', import.meta.url).href)});
       const etcd = await connect({ endpoints: '${server.endpoint}', transport: '${etcd.transport}' });
       await etcd.put('k', 'secret-value');
-      await etcd.close();`;
+      await etcd.close();`);
     const run = (env: NodeJS.ProcessEnv): string => {
-      const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      const { status, stderr } = spawnSync(process.execPath, [file], {
         env: { ...process.env, ...env },
         encoding: 'utf8',
         timeout: 30_000,

@@ -25,6 +25,7 @@ import {
   type WatchEvent,
 } from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
+import { program } from './support/program.js';
 import { transports } from './support/transports.js';
 
 let server: EtcdServer;
@@ -405,20 +406,17 @@ test("works through etcd's grpc-proxy, with many watches at once", async () => {
 
 for (const { name, skip } of transports)
   describe(`a process, ${name}`, { skip }, () => {
-    const program = (body: string): string[] => [
-      '--input-type=module',
-      '--eval',
-      `import { connect } from ${JSON.stringify(new URL('../src/index.js', import.meta.url).href)};
-     const etcd = await connect({ endpoints: process.argv[1], transport: ${JSON.stringify(name)} });
+    const source = (body: string): string => `
+     import { connect } from ${JSON.stringify(new URL('../src/index.js', import.meta.url).href)};
+     const etcd = await connect({ endpoints: process.argv[2], transport: ${JSON.stringify(name)} });
      const watch = etcd.watch('a');
      await watch.ready;
-     ${body}`,
-    ];
+     ${body}`;
 
     /** Runs it, cuts it off for good as soon as it says so, and returns its exit code; null when it was killed. */
     async function run(body: string, stayMs: number): Promise<number | null> {
       const proxy = await startTcpProxy({ port: server.port });
-      const child = spawn(process.execPath, [...program(body), `http://127.0.0.1:${proxy.port}`], {
+      const child = spawn(process.execPath, [program(source(body)), `http://127.0.0.1:${proxy.port}`], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       const exited = once(child, 'exit') as Promise<[number | null]>;

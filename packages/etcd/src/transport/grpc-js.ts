@@ -1,4 +1,3 @@
-import * as tls from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import {
   ClosedError,
@@ -10,14 +9,8 @@ import {
   statusError,
 } from '../errors.js';
 import { SocketHold } from './socket-hold.js';
-import type {
-  ByteStream,
-  CallOptions,
-  TlsOptions,
-  Transport,
-  TransportOptions,
-  UnaryResponse,
-} from './transport.js';
+import { tlsCredentials } from './tls-credentials.js';
+import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from './transport.js';
 
 /** Longest deadline that is handed to grpc-js, in ms; longer ones are none. A timer's limit. */
 const longestTimeoutMs = 2 ** 31 - 1;
@@ -48,12 +41,10 @@ class GrpcJsTransport implements Transport {
   #closed = false;
 
   constructor(options: TransportOptions) {
-    const { target, secure } = parseTarget(options.endpoint);
+    const { target, host, secure } = parseTarget(options.endpoint);
     this.#target = target;
     this.#sockets = new SocketHold(options.tcpKeepAliveMs ?? 30_000);
-    this.#credentials = this.#sockets.observe(
-      secure ? tlsCredentials(options.tls ?? {}) : grpc.credentials.createInsecure(),
-    );
+    this.#credentials = this.#sockets.observe(credentials(options, host, secure));
     this.#channelOptions = channelOptions(options, secure);
     this.#client = this.#connect();
   }
@@ -425,10 +416,15 @@ function fromGrpcMetadata(metadata: grpc.Metadata): Metadata {
   return result;
 }
 
-/** An endpoint as grpc-js names it. */
-function parseTarget(endpoint: string): { readonly target: string; readonly secure: boolean } {
+/** An endpoint as grpc-js names it, and the host that its certificate is for. */
+function parseTarget(endpoint: string): {
+  readonly target: string;
+  readonly host: string;
+  readonly secure: boolean;
+} {
   const unix = /^(unixs?):\/\/(.+)$/.exec(endpoint);
-  if (unix !== null) return { target: `unix:${unix[2]}`, secure: unix[1] === 'unixs' };
+  // A socket's path is no name that a certificate could be for.
+  if (unix !== null) return { target: `unix:${unix[2]}`, host: 'localhost', secure: unix[1] === 'unixs' };
   let url: URL;
   try {
     url = new URL(endpoint);
@@ -439,32 +435,23 @@ function parseTarget(endpoint: string): { readonly target: string; readonly secu
   if (!secure && url.protocol !== 'http:') {
     throw malformed(`endpoint ${endpoint} is neither http://, https:// nor unix://`);
   }
-  return { target: `${url.hostname}:${url.port || (secure ? 443 : 80)}`, secure };
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  return { target: `${url.hostname}:${url.port || (secure ? 443 : 80)}`, host, secure };
 }
 
-function tlsCredentials(options: TlsOptions): grpc.ChannelCredentials {
-  const pem = (bytes: string | Uint8Array | undefined): Buffer | null =>
-    bytes === undefined ? null : Buffer.from(bytes);
-  const ca = pem(options.ca) ?? systemAuthorities();
+function credentials({ tls = {} }: TransportOptions, host: string, secure: boolean): grpc.ChannelCredentials {
+  if (!secure) return grpc.credentials.createInsecure();
   try {
-    return grpc.credentials.createSsl(ca, pem(options.key), pem(options.cert));
+    return tlsCredentials(tls, host);
   } catch (cause) {
     throw malformed(cause);
   }
-}
-
-function systemAuthorities(): Buffer | null {
-  // Not in the types of Node 20.
-  const { getCACertificates } = tls as { getCACertificates?: (type: 'system') => readonly string[] };
-  const authorities = getCACertificates?.('system');
-  return authorities === undefined || authorities.length === 0 ? null : Buffer.from(authorities.join('\n'));
 }
 
 function channelOptions(
   { endpoint, tls, keepAlive }: TransportOptions,
   secure: boolean,
 ): grpc.ChannelOptions {
-  // A socket's path is no name that a certificate could be for.
   const serverName = tls?.serverName ?? (endpoint.startsWith('unix') ? 'localhost' : undefined);
   return {
     'grpc.use_local_subchannel_pool': 1,
@@ -475,7 +462,6 @@ function channelOptions(
     'grpc.service_config_disable_resolution': 1,
     ...(secure &&
       serverName !== undefined && {
-        'grpc.ssl_target_name_override': serverName,
         'grpc.default_authority': serverName,
       }),
     ...(keepAlive !== undefined && {

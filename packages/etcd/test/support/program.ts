@@ -1,0 +1,22 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { after } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+let folder: string | undefined;
+let count = 0;
+
+after(() => {
+  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+});
+
+/**
+ * A file with a program, an ES module, for a process of its own: `[process.execPath, program(source)]` works on each
+ * host, whereas `-e` means something else on each. It is gone after the tests.
+ */
+export function program(source: string): string {
+  // Not among temporary files: Deno resolves packages from where the program is.
+  folder ??= mkdtempSync(fileURLToPath(new URL('program-', import.meta.url)));
+  const file = `${folder}/${++count}.mjs`;
+  writeFileSync(file, source);
+  return file;
+}
