@@ -37,6 +37,18 @@ const plainPython = existsSync(pythonOf('0.5.1'))
   ? both('programs without a race', 'python -c pass', [pythonOf('0.5.1'), '-c', 'pass'], [50, 500])
   : [];
 
+/** Correct programs under all perturbations: each failure would be one that the tester made. */
+const correct: readonly (readonly [name: string, command: readonly string[]])[] = [
+  ['node -e 0', [process.execPath, '-e', '0']],
+  ['@quiesce/etcd basic-put', [process.execPath, here('dist/typescript/basic-put.js')]],
+  ...(existsSync(pythonOf('0.5.1'))
+    ? ([
+        ['python -c pass', [pythonOf('0.5.1'), '-c', 'pass']],
+        ['joined threads', [pythonOf('0.5.1'), here('python/joined_threads.py')]],
+      ] as const)
+    : []),
+];
+
 /** [program, amplified runs] */
 const ours = [
   ['basic-put', 500],
@@ -58,6 +70,16 @@ export default definePlan({
     ...plainPython,
     ...both('programs without a race', 'node -e 0', [process.execPath, '-e', '0'], [50, 500]),
     ...both('programs without a race', '/bin/true', ['/bin/true'], [50, 500]),
+    ...correct.map(
+      ([name, command]): ScenarioSpec => ({
+        name: `${name}, all perturbations`,
+        group: 'correct programs, perturbed',
+        command,
+        runs: 250,
+        perturb: 'all',
+        expect: { stderr: 'empty' },
+      }),
+    ),
     ...ours.map(
       ([program, runs]): ScenarioSpec => ({
         name: `${program}, amplified`,

@@ -6,6 +6,7 @@ import { UsageError } from './errors.mjs';
 import { main } from './main.mjs';
 import { prepare } from './prepare.mjs';
 import { seconds, tail } from './step.mjs';
+import { provideChromium } from './steps/chromium.mjs';
 import { buildControls } from './steps/controls.mjs';
 import { buildEtcdutl } from './steps/etcdutl.mjs';
 import { provideRuntimes } from './steps/runtimes.mjs';
@@ -17,6 +18,7 @@ await main(async (args) => {
   if (groups === undefined || groups.includes('node')) {
     await provideRuntimes();
     await provideValkey();
+    await provideChromium();
   }
   await buildEtcdutl();
   await buildControls();

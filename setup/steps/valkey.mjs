@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
-import { outputOf, run } from '../command.mjs';
+import { outputOf } from '../command.mjs';
 import { inCache } from '../paths.mjs';
-import { notice, step } from '../step.mjs';
+import { notice } from '../step.mjs';
+import { installFromNpm } from './npm-package.mjs';
 import { createServerEnvironment, createValkeyEnvironments } from './python.mjs';
 
 const GLIDE = '@valkey/valkey-glide@2.5.2';
@@ -13,7 +14,7 @@ const GLIDE = '@valkey/valkey-glide@2.5.2';
  */
 export async function provideValkey() {
   if (!(await provideServer())) return;
-  await installGlide();
+  await installFromNpm('valkey-glide-2.5.2', GLIDE, 'its scenarios are left out');
   await createValkeyEnvironments();
 }
 
@@ -47,20 +48,3 @@ function inPackage() {
 }
 
 const works = (file) => existsSync(file) && outputOf([file, '--version']) !== undefined;
-
-/** In a folder of its own: it is under test, and no dependency of anything here. */
-async function installGlide() {
-  const dir = inCache('npm', 'valkey-glide-2.5.2');
-  const mark = join(dir, '.complete');
-  if (existsSync(mark)) return;
-  await step(`install ${GLIDE} (npm)`, async () => {
-    rmSync(dir, { recursive: true, force: true });
-    mkdirSync(dir, { recursive: true });
-    writeFileSync(join(dir, 'package.json'), '{ "private": true }');
-    const flags = ['--no-audit', '--no-fund', '--ignore-scripts'];
-    const { code, output } = await run(['npm', 'install', ...flags, GLIDE], { cwd: dir });
-    if (code === 0) writeFileSync(mark, '');
-    else
-      notice(`${GLIDE} can't be installed, its scenarios are left out: ${output.trim().split('\n').at(-1)}`);
-  });
-}
