@@ -2,7 +2,6 @@ import { EtcdError, StatusCode } from './errors.js';
 import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';
 import type { KeyValue } from './key-value.js';
 import type { Mapping, PrefixMapping } from './mapping.js';
-import type { KeyValue as KeyValueMessage } from './rpc/generated/mvccpb/kv.js';
 
 /**
  * How a type of keys or values is written as bytes. `In` is what may be written, `Out` what is read back. Both
@@ -180,7 +179,7 @@ export class CodecMapping<KeyIn, ValueIn, KeyOut, ValueOut>
     return encode(this.#value, 'value', value);
   }
 
-  entry(message: KeyValueMessage): TypedKeyValue<KeyOut, ValueOut> {
-    return new TypedKeyValue(this.#bytes.entry(message), this.#decoders);
+  entry(kv: KeyValue): TypedKeyValue<KeyOut, ValueOut> {
+    return new TypedKeyValue(this.#bytes.entry(kv), this.#decoders);
   }
 }

@@ -1,11 +1,22 @@
-import type { KeyValue as KeyValueMessage } from './rpc/generated/mvccpb/kv.js';
-
 const utf8 = new TextDecoder();
+
+/** @internal */
+export interface KeyValueFields {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly createRevision: bigint;
+  readonly modRevision: bigint;
+  readonly version: bigint;
+  readonly lease: bigint;
+}
 
 /** A key with its value and history, as etcd's `mvccpb.KeyValue`. */
 export class KeyValue {
+  /**
+   * Its `buffer` may hold other keys and values, as a `Buffer`'s may: mind `byteOffset`, and give workers a `slice()`.
+   */
   readonly key: Uint8Array;
-  /** Empty where only keys were asked for, and for a deleted key. */
+  /** Of a `buffer` as `key` is. Empty where only keys were asked for, and for a deleted key. */
   readonly value: Uint8Array;
   /** Revision of the put that created the key; 0 for a deleted key. */
   readonly createRevision: bigint;
@@ -16,15 +27,14 @@ export class KeyValue {
   /** Lease that the key is attached to; 0 for none. */
   readonly lease: bigint;
 
-  /** @internal @param prefixLength so many bytes of the key belong to the namespace and are left out. */
-  constructor(message: KeyValueMessage, prefixLength = 0) {
-    // Copies: what was decoded are views of a buffer with many other answers, which they would keep alive.
-    this.key = new Uint8Array(prefixLength === 0 ? message.key : message.key.subarray(prefixLength));
-    this.value = new Uint8Array(message.value);
-    this.createRevision = message.createRevision;
-    this.modRevision = message.modRevision;
-    this.version = message.version;
-    this.lease = message.lease;
+  /** @internal */
+  constructor(fields: KeyValueFields) {
+    this.key = fields.key;
+    this.value = fields.value;
+    this.createRevision = fields.createRevision;
+    this.modRevision = fields.modRevision;
+    this.version = fields.version;
+    this.lease = fields.lease;
   }
 
   /** The key as UTF-8 text; bytes that aren't UTF-8 become U+FFFD. */

@@ -16,7 +16,7 @@ import {
   RangeResponse,
   type ResponseHeader as ResponseHeaderMessage,
 } from './rpc/generated/etcdserverpb/rpc.js';
-import type { KeyValue as KeyValueMessage } from './rpc/generated/mvccpb/kv.js';
+import { MessageReader } from './rpc/message-reader.js';
 import type { CallControl, Method } from './rpc/rpc.js';
 
 /** Where an answer comes from, as etcd's `ResponseHeader`. */
@@ -181,7 +181,7 @@ export function deleteRequest({ key, rangeEnd }: RangeBytes, options: DeleteOpti
 }
 
 /** @internal */
-export type ToEntry<Entry> = (message: KeyValueMessage) => Entry;
+export type ToEntry<Entry> = (kv: KeyValue) => Entry;
 
 /** @internal */
 export function rangeResult<Entry>(
@@ -237,24 +237,24 @@ export function kvMethods<Entry>(toEntry: ToEntry<Entry>): KvMethods<Entry> {
     get: {
       name: rangeMethodName,
       decode: (message) => {
-        const [kv] = RangeResponse.decode(message).kvs;
+        const [kv] = RangeResponse.decode(new MessageReader(message)).kvs;
         return kv && toEntry(kv);
       },
       idempotent: true,
     },
     range: {
       name: rangeMethodName,
-      decode: (message) => rangeResult(RangeResponse.decode(message), toEntry),
+      decode: (message) => rangeResult(RangeResponse.decode(new MessageReader(message)), toEntry),
       idempotent: true,
     },
     put: {
       name: '/etcdserverpb.KV/Put',
-      decode: (message) => putResult(PutResponse.decode(message), toEntry),
+      decode: (message) => putResult(PutResponse.decode(new MessageReader(message)), toEntry),
       idempotent: false,
     },
     deleteRange: {
       name: '/etcdserverpb.KV/DeleteRange',
-      decode: (message) => deleteResult(DeleteRangeResponse.decode(message), toEntry),
+      decode: (message) => deleteResult(DeleteRangeResponse.decode(new MessageReader(message)), toEntry),
       idempotent: false,
     },
   };

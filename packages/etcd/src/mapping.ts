@@ -8,7 +8,6 @@ import {
   toRange,
 } from './key-range.js';
 import { KeyValue } from './key-value.js';
-import type { KeyValue as KeyValueMessage } from './rpc/generated/mvccpb/kv.js';
 
 /**
  * Between what the caller of a view writes and reads, and what etcd stores: the prefix of a namespace, a codec.
@@ -21,7 +20,7 @@ export interface Mapping<Key, Value, Entry> {
   /** As {@link key}, for a key or a range. */
   range(keys: Key | KeyRange): RangeBytes;
   value(value: Value): Uint8Array;
-  entry(message: KeyValueMessage): Entry;
+  entry(kv: KeyValue): Entry;
 }
 
 /**
@@ -49,8 +48,9 @@ export class PrefixMapping implements Mapping<Bytes, Bytes, KeyValue> {
     return toBytes(value);
   }
 
-  entry(message: KeyValueMessage): KeyValue {
-    return new KeyValue(message, this.prefix.length);
+  entry(kv: KeyValue): KeyValue {
+    const { length } = this.prefix;
+    return length === 0 ? kv : new KeyValue({ ...kv, key: kv.key.subarray(length) });
   }
 
   /** The key as it is called below the prefix, or `undefined` when it isn't there. */

@@ -10,6 +10,7 @@ import {
   type ToEntry,
 } from './kv.js';
 import { RangeRequest, RangeResponse } from './rpc/generated/etcdserverpb/rpc.js';
+import { MessageReader } from './rpc/message-reader.js';
 import type { Method, Rpc } from './rpc/rpc.js';
 
 /**
@@ -80,7 +81,7 @@ function pageMethod<Entry>(toEntry: ToEntry<Entry>): Method<FetchedPage<Entry>> 
   return {
     name: rangeMethodName,
     decode: (message) => {
-      const response = RangeResponse.decode(message);
+      const response = RangeResponse.decode(new MessageReader(message));
       const last = response.kvs.at(-1)?.key;
       const next = response.more && last !== undefined ? Buffer.concat([last, Uint8Array.of(0)]) : undefined;
       return { ...rangeResult(response, toEntry), next };

@@ -1,11 +1,10 @@
 import { CompactedError, DeadlineExceededError, EtcdError, invalidArgument, StatusCode } from './errors.js';
 import { toInt64 } from './int64.js';
-import type { KeyValue } from './key-value.js';
+import { KeyValue } from './key-value.js';
 import type { Keyspace } from './keyspace.js';
 import type { PutOptions } from './kv.js';
 import type { Mapping } from './mapping.js';
 import { pause } from './rpc/backoff.js';
-import type { KeyValue as KeyValueMessage } from './rpc/generated/mvccpb/kv.js';
 import type { CallControl } from './rpc/rpc.js';
 import { checkTimeout } from './timeout.js';
 import { type Compare, compare, type Op, type OpOptions, op } from './txn.js';
@@ -349,17 +348,18 @@ function toOp({ key, value, options }: Write): Op<Uint8Array, Uint8Array> {
 }
 
 /** A key as the transaction that has written it sees it. */
-function written({ key, value, options }: Write, before: KeyValue | undefined): KeyValueMessage | undefined {
+function written({ key, value, options }: Write, before: KeyValue | undefined): KeyValue | undefined {
   if (value === undefined) return undefined;
   const { createRevision = 0n, modRevision = 0n, version = 0n, lease = 0n } = before ?? {};
-  return {
-    key,
-    value,
+  return new KeyValue({
+    // Copies: the caller may go on using these.
+    key: new Uint8Array(key),
+    value: new Uint8Array(value),
     createRevision,
     modRevision,
     version,
     lease: options.ignoreLease ? lease : BigInt(options.lease ?? 0n),
-  };
+  });
 }
 
 /** Bytes as a key of a map. */

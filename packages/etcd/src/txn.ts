@@ -29,6 +29,7 @@ import {
   TxnRequest,
   TxnResponse,
 } from './rpc/generated/etcdserverpb/rpc.js';
+import { MessageReader } from './rpc/message-reader.js';
 import type { CallControl, Method } from './rpc/rpc.js';
 
 /** How a comparison compares, in clientv3's words. */
@@ -259,7 +260,7 @@ export function txnMethod<T extends Txn<unknown, unknown>, Entry>(
 ): Method<TxnResult<T, Entry>> {
   return {
     name: '/etcdserverpb.KV/Txn',
-    decode: (message) => txnResult(TxnResponse.decode(message), txn, toEntry),
+    decode: (message) => txnResult(TxnResponse.decode(new MessageReader(message)), txn, toEntry),
     idempotent: !mayWrite(txn),
   };
 }

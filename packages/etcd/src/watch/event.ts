@@ -1,6 +1,6 @@
 import type { KeyValue } from '../key-value.js';
 import type { ToEntry } from '../kv.js';
-import { type Event, Event_EventType, type KeyValue as KeyValueMessage } from '../rpc/generated/mvccpb/kv.js';
+import { type Event, Event_EventType } from '../rpc/mvccpb.js';
 
 /** One change of a key. */
 export interface WatchEvent<Entry = KeyValue> {
@@ -25,11 +25,7 @@ export interface WatchBatch<Entry = KeyValue> {
 }
 
 /** @internal */
-export function toWatchEvent<Entry>(
-  event: Event,
-  kv: KeyValueMessage,
-  toEntry: ToEntry<Entry>,
-): WatchEvent<Entry> {
+export function toWatchEvent<Entry>(event: Event, kv: KeyValue, toEntry: ToEntry<Entry>): WatchEvent<Entry> {
   return {
     type: event.type === Event_EventType.DELETE ? 'delete' : 'put',
     kv: toEntry(kv),

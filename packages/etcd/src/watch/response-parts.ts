@@ -1,5 +1,6 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { MessageReader } from '../rpc/message-reader.js';
 
 /** About the size of a part, in bytes. */
 const partBytes = 64 * 1024;
@@ -21,13 +22,13 @@ export function* responseParts(message: Uint8Array): Generator<ResponsePart, voi
   const cuts = message.length > partBytes ? findCuts(message) : undefined;
   const [firstEvent] = cuts ?? [];
   if (cuts === undefined || firstEvent === undefined) {
-    yield { response: WatchResponse.decode(message), bytes: message.length };
+    yield { response: WatchResponse.decode(new MessageReader(message)), bytes: message.length };
     return;
   }
-  const envelope = WatchResponse.decode(message.subarray(0, firstEvent));
+  const envelope = WatchResponse.decode(new MessageReader(message.subarray(0, firstEvent)));
   for (const [i, start] of cuts.entries()) {
     const end = cuts[i + 1];
-    const { events } = WatchResponse.decode(message.subarray(start, end));
+    const { events } = WatchResponse.decode(new MessageReader(message.subarray(start, end)));
     const fragment = end !== undefined || envelope.fragment;
     yield { response: { ...envelope, events, fragment }, bytes: (end ?? message.length) - start };
   }

@@ -3,8 +3,8 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Event, KeyValue } from "../../mvccpb.js";
 import { Permission, UserAddOptions } from "../authpb/auth.js";
-import { Event, KeyValue } from "../mvccpb/kv.js";
 
 export const protobufPackage = "etcdserverpb";
 

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import { KeyValue as PublicKeyValue } from '../src/key-value.js';
+import { copyBytes } from '../src/rpc/byte-slabs.js';
+import { RangeResponse, WatchResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
+import { Event as GeneratedEvent, KeyValue as GeneratedKeyValue } from '../src/rpc/generated/mvccpb/kv.js';
+import { MessageReader } from '../src/rpc/message-reader.js';
+import { Event, KeyValue } from '../src/rpc/mvccpb.js';
+
+/** Numbers below a bound, the same in each run (mulberry32). */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
+  };
+}
+
+type Random = ReturnType<typeof randomFrom>;
+
+const randomBytes = (random: Random, longest: number): Uint8Array =>
+  Uint8Array.from({ length: random(longest + 1) }, () => random(256));
+
+/** Of all lengths as varints, the negative ones included. */
+function randomInt64(random: Random): bigint {
+  const bits = BigInt(random(65));
+  const value = (BigInt(random(2 ** 32)) << 32n) | BigInt(random(2 ** 32));
+  return BigInt.asIntN(64, bits === 0n ? 0n : value & ((1n << bits) - 1n));
+}
+
+/** A message of random fields in random order, repeated, unknown, or of another wire type than they should have. */
+function writeFields(
+  random: Random,
+  writer: BinaryWriter,
+  writeNested?: (writer: BinaryWriter) => void,
+): void {
+  for (let fields = random(9); fields > 0; fields--) {
+    const field = 1 + random(writeNested === undefined ? 8 : 4);
+    switch (random(12)) {
+      case 0:
+        writer.tag(field, 1).fixed64(randomInt64(random) & 0xffffn);
+        break;
+      case 1:
+        writer.tag(field, 5).fixed32(random(1000));
+        break;
+      case 2:
+        // A group, with a field in it.
+        writer.tag(field, 3).tag(1, 0).uint32(random(300)).tag(field, 4);
+        break;
+      case 3:
+      case 4:
+      case 5:
+        writer.tag(field, 0).int64(randomInt64(random));
+        break;
+      case 6:
+      case 7:
+      case 8:
+        if (writeNested === undefined) writer.tag(field, 2).bytes(randomBytes(random, 900));
+        else {
+          writer.tag(field, 2).fork();
+          writeNested(writer);
+          writer.join();
+        }
+        break;
+      default:
+        writer.tag(field, 2).bytes(randomBytes(random, 20));
+    }
+  }
+}
+
+function randomKeyValue(random: Random, writer: BinaryWriter): void {
+  if (random(3) === 0) {
+    writeFields(random, writer);
+    return;
+  }
+  const message = {
+    key: randomBytes(random, 80),
+    value: randomBytes(random, 700),
+    createRevision: randomInt64(random),
+    modRevision: randomInt64(random),
+    version: BigInt(random(300)),
+    lease: randomInt64(random),
+  };
+  GeneratedKeyValue.encode(message, writer);
+}
+
+function randomEvent(random: Random, writer: BinaryWriter): void {
+  writeFields(random, writer, (nested) => randomKeyValue(random, nested));
+}
+
+/** As it is, cut off, or with a byte changed. */
+function damage(random: Random, message: Uint8Array): Uint8Array {
+  if (message.length === 0) return message;
+  const kind = random(3);
+  if (kind === 0) return message.subarray(0, random(message.length));
+  if (kind === 1) return Uint8Array.from(message, (byte, i) => (i === 0 ? random(256) : byte));
+  const at = random(message.length);
+  return Uint8Array.from(message, (byte, i) => (i === at ? random(256) : byte));
+}
+
+/** What a decoder makes of a message: its fields, or its error. */
+function outcome(decode: () => object): unknown {
+  try {
+    return structuredClone(decode());
+  } catch (error) {
+    const { name, message } = error as Error;
+    return { name, message };
+  }
+}
+
+describe('decoding of keys and events', () => {
+  for (const { name, write, ours, generated } of [
+    { name: 'KeyValue', write: randomKeyValue, ours: KeyValue, generated: GeneratedKeyValue },
+    { name: 'Event', write: randomEvent, ours: Event, generated: GeneratedEvent },
+  ]) {
+    it(`${name}: as the generated code does it, for 20,000 messages, whole and damaged`, () => {
+      let failures = 0;
+      for (let seed = 1; seed <= 10_000; seed++) {
+        const random = randomFrom(seed);
+        const writer = new BinaryWriter();
+        write(random, writer);
+        const whole = writer.finish();
+        for (const message of [whole, damage(random, whole)]) {
+          const expected = outcome(() => generated.decode(message));
+          const actual = outcome(() => ours.decode(new MessageReader(message)));
+          assert.deepEqual(actual, expected, `seed ${seed}, message ${Buffer.from(message).toString('hex')}`);
+          if ((expected as { name?: string }).name !== undefined) failures += 1;
+        }
+      }
+      assert.ok(failures > 1000, `only ${failures} messages were malformed`);
+    });
+  }
+
+  it('makes the keys of answers and events the class that users get', () => {
+    const key = Buffer.from('k');
+    const kv = new PublicKeyValue({
+      key: new Uint8Array(key),
+      value: new Uint8Array(0),
+      createRevision: 2n,
+      modRevision: 3n,
+      version: 1n,
+      lease: 0n,
+    });
+    const range = RangeResponse.encode({ header: undefined, kvs: [kv], more: false, count: 1n }).finish();
+    assert.deepEqual(RangeResponse.decode(new MessageReader(range)).kvs, [kv]);
+    const event = { type: 0, kv, prevKv: kv };
+    const watch = WatchResponse.encode(WatchResponse.fromPartial({ events: [event] })).finish();
+    assert.deepEqual(WatchResponse.decode(new MessageReader(watch)).events, [event]);
+  });
+
+  it('keeps nothing of the message that it came in', () => {
+    const value = new Uint8Array(5000).fill(7);
+    for (const length of [1, 64, 65, 512, 513, 5000]) {
+      const message = GeneratedKeyValue.encode(
+        GeneratedKeyValue.fromPartial({ key: value.subarray(0, length), value: value.subarray(0, length) }),
+      ).finish();
+      const kv = KeyValue.decode(new MessageReader(message));
+      message.fill(0);
+      assert.deepEqual(kv.key, value.slice(0, length));
+      assert.deepEqual(kv.value, value.slice(0, length));
+      assert.ok(kv.value.buffer.byteLength <= Math.max(2048, length));
+    }
+  });
+
+  it('shares buffers among short strings alone, and these cannot be taken away by a transfer', () => {
+    const source = new Uint8Array(1000).fill(1);
+    const copies = Array.from({ length: 100 }, () => copyBytes(source, 0, 10));
+    assert.ok(new Set(copies.map(({ buffer }) => buffer)).size < 4);
+    const [first, second] = copies.slice(-2) as [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];
+    try {
+      structuredClone(first, { transfer: [first.buffer] });
+    } catch (error) {
+      // Node 20 makes a copy instead.
+      assert.equal((error as Error).name, 'DataCloneError');
+    }
+    assert.deepEqual(second, source.slice(0, 10));
+    const long = copyBytes(source, 0, 1000) as Uint8Array<ArrayBuffer>;
+    structuredClone(long, { transfer: [long.buffer] });
+    assert.equal(long.length, 0);
+  });
+});
