@@ -37,6 +37,16 @@ export interface Cell {
   readonly situation: Situation | null;
 }
 
+/**
+ * Whether the host itself may delay the end of this cell's program. After an uncaught exception Bun waits up to 100 ms for
+ * its event loop to wake up when anything holds that: scenarios/host-bugs/bun-waits-after-an-exception.mjs. Here nothing
+ * comes that would wake it.
+ */
+export const hostDelays = ({ runtime, ending, situation }: Cell): boolean =>
+  runtime === 'bun' &&
+  (ending === 'exception' || ending === 'rejection') &&
+  (situation === 'dead endpoint' || situation === 'TLS handshake' || situation === 'frozen server');
+
 export const runtimes: readonly RuntimeName[] = ['node20', 'node22', 'node24', 'node26', 'bun', 'deno'];
 
 const keysOf = <Key extends string>(object: Readonly<Record<Key, unknown>>): Key[] =>
