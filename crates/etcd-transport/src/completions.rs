@@ -22,6 +22,7 @@ struct State {
     ended: u32,
     /// `None` once closed.
     wake: Option<Box<dyn Wake>>,
+    silent: bool,
 }
 
 /// What one drain took.
@@ -32,7 +33,7 @@ pub struct Drained {
 
 impl Completions {
     pub fn new(wake: Box<dyn Wake>) -> Self {
-        Self { state: Mutex::new(State { frames: Vec::new(), ended: 0, wake: Some(wake) }) }
+        Self { state: Mutex::new(State { frames: Vec::new(), ended: 0, wake: Some(wake), silent: false }) }
     }
 
     /// Appends a frame that is not its call's last.
@@ -48,6 +49,9 @@ impl Completions {
     fn append(&self, put: impl FnOnce(&mut Vec<u8>), ended: u32) {
         let mut state = self.lock();
         let Some(wake) = &state.wake else { return };
+        if state.silent {
+            return;
+        }
         // A queue that already holds frames has a wake-up under way.
         if state.frames.is_empty() {
             wake.wake();
@@ -69,6 +73,12 @@ impl Completions {
         state.frames = Vec::new();
         state.ended = 0;
         state.wake = None;
+    }
+
+    /// Keeps nothing and wakes nobody from here on, as if closed; but the wake-up is left to its JavaScript thread.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub fn silence(&self) {
+        self.lock().silent = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -108,6 +118,16 @@ mod tests {
         let woken = Arc::new(AtomicU32::new(0));
         let completions = Completions::new(Box::new(Count(woken.clone())));
         completions.close();
+        completions.push_last(|frames| frames.push(1));
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        assert!(completions.drain(Vec::new()).frames.is_empty());
+    }
+
+    #[test]
+    fn is_silent_once_silenced() {
+        let woken = Arc::new(AtomicU32::new(0));
+        let completions = Completions::new(Box::new(Count(woken.clone())));
+        completions.silence();
         completions.push_last(|frames| frames.push(1));
         assert_eq!(woken.load(Ordering::Relaxed), 0);
         assert!(completions.drain(Vec::new()).frames.is_empty());

@@ -23,6 +23,12 @@ impl EnvRuntime {
         *open += 1;
         Ok(RuntimeLease { owner: Some(self.clone()), handle })
     }
+
+    /// For the end of the process: stops the runtime, whoever has it. Another thread may do so at the same time.
+    #[cfg(unix)]
+    pub fn stop_at_exit(&self) -> Result<(), StopError> {
+        self.runtime.stop()
+    }
 }
 
 /// One transport's share in its env's runtime.

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
+use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::completions::{Completions, Wake};
 use crate::env_runtime::RuntimeLease;
+use crate::process_exit::Listing;
 
 /// Doesn't keep the event loop alive by itself (`Weak`): that is [`EventLoopHold`]'s part.
 type WakeFunction = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
@@ -76,6 +78,8 @@ struct Shared {
 struct RuntimeSide {
     lease: RuntimeLease,
     submit: UnboundedSender<Bytes>,
+    /// Until the lease has ended.
+    _listing: Listing,
 }
 
 impl OpenTransport {
@@ -86,8 +90,9 @@ impl OpenTransport {
         lease: RuntimeLease,
         submit: UnboundedSender<Bytes>,
         completions: Arc<Completions>,
+        listing: Listing,
     ) -> Result<Self> {
-        let runtime = RefCell::new(Some(RuntimeSide { lease, submit }));
+        let runtime = RefCell::new(Some(RuntimeSide { lease, submit, _listing: listing }));
         let shared = Rc::new(Shared { runtime, completions });
         let hook = Rc::into_raw(shared.clone()).cast_mut().cast();
         // SAFETY: the hook's argument is a counted reference of its own, given back by the hook or by its removal.
@@ -133,9 +138,10 @@ impl Drop for OpenTransport {
 impl Shared {
     fn close(&self, runtime: RuntimeSide) -> std::result::Result<(), StopError> {
         // First no more callbacks, then no more thread.
+        let RuntimeSide { lease, submit, _listing } = runtime;
         self.completions.close();
-        drop(runtime.submit);
-        runtime.lease.end()
+        drop(submit);
+        lease.end()
     }
 }
 
@@ -149,8 +155,9 @@ extern "C" fn close_with_env(shared: *mut c_void) {
 }
 
 /// Where there is no caller to take the error, it is said loudly.
-fn report(closed: std::result::Result<(), StopError>) {
+pub fn report(closed: std::result::Result<(), StopError>) {
     if let Err(error) = closed {
-        eprintln!("@quiesce/etcd: {error}");
+        // Not eprintln, which panics if stderr is closed.
+        let _ = writeln!(io::stderr(), "@quiesce/etcd: {error}");
     }
 }

@@ -12,6 +12,7 @@ mod env_runtime;
 pub mod frames;
 mod host;
 mod message;
+mod process_exit;
 mod status;
 mod target;
 
@@ -98,9 +99,11 @@ impl NativeTransport {
         let hold = wake_up.hold();
         let completions = Arc::new(Completions::new(Box::new(wake_up)));
         let lease = runtime.lease().map_err(|error| Error::from_reason(error.to_string()))?;
+        let listing =
+            process_exit::list(&completions, runtime).map_err(|error| Error::from_reason(error.to_string()))?;
         let (submit, batches) = unbounded_channel();
         lease.handle().spawn(calls::serve(Channel::new(target), batches, completions.clone()));
-        let open = OpenTransport::register(env, lease, submit, completions)?;
+        let open = OpenTransport::register(env, lease, submit, completions, listing)?;
         Ok(Self { open, hold, in_flight: 0, referenced: true, spare: Vec::new() })
     }
 
