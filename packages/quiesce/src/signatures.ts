@@ -15,7 +15,9 @@ export interface SignatureMatch {
   readonly line: string;
 }
 
-// The first that matches names the failure, so the particular stand before the general.
+// The first that matches names the failure, so the particular stand before the general. Programs may print gigabytes, so
+// each begins with some text that is searched for quickly; what has to stand before that is looked at behind it, and not
+// without bounds.
 const signatures: readonly Signature[] = [
   {
     id: 'python-gil',
@@ -39,7 +41,7 @@ const signatures: readonly Signature[] = [
     id: 'node-abort',
     title: 'Node aborted itself',
     pattern:
-      /\bnode::(?:Abort|Assert)\b|^ *#\s+\S*node\S*\[\d+\]: .* at .*|^\S*node\S*\[\d+\]: .*Assertion /m,
+      /\bnode::(?:Abort|Assert)\b|\[\d+\]: (?:(?<=^ *#\s+\S{0,200}node\S{0,20}\[\d+\]: ).{0,300} at |(?<=^\S{0,200}node\S{0,20}\[\d+\]: ).{0,300}Assertion )/m,
   },
   { id: 'rust-panic', title: 'Rust panic', pattern: /^thread '[^'\n]*'(?: \(\d+\))? panicked at/m },
   {
@@ -68,7 +70,7 @@ const signatures: readonly Signature[] = [
   {
     id: 'undefined-behaviour',
     title: 'UndefinedBehaviorSanitizer report',
-    pattern: /^\S+:\d+:\d+: runtime error: |\bUndefinedBehaviorSanitizer\b/m,
+    pattern: /: runtime error: (?<=^\S{1,300}:\d+:\d+: runtime error: )|\bUndefinedBehaviorSanitizer\b/m,
   },
   {
     id: 'valgrind',
@@ -90,7 +92,7 @@ const signatures: readonly Signature[] = [
   {
     id: 'assertion',
     title: 'C assertion failed',
-    pattern: /^\S+: \S+:\d+: .*: Assertion [`'].*' failed\.?/m,
+    pattern: /: Assertion [`'](?<=^\S{1,200}: \S{1,200}:\d+: .{0,300}: Assertion [`']).{0,500}' failed\.?/m,
   },
   {
     id: 'deno-panic',

@@ -1,0 +1,85 @@
+// What dying runtimes print, as they print it, and what only looks like it.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { findSignature, SignatureScanner } from '../src/signatures.js';
+
+const fatal: readonly (readonly [id: string, line: string])[] = [
+  ['python-gil', 'Fatal Python error: PyGILState_Release: thread state 0x55 must be current when releasing'],
+  ['python-gil', 'Fatal Python error: take_gil: PyMUTEX_LOCK(gil->mutex) failed'],
+  ['python-fatal', 'Fatal Python error: Segmentation fault'],
+  ['napi-fatal', 'FATAL ERROR: Error::New napi_get_last_error_info'],
+  ['v8-fatal', 'FATAL ERROR: v8::ToLocalChecked Empty MaybeLocal'],
+  ['v8-fatal', '# Fatal error in , line 0'],
+  ['node-abort', ' 1: 0xca5580 node::Abort() [node]'],
+  ['node-abort', "node[2181]: ../src/env.cc:810: void node::Environment::Exit(): Assertion `!x' failed."],
+  ['node-abort', "/usr/bin/node[77]: ../deps/uv/src/uv.c:12: Assertion `ok' failed."],
+  ['node-abort', '  #  /usr/local/bin/node[2181]: void Stop(Env*) at ../src/api.cc:12'],
+  ['rust-panic', "thread 'tokio-runtime-worker' (4711) panicked at src/lib.rs:1:1:"],
+  ['rust-abort', 'fatal runtime error: Rust cannot catch foreign exceptions'],
+  ['cxx-terminate', 'terminate called without an active exception'],
+  ['forced-unwind', 'FATAL: exception not rethrown'],
+  ['address-sanitizer', '==123==ERROR: AddressSanitizer: heap-use-after-free on address 0x602'],
+  ['thread-sanitizer', 'WARNING: ThreadSanitizer: data race (pid=1)'],
+  ['leak-sanitizer', '==9==ERROR: LeakSanitizer: detected memory leaks'],
+  ['memory-sanitizer', '==9==WARNING: MemorySanitizer: use-of-uninitialized-value'],
+  ['undefined-behaviour', 'src/a.c:10:20: runtime error: signed integer overflow'],
+  ['valgrind', '==77== Invalid read of size 4'],
+  ['heap-corruption', 'double free or corruption (fasttop)'],
+  ['heap-corruption', 'free(): invalid pointer'],
+  ['stack-smashing', '*** stack smashing detected ***: terminated'],
+  ['assertion', "app: src/main.c:12: int main(void): Assertion `x == 1' failed."],
+  ['deno-panic', 'Deno has panicked. This is a bug in Deno.'],
+  ['bun-panic', 'oh no: Bun has crashed. This indicates a bug in Bun, not your code.'],
+];
+
+const harmless: readonly string[] = [
+  'see what a Fatal Python error is',
+  '[2181]: everything at hand',
+  'worker[2181]: Assertion of rights',
+  'note: runtime error: see the manual',
+  'src/a.c:10: runtime error: without a column',
+  "the test: Assertion `x' failed.",
+  "a thread 'x' panicked at noon",
+  'it was terminate called',
+  'ERROR: no sanitizer here',
+];
+
+test('is known by its line, alone and within a long output', () => {
+  const filler = '12:34:56 [INFO] request=/a/b/c.js:10:20: done in 3ms\n'.repeat(3_000);
+  for (const [id, line] of fatal) {
+    assert.equal(findSignature(`${line}\n`)?.id, id, line);
+    const match = findSignature(`${filler}${line}\n${filler}`);
+    assert.deepEqual([match?.id, match?.line], [id, line.trim().slice(0, 300)], line);
+  }
+});
+
+test('is known across chunks, wherever they are parted', () => {
+  for (const [id, line] of fatal) {
+    const bytes = Buffer.from(`something before\n${line}\nand after\n`);
+    for (let cut = 1; cut < bytes.length; cut += 3) {
+      const scanner = new SignatureScanner();
+      scanner.push(bytes.subarray(0, cut));
+      scanner.push(bytes.subarray(cut));
+      assert.equal(scanner.match?.id, id, `${line}, cut at ${cut}`);
+    }
+  }
+});
+
+test('is not seen in what only looks like it', () => {
+  for (const line of harmless) assert.equal(findSignature(`x\n${line}\n`), undefined, line);
+});
+
+test('is looked for in time that grows with the output, however long its lines', () => {
+  for (const text of ['x', 'node[1]: ', ': runtime error: ', "a: b:1: Assertion `'", '1:1:1']) {
+    const chunk = Buffer.from(text.repeat(Math.ceil(65_536 / text.length)));
+    const scan = (chunks: number): number => {
+      const scanner = new SignatureScanner();
+      const start = performance.now();
+      for (let i = 0; i < chunks; i++) scanner.push(chunk);
+      return performance.now() - start;
+    };
+    scan(10); // the first ones are interpreted
+    const ms = scan(160);
+    assert.ok(ms < 10_000, `10 MB of ${JSON.stringify(text)} took ${ms} ms`);
+  }
+});
