@@ -1,12 +1,14 @@
 // The command line: exit codes, and what bad input gets: one clear line, no stack trace, nothing left behind.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { findExecutable } from '../src/executable.js';
+import { WITNESS_FILE } from '../src/witness.js';
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: a plan's own placeholder
 const portArgument = '${port:p}';
@@ -51,17 +53,27 @@ function file(name: string, content: string): string {
   return name;
 }
 
-/** How many processes have the marker in their command line. */
-function alive(marker: string): number {
-  return readdirSync('/proc').filter((id) => {
-    if (!/^\d+$/.test(id)) return false;
-    try {
-      return readFileSync(`/proc/${id}/cmdline`, 'utf8').includes(marker);
-    } catch {
-      return false;
-    }
-  }).length;
+const unseen = existsSync(WITNESS_FILE)
+  ? findExecutable('gdb', dirname(cli)).path === undefined && 'gdb is missing'
+  : 'the exit witness was not built here';
+
+/** A file of a process; empty when it has gone. */
+function procFile(pid: string, name: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  } catch {
+    return '';
+  }
 }
+
+/** Processes that have the marker in their command line, but for the tester itself. */
+const pidsOf = (marker: string): string[] =>
+  readdirSync('/proc').filter((id) => {
+    const words = /^\d+$/.test(id) ? procFile(id, 'cmdline') : '';
+    return words.includes(marker) && !words.includes(cli);
+  });
+
+const alive = (marker: string): number => pidsOf(marker).length;
 
 async function assertGone(marker: string): Promise<void> {
   for (let i = 0; alive(marker) > 0 && i < 100; i++) await sleep(10);
@@ -232,20 +244,66 @@ describe('services', () => {
       ['SIGINT', 130],
       ['SIGTERM', 143],
     ] as const) {
-      const child = spawn(process.execPath, [cli, 'run', '--plan', name, '--json', 'interrupted.json'], {
-        cwd: dir,
-        env: { ...process.env, TMPDIR: scratch },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      });
-      let output = '';
-      child.stdout.on('data', (text) => (output += text));
-      child.stderr.on('data', (text) => (output += text));
-      const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
-      for (let i = 0; alive(marker) < 2 && i < 1000; i++) await sleep(10);
-      child.kill(signal);
-      assert.equal(await exited, exitCode, output);
-      assert.equal(JSON.parse(readFileSync(join(dir, 'interrupted.json'), 'utf8')).interrupted, true);
+      const { code, output } = await interrupted(['--plan', name], signal, () => alive(marker) >= 2);
+      assert.equal(code, exitCode, output);
       await assertGone(marker);
     }
   });
+
+  test('are gone after an interrupt while they start', async () => {
+    const marker = `quiesce-starting-${process.pid}`;
+    const service = {
+      command: [process.execPath, '-e', 'setInterval(() => {}, 1e3)', marker],
+      ready: { log: 'never said' },
+    };
+    const name = plan('starting.json', service, { command: ['true'] });
+    const { code, output } = await interrupted(['--plan', name], 'SIGINT', () => alive(marker) >= 1);
+    assert.equal(code, 130, output);
+    assert.match(output, /not run: interrupted by SIGINT/);
+    await assertGone(marker);
+  });
 });
+
+describe('an interrupt while a crash is looked at', () => {
+  test('ends the debugger and the program', {
+    skip: unseen,
+  }, async () => {
+    const marker = `quiesce-looked-at-${process.pid}`;
+    const traced = (): boolean =>
+      pidsOf(marker).some((pid) => /^TracerPid:\t[1-9]/m.test(procFile(pid, 'status')));
+    const command = ['-n', '50', '--', process.execPath, '-e', 'process.abort()', marker];
+    const { code, output } = await interrupted(command, 'SIGINT', traced);
+    assert.equal(code, 130, output);
+    assert.match(output, /interrupted by SIGINT/);
+    await assertGone(marker);
+  });
+});
+
+/** Runs the tester, sends it a signal once something is the case, and checks that its report is there. */
+async function interrupted(
+  args: string[],
+  signal: NodeJS.Signals,
+  when: () => boolean,
+): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, [cli, 'run', '--json', 'interrupted.json', ...args], {
+    cwd: dir,
+    env: { ...process.env, TMPDIR: scratch, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 60_000,
+  });
+  let output = '';
+  child.stdout.on('data', (text) => (output += text));
+  child.stderr.on('data', (text) => (output += text));
+  const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
+  let seen = false;
+  for (let i = 0; !seen && child.exitCode === null && i < 10_000; i++) {
+    seen = when();
+    await sleep(2);
+  }
+  assert.ok(seen, output);
+  child.kill(signal);
+  const code = await exited;
+  assert.equal(JSON.parse(readFileSync(join(dir, 'interrupted.json'), 'utf8')).interrupted, true);
+  rmSync(join(dir, 'interrupted.json'));
+  return { code, output };
+}

@@ -12,10 +12,15 @@ import { run } from '../src/index.js';
 
 const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 let dir: string;
+/** For the testers' own temporary files, of which a killed one leaves some. */
+let scratch: string;
 before(() => {
   dir = mkdtempSync(join(tmpdir(), 'quiesce-resume-test-'));
+  scratch = mkdtempSync(join(tmpdir(), 'quiesce-resume-test-'));
 });
-after(() => rmSync(dir, { recursive: true }));
+after(() => {
+  for (const folder of [dir, scratch]) rmSync(folder, { recursive: true });
+});
 
 interface Ended {
   readonly code: number | null;
@@ -25,6 +30,7 @@ interface Ended {
 function start(...args: string[]): { kill(signal?: NodeJS.Signals): void; ended: Promise<Ended> } {
   const options = {
     cwd: dir,
+    env: { ...process.env, TMPDIR: scratch },
     stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'],
     timeout: 60_000,
   };

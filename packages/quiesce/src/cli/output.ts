@@ -46,6 +46,8 @@ export async function writeOutput(file: string, text: string): Promise<void> {
  */
 export function checkWritable(file: string | undefined, option: string): void {
   if (file === undefined || file === '-') return;
+  if (file === '')
+    throw new UsageError(`${option} has an empty name`, 'give it a file, or - for standard output');
   const path = resolve(file);
   try {
     const existing = statSync(path, { throwIfNoEntry: false });
