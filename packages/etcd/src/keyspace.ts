@@ -1,3 +1,4 @@
+import { ItemIterator } from './item-iterator.js';
 import { type Bytes, type KeyRange, prefix } from './key-range.js';
 import type { KeyValue } from './key-value.js';
 import {
@@ -88,8 +89,14 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    *
    * @throws CompactedError from the loop, when the revision was compacted before its end was reached.
    */
-  async *iterate(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<Entry, void, void> {
-    for await (const { kvs } of this.pages(keys, options)) yield* kvs;
+  iterate(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<Entry, void, void> {
+    const pages = this.pages(keys, options);
+    return new ItemIterator({
+      next: async () => (await pages.next()).value?.kvs,
+      close: async () => {
+        await pages.return();
+      },
+    });
   }
 
   /** As {@link iterate}, page by page, with the revision that they are read at. */

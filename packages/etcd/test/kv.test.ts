@@ -364,6 +364,30 @@ overEachTransport('KV', (connect) => {
       assert.deepEqual(await collect(etcd.iterate(prefix('p/'))), []);
     });
 
+    test('ends early as a generator does, also with calls of next() that nobody waited for', async () => {
+      const kvs = etcd.iterate(prefix('p/'), { pageSize: 2 });
+      const first = await Promise.all([kvs.next(), kvs.next(), kvs.next(), kvs.next(), kvs.next()]);
+      assert.deepEqual(
+        first.map(({ value }) => value?.keyText()),
+        names.slice(0, 5),
+      );
+      assert.deepEqual(await kvs.return(), { done: true, value: undefined });
+      assert.deepEqual(await kvs.next(), { done: true, value: undefined });
+
+      const ended = etcd.iterate(prefix('q/'));
+      for (let i = 0; i < 2; i++) assert.deepEqual(await ended.next(), { done: true, value: undefined });
+
+      const reason = new Error('no more of it');
+      const thrown = etcd.iterate(prefix('p/'));
+      await thrown.next();
+      await assert.rejects(thrown.throw(reason), reason);
+      assert.deepEqual(await thrown.next(), { done: true, value: undefined });
+
+      const failing = etcd.iterate(prefix('p/'), { revision: 1n << 40n });
+      await assert.rejects(failing.next(), { code: StatusCode.OUT_OF_RANGE });
+      assert.deepEqual(await failing.next(), { done: true, value: undefined });
+    });
+
     test('tells page by page which revision it sees', async () => {
       const { revision } = await etcd.range('p', { countOnly: true });
       const pages: unknown[] = [];

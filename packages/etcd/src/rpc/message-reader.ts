@@ -1,5 +1,5 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import { copyBytes } from './byte-slabs.js';
+import { copyIntoSlab, longestInSlab, noBytes } from './byte-slabs.js';
 
 /** The integers of one byte, which versions and leases mostly are. */
 const small = Array.from({ length: 0x80 }, (_, value) => BigInt(value));
@@ -9,23 +9,31 @@ let lastNumber = 0;
 let lastBigInt = 0n;
 
 /**
- * Reads the messages that hold keys and values. As its base does, but the byte strings are copies, since a message is
- * a view of a buffer with many other answers, which they would keep alive; and numbers of few bytes take fewer steps.
+ * Reads a message that holds keys and values, from its beginning to its end. As its base does, but in fewer steps, and
+ * byte strings are copies: a message is a view of a buffer with many others, which they would keep alive.
  */
 export class MessageReader extends BinaryReader {
   readonly #message: Uint8Array;
+  readonly #uint32: () => number;
+  /** A part of the message as it was copied last, and where in the message that is: short strings are views of it. */
+  #copy: Uint8Array = noBytes;
+  #copyStart = 0;
+  #copyEnd = 0;
 
   constructor(message: Uint8Array) {
     super(message);
     this.#message = message;
     // The base has it as a property of each reader.
-    const general = this.uint32;
-    this.uint32 = () => {
-      const byte = message[this.pos];
-      if (byte === undefined || byte >= 0x80) return general.call(this);
-      this.pos += 1;
-      return byte;
-    };
+    this.#uint32 = this.uint32;
+    this.uint32 = this.#shortUint32;
+  }
+
+  #shortUint32(): number {
+    const { pos } = this;
+    const byte = this.#message[pos];
+    if (byte === undefined || byte >= 0x80) return this.#uint32();
+    this.pos = pos + 1;
+    return byte;
   }
 
   override bytes(): Uint8Array {
@@ -34,29 +42,41 @@ export class MessageReader extends BinaryReader {
     const end = start + length;
     if (end > this.len) throw new RangeError('premature EOF');
     this.pos = end;
-    return copyBytes(this.#message, start, end);
+    if (length === 0) return noBytes;
+    if (end > this.#copyEnd) {
+      const message = this.#message;
+      if (length > longestInSlab) return new Uint8Array(message.subarray(start, end));
+      // With what follows, which mostly are short strings, too.
+      this.#copy = copyIntoSlab(message.subarray(start, start + longestInSlab));
+      this.#copyStart = start;
+      this.#copyEnd = start + this.#copy.length;
+    }
+    return new Uint8Array(this.#copy.buffer, this.#copy.byteOffset + start - this.#copyStart, length);
   }
 
   override int64(): bigint | string {
     const message = this.#message;
     let value = 0;
     let scale = 1;
-    // Up to seven bytes, the value is below 2^49 and exact as a number.
+    // Up to seven bytes the value is below 2^49, and exact as a number.
     for (let at = this.pos; at < this.pos + 7; at++) {
       const byte = message[at];
       if (byte === undefined) break;
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
         this.pos = at + 1;
-        if (value < 0x80) return small[value] as bigint;
-        if (value !== lastNumber) {
-          lastNumber = value;
-          lastBigInt = BigInt(value);
-        }
-        return lastBigInt;
+        return value < 0x80 ? (small[value] as bigint) : toBigInt(value);
       }
       scale *= 0x80;
     }
     return super.int64();
   }
+}
+
+function toBigInt(value: number): bigint {
+  if (value !== lastNumber) {
+    lastNumber = value;
+    lastBigInt = BigInt(value);
+  }
+  return lastBigInt;
 }

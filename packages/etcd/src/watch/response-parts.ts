@@ -8,6 +8,8 @@ const partBytes = 64 * 1024;
 /** Field 11, `events`, length-delimited: the last field of a WatchResponse. */
 const eventsTag = 90;
 
+const lengthDelimited = 2;
+
 /** A response, or a part of one, with the length of its message. */
 export interface ResponsePart {
   readonly response: WatchResponse;
@@ -45,7 +47,10 @@ function findCuts(message: Uint8Array): number[] | undefined {
       const last = cuts.at(-1);
       if (last === undefined || at - last >= partBytes) cuts.push(at);
     } else if (cuts.length > 0) return undefined;
-    reader.skip(tag & 7);
+    if ((tag & 7) === lengthDelimited) {
+      const length = reader.uint32();
+      reader.pos += length;
+    } else reader.skip(tag & 7);
   }
   return cuts;
 }

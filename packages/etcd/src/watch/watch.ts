@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { EtcdError, StatusCode } from '../errors.js';
+import { ItemIterator } from '../item-iterator.js';
 import type { KeyValue } from '../key-value.js';
 import type { ToEntry } from '../kv.js';
 import type { CallControl } from '../rpc/rpc.js';
@@ -60,7 +61,7 @@ export class Watch<Entry = KeyValue>
   readonly #stream: WatchStream;
   readonly #unlisten: () => void;
   #consumer: Consumer | undefined;
-  #iterator: EventIterator<Entry> | undefined;
+  #iterator: ItemIterator<WatchEvent<Entry>> | undefined;
 
   /** @internal */
   constructor(
@@ -101,7 +102,10 @@ export class Watch<Entry = KeyValue>
   /** The events from where they are; there is one loop. */
   [Symbol.asyncIterator](): AsyncIterator<WatchEvent<Entry>, void, void> {
     this.#claim('a loop over events');
-    this.#iterator ??= new EventIterator(this.#subscription);
+    this.#iterator ??= new ItemIterator({
+      next: async () => (await this.#subscription.next())?.events,
+      close: () => this.close(),
+    });
     return this.#iterator;
   }
 
@@ -210,52 +214,6 @@ export class Watch<Entry = KeyValue>
       process.nextTick(() => {
         throw error;
       });
-    }
-  }
-}
-
-/** Batches taken apart into events. Not an async generator, which costs several times as much for each event. */
-class EventIterator<Entry> implements AsyncIterator<WatchEvent<Entry>, void, void> {
-  readonly #subscription: Subscription<Entry>;
-  #events: readonly WatchEvent<Entry>[] = [];
-  #index = 0;
-  #refilling: Promise<boolean> | undefined;
-
-  constructor(subscription: Subscription<Entry>) {
-    this.#subscription = subscription;
-  }
-
-  next(): Promise<IteratorResult<WatchEvent<Entry>, void>> {
-    if (this.#refilling === undefined) {
-      const event = this.#events[this.#index];
-      if (event !== undefined) {
-        this.#index += 1;
-        return Promise.resolve({ done: false, value: event });
-      }
-      this.#refilling = this.#refill();
-    }
-    return this.#refilling.then((more) => (more ? this.next() : { done: true, value: undefined }));
-  }
-
-  async return(): Promise<IteratorResult<WatchEvent<Entry>, void>> {
-    this.#events = [];
-    this.#subscription.close();
-    return { done: true, value: undefined };
-  }
-
-  /** False at the end. */
-  async #refill(): Promise<boolean> {
-    try {
-      for (;;) {
-        const batch = await this.#subscription.next();
-        if (batch === undefined) return false;
-        if (batch.events.length === 0) continue;
-        this.#events = batch.events;
-        this.#index = 0;
-        return true;
-      }
-    } finally {
-      this.#refilling = undefined;
     }
   }
 }
