@@ -1,15 +1,13 @@
 // Where endpoints come from: sockets, and DNS.
 import assert from 'node:assert/strict';
-import { createSocket, type Socket } from 'node:dgram';
-import { promises as dns } from 'node:dns';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
-import { decode, encode } from 'dns-packet';
 import { connect as connectPlain, InvalidArgumentError, UnavailableError } from '../src/index.js';
 import { overEachTransport } from './support/clients.js';
+import { startDns } from './support/dns.js';
 
 overEachTransport('unix:// endpoints', (connect) => {
   let dir: string;
@@ -56,42 +54,6 @@ overEachTransport('unix:// endpoints', (connect) => {
 /** Flags by which etcd listens there, and nowhere else, for clients. */
 function listen(url: string): string[] {
   return [`--listen-client-urls=${url}`];
-}
-
-interface Target {
-  readonly name: string;
-  readonly port: number;
-  readonly priority?: number;
-}
-
-/** A DNS server on loopback that knows these SRV records, and addresses nothing else. */
-async function startDns(records: Readonly<Record<string, readonly Target[]>>): Promise<{
-  readonly resolver: dns.Resolver;
-  close(): void;
-}> {
-  const socket: Socket = createSocket('udp4');
-  socket.on('message', (message, from) => {
-    const { id, questions = [] } = decode(message);
-    const name = questions[0]?.name ?? '';
-    const found = records[name];
-    const answer = encode({
-      type: 'response',
-      id: id ?? 0,
-      flags: found === undefined ? 3 : 0,
-      questions,
-      answers: (found ?? []).map(({ name: target, port, priority = 0 }) => ({
-        type: 'SRV' as const,
-        name,
-        ttl: 1,
-        data: { target, port, priority, weight: 0 },
-      })),
-    });
-    socket.send(answer, from.port, from.address);
-  });
-  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
-  const resolver = new dns.Resolver({ timeout: 2_000, tries: 2 });
-  resolver.setServers([`127.0.0.1:${socket.address().port}`]);
-  return { resolver, close: () => socket.close() };
 }
 
 overEachTransport('DNS SRV discovery', (connect) => {

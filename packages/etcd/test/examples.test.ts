@@ -1,12 +1,13 @@
 // The guide's examples: each runs against a real etcd, prints what the guide says, and is quoted there as it is.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import { startDns } from './support/dns.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const etcdPackage = join(here, '..', '..');
@@ -35,6 +36,33 @@ before(async () => {
 });
 after(() => server.stop());
 
+/** What an example is started with, and what is stopped after it. */
+interface Surroundings extends AsyncDisposable {
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Surroundings of those that need more than an etcd, or would spoil it for others. */
+const special: Readonly<Record<string, () => Promise<Surroundings>>> = {
+  async 'login.ts'() {
+    const own = await startEtcd({ extraArgs: ['--bcrypt-cost=4'] });
+    return { env: { ETCD_ENDPOINTS: own.endpoint }, [Symbol.asyncDispose]: own.stop };
+  },
+  async 'tls.ts'() {
+    const own = await startEtcd({ tls: { requireClientCert: true } });
+    const { ca = '', clientCert = '', clientKey = '' } = own.certificates ?? {};
+    for (const [name, pem] of Object.entries({ ca, client: clientCert, 'client-key': clientKey })) {
+      writeFileSync(join(own.dir, `${name}.pem`), pem);
+    }
+    return { env: { ETCD_ENDPOINTS: own.endpoint, CERTIFICATES: own.dir }, [Symbol.asyncDispose]: own.stop };
+  },
+  async 'discovery.ts'() {
+    const { address, close } = await startDns({
+      '_etcd-client._tcp.example.com': [{ name: 'localhost', port: server.port }],
+    });
+    return { env: { DNS_SERVER: address }, [Symbol.asyncDispose]: async () => close() };
+  },
+};
+
 test('the guide quotes each example, and no other', () => {
   assert.ok(examples.length > 0);
   assert.deepEqual([...quotes.keys()].sort(), [...examples].sort());
@@ -49,11 +77,12 @@ for (const name of examples) {
       readFileSync(join(etcdPackage, 'examples', name), 'utf8'),
       `${quote.page} is out of date: run node docs/guide/quote.mjs`,
     );
+    await using surroundings = await special[name]?.();
     const { stdout, stderr } = await promisify(execFile)(
       process.execPath,
       [join(here, '..', 'examples', name.replace(/\.ts$/, '.js'))],
       {
-        env: { ...process.env, ETCD_ENDPOINTS: server.endpoint },
+        env: { ...process.env, ETCD_ENDPOINTS: server.endpoint, ...surroundings?.env },
         timeout: 30_000,
         killSignal: 'SIGKILL',
       },

@@ -56,6 +56,33 @@ overEachTransport('mutex', (connect) => {
     await Promise.all(sessions.map((session) => session.close()));
   });
 
+  test('excludes who takes it through etcd’s own lock service', async () => {
+    const service = async (call: string, body: object): Promise<{ key: string }> => {
+      const response = await fetch(`${server.endpoint}/v3/lock/${call}`, {
+        method: 'POST',
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(10_000),
+      });
+      assert.equal(response.status, 200);
+      return (await response.json()) as { key: string };
+    };
+    await using session = await Session.create(etcd);
+    await using other = await Session.create(etcd);
+    const mutex = new Mutex(session, 'service');
+    const named = { name: btoa('service'), lease: String(other.leaseId) };
+    const { key } = await service('lock', named);
+    assert.equal(await mutex.tryLock(), undefined);
+    const waiting = mutex.lock();
+    await eventually('both have keys', async () => (await keys('service')) === 2);
+    await service('unlock', { key });
+    const lock = await waiting;
+    const theirs = service('lock', named);
+    await eventually('both have keys', async () => (await keys('service')) === 2);
+    await lock.unlock();
+    await service('unlock', { key: (await theirs).key });
+    await using _ = await mutex.lock();
+  });
+
   test('of one session excludes itself, too', async () => {
     await using session = await Session.create(etcd);
     const mutex = new Mutex(session, 'self');
