@@ -55,7 +55,7 @@ const reasons: readonly Reason[] = [
   },
   {
     pattern:
-      /connection closed|closed the connection|broken pipe|failed to connect|connection reset|ECONNRESET/i,
+      /connection closed|closed the connection|broken pipe|EPIPE|failed to connect|connection reset|ECONNRESET/i,
     reason: 'the server closed the connection',
     hint: 'if it has certificates, write https://; if it wants one from clients, check tls.cert',
   },

@@ -2,7 +2,7 @@
 // leave behind.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import {
@@ -15,6 +15,7 @@ import {
 import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
 import type { Transport } from '../src/transport/transport.js';
 import { eventually } from './support/eventually.js';
+import { runtimeThreads } from './support/runtime-threads.js';
 import {
   answer,
   type Connection,
@@ -58,16 +59,6 @@ const neverSent = (error: unknown): boolean => {
 };
 
 const openFiles = (): number => readdirSync('/proc/self/fd').length;
-
-const runtimeThreads = (): number =>
-  readdirSync('/proc/self/task').filter((id) => {
-    try {
-      return readFileSync(`/proc/self/task/${id}/comm`, 'utf8').trim() === 'quiesce-etcd';
-    } catch {
-      // It ended meanwhile.
-      return false;
-    }
-  }).length;
 
 describe('faults and the lifetime of what they touch', {
   skip: nativeUnavailable()?.message ?? false,

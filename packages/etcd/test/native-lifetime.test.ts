@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,16 +12,11 @@ import { run as quiesce } from 'quiesce';
 import { ClosedError } from '../src/errors.js';
 import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
 import { program } from './support/program.js';
+import { runtimeThreads } from './support/runtime-threads.js';
 import { type ScriptedServer, startScriptedServer } from './support/scripted-server.js';
 
 const exec = promisify(execFile);
 const nativeModule = JSON.stringify(new URL('../src/transport/native.js', import.meta.url).href);
-
-function runtimeThreads(): number {
-  return readdirSync('/proc/self/task').filter(
-    (id) => readFileSync(`/proc/self/task/${id}/comm`, 'utf8').trim() === 'quiesce-etcd',
-  ).length;
-}
 
 /** Checks how many runtime threads this process has. Linux lists a thread for a moment after it was joined. */
 async function assertRuntimeThreads(expected: number): Promise<void> {

@@ -7,7 +7,8 @@ import { type CallTrace, channelNames, type RetryTrace } from './channels.js';
 // `NODE_DEBUG=quiesce-etcd` writes what the diagnostics channels tell to stderr. Keys, values and tokens are not told.
 const log = debuglog('quiesce-etcd');
 
-if (log.enabled) {
+// Those of Bun and Deno write, and don't tell that they will.
+if (log.enabled || /(?:^|,)quiesce-etcd(?:,|$)/i.test(process.env.NODE_DEBUG ?? '')) {
   subscribe(channelNames.callEnd, (message) => {
     const { method, kind, endpoint, attempts, durationMs, error } = message as CallTrace;
     const tries = attempts === 1 ? '' : `, ${attempts} attempts`;

@@ -18,6 +18,9 @@ const longestTimeoutMs = 2 ** 31 - 1;
 // What grpc-js says of calls that never got a connection.
 const neverSent = /^(No connection established|Name resolution failed|Channel closed before call started)/;
 
+// To grpc-js only ECONNRESET is a broken connection, all else that a socket fails with is INTERNAL.
+const brokenConnection = /^Received RST_STREAM with code 2 triggered by internal client error: \w+ EPIPE/;
+
 /**
  * A transport on `@grpc/grpc-js`, for hosts without the native binary. Where it differs:
  * - `connectTimeoutMs` is not kept for each attempt: grpc-js gives one 20 s; a call's own deadline bounds it.
@@ -355,7 +358,7 @@ function fromStatus(
   cause: Error | undefined = undefined,
 ): EtcdError {
   return statusError({
-    code: knownCode(status.code),
+    code: brokenConnection.test(status.details) ? StatusCode.UNAVAILABLE : knownCode(status.code),
     details: status.details,
     trailers,
     method,

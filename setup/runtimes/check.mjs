@@ -1,0 +1,44 @@
+import { exceptions } from './exceptions.mjs';
+import { runFile } from './run-file.mjs';
+
+/**
+ * Runs a file on a runtime and compares with what is known of that runtime.
+ * @param {string} runtime
+ * @param {string} binary
+ * @param {string} file
+ * @returns {Promise<{ passed: number, excepted: number, skipped: string[], problems: string[] }>} `excepted`: tests that
+ * fail as exceptions.mjs says; `problems`: all else that isn't as it should be, one text each
+ */
+export async function checkFile(runtime, binary, file) {
+  const known = exceptions.filter((exception) => exception.file === file && exception.on.includes(runtime));
+  const crashes = known.some((exception) => exception.crashes);
+  let result = await runFile(runtime, binary, file);
+  const problems = [];
+  if (crashes) {
+    if (result.crashed) {
+      result = await runFile(runtime, binary, file, { QUIESCE_ETCD_TEST_TRANSPORT: 'native' });
+    } else problems.push('its process crashes no more: take the row out of setup/runtimes/exceptions.mjs');
+  }
+  if (result.crashed) problems.push(`its process failed: ${result.output.split('\n').slice(-15).join('\n')}`);
+  return judge(result, known, problems, crashes);
+}
+
+/** Whether exactly those tests failed that are known to. */
+export function judge({ tests, output = '' }, known, problems = [], crashes = false) {
+  const ends = known.flatMap((exception) => exception.tests ?? []);
+  const excepted = (name) => ends.some((end) => name.endsWith(end));
+  const count = { passed: 0, excepted: crashes ? 1 : 0, skipped: [], problems };
+  for (const { name, outcome } of tests) {
+    if (outcome === 'skipped') count.skipped.push(name);
+    else if (outcome === 'failed' && excepted(name)) count.excepted++;
+    else if (outcome === 'failed') count.problems.push(`${name}: failed`);
+    else if (excepted(name)) {
+      count.problems.push(`${name}: passes, so take it out of setup/runtimes/exceptions.mjs`);
+    } else count.passed++;
+  }
+  for (const end of ends) {
+    if (!tests.some(({ name }) => name.endsWith(end))) count.problems.push(`there is no test '${end}'`);
+  }
+  if (count.problems.some((problem) => problem.endsWith(': failed'))) count.output = output;
+  return count;
+}

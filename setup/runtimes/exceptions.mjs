@@ -1,0 +1,76 @@
+/**
+ * What a host can't do: tests of the client that fail there for a reason that isn't the client's. `npm run runtimes` fails
+ * when one of them passes, as it does for any other that fails; docs/runtimes.md has each cause.
+ *
+ * @typedef {object} Exception
+ * @property {string[]} on runtimes
+ * @property {string} file of packages/etcd/test, without `.test.ts`
+ * @property {string[]} [tests] ends of the names that fail
+ * @property {boolean} [crashes] the process dies of a signal on the tests over grpc-js; the others of the file run
+ * without those
+ * @property {string} cause what docs/runtimes.md says of it
+ */
+
+const denoGoAway = "Deno's `node:http2` crashes when a connection is closed by its `goaway` listener";
+const bunProtocol = "Bun's `node:http2` judges some breaches of the protocol otherwise than Node's";
+const denoProtocol = "Deno's `node:http2` tolerates some breaches of the protocol that end a call on Node";
+
+/** @type {Exception[]} */
+export const exceptions = [
+  {
+    on: ['deno'],
+    file: 'maintenance',
+    crashes: true,
+    cause: denoGoAway,
+  },
+  {
+    on: ['deno'],
+    file: 'faults-lifetime',
+    tests: ['opening, breaking and closing, in workers too, leaves no thread, no file and no memory'],
+    cause: 'Deno leaves two descriptors of each worker that loaded an addon open',
+  },
+  {
+    on: ['deno'],
+    file: 'transport',
+    tests: ['transport grpc-js > streams > give all messages before the status that ended them'],
+    cause: "Deno's `node:http2` drops messages that the status follows at once",
+  },
+  {
+    on: ['bun'],
+    file: 'watch',
+    tests: ['a consumer that stands still holds a bounded part of what was written'],
+    cause: 'Bun has no `--expose-gc` by `v8.setFlagsFromString()`',
+  },
+  {
+    on: ['bun'],
+    file: 'faults',
+    tests: bothKinds([
+      'GOAWAY with an error',
+      'a frame that is too long',
+      'frames of the wrong length',
+      'no :status',
+      'two answers on one stream',
+    ]),
+    cause: bunProtocol,
+  },
+  {
+    on: ['deno'],
+    file: 'faults',
+    tests: bothKinds([
+      'DATA before HEADERS',
+      'GOAWAY as the first word',
+      'a frame of a stream that was never opened',
+      'a frame that is too long',
+      'a pushed stream',
+      'frames of the wrong length',
+      'no :status',
+    ]),
+    cause: denoProtocol,
+  },
+];
+
+function bothKinds(names) {
+  return names.flatMap((name) =>
+    ['a unary call', 'a stream call'].map((kind) => `faults over transport grpc-js > ${kind} > ${name}`),
+  );
+}

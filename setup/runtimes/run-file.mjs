@@ -1,0 +1,96 @@
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { XmlDocument } from 'libxml2-wasm';
+import { run } from '../command.mjs';
+import { inCache, inRoot } from '../paths.mjs';
+
+/** A file that hangs fails, and the others go on. In seconds. */
+const FILE_TIMEOUT = 240;
+
+/** How each runtime runs one file of tests and reports in JUnit's format. Time limits of each test are the tests' own. */
+const COMMANDS = {
+  node: (binary, file, report) => [
+    ...[binary, '--test', '--test-reporter=junit', `--test-reporter-destination=${report}`],
+    ...['--test-timeout=120000', file],
+  ],
+  // Bun gives a test 5 s, and Deno looks at types, unless told otherwise.
+  bun: (binary, file, report) => [
+    ...[
+      binary,
+      'test',
+      '--timeout',
+      '120000',
+      '--reporter=junit',
+      `--reporter-outfile=${report}`,
+      `./${file}`,
+    ],
+  ],
+  deno: (binary, file, report) => [
+    ...[binary, 'test', '--allow-all', '--no-check', '--quiet', `--junit-path=${report}`, file],
+  ],
+};
+
+/**
+ * Runs a file of the client's tests on a runtime.
+ * @param {string} runtime its name
+ * @param {string} binary
+ * @param {string} file of packages/etcd/test, without `.test.ts`
+ * @param {Record<string, string>} [env]
+ * @returns {Promise<{ crashed: boolean, tests: { name: string, outcome: 'passed' | 'failed' | 'skipped' }[], output: string }>}
+ */
+export async function runFile(runtime, binary, file, env = {}) {
+  const report = inCache('runtimes', 'reports', `${runtime}-${file}.xml`);
+  mkdirSync(dirname(report), { recursive: true });
+  rmSync(report, { force: true });
+  const command = COMMANDS[runtime.replace(/\d+$/, '')](
+    binary,
+    `packages/etcd/dist/test/${file}.test.js`,
+    report,
+  );
+  const { code, output } = await run(['timeout', '--kill-after=5', String(FILE_TIMEOUT), ...command], {
+    cwd: inRoot(),
+    env: { NO_COLOR: '1', ...env },
+  });
+  let xml = '';
+  try {
+    xml = readFileSync(report, 'utf8');
+  } catch {
+    // It died before it could write.
+  }
+  const tests = xml === '' ? [] : readReport(xml);
+  const failed = tests.some(({ outcome }) => outcome === 'failed');
+  // Something failed that is no test: a hook, an import, the process.
+  const crashed = tests.length === 0 || (code !== 0 && !failed);
+  return { crashed, tests, output: crashed ? `${output.trim()}\nexit code ${code}` : output };
+}
+
+/** The tests in a JUnit report of Node, Bun or Deno, without the suites that they are in. */
+export function readReport(xml) {
+  const all = testcases(xml);
+  // Deno reports suites as tests, too. A failure of one that no test in it has is one of its hooks.
+  return all.filter(({ name, outcome }) => {
+    const inside = all.filter((other) => other.name.startsWith(`${name} > `));
+    return (
+      inside.length === 0 || (outcome === 'failed' && inside.every((other) => other.outcome !== 'failed'))
+    );
+  });
+}
+
+function testcases(xml) {
+  const document = XmlDocument.fromString(xml);
+  try {
+    return document.find('//testcase').map((element) => {
+      const path = element
+        .find('ancestor::testsuite')
+        .map((suite) => suite.attr('name')?.value ?? '')
+        // Bun has one for the file, Deno one for each source.
+        .filter((name) => !/\.[mc]?[jt]s$/.test(name));
+      return {
+        name: [...path, element.attr('name')?.value ?? ''].join(' > '),
+        outcome: element.get('skipped') ? 'skipped' : element.get('failure | error') ? 'failed' : 'passed',
+      };
+    });
+  } finally {
+    document.dispose();
+  }
+}
