@@ -1,6 +1,7 @@
-//! The end of a process whose host doesn't end the envs of its workers: when Deno's main thread calls `process.exit()`,
-//! its workers get neither an `exit` event nor their cleanup hooks, and a worker that was terminated may still be about to
-//! run its own. The C library's exit handlers are the last place to end their runtimes. Elsewhere none is left by then.
+//! The end of a process whose host doesn't end the envs of its workers: when the main thread calls `process.exit()`, Deno
+//! and Bun give its workers neither an `exit` event nor their cleanup hooks, and a worker that was terminated may still be
+//! about to run its own. The C library's exit handlers are the last place to end their runtimes. Elsewhere none is left by
+//! then.
 //!
 //! What is open is listed for the whole process, as nobody else knows of all envs. The list owns nothing. On Windows a
 //! library's exit handlers run when all other threads are dead, so there is nothing to do.
@@ -69,6 +70,16 @@ fn register() {
     // SAFETY: the handler takes no argument, doesn't unwind, and is this library's own: the C library runs it before it
     // unloads the library. Where there is no room for it the process ends as it would without.
     unsafe { libc::atexit(end_all) };
+    #[cfg(target_os = "linux")]
+    // SAFETY: as above. This is the other list, of `quick_exit`, by which Bun ends.
+    unsafe {
+        at_quick_exit(end_all);
+    };
+}
+
+#[cfg(target_os = "linux")]
+unsafe extern "C" {
+    fn at_quick_exit(handler: extern "C" fn()) -> libc::c_int;
 }
 
 #[cfg(not(unix))]

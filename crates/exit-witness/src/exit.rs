@@ -21,6 +21,7 @@ static TOLD: AtomicBool = AtomicBool::new(false);
 
 unsafe extern "C" {
     fn __cxa_atexit(handler: extern "C" fn(*mut c_void), argument: *mut c_void, library: *mut c_void) -> c_int;
+    fn __cxa_at_quick_exit(handler: extern "C" fn(*mut c_void), library: *mut c_void) -> c_int;
 }
 
 /// The handler that is registered first runs last, even after the loader has run the libraries' destructors, which
@@ -30,6 +31,9 @@ pub fn install() {
     OWNER.store(unsafe { libc::getpid() }, Ordering::Relaxed);
     // SAFETY: the handler stays valid for the process's life, as preloaded libraries aren't unloaded.
     unsafe { __cxa_atexit(at_end, std::ptr::null_mut(), std::ptr::null_mut()) };
+    // The other list, of `quick_exit`, by which Bun ends.
+    // SAFETY: as above.
+    unsafe { __cxa_at_quick_exit(at_end, std::ptr::null_mut()) };
 }
 
 extern "C" fn at_end(_argument: *mut c_void) {

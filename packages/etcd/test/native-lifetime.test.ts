@@ -190,7 +190,7 @@ describe('native transport', { skip }, () => {
     test('has no thread left at its end, though no exit listener ran', {
       skip: process.platform === 'linux' ? false : 'left threads are seen on Linux only',
     }, async () => {
-      // As at the end of a Deno process that has workers.
+      // As workers of Deno and Bun at the end of their process.
       const source = `
         import { nativeTransport } from ${nativeModule};
         const transport = nativeTransport({ endpoint: ${JSON.stringify(server.endpoint)} });

@@ -122,6 +122,14 @@ describe('what is left at exit', () => {
     assert.deepEqual(none.runs[0]?.left, { threads: [], sockets: [], files: [] });
   });
 
+  test('are seen at quick_exit and _exit, too', { skip: unseen || pythonless }, async () => {
+    for (const end of ['quick_exit', '_exit']) {
+      const program = `import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); ctypes.CDLL(None).${end}(0)`;
+      const result = await run({ command: ['python3', '-c', program], runs: 1 });
+      assert.equal(result.runs[0]?.left.threads?.length, 1, end);
+    }
+  });
+
   test('a program whose end nobody saw is told where it was to be strict', { skip: unseen }, async () => {
     const result = await run({ command: ['env', '-u', 'LD_PRELOAD', 'true'], runs: 2, strict: true });
     assert.equal(result.runs[0]?.left.threads, null);
