@@ -28,7 +28,7 @@ export function rate(text: string): number {
   try {
     return parseRate(text);
   } catch (error) {
-    throw new InvalidArgumentError(`${(error as UsageError).hint}.`);
+    throw new InvalidArgumentError(sentence((error as UsageError).hint));
   }
 }
 
@@ -71,7 +71,7 @@ export function duration(text: string): number {
   try {
     return parseDuration(text);
   } catch (error) {
-    throw new InvalidArgumentError(`${(error as UsageError).hint}.`);
+    throw new InvalidArgumentError(sentence((error as UsageError).hint));
   }
 }
 
@@ -82,6 +82,10 @@ export function expectation(text: string): Expect {
   if (code !== undefined && Number(code) <= 255) return { exitCode: Number(code) };
   if (Object.hasOwn(constants.signals, text)) return { signal: text as NodeJS.Signals };
   throw new InvalidArgumentError('Give clean, any, exit:N (0 to 255) or a signal name such as SIGTERM.');
+}
+
+function sentence(hint = ''): string {
+  return `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`;
 }
 
 /** Collects the values of a repeatable option. */

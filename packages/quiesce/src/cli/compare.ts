@@ -145,9 +145,9 @@ async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Prom
   }
   const sides = { before: await sideOf(before), after: await sideOf(after) };
   if (Array.isArray(sides.before) && Array.isArray(sides.after)) {
-    if (runs ?? jobs ?? timeout ?? flags.expect ?? perturb) {
+    if ([runs, jobs, timeout, flags.expect, perturb, seed, witness].some((value) => value !== undefined)) {
       throw new UsageError(
-        '--runs, --jobs, --timeout, --expect and --perturb go with commands',
+        '--runs, --jobs, --timeout, --expect, --perturb, --seed and --no-witness go with commands',
         'both sides are reports',
       );
     }

@@ -94,7 +94,7 @@ export const run: Subcommand = {
       .option('--quiet-stderr', 'anything on stderr makes a run dirty')
       .option(
         '--resume <file>',
-        'go on where the report in this JSON file ends; give the same command or plan as then',
+        'go on where the JSON report of an interrupted or killed session ends, with its seed; give the same command or plan',
       )
       .option('--history [file]', `keep the failure rates in a SQLite file (default: ${HISTORY_FILE})`)
       .option('--label <text>', 'what quiesce history calls this session, such as a commit');
