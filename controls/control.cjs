@@ -2,12 +2,16 @@
 const { writeSync } = require('node:fs');
 const { join } = require('node:path');
 
-const addon = require(join(__dirname, '..', '.cache', 'controls', 'control.node'));
+const addon = require(
+  process.env.CONTROL_NODE ?? join(__dirname, '..', '.cache', 'controls', 'control.node'),
+);
 const modes = {
   'static-runtime': addon.staticRuntime,
   'late-callback': addon.lateCallback,
   'hang-at-join': addon.hangAtJoin,
   'leaked-thread': addon.leakedThread,
+  'use-after-free': addon.useAfterFree,
+  'lose-memory': addon.loseMemory,
 };
 modes[process.argv[2]]();
 setTimeout(() => {

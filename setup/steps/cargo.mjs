@@ -10,12 +10,13 @@ export const hasCargo = () => outputOf(['cargo', '--version']) !== undefined;
 /**
  * Builds shared libraries of the workspace and puts them where they are looked for.
  * @param {Record<string, string>} targets where each package's library goes, by the package's name
+ * @param {{ flags?: string[], env?: Record<string, string> }} [options] `flags`: for `cargo build`
  */
-export async function buildLibraries(targets) {
+export async function buildLibraries(targets, { flags = ['--release'], env } = {}) {
   const packages = Object.keys(targets).flatMap((name) => ['-p', name]);
   const messages = await mustRun(
-    ['cargo', 'build', '--release', ...packages, '--message-format', 'json-render-diagnostics'],
-    { hint: 'is Rust new enough (`rustup update`), and is there a C compiler?' },
+    ['cargo', 'build', ...flags, ...packages, '--message-format', 'json-render-diagnostics'],
+    { env, hint: 'is Rust new enough (`rustup update`), and is there a C compiler?' },
   );
   for (const [name, file] of Object.entries(targets)) install(libraryOf(name, messages), file);
 }

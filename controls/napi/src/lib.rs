@@ -2,6 +2,7 @@
 //! addons are known for. Never do this.
 
 use std::ffi::c_void;
+use std::hint::black_box;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -99,4 +100,21 @@ pub fn leaked_thread() -> Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Reads memory that it has freed, which mostly goes unseen: for valgrind and AddressSanitizer.
+#[napi]
+pub fn use_after_free() -> u32 {
+    let freed = black_box(Box::new([7u32; 4])).as_ptr();
+    // SAFETY: none: the box is gone, which is the bug.
+    unsafe { black_box(freed).read_volatile() }
+}
+
+/// Loses memory for good: for the leak checks of valgrind and AddressSanitizer.
+#[napi]
+pub fn lose_memory() {
+    // More than one, as a register or the stack may still hold the last.
+    for _ in 0..16 {
+        Box::leak(black_box(vec![7u8; 1000].into_boxed_slice()));
+    }
 }

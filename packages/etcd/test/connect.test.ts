@@ -368,6 +368,8 @@ describe('without the native addon', () => {
     const { stdout, stderr, status } = spawnSync(process.execPath, [program(code), server.endpoint], {
       encoding: 'utf8',
       timeout: 30_000,
+      // Without an addon that the environment names.
+      env: { ...process.env, QUIESCE_ETCD_NATIVE: '' },
     });
     assert.equal(status, 0, stderr);
     assert.equal(stdout, 'grpc-js\ngrpc-js\n');

@@ -1,0 +1,150 @@
+// npm run sanitizers: the client's native core under AddressSanitizer, LeakSanitizer and valgrind. `-- valgrind` runs one
+// of the parts alone. What each can see is in docs/sanitizers.md.
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { countCargoTests } from './checks/checks.mjs';
+import { run } from './command.mjs';
+import { SetupError, UsageError } from './errors.mjs';
+import { main } from './main.mjs';
+import { inRoot } from './paths.mjs';
+import { prepare } from './prepare.mjs';
+import {
+  asanLibrary,
+  buildWithAsan,
+  cargoEnvironment,
+  cargoFlags,
+  underAsan,
+} from './sanitizers/address.mjs';
+import { hasValgrind, memcheck, memcheckEnvironment } from './sanitizers/memcheck.mjs';
+import { mustRun, step, tail } from './step.mjs';
+import { buildControls } from './steps/controls.mjs';
+
+const test = (name) => inRoot('packages', 'etcd', 'dist', 'test', `${name}.test.js`);
+const control = (mode) => [inRoot('controls', 'control.cjs'), mode];
+
+/** Test files of the client that don't run the addon, or run it in other hosts. */
+const WITHOUT_ADDON = ['packaging', 'parity', 'runtimes', 'endings', 'framing'];
+
+/** Those that are run one by one under checks which slow a program down: what they do covers all of the addon. */
+const COVERING = ['native-lifetime', 'transport', 'kv', 'watch', 'connect'];
+
+const PARTS = {
+  async asan() {
+    needAsan();
+    await step('build the addon with AddressSanitizer (minutes the first time)', buildWithAsan);
+    await step('control: a use after free is found', async () => {
+      const { reports } = await underAsan(control('use-after-free'));
+      if (!reports.some((report) => report.includes('heap-use-after-free'))) throw blind('AddressSanitizer');
+    });
+    const files = readdirSync(inRoot('packages', 'etcd', 'dist', 'test'))
+      .filter((file) => file.endsWith('.test.js'))
+      .map((file) => file.slice(0, -'.test.js'.length))
+      .filter((name) => !WITHOUT_ADDON.includes(name));
+    await sound(`${files.length} files of the client's tests with AddressSanitizer`, () =>
+      underAsan([
+        '--test',
+        `--test-concurrency=${availableParallelism()}`,
+        '--test-timeout=300000',
+        ...files.map(test),
+      ]),
+    );
+  },
+
+  async leaks() {
+    needAsan();
+    await step('build the addon with AddressSanitizer (minutes the first time)', buildWithAsan);
+    await step('control: lost memory is found', async () => {
+      const { reports } = await underAsan(control('lose-memory'), { leaks: true });
+      if (!reports.some((report) => /leak of 16000 byte/.test(report))) throw blind('LeakSanitizer');
+    });
+    for (const name of COVERING) {
+      await sound(`${name}.test.js with LeakSanitizer`, () => underAsan([test(name)], { leaks: true }));
+    }
+  },
+
+  async rust() {
+    const { code, output } = await step("the crates' own tests with both (minutes the first time)", () =>
+      run(['cargo', 'test', ...cargoFlags, '-p', 'etcd-transport', '-p', 'owned-runtime', '--tests'], {
+        env: cargoEnvironment,
+      }),
+    );
+    const { passed, failed } = countCargoTests(output, code);
+    if (failed > 0) throw new SetupError(`${failed} of cargo's tests failed`, { output: tail(output) });
+    console.log(`  ${passed} passed`);
+  },
+
+  async valgrind() {
+    needValgrind();
+    await buildControls();
+    for (const [mode, error] of [
+      ['use-after-free', 'Invalid read'],
+      ['lose-memory', 'definitely lost'],
+    ]) {
+      await step(`control: ${mode} is found`, async () => {
+        const { reports } = await memcheck(control(mode));
+        if (!reports.some((report) => report.includes(error))) throw blind('valgrind');
+      });
+    }
+    for (const name of COVERING) {
+      await sound(`${name}.test.js under valgrind`, () => memcheck([test(name)]));
+    }
+    await exitsUnderValgrind(['[0-5] *', '7 *']);
+  },
+
+  /** A part that CI has time for. */
+  async slice() {
+    needValgrind();
+    await exitsUnderValgrind(['7 mixed']);
+  },
+};
+
+/** The main job's programs, which leave without closing anything, once each. */
+async function exitsUnderValgrind(patterns) {
+  const tester = inRoot('packages', 'quiesce', 'dist', 'src', 'cli.js');
+  const plan = [
+    '--plan',
+    inRoot('scenarios', 'main.plan.ts'),
+    ...patterns.flatMap((name) => ['--only', name]),
+  ];
+  await step(`scenarios ${patterns.join(', ')} under valgrind`, () =>
+    mustRun([process.execPath, tester, 'run', ...plan, '--valgrind', '--quiet-stderr', '-n', '1'], {
+      env: memcheckEnvironment,
+    }),
+  );
+}
+
+/** Fails when a program does, or when there is a report. */
+async function sound(title, check) {
+  const { code, reports, output } = await step(title, check);
+  if (reports.length > 0) {
+    throw new SetupError(`${title}: ${reports.length} reports`, { output: reports.join('\n\n') });
+  }
+  if (code !== 0) throw new SetupError(`${title}: failed`, { output: tail(output) });
+}
+
+function needAsan() {
+  if (asanLibrary() !== undefined) return;
+  throw new SetupError("AddressSanitizer's library is missing", {
+    hint: 'install gcc, which brings it, on Linux',
+  });
+}
+
+function needValgrind() {
+  if (hasValgrind()) return;
+  throw new SetupError('valgrind is missing', { hint: 'apt-get install valgrind, say' });
+}
+
+const blind = (tool) => new SetupError(`${tool} finds nothing in a program that is known to be bad`);
+
+await main(async (args) => {
+  const unknown = args.find((part) => !Object.hasOwn(PARTS, part));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `there is no part named '${unknown}'`,
+      `npm run sanitizers -- [${Object.keys(PARTS).join(' ')}]`,
+    );
+  }
+  await prepare();
+  for (const part of args.length > 0 ? args : ['asan', 'leaks', 'rust', 'valgrind']) await PARTS[part]();
+  return 0;
+});

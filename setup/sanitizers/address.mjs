@@ -1,0 +1,92 @@
+// The addon built with AddressSanitizer, in Node, which isn't: its library is loaded first (LD_PRELOAD), and
+// LeakSanitizer comes with it.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { outputOf, run } from '../command.mjs';
+import { inCache, inRoot } from '../paths.mjs';
+import { buildLibraries } from '../steps/cargo.mjs';
+
+/** Its own host as the target, so that build scripts and macros are built as ever. */
+const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
+
+/** Flags for cargo, whose own target folder this needs. */
+export const cargoFlags = ['--target', TARGET, '--target-dir', inRoot('target', 'asan')];
+
+/** The flag is a nightly one, and the stable compiler knows it. With overflow checks, and a stack to walk. */
+export const cargoEnvironment = {
+  RUSTC_BOOTSTRAP: '1',
+  RUSTFLAGS: '-Zsanitizer=address -Cforce-frame-pointers=yes',
+  CARGO_PROFILE_DEV_OPT_LEVEL: '1',
+};
+
+const ADDON = inCache('asan', 'etcd-transport.node');
+const CONTROL = inCache('asan', 'control.node');
+
+/** AddressSanitizer's shared library, which gcc brings. */
+export function asanLibrary() {
+  const file = outputOf(['gcc', '-print-file-name=libasan.so']);
+  return file?.startsWith('/') && existsSync(file) ? file : undefined;
+}
+
+/** Builds the addon and the deliberately bad one with AddressSanitizer. */
+export const buildWithAsan = () =>
+  buildLibraries(
+    { 'etcd-transport': ADDON, 'control-napi': CONTROL },
+    { flags: cargoFlags, env: cargoEnvironment },
+  );
+
+/**
+ * Runs a program of Node with the addons that were built with AddressSanitizer, and so the Node processes that it starts.
+ * @param {string[]} words options of Node, module or script, and its arguments
+ * @param {{ leaks?: boolean }} [options] whether memory that is lost when a process ends counts as an error
+ * @returns {Promise<{ code: number, reports: string[], output: string }>} `reports`: of AddressSanitizer and
+ * LeakSanitizer, of all processes
+ */
+export async function underAsan(words, { leaks = false } = {}) {
+  mkdirSync(inCache('asan'), { recursive: true });
+  const logs = mkdtempSync(inCache('asan', 'reports-'));
+  try {
+    const { code, output } = await run([process.execPath, ...words], {
+      env: {
+        LD_PRELOAD: asanLibrary(),
+        QUIESCE_ETCD_NATIVE: ADDON,
+        CONTROL_NODE: CONTROL,
+        // In files, so that no report is lost of a process whose output nobody reads. Leaks alone fail no process: which
+        // of them are ours is decided below.
+        ASAN_OPTIONS: [
+          `log_path=${join(logs, 'report')}`,
+          `detect_leaks=${Number(leaks)}`,
+          'stack_trace_format="    #%n %m %f %S"',
+        ].join(':'),
+        LSAN_OPTIONS: 'exitcode=0',
+      },
+    });
+    const reports = readdirSync(logs).flatMap((file) => errorsIn(readFileSync(join(logs, file), 'utf8')));
+    return { code, reports, output };
+  } finally {
+    rmSync(logs, { recursive: true });
+  }
+}
+
+/**
+ * The errors that one process's report tells of.
+ *
+ * Node and V8 leave memory to the system at their end, by design, and what a JavaScript object holds of ours stays, as
+ * LeakSanitizer sees no pointers in V8's heap: such an object's memory is made in napi-rs's constructor. So a leak is ours
+ * if our library made it, in another place.
+ */
+export function errorsIn(report) {
+  if (!report.includes('LeakSanitizer: detected memory leaks')) return [report];
+  return report
+    .split(/\n\n+/)
+    .filter((block) => /^(Direct|Indirect) leak of/.test(block.trim()))
+    .filter((block) => {
+      const frames = [...block.matchAll(/^ *#\d+ (\S+) (\S*)/gm)].map(([, file, name]) => ({
+        file: basename(file),
+        name,
+      }));
+      const maker = frames.find(({ file }) => !/^lib(asan|stdc\+\+|c)\b/.test(file));
+      const held = frames.some(({ name }) => /callback_info.*CallbackInfo.*construct/.test(name));
+      return maker?.file.endsWith('.node') && !held;
+    });
+}

@@ -1,0 +1,34 @@
+import { outputOf, run } from '../command.mjs';
+import { inRoot } from '../paths.mjs';
+
+const ERRORS_FOUND = 99;
+
+export const hasValgrind = () => outputOf(['valgrind', '--version']) !== undefined;
+
+/** What counts as an error: wrong reads and writes, uses of what was never set, and memory that is definitely lost. */
+const OPTIONS = [
+  '--leak-check=full',
+  '--show-leak-kinds=definite',
+  '--errors-for-leak-kinds=definite',
+  '--num-callers=30',
+  // Those of the host, with their reasons.
+  `--suppressions=${inRoot('setup', 'sanitizers', 'memcheck.supp')}`,
+];
+
+/** For a program that starts valgrind itself. */
+export const memcheckEnvironment = { VALGRIND_OPTS: OPTIONS.join(' ') };
+
+/**
+ * Runs a program of Node under valgrind's memcheck. Processes that it starts run as ever: what bounds their time knows
+ * nothing of valgrind.
+ * @param {string[]} words module or script, and its arguments
+ * @returns {Promise<{ code: number, reports: string[], output: string }>}
+ */
+export async function memcheck(words) {
+  const { code, output } = await run(
+    ['valgrind', '-q', `--error-exitcode=${ERRORS_FOUND}`, process.execPath, ...words],
+    { env: memcheckEnvironment },
+  );
+  const told = output.split('\n').filter((line) => /^==\d+==/.test(line));
+  return { code, reports: told.length > 0 || code === ERRORS_FOUND ? [told.join('\n')] : [], output };
+}
