@@ -107,7 +107,7 @@ async function exitsUnderValgrind(patterns) {
     ...patterns.flatMap((name) => ['--only', name]),
   ];
   await step(`scenarios ${patterns.join(', ')} under valgrind`, () =>
-    mustRun([process.execPath, tester, 'run', ...plan, '--valgrind', '--quiet-stderr', '-n', '1'], {
+    mustRun([process.execPath, tester, 'run', ...plan, '--valgrind', '-n', '1'], {
       env: memcheckEnvironment,
     }),
   );
