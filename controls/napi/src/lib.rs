@@ -105,9 +105,11 @@ pub fn leaked_thread() -> Result<()> {
 /// Reads memory that it has freed, which mostly goes unseen: for valgrind and AddressSanitizer.
 #[napi]
 pub fn use_after_free() -> u32 {
-    let freed = black_box(Box::new([7u32; 4])).as_ptr();
+    let four = black_box(Box::new([7u32; 4]));
+    let first = four.as_ptr();
+    drop(four);
     // SAFETY: none: the box is gone, which is the bug.
-    unsafe { black_box(freed).read_volatile() }
+    unsafe { black_box(first).read_volatile() }
 }
 
 /// Loses memory for good: for the leak checks of valgrind and AddressSanitizer.
