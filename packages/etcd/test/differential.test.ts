@@ -23,6 +23,7 @@ import {
 } from '../src/index.js';
 import type { KeyRange } from '../src/key-range.js';
 import { KeyValue } from '../src/key-value.js';
+import { randomFrom } from './support/random.js';
 import { ModelError, refusedByClient, StoreModel } from './support/store-model.js';
 import { transports } from './support/transports.js';
 
@@ -32,20 +33,13 @@ const keys = ['a', 'a/1', 'a/2', 'a0', 'b', 'b\0', 'b/1', 'b/2', 'c', 'c~', 'd']
 const values = ['', '0', '1', '10', '2'];
 const leases = [101n, 102n, 103n];
 
-/** Random choices that follow from a seed (mulberry32). */
+/** Random choices that follow from a seed. */
 class Random {
-  #state: number;
+  /** From 0 up to, but without, what it is given. */
+  readonly below: (end: number) => number;
 
   constructor(seed: number) {
-    this.#state = seed;
-  }
-
-  /** From 0 up to, but without, `end`. */
-  below(end: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * end);
+    this.below = randomFrom(seed);
   }
 
   chance(probability: number): boolean {

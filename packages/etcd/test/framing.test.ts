@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { EtcdError, InvalidArgumentError, type Metadata } from '../src/errors.js';
 import { CommandBatch, type CompletionHandler, readCompletions } from '../src/transport/frames.js';
 import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
+import { randomFrom } from './support/random.js';
 
 const golden = (name: string): URL =>
   new URL(`../../../../crates/etcd-transport/tests/framing/${name}.hex`, import.meta.url);
@@ -44,17 +45,6 @@ function read(frames: Buffer): Read[] {
   };
   readCompletions(frames, handler);
   return seen;
-}
-
-/** A generator of numbers that are the same for the same seed (mulberry32). */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
 }
 
 describe('framing', () => {

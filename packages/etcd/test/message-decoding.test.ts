@@ -6,19 +6,7 @@ import { RangeResponse, WatchResponse } from '../src/rpc/generated/etcdserverpb/
 import { Event as GeneratedEvent, KeyValue as GeneratedKeyValue } from '../src/rpc/generated/mvccpb/kv.js';
 import { MessageReader } from '../src/rpc/message-reader.js';
 import { Event, KeyValue } from '../src/rpc/mvccpb.js';
-
-/** Numbers below a bound, the same in each run (mulberry32). */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
-type Random = ReturnType<typeof randomFrom>;
+import { type Random, randomFrom } from './support/random.js';
 
 const randomBytes = (random: Random, longest: number): Uint8Array =>
   Uint8Array.from({ length: random(longest + 1) }, () => random(256));

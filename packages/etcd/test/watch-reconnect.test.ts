@@ -26,6 +26,8 @@ import {
 } from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { program } from './support/program.js';
+import { uniformFrom } from './support/random.js';
+import { take } from './support/take.js';
 import { transports } from './support/transports.js';
 
 let server: EtcdServer;
@@ -38,29 +40,7 @@ withEtcd(connectAny, (given) => {
 let names = 0;
 const fresh = (): string => `reconnect-${++names}/`;
 
-async function take(watch: AsyncIterable<WatchEvent>, count: number): Promise<WatchEvent[]> {
-  const events: WatchEvent[] = [];
-  const iterator = watch[Symbol.asyncIterator]();
-  while (events.length < count) {
-    const { done, value } = await iterator.next();
-    if (done) break;
-    events.push(value);
-  }
-  return events;
-}
-
 const texts = (events: readonly WatchEvent[]): string[] => events.map(({ kv }) => kv.text());
-
-/** mulberry32: the same numbers from the same seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 overEachTransport('a watch whose connection breaks', (connect) => {
   let proxy: TcpProxy;
@@ -207,7 +187,7 @@ overEachTransport('a watch whose connection breaks', (connect) => {
 
   const seed = Number(process.env.QUIESCE_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
   test(`sees each revision once and in order under cuts, freezes and refusals; QUIESCE_TEST_SEED=${seed}`, async () => {
-    const random = randomFrom(seed);
+    const random = uniformFrom(seed);
     const p = fresh();
     const keys = ['a', 'b', 'c', 'd'];
     const written: { revision: bigint; keys: string[] }[] = [];

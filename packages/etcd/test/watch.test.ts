@@ -23,6 +23,7 @@ import {
   type WatchEvent,
 } from '../src/index.js';
 import { overEachTransport } from './support/clients.js';
+import { take } from './support/take.js';
 
 let server: EtcdServer;
 before(async () => {
@@ -36,17 +37,6 @@ const fresh = (): string => `test-${++names}/`;
 
 const told = ({ type, kv }: WatchEvent): string =>
   type === 'put' ? `${kv.keyText()}=${kv.text()}` : `-${kv.keyText()}`;
-
-async function take(watch: AsyncIterable<WatchEvent>, count: number): Promise<WatchEvent[]> {
-  const events: WatchEvent[] = [];
-  const iterator = watch[Symbol.asyncIterator]();
-  while (events.length < count) {
-    const { done, value } = await iterator.next();
-    if (done) break;
-    events.push(value);
-  }
-  return events;
-}
 
 async function takeBatches(batches: AsyncIterator<WatchBatch>, events: number): Promise<WatchBatch[]> {
   const taken: WatchBatch[] = [];
