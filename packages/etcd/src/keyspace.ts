@@ -18,6 +18,7 @@ import {
 import type { LeaseKeeper } from './lease/lease-keeper.js';
 import { type Mapping, PrefixMapping } from './mapping.js';
 import { type PageOptions, type RangePage, rangePages } from './range-pages.js';
+import { encodeMessage } from './rpc/encode-message.js';
 import { DeleteRangeRequest, PutRequest, RangeRequest } from './rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from './rpc/rpc.js';
 import { runStm, type Stm, type StmOptions, type StmResult } from './stm.js';
@@ -63,7 +64,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /** A key with its value, or `undefined` when there is no such key. etcd: `KV.Range`. */
   get(key: Key, options: ReadOptions = none): Promise<Entry | undefined> {
-    const encode = () => RangeRequest.encode(rangeRequest(this.#mapping.range(key), options)).finish();
+    const encode = () => encodeMessage(RangeRequest, rangeRequest(this.#mapping.range(key), options));
     return this.#rpc.call(this.#methods.get, encode, options);
   }
 
@@ -72,14 +73,14 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * etcd: `KV.Range`.
    */
   range(keys: Key | KeyRange, options: RangeOptions = none): Promise<RangeResult<Entry>> {
-    const encode = () => RangeRequest.encode(rangeRequest(this.#mapping.range(keys), options)).finish();
+    const encode = () => encodeMessage(RangeRequest, rangeRequest(this.#mapping.range(keys), options));
     return this.#rpc.call(this.#methods.range, encode, options);
   }
 
   /** The keys that start with `start`; short for `range(prefix(start))`. */
   getPrefix(start: Bytes, options: RangeOptions = none): Promise<RangeResult<Entry>> {
     const encode = () =>
-      RangeRequest.encode(rangeRequest(this.#mapping.range(prefix(start)), options)).finish();
+      encodeMessage(RangeRequest, rangeRequest(this.#mapping.range(prefix(start)), options));
     return this.#rpc.call(this.#methods.range, encode, options);
   }
 
@@ -107,14 +108,13 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /** Sets the value of a key. etcd: `KV.Put`. */
   put(key: Key, value: Value, options: PutOptions = none): Promise<PutResult<Entry>> {
-    const encode = () => PutRequest.encode(putRequest(this.#mapping, key, value, options)).finish();
+    const encode = () => encodeMessage(PutRequest, putRequest(this.#mapping, key, value, options));
     return this.#rpc.call(this.#methods.put, encode, options);
   }
 
   /** Deletes a key, or all keys of a range. etcd: `KV.DeleteRange`. */
   delete(keys: Key | KeyRange, options: DeleteOptions = none): Promise<DeleteResult<Entry>> {
-    const encode = () =>
-      DeleteRangeRequest.encode(deleteRequest(this.#mapping.range(keys), options)).finish();
+    const encode = () => encodeMessage(DeleteRangeRequest, deleteRequest(this.#mapping.range(keys), options));
     return this.#rpc.call(this.#methods.deleteRange, encode, options);
   }
 

@@ -9,6 +9,7 @@ import {
   rangeResult,
   type ToEntry,
 } from './kv.js';
+import { encodeMessage } from './rpc/encode-message.js';
 import { RangeRequest, RangeResponse } from './rpc/generated/etcdserverpb/rpc.js';
 import { MessageReader } from './rpc/message-reader.js';
 import type { Method, Rpc } from './rpc/rpc.js';
@@ -56,7 +57,7 @@ export async function* rangePages<Entry>(
     const request = { ...rest, limit: pageSize, ...(revision !== undefined && { revision }) };
     return rpc.call(
       method,
-      () => RangeRequest.encode(rangeRequest({ key: start, rangeEnd }, request)).finish(),
+      () => encodeMessage(RangeRequest, rangeRequest({ key: start, rangeEnd }, request)),
       rest,
     );
   };

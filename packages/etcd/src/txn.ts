@@ -20,6 +20,7 @@ import {
   rangeResult,
   type ToEntry,
 } from './kv.js';
+import { encodeMessage } from './rpc/encode-message.js';
 import {
   Compare_CompareResult,
   Compare_CompareTarget,
@@ -216,7 +217,7 @@ export function encodeTxn<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<K
   const request = txnRequest(txn, mapping);
   checkEndlessDeletes(request.success);
   checkEndlessDeletes(request.failure);
-  return TxnRequest.encode(request).finish();
+  return encodeMessage(TxnRequest, request);
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   UnavailableError,
 } from '../errors.js';
 import { reopenMs } from '../rpc/backoff.js';
+import { encodeMessage } from '../rpc/encode-message.js';
 import { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { Rpc } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
@@ -180,7 +181,7 @@ export class LeaseKeeper {
       this.#due.set(lease, Math.min(now + lease.patienceMs, lease.deadline));
       // All at once, so that they go down in one batch: there is one message for each lease at most.
       // How sending fails is told by the reader.
-      stream.send(LeaseKeepAliveRequest.encode({ ID: lease.id }).finish()).catch(() => {});
+      stream.send(encodeMessage(LeaseKeepAliveRequest, { ID: lease.id })).catch(() => {});
     }
     this.#arm(this.#due.next());
   }

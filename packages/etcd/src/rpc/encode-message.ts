@@ -1,0 +1,25 @@
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
+
+/** A writer's buffer grows to the largest message that it has written; one that has grown beyond this is not kept. */
+const mostKeptBytes = 64 * 1024;
+
+let writer = new BinaryWriter();
+
+/**
+ * Encodes a request of the kind that is made often. `Type.encode(message).finish()` makes a writer with a buffer for
+ * each message, which takes several times as long as to write it.
+ */
+export function encodeMessage<T>(
+  type: { encode(message: T, writer: BinaryWriter): BinaryWriter },
+  message: T,
+): Uint8Array {
+  try {
+    const encoded = type.encode(message, writer).finish();
+    if (encoded.length > mostKeptBytes) writer = new BinaryWriter();
+    return encoded;
+  } catch (error) {
+    // It holds a part of the message.
+    writer = new BinaryWriter();
+    throw error;
+  }
+}
