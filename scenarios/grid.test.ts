@@ -1,9 +1,10 @@
 // A slice of the grid: all cells of Node 20, and on the other runtimes every ending, each in another situation.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { outcomeLabel, runPlan } from 'quiesce';
+import { runPlan } from 'quiesce';
 import { type Cell, cellScenario, cells, endings, situations } from './grid/cells.js';
 import { gridServices } from './grid/services.js';
+import { endLabel, isAbnormal } from './grid/soak-summary.js';
 
 async function allAsExpected(some: readonly Cell[], overrides: { perturb?: string } = {}): Promise<void> {
   const plan = {
@@ -14,14 +15,13 @@ async function allAsExpected(some: readonly Cell[], overrides: { perturb?: strin
   const { scenarios, serviceFailures } = await runPlan(plan, { interleave: true, ...overrides });
   assert.deepEqual(serviceFailures, []);
   const bad = scenarios.flatMap(({ ok, reason, scenario, runs, failures }) => {
-    const ends = runs.map(({ outcome, workDone }) => `${outcomeLabel(outcome)}${workDone ? '' : ' at work'}`);
     const said = failures[0]?.evidence.stderr ?? '';
     // A process that dies of a signal tells nothing.
     const watched = runs.every(({ outcome, left }) => left.threads !== null || outcome.kind === 'signal');
-    const fine = ok && watched && runs.every(({ workDone }) => workDone);
+    const fine = ok && watched && !runs.some(isAbnormal);
     return fine
       ? []
-      : [`${scenario.name}: ${reason ?? ends.join(', ')}${watched ? '' : ', unseen'}\n${said}`];
+      : [`${scenario.name}: ${reason ?? runs.map(endLabel).join(', ')}${watched ? '' : ', unseen'}\n${said}`];
   });
   assert.deepEqual(bad, []);
   assert.equal(scenarios.length, some.length);

@@ -62,6 +62,9 @@ describe('a soak', () => {
     assert.equal(holds(summary), false);
     assert.match(soakLines(summary), /^node20, exit, watch, amplified: 1 of 2: SIGABRT\n/);
     assert.match(soakLines(summary), /amplified +1 of 14 abnormal: below 29\.\d+ %/);
+    const early = { ...result, scenarios: structuredClone(result.scenarios) };
+    Object.assign(early.scenarios.at(-1)?.runs[0] ?? {}, { workDone: false });
+    assert.equal(soakSummary(soaked, early).all.abnormal, 2);
     assert.match(soakMarkdown(summary), /\| exit \| 0 of 4 \| 0 of 4 \| 1 of 4 \| 0 of 4 \|/);
     const clean = { ...summary, all: { ...summary.all, abnormal: 0 } };
     assert.equal(holds(clean), true);

@@ -5,10 +5,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { htmlReport, jsonReport, outcomeLabel, type ProgressEvent, runPlan } from 'quiesce';
+import { htmlReport, jsonReport, type ProgressEvent, runPlan } from 'quiesce';
 import { type Cell, cellName } from './grid/cells.js';
 import { soakCells, soakPlan } from './grid/soak-plan.js';
-import { holds, soakLines, soakMarkdown, soakSummary } from './grid/soak-summary.js';
+import { endLabel, holds, isAbnormal, soakLines, soakMarkdown, soakSummary } from './grid/soak-summary.js';
 
 const USAGE = `npm run soak -- [options]
   --runs N     exits of programs with the client (default: 10000); further ones without it are added
@@ -62,11 +62,9 @@ function teller(): (event: ProgressEvent) => void {
   return (event) => {
     if (event.type !== 'run') return;
     const now = performance.now();
-    if (event.run.failed) {
+    if (isAbnormal(event.run)) {
       failed++;
-      console.log(
-        `✖ ${event.scenario.name}: ${outcomeLabel(event.run.outcome)} (${event.run.perturbation ?? 'plain'})`,
-      );
+      console.log(`✖ ${event.scenario.name}: ${endLabel(event.run)} (${event.run.perturbation ?? 'plain'})`);
     }
     if (now - told < TOLD_EVERY_MS) return;
     told = now;

@@ -1,5 +1,5 @@
 // What a soak showed: abnormal exits by cell, and what the client costs at exit.
-import { outcomeLabel, type PlanResult, type Summary, summarize, upperBound } from 'quiesce';
+import { outcomeLabel, type PlanResult, type RunRecord, type Summary, summarize, upperBound } from 'quiesce';
 import { type Ending, endings, hostDelays, runtimes, type Situation, situations } from './cells.js';
 import type { SoakCell } from './soak-plan.js';
 
@@ -65,8 +65,8 @@ export function soakSummary(soaked: readonly SoakCell[], result: PlanResult): So
     return scenario === undefined ? [] : [{ cell, scenario }];
   });
   const cells = measured.map(({ cell, scenario }): SoakedCell => {
-    const abnormal = scenario.runs.filter(({ failed }) => failed);
-    const ends = [...new Set(abnormal.map(({ outcome }) => outcomeLabel(outcome)))];
+    const abnormal = scenario.runs.filter(isAbnormal);
+    const ends = [...new Set(abnormal.map(endLabel))];
     return { ...cell, ...count(abnormal.length, scenario.runs.length), ends };
   });
   const withClient = cells.filter(({ situation }) => situation !== null);
@@ -113,6 +113,16 @@ export function soakSummary(soaked: readonly SoakCell[], result: PlanResult): So
     serviceFailures: result.serviceFailures,
   };
 }
+
+/**
+ * Whether a run ended otherwise than it should have. One that failed before its end had come may have the exit code that
+ * was expected.
+ */
+export const isAbnormal = ({ failed, workDone }: RunRecord): boolean => failed || !workDone;
+
+/** How a run ended, in a few words. */
+export const endLabel = ({ outcome, workDone }: RunRecord): string =>
+  `${outcomeLabel(outcome)}${workDone ? '' : ' at work'}`;
 
 function count(abnormal: number, runs: number): Counted {
   return { runs, abnormal, upperBound: upperBound(abnormal, runs) };
