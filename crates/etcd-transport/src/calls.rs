@@ -1,6 +1,6 @@
 //! Carries out commands as gRPC calls, each a task on the runtime, and tells what became of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
 use tonic::Code;
 
 use crate::channel::{CallOf, Channel, Sent};
@@ -26,31 +27,105 @@ use crate::status::{self, ended};
 pub const STREAM_WINDOW: usize = 16;
 
 /// Runs the commands of one transport until its sender is dropped; then ends all its calls.
+///
+/// It also keeps the calls' deadlines, with one timer for all: tokio's cost a call more, and the first of them wakes the
+/// thread that makes it. And it passes wake-ups on: being in line behind the calls whose answers came in one read, it
+/// wakes JavaScript once for all of them.
 pub async fn serve(channel: Arc<Channel>, mut batches: UnboundedReceiver<Bytes>, completions: Arc<Completions>) {
-    let calls = Arc::new(Calls { live: Mutex::new(HashMap::new()), channel, completions });
+    let calls = Arc::new(Calls { live: Mutex::default(), channel, completions });
     let _end = EndOnDrop(calls.clone());
-    while let Some(batch) = batches.recv().await {
-        for command in Commands::new(batch) {
-            match command {
-                Ok(command) => calls.execute(command),
-                Err(error) => {
-                    // Calls whose frames were lost would wait for ever: end all of them.
-                    calls.end_all(&ended(Code::Internal, error.to_string(), true));
-                }
+    let alarm = sleep_until(Instant::now());
+    tokio::pin!(alarm);
+    let mut set = false;
+    loop {
+        tokio::select! {
+            biased;
+            batch = batches.recv() => match batch {
+                Some(batch) => calls.execute_all(batch),
+                None => return,
+            },
+            () = calls.completions.due() => calls.completions.wake(),
+            () = &mut alarm, if set => {
+                set = false;
+                calls.expire(Instant::now());
             }
+        }
+        // A deadline that is met doesn't move the alarm: it goes off for nothing, and is set anew.
+        if let Some(first) = calls.live().first_deadline()
+            && !(set && alarm.deadline() <= first)
+        {
+            alarm.as_mut().reset(first);
+            set = true;
         }
     }
 }
 
 struct Calls {
-    live: Mutex<HashMap<CallId, LiveCall>>,
+    live: Mutex<Live>,
     channel: Arc<Channel>,
     completions: Arc<Completions>,
 }
 
+/// The calls in flight.
+#[derive(Default)]
+struct Live {
+    calls: HashMap<CallId, LiveCall>,
+    deadlines: BTreeSet<(Instant, CallId)>,
+}
+
 struct LiveCall {
     task: AbortHandle,
+    deadline: Option<Deadline>,
     stream: Option<StreamEnds>,
+}
+
+struct Deadline {
+    at: Instant,
+    timeout: Duration,
+}
+
+impl Deadline {
+    fn after(timeout: Duration) -> Self {
+        Self { at: Instant::now() + timeout, timeout }
+    }
+}
+
+impl Live {
+    fn insert(&mut self, id: CallId, call: LiveCall) {
+        if let Some(deadline) = &call.deadline {
+            self.deadlines.insert((deadline.at, id));
+        }
+        self.calls.insert(id, call);
+    }
+
+    fn remove(&mut self, id: CallId) -> Option<LiveCall> {
+        let call = self.calls.remove(&id)?;
+        if let Some(deadline) = &call.deadline {
+            self.deadlines.remove(&(deadline.at, id));
+        }
+        Some(call)
+    }
+
+    fn remove_all(&mut self) -> Vec<(CallId, LiveCall)> {
+        self.deadlines.clear();
+        self.calls.drain().collect()
+    }
+
+    /// Ends a call whose deadline has passed, and gives the time that it had.
+    fn overdue(&mut self, now: Instant) -> Option<(CallId, Duration)> {
+        let (at, id) = *self.deadlines.first()?;
+        if at > now {
+            return None;
+        }
+        self.deadlines.pop_first();
+        let call = self.calls.remove(&id)?;
+        call.task.abort();
+        Some((id, call.deadline?.timeout))
+    }
+
+    fn first_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
 }
 
 struct StreamEnds {
@@ -65,7 +140,7 @@ impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.channel.close();
         // Taken out first, so that a task which is dropped here finds nothing and the lock free.
-        let live: Vec<_> = self.0.live().drain().collect();
+        let live = self.0.live().remove_all();
         for (_, call) in live {
             call.task.abort();
         }
@@ -81,7 +156,7 @@ struct TellIfUnfinished<'a> {
 
 impl Drop for TellIfUnfinished<'_> {
     fn drop(&mut self) {
-        if self.calls.live().remove(&self.id).is_some() {
+        if self.calls.live().remove(self.id).is_some() {
             let end = ended(Code::Internal, "the call's task in the native transport failed", true);
             self.calls.tell_end(self.id, &end, &HeaderMap::new());
         }
@@ -101,26 +176,39 @@ impl Outcome {
 }
 
 impl Calls {
-    fn live(&self) -> MutexGuard<'_, HashMap<CallId, LiveCall>> {
+    fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn execute_all(self: &Arc<Self>, batch: Bytes) {
+        for command in Commands::new(batch) {
+            match command {
+                Ok(command) => self.execute(command),
+                Err(error) => {
+                    // Calls whose frames were lost would wait for ever: end all of them.
+                    self.end_all(&ended(Code::Internal, error.to_string(), true));
+                }
+            }
+        }
     }
 
     fn execute(self: &Arc<Self>, command: Command) {
         match command {
             Command::Unary(start, message) => {
                 let id = start.id;
-                let task = self.spawn(id, start.timeout, unary(self.channel.clone(), start, message));
-                self.live().insert(id, LiveCall { task, stream: None });
+                let deadline = start.timeout.map(Deadline::after);
+                let task = self.spawn(id, unary(self.channel.clone(), start, message));
+                self.live().insert(id, LiveCall { task, deadline, stream: None });
             }
             Command::OpenStream(start) => {
                 let id = start.id;
                 let (outbound, inbox) = unbounded_channel();
                 let credit = Arc::new(Semaphore::new(STREAM_WINDOW));
-                let timeout = start.timeout;
+                let deadline = start.timeout.map(Deadline::after);
                 let call = StreamCall { id, credit: credit.clone(), completions: self.completions.clone() };
-                let task = self.spawn(id, timeout, call.run(self.channel.clone(), start, inbox));
-                self.live()
-                    .insert(id, LiveCall { task, stream: Some(StreamEnds { outbound: Some(outbound), credit }) });
+                let task = self.spawn(id, call.run(self.channel.clone(), start, inbox));
+                let stream = Some(StreamEnds { outbound: Some(outbound), credit });
+                self.live().insert(id, LiveCall { task, deadline, stream });
             }
             // Commands to a call that has just ended are normal: its last frame is on its way.
             Command::Send(id, message) => self.with_stream(id, |stream| {
@@ -134,7 +222,7 @@ impl Calls {
                 self.with_stream(id, |stream| stream.credit.add_permits(messages as usize))
             }
             Command::Cancel(id) => {
-                let call = self.live().remove(&id);
+                let call = self.live().remove(id);
                 if let Some(call) = call {
                     call.task.abort();
                     self.tell_end(id, &ended(Code::Cancelled, "cancelled by the caller", true), &HeaderMap::new());
@@ -147,27 +235,21 @@ impl Calls {
     }
 
     fn with_stream(&self, id: CallId, f: impl FnOnce(&mut StreamEnds)) {
-        if let Some(LiveCall { stream: Some(stream), .. }) = self.live().get_mut(&id) {
+        if let Some(LiveCall { stream: Some(stream), .. }) = self.live().calls.get_mut(&id) {
             f(stream);
         }
     }
 
     /// Runs a call to its end. The runtime has one thread, so a task can't end before it is in `live`.
-    fn spawn<F>(self: &Arc<Self>, id: CallId, timeout: Option<Duration>, call: F) -> AbortHandle
+    fn spawn<F>(self: &Arc<Self>, id: CallId, call: F) -> AbortHandle
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
         let calls = self.clone();
         let task = tokio::spawn(async move {
             let unfinished = TellIfUnfinished { id, calls: &calls };
-            let outcome = match timeout {
-                None => call.await,
-                Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
-                    let details = format!("no answer within {} ms", timeout.as_millis());
-                    Outcome::failed(ended(Code::DeadlineExceeded, details, true))
-                }),
-            };
-            calls.live().remove(&id);
+            let outcome = call.await;
+            calls.live().remove(id);
             drop(unfinished);
             match outcome {
                 Outcome::Ended { end, trailers } => calls.tell_end(id, &end, &trailers),
@@ -183,8 +265,16 @@ impl Calls {
         self.completions.push_last(|out| put_end(out, id, end, trailers));
     }
 
+    /// Ends the calls whose deadline has passed.
+    fn expire(&self, now: Instant) {
+        while let Some((id, timeout)) = self.live().overdue(now) {
+            let details = format!("no answer within {} ms", timeout.as_millis());
+            self.tell_end(id, &ended(Code::DeadlineExceeded, details, true), &HeaderMap::new());
+        }
+    }
+
     fn end_all(&self, end: &CallEnd) {
-        let live: Vec<_> = self.live().drain().collect();
+        let live = self.live().remove_all();
         for (id, call) in live {
             call.task.abort();
             self.tell_end(id, end, &HeaderMap::new());

@@ -3,17 +3,21 @@
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 /// Asks the JavaScript thread to drain. It must not block, and must not wait for that thread.
 pub trait Wake: Send {
     fn wake(&self);
 }
 
-/// Frames that wait for JavaScript, and the way to tell it so.
+/// Frames that wait for JavaScript, and the way to tell it so, for whoever serves it: [`Completions::wake`] when
+/// [`Completions::due`].
 ///
 /// Once closed it keeps nothing and wakes nobody, so that after [`Completions::close`] has returned no
 /// callback into the host can begin.
 pub struct Completions {
     state: Mutex<State>,
+    due: Notify,
 }
 
 struct State {
@@ -33,7 +37,8 @@ pub struct Drained {
 
 impl Completions {
     pub fn new(wake: Box<dyn Wake>) -> Self {
-        Self { state: Mutex::new(State { frames: Vec::new(), ended: 0, wake: Some(wake), silent: false }) }
+        let state = State { frames: Vec::new(), ended: 0, wake: Some(wake), silent: false };
+        Self { state: Mutex::new(state), due: Notify::new() }
     }
 
     /// Appends a frame that is not its call's last.
@@ -48,16 +53,31 @@ impl Completions {
 
     fn append(&self, put: impl FnOnce(&mut Vec<u8>), ended: u32) {
         let mut state = self.lock();
-        let Some(wake) = &state.wake else { return };
-        if state.silent {
+        if state.wake.is_none() || state.silent {
             return;
         }
         // A queue that already holds frames has a wake-up under way.
         if state.frames.is_empty() {
-            wake.wake();
+            self.due.notify_one();
         }
         put(&mut state.frames);
         state.ended += ended;
+    }
+
+    /// Ends when there is something to wake JavaScript for.
+    pub async fn due(&self) {
+        self.due.notified().await;
+    }
+
+    /// Wakes JavaScript, if there is anything for it.
+    pub fn wake(&self) {
+        let state = self.lock();
+        if let Some(wake) = &state.wake
+            && !state.frames.is_empty()
+            && !state.silent
+        {
+            wake.wake();
+        }
     }
 
     /// Takes all frames; `empty` becomes the new queue, so that its allocation is used again.
@@ -89,8 +109,10 @@ impl Completions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{Context, Waker};
 
     struct Count(Arc<AtomicU32>);
 
@@ -100,25 +122,46 @@ mod tests {
         }
     }
 
+    /// Whether a wake-up has fallen due since the last look.
+    fn is_due(completions: &Completions) -> bool {
+        let mut due = pin!(completions.due());
+        due.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
     #[test]
-    fn wakes_once_for_what_one_drain_takes() {
+    fn is_due_once_for_what_one_drain_takes() {
         let woken = Arc::new(AtomicU32::new(0));
         let completions = Completions::new(Box::new(Count(woken.clone())));
         completions.push(|frames| frames.push(1));
         completions.push_last(|frames| frames.push(2));
+        assert!(is_due(&completions));
+        assert!(!is_due(&completions));
+        completions.wake();
         assert_eq!(woken.load(Ordering::Relaxed), 1);
         let drained = completions.drain(Vec::new());
         assert_eq!((drained.frames, drained.ended), (vec![1, 2], 1));
         completions.push(|frames| frames.push(3));
-        assert_eq!(woken.load(Ordering::Relaxed), 2);
+        assert!(is_due(&completions));
+    }
+
+    #[test]
+    fn wakes_nobody_for_nothing() {
+        let woken = Arc::new(AtomicU32::new(0));
+        let completions = Completions::new(Box::new(Count(woken.clone())));
+        completions.push(|frames| frames.push(1));
+        completions.drain(Vec::new());
+        completions.wake();
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn is_silent_once_closed() {
         let woken = Arc::new(AtomicU32::new(0));
         let completions = Completions::new(Box::new(Count(woken.clone())));
+        completions.push(|frames| frames.push(1));
         completions.close();
         completions.push_last(|frames| frames.push(1));
+        completions.wake();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
         assert!(completions.drain(Vec::new()).frames.is_empty());
     }
@@ -127,9 +170,11 @@ mod tests {
     fn is_silent_once_silenced() {
         let woken = Arc::new(AtomicU32::new(0));
         let completions = Completions::new(Box::new(Count(woken.clone())));
+        completions.push(|frames| frames.push(1));
         completions.silence();
-        completions.push_last(|frames| frames.push(1));
+        completions.push_last(|frames| frames.push(2));
+        completions.wake();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
-        assert!(completions.drain(Vec::new()).frames.is_empty());
+        assert_eq!(completions.drain(Vec::new()).frames, vec![1]);
     }
 }
