@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { invalidArgument } from './errors.js';
 
 /** A key or a value on its way in: bytes, or a string that is sent as UTF-8. */
@@ -109,7 +110,8 @@ export function toKey(key: Bytes): Uint8Array {
 /** @internal */
 export function toBytes(bytes: Bytes): Uint8Array {
   if (typeof bytes === 'string') return Buffer.from(bytes);
-  if (bytes instanceof Uint8Array) return bytes;
+  // Also one of a vm context, as Jest's tests run in, which is no instance of this realm's class.
+  if (types.isUint8Array(bytes)) return bytes;
   throw invalidArgument(
     `keys and values are strings or Uint8Arrays, not ${bytes === null ? 'null' : typeof bytes}; numbers and objects need String() or JSON.stringify()`,
   );

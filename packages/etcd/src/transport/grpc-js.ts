@@ -19,7 +19,8 @@ const longestTimeoutMs = 2 ** 31 - 1;
 const neverSent = /^(No connection established|Name resolution failed|Channel closed before call started)/;
 
 // To grpc-js only ECONNRESET is a broken connection, all else that a socket fails with is INTERNAL.
-const brokenConnection = /^Received RST_STREAM with code 2 triggered by internal client error: \w+ EPIPE/;
+const brokenConnection =
+  /^Received RST_STREAM with code 2 triggered by internal client error: (?:\w+ EPIPE|This socket has been ended)/;
 
 /**
  * A transport on `@grpc/grpc-js`, for hosts without the native binary. Where it differs:

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -9,14 +10,19 @@ after(() => {
   if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
 });
 
+/** A folder for files of programs, gone after the tests. */
+export function programFolder(): string {
+  // Not among temporary files: Deno resolves packages from where the program is.
+  folder ??= mkdtempSync(fileURLToPath(new URL('program-', import.meta.url)));
+  return folder;
+}
+
 /**
  * A file with a program, an ES module, for a process of its own: `[process.execPath, program(source)]` works on each
  * host, whereas `-e` means something else on each. It is gone after the tests.
  */
 export function program(source: string): string {
-  // Not among temporary files: Deno resolves packages from where the program is.
-  folder ??= mkdtempSync(fileURLToPath(new URL('program-', import.meta.url)));
-  const file = `${folder}/${++count}.mjs`;
+  const file = join(programFolder(), `${++count}.mjs`);
   writeFileSync(file, source);
   return file;
 }
