@@ -15,7 +15,7 @@ import {
   cargoFlags,
   underAsan,
 } from './sanitizers/address.mjs';
-import { hasValgrind, memcheck, memcheckEnvironment } from './sanitizers/memcheck.mjs';
+import { hasValgrind, memcheck, memcheckExitEnvironment } from './sanitizers/memcheck.mjs';
 import { mustRun, step, tail } from './step.mjs';
 import { buildControls } from './steps/controls.mjs';
 
@@ -108,7 +108,7 @@ async function exitsUnderValgrind(patterns) {
   ];
   await step(`scenarios ${patterns.join(', ')} under valgrind`, () =>
     mustRun([process.execPath, tester, 'run', ...plan, '--valgrind', '-n', '1'], {
-      env: memcheckEnvironment,
+      env: memcheckExitEnvironment,
     }),
   );
 }

@@ -1,5 +1,7 @@
-import { outputOf, run } from '../command.mjs';
+import { run } from '../command.mjs';
 import { inRoot } from '../paths.mjs';
+import { hasValgrind } from '../sanitizers/memcheck.mjs';
+import { hasCargo } from '../steps/cargo.mjs';
 import { hasGo } from '../steps/go.mjs';
 import { runNodeTests } from './node-tests.mjs';
 
@@ -39,6 +41,14 @@ export function checks(files) {
         skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
       }),
     ),
+    command('sanitizers', ['npm', 'run', '--silent', 'sanitizers', '--', 'slice'], {
+      title: 'sanitizers: an exit with calls, a watch and workers, under valgrind',
+      skipReason: () => (hasValgrind() ? undefined : 'skipped, valgrind is missing'),
+    }),
+    command('rust', ['npm', 'run', '--silent', 'fuzz', '--', '--seconds', '5'], {
+      title: 'fuzzing of what the native core reads, in short',
+      skipReason: withoutCargo,
+    }),
     { group: 'node', title: 'Node tests', run: () => runNodeTests(files) },
   ];
 }
@@ -46,10 +56,13 @@ export function checks(files) {
 function cargo(args, options = {}) {
   return command('rust', ['cargo', ...args], {
     title: `cargo ${args[0]}`,
-    skipReason: () =>
-      outputOf(['cargo', '--version']) === undefined ? 'skipped, cargo is missing' : undefined,
+    skipReason: withoutCargo,
     ...options,
   });
+}
+
+function withoutCargo() {
+  return hasCargo() ? undefined : 'skipped, cargo is missing';
 }
 
 /** @returns {Check} */

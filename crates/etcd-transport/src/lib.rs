@@ -13,6 +13,7 @@ pub mod frames;
 mod host;
 mod message;
 mod process_exit;
+mod reassembly;
 mod status;
 mod target;
 

@@ -10,7 +10,8 @@ use tonic::Code;
 
 use crate::channel::{Health, NotSent};
 use crate::frames::CallEnd;
-use crate::message::{MOST_LENGTH, ReadError};
+use crate::message::ReadError;
+use crate::reassembly::{FramingError, MOST_LENGTH};
 
 const STATUS: &str = "grpc-status";
 const OK: u8 = 0;
@@ -100,10 +101,10 @@ pub fn broken(error: &h2::Error, health: &Health) -> CallEnd {
 pub fn unreadable(error: &ReadError, health: &Health) -> CallEnd {
     match error {
         ReadError::Http2(error) => broken(error, health),
-        ReadError::Compressed => {
+        ReadError::Framing(FramingError::Compressed) => {
             ended(Code::Internal, "the server sent a compressed message, which was not asked for", true)
         }
-        ReadError::TooLarge(length) => {
+        ReadError::Framing(FramingError::TooLarge(length)) => {
             let details = format!("the server announced a message of {length} bytes; the limit is {MOST_LENGTH}");
             ended(Code::ResourceExhausted, details, true)
         }
