@@ -6,15 +6,15 @@ const pending = new Set<() => void>();
  * @returns the function that releases it.
  */
 export function onProcessExit(cleanup: () => void): () => void {
-  if (pending.size === 0) process.on('exit', runAll);
+  if (pending.size === 0) process.on('exit', runExitGuards);
   pending.add(cleanup);
   return () => {
-    if (pending.delete(cleanup) && pending.size === 0) process.off('exit', runAll);
+    if (pending.delete(cleanup) && pending.size === 0) process.off('exit', runExitGuards);
   };
 }
 
-// The latest first: what a program writes into is removed after the program was killed.
-function runAll(): void {
+/** Runs what is pending now. The latest first: what a program writes into is removed after the program was killed. */
+export function runExitGuards(): void {
   for (const cleanup of [...pending].reverse()) {
     try {
       cleanup();

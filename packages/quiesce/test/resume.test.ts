@@ -1,6 +1,6 @@
 // Interrupted at any moment, the tester leaves a report and nothing else, and goes on from that report.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -206,6 +206,45 @@ test('a report that does not fit on the disk: exit code 3, one line, and the old
     readdirSync(dir).filter((name) => name.endsWith('.tmp')),
     [],
   );
+});
+
+test('a pipe that nobody reads is no place for a report, and one that is read is', async () => {
+  const pipe = join(dir, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const unread = await start('run', '-n', '1', '--json', 'pipe', '--', 'true').ended;
+  assert.equal(unread.code, 3, unread.output);
+  assert.match(unread.output, /can't write pipe: it is a pipe that nobody reads/);
+  const reader = spawn('cat', [pipe], { stdio: ['ignore', 'pipe', 'ignore'], timeout: 60_000 });
+  let text = '';
+  reader.stdout.on('data', (part) => (text += part));
+  const read = new Promise((resolve) => reader.once('close', resolve));
+  const { code, output } = await start('run', '-n', '400', '--json', 'pipe', '--', 'true').ended;
+  await read;
+  assert.equal(code, 0, output);
+  assert.equal(JSON.parse(text).scenarios[0].completedRuns, 400);
+});
+
+test('a second interrupt ends a tester at once, even one that waits for a reader of its report', async () => {
+  const pipe = join(dir, 'stuck');
+  execFileSync('mkfifo', [pipe]);
+  // It opens the pipe, and reads nothing.
+  const reader = spawn('sh', ['-c', 'exec sleep 60 < stuck'], { cwd: dir, stdio: 'ignore' });
+  try {
+    // What is kept of one failure is more than a pipe holds.
+    const program = 'head -c 60000 /dev/zero | tr "\\0" x | tee /dev/stderr; exit 1';
+    const tester = start('run', '-n', '2', '--json', 'stuck', '--', 'sh', '-c', program);
+    let ended = false;
+    void tester.ended.then(() => (ended = true));
+    // The first may come before the runs are through, the second too: each next one ends it in any case.
+    for (let i = 0; !ended && i < 300; i++) {
+      await sleep(i < 2 ? 1_500 : 100);
+      if (!ended) tester.kill();
+    }
+    const { code } = await tester.ended;
+    assert.ok(code === null || code === 130, `${code}`);
+  } finally {
+    reader.kill('SIGKILL');
+  }
 });
 
 test('a checkpoint that can not be written is told once and stops nothing', async () => {

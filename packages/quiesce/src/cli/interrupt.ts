@@ -1,5 +1,5 @@
 import { QuiesceError } from '../errors.js';
-import { signalExitCode } from './exit-codes.js';
+import { runExitGuards } from '../exit-guard.js';
 
 const HANDLED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -29,7 +29,7 @@ export async function interruptible<T>(
   const stop = new AbortController();
   let stoppedBy: StopSignal | undefined;
   const onSignal = (name: StopSignal): void => {
-    if (stoppedBy !== undefined) process.exit(signalExitCode(name)); // the exit guards kill what is left
+    if (stoppedBy !== undefined) endAtOnce(name);
     stoppedBy = name;
     stop.abort(new InterruptedError(name));
   };
@@ -40,4 +40,11 @@ export async function interruptible<T>(
   } finally {
     for (const name of HANDLED) process.off(name, onSignal);
   }
+}
+
+/** By the signal itself: `process.exit()` would wait for a write to a pipe that nobody reads. */
+function endAtOnce(name: StopSignal): void {
+  runExitGuards();
+  process.removeAllListeners(name);
+  process.kill(process.pid, name);
 }

@@ -1,4 +1,4 @@
-import { accessSync, constants, lstatSync, rmSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, lstatSync, openSync, rmSync, statSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
@@ -23,18 +23,28 @@ export async function writeOutput(file: string, text: string): Promise<void> {
     return;
   }
   // A device or a pipe can't be put in the place of another; a link is to stay one.
-  const replaceable = lstatSync(file, { throwIfNoEntry: false })?.isFile() ?? true;
+  const existing = lstatSync(file, { throwIfNoEntry: false });
+  const replaceable = existing?.isFile() ?? true;
   const draft = replaceable ? `${file}.${process.pid}.tmp` : file;
   const release = onProcessExit(() => {
     if (replaceable) rmSync(draft, { force: true });
   });
+  let reader: number | undefined;
   try {
+    // To open a pipe waits for a reader, and nothing could end that wait; to open it so fails where there is none.
+    if (existing?.isFIFO()) reader = openSync(file, constants.O_WRONLY | constants.O_NONBLOCK);
     await writeFile(draft, text);
     if (replaceable) await rename(draft, file);
   } catch (error) {
     if (replaceable) await rm(draft, { force: true });
+    if ((error as NodeJS.ErrnoException).code === 'ENXIO') {
+      throw new EnvironmentError(`can't write ${file}: it is a pipe that nobody reads`, undefined, {
+        cause: error,
+      });
+    }
     throw new EnvironmentError(`can't write ${file}: ${messageOf(error)}`, undefined, { cause: error });
   } finally {
+    if (reader !== undefined) closeSync(reader);
     release();
   }
 }
