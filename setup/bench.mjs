@@ -4,7 +4,7 @@ import { run } from './command.mjs';
 import { main } from './main.mjs';
 import { inRoot } from './paths.mjs';
 import { prepare } from './prepare.mjs';
-import { buildGoBenchmark } from './steps/bench.mjs';
+import { buildGoBenchmarks } from './steps/bench.mjs';
 
 const TESTER = { tester: 'overhead.js', 'tester-soak': 'soak.js' };
 
@@ -15,7 +15,7 @@ await main(async (args) => {
     const file = inRoot('packages', 'quiesce', 'dist', 'bench', program);
     return (await run([process.execPath, file, ...args.slice(1)], { show: true })).code;
   }
-  await buildGoBenchmark();
+  await buildGoBenchmarks();
   const { code } = await run([process.execPath, inRoot('bench', 'dist', 'src', 'main.js'), ...args], {
     show: true,
   });

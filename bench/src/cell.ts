@@ -35,7 +35,7 @@ export interface Measurement extends Cell {
   readonly cpuSeconds: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
-  /** Largest resident memory of the client's process. */
+  /** Largest resident memory of the client's process; 0 where it isn't known. */
   readonly maxRssMiB: number;
   /** Resident memory once connected, before the first operation. */
   readonly idleRssMiB: number;

@@ -9,19 +9,29 @@ export const SUBJECT = '@quiesce/etcd';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const GO_PROGRAM = here('../../../.cache/bench/clientv3');
+const ETCD_BENCHMARK = here('../../../.cache/bench/etcd-benchmark');
 
 const PROGRAMS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   [SUBJECT]: [process.execPath, here('./client-quiesce.js')],
   etcd3: [process.execPath, here('./client-etcd3.js')],
   clientv3: [GO_PROGRAM],
+  // More a limit than a peer: what etcd's own load tool gets out of the server.
+  'etcd benchmark': [process.execPath, here('./client-etcd-benchmark.js'), '--tool', ETCD_BENCHMARK],
 };
 
-/** Names of all clients, the subject first. */
+/** Programs that are built where Go is. */
+const BUILT: Readonly<Record<string, string>> = { clientv3: GO_PROGRAM, 'etcd benchmark': ETCD_BENCHMARK };
+
+/** Names of all that can be measured, the subject first. */
 export const allClients: readonly string[] = Object.keys(PROGRAMS);
 
-/** Whether its program is there: Go's isn't where Go is missing. */
+/** Those that programs can be written with. */
+export const libraries = allClients.filter((client) => client !== 'etcd benchmark');
+
+/** Whether its program is there: Go's aren't where Go is missing. */
 export function isAvailable(client: string): boolean {
-  return client !== 'clientv3' || existsSync(GO_PROGRAM);
+  const built = BUILT[client];
+  return built === undefined || existsSync(built);
 }
 
 /** Measures one client in a process of its own, so that CPU time is that client's alone. */

@@ -1,16 +1,17 @@
 // npm run bench: this client beside its peers, interleaved on one etcd. See docs/benchmarks.md.
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ops } from './cell.js';
-import { allClients } from './clients.js';
+import { allClients, libraries } from './clients.js';
 import { benchColdStart, type ColdStartOptions } from './cold-start.js';
 import { benchLeases, type LeasesOptions } from './leases.js';
 import { benchList, type ListOptions } from './list.js';
 import { benchOperations, type OperationsOptions } from './operations.js';
+import { plot } from './plot.js';
 import { FLOOR_VALUE_BYTES } from './report.js';
 import { benchWatch, type WatchBenchOptions } from './watch.js';
 
 /** Those that have programs for more than get, put, range and txn. */
-const withStreams = allClients.filter((client) => client !== 'etcd3');
+const withStreams = libraries.filter((client) => client !== 'etcd3');
 
 let exitCode = 0;
 const quiet = {
@@ -44,7 +45,7 @@ subcommand('list', 'all of many small keys, in pages at one revision', { clients
   });
 
 subcommand('cold-start', 'a process that starts, connects, gets one key and ends', {
-  clients: allClients,
+  clients: libraries,
   rounds: 20,
 }).action(async (options: ColdStartOptions) => {
   exitCode = await benchColdStart(options);
@@ -66,6 +67,17 @@ subcommand('leases', 'many leases kept alive on one client', { clients: withStre
   .option('--seconds <n>', 'timed part of each run', positive, 6)
   .action(async (options: LeasesOptions) => {
     exitCode = await benchLeases(options);
+  });
+
+program
+  .command('plot')
+  .description('draws what operations has measured')
+  .argument('<json>', 'the file that operations --json has written')
+  .argument('<folder>', 'where the SVG files go')
+  .configureOutput(quiet)
+  .exitOverride()
+  .action(async (json: string, folder: string) => {
+    await plot(json, folder);
   });
 
 try {

@@ -105,9 +105,12 @@ function caller(
   }
 }
 
-function parseWorkload(): Workload {
+/** The workload of a command line. */
+export function parseWorkload(): Workload {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
+    // A program may have more of its own.
+    strict: false,
     options: {
       endpoint: text,
       op: text,
@@ -119,9 +122,9 @@ function parseWorkload(): Workload {
       keys: text,
     },
   });
-  const given = (name: keyof typeof values): string => {
+  const given = (name: keyof Workload): string => {
     const value = values[name];
-    if (value === undefined) throw new Error(`--${name} is missing`);
+    if (typeof value !== 'string') throw new Error(`--${name} is missing`);
     return value;
   };
   return {

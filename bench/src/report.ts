@@ -74,7 +74,7 @@ export function cellTable(rows: readonly Row[]): string {
       row.cpuMicrosPerOp.toFixed(1),
       whole(row.p50Micros),
       whole(row.p99Micros),
-      whole(row.maxRssMiB),
+      row.maxRssMiB === 0 ? '' : whole(row.maxRssMiB),
       row.maxStallMs === 0 ? '' : row.maxStallMs.toFixed(1),
       subject === undefined || row === subject
         ? ''

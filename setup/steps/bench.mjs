@@ -2,17 +2,23 @@ import { inCache, inRoot } from '../paths.mjs';
 import { notice } from '../step.mjs';
 import { buildGoProgram, hasGo } from './go.mjs';
 
-/** Builds the benchmark's Go program; bench/src/clients.ts looks for it there. */
-export async function buildGoBenchmark() {
+/** Builds the benchmark's Go programs; bench/src/clients.ts looks for them there. */
+export async function buildGoBenchmarks() {
   if (!hasGo()) {
-    notice('Go is missing: clientv3 is left out of the benchmark');
+    notice("Go is missing: clientv3 and etcd's own benchmark tool are left out of the benchmark");
     return;
   }
-  const output = inCache('bench', 'clientv3');
+  const hint = 'is Go new enough?';
   await buildGoProgram(
     "build the benchmark of Go's clientv3",
     inRoot('bench', 'go'),
-    output,
-    'is Go new enough?',
+    inCache('bench', 'clientv3'),
+    hint,
+  );
+  await buildGoProgram(
+    "build etcd's own benchmark tool",
+    inRoot('bench', 'etcd-benchmark'),
+    inCache('bench', 'etcd-benchmark'),
+    hint,
   );
 }
