@@ -17,7 +17,8 @@ use tonic::Code;
 use crate::channel::{CallOf, Channel, Sent};
 use crate::completions::Completions;
 use crate::frames::{
-    CallEnd, CallId, CallStart, Command, Commands, put_end, put_headers, put_message, put_sent, put_unary_ok,
+    CallEnd, CallId, CallStart, Command, Commands, put_broken, put_end, put_headers, put_message, put_sent,
+    put_unary_ok,
 };
 use crate::message::{Messages, ReadError, frame};
 use crate::status::{self, ended};
@@ -139,11 +140,7 @@ struct EndOnDrop(Arc<Calls>);
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.channel.close();
-        // Taken out first, so that a task which is dropped here finds nothing and the lock free.
-        let live = self.0.live().remove_all();
-        for (_, call) in live {
-            call.task.abort();
-        }
+        self.0.drop_all();
     }
 }
 
@@ -185,8 +182,9 @@ impl Calls {
             match command {
                 Ok(command) => self.execute(command),
                 Err(error) => {
-                    // Calls whose frames were lost would wait for ever: end all of them.
-                    self.end_all(&ended(Code::Internal, error.to_string(), true));
+                    // Which calls' frames were lost, JavaScript alone can tell: it ends all that it knows of.
+                    self.drop_all();
+                    self.completions.push(|out| put_broken(out, &error.to_string()));
                 }
             }
         }
@@ -273,11 +271,12 @@ impl Calls {
         }
     }
 
-    fn end_all(&self, end: &CallEnd) {
+    /// Ends all calls without a word.
+    fn drop_all(&self) {
+        // Taken out first, so that a task which is dropped here finds nothing and the lock free.
         let live = self.live().remove_all();
-        for (id, call) in live {
+        for (_, call) in live {
             call.task.abort();
-            self.tell_end(id, end, &HeaderMap::new());
         }
     }
 }
@@ -376,8 +375,12 @@ impl StreamCall {
         tokio::pin!(reading);
         tokio::select! {
             outcome = &mut reading => outcome,
-            // What stops the sending shows in the reading, too.
-            () = self.write(body, inbox) => reading.await,
+            // What stops the sending shows in the reading, too; but not before it, to a reader that takes nothing. What
+            // is still to be read has come by now, so that HTTP/2's window bounds it.
+            () = self.write(body, inbox) => {
+                self.credit.add_permits(Semaphore::MAX_PERMITS / 2);
+                reading.await
+            }
         }
     }
 
@@ -408,9 +411,15 @@ impl StreamCall {
     }
 
     /// Sends what JavaScript hands down, as fast as HTTP/2 has room. `sent` tells of each message that has gone, and
-    /// that is what JavaScript's `send` waits for. Once half-closed, waits for nothing more.
+    /// that is what JavaScript's `send` waits for. Ends when no more can be sent, as the stream or its connection is gone.
     async fn write(&self, mut body: SendStream<Bytes>, mut inbox: UnboundedReceiver<Bytes>) {
-        while let Some(message) = inbox.recv().await {
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = inbox.recv() => message,
+                _ = poll_fn(|cx| body.poll_reset(cx)) => return,
+            };
+            let Some(message) = message else { break };
             let mut rest = frame(&message);
             while !rest.is_empty() {
                 body.reserve_capacity(rest.len());

@@ -3,16 +3,22 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::iter;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::thread;
+use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::target::{Address, Target};
+
+/// How long one address is tried alone; RFC 8305's Connection Attempt Delay.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// A connection, whatever it goes over.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -68,13 +74,48 @@ async fn tcp(target: &Target, host: &str, port: u16) -> Result<TcpStream, DialEr
         Ok(ip) => vec![SocketAddr::new(ip, port)],
         Err(_) => lookup(host.to_owned(), port).await.map_err(DialError::Lookup)?,
     };
-    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(DialError::Connect)?;
+    let stream = connect_any(addresses).await.map_err(DialError::Connect)?;
     // Neither is worth a connection that works.
     let _ = stream.set_nodelay(true);
     if let Some(idle) = target.tcp_keep_alive {
         let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle));
     }
     Ok(stream)
+}
+
+/// Connects to the first of a host's addresses that answers. The next is tried when one fails, and beside it when one takes
+/// long, so that an address which swallows packets doesn't use up the time of those that work (RFC 8305; Go's dialer does
+/// so between IPv6 and IPv4). The error is the first that came.
+async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = families_in_turn(addresses).into_iter();
+    let mut attempts = JoinSet::new();
+    let mut failure = None;
+    loop {
+        if let Some(address) = waiting.next() {
+            attempts.spawn(TcpStream::connect(address));
+        }
+        tokio::select! {
+            attempt = attempts.join_next() => match attempt {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => { failure.get_or_insert(error); }
+                Some(Err(error)) => { failure.get_or_insert(io::Error::other(error)); }
+                None => return Err(failure.unwrap_or_else(|| io::Error::other("the host has no address"))),
+            },
+            () = tokio::time::sleep(ATTEMPT_DELAY), if waiting.len() > 0 => {}
+        }
+    }
+}
+
+/// IPv6 and IPv4 by turns, beginning with the resolver's first choice.
+fn families_in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (preferred, others): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let mut others = others.into_iter();
+    let mut turns: Vec<_> =
+        preferred.into_iter().flat_map(|address| iter::once(address).chain(others.next())).collect();
+    turns.extend(others);
+    turns
 }
 
 #[cfg(unix)]
@@ -97,4 +138,77 @@ async fn lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
         let _ = answer.send(found);
     })?;
     answered.await.unwrap_or_else(|_| Err(io::Error::other("the look-up ended without an answer")))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), test).await.unwrap() })
+    }
+
+    fn listening() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    fn refusing() -> SocketAddr {
+        listening().1
+    }
+
+    /// A server whose queue of connections is full: Linux drops what comes further, as a firewall would.
+    #[cfg(target_os = "linux")]
+    fn silent() -> (socket2::Socket, SocketAddr, Vec<socket2::Socket>) {
+        use socket2::{Domain, Socket, Type};
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let fill = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&address);
+            socket
+        };
+        let filling = (0..8).map(|_| fill()).collect();
+        (listener, address.as_socket().unwrap(), filling)
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn an_address_that_swallows_packets_does_not_hold_up_the_next() {
+        let (_listener, silent, _filling) = silent();
+        let (_other, works) = listening();
+        run(async {
+            let alone = tokio::time::timeout(Duration::from_millis(500), connect_any(vec![silent])).await;
+            assert!(alone.is_err(), "it answers: {alone:?}");
+            assert_eq!(connect_any(vec![silent, works]).await.unwrap().peer_addr().unwrap(), works);
+        });
+    }
+
+    #[test]
+    fn the_next_address_is_tried_when_one_refuses_and_the_first_error_is_told() {
+        let (_listener, works) = listening();
+        run(async {
+            let stream = connect_any(vec![refusing(), refusing(), works]).await.unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), works);
+            let error = connect_any(vec![refusing(), refusing()]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            assert!(connect_any(Vec::new()).await.is_err());
+        });
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let [a, b, c, d] = ["[::1]:1", "[::2]:1", "[::3]:1", "127.0.0.1:1"].map(address);
+        assert_eq!(families_in_turn(vec![a, b, c, d]), [a, d, b, c]);
+        assert_eq!(families_in_turn(vec![d, a, b]), [d, a, b]);
+    }
 }

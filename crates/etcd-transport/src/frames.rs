@@ -172,6 +172,7 @@ const HEADERS: u8 = 2;
 const MESSAGE: u8 = 3;
 const SENT: u8 = 4;
 const END: u8 = 5;
+const BROKEN: u8 = 6;
 
 /// How a call ended, other than with a unary answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -215,6 +216,12 @@ pub fn put_end(out: &mut Vec<u8>, id: CallId, end: &CallEnd, trailers: &HeaderMa
     out.push(end.sent.into());
     put_bytes(out, end.details.as_bytes());
     put_metadata(out, trailers);
+}
+
+/// All calls are over, as a batch could not be read.
+pub fn put_broken(out: &mut Vec<u8>, details: &str) {
+    put_op(out, BROKEN, 0);
+    put_bytes(out, details.as_bytes());
 }
 
 fn put_op(out: &mut Vec<u8>, op: u8, id: CallId) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use frames::{CallEnd, Command, Commands, put_end, put_headers, put_message, put_sent, put_unary_ok};
+use frames::{CallEnd, Command, Commands, put_broken, put_end, put_headers, put_message, put_sent, put_unary_ok};
 
 // By its source: a program that links the whole addon lacks the host's napi functions.
 #[path = "../src/frames.rs"]
@@ -68,6 +68,7 @@ fn writes_the_completions_that_javascript_reads() {
     put_end(&mut out, 2, &CallEnd { code: 0, details: String::new(), sent: true }, &none);
     let end = CallEnd { code: 14, details: "nicht möglich".to_owned(), sent: false };
     put_end(&mut out, u32::MAX, &end, &metadata(&[("why", "because")]));
+    put_broken(&mut out, "unreadable");
     // After a change of the format: `UPDATE_GOLDEN=1 cargo test -p etcd-transport --test framing`.
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();

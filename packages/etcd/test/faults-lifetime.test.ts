@@ -18,9 +18,11 @@ import { eventually } from './support/eventually.js';
 import { runtimeThreads } from './support/runtime-threads.js';
 import {
   answer,
+  answerHead,
   type Connection,
   type Http2Peer,
   type Http2Script,
+  message,
   Setting,
   settings,
   startHttp2Peer,
@@ -58,11 +60,50 @@ const neverSent = (error: unknown): boolean => {
   return true;
 };
 
+/** Fails rather than to wait for what was left pending. */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const bound = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`still pending after ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, bound]).finally(() => clearTimeout(timer));
+}
+
 const openFiles = (): number => readdirSync('/proc/self/fd').length;
 
 describe('faults and the lifetime of what they touch', {
   skip: nativeUnavailable()?.message ?? false,
 }, () => {
+  test('a stream that nobody reads ends with its connection for its writer, and its reader still gets what came', () => {
+    const connections: Connection[] = [];
+    return withPeer(
+      {
+        head: (connection, stream) => {
+          connection.write(
+            answerHead(stream),
+            ...Array.from({ length: 40 }, (_, i) => message(stream, `${i}`)),
+          );
+          connections.push(connection);
+        },
+      },
+      async (transport) => {
+        const stream = transport.stream(method);
+        await stream.headers;
+        for (const connection of connections) connection.socket.end();
+        const unavailable = (error: unknown): boolean =>
+          error instanceof UnavailableError || assert.fail(String(error));
+        const sends = (async () => {
+          for (;;) await stream.send(request);
+        })();
+        await assert.rejects(within(8_000, sends), unavailable);
+        for (let i = 0; i < 40; i++) {
+          assert.equal(Buffer.from((await within(8_000, stream.receive())) ?? []).toString(), `${i}`);
+        }
+        await assert.rejects(within(8_000, stream.receive()), unavailable);
+      },
+    );
+  });
+
   test('a server that takes the connection and is silent is a failed connect, within its bound', () =>
     withPeer(
       { connected: () => {} },

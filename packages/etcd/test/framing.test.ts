@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { EtcdError, InvalidArgumentError, type Metadata } from '../src/errors.js';
+import { EtcdError, InvalidArgumentError, type Metadata, StatusCode } from '../src/errors.js';
 import { CommandBatch, type CompletionHandler, readCompletions } from '../src/transport/frames.js';
 import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
+import { eventually } from './support/eventually.js';
 import { randomFrom } from './support/random.js';
+import { startHttp2Peer } from './support/scripted-http2.js';
 
 const golden = (name: string): URL =>
   new URL(`../../../../crates/etcd-transport/tests/framing/${name}.hex`, import.meta.url);
@@ -42,6 +44,7 @@ function read(frames: Buffer): Read[] {
     message: (id, message) => seen.push(['message', id, message.length]),
     sent: (id) => seen.push(['sent', id]),
     end: (id, code, sent, details, trailers) => seen.push(['end', id, code, sent, details, copy(trailers)]),
+    broken: (details) => seen.push(['broken', details]),
   };
   readCompletions(frames, handler);
   return seen;
@@ -65,6 +68,7 @@ describe('framing', () => {
       ['sent', 2],
       ['end', 2, 0, true, '', {}],
       ['end', 0xffffffff, 14, false, 'nicht möglich', { why: ['because'] }],
+      ['broken', 'unreadable'],
     ]);
   });
 
@@ -73,7 +77,7 @@ describe('framing', () => {
     for (let length = 0; length < whole.length; length++) {
       try {
         const seen = read(whole.subarray(0, length));
-        assert.ok(seen.length < 6, `${length} bytes read as whole`);
+        assert.ok(seen.length < 7, `${length} bytes read as whole`);
       } catch (error) {
         assert.ok(error instanceof RangeError, `${length} bytes: ${error}`);
       }
@@ -126,5 +130,32 @@ describe('framing', () => {
       assert.ok(refused?.status === 'rejected' && refused.reason instanceof InvalidArgumentError);
       assert.equal(refused.reason.sent, false);
     }
+  });
+
+  test('a batch that the addon can not read ends all calls, those too that it has not read, and the transport', {
+    skip: nativeUnavailable()?.message ?? false,
+  }, async ({ mock }) => {
+    await using peer = await startHttp2Peer({});
+    const transport = nativeTransport({ endpoint: peer.endpoint });
+    const call = () => transport.unary('/p.S/M', new Uint8Array());
+    const before = call();
+    await eventually('the first call is under way', () => peer.open === 1);
+    // No input makes such a batch: only an addon of another version would not read it.
+    const spoilt = mock.method(CommandBatch.prototype, 'closeSend', function (this: CommandBatch) {
+      this.credit(0, 0);
+      this.buffer[this.length - 9] = 0xff;
+    });
+    const stream = transport.stream('/p.S/M');
+    stream.closeSend();
+    const after = call();
+    const results = await Promise.allSettled([before, stream.receive(), after]);
+    assert.equal(spoilt.mock.callCount(), 1);
+    for (const result of [...results, ...(await Promise.allSettled([call()]))]) {
+      assert.ok(result.status === 'rejected' && result.reason instanceof EtcdError, JSON.stringify(result));
+      assert.equal(result.reason.code, StatusCode.INTERNAL);
+      assert.match(result.reason.message, /differ in version/);
+    }
+    await eventually('the connection is gone', () => peer.open === 0);
+    await transport.close();
   });
 });

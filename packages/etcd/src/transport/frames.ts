@@ -5,7 +5,7 @@
 import { type Metadata, noMetadata } from '../errors.js';
 
 const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 6 } as const;
-const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5 } as const;
+const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5, broken: 6 } as const;
 
 const initialBytes = 64 * 1024;
 
@@ -181,6 +181,8 @@ export interface CompletionHandler {
   sent(id: number): void;
   /** A call is over with this status; `sent` is false when its request never left this process. */
   end(id: number, code: number, sent: boolean, details: string, trailers: Metadata): void;
+  /** The addon could not read what it was given: all calls are over. */
+  broken(details: string): void;
 }
 
 /** Reads the frames of one drain, in order. */
@@ -241,6 +243,9 @@ export function readCompletions(frames: Buffer, handler: CompletionHandler): voi
         handler.end(id, code, sent, details, metadata());
         break;
       }
+      case Completion.broken:
+        handler.broken(text());
+        break;
       default:
         throw new Error(
           `the native addon sent an unknown frame (${op}): its version differs from this package's`,

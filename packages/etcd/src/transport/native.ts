@@ -65,6 +65,8 @@ class NativeTransport implements Transport, CompletionHandler {
   #lastId = 0;
   #flushScheduled = false;
   #closed = false;
+  /** Why it closed, where that was not its owner's wish. */
+  #broken: EtcdError | undefined;
 
   constructor(addon: NativeAddon, options: TransportOptions) {
     if (exiting) throw new ClosedError('the process is exiting; no more connections can be made');
@@ -138,14 +140,14 @@ class NativeTransport implements Transport, CompletionHandler {
     } finally {
       const calls = [...this.#calls.values()];
       this.#calls.clear();
-      if (settle) for (const call of calls) call.fail(new ClosedError());
+      if (settle) for (const call of calls) call.fail(this.#broken ?? new ClosedError());
     }
   }
 
   /** Gives the call an id, unless it can't begin: then it has failed. */
   #start(call: Call, options: CallOptions | undefined): number | undefined {
     if (this.#closed) {
-      call.fail(new ClosedError());
+      call.fail(this.#broken ?? new ClosedError());
       return undefined;
     }
     const signal = options?.signal;
@@ -241,6 +243,12 @@ class NativeTransport implements Transport, CompletionHandler {
     if (call === undefined) return;
     if (code === StatusCode.OK) call.finish(trailers);
     else call.fail(statusError({ code: code as StatusCode, details, trailers, method: call.method, sent }));
+  }
+
+  // A defect, not a failure of the server's: there is nothing to go on with.
+  broken(details: string): void {
+    this.#broken = new EtcdError(details, { code: StatusCode.INTERNAL });
+    this.closeNow();
   }
 }
 
