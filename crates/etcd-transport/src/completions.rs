@@ -1,5 +1,6 @@
 //! The queue from the runtime's thread to JavaScript: frames pile up, and one wake-up drains them all.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,24 +21,32 @@ pub struct Completions {
     due: Notify,
 }
 
+/// A batch that has so many bytes takes no more frames. JavaScript handles one batch in one go, so this bounds how long
+/// its event loop is kept and how many decoded answers it holds at once. `batchBytes` in
+/// packages/etcd/src/transport/native.ts.
+const BATCH_BYTES: usize = 128 * 1024;
+
 struct State {
-    frames: Vec<u8>,
-    /// Calls whose last frame is among `frames`.
-    ended: u32,
+    /// All but the last hold [`BATCH_BYTES`] or more.
+    batches: VecDeque<Batch>,
+    /// An allocation to be used again.
+    spare: Vec<u8>,
     /// `None` once closed.
     wake: Option<Box<dyn Wake>>,
     silent: bool,
 }
 
-/// What one drain took.
-pub struct Drained {
+/// What one drain takes.
+#[derive(Default)]
+pub struct Batch {
     pub frames: Vec<u8>,
+    /// Calls whose last frame is among `frames`.
     pub ended: u32,
 }
 
 impl Completions {
     pub fn new(wake: Box<dyn Wake>) -> Self {
-        let state = State { frames: Vec::new(), ended: 0, wake: Some(wake), silent: false };
+        let state = State { batches: VecDeque::new(), spare: Vec::new(), wake: Some(wake), silent: false };
         Self { state: Mutex::new(state), due: Notify::new() }
     }
 
@@ -56,12 +65,18 @@ impl Completions {
         if state.wake.is_none() || state.silent {
             return;
         }
-        // A queue that already holds frames has a wake-up under way.
-        if state.frames.is_empty() {
+        // A queue that already holds frames has a wake-up or a further drain under way.
+        if state.batches.is_empty() {
             self.due.notify_one();
         }
-        put(&mut state.frames);
-        state.ended += ended;
+        if state.batches.back().is_none_or(|batch| batch.frames.len() >= BATCH_BYTES) {
+            let frames = mem::take(&mut state.spare);
+            state.batches.push_back(Batch { frames, ended: 0 });
+        }
+        if let Some(batch) = state.batches.back_mut() {
+            put(&mut batch.frames);
+            batch.ended += ended;
+        }
     }
 
     /// Ends when there is something to wake JavaScript for.
@@ -73,25 +88,29 @@ impl Completions {
     pub fn wake(&self) {
         let state = self.lock();
         if let Some(wake) = &state.wake
-            && !state.frames.is_empty()
+            && !state.batches.is_empty()
             && !state.silent
         {
             wake.wake();
         }
     }
 
-    /// Takes all frames; `empty` becomes the new queue, so that its allocation is used again.
-    pub fn drain(&self, mut empty: Vec<u8>) -> Drained {
-        empty.clear();
-        let mut state = self.lock();
-        Drained { frames: mem::replace(&mut state.frames, empty), ended: mem::take(&mut state.ended) }
+    /// Takes the first batch. If it holds [`BATCH_BYTES`] or more there may be others, for which nobody is woken: drain
+    /// again.
+    pub fn drain(&self) -> Batch {
+        self.lock().batches.pop_front().unwrap_or_default()
+    }
+
+    /// Gives an allocation back for further frames.
+    pub fn reuse(&self, mut frames: Vec<u8>) {
+        frames.clear();
+        self.lock().spare = frames;
     }
 
     /// Drops what is queued and the wake-up. To be called on the JavaScript thread. Idempotent.
     pub fn close(&self) {
         let mut state = self.lock();
-        state.frames = Vec::new();
-        state.ended = 0;
+        state.batches.clear();
         state.wake = None;
     }
 
@@ -138,10 +157,25 @@ mod tests {
         assert!(!is_due(&completions));
         completions.wake();
         assert_eq!(woken.load(Ordering::Relaxed), 1);
-        let drained = completions.drain(Vec::new());
+        let drained = completions.drain();
         assert_eq!((drained.frames, drained.ended), (vec![1, 2], 1));
         completions.push(|frames| frames.push(3));
         assert!(is_due(&completions));
+    }
+
+    #[test]
+    fn batches_are_bounded_and_in_order() {
+        let completions = Completions::new(Box::new(Count(Arc::default())));
+        completions.push(|frames| frames.resize(BATCH_BYTES - 1, 1));
+        completions.push_last(|frames| frames.extend([1, 1]));
+        completions.push_last(|frames| frames.push(2));
+        let first = completions.drain();
+        assert_eq!((first.frames.len(), first.ended), (BATCH_BYTES + 1, 1));
+        completions.reuse(first.frames);
+        completions.push_last(|frames| frames.push(3));
+        let second = completions.drain();
+        assert_eq!((second.frames, second.ended), (vec![2, 3], 2));
+        assert!(completions.drain().frames.is_empty());
     }
 
     #[test]
@@ -149,7 +183,7 @@ mod tests {
         let woken = Arc::new(AtomicU32::new(0));
         let completions = Completions::new(Box::new(Count(woken.clone())));
         completions.push(|frames| frames.push(1));
-        completions.drain(Vec::new());
+        completions.drain();
         completions.wake();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
     }
@@ -163,7 +197,7 @@ mod tests {
         completions.push_last(|frames| frames.push(1));
         completions.wake();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
-        assert!(completions.drain(Vec::new()).frames.is_empty());
+        assert!(completions.drain().frames.is_empty());
     }
 
     #[test]
@@ -175,6 +209,6 @@ mod tests {
         completions.push_last(|frames| frames.push(2));
         completions.wake();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
-        assert_eq!(completions.drain(Vec::new()).frames, vec![1]);
+        assert_eq!(completions.drain().frames, vec![1]);
     }
 }

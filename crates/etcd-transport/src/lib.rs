@@ -82,8 +82,6 @@ pub struct NativeTransport {
     hold: EventLoopHold,
     in_flight: u32,
     referenced: bool,
-    /// The queue drained last, to be used again.
-    spare: Vec<u8>,
 }
 
 #[napi]
@@ -105,7 +103,7 @@ impl NativeTransport {
         let (submit, batches) = unbounded_channel();
         lease.handle().spawn(calls::serve(Channel::new(target), batches, completions.clone()));
         let open = OpenTransport::register(env, lease, submit, completions, listing)?;
-        Ok(Self { open, hold, in_flight: 0, referenced: true, spare: Vec::new() })
+        Ok(Self { open, hold, in_flight: 0, referenced: true })
     }
 
     /// Hands down the first `length` bytes of a batch, which opens `opened` calls. False once closed.
@@ -121,14 +119,14 @@ impl NativeTransport {
         Ok(true)
     }
 
-    /// The frames of all that has completed since the last drain.
+    /// The frames of what has completed since the last drain, or of the first part of it; see [`Completions::drain`].
     #[napi]
     pub fn drain<'env>(&mut self, env: &'env Env) -> Result<BufferSlice<'env>> {
-        let drained = self.open.completions().drain(std::mem::take(&mut self.spare));
+        let drained = self.open.completions().drain();
         self.count(*env, self.in_flight.saturating_sub(drained.ended))?;
         let frames = BufferSlice::copy_from(env, &drained.frames)?;
         if drained.frames.capacity() <= KEPT_QUEUE {
-            self.spare = drained.frames;
+            self.open.completions().reuse(drained.frames);
         }
         Ok(frames)
     }

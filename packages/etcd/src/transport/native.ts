@@ -17,6 +17,9 @@ const streamWindow = 16;
 /** A batch that has grown to this many bytes goes down before the turn is over. */
 const fullBatchBytes = 1024 * 1024;
 
+/** A drain that gives so many bytes may have left some; `BATCH_BYTES` in crates/etcd-transport/src/completions.rs. */
+const batchBytes = 128 * 1024;
+
 /** Longest deadline that the framing carries, in ms (about 49 days). */
 const longestTimeoutMs = 2 ** 32 - 1;
 
@@ -72,7 +75,7 @@ class NativeTransport implements Transport, CompletionHandler {
     if (exiting) throw new ClosedError('the process is exiting; no more connections can be made');
     const init = nativeOptions(options);
     try {
-      this.#native = new addon.NativeTransport(init, () => readCompletions(this.#native.drain(), this));
+      this.#native = new addon.NativeTransport(init, this.#drain);
     } catch (cause) {
       throw new InvalidArgumentError(`can't use endpoint ${options.endpoint}: ${(cause as Error).message}`, {
         code: StatusCode.INVALID_ARGUMENT,
@@ -200,6 +203,14 @@ class NativeTransport implements Transport, CompletionHandler {
     this.#batch.credit(id, messages);
     this.#schedule();
   }
+
+  // Between two batches the event loop has its turn, and what the first one's callers have dropped is gone.
+  readonly #drain = (): void => {
+    if (this.#closed) return;
+    const frames = this.#native.drain();
+    if (frames.length >= batchBytes) setImmediate(this.#drain);
+    readCompletions(frames, this);
+  };
 
   // Node runs this after all microtasks of the turn, so that the calls they make share one crossing.
   readonly #flush = (): void => {
