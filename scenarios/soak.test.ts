@@ -119,13 +119,16 @@ function start(t: TestContext, ...args: string[]) {
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
-  t.after(() => {
-    child.kill('SIGKILL');
+  const code = once(child, 'close').then(([code]) => code as number | null);
+  t.after(async () => {
+    // Killed outright it would leave its servers behind.
+    child.kill('SIGTERM');
+    await code;
     rmSync(out, { recursive: true, force: true });
   });
   return {
     out,
-    code: once(child, 'close').then(([code]) => code as number | null),
+    code,
     output: () => output,
     interrupt: () => child.kill('SIGINT'),
     async says(pattern: RegExp) {

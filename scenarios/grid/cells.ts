@@ -85,8 +85,7 @@ export function cellScenario(cell: Cell): ScenarioSpec {
     ],
     uses: situation === null ? [] : situations[situation],
     expect: endings[ending],
-    // The thread of a terminated worker may still be there on Deno: terminate() doesn't wait for it.
-    strict: !(runtime === 'deno' && ending === 'terminate'),
+    strict: true,
     // Deno looks for a newer version of itself now and then, and says so.
     env: { DENO_NO_UPDATE_CHECK: '1' },
     timeout: '20s',

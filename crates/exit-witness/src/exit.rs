@@ -82,6 +82,7 @@ fn tell() {
 }
 
 fn tell_threads(pid: i32) {
+    threads::settle();
     let own = threads::current();
     let mut count = 0;
     each_number_in(c"/proc/self/task", |tid| {

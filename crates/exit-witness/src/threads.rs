@@ -23,6 +23,23 @@ struct Slot {
 
 static STARTS: [Slot; SLOTS] = [const { Slot { tid: AtomicI32::new(0), start: AtomicUsize::new(0) } }; SLOTS];
 
+/// Threads that were created and have not run yet: the kernel has them, and nobody noted their start.
+static UNBORN: AtomicUsize = AtomicUsize::new(0);
+
+const MOST_WAITS: u32 = 100;
+static WAIT: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+
+/// Waits until all threads have noted their start, for about 100 ms at most.
+pub fn settle() {
+    for _ in 0..MOST_WAITS {
+        if UNBORN.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        // SAFETY: the time is valid, and what is left of it isn't asked for.
+        unsafe { libc::nanosleep(&raw const WAIT, std::ptr::null_mut()) };
+    }
+}
+
 fn slot(tid: i32) -> &'static Slot {
     &STARTS[tid as usize & (SLOTS - 1)]
 }
@@ -72,9 +89,11 @@ pub unsafe extern "C" fn pthread_create(
     }
     // SAFETY: malloc's memory is big enough and aligned for any type of the language.
     unsafe { begin.write(Begin { start, argument }) };
+    UNBORN.fetch_add(1, Ordering::Relaxed);
     // SAFETY: `first_frame` frees what it gets; the rest are the caller's arguments.
     let result = unsafe { create(thread, attributes, first_frame, begin.cast()) };
     if result != 0 {
+        UNBORN.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: no thread was started, so nobody else has it.
         unsafe { libc::free(begin.cast()) };
     }
@@ -92,6 +111,7 @@ unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
     slot.tid.store(0, Ordering::Relaxed);
     slot.start.store(start as *const () as usize, Ordering::Release);
     slot.tid.store(tid, Ordering::Release);
+    UNBORN.fetch_sub(1, Ordering::Release);
     // SAFETY: what the program asked pthread_create for.
     unsafe { start(argument) }
 }

@@ -130,6 +130,25 @@ describe('what is left at exit', () => {
     }
   });
 
+  test('are known by their library when they have only just been created', {
+    skip: unseen || pythonless,
+  }, async () => {
+    const program = [
+      'import ctypes',
+      'libc = ctypes.CDLL(None)',
+      'thread = ctypes.c_ulong()',
+      'for i in range(8): libc.pthread_create(ctypes.byref(thread), None, libc.pause, None)',
+      'libc._exit(0)',
+    ].join('\n');
+    const { runs } = await run({ command: ['python3', '-c', program], runs: 10 });
+    const threads = runs.flatMap(({ left }) => left.threads ?? []);
+    assert.equal(threads.length, 80);
+    assert.deepEqual(
+      threads.filter(({ library }) => library === null),
+      [],
+    );
+  });
+
   test('a program whose end nobody saw is told where it was to be strict', { skip: unseen }, async () => {
     const result = await run({ command: ['env', '-u', 'LD_PRELOAD', 'true'], runs: 2, strict: true });
     assert.equal(result.runs[0]?.left.threads, null);
