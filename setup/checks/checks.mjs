@@ -49,6 +49,12 @@ export function checks(files) {
       title: 'fuzzing of what the native core reads, in short',
       skipReason: withoutCargo,
     }),
+    {
+      group: 'runtimes',
+      title: 'the client on other Nodes, Bun and Deno',
+      // Later than what installs the packages that it needs.
+      run: async () => (await import('./runtimes.mjs')).runOnRuntimes(),
+    },
     { group: 'node', title: 'Node tests', run: () => runNodeTests(files) },
   ];
 }

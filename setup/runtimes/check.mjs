@@ -1,25 +1,29 @@
 import { exceptions } from './exceptions.mjs';
 import { runFile } from './run-file.mjs';
 
+const NATIVE_ONLY = { QUIESCE_ETCD_TEST_TRANSPORT: 'native' };
+
 /**
  * Runs a file on a runtime and compares with what is known of that runtime.
  * @param {string} runtime
  * @param {string} binary
  * @param {string} file
+ * @param {{ nativeOnly?: boolean }} [options] `nativeOnly`: without the tests over the fallback
  * @returns {Promise<{ passed: number, excepted: number, skipped: string[], problems: string[] }>} `excepted`: tests that
  * fail as exceptions.mjs says; `problems`: all else that isn't as it should be, one text each
  */
-export async function checkFile(runtime, binary, file) {
+export async function checkFile(runtime, binary, file, { nativeOnly = false } = {}) {
   const known = exceptions.filter((exception) => exception.file === file && exception.on.includes(runtime));
-  const crashes = known.some((exception) => exception.crashes);
-  let result = await runFile(runtime, binary, file);
+  const crashes = !nativeOnly && known.some((exception) => exception.crashes);
+  let result = await runFile(runtime, binary, file, nativeOnly ? NATIVE_ONLY : {});
   const problems = [];
   if (crashes) {
     if (result.crashed) {
-      result = await runFile(runtime, binary, file, { QUIESCE_ETCD_TEST_TRANSPORT: 'native' });
+      result = await runFile(runtime, binary, file, NATIVE_ONLY);
     } else problems.push('its process crashes no more: take the row out of setup/runtimes/exceptions.mjs');
   }
   if (result.crashed) problems.push(`its process failed: ${result.output.split('\n').slice(-15).join('\n')}`);
+  if (nativeOnly || crashes) result.tests = result.tests.filter(({ name }) => !name.includes(', grpc-js'));
   return judge(result, known, problems, crashes);
 }
 

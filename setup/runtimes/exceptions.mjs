@@ -37,7 +37,7 @@ export const exceptions = [
   },
   {
     on: ['deno'],
-    file: 'hosts',
+    file: 'test-pools',
     tests: ["tests in vitest's pool of threads leave their clients open, and the run ends with code 0"],
     cause: "Deno has no `parentPort.removeAllListeners()`, which vitest's pool of threads calls",
   },

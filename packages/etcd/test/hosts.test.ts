@@ -1,22 +1,20 @@
-// What hosts offer beside a main thread: workers of two kinds, vm contexts, pools of test runners. Runs on each of
-// Node, Bun and Deno (npm run runtimes).
+// What hosts offer beside a main thread: workers of two kinds and vm contexts. Runs on each of Node, Bun and Deno
+// (npm run runtimes).
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { describe, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { createContext, runInContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import type { EtcdServer } from '@quiesce/test-services';
-import { compare, connect, type EtcdClient, InvalidArgumentError, op, prefix } from '../src/index.js';
+import { compare, type EtcdClient, InvalidArgumentError, op, prefix } from '../src/index.js';
+import { busy } from './support/busy.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
-import { program, programFolder } from './support/program.js';
+import { program } from './support/program.js';
 import { runtimeThreads } from './support/runtime-threads.js';
 
 const library = JSON.stringify(new URL('../src/index.js', import.meta.url).href);
@@ -29,30 +27,6 @@ async function runQuietly(source: string): Promise<string> {
   assert.equal(stderr, '');
   return stdout;
 }
-
-/** `name` is this worker's; it says so once its clients have calls, a watch and a keepalive under way without end. */
-const busy = `
-  async function keepBusy(connect, options, name, clients) {
-    let answered = 0;
-    let tell;
-    const started = new Promise((resolve) => { tell = resolve; });
-    for (let c = 0; c < clients; c++) {
-      const etcd = await connect(options);
-      const key = 'busy/' + name + '/' + c;
-      const { id } = await etcd.lease.grant(30);
-      await etcd.lease.keepAlive(id);
-      const watch = etcd.watch(key);
-      await watch.ready;
-      (async () => { for await (const _ of watch); })();
-      for (let i = 0; i < 8; i++) (async () => {
-        for (;;) {
-          await etcd.put(key, 'value', { lease: id });
-          if (++answered === 8 * clients) tell();
-        }
-      })();
-    }
-    await started;
-  }`;
 
 overEachTransport('hosts', (connectHere) => {
   let server: EtcdServer;
@@ -225,49 +199,6 @@ overEachTransport('hosts', (connectHere) => {
       refused: true,
     });
   });
-});
-
-describe('pools of vitest', () => {
-  let server: EtcdServer;
-  let etcd: EtcdClient;
-  withEtcd(connect, (given) => ({ server, etcd } = given));
-
-  for (const pool of ['threads', 'forks'] as const) {
-    test(`tests in vitest's pool of ${pool} leave their clients open, and the run ends with code 0`, {
-      timeout: 60_000,
-    }, async () => {
-      const dir = join(programFolder(), `vitest-${pool}`);
-      mkdirSync(dir, { recursive: true });
-      writeFileSync(join(dir, 'package.json'), '{ "type": "module" }');
-      for (const name of ['a', 'b', 'c']) {
-        writeFileSync(
-          join(dir, `${name}.test.mjs`),
-          `import { expect, test } from 'vitest';
-          import { connect } from ${library};
-          ${busy}
-          test('${name}', async () => {
-            const etcd = await connect('${server.endpoint}');
-            await etcd.put('vitest/${pool}/${name}', '1');
-            expect((await etcd.get('vitest/${pool}/${name}')).text()).toBe('1');
-            expect(etcd.transport).toBe('${etcd.transport}');
-            await keepBusy(connect, '${server.endpoint}', 'vitest-${name}', 1);
-          });`,
-        );
-      }
-      const vitest = join(
-        dirname(createRequire(import.meta.url).resolve('vitest/package.json')),
-        'vitest.mjs',
-      );
-      const args = [vitest, 'run', '--root', dir, '--pool', pool, '--maxWorkers', '2', '--no-color'];
-      const { stdout, stderr } = await exec(process.execPath, args, {
-        timeout: 50_000,
-        killSignal: 'SIGKILL',
-      });
-      assert.match(stdout, /Tests\s+3 passed \(3\)/);
-      assert.equal(stderr, '');
-      assert.equal((await etcd.range(prefix(`vitest/${pool}/`))).kvs.length, 3);
-    });
-  }
 });
 
 /** Bun's and Deno's, as far as it is used here; Node's types have none. */
