@@ -1,5 +1,5 @@
 import { exceptions } from './exceptions.mjs';
-import { runFile } from './run-file.mjs';
+import { hasBug, runFile } from './run-file.mjs';
 
 const NATIVE_ONLY = { QUIESCE_ETCD_TEST_TRANSPORT: 'native' };
 
@@ -17,6 +17,11 @@ export async function checkFile(runtime, binary, file, { nativeOnly = false } = 
   const crashes = !nativeOnly && known.some((exception) => exception.crashes);
   let result = await runFile(runtime, binary, file, nativeOnly ? NATIVE_ONLY : {});
   const problems = [];
+  for (const { reproduction } of known) {
+    if (reproduction !== undefined && !(await hasBug(runtime, binary, reproduction))) {
+      problems.push(`scenarios/host-bugs/${reproduction.join(' ')} succeeds: is the row still true?`);
+    }
+  }
   if (crashes) {
     if (result.crashed) {
       result = await runFile(runtime, binary, file, NATIVE_ONLY);

@@ -8,8 +8,13 @@
  * @property {string[]} [tests] ends of the names that fail
  * @property {boolean} [crashes] the process dies of a signal on the tests over grpc-js; the others of the file run
  * without those
+ * @property {string[]} [reproduction] a program of scenarios/host-bugs without our code, and its arguments, that fails while the
+ * host is so
  * @property {string} cause what docs/runtimes.md says of it
  */
+
+/** Any would do. */
+const ADDON = `packages/etcd/native/etcd-transport.${process.platform}-${process.arch}.node`;
 
 const denoGoAway = "Deno's `node:http2` crashes when a connection is closed by its `goaway` listener";
 const bunProtocol = "Bun's `node:http2` judges some breaches of the protocol otherwise than Node's";
@@ -22,30 +27,34 @@ export const exceptions = [
     file: 'maintenance',
     crashes: true,
     cause: denoGoAway,
+    reproduction: ['http2-closed-in-goaway.mjs'],
   },
   {
     on: ['deno'],
     file: 'faults-lifetime',
     tests: ['opening, breaking and closing, in workers too, leaves no thread, no file and no memory'],
     cause: 'Deno leaves two descriptors of each worker that loaded an addon open',
+    reproduction: ['worker-with-addon-leaks-files.mjs', ADDON],
   },
   {
     on: ['deno'],
     file: 'transport',
     tests: ['transport grpc-js > streams > give all messages before the status that ended them'],
-    cause: "Deno's `node:http2` drops messages that the status follows at once",
+    cause: "grpc-js on Deno loses messages that an error's status follows at once",
   },
   {
     on: ['deno'],
     file: 'test-pools',
     tests: ["tests in vitest's pool of threads leave their clients open, and the run ends with code 0"],
     cause: "Deno has no `parentPort.removeAllListeners()`, which vitest's pool of threads calls",
+    reproduction: ['missing-pieces.mjs', 'removeAllListeners'],
   },
   {
     on: ['bun'],
     file: 'watch',
     tests: ['a consumer that stands still holds a bounded part of what was written'],
     cause: 'Bun has no `--expose-gc` by `v8.setFlagsFromString()`',
+    reproduction: ['missing-pieces.mjs', 'expose-gc'],
   },
   {
     on: ['bun'],

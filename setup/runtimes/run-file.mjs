@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { XmlDocument } from 'libxml2-wasm';
 import { run } from '../command.mjs';
 import { inCache, inRoot } from '../paths.mjs';
@@ -47,10 +48,18 @@ export async function runFile(runtime, binary, file, env = {}) {
     `packages/etcd/dist/test/${file}.test.js`,
     report,
   );
-  const { code, output } = await run(['timeout', '--kill-after=5', String(FILE_TIMEOUT), ...command], {
-    cwd: inRoot(),
-    env: { NO_COLOR: '1', ...env },
-  });
+  const dir = mkdtempSync(join(tmpdir(), 'quiesce-host-'));
+  let ended;
+  try {
+    ended = await run(['timeout', '--kill-after=5', String(FILE_TIMEOUT), ...command], {
+      cwd: inRoot(),
+      env: { NO_COLOR: '1', TMPDIR: dir, ...env },
+    });
+  } finally {
+    endProcessesOf(dir);
+    rmSync(dir, { recursive: true, force: true });
+  }
+  const { code, output } = ended;
   let xml = '';
   try {
     xml = readFileSync(report, 'utf8');
@@ -62,6 +71,31 @@ export async function runFile(runtime, binary, file, env = {}) {
   // Something failed that is no test: a hook, an import, the process.
   const crashed = tests.length === 0 || (code !== 0 && !failed);
   return { crashed, tests, output: crashed ? `${output.trim()}\nexit code ${code}` : output };
+}
+
+/**
+ * Runs a program of scenarios/host-bugs on a runtime.
+ * @param {string} runtime
+ * @param {string} binary
+ * @param {string[]} words the program and its arguments
+ * @returns {Promise<boolean>} whether the host has the bug
+ */
+export async function hasBug(runtime, binary, [program, ...args]) {
+  const file = inRoot('scenarios', 'host-bugs', program);
+  const command = runtime === 'deno' ? [binary, 'run', '--allow-all', file] : [binary, file];
+  return (await run(['timeout', '--kill-after=5', '30', ...command, ...args])).code !== 0;
+}
+
+/** A process that crashes leaves its servers behind, which are known by the temporary directory that they were given. */
+function endProcessesOf(dir) {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`TMPDIR=${dir}`)) continue;
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // It is gone, or another user's.
+    }
+  }
 }
 
 /** The tests in a JUnit report of Node, Bun or Deno, without the suites that they are in. */

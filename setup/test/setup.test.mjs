@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { countCargoTests } from '../checks/checks.mjs';
 import { inRoot } from '../paths.mjs';
+import { judge } from '../runtimes/check.mjs';
+import { exceptions } from '../runtimes/exceptions.mjs';
+import { readReport } from '../runtimes/run-file.mjs';
 import { unlessUpToDate } from '../stamp.mjs';
 import { isNewEnough, parseVersion } from '../steps/etcd.mjs';
 import { isInstalled } from '../steps/node-modules.mjs';
@@ -167,5 +170,35 @@ describe('npm test', () => {
     assert.deepEqual(countCargoTests(output, 101), { passed: 7, failed: 3, skipped: 1 });
     assert.deepEqual(countCargoTests('', 0), { passed: 1, failed: 0, skipped: 0 });
     assert.deepEqual(countCargoTests('error: no', 1), { passed: 0, failed: 1, skipped: 0 });
+  });
+});
+
+describe('what a runtime can not do', () => {
+  it('is in docs/runtimes.md, each cause', () => {
+    const page = readFileSync(inRoot('docs', 'runtimes.md'), 'utf8');
+    for (const { cause } of exceptions) assert.ok(page.includes(cause), `docs/runtimes.md lacks: ${cause}`);
+  });
+
+  it('fails the check when it becomes untrue, and so does any other failure', () => {
+    const known = [{ on: ['bun'], file: 'kv', tests: ['b'], cause: '' }];
+    const judged = (...tests) => judge({ tests }, known).problems;
+    const a = { name: 'suite > a', outcome: 'passed' };
+    const b = { name: 'suite > b', outcome: 'failed' };
+    assert.deepEqual(judged(a, b), []);
+    assert.match(judged({ ...a, outcome: 'failed' }, b)[0], /suite > a: failed/);
+    assert.match(judged(a, { ...b, outcome: 'passed' })[0], /suite > b: passes/);
+    assert.match(judged(a)[0], /there is no test 'b'/);
+  });
+
+  it('is read from each reporter, without suites', () => {
+    const node = `<testsuites><testsuite name="s"><testcase name="t"/><testcase name="u"><failure/></testcase></testsuite></testsuites>`;
+    const bun = `<testsuites><testsuite name="x.test.js"><testsuite name="s"><testcase name="t"/><testcase name="u"><failure/></testcase></testsuite></testsuite></testsuites>`;
+    const deno = `<testsuites><testsuite name="./x.test.ts"><testcase name="s"><failure/></testcase></testsuite><testsuite name="ext:a.ts"><testcase name="s &gt; t"/><testcase name="s &gt; u"><failure/></testcase></testsuite></testsuites>`;
+    for (const xml of [node, bun, deno]) {
+      assert.deepEqual(readReport(xml), [
+        { name: 's > t', outcome: 'passed' },
+        { name: 's > u', outcome: 'failed' },
+      ]);
+    }
   });
 });

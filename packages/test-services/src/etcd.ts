@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ExitStatus, type RunningService, type ServiceSpec, startService } from 'quiesce';
@@ -128,6 +128,17 @@ export function exitOnSignals(): void {
   }
 }
 
+/** On a busy machine a process goes on for a while after it was sent SIGSTOP. */
+function waitUntilStopped(pid: number): void {
+  if (process.platform !== 'linux') return;
+  const moment = new Int32Array(new SharedArrayBuffer(4));
+  for (let ms = 0; ms < 1_000; ms++) {
+    // Its name, in parentheses, may have spaces; the state follows.
+    if (/\) T [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))) return;
+    Atomics.wait(moment, 0, 0, 1);
+  }
+}
+
 /** @internal */
 export function supervise(
   first: RunningService,
@@ -175,7 +186,10 @@ export function supervise(
     certificates,
     log: () => service.log(),
     kill,
-    pause: () => kill('SIGSTOP'),
+    pause: () => {
+      kill('SIGSTOP');
+      if (!gone) waitUntilStopped(service.pid);
+    },
     resume: () => kill('SIGCONT'),
     async restart() {
       if (stopping !== undefined) throw new Error('this etcd was stopped, its data is gone');
