@@ -1,7 +1,7 @@
-//! What ties a transport to its napi env: the wake-up call, the hold on the event loop, and the cleanup hook
-//! that closes it when the env goes. All but [`Wake::wake`] happens on the env's own thread.
+//! What ties a transport to its napi env: the runtime that it shares, and the cleanup hook that closes it when the env
+//! goes. All happens on the env's own thread.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ffi::c_void;
 use std::io::{self, Write};
 use std::rc::Rc;
@@ -9,60 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use napi::bindgen_prelude::*;
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{check_status, sys};
 use owned_runtime::StopError;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::completions::{Completions, Wake};
+use crate::completions::Completions;
 use crate::env_runtime::RuntimeLease;
 use crate::process_exit::Listing;
-
-/// Doesn't keep the event loop alive by itself (`Weak`): that is [`EventLoopHold`]'s part.
-type WakeFunction = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
-
-/// A call of JavaScript's `wake` from any thread.
-pub struct WakeUp(Arc<WakeFunction>);
-
-impl WakeUp {
-    pub fn new(wake: Function<'_, (), ()>) -> Result<Self> {
-        Ok(Self(Arc::new(wake.build_threadsafe_function::<()>().weak::<true>().build()?)))
-    }
-
-    pub fn hold(&self) -> EventLoopHold {
-        EventLoopHold { wake: self.0.clone(), held: Cell::new(false) }
-    }
-}
-
-impl Wake for WakeUp {
-    fn wake(&self) {
-        // It fails only while the env is going, when nobody is there to be woken.
-        let _ = self.0.call((), ThreadsafeFunctionCallMode::NonBlocking);
-    }
-}
-
-/// Keeps the event loop alive while calls are in flight, as an open socket would.
-pub struct EventLoopHold {
-    wake: Arc<WakeFunction>,
-    held: Cell<bool>,
-}
-
-impl EventLoopHold {
-    pub fn set(&self, env: Env, held: bool) -> Result<()> {
-        if self.held.replace(held) == held {
-            return Ok(());
-        }
-        let (env, wake) = (env.raw(), self.wake.raw());
-        // SAFETY: `env` is the calling env, and `wake` belongs to it and lives as long as `self.wake`.
-        check_status!(unsafe {
-            if held {
-                sys::napi_ref_threadsafe_function(env, wake)
-            } else {
-                sys::napi_unref_threadsafe_function(env, wake)
-            }
-        })
-    }
-}
 
 /// A transport's side of its runtime, until it is closed: by JavaScript or by the env's end.
 pub struct OpenTransport {

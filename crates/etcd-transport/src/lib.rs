@@ -16,6 +16,7 @@ mod process_exit;
 mod reassembly;
 mod status;
 mod target;
+mod wake;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +29,9 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::channel::Channel;
 use crate::completions::Completions;
 use crate::env_runtime::EnvRuntime;
-use crate::host::{EventLoopHold, OpenTransport, WakeUp};
+use crate::host::OpenTransport;
 use crate::target::{KeepAlive, Options, Target, Tls};
+use crate::wake::{EventLoopHold, WakeUp};
 
 /// Queues larger than this are given back to the allocator once drained, in bytes.
 const KEPT_QUEUE: usize = 1 << 20;
@@ -94,7 +96,7 @@ impl NativeTransport {
         let runtime = env
             .get_instance_data::<Arc<EnvRuntime>>()?
             .ok_or_else(|| Error::from_reason("this env has no instance data: the addon was not registered in it"))?;
-        let wake_up = WakeUp::new(wake)?;
+        let wake_up = WakeUp::new(env, wake)?;
         let hold = wake_up.hold();
         let completions = Arc::new(Completions::new(Box::new(wake_up)));
         let lease = runtime.lease().map_err(|error| Error::from_reason(error.to_string()))?;
