@@ -231,7 +231,7 @@ test('a second interrupt ends a tester at once, even one that waits for a reader
   const reader = spawn('sh', ['-c', 'exec sleep 60 < stuck'], { cwd: dir, stdio: 'ignore' });
   try {
     // What is kept of one failure is more than a pipe holds.
-    const program = 'head -c 60000 /dev/zero | tr "\\0" x | tee /dev/stderr; exit 1';
+    const program = 'x=$(head -c 60000 /dev/zero | tr "\\0" x); echo "$x"; echo "$x" >&2; exit 1';
     const tester = start('run', '-n', '2', '--json', 'stuck', '--', 'sh', '-c', program);
     let ended = false;
     void tester.ended.then(() => (ended = true));

@@ -159,7 +159,13 @@ export function supervise(
   };
   watch();
   const kill = (signal: NodeJS.Signals = 'SIGKILL'): void => {
-    if (!gone) process.kill(service.pid, signal);
+    if (gone) return;
+    try {
+      process.kill(service.pid, signal);
+    } catch (error) {
+      // It has ended by itself, and the event that says so is on its way.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   };
   const stopProcess = async (): Promise<void> => {
     kill('SIGCONT'); // a frozen process would not see SIGTERM
