@@ -72,12 +72,12 @@ subcommand('leases', 'many leases kept alive on one client', { clients: withStre
 program
   .command('plot')
   .description('draws what operations has measured')
-  .argument('<json>', 'the file that operations --json has written')
   .argument('<folder>', 'where the SVG files go')
+  .argument('<json...>', 'files that operations --json has written')
   .configureOutput(quiet)
   .exitOverride()
-  .action(async (json: string, folder: string) => {
-    await plot(json, folder);
+  .action(async (folder: string, jsons: string[]) => {
+    await plot(folder, jsons);
   });
 
 try {

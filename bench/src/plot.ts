@@ -8,9 +8,9 @@ import { FLOOR_VALUE_BYTES, type Row } from './report.js';
 
 const COLOURS = ['#0b7a75', '#b3541e', '#3d6fb6', '#8a8a8a'];
 
-/** Draws each figure for which the file has rows, and names the files. */
-export async function plot(json: string, folder: string): Promise<void> {
-  const { rows } = JSON.parse(readFileSync(json, 'utf8')) as { rows: Row[] };
+/** Draws the figures of all that the files hold, and names the files that it has written. */
+export async function plot(folder: string, jsons: readonly string[]): Promise<void> {
+  const rows = jsons.flatMap((json) => (JSON.parse(readFileSync(json, 'utf8')) as { rows: Row[] }).rows);
   mkdirSync(folder, { recursive: true });
   const oneConnection = rows.filter(({ connections }) => connections === 1);
   const smallest = Math.min(...oneConnection.map(({ valueBytes }) => valueBytes));
