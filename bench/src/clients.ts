@@ -34,13 +34,17 @@ export function isAvailable(client: string): boolean {
   return built === undefined || existsSync(built);
 }
 
-/** Measures one client in a process of its own, so that CPU time is that client's alone. */
-export async function measureClient(client: string, workload: Workload): Promise<Measurement> {
+/** A client's program, and its arguments for that workload. */
+export function programOf(client: string, workload: Workload): [string, ...string[]] {
   const program = PROGRAMS[client];
   if (program === undefined) throw new Error(`no client is named ${client}`);
-  const [file, ...first] = program;
-  const flags = Object.entries(workload).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const { stdout } = await promisify(execFile)(file, [...first, ...flags], {
+  return [...program, ...Object.entries(workload).flatMap(([name, value]) => [`--${name}`, String(value)])];
+}
+
+/** Measures one client in a process of its own, so that CPU time is that client's alone. */
+export async function measureClient(client: string, workload: Workload): Promise<Measurement> {
+  const [file, ...args] = programOf(client, workload);
+  const { stdout } = await promisify(execFile)(file, args, {
     timeout: (workload.seconds + workload.warmup) * 1000 + 60_000,
   });
   return JSON.parse(stdout) as Measurement;

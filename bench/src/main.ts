@@ -7,6 +7,7 @@ import { benchLeases, type LeasesOptions } from './leases.js';
 import { benchList, type ListOptions } from './list.js';
 import { benchOperations, type OperationsOptions } from './operations.js';
 import { plot } from './plot.js';
+import { type ProfileOptions, profile } from './profile.js';
 import { FLOOR_VALUE_BYTES } from './report.js';
 import { benchWatch, type WatchBenchOptions } from './watch.js';
 
@@ -67,6 +68,18 @@ subcommand('leases', 'many leases kept alive on one client', { clients: withStre
   .option('--seconds <n>', 'timed part of each run', positive, 6)
   .action(async (options: LeasesOptions) => {
     exitCode = await benchLeases(options);
+  });
+
+program
+  .command('profile')
+  .description("where this client's CPU time goes")
+  .option('--op <name>', `one of ${ops.join(', ')}`, oneOf('operation', ops), 'get')
+  .option('--concurrency <n>', 'operations in flight', positiveInteger, 64)
+  .option('--seconds <n>', 'timed part', positive, 5)
+  .configureOutput(quiet)
+  .exitOverride()
+  .action(async (options: ProfileOptions) => {
+    await profile(options);
   });
 
 program
