@@ -4,12 +4,12 @@ import { parseArgs, promisify } from 'node:util';
 import { keyPrefix, type Measurement, type Op } from './cell.js';
 import { parseWorkload } from './measure.js';
 
-/** Requests of the run that finds out how many fill the time. */
-const TRIAL_REQUESTS = 2000;
+/** Requests of the run that finds out how many fill the time, and bytes of their values at most. */
+const TRIAL = { requests: 2000, bytes: 64 * 2 ** 20 };
 
 const { values } = parseArgs({ options: { tool: { type: 'string' } }, strict: false });
 const workload = parseWorkload();
-const trial = await load(TRIAL_REQUESTS);
+const trial = await load(Math.min(TRIAL.requests, Math.ceil(TRIAL.bytes / workload.valueBytes)));
 const timed = await load(Math.ceil(Math.max(trial.ops / trial.seconds, 1) * workload.seconds));
 const { op, concurrency, valueBytes, connections } = workload;
 const measurement: Measurement = {

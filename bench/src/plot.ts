@@ -19,17 +19,20 @@ export async function plot(folder: string, jsons: readonly string[]): Promise<vo
     : smallest;
   const small = oneConnection.filter(({ valueBytes }) => valueBytes === usual);
   const busy = oneConnection.filter(({ concurrency }) => concurrency === 64);
+  const sizes = new Set(busy.map(({ valueBytes }) => valueBytes));
   const figures: Record<string, TopLevelSpec> = {
     'rate.svg': figure(small, 'concurrency', 'in flight', 'opsPerSecond', 'operations per second'),
     'cpu.svg': figure(small, 'concurrency', 'in flight', 'cpuMicrosPerOp', 'client CPU per operation, µs'),
     'latency.svg': figure(small, 'concurrency', 'in flight', 'p50Micros', 'median latency, µs'),
-    'value-sizes.svg': figure(
-      busy,
-      'valueBytes',
-      'bytes in a value',
-      'opsPerSecond',
-      'operations per second',
-    ),
+    ...(sizes.size > 1 && {
+      'value-sizes.svg': figure(
+        busy,
+        'valueBytes',
+        'bytes in a value',
+        'opsPerSecond',
+        'operations per second',
+      ),
+    }),
   };
   for (const [name, spec] of Object.entries(figures)) {
     const view = new View(parse(compile(spec).spec), { renderer: 'none' });
