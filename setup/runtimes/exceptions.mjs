@@ -22,13 +22,13 @@ const denoProtocol = "Deno's `node:http2` tolerates some breaches of the protoco
 
 /** @type {Exception[]} */
 export const exceptions = [
-  {
+  ...['maintenance', 'cluster'].map((file) => ({
     on: ['deno'],
-    file: 'maintenance',
+    file,
     mayCrash: true,
     cause: denoGoAway,
     reproduction: ['http2-closed-in-goaway.mjs'],
-  },
+  })),
   {
     on: ['deno'],
     file: 'faults-lifetime',
