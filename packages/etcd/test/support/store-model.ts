@@ -240,17 +240,16 @@ export class StoreModel {
     for (const op of branchOf(txn, succeeded)) if (op.type === 'txn') this.#decide(op, branches);
   }
 
-  /** What etcd checks before it applies: all puts of the branches that are taken, then all reads. */
+  /** What etcd checks before it applies, in the order of the operations of the branches that are taken. */
   #checkOps(txn: Txn<string, string>, branches: ReadonlyMap<unknown, boolean>): void {
-    const ops = taken(txn, branches);
-    for (const op of ops) {
-      if (op.type !== 'put') continue;
-      const { ignoreValue, ignoreLease, lease } = op.options;
-      if ((ignoreValue || ignoreLease) && !this.#state.has(op.key)) refuse(keyNotFound);
-      if (lease && !this.#leases.has(BigInt(lease))) refuse(leaseNotFound);
-    }
-    for (const op of ops) {
-      if (op.type === 'get' || op.type === 'range') this.#checkRevision(op.options.revision);
+    for (const op of taken(txn, branches)) {
+      if (op.type === 'put') {
+        const { ignoreValue, ignoreLease, lease } = op.options;
+        if ((ignoreValue || ignoreLease) && !this.#state.has(op.key)) refuse(keyNotFound);
+        if (lease && !this.#leases.has(BigInt(lease))) refuse(leaseNotFound);
+      } else if (op.type === 'get' || op.type === 'range') {
+        this.#checkRevision(op.options.revision);
+      }
     }
   }
 
