@@ -34,11 +34,14 @@ export function isAvailable(client: string): boolean {
   return built === undefined || existsSync(built);
 }
 
+const flags = (values: Readonly<Record<string, unknown>>): string[] =>
+  Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)]);
+
 /** A client's program, and its arguments for that workload. */
 export function programOf(client: string, workload: Workload): [string, ...string[]] {
   const program = PROGRAMS[client];
   if (program === undefined) throw new Error(`no client is named ${client}`);
-  return [...program, ...Object.entries(workload).flatMap(([name, value]) => [`--${name}`, String(value)])];
+  return [...program, ...flags({ ...workload })];
 }
 
 /** Measures one client in a process of its own, so that CPU time is that client's alone. */
@@ -67,14 +70,7 @@ export function leasesCommand(
 ): [string, ...string[]] {
   const numbers = { leases, ttl, seconds };
   return client === 'clientv3'
-    ? [
-        GO_PROGRAM,
-        '--endpoint',
-        endpoint,
-        '--op',
-        'leases',
-        ...Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)]),
-      ]
+    ? [GO_PROGRAM, ...flags({ endpoint, op: 'leases', ...numbers })]
     : [process.execPath, here('./leases-client.js'), endpoint, ...Object.values(numbers).map(String)];
 }
 

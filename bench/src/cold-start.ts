@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { connect } from '@quiesce/etcd';
 import { startEtcd } from '@quiesce/test-services';
 import Table from 'cli-table3';
 import { keyName } from './cell.js';
 import { coldStartCommand, isAvailable } from './clients.js';
+import { writeJson } from './report.js';
 
 /** Which clients, and how many processes of each. */
 export interface ColdStartOptions {
@@ -48,6 +48,6 @@ export async function benchColdStart(options: ColdStartOptions): Promise<number>
     table.push([name, medianMs.toFixed(1), `${minMs.toFixed(1)}–${maxMs.toFixed(1)}`]);
   }
   console.log(`\nstart, connect, get one key, end: ${options.rounds} processes each\n${table.toString()}`);
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify({ rows }, undefined, 2)}\n`);
+  writeJson(options.json, { rows });
   return 0;
 }

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { startEtcd } from '@quiesce/test-services';
 import Table from 'cli-table3';
 import { isAvailable, leasesCommand } from './clients.js';
+import { writeJson } from './report.js';
 
 /** Which clients, how many leases, how long and how often. */
 export interface LeasesOptions {
@@ -57,6 +57,6 @@ export async function benchLeases(options: LeasesOptions): Promise<number> {
   console.log(
     `\n${leases} leases with a TTL of ${ttl} s kept alive for ${seconds} s: medians of ${rounds}\n${table.toString()}`,
   );
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify({ rows }, undefined, 2)}\n`);
+  writeJson(options.json, { rows });
   return rows.some(({ lost }) => lost > 0) ? 1 : 0;
 }

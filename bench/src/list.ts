@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { connect, type EtcdClient, op } from '@quiesce/etcd';
 import { startEtcd } from '@quiesce/test-services';
 import Table from 'cli-table3';
 import { isAvailable, listCommand } from './clients.js';
+import { writeJson } from './report.js';
 
 /** Which clients, how many keys, and how often. */
 export interface ListOptions {
@@ -68,7 +68,7 @@ export async function benchList(options: ListOptions): Promise<number> {
   console.log(
     `\nlist ${options.keys.toLocaleString('en')} keys, ${options.pageSize.toLocaleString('en')} a page: medians of ${options.rounds}\n${table.toString()}`,
   );
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify({ rows }, undefined, 2)}\n`);
+  writeJson(options.json, { rows });
   return 0;
 }
 

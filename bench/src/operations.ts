@@ -1,17 +1,8 @@
-import { writeFileSync } from 'node:fs';
 import { connect, prefix } from '@quiesce/etcd';
 import { startEtcd } from '@quiesce/test-services';
 import { type Cell, keyCount, keyName, keyPrefix, type Op, type Workload } from './cell.js';
 import { isAvailable, measureClient } from './clients.js';
-import {
-  cellTable,
-  cellTitle,
-  type FloorResult,
-  floorLine,
-  judgeFloors,
-  type Row,
-  summarize,
-} from './report.js';
+import { cellTable, cellTitle, floorLine, judgeFloors, type Row, summarize, writeJson } from './report.js';
 
 const WARMUP_SECONDS = 0.5;
 /** Cells with more than this in flight are left out: they would measure the allocator, and fill the machine. */
@@ -46,22 +37,14 @@ export async function benchOperations(options: OperationsOptions): Promise<numbe
     const measured = await measureCell(clients, options.rounds, workload);
     console.log(`\n${cellTitle(cell)}\n${cellTable(measured)}`);
     rows.push(...measured);
-    writeJson(options.json, rows);
+    // So that a benchmark which fails half-way has not been for nothing.
+    writeJson(options.json, { rows, floors: [] });
     await compact(server.endpoint);
   }
   const floors = options.floors ? judgeFloors(rows) : [];
   if (floors.length > 0) console.log(`\nfloors\n${floors.map(floorLine).join('\n')}`);
-  writeJson(options.json, rows, floors);
+  writeJson(options.json, { rows, floors });
   return floors.every(({ met }) => met) ? 0 : 1;
-}
-
-/** After each cell, so that a benchmark which fails half-way has not been for nothing. */
-function writeJson(
-  file: string | undefined,
-  rows: readonly Row[],
-  floors: readonly FloorResult[] = [],
-): void {
-  if (file !== undefined) writeFileSync(file, `${JSON.stringify({ rows, floors }, undefined, 2)}\n`);
 }
 
 function cellsOf(options: OperationsOptions): Cell[] {

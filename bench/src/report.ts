@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
 import type { Cell, Measurement, Op } from './cell.js';
 import { SUBJECT } from './clients.js';
@@ -118,6 +119,11 @@ export function judgeFloors(rows: readonly Row[]): FloorResult[] {
 export function floorLine({ op, concurrency, peer, atLeast, ratio, met }: FloorResult): string {
   const verdict = met ? 'met    ' : 'NOT met';
   return `${verdict} ${op} x${concurrency}: ${ratio.toFixed(2)}x ${peer}, at least ${atLeast}x wanted`;
+}
+
+/** Writes all figures to the file of `--json`, where one was named. */
+export function writeJson(file: string | undefined, figures: object): void {
+  if (file !== undefined) writeFileSync(file, `${JSON.stringify(figures, undefined, 2)}\n`);
 }
 
 function median(values: readonly number[]): number {

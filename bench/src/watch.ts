@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { connect, op } from '@quiesce/etcd';
 import { startEtcd } from '@quiesce/test-services';
 import Table from 'cli-table3';
 import { isAvailable, SUBJECT, watchCommand } from './clients.js';
+import { writeJson } from './report.js';
 
 /** How much, how often, and which clients. */
 export interface WatchBenchOptions {
@@ -70,9 +70,7 @@ export async function benchWatch(options: WatchBenchOptions): Promise<number> {
       ['ms until made', 'ms for the events'],
     ),
   );
-  if (options.json !== undefined) {
-    writeFileSync(options.json, `${JSON.stringify({ replay, many }, undefined, 2)}\n`);
-  }
+  writeJson(options.json, { replay, many });
   const own = replay.find(({ client }) => client === SUBJECT);
   if (own === undefined) return 0;
   const rate = own.events / own.seconds;
