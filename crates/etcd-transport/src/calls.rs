@@ -2,16 +2,21 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{AbortHandle, abortable};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Code;
 
 use crate::channel::{CallOf, Channel, Sent};
@@ -27,38 +32,175 @@ use crate::status::{self, ended};
 /// The JavaScript side gives credit back in halves of it.
 pub const STREAM_WINDOW: usize = 16;
 
-/// Runs the commands of one transport until its sender is dropped; then ends all its calls.
+/// Runs the commands of one transport until their sender is dropped; then ends all its calls.
 ///
-/// It also keeps the calls' deadlines, with one timer for all: tokio's cost a call more, and the first of them wakes the
-/// thread that makes it. And it passes wake-ups on: being in line behind the calls whose answers came in one read, it
-/// wakes JavaScript once for all of them.
-pub async fn serve(channel: Arc<Channel>, mut batches: UnboundedReceiver<Bytes>, completions: Arc<Completions>) {
-    let calls = Arc::new(Calls { live: Mutex::default(), channel, completions });
-    let _end = EndOnDrop(calls.clone());
-    let alarm = sleep_until(Instant::now());
-    tokio::pin!(alarm);
-    let mut set = false;
-    loop {
-        tokio::select! {
-            biased;
-            batch = batches.recv() => match batch {
-                Some(batch) => calls.execute_all(batch),
-                None => return,
-            },
-            () = calls.completions.due() => calls.completions.wake(),
-            () = &mut alarm, if set => {
-                set = false;
-                calls.expire(Instant::now());
-            }
-        }
-        // A deadline that is met doesn't move the alarm: it goes off for nothing, and is set anew.
-        if let Some(first) = calls.live().first_deadline()
-            && !(set && alarm.deadline() <= first)
-        {
-            alarm.as_mut().reset(first);
-            set = true;
+/// All that there is to do for them is one future, the connection's part too: so whoever polls it, a call goes from the
+/// command to the socket in one go ([`crate::shared_task`]). It also keeps the calls' deadlines, with one timer for all:
+/// tokio's cost a call more. And it wakes JavaScript once for all the calls whose answers came in one read.
+pub struct Service {
+    commands: UnboundedReceiver<Bytes>,
+    calls: Arc<Calls>,
+    running: FuturesUnordered<Running>,
+    alarm: Pin<Box<Sleep>>,
+    alarm_set: bool,
+}
+
+/// A call or a connection, of which a panic was caught.
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Service {
+    /// To be called in the runtime's context.
+    pub fn new(channel: Arc<Channel>, commands: UnboundedReceiver<Bytes>, completions: Arc<Completions>) -> Self {
+        Self {
+            commands,
+            calls: Arc::new(Calls { live: Mutex::default(), channel, completions }),
+            running: FuturesUnordered::new(),
+            alarm: Box::pin(sleep_until(Instant::now())),
+            alarm_set: false,
         }
     }
+
+    /// Polls calls and connections until none can get on.
+    fn run(&mut self, cx: &mut Context<'_>) {
+        loop {
+            while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+            let begun = self.calls.channel.begun();
+            if begun.is_empty() {
+                return;
+            }
+            self.running.extend(begun.into_iter().map(guarded));
+        }
+    }
+
+    fn ring(&mut self, cx: &mut Context<'_>) {
+        while self.alarm_set && self.alarm.as_mut().poll(cx).is_ready() {
+            self.alarm_set = false;
+            self.calls.expire(Instant::now());
+            self.set_alarm();
+        }
+    }
+
+    /// A deadline that is met doesn't move the alarm: it goes off for nothing, and is set anew.
+    fn set_alarm(&mut self) {
+        if let Some(first) = self.calls.live().first_deadline()
+            && !(self.alarm_set && self.alarm.deadline() <= first)
+        {
+            self.alarm.as_mut().reset(first);
+            self.alarm_set = true;
+        }
+    }
+}
+
+impl Future for Service {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let service = self.get_mut();
+        loop {
+            match service.commands.poll_recv(cx) {
+                Poll::Ready(Some(batch)) => service.execute_all(batch),
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        service.set_alarm();
+        service.ring(cx);
+        service.run(cx);
+        service.calls.completions.wake_if_due();
+        Poll::Pending
+    }
+}
+
+impl Service {
+    fn execute_all(&mut self, batch: Bytes) {
+        for command in Commands::new(batch) {
+            match command {
+                Ok(command) => self.execute(command),
+                Err(error) => {
+                    // Which calls' frames were lost, JavaScript alone can tell: it ends all that it knows of.
+                    self.calls.drop_all();
+                    self.calls.completions.push(|out| put_broken(out, &error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn execute(&mut self, command: Command) {
+        match command {
+            Command::Unary(start, message) => {
+                let id = start.id;
+                let deadline = start.timeout.map(Deadline::after);
+                let task = self.spawn(id, unary(self.calls.channel.clone(), start, message));
+                self.calls.live().insert(id, LiveCall { task, deadline, stream: None });
+            }
+            Command::OpenStream(start) => {
+                let id = start.id;
+                let (outbound, inbox) = unbounded_channel();
+                let credit = Arc::new(Semaphore::new(STREAM_WINDOW));
+                let deadline = start.timeout.map(Deadline::after);
+                let call = StreamCall { id, credit: credit.clone(), completions: self.calls.completions.clone() };
+                let task = self.spawn(id, call.run(self.calls.channel.clone(), start, inbox));
+                let stream = Some(StreamEnds { outbound: Some(outbound), credit });
+                self.calls.live().insert(id, LiveCall { task, deadline, stream });
+            }
+            // Commands to a call that has just ended are normal: its last frame is on its way.
+            Command::Send(id, message) => self.calls.with_stream(id, |stream| {
+                if let Some(outbound) = &stream.outbound {
+                    // Fails once the call has ended, of which its last frame tells.
+                    let _ = outbound.send(message);
+                }
+            }),
+            Command::CloseSend(id) => self.calls.with_stream(id, |stream| stream.outbound = None),
+            Command::Credit(id, messages) => {
+                self.calls.with_stream(id, |stream| stream.credit.add_permits(messages as usize))
+            }
+            Command::Cancel(id) => {
+                let call = self.calls.live().remove(id);
+                if let Some(call) = call {
+                    call.task.abort();
+                    self.calls.tell_end(
+                        id,
+                        &ended(Code::Cancelled, "cancelled by the caller", true),
+                        &HeaderMap::new(),
+                    );
+                }
+            }
+            Command::Refuse(id, reason) => {
+                self.calls.tell_end(id, &ended(Code::InvalidArgument, reason, false), &HeaderMap::new());
+            }
+        }
+    }
+
+    /// Begins a call. It gets on when the service is polled, by which time it is in `live`.
+    fn spawn(&mut self, id: CallId, call: impl Future<Output = Outcome> + Send + 'static) -> AbortHandle {
+        let calls = self.calls.clone();
+        let (call, handle) = abortable(async move {
+            let unfinished = TellIfUnfinished { id, calls: &calls };
+            let outcome = call.await;
+            calls.live().remove(id);
+            drop(unfinished);
+            match outcome {
+                Outcome::Ended { end, trailers } => calls.tell_end(id, &end, &trailers),
+                Outcome::Answered { headers, trailers, message } => {
+                    calls.completions.push_last(|out| put_unary_ok(out, id, &headers, &trailers, &message));
+                }
+            }
+        });
+        self.running.push(guarded(call.map(drop)));
+        handle
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.calls.channel.close();
+        self.calls.drop_all();
+    }
+}
+
+/// A panic, which is a defect, ends no more than the future that it happens in.
+fn guarded(future: impl Future<Output = ()> + Send + 'static) -> Running {
+    Box::pin(AssertUnwindSafe(future).catch_unwind().map(drop))
 }
 
 struct Calls {
@@ -135,15 +277,6 @@ struct StreamEnds {
     credit: Arc<Semaphore>,
 }
 
-struct EndOnDrop(Arc<Calls>);
-
-impl Drop for EndOnDrop {
-    fn drop(&mut self) {
-        self.0.channel.close();
-        self.0.drop_all();
-    }
-}
-
 /// Ends a call whose task died of a panic, which is a defect: its caller would wait for ever. A call that has ended in
 /// order, or was cancelled, is no longer in `live`.
 struct TellIfUnfinished<'a> {
@@ -177,86 +310,10 @@ impl Calls {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn execute_all(self: &Arc<Self>, batch: Bytes) {
-        for command in Commands::new(batch) {
-            match command {
-                Ok(command) => self.execute(command),
-                Err(error) => {
-                    // Which calls' frames were lost, JavaScript alone can tell: it ends all that it knows of.
-                    self.drop_all();
-                    self.completions.push(|out| put_broken(out, &error.to_string()));
-                }
-            }
-        }
-    }
-
-    fn execute(self: &Arc<Self>, command: Command) {
-        match command {
-            Command::Unary(start, message) => {
-                let id = start.id;
-                let deadline = start.timeout.map(Deadline::after);
-                let task = self.spawn(id, unary(self.channel.clone(), start, message));
-                self.live().insert(id, LiveCall { task, deadline, stream: None });
-            }
-            Command::OpenStream(start) => {
-                let id = start.id;
-                let (outbound, inbox) = unbounded_channel();
-                let credit = Arc::new(Semaphore::new(STREAM_WINDOW));
-                let deadline = start.timeout.map(Deadline::after);
-                let call = StreamCall { id, credit: credit.clone(), completions: self.completions.clone() };
-                let task = self.spawn(id, call.run(self.channel.clone(), start, inbox));
-                let stream = Some(StreamEnds { outbound: Some(outbound), credit });
-                self.live().insert(id, LiveCall { task, deadline, stream });
-            }
-            // Commands to a call that has just ended are normal: its last frame is on its way.
-            Command::Send(id, message) => self.with_stream(id, |stream| {
-                if let Some(outbound) = &stream.outbound {
-                    // Fails once the call has ended, of which its last frame tells.
-                    let _ = outbound.send(message);
-                }
-            }),
-            Command::CloseSend(id) => self.with_stream(id, |stream| stream.outbound = None),
-            Command::Credit(id, messages) => {
-                self.with_stream(id, |stream| stream.credit.add_permits(messages as usize))
-            }
-            Command::Cancel(id) => {
-                let call = self.live().remove(id);
-                if let Some(call) = call {
-                    call.task.abort();
-                    self.tell_end(id, &ended(Code::Cancelled, "cancelled by the caller", true), &HeaderMap::new());
-                }
-            }
-            Command::Refuse(id, reason) => {
-                self.tell_end(id, &ended(Code::InvalidArgument, reason, false), &HeaderMap::new());
-            }
-        }
-    }
-
     fn with_stream(&self, id: CallId, f: impl FnOnce(&mut StreamEnds)) {
         if let Some(LiveCall { stream: Some(stream), .. }) = self.live().calls.get_mut(&id) {
             f(stream);
         }
-    }
-
-    /// Runs a call to its end. The runtime has one thread, so a task can't end before it is in `live`.
-    fn spawn<F>(self: &Arc<Self>, id: CallId, call: F) -> AbortHandle
-    where
-        F: Future<Output = Outcome> + Send + 'static,
-    {
-        let calls = self.clone();
-        let task = tokio::spawn(async move {
-            let unfinished = TellIfUnfinished { id, calls: &calls };
-            let outcome = call.await;
-            calls.live().remove(id);
-            drop(unfinished);
-            match outcome {
-                Outcome::Ended { end, trailers } => calls.tell_end(id, &end, &trailers),
-                Outcome::Answered { headers, trailers, message } => {
-                    calls.completions.push_last(|out| put_unary_ok(out, id, &headers, &trailers, &message));
-                }
-            }
-        });
-        task.abort_handle()
     }
 
     fn tell_end(&self, id: CallId, end: &CallEnd, trailers: &HeaderMap) {

@@ -1,6 +1,7 @@
 //! One HTTP/2 connection to one server: made when a call needs it, kept alive, and made anew after it broke.
 
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,6 @@ use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
 use crate::dial::{DialError, Io, dial};
 use crate::target::{KeepAlive, Target};
@@ -38,10 +38,13 @@ pub struct Channel {
 
 struct State {
     link: Link,
-    /// Drives the connection, or an older one whose last calls are still under way.
-    drivers: Vec<AbortHandle>,
+    /// Makes and drives a connection; waits to be run.
+    begun: Vec<Driver>,
     closed: bool,
 }
+
+/// Makes a connection and moves its bytes until it ends.
+pub type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 enum Link {
     /// Nothing is connected.
@@ -113,18 +116,21 @@ pub enum NotSent {
 
 impl Channel {
     pub fn new(target: Target) -> Arc<Self> {
-        let state = State { link: Link::Idle, drivers: Vec::new(), closed: false };
+        let state = State { link: Link::Idle, begun: Vec::new(), closed: false };
         Arc::new(Self { target, state: Mutex::new(state) })
     }
 
-    /// Ends the connection and whatever is being connected. Calls under way fail, and later ones too.
+    /// Makes no more connections. Those that there are end with their drivers.
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
         state.link = Link::Idle;
-        for driver in state.drivers.drain(..) {
-            driver.abort();
-        }
+        state.begun.clear();
+    }
+
+    /// What is to be run for the calls to get on, since the last look.
+    pub fn begun(&self) -> Vec<Driver> {
+        mem::take(&mut self.state().begun)
     }
 
     /// Sends the head of a request, over the connection that is there or a new one.
@@ -194,9 +200,8 @@ impl Channel {
     fn connect(self: &Arc<Self>, state: &mut State) -> watch::Receiver<Option<Arc<DialError>>> {
         let (tell, told) = watch::channel(None);
         state.link = Link::Connecting(told.clone());
-        state.drivers.retain(|driver| !driver.is_finished());
         let channel = self.clone();
-        let driver = tokio::spawn(async move {
+        state.begun.push(Box::pin(async move {
             let health = Arc::new(Health::default());
             match channel.dial().await {
                 Err(error) => {
@@ -210,8 +215,7 @@ impl Channel {
                     channel.leave(&health);
                 }
             }
-        });
-        state.drivers.push(driver.abort_handle());
+        }));
         told
     }
 

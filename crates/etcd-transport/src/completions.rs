@@ -4,50 +4,56 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
-
 /// Asks the JavaScript thread to drain. It must not block, and must not wait for that thread.
 pub trait Wake: Send {
     fn wake(&self);
 }
 
-/// Frames that wait for JavaScript, and the way to tell it so, for whoever serves it: [`Completions::wake`] when
-/// [`Completions::due`].
+/// Frames that wait for JavaScript, and the way to tell it so, for whoever serves it: [`Completions::wake_if_due`].
 ///
 /// Once closed it keeps nothing and wakes nobody, so that after [`Completions::close`] has returned no
 /// callback into the host can begin.
 pub struct Completions {
     state: Mutex<State>,
-    due: Notify,
 }
 
-/// A batch that has so many bytes takes no more frames. JavaScript handles one batch in one go, so this bounds how long
-/// its event loop is kept and how many decoded answers it holds at once. `batchBytes` in
-/// packages/etcd/src/transport/native.ts.
+/// A batch that has so many bytes, or frames, takes no more. JavaScript handles one batch in one go, so this bounds how
+/// long its event loop is kept and how many decoded answers it holds at once.
 const BATCH_BYTES: usize = 128 * 1024;
+const BATCH_FRAMES: u32 = 256;
 
 struct State {
-    /// All but the last hold [`BATCH_BYTES`] or more.
+    /// All but the last are full.
     batches: VecDeque<Batch>,
     /// An allocation to be used again.
     spare: Vec<u8>,
     /// `None` once closed.
     wake: Option<Box<dyn Wake>>,
     silent: bool,
+    /// JavaScript has not been woken for what is there.
+    due: bool,
 }
 
 /// What one drain takes.
 #[derive(Default)]
 pub struct Batch {
-    pub frames: Vec<u8>,
-    /// Calls whose last frame is among `frames`.
+    /// The first byte says whether another batch waits, for which nobody is woken; the frames follow.
+    pub bytes: Vec<u8>,
+    /// Calls whose last frame is in it.
     pub ended: u32,
+    frames: u32,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.bytes.len() > BATCH_BYTES || self.frames >= BATCH_FRAMES
+    }
 }
 
 impl Completions {
     pub fn new(wake: Box<dyn Wake>) -> Self {
-        let state = State { batches: VecDeque::new(), spare: Vec::new(), wake: Some(wake), silent: false };
-        Self { state: Mutex::new(state), due: Notify::new() }
+        let state = State { batches: VecDeque::new(), spare: Vec::new(), wake: Some(wake), silent: false, due: false };
+        Self { state: Mutex::new(state) }
     }
 
     /// Appends a frame that is not its call's last.
@@ -67,26 +73,26 @@ impl Completions {
         }
         // A queue that already holds frames has a wake-up or a further drain under way.
         if state.batches.is_empty() {
-            self.due.notify_one();
+            state.due = true;
         }
-        if state.batches.back().is_none_or(|batch| batch.frames.len() >= BATCH_BYTES) {
-            let frames = mem::take(&mut state.spare);
-            state.batches.push_back(Batch { frames, ended: 0 });
+        if state.batches.back().is_none_or(Batch::is_full) {
+            let mut bytes = mem::take(&mut state.spare);
+            bytes.push(0);
+            state.batches.push_back(Batch { bytes, ended: 0, frames: 0 });
         }
         if let Some(batch) = state.batches.back_mut() {
-            put(&mut batch.frames);
+            put(&mut batch.bytes);
+            batch.frames += 1;
             batch.ended += ended;
         }
     }
 
-    /// Ends when there is something to wake JavaScript for.
-    pub async fn due(&self) {
-        self.due.notified().await;
-    }
-
-    /// Wakes JavaScript, if there is anything for it.
-    pub fn wake(&self) {
-        let state = self.lock();
+    /// Wakes JavaScript, if there is anything for it of which it has not been told.
+    pub fn wake_if_due(&self) {
+        let mut state = self.lock();
+        if !mem::take(&mut state.due) {
+            return;
+        }
         if let Some(wake) = &state.wake
             && !state.batches.is_empty()
             && !state.silent
@@ -95,16 +101,20 @@ impl Completions {
         }
     }
 
-    /// Takes the first batch. If it holds [`BATCH_BYTES`] or more there may be others, for which nobody is woken: drain
-    /// again.
+    /// Takes the first batch.
     pub fn drain(&self) -> Batch {
-        self.lock().batches.pop_front().unwrap_or_default()
+        let mut state = self.lock();
+        let mut batch = state.batches.pop_front().unwrap_or_default();
+        if let Some(more) = batch.bytes.first_mut() {
+            *more = u8::from(!state.batches.is_empty());
+        }
+        batch
     }
 
     /// Gives an allocation back for further frames.
-    pub fn reuse(&self, mut frames: Vec<u8>) {
-        frames.clear();
-        self.lock().spare = frames;
+    pub fn reuse(&self, mut bytes: Vec<u8>) {
+        bytes.clear();
+        self.lock().spare = bytes;
     }
 
     /// Drops what is queued and the wake-up. To be called on the JavaScript thread. Idempotent.
@@ -128,10 +138,8 @@ impl Completions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::task::{Context, Waker};
 
     struct Count(Arc<AtomicU32>);
 
@@ -141,41 +149,47 @@ mod tests {
         }
     }
 
-    /// Whether a wake-up has fallen due since the last look.
-    fn is_due(completions: &Completions) -> bool {
-        let mut due = pin!(completions.due());
-        due.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
-    }
-
     #[test]
-    fn is_due_once_for_what_one_drain_takes() {
+    fn wakes_once_for_what_one_drain_takes() {
         let woken = Arc::new(AtomicU32::new(0));
         let completions = Completions::new(Box::new(Count(woken.clone())));
         completions.push(|frames| frames.push(1));
         completions.push_last(|frames| frames.push(2));
-        assert!(is_due(&completions));
-        assert!(!is_due(&completions));
-        completions.wake();
+        completions.wake_if_due();
+        completions.push_last(|frames| frames.push(3));
+        completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 1);
         let drained = completions.drain();
-        assert_eq!((drained.frames, drained.ended), (vec![1, 2], 1));
-        completions.push(|frames| frames.push(3));
-        assert!(is_due(&completions));
+        assert_eq!((drained.bytes, drained.ended), (vec![0, 1, 2, 3], 2));
+        completions.push(|frames| frames.push(4));
+        completions.wake_if_due();
+        assert_eq!(woken.load(Ordering::Relaxed), 2);
     }
 
     #[test]
-    fn batches_are_bounded_and_in_order() {
+    fn batches_are_bounded_in_bytes_and_in_order() {
         let completions = Completions::new(Box::new(Count(Arc::default())));
         completions.push(|frames| frames.resize(BATCH_BYTES - 1, 1));
         completions.push_last(|frames| frames.extend([1, 1]));
         completions.push_last(|frames| frames.push(2));
         let first = completions.drain();
-        assert_eq!((first.frames.len(), first.ended), (BATCH_BYTES + 1, 1));
-        completions.reuse(first.frames);
+        assert_eq!((first.bytes.len(), first.bytes[0], first.ended), (BATCH_BYTES + 1, 1, 1));
+        completions.reuse(first.bytes);
         completions.push_last(|frames| frames.push(3));
         let second = completions.drain();
-        assert_eq!((second.frames, second.ended), (vec![2, 3], 2));
-        assert!(completions.drain().frames.is_empty());
+        assert_eq!((second.bytes, second.ended), (vec![0, 2, 3], 2));
+        assert!(completions.drain().bytes.is_empty());
+    }
+
+    #[test]
+    fn batches_are_bounded_in_frames() {
+        let completions = Completions::new(Box::new(Count(Arc::default())));
+        for _ in 0..=BATCH_FRAMES {
+            completions.push_last(|frames| frames.push(7));
+        }
+        let (first, second) = (completions.drain(), completions.drain());
+        assert_eq!((first.bytes[0], first.ended), (1, BATCH_FRAMES));
+        assert_eq!((second.bytes, second.ended), (vec![0, 7], 1));
     }
 
     #[test]
@@ -184,7 +198,7 @@ mod tests {
         let completions = Completions::new(Box::new(Count(woken.clone())));
         completions.push(|frames| frames.push(1));
         completions.drain();
-        completions.wake();
+        completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
     }
 
@@ -195,9 +209,9 @@ mod tests {
         completions.push(|frames| frames.push(1));
         completions.close();
         completions.push_last(|frames| frames.push(1));
-        completions.wake();
+        completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
-        assert!(completions.drain().frames.is_empty());
+        assert!(completions.drain().bytes.is_empty());
     }
 
     #[test]
@@ -207,8 +221,8 @@ mod tests {
         completions.push(|frames| frames.push(1));
         completions.silence();
         completions.push_last(|frames| frames.push(2));
-        completions.wake();
+        completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
-        assert_eq!(completions.drain().frames, vec![1]);
+        assert_eq!(completions.drain().bytes, vec![0, 1]);
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::completions::Completions;
 use crate::env_runtime::RuntimeLease;
 use crate::process_exit::Listing;
+use crate::shared_task::SharedTask;
 
 /// A transport's side of its runtime, until it is closed: by JavaScript or by the env's end.
 pub struct OpenTransport {
@@ -28,25 +29,20 @@ struct Shared {
     completions: Arc<Completions>,
 }
 
-struct RuntimeSide {
-    lease: RuntimeLease,
-    submit: UnboundedSender<Bytes>,
+/// What a transport has on its runtime.
+pub struct RuntimeSide {
+    pub lease: RuntimeLease,
+    pub submit: UnboundedSender<Bytes>,
+    pub service: Arc<SharedTask>,
     /// Until the lease has ended.
-    _listing: Listing,
+    pub listing: Listing,
 }
 
 impl OpenTransport {
     /// Registers the env's cleanup hook. To be called after the wake-up call was made: hooks run last in, first
     /// out, so ours runs before Node takes the wake-up call away.
-    pub fn register(
-        env: Env,
-        lease: RuntimeLease,
-        submit: UnboundedSender<Bytes>,
-        completions: Arc<Completions>,
-        listing: Listing,
-    ) -> Result<Self> {
-        let runtime = RefCell::new(Some(RuntimeSide { lease, submit, _listing: listing }));
-        let shared = Rc::new(Shared { runtime, completions });
+    pub fn register(env: Env, runtime: RuntimeSide, completions: Arc<Completions>) -> Result<Self> {
+        let shared = Rc::new(Shared { runtime: RefCell::new(Some(runtime)), completions });
         let hook = Rc::into_raw(shared.clone()).cast_mut().cast();
         // SAFETY: the hook's argument is a counted reference of its own, given back by the hook or by its removal.
         let status = unsafe { sys::napi_add_env_cleanup_hook(env.raw(), Some(close_with_env), hook) };
@@ -58,9 +54,17 @@ impl OpenTransport {
         Ok(Self { shared, env: env.raw() })
     }
 
-    /// False once closed.
-    pub fn submit(&self, batch: Bytes) -> bool {
-        self.shared.runtime.borrow().as_ref().is_some_and(|runtime| runtime.submit.send(batch).is_ok())
+    /// Hands commands to the service, and carries them out on this thread if `here`. False once closed.
+    pub fn submit(&self, batch: Bytes, here: bool) -> bool {
+        let runtime = self.shared.runtime.borrow();
+        let Some(RuntimeSide { lease, submit, service, .. }) = &*runtime else { return false };
+        if !here {
+            return submit.send(batch).is_ok();
+        }
+        let _context = lease.handle().enter();
+        let mut sent = false;
+        service.carry_on_after(|| sent = submit.send(batch).is_ok());
+        sent
     }
 
     pub fn completions(&self) -> &Completions {
@@ -91,10 +95,13 @@ impl Drop for OpenTransport {
 impl Shared {
     fn close(&self, runtime: RuntimeSide) -> std::result::Result<(), StopError> {
         // First no more callbacks, then no more thread.
-        let RuntimeSide { lease, submit, _listing } = runtime;
+        let RuntimeSide { lease, submit, service, listing } = runtime;
         self.completions.close();
         drop(submit);
-        lease.end()
+        drop(service);
+        let ended = lease.end();
+        drop(listing);
+        ended
     }
 }
 

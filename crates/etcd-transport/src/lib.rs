@@ -14,6 +14,7 @@ mod host;
 mod message;
 mod process_exit;
 mod reassembly;
+mod shared_task;
 mod status;
 mod target;
 mod wake;
@@ -26,15 +27,21 @@ use napi::bindgen_prelude::*;
 use napi_derive::napi;
 use tokio::sync::mpsc::unbounded_channel;
 
+use crate::calls::Service;
 use crate::channel::Channel;
 use crate::completions::Completions;
 use crate::env_runtime::EnvRuntime;
-use crate::host::OpenTransport;
+use crate::host::{OpenTransport, RuntimeSide};
+use crate::shared_task::SharedTask;
 use crate::target::{KeepAlive, Options, Target, Tls};
 use crate::wake::{EventLoopHold, WakeUp};
 
 /// Queues larger than this are given back to the allocator once drained, in bytes.
 const KEPT_QUEUE: usize = 1 << 20;
+
+/// With fewer calls in flight a call's latency is what counts, and JavaScript's thread sends it by itself. With more the
+/// runtime's thread is awake anyway, and spares JavaScript's the work.
+const FEW: u32 = 16;
 
 /// See `TransportOptions` in packages/etcd/src/transport/transport.ts; all is filled in there.
 #[napi(object)]
@@ -103,8 +110,12 @@ impl NativeTransport {
         let listing =
             process_exit::list(&completions, runtime).map_err(|error| Error::from_reason(error.to_string()))?;
         let (submit, batches) = unbounded_channel();
-        lease.handle().spawn(calls::serve(Channel::new(target), batches, completions.clone()));
-        let open = OpenTransport::register(env, lease, submit, completions, listing)?;
+        let service = {
+            let _context = lease.handle().enter();
+            SharedTask::new(Service::new(Channel::new(target), batches, completions.clone()))
+        };
+        lease.handle().spawn(service.run());
+        let open = OpenTransport::register(env, RuntimeSide { lease, submit, service, listing }, completions)?;
         Ok(Self { open, hold, in_flight: 0, referenced: true })
     }
 
@@ -114,23 +125,24 @@ impl NativeTransport {
         let batch = batch
             .get(..length as usize)
             .ok_or_else(|| Error::new(Status::InvalidArg, "the batch is shorter than its length"))?;
-        if !self.open.submit(Bytes::copy_from_slice(batch)) {
+        let here = self.in_flight < FEW;
+        if !self.open.submit(Bytes::copy_from_slice(batch), here) {
             return Ok(false);
         }
         self.count(env, self.in_flight + opened)?;
         Ok(true)
     }
 
-    /// The frames of what has completed since the last drain, or of the first part of it; see [`Completions::drain`].
+    /// A batch of what has completed since the last drain; see [`completions::Batch`].
     #[napi]
     pub fn drain<'env>(&mut self, env: &'env Env) -> Result<BufferSlice<'env>> {
         let drained = self.open.completions().drain();
         self.count(*env, self.in_flight.saturating_sub(drained.ended))?;
-        let frames = BufferSlice::copy_from(env, &drained.frames)?;
-        if drained.frames.capacity() <= KEPT_QUEUE {
-            self.open.completions().reuse(drained.frames);
+        let bytes = BufferSlice::copy_from(env, &drained.bytes)?;
+        if drained.bytes.capacity() <= KEPT_QUEUE {
+            self.open.completions().reuse(drained.bytes);
         }
-        Ok(frames)
+        Ok(bytes)
     }
 
     /// Whether calls in flight keep the event loop alive; they do at first.

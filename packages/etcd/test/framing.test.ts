@@ -46,7 +46,8 @@ function read(frames: Buffer): Read[] {
     end: (id, code, sent, details, trailers) => seen.push(['end', id, code, sent, details, copy(trailers)]),
     broken: (details) => seen.push(['broken', details]),
   };
-  readCompletions(frames, handler);
+  // A batch's first byte is no frame's.
+  readCompletions(Buffer.concat([Buffer.of(0), frames]), handler);
   return seen;
 }
 

@@ -185,9 +185,9 @@ export interface CompletionHandler {
   broken(details: string): void;
 }
 
-/** Reads the frames of one drain, in order. */
+/** Reads the frames of one drain, in order; they follow its first byte. */
 export function readCompletions(frames: Buffer, handler: CompletionHandler): void {
-  let at = 0;
+  let at = 1;
   const bytes = (): Uint8Array => {
     const length = frames.readUInt32LE(at);
     const start = at + 4;

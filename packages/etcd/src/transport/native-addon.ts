@@ -20,7 +20,10 @@ export interface NativeOptions {
 export interface NativeBinding {
   /** Hands down the first `length` bytes of a batch, which opens `opened` calls. False once closed. */
   submit(batch: Uint8Array, length: number, opened: number): boolean;
-  /** The frames of all that has completed since the last drain. */
+  /**
+   * A bounded batch of what has completed since the last drain: a byte that is 1 if there is another batch, for which there
+   * is no further `wake`, then the frames.
+   */
   drain(): Buffer;
   setReferenced(referenced: boolean): void;
   /** After it returns there are no more calls of `wake`. Idempotent. */

@@ -17,9 +17,6 @@ const streamWindow = 16;
 /** A batch that has grown to this many bytes goes down before the turn is over. */
 const fullBatchBytes = 1024 * 1024;
 
-/** A drain that gives so many bytes may have left some; `BATCH_BYTES` in crates/etcd-transport/src/completions.rs. */
-const batchBytes = 128 * 1024;
-
 /** Longest deadline that the framing carries, in ms (about 49 days). */
 const longestTimeoutMs = 2 ** 32 - 1;
 
@@ -207,17 +204,19 @@ class NativeTransport implements Transport, CompletionHandler {
   // Between two batches the event loop has its turn, and what the first one's callers have dropped is gone.
   readonly #drain = (): void => {
     if (this.#closed) return;
-    const frames = this.#native.drain();
-    if (frames.length >= batchBytes) setImmediate(this.#drain);
-    readCompletions(frames, this);
+    const batch = this.#native.drain();
+    if (batch[0] === 1) setImmediate(this.#drain);
+    readCompletions(batch, this);
   };
 
   // Node runs this after all microtasks of the turn, so that the calls they make share one crossing.
   readonly #flush = (): void => {
     this.#flushScheduled = false;
     const batch = this.#batch;
-    if (!this.#closed && batch.length > 0) this.#native.submit(batch.buffer, batch.length, batch.opened);
+    const taken =
+      this.#closed || batch.length === 0 || this.#native.submit(batch.buffer, batch.length, batch.opened);
     batch.clear();
+    if (!taken) this.broken('the native transport has ended by itself');
   };
 
   #schedule(): void {

@@ -1,0 +1,249 @@
+//! A task of the runtime that another thread may carry on, too, when it has just given it something to do: the runtime's
+//! thread then needn't be woken for it, which takes longer than most of what is to be done.
+//!
+//! Neither thread waits for the other. Whoever comes while the future is being polled leaves word, and the one who polls
+//! it goes round once more.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+/// Nobody polls.
+const IDLE: u8 = 0;
+/// Somebody polls.
+const POLLING: u8 = 1;
+/// Somebody polls, and is to do so once more.
+const AGAIN: u8 = 2;
+
+/// How often one poll goes round before it leaves the rest to the task's next.
+const ROUNDS: usize = 4;
+
+type BoxedFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The future, shared by its task and whoever else carries it on.
+pub struct SharedTask {
+    state: AtomicU8,
+    /// `None` once it has ended. Held for no longer than a poll.
+    future: Mutex<Option<BoxedFuture>>,
+    task: AtomicWaker,
+}
+
+impl SharedTask {
+    pub fn new(future: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            state: AtomicU8::new(IDLE),
+            future: Mutex::new(Some(Box::pin(future))),
+            task: AtomicWaker::new(),
+        })
+    }
+
+    /// The task itself. When it is dropped, as the runtime ends, the future is dropped with it.
+    pub fn run(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+        Task(self.clone())
+    }
+
+    /// Does `first`, which gives the future something to do and wakes it, and carries it on here unless it is being polled.
+    /// To be called in the runtime's context.
+    pub fn carry_on_after(self: &Arc<Self>, first: impl FnOnce()) {
+        let mine = self.enter();
+        first();
+        if mine {
+            let _ = self.poll_here();
+        }
+    }
+
+    /// Whether polling is the caller's now; else whoever polls will do so once more.
+    fn enter(&self) -> bool {
+        self.state.swap(AGAIN, Ordering::AcqRel) == IDLE
+    }
+
+    fn poll_here(self: &Arc<Self>) -> Poll<()> {
+        let waker = Waker::from(self.clone());
+        let mut cx = Context::from_waker(&waker);
+        for _ in 0..ROUNDS {
+            self.state.store(POLLING, Ordering::Release);
+            {
+                let mut slot = self.lock();
+                if slot.as_mut().is_none_or(|future| has_ended(future, &mut cx)) {
+                    *slot = None;
+                    drop(slot);
+                    self.leave();
+                    return Poll::Ready(());
+                }
+            }
+            if self.state.compare_exchange(POLLING, IDLE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                return Poll::Pending;
+            }
+        }
+        self.leave();
+        Poll::Pending
+    }
+
+    /// The rest is the task's.
+    fn leave(&self) {
+        self.state.store(IDLE, Ordering::Release);
+        self.task.wake();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<BoxedFuture>> {
+        self.future.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A panic, which is a defect, ends the future; it must not unwind into JavaScript's thread.
+fn has_ended(future: &mut BoxedFuture, cx: &mut Context<'_>) -> bool {
+    catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx).is_ready())).unwrap_or(true)
+}
+
+/// Wakes the future: whoever polls it goes round once more, and if nobody does, its task will.
+impl Wake for SharedTask {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.state.compare_exchange(POLLING, AGAIN, Ordering::AcqRel, Ordering::Acquire) == Err(IDLE) {
+            self.task.wake();
+        }
+    }
+}
+
+struct Task(Arc<SharedTask>);
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.task.register(cx.waker());
+        if self.0.enter() { self.0.poll_here() } else { Poll::Pending }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // Waits for a poll of the other thread's, which waits for nobody.
+        let future = self.0.lock().take();
+        drop(future);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, poll_fn};
+    use std::sync::atomic::AtomicU32;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use tokio::runtime::{Builder, Runtime};
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    /// A runtime on a thread of its own, which ends when the sender is dropped.
+    fn running(task: &Arc<SharedTask>) -> (thread::JoinHandle<()>, tokio::sync::oneshot::Sender<()>) {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let task = task.run();
+        let thread = thread::spawn(move || {
+            let Ok(runtime) = runtime() else { return };
+            runtime.spawn(task);
+            let _ = runtime.block_on(stopped);
+        });
+        (thread, stop)
+    }
+
+    fn runtime() -> std::io::Result<Runtime> {
+        Builder::new_current_thread().build()
+    }
+
+    /// Adds up what it is sent, and checks that nobody polls it while it is being polled.
+    fn adder() -> (Arc<SharedTask>, UnboundedSender<u32>, Arc<AtomicU32>) {
+        let (send, mut receive) = unbounded_channel();
+        let sum = Arc::new(AtomicU32::new(0));
+        let added = sum.clone();
+        let busy = AtomicU8::new(0);
+        let task = SharedTask::new(poll_fn(move |cx| {
+            assert_eq!(busy.swap(1, Ordering::SeqCst), 0, "polled twice at once");
+            let mut ended = false;
+            while let Poll::Ready(number) = receive.poll_recv(cx) {
+                match number {
+                    Some(number) => _ = added.fetch_add(number, Ordering::SeqCst),
+                    None => {
+                        ended = true;
+                        break;
+                    }
+                }
+            }
+            busy.store(0, Ordering::SeqCst);
+            if ended { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        (task, send, sum)
+    }
+
+    fn wait_for(sum: &AtomicU32, expected: u32) {
+        let bound = Instant::now() + Duration::from_secs(20);
+        while sum.load(Ordering::SeqCst) != expected {
+            assert!(Instant::now() < bound, "a wake-up was lost: {} of {expected}", sum.load(Ordering::SeqCst));
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn is_carried_on_by_the_caller() {
+        // Without a runtime: nobody else does it.
+        let (task, send, sum) = adder();
+        task.carry_on_after(|| send.send(7).unwrap_or_default());
+        assert_eq!(sum.load(Ordering::SeqCst), 7);
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_between_two_threads() {
+        let (task, send, sum) = adder();
+        let (thread, stop) = running(&task);
+        for round in 1..=20_000 {
+            if round % 3 == 0 {
+                let _ = send.send(1);
+            } else {
+                task.carry_on_after(|| send.send(1).unwrap_or_default());
+            }
+            // One after another at times, and in a rush at others.
+            if round % 64 < 32 {
+                wait_for(&sum, round);
+            }
+        }
+        wait_for(&sum, 20_000);
+        drop(stop);
+        assert!(thread.join().is_ok());
+    }
+
+    #[test]
+    fn ends_with_its_runtime() {
+        struct Told(Arc<AtomicU32>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let dropped = Arc::new(AtomicU32::new(0));
+        let held = Told(dropped.clone());
+        let task = SharedTask::new(async move {
+            let _held = held;
+            pending::<()>().await;
+        });
+        let (thread, stop) = running(&task);
+        drop(stop);
+        assert!(thread.join().is_ok());
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+        task.carry_on_after(|| ());
+    }
+
+    #[test]
+    fn a_panic_ends_it_and_not_its_caller() {
+        let task = SharedTask::new(async { panic!("expected by the test") });
+        task.carry_on_after(|| ());
+        task.carry_on_after(|| ());
+        assert!(task.lock().is_none());
+    }
+}
