@@ -89,13 +89,19 @@ fn tell_threads(pid: i32) {
         if tid == own {
             return;
         }
+        // Others may still create threads.
+        let start = threads::start_of(tid).or_else(|| {
+            threads::settle();
+            threads::start_of(tid)
+        });
+        let mut buffer = [0; 64];
+        let mut reader = open_comm(tid);
+        // Without a name it has ended meanwhile.
+        let Some(name) = reader.line(&mut buffer) else { return };
         count += 1;
         if count <= MOST_THREADS {
-            let mut buffer = [0; 64];
-            let mut reader = open_comm(tid);
-            let name = reader.line(&mut buffer).unwrap_or(b"");
             let line = Line::new("thread").field(pid).field(tid).text(name);
-            let start = threads::start_of(tid).unwrap_or(0);
+            let start = start.unwrap_or(0);
             channel::send(&with_module(start, |library| line.text(library)).end());
         }
     });

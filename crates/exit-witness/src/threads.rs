@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 use std::mem::transmute;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use crate::channel;
 use crate::real::Real;
@@ -26,15 +26,13 @@ static STARTS: [Slot; SLOTS] = [const { Slot { tid: AtomicI32::new(0), start: At
 /// Threads that were created and have not run yet: the kernel has them, and nobody noted their start.
 static UNBORN: AtomicUsize = AtomicUsize::new(0);
 
-const MOST_WAITS: u32 = 100;
+static WAITS_LEFT: AtomicU32 = AtomicU32::new(100);
 static WAIT: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
-/// Waits until all threads have noted their start, for about 100 ms at most.
+/// Waits until all threads have noted their start, for about 100 ms at most in all.
 pub fn settle() {
-    for _ in 0..MOST_WAITS {
-        if UNBORN.load(Ordering::Acquire) == 0 {
-            return;
-        }
+    while UNBORN.load(Ordering::Acquire) > 0 && WAITS_LEFT.load(Ordering::Relaxed) > 0 {
+        WAITS_LEFT.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: the time is valid, and what is left of it isn't asked for.
         unsafe { libc::nanosleep(&raw const WAIT, std::ptr::null_mut()) };
     }

@@ -149,6 +149,27 @@ describe('what is left at exit', () => {
     );
   });
 
+  test('are known by their library when they are created while the process ends', {
+    skip: unseen || pythonless,
+  }, async () => {
+    const program = [
+      'import ctypes, threading, time',
+      'libc = ctypes.CDLL(None)',
+      'thread = ctypes.c_ulong()',
+      'def create():',
+      '    for i in range(60): libc.pthread_create(ctypes.byref(thread), None, libc.pause, None)',
+      'threading.Thread(target=create, daemon=True).start()',
+      'libc._exit(0)',
+    ].join('\n');
+    const { runs } = await run({ command: ['python3', '-c', program], runs: 40 });
+    const threads = runs.flatMap(({ left }) => left.threads ?? []);
+    assert.ok(threads.length > 40, `${threads.length} threads were seen`);
+    assert.deepEqual(
+      threads.filter(({ library }) => library === null),
+      [],
+    );
+  });
+
   test('a program whose end nobody saw is told where it was to be strict', { skip: unseen }, async () => {
     const result = await run({ command: ['env', '-u', 'LD_PRELOAD', 'true'], runs: 2, strict: true });
     assert.equal(result.runs[0]?.left.threads, null);
