@@ -1,24 +1,17 @@
 // The command line: exit codes, and what bad input gets: one clear line, no stack trace, nothing left behind.
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { findExecutable } from '../src/executable.js';
 import { WITNESS_FILE } from '../src/witness.js';
+import { type CliResult, cli, runCli } from './support/cli.js';
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: a plan's own placeholder
 const portArgument = '${port:p}';
-const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
-
-interface Result {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 let dir: string;
 let scratch: string;
@@ -34,19 +27,8 @@ after(() => {
   rmSync(scratch, { recursive: true });
 });
 
-function quiesce(...args: string[]): Promise<Result> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, TMPDIR: scratch, NO_COLOR: '1' };
-    execFile(
-      process.execPath,
-      [cli, ...args],
-      { cwd: dir, env, timeout: 60_000 },
-      (error, stdout, stderr) => {
-        resolve({ code: error === null ? 0 : ((error.code as unknown as number) ?? null), stdout, stderr });
-      },
-    );
-  });
-}
+const quiesce = (...args: string[]): Promise<CliResult> =>
+  runCli(args, { cwd: dir, env: { TMPDIR: scratch } });
 
 function file(name: string, content: string): string {
   writeFileSync(join(dir, name), content);

@@ -1,28 +1,19 @@
 // Comparisons, with real programs that fail as often as they are told.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { compare, compareCounts, comparePairs, comparePlan, run, UsageError } from '../src/index.js';
+import { type CliResult, runCli } from './support/cli.js';
 
-const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 let dir: string;
 before(() => {
   dir = mkdtempSync(join(tmpdir(), 'quiesce-compare-test-'));
 });
 after(() => rmSync(dir, { recursive: true }));
 
-function quiesce(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, NO_COLOR: '1' };
-    execFile(process.execPath, [cli, ...args], { cwd: dir, env, timeout: 60_000 }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : ((error.code as unknown as number) ?? null), stdout, stderr }),
-    );
-  });
-}
+const quiesce = (...args: string[]): Promise<CliResult> => runCli(args, { cwd: dir });
 
 /** Fails in its first `n` runs. */
 const failsFirst = (n: number): string[] => ['sh', '-c', `[ "$QUIESCE_RUN" -gt ${n} ]`];

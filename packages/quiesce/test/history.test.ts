@@ -1,29 +1,19 @@
 // The history of failure rates: kept in SQLite, read back, plotted; no session lost, whoever writes.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { addToHistory, readHistory, runPlan, UsageError } from '../src/index.js';
+import { type CliResult, runCli } from './support/cli.js';
 
-const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 let dir: string;
 before(() => {
   dir = mkdtempSync(join(tmpdir(), 'quiesce-history-test-'));
 });
 after(() => rmSync(dir, { recursive: true }));
 
-function quiesce(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const { GITHUB_SHA, CI_COMMIT_SHORT_SHA, ...rest } = process.env;
-    const options = { cwd: dir, env: { ...rest, NO_COLOR: '1' }, timeout: 60_000 };
-    execFile(process.execPath, [cli, ...args], options, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : ((error.code as unknown as number) ?? null), stdout, stderr }),
-    );
-  });
-}
+const quiesce = (...args: string[]): Promise<CliResult> => runCli(args, { cwd: dir });
 
 test('is kept by run, and plotted with the interval of each session', async () => {
   const bad = ['--', 'sh', '-c', '[ "$QUIESCE_RUN" != 2 ] || kill -ABRT $$'];

@@ -1,14 +1,12 @@
 // `quiesce init`: what it writes runs as it is, and nothing is overwritten.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { findExecutable } from '../src/executable.js';
+import { type CliResult, runCli } from './support/cli.js';
 
-const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 let dir: string;
 
 before(() => {
@@ -16,13 +14,7 @@ before(() => {
 });
 after(() => rmSync(dir, { recursive: true }));
 
-function quiesce(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [cli, ...args], { cwd: dir, timeout: 60_000 }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
-    );
-  });
-}
+const quiesce = (...args: string[]): Promise<CliResult> => runCli(args, { cwd: dir });
 
 const pythonless = findExecutable('python3', process.cwd()).path === undefined ? 'python3 is missing' : false;
 

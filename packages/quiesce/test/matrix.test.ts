@@ -1,6 +1,6 @@
 // Runtimes and versions as axes, and bisecting versions, with real packages from the registries.
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -16,24 +16,17 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { byVersion } from '../src/installation.js';
+import { type CliResult, cli, runCli } from './support/cli.js';
 
-const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 let dir: string;
 before(() => {
   dir = mkdtempSync(join(tmpdir(), 'quiesce-matrix-test-'));
 });
 after(() => rmSync(dir, { recursive: true }));
 
-function quiesce(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, NO_COLOR: '1', QUIESCE_CACHE: join(dir, 'cache') };
-    execFile(process.execPath, [cli, ...args], { cwd: dir, env, timeout: 240_000 }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : (error.code as unknown as number), stdout, stderr }),
-    );
-  });
-}
+const quiesce = (...args: string[]): Promise<CliResult> =>
+  runCli(args, { cwd: dir, env: { QUIESCE_CACHE: join(dir, 'cache') }, timeoutMs: 240_000 });
 
 /** A program that fails with is-number versions from 4 up to 5. */
 const FAILS =

@@ -1,6 +1,5 @@
 // The published JSON schema: it is that of the code, and real reports are valid by it, down to the last field.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +7,8 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { jsonSchema } from '../src/report/schema.js';
+import { runCli } from './support/cli.js';
 
-const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 const published = JSON.parse(
   readFileSync(fileURLToPath(new URL('../../report.schema.json', import.meta.url)), 'utf8'),
 );
@@ -19,13 +18,7 @@ before(() => {
 });
 after(() => rmSync(dir, { recursive: true }));
 
-function quiesce(...args: string[]): Promise<number> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [cli, ...args], { cwd: dir, timeout: 60_000 }, (error) =>
-      resolve(error === null ? 0 : (error.code as unknown as number)),
-    );
-  });
-}
+const quiesce = async (...args: string[]): Promise<number | null> => (await runCli(args, { cwd: dir })).code;
 
 const saved = (file: string): Record<string, unknown> => JSON.parse(readFileSync(join(dir, file), 'utf8'));
 

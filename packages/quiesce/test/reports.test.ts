@@ -1,6 +1,5 @@
 // JUnit XML, TAP, GitHub annotations and the HTML page, each read by what reads it in use.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,30 +8,17 @@ import { fileURLToPath } from 'node:url';
 import { XmlDocument, XsdValidator } from 'libxml2-wasm';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { Parser } from 'tap-parser';
+import { type CliResult, runCli } from './support/cli.js';
 
-const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 const NASTY = 'nasty <b>&amp; "quotes", 100 % | #hash \\ &#60; :: ]]>';
 let dir: string;
 
-interface Ended {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function quiesce(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<Ended> {
-  return new Promise((resolve) => {
-    const { GITHUB_ACTIONS: _, GITHUB_STEP_SUMMARY: __, ...inherited } = process.env;
-    const env = { ...inherited, NO_COLOR: '1', ...more };
-    execFile(process.execPath, [cli, ...args], { cwd: dir, env, timeout: 60_000 }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : (error.code as unknown as number), stdout, stderr }),
-    );
-  });
-}
+const quiesce = (args: readonly string[], env?: NodeJS.ProcessEnv): Promise<CliResult> =>
+  runCli(args, { cwd: dir, ...(env && { env }) });
 
 const text = (file: string): string => readFileSync(join(dir, file), 'utf8');
 
-let ended: Ended;
+let ended: CliResult;
 before(async () => {
   dir = mkdtempSync(join(tmpdir(), 'quiesce-reports-test-'));
   const done = 'echo done >&$QUIESCE_DONE_FD;';

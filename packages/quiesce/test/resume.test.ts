@@ -6,11 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { checkpoints } from '../src/cli/checkpoint.js';
 import { run } from '../src/index.js';
+import { cli } from './support/cli.js';
 
-const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 let dir: string;
 /** For the testers' own temporary files, of which a killed one leaves some. */
 let scratch: string;

@@ -1,6 +1,5 @@
 // Shards make each run exactly once, and their reports count together as if one machine had made them all.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,28 +8,16 @@ import { fileURLToPath } from 'node:url';
 import { LineCounter, parseDocument } from 'yaml';
 import { parseShard } from '../src/index.js';
 import { shareOf } from '../src/shard.js';
+import { type CliResult, runCli } from './support/cli.js';
 
-const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 let dir: string;
 before(() => {
   dir = mkdtempSync(join(tmpdir(), 'quiesce-shard-test-'));
 });
 after(() => rmSync(dir, { recursive: true }));
 
-interface Ended {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function quiesce(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<Ended> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, NO_COLOR: '1', ...more };
-    execFile(process.execPath, [cli, ...args], { cwd: dir, env, timeout: 60_000 }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : (error.code as unknown as number), stdout, stderr }),
-    );
-  });
-}
+const quiesce = (args: readonly string[], env?: NodeJS.ProcessEnv): Promise<CliResult> =>
+  runCli(args, { cwd: dir, ...(env && { env }) });
 
 interface Scenario {
   readonly state: string;
