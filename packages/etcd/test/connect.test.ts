@@ -300,6 +300,21 @@ overEachTransport('calls', (connect) => {
     assert.equal((await client.get('frozen', { timeoutMs: 10_000 }))?.text(), 'before');
   });
 
+  test('whose retry meets the deadline fail with the whole of their time, and with what failed before', async () => {
+    await using proxy = await startTcpProxy({ port: server.port });
+    await using client = await connect(`http://127.0.0.1:${proxy.port}`);
+    await client.get('a');
+    proxy.pause();
+    const reading = client.get('a', { timeoutMs: 500 });
+    // It is on its way, then its connection breaks, and the next one is never answered.
+    setTimeout(() => proxy.cut(), 100);
+    await assert.rejects(reading, (error) => {
+      assert.ok(error instanceof DeadlineExceededError, String(error));
+      assert.ok(error.cause instanceof UnavailableError, String(error.cause));
+      return oneLine(error, /no answer within 500 ms, in \d+ attempts; .* UNAVAILABLE: /);
+    });
+  });
+
   test('under which the server dies fail, one and all, and later ones work once it is back', async () => {
     await using mortal = await startEtcd();
     await using proxy = await startTcpProxy({ port: mortal.port });

@@ -1,4 +1,10 @@
-import { ClosedError, EtcdError, RequestTooLargeError, StatusCode } from '../errors.js';
+import {
+  ClosedError,
+  DeadlineExceededError,
+  EtcdError,
+  RequestTooLargeError,
+  StatusCode,
+} from '../errors.js';
 import { checkTimeout } from '../timeout.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { type BackoffBounds, backoffMs, pause } from './backoff.js';
@@ -311,7 +317,9 @@ export class Rpc {
         this.#balancer.succeeded(endpoint);
         return method.decode(response.message);
       } catch (again) {
-        error = again;
+        // The rest of the call's time is no bound that the caller knows, and may be over before anything can fail.
+        const inTime = attempt.bounded || !(again instanceof DeadlineExceededError);
+        error = inTime ? again : pastDeadline(again, this.timeoutOf(control), attempts, error);
       }
     }
   }
@@ -372,6 +380,25 @@ export class Rpc {
       { code: StatusCode.RESOURCE_EXHAUSTED, method, sent: false },
     );
   }
+}
+
+/** The deadline of a call has passed during an attempt that isn't its first: what failed before it is the cause. */
+function pastDeadline(
+  { code, trailers, method, sent }: DeadlineExceededError,
+  timeoutMs: number,
+  attempts: number,
+  before: unknown,
+): DeadlineExceededError {
+  const reason = before instanceof Error ? before.message : String(before);
+  const details = `no answer within ${timeoutMs} ms, in ${attempts} attempts; the one before the last failed with ${reason}`;
+  return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
+    code,
+    details,
+    trailers,
+    sent,
+    cause: before,
+    ...(method !== undefined && { method }),
+  });
 }
 
 function callOptions(timeoutMs: number, control: CallControl, token: string | undefined): CallOptions {
