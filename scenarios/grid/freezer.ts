@@ -3,9 +3,9 @@
 // own; after as many times `freeze`, all are answered `frozen`. The server goes on when the run's last connection is closed,
 // which its end does at the latest.
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isStopped } from '@quiesce/test-services';
 import { serveLines } from './control.js';
 
 const [port, program = '', ...words] = process.argv.slice(2);
@@ -50,12 +50,9 @@ function runOf(id: string, threads: number): Run {
 
 async function freeze(run: Run): Promise<void> {
   etcd.kill('SIGSTOP');
-  while (process.platform === 'linux' && !isStopped()) await delay(1);
+  const { pid } = etcd;
+  while (process.platform === 'linux' && pid !== undefined && !isStopped(pid)) await delay(1);
   for (const socket of run.sockets) socket.write('frozen\n');
-}
-
-function isStopped(): boolean {
-  return /^\d+ \(.*\) T /s.test(readFileSync(`/proc/${etcd.pid}/stat`, 'latin1'));
 }
 
 function release(run: Run): void {

@@ -1,9 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ExitStatus, type RunningService, type ServiceSpec, startService } from 'quiesce';
 import { type Certificates, createCertificates } from './certificates.js';
 import { etcdBinary } from './etcd-binary.js';
+import { isStopped } from './stopped.js';
 
 /** What one etcd node is started with. */
 export interface EtcdServiceOptions {
@@ -128,15 +129,10 @@ export function exitOnSignals(): void {
   }
 }
 
-/** On a busy machine a process goes on for a while after it was sent SIGSTOP. */
 function waitUntilStopped(pid: number): void {
   if (process.platform !== 'linux') return;
   const moment = new Int32Array(new SharedArrayBuffer(4));
-  for (let ms = 0; ms < 1_000; ms++) {
-    // Its name, in parentheses, may have spaces; the state follows.
-    if (/\) T [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))) return;
-    Atomics.wait(moment, 0, 0, 1);
-  }
+  for (let ms = 0; ms < 1_000 && !isStopped(pid); ms++) Atomics.wait(moment, 0, 0, 1);
 }
 
 /** @internal */

@@ -15,5 +15,6 @@ export {
   startEtcdCluster,
 } from './etcd-cluster.js';
 export { type RuntimeName, runtimeBinaries } from './runtime-binaries.js';
+export { isStopped } from './stopped.js';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 export { valkeyBinary, valkeyService } from './valkey.js';

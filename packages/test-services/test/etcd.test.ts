@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,6 +98,25 @@ describe('startEtcd', () => {
     assert.equal(answered, false);
     server.resume();
     assert.equal(await late, 'b');
+  });
+
+  it('has stopped with all its threads once it is paused', {
+    skip: process.platform !== 'linux' && 'only Linux tells the state of threads',
+  }, async () => {
+    await using server = await startEtcd();
+    const threads = (): string[] => readdirSync(`/proc/${server.pid}/task`);
+    const state = (thread: string): string | undefined =>
+      /^State:\s+(\w)/m.exec(readFileSync(`/proc/${server.pid}/task/${thread}/status`, 'utf8'))?.[1];
+    for (let round = 0; round < 50; round++) {
+      // So that several threads have work when it is paused.
+      const busy = Array.from({ length: 8 }, () => get(server, 'a'));
+      await delay(1);
+      server.pause();
+      const states = threads().map(state);
+      server.resume();
+      await Promise.all(busy);
+      assert.deepEqual(new Set(states), new Set(['T']), `round ${round}`);
+    }
   });
 
   it('stops quickly when paused', async () => {
