@@ -226,6 +226,8 @@ export function encodeTxn<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<K
  * whenever they apply their log.
  */
 function checkEndlessDeletes(list: readonly RequestOp[]): void {
+  // Most have none, and need no lists.
+  if (!list.some(({ request }) => request !== undefined && mayDelete.has(request.$case))) return;
   const requests = requestsOf(list);
   const starts = requests.flatMap((request) =>
     request.$case === 'requestDeleteRange' && isEndless(request.value) ? [request.value.key] : [],
@@ -241,6 +243,11 @@ function checkEndlessDeletes(list: readonly RequestOp[]): void {
     }
   }
 }
+
+const mayDelete: ReadonlySet<NonNullable<RequestOp['request']>['$case']> = new Set([
+  'requestDeleteRange',
+  'requestTxn',
+]);
 
 /** The requests of a list, those of transactions in it included. */
 function requestsOf(list: readonly RequestOp[]): NonNullable<RequestOp['request']>[] {
@@ -267,10 +274,12 @@ export function txnMethod<T extends Txn<unknown, unknown>, Entry>(
 }
 
 function mayWrite({ success = [], failure = [] }: Txn<unknown, unknown>): boolean {
-  return [...success, ...failure].some((operation) => {
-    if (operation?.type === 'txn') return mayWrite(operation);
-    return operation?.type === 'put' || operation?.type === 'delete';
-  });
+  return success.some(opMayWrite) || failure.some(opMayWrite);
+}
+
+function opMayWrite(operation: Op<unknown, unknown> | undefined): boolean {
+  if (operation?.type === 'txn') return mayWrite(operation);
+  return operation?.type === 'put' || operation?.type === 'delete';
 }
 
 function txnRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): TxnRequest {
@@ -305,8 +314,11 @@ function compareMessage<Key, Value>(
   if (!Object.hasOwn(compareResults, operator)) {
     throw invalidArgument(`the operator of a comparison is ${String(operator)}; it must be =, !=, < or >`);
   }
+  // Not spread: V8 takes some 4 µs for a spread that is followed by further properties.
+  const { key, rangeEnd } = mapping.range(keys);
   return {
-    ...mapping.range(keys),
+    key,
+    rangeEnd,
     result: compareResults[operator],
     target: compareTargets[target],
     targetUnion:
