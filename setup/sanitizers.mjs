@@ -1,4 +1,4 @@
-// npm run sanitizers: the client's native core under AddressSanitizer, LeakSanitizer and valgrind. `-- valgrind` runs one
+// npm run sanitizers: the client's native core under AddressSanitizer, LeakSanitizer, ThreadSanitizer and valgrind. `-- valgrind` runs one
 // of the parts alone. What each can see is in docs/sanitizers.md.
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -16,6 +16,7 @@ import {
   underAsan,
 } from './sanitizers/address.mjs';
 import { hasValgrind, memcheck, memcheckExitEnvironment } from './sanitizers/memcheck.mjs';
+import * as thread from './sanitizers/thread.mjs';
 import { mustRun, step, tail } from './step.mjs';
 import { buildControls } from './steps/controls.mjs';
 
@@ -65,15 +66,16 @@ const PARTS = {
     }
   },
 
-  async rust() {
-    const { code, output } = await step("the crates' own tests with both (minutes the first time)", () =>
-      run(['cargo', 'test', ...cargoFlags, '-p', 'etcd-transport', '-p', 'owned-runtime', '--tests'], {
-        env: cargoEnvironment,
-      }),
-    );
-    const { passed, failed } = countCargoTests(output, code);
-    if (failed > 0) throw new SetupError(`${failed} of cargo's tests failed`, { output: tail(output) });
-    console.log(`  ${passed} passed`);
+  rust: () => cratesTests('both', cargoFlags, cargoEnvironment),
+
+  async tsan() {
+    const source = await step("the standard library's source", thread.standardLibrarySource);
+    const env = thread.cargoEnvironment(source);
+    await step('control: a data race is found', async () => {
+      const { output } = await run(['cargo', 'run', ...thread.cargoFlags, '-p', 'control-race'], { env });
+      if (!output.includes('ThreadSanitizer: data race')) throw blind('ThreadSanitizer', output);
+    });
+    await cratesTests('ThreadSanitizer', thread.cargoFlags, env);
   },
 
   async valgrind() {
@@ -116,6 +118,16 @@ async function exitsUnderValgrind(patterns) {
   );
 }
 
+async function cratesTests(sanitizers, flags, env) {
+  const title = `the crates' own tests with ${sanitizers} (minutes the first time)`;
+  const { code, output } = await step(title, () =>
+    run(['cargo', 'test', ...flags, '-p', 'etcd-transport', '-p', 'owned-runtime', '--tests'], { env }),
+  );
+  const { passed, failed } = countCargoTests(output, code);
+  if (failed > 0) throw new SetupError(`${failed} of cargo's tests failed`, { output: tail(output) });
+  console.log(`  ${passed} passed`);
+}
+
 /** Fails when a program does, or when there is a report. */
 async function sound(title, check) {
   const { code, reports, output } = await step(title, check);
@@ -137,7 +149,11 @@ function needValgrind() {
   throw new SetupError('valgrind is missing', { hint: 'apt-get install valgrind, say' });
 }
 
-const blind = (tool) => new SetupError(`${tool} finds nothing in a program that is known to be bad`);
+const blind = (tool, output) =>
+  new SetupError(
+    `${tool} finds nothing in a program that is known to be bad`,
+    output && { output: tail(output) },
+  );
 
 await main(async (args) => {
   const unknown = args.find((part) => !Object.hasOwn(PARTS, part));

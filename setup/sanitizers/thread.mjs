@@ -1,0 +1,86 @@
+// ThreadSanitizer, which needs a standard library that was built with it, and so the source of that of this compiler.
+// rustup has it, where that is there; else Debian has it of some versions.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { outputOf } from '../command.mjs';
+import { SetupError } from '../errors.mjs';
+import { inCache, inRoot } from '../paths.mjs';
+import { mustRun } from '../step.mjs';
+
+const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
+
+/** Debian's suites with recent compilers, whose versions differ. */
+const SUITES = ['trixie-backports', 'forky', 'sid'];
+
+/** Flags for cargo, whose own target folder this needs. */
+export const cargoFlags = ['-Zbuild-std', '--target', TARGET, '--target-dir', inRoot('target', 'tsan')];
+
+/** The flags are nightly ones, and the stable compiler knows them. */
+export const cargoEnvironment = (library) => ({
+  RUSTC_BOOTSTRAP: '1',
+  RUSTFLAGS: '-Zsanitizer=thread',
+  CARGO_PROFILE_DEV_OPT_LEVEL: '1',
+  // Where cargo looks for it instead of the compiler's own folder; its own tests use that.
+  __CARGO_TESTS_ONLY_SRC_ROOT: library,
+});
+
+/** The folder of the standard library's source, which is fetched unless it is there. */
+export async function standardLibrarySource() {
+  const bundled = join(outputOf(['rustc', '--print', 'sysroot']) ?? '', 'lib/rustlib/src/rust/library');
+  if (existsSync(bundled)) return bundled;
+  const version = outputOf(['rustc', '--version'])?.split(' ')[1] ?? '';
+  const cached = inCache('rust-src', version);
+  if (!existsSync(cached)) await fetchSource(version, cached);
+  return cached;
+}
+
+async function fetchSource(version, to) {
+  const hint = `rustup component add rust-src, where rustup is there; or use a compiler that Debian has`;
+  // The mirror that this machine's apt uses.
+  const targets = outputOf(['apt-get', 'indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages']);
+  const mirror = targets?.split('\n').find((uri) => /\/debian\/?$/.test(uri));
+  if (mirror === undefined) throw new SetupError(`no source of Rust ${version}'s standard library`, { hint });
+  mkdirSync(inCache('rust-src'), { recursive: true });
+  const work = mkdtempSync(inCache('rust-src', 'fetch-'));
+  try {
+    for (const suite of SUITES) {
+      const package_ = await findPackage(work, mirror, suite, version);
+      if (package_ === undefined) continue;
+      const { apt, name } = package_;
+      await mustRun(['apt-get', ...apt, 'download', name], { cwd: work, hint });
+      const deb = readdirSync(work).find((file) => file.endsWith('.deb'));
+      const unpacked = join(work, 'unpacked');
+      await mustRun(['dpkg-deb', '-x', join(work, deb), unpacked]);
+      renameSync(join(unpacked, 'usr', 'src', `rustc-${version}`, 'library'), to);
+      return;
+    }
+    throw new SetupError(`Debian has no source of Rust ${version} (${SUITES.join(', ')})`, { hint });
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
+
+/** apt with lists of its own, so that the machine's are left alone. */
+async function findPackage(work, mirror, suite, version) {
+  const lists = join(work, suite);
+  mkdirSync(join(lists, 'partial'), { recursive: true });
+  const sources = join(work, `${suite}.list`);
+  writeFileSync(
+    sources,
+    `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror} ${suite} main\n`,
+  );
+  const apt = [
+    `Dir::Etc::sourcelist=${sources}`,
+    'Dir::Etc::sourceparts=/dev/null',
+    `Dir::State::lists=${lists}`,
+    `Dir::Cache=${lists}`,
+    // Else it drops to a user who may not read this folder.
+    'APT::Sandbox::User=root',
+  ].flatMap((option) => ['-o', option]);
+  await mustRun(['apt-get', ...apt, 'update']);
+  const rows = (await mustRun(['apt-cache', ...apt, 'madison', 'rust-src'])).split('\n');
+  const found = rows
+    .map((row) => row.split('|')[1]?.trim())
+    .find((known) => known?.startsWith(`${version}+`));
+  return found === undefined ? undefined : { apt, name: `rust-src=${found}` };
+}
