@@ -41,6 +41,14 @@ export function checks(files) {
         skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
       }),
     ),
+    command(
+      'go',
+      ['go', 'run', 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.12', '.github/workflows/release.yml'],
+      {
+        title: 'actionlint of the release workflow',
+        skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
+      },
+    ),
     command('sanitizers', ['npm', 'run', '--silent', 'sanitizers', '--', 'slice'], {
       title: 'sanitizers: an exit with calls, a watch and workers, under valgrind',
       skipReason: () => (hasValgrind() ? undefined : 'skipped, valgrind is missing'),

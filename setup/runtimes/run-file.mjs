@@ -49,6 +49,12 @@ export async function runFile(runtime, binary, file, env = {}) {
     report,
   );
   const dir = mkdtempSync(join(tmpdir(), 'quiesce-host-'));
+  const clean = () => {
+    endProcessesOf(dir);
+    rmSync(dir, { recursive: true, force: true });
+  };
+  // After an interrupt the process exits without coming back here.
+  process.on('exit', clean);
   let ended;
   try {
     ended = await run(['timeout', '--kill-after=5', String(FILE_TIMEOUT), ...command], {
@@ -56,8 +62,8 @@ export async function runFile(runtime, binary, file, env = {}) {
       env: { NO_COLOR: '1', TMPDIR: dir, ...env },
     });
   } finally {
-    endProcessesOf(dir);
-    rmSync(dir, { recursive: true, force: true });
+    process.off('exit', clean);
+    clean();
   }
   const { code, output } = ended;
   let xml = '';

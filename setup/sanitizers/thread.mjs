@@ -2,7 +2,7 @@
 // rustup has it, where that is there; else Debian has it of some versions.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { outputOf } from '../command.mjs';
+import { outputOf, run } from '../command.mjs';
 import { SetupError } from '../errors.mjs';
 import { inCache, inRoot } from '../paths.mjs';
 import { mustRun } from '../step.mjs';
@@ -48,7 +48,7 @@ async function fetchSource(version, to) {
       if (package_ === undefined) continue;
       const { apt, name } = package_;
       await mustRun(['apt-get', ...apt, 'download', name], { cwd: work, hint });
-      const deb = readdirSync(work).find((file) => file.endsWith('.deb'));
+      const [deb] = readdirSync(work).filter((file) => file.endsWith('.deb'));
       const unpacked = join(work, 'unpacked');
       await mustRun(['dpkg-deb', '-x', join(work, deb), unpacked]);
       renameSync(join(unpacked, 'usr', 'src', `rustc-${version}`, 'library'), to);
@@ -77,7 +77,8 @@ async function findPackage(work, mirror, suite, version) {
     // Else it drops to a user who may not read this folder.
     'APT::Sandbox::User=root',
   ].flatMap((option) => ['-o', option]);
-  await mustRun(['apt-get', ...apt, 'update']);
+  // Not every mirror has every suite.
+  if ((await run(['apt-get', ...apt, 'update'])).code !== 0) return undefined;
   const rows = (await mustRun(['apt-cache', ...apt, 'madison', 'rust-src'])).split('\n');
   const found = rows
     .map((row) => row.split('|')[1]?.trim())

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { countCargoTests } from '../checks/checks.mjs';
 import { inRoot } from '../paths.mjs';
 import { judge } from '../runtimes/check.mjs';
@@ -202,3 +203,44 @@ describe('what a runtime can not do', () => {
     }
   });
 });
+
+describe('a file of tests on a runtime', () => {
+  it('leaves no server and no folder behind when it is interrupted', async () => {
+    const own = join(dir, 'interrupted');
+    mkdirSync(own);
+    const [program, args, options] = setup(
+      `const { runFile } = await import('./setup/runtimes/run-file.mjs');
+       await main(async () => { await runFile('node', process.execPath, 'kv'); return 0; });`,
+      // Node's runner doesn't run within itself.
+      { TMPDIR: own, NODE_TEST_CONTEXT: undefined },
+    );
+    const child = spawn(program, args, { ...options, stdio: 'ignore' });
+    const exited = once(child, 'exit');
+    await eventually('a server runs', () => processesOf(own).some((name) => name.startsWith('etcd')));
+    child.kill('SIGINT');
+    assert.deepEqual(await exited, [130, null]);
+    assert.deepEqual(readdirSync(own), []);
+    await eventually('the processes are gone', () => processesOf(own).length === 0);
+  });
+});
+
+/** Names of the processes whose temporary directory is in this folder. */
+function processesOf(folder) {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
+        return environment.includes(`TMPDIR=${folder}/`) ? [readFileSync(`/proc/${pid}/comm`, 'utf8')] : [];
+      } catch {
+        return [];
+      }
+    });
+}
+
+async function eventually(what, condition) {
+  for (const end = Date.now() + 30_000; !condition(); ) {
+    if (Date.now() > end) throw new Error(`${what}: not within 30 s`);
+    await sleep(20);
+  }
+}

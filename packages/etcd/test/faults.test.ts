@@ -51,8 +51,8 @@ interface Fault {
   /** `@grpc/grpc-js` goes on with the broken connection until TCP or keepalive ends it, so the next call fails too. */
   readonly grpcJsKeepsConnection?: true;
   /**
-   * Node's own HTTP/2, on which the fallback is, may abort the process some time after it: its session is destroyed with
-   * memory of nghttp2's still counted ("Assertion failed: (current_nghttp2_memory_) == (0)", node_http2.cc, Node 20.20).
+   * Node's own HTTP/2, on which the fallback is, may abort the process some time after it, of whatever version (20 to 26):
+   * scenarios/host-bugs/http2-session-aborts.mjs.
    */
   readonly nodeHttp2Aborts?: true;
   /** Connections that the native transport has made once the next call was answered; where it isn't said, one or two. */
