@@ -50,7 +50,17 @@ export class PrefixMapping implements Mapping<Bytes, Bytes, KeyValue> {
 
   entry(kv: KeyValue): KeyValue {
     const { length } = this.prefix;
-    return length === 0 ? kv : new KeyValue({ ...kv, key: kv.key.subarray(length) });
+    if (length === 0) return kv;
+    // Not spread: V8 takes some 4 µs for a spread that is followed by further properties.
+    const { key, value, createRevision, modRevision, version, lease } = kv;
+    return new KeyValue({
+      key: key.subarray(length),
+      value,
+      createRevision,
+      modRevision,
+      version,
+      lease,
+    });
   }
 
   /** The key as it is called below the prefix, or `undefined` when it isn't there. */

@@ -403,13 +403,11 @@ function pastDeadline(
 
 function callOptions(timeoutMs: number, control: CallControl, token: string | undefined): CallOptions {
   const { signal, requireLeader } = control;
-  // The common ones first, without copies.
   if (!token && !requireLeader) return signal === undefined ? { timeoutMs } : { timeoutMs, signal };
-  return {
-    timeoutMs,
-    ...(signal !== undefined && { signal }),
-    metadata: { ...(token && { token }), ...(requireLeader && { hasleader: 'true' }) },
-  };
+  const metadata: Record<string, string> = {};
+  if (token) metadata.token = token;
+  if (requireLeader) metadata.hasleader = 'true';
+  return signal === undefined ? { timeoutMs, metadata } : { timeoutMs, signal, metadata };
 }
 
 function newTrace(method: string, kind: CallTrace['kind']): CallTrace {
