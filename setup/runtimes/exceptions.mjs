@@ -41,6 +41,7 @@ export const exceptions = [
     file: 'transport',
     tests: ['transport grpc-js > streams > give all messages before the status that ended them'],
     cause: "grpc-js on Deno loses messages that an error's status follows at once",
+    reproduction: ['grpc-js-loses-messages.mjs'],
   },
   {
     on: ['deno'],
@@ -67,6 +68,7 @@ export const exceptions = [
       'two answers on one stream',
     ]),
     cause: bunProtocol,
+    reproduction: ['http2-breaches.mjs'],
   },
   {
     on: ['deno'],
@@ -81,6 +83,7 @@ export const exceptions = [
       'no :status',
     ]),
     cause: denoProtocol,
+    reproduction: ['http2-breaches.mjs'],
   },
 ];
 
