@@ -3,7 +3,7 @@ import { markAsUntransferable } from 'node:worker_threads';
 // To make a buffer takes most JavaScript engines about half a microsecond, and to collect it as much again; a view of a
 // buffer costs a tenth of that. So short byte strings share slabs, as those of Node's `Buffer` do. A slab lives for as
 // long as one of its strings does, so it is small: a key that is kept for long keeps no more than this alive.
-const slabBytes = 2048;
+const slabBytes = 4096;
 
 /** The most that is copied into a slab at once. */
 export const longestInSlab = slabBytes / 4;

@@ -8,6 +8,11 @@ const small = Array.from({ length: 0x80 }, (_, value) => BigInt(value));
 let lastNumber = 0;
 let lastBigInt = 0n;
 
+const int64 = new BigInt64Array([1n]);
+const words = new Uint32Array(int64.buffer);
+/** Which of the words is the low one, on this host. */
+const low = words[0] === 1 ? 0 : 1;
+
 /**
  * Reads a message that holds keys and values, from its beginning to its end. As its base does, but in fewer steps, and
  * byte strings are copies: a message is a view of a buffer with many others, which they would keep alive.
@@ -16,9 +21,10 @@ export class MessageReader extends BinaryReader {
   readonly #message: Uint8Array;
   readonly #uint32: () => number;
   /** A part of the message as it was copied last, and where in the message that is: short strings are views of it. */
-  #copy: Uint8Array = noBytes;
-  #copyStart = 0;
+  #copy: ArrayBufferLike = noBytes.buffer;
   #copyEnd = 0;
+  /** From a place in the message to that in the copy's buffer. */
+  #shift = 0;
 
   constructor(message: Uint8Array) {
     super(message);
@@ -47,11 +53,12 @@ export class MessageReader extends BinaryReader {
       const message = this.#message;
       if (length > longestInSlab) return new Uint8Array(message.subarray(start, end));
       // With what follows, which mostly are short strings, too.
-      this.#copy = copyIntoSlab(message.subarray(start, start + longestInSlab));
-      this.#copyStart = start;
-      this.#copyEnd = start + this.#copy.length;
+      const copy = copyIntoSlab(message.subarray(start, start + longestInSlab));
+      this.#copy = copy.buffer;
+      this.#copyEnd = start + copy.length;
+      this.#shift = copy.byteOffset - start;
     }
-    return new Uint8Array(this.#copy.buffer, this.#copy.byteOffset + start - this.#copyStart, length);
+    return new Uint8Array(this.#copy, start + this.#shift, length);
   }
 
   override int64(): bigint | string {
@@ -76,7 +83,10 @@ export class MessageReader extends BinaryReader {
 function toBigInt(value: number): bigint {
   if (value !== lastNumber) {
     lastNumber = value;
-    lastBigInt = BigInt(value);
+    // In half the time that V8 takes for BigInt(value).
+    words[low] = value;
+    words[1 - low] = value / 2 ** 32;
+    lastBigInt = int64[0] as bigint;
   }
   return lastBigInt;
 }
