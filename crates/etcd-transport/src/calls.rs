@@ -26,6 +26,7 @@ use crate::frames::{
     put_unary_ok,
 };
 use crate::message::{Messages, ReadError, frame};
+use crate::reassembly::Message;
 use crate::status::{self, ended};
 
 /// Messages of a stream that may wait for its reader before the server is held back.
@@ -182,7 +183,7 @@ impl Service {
             match outcome {
                 Outcome::Ended { end, trailers } => calls.tell_end(id, &end, &trailers),
                 Outcome::Answered { headers, trailers, message } => {
-                    calls.completions.push_last(|out| put_unary_ok(out, id, &headers, &trailers, &message));
+                    calls.completions.push_last(|out| put_unary_ok(out, id, &headers, &trailers, message));
                 }
             }
         });
@@ -295,7 +296,7 @@ impl Drop for TellIfUnfinished<'_> {
 
 /// A call's ending: its last frame, whichever kind that is.
 enum Outcome {
-    Answered { headers: HeaderMap, trailers: HeaderMap, message: Bytes },
+    Answered { headers: HeaderMap, trailers: HeaderMap, message: Message },
     Ended { end: CallEnd, trailers: HeaderMap },
 }
 
@@ -378,7 +379,7 @@ enum OnlyMessage {
 }
 
 /// The message of a unary response, if it has one. Reads on to the trailers.
-async fn only_message(messages: &mut Messages) -> Result<Option<Bytes>, OnlyMessage> {
+async fn only_message(messages: &mut Messages) -> Result<Option<Message>, OnlyMessage> {
     let first = messages.next().await.map_err(OnlyMessage::Unreadable)?;
     if first.is_some() && messages.next().await.map_err(OnlyMessage::Unreadable)?.is_some() {
         return Err(OnlyMessage::Second);
@@ -455,7 +456,7 @@ impl StreamCall {
             match messages.next().await {
                 Ok(Some(message)) => {
                     call.0.heard();
-                    self.completions.push(|out| put_message(out, self.id, &message));
+                    self.completions.push(|out| put_message(out, self.id, message));
                 }
                 Ok(None) => break,
                 Err(error) => return Outcome::failed(status::unreadable(&error, &call.0)),

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::frames::Frames;
+
 /// Asks the JavaScript thread to drain. It must not block, and must not wait for that thread.
 pub trait Wake: Send {
     fn wake(&self);
@@ -17,7 +19,7 @@ pub struct Completions {
     state: Mutex<State>,
 }
 
-/// A batch that has so many bytes, or frames, takes no more. JavaScript handles one batch in one go, so this bounds how
+/// A batch that has more bytes, or so many frames, takes no more. JavaScript handles one batch in one go, so this bounds how
 /// long its event loop is kept and how many decoded answers it holds at once.
 const BATCH_BYTES: usize = 128 * 1024;
 const BATCH_FRAMES: u32 = 256;
@@ -38,15 +40,15 @@ struct State {
 #[derive(Default)]
 pub struct Batch {
     /// The first byte says whether another batch waits, for which nobody is woken; the frames follow.
-    pub bytes: Vec<u8>,
+    pub frames: Frames,
     /// Calls whose last frame is in it.
     pub ended: u32,
-    frames: u32,
+    count: u32,
 }
 
 impl Batch {
     fn is_full(&self) -> bool {
-        self.bytes.len() > BATCH_BYTES || self.frames >= BATCH_FRAMES
+        self.frames.len() > BATCH_BYTES || self.count >= BATCH_FRAMES
     }
 }
 
@@ -57,16 +59,16 @@ impl Completions {
     }
 
     /// Appends a frame that is not its call's last.
-    pub fn push(&self, put: impl FnOnce(&mut Vec<u8>)) {
+    pub fn push(&self, put: impl FnOnce(&mut Frames)) {
         self.append(put, 0);
     }
 
     /// Appends the last frame of a call.
-    pub fn push_last(&self, put: impl FnOnce(&mut Vec<u8>)) {
+    pub fn push_last(&self, put: impl FnOnce(&mut Frames)) {
         self.append(put, 1);
     }
 
-    fn append(&self, put: impl FnOnce(&mut Vec<u8>), ended: u32) {
+    fn append(&self, put: impl FnOnce(&mut Frames), ended: u32) {
         let mut state = self.lock();
         if state.wake.is_none() || state.silent {
             return;
@@ -78,11 +80,12 @@ impl Completions {
         if state.batches.back().is_none_or(Batch::is_full) {
             let mut bytes = mem::take(&mut state.spare);
             bytes.push(0);
-            state.batches.push_back(Batch { bytes, ended: 0, frames: 0 });
+            let frames = Frames { bytes, ..Frames::default() };
+            state.batches.push_back(Batch { frames, ended: 0, count: 0 });
         }
         if let Some(batch) = state.batches.back_mut() {
-            put(&mut batch.bytes);
-            batch.frames += 1;
+            put(&mut batch.frames);
+            batch.count += 1;
             batch.ended += ended;
         }
     }
@@ -105,7 +108,7 @@ impl Completions {
     pub fn drain(&self) -> Batch {
         let mut state = self.lock();
         let mut batch = state.batches.pop_front().unwrap_or_default();
-        if let Some(more) = batch.bytes.first_mut() {
+        if let Some(more) = batch.frames.bytes.first_mut() {
             *more = u8::from(!state.batches.is_empty());
         }
         batch
@@ -153,15 +156,15 @@ mod tests {
     fn wakes_once_for_what_one_drain_takes() {
         let woken = Arc::new(AtomicU32::new(0));
         let completions = Completions::new(Box::new(Count(woken.clone())));
-        completions.push(|frames| frames.push(1));
-        completions.push_last(|frames| frames.push(2));
+        completions.push(|frames| frames.bytes.push(1));
+        completions.push_last(|frames| frames.bytes.push(2));
         completions.wake_if_due();
-        completions.push_last(|frames| frames.push(3));
+        completions.push_last(|frames| frames.bytes.push(3));
         completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 1);
         let drained = completions.drain();
-        assert_eq!((drained.bytes, drained.ended), (vec![0, 1, 2, 3], 2));
-        completions.push(|frames| frames.push(4));
+        assert_eq!((drained.frames.bytes, drained.ended), (vec![0, 1, 2, 3], 2));
+        completions.push(|frames| frames.bytes.push(4));
         completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 2);
     }
@@ -169,34 +172,34 @@ mod tests {
     #[test]
     fn batches_are_bounded_in_bytes_and_in_order() {
         let completions = Completions::new(Box::new(Count(Arc::default())));
-        completions.push(|frames| frames.resize(BATCH_BYTES - 1, 1));
-        completions.push_last(|frames| frames.extend([1, 1]));
-        completions.push_last(|frames| frames.push(2));
+        completions.push(|frames| frames.bytes.resize(BATCH_BYTES - 1, 1));
+        completions.push_last(|frames| frames.bytes.extend([1, 1]));
+        completions.push_last(|frames| frames.bytes.push(2));
         let first = completions.drain();
-        assert_eq!((first.bytes.len(), first.bytes[0], first.ended), (BATCH_BYTES + 1, 1, 1));
-        completions.reuse(first.bytes);
-        completions.push_last(|frames| frames.push(3));
+        assert_eq!((first.frames.bytes.len(), first.frames.bytes[0], first.ended), (BATCH_BYTES + 1, 1, 1));
+        completions.reuse(first.frames.bytes);
+        completions.push_last(|frames| frames.bytes.push(3));
         let second = completions.drain();
-        assert_eq!((second.bytes, second.ended), (vec![0, 2, 3], 2));
-        assert!(completions.drain().bytes.is_empty());
+        assert_eq!((second.frames.bytes, second.ended), (vec![0, 2, 3], 2));
+        assert!(completions.drain().frames.bytes.is_empty());
     }
 
     #[test]
     fn batches_are_bounded_in_frames() {
         let completions = Completions::new(Box::new(Count(Arc::default())));
         for _ in 0..=BATCH_FRAMES {
-            completions.push_last(|frames| frames.push(7));
+            completions.push_last(|frames| frames.bytes.push(7));
         }
         let (first, second) = (completions.drain(), completions.drain());
-        assert_eq!((first.bytes[0], first.ended), (1, BATCH_FRAMES));
-        assert_eq!((second.bytes, second.ended), (vec![0, 7], 1));
+        assert_eq!((first.frames.bytes[0], first.ended), (1, BATCH_FRAMES));
+        assert_eq!((second.frames.bytes, second.ended), (vec![0, 7], 1));
     }
 
     #[test]
     fn wakes_nobody_for_nothing() {
         let woken = Arc::new(AtomicU32::new(0));
         let completions = Completions::new(Box::new(Count(woken.clone())));
-        completions.push(|frames| frames.push(1));
+        completions.push(|frames| frames.bytes.push(1));
         completions.drain();
         completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
@@ -206,23 +209,23 @@ mod tests {
     fn is_silent_once_closed() {
         let woken = Arc::new(AtomicU32::new(0));
         let completions = Completions::new(Box::new(Count(woken.clone())));
-        completions.push(|frames| frames.push(1));
+        completions.push(|frames| frames.bytes.push(1));
         completions.close();
-        completions.push_last(|frames| frames.push(1));
+        completions.push_last(|frames| frames.bytes.push(1));
         completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
-        assert!(completions.drain().bytes.is_empty());
+        assert!(completions.drain().frames.bytes.is_empty());
     }
 
     #[test]
     fn is_silent_once_silenced() {
         let woken = Arc::new(AtomicU32::new(0));
         let completions = Completions::new(Box::new(Count(woken.clone())));
-        completions.push(|frames| frames.push(1));
+        completions.push(|frames| frames.bytes.push(1));
         completions.silence();
-        completions.push_last(|frames| frames.push(2));
+        completions.push_last(|frames| frames.bytes.push(2));
         completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
-        assert_eq!(completions.drain().bytes, vec![0, 1]);
+        assert_eq!(completions.drain().frames.bytes, vec![0, 1]);
     }
 }

@@ -1,14 +1,17 @@
 //! The framing of what crosses the boundary: commands from JavaScript, completions to it.
 //!
-//! All integers are little-endian. A batch is a run of frames with nothing between them. The other
-//! half of this format is packages/etcd/src/transport/frames.ts.
+//! All integers are little-endian. A batch is a run of frames with nothing between them. A long message from the server
+//! lies beside them, by itself. The other half of this format is packages/etcd/src/transport/frames.ts.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::reassembly::Message;
 
 /// Identifies a call for as long as it is in flight; JavaScript chooses it.
 pub type CallId = u32;
@@ -184,33 +187,54 @@ pub struct CallEnd {
     pub sent: bool,
 }
 
+/// What goes up to JavaScript: frames, and the messages that are too long to be copied into them.
+#[derive(Default)]
+pub struct Frames {
+    pub bytes: Vec<u8>,
+    /// One for each message whose length is told as [`BY_ITSELF`], in the frames' order.
+    pub long: VecDeque<Vec<u8>>,
+}
+
+impl Frames {
+    /// Bytes that are held.
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.long.iter().map(Vec::len).sum::<usize>()
+    }
+}
+
+/// From how many bytes on a message that has an allocation of its own is not copied, but handed over.
+const LONG: usize = 32 * 1024;
+/// A length that no message has.
+const BY_ITSELF: u32 = u32::MAX;
+
 /// The answer to a unary call.
-pub fn put_unary_ok(out: &mut Vec<u8>, id: CallId, headers: &HeaderMap, trailers: &HeaderMap, message: &[u8]) {
-    put_op(out, UNARY_OK, id);
-    put_metadata(out, headers);
-    put_metadata(out, trailers);
-    put_bytes(out, message);
+pub fn put_unary_ok(out: &mut Frames, id: CallId, headers: &HeaderMap, trailers: &HeaderMap, message: Message) {
+    put_op(&mut out.bytes, UNARY_OK, id);
+    put_metadata(&mut out.bytes, headers);
+    put_metadata(&mut out.bytes, trailers);
+    put_payload(out, message);
 }
 
 /// The response headers of a stream.
-pub fn put_headers(out: &mut Vec<u8>, id: CallId, headers: &HeaderMap) {
-    put_op(out, HEADERS, id);
-    put_metadata(out, headers);
+pub fn put_headers(out: &mut Frames, id: CallId, headers: &HeaderMap) {
+    put_op(&mut out.bytes, HEADERS, id);
+    put_metadata(&mut out.bytes, headers);
 }
 
 /// One message of a stream.
-pub fn put_message(out: &mut Vec<u8>, id: CallId, message: &[u8]) {
-    put_op(out, MESSAGE, id);
-    put_bytes(out, message);
+pub fn put_message(out: &mut Frames, id: CallId, message: Message) {
+    put_op(&mut out.bytes, MESSAGE, id);
+    put_payload(out, message);
 }
 
 /// The connection took one message of a stream.
-pub fn put_sent(out: &mut Vec<u8>, id: CallId) {
-    put_op(out, SENT, id);
+pub fn put_sent(out: &mut Frames, id: CallId) {
+    put_op(&mut out.bytes, SENT, id);
 }
 
 /// The last frame of a call, unless that is [`put_unary_ok`].
-pub fn put_end(out: &mut Vec<u8>, id: CallId, end: &CallEnd, trailers: &HeaderMap) {
+pub fn put_end(out: &mut Frames, id: CallId, end: &CallEnd, trailers: &HeaderMap) {
+    let out = &mut out.bytes;
     put_op(out, END, id);
     out.push(end.code);
     out.push(end.sent.into());
@@ -219,9 +243,19 @@ pub fn put_end(out: &mut Vec<u8>, id: CallId, end: &CallEnd, trailers: &HeaderMa
 }
 
 /// All calls are over, as a batch could not be read.
-pub fn put_broken(out: &mut Vec<u8>, details: &str) {
-    put_op(out, BROKEN, 0);
-    put_bytes(out, details.as_bytes());
+pub fn put_broken(out: &mut Frames, details: &str) {
+    put_op(&mut out.bytes, BROKEN, 0);
+    put_bytes(&mut out.bytes, details.as_bytes());
+}
+
+fn put_payload(out: &mut Frames, message: Message) {
+    match message {
+        Message::Whole(bytes) if bytes.len() >= LONG => {
+            out.bytes.extend_from_slice(&BY_ITSELF.to_le_bytes());
+            out.long.push_back(bytes);
+        }
+        message => put_bytes(&mut out.bytes, message.as_ref()),
+    }
 }
 
 fn put_op(out: &mut Vec<u8>, op: u8, id: CallId) {

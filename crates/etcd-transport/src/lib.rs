@@ -19,6 +19,7 @@ mod status;
 mod target;
 mod wake;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use crate::calls::Service;
 use crate::channel::Channel;
 use crate::completions::Completions;
 use crate::env_runtime::EnvRuntime;
+use crate::frames::Frames;
 use crate::host::{OpenTransport, RuntimeSide};
 use crate::shared_task::SharedTask;
 use crate::target::{KeepAlive, Options, Target, Tls};
@@ -91,6 +93,8 @@ pub struct NativeTransport {
     hold: EventLoopHold,
     in_flight: u32,
     referenced: bool,
+    /// Messages of the batch that was drained last, which don't lie in its frames.
+    long: VecDeque<Vec<u8>>,
 }
 
 #[napi]
@@ -116,7 +120,7 @@ impl NativeTransport {
         };
         lease.handle().spawn(service.run());
         let open = OpenTransport::register(env, RuntimeSide { lease, submit, service, listing }, completions)?;
-        Ok(Self { open, hold, in_flight: 0, referenced: true })
+        Ok(Self { open, hold, in_flight: 0, referenced: true, long: VecDeque::new() })
     }
 
     /// Hands down the first `length` bytes of a batch, which opens `opened` calls. False once closed.
@@ -138,11 +142,20 @@ impl NativeTransport {
     pub fn drain<'env>(&mut self, env: &'env Env) -> Result<BufferSlice<'env>> {
         let drained = self.open.completions().drain();
         self.count(*env, self.in_flight.saturating_sub(drained.ended))?;
-        let bytes = BufferSlice::copy_from(env, &drained.bytes)?;
-        if drained.bytes.capacity() <= KEPT_QUEUE {
-            self.open.completions().reuse(drained.bytes);
+        let Frames { bytes, long } = drained.frames;
+        self.long = long;
+        let frames = BufferSlice::copy_from(env, &bytes)?;
+        if bytes.capacity() <= KEPT_QUEUE {
+            self.open.completions().reuse(bytes);
         }
-        Ok(bytes)
+        Ok(frames)
+    }
+
+    /// The next of the long messages of the batch that was drained last. Not copied: JavaScript's garbage collector frees it.
+    #[napi]
+    pub fn take_long<'env>(&mut self, env: &'env Env) -> Result<BufferSlice<'env>> {
+        let message = self.long.pop_front().ok_or_else(|| Error::from_reason("the batch has no more long messages"))?;
+        BufferSlice::from_data(env, message)
     }
 
     /// Whether calls in flight keep the event loop alive; they do at first.

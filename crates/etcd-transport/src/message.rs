@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::RecvStream;
 use http::HeaderMap;
 
-use crate::reassembly::{FramingError, PREFIX, Reassembly};
+use crate::reassembly::{FramingError, Message, PREFIX, Reassembly};
 
 /// A message as it goes onto a stream.
 pub fn frame(message: &[u8]) -> Bytes {
@@ -40,7 +40,7 @@ impl Messages {
     }
 
     /// The next message, `None` after the last.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+    pub async fn next(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
             if let Some(message) = self.read.take().map_err(ReadError::Framing)? {
                 return Ok(Some(message));

@@ -7,15 +7,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use frames::{CallEnd, Command, Commands, put_broken, put_end, put_headers, put_message, put_sent, put_unary_ok};
+use frames::{
+    CallEnd, Command, Commands, Frames, put_broken, put_end, put_headers, put_message, put_sent, put_unary_ok,
+};
+use reassembly::Message;
 
 // By its source: a program that links the whole addon lacks the host's napi functions.
 #[path = "../src/frames.rs"]
 mod frames;
+#[allow(dead_code)]
+#[path = "../src/reassembly.rs"]
+mod reassembly;
 
 fn golden(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+fn part(message: &'static [u8]) -> Message {
+    Message::Part(Bytes::from_static(message))
 }
 
 fn metadata(entries: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -58,17 +68,29 @@ fn reads_the_commands_that_javascript_writes() {
 
 #[test]
 fn writes_the_completions_that_javascript_reads() {
-    let mut out = Vec::new();
+    let mut out = Frames::default();
     let none = HeaderMap::new();
     let trailers = metadata(&[("grpc-status", "0"), ("many", "1"), ("many", "2")]);
-    put_unary_ok(&mut out, 1, &metadata(&[("content-type", "application/grpc"), ("seen", "abc")]), &trailers, b"hello");
+    put_unary_ok(
+        &mut out,
+        1,
+        &metadata(&[("content-type", "application/grpc"), ("seen", "abc")]),
+        &trailers,
+        part(b"hello"),
+    );
     put_headers(&mut out, 2, &none);
-    put_message(&mut out, 2, &[7; 300]);
+    put_message(&mut out, 2, part(&[7; 300]));
+    // Of several chunks: a short one lies in the frames all the same, a long one doesn't.
+    put_message(&mut out, 2, Message::Whole(vec![8; 100]));
+    put_message(&mut out, 2, Message::Whole(vec![9; 100_000]));
+    put_unary_ok(&mut out, 4, &none, &none, Message::Whole(vec![10; 200_000]));
     put_sent(&mut out, 2);
     put_end(&mut out, 2, &CallEnd { code: 0, details: String::new(), sent: true }, &none);
     let end = CallEnd { code: 14, details: "nicht möglich".to_owned(), sent: false };
     put_end(&mut out, u32::MAX, &end, &metadata(&[("why", "because")]));
     put_broken(&mut out, "unreadable");
+    let Frames { bytes: out, long } = out;
+    assert_eq!(long, [vec![9; 100_000], vec![10; 200_000]]);
     // After a change of the format: `UPDATE_GOLDEN=1 cargo test -p etcd-transport --test framing`.
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -35,6 +35,11 @@ function allCommands(): Buffer {
 type Read = readonly unknown[];
 
 function read(frames: Buffer): Read[] {
+  let long = 0;
+  const takeLong = (): Uint8Array => {
+    if (++long > 2) throw new RangeError('the batch has no more long messages');
+    return new Uint8Array(long * 100_000);
+  };
   const seen: Read[] = [];
   const copy = (metadata: Metadata): object => ({ ...metadata });
   const handler: CompletionHandler = {
@@ -47,7 +52,7 @@ function read(frames: Buffer): Read[] {
     broken: (details) => seen.push(['broken', details]),
   };
   // A batch's first byte is no frame's.
-  readCompletions(Buffer.concat([Buffer.of(0), frames]), handler);
+  readCompletions(Buffer.concat([Buffer.of(0), frames]), takeLong, handler);
   return seen;
 }
 
@@ -66,6 +71,9 @@ describe('framing', () => {
       ['unaryOk', 1, { seen: ['abc'] }, { many: ['1', '2'] }, 'hello'],
       ['headers', 2, {}],
       ['message', 2, 300],
+      ['message', 2, 100],
+      ['message', 2, 100_000],
+      ['unaryOk', 4, {}, {}, '\0'.repeat(200_000)],
       ['sent', 2],
       ['end', 2, 0, true, '', {}],
       ['end', 0xffffffff, 14, false, 'nicht möglich', { why: ['because'] }],
@@ -78,7 +86,7 @@ describe('framing', () => {
     for (let length = 0; length < whole.length; length++) {
       try {
         const seen = read(whole.subarray(0, length));
-        assert.ok(seen.length < 7, `${length} bytes read as whole`);
+        assert.ok(seen.length < 10, `${length} bytes read as whole`);
       } catch (error) {
         assert.ok(error instanceof RangeError, `${length} bytes: ${error}`);
       }

@@ -98,6 +98,15 @@ function outcome(decode: () => object): unknown {
   }
 }
 
+function tryToTransfer(bytes: Uint8Array<ArrayBuffer>): void {
+  try {
+    structuredClone(bytes, { transfer: [bytes.buffer] });
+  } catch (error) {
+    // Node 20 makes a copy instead; Deno calls it a TypeError.
+    assert.match((error as Error).name, /^(DataCloneError|TypeError)$/);
+  }
+}
+
 describe('decoding of keys and events', () => {
   for (const { name, write, ours, generated } of [
     { name: 'KeyValue', write: randomKeyValue, ours: KeyValue, generated: GeneratedKeyValue },
@@ -166,15 +175,21 @@ describe('decoding of keys and events', () => {
     assert.ok(new Set(keys.map(({ buffer }) => buffer)).size <= 2);
     const [first, second] = keys.slice(-2) as [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];
     assert.equal(first.buffer, second.buffer);
-    try {
-      structuredClone(first, { transfer: [first.buffer] });
-    } catch (error) {
-      // Node 20 makes a copy instead; Deno calls it a TypeError.
-      assert.match((error as Error).name, /^(DataCloneError|TypeError)$/);
-    }
+    tryToTransfer(first);
     assert.deepEqual(second, new Uint8Array(10).fill(1));
-    const long = decodeKey(2000);
-    structuredClone(long, { transfer: [long.buffer] });
-    assert.equal(long.length, 0);
+  });
+
+  it('does not copy what makes up most of a buffer, which cannot be taken away by a transfer, either', () => {
+    const decode = (key: Uint8Array, value: Uint8Array): KeyValue => {
+      const message = GeneratedKeyValue.encode(GeneratedKeyValue.fromPartial({ key, value })).finish();
+      return KeyValue.decode(new MessageReader(new Uint8Array(message)));
+    };
+    const { key, value } = decode(new Uint8Array(20).fill(1), new Uint8Array(50_000).fill(2));
+    assert.notEqual(key.buffer, value.buffer);
+    assert.deepEqual([key.length, value.length, value.buffer.byteLength], [20, 50_000, 50_026]);
+    tryToTransfer(value as Uint8Array<ArrayBuffer>);
+    assert.deepEqual(value, new Uint8Array(50_000).fill(2));
+    const half = decode(new Uint8Array(5_000), new Uint8Array(5_000));
+    assert.deepEqual([half.key.buffer.byteLength, half.value.buffer.byteLength], [5_000, 5_000]);
   });
 });

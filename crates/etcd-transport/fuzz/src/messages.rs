@@ -44,7 +44,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         at = to;
         loop {
             match reassembly.take() {
-                Ok(Some(message)) => messages.push(message),
+                Ok(Some(message)) => messages.push(message.as_ref().to_vec()),
                 Ok(None) => break,
                 Err(error) => {
                     failure = Some(error);
@@ -54,5 +54,5 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         }
     }
     let (whole, wrong) = expected(body);
-    assert_eq!((messages, failure), (whole.iter().map(|part| Bytes::copy_from_slice(part)).collect(), wrong));
+    assert_eq!((messages, failure), (whole.iter().map(|part| part.to_vec()).collect(), wrong));
 });

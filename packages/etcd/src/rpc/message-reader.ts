@@ -1,5 +1,5 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import { copyIntoSlab, longestInSlab, noBytes } from './byte-slabs.js';
+import { copyIntoSlab, longestInSlab, noBytes, share } from './byte-slabs.js';
 
 /** The integers of one byte, which versions and leases mostly are. */
 const small = Array.from({ length: 0x80 }, (_, value) => BigInt(value));
@@ -15,7 +15,8 @@ const low = words[0] === 1 ? 0 : 1;
 
 /**
  * Reads a message that holds keys and values, from its beginning to its end. As its base does, but in fewer steps, and
- * byte strings are copies: a message is a view of a buffer with many others, which they would keep alive.
+ * byte strings are copies: a message is a view of a buffer with many others, which they would keep alive. But a long
+ * one that makes up most of that buffer is a view of it.
  */
 export class MessageReader extends BinaryReader {
   readonly #message: Uint8Array;
@@ -51,7 +52,7 @@ export class MessageReader extends BinaryReader {
     if (length === 0) return noBytes;
     if (end > this.#copyEnd) {
       const message = this.#message;
-      if (length > longestInSlab) return new Uint8Array(message.subarray(start, end));
+      if (length > longestInSlab) return this.#long(start, end);
       // With what follows, which mostly are short strings, too.
       const copy = copyIntoSlab(message.subarray(start, start + longestInSlab));
       this.#copy = copy.buffer;
@@ -59,6 +60,13 @@ export class MessageReader extends BinaryReader {
       this.#shift = copy.byteOffset - start;
     }
     return new Uint8Array(this.#copy, start + this.#shift, length);
+  }
+
+  #long(start: number, end: number): Uint8Array {
+    const { buffer, byteOffset } = this.#message;
+    if (2 * (end - start) <= buffer.byteLength) return new Uint8Array(this.#message.subarray(start, end));
+    share(buffer);
+    return new Uint8Array(buffer, byteOffset + start, end - start);
   }
 
   override int64(): bigint | string {

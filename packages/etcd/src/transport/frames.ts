@@ -1,11 +1,14 @@
 /**
  * The framing of what crosses into the native addon and back. All integers are little-endian; a batch is a
- * run of frames with nothing between them. The other half is crates/etcd-transport/src/frames.rs.
+ * run of frames with nothing between them. A long message from the server lies beside them. The other half is crates/etcd-transport/src/frames.rs.
  */
 import { type Metadata, noMetadata } from '../errors.js';
 
 const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 6 } as const;
 const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5, broken: 6 } as const;
+
+/** The length of a message that lies beside the frames, by itself. */
+const byItself = 0xffffffff;
 
 const initialBytes = 64 * 1024;
 
@@ -169,7 +172,7 @@ export class CommandBatch {
 /** Metadata to send with a call. */
 export type CallMetadata = Readonly<Record<string, string>> | undefined;
 
-/** Takes what {@link readCompletions} finds; messages are views of the batch. */
+/** Takes what {@link readCompletions} finds; messages are views of the batch, or long ones by themselves. */
 export interface CompletionHandler {
   /** The answer to a unary call, which is over. */
   unaryOk(id: number, headers: Metadata, trailers: Metadata, message: Uint8Array): void;
@@ -185,12 +188,24 @@ export interface CompletionHandler {
   broken(details: string): void;
 }
 
-/** Reads the frames of one drain, in order; they follow its first byte. */
-export function readCompletions(frames: Buffer, handler: CompletionHandler): void {
+/**
+ * Reads the frames of one drain, in order; they follow its first byte.
+ *
+ * @param takeLong gives the next of the messages that lie beside the frames.
+ */
+export function readCompletions(
+  frames: Buffer,
+  takeLong: () => Uint8Array,
+  handler: CompletionHandler,
+): void {
   let at = 1;
-  const bytes = (): Uint8Array => {
+  const message = (): Uint8Array => {
     const length = frames.readUInt32LE(at);
     const start = at + 4;
+    if (length === byItself) {
+      at = start;
+      return takeLong();
+    }
     at = start + length;
     if (at > frames.length) throw new RangeError('a frame of the native addon is cut off');
     return new Uint8Array(frames.buffer, frames.byteOffset + start, length);
@@ -223,14 +238,14 @@ export function readCompletions(frames: Buffer, handler: CompletionHandler): voi
       case Completion.unaryOk: {
         const headers = metadata();
         const trailers = metadata();
-        handler.unaryOk(id, headers, trailers, bytes());
+        handler.unaryOk(id, headers, trailers, message());
         break;
       }
       case Completion.headers:
         handler.headers(id, metadata());
         break;
       case Completion.message:
-        handler.message(id, bytes());
+        handler.message(id, message());
         break;
       case Completion.sent:
         handler.sent(id);
