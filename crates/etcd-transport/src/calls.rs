@@ -25,7 +25,7 @@ use crate::frames::{
     CallEnd, CallId, CallStart, Command, Commands, put_broken, put_end, put_headers, put_message, put_sent,
     put_unary_ok,
 };
-use crate::message::{Messages, ReadError, frame};
+use crate::message::{Messages, ReadError};
 use crate::reassembly::Message;
 use crate::status::{self, ended};
 
@@ -39,7 +39,7 @@ pub const STREAM_WINDOW: usize = 16;
 /// command to the socket in one go ([`crate::shared_task`]). It also keeps the calls' deadlines, with one timer for all:
 /// tokio's cost a call more. And it wakes JavaScript once for all the calls whose answers came in one read.
 pub struct Service {
-    commands: UnboundedReceiver<Bytes>,
+    commands: UnboundedReceiver<Commands>,
     calls: Arc<Calls>,
     running: FuturesUnordered<Running>,
     alarm: Pin<Box<Sleep>>,
@@ -51,7 +51,7 @@ type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Service {
     /// To be called in the runtime's context.
-    pub fn new(channel: Arc<Channel>, commands: UnboundedReceiver<Bytes>, completions: Arc<Completions>) -> Self {
+    pub fn new(channel: Arc<Channel>, commands: UnboundedReceiver<Commands>, completions: Arc<Completions>) -> Self {
         Self {
             commands,
             calls: Arc::new(Calls { live: Mutex::default(), channel, completions }),
@@ -113,8 +113,8 @@ impl Future for Service {
 }
 
 impl Service {
-    fn execute_all(&mut self, batch: Bytes) {
-        for command in Commands::new(batch) {
+    fn execute_all(&mut self, commands: Commands) {
+        for command in commands {
             match command {
                 Ok(command) => self.execute(command),
                 Err(error) => {
@@ -348,7 +348,7 @@ async fn unary(channel: Arc<Channel>, start: CallStart, message: Bytes) -> Outco
         Err(error) => return Outcome::failed(status::not_sent(&error)),
     };
     // Message and end go in one frame, which spares both sides work.
-    if let Err(error) = sent.body.send_data(frame(&message), true) {
+    if let Err(error) = sent.body.send_data(message, true) {
         return Outcome::failed(status::broken(&error, &sent.call.0));
     }
     let Sent { response, call, .. } = sent;
@@ -477,8 +477,7 @@ impl StreamCall {
                 message = inbox.recv() => message,
                 _ = poll_fn(|cx| body.poll_reset(cx)) => return,
             };
-            let Some(message) = message else { break };
-            let mut rest = frame(&message);
+            let Some(mut rest) = message else { break };
             while !rest.is_empty() {
                 body.reserve_capacity(rest.len());
                 let Some(Ok(room)) = poll_fn(|cx| body.poll_capacity(cx)).await else { return };

@@ -48,7 +48,7 @@ pub struct Batch {
 
 impl Batch {
     fn is_full(&self) -> bool {
-        self.frames.len() > BATCH_BYTES || self.count >= BATCH_FRAMES
+        self.frames.held() > BATCH_BYTES || self.count >= BATCH_FRAMES
     }
 }
 

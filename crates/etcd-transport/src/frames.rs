@@ -1,7 +1,7 @@
 //! The framing of what crosses the boundary: commands from JavaScript, completions to it.
 //!
-//! All integers are little-endian. A batch is a run of frames with nothing between them. A long message from the server
-//! lies beside them, by itself. The other half of this format is packages/etcd/src/transport/frames.ts.
+//! All integers are little-endian. A batch is a run of frames with nothing between them. A long message lies beside them,
+//! by itself. The other half of this format is packages/etcd/src/transport/frames.ts.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,7 +25,7 @@ pub struct CallStart {
     pub headers: HeaderMap,
 }
 
-/// One frame from JavaScript.
+/// One frame from JavaScript. Messages are framed for gRPC.
 #[derive(Debug)]
 pub enum Command {
     Unary(CallStart, Bytes),
@@ -61,11 +61,13 @@ impl std::error::Error for MalformedBatch {}
 /// Reads the commands of one batch; messages are slices of it, not copies.
 pub struct Commands {
     batch: Bytes,
+    /// One for each message whose length is told as [`BY_ITSELF`], in the commands' order.
+    long: VecDeque<Bytes>,
 }
 
 impl Commands {
-    pub fn new(batch: Bytes) -> Self {
-        Self { batch }
+    pub fn new(batch: Bytes, long: VecDeque<Bytes>) -> Self {
+        Self { batch, long }
     }
 
     fn bytes(&mut self, length: usize) -> Result<Bytes, MalformedBatch> {
@@ -91,24 +93,27 @@ impl Commands {
         usize::try_from(self.u32()?).map_err(|_| MalformedBatch)
     }
 
+    fn message(&mut self) -> Result<Bytes, MalformedBatch> {
+        match self.u32()? {
+            BY_ITSELF => self.long.pop_front().ok_or(MalformedBatch),
+            length => self.bytes(usize::try_from(length).map_err(|_| MalformedBatch)?),
+        }
+    }
+
     fn command(&mut self) -> Result<Command, MalformedBatch> {
         let op = self.u8()?;
         let id = self.u32()?;
         Ok(match op {
             UNARY | OPEN_STREAM => {
                 let start = self.call_start(id)?;
-                let length = self.length()?;
-                let message = self.bytes(length)?;
+                let message = self.message()?;
                 match start {
                     Err(reason) => Command::Refuse(id, reason),
                     Ok(start) if op == UNARY => Command::Unary(start, message),
                     Ok(start) => Command::OpenStream(start),
                 }
             }
-            SEND => {
-                let length = self.length()?;
-                Command::Send(id, self.bytes(length)?)
-            }
+            SEND => Command::Send(id, self.message()?),
             CLOSE_SEND => Command::CloseSend(id),
             CREDIT => Command::Credit(id, self.u32()?),
             CANCEL => Command::Cancel(id),
@@ -197,7 +202,7 @@ pub struct Frames {
 
 impl Frames {
     /// Bytes that are held.
-    pub fn len(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.bytes.len() + self.long.iter().map(Vec::len).sum::<usize>()
     }
 }
@@ -308,7 +313,7 @@ mod tests {
         batch.push(CREDIT);
         batch.extend_from_slice(&8u32.to_le_bytes());
         batch.extend_from_slice(&16u32.to_le_bytes());
-        let mut commands = Commands::new(batch.into());
+        let mut commands = Commands::new(batch.into(), VecDeque::new());
         let Some(Ok(Command::Unary(start, message))) = commands.next() else { panic!("not a unary call") };
         assert_eq!((start.id, start.method.as_str(), &message[..]), (7, "/p.S/M", &b"hello"[..]));
         assert_eq!(start.timeout, Some(Duration::from_millis(250)));
@@ -321,7 +326,7 @@ mod tests {
     fn refuses_one_call_and_reads_on() {
         let mut batch = unary(1, "/p.S/M", &[("bad name", "x")], b"");
         batch.extend(unary(2, "/p.S/M", &[], b""));
-        let mut commands = Commands::new(batch.into());
+        let mut commands = Commands::new(batch.into(), VecDeque::new());
         assert!(matches!(commands.next(), Some(Ok(Command::Refuse(1, _)))));
         assert!(matches!(commands.next(), Some(Ok(Command::Unary(..)))));
     }
@@ -330,14 +335,14 @@ mod tests {
     fn no_prefix_and_no_flipped_byte_of_a_batch_panics() {
         let batch = unary(1, "/p.S/M", &[("token", "abc"), ("other", "d")], b"hello");
         for end in 1..batch.len() {
-            let commands: Vec<_> = Commands::new(Bytes::copy_from_slice(&batch[..end])).collect();
+            let commands: Vec<_> = Commands::new(Bytes::copy_from_slice(&batch[..end]), VecDeque::new()).collect();
             assert_eq!(commands.last().unwrap().as_ref().unwrap_err(), &MalformedBatch);
         }
         for index in 0..batch.len() {
             for flip in [0x01, 0x80, 0xff] {
                 let mut bad = batch.clone();
                 bad[index] ^= flip;
-                let _ = Commands::new(bad.into()).collect::<Vec<_>>();
+                let _ = Commands::new(bad.into(), VecDeque::new()).collect::<Vec<_>>();
             }
         }
     }

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use crate::frames::Commands;
 use napi::bindgen_prelude::*;
 use napi::{check_status, sys};
 use owned_runtime::StopError;
@@ -32,7 +32,7 @@ struct Shared {
 /// What a transport has on its runtime.
 pub struct RuntimeSide {
     pub lease: RuntimeLease,
-    pub submit: UnboundedSender<Bytes>,
+    pub submit: UnboundedSender<Commands>,
     pub service: Arc<SharedTask>,
     /// Until the lease has ended.
     pub listing: Listing,
@@ -55,15 +55,15 @@ impl OpenTransport {
     }
 
     /// Hands commands to the service, and carries them out on this thread if `here`. False once closed.
-    pub fn submit(&self, batch: Bytes, here: bool) -> bool {
+    pub fn submit(&self, commands: Commands, here: bool) -> bool {
         let runtime = self.shared.runtime.borrow();
         let Some(RuntimeSide { lease, submit, service, .. }) = &*runtime else { return false };
         if !here {
-            return submit.send(batch).is_ok();
+            return submit.send(commands).is_ok();
         }
         let _context = lease.handle().enter();
         let mut sent = false;
-        service.carry_on_after(|| sent = submit.send(batch).is_ok());
+        service.carry_on_after(|| sent = submit.send(commands).is_ok());
         sent
     }
 

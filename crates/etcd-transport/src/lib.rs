@@ -20,6 +20,7 @@ mod target;
 mod wake;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use crate::calls::Service;
 use crate::channel::Channel;
 use crate::completions::Completions;
 use crate::env_runtime::EnvRuntime;
-use crate::frames::Frames;
+use crate::frames::{Commands, Frames};
 use crate::host::{OpenTransport, RuntimeSide};
 use crate::shared_task::SharedTask;
 use crate::target::{KeepAlive, Options, Target, Tls};
@@ -95,6 +96,8 @@ pub struct NativeTransport {
     referenced: bool,
     /// Messages of the batch that was drained last, which don't lie in its frames.
     long: VecDeque<Vec<u8>>,
+    /// Messages of the batch that will be submitted next, which don't lie in its commands.
+    given: VecDeque<Bytes>,
 }
 
 #[napi]
@@ -120,7 +123,7 @@ impl NativeTransport {
         };
         lease.handle().spawn(service.run());
         let open = OpenTransport::register(env, RuntimeSide { lease, submit, service, listing }, completions)?;
-        Ok(Self { open, hold, in_flight: 0, referenced: true, long: VecDeque::new() })
+        Ok(Self { open, hold, in_flight: 0, referenced: true, long: VecDeque::new(), given: VecDeque::new() })
     }
 
     /// Hands down the first `length` bytes of a batch, which opens `opened` calls. False once closed.
@@ -130,11 +133,21 @@ impl NativeTransport {
             .get(..length as usize)
             .ok_or_else(|| Error::new(Status::InvalidArg, "the batch is shorter than its length"))?;
         let here = self.in_flight < FEW;
-        if !self.open.submit(Bytes::copy_from_slice(batch), here) {
+        let commands = Commands::new(Bytes::copy_from_slice(batch), mem::take(&mut self.given));
+        if !self.open.submit(commands, here) {
             return Ok(false);
         }
         self.count(env, self.in_flight + opened)?;
         Ok(true)
+    }
+
+    /// Hands down a message that is too long to be copied into the batch which will be submitted next.
+    #[napi]
+    pub fn give_long(&mut self, message: &[u8]) -> Result<()> {
+        let framed = message::frame(message)
+            .ok_or_else(|| Error::new(Status::InvalidArg, "a message can't be longer than 4 GiB"))?;
+        self.given.push_back(framed);
+        Ok(())
     }
 
     /// A batch of what has completed since the last drain; see [`completions::Batch`].

@@ -6,14 +6,14 @@ use http::HeaderMap;
 
 use crate::reassembly::{FramingError, Message, PREFIX, Reassembly};
 
-/// A message as it goes onto a stream.
-pub fn frame(message: &[u8]) -> Bytes {
+/// A message as it goes onto a stream, unless it is longer than gRPC can tell.
+pub fn frame(message: &[u8]) -> Option<Bytes> {
+    let length = u32::try_from(message.len()).ok()?;
     let mut frame = BytesMut::with_capacity(PREFIX + message.len());
     frame.put_u8(0);
-    // The framing across the boundary allows no longer ones.
-    frame.put_u32(message.len() as u32);
+    frame.put_u32(length);
     frame.put_slice(message);
-    frame.freeze()
+    Some(frame.freeze())
 }
 
 /// What went wrong on a stream of messages.

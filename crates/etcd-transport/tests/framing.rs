@@ -2,6 +2,7 @@
 //! wrong. The other half's tests are in packages/etcd/test/framing.test.ts, on the same golden files.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,9 @@ mod frames;
 #[allow(dead_code)]
 #[path = "../src/reassembly.rs"]
 mod reassembly;
+
+/// A message that lies beside the commands.
+const LONG: Bytes = Bytes::from_static(&[7; 100]);
 
 fn golden(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -39,12 +43,14 @@ fn metadata(entries: &[(&'static str, &'static str)]) -> HeaderMap {
 #[test]
 fn reads_the_commands_that_javascript_writes() {
     let batch = golden(include_str!("framing/commands.hex"));
-    let commands: Vec<Command> = Commands::new(batch.into()).map(|command| command.expect("well formed")).collect();
+    let commands: Vec<Command> =
+        Commands::new(batch.into(), VecDeque::from([LONG])).map(|command| command.expect("well formed")).collect();
     let [
         Command::Unary(first, hello),
         Command::Unary(second, empty),
         Command::OpenStream(stream),
         Command::Send(2, sent),
+        Command::Send(2, long),
         Command::Credit(2, 8),
         Command::CloseSend(2),
         Command::Refuse(3, reason),
@@ -53,16 +59,17 @@ fn reads_the_commands_that_javascript_writes() {
     else {
         panic!("other commands: {commands:?}")
     };
-    assert_eq!((first.id, first.method.as_str(), &hello[..]), (1, "/etcdserverpb.KV/Range", &b"hello"[..]));
+    assert_eq!((first.id, first.method.as_str(), &hello[..]), (1, "/etcdserverpb.KV/Range", &b"\0\0\0\0\x05hello"[..]));
     assert_eq!((first.timeout, first.headers.len()), (Some(Duration::from_millis(250)), 0));
-    assert_eq!((second.id, second.timeout, empty.len()), (u32::MAX, None, 0));
+    assert_eq!((second.id, second.timeout, empty.len()), (u32::MAX, None, 5));
     assert_eq!(
         (&second.headers["token"], second.headers["other"].as_bytes()),
         (&"abc".parse().unwrap(), "é".as_bytes())
     );
     assert_eq!((stream.id, stream.timeout), (2, Some(Duration::from_millis(u32::MAX.into()))));
     assert_eq!((stream.method.as_str(), &stream.headers["token"]), ("/etcdserverpb.Watch/Watch", &"".parse().unwrap()));
-    assert_eq!(sent[..], [7; 300]);
+    assert_eq!((&sent[..5], &sent[5..]), (&[0, 0, 0, 1, 44][..], &[7; 300][..]));
+    assert_eq!(*long, LONG);
     assert_eq!(reason, "malformed metadata: bad name");
 }
 
@@ -89,6 +96,7 @@ fn writes_the_completions_that_javascript_reads() {
     let end = CallEnd { code: 14, details: "nicht möglich".to_owned(), sent: false };
     put_end(&mut out, u32::MAX, &end, &metadata(&[("why", "because")]));
     put_broken(&mut out, "unreadable");
+    assert_eq!(out.held(), out.bytes.len() + 300_000);
     let Frames { bytes: out, long } = out;
     assert_eq!(long, [vec![9; 100_000], vec![10; 200_000]]);
     // After a change of the format: `UPDATE_GOLDEN=1 cargo test -p etcd-transport --test framing`.
@@ -134,7 +142,7 @@ fn no_batch_whatever_is_in_it_panics_or_goes_on_for_ever() {
         }
         batch.truncate(random.below(batch.len() + 1));
         let bytes = batch.len();
-        let commands: Vec<_> = Commands::new(Bytes::from(batch)).collect();
+        let commands: Vec<_> = Commands::new(Bytes::from(batch), VecDeque::from([LONG; 2])).collect();
         // Each has five bytes at least, and nothing is read behind one that is malformed.
         assert!(commands.len() <= bytes / 5 + 1);
         assert!(commands.iter().rev().skip(1).all(Result::is_ok));
@@ -145,7 +153,7 @@ fn no_batch_whatever_is_in_it_panics_or_goes_on_for_ever() {
                 _ => 0,
             })
             .sum();
-        assert!(held <= bytes, "messages longer than their batch");
+        assert!(held <= bytes + 2 * LONG.len(), "messages longer than their batch");
     }
 }
 
@@ -162,7 +170,7 @@ fn too_much_metadata_refuses_its_call_alone() {
     }
     batch.extend_from_slice(&[0, 0, 0, 0]);
     batch.extend_from_slice(&[6, 10, 0, 0, 0]);
-    let commands: Vec<_> = Commands::new(batch.into()).collect();
+    let commands: Vec<_> = Commands::new(batch.into(), VecDeque::new()).collect();
     assert!(
         matches!(&commands[..], [Ok(Command::Refuse(9, why)), Ok(Command::Cancel(10))] if why == "too much metadata")
     );

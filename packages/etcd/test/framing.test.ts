@@ -19,16 +19,18 @@ function readGolden(name: string): Buffer {
 
 /** One of each command, as crates/etcd-transport/tests/framing.rs expects them. */
 function allCommands(): Buffer {
-  const batch = new CommandBatch();
+  const long: number[] = [];
+  const batch = new CommandBatch((message) => long.push(message.length));
   batch.unary(1, 250, '/etcdserverpb.KV/Range', undefined, Buffer.from('hello'));
   batch.unary(0xffffffff, 0, '/p.S/M', { Token: 'abc', other: 'é' }, new Uint8Array());
   batch.openStream(2, 0xffffffff, '/etcdserverpb.Watch/Watch', { token: '' });
   batch.send(2, new Uint8Array(300).fill(7));
+  batch.send(2, new Uint8Array(100_000));
   batch.credit(2, 8);
   batch.closeSend(2);
   batch.unary(3, 1, '/p.S/M', { 'bad name': 'x' }, Buffer.from('refused'));
   batch.cancel(2);
-  assert.equal(batch.opened, 4);
+  assert.deepEqual([batch.opened, long, batch.wholeLength - batch.length], [4, [100_000], 100_000]);
   return Buffer.from(batch.buffer.subarray(0, batch.length));
 }
 
@@ -108,12 +110,15 @@ describe('framing', () => {
   });
 
   test('a call that can not be written leaves the batch as it was', () => {
-    const batch = new CommandBatch();
+    const batch = new CommandBatch((message) => {
+      throw new RangeError(`${message.length} bytes are too many`);
+    });
     batch.cancel(1);
     const before = batch.length;
     const long = 'x'.repeat(70_000);
     assert.throws(() => batch.unary(2, 0, '/p.S/M', { [long]: 'x' }, new Uint8Array()), RangeError);
     assert.throws(() => batch.unary(2, 0, long, undefined, new Uint8Array()), RangeError);
+    assert.throws(() => batch.unary(2, 0, '/p.S/M', undefined, new Uint8Array(100_000)), RangeError);
     assert.equal(batch.length, before);
     assert.equal(batch.opened, 0);
   });

@@ -1,6 +1,8 @@
 //! A batch from JavaScript, whatever is in it.
 #![no_main]
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use frames::{Command, Commands};
 
@@ -8,9 +10,15 @@ use frames::{Command, Commands};
 #[allow(dead_code)]
 #[path = "../../src/frames.rs"]
 mod frames;
+#[allow(dead_code)]
+#[path = "../../src/reassembly.rs"]
+mod reassembly;
+
+/// A message that lies beside the commands.
+const LONG: Bytes = Bytes::from_static(&[7; 100]);
 
 libfuzzer_sys::fuzz_target!(|batch: &[u8]| {
-    let commands: Vec<_> = Commands::new(Bytes::copy_from_slice(batch)).collect();
+    let commands: Vec<_> = Commands::new(Bytes::copy_from_slice(batch), VecDeque::from([LONG; 2])).collect();
     // Each has five bytes at least, and nothing is read behind one that is malformed.
     assert!(commands.len() <= batch.len() / 5 + 1);
     assert!(commands.iter().rev().skip(1).all(Result::is_ok));
@@ -21,5 +29,5 @@ libfuzzer_sys::fuzz_target!(|batch: &[u8]| {
             _ => 0,
         })
         .sum();
-    assert!(held <= batch.len(), "messages longer than their batch");
+    assert!(held <= batch.len() + 2 * LONG.len(), "messages longer than their batch");
 });

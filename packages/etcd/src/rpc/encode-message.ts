@@ -1,7 +1,10 @@
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 
-/** A writer's buffer grows to the largest message that it has written; one that has grown beyond this is not kept. */
-const mostKeptBytes = 64 * 1024;
+/**
+ * A writer's buffer grows to the largest message that it has written; one that has written more than this is not kept. To
+ * grow anew for each takes longer than all else; etcd takes 1.5 MiB by default.
+ */
+const mostKeptBytes = 1.5 * 1024 * 1024;
 
 let writer = new BinaryWriter();
 

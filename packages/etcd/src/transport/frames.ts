@@ -1,6 +1,6 @@
 /**
  * The framing of what crosses into the native addon and back. All integers are little-endian; a batch is a
- * run of frames with nothing between them. A long message from the server lies beside them. The other half is crates/etcd-transport/src/frames.rs.
+ * run of frames with nothing between them. A long message lies beside them, by itself. The other half is crates/etcd-transport/src/frames.rs.
  */
 import { type Metadata, noMetadata } from '../errors.js';
 
@@ -10,6 +10,12 @@ const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5, broken
 /** The length of a message that lies beside the frames, by itself. */
 const byItself = 0xffffffff;
 
+/** From how many bytes on a message lies by itself. */
+const longBytes = 32 * 1024;
+
+/** Before a message, in gRPC: a byte that says whether it is compressed, and its length in four. */
+const prefixBytes = 5;
+
 const initialBytes = 64 * 1024;
 
 /** Collects the commands of one turn of the event loop. */
@@ -17,11 +23,23 @@ export class CommandBatch {
   #buffer = Buffer.allocUnsafe(initialBytes);
   #length = 0;
   #opened = 0;
+  #givenBytes = 0;
+  readonly #giveLong: (message: Uint8Array) => void;
   readonly #methods = new Map<string, Uint8Array>();
 
-  /** Bytes collected. */
+  /** @param giveLong takes the messages that lie by themselves, in the order of the commands. It copies them. */
+  constructor(giveLong: (message: Uint8Array) => void) {
+    this.#giveLong = giveLong;
+  }
+
+  /** Bytes collected in {@link buffer}. */
   get length(): number {
     return this.#length;
+  }
+
+  /** Bytes collected, with the messages that lie by themselves. */
+  get wholeLength(): number {
+    return this.#length + this.#givenBytes;
   }
 
   /** Calls opened. */
@@ -38,6 +56,7 @@ export class CommandBatch {
   clear(): void {
     this.#length = 0;
     this.#opened = 0;
+    this.#givenBytes = 0;
     if (this.#buffer.length > 16 * initialBytes) this.#buffer = Buffer.allocUnsafe(initialBytes);
   }
 
@@ -53,9 +72,9 @@ export class CommandBatch {
 
   /** One message on a stream. */
   send(id: number, message: Uint8Array): void {
-    this.#reserve(9 + message.length);
+    this.#reserve(9 + inBatch(message));
     this.#op(Op.send, id);
-    this.#bytes(message);
+    this.#message(message);
   }
 
   /** Half-closes a stream. */
@@ -109,7 +128,7 @@ export class CommandBatch {
       name = Buffer.from(method);
       this.#methods.set(method, name);
     }
-    this.#reserve(17 + name.length + (message?.length ?? 0));
+    this.#reserve(17 + name.length + (message === undefined ? 0 : inBatch(message)));
     this.#op(op, id);
     this.#u32(timeoutMs);
     this.#u16(name.length);
@@ -117,7 +136,7 @@ export class CommandBatch {
     if (metadata === undefined) this.#u16(0);
     else this.#metadata(metadata);
     if (message === undefined) this.#u32(0);
-    else this.#bytes(message);
+    else this.#message(message);
   }
 
   #metadata(metadata: NonNullable<CallMetadata>): void {
@@ -150,6 +169,19 @@ export class CommandBatch {
     this.#length = this.#buffer.writeUInt32LE(value, this.#length);
   }
 
+  #message(message: Uint8Array): void {
+    if (message.length >= longBytes) {
+      this.#giveLong(message);
+      this.#givenBytes += message.length;
+      this.#u32(byItself);
+      return;
+    }
+    this.#u32(prefixBytes + message.length);
+    this.#buffer[this.#length++] = 0;
+    this.#length = this.#buffer.writeUInt32BE(message.length, this.#length);
+    this.#copy(message);
+  }
+
   #bytes(bytes: Uint8Array): void {
     this.#u32(bytes.length);
     this.#copy(bytes);
@@ -167,6 +199,11 @@ export class CommandBatch {
     larger.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = larger;
   }
+}
+
+/** Bytes that a message takes in the batch, beside its length. */
+function inBatch(message: Uint8Array): number {
+  return message.length >= longBytes ? 0 : prefixBytes + message.length;
 }
 
 /** Metadata to send with a call. */

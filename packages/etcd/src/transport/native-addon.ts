@@ -20,6 +20,8 @@ export interface NativeOptions {
 export interface NativeBinding {
   /** Hands down the first `length` bytes of a batch, which opens `opened` calls. False once closed. */
   submit(batch: Uint8Array, length: number, opened: number): boolean;
+  /** Hands down a message that is too long to be copied into the batch which will be submitted next. Copies it. */
+  giveLong(message: Uint8Array): void;
   /**
    * A bounded batch of what has completed since the last drain: a byte that is 1 if there is another batch, for which there
    * is no further `wake`, then the frames.

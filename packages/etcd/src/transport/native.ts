@@ -60,7 +60,7 @@ function closed(transport: NativeTransport): void {
 class NativeTransport implements Transport, CompletionHandler {
   readonly kind = 'native';
   readonly #native: NativeBinding;
-  readonly #batch = new CommandBatch();
+  readonly #batch = new CommandBatch((message) => this.#native.giveLong(message));
   readonly #calls = new Map<number, Call>();
   #lastId = 0;
   #flushScheduled = false;
@@ -220,7 +220,7 @@ class NativeTransport implements Transport, CompletionHandler {
   };
 
   #schedule(): void {
-    if (this.#batch.length > fullBatchBytes) this.#flush();
+    if (this.#batch.wholeLength > fullBatchBytes) this.#flush();
     else if (!this.#flushScheduled) {
       this.#flushScheduled = true;
       process.nextTick(this.#flush);
