@@ -177,7 +177,8 @@ overEachTransport('maintenance service', (connect) => {
       try {
         const value = randomBytes(200_000);
         const fill = async (): Promise<void> => {
-          for (let i = 0; i < 50; i++) await client.put('big', value);
+          // etcd takes what comes until its next commit, some 100 ms later.
+          for (let i = 0; i < 1000; i++) await client.put('big', value);
         };
         await assert.rejects(fill(), (error: unknown) => {
           assert.ok(error instanceof EtcdError);
