@@ -93,7 +93,7 @@ const PARTS = {
     for (const name of COVERING_WITHOUT_TLS) {
       await sound(`${name}.test.js under valgrind`, () => memcheck([test(name)]));
     }
-    await exitsUnderValgrind(['[0-5] *', '7 *']);
+    await exitsUnderValgrind(['0 *', '1 active watch', '2 *', '3 *', '4 *', '5 *', '7 *']);
   },
 
   /** A part that CI has time for. */
