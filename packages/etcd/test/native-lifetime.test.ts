@@ -26,13 +26,20 @@ async function assertRuntimeThreads(expected: number): Promise<void> {
 
 const skip = nativeUnavailable()?.message ?? false;
 
+const longBytes = 1024 * 1024;
+
 describe('native transport', { skip }, () => {
   let server: ScriptedServer;
   let hello: (transport: ReturnType<typeof nativeTransport>) => Promise<unknown>;
 
   before(async () => {
     server = await startScriptedServer({
-      unary: { hello: (_call, answer) => answer(null, Buffer.from('hello')), wait: () => {} },
+      unary: {
+        hello: (_call, answer) => answer(null, Buffer.from('hello')),
+        // Long enough to be handed over rather than copied.
+        long: (_call, answer) => answer(null, Buffer.alloc(longBytes, 7)),
+        wait: () => {},
+      },
       stream: {
         ticks: (call) => {
           const timer = setInterval(() => call.write(Buffer.from('tick')), 1);
@@ -95,6 +102,20 @@ describe('native transport', { skip }, () => {
       silent.close();
     });
 
+    test('hands over long answers, which outlive it', async () => {
+      const expected = Buffer.alloc(longBytes, 7);
+      const kept: Uint8Array[] = [];
+      // More than are kept, so that the garbage collector frees some.
+      for (let i = 0; i < 20; i++) {
+        const transport = nativeTransport({ endpoint: server.endpoint });
+        const long = () => transport.unary('/test.Script/long', new Uint8Array());
+        const [first, second] = await Promise.all([long(), long(), hello(transport)]);
+        await transport.close();
+        kept.push((i % 2 === 0 ? first : second).message);
+      }
+      for (const message of kept) assert.equal(Buffer.compare(message, expected), 0);
+    });
+
     test('leaves no listener on the process behind', async () => {
       const before = process.listenerCount('exit');
       const transports = [1, 2, 3].map(() => nativeTransport({ endpoint: server.endpoint }));
@@ -117,6 +138,24 @@ describe('native transport', { skip }, () => {
       await Promise.all(workers.map((worker) => once(worker, 'message')));
       await assertRuntimeThreads(3);
       for (const worker of workers) await worker.terminate();
+      await assertRuntimeThreads(0);
+    });
+
+    test('a worker may end while it holds long answers, and others are under way', async () => {
+      const code = `
+        const { parentPort, workerData } = require('node:worker_threads');
+        import(${nativeModule}).then(async ({ nativeTransport }) => {
+          const transport = nativeTransport({ endpoint: workerData });
+          const long = () => transport.unary('/test.Script/long', new Uint8Array());
+          globalThis.kept = await Promise.all([long(), long(), long()]);
+          parentPort.postMessage('holding');
+          for (;;) await Promise.all([long(), long(), long()]);
+        });`;
+      for (let i = 0; i < 5; i++) {
+        const worker = new Worker(code, { eval: true, workerData: server.endpoint });
+        await once(worker, 'message');
+        await worker.terminate();
+      }
       await assertRuntimeThreads(0);
     });
   });
@@ -144,6 +183,22 @@ describe('native transport', { skip }, () => {
       assert.deepEqual({ stdout, stderr }, { stdout: 'falls off the end\n', stderr: '' });
       assert.ok(ms < 3000, `took ${ms} ms`);
     });
+
+    for (const [end, statement] of [
+      ['falls off the end', ''],
+      ['exits', 'process.exit();'],
+    ]) {
+      test(`${end} while it holds long answers, and has given long requests`, async () => {
+        const { stdout, stderr } = await run(`
+          const transport = nativeTransport({ endpoint });
+          const long = () => transport.unary('/test.Script/long', new Uint8Array(${longBytes}));
+          globalThis.kept = await Promise.all([long(), long(), long()]);
+          for (let i = 0; i < 3; i++) long().catch(() => {});
+          process.on('exit', () => console.log(kept.every(({ message }) => message.at(-1) === 7)));
+          ${statement}`);
+        assert.deepEqual({ stdout, stderr }, { stdout: 'true\n', stderr: '' });
+      });
+    }
 
     test('lives while a call is in flight, to its answer', async () => {
       const { stdout } = await run(`
