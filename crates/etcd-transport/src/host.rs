@@ -7,7 +7,6 @@ use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::frames::Commands;
 use napi::bindgen_prelude::*;
 use napi::{check_status, sys};
 use owned_runtime::StopError;
@@ -15,6 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::completions::Completions;
 use crate::env_runtime::RuntimeLease;
+use crate::frames::Commands;
 use crate::process_exit::Listing;
 use crate::shared_task::SharedTask;
 

@@ -91,7 +91,8 @@ pub fn register(_exports: Object, env: Env) -> Result<()> {
 #[napi]
 pub struct NativeTransport {
     open: OpenTransport,
-    hold: EventLoopHold,
+    /// Until it is closed: napi keeps JavaScript's `wake` for as long as this is there, and that keeps the transport.
+    hold: Option<EventLoopHold>,
     in_flight: u32,
     referenced: bool,
     /// Messages of the batch that was drained last, which don't lie in its frames.
@@ -123,7 +124,14 @@ impl NativeTransport {
         };
         lease.handle().spawn(service.run());
         let open = OpenTransport::register(env, RuntimeSide { lease, submit, service, listing }, completions)?;
-        Ok(Self { open, hold, in_flight: 0, referenced: true, long: VecDeque::new(), given: VecDeque::new() })
+        Ok(Self {
+            open,
+            hold: Some(hold),
+            in_flight: 0,
+            referenced: true,
+            long: VecDeque::new(),
+            given: VecDeque::new(),
+        })
     }
 
     /// Hands down the first `length` bytes of a batch, which opens `opened` calls. False once closed.
@@ -175,7 +183,7 @@ impl NativeTransport {
     #[napi]
     pub fn set_referenced(&mut self, env: Env, referenced: bool) -> Result<()> {
         self.referenced = referenced;
-        self.hold.set(env, referenced && self.in_flight > 0)
+        self.count(env, self.in_flight)
     }
 
     /// Ends all calls and the connection; the env's last transport joins the runtime's thread. After it returns
@@ -183,11 +191,13 @@ impl NativeTransport {
     #[napi]
     pub fn close(&mut self, env: Env) -> Result<()> {
         self.count(env, 0)?;
+        self.hold = None;
         self.open.close().map_err(|error| Error::from_reason(error.to_string()))
     }
 
     fn count(&mut self, env: Env, in_flight: u32) -> Result<()> {
         self.in_flight = in_flight;
-        self.hold.set(env, self.referenced && in_flight > 0)
+        let held = self.referenced && in_flight > 0;
+        self.hold.as_ref().map_or(Ok(()), |hold| hold.set(env, held))
     }
 }
