@@ -57,6 +57,8 @@ export async function underAsan(words, { leaks = false } = {}) {
           `log_path=${join(logs, 'report')}`,
           `detect_leaks=${Number(leaks)}`,
           'stack_trace_format="    #%n %m %f %S"',
+          // Freed memory that is kept from being used again, 256 MiB by default: more than a test for leaks allows.
+          'quarantine_size_mb=32',
         ].join(':'),
         LSAN_OPTIONS: 'exitcode=0',
       },
