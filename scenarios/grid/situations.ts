@@ -21,6 +21,8 @@ export interface Circumstances {
 const run = process.env.QUIESCE_RUN_ID ?? String(process.pid);
 const root = `grid/${run}/${threadId}`;
 const CALLERS = 8;
+/** Long enough that it crosses from and to the core by itself. */
+const LONG = Buffer.alloc(40_000, 'long');
 const EVENTS = 5;
 const IMPATIENT_MS = 200;
 
@@ -156,7 +158,7 @@ function connectingTo(options: Exclude<Parameters<typeof connect>[0], string | u
   };
 }
 
-/** Calls, one after another of each caller, until it is stopped or the client closed. */
+/** Calls, one after another of each caller, until it is stopped or the client closed. Two of them move a long value. */
 class Callers {
   /** One of the calls was answered. */
   readonly answered: Promise<void>;
@@ -170,7 +172,9 @@ class Callers {
     this.answered = new Promise((resolve) => (answer = resolve));
     const call = async (caller: number): Promise<void> => {
       for (let i = 0; !this.#stopped; i++) {
-        if (caller % 2 === 0) await etcd.put(`${root}/${caller}`, `${i}`, control);
+        if (caller === 0 && i === 0) await etcd.put(`${root}/long`, LONG, control);
+        else if (caller < 2) await etcd.get(`${root}/long`, control);
+        else if (caller % 2 === 0) await etcd.put(`${root}/${caller}`, `${i}`, control);
         else await etcd.get(`${root}/${caller - 1}`, control);
         answer();
       }
