@@ -197,17 +197,17 @@ pub struct CallEnd {
 pub struct Frames {
     pub bytes: Vec<u8>,
     /// One for each message whose length is told as [`BY_ITSELF`], in the frames' order.
-    pub long: VecDeque<Vec<u8>>,
+    pub long: VecDeque<Message>,
 }
 
 impl Frames {
     /// Bytes that are held.
     pub fn held(&self) -> usize {
-        self.bytes.len() + self.long.iter().map(Vec::len).sum::<usize>()
+        self.bytes.len() + self.long.iter().map(Message::len).sum::<usize>()
     }
 }
 
-/// From how many bytes on a message that has an allocation of its own is not copied, but handed over.
+/// From how many bytes on a message is copied straight into a buffer of JavaScript's.
 const LONG: usize = 32 * 1024;
 /// A length that no message has.
 const BY_ITSELF: u32 = u32::MAX;
@@ -254,12 +254,15 @@ pub fn put_broken(out: &mut Frames, details: &str) {
 }
 
 fn put_payload(out: &mut Frames, message: Message) {
-    match message {
-        Message::Whole(bytes) if bytes.len() >= LONG => {
-            out.bytes.extend_from_slice(&BY_ITSELF.to_le_bytes());
-            out.long.push_back(bytes);
-        }
-        message => put_bytes(&mut out.bytes, message.as_ref()),
+    if message.len() >= LONG {
+        put_u32(&mut out.bytes, BY_ITSELF);
+        put_len(&mut out.bytes, message.len());
+        out.long.push_back(message);
+        return;
+    }
+    put_len(&mut out.bytes, message.len());
+    for piece in message.pieces() {
+        out.bytes.extend_from_slice(piece);
     }
 }
 
@@ -269,9 +272,17 @@ fn put_op(out: &mut Vec<u8>, op: u8, id: CallId) {
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    // HTTP/2 and protobuf both end below 2 GiB, so the length always fits.
-    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    put_len(out, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+fn put_len(out: &mut Vec<u8>, len: usize) {
+    // HTTP/2 and protobuf both end below 2 GiB, so it always fits.
+    put_u32(out, len as u32);
+}
+
+fn put_u32(out: &mut Vec<u8>, value: u32) {
+    out.extend_from_slice(&value.to_le_bytes());
 }
 
 fn put_metadata(out: &mut Vec<u8>, metadata: &HeaderMap) {

@@ -35,6 +35,7 @@ use crate::completions::Completions;
 use crate::env_runtime::EnvRuntime;
 use crate::frames::{Commands, Frames};
 use crate::host::{OpenTransport, RuntimeSide};
+use crate::reassembly::Message;
 use crate::shared_task::SharedTask;
 use crate::target::{KeepAlive, Options, Target, Tls};
 use crate::wake::{EventLoopHold, WakeUp};
@@ -96,7 +97,7 @@ pub struct NativeTransport {
     in_flight: u32,
     referenced: bool,
     /// Messages of the batch that was drained last, which don't lie in its frames.
-    long: VecDeque<Vec<u8>>,
+    long: VecDeque<Message>,
     /// Messages of the batch that will be submitted next, which don't lie in its commands.
     given: VecDeque<Bytes>,
 }
@@ -172,11 +173,24 @@ impl NativeTransport {
         Ok(frames)
     }
 
-    /// The next of the long messages of the batch that was drained last. Not copied: JavaScript's garbage collector frees it.
+    /// Copies the next of the long messages of the batch that was drained last into a buffer of its length.
+    ///
+    /// The buffer is JavaScript's. One that napi makes of memory of ours would spare this copy, but Node dies ("v8::FromJust Maybe
+    /// value is Nothing") when a worker that holds one ends with its process.
     #[napi]
-    pub fn take_long<'env>(&mut self, env: &'env Env) -> Result<BufferSlice<'env>> {
+    pub fn take_long(&mut self, mut into: Uint8Array) -> Result<()> {
         let message = self.long.pop_front().ok_or_else(|| Error::from_reason("the batch has no more long messages"))?;
-        BufferSlice::from_data(env, message)
+        // SAFETY: JavaScript's thread is here, and nobody else knows of the buffer yet.
+        let mut rest = unsafe { into.as_mut() };
+        if rest.len() != message.len() {
+            return Err(Error::new(Status::InvalidArg, "the buffer is not of the message's length"));
+        }
+        for piece in message.pieces() {
+            let (part, after) = rest.split_at_mut(piece.len());
+            part.copy_from_slice(piece);
+            rest = after;
+        }
+        Ok(())
     }
 
     /// Whether calls in flight keep the event loop alive; they do at first.

@@ -1,13 +1,13 @@
 //! gRPC's framing of messages: a byte that says whether it is compressed, four of length, the message. Here they are put
 //! together again from the chunks that HTTP/2 brings. Fuzzed, by itself: crates/etcd-transport/fuzz.
 
+use std::{iter, mem};
+
 use bytes::{Buf, Bytes};
 
 pub const PREFIX: usize = 5;
 /// The longest message that is taken, as with Go's clientv3.
 pub const MOST_LENGTH: u32 = i32::MAX as u32;
-/// Bytes made ready for a message before they came.
-const MOST_RESERVED: usize = 4 * 1024 * 1024;
 
 /// Why what came holds no message.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,21 +17,37 @@ pub enum FramingError {
     TooLarge(u32),
 }
 
-/// One message, as it came.
-#[derive(Debug)]
-pub enum Message {
-    /// All of it in one chunk, of which it is a part.
-    Part(Bytes),
-    /// In several chunks: copied together, into an allocation of its own.
-    Whole(Vec<u8>),
+/// One message, in the pieces that it came in.
+#[derive(Debug, Default)]
+pub struct Message {
+    /// All of it, for most.
+    first: Bytes,
+    rest: Vec<Bytes>,
+    len: usize,
 }
 
-impl AsRef<[u8]> for Message {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Self::Part(bytes) => bytes,
-            Self::Whole(bytes) => bytes,
+impl Message {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        iter::once(&self.first).chain(&self.rest).map(AsRef::as_ref)
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        self.len += piece.len();
+        if self.first.is_empty() {
+            self.first = piece;
+        } else {
+            self.rest.push(piece);
         }
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(whole: Bytes) -> Self {
+        Self { len: whole.len(), first: whole, rest: Vec::new() }
     }
 }
 
@@ -47,8 +63,8 @@ pub struct Reassembly {
 enum Begun {
     /// So many bytes of the next message's prefix.
     Prefix([u8; PREFIX], usize),
-    /// A message of so many bytes.
-    Message(Vec<u8>, usize),
+    /// A message that will have so many bytes.
+    Message(Message, usize),
 }
 
 impl Default for Begun {
@@ -80,28 +96,17 @@ impl Reassembly {
                     if *have < PREFIX {
                         return Ok(None);
                     }
-                    let length = length(*prefix)?;
-                    self.begun = Begun::default();
-                    // Most answers are one message in one chunk.
-                    if length <= self.chunk.len() {
-                        return Ok(Some(Message::Part(self.chunk.split_to(length))));
-                    }
-                    self.begun = Begun::Message(Vec::with_capacity(length.min(MOST_RESERVED)), length);
+                    self.begun = Begun::Message(Message::default(), length(*prefix)?);
                 }
                 Begun::Message(message, length) => {
-                    let missing = *length - message.len();
-                    let part = self.chunk.split_to(missing.min(self.chunk.len()));
-                    if message.capacity() - message.len() < part.len() {
-                        // Not more at once than a liar could make us hold.
-                        message.reserve_exact(missing.min(message.len().max(MOST_RESERVED)));
-                    }
-                    message.extend_from_slice(&part);
-                    if message.len() < *length {
+                    let missing = *length - message.len;
+                    message.push(self.chunk.split_to(missing.min(self.chunk.len())));
+                    if message.len < *length {
                         return Ok(None);
                     }
-                    let message = std::mem::take(message);
+                    let message = mem::take(message);
                     self.begun = Begun::default();
-                    return Ok(Some(Message::Whole(message)));
+                    return Ok(Some(message));
                 }
             }
         }

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use frames::{
     CallEnd, Command, Commands, Frames, put_broken, put_end, put_headers, put_message, put_sent, put_unary_ok,
 };
-use reassembly::Message;
+use reassembly::{Message, Reassembly};
 
 // By its source: a program that links the whole addon lacks the host's napi functions.
 #[path = "../src/frames.rs"]
@@ -29,7 +29,16 @@ fn golden(text: &str) -> Vec<u8> {
 }
 
 fn part(message: &'static [u8]) -> Message {
-    Message::Part(Bytes::from_static(message))
+    Bytes::from_static(message).into()
+}
+
+/// A message that came in two chunks.
+fn parts(message: &'static [u8]) -> Message {
+    let mut reassembly = Reassembly::default();
+    reassembly.put(Bytes::from([&[0][..], &(message.len() as u32).to_be_bytes(), &message[..1]].concat()));
+    assert!(reassembly.take().unwrap().is_none());
+    reassembly.put(Bytes::from_static(&message[1..]));
+    reassembly.take().unwrap().unwrap()
 }
 
 fn metadata(entries: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -87,10 +96,9 @@ fn writes_the_completions_that_javascript_reads() {
     );
     put_headers(&mut out, 2, &none);
     put_message(&mut out, 2, part(&[7; 300]));
-    // Of several chunks: a short one lies in the frames all the same, a long one doesn't.
-    put_message(&mut out, 2, Message::Whole(vec![8; 100]));
-    put_message(&mut out, 2, Message::Whole(vec![9; 100_000]));
-    put_unary_ok(&mut out, 4, &none, &none, Message::Whole(vec![10; 200_000]));
+    put_message(&mut out, 2, parts(&[8; 100]));
+    put_message(&mut out, 2, parts(&[9; 100_000]));
+    put_unary_ok(&mut out, 4, &none, &none, part(&[10; 200_000]));
     put_sent(&mut out, 2);
     put_end(&mut out, 2, &CallEnd { code: 0, details: String::new(), sent: true }, &none);
     let end = CallEnd { code: 14, details: "nicht möglich".to_owned(), sent: false };
@@ -98,6 +106,7 @@ fn writes_the_completions_that_javascript_reads() {
     put_broken(&mut out, "unreadable");
     assert_eq!(out.held(), out.bytes.len() + 300_000);
     let Frames { bytes: out, long } = out;
+    let long: Vec<_> = long.iter().map(|message| message.pieces().collect::<Vec<_>>().concat()).collect();
     assert_eq!(long, [vec![9; 100_000], vec![10; 200_000]]);
     // After a change of the format: `UPDATE_GOLDEN=1 cargo test -p etcd-transport --test framing`.
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

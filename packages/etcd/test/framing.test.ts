@@ -38,9 +38,9 @@ type Read = readonly unknown[];
 
 function read(frames: Buffer): Read[] {
   let long = 0;
-  const takeLong = (): Uint8Array => {
-    if (++long > 2) throw new RangeError('the batch has no more long messages');
-    return new Uint8Array(long * 100_000);
+  const takeLong = (into: Uint8Array): void => {
+    if (++long > 2 || into.length !== long * 100_000) throw new RangeError('that is not in the batch');
+    into.fill(0);
   };
   const seen: Read[] = [];
   const copy = (metadata: Metadata): object => ({ ...metadata });

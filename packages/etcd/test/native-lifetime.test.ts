@@ -200,6 +200,29 @@ describe('native transport', { skip }, () => {
       });
     }
 
+    test('exits while workers hold long answers, and others are under way', async () => {
+      // Node died here of buffers that an addon had made of memory of its own.
+      const worker = `
+        import { parentPort, workerData } from 'node:worker_threads';
+        import { nativeTransport } from ${nativeModule};
+        const transport = nativeTransport({ endpoint: workerData });
+        const long = () => transport.unary('/test.Script/long', new Uint8Array());
+        globalThis.kept = await Promise.all([long(), long(), long()]);
+        parentPort.postMessage('holding');
+        for (;;) await Promise.all([long(), long(), long()]);`;
+      const file = JSON.stringify(program(worker));
+      for (let i = 0; i < 3; i++) {
+        const { stdout, stderr } = await run(`
+          import { once } from 'node:events';
+          import { Worker } from 'node:worker_threads';
+          const workers = [1, 2].map(() => new Worker(${file}, { workerData: endpoint }));
+          await Promise.all(workers.map((worker) => once(worker, 'message')));
+          console.log('exits');
+          process.exit();`);
+        assert.deepEqual({ stdout, stderr }, { stdout: 'exits\n', stderr: '' });
+      }
+    });
+
     test('lives while a call is in flight, to its answer', async () => {
       const { stdout } = await run(`
         const transport = nativeTransport({ endpoint });

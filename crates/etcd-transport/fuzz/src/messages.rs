@@ -44,7 +44,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         at = to;
         loop {
             match reassembly.take() {
-                Ok(Some(message)) => messages.push(message.as_ref().to_vec()),
+                Ok(Some(message)) => messages.push(message.pieces().collect::<Vec<_>>().concat()),
                 Ok(None) => break,
                 Err(error) => {
                     failure = Some(error);

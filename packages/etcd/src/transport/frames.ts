@@ -7,7 +7,7 @@ import { type Metadata, noMetadata } from '../errors.js';
 const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 6 } as const;
 const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5, broken: 6 } as const;
 
-/** The length of a message that lies beside the frames, by itself. */
+/** In the place of a message's length: it lies beside the frames, by itself. On the way up its length follows. */
 const byItself = 0xffffffff;
 
 /** From how many bytes on a message lies by itself. */
@@ -228,11 +228,11 @@ export interface CompletionHandler {
 /**
  * Reads the frames of one drain, in order; they follow its first byte.
  *
- * @param takeLong gives the next of the messages that lie beside the frames.
+ * @param takeLong fills a buffer with the next of the messages that lie beside the frames.
  */
 export function readCompletions(
   frames: Buffer,
-  takeLong: () => Uint8Array,
+  takeLong: (into: Uint8Array) => void,
   handler: CompletionHandler,
 ): void {
   let at = 1;
@@ -240,8 +240,11 @@ export function readCompletions(
     const length = frames.readUInt32LE(at);
     const start = at + 4;
     if (length === byItself) {
-      at = start;
-      return takeLong();
+      at = start + 4;
+      // Nothing of it is read before it is filled.
+      const long = Buffer.allocUnsafeSlow(frames.readUInt32LE(start));
+      takeLong(long);
+      return long;
     }
     at = start + length;
     if (at > frames.length) throw new RangeError('a frame of the native addon is cut off');

@@ -27,8 +27,11 @@ export interface NativeBinding {
    * is no further `wake`, then the frames.
    */
   drain(): Buffer;
-  /** The next of the messages that are too long to lie in the frames of the batch that was drained last. */
-  takeLong(): Uint8Array;
+  /**
+   * Copies the next of the messages that are too long to lie in the frames of the batch that was drained last into a buffer
+   * of its length.
+   */
+  takeLong(into: Uint8Array): void;
   setReferenced(referenced: boolean): void;
   /** After it returns there are no more calls of `wake`. Idempotent. */
   close(): void;

@@ -206,7 +206,7 @@ class NativeTransport implements Transport, CompletionHandler {
     if (this.#closed) return;
     const batch = this.#native.drain();
     if (batch[0] === 1) setImmediate(this.#drain);
-    readCompletions(batch, () => this.#native.takeLong(), this);
+    readCompletions(batch, (into) => this.#native.takeLong(into), this);
   };
 
   // Node runs this after all microtasks of the turn, so that the calls they make share one crossing.
