@@ -39,7 +39,7 @@ impl Message {
         self.len += piece.len();
         if self.first.is_empty() {
             self.first = piece;
-        } else {
+        } else if !piece.is_empty() {
             self.rest.push(piece);
         }
     }
