@@ -175,8 +175,8 @@ impl NativeTransport {
 
     /// Copies the next of the long messages of the batch that was drained last into a buffer of its length.
     ///
-    /// The buffer is JavaScript's. One that napi makes of memory of ours would spare this copy, but Node dies ("v8::FromJust Maybe
-    /// value is Nothing") when a worker that holds one ends with its process.
+    /// The buffer is JavaScript's. One that napi makes of memory of ours would spare this copy; but if it is marked as untransferable,
+    /// by this client or its user, Node 24 and 26 abort at the env's end (scenarios/host-bugs/untransferable-external-buffer.mjs).
     #[napi]
     pub fn take_long(&mut self, mut into: Uint8Array) -> Result<()> {
         let message = self.long.pop_front().ok_or_else(|| Error::from_reason("the batch has no more long messages"))?;

@@ -201,7 +201,7 @@ describe('native transport', { skip }, () => {
     }
 
     test('exits while workers hold long answers, and others are under way', async () => {
-      // Node died here of buffers that an addon had made of memory of its own.
+      // Node 24 aborts here if those are buffers of the addon's memory: scenarios/host-bugs/untransferable-external-buffer.mjs
       const worker = `
         import { parentPort, workerData } from 'node:worker_threads';
         import { nativeTransport } from ${nativeModule};
