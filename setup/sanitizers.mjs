@@ -134,7 +134,14 @@ async function sound(title, check) {
   if (reports.length > 0) {
     throw new SetupError(`${title}: ${reports.length} reports`, { output: reports.join('\n\n') });
   }
-  if (code !== 0) throw new SetupError(`${title}: failed`, { output: tail(output) });
+  if (code !== 0) throw new SetupError(`${title}: failed`, { output: failuresIn(output) ?? tail(output) });
+}
+
+/** The tests that failed, with what node:test says of them. */
+function failuresIn(output) {
+  const lines = output.split('\n');
+  const failures = lines.flatMap((line, at) => (/^\s*not ok /.test(line) ? lines.slice(at, at + 14) : []));
+  return failures.length > 0 ? failures.join('\n') : undefined;
 }
 
 function needAsan() {
