@@ -115,6 +115,26 @@ overEachTransport('auth tokens', (connect) => {
     await Promise.all(Array.from({ length: 20 }, (_, i) => etcd.put(`changed/${i}`, 'v')));
   });
 
+  test('are fetched again for streams when a young one is refused', async () => {
+    await using etcd = await connect({ endpoints: server.endpoint, auth: root });
+    await using other = await connect({ endpoints: server.endpoint, auth: root });
+    // etcd forgets the tokens of a user whose password is set.
+    const forget = () => other.auth.userChangePassword('root', root.password);
+    const { id } = await etcd.lease.grant(10);
+    await forget();
+    const keepAlive = await etcd.lease.keepAlive(id);
+    for await (const { ttlSeconds } of keepAlive) {
+      assert.equal(ttlSeconds, 10);
+      break;
+    }
+    assert.equal(keepAlive.lost.aborted, false);
+    await etcd.put('k', 'v');
+    await forget();
+    const watch = etcd.watch('k');
+    await watch.ready;
+    watch.close();
+  });
+
   test('are done without where authentication is off', async () => {
     await using open = await startEtcd();
     await using etcd = await connect({ endpoints: open.endpoint, auth: root });

@@ -100,6 +100,8 @@ export class LeaseKeeper {
   #reopenAt = 0;
   #failures = 0;
   #failure: unknown;
+  /** How often in a row the server refused the token of a stream. */
+  #tokenRefusals = 0;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #referenced = true;
@@ -229,6 +231,7 @@ export class LeaseKeeper {
     this.#lastReceived = now;
     this.#failures = 0;
     this.#failure = undefined;
+    this.#tokenRefusals = 0;
     const lease = this.#leases.get(ID);
     if (lease?.sentAt === undefined) return;
     if (TTL <= 0n) {
@@ -266,6 +269,10 @@ export class LeaseKeeper {
       this.#due.set(lease, lease.deadline);
     }
     this.#arm(this.#reopenAt);
+    if (this.#rpc.takesAnotherToken(failure, this.#tokenRefusals)) {
+      this.#tokenRefusals += 1;
+      return;
+    }
     if (!refusals.has((failure as EtcdError).code)) return;
     for (const lease of [...this.#leases.values()]) if (!lease.renewed) this.#lose(lease, 'halted', failure);
   }

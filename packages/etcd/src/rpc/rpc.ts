@@ -62,7 +62,7 @@ export interface RpcInit {
   readonly tokens?: TokenSource;
 }
 
-/** How often a call fetches another token before it gives up. */
+/** How often a call, or a stream, fetches another token before it gives up. */
 const maxTokenRefreshes = 3;
 
 /** Streams begin with a token that is not older than that, in ms; etcd's simple tokens last 300 s by default. */
@@ -150,9 +150,16 @@ export class Rpc {
     return rpc;
   }
 
-  /** Whether calls carry tokens, which are fetched again when the server refuses them. */
-  get hasTokens(): boolean {
-    return this.#init.tokens !== undefined;
+  /**
+   * Whether the server has refused a stream for its token, and another may help: the next stream gets one.
+   *
+   * @param refusals how many in a row were refused before.
+   */
+  takesAnotherToken(error: unknown, refusals: number): boolean {
+    const { tokens } = this.#init;
+    if (tokens === undefined || !isTokenRefused(error) || refusals >= maxTokenRefreshes) return false;
+    tokens.refused();
+    return true;
   }
 
   get endpointCount(): number {

@@ -42,6 +42,11 @@ export class TokenSource {
     return young && this.#token !== undefined ? Promise.resolve(this.#token) : this.refresh(this.#token);
   }
 
+  /** The server didn't take it, however young: {@link notOlderThan} gives another. */
+  refused(): void {
+    this.#fetchedAt = Number.NEGATIVE_INFINITY;
+  }
+
   async #fetch(): Promise<string> {
     try {
       this.#token = await this.#authenticate();

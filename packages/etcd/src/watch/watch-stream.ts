@@ -2,7 +2,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ClosedError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { isTokenRefused } from '../rpc/retry.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
 import { cancelledError } from './cancelled.js';
@@ -24,9 +23,6 @@ const transient: ReadonlySet<number> = new Set<StatusCode>([
   StatusCode.RESOURCE_EXHAUSTED,
   StatusCode.UNAVAILABLE,
 ]);
-
-/** So many tokens in a row that the server refuses are no longer a matter of age. */
-const mostTokenRefusals = 3;
 
 /** A watch as the stream that serves it sees it. */
 export interface StreamedWatch {
@@ -149,7 +145,7 @@ export class WatchStream {
       if (this.#answered || !isNoLeader(failure)) withoutLeader = 0;
       if (isNoLeader(failure)) withoutLeader += 1;
       const leaderless = this.#requireLeader && withoutLeader >= this.#rpc.endpointCount;
-      const refused = this.#mayRefreshToken(failure);
+      const refused = this.#rpc.takesAnotherToken(failure, this.#tokenRefusals);
       if (refused) this.#tokenRefusals += 1;
       if (leaderless || !(refused || isTransient(failure))) {
         for (const watch of [...this.#watches]) watch.fail(failure);
@@ -250,7 +246,7 @@ export class WatchStream {
     if (response.canceled) {
       const error = cancelledError(response);
       // The stream's own token, which has expired: all its watches go to another stream, with another token.
-      if (this.#mayRefreshToken(error)) throw error;
+      if (this.#rpc.takesAnotherToken(error, this.#tokenRefusals)) throw error;
       watch.fail(error);
     } else if (this.#watches.has(watch)) {
       this.#tokenRefusals = 0;
@@ -259,10 +255,6 @@ export class WatchStream {
     } else this.#send(encodeCancel(id));
     this.#boundAnswer();
     this.#sendCreates();
-  }
-
-  #mayRefreshToken(error: unknown): boolean {
-    return this.#rpc.hasTokens && isTokenRefused(error) && this.#tokenRefusals < mostTokenRefusals;
   }
 
   #create(watch: StreamedWatch): void {
