@@ -26,10 +26,11 @@ static STARTS: [Slot; SLOTS] = [const { Slot { tid: AtomicI32::new(0), start: At
 /// Threads that were created and have not run yet: the kernel has them, and nobody noted their start.
 static UNBORN: AtomicUsize = AtomicUsize::new(0);
 
-static WAITS_LEFT: AtomicU32 = AtomicU32::new(100);
+static WAITS_LEFT: AtomicU32 = AtomicU32::new(1000);
 static WAIT: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
-/// Waits until all threads have noted their start, for about 100 ms at most in all.
+/// Waits until all threads have noted their start, for about 1 s at most in all: on a busy
+/// machine a new thread may have no turn for 100 ms.
 pub fn settle() {
     while UNBORN.load(Ordering::Acquire) > 0 && WAITS_LEFT.load(Ordering::Relaxed) > 0 {
         WAITS_LEFT.fetch_sub(1, Ordering::Relaxed);
