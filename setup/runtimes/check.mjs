@@ -1,7 +1,6 @@
+import { NATIVE_ONLY } from '../native-only.mjs';
 import { exceptions } from './exceptions.mjs';
 import { hasBug, runFile } from './run-file.mjs';
-
-const NATIVE_ONLY = { QUIESCE_ETCD_TEST_TRANSPORT: 'native' };
 
 /**
  * Runs a file on a runtime and compares with what is known of that runtime.

@@ -52,13 +52,6 @@ export const exceptions = [
   },
   {
     on: ['bun'],
-    file: 'watch',
-    tests: ['a consumer that stands still holds a bounded part of what was written'],
-    cause: 'Bun has no `--expose-gc` by `v8.setFlagsFromString()`',
-    reproduction: ['missing-pieces.mjs', 'expose-gc'],
-  },
-  {
-    on: ['bun'],
     file: 'faults',
     tests: bothKinds([
       'GOAWAY with an error',

@@ -1,4 +1,5 @@
 import { outputOf, run } from '../command.mjs';
+import { NATIVE_ONLY } from '../native-only.mjs';
 import { inRoot } from '../paths.mjs';
 
 const ERRORS_FOUND = 99;
@@ -23,9 +24,6 @@ const environment = (...more) => ({ VALGRIND_OPTS: [...OPTIONS, ...more].join(' 
  */
 export const memcheckExitEnvironment = environment('--leak-check=no');
 
-/** The fallback's tests run no code of ours but JavaScript, and some twenty times slower. */
-const ADDON_ALONE = { QUIESCE_ETCD_TEST_TRANSPORT: 'native' };
-
 /**
  * Runs a program of Node under valgrind's memcheck. Processes that it starts run as ever: what bounds their time knows
  * nothing of valgrind.
@@ -35,7 +33,8 @@ const ADDON_ALONE = { QUIESCE_ETCD_TEST_TRANSPORT: 'native' };
 export async function memcheck(words) {
   const { code, output } = await run(
     ['valgrind', '-q', `--error-exitcode=${ERRORS_FOUND}`, process.execPath, ...words],
-    { env: { ...environment(), ...ADDON_ALONE } },
+    // The fallback's tests run no code of ours but JavaScript, and some twenty times slower.
+    { env: { ...environment(), ...NATIVE_ONLY } },
   );
   const told = output.split('\n').filter((line) => /^==\d+==/.test(line));
   return { code, reports: told.length > 0 || code === ERRORS_FOUND ? [told.join('\n')] : [], output };

@@ -28,6 +28,16 @@ const skip = nativeUnavailable()?.message ?? false;
 
 const longBytes = 1024 * 1024;
 
+/** A worker that tells when it holds long answers, and goes on to ask for others. */
+const holdsLongAnswers = `
+  import { parentPort, workerData } from 'node:worker_threads';
+  import { nativeTransport } from ${nativeModule};
+  const transport = nativeTransport({ endpoint: workerData });
+  const long = () => transport.unary('/test.Script/long', new Uint8Array());
+  globalThis.kept = await Promise.all([long(), long(), long()]);
+  parentPort.postMessage('holding');
+  for (;;) await Promise.all([long(), long(), long()]);`;
+
 describe('native transport', { skip }, () => {
   let server: ScriptedServer;
   let hello: (transport: ReturnType<typeof nativeTransport>) => Promise<unknown>;
@@ -142,17 +152,9 @@ describe('native transport', { skip }, () => {
     });
 
     test('a worker may end while it holds long answers, and others are under way', async () => {
-      const code = `
-        const { parentPort, workerData } = require('node:worker_threads');
-        import(${nativeModule}).then(async ({ nativeTransport }) => {
-          const transport = nativeTransport({ endpoint: workerData });
-          const long = () => transport.unary('/test.Script/long', new Uint8Array());
-          globalThis.kept = await Promise.all([long(), long(), long()]);
-          parentPort.postMessage('holding');
-          for (;;) await Promise.all([long(), long(), long()]);
-        });`;
+      const file = program(holdsLongAnswers);
       for (let i = 0; i < 5; i++) {
-        const worker = new Worker(code, { eval: true, workerData: server.endpoint });
+        const worker = new Worker(file, { workerData: server.endpoint });
         await once(worker, 'message');
         await worker.terminate();
       }
@@ -202,15 +204,7 @@ describe('native transport', { skip }, () => {
 
     test('exits while workers hold long answers, and others are under way', async () => {
       // Node 24 aborts here if those are buffers of the addon's memory: scenarios/host-bugs/untransferable-external-buffer.mjs
-      const worker = `
-        import { parentPort, workerData } from 'node:worker_threads';
-        import { nativeTransport } from ${nativeModule};
-        const transport = nativeTransport({ endpoint: workerData });
-        const long = () => transport.unary('/test.Script/long', new Uint8Array());
-        globalThis.kept = await Promise.all([long(), long(), long()]);
-        parentPort.postMessage('holding');
-        for (;;) await Promise.all([long(), long(), long()]);`;
-      const file = JSON.stringify(program(worker));
+      const file = JSON.stringify(program(holdsLongAnswers));
       for (let i = 0; i < 3; i++) {
         const { stdout, stderr } = await run(`
           import { once } from 'node:events';

@@ -4,8 +4,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
 import {
   ClosedError,
@@ -23,6 +21,7 @@ import {
   type WatchEvent,
 } from '../src/index.js';
 import { overEachTransport } from './support/clients.js';
+import { collectGarbage } from './support/garbage.js';
 import { take } from './support/take.js';
 
 let server: EtcdServer;
@@ -487,10 +486,8 @@ overEachTransport('watch', (connect) => {
 
 /** What is held outside of the heap, where keys and values are, once garbage is gone: waits for that to be so. */
 async function memory(expected: number): Promise<number> {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
   for (let turn = 0; ; turn++) {
-    collect();
+    collectGarbage();
     const { arrayBuffers } = process.memoryUsage();
     if (arrayBuffers <= expected || turn === 20) return arrayBuffers;
     await sleep(10);

@@ -14,20 +14,13 @@ export const noBytes = new Uint8Array(0);
 let slab = noBytes;
 let used = 0;
 
-/**
- * To be told of a buffer that holds several strings: to transfer that of one to a worker would take it from all others.
- * From now on that is an error, or a copy.
- */
-export function share(buffer: ArrayBufferLike): void {
-  markAsUntransferable(buffer);
-}
-
 /** A copy of at most {@link longestInSlab} bytes, which doesn't keep their buffer alive. */
 export function copyIntoSlab(bytes: Uint8Array): Uint8Array {
   if (used + bytes.length > slab.length) {
     slab = new Uint8Array(slabBytes);
     used = 0;
-    share(slab.buffer);
+    // To transfer the buffer of one string to a worker would take it from all others. Now that is an error, or a copy.
+    markAsUntransferable(slab.buffer);
   }
   slab.set(bytes, used);
   const copy = new Uint8Array(slab.buffer, used, bytes.length);

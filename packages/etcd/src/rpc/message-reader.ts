@@ -1,5 +1,6 @@
+import { markAsUntransferable } from 'node:worker_threads';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import { copyIntoSlab, longestInSlab, noBytes, share } from './byte-slabs.js';
+import { copyIntoSlab, longestInSlab, noBytes } from './byte-slabs.js';
 
 /** The integers of one byte, which versions and leases mostly are. */
 const small = Array.from({ length: 0x80 }, (_, value) => BigInt(value));
@@ -65,7 +66,8 @@ export class MessageReader extends BinaryReader {
   #long(start: number, end: number): Uint8Array {
     const { buffer, byteOffset } = this.#message;
     if (2 * (end - start) <= buffer.byteLength) return new Uint8Array(this.#message.subarray(start, end));
-    share(buffer);
+    // What else is in it may not have been read yet.
+    markAsUntransferable(buffer);
     return new Uint8Array(buffer, byteOffset + start, end - start);
   }
 
