@@ -353,6 +353,7 @@ export class LeaseKeeper {
     this.#timerAt = Number.POSITIVE_INFINITY;
     this.#failures = 0;
     this.#failure = undefined;
+    this.#tokenRefusals = 0;
     const stream = this.#stream;
     this.#stream = undefined;
     stream?.cancel();
