@@ -41,6 +41,8 @@ export interface Measurement extends Cell {
   readonly idleRssMiB: number;
   /** Longest time that the event loop was late, in ms; 0 where there is no event loop. */
   readonly maxStallMs: number;
+  /** The same without the time that its thread waited for a CPU, in ms; 0 where that isn't known. */
+  readonly maxOwnStallMs: number;
 }
 
 /** Start of the names of all keys; `range` reads all of them. */

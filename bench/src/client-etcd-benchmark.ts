@@ -22,6 +22,7 @@ const measurement: Measurement = {
   maxRssMiB: 0,
   idleRssMiB: 0,
   maxStallMs: 0,
+  maxOwnStallMs: 0,
 };
 console.log(JSON.stringify(measurement));
 

@@ -1,6 +1,6 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { keyName, type Measurement, type Op, type Workload } from './cell.js';
+import { watchLateness } from './event-loop-lateness.js';
 
 /** The operations of a client under measurement. */
 export interface Operations {
@@ -12,9 +12,6 @@ export interface Operations {
   txn(key: string, value: Uint8Array): Promise<unknown>;
   close(): Promise<void> | void;
 }
-
-/** Events that come later than this were held up; the timer's own resolution, in ms. */
-const TIMER_MS = 1;
 
 /**
  * The main program of a client written in TypeScript: measures the workload of its command line and prints the
@@ -61,12 +58,11 @@ async function measure(
   };
 
   await run(workload.warmup);
-  const delay = monitorEventLoopDelay({ resolution: TIMER_MS });
-  delay.enable();
+  const endLateness = watchLateness();
   const cpuBefore = process.cpuUsage();
   const { elapsed, latencies } = await run(workload.seconds);
   const { user, system } = process.cpuUsage(cpuBefore);
-  delay.disable();
+  const lateness = endLateness();
   const sorted = Float64Array.from(latencies).sort();
   const micros = (q: number): number =>
     (sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] as number) * 1000;
@@ -83,7 +79,7 @@ async function measure(
     p99Micros: micros(0.99),
     maxRssMiB: process.resourceUsage().maxRSS / 1024,
     idleRssMiB,
-    maxStallMs: Math.max(0, delay.max / 1e6 - TIMER_MS),
+    ...lateness,
   };
 }
 

@@ -23,6 +23,7 @@ export interface Row extends Cell {
   readonly maxRssMiB: number;
   readonly idleRssMiB: number;
   readonly maxStallMs: number;
+  readonly maxOwnStallMs: number;
 }
 
 /** A floor against what was measured. */
@@ -56,14 +57,26 @@ export function summarize(rounds: readonly Measurement[]): Row {
     maxRssMiB: middle((round) => round.maxRssMiB),
     idleRssMiB: middle((round) => round.idleRssMiB),
     maxStallMs: middle((round) => round.maxStallMs),
+    maxOwnStallMs: middle((round) => round.maxOwnStallMs),
   };
 }
 
 /** The table of one cell; the last column is the subject's op/s over that row's. */
 export function cellTable(rows: readonly Row[]): string {
   const table = new Table({
-    head: ['client', 'op/s', 'min–max', 'CPU µs/op', 'p50 µs', 'p99 µs', 'MiB', 'late ms', `${SUBJECT} is`],
-    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right', 'right', 'right'],
+    head: [
+      'client',
+      'op/s',
+      'min–max',
+      'CPU µs/op',
+      'p50 µs',
+      'p99 µs',
+      'MiB',
+      'late ms',
+      'own ms',
+      `${SUBJECT} is`,
+    ],
+    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right', 'right', 'right', 'right'],
     style: { head: [], border: [], compact: true },
   });
   const subject = rows.find(({ client }) => client === SUBJECT);
@@ -77,6 +90,7 @@ export function cellTable(rows: readonly Row[]): string {
       whole(row.p99Micros),
       row.maxRssMiB === 0 ? '' : whole(row.maxRssMiB),
       row.maxStallMs === 0 ? '' : row.maxStallMs.toFixed(1),
+      row.maxOwnStallMs === 0 ? '' : row.maxOwnStallMs.toFixed(1),
       subject === undefined || row === subject
         ? ''
         : `${(subject.opsPerSecond / row.opsPerSecond).toFixed(2)}x`,
