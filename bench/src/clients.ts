@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { type RuntimeName, runtimeBinaries } from '@quiesce/test-services';
 import type { Measurement, Workload } from './cell.js';
 
 /** This project's client, which the others are compared with. */
@@ -19,11 +20,24 @@ const PROGRAMS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   'etcd benchmark': [process.execPath, here('./client-etcd-benchmark.js'), '--tool', ETCD_BENCHMARK],
 };
 
+/** This client on another runtime than the one at hand; `npm run runtimes -- --install` fetches them. */
+const RUNTIMES = [
+  'node20',
+  'node22',
+  'node24',
+  'node26',
+  'bun',
+  'deno',
+] as const satisfies readonly RuntimeName[];
+
 /** Programs that are built where Go is. */
 const BUILT: Readonly<Record<string, string>> = { clientv3: GO_PROGRAM, 'etcd benchmark': ETCD_BENCHMARK };
 
 /** Names of all that can be measured, the subject first. */
 export const allClients: readonly string[] = Object.keys(PROGRAMS);
+
+/** All with which single operations can be measured; those on other runtimes only if they are asked for. */
+export const operationClients: readonly string[] = [...allClients, ...RUNTIMES];
 
 /** Those that programs can be written with. */
 export const libraries = allClients.filter((client) => client !== 'etcd benchmark');
@@ -39,9 +53,15 @@ const flags = (values: Readonly<Record<string, unknown>>): string[] =>
 
 /** A client's program, and its arguments for that workload. */
 export function programOf(client: string, workload: Workload): [string, ...string[]] {
-  const program = PROGRAMS[client];
-  if (program === undefined) throw new Error(`no client is named ${client}`);
-  return [...program, ...flags({ ...workload })];
+  return [...(PROGRAMS[client] ?? onRuntime(client)), ...flags({ ...workload })];
+}
+
+/** The subject's program on one of {@link RUNTIMES}. */
+function onRuntime(client: string): [string, ...string[]] {
+  const runtime = RUNTIMES.find((name) => name === client);
+  if (runtime === undefined) throw new Error(`no client is named ${client}`);
+  const run = runtime === 'deno' ? ['run', '--quiet', '--allow-all'] : [];
+  return [runtimeBinaries()[runtime], ...run, here('./client-quiesce.js')];
 }
 
 /** Measures one client in a process of its own, so that CPU time is that client's alone. */
@@ -50,7 +70,7 @@ export async function measureClient(client: string, workload: Workload): Promise
   const { stdout } = await promisify(execFile)(file, args, {
     timeout: (workload.seconds + workload.warmup) * 1000 + 60_000,
   });
-  return JSON.parse(stdout) as Measurement;
+  return { ...(JSON.parse(stdout) as Measurement), client };
 }
 
 /** The program that lists all keys of the list benchmark. */

@@ -1,7 +1,7 @@
 // npm run bench: this client beside its peers, interleaved on one etcd. See docs/benchmarks.md.
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ops } from './cell.js';
-import { allClients, libraries } from './clients.js';
+import { allClients, libraries, operationClients } from './clients.js';
 import { benchColdStart, type ColdStartOptions } from './cold-start.js';
 import { benchLeases, type LeasesOptions } from './leases.js';
 import { benchList, type ListOptions } from './list.js';
@@ -24,7 +24,8 @@ const program = new Command('npm run bench --')
   .exitOverride();
 
 subcommand('operations', 'get, put, range and txn: rate, CPU time, latency, memory', {
-  clients: allClients,
+  clients: operationClients,
+  byDefault: allClients,
   rounds: 3,
   isDefault: true,
 })
@@ -108,6 +109,8 @@ try {
 interface Subcommand {
   /** Those that it can measure. */
   readonly clients: readonly string[];
+  /** Those that it measures unless it is told others; default: all. */
+  readonly byDefault?: readonly string[];
   /** Runs of each client by default. */
   readonly rounds: number;
   readonly isDefault?: boolean;
@@ -117,7 +120,7 @@ interface Subcommand {
 function subcommand(
   name: string,
   description: string,
-  { clients, rounds, isDefault = false }: Subcommand,
+  { clients, byDefault = clients, rounds, isDefault = false }: Subcommand,
 ): Command {
   return program
     .command(name, { isDefault })
@@ -127,7 +130,7 @@ function subcommand(
     .exitOverride()
     .option('--rounds <n>', 'runs of each client', positiveInteger, rounds)
     .option('--only <list>', `clients, of ${clients.join(', ')}`, list(oneOf('client', clients)), [
-      ...clients,
+      ...byDefault,
     ])
     .option('--json <file>', 'write all figures there too');
 }

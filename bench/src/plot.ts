@@ -12,7 +12,9 @@ const COLOURS = ['#0b7a75', '#b3541e', '#3d6fb6', '#8a8a8a'];
 export async function plot(folder: string, jsons: readonly string[]): Promise<void> {
   const rows = jsons.flatMap((json) => (JSON.parse(readFileSync(json, 'utf8')) as { rows: Row[] }).rows);
   mkdirSync(folder, { recursive: true });
-  const oneConnection = rows.filter(({ connections }) => connections === 1);
+  const oneConnection = rows.filter(
+    ({ client, connections }) => allClients.includes(client) && connections === 1,
+  );
   const smallest = Math.min(...oneConnection.map(({ valueBytes }) => valueBytes));
   const usual = oneConnection.some(({ valueBytes }) => valueBytes === FLOOR_VALUE_BYTES)
     ? FLOOR_VALUE_BYTES
