@@ -19,10 +19,8 @@ pub struct Completions {
     state: Mutex<State>,
 }
 
-/// A batch that has more bytes, or so many frames, takes no more. JavaScript handles one batch in one go, so this bounds how
-/// long its event loop is kept and how many decoded answers it holds at once.
+/// A batch that has more bytes takes no more: what JavaScript copies in one go.
 const BATCH_BYTES: usize = 128 * 1024;
-const BATCH_FRAMES: u32 = 256;
 
 struct State {
     /// All but the last are full.
@@ -43,12 +41,11 @@ pub struct Batch {
     pub frames: Frames,
     /// Calls whose last frame is in it.
     pub ended: u32,
-    count: u32,
 }
 
 impl Batch {
     fn is_full(&self) -> bool {
-        self.frames.held() > BATCH_BYTES || self.count >= BATCH_FRAMES
+        self.frames.held() > BATCH_BYTES
     }
 }
 
@@ -81,11 +78,10 @@ impl Completions {
             let mut bytes = mem::take(&mut state.spare);
             bytes.push(0);
             let frames = Frames { bytes, ..Frames::default() };
-            state.batches.push_back(Batch { frames, ended: 0, count: 0 });
+            state.batches.push_back(Batch { frames, ended: 0 });
         }
         if let Some(batch) = state.batches.back_mut() {
             put(&mut batch.frames);
-            batch.count += 1;
             batch.ended += ended;
         }
     }
@@ -182,17 +178,6 @@ mod tests {
         let second = completions.drain();
         assert_eq!((second.frames.bytes, second.ended), (vec![0, 2, 3], 2));
         assert!(completions.drain().frames.bytes.is_empty());
-    }
-
-    #[test]
-    fn batches_are_bounded_in_frames() {
-        let completions = Completions::new(Box::new(Count(Arc::default())));
-        for _ in 0..=BATCH_FRAMES {
-            completions.push_last(|frames| frames.bytes.push(7));
-        }
-        let (first, second) = (completions.drain(), completions.drain());
-        assert_eq!((first.frames.bytes[0], first.ended), (1, BATCH_FRAMES));
-        assert_eq!((second.frames.bytes, second.ended), (vec![0, 7], 1));
     }
 
     #[test]

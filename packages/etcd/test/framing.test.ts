@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { EtcdError, InvalidArgumentError, type Metadata, StatusCode } from '../src/errors.js';
-import { CommandBatch, type CompletionHandler, readCompletions } from '../src/transport/frames.js';
+import { CommandBatch, CompletionBatch, type CompletionHandler } from '../src/transport/frames.js';
 import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
 import { eventually } from './support/eventually.js';
 import { randomFrom } from './support/random.js';
@@ -54,7 +54,8 @@ function read(frames: Buffer): Read[] {
     broken: (details) => seen.push(['broken', details]),
   };
   // A batch's first byte is no frame's.
-  readCompletions(Buffer.concat([Buffer.of(0), frames]), takeLong, handler);
+  const batch = new CompletionBatch(Buffer.concat([Buffer.of(0), frames]), takeLong);
+  while (!batch.isRead) batch.read(2, handler);
   return seen;
 }
 

@@ -209,7 +209,7 @@ function inBatch(message: Uint8Array): number {
 /** Metadata to send with a call. */
 export type CallMetadata = Readonly<Record<string, string>> | undefined;
 
-/** Takes what {@link readCompletions} finds; messages are views of the batch, or long ones by themselves. */
+/** Takes what a {@link CompletionBatch} holds; messages are views of the batch, or long ones by themselves. */
 export interface CompletionHandler {
   /** The answer to a unary call, which is over. */
   unaryOk(id: number, headers: Metadata, trailers: Metadata, message: Uint8Array): void;
@@ -225,86 +225,111 @@ export interface CompletionHandler {
   broken(details: string): void;
 }
 
-/**
- * Reads the frames of one drain, in order; they follow its first byte.
- *
- * @param takeLong fills a buffer with the next of the messages that lie beside the frames.
- */
-export function readCompletions(
-  frames: Buffer,
-  takeLong: (into: Uint8Array) => void,
-  handler: CompletionHandler,
-): void {
-  let at = 1;
-  const message = (): Uint8Array => {
-    const length = frames.readUInt32LE(at);
-    const start = at + 4;
-    if (length === byItself) {
-      at = start + 4;
-      // Nothing of it is read before it is filled.
-      const long = Buffer.allocUnsafeSlow(frames.readUInt32LE(start));
-      takeLong(long);
-      return long;
-    }
-    at = start + length;
-    if (at > frames.length) throw new RangeError('a frame of the native addon is cut off');
-    return new Uint8Array(frames.buffer, frames.byteOffset + start, length);
-  };
-  const text = (): string => {
-    const start = at + 4;
-    at = start + frames.readUInt32LE(at);
-    if (at > frames.length) throw new RangeError('a frame of the native addon is cut off');
-    return frames.toString('utf8', start, at);
-  };
-  const metadata = (): Metadata => {
-    const count = frames.readUInt16LE(at);
-    at += 2;
-    if (count === 0) return noMetadata;
-    const read: Record<string, string[]> = Object.create(null);
-    for (let i = 0; i < count; i++) {
-      const name = text();
-      const value = text();
-      const values = read[name];
-      if (values === undefined) read[name] = [value];
-      else values.push(value);
-    }
-    return read;
-  };
-  while (at < frames.length) {
-    const op = frames[at];
-    const id = frames.readUInt32LE(at + 1);
-    at += 5;
+/** What one drain has taken: a byte that says whether there is more to drain, then frames, which are read in order. */
+export class CompletionBatch {
+  readonly #frames: Buffer;
+  readonly #takeLong: (into: Uint8Array) => void;
+  #at = 1;
+
+  /** @param takeLong fills a buffer with the next of the messages that lie beside the frames. */
+  constructor(frames: Buffer, takeLong: (into: Uint8Array) => void) {
+    this.#frames = frames;
+    this.#takeLong = takeLong;
+  }
+
+  /** Whether there is another batch, for which the addon doesn't call. */
+  get isFollowed(): boolean {
+    return this.#frames[0] === 1;
+  }
+
+  get isRead(): boolean {
+    return this.#at >= this.#frames.length;
+  }
+
+  /** Reads at most so many frames, and returns how many. Throws at one that the addon can't have written. */
+  read(most: number, handler: CompletionHandler): number {
+    let count = 0;
+    for (; count < most && !this.isRead; count++) this.#next(handler);
+    return count;
+  }
+
+  #next(handler: CompletionHandler): void {
+    const frames = this.#frames;
+    const op = frames[this.#at];
+    const id = frames.readUInt32LE(this.#at + 1);
+    this.#at += 5;
     switch (op) {
       case Completion.unaryOk: {
-        const headers = metadata();
-        const trailers = metadata();
-        handler.unaryOk(id, headers, trailers, message());
+        const headers = this.#metadata();
+        const trailers = this.#metadata();
+        handler.unaryOk(id, headers, trailers, this.#message());
         break;
       }
       case Completion.headers:
-        handler.headers(id, metadata());
+        handler.headers(id, this.#metadata());
         break;
       case Completion.message:
-        handler.message(id, message());
+        handler.message(id, this.#message());
         break;
       case Completion.sent:
         handler.sent(id);
         break;
       case Completion.end: {
-        const code = frames.readUInt8(at);
-        const sent = frames.readUInt8(at + 1) !== 0;
-        at += 2;
-        const details = text();
-        handler.end(id, code, sent, details, metadata());
+        const code = frames.readUInt8(this.#at);
+        const sent = frames.readUInt8(this.#at + 1) !== 0;
+        this.#at += 2;
+        const details = this.#text();
+        handler.end(id, code, sent, details, this.#metadata());
         break;
       }
       case Completion.broken:
-        handler.broken(text());
+        handler.broken(this.#text());
         break;
       default:
         throw new Error(
           `the native addon sent an unknown frame (${op}): its version differs from this package's`,
         );
     }
+  }
+
+  #message(): Uint8Array {
+    const frames = this.#frames;
+    const length = frames.readUInt32LE(this.#at);
+    const start = this.#at + 4;
+    if (length === byItself) {
+      this.#at = start + 4;
+      // Nothing of it is read before it is filled.
+      const long = Buffer.allocUnsafeSlow(frames.readUInt32LE(start));
+      this.#takeLong(long);
+      return long;
+    }
+    this.#skipTo(start + length);
+    return new Uint8Array(frames.buffer, frames.byteOffset + start, length);
+  }
+
+  #text(): string {
+    const start = this.#at + 4;
+    this.#skipTo(start + this.#frames.readUInt32LE(this.#at));
+    return this.#frames.toString('utf8', start, this.#at);
+  }
+
+  #metadata(): Metadata {
+    const count = this.#frames.readUInt16LE(this.#at);
+    this.#at += 2;
+    if (count === 0) return noMetadata;
+    const read: Record<string, string[]> = Object.create(null);
+    for (let i = 0; i < count; i++) {
+      const name = this.#text();
+      const value = this.#text();
+      const values = read[name];
+      if (values === undefined) read[name] = [value];
+      else values.push(value);
+    }
+    return read;
+  }
+
+  #skipTo(end: number): void {
+    if (end > this.#frames.length) throw new RangeError('a frame of the native addon is cut off');
+    this.#at = end;
   }
 }

@@ -7,9 +7,10 @@ import {
   StatusCode,
   statusError,
 } from '../errors.js';
-import { CommandBatch, type CompletionHandler, readCompletions } from './frames.js';
+import { CommandBatch, CompletionBatch, type CompletionHandler } from './frames.js';
 import { loadNativeAddon, type NativeAddon, type NativeBinding, type NativeOptions } from './native-addon.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from './transport.js';
+import { TurnPace } from './turn-pace.js';
 
 /** Messages on a stream that may wait at either end; `STREAM_WINDOW` in crates/etcd-transport/src/calls.rs. */
 const streamWindow = 16;
@@ -62,6 +63,12 @@ class NativeTransport implements Transport, CompletionHandler {
   readonly #native: NativeBinding;
   readonly #batch = new CommandBatch((message) => this.#native.giveLong(message));
   readonly #calls = new Map<number, Call>();
+  readonly #pace = new TurnPace();
+  /** What was drained and is not all read. */
+  #unread: CompletionBatch | undefined;
+  #drainScheduled = false;
+  /** The addon has called while a drain was scheduled. */
+  #wokenMeanwhile = false;
   #lastId = 0;
   #flushScheduled = false;
   #closed = false;
@@ -72,7 +79,7 @@ class NativeTransport implements Transport, CompletionHandler {
     if (exiting) throw new ClosedError('the process is exiting; no more connections can be made');
     const init = nativeOptions(options);
     try {
-      this.#native = new addon.NativeTransport(init, this.#drain);
+      this.#native = new addon.NativeTransport(init, this.#woken);
     } catch (cause) {
       throw new InvalidArgumentError(`can't use endpoint ${options.endpoint}: ${(cause as Error).message}`, {
         code: StatusCode.INVALID_ARGUMENT,
@@ -134,6 +141,7 @@ class NativeTransport implements Transport, CompletionHandler {
   closeNow(settle = true): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#unread = undefined;
     closed(this);
     try {
       this.#native.close();
@@ -201,13 +209,26 @@ class NativeTransport implements Transport, CompletionHandler {
     this.#schedule();
   }
 
-  // Between two batches the event loop has its turn, and what the first one's callers have dropped is gone.
-  readonly #drain = (): void => {
-    if (this.#closed) return;
-    const batch = this.#native.drain();
-    if (batch[0] === 1) setImmediate(this.#drain);
-    readCompletions(batch, (into) => this.#native.takeLong(into), this);
+  readonly #woken = (): void => {
+    if (this.#drainScheduled) this.#wokenMeanwhile = true;
+    else this.#drain();
   };
+
+  // Between two parts the event loop has its turn, and what the first one's callers have dropped is gone.
+  readonly #drain = (): void => {
+    this.#drainScheduled = false;
+    if (this.#closed) return;
+    const batch = this.#unread ?? new CompletionBatch(this.#native.drain(), this.#takeLong);
+    this.#unread = undefined;
+    this.#pace.handled(batch.read(this.#pace.begin(), this));
+    if (!batch.isRead) this.#unread = batch;
+    else if (!batch.isFollowed && !this.#wokenMeanwhile) return;
+    else this.#wokenMeanwhile = false;
+    this.#drainScheduled = true;
+    setImmediate(this.#drain);
+  };
+
+  readonly #takeLong = (into: Uint8Array): void => this.#native.takeLong(into);
 
   // Node runs this after all microtasks of the turn, so that the calls they make share one crossing.
   readonly #flush = (): void => {
