@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use owned_runtime::{OwnedRuntime, StartError, StopError};
 use tokio::runtime::Handle;
 
+use crate::host::report;
+
 /// Kept as the env's instance data, so that each worker thread has its own.
 pub struct EnvRuntime {
     runtime: OwnedRuntime,
@@ -57,8 +59,6 @@ impl RuntimeLease {
 
 impl Drop for RuntimeLease {
     fn drop(&mut self) {
-        if let Err(error) = self.release() {
-            eprintln!("@quiesce/etcd: {error}");
-        }
+        report(self.release());
     }
 }

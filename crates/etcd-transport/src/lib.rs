@@ -141,7 +141,7 @@ impl NativeTransport {
         let batch = batch
             .get(..length as usize)
             .ok_or_else(|| Error::new(Status::InvalidArg, "the batch is shorter than its length"))?;
-        let here = self.in_flight < FEW;
+        let here = self.in_flight + opened <= FEW;
         let commands = Commands::new(Bytes::copy_from_slice(batch), mem::take(&mut self.given));
         if !self.open.submit(commands, here) {
             return Ok(false);
@@ -206,6 +206,8 @@ impl NativeTransport {
     pub fn close(&mut self, env: Env) -> Result<()> {
         self.count(env, 0)?;
         self.hold = None;
+        self.long.clear();
+        self.given.clear();
         self.open.close().map_err(|error| Error::from_reason(error.to_string()))
     }
 

@@ -24,6 +24,7 @@ import {
   AuthUserListResponse,
   AuthUserRevokeRoleRequest,
 } from './rpc/generated/etcdserverpb/rpc.js';
+import { MessageReader } from './rpc/message-reader.js';
 import type { CallControl, Method, Rpc } from './rpc/rpc.js';
 
 /** What a role may do with keys; `write` alone doesn't allow reading. */
@@ -266,7 +267,7 @@ function decodeStatus(message: Uint8Array): AuthStatus {
 }
 
 function decodeRole(message: Uint8Array): Permission[] {
-  return AuthRoleGetResponse.decode(message).perm.map(({ permType, key, rangeEnd }) => ({
+  return AuthRoleGetResponse.decode(new MessageReader(message)).perm.map(({ permType, key, rangeEnd }) => ({
     type: permissionTypeName(permType),
     // Copies: what was decoded are views of a buffer with other answers.
     keys: new KeyRange(new Uint8Array(key), new Uint8Array(rangeEnd)),

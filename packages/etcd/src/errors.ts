@@ -78,11 +78,25 @@ export class EtcdError extends Error {
   }
 }
 
-/** The client was closed, or its process began to exit, before the call ended. Code `CANCELLED`. */
+/**
+ * The client was closed, or its process began to exit, before the call ended. `sent` is true for a call that was in
+ * flight: a write may have been made. Code `CANCELLED`.
+ */
 export class ClosedError extends EtcdError {
-  constructor(message = 'the etcd client is closed; connect() again to make further calls') {
-    super(message, { code: StatusCode.CANCELLED, sent: false });
+  constructor(message = 'the etcd client is closed; connect() again to make further calls', sent = false) {
+    super(message, { code: StatusCode.CANCELLED, sent });
   }
+}
+
+/**
+ * For a call that was in flight when its client was closed.
+ * @internal
+ */
+export function closedInFlight(): ClosedError {
+  return new ClosedError(
+    'the etcd client was closed before the answer came; a write may have been made',
+    true,
+  );
 }
 
 /** The deadline passed before the answer came. The request may still have been applied. Code `DEADLINE_EXCEEDED`. */

@@ -101,7 +101,7 @@ export class Maintenance {
     this.#rpc = rpc;
   }
 
-  /** How one member is. Needs no authentication. etcd: `Maintenance.Status`. */
+  /** How one member is. With authentication on, etcd answers users alone. etcd: `Maintenance.Status`. */
   async status(endpoint: string, options: CallControl = {}): Promise<MemberStatus> {
     return this.#rpc.at(endpoint).call(methods.status, encodeStatus, options);
   }

@@ -96,7 +96,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
         const known = Math.max(0, held.length - digestBytes);
         database.update(held.subarray(0, known));
         tail = held.subarray(known);
-        if (blob.length > 0) yield blob;
+        if (blob.length > 0) yield own(blob);
       }
     } finally {
       this.close();
@@ -110,6 +110,11 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     }
     this.#info = { bytes, sha256, version };
   }
+}
+
+/** The bytes in a buffer without anything else of the transport's, as who gets them may transfer it. */
+function own(blob: Uint8Array): Uint8Array {
+  return 2 * blob.length > blob.buffer.byteLength ? blob : new Uint8Array(blob);
 }
 
 /**

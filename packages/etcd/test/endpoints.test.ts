@@ -5,9 +5,33 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
-import { connect as connectPlain, InvalidArgumentError, UnavailableError } from '../src/index.js';
+import { connect as connectPlain, InvalidArgumentError, StatusCode, UnavailableError } from '../src/index.js';
+import { Balancer } from '../src/rpc/balancer.js';
+import type { Transport } from '../src/transport/transport.js';
 import { overEachTransport } from './support/clients.js';
 import { startDns } from './support/dns.js';
+
+test('endpoints are replaced all or none, and what was made for nothing is closed', async () => {
+  const open = new Set<string>();
+  const balancer = new Balancer({
+    endpoints: ['a'],
+    probeTimeoutMs: 1_000,
+    makeTransport: (endpoint) => {
+      if (endpoint === 'bad') throw new InvalidArgumentError('no', { code: StatusCode.INVALID_ARGUMENT });
+      open.add(endpoint);
+      return { close: async () => void open.delete(endpoint) } as unknown as Transport;
+    },
+  });
+  assert.throws(() => balancer.setEndpoints(['b', 'a', 'c', 'bad']), InvalidArgumentError);
+  assert.deepEqual([...open], ['a']);
+  assert.deepEqual(
+    balancer.status.map(({ endpoint }) => endpoint),
+    ['a'],
+  );
+  balancer.setEndpoints(['b']);
+  await balancer.close();
+  assert.deepEqual([...open], []);
+});
 
 overEachTransport('unix:// endpoints', (connect) => {
   let dir: string;

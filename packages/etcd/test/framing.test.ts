@@ -110,6 +110,17 @@ describe('framing', () => {
     }
   });
 
+  test('calls with metadata fit wherever the buffer ends', () => {
+    for (let size = 0; size < 300; size++) {
+      const batch = new CommandBatch(() => assert.fail('that is not long'));
+      const frame = 13 + '/p.S/M'.length + 2 + 'token'.length + 4 + 60 + 4 + 5 + size;
+      for (let count = 1; count * frame < 140_000; count++) {
+        batch.unary(count, 0, '/p.S/M', { token: 'x'.repeat(60) }, new Uint8Array(size));
+        assert.equal(batch.length, count * frame);
+      }
+    }
+  });
+
   test('a call that can not be written leaves the batch as it was', () => {
     const batch = new CommandBatch((message) => {
       throw new RangeError(`${message.length} bytes are too many`);

@@ -249,6 +249,24 @@ describe('native transport', { skip }, () => {
       assert.ok(ms < 3000, `took ${ms} ms`);
     });
 
+    test('does not wait for what an unreferenced transport has got and nobody has taken', async () => {
+      const { stdout, stderr, ms } = await run(`
+        const transport = nativeTransport({ endpoint });
+        const stream = transport.stream('/test.Script/ticks');
+        await stream.receive();
+        (async () => {
+          for (;;) {
+            await stream.receive();
+            // Slower than they come, so that there always are more.
+            for (const end = performance.now() + 10; performance.now() < end; );
+          }
+        })();
+        setTimeout(() => transport.unref(), 300);
+        process.on('exit', () => console.log('not waited'));`);
+      assert.deepEqual({ stdout, stderr }, { stdout: 'not waited\n', stderr: '' });
+      assert.ok(ms < 5000, `took ${ms} ms`);
+    });
+
     test('waits again after ref()', async () => {
       const { stdout } = await run(`
         const transport = nativeTransport({ endpoint });

@@ -52,6 +52,38 @@ for (const { name, skip, make } of transports) {
       }
     }
 
+    test('its chunks may be given away, and other calls of that time are answered all the same', async () => {
+      await using server = await startScriptedServer({
+        stream: {
+          Snapshot: send(
+            whole,
+            Array.from({ length: 50 }, () => 1_000),
+          ),
+        },
+        unary: { echo: (call, answer) => answer(null, call.request) },
+      });
+      const transport = make({ endpoint: server.endpoint });
+      const snapshot = new Snapshot(transport.stream('/test.Script/Snapshot'));
+      const calls = Array.from({ length: 200 }, (_, i) =>
+        transport.unary('/test.Script/echo', Buffer.from(`${i}`)),
+      );
+      let bytes = 0;
+      for await (const chunk of snapshot) {
+        bytes += structuredClone(chunk, { transfer: [chunk.buffer as ArrayBuffer] }).length;
+        assert.equal(chunk.length, 0, 'it was given away');
+        // As a slow consumer has it: what has come is taken in small parts.
+        for (const end = performance.now() + 5; performance.now() < end; );
+      }
+      const answers = await Promise.all(calls);
+      assert.deepEqual(
+        answers.map(({ message }) => Buffer.from(message).toString()),
+        calls.map((_, i) => `${i}`),
+      );
+      assert.equal(bytes, whole.length);
+      assert.equal(snapshot.info?.bytes, whole.length);
+      await transport.close();
+    });
+
     async function read(snapshot: Snapshot): Promise<Buffer> {
       const chunks: Uint8Array[] = [];
       for await (const chunk of snapshot) chunks.push(chunk);

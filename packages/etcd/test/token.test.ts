@@ -8,11 +8,15 @@ import { type EtcdServer, startEtcd } from '@quiesce/test-services';
 import {
   type CallTrace,
   channelNames,
+  DeadlineExceededError,
   InvalidArgumentError,
   PermissionDeniedError,
+  StatusCode,
   UnauthenticatedError,
 } from '../src/index.js';
+import { AuthenticateResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
 import { overEachTransport } from './support/clients.js';
+import { startScriptedServer } from './support/scripted-server.js';
 
 const root = { username: 'root', password: 'root-secret' };
 const ann = { username: 'ann', password: 'ann-secret' };
@@ -133,6 +137,32 @@ overEachTransport('auth tokens', (connect) => {
     const watch = etcd.watch('k');
     await watch.ready;
     watch.close();
+  });
+
+  test('are waited for no longer than the call has time, or its signal lets it', async () => {
+    let logins = 0;
+    await using server = await startScriptedServer({
+      unary: {
+        '/etcdserverpb.Maintenance/Status': (_call, answer) => answer(null, Buffer.alloc(0)),
+        '/etcdserverpb.Auth/Authenticate': (_call, answer) => {
+          const response = AuthenticateResponse.fromPartial({ token: 'first' });
+          if (++logins === 1) answer(null, Buffer.from(AuthenticateResponse.encode(response).finish()));
+        },
+        '/etcdserverpb.KV/Range': (_call, answer) =>
+          answer({ code: StatusCode.UNAUTHENTICATED, details: 'etcdserver: invalid auth token' }),
+      },
+    });
+    await using etcd = await connect({ endpoints: server.endpoint, auth: root });
+    const given = new AbortController();
+    const withSignal = etcd.get('k', { signal: given.signal });
+    await assert.rejects(etcd.get('k', { timeoutMs: 300 }), (error) => {
+      assert.ok(error instanceof DeadlineExceededError, String(error));
+      assert.match(error.message, /no answer within 300 ms: the server refused the token/);
+      return true;
+    });
+    given.abort(new Error('changed my mind'));
+    await assert.rejects(withSignal, /changed my mind/);
+    assert.equal(logins, 2);
   });
 
   test('are done without where authentication is off', async () => {

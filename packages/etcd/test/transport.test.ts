@@ -527,11 +527,38 @@ for (const { name, skip, make } of transports) {
                 result.status === 'rejected' && result.reason instanceof ClosedError,
                 JSON.stringify(result),
               );
+              assert.equal(result.reason.sent, true, 'a write in flight may have been made');
             }
-            await assert.rejects(transport.unary('/test.Script/wait', bytes('')), ClosedError);
+            await assert.rejects(
+              transport.unary('/test.Script/wait', bytes('')),
+              (error) => error instanceof ClosedError && !error.sent,
+            );
             await assert.rejects(transport.stream('/test.Script/open').receive(), ClosedError);
             await assert.rejects(stream.send(bytes('')), ClosedError);
             await transport.close();
+          },
+        ));
+
+      test('drops what has come and nobody has taken, as an abort does', () =>
+        withServer(
+          {
+            stream: {
+              three: (call) => {
+                for (let i = 0; i < 3; i++) call.write(Buffer.from(`${i}`));
+              },
+            },
+          },
+          async (transport) => {
+            const abort = new AbortController();
+            const closed = transport.stream('/test.Script/three');
+            const aborted = transport.stream('/test.Script/three', { signal: abort.signal });
+            for (const stream of [closed, aborted])
+              assert.equal(text((await stream.receive()) ?? bytes('')), '0');
+            await sleep(100);
+            abort.abort(new Error('changed my mind'));
+            await assert.rejects(aborted.receive(), /changed my mind/);
+            await transport.close();
+            await assert.rejects(closed.receive(), ClosedError);
           },
         ));
 

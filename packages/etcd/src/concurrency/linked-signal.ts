@@ -1,8 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { DeadlineExceededError, StatusCode } from '../errors.js';
-import { checkTimeout } from '../timeout.js';
-
-const longestTimerMs = 2 ** 31 - 1;
+import { checkTimeout, longestTimerMs } from '../timeout.js';
 
 /**
  * A signal that aborts with the first of several, or when a time has passed, until it is disposed of. Unlike

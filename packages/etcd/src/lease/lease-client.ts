@@ -11,7 +11,9 @@ import {
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
+import { MessageReader } from '../rpc/message-reader.js';
 import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
+import { longestTimerMs } from '../timeout.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 
@@ -176,8 +178,6 @@ export class LeaseClient {
   }
 }
 
-const longestTimerMs = 2 ** 31 - 1;
-
 function encodeGrant(ttlSeconds: Int64, { id }: GrantOptions): Uint8Array {
   const TTL = toInt64('ttlSeconds', ttlSeconds);
   if (TTL === 0n)
@@ -195,7 +195,7 @@ function encodeTimeToLive(id: Int64, { keys }: TimeToLiveOptions): Uint8Array {
 }
 
 function decodeTimeToLive(message: Uint8Array, toKey: ToKey): TimeToLiveResult | undefined {
-  const { header, ID, TTL, grantedTTL, keys } = LeaseTimeToLiveResponse.decode(message);
+  const { header, ID, TTL, grantedTTL, keys } = LeaseTimeToLiveResponse.decode(new MessageReader(message));
   if (TTL < 0n) return undefined;
   return {
     header: knownHeader(header),

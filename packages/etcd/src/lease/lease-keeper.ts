@@ -11,6 +11,7 @@ import { reopenMs } from '../rpc/backoff.js';
 import { encodeMessage } from '../rpc/encode-message.js';
 import { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { Rpc } from '../rpc/rpc.js';
+import { longestTimerMs } from '../timeout.js';
 import type { ByteStream } from '../transport/transport.js';
 import { DueTimes, slotOf } from './due-times.js';
 import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';
@@ -24,7 +25,6 @@ const requireLeader = { metadata: { hasleader: 'true' } };
 /** How long the first answer for a lease, whose TTL isn't known yet, may take before the stream counts as stalled. */
 const firstAnswerMs = 3_000;
 const backoff = { firstMs: 50, longestMs: 1_000 };
-const longestTimerMs = 2 ** 31 - 1;
 
 const refusals: ReadonlySet<number> = new Set<StatusCode>([
   StatusCode.INVALID_ARGUMENT,

@@ -130,17 +130,27 @@ export class Balancer {
     this.#tell(endpoint, retryInMs);
   }
 
-  /** Replaces the endpoints. Calls on one that goes away end by themselves. */
+  /** Replaces the endpoints, all or none. Calls on one that goes away end by themselves. */
   setEndpoints(addresses: readonly string[]): void {
     const known = new Map([
       ...this.#retired,
       ...this.#endpoints.map((each) => [each.address, each] as const),
     ]);
-    this.#endpoints = addresses.map((address) => {
-      const endpoint = known.get(address) ?? this.#make(address);
-      known.delete(address);
-      return endpoint;
-    });
+    const made: Endpoint[] = [];
+    try {
+      this.#endpoints = addresses.map((address) => {
+        const endpoint = known.get(address);
+        if (endpoint !== undefined) {
+          known.delete(address);
+          return endpoint;
+        }
+        return made[made.push(this.#make(address)) - 1] as Endpoint;
+      });
+    } catch (error) {
+      // All stays as it was; that an unused one can't be closed would hide why.
+      for (const { transport } of made) transport.close().catch(() => {});
+      throw error;
+    }
     this.#retired.clear();
     for (const [address, endpoint] of known) this.#retired.set(address, endpoint);
     this.#next = 0;

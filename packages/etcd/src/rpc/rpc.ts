@@ -1,11 +1,12 @@
 import {
   ClosedError,
+  closedInFlight,
   DeadlineExceededError,
   EtcdError,
   RequestTooLargeError,
   StatusCode,
 } from '../errors.js';
-import { checkTimeout } from '../timeout.js';
+import { checkTimeout, longestTimerMs } from '../timeout.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { type BackoffBounds, backoffMs, pause } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
@@ -108,7 +109,7 @@ export class Rpc {
       if (callStartChannel.hasSubscribers || callEndChannel.hasSubscribers) {
         return this.#traced(method, request, control, timeoutMs);
       }
-      return this.#unary(method, request, control, timeoutMs, undefined);
+      return this.#first(method, request, control, timeoutMs, undefined);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -220,7 +221,8 @@ export class Rpc {
     return timeoutMs === undefined ? this.#init.timeoutMs : checkTimeout('timeoutMs', timeoutMs);
   }
 
-  #unary<T>(
+  /** The first attempt, which for nearly all calls is the only one. */
+  #first<T>(
     method: Method<T>,
     request: Uint8Array,
     control: CallControl,
@@ -228,24 +230,6 @@ export class Rpc {
     trace: CallTrace | undefined,
   ): Promise<T> {
     const start = performance.now();
-    const { tokens } = this.#init;
-    if (tokens !== undefined && tokens.current === undefined) {
-      return tokens
-        .refresh(undefined)
-        .then(() => this.#first(method, request, control, timeoutMs, start, trace));
-    }
-    return this.#first(method, request, control, timeoutMs, start, trace);
-  }
-
-  /** The first attempt, which for nearly all calls is the only one. */
-  #first<T>(
-    method: Method<T>,
-    request: Uint8Array,
-    control: CallControl,
-    timeoutMs: number,
-    start: number,
-    trace: CallTrace | undefined,
-  ): Promise<T> {
     const endpoint = this.#balancer.pick();
     const token = this.#init.tokens?.current;
     const attemptTimeoutMs = this.#attemptTimeoutOf(control);
@@ -287,7 +271,10 @@ export class Rpc {
       let waitMs = 0;
       if (this.#init.tokens !== undefined && isTokenRefused(error)) {
         if (++refreshes > maxTokenRefreshes) throw error;
-        await this.#init.tokens.refresh(attempt.token);
+        const fetching = this.#init.tokens.refresh(attempt.token);
+        if (!(await settlesBy(fetching, deadline, control.signal))) {
+          throw noToken(method.name, this.timeoutOf(control), error);
+        }
       } else {
         if (blamesEndpoint(error, timedOut)) this.#balancer.failed(attempt.endpoint, error);
         if (attempts >= this.#init.maxAttempts || !isRetriable(error, method.idempotent, timedOut))
@@ -306,7 +293,7 @@ export class Rpc {
           waitMs,
         });
         if (waitMs > 0) await pause(waitMs, control.signal);
-        if (this.#closed) throw new ClosedError();
+        if (this.#closed) throw error.sent ? closedInFlight() : new ClosedError();
       }
       attempts += 1;
       const endpoint = this.#balancer.pick(attempt.endpoint);
@@ -341,7 +328,7 @@ export class Rpc {
     const trace = newTrace(method.name, 'unary');
     callStartChannel.publish(trace);
     try {
-      const result = await this.#unary(method, request, control, timeoutMs, trace);
+      const result = await this.#first(method, request, control, timeoutMs, trace);
       endTrace(trace, start, undefined);
       return result;
     } catch (error) {
@@ -405,6 +392,39 @@ function pastDeadline(
     sent,
     cause: before,
     ...(method !== undefined && { method }),
+  });
+}
+
+/**
+ * Whether the result is there by the deadline. Rejects with its failure, or with the signal's reason; it goes on then, for
+ * others who wait for it.
+ */
+async function settlesBy(
+  result: Promise<unknown>,
+  deadline: number,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const settled = new AbortController();
+  const signals = signal === undefined ? [settled.signal] : [settled.signal, signal];
+  const leftMs = Math.min(Math.max(deadline - performance.now(), 0), longestTimerMs);
+  try {
+    return await Promise.race([
+      result.then(() => true),
+      pause(leftMs, AbortSignal.any(signals)).then(() => false),
+    ]);
+  } finally {
+    settled.abort();
+  }
+}
+
+/** The deadline of a call has passed while another token was fetched for it. */
+function noToken(method: string, timeoutMs: number, cause: EtcdError): DeadlineExceededError {
+  const details = `no answer within ${timeoutMs} ms: the server refused the token, and gave no other one in that time`;
+  return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
+    code: StatusCode.DEADLINE_EXCEEDED,
+    details,
+    method,
+    cause,
   });
 }
 

@@ -72,7 +72,7 @@ export class CommandBatch {
 
   /** One message on a stream. */
   send(id: number, message: Uint8Array): void {
-    this.#reserve(9 + inBatch(message));
+    this.#reserve(5);
     this.#op(Op.send, id);
     this.#message(message);
   }
@@ -128,15 +128,14 @@ export class CommandBatch {
       name = Buffer.from(method);
       this.#methods.set(method, name);
     }
-    this.#reserve(17 + name.length + (message === undefined ? 0 : inBatch(message)));
+    this.#reserve(13 + name.length);
     this.#op(op, id);
     this.#u32(timeoutMs);
     this.#u16(name.length);
     this.#copy(name);
     if (metadata === undefined) this.#u16(0);
     else this.#metadata(metadata);
-    if (message === undefined) this.#u32(0);
-    else this.#message(message);
+    this.#message(message);
   }
 
   #metadata(metadata: NonNullable<CallMetadata>): void {
@@ -151,7 +150,25 @@ export class CommandBatch {
       this.#copy(nameBytes);
       this.#bytes(valueBytes);
     }
-    this.#reserve(4);
+  }
+
+  /** A length of 0 stands for none: an empty message has its prefix. */
+  #message(message: Uint8Array | undefined): void {
+    if (message === undefined) {
+      this.#reserve(4);
+      this.#u32(0);
+    } else if (message.length >= longBytes) {
+      this.#reserve(4);
+      this.#giveLong(message);
+      this.#givenBytes += message.length;
+      this.#u32(byItself);
+    } else {
+      this.#reserve(4 + prefixBytes + message.length);
+      this.#u32(prefixBytes + message.length);
+      this.#buffer[this.#length++] = 0;
+      this.#length = this.#buffer.writeUInt32BE(message.length, this.#length);
+      this.#copy(message);
+    }
   }
 
   // What follows writes without a check: #reserve has made room.
@@ -167,19 +184,6 @@ export class CommandBatch {
 
   #u32(value: number): void {
     this.#length = this.#buffer.writeUInt32LE(value, this.#length);
-  }
-
-  #message(message: Uint8Array): void {
-    if (message.length >= longBytes) {
-      this.#giveLong(message);
-      this.#givenBytes += message.length;
-      this.#u32(byItself);
-      return;
-    }
-    this.#u32(prefixBytes + message.length);
-    this.#buffer[this.#length++] = 0;
-    this.#length = this.#buffer.writeUInt32BE(message.length, this.#length);
-    this.#copy(message);
   }
 
   #bytes(bytes: Uint8Array): void {
@@ -199,11 +203,6 @@ export class CommandBatch {
     larger.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = larger;
   }
-}
-
-/** Bytes that a message takes in the batch, beside its length. */
-function inBatch(message: Uint8Array): number {
-  return message.length >= longBytes ? 0 : prefixBytes + message.length;
 }
 
 /** Metadata to send with a call. */
@@ -229,21 +228,21 @@ export interface CompletionHandler {
 export class CompletionBatch {
   readonly #frames: Buffer;
   readonly #takeLong: (into: Uint8Array) => void;
+  readonly #end: number;
   #at = 1;
+  /** Whether there is another batch, for which the addon doesn't call. */
+  readonly isFollowed: boolean;
 
   /** @param takeLong fills a buffer with the next of the messages that lie beside the frames. */
   constructor(frames: Buffer, takeLong: (into: Uint8Array) => void) {
     this.#frames = frames;
     this.#takeLong = takeLong;
-  }
-
-  /** Whether there is another batch, for which the addon doesn't call. */
-  get isFollowed(): boolean {
-    return this.#frames[0] === 1;
+    this.#end = frames.length;
+    this.isFollowed = frames[0] === 1;
   }
 
   get isRead(): boolean {
-    return this.#at >= this.#frames.length;
+    return this.#at >= this.#end;
   }
 
   /** Reads at most so many frames, and returns how many. Throws at one that the addon can't have written. */
@@ -329,7 +328,7 @@ export class CompletionBatch {
   }
 
   #skipTo(end: number): void {
-    if (end > this.#frames.length) throw new RangeError('a frame of the native addon is cut off');
+    if (end > this.#end) throw new RangeError('a frame of the native addon is cut off');
     this.#at = end;
   }
 }

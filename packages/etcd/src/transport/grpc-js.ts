@@ -1,6 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
 import {
   ClosedError,
+  closedInFlight,
   EtcdError,
   InvalidArgumentError,
   type Metadata,
@@ -97,7 +98,7 @@ class GrpcJsTransport implements Transport {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const call of [...this.#calls]) call.cancel(new ClosedError());
+    for (const call of [...this.#calls]) call.cancel(closedInFlight());
     this.#client.close();
     this.#sockets.close();
   }

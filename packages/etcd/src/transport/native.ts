@@ -1,5 +1,6 @@
 import {
   ClosedError,
+  closedInFlight,
   EtcdError,
   InvalidArgumentError,
   type Metadata,
@@ -66,9 +67,10 @@ class NativeTransport implements Transport, CompletionHandler {
   readonly #pace = new TurnPace();
   /** What was drained and is not all read. */
   #unread: CompletionBatch | undefined;
-  #drainScheduled = false;
-  /** The addon has called while a drain was scheduled. */
-  #wokenMeanwhile = false;
+  /** Whether there is more to drain than that. */
+  #more = false;
+  #nextDrain: NodeJS.Immediate | undefined;
+  #referenced = true;
   #lastId = 0;
   #flushScheduled = false;
   #closed = false;
@@ -121,10 +123,14 @@ class NativeTransport implements Transport, CompletionHandler {
   }
 
   ref(): void {
+    this.#referenced = true;
+    this.#nextDrain?.ref();
     this.#native.setReferenced(true);
   }
 
   unref(): void {
+    this.#referenced = false;
+    this.#nextDrain?.unref();
     this.#native.setReferenced(false);
   }
 
@@ -148,7 +154,7 @@ class NativeTransport implements Transport, CompletionHandler {
     } finally {
       const calls = [...this.#calls.values()];
       this.#calls.clear();
-      if (settle) for (const call of calls) call.fail(this.#broken ?? new ClosedError());
+      if (settle) for (const call of calls) call.cut(this.#broken ?? closedInFlight());
     }
   }
 
@@ -188,7 +194,7 @@ class NativeTransport implements Transport, CompletionHandler {
     this.#calls.delete(id);
     this.#batch.cancel(id);
     this.#schedule();
-    call.fail(reason);
+    call.cut(reason);
   }
 
   /** Queues one message of a stream. */
@@ -210,22 +216,30 @@ class NativeTransport implements Transport, CompletionHandler {
   }
 
   readonly #woken = (): void => {
-    if (this.#drainScheduled) this.#wokenMeanwhile = true;
-    else this.#drain();
+    this.#more = true;
+    if (this.#nextDrain === undefined) this.#drain();
   };
 
   // Between two parts the event loop has its turn, and what the first one's callers have dropped is gone.
   readonly #drain = (): void => {
-    this.#drainScheduled = false;
+    this.#nextDrain = undefined;
     if (this.#closed) return;
-    const batch = this.#unread ?? new CompletionBatch(this.#native.drain(), this.#takeLong);
-    this.#unread = undefined;
-    this.#pace.handled(batch.read(this.#pace.begin(), this));
-    if (!batch.isRead) this.#unread = batch;
-    else if (!batch.isFollowed && !this.#wokenMeanwhile) return;
-    else this.#wokenMeanwhile = false;
-    this.#drainScheduled = true;
-    setImmediate(this.#drain);
+    let batch = this.#unread;
+    if (batch === undefined) {
+      batch = new CompletionBatch(this.#native.drain(), this.#takeLong);
+      this.#more = batch.isFollowed;
+    }
+    try {
+      this.#pace.handled(batch.read(this.#pace.begin(), this));
+    } catch (cause) {
+      // What follows can't be read either, and its calls would wait for ever.
+      this.broken(`the answers of the native transport can't be read: ${(cause as Error).message}`, cause);
+    }
+    if (this.#closed) return;
+    this.#unread = batch.isRead ? undefined : batch;
+    if (batch.isRead && !this.#more) return;
+    this.#nextDrain = setImmediate(this.#drain);
+    if (!this.#referenced) this.#nextDrain.unref();
   };
 
   readonly #takeLong = (into: Uint8Array): void => this.#native.takeLong(into);
@@ -277,8 +291,8 @@ class NativeTransport implements Transport, CompletionHandler {
   }
 
   // A defect, not a failure of the server's: there is nothing to go on with.
-  broken(details: string): void {
-    this.#broken = new EtcdError(details, { code: StatusCode.INTERNAL });
+  broken(details: string, cause?: unknown): void {
+    this.#broken = new EtcdError(details, { code: StatusCode.INTERNAL, cause });
     this.closeNow();
   }
 }
@@ -303,6 +317,10 @@ abstract class Call {
 
   /** The call is over without success. */
   abstract fail(reason: unknown): void;
+  /** It is over by this side's wish, and what has come and nobody has taken is dropped. */
+  cut(reason: unknown): void {
+    this.fail(reason);
+  }
   answer(_response: UnaryResponse): void {}
   headersCame(_headers: Metadata): void {}
   messageCame(_message: Uint8Array): void {}
@@ -372,6 +390,8 @@ class NativeStream extends Call implements ByteStream {
       );
     }
     this.#transport.send(this.id, message);
+    // A full batch goes down at once, and may find that the transport has ended.
+    if (this.#over !== undefined) return Promise.reject(this.#endedError());
     this.#unsent += 1;
     if (this.#unsent < streamWindow) return Promise.resolve();
     return new Promise((resolve, reject) => this.#senders.push({ resolve, reject }));
@@ -405,8 +425,12 @@ class NativeStream extends Call implements ByteStream {
     const failure =
       reason ??
       new EtcdError('the stream was cancelled', { code: StatusCode.CANCELLED, method: this.method });
-    this.#inbox.length = 0;
     this.#transport.cancel(this.id, failure);
+  }
+
+  override cut(reason: unknown): void {
+    this.#inbox.length = 0;
+    this.fail(reason);
   }
 
   override headersCame(headers: Metadata): void {

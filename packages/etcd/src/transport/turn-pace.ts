@@ -1,5 +1,5 @@
 /** How long what is handled in one turn of the event loop may take, in ms: all else that the process does waits for it. */
-const longestTurnMs = 4;
+const longestTurnMs = 3;
 
 /** The most that is handled in one turn, however fast it goes. */
 const mostInTurn = 256;
@@ -33,8 +33,10 @@ export class TurnPace {
   readonly #afterMicrotasks = (): void => process.nextTick(this.#ended);
 
   readonly #ended = (): void => {
-    const tooLong = (performance.now() - this.#began) / longestTurnMs;
-    if (tooLong > 1) this.#most = Math.max(1, Math.floor(this.#handled / tooLong));
-    else if (this.#handled === this.#most) this.#most = Math.min(2 * this.#most, mostInTurn);
+    const turns = (performance.now() - this.#began) / longestTurnMs;
+    if (turns <= 1 && this.#handled < this.#most) return;
+    // At most twice as many: what comes next may take longer.
+    const next = Math.floor(this.#handled / Math.max(turns, 0.5));
+    this.#most = Math.min(Math.max(next, 1), mostInTurn);
   };
 }

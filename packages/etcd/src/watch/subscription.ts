@@ -1,6 +1,7 @@
 import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import type { ToEntry } from '../kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { longestTimerMs } from '../timeout.js';
 import { watchCancelled } from './cancelled.js';
 import { toWatchEvent, type WatchBatch, type WatchEvent } from './event.js';
 import { encodeCreate, type WatchSpec, watchMethod } from './request.js';
@@ -8,7 +9,6 @@ import type { StreamedWatch, WatchStream } from './watch-stream.js';
 
 /** What an event takes in memory besides its key and value, in bytes, about. */
 const eventOverheadBytes = 500;
-const longestTimerMs = 2 ** 31 - 1;
 
 /** Told of what happens to a subscription besides events. */
 export interface SubscriptionListener {

@@ -3,6 +3,7 @@ import { ClosedError, EtcdError, StatusCode, UnavailableError } from '../errors.
 import { reopenMs } from '../rpc/backoff.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { longestTimerMs } from '../timeout.js';
 import type { ByteStream } from '../transport/transport.js';
 import { cancelledError } from './cancelled.js';
 import { encodeCancel, encodeProgress, watchMethod } from './request.js';
@@ -10,7 +11,6 @@ import { responseParts } from './response-parts.js';
 
 const backoff = { firstMs: 50, longestMs: 2_000 };
 const progressRetryMs = 200;
-const longestTimerMs = 2 ** 31 - 1;
 
 /** What etcd puts in place of an id, in answers that are for no watch or for all of them. */
 const noId = -1;
