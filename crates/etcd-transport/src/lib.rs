@@ -141,7 +141,7 @@ impl NativeTransport {
         let batch = batch
             .get(..length as usize)
             .ok_or_else(|| Error::new(Status::InvalidArg, "the batch is shorter than its length"))?;
-        let here = self.in_flight + opened <= FEW;
+        let here = self.in_flight < FEW;
         let commands = Commands::new(Bytes::copy_from_slice(batch), mem::take(&mut self.given));
         if !self.open.submit(commands, here) {
             return Ok(false);

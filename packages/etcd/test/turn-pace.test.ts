@@ -37,7 +37,7 @@ describe('the pace of answers', { skip: nativeUnavailable()?.message ?? false },
       await all;
       assert.equal(turns.length, calls);
       const most = Math.max(...turns.map((turn) => turns.filter((other) => other === turn).length));
-      // 3 ms a turn, and twice as many where that went quickly; the rest is for a machine whose clock jumps.
+      // 3 ms a turn; the rest is for a machine whose clock jumps.
       if (known) assert.ok(most <= 8, `${most} in one turn`);
     }
   });

@@ -34,9 +34,8 @@ export class TurnPace {
 
   readonly #ended = (): void => {
     const turns = (performance.now() - this.#began) / longestTurnMs;
+    // A short turn of few says little about one of many.
     if (turns <= 1 && this.#handled < this.#most) return;
-    // At most twice as many: what comes next may take longer.
-    const next = Math.floor(this.#handled / Math.max(turns, 0.5));
-    this.#most = Math.min(Math.max(next, 1), mostInTurn);
+    this.#most = Math.min(Math.max(Math.floor(this.#handled / turns), 1), mostInTurn);
   };
 }
