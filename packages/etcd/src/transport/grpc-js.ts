@@ -2,14 +2,16 @@ import * as grpc from '@grpc/grpc-js';
 import {
   ClosedError,
   closedInFlight,
-  EtcdError,
+  type EtcdError,
   InvalidArgumentError,
   type Metadata,
   noMetadata,
   StatusCode,
   statusError,
 } from '../errors.js';
+import type { Waiter } from '../waiter.js';
 import { SocketHold } from './socket-hold.js';
+import { alreadyWaiting, hasEnded, sentAfterClose, wasCancelled } from './stream-errors.js';
 import { tlsCredentials } from './tls-credentials.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from './transport.js';
 
@@ -173,7 +175,7 @@ abstract class Call {
   /** Ends the call here and at the server. Idempotent. */
   cancel(reason?: unknown): void {
     if (!this.#end(undefined)) return;
-    this.fail(reason ?? cancelled(this.method));
+    this.fail(reason ?? wasCancelled(this.method));
     this.#surface?.cancel();
   }
 
@@ -228,11 +230,6 @@ class UnaryCall extends Call {
   }
 }
 
-interface Waiter<T> {
-  readonly resolve: (value: T) => void;
-  readonly reject: (reason: unknown) => void;
-}
-
 /** Reads in paused mode: Node's stream buffer (16 messages each way) is the bound. */
 class GrpcJsStream extends Call implements ByteStream {
   readonly headers: Promise<Metadata>;
@@ -265,7 +262,7 @@ class GrpcJsStream extends Call implements ByteStream {
 
   send(message: Uint8Array): Promise<void> {
     if (this.#over !== undefined) return Promise.reject(this.#endedError());
-    if (this.#sendClosed) return Promise.reject(misuse('send after closeSend', this.method));
+    if (this.#sendClosed) return Promise.reject(sentAfterClose(this.method));
     if (this.#duplex?.write(asBuffer(message))) return Promise.resolve();
     return new Promise((resolve, reject) => this.#senders.push({ resolve, reject }));
   }
@@ -278,7 +275,7 @@ class GrpcJsStream extends Call implements ByteStream {
 
   receive(): Promise<Uint8Array | undefined> {
     if (this.#reader !== undefined) {
-      return Promise.reject(misuse('receive() is already waiting; wait for it before the next', this.method));
+      return Promise.reject(alreadyWaiting(this.method));
     }
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
@@ -323,7 +320,7 @@ class GrpcJsStream extends Call implements ByteStream {
 
   #endedError(): unknown {
     if (this.#over !== undefined && 'failure' in this.#over) return reasonOf(this.#over.failure);
-    return cancelled(this.method, 'the server has ended the stream');
+    return hasEnded(this.method);
   }
 }
 
@@ -334,14 +331,6 @@ class StatusFailure {
 
 function reasonOf(failure: unknown): unknown {
   return failure instanceof StatusFailure ? failure.error : failure;
-}
-
-function cancelled(method: string, details = 'the call was cancelled'): EtcdError {
-  return new EtcdError(details, { code: StatusCode.CANCELLED, method });
-}
-
-function misuse(message: string, method: string): EtcdError {
-  return new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, method });
 }
 
 function malformed(cause: unknown, method?: string): InvalidArgumentError {

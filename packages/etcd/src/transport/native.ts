@@ -8,8 +8,10 @@ import {
   StatusCode,
   statusError,
 } from '../errors.js';
+import type { Waiter } from '../waiter.js';
 import { CommandBatch, CompletionBatch, type CompletionHandler } from './frames.js';
 import { loadNativeAddon, type NativeAddon, type NativeBinding, type NativeOptions } from './native-addon.js';
+import { alreadyWaiting, hasEnded, sentAfterClose, wasCancelled } from './stream-errors.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from './transport.js';
 import { TurnPace } from './turn-pace.js';
 
@@ -349,11 +351,6 @@ class UnaryCall extends Call {
   }
 }
 
-interface Waiter<T> {
-  readonly resolve: (value: T) => void;
-  readonly reject: (reason: unknown) => void;
-}
-
 class NativeStream extends Call implements ByteStream {
   /** Set when the stream could begin. */
   id = 0;
@@ -384,10 +381,7 @@ class NativeStream extends Call implements ByteStream {
   send(message: Uint8Array): Promise<void> {
     if (this.#over !== undefined) return Promise.reject(this.#endedError());
     if (this.#sendClosed) {
-      const message = 'send after closeSend';
-      return Promise.reject(
-        new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, method: this.method }),
-      );
+      return Promise.reject(sentAfterClose(this.method));
     }
     this.#transport.send(this.id, message);
     // A full batch goes down at once, and may find that the transport has ended.
@@ -410,10 +404,7 @@ class NativeStream extends Call implements ByteStream {
       return 'failure' in this.#over ? Promise.reject(this.#over.failure) : Promise.resolve(undefined);
     }
     if (this.#reader !== undefined) {
-      const message = 'receive() is already waiting; wait for it before the next';
-      return Promise.reject(
-        new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, method: this.method }),
-      );
+      return Promise.reject(alreadyWaiting(this.method));
     }
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
@@ -422,10 +413,7 @@ class NativeStream extends Call implements ByteStream {
 
   cancel(reason?: unknown): void {
     if (this.#over !== undefined) return;
-    const failure =
-      reason ??
-      new EtcdError('the stream was cancelled', { code: StatusCode.CANCELLED, method: this.method });
-    this.#transport.cancel(this.id, failure);
+    this.#transport.cancel(this.id, reason ?? wasCancelled(this.method));
   }
 
   override cut(reason: unknown): void {
@@ -487,10 +475,7 @@ class NativeStream extends Call implements ByteStream {
 
   #endedError(): unknown {
     if (this.#over !== undefined && 'failure' in this.#over) return this.#over.failure;
-    return new EtcdError('the server has ended the stream', {
-      code: StatusCode.CANCELLED,
-      method: this.method,
-    });
+    return hasEnded(this.method);
   }
 }
 

@@ -2,6 +2,7 @@ import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } f
 import type { ToEntry } from '../kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { longestTimerMs } from '../timeout.js';
+import type { Waiter } from '../waiter.js';
 import { watchCancelled } from './cancelled.js';
 import { toWatchEvent, type WatchBatch, type WatchEvent } from './event.js';
 import { encodeCreate, type WatchSpec, watchMethod } from './request.js';
@@ -15,11 +16,6 @@ export interface SubscriptionListener {
   connected(): void;
   disconnected(reason: unknown): void;
   ended(): void;
-}
-
-interface Waiter<T> {
-  readonly resolve: (value: T) => void;
-  readonly reject: (reason: unknown) => void;
 }
 
 interface Queued<Entry> {
