@@ -96,7 +96,9 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
         const known = Math.max(0, held.length - digestBytes);
         database.update(held.subarray(0, known));
         tail = held.subarray(known);
-        if (blob.length > 0) yield own(blob);
+        // Who gets the bytes may transfer their buffer.
+        const alone = message.length === message.buffer.byteLength;
+        if (blob.length > 0) yield alone ? blob : new Uint8Array(blob);
       }
     } finally {
       this.close();
@@ -110,11 +112,6 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     }
     this.#info = { bytes, sha256, version };
   }
-}
-
-/** The bytes in a buffer without anything else of the transport's, as who gets them may transfer it. */
-function own(blob: Uint8Array): Uint8Array {
-  return 2 * blob.length > blob.buffer.byteLength ? blob : new Uint8Array(blob);
 }
 
 /**
