@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { type RuntimeName, runtimeBinaries } from '@quiesce/test-services';
+import { runtimeCommand, runtimeNames } from '@quiesce/test-services';
 import type { Measurement, Workload } from './cell.js';
 
 /** This project's client, which the others are compared with. */
@@ -20,24 +20,17 @@ const PROGRAMS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   'etcd benchmark': [process.execPath, here('./client-etcd-benchmark.js'), '--tool', ETCD_BENCHMARK],
 };
 
-/** This client on another runtime than the one at hand; `npm run runtimes -- --install` fetches them. */
-const RUNTIMES = [
-  'node20',
-  'node22',
-  'node24',
-  'node26',
-  'bun',
-  'deno',
-] as const satisfies readonly RuntimeName[];
-
 /** Programs that are built where Go is. */
 const BUILT: Readonly<Record<string, string>> = { clientv3: GO_PROGRAM, 'etcd benchmark': ETCD_BENCHMARK };
 
 /** Names of all that can be measured, the subject first. */
 export const allClients: readonly string[] = Object.keys(PROGRAMS);
 
-/** All with which single operations can be measured; those on other runtimes only if they are asked for. */
-export const operationClients: readonly string[] = [...allClients, ...RUNTIMES];
+/**
+ * All with which single operations can be measured. A runtime's name stands for this client on it; those are measured only
+ * if they are asked for, and `npm run runtimes -- --install` fetches them.
+ */
+export const operationClients: readonly string[] = [...allClients, ...runtimeNames];
 
 /** Those that programs can be written with. */
 export const libraries = allClients.filter((client) => client !== 'etcd benchmark');
@@ -56,12 +49,11 @@ export function programOf(client: string, workload: Workload): [string, ...strin
   return [...(PROGRAMS[client] ?? onRuntime(client)), ...flags({ ...workload })];
 }
 
-/** The subject's program on one of {@link RUNTIMES}. */
+/** The subject's program on that runtime. */
 function onRuntime(client: string): [string, ...string[]] {
-  const runtime = RUNTIMES.find((name) => name === client);
+  const runtime = runtimeNames.find((name) => name === client);
   if (runtime === undefined) throw new Error(`no client is named ${client}`);
-  const run = runtime === 'deno' ? ['run', '--quiet', '--allow-all'] : [];
-  return [runtimeBinaries()[runtime], ...run, here('./client-quiesce.js')];
+  return [...runtimeCommand(runtime), here('./client-quiesce.js')];
 }
 
 /** Measures one client in a process of its own, so that CPU time is that client's alone. */

@@ -1,6 +1,6 @@
 // The grid: every ending, on every runtime, in every situation.
 import { fileURLToPath } from 'node:url';
-import { type RuntimeName, runtimeBinaries } from '@quiesce/test-services';
+import { type RuntimeName, runtimeCommand, runtimeNames } from '@quiesce/test-services';
 import type { Expect, ScenarioSpec } from 'quiesce';
 
 /** How a program ends, and what the tester expects of that. Nothing is to be on stderr but what the host says itself. */
@@ -47,26 +47,23 @@ export const hostDelays = ({ runtime, ending, situation }: Cell): boolean =>
   (ending === 'exception' || ending === 'rejection') &&
   (situation === 'dead endpoint' || situation === 'TLS handshake' || situation === 'frozen server');
 
-export const runtimes: readonly RuntimeName[] = ['node20', 'node22', 'node24', 'node26', 'bun', 'deno'];
-
 const keysOf = <Key extends string>(object: Readonly<Record<Key, unknown>>): Key[] =>
   Object.keys(object) as Key[];
 
 /** All cells with the client. */
-export const cells: readonly Cell[] = runtimes.flatMap((runtime) =>
+export const cells: readonly Cell[] = runtimeNames.flatMap((runtime) =>
   keysOf(endings).flatMap((ending) =>
     keysOf(situations).map((situation) => ({ runtime, ending, situation })),
   ),
 );
 
 /** The cells without. */
-export const cellsWithoutClient: readonly Cell[] = runtimes.flatMap((runtime) =>
+export const cellsWithoutClient: readonly Cell[] = runtimeNames.flatMap((runtime) =>
   keysOf(endings).map((ending) => ({ runtime, ending, situation: null })),
 );
 
 const here = import.meta.url.includes('/dist/') ? './' : '../dist/grid/';
 const PROGRAM = fileURLToPath(new URL(`${here}program.js`, import.meta.url));
-const RUN = { deno: ['run', '--quiet', '--allow-all'] } as const;
 
 /** A cell's name in the tester's reports. */
 export const cellName = ({ runtime, ending, situation }: Cell): string =>
@@ -78,11 +75,7 @@ export function cellScenario(cell: Cell): ScenarioSpec {
   return {
     name: cellName(cell),
     group: runtime,
-    command: [
-      runtimeBinaries()[runtime],
-      ...(runtime === 'deno' ? RUN.deno : []),
-      ...[PROGRAM, ending, situation ?? 'no client'],
-    ],
+    command: [...runtimeCommand(runtime), PROGRAM, ending, situation ?? 'no client'],
     uses: situation === null ? [] : situations[situation],
     expect: endings[ending],
     strict: true,

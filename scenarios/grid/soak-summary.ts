@@ -1,6 +1,7 @@
 // What a soak showed: abnormal exits by cell, and what the client costs at exit.
+import { runtimeNames } from '@quiesce/test-services';
 import { outcomeLabel, type PlanResult, type RunRecord, type Summary, summarize, upperBound } from 'quiesce';
-import { type Ending, endings, hostDelays, runtimes, type Situation, situations } from './cells.js';
+import { type Ending, endings, hostDelays, type Situation, situations } from './cells.js';
 import type { SoakCell } from './soak-plan.js';
 
 /** What issue 6 asks for. */
@@ -80,7 +81,7 @@ export function soakSummary(soaked: readonly SoakCell[], result: PlanResult): So
     );
   const costs: number[] = [];
   const noises: number[] = [];
-  const exitCosts = runtimes.flatMap((runtime) =>
+  const exitCosts = runtimeNames.flatMap((runtime) =>
     endingNames.flatMap((ending): ExitCost[] => {
       const here = exits.filter((exit) => exit.runtime === runtime && exit.ending === ending);
       const ms = (client: boolean): number[] =>
@@ -189,10 +190,10 @@ export function soakMarkdown(summary: SoakSummary): string {
     ]),
     '## Abnormal exits by ending and runtime',
     table([
-      ['', ...runtimes],
+      ['', ...runtimeNames],
       ...endingNames.map((ending) => [
         ending,
-        ...runtimes.map((runtime) =>
+        ...runtimeNames.map((runtime) =>
           counts(withClient.filter((cell) => cell.ending === ending && cell.runtime === runtime)),
         ),
       ]),

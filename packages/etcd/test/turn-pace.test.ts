@@ -5,13 +5,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { startEtcd } from '@quiesce/test-services';
 import { connect } from '../src/index.js';
 import { nativeUnavailable } from '../src/transport/native.js';
+import { busyFor } from './support/busy-for.js';
 
 const calls = 100;
-
-function busyFor(ms: number): void {
-  const end = performance.now() + ms;
-  while (performance.now() < end);
-}
 
 describe('the pace of answers', { skip: nativeUnavailable()?.message ?? false }, () => {
   test('what their callers do is spread over turns of the event loop, and all of it is done', async () => {

@@ -14,7 +14,7 @@ export {
   type NewEtcdMember,
   startEtcdCluster,
 } from './etcd-cluster.js';
-export { type RuntimeName, runtimeBinaries } from './runtime-binaries.js';
+export { type RuntimeName, runtimeBinaries, runtimeCommand, runtimeNames } from './runtime-binaries.js';
 export { isStopped } from './stopped.js';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 export { valkeyBinary, valkeyService } from './valkey.js';

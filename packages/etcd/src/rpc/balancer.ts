@@ -139,12 +139,9 @@ export class Balancer {
     const made: Endpoint[] = [];
     try {
       this.#endpoints = addresses.map((address) => {
-        const endpoint = known.get(address);
-        if (endpoint !== undefined) {
-          known.delete(address);
-          return endpoint;
-        }
-        return made[made.push(this.#make(address)) - 1] as Endpoint;
+        const endpoint = known.get(address) ?? this.#make(address);
+        if (!known.delete(address)) made.push(endpoint);
+        return endpoint;
       });
     } catch (error) {
       // All stays as it was; that an unused one can't be closed would hide why.

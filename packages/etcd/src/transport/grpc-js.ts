@@ -9,14 +9,12 @@ import {
   StatusCode,
   statusError,
 } from '../errors.js';
+import { longestTimerMs } from '../timeout.js';
 import type { Waiter } from '../waiter.js';
 import { SocketHold } from './socket-hold.js';
 import { alreadyWaiting, hasEnded, sentAfterClose, wasCancelled } from './stream-errors.js';
 import { tlsCredentials } from './tls-credentials.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from './transport.js';
-
-/** Longest deadline that is handed to grpc-js, in ms; longer ones are none. A timer's limit. */
-const longestTimeoutMs = 2 ** 31 - 1;
 
 // What grpc-js says of calls that never got a connection.
 const neverSent = /^(No connection established|Name resolution failed|Channel closed before call started)/;
@@ -387,7 +385,8 @@ function byDeadline(
 
 function deadlineOf(options: CallOptions | undefined): Deadline {
   const ms = options?.timeoutMs;
-  if (ms === undefined || ms > longestTimeoutMs) return {};
+  // grpc-js has a timer for each.
+  if (ms === undefined || ms > longestTimerMs) return {};
   return { deadline: Date.now() + Math.max(1, Math.ceil(ms)) };
 }
 

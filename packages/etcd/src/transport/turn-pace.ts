@@ -8,7 +8,7 @@ const resolved = Promise.resolve();
 
 /**
  * How many answers to handle in one turn of the event loop. That depends on what their callers do with them, which
- * the last turns tell: to read a key takes microseconds, to parse a value of 1 MiB and put another one milliseconds.
+ * the last turn tells: to read a key takes microseconds, to parse a value of 1 MiB and put another one milliseconds.
  */
 export class TurnPace {
   #most = mostInTurn;
