@@ -20,7 +20,7 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
 
   next(): Promise<IteratorResult<T, void>> {
     if (this.#refilling === undefined) {
-      if (this.#index < this.#items.length) {
+      if (!this.#over && this.#index < this.#items.length) {
         const value = this.#items[this.#index++] as T;
         return Promise.resolve({ done: false, value });
       }
@@ -30,9 +30,13 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
     return this.#refilling.then(() => this.next());
   }
 
+  /** The first of these items, which came from the source last, that was not given out; also after the end. */
+  nextOf(items: readonly T[]): T | undefined {
+    return items === this.#items ? items[this.#index] : items[0];
+  }
+
   async return(): Promise<IteratorResult<T, void>> {
     this.#over = true;
-    this.#items = [];
     await this.#source.close();
     return { done: true, value: undefined };
   }

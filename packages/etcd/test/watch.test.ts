@@ -72,6 +72,67 @@ overEachTransport('watch', (connect) => {
     assert.equal(watch.revision, events[1]?.revision);
   });
 
+  test('revision is what was delivered: who resumes after it misses nothing', async () => {
+    const p = fresh();
+    const revisions: bigint[] = [];
+    for (let i = 0; i < 10; i++) revisions.push((await etcd.put(`${p}${i}`, 'x')).revision);
+    const [first, second, third] = revisions as [bigint, bigint, bigint];
+    const keysAfter = async (revision: bigint): Promise<string> => {
+      await using rest = etcd.watch(prefix(p), { startRevision: revision + 1n });
+      const events = await take(rest, revisions.filter((each) => each > revision).length);
+      return events.map(({ kv }) => kv.keyText().slice(p.length)).join('');
+    };
+
+    await using untaken = etcd.watch(prefix(p), { startRevision: first });
+    assert.equal(untaken.revision, first - 1n);
+    await untaken.ready;
+    assert.equal(untaken.revision, first - 1n);
+    untaken.close();
+    assert.equal(await keysAfter(untaken.revision), '0123456789');
+
+    // The ten come as one batch, and the loop is left within it.
+    const left = etcd.watch(prefix(p), { startRevision: first });
+    for await (const event of left) {
+      assert.equal(left.revision, event.revision);
+      if (event.revision === third) break;
+    }
+    assert.equal(left.revision, third);
+    assert.equal(await keysAfter(left.revision), '3456789');
+
+    const listened = etcd.watch(prefix(p), { startRevision: first });
+    const seen: [bigint, bigint][] = [];
+    listened.on('put', ({ revision }) => {
+      seen.push([revision, listened.revision]);
+      if (revision === second) listened.close();
+    });
+    await once(listened, 'close');
+    assert.deepEqual(seen.slice(0, 2), [
+      [first, first],
+      [second, second],
+    ]);
+
+    const batches = etcd.watch(prefix(p), { startRevision: first });
+    await takeBatches(batches.batches(), 10);
+    assert.equal(batches.revision, revisions.at(-1));
+    batches.close();
+
+    await using later = etcd.watch(prefix(p), { startRevision: 1_000_000n });
+    await later.ready;
+    assert.equal(later.revision, 999_999n);
+  });
+
+  test('revision within a transaction is the one before, until its last event', async () => {
+    const p = fresh();
+    const { revision: before } = await etcd.put(`${p}a`, '0');
+    await etcd.put('elsewhere', '0');
+    const { revision } = await etcd.txn({ success: [op.put(`${p}a`, '1'), op.put(`${p}b`, '1')] });
+    await using watch = etcd.watch(prefix(p), { startRevision: before });
+    const seen: bigint[] = [];
+    for await (const _event of watch) if (seen.push(watch.revision) === 3) break;
+    // Nothing happened to these keys between the two.
+    assert.deepEqual(seen, [revision - 1n, revision - 1n, revision]);
+  });
+
   test('sees ranges: a prefix, from a key', async () => {
     const p = fresh();
     await using below = etcd.watch(prefix(p));

@@ -47,7 +47,7 @@ export class Subscription<Entry> implements StreamedWatch {
   #held: WatchEvent<Entry>[] = [];
   readonly #queue: Queued<Entry>[] = [];
   #queuedBytes = 0;
-  #taken = 0n;
+  #startsAfter: bigint;
   #consumer: Waiter<WatchBatch<Entry> | undefined> | undefined;
   readonly #progressWaiters = new Set<Waiter<bigint>>();
   #over: { failure?: unknown } | undefined;
@@ -61,6 +61,7 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#listener = listener;
     this.#nextRevision = spec.startRevision;
     this.#floor = spec.startRevision;
+    this.#startsAfter = spec.startRevision > 0n ? spec.startRevision - 1n : 0n;
     this.ready = new Promise((resolve, reject) => {
       this.#ready = { resolve, reject };
     });
@@ -87,9 +88,9 @@ export class Subscription<Entry> implements StreamedWatch {
       // From here on it is the same as one with a start revision, also over reconnects.
       this.#nextRevision = revision + 1n;
       this.#floor = this.#nextRevision;
+      this.#startsAfter = revision;
     }
     if (this.#ready !== undefined) {
-      this.#taken = revision;
       this.#ready.resolve(revision);
       this.#ready = undefined;
     }
@@ -149,9 +150,9 @@ export class Subscription<Entry> implements StreamedWatch {
 
   // For the consumer.
 
-  /** All changes up to this revision were taken by the consumer; 0 before it is ready. */
-  get taken(): bigint {
-    return this.#taken;
+  /** No change up to this revision is wanted; 0 while it isn't known where the watch starts. */
+  get startsAfter(): bigint {
+    return this.#startsAfter;
   }
 
   get progressWanted(): boolean {
@@ -163,7 +164,6 @@ export class Subscription<Entry> implements StreamedWatch {
     const queued = this.#queue.shift();
     if (queued !== undefined) {
       this.#queuedBytes -= queued.bytes;
-      this.#taken = queued.batch.revision;
       if (this.paused && this.#queuedBytes <= this.#spec.bufferBytes / 2) {
         this.paused = false;
         this.#stream.resume(this);
@@ -224,7 +224,6 @@ export class Subscription<Entry> implements StreamedWatch {
     const consumer = this.#consumer;
     if (consumer !== undefined) {
       this.#consumer = undefined;
-      this.#taken = batch.revision;
       consumer.resolve(batch);
       return;
     }

@@ -62,6 +62,10 @@ export class Watch<Entry = KeyValue>
   readonly #unlisten: () => void;
   #consumer: Consumer | undefined;
   #iterator: ItemIterator<WatchEvent<Entry>> | undefined;
+  /** What the consumer has got last. */
+  #batch: WatchBatch<Entry> | undefined;
+  /** The first event of it that listeners didn't get. */
+  #nextEmitted: WatchEvent<Entry> | undefined;
 
   /** @internal */
   constructor(
@@ -91,19 +95,24 @@ export class Watch<Entry = KeyValue>
   }
 
   /**
-   * The revision that the consumer has come to: all changes up to it were delivered, or are the batch that is being
-   * delivered now. To go on later where this watch stopped, start another from the revision after it. 0 before the
-   * watch is `ready`.
+   * The revision that the consumer has come to: all changes up to it were delivered, the one that the consumer is at
+   * included. Within a transaction it is the revision before, until its last event is delivered. To go on later where
+   * this watch stopped, start another from the revision after it: none is missed. Before the first change it is the
+   * revision before `startRevision`; without one, that of `ready`, and 0 until then.
    */
   get revision(): bigint {
-    return this.#subscription.taken;
+    const { startsAfter } = this.#subscription;
+    if (this.#batch === undefined) return startsAfter;
+    const next = this.#nextEmitted ?? this.#iterator?.nextOf(this.#batch.events);
+    const revision = next === undefined ? this.#batch.revision : next.revision - 1n;
+    return revision > startsAfter ? revision : startsAfter;
   }
 
   /** The events from where they are; there is one loop. */
   [Symbol.asyncIterator](): AsyncIterator<WatchEvent<Entry>, void, void> {
     this.#claim('a loop over events');
     this.#iterator ??= new ItemIterator({
-      next: async () => (await this.#subscription.next())?.events,
+      next: async () => (await this.#next())?.events,
       close: () => this.close(),
     });
     return this.#iterator;
@@ -121,9 +130,7 @@ export class Watch<Entry = KeyValue>
 
   async *#batches(): AsyncGenerator<WatchBatch<Entry>, void, void> {
     try {
-      for (let batch = await this.#subscription.next(); batch; batch = await this.#subscription.next()) {
-        yield batch;
-      }
+      for (let batch = await this.#next(); batch; batch = await this.#next()) yield batch;
     } finally {
       this.close();
     }
@@ -154,6 +161,12 @@ export class Watch<Entry = KeyValue>
   /** As {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
+  }
+
+  async #next(): Promise<WatchBatch<Entry> | undefined> {
+    const batch = await this.#subscription.next();
+    if (batch !== undefined) this.#batch = batch;
+    return batch;
   }
 
   #claim(consumer: Consumer): void {
@@ -189,7 +202,10 @@ export class Watch<Entry = KeyValue>
       for (;;) {
         const batch = await this.#nextOrError();
         if (batch === undefined) return;
-        for (const event of batch.events) emitter.emit(event.type, event);
+        for (const [i, event] of batch.events.entries()) {
+          this.#nextEmitted = batch.events[i + 1];
+          emitter.emit(event.type, event);
+        }
         emitter.emit('batch', batch);
       }
     } finally {
@@ -199,7 +215,12 @@ export class Watch<Entry = KeyValue>
 
   async #nextOrError(): Promise<WatchBatch<Entry> | undefined> {
     try {
-      return await this.#subscription.next();
+      const batch = await this.#subscription.next();
+      if (batch !== undefined) {
+        this.#nextEmitted = batch.events[0];
+        this.#batch = batch;
+      }
+      return batch;
     } catch (error) {
       (this as EventEmitter<WatchEvents<unknown>>).emit('error', error);
       return undefined;
