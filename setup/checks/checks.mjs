@@ -25,7 +25,15 @@ export function checks(files) {
     }),
     cargo(['fmt', '--all', '--check']),
     cargo(['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings']),
-    cargo(['test', '--workspace']),
+    cargo(['test', '--workspace', '--exclude', 'owned-runtime']),
+    cargo(['test', '--package', 'owned-runtime', '--all-features'], { title: 'cargo test of owned-runtime' }),
+    cargo(
+      ['test', '--package', 'owned-runtime', '--all-features', '--target-dir', inRoot('target', 'plain-join')],
+      {
+        title: 'owned-runtime as on systems without a bounded join',
+        env: { RUSTFLAGS: '--cfg owned_runtime_plain_join' },
+      },
+    ),
     // Flags of the compiler would rebuild everything in the shared target folder.
     cargo(
       ['test', '--release', '--package', 'owned-runtime', '--lib', '--target-dir', inRoot('target', 'loom')],

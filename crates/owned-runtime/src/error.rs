@@ -13,8 +13,8 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// An earlier stop passed its bound, or the stop under way didn't end within it: the old thread
-    /// still runs. Once [`stop`](crate::OwnedRuntime::stop) succeeds, the runtime can start again.
+    /// An earlier stop passed its bound, and the thread that it waited for is still there. Once that
+    /// thread has gone, the runtime can start again.
     Overdue {
         /// The runtime's thread name.
         thread: String,
@@ -22,14 +22,14 @@ pub enum StartError {
         bound: Duration,
     },
     /// The thread ended by itself, which takes a panic outside every task. Call
-    /// [`stop`](crate::OwnedRuntime::stop), which tells the panic's message; then the runtime can
+    /// [`stop`](crate::OwnedRuntime::stop), which reports the panic's message; then the runtime can
     /// start again.
     Ended {
         /// The runtime's thread name.
         thread: String,
     },
-    /// The runtime is stopping, and the caller is one of its own threads, for which the stop waits.
-    OwnThread {
+    /// [`close`](crate::OwnedRuntime::close) was called: nothing starts any more.
+    Closed {
         /// The runtime's thread name.
         thread: String,
     },
@@ -43,13 +43,13 @@ impl fmt::Display for StartError {
             }
             Self::Overdue { thread, bound } => write!(
                 f,
-                "can't start runtime thread `{thread}`: the one before it has not ended within {bound:?} of being told to stop; stop it again first"
+                "can't start runtime thread `{thread}`: the one before it has not ended within {bound:?} of being told to stop, and still runs"
             ),
             Self::Ended { thread } => {
                 write!(f, "runtime thread `{thread}` ended by itself; stop it to learn why, then start it again")
             }
-            Self::OwnThread { thread } => {
-                write!(f, "can't start runtime thread `{thread}` from one of its own threads while it is stopping")
+            Self::Closed { thread } => {
+                write!(f, "runtime thread `{thread}` was closed for good: nothing can be started on it any more")
             }
         }
     }
@@ -77,12 +77,12 @@ pub enum StopError {
         bound: Duration,
     },
     /// The caller is one of the runtime's own threads and would wait for itself. Nothing was
-    /// stopped.
+    /// stopped (but a [`close`](crate::OwnedRuntime::close) holds: nothing starts any more).
     OwnThread {
         /// The runtime's thread name.
         thread: String,
     },
-    /// The thread is gone, but it ended by a panic outside every task. Told once.
+    /// The thread is gone, but it ended by a panic outside every task. Reported once.
     Panicked {
         /// The runtime's thread name.
         thread: String,
@@ -110,3 +110,63 @@ impl fmt::Display for StopError {
 }
 
 impl Error for StopError {}
+
+/// Why [`block_on`](crate::OwnedRuntime::block_on) gave no value.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BlockOnError {
+    /// The runtime could not be started. The future was dropped and did not run.
+    Start(StartError),
+    /// The runtime was stopped or closed before the future had ended. The future was dropped.
+    Stopped {
+        /// The runtime's thread name.
+        thread: String,
+    },
+    /// The future panicked.
+    Panicked {
+        /// The runtime's thread name.
+        thread: String,
+        /// The panic's message.
+        message: String,
+    },
+    /// The caller is one of the runtime's own threads, which would wait for itself. The future was
+    /// dropped and did not run. A task awaits the future instead; a blocking call may use
+    /// [`Handle::block_on`](tokio::runtime::Handle::block_on).
+    OwnThread {
+        /// The runtime's thread name.
+        thread: String,
+    },
+}
+
+impl From<StartError> for BlockOnError {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
+}
+
+impl fmt::Display for BlockOnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) => error.fmt(f),
+            Self::Stopped { thread } => {
+                write!(f, "runtime thread `{thread}` was stopped before the future had ended")
+            }
+            Self::Panicked { thread, message } => {
+                write!(f, "the future panicked on runtime thread `{thread}`: {message}")
+            }
+            Self::OwnThread { thread } => write!(
+                f,
+                "one of runtime thread `{thread}`'s own threads can't block on it, since it would wait for itself; await the future instead"
+            ),
+        }
+    }
+}
+
+impl Error for BlockOnError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Start(error) => error.source(),
+            _ => None,
+        }
+    }
+}

@@ -2,67 +2,129 @@
 //!
 //! A native addon that keeps its runtime in a static never stops it: the host (Node, Python, …)
 //! tears itself down while the runtime's threads still run and call into it, and the process dies
-//! of SIGABRT or SIGSEGV at exit. [`OwnedRuntime`] is the cure: a value that starts its one thread
-//! when first needed, and that stops it and waits for it before the host goes on.
+//! from SIGABRT or SIGSEGV at exit. [`OwnedRuntime`] is the cure: a value that starts its threads
+//! when first needed, and that stops them and waits for them before the host goes on.
 //!
 //! ```
-//! use owned_runtime::OwnedRuntime;
-//! use std::sync::mpsc;
+//! use owned_runtime::{OwnedRuntime, StartError};
 //!
 //! let runtime = OwnedRuntime::new("my-addon"); // starts nothing
 //! assert!(!runtime.is_running());
 //!
-//! let (sender, receiver) = mpsc::channel();
-//! runtime.spawn(async move {
-//!     sender.send("hello from my-addon").ok();
-//! })?;
-//! assert_eq!(receiver.recv()?, "hello from my-addon");
+//! let answer = runtime.block_on(async { "hello from my-addon" })?;
+//! assert_eq!(answer, "hello from my-addon");
 //!
-//! runtime.stop()?; // every task is dropped and the thread is joined
-//! assert!(!runtime.is_running());
-//!
+//! runtime.stop()?; // drops every task and joins the thread
 //! runtime.start()?; // it can start again
-//! drop(runtime); // which stops it too
+//!
+//! runtime.close()?; // stops it for good, as the host ends
+//! assert!(matches!(runtime.start(), Err(StartError::Closed { .. })));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Who owns it
+//! For a Python module on pyo3 take the crate `owned-runtime-pyo3`, for a Node addon on napi-rs
+//! `owned-runtime-napi`: they have an `OwnedRuntime` for each interpreter or env, close it on every
+//! way to the end, and never let its threads call the host. This crate is for other hosts, and for
+//! who wants to do that by hand.
 //!
-//! Keep it where the host keeps what belongs to one of its instances: a napi env's instance data,
-//! a pyo3 module's state. Not in a static. Then let every way to the end call
-//! [`stop`](OwnedRuntime::stop): the last client's `close()`, the host's exit listener
-//! (`process.on('exit')`, `atexit`), and the env's cleanup hook. Each but the first does nothing.
+//! # Who closes it
+//!
+//! What matters is not where the value lies but that [`close`](OwnedRuntime::close) is called before
+//! what its tasks use goes away. Have one for each instance of the host (a napi env, a Python
+//! interpreter), and let every way to the end close it. Each call but the first does nothing.
+//!
+//! | host | where it lies | who calls `close()` |
+//! | --- | --- | --- |
+//! | Python | a static, since a pyo3 module has no state of its own | `atexit`, with the GIL released |
+//! | Node | the env's instance data | the env's cleanup hook, and on the main thread `process.on('exit')` too |
+//! | Bun, Deno | the env's instance data | as Node, and libc's `atexit` and `at_quick_exit` for all envs |
+//! | a C or C++ program | where the library's handle lies | the library's shutdown function |
+//!
+//! Between two uses [`stop`](OwnedRuntime::stop) ends the threads, too, and lets a later use start
+//! them again: for the last `close()` of the addon's own clients. It is not enough for the host's
+//! end: whoever calls late (a daemon thread, an exit handler that was registered earlier, a
+//! destructor) would start it once more.
+//!
+//! By hand for a host that calls a C function before it ends:
+//!
+//! ```
+//! use owned_runtime::OwnedRuntime;
+//! use std::sync::OnceLock;
+//!
+//! fn runtime() -> &'static OwnedRuntime {
+//!     static RUNTIME: OnceLock<OwnedRuntime> = OnceLock::new();
+//!     RUNTIME.get_or_init(|| OwnedRuntime::new("my-library"))
+//! }
+//!
+//! /// Called by the host, on each way to its end.
+//! #[no_mangle]
+//! pub extern "C" fn my_library_shutdown() {
+//!     if let Err(error) = runtime().close() {
+//!         eprintln!("my-library: {error}");
+//!     }
+//! }
+//!
+//! /// What the host calls; after the shutdown it gets an error code at once.
+//! #[no_mangle]
+//! pub extern "C" fn my_library_ping() -> i32 {
+//!     runtime().block_on(async { 0 }).unwrap_or(-1)
+//! }
+//!
+//! assert_eq!(my_library_ping(), 0);
+//! my_library_shutdown();
+//! assert_eq!(my_library_ping(), -1);
+//! ```
+//!
+//! # What to hold around a call
+//!
+//! | call | waits for | so its caller may hold |
+//! | --- | --- | --- |
+//! | `start`, `spawn`, `stopping`, `is_running`, `is_closed` | nobody | anything, Python's GIL too |
+//! | `block_on` | its future | nothing that the future needs; not the GIL |
+//! | `stop`, `close`, the drop | the runtime's threads, within the stop bound | nothing that a task, its drop or a thread-local destructor needs; not the GIL |
 //!
 //! # Rules for tasks
 //!
-//! The host thread that stops the runtime waits for the runtime's thread. So a task must never wait
-//! for the host thread: not for a lock which that thread holds (Python's GIL: release it around
-//! `stop`), not for a callback to be run. Pass completions through a queue with a wake-up that
-//! doesn't block. Nor may a task block its thread; that belongs in
-//! [`spawn_blocking`](tokio::runtime::Handle::spawn_blocking), for which `stop` waits too.
+//! The host thread that stops the runtime waits for the runtime's threads. So a task must never wait
+//! for the host thread: not for a lock which that thread holds, not for a callback to be run. Pass
+//! completions through a queue with a wake-up that doesn't block. Nor may a task block its thread;
+//! that belongs in [`spawn_blocking`](tokio::runtime::Handle::spawn_blocking), for which `stop` waits
+//! too. A task that wants to end in good order holds a [`Stopping`].
 //!
-//! # Drivers
+//! # Threads and drivers
 //!
-//! The runtime has every driver that is compiled in: turn on tokio's features `net` and `time` in
-//! your own manifest.
+//! It is a current-thread runtime unless `with_worker_threads` (feature `multi-thread`) is called.
+//! It has every driver that is compiled in: turn on tokio's feature `net` in your own manifest.
 //!
 //! # Fork
 //!
-//! Threads don't survive `fork()`. In a forked child the value still believes that it runs, and
-//! `stop` waits out its bound for a thread that isn't there. Stop before forking, or have the child
-//! `exec`, or `mem::forget` the value in the child and make a new one.
+//! Threads don't survive `fork()`. A forked child finds the value as if it had never been started,
+//! whatever lock was held in the parent, and can start it; one that was closed stays closed. What the
+//! parent's tasks held stays as it is in the child: descriptors are open there until it execs or
+//! ends. This needs the C library's `fork()`: a child made by the bare system call must not use it.
+//!
+//! # Versions
+//!
+//! Rust 1.63 or newer, tokio 1.24 or newer, on whatever std supports. On Linux the bound covers the
+//! threads' last steps too (destructors of thread-local values), elsewhere those of Rust's.
 
 #![deny(missing_docs)]
-#![forbid(unsafe_code)]
 
 mod error;
 mod lifecycle;
 #[cfg(all(test, owned_runtime_loom))]
 mod models;
+mod per_process;
 #[cfg(not(owned_runtime_loom))]
 mod runtime;
+#[cfg(not(owned_runtime_loom))]
+mod stopping;
 mod sync;
+#[cfg(not(owned_runtime_loom))]
+mod thread;
 
-pub use error::{StartError, StopError};
+pub use error::{BlockOnError, StartError, StopError};
 #[cfg(not(owned_runtime_loom))]
 pub use runtime::OwnedRuntime;
+#[cfg(not(owned_runtime_loom))]
+pub use stopping::Stopping;

@@ -1,18 +1,21 @@
-//! The life of one thread at a time: idle, running, stopping, perhaps overdue, idle again.
+//! The life of a runtime: idle, running, ending, and running again beside what still ends, until it is closed for good.
 //!
 //! No tokio here, so that loom can try every interleaving (models.rs).
 
-use std::any::Any;
 use std::io;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::PoisonError;
+use std::time::Duration;
 
-use crate::sync::{Arc, Condvar, Deadline, Mutex, MutexGuard, thread};
+use crate::per_process::PerProcess;
+use crate::sync::{current_id, Arc, Condvar, Deadline, Mutex, MutexGuard, Thread, ThreadId};
 use crate::{StartError, StopError};
 
 /// The owner's side of a running body.
 pub(crate) trait Remote: Clone {
-    /// Tells the body to end. Called under the lifecycle's lock: must not block or call back.
-    fn tell_to_end(&self);
+    /// Asks the body to end. Called under the lifecycle's lock: must not block or call back.
+    fn request_end(&self);
 
     /// Whether the caller runs on a thread, other than the body's, that the body waits for before
     /// it ends.
@@ -21,168 +24,236 @@ pub(crate) trait Remote: Clone {
 
 pub(crate) struct Lifecycle<R> {
     name: String,
-    shared: Arc<Shared<R>>,
+    shared: PerProcess<Arc<Shared<R>>>,
 }
 
 struct Shared<R> {
-    /// None: idle.
-    worker: Mutex<Option<Worker<R>>>,
-    /// Notified at each change of `worker`.
+    state: Mutex<State<R>>,
+    /// Notified at each change of `state`.
     changed: Condvar,
+    /// Nothing starts any more. Changes under the lock; a forked child reads it without.
+    closed: AtomicBool,
+}
+
+struct State<R> {
+    current: Option<Worker<R>>,
+    /// Asked to end, and not yet joined.
+    ending: Vec<Worker<R>>,
 }
 
 struct Worker<R> {
     remote: R,
-    phase: Phase,
+    /// Also tells this worker from a later one.
+    id: ThreadId,
     /// The body has ended, and the thread is about to.
     ended: bool,
-    /// Also tells this worker from a later one.
-    id: thread::ThreadId,
+    /// The bound of a stop that waited for it in vain.
+    overdue: Option<Duration>,
     /// None: a stop is joining it.
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Running,
-    /// Told to end; somebody waits.
-    Stopping,
-    /// Told to end; the last wait was in vain.
-    Overdue,
+    thread: Option<Thread>,
 }
 
 impl<R> Shared<R> {
-    fn lock(&self) -> MutexGuard<'_, Option<Worker<R>>> {
-        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(closed: bool) -> Arc<Self> {
+        let state = State { current: None, ending: Vec::new() };
+        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), closed: AtomicBool::new(closed) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 }
 
-impl<R: Remote> Worker<R> {
-    fn is_own_thread(&self) -> bool {
-        thread::current().id() == self.id || self.remote.is_helper_thread()
+impl<R> State<R> {
+    fn workers(&mut self) -> impl Iterator<Item = &mut Worker<R>> {
+        self.current.iter_mut().chain(&mut self.ending)
+    }
+
+    fn worker(&mut self, id: ThreadId) -> Option<&mut Worker<R>> {
+        self.workers().find(|worker| worker.id == id)
     }
 }
 
+impl<R: Remote> State<R> {
+    /// The worker that the caller's thread belongs to.
+    fn own_worker(&mut self) -> Option<&mut Worker<R>> {
+        let id = current_id();
+        self.workers().find(|worker| worker.id == id || worker.remote.is_helper_thread())
+    }
+
+    fn end_current(&mut self) {
+        if let Some(worker) = self.current.take() {
+            worker.remote.request_end();
+            self.ending.push(worker);
+        }
+    }
+
+    /// Takes out what is overdue and by now gone. Gives the bound of one that is still there.
+    fn overdue(&mut self, gone: &mut Vec<Worker<R>>) -> Option<Duration> {
+        let mut bound = None;
+        for mut worker in mem::take(&mut self.ending) {
+            let thread = if worker.overdue.is_some() && worker.ended { worker.thread.take() } else { None };
+            match thread.map(|thread| thread.join_by(&Deadline::now())) {
+                Some(Ok(_)) => {
+                    gone.push(worker);
+                    continue;
+                }
+                Some(Err(thread)) => worker.thread = Some(thread),
+                None => (),
+            }
+            bound = bound.or(worker.overdue);
+            self.ending.push(worker);
+        }
+        bound
+    }
+}
+
+// The models use a part of it.
+#[cfg_attr(owned_runtime_loom, allow(dead_code))]
 impl<R: Remote + Send + 'static> Lifecycle<R> {
     pub(crate) fn new(name: String) -> Self {
-        let shared = Shared { worker: Mutex::new(None), changed: Condvar::new() };
-        Self { name, shared: Arc::new(shared) }
+        Self { name, shared: PerProcess::new(Shared::new(false)) }
     }
 
-    #[cfg(not(owned_runtime_loom))]
+    fn shared(&self) -> &Arc<Shared<R>> {
+        self.shared.get(|parent| Shared::new(parent.is_closed()))
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        let worker = self.shared.lock();
-        worker.as_ref().is_some_and(|worker| worker.phase == Phase::Running && !worker.ended)
+        matches!(&self.shared().lock().current, Some(worker) if !worker.ended)
     }
 
-    /// Runs what `launch` makes on a new thread, unless one runs already. Waits for a stop that is
-    /// under way.
-    pub(crate) fn start<B>(
-        &self,
-        deadline: &Deadline,
-        launch: impl FnOnce() -> io::Result<(R, B)>,
-    ) -> Result<R, StartError>
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared().is_closed()
+    }
+
+    /// Whether the caller's thread is the body's or one that the body waits for.
+    pub(crate) fn is_own_thread(&self) -> bool {
+        self.shared().lock().own_worker().is_some()
+    }
+
+    /// Runs what `launch` makes on a new thread, unless one runs already. Waits for nobody.
+    pub(crate) fn start<B>(&self, launch: impl FnOnce() -> io::Result<(R, B)>) -> Result<R, StartError>
     where
         B: FnOnce() + Send + 'static,
     {
+        let shared = self.shared();
+        // Dropped after the lock is given back.
+        let mut gone = Vec::new();
+        let mut state = shared.lock();
+        if let Some(worker) = state.own_worker() {
+            return Ok(worker.remote.clone());
+        }
         let thread = || self.name.clone();
-        let mut guard = self.shared.lock();
-        while let Some(worker) = &*guard {
-            match worker.phase {
-                Phase::Running if worker.ended => {
-                    return Err(StartError::Ended { thread: thread() });
-                }
-                Phase::Running => return Ok(worker.remote.clone()),
-                Phase::Stopping if worker.is_own_thread() => {
-                    return Err(StartError::OwnThread { thread: thread() });
-                }
-                Phase::Stopping if !deadline.has_passed() => {
-                    guard = deadline.wait(&self.shared.changed, guard);
-                }
-                Phase::Stopping | Phase::Overdue => {
-                    return Err(StartError::Overdue { thread: thread(), bound: deadline.bound });
-                }
-            }
+        if shared.is_closed() {
+            return Err(StartError::Closed { thread: thread() });
+        }
+        match &state.current {
+            Some(worker) if worker.ended => return Err(StartError::Ended { thread: thread() }),
+            Some(worker) => return Ok(worker.remote.clone()),
+            None => (),
+        }
+        if let Some(bound) = state.overdue(&mut gone) {
+            return Err(StartError::Overdue { thread: thread(), bound });
         }
 
-        // The body may find its worker missing only if it is never stored, so spawn under the lock.
         let system = |source| StartError::System { thread: thread(), source };
         let (remote, body) = launch().map_err(system)?;
-        let shared = self.shared.clone();
-        let handle = thread::Builder::new()
-            .name(self.name.clone())
-            .spawn(move || {
-                let _at_end = MarkEnded(shared);
-                body();
-            })
-            .map_err(system)?;
-        *guard = Some(Worker {
-            remote: remote.clone(),
-            phase: Phase::Running,
-            ended: false,
-            id: handle.thread().id(),
-            thread: Some(handle),
-        });
+        // Its end finds the worker stored, since that waits for the lock.
+        let thread = Thread::spawn(&self.name, MarkEnded(shared.clone()), body).map_err(system)?;
+        let id = thread.id();
+        let worker = Worker { remote: remote.clone(), id, ended: false, overdue: None, thread: Some(thread) };
+        state.current = Some(worker);
+        drop(state);
         Ok(remote)
     }
 
-    /// Ends the thread and returns once it is gone, whoever joins it.
+    /// Ends the thread and returns once it is gone, whoever joins it, and with it all that other stops wait for.
     pub(crate) fn stop(&self, deadline: &Deadline) -> Result<(), StopError> {
-        let mut guard = self.shared.lock();
-        let Some(worker) = &mut *guard else { return Ok(()) };
-        if worker.is_own_thread() {
+        self.end(deadline, false)
+    }
+
+    /// As stop, for good.
+    pub(crate) fn close(&self, deadline: &Deadline) -> Result<(), StopError> {
+        self.end(deadline, true)
+    }
+
+    fn end(&self, deadline: &Deadline, for_good: bool) -> Result<(), StopError> {
+        let shared = self.shared();
+        let mut state = shared.lock();
+        if for_good {
+            shared.closed.store(true, Ordering::Relaxed);
+        }
+        if state.own_worker().is_some() {
             return Err(StopError::OwnThread { thread: self.name.clone() });
         }
-        let id = worker.id;
-        worker.remote.tell_to_end();
-        worker.phase = Phase::Stopping;
+        state.end_current();
+        let awaited: Vec<_> = state.ending.iter().map(|worker| worker.id).collect();
+        let mut panicked = None;
 
         loop {
-            let Some(worker) = guard.as_mut().filter(|worker| worker.id == id) else {
-                return Ok(());
-            };
-            if worker.ended
-                && let Some(thread) = worker.thread.take()
-            {
-                drop(guard);
-                return self.join(thread);
+            let mut left = state.ending.iter_mut().filter(|worker| awaited.contains(&worker.id)).peekable();
+            if left.peek().is_none() {
+                break;
+            }
+            let ready = left.find(|worker| worker.ended && worker.thread.is_some());
+            if let Some((id, thread)) = ready.and_then(|worker| Some((worker.id, worker.thread.take()?))) {
+                drop(state);
+                let joined = thread.join_by(deadline);
+                state = shared.lock();
+                match joined {
+                    Ok(message) => {
+                        panicked = panicked.or(message);
+                        let at = state.ending.iter().position(|worker| worker.id == id);
+                        let gone = at.map(|at| state.ending.swap_remove(at));
+                        shared.changed.notify_all();
+                        drop(state);
+                        drop(gone);
+                        state = shared.lock();
+                        continue;
+                    }
+                    Err(thread) => {
+                        if let Some(worker) = state.worker(id) {
+                            worker.thread = Some(thread);
+                        }
+                        shared.changed.notify_all();
+                    }
+                }
             }
             if deadline.has_passed() {
-                worker.phase = Phase::Overdue;
-                self.shared.changed.notify_all();
-                let bound = deadline.bound;
-                return Err(StopError::Overdue { thread: self.name.clone(), bound });
+                for worker in state.ending.iter_mut().filter(|worker| awaited.contains(&worker.id)) {
+                    worker.overdue = Some(deadline.bound);
+                }
+                return Err(StopError::Overdue { thread: self.name.clone(), bound: deadline.bound });
             }
-            guard = deadline.wait(&self.shared.changed, guard);
+            state = deadline.wait(&shared.changed, state);
+        }
+        match panicked {
+            Some(message) => Err(StopError::Panicked { thread: self.name.clone(), message }),
+            None => Ok(()),
         }
     }
 
-    /// Tells the thread to end and lets it go unjoined.
+    /// Asks the thread to end and lets it go unjoined.
     pub(crate) fn abandon(&self) {
-        if let Some(worker) = &mut *self.shared.lock() {
-            worker.remote.tell_to_end();
-            worker.phase = Phase::Stopping;
-        }
+        self.shared().lock().end_current();
     }
 
     /// Lets a model's deadline pass.
     #[cfg(owned_runtime_loom)]
     pub(crate) fn expire(&self, deadline: &Deadline) {
-        let _guard = self.shared.lock();
+        let shared = self.shared();
+        let _guard = shared.lock();
         deadline.pass();
-        self.shared.changed.notify_all();
-    }
-
-    fn join(&self, thread: thread::JoinHandle<()>) -> Result<(), StopError> {
-        let result = thread.join();
-        let gone = self.shared.lock().take();
-        self.shared.changed.notify_all();
-        drop(gone);
-        result.map_err(|payload| StopError::Panicked { thread: self.name.clone(), message: panic_message(&*payload) })
+        shared.changed.notify_all();
     }
 }
 
@@ -191,24 +262,19 @@ struct MarkEnded<R>(Arc<Shared<R>>);
 
 impl<R> Drop for MarkEnded<R> {
     fn drop(&mut self) {
-        if let Some(worker) = &mut *self.0.lock() {
+        let id = current_id();
+        if let Some(worker) = self.0.lock().worker(id) {
             worker.ended = true;
         }
         self.0.changed.notify_all();
     }
 }
 
-fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
-}
-
 #[cfg(all(test, not(owned_runtime_loom)))]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::panic::panic_any;
-    use std::time::Duration;
+    use std::thread;
 
     use super::*;
 
@@ -217,7 +283,7 @@ mod tests {
     struct Nothing;
 
     impl Remote for Nothing {
-        fn tell_to_end(&self) {}
+        fn request_end(&self) {}
 
         fn is_helper_thread(&self) -> bool {
             false
@@ -229,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_the_body_is_told_once() {
+    fn a_panic_of_the_body_is_reported_once() {
         let lifecycle = Lifecycle::new("body".to_owned());
         let bodies: [(fn(), &str); 3] = [
             (|| panic!("meant to"), "meant to"),
@@ -237,11 +303,11 @@ mod tests {
             (|| panic_any(3), "no message"),
         ];
         for (body, said) in bodies {
-            lifecycle.start(&deadline(), || Ok((Nothing, body))).unwrap();
+            lifecycle.start(|| Ok((Nothing, body))).unwrap();
             while lifecycle.is_running() {
                 thread::yield_now();
             }
-            let error = lifecycle.start(&deadline(), || Ok((Nothing, || ()))).unwrap_err();
+            let error = lifecycle.start(|| Ok((Nothing, || ()))).unwrap_err();
             assert!(matches!(error, StartError::Ended { .. }), "{error}");
             let (thread, message) = ("body".to_owned(), said.to_owned());
             assert_eq!(lifecycle.stop(&deadline()), Err(StopError::Panicked { thread, message }));
@@ -253,10 +319,10 @@ mod tests {
     fn a_launch_that_fails_changes_nothing() {
         let lifecycle = Lifecycle::new("launch".to_owned());
         let launch = || Err::<(_, fn()), _>(io::Error::other("no"));
-        let error = lifecycle.start(&deadline(), launch).unwrap_err();
+        let error = lifecycle.start(launch).unwrap_err();
         assert_eq!(error.to_string(), "can't start runtime thread `launch`: no");
         assert!(!lifecycle.is_running());
-        lifecycle.start(&deadline(), || Ok((Nothing, || ()))).unwrap();
+        lifecycle.start(|| Ok((Nothing, || ()))).unwrap();
         lifecycle.stop(&deadline()).unwrap();
     }
 }

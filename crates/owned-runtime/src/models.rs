@@ -10,8 +10,8 @@
 
 use std::io;
 
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::Arc;
 use loom::{model, thread};
 
 use crate::lifecycle::{Lifecycle, Remote};
@@ -28,20 +28,20 @@ impl Flag {
     }
 
     fn set(&self) {
-        *self.0.0.lock().unwrap() = true;
-        self.0.1.notify_all();
+        *self.0 .0.lock().unwrap() = true;
+        self.0 .1.notify_all();
     }
 
     fn wait(&self) {
-        let mut set = self.0.0.lock().unwrap();
+        let mut set = self.0 .0.lock().unwrap();
         while !*set {
-            set = self.0.1.wait(set).unwrap();
+            set = self.0 .1.wait(set).unwrap();
         }
     }
 }
 
 impl Remote for Flag {
-    fn tell_to_end(&self) {
+    fn request_end(&self) {
         self.set();
     }
 
@@ -75,28 +75,32 @@ impl Subject {
     }
 
     /// Starts a body that runs `work` with its order to end.
-    fn start_with(&self, deadline: &Deadline, work: impl FnOnce(Flag) + Send + 'static) -> Result<(), StartError> {
+    fn start_with(&self, work: impl FnOnce(Flag) + Send + 'static) -> Result<(), StartError> {
         let launch = || -> io::Result<_> {
             let flag = Flag::new();
             let (alive, order) = (self.alive.clone(), flag.clone());
             self.started.fetch_add(1, Ordering::SeqCst);
-            assert_eq!(alive.fetch_add(1, Ordering::SeqCst), 0, "two bodies at a time");
+            alive.fetch_add(1, Ordering::SeqCst);
             let body = move || {
                 work(order);
                 alive.fetch_sub(1, Ordering::SeqCst);
             };
             Ok((flag, body))
         };
-        self.lifecycle.start(deadline, launch).map(drop)
+        self.lifecycle.start(launch).map(drop)
     }
 
     /// Starts a body that ends when told to.
     fn start(&self) -> Result<(), StartError> {
-        self.start_with(&Deadline::new(), |order| order.wait())
+        self.start_with(|order| order.wait())
     }
 
     fn stop(&self) -> Result<(), StopError> {
         self.lifecycle.stop(&Deadline::new())
+    }
+
+    fn close(&self) -> Result<(), StopError> {
+        self.lifecycle.close(&Deadline::new())
     }
 }
 
@@ -151,7 +155,7 @@ fn a_start_beside_a_stop_finds_the_old_one_or_makes_a_new_one() {
         let stop = thread::spawn(move || other.stop().unwrap());
         subject.start().unwrap();
         stop.join().unwrap();
-        // Either the start came first and did nothing, or it followed the stop.
+        // Either the start came first and did nothing, or it made a new one beside the stop.
         let running = subject.lifecycle.is_running();
         assert_eq!((subject.started(), subject.alive()), if running { (2, 1) } else { (1, 0) });
         subject.stop().unwrap();
@@ -159,11 +163,71 @@ fn a_start_beside_a_stop_finds_the_old_one_or_makes_a_new_one() {
     });
 }
 
+/// A start waits for nobody: here the body that ends needs what the starting thread holds.
+#[test]
+fn a_start_beside_a_stop_does_not_wait_for_it() {
+    model(|| {
+        let subject = Subject::new();
+        let gil = Arc::new(Mutex::new(()));
+        let wanted = gil.clone();
+        let work = move |order: Flag| {
+            order.wait();
+            drop(wanted.lock().unwrap());
+        };
+        subject.start_with(work).unwrap();
+        let other = subject.clone();
+        let stop = thread::spawn(move || other.stop().unwrap());
+        let held = gil.lock().unwrap();
+        subject.start().unwrap();
+        drop(held);
+        stop.join().unwrap();
+        subject.stop().unwrap();
+        assert_eq!(subject.alive(), 0);
+    });
+}
+
+/// A start beside a close finds the old one, or nothing: never a new one.
+#[test]
+fn a_start_beside_a_close() {
+    model(|| {
+        let subject = Subject::new();
+        subject.start().unwrap();
+        let other = subject.clone();
+        let close = thread::spawn(move || {
+            other.close().unwrap();
+            assert_eq!(other.alive(), 0);
+        });
+        match subject.start() {
+            Ok(()) | Err(StartError::Closed { .. }) => (),
+            Err(error) => panic!("{error}"),
+        }
+        close.join().unwrap();
+        assert_eq!((subject.started(), subject.alive()), (1, 0));
+        assert!(matches!(subject.start(), Err(StartError::Closed { .. })));
+    });
+}
+
+#[test]
+fn a_close_beside_a_stop() {
+    model(|| {
+        let subject = Subject::new();
+        subject.start().unwrap();
+        let other = subject.clone();
+        let stop = thread::spawn(move || {
+            other.stop().unwrap();
+            assert_eq!(other.alive(), 0);
+        });
+        subject.close().unwrap();
+        assert_eq!((subject.started(), subject.alive()), (1, 0));
+        stop.join().unwrap();
+    });
+}
+
 #[test]
 fn a_stop_beside_a_body_that_ends_by_itself() {
     model(|| {
         let subject = Subject::new();
-        subject.start_with(&Deadline::new(), |_| ()).unwrap();
+        subject.start_with(|_| ()).unwrap();
         let other = subject.clone();
         let second = thread::spawn(move || other.stop().unwrap());
         subject.stop().unwrap();
@@ -176,7 +240,7 @@ fn a_stop_beside_a_body_that_ends_by_itself() {
 fn a_start_beside_a_body_that_ends_by_itself() {
     model(|| {
         let subject = Subject::new();
-        subject.start_with(&Deadline::new(), |_| ()).unwrap();
+        subject.start_with(|_| ()).unwrap();
         match subject.start() {
             // Not yet ended.
             Ok(()) => (),
@@ -197,15 +261,12 @@ fn the_body_stops_and_starts_its_own_lifecycle() {
         let subject = Subject::new();
         let inner = subject.clone();
         let work = move |order: Flag| {
-            // Running, or Stopping by now.
+            // Running, or ending by now.
             assert!(matches!(inner.stop(), Err(StopError::OwnThread { .. })));
-            match inner.start() {
-                Ok(()) | Err(StartError::OwnThread { .. }) => (),
-                Err(error) => panic!("{error}"),
-            }
+            inner.start().unwrap();
             order.wait();
         };
-        subject.start_with(&Deadline::new(), work).unwrap();
+        subject.start_with(work).unwrap();
         subject.stop().unwrap();
         assert_eq!((subject.started(), subject.alive()), (1, 0));
     });
@@ -221,7 +282,7 @@ fn the_body_abandons_itself() {
             inner.lifecycle.abandon();
             order.wait();
         };
-        subject.start_with(&Deadline::new(), work).unwrap();
+        subject.start_with(work).unwrap();
         subject.stop().unwrap();
         assert_eq!(subject.alive(), 0);
     });
@@ -250,16 +311,21 @@ fn overdue_then_retry() {
             Ok(()) => assert_eq!(subject.alive(), 0),
             Err(StopError::Overdue { .. }) => {
                 assert!(!subject.lifecycle.is_running());
-                assert!(matches!(subject.start(), Err(StartError::Overdue { .. })));
+                match subject.start() {
+                    // It has gone meanwhile.
+                    Ok(()) => assert_eq!((subject.started(), subject.alive()), (2, 1)),
+                    Err(StartError::Overdue { .. }) => assert_eq!(subject.started(), 1),
+                    Err(error) => panic!("{error}"),
+                }
                 subject.stop().unwrap();
             }
             Err(error) => panic!("{error}"),
         }
         timer.join().unwrap();
-        assert_eq!((subject.started(), subject.alive()), (1, 0));
+        assert_eq!(subject.alive(), 0);
         subject.start().unwrap();
         subject.stop().unwrap();
-        assert_eq!((subject.started(), subject.alive()), (2, 0));
+        assert_eq!(subject.alive(), 0);
     });
 }
 
@@ -283,26 +349,5 @@ fn overdue_beside_a_patient_stop() {
         }
         patient.join().unwrap();
         assert_eq!((subject.started(), subject.alive()), (1, 0));
-    });
-}
-
-/// A start that waits for a stop may give up.
-#[test]
-fn a_start_gives_up_on_a_stop() {
-    model(|| {
-        let subject = Subject::new();
-        subject.start().unwrap();
-        let other = subject.clone();
-        let stop = thread::spawn(move || other.stop().unwrap());
-        let hasty = Deadline::new();
-        hasty.pass();
-        match subject.start_with(&hasty, |order| order.wait()) {
-            Ok(()) | Err(StartError::Overdue { .. }) => (),
-            Err(error) => panic!("{error}"),
-        }
-        stop.join().unwrap();
-        assert!(subject.started() <= 2);
-        subject.stop().unwrap();
-        assert_eq!(subject.alive(), 0);
     });
 }

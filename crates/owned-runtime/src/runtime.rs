@@ -1,7 +1,11 @@
 use std::collections::HashSet;
 use std::fmt;
+use std::future::Future;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::pin::Pin;
+use std::sync::{mpsc, Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -9,20 +13,33 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
 use crate::lifecycle::{Lifecycle, Remote};
+use crate::stopping::{Drain, Stopping};
 use crate::sync::Deadline;
-use crate::{StartError, StopError};
+use crate::thread::panic_message;
+use crate::{BlockOnError, StartError, StopError};
 
 const DEFAULT_STOP_BOUND: Duration = Duration::from_secs(5);
 
-/// A current-thread tokio runtime on one named thread, which ends when its owner says so.
+/// A tokio runtime on named threads, which ends when its owner says so.
 ///
 /// Nothing runs before the first [`start`](Self::start) or [`spawn`](Self::spawn), and nothing is
-/// left after [`stop`](Self::stop) or the drop. All methods can be called from any thread; share
-/// the value by reference or in an `Arc`. See the [crate documentation](crate) for where to keep it
-/// and what tasks must not do.
+/// left after [`stop`](Self::stop), [`close`](Self::close) or the drop. All methods can be called
+/// from any thread; share the value by reference, in an `Arc` or in a static. See the [crate
+/// documentation](crate) for who closes it and what tasks must not do.
+///
+/// Unless [`with_worker_threads`](Self::with_worker_threads) is called it is a current-thread
+/// runtime: one thread, which suits an addon whose tasks wait for sockets and timers.
 pub struct OwnedRuntime {
     lifecycle: Lifecycle<TokioRemote>,
+    config: Config,
+}
+
+#[derive(Clone, Debug)]
+struct Config {
+    worker_threads: usize,
+    max_blocking_threads: Option<usize>,
     stop_bound: Duration,
+    drain_bound: Duration,
 }
 
 impl OwnedRuntime {
@@ -31,55 +48,179 @@ impl OwnedRuntime {
     /// Linux shows the first 15 bytes of a thread's name. NUL bytes are left out.
     pub fn new(thread_name: impl Into<String>) -> Self {
         let name = thread_name.into().replace('\0', "");
-        Self { lifecycle: Lifecycle::new(name), stop_bound: DEFAULT_STOP_BOUND }
+        let config = Config {
+            worker_threads: 0,
+            max_blocking_threads: None,
+            stop_bound: DEFAULT_STOP_BOUND,
+            drain_bound: Duration::ZERO,
+        };
+        Self { lifecycle: Lifecycle::new(name), config }
     }
 
-    /// Sets how long [`stop`](Self::stop) waits for the thread to end; 5 s unless set.
+    /// Sets how many worker threads poll the tasks, for tasks that compute. With 0, the default, the
+    /// runtime's one thread does.
+    #[cfg(feature = "multi-thread")]
+    #[must_use]
+    pub fn with_worker_threads(mut self, threads: usize) -> Self {
+        self.config.worker_threads = threads;
+        self
+    }
+
+    /// Sets how many threads [`spawn_blocking`](tokio::runtime::Handle::spawn_blocking) may have, at
+    /// least 1; tokio's default, 512, unless set.
+    #[must_use]
+    pub fn with_max_blocking_threads(mut self, threads: usize) -> Self {
+        self.config.max_blocking_threads = Some(threads.max(1));
+        self
+    }
+
+    /// Sets how long [`stop`](Self::stop) and [`close`](Self::close) wait for the threads to end; 5 s
+    /// unless set. It includes the drain bound.
     #[must_use]
     pub fn with_stop_bound(mut self, bound: Duration) -> Self {
-        self.stop_bound = bound;
+        self.config.stop_bound = bound;
+        self
+    }
+
+    /// Sets how long tasks that hold [`stopping`](Self::stopping) may go on once a stop has begun; not
+    /// at all unless set. Keep it well below the stop bound.
+    #[must_use]
+    pub fn with_drain_bound(mut self, bound: Duration) -> Self {
+        self.config.drain_bound = bound;
         self
     }
 
     /// Starts the runtime unless it runs, and returns a handle to it.
     ///
-    /// While a stop is under way, waits for its end (for as long as the stop bound), and then
-    /// starts afresh. So a returned handle is never one of a runtime that had been told to stop
-    /// before the call.
+    /// Never waits for a stop: beside one that is under way a new thread starts. So it may be called
+    /// with any lock held, Python's GIL too. A returned handle is never one of a runtime that had
+    /// been told to stop before the call, but on the runtime's own threads: there it is their own
+    /// runtime's, always, and what is spawned on it after the stop is dropped.
     ///
     /// Don't keep the handle longer than the runtime runs: a task spawned after the stop is dropped
     /// at once, and a timer made then panics.
+    ///
+    /// # Errors
+    ///
+    /// - [`StartError::Closed`] after [`close`](Self::close), at once and for ever.
+    /// - [`StartError::Overdue`] while a thread is still there that a stop waited for in vain.
+    /// - [`StartError::System`] if the system refuses the thread.
+    /// - [`StartError::Ended`] if the thread ended by a panic outside every task.
     pub fn start(&self) -> Result<Handle, StartError> {
-        let name = self.lifecycle.name();
-        let remote = self.lifecycle.start(&self.deadline(), || TokioRemote::launch(name))?;
-        Ok(remote.handle)
+        Ok(self.remote()?.handle)
     }
 
-    /// Spawns a task, after starting the runtime if need be.
+    /// Spawns a task, after starting the runtime if need be. Never waits.
     ///
-    /// A task that panics ends alone. A stop drops the task wherever it waits.
+    /// A task that panics ends alone. A stop drops the task wherever it waits. For a task's value or
+    /// to abort it, use [`start`](Self::start) and the handle's own `spawn`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start). The task is dropped then.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
         self.start()?.spawn(task);
         Ok(())
     }
 
-    /// Ends the runtime and returns once its thread is gone.
+    /// Runs a future as a task of the runtime, after starting it if need be, and waits for its value
+    /// on the calling thread.
     ///
-    /// Tells the thread to end, which drops every task, waits for calls on the blocking pool, and
-    /// ends; then joins it. Does nothing if nothing runs. Several threads may stop at once: all
-    /// return after the thread is gone. A start from another thread may follow at once, so that the
-    /// runtime runs again by the time this returns.
+    /// It ends with an error when the runtime is stopped or closed meanwhile, while a
+    /// [`Handle::block_on`] would panic or wait for ever. It waits for as long as the future takes, so
+    /// hold nothing that the future needs, and release Python's GIL around it.
     ///
     /// # Errors
     ///
-    /// - [`StopError::Overdue`] if the thread doesn't end within the bound. It keeps the order to
-    ///   end, and this method can be called again to wait again. Until one such call succeeds, the
+    /// - [`BlockOnError::Start`] as [`start`](Self::start).
+    /// - [`BlockOnError::Stopped`] if the runtime stopped first, [`BlockOnError::Panicked`] if the
+    ///   future panicked.
+    /// - [`BlockOnError::OwnThread`] if called by a task or on the runtime's blocking pool.
+    pub fn block_on<F>(&self, future: F) -> Result<F::Output, BlockOnError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let thread = || self.lifecycle.name().to_owned();
+        if self.lifecycle.is_own_thread() {
+            return Err(BlockOnError::OwnThread { thread: thread() });
+        }
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.spawn(async move {
+            // Only its receiver's thread can be gone.
+            let _ = sender.send(CatchPanic(Box::pin(future)).await);
+        })?;
+        match receiver.recv() {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(message)) => Err(BlockOnError::Panicked { thread: thread(), message }),
+            Err(mpsc::RecvError) => Err(BlockOnError::Stopped { thread: thread() }),
+        }
+    }
+
+    /// A signal for tasks that want to end in good order, of the runtime that runs; starts it if need
+    /// be. It has an effect together with [`with_drain_bound`](Self::with_drain_bound).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn stopping(&self) -> Result<Stopping, StartError> {
+        Ok(self.remote()?.drain.signal())
+    }
+
+    /// Ends the runtime and returns once its threads are gone, their thread-local destructors
+    /// included. It can start again.
+    ///
+    /// Tells the thread to end, which lets the holders of [`stopping`](Self::stopping) go on for the
+    /// drain bound, drops every task, waits for calls on the blocking pool, and ends; then joins it.
+    /// Does nothing if nothing runs. Several threads may stop at once: all return after the thread is
+    /// gone. A start from another thread may follow at once, so that the runtime runs again by the
+    /// time this returns.
+    ///
+    /// It waits, so hold nothing that the runtime's threads may need to end: no lock that a task
+    /// takes, and not Python's GIL if any task, its drop or a thread-local destructor asks for it.
+    ///
+    /// # Errors
+    ///
+    /// - [`StopError::Overdue`] if a thread isn't gone within the bound. It keeps the order to
+    ///   end, and this method can be called again to wait again. While that thread is there, the
     ///   runtime doesn't start again.
     /// - [`StopError::OwnThread`] if called by a task or on the runtime's blocking pool. Nothing
     ///   was stopped.
     /// - [`StopError::Panicked`] if the thread is gone, but through a panic outside every task.
     pub fn stop(&self) -> Result<(), StopError> {
-        self.lifecycle.stop(&self.deadline())
+        self.stop_within(self.config.stop_bound)
+    }
+
+    /// As [`stop`](Self::stop), with a bound for this call.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](Self::stop).
+    pub fn stop_within(&self, bound: Duration) -> Result<(), StopError> {
+        self.lifecycle.stop(&Deadline::after(bound))
+    }
+
+    /// Stops the runtime for good, as its host ends.
+    ///
+    /// From the moment that this is called, also while it waits, a start is [`StartError::Closed`] at
+    /// once, whoever comes late: daemon threads, exit handlers, destructors. May be called again, from
+    /// each way to the end that the host has. What [`stop`](Self::stop) says about locks holds here
+    /// too.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](Self::stop); it is closed all the same, and a further call waits again.
+    pub fn close(&self) -> Result<(), StopError> {
+        self.close_within(self.config.stop_bound)
+    }
+
+    /// As [`close`](Self::close), with a bound for this call.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub fn close_within(&self, bound: Duration) -> Result<(), StopError> {
+        self.lifecycle.close(&Deadline::after(bound))
     }
 
     /// Whether the runtime has been started and neither told to stop nor ended by itself.
@@ -87,8 +228,13 @@ impl OwnedRuntime {
         self.lifecycle.is_running()
     }
 
-    fn deadline(&self) -> Deadline {
-        Deadline::after(self.stop_bound)
+    /// Whether [`close`](Self::close) has been called, here or, before a fork, in the parent process.
+    pub fn is_closed(&self) -> bool {
+        self.lifecycle.is_closed()
+    }
+
+    fn remote(&self) -> Result<TokioRemote, StartError> {
+        self.lifecycle.start(|| TokioRemote::launch(self.lifecycle.name(), &self.config))
     }
 }
 
@@ -96,7 +242,10 @@ impl OwnedRuntime {
 /// stderr; on one of the runtime's own threads, it is told to end and nobody waits for it.
 impl Drop for OwnedRuntime {
     fn drop(&mut self) {
-        let Err(error) = self.stop() else { return };
+        let error = match self.stop() {
+            Ok(()) => return,
+            Err(error) => error,
+        };
         let fate = if matches!(error, StopError::OwnThread { .. }) {
             self.lifecycle.abandon();
             " (dropped there: told to end, but nobody waits for it)"
@@ -113,7 +262,8 @@ impl fmt::Debug for OwnedRuntime {
         f.debug_struct("OwnedRuntime")
             .field("thread_name", &self.lifecycle.name())
             .field("is_running", &self.is_running())
-            .field("stop_bound", &self.stop_bound)
+            .field("is_closed", &self.is_closed())
+            .field("config", &self.config)
             .finish()
     }
 }
@@ -122,14 +272,63 @@ impl fmt::Debug for OwnedRuntime {
 struct TokioRemote {
     handle: Handle,
     shutdown: Arc<Notify>,
-    pool: Pool,
+    drain: Drain,
+    helpers: ThreadSet,
 }
 
 impl TokioRemote {
-    fn launch(name: &str) -> io::Result<(Self, impl FnOnce() + Send + 'static)> {
-        let pool = Pool::default();
-        let (starting, stopping) = (pool.clone(), pool.clone());
-        let runtime = Builder::new_current_thread()
+    fn launch(name: &str, config: &Config) -> io::Result<(Self, impl FnOnce() + Send + 'static)> {
+        let helpers = ThreadSet::default();
+        let runtime = config.build(name, &helpers)?;
+        let handle = runtime.handle().clone();
+        let (shutdown, drain) = (Arc::new(Notify::new()), Drain::new());
+        let remote = Self { handle, shutdown: shutdown.clone(), drain: drain.clone(), helpers };
+        let unstarted = Unstarted(Some(runtime));
+        let drain_bound = config.drain_bound;
+        let body = move || {
+            let runtime = match unstarted.into_inner() {
+                Some(runtime) => runtime,
+                None => return,
+            };
+            runtime.block_on(async {
+                shutdown.notified().await;
+                // With a bound of zero the holders are informed all the same.
+                let _ = tokio::time::timeout(drain_bound, drain.run()).await;
+            });
+            // Drops the tasks first and waits for the blocking pool then, so that calls which wait
+            // for a task end. (shutdown_timeout has it the other way round, and leaves threads
+            // behind.) The bound is the waiting stop's.
+            drop(runtime);
+        };
+        Ok((remote, body))
+    }
+}
+
+impl Remote for TokioRemote {
+    fn request_end(&self) {
+        self.shutdown.notify_one();
+    }
+
+    fn is_helper_thread(&self) -> bool {
+        self.helpers.lock().contains(&thread::current().id())
+    }
+}
+
+impl Config {
+    fn build(&self, name: &str, helpers: &ThreadSet) -> io::Result<Runtime> {
+        let (starting, stopping) = (helpers.clone(), helpers.clone());
+        let mut builder = match self.worker_threads {
+            0 => Builder::new_current_thread(),
+            #[cfg(feature = "multi-thread")]
+            threads => {
+                let mut builder = Builder::new_multi_thread();
+                builder.worker_threads(threads);
+                builder
+            }
+            #[cfg(not(feature = "multi-thread"))]
+            _ => Builder::new_current_thread(),
+        };
+        builder
             .enable_all()
             .thread_name(name)
             .on_thread_start(move || {
@@ -137,39 +336,35 @@ impl TokioRemote {
             })
             .on_thread_stop(move || {
                 stopping.lock().remove(&thread::current().id());
-            })
-            .build()?;
-        let handle = runtime.handle().clone();
-        let shutdown = Arc::new(Notify::new());
-        let unstarted = Unstarted(Some(runtime));
-        let signal = shutdown.clone();
-        let body = move || {
-            let Some(runtime) = unstarted.into_inner() else { return };
-            runtime.block_on(signal.notified());
-            // Drops the tasks first and waits for the blocking pool then, so that calls which wait
-            // for a task end. (shutdown_timeout has it the other way round, and leaves threads
-            // behind.) The bound is the waiting stop's.
-            drop(runtime);
-        };
-        Ok((Self { handle, shutdown, pool }, body))
+            });
+        if let Some(threads) = self.max_blocking_threads {
+            builder.max_blocking_threads(threads);
+        }
+        // tokio panics where the system refuses a worker's thread.
+        catch_unwind(AssertUnwindSafe(|| builder.build()))
+            .unwrap_or_else(|payload| Err(io::Error::new(io::ErrorKind::Other, panic_message(&*payload))))
     }
 }
 
-impl Remote for TokioRemote {
-    fn tell_to_end(&self) {
-        self.shutdown.notify_one();
-    }
+/// The future's value, or the message of its panic.
+struct CatchPanic<F>(Pin<Box<F>>);
 
-    fn is_helper_thread(&self) -> bool {
-        self.pool.lock().contains(&thread::current().id())
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, String>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(panic_message(&*payload))),
+        }
     }
 }
 
-/// The threads of the blocking pool.
+/// The runtime's threads but its first: workers and the blocking pool.
 #[derive(Clone, Default)]
-struct Pool(Arc<Mutex<HashSet<ThreadId>>>);
+struct ThreadSet(Arc<Mutex<HashSet<ThreadId>>>);
 
-impl Pool {
+impl ThreadSet {
     fn lock(&self) -> MutexGuard<'_, HashSet<ThreadId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -202,7 +397,8 @@ mod tests {
     fn a_body_that_gets_no_thread_may_be_dropped_inside_another_runtime() {
         let outer = Builder::new_current_thread().build().unwrap();
         outer.block_on(async {
-            let (_remote, body) = TokioRemote::launch("unstarted").unwrap();
+            let config = OwnedRuntime::new("unstarted").config.clone();
+            let (_remote, body) = TokioRemote::launch("unstarted", &config).unwrap();
             drop(body);
         });
     }

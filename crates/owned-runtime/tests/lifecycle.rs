@@ -1,14 +1,15 @@
 //! The lifecycle on real threads and a real tokio.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::future::pending;
+use std::future::{pending, Future};
 use std::process::{Command, Output};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{mpsc, Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use owned_runtime::{OwnedRuntime, StartError, StopError};
+use owned_runtime::{BlockOnError, OwnedRuntime, StartError, StopError};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -54,6 +55,20 @@ fn wait_until(condition: impl Fn() -> bool) {
         assert!(start.elapsed() < LONG, "in vain");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Blocks the runtime's thread until the returned sender is dropped.
+fn block(runtime: &OwnedRuntime) -> mpsc::Sender<()> {
+    let (release, held) = mpsc::channel::<()>();
+    let (entered, has_entered) = mpsc::channel();
+    runtime
+        .spawn(async move {
+            entered.send(()).unwrap();
+            held.recv().ok();
+        })
+        .unwrap();
+    has_entered.recv_timeout(LONG).unwrap();
+    release
 }
 
 /// Stops a runtime whose bound is short and whose thread has been let go.
@@ -109,6 +124,7 @@ fn can_be_shared() {
     fn error<T: std::error::Error + Send + Sync + 'static>() {}
     error::<StartError>();
     error::<StopError>();
+    error::<BlockOnError>();
 }
 
 #[test]
@@ -285,11 +301,409 @@ fn works_inside_another_runtime() {
 }
 
 #[test]
-fn a_task_that_starts_it_again_while_it_stops_gets_an_error() {
+fn own_threads_get_the_handle_while_it_stops() {
     let runtime = Arc::new(runtime("start-in-stop"));
     let (sender, receiver) = mpsc::channel();
     let inner = Arc::downgrade(&runtime);
-    let guard = OnDrop(move || sender.send(inner.upgrade().unwrap().start().map(drop)).unwrap());
+    let drops = Arc::new(AtomicUsize::new(0));
+    let dropped = drops.clone();
+    let guard = OnDrop(move || {
+        let runtime = inner.upgrade().unwrap();
+        let late = DropCount(dropped.clone());
+        let spawned = runtime.spawn(async move { drop(late) });
+        sender.send((runtime.start().map(|handle| handle.id()), spawned)).unwrap();
+    });
+    let first = runtime.start().unwrap().id();
+    runtime
+        .spawn(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        })
+        .unwrap();
+    runtime.close().unwrap();
+    let (started, spawned) = receiver.recv().unwrap();
+    assert_eq!(started.unwrap(), first);
+    spawned.unwrap();
+    assert_eq!(drops.load(Ordering::SeqCst), 1);
+}
+
+/// So that a trait whose spawn can't fail can sit on it.
+#[test]
+fn tasks_may_spawn_beside_a_stop() {
+    for round in 0..50 {
+        let runtime = Arc::new(runtime("own-spawn"));
+        let errors = Arc::new(AtomicUsize::new(0));
+        for _ in 0..20 {
+            let (inner, errors) = (Arc::downgrade(&runtime), errors.clone());
+            runtime
+                .spawn(async move {
+                    while let Some(runtime) = inner.upgrade() {
+                        if runtime.spawn(async {}).is_err() {
+                            errors.fetch_add(1, Ordering::SeqCst);
+                        }
+                        drop(runtime);
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .unwrap();
+        }
+        thread::sleep(Duration::from_millis(1));
+        if round % 2 == 0 { runtime.stop() } else { runtime.close() }.unwrap();
+        assert_eq!(errors.load(Ordering::SeqCst), 0);
+    }
+}
+
+/// A start waits for nobody: its caller may hold what the stop needs, as a daemon thread holds Python's GIL.
+#[test]
+fn a_start_does_not_wait_for_the_stop_under_way() {
+    let runtime = runtime("gil");
+    let gil = Arc::new(Mutex::new(()));
+    let (entered, has_entered) = mpsc::channel();
+    let held = gil.lock().unwrap();
+    let wanted = gil.clone();
+    let first = runtime.start().unwrap().id();
+    runtime
+        .spawn(async move {
+            entered.send(()).unwrap();
+            drop(wanted.lock().unwrap());
+        })
+        .unwrap();
+    has_entered.recv_timeout(LONG).unwrap();
+    thread::scope(|scope| {
+        let stop = scope.spawn(|| runtime.stop().unwrap());
+        wait_until(|| !runtime.is_running());
+        assert_ne!(runtime.start().unwrap().id(), first);
+        assert_eq!(on(&runtime, async { 1 }), 1);
+        assert!(!stop.is_finished());
+        drop(held);
+    });
+    assert!(runtime.is_running());
+    runtime.stop().unwrap();
+}
+
+#[test]
+fn a_start_beside_a_close_gets_an_error_at_once() {
+    let runtime = runtime("gil");
+    let gil = Arc::new(Mutex::new(()));
+    let (entered, has_entered) = mpsc::channel();
+    let held = gil.lock().unwrap();
+    let wanted = gil.clone();
+    runtime
+        .spawn(async move {
+            entered.send(()).unwrap();
+            drop(wanted.lock().unwrap());
+        })
+        .unwrap();
+    has_entered.recv_timeout(LONG).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| runtime.close().unwrap());
+        wait_until(|| !runtime.is_running());
+        assert!(matches!(runtime.spawn(async {}), Err(StartError::Closed { .. })));
+        drop(held);
+    });
+}
+
+#[test]
+fn closed_for_good() {
+    let runtime = Arc::new(runtime("closed"));
+    let busy = runtime.clone();
+    let daemon = thread::spawn(move || {
+        let mut spawned = 0;
+        loop {
+            match busy.spawn(pending()) {
+                Ok(()) => spawned += 1,
+                Err(StartError::Closed { .. }) => return spawned,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    thread::sleep(SHORT);
+    assert!(!runtime.is_closed());
+    runtime.close().unwrap();
+    assert!(runtime.is_closed() && !runtime.is_running());
+    assert!(daemon.join().unwrap() > 0);
+    let error = runtime.start().unwrap_err();
+    assert!(matches!(error, StartError::Closed { .. }));
+    assert_eq!(error.to_string(), "runtime thread `closed` was closed for good: nothing can be started on it any more");
+    runtime.stop().unwrap();
+    runtime.close().unwrap();
+    assert!(matches!(runtime.start(), Err(StartError::Closed { .. })));
+}
+
+#[test]
+fn closed_before_it_ever_started() {
+    let runtime = runtime("never");
+    runtime.close().unwrap();
+    assert!(matches!(runtime.spawn(async {}), Err(StartError::Closed { .. })));
+}
+
+#[test]
+fn closed_also_when_overdue() {
+    let runtime = runtime("close-overdue");
+    let release = block(&runtime);
+    let start = Instant::now();
+    let error = runtime.close_within(SHORT).unwrap_err();
+    assert!(start.elapsed() >= SHORT);
+    assert!(matches!(error, StopError::Overdue { bound: SHORT, .. }), "{error}");
+    assert!(matches!(runtime.start(), Err(StartError::Closed { .. })));
+    drop(release);
+    runtime.close().unwrap();
+}
+
+#[test]
+fn a_close_on_an_own_thread_holds() {
+    let runtime = Arc::new(runtime("close-inside"));
+    let inner = Arc::downgrade(&runtime);
+    let closed = on(&runtime, async move { inner.upgrade().unwrap().close() });
+    assert!(matches!(closed, Err(StopError::OwnThread { .. })));
+    assert!(runtime.is_closed() && runtime.is_running());
+    runtime.stop().unwrap();
+    assert!(matches!(runtime.start(), Err(StartError::Closed { .. })));
+}
+
+#[test]
+fn a_bound_for_one_call() {
+    let runtime = runtime("one-call");
+    let release = block(&runtime);
+    assert!(matches!(runtime.stop_within(SHORT), Err(StopError::Overdue { bound: SHORT, .. })));
+    drop(release);
+    runtime.stop().unwrap();
+}
+
+struct Slow(Duration);
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        thread::sleep(self.0);
+    }
+}
+
+thread_local! {
+    static SLOW: std::cell::RefCell<Option<Slow>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Thread-local destructors run after the body, and are of the thread's end all the same.
+#[test]
+fn the_bound_covers_thread_local_destructors() {
+    let runtime = runtime("tls");
+    on(&runtime, async { SLOW.with(|slot| *slot.borrow_mut() = Some(Slow(SHORT * 10))) });
+    let start = Instant::now();
+    let error = runtime.stop_within(SHORT).unwrap_err();
+    assert!(start.elapsed() < SHORT * 8, "{:?}", start.elapsed());
+    assert!(matches!(error, StopError::Overdue { .. }), "{error}");
+    assert!(matches!(runtime.start(), Err(StartError::Overdue { .. })));
+    runtime.stop().unwrap();
+    assert!(start.elapsed() >= SHORT * 10);
+    assert_eq!(on(&runtime, async { 1 }), 1);
+    runtime.stop().unwrap();
+}
+
+/// A C library's, which Rust knows nothing of. Where there is no bounded join, these are not covered.
+#[test]
+#[cfg(all(target_os = "linux", not(owned_runtime_plain_join)))]
+fn the_bound_covers_destructors_of_c() {
+    unsafe extern "C" fn slow(_: *mut libc::c_void) {
+        thread::sleep(SHORT * 10);
+    }
+    let runtime = runtime("tls-c");
+    on(&runtime, async {
+        let mut key = 0;
+        // SAFETY: the key is written before it is used, and the destructor takes any value.
+        unsafe {
+            assert_eq!(libc::pthread_key_create(&mut key, Some(slow)), 0);
+            assert_eq!(libc::pthread_setspecific(key, NonNull::<u8>::dangling().as_ptr().cast()), 0);
+        }
+    });
+    let start = Instant::now();
+    assert!(matches!(runtime.stop_within(SHORT), Err(StopError::Overdue { .. })));
+    assert!(start.elapsed() < SHORT * 8, "{:?}", start.elapsed());
+    runtime.stop().unwrap();
+    assert!(start.elapsed() >= SHORT * 10);
+}
+
+/// Once the thread that was overdue has gone, nobody need stop again.
+#[test]
+fn starts_again_once_what_was_overdue_has_gone() {
+    let runtime = runtime("overdue-gone");
+    let release = block(&runtime);
+    runtime.stop_within(SHORT).unwrap_err();
+    assert!(matches!(runtime.start(), Err(StartError::Overdue { bound: SHORT, .. })));
+    drop(release);
+    wait_until(|| runtime.start().is_ok());
+    assert_eq!(on(&runtime, async { 1 }), 1);
+    runtime.stop().unwrap();
+}
+
+#[test]
+#[cfg(unix)]
+fn a_forked_child_begins_anew() {
+    if !is_child() {
+        assert_eq!(stderr(&child("a_forked_child_begins_anew")), "");
+        return;
+    }
+    let runtime = Arc::new(runtime("fork"));
+    for _ in 0..2 {
+        let runtime = runtime.clone();
+        thread::spawn(move || loop {
+            runtime.start().unwrap(); // holds the lock most of the time
+        });
+    }
+    for _ in 0..100 {
+        let code = in_forked_child(|| {
+            assert!(!runtime.is_running());
+            assert_eq!(on(&runtime, async { 1 }), 1);
+            // A child's child, too.
+            let code = in_forked_child(|| {
+                assert!(!runtime.is_running());
+                assert_eq!(on(&runtime, async { 2 }), 2);
+                runtime.stop().unwrap();
+            });
+            assert_eq!(code, 0);
+            assert_eq!(on(&runtime, async { 3 }), 3);
+            runtime.stop().unwrap();
+            runtime.close().unwrap();
+        });
+        assert_eq!(code, 0);
+    }
+    std::process::exit(0);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_forked_child_of_a_closed_one_is_closed() {
+    if !is_child() {
+        assert_eq!(stderr(&child("a_forked_child_of_a_closed_one_is_closed")), "");
+        return;
+    }
+    let runtime = runtime("fork-closed");
+    on(&runtime, async {});
+    runtime.close().unwrap();
+    let code = in_forked_child(|| assert!(matches!(runtime.start(), Err(StartError::Closed { .. }))));
+    assert_eq!(code, 0);
+}
+
+/// What the parent made is dropped in the child: its thread is not waited for.
+#[test]
+#[cfg(unix)]
+fn a_drop_in_a_forked_child_waits_for_nothing() {
+    if !is_child() {
+        assert_eq!(stderr(&child("a_drop_in_a_forked_child_waits_for_nothing")), "");
+        return;
+    }
+    let mut runtime = Some(runtime("fork-drop"));
+    runtime.as_ref().unwrap().start().unwrap();
+    assert_eq!(in_forked_child(|| drop(runtime.take())), 0);
+    runtime.unwrap().stop().unwrap();
+}
+
+/// The status with which a forked child ends that does `work`; a signal's number if it died from one.
+#[cfg(unix)]
+fn in_forked_child(work: impl FnOnce()) -> i32 {
+    // SAFETY: the child does `work` and leaves by _exit.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: a child that hangs is ended.
+        unsafe { libc::alarm(30) };
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(i32::from(result.is_err())) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child that was made here.
+    unsafe { libc::waitpid(pid, &mut status, 0) };
+    if libc::WIFEXITED(status) {
+        libc::WEXITSTATUS(status)
+    } else {
+        libc::WTERMSIG(status)
+    }
+}
+
+#[test]
+fn block_on_gives_the_value() {
+    let runtime = runtime("block-on");
+    assert_eq!(runtime.block_on(async { 1 }).unwrap(), 1);
+    let slept = runtime.block_on(async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        thread::current().name().map(str::to_owned)
+    });
+    assert_eq!(slept.unwrap().as_deref(), Some("block-on"));
+}
+
+/// tokio's own panics there, or waits for ever.
+#[test]
+fn block_on_ends_with_the_runtime() {
+    type Work = fn(mpsc::Sender<()>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+    let works: [Work; 4] = [
+        |entered| {
+            Box::pin(async move {
+                drop(entered);
+                tokio::time::sleep(LONG).await
+            })
+        },
+        |entered| {
+            Box::pin(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                drop(entered);
+                drop(listener.accept().await);
+            })
+        },
+        |entered| {
+            Box::pin(async move {
+                drop(entered);
+                drop(tokio::spawn(pending::<()>()).await)
+            })
+        },
+        |entered| {
+            Box::pin(async move {
+                let (_sender, mut receiver) = tokio::sync::mpsc::channel::<()>(1);
+                drop(entered);
+                receiver.recv().await;
+            })
+        },
+    ];
+    for work in works {
+        let runtime = runtime("block-on-stop");
+        let (entered, has_entered) = mpsc::channel();
+        thread::scope(|scope| {
+            let blocked = scope.spawn(|| runtime.block_on(work(entered)));
+            has_entered.recv_timeout(LONG).unwrap_err();
+            runtime.stop().unwrap();
+            let error = blocked.join().unwrap().unwrap_err();
+            assert!(matches!(error, BlockOnError::Stopped { .. }), "{error}");
+        });
+    }
+}
+
+#[test]
+fn block_on_reports_what_went_wrong() {
+    let runtime = Arc::new(runtime("block-on-error"));
+    let error = runtime.block_on(async { panic!("meant to") }).unwrap_err();
+    assert_eq!(error.to_string(), "the future panicked on runtime thread `block-on-error`: meant to");
+    let inner = Arc::downgrade(&runtime);
+    let error = on(&runtime, async move { inner.upgrade().unwrap().block_on(async {}) }).unwrap_err();
+    assert!(matches!(error, BlockOnError::OwnThread { .. }), "{error}");
+    runtime.close().unwrap();
+    let error = runtime.block_on(async {}).unwrap_err();
+    assert!(matches!(error, BlockOnError::Start(StartError::Closed { .. })), "{error}");
+}
+
+#[test]
+fn tasks_may_drain() {
+    let runtime = runtime("drain").with_drain_bound(LONG);
+    let stopping = runtime.stopping().unwrap();
+    assert!(!stopping.is_requested());
+    let said_goodbye = Arc::new(AtomicBool::new(false));
+    let set = said_goodbye.clone();
+    runtime
+        .spawn(async move {
+            stopping.requested().await;
+            tokio::time::sleep(SHORT).await;
+            assert!(stopping.is_requested());
+            set.store(true, Ordering::SeqCst);
+        })
+        .unwrap();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let guard = DropCount(drops.clone());
     runtime
         .spawn(async move {
             let _guard = guard;
@@ -297,45 +711,84 @@ fn a_task_that_starts_it_again_while_it_stops_gets_an_error() {
         })
         .unwrap();
     runtime.stop().unwrap();
-    assert!(matches!(receiver.recv().unwrap(), Err(StartError::OwnThread { .. })));
+    assert!(said_goodbye.load(Ordering::SeqCst));
+    assert_eq!(drops.load(Ordering::SeqCst), 1);
 }
 
 #[test]
-fn a_start_follows_the_stop_under_way() {
-    let runtime = runtime("follow");
-    let first = runtime.start().unwrap().id();
-    let (stopping, is_stopping) = mpsc::channel();
-    let guard = OnDrop(move || {
-        stopping.send(()).unwrap();
-        thread::sleep(SHORT);
-    });
+fn the_drain_is_bounded() {
+    for bound in [Duration::ZERO, SHORT] {
+        let runtime = runtime("drain-bound").with_drain_bound(bound);
+        let stopping = runtime.stopping().unwrap();
+        let held = stopping.clone();
+        runtime
+            .spawn(async move {
+                stopping.requested().await;
+                pending::<()>().await;
+            })
+            .unwrap();
+        let start = Instant::now();
+        runtime.stop().unwrap();
+        assert!(start.elapsed() >= bound && start.elapsed() < LONG / 2);
+        assert!(held.is_requested());
+    }
+}
+
+#[test]
+#[cfg(all(feature = "multi-thread", target_os = "linux"))]
+fn workers_share_the_work_and_are_joined() {
+    let name = "workers";
+    let runtime = Arc::new(runtime(name).with_worker_threads(2));
+    // Both tasks wait for each other, blocking their threads.
+    let barrier = Arc::new(Barrier::new(2));
+    let other = barrier.clone();
+    let inner = Arc::downgrade(&runtime);
     runtime
         .spawn(async move {
-            let _guard = guard;
-            pending::<()>().await;
+            other.wait();
         })
         .unwrap();
-    thread::scope(|scope| {
-        scope.spawn(|| runtime.stop().unwrap());
-        is_stopping.recv_timeout(LONG).unwrap();
-        assert!(!runtime.is_running());
-        assert_ne!(runtime.start().unwrap().id(), first);
+    let stopped = on(&runtime, async move {
+        tokio::task::block_in_place(|| barrier.wait());
+        let runtime = inner.upgrade().unwrap();
+        runtime.spawn(async {}).unwrap();
+        runtime.stop()
     });
-    assert!(runtime.is_running());
+    assert!(matches!(stopped, Err(StopError::OwnThread { .. })));
+    assert!(threads_named(name) >= 3);
+    runtime.stop().unwrap();
+    assert_no_thread_named(name);
+    assert_eq!(on(&runtime, async { 1 }), 1);
+    runtime.close().unwrap();
+    assert_no_thread_named(name);
+}
+
+#[test]
+fn the_blocking_pool_can_be_small() {
+    let runtime = runtime("small-pool").with_max_blocking_threads(0);
+    let handle = runtime.start().unwrap();
+    let at_once = Arc::new(AtomicUsize::new(0));
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let at_once = at_once.clone();
+            handle.spawn_blocking(move || {
+                assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
+                thread::yield_now();
+                at_once.fetch_sub(1, Ordering::SeqCst);
+            })
+        })
+        .collect();
+    on(&runtime, async move {
+        for call in calls {
+            call.await.unwrap();
+        }
+    });
 }
 
 #[test]
 fn an_overdue_stop_can_be_tried_again() {
     let runtime = OwnedRuntime::new("overdue").with_stop_bound(SHORT);
-    let (release, held) = mpsc::channel::<()>();
-    let (entered, has_entered) = mpsc::channel();
-    runtime
-        .spawn(async move {
-            entered.send(()).unwrap();
-            held.recv().ok(); // blocks the thread
-        })
-        .unwrap();
-    has_entered.recv_timeout(LONG).unwrap();
+    let release = block(&runtime);
 
     for _ in 0..2 {
         let start = Instant::now();
@@ -357,28 +810,6 @@ fn an_overdue_stop_can_be_tried_again() {
     drop(release);
     stop_again(&runtime);
     assert_eq!(on(&runtime, async { 1 }), 1);
-    stop_again(&runtime);
-}
-
-#[test]
-fn a_start_gives_up_on_an_overdue_stop() {
-    let runtime = OwnedRuntime::new("start-overdue").with_stop_bound(SHORT);
-    let (release, held) = mpsc::channel::<()>();
-    let (entered, has_entered) = mpsc::channel();
-    runtime
-        .spawn(async move {
-            entered.send(()).unwrap();
-            held.recv().ok();
-        })
-        .unwrap();
-    has_entered.recv_timeout(LONG).unwrap();
-    thread::scope(|scope| {
-        scope.spawn(|| runtime.stop().unwrap_err());
-        wait_until(|| !runtime.is_running());
-        let error = runtime.start().unwrap_err();
-        assert!(matches!(error, StartError::Overdue { .. }), "{error}");
-    });
-    drop(release);
     stop_again(&runtime);
 }
 
@@ -556,15 +987,7 @@ fn an_overdue_drop_is_reported() {
         return;
     }
     let runtime = OwnedRuntime::new("drop-overdue").with_stop_bound(SHORT);
-    let (release, held) = mpsc::channel::<()>();
-    let (entered, has_entered) = mpsc::channel();
-    runtime
-        .spawn(async move {
-            entered.send(()).unwrap();
-            held.recv().ok();
-        })
-        .unwrap();
-    has_entered.recv_timeout(LONG).unwrap();
+    let release = block(&runtime);
     drop(runtime);
     drop(release);
 }
