@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { basename, join } from 'node:path';
 import { outputOf, run } from '../command.mjs';
 import { inCache, inRoot } from '../paths.mjs';
-import { buildLibraries } from '../steps/cargo.mjs';
+import { buildCrates } from '../steps/cargo.mjs';
 
 /** Its own host as the target, so that build scripts and macros are built as ever. */
 const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
@@ -30,7 +30,7 @@ export function asanLibrary() {
 
 /** Builds the addon and the deliberately bad one with AddressSanitizer. */
 export const buildWithAsan = () =>
-  buildLibraries(
+  buildCrates(
     { 'etcd-transport': ADDON, 'control-napi': CONTROL },
     { flags: cargoFlags, env: cargoEnvironment },
   );

@@ -1,7 +1,7 @@
 import { outputOf } from '../command.mjs';
 import { inCache } from '../paths.mjs';
 import { notice, step } from '../step.mjs';
-import { buildLibraries, hasCargo } from './cargo.mjs';
+import { buildCrates, hasCargo } from './cargo.mjs';
 
 /** Builds the deliberately bad addons of controls/, which tests of the tester run. Without cargo there are none. */
 export async function buildControls() {
@@ -9,7 +9,7 @@ export async function buildControls() {
   const hasPython = outputOf(['python3', '--version']) !== undefined;
   if (!hasPython) notice('python3 is missing: the tests of the bad Python module are left out');
   await step('build the bad addons that tests need (Rust)', () =>
-    buildLibraries({
+    buildCrates({
       'control-napi': inCache('controls', 'control.node'),
       ...(hasPython && { 'control-pyo3': inCache('controls', 'control_pyo3.abi3.so') }),
     }),

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { inRoot } from '../paths.mjs';
 import { notice, step } from '../step.mjs';
-import { buildLibraries, hasCargo } from './cargo.mjs';
+import { buildCrates, hasCargo } from './cargo.mjs';
 
 const host = `${process.platform}-${process.arch}`;
 const ADDON = inRoot('packages', 'etcd', 'native', `etcd-transport.${host}.node`);
@@ -22,7 +22,7 @@ export async function buildNativeLibraries() {
   }
   const title = `build the native libraries (Rust${existsSync(ADDON) ? '' : ', about a minute the first time'})`;
   await step(title, () =>
-    buildLibraries({
+    buildCrates({
       'etcd-transport': ADDON,
       ...(process.platform === 'linux' && { 'exit-amplifier': AMPLIFIER, 'exit-witness': WITNESS }),
     }),

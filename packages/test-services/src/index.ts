@@ -14,6 +14,7 @@ export {
   type NewEtcdMember,
   startEtcdCluster,
 } from './etcd-cluster.js';
+export { pythonBinaries } from './python-binaries.js';
 export { type RuntimeName, runtimeBinaries, runtimeCommand, runtimeNames } from './runtime-binaries.js';
 export { isStopped } from './stopped.js';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';

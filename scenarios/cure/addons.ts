@@ -1,0 +1,88 @@
+// The addons under test, and the hosts that they are loaded into.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { pythonBinaries, runtimeCommand, runtimeNames } from '@quiesce/test-services';
+import { type AddonEnding, nodeEndings, pythonEndings } from './endings.js';
+
+// Plans are run from source, the programs from dist.
+const inRoot = (path: string): string =>
+  fileURLToPath(
+    new URL(import.meta.url.includes('/dist/') ? `../../../${path}` : `../../${path}`, import.meta.url),
+  );
+
+/** Where setup/steps/addons.mjs puts them. */
+export const ADDONS = inRoot('.cache/addons');
+
+/** The loopback server that all of them talk to. */
+export const SERVER = join(ADDONS, 'addon-server');
+
+export type Language = 'Python' | 'JavaScript';
+
+/** One of the addons of examples/addons, in one of its uses. */
+export interface Addon {
+  readonly name: string;
+  readonly language: Language;
+  /** The first words of its programs' arguments. */
+  readonly words: readonly string[];
+  /** As authors write it today; the others are their cure. */
+  readonly control: boolean;
+}
+
+const addon = (language: Language, control: boolean, name: string, ...words: string[]): Addon => ({
+  ...{ language, control, name, words },
+});
+
+/** All addons, controls first. `cloned`: none of its futures borrows an object of JavaScript's. */
+export const addons: readonly Addon[] = [
+  addon('Python', true, 'pyo3-async-runtimes', 'addon_pyo3_usual'),
+  addon('Python', false, 'owned-runtime-pyo3', 'addon_pyo3_owned'),
+  addon('JavaScript', true, "napi's own", 'addon_napi_usual', 'next'),
+  addon('JavaScript', true, "napi's own, cloned", 'addon_napi_usual', 'nextCloned'),
+  addon('JavaScript', false, 'owned-runtime-napi', 'addon_napi_owned', 'next'),
+  addon('JavaScript', false, 'owned-runtime-napi, cloned', 'addon_napi_owned', 'nextCloned'),
+];
+
+/** Whether set-up built it. */
+export const isBuilt = ({ words: [file] }: Addon): boolean =>
+  existsSync(join(ADDONS, `${file}.node`)) || existsSync(join(ADDONS, `${file}.abi3.so`));
+
+/** An interpreter or runtime. */
+export interface AddonHost {
+  readonly name: string;
+  readonly language: Language;
+  /** What runs a program. */
+  readonly command: readonly string[];
+}
+
+/** All hosts of this machine: its Pythons, and the runtimes that set-up installs. */
+export function addonHosts(): AddonHost[] {
+  return [
+    ...Object.entries(pythonBinaries()).map(
+      ([name, binary]): AddonHost => ({ name, language: 'Python', command: [binary] }),
+    ),
+    ...runtimeNames.map(
+      (name): AddonHost => ({ name, language: 'JavaScript', command: runtimeCommand(name) }),
+    ),
+  ];
+}
+
+/** The version that a host says it has. */
+export function versionOf({ command: [binary = ''] }: AddonHost): string {
+  const said = execFileSync(binary, ['--version'], { encoding: 'utf8' });
+  return /\d+\.\d+\.\d+\S*/.exec(said)?.[0] ?? said.trim();
+}
+
+/** The endings of a language. */
+export const endingsOf = (language: Language): Readonly<Record<string, AddonEnding>> =>
+  language === 'Python' ? pythonEndings : nodeEndings;
+
+/** The command of a program of scenarios/python or scenarios/typescript. */
+export function programCommand(host: AddonHost, program: string, words: readonly string[]): string[] {
+  const file =
+    host.language === 'Python'
+      ? inRoot(`scenarios/python/${program}.py`)
+      : inRoot(`scenarios/dist/typescript/${program}.js`);
+  return [...host.command, file, ...words];
+}

@@ -1,0 +1,120 @@
+// What the cure costs: awaitables per second and CPU of each, ours beside those that they stand for.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { ADDONS, type Addon, type AddonHost, addonHosts, addons, isBuilt, programCommand } from './addons.js';
+
+const execute = promisify(execFile);
+const TIMEOUT_MS = 60_000;
+
+/** How many are awaited at once. */
+export const atOnce = [1, 1000] as const;
+
+/** Of one addon on one host. Medians of the rounds. */
+export interface Speed {
+  readonly addon: string;
+  readonly control: boolean;
+  readonly host: string;
+  readonly atOnce: number;
+  readonly perSecond: number;
+  /** Wall-clock time of each, in microseconds; with more at once, their share of it. */
+  readonly wallUs: number;
+  /** User and system time of the process for each, in microseconds. */
+  readonly cpuUs: number;
+}
+
+/** The hosts that speed is measured on: it depends little on their versions. */
+const measuredOn = (all: readonly AddonHost[]): AddonHost[] => {
+  const pythons = all.filter(({ language }) => language === 'Python');
+  const python = pythons.find(({ name }) => name === 'python3.11') ?? pythons.at(-1);
+  const wanted = ['node20', 'node26', 'bun', 'deno'];
+  return [...(python === undefined ? [] : [python]), ...all.filter(({ name }) => wanted.includes(name))];
+};
+
+/** The uses of an addon make no difference here. */
+const measured: readonly Addon[] = addons.filter(({ words: [, method] }) => method !== 'nextCloned');
+
+interface Measured {
+  readonly count: number;
+  readonly wallSeconds: number;
+  readonly cpuSeconds: number;
+}
+
+/**
+ * Measures by turns, so that what changes on the machine meanwhile meets all alike.
+ * @param seconds of each measurement
+ */
+export async function measureSpeed(
+  options: { rounds: number; seconds: number; on?: readonly string[] | undefined; signal?: AbortSignal },
+  say: (line: string) => void,
+): Promise<Speed[]> {
+  const { rounds, seconds, on, signal } = options;
+  const hosts = measuredOn(addonHosts()).filter(({ name }) => on?.includes(name) ?? true);
+  const speeds: Speed[] = [];
+  for (const host of hosts) {
+    const mine = measured.filter((addon) => addon.language === host.language && isBuilt(addon));
+    for (const many of atOnce) {
+      const samples = mine.map((addon) => ({ addon, all: [] as Measured[] }));
+      for (let round = 0; round < rounds; round++) {
+        for (const { addon, all } of samples) all.push(await measureOnce(addon, host, many, seconds, signal));
+        samples.reverse();
+      }
+      for (const { addon } of [...samples].sort((a, b) => mine.indexOf(a.addon) - mine.indexOf(b.addon))) {
+        const all = samples.find((sample) => sample.addon === addon)?.all ?? [];
+        const wallUs = median(all.map(({ wallSeconds, count }) => (wallSeconds / count) * 1e6));
+        const cpuUs = median(all.map(({ cpuSeconds, count }) => (cpuSeconds / count) * 1e6));
+        const { name, control } = addon;
+        const speed = { addon: name, control, host: host.name, atOnce: many, perSecond: 1e6 / wallUs };
+        speeds.push({ ...speed, wallUs, cpuUs });
+        say(
+          `${host.name}, ${many} at once, ${name}: ${wallUs.toFixed(1)} µs each, ${cpuUs.toFixed(1)} µs CPU`,
+        );
+      }
+    }
+  }
+  return speeds;
+}
+
+async function measureOnce(
+  addon: Addon,
+  host: AddonHost,
+  many: number,
+  seconds: number,
+  signal: AbortSignal | undefined,
+): Promise<Measured> {
+  const program = host.language === 'Python' ? 'addon_speed' : 'addon-speed';
+  const words = [addon.words[0] ?? '', String(many), String(seconds)];
+  const [file = '', ...args] = programCommand(host, program, words);
+  const env = { ...process.env, ADDONS, ADDON_SERVER_PORT: '0', DENO_NO_UPDATE_CHECK: '1' };
+  const { stdout } = await execute(file, args, {
+    ...{ env, timeout: TIMEOUT_MS + seconds * 2000 },
+    ...{ killSignal: 'SIGKILL' as const, ...(signal && { signal }) },
+  }).catch((error: { stdout?: string } & Error) => {
+    // The control may crash at its exit, when it has measured.
+    if (!signal?.aborted && error.stdout?.trimEnd().endsWith('}')) return { stdout: error.stdout };
+    throw error;
+  });
+  return JSON.parse(stdout) as Measured;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const [low = 0, high = 0] =
+    sorted.length % 2 === 1 ? [sorted[middle], sorted[middle]] : sorted.slice(middle - 1);
+  return (low + high) / 2;
+}
+
+/** Where ours is slower than the control, by more than `tolerance` of it, in wall-clock time or CPU. */
+export function slower(speeds: readonly Speed[], tolerance = 0.05): string[] {
+  return speeds
+    .filter(({ control }) => !control)
+    .flatMap((ours) => {
+      const control = speeds.find(
+        (other) => other.control && other.host === ours.host && other.atOnce === ours.atOnce,
+      );
+      if (control === undefined) return [];
+      return (['wallUs', 'cpuUs'] as const)
+        .filter((what) => ours[what] > control[what] * (1 + tolerance))
+        .map((what) => `${ours.host}, ${ours.atOnce} at once: ${what === 'cpuUs' ? 'CPU' : 'time'}`);
+    });
+}

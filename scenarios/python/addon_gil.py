@@ -1,0 +1,35 @@
+"""python addon_gil.py ADDON: daemon threads call into an addon while its callbacks want the GIL. Falls off its end."""
+
+import asyncio
+import sys
+import threading
+import time
+
+from addon import PORT, load
+from work_done import work_done
+
+addon = load(sys.argv[1])
+
+
+def call_for_ever() -> None:
+    while True:
+        addon.watch(PORT, 1_000_000)
+        time.sleep(0.0005)
+
+
+def on_tick(_tick: str) -> None:
+    for number in range(2000):
+        number += 1
+
+
+async def main() -> None:
+    for _ in range(4):
+        addon.subscribe(PORT, 200, on_tick)
+    await asyncio.sleep(0.05)
+
+
+asyncio.run(main())
+for _ in range(4):
+    threading.Thread(target=call_for_ever, daemon=True).start()
+time.sleep(0.05)
+work_done()

@@ -1,0 +1,19 @@
+// npm run cure: exits of addons before and after their cure; docs/cure.md. Arguments after `--` go to scenarios/cure.ts.
+import { run } from './command.mjs';
+import { main } from './main.mjs';
+import { inRoot } from './paths.mjs';
+import { prepare } from './prepare.mjs';
+import { buildAddons } from './steps/addons.mjs';
+import { findPythons } from './steps/pythons.mjs';
+import { provideRuntimes } from './steps/runtimes.mjs';
+
+await main(async (args) => {
+  await prepare();
+  await provideRuntimes();
+  findPythons();
+  await buildAddons();
+  const { code } = await run([process.execPath, inRoot('scenarios', 'dist', 'cure.js'), ...args], {
+    show: true,
+  });
+  return code;
+});
