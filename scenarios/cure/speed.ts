@@ -22,7 +22,7 @@ export interface Speed {
   readonly cpuUs: number;
 }
 
-/** The hosts that speed is measured on: it depends little on their versions. */
+/** Of some hosts those that speed is measured on: it depends little on their versions. */
 const measuredOn = (all: readonly AddonHost[]): AddonHost[] => {
   const pythons = all.filter(({ language }) => language === 'Python');
   const python = pythons.find(({ name }) => name === 'python3.11') ?? pythons.at(-1);
@@ -48,7 +48,7 @@ export async function measureSpeed(
   say: (line: string) => void,
 ): Promise<Speed[]> {
   const { rounds, seconds, on, signal } = options;
-  const hosts = measuredOn(addonHosts()).filter(({ name }) => on?.includes(name) ?? true);
+  const hosts = measuredOn(addonHosts().filter(({ name }) => on?.includes(name) ?? true));
   const speeds: Speed[] = [];
   for (const host of hosts) {
     const mine = measured.filter((addon) => addon.language === host.language && isBuilt(addon));
