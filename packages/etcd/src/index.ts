@@ -78,8 +78,9 @@ export type {
   Maintenance,
   MemberStatus,
 } from './maintenance.js';
-export { Cache, type CacheEvents, type WaitOptions } from './mirror/cache.js';
+export { Cache, type CacheEvents } from './mirror/cache.js';
 export { Mirror, type MirrorChange, type MirrorOptions } from './mirror/mirror.js';
+export type { WaitOptions } from './mirror/revision-waiters.js';
 export type { Namespace } from './namespace.js';
 export { OrderedReads } from './ordered-reads.js';
 export type { PageOptions, RangePage } from './range-pages.js';

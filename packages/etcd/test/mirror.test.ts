@@ -162,6 +162,35 @@ overEachTransport('mirror', (connect) => {
     );
   });
 
+  test('a cache comes to the revision of a change elsewhere, beside a watch that starts in the future', async () => {
+    const p = fresh();
+    await using cache = await Cache.open(etcd, prefix(p));
+    const { revision } = await etcd.put('elsewhere', '');
+    // What the guide says: read, then watch.
+    await using watch = etcd.watch(prefix('elsewhere'), { startRevision: revision + 1n });
+    await watch.ready;
+    await using other = await Cache.open(etcd, prefix(fresh()));
+    await cache.waitForRevision(revision);
+    assert.ok(other.revision >= revision);
+  });
+
+  test('a wait for a revision ends by its signal, and many wait at once', async () => {
+    const p = fresh();
+    await using cache = await Cache.open(etcd, prefix(p));
+    const giveUp = new AbortController();
+    const before = cache.revision;
+    const given = cache.waitForRevision(before + 1_000n, { signal: giveUp.signal });
+    const waiting = Array.from({ length: 20 }, (_, i) => cache.waitForRevision(before + BigInt(i)));
+    giveUp.abort('enough');
+    await assert.rejects(given, (error) => error === 'enough');
+    for (let i = 0; i < 20; i++) await direct.put(i % 2 === 0 ? `${p}a` : 'elsewhere', String(i));
+    await Promise.all(waiting);
+    await assert.rejects(
+      cache.waitForRevision(1n << 40n, { signal: AbortSignal.abort('at once') }),
+      (error) => error === 'at once',
+    );
+  });
+
   test('a cache of a namespace, and of all keys', async () => {
     const p = fresh();
     const app = etcd.namespace(p);
@@ -205,10 +234,10 @@ overEachTransport('mirror', (connect) => {
   test('a closed cache, or one whose client is closed, can not be read', async () => {
     const client = await connect(server.endpoint);
     const cache = await Cache.open(client, prefix(fresh()));
-    const failed = new Promise<unknown>((resolve) => cache.on('error', resolve));
+    const ended = once(cache, 'close');
     const waiting = cache.waitForRevision(1n << 40n);
     await client.close();
-    assert.ok((await failed) instanceof ClosedError);
+    await ended;
     await assert.rejects(waiting, ClosedError);
     assert.throws(() => cache.range(), ClosedError);
 

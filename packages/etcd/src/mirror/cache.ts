@@ -1,12 +1,11 @@
 import { EventEmitter } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
-import { ClosedError, DeadlineExceededError, invalidArgument, StatusCode } from '../errors.js';
+import { ClosedError, invalidArgument } from '../errors.js';
 import { allKeys, type Bytes, type Keys, toKey } from '../key-range.js';
 import { KeyValue } from '../key-value.js';
 import type { Namespace } from '../namespace.js';
-import { checkTimeout } from '../timeout.js';
 import type { WatchEvent } from '../watch/event.js';
 import { Mirror, type MirrorChange, type MirrorOptions } from './mirror.js';
+import { RevisionWaiters, type WaitOptions } from './revision-waiters.js';
 import { type Bounds, boundsOf, covers, SortedEntries, sortable } from './sorted-entries.js';
 
 /** What a {@link Cache} emits, with the arguments of the listeners. */
@@ -24,18 +23,14 @@ export interface CacheEvents {
   connected: [];
   /** The connection that brings changes is gone; another is being made. */
   disconnected: [];
-  /** The cache has ended with an error, and can't be read any more. Without a listener it is thrown. */
+  /**
+   * The cache has ended with an error, and can't be read any more. Without a listener it is thrown. That it or its
+   * client was closed is no error here: `close` alone tells.
+   */
   error: [error: unknown];
+  /** The cache has ended, with or without an error. */
+  close: [];
 }
-
-/** Bounds of {@link Cache.waitForRevision}. */
-export interface WaitOptions {
-  /** Default: 10 000 ms. */
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
-}
-
-const askAgainMs = 50;
 
 /**
  * A copy of the keys of a range in this process, kept up to date by a watch: reads need no server. It is as of
@@ -56,6 +51,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #incoming: SortedEntries | undefined;
   #revision = 0n;
   #disconnectedAt: number | undefined;
+  readonly #waiters = new RevisionWaiters(() => this.#mirror.requestProgress({ timeoutMs: 1_000 }));
   #over: { readonly error: unknown } | undefined;
 
   private constructor(store: Namespace, keys: Keys, options: MirrorOptions) {
@@ -127,32 +123,13 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
    * @throws DeadlineExceededError, `signal.reason`, and why the cache has ended.
    */
   async waitForRevision(revision: bigint, options: WaitOptions = {}): Promise<void> {
-    const { signal, timeoutMs = 10_000 } = options;
-    const end = performance.now() + checkTimeout('timeoutMs', timeoutMs);
-    for (let asking: Promise<unknown> | undefined; this.#revision < revision; ) {
-      if (this.#over !== undefined) throw this.#over.error;
-      signal?.throwIfAborted();
-      if (performance.now() >= end) {
-        throw new DeadlineExceededError(
-          `DEADLINE_EXCEEDED: the cache shows revision ${this.#revision} and did not come to ${revision} within ${timeoutMs} ms`,
-          { code: StatusCode.DEADLINE_EXCEEDED },
-        );
-      }
-      // Changes elsewhere bring no events here, so the server has to be asked.
-      asking ??= this.#mirror
-        .requestProgress({ timeoutMs: 1_000 })
-        .catch(() => {})
-        .finally(() => {
-          asking = undefined;
-        });
-      await Promise.race([asking, delay(askAgainMs, undefined, { ref: false })]);
-      if (asking === undefined && this.#revision < revision) await delay(1);
-    }
+    if (this.#over !== undefined) throw this.#over.error;
+    if (this.#revision < revision) await this.#waiters.wait(revision, options, () => this.#revision);
   }
 
   /** Ends it: it can't be read any more. Idempotent. */
   close(): void {
-    this.#over ??= { error: new ClosedError('the cache is closed; open another') };
+    this.#end(new ClosedError('the cache is closed; open another'));
     this.#mirror.close();
   }
 
@@ -165,10 +142,19 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     try {
       for await (const change of this.#mirror) this.#apply(change);
     } catch (error) {
-      if (this.#over !== undefined) return;
-      this.#over = { error };
-      process.nextTick(() => this.emit('error', error));
+      this.#end(error);
     }
+  }
+
+  #end(error: unknown): void {
+    if (this.#over !== undefined) return;
+    this.#over = { error };
+    this.#waiters.fail(error);
+    // What a listener throws is not for whoever ended it.
+    process.nextTick(() => {
+      if (!(error instanceof ClosedError)) this.emit('error', error);
+      this.emit('close');
+    });
   }
 
   #apply(change: MirrorChange): void {
@@ -188,6 +174,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
           else this.#entries.delete(sortable(kv.key));
         }
         if (change.revision > this.#revision) this.#revision = change.revision;
+        this.#waiters.reached(this.#revision);
         // Listeners see whole revisions.
         for (const event of change.events) this.emit(event.type, event);
     }
@@ -200,6 +187,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.#incoming = undefined;
     this.#revision = revision;
     if (first) return;
+    this.#waiters.reached(revision);
     for (const [key, kv] of incoming) {
       const prevKv = before.get(key);
       if (prevKv?.modRevision !== kv.modRevision) {

@@ -130,7 +130,12 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
 
   #follower(startRevision: bigint, options: Omit<MirrorOptions, 'pageSize'>): Watch<Entry> {
     this.#watch?.close();
-    const watch = this.#store.watch(this.#keys, { ...options, startRevision, progressNotify: true });
+    const watch = this.#store.watch(this.#keys, {
+      ...options,
+      startRevision,
+      progressNotify: true,
+      ownStream: true,
+    });
     watch.on('connected', () => this.#onConnection(true));
     watch.on('disconnected', () => this.#onConnection(false));
     return watch;

@@ -37,6 +37,12 @@ export interface WatchOptions {
    */
   readonly requireLeader?: boolean;
   /**
+   * Have a stream to the server for itself, where the watches of a client share one. The server answers
+   * `requestProgress()` once all watches of a stream have caught up, so others then can't hold the answer up, such as one
+   * whose `startRevision` is still to come. Default false.
+   */
+  readonly ownStream?: boolean;
+  /**
    * How much may wait for the consumer, in bytes: keys and values, and about 500 more for each event. When it is
    * passed, the server stops sending and goes on where it stopped once half of it is free. Default 4 MiB.
    */
@@ -57,6 +63,7 @@ export interface WatchSpec {
   /** First revision wanted; 0 for those after the watch was made. */
   readonly startRevision: bigint;
   readonly requireLeader: boolean;
+  readonly ownStream: boolean;
   readonly bufferBytes: number;
   readonly maxDisconnectedMs: number;
 }
@@ -85,6 +92,7 @@ export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions
     },
     startRevision,
     requireLeader: options.requireLeader ?? false,
+    ownStream: options.ownStream ?? false,
     bufferBytes: checkTimeout('bufferBytes', options.bufferBytes ?? 4 * 1024 * 1024),
     maxDisconnectedMs: checkTimeout(
       'maxDisconnectedMs',

@@ -2,18 +2,20 @@ import { ClosedError } from '../errors.js';
 import type { RangeBytes } from '../key-range.js';
 import type { ToEntry } from '../kv.js';
 import type { Rpc } from '../rpc/rpc.js';
-import { toWatchSpec, type WatchOptions } from './request.js';
+import { toWatchSpec, type WatchOptions, type WatchSpec } from './request.js';
 import { Watch } from './watch.js';
 import { WatchStream } from './watch-stream.js';
 
 /**
  * Makes the watches of one client and of its views, which share a stream: one for those that require a leader, one
- * for the others.
+ * for the others. Some have a stream of their own.
  * @internal
  */
 export class WatchClient {
   readonly #rpc: Rpc;
-  readonly #streams = new Map<boolean, WatchStream>();
+  /** Shared ones, by whether they require a leader. */
+  readonly #shared = new Map<boolean, WatchStream>();
+  readonly #streams = new Set<WatchStream>();
   #referenced = true;
   #closed = false;
 
@@ -25,30 +27,31 @@ export class WatchClient {
   watch<Entry>(range: RangeBytes, options: WatchOptions, toEntry: ToEntry<Entry>): Watch<Entry> {
     if (this.#closed) throw new ClosedError();
     const spec = toWatchSpec(range, options);
-    return new Watch(this.#stream(spec.requireLeader), spec, toEntry, options.signal);
+    return new Watch(this.#stream(spec), spec, toEntry, options.signal);
   }
 
   /** Whether watches keep the process alive while they wait for a connection. */
   setReferenced(referenced: boolean): void {
     this.#referenced = referenced;
-    for (const stream of this.#streams.values()) stream.setReferenced(referenced);
+    for (const stream of this.#streams) stream.setReferenced(referenced);
   }
 
   /** Ends all watches with a ClosedError. Idempotent. */
   close(): void {
     this.#closed = true;
-    for (const stream of [...this.#streams.values()]) stream.abort(new ClosedError());
+    for (const stream of [...this.#streams]) stream.abort(new ClosedError());
   }
 
-  #stream(requireLeader: boolean): WatchStream {
-    let stream = this.#streams.get(requireLeader);
-    if (stream === undefined) {
-      const ended = (): void => {
-        this.#streams.delete(requireLeader);
-      };
-      stream = new WatchStream(this.#rpc, { requireLeader, referenced: this.#referenced, ended });
-      this.#streams.set(requireLeader, stream);
-    }
+  #stream({ requireLeader, ownStream }: WatchSpec): WatchStream {
+    const shared = ownStream ? undefined : this.#shared.get(requireLeader);
+    if (shared !== undefined) return shared;
+    const ended = (): void => {
+      this.#streams.delete(stream);
+      if (this.#shared.get(requireLeader) === stream) this.#shared.delete(requireLeader);
+    };
+    const stream = new WatchStream(this.#rpc, { requireLeader, referenced: this.#referenced, ended });
+    this.#streams.add(stream);
+    if (!ownStream) this.#shared.set(requireLeader, stream);
     return stream;
   }
 }

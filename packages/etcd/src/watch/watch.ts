@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { EtcdError, StatusCode } from '../errors.js';
+import { ClosedError, EtcdError, StatusCode } from '../errors.js';
 import { ItemIterator } from '../item-iterator.js';
 import type { KeyValue } from '../key-value.js';
 import type { ToEntry } from '../kv.js';
@@ -21,7 +21,10 @@ export interface WatchEvents<Entry = KeyValue> {
   connected: [];
   /** The connection was lost, for this reason; another is being made, and no change will be missed. */
   disconnected: [reason: unknown];
-  /** The watch has ended with an error; only where events are listened to. Without a listener it is thrown. */
+  /**
+   * The watch has ended with an error; only where events are listened to. Without a listener it is thrown. That the
+   * client was closed is no error here: `close` alone tells.
+   */
   error: [error: unknown];
   /** The watch has ended, with or without an error, and all its events were emitted or dropped. */
   close: [];
@@ -45,8 +48,8 @@ type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
  * A watch never ends silently. Loops throw, and `error` is emitted, after the events before were delivered:
  * `CompactedError` where the revision that is wanted next is gone (which can also happen to a watch that was without
  * a connection, or whose consumer was behind, for too long), `PermissionDeniedError` and `UnauthenticatedError`,
- * `WatchCancelledError` with the server's reason, `UnavailableError` after `maxDisconnectedMs`, `ClosedError` when the
- * client was closed, and `signal.reason`.
+ * `WatchCancelledError` with the server's reason, `UnavailableError` after `maxDisconnectedMs`, and `signal.reason`.
+ * When the client was closed, loops throw a `ClosedError`; to listeners `close` is emitted alone.
  */
 export class Watch<Entry = KeyValue>
   extends EventEmitter<WatchEvents<Entry>>
@@ -141,7 +144,8 @@ export class Watch<Entry = KeyValue>
    * consumer gets a batch without events. With etcd before 3.4.25 and 3.5.8 events may still follow it. etcd:
    * `WatchProgressRequest`.
    *
-   * The server answers when all watches of this client have caught up, and none starts at a revision of the future.
+   * The server answers when all watches of the stream have caught up, and none starts at a revision of the future;
+   * those of a client share one, but for `ownStream`.
    *
    * @throws DeadlineExceededError, and why the watch has ended.
    */
@@ -222,7 +226,7 @@ export class Watch<Entry = KeyValue>
       }
       return batch;
     } catch (error) {
-      (this as EventEmitter<WatchEvents<unknown>>).emit('error', error);
+      if (!(error instanceof ClosedError)) (this as EventEmitter<WatchEvents<unknown>>).emit('error', error);
       return undefined;
     }
   }
