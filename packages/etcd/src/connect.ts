@@ -165,15 +165,22 @@ function syncRegularly(client: EtcdClient, intervalMs: number): void {
 }
 
 function checkRetry(options: RetryOptions = {}): Pick<RpcInit, 'maxAttempts' | 'backoff'> {
-  const { maxAttempts = 10, backoffMs = 25, maxBackoffMs = 1_000, ...unknown } = options;
+  const {
+    maxAttempts = Number.POSITIVE_INFINITY,
+    backoffMs = 25,
+    maxBackoffMs = 1_000,
+    ...unknown
+  } = options;
   const [name] = Object.keys(unknown);
   if (name !== undefined) {
     throw invalidArgument(
       `there is no option retry.${name}; retry takes maxAttempts, backoffMs and maxBackoffMs`,
     );
   }
-  if (!Number.isSafeInteger(maxAttempts) || maxAttempts < 1) {
-    throw invalidArgument(`retry.maxAttempts is ${String(maxAttempts)}; it must be an integer above 0`);
+  if (maxAttempts !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(maxAttempts) && maxAttempts >= 1)) {
+    throw invalidArgument(
+      `retry.maxAttempts is ${String(maxAttempts)}; it must be an integer above 0, or Infinity`,
+    );
   }
   const firstMs = checkTimeout('retry.backoffMs', backoffMs);
   return {

@@ -49,8 +49,10 @@ export interface EtcdErrorInit {
   readonly trailers?: Metadata;
   /** The failed call, such as `/etcdserverpb.KV/Range`. */
   readonly method?: string;
-  /** False when the request is known never to have left this client, so that a write may be tried again. */
+  /** False when the request is known never to have left this client. */
   readonly sent?: boolean;
+  /** False when a write is known to have changed nothing; default: whether it was sent. */
+  readonly mayBeApplied?: boolean;
   readonly cause?: unknown;
 }
 
@@ -64,8 +66,13 @@ export class EtcdError extends Error {
   readonly trailers: Metadata;
   /** The failed call, such as `/etcdserverpb.KV/Range`; `undefined` when no call was involved. */
   readonly method: string | undefined;
-  /** False when the request is known never to have left this client. */
+  /** False when the request is known never to have left this client, in none of its attempts. */
   readonly sent: boolean;
+  /**
+   * False when a write is known to have changed nothing, now or later: in none of its attempts did it leave this client,
+   * or etcd has refused each before it applied anything. Then it can be made again without a second thought.
+   */
+  readonly mayBeApplied: boolean;
 
   constructor(message: string, init: EtcdErrorInit) {
     super(message, init.cause === undefined ? undefined : { cause: init.cause });
@@ -75,6 +82,7 @@ export class EtcdError extends Error {
     this.trailers = init.trailers ?? noMetadata;
     this.method = init.method;
     this.sent = init.sent ?? true;
+    this.mayBeApplied = init.mayBeApplied ?? this.sent;
   }
 }
 
@@ -83,8 +91,12 @@ export class EtcdError extends Error {
  * flight: a write may have been made. Code `CANCELLED`.
  */
 export class ClosedError extends EtcdError {
-  constructor(message = 'the etcd client is closed; connect() again to make further calls', sent = false) {
-    super(message, { code: StatusCode.CANCELLED, sent });
+  constructor(
+    message = 'the etcd client is closed; connect() again to make further calls',
+    sent = false,
+    mayBeApplied = sent,
+  ) {
+    super(message, { code: StatusCode.CANCELLED, sent, mayBeApplied });
   }
 }
 
@@ -102,7 +114,10 @@ export function closedInFlight(): ClosedError {
 /** The deadline passed before the answer came. The request may still have been applied. Code `DEADLINE_EXCEEDED`. */
 export class DeadlineExceededError extends EtcdError {}
 
-/** No server could be reached, or the connection broke. Code `UNAVAILABLE`. */
+/**
+ * No server could be reached, the connection broke, or the cluster could not do it now. Code `UNAVAILABLE`; `UNKNOWN`
+ * where etcd gives none, as for a proposal that was dropped.
+ */
 export class UnavailableError extends EtcdError {}
 
 /** etcd, or this client on its behalf, refused a request as malformed. Code `INVALID_ARGUMENT`. */
@@ -136,15 +151,18 @@ export class UnimplementedError extends EtcdError {}
 /** The cluster has no leader, as the member knows: a `requireLeader` call failed at once. Code `UNAVAILABLE`. */
 export class NoLeaderError extends UnavailableError {}
 
-/** The database has reached its quota: etcd takes no more writes. Code `RESOURCE_EXHAUSTED`. */
+/**
+ * The database has reached its quota: etcd takes no more writes. The write that used up the last of it was applied.
+ * Code `RESOURCE_EXHAUSTED`.
+ */
 export class NoSpaceError extends EtcdError {}
 
 /** etcd is behind with applying what it has taken, and refused this before doing anything. Code `RESOURCE_EXHAUSTED`. */
 export class TooManyRequestsError extends EtcdError {}
 
 /**
- * Missing or wrong credentials. Code `UNAUTHENTICATED`; `INVALID_ARGUMENT` where etcd says so of a wrong password
- * and of a missing token.
+ * Missing or wrong credentials. Code `UNAUTHENTICATED`; `INVALID_ARGUMENT` where etcd says so of a wrong password,
+ * of a missing token and of one older than a change of users or roles; `UNKNOWN` of a user without a password.
  */
 export class UnauthenticatedError extends EtcdError {}
 
@@ -164,74 +182,6 @@ const classes: Partial<Record<StatusCode, ErrorClass>> = {
   [StatusCode.UNAUTHENTICATED]: UnauthenticatedError,
   [StatusCode.PERMISSION_DENIED]: PermissionDeniedError,
 };
-
-/** What etcd's words stand for where their code alone says too little, and what to do about it. */
-interface Told {
-  readonly type?: ErrorClass;
-  readonly hint?: string;
-}
-
-const mayBeApplied = 'it may still be applied: read before writing again';
-
-// etcd's own words, from api/v3rpc/rpctypes/error.go.
-const told: Readonly<Record<string, Told>> = {
-  'etcdserver: mvcc: required revision has been compacted': { type: CompactedError },
-  'etcdserver: requested lease not found': {
-    type: LeaseNotFoundError,
-    hint: 'it has expired, or was revoked, or never was',
-  },
-  'etcdserver: request is too large': {
-    type: RequestTooLargeError,
-    hint: "split the request, or raise the server's --max-request-bytes",
-  },
-  'etcdserver: mvcc: database space exceeded': {
-    type: NoSpaceError,
-    hint: 'compact, defragment, then disarm the alarm; or raise --quota-backend-bytes',
-  },
-  'etcdserver: too many requests': {
-    type: TooManyRequestsError,
-    hint: 'nothing was done; slow down and try again',
-  },
-  'etcdserver: no leader': {
-    type: NoLeaderError,
-    hint: 'the member is cut off from the majority, or an election is under way',
-  },
-  'etcdserver: authentication failed, invalid user ID or password': {
-    type: UnauthenticatedError,
-    hint: 'check auth.username and auth.password',
-  },
-  'etcdserver: user name is empty': {
-    type: UnauthenticatedError,
-    hint: 'the server has authentication on; give connect() the option auth',
-  },
-  'etcdserver: invalid auth token': {
-    type: UnauthenticatedError,
-    hint: 'with the option auth of connect() another token is fetched by itself',
-  },
-  'etcdserver: request timed out': { hint: mayBeApplied },
-  'etcdserver: request timed out, possibly due to previous leader failure': { hint: mayBeApplied },
-  'etcdserver: request timed out, possibly due to connection lost': { hint: mayBeApplied },
-  'etcdserver: too many operations in txn request': {
-    hint: "split the transaction, or raise the server's --max-txn-ops (128 by default, for each list of operations)",
-  },
-  'etcdserver: duplicate key given in txn request': {
-    hint: 'a transaction writes each key once: by one put, or by one delete of a key or range',
-  },
-  'etcdserver: key not found': { hint: 'ignoreValue and ignoreLease need a key that exists' },
-  'etcdserver: value is provided': { hint: 'with ignoreValue the value must be empty' },
-  'etcdserver: lease is provided': { hint: 'ignoreLease and lease exclude each other' },
-  'etcdserver: mvcc: required revision is a future revision': {
-    hint: 'the store has not come to that revision yet; take one from a result of this cluster',
-  },
-};
-
-/** The typed error for a failed call's status. */
-export function statusError(init: EtcdErrorInit & { readonly details: string }): EtcdError {
-  const { code, details } = init;
-  const { type, hint } = (Object.hasOwn(told, details) && told[details]) || {};
-  const message = `${statusName(code)}: ${details || 'no details given'}${hint === undefined ? '' : `; ${hint}`}`;
-  return type === undefined ? errorOfCode(message, init) : new type(message, init);
-}
 
 /**
  * An error of the class that stands for its code.

@@ -84,7 +84,7 @@ export class StmConflictError extends EtcdError {
   constructor(attempts: number) {
     super(
       `ABORTED: the transaction met a conflict in each of ${attempts} attempts; try later, make it touch fewer contended keys, or raise maxAttempts`,
-      { code: StatusCode.ABORTED },
+      { code: StatusCode.ABORTED, mayBeApplied: false },
     );
     this.attempts = attempts;
   }

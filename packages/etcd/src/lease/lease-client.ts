@@ -80,7 +80,7 @@ export class LeaseClient {
    * etcd: `Lease.LeaseGrant`.
    *
    * @param ttlSeconds after so long without a renewal the lease expires; a whole number.
-   * @throws EtcdError with code `ALREADY_EXISTS` when there is a lease with the wanted id, and with `OUT_OF_RANGE` for
+   * @throws EtcdError with code `FAILED_PRECONDITION` when there is a lease with the wanted id, and with `OUT_OF_RANGE` for
    * a TTL above 9,000,000,000 s.
    */
   grant(ttlSeconds: Int64, options: GrantOptions = none): Promise<GrantResult> {

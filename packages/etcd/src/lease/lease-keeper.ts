@@ -11,6 +11,7 @@ import { reopenMs } from '../rpc/backoff.js';
 import { encodeMessage } from '../rpc/encode-message.js';
 import { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { Rpc } from '../rpc/rpc.js';
+import type { ServerErrorText } from '../server-errors.js';
 import { longestTimerMs } from '../timeout.js';
 import type { ByteStream } from '../transport/transport.js';
 import { DueTimes, slotOf } from './due-times.js';
@@ -35,7 +36,7 @@ const refusals: ReadonlySet<number> = new Set<StatusCode>([
 
 function leaseNotFound(id: bigint): LeaseNotFoundError {
   const message = `NOT_FOUND: there is no lease ${id}; it has expired, or was revoked, or never was`;
-  const details = 'etcdserver: requested lease not found';
+  const details: ServerErrorText = 'etcdserver: requested lease not found';
   return new LeaseNotFoundError(message, { code: StatusCode.NOT_FOUND, details, method: keepAliveMethod });
 }
 

@@ -1,8 +1,10 @@
 import { EtcdError, StatusCode } from '../errors.js';
+import { isServerError, type ServerErrorText, statusError } from '../server-errors.js';
 import type { CallOptions, Transport } from '../transport/transport.js';
 import { backoffMs } from './backoff.js';
 import { connectionChannel } from './channels.js';
 import { StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
+import { Pauses } from './pauses.js';
 
 /** How an endpoint does: not used yet, answering, or left alone for a while after a failure. */
 export type EndpointState = 'idle' | 'ready' | 'failed';
@@ -46,6 +48,7 @@ export interface BalancerInit {
   readonly probeTimeoutMs: number;
 }
 
+const noLeader: ServerErrorText = 'etcdserver: no leader';
 const statusMethod = '/etcdserverpb.Maintenance/Status';
 const statusRequest = StatusRequest.encode({}).finish();
 
@@ -64,6 +67,7 @@ export class Balancer {
   /** No longer chosen, and kept for the calls on them and for their return; gone with `close()`. */
   readonly #retired = new Map<string, Endpoint>();
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
+  readonly #pauses = new Pauses();
   #next = 0;
   #referenced = true;
   #closed = false;
@@ -106,6 +110,11 @@ export class Balancer {
     }
     if (failed !== undefined && failed.state !== 'failed' && endpoints.includes(failed)) return failed;
     return earliest as Endpoint;
+  }
+
+  /** Waits before the next attempt at a call; until the balancer is closed, at most. Rejects with the signal's reason. */
+  pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    return this.#pauses.pause(ms, signal);
   }
 
   /** A call on it was answered. */
@@ -185,16 +194,19 @@ export class Balancer {
 
   ref(): void {
     this.#referenced = true;
+    this.#pauses.setReferenced(true);
     for (const { transport } of this.#all()) transport.ref();
   }
 
   unref(): void {
     this.#referenced = false;
+    this.#pauses.setReferenced(false);
     for (const { transport } of this.#all()) transport.unref();
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#pauses.close();
     await Promise.all(this.#all().map(({ transport }) => transport.close()));
   }
 
@@ -225,8 +237,8 @@ export class Balancer {
       });
       const { leader, isLearner } = StatusResponse.decode(answer.message);
       if (leader === 0n || isLearner) {
-        const details = leader === 0n ? 'etcdserver: no leader' : 'the member is a learner';
-        this.failed(endpoint, new EtcdError(details, { code: StatusCode.UNAVAILABLE, method: statusMethod }));
+        const details = leader === 0n ? noLeader : 'the member is a learner';
+        this.failed(endpoint, statusError({ code: StatusCode.UNAVAILABLE, details, method: statusMethod }));
       } else this.succeeded(endpoint);
     } catch (error) {
       if (refusedForAuth(error)) this.succeeded(endpoint);
@@ -251,10 +263,10 @@ function statusOf({ address, state, failures, error }: Endpoint): EndpointStatus
 /** With authentication on, etcd tells its status to known users alone; that it refuses is an answer. */
 function refusedForAuth(error: unknown): boolean {
   if (!(error instanceof EtcdError)) return false;
-  const { code, details } = error;
+  const { code } = error;
   return (
     code === StatusCode.UNAUTHENTICATED ||
     code === StatusCode.PERMISSION_DENIED ||
-    details === 'etcdserver: user name is empty'
+    isServerError(error, 'etcdserver: user name is empty')
   );
 }

@@ -1,6 +1,5 @@
 import {
   ClosedError,
-  closedInFlight,
   DeadlineExceededError,
   EtcdError,
   RequestTooLargeError,
@@ -8,12 +7,13 @@ import {
 } from '../errors.js';
 import { checkTimeout, longestTimerMs } from '../timeout.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
+import { closedAfter, type Fate, fateWith, notSent, ofAllAttempts } from './attempts.js';
 import { type BackoffBounds, backoffMs, pause } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
 import './debug-log.js';
 import { DeferredStream } from './deferred-stream.js';
-import { blamesEndpoint, isRetriable, isTokenRefused } from './retry.js';
+import { blamesEndpoint, isRetriable, isTokenRefused, staysAtEndpoint } from './retry.js';
 import type { TokenSource } from './token.js';
 
 /** What every call can be given. */
@@ -265,25 +265,36 @@ export class Rpc {
     let attempt = first;
     let error = firstError;
     let refreshes = 0;
+    let fate = notSent;
     for (let attempts = 1; ; ) {
-      if (!(error instanceof EtcdError) || error instanceof ClosedError || this.#closed) throw error;
+      // The reason may be an EtcdError, and still is none of the server's.
+      if (!(error instanceof EtcdError) || control.signal?.aborted) throw error;
+      fate = fateWith(fate, error);
+      if (error instanceof ClosedError || this.#closed) throw ofAllAttempts(error, fate);
       const timedOut = attempt.bounded && error.code === StatusCode.DEADLINE_EXCEEDED;
+      const stays = staysAtEndpoint(error);
       let waitMs = 0;
       if (this.#init.tokens !== undefined && isTokenRefused(error)) {
-        if (++refreshes > maxTokenRefreshes) throw error;
-        const fetching = this.#init.tokens.refresh(attempt.token);
-        if (!(await settlesBy(fetching, deadline, control.signal))) {
-          throw noToken(method.name, this.timeoutOf(control), error);
+        if (++refreshes > maxTokenRefreshes) throw ofAllAttempts(error, fate);
+        if (!(await this.#refreshToken(this.#init.tokens, attempt.token, deadline, control.signal, fate))) {
+          throw noToken(method.name, this.timeoutOf(control), error, fate);
         }
       } else {
         if (blamesEndpoint(error, timedOut)) this.#balancer.failed(attempt.endpoint, error);
-        if (attempts >= this.#init.maxAttempts || !isRetriable(error, method.idempotent, timedOut))
-          throw error;
+        if (attempts >= this.#init.maxAttempts || !isRetriable(error, method.idempotent, timedOut)) {
+          throw ofAllAttempts(error, fate);
+        }
         // The other endpoints are tried at once; then it is time to wait.
-        const rounds = Math.floor(attempts / this.#balancer.size);
-        if (rounds > 0 && attempts % this.#balancer.size === 0)
+        const rounds = stays ? attempts : Math.floor(attempts / this.#balancer.size);
+        if (stays || (rounds > 0 && attempts % this.#balancer.size === 0)) {
           waitMs = backoffMs(rounds, this.#init.backoff);
-        if (performance.now() + waitMs >= deadline) throw error;
+        }
+        // The last attempts come closer to each other, so that the whole of the call's time is used.
+        const leftMs = deadline - performance.now();
+        if (waitMs >= leftMs) waitMs = leftMs / 2;
+        if (leftMs <= 0 || (waitMs > 0 && waitMs < this.#init.backoff.firstMs / 2)) {
+          throw ofAllAttempts(error, fate);
+        }
         retryChannel.publish({
           call: trace,
           method: method.name,
@@ -292,11 +303,11 @@ export class Rpc {
           error,
           waitMs,
         });
-        if (waitMs > 0) await pause(waitMs, control.signal);
-        if (this.#closed) throw error.sent ? closedInFlight() : new ClosedError();
+        if (waitMs > 0) await this.#balancer.pause(waitMs, control.signal);
+        if (this.#closed) throw closedAfter(fate);
       }
       attempts += 1;
-      const endpoint = this.#balancer.pick(attempt.endpoint);
+      const endpoint = stays ? attempt.endpoint : this.#balancer.pick(attempt.endpoint);
       const leftMs = Math.max(1, deadline - performance.now());
       const attemptTimeoutMs = this.#attemptTimeoutOf(control);
       const token = this.#init.tokens?.current;
@@ -315,6 +326,22 @@ export class Rpc {
         const inTime = attempt.bounded || !(again instanceof DeadlineExceededError);
         error = inTime ? again : pastDeadline(again, this.timeoutOf(control), attempts, error);
       }
+    }
+  }
+
+  /** Has another token fetched; false when that took too long. How it fails is the failure of this call. */
+  async #refreshToken(
+    tokens: TokenSource,
+    refused: string | undefined,
+    deadline: number,
+    signal: AbortSignal | undefined,
+    fate: Fate,
+  ): Promise<boolean> {
+    try {
+      return await settlesBy(tokens.refresh(refused), deadline, signal);
+    } catch (error) {
+      if (!(error instanceof EtcdError) || signal?.aborted) throw error;
+      throw ofAllAttempts(error, fate);
     }
   }
 
@@ -378,7 +405,7 @@ export class Rpc {
 
 /** The deadline of a call has passed during an attempt that isn't its first: what failed before it is the cause. */
 function pastDeadline(
-  { code, trailers, method, sent }: DeadlineExceededError,
+  { code, trailers, method, sent, mayBeApplied }: DeadlineExceededError,
   timeoutMs: number,
   attempts: number,
   before: unknown,
@@ -390,6 +417,7 @@ function pastDeadline(
     details,
     trailers,
     sent,
+    mayBeApplied,
     cause: before,
     ...(method !== undefined && { method }),
   });
@@ -410,7 +438,8 @@ async function settlesBy(
   try {
     return await Promise.race([
       result.then(() => true),
-      pause(leftMs, AbortSignal.any(signals)).then(() => false),
+      // What fetches the token holds the process, if it may.
+      pause(leftMs, AbortSignal.any(signals), { ref: false }).then(() => false),
     ]);
   } finally {
     settled.abort();
@@ -418,12 +447,13 @@ async function settlesBy(
 }
 
 /** The deadline of a call has passed while another token was fetched for it. */
-function noToken(method: string, timeoutMs: number, cause: EtcdError): DeadlineExceededError {
+function noToken(method: string, timeoutMs: number, cause: EtcdError, fate: Fate): DeadlineExceededError {
   const details = `no answer within ${timeoutMs} ms: the server refused the token, and gave no other one in that time`;
   return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
     code: StatusCode.DEADLINE_EXCEEDED,
     details,
     method,
+    ...fate,
     cause,
   });
 }

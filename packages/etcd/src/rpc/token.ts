@@ -1,4 +1,4 @@
-import { EtcdError } from '../errors.js';
+import { isServerError } from '../server-errors.js';
 
 /** Name and password of one of etcd's users. */
 export interface Credentials {
@@ -51,9 +51,7 @@ export class TokenSource {
     try {
       this.#token = await this.#authenticate();
     } catch (error) {
-      if (!(error instanceof EtcdError) || error.details !== 'etcdserver: authentication is not enabled') {
-        throw error;
-      }
+      if (!isServerError(error, 'etcdserver: authentication is not enabled')) throw error;
       this.#token = '';
     }
     this.#fetchedAt = performance.now();

@@ -7,8 +7,8 @@ import {
   type Metadata,
   noMetadata,
   StatusCode,
-  statusError,
 } from '../errors.js';
+import { statusError } from '../server-errors.js';
 import { longestTimerMs } from '../timeout.js';
 import type { Waiter } from '../waiter.js';
 import { SocketHold } from './socket-hold.js';

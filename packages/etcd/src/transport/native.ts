@@ -6,8 +6,8 @@ import {
   type Metadata,
   noMetadata,
   StatusCode,
-  statusError,
 } from '../errors.js';
+import { statusError } from '../server-errors.js';
 import type { Waiter } from '../waiter.js';
 import { CommandBatch, CompletionBatch, type CompletionHandler } from './frames.js';
 import { loadNativeAddon, type NativeAddon, type NativeBinding, type NativeOptions } from './native-addon.js';

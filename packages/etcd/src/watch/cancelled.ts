@@ -1,5 +1,6 @@
-import { CompactedError, EtcdError, StatusCode, statusError } from '../errors.js';
+import { CompactedError, EtcdError, StatusCode } from '../errors.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { statusError } from '../server-errors.js';
 import { watchMethod } from './request.js';
 
 /** The watch was cancelled: by the server, for the reason in `details`, or before it was made. Code `CANCELLED`. */

@@ -3,6 +3,7 @@ import { ClosedError, EtcdError, StatusCode, UnavailableError } from '../errors.
 import { reopenMs } from '../rpc/backoff.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { isServerError } from '../server-errors.js';
 import { longestTimerMs } from '../timeout.js';
 import type { ByteStream } from '../transport/transport.js';
 import { cancelledError } from './cancelled.js';
@@ -335,7 +336,7 @@ function isTransient(failure: unknown): boolean {
 }
 
 function isNoLeader(failure: unknown): boolean {
-  return failure instanceof EtcdError && failure.details === 'etcdserver: no leader';
+  return isServerError(failure, 'etcdserver: no leader');
 }
 
 function unavailable(message: string): UnavailableError {
