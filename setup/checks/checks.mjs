@@ -28,12 +28,27 @@ export function checks(files) {
     cargo(['test', '--workspace', '--exclude', 'owned-runtime']),
     cargo(['test', '--package', 'owned-runtime', '--all-features'], { title: 'cargo test of owned-runtime' }),
     cargo(
-      ['test', '--package', 'owned-runtime', '--all-features', '--target-dir', inRoot('target', 'plain-join')],
+      [
+        'test',
+        '--package',
+        'owned-runtime',
+        '--all-features',
+        '--target-dir',
+        inRoot('target', 'plain-join'),
+      ],
       {
         title: 'owned-runtime as on systems without a bounded join',
         env: { RUSTFLAGS: '--cfg owned_runtime_plain_join' },
       },
     ),
+    {
+      group: 'rust',
+      title: 'owned-runtime on its oldest Rust, with the lowest versions of its dependencies',
+      run: async () =>
+        hasCargo()
+          ? (await import('./oldest-rust.mjs')).testOldestRust()
+          : { skipped: 1, skipReason: withoutCargo() },
+    },
     // Flags of the compiler would rebuild everything in the shared target folder.
     cargo(
       ['test', '--release', '--package', 'owned-runtime', '--lib', '--target-dir', inRoot('target', 'loom')],

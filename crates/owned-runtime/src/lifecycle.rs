@@ -318,9 +318,9 @@ mod tests {
     #[test]
     fn a_launch_that_fails_changes_nothing() {
         let lifecycle = Lifecycle::new("launch".to_owned());
-        let launch = || Err::<(_, fn()), _>(io::Error::other("no"));
+        let launch = || Err::<(_, fn()), _>(io::ErrorKind::OutOfMemory.into());
         let error = lifecycle.start(launch).unwrap_err();
-        assert_eq!(error.to_string(), "can't start runtime thread `launch`: no");
+        assert_eq!(error.to_string(), "can't start runtime thread `launch`: out of memory");
         assert!(!lifecycle.is_running());
         lifecycle.start(|| Ok((Nothing, || ()))).unwrap();
         lifecycle.stop(&deadline()).unwrap();

@@ -1,0 +1,67 @@
+// owned-runtime as it is packed for crates.io, with the oldest Rust that it supports and the lowest versions of what it
+// depends on.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from '../command.mjs';
+import { inRoot } from '../paths.mjs';
+import { mustRun } from '../step.mjs';
+import { OLDEST_RUST, provideOldestRust } from '../steps/oldest-rust.mjs';
+import { countCargoTests } from './checks.mjs';
+
+export async function testOldestRust() {
+  const toolchain = await provideOldestRust();
+  if (toolchain === undefined) {
+    return { skipped: 1, skipReason: `skipped, Rust ${OLDEST_RUST} can't be had here` };
+  }
+  const dir = mkdtempSync(join(tmpdir(), 'quiesce-oldest-rust-'));
+  try {
+    const crate = await unpackCrate(dir);
+    // Today's cargo finds the versions and fetches them: the old one can read neither the registry nor newer manifests.
+    const nightly = { cwd: crate, env: { RUSTC_BOOTSTRAP: '1' } };
+    await mustRun(['cargo', 'update', '-Z', 'minimal-versions'], nightly);
+    await mustRun(['cargo', 'vendor', '--versioned-dirs', 'vendor'], { cwd: crate });
+    const config =
+      '[source.crates-io]\nreplace-with = "vendored"\n\n[source.vendored]\ndirectory = "vendor"\n';
+    mkdirSync(join(crate, '.cargo'));
+    writeFileSync(join(crate, '.cargo', 'config.toml'), config);
+    const test = ['test', '--offline', '--all-features', '--lib', '--tests'];
+    const { code, output } = await run([...toolchain.cargo, ...test], {
+      cwd: crate,
+      env: { ...toolchain.env, CARGO_TARGET_DIR: inRoot('target', 'oldest-rust') },
+    });
+    return { ...countCargoTests(output, code), output };
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** What `cargo publish` would send, without what only the models need. */
+async function unpackCrate(dir) {
+  const target = join(dir, 'target');
+  await mustRun([
+    'cargo',
+    'package',
+    '--package',
+    'owned-runtime',
+    '--no-verify',
+    '--allow-dirty',
+    '--target-dir',
+    target,
+  ]);
+  const version = /^version = "(.+)"/m.exec(readFileSync(inRoot('Cargo.toml'), 'utf8'))?.[1];
+  const name = `owned-runtime-${version}`;
+  await mustRun(['tar', '-xzf', join(target, 'package', `${name}.crate`), '-C', dir]);
+  const crate = join(dir, name);
+  // Of a newer format.
+  rmSync(join(crate, 'Cargo.lock'));
+  const manifest = readFileSync(join(crate, 'Cargo.toml'), 'utf8');
+  const kept = manifest
+    .split(/^(?=\[)/m)
+    .filter((section) => !/^\[(target\."?'?cfg\(owned_runtime_loom|lints)/.test(section));
+  writeFileSync(
+    join(crate, 'Cargo.toml'),
+    `${kept.join('').replace(/^resolver = .*\n/m, '')}\n[workspace]\n`,
+  );
+  return crate;
+}
