@@ -21,6 +21,7 @@ import {
   prefix,
 } from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
+import { eventually } from './support/eventually.js';
 
 let server: EtcdServer;
 let direct: EtcdClient;
@@ -229,6 +230,25 @@ overEachTransport('mirror', (connect) => {
     assert.deepEqual(seen, ['c=1 was undefined', 'b=2 was 1', 'd=1 was undefined', '-a']);
     assert.deepEqual(told(cache.range()), [`${p}b=2`, `${p}c=1`, `${p}d=1`]);
     assert.ok(cache.revision >= revision);
+  });
+
+  test('a cache is up to date again once it shows what it has missed, also where that is elsewhere', async () => {
+    const p = fresh();
+    await using cache = await Cache.open(etcd, prefix(p));
+    for (const key of ['elsewhere', `${p}a`]) {
+      const down = once(cache, 'disconnected');
+      const { port } = proxy;
+      await proxy.close();
+      await down;
+      const { revision } = await direct.put(key, '');
+      await sleep(5);
+      const old: boolean[] = [];
+      cache.once('connected', () => old.push(cache.disconnectedMs > 0));
+      proxy = await startTcpProxy({ port: server.port }, port);
+      await eventually('it is up to date', () => cache.disconnectedMs === 0);
+      assert.deepEqual(old, [true]);
+      assert.ok(cache.revision >= revision);
+    }
   });
 
   test('a closed cache, or one whose client is closed, can not be read', async () => {

@@ -49,7 +49,10 @@ export class Barrier {
   async wait(options: AcquireOptions = {}): Promise<void> {
     using linked = new LinkedSignal([options.signal], options.timeoutMs);
     const { signal } = linked;
-    const { kvs, revision } = await persist(() => this.#space.range(this.#key, { signal }), signal);
+    const { kvs, revision } = await persist(
+      () => this.#space.range(this.#key, { requireLeader: true, signal }),
+      signal,
+    );
     if (kvs.length > 0) await untilDeleted(this.#space, this.#key, revision, signal);
   }
 }

@@ -104,7 +104,10 @@ export class DoubleBarrier {
       return;
     }
     for (;;) {
-      const now = await persist(() => space.range(this.#ready, { signal: linked.signal }), linked.signal);
+      const now = await persist(
+        () => space.range(this.#ready, { requireLeader: true, signal: linked.signal }),
+        linked.signal,
+      );
       const [ready] = now.kvs;
       if (ready !== undefined && ready.modRevision > mine.revision) return;
       await untilPut(space, this.#ready, now.revision, linked.signal);
@@ -115,7 +118,13 @@ export class DoubleBarrier {
   #entered(signal: AbortSignal): Promise<RangeResult> {
     const range: KeyRange = prefix(this.#waiters);
     return persist(
-      () => this.#session.space.range(range, { sortBy: 'createRevision', keysOnly: true, signal }),
+      () =>
+        this.#session.space.range(range, {
+          sortBy: 'createRevision',
+          keysOnly: true,
+          requireLeader: true,
+          signal,
+        }),
       signal,
     );
   }

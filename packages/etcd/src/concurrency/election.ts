@@ -109,7 +109,7 @@ export class Election {
 
   /**
    * The leader now, if there is one, and from then on each new leader and each value that a leader proclaims, in
-   * order, over broken connections. A leader who came and went while nobody looked may be missed. Endless; its end
+   * order, over broken connections and away from members that are cut off. A leader who came and went while nobody looked may be missed. Endless; its end
    * comes by leaving the loop, or by the signal with `signal.reason`.
    */
   async *observe(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<KeyValue, void, void> {
@@ -118,7 +118,8 @@ export class Election {
     let seen: KeyValue | undefined;
     for (let failures = 0; ; ) {
       try {
-        const now = await this.#space.range(this.#candidates, { sortBy: 'createRevision', limit: 1, signal });
+        const oldest = { sortBy: 'createRevision', limit: 1 } as const;
+        const now = await this.#space.range(this.#candidates, { ...oldest, requireLeader: true, signal });
         let [leader] = now.kvs;
         let revision = now.revision;
         if (leader === undefined) {
@@ -135,6 +136,7 @@ export class Election {
         }
         for await (const { type, kv } of this.#space.watch(leader.key, {
           startRevision: revision + 1n,
+          requireLeader: 'wait',
           signal,
         })) {
           if (type === 'delete') break;
@@ -151,7 +153,12 @@ export class Election {
 
   /** The first candidate to come after a revision with none. */
   async #firstCandidate(revision: bigint, signal: AbortSignal): Promise<KeyValue> {
-    const options = { startRevision: revision + 1n, filters: ['delete'], signal } as const;
+    const options = {
+      startRevision: revision + 1n,
+      filters: ['delete'],
+      requireLeader: 'wait',
+      signal,
+    } as const;
     for await (const { kv } of this.#space.watch(this.#candidates, options)) return kv;
     throw new ClosedError();
   }

@@ -138,7 +138,8 @@ export class OwnedKey implements AsyncDisposable {
     });
     for (;;) {
       const { revision, responses } = await persist(
-        () => space.txn({ success: [youngestOlder, op.get<Bytes>(this.key)] }, { signal }),
+        () =>
+          space.txn({ success: [youngestOlder, op.get<Bytes>(this.key)] }, { requireLeader: true, signal }),
         signal,
       );
       const [older, own] = responses;

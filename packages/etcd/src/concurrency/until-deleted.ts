@@ -13,10 +13,13 @@ export async function untilDeleted(
   revision: bigint,
   signal: AbortSignal,
 ): Promise<void> {
+  // Not from a member that is cut off, and knows of no change.
+  const options = (startRevision: bigint) =>
+    ({ startRevision, filters: ['put'], requireLeader: 'wait', signal }) as const;
   let from = revision + 1n;
   for (let failures = 0; ; failures++) {
     try {
-      for await (const { type } of space.watch(key, { startRevision: from, filters: ['put'], signal })) {
+      for await (const { type } of space.watch(key, options(from))) {
         if (type === 'delete') return;
       }
     } catch (error) {
@@ -24,7 +27,10 @@ export async function untilDeleted(
       if (!(error instanceof CompactedError) && !mayPass(error)) throw error;
       if (failures > 0) await backOff(failures, signal);
     }
-    const now = await persist(() => space.range(key, { keysOnly: true, signal }), signal);
+    const now = await persist(
+      () => space.range(key, { keysOnly: true, requireLeader: true, signal }),
+      signal,
+    );
     const [kv] = now.kvs;
     // Created later, it is another key of that name.
     if (kv === undefined || kv.createRevision >= from) return;

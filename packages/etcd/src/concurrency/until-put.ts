@@ -16,7 +16,13 @@ export async function untilPut(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    const options = { startRevision: revision + 1n, filters: ['delete'], signal } as const;
+    // Not from a member that is cut off, and knows of no change.
+    const options = {
+      startRevision: revision + 1n,
+      filters: ['delete'],
+      requireLeader: 'wait',
+      signal,
+    } as const;
     for await (const _ of space.watch(keys, options)) return;
   } catch (error) {
     signal.throwIfAborted();

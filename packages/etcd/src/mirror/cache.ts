@@ -19,9 +19,9 @@ export interface CacheEvents {
    * in between is missing, but not what came of it.
    */
   resync: [revision: bigint];
-  /** The connection that brings changes is back. */
+  /** The connection that brings changes is back; what was missed follows. */
   connected: [];
-  /** The connection that brings changes is gone; another is being made. */
+  /** The connection that brings changes is gone; another is being made. `disconnectedMs` goes on from here. */
   disconnected: [];
   /**
    * The cache has ended with an error, and can't be read any more. Without a listener it is thrown. That it or its
@@ -31,6 +31,8 @@ export interface CacheEvents {
   /** The cache has ended, with or without an error. */
   close: [];
 }
+
+const catchingUp: WaitOptions = { timeoutMs: 60_000 };
 
 /**
  * A copy of the keys of a range in this process, kept up to date by a watch: reads need no server. It is as of
@@ -51,13 +53,15 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #incoming: SortedEntries | undefined;
   #revision = 0n;
   #disconnectedAt: number | undefined;
+  /** What it has to come to until it is up to date again, once there is a connection. */
+  #missed: bigint | undefined;
   readonly #waiters = new RevisionWaiters(() => this.#mirror.requestProgress({ timeoutMs: 1_000 }));
   #over: { readonly error: unknown } | undefined;
 
   private constructor(store: Namespace, keys: Keys, options: MirrorOptions) {
     super();
     this.#bounds = boundsOf(keys);
-    this.#mirror = new Mirror(store, keys, options, (connected) => this.#connection(connected));
+    this.#mirror = new Mirror(store, keys, options, (revision) => this.#connection(revision));
   }
 
   /**
@@ -87,7 +91,10 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     return this.#entries.size;
   }
 
-  /** How long it has had no connection that brings changes, in ms; 0 while it has one. It may be stale by so much. */
+  /**
+   * For how long it may have been stale, in ms: since it lost the connection that brings changes, until it has another
+   * and shows all that was missed. 0 while it is up to date.
+   */
   get disconnectedMs(): number {
     return this.#disconnectedAt === undefined ? 0 : performance.now() - this.#disconnectedAt;
   }
@@ -174,7 +181,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
           else this.#entries.delete(sortable(kv.key));
         }
         if (change.revision > this.#revision) this.#revision = change.revision;
-        this.#waiters.reached(this.#revision);
+        this.#shows();
         // Listeners see whole revisions.
         for (const event of change.events) this.emit(event.type, event);
     }
@@ -186,8 +193,8 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.#entries = incoming;
     this.#incoming = undefined;
     this.#revision = revision;
+    this.#shows();
     if (first) return;
-    this.#waiters.reached(revision);
     for (const [key, kv] of incoming) {
       const prevKv = before.get(key);
       if (prevKv?.modRevision !== kv.modRevision) {
@@ -201,10 +208,26 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.emit('resync', revision);
   }
 
-  #connection(connected: boolean): void {
-    if (connected) this.#disconnectedAt = undefined;
-    else this.#disconnectedAt ??= performance.now();
-    this.emit(connected ? 'connected' : 'disconnected');
+  #connection(revision: bigint | undefined): void {
+    this.#missed = revision;
+    if (revision === undefined) {
+      this.#disconnectedAt ??= performance.now();
+      this.emit('disconnected');
+      return;
+    }
+    this.#shows();
+    // Nothing else brings it there when the changes that it has missed were elsewhere.
+    if (this.#missed !== undefined) this.waitForRevision(revision, catchingUp).catch(() => {});
+    this.emit('connected');
+  }
+
+  /** It shows another revision, or has a connection again. */
+  #shows(): void {
+    this.#waiters.reached(this.#revision);
+    // While a base is read, what it shows is of before.
+    if (this.#missed === undefined || this.#incoming !== undefined || this.#missed > this.#revision) return;
+    this.#missed = undefined;
+    this.#disconnectedAt = undefined;
   }
 
   #check(bounds: Bounds): void {

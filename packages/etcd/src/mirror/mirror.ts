@@ -11,10 +11,9 @@ import type { Watch } from '../watch/watch.js';
 
 /** Options of {@link Mirror}. */
 export interface MirrorOptions
-  extends Pick<
-    WatchOptions,
-    'prevKv' | 'fragment' | 'requireLeader' | 'bufferBytes' | 'maxDisconnectedMs' | 'signal'
-  > {
+  extends Pick<WatchOptions, 'prevKv' | 'fragment' | 'bufferBytes' | 'maxDisconnectedMs' | 'signal'> {
+  /** As of a watch, and for the reading of the base, too. Default `'wait'`: it doesn't stay with a member that is cut off. */
+  readonly requireLeader?: boolean | 'wait';
   /** Most keys that are asked for at once while the base is read. Default 1 000. */
   readonly pageSize?: number;
 }
@@ -29,6 +28,12 @@ export type MirrorChange<Entry = KeyValue> =
   | { readonly type: 'synced'; readonly revision: bigint }
   /** Changes, as in {@link WatchBatch}: whole revisions. Without events: nothing has changed up to this revision. */
   | { readonly type: 'update'; readonly revision: bigint; readonly events: readonly WatchEvent<Entry>[] };
+
+/**
+ * @param revision of the store when the connection was made, by the server at its other end; `undefined` when there is
+ * none.
+ */
+type ConnectionListener = (revision: bigint | undefined) => void;
 
 const backoff = { firstMs: 50, longestMs: 2_000 };
 
@@ -49,16 +54,16 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
   readonly #keys: Keys;
   readonly #options: MirrorOptions;
   readonly #changes: AsyncGenerator<MirrorChange<Entry>, void, void>;
-  readonly #onConnection: (connected: boolean) => void;
+  readonly #onConnection: ConnectionListener;
   readonly #closing = new AbortController();
   #watch: Watch<Entry> | undefined;
 
-  /** @param onConnection is told whether there is a connection that brings changes. */
+  /** @param onConnection is called whenever the connection that brings changes has come or gone. */
   constructor(
     store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>,
     keys: Keys,
     options: MirrorOptions = {},
-    onConnection: (connected: boolean) => void = () => {},
+    onConnection: ConnectionListener = () => {},
   ) {
     this.#store = store;
     this.#keys = keys;
@@ -90,7 +95,8 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
 
   async *#follow(): AsyncGenerator<MirrorChange<Entry>, void, void> {
     const { signal } = this.#closing;
-    const { pageSize, ...watchOptions } = this.#options;
+    const { pageSize, requireLeader = 'wait', ...rest } = this.#options;
+    const watchOptions = { ...rest, requireLeader };
     let synced = false;
     let failures = 0;
     try {
@@ -98,7 +104,11 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
         try {
           let reset = false;
           let revision = 0n;
-          const reading = { signal: this.#signal(), ...(pageSize !== undefined && { pageSize }) };
+          const reading = {
+            signal: this.#signal(),
+            requireLeader: requireLeader !== false,
+            ...(pageSize !== undefined && { pageSize }),
+          };
           for await (const page of this.#store.pages(this.#keys, reading)) {
             revision = page.revision;
             if (!reset) {
@@ -121,6 +131,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
           if (!again || this.#options.signal?.aborted) throw error;
         }
         this.#watch?.close();
+        this.#onConnection(undefined);
         await this.#backOff(failures++);
       }
     } finally {
@@ -128,7 +139,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     }
   }
 
-  #follower(startRevision: bigint, options: Omit<MirrorOptions, 'pageSize'>): Watch<Entry> {
+  #follower(startRevision: bigint, options: Omit<WatchOptions, 'startRevision'>): Watch<Entry> {
     this.#watch?.close();
     const watch = this.#store.watch(this.#keys, {
       ...options,
@@ -136,8 +147,8 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
       progressNotify: true,
       ownStream: true,
     });
-    watch.on('connected', () => this.#onConnection(true));
-    watch.on('disconnected', () => this.#onConnection(false));
+    watch.on('connected', (revision) => this.#onConnection(revision));
+    watch.on('disconnected', () => this.#onConnection(undefined));
     return watch;
   }
 

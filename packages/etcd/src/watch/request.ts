@@ -33,9 +33,10 @@ export interface WatchOptions {
   readonly fragment?: boolean;
   /**
    * Don't stay with a member that has no leader, and so may be cut off from the cluster: the watch moves on to other
-   * endpoints, and ends with an `UnavailableError` ("no leader") when none of them has one. Default false.
+   * endpoints. When none of them has one, `true` ends it with an `UnavailableError` ("no leader"), and `'wait'` has it go
+   * on as after any lost connection, so that `maxDisconnectedMs` bounds it. Default false.
    */
-  readonly requireLeader?: boolean;
+  readonly requireLeader?: boolean | 'wait';
   /**
    * Have a stream to the server for itself, where the watches of a client share one. The server answers
    * `requestProgress()` once all watches of a stream have caught up, so others then can't hold the answer up, such as one
@@ -63,6 +64,8 @@ export interface WatchSpec {
   /** First revision wanted; 0 for those after the watch was made. */
   readonly startRevision: bigint;
   readonly requireLeader: boolean;
+  /** It ends where no endpoint has a leader. */
+  readonly endsWithoutLeader: boolean;
   readonly ownStream: boolean;
   readonly bufferBytes: number;
   readonly maxDisconnectedMs: number;
@@ -91,7 +94,8 @@ export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions
       fragment: options.fragment ?? false,
     },
     startRevision,
-    requireLeader: options.requireLeader ?? false,
+    requireLeader: toRequireLeader(options.requireLeader) !== false,
+    endsWithoutLeader: options.requireLeader === true,
     ownStream: options.ownStream ?? false,
     bufferBytes: checkTimeout('bufferBytes', options.bufferBytes ?? 4 * 1024 * 1024),
     maxDisconnectedMs: checkTimeout(
@@ -99,6 +103,11 @@ export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions
       options.maxDisconnectedMs ?? Number.POSITIVE_INFINITY,
     ),
   };
+}
+
+function toRequireLeader(given: boolean | 'wait' = false): boolean | 'wait' {
+  if (typeof given === 'boolean' || given === 'wait') return given;
+  throw invalidArgument(`requireLeader is ${JSON.stringify(given)}; it must be true, false or 'wait'`);
 }
 
 function toFilterType(type: string): WatchCreateRequest_FilterType {

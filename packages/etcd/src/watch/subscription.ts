@@ -13,7 +13,8 @@ const eventOverheadBytes = 500;
 
 /** Told of what happens to a subscription besides events. */
 export interface SubscriptionListener {
-  connected(): void;
+  /** @param revision of the store, by the server that has made it. */
+  connected(revision: bigint): void;
   disconnected(reason: unknown): void;
   ended(): void;
 }
@@ -94,7 +95,11 @@ export class Subscription<Entry> implements StreamedWatch {
       this.#ready.resolve(revision);
       this.#ready = undefined;
     }
-    this.#listener.connected();
+    this.#listener.connected(revision);
+  }
+
+  get endsWithoutLeader(): boolean {
+    return this.#spec.endsWithoutLeader;
   }
 
   /** Whether it takes another response. */

@@ -33,6 +33,8 @@ export interface StreamedWatch {
   readonly paused: boolean;
   /** Whether it takes another response. */
   readonly hasRoom: boolean;
+  /** Whether it ends where no endpoint has a leader, rather than waits for one. */
+  readonly endsWithoutLeader: boolean;
   /** Whether somebody waits for a progress notification. */
   readonly progressWanted: boolean;
   /** The request that makes it at a server, from the revision that it needs next. */
@@ -145,14 +147,14 @@ export class WatchStream {
       // Another member may have one, but when none has, that is what who requires a leader wants to know.
       if (this.#answered || !isNoLeader(failure)) withoutLeader = 0;
       if (isNoLeader(failure)) withoutLeader += 1;
-      const leaderless = this.#requireLeader && withoutLeader >= this.#rpc.endpointCount;
+      const leaderless = withoutLeader >= this.#rpc.endpointCount;
       const refused = this.#rpc.takesAnotherToken(failure, this.#tokenRefusals);
       if (refused) this.#tokenRefusals += 1;
-      if (leaderless || !(refused || isTransient(failure))) {
-        for (const watch of [...this.#watches]) watch.fail(failure);
-        return;
+      const final = !(refused || isTransient(failure));
+      for (const watch of [...this.#watches]) {
+        if (final || (leaderless && watch.endsWithoutLeader)) watch.fail(failure);
+        else watch.disconnected(failure);
       }
-      for (const watch of [...this.#watches]) watch.disconnected(failure);
       if (!this.#stopped) await this.#backOff(failures);
     }
   }

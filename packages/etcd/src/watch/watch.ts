@@ -17,8 +17,8 @@ export interface WatchEvents<Entry = KeyValue> {
   delete: [event: WatchEvent<Entry>];
   /** All events of some revisions, after each was emitted by itself; without events it is a progress notification. */
   batch: [batch: WatchBatch<Entry>];
-  /** A server has made the watch: at first, and again after each `disconnected`. */
-  connected: [];
+  /** A server, whose store has this revision, has made the watch: at first, and again after each `disconnected`. */
+  connected: [revision: bigint];
   /** The connection was lost, for this reason; another is being made, and no change will be missed. */
   disconnected: [reason: unknown];
   /**
@@ -80,7 +80,7 @@ export class Watch<Entry = KeyValue>
     super();
     this.#stream = stream;
     const subscription = new Subscription(spec, toEntry, stream, {
-      connected: () => this.#tell('connected'),
+      connected: (revision) => this.#tell('connected', revision),
       disconnected: (reason) => this.#tell('disconnected', reason),
       ended: () => this.#unlisten(),
     });
