@@ -233,6 +233,12 @@ impl OwnedRuntime {
         self.lifecycle.is_closed()
     }
 
+    /// Whether the caller is one of the runtime's own threads, for which a stop waits: a task or a call on
+    /// the blocking pool.
+    pub fn is_own_thread(&self) -> bool {
+        self.lifecycle.is_own_thread()
+    }
+
     fn remote(&self) -> Result<TokioRemote, StartError> {
         self.lifecycle.start(|| TokioRemote::launch(self.lifecycle.name(), &self.config))
     }

@@ -1,0 +1,74 @@
+use std::future::Future;
+
+use pyo3::prelude::*;
+use pyo3::IntoPyObjectExt;
+
+use crate::event_loop::LoopSide;
+use crate::exceptions::panicked;
+use crate::interpreter::Interpreter;
+use crate::panic::CatchPanic;
+use crate::queue::{FutureId, Make, Message, Queue};
+
+/// Runs a future as a task of the module's runtime, and returns an `asyncio.Future` of the running event loop for it.
+///
+/// Cancelling that drops the Rust future, and so does the end of the event loop. A panic raises
+/// [`TaskPanicked`](crate::TaskPanicked); the end of the runtime, [`RuntimeStopped`](crate::RuntimeStopped).
+///
+/// It has the shape of `pyo3_async_runtimes::tokio::future_into_py`:
+///
+/// ```no_run
+/// # use owned_runtime_pyo3::future_into_py;
+/// # use pyo3::prelude::*;
+/// # use std::time::Duration;
+/// #[pyfunction]
+/// fn sleep(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyAny>> {
+///     future_into_py(py, async move {
+///         tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+///         Ok(())
+///     })
+/// }
+/// ```
+///
+/// # Errors
+///
+/// `RuntimeError` where no event loop runs on this thread, or the module isn't installed;
+/// [`RuntimeClosed`](crate::RuntimeClosed), at once, when the interpreter is exiting.
+pub fn future_into_py<T>(py: Python<'_>, future: impl Future<Output = PyResult<T>> + Send + 'static) -> PyResult<Bound<'_, PyAny>>
+where
+    T: for<'py> IntoPyObject<'py> + Send + 'static,
+{
+    let entered = Interpreter::enter()?;
+    let handle = entered.start()?;
+    let side = LoopSide::running(py, entered.interpreter())?;
+    let (awaitable, id) = LoopSide::create_future(&side)?;
+    let settling = Settling { queue: side.get().queue.clone(), id, is_due: true };
+    let task = handle.spawn(async move {
+        let result = CatchPanic::new(future).await.unwrap_or_else(|message| Err(panicked(message)));
+        settling.settle(Box::new(move |py| result?.into_py_any(py)));
+    });
+    side.get().set_task(id, task.abort_handle());
+    Ok(awaitable)
+}
+
+/// Settles a future, at the latest when its task is dropped.
+struct Settling {
+    queue: std::sync::Arc<Queue>,
+    id: FutureId,
+    is_due: bool,
+}
+
+impl Settling {
+    fn settle(mut self, make: Make<PyAny>) {
+        self.is_due = false;
+        self.queue.push(Message::Settle(self.id, make));
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        if self.is_due {
+            let error = self.queue.interpreter.stopped();
+            self.queue.push(Message::Settle(self.id, Box::new(move |_| Err(error))));
+        }
+    }
+}

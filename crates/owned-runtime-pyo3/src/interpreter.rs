@@ -1,0 +1,199 @@
+//! What the interpreter has of this crate: one runtime, the event loops that it serves, and the ways to its end.
+//!
+//! It lies in a static, as a pyo3 module has no state of its own and pyo3 refuses to load one into a second interpreter.
+//! The crate is linked into each extension module by itself, so the static is the module's own.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use owned_runtime::OwnedRuntime;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyWeakrefReference};
+use tokio::runtime::Handle;
+
+use crate::exceptions::{closed, not_installed, of_start, of_stop, StopOverdue};
+use crate::gate::{Gate, Inside};
+use crate::queue::Queue;
+use crate::Settings;
+
+/// Null until installed. Replaced, never freed, in a forked child, where the locks of the old one may be held for ever.
+static CURRENT: AtomicPtr<Interpreter> = AtomicPtr::new(ptr::null_mut());
+
+/// How long the interpreter's end waits for other threads to leave this crate's functions. None of these waits for
+/// anything but the GIL, so it takes that long only where Python code does, called while a value is converted.
+const LEAVE_BOUND: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(crate) struct Interpreter {
+    settings: Settings,
+    runtime: OwnedRuntime,
+    pub(crate) gate: Gate,
+    /// The sides of the event loops, by the loop's address; a weak one that is alive holds its loop alive.
+    pub(crate) sides: Mutex<HashMap<usize, Py<PyWeakrefReference>>>,
+    queues: Mutex<Vec<Weak<Queue>>>,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Interpreter {
+    fn new(settings: Settings, is_closed: bool) -> &'static Self {
+        let runtime = settings.runtime();
+        Box::leak(Box::new(Self {
+            settings,
+            runtime,
+            gate: Gate::new(is_closed),
+            sides: Mutex::default(),
+            queues: Mutex::default(),
+        }))
+    }
+
+    fn installed() -> Option<&'static Self> {
+        // SAFETY: what is published is never freed.
+        unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// For all that uses Python: until the guard is dropped, the interpreter's end waits.
+    ///
+    /// An error without a module that is installed, and once the interpreter is exiting.
+    pub(crate) fn enter() -> PyResult<Entered> {
+        let interpreter = Self::installed().ok_or_else(not_installed)?;
+        let inside = interpreter.gate.enter().ok_or_else(closed)?;
+        Ok(Entered { interpreter, _inside: inside })
+    }
+
+    /// False in a forked child, for what was made before the fork.
+    pub(crate) fn is_current(&self) -> bool {
+        ptr::eq(CURRENT.load(Ordering::Acquire), self)
+    }
+
+    /// The runtime's handle, or an error once it is closed. Never waits.
+    pub(crate) fn start(&self) -> PyResult<Handle> {
+        self.runtime.start().map_err(of_start)
+    }
+
+    pub(crate) fn is_own_thread(&self) -> bool {
+        self.runtime.is_own_thread()
+    }
+
+    pub(crate) fn stopped(&self) -> PyErr {
+        if self.runtime.is_closed() {
+            closed()
+        } else {
+            crate::RuntimeStopped::new_err("the module's runtime was stopped while the call was under way")
+        }
+    }
+
+    pub(crate) fn remember(&self, queue: &Arc<Queue>) {
+        let mut queues = lock(&self.queues);
+        queues.retain(|queue| queue.strong_count() > 0);
+        queues.push(Arc::downgrade(queue));
+    }
+
+    /// As the interpreter exits: nobody is left to hear of anything.
+    fn end(&self, py: Python<'_>) -> PyResult<()> {
+        self.gate.shut();
+        let queues = std::mem::take(&mut *lock(&self.queues));
+        for queue in queues.iter().filter_map(Weak::upgrade) {
+            queue.silence();
+        }
+        let (closed, all_left) = py.detach(|| (self.runtime.close(), self.gate.wait_for_others(LEAVE_BOUND)));
+        closed.map_err(of_stop)?;
+        if all_left {
+            return Ok(());
+        }
+        Err(StopOverdue::new_err(format!("a thread is still inside the module after {LEAVE_BOUND:?}")))
+    }
+}
+
+/// An interpreter that doesn't end yet.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    interpreter: &'static Interpreter,
+    _inside: Inside<'static>,
+}
+
+impl Entered {
+    /// Without its guard.
+    pub(crate) fn interpreter(&self) -> &'static Interpreter {
+        self.interpreter
+    }
+}
+
+impl Deref for Entered {
+    type Target = Interpreter;
+
+    fn deref(&self) -> &Interpreter {
+        self.interpreter
+    }
+}
+
+pub(crate) fn install(py: Python<'_>, settings: Settings) -> PyResult<()> {
+    if Interpreter::installed().is_some() {
+        return Ok(());
+    }
+    let fresh = Interpreter::new(settings, false);
+    if CURRENT
+        .compare_exchange(ptr::null_mut(), ptr::from_ref(fresh).cast_mut(), Ordering::AcqRel, Ordering::Acquire)
+        .is_err()
+    {
+        return Ok(());
+    }
+    py.import("atexit")?.call_method1("register", (wrap_pyfunction!(at_exit, py)?,))?;
+    let os = py.import("os")?;
+    if os.hasattr("register_at_fork")? {
+        let handlers = PyDict::new(py);
+        handlers.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
+        os.call_method("register_at_fork", (), Some(&handlers))?;
+    }
+    Ok(())
+}
+
+#[pyfunction]
+fn at_exit(py: Python<'_>) -> PyResult<()> {
+    Interpreter::installed().map_or(Ok(()), |interpreter| interpreter.end(py))
+}
+
+/// What was there is left as it is: its threads are not here, and its locks may be held.
+#[pyfunction]
+fn after_fork_in_child() {
+    let Some(old) = Interpreter::installed() else { return };
+    let fresh = Interpreter::new(old.settings.clone(), old.gate.is_shut());
+    if old.runtime.is_closed() {
+        // Nothing runs, so this neither waits nor fails.
+        let _ = fresh.runtime.close();
+    }
+    CURRENT.store(ptr::from_ref(fresh).cast_mut(), Ordering::Release);
+}
+
+/// Ends the module's runtime; it starts again when it is next used.
+///
+/// Drops its tasks and waits, without the GIL, until its threads are gone. Calls under way end with [`RuntimeStopped`]
+/// (crate::RuntimeStopped). For the close of an addon's last client; the interpreter's exit needs no such call.
+///
+/// # Errors
+///
+/// [`StopOverdue`](crate::StopOverdue) if a thread isn't gone within the stop bound.
+pub fn stop(py: Python<'_>) -> PyResult<()> {
+    let Some(interpreter) = Interpreter::installed() else { return Ok(()) };
+    py.detach(|| interpreter.runtime.stop()).map_err(of_stop)
+}
+
+/// Ends the module's runtime for good, as the interpreter's exit does by itself.
+///
+/// Calls under way end with [`RuntimeClosed`](crate::RuntimeClosed), and so does each later one, at once. May be called
+/// again. It is a Python function, too: `module.add_function(wrap_pyfunction!(owned_runtime_pyo3::close, module)?)`.
+///
+/// # Errors
+///
+/// [`StopOverdue`](crate::StopOverdue) if a thread isn't gone within the stop bound; it is closed all the same.
+#[pyfunction]
+pub fn close(py: Python<'_>) -> PyResult<()> {
+    let Some(interpreter) = Interpreter::installed() else { return Ok(()) };
+    py.detach(|| interpreter.runtime.close()).map_err(of_stop)
+}

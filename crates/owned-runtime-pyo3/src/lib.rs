@@ -1,0 +1,34 @@
+//! Async Rust for a pyo3 module, on a runtime that ends before the interpreter does.
+#![deny(missing_docs)]
+
+mod blocking;
+mod caller;
+mod event_loop;
+mod exceptions;
+mod future;
+mod gate;
+mod interpreter;
+mod panic;
+mod queue;
+mod settings;
+mod stream;
+mod watch;
+
+use pyo3::prelude::*;
+
+pub use blocking::{block_on, spawn};
+pub use caller::{caller, CallError, Caller};
+pub use exceptions::{error_into_py, RuntimeClosed, RuntimeStopped, StopOverdue, TaskPanicked};
+pub use future::future_into_py;
+pub use interpreter::{close, stop};
+pub use settings::Settings;
+pub use stream::stream_into_py;
+
+/// Gives a module its runtime. To be called in the `#[pymodule]` function; starts nothing.
+///
+/// # Errors
+///
+/// What Python's `atexit` and `os` raise.
+pub fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    Settings::new().install(module)
+}
