@@ -32,7 +32,10 @@ pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> PyResult<Abor
 /// # Errors
 ///
 /// As [`future_into_py`](crate::future_into_py) raises, and what the future returns.
-pub fn block_on<T: Send + 'static>(py: Python<'_>, future: impl Future<Output = PyResult<T>> + Send + 'static) -> PyResult<T> {
+pub fn block_on<T: Send + 'static>(
+    py: Python<'_>,
+    future: impl Future<Output = PyResult<T>> + Send + 'static,
+) -> PyResult<T> {
     let entered = Interpreter::enter()?;
     let interpreter = entered.interpreter();
     if interpreter.is_own_thread() {
@@ -57,7 +60,10 @@ pub fn block_on<T: Send + 'static>(py: Python<'_>, future: impl Future<Output = 
 }
 
 /// Called without the GIL; what it returns allows to ask for it again.
-fn wait<T>(receiver: &mut Receiver<T>, interpreter: &'static Interpreter) -> (Result<T, RecvTimeoutError>, Inside<'static>) {
+fn wait<T>(
+    receiver: &mut Receiver<T>,
+    interpreter: &'static Interpreter,
+) -> (Result<T, RecvTimeoutError>, Inside<'static>) {
     let result = receiver.recv_timeout(SIGNALS_EVERY);
     match interpreter.gate.enter() {
         Some(inside) => (result, inside),

@@ -130,7 +130,9 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Gone => "the function's event loop is over: end the task",
-            Self::Full => "64 calls of the function wait for its event loop already: call it again later, or await `call`",
+            Self::Full => {
+                "64 calls of the function wait for its event loop already: call it again later, or await `call`"
+            }
         })
     }
 }

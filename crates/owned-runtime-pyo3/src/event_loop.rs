@@ -63,7 +63,11 @@ impl LoopSide {
         Self::new(event_loop, key, interpreter)
     }
 
-    fn new<'py>(event_loop: Bound<'py, PyAny>, key: usize, interpreter: &'static Interpreter) -> PyResult<Bound<'py, Self>> {
+    fn new<'py>(
+        event_loop: Bound<'py, PyAny>,
+        key: usize,
+        interpreter: &'static Interpreter,
+    ) -> PyResult<Bound<'py, Self>> {
         let py = event_loop.py();
         end_closed_loops(py, interpreter)?;
         let queue = Queue::new(interpreter)?;
@@ -136,7 +140,8 @@ impl LoopSide {
                 }
                 Message::Call(number, arguments) => {
                     let Some((callable, context)) = self.callback(py, number) else { continue };
-                    let result = arguments(py).and_then(|arguments| self.call_soon(&callable, &arguments.into_bound(py), context));
+                    let result = arguments(py)
+                        .and_then(|arguments| self.call_soon(&callable, &arguments.into_bound(py), context));
                     (result, callable)
                 }
                 Message::Release(number) => {
@@ -166,7 +171,12 @@ impl LoopSide {
 
     /// By way of the loop, so that the callback's errors go where those of others go, and it runs without a frame of
     /// Rust's below it.
-    fn call_soon<'py>(&self, callable: &Bound<'py, PyAny>, arguments: &Bound<'py, PyTuple>, context: Bound<'py, PyAny>) -> PyResult<()> {
+    fn call_soon<'py>(
+        &self,
+        callable: &Bound<'py, PyAny>,
+        arguments: &Bound<'py, PyTuple>,
+        context: Bound<'py, PyAny>,
+    ) -> PyResult<()> {
         let py = callable.py();
         let keywords = PyDict::new(py);
         keywords.set_item(intern!(py, "context"), context)?;

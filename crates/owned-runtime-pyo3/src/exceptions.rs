@@ -27,19 +27,18 @@ create_exception!(
     PyTimeoutError,
     "A thread of the module's runtime has not ended within its bound: a task or a blocking call holds it."
 );
-create_exception!(
-    owned_runtime,
-    TaskPanicked,
-    PyRuntimeError,
-    "A task of the module's runtime panicked."
-);
+create_exception!(owned_runtime, TaskPanicked, PyRuntimeError, "A task of the module's runtime panicked.");
 
 pub(crate) fn closed() -> PyErr {
-    RuntimeClosed::new_err("the module's runtime is closed: nothing new can be started, as the interpreter is exiting or close was called")
+    RuntimeClosed::new_err(
+        "the module's runtime is closed: nothing new can be started, as the interpreter is exiting or close was called",
+    )
 }
 
 pub(crate) fn not_installed() -> PyErr {
-    PyRuntimeError::new_err("the module has no runtime: call owned_runtime_pyo3::install(module) in its #[pymodule] function")
+    PyRuntimeError::new_err(
+        "the module has no runtime: call owned_runtime_pyo3::install(module) in its #[pymodule] function",
+    )
 }
 
 pub(crate) fn panicked(message: String) -> PyErr {

@@ -33,7 +33,10 @@ use crate::queue::{FutureId, Make, Message, Queue};
 ///
 /// `RuntimeError` where no event loop runs on this thread, or the module isn't installed;
 /// [`RuntimeClosed`](crate::RuntimeClosed), at once, when the interpreter is exiting.
-pub fn future_into_py<T>(py: Python<'_>, future: impl Future<Output = PyResult<T>> + Send + 'static) -> PyResult<Bound<'_, PyAny>>
+pub fn future_into_py<T>(
+    py: Python<'_>,
+    future: impl Future<Output = PyResult<T>> + Send + 'static,
+) -> PyResult<Bound<'_, PyAny>>
 where
     T: for<'py> IntoPyObject<'py> + Send + 'static,
 {

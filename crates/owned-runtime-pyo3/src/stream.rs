@@ -41,7 +41,10 @@ const AHEAD: usize = 16;
 /// # Errors
 ///
 /// As [`future_into_py`](crate::future_into_py); an event loop is needed by the iteration only.
-pub fn stream_into_py<'py, T>(py: Python<'py>, stream: impl Stream<Item = PyResult<T>> + Send + 'static) -> PyResult<Bound<'py, PyAny>>
+pub fn stream_into_py<'py, T>(
+    py: Python<'py>,
+    stream: impl Stream<Item = PyResult<T>> + Send + 'static,
+) -> PyResult<Bound<'py, PyAny>>
 where
     T: for<'a> IntoPyObject<'a> + Send + 'static,
 {
@@ -169,7 +172,9 @@ impl AsyncIterator {
         };
         if let Some(of) = of {
             let same = of.call0(py)?.is(&side);
-            return same.then_some(side).ok_or_else(|| PyRuntimeError::new_err("the iterator belongs to another event loop"));
+            return same
+                .then_some(side)
+                .ok_or_else(|| PyRuntimeError::new_err("the iterator belongs to another event loop"));
         }
         let number = side.get().queue.number();
         let running = Stage::Running(PyWeakrefReference::new(&side)?.unbind(), number);

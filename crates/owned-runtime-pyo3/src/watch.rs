@@ -25,7 +25,11 @@ pub(crate) fn watch<'py>(event_loop: &Bound<'py, PyAny>, side: &Bound<'py, LoopS
 
 /// By a transport, whose protocol is the watcher. No task does it, as programs cancel all tasks at their end and may
 /// still await something then.
-fn read<'py>(event_loop: &Bound<'py, PyAny>, side: &Bound<'py, LoopSide>, watcher: &Bound<'py, Watcher>) -> PyResult<()> {
+fn read<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    side: &Bound<'py, LoopSide>,
+    watcher: &Bound<'py, Watcher>,
+) -> PyResult<()> {
     let py = event_loop.py();
     let socket = py.import("socket")?;
     let keywords = PyDict::new(py);
