@@ -50,7 +50,7 @@ export class Barrier {
     using linked = new LinkedSignal([options.signal], options.timeoutMs);
     const { signal } = linked;
     const { kvs, revision } = await persist(
-      () => this.#space.range(this.#key, { requireLeader: true, signal }),
+      (bound) => this.#space.range(this.#key, { ...bound, requireLeader: true, signal }),
       signal,
     );
     if (kvs.length > 0) await untilDeleted(this.#space, this.#key, revision, signal);

@@ -21,7 +21,7 @@ export async function dequeue(
   const { signal } = linked;
   for (;;) {
     const { kvs, revision } = await persist(
-      () => space.range(keys, { sortBy, limit: candidates, requireLeader: true, signal }),
+      (bound) => space.range(keys, { ...bound, sortBy, limit: candidates, requireLeader: true, signal }),
       signal,
     );
     for (const kv of kvs) {

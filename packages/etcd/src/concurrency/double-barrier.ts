@@ -1,8 +1,9 @@
 import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
 import { type Bytes, type KeyRange, prefix, toKey } from '../key-range.js';
 import type { RangeResult } from '../kv.js';
+import { op } from '../txn.js';
 import { LinkedSignal } from './linked-signal.js';
-import { type AcquireOptions, claim, OwnedKey } from './owned-key.js';
+import { type AcquireOptions, claim, OwnedKey, type Ownership } from './owned-key.js';
 import { persist } from './persist.js';
 import type { Session } from './session.js';
 import { untilDeleted } from './until-deleted.js';
@@ -18,6 +19,8 @@ export class DoubleBarrier {
   readonly #count: number;
   readonly #waiters: Buffer;
   readonly #ready: Buffer;
+  /** Beside the others, where nobody looks for who has entered. */
+  readonly #fences: Buffer;
   #mine: OwnedKey | undefined;
 
   /**
@@ -33,6 +36,7 @@ export class DoubleBarrier {
     this.#count = count;
     this.#waiters = Buffer.concat([toKey(key), Buffer.from('/waiters/')]);
     this.#ready = Buffer.concat([toKey(key), Buffer.from('/ready')]);
+    this.#fences = Buffer.concat([toKey(key), Buffer.from('/fence/')]);
   }
 
   /**
@@ -46,11 +50,12 @@ export class DoubleBarrier {
     using linked = new LinkedSignal([options.signal, this.#session.signal], options.timeoutMs);
     const { signal } = linked;
     if ((await this.#entered(signal)).kvs.length >= this.#count) throw this.#tooMany();
-    const key = Buffer.concat([this.#waiters, Buffer.from(this.#session.uniqueName())]);
-    const own = (session: Session, bytes: Uint8Array, revision: bigint): OwnedKey =>
-      new OwnedKey(session, bytes, revision);
+    const name = this.#session.uniqueName();
+    const key = Buffer.concat([this.#waiters, Buffer.from(name)]);
+    const fence = Buffer.concat([this.#fences, Buffer.from(name)]);
+    const own = (ownership: Ownership): OwnedKey => new OwnedKey(ownership);
     const mine = await claim(
-      { session: this.#session, key, value: '', blockers: prefix(key), own },
+      { session: this.#session, key, value: '', blockers: prefix(key), fence, own },
       { signal },
     );
     try {
@@ -81,13 +86,13 @@ export class DoubleBarrier {
       if (oldest === undefined || youngest === undefined) break;
       if (Buffer.compare(oldest.key, mine.key) !== 0) {
         // All but the oldest go first, and then wait for it.
-        await mine.release({ signal });
+        await mine.release({ signal, timeoutMs: Number.POSITIVE_INFINITY });
         await untilDeleted(space, oldest.key, revision, signal);
       } else if (kvs.length > 1) {
         await untilDeleted(space, youngest.key, revision, signal);
       } else {
-        await persist(() => space.delete(this.#ready, { signal }), signal);
-        await mine.release({ signal });
+        // At once, so that a copy that comes late finds the key gone, and leaves the next round alone.
+        await mine.release({ signal, timeoutMs: Number.POSITIVE_INFINITY }, [op.delete<Bytes>(this.#ready)]);
       }
     }
     this.#mine = undefined;
@@ -100,12 +105,18 @@ export class DoubleBarrier {
     const last = kvs[this.#count - 1];
     if (last !== undefined && mine.revision > last.createRevision) throw this.#tooMany();
     if (last?.createRevision === mine.revision) {
-      await persist(() => space.put(this.#ready, '', { signal: linked.signal }), linked.signal);
+      // A copy that comes late, when this one has left, would let the next ones in before all have come.
+      const txn = { compare: [mine.isOwner()], success: [op.put<Bytes, Bytes>(this.#ready, '')] };
+      const { succeeded } = await persist(
+        (bound) => space.txn(txn, { ...bound, signal: linked.signal }),
+        linked.signal,
+      );
+      if (!succeeded) throw mine.lose('deleted');
       return;
     }
     for (;;) {
       const now = await persist(
-        () => space.range(this.#ready, { requireLeader: true, signal: linked.signal }),
+        (bound) => space.range(this.#ready, { ...bound, requireLeader: true, signal: linked.signal }),
         linked.signal,
       );
       const [ready] = now.kvs;
@@ -118,8 +129,9 @@ export class DoubleBarrier {
   #entered(signal: AbortSignal): Promise<RangeResult> {
     const range: KeyRange = prefix(this.#waiters);
     return persist(
-      () =>
+      (bound) =>
         this.#session.space.range(range, {
+          ...bound,
           sortBy: 'createRevision',
           keysOnly: true,
           requireLeader: true,

@@ -4,27 +4,53 @@ import type { KeyValue } from '../key-value.js';
 import type { ReadOptions } from '../kv.js';
 import type { Namespace } from '../namespace.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { op } from '../txn.js';
-import { LinkedSignal } from './linked-signal.js';
-import { type AcquireOptions, claim, OwnedKey } from './owned-key.js';
-import { backOff, mayPass } from './persist.js';
+import { compare, op } from '../txn.js';
+import { Fence, fenceBeside } from './fence.js';
+import { LinkedSignal, unlessAborted } from './linked-signal.js';
+import { type AcquireOptions, claim, OwnedKey, type Ownership, OwnershipLostError } from './owned-key.js';
+import { backOff, firstAttemptMs, mayPass, persist } from './persist.js';
 import type { Session } from './session.js';
 
 /** A leadership that was won, until it is resigned or lost. `await using` resigns. */
 export class Leadership extends OwnedKey {
+  /** Of the last change of the key, as far as it is known: a late copy of an earlier proclamation has an older one. */
+  #modRevision: bigint;
+
+  /** @internal */
+  constructor(ownership: Ownership) {
+    super(ownership);
+    this.#modRevision = ownership.modRevision;
+  }
+
   /**
-   * Announces another value; observers see it.
+   * Announces another value; observers see it. Tried again, at another member where there is one, while none answers; an
+   * attempt that comes late doesn't undo a later proclamation.
    *
+   * @param options `timeoutMs` is 10 000 by default.
    * @throws OwnershipLostError when this isn't the leader any more.
    */
   async proclaim(value: Bytes, options: CallControl = {}): Promise<void> {
     if (this.signal.aborted) throw this.signal.reason;
     const { space, leaseId } = this.session;
-    const { succeeded } = await space.txn(
-      { compare: [this.isOwner()], success: [op.put<Bytes, Bytes>(this.key, value, { lease: leaseId })] },
-      options,
-    );
-    if (!succeeded) throw this.lose('deleted');
+    const put = op.put<Bytes, Bytes>(this.key, value, { lease: leaseId });
+    const { signal: given, timeoutMs = 10_000, ...control } = options;
+    using linked = new LinkedSignal([given, this.signal], timeoutMs);
+    const { signal } = linked;
+    for (;;) {
+      const unchanged = compare.modRevision<Bytes>(this.key, '=', this.#modRevision);
+      const txn = { compare: [unchanged], success: [put], failure: [op.get<Bytes>(this.key)] } as const;
+      const result = await unlessAborted(
+        persist((bound) => space.txn(txn, { ...bound, ...control }), signal),
+        signal,
+      );
+      if (result.succeeded) {
+        this.#modRevision = result.revision;
+        return;
+      }
+      const [now] = result.responses;
+      if (now?.createRevision !== this.revision) throw this.lose('deleted');
+      this.#modRevision = now.modRevision;
+    }
   }
 
   /** Lets the next candidate lead. Idempotent. Does nothing when the session is lost: its leaderships are, too. */
@@ -44,7 +70,7 @@ export class Election {
 
   /**
    * @param space a client, or a namespace of one; for `campaign` of sessions that were made with the same.
-   * @param name what the election is for; keys start with it and a slash.
+   * @param name what the election is for; keys start with it and a slash, fences with it and `~fence/`.
    */
   constructor(space: Namespace, name: Bytes) {
     this.#space = space;
@@ -65,11 +91,14 @@ export class Election {
       {
         session,
         key: Buffer.concat([this.#prefix, Buffer.from(session.leaseName)]),
+        fence: fenceBeside(this.#prefix, session.uniqueName()),
+        shared: true,
         value,
         blockers: this.#candidates,
-        own: newLeadership,
-        found: async (candidacy, before) => {
-          if (Buffer.compare(before, toBytes(value)) !== 0) await candidacy.proclaim(value);
+        own: (ownership) => new Leadership(ownership),
+        found: async (candidacy, before, signal) => {
+          if (Buffer.compare(before, toBytes(value)) === 0) return;
+          await candidacy.proclaim(value, { signal, timeoutMs: Number.POSITIVE_INFINITY });
         },
       },
       options,
@@ -89,16 +118,23 @@ export class Election {
     options: CallControl = {},
   ): Promise<Leadership> {
     this.#check(session);
-    const leadership = newLeadership(session, candidacy.key, candidacy.revision);
-    const { succeeded } = await this.#space.txn(
-      {
-        compare: [leadership.isOwner()],
-        success: [op.put<Bytes, Bytes>(leadership.key, '', { ignoreValue: true, lease: session.leaseId })],
-      },
-      options,
-    );
-    if (!succeeded) throw leadership.lose('deleted');
-    return leadership;
+    const { key, revision } = candidacy;
+    const { signal } = options;
+    const attach = op.put<Bytes, Bytes>(key, '', { ignoreValue: true, lease: session.leaseId });
+    for (;;) {
+      const now = await this.#space.get(key, options);
+      // The key as it was seen: a copy of this that comes late doesn't take it from who resumed it after that.
+      const seen = now?.createRevision === revision ? now.modRevision : undefined;
+      if (seen === undefined) throw new OwnershipLostError(key, 'deleted');
+      const unchanged = compare.modRevision<Bytes>(key, '=', seen);
+      const result = await this.#space.txn({ compare: [unchanged], success: [attach] }, options);
+      if (!result.succeeded) {
+        signal?.throwIfAborted();
+        continue;
+      }
+      const fence = new Fence(session, key, fenceBeside(this.#prefix, session.uniqueName()), false);
+      return new Leadership({ session, key, revision, modRevision: result.revision, fence });
+    }
   }
 
   /** The leader's key, with the value that it announced last; `undefined` while there is none. */
@@ -119,7 +155,8 @@ export class Election {
     for (let failures = 0; ; ) {
       try {
         const oldest = { sortBy: 'createRevision', limit: 1 } as const;
-        const now = await this.#space.range(this.#candidates, { ...oldest, requireLeader: true, signal });
+        const bound = { attemptTimeoutMs: firstAttemptMs, requireLeader: true, signal };
+        const now = await this.#space.range(this.#candidates, { ...oldest, ...bound });
         let [leader] = now.kvs;
         let revision = now.revision;
         if (leader === undefined) {
@@ -170,6 +207,3 @@ export class Election {
     );
   }
 }
-
-const newLeadership = (session: Session, key: Uint8Array, revision: bigint): Leadership =>
-  new Leadership(session, key, revision);

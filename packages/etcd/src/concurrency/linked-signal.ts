@@ -38,7 +38,11 @@ export class LinkedSignal implements Disposable {
 
 /** What the promise gives, unless the signal aborts before. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
+  if (signal.aborted) {
+    // Nobody is left to hear how it fails.
+    promise.catch(() => {});
+    throw signal.reason;
+  }
   let abort: (() => void) | undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
     abort = () => reject(signal.reason);

@@ -1,6 +1,7 @@
 import type { Bytes } from '../key-range.js';
 import { prefix, toKey } from '../key-range.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { fenceBeside } from './fence.js';
 import { type AcquireOptions, type Claim, claim, OwnedKey, tryClaim } from './owned-key.js';
 import type { Session } from './session.js';
 
@@ -23,7 +24,7 @@ export class Mutex {
 
   /**
    * @param session whose end unlocks.
-   * @param name what is locked; keys start with it and a slash.
+   * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`.
    */
   constructor(session: Session, name: Bytes) {
     this.#session = session;
@@ -50,12 +51,14 @@ export class Mutex {
   }
 
   #claim(): Claim<Lock> {
+    const name = this.#session.uniqueName();
     return {
       session: this.#session,
-      key: Buffer.concat([this.#prefix, Buffer.from(this.#session.uniqueName())]),
+      key: Buffer.concat([this.#prefix, Buffer.from(name)]),
+      fence: fenceBeside(this.#prefix, name),
       value: '',
       blockers: prefix(this.#prefix),
-      own: (session, key, revision) => new Lock(session, key, revision),
+      own: (ownership) => new Lock(ownership),
     };
   }
 }

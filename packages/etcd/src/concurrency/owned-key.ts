@@ -1,12 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import { EtcdError, StatusCode } from '../errors.js';
 import type { Bytes, KeyRange } from '../key-range.js';
-import { LeaseLostError } from '../lease/lease-lost.js';
+import type { LeaseLostError } from '../lease/lease-lost.js';
 import { pause } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { compare, type NumberCompare, op } from '../txn.js';
+import { compare, type DeleteOp, type NumberCompare, op } from '../txn.js';
+import { Fence } from './fence.js';
 import { LinkedSignal, unlessAborted } from './linked-signal.js';
-import { persist } from './persist.js';
+import { type AttemptBound, persist } from './persist.js';
 import type { Session } from './session.js';
 import { untilDeleted } from './until-deleted.js';
 
@@ -55,6 +56,19 @@ export class OwnershipLostError extends EtcdError {
 /** How long whoever gives up waits for their key to be removed, in ms; it is tried further in the background. */
 const abandonMs = 1_000;
 
+/**
+ * An ephemeral key as it was placed.
+ * @internal
+ */
+export interface Ownership {
+  readonly session: Session;
+  readonly key: Uint8Array;
+  readonly revision: bigint;
+  /** Revision of its last change, as far as it is known. */
+  readonly modRevision: bigint;
+  readonly fence: Fence;
+}
+
 /** An ephemeral key by which its session owns something. */
 export class OwnedKey implements AsyncDisposable {
   readonly session: Session;
@@ -71,13 +85,15 @@ export class OwnedKey implements AsyncDisposable {
    */
   readonly signal: AbortSignal;
   readonly #over = new AbortController();
-  #releasing: Promise<void> | undefined;
+  readonly #fence: Fence;
+  #removal: Promise<void> | undefined;
 
   /** @internal */
-  constructor(session: Session, key: Uint8Array, revision: bigint) {
+  constructor({ session, key, revision, fence }: Ownership) {
     this.session = session;
     this.key = key;
     this.revision = revision;
+    this.#fence = fence;
     this.signal = this.#over.signal;
     setMaxListeners(0, this.signal);
     const { signal: alive } = session;
@@ -101,15 +117,25 @@ export class OwnedKey implements AsyncDisposable {
   }
 
   /**
-   * Deletes the key, if it is still this one. Over broken connections, until the session is lost.
+   * Deletes the key, if it is still this one. The bounds are those of the wait alone: the removal goes on until it is
+   * done, or the lease has ended.
+   *
+   * @param also done in the same transaction.
    * @internal
    */
-  release(options: CallControl): Promise<void> {
-    this.#releasing ??= this.#remove(options).catch((error: unknown) => {
-      this.#releasing = undefined;
+  async release(
+    { signal, timeoutMs = 10_000 }: CallControl,
+    also: readonly DeleteOp<Bytes>[] = [],
+  ): Promise<void> {
+    this.lose('released');
+    this.#removal ??= this.#fence.remove(this.revision, also).catch((error: unknown) => {
+      this.#removal = undefined;
       throw error;
     });
-    return this.#releasing;
+    // Nobody may wait for it any more when it fails.
+    this.#removal.catch(() => {});
+    using linked = new LinkedSignal([signal], timeoutMs);
+    await unlessAborted(this.#removal, linked.signal);
   }
 
   /**
@@ -138,8 +164,11 @@ export class OwnedKey implements AsyncDisposable {
     });
     for (;;) {
       const { revision, responses } = await persist(
-        () =>
-          space.txn({ success: [youngestOlder, op.get<Bytes>(this.key)] }, { requireLeader: true, signal }),
+        (bound) =>
+          space.txn(
+            { success: [youngestOlder, op.get<Bytes>(this.key)] },
+            { ...bound, requireLeader: true, signal },
+          ),
         signal,
       );
       const [older, own] = responses;
@@ -156,7 +185,10 @@ export class OwnedKey implements AsyncDisposable {
    */
   lose(why: OwnershipLostReason, cause?: unknown): OwnershipLostError {
     const error = new OwnershipLostError(this.key, why, cause);
-    if (!this.signal.aborted) this.#over.abort(error);
+    if (this.signal.aborted) return error;
+    this.#over.abort(error);
+    // A late copy of its placing would bring it back.
+    if (why !== 'released' && this.#fence.uncertain) void this.abandon();
     return error;
   }
 
@@ -168,23 +200,6 @@ export class OwnedKey implements AsyncDisposable {
       if (!this.signal.aborted) this.lose('unknown', error);
     }
   }
-
-  async #remove({ signal, timeoutMs = 10_000 }: CallControl): Promise<void> {
-    const { space, signal: alive } = this.session;
-    this.lose('released');
-    const removal = (): Promise<unknown> =>
-      space.txn({ compare: [this.isOwner()], success: [op.delete<Bytes>(this.key)] });
-    // Of an orphaned session the lease lives on, and with it the key.
-    const orphaned = alive.aborted && (alive.reason as LeaseLostError).why === 'closed';
-    if (alive.aborted && !orphaned) return;
-    using linked = new LinkedSignal([signal, orphaned ? undefined : alive], timeoutMs);
-    try {
-      await unlessAborted(persist(removal, linked.signal), linked.signal);
-    } catch (error) {
-      // The key went, or goes, with the lease.
-      if (!(error instanceof LeaseLostError)) throw error;
-    }
-  }
 }
 
 /** What to claim, and how. */
@@ -194,9 +209,13 @@ export interface Claim<Owned extends OwnedKey> {
   readonly value: Bytes;
   /** The claim holds once no key of this range is older. */
   readonly blockers: KeyRange;
-  readonly own: (session: Session, key: Uint8Array, revision: bigint) => Owned;
+  /** A key of this claim alone, out of the way of all waiters; see {@link Fence}. */
+  readonly fence: Uint8Array;
+  /** Other claims of the session may have the same key. Default false. */
+  readonly shared?: boolean;
+  readonly own: (ownership: Ownership) => Owned;
   /** The session had the key already; with this value. */
-  readonly found?: (owned: Owned, value: Uint8Array) => Promise<void>;
+  readonly found?: (owned: Owned, value: Uint8Array, signal: AbortSignal) => Promise<void>;
 }
 
 /** Puts a key and waits until no older one is in the way. Where it fails, no key is left behind. */
@@ -208,7 +227,7 @@ export async function claim<Owned extends OwnedKey>(
   const condition = compare.missing<Bytes>(init.key);
   const { owned, before, blocked } = (await place(init, condition, waiting.signal)) as Placed<Owned>;
   try {
-    if (before !== undefined) await init.found?.(owned, before);
+    if (before !== undefined) await init.found?.(owned, before, waiting.signal);
     if (blocked) await owned.untilFirst(init.blockers, waiting.signal);
     return owned;
   } catch (error) {
@@ -237,37 +256,55 @@ interface Placed<Owned> {
 
 /** Puts the key if the condition holds, or finds it. */
 async function place<Owned extends OwnedKey>(
-  { session, key, value, blockers, own }: Claim<Owned>,
+  { session, key, value, blockers, fence: fenceKey, shared = false, own }: Claim<Owned>,
   condition: NumberCompare<Bytes>,
   waiting: AbortSignal,
 ): Promise<Placed<Owned> | undefined> {
   waiting.throwIfAborted();
+  const fence = new Fence(session, key, fenceKey, !shared);
   // Told in the same transaction, so that no other is needed where the key is the oldest.
   const oldest = op.range<Bytes>(blockers, { sortBy: 'createRevision', limit: 1, keysOnly: true });
-  const attempt = async (): Promise<Placed<Owned> | undefined> => {
-    const result = await session.space.txn({
-      compare: [condition],
-      success: [op.put<Bytes, Bytes>(key, value, { lease: session.leaseId }), oldest],
-      // There after an attempt whose answer was lost, or put by another one with the same lease.
-      failure: [op.get<Bytes>(key), oldest],
-    });
+  const attempt = async (bound: AttemptBound): Promise<Placed<Owned> | undefined> => {
+    const result = await session.space.txn(
+      {
+        compare: [condition, ...fence.conditions],
+        success: [op.put<Bytes, Bytes>(key, value, { lease: session.leaseId }), oldest],
+        // There after an attempt whose answer was lost, or put by another one with the same lease.
+        failure: [op.get<Bytes>(key), oldest],
+      },
+      bound,
+    );
     const before = result.succeeded ? undefined : result.responses[0];
     if (!result.succeeded && before === undefined) return undefined;
-    const revision = before?.createRevision ?? result.revision;
+    const { revision } = result;
+    const { createRevision, modRevision } = before ?? { createRevision: revision, modRevision: revision };
     const [first] = result.responses[1].kvs;
-    const blocked = first !== undefined && first.createRevision < revision;
-    return { owned: own(session, key, revision), before: before?.value, blocked };
+    const blocked = first !== undefined && first.createRevision < createRevision;
+    const owned = own({ session, key, revision: createRevision, modRevision, fence });
+    return { owned, before: before?.value, blocked };
   };
+  const permitted = (bound: AttemptBound): Promise<Placed<Owned> | undefined> =>
+    attempt(bound).catch((error: unknown) => {
+      if (fence.isRefused(error)) return attempt(bound);
+      throw error;
+    });
   // Not cancelled with the wait: it may be applied all the same, and then the key has to be removed.
-  const placing = persist(attempt, session.signal);
+  const placing = persist(permitted, session.signal, (error) => fence.attemptFailed(error));
+  const abandoned = async (): Promise<void> => {
+    const placed = await placing.catch(() => undefined);
+    if (placed !== undefined) await placed.owned.abandon();
+    else if (fence.uncertain) await fence.remove(undefined);
+  };
+  const giveUp = async (): Promise<void> => {
+    const done = abandoned().catch(() => {});
+    await Promise.race([done, pause(abandonMs, undefined, { ref: false })]);
+  };
   try {
-    return await unlessAborted(placing, waiting);
+    const placed = await unlessAborted(placing, waiting);
+    if (placed === undefined) await giveUp();
+    return placed;
   } catch (error) {
-    const abandoned = placing.then(
-      (placed) => placed?.owned.abandon(),
-      () => {},
-    );
-    await Promise.race([abandoned, pause(abandonMs, undefined, { ref: false })]);
+    await giveUp();
     throw error;
   }
 }

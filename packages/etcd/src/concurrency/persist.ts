@@ -1,7 +1,16 @@
 import { EtcdError, StatusCode } from '../errors.js';
 import { pause, reopenMs } from '../rpc/backoff.js';
+import type { CallControl } from '../rpc/rpc.js';
 
 const backoff = { firstMs: 50, longestMs: 1_000 };
+
+/** How long the first attempt at a call may take, in ms, before another member is tried. */
+export const firstAttemptMs = 2_000;
+/** Later ones may take longer, up to this: the cluster may just be slow. */
+const longestAttemptMs = 30_000;
+
+/** The bound on one attempt. */
+export type AttemptBound = Required<Pick<CallControl, 'attemptTimeoutMs'>>;
 
 /** Whether the same call may succeed later. */
 export function mayPass(error: unknown): boolean {
@@ -11,13 +20,24 @@ export function mayPass(error: unknown): boolean {
   );
 }
 
-/** Makes a call that may be applied twice again and again, with back-off, while no server answers it. */
-export async function persist<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+/**
+ * Makes a call again and again, with back-off, while no server answers it. Each attempt has a bound of its own, after
+ * which a frozen member is left for another one.
+ *
+ * @param call does no harm when it is applied twice, or late.
+ * @param failed is called with the error of each attempt.
+ */
+export async function persist<T>(
+  call: (bound: AttemptBound) => Promise<T>,
+  signal: AbortSignal,
+  failed?: (error: unknown) => void,
+): Promise<T> {
   for (let failures = 0; ; failures++) {
     signal.throwIfAborted();
     try {
-      return await call();
+      return await call({ attemptTimeoutMs: Math.min(firstAttemptMs * 2 ** failures, longestAttemptMs) });
     } catch (error) {
+      failed?.(error);
       signal.throwIfAborted();
       if (!mayPass(error)) throw error;
     }

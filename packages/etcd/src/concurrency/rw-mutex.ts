@@ -1,5 +1,6 @@
 import type { Bytes, KeyRange } from '../key-range.js';
 import { prefix, toKey } from '../key-range.js';
+import { fenceBeside } from './fence.js';
 import { Lock } from './mutex.js';
 import { type AcquireOptions, claim } from './owned-key.js';
 import type { Session } from './session.js';
@@ -14,7 +15,7 @@ export class RwMutex {
 
   /**
    * @param session whose end unlocks.
-   * @param name what is locked; keys start with it and a slash.
+   * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`.
    */
   constructor(session: Session, name: Bytes) {
     this.#session = session;
@@ -32,13 +33,15 @@ export class RwMutex {
   }
 
   #lock(kind: string, blockers: KeyRange, options: AcquireOptions): Promise<Lock> {
+    const name = this.#session.uniqueName();
     return claim(
       {
         session: this.#session,
-        key: this.#path(kind + this.#session.uniqueName()),
+        key: this.#path(kind + name),
+        fence: fenceBeside(this.#prefix, name),
         value: '',
         blockers,
-        own: (session, key, revision) => new Lock(session, key, revision),
+        own: (ownership) => new Lock(ownership),
       },
       options,
     );

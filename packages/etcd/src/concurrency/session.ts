@@ -1,10 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { LeaseNotFoundError } from '../errors.js';
-import { type Int64, toInt64 } from '../int64.js';
+import { EtcdError, LeaseNotFoundError } from '../errors.js';
+import type { Int64 } from '../int64.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError } from '../lease/lease-lost.js';
 import type { Namespace } from '../namespace.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { longestTimerMs } from '../timeout.js';
+import { LinkedSignal } from './linked-signal.js';
+import { backOff, firstAttemptMs, persist } from './persist.js';
 
 /** Options of {@link Session.create}. */
 export interface SessionOptions extends CallControl {
@@ -31,7 +35,15 @@ export class Session implements AsyncDisposable {
    */
   readonly signal: AbortSignal;
   readonly #keepAlive: LeaseKeepAlive;
+  /**
+   * Aborts, at some time after `signal`, when nothing of the session is left at the server, as far as can be known here.
+   * @internal
+   */
+  readonly ended: AbortSignal;
   readonly #over = new AbortController();
+  readonly #ended = new AbortController();
+  /** Somebody else may make a session on the same lease, with names of its own. */
+  readonly #nonce = randomBytes(4).toString('hex');
   #closing: Promise<void> | undefined;
   #names = 0;
 
@@ -40,26 +52,46 @@ export class Session implements AsyncDisposable {
     this.leaseId = keepAlive.leaseId;
     this.#keepAlive = keepAlive;
     this.signal = this.#over.signal;
-    setMaxListeners(0, this.signal);
+    this.ended = this.#ended.signal;
+    setMaxListeners(0, this.signal, this.ended);
+    this.signal.addEventListener('abort', () => this.#awaitEnd(), { once: true });
     const { lost } = keepAlive;
     if (lost.aborted) this.#over.abort(lost.reason);
     lost.addEventListener('abort', () => this.#over.abort(lost.reason), { once: true });
   }
 
   /**
-   * Grants a lease and keeps it alive.
+   * Grants a lease and keeps it alive. Where it fails, the lease that it made is revoked again.
    *
    * @param space a client, or a namespace of one.
-   * @param options `signal` and `timeoutMs` have no say once the session is there.
+   * @param options `signal` and `timeoutMs` are for the whole of it, and have no say once the session is there.
    * @throws LeaseNotFoundError when there is no lease `leaseId`.
    */
   static async create(space: Namespace, options: SessionOptions = {}): Promise<Session> {
-    const { ttlSeconds = 60, leaseId, ...control } = options;
-    const id =
-      leaseId === undefined ? (await space.lease.grant(ttlSeconds, control)).id : toInt64('leaseId', leaseId);
-    // The keepalive outlives the signal, which would stop it.
-    const keepAlive = await space.lease.keepAlive(id);
-    return new Session(space, keepAlive);
+    const { ttlSeconds = 60, leaseId, signal: given, ...rest } = options;
+    const control = { attemptTimeoutMs: firstAttemptMs, ...rest };
+    // Once it is disposed of, it doesn't stop the keepalive any more.
+    using linked = new LinkedSignal([given], rest.timeoutMs);
+    const { signal } = linked;
+    signal.throwIfAborted();
+    if (leaseId !== undefined) {
+      return new Session(space, await space.lease.keepAlive(leaseId, { ...control, signal }));
+    }
+    // Chosen here, so that it can be revoked when no answer comes.
+    const id = randomBytes(8).readBigUInt64BE() >> 1n || 1n;
+    let sent = true;
+    try {
+      try {
+        await space.lease.grantOnce(id, ttlSeconds, { ...control, signal });
+      } catch (error) {
+        sent = !(error instanceof EtcdError) || error.mayBeApplied;
+        throw error;
+      }
+      return new Session(space, await space.lease.keepAlive(id, { ...control, signal }));
+    } catch (error) {
+      if (sent) void revokeLate(space, id, Number(ttlSeconds));
+      throw error;
+    }
   }
 
   /** TTL of the lease, in seconds, as the server gave it. */
@@ -74,10 +106,13 @@ export class Session implements AsyncDisposable {
 
   /**
    * Ends the session and revokes its lease, so that its keys go at once. Idempotent. Fails where the lease can't be
-   * revoked; it then expires by itself.
+   * revoked: then close it again, or let it expire by itself.
    */
   close(options: CallControl = {}): Promise<void> {
-    this.#closing ??= this.#close(options);
+    this.#closing ??= this.#close(options).catch((error: unknown) => {
+      this.#closing = undefined;
+      throw error;
+    });
     return this.#closing;
   }
 
@@ -101,7 +136,7 @@ export class Session implements AsyncDisposable {
    */
   uniqueName(): string {
     this.#names += 1;
-    return `${this.leaseName}-${this.#names}`;
+    return `${this.leaseName}-${this.#nonce}-${this.#names}`;
   }
 
   /**
@@ -118,9 +153,35 @@ export class Session implements AsyncDisposable {
     this.orphan();
     if (lost) return;
     try {
-      await this.space.lease.revoke(this.leaseId, options);
+      await this.space.lease.revoke(this.leaseId, { attemptTimeoutMs: firstAttemptMs, ...options });
     } catch (error) {
       if (!(error instanceof LeaseNotFoundError)) throw error;
     }
+    this.#ended.abort(this.signal.reason);
+  }
+
+  /** The session is over; of one that was closed or orphaned the lease lives on, until its TTL has passed. */
+  #awaitEnd(): void {
+    const { reason } = this.signal;
+    const end = (): void => this.#ended.abort(reason);
+    if ((reason as LeaseLostError).why !== 'closed') end();
+    else setTimeout(end, Math.min(this.ttlSeconds * 1000, longestTimerMs)).unref();
+  }
+}
+
+/** Revokes a lease that may be granted late, until that has been done or its TTL has passed. */
+async function revokeLate(space: Namespace, id: bigint, ttlSeconds: number): Promise<void> {
+  const until = AbortSignal.timeout(Math.min(ttlSeconds * 1000, longestTimerMs));
+  try {
+    for (let failures = 0; ; failures++) {
+      try {
+        return await persist((bound) => space.lease.revoke(id, { ...bound, signal: until }), until);
+      } catch (error) {
+        if (!(error instanceof LeaseNotFoundError)) throw error;
+      }
+      await backOff(failures, until);
+    }
+  } catch {
+    // It expires by itself.
   }
 }

@@ -28,7 +28,7 @@ export async function untilDeleted(
       if (failures > 0) await backOff(failures, signal);
     }
     const now = await persist(
-      () => space.range(key, { keysOnly: true, requireLeader: true, signal }),
+      (bound) => space.range(key, { ...bound, keysOnly: true, requireLeader: true, signal }),
       signal,
     );
     const [kv] = now.kvs;

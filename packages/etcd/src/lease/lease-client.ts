@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { EtcdError, invalidArgument } from '../errors.js';
 import { type Int64, toInt64 } from '../int64.js';
 import { knownHeader, type ResponseHeader } from '../kv.js';
 import {
@@ -54,6 +54,8 @@ type ToKey = (key: Uint8Array) => Uint8Array | undefined;
 
 const none = {};
 
+const leaseExists = 'etcdserver: lease already exists';
+
 /**
  * Leases: what is attached to one goes when it is revoked or no longer renewed. `etcd.lease`; clientv3: `Lease`.
  *
@@ -87,6 +89,19 @@ export class LeaseClient {
     // Sent twice it may leave a lease that nobody knows and that expires; with an id, the second would fail.
     const method = options.id === undefined ? grantMethod : grantIdMethod;
     return this.#rpc.call(method, () => encodeGrant(ttlSeconds, options), options);
+  }
+
+  /**
+   * Makes a lease with an id that nobody else has, over broken connections: where there is one already, it was made by
+   * an attempt whose answer was lost.
+   * @internal
+   */
+  async grantOnce(id: bigint, ttlSeconds: Int64, control: CallControl): Promise<void> {
+    try {
+      await this.#rpc.call(grantMethod, () => encodeGrant(ttlSeconds, { id }), control);
+    } catch (error) {
+      if (!(error instanceof EtcdError) || error.details !== leaseExists) throw error;
+    }
   }
 
   /**

@@ -1,0 +1,182 @@
+import { EtcdError, NoSpaceError, PermissionDeniedError } from '../errors.js';
+import type { Bytes } from '../key-range.js';
+import { compare, type DeleteOp, type NumberCompare, op } from '../txn.js';
+import { LinkedSignal, unlessAborted } from './linked-signal.js';
+import { mayPass, persist } from './persist.js';
+import type { Session } from './session.js';
+import { untilPut } from './until-put.js';
+
+/** No key was created then. */
+const never = -1n;
+
+/** Who removes late copies of a session's keys where no fence can be put up, by key. */
+const sweepers = new WeakMap<Session, Map<string, AbortController>>();
+
+/**
+ * Guards the placing of one key against its own late copies. An attempt whose answer was lost may be applied after the
+ * key was deleted again, and would bring it back with nobody who knows of it. So each attempt requires that the fence,
+ * a key of this placing alone, is missing; and after an attempt whose fate isn't known, whoever deletes the key puts
+ * up the fence in the same transaction. It hangs on the session's lease, without which a late copy fails anyway.
+ *
+ * Where the fence may not be written (the permissions end at the keys themselves, or the store is full), late copies
+ * are deleted as soon as they are seen, as long as the session lasts.
+ */
+export class Fence {
+  readonly #session: Session;
+  readonly #key: Uint8Array;
+  readonly #fence: Uint8Array;
+  /** No other placing has this key. */
+  readonly #unique: boolean;
+  #uncertain = false;
+  #permitted = true;
+
+  /**
+   * @param key what is placed.
+   * @param fence the key that guards it; no other placing has it.
+   */
+  constructor(session: Session, key: Uint8Array, fence: Uint8Array, unique: boolean) {
+    this.#session = session;
+    this.#key = key;
+    this.#fence = fence;
+    this.#unique = unique;
+    const sweeper = sweepers.get(session)?.get(idOf(key));
+    if (sweeper === undefined) return;
+    // What comes late from now on is this placing's own.
+    sweeper.abort();
+    this.#uncertain = true;
+    this.#permitted = false;
+  }
+
+  /** Whether an attempt at placing the key may still be applied. */
+  get uncertain(): boolean {
+    return this.#uncertain;
+  }
+
+  /** What each attempt at placing the key requires. */
+  get conditions(): NumberCompare<Bytes>[] {
+    return this.#permitted ? [compare.missing<Bytes>(this.#fence)] : [];
+  }
+
+  /** An attempt at placing the key has failed. */
+  attemptFailed(error: unknown): void {
+    this.#uncertain ||= !(error instanceof EtcdError) || error.mayBeApplied;
+  }
+
+  /** Whether the attempt failed for the fence, and is to be made without it. */
+  isRefused(error: unknown): boolean {
+    if (!this.#permitted || !(error instanceof PermissionDeniedError)) return false;
+    this.#permitted = false;
+    return true;
+  }
+
+  /**
+   * Deletes the key, if it was created at that revision, and sees to it that no late copy of its placing brings it
+   * back. Goes on over broken connections until the lease has ended; the key has gone with it then.
+   *
+   * @param revision `undefined` where it isn't known whether the key is there.
+   * @param also done in the same transaction.
+   */
+  async remove(revision: bigint | undefined, also: readonly DeleteOp<Bytes>[] = []): Promise<void> {
+    const { ended } = this.#session;
+    try {
+      if (this.#uncertain && this.#permitted) {
+        try {
+          await unlessAborted(this.#removeFenced(revision, also, ended), ended);
+          return;
+        } catch (error) {
+          if (!(error instanceof PermissionDeniedError || error instanceof NoSpaceError)) throw error;
+        }
+      }
+      if (revision !== undefined) {
+        const success = [op.delete<Bytes>(this.#key), ...also];
+        const txn = { compare: [this.#createdAt(revision)], success };
+        await unlessAborted(
+          persist((bound) => this.#session.space.txn(txn, bound), ended),
+          ended,
+        );
+      }
+      if (this.#uncertain) void this.#sweep();
+    } catch (error) {
+      if (!ended.aborted) throw error;
+    }
+  }
+
+  async #removeFenced(
+    revision: bigint | undefined,
+    also: readonly DeleteOp<Bytes>[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { space, leaseId } = this.#session;
+    const raise = op.put<Bytes, Bytes>(this.#fence, '', { lease: leaseId });
+    const result = await persist(
+      (bound) =>
+        space.txn(
+          {
+            compare: [this.#createdAt(revision ?? never)],
+            success: [raise, op.delete<Bytes>(this.#key), ...also],
+            failure: [raise, op.get<Bytes>(this.#key)],
+          },
+          bound,
+        ),
+      signal,
+    );
+    if (result.succeeded) return;
+    // Another placing may have the same key by now; this one's may be there without having been answered.
+    const stray = result.responses[1];
+    if (stray === undefined || !(this.#unique || revision === undefined)) return;
+    const txn = { compare: [this.#createdAt(stray.createRevision)], success: [op.delete<Bytes>(this.#key)] };
+    await persist((bound) => space.txn(txn, bound), signal);
+  }
+
+  #createdAt(revision: bigint): NumberCompare<Bytes> {
+    return compare.createRevision<Bytes>(this.#key, '=', revision);
+  }
+
+  /** Deletes late copies of the key until the lease has ended, or the session places the key again. */
+  async #sweep(): Promise<void> {
+    const { space, ended } = this.#session;
+    const control = new AbortController();
+    const mine = sweepers.get(this.#session) ?? new Map<string, AbortController>();
+    const id = idOf(this.#key);
+    mine.get(id)?.abort();
+    sweepers.set(this.#session, mine.set(id, control));
+    using linked = new LinkedSignal([control.signal, ended]);
+    const { signal } = linked;
+    try {
+      for (;;) {
+        const { kvs, revision } = await persist(
+          (bound) => space.range(this.#key, { ...bound, keysOnly: true, requireLeader: true, signal }),
+          signal,
+        );
+        signal.throwIfAborted();
+        const [late] = kvs;
+        if (late === undefined) {
+          await untilPut(space, this.#key, revision, signal);
+        } else {
+          const txn = {
+            compare: [this.#createdAt(late.createRevision)],
+            success: [op.delete<Bytes>(this.#key)],
+          };
+          await persist((bound) => space.txn(txn, bound), signal);
+        }
+      }
+    } catch (error) {
+      // Neither the session's end nor the next placing is a failure; nor is there anybody to hear of another one.
+      if (!signal.aborted && mayPass(error)) void this.#sweep();
+    }
+  }
+}
+
+/**
+ * The fence of a key that starts with `name/`. It may not start so itself, as whoever waits there takes each older key
+ * for somebody in the way, here and in clientv3. It starts with the name, and so lies within permissions and
+ * namespaces that hold more than these keys alone.
+ *
+ * @param keys the name and a slash.
+ * @param unique what no other placing has.
+ */
+export function fenceBeside(keys: Uint8Array, unique: string): Uint8Array {
+  return Buffer.concat([keys.subarray(0, -1), Buffer.from(`~fence/${unique}`)]);
+}
+
+const idOf = (key: Uint8Array): string => Buffer.from(key).toString('latin1');
