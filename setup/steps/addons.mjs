@@ -9,6 +9,7 @@ const ADDONS = {
   'addon-server': addon('addon-server'),
   'addon-pyo3-usual': addon('addon_pyo3_usual.abi3.so'),
   'addon-pyo3-owned': addon('addon_pyo3_owned.abi3.so'),
+  'addon-napi-owned': addon('addon_napi_owned.node'),
   'addon-napi-usual': addon('addon_napi_usual.node'),
 };
 

@@ -1,0 +1,112 @@
+//! napi's async runtime: each future goes to the runtime of the env that called.
+
+use std::mem::{self, ManuallyDrop};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use napi::bindgen_prelude::*;
+use tokio::runtime::{EnterGuard, Handle};
+
+use crate::env_runtime::EnvRuntime;
+use crate::spawn::start_error;
+
+/// For [`register!`](crate::register!).
+pub fn register() {
+    register_async_runtime(Backend);
+}
+
+struct Backend;
+
+/// What has been handed over, or the error with which napi rejects it.
+type Handed<T> = std::result::Result<(), AsyncRuntimeRejection<T>>;
+
+impl Backend {
+    /// `None` once the env is closed.
+    fn open() -> Result<Option<(Arc<EnvRuntime>, Handle)>> {
+        let runtime = EnvRuntime::current()?;
+        match runtime.runtime().start() {
+            Ok(handle) => Ok(Some((runtime, handle))),
+            Err(_) if runtime.is_closed() => Ok(None),
+            Err(error) => Err(start_error(&error)),
+        }
+    }
+}
+
+// SAFETY: an env's runtime is joined by its cleanup hook, before napi's own, so nothing of the image runs after the last one.
+unsafe impl AsyncRuntime for Backend {
+    fn spawn(&self, task: AsyncRuntimeTask) -> Handed<AsyncRuntimeTask> {
+        match Self::open() {
+            Ok(Some((runtime, handle))) => drop(handle.spawn(Accepted { task: ManuallyDrop::new(task), runtime })),
+            // Its drop would reject.
+            Ok(None) => mem::forget(task),
+            Err(error) => return Err(AsyncRuntimeRejection::new(task, error)),
+        }
+        Ok(())
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) -> Handed<Box<dyn FnOnce() + Send + 'static>> {
+        match Self::open() {
+            Ok(Some((_, handle))) => drop(handle.spawn_blocking(work)),
+            Ok(None) => mem::forget(work),
+            Err(error) => return Err(AsyncRuntimeRejection::new(work, error)),
+        }
+        Ok(())
+    }
+
+    fn block_on(&self, future: Pin<&mut dyn Future<Output = ()>>) -> Result<()> {
+        let runtime = EnvRuntime::current()?;
+        let handle = runtime.runtime().start().map_err(|error| start_error(&error))?;
+        let stopping = runtime.runtime().stopping().map_err(|error| start_error(&error))?;
+        handle.block_on(async {
+            tokio::select! {
+                () = future => Ok(()),
+                () = stopping.requested() => Err(Error::from_reason("the runtime was closed before the future had ended")),
+            }
+        })
+    }
+
+    fn enter(&self) -> Result<Box<dyn AsyncRuntimeGuard + '_>> {
+        let Some((_, handle)) = Self::open()? else { return Ok(Box::new(())) };
+        // SAFETY: the guard borrows the handle, which lies beside it in a box of its own and is dropped after it.
+        let guard =
+            unsafe { mem::transmute::<EnterGuard<'_>, EnterGuard<'static>>(Box::leak(Box::new(handle)).enter()) };
+        Ok(Box::new(Entered { _guard: guard }))
+    }
+
+    /// Each env's runtime is closed by its own cleanup hook.
+    fn shutdown(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct Entered {
+    _guard: EnterGuard<'static>,
+}
+
+impl AsyncRuntimeGuard for Entered {}
+
+/// A call in flight. napi rejects the promise of one that is dropped, which must not happen while the process ends and
+/// JavaScript still runs; in an env that ends nobody is left to hear it.
+struct Accepted {
+    task: ManuallyDrop<AsyncRuntimeTask>,
+    runtime: Arc<EnvRuntime>,
+}
+
+impl Future for Accepted {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut *self.task).poll(cx)
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        if self.runtime.process_ends() {
+            return;
+        }
+        // SAFETY: it is dropped here and nowhere else.
+        unsafe { ManuallyDrop::drop(&mut self.task) };
+    }
+}

@@ -1,0 +1,50 @@
+//! Gives an env its runtime, and ties it to each way to the env's end.
+
+use napi::bindgen_prelude::*;
+use napi::{Env, JsValue};
+use owned_runtime::OwnedRuntime;
+
+use crate::env_runtime::EnvRuntime;
+use crate::exit_list;
+use crate::queue::Queue;
+
+/// Gives the calling env its runtime; to be called in the addon's `#[napi(module_exports)]`, which [`install!`](crate::install!)
+/// writes. Starts no thread.
+///
+/// An env that loads the addon again keeps the runtime that it has.
+///
+/// # Errors
+///
+/// If napi refuses the cleanup hook, the exit listener or the thread-safe function.
+pub fn install(env: &Env, runtime: OwnedRuntime) -> Result<()> {
+    if EnvRuntime::of_this_thread().is_some() {
+        return Ok(());
+    }
+    // Made before the cleanup hook is registered: hooks run last in, first out, so the queue is closed before it goes.
+    let queue = Queue::new(env)?;
+    let runtime = EnvRuntime::new(runtime, queue);
+    env.add_env_cleanup_hook(runtime.clone(), |runtime| {
+        runtime.close();
+        EnvRuntime::set_of_this_thread(None);
+    })?;
+    exit_list::add(&runtime);
+    EnvRuntime::set_of_this_thread(Some(runtime.clone()));
+    listen_to_exit(env, move || runtime.close())
+}
+
+/// Node runs no cleanup hooks when the main thread calls `process.exit()`.
+fn listen_to_exit(env: &Env, close: impl Fn() + 'static) -> Result<()> {
+    let global = env.get_global()?;
+    if !global.has_named_property("process")? {
+        // The C library's exit handler is left.
+        return Ok(());
+    }
+    let close = env.create_function_from_closure::<(), (), _>("closeRuntime", move |_| {
+        close();
+        Ok(())
+    })?;
+    let process: Object<'_> = global.get_named_property("process")?;
+    let on: Function<'_, FnArgs<(String, Function<'_, (), ()>)>, Unknown<'_>> = process.get_named_property("on")?;
+    on.apply(process.to_unknown(), FnArgs::from(("exit".to_owned(), close)))?;
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! What waits for JavaScript's thread: jobs pile up, and one wake-up runs them all.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use napi::Env;
+use napi::bindgen_prelude::*;
+
+use crate::panic::catch;
+use crate::wake::WakeFunction;
+
+/// More wait for the event loop's next turn.
+const JOBS_A_TURN: usize = 1000;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// One env's queue. It keeps the event loop alive while promises wait.
+pub struct Queue {
+    jobs: Arc<Jobs>,
+    waiting: AtomicUsize,
+}
+
+struct Jobs {
+    state: Mutex<State>,
+}
+
+struct State {
+    queued: VecDeque<Job>,
+    /// `None` before it is made, and once closed.
+    wake: Option<Arc<WakeFunction>>,
+}
+
+impl Queue {
+    /// On JavaScript's thread.
+    pub fn new(env: &Env) -> Result<Self> {
+        let jobs = Arc::new(Jobs { state: Mutex::new(State { queued: VecDeque::new(), wake: None }) });
+        let drained = jobs.clone();
+        let drain = env.create_function_from_closure::<(), (), _>("drain", move |_| {
+            drained.run();
+            Ok(())
+        })?;
+        let wake = WakeFunction::new(*env, &drain, "owned-runtime-napi")?;
+        jobs.lock().wake = Some(Arc::new(wake));
+        Ok(Self { jobs, waiting: AtomicUsize::new(0) })
+    }
+
+    /// Has JavaScript's thread run it soon; from any thread, without waiting. Once closed it is dropped here.
+    pub fn push(&self, job: impl FnOnce() + Send + 'static) {
+        let mut state = self.jobs.lock();
+        let Some(wake) = state.wake.clone() else { return };
+        let first = state.queued.is_empty();
+        state.queued.push_back(Box::new(job));
+        drop(state);
+        // A queue that already holds jobs has a wake-up under way.
+        if first {
+            wake.call();
+        }
+    }
+
+    /// One more promise waits. On JavaScript's thread.
+    pub fn hold(&self, env: Env) {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.set_referenced(env, true);
+        }
+    }
+
+    /// One less. On JavaScript's thread.
+    pub fn let_go(&self, env: Env) {
+        if self.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.set_referenced(env, false);
+        }
+    }
+
+    fn set_referenced(&self, env: Env, referenced: bool) {
+        let wake = self.jobs.lock().wake.clone();
+        // It fails only as the env ends, when there is no event loop to keep.
+        let _ = wake.map(|wake| wake.set_referenced(env, referenced));
+    }
+
+    /// Drops what is queued; nothing runs any more. From any thread, idempotent.
+    pub fn close(&self) {
+        let mut state = self.jobs.lock();
+        let dropped = (std::mem::take(&mut state.queued), state.wake.take());
+        // Their drops may push, and must find the lock free.
+        drop(state);
+        drop(dropped);
+    }
+}
+
+impl Jobs {
+    fn run(&self) {
+        for _ in 0..JOBS_A_TURN {
+            let Some(job) = self.lock().queued.pop_front() else { return };
+            // A panic, which is a conversion's defect, must not unwind into the host.
+            let _ = catch(job);
+        }
+        let state = self.lock();
+        let wake = if state.queued.is_empty() { None } else { state.wake.clone() };
+        drop(state);
+        if let Some(wake) = wake {
+            wake.call();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An env that travels with a job, which runs on the env's own thread and before the env ends.
+#[derive(Clone, Copy)]
+pub struct JobEnv(sys::napi_env);
+
+// SAFETY: only jobs use it, on the env's own thread.
+unsafe impl Send for JobEnv {}
+// SAFETY: as above.
+unsafe impl Sync for JobEnv {}
+
+impl JobEnv {
+    pub fn new(env: &Env) -> Self {
+        Self(env.raw())
+    }
+
+    /// Of a job that runs.
+    pub fn get(self) -> Env {
+        Env::from_raw(self.0)
+    }
+}

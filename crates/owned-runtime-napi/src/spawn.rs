@@ -1,0 +1,63 @@
+//! Background tasks, and waiting for one.
+
+use napi::{Error, Result};
+use owned_runtime::{BlockOnError, StartError};
+use tokio::task::AbortHandle;
+
+use crate::env_runtime::EnvRuntime;
+
+/// A background task. It goes on when this is dropped.
+#[derive(Debug)]
+pub struct Task(Option<AbortHandle>);
+
+impl Task {
+    /// Drops the task wherever it waits, soon.
+    pub fn abort(&self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+
+    /// Whether it has ended: by itself, aborted, or since its runtime was closed.
+    pub fn is_finished(&self) -> bool {
+        self.0.as_ref().is_none_or(AbortHandle::is_finished)
+    }
+}
+
+/// Spawns a task on the calling env's runtime, from JavaScript's thread or another task. Never waits.
+///
+/// It ends with the env at the latest: it is dropped wherever it waits. It doesn't keep the event loop alive. Once the env is
+/// closed the task is dropped at once, and that is no error: nobody is left to hear of it.
+///
+/// # Errors
+///
+/// On a thread that is neither; if the system refuses the runtime's thread.
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<Task> {
+    let runtime = EnvRuntime::current()?;
+    match runtime.runtime().start() {
+        Ok(handle) => Ok(Task(Some(handle.spawn(task).abort_handle()))),
+        Err(_) if runtime.is_closed() => Ok(Task(None)),
+        Err(error) => Err(start_error(&error)),
+    }
+}
+
+/// Runs a future as a task of the calling env's runtime and waits for its value on JavaScript's thread, which does nothing else
+/// meanwhile: for short things at start. A future that waits for JavaScript would wait for ever.
+///
+/// # Errors
+///
+/// If the runtime is or gets closed, if the future panics, and on the runtime's own threads, where the future is to be awaited.
+pub fn block_on<F>(future: F) -> Result<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    EnvRuntime::current()?
+        .runtime()
+        .block_on(future)
+        .map_err(|error: BlockOnError| Error::from_reason(error.to_string()))
+}
+
+pub fn start_error(error: &StartError) -> Error {
+    Error::from_reason(error.to_string())
+}
