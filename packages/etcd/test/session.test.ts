@@ -1,8 +1,16 @@
 // Sessions: a lease kept alive for as long as its holder lives.
 import assert from 'node:assert/strict';
+import { channel } from 'node:diagnostics_channel';
 import { test } from 'node:test';
 import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
-import { type EtcdClient, LeaseLostError, LeaseNotFoundError, Mutex, Session } from '../src/index.js';
+import {
+  DeadlineExceededError,
+  type EtcdClient,
+  LeaseLostError,
+  LeaseNotFoundError,
+  Mutex,
+  Session,
+} from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
 
@@ -89,5 +97,81 @@ overEachTransport('sessions', (connect) => {
     control.abort();
     assert.equal(session.signal.aborted, false);
     await assert.rejects(Session.create(etcd, { signal: control.signal }), { name: 'AbortError' });
+  });
+
+  test('are made within their bounds, and leave nothing behind where that fails', async () => {
+    const before = new Set(await etcd.lease.list());
+    const left = async (): Promise<bigint[]> => (await etcd.lease.list()).filter((id) => !before.has(id));
+    const { id } = await etcd.lease.grant(60);
+    before.add(id);
+    for (const after of ['nothing', 'LeaseGrant']) {
+      for (const how of ['timeoutMs', 'signal']) {
+        for (const lease of after === 'nothing' ? [{}, { leaseId: id }] : [{}]) {
+          await using proxy = await startTcpProxy(server);
+          await using far = await connect(`http://127.0.0.1:${proxy.port}`);
+          await far.get('warm-up');
+          const silence = (trace: unknown): void => {
+            if ((trace as { method: string }).method.endsWith(after)) proxy.pause();
+          };
+          if (after === 'nothing') proxy.pause();
+          else channel('quiesce-etcd:call:end').subscribe(silence);
+          const start = performance.now();
+          try {
+            const reason = new Error('given up');
+            const control = new AbortController();
+            const timer = setTimeout(() => control.abort(reason), 300);
+            const bound = how === 'signal' ? { signal: control.signal } : { timeoutMs: 300 };
+            const failure = how === 'signal' ? reason : DeadlineExceededError;
+            await assert.rejects(Session.create(far, { ...bound, ...lease }), failure);
+            clearTimeout(timer);
+          } finally {
+            channel('quiesce-etcd:call:end').unsubscribe(silence);
+          }
+          const ms = performance.now() - start;
+          assert.ok(ms < 3000, `${how} of 300 ms after ${after}: ${ms} ms`);
+          proxy.resume();
+          await eventually(
+            `no lease is left, ${how}, ${after}`,
+            async () => (await left()).length === 0,
+            20_000,
+          );
+        }
+      }
+    }
+    assert.ok((await etcd.lease.timeToLive(id)) !== undefined);
+  });
+
+  test('have no say of the signal and the bound once they are there', async () => {
+    const control = new AbortController();
+    await using session = await Session.create(etcd, { signal: control.signal, timeoutMs: 2000 });
+    control.abort();
+    const start = performance.now();
+    await eventually('the time passes', () => performance.now() - start > 2200);
+    assert.equal(session.signal.aborted, false);
+  });
+
+  test('are closed again where that has failed', async () => {
+    await using proxy = await startTcpProxy(server);
+    await using far = await connect(`http://127.0.0.1:${proxy.port}`);
+    const session = await Session.create(far, { ttlSeconds: 60 });
+    await far.put('session/again', '', { lease: session.leaseId });
+    proxy.pause();
+    await assert.rejects(session.close({ timeoutMs: 200 }), DeadlineExceededError);
+    assert.equal(why(session.signal.reason), 'closed');
+    // The first request is lost.
+    proxy.cut();
+    proxy.resume();
+    await session.close();
+    assert.equal(await etcd.get('session/again'), undefined);
+    assert.equal(await etcd.lease.timeToLive(session.leaseId), undefined);
+    await session.close();
+  });
+
+  test('on one lease have different names: their locks exclude each other', async () => {
+    await using one = await Session.create(etcd);
+    await using two = await Session.create(etcd, { leaseId: one.leaseId });
+    const lock = await new Mutex(one, 'session/shared').lock();
+    assert.equal(await new Mutex(two, 'session/shared').tryLock(), undefined);
+    await lock.unlock();
   });
 });

@@ -6,8 +6,8 @@ import { mayPass, persist } from './persist.js';
 import type { Session } from './session.js';
 import { untilPut } from './until-put.js';
 
-/** No key was created then. */
-const never = -1n;
+/** No key was created then, nor will be. */
+const never = 2n ** 63n - 1n;
 
 /** Who removes late copies of a session's keys where no fence can be put up, by key. */
 const sweepers = new WeakMap<Session, Map<string, AbortController>>();
