@@ -7,7 +7,7 @@ import { main } from './main.mjs';
 import { inRoot } from './paths.mjs';
 import { prepare } from './prepare.mjs';
 import { seconds } from './step.mjs';
-import { buildEtcdutl } from './steps/etcdutl.mjs';
+import { buildEtcdPrograms } from './steps/etcd-programs.mjs';
 import { provideRuntimes } from './steps/runtimes.mjs';
 
 /** Is about packages, not about hosts. */
@@ -25,7 +25,7 @@ await main(async (args) => {
     return 0;
   }
   await prepare();
-  await buildEtcdutl();
+  await buildEtcdPrograms();
   // Later than what installs the packages that it needs.
   const { checkFile } = await import('./runtimes/check.mjs');
   const total = { passed: 0, excepted: 0, failed: 0, skipped: 0 };

@@ -8,7 +8,7 @@ import { prepare } from './prepare.mjs';
 import { seconds, tail } from './step.mjs';
 import { provideChromium } from './steps/chromium.mjs';
 import { buildControls } from './steps/controls.mjs';
-import { buildEtcdutl } from './steps/etcdutl.mjs';
+import { buildEtcdPrograms } from './steps/etcd-programs.mjs';
 import { provideRuntimes } from './steps/runtimes.mjs';
 import { provideValkey } from './steps/valkey.mjs';
 
@@ -20,7 +20,7 @@ await main(async (args) => {
     await provideValkey();
     await provideChromium();
   }
-  await buildEtcdutl();
+  await buildEtcdPrograms();
   await buildControls();
   const total = { passed: 0, failed: 0, skipped: 0 };
   for (const check of checks(files)) {

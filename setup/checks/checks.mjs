@@ -57,7 +57,12 @@ export function checks(files) {
         env: { RUSTFLAGS: '--cfg owned_runtime_loom' },
       },
     ),
-    ...['packages/test-services/etcd-server', 'packages/test-services/etcdutl', 'bench/go'].map((dir) =>
+    ...[
+      'packages/test-services/etcd-server',
+      'packages/test-services/etcdutl',
+      'packages/test-services/clientv3',
+      'bench/go',
+    ].map((dir) =>
       command('go', ['go', 'vet', './...'], {
         title: `go vet ${dir}`,
         cwd: inRoot(dir),

@@ -23,3 +23,8 @@ export function etcdBinary(): string {
 export function etcdutlBinary(): string | undefined {
   return findUpwards(join('.cache', 'etcd', 'etcdutl'));
 }
+
+/** A program of etcd's Go client, as set-up built it for the tests; `undefined` where there was no Go to do so. */
+export function clientv3Binary(): string | undefined {
+  return findUpwards(join('.cache', 'etcd', 'clientv3'));
+}

@@ -6,7 +6,7 @@ export {
   etcdService,
   startEtcd,
 } from './etcd.js';
-export { etcdBinary, etcdutlBinary } from './etcd-binary.js';
+export { clientv3Binary, etcdBinary, etcdutlBinary } from './etcd-binary.js';
 export {
   type EtcdCluster,
   type EtcdClusterOptions,
