@@ -128,6 +128,14 @@ impl Channel {
         state.begun.clear();
     }
 
+    /// Gives the open connection up for new calls. Those on it go on, and it ends with the last of them.
+    pub fn renew(&self) {
+        let mut state = self.state();
+        if matches!(state.link, Link::Open(_)) {
+            state.link = Link::Idle;
+        }
+    }
+
     /// What is to be run for the calls to get on, since the last look.
     pub fn begun(&self) -> Vec<Driver> {
         mem::take(&mut self.state().begun)

@@ -92,6 +92,7 @@ pub fn register(_exports: Object, env: Env) -> Result<()> {
 #[napi]
 pub struct NativeTransport {
     open: OpenTransport,
+    channel: Arc<Channel>,
     /// Until it is closed: napi keeps JavaScript's `wake` for as long as this is there, and that keeps the transport.
     hold: Option<EventLoopHold>,
     in_flight: u32,
@@ -119,14 +120,16 @@ impl NativeTransport {
         let listing =
             process_exit::list(&completions, runtime).map_err(|error| Error::from_reason(error.to_string()))?;
         let (submit, batches) = unbounded_channel();
+        let channel = Channel::new(target);
         let service = {
             let _context = lease.handle().enter();
-            SharedTask::new(Service::new(Channel::new(target), batches, completions.clone()))
+            SharedTask::new(Service::new(channel.clone(), batches, completions.clone()))
         };
         lease.handle().spawn(service.run());
         let open = OpenTransport::register(env, RuntimeSide { lease, submit, service, listing }, completions)?;
         Ok(Self {
             open,
+            channel,
             hold: Some(hold),
             in_flight: 0,
             referenced: true,
@@ -198,6 +201,12 @@ impl NativeTransport {
     pub fn set_referenced(&mut self, env: Env, referenced: bool) -> Result<()> {
         self.referenced = referenced;
         self.count(env, self.in_flight)
+    }
+
+    /// Gives the connection up for new calls, which get another one. Calls in flight go on.
+    #[napi]
+    pub fn renew(&self) {
+        self.channel.renew();
     }
 
     /// Ends all calls and the connection; the env's last transport joins the runtime's thread. After it returns

@@ -81,7 +81,7 @@ export function connectError(
 }
 
 function explain({ code, details }: EtcdError, timeoutMs: number): string {
-  if (code === StatusCode.DEADLINE_EXCEEDED) {
+  if (code === StatusCode.DEADLINE_EXCEEDED || details.startsWith('connect timeout')) {
     return `nothing came within ${timeoutMs} ms (is the server overloaded or frozen, or a firewall in the way?)`;
   }
   if (code === StatusCode.UNIMPLEMENTED) {

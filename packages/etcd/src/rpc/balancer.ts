@@ -1,4 +1,4 @@
-import { EtcdError, StatusCode } from '../errors.js';
+import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
 import { isServerError, type ServerErrorText, statusError } from '../server-errors.js';
 import type { CallOptions, Transport } from '../transport/transport.js';
 import { backoffMs } from './backoff.js';
@@ -95,7 +95,11 @@ export class Balancer {
   pick(failed?: Endpoint): Endpoint {
     const endpoints = this.#endpoints;
     const count = endpoints.length;
-    if (count === 1) return endpoints[0] as Endpoint;
+    if (count === 1) {
+      const [only] = endpoints as [Endpoint];
+      if (only.state === 'failed') this.#probeFailed();
+      return only;
+    }
     let earliest: Endpoint | undefined;
     for (let i = 0; i < count; i++) {
       const at = (this.#next + i) % count;
@@ -242,7 +246,11 @@ export class Balancer {
       } else this.succeeded(endpoint);
     } catch (error) {
       if (refusedForAuth(error)) this.succeeded(endpoint);
-      else if (!this.#closed) this.failed(endpoint, error);
+      else if (!this.#closed) {
+        // The member may be frozen, or the connection lead nowhere: then only another one finds the member again.
+        if (error instanceof DeadlineExceededError) endpoint.transport.renew();
+        this.failed(endpoint, error);
+      }
     } finally {
       endpoint.probing = false;
     }

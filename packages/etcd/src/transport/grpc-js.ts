@@ -11,21 +11,23 @@ import {
 import { statusError } from '../server-errors.js';
 import { longestTimerMs } from '../timeout.js';
 import type { Waiter } from '../waiter.js';
-import { SocketHold } from './socket-hold.js';
+import { abortable } from './abortable-resolver.js';
+import { type ChannelInit, GrpcJsChannel } from './grpc-js-channel.js';
 import { alreadyWaiting, hasEnded, sentAfterClose, wasCancelled } from './stream-errors.js';
 import { tlsCredentials } from './tls-credentials.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from './transport.js';
 
-// What grpc-js says of calls that never got a connection.
-const neverSent = /^(No connection established|Name resolution failed|Channel closed before call started)/;
+// What grpc-js says of calls that never got a connection, and what is said here.
+const closedUnderCall = /^Channel closed before call started/;
+const neverSent =
+  /^(No connection established|Name resolution failed|Channel closed before call started|connect timeout)/;
 
-// To grpc-js only ECONNRESET is a broken connection, all else that a socket fails with is INTERNAL.
+// To grpc-js only ECONNRESET and ETIMEDOUT are a broken connection, all else that a socket fails with is INTERNAL.
 const brokenConnection =
-  /^Received RST_STREAM with code 2 triggered by internal client error: (?:\w+ EPIPE|This socket has been ended)/;
+  /^Received RST_STREAM with code 2 triggered by internal client error: (?:\w+ E[A-Z]+\b|This socket has been ended)/;
 
 /**
  * A transport on `@grpc/grpc-js`, for hosts without the native binary. Where it differs:
- * - `connectTimeoutMs` is not kept for each attempt: grpc-js gives one 20 s; a call's own deadline bounds it.
  * - without `tls.ca` it trusts the operating system's authorities only from Node 22.15 on, else Node's own.
  * - after `unref()`, calls still keep the process alive while their connection is being made.
  *
@@ -37,32 +39,29 @@ export function grpcJsTransport(options: TransportOptions): Transport {
 
 class GrpcJsTransport implements Transport {
   readonly kind = 'grpc-js';
-  readonly #target: string;
-  readonly #credentials: grpc.ChannelCredentials;
-  readonly #channelOptions: grpc.ChannelOptions;
-  readonly #sockets: SocketHold;
+  readonly #init: Omit<ChannelInit, 'referenced' | 'gaveUp' | 'ended'>;
   readonly #calls = new Set<Call>();
-  #client: grpc.Client;
+  /** The one for new calls, if there is one, and those that were retired and still have calls. */
+  readonly #channels = new Set<GrpcJsChannel>();
+  #channel: GrpcJsChannel | undefined;
+  #referenced = true;
   #closed = false;
 
   constructor(options: TransportOptions) {
     const { target, host, secure } = parseTarget(options.endpoint);
-    this.#target = target;
-    this.#sockets = new SocketHold(options.tcpKeepAliveMs ?? 30_000);
-    this.#credentials = this.#sockets.observe(credentials(options, host, secure));
-    this.#channelOptions = channelOptions(options, secure);
-    this.#client = this.#connect();
-  }
-
-  #connect(): grpc.Client {
-    return new grpc.Client(this.#target, this.#credentials, this.#channelOptions);
+    this.#init = {
+      target: abortable(target),
+      credentials: credentials(options, host, secure),
+      options: channelOptions(options, secure),
+      tcpKeepAliveMs: options.tcpKeepAliveMs ?? 30_000,
+      connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+    };
   }
 
   unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse> {
     return new Promise((resolve, reject) => {
-      const client = this.#client;
       const call = new UnaryCall(method, resolve, reject);
-      this.#begin(call, client, options, (metadata, deadline) =>
+      this.#begin(call, options, (client, metadata, deadline) =>
         client.makeUnaryRequest(
           method,
           identity,
@@ -77,9 +76,8 @@ class GrpcJsTransport implements Transport {
   }
 
   stream(method: string, options?: CallOptions): ByteStream {
-    const client = this.#client;
     const stream = new GrpcJsStream(method);
-    this.#begin(stream, client, options, (metadata, deadline) => {
+    this.#begin(stream, options, (client, metadata, deadline) => {
       const duplex = client.makeBidiStreamRequest(method, identity, identity, metadata, deadline);
       stream.attach(duplex);
       return duplex;
@@ -88,55 +86,75 @@ class GrpcJsTransport implements Transport {
   }
 
   ref(): void {
-    this.#sockets.ref();
+    this.#referenced = true;
+    for (const channel of this.#channels) channel.ref();
   }
 
   unref(): void {
-    this.#sockets.unref();
+    this.#referenced = false;
+    for (const channel of this.#channels) channel.unref();
+  }
+
+  renew(): void {
+    this.#leave(this.#channel);
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     for (const call of [...this.#calls]) call.cancel(closedInFlight());
-    this.#client.close();
-    this.#sockets.close();
+    for (const channel of [...this.#channels]) channel.close();
   }
 
   /** Starts the call, unless it can't begin: then it has failed. */
   #begin(
     call: Call,
-    client: grpc.Client,
     options: CallOptions | undefined,
-    start: (metadata: grpc.Metadata, deadline: Deadline) => SurfaceCall,
+    start: (client: grpc.Client, metadata: grpc.Metadata, deadline: Deadline) => SurfaceCall,
   ): void {
     const signal = options?.signal;
     if (this.#closed) call.fail(new ClosedError());
     else if (signal?.aborted) call.fail(signal.reason);
     else {
       const deadline = deadlineOf(options);
+      this.#channel ??= this.#connect();
+      const channel = this.#channel;
       let surface: SurfaceCall;
       try {
-        surface = start(toGrpcMetadata(options?.metadata), deadline);
+        surface = start(channel.client, toGrpcMetadata(options?.metadata), deadline);
       } catch (cause) {
         call.fail(malformed(cause, call.method));
         return;
       }
+      channel.callBegan();
       this.#calls.add(call);
-      call.begun(surface, deadline, signal, (status) => {
+      call.begun(surface, channel, deadline, signal, (status) => {
         this.#calls.delete(call);
+        // A channel that could not connect refuses calls until its back-off has passed; a new one tries at once.
         if (status !== undefined && status.code !== StatusCode.OK && neverSent.test(status.details)) {
-          this.#renew(client);
+          this.#leave(channel);
         }
+        channel.callEnded();
       });
     }
   }
 
-  // A channel that could not connect refuses calls until its back-off has passed; a new one tries at once.
-  #renew(failed: grpc.Client): void {
-    if (this.#client !== failed || this.#closed) return;
-    failed.close();
-    this.#client = this.#connect();
+  #connect(): GrpcJsChannel {
+    const channel: GrpcJsChannel = new GrpcJsChannel({
+      ...this.#init,
+      referenced: this.#referenced,
+      gaveUp: () => this.#leave(channel),
+      ended: () => this.#channels.delete(channel),
+    });
+    this.#channels.add(channel);
+    return channel;
+  }
+
+  /** The next call gets another channel. */
+  #leave(channel: GrpcJsChannel | undefined): void {
+    if (channel === undefined || this.#channel !== channel) return;
+    this.#channel = undefined;
+    channel.retire();
   }
 }
 
@@ -153,6 +171,7 @@ abstract class Call {
 
   begun(
     surface: SurfaceCall,
+    channel: GrpcJsChannel,
     deadline: Deadline,
     signal: AbortSignal | undefined,
     ended: (status: grpc.StatusObject | undefined) => void,
@@ -166,7 +185,8 @@ abstract class Call {
       this.headersCame(this.headersSeen);
     });
     surface.on('status', (status: grpc.StatusObject) => {
-      if (this.#end(status)) this.finish(byDeadline(status, deadline), fromGrpcMetadata(status.metadata));
+      const told = byRetirement(byDeadline(status, deadline), channel);
+      if (this.#end(status)) this.finish(told, fromGrpcMetadata(status.metadata));
     });
   }
 
@@ -174,7 +194,9 @@ abstract class Call {
   cancel(reason?: unknown): void {
     if (!this.#end(undefined)) return;
     this.fail(reason ?? wasCancelled(this.method));
-    this.#surface?.cancel();
+    // grpc-js forgets a cancellation that comes in the microtasks in which it begins a call, and makes the call.
+    const surface = this.#surface;
+    setImmediate(() => surface?.cancel());
   }
 
   readonly #abort = (): void => this.cancel(this.#signal?.reason);
@@ -381,6 +403,11 @@ function byDeadline(
 ): grpc.StatusObject {
   if (status.code !== grpc.status.CANCELLED || Date.now() < deadline) return status;
   return { ...status, code: grpc.status.DEADLINE_EXCEEDED, details: 'the deadline has passed' };
+}
+
+/** Calls that wait for a connection fail with their channel; here is why that was given up. */
+function byRetirement(status: grpc.StatusObject, { why }: GrpcJsChannel): grpc.StatusObject {
+  return why !== undefined && closedUnderCall.test(status.details) ? { ...status, details: why } : status;
 }
 
 function deadlineOf(options: CallOptions | undefined): Deadline {

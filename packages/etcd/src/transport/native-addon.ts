@@ -33,6 +33,8 @@ export interface NativeBinding {
    */
   takeLong(into: Uint8Array): void;
   setReferenced(referenced: boolean): void;
+  /** Gives the connection up for new calls, which get another one. Calls in flight go on. */
+  renew(): void;
   /** After it returns there are no more calls of `wake`. Idempotent. */
   close(): void;
 }

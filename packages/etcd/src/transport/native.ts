@@ -136,6 +136,10 @@ class NativeTransport implements Transport, CompletionHandler {
     this.#native.setReferenced(false);
   }
 
+  renew(): void {
+    if (!this.#closed) this.#native.renew();
+  }
+
   async close(): Promise<void> {
     this.closeNow();
   }

@@ -1,6 +1,9 @@
 import type { Socket } from 'node:net';
 import { ChannelCredentials } from '@grpc/grpc-js';
 
+/** How long a connection has for what was written to it, in ms. */
+const goodbyeMs = 1_000;
+
 type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 
 /**
@@ -10,7 +13,10 @@ type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 export class SocketHold {
   readonly #tcpKeepAliveMs: number;
   readonly #sockets = new Set<HeldSocket>();
+  /** Those whose TLS handshake is under way. */
+  readonly #raw = new Set<Socket>();
   #held = true;
+  #closed = false;
 
   /** @param tcpKeepAliveMs idle time before TCP's keepalive probes start, in ms; 0 for none. */
   constructor(tcpKeepAliveMs: number) {
@@ -19,7 +25,22 @@ export class SocketHold {
 
   /** Credentials by which this object learns of each connection made with them. */
   observe(credentials: ChannelCredentials): ChannelCredentials {
-    return new ObservedCredentials(credentials, (socket) => this.#add(socket));
+    // grpc-js goes on to connect what was in its back-off when the channel was closed.
+    const mayConnect = (): boolean => !this.#closed;
+    return new ObservedCredentials(credentials, mayConnect, async (socket, secure) => {
+      if (this.#closed) throw this.#refuse(socket);
+      this.#raw.add(socket);
+      // Whoever destroys it knows why; until it is secured nobody else listens.
+      socket.on('error', () => {});
+      try {
+        const secured = await secure();
+        if (this.#closed) throw this.#refuse(secured.socket);
+        this.#add(secured.socket);
+        return secured;
+      } finally {
+        this.#raw.delete(socket);
+      }
+    });
   }
 
   /** Calls in flight keep the process alive (the default). */
@@ -32,14 +53,25 @@ export class SocketHold {
     this.#setHeld(false);
   }
 
-  /** Ends the connections once what was written to them has gone. */
+  /** Ends the connections, once what was written to them has gone or a second has passed, and those still to come. */
   close(): void {
+    this.#closed = true;
     this.#setHeld(false);
-    // Not at once, so that the channel can say goodbye.
+    for (const socket of this.#raw) socket.destroy();
     const sockets = [...this.#sockets];
+    if (sockets.length === 0) return;
+    // Not at once, so that the channel can say goodbye.
     setImmediate(() => {
       for (const { socket } of sockets) socket.destroySoon();
     });
+    setTimeout(() => {
+      for (const { socket } of sockets) socket.destroy();
+    }, goodbyeMs).unref();
+  }
+
+  #refuse(socket: Socket): Error {
+    socket.destroy();
+    return closedChannel();
   }
 
   #setHeld(held: boolean): void {
@@ -90,14 +122,25 @@ class HeldSocket {
   }
 }
 
+function closedChannel(): Error {
+  return new Error('the channel was closed');
+}
+
+type Secured = Awaited<ReturnType<SecureConnector['connect']>>;
+
+/** What becomes of a new TCP connection, and how it is secured. */
+type Connect = (socket: Socket, secure: () => Promise<Secured>) => Promise<Secured>;
+
 class ObservedCredentials extends ChannelCredentials {
   readonly #inner: ChannelCredentials;
-  readonly #connected: (socket: Socket) => void;
+  readonly #mayConnect: () => boolean;
+  readonly #connect: Connect;
 
-  constructor(inner: ChannelCredentials, connected: (socket: Socket) => void) {
+  constructor(inner: ChannelCredentials, mayConnect: () => boolean, connect: Connect) {
     super();
     this.#inner = inner;
-    this.#connected = connected;
+    this.#mayConnect = mayConnect;
+    this.#connect = connect;
   }
 
   override _isSecure(): boolean {
@@ -113,12 +156,8 @@ class ObservedCredentials extends ChannelCredentials {
   ): SecureConnector {
     const inner = this.#inner._createSecureConnector(...args);
     return {
-      connect: async (socket) => {
-        const result = await inner.connect(socket);
-        this.#connected(result.socket);
-        return result;
-      },
-      waitForReady: () => inner.waitForReady(),
+      connect: (socket) => this.#connect(socket, () => inner.connect(socket)),
+      waitForReady: () => (this.#mayConnect() ? inner.waitForReady() : Promise.reject(closedChannel())),
       getCallCredentials: () => inner.getCallCredentials(),
       destroy: () => inner.destroy(),
     };

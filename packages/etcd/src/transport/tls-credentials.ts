@@ -61,6 +61,11 @@ class TlsCredentials extends ChannelCredentials {
   #connect(socket: Socket): Promise<tls.TLSSocket> {
     const name = this.#serverName;
     return new Promise((resolve, reject) => {
+      const closed = (): void => reject(new Error('the server closed the connection before secure TLS'));
+      if (socket.destroyed) {
+        closed();
+        return;
+      }
       const secure = tls.connect({
         socket,
         host: name,
@@ -70,8 +75,9 @@ class TlsCredentials extends ChannelCredentials {
         ALPNProtocols: ['h2'],
       });
       secure.once('secureConnect', () => resolve(secure));
-      // Stays, as one that comes later has no other listener yet.
+      // Both stay, as one that comes later has no other listener yet. Not each end has an error.
       secure.on('error', reject);
+      secure.once('close', closed);
     });
   }
 }

@@ -90,6 +90,8 @@ export interface Transport {
   unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse>;
   /** Opens a streaming call. A server-streaming one is `send` once, then `closeSend`. */
   stream(method: string, options?: CallOptions): ByteStream;
+  /** Gives the connection up for new calls, which get another one. Calls in flight go on as they can. */
+  renew(): void;
   /** Calls in flight keep the process alive (the default). */
   ref(): void;
   /** Calls in flight no longer keep the process alive. */

@@ -1,0 +1,67 @@
+import { type ChannelOptions, experimental } from '@grpc/grpc-js';
+
+/** The channel option whose signal ends the connections that the channel makes. */
+export const connectingSignal = 'quiesce.connecting_signal';
+
+const scheme = 'quiesce';
+
+type Resolver = experimental.Resolver;
+type Listener = experimental.ResolverListener;
+type Uri = experimental.GrpcUri;
+
+/**
+ * A target whose connections end with {@link connectingSignal}, also those that aren't made yet, which grpc-js shows to
+ * nobody: it passes the addresses of a resolver on to `net.connect()` as they are, and so their signal, too.
+ */
+export function abortable(target: string): string {
+  register();
+  return `${scheme}:${target}`;
+}
+
+/** As grpc-js resolves the same target. */
+class AbortableResolver implements Resolver {
+  readonly #inner: Resolver;
+
+  constructor(target: Uri, listener: Listener, options: ChannelOptions) {
+    const signal = options[connectingSignal] as AbortSignal;
+    const withSignal: Listener = (found, ...rest) => {
+      if (!found.ok) return listener(found, ...rest);
+      const endpoints = found.value.map(({ addresses }) => ({
+        addresses: addresses.map((address) => ({
+          ...address,
+          // Node connects a socket all the same whose signal has aborted before.
+          get signal() {
+            return signal.aborted ? undefined : signal;
+          },
+        })),
+      }));
+      return listener(experimental.statusOrFromValue(endpoints), ...rest);
+    };
+    this.#inner = experimental.createResolver(innerOf(target), withSignal, options);
+  }
+
+  updateResolution(): void {
+    this.#inner.updateResolution();
+  }
+
+  destroy(): void {
+    this.#inner.destroy();
+  }
+
+  static getDefaultAuthority(target: Uri): string {
+    const { scheme, path } = innerOf(target);
+    return scheme === 'unix' ? 'localhost' : path;
+  }
+}
+
+function innerOf({ path }: Uri): Uri {
+  const unix = /^unix:(.*)$/s.exec(path);
+  return unix === null ? { scheme: 'dns', path } : { scheme: 'unix', path: unix[1] ?? '' };
+}
+
+let registered = false;
+
+function register(): void {
+  if (!registered) experimental.registerResolver(scheme, AbortableResolver);
+  registered = true;
+}
