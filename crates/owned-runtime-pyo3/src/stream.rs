@@ -261,7 +261,14 @@ impl AsyncIterator {
 impl Drop for AsyncIterator {
     fn drop(&mut self) {
         if self.interpreter.is_current() {
-            Python::attach(|py| self.end(py));
+            Python::attach(|py| {
+                // An exception may be on its way past the frame that had the iterator, and calls would lose it.
+                let raised = PyErr::take(py);
+                self.end(py);
+                if let Some(raised) = raised {
+                    raised.restore(py);
+                }
+            });
         }
     }
 }
