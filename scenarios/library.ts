@@ -1,7 +1,7 @@
 // The scenarios of several libraries, for the plans: what of them can be run here.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { valkeyBinary } from '@quiesce/test-services';
+import { pythonBinaries, valkeyBinary } from '@quiesce/test-services';
 import type { Expect, ScenarioSpec } from 'quiesce';
 
 // Plans are run from source, the programs from dist.
@@ -20,6 +20,18 @@ export const python = {
   etcd: inRoot('.cache/venv/etcd-client-py-0.5.1/bin/python'),
   valkey: inRoot('.cache/venv/valkey-glide-2.5.2/bin/python'),
 } as const;
+
+/** A Python that imports examples/etcd-python as `etcd_client`; `undefined` where it isn't built. */
+export const etcdPython = pythonWith(inRoot('.cache/examples/etcd-python'), 'etcd_client.abi3.so');
+
+function pythonWith(
+  folder: string,
+  module: string,
+): { readonly python: string; readonly env: { readonly PYTHONPATH: string } } | undefined {
+  const newest = Object.values(pythonBinaries()).at(-1);
+  if (newest === undefined || !existsSync(`${folder}/${module}`)) return undefined;
+  return { python: newest, env: { PYTHONPATH: folder } };
+}
 
 /** The command of a TypeScript scenario. */
 export const typescript = (program: string, ...words: string[]): string[] => [

