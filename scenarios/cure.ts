@@ -7,6 +7,7 @@ import { availableParallelism, constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { htmlReport, jsonReport, type ProgressEvent, runPlan, type SavedReport } from 'quiesce';
+import { addons, isBuilt } from './cure/addons.js';
 import { type CureCell, cureCells, curePlan, type Mode, modes } from './cure/cells.js';
 import { Checkpoint } from './cure/checkpoint.js';
 import { cureLines, cureMarkdown, speedTable } from './cure/markdown.js';
@@ -47,7 +48,8 @@ const whole =
   options.runs >= FULL &&
   options.only.length === 0 &&
   options.on === undefined &&
-  options.modes.length === modes.length;
+  options.modes.length === modes.length &&
+  addons.every(isBuilt);
 
 process.exitCode = options.speedAlone ? await speedAlone() : await exits();
 if (stoppedBy !== undefined) process.exitCode = 128 + constants.signals[stoppedBy];

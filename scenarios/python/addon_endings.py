@@ -23,15 +23,16 @@ def on_tick(tick: str) -> None:
     os.write(null, tick.encode())
 
 
-async def follow(watch: Any) -> None:
-    async for _ in watch:
+async def follow() -> None:
+    # Nothing but the loop has the iterator: what ends the loop drops it, an exception too.
+    async for _ in addon.watch(PORT, 300):
         pass
 
 
 async def work(requests: int = 20) -> None:
     """Returns in the middle of three watches, a subscription and a call."""
     for _ in range(3):
-        tasks.add(asyncio.ensure_future(follow(addon.watch(PORT, 300))))
+        tasks.add(asyncio.ensure_future(follow()))
     addon.subscribe(PORT, 300, on_tick)
     await asyncio.gather(*(addon.request(PORT, b"x" * 100) for _ in range(requests)))
     pending.append(addon.sleep(60))

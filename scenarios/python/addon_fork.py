@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import warnings
 
 from addon import PORT, load
 from work_done import work_done
@@ -37,6 +38,8 @@ def in_child() -> None:
 
 def forked() -> int:
     """The child's exit code, or minus the signal that ended it."""
+    # Python 3.12 and later advise against it in a process with threads.
+    warnings.simplefilter("ignore", DeprecationWarning)
     pid = os.fork()
     if pid == 0:
         in_child()

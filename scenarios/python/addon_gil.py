@@ -11,10 +11,12 @@ from work_done import work_done
 addon = load(sys.argv[1])
 
 
-def call_for_ever() -> None:
+async def call_for_ever() -> None:
+    pending = []
     while True:
-        addon.watch(PORT, 1_000_000)
-        time.sleep(0.0005)
+        # Starts something, with the GIL.
+        pending.append(addon.sleep(60))
+        await asyncio.sleep(0.0005)
 
 
 def on_tick(_tick: str) -> None:
@@ -30,6 +32,6 @@ async def main() -> None:
 
 asyncio.run(main())
 for _ in range(4):
-    threading.Thread(target=call_for_ever, daemon=True).start()
+    threading.Thread(target=lambda: asyncio.run(call_for_ever()), daemon=True).start()
 time.sleep(0.05)
 work_done()

@@ -10,7 +10,7 @@ import { load, port } from './addon.js';
 const ROUNDS = 5;
 const WORKERS = 2;
 const SETTLE_MS = 1000;
-const ADDONS_THREAD = /^(?:tokio|addon)/;
+const ADDONS_THREAD = /^(?:tokio|napi-owned)/;
 const words: string[] = isMainThread ? process.argv.slice(2) : workerData;
 const [name = '', method = ''] = words;
 // In the main thread, too: it is loaded there while its workers come and go.
