@@ -11,6 +11,7 @@ import { provideChromium } from './steps/chromium.mjs';
 import { buildControls } from './steps/controls.mjs';
 import { buildEtcdPrograms } from './steps/etcd-programs.mjs';
 import { buildEtcdPython } from './steps/etcd-python.mjs';
+import { preparePythonBridge } from './steps/python-bridge.mjs';
 import { findPythons } from './steps/pythons.mjs';
 import { provideRuntimes } from './steps/runtimes.mjs';
 import { provideValkey } from './steps/valkey.mjs';
@@ -26,6 +27,7 @@ await main(async (args) => {
     await buildAddons();
     await buildEtcdPython();
   }
+  if (groups === undefined || groups.includes('python')) await preparePythonBridge();
   await buildEtcdPrograms();
   await buildControls();
   const total = { passed: 0, failed: 0, skipped: 0 };

@@ -93,6 +93,11 @@ export function checks(files) {
       // Later than what installs the packages that it needs.
       run: async () => (await import('./runtimes.mjs')).runOnRuntimes(),
     },
+    {
+      group: 'python',
+      title: 'owned-runtime-pyo3 on each Python',
+      run: async () => (await import('./python-bridge.mjs')).runPythonBridge(),
+    },
     { group: 'node', title: 'Node tests', run: () => runNodeTests(files) },
   ];
 }

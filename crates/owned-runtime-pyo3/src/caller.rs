@@ -40,6 +40,7 @@ const ROOM: usize = 64;
 /// [`RuntimeClosed`](crate::RuntimeClosed), at once, when the interpreter is exiting.
 pub fn caller(callable: Bound<'_, PyAny>) -> PyResult<Caller> {
     let entered = Interpreter::enter()?;
+    entered.must_be_open()?;
     let side = LoopSide::running(callable.py(), entered.interpreter())?;
     let room = Arc::new(Semaphore::new(ROOM));
     let number = side.get().add_callback(callable, room.clone())?;

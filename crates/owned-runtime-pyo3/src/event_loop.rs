@@ -92,6 +92,14 @@ impl LoopSide {
         Ok((future, id))
     }
 
+    /// A future of this loop's that has its value.
+    pub(crate) fn settled<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = value.py();
+        let future = self.event_loop.bind(py).call_method0(intern!(py, "create_future"))?;
+        future.call_method1(intern!(py, "set_result"), (value,))?;
+        Ok(future)
+    }
+
     /// Whose task the future waits for.
     pub(crate) fn set_task(&self, id: FutureId, task: AbortHandle) {
         let mut owned = lock(&self.owned);

@@ -1,4 +1,6 @@
+use std::any::TypeId;
 use std::future::Future;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::IntoPyObjectExt;
@@ -44,24 +46,40 @@ where
     let handle = entered.start()?;
     let side = LoopSide::running(py, entered.interpreter())?;
     let (awaitable, id) = LoopSide::create_future(&side)?;
-    let settling = Settling { queue: side.get().queue.clone(), id, is_due: true };
+    let settling = Settling::new(side.get().queue.clone(), id);
     let task = handle.spawn(async move {
         let result = CatchPanic::new(future).await.unwrap_or_else(|message| Err(panicked(message)));
-        settling.settle(Box::new(move |py| result?.into_py_any(py)));
+        settling.settle(Box::new(move |py| to_python(result?, py)));
     });
     side.get().set_task(id, task.abort_handle());
     Ok(awaitable)
 }
 
-/// Settles a future, at the latest when its task is dropped.
-struct Settling {
-    queue: std::sync::Arc<Queue>,
+/// As pyo3 makes the result of a function: `()` is None, not the empty tuple that it is as an argument.
+pub(crate) fn to_python<T>(value: T, py: Python<'_>) -> PyResult<Py<PyAny>>
+where
+    T: for<'py> IntoPyObject<'py> + 'static,
+{
+    if TypeId::of::<T>() == TypeId::of::<()>() {
+        Ok(py.None())
+    } else {
+        value.into_py_any(py)
+    }
+}
+
+/// Settles a future: with an error when it is dropped before.
+pub(crate) struct Settling {
+    queue: Arc<Queue>,
     id: FutureId,
     is_due: bool,
 }
 
 impl Settling {
-    fn settle(mut self, make: Make<PyAny>) {
+    pub(crate) fn new(queue: Arc<Queue>, id: FutureId) -> Self {
+        Self { queue, id, is_due: true }
+    }
+
+    pub(crate) fn settle(mut self, make: Make<PyAny>) {
         self.is_due = false;
         self.queue.push(Message::Settle(self.id, make));
     }

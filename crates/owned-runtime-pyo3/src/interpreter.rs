@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use owned_runtime::OwnedRuntime;
+use owned_runtime::{OwnedRuntime, StopError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefReference};
 use tokio::runtime::Handle;
@@ -35,6 +36,8 @@ pub(crate) struct Interpreter {
     /// The sides of the event loops, by the loop's address; a weak one that is alive holds its loop alive.
     pub(crate) sides: Mutex<HashMap<usize, Py<PyWeakrefReference>>>,
     queues: Mutex<Vec<Weak<Queue>>>,
+    /// How many of `running()` are open.
+    pub(crate) contexts: Mutex<usize>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -50,6 +53,7 @@ impl Interpreter {
             gate: Gate::new(is_closed),
             sides: Mutex::default(),
             queues: Mutex::default(),
+            contexts: Mutex::default(),
         }))
     }
 
@@ -67,6 +71,18 @@ impl Interpreter {
         Ok(Entered { interpreter, _inside: inside })
     }
 
+    /// As `enter`, for an object that was made earlier.
+    pub(crate) fn enter_again(&'static self) -> PyResult<Entered> {
+        let entered = Self::enter()?;
+        if self.is_current() {
+            Ok(entered)
+        } else {
+            Err(PyRuntimeError::new_err(
+                "this object belongs to the parent process, which made it before the fork: make a new one",
+            ))
+        }
+    }
+
     /// False in a forked child, for what was made before the fork.
     pub(crate) fn is_current(&self) -> bool {
         ptr::eq(CURRENT.load(Ordering::Acquire), self)
@@ -75,6 +91,19 @@ impl Interpreter {
     /// The runtime's handle, or an error once it is closed. Never waits.
     pub(crate) fn start(&self) -> PyResult<Handle> {
         self.runtime.start().map_err(of_start)
+    }
+
+    /// For what starts nothing yet.
+    pub(crate) fn must_be_open(&self) -> PyResult<()> {
+        if self.runtime.is_closed() {
+            Err(closed())
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn stop(&self) -> Result<(), StopError> {
+        self.runtime.stop()
     }
 
     pub(crate) fn is_own_thread(&self) -> bool {
@@ -139,7 +168,12 @@ pub(crate) fn install(py: Python<'_>, settings: Settings) -> PyResult<()> {
     }
     let fresh = Interpreter::new(settings, false);
     if CURRENT
-        .compare_exchange(ptr::null_mut(), ptr::from_ref(fresh).cast_mut(), Ordering::AcqRel, Ordering::Acquire)
+        .compare_exchange(
+            ptr::null_mut(),
+            (fresh as *const Interpreter).cast_mut(),
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        )
         .is_err()
     {
         return Ok(());
@@ -168,7 +202,7 @@ fn after_fork_in_child() {
         // Nothing runs, so this neither waits nor fails.
         let _ = fresh.runtime.close();
     }
-    CURRENT.store(ptr::from_ref(fresh).cast_mut(), Ordering::Release);
+    CURRENT.store((fresh as *const Interpreter).cast_mut(), Ordering::Release);
 }
 
 /// Ends the module's runtime; it starts again when it is next used.
@@ -181,7 +215,7 @@ fn after_fork_in_child() {
 /// [`StopOverdue`](crate::StopOverdue) if a thread isn't gone within the stop bound.
 pub fn stop(py: Python<'_>) -> PyResult<()> {
     let Some(interpreter) = Interpreter::installed() else { return Ok(()) };
-    py.detach(|| interpreter.runtime.stop()).map_err(of_stop)
+    py.detach(|| interpreter.stop()).map_err(of_stop)
 }
 
 /// Ends the module's runtime for good, as the interpreter's exit does by itself.

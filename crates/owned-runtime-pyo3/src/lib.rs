@@ -3,6 +3,7 @@
 
 mod blocking;
 mod caller;
+mod context;
 mod event_loop;
 mod exceptions;
 mod future;
@@ -18,6 +19,7 @@ use pyo3::prelude::*;
 
 pub use blocking::{block_on, spawn};
 pub use caller::{caller, CallError, Caller};
+pub use context::{running, stop_into_py};
 pub use exceptions::{error_into_py, RuntimeClosed, RuntimeStopped, StopOverdue, TaskPanicked};
 pub use future::future_into_py;
 pub use interpreter::{close, stop};

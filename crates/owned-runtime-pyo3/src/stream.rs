@@ -8,11 +8,11 @@ use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
-use pyo3::IntoPyObjectExt;
 use tokio::sync::Semaphore;
 
 use crate::event_loop::LoopSide;
 use crate::exceptions::panicked;
+use crate::future::to_python;
 use crate::interpreter::{lock, Entered, Interpreter};
 use crate::panic::CatchPanic;
 use crate::queue::{FutureId, Make, Message, Queue};
@@ -49,6 +49,7 @@ where
     T: for<'a> IntoPyObject<'a> + Send + 'static,
 {
     let entered = Interpreter::enter()?;
+    entered.must_be_open()?;
     let ahead = Arc::new(Ahead { state: Mutex::default(), room: Semaphore::new(AHEAD) });
     let pump: Pump = Box::new(|ahead, queue| Box::pin(pump(Box::pin(stream), ahead, queue)));
     let interpreter = entered.interpreter();
@@ -76,6 +77,8 @@ impl Ahead {
         let waiting = {
             let mut state = lock(&self.state);
             match item {
+                // Nobody takes it any more.
+                Some(_) if state.has_ended => (),
                 Some(item) => state.items.push_back(item),
                 None => state.has_ended = true,
             }
@@ -110,7 +113,7 @@ where
     while let Ok(permit) = ahead.room.acquire().await {
         permit.forget();
         match CatchPanic::new(poll_fn(|cx| stream.as_mut().poll_next(cx))).await {
-            Ok(Some(item)) => ahead.add(&queue, Some(Box::new(move |py| item?.into_py_any(py)))),
+            Ok(Some(item)) => ahead.add(&queue, Some(Box::new(move |py| to_python(item?, py)))),
             Ok(None) => break,
             Err(message) => {
                 ahead.add(&queue, Some(Box::new(move |_| Err(panicked(message)))));
@@ -154,21 +157,13 @@ enum Stage {
 }
 
 impl AsyncIterator {
-    fn enter(&self) -> PyResult<Entered> {
-        let entered = Interpreter::enter()?;
-        if self.interpreter.is_current() {
-            Ok(entered)
-        } else {
-            Err(PyRuntimeError::new_err("the iterator was made before a fork, by the parent process"))
-        }
-    }
-
     /// The side of the event loop that iterates, which is the first one that did.
     fn side<'py>(&self, py: Python<'py>, entered: &Entered) -> PyResult<Bound<'py, LoopSide>> {
         let side = LoopSide::running(py, entered.interpreter())?;
         let of = match &*lock(&self.stage) {
             Stage::Running(of, _) => Some(of.clone_ref(py)),
-            _ => None,
+            Stage::Ended => return Ok(side),
+            Stage::Waiting(_) => None,
         };
         if let Some(of) = of {
             let same = of.call0(py)?.is(&side);
@@ -176,19 +171,21 @@ impl AsyncIterator {
                 .then_some(side)
                 .ok_or_else(|| PyRuntimeError::new_err("the iterator belongs to another event loop"));
         }
+        let handle = entered.start()?;
         let number = side.get().queue.number();
         let running = Stage::Running(PyWeakrefReference::new(&side)?.unbind(), number);
         let Stage::Waiting(pump) = std::mem::replace(&mut *lock(&self.stage), running) else {
             return Ok(side);
         };
-        let task = entered.start()?.spawn(pump(self.ahead.clone(), side.get().queue.clone()));
+        let task = handle.spawn(pump(self.ahead.clone(), side.get().queue.clone()));
         side.get().adopt(number, task.abort_handle());
         Ok(side)
     }
 
     /// The next item, or a future to await before this is called again.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Next<'py>> {
-        let entered = self.enter()?;
+        let entered = self.interpreter.enter_again()?;
+        let side = self.side(py, &entered)?;
         loop {
             match self.ahead.take() {
                 Taken::Item(item) => {
@@ -198,7 +195,6 @@ impl AsyncIterator {
                 Taken::End => return Ok(Next::End),
                 Taken::Nothing => (),
             }
-            let side = self.side(py, &entered)?;
             let (future, id) = LoopSide::create_future(&side)?;
             let mut state = lock(&self.ahead.state);
             if state.items.is_empty() && !state.has_ended {
@@ -215,6 +211,13 @@ impl AsyncIterator {
         if !self.interpreter.is_current() {
             return;
         }
+        // First, so that the task's end adds no error.
+        let items = {
+            let mut state = lock(&self.ahead.state);
+            state.has_ended = true;
+            std::mem::take(&mut state.items)
+        };
+        drop(items);
         let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Ended);
         if let Stage::Running(side, number) = stage {
             let side = side.call0(py).ok().and_then(|side| side.into_bound(py).cast_into::<LoopSide>().ok());
@@ -222,12 +225,6 @@ impl AsyncIterator {
                 side.get().abort(number);
             }
         }
-        let items = {
-            let mut state = lock(&self.ahead.state);
-            state.has_ended = true;
-            std::mem::take(&mut state.items)
-        };
-        drop(items);
     }
 }
 
@@ -249,12 +246,10 @@ impl AsyncIterator {
 
     /// Drops the stream. What waits for an item ends the iteration.
     fn aclose<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let entered = self.enter()?;
+        let entered = self.interpreter.enter_again()?;
         let side = LoopSide::running(py, entered.interpreter())?;
         self.end(py);
-        let (future, _) = LoopSide::create_future(&side)?;
-        future.call_method1(intern!(py, "set_result"), (py.None(),))?;
-        Ok(future)
+        side.get().settled(py.None().bind(py))
     }
 }
 
