@@ -60,7 +60,7 @@ impl<T: ToNapiValue + Send + 'static> ToNapiValue for AsyncIter<T> {
         let mut iterator = Object::new(&env)?;
         iterator.set_named_property("next", method(&env, "next", requests.clone(), Request::Next)?)?;
         iterator.set_named_property("return", method(&env, "return", requests, Request::Return)?)?;
-        let symbol: Object<'_> = env.get_global()?.get_named_property("Symbol")?;
+        let symbol: Function<'_, (), Unknown<'_>> = env.get_global()?.get_named_property("Symbol")?;
         let key: Unknown<'_> = symbol.get_named_property("asyncIterator")?;
         let itself =
             env.create_function_from_closure::<(), Unknown<'_>, _>("[Symbol.asyncIterator]", |call| call.this())?;

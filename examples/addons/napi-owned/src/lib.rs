@@ -89,3 +89,10 @@ pub fn ticks(port: u16, every_us: u32) -> AsyncIter<String> {
 fn each_tick(ticks: Ticks) -> impl Stream<Item = Result<String>> + Send {
     stream::try_unfold(ticks, |mut ticks| async move { Ok(ticks.next().await?.map(|tick| (tick, ticks))) })
 }
+
+/// A defect, to see it reported: a task that blocks its thread, for which the runtime's end waits.
+#[napi]
+pub fn block(ms: u32) -> Result<()> {
+    spawn(async move { std::thread::sleep(Duration::from_millis(ms.into())) })?;
+    Ok(())
+}
