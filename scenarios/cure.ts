@@ -105,8 +105,9 @@ async function exits(): Promise<number> {
     console.log('Interrupted: the same command goes on from here.');
     return 1;
   }
-  const speeds = await speed();
-  console.log(`\n${speedTable(speeds)}\n`);
+  // Who looks at some cells is after these.
+  const speeds = options.only.length > 0 ? [] : await speed();
+  if (speeds.length > 0) console.log(`\n${speedTable(speeds)}\n`);
   const text = cureMarkdown(summary, speeds, {
     commit: commit(),
     cores: availableParallelism(),
