@@ -276,6 +276,26 @@ overEachTransport('a frozen member, and default settings', (connect) => {
     assert.deepEqual(await kept(), []);
   });
 
+  test('the client’s bound on attempts holds for recipes, too', async () => {
+    await using cluster = await startEtcdCluster();
+    const [frozen, other] = await cluster.followers();
+    assert.ok(frozen !== undefined && other !== undefined);
+    await using etcd = await connect({ endpoints: frozen.endpoint, attemptTimeoutMs: 400 });
+    await using session = await Session.create(etcd, { ttlSeconds: 60 });
+    const lock = await new Mutex(session, 'attempts').lock();
+    frozen.pause();
+    try {
+      const start = performance.now();
+      const unlocking = lock.unlock();
+      etcd.setEndpoints([frozen.endpoint, other.endpoint]);
+      await unlocking;
+      const ms = performance.now() - start;
+      assert.ok(ms < 1900, `took ${ms} ms`);
+    } finally {
+      frozen.resume();
+    }
+  });
+
   test('what can’t be given back in time is given back in the background', async () => {
     await using server = await startEtcd({ extraArgs: shortElections });
     await using etcd = await connect(server.endpoint);

@@ -155,7 +155,7 @@ export class Election {
     for (let failures = 0; ; ) {
       try {
         const oldest = { sortBy: 'createRevision', limit: 1 } as const;
-        const bound = { attemptTimeoutMs: firstAttemptMs, requireLeader: true, signal };
+        const bound = { attemptAtMostMs: firstAttemptMs, requireLeader: true, signal };
         const now = await this.#space.range(this.#candidates, { ...oldest, ...bound });
         let [leader] = now.kvs;
         let revision = now.revision;

@@ -4,13 +4,13 @@ import type { CallControl } from '../rpc/rpc.js';
 
 const backoff = { firstMs: 50, longestMs: 1_000 };
 
-/** How long the first attempt at a call may take, in ms, before another member is tried. */
+/** How long the first attempt at a call may take, in ms, where the client has no lower bound: then another member is tried. */
 export const firstAttemptMs = 2_000;
 /** Later ones may take longer, up to this: the cluster may just be slow. */
 const longestAttemptMs = 30_000;
 
 /** The bound on one attempt. */
-export type AttemptBound = Required<Pick<CallControl, 'attemptTimeoutMs'>>;
+export type AttemptBound = Required<Pick<CallControl, 'attemptAtMostMs'>>;
 
 /** Whether the same call may succeed later. */
 export function mayPass(error: unknown): boolean {
@@ -35,7 +35,7 @@ export async function persist<T>(
   for (let failures = 0; ; failures++) {
     signal.throwIfAborted();
     try {
-      return await call({ attemptTimeoutMs: Math.min(firstAttemptMs * 2 ** failures, longestAttemptMs) });
+      return await call({ attemptAtMostMs: Math.min(firstAttemptMs * 2 ** failures, longestAttemptMs) });
     } catch (error) {
       failed?.(error);
       signal.throwIfAborted();

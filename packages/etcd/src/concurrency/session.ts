@@ -69,7 +69,7 @@ export class Session implements AsyncDisposable {
    */
   static async create(space: Namespace, options: SessionOptions = {}): Promise<Session> {
     const { ttlSeconds = 60, leaseId, signal: given, ...rest } = options;
-    const control = { attemptTimeoutMs: firstAttemptMs, ...rest };
+    const control = { attemptAtMostMs: firstAttemptMs, ...rest };
     // Once it is disposed of, it doesn't stop the keepalive any more.
     using linked = new LinkedSignal([given], rest.timeoutMs);
     const { signal } = linked;
@@ -153,7 +153,7 @@ export class Session implements AsyncDisposable {
     this.orphan();
     if (lost) return;
     try {
-      await this.space.lease.revoke(this.leaseId, { attemptTimeoutMs: firstAttemptMs, ...options });
+      await this.space.lease.revoke(this.leaseId, { attemptAtMostMs: firstAttemptMs, ...options });
     } catch (error) {
       if (!(error instanceof LeaseNotFoundError)) throw error;
     }

@@ -27,6 +27,11 @@ export interface CallControl {
    * endpoint; a write does not, as it may have been applied.
    */
   readonly attemptTimeoutMs?: number;
+  /**
+   * Bound on one attempt where the call isn't given one and the client has none that is lower, in ms.
+   * @internal
+   */
+  readonly attemptAtMostMs?: number;
   /** Fail at once where the member knows of no leader, rather than wait for one. Default false. etcd: `hasleader`. */
   readonly requireLeader?: boolean;
 }
@@ -390,8 +395,8 @@ export class Rpc {
     return stream;
   }
 
-  #attemptTimeoutOf({ attemptTimeoutMs }: CallControl): number {
-    if (attemptTimeoutMs === undefined) return this.#init.attemptTimeoutMs;
+  #attemptTimeoutOf({ attemptTimeoutMs, attemptAtMostMs = Number.POSITIVE_INFINITY }: CallControl): number {
+    if (attemptTimeoutMs === undefined) return Math.min(this.#init.attemptTimeoutMs, attemptAtMostMs);
     return checkTimeout('attemptTimeoutMs', attemptTimeoutMs);
   }
 
