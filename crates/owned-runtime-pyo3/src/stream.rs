@@ -51,12 +51,12 @@ where
     let entered = Interpreter::enter()?;
     entered.must_be_open()?;
     let ahead = Arc::new(Ahead { state: Mutex::default(), room: Semaphore::new(AHEAD) });
-    let pump: Pump = Box::new(|ahead, queue| Box::pin(pump(Box::pin(stream), ahead, queue)));
+    let pump: Pump = Box::new(|ending| Box::pin(pump(Box::pin(stream), ending)));
     let interpreter = entered.interpreter();
     Bound::new(py, AsyncIterator { interpreter, ahead, stage: Mutex::new(Stage::Waiting(pump)) }).map(Bound::into_any)
 }
 
-type Pump = Box<dyn FnOnce(Arc<Ahead>, Arc<Queue>) -> Pin<Box<dyn std::future::Future<Output = ()> + Send>> + Send>;
+type Pump = Box<dyn FnOnce(Ending) -> Pin<Box<dyn std::future::Future<Output = ()> + Send>> + Send>;
 
 /// What is between the task and Python.
 struct Ahead {
@@ -105,18 +105,17 @@ enum Taken {
     Nothing,
 }
 
-async fn pump<T>(mut stream: Pin<Box<impl Stream<Item = PyResult<T>>>>, ahead: Arc<Ahead>, queue: Arc<Queue>)
+async fn pump<T>(mut stream: Pin<Box<impl Stream<Item = PyResult<T>>>>, mut ending: Ending)
 where
     T: for<'a> IntoPyObject<'a> + Send + 'static,
 {
-    let mut ending = Ending { ahead: &ahead, queue: &queue, is_stopped: true };
-    while let Ok(permit) = ahead.room.acquire().await {
+    while let Ok(permit) = ending.ahead.room.acquire().await {
         permit.forget();
         match CatchPanic::new(poll_fn(|cx| stream.as_mut().poll_next(cx))).await {
-            Ok(Some(item)) => ahead.add(&queue, Some(Box::new(move |py| to_python(item?, py)))),
+            Ok(Some(item)) => ending.add(Some(Box::new(move |py| to_python(item?, py)))),
             Ok(None) => break,
             Err(message) => {
-                ahead.add(&queue, Some(Box::new(move |_| Err(panicked(message)))));
+                ending.add(Some(Box::new(move |_| Err(panicked(message)))));
                 break;
             }
         }
@@ -124,20 +123,26 @@ where
     ending.is_stopped = false;
 }
 
-/// The task's end is the iteration's, whatever ends it.
-struct Ending<'a> {
-    ahead: &'a Ahead,
-    queue: &'a Queue,
+/// The task's end is the iteration's, whatever ends it. Made before the task, which may be aborted before it is polled.
+struct Ending {
+    ahead: Arc<Ahead>,
+    queue: Arc<Queue>,
     is_stopped: bool,
 }
 
-impl Drop for Ending<'_> {
+impl Ending {
+    fn add(&self, item: Option<Make<PyAny>>) {
+        self.ahead.add(&self.queue, item);
+    }
+}
+
+impl Drop for Ending {
     fn drop(&mut self) {
         if self.is_stopped {
             let error = self.queue.interpreter.stopped();
-            self.ahead.add(self.queue, Some(Box::new(move |_| Err(error))));
+            self.add(Some(Box::new(move |_| Err(error))));
         }
-        self.ahead.add(self.queue, None);
+        self.add(None);
     }
 }
 
@@ -177,7 +182,8 @@ impl AsyncIterator {
         let Stage::Waiting(pump) = std::mem::replace(&mut *lock(&self.stage), running) else {
             return Ok(side);
         };
-        let task = handle.spawn(pump(self.ahead.clone(), side.get().queue.clone()));
+        let ending = Ending { ahead: self.ahead.clone(), queue: side.get().queue.clone(), is_stopped: true };
+        let task = handle.spawn(pump(ending));
         side.get().adopt(number, task.abort_handle());
         Ok(side)
     }

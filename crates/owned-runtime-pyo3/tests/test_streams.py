@@ -108,6 +108,19 @@ class Streams(TestCase):
         await soon(self, lambda: addon.live() == before, "the stream is dropped")
 
     @on_each_loop
+    async def test_aclose_before_the_task_has_run(self):
+        addon.keep_thread(0.2)
+        stream = addon.numbers(10**9, 30)
+
+        async def take():
+            return [number async for number in stream]
+
+        waiting = asyncio.ensure_future(take())
+        await asyncio.sleep(0)
+        await stream.aclose()
+        self.assertEqual(await asyncio.wait_for(waiting, 30), [])
+
+    @on_each_loop
     async def test_a_stop_is_raised(self):
         stream = addon.numbers(10**9, 30)
         waiting = asyncio.ensure_future(stream.__anext__())
