@@ -5,10 +5,10 @@ import { invalidArgument } from './errors.js';
 import { Balancer } from './rpc/balancer.js';
 import { AuthenticateRequest, AuthenticateResponse } from './rpc/generated/etcdserverpb/rpc.js';
 import type { RetryOptions } from './rpc/retry.js';
-import { type Method, Rpc, type RpcInit } from './rpc/rpc.js';
+import { type Method, Rpc, type RpcInit, settlesBy } from './rpc/rpc.js';
 import { type Credentials, TokenSource } from './rpc/token.js';
 import { lookUpSrv, type SrvOptions } from './srv.js';
-import { checkTimeout } from './timeout.js';
+import { checkTimeout, longestTimerMs } from './timeout.js';
 import { checkTls } from './tls-options.js';
 import { chooseTransport, type TransportChoice } from './transport/choose.js';
 import type { KeepAliveOptions, TlsOptions, TransportOptions } from './transport/transport.js';
@@ -105,7 +105,7 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   const endpoints = parse(
     given.srv === undefined
       ? (given.endpoints ?? defaultEndpoint)
-      : await lookUpSrv(given.srv, tls !== undefined),
+      : await unlessAborted(lookUpSrv(given.srv, tls !== undefined), signal),
   );
   const makeTransport = await chooseTransport(given.transport);
   const shared: Omit<TransportOptions, 'endpoint'> = {
@@ -137,7 +137,7 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
     });
     if (failures !== undefined) throw connectError(endpoints, failures, connectTimeoutMs);
     const tokens = auth && tokenSource(new Rpc(init), auth);
-    await tokens?.refresh(undefined);
+    if (tokens !== undefined) await unlessAborted(tokens.refresh(undefined), signal);
     const rpc = new Rpc({ ...init, ...(tokens && { tokens }) });
     const client = new EtcdClient({ rpc, transport: balancer.transportKind });
     if (autoSyncIntervalMs !== undefined) syncRegularly(client, autoSyncIntervalMs);
@@ -155,7 +155,15 @@ function tokenSource(rpc: Rpc, { username, password }: Credentials): TokenSource
   );
 }
 
+/** What comes of it, unless the signal aborts before. */
+async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  await settlesBy(result, Number.POSITIVE_INFINITY, signal);
+  return await result;
+}
+
 function syncRegularly(client: EtcdClient, intervalMs: number): void {
+  // Longer than a timer runs, and so never.
+  if (intervalMs > longestTimerMs) return;
   const timer = setInterval(() => {
     if (client.closed) clearInterval(timer);
     // The endpoints stay as they are until it works.

@@ -199,9 +199,11 @@ export class Maintenance {
    */
   async moveLeader(transfereeId: bigint, options: CallControl = {}): Promise<void> {
     const targetID = toUint64('transfereeId', transfereeId);
+    const deadline = performance.now() + this.#rpc.timeoutOf(options);
     const endpoint = await this.#leaderEndpoint(options);
     const encode = (): Uint8Array => MoveLeaderRequest.encode({ targetID }).finish();
-    return this.#rpc.at(endpoint).call(methods.moveLeader, encode, options);
+    const timeoutMs = Math.max(1, deadline - performance.now());
+    return this.#rpc.at(endpoint).call(methods.moveLeader, encode, { ...options, timeoutMs });
   }
 
   /**

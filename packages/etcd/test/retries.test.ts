@@ -205,6 +205,57 @@ overEachTransport('retries', (connect) => {
     });
   });
 
+  test('bounds and signals hold while a token is fetched', async () => {
+    const token = Buffer.from(AuthenticateResponse.encode({ header: undefined, token: 'old' }).finish());
+    let asked = 0;
+    let hangs = true;
+    await using scripted = await startScriptedServer({
+      unary: {
+        '/etcdserverpb.Maintenance/Status': (_call, answer) => answer(null, Buffer.alloc(0)),
+        '/etcdserverpb.Auth/Authenticate': (_call, answer) => {
+          asked += 1;
+          if (!hangs) answer(null, token);
+        },
+      },
+    });
+    const options = {
+      endpoints: scripted.endpoint,
+      auth: { username: 'a', password: 'b' },
+      timeoutMs: 60_000,
+    };
+    const reason = new Error('enough');
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(reason), 300);
+    await assert.rejects(connect({ ...options, signal: abort.signal }), (error) => error === reason);
+    hangs = false;
+    await using etcd = await connect(options);
+    hangs = true;
+    // Older than the token of a new stream may be.
+    await delay(1_100);
+    const receive = (control: object): Promise<unknown> =>
+      etcd.maintenance.snapshot(control)[Symbol.asyncIterator]().next();
+    await assert.rejects(receive({ timeoutMs: 300 }), (error) => {
+      assert.ok(error instanceof DeadlineExceededError, String(error));
+      assert.ok(!error.sent);
+      return true;
+    });
+    const aborted = new AbortController();
+    setTimeout(() => aborted.abort(reason), 300);
+    await assert.rejects(receive({ signal: aborted.signal }), (error) => error === reason);
+    assert.equal(asked, 3, 'both waited for one request');
+  });
+
+  test('autoSyncIntervalMs: Infinity is never, and not at once', async () => {
+    await using etcd = await connect({
+      endpoints: server.endpoint,
+      autoSyncIntervalMs: Number.POSITIVE_INFINITY,
+    });
+    const before = etcd.endpoints.map(({ endpoint }) => endpoint);
+    etcd.setEndpoints([...before, 'http://127.0.0.1:1']);
+    await delay(300);
+    assert.equal(etcd.endpoints.length, 2);
+  });
+
   test('an abort with an error of this package is no failure of the call: nothing is sent again', async () => {
     let seen = 0;
     await using scripted = await startScriptedServer({

@@ -131,11 +131,17 @@ export class Rpc {
     const { tokens } = this.#init;
     if (tokens === undefined) return this.#openStream(method, options);
     // As in clientv3, with a token of its own: one that has expired would fail it much later.
-    const deferred: DeferredStream = new DeferredStream(method, tokens.notOlderThan(youngTokenMs), () => {
+    const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
+    const deadline = performance.now() + timeoutMs;
+    const fetched = settlesBy(tokens.notOlderThan(youngTokenMs), deadline, signal).then((inTime) => {
+      if (!inTime) throw noToken(method, timeoutMs, undefined, notSent);
+    });
+    const deferred: DeferredStream = new DeferredStream(method, fetched, () => {
       if (this.#closed) throw new ClosedError();
       const token = tokens.current;
-      const withToken = token ? { ...options, metadata: { ...options.metadata, token } } : options;
-      return this.#openStream(method, withToken, deferred);
+      const left = timeoutMs === Number.POSITIVE_INFINITY ? {} : { timeoutMs: deadline - performance.now() };
+      const withToken = token ? { metadata: { ...options.metadata, token } } : {};
+      return this.#openStream(method, { ...options, ...left, ...withToken }, deferred);
     });
     return deferred;
   }
@@ -432,11 +438,16 @@ function pastDeadline(
  * Whether the result is there by the deadline. Rejects with its failure, or with the signal's reason; it goes on then, for
  * others who wait for it.
  */
-async function settlesBy(
+export async function settlesBy(
   result: Promise<unknown>,
   deadline: number,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
+  signal?.throwIfAborted();
+  if (signal === undefined && deadline === Number.POSITIVE_INFINITY) {
+    await result;
+    return true;
+  }
   const settled = new AbortController();
   const signals = signal === undefined ? [settled.signal] : [settled.signal, signal];
   const leftMs = Math.min(Math.max(deadline - performance.now(), 0), longestTimerMs);
@@ -452,14 +463,23 @@ async function settlesBy(
 }
 
 /** The deadline of a call has passed while another token was fetched for it. */
-function noToken(method: string, timeoutMs: number, cause: EtcdError, fate: Fate): DeadlineExceededError {
-  const details = `no answer within ${timeoutMs} ms: the server refused the token, and gave no other one in that time`;
+function noToken(
+  method: string,
+  timeoutMs: number,
+  refusal: EtcdError | undefined,
+  fate: Fate,
+): DeadlineExceededError {
+  const why =
+    refusal === undefined
+      ? 'the server gave no token'
+      : 'the server refused the token, and gave no other one in that time';
+  const details = `no answer within ${timeoutMs} ms: ${why}`;
   return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
     code: StatusCode.DEADLINE_EXCEEDED,
     details,
     method,
     ...fate,
-    cause,
+    cause: refusal,
   });
 }
 
