@@ -207,8 +207,8 @@ fn after_fork_in_child() {
 
 /// Ends the module's runtime; it starts again when it is next used.
 ///
-/// Drops its tasks and waits, without the GIL, until its threads are gone. Calls under way end with [`RuntimeStopped`]
-/// (crate::RuntimeStopped). For the close of an addon's last client; the interpreter's exit needs no such call.
+/// Drops its tasks and waits, without the GIL, until its threads are gone. Calls under way end with
+/// [`RuntimeStopped`](crate::RuntimeStopped). For the close of an addon's last client; the interpreter's exit needs no such call.
 ///
 /// # Errors
 ///

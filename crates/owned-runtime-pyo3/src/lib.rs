@@ -1,4 +1,4 @@
-//! Async Rust for a pyo3 module, on a runtime that ends before the interpreter does.
+#![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
 mod blocking;
