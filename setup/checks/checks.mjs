@@ -64,6 +64,7 @@ export function checks(files) {
       'packages/test-services/etcdutl',
       'packages/test-services/clientv3',
       'bench/go',
+      'scenarios/nemesis/judge',
     ].map((dir) =>
       command('go', ['go', 'vet', './...'], {
         title: `go vet ${dir}`,
@@ -98,6 +99,10 @@ export function checks(files) {
       title: 'owned-runtime-pyo3 on each Python',
       run: async () => (await import('./python-bridge.mjs')).runPythonBridge(),
     },
+    command('nemesis', ['npm', 'run', '--silent', 'nemesis', '--', '--minutes', '0.7', '--seed', '1'], {
+      title: 'the nemesis, in short',
+      skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
+    }),
     { group: 'node', title: 'Node tests', run: () => runNodeTests(files) },
   ];
 }

@@ -1,0 +1,135 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Cluster } from './cluster.js';
+import type { History } from './history.js';
+import type { Random } from './random.js';
+
+/** What faults need beside the cluster. */
+export interface Means {
+  readonly cluster: Cluster;
+  readonly history: History;
+  readonly random: Random;
+  /** Drops history that was recorded. */
+  compact(): Promise<void>;
+  /** Has another member lead. */
+  moveLeader(to: number): Promise<void>;
+}
+
+interface Fault {
+  /** Whether a majority is up and can be reached by all clients throughout. */
+  readonly majority: boolean;
+  run(means: Means, target: number, leader: number): Promise<void>;
+}
+
+const faults: Readonly<Record<string, Fault>> = {
+  kill: {
+    majority: true,
+    async run({ cluster, random }, member) {
+      await cluster.order({ do: 'kill', member });
+      await delay(500 + random(3_000));
+      await cluster.order({ do: 'restart', member });
+    },
+  },
+  freeze: {
+    majority: true,
+    async run({ cluster, random }, member) {
+      await cluster.order({ do: 'freeze', member });
+      await delay(2_000 + random(12_000));
+      await cluster.order({ do: 'resume', member });
+    },
+  },
+  partition: {
+    majority: true,
+    async run({ cluster, random }, member) {
+      await cluster.order({ do: 'partition', members: [member] });
+      await delay(2_000 + random(6_000));
+      await cluster.order({ do: 'heal' });
+    },
+  },
+  // What was under way there is sent elsewhere, and may still be applied when the member is back.
+  'partition-cut': {
+    majority: true,
+    async run({ cluster, random }, _member, leader) {
+      const member = (leader + 1 + random(2)) % 3;
+      await cluster.order({ do: 'partition', members: [member] });
+      await delay(300 + random(700));
+      await cluster.order({ do: 'refuse', member });
+      await delay(1_000 + random(2_500));
+      await cluster.order({ do: 'heal' });
+      await delay(500);
+      await cluster.order({ do: 'listen', member });
+    },
+  },
+  cut: {
+    majority: true,
+    async run({ cluster, random }) {
+      for (let n = 0; n < 5; n++) {
+        await cluster.order({ do: 'cut', member: random(3) });
+        await delay(random(400));
+      }
+    },
+  },
+  'black-hole': {
+    majority: true,
+    async run({ cluster, random }, member) {
+      await cluster.order({ do: 'flow', member, flow: random(2) === 0 ? 'none' : 'requests' });
+      await delay(2_000 + random(6_000));
+      await cluster.order({ do: 'flow', member, flow: 'both' });
+    },
+  },
+  // Answers are lost, and then nobody can be reached: what is said of the last attempt isn't true of the first.
+  'lost-answers': {
+    majority: false,
+    async run({ cluster, random }) {
+      for (const member of [0, 1, 2]) await cluster.order({ do: 'flow', member, flow: 'requests' });
+      await delay(200 + random(300));
+      for (const member of [0, 1, 2]) await cluster.order({ do: 'refuse', member });
+      await delay(1_000 + random(2_000));
+      for (const member of [0, 1, 2]) {
+        await cluster.order({ do: 'flow', member, flow: 'both' });
+        await cluster.order({ do: 'listen', member });
+      }
+    },
+  },
+  compaction: { majority: true, run: ({ compact }) => compact() },
+  'move-leader': {
+    majority: true,
+    async run({ moveLeader, random }, _member, leader) {
+      await moveLeader((leader + 1 + random(2)) % 3);
+    },
+  },
+};
+
+export const faultNames: readonly string[] = Object.keys(faults);
+
+/** Injects one fault after another until the time is over, and leaves the cluster whole. */
+export async function injectFaults(means: Means, names: readonly string[], until: number): Promise<void> {
+  const { cluster, history, random } = means;
+  await delay(2_000);
+  let order: string[] = [];
+  while (Date.now() < until) {
+    // Each once, in another order each time.
+    if (order.length === 0) order = shuffled(names, random);
+    const name = order.pop() as string;
+    const fault = faults[name] as Fault;
+    const leader = await cluster.order({ do: 'leader' });
+    const target = random(3);
+    const from = history.now();
+    console.log(`${new Date().toISOString().slice(11, 23)} ${name} of ${target}, ${leader} leads`);
+    await fault.run(means, target, leader);
+    await cluster.order({ do: 'recover' });
+    history.add('fault', {
+      kind: name,
+      target: [`m${target}`],
+      from,
+      to: history.now(),
+      majority: fault.majority,
+    });
+    // Long enough that what was begun in the background has to be done by then, now and then.
+    await delay(1_000 + random(3_000));
+  }
+}
+
+function shuffled(names: readonly string[], random: Random): string[] {
+  const rest = [...names];
+  return Array.from(names, () => rest.splice(random(rest.length), 1)[0] as string);
+}
