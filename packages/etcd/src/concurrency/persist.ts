@@ -1,4 +1,4 @@
-import { EtcdError, StatusCode } from '../errors.js';
+import { EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import { pause, reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
 
@@ -12,11 +12,13 @@ const longestAttemptMs = 30_000;
 /** The bound on one attempt. */
 export type AttemptBound = Required<Pick<CallControl, 'attemptAtMostMs'>>;
 
+const transient: ReadonlySet<StatusCode> = new Set([StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED]);
+
 /** Whether the same call may succeed later. */
 export function mayPass(error: unknown): boolean {
   return (
-    error instanceof EtcdError &&
-    (error.code === StatusCode.UNAVAILABLE || error.code === StatusCode.DEADLINE_EXCEEDED)
+    // By its class, too: etcd gives a dropped proposal no code.
+    error instanceof UnavailableError || (error instanceof EtcdError && transient.has(error.code))
   );
 }
 
