@@ -10,7 +10,7 @@ describe('examples/etcd-python', {
 }, () => {
   for (const perturb of ['none', 'amplify']) {
     test(`runs etcd-client-py's programs to a clean exit, perturbed by ${perturb}`, async () => {
-      const only = ['*, examples/etcd-python'];
+      const only = ['*, cured'];
       const { scenarios } = await runPlan(exported as Plan, {
         only,
         perturb,

@@ -63,8 +63,8 @@ function curedBy(example: typeof etcdPython): ScenarioSpec[] {
     return [];
   }
   return programs.map(([name, , program, runs]) => ({
-    name: `${name}, examples/etcd-python`,
-    group: "etcd-client-py's client crate, on owned-runtime",
+    name: `${name}, cured`,
+    group: "cured: etcd-client-py's crate on owned-runtime (examples/etcd-python)",
     command: [example.python, pythonProgram(program)],
     env: example.env,
     runs,
