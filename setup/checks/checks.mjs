@@ -99,10 +99,14 @@ export function checks(files) {
       title: 'owned-runtime-pyo3 on each Python',
       run: async () => (await import('./python-bridge.mjs')).runPythonBridge(),
     },
-    command('nemesis', ['npm', 'run', '--silent', 'nemesis', '--', '--minutes', '0.7', '--seed', '1'], {
-      title: 'the nemesis, in short',
-      skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
-    }),
+    command(
+      'nemesis',
+      ['npm', 'run', '--silent', 'nemesis', '--', '--minutes', '0.7', '--seed', '1', '--plant'],
+      {
+        title: 'the nemesis, in short',
+        skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
+      },
+    ),
     { group: 'node', title: 'Node tests', run: () => runNodeTests(files) },
   ];
 }

@@ -323,11 +323,11 @@ func returned(h *history, report func(string, ...any)) {
 	}
 }
 
-// ownedBy is the lock or election that a key is for, with the slash.
+// ownedBy is the lock or election that a key is for; none for a fence, which owns nothing.
 func ownedBy(key string) string {
 	for _, kind := range []string{"nem/lock/", "nem/election/"} {
 		if rest, is := strings.CutPrefix(key, kind); is {
-			if at := strings.Index(rest, "/"); at > 0 && !strings.Contains(rest[at+1:], "/") {
+			if at := strings.Index(rest, "/"); at > 0 && !strings.HasSuffix(rest[:at], "~fence") && !strings.Contains(rest[at+1:], "/") {
 				return kind + rest[:at]
 			}
 		}
