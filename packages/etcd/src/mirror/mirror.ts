@@ -29,12 +29,6 @@ export type MirrorChange<Entry = KeyValue> =
   /** Changes, as in {@link WatchBatch}: whole revisions. Without events: nothing has changed up to this revision. */
   | { readonly type: 'update'; readonly revision: bigint; readonly events: readonly WatchEvent<Entry>[] };
 
-/**
- * @param revision of the store when the connection was made, by the server at its other end; `undefined` when there is
- * none.
- */
-type ConnectionListener = (revision: bigint | undefined) => void;
-
 const backoff = { firstMs: 50, longestMs: 2_000 };
 
 /**
@@ -54,16 +48,19 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
   readonly #keys: Keys;
   readonly #options: MirrorOptions;
   readonly #changes: AsyncGenerator<MirrorChange<Entry>, void, void>;
-  readonly #onConnection: ConnectionListener;
+  readonly #onConnection: (revision: bigint | undefined) => void;
   readonly #closing = new AbortController();
   #watch: Watch<Entry> | undefined;
 
-  /** @param onConnection is called whenever the connection that brings changes has come or gone. */
+  /**
+   * @param onConnection is called whenever the connection that brings changes has come or gone: with the store's revision
+   * when it was made, by the server at its other end, or `undefined` when there is none.
+   */
   constructor(
     store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>,
     keys: Keys,
     options: MirrorOptions = {},
-    onConnection: ConnectionListener = () => {},
+    onConnection: (revision: bigint | undefined) => void = () => {},
   ) {
     this.#store = store;
     this.#keys = keys;
