@@ -1,0 +1,159 @@
+// docs/cure-your-addon: its code is that of the example addons and the crates, its links lead somewhere, its programs run.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, it } from 'node:test';
+import { inRoot } from '../paths.mjs';
+
+const FOLDER = inRoot('docs', 'cure-your-addon');
+const read = (...path) => readFileSync(inRoot(...path), 'utf8');
+const pages = readdirSync(FOLDER).filter((name) => name.endsWith('.md'));
+/** Pages that lead here, and the proposal that the pages are the proof of. */
+const others = [
+  'docs/upstream/pyo3-async-runtimes-40.md',
+  ...['python-after-finalization', 'python-thread-unwound', 'napi-after-teardown', 'heap-corruption'].map(
+    inDiagnosis,
+  ),
+  ...['thread-left-at-exit', 'thread-outlives-exit', 'join-at-exit', 'rust-panic'].map(inDiagnosis),
+];
+const all = [...pages.map((name) => `docs/cure-your-addon/${name}`), ...others];
+
+function inDiagnosis(name) {
+  return `docs/diagnosis/${name}.md`;
+}
+
+/** Code blocks of a page, each with the mark before it: `source: FILE` or `diff: FILE FILE`. */
+function blocks(text) {
+  const pattern = /(?:<!-- (source|diff): (.+?) -->\n\n)?^```(\w+)\n([\s\S]*?)^```$/gm;
+  return [...text.matchAll(pattern)].map(([, mark, files = '', language, code]) => {
+    return { mark, files: files.split(' '), language, code };
+  });
+}
+
+/** Whether lines of code are together in a file, or in its documentation comments. */
+function isPartOf(code, file) {
+  const source = read(file);
+  const documented = source.replace(/^[ \t]*\/\/[/!] ?/gm, '');
+  // The formatter takes the indentation of a quoted block away.
+  const indented = ['', '  '].map((indent) => code.trimEnd().replace(/^(?=.)/gm, indent));
+  return [source, documented].some((text) => indented.some((lines) => `\n${text}`.includes(`\n${lines}\n`)));
+}
+
+/** One side of a diff: what it takes away, or what it puts there, with what stays. */
+function sideOf(diff, sign) {
+  const lines = diff.trimEnd().split('\n');
+  return lines
+    .filter((line) => line === '' || line[0] === ' ' || line[0] === sign)
+    .map((line) => line.slice(1))
+    .join('\n');
+}
+
+/** The anchors of a page's headings, as GitHub makes them. */
+function anchors(text) {
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+describe('docs/cure-your-addon', () => {
+  for (const page of pages) {
+    const found = blocks(readFileSync(join(FOLDER, page), 'utf8'));
+    it(`${page}: code is quoted from its source`, () => {
+      for (const { mark, files, language, code } of found) {
+        if (language === 'sh') continue;
+        assert.ok(mark, `a block has no source:\n${code}`);
+        if (mark === 'source') {
+          assert.ok(isPartOf(code, files[0]), `not in ${files[0]}:\n${code}`);
+        } else {
+          const [before, after] = files;
+          assert.notEqual(sideOf(code, '-'), sideOf(code, '+'));
+          assert.ok(isPartOf(sideOf(code, '-'), before), `not in ${before}:\n${sideOf(code, '-')}`);
+          assert.ok(isPartOf(sideOf(code, '+'), after), `not in ${after}:\n${sideOf(code, '+')}`);
+        }
+      }
+      if (page !== 'README.md') assert.ok(found.filter(({ mark }) => mark === 'diff').length >= 4);
+    });
+  }
+
+  it('names functions that the crates have', () => {
+    for (const [page, crate] of [
+      ['pyo3.md', 'owned-runtime-pyo3'],
+      ['napi-rs.md', 'owned-runtime-napi'],
+    ]) {
+      const api = read('crates', crate, 'src', 'lib.rs');
+      const names =
+        page === 'pyo3.md'
+          ? ['stop_into_py', 'RuntimeClosed', 'Settings', 'running']
+          : ['promise', 'EnvRuntime', 'block_on'];
+      for (const name of names) assert.match(api, new RegExp(`\\b${name}\\b`), `${crate} has no ${name}`);
+    }
+  });
+
+  it('has links that lead somewhere, and is linked from the causes', () => {
+    for (const page of all) {
+      const text = read(page);
+      for (const [, link] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+        if (/^https?:/.test(link)) continue;
+        const [path, anchor] = link.split('#');
+        const target = path === '' ? inRoot(page) : join(dirname(inRoot(page)), path);
+        assert.ok(existsSync(target), `${page}: ${link} leads nowhere`);
+        if (anchor !== undefined) {
+          assert.ok(anchors(readFileSync(target, 'utf8')).includes(anchor), `${page}: no heading ${link}`);
+        }
+      }
+    }
+    for (const page of others) assert.match(read(page), /cure-your-addon|owned-runtime-pyo3/, page);
+    for (const readme of [
+      'README.md',
+      'crates/owned-runtime-pyo3/README.md',
+      'crates/owned-runtime-napi/README.md',
+    ]) {
+      assert.match(read(readme), /cure-your-addon/, readme);
+    }
+  });
+
+  const addons = inRoot('.cache', 'addons');
+  const built = ['addon_pyo3_owned.abi3.so', 'addon_napi_owned.node'].every((file) =>
+    existsSync(join(addons, file)),
+  );
+  const pythons = inRoot('.cache', 'pythons', 'binaries.json');
+  const python = existsSync(pythons) && JSON.parse(readFileSync(pythons, 'utf8'))['python3.11'];
+
+  /** What the check at the end of a page does, a few times. */
+  function check(...command) {
+    const args = [
+      'run',
+      '--perturb',
+      'amplify',
+      '--strict',
+      '--seed',
+      '1',
+      '-n',
+      '3',
+      '--timeout',
+      '60s',
+      '--',
+    ];
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [inRoot('packages', 'quiesce', 'dist', 'src', 'cli.js'), ...args, ...command],
+      { cwd: inRoot(), encoding: 'utf8', env: { ...process.env, PYTHONPATH: addons }, timeout: 300_000 },
+    );
+    assert.equal(status, 0, stdout + stderr);
+    assert.match(stdout, /All as expected/);
+  }
+
+  it(
+    'the check of pyo3.md holds',
+    { skip: !(built && python) && 'no addons or no Python 3.11', timeout: 320_000 },
+    () => check(python, 'docs/cure-your-addon/leave.py', 'addon_pyo3_owned'),
+  );
+
+  it('the check of napi-rs.md holds', { skip: !built && 'the addons are not built', timeout: 320_000 }, () =>
+    check(process.execPath, 'docs/cure-your-addon/leave.mjs', '.cache/addons/addon_napi_owned.node'),
+  );
+});
