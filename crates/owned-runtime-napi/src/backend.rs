@@ -68,10 +68,10 @@ unsafe impl AsyncRuntime for Backend {
 
     fn enter(&self) -> Result<Box<dyn AsyncRuntimeGuard + '_>> {
         let Some((_, handle)) = Self::open()? else { return Ok(Box::new(())) };
-        // SAFETY: the guard borrows the handle, which lies beside it in a box of its own and is dropped after it.
-        let guard =
-            unsafe { mem::transmute::<EnterGuard<'_>, EnterGuard<'static>>(Box::leak(Box::new(handle)).enter()) };
-        Ok(Box::new(Entered { _guard: guard }))
+        let handle = Box::new(handle);
+        // SAFETY: the guard borrows the handle, which stays where it is, in a box of its own, until the guard is dropped.
+        let guard = unsafe { mem::transmute::<EnterGuard<'_>, EnterGuard<'static>>(handle.enter()) };
+        Ok(Box::new(Entered { _guard: guard, _handle: handle }))
     }
 
     /// Each env's runtime is closed by its own cleanup hook.
@@ -80,8 +80,10 @@ unsafe impl AsyncRuntime for Backend {
     }
 }
 
+/// Fields are dropped in their order: the guard before the handle that it borrows.
 struct Entered {
     _guard: EnterGuard<'static>,
+    _handle: Box<Handle>,
 }
 
 impl AsyncRuntimeGuard for Entered {}

@@ -79,6 +79,14 @@ impl EnvRuntime {
         }
     }
 
+    /// Closes without waiting; a close that waits follows.
+    #[cfg(unix)]
+    pub(crate) fn ask_to_end(&self) {
+        self.queue.close();
+        // Overdue at once, which that close looks into.
+        let _ = self.runtime.close_within(Duration::ZERO);
+    }
+
     /// For the end of the process, while JavaScript may still run on the env's own thread.
     pub(crate) fn close_with_process(&self) {
         self.process_ends.store(true, Ordering::Release);

@@ -66,9 +66,10 @@ extern "C" fn end_all() {
         list.process_ends = true;
         list.runtimes.iter().filter_map(Weak::upgrade).collect()
     };
-    // First no more callbacks, then no more threads. The envs' own threads may do the same at the same time.
+    // First no more callbacks, then no more threads: all are asked to end before the first is waited for. The envs' own
+    // threads may do the same at the same time.
     for runtime in &left {
-        runtime.queue().close();
+        runtime.ask_to_end();
     }
     for runtime in &left {
         runtime.close_with_process();

@@ -32,6 +32,9 @@ pub fn install(env: &Env, runtime: OwnedRuntime) -> Result<()> {
     listen_to_exit(env, move || runtime.close())
 }
 
+/// An event's name and its listener.
+type OnArguments<'a> = FnArgs<(String, Function<'a, (), ()>)>;
+
 /// Node runs no cleanup hooks when the main thread calls `process.exit()`.
 fn listen_to_exit(env: &Env, close: impl Fn() + 'static) -> Result<()> {
     let global = env.get_global()?;
@@ -44,7 +47,7 @@ fn listen_to_exit(env: &Env, close: impl Fn() + 'static) -> Result<()> {
         Ok(())
     })?;
     let process: Object<'_> = global.get_named_property("process")?;
-    let on: Function<'_, FnArgs<(String, Function<'_, (), ()>)>, Unknown<'_>> = process.get_named_property("on")?;
+    let on: Function<'_, OnArguments<'_>, Unknown<'_>> = process.get_named_property("on")?;
     on.apply(process.to_unknown(), FnArgs::from(("exit".to_owned(), close)))?;
     Ok(())
 }
