@@ -79,9 +79,11 @@ impl EnvRuntime {
         }
     }
 
-    /// Closes without waiting; a close that waits follows.
+    /// For the end of the process, as [`close_with_process`](Self::close_with_process), which follows, but without waiting.
     #[cfg(unix)]
     pub(crate) fn ask_to_end(&self) {
+        // Before the tasks are dropped: that must not reject what JavaScript still waits for.
+        self.process_ends.store(true, Ordering::Release);
         self.queue.close();
         // Overdue at once, which that close looks into.
         let _ = self.runtime.close_within(Duration::ZERO);
