@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { availableParallelism, constants } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { htmlReport, jsonReport, type ProgressEvent, runPlan, type SavedReport } from 'quiesce';
@@ -13,6 +13,7 @@ import { Checkpoint } from './cure/checkpoint.js';
 import { cureLines, cureMarkdown, speedTable } from './cure/markdown.js';
 import { measureSpeed, type Speed, slower } from './cure/speed.js';
 import { controlsFail, cureSummary, holds } from './cure/summary.js';
+import { onInterruption } from './interruption.js';
 
 const USAGE = `npm run cure -- [speed] [options]
   --runs N        amplified runs of each ending on ours, over all hosts (default: 300); others are fewer
@@ -33,15 +34,7 @@ const SPEED = { rounds: 5, seconds: 2 } as const;
 const QUICK_SPEED = { rounds: 1, seconds: 0.5 } as const;
 
 const options = parse(process.argv.slice(2));
-const stop = new AbortController();
-let stoppedBy: NodeJS.Signals | undefined;
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    if (stoppedBy !== undefined) process.exit(128 + constants.signals[signal]);
-    stoppedBy = signal;
-    stop.abort(new Error(`interrupted by ${signal}`));
-  });
-}
+const interruption = onInterruption();
 mkdirSync(options.out, { recursive: true });
 const inOut = (name: string): string => join(options.out, name);
 const whole =
@@ -52,7 +45,7 @@ const whole =
   addons.every(isBuilt);
 
 process.exitCode = options.speedAlone ? await speedAlone() : await exits();
-if (stoppedBy !== undefined) process.exitCode = 128 + constants.signals[stoppedBy];
+if (interruption.exitCode !== undefined) process.exitCode = interruption.exitCode;
 
 async function speedAlone(): Promise<number> {
   const speeds = await speed();
@@ -62,7 +55,7 @@ async function speedAlone(): Promise<number> {
 
 async function speed(): Promise<Speed[]> {
   const how = options.quick ? QUICK_SPEED : SPEED;
-  const speeds = await measureSpeed({ ...how, on: options.on, signal: stop.signal }, console.log);
+  const speeds = await measureSpeed({ ...how, on: options.on, signal: interruption.signal }, console.log);
   write('speed.json', JSON.stringify(speeds, null, 2));
   for (const where of slower(speeds)) console.log(`! ours is slower: ${where}`);
   return speeds;
@@ -84,7 +77,7 @@ async function exits(): Promise<number> {
   if (earlier !== undefined) console.log(`goes on from ${checkpoint.file}; --fresh begins anew`);
   const tell = teller(cells, earlier?.report);
   const result = await runPlan(curePlan(cells, { seed, jobs: options.jobs }), {
-    signal: stop.signal,
+    signal: interruption.signal,
     ...(earlier && { resume: earlier.report }),
     onProgress: (event) => {
       tell(event);

@@ -2,13 +2,13 @@
 // summary.json and summary.md.
 import { randomInt } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { htmlReport, jsonReport, type ProgressEvent, runPlan } from 'quiesce';
 import { type Cell, cellName } from './grid/cells.js';
 import { soakCells, soakPlan } from './grid/soak-plan.js';
 import { endLabel, holds, isAbnormal, soakLines, soakMarkdown, soakSummary } from './grid/soak-summary.js';
+import { onInterruption } from './interruption.js';
 
 const USAGE = `npm run soak -- [options]
   --runs N     exits of programs with the client (default: 10000); further ones without it are added
@@ -20,15 +20,7 @@ const TOLD_EVERY_MS = 10_000;
 const PLAN_FILE = 'scenarios/grid.plan.ts';
 
 const options = parse(process.argv.slice(2));
-const stop = new AbortController();
-let stoppedBy: NodeJS.Signals | undefined;
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    if (stoppedBy !== undefined) process.exit(128 + constants.signals[signal]);
-    stoppedBy = signal;
-    stop.abort(new Error(`interrupted by ${signal}`));
-  });
-}
+const interruption = onInterruption();
 
 const wanted = (cell: Cell): boolean =>
   options.only.length === 0 || options.only.some((part) => cellName(cell).includes(part));
@@ -41,7 +33,7 @@ console.log(`${total} runs, ${options.jobs} at a time, --seed ${options.seed}`);
 
 const result = await runPlan(await soakPlan(soaked, options), {
   interleave: true,
-  signal: stop.signal,
+  signal: interruption.signal,
   onProgress: teller(),
 });
 const summary = soakSummary(soaked, result);
@@ -54,7 +46,7 @@ write('summary.md', soakMarkdown(summary));
 console.log(
   `\n${soakLines(summary)}\n${join(options.out, 'summary.md')}, report.html and report.json have more.`,
 );
-process.exitCode = stoppedBy === undefined ? (holds(summary) ? 0 : 1) : 128 + constants.signals[stoppedBy];
+process.exitCode = interruption.exitCode ?? (holds(summary) ? 0 : 1);
 
 function teller(): (event: ProgressEvent) => void {
   let told = started;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Random } from '@quiesce/test-services';
 import type { Cluster } from './cluster.js';
 import type { History } from './history.js';
-import type { Random } from './random.js';
 
 /** What faults need beside the cluster. */
 export interface Means {

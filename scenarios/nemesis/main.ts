@@ -7,10 +7,10 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type ConnectOptions, connect, type EtcdClient } from '@quiesce/etcd';
+import { randomFrom } from '@quiesce/test-services';
 import { Cluster } from './cluster.js';
 import { faultNames, injectFaults } from './faults.js';
 import { History } from './history.js';
-import { randomFrom } from './random.js';
 import { barriers, counters, elections, leases, locks, registers, type Work, watches } from './workload.js';
 
 const { values: options } = parseArgs({

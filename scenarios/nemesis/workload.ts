@@ -12,8 +12,8 @@ import {
   prefix,
   Session,
 } from '@quiesce/etcd';
+import type { Random } from '@quiesce/test-services';
 import type { History } from './history.js';
-import type { Random } from './random.js';
 
 /** What each worker of the workload has. */
 export interface Work {

@@ -58,6 +58,16 @@ fn thread_of(runtime: &OwnedRuntime) -> thread::ThreadId {
     on(runtime, async { thread::current().id() })
 }
 
+/// Spawns a task that keeps a value until it is dropped.
+fn keep(runtime: &OwnedRuntime, value: impl Send + 'static) {
+    runtime
+        .spawn(async move {
+            let _value = value;
+            pending::<()>().await;
+        })
+        .unwrap();
+}
+
 /// Waits for a condition that must come about by itself.
 fn wait_until(condition: impl Fn() -> bool) {
     let start = Instant::now();
@@ -224,12 +234,7 @@ fn many_threads_stop_at_once() {
         let runtime = runtime("stop-at-once");
         let drops = Arc::new(AtomicUsize::new(0));
         let guard = DropCount(drops.clone());
-        runtime
-            .spawn(async move {
-                let _guard = guard;
-                pending::<()>().await;
-            })
-            .unwrap();
+        keep(&runtime, guard);
         let barrier = Barrier::new(8);
         thread::scope(|scope| {
             for _ in 0..8 {
@@ -323,12 +328,7 @@ fn own_threads_get_the_handle_while_it_stops() {
         let spawned = runtime.spawn(async move { drop(late) });
         sender.send((runtime.start().map(drop), spawned)).unwrap();
     });
-    runtime
-        .spawn(async move {
-            let _guard = guard;
-            pending::<()>().await;
-        })
-        .unwrap();
+    keep(&runtime, guard);
     runtime.close().unwrap();
     let (started, spawned) = receiver.recv().unwrap();
     started.unwrap();
@@ -714,12 +714,7 @@ fn tasks_may_drain() {
         .unwrap();
     let drops = Arc::new(AtomicUsize::new(0));
     let guard = DropCount(drops.clone());
-    runtime
-        .spawn(async move {
-            let _guard = guard;
-            pending::<()>().await;
-        })
-        .unwrap();
+    keep(&runtime, guard);
     runtime.stop().unwrap();
     assert!(said_goodbye.load(Ordering::SeqCst));
     assert_eq!(drops.load(Ordering::SeqCst), 1);
@@ -948,12 +943,7 @@ fn starts_stops_and_spawns_from_everywhere() {
                 for _ in 0..200 {
                     let guard = DropCount(dropped.clone());
                     made.fetch_add(1, Ordering::SeqCst);
-                    runtime
-                        .spawn(async move {
-                            let _guard = guard;
-                            pending::<()>().await;
-                        })
-                        .unwrap();
+                    keep(&runtime, guard);
                 }
             });
         }

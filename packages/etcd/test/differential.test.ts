@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import { startEtcd } from '@quiesce/test-services';
+import { randomFrom, startEtcd } from '@quiesce/test-services';
 import {
   allKeys,
   type Compare,
@@ -23,7 +23,6 @@ import {
 } from '../src/index.js';
 import type { KeyRange } from '../src/key-range.js';
 import { KeyValue } from '../src/key-value.js';
-import { randomFrom } from './support/random.js';
 import { ModelError, refusedByClient, StoreModel } from './support/store-model.js';
 import { transports } from './support/transports.js';
 

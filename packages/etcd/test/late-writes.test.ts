@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startEtcd, startEtcdCluster } from '@quiesce/test-services';
+import { startEtcd, startEtcdCluster, uniformFrom } from '@quiesce/test-services';
 import {
   DeadlineExceededError,
   DoubleBarrier,
@@ -15,7 +15,6 @@ import {
 } from '../src/index.js';
 import { overEachTransport, shortElections, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
-import { uniformFrom } from './support/random.js';
 import { type Fate, UncertainSpace } from './support/uncertain-space.js';
 
 const fates: readonly Fate[] = ['answered', 'unanswered', 1, 2, Number.POSITIVE_INFINITY];

@@ -12,6 +12,7 @@ import {
   startEtcdCluster,
   startTcpProxy,
   type TcpProxy,
+  uniformFrom,
 } from '@quiesce/test-services';
 import { startService } from 'quiesce';
 import {
@@ -26,7 +27,6 @@ import {
 } from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { program } from './support/program.js';
-import { uniformFrom } from './support/random.js';
 import { take } from './support/take.js';
 import { transports } from './support/transports.js';
 

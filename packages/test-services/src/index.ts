@@ -15,6 +15,7 @@ export {
   startEtcdCluster,
 } from './etcd-cluster.js';
 export { pythonBinaries } from './python-binaries.js';
+export { type Random, randomFrom, uniformFrom } from './random.js';
 export { type RuntimeName, runtimeBinaries, runtimeCommand, runtimeNames } from './runtime-binaries.js';
 export { isStopped } from './stopped.js';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
