@@ -5,16 +5,23 @@ import threading
 from bridge import TestCase, addon, on_each_loop
 
 
+# Of the kernel's include/linux/sched.h.
+PF_EXITING = 0x4
+
+
 def runtime_threads():
     """Those of the runtime, by their name; the blocking pool's bear it, too."""
-    names = []
+    alive = 0
     for task in os.listdir("/proc/self/task"):
         try:
-            with open(f"/proc/self/task/{task}/comm") as comm:
-                names.append(comm.read().strip())
-        except FileNotFoundError:
-            pass
-    return names.count("bridge_addon")
+            with open(f"/proc/self/task/{task}/stat") as file:
+                name, fields = file.read().split("(", 1)[1].rsplit(") ", 1)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        # A joined thread stays in /proc for a moment, while the kernel buries it.
+        exiting = int(fields.split()[6]) & PF_EXITING
+        alive += name == "bridge_addon" and not exiting
+    return alive
 
 
 class Stops(TestCase):
