@@ -6,8 +6,8 @@ const FILES = {
   node22: ['kv', 'watch', 'native-lifetime'],
   node24: ['kv', 'watch', 'native-lifetime'],
   node26: ['kv', 'watch', 'native-lifetime', 'hosts'],
-  bun: ['kv', 'watch', 'native-lifetime', 'hosts'],
-  deno: ['kv', 'watch', 'native-lifetime', 'hosts'],
+  bun: ['kv', 'watch', 'native-lifetime', 'hosts', 'exit-race'],
+  deno: ['kv', 'watch', 'native-lifetime', 'hosts', 'exit-race'],
 };
 
 /** @returns {Promise<import('./checks.mjs').Result>} */

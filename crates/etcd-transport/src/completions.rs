@@ -29,7 +29,6 @@ struct State {
     spare: Vec<u8>,
     /// `None` once closed.
     wake: Option<Box<dyn Wake>>,
-    silent: bool,
     /// JavaScript has not been woken for what is there.
     due: bool,
 }
@@ -51,7 +50,7 @@ impl Batch {
 
 impl Completions {
     pub fn new(wake: Box<dyn Wake>) -> Self {
-        let state = State { batches: VecDeque::new(), spare: Vec::new(), wake: Some(wake), silent: false, due: false };
+        let state = State { batches: VecDeque::new(), spare: Vec::new(), wake: Some(wake), due: false };
         Self { state: Mutex::new(state) }
     }
 
@@ -67,7 +66,7 @@ impl Completions {
 
     fn append(&self, put: impl FnOnce(&mut Frames), ended: u32) {
         let mut state = self.lock();
-        if state.wake.is_none() || state.silent {
+        if state.wake.is_none() {
             return;
         }
         // A queue that already holds frames has a wake-up or a further drain under way.
@@ -94,7 +93,6 @@ impl Completions {
         }
         if let Some(wake) = &state.wake
             && !state.batches.is_empty()
-            && !state.silent
         {
             wake.wake();
         }
@@ -121,12 +119,6 @@ impl Completions {
         let mut state = self.lock();
         state.batches.clear();
         state.wake = None;
-    }
-
-    /// Keeps nothing and wakes nobody from here on, as if closed; but the wake-up is left to its JavaScript thread.
-    #[cfg_attr(not(unix), allow(dead_code))]
-    pub fn silence(&self) {
-        self.lock().silent = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -200,17 +192,5 @@ mod tests {
         completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 0);
         assert!(completions.drain().frames.bytes.is_empty());
-    }
-
-    #[test]
-    fn is_silent_once_silenced() {
-        let woken = Arc::new(AtomicU32::new(0));
-        let completions = Completions::new(Box::new(Count(woken.clone())));
-        completions.push(|frames| frames.bytes.push(1));
-        completions.silence();
-        completions.push_last(|frames| frames.bytes.push(2));
-        completions.wake_if_due();
-        assert_eq!(woken.load(Ordering::Relaxed), 0);
-        assert_eq!(completions.drain().frames.bytes, vec![0, 1]);
     }
 }

@@ -8,11 +8,10 @@ mod calls;
 mod channel;
 mod completions;
 mod dial;
-mod env_runtime;
 pub mod frames;
 mod host;
+mod lease;
 mod message;
-mod process_exit;
 mod reassembly;
 mod shared_task;
 mod status;
@@ -27,14 +26,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
+use owned_runtime::{OwnedRuntime, StartError};
+use owned_runtime_napi::EnvRuntime;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::calls::Service;
 use crate::channel::Channel;
 use crate::completions::Completions;
-use crate::env_runtime::EnvRuntime;
 use crate::frames::{Commands, Frames};
 use crate::host::{OpenTransport, RuntimeSide};
+use crate::lease::RuntimeLease;
 use crate::reassembly::Message;
 use crate::shared_task::SharedTask;
 use crate::target::{KeepAlive, Options, Target, Tls};
@@ -85,7 +86,7 @@ impl From<NativeOptions> for Options {
 
 #[napi(module_exports)]
 pub fn register(_exports: Object, env: Env) -> Result<()> {
-    env.set_instance_data(EnvRuntime::new(), (), |_| {})
+    owned_runtime_napi::install(&env, OwnedRuntime::new("quiesce-etcd"))
 }
 
 /// One connection to one server, and the calls on it.
@@ -110,23 +111,18 @@ impl NativeTransport {
     #[napi(constructor)]
     pub fn new(env: Env, options: NativeOptions, wake: Function<'_, (), ()>) -> Result<Self> {
         let target = Target::new(options.into()).map_err(|error| Error::new(Status::InvalidArg, error.to_string()))?;
-        let runtime = env
-            .get_instance_data::<Arc<EnvRuntime>>()?
-            .ok_or_else(|| Error::from_reason("this env has no instance data: the addon was not registered in it"))?;
+        let runtime = EnvRuntime::current()?;
         let wake_up = WakeUp::new(env, wake)?;
         let hold = wake_up.hold();
         let completions = Arc::new(Completions::new(Box::new(wake_up)));
-        let lease = runtime.lease().map_err(|error| Error::from_reason(error.to_string()))?;
-        let listing =
-            process_exit::list(&completions, runtime).map_err(|error| Error::from_reason(error.to_string()))?;
-        let (submit, batches) = unbounded_channel();
         let channel = Channel::new(target);
-        let service = {
-            let _context = lease.handle().enter();
-            SharedTask::new(Service::new(channel.clone(), batches, completions.clone()))
+        let side = match RuntimeLease::new(runtime.clone()) {
+            Ok(lease) => Some(serve(lease, channel.clone(), &completions)),
+            // Its calls stay unsettled.
+            Err(StartError::Closed { .. }) => None,
+            Err(error) => return Err(Error::from_reason(error.to_string())),
         };
-        lease.handle().spawn(service.run());
-        let open = OpenTransport::register(env, RuntimeSide { lease, submit, service, listing }, completions)?;
+        let open = OpenTransport::new(runtime, side, completions);
         Ok(Self {
             open,
             channel,
@@ -225,4 +221,15 @@ impl NativeTransport {
         let held = self.referenced && in_flight > 0;
         self.hold.as_ref().map_or(Ok(()), |hold| hold.set(env, held))
     }
+}
+
+/// Begins what a transport does on its runtime.
+fn serve(lease: RuntimeLease, channel: Arc<Channel>, completions: &Arc<Completions>) -> RuntimeSide {
+    let (submit, batches) = unbounded_channel();
+    let service = {
+        let _context = lease.handle().enter();
+        SharedTask::new(Service::new(channel, batches, completions.clone()))
+    };
+    lease.handle().spawn(service.run());
+    RuntimeSide { lease, submit, service }
 }

@@ -32,7 +32,9 @@ export function nativeUnavailable(): Error | undefined {
 
 /**
  * A transport on the Rust core: HTTP/2 on a tokio runtime of this napi env that starts with the env's first
- * transport and is joined when its last one closes, or when the env or the process ends.
+ * transport and is joined when its last one closes, or when the env or the process ends. At that end all calls stay unsettled,
+ * new ones too: nobody is left who could do anything about it, and a rejection that nobody handles would make a failure of an
+ * exit that was in order.
  *
  * @throws InvalidArgumentError when the options can't work.
  */
@@ -40,25 +42,6 @@ export function nativeTransport(options: TransportOptions): Transport {
   const addon = loadNativeAddon();
   if (addon instanceof Error) throw addon;
   return new NativeTransport(addon, options);
-}
-
-const open = new Set<NativeTransport>();
-let exiting = false;
-
-// Node runs no addon cleanup hooks when the main thread calls process.exit(), so the end is made here.
-function closeAtExit(): void {
-  exiting = true;
-  for (const transport of open) transport.closeNow(false);
-}
-
-function opened(transport: NativeTransport): void {
-  if (open.size === 0) process.on('exit', closeAtExit);
-  open.add(transport);
-}
-
-function closed(transport: NativeTransport): void {
-  open.delete(transport);
-  if (open.size === 0) process.off('exit', closeAtExit);
 }
 
 class NativeTransport implements Transport, CompletionHandler {
@@ -80,7 +63,6 @@ class NativeTransport implements Transport, CompletionHandler {
   #broken: EtcdError | undefined;
 
   constructor(addon: NativeAddon, options: TransportOptions) {
-    if (exiting) throw new ClosedError('the process is exiting; no more connections can be made');
     const init = nativeOptions(options);
     try {
       this.#native = new addon.NativeTransport(init, this.#woken);
@@ -90,7 +72,6 @@ class NativeTransport implements Transport, CompletionHandler {
         cause,
       });
     }
-    opened(this);
   }
 
   unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse> {
@@ -144,23 +125,17 @@ class NativeTransport implements Transport, CompletionHandler {
     this.closeNow();
   }
 
-  /**
-   * As {@link close}, for places that can't wait.
-   *
-   * @param settle whether calls in flight are told. At the end of the process nobody is left who could do anything about
-   * it, and a rejection that nobody handles would make a failure of an exit that was in order.
-   */
-  closeNow(settle = true): void {
+  /** As {@link close}, for places that can't wait. */
+  closeNow(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#unread = undefined;
-    closed(this);
     try {
       this.#native.close();
     } finally {
       const calls = [...this.#calls.values()];
       this.#calls.clear();
-      if (settle) for (const call of calls) call.cut(this.#broken ?? closedInFlight());
+      for (const call of calls) call.cut(this.#broken ?? closedInFlight());
     }
   }
 
