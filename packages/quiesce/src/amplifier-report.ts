@@ -20,8 +20,8 @@ export interface AmplifierReport {
 /** Where the amplifier writes during a run. */
 export interface ReportFile {
   readonly file: string;
-  /** Reads and removes it. */
-  take(): AmplifierReport;
+  /** Reads and removes it. `null` when nobody knows. */
+  take(): AmplifierReport | null;
 }
 
 /**
@@ -43,7 +43,7 @@ export function createReport(): ReportFile {
       try {
         return parseReport(readFileSync(file, 'latin1'));
       } catch {
-        return parseReport(''); // the program removed it
+        return null; // the program removed it
       } finally {
         remove();
         release();
@@ -52,16 +52,22 @@ export function createReport(): ReportFile {
   };
 }
 
-/** The lines that crates/exit-amplifier/src/report.rs writes. */
-export function parseReport(text: string): AmplifierReport {
+/**
+ * Reads the lines that crates/exit-amplifier/src/report.rs writes. `null` when nobody knows what was done: it was loaded,
+ * and no process came to the end at which it tells, as one that is killed doesn't.
+ */
+export function parseReport(text: string): AmplifierReport | null {
   const processes = new Set<string>();
+  let told = false;
   const sums = [0, 0, 0, 0];
   for (const line of text.split('\n')) {
     const [word, pid = '', ...numbers] = line.split(' ');
     if (word === 'loaded') processes.add(pid);
-    if (word === 'ended')
-      for (const [i, number] of numbers.entries()) sums[i] = (sums[i] ?? 0) + Number(number);
+    if (word !== 'ended') continue;
+    told = true;
+    for (const [i, number] of numbers.entries()) sums[i] = (sums[i] ?? 0) + Number(number);
   }
+  if (processes.size > 0 && !told) return null;
   const [holds = 0, heldUs = 0, lingers = 0, lingeredUs = 0] = sums;
   return {
     processes: processes.size,

@@ -215,6 +215,8 @@ describe('parallel runs', () => {
 test("the amplifier's report is summed over processes", () => {
   const text = 'loaded 7\nloaded 7\nended 7 2 1500 3 60000\nloaded 8\nended 8 1 500 1 1000\nloaded 9\n';
   assert.deepEqual(parseReport(text), { processes: 3, holds: 3, heldMs: 2, lingers: 4, lingeredMs: 61 });
+  // Loaded, and killed before it told.
+  assert.equal(parseReport('loaded 7\n'), null);
   assert.deepEqual(parseReport(''), { processes: 0, holds: 0, heldMs: 0, lingers: 0, lingeredMs: 0 });
 });
 
