@@ -53,7 +53,17 @@ export type CompareOptions = {
   readonly runs?: number;
 } & Pick<
   ScenarioSpec,
-  'jobs' | 'witness' | 'timeout' | 'confidence' | 'env' | 'cwd' | 'expect' | 'perturb' | 'seed'
+  | 'jobs'
+  | 'witness'
+  | 'signatures'
+  | 'ignoreOutput'
+  | 'timeout'
+  | 'confidence'
+  | 'env'
+  | 'cwd'
+  | 'expect'
+  | 'perturb'
+  | 'seed'
 > &
   SessionOptions;
 

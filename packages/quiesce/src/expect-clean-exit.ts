@@ -20,6 +20,8 @@ export interface CleanExitOptions
       | 'jobs'
       | 'strict'
       | 'witness'
+      | 'signatures'
+      | 'ignoreOutput'
       | 'perturb'
       | 'seed'
     >,

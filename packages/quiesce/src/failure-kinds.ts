@@ -84,7 +84,7 @@ const rules: readonly Rule[] = [
   {
     id: 'rust-panic',
     title: 'a Rust panic, which can not leave the thread or function it happened in',
-    matches: ({ signature }) => signature === 'rust-panic' || signature === 'rust-abort',
+    matches: ({ signature }) => ['rust-panic', 'rust-abort', 'rust-foreign-exception'].includes(signature),
   },
   {
     id: 'joinable-thread-destroyed',

@@ -89,12 +89,15 @@ const shardOf = ({ saved }: Part): Shard | null => saved.scenario.shard;
 function refuseOther(first: Part, part: Part): void {
   const alike = ({ saved }: Part): Record<string, unknown> => {
     const { command, expect, timeoutMs, strict, until, perturb, confidence, shard } = saved.scenario;
+    const { signatures, ignoreOutput } = saved.scenario;
     return {
       ...{
         command,
         expect,
         timeout: timeoutMs,
         strict,
+        signatures,
+        ignoreOutput,
         until,
         confidence,
         perturbation: perturb?.choice ?? null,

@@ -42,6 +42,16 @@ export interface ScenarioDefaults {
    */
   readonly witness?: boolean;
   /**
+   * Whether a fatal signature in its output, such as Python's "Fatal Python error", makes a run fail; default true.
+   * docs/tester.md says what they are.
+   */
+  readonly signatures?: boolean;
+  /**
+   * Regular expressions: lines of output that match one are not looked at, neither for signatures nor where stderr
+   * is to be empty. An override is added to the plan's own.
+   */
+  readonly ignoreOutput?: readonly string[];
+  /**
    * What its runs are perturbed by, so that races show: `"all"`, `"none"` (the default), or parts such as
    * `"amplify,nice=3"`. docs/sensitivity.md describes them.
    */
@@ -100,6 +110,10 @@ export interface Scenario {
   readonly strict: boolean;
   /** Whether the exit witness is loaded, where it was built. */
   readonly witness: boolean;
+  /** Whether a fatal signature in its output makes a run fail. */
+  readonly signatures: boolean;
+  /** Regular expressions: lines of output that match one are not looked at. */
+  readonly ignoreOutput: readonly string[];
   /** `null` when its runs are left alone. */
   readonly perturb: Perturbing | null;
   readonly timeoutMs: number;
@@ -136,6 +150,10 @@ export interface PlanOverrides {
   readonly strict?: boolean;
   /** Whether the exit witness is loaded into the programs of every scenario. */
   readonly witness?: boolean;
+  /** Whether a fatal signature in the output makes a run of any scenario fail. */
+  readonly signatures?: boolean;
+  /** Regular expressions: lines of output that match one are not looked at, beside those that the plan ignores. */
+  readonly ignoreOutput?: readonly string[];
   /** What all runs are perturbed by. */
   readonly perturb?: string;
   /** What perturbations are drawn from. */
@@ -294,6 +312,8 @@ function resolveScenario(
     jobs: overrides.jobs ?? spec.jobs ?? 1,
     strict,
     witness,
+    signatures: overrides.signatures ?? spec.signatures ?? true,
+    ignoreOutput: [...(spec.ignoreOutput ?? []), ...(overrides.ignoreOutput ?? [])],
     perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed, seedGiven),
     timeoutMs:
       overrides.timeout === undefined
@@ -436,6 +456,16 @@ const expectation = z.union(
   },
 );
 
+/** Whether a text can be compiled. */
+export function isRegularExpression(source: string): boolean {
+  try {
+    new RegExp(source);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const scenarioFields = {
   runs: positiveInteger.exactOptional(),
   until: rate.exactOptional(),
@@ -447,6 +477,11 @@ const scenarioFields = {
   jobs: positiveInteger.exactOptional(),
   strict: z.boolean({ error: expected('true or false') }).exactOptional(),
   witness: z.boolean({ error: expected('true or false') }).exactOptional(),
+  signatures: z.boolean({ error: expected('true or false') }).exactOptional(),
+  ignoreOutput: list(
+    text.refine(isRegularExpression, { error: expected('a regular expression') }),
+    'regular expressions',
+  ).exactOptional(),
   perturb: text
     .superRefine((value, context) => {
       try {

@@ -4,6 +4,7 @@ import type { AmplifierReport } from './amplifier-report.js';
 import { BoundedOutput } from './bounded-output.js';
 import { type Stacks, threadStacks } from './diagnose.js';
 import { type Expect, isFailure, type Outcome, outcomeOf } from './outcome.js';
+import { OutputFilter } from './output-filter.js';
 import { isRunning, type ProcessGroup, spawnGroup } from './process-group.js';
 import type { RunDirectories } from './run-directory.js';
 import { type SignatureMatch, SignatureScanner } from './signatures.js';
@@ -31,6 +32,10 @@ export interface RunSpec {
   readonly strict: boolean;
   /** Whether the exit witness is loaded, where it was built. */
   readonly witness: boolean;
+  /** Whether a fatal signature in the output counts. */
+  readonly signatures: boolean;
+  /** Regular expressions: lines of output that match one are not looked at. */
+  readonly ignoreOutput: readonly string[];
 }
 
 /** What was left when the main process ended. */
@@ -68,7 +73,7 @@ export interface RunRecord {
   readonly left: LeftAtExit;
   /** How it was perturbed, as `--perturb` takes it to repeat that; `null` when nothing was asked for. */
   readonly perturbation: string | null;
-  /** What the exit amplifier did; `null` when this run was not amplified. */
+  /** What the exit amplifier did; `null` when this run was not amplified, or nobody knows. */
   readonly amplifier: AmplifierReport | null;
 }
 
@@ -135,7 +140,7 @@ export async function runOnce(
   if (signal?.aborted) kill();
   try {
     const crashes: Crash[] = [];
-    const output = collect(group, (report) => crashes.push(lookAt(report, group, options)));
+    const output = collect(group, spec, (report) => crashes.push(lookAt(report, group, options)));
     const ended = group.exited.then((status) => ({ status, at: performance.now() }));
     const timeout = startTimer(spec.timeoutMs);
     let hung = await Promise.race([ended.then(() => false), timeout.passed.then(() => true)]);
@@ -161,13 +166,13 @@ export async function runOnce(
     signal?.throwIfAborted();
 
     const stderr = output.stderr.toString();
-    const signature = output.errors.match ?? output.prints.match;
+    const signature = output.signature();
     const left = { ...output.left(group.pid), files: directory.end() };
     const seen = {
       status,
       hung,
       signature,
-      stderrBytes: output.stderr.totalBytes,
+      stderrBytes: output.stderrBytes(),
       threadsLeft: spec.strict ? (left.threads ?? []).filter((thread) => !isHostThread(thread)).length : 0,
     };
     const outcome = outcomeOf(seen, spec.expect);
@@ -234,8 +239,10 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
 interface Collected {
   readonly stdout: BoundedOutput;
   readonly stderr: BoundedOutput;
-  readonly prints: SignatureScanner;
-  readonly errors: SignatureScanner;
+  /** The fatal signature, if there was one that counts. */
+  signature(): SignatureMatch | undefined;
+  /** Of the standard error, what isn't to be ignored. */
+  stderrBytes(): number;
   /** When the line `done` arrived. */
   doneAt(): number | undefined;
   /** What the witness in a process saw at its end. */
@@ -244,22 +251,35 @@ interface Collected {
   readonly closed: Promise<void>;
 }
 
-function collect({ child }: ProcessGroup, onCrash: (crash: CrashReport) => void): Collected {
+function collect(
+  { child }: ProcessGroup,
+  { signatures, ignoreOutput }: RunSpec,
+  onCrash: (crash: CrashReport) => void,
+): Collected {
   const stdout = new BoundedOutput(HALF_OUTPUT_BYTES, HALF_OUTPUT_BYTES);
   const stderr = new BoundedOutput(HALF_OUTPUT_BYTES, HALF_OUTPUT_BYTES);
-  const prints = new SignatureScanner();
-  const errors = new SignatureScanner();
+  const prints = new SignatureScanner('stdout');
+  const errors = new SignatureScanner('stderr');
+  const ignored = ignoreOutput.map((pattern) => new RegExp(pattern));
+  let stderrBytes = 0;
+  const printed = new OutputFilter(ignored, (chunk) => {
+    if (signatures) prints.push(chunk);
+  });
+  const complained = new OutputFilter(ignored, (chunk) => {
+    stderrBytes += chunk.length;
+    if (signatures) errors.push(chunk);
+  });
   let doneAt: number | undefined;
   let said = '';
   const told: WitnessLine[] = [];
   const [, out, err, done] = child.stdio;
   out?.on('data', (chunk: Buffer) => {
     stdout.push(chunk);
-    prints.push(chunk);
+    printed.push(chunk);
   });
   err?.on('data', (chunk: Buffer) => {
     stderr.push(chunk);
-    errors.push(chunk);
+    complained.push(chunk);
   });
   done?.on('data', (chunk: Buffer) => {
     const lines = (said + chunk.toString('utf8')).split('\n');
@@ -273,7 +293,20 @@ function collect({ child }: ProcessGroup, onCrash: (crash: CrashReport) => void)
   });
   for (const stream of [out, err, done]) stream?.on('error', () => {});
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  return { stdout, stderr, prints, errors, doneAt: () => doneAt, left: (pid) => leftOf(pid, told), closed };
+  return {
+    ...{ stdout, stderr, closed },
+    signature() {
+      printed.end();
+      complained.end();
+      return errors.match ?? prints.match;
+    },
+    stderrBytes() {
+      complained.end();
+      return stderrBytes;
+    },
+    doneAt: () => doneAt,
+    left: (pid) => leftOf(pid, told),
+  };
 }
 
 async function untilStopped(pid: number): Promise<void> {

@@ -206,6 +206,9 @@ function asResumed(scenario: Scenario, report: SavedReport | undefined): Scenari
     throw refuse('another timeout', `give --timeout ${then.timeoutMs}ms as then`);
   if (then.strict !== scenario.strict)
     throw refuse('another strictness', 'give or leave out --strict as then');
+  const looked = ({ signatures, ignoreOutput }: Scenario): unknown => [signatures, ignoreOutput];
+  if (!isDeepStrictEqual(looked(then), looked(scenario)))
+    throw refuse('another way to look at the output', 'give --no-signatures and --ignore-output as then');
   const choices = [then.perturb, scenario.perturb].map(
     (perturb) => perturb && perturbChoiceText(perturb.choice),
   );

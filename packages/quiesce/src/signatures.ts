@@ -5,6 +5,8 @@ export interface Signature {
   /** The likely kind of failure, as a short phrase. */
   readonly title: string;
   readonly pattern: RegExp;
+  /** The runtime prints it to stdout. All others print to stderr, and there alone they are looked for. */
+  readonly onStdout?: true;
 }
 
 /** A signature found in a program's output. */
@@ -15,15 +17,16 @@ export interface SignatureMatch {
   readonly line: string;
 }
 
-// The first that matches names the failure, so the particular stand before the general. Programs may print gigabytes, so
-// each begins with some text that is searched for quickly; what has to stand before that is looked at behind it, and not
-// without bounds.
+// Each is a line as its runtime prints it, from the line's start and as far as it is always the same: what a program
+// says itself of a crash, in a log line or a message, isn't one. The first that matches names the failure, so the
+// particular stand before the general. Programs may print gigabytes, so a pattern that begins with anything variable
+// begins with text that is searched for quickly, and looks at what stands before that behind it, within bounds.
 const signatures: readonly Signature[] = [
   {
     id: 'python-gil',
     title: 'Python API called without the GIL or after finalization',
     pattern:
-      /Fatal Python error: (?:PyGILState_|PyThreadState_|PyInterpreterState_|PyEval_|take_gil|drop_gil|_Py\w*TSTATE)|\bPyGILState_Release\b|\bPyThreadState_Get\b|the function must be called with the GIL held/,
+      /^Fatal Python error: (?:(?:PyGILState_|PyThreadState_|PyInterpreterState_|PyEval_|take_gil|drop_gil|_Py\w*TSTATE)|.{0,100}the function must be called with the GIL held)/m,
   },
   { id: 'python-fatal', title: 'fatal Python error', pattern: /^Fatal Python error: /m },
   {
@@ -35,42 +38,67 @@ const signatures: readonly Signature[] = [
     id: 'v8-fatal',
     title: 'fatal error in V8',
     pattern:
-      /^#?\s*Fatal error in |^FATAL ERROR: (?:v8::|.*(?:HandleScope|JavaScript heap out of memory|V8))/m,
+      /^# Fatal error in (?:.{0,200}, line \d+|v8::)|^FATAL ERROR: (?:v8::|.{0,300}(?:HandleScope|JavaScript heap out of memory|V8))/m,
   },
   {
     id: 'node-abort',
     title: 'Node aborted itself',
     pattern:
-      /\bnode::(?:Abort|Assert)\b|\[\d+\]: (?:(?<=^ *#\s+\S{0,200}node\S{0,20}\[\d+\]: ).{0,300} at |(?<=^\S{0,200}node\S{0,20}\[\d+\]: ).{0,300}Assertion )/m,
+      /^ *\d+: (?:0x[0-9a-f]+ )?node::(?:Abort|Assert)\b|\[\d+\]: (?:(?<=^ *#\s+\S{0,200}node\S{0,20}\[\d+\]: ).{0,300} at \S+:\d+|(?<=^\S{0,200}node\S{0,20}\[\d+\]: ).{0,300}Assertion `.{1,300}' failed)/m,
   },
-  { id: 'rust-panic', title: 'Rust panic', pattern: /^thread '[^'\n]*'(?: \(\d+\))? panicked at/m },
+  {
+    id: 'rust-panic',
+    title: 'Rust panic',
+    pattern: /^thread '[^'\n]{0,200}'(?: \(\d+\))? panicked at (?:'|.{1,300}:\d+:\d+)/m,
+  },
+  {
+    id: 'rust-foreign-exception',
+    title: 'an exception that is not of Rust went through Rust code',
+    pattern: /^fatal runtime error: Rust cannot catch foreign exceptions/m,
+  },
   {
     id: 'rust-abort',
     title: 'Rust runtime aborted',
-    pattern: /^fatal runtime error: |^thread caused non-unwinding panic/m,
+    pattern:
+      /^fatal runtime error: .{0,300}(?:panick|initiate panic|stack overflow|unwrap failed|assertion failed|I\/O error|thread|initialization|badly broken|, aborting$)|^thread caused non-unwinding panic\. aborting\./m,
+  },
+  {
+    // A C++ exception has a type, and a name with it: what has none was thrown by something else.
+    id: 'forced-unwind',
+    title: 'a thread was unwound through code that forbids it',
+    pattern: /^FATAL: exception not rethrown|^terminate called after throwing an instance of ''/m,
   },
   {
     id: 'cxx-terminate',
     title: 'C++ terminated',
-    pattern: /^terminate called |^libc\+\+abi: |^pure virtual method called/m,
-  },
-  {
-    id: 'forced-unwind',
-    title: 'a thread was unwound through code that forbids it',
-    pattern: /^FATAL: exception not rethrown/m,
+    pattern:
+      /^terminate called (?:after throwing an instance of '|without an active exception|recursively)|^libc\+\+abi: (?:terminating|Pure virtual|__cxa|unexpected)|^pure virtual method called/m,
   },
   {
     id: 'address-sanitizer',
     title: 'AddressSanitizer report',
-    pattern: /\bERROR: (?:Hardware)?AddressSanitizer\b/i,
+    pattern: /^==\d+==\s?ERROR: (?:HW|Hardware)?AddressSanitizer: |^(?:HW)?AddressSanitizer:DEADLYSIGNAL/m,
   },
-  { id: 'thread-sanitizer', title: 'ThreadSanitizer report', pattern: /\bWARNING: ThreadSanitizer: / },
-  { id: 'leak-sanitizer', title: 'LeakSanitizer report', pattern: /\bERROR: LeakSanitizer: / },
-  { id: 'memory-sanitizer', title: 'MemorySanitizer report', pattern: /\bWARNING: MemorySanitizer: / },
+  {
+    id: 'thread-sanitizer',
+    title: 'ThreadSanitizer report',
+    pattern: /^(?:==\d+==)?(?:WARNING|ERROR): ThreadSanitizer: |^FATAL: ThreadSanitizer: /m,
+  },
+  {
+    id: 'leak-sanitizer',
+    title: 'LeakSanitizer report',
+    pattern: /^==\d+==ERROR: LeakSanitizer: /m,
+  },
+  {
+    id: 'memory-sanitizer',
+    title: 'MemorySanitizer report',
+    pattern: /^==\d+==\s?(?:WARNING|ERROR): MemorySanitizer: /m,
+  },
   {
     id: 'undefined-behaviour',
     title: 'UndefinedBehaviorSanitizer report',
-    pattern: /: runtime error: (?<=^\S{1,300}:\d+:\d+: runtime error: )|\bUndefinedBehaviorSanitizer\b/m,
+    pattern:
+      /: runtime error: (?<=^\S{1,300}:\d+:\d+: runtime error: )(?:(?:un)?signed integer overflow|division by zero|negation of|(?:left|right) shift|shift exponent|load of|store to|member (?:access|call)|reference binding|upcast|downcast|cast to|constructor call|null pointer|index |pointer |applying (?:non-)?zero offset|execution reached|variable length array|call to function|passing zero to|\S+ is outside the range|implicit conversion|addition of|subtraction of|assumption of|control flow integrity)|^==\d+==ERROR: UndefinedBehaviorSanitizer: |^SUMMARY: UndefinedBehaviorSanitizer: /m,
   },
   {
     id: 'valgrind',
@@ -82,7 +110,7 @@ const signatures: readonly Signature[] = [
     id: 'heap-corruption',
     title: 'heap corruption found by the allocator',
     pattern:
-      /\b(?:double free or corruption|corrupted size vs\. prev_size|corrupted double-linked list)|^(?:malloc|free|realloc|munmap_chunk|malloc_consolidate)\(\): /m,
+      /^(?:\*\*\* Error in `.{1,300}': )?(?:double free or corruption \((?:fasttop|top|out|!prev)\)|corrupted size vs\. prev_size|corrupted double-linked list|(?:malloc|calloc|free|realloc|sysmalloc|munmap_chunk|mremap_chunk|malloc_consolidate)\(\): (?:invalid|corrupted|unaligned|mismatching|unsorted|memory corruption|smallbin|largebin|double free|too many chunks|chunk size))/m,
   },
   {
     id: 'stack-smashing',
@@ -97,24 +125,39 @@ const signatures: readonly Signature[] = [
   {
     id: 'deno-panic',
     title: 'Deno panicked',
-    pattern: /^Deno has panicked\./m,
+    pattern: /^Deno has panicked\. This is a bug in Deno\./m,
   },
   {
     id: 'bun-panic',
     title: 'Bun crashed',
-    pattern: /\bBun has crashed\b|^panic(?:\([^)\n]*\))?: Segmentation fault/m,
+    pattern:
+      /^oh no: (?:multiple threads are crashing|Bun has crashed\.)|^panic(?:\([^)\n]{0,100}\))?: Segmentation fault/m,
+  },
+  {
+    id: 'jvm-fatal',
+    title: 'fatal error in the Java virtual machine',
+    pattern: /^# A fatal error has been detected by the Java Runtime Environment:/m,
+    onStdout: true,
   },
 ];
 
 const OVERLAP = 400; // characters carried from one chunk to the next, so that no line's beginning is cut
 
+/** A stream that a program writes to. */
+export type OutputStream = 'stdout' | 'stderr';
+
 /**
- * Looks for fatal signatures in a stream as it passes, so that one in the middle of a long output is found
+ * Looks for the fatal signatures of a stream as it passes, so that one in the middle of a long output is found
  * though the output isn't kept.
  */
 export class SignatureScanner {
   #carry = '';
   #best: { rank: number; match: SignatureMatch } | undefined;
+  readonly #signatures: readonly Signature[];
+
+  constructor(stream: OutputStream = 'stderr') {
+    this.#signatures = signatures.filter(({ onStdout }) => (onStdout ?? false) === (stream === 'stdout'));
+  }
 
   /** The most particular signature so far. */
   get match(): SignatureMatch | undefined {
@@ -123,8 +166,8 @@ export class SignatureScanner {
 
   /** Scans what the stream produced next. */
   push(chunk: Buffer): void {
-    const text = this.#carry + chunk.toString('latin1'); // the signatures are ASCII
-    for (const [rank, { id, title, pattern }] of signatures.entries()) {
+    const text = this.#carry + withoutColours(chunk.toString('latin1')); // the signatures are ASCII
+    for (const [rank, { id, title, pattern }] of this.#signatures.entries()) {
       if (this.#best !== undefined && rank >= this.#best.rank) break;
       const found = pattern.exec(text);
       if (found === null) continue;
@@ -144,9 +187,14 @@ function carryOver(text: string): string {
   return tail.length === text.length || newline < 0 ? tail : tail.slice(newline);
 }
 
-/** The most particular signature in a text, if any. */
-export function findSignature(text: string): SignatureMatch | undefined {
-  const scanner = new SignatureScanner();
+/** Bun colours what it prints, wherever that goes. */
+const withoutColours = (text: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they begin with one
+  text.includes('\x1b') ? text.replace(/\x1b\[[\d;]*m/g, '') : text;
+
+/** The most particular signature in what was written to a stream, if any. */
+export function findSignature(text: string, stream: OutputStream = 'stderr'): SignatureMatch | undefined {
+  const scanner = new SignatureScanner(stream);
   scanner.push(Buffer.from(text));
   return scanner.match;
 }

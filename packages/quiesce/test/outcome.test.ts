@@ -84,6 +84,37 @@ describe('a run ends', () => {
     }
   });
 
+  test('clean, whatever it says itself of a crash', async () => {
+    const says = "retrying: child said 'Fatal Python error: PyGILState_Release' last night, see runbook";
+    const fatal = 'Fatal Python error: PyGILState_Release: thread state 0x55 must be current when releasing';
+    const programs = [
+      `console.log(${JSON.stringify(says)})`,
+      `console.error(${JSON.stringify(says)})`,
+      `console.log(${JSON.stringify(fatal)})`,
+    ];
+    for (const program of programs) assert.equal((await ended(node(program))).label, 'clean', program);
+  });
+
+  test('clean, when lines that look fatal are to be ignored, or all of them', async () => {
+    const fatal = 'Fatal Python error: PyGILState_Release: of a child';
+    const command = node(`console.error(${JSON.stringify(fatal)}); process.stderr.write('and the end')`);
+    const of = async (options: Partial<Parameters<typeof run>[0]>): Promise<string> => {
+      const result = await run({ command, runs: 1, ...options });
+      return outcomeLabel(result.runs[0]?.outcome ?? { kind: 'hang' });
+    };
+    assert.equal(await of({}), 'dirty output');
+    assert.equal(await of({ signatures: false }), 'clean');
+    assert.equal(await of({ ignoreOutput: ['of another', 'of a child$'] }), 'clean');
+    assert.equal(await of({ ignoreOutput: ['of another'] }), 'dirty output');
+    const expect = { stderr: 'empty' } as const;
+    assert.equal(await of({ expect, ignoreOutput: ['^Fatal'] }), 'dirty output');
+    assert.equal(await of({ expect, ignoreOutput: ['^Fatal', '^and the end$'] }), 'clean');
+    await assert.rejects(
+      run({ command, runs: 1, ignoreOutput: ['('] }),
+      /ignoreOutput\[0\]: expected a regular/,
+    );
+  });
+
   test('clean with harmless output, unless stderr must be empty', async () => {
     const command = node("console.error('just a warning')");
     assert.equal((await run({ command, runs: 1 })).ok, true);

@@ -15,7 +15,21 @@ const fatal: readonly (readonly [id: string, line: string])[] = [
   ['node-abort', "/usr/bin/node[77]: ../deps/uv/src/uv.c:12: Assertion `ok' failed."],
   ['node-abort', '  #  /usr/local/bin/node[2181]: void Stop(Env*) at ../src/api.cc:12'],
   ['rust-panic', "thread 'tokio-runtime-worker' (4711) panicked at src/lib.rs:1:1:"],
-  ['rust-abort', 'fatal runtime error: Rust cannot catch foreign exceptions'],
+  ['rust-panic', "thread 'main' panicked at 'no entry', src/main.rs:2:5"],
+  ['rust-foreign-exception', 'fatal runtime error: Rust cannot catch foreign exceptions'],
+  ['rust-foreign-exception', 'fatal runtime error: Rust cannot catch foreign exceptions, aborting'],
+  ['rust-abort', 'fatal runtime error: thread result panicked on drop'],
+  ['rust-abort', 'thread caused non-unwinding panic. aborting.'],
+  [
+    'python-gil',
+    'Fatal Python error: _PyInterpreterState_GET: the function must be called with the GIL held, after Python initialization',
+  ],
+  ['napi-fatal', 'FATAL ERROR: napi_release_threadsafe_function failed'],
+  ['v8-fatal', 'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory'],
+  ['cxx-terminate', "terminate called after throwing an instance of 'std::runtime_error'"],
+  ['forced-unwind', "terminate called after throwing an instance of ''"],
+  ['cxx-terminate', 'libc++abi: terminating due to uncaught exception of type int'],
+  ['heap-corruption', 'malloc(): unaligned tcache chunk detected'],
   ['cxx-terminate', 'terminate called without an active exception'],
   ['forced-unwind', 'FATAL: exception not rethrown'],
   ['address-sanitizer', '==123==ERROR: AddressSanitizer: heap-use-after-free on address 0x602'],
@@ -29,11 +43,30 @@ const fatal: readonly (readonly [id: string, line: string])[] = [
   ['stack-smashing', '*** stack smashing detected ***: terminated'],
   ['assertion', "app: src/main.c:12: int main(void): Assertion `x == 1' failed."],
   ['deno-panic', 'Deno has panicked. This is a bug in Deno.'],
+  ['bun-panic', 'panic(main thread): Segmentation fault at address 0x10'],
   ['bun-panic', 'oh no: Bun has crashed. This indicates a bug in Bun, not your code.'],
 ];
 
 const harmless: readonly string[] = [
   'see what a Fatal Python error is',
+  "retrying: child said 'Fatal Python error: PyGILState_Release' last night, see runbook",
+  '2026-11-28 08:00:00 WARNING Fatal Python error: PyGILState_Release in the worker, restarted',
+  'PyGILState_Release was called 3 times, PyThreadState_Get never',
+  'the function must be called with the GIL held (docs)',
+  'the log of yesterday has node::Abort() and double free or corruption (out)',
+  'FATAL ERROR: the disk is full, giving up on this file',
+  'Fatal error in the third file, line 12: skipped',
+  'terminate called by the operator, draining',
+  'libc++abi: version 17',
+  'free(): 12 objects in 3 ms',
+  'malloc(): hook installed',
+  'fatal runtime error: no connection to db1, trying db2',
+  "thread 'worker-3' panicked at midnight, and was started again",
+  'ERROR: AddressSanitizer is not available for this compiler',
+  'WARNING: built without ThreadSanitizer: races are not looked for',
+  'config.yaml:3:1: runtime error: unknown key',
+  'Bun has crashed twice this week',
+  'Deno has panicked. Restarting it.',
   '[2181]: everything at hand',
   'worker[2181]: Assertion of rights',
   'note: runtime error: see the manual',
@@ -43,6 +76,13 @@ const harmless: readonly string[] = [
   'it was terminate called',
   'ERROR: no sanitizer here',
 ];
+
+test('is known in colours', () => {
+  assert.equal(
+    findSignature('\x1b[0;31moh no\x1b[0m\x1b[2m:\x1b[0m Bun has crashed. This indicates')?.id,
+    'bun-panic',
+  );
+});
 
 test('is known by its line, alone and within a long output', () => {
   const filler = '12:34:56 [INFO] request=/a/b/c.js:10:20: done in 3ms\n'.repeat(3_000);
@@ -67,6 +107,13 @@ test('is known across chunks, wherever they are parted', () => {
 
 test('is not seen in what only looks like it', () => {
   for (const line of harmless) assert.equal(findSignature(`x\n${line}\n`), undefined, line);
+});
+
+test('is looked for where its runtime prints it', () => {
+  for (const [id, line] of fatal) assert.equal(findSignature(line, 'stdout'), undefined, id);
+  const java = '#\n# A fatal error has been detected by the Java Runtime Environment:\n#\n';
+  assert.equal(findSignature(java, 'stdout')?.id, 'jvm-fatal');
+  assert.equal(findSignature(java), undefined);
 });
 
 test('is looked for in time that grows with the output, however long its lines', () => {

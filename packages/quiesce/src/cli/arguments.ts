@@ -1,9 +1,10 @@
 import { constants } from 'node:os';
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { parseDuration } from '../duration.js';
 import type { UsageError } from '../errors.js';
 import type { Expect } from '../outcome.js';
 import { parsePerturb, SEED_LIMIT } from '../perturb.js';
+import { isRegularExpression } from '../plan.js';
 import { parseRate } from '../rate-goal.js';
 import { parseShard, type ShardChoice } from '../shard.js';
 
@@ -87,6 +88,39 @@ export function expectation(text: string): Expect {
 function sentence(hint = ''): string {
   return `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`;
 }
+
+/** `--ignore-output`: collects regular expressions. */
+function pattern(value: string, previous: string[] = []): string[] {
+  if (value === '' || !isRegularExpression(value))
+    throw new InvalidArgumentError('Give a regular expression.');
+  return [...previous, value];
+}
+
+/** Adds the options that say what of a program's output counts. */
+export function outputOptions(command: Command): Command {
+  return command
+    .option('--no-signatures', "what dying runtimes print doesn't make a run fail that ended as expected")
+    .option(
+      '--ignore-output <pattern>',
+      "don't look at lines of output that match this regular expression (repeatable)",
+      pattern,
+    );
+}
+
+/** What `outputOptions` adds. */
+export interface OutputFlags {
+  readonly signatures: boolean;
+  readonly ignoreOutput?: string[];
+}
+
+/** What a plan's settings are overridden with. */
+export const outputOverrides = ({
+  signatures,
+  ignoreOutput,
+}: OutputFlags): { signatures?: false; ignoreOutput?: string[] } => ({
+  ...(!signatures && { signatures: false as const }),
+  ...(ignoreOutput !== undefined && { ignoreOutput }),
+});
 
 /** Collects the values of a repeatable option. */
 export function append(value: string, previous: string[] = []): string[] {

@@ -4,12 +4,21 @@ import { UsageError } from '../errors.js';
 import { parsePackageName } from '../installation.js';
 import { definedOnly, loadPlan, type Plan } from '../plan.js';
 import { failureCounts, progressView } from '../progress.js';
-import { append, duration, perturbation, positiveInteger, seed } from './arguments.js';
+import {
+  append,
+  duration,
+  type OutputFlags,
+  outputOptions,
+  outputOverrides,
+  perturbation,
+  positiveInteger,
+  seed,
+} from './arguments.js';
 import { EXIT } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import type { Subcommand } from './subcommand.js';
 
-interface BisectFlags {
+interface BisectFlags extends OutputFlags {
   readonly from?: string;
   readonly to?: string;
   readonly python?: string;
@@ -40,7 +49,7 @@ Exit codes:
 export const bisect: Subcommand = {
   name: 'bisect',
   define: (command, finish) =>
-    command
+    outputOptions(command)
       .description('find the published version of a package that brought or cured a failure')
       .usage('[options] <npm:NAME | pypi:NAME> -- command [args...]')
       .argument('<package>', 'npm:NAME or pypi:NAME')
@@ -64,7 +73,7 @@ export const bisect: Subcommand = {
 
 async function bisectCommand(name: string, command: readonly string[], flags: BisectFlags): Promise<number> {
   const target = parsePackageName(name);
-  const { plan: file, witness, ...given } = flags;
+  const { plan: file, witness, signatures, ignoreOutput, ...given } = flags;
   if ((file === undefined) === (command.length === 0)) throw new UsageError('give a command or --plan');
   const loaded = file === undefined ? undefined : await loadPlan(file);
   const plan = (loaded?.plan ?? { scenarios: [{ name: command.join(' '), command }] }) as Plan;
@@ -81,6 +90,7 @@ async function bisectCommand(name: string, command: readonly string[], flags: Bi
       return await bisectPackage(plan, {
         ...definedOnly(given),
         ...(!witness && { witness }),
+        ...outputOverrides(flags),
         ...where,
         ...session,
         package: target,

@@ -21,14 +21,24 @@ import { REPORT_VERSION } from '../report/schema.js';
 import { terminalReport } from '../report/terminal.js';
 import { letDown, type PlanResult, runResolved, type SessionOptions } from '../session.js';
 import type { Counts } from '../statistics.js';
-import { duration, expectation, perturbation, positiveInteger, rate, seed } from './arguments.js';
+import {
+  duration,
+  expectation,
+  type OutputFlags,
+  outputOptions,
+  outputOverrides,
+  perturbation,
+  positiveInteger,
+  rate,
+  seed,
+} from './arguments.js';
 import { EXIT, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import { readerStream, writeOutput } from './output.js';
 import { checkReports } from './reports.js';
 import type { Subcommand } from './subcommand.js';
 
-interface CompareFlags {
+interface CompareFlags extends OutputFlags {
   readonly before: string;
   readonly after: string;
   readonly runs?: number;
@@ -61,7 +71,7 @@ Exit codes:
 export const compare: Subcommand = {
   name: 'compare',
   define: (command, finish) =>
-    command
+    outputOptions(command)
       .description('say whether one program fails less than another, by an exact test')
       .requiredOption('--before <what>', 'a command, a scenario of --plan, or a JSON report')
       .requiredOption('--after <what>', 'the same')
@@ -133,7 +143,8 @@ async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Prom
   const { before, after, confidence } = flags;
   const { runs, jobs, timeout, perturb, seed } = flags;
   const witness = flags.witness ? undefined : false;
-  const given = definedOnly({ runs, jobs, witness, timeout, confidence, perturb, seed });
+  const looked = outputOverrides(flags);
+  const given = { ...definedOnly({ runs, jobs, witness, timeout, confidence, perturb, seed }), ...looked };
   if (flags.plan !== undefined) {
     if (flags.expect !== undefined) {
       throw new UsageError('--expect goes with commands', "set the plan's expect instead");
@@ -145,9 +156,10 @@ async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Prom
   }
   const sides = { before: await sideOf(before), after: await sideOf(after) };
   if (Array.isArray(sides.before) && Array.isArray(sides.after)) {
-    if ([runs, jobs, timeout, flags.expect, perturb, seed, witness].some((value) => value !== undefined)) {
+    const forCommands = [runs, jobs, timeout, flags.expect, perturb, seed, witness, ...Object.values(looked)];
+    if (forCommands.some((value) => value !== undefined)) {
       throw new UsageError(
-        '--runs, --jobs, --timeout, --expect, --perturb, --seed and --no-witness go with commands',
+        '--runs, --jobs, --timeout, --expect, --perturb, --seed, --no-witness, --no-signatures and --ignore-output go with commands',
         'both sides are reports',
       );
     }

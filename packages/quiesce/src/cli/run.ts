@@ -13,6 +13,9 @@ import {
   count,
   duration,
   expectation,
+  type OutputFlags,
+  outputOptions,
+  outputOverrides,
   perturbation,
   positiveInteger,
   rate,
@@ -25,7 +28,7 @@ import { interruptible } from './interrupt.js';
 import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
 import type { Subcommand } from './subcommand.js';
 
-interface RunFlags extends ReportFlags {
+interface RunFlags extends ReportFlags, OutputFlags {
   readonly runs?: number;
   readonly until?: number;
   readonly allowFailures?: number;
@@ -98,7 +101,7 @@ export const run: Subcommand = {
       )
       .option('--history [file]', `keep the failure rates in a SQLite file (default: ${HISTORY_FILE})`)
       .option('--label <text>', 'what quiesce history calls this session, such as a commit');
-    reportOptions(command)
+    reportOptions(outputOptions(command))
       .addHelpText('after', EXIT_HELP)
       .passThroughOptions()
       .action(async (words: string[], flags: RunFlags) => finish(await runCommand(words, flags)));
@@ -153,6 +156,7 @@ async function planOf(command: readonly string[], flags: RunFlags): Promise<Reso
     ...(flags.jobs !== undefined && { jobs: flags.jobs }),
     ...(flags.strict !== undefined && { strict: flags.strict }),
     ...(!flags.witness && { witness: false }),
+    ...outputOverrides(flags),
     ...(flags.valgrind && { checker: 'valgrind' as const }),
     ...(flags.asan && { checker: 'asan' as const }),
     ...(flags.perturb !== undefined && { perturb: flags.perturb }),

@@ -38,6 +38,8 @@ function scenarioReport(result: ScenarioResult): unknown {
     jobs: scenario.jobs,
     strict: scenario.strict,
     witness: scenario.witness,
+    signatures: scenario.signatures,
+    ignoreOutput: scenario.ignoreOutput,
     perturb:
       scenario.perturb === null
         ? null

@@ -82,10 +82,12 @@ function savedScenario(reported: ReportedScenario): SavedScenario {
   });
   const { group, cwd, uses, timeoutMs, plannedRuns, jobs, strict, witness, until, shard, failureRate } =
     reported;
+  const { signatures, ignoreOutput } = reported;
   return {
     ...{ name, command, expect, state, reason, records },
     scenario: {
       ...{ name, command, expect, group, cwd, uses, timeoutMs, jobs, strict, witness, until, shard },
+      ...{ signatures, ignoreOutput },
       runs: Math.max(plannedRuns, records.length),
       confidence: failureRate.confidence,
       perturb: perturb && { choice: savedPerturbChoice(perturb.parts), seed: perturb.seed, seedGiven: true },

@@ -28,11 +28,14 @@ export function reproduceCommand(
   return shellLine(words);
 }
 
-function commandOptions({ expect, strict, witness, timeoutMs }: Scenario): string[] {
+function commandOptions(scenario: Scenario): string[] {
+  const { expect, strict, witness, signatures, ignoreOutput, timeoutMs } = scenario;
   const options: string[] = [];
   if (timeoutMs !== DEFAULT_TIMEOUT_MS) options.push('--timeout', `${timeoutMs}ms`);
   if (strict) options.push('--strict');
   if (!witness) options.push('--no-witness');
+  if (!signatures) options.push('--no-signatures');
+  for (const pattern of ignoreOutput) options.push('--ignore-output', pattern);
   if (expect === 'any') options.push('--expect', 'any');
   if (typeof expect !== 'object') return options;
   if (expect.signal !== undefined) options.push('--expect', expect.signal);

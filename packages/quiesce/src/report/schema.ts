@@ -84,7 +84,9 @@ const run = z.looseObject({
     })
     .nullable()
     .default(null)
-    .describe('what the exit amplifier did; null when the run was not amplified'),
+    .describe(
+      'what the exit amplifier did; null when the run was not amplified, or when nobody knows, as of a process that was killed',
+    ),
 });
 
 const failure = z.looseObject({
@@ -125,6 +127,11 @@ const scenario = z.looseObject({
   jobs: z.int().min(1).default(1),
   strict: z.boolean().default(false).describe('threads that still run at exit fail a run'),
   witness: z.boolean().default(true).describe('the exit witness was loaded, where it was built'),
+  signatures: z.boolean().default(true).describe('a fatal signature in the output fails a run'),
+  ignoreOutput: z
+    .array(z.string())
+    .default([])
+    .describe('regular expressions: lines of output that match one were not looked at'),
   perturb: z
     .looseObject({ parts: z.string(), seed: count })
     .nullable()
