@@ -6,6 +6,7 @@ import { Balancer } from './rpc/balancer.js';
 import { AuthenticateRequest, AuthenticateResponse } from './rpc/generated/etcdserverpb/rpc.js';
 import type { RetryOptions } from './rpc/retry.js';
 import { type Method, Rpc, type RpcInit, settlesBy } from './rpc/rpc.js';
+import { Store } from './rpc/store.js';
 import { type Credentials, TokenSource } from './rpc/token.js';
 import { lookUpSrv, type SrvOptions } from './srv.js';
 import { checkTimeout, longestTimerMs } from './timeout.js';
@@ -17,7 +18,8 @@ import type { KeepAliveOptions, TlsOptions, TransportOptions } from './transport
 export interface ConnectOptions {
   /**
    * `http://host:port`, `https://host:port`, `unix://path` or, with TLS, `unixs://path`; one or several of the same
-   * cluster. Commas separate them in a string. Default `http://127.0.0.1:2379`.
+   * cluster: the first that answers says which; those of another one are left alone, with a `ClusterMismatchError` in
+   * `etcd.endpoints`. Commas separate them in a string. Default `http://127.0.0.1:2379`.
    */
   readonly endpoints?: string | readonly string[];
   /** Finds the endpoints in DNS, in the place of `endpoints`: the domain, or more about it. */
@@ -114,13 +116,14 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
     ...(keepAlive !== undefined && { keepAlive }),
     ...(tcpKeepAliveMs !== undefined && { tcpKeepAliveMs }),
   };
-  const balancerOf = (addresses: readonly string[]): Balancer =>
+  const balancerOf = (addresses: readonly string[], store?: Store): Balancer =>
     new Balancer({
+      ...(store && { store }),
       endpoints: addresses,
       makeTransport: (endpoint) => makeTransport({ ...shared, endpoint }),
       probeTimeoutMs: connectTimeoutMs,
     });
-  const balancer = balancerOf(endpoints);
+  const balancer = balancerOf(endpoints, new Store());
   const init: RpcInit = {
     balancer,
     balancerOf: (endpoint) => balancerOf(parse([endpoint])),

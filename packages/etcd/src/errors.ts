@@ -145,6 +145,98 @@ export class CompactedError extends EtcdError {
   }
 }
 
+/** What tells one store, and one state of it, from another. */
+export interface StoreState {
+  /** Its cluster; 0 where that isn't known. */
+  readonly clusterId: bigint;
+  readonly revision: bigint;
+  /** Raft term; 0 where that isn't known. */
+  readonly raftTerm: bigint;
+}
+
+/**
+ * The store isn't the one any more that revisions are remembered of: it was restored from a backup, or its endpoints lead
+ * to another cluster. Read the keys anew, and go on from there, as after a compaction. Code `OUT_OF_RANGE`.
+ */
+export class StoreReplacedError extends EtcdError {
+  /** What was seen of the former store: its highest revision. */
+  readonly before: StoreState;
+  /** The store that is there now; 0 for what isn't known. */
+  readonly now: StoreState;
+
+  constructor(
+    before: StoreState,
+    now: StoreState,
+    init: Partial<EtcdErrorInit> & { readonly what?: string } = {},
+  ) {
+    const { what = 'read the keys anew, and go on from there', ...rest } = init;
+    super(`OUT_OF_RANGE: the store was replaced: ${difference(before, now)}; ${what}`, {
+      code: StatusCode.OUT_OF_RANGE,
+      ...rest,
+    });
+    this.before = before;
+    this.now = now;
+  }
+}
+
+function difference(before: StoreState, now: StoreState): string {
+  if (before.clusterId !== now.clusterId && before.clusterId !== 0n && now.clusterId !== 0n) {
+    return `the endpoints now lead to cluster ${clusterName(now.clusterId)}, and before to ${clusterName(before.clusterId)}`;
+  }
+  if (now.revision === 0n) return `it has not come to revision ${before.revision}, which it had before`;
+  if (now.revision < before.revision) {
+    return `it is at revision ${now.revision} after it was at ${before.revision}, so it was restored from a backup`;
+  }
+  return `it is in raft term ${now.raftTerm} after it was in ${before.raftTerm}, so it was restored from a backup`;
+}
+
+/** A cluster's id as etcdctl prints it. */
+function clusterName(id: bigint): string {
+  return id.toString(16);
+}
+
+/**
+ * A response came from another cluster than the client's. A write was carried out there. Either the endpoint is of
+ * another cluster than the other endpoints, and is left alone; or what was behind the endpoints was replaced, for
+ * instance by a restored backup, and the client is of that cluster from now on. Reads are made again where they can be.
+ * Code `FAILED_PRECONDITION`.
+ */
+export class ClusterMismatchError extends EtcdError {
+  readonly endpoint: string;
+  /** The cluster that answered. */
+  readonly clusterId: bigint;
+  /** The client's cluster until then. */
+  readonly expectedClusterId: bigint;
+  /** Whether the client takes the cluster that answered for its own from now on. */
+  readonly adopted: boolean;
+
+  constructor(
+    endpoint: string,
+    ids: { readonly clusterId: bigint; readonly expectedClusterId: bigint; readonly adopted: boolean },
+  ) {
+    const { clusterId, expectedClusterId, adopted } = ids;
+    const advice = adopted
+      ? "the client is of that cluster from now on: it was restored with another id, or replaced; read what you rely on anew, and check that a write isn't in the wrong place"
+      : 'the endpoint is left alone; give a client endpoints of one cluster, and check where a write went';
+    super(
+      `FAILED_PRECONDITION: ${endpoint} answered for cluster ${clusterName(clusterId)}, and the client's is ${clusterName(expectedClusterId)}; ${advice}`,
+      { code: StatusCode.FAILED_PRECONDITION },
+    );
+    this.endpoint = endpoint;
+    this.clusterId = clusterId;
+    this.expectedClusterId = expectedClusterId;
+    this.adopted = adopted;
+  }
+}
+
+/**
+ * Whether changes can no longer be followed from a revision, and the keys have to be read anew.
+ * @internal
+ */
+export function isHistoryLost(error: unknown): error is CompactedError | StoreReplacedError {
+  return error instanceof CompactedError || error instanceof StoreReplacedError;
+}
+
 /** The server is not etcd, or too old: it knows no such method. Code `UNIMPLEMENTED`. */
 export class UnimplementedError extends EtcdError {}
 

@@ -27,6 +27,7 @@ export { Session, type SessionOptions } from './concurrency/session.js';
 export { type ConnectOptions, connect } from './connect.js';
 export {
   ClosedError,
+  ClusterMismatchError,
   CompactedError,
   DeadlineExceededError,
   EtcdError,
@@ -39,6 +40,8 @@ export {
   PermissionDeniedError,
   RequestTooLargeError,
   StatusCode,
+  StoreReplacedError,
+  type StoreState,
   statusName,
   TooManyRequestsError,
   UnauthenticatedError,

@@ -158,7 +158,9 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    *
    * What the function throws ends it, and nothing is written. As clientv3's `concurrency.NewSTM`.
    *
-   * @throws StmConflictError when each of `maxAttempts` attempts met a conflict. When the commit itself fails
+   * @throws StmConflictError when each of `maxAttempts` attempts met a conflict. StoreReplacedError and
+   * ClusterMismatchError when it was applied in another store than it was read from; where that is seen before, it is
+   * run anew. When the commit itself fails
    * otherwise (`UnavailableError`, `DeadlineExceededError`), it may or may not have been applied.
    */
   stm<T>(

@@ -1,4 +1,4 @@
-import { invalidArgument } from './errors.js';
+import { invalidArgument, StoreReplacedError } from './errors.js';
 import type { RangeBytes } from './key-range.js';
 import type { KeyValue } from './key-value.js';
 import {
@@ -13,6 +13,8 @@ import { encodeMessage } from './rpc/encode-message.js';
 import { RangeRequest, RangeResponse } from './rpc/generated/etcdserverpb/rpc.js';
 import { MessageReader } from './rpc/message-reader.js';
 import type { Method, Rpc } from './rpc/rpc.js';
+import { isReplaced, unknownState } from './rpc/store.js';
+import { futureRevision, isServerError } from './server-errors.js';
 
 /**
  * Options of `iterate` and `pages`. For each page etcd counts all that is left of the range, and with a filter on
@@ -48,6 +50,7 @@ export async function* rangePages<Entry>(
   toEntry: ToEntry<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
   const { pageSize = 1_000, ...rest } = options;
+  const { serializable = false } = rest;
   if (!Number.isSafeInteger(pageSize) || pageSize < 1) {
     throw invalidArgument(`pageSize is ${String(pageSize)}; it must be an integer of at least 1`);
   }
@@ -62,19 +65,25 @@ export async function* rangePages<Entry>(
     );
   };
   let page = await fetch(key, rest.revision);
-  const revision =
-    rest.revision === undefined || BigInt(rest.revision) === 0n ? page.revision : BigInt(rest.revision);
+  const wanted = BigInt(rest.revision ?? 0n);
+  const revision = wanted === 0n ? page.revision : wanted;
+  const { header: first } = page;
   for (;;) {
     const { kvs, next } = page;
     if (next === undefined) {
       yield { revision, kvs, more: false };
       return;
     }
-    const following = fetch(next, revision);
+    const following = fetch(next, revision).catch((error: unknown) => {
+      // A member that lags may not have come to it.
+      if (serializable || !isServerError(error, futureRevision)) throw error;
+      throw new StoreReplacedError(first, unknownState, { cause: error });
+    });
     // How it fails is told when it is its turn, if that comes.
     following.catch(() => {});
     yield { revision, kvs, more: true };
     page = await following;
+    if (!serializable && isReplaced(first, page.header)) throw new StoreReplacedError(first, page.header);
   }
 }
 

@@ -249,6 +249,9 @@ const serverErrors = {
 /** etcd's own words for one of its errors. */
 export type ServerErrorText = keyof typeof serverErrors;
 
+/** A read wants a revision that the store hasn't come to. */
+export const futureRevision: ServerErrorText = 'etcdserver: mvcc: required revision is a future revision';
+
 /** What is known of an error of etcd's with these words, whichever code came with it. */
 export function knownServerError(details: string): ServerError | undefined {
   return Object.hasOwn(serverErrors, details) ? serverErrors[details as ServerErrorText] : undefined;

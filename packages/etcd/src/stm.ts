@@ -1,11 +1,20 @@
-import { CompactedError, DeadlineExceededError, EtcdError, invalidArgument, StatusCode } from './errors.js';
+import {
+  DeadlineExceededError,
+  EtcdError,
+  invalidArgument,
+  isHistoryLost,
+  StatusCode,
+  StoreReplacedError,
+} from './errors.js';
 import { toInt64 } from './int64.js';
 import { KeyValue } from './key-value.js';
 import type { Keyspace } from './keyspace.js';
-import type { PutOptions } from './kv.js';
+import type { PutOptions, ResponseHeader } from './kv.js';
 import type { Mapping } from './mapping.js';
 import { pause } from './rpc/backoff.js';
 import type { CallControl } from './rpc/rpc.js';
+import { isReplaced, unknownState } from './rpc/store.js';
+import { futureRevision, isServerError } from './server-errors.js';
 import { checkTimeout } from './timeout.js';
 import { type Compare, compare, type Op, type OpOptions, op } from './txn.js';
 
@@ -148,6 +157,7 @@ function callControl({ signal, timeoutMs }: CallControl): () => CallControl {
 /** Keys as they were at one revision. */
 interface Snapshot {
   readonly revision: bigint;
+  readonly header: ResponseHeader;
   readonly reads: ReadonlyMap<string, Read>;
 }
 
@@ -182,8 +192,10 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   readonly #writes = new Map<string, Write>();
   /** Revision of the first read, once it is under way. */
   #first: Promise<bigint> | undefined;
-  /** The snapshot was compacted away under the transaction. */
-  #compacted = false;
+  /** Where the first read was answered. */
+  #origin: ResponseHeader | undefined;
+  /** What was read can't be relied upon: it was compacted away under the transaction, or is of another store. */
+  #lost = false;
   #done = false;
 
   constructor(
@@ -198,6 +210,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     this.#isolation = isolation;
     this.#control = control;
     this.#known = known;
+    this.#origin = known?.header;
     if (known !== undefined && isolation.pinned) this.#first = Promise.resolve(known.revision);
   }
 
@@ -210,11 +223,11 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
       if (this.#isolation.repeatable) await this.getAll(prefetch);
       const value = await body(this);
       this.#done = true;
-      if (this.#compacted) return { committed: false, found: undefined };
+      if (this.#lost) return { committed: false, found: undefined };
       const committed = await this.#commit(retryAtOnce);
       return committed.committed ? { ...committed, value } : committed;
     } catch (error) {
-      if (this.#compacted) return { committed: false, found: undefined };
+      if (this.#lost) return { committed: false, found: undefined };
       throw error;
     } finally {
       this.#done = true;
@@ -301,13 +314,19 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
         { success: keys.map((key) => op.get(key, options)) },
         this.#control(),
       );
+      this.#origin ??= result.header;
+      // Reads at the revision of the first come after it; others may overtake each other.
+      if (revision !== undefined && isReplaced(this.#origin, result.header)) {
+        throw new StoreReplacedError(this.#origin, result.header);
+      }
       for (const [index, key] of keys.entries()) {
         // The first read of a key counts, also among several at a time.
         if (!into.has(idOf(key))) into.set(idOf(key), { key, kv: result.responses[index] });
       }
       return revision ?? result.revision;
     } catch (error) {
-      if (error instanceof CompactedError) this.#compacted = true;
+      const beyond = revision !== undefined && isServerError(error, futureRevision);
+      if (beyond || isHistoryLost(error)) this.#lost = true;
       throw error;
     }
   }
@@ -322,14 +341,21 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
       },
       this.#control(),
     );
-    const { revision } = result;
+    const { revision, header } = result;
+    const before = this.#origin ?? unknownState;
+    if (isReplaced(before, header)) {
+      if (!result.succeeded) return { committed: false, found: undefined };
+      const what =
+        'the transaction was applied there, by conditions that are of the former store: check what it wrote';
+      throw new StoreReplacedError(before, header, { what });
+    }
     if (result.succeeded) return { committed: true, revision };
     if (!retryAtOnce) return { committed: false, found: undefined };
     const found = reads.map(({ key }, index): [string, Read] => [
       idOf(key),
       { key, kv: result.responses[index] },
     ]);
-    return { committed: false, found: { revision, reads: new Map(found) } };
+    return { committed: false, found: { revision, header, reads: new Map(found) } };
   }
 
   async #conditions(reads: readonly Read[]): Promise<Compare<Uint8Array, Uint8Array>[]> {

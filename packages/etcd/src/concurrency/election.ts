@@ -1,4 +1,4 @@
-import { ClosedError, CompactedError, invalidArgument } from '../errors.js';
+import { ClosedError, invalidArgument, isHistoryLost, StoreReplacedError } from '../errors.js';
 import { type Bytes, type KeyRange, prefix, toBytes, toKey } from '../key-range.js';
 import type { KeyValue } from '../key-value.js';
 import type { ReadOptions } from '../kv.js';
@@ -182,7 +182,9 @@ export class Election {
         }
       } catch (error) {
         signal.throwIfAborted();
-        if (!(error instanceof CompactedError) && !mayPass(error)) throw error;
+        if (!isHistoryLost(error) && !mayPass(error)) throw error;
+        // The revisions of another store say nothing of this one's: its leader may have gone back to an earlier value.
+        if (error instanceof StoreReplacedError) seen = undefined;
         await backOff(failures++, signal);
       }
     }

@@ -194,7 +194,7 @@ export class OwnedKey implements AsyncDisposable {
 
   async #guard(): Promise<void> {
     try {
-      await untilDeleted(this.session.space, this.key, this.revision, this.signal);
+      await untilDeleted(this.session.space, this.key, this.revision, this.signal, this.revision);
       this.lose('deleted');
     } catch (error) {
       if (!this.signal.aborted) this.lose('unknown', error);

@@ -1,4 +1,4 @@
-import { EtcdError, StatusCode, UnavailableError } from '../errors.js';
+import { ClusterMismatchError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import { pause, reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
 
@@ -18,7 +18,9 @@ const transient: ReadonlySet<StatusCode> = new Set([StatusCode.UNAVAILABLE, Stat
 export function mayPass(error: unknown): boolean {
   return (
     // By its class, too: etcd gives a dropped proposal no code.
-    error instanceof UnavailableError || (error instanceof EtcdError && transient.has(error.code))
+    error instanceof UnavailableError ||
+    error instanceof ClusterMismatchError ||
+    (error instanceof EtcdError && transient.has(error.code))
   );
 }
 

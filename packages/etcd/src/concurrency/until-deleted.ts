@@ -1,10 +1,11 @@
-import { CompactedError } from '../errors.js';
+import { isHistoryLost } from '../errors.js';
 import type { Namespace } from '../namespace.js';
 import { backOff, mayPass, persist } from './persist.js';
 
 /**
  * Waits until a key that existed at a revision is deleted, over broken connections and compactions.
  *
+ * @param createRevision where it is given, another key of that name doesn't count.
  * @throws the signal's reason once it aborts.
  */
 export async function untilDeleted(
@@ -12,6 +13,7 @@ export async function untilDeleted(
   key: Uint8Array,
   revision: bigint,
   signal: AbortSignal,
+  createRevision?: bigint,
 ): Promise<void> {
   // Not from a member that is cut off, and knows of no change.
   const options = (startRevision: bigint) =>
@@ -24,7 +26,7 @@ export async function untilDeleted(
       }
     } catch (error) {
       signal.throwIfAborted();
-      if (!(error instanceof CompactedError) && !mayPass(error)) throw error;
+      if (!isHistoryLost(error) && !mayPass(error)) throw error;
       if (failures > 0) await backOff(failures, signal);
     }
     const now = await persist(
@@ -34,6 +36,7 @@ export async function untilDeleted(
     const [kv] = now.kvs;
     // Created later, it is another key of that name.
     if (kv === undefined || kv.createRevision >= from) return;
+    if (createRevision !== undefined && kv.createRevision !== createRevision) return;
     from = now.revision + 1n;
   }
 }

@@ -1,4 +1,4 @@
-import { CompactedError } from '../errors.js';
+import { isHistoryLost } from '../errors.js';
 import type { Bytes, Keys } from '../key-range.js';
 import type { Namespace } from '../namespace.js';
 import { backOff, mayPass } from './persist.js';
@@ -26,7 +26,7 @@ export async function untilPut(
     for await (const _ of space.watch(keys, options)) return;
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof CompactedError) && !mayPass(error)) throw error;
+    if (!isHistoryLost(error) && !mayPass(error)) throw error;
     await backOff(0, signal);
   }
 }

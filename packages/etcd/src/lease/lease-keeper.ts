@@ -219,6 +219,8 @@ export class LeaseKeeper {
           break;
         }
         if (this.#stream !== stream) return;
+        // Another cluster knows none of the leases, which says nothing of them.
+        this.#rpc.check(stream, message);
         this.#answered(LeaseKeepAliveResponse.decode(message));
       }
     } catch (error) {

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { ClosedError, invalidArgument } from '../errors.js';
+import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError } from '../errors.js';
 import { allKeys, type Bytes, type Keys, toKey } from '../key-range.js';
 import { KeyValue } from '../key-value.js';
 import type { Namespace } from '../namespace.js';
@@ -15,10 +15,11 @@ export interface CacheEvents {
   /** A key was deleted. */
   delete: [event: WatchEvent];
   /**
-   * After a compaction all keys were read anew. `put` and `delete` were emitted for what differs, so what happened
-   * in between is missing, but not what came of it.
+   * All keys were read anew, after a compaction, or because the store was replaced: then the revision may be lower than
+   * before. `put` and `delete` were emitted for what differs, so what happened in between is missing, but not what came
+   * of it.
    */
-  resync: [revision: bigint];
+  resync: [revision: bigint, cause: CompactedError | StoreReplacedError | undefined];
   /** The connection that brings changes is back; what was missed follows. */
   connected: [];
   /** The connection that brings changes is gone; another is being made. `disconnectedMs` goes on from here. */
@@ -36,7 +37,7 @@ const catchingUp: WaitOptions = { timeoutMs: 60_000 };
 
 /**
  * A copy of the keys of a range in this process, kept up to date by a watch: reads need no server. It is as of
- * {@link revision}, never of a mixture of revisions, and never goes back. To see a write, wait for its revision:
+ * {@link revision}, never of a mixture of revisions, and never goes back, unless the store itself was replaced. To see a write, wait for its revision:
  *
  * ```ts
  * await using cache = await Cache.open(etcd, prefix('config/'));
@@ -55,13 +56,17 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #disconnectedAt: number | undefined;
   /** What it has to come to until it is up to date again, once there is a connection. */
   #missed: bigint | undefined;
+  /** Why the keys are read anew. */
+  #cause: CompactedError | StoreReplacedError | undefined;
+  /** What it shows is of a store that was replaced. */
+  #former = false;
   readonly #waiters = new RevisionWaiters(() => this.#mirror.requestProgress({ timeoutMs: 1_000 }));
   #over: { readonly error: unknown } | undefined;
 
   private constructor(store: Namespace, keys: Keys, options: MirrorOptions) {
     super();
     this.#bounds = boundsOf(keys);
-    this.#mirror = new Mirror(store, keys, options, (revision) => this.#connection(revision));
+    this.#mirror = new Mirror(store, keys, options, (revision, reason) => this.#connection(revision, reason));
   }
 
   /**
@@ -127,11 +132,13 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   /**
    * Resolves once the cache shows this revision or a later one.
    *
-   * @throws DeadlineExceededError, `signal.reason`, and why the cache has ended.
+   * @throws StoreReplacedError when it turns out, meanwhile, that the store was replaced: its revisions are no longer
+   * those. DeadlineExceededError, `signal.reason`, and why the cache has ended.
    */
   async waitForRevision(revision: bigint, options: WaitOptions = {}): Promise<void> {
     if (this.#over !== undefined) throw this.#over.error;
-    if (this.#revision < revision) await this.#waiters.wait(revision, options, () => this.#revision);
+    if (this.#former || this.#revision < revision)
+      await this.#waiters.wait(revision, options, () => this.#revision);
   }
 
   /** Ends it: it can't be read any more. Idempotent. */
@@ -168,6 +175,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     switch (change.type) {
       case 'reset':
         this.#incoming = new SortedEntries();
+        this.#cause = change.cause;
         break;
       case 'base':
         for (const kv of change.kvs) this.#incoming?.set(sortable(kv.key), kv);
@@ -193,6 +201,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.#entries = incoming;
     this.#incoming = undefined;
     this.#revision = revision;
+    this.#former = false;
     this.#shows();
     if (first) return;
     for (const [key, kv] of incoming) {
@@ -205,12 +214,16 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
       if (incoming.get(key) !== undefined) continue;
       this.emit('delete', { type: 'delete', kv: deleted(prevKv.key, revision), prevKv, revision });
     }
-    this.emit('resync', revision);
+    this.emit('resync', revision, this.#cause);
   }
 
-  #connection(revision: bigint | undefined): void {
+  #connection(revision: bigint | undefined, reason: unknown): void {
     this.#missed = revision;
     if (revision === undefined) {
+      if (reason instanceof StoreReplacedError) {
+        this.#former = true;
+        this.#waiters.fail(reason);
+      }
       this.#disconnectedAt ??= performance.now();
       this.emit('disconnected');
       return;
@@ -223,6 +236,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
 
   /** It shows another revision, or has a connection again. */
   #shows(): void {
+    if (this.#former) return;
     this.#waiters.reached(this.#revision);
     // While a base is read, what it shows is of before.
     if (this.#missed === undefined || this.#incoming !== undefined || this.#missed > this.#revision) return;

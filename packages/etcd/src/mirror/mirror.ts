@@ -1,5 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ClosedError, CompactedError, DeadlineExceededError, UnavailableError } from '../errors.js';
+import {
+  ClosedError,
+  ClusterMismatchError,
+  type CompactedError,
+  DeadlineExceededError,
+  isHistoryLost,
+  type StoreReplacedError,
+  UnavailableError,
+} from '../errors.js';
 import type { Bytes, Keys } from '../key-range.js';
 import type { KeyValue } from '../key-value.js';
 import type { Keyspace } from '../keyspace.js';
@@ -20,8 +28,15 @@ export interface MirrorOptions
 
 /** One step of a {@link Mirror}. */
 export type MirrorChange<Entry = KeyValue> =
-  /** What was told so far is void: all keys follow, as of this revision. First of all, and after a compaction. */
-  | { readonly type: 'reset'; readonly revision: bigint }
+  /**
+   * What was told so far is void: all keys follow, as of this revision. First of all, and where changes were lost, with
+   * why: after a compaction; and after the store was replaced, when the revision may be lower than before.
+   */
+  | {
+      readonly type: 'reset';
+      readonly revision: bigint;
+      readonly cause?: CompactedError | StoreReplacedError;
+    }
   /** Some of the keys, in order. */
   | { readonly type: 'base'; readonly kvs: readonly Entry[] }
   /** The base is complete; from here on there are updates. */
@@ -33,14 +48,14 @@ const backoff = { firstMs: 50, longestMs: 2_000 };
 
 /**
  * The keys of a range and all that happens to them, from one revision on: first each key as of that revision, in
- * pages, then each change after it, once and in order. When a compaction has taken changes that were not seen yet, it
- * starts over with a `reset`. As clientv3's `mirror` package, whose `SyncBase` and `SyncUpdates` this is in one.
+ * pages, then each change after it, once and in order. When a compaction has taken changes that were not seen yet, or the
+ * store was replaced (restored from a backup, for instance), it starts over with a `reset`. As clientv3's `mirror` package, whose `SyncBase` and `SyncUpdates` this is in one.
  *
  * ```ts
  * for await (const change of new Mirror(etcd, prefix('config/'))) …
  * ```
  *
- * For one loop; leaving it ends the mirror. It throws what a watch throws, save CompactedError, and what the first
+ * For one loop; leaving it ends the mirror. It throws what a watch throws, save CompactedError and StoreReplacedError, and what the first
  * reading of the base throws; later ones are tried again while no endpoint can be reached.
  */
 export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entry>>, AsyncDisposable {
@@ -48,19 +63,19 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
   readonly #keys: Keys;
   readonly #options: MirrorOptions;
   readonly #changes: AsyncGenerator<MirrorChange<Entry>, void, void>;
-  readonly #onConnection: (revision: bigint | undefined) => void;
+  readonly #onConnection: (revision: bigint | undefined, reason?: unknown) => void;
   readonly #closing = new AbortController();
   #watch: Watch<Entry> | undefined;
 
   /**
    * @param onConnection is called whenever the connection that brings changes has come or gone: with the store's revision
-   * when it was made, by the server at its other end, or `undefined` when there is none.
+   * when it was made, by the server at its other end, or `undefined` when there is none, with the reason.
    */
   constructor(
     store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>,
     keys: Keys,
     options: MirrorOptions = {},
-    onConnection: (revision: bigint | undefined) => void = () => {},
+    onConnection: (revision: bigint | undefined, reason?: unknown) => void = () => {},
   ) {
     this.#store = store;
     this.#keys = keys;
@@ -96,6 +111,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     const watchOptions = { ...rest, requireLeader };
     let synced = false;
     let failures = 0;
+    let cause: CompactedError | StoreReplacedError | undefined;
     try {
       while (!signal.aborted) {
         try {
@@ -111,7 +127,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
             if (!reset) {
               // Before the base is complete, so that a compaction meanwhile takes nothing.
               this.#watch = this.#follower(revision + 1n, watchOptions);
-              yield { type: 'reset', revision };
+              yield { type: 'reset', revision, ...(cause && { cause }) };
               reset = true;
             }
             if (page.kvs.length > 0) yield { type: 'base', kvs: page.kvs };
@@ -119,16 +135,18 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
           yield { type: 'synced', revision };
           synced = true;
           failures = 0;
+          cause = undefined;
           const batches = this.#watch?.batches() ?? [];
           for await (const { events, revision } of batches) yield { type: 'update', revision, events };
           return;
         } catch (error) {
           if (signal.aborted) return;
-          const again = error instanceof CompactedError || (synced && isTransient(error));
-          if (!again || this.#options.signal?.aborted) throw error;
+          if (isHistoryLost(error)) cause = error;
+          else if (!synced || !isTransient(error)) throw error;
+          if (this.#options.signal?.aborted) throw error;
+          this.#watch?.close();
+          this.#onConnection(undefined, error);
         }
-        this.#watch?.close();
-        this.#onConnection(undefined);
         await this.#backOff(failures++);
       }
     } finally {
@@ -145,7 +163,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
       ownStream: true,
     });
     watch.on('connected', (revision) => this.#onConnection(revision));
-    watch.on('disconnected', () => this.#onConnection(undefined));
+    watch.on('disconnected', (reason) => this.#onConnection(undefined, reason));
     return watch;
   }
 
@@ -163,5 +181,6 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
 
 function isTransient(error: unknown): boolean {
   if (error instanceof ClosedError) return false;
+  if (error instanceof ClusterMismatchError) return true;
   return error instanceof UnavailableError || error instanceof DeadlineExceededError;
 }

@@ -1,10 +1,11 @@
-import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
+import { ClusterMismatchError, DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
 import { isServerError, type ServerErrorText, statusError } from '../server-errors.js';
 import type { CallOptions, Transport } from '../transport/transport.js';
 import { backoffMs } from './backoff.js';
 import { connectionChannel } from './channels.js';
-import { StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
+import { type ResponseHeader, StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
 import { Pauses } from './pauses.js';
+import { headerOf, type Store } from './store.js';
 
 /** How an endpoint does: not used yet, answering, or left alone for a while after a failure. */
 export type EndpointState = 'idle' | 'ready' | 'failed';
@@ -38,7 +39,14 @@ export interface Endpoint {
   /** When a failed one is tried again, on the clock of `performance.now()`. */
   retryAt: number;
   probing: boolean;
+  cluster: ClusterMembership;
 }
+
+/**
+ * Whether an endpoint is of the client's cluster, by its last answer: not known yet, ours, another one from the beginning,
+ * or another one although it was ours.
+ */
+type ClusterMembership = 'unknown' | 'ours' | 'foreign' | 'moved';
 
 /** @internal */
 export interface BalancerInit {
@@ -46,6 +54,8 @@ export interface BalancerInit {
   readonly makeTransport: (endpoint: string) => Transport;
   /** Bound on a probe, in ms. */
   readonly probeTimeoutMs: number;
+  /** What is known of the store behind the endpoints; without it any cluster will do. */
+  readonly store?: Store;
 }
 
 const noLeader: ServerErrorText = 'etcdserver: no leader';
@@ -57,8 +67,9 @@ const failedBackoff = { firstMs: 100, longestMs: 10_000 };
 
 /**
  * Chooses the endpoint for each call: round robin among those in health. One that failed is left alone with
- * exponential back-off; then it is asked for its status, and serves again once it answers and knows a leader. While
- * none is in health, the one that has waited longest is tried.
+ * exponential back-off; then it is asked for its status, and serves again once it answers and knows a leader. So is one
+ * that wasn't used yet, lest a write goes to another cluster. While none is in health, the one that has waited longest
+ * is tried.
  * @internal
  */
 export class Balancer {
@@ -97,23 +108,28 @@ export class Balancer {
     const count = endpoints.length;
     if (count === 1) {
       const [only] = endpoints as [Endpoint];
-      if (only.state === 'failed') this.#probeFailed();
+      if (only.state === 'failed') this.#probeUnready();
       return only;
     }
+    let idle: Endpoint | undefined;
     let earliest: Endpoint | undefined;
     for (let i = 0; i < count; i++) {
       const at = (this.#next + i) % count;
       const endpoint = endpoints[at] as Endpoint;
       if (endpoint === failed) continue;
-      if (endpoint.state !== 'failed') {
+      if (endpoint.state === 'ready') {
         this.#next = (at + 1) % count;
-        this.#probeFailed();
+        this.#probeUnready();
         return endpoint;
       }
-      if (earliest === undefined || endpoint.retryAt < earliest.retryAt) earliest = endpoint;
+      // What is of another cluster isn't used, not even where there is no other.
+      if (endpoint.cluster === 'foreign') continue;
+      if (endpoint.state === 'idle') idle ??= endpoint;
+      else if (earliest === undefined || endpoint.retryAt < earliest.retryAt) earliest = endpoint;
     }
+    if (idle !== undefined) return idle;
     if (failed !== undefined && failed.state !== 'failed' && endpoints.includes(failed)) return failed;
-    return earliest as Endpoint;
+    return earliest ?? failed ?? (endpoints[0] as Endpoint);
   }
 
   /** Waits before the next attempt at a call; until the balancer is closed, at most. Rejects with the signal's reason. */
@@ -121,9 +137,29 @@ export class Balancer {
     return this.#pauses.pause(ms, signal);
   }
 
+  /** What is known of the store behind the endpoints. */
+  get store(): Store | undefined {
+    return this.#init.store;
+  }
+
+  /**
+   * Looks at the header of a response, before anything else is done with it.
+   *
+   * @returns why the response can't be used: it is of another cluster. The endpoint is left alone then, unless its cluster
+   * has become the client's. No failure is that where all endpoints were replaced, by `setEndpoints()`.
+   */
+  check(endpoint: Endpoint, message: Uint8Array): ClusterMismatchError | undefined {
+    const { store } = this.#init;
+    if (store === undefined) return undefined;
+    if (!store.takes(message)) return this.#otherCluster(store, endpoint, message);
+    endpoint.cluster = 'ours';
+    return undefined;
+  }
+
   /** A call on it was answered. */
   succeeded(endpoint: Endpoint): void {
-    if (endpoint.state === 'ready') return;
+    const { state, cluster } = endpoint;
+    if (state === 'ready' || cluster === 'foreign' || cluster === 'moved') return;
     endpoint.state = 'ready';
     endpoint.failures = 0;
     endpoint.error = undefined;
@@ -181,7 +217,9 @@ export class Balancer {
     const failures: unknown[] = [];
     for (const endpoint of this.#endpoints) {
       try {
-        await endpoint.transport.unary(statusMethod, statusRequest, options);
+        const answer = await endpoint.transport.unary(statusMethod, statusRequest, options);
+        const mismatch = this.check(endpoint, answer.message);
+        if (mismatch !== undefined && !mismatch.adopted) throw mismatch;
       } catch (error) {
         if (options.signal?.aborted) throw error;
         if (!refusedForAuth(error)) {
@@ -221,13 +259,22 @@ export class Balancer {
   #make(address: string): Endpoint {
     const transport = this.#init.makeTransport(address);
     if (!this.#referenced) transport.unref();
-    return { address, transport, state: 'idle', failures: 0, error: undefined, retryAt: 0, probing: false };
+    return {
+      address,
+      transport,
+      state: 'idle',
+      failures: 0,
+      error: undefined,
+      retryAt: 0,
+      probing: false,
+      cluster: 'unknown',
+    };
   }
 
-  /** Asks failed endpoints whose time has come, so that no call of the user's has to find out. */
-  #probeFailed(): void {
+  /** Asks endpoints that aren't ready and whose time has come, so that no call of the user's has to find out. */
+  #probeUnready(): void {
     for (const endpoint of this.#endpoints) {
-      if (endpoint.state === 'failed' && !endpoint.probing && performance.now() >= endpoint.retryAt) {
+      if (endpoint.state !== 'ready' && !endpoint.probing && performance.now() >= endpoint.retryAt) {
         void this.#probe(endpoint);
       }
     }
@@ -239,6 +286,8 @@ export class Balancer {
       const answer = await endpoint.transport.unary(statusMethod, statusRequest, {
         timeoutMs: this.#init.probeTimeoutMs,
       });
+      const mismatch = this.check(endpoint, answer.message);
+      if (mismatch !== undefined && !mismatch.adopted) throw mismatch;
       const { leader, isLearner } = StatusResponse.decode(answer.message);
       if (leader === 0n || isLearner) {
         const details = leader === 0n ? noLeader : 'the member is a learner';
@@ -254,6 +303,31 @@ export class Balancer {
     } finally {
       endpoint.probing = false;
     }
+  }
+
+  /**
+   * Which of two clusters is the client's. The one that was, as long as an endpoint of it may come back; but where an
+   * endpoint has changed its cluster, and no other one in health is still of the former, the whole was replaced.
+   */
+  #otherCluster(store: Store, endpoint: Endpoint, message: Uint8Array): ClusterMismatchError | undefined {
+    const header = headerOf(message) as ResponseHeader;
+    const inUse = this.#endpoints.includes(endpoint);
+    const ours = this.#endpoints.filter((each) => each !== endpoint && each.cluster === 'ours');
+    const moved = endpoint.cluster === 'ours' || endpoint.cluster === 'moved';
+    const gone = ours.length === 0 || (moved && ours.every(({ state }) => state === 'failed'));
+    const adopted = inUse && gone;
+    const { clusterId } = header;
+    const mismatch = new ClusterMismatchError(endpoint.address, {
+      clusterId,
+      expectedClusterId: store.clusterId,
+      adopted,
+    });
+    if (adopted) {
+      for (const each of this.#all()) each.cluster = 'unknown';
+      endpoint.cluster = 'ours';
+      store.replacedBy(header, mismatch);
+    } else endpoint.cluster = moved ? 'moved' : 'foreign';
+    return adopted && !moved ? undefined : mismatch;
   }
 
   #tell(endpoint: Endpoint, retryInMs: number | undefined): void {

@@ -1,4 +1,4 @@
-import { EtcdError, StatusCode } from '../errors.js';
+import { ClusterMismatchError, EtcdError, StatusCode } from '../errors.js';
 import { knownServerError } from '../server-errors.js';
 
 /** How calls are sent again, on another endpoint where there is one. */
@@ -21,6 +21,7 @@ export interface RetryOptions {
 export function isRetriable(error: EtcdError, idempotent: boolean, attemptTimedOut: boolean): boolean {
   const { code, details, sent } = error;
   if (knownServerError(details)?.again !== undefined) return true;
+  if (error instanceof ClusterMismatchError) return idempotent;
   if (code === StatusCode.UNAVAILABLE) return idempotent || !sent;
   return attemptTimedOut && idempotent;
 }
@@ -28,6 +29,7 @@ export function isRetriable(error: EtcdError, idempotent: boolean, attemptTimedO
 /** Whether the reason lies with the endpoint, so that others should be tried first. */
 export function blamesEndpoint(error: unknown, attemptTimedOut: boolean): boolean {
   if (!(error instanceof EtcdError)) return false;
+  if (error instanceof ClusterMismatchError) return !error.adopted;
   const again = knownServerError(error.details)?.again;
   if (again !== undefined) return again === 'elsewhere';
   return error.code === StatusCode.UNAVAILABLE || attemptTimedOut;

@@ -14,6 +14,7 @@ import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from '
 import './debug-log.js';
 import { DeferredStream } from './deferred-stream.js';
 import { blamesEndpoint, isRetriable, isTokenRefused, staysAtEndpoint } from './retry.js';
+import type { Store } from './store.js';
 import type { TokenSource } from './token.js';
 
 /** What every call can be given. */
@@ -184,6 +185,43 @@ export class Rpc {
     if (endpoint !== undefined && !this.#closed) this.#balancer.failed(endpoint, error);
   }
 
+  /**
+   * Looks at the header of a message that this stream has brought, before anything else is done with it.
+   *
+   * @throws ClusterMismatchError where it is of another cluster.
+   */
+  check(stream: ByteStream, message: Uint8Array): void {
+    const endpoint = this.#streams.get(stream);
+    const mismatch = endpoint && this.#balancer.check(endpoint, message);
+    if (mismatch === undefined) return;
+    if (!mismatch.adopted) this.leaveEndpoint(stream, mismatch);
+    throw mismatch;
+  }
+
+  /**
+   * A call to the endpoint that a stream goes to, once.
+   *
+   * @throws ClusterMismatchError where it is of another cluster.
+   */
+  async callBeside<T>(
+    stream: ByteStream,
+    method: Method<T>,
+    request: Uint8Array,
+    control: CallControl,
+  ): Promise<T> {
+    const endpoint = this.#streams.get(stream);
+    if (this.#closed || endpoint === undefined) throw new ClosedError();
+    const options = callOptions(this.timeoutOf(control), control, this.#init.tokens?.current);
+    const { message } = await endpoint.transport.unary(method.name, request, options);
+    this.check(stream, message);
+    return method.decode(message);
+  }
+
+  /** What is known of the store behind the endpoints; `undefined` for calls to one endpoint, whichever cluster's it is. */
+  get store(): Store | undefined {
+    return this.#balancer.store;
+  }
+
   /** What is known of each endpoint. */
   get endpoints(): EndpointStatus[] {
     return this.#balancer.status;
@@ -253,6 +291,11 @@ export class Rpc {
       .unary(method.name, request, callOptions(bounded ? attemptTimeoutMs : timeoutMs, control, token))
       .then(
         (response) => {
+          const mismatch = this.#balancer.check(endpoint, response.message);
+          if (mismatch !== undefined) {
+            const attempt: Attempt = { endpoint, token, bounded };
+            return this.#afterFailure(method, request, control, start + timeoutMs, trace, attempt, mismatch);
+          }
           if (endpoint.state !== 'ready') this.#balancer.succeeded(endpoint);
           return method.decode(response.message);
         },
@@ -330,6 +373,8 @@ export class Rpc {
       try {
         const options = callOptions(Math.min(attemptTimeoutMs, leftMs), control, token);
         const response = await endpoint.transport.unary(method.name, request, options);
+        const mismatch = this.#balancer.check(endpoint, response.message);
+        if (mismatch !== undefined) throw mismatch;
         this.#balancer.succeeded(endpoint);
         return method.decode(response.message);
       } catch (again) {

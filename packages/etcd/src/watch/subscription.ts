@@ -33,6 +33,8 @@ export class Subscription<Entry> implements StreamedWatch {
   readonly ready: Promise<bigint>;
   /** Id at the server, on the current stream. */
   id: number | undefined;
+  /** Whether a server has made it before. */
+  madeBefore = false;
   /** Whether it was cancelled at the server because its consumer is behind. */
   paused = false;
   readonly #spec: WatchSpec;
@@ -73,6 +75,14 @@ export class Subscription<Entry> implements StreamedWatch {
 
   // For the stream.
 
+  get key(): Uint8Array {
+    return this.#spec.create.key;
+  }
+
+  get nextRevision(): bigint {
+    return this.#nextRevision;
+  }
+
   /** The request that makes it at a server, so that it goes on where it was. */
   encodeCreate(id: number): Uint8Array {
     this.#floor = this.#nextRevision;
@@ -83,6 +93,7 @@ export class Subscription<Entry> implements StreamedWatch {
   /** The server has made it. */
   created(id: number, revision: bigint): void {
     this.id = id;
+    this.madeBefore = true;
     clearTimeout(this.#disconnectedTimer);
     this.#disconnectedTimer = undefined;
     if (this.#nextRevision === 0n) {

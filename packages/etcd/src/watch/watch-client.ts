@@ -21,6 +21,9 @@ export class WatchClient {
 
   constructor(rpc: Rpc) {
     this.#rpc = rpc;
+    rpc.store?.onReplaced((error) => {
+      for (const stream of [...this.#streams]) stream.storeReplaced(error);
+    });
   }
 
   /** @throws InvalidArgumentError and ClosedError, at once. */

@@ -1,12 +1,20 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { ClosedError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
+import {
+  ClosedError,
+  ClusterMismatchError,
+  EtcdError,
+  StatusCode,
+  type StoreReplacedError,
+  UnavailableError,
+} from '../errors.js';
 import { reopenMs } from '../rpc/backoff.js';
-import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import type { ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { isServerError } from '../server-errors.js';
 import { longestTimerMs } from '../timeout.js';
 import type { ByteStream } from '../transport/transport.js';
 import { cancelledError } from './cancelled.js';
+import { confirmStore, isBehind } from './confirm-store.js';
 import { encodeCancel, encodeProgress, watchMethod } from './request.js';
 import { responseParts } from './response-parts.js';
 
@@ -29,6 +37,12 @@ const transient: ReadonlySet<number> = new Set<StatusCode>([
 export interface StreamedWatch {
   /** Its id at the server, on the current stream; `undefined` while it has none. */
   readonly id: number | undefined;
+  /** The first key that it is of. */
+  readonly key: Uint8Array;
+  /** First revision that it needs; 0 while it starts from now. */
+  readonly nextRevision: bigint;
+  /** Whether a server has made it before. */
+  readonly madeBefore: boolean;
   /** Whether it was cancelled at the server because its consumer is behind. */
   readonly paused: boolean;
   /** Whether it takes another response. */
@@ -76,6 +90,11 @@ export class WatchStream {
    */
   #usesOurIds: boolean | undefined;
   #answered = false;
+  /** The header of the last response. */
+  #header: ResponseHeader | undefined;
+  /** Whether the store at the other end is known not to have gone back. */
+  #confirmed = false;
+  readonly #stopping = new AbortController();
   #answerTimer: NodeJS.Timeout | undefined;
   #progressTimer: NodeJS.Timeout | undefined;
   #backoff: { readonly timer: NodeJS.Timeout; readonly end: () => void } | undefined;
@@ -125,6 +144,11 @@ export class WatchStream {
     else this.#backoff?.timer.unref();
   }
 
+  /** The store isn't the one any more whose changes were wanted: ends those that remember a revision of it. */
+  storeReplaced(error: StoreReplacedError): void {
+    for (const watch of [...this.#watches]) if (watch.nextRevision > 0n) watch.fail(error);
+  }
+
   /** Ends all watches at once, with an error. */
   abort(reason: unknown): void {
     for (const watch of [...this.#watches]) watch.abort(reason);
@@ -162,6 +186,8 @@ export class WatchStream {
   /** Opens a stream and reads it to its end; returns why it ended. */
   async #serve(): Promise<unknown> {
     this.#answered = false;
+    this.#header = undefined;
+    this.#confirmed = false;
     let call: ByteStream;
     try {
       call = this.#rpc.stream(watchMethod, this.#requireLeader ? { metadata: { hasleader: 'true' } } : {});
@@ -175,6 +201,7 @@ export class WatchStream {
       for (;;) {
         const message = await call.receive();
         if (message === undefined) throw unavailable('the server has ended the stream of watches');
+        this.#rpc.check(call, message);
         this.#answered = true;
         this.#boundAnswer();
         for (const { response, bytes } of responseParts(message)) {
@@ -194,6 +221,7 @@ export class WatchStream {
       this.#active.clear();
       this.#usesOurIds = undefined;
       this.#boundAnswer();
+      if (this.#header !== undefined) this.#rpc.store?.sawLast(this.#header);
       call.cancel();
     }
   }
@@ -201,10 +229,8 @@ export class WatchStream {
   /** Returns a promise only when it has to wait. */
   #receive(response: WatchResponse, bytes: number): Promise<void> | undefined {
     const id = Number(response.watchId);
-    if (response.created) {
-      this.#created(id, response);
-      return undefined;
-    }
+    if (response.created) return this.#created(id, response);
+    this.#header = response.header;
     if (id === noId) {
       const revision = response.header?.revision ?? 0n;
       if (!response.canceled) for (const watch of this.#active.values()) watch.progress(revision);
@@ -237,7 +263,7 @@ export class WatchStream {
     watch.pause();
   }
 
-  #created(id: number, response: WatchResponse): void {
+  #created(id: number, response: WatchResponse): Promise<void> | undefined {
     const [first] = this.#creating.keys();
     if (!response.canceled) this.#usesOurIds ??= id === first;
     const asked = this.#usesOurIds && !response.canceled ? id : first;
@@ -251,13 +277,46 @@ export class WatchStream {
       // The stream's own token, which has expired: all its watches go to another stream, with another token.
       if (this.#rpc.takesAnotherToken(error, this.#tokenRefusals)) throw error;
       watch.fail(error);
-    } else if (this.#watches.has(watch)) {
+    } else if (this.#isBehind(watch, response.header)) {
+      return this.#confirmStore(watch).then(() => this.#made(id, watch, response.header));
+    } else {
+      this.#made(id, watch, response.header);
+      return undefined;
+    }
+    this.#boundAnswer();
+    this.#sendCreates();
+    return undefined;
+  }
+
+  #made(id: number, watch: StreamedWatch, header: ResponseHeader | undefined): void {
+    this.#header = header;
+    if (this.#watches.has(watch)) {
       this.#tokenRefusals = 0;
       this.#active.set(id, watch);
-      watch.created(id, response.header?.revision ?? 0n);
+      watch.created(id, header?.revision ?? 0n);
     } else this.#send(encodeCancel(id));
     this.#boundAnswer();
     this.#sendCreates();
+  }
+
+  #isBehind(watch: StreamedWatch, header: ResponseHeader | undefined): boolean {
+    const { store } = this.#rpc;
+    const { nextRevision, madeBefore } = watch;
+    if (store === undefined || this.#confirmed || nextRevision === 0n) return false;
+    // One that was made before may have seen nothing for long, but its keys as they are belong to what was seen since.
+    return isBehind(store, header, madeBefore ? store.revision : nextRevision - 1n);
+  }
+
+  /** Nothing more is read from the stream until it is known whether the store has gone back. */
+  async #confirmStore({ key }: StreamedWatch): Promise<void> {
+    const call = this.#call;
+    const { store } = this.#rpc;
+    if (call === undefined || store === undefined) return;
+    // Until then it is no better than a stream that can't be opened.
+    this.#answered = false;
+    await confirmStore(this.#rpc, store, call, key, this.#stopping.signal);
+    this.#answered = true;
+    this.#confirmed = true;
   }
 
   #create(watch: StreamedWatch): void {
@@ -328,12 +387,14 @@ export class WatchStream {
     this.#stopped = true;
     this.#ended();
     this.#stopProgress();
+    this.#stopping.abort();
     this.#call?.cancel();
     this.#backoff?.end();
   }
 }
 
 function isTransient(failure: unknown): boolean {
+  if (failure instanceof ClusterMismatchError) return true;
   return failure instanceof EtcdError && !(failure instanceof ClosedError) && transient.has(failure.code);
 }
 

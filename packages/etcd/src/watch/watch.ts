@@ -47,7 +47,8 @@ type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
  *
  * A watch never ends silently. Loops throw, and `error` is emitted, after the events before were delivered:
  * `CompactedError` where the revision that is wanted next is gone (which can also happen to a watch that was without
- * a connection, or whose consumer was behind, for too long), `PermissionDeniedError` and `UnauthenticatedError`,
+ * a connection, or whose consumer was behind, for too long), `StoreReplacedError` where the store was restored from a
+ * backup or another cluster has taken its place, `PermissionDeniedError` and `UnauthenticatedError`,
  * `WatchCancelledError` with the server's reason, `UnavailableError` after `maxDisconnectedMs`, and `signal.reason`.
  * When the client was closed, loops throw a `ClosedError`; to listeners `close` is emitted alone.
  */

@@ -1,0 +1,149 @@
+import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { type ClusterMismatchError, StoreReplacedError, type StoreState } from '../errors.js';
+import { ResponseHeader } from './generated/etcdserverpb/rpc.js';
+
+/** Field 1 of every response of etcd's, `header`. */
+const headerTag = 0x0a;
+/** Its field 1, `cluster_id`. */
+const clusterIdTag = 0x08;
+const memberIdTag = 0x10;
+const revisionTag = 0x18;
+
+/** Up to so many bytes an integer is exact as a number. */
+const exactBytes = 7;
+
+/** The header of one of etcd's responses; `undefined` where there is none. */
+export function headerOf(message: Uint8Array): ResponseHeader | undefined {
+  if (message[0] !== headerTag) return undefined;
+  const reader = new BinaryReader(message);
+  reader.uint32();
+  return ResponseHeader.decode(reader, reader.uint32());
+}
+
+/**
+ * What a client has seen of the store that it works with: which cluster's it is, how far it has come. By that the parts
+ * of a client that remember revisions learn that it isn't the same any more.
+ */
+export class Store {
+  #clusterId = 0n;
+  /** `cluster_id` as it is in a header, tag and all; empty before the first response. */
+  #clusterIdBytes = new Uint8Array(0);
+  /** The highest that was seen; a number, as it is compared for each response. */
+  #revision = 0;
+  /** The last header on a stream from each member, by which its raft term is known. */
+  readonly #members = new Map<bigint, ResponseHeader>();
+  readonly #listeners = new Set<(error: StoreReplacedError) => void>();
+
+  /** 0 before the first response. */
+  get clusterId(): bigint {
+    return this.#clusterId;
+  }
+
+  /** The highest revision that was seen. */
+  get revision(): bigint {
+    return BigInt(this.#revision);
+  }
+
+  /** What was seen, with the raft term of a member. */
+  seenWith(memberId: bigint): MemberState {
+    const raftTerm = this.#members.get(memberId)?.raftTerm ?? 0n;
+    return { clusterId: this.#clusterId, memberId, revision: this.revision, raftTerm };
+  }
+
+  /**
+   * Whether a response is of this cluster, and not of another one; then its revision has been seen. One without a
+   * header says nothing.
+   *
+   * Called for each response, so it looks at the bytes and decodes nothing.
+   */
+  takes(message: Uint8Array): boolean {
+    const id = this.#clusterIdBytes;
+    const length = id.length;
+    if (length === 0 || message[0] !== headerTag || message[2] !== clusterIdTag)
+      return this.#takesUnknown(message);
+    let at = 2;
+    for (let i = 0; i < length; i++) if (message[at++] !== id[i]) return this.#takesUnknown(message);
+    if (message[at] === memberIdTag) {
+      at += 1;
+      while ((message[at] as number) >= 0x80) at += 1;
+      at += 1;
+    }
+    if (message[at] !== revisionTag) return true;
+    let revision = 0;
+    let scale = 1;
+    for (const end = at + exactBytes; at < end; scale *= 0x80) {
+      at += 1;
+      const byte = message[at] as number;
+      revision += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        if (revision > this.#revision) this.#revision = revision;
+        break;
+      }
+    }
+    return true;
+  }
+
+  /** The last response on a stream had this header. */
+  sawLast(header: ResponseHeader): void {
+    const known = this.#members.get(header.memberId)?.raftTerm ?? 0n;
+    if (header.clusterId === this.#clusterId && header.raftTerm >= known) {
+      this.#members.set(header.memberId, header);
+    }
+  }
+
+  /** The store is another one, or has gone back: whoever remembers a revision of it is told. */
+  replacedBy(now: ResponseHeader, cause?: ClusterMismatchError): void {
+    const seen = this.seenWith(now.memberId);
+    // Where the term tells, the revision that was seen last is the new one's.
+    const byTerm = now.clusterId === seen.clusterId && now.revision >= seen.revision;
+    const before = byTerm ? (this.#members.get(now.memberId) ?? seen) : seen;
+    const error = new StoreReplacedError(stateOf(before), stateOf(now), { cause });
+    this.#members.clear();
+    this.#begin(now);
+    for (const listener of [...this.#listeners]) listener(error);
+  }
+
+  /** Calls the listener when the store was replaced, until the returned function is called. */
+  onReplaced(listener: (error: StoreReplacedError) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #takesUnknown(message: Uint8Array): boolean {
+    const header = headerOf(message);
+    if (header === undefined || header.clusterId === 0n) return true;
+    if (this.#clusterId === 0n) this.#begin(header);
+    return header.clusterId === this.#clusterId;
+  }
+
+  #begin({ clusterId, revision }: ResponseHeader): void {
+    this.#clusterId = clusterId;
+    this.#revision = Number(revision);
+    this.#clusterIdBytes = ResponseHeader.encode(ResponseHeader.fromPartial({ clusterId })).finish();
+  }
+}
+
+function stateOf({ clusterId, revision, raftTerm }: StoreState): StoreState {
+  return { clusterId, revision, raftTerm };
+}
+
+/** The state of a store of which nothing is known. */
+export const unknownState: StoreState = Object.freeze({ clusterId: 0n, revision: 0n, raftTerm: 0n });
+
+/** A state of a store as one of its members tells it; 0, or nothing, for what isn't known. */
+export interface MemberState extends StoreState {
+  readonly memberId?: bigint;
+}
+
+/**
+ * Whether an answer of the cluster, made after another one, shows that the store was replaced meanwhile. By the raft term
+ * only where both are of one member: it is that of the entry applied last, and unknown to a member that got a snapshot.
+ */
+export function isReplaced(before: MemberState, now: MemberState): boolean {
+  const lower = (was: bigint, is: bigint): boolean => was !== 0n && is !== 0n && is < was;
+  return (
+    (before.clusterId !== 0n && now.clusterId !== 0n && now.clusterId !== before.clusterId) ||
+    lower(before.revision, now.revision) ||
+    (now.memberId === before.memberId && lower(before.raftTerm, now.raftTerm))
+  );
+}

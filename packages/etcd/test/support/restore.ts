@@ -1,0 +1,54 @@
+import { execFile } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type EtcdServer, etcdutlBinary } from '@quiesce/test-services';
+import type { EtcdClient } from '../../src/index.js';
+
+/** Why no snapshot can be restored here; false where it can. */
+export const cannotRestore = etcdutlBinary() === undefined && 'there was no Go to build etcdutl with';
+
+/** A backup of a single etcd. */
+export interface Backup {
+  readonly file: string;
+  readonly peerUrl: string;
+}
+
+/** Takes a snapshot into the directory of the server, with which it goes. */
+export async function backUp(server: EtcdServer, etcd: EtcdClient): Promise<Backup> {
+  const file = join(server.dir, 'backup.db');
+  await etcd.maintenance.snapshotTo(file);
+  const [member] = await etcd.cluster.memberList();
+  return { file, peerUrl: member?.peerUrls[0] as string };
+}
+
+/**
+ * Kills the server and starts it on the same ports with what is in the backup, by `etcdutl snapshot restore`.
+ *
+ * @param cluster what the cluster's id is made of: the same as before, or another one, as etcd's guide advises.
+ */
+export async function restore(
+  server: EtcdServer,
+  { file, peerUrl }: Backup,
+  cluster: 'same id' | 'other id',
+): Promise<void> {
+  server.kill();
+  await server.exited;
+  const dataDir = join(server.dir, 'data');
+  rmSync(dataDir, { recursive: true });
+  const token = cluster === 'same id' ? 'etcd-cluster' : 'restored';
+  await promisify(execFile)(
+    etcdutlBinary() as string,
+    [
+      'snapshot',
+      'restore',
+      file,
+      `--data-dir=${dataDir}`,
+      `--initial-cluster=default=${peerUrl}`,
+      `--initial-advertise-peer-urls=${peerUrl}`,
+      `--initial-cluster-token=${token}`,
+    ],
+    { timeout: 60_000 },
+  );
+  await server.restart();
+}
