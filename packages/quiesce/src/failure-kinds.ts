@@ -1,9 +1,10 @@
 import type { Outcome } from './outcome.js';
+import type { CrashFacts } from './run.js';
 import type { SignatureMatch } from './signatures.js';
 import type { StackFrame, ThreadStack } from './stack-trace.js';
 
-/** The likely cause of a failure, in the words of a page of docs/diagnosis. */
-export interface FailureKind {
+/** A cause of failures, in the words of a page of docs/diagnosis. */
+export interface KindPage {
   /** Stable identifier, and the name of its page. */
   readonly id: string;
   /** The cause, as a phrase that goes on from "likely: ". */
@@ -12,18 +13,31 @@ export interface FailureKind {
   readonly page: string;
 }
 
+/** The likely cause of a failure. */
+export interface FailureKind extends KindPage {
+  /** Another cause that the traces fit, and what would decide between the two; `null` where there is none. */
+  readonly or: (KindPage & { readonly decide: string }) | null;
+}
+
 /** What a failed run left to judge by. */
 export interface FailureTraces {
   readonly outcome: Outcome;
   readonly signature: SignatureMatch | null;
   /** Empty when none were taken. */
   readonly threads: readonly ThreadStack[];
+  /** What was kept of its standard error. */
+  readonly stderr?: string;
+  /** What was seen of a crash; `null` when nobody saw it. */
+  readonly crash?: CrashFacts | null;
+  readonly command?: readonly string[];
 }
 
 interface Rule {
   readonly id: string;
   readonly title: string;
   matches(traces: Traces): boolean;
+  /** Another kind that the traces fit as well. */
+  or?(traces: Traces): { readonly id: string; readonly decide: string } | undefined;
 }
 
 /** The traces, made ready for the rules. */
@@ -32,29 +46,48 @@ interface Traces {
   readonly signature: string;
   /** The line that the signature was found on. */
   readonly line: string;
+  readonly stderr: string;
   readonly crashed: boolean;
   readonly hung: boolean;
   /** Signal that ended it, or ''. */
   readonly signal: string;
+  /** Which thread died, where that is known. */
+  readonly died: 'main' | 'background' | undefined;
+  /** The stack of the thread that died is there. */
+  readonly seen: boolean;
   /** Function names of the thread that died, joined by newlines. */
   readonly faulting: string;
-  /** The thread that died is not the main one. */
-  readonly inBackground: boolean;
+  /** What the thread that died ran is Python's own code, called from whatever. */
+  readonly inPython: boolean;
+  /** Another thread than the one that died runs Python's own code, and doesn't wait there. */
+  readonly othersInPython: boolean;
   /** Function names of the main thread. */
   readonly main: string;
+  /** Function names of all threads. */
+  readonly all: string;
+  /** Whether it is a Python process, where that is known. */
+  readonly python: boolean | undefined;
+  /** Python itself said, as it died, that it wasn't finalizing. */
+  readonly pythonRan: boolean;
 }
 
 const PAGES = 'https://github.com/quiesce/quiesce/blob/main/docs/diagnosis';
 
 // What is on the main thread's stack once a process has begun to exit.
 const EXITING =
-  /^(?:(?:__GI_)?exit|__run_exit_handlers|__cxa_finalize|_dl_fini|Py_(?:FinalizeEx|Finalize|RunMain_exit|Exit)|_Py_Finalize\w*|(?:__GI_)?_exit|__libc_exit|node::(?:Exit|DefaultProcessExitHandlerInternal|FreeEnvironment|Environment::(?:Exit|RunCleanup|~Environment).*|NodeMainInstance::~.*|TearDownOncePerProcess|DisposePlatform|EmitProcessExitInternal).*|std::process::exit)/m;
+  /^(?:(?:__GI_)?exit|__run_exit_handlers|__cxa_finalize\w*|_dl_fini|_dl_call_fini|Py_(?:FinalizeEx|Finalize|EndInterpreter|Exit)|_Py_Finalize\w*|(?:__GI_)?_exit|__libc_exit|node::(?:Exit|DefaultProcessExitHandlerInternal|FreeEnvironment|Environment::(?:Exit|RunCleanup|~Environment)|NodeMainInstance::~\w+|TearDownOncePerProcess|DisposePlatform|EmitProcessExitInternal)|std::process::exit)(?!\w)/m;
 const PYTHON_STATE =
   /^(?:PyGILState_\w+|PyEval_(?:RestoreThread|AcquireThread|AcquireLock)|take_gil|drop_gil|PyThreadState_\w+|_PyThreadState_\w+|tstate_\w+|new_threadstate|pyo3::(?:gil|internal|interpreter)\S*)/m;
 const WAITING =
   /^(?:__pthread_clockjoin_ex|pthread_(?:timed|clock|try)?join\w*|__futex_abstimed_wait\w*|futex_wait\w*|__lll_lock_wait\w*|pthread_cond_\w*wait\w*|___pthread_cond_\w*|pthread_mutex_lock|do_futex_wait\w*|sem_wait|__new_sem_wait\w*|std::thread::.*join|std::sys::.*(?:futex|park|Condvar|condvar|join).*|syscall)/m;
+// A thread that is ended from within or from outside: its stack is unwound as if by an exception.
+const UNWINDING =
+  /^(?:PyThread_exit_thread|(?:__)?pthread_exit|__pthread_unwind|unwind_(?:stop|cleanup)|_Unwind_ForcedUnwind\w*|__do_cancel|__pthread_cancel\w*|sigcancel_handler)(?!\w)/m;
+const NODE_API = /^(?:napi_|node_api_|v8impl::)/m;
+const NOT_JOINED = /without an active exception/;
 
-// The first that matches names the failure, so the particular stand before the general.
+// The first that matches names the failure, so the particular stand before the general, and who died before what was
+// printed: the same mistake prints this or that, or nothing, and dies of this or that signal.
 const rules: readonly Rule[] = [
   {
     id: 'sanitizer-report',
@@ -62,55 +95,111 @@ const rules: readonly Rule[] = [
     matches: ({ signature }) => /sanitizer$|^undefined-behaviour$|^valgrind$/.test(signature),
   },
   {
+    id: 'napi-after-teardown',
+    title: 'an addon called Node-API after its environment was torn down',
+    matches: ({ signature, crashed, seen, faulting, main, all }) =>
+      (signature === 'napi-fatal' && (!seen || EXITING.test(all))) ||
+      (crashed && NODE_API.test(faulting) && EXITING.test(`${main}\n${faulting}`)),
+  },
+  {
     id: 'python-thread-unwound',
     title:
       'Python ended a native thread that asked for the GIL after finalization, by unwinding through frames that forbid it',
-    matches: ({ signature, crashed, faulting }) =>
-      signature === 'forced-unwind' || (crashed && /^PyThread_exit_thread/m.test(faulting)),
+    matches: ({ signature, line, crashed, died, seen, faulting, python, stderr }) => {
+      if (UNWINDING.test(faulting)) return crashed && python !== false;
+      if (died === 'main' && EXITING.test(faulting)) return false;
+      if (signature === 'forced-unwind' || /^FATAL: exception not rethrown/m.test(stderr)) return true;
+      const fits =
+        signature === 'rust-foreign-exception' || (signature === 'cxx-terminate' && NOT_JOINED.test(line));
+      return fits && !seen && died !== 'main' && python === true;
+    },
+    or: ({ signature, seen }) => {
+      if (seen || signature === 'forced-unwind') return undefined;
+      return signature === 'rust-foreign-exception'
+        ? { id: 'uncaught-cxx-exception', decide: DECIDED_BY_UNWINDING }
+        : { id: 'joinable-thread-destroyed', decide: DECIDED_BY_UNWINDING };
+    },
   },
   {
-    id: 'python-after-finalization',
-    title: 'a native thread called Python (PyGILState_Ensure or the like) after finalization',
-    matches: ({ signature, crashed, inBackground, faulting }) =>
-      signature === 'python-gil' || (crashed && inBackground && PYTHON_STATE.test(faulting)),
-  },
-  {
-    id: 'napi-after-teardown',
-    title: 'an addon called Node-API after its environment was torn down',
-    matches: ({ signature, crashed, faulting, main }) =>
-      signature === 'napi-fatal' ||
-      (crashed && /^(?:napi_|node_api_|v8impl::)/m.test(faulting) && EXITING.test(`${main}\n${faulting}`)),
-  },
-  {
-    id: 'rust-panic',
-    title: 'a Rust panic, which can not leave the thread or function it happened in',
-    matches: ({ signature }) => ['rust-panic', 'rust-abort', 'rust-foreign-exception'].includes(signature),
+    id: 'thread-unwound',
+    title: 'a thread was ended by pthread_exit or cancellation, by unwinding through frames that forbid it',
+    matches: ({ crashed, faulting }) => crashed && UNWINDING.test(faulting),
   },
   {
     id: 'joinable-thread-destroyed',
     title: 'a C++ std::thread was destroyed before it was joined or detached',
-    matches: ({ signature, line }) =>
-      signature === 'cxx-terminate' && /without an active exception/.test(line),
+    matches: ({ signature, line }) => signature === 'cxx-terminate' && NOT_JOINED.test(line),
+    or: ({ seen, died, python }) =>
+      seen || died === 'main' || python === false
+        ? undefined
+        : { id: 'python-thread-unwound', decide: DECIDED_BY_UNWINDING },
+  },
+  {
+    id: 'python-after-finalization',
+    title: 'a native thread called Python (PyGILState_Ensure or the like) after finalization',
+    matches: (traces) => {
+      const { signature, crashed, died, seen, faulting, main, stderr, pythonRan } = traces;
+      const exiting = EXITING.test(main);
+      // Who found the damage is not who did it.
+      if (died === 'main') return crashed && exiting && traces.othersInPython;
+      if (died === 'background' && exiting) {
+        return crashed && (signature === 'python-gil' || traces.inPython || PYTHON_STATE.test(faulting));
+      }
+      if (signature === 'rust-panic' && /Python interpreter is not initialized/.test(stderr)) return true;
+      if (pythonRan) return false;
+      return (
+        (signature === 'python-gil' && (!seen || died === 'background')) ||
+        (crashed && died === 'background' && PYTHON_STATE.test(faulting))
+      );
+    },
+  },
+  {
+    id: 'crash-in-destructor',
+    title: 'an exit handler or static destructor used what was already gone',
+    matches: ({ crashed, died, seen, faulting, signature, pythonRan }) =>
+      crashed &&
+      died === 'main' &&
+      (EXITING.test(faulting) || (!seen && signature === 'python-gil' && !pythonRan)),
+    or: ({ signature }) =>
+      signature === 'heap-corruption'
+        ? {
+            id: 'heap-corruption',
+            decide:
+              'under valgrind or AddressSanitizer the first report shows who freed or overwrote it, and when',
+          }
+        : undefined,
+  },
+  {
+    id: 'python-without-gil',
+    title: 'Python was called by a thread that did not hold the GIL, while the interpreter ran',
+    matches: ({ signature }) => signature === 'python-gil',
+    or: ({ seen, pythonRan }) =>
+      seen || !pythonRan
+        ? undefined
+        : {
+            id: 'crash-in-destructor',
+            decide: 'the stack of the thread that died has exit or __run_exit_handlers, or not (needs gdb)',
+          },
+  },
+  {
+    id: 'rust-panic',
+    title: 'a Rust panic, which can not leave the thread or function it happened in',
+    matches: ({ signature }) => signature === 'rust-panic' || signature === 'rust-abort',
   },
   {
     id: 'uncaught-cxx-exception',
     title: 'a C++ exception that nobody caught',
-    matches: ({ signature }) => signature === 'cxx-terminate',
+    matches: ({ signature }) => signature === 'cxx-terminate' || signature === 'rust-foreign-exception',
+  },
+  {
+    id: 'thread-outlives-exit',
+    title: 'a background thread still ran while the process was being taken down under it',
+    matches: ({ crashed, died, main }) => crashed && died === 'background' && EXITING.test(main),
   },
   {
     id: 'heap-corruption',
     title: 'memory was freed twice or overwritten, often by two threads that both clean up',
     matches: ({ signature }) => signature === 'heap-corruption' || signature === 'stack-smashing',
-  },
-  {
-    id: 'thread-outlives-exit',
-    title: 'a background thread still ran while the process was being taken down under it',
-    matches: ({ crashed, inBackground, main }) => crashed && inBackground && EXITING.test(main),
-  },
-  {
-    id: 'crash-in-destructor',
-    title: 'an exit handler or static destructor used what was already gone',
-    matches: ({ crashed, inBackground, faulting }) => crashed && !inBackground && EXITING.test(faulting),
   },
   {
     id: 'join-at-exit',
@@ -139,35 +228,83 @@ const rules: readonly Rule[] = [
   },
 ];
 
+const DECIDED_BY_UNWINDING =
+  'the stack of the thread that died has PyThread_exit_thread, pthread_exit or unwind_stop, or not (needs gdb)';
+
 /** Every kind there is, for tests and reports. */
-export const failureKinds: readonly FailureKind[] = rules.map(kindOf);
+export const failureKinds: readonly KindPage[] = rules.map(pageOf);
 
 /** The likely kind of a failure; `null` when the traces don't tell. */
 export function failureKind(traces: FailureTraces): FailureKind | null {
   const ready = prepare(traces);
   const rule = rules.find((candidate) => candidate.matches(ready));
-  return rule === undefined ? null : kindOf(rule);
+  if (rule === undefined) return null;
+  const other = rule.or?.(ready);
+  const otherRule = rules.find(({ id }) => id === other?.id);
+  const or =
+    other === undefined || otherRule === undefined ? null : { ...pageOf(otherRule), decide: other.decide };
+  return { ...pageOf(rule), or };
 }
 
-function kindOf({ id, title }: Rule): FailureKind {
+function pageOf({ id, title }: Rule): KindPage {
   return { id, title, page: `${PAGES}/${id}.md` };
 }
 
-function prepare({ outcome, signature, threads }: FailureTraces): Traces {
+function prepare(traces: FailureTraces): Traces {
+  const { outcome, signature, threads, stderr = '', crash = null, command = [] } = traces;
   const faulting = threads.find((thread) => thread.faulting);
   const main = threads.find((thread) => thread.main);
+  const diedInMain = faulting?.main ?? crash?.main;
+  const stacksOfPython = threads.some(({ frames }) => frames.some(isPython));
   return {
     outcome: outcome.kind,
     signature: signature?.id ?? '',
     line: signature?.line ?? '',
+    stderr,
     crashed: outcome.kind === 'signal',
     hung: outcome.kind === 'hang',
     signal: outcome.kind === 'signal' ? outcome.signal : '',
+    died: diedInMain === undefined ? undefined : diedInMain ? 'main' : 'background',
+    seen: (faulting?.frames.length ?? 0) > 0,
     faulting: names(faulting?.frames),
-    inBackground: faulting !== undefined && !faulting.main,
+    inPython: faulting !== undefined && runsPython(faulting),
+    othersInPython: threads.some(
+      (thread) =>
+        !thread.faulting &&
+        !thread.main &&
+        runsPython(thread) &&
+        !WAITING.test(names(thread.frames.slice(0, WAITING_FRAMES))),
+    ),
     main: names(main?.frames),
+    all: threads.map(({ frames }) => names(frames)).join('\n'),
+    python:
+      stacksOfPython || crash?.python === true || (crash === null && command.some(isPythonProgram))
+        ? true
+        : crash?.python,
+    pythonRan: /^Python runtime state: (?:core )?initialized/m.test(stderr),
   };
 }
 
+/** A wait is within the C library's functions for it, a few frames deep. */
+const WAITING_FRAMES = 6;
+
+// Of the C and C++ runtimes: whoever called them is who matters.
+const RUNTIME_LIBRARY = /^(?:libc|libpthread|libstdc\+\+|libgcc_s|libm|ld-linux[\w-]*|libc\+\+\w*)[.-]/;
+
+/** Its innermost code, but for the C runtime's, is Python's own. */
+function runsPython({ frames }: ThreadStack): boolean {
+  const own = frames.find(
+    ({ name, library }) => (name !== null || library !== null) && !RUNTIME_LIBRARY.test(library ?? ''),
+  );
+  return own !== undefined && isPython(own);
+}
+
+const isPython = ({ name, library }: StackFrame): boolean =>
+  /^(?:lib)?python\d/.test(library ?? '') ||
+  /^_?Py[A-Z_]\w*/.test(name ?? '') ||
+  /^<?pyo3::/.test(name ?? '');
+
+const isPythonProgram = (word: string): boolean => /(?:^|\/)python[\d.]*$/.test(word);
+
 const names = (frames: readonly StackFrame[] = []): string =>
-  frames.flatMap(({ name }) => name ?? []).join('\n');
+  frames.flatMap(({ name }) => (name === null ? [] : name.replace(/^(?:<+|__GI_)/, ''))).join('\n');

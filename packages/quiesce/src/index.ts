@@ -15,7 +15,7 @@ export type { Stacks } from './diagnose.js';
 export type { Duration } from './duration.js';
 export { EnvironmentError, QuiesceError, ServiceError, UsageError } from './errors.js';
 export { type CleanExitOptions, expectCleanExit } from './expect-clean-exit.js';
-export { type FailureKind, failureKinds } from './failure-kinds.js';
+export { type FailureKind, failureKinds, type KindPage } from './failure-kinds.js';
 export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './history.js';
 export type { Host } from './host.js';
 export { type PackageName, parsePackageName } from './installation.js';
@@ -42,7 +42,7 @@ export { junitReport } from './report/junit.js';
 export { readReport, type SavedReport, type SavedScenario } from './report/read.js';
 export { tapReport } from './report/tap.js';
 export { terminalReport } from './report/terminal.js';
-export type { Evidence, LeftAtExit, RunRecord } from './run.js';
+export type { CrashFacts, Evidence, LeftAtExit, RunRecord } from './run.js';
 export type { FailureGroup, Phase, ScenarioProgress, ScenarioResult } from './scenario.js';
 export { type RunningService, type ServiceSpec, startService } from './service.js';
 export {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AmplifierReport } from './amplifier-report.js';
 import { BoundedOutput } from './bounded-output.js';
@@ -77,6 +78,14 @@ export interface RunRecord {
   readonly amplifier: AmplifierReport | null;
 }
 
+/** What was seen of a crash, with or without a debugger. */
+export interface CrashFacts {
+  /** It was the main thread that died. */
+  readonly main: boolean;
+  /** Python is in the process. */
+  readonly python: boolean;
+}
+
 /** What a run leaves to look at. */
 export interface Evidence {
   /** At most 64 KiB each: the beginning and the end. */
@@ -86,6 +95,8 @@ export interface Evidence {
   readonly stacks: string | null;
   /** The same as data; empty when they were not taken. */
   readonly threads: readonly ThreadStack[];
+  /** Of a crash of its main process that the witness saw; else `null` or not there. */
+  readonly crash?: CrashFacts | null;
 }
 
 const HALF_OUTPUT_BYTES = 32 * 1024;
@@ -197,6 +208,7 @@ export async function runOnce(
       stderr,
       stacks: stacks?.text ?? null,
       threads: stacks?.threads ?? [],
+      crash: (await crash?.facts) ?? null,
     };
     return { record, evidence };
   } catch (error) {
@@ -215,9 +227,12 @@ interface Crash {
   readonly at: number;
   /** Its stacks, where they were wanted; it has been let go on then. */
   readonly seen: Promise<Stacks | null>;
+  /** Known once `seen` is. */
+  readonly facts: Promise<CrashFacts | null>;
 }
 
 function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
+  let facts: CrashFacts | null = null;
   const look = async (): Promise<Stacks | null> => {
     // What comes from the program is not trusted with other people's processes.
     const member = group.members().find(({ pid }) => pid === report.pid);
@@ -225,6 +240,7 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
     try {
       // Continued before it has stopped, it would stop for good.
       await untilStopped(report.pid);
+      facts = { main: report.tid === report.pid, python: hasPython(report.pid) };
       if (!options.wantsStacks(`${report.signal} ${report.thread}`)) return null;
       return await threadStacks([member], { signal: options.signal, faultingTid: report.tid });
     } finally {
@@ -233,7 +249,7 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
   };
   const seen = look();
   seen.catch(() => {}); // told to whoever awaits it
-  return { report, at: performance.now(), seen };
+  return { report, at: performance.now(), seen, facts: seen.then(() => facts) };
 }
 
 interface Collected {
@@ -307,6 +323,15 @@ function collect(
     doneAt: () => doneAt,
     left: (pid) => leftOf(pid, told),
   };
+}
+
+/** Whether Python's library, or its program, is mapped. */
+function hasPython(pid: number): boolean {
+  try {
+    return /\/(?:lib)?python\d[^/\n]*$/m.test(readFileSync(`/proc/${pid}/maps`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
 
 async function untilStopped(pid: number): Promise<void> {

@@ -225,7 +225,7 @@ export function notRun(scenario: Scenario, reason: string): ScenarioResult {
 }
 
 // A report has the evidence of the first run of each kind of failure only.
-const NO_EVIDENCE: Evidence = { stdout: '', stderr: '', stacks: null, threads: [] };
+const NO_EVIDENCE: Evidence = { stdout: '', stderr: '', stacks: null, threads: [], crash: null };
 
 interface CollectedGroup {
   readonly first: RunRecord;
@@ -318,7 +318,7 @@ export class ScenarioTally {
         phase: phaseOf(first),
         signature: first.signature,
         diedIn: first.diedIn,
-        kind: failureKind({ ...first, threads: evidence.threads }),
+        kind: failureKind({ ...first, ...evidence, command: scenario.command }),
         runs: numbers,
         evidence,
       }))

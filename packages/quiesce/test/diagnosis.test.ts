@@ -7,6 +7,7 @@ import { findExecutable } from '../src/executable.js';
 import { failureKind, failureKinds } from '../src/failure-kinds.js';
 import { run, type ThreadStack, UsageError } from '../src/index.js';
 import { scenarioText } from '../src/report/terminal.js';
+import type { SignatureMatch } from '../src/signatures.js';
 import { formatStacks, parseStacks } from '../src/stack-trace.js';
 import { parseWitnessLine, WITNESS_FILE } from '../src/witness.js';
 
@@ -81,6 +82,35 @@ describe('a crash', () => {
     assert.notEqual(result.runs[0]?.outcome.kind, 'signal');
     assert.notEqual(result.runs[0]?.outcome.kind, 'exit-code');
     assert.equal(result.runs[0]?.diedIn, null);
+  });
+});
+
+describe('who died where', () => {
+  const kindOf = async (command: string[], env = {}): Promise<string | undefined> => {
+    const result = await run({ command, runs: 1, env });
+    const { kind, evidence } = result.failures[0] ?? {};
+    assert.notEqual(evidence, undefined, `${command.join(' ')} did not fail`);
+    return kind?.or ? `${kind.id} or ${kind.or.id}` : kind?.id;
+  };
+  const libc = 'import ctypes; libc = ctypes.CDLL(None); api = ctypes.pythonapi.PyThreadState_Get';
+
+  test('an exit handler of the main thread, though it is Python that complains', {
+    skip: untraced || pythonless,
+  }, async () => {
+    const program = `${libc}; libc.__cxa_atexit(api, None, None); libc.exit(0)`;
+    assert.equal(await kindOf(['python3', '-c', program]), 'crash-in-destructor');
+  });
+
+  test('a call without the GIL while Python runs is none after finalization', {
+    skip: untraced || pythonless,
+  }, async () => {
+    const program = `${libc}; ctypes.CDLL(None).PyThreadState_Get()`;
+    assert.equal(await kindOf(['python3', '-c', program]), 'python-without-gil');
+  });
+
+  test('an unwound thread, by what is printed', { skip: untraced }, async () => {
+    const program = `echo "terminate called after throwing an instance of ''" >&2; echo "FATAL: exception not rethrown" >&2; kill -ABRT $$`;
+    assert.equal(await kindOf(['sh', '-c', program]), 'python-thread-unwound');
   });
 });
 
@@ -304,8 +334,9 @@ describe('the likely kind', () => {
   });
   const crash = { kind: 'signal', signal: 'SIGSEGV', exitCode: null } as const;
   const hang = { kind: 'hang' } as const;
+  const printed = (id: string, line = ''): SignatureMatch => ({ id, title: id, line });
   const exiting = ['Py_FinalizeEx', 'Py_RunMain', 'main'];
-  const cases: [string | undefined, Parameters<typeof failureKind>[0]][] = [
+  const cases: [id: string | undefined, Parameters<typeof failureKind>[0]][] = [
     [
       'python-after-finalization',
       {
@@ -328,6 +359,160 @@ describe('the likely kind', () => {
       'join-at-exit',
       { outcome: hang, signature: null, threads: [stack(true, false, 'pthread_join', 'exit')] },
     ],
+    // Who died where comes before what was printed.
+    [
+      'crash-in-destructor',
+      {
+        ...{ outcome: crash, signature: printed('python-gil'), stderr: 'Python runtime state: initialized' },
+        threads: [stack(true, true, 'PyThreadState_Get', '__run_exit_handlers', 'exit', 'main')],
+      },
+    ],
+    [
+      'crash-in-destructor or heap-corruption',
+      {
+        ...{ outcome: crash, signature: printed('heap-corruption') },
+        threads: [
+          stack(true, true, 'abort', 'free', '__cxa_finalize', '_dl_fini'),
+          stack(false, false, 'poll'),
+        ],
+      },
+    ],
+    [
+      'python-after-finalization',
+      {
+        ...{ outcome: crash, signature: printed('heap-corruption') },
+        threads: [
+          stack(true, true, 'abort', 'free', ...exiting),
+          stack(false, false, '_PyEval_EvalFrameDefault'),
+        ],
+      },
+    ],
+    [
+      'crash-in-destructor or heap-corruption',
+      {
+        ...{ outcome: crash, signature: printed('heap-corruption') },
+        threads: [
+          stack(true, true, 'abort', 'free', ...exiting),
+          stack(false, false, '__futex_abstimed_wait_common', 'PyThread_acquire_lock_timed', 'take_gil'),
+        ],
+      },
+    ],
+    [
+      'python-after-finalization',
+      {
+        ...{ outcome: crash, signature: null },
+        threads: [
+          {
+            ...stack(false, true, 'run'),
+            frames: [
+              { name: '__memmove_avx', library: 'libc.so.6', source: null },
+              { name: null, library: 'libpython3.11.so.1.0', source: null },
+              { name: 'tokio::run', library: 'client.so', source: null },
+            ],
+          },
+          stack(true, false, ...exiting),
+        ],
+      },
+    ],
+    // A Python thread in the code of a library: what failed there is the library's.
+    [
+      'thread-outlives-exit',
+      {
+        ...{ outcome: crash, signature: printed('heap-corruption') },
+        threads: [
+          stack(false, true, 'duckdb::Execute', '_PyEval_EvalFrameDefault'),
+          stack(true, false, 'exit', 'main'),
+        ],
+      },
+    ],
+    // An interpreter that runs isn't finalized.
+    [
+      'python-without-gil',
+      {
+        ...{
+          outcome: crash,
+          signature: printed('python-gil'),
+          stderr: 'Python runtime state: initialized\n',
+        },
+        threads: [
+          stack(false, true, 'abort', 'PyThreadState_Get', 'work'),
+          stack(true, false, 'poll', 'main'),
+        ],
+      },
+    ],
+    [
+      'python-thread-unwound',
+      {
+        ...{
+          outcome: crash,
+          signature: printed('cxx-terminate', 'terminate called without an active exception'),
+        },
+        threads: [
+          stack(
+            false,
+            true,
+            'abort',
+            'std::terminate()',
+            '_Unwind_ForcedUnwind',
+            '__pthread_unwind',
+            'PyThread_exit_thread',
+          ),
+          stack(true, false, ...exiting),
+        ],
+      },
+    ],
+    [
+      'thread-unwound',
+      {
+        ...{ outcome: crash, signature: printed('forced-unwind'), crash: { main: false, python: false } },
+        threads: [
+          stack(false, true, 'abort', 'unwind_cleanup', 'work'),
+          stack(true, false, 'pthread_join', 'main'),
+        ],
+      },
+    ],
+    ['python-thread-unwound', { outcome: crash, signature: printed('forced-unwind'), threads: [] }],
+    // Without a stack two kinds fit.
+    [
+      'python-thread-unwound or joinable-thread-destroyed',
+      {
+        ...{
+          outcome: crash,
+          signature: printed('cxx-terminate', 'terminate called without an active exception'),
+        },
+        ...{ threads: [], crash: { main: false, python: true } },
+      },
+    ],
+    [
+      'joinable-thread-destroyed',
+      {
+        ...{
+          outcome: crash,
+          signature: printed('cxx-terminate', 'terminate called without an active exception'),
+        },
+        ...{ threads: [], crash: { main: true, python: true } },
+      },
+    ],
+    [
+      'joinable-thread-destroyed or python-thread-unwound',
+      {
+        ...{
+          outcome: crash,
+          signature: printed('cxx-terminate', 'terminate called without an active exception'),
+        },
+        threads: [],
+      },
+    ],
+    [
+      'uncaught-cxx-exception',
+      {
+        ...{
+          outcome: crash,
+          signature: printed('cxx-terminate', "terminate called after throwing an instance of 'int'"),
+        },
+        threads: [],
+      },
+    ],
     ['blocked', { outcome: hang, signature: null, threads: [stack(true, false, 'pthread_join', 'main')] }],
     ['rust-panic', { outcome: crash, signature: { id: 'rust-panic', title: '', line: '' }, threads: [] }],
     [undefined, { outcome: { kind: 'exit-code', code: 1 }, signature: null, threads: [] }],
@@ -335,7 +520,8 @@ describe('the likely kind', () => {
   ];
   for (const [id, traces] of cases) {
     test(`of a failure: ${id ?? 'not told where the traces say nothing'}`, () => {
-      assert.equal(failureKind(traces)?.id, id);
+      const kind = failureKind(traces);
+      assert.equal(kind?.or ? `${kind.id} or ${kind.or.id}` : kind?.id, id);
     });
   }
 

@@ -3,7 +3,7 @@ import { failureCounts } from '../progress.js';
 import type { PlanResult } from '../session.js';
 import { reproduceCommand } from './reproduce.js';
 import { percentUp } from './terminal.js';
-import { printable } from './text.js';
+import { kindLines, printable } from './text.js';
 import { verdictOf } from './verdict.js';
 
 // GitHub shows ten errors of a step, and drops the rest.
@@ -25,7 +25,7 @@ export function githubAnnotations(result: PlanResult): string {
       if (reason !== null) lines.push(reason);
       const [first] = failures;
       if (first?.signature) lines.push(first.signature.title);
-      if (first?.kind) lines.push(`likely: ${first.kind.title}`, first.kind.page);
+      lines.push(...kindLines(first?.kind ?? null));
       const again = first === undefined ? null : reproduceCommand(scenario, first, result.planFile);
       if (again !== null) lines.push(again);
       return command('error', { ...file, title: `${name}: ${verdictOf(scenario)}` }, lines.join('\n'));

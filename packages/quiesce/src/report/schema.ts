@@ -100,7 +100,16 @@ const failure = z.looseObject({
     .describe('a known fatal text in its output, and the line it was found on'),
   diedIn: z.string().nullable().default(null),
   kind: z
-    .looseObject({ id: z.string(), title: z.string(), page: z.string() })
+    .looseObject({
+      id: z.string(),
+      title: z.string(),
+      page: z.string(),
+      or: z
+        .looseObject({ id: z.string(), title: z.string(), page: z.string(), decide: z.string() })
+        .nullable()
+        .default(null)
+        .describe('another cause that the traces fit, and what would decide between the two'),
+    })
     .nullable()
     .default(null)
     .describe('the likely cause, and the page about it'),
@@ -111,6 +120,14 @@ const failure = z.looseObject({
       stderr: z.string(),
       stacks: z.string().nullable(),
       threads: z.array(threadStack).default([]),
+      crash: z
+        .looseObject({
+          main: z.boolean().describe('it was the main thread that died'),
+          python: z.boolean().describe('Python was in the process'),
+        })
+        .nullable()
+        .default(null)
+        .describe('of a crash that the witness saw'),
     })
     .describe('of the first of the runs, or the first with stacks'),
 });

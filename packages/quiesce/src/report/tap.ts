@@ -44,6 +44,11 @@ function diagnostics(result: ScenarioResult, planFile: string | null): string[] 
           phase: failure.phase,
           ...(failure.signature && { signature: failure.signature.title }),
           ...(failure.kind && { likely: failure.kind.title, page: failure.kind.page }),
+          ...(failure.kind?.or && {
+            or: failure.kind.or.title,
+            'page of that': failure.kind.or.page,
+            decide: failure.kind.or.decide,
+          }),
           ...(failure.diedIn !== null && { diedIn: printable(failure.diedIn) }),
           repeat: reproduceCommand(result, failure, planFile),
         })),

@@ -9,7 +9,7 @@ import type { FailureGroup, ScenarioResult } from '../scenario.js';
 import type { PlanResult } from '../session.js';
 import { isHostThread, leftThreadLabel } from '../witness.js';
 import { reproduceCommand } from './reproduce.js';
-import { printable, shellLine } from './text.js';
+import { kindLines, printable, shellLine } from './text.js';
 import { verdictOf } from './verdict.js';
 
 const HEAD = ['scenario', 'runs', 'as expected', 'failed', 'failure rate', 'exit time', 'verdict'];
@@ -209,7 +209,7 @@ function failureNote(
   const after = outcome.kind === 'hang' ? ` after ${formatMs(scenario.timeoutMs)}` : '';
   const lines = [
     `${c.bold(scenario.name)}: ${count} ${c.red(outcomeLabel(outcome))}${told}${after}${PHASE_TEXT[failure.phase]}${where}${says}`,
-    ...(failure.kind === null ? [] : [`  likely: ${failure.kind.title}`, `  ${failure.kind.page}`]),
+    ...kindLines(failure.kind).map((line) => `  ${line}`),
     `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${printable(shellLine(scenario.command)).slice(0, 500)}`,
   ];
   const again = reproduceCommand(result, failure, planFile);
