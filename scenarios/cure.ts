@@ -15,7 +15,9 @@ import { measureSpeed, type Speed, slower } from './cure/speed.js';
 import { controlsFail, cureSummary, holds } from './cure/summary.js';
 import { onInterruption } from './interruption.js';
 
-const USAGE = `npm run cure -- [speed] [options]
+const USAGE = `npm run cure -- [build | speed] [options]
+  build           only builds the example addons, into .cache/addons
+  speed           only measures speed
   --runs N        amplified runs of each ending on ours, over all hosts (default: 300); others are fewer
   --only TEXT     only cells whose name holds TEXT, such as 'owned-runtime-napi / bun' (repeatable)
   --on NAMES      only these hosts, such as python3.11,node20,bun

@@ -1,4 +1,5 @@
-// npm run cure: exits of addons before and after their cure; docs/cure.md. Arguments after `--` go to scenarios/cure.ts.
+// npm run cure: exits of addons before and after their cure; docs/cure.md. Arguments after `--` go to scenarios/cure.ts, but for
+// `build`, which only builds the addons.
 import { existsSync } from 'node:fs';
 import { run } from './command.mjs';
 import { main } from './main.mjs';
@@ -14,6 +15,7 @@ await main(async (args) => {
   await provideRuntimes();
   findPythons();
   await buildAddons();
+  if (args.length === 1 && args[0] === 'build') return 0;
   const { code } = await run([process.execPath, inRoot('scenarios', 'dist', 'cure.js'), ...args], {
     show: true,
   });

@@ -123,6 +123,16 @@ describe('docs/cure-your-addon', () => {
   const pythons = inRoot('.cache', 'pythons', 'binaries.json');
   const python = existsSync(pythons) && JSON.parse(readFileSync(pythons, 'utf8'))['python3.11'];
 
+  it('builds the example addons by one command', { skip: !built && 'the addons are not built' }, () => {
+    const command = [inRoot('setup', 'cure.mjs'), 'build'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, command, {
+      encoding: 'utf8',
+      timeout: 280_000,
+    });
+    assert.equal(status, 0, stdout + stderr);
+    assert.doesNotMatch(stdout, /runs in \d+ cells/);
+  });
+
   /** What the check at the end of a page does, a few times. */
   function check(...command) {
     const args = [
