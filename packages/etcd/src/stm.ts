@@ -1,21 +1,14 @@
-import {
-  DeadlineExceededError,
-  EtcdError,
-  invalidArgument,
-  isHistoryLost,
-  StatusCode,
-  StoreReplacedError,
-} from './errors.js';
+import { EtcdError, invalidArgument, isHistoryLost, StatusCode, StoreReplacedError } from './errors.js';
 import { toInt64 } from './int64.js';
 import { KeyValue } from './key-value.js';
 import type { Keyspace } from './keyspace.js';
 import type { PutOptions, ResponseHeader } from './kv.js';
 import type { Mapping } from './mapping.js';
 import { pause } from './rpc/backoff.js';
+import { restOfTime } from './rpc/rest-of-time.js';
 import type { CallControl } from './rpc/rpc.js';
 import { isReplaced, unknownState } from './rpc/store.js';
 import { futureRevision, isServerError } from './server-errors.js';
-import { checkTimeout } from './timeout.js';
 import { type Compare, compare, type Op, type OpOptions, op } from './txn.js';
 
 /**
@@ -121,7 +114,7 @@ export async function runStm<Key, Value, Entry, T>(
     throw invalidArgument(`maxAttempts is ${String(maxAttempts)}; it must be an integer of at least 1`);
   }
   const isolation = isolations[level];
-  const control = callControl(options);
+  const control = restOfTime(options, 'the transaction was not committed');
   let known: Snapshot | undefined;
   for (let attempt = 1; ; attempt++) {
     const run = new Attempt(store, mapping, isolation, control, known);
@@ -135,23 +128,6 @@ export async function runStm<Key, Value, Entry, T>(
       await pause(delayMs, signal);
     }
   }
-}
-
-/** What each call of a transaction is given: the rest of its time. */
-function callControl({ signal, timeoutMs }: CallControl): () => CallControl {
-  const given = signal === undefined ? {} : { signal };
-  if (timeoutMs === undefined) return () => given;
-  const deadline = performance.now() + checkTimeout('timeoutMs', timeoutMs);
-  return () => {
-    const left = deadline - performance.now();
-    if (left > 0) return { ...given, timeoutMs: left };
-    throw new DeadlineExceededError(
-      `DEADLINE_EXCEEDED: the transaction was not committed in ${timeoutMs} ms`,
-      {
-        code: StatusCode.DEADLINE_EXCEEDED,
-      },
-    );
-  };
 }
 
 /** Keys as they were at one revision. */

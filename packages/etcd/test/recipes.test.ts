@@ -1,10 +1,13 @@
 // Barriers and queues: clientv3's recipes.
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import {
   Barrier,
+  type CallTrace,
+  channelNames,
   DeadlineExceededError,
   DoubleBarrier,
   type EtcdClient,
@@ -141,6 +144,32 @@ overEachTransport('recipes', (connect) => {
       assert.deepEqual(taken.sort(), [...values].sort());
     });
   }
+
+  test('priority queue: timeoutMs bounds all calls of an enqueue together', async () => {
+    await using proxy = await startTcpProxy(server);
+    await using far = await connect(`http://127.0.0.1:${proxy.port}`);
+    await far.get('warm');
+    // Each call is held back for less than that.
+    const timeoutMs = 2_000;
+    const holdMs = 1_500;
+    const answered = (trace: unknown): void => {
+      if ((trace as CallTrace).method.endsWith('/Range')) proxy.pause();
+    };
+    subscribe(channelNames.callEnd, answered);
+    try {
+      proxy.pause();
+      const start = performance.now();
+      const adding = new PriorityQueue(far, 'bounded').enqueue('late', 1, { timeoutMs });
+      const resumed = sleep(holdMs).then(() => proxy.resume());
+      await assert.rejects(adding, DeadlineExceededError);
+      const tookMs = performance.now() - start;
+      assert.ok(tookMs < timeoutMs + holdMs - 200, `took ${tookMs} ms`);
+      await resumed;
+    } finally {
+      unsubscribe(channelNames.callEnd, answered);
+      proxy.resume();
+    }
+  });
 
   test('priority queue: by priority, then in order', async () => {
     const queue = new PriorityQueue(etcd, 'priorities');

@@ -3,6 +3,7 @@ import { type Bytes, type KeyRange, prefix, toBytes, toKey } from '../key-range.
 import type { KeyValue } from '../key-value.js';
 import type { ReadOptions } from '../kv.js';
 import type { Namespace } from '../namespace.js';
+import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { compare, op } from '../txn.js';
 import { Fence, fenceBeside } from './fence.js';
@@ -110,6 +111,7 @@ export class Election {
    * session.
    *
    * @param candidacy key and revision of a {@link Leadership}.
+   * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.
    * @throws OwnershipLostError when there is no such key any more.
    */
   async resume(
@@ -120,14 +122,15 @@ export class Election {
     this.#check(session);
     const { key, revision } = candidacy;
     const { signal } = options;
+    const control = restOfTime(options, 'the candidacy was not resumed');
     const attach = op.put<Bytes, Bytes>(key, '', { ignoreValue: true, lease: session.leaseId });
     for (;;) {
-      const now = await this.#space.get(key, options);
+      const now = await this.#space.get(key, control());
       // The key as it was seen: a copy of this that comes late doesn't take it from who resumed it after that.
       const seen = now?.createRevision === revision ? now.modRevision : undefined;
       if (seen === undefined) throw new OwnershipLostError(key, 'deleted');
       const unchanged = compare.modRevision<Bytes>(key, '=', seen);
-      const result = await this.#space.txn({ compare: [unchanged], success: [attach] }, options);
+      const result = await this.#space.txn({ compare: [unchanged], success: [attach] }, control());
       if (!result.succeeded) {
         signal?.throwIfAborted();
         continue;

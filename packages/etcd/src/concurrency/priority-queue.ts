@@ -2,6 +2,7 @@ import { invalidArgument } from '../errors.js';
 import { type Bytes, prefix, toKey } from '../key-range.js';
 import type { KeyValue } from '../key-value.js';
 import type { Namespace } from '../namespace.js';
+import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { compare, op } from '../txn.js';
 import { dequeue } from './dequeue.js';
@@ -31,6 +32,7 @@ export class PriorityQueue {
    * Adds an item behind those of its priority.
    *
    * @param priority a whole number from 0, the first to be taken, to 65,535.
+   * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.
    */
   async enqueue(value: Bytes, priority: number, options: CallControl = {}): Promise<void> {
     if (!Number.isInteger(priority) || priority < 0 || priority > highestPriority) {
@@ -43,8 +45,9 @@ export class PriorityQueue {
     const base = Buffer.concat([Buffer.from('__'), level]);
     const items = prefix(Buffer.concat([level, Buffer.from('/')]));
     const lastItem = { sortBy: 'key', sortOrder: 'descend', limit: 1, keysOnly: true } as const;
+    const control = restOfTime(options, 'the item was not added');
     for (let added = false; !added; ) {
-      const { kvs, revision } = await this.#space.range(items, { ...options, ...lastItem });
+      const { kvs, revision } = await this.#space.range(items, { ...control(), ...lastItem });
       const last = kvs[0]?.keyText().split('/').at(-1);
       const number = last === undefined ? 0 : Number(last) + 1;
       const key = Buffer.concat([level, Buffer.from(`/${String(number).padStart(16, '0')}`)]);
@@ -53,7 +56,7 @@ export class PriorityQueue {
           compare: [compare.modRevision<Bytes>(base, '<', revision + 1n)],
           success: [op.put<Bytes, Bytes>(base, ''), op.put<Bytes, Bytes>(key, value)],
         },
-        options,
+        control(),
       );
       added = result.succeeded;
     }

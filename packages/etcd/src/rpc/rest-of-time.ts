@@ -1,0 +1,30 @@
+import { DeadlineExceededError, StatusCode } from '../errors.js';
+import { checkTimeout } from '../timeout.js';
+import type { CallControl } from './rpc.js';
+
+/**
+ * What each of several calls is given that share one bound, of which none is made twice: the rest of their time. Throws
+ * DeadlineExceededError once it is over.
+ *
+ * @param undone what wasn't done in that time, for the message.
+ */
+export function restOfTime(
+  { signal, timeoutMs, attemptTimeoutMs, requireLeader }: CallControl,
+  undone: string,
+): () => CallControl {
+  const given: CallControl = {
+    ...(signal !== undefined && { signal }),
+    ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
+    ...(requireLeader !== undefined && { requireLeader }),
+  };
+  if (timeoutMs === undefined) return () => given;
+  const deadline = performance.now() + checkTimeout('timeoutMs', timeoutMs);
+  return () => {
+    const left = deadline - performance.now();
+    if (left > 0) return { ...given, timeoutMs: left };
+    throw new DeadlineExceededError(`DEADLINE_EXCEEDED: ${undone} in ${timeoutMs} ms`, {
+      code: StatusCode.DEADLINE_EXCEEDED,
+      mayBeApplied: false,
+    });
+  };
+}
