@@ -5,10 +5,11 @@ import type { Int64 } from '../int64.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError } from '../lease/lease-lost.js';
 import type { Namespace } from '../namespace.js';
+import { pause, reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { longestTimerMs } from '../timeout.js';
 import { LinkedSignal } from './linked-signal.js';
-import { backOff, firstAttemptMs, persist } from './persist.js';
+import { firstAttemptMs, persist } from './persist.js';
 
 /** Options of {@link Session.create}. */
 export interface SessionOptions extends CallControl {
@@ -169,17 +170,22 @@ export class Session implements AsyncDisposable {
   }
 }
 
-/** Revokes a lease that may be granted late, until that has been done or its TTL has passed. */
+const lateRevokeBackoff = { firstMs: 50, longestMs: 5_000 };
+
+/**
+ * Revokes a lease that may be granted late, until its TTL has passed: that one revocation was answered doesn't tell, as the
+ * grant may have been sent more than once.
+ */
 async function revokeLate(space: Namespace, id: bigint, ttlSeconds: number): Promise<void> {
   const until = AbortSignal.timeout(Math.min(ttlSeconds * 1000, longestTimerMs));
   try {
-    for (let failures = 0; ; failures++) {
+    for (let done = 0; ; done++) {
       try {
-        return await persist((bound) => space.lease.revoke(id, { ...bound, signal: until }), until);
+        await persist((bound) => space.lease.revoke(id, { ...bound, signal: until }), until);
       } catch (error) {
         if (!(error instanceof LeaseNotFoundError)) throw error;
       }
-      await backOff(failures, until);
+      await pause(reopenMs(done, lateRevokeBackoff), until, { ref: false });
     }
   } catch {
     // It expires by itself.
