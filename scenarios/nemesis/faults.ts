@@ -20,6 +20,12 @@ interface Fault {
   run(means: Means, target: number, leader: number): Promise<void>;
 }
 
+/** Longer than what the judge allows for work in the background. */
+const quietMs = 14_000;
+
+/** Calls whose late copies would do harm. */
+const aims = ['enter', 'campaign', 'lock', 'tryLock', 'readLock', 'writeLock', 'dequeue', 'proclaim'];
+
 const faults: Readonly<Record<string, Fault>> = {
   kill: {
     majority: true,
@@ -27,6 +33,15 @@ const faults: Readonly<Record<string, Fault>> = {
       await cluster.order({ do: 'kill', member });
       await delay(500 + random(3_000));
       await cluster.order({ do: 'restart', member });
+    },
+  },
+  // A leader hands the leadership on before it ends.
+  terminate: {
+    majority: true,
+    async run({ cluster, random }, _member, leader) {
+      await cluster.order({ do: 'terminate', member: leader });
+      await delay(200 + random(1_000));
+      await cluster.order({ do: 'restart', member: leader });
     },
   },
   freeze: {
@@ -48,8 +63,10 @@ const faults: Readonly<Record<string, Fault>> = {
   // What was under way there is sent elsewhere, and may still be applied when the member is back.
   'partition-cut': {
     majority: true,
-    async run({ cluster, random }, _member, leader) {
+    async run({ cluster, history, random }, _member, leader) {
       const member = (leader + 1 + random(2)) % 3;
+      await history.next(aims[random(aims.length)] as string, 2_000);
+      await delay(random(20));
       await cluster.order({ do: 'partition', members: [member] });
       await delay(300 + random(700));
       await cluster.order({ do: 'refuse', member });
@@ -97,6 +114,8 @@ const faults: Readonly<Record<string, Fault>> = {
       await moveLeader((leader + 1 + random(2)) % 3);
     },
   },
+  // None: what goes on in the background has to be done by its end.
+  quiet: { majority: true, run: () => delay(quietMs) },
 };
 
 export const faultNames: readonly string[] = Object.keys(faults);
@@ -117,14 +136,9 @@ export async function injectFaults(means: Means, names: readonly string[], until
     console.log(`${new Date().toISOString().slice(11, 23)} ${name} of ${target}, ${leader} leads`);
     await fault.run(means, target, leader);
     await cluster.order({ do: 'recover' });
-    history.add('fault', {
-      kind: name,
-      target: [`m${target}`],
-      from,
-      to: history.now(),
-      majority: fault.majority,
-    });
-    // Long enough that what was begun in the background has to be done by then, now and then.
+    if (name !== 'quiet') {
+      history.add('fault', { kind: name, from, to: history.now(), majority: fault.majority });
+    }
     await delay(1_000 + random(3_000));
   }
 }

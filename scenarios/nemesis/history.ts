@@ -1,4 +1,5 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { EtcdError } from '@quiesce/etcd';
 
 /** What is known of a call when it has succeeded. */
@@ -28,6 +29,7 @@ export class History {
   readonly #lateness: NodeJS.Timeout;
   #lines: string[] = [];
   #operations = 0;
+  readonly #awaited = new Map<string, () => void>();
 
   constructor(path: string) {
     this.#file = openSync(path, 'w');
@@ -56,6 +58,7 @@ export class History {
   /** Makes a call and records what became of it. */
   async call<T>(call: Call, make: () => Promise<T>, answer: (result: T) => Answer = () => ({})): Promise<T> {
     const id = ++this.#operations;
+    this.#awaited.get(call.kind)?.();
     const start = this.now();
     try {
       const result = await make();
@@ -65,6 +68,14 @@ export class History {
       this.add('op', { id, ...call, start, end: this.now(), ok: false, error: describe(error) });
       throw error;
     }
+  }
+
+  /** Resolves when the next call of that kind begins, or after so long. */
+  async next(kind: string, atMostMs: number): Promise<void> {
+    const control = new AbortController();
+    this.#awaited.set(kind, () => control.abort());
+    await delay(atMostMs, undefined, { signal: control.signal }).catch(() => {});
+    this.#awaited.delete(kind);
   }
 
   close(): void {
@@ -80,7 +91,14 @@ export class History {
 }
 
 function describe(error: unknown): object {
-  if (!(error instanceof EtcdError)) throw error;
-  const { name, code, details, sent, message } = error;
-  return { name, code, details, sent, message };
+  if (error instanceof EtcdError) {
+    const { name, code, details, sent, mayBeApplied, message } = error;
+    return { name, code, details, sent, mayBeApplied, message };
+  }
+  // The reason of a signal that the workload has given.
+  if (error instanceof DOMException && error.name === 'TimeoutError') {
+    const { name, message } = error;
+    return { name, code: 0, details: message, sent: true, mayBeApplied: true, message };
+  }
+  throw error;
 }

@@ -8,7 +8,7 @@ import { FaultProxy, type Flow } from './fault-proxy.js';
 /** What the parent may ask for. */
 export type Order =
   | {
-      readonly do: 'kill' | 'restart' | 'freeze' | 'resume' | 'cut' | 'refuse' | 'listen';
+      readonly do: 'kill' | 'terminate' | 'restart' | 'freeze' | 'resume' | 'cut' | 'refuse' | 'listen';
       readonly member: number;
     }
   | { readonly do: 'flow'; readonly member: number; readonly flow: Flow }
@@ -65,6 +65,10 @@ async function obey(order: Order): Promise<number | undefined> {
   switch (order.do) {
     case 'kill':
       member.kill();
+      await member.exited;
+      return;
+    case 'terminate':
+      member.kill('SIGTERM');
       await member.exited;
       return;
     case 'restart':

@@ -1,6 +1,6 @@
 // npm run nemesis: a workload on a real cluster with faults, judged by judge/. docs/reliability.md tells of it.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,24 +11,34 @@ import { randomFrom } from '@quiesce/test-services';
 import { Cluster } from './cluster.js';
 import { faultNames, injectFaults } from './faults.js';
 import { History } from './history.js';
-import { barriers, counters, elections, leases, locks, registers, type Work, watches } from './workload.js';
+import { clientOptions, describe, variantOf } from './variants.js';
+import { barriers } from './workload/barriers.js';
+import { elections, locks, rwLocks } from './workload/ownership.js';
+import { queues } from './workload/queues.js';
+import { counters, registers } from './workload/registers.js';
+import { grants, leases, shortSessions } from './workload/sessions.js';
+import { steady } from './workload/steady.js';
+import type { Work } from './workload/turns.js';
+import { watches } from './workload/watches.js';
 
 const { values: options } = parseArgs({
+  allowNegative: true,
   options: {
     minutes: { type: 'string', default: '1' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    transport: { type: 'string', default: 'native' },
-    tls: { type: 'boolean', default: false },
-    tokens: { type: 'boolean', default: false },
+    transport: { type: 'string' },
+    tls: { type: 'boolean' },
+    tokens: { type: 'boolean' },
     beside: { type: 'boolean', default: false },
     faults: { type: 'string', default: faultNames.join(',') },
     judge: { type: 'string', default: join('.cache', 'nemesis', 'judge') },
     keep: { type: 'string' },
   },
 });
-const { transport } = options;
-if (transport !== 'native' && transport !== 'grpc-js') throw new Error(`no transport is named ${transport}`);
 const seed = Number(options.seed);
+if (!Number.isSafeInteger(seed) || seed < 0)
+  throw new Error(`--seed is ${options.seed}; it is a whole number`);
+const variant = variantOf(seed, options);
 const faults = options.faults.split(',');
 const unknown = faults.find((name) => !faultNames.includes(name));
 if (unknown !== undefined)
@@ -50,15 +60,13 @@ for (const [signal, code] of [
   process.once(signal, () => process.exit(code));
 }
 
-console.log(
-  `seed ${seed}, ${options.minutes} min, ${transport}${options.tls ? ', TLS' : ''}${options.tokens ? ', tokens of 3 s' : ''}`,
-);
-const cluster = await Cluster.start(options.tls, options.tokens);
+console.log(`seed ${seed}, ${options.minutes} min, ${describe(variant)}`);
+const cluster = await Cluster.start(variant.tls, variant.tokens);
 const { endpoints, direct, ids, ca, caFile } = cluster.at;
-const auth = options.tokens ? { username: 'root', password: 'nemesis' } : undefined;
+const auth = variant.tokens ? { username: 'root', password: 'nemesis' } : undefined;
 const common: ConnectOptions = {
   endpoints,
-  transport,
+  transport: variant.transport,
   ...(ca !== undefined && { tls: { ca } }),
 };
 if (auth !== undefined) {
@@ -84,22 +92,20 @@ createInterface({ input: recorder.stdout as NodeJS.ReadableStream }).on('line', 
   recorded = BigInt(line);
 });
 const besideLines: string[] = [];
-const beside = options.beside ? goProgram('beside', endpoints) : undefined;
-if (beside?.stdout) createInterface({ input: beside.stdout }).on('line', (line) => besideLines.push(line));
+const beside = options.beside
+  ? [goProgram('beside', endpoints), goProgram('beside', endpoints, '-keepalive')]
+  : [];
+for (const { stdout } of beside) {
+  createInterface({ input: stdout as NodeJS.ReadableStream }).on('line', (line) => besideLines.push(line));
+}
 
 const history = new History(join(dir, 'operations.jsonl'));
-const keepAlive = { intervalMs: 5_000, timeoutMs: 1_000 };
-const kinds: Readonly<Record<string, ConnectOptions>> = {
-  default: {},
-  keepAlive: { keepAlive },
-  attempts: { attemptTimeoutMs: 1_000 },
-  both: { keepAlive, attemptTimeoutMs: 1_000, timeoutMs: 5_000 },
-};
 const over = new AbortController();
+setMaxListeners(0, over.signal);
 const working: Promise<void>[] = [];
 const clients: EtcdClient[] = [];
 let workers = 0;
-for (const [index, [client, more]] of Object.entries(kinds).entries()) {
+for (const [index, [client, more]] of Object.entries(clientOptions).entries()) {
   const etcd = await connect({ ...withAuth, ...more });
   clients.push(etcd);
   const work = (name: string): Work => ({
@@ -110,14 +116,24 @@ for (const [index, [client, more]] of Object.entries(kinds).entries()) {
     random: randomFrom(seed * 1_000 + ++workers),
     over: over.signal,
   });
+  working.push(registers(work('registers')));
+  // What is compared has the machine for itself.
+  if (options.beside) {
+    working.push(steady(work('steady')));
+    continue;
+  }
   working.push(
-    registers(work('registers')),
     counters(work('counters')),
     locks(work('locks1')),
     locks(work('locks2')),
+    rwLocks(work('rwLocks')),
     elections(work('elections')),
-    barriers(work('barriers'), index < 2 ? 'a' : 'b'),
+    barriers(work('barriers1'), index < 2 ? 'a' : 'b', index % 2 === 0 ? 'back at once' : 'away'),
+    barriers(work('barriers2'), index % 2 === 0 ? 'c' : 'd', index < 2 ? 'back at once' : 'away'),
+    queues(work('queues')),
     leases(work('leases')),
+    grants(work('grants')),
+    shortSessions(work('sessions')),
     watches(work('watch-registers'), 'nem/r/'),
     watches(work('watch-all'), 'nem/'),
   );
@@ -142,16 +158,26 @@ await delay(2_000);
 over.abort();
 const stuck = await Promise.race([Promise.all(working).then(() => false), delay(60_000).then(() => true)]);
 if (stuck) console.log('VIOLATION bounds: workers did not end within 60 s of the last fault');
+// What is revoked in the background has its time until then.
+await delay(options.beside ? 0 : 5_000);
+for (const id of await admin.lease.list()) {
+  const lease = await admin.lease.timeToLive(id);
+  if (lease !== undefined) {
+    history.add('left', { lease: id.toString(16), ttl: lease.grantedTtlSeconds, from: history.now() });
+  }
+}
 await Promise.all([...clients, admin].map((client) => client.close()));
 history.close();
 const ended = once(recorder, 'exit');
 recorder.stdin?.end();
 await ended;
-if (beside !== undefined) {
-  beside.stdin?.end();
-  await once(beside, 'exit');
-  appendFileSync(join(dir, 'operations.jsonl'), besideLines.map((line) => `${line}\n`).join(''));
-}
+await Promise.all(
+  beside.map((program) => {
+    program.stdin?.end();
+    return once(program, 'close');
+  }),
+);
+appendFileSync(join(dir, 'operations.jsonl'), besideLines.map((line) => `${line}\n`).join(''));
 await cluster.stop();
 const judge = spawn(options.judge, ['judge', dir], { stdio: 'inherit' });
 children.push(judge);

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -18,42 +19,63 @@ const slackMs = 500
 // graceMs is how long after a fault what was begun in the background may take.
 const graceMs = 8_000
 
+// check looks for one kind of violation.
+type check struct {
+	name string
+	run  func(*history, func(string, ...any))
+}
+
+var checks = []check{
+	{"linearizability", linearizable},
+	{"real time", realTime},
+	{"answers", answers},
+	{"applied once", appliedOnce},
+	{"not applied", notApplied},
+	{"bounds", withinBounds},
+	{"retries", gaveUp},
+	{"watch", watched},
+	{"mutual exclusion", exclusive},
+	{"fencing", fenced},
+	{"returned", returned},
+	{"proclaimed", proclaimed},
+	{"barrier", together},
+	{"release", released},
+	{"closed", closed},
+	{"lease", leased},
+	{"left behind", leftBehind},
+	{"queue", queued},
+}
+
 func judge(h *history) []violation {
 	var found []violation
-	for _, check := range []struct {
-		name string
-		run  func(*history, func(string, ...any))
-	}{
-		{"linearizability", linearizable},
-		{"real time", realTime},
-		{"answers", answers},
-		{"applied once", appliedOnce},
-		{"not applied", notApplied},
-		{"bounds", withinBounds},
-		{"watch", watched},
-		{"mutual exclusion", exclusive},
-		{"fencing", fenced},
-		{"returned", returned},
-		{"lease", leased},
-		{"barrier", together},
-		{"release", released},
-	} {
-		count := 0
-		check.run(h, func(format string, args ...any) {
-			if count++; count <= 10 {
-				found = append(found, violation{check.name, fmt.Sprintf(format, args...)})
-			}
-		})
-		if count > 10 {
-			found = append(found, violation{check.name, fmt.Sprintf("and %d more", count-10)})
+	for _, c := range checks {
+		found = append(found, c.violations(h)...)
+	}
+	return found
+}
+
+// violations are the first ten that the check finds, and how many more there are.
+func (c check) violations(h *history) []violation {
+	var found []violation
+	count := 0
+	c.run(h, func(format string, args ...any) {
+		if count++; count <= 10 {
+			found = append(found, violation{c.name, fmt.Sprintf(format, args...)})
 		}
+	})
+	if count > 10 {
+		found = append(found, violation{c.name, fmt.Sprintf("and %d more", count-10)})
 	}
 	return found
 }
 
 // writes are the operations whose values are in the store by their own name.
 func (o *operation) writes() bool {
-	return o.Kind == "put" || o.Kind == "cas" || o.Kind == "inc"
+	switch o.Kind {
+	case "put", "cas", "inc", "enqueue", "proclaim":
+		return true
+	}
+	return false
 }
 
 // linearizable checks each register and counter with porcupine. A write whose fate the client doesn't know may take
@@ -67,7 +89,7 @@ func linearizable(h *history, report func(string, ...any)) {
 	workers := map[string]int{}
 	for i := range h.operations {
 		o := &h.operations[i]
-		if !o.writes() && o.Kind != "read" {
+		if o.Kind != "put" && o.Kind != "cas" && o.Kind != "inc" && o.Kind != "read" {
 			continue
 		}
 		if !o.OK && (o.Kind == "read" || !applied[o.Value]) {
@@ -166,7 +188,8 @@ func appliedOnce(h *history, report func(string, ...any)) {
 		times[e.Value]++
 	}
 	for _, o := range h.operations {
-		if o.writes() && times[o.Value] > 1 {
+		// A proclamation that was sent again says the same.
+		if o.writes() && o.Kind != "proclaim" && times[o.Value] > 1 {
 			report("operation %d (%s %s) was applied %d times", o.ID, o.Kind, o.Key, times[o.Value])
 		}
 	}
@@ -179,23 +202,36 @@ func notApplied(h *history, report func(string, ...any)) {
 		applied[e.Value] = e.Revision
 	}
 	for _, o := range h.operations {
-		if o.writes() && o.Error != nil && o.Error.saysNotApplied() && applied[o.Value] != 0 {
+		if o.Error == nil {
+			continue
+		}
+		if o.writes() && o.Error.saysNotApplied() && applied[o.Value] != 0 {
 			report("operation %d (%s %s) failed with %q, sent %t, and was applied at %d", o.ID, o.Kind, o.Key,
 				o.Error.Message, o.Error.Sent, applied[o.Value])
 		}
-		if o.Error != nil && o.Error.Details == "raft proposal dropped" {
-			report("operation %d (%s) ended with raft proposal dropped, which could be sent again", o.ID, o.Kind)
+		if !o.Error.Sent && o.Error.MayBeApplied {
+			report("operation %d (%s) was not sent, and may be applied", o.ID, o.Kind)
 		}
 	}
 }
 
-func (f *failure) saysNotApplied() bool {
-	switch f.Name {
-	case "NoLeaderError", "TooManyRequestsError", "StmConflictError", "InvalidArgumentError", "PermissionDeniedError",
-		"UnauthenticatedError", "LeaseNotFoundError":
-		return true
+func (f *failure) saysNotApplied() bool { return !f.Sent || !f.MayBeApplied }
+
+// gaveUp checks that what could be sent again was, until its time was over.
+func gaveUp(h *history, report func(string, ...any)) {
+	for _, o := range h.operations {
+		if o.Error == nil {
+			continue
+		}
+		if o.Error.Details == "raft proposal dropped" && o.End-o.Start < o.Bound/2 {
+			report("operation %d (%s) ended with %q after %.0f ms of %.0f, which could be sent again", o.ID, o.Kind,
+				o.Error.Message, o.End-o.Start, o.Bound)
+		}
+		if o.Kind == "read" && (o.Error.Name == "UnavailableError" || o.Error.Name == "NoLeaderError") && o.End-o.Start < o.Bound/2 {
+			report("operation %d (%s %s) gave up with %q after %.0f ms of %.0f", o.ID, o.Kind, o.Key, o.Error.Message,
+				o.End-o.Start, o.Bound)
+		}
 	}
-	return !f.Sent
 }
 
 func withinBounds(h *history, report func(string, ...any)) {
@@ -229,195 +265,24 @@ func watched(h *history, report func(string, ...any)) {
 				want = append(want, watchEvent{e.Revision, e.Deleted, e.Key, e.Value})
 			}
 		}
-		if fmt.Sprint(want) != fmt.Sprint(step.Events) {
-			report("watch %s of %s got %d events for the revisions %d to %d, and there were %d: %.200v instead of %.200v",
-				step.Watch, step.Prefix, len(step.Events), from, step.Revision, len(want), step.Events, want)
+		if !slices.Equal(want, step.Events) {
+			report("watch %s of %s got %d events for the revisions %d to %d, and there were %d; the first that differs is %s",
+				step.Watch, step.Prefix, len(step.Events), from, step.Revision, len(want), difference(step.Events, want))
 		}
 		next[step.Watch] = step.Revision + 1
 	}
 }
 
-// exclusive checks that two holders of one lock never overlap by more than their process was late.
-func exclusive(h *history, report func(string, ...any)) {
-	holds := append([]span(nil), h.holds...)
-	sort.Slice(holds, func(i, j int) bool { return holds[i].From < holds[j].From })
-	last := map[string]span{}
-	for _, hold := range holds {
-		before, known := last[hold.Name]
-		if overlap := math.Min(before.To, hold.To) - hold.From; known && overlap > 1+h.lateIn(hold.From-1_000, hold.From+overlap) {
-			report("%s was held by %s (token %d) and %s (token %d) for %.0f ms", hold.Name, before.Worker, before.Token,
-				hold.Worker, hold.Token, overlap)
-		}
-		if known && hold.Token <= before.Token {
-			report("%s gave token %d after %d", hold.Name, hold.Token, before.Token)
-		}
-		if !known || hold.To > before.To {
-			last[hold.Name] = hold
+// difference is the first event that one has and the other hasn't, in words.
+func difference(got, want []watchEvent) string {
+	for i := 0; ; i++ {
+		switch {
+		case i == len(want):
+			return fmt.Sprintf("%q of %d, which nobody wanted", got[i].Key, got[i].Revision)
+		case i == len(got):
+			return fmt.Sprintf("%q of %d, which is missing", want[i].Key, want[i].Revision)
+		case got[i] != want[i]:
+			return fmt.Sprintf("%q of %d instead of %q of %d", got[i].Key, got[i].Revision, want[i].Key, want[i].Revision)
 		}
 	}
-}
-
-// fenced checks that what holders write to the key that they guard comes in the order of their tokens.
-func fenced(h *history, report func(string, ...any)) {
-	for key, events := range h.byKey {
-		if !strings.HasPrefix(key, "nem/guard/") {
-			continue
-		}
-		newest := 0
-		for _, e := range events {
-			var token int
-			if _, err := fmt.Sscan(e.Value, &token); err != nil || token < newest {
-				report("%s got %q at %d after token %d", key, e.Value, e.Revision, newest)
-			}
-			newest = max(newest, token)
-		}
-	}
-}
-
-// returned checks that a key by which something is owned is there only while its session claims or owns it.
-func returned(h *history, report func(string, ...any)) {
-	claims := map[string][]span{}
-	for _, c := range h.claims {
-		claims[c.Name+" "+c.Lease] = append(claims[c.Name+" "+c.Lease], c)
-	}
-	for key, events := range h.byKey {
-		name := ownedBy(key)
-		if name == "" {
-			continue
-		}
-		for i, e := range events {
-			if e.Deleted || e.Version != 1 {
-				continue
-			}
-			gone := h.end
-			for _, later := range events[i+1:] {
-				if later.Deleted {
-					gone = h.bounds.notBefore(later.Revision)
-					break
-				}
-			}
-			made := [2]float64{h.bounds.notBefore(e.Revision), h.bounds.notAfter(e.Revision)}
-			of := claims[name+" "+e.Lease]
-			if len(of) == 0 {
-				report("%s was put at %d by nobody", key, e.Revision)
-				continue
-			}
-			alone := 0.0
-			inside := false
-			for _, c := range of {
-				inside = inside || (c.From <= made[1] && c.To >= made[0]) || (!c.Clean && c.From <= made[0])
-			}
-			if !inside {
-				report("%s came back at %d, after it was released", key, e.Revision)
-				continue
-			}
-			for t := made[1]; t < gone; t += 100 {
-				if !covered(of, t) && !h.troubled(t-graceMs, t) {
-					alone += 100
-				}
-			}
-			if alone > 3_000 {
-				report("%s of %d was there for %.1f s while nobody claimed or held it", key, e.Revision, alone/1e3)
-			}
-		}
-	}
-}
-
-// ownedBy is the lock or election that a key is for; none for a fence, which owns nothing.
-func ownedBy(key string) string {
-	for _, kind := range []string{"nem/lock/", "nem/election/"} {
-		if rest, is := strings.CutPrefix(key, kind); is {
-			if at := strings.Index(rest, "/"); at > 0 && !strings.HasSuffix(rest[:at], "~fence") && !strings.Contains(rest[at+1:], "/") {
-				return kind + rest[:at]
-			}
-		}
-	}
-	return ""
-}
-
-func covered(spans []span, t float64) bool {
-	for _, s := range spans {
-		if t >= s.From-50 && t <= s.To+50 {
-			return true
-		}
-	}
-	return false
-}
-
-// troubled says whether a fault was there at any time between.
-func (h *history) troubled(from, to float64) bool {
-	for _, f := range h.faults {
-		if f.From < to && f.To > from {
-			return true
-		}
-	}
-	return false
-}
-
-// leased checks that no lease ends that its holder, by its own clock, may still rely upon.
-func leased(h *history, report func(string, ...any)) {
-	for _, s := range h.leases {
-		for _, e := range h.byKey[s.Key] {
-			if !e.Deleted || h.bounds.notAfter(e.Revision) < s.From {
-				continue
-			}
-			if ended := h.bounds.notAfter(e.Revision); ended+50+h.lateIn(ended-1_000, s.To) < s.To {
-				report("%s went with lease %s at %d, %.0f ms before its holder stopped to rely on it", s.Key, s.Lease, e.Revision,
-					s.To-ended)
-			}
-		}
-	}
-}
-
-// together checks that nobody enters a barrier of two alone.
-func together(h *history, report func(string, ...any)) {
-	for _, a := range h.barriers {
-		if a.Entered == 0 {
-			continue
-		}
-		others := 0
-		for _, b := range h.barriers {
-			if b.Name == a.Name && b.Worker != a.Worker && b.From <= a.Entered && b.To >= a.Entered {
-				others++
-			}
-		}
-		if others == 0 {
-			report("%s entered %s alone", a.Worker, a.Name)
-		}
-	}
-}
-
-// released checks that what is to end a claim doesn't fail while a majority can be reached, and that it did end it.
-func released(h *history, report func(string, ...any)) {
-	for _, o := range h.operations {
-		if o.Kind != "unlock" && o.Kind != "resign" && o.Kind != "close" {
-			continue
-		}
-		if !o.OK && o.Error != nil && o.Error.Name != "ClosedError" && !h.lacksMajority(o.Start-1_000, o.End) {
-			report("operation %d (%s %s) failed with %q after %.0f ms, though a majority could be reached", o.ID, o.Kind, o.Key,
-				o.Error.Message, o.End-o.Start)
-		}
-	}
-	for _, s := range h.closed {
-		for key, events := range h.byKey {
-			for i, e := range events {
-				if e.Lease != s.Lease || e.Deleted {
-					continue
-				}
-				if i+1 < len(events) && h.bounds.notBefore(events[i+1].Revision) <= s.From {
-					continue
-				}
-				report("%s of session %s was there after close()", key, s.Lease)
-			}
-		}
-	}
-}
-
-func (h *history) lacksMajority(from, to float64) bool {
-	for _, f := range h.faults {
-		if !f.Majority && f.From < to && f.To+2_000 > from {
-			return true
-		}
-	}
-	return false
 }

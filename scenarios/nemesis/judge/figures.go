@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"sort"
+	"strings"
 )
 
 // printFigures says how much happened, and how long no write succeeded around each kind of fault.
@@ -26,47 +27,56 @@ func printFigures(h *history) {
 	for _, kind := range sorted(kinds) {
 		fmt.Printf("  %-10s %d\n", kind, kinds[kind])
 	}
+	printUnavailability(h)
+}
+
+// printUnavailability prints a table for docs/reliability.md, where clients were compared.
+func printUnavailability(h *history) {
 	byClient := map[string][]operation{}
-	for _, o := range append(append([]operation(nil), h.operations...), h.beside...) {
-		if o.Kind == "put" && o.OK {
+	for _, o := range h.beside {
+		if o.OK {
 			byClient[o.Client] = append(byClient[o.Client], o)
 		}
+	}
+	if len(byClient) == 0 {
+		return
 	}
 	faults := map[string][]fault{}
 	for _, f := range h.faults {
 		faults[f.Kind] = append(faults[f.Kind], f)
 	}
-	fmt.Println("longest time without a write that succeeded, from each fault's begin to 5 s after its end, median and worst (ms):")
+	clients := sorted(byClient)
+	fmt.Println("\nLongest time without a put that succeeded, from a fault's begin to 5 s after its end, median / worst in s:")
+	fmt.Printf("\n| fault | times | %s |\n| --- | --: |%s\n", strings.Join(clients, " | "), strings.Repeat(" --: |", len(clients)))
 	for _, kind := range sorted(faults) {
-		fmt.Printf("  %-14s %2d times", kind, len(faults[kind]))
-		for _, client := range sorted(byClient) {
+		fmt.Printf("| %s | %d |", kind, len(faults[kind]))
+		for _, client := range clients {
 			var gaps []float64
 			for _, f := range faults[kind] {
-				gaps = append(gaps, longestGap(byClient[client], f.From, f.To+5_000))
+				gaps = append(gaps, longestGap(byClient[client], f.From, f.To+5_000)/1e3)
 			}
 			sort.Float64s(gaps)
-			fmt.Printf("  %s %.0f/%.0f", client, gaps[len(gaps)/2], gaps[len(gaps)-1])
+			fmt.Printf(" %.2f / %.2f |", gaps[len(gaps)/2], gaps[len(gaps)-1])
 		}
 		fmt.Println()
 	}
+	fmt.Println()
 }
 
+// longestGap is the longest time between two ends of puts, of which a part lies between the times.
 func longestGap(puts []operation, from, to float64) float64 {
-	ends := []float64{from}
+	longest, last := 0.0, from
 	for _, o := range puts {
-		if o.End > from && o.End < to {
-			ends = append(ends, o.End)
+		if o.End <= from {
+			continue
+		}
+		longest = math.Max(longest, o.End-last)
+		last = o.End
+		if o.End >= to {
+			break
 		}
 	}
-	sort.Float64s(ends)
-	longest := 0.0
-	for i := 1; i < len(ends); i++ {
-		longest = math.Max(longest, ends[i]-ends[i-1])
-	}
-	if len(ends) == 1 {
-		return to - from
-	}
-	return longest
+	return math.Max(longest, to-last)
 }
 
 func sorted[V any](m map[string]V) []string {

@@ -18,7 +18,9 @@ type failure struct {
 	Code    int    `json:"code"`
 	Details string `json:"details"`
 	Sent    bool   `json:"sent"`
-	Message string `json:"message"`
+	// False where it says that a write was not applied, and never will be.
+	MayBeApplied bool   `json:"mayBeApplied"`
+	Message      string `json:"message"`
 }
 
 // operation is one call of the workload.
@@ -57,8 +59,10 @@ type span struct {
 	Token  int64   `json:"token"`
 	From   float64 `json:"from"`
 	To     float64 `json:"to"`
-	// Of a claim: it ended with a release that succeeded. Of a lease: its loss was noticed, not made.
+	// Of a claim: it ended with a release that succeeded.
 	Clean bool `json:"clean"`
+	// Of a hold: its end was noticed, not made.
+	Lost bool `json:"lost"`
 	// Of a barrier: when enter() resolved.
 	Entered float64 `json:"entered"`
 }
@@ -82,12 +86,18 @@ type watchStep struct {
 }
 
 type fault struct {
-	Kind   string   `json:"kind"`
-	Target []string `json:"target"`
-	From   float64  `json:"from"`
-	To     float64  `json:"to"`
+	Kind string  `json:"kind"`
+	From float64 `json:"from"`
+	To   float64 `json:"to"`
 	// Whether a majority of the members was up and could be reached by all clients throughout.
 	Majority bool `json:"majority"`
+}
+
+// leftLease is a lease that was there when all was over.
+type leftLease struct {
+	Lease string  `json:"lease"`
+	TTL   int64   `json:"ttl"`
+	From  float64 `json:"from"`
 }
 
 type lateness struct {
@@ -117,6 +127,7 @@ type history struct {
 	watches    []watchStep
 	faults     []fault
 	late       []lateness
+	left       []leftLease
 	beside     []operation
 	store      []event
 	byKey      map[string][]event
@@ -157,6 +168,8 @@ func readHistory(dir string) (*history, error) {
 			h.watches[len(h.watches)-1].seek = true
 		case "fault":
 			return into(line, &h.faults)
+		case "left":
+			return into(line, &h.left)
 		case "late":
 			return into(line, &h.late)
 		default:

@@ -19,19 +19,23 @@ import (
 // connection is how a subcommand reaches the cluster.
 type connection struct {
 	endpoints, ca, user string
+	// Pings, as the workload's clients with keepAlive send them: a member that is frozen or cut off is left.
+	keepAlive bool
 }
 
 func (c *connection) flags(set *flag.FlagSet) {
 	set.StringVar(&c.endpoints, "endpoints", "", "client URLs, with commas between")
 	set.StringVar(&c.ca, "ca", "", "file with the certificate authority, for https")
+	set.BoolVar(&c.keepAlive, "keepalive", false, "ping every 5 s, and wait 1 s")
 	set.StringVar(&c.user, "user", "", "name:password")
 }
 
 func (c *connection) dial() (*clientv3.Client, error) {
 	config := clientv3.Config{
 		Endpoints: strings.Split(c.endpoints, ","), Logger: zap.NewNop(), DialTimeout: 5 * time.Second,
-		// So that a member that is frozen or cut off is left.
-		DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 2 * time.Second,
+	}
+	if c.keepAlive {
+		config.DialKeepAliveTime, config.DialKeepAliveTimeout = 5*time.Second, time.Second
 	}
 	config.Username, config.Password, _ = strings.Cut(c.user, ":")
 	if c.ca != "" {
@@ -55,6 +59,7 @@ func record(args []string) error {
 	set := flag.NewFlagSet("record", flag.ExitOnError)
 	var to connection
 	to.flags(set)
+	to.keepAlive = true
 	output := set.String("output", "", "file to write")
 	if err := set.Parse(args); err != nil {
 		return err
@@ -156,6 +161,10 @@ func beside(args []string) error {
 		_, _ = bufio.NewReader(os.Stdin).ReadString(0)
 		close(ended)
 	}()
+	name := "clientv3"
+	if to.keepAlive {
+		name += " keepAlive"
+	}
 	lines := json.NewEncoder(os.Stdout)
 	for n := 0; ; n++ {
 		select {
@@ -165,10 +174,10 @@ func beside(args []string) error {
 		}
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		_, err := client.Put(ctx, "nemesis-beside", fmt.Sprint(n))
+		_, err := client.Put(ctx, "nemesis-beside-"+name, fmt.Sprint(n))
 		cancel()
 		result := map[string]any{
-			"t": "beside", "client": "clientv3", "kind": "put", "start": milliseconds(start),
+			"t": "beside", "client": name, "kind": "put", "start": milliseconds(start),
 			"end": milliseconds(time.Now()), "ok": err == nil,
 		}
 		if err := lines.Encode(result); err != nil {

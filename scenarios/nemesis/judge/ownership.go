@@ -1,0 +1,223 @@
+package main
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// exclusive checks that two holders of one lock never overlap, unless both read; and that the tokens of those who exclude
+// each other grow. Whoever lost it may have learnt so as late as their process was; whoever gave it back knew.
+func exclusive(h *history, report func(string, ...any)) {
+	holds := append([]span(nil), h.holds...)
+	sort.Slice(holds, func(i, j int) bool { return holds[i].From < holds[j].From })
+	before := map[string][]span{}
+	tokens := map[string]int64{}
+	for _, hold := range holds {
+		var open []span
+		for _, other := range before[hold.Name] {
+			if other.To <= hold.From {
+				continue
+			}
+			open = append(open, other)
+			overlap := min(other.To, hold.To) - hold.From
+			late := 0.0
+			if other.Lost {
+				late = h.lateIn(hold.From-1_000, other.To)
+			}
+			if hold.excludes(other) && overlap > 1+late {
+				report("%s was held by %s (token %d) and %s (token %d) for %.0f ms", hold.Name, other.Worker, other.Token,
+					hold.Worker, hold.Token, overlap)
+			}
+		}
+		before[hold.Name] = append(open, hold)
+		newest := tokens[hold.Name+" write"]
+		if hold.Mode != "read" {
+			newest = max(newest, tokens[hold.Name+" read"])
+		}
+		if hold.Token <= newest {
+			report("%s gave token %d after %d", hold.Name, hold.Token, newest)
+		}
+		mode := " write"
+		if hold.Mode == "read" {
+			mode = " read"
+		}
+		tokens[hold.Name+mode] = max(tokens[hold.Name+mode], hold.Token)
+	}
+}
+
+func (s span) excludes(other span) bool { return s.Mode != "read" || other.Mode != "read" }
+
+// fenced checks that what holders write to the key that they guard comes in the order of their tokens.
+func fenced(h *history, report func(string, ...any)) {
+	for key, events := range h.byKey {
+		if !strings.HasPrefix(key, "nem/guard/") {
+			continue
+		}
+		newest := 0
+		for _, e := range events {
+			var token int
+			if _, err := fmt.Sscan(e.Value, &token); err != nil || token < newest {
+				report("%s got %q at %d after token %d", key, e.Value, e.Revision, newest)
+			}
+			newest = max(newest, token)
+		}
+	}
+}
+
+// returned checks that a key by which something is owned is there only while its session claims or owns it.
+func returned(h *history, report func(string, ...any)) {
+	claims := map[string][]span{}
+	for _, c := range h.claims {
+		claims[c.Name+" "+c.Lease] = append(claims[c.Name+" "+c.Lease], c)
+	}
+	for key, events := range h.byKey {
+		name := ownedBy(key)
+		if name == "" {
+			continue
+		}
+		for i, e := range events {
+			if e.Deleted || e.Version != 1 {
+				continue
+			}
+			gone := h.end
+			for _, later := range events[i+1:] {
+				if later.Deleted {
+					gone = h.bounds.notBefore(later.Revision)
+					break
+				}
+			}
+			made := [2]float64{h.bounds.notBefore(e.Revision), h.bounds.notAfter(e.Revision)}
+			of := claims[name+" "+e.Lease]
+			if len(of) == 0 {
+				report("%s was put at %d by nobody", key, e.Revision)
+				continue
+			}
+			alone := 0.0
+			inside := false
+			for _, c := range of {
+				inside = inside || (c.From <= made[1] && c.To >= made[0]) || (!c.Clean && c.From <= made[0])
+			}
+			if !inside {
+				report("%s came back at %d, after it was released", key, e.Revision)
+				continue
+			}
+			for t := made[1]; t < gone; t += 100 {
+				if !covered(of, t) && !h.troubled(t-graceMs, t) {
+					alone += 100
+				}
+			}
+			if alone > 3_000 {
+				report("%s of %d was there for %.1f s while nobody claimed or held it", key, e.Revision, alone/1e3)
+			}
+		}
+	}
+}
+
+// ownedBy is the lock, election or barrier that a key is for; none for a fence, which owns nothing.
+func ownedBy(key string) string {
+	parts := strings.Split(key, "/")
+	if len(parts) < 4 || parts[0] != "nem" {
+		return ""
+	}
+	name, rest := strings.Join(parts[:3], "/"), parts[3:]
+	switch parts[1] {
+	case "lock", "election":
+		if len(rest) == 1 && !strings.HasSuffix(name, "~fence") {
+			return name
+		}
+	case "rw":
+		if len(rest) == 2 {
+			return name
+		}
+	case "barrier":
+		if len(rest) == 2 && rest[0] == "waiters" {
+			return name
+		}
+	}
+	return ""
+}
+
+func covered(spans []span, t float64) bool {
+	for _, s := range spans {
+		if t >= s.From-50 && t <= s.To+50 {
+			return true
+		}
+	}
+	return false
+}
+
+// troubled says whether a fault was there at any time between.
+func (h *history) troubled(from, to float64) bool {
+	for _, f := range h.faults {
+		if f.From < to && f.To > from {
+			return true
+		}
+	}
+	return false
+}
+
+// proclaimed checks that what a leader has announced is not undone by what they announced before.
+func proclaimed(h *history, report func(string, ...any)) {
+	for key, events := range h.byKey {
+		if !strings.HasPrefix(ownedBy(key), "nem/election/") {
+			continue
+		}
+		var created int64
+		newest := 0
+		for _, e := range events {
+			if e.Deleted {
+				continue
+			}
+			if e.Created != created {
+				created, newest = e.Created, 0
+			}
+			var number int
+			if _, err := fmt.Sscanf(e.Value, "v%d", &number); err != nil || number < newest {
+				report("%s got %q at %d after v%d", key, e.Value, e.Revision, newest)
+			}
+			newest = max(newest, number)
+		}
+	}
+}
+
+// together checks that nobody enters a barrier of two alone.
+func together(h *history, report func(string, ...any)) {
+	for _, a := range h.barriers {
+		if a.Entered == 0 {
+			continue
+		}
+		others := 0
+		for _, b := range h.barriers {
+			if b.Name == a.Name && b.Worker != a.Worker && b.From <= a.Entered && b.To >= a.Entered {
+				others++
+			}
+		}
+		if others == 0 {
+			report("%s entered %s alone", a.Worker, a.Name)
+		}
+	}
+}
+
+// released checks that what is to end a claim doesn't fail while a majority can be reached.
+func released(h *history, report func(string, ...any)) {
+	for _, o := range h.operations {
+		if o.OK || o.Error == nil || o.Error.Name == "ClosedError" || h.lacksMajority(o.Start-1_000, o.End) {
+			continue
+		}
+		switch o.Kind {
+		case "unlock", "resign", "close":
+			report("operation %d (%s %s) failed with %q after %.0f ms, though a majority could be reached", o.ID, o.Kind, o.Key,
+				o.Error.Message, o.End-o.Start)
+		}
+	}
+}
+
+func (h *history) lacksMajority(from, to float64) bool {
+	for _, f := range h.faults {
+		if !f.Majority && f.From < to && f.To+2_000 > from {
+			return true
+		}
+	}
+	return false
+}

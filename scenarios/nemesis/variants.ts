@@ -1,0 +1,39 @@
+import type { ConnectOptions } from '@quiesce/etcd';
+
+/** What a run is with. */
+export interface Variant {
+  readonly transport: 'native' | 'grpc-js';
+  readonly tls: boolean;
+  /** Authentication, with tokens that expire after 3 s. */
+  readonly tokens: boolean;
+}
+
+/** What was chosen, and the rest by the seed: eight seeds in a row have all variants. */
+export function variantOf(
+  seed: number,
+  chosen: { transport?: string | undefined; tls?: boolean | undefined; tokens?: boolean | undefined },
+): Variant {
+  const {
+    transport = seed % 2 === 0 ? 'native' : 'grpc-js',
+    tls = (seed >> 1) % 2 === 1,
+    tokens = (seed >> 2) % 2 === 1,
+  } = chosen;
+  if (transport !== 'native' && transport !== 'grpc-js')
+    throw new Error(`no transport is named ${transport}`);
+  return { transport, tls, tokens };
+}
+
+/** A variant in words. */
+export function describe({ transport, tls, tokens }: Variant): string {
+  return `${transport}, ${tls ? 'TLS' : 'no TLS'}, ${tokens ? 'tokens of 3 s' : 'no authentication'}`;
+}
+
+const keepAlive = { intervalMs: 5_000, timeoutMs: 1_000 };
+
+/** The clients that make the workload, by name. */
+export const clientOptions: Readonly<Record<string, ConnectOptions>> = {
+  default: {},
+  keepAlive: { keepAlive },
+  attempts: { attemptTimeoutMs: 1_000 },
+  both: { keepAlive, attemptTimeoutMs: 1_000, timeoutMs: 5_000 },
+};

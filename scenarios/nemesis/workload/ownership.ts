@@ -1,0 +1,164 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  type CallControl,
+  Election,
+  type Leadership,
+  type Lock,
+  Mutex,
+  op,
+  RwMutex,
+  type Session,
+} from '@quiesce/etcd';
+import { Sessions } from './sessions.js';
+import { slowMs, stayAway, turns, uniqueValue, type Work } from './turns.js';
+
+interface Acquisition<Owned> {
+  readonly session: Session;
+  readonly name: string;
+  /** What the calls are called that acquire and release. */
+  readonly kinds: readonly [string, string];
+  readonly mode?: string;
+  readonly acquire: (timeoutMs: number) => Promise<Owned | undefined>;
+  readonly meanwhile?: (owned: Owned) => Promise<void>;
+  readonly release: (owned: Owned, options: CallControl) => Promise<void>;
+}
+
+const acquireMs = 8_000;
+
+/** Holds a lock or a leadership for a moment, and gives it back with default settings, or in short. */
+async function hold<Owned extends Lock | Leadership>(
+  work: Work,
+  { session, name, kinds, mode = '', acquire, meanwhile, release }: Acquisition<Owned>,
+): Promise<void> {
+  const { etcd, client, worker, history, random } = work;
+  const lease = session.leaseId.toString(16);
+  const claim = { name, lease, worker, from: history.now(), to: 0, clean: false };
+  let tookMs = 0;
+  try {
+    // Where it gives up, it takes its key back for a second.
+    const acquiring = { client, worker, kind: kinds[0], key: name, bound: acquireMs + 1_000 };
+    let acquired: Owned | undefined;
+    try {
+      acquired = await history.call(acquiring, () => acquire(acquireMs));
+    } finally {
+      tookMs = history.now() - claim.from;
+    }
+    if (acquired === undefined) return;
+    const owned = acquired;
+    const { signal, revision } = owned;
+    const from = history.now();
+    let to = 0;
+    signal.addEventListener(
+      'abort',
+      () => {
+        to ||= history.now();
+      },
+      { once: true },
+    );
+    if (mode !== 'read') {
+      const guard = `nem/guard/${name.replaceAll('/', '-')}`;
+      const put = op.put(guard, `${revision} ${uniqueValue()}`);
+      await etcd.txn({ compare: [owned.isOwner()], success: [put] }, { timeoutMs: 2_000 }).catch(() => {});
+    }
+    await meanwhile?.(owned).catch(() => {});
+    await delay(random(100));
+    const lost = to !== 0;
+    to ||= history.now();
+    history.add('hold', { name, mode, worker, lease, token: revision, from, to, lost });
+    const releasing = history.now();
+    if (random(5) === 0) {
+      // It goes on in the background.
+      const bound = 5 + random(500);
+      await history.call({ client, worker, kind: `${kinds[1]}-in-short`, key: name, bound }, () =>
+        release(owned, { timeoutMs: bound }),
+      );
+    } else {
+      await history.call({ client, worker, kind: kinds[1], key: name, bound: 10_000 }, () =>
+        release(owned, {}),
+      );
+    }
+    claim.clean = true;
+    tookMs = Math.max(tookMs, history.now() - releasing);
+  } finally {
+    history.add('claim', { ...claim, to: history.now() });
+    await stayAway(work, tookMs);
+  }
+}
+
+const unlock = (lock: Lock, options: CallControl): Promise<void> => lock.unlock(options);
+
+/** Takes a lock, or tries to, writes what it guards, and unlocks. */
+export async function locks(work: Work): Promise<void> {
+  const sessions = new Sessions(work, 40);
+  await turns(work, 400, async () => {
+    const session = await sessions.get();
+    const name = `nem/lock/${work.random(4)}`;
+    const mutex = new Mutex(session, name);
+    const kind = work.random(3) === 0 ? 'tryLock' : 'lock';
+    await hold(work, {
+      session,
+      name,
+      kinds: [kind, 'unlock'],
+      acquire: (timeoutMs) => mutex[kind]({ timeoutMs }),
+      release: unlock,
+    });
+  });
+  await sessions.finish();
+}
+
+/** Takes a lock for readers or writers. */
+export async function rwLocks(work: Work): Promise<void> {
+  const sessions = new Sessions(work, 40);
+  await turns(work, 500, async () => {
+    const session = await sessions.get();
+    const name = `nem/rw/${work.random(2)}`;
+    const mutex = new RwMutex(session, name);
+    const mode = work.random(2) === 0 ? 'read' : 'write';
+    await hold(work, {
+      session,
+      name,
+      mode,
+      kinds: [`${mode}Lock`, 'unlock'],
+      acquire: (timeoutMs) => mutex[`${mode}Lock`]({ timeoutMs }),
+      release: unlock,
+    });
+  });
+  await sessions.finish();
+}
+
+/** Campaigns, leads, proclaims, and resigns. */
+export async function elections(work: Work): Promise<void> {
+  const { client, worker, history, random } = work;
+  const sessions = new Sessions(work, 40);
+  await turns(work, 600, async () => {
+    const session = await sessions.get();
+    const name = `nem/election/${random(2)}`;
+    const election = new Election(work.etcd, name);
+    await hold(work, {
+      session,
+      name,
+      kinds: ['campaign', 'resign'],
+      acquire: (timeoutMs) => election.campaign(session, uniqueValue(), { timeoutMs }),
+      meanwhile: async (leadership) => {
+        const bound = 1_500;
+        const start = history.now();
+        const proclaim = (): Promise<void> => {
+          const value = uniqueValue();
+          return history
+            .call({ client, worker, kind: 'proclaim', key: name, value, bound }, () =>
+              leadership.proclaim(value, { timeoutMs: bound }),
+            )
+            .catch(() => {});
+        };
+        for (let n = random(4); n > 0; n--) await proclaim();
+        const tookMs = history.now() - start;
+        if (tookMs < slowMs) return;
+        // Leads on, so that what comes late finds the next value.
+        await proclaim();
+        await stayAway(work, tookMs);
+      },
+      release: (leadership, options) => leadership.resign(options),
+    });
+  });
+  await sessions.finish();
+}
