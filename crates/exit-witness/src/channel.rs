@@ -16,7 +16,13 @@ pub fn open() -> bool {
     };
     TESTER.store(tester, Ordering::Relaxed);
     FD.store(fd, Ordering::Relaxed);
-    is_open()
+    let open = is_open();
+    if open {
+        // Where Yama restricts debuggers, those that the tester starts may look at this process.
+        // SAFETY: takes numbers only, and fails harmlessly where there is no Yama.
+        unsafe { libc::prctl(libc::PR_SET_PTRACER, TESTER.load(Ordering::Relaxed) as libc::c_ulong) };
+    }
+    open
 }
 
 /// Whether the descriptor still leads to the tester. The program may have closed it and got its number again for

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::line::Line;
 use crate::real::Real;
-use crate::{channel, threads};
+use crate::{channel, threads, unloaded};
 
 const FATAL: [c_int; 7] =
     [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
@@ -108,8 +108,39 @@ unsafe fn real(signal: c_int, action: *const libc::sigaction, previous: *mut lib
     unsafe { real(signal, action, previous) }
 }
 
+/// The address of the instruction that was run, or was to be; 0 where this isn't known.
+///
+/// # Safety
+/// The context is that of a signal handler.
+unsafe fn instruction(context: *mut c_void) -> usize {
+    // SAFETY: as said.
+    let context = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
+    #[cfg(target_arch = "x86_64")]
+    return context.gregs[libc::REG_RIP as usize] as usize;
+    #[cfg(target_arch = "aarch64")]
+    return context.pc as usize;
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let _ = context;
+        0
+    }
+}
+
+/// The address that couldn't be read or written; 0 where the signal isn't for one.
+///
+/// # Safety
+/// The information is that of a signal handler.
+unsafe fn data(signal: c_int, info: *mut libc::siginfo_t) -> usize {
+    if signal == libc::SIGSEGV || signal == libc::SIGBUS {
+        // SAFETY: as said, and these signals have one.
+        unsafe { (*info).si_addr() as usize }
+    } else {
+        0
+    }
+}
+
 /// Async-signal-safe throughout.
-unsafe extern "C" fn handle(signal: c_int, _info: *mut libc::siginfo_t, _context: *mut c_void) {
+unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     if CRASHING.swap(true, Ordering::AcqRel) {
         // Another thread is dying already and takes the process with it.
         loop {
@@ -130,7 +161,18 @@ unsafe extern "C" fn handle(signal: c_int, _info: *mut libc::siginfo_t, _context
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         }
         let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-        channel::send(&Line::new("crash").field(pid).field(tid).field(signal).text(&name[..length]).end());
+        let line = Line::new("crash").field(pid).field(tid).field(signal).text(&name[..length]);
+        // SAFETY: the kernel gives both to a handler that was installed with SA_SIGINFO.
+        let (code, data) = unsafe { (instruction(context), data(signal, info)) };
+        let mut path = unloaded::path();
+        let found = [code, data].into_iter().find_map(|address| {
+            let length = unloaded::library_at(address, &mut path);
+            (length > 0).then_some((address, length))
+        });
+        channel::send(&match found {
+            Some((address, length)) => line.field(format_args!("{address:x}")).text(&path[..length]).end(),
+            None => line.end(),
+        });
         // Sent to this very thread, it stops the process before the next instruction here.
         // SAFETY: numbers only.
         unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGSTOP) };

@@ -3,7 +3,8 @@
 //! It tells the tester, on the socket that `QUIESCE_DONE_FD` names, one line each:
 //!
 //! - a crash, when the process is about to die of a signal that it doesn't handle. The process stops itself
-//!   (SIGSTOP) then, so that a debugger sees it as it is, and dies of the same signal once it is continued;
+//!   (SIGSTOP) then, so that a debugger sees it as it is, and dies of the same signal once it is continued. Where
+//!   what it ran or used was in a library that it had unloaded, it says in which;
 //! - what is left at the very end of its exit, after all exit handlers and destructors: threads with the library
 //!   that started them, and sockets.
 //!
@@ -11,7 +12,8 @@
 //! other end of that socket, so it is harmless in processes that inherited `LD_PRELOAD` and not the socket.
 //!
 //! To the program nothing changes: its own signal handlers come first, dispositions read as it set them, and
-//! threads start as they would. Nothing here allocates after start-up, but for one block for each new thread.
+//! threads start as they would. Nothing here allocates after start-up, but for one block for each new thread, and
+//! where a library is unloaded.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod channel;
@@ -21,6 +23,7 @@ mod line;
 mod modules;
 mod real;
 mod threads;
+mod unloaded;
 
 /// Run by the dynamic loader before the program's own constructors.
 #[used]

@@ -15,6 +15,8 @@ export interface KindPage {
 
 /** The likely cause of a failure. */
 export interface FailureKind extends KindPage {
+  /** What exactly, such as which library; `null` where nothing more is known. */
+  readonly detail: string | null;
   /** Another cause that the traces fit, and what would decide between the two; `null` where there is none. */
   readonly or: (KindPage & { readonly decide: string }) | null;
 }
@@ -36,6 +38,7 @@ interface Rule {
   readonly id: string;
   readonly title: string;
   matches(traces: Traces): boolean;
+  detail?(traces: Traces): string | undefined;
   /** Another kind that the traces fit as well. */
   or?(traces: Traces): { readonly id: string; readonly decide: string } | undefined;
 }
@@ -67,6 +70,10 @@ interface Traces {
   readonly all: string;
   /** Whether it is a Python process, where that is known. */
   readonly python: boolean | undefined;
+  /** File name of the library whose code or data it used though it had been unloaded, or ''. */
+  readonly unloaded: string;
+  /** A destructor of thread-local data was called where nothing is: the library that it was in is gone. */
+  readonly lostDestructor: boolean;
   /** Python itself said, as it died, that it wasn't finalizing. */
   readonly pythonRan: boolean;
 }
@@ -84,6 +91,7 @@ const WAITING =
 const UNWINDING =
   /^(?:PyThread_exit_thread|(?:__)?pthread_exit|__pthread_unwind|unwind_(?:stop|cleanup)|_Unwind_ForcedUnwind\w*|__do_cancel|__pthread_cancel\w*|sigcancel_handler)(?!\w)/m;
 const NODE_API = /^(?:napi_|node_api_|v8impl::)/m;
+const ADDON_LOAD = /^(?:napi_register_module_v\d+|node_register_module_v\d+)(?!\w)/m;
 const NOT_JOINED = /without an active exception/;
 
 // The first that matches names the failure, so the particular stand before the general, and who died before what was
@@ -93,6 +101,18 @@ const rules: readonly Rule[] = [
     id: 'sanitizer-report',
     title: 'a sanitizer found a memory error, a data race or undefined behaviour',
     matches: ({ signature }) => /sanitizer$|^undefined-behaviour$|^valgrind$/.test(signature),
+  },
+  {
+    id: 'library-unloaded',
+    title: 'code of a library was called after the library had been unloaded, as when its worker ended',
+    matches: ({ crashed, unloaded, lostDestructor }) => crashed && (unloaded !== '' || lostDestructor),
+    detail: ({ unloaded }) => (unloaded === '' ? undefined : unloaded),
+  },
+  {
+    id: 'addon-load',
+    title: 'an addon died as it was loaded, which one that was loaded before in another thread may do',
+    matches: ({ crashed, faulting, main }) =>
+      crashed && ADDON_LOAD.test(faulting) && !EXITING.test(main) && !EXITING.test(faulting),
   },
   {
     id: 'napi-after-teardown',
@@ -243,7 +263,7 @@ export function failureKind(traces: FailureTraces): FailureKind | null {
   const otherRule = rules.find(({ id }) => id === other?.id);
   const or =
     other === undefined || otherRule === undefined ? null : { ...pageOf(otherRule), decide: other.decide };
-  return { ...pageOf(rule), or };
+  return { ...pageOf(rule), detail: rule.detail?.(ready) ?? null, or };
 }
 
 function pageOf({ id, title }: Rule): KindPage {
@@ -281,8 +301,16 @@ function prepare(traces: FailureTraces): Traces {
       stacksOfPython || crash?.python === true || (crash === null && command.some(isPythonProgram))
         ? true
         : crash?.python,
+    unloaded: crash?.unloaded?.replace(/^.*\//, '') ?? '',
+    lostDestructor: isLostDestructor(faulting?.frames),
     pythonRan: /^Python runtime state: (?:core )?initialized/m.test(stderr),
   };
+}
+
+/** glibc calls these destructors at a thread's end. Generated code isn't registered for that. */
+function isLostDestructor([top, caller]: readonly StackFrame[] = []): boolean {
+  if (top === undefined || top.name !== null || top.library !== null) return false;
+  return /^(?:__GI_)?(?:__nptl_deallocate_tsd|__call_tls_dtors)$/.test(caller?.name ?? '');
 }
 
 /** A wait is within the C library's functions for it, a few frames deep. */

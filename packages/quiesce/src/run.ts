@@ -9,7 +9,7 @@ import { OutputFilter } from './output-filter.js';
 import { isRunning, type ProcessGroup, spawnGroup } from './process-group.js';
 import type { RunDirectories } from './run-directory.js';
 import { type SignatureMatch, SignatureScanner } from './signatures.js';
-import type { ThreadStack } from './stack-trace.js';
+import { isMapped, type ThreadStack } from './stack-trace.js';
 import { startTimer } from './timer.js';
 import {
   type CrashReport,
@@ -84,6 +84,8 @@ export interface CrashFacts {
   readonly main: boolean;
   /** Python is in the process. */
   readonly python: boolean;
+  /** File of the library that it ran or used code or data of, though it had been unloaded; else `null`. */
+  readonly unloaded?: string | null;
 }
 
 /** What a run leaves to look at. */
@@ -240,7 +242,7 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
     try {
       // Continued before it has stopped, it would stop for good.
       await untilStopped(report.pid);
-      facts = { main: report.tid === report.pid, python: hasPython(report.pid) };
+      facts = factsOf(report);
       if (!options.wantsStacks(`${report.signal} ${report.thread}`)) return null;
       return await threadStacks([member], { signal: options.signal, faultingTid: report.tid });
     } finally {
@@ -325,13 +327,21 @@ function collect(
   };
 }
 
-/** Whether Python's library, or its program, is mapped. */
-function hasPython(pid: number): boolean {
+/** What can be seen of a stopped process without a debugger. */
+function factsOf({ pid, tid, unloaded }: CrashReport): CrashFacts {
+  let maps = '';
   try {
-    return /\/(?:lib)?python\d[^/\n]*$/m.test(readFileSync(`/proc/${pid}/maps`, 'utf8'));
+    maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
   } catch {
-    return false;
+    // It has gone, or it isn't ours to look at.
   }
+  // Something else may be there by now, which then is what was used.
+  const gone = unloaded !== undefined && maps !== '' && !isMapped(maps, unloaded.address);
+  return {
+    main: tid === pid,
+    python: /\/(?:lib)?python\d[^/\n]*$/m.test(maps),
+    unloaded: gone ? unloaded.library : null,
+  };
 }
 
 async function untilStopped(pid: number): Promise<void> {

@@ -33,6 +33,13 @@ export function parseMappings(maps: string): Mapping[] {
   );
 }
 
+/** Whether anything is mapped at an address, by a `/proc/<pid>/maps`. */
+export function isMapped(maps: string, address: bigint): boolean {
+  return [...maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) /gm)].some(
+    ([, from, to]) => BigInt(`0x${from}`) <= address && address < BigInt(`0x${to}`),
+  );
+}
+
 // Thread 2 (Thread 0x7f68ac4 (LWP 123) "tokio-runtime-w"):   or   Thread 2 (LWP 123 "node"):
 const THREAD = /^Thread \d+ \(.*?LWP (\d+)\)?(?: "(.*?)")?(?: \(Exiting\))?\):$/;
 // #1  0x00007f4 in std::thread::join (…) at lib.rs:12   or   #0  main () at a.c:3   or   … from /lib/libc.so.6

@@ -24,6 +24,8 @@ export interface CrashReport {
   readonly tid: number;
   readonly thread: string;
   readonly signal: NodeJS.Signals;
+  /** What it ran or used when it died was at this address, in this library, which it had unloaded before. */
+  readonly unloaded?: { readonly address: bigint; readonly library: string };
 }
 
 /** What comes on the descriptor of `QUIESCE_DONE_FD`. */
@@ -67,13 +69,15 @@ export function witnessEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 export function parseWitnessLine(line: string): WitnessLine | undefined {
   const [type, ...fields] = line.split('\t');
   if (type === 'done' && fields.length === 0) return { type };
-  const [first = '', second = '', third = '', fourth = ''] = fields;
+  const [first = '', second = '', third = '', fourth = '', fifth = '', sixth = ''] = fields;
   const pid = Number(first);
   if (!Number.isSafeInteger(pid) || pid < 1) return undefined;
   switch (type) {
     case 'crash': {
       const signal = signalName(Number(third));
-      return signal && { type, pid, tid: Number(second), thread: fourth, signal };
+      const unloaded = /^[0-9a-f]{1,16}$/.test(fifth) &&
+        sixth !== '' && { unloaded: { address: BigInt(`0x${fifth}`), library: sixth } };
+      return signal && { type, pid, tid: Number(second), thread: fourth, signal, ...unloaded };
     }
     case 'thread':
       return { type, pid, name: third, library: fourth === '' ? null : fourth };

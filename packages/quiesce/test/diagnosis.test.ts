@@ -1,6 +1,9 @@
 // What a crash, a hang and a clean exit tell of their threads: real programs that end so, seen by the witness and gdb.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { findExecutable } from '../src/executable.js';
@@ -17,6 +20,7 @@ const unseen = existsSync(WITNESS_FILE)
   ? false
   : 'no witness was built here (cargo is missing, or not Linux)';
 const untraced = unseen || (has('gdb') ? false : 'gdb is missing');
+const gccless = has('gcc') ? false : 'gcc is missing';
 const pythonless = unseen || (has('python3') ? false : 'python3 is missing');
 
 describe('a crash', () => {
@@ -106,6 +110,48 @@ describe('who died where', () => {
   }, async () => {
     const program = `${libc}; ctypes.CDLL(None).PyThreadState_Get()`;
     assert.equal(await kindOf(['python3', '-c', program]), 'python-without-gil');
+  });
+
+  test('a thread with a destructor in a library that was unloaded', {
+    skip: untraced || gccless,
+  }, async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'quiesce-unloaded-'));
+    try {
+      const library = join(dir, 'gone.so');
+      const program = join(dir, 'program');
+      const compile = (source: string, ...options: string[]): void => {
+        writeFileSync(join(dir, 'a.c'), source);
+        execFileSync('gcc', [join(dir, 'a.c'), ...options]);
+      };
+      compile(
+        `#include <pthread.h>
+        static void at_thread_end(void* value) { (void)value; }
+        void use(void) { pthread_key_t key; pthread_key_create(&key, at_thread_end); pthread_setspecific(key, &use); }`,
+        ...['-shared', '-fPIC', '-o', library],
+      );
+      compile(
+        `#include <dlfcn.h>
+        #include <pthread.h>
+        static void* work(void* path) {
+          void* library = dlopen(path, RTLD_NOW);
+          ((void (*)(void))dlsym(library, "use"))();
+          dlclose(library);
+          return 0;
+        }
+        int main(int n, char** words) {
+          (void)n;
+          pthread_t thread;
+          pthread_create(&thread, 0, work, words[1]);
+          return pthread_join(thread, 0);
+        }`,
+        ...['-o', program, '-ldl', '-lpthread'],
+      );
+      const { failures } = await run({ command: [program, library], runs: 1 });
+      assert.equal(failures[0]?.kind?.id, 'library-unloaded', failures[0]?.evidence.stacks ?? '');
+      assert.equal(failures[0]?.kind?.detail, 'gone.so');
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   });
 
   test('an unwound thread, by what is printed', { skip: untraced }, async () => {
@@ -273,6 +319,10 @@ describe('reading', () => {
     assert.deepEqual(parseWitnessLine('crash\t7\t8\t6\ttokio-runtime-w'), {
       ...{ type: 'crash', pid: 7, tid: 8, thread: 'tokio-runtime-w', signal: 'SIGABRT' },
     });
+    assert.deepEqual(parseWitnessLine('crash\t7\t8\t11\tnode\t7f00\t/x/addon.node'), {
+      ...{ type: 'crash', pid: 7, tid: 8, signal: 'SIGSEGV', thread: 'node' },
+      unloaded: { address: 0x7f00n, library: '/x/addon.node' },
+    });
     for (const odd of [
       '',
       'crash',
@@ -358,6 +408,33 @@ describe('the likely kind', () => {
     [
       'join-at-exit',
       { outcome: hang, signature: null, threads: [stack(true, false, 'pthread_join', 'exit')] },
+    ],
+    [
+      'library-unloaded',
+      {
+        ...{ outcome: crash, signature: null },
+        threads: [
+          {
+            ...stack(false, true),
+            frames: [null, '__nptl_deallocate_tsd', 'start_thread'].map((name) => ({
+              name,
+              library: null,
+              source: null,
+            })),
+          },
+          stack(true, false, 'uv_run', 'main'),
+        ],
+      },
+    ],
+    [
+      'addon-load',
+      {
+        ...{ outcome: crash, signature: printed('heap-corruption') },
+        threads: [
+          stack(false, true, 'abort', 'free', 'napi_register_module_v1', 'node::binding::DLOpen'),
+          stack(true, false, 'uv_run', 'main'),
+        ],
+      },
     ],
     // Who died where comes before what was printed.
     [

@@ -14,17 +14,17 @@ before(() => {
 });
 after(() => rmSync(dir, { recursive: true }));
 
-const quiesce = (...args: string[]): Promise<CliResult> => runCli(args, { cwd: dir });
+const quiesce = (...args: string[]): Promise<CliResult> => runCli(args, { cwd: dir, timeoutMs: 240_000 });
 
 const pythonless = findExecutable('python3', process.cwd()).path === undefined ? 'python3 is missing' : false;
 
 test('the plan it writes for Node holds, and is not overwritten', async () => {
-  const written = await quiesce('init', 'node:zlib', '-n', '2');
+  const written = await quiesce('init', 'node:zlib', '-n', '1');
   assert.equal(written.code, 0, written.stderr);
   assert.match(written.stdout, /shutdown\.plan\.yaml\nshutdown-program\.mjs\n/);
   const { code, stdout } = await quiesce('run', '--plan', 'shutdown.plan.yaml');
   assert.equal(code, 0, stdout);
-  assert.match(stdout, /4 scenarios/);
+  assert.match(stdout, /10 scenarios/);
   writeFileSync(join(dir, 'shutdown-program.mjs'), 'mine');
   const again = await quiesce('init', 'node:zlib');
   assert.equal(again.code, 2);

@@ -53,7 +53,10 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
   const program = `${basename(plan, extension).replace(/\.plan$/, '')}-program.${python ? 'py' : 'mjs'}`;
   const files: [string, string][] = [
     [plan, planText(program, host, runs)],
-    [join(dirname(plan), program), python ? pythonText(module) : javascriptText(module)],
+    [
+      join(dirname(plan), program),
+      python ? pythonText(module) : host === 'node' ? nodeText(module) : javascriptText(module),
+    ],
   ];
   const existing = files.find(([file]) => existsSync(file));
   if (existing !== undefined) {
@@ -75,6 +78,16 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
   );
 }
 
+// Addons of Node are unloaded with the last worker that loaded them, which the main thread's endings don't show.
+const workerEndings: readonly [string, unknown][] = [
+  ['in a worker only', 'clean'],
+  ['in two workers', 'clean'],
+  ['in one worker after another', 'clean'],
+  ['in a terminated worker', 'clean'],
+  ['exit inside a worker', 'clean'],
+  ['exit while a worker runs', 'clean'],
+];
+
 function planText(program: string, host: Host, runs: number): string {
   const interpreter = { node: ['node'], bun: ['bun'], deno: ['deno', 'run', '-A'], python: ['python3'] }[
     host
@@ -85,6 +98,7 @@ function planText(program: string, host: Host, runs: number): string {
     ['exit', 'clean'],
     ['exception', { exitCode: 1 }],
     ['SIGTERM', { signal: 'SIGTERM' }],
+    ...(host === 'node' ? workerEndings : []),
   ];
   const plan = {
     defaults: { runs, timeout: '10s' },
@@ -120,6 +134,75 @@ switch (process.argv[2]) {
   case 'SIGTERM':
     process.kill(process.pid, 'SIGTERM');
     setInterval(() => {}, 1_000); // until it comes
+}
+`;
+}
+
+function nodeText(module: string): string {
+  return `import { once } from 'node:events';
+import { writeSync } from 'node:fs';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+
+/** Here the work: what starts the module's threads, and leaves them running. */
+async function work() {
+  const subject = await import('${module}');
+  void subject;
+}
+
+/** The work is done: what follows is the exit. */
+function done() {
+  if (process.env.QUIESCE_DONE_FD) writeSync(Number(process.env.QUIESCE_DONE_FD), 'done\\n');
+}
+
+/** A worker in which the work has been done, and how it goes on there: end, stay or exit. */
+async function worker(then) {
+  const thread = new Worker(new URL(import.meta.url), { workerData: then });
+  await Promise.race([once(thread, 'message'), once(thread, 'exit')]);
+  return thread;
+}
+
+const ending = process.argv[2];
+if (!isMainThread) {
+  await work();
+  parentPort.postMessage('worked');
+  if (workerData === 'stay') setInterval(() => {}, 1_000);
+  if (workerData === 'exit') process.exit();
+} else if (ending === 'in a worker only') {
+  await worker('end');
+  done();
+} else if (ending === 'in two workers') {
+  await Promise.all([worker('end'), worker('end')]);
+  done();
+} else if (ending === 'in one worker after another') {
+  for (let i = 0; i < 2; i++) {
+    const thread = await worker('stay');
+    await thread.terminate();
+  }
+  done();
+} else if (ending === 'in a terminated worker') {
+  const thread = await worker('stay');
+  done();
+  await thread.terminate();
+} else if (ending === 'exit inside a worker') {
+  await worker('exit');
+  done();
+} else if (ending === 'exit while a worker runs') {
+  await worker('stay');
+  done();
+  process.exit();
+} else {
+  await work();
+  done();
+  switch (ending) {
+    case 'exit':
+      process.exit();
+      break;
+    case 'exception':
+      throw new Error('leaving by an exception');
+    case 'SIGTERM':
+      process.kill(process.pid, 'SIGTERM');
+      setInterval(() => {}, 1_000); // until it comes
+  }
 }
 `;
 }

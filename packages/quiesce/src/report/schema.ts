@@ -104,6 +104,7 @@ const failure = z.looseObject({
       id: z.string(),
       title: z.string(),
       page: z.string(),
+      detail: z.string().nullable().default(null).describe('what exactly, such as which library'),
       or: z
         .looseObject({ id: z.string(), title: z.string(), page: z.string(), decide: z.string() })
         .nullable()
@@ -124,6 +125,11 @@ const failure = z.looseObject({
         .looseObject({
           main: z.boolean().describe('it was the main thread that died'),
           python: z.boolean().describe('Python was in the process'),
+          unloaded: z
+            .string()
+            .nullable()
+            .default(null)
+            .describe('file of the library that it ran or used though it had been unloaded'),
         })
         .nullable()
         .default(null)

@@ -16,7 +16,7 @@ export function shellLine(command: readonly string[]): string {
 /** The likely kind of a failure, and the other that it may be, a line each; none when nothing is known. */
 export function kindLines(kind: FailureKind | null): string[] {
   if (kind === null) return [];
-  const { title, page, or } = kind;
+  const { title, page, detail, or } = kind;
   const other = or === null ? [] : [`or: ${or.title}`, or.page, `what decides: ${or.decide}`];
-  return [`likely: ${title}`, page, ...other];
+  return [`likely: ${title}${detail === null ? '' : ` (${printable(detail)})`}`, page, ...other];
 }

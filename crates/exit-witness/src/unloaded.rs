@@ -1,0 +1,153 @@
+//! Which libraries the program has unloaded, and where they were: their code may still be called, by a destructor of
+//! thread-local data or a thread that was left.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::transmute;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use crate::channel;
+use crate::real::Real;
+
+type Close = unsafe extern "C" fn(*mut c_void) -> c_int;
+
+static CLOSE: Real = Real::new(c"dlclose");
+
+/// The last ones; a later one takes the place of the oldest.
+const SLOTS: usize = 64;
+const PATH: usize = 192;
+
+struct Slot {
+    /// 0 while the slot is empty or being written.
+    start: AtomicUsize,
+    end: AtomicUsize,
+    path: [AtomicU8; PATH],
+}
+
+static UNLOADED: [Slot; SLOTS] =
+    [const { Slot { start: AtomicUsize::new(0), end: AtomicUsize::new(0), path: [const { AtomicU8::new(0) }; PATH] } };
+        SLOTS];
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// A loaded library.
+#[derive(PartialEq)]
+struct Library {
+    start: usize,
+    end: usize,
+    path: Vec<u8>,
+}
+
+/// Stands in front of the C library's `dlclose`.
+///
+/// # Safety
+/// As for `dlclose`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
+    let address = CLOSE.address();
+    if address.is_null() {
+        return -1;
+    }
+    // SAFETY: the C library's dlclose has this signature.
+    let close = unsafe { transmute::<*mut c_void, Close>(address) };
+    if channel::fd() < 0 {
+        // SAFETY: the caller's argument.
+        return unsafe { close(handle) };
+    }
+    let before = loaded();
+    // SAFETY: the caller's argument.
+    let result = unsafe { close(handle) };
+    let after = loaded();
+    // Its dependencies go with a library, and one that others use stays.
+    for library in before.iter().filter(|&library| !after.contains(library)) {
+        note(library);
+    }
+    result
+}
+
+/// Copies into `path` what was at an address before it was unloaded, and says how long that is; 0 when nothing is
+/// known of one. Async-signal-safe.
+pub fn library_at(address: usize, path: &mut [u8; PATH]) -> usize {
+    for slot in &UNLOADED {
+        let start = slot.start.load(Ordering::Acquire);
+        if start == 0 || address < start || address >= slot.end.load(Ordering::Relaxed) {
+            continue;
+        }
+        let bytes = slot.path.iter().map(|byte| byte.load(Ordering::Relaxed)).take_while(|&byte| byte != 0);
+        let length = path.iter_mut().zip(bytes).map(|(to, byte)| *to = byte).count();
+        // Unless another library has taken its place meanwhile.
+        if slot.start.load(Ordering::Acquire) == start {
+            return length;
+        }
+    }
+    0
+}
+
+/// A path of an unloaded library, to be filled.
+pub const fn path() -> [u8; PATH] {
+    [0; PATH]
+}
+
+fn note(library: &Library) {
+    let slot = &UNLOADED[NEXT.fetch_add(1, Ordering::Relaxed) % SLOTS];
+    slot.start.store(0, Ordering::Release);
+    // What a reader needs is the file: of a long path, its end.
+    let kept = &library.path[library.path.len().saturating_sub(PATH)..];
+    for (i, byte) in slot.path.iter().enumerate() {
+        byte.store(kept.get(i).copied().unwrap_or(0), Ordering::Relaxed);
+    }
+    slot.end.store(library.end, Ordering::Relaxed);
+    slot.start.store(library.start, Ordering::Release);
+}
+
+fn loaded() -> Vec<Library> {
+    let mut libraries = Vec::<Library>::new();
+    // SAFETY: `collect` gets the vector that it expects, which nobody else uses meanwhile.
+    unsafe { libc::dl_iterate_phdr(Some(collect), (&raw mut libraries).cast()) };
+    libraries
+}
+
+unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _size: usize, libraries: *mut c_void) -> c_int {
+    // SAFETY: the loader gives valid data for the time of this call.
+    let info = unsafe { &*info };
+    if info.dlpi_name.is_null() || info.dlpi_phdr.is_null() {
+        return 0;
+    }
+    // SAFETY: the loader says how many there are.
+    let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+    let base = info.dlpi_addr as usize;
+    let mut parts = headers.iter().filter(|header| header.p_type == libc::PT_LOAD).map(|header| {
+        let start = base.wrapping_add(header.p_vaddr as usize);
+        (start, start.wrapping_add(header.p_memsz as usize))
+    });
+    let Some((mut start, mut end)) = parts.next() else { return 0 };
+    for (from, to) in parts {
+        start = start.min(from);
+        end = end.max(to);
+    }
+    // SAFETY: the name is NUL-terminated.
+    let path = unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes().to_vec();
+    // SAFETY: `loaded` gives its vector.
+    unsafe { &mut *libraries.cast::<Vec<Library>>() }.push(Library { start, end, path });
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Library, library_at, loaded, note, path};
+
+    #[test]
+    fn finds_what_was_unloaded() {
+        let gone = Library { start: 0x1000, end: 0x3000, path: b"/lib/gone.so".to_vec() };
+        note(&gone);
+        let mut found = path();
+        for (address, known) in [(0xfff, false), (0x1000, true), (0x2fff, true), (0x3000, false)] {
+            let length = library_at(address, &mut found);
+            assert_eq!(&found[..length], if known { gone.path.as_slice() } else { b"" }, "{address:#x}");
+        }
+    }
+
+    #[test]
+    fn knows_this_program() {
+        let address = loaded as *const () as usize;
+        assert!(loaded().iter().any(|library| library.start <= address && address < library.end));
+    }
+}
