@@ -3,13 +3,13 @@ use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use owned_runtime::panic::CatchPanic;
 use pyo3::prelude::*;
 use tokio::task::AbortHandle;
 
 use crate::exceptions::panicked;
 use crate::gate::Inside;
 use crate::interpreter::Interpreter;
-use crate::panic::CatchPanic;
 
 /// How often a wait looks for signals. The value itself wakes it at once.
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);

@@ -2,13 +2,13 @@ use std::any::TypeId;
 use std::future::Future;
 use std::sync::Arc;
 
+use owned_runtime::panic::CatchPanic;
 use pyo3::prelude::*;
 use pyo3::IntoPyObjectExt;
 
 use crate::event_loop::LoopSide;
 use crate::exceptions::panicked;
 use crate::interpreter::Interpreter;
-use crate::panic::CatchPanic;
 use crate::queue::{FutureId, Make, Message, Queue};
 
 /// Runs a future as a task of the module's runtime, and returns an `asyncio.Future` of the running event loop for it.

@@ -9,7 +9,6 @@ mod exceptions;
 mod future;
 mod gate;
 mod interpreter;
-mod panic;
 mod queue;
 mod settings;
 mod stream;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use futures_core::Stream;
+use owned_runtime::panic::CatchPanic;
 use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -14,7 +15,6 @@ use crate::event_loop::LoopSide;
 use crate::exceptions::panicked;
 use crate::future::to_python;
 use crate::interpreter::{lock, Entered, Interpreter};
-use crate::panic::CatchPanic;
 use crate::queue::{FutureId, Make, Message, Queue};
 
 /// How many items are read ahead.

@@ -114,6 +114,8 @@ mod error;
 mod lifecycle;
 #[cfg(all(test, owned_runtime_loom))]
 mod models;
+#[doc(hidden)]
+pub mod panic;
 mod per_process;
 #[cfg(not(owned_runtime_loom))]
 mod runtime;

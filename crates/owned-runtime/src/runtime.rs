@@ -2,10 +2,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, Write};
-use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::pin::Pin;
 use std::sync::{mpsc, Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -13,9 +10,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
 use crate::lifecycle::{Lifecycle, Remote};
+use crate::panic::{catch, CatchPanic};
 use crate::stopping::{Drain, Stopping};
 use crate::sync::Deadline;
-use crate::thread::panic_message;
 use crate::{BlockOnError, StartError, StopError};
 
 const DEFAULT_STOP_BOUND: Duration = Duration::from_secs(5);
@@ -80,6 +77,11 @@ impl OwnedRuntime {
     pub fn with_stop_bound(mut self, bound: Duration) -> Self {
         self.config.stop_bound = bound;
         self
+    }
+
+    /// How long [`stop`](Self::stop) and [`close`](Self::close) wait.
+    pub fn stop_bound(&self) -> Duration {
+        self.config.stop_bound
     }
 
     /// Sets how long tasks that hold [`stopping`](Self::stopping) may go on once a stop has begun; not
@@ -148,7 +150,7 @@ impl OwnedRuntime {
         let (sender, receiver) = mpsc::sync_channel(1);
         self.spawn(async move {
             // Only its receiver's thread can be gone.
-            let _ = sender.send(CatchPanic(Box::pin(future)).await);
+            let _ = sender.send(CatchPanic::new(future).await);
         })?;
         match receiver.recv() {
             Ok(Ok(value)) => Ok(value),
@@ -347,22 +349,7 @@ impl Config {
             builder.max_blocking_threads(threads);
         }
         // tokio panics where the system refuses a worker's thread.
-        catch_unwind(AssertUnwindSafe(|| builder.build()))
-            .unwrap_or_else(|payload| Err(io::Error::new(io::ErrorKind::Other, panic_message(&*payload))))
-    }
-}
-
-/// The future's value, or the message of its panic.
-struct CatchPanic<F>(Pin<Box<F>>);
-
-impl<F: Future> Future for CatchPanic<F> {
-    type Output = Result<F::Output, String>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(panic_message(&*payload))),
-        }
+        catch(|| builder.build()).unwrap_or_else(|message| Err(io::Error::new(io::ErrorKind::Other, message)))
     }
 }
 

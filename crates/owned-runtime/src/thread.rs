@@ -1,13 +1,12 @@
 //! A thread that can be joined within a bound, its thread-local destructors included.
 
-use std::any::Any;
 use std::io;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 pub(crate) use std::thread::ThreadId;
 
+use crate::panic::catch;
 use crate::sync::Deadline;
 
 pub(crate) fn current_id() -> ThreadId {
@@ -31,8 +30,8 @@ impl Thread {
         let panic = Arc::new(Mutex::new(None));
         let message = panic.clone();
         let body = move || {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
-                *message.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic_message(&*payload));
+            if let Err(text) = catch(body) {
+                *message.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
             }
         };
         let handle = Builder::new().name(name.to_owned()).spawn(move || last_steps::run(guard, body))?;
@@ -52,12 +51,6 @@ impl Thread {
             Err(handle) => Err(Self { handle, panic }),
         }
     }
-}
-
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
 }
 
 /// Linux can join a thread within a bound, whatever it still does.
