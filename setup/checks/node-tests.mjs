@@ -4,7 +4,7 @@ import { join, relative } from 'node:path';
 import { run } from '../command.mjs';
 import { inCache, inRoot, root } from '../paths.mjs';
 
-const PLACES = ['setup/test', 'packages/*/dist/test', 'scenarios/dist', 'bench/dist'];
+const PLACES = ['setup/test', 'crates/*/tests', 'packages/*/dist/test', 'scenarios/dist', 'bench/dist'];
 
 /**
  * Runs all Node tests, shown as they go.

@@ -15,7 +15,10 @@ const ADDONS = [
     'addon-pyo3-owned': addon('addon_pyo3_owned.abi3.so'),
     'addon-napi-usual': addon('addon_napi_usual.node'),
   },
-  { 'addon-napi-owned': addon('addon_napi_owned.node') },
+  {
+    'addon-napi-owned': addon('addon_napi_owned.node'),
+    'owned-runtime-napi-tests': addon('owned_runtime_napi_tests.node'),
+  },
 ];
 
 /** Builds them into .cache/addons, where npm run cure looks for them. Without cargo there are none. */

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use napi::bindgen_prelude::*;
 use tokio::runtime::{EnterGuard, Handle};
+use tokio::sync::mpsc::error::SendError;
 
 use crate::env_runtime::EnvRuntime;
 use crate::spawn::start_error;
@@ -36,10 +37,18 @@ impl Backend {
 // SAFETY: an env's runtime is joined by its cleanup hook, before napi's own, so nothing of the image runs after the last one.
 unsafe impl AsyncRuntime for Backend {
     fn spawn(&self, task: AsyncRuntimeTask) -> Handed<AsyncRuntimeTask> {
-        match Self::open() {
-            Ok(Some((runtime, handle))) => drop(handle.spawn(Accepted { task: ManuallyDrop::new(task), runtime })),
+        let open = EnvRuntime::current().and_then(|runtime| Ok((runtime.submissions()?, runtime)));
+        match open {
+            Ok((Some(submissions), runtime)) => {
+                let call = Box::pin(Accepted { task: ManuallyDrop::new(task), runtime: runtime.clone() });
+                if let Err(SendError(call)) = submissions.send(call)
+                    && runtime.is_closed()
+                {
+                    mem::forget(call);
+                }
+            }
             // Its drop would reject.
-            Ok(None) => mem::forget(task),
+            Ok((None, _)) => mem::forget(task),
             Err(error) => return Err(AsyncRuntimeRejection::new(task, error)),
         }
         Ok(())

@@ -2,15 +2,19 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use napi::{Error, Result};
-use owned_runtime::OwnedRuntime;
+use owned_runtime::{OwnedRuntime, StopError};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::exit_list;
 use crate::queue::Queue;
+use crate::spawn::start_error;
+use crate::submissions::{Submissions, Submitted};
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<EnvRuntime>>> = const { RefCell::new(None) };
@@ -20,13 +24,21 @@ thread_local! {
 pub struct EnvRuntime {
     runtime: OwnedRuntime,
     queue: Queue,
-    reported: AtomicBool,
+    submissions: Submissions,
+    /// A close has waited for its threads in vain.
+    overdue: Mutex<bool>,
     process_ends: AtomicBool,
 }
 
 impl EnvRuntime {
     pub(crate) fn new(runtime: OwnedRuntime, queue: Queue) -> Arc<Self> {
-        Arc::new(Self { runtime, queue, reported: AtomicBool::new(false), process_ends: AtomicBool::new(false) })
+        Arc::new(Self {
+            runtime,
+            queue,
+            submissions: Submissions::default(),
+            overdue: Mutex::new(false),
+            process_ends: AtomicBool::new(false),
+        })
     }
 
     /// The calling thread's: JavaScript's own thread, or one of the runtime's.
@@ -67,32 +79,71 @@ impl EnvRuntime {
         &self.queue
     }
 
-    /// First no more callbacks, then no more threads. The first close waits and reports, those after it find it done.
-    pub(crate) fn close(&self) {
+    /// First no more callbacks, then no more threads. Waits for the whole bound, whatever a close before it found: the caller
+    /// is going to free what they use.
+    pub(crate) fn close(self: &Arc<Self>) {
+        self.close_within(self.runtime.stop_bound());
+    }
+
+    /// For the end of the process, while JavaScript may still run on the env's own thread: as
+    /// [`close_with_process`](Self::close_with_process), which is to follow if this returns true, but without waiting.
+    #[cfg(unix)]
+    pub(crate) fn ask_to_end(&self) -> bool {
+        // Before the tasks are dropped: that must not reject what JavaScript still waits for.
+        self.process_ends.store(true, Ordering::Release);
+        self.left_after(Duration::ZERO).is_some()
+    }
+
+    /// For the end of the process. The bound begins with `asked`, and is not waited for again where it has passed once.
+    pub(crate) fn close_with_process(self: &Arc<Self>, asked: Instant) {
+        self.process_ends.store(true, Ordering::Release);
+        let bound =
+            if *self.overdue() { Duration::ZERO } else { self.runtime.stop_bound().saturating_sub(asked.elapsed()) };
+        self.close_within(bound);
+    }
+
+    fn close_within(self: &Arc<Self>, bound: Duration) {
+        let Some(thread) = self.left_after(bound) else { return };
+        // Held until it is written: the process may end as soon as another thread finds it overdue.
+        let mut overdue = self.overdue();
+        if mem::replace(&mut overdue, true) {
+            return;
+        }
+        // With the bound as it was given: what was left of it when this wait began says nothing.
+        report(&StopError::Overdue { thread, bound: self.runtime.stop_bound() });
+        // It would wait once more when it is dropped.
+        mem::forget(self.clone());
+    }
+
+    fn overdue(&self) -> MutexGuard<'_, bool> {
+        self.overdue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes it, and gives the name of its threads if they are still there by then. What else is wrong is reported.
+    fn left_after(&self, bound: Duration) -> Option<String> {
         self.queue.close();
-        let gave_up = self.reported.load(Ordering::Acquire);
-        let closed = if gave_up { self.runtime.close_within(Duration::ZERO) } else { self.runtime.close() };
-        let Err(error) = closed else { return };
-        if !self.reported.swap(true, Ordering::AcqRel) {
-            // Not eprintln, which panics if stderr is closed.
-            let _ = writeln!(io::stderr(), "owned-runtime-napi: {error}");
+        self.submissions.close();
+        match self.runtime.close_within(bound) {
+            Ok(()) => None,
+            Err(StopError::Overdue { thread, .. }) => Some(thread),
+            Err(error) => {
+                report(&error);
+                None
+            }
         }
     }
 
-    /// For the end of the process, as [`close_with_process`](Self::close_with_process), which follows, but without waiting.
-    #[cfg(unix)]
-    pub(crate) fn ask_to_end(&self) {
-        // Before the tasks are dropped: that must not reject what JavaScript still waits for.
-        self.process_ends.store(true, Ordering::Release);
-        self.queue.close();
-        // Overdue at once, which that close looks into.
-        let _ = self.runtime.close_within(Duration::ZERO);
-    }
-
-    /// For the end of the process, while JavaScript may still run on the env's own thread.
-    pub(crate) fn close_with_process(&self) {
-        self.process_ends.store(true, Ordering::Release);
-        self.close();
+    /// The way for calls to the runtime, which starts unless it runs. `None` once it is closed.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime can't start.
+    pub(crate) fn submissions(&self) -> Result<Option<UnboundedSender<Submitted>>> {
+        match self.submissions.open(|| self.runtime.start()) {
+            Ok(open) => Ok(Some(open)),
+            Err(_) if self.is_closed() => Ok(None),
+            Err(error) => Err(start_error(&error)),
+        }
     }
 
     /// Whether what is dropped unfinished must not be rejected: JavaScript that still runs would report it.
@@ -100,4 +151,9 @@ impl EnvRuntime {
     pub(crate) fn process_ends(&self) -> bool {
         self.process_ends.load(Ordering::Acquire)
     }
+}
+
+fn report(error: &StopError) {
+    // In one piece. Not eprintln, which panics if stderr is closed.
+    let _ = io::stderr().write_all(format!("owned-runtime-napi: {error}\n").as_bytes());
 }

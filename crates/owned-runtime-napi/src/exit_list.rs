@@ -5,6 +5,7 @@
 //! The list owns nothing. On Windows a library's exit handlers run when all other threads are dead, so nothing is to be done.
 
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::time::Instant;
 
 use crate::env_runtime::EnvRuntime;
 
@@ -29,7 +30,7 @@ pub fn add(runtime: &Arc<EnvRuntime>) {
     let late = list.process_ends;
     drop(list);
     if late {
-        runtime.close_with_process();
+        runtime.close_with_process(Instant::now());
     }
 }
 
@@ -61,17 +62,16 @@ fn register() {}
 
 #[cfg(unix)]
 extern "C" fn end_all() {
-    let left: Vec<_> = {
+    let mut left: Vec<_> = {
         let mut list = lock();
         list.process_ends = true;
         list.runtimes.iter().filter_map(Weak::upgrade).collect()
     };
-    // First no more callbacks, then no more threads: all are asked to end before the first is waited for. The envs' own
-    // threads may do the same at the same time.
+    // First no more callbacks, then no more threads: all are asked to end before the first is waited for, and their bounds
+    // begin together. The envs' own threads may do the same at the same time.
+    let asked = Instant::now();
+    left.retain(|runtime| runtime.ask_to_end());
     for runtime in &left {
-        runtime.ask_to_end();
-    }
-    for runtime in &left {
-        runtime.close_with_process();
+        runtime.close_with_process(asked);
     }
 }

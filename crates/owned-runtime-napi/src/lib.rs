@@ -33,7 +33,10 @@
 //! A close drops all tasks and waits for the runtime's threads, 5 s at most unless
 //! [`with_stop_bound`](OwnedRuntime::with_stop_bound) says otherwise; if they don't end by then, that is reported on stderr. From
 //! then on nothing is settled and nothing is called back. A call that is made later (by an exit listener, or by a worker whose
-//! process is ending) stays unsettled, too: it neither rejects nor throws.
+//! process is ending) stays unsettled, too: it neither rejects nor throws. The task of an async fn that is called then is kept
+//! until the process ends, since napi rejects the promise of a task that is dropped.
+//!
+//! The bounds of all envs pass together at the end of the process, where the host leaves them to libc's handlers.
 //!
 //! # An addon with a `module_exports` of its own
 //!
@@ -67,7 +70,7 @@
 //!
 //! # Versions
 //!
-//! napi 3.16 or newer, Rust 1.88 or newer (napi's own bound), Node-API 5.
+//! napi 3.16 and napi-derive 3.7 or newer, Rust 1.88 or newer (napi's own bound), Node-API 5.
 
 #![deny(missing_docs)]
 
@@ -82,6 +85,7 @@ mod promise;
 mod queue;
 mod spawn;
 mod stream;
+mod submissions;
 mod wake;
 
 pub use callback::Callback;

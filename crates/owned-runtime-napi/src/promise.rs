@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use napi::bindgen_prelude::*;
 use napi::{Env, JsError, check_status, sys};
+use owned_runtime::panic::CatchPanic;
 
 use crate::env_runtime::EnvRuntime;
-use crate::panic::CatchPanic;
+use crate::panic::panicked;
 use crate::queue::JobEnv;
-use crate::spawn::spawn;
 
 /// Runs a future on the env's runtime and returns a promise of its value, as `env.spawn_future` does, without a thread-safe
 /// function for each.
@@ -26,7 +26,14 @@ where
     F: Future<Output = Result<T>> + Send + 'static,
 {
     let (deferred, promise) = Deferred::new(env)?;
-    spawn(async move { deferred.settle(CatchPanic::new(future).await) })?;
+    if let Some(submissions) = deferred.runtime.submissions()? {
+        let call = Box::pin(async move {
+            let outcome = CatchPanic::new(future).await;
+            deferred.settle(outcome.unwrap_or_else(|message| Err(panicked(&message))));
+        });
+        // It fails if the env is being closed: then the promise stays unsettled.
+        let _ = submissions.send(call);
+    }
     Ok(promise)
 }
 
