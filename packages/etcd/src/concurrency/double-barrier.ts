@@ -60,6 +60,7 @@ export class DoubleBarrier {
     );
     try {
       await this.#untilReady(mine, signal);
+      await mine.confirm();
     } catch (error) {
       await mine.abandon();
       throw error;

@@ -112,7 +112,7 @@ export class Election {
    *
    * @param candidacy key and revision of a {@link Leadership}.
    * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.
-   * @throws OwnershipLostError when there is no such key any more.
+   * @throws OwnershipLostError when there is no such key any more, LeaseLostError when the session is lost.
    */
   async resume(
     session: Session,
@@ -125,6 +125,7 @@ export class Election {
     const control = restOfTime(options, 'the candidacy was not resumed');
     const attach = op.put<Bytes, Bytes>(key, '', { ignoreValue: true, lease: session.leaseId });
     for (;;) {
+      session.signal.throwIfAborted();
       const now = await this.#space.get(key, control());
       // The key as it was seen: a copy of this that comes late doesn't take it from who resumed it after that.
       const seen = now?.createRevision === revision ? now.modRevision : undefined;
@@ -136,7 +137,9 @@ export class Election {
         continue;
       }
       const fence = new Fence(session, key, fenceBeside(this.#prefix, session.uniqueName()), false);
-      return new Leadership({ session, key, revision, modRevision: result.revision, fence });
+      const leadership = new Leadership({ session, key, revision, modRevision: result.revision, fence });
+      await leadership.confirm();
+      return leadership;
     }
   }
 

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { CheckedAbortController } from '../checked-abort.js';
 import { DeadlineExceededError, StatusCode } from '../errors.js';
 import { checkTimeout, longestTimerMs } from '../timeout.js';
 
@@ -11,7 +12,12 @@ export class LinkedSignal implements Disposable {
   readonly #unlink: (() => void)[] = [];
 
   constructor(sources: readonly (AbortSignal | undefined)[], timeoutMs?: number) {
-    const control = new AbortController();
+    // Sources may look at the clock, and tell of themselves then.
+    let linked = true;
+    const control = new CheckedAbortController(() => linked && sources.some((source) => source?.aborted));
+    this.#unlink.push(() => {
+      linked = false;
+    });
     this.signal = control.signal;
     setMaxListeners(0, control.signal);
     for (const source of sources) {

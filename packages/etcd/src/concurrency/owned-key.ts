@@ -1,6 +1,8 @@
 import { setMaxListeners } from 'node:events';
+import { CheckedAbortController } from '../checked-abort.js';
 import { EtcdError, StatusCode } from '../errors.js';
 import type { Bytes, KeyRange } from '../key-range.js';
+import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import type { LeaseLostError } from '../lease/lease-lost.js';
 import { pause } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
@@ -80,11 +82,13 @@ export class OwnedKey implements AsyncDisposable {
   readonly revision: bigint;
   /**
    * Aborts when this is no longer owned: with an {@link OwnershipLostError} when it was released or its key deleted,
-   * with the session's {@link LeaseLostError} when that is lost. It can't tell sooner than the news arrive, so where
-   * it matters give the fencing token along, or make changes in a transaction with {@link isOwner}.
+   * with the session's {@link LeaseLostError} when that is lost. `aborted`, `reason` and `throwIfAborted()` look at the
+   * clock, as `lost` of {@link LeaseKeepAlive}, so look at it before each step. It can't tell of a deletion sooner than the
+   * news arrive, nor of what happens after the look, so where it matters give the fencing token along, or make changes in
+   * a transaction with {@link isOwner}.
    */
   readonly signal: AbortSignal;
-  readonly #over = new AbortController();
+  readonly #over: AbortController;
   readonly #fence: Fence;
   #removal: Promise<void> | undefined;
 
@@ -94,9 +98,11 @@ export class OwnedKey implements AsyncDisposable {
     this.key = key;
     this.revision = revision;
     this.#fence = fence;
+    const { signal: alive } = session;
+    // Looked at, the other one tells of itself.
+    this.#over = new CheckedAbortController(() => alive.aborted);
     this.signal = this.#over.signal;
     setMaxListeners(0, this.signal);
-    const { signal: alive } = session;
     const lost = (): void => this.#over.abort(alive.reason);
     if (alive.aborted) lost();
     else {
@@ -109,6 +115,15 @@ export class OwnedKey implements AsyncDisposable {
   /** The condition, for a transaction, that this is still owned. */
   isOwner(): NumberCompare<Bytes> {
     return compare.createRevision<Bytes>(this.key, '=', this.revision);
+  }
+
+  /**
+   * Throws why this is no longer owned, unless its lease is still live by the clock: before it is handed over.
+   * @internal
+   */
+  async confirm(): Promise<void> {
+    await this.session.confirm();
+    this.signal.throwIfAborted();
   }
 
   /** Gives it up. */
@@ -229,6 +244,7 @@ export async function claim<Owned extends OwnedKey>(
   try {
     if (before !== undefined) await init.found?.(owned, before, waiting.signal);
     if (blocked) await owned.untilFirst(init.blockers, waiting.signal);
+    await owned.confirm();
     return owned;
   } catch (error) {
     await owned.abandon();
@@ -243,7 +259,15 @@ export async function tryClaim<Owned extends OwnedKey>(
 ): Promise<Owned | undefined> {
   using waiting = new LinkedSignal([signal, init.session.signal], timeoutMs);
   const placed = await place(init, compare.missing<Bytes>(init.blockers), waiting.signal);
-  return placed?.owned;
+  if (placed === undefined) return undefined;
+  const { owned } = placed;
+  try {
+    await owned.confirm();
+    return owned;
+  } catch (error) {
+    await owned.abandon();
+    throw error;
+  }
 }
 
 interface Placed<Owned> {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import { CheckedAbortController } from '../checked-abort.js';
 import { EtcdError, LeaseNotFoundError } from '../errors.js';
 import type { Int64 } from '../int64.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
@@ -32,7 +33,8 @@ export class Session implements AsyncDisposable {
   readonly leaseId: bigint;
   /**
    * Aborts when what the session guards can no longer be relied upon, with a {@link LeaseLostError} as its reason:
-   * the lease is lost, or the session was closed or orphaned.
+   * the lease is lost, or the session was closed or orphaned. It looks at the clock when it is asked, as `lost` of
+   * {@link LeaseKeepAlive}.
    */
   readonly signal: AbortSignal;
   readonly #keepAlive: LeaseKeepAlive;
@@ -41,7 +43,7 @@ export class Session implements AsyncDisposable {
    * @internal
    */
   readonly ended: AbortSignal;
-  readonly #over = new AbortController();
+  readonly #over: AbortController;
   readonly #ended = new AbortController();
   /** Somebody else may make a session on the same lease, with names of its own. */
   readonly #nonce = randomBytes(4).toString('hex');
@@ -52,11 +54,13 @@ export class Session implements AsyncDisposable {
     this.space = space;
     this.leaseId = keepAlive.leaseId;
     this.#keepAlive = keepAlive;
+    const { lost } = keepAlive;
+    // Looked at, the other one tells of itself.
+    this.#over = new CheckedAbortController(() => lost.aborted);
     this.signal = this.#over.signal;
     this.ended = this.#ended.signal;
     setMaxListeners(0, this.signal, this.ended);
     this.signal.addEventListener('abort', () => this.#awaitEnd(), { once: true });
-    const { lost } = keepAlive;
     if (lost.aborted) this.#over.abort(lost.reason);
     lost.addEventListener('abort', () => this.#over.abort(lost.reason), { once: true });
   }
@@ -66,7 +70,8 @@ export class Session implements AsyncDisposable {
    *
    * @param space a client, or a namespace of one.
    * @param options `signal` and `timeoutMs` are for the whole of it, and have no say once the session is there.
-   * @throws LeaseNotFoundError when there is no lease `leaseId`.
+   * @throws LeaseNotFoundError when there is no lease `leaseId`, or it has run out meanwhile; LeaseLostError when that is
+   * told by the clock.
    */
   static async create(space: Namespace, options: SessionOptions = {}): Promise<Session> {
     const { ttlSeconds = 60, leaseId, signal: given, ...rest } = options;
@@ -124,6 +129,15 @@ export class Session implements AsyncDisposable {
   orphan(): void {
     this.#keepAlive.stop();
     if (!this.signal.aborted) this.#over.abort(new LeaseLostError(this.leaseId, 'closed'));
+  }
+
+  /**
+   * Throws why the session is over, unless it is still live by the clock.
+   * @internal
+   */
+  async confirm(): Promise<void> {
+    await this.#keepAlive.confirm();
+    this.signal.throwIfAborted();
   }
 
   /** As {@link close}. */

@@ -18,6 +18,10 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
    * Aborts when the lease can no longer be relied upon, with a {@link LeaseLostError} that says why; not after
    * {@link stop}. By this process's monotonic clock that is at most its TTL after the last successful renewal was
    * sent, also when no server can be reached.
+   *
+   * `aborted`, `reason` and `throwIfAborted()` look at that clock: they are right even when the process was stopped, or
+   * its event loop blocked, and no timer has run since. The event comes with the first such look, else when the loop
+   * gets to it; a signal derived from this one (`AbortSignal.any`) and calls under way learn by the event.
    */
   readonly lost: AbortSignal;
   readonly #keeper: LeaseKeeper;
@@ -49,6 +53,14 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
   get remainingMs(): number {
     if (this.lost.aborted) return 0;
     return Math.max(0, this.#lease.renewedAt + this.#lease.ttlMs - performance.now());
+  }
+
+  /**
+   * Throws why the lease is lost, unless it is still live by the clock.
+   * @internal
+   */
+  confirm(): Promise<void> {
+    return this.#keeper.confirm(this.#lease);
   }
 
   /** Stops to keep the lease alive; others who keep it alive through this client go on. Idempotent. */

@@ -16,6 +16,7 @@ import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
 import { longestTimerMs } from '../timeout.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
+import type { LeaseLostError } from './lease-lost.js';
 
 /** Options of {@link LeaseClient.grant}. */
 export interface GrantOptions extends CallControl {
@@ -131,12 +132,14 @@ export class LeaseClient {
   /**
    * Renews a lease now, once. etcd: `Lease.LeaseKeepAlive`.
    *
-   * @throws LeaseNotFoundError when there is no such lease.
+   * @throws LeaseNotFoundError when there is no such lease; {@link LeaseLostError} when it is kept alive, too, and has run
+   * out by the clock.
    */
   async keepAliveOnce(id: Int64, options: CallControl = none): Promise<LeaseRenewal> {
     const lease = this.#keeper.hold(toInt64('id', id));
     try {
       await this.#renewed(lease, options, () => this.#keeper.renewNow(lease));
+      await this.#keeper.confirm(lease);
       return { leaseId: lease.id, ttlSeconds: lease.ttlMs / 1000 };
     } finally {
       this.#keeper.release(lease);
@@ -149,12 +152,13 @@ export class LeaseClient {
    * share one stream. etcd: `Lease.LeaseKeepAlive`.
    *
    * @param options `timeoutMs` bounds the first renewal alone; `signal` ends the keepalive at any time.
-   * @throws LeaseNotFoundError when there is no such lease.
+   * @throws as {@link keepAliveOnce}: what it resolves with is live by the clock.
    */
   async keepAlive(id: Int64, options: CallControl = none): Promise<LeaseKeepAlive> {
     const lease = this.#keeper.hold(toInt64('id', id));
     try {
       if (!lease.renewed) await this.#renewed(lease, options);
+      await this.#keeper.confirm(lease);
       options.signal?.throwIfAborted();
       return new LeaseKeepAlive(this.#keeper, lease, options.signal);
     } catch (error) {

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { CheckedAbortController } from '../checked-abort.js';
 import {
   ClosedError,
   DeadlineExceededError,
@@ -48,7 +49,8 @@ export interface RenewalWaiter {
 
 /** One lease that is kept alive, for all its holders. */
 export class KeptLease {
-  readonly lost = new AbortController();
+  /** Aborts by the clock when it is looked at, too: timers may come late, and in any order. */
+  readonly lost: AbortController;
   readonly waiters = new Set<RenewalWaiter>();
   holders = 0;
   /** As of the last renewal; 0 before the first. */
@@ -60,7 +62,12 @@ export class KeptLease {
   /** When the request was sent whose answer is awaited. */
   sentAt: number | undefined;
 
-  constructor(readonly id: bigint) {
+  /** @param expire loses it if its time is over. */
+  constructor(
+    readonly id: bigint,
+    expire: (lease: KeptLease) => void,
+  ) {
+    this.lost = new CheckedAbortController(() => expire(this));
     // Many may hold one lease; Node would warn of more than ten listeners.
     setMaxListeners(0, this.lost.signal);
   }
@@ -121,7 +128,7 @@ export class LeaseKeeper {
     if (this.#closed) throw new ClosedError();
     let lease = this.#leases.get(id);
     if (lease === undefined) {
-      lease = new KeptLease(id);
+      lease = new KeptLease(id, this.#expire);
       this.#leases.set(id, lease);
       this.#renew(lease);
     }
@@ -138,6 +145,18 @@ export class LeaseKeeper {
   /** Renews a lease that is held now, unless its answer is under way already. */
   renewNow(lease: KeptLease): void {
     if (lease.sentAt === undefined) this.#renew(lease);
+  }
+
+  /**
+   * Throws why the lease is lost, unless it is still live by the clock: before it is handed over to somebody who relies
+   * on it.
+   */
+  async confirm(lease: KeptLease): Promise<void> {
+    // A renewal that would save it may wait to be read; the second turn begins with reading.
+    if (lease.deadline <= performance.now()) {
+      await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
+    }
+    lease.lost.signal.throwIfAborted();
   }
 
   /** The error for a renewal that took too long. */
@@ -241,10 +260,18 @@ export class LeaseKeeper {
       this.#notFound(lease);
       return;
     }
-    lease.ttlMs = Number(TTL) * 1000;
-    lease.renewedAt = lease.sentAt;
-    lease.renewedAtDate = Date.now() - (now - lease.sentAt);
+    const { sentAt } = lease;
     lease.sentAt = undefined;
+    const ttlMs = Number(TTL) * 1000;
+    if (slotOf(sentAt + ttlMs) <= now) {
+      // The answer says nothing of now. Of a lease that nobody relies on yet, the next one may.
+      if (lease.renewed) this.#expire(lease);
+      else this.#renew(lease);
+      return;
+    }
+    lease.ttlMs = ttlMs;
+    lease.renewedAt = sentAt;
+    lease.renewedAtDate = Date.now() - (now - sentAt);
     this.#due.set(lease, lease.due);
     this.#arm(lease.due);
     const waiters = [...lease.waiters];
@@ -295,7 +322,7 @@ export class LeaseKeeper {
     }
     if (expired.length > 0) {
       // Their renewal may be waiting to be read, when something has blocked the event loop.
-      setImmediate(() => this.#expire(expired));
+      setImmediate(() => expired.forEach(this.#expire));
     }
     if (stalled) {
       // Another stream may reach another endpoint.
@@ -314,12 +341,11 @@ export class LeaseKeeper {
     if (this.#stream === undefined && this.#leases.size > 0) this.#arm(this.#reopenAt);
   };
 
-  #expire(leases: readonly KeptLease[]): void {
-    const now = performance.now();
-    for (const lease of leases) {
-      if (lease.deadline <= now) this.#lose(lease, 'expired', this.#failure ?? this.tooLate(lease.ttlMs));
-    }
-  }
+  /** Loses a lease whose time is over. */
+  readonly #expire = (lease: KeptLease): void => {
+    if (lease.deadline > performance.now()) return;
+    this.#lose(lease, 'expired', this.#failure ?? this.tooLate(lease.ttlMs));
+  };
 
   /** Wakes at that time, if not before. */
   #arm(time: number): void {
