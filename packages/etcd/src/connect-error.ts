@@ -1,4 +1,4 @@
-import { EtcdError, errorOfCode, StatusCode } from './errors.js';
+import { ClosedError, EtcdError, errorOfCode, StatusCode } from './errors.js';
 
 interface Reason {
   /** What the transports, both of them, say. */
@@ -61,17 +61,27 @@ const reasons: readonly Reason[] = [
   },
 ];
 
-/** The error of a `connect()` that failed at every endpoint, for the reasons given in the same order. */
-export function connectError(
+/**
+ * The error of looking for an endpoint, for the last failures given in the same order.
+ *
+ * @param connectTimeoutMs bound on reaching each endpoint.
+ * @param waitedMs how long they were asked again and again.
+ */
+export function noEndpoint(
   endpoints: readonly string[],
   failures: readonly unknown[],
-  timeoutMs: number,
+  connectTimeoutMs: number,
+  waitedMs: number | undefined,
 ): unknown {
+  const closed = failures.find((failure) => failure instanceof ClosedError);
+  if (closed !== undefined) return closed;
   const [first] = failures;
   if (!(first instanceof EtcdError)) return first;
-  const told = failures.map((failure, i) => `${endpoints[i]}: ${explain(failure as EtcdError, timeoutMs)}`);
+  const patienceMs = Math.min(connectTimeoutMs, waitedMs ?? Number.POSITIVE_INFINITY);
+  const told = failures.map((failure, i) => `${endpoints[i]}: ${explain(failure as EtcdError, patienceMs)}`);
   const slow = first.code === StatusCode.DEADLINE_EXCEEDED;
-  return errorOfCode(`no etcd answers at ${told.join('; at ')}`, {
+  const within = waitedMs === undefined ? '' : `within ${waitedMs} ms `;
+  return errorOfCode(`no etcd answers ${within}at ${told.join('; at ')}`, {
     code: slow ? StatusCode.UNAVAILABLE : first.code,
     details: first.details,
     trailers: first.trailers,

@@ -1,8 +1,9 @@
 import { EtcdClient } from './client.js';
-import { connectError } from './connect-error.js';
+import { noEndpoint } from './connect-error.js';
 import { defaultEndpoint, parseEndpoints } from './endpoints.js';
-import { invalidArgument } from './errors.js';
-import { Balancer } from './rpc/balancer.js';
+import { DeadlineExceededError, invalidArgument, StatusCode, UnavailableError } from './errors.js';
+import { backoffMs, pause } from './rpc/backoff.js';
+import { Balancer, type BalancerInit } from './rpc/balancer.js';
 import { AuthenticateRequest, AuthenticateResponse } from './rpc/generated/etcdserverpb/rpc.js';
 import type { RetryOptions } from './rpc/retry.js';
 import { type Method, Rpc, type RpcInit, settlesBy } from './rpc/rpc.js';
@@ -30,8 +31,23 @@ export interface ConnectOptions {
   readonly keepAlive?: KeepAliveOptions;
   /** Idle time before TCP's own keepalive probes start, in ms. Default 30 000; 0 turns them off. */
   readonly tcpKeepAliveMs?: number;
-  /** Bound on reaching one endpoint, in ms. Default 5 000. */
+  /**
+   * Bound on reaching one endpoint, in ms. Default 5 000. Several are tried side by side: the next one as soon as one has
+   * failed, or 250 ms after it.
+   */
   readonly connectTimeoutMs?: number;
+  /**
+   * Wait for an etcd that comes up: how long all endpoints are tried again and again before `connect()` fails, in ms, with
+   * the last failure of each. `Infinity` for no bound but `signal`. With `srv`, DNS is asked again, too. Default: each
+   * endpoint is tried once. As `grpc.WithBlock` and `DialTimeout` of clientv3.
+   */
+  readonly waitForReadyMs?: number;
+  /**
+   * Resolve without having reached an endpoint, as clientv3 does by default: options are checked, and `srv` is looked up;
+   * the first calls connect and log in. Until an endpoint has answered, calls wait for one up to their deadline, and fail
+   * with UnavailableError then, with the last failure of each endpoint; nothing was sent. Default false. Excludes `waitForReadyMs`.
+   */
+  readonly lazy?: boolean;
   /** Deadline of each call that isn't given its own, in ms. Default 10 000; `Infinity` for none. Watches have none. */
   readonly timeoutMs?: number;
   /**
@@ -60,6 +76,8 @@ const optionNames = {
   keepAlive: true,
   tcpKeepAliveMs: true,
   connectTimeoutMs: true,
+  waitForReadyMs: true,
+  lazy: true,
   timeoutMs: true,
   attemptTimeoutMs: true,
   retry: true,
@@ -70,6 +88,9 @@ const optionNames = {
   signal: true,
 } satisfies Record<keyof ConnectOptions, true>;
 
+const never = Number.POSITIVE_INFINITY;
+const lookUpBackoff = { firstMs: 100, longestMs: 1_000 };
+
 const authenticateMethod: Method<string> = {
   name: '/etcdserverpb.Auth/Authenticate',
   decode: (message) => AuthenticateResponse.decode(message).token,
@@ -77,11 +98,11 @@ const authenticateMethod: Method<string> = {
 };
 
 /**
- * Connects to etcd, and resolves once an endpoint has answered.
+ * Connects to etcd, and resolves once an endpoint has answered, and the user is logged in; at once with `lazy`.
  *
  * @param options or the endpoints alone.
  * @throws InvalidArgumentError for options that can't work; UnavailableError when no endpoint answers, with what is
- * wrong with each; UnimplementedError when what answers isn't etcd.
+ * wrong with each, in the order of the endpoints in its `cause`; UnimplementedError when what answers isn't etcd.
  */
 export async function connect(options: ConnectOptions | string = {}): Promise<EtcdClient> {
   const given = typeof options === 'string' ? { endpoints: options } : options;
@@ -92,6 +113,13 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
     throw invalidArgument('endpoints and srv exclude each other: give one of them');
   }
   const connectTimeoutMs = checkTimeout('connectTimeoutMs', given.connectTimeoutMs ?? 5_000);
+  const { waitForReadyMs, lazy = false } = given;
+  if (waitForReadyMs !== undefined) checkTimeout('waitForReadyMs', waitForReadyMs);
+  if (typeof lazy !== 'boolean') throw invalidArgument(`lazy is ${String(lazy)}; it must be true or false`);
+  if (lazy && waitForReadyMs !== undefined) {
+    throw invalidArgument('lazy and waitForReadyMs exclude each other: give one of them');
+  }
+  const readyBy = waitForReadyMs === undefined ? undefined : performance.now() + waitForReadyMs;
   const timeoutMs = checkTimeout('timeoutMs', given.timeoutMs ?? 10_000);
   const maxRequestBytes = checkTimeout('maxRequestBytes', given.maxRequestBytes ?? 2 * 1024 * 1024);
   const attemptTimeoutMs = checkTimeout(
@@ -107,7 +135,7 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   const endpoints = parse(
     given.srv === undefined
       ? (given.endpoints ?? defaultEndpoint)
-      : await unlessAborted(lookUpSrv(given.srv, tls !== undefined), signal),
+      : await lookUp(given.srv, tls !== undefined, readyBy, signal),
   );
   const makeTransport = await chooseTransport(given.transport);
   const shared: Omit<TransportOptions, 'endpoint'> = {
@@ -116,14 +144,17 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
     ...(keepAlive !== undefined && { keepAlive }),
     ...(tcpKeepAliveMs !== undefined && { tcpKeepAliveMs }),
   };
-  const balancerOf = (addresses: readonly string[], store?: Store): Balancer =>
+  const balancerOf = (
+    addresses: readonly string[],
+    more: Pick<BalancerInit, 'store' | 'mustFind'> = {},
+  ): Balancer =>
     new Balancer({
-      ...(store && { store }),
+      ...more,
       endpoints: addresses,
       makeTransport: (endpoint) => makeTransport({ ...shared, endpoint }),
       probeTimeoutMs: connectTimeoutMs,
     });
-  const balancer = balancerOf(endpoints, new Store());
+  const balancer = balancerOf(endpoints, { store: new Store(), mustFind: lazy });
   const init: RpcInit = {
     balancer,
     balancerOf: (endpoint) => balancerOf(parse([endpoint])),
@@ -131,16 +162,20 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
     timeoutMs,
     attemptTimeoutMs,
     maxRequestBytes,
+    connectTimeoutMs,
     ...retry,
   };
   try {
-    const failures = await balancer.findEndpoint({
-      timeoutMs: connectTimeoutMs,
-      ...(signal !== undefined && { signal }),
-    });
-    if (failures !== undefined) throw connectError(endpoints, failures, connectTimeoutMs);
     const tokens = auth && tokenSource(new Rpc(init), auth);
-    if (tokens !== undefined) await unlessAborted(tokens.refresh(undefined), signal);
+    if (!lazy) {
+      if (readyBy === undefined || waitForReadyMs === undefined) {
+        const failures = await unlessAborted(balancer.findEndpoint(), signal);
+        if (failures !== undefined) throw noEndpoint(endpoints, failures, connectTimeoutMs, undefined);
+      } else await new Rpc(init).untilFound(readyBy, waitForReadyMs, signal);
+      const inTime =
+        tokens === undefined || (await settlesBy(tokens.refresh(undefined), readyBy ?? never, signal));
+      if (!inTime) throw notLoggedIn(waitForReadyMs);
+    }
     const rpc = new Rpc({ ...init, ...(tokens && { tokens }) });
     const client = new EtcdClient({ rpc, transport: balancer.transportKind });
     if (autoSyncIntervalMs !== undefined) syncRegularly(client, autoSyncIntervalMs);
@@ -156,6 +191,33 @@ function tokenSource(rpc: Rpc, { username, password }: Credentials): TokenSource
   return new TokenSource(() =>
     rpc.call(authenticateMethod, () => AuthenticateRequest.encode({ name: username, password }).finish(), {}),
   );
+}
+
+/** Asks DNS for the endpoints; until that time again and again, where one is given. */
+async function lookUp(
+  srv: string | SrvOptions,
+  withTls: boolean,
+  until: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  let last: unknown;
+  for (let failures = 1; ; failures++) {
+    try {
+      const found = lookUpSrv(srv, withTls);
+      if (await settlesBy(found, until ?? never, signal)) return await found;
+      throw last ?? new UnavailableError('DNS gave no answer', { code: StatusCode.UNAVAILABLE, sent: false });
+    } catch (error) {
+      last = error;
+      const leftMs = (until ?? 0) - performance.now();
+      if (!(error instanceof UnavailableError) || leftMs <= 0) throw error;
+      await pause(Math.min(backoffMs(failures, lookUpBackoff), leftMs), signal);
+    }
+  }
+}
+
+function notLoggedIn(waitForReadyMs: number | undefined): DeadlineExceededError {
+  const message = `DEADLINE_EXCEEDED: an endpoint answers, but gave no token within ${waitForReadyMs} ms`;
+  return new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED, sent: false });
 }
 
 /** What comes of it, unless the signal aborts before. */

@@ -1,6 +1,7 @@
+import { setMaxListeners } from 'node:events';
 import { ClusterMismatchError, DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
 import { isServerError, type ServerErrorText, statusError } from '../server-errors.js';
-import type { CallOptions, Transport } from '../transport/transport.js';
+import type { Transport } from '../transport/transport.js';
 import { backoffMs } from './backoff.js';
 import { connectionChannel } from './channels.js';
 import { type ResponseHeader, StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
@@ -56,11 +57,16 @@ export interface BalancerInit {
   readonly probeTimeoutMs: number;
   /** What is known of the store behind the endpoints; without it any cluster will do. */
   readonly store?: Store;
+  /** The first calls have to find an endpoint that answers. Default false: somebody else does. */
+  readonly mustFind?: boolean;
 }
 
 const noLeader: ServerErrorText = 'etcdserver: no leader';
 const statusMethod = '/etcdserverpb.Maintenance/Status';
 const statusRequest = StatusRequest.encode({}).finish();
+
+/** How long an endpoint that is looked for has before the next one is asked, too, in ms. As RFC 8305 recommends. */
+const nextEndpointMs = 250;
 
 /** First and longest time that a failed endpoint is left alone, in ms. */
 const failedBackoff = { firstMs: 100, longestMs: 10_000 };
@@ -82,15 +88,25 @@ export class Balancer {
   #next = 0;
   #referenced = true;
   #closed = false;
+  #search: Promise<readonly unknown[] | undefined> | undefined;
+  /** Why an endpoint did not answer when it was last looked for. */
+  readonly #causes = new WeakMap<Endpoint, unknown>();
+  #mustFind: boolean;
 
   constructor(init: BalancerInit) {
     this.#init = init;
+    this.#mustFind = init.mustFind ?? false;
     this.setEndpoints(init.endpoints);
   }
 
   /** How many endpoints there are. */
   get size(): number {
     return this.#endpoints.length;
+  }
+
+  /** Whether no endpoint has answered yet, and it takes {@link findEndpoint} before the first call. */
+  get mustFind(): boolean {
+    return this.#mustFind;
   }
 
   /** Which transport serves them. */
@@ -160,6 +176,7 @@ export class Balancer {
   succeeded(endpoint: Endpoint): void {
     const { state, cluster } = endpoint;
     if (state === 'ready' || cluster === 'foreign' || cluster === 'moved') return;
+    this.#mustFind = false;
     endpoint.state = 'ready';
     endpoint.failures = 0;
     endpoint.error = undefined;
@@ -209,29 +226,66 @@ export class Balancer {
   }
 
   /**
-   * Asks one endpoint after another, until one answers.
+   * Asks the endpoints until one answers: the next one as soon as one has failed, or after {@link nextEndpointMs} beside
+   * it. One that had so long, and not answered when another did, is left alone as if it had failed. Whoever calls this
+   * while it runs shares it.
    *
-   * @returns undefined, or why each endpoint failed when none answered.
+   * @returns undefined, or {@link searchFailures} when none answered.
    */
-  async findEndpoint(options: CallOptions): Promise<readonly unknown[] | undefined> {
-    const failures: unknown[] = [];
-    for (const endpoint of this.#endpoints) {
+  findEndpoint(): Promise<readonly unknown[] | undefined> {
+    this.#search ??= this.#findEndpoint().finally(() => {
+      this.#search = undefined;
+    });
+    return this.#search;
+  }
+
+  /** Why each endpoint did not answer {@link findEndpoint} when it was last asked, in their order. */
+  get searchFailures(): readonly unknown[] {
+    return this.#endpoints.map((endpoint) => this.#causes.get(endpoint) ?? unanswered);
+  }
+
+  async #findEndpoint(): Promise<readonly unknown[] | undefined> {
+    const over = new AbortController();
+    setMaxListeners(0, over.signal);
+    let answered = false;
+    const ask = async (endpoint: Endpoint, tell: () => void): Promise<void> => {
+      const start = performance.now();
       try {
+        const options = { timeoutMs: this.#init.probeTimeoutMs, signal: over.signal };
         const answer = await endpoint.transport.unary(statusMethod, statusRequest, options);
         const mismatch = this.check(endpoint, answer.message);
         if (mismatch !== undefined && !mismatch.adopted) throw mismatch;
       } catch (error) {
-        if (options.signal?.aborted) throw error;
+        if (error === unanswered) {
+          if (performance.now() - start >= nextEndpointMs) this.failed(endpoint, unanswered);
+          return;
+        }
         if (!refusedForAuth(error)) {
-          failures.push(error);
-          this.failed(endpoint, error);
-          continue;
+          this.#causes.set(endpoint, error);
+          if (!this.#closed) this.failed(endpoint, error);
+          return;
         }
       }
+      answered = true;
       this.succeeded(endpoint);
-      return undefined;
-    }
-    return failures;
+      tell();
+    };
+    const asked: Promise<void>[] = [];
+    await new Promise<void>((resolve) => {
+      void (async () => {
+        for (const endpoint of this.#endpoints) {
+          const asking = ask(endpoint, resolve);
+          asked.push(asking);
+          await withinMs(asking, nextEndpointMs);
+          if (answered) return;
+        }
+        await Promise.all(asked);
+        resolve();
+      })();
+    });
+    over.abort(unanswered);
+    if (answered) return undefined;
+    return this.searchFailures;
   }
 
   ref(): void {
@@ -336,6 +390,23 @@ export class Balancer {
     connectionChannel.publish(event);
     for (const listener of [...this.#listeners]) listener(event);
   }
+}
+
+/** An endpoint had no answer when another one had, or the time was over. */
+const unanswered = new DeadlineExceededError('no answer so far', {
+  code: StatusCode.DEADLINE_EXCEEDED,
+  method: statusMethod,
+});
+
+/** Resolves when the promise does, at the latest after that time. */
+async function withinMs(promise: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    // What is waited for holds the process, if it may.
+    timer = setTimeout(resolve, ms).unref();
+  });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
 }
 
 function statusOf({ address, state, failures, error }: Endpoint): EndpointStatus {

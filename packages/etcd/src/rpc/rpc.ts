@@ -1,3 +1,4 @@
+import { noEndpoint } from '../connect-error.js';
 import {
   ClosedError,
   DeadlineExceededError,
@@ -61,6 +62,8 @@ export interface RpcInit {
   /** Bound on each attempt of calls that aren't given their own, in ms; `Infinity` for none. */
   readonly attemptTimeoutMs: number;
   readonly maxRequestBytes: number;
+  /** Bound on reaching one endpoint, in ms. */
+  readonly connectTimeoutMs: number;
   /** How often a call is sent at most. */
   readonly maxAttempts: number;
   /** Waits between attempts. */
@@ -74,6 +77,9 @@ const maxTokenRefreshes = 3;
 
 /** Streams begin with a token that is not older than that, in ms; etcd's simple tokens last 300 s by default. */
 const youngTokenMs = 1_000;
+
+/** Waits between looking for an endpoint at all of them. */
+const searchBackoff: BackoffBounds = { firstMs: 50, longestMs: 1_000 };
 
 /** One attempt at a call. */
 interface Attempt {
@@ -115,7 +121,7 @@ export class Rpc {
       if (callStartChannel.hasSubscribers || callEndChannel.hasSubscribers) {
         return this.#traced(method, request, control, timeoutMs);
       }
-      return this.#first(method, request, control, timeoutMs, undefined);
+      return this.#begin(method, request, control, timeoutMs, undefined);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -130,16 +136,20 @@ export class Rpc {
   stream(method: string, options: CallOptions): ByteStream {
     if (this.#closed) throw new ClosedError();
     const { tokens } = this.#init;
-    if (tokens === undefined) return this.#openStream(method, options);
-    // As in clientv3, with a token of its own: one that has expired would fail it much later.
+    if (tokens === undefined && !this.#balancer.mustFind) return this.#openStream(method, options);
     const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
     const deadline = performance.now() + timeoutMs;
-    const fetched = settlesBy(tokens.notOlderThan(youngTokenMs), deadline, signal).then((inTime) => {
-      if (!inTime) throw noToken(method, timeoutMs, undefined, notSent);
+    // As in clientv3, with a token of its own: one that has expired would fail it much later.
+    const needed = tokens === undefined ? this.#findOnce() : tokens.notOlderThan(youngTokenMs);
+    const ready = settlesBy(needed, deadline, signal).then((inTime) => {
+      if (inTime) return;
+      throw tokens === undefined
+        ? this.#noEndpoint(timeoutMs)
+        : noToken(method, timeoutMs, undefined, notSent);
     });
-    const deferred: DeferredStream = new DeferredStream(method, fetched, () => {
+    const deferred: DeferredStream = new DeferredStream(method, ready, () => {
       if (this.#closed) throw new ClosedError();
-      const token = tokens.current;
+      const token = tokens?.current;
       const left = timeoutMs === Number.POSITIVE_INFINITY ? {} : { timeoutMs: deadline - performance.now() };
       const withToken = token ? { metadata: { ...options.metadata, token } } : {};
       return this.#openStream(method, { ...options, ...left, ...withToken }, deferred);
@@ -268,6 +278,62 @@ export class Rpc {
   /** The deadline that a call with these settings has, in ms. */
   timeoutOf({ timeoutMs }: CallControl): number {
     return timeoutMs === undefined ? this.#init.timeoutMs : checkTimeout('timeoutMs', timeoutMs);
+  }
+
+  /**
+   * Looks for an endpoint that answers, again and again until the deadline.
+   *
+   * @param timeoutMs what the deadline came of.
+   * @throws UnavailableError with the last failure of each endpoint; at once where none of them may pass.
+   */
+  async untilFound(deadline: number, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    for (let rounds = 1; ; rounds++) {
+      const round = this.#balancer.findEndpoint();
+      const inTime = await settlesBy(round, deadline, signal);
+      const failures = inTime ? await round : this.#balancer.searchFailures;
+      if (failures === undefined) return;
+      const mayPass = failures.some(
+        (each) => each instanceof EtcdError && isRetriable(each, true, each instanceof DeadlineExceededError),
+      );
+      const leftMs = deadline - performance.now();
+      if (this.#closed || !mayPass || leftMs <= 0) throw this.#noEndpoint(mayPass ? timeoutMs : undefined);
+      await this.#balancer.pause(Math.min(backoffMs(rounds, searchBackoff), leftMs), signal);
+    }
+  }
+
+  /** Looks for an endpoint that answers, once. Whose stream it is opens another one where it fails. */
+  async #findOnce(): Promise<void> {
+    if ((await this.#balancer.findEndpoint()) !== undefined) throw this.#noEndpoint(undefined);
+  }
+
+  #noEndpoint(timeoutMs: number | undefined): unknown {
+    if (this.#closed) return new ClosedError();
+    const addresses = this.#balancer.status.map(({ endpoint }) => endpoint);
+    return noEndpoint(addresses, this.#balancer.searchFailures, this.#init.connectTimeoutMs, timeoutMs);
+  }
+
+  #begin<T>(
+    method: Method<T>,
+    request: Uint8Array,
+    control: CallControl,
+    timeoutMs: number,
+    trace: CallTrace | undefined,
+  ): Promise<T> {
+    return this.#balancer.mustFind
+      ? this.#afterSearch(method, request, control, timeoutMs, trace)
+      : this.#first(method, request, control, timeoutMs, trace);
+  }
+
+  async #afterSearch<T>(
+    method: Method<T>,
+    request: Uint8Array,
+    control: CallControl,
+    timeoutMs: number,
+    trace: CallTrace | undefined,
+  ): Promise<T> {
+    const deadline = performance.now() + timeoutMs;
+    await this.untilFound(deadline, timeoutMs, control.signal);
+    return await this.#first(method, request, control, Math.max(1, deadline - performance.now()), trace);
   }
 
   /** The first attempt, which for nearly all calls is the only one. */
@@ -411,7 +477,7 @@ export class Rpc {
     const trace = newTrace(method.name, 'unary');
     callStartChannel.publish(trace);
     try {
-      const result = await this.#first(method, request, control, timeoutMs, trace);
+      const result = await this.#begin(method, request, control, timeoutMs, trace);
       endTrace(trace, start, undefined);
       return result;
     } catch (error) {
