@@ -7,6 +7,7 @@ import { type EtcdServer, startEtcd, startEtcdCluster, startTcpProxy } from '@qu
 import {
   Cache,
   ClusterMismatchError,
+  CompactedError,
   type ConnectionEvent,
   connect as connectAny,
   DeadlineExceededError,
@@ -240,6 +241,28 @@ overEachTransport('a store that was restored at a lower revision', (connect) => 
     assert.ok(error.now.revision > error.before.revision);
     assert.ok(error.now.raftTerm < error.before.raftTerm);
     assert.match(error.message, /in raft term \d+ after it was in \d+/);
+  });
+
+  test('is a compaction where revisions were bumped and marked as compacted', {
+    skip: cannotRestore,
+  }, async () => {
+    const put = (etcd: EtcdClient): Promise<unknown> => etcd.put('key', 'backed up');
+    await withBackup(connect, put, async ({ server, etcd, backup }) => {
+      await etcd.put('key', 'later');
+      const watch = etcd.watch('key');
+      await watch.ready;
+      const cache = await Cache.open(etcd, 'key');
+      const shown = cache.revision;
+      const resynced = once(cache, 'resync');
+      const ended = failureOf(take(watch, 1));
+      await restore(server, backup, 'same id', ['--bump-revision=1000000', '--mark-compacted']);
+      const [revision, cause] = await resynced;
+      assert.ok(cause instanceof CompactedError, String(cause));
+      assert.ok((await ended) instanceof CompactedError);
+      assert.ok((revision as bigint) > shown);
+      assert.equal(cache.get('key')?.text(), 'backed up');
+      cache.close();
+    });
   });
 
   test('with another id fails the write that finds out, and no read', { skip: cannotRestore }, async () => {

@@ -26,11 +26,13 @@ export async function backUp(server: EtcdServer, etcd: EtcdClient): Promise<Back
  * Kills the server and starts it on the same ports with what is in the backup, by `etcdutl snapshot restore`.
  *
  * @param cluster what the cluster's id is made of: the same as before, or another one, as etcd's guide advises.
+ * @param flags further ones of `etcdutl snapshot restore`.
  */
 export async function restore(
   server: EtcdServer,
   { file, peerUrl }: Backup,
   cluster: 'same id' | 'other id',
+  flags: readonly string[] = [],
 ): Promise<void> {
   server.kill();
   await server.exited;
@@ -47,6 +49,7 @@ export async function restore(
       `--initial-cluster=default=${peerUrl}`,
       `--initial-advertise-peer-urls=${peerUrl}`,
       `--initial-cluster-token=${token}`,
+      ...flags,
     ],
     { timeout: 60_000 },
   );
