@@ -50,6 +50,14 @@ export function checks(files) {
           ? (await import('./oldest-rust.mjs')).testOldestRust()
           : { skipped: 1, skipReason: withoutCargo() },
     },
+    {
+      group: 'rust',
+      title: 'owned-runtime-napi with the lowest napi and napi-derive that it states',
+      run: async () =>
+        hasCargo()
+          ? (await import('./lowest-napi.mjs')).testLowestNapi()
+          : { skipped: 1, skipReason: withoutCargo() },
+    },
     ...etcdPythonChecks(),
     // Flags of the compiler would rebuild everything in the shared target folder.
     cargo(
