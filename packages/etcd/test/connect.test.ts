@@ -1,6 +1,7 @@
 // Connecting, and what a client does at the edges: bad options, unreachable and dying servers, deadlines, close.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
@@ -366,6 +367,44 @@ overEachTransport('close()', (connect) => {
     await one.close();
     await other.put('other', 'works');
     await other.close();
+  });
+});
+
+describe('with a native addon of another version', () => {
+  const code = `
+    const { connect } = await import(${JSON.stringify(new URL('../src/index.js', import.meta.url))});
+    try {
+      const etcd = await connect({ endpoints: process.argv[2], transport: process.argv[3] });
+      await etcd.put('old-addon', 'works');
+      console.log(etcd.transport);
+      await etcd.close();
+    } catch (error) {
+      console.log(error.name, error.message);
+    }`;
+  const run = (transport: string): { stdout: string; stderr: string; status: number | null } => {
+    const old = `${program('')}.cjs`;
+    writeFileSync(old, 'exports.NativeTransport = class { submit() {} drain() {} close() {} };');
+    return spawnSync(process.execPath, [program(code), server.endpoint, transport], {
+      encoding: 'utf8',
+      timeout: 60_000,
+      env: { ...process.env, QUIESCE_ETCD_NATIVE: old },
+    });
+  };
+  const told =
+    /is of another version than @quiesce\/etcd, and lacks giveLong, takeLong, setReferenced, renew: /;
+
+  test('connect() refuses it where it was asked for', () => {
+    const { stdout, status, stderr } = run('native');
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^InvalidArgumentError /);
+    assert.match(stdout, told);
+  });
+
+  test('the client uses the fallback else, and says why', () => {
+    const { stdout, status, stderr } = run('auto');
+    assert.equal(status, 0, stderr);
+    assert.equal(stdout, 'grpc-js\n');
+    assert.match(stderr, told);
   });
 });
 

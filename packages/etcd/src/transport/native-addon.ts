@@ -44,6 +44,16 @@ export interface NativeAddon {
   readonly NativeTransport: new (options: NativeOptions, wake: () => void) => NativeBinding;
 }
 
+const methods = {
+  submit: true,
+  giveLong: true,
+  drain: true,
+  takeLong: true,
+  setReferenced: true,
+  renew: true,
+  close: true,
+} satisfies Record<keyof NativeBinding, true>;
+
 let loaded: NativeAddon | Error | undefined;
 
 /** The addon for this platform, or the one that `QUIESCE_ETCD_NATIVE` names, or why it can't be loaded. */
@@ -67,7 +77,8 @@ function load(): NativeAddon | Error {
   for (const candidate of candidates) {
     try {
       // A bundle in CommonJS knows no URL of its own: there the program's place is where to look from.
-      return createRequire(import.meta.url || pathToFileURL(process.execPath))(candidate) as NativeAddon;
+      const load = createRequire(import.meta.url || pathToFileURL(process.execPath));
+      return checked(load(candidate) as Partial<NativeAddon>, candidate);
     } catch (failure) {
       failures.push(failure);
     }
@@ -80,6 +91,17 @@ function load(): NativeAddon | Error {
   return new Error(`no native transport for ${host}: ${reason}`, {
     cause: new AggregateError(failures, 'nothing could be loaded'),
   });
+}
+
+/** An addon of another version would fail in the midst of its work, when something that it lacks is called. */
+function checked({ NativeTransport }: Partial<NativeAddon>, file: string): NativeAddon {
+  const lacks = Object.keys(methods).filter(
+    (name) => typeof NativeTransport?.prototype[name as keyof NativeBinding] !== 'function',
+  );
+  if (NativeTransport !== undefined && lacks.length === 0) return { NativeTransport };
+  throw new Error(
+    `${file} is of another version than @quiesce/etcd, and lacks ${lacks.join(', ')}: install both in one version`,
+  );
 }
 
 function isMissing(failure: unknown): boolean {
