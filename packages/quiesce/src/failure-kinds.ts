@@ -1,3 +1,4 @@
+import { formatMs } from './duration.js';
 import type { Outcome } from './outcome.js';
 import type { CrashFacts } from './run.js';
 import type { SignatureMatch } from './signatures.js';
@@ -32,6 +33,9 @@ export interface FailureTraces {
   /** What was seen of a crash; `null` when nobody saw it. */
   readonly crash?: CrashFacts | null;
   readonly command?: readonly string[];
+  /** Milliseconds: how long the slowest clean run of its scenario took, and after what time this one was a hang. */
+  readonly slowestCleanMs?: number;
+  readonly durationMs?: number;
 }
 
 interface Rule {
@@ -74,6 +78,14 @@ interface Traces {
   readonly unloaded: string;
   /** A destructor of thread-local data was called where nothing is: the library that it was in is gone. */
   readonly lostDestructor: boolean;
+  /** The main thread is in a call that waits. */
+  readonly mainWaits: boolean;
+  /** The thread that burnt most CPU while it was looked at, where one did. */
+  readonly busy: ThreadStack | undefined;
+  /** In ms; 0 where no run was clean. */
+  readonly slowestClean: number;
+  /** In ms. */
+  readonly timeout: number;
   /** Python itself said, as it died, that it wasn't finalizing. */
   readonly pythonRan: boolean;
 }
@@ -85,8 +97,20 @@ const EXITING =
   /^(?:(?:__GI_)?exit|__run_exit_handlers|__cxa_finalize\w*|_dl_fini|_dl_call_fini|Py_(?:FinalizeEx|Finalize|EndInterpreter|Exit)|_Py_Finalize\w*|(?:__GI_)?_exit|__libc_exit|node::(?:Exit|DefaultProcessExitHandlerInternal|FreeEnvironment|Environment::(?:Exit|RunCleanup|~Environment)|NodeMainInstance::~\w+|TearDownOncePerProcess|DisposePlatform|EmitProcessExitInternal)|std::process::exit)(?!\w)/m;
 const PYTHON_STATE =
   /^(?:PyGILState_\w+|PyEval_(?:RestoreThread|AcquireThread|AcquireLock)|take_gil|drop_gil|PyThreadState_\w+|_PyThreadState_\w+|tstate_\w+|new_threadstate|pyo3::(?:gil|internal|interpreter)\S*)/m;
-const WAITING =
-  /^(?:__pthread_clockjoin_ex|pthread_(?:timed|clock|try)?join\w*|__futex_abstimed_wait\w*|futex_wait\w*|__lll_lock_wait\w*|pthread_cond_\w*wait\w*|___pthread_cond_\w*|pthread_mutex_lock|do_futex_wait\w*|sem_wait|__new_sem_wait\w*|std::thread::.*join|std::sys::.*(?:futex|park|Condvar|condvar|join).*|syscall)/m;
+// What a thread is in that waits: the C library's functions, with the names that they have inside it, and what leads
+// there. Looked for in its innermost frames only.
+const WAITING = new RegExp(
+  `^(?:${[
+    '(?:__|__libc_|__GI_|__new_)*(?:p?poll|p?select|pselect64|accept4?|connect|recv(?:from|mm?sg)?|send(?:to|mm?sg)?|readv?|pread(?:64)?|writev?',
+    'wait[34]|waitid|waitpid|wait|(?:clock_)?nanosleep(?:_time64)?|u?sleep|pause|sigsuspend|sigwait(?:info)?|sigtimedwait',
+    'epoll_p?wait2?|flock|lockf|fcntl(?:64)?|fsync|msgrcv|semop|mq_\\w*receive|sem_\\w*wait\\w*|syscall|io_getevents)',
+    '_*pthread_(?:timed|clock|try)?join\\w*|_*pthread_cond_\\w*wait\\w*|_*pthread_(?:mutex|rwlock)_\\w*lock\\w*',
+    '_*pthread_barrier_wait|_*futex_\\w*wait\\w*|__lll_\\w*lock_wait\\w*|__futex_lock\\w*|do_futex_wait\\w*|_*sem_wait\\w*',
+    'poll_schedule|syscall_cancel\\w*|__syscall_cancel\\w*|__internal_syscall_cancel',
+    'std::thread::.*join|std::sys::.*(?:futex|park|[Cc]ondvar|join).*|parking_lot_core::.*',
+  ].join('|')})(?!\\w)`,
+  'm',
+);
 // A thread that is ended from within or from outside: its stack is unwound as if by an exception.
 const UNWINDING =
   /^(?:PyThread_exit_thread|(?:__)?pthread_exit|__pthread_unwind|unwind_(?:stop|cleanup)|_Unwind_ForcedUnwind\w*|__do_cancel|__pthread_cancel\w*|sigcancel_handler)(?!\w)/m;
@@ -222,19 +246,40 @@ const rules: readonly Rule[] = [
     matches: ({ signature }) => signature === 'heap-corruption' || signature === 'stack-smashing',
   },
   {
+    id: 'slow',
+    title: 'it was only slow: clean runs took almost as long as the timeout lets them',
+    matches: ({ hung, slowestClean, timeout }) => hung && slowestClean > timeout / 2,
+    detail: ({ slowestClean }) =>
+      `slowest clean run ${formatMs(slowestClean)}; raise --timeout to see whether it comes to an end`,
+    or: ({ main, mainWaits }) => {
+      if (!mainWaits) return undefined;
+      const id = EXITING.test(main) ? 'join-at-exit' : 'blocked';
+      return { id, decide: 'whether it ends when --timeout is several times as long' };
+    },
+  },
+  {
     id: 'join-at-exit',
     title: 'the exit waits for a thread that does not end',
-    matches: ({ hung, main }) => hung && EXITING.test(main) && WAITING.test(main),
+    matches: ({ hung, main, mainWaits, busy }) =>
+      hung && EXITING.test(main) && (mainWaits || busy?.main === false),
+    detail: ({ busy }) => busyDetail(busy),
+  },
+  {
+    id: 'busy',
+    title: 'a thread burns CPU and does not come to an end',
+    matches: ({ hung, busy }) => hung && busy?.main === true,
+    detail: ({ busy }) => busyDetail(busy),
   },
   {
     id: 'event-loop-alive',
     title: 'the program did not exit: something keeps its event loop alive',
-    matches: ({ hung, main }) => hung && /^(?:uv__io_poll|uv_run|epoll_wait|epoll_pwait)/m.test(main),
+    matches: ({ hung, main }) => hung && /^(?:uv__io_poll|uv_run|epoll_wait|epoll_pwait)(?!\w)/m.test(main),
   },
   {
     id: 'blocked',
     title: 'the main thread waits for something that does not come',
-    matches: ({ hung, main }) => hung && WAITING.test(main),
+    matches: ({ hung, mainWaits }) => hung && mainWaits,
+    detail: ({ busy }) => busyDetail(busy),
   },
   {
     id: 'killed',
@@ -289,11 +334,7 @@ function prepare(traces: FailureTraces): Traces {
     faulting: names(faulting?.frames),
     inPython: faulting !== undefined && runsPython(faulting),
     othersInPython: threads.some(
-      (thread) =>
-        !thread.faulting &&
-        !thread.main &&
-        runsPython(thread) &&
-        !WAITING.test(names(thread.frames.slice(0, WAITING_FRAMES))),
+      (thread) => !thread.faulting && !thread.main && runsPython(thread) && !waits(thread),
     ),
     main: names(main?.frames),
     all: threads.map(({ frames }) => names(frames)).join('\n'),
@@ -303,6 +344,10 @@ function prepare(traces: FailureTraces): Traces {
         : crash?.python,
     unloaded: crash?.unloaded?.replace(/^.*\//, '') ?? '',
     lostDestructor: isLostDestructor(faulting?.frames),
+    mainWaits: waits(main),
+    busy: threads.find((thread) => thread.busy),
+    slowestClean: traces.slowestCleanMs ?? 0,
+    timeout: traces.durationMs ?? Number.POSITIVE_INFINITY,
     pythonRan: /^Python runtime state: (?:core )?initialized/m.test(stderr),
   };
 }
@@ -312,6 +357,18 @@ function isLostDestructor([top, caller]: readonly StackFrame[] = []): boolean {
   if (top === undefined || top.name !== null || top.library !== null) return false;
   return /^(?:__GI_)?(?:__nptl_deallocate_tsd|__call_tls_dtors)$/.test(caller?.name ?? '');
 }
+
+/** Where a thread burns CPU: its innermost frames that have a name, and their libraries. */
+function busyDetail(busy: ThreadStack | undefined): string | undefined {
+  if (busy === undefined) return undefined;
+  const named = busy.frames.filter(({ name }) => name !== null).slice(0, 3);
+  const where = named.map(({ name, library }) => `${name}${library === null ? '' : ` [${library}]`}`);
+  const thread = `thread ${JSON.stringify(busy.name)} burns CPU`;
+  return where.length === 0 ? thread : `${thread} in ${where.join(' < ')}`;
+}
+
+const waits = (thread: ThreadStack | undefined): boolean =>
+  thread !== undefined && !thread.busy && WAITING.test(names(thread.frames.slice(0, WAITING_FRAMES)));
 
 /** A wait is within the C library's functions for it, a few frames deep. */
 const WAITING_FRAMES = 6;

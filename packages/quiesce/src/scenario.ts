@@ -312,13 +312,14 @@ export class ScenarioTally {
     const failed = this.#failed;
     const speaks = runs.some((run) => run.workDone);
     const phaseOf = (run: RunRecord): Phase => (run.workDone ? 'exit' : speaks ? 'work' : 'unknown');
+    const slowestCleanMs = Math.max(0, ...runs.flatMap((run) => (run.failed ? [] : run.durationMs)));
     const failures = [...this.#groups.values()]
       .map(({ first, runs: numbers, evidence }) => ({
         outcome: first.outcome,
         phase: phaseOf(first),
         signature: first.signature,
         diedIn: first.diedIn,
-        kind: failureKind({ ...first, ...evidence, command: scenario.command }),
+        kind: failureKind({ ...first, ...evidence, command: scenario.command, slowestCleanMs }),
         runs: numbers,
         evidence,
       }))

@@ -16,21 +16,27 @@ export interface ThreadStack {
   readonly main: boolean;
   /** It is the one that died. */
   readonly faulting: boolean;
+  /** Of a hang: it burnt CPU while it was looked at, more than any other. */
+  readonly busy?: boolean;
   readonly frames: readonly StackFrame[];
 }
 
-/** A part of a process's memory that a file is mapped to. */
+/** A part of a process's memory that a file is mapped to, or in which code is that was made while it runs. */
 export interface Mapping {
   readonly from: bigint;
   readonly to: bigint;
+  /** '' for generated code, which no file holds. */
   readonly file: string;
 }
 
-/** The file mappings of a `/proc/<pid>/maps`. */
+/** The mappings of files, and of generated code, of a `/proc/<pid>/maps`. */
 export function parseMappings(maps: string): Mapping[] {
-  return [...maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \d+ +(\/.*)$/gm)].map(
-    ([, from, to, file = '']) => ({ from: BigInt(`0x${from}`), to: BigInt(`0x${to}`), file }),
-  );
+  const lines = maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)$/gm);
+  return [...lines].flatMap(([, from, to, access = '', name = '']) => {
+    const generated = access.includes('x') && (name === '' || name.startsWith('[anon'));
+    if (!generated && !/^(?:\/|\[vdso\])/.test(name)) return [];
+    return { from: BigInt(`0x${from}`), to: BigInt(`0x${to}`), file: generated ? '' : name };
+  });
 }
 
 /** Whether anything is mapped at an address, by a `/proc/<pid>/maps`. */
@@ -93,6 +99,7 @@ function parseFrame(address: string | undefined, text: string, mappings: readonl
     .trim();
   const known = name !== '' && name !== '??' && name !== '?? ()';
   const file = from ?? (address === undefined ? undefined : mappedFile(BigInt(address), mappings));
+  if (file === '') return { name: known ? withoutHash(name) : GENERATED, library: null, source };
   return {
     name: known ? withoutHash(name) : null,
     library: file === undefined ? null : file.slice(file.lastIndexOf('/') + 1),
@@ -104,23 +111,49 @@ function mappedFile(address: bigint, mappings: readonly Mapping[]): string | und
   return mappings.find(({ from, to }) => from <= address && address < to)?.file;
 }
 
-/** A legacy Rust symbol ends with a hash that says nothing to a reader. */
-const withoutHash = (name: string): string => name.replace(/::h[0-9a-f]{16}\b/, '');
+/** A Rust symbol has hashes that say nothing to a reader: a legacy one at its end, a v0 one after each crate's name. */
+const withoutHash = (name: string): string =>
+  name.replace(/::h[0-9a-f]{16}\b/, '').replace(/(?<=\w)\[[0-9a-f]{8,16}\]/g, '');
+
+/** What JavaScript and other languages are compiled to while they run. */
+const GENERATED = '[JIT code]';
 
 const MOST_FRAMES = 40;
+/** Of a line, so that the library behind the name is in every excerpt. */
+const LONGEST_NAME = 180;
+const LONGEST_PLACE = 80;
 
 /** Threads for a reader. */
 export function formatStacks(threads: readonly ThreadStack[]): string {
   return threads.map(formatThread).join('\n');
 }
 
-function formatThread({ tid, name, main, faulting, frames }: ThreadStack): string {
-  const marks = [main && 'main', faulting && 'died here'].filter(Boolean).join(', ');
+function formatThread({ tid, name, main, faulting, busy, frames }: ThreadStack): string {
+  const marks = [main && 'main', faulting && 'died here', busy && 'burns CPU'].filter(Boolean).join(', ');
   const head = `thread ${tid} ${JSON.stringify(name)}${marks === '' ? '' : ` (${marks})`}`;
-  const shown = frames.slice(0, MOST_FRAMES).map(({ name: function_, library, source }) => {
-    const where = [library, source].filter((part) => part !== null).join(', ');
-    return `  ${function_ ?? '??'}${where === '' ? '' : `  [${where}]`}`;
-  });
-  const left = frames.length - MOST_FRAMES;
+  const lines = folded(frames.map(formatFrame));
+  const shown = lines
+    .slice(0, MOST_FRAMES)
+    .map(({ text, times }) => `  ${text}${times > 1 ? `  x${times}` : ''}`);
+  const left = lines.slice(MOST_FRAMES).reduce((sum, { times }) => sum + times, 0);
   return [head, ...shown, ...(left > 0 ? [`  and ${left} more frames`] : [])].join('\n');
+}
+
+function formatFrame({ name, library, source }: StackFrame): string {
+  const where = [library, source].filter((part) => part !== null).join(', ');
+  const end = where.length > LONGEST_PLACE ? `...${where.slice(3 - LONGEST_PLACE)}` : where;
+  const function_ = name ?? '??';
+  const start = function_.length > LONGEST_NAME ? `${function_.slice(0, LONGEST_NAME - 3)}...` : function_;
+  return `${start}${end === '' ? '' : `  [${end}]`}`;
+}
+
+/** Runs of alike lines as one: frames without symbols, or a recursion. */
+function folded(lines: readonly string[]): { text: string; times: number }[] {
+  const result: { text: string; times: number }[] = [];
+  for (const text of lines) {
+    const last = result.at(-1);
+    if (last?.text === text) last.times++;
+    else result.push({ text, times: 1 });
+  }
+  return result;
 }

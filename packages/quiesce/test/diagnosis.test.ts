@@ -11,7 +11,7 @@ import { failureKind, failureKinds } from '../src/failure-kinds.js';
 import { run, type ThreadStack, UsageError } from '../src/index.js';
 import { scenarioText } from '../src/report/terminal.js';
 import type { SignatureMatch } from '../src/signatures.js';
-import { formatStacks, parseStacks } from '../src/stack-trace.js';
+import { formatStacks, parseMappings, parseStacks } from '../src/stack-trace.js';
 import { parseWitnessLine, WITNESS_FILE } from '../src/witness.js';
 
 const node = (program: string): string[] => [process.execPath, '-e', program];
@@ -161,6 +161,40 @@ describe('who died where', () => {
 });
 
 describe('a hang', () => {
+  const hangs: readonly (readonly [id: string, what: string, program: string])[] = [
+    [
+      'blocked',
+      'accept',
+      "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); s.accept()",
+    ],
+    ['blocked', 'sleep', 'import time; time.sleep(60)'],
+    ['blocked', 'read', 'import os; os.read(os.pipe()[0], 1)'],
+    ['blocked', 'wait', "import subprocess; subprocess.run(['sleep', '60'])"],
+    ['busy', 'a loop', 'while True: pass'],
+    ['join-at-exit', 'an exit handler that waits', 'import atexit, time; atexit.register(time.sleep, 60)'],
+    [
+      'join-at-exit',
+      'a thread',
+      'import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()',
+    ],
+  ];
+  for (const [id, what, program] of hangs) {
+    test(`names what keeps it: ${what}`, { skip: untraced || pythonless }, async () => {
+      const result = await run({ command: ['python3', '-c', program], runs: 1, timeout: '3s' });
+      const [group] = result.failures;
+      assert.equal(group?.outcome.kind, 'hang');
+      assert.equal(group?.kind?.id, id, group?.evidence.stacks ?? 'no stacks');
+      if (id === 'busy') assert.match(group?.kind?.detail ?? '', /burns CPU in \w/);
+    });
+  }
+
+  test('of a program that is only slow says so', { skip: unseen }, async () => {
+    const program = 'case $QUIESCE_RUN in 1|2) sleep 1.8 ;; *) sleep 60 ;; esac';
+    const { failures } = await run({ command: ['sh', '-c', program], runs: 3, timeout: '3s' });
+    assert.equal(failures[0]?.kind?.id, 'slow');
+    assert.match(failures[0]?.kind?.detail ?? '', /^slowest clean run (?:1\.[89]|2\.\d) s; raise --timeout/);
+  });
+
   test('names what keeps it: the event loop', { skip: untraced }, async () => {
     const result = await run({ command: node('setInterval(() => {}, 1e3)'), runs: 1, timeout: '700ms' });
     const [group] = result.failures;
@@ -374,6 +408,47 @@ describe('reading', () => {
       formatStacks(threads),
       /^thread 12 "tokio-runtime-w" \(died here\)\n {2}PyGILState_Release {2}\[client/,
     );
+  });
+});
+
+describe('frames', () => {
+  const frame = (name: string | null, library: string | null = 'a.so') => ({ name, library, source: null });
+
+  test('of Rust lose the hashes of either mangling, those of generated code are named so', () => {
+    const text = [
+      'Thread 1 (LWP 11 "node"):',
+      '#0  0x0000000000001010 in <std[e28293b1aa0f68bd]::sys::thread::unix::Thread>::new::thread_start ()',
+      '#1  0x0000000000001020 in pyo3[0123456789abcde]::gil::acquire::<int[12]> ()',
+      '#2  0x0000000000002010 in ?? ()',
+      '#3  0x0000000000003010 in ?? ()',
+      '#4  0x0000000000004010 in ?? ()',
+    ].join('\n');
+    const maps = [
+      '1000-2000 r-xp 00000000 08:01 1 /lib/a.so',
+      '2000-3000 rwxp 00000000 00:00 0 ',
+      '3000-4000 rw-p 00000000 00:00 0 [heap]',
+    ].join('\n');
+    const [thread] = parseStacks(text, 11, parseMappings(maps));
+    assert.deepEqual(
+      thread?.frames.map(({ name, library }) => [name, library]),
+      [
+        ['<std::sys::thread::unix::Thread>::new::thread_start', 'a.so'],
+        ['pyo3::gil::acquire::<int[12]>', 'a.so'],
+        ['[JIT code]', null],
+        [null, null],
+        [null, null],
+      ],
+    );
+  });
+
+  test('alike are folded, and each line keeps its library', () => {
+    const frames = [frame(null), frame(null), frame(null), frame('x'.repeat(900)), frame(null, null)];
+    const text = formatStacks([{ tid: 1, name: 't', main: true, faulting: false, frames }]);
+    const [, folded, long, last, ...more] = text.split('\n');
+    assert.equal(folded, '  ??  [a.so]  x3');
+    assert.match(long ?? '', /^ {2}x{100,}\.\.\. {2}\[a\.so\]$/);
+    assert.ok((long ?? '').length < 290);
+    assert.deepEqual([last, more], ['  ??', []]);
   });
 });
 

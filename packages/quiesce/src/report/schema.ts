@@ -38,6 +38,7 @@ const threadStack = z.looseObject({
   name: z.string(),
   main: z.boolean().describe("it is the process's first thread"),
   faulting: z.boolean().describe('it is the one that died'),
+  busy: z.boolean().exactOptional().describe('of a hang: it burnt CPU while it was looked at'),
   frames: z
     .array(
       z.looseObject({
