@@ -2,6 +2,7 @@
 // `--plant` also plants violations in what was recorded, each of which the judge has to find. `--without CURE` takes a cure
 // out of a copy of the client first, and succeeds when the judge finds what is wrong then; `--without each` does so for each.
 import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { run } from './command.mjs';
 import { SetupError } from './errors.mjs';
 import { main } from './main.mjs';
@@ -39,13 +40,15 @@ async function without(name, args) {
   }
   let missed = 0;
   for (const cure of chosen) {
-    const program = await buildWithout(cure);
-    const dir = inCache('nemesis', 'without', cure.name, 'history');
+    const { dir, program } = await buildWithout(cure);
     const words = [...cure.args, ...args];
-    const { output } = await run([process.execPath, program, '--judge', judge, '--keep', dir, ...words], {});
+    const { output } = await run(
+      [process.execPath, program, '--judge', judge, '--keep', join(dir, 'history'), ...words],
+      {},
+    );
     const violations = output.split('\n').filter((line) => line.startsWith('VIOLATION '));
     const of = violations.filter((line) => line.startsWith(`VIOLATION ${cure.check}: `));
-    rmSync(inCache('nemesis', 'without', cure.name), { recursive: true, force: true });
+    rmSync(dir, { recursive: true, force: true });
     if (of.length === 0) missed += 1;
     console.log(`${of.length > 0 ? 'found' : 'MISSED'} ${cure.name} (${words.join(' ')})`);
     for (const line of (of.length > 0 ? of : violations).slice(0, 8)) console.log(`  ${line}`);

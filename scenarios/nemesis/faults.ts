@@ -12,6 +12,8 @@ export interface Means {
   compact(): Promise<void>;
   /** Has another member lead. */
   moveLeader(to: number): Promise<void>;
+  /** How long to wait before the next fault. */
+  pauseMs(): number;
 }
 
 interface Fault {
@@ -139,7 +141,7 @@ export async function injectFaults(means: Means, names: readonly string[], until
     if (name !== 'quiet') {
       history.add('fault', { kind: name, from, to: history.now(), majority: fault.majority });
     }
-    await delay(1_000 + random(3_000));
+    await delay(means.pauseMs());
   }
 }
 

@@ -31,6 +31,8 @@ const { values: options } = parseArgs({
     tokens: { type: 'boolean' },
     beside: { type: 'boolean', default: false },
     faults: { type: 'string', default: faultNames.join(',') },
+    work: { type: 'string' },
+    copies: { type: 'string', default: '1' },
     judge: { type: 'string', default: join('.cache', 'nemesis', 'judge') },
     keep: { type: 'string' },
   },
@@ -43,6 +45,42 @@ const faults = options.faults.split(',');
 const unknown = faults.find((name) => !faultNames.includes(name));
 if (unknown !== undefined)
   throw new Error(`no fault is named ${unknown}; there are ${faultNames.join(', ')}`);
+
+/** Begins the workers of one kind that a client has; `index` is the client's. */
+type Workload = (work: (name: string) => Work, index: number, copy: number) => Promise<void>[];
+const workload: Readonly<Record<string, Workload>> = {
+  registers: (work, _index, copy) => [registers(work(`registers${copy}`))],
+  counters: (work, _index, copy) => [counters(work(`counters${copy}`))],
+  locks: (work, _index, copy) => [locks(work(`locks${copy}a`)), locks(work(`locks${copy}b`))],
+  rwLocks: (work, _index, copy) => [rwLocks(work(`rwLocks${copy}`))],
+  elections: (work, _index, copy) => [elections(work(`elections${copy}`), copy)],
+  barriers: (work, index, copy) => [
+    barriers(
+      work(`barriers${copy}a`),
+      `a${copy}${index < 2 ? 1 : 2}`,
+      index % 2 === 0 ? 'back at once' : 'away',
+    ),
+    barriers(work(`barriers${copy}b`), `b${copy}${index % 2}`, index < 2 ? 'back at once' : 'away'),
+  ],
+  queues: (work, _index, copy) => [queues(work(`queues${copy}`))],
+  leases: (work, _index, copy) => [leases(work(`leases${copy}`))],
+  grants: (work, _index, copy) => [grants(work(`grants${copy}`))],
+  sessions: (work, _index, copy) => [shortSessions(work(`sessions${copy}`))],
+  watches: (work, _index, copy) => [
+    watches(work(`watch-registers${copy}`), 'nem/r/'),
+    watches(work(`watch-all${copy}`), 'nem/'),
+  ],
+  steady: (work) => [steady(work('steady'))],
+};
+// What is compared has the machine for itself.
+const usual = options.beside
+  ? ['registers', 'steady']
+  : Object.keys(workload).filter((name) => name !== 'steady');
+const chosen = options.work === undefined ? usual : options.work.split(',');
+const strange = chosen.find((name) => !Object.hasOwn(workload, name));
+if (strange !== undefined)
+  throw new Error(`no work is named ${strange}; there are ${Object.keys(workload).join(', ')}`);
+const copies = Number(options.copies);
 
 const dir = options.keep ?? join('.cache', 'nemesis', `seed-${seed}-${process.pid}`);
 mkdirSync(dir, { recursive: true });
@@ -116,34 +154,20 @@ for (const [index, [client, more]] of Object.entries(clientOptions).entries()) {
     random: randomFrom(seed * 1_000 + ++workers),
     over: over.signal,
   });
-  working.push(registers(work('registers')));
-  // What is compared has the machine for itself.
-  if (options.beside) {
-    working.push(steady(work('steady')));
-    continue;
+  for (const name of chosen) {
+    for (let copy = 1; copy <= copies; copy++)
+      working.push(...(workload[name] as Workload)(work, index, copy));
   }
-  working.push(
-    counters(work('counters')),
-    locks(work('locks1')),
-    locks(work('locks2')),
-    rwLocks(work('rwLocks')),
-    elections(work('elections')),
-    barriers(work('barriers1'), index < 2 ? 'a' : 'b', index % 2 === 0 ? 'back at once' : 'away'),
-    barriers(work('barriers2'), index % 2 === 0 ? 'c' : 'd', index < 2 ? 'back at once' : 'away'),
-    queues(work('queues')),
-    leases(work('leases')),
-    grants(work('grants')),
-    shortSessions(work('sessions')),
-    watches(work('watch-registers'), 'nem/r/'),
-    watches(work('watch-all'), 'nem/'),
-  );
 }
 const admin = await connect({ ...withAuth, endpoints: direct });
+const random = randomFrom(seed);
 await injectFaults(
   {
     cluster,
     history,
-    random: randomFrom(seed),
+    random,
+    // What is compared is over before the next fault.
+    pauseMs: () => (options.beside ? 6_000 : 1_000 + random(3_000)),
     compact: async () => {
       if (recorded > 50n) await admin.compact(recorded - 10n).catch(() => {});
     },

@@ -32,10 +32,10 @@ export function cures() {
 /**
  * Copies the client, takes a cure out of the copy, and has a copy of the nemesis beside it.
  * @param {{ name: string, file: string }} cure
- * @returns {Promise<string>} the copy's main program
+ * @returns {Promise<{ dir: string, program: string }>} where the copy is, for the caller to remove, and its main program
  */
 export async function buildWithout({ name, file }) {
-  const to = inCache('nemesis', 'without', name);
+  const to = inCache('nemesis', 'without', `${name}-${process.pid}`);
   const client = join(to, 'packages', 'etcd');
   rmSync(to, { recursive: true, force: true });
   for (const part of ['package.json', 'src', 'dist/src', 'native']) {
@@ -60,7 +60,7 @@ export async function buildWithout({ name, file }) {
   const scenarios = join(to, 'scenarios');
   cpSync(inRoot('scenarios', 'package.json'), join(scenarios, 'package.json'));
   cpSync(inRoot('scenarios', 'dist', 'nemesis'), join(scenarios, 'dist', 'nemesis'), { recursive: true });
-  return join(scenarios, 'dist', 'nemesis', 'main.js');
+  return { dir: to, program: join(scenarios, 'dist', 'nemesis', 'main.js') };
 }
 
 const changedBy = (file) =>

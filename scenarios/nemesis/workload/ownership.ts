@@ -127,12 +127,12 @@ export async function rwLocks(work: Work): Promise<void> {
 }
 
 /** Campaigns, leads, proclaims, and resigns. */
-export async function elections(work: Work): Promise<void> {
+export async function elections(work: Work, copy: number): Promise<void> {
   const { client, worker, history, random } = work;
   const sessions = new Sessions(work, 40);
   await turns(work, 600, async () => {
     const session = await sessions.get();
-    const name = `nem/election/${random(2)}`;
+    const name = `nem/election/${2 * copy + random(2)}`;
     const election = new Election(work.etcd, name);
     await hold(work, {
       session,

@@ -1,0 +1,19 @@
+// The cures that `npm run nemesis -- --without` takes out are there to be taken out.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { inRoot } from '../paths.mjs';
+import { cures } from '../steps/without.mjs';
+
+const checks = readFileSync(inRoot('scenarios', 'nemesis', 'judge', 'checks.go'), 'utf8');
+const docs = readFileSync(inRoot('docs', 'reliability.md'), 'utf8');
+
+for (const { name, file, wrong, check } of cures()) {
+  test(`${name} can be taken out, and is in docs/reliability.md`, () => {
+    execFileSync('git', ['apply', '--check', '--directory=packages/etcd', file], { cwd: inRoot() });
+    assert.match(wrong, /\.$/);
+    assert.ok(checks.includes(`{"${check}", `), `the judge has no check named ${check}`);
+    assert.ok(docs.includes(`| \`${name}\``), `docs/reliability.md does not tell of ${name}`);
+  });
+}
