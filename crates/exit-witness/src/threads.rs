@@ -19,9 +19,11 @@ const SLOTS: usize = 4096;
 struct Slot {
     tid: AtomicI32,
     start: AtomicUsize,
+    argument: AtomicUsize,
 }
 
-static STARTS: [Slot; SLOTS] = [const { Slot { tid: AtomicI32::new(0), start: AtomicUsize::new(0) } }; SLOTS];
+static STARTS: [Slot; SLOTS] =
+    [const { Slot { tid: AtomicI32::new(0), start: AtomicUsize::new(0), argument: AtomicUsize::new(0) } }; SLOTS];
 
 /// Threads that were created and have not run yet: the kernel has them, and nobody noted their start.
 static UNBORN: AtomicUsize = AtomicUsize::new(0);
@@ -43,10 +45,21 @@ fn slot(tid: i32) -> &'static Slot {
     &STARTS[tid as usize & (SLOTS - 1)]
 }
 
-/// The start routine of a live thread, if it was seen.
-pub fn start_of(tid: i32) -> Option<usize> {
+/// The start routine of a live thread and its argument, if they were seen.
+pub fn start_of(tid: i32) -> Option<(usize, usize)> {
     let slot = slot(tid);
-    (slot.tid.load(Ordering::Acquire) == tid).then(|| slot.start.load(Ordering::Relaxed))
+    (slot.tid.load(Ordering::Acquire) == tid)
+        .then(|| (slot.start.load(Ordering::Relaxed), slot.argument.load(Ordering::Relaxed)))
+}
+
+/// The word at an address; 0 where nothing can be read. The thread whose it is runs on, and may have freed it.
+pub fn word_at(address: usize) -> usize {
+    let mut word = 0_usize;
+    let to = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: size_of::<usize>() };
+    let from = libc::iovec { iov_base: address as *mut c_void, iov_len: size_of::<usize>() };
+    // SAFETY: `to` is valid for writes, and the kernel checks what it reads from.
+    let read = unsafe { libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0) };
+    if read == size_of::<usize>() as isize { word } else { 0 }
 }
 
 /// The calling thread's number.
@@ -108,6 +121,7 @@ unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
     let tid = current();
     let slot = slot(tid);
     slot.tid.store(0, Ordering::Relaxed);
+    slot.argument.store(argument as usize, Ordering::Relaxed);
     slot.start.store(start as *const () as usize, Ordering::Release);
     slot.tid.store(tid, Ordering::Release);
     UNBORN.fetch_sub(1, Ordering::Release);

@@ -19,6 +19,7 @@ export interface CleanExitOptions
       | 'expect'
       | 'jobs'
       | 'strict'
+      | 'allowThreads'
       | 'witness'
       | 'signatures'
       | 'ignoreOutput'

@@ -89,13 +89,14 @@ const shardOf = ({ saved }: Part): Shard | null => saved.scenario.shard;
 function refuseOther(first: Part, part: Part): void {
   const alike = ({ saved }: Part): Record<string, unknown> => {
     const { command, expect, timeoutMs, strict, until, perturb, confidence, shard } = saved.scenario;
-    const { signatures, ignoreOutput } = saved.scenario;
+    const { signatures, ignoreOutput, allowThreads } = saved.scenario;
     return {
       ...{
         command,
         expect,
         timeout: timeoutMs,
         strict,
+        allowThreads,
         signatures,
         ignoreOutput,
         until,

@@ -36,6 +36,8 @@ export interface ScenarioDefaults {
   readonly jobs?: number;
   /** A thread that still runs at exit, other than the host's own, makes a run fail; default false. */
   readonly strict?: boolean;
+  /** Names of threads, or file names of the libraries that started them, that `strict` lets be left; `*` and `?`. */
+  readonly allowThreads?: readonly string[];
   /**
    * Loads the exit witness, a preload library that sees crashes and what is left at exit, into its programs, where it
    * was built; default true. Without it outcomes are as exact, but there are no stacks of crashes.
@@ -108,6 +110,7 @@ export interface Scenario {
   /** Runs at a time. */
   readonly jobs: number;
   readonly strict: boolean;
+  readonly allowThreads: readonly string[];
   /** Whether the exit witness is loaded, where it was built. */
   readonly witness: boolean;
   /** Whether a fatal signature in its output makes a run fail. */
@@ -148,6 +151,8 @@ export interface PlanOverrides {
   readonly jobs?: number;
   /** Whether left threads fail every scenario. */
   readonly strict?: boolean;
+  /** Threads that may be left under `strict`, beside those that the plan allows. */
+  readonly allowThreads?: readonly string[];
   /** Whether the exit witness is loaded into the programs of every scenario. */
   readonly witness?: boolean;
   /** Whether a fatal signature in the output makes a run of any scenario fail. */
@@ -311,6 +316,7 @@ function resolveScenario(
     confidence,
     jobs: overrides.jobs ?? spec.jobs ?? 1,
     strict,
+    allowThreads: [...(spec.allowThreads ?? []), ...(overrides.allowThreads ?? [])],
     witness,
     signatures: overrides.signatures ?? spec.signatures ?? true,
     ignoreOutput: [...(spec.ignoreOutput ?? []), ...(overrides.ignoreOutput ?? [])],
@@ -476,6 +482,7 @@ const scenarioFields = {
   confidence: rate.exactOptional(),
   jobs: positiveInteger.exactOptional(),
   strict: z.boolean({ error: expected('true or false') }).exactOptional(),
+  allowThreads: list(text, 'names of threads or libraries').exactOptional(),
   witness: z.boolean({ error: expected('true or false') }).exactOptional(),
   signatures: z.boolean({ error: expected('true or false') }).exactOptional(),
   ignoreOutput: list(

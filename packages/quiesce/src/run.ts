@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isAllowedThread } from './allowed-threads.js';
 import type { AmplifierReport } from './amplifier-report.js';
 import { BoundedOutput } from './bounded-output.js';
 import { type Stacks, threadStacks } from './diagnose.js';
@@ -31,6 +32,8 @@ export interface RunSpec {
   readonly expect: Expect;
   /** A thread that is left at exit, other than the host's own, makes a run fail. */
   readonly strict: boolean;
+  /** Of those, names and libraries (patterns) that may be left; docs/diagnosis/thread-left-at-exit.md. */
+  readonly allowThreads: readonly string[];
   /** Whether the exit witness is loaded, where it was built. */
   readonly witness: boolean;
   /** Whether a fatal signature in the output counts. */
@@ -186,7 +189,11 @@ export async function runOnce(
       hung,
       signature,
       stderrBytes: output.stderrBytes(),
-      threadsLeft: spec.strict ? (left.threads ?? []).filter((thread) => !isHostThread(thread)).length : 0,
+      threadsLeft: spec.strict
+        ? (left.threads ?? []).filter(
+            (thread) => !isHostThread(thread) && !isAllowedThread(thread, spec.allowThreads),
+          ).length
+        : 0,
     };
     const outcome = outcomeOf(seen, spec.expect);
     const doneAt = output.doneAt();

@@ -204,6 +204,8 @@ function asResumed(scenario: Scenario, report: SavedReport | undefined): Scenari
   if (!isDeepStrictEqual(then.shard, scenario.shard)) throw refuse('another shard', 'give --shard as then');
   if (then.timeoutMs !== scenario.timeoutMs)
     throw refuse('another timeout', `give --timeout ${then.timeoutMs}ms as then`);
+  if (!isDeepStrictEqual(then.allowThreads, scenario.allowThreads))
+    throw refuse('other threads allowed', 'give --allow-thread as then');
   if (then.strict !== scenario.strict)
     throw refuse('another strictness', 'give or leave out --strict as then');
   const looked = ({ signatures, ignoreOutput }: Scenario): unknown => [signatures, ignoreOutput];

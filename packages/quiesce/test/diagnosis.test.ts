@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { isAllowedThread } from '../src/allowed-threads.js';
 import { findExecutable } from '../src/executable.js';
 import { failureKind, failureKinds } from '../src/failure-kinds.js';
 import { run, type ThreadStack, UsageError } from '../src/index.js';
@@ -20,7 +21,7 @@ const unseen = existsSync(WITNESS_FILE)
   ? false
   : 'no witness was built here (cargo is missing, or not Linux)';
 const untraced = unseen || (has('gdb') ? false : 'gdb is missing');
-const gccless = has('gcc') ? false : 'gcc is missing';
+const gccless = has('gcc') && has('g++') ? false : 'gcc is missing';
 const pythonless = unseen || (has('python3') ? false : 'python3 is missing');
 
 describe('a crash', () => {
@@ -219,6 +220,48 @@ describe('what is left at exit', () => {
     assert.equal(strict.ok, false);
     assert.deepEqual(strict.failures[0]?.outcome, { kind: 'threads-left', threads: 1 });
     assert.equal(strict.failures[0]?.kind?.id, 'thread-left-at-exit');
+  });
+
+  test('threads that are allowed do not fail it, by their name or library', {
+    skip: pythonless,
+  }, async () => {
+    const command = ['python3', '-c', daemon];
+    for (const [allowed, ok] of [
+      ['python*', true],
+      ['lib*python3*', true],
+      ['other', false],
+    ] as const) {
+      const result = await run({
+        command,
+        runs: 1,
+        strict: true,
+        allowThreads: allowed === 'lib*python3*' ? [allowed, '*python3*'] : [allowed],
+      });
+      assert.equal(result.ok, ok, `${allowed}: ${JSON.stringify(result.runs[0]?.left)}`);
+    }
+    const left = { name: 'x', library: '/usr/lib/libgomp.so.1.0.0' };
+    assert.equal(isAllowedThread(left, []), true);
+    assert.equal(isAllowedThread({ ...left, library: '/usr/lib/libgo.so' }, []), false);
+  });
+
+  test('a std::thread is of the library that started it, not of the C++ runtime', {
+    skip: unseen || gccless,
+  }, async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'quiesce-left-'));
+    try {
+      const source = `#include <thread>
+        #include <unistd.h>
+        int main() { int n = 7; std::thread([n] { pause(); return n; }).detach(); usleep(50000); return 0; }`;
+      writeFileSync(join(dir, 'a.cc'), source);
+      execFileSync('g++', [join(dir, 'a.cc'), '-o', join(dir, 'starter'), '-lpthread']);
+      const { runs } = await run({ command: [join(dir, 'starter')], runs: 2 });
+      for (const { left } of runs) {
+        assert.equal(left.threads?.length, 1);
+        assert.match(left.threads?.[0]?.library ?? '', /\/starter$/);
+      }
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   });
 
   test('a program without any is fine, and the host own threads do not count', { skip: unseen }, async () => {

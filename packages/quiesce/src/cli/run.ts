@@ -35,6 +35,7 @@ interface RunFlags extends ReportFlags, OutputFlags {
   readonly confidence?: number;
   readonly jobs?: number;
   readonly strict?: boolean;
+  readonly allowThread?: string[];
   readonly witness: boolean;
   readonly valgrind?: boolean;
   readonly asan?: boolean;
@@ -88,6 +89,11 @@ export const run: Subcommand = {
         expectation,
       )
       .option('--strict', 'threads that still run at exit make a run fail')
+      .option(
+        '--allow-thread <name>',
+        'with --strict: a thread, or the library that started it, that may be left; * and ? (repeatable)',
+        append,
+      )
       .option(
         '--no-witness',
         "don't load the exit witness into programs: no stacks of crashes, nothing of what is left at exit",
@@ -155,6 +161,7 @@ async function planOf(command: readonly string[], flags: RunFlags): Promise<Reso
     ...(flags.confidence !== undefined && { confidence: flags.confidence }),
     ...(flags.jobs !== undefined && { jobs: flags.jobs }),
     ...(flags.strict !== undefined && { strict: flags.strict }),
+    ...(flags.allowThread !== undefined && { allowThreads: flags.allowThread }),
     ...(!flags.witness && { witness: false }),
     ...outputOverrides(flags),
     ...(flags.valgrind && { checker: 'valgrind' as const }),

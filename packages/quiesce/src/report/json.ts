@@ -37,6 +37,7 @@ function scenarioReport(result: ScenarioResult): unknown {
     plannedRuns: scenario.runs,
     jobs: scenario.jobs,
     strict: scenario.strict,
+    allowThreads: scenario.allowThreads,
     witness: scenario.witness,
     signatures: scenario.signatures,
     ignoreOutput: scenario.ignoreOutput,

@@ -82,12 +82,12 @@ function savedScenario(reported: ReportedScenario): SavedScenario {
   });
   const { group, cwd, uses, timeoutMs, plannedRuns, jobs, strict, witness, until, shard, failureRate } =
     reported;
-  const { signatures, ignoreOutput } = reported;
+  const { signatures, ignoreOutput, allowThreads } = reported;
   return {
     ...{ name, command, expect, state, reason, records },
     scenario: {
       ...{ name, command, expect, group, cwd, uses, timeoutMs, jobs, strict, witness, until, shard },
-      ...{ signatures, ignoreOutput },
+      ...{ signatures, ignoreOutput, allowThreads },
       runs: Math.max(plannedRuns, records.length),
       confidence: failureRate.confidence,
       perturb: perturb && { choice: savedPerturbChoice(perturb.parts), seed: perturb.seed, seedGiven: true },

@@ -33,6 +33,7 @@ function commandOptions(scenario: Scenario): string[] {
   const options: string[] = [];
   if (timeoutMs !== DEFAULT_TIMEOUT_MS) options.push('--timeout', `${timeoutMs}ms`);
   if (strict) options.push('--strict');
+  for (const name of scenario.allowThreads) options.push('--allow-thread', name);
   if (!witness) options.push('--no-witness');
   if (!signatures) options.push('--no-signatures');
   for (const pattern of ignoreOutput) options.push('--ignore-output', pattern);

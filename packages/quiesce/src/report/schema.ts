@@ -150,6 +150,7 @@ const scenario = z.looseObject({
   plannedRuns: count.default(0).describe('of this shard, where there are shards'),
   jobs: z.int().min(1).default(1),
   strict: z.boolean().default(false).describe('threads that still run at exit fail a run'),
+  allowThreads: z.array(z.string()).default([]).describe('threads or libraries that strict lets be left'),
   witness: z.boolean().default(true).describe('the exit witness was loaded, where it was built'),
   signatures: z.boolean().default(true).describe('a fatal signature in the output fails a run'),
   ignoreOutput: z
