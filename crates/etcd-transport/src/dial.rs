@@ -8,11 +8,12 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::target::{Address, Target};
@@ -88,17 +89,17 @@ async fn tcp(target: &Target, host: &str, port: u16) -> Result<TcpStream, DialEr
 /// so between IPv6 and IPv4). The error is the first that came.
 async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut waiting = families_in_turn(addresses).into_iter();
-    let mut attempts = JoinSet::new();
+    // Not tasks of their own: the runtime's end would cancel them before the transport, which would report that.
+    let mut attempts = FuturesUnordered::new();
     let mut failure = None;
     loop {
         if let Some(address) = waiting.next() {
-            attempts.spawn(TcpStream::connect(address));
+            attempts.push(TcpStream::connect(address));
         }
         tokio::select! {
-            attempt = attempts.join_next() => match attempt {
-                Some(Ok(Ok(stream))) => return Ok(stream),
-                Some(Ok(Err(error))) => { failure.get_or_insert(error); }
-                Some(Err(error)) => { failure.get_or_insert(io::Error::other(error)); }
+            attempt = attempts.next() => match attempt {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(error)) => { failure.get_or_insert(error); }
                 None => return Err(failure.unwrap_or_else(|| io::Error::other("the host has no address"))),
             },
             () = tokio::time::sleep(ATTEMPT_DELAY), if waiting.len() > 0 => {}
