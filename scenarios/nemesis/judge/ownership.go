@@ -12,7 +12,7 @@ func exclusive(h *history, report func(string, ...any)) {
 	holds := append([]span(nil), h.holds...)
 	sort.Slice(holds, func(i, j int) bool { return holds[i].From < holds[j].From })
 	before := map[string][]span{}
-	tokens := map[string]int64{}
+	newest := map[string]span{}
 	for _, hold := range holds {
 		var open []span
 		for _, other := range before[hold.Name] {
@@ -31,18 +31,20 @@ func exclusive(h *history, report func(string, ...any)) {
 			}
 		}
 		before[hold.Name] = append(open, hold)
-		newest := tokens[hold.Name+" write"]
+		modes := []string{"", "write"}
 		if hold.Mode != "read" {
-			newest = max(newest, tokens[hold.Name+" read"])
+			modes = append(modes, "read")
 		}
-		if hold.Token <= newest {
-			report("%s gave token %d after %d", hold.Name, hold.Token, newest)
+		for _, mode := range modes {
+			// Who campaigns again before a resignation is done has the same leadership, until then.
+			earlier := newest[hold.Name+" "+mode]
+			if hold.Token < earlier.Token || (hold.Token == earlier.Token && hold.Lease != earlier.Lease) {
+				report("%s gave token %d after %d", hold.Name, hold.Token, earlier.Token)
+			}
 		}
-		mode := " write"
-		if hold.Mode == "read" {
-			mode = " read"
+		if mine := hold.Name + " " + hold.Mode; hold.Token > newest[mine].Token {
+			newest[mine] = hold
 		}
-		tokens[hold.Name+mode] = max(tokens[hold.Name+mode], hold.Token)
 	}
 }
 
@@ -88,7 +90,7 @@ func returned(h *history, report func(string, ...any)) {
 				}
 			}
 			made := [2]float64{h.bounds.notBefore(e.Revision), h.bounds.notAfter(e.Revision)}
-			of := claims[name+" "+e.Lease]
+			of := claimsOf(claims[name+" "+e.Lease], key)
 			if len(of) == 0 {
 				report("%s was put at %d by nobody", key, e.Revision)
 				continue
@@ -112,6 +114,19 @@ func returned(h *history, report func(string, ...any)) {
 			}
 		}
 	}
+}
+
+// claimsOf are the claims that a key may be for: where its own is known, that one, as all but elections have a key for each.
+func claimsOf(claims []span, key string) []span {
+	if strings.HasPrefix(key, "nem/election/") {
+		return claims
+	}
+	for _, c := range claims {
+		if c.Key == key {
+			return []span{c}
+		}
+	}
+	return claims
 }
 
 // ownedBy is the lock, election or barrier that a key is for; none for a fence, which owns nothing.

@@ -32,7 +32,7 @@ async function hold<Owned extends Lock | Leadership>(
 ): Promise<void> {
   const { etcd, client, worker, history, random } = work;
   const lease = session.leaseId.toString(16);
-  const claim = { name, lease, worker, from: history.now(), to: 0, clean: false };
+  const claim = { name, lease, worker, from: history.now(), to: 0, clean: false, key: '' };
   let tookMs = 0;
   try {
     // Where it gives up, it takes its key back for a second.
@@ -45,6 +45,7 @@ async function hold<Owned extends Lock | Leadership>(
     }
     if (acquired === undefined) return;
     const owned = acquired;
+    claim.key = Buffer.from(owned.key).toString();
     const { signal, revision } = owned;
     const from = history.now();
     let to = 0;
