@@ -37,17 +37,15 @@ fn request_sync(py: Python<'_>, port: u16, payload: Vec<u8>) -> PyResult<Vec<u8>
 /// An async iterator of the server's ticks.
 #[pyfunction]
 fn watch(py: Python<'_>, port: u16, every_us: u64) -> PyResult<Bound<'_, PyAny>> {
-    stream_into_py(
-        py,
-        stream::unfold(None, move |ticks| async move {
-            let mut ticks = match ticks {
-                Some(ticks) => ticks,
-                None => Ticks::connect(port, every_us).await.ok()?,
-            };
-            let tick = ticks.next().await.ok()??;
-            Some((Ok(tick), Some(ticks)))
-        }),
-    )
+    let ticks = stream::try_unfold(None, move |ticks: Option<Ticks>| async move {
+        let mut ticks = match ticks {
+            Some(ticks) => ticks,
+            None => Ticks::connect(port, every_us).await?,
+        };
+        let next = ticks.next().await?;
+        Ok::<_, PyErr>(next.map(|tick| (tick, Some(ticks))))
+    });
+    stream_into_py(py, ticks)
 }
 
 /// Calls back from the background for each tick, until the event loop ends.
