@@ -1,3 +1,4 @@
+import { globMatcher } from './glob.js';
 import type { LeftThread } from './witness.js';
 
 /** Threads that their users can't end, by the file name of the library that started them, and why not. */
@@ -12,21 +13,15 @@ export const wellKnownThreads: readonly { readonly library: string; readonly rea
   { library: '*openblas*', reason: "OpenBLAS's pool waits for the next product, and no binding can end it" },
 ];
 
+const isWellKnown = wellKnownThreads.map(({ library }) => globMatcher(library));
+
 /**
  * Whether a left thread is no failure under `strict`: its name, or the file name of the library that started it, equals
  * or matches one of these patterns (`*` and `?`), or it is a well-known one.
  */
 export function isAllowedThread({ name, library }: LeftThread, patterns: readonly string[]): boolean {
   const file = library?.replace(/^.*\//, '');
-  if (patterns.some((pattern) => matches(pattern, name) || (file !== undefined && matches(pattern, file))))
-    return true;
-  return file !== undefined && wellKnownThreads.some((known) => matches(known.library, file));
-}
-
-function matches(glob: string, text: string): boolean {
-  const source = glob
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(/\*/g, '.*')
-    .replace(/\?/g, '.');
-  return new RegExp(`^${source}$`, 's').test(text);
+  const allowed = patterns.map(globMatcher);
+  if (allowed.some((matches) => matches(name))) return true;
+  return file !== undefined && [...allowed, ...isWellKnown].some((matches) => matches(file));
 }

@@ -9,6 +9,7 @@ import { type Checker, underChecker } from './checker.js';
 import { type Duration, parseDuration } from './duration.js';
 import { messageOf, UsageError } from './errors.js';
 import { findExecutable } from './executable.js';
+import { globMatcher } from './glob.js';
 import type { Matrix } from './matrix.js';
 import type { Expect } from './outcome.js';
 import { parsePerturb, randomSeed, SEED_LIMIT } from './perturb.js';
@@ -366,16 +367,6 @@ function choose(scenarios: readonly ScenarioSpec[], only: readonly string[] = []
     throw new UsageError(`no scenario matches ${JSON.stringify(pattern)}`, `the plan has: ${names}`);
   }
   return scenarios.filter(({ name }) => patterns.some(({ matches }) => matches(name)));
-}
-
-/** Says whether a name equals or matches a pattern with `*` and `?`. */
-export function globMatcher(glob: string): (name: string) => boolean {
-  const source = glob
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(/\*/g, '.*')
-    .replace(/\?/g, '.');
-  const pattern = new RegExp(`^${source}$`, 's');
-  return (name) => name === glob || pattern.test(name);
 }
 
 function pathText(path: readonly PropertyKey[]): string {
