@@ -2,8 +2,8 @@
 // npm run bench -- tester [RUNS]. Exits with 1 when it is more than 2 ms.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { findExecutable } from '../src/executable.js';
 import { run } from '../src/index.js';
+import { findExecutable } from '../src/process/executable.js';
 
 const PROGRAM = '/bin/true';
 const ROUNDS = 7;

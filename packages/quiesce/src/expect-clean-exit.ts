@@ -1,10 +1,10 @@
 import { AssertionError } from 'node:assert';
-import { splitCommand } from './command-line.js';
-import { definedOnly, type ScenarioSpec } from './plan.js';
-import type { Rate } from './rate-goal.js';
+import { splitCommand } from './plan/command-line.js';
+import { definedOnly, type ScenarioSpec } from './plan/plan.js';
 import { scenarioText } from './report/terminal.js';
-import type { ScenarioResult } from './scenario.js';
-import { run, type SessionOptions } from './session.js';
+import type { ScenarioResult } from './session/scenario.js';
+import { run, type SessionOptions } from './session/session.js';
+import type { Rate } from './statistics/rate-goal.js';
 
 /** How sure an exit has to be clean, and how the program is run. */
 export interface CleanExitOptions

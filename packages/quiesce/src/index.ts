@@ -1,6 +1,10 @@
-export type { AmplifierReport } from './amplifier-report.js';
-export { type BisectOptions, type BisectResult, bisect, type Tried, type VersionChange } from './bisect.js';
-export type { Checker } from './checker.js';
+export {
+  type BisectOptions,
+  type BisectResult,
+  bisect,
+  type Tried,
+  type VersionChange,
+} from './bisect/bisect.js';
 export {
   type CompareOptions,
   type Comparison,
@@ -10,18 +14,15 @@ export {
   comparePairs,
   comparePlan,
   type Sample,
-} from './compare.js';
-export type { Stacks } from './diagnose.js';
+} from './compare/compare.js';
 export type { Duration } from './duration.js';
 export { EnvironmentError, QuiesceError, ServiceError, UsageError } from './errors.js';
 export { type CleanExitOptions, expectCleanExit } from './expect-clean-exit.js';
-export { type FailureKind, failureKinds, type KindPage } from './failure-kinds.js';
-export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './history.js';
-export type { Host } from './host.js';
-export { type PackageName, parsePackageName } from './installation.js';
-export type { Matrix } from './matrix.js';
-export { mergeReports, type NamedReport } from './merge.js';
-export { type Expect, type Outcome, outcomeLabel } from './outcome.js';
+export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './history/history.js';
+export { type PackageName, parsePackageName } from './install/installation.js';
+export { mergeReports, type NamedReport } from './merge/merge.js';
+export type { Checker } from './perturb/checker.js';
+export type { Matrix } from './plan/matrix.js';
 export {
   definePlan,
   loadPlan,
@@ -31,20 +32,28 @@ export {
   type Scenario,
   type ScenarioDefaults,
   type ScenarioSpec,
-} from './plan.js';
-export type { ExitStatus } from './process-group.js';
-export { type GoalVerdict, parseRate, type Rate, type RateGoal } from './rate-goal.js';
+} from './plan/plan.js';
+export { parseShard, type Shard, type ShardChoice } from './plan/shard.js';
+export type { ExitStatus } from './process/process-group.js';
 export type { NamedComparison } from './report/comparison.js';
 export { githubAnnotations, githubSummary } from './report/github.js';
-export { htmlReport } from './report/html.js';
+export { htmlReport } from './report/html/html.js';
 export { jsonReport } from './report/json.js';
 export { junitReport } from './report/junit.js';
-export { readReport, type SavedReport, type SavedScenario } from './report/read.js';
 export { tapReport } from './report/tap.js';
 export { terminalReport } from './report/terminal.js';
-export type { CrashFacts, Evidence, LeftAtExit, RunRecord } from './run.js';
-export type { FailureGroup, Phase, ScenarioProgress, ScenarioResult } from './scenario.js';
-export { type RunningService, type ServiceSpec, startService } from './service.js';
+export { type FailureKind, failureKinds, type KindPage } from './results/failure-kinds.js';
+export type { Host } from './results/host.js';
+export { readReport, type SavedReport, type SavedScenario } from './results/saved-report.js';
+export type { AmplifierReport } from './run/amplifier-report.js';
+export type { Stacks } from './run/diagnose.js';
+export { type Expect, type Outcome, outcomeLabel } from './run/outcome.js';
+export type { CrashFacts, Evidence, LeftAtExit, RunRecord } from './run/run.js';
+export type { SignatureMatch } from './run/signatures.js';
+export type { StackFrame, ThreadStack } from './run/stack-trace.js';
+export { type LeftSocket, type LeftThread, witnessProblem } from './run/witness.js';
+export { type RunningService, type ServiceSpec, startService } from './service/service.js';
+export type { FailureGroup, Phase, ScenarioProgress, ScenarioResult } from './session/scenario.js';
 export {
   type PlanResult,
   type ProgressEvent,
@@ -52,10 +61,7 @@ export {
   run,
   runPlan,
   type SessionOptions,
-} from './session.js';
-export { parseShard, type Shard, type ShardChoice } from './shard.js';
-export type { SignatureMatch } from './signatures.js';
-export type { StackFrame, ThreadStack } from './stack-trace.js';
+} from './session/session.js';
 export {
   type Counts,
   clopperPearson,
@@ -70,5 +76,5 @@ export {
   type Summary,
   summarize,
   upperBound,
-} from './statistics.js';
-export { type LeftSocket, type LeftThread, witnessProblem } from './witness.js';
+} from './statistics/exact.js';
+export { type GoalVerdict, parseRate, type Rate, type RateGoal } from './statistics/rate-goal.js';

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findExecutable } from '../src/executable.js';
-import { WITNESS_FILE } from '../src/witness.js';
+import { findExecutable } from '../src/process/executable.js';
+import { WITNESS_FILE } from '../src/run/witness.js';
 import { type CliResult, cli, runCli } from './support/cli.js';
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: a plan's own placeholder

@@ -5,9 +5,9 @@ import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { outcomeLabel, type ScenarioResult } from '../src/index.js';
-import { unavailablePerturbations } from '../src/perturb.js';
-import { run } from '../src/session.js';
-import { WITNESS_FILE } from '../src/witness.js';
+import { unavailablePerturbations } from '../src/perturb/perturb.js';
+import { WITNESS_FILE } from '../src/run/witness.js';
+import { run } from '../src/session/session.js';
 
 const here = (path: string): string => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 const noAmplifier = unavailablePerturbations().find(({ name }) => name === 'amplify')?.reason;

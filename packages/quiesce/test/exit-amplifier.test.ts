@@ -5,9 +5,9 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { findExecutable } from '../src/executable.js';
-import { AMPLIFIER_FILE, unavailablePerturbations } from '../src/perturb.js';
-import { type RunOptions, run } from '../src/session.js';
+import { AMPLIFIER_FILE, unavailablePerturbations } from '../src/perturb/perturb.js';
+import { findExecutable } from '../src/process/executable.js';
+import { type RunOptions, run } from '../src/session/session.js';
 
 const missing = unavailablePerturbations().find(({ name }) => name === 'amplify')?.reason;
 const noCompiler = findExecutable('c++', '/').path === undefined ? 'c++ is missing' : undefined;

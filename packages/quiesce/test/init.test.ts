@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { findExecutable } from '../src/executable.js';
+import { findExecutable } from '../src/process/executable.js';
 import { type CliResult, runCli } from './support/cli.js';
 
 let dir: string;

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { byVersion } from '../src/installation.js';
+import { byVersion } from '../src/install/installation.js';
 import { type CliResult, cli, runCli } from './support/cli.js';
 
 let dir: string;

@@ -4,7 +4,6 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { parseReport } from '../src/amplifier-report.js';
 import { type ScenarioSpec, UsageError } from '../src/index.js';
 import {
   drawPerturbation,
@@ -13,8 +12,9 @@ import {
   parsePerturb,
   perturbationText,
   unavailablePerturbations,
-} from '../src/perturb.js';
-import { type RunOptions, run, runPlan } from '../src/session.js';
+} from '../src/perturb/perturb.js';
+import { parseReport } from '../src/run/amplifier-report.js';
+import { type RunOptions, run, runPlan } from '../src/session/session.js';
 
 const onLinux = { skip: process.platform === 'linux' ? false : 'Linux only' };
 const available = PERTURBATIONS.filter((name) =>

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseRate, run, type Scenario, UsageError } from '../src/index.js';
-import { resolvePlan } from '../src/plan.js';
-import type { RunRecord } from '../src/run.js';
-import { type ScenarioResult, ScenarioTally } from '../src/scenario.js';
+import { resolvePlan } from '../src/plan/plan.js';
+import type { RunRecord } from '../src/run/run.js';
+import { type ScenarioResult, ScenarioTally } from '../src/session/scenario.js';
 
 const node = (program: string): string[] => [process.execPath, '-e', program];
 const noEvidence = { stdout: '', stderr: '', stacks: null, threads: [] };

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
-import { jsonSchema } from '../src/report/schema.js';
+import { jsonSchema } from '../src/results/report-schema.js';
 import { runCli } from './support/cli.js';
 
 const published = JSON.parse(

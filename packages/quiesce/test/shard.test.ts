@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LineCounter, parseDocument } from 'yaml';
 import { parseShard } from '../src/index.js';
-import { shareOf } from '../src/shard.js';
+import { shareOf } from '../src/plan/shard.js';
 import { type CliResult, runCli } from './support/cli.js';
 
 let dir: string;

@@ -1,7 +1,7 @@
 // What dying runtimes print, as they print it, and what only looks like it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findSignature, SignatureScanner } from '../src/signatures.js';
+import { findSignature, SignatureScanner } from '../src/run/signatures.js';
 
 const fatal: readonly (readonly [id: string, line: string])[] = [
   ['python-gil', 'Fatal Python error: PyGILState_Release: thread state 0x55 must be current when releasing'],

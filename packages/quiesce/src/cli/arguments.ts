@@ -2,11 +2,11 @@ import { constants } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseDuration } from '../duration.js';
 import type { UsageError } from '../errors.js';
-import type { Expect } from '../outcome.js';
-import { parsePerturb, SEED_LIMIT } from '../perturb.js';
-import { isRegularExpression } from '../plan.js';
-import { parseRate } from '../rate-goal.js';
-import { parseShard, type ShardChoice } from '../shard.js';
+import { parsePerturb, SEED_LIMIT } from '../perturb/perturb.js';
+import { isRegularExpression } from '../plan/plan.js';
+import { parseShard, type ShardChoice } from '../plan/shard.js';
+import type { Expect } from '../run/outcome.js';
+import { parseRate } from '../statistics/rate-goal.js';
 
 /** `--runs`: 1, 2, ... */
 export function positiveInteger(text: string): number {

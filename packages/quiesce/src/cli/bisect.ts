@@ -1,9 +1,9 @@
-import { bisect as bisectPackage, type Tried } from '../bisect.js';
+import { bisect as bisectPackage, type Tried } from '../bisect/bisect.js';
 import { formatMs } from '../duration.js';
 import { UsageError } from '../errors.js';
-import { parsePackageName } from '../installation.js';
-import { definedOnly, loadPlan, type Plan } from '../plan.js';
-import { failureCounts, progressView } from '../progress.js';
+import { parsePackageName } from '../install/installation.js';
+import { definedOnly, loadPlan, type Plan } from '../plan/plan.js';
+import { failureCounts, progressView } from '../report/progress.js';
 import {
   append,
   duration,

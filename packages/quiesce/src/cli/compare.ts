@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
-import { splitCommand } from '../command-line.js';
 import {
   COMPARED_RUNS,
   type CompareOptions,
@@ -8,19 +7,20 @@ import {
   compareCounts,
   comparePairs,
   comparePlan,
-} from '../compare.js';
+} from '../compare/compare.js';
 import { UsageError } from '../errors.js';
-import type { Expect } from '../outcome.js';
-import { definedOnly, loadPlan, type Plan, resolvePlan } from '../plan.js';
-import { progressView } from '../progress.js';
+import { splitCommand } from '../plan/command-line.js';
+import { definedOnly, loadPlan, type Plan, resolvePlan } from '../plan/plan.js';
 import { comparisonReport, type NamedComparison } from '../report/comparison.js';
-import { htmlReport } from '../report/html.js';
+import { htmlReport } from '../report/html/html.js';
 import { jsonReport } from '../report/json.js';
-import { readReport, type SavedScenario } from '../report/read.js';
-import { REPORT_VERSION } from '../report/schema.js';
+import { progressView } from '../report/progress.js';
 import { terminalReport } from '../report/terminal.js';
-import { letDown, type PlanResult, runResolved, type SessionOptions } from '../session.js';
-import type { Counts } from '../statistics.js';
+import { REPORT_VERSION } from '../results/report-schema.js';
+import { readReport, type SavedScenario } from '../results/saved-report.js';
+import type { Expect } from '../run/outcome.js';
+import { letDown, type PlanResult, runResolved, type SessionOptions } from '../session/session.js';
+import type { Counts } from '../statistics/exact.js';
 import {
   duration,
   expectation,

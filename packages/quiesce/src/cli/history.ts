@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.js';
 import { globMatcher } from '../glob.js';
-import { HISTORY_FILE, type HistoryEntry, readHistory } from '../history.js';
+import { HISTORY_FILE, type HistoryEntry, readHistory } from '../history/history.js';
 import { historyReport } from '../report/history.js';
 import { append, positiveInteger } from './arguments.js';
 import { EXIT } from './exit-codes.js';

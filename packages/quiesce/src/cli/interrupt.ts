@@ -1,5 +1,5 @@
 import { QuiesceError } from '../errors.js';
-import { runExitGuards } from '../exit-guard.js';
+import { runExitGuards } from '../process/exit-guard.js';
 
 const HANDLED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 

@@ -2,7 +2,7 @@ import { accessSync, closeSync, constants, lstatSync, openSync, rmSync, statSync
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
-import { onProcessExit } from '../exit-guard.js';
+import { onProcessExit } from '../process/exit-guard.js';
 
 /**
  * Where a reader's text goes: standard output, or standard error when standard output is taken by a machine's.

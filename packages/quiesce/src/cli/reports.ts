@@ -2,11 +2,11 @@ import { appendFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
 import { githubAnnotations, githubSummary } from '../report/github.js';
-import { htmlReport } from '../report/html.js';
+import { htmlReport } from '../report/html/html.js';
 import { junitReport } from '../report/junit.js';
 import { tapReport } from '../report/tap.js';
 import { terminalReport } from '../report/terminal.js';
-import type { PlanResult } from '../session.js';
+import type { PlanResult } from '../session/session.js';
 import { reportText } from './checkpoint.js';
 import { checkWritable, readerStream, writeOutput } from './output.js';
 

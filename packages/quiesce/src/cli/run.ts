@@ -1,13 +1,13 @@
 import { UsageError } from '../errors.js';
-import { addToHistory, HISTORY_FILE } from '../history.js';
-import { expandMatrix } from '../matrix.js';
-import type { Expect } from '../outcome.js';
-import { PERTURBATIONS, unavailablePerturbations } from '../perturb.js';
-import { loadPlan, type PlanOverrides, type ResolvedPlan, resolvePlan } from '../plan.js';
-import { progressView } from '../progress.js';
-import { readReport } from '../report/read.js';
-import { letDown, type PlanResult, type ProgressEvent, runResolved } from '../session.js';
-import type { ShardChoice } from '../shard.js';
+import { addToHistory, HISTORY_FILE } from '../history/history.js';
+import { PERTURBATIONS, unavailablePerturbations } from '../perturb/perturb.js';
+import { expandMatrix } from '../plan/matrix.js';
+import { loadPlan, type PlanOverrides, type ResolvedPlan, resolvePlan } from '../plan/plan.js';
+import type { ShardChoice } from '../plan/shard.js';
+import { progressView } from '../report/progress.js';
+import { readReport } from '../results/saved-report.js';
+import type { Expect } from '../run/outcome.js';
+import { letDown, type PlanResult, type ProgressEvent, runResolved } from '../session/session.js';
 import {
   append,
   count,

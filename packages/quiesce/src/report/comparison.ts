@@ -1,6 +1,6 @@
 import Table from 'cli-table3';
 import pc from 'picocolors';
-import type { Comparison, Sample } from '../compare.js';
+import type { Comparison, Sample } from '../compare/compare.js';
 import { percent } from './terminal.js';
 
 /** A comparison, and what its sides are called. */

@@ -1,6 +1,6 @@
 import { formatMs } from '../duration.js';
-import { failureCounts } from '../progress.js';
-import type { PlanResult } from '../session.js';
+import type { PlanResult } from '../session/session.js';
+import { failureCounts } from './progress.js';
 import { reproduceCommand } from './reproduce.js';
 import { percentUp } from './terminal.js';
 import { kindLines, printable } from './text.js';

@@ -1,6 +1,6 @@
 import pc from 'picocolors';
-import type { HistoryEntry } from '../history.js';
-import { clopperPearson } from '../statistics.js';
+import type { HistoryEntry } from '../history/history.js';
+import { clopperPearson } from '../statistics/exact.js';
 
 const PLOT_COLUMNS = 40;
 const LABEL_COLUMNS = 12;

@@ -1,8 +1,8 @@
-import { perturbChoiceText } from '../perturb.js';
-import type { ScenarioResult } from '../scenario.js';
-import type { PlanResult } from '../session.js';
+import { perturbChoiceText } from '../perturb/perturb.js';
+import { REPORT_VERSION } from '../results/report-schema.js';
+import type { ScenarioResult } from '../session/scenario.js';
+import type { PlanResult } from '../session/session.js';
 import type { NamedComparison } from './comparison.js';
-import { REPORT_VERSION } from './schema.js';
 
 /** The result as plain data, of the shape that the package's `report.schema.json` describes. */
 export function jsonReport(

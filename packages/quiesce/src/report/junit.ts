@@ -1,7 +1,7 @@
 import XMLBuilder from 'fast-xml-builder';
-import { failureCounts } from '../progress.js';
-import type { ScenarioResult } from '../scenario.js';
-import type { PlanResult } from '../session.js';
+import type { ScenarioResult } from '../session/scenario.js';
+import type { PlanResult } from '../session/session.js';
+import { failureCounts } from './progress.js';
 import { scenarioText } from './terminal.js';
 import { printable } from './text.js';
 import { verdictOf } from './verdict.js';

@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
-import { expectLabel, outcomeLabel } from '../outcome.js';
-import type { ScenarioResult } from '../scenario.js';
-import type { PlanResult } from '../session.js';
+import { expectLabel, outcomeLabel } from '../run/outcome.js';
+import type { ScenarioResult } from '../session/scenario.js';
+import type { PlanResult } from '../session/session.js';
 import { reproduceCommand } from './reproduce.js';
 import { printable } from './text.js';
 import { verdictOf } from './verdict.js';

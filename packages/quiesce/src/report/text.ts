@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import type { FailureKind } from '../failure-kinds.js';
+import type { FailureKind } from '../results/failure-kinds.js';
 
 /** A program's text without its control characters, which must not act on a reader's terminal or end a document. */
 export function printable(text: string): string {

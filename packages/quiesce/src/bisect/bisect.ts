@@ -1,0 +1,187 @@
+import { EnvironmentError, UsageError } from '../errors.js';
+import {
+  type InstallOptions,
+  installPackage,
+  type PackageName,
+  publishedVersions,
+} from '../install/installation.js';
+import { fill } from '../plan/matrix.js';
+import { type Plan, type PlanOverrides, resolvePlan } from '../plan/plan.js';
+import type { ScenarioResult } from '../session/scenario.js';
+import { runResolved, type SessionOptions } from '../session/session.js';
+
+/** One version that was tried. */
+export interface Tried {
+  readonly version: string;
+  readonly result: ScenarioResult;
+}
+
+/** Which version changed how runs end. */
+export interface BisectResult {
+  /** `null`: both ends are alike. */
+  readonly change: VersionChange | null;
+  /**
+   * Versions that can't do the program's work, as where an API is missing: no run came to its exit, each ended with an
+   * exit code before the program said that its work is done, as it does with other versions. They tell nothing of
+   * exits and are left out.
+   */
+  readonly unusable: readonly string[];
+  /** In the order in which they were tried. */
+  readonly tried: readonly Tried[];
+}
+
+/** Where versions begin to end otherwise. */
+export interface VersionChange {
+  /** The first version that fails (`brought`), or that doesn't any more (`cured`). */
+  readonly kind: 'brought' | 'cured';
+  readonly version: string;
+  /** The last version that ended as those before. */
+  readonly after: string;
+  /** Versions between these two, which can't do the program's work: any of them may have brought or cured it. */
+  readonly between: readonly string[];
+}
+
+/** What is bisected. */
+export interface BisectOptions
+  extends SessionOptions,
+    Omit<PlanOverrides, 'until' | 'allowFailures' | 'shard'> {
+  readonly package: PackageName;
+  /** The oldest version looked at; default: the first published. */
+  readonly from?: string;
+  /** The newest; default: the last published. */
+  readonly to?: string;
+  /** Python for a PyPI package's environments; default `python3`. */
+  readonly python?: string;
+  readonly onTried?: (tried: Tried) => void;
+}
+
+/**
+ * Finds by halving the version of a package that brought or cured a failure of a plan's only chosen scenario, whose
+ * command names the installation by `${python}` or `${npm}`. A version is bad when any of its runs fails, other than
+ * those of one that can't do the program's work at all; the fewer runs, the likelier a bad one passes for good, so that
+ * rare failures want perturbation.
+ * @throws UsageError when a version isn't published, or there are fewer than two, or not one scenario;
+ * EnvironmentError when one can't be installed, or a service keeps runs from being made; the signal's reason when
+ * aborted.
+ */
+export async function bisect(plan: Plan, options: BisectOptions): Promise<BisectResult> {
+  const install: InstallOptions = { signal: options.signal, python: options.python };
+  const all = await publishedVersions(options.package, install);
+  const at = (version: string | undefined, fallback: number): number => {
+    const i = version === undefined ? fallback : all.indexOf(version);
+    if (i >= 0) return i;
+    throw new UsageError(
+      `${options.package.name} ${version} isn't published`,
+      `there are: ${all.join(', ')}`,
+    );
+  };
+  let low = at(options.from, 0);
+  let high = at(options.to, all.length - 1);
+  if (low >= high)
+    throw new UsageError('there is nothing between the two versions', 'give --from an older one than --to');
+  const results = new Map<number, ScenarioResult>();
+  const versionOf = (i: number): string => all[i] as string;
+  const tryOne = async (i: number): Promise<void> => {
+    if (results.has(i)) return;
+    const one = { version: versionOf(i), result: await tryVersion(plan, versionOf(i), options, install) };
+    results.set(i, one.result);
+    options.onTried?.(one);
+  };
+  const state = async (i: number): Promise<VersionState> => {
+    await tryOne(i);
+    const speaks = [...results.values()].some(({ runs }) => runs.some(({ workDone }) => workDone));
+    return versionState(results.get(i) as ScenarioResult, speaks);
+  };
+  const done = async (change: VersionChange | null): Promise<BisectResult> => {
+    const tried = [...results].map(([i, result]) => ({ version: versionOf(i), result }));
+    const unusable: string[] = [];
+    for (const i of [...results.keys()].sort((a, b) => a - b)) {
+      if ((await state(i)) === 'unusable') unusable.push(versionOf(i));
+    }
+    return { change, unusable, tried };
+  };
+  await tryOne(low);
+  await tryOne(high); // only both tell whether the program says when its work is done
+  // One of the ends is usable: the one whose runs said so, or both.
+  if ((await state(low)) === 'unusable') {
+    [, low] = await boundary(low, high, async (i) => (await state(i)) === 'unusable');
+  } else if ((await state(high)) === 'unusable') {
+    [high] = await boundary(low, high, async (i) => (await state(i)) !== 'unusable');
+  }
+  const before = await state(low);
+  if (low === high || before === (await state(high))) return await done(null);
+  for (;;) {
+    const middle = await usableBetween(low, high, state);
+    if (middle === undefined) break;
+    if ((await state(middle)) === before) low = middle;
+    else high = middle;
+  }
+  return await done({
+    kind: before === 'bad' ? 'cured' : 'brought',
+    version: versionOf(high),
+    after: versionOf(low),
+    between: all.slice(low + 1, high),
+  });
+}
+
+type VersionState = 'good' | 'bad' | 'unusable';
+
+/** @param speaks whether the program says when its work is done, with whatever version. */
+function versionState({ runs }: ScenarioResult, speaks: boolean): VersionState {
+  const failed = runs.filter((run) => run.failed);
+  if (failed.length === 0) return 'good';
+  const atWork = failed.filter(
+    ({ workDone, outcome }) => speaks && !workDone && outcome.kind === 'exit-code',
+  );
+  if (atWork.length === runs.length) return 'unusable';
+  return atWork.length === failed.length ? 'good' : 'bad';
+}
+
+/** Of a list whose beginning is like `low` and whose end isn't: the last that is, and the first that isn't. */
+async function boundary(
+  low: number,
+  high: number,
+  likeLow: (i: number) => Promise<boolean>,
+): Promise<[number, number]> {
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (await likeLow(middle)) low = middle;
+    else high = middle;
+  }
+  return [low, high];
+}
+
+/** The usable version that is nearest to the middle; `undefined` when there is none between. */
+async function usableBetween(
+  low: number,
+  high: number,
+  state: (i: number) => Promise<VersionState>,
+): Promise<number | undefined> {
+  const middle = (low + high) / 2;
+  const between = Array.from({ length: Math.max(0, high - low - 1) }, (_, i) => low + 1 + i);
+  between.sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle));
+  for (const i of between) if ((await state(i)) !== 'unusable') return i;
+  return undefined;
+}
+
+async function tryVersion(
+  plan: Plan,
+  version: string,
+  options: BisectOptions,
+  install: InstallOptions,
+): Promise<ScenarioResult> {
+  const place = await installPackage(options.package, version, install);
+  const places = options.package.registry === 'npm' ? { npm: place } : { python: place };
+  const values = new Map([[options.package.name, version]]);
+  const filled = plan.scenarios.map((spec) => ({ ...fill({ ...spec }, values, places), name: spec.name }));
+  const resolved = resolvePlan({ ...plan, scenarios: filled }, options);
+  if (resolved.scenarios.length !== 1)
+    throw new UsageError('one scenario can be bisected', 'choose it with --only');
+  const { scenarios, serviceFailures } = await runResolved(resolved, options);
+  options.signal?.throwIfAborted();
+  const [result] = scenarios as [ScenarioResult];
+  // A service's message has its name.
+  const problem = serviceFailures[0]?.message ?? (result.state === 'completed' ? undefined : result.reason);
+  if (problem) throw new EnvironmentError(`with ${options.package.name} ${version}: ${problem}`);
+  return result;
+}

@@ -1,0 +1,159 @@
+import { UsageError } from '../errors.js';
+import { expandMatrix } from '../plan/matrix.js';
+import { definedOnly, type Plan, type PlanOverrides, resolvePlan, type ScenarioSpec } from '../plan/plan.js';
+import { type PlanResult, runResolved, type SessionOptions } from '../session/session.js';
+import {
+  CONFIDENCE,
+  type Counts,
+  clopperPearson,
+  comparisonRuns,
+  type FisherExact,
+  fisherExact,
+  holm,
+  type Interval,
+} from '../statistics/exact.js';
+import { parseRate, type Rate } from '../statistics/rate-goal.js';
+
+/** One side of a comparison. */
+export interface Sample extends Counts {
+  /** The failure rate's two-sided Clopper-Pearson interval, at the comparison's confidence. */
+  readonly interval: Interval;
+}
+
+/** What two failure rates show together. */
+export interface Comparison {
+  readonly before: Sample;
+  readonly after: Sample;
+  /** Fisher's exact test; `lower` is that of `after` failing less. */
+  readonly p: FisherExact;
+  /** The two-sided p; of several comparisons that are judged together, after Holm's adjustment. */
+  readonly adjustedP: number;
+  /** Within 0..1; a difference is proven when `adjustedP` is at most 1 - confidence. */
+  readonly confidence: number;
+  /** Proven: `after` fails less (`better`) or more (`worse`); else `not-proven`. */
+  readonly verdict: 'better' | 'worse' | 'not-proven';
+  /**
+   * Where it isn't proven: the runs of each side that would prove a difference as large as the one seen in four of
+   * five comparisons; `null` when there is none to prove, or that were more than 10,000.
+   */
+  readonly runsToProve: number | null;
+}
+
+/** A comparison, and the runs it was made from. */
+export interface ComparisonResult extends Comparison {
+  /** Its scenarios are the two sides: before, after. It says too whether the comparison was interrupted. */
+  readonly result: PlanResult;
+}
+
+/** One command against another; what they have in common stands beside them. */
+export type CompareOptions = {
+  readonly before: Pick<ScenarioSpec, 'command' | 'env' | 'cwd' | 'expect'>;
+  readonly after: Pick<ScenarioSpec, 'command' | 'env' | 'cwd' | 'expect'>;
+  /** Of each; default 60. */
+  readonly runs?: number;
+} & Pick<
+  ScenarioSpec,
+  | 'jobs'
+  | 'witness'
+  | 'signatures'
+  | 'ignoreOutput'
+  | 'timeout'
+  | 'confidence'
+  | 'env'
+  | 'cwd'
+  | 'expect'
+  | 'perturb'
+  | 'seed'
+> &
+  SessionOptions;
+
+/** Runs of each side when nothing else is said: enough to prove 13 % against none. */
+export const COMPARED_RUNS = 60;
+const POWER = 0.8;
+
+/**
+ * Runs two commands by turns, so that what changes on the machine meanwhile meets both, and says whether one fails
+ * less than the other. With `jobs`, runs of both are made at a time. An abort is no error: what was run is compared, and the result says so.
+ * @throws UsageError when the options are wrong or a command can't be run; EnvironmentError when the system can't
+ * start a process.
+ */
+export function compare(options: CompareOptions): Promise<ComparisonResult> {
+  const { before, after, signal, onProgress, runs = COMPARED_RUNS, ...defaults } = options;
+  const scenarios = [
+    { name: 'before', ...before },
+    { name: 'after', ...after },
+  ];
+  const sides = { before: 'before', after: 'after', ...definedOnly({ signal, onProgress }) };
+  return comparePlan({ defaults: { ...defaults, runs }, scenarios }, sides);
+}
+
+/**
+ * The same for two scenarios of a plan, with the services they use. Without `runs`, each is run as often as the plan
+ * says. A service that fails is no error either.
+ * @throws as `compare` does.
+ */
+export async function comparePlan(
+  plan: Plan,
+  options: { readonly before: string; readonly after: string } & Omit<
+    PlanOverrides,
+    'only' | 'until' | 'allowFailures'
+  > &
+    Omit<SessionOptions, 'interleave'>,
+): Promise<ComparisonResult> {
+  if (options.before === options.after) throw new UsageError('before and after are the same scenario');
+  const resolved = resolvePlan(await expandMatrix(plan, { signal: options.signal }), options);
+  const scenarios = [options.before, options.after].map((name) => {
+    const found = resolved.scenarios.find((scenario) => scenario.name === name);
+    if (found !== undefined) return { ...found, until: null };
+    const names = resolved.scenarios.map((scenario) => scenario.name).join(', ');
+    throw new UsageError(`no scenario is named ${JSON.stringify(name)}`, `the plan has: ${names}`);
+  });
+  const result = await runResolved({ ...resolved, scenarios }, { ...options, interleave: true });
+  const [before, after] = result.scenarios.map(({ failed, runs }) => ({ failed, runs: runs.length }));
+  const confidence = options.confidence ?? scenarios[0]?.confidence;
+  return { ...compareCounts(before as Counts, after as Counts, confidence), result };
+}
+
+/**
+ * Compares two failure rates.
+ * @throws UsageError when the confidence isn't a rate; RangeError when counts make no sense.
+ */
+export function compareCounts(before: Counts, after: Counts, confidence: Rate = CONFIDENCE): Comparison {
+  return comparePairs([{ before, after }], confidence)[0] as Comparison;
+}
+
+/**
+ * Compares several pairs of failure rates that are judged together: the chance that any of the proofs is wrong
+ * stays below 1 - confidence (Holm's adjustment).
+ * @throws as `compareCounts` does.
+ */
+export function comparePairs(
+  pairs: readonly { readonly before: Counts; readonly after: Counts }[],
+  confidence: Rate = CONFIDENCE,
+): Comparison[] {
+  const level = parseRate(confidence);
+  const tests = pairs.map(({ before, after }) => fisherExact(before, after));
+  const adjusted = holm(tests.map(({ twoSided }) => twoSided));
+  return pairs.map(({ before, after }, i) => {
+    const adjustedP = adjusted[i] as number;
+    const proven = adjustedP <= 1 - level;
+    const [rateBefore, rateAfter] = [rateOf(before), rateOf(after)];
+    return {
+      before: sample(before, level),
+      after: sample(after, level),
+      p: tests[i] as FisherExact,
+      adjustedP,
+      confidence: level,
+      verdict: !proven ? 'not-proven' : rateAfter < rateBefore ? 'better' : 'worse',
+      runsToProve: proven ? null : comparisonRuns(rateBefore, rateAfter, level, POWER),
+    };
+  });
+}
+
+const sample = ({ failed, runs }: Counts, confidence: number): Sample => ({
+  failed,
+  runs,
+  interval: clopperPearson(failed, runs, confidence),
+});
+
+const rateOf = ({ failed, runs }: Counts): number => (runs === 0 ? 0 : failed / runs);

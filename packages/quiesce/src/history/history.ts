@@ -1,0 +1,208 @@
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Database, SqlJsStatic } from 'sql.js';
+import { EnvironmentError, messageOf, UsageError } from '../errors.js';
+import { outcomeLabel } from '../run/outcome.js';
+import type { PlanResult } from '../session/session.js';
+
+/** Where the history is kept when nothing else is said, relative to the working directory. */
+export const HISTORY_FILE = '.quiesce/history.sqlite';
+
+/** One scenario's part in one session of the tester. */
+export interface HistoryEntry {
+  readonly startedAt: Date;
+  /** What the session was labelled with, such as a commit; `null` when it wasn't. */
+  readonly label: string | null;
+  readonly scenario: string;
+  readonly command: readonly string[];
+  readonly runs: number;
+  readonly failed: number;
+  /** Failed runs by outcome, such as `{ SIGABRT: 8 }`. */
+  readonly outcomes: Readonly<Record<string, number>>;
+  /** Milliseconds from work done to process gone; `null` when no run said it. */
+  readonly exitMedianMs: number | null;
+  readonly exitP99Ms: number | null;
+  /** Runs were perturbed, so that the rate isn't that of plain runs. */
+  readonly perturbed: boolean;
+}
+
+const SCHEMA_VERSION = 1;
+const SCHEMA = `
+  CREATE TABLE session (
+    id INTEGER PRIMARY KEY,
+    started_at TEXT NOT NULL,
+    duration_ms REAL NOT NULL,
+    label TEXT
+  );
+  CREATE TABLE result (
+    session INTEGER NOT NULL REFERENCES session (id),
+    scenario TEXT NOT NULL,
+    command TEXT NOT NULL,
+    runs INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    outcomes TEXT NOT NULL,
+    exit_median_ms REAL,
+    exit_p99_ms REAL,
+    perturbed INTEGER NOT NULL,
+    PRIMARY KEY (session, scenario)
+  );
+  PRAGMA user_version = ${SCHEMA_VERSION};`;
+
+/**
+ * Adds what a session showed to the history in a SQLite file, which is made when it isn't there. Scenarios without a
+ * run are left out. Testers that end at once don't lose each other's.
+ * @throws UsageError when the file is no history; EnvironmentError when it can't be written.
+ */
+export async function addToHistory(
+  file: string,
+  result: PlanResult,
+  label: string | null = null,
+): Promise<void> {
+  const made = result.scenarios.filter(({ runs }) => runs.length > 0);
+  if (made.length === 0) return;
+  await locked(file, async () => {
+    const database = (await openHistory(file)) ?? (await newHistory());
+    try {
+      database.run('INSERT INTO session (started_at, duration_ms, label) VALUES (?, ?, ?)', [
+        result.startedAt.toISOString(),
+        result.durationMs,
+        label,
+      ]);
+      const session = database.exec('SELECT last_insert_rowid()')[0]?.values[0]?.[0] as number;
+      for (const { scenario, runs, failed, failures, exitMs } of made) {
+        const outcomes: Record<string, number> = {};
+        for (const group of failures) {
+          const name = outcomeLabel(group.outcome);
+          outcomes[name] = (outcomes[name] ?? 0) + group.runs.length;
+        }
+        database.run('INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)', [
+          session,
+          scenario.name,
+          JSON.stringify(scenario.command),
+          runs.length,
+          failed,
+          JSON.stringify(outcomes),
+          exitMs?.median ?? null,
+          exitMs?.p99 ?? null,
+          scenario.perturb === null ? 0 : 1,
+        ]);
+      }
+      await replace(file, database.export());
+    } finally {
+      database.close();
+    }
+  });
+}
+
+/**
+ * Reads a history, oldest first.
+ * @throws UsageError when the file isn't there or is no history.
+ */
+export async function readHistory(file: string): Promise<HistoryEntry[]> {
+  const database = await openHistory(file);
+  if (database === undefined) {
+    throw new UsageError(`history ${file} doesn't exist`, 'quiesce run --history keeps one');
+  }
+  try {
+    const [rows] = database.exec(
+      `SELECT started_at, label, scenario, command, runs, failed, outcomes, exit_median_ms, exit_p99_ms, perturbed
+       FROM result JOIN session ON session.id = result.session ORDER BY started_at, session.id, result.rowid`,
+    );
+    return (rows?.values ?? []).map(
+      ([at, label, scenario, command, runs, failed, outcomes, median, p99, perturbed]) => ({
+        startedAt: new Date(at as string),
+        label: label as string | null,
+        scenario: scenario as string,
+        command: JSON.parse(command as string) as string[],
+        runs: runs as number,
+        failed: failed as number,
+        outcomes: JSON.parse(outcomes as string) as Record<string, number>,
+        exitMedianMs: median as number | null,
+        exitP99Ms: p99 as number | null,
+        perturbed: perturbed === 1,
+      }),
+    );
+  } finally {
+    database.close();
+  }
+}
+
+// Loaded when it is needed: most runs keep no history.
+async function sqlite(): Promise<SqlJsStatic> {
+  const { default: initialise } = await import('sql.js');
+  return await initialise();
+}
+
+async function newHistory(): Promise<Database> {
+  const { Database: Sqlite } = await sqlite();
+  const database = new Sqlite();
+  database.run(SCHEMA);
+  return database;
+}
+
+async function openHistory(file: string): Promise<Database | undefined> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new UsageError(`can't read history ${file}: ${messageOf(error)}`);
+  }
+  const { Database: Sqlite } = await sqlite();
+  const database = new Sqlite(bytes);
+  let version: unknown;
+  try {
+    version = database.exec('PRAGMA user_version')[0]?.values[0]?.[0];
+    database.exec('SELECT 1 FROM session, result LIMIT 1');
+  } catch (error) {
+    database.close();
+    throw new UsageError(`${file} is no history of this tester: ${messageOf(error)}`);
+  }
+  if (version === SCHEMA_VERSION) return database;
+  database.close();
+  throw new UsageError(`${file} was written by another version of this tester`, 'use another file');
+}
+
+// SQLite as WebAssembly has the whole database in memory, so writers take turns by a file beside it.
+const LOCK_RETRY_MS = 20;
+const LOCK_WAIT_MS = 10_000;
+const LOCK_STALE_MS = 5_000; // a write takes milliseconds: whoever holds it that long is dead
+
+async function locked(file: string, work: () => Promise<void>): Promise<void> {
+  const lock = `${resolve(file)}.lock`;
+  const deadline = performance.now() + LOCK_WAIT_MS;
+  try {
+    await mkdir(dirname(lock), { recursive: true });
+    for (;;) {
+      try {
+        await (await open(lock, 'wx')).close();
+        break;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+        if (performance.now() >= deadline) throw new Error(`${lock} is held by another`);
+        const held = await stat(lock).catch(() => undefined);
+        if (held !== undefined && Date.now() - held.mtimeMs > LOCK_STALE_MS) await rm(lock, { force: true });
+        await delay(LOCK_RETRY_MS);
+      }
+    }
+  } catch (error) {
+    throw new EnvironmentError(`can't write history ${file}: ${messageOf(error)}`);
+  }
+  try {
+    await work();
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+async function replace(file: string, bytes: Uint8Array): Promise<void> {
+  const draft = `${file}.${process.pid}.tmp`;
+  try {
+    await writeFile(draft, bytes);
+    await rename(draft, file);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw new EnvironmentError(`can't write history ${file}: ${messageOf(error)}`);
+  }
+}

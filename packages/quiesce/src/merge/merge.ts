@@ -1,0 +1,136 @@
+import { isDeepStrictEqual } from 'node:util';
+import { UsageError } from '../errors.js';
+import type { Scenario } from '../plan/plan.js';
+import type { Shard } from '../plan/shard.js';
+import type { Host } from '../results/host.js';
+import type { SavedReport, SavedScenario } from '../results/saved-report.js';
+import type { Evidence, RunRecord } from '../run/run.js';
+import { type ScenarioResult, ScenarioTally } from '../session/scenario.js';
+import type { PlanResult } from '../session/session.js';
+
+/** A report, and what to call it in an error, such as its file name. */
+export interface NamedReport {
+  readonly name: string;
+  readonly report: SavedReport;
+}
+
+/**
+ * Takes reports of the same scenarios together, such as those of shards: their runs are counted as one. Runs are
+ * numbered anew. A shard that is missing leaves its scenario `stopped`.
+ * @throws UsageError when there is no report, or reports contradict each other, or one shard is there twice.
+ */
+export function mergeReports(reports: readonly NamedReport[]): PlanResult {
+  if (reports.length === 0) throw new UsageError('there is no report to merge');
+  const names = new Set(reports.flatMap(({ report }) => report.scenarios.map(({ name }) => name)));
+  const scenarios = [...names].map((name) =>
+    mergeScenario(
+      reports.flatMap((one) => {
+        const scenario = one.report.scenarios.find((saved) => saved.name === name);
+        return scenario === undefined ? [] : [{ file: one.name, saved: scenario }];
+      }),
+    ),
+  );
+  const all = reports.map(({ report }) => report);
+  const starts = all.map(({ startedAt }) => startedAt.getTime());
+  const ends = all.map(({ startedAt, durationMs }) => startedAt.getTime() + durationMs);
+  const startedAt = starts.reduce((least, start) => Math.min(least, start), Number.POSITIVE_INFINITY);
+  const serviceFailures = all.flatMap((report) => report.serviceFailures);
+  const planFiles = new Set(all.map(({ planFile }) => planFile));
+  return {
+    ok: scenarios.every(({ ok }) => ok) && serviceFailures.length === 0,
+    interrupted: all.some(({ interrupted }) => interrupted),
+    startedAt: new Date(startedAt),
+    durationMs: ends.reduce((most, end) => Math.max(most, end), 0) - startedAt,
+    hosts: distinct(all.flatMap(({ hosts }) => hosts)),
+    planFile: planFiles.size === 1 ? (all[0]?.planFile ?? null) : null,
+    serviceFailures,
+    scenarios,
+  };
+}
+
+interface Part {
+  readonly file: string;
+  readonly saved: SavedScenario;
+}
+
+function mergeScenario(parts: readonly Part[]): ScenarioResult {
+  const first = parts[0] as Part;
+  for (const part of parts) refuseOther(first, part);
+  const sorted = [...parts].sort((a, b) => (shardOf(a)?.index ?? 0) - (shardOf(b)?.index ?? 0));
+  const missing = missingShards(sorted);
+  const reasons = sorted.flatMap(({ saved, file }) =>
+    saved.state === 'completed' ? [] : `${saved.reason ?? saved.state} (${file})`,
+  );
+  if (missing.length > 0) reasons.push(`missing: shard ${missing.join(', ')} of ${shardOf(first)?.count}`);
+  const records: RunRecord[] = [];
+  const evidence = new Map<number, Evidence>();
+  for (const { saved } of sorted) {
+    for (const record of saved.records) {
+      const run = records.length + 1;
+      const kept = saved.evidence.get(record.run);
+      if (kept !== undefined) evidence.set(run, kept);
+      records.push({ ...record, run });
+    }
+  }
+  const planned = sorted.reduce((sum, { saved }) => sum + saved.scenario.runs, 0);
+  const scenario: Scenario = {
+    ...first.saved.scenario,
+    shard: null,
+    runs: Math.max(shardOf(first)?.ofRuns ?? planned, records.length),
+  };
+  const tally = new ScenarioTally(scenario, { ...first.saved, records, evidence });
+  if (reasons.length === 0) return tally.result('completed');
+  return tally.result(records.length === 0 ? 'not-run' : 'stopped', [...new Set(reasons)].join('; '));
+}
+
+const shardOf = ({ saved }: Part): Shard | null => saved.scenario.shard;
+
+/** What has to be alike for runs to be counted together. */
+function refuseOther(first: Part, part: Part): void {
+  const alike = ({ saved }: Part): Record<string, unknown> => {
+    const { command, expect, timeoutMs, strict, until, perturb, confidence, shard } = saved.scenario;
+    const { signatures, ignoreOutput, allowThreads } = saved.scenario;
+    return {
+      ...{
+        command,
+        expect,
+        timeout: timeoutMs,
+        strict,
+        allowThreads,
+        signatures,
+        ignoreOutput,
+        until,
+        confidence,
+        perturbation: perturb?.choice ?? null,
+      },
+      shards: shard && [shard.count, shard.ofRuns],
+    };
+  };
+  const [one, other] = [alike(first), alike(part)];
+  const field = Object.keys(one).find((key) => !isDeepStrictEqual(one[key], other[key]));
+  if (field === undefined) return;
+  throw new UsageError(
+    `${first.file} and ${part.file} have scenario ${JSON.stringify(first.saved.name)} with another ${field}`,
+    'merge reports that were made alike',
+  );
+}
+
+/** Which shards are not there; none where there are no shards. */
+function missingShards(sorted: readonly Part[]): number[] {
+  const count = shardOf(sorted[0] as Part)?.count ?? 0;
+  const files = new Map<number, string>();
+  for (const part of sorted) {
+    const { index } = shardOf(part) ?? {};
+    if (index === undefined) continue;
+    const other = files.get(index);
+    if (other !== undefined) {
+      throw new UsageError(`${other} and ${part.file} are both shard ${index} of ${count}`, 'give each once');
+    }
+    files.set(index, part.file);
+  }
+  return Array.from({ length: count }, (_, i) => i + 1).filter((index) => !files.has(index));
+}
+
+function distinct(hosts: readonly Host[]): Host[] {
+  return hosts.filter((host, i) => hosts.findIndex((other) => isDeepStrictEqual(other, host)) === i);
+}

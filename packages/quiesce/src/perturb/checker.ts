@@ -1,0 +1,70 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { UsageError } from '../errors.js';
+import { findExecutable } from '../process/executable.js';
+
+/** A tool that programs under test can be run under. */
+export type Checker = 'valgrind' | 'asan';
+
+/** Exit code of a program in which valgrind has found an error. */
+export const VALGRIND_EXIT_CODE = 99;
+
+/** What a run takes longer under each. */
+const SLOWNESS: Readonly<Record<Checker, number>> = { valgrind: 50, asan: 3 };
+
+/** A command as it is run under a checker. */
+export interface CheckedCommand {
+  readonly command: readonly string[];
+  /** Added to its environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The timeout of each run is multiplied by it. */
+  readonly slowness: number;
+}
+
+/**
+ * Puts a command under valgrind's memcheck, or AddressSanitizer's library into its processes, so that programs which
+ * were built without it, such as an interpreter that loads an addon built with it, can start. What they find they print,
+ * and `signatures.ts` knows it.
+ * @throws UsageError where it isn't installed.
+ */
+export function underChecker(
+  checker: Checker,
+  command: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): CheckedCommand {
+  const slowness = SLOWNESS[checker];
+  if (checker === 'valgrind') {
+    const found = findExecutable('valgrind', process.cwd());
+    if (found.path === undefined) {
+      throw new UsageError('--valgrind: valgrind is not installed here', 'apt-get install valgrind, say');
+    }
+    const options = [
+      '-q',
+      `--error-exitcode=${VALGRIND_EXIT_CODE}`,
+      '--trace-children=yes',
+      '--child-silent-after-fork=yes',
+    ];
+    return { command: [found.path, ...options, ...command], env: {}, slowness };
+  }
+  const library = asanLibrary();
+  if (library === undefined) {
+    throw new UsageError("--asan: AddressSanitizer's library is not here", 'install gcc, which brings it');
+  }
+  const join = (separator: string, ...parts: (string | undefined)[]): string =>
+    parts.filter(Boolean).join(separator);
+  return {
+    command,
+    env: {
+      LD_PRELOAD: join(':', library, env.LD_PRELOAD),
+      // Interpreters leave memory to the system at their end by design.
+      ASAN_OPTIONS: join(':', 'detect_leaks=0', env.ASAN_OPTIONS),
+    },
+    slowness,
+  };
+}
+
+function asanLibrary(): string | undefined {
+  const { stdout } = spawnSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' });
+  const file = stdout?.trim();
+  return file?.startsWith('/') && existsSync(file) ? file : undefined;
+}

@@ -1,0 +1,220 @@
+import { createHash, randomInt } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { UsageError } from '../errors.js';
+import { findExecutable } from '../process/executable.js';
+
+/** The parts of the perturbation layer, in the order in which they are listed. */
+export const PERTURBATIONS = ['affinity', 'load', 'nice', 'allocator', 'tokio', 'amplify'] as const;
+
+/** One part of the perturbation layer; docs/sensitivity.md says what each does. */
+export type PerturbationName = (typeof PERTURBATIONS)[number];
+
+/** How one run is perturbed: each part that is on, with its value. */
+export type Perturbation = { readonly [name in PerturbationName]?: number };
+
+/** What a scenario's runs are perturbed by: the parts, each with a fixed value or with one drawn for each run. */
+export interface PerturbChoice {
+  /** `null`: drawn for each run. */
+  readonly parts: ReadonlyMap<PerturbationName, number | null>;
+  /** Each run has some of the parts only, drawn as well. */
+  readonly some: boolean;
+}
+
+/** Where the exit amplifier is once it has been built; docs/sensitivity.md. */
+export const AMPLIFIER_FILE = fileURLToPath(
+  new URL(`../../../native/exit-amplifier.${process.platform}-${process.arch}.so`, import.meta.url),
+);
+
+/** Seeds are unsigned 32-bit integers. */
+export const SEED_LIMIT = 2 ** 32;
+
+/** A seed for who gave none. */
+export const randomSeed = (): number => randomInt(SEED_LIMIT);
+
+interface Part {
+  readonly name: PerturbationName;
+  /** Its values, as a reader writes them. */
+  readonly values: string;
+  readonly least: number;
+  readonly most: number;
+  /** A value made of a random 32-bit integer. */
+  draw(random: number): number;
+  /** Why it can't be had here, and what to do; `undefined` when it can. */
+  problem(): string | undefined;
+}
+
+const cpus = allowedCpus();
+
+// What a correct program can bear: its share of a CPU stays a quarter or more, as one busy process for each CPU and
+// nice 5 leave it.
+const parts: readonly Part[] = [
+  {
+    name: 'affinity',
+    values: 'the number of a CPU',
+    least: 0,
+    most: 8191,
+    draw: (random) => cpus[random % cpus.length] ?? 0,
+    problem: () => needsProgram('taskset', 'it comes with util-linux, on Linux'),
+  },
+  {
+    name: 'load',
+    values: 'a number of busy processes',
+    least: 1,
+    most: 64,
+    draw: (random) => 1 + (random % cpus.length),
+    problem: () => undefined,
+  },
+  {
+    name: 'nice',
+    values: '1 to 19',
+    least: 1,
+    most: 19,
+    draw: (random) => 1 + (random % 5),
+    problem: () => needsProgram('nice', 'it comes with coreutils'),
+  },
+  {
+    name: 'allocator',
+    values: '1 to 255',
+    least: 1,
+    most: 255,
+    draw: (random) => 1 + (random % 255),
+    problem: () => undefined,
+  },
+  {
+    name: 'tokio',
+    values: 'a number of worker threads',
+    least: 1,
+    most: 256,
+    draw: (random) => 1 + (random % (2 * cpus.length)),
+    problem: () => undefined,
+  },
+  {
+    name: 'amplify',
+    values: 'a seed',
+    least: 0,
+    most: SEED_LIMIT - 1,
+    draw: (random) => random,
+    problem: amplifierProblem,
+  },
+];
+
+/**
+ * Reads a list such as `amplify,nice` (values drawn for each run), `amplify=7,nice=3` (these values in each run),
+ * `all` (some of all parts that can be had here, drawn for each run) or `none`.
+ * @returns `null` for none.
+ * @throws UsageError when a part or its value is unknown, or can't be had here.
+ */
+export function parsePerturb(text: string): PerturbChoice | null {
+  const words = text.split(',').map((word) => word.trim());
+  if (words.length === 1 && words[0] === 'none') return null;
+  if (words.length === 1 && words[0] === 'all') {
+    const available = parts.filter((part) => part.problem() === undefined);
+    return { parts: new Map(available.map(({ name }) => [name, null])), some: true };
+  }
+  const chosen = new Map<PerturbationName, number | null>();
+  for (const word of words) {
+    const [name = '', value] = word.split('=', 2);
+    const part = parts.find((known) => known.name === name);
+    if (part === undefined) {
+      throw new UsageError(
+        `unknown perturbation ${JSON.stringify(name)}`,
+        `give all, none, or some of ${PERTURBATIONS.join(',')}`,
+      );
+    }
+    const problem = part.problem();
+    if (problem !== undefined) throw new UsageError(`the perturbation ${name} can't be had: ${problem}`);
+    chosen.set(part.name, value === undefined ? null : parseValue(part, value));
+  }
+  return { parts: chosen, some: false };
+}
+
+/** Reads what `perturbChoiceText` wrote, perhaps on a machine that has other parts. */
+export function savedPerturbChoice(text: string): PerturbChoice {
+  const names = new Set<string>(PERTURBATIONS);
+  const words = text === 'all' ? PERTURBATIONS : text.split(',');
+  const saved = words.flatMap((word): [PerturbationName, number | null][] => {
+    const [name = '', value] = word.split('=', 2);
+    return names.has(name) ? [[name as PerturbationName, value === undefined ? null : Number(value)]] : [];
+  });
+  return { parts: new Map(saved), some: text === 'all' };
+}
+
+/** The parts that `all` leaves out here, each with the reason. */
+export function unavailablePerturbations(): { readonly name: PerturbationName; readonly reason: string }[] {
+  return parts.flatMap((part) => {
+    const reason = part.problem();
+    return reason === undefined ? [] : [{ name: part.name, reason }];
+  });
+}
+
+function parseValue({ name, values, least, most }: Part, text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < least || value > most) {
+    throw new UsageError(
+      `wrong value ${JSON.stringify(text)} of the perturbation ${name}`,
+      `give ${values}, within ${least} and ${most}`,
+    );
+  }
+  if (name === 'affinity' && !cpus.includes(value)) {
+    throw new UsageError(`there is no CPU ${value} for this process`, `it may run on ${cpus.join(', ')}`);
+  }
+  return value;
+}
+
+/** The perturbation of one run: the same for the same choice, seed and run's number, in whatever scenario. */
+export function drawPerturbation(choice: PerturbChoice, seed: number, run: number): Perturbation {
+  const drawn: { [name in PerturbationName]?: number } = {};
+  for (const [name, fixed] of choice.parts) {
+    // Each part draws for itself, so that a part more or less doesn't change the others.
+    const hash = createHash('sha256')
+      .update(JSON.stringify([seed, run, name]))
+      .digest();
+    // Of `all`, a run is amplified three times in four, and has each other part every second time.
+    if (choice.some && hash.readUInt8(31) % 4 >= (name === 'amplify' ? 3 : 2)) continue;
+    drawn[name] = fixed ?? (parts.find((part) => part.name === name) as Part).draw(hash.readUInt32LE(0));
+  }
+  return drawn;
+}
+
+/** As `--perturb` takes it to repeat a run: `nice=3,amplify=7`, or `none`. */
+export function perturbationText(perturbation: Perturbation): string {
+  const on = PERTURBATIONS.flatMap((name) => {
+    const value = perturbation[name];
+    return value === undefined ? [] : [`${name}=${value}`];
+  });
+  return on.length === 0 ? 'none' : on.join(',');
+}
+
+/** What `--perturb` was given, in its own words. */
+export function perturbChoiceText(choice: PerturbChoice): string {
+  if (choice.some) return 'all';
+  return [...choice.parts].map(([name, value]) => (value === null ? name : `${name}=${value}`)).join(',');
+}
+
+function amplifierProblem(): string | undefined {
+  if (process.platform !== 'linux')
+    return `the exit amplifier is a Linux preload library, and this is ${process.platform}`;
+  if (existsSync(AMPLIFIER_FILE)) return undefined;
+  return `the exit amplifier was not built (${AMPLIFIER_FILE} is missing): install Rust from https://rustup.rs, then npm run build`;
+}
+
+function needsProgram(name: string, hint: string): string | undefined {
+  return findExecutable(name, process.cwd()).path === undefined
+    ? `${name} is not in PATH (${hint})`
+    : undefined;
+}
+
+/** CPUs that this process may use. */
+function allowedCpus(): number[] {
+  try {
+    const list = /^Cpus_allowed_list:\s*(.+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '';
+    return list.split(',').flatMap((range) => {
+      const [first = 0, last = first] = range.split('-').map(Number);
+      return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+    });
+  } catch {
+    return Array.from({ length: availableParallelism() }, (_, i) => i);
+  }
+}

@@ -1,0 +1,108 @@
+import { SingleBar } from 'cli-progress';
+import { formatMs } from '../duration.js';
+import { outcomeLabel } from '../run/outcome.js';
+import type { ScenarioResult } from '../session/scenario.js';
+import type { ProgressEvent } from '../session/session.js';
+
+/** Shows how far a plan is. */
+export interface ProgressView {
+  readonly onProgress: (event: ProgressEvent) => void;
+  /** Takes the bar away; nothing is written afterwards. */
+  stop(): void;
+}
+
+const PLAIN_EVERY_MS = 10_000;
+
+/** A bar with the remaining time on a terminal; plain lines, without control characters, anywhere else. */
+export function progressView(stream: NodeJS.WriteStream): ProgressView {
+  return stream.isTTY ? barView(stream) : plainView(stream);
+}
+
+function barView(stream: NodeJS.WriteStream): ProgressView {
+  let bar: SingleBar | undefined;
+  const stop = (): void => {
+    bar?.stop();
+    bar = undefined;
+  };
+  const onProgress = (event: ProgressEvent): void => {
+    if (event.type === 'scenario-start') {
+      const { scenario, index, total } = event;
+      const room = Math.max(10, (stream.columns ?? 80) - 62);
+      const name = scenario.name.length > room ? `${scenario.name.slice(0, room - 1)}…` : scenario.name;
+      const place = total > 1 ? `[${index + 1}/${total}] ` : '';
+      bar = new SingleBar({
+        stream,
+        format: `${place}${name} {bar} {value}/{total} · {failed} failed · eta {eta_formatted}`,
+        barCompleteChar: '━',
+        barIncompleteChar: ' ',
+        barsize: 24,
+        hideCursor: true,
+        clearOnComplete: true,
+        fps: 10,
+        gracefulExit: false, // the CLI handles signals
+      });
+      bar.start(scenario.runs, 0, { failed: 0 });
+    } else if (event.type === 'run') bar?.update(event.completed, { failed: event.failed });
+    else if (event.type === 'scenario-end') stop();
+  };
+  return { onProgress, stop };
+}
+
+function plainView(stream: NodeJS.WriteStream): ProgressView {
+  let current: { name: string; total: number; completed: number; failed: number; since: number } | undefined;
+  const say = (line: string): void => {
+    stream.write(`${line}\n`);
+  };
+  const timer = setInterval(() => {
+    if (current === undefined) return;
+    const { name, completed, total, failed, since } = current;
+    const elapsed = performance.now() - since;
+    const eta =
+      completed === 0 ? '' : `, about ${formatMs((elapsed / completed) * (total - completed))} left`;
+    say(`${name}: ${completed} of ${total} runs, ${failed} failed${eta}`);
+  }, PLAIN_EVERY_MS);
+  timer.unref();
+  const onProgress = (event: ProgressEvent): void => {
+    switch (event.type) {
+      case 'service-starting':
+        say(`starting service ${event.service}`);
+        break;
+      case 'scenario-start':
+        current = {
+          name: event.scenario.name,
+          total: event.scenario.runs,
+          completed: 0,
+          failed: 0,
+          since: performance.now(),
+        };
+        break;
+      case 'run':
+        if (current !== undefined)
+          Object.assign(current, { completed: event.completed, failed: event.failed });
+        break;
+      case 'scenario-end': {
+        const took = current === undefined ? '' : ` in ${formatMs(performance.now() - current.since)}`;
+        current = undefined;
+        say(`${event.result.scenario.name}: ${resultText(event.result)}${took}`);
+      }
+    }
+  };
+  return { onProgress, stop: () => clearInterval(timer) };
+}
+
+function resultText(result: ScenarioResult): string {
+  if (result.state === 'not-run') return `not run (${result.reason})`;
+  const failed = failureCounts(result);
+  const reason = result.state === 'stopped' ? `, stopped (${result.reason})` : '';
+  return `${result.runs.length} runs, ${failed === '' ? '0 failed' : failed}${reason}`;
+}
+
+/** Failed runs by outcome, such as `8 SIGABRT, 1 hang`; empty when none failed. */
+export function failureCounts(result: ScenarioResult): string {
+  const counts = new Map<string, number>();
+  for (const { outcome, runs } of result.failures) {
+    const label = outcomeLabel(outcome);
+    counts.set(label, (counts.get(label) ?? 0) + runs.length);
+  }
+  return [...counts].map(([label, count]) => `${count} ${label}`).join(', ');
+}

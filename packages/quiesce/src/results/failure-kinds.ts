@@ -1,0 +1,395 @@
+import { formatMs } from '../duration.js';
+import type { Outcome } from '../run/outcome.js';
+import type { CrashFacts } from '../run/run.js';
+import type { SignatureMatch } from '../run/signatures.js';
+import type { StackFrame, ThreadStack } from '../run/stack-trace.js';
+
+/** A cause of failures, in the words of a page of docs/diagnosis. */
+export interface KindPage {
+  /** Stable identifier, and the name of its page. */
+  readonly id: string;
+  /** The cause, as a phrase that goes on from "likely: ". */
+  readonly title: string;
+  /** Address of the page that says what it means, how to make sure, and how to cure it. */
+  readonly page: string;
+}
+
+/** The likely cause of a failure. */
+export interface FailureKind extends KindPage {
+  /** What exactly, such as which library; `null` where nothing more is known. */
+  readonly detail: string | null;
+  /** Another cause that the traces fit, and what would decide between the two; `null` where there is none. */
+  readonly or: (KindPage & { readonly decide: string }) | null;
+}
+
+/** What a failed run left to judge by. */
+export interface FailureTraces {
+  readonly outcome: Outcome;
+  readonly signature: SignatureMatch | null;
+  /** Empty when none were taken. */
+  readonly threads: readonly ThreadStack[];
+  /** What was kept of its standard error. */
+  readonly stderr?: string;
+  /** What was seen of a crash; `null` when nobody saw it. */
+  readonly crash?: CrashFacts | null;
+  readonly command?: readonly string[];
+  /** Milliseconds: how long the slowest clean run of its scenario took, and after what time this one was a hang. */
+  readonly slowestCleanMs?: number;
+  readonly durationMs?: number;
+}
+
+interface Rule {
+  readonly id: string;
+  readonly title: string;
+  matches(traces: Traces): boolean;
+  detail?(traces: Traces): string | undefined;
+  /** Another kind that the traces fit as well. */
+  or?(traces: Traces): { readonly id: string; readonly decide: string } | undefined;
+}
+
+/** The traces, made ready for the rules. */
+interface Traces {
+  readonly outcome: Outcome['kind'];
+  readonly signature: string;
+  /** The line that the signature was found on. */
+  readonly line: string;
+  readonly stderr: string;
+  readonly crashed: boolean;
+  readonly hung: boolean;
+  /** Signal that ended it, or ''. */
+  readonly signal: string;
+  /** Which thread died, where that is known. */
+  readonly died: 'main' | 'background' | undefined;
+  /** The stack of the thread that died is there. */
+  readonly seen: boolean;
+  /** Function names of the thread that died, joined by newlines. */
+  readonly faulting: string;
+  /** What the thread that died ran is Python's own code, called from whatever. */
+  readonly inPython: boolean;
+  /** Another thread than the one that died runs Python's own code, and doesn't wait there. */
+  readonly othersInPython: boolean;
+  /** Function names of the main thread. */
+  readonly main: string;
+  /** Function names of all threads. */
+  readonly all: string;
+  /** Whether it is a Python process, where that is known. */
+  readonly python: boolean | undefined;
+  /** File name of the library whose code or data it used though it had been unloaded, or ''. */
+  readonly unloaded: string;
+  /** A destructor of thread-local data was called where nothing is: the library that it was in is gone. */
+  readonly lostDestructor: boolean;
+  /** The main thread is in a call that waits. */
+  readonly mainWaits: boolean;
+  /** The thread that burnt most CPU while it was looked at, where one did. */
+  readonly busy: ThreadStack | undefined;
+  /** In ms; 0 where no run was clean. */
+  readonly slowestClean: number;
+  /** In ms. */
+  readonly timeout: number;
+  /** Python itself said, as it died, that it wasn't finalizing. */
+  readonly pythonRan: boolean;
+}
+
+const PAGES = 'https://github.com/quiesce/quiesce/blob/main/docs/diagnosis';
+
+// What is on the main thread's stack once a process has begun to exit.
+const EXITING =
+  /^(?:(?:__GI_)?exit|__run_exit_handlers|__cxa_finalize\w*|_dl_fini|_dl_call_fini|Py_(?:FinalizeEx|Finalize|EndInterpreter|Exit)|_Py_Finalize\w*|(?:__GI_)?_exit|__libc_exit|node::(?:Exit|DefaultProcessExitHandlerInternal|FreeEnvironment|Environment::(?:Exit|RunCleanup|~Environment)|NodeMainInstance::~\w+|TearDownOncePerProcess|DisposePlatform|EmitProcessExitInternal)|std::process::exit)(?!\w)/m;
+const PYTHON_STATE =
+  /^(?:PyGILState_\w+|PyEval_(?:RestoreThread|AcquireThread|AcquireLock)|take_gil|drop_gil|PyThreadState_\w+|_PyThreadState_\w+|tstate_\w+|new_threadstate|pyo3::(?:gil|internal|interpreter)\S*)/m;
+// What a thread is in that waits: the C library's functions, with the names that they have inside it, and what leads
+// there. Looked for in its innermost frames only.
+const WAITING = new RegExp(
+  `^(?:${[
+    '(?:__|__libc_|__GI_|__new_)*(?:p?poll|p?select|pselect64|accept4?|connect|recv(?:from|mm?sg)?|send(?:to|mm?sg)?|readv?|pread(?:64)?|writev?',
+    'wait[34]|waitid|waitpid|wait|(?:clock_)?nanosleep(?:_time64)?|u?sleep|pause|sigsuspend|sigwait(?:info)?|sigtimedwait',
+    'epoll_p?wait2?|flock|lockf|fcntl(?:64)?|fsync|msgrcv|semop|mq_\\w*receive|sem_\\w*wait\\w*|syscall|io_getevents)',
+    '_*pthread_(?:timed|clock|try)?join\\w*|_*pthread_cond_\\w*wait\\w*|_*pthread_(?:mutex|rwlock)_\\w*lock\\w*',
+    '_*pthread_barrier_wait|_*futex_\\w*wait\\w*|__lll_\\w*lock_wait\\w*|__futex_lock\\w*|do_futex_wait\\w*|_*sem_wait\\w*',
+    'poll_schedule|syscall_cancel\\w*|__syscall_cancel\\w*|__internal_syscall_cancel',
+    'std::thread::.*join|std::sys::.*(?:futex|park|[Cc]ondvar|join).*|parking_lot_core::.*',
+  ].join('|')})(?!\\w)`,
+  'm',
+);
+// A thread that is ended from within or from outside: its stack is unwound as if by an exception.
+const UNWINDING =
+  /^(?:PyThread_exit_thread|(?:__)?pthread_exit|__pthread_unwind|unwind_(?:stop|cleanup)|_Unwind_ForcedUnwind\w*|__do_cancel|__pthread_cancel\w*|sigcancel_handler)(?!\w)/m;
+const NODE_API = /^(?:napi_|node_api_|v8impl::)/m;
+const ADDON_LOAD = /^(?:napi_register_module_v\d+|node_register_module_v\d+)(?!\w)/m;
+const NOT_JOINED = /without an active exception/;
+
+// The first that matches names the failure, so the particular stand before the general, and who died before what was
+// printed: the same mistake prints this or that, or nothing, and dies of this or that signal.
+const rules: readonly Rule[] = [
+  {
+    id: 'sanitizer-report',
+    title: 'a sanitizer found a memory error, a data race or undefined behaviour',
+    matches: ({ signature }) => /sanitizer$|^undefined-behaviour$|^valgrind$/.test(signature),
+  },
+  {
+    id: 'library-unloaded',
+    title: 'code of a library was called after the library had been unloaded, as when its worker ended',
+    matches: ({ crashed, unloaded, lostDestructor }) => crashed && (unloaded !== '' || lostDestructor),
+    detail: ({ unloaded }) => (unloaded === '' ? undefined : unloaded),
+  },
+  {
+    id: 'addon-load',
+    title: 'an addon died as it was loaded, which one that was loaded before in another thread may do',
+    matches: ({ crashed, faulting, main }) =>
+      crashed && ADDON_LOAD.test(faulting) && !EXITING.test(main) && !EXITING.test(faulting),
+  },
+  {
+    id: 'napi-after-teardown',
+    title: 'an addon called Node-API after its environment was torn down',
+    matches: ({ signature, crashed, seen, faulting, main, all }) =>
+      (signature === 'napi-fatal' && (!seen || EXITING.test(all))) ||
+      (crashed && NODE_API.test(faulting) && EXITING.test(`${main}\n${faulting}`)),
+  },
+  {
+    id: 'python-thread-unwound',
+    title:
+      'Python ended a native thread that asked for the GIL after finalization, by unwinding through frames that forbid it',
+    matches: ({ signature, line, crashed, died, seen, faulting, python, stderr }) => {
+      if (UNWINDING.test(faulting)) return crashed && python !== false;
+      if (died === 'main' && EXITING.test(faulting)) return false;
+      if (signature === 'forced-unwind' || /^FATAL: exception not rethrown/m.test(stderr)) return true;
+      const fits =
+        signature === 'rust-foreign-exception' || (signature === 'cxx-terminate' && NOT_JOINED.test(line));
+      return fits && !seen && died !== 'main' && python === true;
+    },
+    or: ({ signature, seen }) => {
+      if (seen || signature === 'forced-unwind') return undefined;
+      return signature === 'rust-foreign-exception'
+        ? { id: 'uncaught-cxx-exception', decide: DECIDED_BY_UNWINDING }
+        : { id: 'joinable-thread-destroyed', decide: DECIDED_BY_UNWINDING };
+    },
+  },
+  {
+    id: 'thread-unwound',
+    title: 'a thread was ended by pthread_exit or cancellation, by unwinding through frames that forbid it',
+    matches: ({ crashed, faulting }) => crashed && UNWINDING.test(faulting),
+  },
+  {
+    id: 'joinable-thread-destroyed',
+    title: 'a C++ std::thread was destroyed before it was joined or detached',
+    matches: ({ signature, line }) => signature === 'cxx-terminate' && NOT_JOINED.test(line),
+    or: ({ seen, died, python }) =>
+      seen || died === 'main' || python === false
+        ? undefined
+        : { id: 'python-thread-unwound', decide: DECIDED_BY_UNWINDING },
+  },
+  {
+    id: 'python-after-finalization',
+    title: 'a native thread called Python (PyGILState_Ensure or the like) after finalization',
+    matches: (traces) => {
+      const { signature, crashed, died, seen, faulting, main, stderr, pythonRan } = traces;
+      const exiting = EXITING.test(main);
+      // Who found the damage is not who did it.
+      if (died === 'main') return crashed && exiting && traces.othersInPython;
+      if (died === 'background' && exiting) {
+        return crashed && (signature === 'python-gil' || traces.inPython || PYTHON_STATE.test(faulting));
+      }
+      if (signature === 'rust-panic' && /Python interpreter is not initialized/.test(stderr)) return true;
+      if (pythonRan) return false;
+      return (
+        (signature === 'python-gil' && (!seen || died === 'background')) ||
+        (crashed && died === 'background' && PYTHON_STATE.test(faulting))
+      );
+    },
+  },
+  {
+    id: 'crash-in-destructor',
+    title: 'an exit handler or static destructor used what was already gone',
+    matches: ({ crashed, died, seen, faulting, signature, pythonRan }) =>
+      crashed &&
+      died === 'main' &&
+      (EXITING.test(faulting) || (!seen && signature === 'python-gil' && !pythonRan)),
+    or: ({ signature }) =>
+      signature === 'heap-corruption'
+        ? {
+            id: 'heap-corruption',
+            decide:
+              'under valgrind or AddressSanitizer the first report shows who freed or overwrote it, and when',
+          }
+        : undefined,
+  },
+  {
+    id: 'python-without-gil',
+    title: 'Python was called by a thread that did not hold the GIL, while the interpreter ran',
+    matches: ({ signature }) => signature === 'python-gil',
+    or: ({ seen, pythonRan }) =>
+      seen || !pythonRan
+        ? undefined
+        : {
+            id: 'crash-in-destructor',
+            decide: 'the stack of the thread that died has exit or __run_exit_handlers, or not (needs gdb)',
+          },
+  },
+  {
+    id: 'rust-panic',
+    title: 'a Rust panic, which can not leave the thread or function it happened in',
+    matches: ({ signature }) => signature === 'rust-panic' || signature === 'rust-abort',
+  },
+  {
+    id: 'uncaught-cxx-exception',
+    title: 'a C++ exception that nobody caught',
+    matches: ({ signature }) => signature === 'cxx-terminate' || signature === 'rust-foreign-exception',
+  },
+  {
+    id: 'thread-outlives-exit',
+    title: 'a background thread still ran while the process was being taken down under it',
+    matches: ({ crashed, died, main }) => crashed && died === 'background' && EXITING.test(main),
+  },
+  {
+    id: 'heap-corruption',
+    title: 'memory was freed twice or overwritten, often by two threads that both clean up',
+    matches: ({ signature }) => signature === 'heap-corruption' || signature === 'stack-smashing',
+  },
+  {
+    id: 'slow',
+    title: 'it was only slow: clean runs took almost as long as the timeout lets them',
+    matches: ({ hung, slowestClean, timeout }) => hung && slowestClean > timeout / 2,
+    detail: ({ slowestClean }) =>
+      `slowest clean run ${formatMs(slowestClean)}; raise --timeout to see whether it comes to an end`,
+    or: ({ main, mainWaits }) => {
+      if (!mainWaits) return undefined;
+      const id = EXITING.test(main) ? 'join-at-exit' : 'blocked';
+      return { id, decide: 'whether it ends when --timeout is several times as long' };
+    },
+  },
+  {
+    id: 'join-at-exit',
+    title: 'the exit waits for a thread that does not end',
+    matches: ({ hung, main, mainWaits, busy }) =>
+      hung && EXITING.test(main) && (mainWaits || busy?.main === false),
+    detail: ({ busy }) => busyDetail(busy),
+  },
+  {
+    id: 'busy',
+    title: 'a thread burns CPU and does not come to an end',
+    matches: ({ hung, busy }) => hung && busy?.main === true,
+    detail: ({ busy }) => busyDetail(busy),
+  },
+  {
+    id: 'event-loop-alive',
+    title: 'the program did not exit: something keeps its event loop alive',
+    matches: ({ hung, main }) => hung && /^(?:uv__io_poll|uv_run|epoll_wait|epoll_pwait)(?!\w)/m.test(main),
+  },
+  {
+    id: 'blocked',
+    title: 'the main thread waits for something that does not come',
+    matches: ({ hung, mainWaits }) => hung && mainWaits,
+    detail: ({ busy }) => busyDetail(busy),
+  },
+  {
+    id: 'killed',
+    title: 'something killed it from outside, such as the kernel when memory ran out',
+    matches: ({ signal }) => signal === 'SIGKILL',
+  },
+  {
+    id: 'thread-left-at-exit',
+    title: 'a background thread was never stopped: today it was lucky',
+    matches: ({ outcome }) => outcome === 'threads-left',
+  },
+];
+
+const DECIDED_BY_UNWINDING =
+  'the stack of the thread that died has PyThread_exit_thread, pthread_exit or unwind_stop, or not (needs gdb)';
+
+/** Every kind there is, for tests and reports. */
+export const failureKinds: readonly KindPage[] = rules.map(pageOf);
+
+/** The likely kind of a failure; `null` when the traces don't tell. */
+export function failureKind(traces: FailureTraces): FailureKind | null {
+  const ready = prepare(traces);
+  const rule = rules.find((candidate) => candidate.matches(ready));
+  if (rule === undefined) return null;
+  const other = rule.or?.(ready);
+  const otherRule = rules.find(({ id }) => id === other?.id);
+  const or =
+    other === undefined || otherRule === undefined ? null : { ...pageOf(otherRule), decide: other.decide };
+  return { ...pageOf(rule), detail: rule.detail?.(ready) ?? null, or };
+}
+
+function pageOf({ id, title }: Rule): KindPage {
+  return { id, title, page: `${PAGES}/${id}.md` };
+}
+
+function prepare(traces: FailureTraces): Traces {
+  const { outcome, signature, threads, stderr = '', crash = null, command = [] } = traces;
+  const faulting = threads.find((thread) => thread.faulting);
+  const main = threads.find((thread) => thread.main);
+  const diedInMain = faulting?.main ?? crash?.main;
+  const stacksOfPython = threads.some(({ frames }) => frames.some(isPython));
+  return {
+    outcome: outcome.kind,
+    signature: signature?.id ?? '',
+    line: signature?.line ?? '',
+    stderr,
+    crashed: outcome.kind === 'signal',
+    hung: outcome.kind === 'hang',
+    signal: outcome.kind === 'signal' ? outcome.signal : '',
+    died: diedInMain === undefined ? undefined : diedInMain ? 'main' : 'background',
+    seen: (faulting?.frames.length ?? 0) > 0,
+    faulting: names(faulting?.frames),
+    inPython: faulting !== undefined && runsPython(faulting),
+    othersInPython: threads.some(
+      (thread) => !thread.faulting && !thread.main && runsPython(thread) && !waits(thread),
+    ),
+    main: names(main?.frames),
+    all: threads.map(({ frames }) => names(frames)).join('\n'),
+    python:
+      stacksOfPython || crash?.python === true || (crash === null && command.some(isPythonProgram))
+        ? true
+        : crash?.python,
+    unloaded: crash?.unloaded?.replace(/^.*\//, '') ?? '',
+    lostDestructor: isLostDestructor(faulting?.frames),
+    mainWaits: waits(main),
+    busy: threads.find((thread) => thread.busy),
+    slowestClean: traces.slowestCleanMs ?? 0,
+    timeout: traces.durationMs ?? Number.POSITIVE_INFINITY,
+    pythonRan: /^Python runtime state: (?:core )?initialized/m.test(stderr),
+  };
+}
+
+/** glibc calls these destructors at a thread's end. Generated code isn't registered for that. */
+function isLostDestructor([top, caller]: readonly StackFrame[] = []): boolean {
+  if (top === undefined || top.name !== null || top.library !== null) return false;
+  return /^(?:__GI_)?(?:__nptl_deallocate_tsd|__call_tls_dtors)$/.test(caller?.name ?? '');
+}
+
+/** Where a thread burns CPU: its innermost frames that have a name, and their libraries. */
+function busyDetail(busy: ThreadStack | undefined): string | undefined {
+  if (busy === undefined) return undefined;
+  const named = busy.frames.filter(({ name }) => name !== null).slice(0, 3);
+  const where = named.map(({ name, library }) => `${name}${library === null ? '' : ` [${library}]`}`);
+  const thread = `thread ${JSON.stringify(busy.name)} burns CPU`;
+  return where.length === 0 ? thread : `${thread} in ${where.join(' < ')}`;
+}
+
+const waits = (thread: ThreadStack | undefined): boolean =>
+  thread !== undefined && !thread.busy && WAITING.test(names(thread.frames.slice(0, WAITING_FRAMES)));
+
+/** A wait is within the C library's functions for it, a few frames deep. */
+const WAITING_FRAMES = 6;
+
+// Of the C and C++ runtimes: whoever called them is who matters.
+const RUNTIME_LIBRARY = /^(?:libc|libpthread|libstdc\+\+|libgcc_s|libm|ld-linux[\w-]*|libc\+\+\w*)[.-]/;
+
+/** Its innermost code, but for the C runtime's, is Python's own. */
+function runsPython({ frames }: ThreadStack): boolean {
+  const own = frames.find(
+    ({ name, library }) => (name !== null || library !== null) && !RUNTIME_LIBRARY.test(library ?? ''),
+  );
+  return own !== undefined && isPython(own);
+}
+
+const isPython = ({ name, library }: StackFrame): boolean =>
+  /^(?:lib)?python\d/.test(library ?? '') ||
+  /^_?Py[A-Z_]\w*/.test(name ?? '') ||
+  /^<?pyo3::/.test(name ?? '');
+
+const isPythonProgram = (word: string): boolean => /(?:^|\/)python[\d.]*$/.test(word);
+
+const names = (frames: readonly StackFrame[] = []): string =>
+  frames.flatMap(({ name }) => (name === null ? [] : name.replace(/^(?:<+|__GI_)/, ''))).join('\n');

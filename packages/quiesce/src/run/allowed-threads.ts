@@ -1,0 +1,27 @@
+import { globMatcher } from '../glob.js';
+import type { LeftThread } from './witness.js';
+
+/** Threads that their users can't end, by the file name of the library that started them, and why not. */
+export const wellKnownThreads: readonly { readonly library: string; readonly reason: string }[] = [
+  { library: 'libjemalloc*', reason: "jemalloc's purging threads run until the process has gone, by design" },
+  {
+    library: 'libgomp*',
+    reason: "GCC's OpenMP keeps its pool for the next parallel region, and has no call that ends it",
+  },
+  { library: 'libomp*', reason: "LLVM's OpenMP does the same" },
+  { library: 'libiomp5*', reason: "Intel's OpenMP, also under MKL, does the same" },
+  { library: '*openblas*', reason: "OpenBLAS's pool waits for the next product, and no binding can end it" },
+];
+
+const isWellKnown = wellKnownThreads.map(({ library }) => globMatcher(library));
+
+/**
+ * Whether a left thread is no failure under `strict`: its name, or the file name of the library that started it, equals
+ * or matches one of these patterns (`*` and `?`), or it is a well-known one.
+ */
+export function isAllowedThread({ name, library }: LeftThread, patterns: readonly string[]): boolean {
+  const file = library?.replace(/^.*\//, '');
+  const allowed = patterns.map(globMatcher);
+  if (allowed.some((matches) => matches(name))) return true;
+  return file !== undefined && [...allowed, ...isWellKnown].some((matches) => matches(file));
+}

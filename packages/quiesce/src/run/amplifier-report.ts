@@ -1,0 +1,79 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EnvironmentError, messageOf } from '../errors.js';
+import { onProcessExit } from '../process/exit-guard.js';
+
+/** What the exit amplifier did in one run, over all processes it was loaded into. */
+export interface AmplifierReport {
+  /** Processes it was loaded into. 0: none, as of a statically linked program, and nothing was amplified. */
+  readonly processes: number;
+  /** Holds of background threads, and their length together. Of processes that ended by themselves. */
+  readonly holds: number;
+  readonly heldMs: number;
+  /** Delays of the exit, and their length together. Of processes that ended by themselves. */
+  readonly lingers: number;
+  readonly lingeredMs: number;
+}
+
+/** Where the amplifier writes during a run. */
+export interface ReportFile {
+  readonly file: string;
+  /** Reads and removes it. `null` when nobody knows. */
+  take(): AmplifierReport | null;
+}
+
+/**
+ * Makes the file that the amplifier reports to.
+ * @throws EnvironmentError when the temporary directory can't be written.
+ */
+export function createReport(): ReportFile {
+  const file = join(tmpdir(), `quiesce-amplifier-${randomUUID()}`);
+  try {
+    writeFileSync(file, '', { flag: 'wx' });
+  } catch (error) {
+    throw new EnvironmentError(`can't make a temporary file: ${messageOf(error)}`);
+  }
+  const remove = (): void => rmSync(file, { force: true });
+  const release = onProcessExit(remove);
+  return {
+    file,
+    take() {
+      try {
+        return parseReport(readFileSync(file, 'latin1'));
+      } catch {
+        return null; // the program removed it
+      } finally {
+        remove();
+        release();
+      }
+    },
+  };
+}
+
+/**
+ * Reads the lines that crates/exit-amplifier/src/report.rs writes. `null` when nobody knows what was done: it was loaded,
+ * and no process came to the end at which it tells, as one that is killed doesn't.
+ */
+export function parseReport(text: string): AmplifierReport | null {
+  const processes = new Set<string>();
+  let told = false;
+  const sums = [0, 0, 0, 0];
+  for (const line of text.split('\n')) {
+    const [word, pid = '', ...numbers] = line.split(' ');
+    if (word === 'loaded') processes.add(pid);
+    if (word !== 'ended') continue;
+    told = true;
+    for (const [i, number] of numbers.entries()) sums[i] = (sums[i] ?? 0) + Number(number);
+  }
+  if (processes.size > 0 && !told) return null;
+  const [holds = 0, heldUs = 0, lingers = 0, lingeredUs = 0] = sums;
+  return {
+    processes: processes.size,
+    holds,
+    heldMs: heldUs / 1_000,
+    lingers,
+    lingeredMs: lingeredUs / 1_000,
+  };
+}

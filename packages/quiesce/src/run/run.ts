@@ -1,0 +1,394 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { BoundedOutput } from '../process/bounded-output.js';
+import { isRunning, type ProcessGroup, spawnGroup } from '../process/process-group.js';
+import { startTimer } from '../process/timer.js';
+import { isAllowedThread } from './allowed-threads.js';
+import type { AmplifierReport } from './amplifier-report.js';
+import { type Stacks, threadStacks } from './diagnose.js';
+import { type Expect, isFailure, type Outcome, outcomeOf } from './outcome.js';
+import { OutputFilter } from './output-filter.js';
+import type { RunDirectories } from './run-directory.js';
+import { type SignatureMatch, SignatureScanner } from './signatures.js';
+import { isMapped, type ThreadStack } from './stack-trace.js';
+import {
+  type CrashReport,
+  isHostThread,
+  type LeftSocket,
+  type LeftThread,
+  parseWitnessLine,
+  type WitnessLine,
+  witnessEnvironment,
+} from './witness.js';
+
+/** What one run is to do. */
+export interface RunSpec {
+  readonly command: readonly string[];
+  readonly cwd: string;
+  /** The whole environment, but for what `runOnce` adds. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly timeoutMs: number;
+  readonly expect: Expect;
+  /** A thread that is left at exit, other than the host's own, makes a run fail. */
+  readonly strict: boolean;
+  /** Of those, names and libraries (patterns) that may be left; docs/diagnosis/thread-left-at-exit.md. */
+  readonly allowThreads: readonly string[];
+  /** Whether the exit witness is loaded, where it was built. */
+  readonly witness: boolean;
+  /** Whether a fatal signature in the output counts. */
+  readonly signatures: boolean;
+  /** Regular expressions: lines of output that match one are not looked at. */
+  readonly ignoreOutput: readonly string[];
+}
+
+/** What was left when the main process ended. */
+export interface LeftAtExit {
+  /**
+   * Threads that still ran after all exit handlers and destructors; `null` when nobody saw: the process was killed,
+   * or the witness couldn't be in it.
+   */
+  readonly threads: readonly LeftThread[] | null;
+  /** Internet sockets that were still open then. */
+  readonly sockets: readonly LeftSocket[];
+  /** Entries of its temporary directory (`TMPDIR`), which each run has for itself. At most 20. */
+  readonly files: readonly string[];
+}
+
+/** What is kept of every run. */
+export interface RunRecord {
+  /** Counted from 1. */
+  readonly run: number;
+  readonly outcome: Outcome;
+  /** It did not end as expected; where anything is expected: it was not clean. */
+  readonly failed: boolean;
+  /** Milliseconds from start to the end of its main process, or to the timeout. */
+  readonly durationMs: number;
+  /** The program said that its work was over. */
+  readonly workDone: boolean;
+  /** Milliseconds from "work done" to the end of its main process; `null` when it didn't say, or hung. */
+  readonly exitMs: number | null;
+  /** The fatal signature in its output, with whatever outcome. */
+  readonly signature: SignatureMatch | null;
+  /** Command lines of processes that outlived it and were killed. Empty for a hang, which is killed whole. */
+  readonly leaked: readonly string[];
+  /** The name of the thread that died of a signal, where the witness saw it. */
+  readonly diedIn: string | null;
+  readonly left: LeftAtExit;
+  /** How it was perturbed, as `--perturb` takes it to repeat that; `null` when nothing was asked for. */
+  readonly perturbation: string | null;
+  /** What the exit amplifier did; `null` when this run was not amplified, or nobody knows. */
+  readonly amplifier: AmplifierReport | null;
+}
+
+/** What was seen of a crash, with or without a debugger. */
+export interface CrashFacts {
+  /** It was the main thread that died. */
+  readonly main: boolean;
+  /** Python is in the process. */
+  readonly python: boolean;
+  /** File of the library that it ran or used code or data of, though it had been unloaded; else `null`. */
+  readonly unloaded?: string | null;
+}
+
+/** What a run leaves to look at. */
+export interface Evidence {
+  /** At most 64 KiB each: the beginning and the end. */
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Of a crash or hang: the stacks of its threads, where they were taken. */
+  readonly stacks: string | null;
+  /** The same as data; empty when they were not taken. */
+  readonly threads: readonly ThreadStack[];
+  /** Of a crash of its main process that the witness saw; else `null` or not there. */
+  readonly crash?: CrashFacts | null;
+}
+
+const HALF_OUTPUT_BYTES = 32 * 1024;
+const LINGER_MS = 100;
+const DRAIN_MS = 1_000;
+const DONE_FD = 3;
+const MOST_LINE = 512;
+const MOST_TOLD = 1_000;
+const AFTER_CRASH_MS = 2_000;
+const STOP_POLLS = 1_000;
+
+/** How a run is accompanied. */
+export interface RunOnceOptions {
+  /** Whether to take the stacks of a crash or hang, which needs seconds. `cause` is the same for like ones. */
+  readonly wantsStacks: (cause: string) => boolean;
+  /** Where its temporary directory comes from. */
+  readonly directories: RunDirectories;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Runs a command once, in its own process group, and decides how it ended. Whatever is left of it afterwards is
+ * killed. The program gets `QUIESCE_DONE_FD`, `QUIESCE_RUN` (the run's number) and `QUIESCE_RUN_ID` (unique).
+ * @throws the signal's reason when aborted; EnvironmentError when the system can't start a process.
+ */
+export async function runOnce(
+  spec: RunSpec,
+  run: number,
+  options: RunOnceOptions,
+): Promise<{ record: RunRecord; evidence: Evidence }> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const marker = `QUIESCE_RUN_ID=${randomUUID()}`;
+  const directory = options.directories.take();
+  const startedAt = performance.now();
+  const group = await spawnGroup(spec.command, {
+    cwd: spec.cwd,
+    env: {
+      ...(spec.witness ? witnessEnvironment(spec.env) : spec.env),
+      TMPDIR: directory.path,
+      QUIESCE_DONE_FD: String(DONE_FD),
+      QUIESCE_RUN: String(run),
+      QUIESCE_RUN_ID: marker.slice(marker.indexOf('=') + 1),
+    },
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  }).catch((error: unknown) => {
+    directory.end();
+    throw error;
+  });
+  const kill = (): void => group.kill('SIGKILL');
+  signal?.addEventListener('abort', kill);
+  if (signal?.aborted) kill();
+  try {
+    const crashes: Crash[] = [];
+    const output = collect(group, spec, (report) => crashes.push(lookAt(report, group, options)));
+    const ended = group.exited.then((status) => ({ status, at: performance.now() }));
+    const timeout = startTimer(spec.timeoutMs);
+    let hung = await Promise.race([ended.then(() => false), timeout.passed.then(() => true)]);
+    timeout.stop();
+    if (hung && crashes.length > 0) {
+      // It may be in time, and only waits for the debugger.
+      await Promise.all(crashes.map(({ seen }) => seen));
+      hung = await Promise.race([ended.then(() => false), delay(AFTER_CRASH_MS, true)]);
+    }
+    let stacks: Stacks | null = null;
+    const hungAt = performance.now();
+    if (hung) {
+      if (options.wantsStacks('hang')) stacks = await threadStacks(group.members(), { signal });
+      kill();
+    }
+    const end = await ended;
+    const crash = crashes.find(({ report }) => report.pid === group.pid);
+    // The other threads ran on for a moment when it was continued, and may have ended it otherwise.
+    const status = crash === undefined || hung ? end.status : { code: null, signal: crash.report.signal };
+    const at = crash?.at ?? end.at;
+    stacks ??= (await crash?.seen) ?? null;
+    const leaked = await endGroup(group, output.closed, marker);
+    signal?.throwIfAborted();
+
+    const stderr = output.stderr.toString();
+    const signature = output.signature();
+    const left = { ...output.left(group.pid), files: directory.end() };
+    const seen = {
+      status,
+      hung,
+      signature,
+      stderrBytes: output.stderrBytes(),
+      threadsLeft: spec.strict
+        ? (left.threads ?? []).filter(
+            (thread) => !isHostThread(thread) && !isAllowedThread(thread, spec.allowThreads),
+          ).length
+        : 0,
+    };
+    const outcome = outcomeOf(seen, spec.expect);
+    const doneAt = output.doneAt();
+    const record: RunRecord = {
+      run,
+      outcome,
+      failed: isFailure(outcome, status, spec.expect),
+      durationMs: (hung ? hungAt : at) - startedAt,
+      // Of a quick exit both are seen in one turn of the event loop, in either order.
+      exitMs: hung || doneAt === undefined ? null : Math.max(0, at - doneAt),
+      workDone: doneAt !== undefined,
+      signature: signature ?? null,
+      leaked: hung ? [] : leaked,
+      diedIn: crash?.report.thread ?? null,
+      left,
+      perturbation: null,
+      amplifier: null,
+    };
+    const evidence = {
+      stdout: output.stdout.toString(),
+      stderr,
+      stacks: stacks?.text ?? null,
+      threads: stacks?.threads ?? [],
+      crash: (await crash?.facts) ?? null,
+    };
+    return { record, evidence };
+  } catch (error) {
+    kill();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', kill);
+    group.release();
+    directory.end();
+  }
+}
+
+/** A process of the run that is dying. */
+interface Crash {
+  readonly report: CrashReport;
+  readonly at: number;
+  /** Its stacks, where they were wanted; it has been let go on then. */
+  readonly seen: Promise<Stacks | null>;
+  /** Known once `seen` is. */
+  readonly facts: Promise<CrashFacts | null>;
+}
+
+function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
+  let facts: CrashFacts | null = null;
+  const look = async (): Promise<Stacks | null> => {
+    // What comes from the program is not trusted with other people's processes.
+    const member = group.members().find(({ pid }) => pid === report.pid);
+    if (member === undefined) return null;
+    try {
+      // Continued before it has stopped, it would stop for good.
+      await untilStopped(report.pid);
+      facts = factsOf(report);
+      if (!options.wantsStacks(`${report.signal} ${report.thread}`)) return null;
+      return await threadStacks([member], { signal: options.signal, faultingTid: report.tid });
+    } finally {
+      signalProcess(report.pid, 'SIGCONT');
+    }
+  };
+  const seen = look();
+  seen.catch(() => {}); // told to whoever awaits it
+  return { report, at: performance.now(), seen, facts: seen.then(() => facts) };
+}
+
+interface Collected {
+  readonly stdout: BoundedOutput;
+  readonly stderr: BoundedOutput;
+  /** The fatal signature, if there was one that counts. */
+  signature(): SignatureMatch | undefined;
+  /** Of the standard error, what isn't to be ignored. */
+  stderrBytes(): number;
+  /** When the line `done` arrived. */
+  doneAt(): number | undefined;
+  /** What the witness in a process saw at its end. */
+  left(pid: number): Omit<LeftAtExit, 'files'>;
+  /** Resolves when every holder of the pipes has closed them. */
+  readonly closed: Promise<void>;
+}
+
+function collect(
+  { child }: ProcessGroup,
+  { signatures, ignoreOutput }: RunSpec,
+  onCrash: (crash: CrashReport) => void,
+): Collected {
+  const stdout = new BoundedOutput(HALF_OUTPUT_BYTES, HALF_OUTPUT_BYTES);
+  const stderr = new BoundedOutput(HALF_OUTPUT_BYTES, HALF_OUTPUT_BYTES);
+  const prints = new SignatureScanner('stdout');
+  const errors = new SignatureScanner('stderr');
+  const ignored = ignoreOutput.map((pattern) => new RegExp(pattern));
+  let stderrBytes = 0;
+  const printed = new OutputFilter(ignored, (chunk) => {
+    if (signatures) prints.push(chunk);
+  });
+  const complained = new OutputFilter(ignored, (chunk) => {
+    stderrBytes += chunk.length;
+    if (signatures) errors.push(chunk);
+  });
+  let doneAt: number | undefined;
+  let said = '';
+  const told: WitnessLine[] = [];
+  const [, out, err, done] = child.stdio;
+  out?.on('data', (chunk: Buffer) => {
+    stdout.push(chunk);
+    printed.push(chunk);
+  });
+  err?.on('data', (chunk: Buffer) => {
+    stderr.push(chunk);
+    complained.push(chunk);
+  });
+  done?.on('data', (chunk: Buffer) => {
+    const lines = (said + chunk.toString('utf8')).split('\n');
+    said = (lines.pop() ?? '').slice(-MOST_LINE);
+    for (const line of lines) {
+      const parsed = parseWitnessLine(line);
+      if (parsed?.type === 'done') doneAt ??= performance.now();
+      else if (parsed?.type === 'crash') onCrash(parsed);
+      else if (parsed !== undefined && told.length < MOST_TOLD) told.push(parsed);
+    }
+  });
+  for (const stream of [out, err, done]) stream?.on('error', () => {});
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  return {
+    ...{ stdout, stderr, closed },
+    signature() {
+      printed.end();
+      complained.end();
+      return errors.match ?? prints.match;
+    },
+    stderrBytes() {
+      complained.end();
+      return stderrBytes;
+    },
+    doneAt: () => doneAt,
+    left: (pid) => leftOf(pid, told),
+  };
+}
+
+/** What can be seen of a stopped process without a debugger. */
+function factsOf({ pid, tid, unloaded }: CrashReport): CrashFacts {
+  let maps = '';
+  try {
+    maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
+  } catch {
+    // It has gone, or it isn't ours to look at.
+  }
+  // Something else may be there by now, which then is what was used.
+  const gone = unloaded !== undefined && maps !== '' && !isMapped(maps, unloaded.address);
+  return {
+    main: tid === pid,
+    python: /\/(?:lib)?python\d[^/\n]*$/m.test(maps),
+    unloaded: gone ? unloaded.library : null,
+  };
+}
+
+async function untilStopped(pid: number): Promise<void> {
+  for (let i = 0; i < STOP_POLLS && isRunning(pid); i++) await delay(1);
+}
+
+function leftOf(pid: number, told: readonly WitnessLine[]): Omit<LeftAtExit, 'files'> {
+  const threads: LeftThread[] = [];
+  const sockets: LeftSocket[] = [];
+  let seen = false;
+  for (const line of told) {
+    if (line.type === 'done' || line.pid !== pid) continue;
+    if (line.type === 'thread') threads.push({ name: line.name, library: line.library });
+    if (line.type === 'socket') sockets.push({ state: line.state, address: line.address });
+    if (line.type === 'threads') seen = true;
+  }
+  return { threads: seen ? threads : null, sockets };
+}
+
+/** Waits for the rest of the group and its output, kills what lingers, and names it. */
+async function endGroup(group: ProcessGroup, closed: Promise<void>, marker: string): Promise<string[]> {
+  const quiet = Promise.all([closed, group.gone(LINGER_MS)]).then(([, gone]) => gone);
+  const patience = startTimer(LINGER_MS);
+  const allGone = await Promise.race([quiet, patience.passed.then(() => false)]);
+  patience.stop();
+  if (allGone) return [];
+  // One that left the group, as a daemon does, is known by its environment.
+  const lingering = group.members(marker);
+  group.kill('SIGKILL');
+  for (const { pid } of lingering) signalProcess(pid, 'SIGKILL');
+  await group.gone(DRAIN_MS);
+  await Promise.race([closed, delay(DRAIN_MS)]);
+  for (const stream of group.child.stdio) stream?.destroy();
+  return lingering.map(({ command }) => command);
+}
+
+function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It ended by itself meanwhile.
+  }
+}

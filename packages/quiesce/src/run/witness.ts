@@ -1,0 +1,104 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { signalName } from '../process/signal-names.js';
+
+/** A thread that still ran when its process ended. */
+export interface LeftThread {
+  /** As the kernel has it: at most 15 characters. */
+  readonly name: string;
+  /** File of the library or program whose code started it; `null` when that isn't known. */
+  readonly library: string | null;
+}
+
+/** An internet socket that was still open when its process ended. */
+export interface LeftSocket {
+  readonly state: 'listening' | 'connected' | 'unconnected';
+  /** Its own address when it listens or isn't connected, else that of its peer: `127.0.0.1:80`, `[::1]:80`. */
+  readonly address: string;
+}
+
+/** A process under test that is about to die of a signal, and waits, stopped, to be looked at. */
+export interface CrashReport {
+  readonly pid: number;
+  /** The thread that died, and its name. */
+  readonly tid: number;
+  readonly thread: string;
+  readonly signal: NodeJS.Signals;
+  /** What it ran or used when it died was at this address, in this library, which it had unloaded before. */
+  readonly unloaded?: { readonly address: bigint; readonly library: string };
+}
+
+/** What comes on the descriptor of `QUIESCE_DONE_FD`. */
+export type WitnessLine =
+  | { readonly type: 'done' }
+  | ({ readonly type: 'crash' } & CrashReport)
+  | ({ readonly type: 'thread'; readonly pid: number } & LeftThread)
+  /** After the last `thread` of a process: how many there were. */
+  | { readonly type: 'threads'; readonly pid: number; readonly count: number }
+  | ({ readonly type: 'socket'; readonly pid: number } & LeftSocket);
+
+/** Where the witness is once it has been built; docs/diagnosis/README.md. */
+export const WITNESS_FILE = fileURLToPath(
+  new URL(`../../../native/exit-witness.${process.platform}-${process.arch}.so`, import.meta.url),
+);
+
+/** Why the witness can't be had here, and what to do; `undefined` when it can. */
+export function witnessProblem(): string | undefined {
+  if (process.platform !== 'linux') return `it is a Linux preload library, and this is ${process.platform}`;
+  // The loader parts the names in LD_PRELOAD at colons and blanks.
+  if (/[\s:]/.test(WITNESS_FILE)) return `the path ${WITNESS_FILE} has a blank or colon: install elsewhere`;
+  if (existsSync(WITNESS_FILE)) return undefined;
+  return `it was not built (${WITNESS_FILE} is missing): install Rust from https://rustup.rs, then npm run build`;
+}
+
+const usable = witnessProblem() === undefined;
+
+/** Adds to an environment what puts the witness into the program; returns it as it is where there is none. */
+export function witnessEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  if (!usable) return env;
+  return {
+    ...env,
+    LD_PRELOAD: [env.LD_PRELOAD, WITNESS_FILE].filter(Boolean).join(':'),
+    QUIESCE_WITNESS: String(process.pid),
+    // AddressSanitizer refuses to start behind another preload library, though this one harms it not.
+    ASAN_OPTIONS: [env.ASAN_OPTIONS, 'verify_asan_link_order=0'].filter(Boolean).join(':'),
+  };
+}
+
+/** Reads one line; `undefined` when it says nothing that is known. */
+export function parseWitnessLine(line: string): WitnessLine | undefined {
+  const [type, ...fields] = line.split('\t');
+  if (type === 'done' && fields.length === 0) return { type };
+  const [first = '', second = '', third = '', fourth = '', fifth = '', sixth = ''] = fields;
+  const pid = Number(first);
+  if (!Number.isSafeInteger(pid) || pid < 1) return undefined;
+  switch (type) {
+    case 'crash': {
+      const signal = signalName(Number(third));
+      const unloaded = /^[0-9a-f]{1,16}$/.test(fifth) &&
+        sixth !== '' && { unloaded: { address: BigInt(`0x${fifth}`), library: sixth } };
+      return signal && { type, pid, tid: Number(second), thread: fourth, signal, ...unloaded };
+    }
+    case 'thread':
+      return { type, pid, name: third, library: fourth === '' ? null : fourth };
+    case 'threads':
+      return { type, pid, count: Number(second) };
+    case 'socket':
+      if (third !== 'listening' && third !== 'connected' && third !== 'unconnected') return undefined;
+      return { type, pid, state: third, address: fourth };
+    default:
+      return undefined;
+  }
+}
+
+/** Whether a left thread is the language host's own and harmless, such as Node's signal thread. */
+export function isHostThread({ library }: LeftThread): boolean {
+  return library !== null && /\/(?:node|bun|deno)$/.test(library);
+}
+
+/** A left thread in a few words: `tokio-runtime-w (etcd_client.abi3.so)`. */
+export function leftThreadLabel({ name, library }: LeftThread): string {
+  return `${name === '' ? 'unnamed' : name} (${library === null ? 'library unknown' : baseName(library)})`;
+}
+
+const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);

@@ -1,0 +1,258 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { messageOf, ServiceError } from '../errors.js';
+import { BoundedOutput } from '../process/bounded-output.js';
+import { findExecutable } from '../process/executable.js';
+import { onProcessExit } from '../process/exit-guard.js';
+import { type ExitStatus, type ProcessGroup, spawnGroup } from '../process/process-group.js';
+
+/**
+ * A server that scenarios need. In `command`, `env` and `provides`, `${dir}` stands for a fresh temporary data
+ * directory and `${port:NAME}` for the port allocated under that name; other `${…}` stay as they are.
+ */
+export interface ServiceSpec {
+  /** Program and arguments. */
+  readonly command: readonly string[];
+  /** Added to the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Working directory; default: that of this process (in a plan file: the file's directory). */
+  readonly cwd?: string;
+  /** Names of loopback TCP ports to allocate. */
+  readonly ports?: readonly string[];
+  /** When the service counts as ready: all that is given must hold. Default: once it has been started. */
+  readonly ready?: {
+    /** Name of the port that must accept connections on 127.0.0.1. */
+    readonly port?: string;
+    /** Regular expression (multiline) that its output must match. */
+    readonly log?: string;
+    /** Milliseconds allowed; default 30,000. */
+    readonly timeoutMs?: number;
+  };
+  /** Environment that scenarios using the service get. */
+  readonly provides?: Readonly<Record<string, string>>;
+}
+
+/** A service that was ready when it was handed out. */
+export interface RunningService extends AsyncDisposable {
+  readonly name: string;
+  /** Its temporary data directory; `stop()` removes it. */
+  readonly dir: string;
+  readonly ports: Readonly<Record<string, number>>;
+  /** `provides` of its spec, with placeholders replaced. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly pid: number;
+  /** How its process ended; also when nobody asked it to. */
+  readonly exited: Promise<ExitStatus>;
+  /** The last 64 KiB of its standard output and error. */
+  log(): string;
+  /**
+   * SIGTERM to its process group, SIGKILL to what is left after 5 s; waits for it, then removes `dir`.
+   * Idempotent: later calls wait for the first.
+   */
+  stop(): Promise<void>;
+}
+
+const LOG_BYTES = 64 * 1024;
+const READY_TIMEOUT_MS = 30_000;
+const READY_POLL_MS = 20;
+const STOP_GRACE_MS = 5_000;
+const START_ATTEMPTS = 5;
+
+/**
+ * Starts a service in its own process group, core dumps off, and waits until it is ready. When another process
+ * took an allocated port before the service could bind it, starts it again on new ports. As a safety net, the
+ * group is killed and the directory removed when this process exits.
+ * @param options.signal aborts the start; the service is stopped and the signal's reason thrown. No effect later.
+ * @throws ServiceError when the command isn't found, a placeholder or port name is wrong, or the service exits
+ * before it is ready or isn't ready in time. Nothing is left behind then.
+ */
+export async function startService(
+  name: string,
+  spec: ServiceSpec,
+  options: { signal?: AbortSignal } = {},
+): Promise<RunningService> {
+  const problem = serviceProblem(spec);
+  if (problem !== undefined) throw new ServiceError(name, `can't start: ${problem}`);
+  for (let attempt = 1; ; attempt++) {
+    options.signal?.throwIfAborted();
+    const service = await launch(name, spec);
+    try {
+      await untilReady(service, spec, options.signal);
+      return service;
+    } catch (error) {
+      await service.stop();
+      if (attempt === START_ATTEMPTS || !(await lostPortRace(service, error))) throw error;
+    }
+  }
+}
+
+/** What is wrong in the spec itself, before anything is started: `undefined` when nothing is. */
+export function serviceProblem(spec: ServiceSpec): string | undefined {
+  const ports = new Set(spec.ports);
+  const readyPort = spec.ready?.port;
+  if (readyPort !== undefined && !ports.has(readyPort)) {
+    return `ready.port names ${JSON.stringify(readyPort)}, which is not in ports`;
+  }
+  if (spec.ready?.log !== undefined) {
+    try {
+      new RegExp(spec.ready.log, 'm');
+    } catch (error) {
+      return `ready.log is no regular expression: ${messageOf(error)}`;
+    }
+  }
+  const texts = [...spec.command, ...Object.values(spec.env ?? {}), ...Object.values(spec.provides ?? {})];
+  for (const [placeholder, , port] of texts.flatMap((text) => [...text.matchAll(PLACEHOLDER)])) {
+    if (port !== undefined && !ports.has(port)) return `${placeholder} names a port that is not in ports`;
+  }
+  return undefined;
+}
+
+const PLACEHOLDER = /\$\{(dir|port:([^}]*))\}/g;
+
+async function launch(name: string, spec: ServiceSpec): Promise<RunningService> {
+  const cwd = resolve(spec.cwd ?? '.');
+  const env = { ...process.env, ...spec.env };
+  const found = findExecutable(spec.command[0] ?? '', cwd, env.PATH);
+  if (found.path === undefined) {
+    throw new ServiceError(name, `can't start: ${found.problem}`, '', found.hint);
+  }
+  const ports = await allocatePorts(spec.ports ?? []);
+  const dir = mkdtempSync(join(tmpdir(), `quiesce-${name.replace(/[^\w.-]+/g, '_')}-`));
+  const removeDir = (): void => rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  const fill = (text: string): string =>
+    text.replace(PLACEHOLDER, (_all, what: string, port: string) =>
+      what === 'dir' ? dir : String(ports[port]),
+    );
+  const fillAll = (texts: Readonly<Record<string, string>> = {}): Record<string, string> =>
+    Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, fill(text)]));
+
+  const forgetDir = onProcessExit(removeDir);
+  let group: ProcessGroup;
+  try {
+    group = await spawnGroup(spec.command.map(fill), {
+      cwd,
+      env: { ...env, ...fillAll(spec.env) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  } catch (error) {
+    removeDir();
+    forgetDir();
+    throw new ServiceError(name, `can't start: ${messageOf(error)}`);
+  }
+  const log = new BoundedOutput(0, LOG_BYTES);
+  for (const stream of [group.child.stdout, group.child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => log.push(chunk));
+    stream?.on('error', () => {});
+  }
+
+  let stopping: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    group.kill('SIGTERM');
+    if (!(await group.gone(STOP_GRACE_MS))) group.kill('SIGKILL');
+    await group.exited;
+    await group.gone(STOP_GRACE_MS);
+    group.release();
+    // A process that left the group may hold the pipes; it must not keep us alive.
+    group.child.stdout?.destroy();
+    group.child.stderr?.destroy();
+    removeDir();
+    forgetDir();
+  };
+  const stopOnce = (): Promise<void> => {
+    stopping ??= stop();
+    return stopping;
+  };
+  return {
+    name,
+    dir,
+    ports,
+    env: fillAll(spec.provides),
+    pid: group.pid,
+    exited: group.exited,
+    log: () => log.toString(),
+    stop: stopOnce,
+    [Symbol.asyncDispose]: stopOnce,
+  };
+}
+
+async function untilReady(service: RunningService, spec: ServiceSpec, signal?: AbortSignal): Promise<void> {
+  const { port, log, timeoutMs = READY_TIMEOUT_MS } = spec.ready ?? {};
+  const pattern = log === undefined ? undefined : new RegExp(log, 'm');
+  const deadline = performance.now() + timeoutMs;
+  let status: ExitStatus | undefined;
+  const exited = service.exited.then((ended) => {
+    status = ended;
+  });
+  for (;;) {
+    signal?.throwIfAborted();
+    const ready =
+      (pattern === undefined || pattern.test(service.log())) &&
+      (port === undefined || (await accepts(service.ports[port] as number)));
+    if (status !== undefined) {
+      await delay(READY_POLL_MS); // its last words may still be in the pipe
+      throw new ServiceError(service.name, `${describeExit(status)} before it was ready`, service.log());
+    }
+    if (ready) return;
+    if (performance.now() >= deadline) {
+      const awaited = [port && `port ${JSON.stringify(port)} to accept`, log && `output to match /${log}/`];
+      const reason = `was not ready within ${timeoutMs} ms (waited for ${awaited.filter(Boolean).join(' and ')})`;
+      throw new ServiceError(service.name, reason, service.log());
+    }
+    await Promise.race([delay(READY_POLL_MS), exited]);
+  }
+}
+
+/** How a process ended, as the verb of a sentence. */
+export function describeExit(status: ExitStatus): string {
+  return status.signal === null ? `exited with code ${status.code}` : `was killed by ${status.signal}`;
+}
+
+async function lostPortRace(service: RunningService, error: unknown): Promise<boolean> {
+  if (!(error instanceof ServiceError)) return false;
+  if (/address already in use|EADDRINUSE/i.test(service.log())) return true;
+  const free = await Promise.all(Object.values(service.ports).map(isFree));
+  return free.includes(false);
+}
+
+async function allocatePorts(names: readonly string[]): Promise<Record<string, number>> {
+  // All are held until the last one is known, so that no two are the same.
+  const held = await Promise.all(names.map(() => listen(0)));
+  const ports = names.map((name, i) => [name, held[i]?.port as number] as const);
+  await Promise.all(held.map((listener) => listener.close()));
+  return Object.fromEntries(ports);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return listen(port).then(
+    (listener) => listener.close().then(() => true),
+    () => false,
+  );
+}
+
+function listen(port: number): Promise<{ port: number; close(): Promise<void> }> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', () => {
+      const address = server.address() as { port: number };
+      resolve({ port: address.port, close: () => new Promise((done) => server.close(() => done())) });
+    });
+  });
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const settle = (accepted: boolean): void => {
+      socket.destroy();
+      resolve(accepted);
+    };
+    socket.setTimeout(1_000, () => settle(false));
+    socket.once('error', () => settle(false));
+    // On loopback a socket can connect to itself when nobody listens on a port of the ephemeral range.
+    socket.once('connect', () => settle(socket.localPort !== socket.remotePort));
+  });
+}

@@ -1,0 +1,71 @@
+import { UsageError } from '../errors.js';
+import { type Counts, lowerBound, MOST_RUNS, runsNeeded, upperBound } from './exact.js';
+
+/**
+ * What a scenario run "until" has to show: that its failure rate is below `rate`. It is decided by a curtailed
+ * exact binomial test, which docs/statistics.md describes.
+ */
+export interface RateGoal {
+  /** Within 0..1. */
+  readonly rate: number;
+  /** Within 0..1. */
+  readonly confidence: number;
+  /** Failed runs that still let it be shown; each makes the test longer and more powerful. */
+  readonly allowFailures: number;
+}
+
+/**
+ * What runs say about a goal: the rate is `below` it, `at-least` it, both at the goal's confidence; `not-below`
+ * when it can't be shown any more to be below; `open` while more runs are to come.
+ */
+export type GoalVerdict = 'below' | 'at-least' | 'not-below' | 'open';
+
+/** A rate: a number within 0..1, or text in percent such as `"0.1%"`. */
+export type Rate = number | string;
+
+/**
+ * Reads a rate.
+ * @throws UsageError when it isn't above 0 and below 1 (100 %), or text lacks the percent sign.
+ */
+export function parseRate(rate: Rate): number {
+  let value = Number.NaN;
+  if (typeof rate === 'number') value = rate;
+  else {
+    const percent = /^\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*$/.exec(rate)?.[1];
+    if (percent !== undefined) value = Number(percent) / 100;
+    else if (/^\s*0?\.\d+\s*$/.test(rate)) value = Number(rate);
+  }
+  if (!(value > 0 && value < 1)) {
+    throw new UsageError(
+      `${JSON.stringify(rate)} is no rate`,
+      'give percent, such as 0.1%, or a number between 0 and 1',
+    );
+  }
+  return value;
+}
+
+/**
+ * How many runs a goal takes at most: with `allowFailures` failed ones or fewer they show it.
+ * @throws UsageError when that were more than a thousand million.
+ */
+export function goalRuns({ rate, confidence, allowFailures }: RateGoal): number {
+  try {
+    return runsNeeded(rate, confidence, allowFailures);
+  } catch (error) {
+    throw new UsageError(`a rate below ${rate} takes more than ${MOST_RUNS} runs`, 'give a higher rate', {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Judges runs that stopped at the goal's number of runs or at the first failure beyond those allowed. The
+ * decision is the same as if all runs had been made, so it errs as rarely as the test of fixed size does.
+ */
+export function judge(goal: RateGoal, { failed, runs }: Counts): GoalVerdict {
+  if (failed > goal.allowFailures) {
+    return lowerBound(failed, runs, goal.confidence) >= goal.rate ? 'at-least' : 'not-below';
+  }
+  if (runs === 0) return 'open';
+  return upperBound(failed, runs, goal.confidence) <= goal.rate * (1 + 1e-9) ? 'below' : 'open';
+}
