@@ -1,6 +1,6 @@
 /**
  * The platforms that the native transport is published for, one package each: its name's ending, what npm matches it by,
- * and Rust's name of it. packages/etcd/src/transport/native-addon.ts looks for these names.
+ * and Rust's name of it. packages/etcd/src/transport/native/addon.ts looks for these names.
  */
 export const platforms = [
   { name: 'linux-x64-gnu', os: 'linux', cpu: 'x64', libc: 'glibc', target: 'x86_64-unknown-linux-gnu' },

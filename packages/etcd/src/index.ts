@@ -1,15 +1,25 @@
-export type { Auth, AuthStatus, Permission, PermissionType, UserAddOptions } from './auth.js';
-export type { EtcdClient } from './client.js';
-export type { Cluster, Member, MemberAddOptions, MemberAddResult, MemberListOptions } from './cluster.js';
+export type { Auth, AuthStatus, Permission, PermissionType, UserAddOptions } from './admin/auth.js';
+export type {
+  Cluster,
+  Member,
+  MemberAddOptions,
+  MemberAddResult,
+  MemberListOptions,
+} from './admin/cluster.js';
+export type {
+  Alarm,
+  AlarmType,
+  HashKVOptions,
+  HashKVResult,
+  Maintenance,
+  MemberStatus,
+} from './admin/maintenance.js';
 export {
-  bytes,
-  type Codec,
-  CodecError,
-  json,
-  type KeyValueCodec,
-  type TypedKeyValue,
-  utf8,
-} from './codec.js';
+  CorruptSnapshotError,
+  type Snapshot,
+  type SnapshotInfo,
+  type SnapshotOptions,
+} from './admin/snapshot.js';
 export { Barrier } from './concurrency/barrier.js';
 export { DoubleBarrier } from './concurrency/double-barrier.js';
 export { Election, type Leadership } from './concurrency/election.js';
@@ -24,7 +34,8 @@ export { PriorityQueue } from './concurrency/priority-queue.js';
 export { Queue } from './concurrency/queue.js';
 export { RwMutex } from './concurrency/rw-mutex.js';
 export { Session, type SessionOptions } from './concurrency/session.js';
-export { type ConnectOptions, connect } from './connect.js';
+export { type ConnectOptions, connect } from './connect/connect.js';
+export type { SrvOptions, SrvRecord, SrvResolver } from './connect/srv.js';
 export {
   ClosedError,
   ClusterMismatchError,
@@ -48,10 +59,17 @@ export {
   UnavailableError,
   UnimplementedError,
 } from './errors.js';
-export type { Int64 } from './int64.js';
-export { allKeys, type Bytes, fromKey, type KeyRange, type Keys, keyRange, prefix } from './key-range.js';
-export type { KeyValue } from './key-value.js';
-export type { Keyspace } from './keyspace.js';
+export {
+  bytes,
+  type Codec,
+  CodecError,
+  json,
+  type KeyValueCodec,
+  type TypedKeyValue,
+  utf8,
+} from './kv/codec.js';
+export { allKeys, type Bytes, fromKey, type KeyRange, type Keys, keyRange, prefix } from './kv/key-range.js';
+export type { KeyValue } from './kv/key-value.js';
 export type {
   CompactOptions,
   CompactResult,
@@ -63,37 +81,8 @@ export type {
   RangeResult,
   ReadOptions,
   ResponseHeader,
-} from './kv.js';
-export type { LeaseKeepAlive, LeaseRenewal } from './lease/keep-alive.js';
-export type {
-  GrantOptions,
-  GrantResult,
-  LeaseClient,
-  TimeToLiveOptions,
-  TimeToLiveResult,
-} from './lease/lease-client.js';
-export { LeaseLostError, type LeaseLostReason } from './lease/lease-lost.js';
-export type {
-  Alarm,
-  AlarmType,
-  HashKVOptions,
-  HashKVResult,
-  Maintenance,
-  MemberStatus,
-} from './maintenance.js';
-export { Cache, type CacheEvents } from './mirror/cache.js';
-export { Mirror, type MirrorChange, type MirrorOptions } from './mirror/mirror.js';
-export type { WaitOptions } from './mirror/revision-waiters.js';
-export type { Namespace } from './namespace.js';
-export { OrderedReads } from './ordered-reads.js';
-export type { PageOptions, RangePage } from './range-pages.js';
-export type { ConnectionEvent, EndpointState, EndpointStatus } from './rpc/balancer.js';
-export { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
-export type { RetryOptions } from './rpc/retry.js';
-export type { CallControl } from './rpc/rpc.js';
-export type { Credentials } from './rpc/token.js';
-export { CorruptSnapshotError, type Snapshot, type SnapshotInfo, type SnapshotOptions } from './snapshot.js';
-export type { SrvOptions, SrvRecord, SrvResolver } from './srv.js';
+} from './kv/kv.js';
+export type { PageOptions, RangePage } from './kv/range-pages.js';
 export {
   type Stm,
   StmConflictError,
@@ -101,9 +90,7 @@ export {
   type StmOptions,
   type StmPutOptions,
   type StmResult,
-} from './stm.js';
-export type { TransportChoice } from './transport/choose.js';
-export type { KeepAliveOptions, TlsOptions } from './transport/transport.js';
+} from './kv/stm.js';
 export {
   type Compare,
   type CompareNumber,
@@ -124,7 +111,31 @@ export {
   type TxnOp,
   type TxnResult,
   type ValueCompare,
-} from './txn.js';
+} from './kv/txn.js';
+export type { LeaseKeepAlive, LeaseRenewal } from './lease/keep-alive.js';
+export type {
+  GrantOptions,
+  GrantResult,
+  LeaseClient,
+  TimeToLiveOptions,
+  TimeToLiveResult,
+} from './lease/lease-client.js';
+export { LeaseLostError, type LeaseLostReason } from './lease/lease-lost.js';
+export { Cache, type CacheEvents } from './mirror/cache.js';
+export { Mirror, type MirrorChange, type MirrorOptions } from './mirror/mirror.js';
+export type { WaitOptions } from './mirror/revision-waiters.js';
+export type { ConnectionEvent, EndpointState, EndpointStatus } from './rpc/balancer.js';
+export { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
+export type { RetryOptions } from './rpc/retry.js';
+export type { CallControl } from './rpc/rpc.js';
+export type { Credentials } from './rpc/token.js';
+export type { TransportChoice } from './transport/choose.js';
+export type { KeepAliveOptions, TlsOptions } from './transport/transport.js';
+export type { Int64 } from './util/int64.js';
+export type { EtcdClient } from './views/client.js';
+export type { Keyspace } from './views/keyspace.js';
+export type { Namespace } from './views/namespace.js';
+export { OrderedReads } from './views/ordered-reads.js';
 export { WatchCancelledError } from './watch/cancelled.js';
 export type { WatchBatch, WatchEvent } from './watch/event.js';
 export type { WatchOptions } from './watch/request.js';

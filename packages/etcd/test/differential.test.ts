@@ -21,8 +21,8 @@ import {
   type RangeOptions,
   type Txn,
 } from '../src/index.js';
-import type { KeyRange } from '../src/key-range.js';
-import { KeyValue } from '../src/key-value.js';
+import type { KeyRange } from '../src/kv/key-range.js';
+import { KeyValue } from '../src/kv/key-value.js';
 import { ModelError, refusedByClient, StoreModel } from './support/store-model.js';
 import { transports } from './support/transports.js';
 

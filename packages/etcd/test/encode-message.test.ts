@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeMessage } from '../src/rpc/encode-message.js';
 import { PutRequest, RangeRequest, TxnRequest } from '../src/rpc/generated/etcdserverpb/rpc.js';
+import { encodeMessage } from '../src/rpc/messages/encode-message.js';
 
 const put = (bytes: number, lease = 0n): PutRequest =>
   PutRequest.fromPartial({ key: Buffer.from('key'), value: new Uint8Array(bytes).fill(bytes), lease });

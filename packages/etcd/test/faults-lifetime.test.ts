@@ -12,7 +12,7 @@ import {
   StatusCode,
   UnavailableError,
 } from '../src/errors.js';
-import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
+import { nativeTransport, nativeUnavailable } from '../src/transport/native/native.js';
 import type { Transport } from '../src/transport/transport.js';
 import { eventually } from './support/eventually.js';
 import { runtimeThreads } from './support/runtime-threads.js';
@@ -30,7 +30,7 @@ import {
 
 const method = '/test.Script/call';
 const request = Buffer.from('request');
-const nativeModule = JSON.stringify(new URL('../src/transport/native.js', import.meta.url).href);
+const nativeModule = JSON.stringify(new URL('../src/transport/native/native.js', import.meta.url).href);
 
 async function withPeer(
   script: Http2Script,

@@ -5,8 +5,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { randomFrom } from '@quiesce/test-services';
 import { EtcdError, InvalidArgumentError, type Metadata, StatusCode } from '../src/errors.js';
-import { CommandBatch, CompletionBatch, type CompletionHandler } from '../src/transport/frames.js';
-import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
+import { CommandBatch, CompletionBatch, type CompletionHandler } from '../src/transport/native/frames.js';
+import { nativeTransport, nativeUnavailable } from '../src/transport/native/native.js';
 import { eventually } from './support/eventually.js';
 import { startHttp2Peer } from './support/scripted-http2.js';
 

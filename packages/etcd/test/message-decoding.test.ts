@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { type Random, randomFrom } from '@quiesce/test-services';
-import { KeyValue as PublicKeyValue } from '../src/key-value.js';
+import { KeyValue as PublicKeyValue } from '../src/kv/key-value.js';
 import { RangeResponse, WatchResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
 import { Event as GeneratedEvent, KeyValue as GeneratedKeyValue } from '../src/rpc/generated/mvccpb/kv.js';
-import { MessageReader } from '../src/rpc/message-reader.js';
-import { Event, KeyValue } from '../src/rpc/mvccpb.js';
+import { MessageReader } from '../src/rpc/messages/message-reader.js';
+import { Event, KeyValue } from '../src/rpc/messages/mvccpb.js';
 
 const randomBytes = (random: Random, longest: number): Uint8Array =>
   Uint8Array.from({ length: random(longest + 1) }, () => random(256));

@@ -10,13 +10,13 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { run as quiesce } from 'quiesce';
 import { ClosedError } from '../src/errors.js';
-import { nativeTransport, nativeUnavailable } from '../src/transport/native.js';
+import { nativeTransport, nativeUnavailable } from '../src/transport/native/native.js';
 import { program } from './support/program.js';
 import { runtimeThreads } from './support/runtime-threads.js';
 import { type ScriptedServer, startScriptedServer } from './support/scripted-server.js';
 
 const exec = promisify(execFile);
-const nativeModule = JSON.stringify(new URL('../src/transport/native.js', import.meta.url).href);
+const nativeModule = JSON.stringify(new URL('../src/transport/native/native.js', import.meta.url).href);
 
 /** Checks how many runtime threads this process has. Linux lists a thread for a moment after it was joined. */
 async function assertRuntimeThreads(expected: number): Promise<void> {

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
-import { nativeUnavailable } from '../src/transport/native.js';
+import { nativeUnavailable } from '../src/transport/native/native.js';
 
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
 const bin = (name: string): string => join(root, 'node_modules', '.bin', name);

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { startEtcd } from '@quiesce/test-services';
 import { connect } from '../src/index.js';
-import { nativeUnavailable } from '../src/transport/native.js';
+import { nativeUnavailable } from '../src/transport/native/native.js';
 import { busyFor } from './support/busy-for.js';
 
 const calls = 100;

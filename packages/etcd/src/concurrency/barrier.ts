@@ -1,8 +1,8 @@
 import { EtcdError, StatusCode } from '../errors.js';
-import { type Bytes, toKey } from '../key-range.js';
-import type { Namespace } from '../namespace.js';
+import { type Bytes, toKey } from '../kv/key-range.js';
+import { compare, op } from '../kv/txn.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { compare, op } from '../txn.js';
+import type { Namespace } from '../views/namespace.js';
 import { LinkedSignal } from './linked-signal.js';
 import type { AcquireOptions } from './owned-key.js';
 import { persist } from './persist.js';

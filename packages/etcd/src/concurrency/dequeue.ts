@@ -1,7 +1,7 @@
-import type { Bytes, KeyRange } from '../key-range.js';
-import type { KeyValue } from '../key-value.js';
-import type { Namespace } from '../namespace.js';
-import { compare, op } from '../txn.js';
+import type { Bytes, KeyRange } from '../kv/key-range.js';
+import type { KeyValue } from '../kv/key-value.js';
+import { compare, op } from '../kv/txn.js';
+import type { Namespace } from '../views/namespace.js';
 import { LinkedSignal } from './linked-signal.js';
 import type { AcquireOptions } from './owned-key.js';
 import { persist } from './persist.js';

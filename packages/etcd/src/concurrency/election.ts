@@ -1,11 +1,11 @@
 import { ClosedError, invalidArgument, isHistoryLost, StoreReplacedError } from '../errors.js';
-import { type Bytes, type KeyRange, prefix, toBytes, toKey } from '../key-range.js';
-import type { KeyValue } from '../key-value.js';
-import type { ReadOptions } from '../kv.js';
-import type { Namespace } from '../namespace.js';
+import { type Bytes, type KeyRange, prefix, toBytes, toKey } from '../kv/key-range.js';
+import type { KeyValue } from '../kv/key-value.js';
+import type { ReadOptions } from '../kv/kv.js';
+import { compare, op } from '../kv/txn.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { compare, op } from '../txn.js';
+import type { Namespace } from '../views/namespace.js';
 import { Fence, fenceBeside } from './fence.js';
 import { LinkedSignal, unlessAborted } from './linked-signal.js';
 import { type AcquireOptions, claim, OwnedKey, type Ownership, OwnershipLostError } from './owned-key.js';

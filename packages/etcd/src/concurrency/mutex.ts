@@ -1,5 +1,5 @@
-import type { Bytes } from '../key-range.js';
-import { prefix, toKey } from '../key-range.js';
+import type { Bytes } from '../kv/key-range.js';
+import { prefix, toKey } from '../kv/key-range.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { fenceBeside } from './fence.js';
 import { type AcquireOptions, type Claim, claim, OwnedKey, tryClaim } from './owned-key.js';

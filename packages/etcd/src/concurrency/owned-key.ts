@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events';
-import { CheckedAbortController } from '../checked-abort.js';
 import { EtcdError, StatusCode } from '../errors.js';
-import type { Bytes, KeyRange } from '../key-range.js';
+import type { Bytes, KeyRange } from '../kv/key-range.js';
+import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import type { LeaseLostError } from '../lease/lease-lost.js';
 import { pause } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { compare, type DeleteOp, type NumberCompare, op } from '../txn.js';
+import { CheckedAbortController } from '../util/checked-abort.js';
 import { Fence } from './fence.js';
 import { LinkedSignal, unlessAborted } from './linked-signal.js';
 import { type AttemptBound, persist } from './persist.js';

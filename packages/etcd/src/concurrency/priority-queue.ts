@@ -1,10 +1,10 @@
 import { invalidArgument } from '../errors.js';
-import { type Bytes, prefix, toKey } from '../key-range.js';
-import type { KeyValue } from '../key-value.js';
-import type { Namespace } from '../namespace.js';
+import { type Bytes, prefix, toKey } from '../kv/key-range.js';
+import type { KeyValue } from '../kv/key-value.js';
+import { compare, op } from '../kv/txn.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { compare, op } from '../txn.js';
+import type { Namespace } from '../views/namespace.js';
 import { dequeue } from './dequeue.js';
 import type { AcquireOptions } from './owned-key.js';
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { type Bytes, prefix, toKey } from '../key-range.js';
-import type { KeyValue } from '../key-value.js';
-import type { Namespace } from '../namespace.js';
+import { type Bytes, prefix, toKey } from '../kv/key-range.js';
+import type { KeyValue } from '../kv/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
+import type { Namespace } from '../views/namespace.js';
 import { dequeue } from './dequeue.js';
 import type { AcquireOptions } from './owned-key.js';
 

@@ -1,5 +1,5 @@
-import type { Bytes, KeyRange } from '../key-range.js';
-import { prefix, toKey } from '../key-range.js';
+import type { Bytes, KeyRange } from '../kv/key-range.js';
+import { prefix, toKey } from '../kv/key-range.js';
 import { fenceBeside } from './fence.js';
 import { Lock } from './mutex.js';
 import { type AcquireOptions, claim } from './owned-key.js';

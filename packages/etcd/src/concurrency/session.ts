@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { CheckedAbortController } from '../checked-abort.js';
 import { EtcdError, LeaseNotFoundError } from '../errors.js';
-import type { Int64 } from '../int64.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError } from '../lease/lease-lost.js';
-import type { Namespace } from '../namespace.js';
 import { pause, reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { longestTimerMs } from '../timeout.js';
+import { CheckedAbortController } from '../util/checked-abort.js';
+import type { Int64 } from '../util/int64.js';
+import { longestTimerMs } from '../util/timeout.js';
+import type { Namespace } from '../views/namespace.js';
 import { LinkedSignal } from './linked-signal.js';
 import { firstAttemptMs, persist } from './persist.js';
 

@@ -1,5 +1,5 @@
 import { isHistoryLost } from '../errors.js';
-import type { Namespace } from '../namespace.js';
+import type { Namespace } from '../views/namespace.js';
 import { backOff, mayPass, persist } from './persist.js';
 
 /**

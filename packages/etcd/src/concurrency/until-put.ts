@@ -1,6 +1,6 @@
 import { isHistoryLost } from '../errors.js';
-import type { Bytes, Keys } from '../key-range.js';
-import type { Namespace } from '../namespace.js';
+import type { Bytes, Keys } from '../kv/key-range.js';
+import type { Namespace } from '../views/namespace.js';
 import { backOff, mayPass } from './persist.js';
 
 /**

@@ -1,6 +1,5 @@
 import { EtcdError, invalidArgument } from '../errors.js';
-import { type Int64, toInt64 } from '../int64.js';
-import { knownHeader, type ResponseHeader } from '../kv.js';
+import { knownHeader, type ResponseHeader } from '../kv/kv.js';
 import {
   LeaseGrantRequest,
   LeaseGrantResponse,
@@ -11,9 +10,10 @@ import {
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
-import { MessageReader } from '../rpc/message-reader.js';
+import { MessageReader } from '../rpc/messages/message-reader.js';
 import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
-import { longestTimerMs } from '../timeout.js';
+import { type Int64, toInt64 } from '../util/int64.js';
+import { longestTimerMs } from '../util/timeout.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 import type { LeaseLostError } from './lease-lost.js';

@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events';
-import { CheckedAbortController } from '../checked-abort.js';
 import {
   ClosedError,
   DeadlineExceededError,
@@ -9,12 +8,13 @@ import {
   UnavailableError,
 } from '../errors.js';
 import { reopenMs } from '../rpc/backoff.js';
-import { encodeMessage } from '../rpc/encode-message.js';
 import { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { encodeMessage } from '../rpc/messages/encode-message.js';
 import type { Rpc } from '../rpc/rpc.js';
-import type { ServerErrorText } from '../server-errors.js';
-import { longestTimerMs } from '../timeout.js';
+import type { ServerErrorText } from '../rpc/server-errors.js';
 import type { ByteStream } from '../transport/transport.js';
+import { CheckedAbortController } from '../util/checked-abort.js';
+import { longestTimerMs } from '../util/timeout.js';
 import { DueTimes, slotOf } from './due-times.js';
 import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';
 

@@ -8,11 +8,11 @@ import {
   type StoreReplacedError,
   UnavailableError,
 } from '../errors.js';
-import type { Bytes, Keys } from '../key-range.js';
-import type { KeyValue } from '../key-value.js';
-import type { Keyspace } from '../keyspace.js';
+import type { Bytes, Keys } from '../kv/key-range.js';
+import type { KeyValue } from '../kv/key-value.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
+import type { Keyspace } from '../views/keyspace.js';
 import type { WatchEvent } from '../watch/event.js';
 import type { WatchOptions } from '../watch/request.js';
 import type { Watch } from '../watch/watch.js';

@@ -1,5 +1,5 @@
 import { DeadlineExceededError, StatusCode } from '../errors.js';
-import { checkTimeout, longestTimerMs } from '../timeout.js';
+import { checkTimeout, longestTimerMs } from '../util/timeout.js';
 
 /** Bounds of a wait for a revision. */
 export interface WaitOptions {

@@ -1,5 +1,5 @@
 import { DeadlineExceededError, StatusCode } from '../errors.js';
-import { checkTimeout } from '../timeout.js';
+import { checkTimeout } from '../util/timeout.js';
 import type { CallControl } from './rpc.js';
 
 /**

@@ -1,4 +1,4 @@
-import { noEndpoint } from '../connect-error.js';
+import { noEndpoint } from '../connect/connect-error.js';
 import {
   ClosedError,
   DeadlineExceededError,
@@ -6,8 +6,8 @@ import {
   RequestTooLargeError,
   StatusCode,
 } from '../errors.js';
-import { checkTimeout, longestTimerMs } from '../timeout.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
+import { checkTimeout, longestTimerMs } from '../util/timeout.js';
 import { closedAfter, type Fate, fateWith, notSent, ofAllAttempts } from './attempts.js';
 import { type BackoffBounds, backoffMs, pause } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';

@@ -1,5 +1,5 @@
 import { invalidArgument } from '../errors.js';
-import { nativeTransport, nativeUnavailable } from './native.js';
+import { nativeTransport, nativeUnavailable } from './native/native.js';
 import type { TransportFactory } from './transport.js';
 
 /** Which transport to use: the native one where it loads and else grpc-js, or one of them. */
@@ -43,5 +43,5 @@ export async function chooseTransport(choice?: TransportChoice): Promise<Transpo
 
 // Not loaded where the native transport serves.
 async function grpcJs(): Promise<TransportFactory> {
-  return (await import('./grpc-js.js')).grpcJsTransport;
+  return (await import('./grpc-js/grpc-js.js')).grpcJsTransport;
 }

@@ -1,5 +1,5 @@
-import { encodeMessage } from '../rpc/encode-message.js';
 import { RangeRequest, type ResponseHeader } from '../rpc/generated/etcdserverpb/rpc.js';
+import { encodeMessage } from '../rpc/messages/encode-message.js';
 import type { Method, Rpc } from '../rpc/rpc.js';
 import { headerOf, isReplaced, type Store } from '../rpc/store.js';
 import type { ByteStream } from '../transport/transport.js';

@@ -1,6 +1,6 @@
-import type { KeyValue } from '../key-value.js';
-import type { ToEntry } from '../kv.js';
-import { type Event, Event_EventType } from '../rpc/mvccpb.js';
+import type { KeyValue } from '../kv/key-value.js';
+import type { ToEntry } from '../kv/kv.js';
+import { type Event, Event_EventType } from '../rpc/messages/mvccpb.js';
 
 /** One change of a key. */
 export interface WatchEvent<Entry = KeyValue> {

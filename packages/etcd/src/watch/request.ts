@@ -1,12 +1,12 @@
 import { invalidArgument } from '../errors.js';
-import { type Int64, toInt64 } from '../int64.js';
-import type { RangeBytes } from '../key-range.js';
+import type { RangeBytes } from '../kv/key-range.js';
 import {
   type WatchCreateRequest,
   WatchCreateRequest_FilterType,
   WatchRequest,
 } from '../rpc/generated/etcdserverpb/rpc.js';
-import { checkTimeout } from '../timeout.js';
+import { type Int64, toInt64 } from '../util/int64.js';
+import { checkTimeout } from '../util/timeout.js';
 
 /** Full name of etcd's streaming RPC for watches. */
 export const watchMethod = '/etcdserverpb.Watch/Watch';

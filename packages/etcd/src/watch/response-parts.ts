@@ -1,6 +1,6 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { MessageReader } from '../rpc/message-reader.js';
+import { MessageReader } from '../rpc/messages/message-reader.js';
 
 /** About the size of a part, in bytes. */
 const partBytes = 64 * 1024;

@@ -1,8 +1,8 @@
 import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } from '../errors.js';
-import type { ToEntry } from '../kv.js';
+import type { ToEntry } from '../kv/kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { longestTimerMs } from '../timeout.js';
-import type { Waiter } from '../waiter.js';
+import { longestTimerMs } from '../util/timeout.js';
+import type { Waiter } from '../util/waiter.js';
 import { watchCancelled } from './cancelled.js';
 import { toWatchEvent, type WatchBatch, type WatchEvent } from './event.js';
 import { encodeCreate, type WatchSpec, watchMethod } from './request.js';

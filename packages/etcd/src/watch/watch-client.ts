@@ -1,6 +1,6 @@
 import { ClosedError } from '../errors.js';
-import type { RangeBytes } from '../key-range.js';
-import type { ToEntry } from '../kv.js';
+import type { RangeBytes } from '../kv/key-range.js';
+import type { ToEntry } from '../kv/kv.js';
 import type { Rpc } from '../rpc/rpc.js';
 import { toWatchSpec, type WatchOptions, type WatchSpec } from './request.js';
 import { Watch } from './watch.js';

@@ -10,9 +10,9 @@ import {
 import { reopenMs } from '../rpc/backoff.js';
 import type { ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
-import { isServerError } from '../server-errors.js';
-import { longestTimerMs } from '../timeout.js';
+import { isServerError } from '../rpc/server-errors.js';
 import type { ByteStream } from '../transport/transport.js';
+import { longestTimerMs } from '../util/timeout.js';
 import { cancelledError } from './cancelled.js';
 import { confirmStore, isBehind } from './confirm-store.js';
 import { encodeCancel, encodeProgress, watchMethod } from './request.js';

@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { ClosedError, EtcdError, StatusCode } from '../errors.js';
-import { ItemIterator } from '../item-iterator.js';
-import type { KeyValue } from '../key-value.js';
-import type { ToEntry } from '../kv.js';
+import type { KeyValue } from '../kv/key-value.js';
+import type { ToEntry } from '../kv/kv.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { ItemIterator } from '../util/item-iterator.js';
 import type { WatchBatch, WatchEvent } from './event.js';
 import { type WatchSpec, watchMethod } from './request.js';
 import { Subscription } from './subscription.js';

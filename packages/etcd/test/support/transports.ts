@@ -1,5 +1,5 @@
-import { grpcJsTransport } from '../../src/transport/grpc-js.js';
-import { nativeTransport, nativeUnavailable } from '../../src/transport/native.js';
+import { grpcJsTransport } from '../../src/transport/grpc-js/grpc-js.js';
+import { nativeTransport, nativeUnavailable } from '../../src/transport/native/native.js';
 import type { TransportFactory } from '../../src/transport/transport.js';
 
 /** An implementation of `Transport`, for suites that run over each of them. */

@@ -3,7 +3,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { Event, KeyValue } from "../../mvccpb.js";
+import { Event, KeyValue } from "../../messages/mvccpb.js";
 import { Permission, UserAddOptions } from "../authpb/auth.js";
 
 export const protobufPackage = "etcdserverpb";

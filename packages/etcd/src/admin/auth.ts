@@ -1,0 +1,275 @@
+import { invalidArgument } from '../errors.js';
+import { KeyRange, type Keys, toRange } from '../kv/key-range.js';
+import { Permission_Type } from '../rpc/generated/authpb/auth.js';
+import {
+  AuthDisableRequest,
+  AuthEnableRequest,
+  AuthRoleAddRequest,
+  AuthRoleDeleteRequest,
+  AuthRoleGetRequest,
+  AuthRoleGetResponse,
+  AuthRoleGrantPermissionRequest,
+  AuthRoleListRequest,
+  AuthRoleListResponse,
+  AuthRoleRevokePermissionRequest,
+  AuthStatusRequest,
+  AuthStatusResponse,
+  AuthUserAddRequest,
+  AuthUserChangePasswordRequest,
+  AuthUserDeleteRequest,
+  AuthUserGetRequest,
+  AuthUserGetResponse,
+  AuthUserGrantRoleRequest,
+  AuthUserListRequest,
+  AuthUserListResponse,
+  AuthUserRevokeRoleRequest,
+} from '../rpc/generated/etcdserverpb/rpc.js';
+import { MessageReader } from '../rpc/messages/message-reader.js';
+import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
+
+/** What a role may do with keys; `write` alone doesn't allow reading. */
+export type PermissionType = 'read' | 'write' | 'readwrite';
+
+/** One permission of a role, as etcd's `authpb.Permission`. */
+export interface Permission {
+  readonly type: PermissionType;
+  /** The keys it is for; for a single key its `rangeEnd` is empty. Fits `roleRevokePermission`. */
+  readonly keys: KeyRange;
+}
+
+/** Whether authentication is on. */
+export interface AuthStatus {
+  readonly enabled: boolean;
+  /** Counts the changes of users, roles and permissions. */
+  readonly authRevision: bigint;
+}
+
+/** How a new user proves who it is: with a password, or with `noPassword` by its client certificate alone. */
+export type UserAddOptions = CallControl &
+  (
+    | { readonly password: string; readonly noPassword?: false }
+    | {
+        /** The user can't log in by password: its name is the common name of a client certificate. */
+        readonly noPassword: true;
+        readonly password?: undefined;
+      }
+  );
+
+/**
+ * Users, roles and permissions: etcd's service `Auth`, as `auth` of a client.
+ *
+ * A refused call rejects with an `EtcdError`: code `FAILED_PRECONDITION` where a user or role is missing or is there
+ * already, `PERMISSION_DENIED` unless the client is a user with the role `root` (once authentication is on). What the
+ * server said is in its `details`. Passwords are in no error.
+ */
+export class Auth {
+  readonly #rpc: Rpc;
+
+  /** @internal */
+  constructor(rpc: Rpc) {
+    this.#rpc = rpc;
+  }
+
+  /**
+   * Turns authentication on. There must be a user `root` with the role `root`; from then on this client needs to
+   * be one that connected with `auth`, too. etcd: `Auth.AuthEnable`.
+   */
+  enable(options: CallControl = {}): Promise<void> {
+    return this.#rpc.call(methods.enable, () => AuthEnableRequest.encode({}).finish(), options);
+  }
+
+  /** Turns authentication off. etcd: `Auth.AuthDisable`. */
+  disable(options: CallControl = {}): Promise<void> {
+    return this.#rpc.call(methods.disable, () => AuthDisableRequest.encode({}).finish(), options);
+  }
+
+  /** Whether authentication is on. etcd: `Auth.AuthStatus`. */
+  status(options: CallControl = {}): Promise<AuthStatus> {
+    return this.#rpc.call(methods.status, () => AuthStatusRequest.encode({}).finish(), options);
+  }
+
+  /**
+   * Adds a user. etcd: `Auth.UserAdd`.
+   *
+   * @throws InvalidArgumentError when neither a password nor `noPassword` is given, so that an unset variable makes
+   * no user that anybody can be.
+   */
+  userAdd(name: string, options: UserAddOptions): Promise<void> {
+    const encode = (): Uint8Array => {
+      const { noPassword = false, password } = options;
+      if (noPassword === (password !== undefined)) {
+        throw invalidArgument('a user has either a password or noPassword: true; give one of them');
+      }
+      return AuthUserAddRequest.encode({
+        name: checkName('name', name),
+        password: noPassword ? '' : checkPassword(password),
+        options: { noPassword },
+        hashedPassword: '',
+      }).finish();
+    };
+    return this.#rpc.call(methods.userAdd, encode, options);
+  }
+
+  /** The roles of a user. etcd: `Auth.UserGet`. */
+  userGet(name: string, options: CallControl = {}): Promise<string[]> {
+    const encode = (): Uint8Array => AuthUserGetRequest.encode({ name: checkName('name', name) }).finish();
+    return this.#rpc.call(methods.userGet, encode, options);
+  }
+
+  /** The names of all users. etcd: `Auth.UserList`. */
+  userList(options: CallControl = {}): Promise<string[]> {
+    return this.#rpc.call(methods.userList, () => AuthUserListRequest.encode({}).finish(), options);
+  }
+
+  /** Deletes a user. etcd: `Auth.UserDelete`. */
+  userDelete(name: string, options: CallControl = {}): Promise<void> {
+    const encode = (): Uint8Array => AuthUserDeleteRequest.encode({ name: checkName('name', name) }).finish();
+    return this.#rpc.call(methods.userDelete, encode, options);
+  }
+
+  /** Gives a user another password; its tokens become invalid. etcd: `Auth.UserChangePassword`. */
+  userChangePassword(name: string, password: string, options: CallControl = {}): Promise<void> {
+    const encode = (): Uint8Array =>
+      AuthUserChangePasswordRequest.encode({
+        name: checkName('name', name),
+        password: checkPassword(password),
+        hashedPassword: '',
+      }).finish();
+    return this.#rpc.call(methods.userChangePassword, encode, options);
+  }
+
+  /** Gives a user a role. etcd: `Auth.UserGrantRole`. */
+  userGrantRole(name: string, role: string, options: CallControl = {}): Promise<void> {
+    const encode = (): Uint8Array =>
+      AuthUserGrantRoleRequest.encode({
+        user: checkName('name', name),
+        role: checkName('role', role),
+      }).finish();
+    return this.#rpc.call(methods.userGrantRole, encode, options);
+  }
+
+  /** Takes a role from a user. etcd: `Auth.UserRevokeRole`. */
+  userRevokeRole(name: string, role: string, options: CallControl = {}): Promise<void> {
+    const encode = (): Uint8Array =>
+      AuthUserRevokeRoleRequest.encode({
+        name: checkName('name', name),
+        role: checkName('role', role),
+      }).finish();
+    return this.#rpc.call(methods.userRevokeRole, encode, options);
+  }
+
+  /** Adds a role, without permissions. etcd: `Auth.RoleAdd`. */
+  roleAdd(role: string, options: CallControl = {}): Promise<void> {
+    const encode = (): Uint8Array => AuthRoleAddRequest.encode({ name: checkName('role', role) }).finish();
+    return this.#rpc.call(methods.roleAdd, encode, options);
+  }
+
+  /** The permissions of a role. etcd: `Auth.RoleGet`. */
+  roleGet(role: string, options: CallControl = {}): Promise<Permission[]> {
+    const encode = (): Uint8Array => AuthRoleGetRequest.encode({ role: checkName('role', role) }).finish();
+    return this.#rpc.call(methods.roleGet, encode, options);
+  }
+
+  /** The names of all roles. etcd: `Auth.RoleList`. */
+  roleList(options: CallControl = {}): Promise<string[]> {
+    return this.#rpc.call(methods.roleList, () => AuthRoleListRequest.encode({}).finish(), options);
+  }
+
+  /** Deletes a role; users that had it lose it. etcd: `Auth.RoleDelete`. */
+  roleDelete(role: string, options: CallControl = {}): Promise<void> {
+    const encode = (): Uint8Array => AuthRoleDeleteRequest.encode({ role: checkName('role', role) }).finish();
+    return this.#rpc.call(methods.roleDelete, encode, options);
+  }
+
+  /**
+   * Lets a role read, write or both, with one key or a range of keys: `prefix('app/')`. A permission that it had for
+   * exactly these keys is replaced. etcd: `Auth.RoleGrantPermission`.
+   */
+  roleGrantPermission(
+    role: string,
+    type: PermissionType,
+    keys: Keys,
+    options: CallControl = {},
+  ): Promise<void> {
+    const encode = (): Uint8Array =>
+      AuthRoleGrantPermissionRequest.encode({
+        name: checkName('role', role),
+        perm: { permType: permissionType(type), ...toRange(keys) },
+      }).finish();
+    return this.#rpc.call(methods.roleGrantPermission, encode, options);
+  }
+
+  /** Takes the permission for exactly these keys from a role. etcd: `Auth.RoleRevokePermission`. */
+  roleRevokePermission(role: string, keys: Keys, options: CallControl = {}): Promise<void> {
+    const encode = (): Uint8Array =>
+      AuthRoleRevokePermissionRequest.encode({ role: checkName('role', role), ...toRange(keys) }).finish();
+    return this.#rpc.call(methods.roleRevokePermission, encode, options);
+  }
+}
+
+const permissionTypes: Record<PermissionType, Permission_Type> = {
+  read: Permission_Type.READ,
+  write: Permission_Type.WRITE,
+  readwrite: Permission_Type.READWRITE,
+};
+
+function permissionType(type: PermissionType): Permission_Type {
+  if (Object.hasOwn(permissionTypes, type)) return permissionTypes[type];
+  throw invalidArgument(
+    `there is no permission type ${JSON.stringify(type)}; give ${Object.keys(permissionTypes).join(', ')}`,
+  );
+}
+
+function permissionTypeName(type: Permission_Type): PermissionType {
+  if (type === Permission_Type.READ) return 'read';
+  return type === Permission_Type.WRITE ? 'write' : 'readwrite';
+}
+
+function checkName(what: string, name: string): string {
+  if (typeof name === 'string' && name !== '') return name;
+  throw invalidArgument(`${what} is ${name === '' ? 'empty' : `a ${typeof name}`}; give a non-empty string`);
+}
+
+/** Says nothing of what it was given. */
+function checkPassword(password: unknown): string {
+  if (typeof password === 'string' && password !== '') return password;
+  throw invalidArgument('the password is empty or no string; give a non-empty string');
+}
+
+function method<T>(name: string, decode: (message: Uint8Array) => T, idempotent = false): Method<T> {
+  return { name: `/etcdserverpb.Auth/${name}`, decode, idempotent };
+}
+
+function nothing(): void {}
+
+const methods = {
+  enable: method('AuthEnable', nothing),
+  disable: method('AuthDisable', nothing),
+  status: method('AuthStatus', decodeStatus, true),
+  userAdd: method('UserAdd', nothing),
+  userGet: method('UserGet', (message) => AuthUserGetResponse.decode(message).roles, true),
+  userList: method('UserList', (message) => AuthUserListResponse.decode(message).users, true),
+  userDelete: method('UserDelete', nothing),
+  userChangePassword: method('UserChangePassword', nothing),
+  userGrantRole: method('UserGrantRole', nothing),
+  userRevokeRole: method('UserRevokeRole', nothing),
+  roleAdd: method('RoleAdd', nothing),
+  roleGet: method('RoleGet', decodeRole, true),
+  roleList: method('RoleList', (message) => AuthRoleListResponse.decode(message).roles, true),
+  roleDelete: method('RoleDelete', nothing),
+  roleGrantPermission: method('RoleGrantPermission', nothing),
+  roleRevokePermission: method('RoleRevokePermission', nothing),
+};
+
+function decodeStatus(message: Uint8Array): AuthStatus {
+  const { enabled, authRevision } = AuthStatusResponse.decode(message);
+  return { enabled, authRevision };
+}
+
+function decodeRole(message: Uint8Array): Permission[] {
+  return AuthRoleGetResponse.decode(new MessageReader(message)).perm.map(({ permType, key, rangeEnd }) => ({
+    type: permissionTypeName(permType),
+    // Copies: what was decoded are views of a buffer with other answers.
+    keys: new KeyRange(new Uint8Array(key), new Uint8Array(rangeEnd)),
+  }));
+}

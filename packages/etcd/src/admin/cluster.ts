@@ -1,0 +1,173 @@
+import { invalidArgument, StatusCode, UnavailableError } from '../errors.js';
+import {
+  MemberAddRequest,
+  MemberAddResponse,
+  MemberListRequest,
+  MemberListResponse,
+  Member as MemberMessage,
+  MemberPromoteRequest,
+  MemberPromoteResponse,
+  MemberRemoveRequest,
+  MemberRemoveResponse,
+  MemberUpdateRequest,
+  MemberUpdateResponse,
+} from '../rpc/generated/etcdserverpb/rpc.js';
+import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
+import { toUint64 } from '../util/int64.js';
+
+/** One member of the cluster, as etcd's `Member`. */
+export interface Member {
+  /** Unsigned 64-bit; etcdctl writes it in hexadecimal: `id.toString(16)`. */
+  readonly id: bigint;
+  /** Empty until the member has started. */
+  readonly name: string;
+  /** Where other members reach it. */
+  readonly peerUrls: readonly string[];
+  /** Where clients reach it; empty until the member has started. */
+  readonly clientUrls: readonly string[];
+  /** It gets the log but has no vote. */
+  readonly isLearner: boolean;
+}
+
+/** Options of `memberList`. */
+export interface MemberListOptions extends CallControl {
+  /** `false` lets the member that was asked answer by itself, from what it knows. Default true. */
+  readonly linearizable?: boolean;
+}
+
+/** Options of `memberAdd`. */
+export interface MemberAddOptions extends CallControl {
+  /** Add it without a vote, to be promoted once it has caught up. Default false. */
+  readonly isLearner?: boolean;
+}
+
+/** The effect of `memberAdd`. */
+export interface MemberAddResult {
+  /** The new member, which has a name only once it has started. */
+  readonly member: Member;
+  /** All members, the new one included. */
+  readonly members: Member[];
+}
+
+/**
+ * The members of the cluster: etcd's service `Cluster`, as `cluster` of a client.
+ *
+ * A refused change rejects with an `EtcdError`: code `NOT_FOUND` for an unknown id, `FAILED_PRECONDITION` for one
+ * that would cost the quorum, for a peer URL that another member has, and for promoting what is no learner or has not
+ * caught up; `UNAVAILABLE` while the cluster is too unhealthy for a change. Its `details` are etcd's words.
+ */
+export class Cluster {
+  readonly #rpc: Rpc;
+
+  /** @internal */
+  constructor(rpc: Rpc) {
+    this.#rpc = rpc;
+  }
+
+  /** All members. etcd: `Cluster.MemberList`. */
+  memberList(options: MemberListOptions = {}): Promise<Member[]> {
+    const encode = (): Uint8Array =>
+      MemberListRequest.encode({ linearizable: options.linearizable ?? true }).finish();
+    return this.#rpc.call(memberListMethod, encode, options);
+  }
+
+  /**
+   * Makes room for another member. Start it afterwards, with `--initial-cluster-state=existing`. etcd:
+   * `Cluster.MemberAdd`.
+   *
+   * @param peerUrls such as `http://10.0.0.4:2380`: where the other members will reach it.
+   */
+  memberAdd(peerUrls: readonly string[], options: MemberAddOptions = {}): Promise<MemberAddResult> {
+    const encode = (): Uint8Array =>
+      MemberAddRequest.encode({
+        peerURLs: checkPeerUrls(peerUrls),
+        isLearner: options.isLearner ?? false,
+      }).finish();
+    return this.#rpc.call(memberAddMethod, encode, options);
+  }
+
+  /** Gives a learner, that has caught up, its vote. Resolves with all members. etcd: `Cluster.MemberPromote`. */
+  memberPromote(id: bigint, options: CallControl = {}): Promise<Member[]> {
+    const encode = (): Uint8Array => MemberPromoteRequest.encode({ ID: toUint64('id', id) }).finish();
+    return this.#rpc.call(memberPromoteMethod, encode, options);
+  }
+
+  /** Changes where other members reach a member. Resolves with all members. etcd: `Cluster.MemberUpdate`. */
+  memberUpdate(id: bigint, peerUrls: readonly string[], options: CallControl = {}): Promise<Member[]> {
+    const encode = (): Uint8Array =>
+      MemberUpdateRequest.encode({ ID: toUint64('id', id), peerURLs: checkPeerUrls(peerUrls) }).finish();
+    return this.#rpc.call(memberUpdateMethod, encode, options);
+  }
+
+  /** Takes a member out for good. Resolves with the members that are left. etcd: `Cluster.MemberRemove`. */
+  memberRemove(id: bigint, options: CallControl = {}): Promise<Member[]> {
+    const encode = (): Uint8Array => MemberRemoveRequest.encode({ ID: toUint64('id', id) }).finish();
+    return this.#rpc.call(memberRemoveMethod, encode, options);
+  }
+
+  /**
+   * Makes the client's endpoints those that the members tell clients to use (`--advertise-client-urls`), learners left
+   * out. `autoSyncIntervalMs` of `connect()` does it regularly. etcd's Go client: `Sync`.
+   *
+   * @returns the endpoints.
+   * @throws UnavailableError when no member tells any; the endpoints are then as before.
+   */
+  async syncEndpoints(options: MemberListOptions = {}): Promise<string[]> {
+    const members = await this.memberList(options);
+    const endpoints = members
+      .filter(({ name, isLearner }) => name !== '' && !isLearner)
+      .flatMap(({ clientUrls }) => clientUrls);
+    if (endpoints.length === 0) {
+      throw new UnavailableError('no member of the cluster tells where clients reach it', {
+        code: StatusCode.UNAVAILABLE,
+        method: memberListMethod.name,
+      });
+    }
+    return this.#rpc.setEndpoints(endpoints);
+  }
+}
+
+function checkPeerUrls(urls: readonly string[]): string[] {
+  const isPeerUrl = (url: unknown): boolean =>
+    typeof url === 'string' && /^(https?|unixs?):\/\/[^\s/]+$/.test(url);
+  if (Array.isArray(urls) && urls.length > 0 && urls.every(isPeerUrl)) return [...urls];
+  throw invalidArgument(
+    `peerUrls is ${JSON.stringify(urls)}; it must be a list of at least one URL such as http://10.0.0.4:2380`,
+  );
+}
+
+function toMember({
+  ID: id,
+  name,
+  peerURLs: peerUrls,
+  clientURLs: clientUrls,
+  isLearner,
+}: MemberMessage): Member {
+  return { id, name, peerUrls, clientUrls, isLearner };
+}
+
+interface MembersMessage {
+  readonly members: MemberMessage[];
+}
+
+function method<T>(name: string, decode: (message: Uint8Array) => T, idempotent = false): Method<T> {
+  return { name: `/etcdserverpb.Cluster/${name}`, decode, idempotent };
+}
+
+/** The method of an answer that lists the members. */
+function membersMethod(
+  name: string,
+  type: { decode(message: Uint8Array): MembersMessage },
+  idempotent = false,
+): Method<Member[]> {
+  return method(name, (message) => type.decode(message).members.map(toMember), idempotent);
+}
+
+const memberListMethod = membersMethod('MemberList', MemberListResponse, true);
+const memberPromoteMethod = membersMethod('MemberPromote', MemberPromoteResponse);
+const memberUpdateMethod = membersMethod('MemberUpdate', MemberUpdateResponse);
+const memberRemoveMethod = membersMethod('MemberRemove', MemberRemoveResponse);
+const memberAddMethod = method('MemberAdd', (message): MemberAddResult => {
+  const { member, members } = MemberAddResponse.decode(message);
+  return { member: toMember(member ?? MemberMessage.fromPartial({})), members: members.map(toMember) };
+});

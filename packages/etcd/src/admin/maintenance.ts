@@ -1,0 +1,336 @@
+import { errorOfCode, invalidArgument, StatusCode } from '../errors.js';
+import {
+  AlarmRequest,
+  AlarmRequest_AlarmAction,
+  AlarmResponse,
+  AlarmType as AlarmTypeMessage,
+  DefragmentRequest,
+  DowngradeRequest,
+  DowngradeRequest_DowngradeAction,
+  DowngradeResponse,
+  HashKVRequest,
+  HashKVResponse,
+  HashRequest,
+  HashResponse,
+  MemberListRequest,
+  MemberListResponse,
+  MoveLeaderRequest,
+  StatusRequest,
+  StatusResponse,
+} from '../rpc/generated/etcdserverpb/rpc.js';
+import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
+import { type Int64, toInt64, toUint64 } from '../util/int64.js';
+import {
+  Snapshot,
+  type SnapshotInfo,
+  type SnapshotOptions,
+  snapshotMethod,
+  writeSnapshot,
+} from './snapshot.js';
+
+/** What one member says of itself, as etcd's `StatusResponse`. */
+export interface MemberStatus {
+  /** Of the cluster. */
+  readonly clusterId: bigint;
+  /** Of the member that answered. */
+  readonly memberId: bigint;
+  /** Revision of its store. */
+  readonly revision: bigint;
+  /** Version of its etcd, such as `3.6.6`. */
+  readonly version: string;
+  /** Version of its database file's format, such as `3.6.0`; empty before etcd 3.6. */
+  readonly storageVersion: string;
+  /** Size of its database file, in bytes. */
+  readonly dbSize: bigint;
+  /** What of that is in use, in bytes: `defragment` gives the rest back. */
+  readonly dbSizeInUse: bigint;
+  /** What it may grow to, in bytes, before the alarm `nospace`; 0 before etcd 3.6. */
+  readonly dbSizeQuota: bigint;
+  /** Id of the member that it takes for the leader; 0 for none. */
+  readonly leader: bigint;
+  /** It has no vote. */
+  readonly isLearner: boolean;
+  readonly raftTerm: bigint;
+  /** Last committed entry of the raft log. */
+  readonly raftIndex: bigint;
+  /** Last entry that it has applied. */
+  readonly raftAppliedIndex: bigint;
+  /** Active alarms, and that there is no leader, in etcd's words. */
+  readonly errors: readonly string[];
+  /** The version that the cluster is being downgraded to; `undefined` while it isn't. */
+  readonly downgradeTo: string | undefined;
+}
+
+/** `nospace`: the quota is used up, only reads and deletes are served; `corrupt`: members' data differ. */
+export type AlarmType = 'nospace' | 'corrupt';
+
+/** An alarm of one member, as etcd's `AlarmMember`. */
+export interface Alarm {
+  readonly memberId: bigint;
+  readonly type: AlarmType;
+}
+
+/** Options of `hashKV`. */
+export interface HashKVOptions extends CallControl {
+  /** Hash the changes up to this revision; default: all. */
+  readonly revision?: Int64;
+}
+
+/** A member's hash of its keys' history. Members in step have equal ones for equal revisions. */
+export interface HashKVResult {
+  /** Id of the member that answered. */
+  readonly memberId: bigint;
+  /** CRC-32, unsigned. */
+  readonly hash: number;
+  /** Revision up to which it was taken. */
+  readonly hashRevision: bigint;
+  /** Revision that the store was compacted to when it was taken; hashes compare only if these are equal, too. */
+  readonly compactRevision: bigint;
+}
+
+/**
+ * The care of members: etcd's service `Maintenance`, as `maintenance` of a client. Calls that are about one member
+ * take its endpoint, which need not be one of the client's; as in clientv3 they get a connection of their own, that
+ * stays until the client closes.
+ */
+export class Maintenance {
+  readonly #rpc: Rpc;
+
+  /** @internal */
+  constructor(rpc: Rpc) {
+    this.#rpc = rpc;
+  }
+
+  /** How one member is. With authentication on, etcd answers users alone. etcd: `Maintenance.Status`. */
+  async status(endpoint: string, options: CallControl = {}): Promise<MemberStatus> {
+    return this.#rpc.at(endpoint).call(methods.status, encodeStatus, options);
+  }
+
+  /** The active alarms of all members. etcd: `Maintenance.Alarm` with action `GET`. */
+  alarmList(options: CallControl = {}): Promise<Alarm[]> {
+    const encode = (): Uint8Array => encodeAlarm(AlarmRequest_AlarmAction.GET, undefined);
+    return this.#rpc.call(methods.alarmList, encode, options);
+  }
+
+  /**
+   * Raises an alarm, as etcd itself does: to test what depends on it. Resolves with the alarms raised. etcd:
+   * `Maintenance.Alarm` with action `ACTIVATE`.
+   */
+  alarmArm(alarm: Alarm, options: CallControl = {}): Promise<Alarm[]> {
+    const encode = (): Uint8Array => encodeAlarm(AlarmRequest_AlarmAction.ACTIVATE, alarm);
+    return this.#rpc.call(methods.alarmChange, encode, options);
+  }
+
+  /**
+   * Clears an alarm. Cure its cause first: for `nospace`, compact and {@link defragment}. Resolves with the alarms
+   * cleared: none if it wasn't active. etcd: `Maintenance.Alarm` with action `DEACTIVATE`.
+   */
+  alarmDisarm(alarm: Alarm, options: CallControl = {}): Promise<Alarm[]> {
+    const encode = (): Uint8Array => encodeAlarm(AlarmRequest_AlarmAction.DEACTIVATE, alarm);
+    return this.#rpc.call(methods.alarmChange, encode, options);
+  }
+
+  /** Clears all alarms, one after another. Resolves with those cleared. */
+  async alarmDisarmAll(options: CallControl = {}): Promise<Alarm[]> {
+    const cleared: Alarm[] = [];
+    for (const alarm of await this.alarmList(options)) {
+      cleared.push(...(await this.alarmDisarm(alarm, options)));
+    }
+    return cleared;
+  }
+
+  /**
+   * Gives the unused space in one member's database file back to its file system. The member answers nothing else
+   * meanwhile, so take one after another, and give a `timeoutMs` that fits the size: some seconds for each GiB. When
+   * it passes, the member carries on all the same. etcd: `Maintenance.Defragment`.
+   */
+  async defragment(endpoint: string, options: CallControl = {}): Promise<void> {
+    return this.#rpc
+      .at(endpoint)
+      .call(methods.defragment, () => DefragmentRequest.encode({}).finish(), options);
+  }
+
+  /**
+   * CRC-32 of one member's whole database, without a lock: for tests on a store at rest. {@link hashKV} compares
+   * members in use. etcd: `Maintenance.Hash`.
+   */
+  async hash(endpoint: string, options: CallControl = {}): Promise<number> {
+    return this.#rpc.at(endpoint).call(methods.hash, () => HashRequest.encode({}).finish(), options);
+  }
+
+  /** Hash of one member's keys and their history, to compare members by. etcd: `Maintenance.HashKV`. */
+  async hashKV(endpoint: string, options: HashKVOptions = {}): Promise<HashKVResult> {
+    const encode = (): Uint8Array =>
+      HashKVRequest.encode({ revision: toInt64('revision', options.revision) }).finish();
+    return this.#rpc.at(endpoint).call(methods.hashKV, encode, options);
+  }
+
+  /**
+   * A copy of a member's whole database as it is now, as a stream of bytes for one loop; its SHA-256 is verified at
+   * the end. {@link snapshotTo} writes it to a file. There is no deadline unless one is given. etcd:
+   * `Maintenance.Snapshot`.
+   *
+   * @throws InvalidArgumentError and ClosedError, at once; what else fails is thrown in the loop.
+   */
+  snapshot(options: SnapshotOptions = {}): Snapshot {
+    const { endpoint, signal, timeoutMs } = options;
+    const rpc = endpoint === undefined ? this.#rpc : this.#rpc.at(endpoint);
+    const control = { ...(signal && { signal }), ...(timeoutMs !== undefined && { timeoutMs }) };
+    return new Snapshot(rpc.stream(snapshotMethod, control));
+  }
+
+  /**
+   * Saves a {@link snapshot} to a file that `etcdutl snapshot restore` takes. The file is there, or replaced, only
+   * once it is whole, verified and on disk: until then it is written beside it, as `<file>.part-…`. Only its owner may
+   * read it, as it holds all keys, and the password hashes.
+   *
+   * @throws CorruptSnapshotError, and the file system's errors.
+   */
+  snapshotTo(file: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
+    return writeSnapshot(file, () => this.snapshot(options));
+  }
+
+  /**
+   * Makes another member the leader. The request goes to the present leader, by the client URL that it advertises.
+   * Resolves once the other one leads. etcd: `Maintenance.MoveLeader`.
+   *
+   * @param transfereeId id of the member to lead: see `memberId` of {@link status} and `cluster.memberList()`.
+   * @throws UnavailableError when there is no leader.
+   */
+  async moveLeader(transfereeId: bigint, options: CallControl = {}): Promise<void> {
+    const targetID = toUint64('transfereeId', transfereeId);
+    const deadline = performance.now() + this.#rpc.timeoutOf(options);
+    const endpoint = await this.#leaderEndpoint(options);
+    const encode = (): Uint8Array => MoveLeaderRequest.encode({ targetID }).finish();
+    const timeoutMs = Math.max(1, deadline - performance.now());
+    return this.#rpc.at(endpoint).call(methods.moveLeader, encode, { ...options, timeoutMs });
+  }
+
+  /**
+   * Whether the cluster can go down to that version, one minor below its own, such as `3.5`. Resolves with the
+   * cluster's version; rejects with code `FAILED_PRECONDITION` or `INVALID_ARGUMENT` when it can't. etcd:
+   * `Maintenance.Downgrade`.
+   */
+  downgradeValidate(version: string, options: CallControl = {}): Promise<string> {
+    return this.#downgrade(DowngradeRequest_DowngradeAction.VALIDATE, version, options);
+  }
+
+  /**
+   * Starts a downgrade: from here on members of that version may take the place of those there are, one by one.
+   * Resolves with the cluster's version. etcd: `Maintenance.Downgrade`.
+   */
+  downgradeEnable(version: string, options: CallControl = {}): Promise<string> {
+    return this.#downgrade(DowngradeRequest_DowngradeAction.ENABLE, version, options);
+  }
+
+  /** Ends a downgrade that hasn't finished. Resolves with the cluster's version. etcd: `Maintenance.Downgrade`. */
+  downgradeCancel(options: CallControl = {}): Promise<string> {
+    return this.#downgrade(DowngradeRequest_DowngradeAction.CANCEL, undefined, options);
+  }
+
+  #downgrade(
+    action: DowngradeRequest_DowngradeAction,
+    version: string | undefined,
+    options: CallControl,
+  ): Promise<string> {
+    const encode = (): Uint8Array =>
+      DowngradeRequest.encode({
+        action,
+        version: action === DowngradeRequest_DowngradeAction.CANCEL ? '' : checkVersion(version),
+      }).finish();
+    return this.#rpc.call(methods.downgrade, encode, options);
+  }
+
+  async #leaderEndpoint(options: CallControl): Promise<string> {
+    const [{ leader }, members] = await Promise.all([
+      this.#rpc.call(methods.status, encodeStatus, options),
+      this.#rpc.call(
+        methods.clientUrls,
+        () => MemberListRequest.encode({ linearizable: true }).finish(),
+        options,
+      ),
+    ]);
+    const endpoint = members.get(leader)?.[0];
+    if (endpoint !== undefined) return endpoint;
+    throw errorOfCode('the cluster has no leader now, so none can be moved; try again after an election', {
+      code: StatusCode.UNAVAILABLE,
+      method: methods.moveLeader.name,
+      sent: false,
+    });
+  }
+}
+
+const alarmTypes: Record<AlarmType, AlarmTypeMessage> = {
+  nospace: AlarmTypeMessage.NOSPACE,
+  corrupt: AlarmTypeMessage.CORRUPT,
+};
+
+function encodeStatus(): Uint8Array {
+  return StatusRequest.encode({}).finish();
+}
+
+function encodeAlarm(action: AlarmRequest_AlarmAction, alarm: Alarm | undefined): Uint8Array {
+  return AlarmRequest.encode({
+    action,
+    memberID: alarm === undefined ? 0n : toUint64('memberId', alarm.memberId),
+    alarm: alarm === undefined ? AlarmTypeMessage.NONE : alarmType(alarm.type),
+  }).finish();
+}
+
+function alarmType(type: AlarmType): AlarmTypeMessage {
+  if (Object.hasOwn(alarmTypes, type)) return alarmTypes[type];
+  throw invalidArgument(
+    `there is no alarm type ${JSON.stringify(type)}; give ${Object.keys(alarmTypes).join(' or ')}`,
+  );
+}
+
+function checkVersion(version: unknown): string {
+  if (typeof version === 'string' && /^\d+\.\d+(\.\d+)?$/.test(version)) return version;
+  throw invalidArgument(`version is ${JSON.stringify(version)}; it must be such as 3.5`);
+}
+
+function method<T>(name: string, decode: (message: Uint8Array) => T, idempotent = false): Method<T> {
+  return { name: `/etcdserverpb.Maintenance/${name}`, decode, idempotent };
+}
+
+function nothing(): void {}
+
+const methods = {
+  status: method('Status', decodeStatus, true),
+  alarmList: method('Alarm', decodeAlarms, true),
+  alarmChange: method('Alarm', decodeAlarms),
+  defragment: method('Defragment', nothing),
+  hash: method('Hash', (message) => HashResponse.decode(message).hash, true),
+  hashKV: method('HashKV', decodeHashKV, true),
+  moveLeader: method('MoveLeader', nothing),
+  downgrade: method('Downgrade', (message) => DowngradeResponse.decode(message).version),
+  clientUrls: {
+    name: '/etcdserverpb.Cluster/MemberList',
+    decode: (message) =>
+      new Map(MemberListResponse.decode(message).members.map(({ ID, clientURLs }) => [ID, clientURLs])),
+    idempotent: true,
+  } satisfies Method<Map<bigint, string[]>>,
+};
+
+function decodeStatus(message: Uint8Array): MemberStatus {
+  const { header, downgradeInfo, ...status } = StatusResponse.decode(message);
+  return {
+    clusterId: header?.clusterId ?? 0n,
+    memberId: header?.memberId ?? 0n,
+    revision: header?.revision ?? 0n,
+    ...status,
+    downgradeTo: downgradeInfo?.enabled ? downgradeInfo.targetVersion : undefined,
+  };
+}
+
+function decodeAlarms(message: Uint8Array): Alarm[] {
+  return AlarmResponse.decode(message).alarms.map(({ memberID: memberId, alarm }) => ({
+    memberId,
+    type: alarm === AlarmTypeMessage.CORRUPT ? 'corrupt' : 'nospace',
+  }));
+}
+
+function decodeHashKV(message: Uint8Array): HashKVResult {
+  const { header, hash, hashRevision, compactRevision } = HashKVResponse.decode(message);
+  return { memberId: header?.memberId ?? 0n, hash, hashRevision, compactRevision };
+}

@@ -1,0 +1,151 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { EtcdError, StatusCode } from '../errors.js';
+import { SnapshotRequest, SnapshotResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import type { CallControl } from '../rpc/rpc.js';
+import type { ByteStream } from '../transport/transport.js';
+
+/** Full name of etcd's streaming RPC for snapshots. */
+export const snapshotMethod = '/etcdserverpb.Maintenance/Snapshot';
+
+/** etcd ends a snapshot with the SHA-256 of all before it. */
+const digestBytes = 32;
+
+/** Options of `snapshot` and `snapshotTo`. */
+export interface SnapshotOptions extends CallControl {
+  /** The member to copy; default: whichever of the client's endpoints is in use. */
+  readonly endpoint?: string;
+}
+
+/** What a finished snapshot is. */
+export interface SnapshotInfo {
+  /** Its size in bytes, the 32 of the hash included. */
+  readonly bytes: number;
+  /** SHA-256 of the database, in hexadecimal: the same as its last 32 bytes. */
+  readonly sha256: string;
+  /** Version of the database's format, such as `3.6.0`: an etcd of that minor version restores it. Empty before etcd 3.6. */
+  readonly version: string;
+}
+
+/** A snapshot that isn't whole: it was cut short, or its SHA-256 is wrong. Code `DATA_LOSS`. */
+export class CorruptSnapshotError extends EtcdError {
+  /** @internal */
+  constructor(what: string) {
+    super(`${what}; don't use what came of it, take another one`, {
+      code: StatusCode.DATA_LOSS,
+      method: snapshotMethod,
+    });
+  }
+}
+
+/**
+ * The bytes of a snapshot, in chunks of up to 64 KiB, as an async iterable for one loop. They are taken from the
+ * server as the loop asks for them. Leaving the loop ends the transfer, as `close()` does. The loop throws
+ * {@link CorruptSnapshotError} at its end when the SHA-256 doesn't fit. `Readable.from(snapshot)` makes a Node stream.
+ */
+export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
+  readonly #stream: ByteStream;
+  readonly #chunks: AsyncGenerator<Uint8Array, void, void>;
+  #info: SnapshotInfo | undefined;
+
+  /** @internal */
+  constructor(stream: ByteStream) {
+    this.#stream = stream;
+    this.#chunks = this.#receive();
+    // How it fails is told by the answer.
+    stream.send(SnapshotRequest.encode({}).finish()).catch(() => {});
+    stream.closeSend();
+  }
+
+  /** What it is; `undefined` until the loop has come to its end and the hash was right. */
+  get info(): SnapshotInfo | undefined {
+    return this.#info;
+  }
+
+  /** The bytes from where they are; there is one loop. */
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, void, void> {
+    return this.#chunks;
+  }
+
+  /** Ends the transfer; a waiting loop rejects as `CANCELLED`. Idempotent. */
+  close(): void {
+    this.#stream.cancel();
+  }
+
+  /** As {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  async *#receive(): AsyncGenerator<Uint8Array, void, void> {
+    const database = createHash('sha256');
+    let tail: Uint8Array = new Uint8Array(0);
+    let bytes = 0;
+    let remaining = 0n;
+    let version = '';
+    try {
+      for (let message = await this.#stream.receive(); message; message = await this.#stream.receive()) {
+        const response = SnapshotResponse.decode(message);
+        const { blob } = response;
+        version ||= response.version;
+        remaining = response.remainingBytes;
+        bytes += blob.length;
+        // The hash is of all but the last bytes, and which those are is known at the end.
+        const held = Buffer.concat([tail, blob]);
+        const known = Math.max(0, held.length - digestBytes);
+        database.update(held.subarray(0, known));
+        tail = held.subarray(known);
+        // Who gets the bytes may transfer their buffer.
+        const alone = message.length === message.buffer.byteLength;
+        if (blob.length > 0) yield alone ? blob : new Uint8Array(blob);
+      }
+    } finally {
+      this.close();
+    }
+    if (remaining !== 0n || tail.length < digestBytes) {
+      throw new CorruptSnapshotError(`the snapshot ended after ${bytes} bytes, with ${remaining} to come`);
+    }
+    const sha256 = database.digest('hex');
+    if (sha256 !== Buffer.from(tail).toString('hex')) {
+      throw new CorruptSnapshotError(`the SHA-256 of the snapshot is ${sha256} and not that at its end`);
+    }
+    this.#info = { bytes, sha256, version };
+  }
+}
+
+/**
+ * Writes a snapshot to a file that is there only once it is whole.
+ * @internal
+ */
+export async function writeSnapshot(file: string, start: () => Snapshot): Promise<SnapshotInfo> {
+  const part = `${file}.part-${randomUUID()}`;
+  const handle = await open(part, 'wx', 0o600);
+  try {
+    try {
+      await using snapshot = start();
+      for await (const chunk of snapshot) await handle.appendFile(chunk);
+      await handle.sync();
+      await handle.close();
+      await rename(part, file);
+      await syncDirectory(dirname(file));
+      return snapshot.info as SnapshotInfo;
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
+}
+
+/** So that the new name outlives a crash of the machine, where the system lets a directory be synced. */
+async function syncDirectory(directory: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,285 @@
+import { DeadlineExceededError, invalidArgument, StatusCode, UnavailableError } from '../errors.js';
+import { backoffMs, pause } from '../rpc/backoff.js';
+import { Balancer, type BalancerInit } from '../rpc/balancer.js';
+import { AuthenticateRequest, AuthenticateResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import type { RetryOptions } from '../rpc/retry.js';
+import { type Method, Rpc, type RpcInit, settlesBy } from '../rpc/rpc.js';
+import { Store } from '../rpc/store.js';
+import { type Credentials, TokenSource } from '../rpc/token.js';
+import { chooseTransport, type TransportChoice } from '../transport/choose.js';
+import type { KeepAliveOptions, TlsOptions, TransportOptions } from '../transport/transport.js';
+import { checkTimeout, longestTimerMs } from '../util/timeout.js';
+import { EtcdClient } from '../views/client.js';
+import { noEndpoint } from './connect-error.js';
+import { defaultEndpoint, parseEndpoints } from './endpoints.js';
+import { lookUpSrv, type SrvOptions } from './srv.js';
+import { checkTls } from './tls-options.js';
+
+/** How to reach etcd, and how calls behave unless they say otherwise. */
+export interface ConnectOptions {
+  /**
+   * `http://host:port`, `https://host:port`, `unix://path` or, with TLS, `unixs://path`; one or several of the same
+   * cluster: the first that answers says which; those of another one are left alone, with a `ClusterMismatchError` in
+   * `etcd.endpoints`. Commas separate them in a string. Default `http://127.0.0.1:2379`.
+   */
+  readonly endpoints?: string | readonly string[];
+  /** Finds the endpoints in DNS, in the place of `endpoints`: the domain, or more about it. */
+  readonly srv?: string | SrvOptions;
+  /** Certificates, for `https://` endpoints. */
+  readonly tls?: TlsOptions;
+  /** HTTP/2 keepalive; off by default. */
+  readonly keepAlive?: KeepAliveOptions;
+  /** Idle time before TCP's own keepalive probes start, in ms. Default 30 000; 0 turns them off. */
+  readonly tcpKeepAliveMs?: number;
+  /**
+   * Bound on reaching one endpoint, in ms. Default 5 000. Several are tried side by side: the next one as soon as one has
+   * failed, or 250 ms after it.
+   */
+  readonly connectTimeoutMs?: number;
+  /**
+   * Wait for an etcd that comes up: how long all endpoints are tried again and again before `connect()` fails, in ms, with
+   * the last failure of each. `Infinity` for no bound but `signal`. With `srv`, DNS is asked again, too. Default: each
+   * endpoint is tried once. As `grpc.WithBlock` and `DialTimeout` of clientv3.
+   */
+  readonly waitForReadyMs?: number;
+  /**
+   * Resolve without having reached an endpoint, as clientv3 does by default: options are checked, and `srv` is looked up;
+   * the first calls connect and log in. Until an endpoint has answered, calls wait for one up to their deadline, and fail
+   * with UnavailableError then, with the last failure of each endpoint; nothing was sent. Default false. Excludes `waitForReadyMs`.
+   */
+  readonly lazy?: boolean;
+  /** Deadline of each call that isn't given its own, in ms. Default 10 000; `Infinity` for none. Watches have none. */
+  readonly timeoutMs?: number;
+  /**
+   * Bound on one attempt at a call, in ms. Default `Infinity`. With several endpoints it lets reads leave a member
+   * that has frozen, long before their deadline; HTTP/2 `keepAlive` does so for all calls.
+   */
+  readonly attemptTimeoutMs?: number;
+  /** How calls are sent again when it is safe: reads, and writes that were never proposed. */
+  readonly retry?: RetryOptions;
+  /** Makes each call as this user. Over `http://` the password goes in the clear. */
+  readonly auth?: Credentials;
+  /** Find the cluster's members anew so often, in ms, as `cluster.syncEndpoints()` does. Default: never. */
+  readonly autoSyncIntervalMs?: number;
+  /** Largest request that is sent, in bytes. Default 2 MiB, as in clientv3; etcd itself takes 1.5 MiB by default. */
+  readonly maxRequestBytes?: number;
+  /** Default `auto`: native where the addon loads, else grpc-js. `QUIESCE_ETCD_TRANSPORT` sets another default. */
+  readonly transport?: TransportChoice;
+  /** Gives up connecting. It has no say once connected. */
+  readonly signal?: AbortSignal;
+}
+
+const optionNames = {
+  endpoints: true,
+  srv: true,
+  tls: true,
+  keepAlive: true,
+  tcpKeepAliveMs: true,
+  connectTimeoutMs: true,
+  waitForReadyMs: true,
+  lazy: true,
+  timeoutMs: true,
+  attemptTimeoutMs: true,
+  retry: true,
+  auth: true,
+  autoSyncIntervalMs: true,
+  maxRequestBytes: true,
+  transport: true,
+  signal: true,
+} satisfies Record<keyof ConnectOptions, true>;
+
+const never = Number.POSITIVE_INFINITY;
+const lookUpBackoff = { firstMs: 100, longestMs: 1_000 };
+
+const authenticateMethod: Method<string> = {
+  name: '/etcdserverpb.Auth/Authenticate',
+  decode: (message) => AuthenticateResponse.decode(message).token,
+  idempotent: true,
+};
+
+/**
+ * Connects to etcd, and resolves once an endpoint has answered, and the user is logged in; at once with `lazy`.
+ *
+ * @param options or the endpoints alone.
+ * @throws InvalidArgumentError for options that can't work; UnavailableError when no endpoint answers, with what is
+ * wrong with each, in the order of the endpoints in its `cause`; UnimplementedError when what answers isn't etcd.
+ */
+export async function connect(options: ConnectOptions | string = {}): Promise<EtcdClient> {
+  const given = typeof options === 'string' ? { endpoints: options } : options;
+  checkNames(given);
+  const { tls, keepAlive, tcpKeepAliveMs, signal } = given;
+  if (tls !== undefined) checkTls(tls);
+  if (given.srv !== undefined && given.endpoints !== undefined) {
+    throw invalidArgument('endpoints and srv exclude each other: give one of them');
+  }
+  const connectTimeoutMs = checkTimeout('connectTimeoutMs', given.connectTimeoutMs ?? 5_000);
+  const { waitForReadyMs, lazy = false } = given;
+  if (waitForReadyMs !== undefined) checkTimeout('waitForReadyMs', waitForReadyMs);
+  if (typeof lazy !== 'boolean') throw invalidArgument(`lazy is ${String(lazy)}; it must be true or false`);
+  if (lazy && waitForReadyMs !== undefined) {
+    throw invalidArgument('lazy and waitForReadyMs exclude each other: give one of them');
+  }
+  const readyBy = waitForReadyMs === undefined ? undefined : performance.now() + waitForReadyMs;
+  const timeoutMs = checkTimeout('timeoutMs', given.timeoutMs ?? 10_000);
+  const maxRequestBytes = checkTimeout('maxRequestBytes', given.maxRequestBytes ?? 2 * 1024 * 1024);
+  const attemptTimeoutMs = checkTimeout(
+    'attemptTimeoutMs',
+    given.attemptTimeoutMs ?? Number.POSITIVE_INFINITY,
+  );
+  const retry = checkRetry(given.retry);
+  const auth = checkAuth(given.auth);
+  const { autoSyncIntervalMs } = given;
+  if (autoSyncIntervalMs !== undefined) checkTimeout('autoSyncIntervalMs', autoSyncIntervalMs);
+  signal?.throwIfAborted();
+  const parse = (given: string | readonly string[]): string[] => parseEndpoints(given, tls !== undefined);
+  const endpoints = parse(
+    given.srv === undefined
+      ? (given.endpoints ?? defaultEndpoint)
+      : await lookUp(given.srv, tls !== undefined, readyBy, signal),
+  );
+  const makeTransport = await chooseTransport(given.transport);
+  const shared: Omit<TransportOptions, 'endpoint'> = {
+    connectTimeoutMs,
+    ...(tls !== undefined && { tls }),
+    ...(keepAlive !== undefined && { keepAlive }),
+    ...(tcpKeepAliveMs !== undefined && { tcpKeepAliveMs }),
+  };
+  const balancerOf = (
+    addresses: readonly string[],
+    more: Pick<BalancerInit, 'store' | 'mustFind'> = {},
+  ): Balancer =>
+    new Balancer({
+      ...more,
+      endpoints: addresses,
+      makeTransport: (endpoint) => makeTransport({ ...shared, endpoint }),
+      probeTimeoutMs: connectTimeoutMs,
+    });
+  const balancer = balancerOf(endpoints, { store: new Store(), mustFind: lazy });
+  const init: RpcInit = {
+    balancer,
+    balancerOf: (endpoint) => balancerOf(parse([endpoint])),
+    parseEndpoints: parse,
+    timeoutMs,
+    attemptTimeoutMs,
+    maxRequestBytes,
+    connectTimeoutMs,
+    ...retry,
+  };
+  try {
+    const tokens = auth && tokenSource(new Rpc(init), auth);
+    if (!lazy) {
+      if (readyBy === undefined || waitForReadyMs === undefined) {
+        const failures = await unlessAborted(balancer.findEndpoint(), signal);
+        if (failures !== undefined) throw noEndpoint(endpoints, failures, connectTimeoutMs, undefined);
+      } else await new Rpc(init).untilFound(readyBy, waitForReadyMs, signal);
+      const inTime =
+        tokens === undefined || (await settlesBy(tokens.refresh(undefined), readyBy ?? never, signal));
+      if (!inTime) throw notLoggedIn(waitForReadyMs);
+    }
+    const rpc = new Rpc({ ...init, ...(tokens && { tokens }) });
+    const client = new EtcdClient({ rpc, transport: balancer.transportKind });
+    if (autoSyncIntervalMs !== undefined) syncRegularly(client, autoSyncIntervalMs);
+    return client;
+  } catch (error) {
+    await balancer.close();
+    throw error;
+  }
+}
+
+/** Authenticates over the client's own endpoints, without a token. */
+function tokenSource(rpc: Rpc, { username, password }: Credentials): TokenSource {
+  return new TokenSource(() =>
+    rpc.call(authenticateMethod, () => AuthenticateRequest.encode({ name: username, password }).finish(), {}),
+  );
+}
+
+/** Asks DNS for the endpoints; until that time again and again, where one is given. */
+async function lookUp(
+  srv: string | SrvOptions,
+  withTls: boolean,
+  until: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  let last: unknown;
+  for (let failures = 1; ; failures++) {
+    try {
+      const found = lookUpSrv(srv, withTls);
+      if (await settlesBy(found, until ?? never, signal)) return await found;
+      throw last ?? new UnavailableError('DNS gave no answer', { code: StatusCode.UNAVAILABLE, sent: false });
+    } catch (error) {
+      last = error;
+      const leftMs = (until ?? 0) - performance.now();
+      if (!(error instanceof UnavailableError) || leftMs <= 0) throw error;
+      await pause(Math.min(backoffMs(failures, lookUpBackoff), leftMs), signal);
+    }
+  }
+}
+
+function notLoggedIn(waitForReadyMs: number | undefined): DeadlineExceededError {
+  const message = `DEADLINE_EXCEEDED: an endpoint answers, but gave no token within ${waitForReadyMs} ms`;
+  return new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED, sent: false });
+}
+
+/** What comes of it, unless the signal aborts before. */
+async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  await settlesBy(result, Number.POSITIVE_INFINITY, signal);
+  return await result;
+}
+
+function syncRegularly(client: EtcdClient, intervalMs: number): void {
+  // Longer than a timer runs, and so never.
+  if (intervalMs > longestTimerMs) return;
+  const timer = setInterval(() => {
+    if (client.closed) clearInterval(timer);
+    // The endpoints stay as they are until it works.
+    else client.cluster.syncEndpoints({ timeoutMs: intervalMs }).catch(() => {});
+  }, intervalMs);
+  timer.unref();
+}
+
+function checkRetry(options: RetryOptions = {}): Pick<RpcInit, 'maxAttempts' | 'backoff'> {
+  const {
+    maxAttempts = Number.POSITIVE_INFINITY,
+    backoffMs = 25,
+    maxBackoffMs = 1_000,
+    ...unknown
+  } = options;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) {
+    throw invalidArgument(
+      `there is no option retry.${name}; retry takes maxAttempts, backoffMs and maxBackoffMs`,
+    );
+  }
+  if (maxAttempts !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(maxAttempts) && maxAttempts >= 1)) {
+    throw invalidArgument(
+      `retry.maxAttempts is ${String(maxAttempts)}; it must be an integer above 0, or Infinity`,
+    );
+  }
+  const firstMs = checkTimeout('retry.backoffMs', backoffMs);
+  return {
+    maxAttempts,
+    backoff: { firstMs, longestMs: Math.max(firstMs, checkTimeout('retry.maxBackoffMs', maxBackoffMs)) },
+  };
+}
+
+function checkAuth(auth: Credentials | undefined): Credentials | undefined {
+  if (auth === undefined) return undefined;
+  const { username, password, ...unknown } = auth;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) {
+    throw invalidArgument(`there is no option auth.${name}; auth takes username and password`);
+  }
+  if (typeof username !== 'string' || username === '' || typeof password !== 'string' || password === '') {
+    throw invalidArgument('auth needs a username and a password, both strings that are not empty');
+  }
+  return { username, password };
+}
+
+function checkNames(options: object): void {
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(optionNames, name)) continue;
+    throw invalidArgument(
+      `there is no option ${JSON.stringify(name)}; connect() takes ${Object.keys(optionNames).join(', ')}`,
+    );
+  }
+}

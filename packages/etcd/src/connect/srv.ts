@@ -1,0 +1,74 @@
+import { resolveSrv } from 'node:dns/promises';
+import { type EtcdError, errorOfCode, invalidArgument, StatusCode } from '../errors.js';
+
+/** Where in DNS the endpoints are. */
+export interface SrvOptions {
+  /** Such as `example.com`, whose records are `_etcd-client-ssl._tcp.example.com` and `_etcd-client._tcp.example.com`. */
+  readonly domain: string;
+  /** As etcd's `--discovery-srv-name`: tells clusters of one domain apart, by `_etcd-client-ssl-NAME._tcp`. */
+  readonly name?: string;
+  /** Default: that of the process. `new dns.promises.Resolver()` asks servers of your choice. */
+  readonly resolver?: SrvResolver;
+}
+
+/** What looks SRV records up: `dns.promises`, or a `Resolver` of it. */
+export interface SrvResolver {
+  /** The records of a name; rejects when it has none. */
+  resolveSrv(hostname: string): Promise<readonly SrvRecord[]>;
+}
+
+/** What of an SRV record is used. */
+export interface SrvRecord {
+  readonly name: string;
+  readonly port: number;
+  readonly priority: number;
+}
+
+/**
+ * The endpoints that DNS tells for clients, as clientv3 and etcdctl find them (`--discovery-srv`): `https://` ones
+ * from `_etcd-client-ssl`, then, unless there are TLS options, `http://` ones from `_etcd-client`.
+ *
+ * @throws InvalidArgumentError for options that can't work; UnavailableError when neither record is there.
+ */
+export async function lookUpSrv(options: string | SrvOptions, withTls: boolean): Promise<string[]> {
+  const given: SrvOptions = typeof options === 'string' ? { domain: options } : options;
+  const { domain, name, resolver = { resolveSrv }, ...unknown } = given;
+  const [wrong] = Object.keys(unknown);
+  if (wrong !== undefined) {
+    throw invalidArgument(`there is no option srv.${wrong}; srv takes domain, name and resolver`);
+  }
+  if (typeof domain !== 'string' || !/^[^\s/:,]+$/.test(domain)) {
+    throw invalidArgument(
+      `srv domain ${JSON.stringify(domain)} is malformed; write a name such as example.com`,
+    );
+  }
+  const suffix = name ? `-${name}` : '';
+  const services = [
+    { record: `_etcd-client-ssl${suffix}._tcp.${domain}`, scheme: 'https' },
+    ...(withTls ? [] : [{ record: `_etcd-client${suffix}._tcp.${domain}`, scheme: 'http' }]),
+  ];
+  const answers = await Promise.allSettled(services.map(({ record }) => resolver.resolveSrv(record)));
+  const endpoints = answers.flatMap((answer, i) =>
+    answer.status === 'rejected'
+      ? []
+      : answer.value
+          .toSorted((a, b) => a.priority - b.priority)
+          .map((found) => `${services[i]?.scheme}://${found.name.replace(/\.$/, '')}:${found.port}`),
+  );
+  if (endpoints.length > 0) return endpoints;
+  const reasons = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as Error] : []));
+  throw noRecords(
+    services.map(({ record }) => record),
+    reasons,
+  );
+}
+
+function noRecords(records: readonly string[], reasons: readonly Error[]): EtcdError {
+  const why =
+    reasons.length === 0 ? 'no records' : [...new Set(reasons.map(({ message }) => message))].join('; ');
+  return errorOfCode(`DNS tells no endpoint under ${records.join(' or ')}: ${why}`, {
+    code: StatusCode.UNAVAILABLE,
+    sent: false,
+    ...(reasons.length > 0 && { cause: new AggregateError(reasons, 'every look-up failed') }),
+  });
+}

@@ -1,0 +1,185 @@
+import { EtcdError, StatusCode } from '../errors.js';
+import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';
+import type { KeyValue } from './key-value.js';
+import type { Mapping, PrefixMapping } from './mapping.js';
+
+/**
+ * How a type of keys or values is written as bytes. `In` is what may be written, `Out` what is read back. Both
+ * functions may throw; the call or the access then fails with a {@link CodecError} whose `cause` that is.
+ */
+export interface Codec<In, Out = In> {
+  /** The bytes, or a text that is sent as UTF-8. */
+  encode(value: In): Bytes;
+  /** What the bytes stand for. They belong to the codec and may be kept. */
+  decode(bytes: Uint8Array): Out;
+}
+
+/** A codec for keys and one for values; `utf8` where one isn't given. */
+export interface KeyValueCodec<KeyIn, ValueIn, KeyOut = KeyIn, ValueOut = ValueIn> {
+  readonly key?: Codec<KeyIn, KeyOut>;
+  readonly value?: Codec<ValueIn, ValueOut>;
+}
+
+/**
+ * A key or a value could not be encoded or decoded by its codec; `cause` is what the codec threw. Code
+ * `INVALID_ARGUMENT` when it was to be written (nothing was sent), `INTERNAL` when it was read.
+ */
+export class CodecError extends EtcdError {}
+
+/** Bytes as they are; text is written as UTF-8. */
+export const bytes: Codec<Bytes, Uint8Array> = {
+  encode: (value) => value,
+  decode: (value) => value,
+};
+
+// Not `ignoreBOM: false`: a text is read back as it was written.
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Text as UTF-8. What isn't UTF-8, or has half of a surrogate pair, is an error rather than changed. */
+export const utf8: Codec<string> = {
+  encode(value) {
+    if (typeof value !== 'string') throw new TypeError(`a string is needed, not ${typeof value}`);
+    if (/\p{Surrogate}/u.test(value)) throw new TypeError('the text has half of a surrogate pair');
+    return value;
+  },
+  decode: (value) => strictUtf8.decode(value),
+};
+
+/**
+ * JSON, as UTF-8.
+ *
+ * @param parse makes a `T` of what was parsed, or throws: a schema's `parse`, for example. Without it the type is
+ * the caller's word, not checked.
+ */
+export function json<T>(parse?: (value: unknown) => T): Codec<T> {
+  return {
+    encode(value) {
+      const text: string | undefined = JSON.stringify(value);
+      if (text === undefined) throw new TypeError(`${typeof value} can't be written as JSON`);
+      return text;
+    },
+    decode(encoded) {
+      const value: unknown = JSON.parse(strictUtf8.decode(encoded));
+      return parse === undefined ? (value as T) : parse(value);
+    },
+  };
+}
+
+/**
+ * A key with its value and history, seen through a codec. Key and value are decoded when they are first read, so
+ * that one value that can't be decoded harms nobody who doesn't read it.
+ */
+export class TypedKeyValue<Key, Value> {
+  /** The same as bytes. `raw.value` is empty where only keys were asked for, and for a deleted key. */
+  readonly raw: KeyValue;
+  readonly #codec: Decoders<Key, Value>;
+  #key: { readonly decoded: Key } | undefined;
+  #value: { readonly decoded: Value } | undefined;
+
+  /** @internal */
+  constructor(raw: KeyValue, codec: Decoders<Key, Value>) {
+    this.raw = raw;
+    this.#codec = codec;
+  }
+
+  /** @throws CodecError when the key can't be decoded. */
+  get key(): Key {
+    this.#key ??= { decoded: decode(this.#codec.key, 'key', this.raw.key, this.raw) };
+    return this.#key.decoded;
+  }
+
+  /** @throws CodecError when the value can't be decoded; a deleted key has none. */
+  get value(): Value {
+    this.#value ??= { decoded: decode(this.#codec.value, 'value', this.raw.value, this.raw) };
+    return this.#value.decoded;
+  }
+
+  /** Revision of the put that created the key; 0 for a deleted key. */
+  get createRevision(): bigint {
+    return this.raw.createRevision;
+  }
+
+  /** Revision of the last change. */
+  get modRevision(): bigint {
+    return this.raw.modRevision;
+  }
+
+  /** Number of puts since the key was created; 0 for a deleted key. */
+  get version(): bigint {
+    return this.raw.version;
+  }
+
+  /** Lease that the key is attached to; 0 for none. */
+  get lease(): bigint {
+    return this.raw.lease;
+  }
+}
+
+/** @internal */
+export interface Decoders<Key, Value> {
+  readonly key: Codec<never, Key>;
+  readonly value: Codec<never, Value>;
+}
+
+function decode<T>(codec: Codec<never, T>, what: 'key' | 'value', encoded: Uint8Array, raw: KeyValue): T {
+  try {
+    return codec.decode(encoded);
+  } catch (cause) {
+    throw new CodecError(
+      `the ${what} of ${JSON.stringify(raw.keyText())} can't be decoded: ${reason(cause)}; its bytes are in raw.${what}`,
+      { code: StatusCode.INTERNAL, cause },
+    );
+  }
+}
+
+function encode<T>(codec: Codec<T, unknown>, what: 'key' | 'value', value: T): Uint8Array {
+  try {
+    return toBytes(codec.encode(value));
+  } catch (cause) {
+    throw new CodecError(`the ${what} can't be encoded: ${reason(cause)}`, {
+      code: StatusCode.INVALID_ARGUMENT,
+      sent: false,
+      cause,
+    });
+  }
+}
+
+function reason(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+/**
+ * Codecs on top of a namespace.
+ * @internal
+ */
+export class CodecMapping<KeyIn, ValueIn, KeyOut, ValueOut>
+  implements Mapping<KeyIn, ValueIn, TypedKeyValue<KeyOut, ValueOut>>
+{
+  readonly #bytes: PrefixMapping;
+  readonly #key: Codec<KeyIn, KeyOut>;
+  readonly #value: Codec<ValueIn, ValueOut>;
+  readonly #decoders: Decoders<KeyOut, ValueOut>;
+
+  constructor(mapping: PrefixMapping, key: Codec<KeyIn, KeyOut>, value: Codec<ValueIn, ValueOut>) {
+    this.#bytes = mapping;
+    this.#key = key;
+    this.#value = value;
+    this.#decoders = { key, value };
+  }
+
+  key(key: KeyIn): Uint8Array {
+    return this.#bytes.key(encode(this.#key, 'key', key));
+  }
+
+  range(keys: KeyIn | KeyRange): RangeBytes {
+    return this.#bytes.range(keys instanceof KeyRange ? keys : encode(this.#key, 'key', keys));
+  }
+
+  value(value: ValueIn): Uint8Array {
+    return encode(this.#value, 'value', value);
+  }
+
+  entry(kv: KeyValue): TypedKeyValue<KeyOut, ValueOut> {
+    return new TypedKeyValue(this.#bytes.entry(kv), this.#decoders);
+  }
+}

@@ -1,0 +1,132 @@
+import { types } from 'node:util';
+import { invalidArgument } from '../errors.js';
+
+/** A key or a value on its way in: bytes, or a string that is sent as UTF-8. */
+export type Bytes = string | Uint8Array;
+
+/** One key, or a range of keys: see {@link prefix}, {@link fromKey}, {@link keyRange} and {@link allKeys}. */
+export type Keys = Bytes | KeyRange;
+
+/** etcd writes "from `key` on, without an end" and "all keys" with this byte. */
+const zero = Uint8Array.of(0);
+
+/**
+ * The keys from `key` up to, but without, `rangeEnd`, in byte order; as `key` and `range_end` of etcd's
+ * `RangeRequest`. Made by the functions of this module.
+ */
+export class KeyRange {
+  /** First key of the range. */
+  readonly key: Uint8Array;
+  /** First key after the range; a single zero byte stands for no end. */
+  readonly rangeEnd: Uint8Array;
+
+  /** @internal */
+  constructor(key: Uint8Array, rangeEnd: Uint8Array) {
+    this.key = key;
+    this.rangeEnd = rangeEnd;
+  }
+}
+
+/** All keys that start with `start`. An empty prefix means all keys. */
+export function prefix(start: Bytes): KeyRange {
+  const key = toBytes(start);
+  if (key.length === 0) return allKeys();
+  return new KeyRange(key, prefixEnd(key));
+}
+
+/** All keys from `start` on, `start` itself included. */
+export function fromKey(start: Bytes): KeyRange {
+  const key = toBytes(start);
+  return new KeyRange(key.length === 0 ? zero : key, zero);
+}
+
+/**
+ * The keys from `start` up to, but without, `end`.
+ *
+ * @throws InvalidArgumentError when `end` isn't after `start`: such a range holds nothing.
+ */
+export function keyRange(start: Bytes, end: Bytes): KeyRange {
+  const key = toBytes(start);
+  const rangeEnd = toBytes(end);
+  if (Buffer.compare(key, rangeEnd) >= 0) {
+    throw invalidArgument(
+      'keyRange(start, end): end must be after start in byte order; for one key give the key itself',
+    );
+  }
+  return new KeyRange(key.length === 0 ? zero : key, rangeEnd);
+}
+
+/** Every key there is. */
+export function allKeys(): KeyRange {
+  return new KeyRange(zero, zero);
+}
+
+const noEnd = new Uint8Array(0);
+
+/**
+ * `key` and `range_end` as etcd wants them.
+ * @internal
+ */
+export interface RangeBytes {
+  readonly key: Uint8Array;
+  readonly rangeEnd: Uint8Array;
+}
+
+/** @internal */
+export function toRange(keys: Keys): RangeBytes {
+  return keys instanceof KeyRange ? keys : { key: toKey(keys), rangeEnd: noEnd };
+}
+
+/**
+ * Whether a range goes on to the last key there is.
+ * @internal
+ */
+export function isEndless({ rangeEnd }: Pick<RangeBytes, 'rangeEnd'>): boolean {
+  return rangeEnd.length === 1 && rangeEnd[0] === 0;
+}
+
+/**
+ * The same range among the keys that start with `start`, as clientv3's namespace package makes it.
+ * @internal
+ */
+export function rangeBelow(start: Uint8Array, { key, rangeEnd }: RangeBytes): RangeBytes {
+  if (rangeEnd.length === 0) return { key: Buffer.concat([start, key]), rangeEnd };
+  return {
+    key: Buffer.concat([start, key]),
+    rangeEnd: isEndless({ rangeEnd }) ? prefixEnd(start) : Buffer.concat([start, rangeEnd]),
+  };
+}
+
+/**
+ * The bytes of one key, which can't be empty.
+ * @internal
+ */
+export function toKey(key: Bytes): Uint8Array {
+  const bytes = toBytes(key);
+  if (bytes.length === 0) throw invalidArgument('the key is empty; a key has at least one byte');
+  return bytes;
+}
+
+/** @internal */
+export function toBytes(bytes: Bytes): Uint8Array {
+  if (typeof bytes === 'string') return Buffer.from(bytes);
+  // Also one of a vm context, as Jest's tests run in, which is no instance of this realm's class.
+  if (types.isUint8Array(bytes)) return bytes;
+  throw invalidArgument(
+    `keys and values are strings or Uint8Arrays, not ${bytes === null ? 'null' : typeof bytes}; numbers and objects need String() or JSON.stringify()`,
+  );
+}
+
+/** The first key after all those with this prefix: its last byte below 0xff, plus one. */
+function prefixEnd(prefix: Uint8Array): Uint8Array {
+  for (let last = prefix.length - 1; last >= 0; last--) {
+    const byte = prefix[last] as number;
+    if (byte < 0xff) {
+      // A copy: slice() of a Buffer would be a view.
+      const end = Uint8Array.from(prefix.subarray(0, last + 1));
+      end[last] = byte + 1;
+      return end;
+    }
+  }
+  return zero;
+}

@@ -1,0 +1,290 @@
+import { invalidArgument } from '../errors.js';
+import {
+  CompactionRequest,
+  CompactionResponse,
+  type DeleteRangeRequest,
+  DeleteRangeResponse,
+  type PutRequest,
+  PutResponse,
+  type RangeRequest,
+  RangeRequest_SortOrder,
+  RangeRequest_SortTarget,
+  RangeResponse,
+  type ResponseHeader as ResponseHeaderMessage,
+} from '../rpc/generated/etcdserverpb/rpc.js';
+import { MessageReader } from '../rpc/messages/message-reader.js';
+import type { CallControl, Method } from '../rpc/rpc.js';
+import { type Int64, toInt64 } from '../util/int64.js';
+import type { RangeBytes } from './key-range.js';
+import type { KeyValue } from './key-value.js';
+import type { Mapping } from './mapping.js';
+
+/** Where an answer comes from, as etcd's `ResponseHeader`. */
+export interface ResponseHeader {
+  readonly clusterId: bigint;
+  /** The member that answered. */
+  readonly memberId: bigint;
+  /** Revision of the store when the request was applied. */
+  readonly revision: bigint;
+  /** Raft term when the request was applied. */
+  readonly raftTerm: bigint;
+}
+
+/** Which state of the store a read sees. */
+export interface ReadOptions extends CallControl {
+  /** Read as of this revision; default: the newest. */
+  readonly revision?: Int64;
+  /** Let the member that was asked answer by itself: faster, but it may lag behind. Default false, which is linearizable. */
+  readonly serializable?: boolean;
+}
+
+/** Options of `range`, as etcd's `RangeRequest`. */
+export interface RangeOptions extends ReadOptions {
+  /** At most so many keys; default: no limit. `more` in the result says whether there were others. */
+  readonly limit?: Int64;
+  /** What to sort by; default `key`, ascending. etcd sorts before it applies `limit`. */
+  readonly sortBy?: keyof typeof sortTargets;
+  /** Default `ascend`. */
+  readonly sortOrder?: 'ascend' | 'descend';
+  /** Leave the values out. */
+  readonly keysOnly?: boolean;
+  /** Return the count alone. */
+  readonly countOnly?: boolean;
+  /** Leave out keys that were last changed before this revision. */
+  readonly minModRevision?: Int64;
+  /** Leave out keys that were last changed after this revision. */
+  readonly maxModRevision?: Int64;
+  /** Leave out keys that were created before this revision. */
+  readonly minCreateRevision?: Int64;
+  /** Leave out keys that were created after this revision. */
+  readonly maxCreateRevision?: Int64;
+}
+
+/** What `range` found. */
+export interface RangeResult<Entry = KeyValue> {
+  readonly header: ResponseHeader;
+  /** Revision of the store when it was read: the newest one, also where an older one was asked for. */
+  readonly revision: bigint;
+  readonly kvs: Entry[];
+  /** Whether there are more keys in the range than `limit` allowed. */
+  readonly more: boolean;
+  /** Keys in the range, without regard to `limit` and to the filters on revisions. */
+  readonly count: bigint;
+}
+
+/** Options of `put`, as etcd's `PutRequest`. */
+export interface PutOptions extends CallControl {
+  /** Attach the key to this lease, and it goes with it. */
+  readonly lease?: Int64;
+  /** Return the key as it was before. */
+  readonly prevKv?: boolean;
+  /** Keep the value (give an empty one) and change the lease alone. The key must exist. */
+  readonly ignoreValue?: boolean;
+  /** Keep the lease. The key must exist. */
+  readonly ignoreLease?: boolean;
+}
+
+/** The effect of `put`. */
+export interface PutResult<Entry = KeyValue> {
+  readonly header: ResponseHeader;
+  /** Revision that the put made. */
+  readonly revision: bigint;
+  /** The key as it was before, where `prevKv` asked for it and there was one. */
+  readonly prevKv: Entry | undefined;
+}
+
+/** Options of `delete`, as etcd's `DeleteRangeRequest`. */
+export interface DeleteOptions extends CallControl {
+  /** Return the keys that were deleted. */
+  readonly prevKv?: boolean;
+}
+
+/** The effect of `delete`. */
+export interface DeleteResult<Entry = KeyValue> {
+  readonly header: ResponseHeader;
+  /** Revision of the store after it; a new one only if something was deleted. */
+  readonly revision: bigint;
+  /** How many keys there were to delete. */
+  readonly deleted: bigint;
+  /** The deleted keys, where `prevKv` asked for them. */
+  readonly prevKvs: Entry[];
+}
+
+const sortTargets = {
+  key: RangeRequest_SortTarget.KEY,
+  version: RangeRequest_SortTarget.VERSION,
+  createRevision: RangeRequest_SortTarget.CREATE,
+  modRevision: RangeRequest_SortTarget.MOD,
+  value: RangeRequest_SortTarget.VALUE,
+};
+
+/**
+ * The part of a view that KV messages are made with.
+ * @internal
+ */
+export type KvMapping<Key, Value> = Pick<Mapping<Key, Value, unknown>, 'key' | 'range' | 'value'>;
+
+/** @internal */
+export function rangeRequest({ key, rangeEnd }: RangeBytes, options: RangeOptions): RangeRequest {
+  const sorted = options.sortBy !== undefined || options.sortOrder !== undefined;
+  return {
+    key,
+    rangeEnd,
+    limit: toInt64('limit', options.limit),
+    revision: toInt64('revision', options.revision),
+    sortOrder: sorted ? sortOrder(options) : RangeRequest_SortOrder.NONE,
+    sortTarget: sortTarget(options),
+    serializable: options.serializable ?? false,
+    keysOnly: options.keysOnly ?? false,
+    countOnly: options.countOnly ?? false,
+    minModRevision: toInt64('minModRevision', options.minModRevision),
+    maxModRevision: toInt64('maxModRevision', options.maxModRevision),
+    minCreateRevision: toInt64('minCreateRevision', options.minCreateRevision),
+    maxCreateRevision: toInt64('maxCreateRevision', options.maxCreateRevision),
+  };
+}
+
+function sortTarget({ sortBy = 'key' }: RangeOptions): RangeRequest_SortTarget {
+  const target = Object.hasOwn(sortTargets, sortBy) ? sortTargets[sortBy] : undefined;
+  if (target !== undefined) return target;
+  throw invalidArgument(
+    `sortBy is ${String(sortBy)}; it must be one of ${Object.keys(sortTargets).join(', ')}`,
+  );
+}
+
+function sortOrder({ sortOrder = 'ascend' }: RangeOptions): RangeRequest_SortOrder {
+  if (sortOrder === 'ascend') return RangeRequest_SortOrder.ASCEND;
+  if (sortOrder === 'descend') return RangeRequest_SortOrder.DESCEND;
+  throw invalidArgument(`sortOrder is ${String(sortOrder)}; it must be ascend or descend`);
+}
+
+/** @internal */
+export function putRequest<Key, Value>(
+  mapping: KvMapping<Key, Value>,
+  key: Key,
+  value: Value,
+  options: PutOptions,
+): PutRequest {
+  return {
+    key: mapping.key(key),
+    value: mapping.value(value),
+    lease: toInt64('lease', options.lease),
+    prevKv: options.prevKv ?? false,
+    ignoreValue: options.ignoreValue ?? false,
+    ignoreLease: options.ignoreLease ?? false,
+  };
+}
+
+/** @internal */
+export function deleteRequest({ key, rangeEnd }: RangeBytes, options: DeleteOptions): DeleteRangeRequest {
+  return { key, rangeEnd, prevKv: options.prevKv ?? false };
+}
+
+/** @internal */
+export type ToEntry<Entry> = (kv: KeyValue) => Entry;
+
+/** @internal */
+export function rangeResult<Entry>(
+  { header, kvs, more, count }: RangeResponse,
+  toEntry: ToEntry<Entry>,
+): RangeResult<Entry> {
+  const known = knownHeader(header);
+  return { header: known, revision: known.revision, kvs: kvs.map(toEntry), more, count };
+}
+
+/** @internal */
+export function putResult<Entry>({ header, prevKv }: PutResponse, toEntry: ToEntry<Entry>): PutResult<Entry> {
+  const known = knownHeader(header);
+  return { header: known, revision: known.revision, prevKv: prevKv && toEntry(prevKv) };
+}
+
+/** @internal */
+export function deleteResult<Entry>(
+  { header, deleted, prevKvs }: DeleteRangeResponse,
+  toEntry: ToEntry<Entry>,
+): DeleteResult<Entry> {
+  const known = knownHeader(header);
+  return { header: known, revision: known.revision, deleted, prevKvs: prevKvs.map(toEntry) };
+}
+
+const noHeader: ResponseHeader = Object.freeze({ clusterId: 0n, memberId: 0n, revision: 0n, raftTerm: 0n });
+
+/**
+ * A response's header, which etcd always sends.
+ * @internal
+ */
+export function knownHeader(header: ResponseHeaderMessage | undefined): ResponseHeader {
+  return header ?? noHeader;
+}
+
+/**
+ * The unary calls of one view.
+ * @internal
+ */
+export interface KvMethods<Entry> {
+  readonly get: Method<Entry | undefined>;
+  readonly range: Method<RangeResult<Entry>>;
+  readonly put: Method<PutResult<Entry>>;
+  readonly deleteRange: Method<DeleteResult<Entry>>;
+}
+
+/** @internal */
+export const rangeMethodName = '/etcdserverpb.KV/Range';
+
+/** @internal */
+export function kvMethods<Entry>(toEntry: ToEntry<Entry>): KvMethods<Entry> {
+  return {
+    get: {
+      name: rangeMethodName,
+      decode: (message) => {
+        const [kv] = RangeResponse.decode(new MessageReader(message)).kvs;
+        return kv && toEntry(kv);
+      },
+      idempotent: true,
+    },
+    range: {
+      name: rangeMethodName,
+      decode: (message) => rangeResult(RangeResponse.decode(new MessageReader(message)), toEntry),
+      idempotent: true,
+    },
+    put: {
+      name: '/etcdserverpb.KV/Put',
+      decode: (message) => putResult(PutResponse.decode(new MessageReader(message)), toEntry),
+      idempotent: false,
+    },
+    deleteRange: {
+      name: '/etcdserverpb.KV/DeleteRange',
+      decode: (message) => deleteResult(DeleteRangeResponse.decode(new MessageReader(message)), toEntry),
+      idempotent: false,
+    },
+  };
+}
+
+/** Options of `compact`, as etcd's `CompactionRequest`. */
+export interface CompactOptions extends CallControl {
+  /** Wait until the old revisions are gone from the backend database, too. Default false. */
+  readonly physical?: boolean;
+}
+
+/** The effect of `compact`. */
+export interface CompactResult {
+  readonly header: ResponseHeader;
+  /** Revision of the store, which compaction doesn't change. */
+  readonly revision: bigint;
+}
+
+/** @internal */
+export function encodeCompact(revision: Int64, options: CompactOptions): Uint8Array {
+  const wanted = toInt64('revision', revision);
+  return CompactionRequest.encode({ revision: wanted, physical: options.physical ?? false }).finish();
+}
+
+/** @internal */
+export const compactMethod: Method<CompactResult> = {
+  name: '/etcdserverpb.KV/Compact',
+  decode: (message) => {
+    const header = knownHeader(CompactionResponse.decode(message).header);
+    return { header, revision: header.revision };
+  },
+  idempotent: false,
+};

@@ -1,0 +1,101 @@
+import { invalidArgument, StoreReplacedError } from '../errors.js';
+import { RangeRequest, RangeResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { encodeMessage } from '../rpc/messages/encode-message.js';
+import { MessageReader } from '../rpc/messages/message-reader.js';
+import type { Method, Rpc } from '../rpc/rpc.js';
+import { futureRevision, isServerError } from '../rpc/server-errors.js';
+import { isReplaced, unknownState } from '../rpc/store.js';
+import type { RangeBytes } from './key-range.js';
+import type { KeyValue } from './key-value.js';
+import {
+  type RangeOptions,
+  type RangeResult,
+  rangeMethodName,
+  rangeRequest,
+  rangeResult,
+  type ToEntry,
+} from './kv.js';
+
+/**
+ * Options of `iterate` and `pages`. For each page etcd counts all that is left of the range, and with a filter on
+ * revisions it reads all of that, too: for hundreds of thousands of keys take larger pages. `timeoutMs` is the deadline of each page.
+ */
+export interface PageOptions extends Omit<RangeOptions, 'limit' | 'sortBy' | 'sortOrder' | 'countOnly'> {
+  /** Most keys that are asked for at once; two such pages are held in memory at most. Default 1 000. */
+  readonly pageSize?: number;
+}
+
+/** Some consecutive keys of a range. */
+export interface RangePage<Entry = KeyValue> {
+  /** The revision that all pages are read at: `watch` from the one after it to see what changed since. */
+  readonly revision: bigint;
+  readonly kvs: Entry[];
+  /** Whether there is another page. */
+  readonly more: boolean;
+}
+
+interface FetchedPage<Entry> extends RangeResult<Entry> {
+  /** Where the next page begins: right after the last key of this one, as etcd has it. */
+  readonly next: Uint8Array | undefined;
+}
+
+/**
+ * The pages of a range, each asked for while the one before it is being used.
+ * @internal
+ */
+export async function* rangePages<Entry>(
+  rpc: Rpc,
+  toRange: () => RangeBytes,
+  options: PageOptions,
+  toEntry: ToEntry<Entry>,
+): AsyncGenerator<RangePage<Entry>, void, void> {
+  const { pageSize = 1_000, ...rest } = options;
+  const { serializable = false } = rest;
+  if (!Number.isSafeInteger(pageSize) || pageSize < 1) {
+    throw invalidArgument(`pageSize is ${String(pageSize)}; it must be an integer of at least 1`);
+  }
+  const { rangeEnd, key } = toRange();
+  const method = pageMethod(toEntry);
+  const fetch = (start: Uint8Array, revision: RangeOptions['revision']): Promise<FetchedPage<Entry>> => {
+    const request = { ...rest, limit: pageSize, ...(revision !== undefined && { revision }) };
+    return rpc.call(
+      method,
+      () => encodeMessage(RangeRequest, rangeRequest({ key: start, rangeEnd }, request)),
+      rest,
+    );
+  };
+  let page = await fetch(key, rest.revision);
+  const wanted = BigInt(rest.revision ?? 0n);
+  const revision = wanted === 0n ? page.revision : wanted;
+  const { header: first } = page;
+  for (;;) {
+    const { kvs, next } = page;
+    if (next === undefined) {
+      yield { revision, kvs, more: false };
+      return;
+    }
+    const following = fetch(next, revision).catch((error: unknown) => {
+      // A member that lags may not have come to it.
+      if (serializable || !isServerError(error, futureRevision)) throw error;
+      throw new StoreReplacedError(first, unknownState, { cause: error });
+    });
+    // How it fails is told when it is its turn, if that comes.
+    following.catch(() => {});
+    yield { revision, kvs, more: true };
+    page = await following;
+    if (!serializable && isReplaced(first, page.header)) throw new StoreReplacedError(first, page.header);
+  }
+}
+
+function pageMethod<Entry>(toEntry: ToEntry<Entry>): Method<FetchedPage<Entry>> {
+  return {
+    name: rangeMethodName,
+    decode: (message) => {
+      const response = RangeResponse.decode(new MessageReader(message));
+      const last = response.kvs.at(-1)?.key;
+      const next = response.more && last !== undefined ? Buffer.concat([last, Uint8Array.of(0)]) : undefined;
+      return { ...rangeResult(response, toEntry), next };
+    },
+    idempotent: true,
+  };
+}

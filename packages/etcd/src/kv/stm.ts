@@ -1,0 +1,370 @@
+import { EtcdError, invalidArgument, isHistoryLost, StatusCode, StoreReplacedError } from '../errors.js';
+import { pause } from '../rpc/backoff.js';
+import { restOfTime } from '../rpc/rest-of-time.js';
+import type { CallControl } from '../rpc/rpc.js';
+import { futureRevision, isServerError } from '../rpc/server-errors.js';
+import { isReplaced, unknownState } from '../rpc/store.js';
+import { toInt64 } from '../util/int64.js';
+import type { Keyspace } from '../views/keyspace.js';
+import { KeyValue } from './key-value.js';
+import type { PutOptions, ResponseHeader } from './kv.js';
+import type { Mapping } from './mapping.js';
+import { type Compare, compare, type Op, type OpOptions, op } from './txn.js';
+
+/**
+ * What concurrent changes a software transaction notices, as in clientv3's `concurrency` package:
+ *
+ * - `serializableSnapshot`: all reads see the store at the revision of the first. It conflicts when a key that was
+ *   read has changed since, and also when one that it only writes was put since.
+ * - `serializable`: the same reads; it conflicts when a key that was read has changed.
+ * - `repeatableReads`: each key is read once, at whatever revision the store has then, so keys may not fit together
+ *   while the function runs; it conflicts when a key that was read has changed.
+ * - `readCommitted`: each read sees the newest value. It never conflicts, so an update that is based on what was
+ *   read may undo somebody else's.
+ */
+export type StmIsolation = 'serializableSnapshot' | 'serializable' | 'repeatableReads' | 'readCommitted';
+
+interface Isolation {
+  /** All reads are made at the revision of the first. */
+  readonly pinned: boolean;
+  /** A key is read once, and must not have changed at the commit. */
+  readonly repeatable: boolean;
+  /** Nor may a key have been put that is only written. */
+  readonly writeConflicts: boolean;
+}
+
+const isolations: Readonly<Record<StmIsolation, Isolation>> = {
+  serializableSnapshot: { pinned: true, repeatable: true, writeConflicts: true },
+  serializable: { pinned: true, repeatable: true, writeConflicts: false },
+  repeatableReads: { pinned: false, repeatable: true, writeConflicts: false },
+  readCommitted: { pinned: false, repeatable: false, writeConflicts: false },
+};
+
+/** Options of `stm`. `timeoutMs` bounds the whole, all attempts together; default: each call has its own deadline. */
+export interface StmOptions<Key> extends CallControl {
+  /** Default `serializableSnapshot`. */
+  readonly isolation?: StmIsolation;
+  /** Keys that will be read, to read all of them at once before the function starts. */
+  readonly prefetch?: readonly Key[];
+  /** How often the function is run, at most, before {@link StmConflictError}. Default 100. */
+  readonly maxAttempts?: number;
+}
+
+/** What a software transaction reads and writes through. It is done when its function has returned. */
+export interface Stm<Key, Value, Entry> {
+  /**
+   * A key as the transaction sees it: with what it has written itself, which has the revisions from before; or
+   * `undefined` when there is no such key.
+   */
+  get(key: Key): Promise<Entry | undefined>;
+  /** Several keys, in one round trip. */
+  getAll(keys: readonly Key[]): Promise<(Entry | undefined)[]>;
+  /** Sets a key when the transaction commits. */
+  put(key: Key, value: Value, options?: StmPutOptions): void;
+  /** Deletes a key when the transaction commits. */
+  delete(key: Key): void;
+}
+
+/** Options of {@link Stm.put}. */
+export type StmPutOptions = OpOptions<Pick<PutOptions, 'lease' | 'ignoreLease'>>;
+
+/** A software transaction that was committed. */
+export interface StmResult<T> {
+  /** What the function returned, in the attempt that was committed. */
+  readonly value: T;
+  /** Revision of the store after the commit: the one it made, if it wrote anything. */
+  readonly revision: bigint;
+  /** How often the function was run. */
+  readonly attempts: number;
+}
+
+/** A software transaction met a conflict in each of its attempts. Nothing was written. Code `ABORTED`. */
+export class StmConflictError extends EtcdError {
+  /** How often the function was run. */
+  readonly attempts: number;
+
+  constructor(attempts: number) {
+    super(
+      `ABORTED: the transaction met a conflict in each of ${attempts} attempts; try later, make it touch fewer contended keys, or raise maxAttempts`,
+      { code: StatusCode.ABORTED, mayBeApplied: false },
+    );
+    this.attempts = attempts;
+  }
+}
+
+const maxBackoffMs = 128;
+
+/** A keyspace that sees keys and values as etcd has them. */
+type Store = Keyspace<string | Uint8Array, string | Uint8Array, KeyValue>;
+
+/** @internal */
+export async function runStm<Key, Value, Entry, T>(
+  store: Store,
+  mapping: Mapping<Key, Value, Entry>,
+  body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>,
+  options: StmOptions<Key>,
+): Promise<StmResult<T>> {
+  const { isolation: level = 'serializableSnapshot', prefetch = [], maxAttempts = 100, signal } = options;
+  if (!Object.hasOwn(isolations, level)) {
+    throw invalidArgument(
+      `isolation is ${String(level)}; it must be one of ${Object.keys(isolations).join(', ')}`,
+    );
+  }
+  if (!Number.isSafeInteger(maxAttempts) || maxAttempts < 1) {
+    throw invalidArgument(`maxAttempts is ${String(maxAttempts)}; it must be an integer of at least 1`);
+  }
+  const isolation = isolations[level];
+  const control = restOfTime(options, 'the transaction was not committed');
+  let known: Snapshot | undefined;
+  for (let attempt = 1; ; attempt++) {
+    const run = new Attempt(store, mapping, isolation, control, known);
+    // The first retry follows at once, with the keys as the failed commit found them.
+    const outcome = await run.run(body, prefetch, attempt === 1);
+    if (outcome.committed) return { value: outcome.value, revision: outcome.revision, attempts: attempt };
+    if (attempt >= maxAttempts) throw new StmConflictError(attempt);
+    known = outcome.found;
+    if (attempt > 1) {
+      const delayMs = Math.random() * Math.min(2 ** attempt, maxBackoffMs);
+      await pause(delayMs, signal);
+    }
+  }
+}
+
+/** Keys as they were at one revision. */
+interface Snapshot {
+  readonly revision: bigint;
+  readonly header: ResponseHeader;
+  readonly reads: ReadonlyMap<string, Read>;
+}
+
+interface Read {
+  readonly key: Uint8Array;
+  readonly kv: KeyValue | undefined;
+}
+
+interface Write {
+  readonly key: Uint8Array;
+  /** `undefined` for a delete. */
+  readonly value: Uint8Array | undefined;
+  readonly options: StmPutOptions;
+}
+
+type Commit =
+  | { readonly committed: true; readonly revision: bigint }
+  /** With the keys as the commit found them, where it was to look. */
+  | { readonly committed: false; readonly found: Snapshot | undefined };
+
+type Outcome<T> =
+  | Extract<Commit, { committed: false }>
+  | (Extract<Commit, { committed: true }> & { readonly value: T });
+
+class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
+  readonly #store: Store;
+  readonly #mapping: Mapping<Key, Value, Entry>;
+  readonly #isolation: Isolation;
+  readonly #control: () => CallControl;
+  readonly #known: Snapshot | undefined;
+  readonly #reads = new Map<string, Read>();
+  readonly #writes = new Map<string, Write>();
+  /** Revision of the first read, once it is under way. */
+  #first: Promise<bigint> | undefined;
+  /** Where the first read was answered. */
+  #origin: ResponseHeader | undefined;
+  /** What was read can't be relied upon: it was compacted away under the transaction, or is of another store. */
+  #lost = false;
+  #done = false;
+
+  constructor(
+    store: Store,
+    mapping: Mapping<Key, Value, Entry>,
+    isolation: Isolation,
+    control: () => CallControl,
+    known: Snapshot | undefined,
+  ) {
+    this.#store = store;
+    this.#mapping = mapping;
+    this.#isolation = isolation;
+    this.#control = control;
+    this.#known = known;
+    this.#origin = known?.header;
+    if (known !== undefined && isolation.pinned) this.#first = Promise.resolve(known.revision);
+  }
+
+  async run<T>(
+    body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>,
+    prefetch: readonly Key[],
+    retryAtOnce: boolean,
+  ): Promise<Outcome<T>> {
+    try {
+      if (this.#isolation.repeatable) await this.getAll(prefetch);
+      const value = await body(this);
+      this.#done = true;
+      if (this.#lost) return { committed: false, found: undefined };
+      const committed = await this.#commit(retryAtOnce);
+      return committed.committed ? { ...committed, value } : committed;
+    } catch (error) {
+      if (this.#lost) return { committed: false, found: undefined };
+      throw error;
+    } finally {
+      this.#done = true;
+    }
+  }
+
+  async get(key: Key): Promise<Entry | undefined> {
+    const [entry] = await this.getAll([key]);
+    return entry;
+  }
+
+  async getAll(keys: readonly Key[]): Promise<(Entry | undefined)[]> {
+    this.#check();
+    // As of this call: what is written while the reads are under way comes after them.
+    const wanted = keys.map((key) => {
+      const bytes = this.#mapping.key(key);
+      return { bytes, id: idOf(bytes), write: this.#writes.get(idOf(bytes)) };
+    });
+    const read = await this.#read(wanted.flatMap(({ bytes, write }) => (write === undefined ? [bytes] : [])));
+    return wanted.map(({ id, write }) => {
+      const kv = read.get(id)?.kv;
+      const seen = write === undefined ? kv : written(write, kv);
+      return seen && this.#mapping.entry(seen);
+    });
+  }
+
+  put(key: Key, value: Value, options: StmPutOptions = {}): void {
+    this.#check();
+    const bytes = this.#mapping.key(key);
+    const lease = toInt64('lease', options.lease);
+    this.#writes.set(idOf(bytes), {
+      key: bytes,
+      value: this.#mapping.value(value),
+      options: { ...options, lease },
+    });
+  }
+
+  delete(key: Key): void {
+    this.#check();
+    const bytes = this.#mapping.key(key);
+    this.#writes.set(idOf(bytes), { key: bytes, value: undefined, options: {} });
+  }
+
+  #check(): void {
+    if (this.#done) {
+      throw invalidArgument('the transaction is over; await all that its function starts before it returns');
+    }
+  }
+
+  async #read(keys: readonly Uint8Array[]): Promise<ReadonlyMap<string, Read>> {
+    const { repeatable, pinned } = this.#isolation;
+    if (!repeatable) {
+      const found = new Map<string, Read>();
+      if (keys.length > 0) await this.#fetch(keys, found);
+      return found;
+    }
+    const missing = keys.filter((key) => !this.#has(idOf(key)));
+    if (missing.length === 0) return this.#reads;
+    if (!pinned) {
+      await this.#fetch(missing, this.#reads);
+    } else if (this.#first === undefined) {
+      this.#first = this.#fetch(missing, this.#reads);
+      await this.#first;
+    } else {
+      await this.#fetch(missing, this.#reads, await this.#first);
+    }
+    return this.#reads;
+  }
+
+  /** Whether a key was read already, now or by the commit of the attempt before. */
+  #has(id: string): boolean {
+    if (this.#reads.has(id)) return true;
+    const known = this.#known?.reads.get(id);
+    if (known === undefined) return false;
+    this.#reads.set(id, known);
+    return true;
+  }
+
+  /** @returns the revision that the keys were read at. */
+  async #fetch(keys: readonly Uint8Array[], into: Map<string, Read>, revision?: bigint): Promise<bigint> {
+    try {
+      const options = revision === undefined ? {} : { revision };
+      const result = await this.#store.txn(
+        { success: keys.map((key) => op.get(key, options)) },
+        this.#control(),
+      );
+      this.#origin ??= result.header;
+      // Reads at the revision of the first come after it; others may overtake each other.
+      if (revision !== undefined && isReplaced(this.#origin, result.header)) {
+        throw new StoreReplacedError(this.#origin, result.header);
+      }
+      for (const [index, key] of keys.entries()) {
+        // The first read of a key counts, also among several at a time.
+        if (!into.has(idOf(key))) into.set(idOf(key), { key, kv: result.responses[index] });
+      }
+      return revision ?? result.revision;
+    } catch (error) {
+      const beyond = revision !== undefined && isServerError(error, futureRevision);
+      if (beyond || isHistoryLost(error)) this.#lost = true;
+      throw error;
+    }
+  }
+
+  async #commit(retryAtOnce: boolean): Promise<Commit> {
+    const reads = [...this.#reads.values()];
+    const result = await this.#store.txn(
+      {
+        compare: await this.#conditions(reads),
+        success: Array.from(this.#writes.values(), toOp),
+        failure: retryAtOnce ? reads.map(({ key }) => op.get(key)) : [],
+      },
+      this.#control(),
+    );
+    const { revision, header } = result;
+    const before = this.#origin ?? unknownState;
+    if (isReplaced(before, header)) {
+      if (!result.succeeded) return { committed: false, found: undefined };
+      const what =
+        'the transaction was applied there, by conditions that are of the former store: check what it wrote';
+      throw new StoreReplacedError(before, header, { what });
+    }
+    if (result.succeeded) return { committed: true, revision };
+    if (!retryAtOnce) return { committed: false, found: undefined };
+    const found = reads.map(({ key }, index): [string, Read] => [
+      idOf(key),
+      { key, kv: result.responses[index] },
+    ]);
+    return { committed: false, found: { revision, header, reads: new Map(found) } };
+  }
+
+  async #conditions(reads: readonly Read[]): Promise<Compare<Uint8Array, Uint8Array>[]> {
+    const unchanged = reads.map(({ key, kv }) => compare.modRevision(key, '=', kv?.modRevision ?? 0n));
+    if (!this.#isolation.writeConflicts || this.#first === undefined) return unchanged;
+    const first = await this.#first;
+    for (const [id, { key }] of this.#writes) {
+      if (!this.#reads.has(id)) unchanged.push(compare.modRevision(key, '<', first + 1n));
+    }
+    return unchanged;
+  }
+}
+
+function toOp({ key, value, options }: Write): Op<Uint8Array, Uint8Array> {
+  return value === undefined ? op.delete(key) : op.put(key, value, options);
+}
+
+/** A key as the transaction that has written it sees it. */
+function written({ key, value, options }: Write, before: KeyValue | undefined): KeyValue | undefined {
+  if (value === undefined) return undefined;
+  const { createRevision = 0n, modRevision = 0n, version = 0n, lease = 0n } = before ?? {};
+  return new KeyValue({
+    // Copies: the caller may go on using these.
+    key: new Uint8Array(key),
+    value: new Uint8Array(value),
+    createRevision,
+    modRevision,
+    version,
+    lease: options.ignoreLease ? lease : BigInt(options.lease ?? 0n),
+  });
+}
+
+/** Bytes as a key of a map. */
+function idOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+}

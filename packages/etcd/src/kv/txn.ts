@@ -1,0 +1,403 @@
+import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
+import {
+  Compare_CompareResult,
+  Compare_CompareTarget,
+  type Compare as CompareMessage,
+  type RequestOp,
+  type ResponseOp,
+  TxnRequest,
+  TxnResponse,
+} from '../rpc/generated/etcdserverpb/rpc.js';
+import { encodeMessage } from '../rpc/messages/encode-message.js';
+import { MessageReader } from '../rpc/messages/message-reader.js';
+import type { CallControl, Method } from '../rpc/rpc.js';
+import { type Int64, toInt64 } from '../util/int64.js';
+import { isEndless, type KeyRange } from './key-range.js';
+import {
+  type DeleteOptions,
+  type DeleteResult,
+  deleteRequest,
+  deleteResult,
+  type KvMapping,
+  knownHeader,
+  type PutOptions,
+  type PutResult,
+  putRequest,
+  putResult,
+  type RangeOptions,
+  type RangeResult,
+  type ReadOptions,
+  type ResponseHeader,
+  rangeRequest,
+  rangeResult,
+  type ToEntry,
+} from './kv.js';
+
+/** How a comparison compares, in clientv3's words. */
+export type CompareOperator = '=' | '!=' | '<' | '>';
+
+/** What of a key a comparison with a number looks at. All are 0 where there is no such key. */
+export type CompareNumber = 'version' | 'createRevision' | 'modRevision' | 'lease';
+
+/** A condition of a transaction, made by {@link compare}. On a range it must hold for each key of it. */
+export type Compare<Key, Value> = NumberCompare<Key> | ValueCompare<Key, Value>;
+
+/** A comparison with a number. */
+export interface NumberCompare<Key> {
+  readonly target: CompareNumber;
+  readonly keys: Key | KeyRange;
+  readonly operator: CompareOperator;
+  readonly operand: Int64;
+}
+
+/** A comparison of values, in byte order. It doesn't hold where there is no such key. */
+export interface ValueCompare<Key, Value> {
+  readonly target: 'value';
+  readonly keys: Key | KeyRange;
+  readonly operator: CompareOperator;
+  readonly operand: Value;
+}
+
+/** Reads one key in a transaction. */
+export interface GetOp<Key> {
+  readonly type: 'get';
+  readonly key: Key;
+  readonly options: OpOptions<ReadOptions>;
+}
+
+/** Reads a range in a transaction. */
+export interface RangeOp<Key> {
+  readonly type: 'range';
+  readonly keys: Key | KeyRange;
+  readonly options: OpOptions<RangeOptions>;
+}
+
+/** Writes a key in a transaction. */
+export interface PutOp<Key, Value> {
+  readonly type: 'put';
+  readonly key: Key;
+  readonly value: Value;
+  readonly options: OpOptions<PutOptions>;
+}
+
+/** Deletes a key or a range in a transaction. */
+export interface DeleteOp<Key> {
+  readonly type: 'delete';
+  readonly keys: Key | KeyRange;
+  readonly options: OpOptions<DeleteOptions>;
+}
+
+/** A transaction in a transaction. */
+export interface TxnOp<Key, Value> extends Txn<Key, Value> {
+  readonly type: 'txn';
+}
+
+/** The options of a call, without those on the call itself: a transaction is one call. */
+export type OpOptions<Options> = Omit<Options, keyof CallControl>;
+
+/** What a transaction does, made by {@link op}. */
+export type Op<Key, Value> =
+  | GetOp<Key>
+  | RangeOp<Key>
+  | PutOp<Key, Value>
+  | DeleteOp<Key>
+  | TxnOp<Key, Value>;
+
+/** A transaction, named as etcd's `TxnRequest` names its parts. */
+export interface Txn<Key, Value> {
+  /** Conditions that must all hold for `success`. Default: none, so that `success` is done. */
+  readonly compare?: readonly Compare<Key, Value>[] | undefined;
+  /** Done in order when all conditions hold. */
+  readonly success?: readonly Op<Key, Value>[] | undefined;
+  /** Done in order otherwise. */
+  readonly failure?: readonly Op<Key, Value>[] | undefined;
+}
+
+/** The result of one operation of a transaction whose view returns `Entry`. */
+export type OpResult<Operation, Entry> = Operation extends { readonly type: 'get' }
+  ? Entry | undefined
+  : Operation extends { readonly type: 'range' }
+    ? RangeResult<Entry>
+    : Operation extends { readonly type: 'put' }
+      ? PutResult<Entry>
+      : Operation extends { readonly type: 'delete' }
+        ? DeleteResult<Entry>
+        : Operation extends { readonly type: 'txn' }
+          ? TxnResult<Operation, Entry>
+          : never;
+
+/** The results of a list of operations, one for each, in order. */
+export type OpResults<Operations, Entry> = Operations extends readonly unknown[]
+  ? { [Index in keyof Operations]: OpResult<Operations[Index], Entry> }
+  : [];
+
+/** Which branch of a transaction was done, and with what results; `succeeded` tells, also for the types. */
+export type TxnResult<T, Entry> =
+  | TxnBranch<true, OpResults<'success' extends keyof T ? T['success'] : undefined, Entry>>
+  | TxnBranch<false, OpResults<'failure' extends keyof T ? T['failure'] : undefined, Entry>>;
+
+/** One of the two outcomes of a transaction. */
+export interface TxnBranch<Succeeded extends boolean, Responses> {
+  readonly header: ResponseHeader;
+  /** Revision of the store after the transaction: the one it made, if it changed anything. */
+  readonly revision: bigint;
+  /** Whether all conditions held, so that `success` was done and not `failure`. */
+  readonly succeeded: Succeeded;
+  /** The results of the branch that was done, one for each of its operations. */
+  readonly responses: Responses;
+}
+
+const none = {};
+
+/** Makes the operations of transactions. */
+export const op = {
+  /** As the call `get`. */
+  get<Key>(key: Key, options: OpOptions<ReadOptions> = none): GetOp<Key> {
+    return { type: 'get', key, options };
+  },
+  /** As the call `range`. */
+  range<Key>(keys: Key | KeyRange, options: OpOptions<RangeOptions> = none): RangeOp<Key> {
+    return { type: 'range', keys, options };
+  },
+  /** As the call `put`. One transaction can't write the same key twice. */
+  put<Key, Value>(key: Key, value: Value, options: OpOptions<PutOptions> = none): PutOp<Key, Value> {
+    return { type: 'put', key, value, options };
+  },
+  /** As the call `delete`. */
+  delete<Key>(keys: Key | KeyRange, options: OpOptions<DeleteOptions> = none): DeleteOp<Key> {
+    return { type: 'delete', keys, options };
+  },
+  /**
+   * A transaction in the transaction, with conditions of its own. etcd looks at all conditions before it does any
+   * operation, so they see the keys as they were before the whole.
+   */
+  txn<const T extends Txn<unknown, unknown>>(txn: T): T & { readonly type: 'txn' } {
+    return { ...txn, type: 'txn' };
+  },
+};
+
+/** Makes the conditions of transactions. */
+export const compare = {
+  /** Compares the number of puts since the key was created; 0 where there is no such key. */
+  version<Key>(keys: Key | KeyRange, operator: CompareOperator, operand: Int64): NumberCompare<Key> {
+    return { target: 'version', keys, operator, operand };
+  },
+  /** Compares the revision that created the key; 0 where there is no such key. */
+  createRevision<Key>(keys: Key | KeyRange, operator: CompareOperator, operand: Int64): NumberCompare<Key> {
+    return { target: 'createRevision', keys, operator, operand };
+  },
+  /** Compares the revision of the last change of the key; 0 where there is no such key. */
+  modRevision<Key>(keys: Key | KeyRange, operator: CompareOperator, operand: Int64): NumberCompare<Key> {
+    return { target: 'modRevision', keys, operator, operand };
+  },
+  /** Compares the lease that the key is attached to; 0 for none, or where there is no such key. */
+  lease<Key>(keys: Key | KeyRange, operator: CompareOperator, operand: Int64): NumberCompare<Key> {
+    return { target: 'lease', keys, operator, operand };
+  },
+  /** Compares the value, in byte order. Doesn't hold where there is no such key. */
+  value<Key, Value>(
+    keys: Key | KeyRange,
+    operator: CompareOperator,
+    operand: Value,
+  ): ValueCompare<Key, Value> {
+    return { target: 'value', keys, operator, operand };
+  },
+  /** There is such a key. */
+  exists<Key>(key: Key): NumberCompare<Key> {
+    return { target: 'version', keys: key, operator: '>', operand: 0 };
+  },
+  /** There is no such key; for a range: no key at all. */
+  missing<Key>(keys: Key | KeyRange): NumberCompare<Key> {
+    return { target: 'version', keys, operator: '=', operand: 0 };
+  },
+};
+
+/** @internal */
+export function encodeTxn<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): Uint8Array {
+  const request = txnRequest(txn, mapping);
+  checkEndlessDeletes(request.success);
+  checkEndlessDeletes(request.failure);
+  return encodeMessage(TxnRequest, request);
+}
+
+/**
+ * etcd refuses a transaction that deletes and puts the same key, but overlooks deletes of a range without an end. If
+ * the put then wants to keep the value or lease that is gone, all members crash (seen with 3.6.16), and crash again
+ * whenever they apply their log.
+ */
+function checkEndlessDeletes(list: readonly RequestOp[]): void {
+  // Most have none, and need no lists.
+  if (!list.some(({ request }) => request !== undefined && mayDelete.has(request.$case))) return;
+  const requests = requestsOf(list);
+  const starts = requests.flatMap((request) =>
+    request.$case === 'requestDeleteRange' && isEndless(request.value) ? [request.value.key] : [],
+  );
+  if (starts.length === 0) return;
+  for (const request of requests) {
+    if (request.$case !== 'requestPut') continue;
+    const { key, ignoreValue, ignoreLease } = request.value;
+    if ((ignoreValue || ignoreLease) && starts.some((start) => Buffer.compare(start, key) <= 0)) {
+      throw invalidArgument(
+        'the transaction puts a key with ignoreValue or ignoreLease that a delete of a range without end deletes; etcd crashes on that, so do it in two transactions',
+      );
+    }
+  }
+}
+
+const mayDelete: ReadonlySet<NonNullable<RequestOp['request']>['$case']> = new Set([
+  'requestDeleteRange',
+  'requestTxn',
+]);
+
+/** The requests of a list, those of transactions in it included. */
+function requestsOf(list: readonly RequestOp[]): NonNullable<RequestOp['request']>[] {
+  return list.flatMap(({ request }) => {
+    if (request === undefined) return [];
+    if (request.$case !== 'requestTxn') return [request];
+    return [...requestsOf(request.value.success), ...requestsOf(request.value.failure)];
+  });
+}
+
+/**
+ * The call that a transaction is made with; what it returns follows from its operations.
+ * @internal
+ */
+export function txnMethod<T extends Txn<unknown, unknown>, Entry>(
+  txn: T,
+  toEntry: ToEntry<Entry>,
+): Method<TxnResult<T, Entry>> {
+  return {
+    name: '/etcdserverpb.KV/Txn',
+    decode: (message) => txnResult(TxnResponse.decode(new MessageReader(message)), txn, toEntry),
+    idempotent: !mayWrite(txn),
+  };
+}
+
+function mayWrite({ success = [], failure = [] }: Txn<unknown, unknown>): boolean {
+  return success.some(opMayWrite) || failure.some(opMayWrite);
+}
+
+function opMayWrite(operation: Op<unknown, unknown> | undefined): boolean {
+  if (operation?.type === 'txn') return mayWrite(operation);
+  return operation?.type === 'put' || operation?.type === 'delete';
+}
+
+function txnRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): TxnRequest {
+  const { compare = [], success = [], failure = [] } = txn;
+  return {
+    compare: compare.map((condition) => compareMessage(condition, mapping)),
+    success: success.map((operation) => requestOp(operation, mapping)),
+    failure: failure.map((operation) => requestOp(operation, mapping)),
+  };
+}
+
+const compareResults: Readonly<Record<CompareOperator, Compare_CompareResult>> = {
+  '=': Compare_CompareResult.EQUAL,
+  '!=': Compare_CompareResult.NOT_EQUAL,
+  '<': Compare_CompareResult.LESS,
+  '>': Compare_CompareResult.GREATER,
+};
+
+const compareTargets: Readonly<Record<CompareNumber | 'value', Compare_CompareTarget>> = {
+  version: Compare_CompareTarget.VERSION,
+  createRevision: Compare_CompareTarget.CREATE,
+  modRevision: Compare_CompareTarget.MOD,
+  lease: Compare_CompareTarget.LEASE,
+  value: Compare_CompareTarget.VALUE,
+};
+
+function compareMessage<Key, Value>(
+  condition: Compare<Key, Value>,
+  mapping: KvMapping<Key, Value>,
+): CompareMessage {
+  const { target, keys, operator } = condition;
+  if (!Object.hasOwn(compareResults, operator)) {
+    throw invalidArgument(`the operator of a comparison is ${String(operator)}; it must be =, !=, < or >`);
+  }
+  // Not spread: V8 takes some 4 µs for a spread that is followed by further properties.
+  const { key, rangeEnd } = mapping.range(keys);
+  return {
+    key,
+    rangeEnd,
+    result: compareResults[operator],
+    target: compareTargets[target],
+    targetUnion:
+      condition.target === 'value'
+        ? { $case: 'value', value: mapping.value(condition.operand) }
+        : { $case: condition.target, value: toInt64(`the ${target} to compare with`, condition.operand) },
+  };
+}
+
+function requestOp<Key, Value>(operation: Op<Key, Value>, mapping: KvMapping<Key, Value>): RequestOp {
+  switch (operation?.type) {
+    case 'get': {
+      const value = rangeRequest(mapping.range(operation.key), operation.options);
+      return { request: { $case: 'requestRange', value } };
+    }
+    case 'range': {
+      const value = rangeRequest(mapping.range(operation.keys), operation.options);
+      return { request: { $case: 'requestRange', value } };
+    }
+    case 'put': {
+      const value = putRequest(mapping, operation.key, operation.value, operation.options);
+      return { request: { $case: 'requestPut', value } };
+    }
+    case 'delete': {
+      const value = deleteRequest(mapping.range(operation.keys), operation.options);
+      return { request: { $case: 'requestDeleteRange', value } };
+    }
+    case 'txn':
+      return { request: { $case: 'requestTxn', value: txnRequest(operation, mapping) } };
+    default:
+      throw invalidArgument(
+        'a transaction holds what is no operation; make them with op.get, op.range, op.put, op.delete and op.txn',
+      );
+  }
+}
+
+function txnResult<T extends Txn<unknown, unknown>, Entry>(
+  { header, succeeded, responses }: TxnResponse,
+  txn: T,
+  toEntry: ToEntry<Entry>,
+): TxnResult<T, Entry> {
+  const known = knownHeader(header);
+  const operations = (succeeded ? txn.success : txn.failure) ?? [];
+  const results = operations.map((operation, index) => opResult(responses[index], operation, known, toEntry));
+  const result: TxnBranch<boolean, unknown> = {
+    header: known,
+    revision: known.revision,
+    succeeded,
+    responses: results,
+  };
+  // The server answers each operation of the branch in order, which the types can't know.
+  return result as TxnResult<T, Entry>;
+}
+
+function opResult<Entry>(
+  answer: ResponseOp | undefined,
+  operation: Op<unknown, unknown>,
+  outer: ResponseHeader,
+  toEntry: ToEntry<Entry>,
+): unknown {
+  const response = answer?.response;
+  if (response === undefined) {
+    throw new EtcdError('the server left an operation of the transaction unanswered', {
+      code: StatusCode.INTERNAL,
+    });
+  }
+  // etcd fills in the revision alone there, and not even that for transactions in the transaction.
+  const { revision } = knownHeader(response.value.header);
+  response.value.header = { ...outer, revision: revision === 0n ? outer.revision : revision };
+  switch (response.$case) {
+    case 'responseRange': {
+      const result = rangeResult(response.value, toEntry);
+      return operation.type === 'get' ? result.kvs[0] : result;
+    }
+    case 'responsePut':
+      return putResult(response.value, toEntry);
+    case 'responseDeleteRange':
+      return deleteResult(response.value, toEntry);
+    case 'responseTxn':
+      return txnResult(response.value, operation as TxnOp<unknown, unknown>, toEntry);
+  }
+}

@@ -1,0 +1,87 @@
+import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { KeyValue as EtcdKeyValue } from '../../kv/key-value.js';
+import {
+  type Event_EventType,
+  Event as GeneratedEvent,
+  KeyValue as GeneratedKeyValue,
+  type MessageFns,
+} from '../generated/mvccpb/kv.js';
+import { noBytes } from './byte-slabs.js';
+
+// What the messages of rpc/generated/etcdserverpb have for keys and events (buf.gen.yaml maps mvccpb/kv.proto to here).
+// These two come by the hundred thousand: they are decoded straight into what the user gets, without the message and
+// the two empty arrays that the generated code makes for each. Loops and errors are those of the generated code,
+// which test/message-decoding.test.ts compares them with.
+
+/** What the generated code calls, with another `decode`. */
+type Decoded<T, Generated> = Pick<MessageFns<T>, 'decode' | 'fromPartial'> &
+  Pick<Generated, 'encode' & keyof Generated>;
+
+export { Event_EventType } from '../generated/mvccpb/kv.js';
+
+/** A `mvccpb.KeyValue`, decoded as the client's own. */
+export type KeyValue = EtcdKeyValue;
+
+export const KeyValue: Decoded<KeyValue, typeof GeneratedKeyValue> = {
+  encode: GeneratedKeyValue.encode,
+  fromPartial: (object) => new EtcdKeyValue(GeneratedKeyValue.fromPartial(object)),
+  decode(input, length) {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const end = length === undefined ? reader.len : reader.pos + length;
+    let key: Uint8Array = noBytes;
+    let value: Uint8Array = noBytes;
+    let createRevision = 0n;
+    let modRevision = 0n;
+    let version = 0n;
+    let lease = 0n;
+    while (reader.pos < end) {
+      const tag = reader.uint32();
+      if (tag === 10) key = reader.bytes();
+      else if (tag === 16) createRevision = reader.int64() as bigint;
+      else if (tag === 24) modRevision = reader.int64() as bigint;
+      else if (tag === 32) version = reader.int64() as bigint;
+      else if (tag === 42) value = reader.bytes();
+      else if (tag === 48) lease = reader.int64() as bigint;
+      else if (isEndOfMessage(tag)) break;
+      else reader.skip(tag & 7);
+    }
+    return new EtcdKeyValue({ key, value, createRevision, modRevision, version, lease });
+  },
+};
+
+/** A `mvccpb.Event`. */
+export interface Event {
+  readonly type: Event_EventType;
+  readonly kv: KeyValue | undefined;
+  readonly prevKv: KeyValue | undefined;
+}
+
+export const Event: Decoded<Event, typeof GeneratedEvent> = {
+  encode: GeneratedEvent.encode,
+  fromPartial: ({ type = 0, kv, prevKv }) => ({
+    type,
+    kv: kv && KeyValue.fromPartial(kv),
+    prevKv: prevKv && KeyValue.fromPartial(prevKv),
+  }),
+  decode(input, length) {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const end = length === undefined ? reader.len : reader.pos + length;
+    let type: Event_EventType = 0;
+    let kv: KeyValue | undefined;
+    let prevKv: KeyValue | undefined;
+    while (reader.pos < end) {
+      const tag = reader.uint32();
+      if (tag === 8) type = reader.int32();
+      else if (tag === 18) kv = KeyValue.decode(reader, reader.uint32());
+      else if (tag === 26) prevKv = KeyValue.decode(reader, reader.uint32());
+      else if (isEndOfMessage(tag)) break;
+      else reader.skip(tag & 7);
+    }
+    return { type, kv, prevKv };
+  },
+};
+
+/** As the generated code has it: the end of a group, or nothing. */
+function isEndOfMessage(tag: number): boolean {
+  return (tag & 7) === 4 || tag === 0;
+}

@@ -1,0 +1,278 @@
+import {
+  CompactedError,
+  EtcdError,
+  type EtcdErrorInit,
+  errorOfCode,
+  LeaseNotFoundError,
+  NoLeaderError,
+  NoSpaceError,
+  RequestTooLargeError,
+  StatusCode,
+  statusName,
+  TooManyRequestsError,
+  UnauthenticatedError,
+  UnavailableError,
+} from '../errors.js';
+
+type ErrorClass = new (message: string, init: EtcdErrorInit) => EtcdError;
+
+/** What an error of etcd's says. */
+interface ServerError {
+  /** The code that it comes with. */
+  readonly code: StatusCode;
+  /** Its class, where that isn't the code's. */
+  readonly type?: ErrorClass;
+  /** What to do about it, where etcd's own words don't say it. */
+  readonly hint?: string;
+  /** Whether a write that ends so may have been applied, or may still be. */
+  readonly write: 'not applied' | 'may be applied';
+  /**
+   * Nothing was proposed, and the same request may do better: at the same endpoint after a wait, or at another one.
+   */
+  readonly again?: 'here' | 'elsewhere';
+  /** It refuses the token of the call, and another one may do. Nothing was applied. */
+  readonly tokenRefused?: true;
+}
+
+const { INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND, OUT_OF_RANGE, UNAVAILABLE, UNKNOWN } = StatusCode;
+
+const mayBeApplied = 'it may still be applied: read before writing again';
+const refused = (code: StatusCode, hint?: string, type?: ErrorClass): ServerError => ({
+  code,
+  write: 'not applied',
+  ...(hint !== undefined && { hint }),
+  ...(type !== undefined && { type }),
+});
+const uncertain = (code: StatusCode, hint: string = mayBeApplied, type?: ErrorClass): ServerError => ({
+  code,
+  write: 'may be applied',
+  hint,
+  ...(type !== undefined && { type }),
+});
+
+/**
+ * All errors that etcd's server has words of its own for: those of api/v3rpc/rpctypes/error.go, and those that it
+ * passes on without a code, so that they come as UNKNOWN (server/etcdserver/errors, auth, lease, raft).
+ */
+const serverErrors = {
+  // Requests that are malformed, or ask for what is not there. etcd checks a whole transaction before it applies any
+  // of it.
+  'etcdserver: key is not provided': refused(INVALID_ARGUMENT, 'a key has at least one byte'),
+  'etcdserver: key not found': refused(
+    INVALID_ARGUMENT,
+    'ignoreValue and ignoreLease need a key that exists',
+  ),
+  'etcdserver: value is provided': refused(INVALID_ARGUMENT, 'with ignoreValue the value must be empty'),
+  'etcdserver: lease is provided': refused(INVALID_ARGUMENT, 'ignoreLease and lease exclude each other'),
+  'etcdserver: too many operations in txn request': refused(
+    INVALID_ARGUMENT,
+    "split the transaction, or raise the server's --max-txn-ops (128 by default, for each list of operations)",
+  ),
+  'etcdserver: duplicate key given in txn request': refused(
+    INVALID_ARGUMENT,
+    'a transaction writes each key once: by one put, or by one delete of a key or range',
+  ),
+  'etcdserver: invalid client api version': refused(INVALID_ARGUMENT, 'the server wants a newer client'),
+  'etcdserver: invalid sort option': refused(INVALID_ARGUMENT),
+  'etcdserver: request is too large': refused(
+    INVALID_ARGUMENT,
+    "split the request, or raise the server's --max-request-bytes",
+    RequestTooLargeError,
+  ),
+  'etcdserver: mvcc: required revision has been compacted': refused(OUT_OF_RANGE, undefined, CompactedError),
+  'etcdserver: mvcc: required revision is a future revision': refused(
+    OUT_OF_RANGE,
+    'the store has not come to that revision yet; take one from a result of this cluster',
+  ),
+
+  // What the cluster has room for. With the last of its quota etcd applies a write, and then reports that there was no
+  // space for it (quotaApplierV3).
+  'etcdserver: mvcc: database space exceeded': uncertain(
+    StatusCode.RESOURCE_EXHAUSTED,
+    'compact, defragment, then disarm the alarm, or raise --quota-backend-bytes; the write may have been applied with the last space',
+    NoSpaceError,
+  ),
+  'etcdserver: too many requests': refused(
+    StatusCode.RESOURCE_EXHAUSTED,
+    'nothing was done; slow down and try again',
+    TooManyRequestsError,
+  ),
+
+  // Leases and watches.
+  'etcdserver: requested lease not found': refused(
+    NOT_FOUND,
+    'it has expired, or was revoked, or never was',
+    LeaseNotFoundError,
+  ),
+  'etcdserver: lease already exists': refused(
+    FAILED_PRECONDITION,
+    'grant it without an id, or with another one',
+  ),
+  'etcdserver: too large lease TTL': refused(OUT_OF_RANGE, 'the longest TTL is 9,000,000,000 s'),
+  'not a primary lessor': refused(UNKNOWN, 'the member does not lead any more; try again'),
+  'waiting for node to catch up its applied index has timed out': refused(
+    UNKNOWN,
+    'the leader is behind; try again',
+  ),
+  'etcdserver: watch canceled': refused(StatusCode.CANCELLED),
+
+  // Members.
+  'etcdserver: member ID already exist': refused(FAILED_PRECONDITION),
+  'etcdserver: Peer URLs already exists': refused(FAILED_PRECONDITION),
+  'etcdserver: re-configuration failed due to not enough started members': refused(
+    FAILED_PRECONDITION,
+    'start the members that were added before, or remove them',
+  ),
+  'etcdserver: given member URLs are invalid': refused(INVALID_ARGUMENT),
+  'etcdserver: member not found': refused(NOT_FOUND),
+  'etcdserver: can only promote a learner member': refused(FAILED_PRECONDITION),
+  'etcdserver: can only promote a learner member which is in sync with leader': refused(
+    FAILED_PRECONDITION,
+    'try again once it has caught up',
+  ),
+  'etcdserver: too many learner members in cluster': refused(
+    FAILED_PRECONDITION,
+    'promote or remove one, or raise --max-learners',
+  ),
+  'etcdserver: cluster ID mismatch': refused(FAILED_PRECONDITION),
+  'etcdserver: bad leader transferee': refused(
+    FAILED_PRECONDITION,
+    'it must be a voting member of the cluster',
+  ),
+  'etcdserver: not leader': refused(FAILED_PRECONDITION, 'send the request to the leader'),
+  'etcdserver: request timed out, leader transfer took too long': uncertain(
+    UNKNOWN,
+    'the leadership may still move: see maintenance.status()',
+  ),
+  'etcdserver: rpc not supported for learner': {
+    ...refused(FAILED_PRECONDITION, 'use the endpoint of a voting member'),
+    again: 'elsewhere',
+  },
+  'etcdserver: not capable': refused(
+    FAILED_PRECONDITION,
+    'the version of the cluster is too old, or not known yet',
+  ),
+  'etcdserver: wrong downgrade target version format': refused(INVALID_ARGUMENT),
+  'etcdserver: invalid downgrade target version': refused(INVALID_ARGUMENT),
+  'etcdserver: cluster version not found during downgrade': refused(FAILED_PRECONDITION, 'try again'),
+  'etcdserver: cluster has a downgrade job in progress': refused(FAILED_PRECONDITION),
+  'etcdserver: no inflight downgrade job': refused(FAILED_PRECONDITION),
+
+  // Users and roles. etcd checks the permission again when it applies, before it applies.
+  'etcdserver: root user does not exist': refused(FAILED_PRECONDITION, 'add the user root first'),
+  'etcdserver: root user does not have root role': refused(
+    FAILED_PRECONDITION,
+    'grant the role root to the user root',
+  ),
+  'etcdserver: user name already exists': refused(FAILED_PRECONDITION),
+  'etcdserver: user name is empty': {
+    ...refused(
+      INVALID_ARGUMENT,
+      'the server has authentication on; give connect() the option auth',
+      UnauthenticatedError,
+    ),
+    tokenRefused: true,
+  },
+  'etcdserver: user name not found': refused(FAILED_PRECONDITION),
+  'etcdserver: role name already exists': refused(FAILED_PRECONDITION),
+  'etcdserver: role name not found': refused(FAILED_PRECONDITION),
+  'etcdserver: role name is empty': refused(INVALID_ARGUMENT),
+  'etcdserver: authentication failed, invalid user ID or password': refused(
+    INVALID_ARGUMENT,
+    'check auth.username and auth.password',
+    UnauthenticatedError,
+  ),
+  'auth: authentication failed, password was given for no password user': refused(
+    UNKNOWN,
+    'this user has no password, and is known by a client certificate alone',
+    UnauthenticatedError,
+  ),
+  'auth: token signing attempted with verify-only key': refused(
+    UNKNOWN,
+    'the server has a public key alone in --auth-token; use the endpoint of one that can sign',
+    UnauthenticatedError,
+  ),
+  'etcdserver: permission not given': refused(INVALID_ARGUMENT),
+  'etcdserver: permission denied': refused(StatusCode.PERMISSION_DENIED),
+  'etcdserver: role is not granted to the user': refused(FAILED_PRECONDITION),
+  'etcdserver: permission is not granted to the role': refused(FAILED_PRECONDITION),
+  'etcdserver: authentication is not enabled': refused(FAILED_PRECONDITION),
+  'etcdserver: invalid auth token': {
+    ...refused(
+      StatusCode.UNAUTHENTICATED,
+      'with the option auth of connect() another token is fetched by itself',
+      UnauthenticatedError,
+    ),
+    tokenRefused: true,
+  },
+  'etcdserver: invalid auth management': refused(INVALID_ARGUMENT),
+  'etcdserver: revision of auth store is old': {
+    ...refused(INVALID_ARGUMENT, 'users or roles have changed meanwhile; try again', UnauthenticatedError),
+    tokenRefused: true,
+  },
+
+  // The state of the cluster.
+  'etcdserver: no leader': {
+    ...refused(
+      UNAVAILABLE,
+      'the member is cut off from the majority, or an election is under way',
+      NoLeaderError,
+    ),
+    again: 'elsewhere',
+  },
+  // The member that leads says so while it hands the leadership on. Another member would send the proposal there, and
+  // not learn that it was dropped.
+  'raft proposal dropped': {
+    ...refused(UNKNOWN, 'nothing was proposed, as the leadership moves; try again', UnavailableError),
+    again: 'here',
+  },
+  'etcdserver: unhealthy cluster': refused(
+    UNAVAILABLE,
+    'nothing was changed; try again when all members are connected',
+  ),
+  'etcdserver: corrupt cluster': refused(
+    StatusCode.DATA_LOSS,
+    'the alarm corrupt is raised: see maintenance.alarmList()',
+  ),
+  'etcdserver: leader changed': uncertain(UNAVAILABLE),
+  'etcdserver: server stopped': uncertain(UNAVAILABLE),
+  'raft: stopped': uncertain(UNKNOWN, mayBeApplied, UnavailableError),
+  'etcdserver: request timed out': uncertain(UNAVAILABLE),
+  'etcdserver: request timed out, possibly due to previous leader failure': uncertain(UNAVAILABLE),
+  'etcdserver: request timed out, possibly due to connection lost': uncertain(UNAVAILABLE),
+  'etcdserver: request timed out, waiting for the applied index took too long': uncertain(UNAVAILABLE),
+  'etcdserver: request canceled': uncertain(StatusCode.CANCELLED),
+  'etcdserver: request cancelled': uncertain(UNKNOWN),
+  'etcdserver: context deadline exceeded': uncertain(StatusCode.DEADLINE_EXCEEDED),
+} satisfies Readonly<Record<string, ServerError>>;
+
+/** etcd's own words for one of its errors. */
+export type ServerErrorText = keyof typeof serverErrors;
+
+/** A read wants a revision that the store hasn't come to. */
+export const futureRevision: ServerErrorText = 'etcdserver: mvcc: required revision is a future revision';
+
+/** What is known of an error of etcd's with these words, whichever code came with it. */
+export function knownServerError(details: string): ServerError | undefined {
+  return Object.hasOwn(serverErrors, details) ? serverErrors[details as ServerErrorText] : undefined;
+}
+
+/** The words of all errors that are known. */
+export function serverErrorTexts(): ServerErrorText[] {
+  return Object.keys(serverErrors) as ServerErrorText[];
+}
+
+/** Whether an error is this one of etcd's. */
+export function isServerError(error: unknown, text: ServerErrorText): boolean {
+  return error instanceof EtcdError && error.details === text;
+}
+
+/** The typed error for a failed call's status. */
+export function statusError(init: EtcdErrorInit & { readonly details: string }): EtcdError {
+  const { code, details } = init;
+  const known = knownServerError(details);
+  const hint = known?.hint === undefined ? '' : `; ${known.hint}`;
+  const message = `${statusName(code)}: ${details || 'no details given'}${hint}`;
+  const fate = known?.write === 'not applied' ? { ...init, mayBeApplied: false } : init;
+  return known?.type === undefined ? errorOfCode(message, fate) : new known.type(message, fate);
+}

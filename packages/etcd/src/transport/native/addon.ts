@@ -1,0 +1,109 @@
+import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+/** What crosses into the addon's `NativeTransport` constructor; see crates/etcd-transport/src/lib.rs. */
+export interface NativeOptions {
+  readonly endpoint: string;
+  readonly ca?: Uint8Array;
+  readonly cert?: Uint8Array;
+  readonly key?: Uint8Array;
+  readonly serverName?: string;
+  readonly keepAliveIntervalMs?: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly keepAliveWhileIdle: boolean;
+  readonly tcpKeepAliveMs: number;
+  readonly connectTimeoutMs: number;
+}
+
+/** The addon's object: one connection on the runtime of this napi env. */
+export interface NativeBinding {
+  /** Hands down the first `length` bytes of a batch, which opens `opened` calls. False once closed. */
+  submit(batch: Uint8Array, length: number, opened: number): boolean;
+  /** Hands down a message that is too long to be copied into the batch which will be submitted next. Copies it. */
+  giveLong(message: Uint8Array): void;
+  /**
+   * A bounded batch of what has completed since the last drain: a byte that is 1 if there is another batch, for which there
+   * is no further `wake`, then the frames.
+   */
+  drain(): Buffer;
+  /**
+   * Copies the next of the messages that are too long to lie in the frames of the batch that was drained last into a buffer
+   * of its length.
+   */
+  takeLong(into: Uint8Array): void;
+  setReferenced(referenced: boolean): void;
+  /** Gives the connection up for new calls, which get another one. Calls in flight go on. */
+  renew(): void;
+  /** After it returns there are no more calls of `wake`. Idempotent. */
+  close(): void;
+}
+
+/** The addon's exports. */
+export interface NativeAddon {
+  readonly NativeTransport: new (options: NativeOptions, wake: () => void) => NativeBinding;
+}
+
+const methods = {
+  submit: true,
+  giveLong: true,
+  drain: true,
+  takeLong: true,
+  setReferenced: true,
+  renew: true,
+  close: true,
+} satisfies Record<keyof NativeBinding, true>;
+
+let loaded: NativeAddon | Error | undefined;
+
+/** The addon for this platform, or the one that `QUIESCE_ETCD_NATIVE` names, or why it can't be loaded. */
+export function loadNativeAddon(): NativeAddon | Error {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): NativeAddon | Error {
+  const given = process.env.QUIESCE_ETCD_NATIVE;
+  const host = `${process.platform}-${process.arch}`;
+  // In a checkout it is beside the package; else it comes in a package of its own for each platform, of which npm
+  // installs the one that fits. Where a C library is in the name, that one has tried to load is soon told.
+  const candidates = given
+    ? [resolve(given)]
+    : [
+        `../../../../native/etcd-transport.${host}.node`,
+        ...['', '-gnu', '-musl', '-msvc'].map((libc) => `@quiesce/etcd-${host}${libc}`),
+      ];
+  const failures: unknown[] = [];
+  for (const candidate of candidates) {
+    try {
+      // A bundle in CommonJS knows no URL of its own: there the program's place is where to look from.
+      const load = createRequire(import.meta.url || pathToFileURL(process.execPath));
+      return checked(load(candidate) as Partial<NativeAddon>, candidate);
+    } catch (failure) {
+      failures.push(failure);
+    }
+  }
+  const telling = failures.find((failure) => !isMissing(failure)) ?? failures[0];
+  const reason =
+    given || !isMissing(telling)
+      ? String((telling as Error).message).split('\n')[0]
+      : 'its package is not installed';
+  return new Error(`no native transport for ${host}: ${reason}`, {
+    cause: new AggregateError(failures, 'nothing could be loaded'),
+  });
+}
+
+/** An addon of another version would fail in the midst of its work, when something that it lacks is called. */
+function checked({ NativeTransport }: Partial<NativeAddon>, file: string): NativeAddon {
+  const lacks = Object.keys(methods).filter(
+    (name) => typeof NativeTransport?.prototype[name as keyof NativeBinding] !== 'function',
+  );
+  if (NativeTransport !== undefined && lacks.length === 0) return { NativeTransport };
+  throw new Error(
+    `${file} is of another version than @quiesce/etcd, and lacks ${lacks.join(', ')}: install both in one version`,
+  );
+}
+
+function isMissing(failure: unknown): boolean {
+  return (failure as NodeJS.ErrnoException | undefined)?.code === 'MODULE_NOT_FOUND';
+}

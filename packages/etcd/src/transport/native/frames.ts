@@ -1,0 +1,334 @@
+/**
+ * The framing of what crosses into the native addon and back. All integers are little-endian; a batch is a
+ * run of frames with nothing between them. A long message lies beside them, by itself. The other half is crates/etcd-transport/src/frames.rs.
+ */
+import { type Metadata, noMetadata } from '../../errors.js';
+
+const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 6 } as const;
+const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5, broken: 6 } as const;
+
+/** In the place of a message's length: it lies beside the frames, by itself. On the way up its length follows. */
+const byItself = 0xffffffff;
+
+/** From how many bytes on a message lies by itself. */
+const longBytes = 32 * 1024;
+
+/** Before a message, in gRPC: a byte that says whether it is compressed, and its length in four. */
+const prefixBytes = 5;
+
+const initialBytes = 64 * 1024;
+
+/** Collects the commands of one turn of the event loop. */
+export class CommandBatch {
+  #buffer = Buffer.allocUnsafe(initialBytes);
+  #length = 0;
+  #opened = 0;
+  #givenBytes = 0;
+  readonly #giveLong: (message: Uint8Array) => void;
+  readonly #methods = new Map<string, Uint8Array>();
+
+  /** @param giveLong takes the messages that lie by themselves, in the order of the commands. It copies them. */
+  constructor(giveLong: (message: Uint8Array) => void) {
+    this.#giveLong = giveLong;
+  }
+
+  /** Bytes collected in {@link buffer}. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Bytes collected, with the messages that lie by themselves. */
+  get wholeLength(): number {
+    return this.#length + this.#givenBytes;
+  }
+
+  /** Calls opened. */
+  get opened(): number {
+    return this.#opened;
+  }
+
+  /** The bytes collected, at the start of a larger buffer; to be read before the next command. */
+  get buffer(): Uint8Array {
+    return this.#buffer;
+  }
+
+  /** Starts over. */
+  clear(): void {
+    this.#length = 0;
+    this.#opened = 0;
+    this.#givenBytes = 0;
+    if (this.#buffer.length > 16 * initialBytes) this.#buffer = Buffer.allocUnsafe(initialBytes);
+  }
+
+  /** A unary call; `timeoutMs` 0 is no deadline. Throws, and adds nothing, when the framing can't hold it. */
+  unary(id: number, timeoutMs: number, method: string, metadata: CallMetadata, message: Uint8Array): void {
+    this.#open(Op.unary, id, timeoutMs, method, metadata, message);
+  }
+
+  /** Opens a stream; `timeoutMs` 0 is no deadline. Throws as {@link unary}. */
+  openStream(id: number, timeoutMs: number, method: string, metadata: CallMetadata): void {
+    this.#open(Op.openStream, id, timeoutMs, method, metadata, undefined);
+  }
+
+  /** One message on a stream. */
+  send(id: number, message: Uint8Array): void {
+    this.#reserve(5);
+    this.#op(Op.send, id);
+    this.#message(message);
+  }
+
+  /** Half-closes a stream. */
+  closeSend(id: number): void {
+    this.#reserve(5);
+    this.#op(Op.closeSend, id);
+  }
+
+  /** Allows a stream that many more messages. */
+  credit(id: number, messages: number): void {
+    this.#reserve(9);
+    this.#op(Op.credit, id);
+    this.#u32(messages);
+  }
+
+  /** Ends a call at once. */
+  cancel(id: number): void {
+    this.#reserve(5);
+    this.#op(Op.cancel, id);
+  }
+
+  #open(
+    op: number,
+    id: number,
+    timeoutMs: number,
+    method: string,
+    metadata: CallMetadata,
+    message: Uint8Array | undefined,
+  ): void {
+    const before = this.#length;
+    try {
+      this.#writeOpen(op, id, timeoutMs, method, metadata, message);
+    } catch (error) {
+      // Half a frame would take the rest of the batch with it.
+      this.#length = before;
+      throw error;
+    }
+    this.#opened += 1;
+  }
+
+  #writeOpen(
+    op: number,
+    id: number,
+    timeoutMs: number,
+    method: string,
+    metadata: CallMetadata,
+    message: Uint8Array | undefined,
+  ): void {
+    let name = this.#methods.get(method);
+    if (name === undefined) {
+      name = Buffer.from(method);
+      this.#methods.set(method, name);
+    }
+    this.#reserve(13 + name.length);
+    this.#op(op, id);
+    this.#u32(timeoutMs);
+    this.#u16(name.length);
+    this.#copy(name);
+    if (metadata === undefined) this.#u16(0);
+    else this.#metadata(metadata);
+    this.#message(message);
+  }
+
+  #metadata(metadata: NonNullable<CallMetadata>): void {
+    const entries = Object.entries(metadata);
+    this.#reserve(2);
+    this.#u16(entries.length);
+    for (const [name, value] of entries) {
+      const nameBytes = Buffer.from(name.toLowerCase());
+      const valueBytes = Buffer.from(value);
+      this.#reserve(10 + nameBytes.length + valueBytes.length);
+      this.#u16(nameBytes.length);
+      this.#copy(nameBytes);
+      this.#bytes(valueBytes);
+    }
+  }
+
+  /** A length of 0 stands for none: an empty message has its prefix. */
+  #message(message: Uint8Array | undefined): void {
+    if (message === undefined) {
+      this.#reserve(4);
+      this.#u32(0);
+    } else if (message.length >= longBytes) {
+      this.#reserve(4);
+      this.#giveLong(message);
+      this.#givenBytes += message.length;
+      this.#u32(byItself);
+    } else {
+      this.#reserve(4 + prefixBytes + message.length);
+      this.#u32(prefixBytes + message.length);
+      this.#buffer[this.#length++] = 0;
+      this.#length = this.#buffer.writeUInt32BE(message.length, this.#length);
+      this.#copy(message);
+    }
+  }
+
+  // What follows writes without a check: #reserve has made room.
+
+  #op(op: number, id: number): void {
+    this.#buffer[this.#length++] = op;
+    this.#u32(id);
+  }
+
+  #u16(value: number): void {
+    this.#length = this.#buffer.writeUInt16LE(value, this.#length);
+  }
+
+  #u32(value: number): void {
+    this.#length = this.#buffer.writeUInt32LE(value, this.#length);
+  }
+
+  #bytes(bytes: Uint8Array): void {
+    this.#u32(bytes.length);
+    this.#copy(bytes);
+  }
+
+  #copy(bytes: Uint8Array): void {
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#length + bytes;
+    if (needed <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(needed + initialBytes, 2 * this.#buffer.length));
+    larger.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = larger;
+  }
+}
+
+/** Metadata to send with a call. */
+export type CallMetadata = Readonly<Record<string, string>> | undefined;
+
+/** Takes what a {@link CompletionBatch} holds; messages are views of the batch, or long ones by themselves. */
+export interface CompletionHandler {
+  /** The answer to a unary call, which is over. */
+  unaryOk(id: number, headers: Metadata, trailers: Metadata, message: Uint8Array): void;
+  /** The response headers of a stream. */
+  headers(id: number, headers: Metadata): void;
+  /** One message of a stream. */
+  message(id: number, message: Uint8Array): void;
+  /** The connection took one message of a stream. */
+  sent(id: number): void;
+  /** A call is over with this status; `sent` is false when its request never left this process. */
+  end(id: number, code: number, sent: boolean, details: string, trailers: Metadata): void;
+  /** The addon could not read what it was given: all calls are over. */
+  broken(details: string): void;
+}
+
+/** What one drain has taken: a byte that says whether there is more to drain, then frames, which are read in order. */
+export class CompletionBatch {
+  readonly #frames: Buffer;
+  readonly #takeLong: (into: Uint8Array) => void;
+  readonly #end: number;
+  #at = 1;
+  /** Whether there is another batch, for which the addon doesn't call. */
+  readonly isFollowed: boolean;
+
+  /** @param takeLong fills a buffer with the next of the messages that lie beside the frames. */
+  constructor(frames: Buffer, takeLong: (into: Uint8Array) => void) {
+    this.#frames = frames;
+    this.#takeLong = takeLong;
+    this.#end = frames.length;
+    this.isFollowed = frames[0] === 1;
+  }
+
+  get isRead(): boolean {
+    return this.#at >= this.#end;
+  }
+
+  /** Reads at most so many frames, and returns how many. Throws at one that the addon can't have written. */
+  read(most: number, handler: CompletionHandler): number {
+    let count = 0;
+    for (; count < most && !this.isRead; count++) this.#next(handler);
+    return count;
+  }
+
+  #next(handler: CompletionHandler): void {
+    const frames = this.#frames;
+    const op = frames[this.#at];
+    const id = frames.readUInt32LE(this.#at + 1);
+    this.#at += 5;
+    switch (op) {
+      case Completion.unaryOk: {
+        const headers = this.#metadata();
+        const trailers = this.#metadata();
+        handler.unaryOk(id, headers, trailers, this.#message());
+        break;
+      }
+      case Completion.headers:
+        handler.headers(id, this.#metadata());
+        break;
+      case Completion.message:
+        handler.message(id, this.#message());
+        break;
+      case Completion.sent:
+        handler.sent(id);
+        break;
+      case Completion.end: {
+        const code = frames.readUInt8(this.#at);
+        const sent = frames.readUInt8(this.#at + 1) !== 0;
+        this.#at += 2;
+        const details = this.#text();
+        handler.end(id, code, sent, details, this.#metadata());
+        break;
+      }
+      case Completion.broken:
+        handler.broken(this.#text());
+        break;
+      default:
+        throw new Error(
+          `the native addon sent an unknown frame (${op}): its version differs from this package's`,
+        );
+    }
+  }
+
+  #message(): Uint8Array {
+    const frames = this.#frames;
+    const length = frames.readUInt32LE(this.#at);
+    const start = this.#at + 4;
+    if (length === byItself) {
+      this.#at = start + 4;
+      // Nothing of it is read before it is filled.
+      const long = Buffer.allocUnsafeSlow(frames.readUInt32LE(start));
+      this.#takeLong(long);
+      return long;
+    }
+    this.#skipTo(start + length);
+    return new Uint8Array(frames.buffer, frames.byteOffset + start, length);
+  }
+
+  #text(): string {
+    const start = this.#at + 4;
+    this.#skipTo(start + this.#frames.readUInt32LE(this.#at));
+    return this.#frames.toString('utf8', start, this.#at);
+  }
+
+  #metadata(): Metadata {
+    const count = this.#frames.readUInt16LE(this.#at);
+    this.#at += 2;
+    if (count === 0) return noMetadata;
+    const read: Record<string, string[]> = Object.create(null);
+    for (let i = 0; i < count; i++) {
+      const name = this.#text();
+      const value = this.#text();
+      const values = read[name];
+      if (values === undefined) read[name] = [value];
+      else values.push(value);
+    }
+    return read;
+  }
+
+  #skipTo(end: number): void {
+    if (end > this.#end) throw new RangeError('a frame of the native addon is cut off');
+    this.#at = end;
+  }
+}

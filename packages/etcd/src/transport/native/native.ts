@@ -1,0 +1,482 @@
+import {
+  ClosedError,
+  closedInFlight,
+  EtcdError,
+  InvalidArgumentError,
+  type Metadata,
+  noMetadata,
+  StatusCode,
+} from '../../errors.js';
+import { statusError } from '../../rpc/server-errors.js';
+import type { Waiter } from '../../util/waiter.js';
+import { alreadyWaiting, hasEnded, sentAfterClose, wasCancelled } from '../stream-errors.js';
+import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from '../transport.js';
+import { loadNativeAddon, type NativeAddon, type NativeBinding, type NativeOptions } from './addon.js';
+import { CommandBatch, CompletionBatch, type CompletionHandler } from './frames.js';
+import { TurnPace } from './turn-pace.js';
+
+/** Messages on a stream that may wait at either end; `STREAM_WINDOW` in crates/etcd-transport/src/calls.rs. */
+const streamWindow = 16;
+
+/** A batch that has grown to this many bytes goes down before the turn is over. */
+const fullBatchBytes = 1024 * 1024;
+
+/** Longest deadline that the framing carries, in ms (about 49 days). */
+const longestTimeoutMs = 2 ** 32 - 1;
+
+/** Why there is no native transport on this host; `undefined` where there is one. */
+export function nativeUnavailable(): Error | undefined {
+  const addon = loadNativeAddon();
+  return addon instanceof Error ? addon : undefined;
+}
+
+/**
+ * A transport on the Rust core: HTTP/2 on a tokio runtime of this napi env that starts with the env's first
+ * transport and is joined when its last one closes, or when the env or the process ends. At that end all calls stay unsettled,
+ * new ones too: nobody is left who could do anything about it, and a rejection that nobody handles would make a failure of an
+ * exit that was in order.
+ *
+ * @throws InvalidArgumentError when the options can't work.
+ */
+export function nativeTransport(options: TransportOptions): Transport {
+  const addon = loadNativeAddon();
+  if (addon instanceof Error) throw addon;
+  return new NativeTransport(addon, options);
+}
+
+class NativeTransport implements Transport, CompletionHandler {
+  readonly kind = 'native';
+  readonly #native: NativeBinding;
+  readonly #batch = new CommandBatch((message) => this.#native.giveLong(message));
+  readonly #calls = new Map<number, Call>();
+  readonly #pace = new TurnPace();
+  /** What was drained and is not all read. */
+  #unread: CompletionBatch | undefined;
+  /** Whether there is more to drain than that. */
+  #more = false;
+  #nextDrain: NodeJS.Immediate | undefined;
+  #referenced = true;
+  #lastId = 0;
+  #flushScheduled = false;
+  #closed = false;
+  /** Why it closed, where that was not its owner's wish. */
+  #broken: EtcdError | undefined;
+
+  constructor(addon: NativeAddon, options: TransportOptions) {
+    const init = nativeOptions(options);
+    try {
+      this.#native = new addon.NativeTransport(init, this.#woken);
+    } catch (cause) {
+      throw new InvalidArgumentError(`can't use endpoint ${options.endpoint}: ${(cause as Error).message}`, {
+        code: StatusCode.INVALID_ARGUMENT,
+        cause,
+      });
+    }
+  }
+
+  unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse> {
+    return new Promise((resolve, reject) => {
+      const call = new UnaryCall(method, resolve, reject);
+      const id = this.#start(call, options);
+      if (id === undefined) return;
+      try {
+        this.#batch.unary(id, timeoutOf(options), method, options?.metadata, request);
+      } catch (cause) {
+        this.#refuse(id, method, cause);
+        return;
+      }
+      this.#schedule();
+    });
+  }
+
+  stream(method: string, options?: CallOptions): ByteStream {
+    const stream = new NativeStream(method, this);
+    const id = this.#start(stream, options);
+    if (id !== undefined) {
+      stream.id = id;
+      try {
+        this.#batch.openStream(id, timeoutOf(options), method, options?.metadata);
+      } catch (cause) {
+        this.#refuse(id, method, cause);
+        return stream;
+      }
+      this.#schedule();
+    }
+    return stream;
+  }
+
+  ref(): void {
+    this.#referenced = true;
+    this.#nextDrain?.ref();
+    this.#native.setReferenced(true);
+  }
+
+  unref(): void {
+    this.#referenced = false;
+    this.#nextDrain?.unref();
+    this.#native.setReferenced(false);
+  }
+
+  renew(): void {
+    if (!this.#closed) this.#native.renew();
+  }
+
+  async close(): Promise<void> {
+    this.closeNow();
+  }
+
+  /** As {@link close}, for places that can't wait. */
+  closeNow(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unread = undefined;
+    try {
+      this.#native.close();
+    } finally {
+      const calls = [...this.#calls.values()];
+      this.#calls.clear();
+      for (const call of calls) call.cut(this.#broken ?? closedInFlight());
+    }
+  }
+
+  /** Gives the call an id, unless it can't begin: then it has failed. */
+  #start(call: Call, options: CallOptions | undefined): number | undefined {
+    if (this.#closed) {
+      call.fail(this.#broken ?? new ClosedError());
+      return undefined;
+    }
+    const signal = options?.signal;
+    if (signal?.aborted) {
+      call.fail(signal.reason);
+      return undefined;
+    }
+    do this.#lastId = (this.#lastId + 1) >>> 0;
+    while (this.#calls.has(this.#lastId));
+    const id = this.#lastId;
+    this.#calls.set(id, call);
+    if (signal !== undefined) call.watch(signal, () => this.cancel(id, signal.reason));
+    return id;
+  }
+
+  /** Ends a call that could not be written down: metadata or a message beyond what the framing holds. */
+  #refuse(id: number, method: string, cause: unknown): void {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    const details = `the call can't be made: ${cause instanceof Error ? cause.message : String(cause)}`;
+    call?.fail(
+      new InvalidArgumentError(details, { code: StatusCode.INVALID_ARGUMENT, method, sent: false, cause }),
+    );
+  }
+
+  /** Ends a call on both sides. */
+  cancel(id: number, reason: unknown): void {
+    const call = this.#calls.get(id);
+    if (call === undefined) return;
+    this.#calls.delete(id);
+    this.#batch.cancel(id);
+    this.#schedule();
+    call.cut(reason);
+  }
+
+  /** Queues one message of a stream. */
+  send(id: number, message: Uint8Array): void {
+    this.#batch.send(id, message);
+    this.#schedule();
+  }
+
+  /** Half-closes a stream. */
+  closeSend(id: number): void {
+    this.#batch.closeSend(id);
+    this.#schedule();
+  }
+
+  /** Allows a stream more messages. */
+  credit(id: number, messages: number): void {
+    this.#batch.credit(id, messages);
+    this.#schedule();
+  }
+
+  readonly #woken = (): void => {
+    this.#more = true;
+    if (this.#nextDrain === undefined) this.#drain();
+  };
+
+  // Between two parts the event loop has its turn, and what the first one's callers have dropped is gone.
+  readonly #drain = (): void => {
+    this.#nextDrain = undefined;
+    if (this.#closed) return;
+    let batch = this.#unread;
+    if (batch === undefined) {
+      batch = new CompletionBatch(this.#native.drain(), this.#takeLong);
+      this.#more = batch.isFollowed;
+    }
+    try {
+      this.#pace.handled(batch.read(this.#pace.begin(), this));
+    } catch (cause) {
+      // What follows can't be read either, and its calls would wait for ever.
+      this.broken(`the answers of the native transport can't be read: ${(cause as Error).message}`, cause);
+    }
+    if (this.#closed) return;
+    this.#unread = batch.isRead ? undefined : batch;
+    if (batch.isRead && !this.#more) return;
+    this.#nextDrain = setImmediate(this.#drain);
+    if (!this.#referenced) this.#nextDrain.unref();
+  };
+
+  readonly #takeLong = (into: Uint8Array): void => this.#native.takeLong(into);
+
+  // Node runs this after all microtasks of the turn, so that the calls they make share one crossing.
+  readonly #flush = (): void => {
+    this.#flushScheduled = false;
+    const batch = this.#batch;
+    const taken =
+      this.#closed || batch.length === 0 || this.#native.submit(batch.buffer, batch.length, batch.opened);
+    batch.clear();
+    if (!taken) this.broken('the native transport has ended by itself');
+  };
+
+  #schedule(): void {
+    if (this.#batch.wholeLength > fullBatchBytes) this.#flush();
+    else if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      process.nextTick(this.#flush);
+    }
+  }
+
+  // CompletionHandler. A call that was cancelled here is no longer known, and its frames are dropped.
+
+  unaryOk(id: number, headers: Metadata, trailers: Metadata, message: Uint8Array): void {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    call?.answer({ message, headers, trailers });
+  }
+
+  headers(id: number, headers: Metadata): void {
+    this.#calls.get(id)?.headersCame(headers);
+  }
+
+  message(id: number, message: Uint8Array): void {
+    this.#calls.get(id)?.messageCame(message);
+  }
+
+  sent(id: number): void {
+    this.#calls.get(id)?.messageSent();
+  }
+
+  end(id: number, code: number, sent: boolean, details: string, trailers: Metadata): void {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    if (call === undefined) return;
+    if (code === StatusCode.OK) call.finish(trailers);
+    else call.fail(statusError({ code: code as StatusCode, details, trailers, method: call.method, sent }));
+  }
+
+  // A defect, not a failure of the server's: there is nothing to go on with.
+  broken(details: string, cause?: unknown): void {
+    this.#broken = new EtcdError(details, { code: StatusCode.INTERNAL, cause });
+    this.closeNow();
+  }
+}
+
+/** A call in flight; each kind takes what concerns it. */
+abstract class Call {
+  #signal: AbortSignal | undefined;
+  #abort: (() => void) | undefined;
+
+  constructor(readonly method: string) {}
+
+  /** Cancels with the signal, until the call is over. */
+  watch(signal: AbortSignal, abort: () => void): void {
+    this.#signal = signal;
+    this.#abort = abort;
+    signal.addEventListener('abort', abort, { once: true });
+  }
+
+  protected unwatch(): void {
+    if (this.#abort !== undefined) this.#signal?.removeEventListener('abort', this.#abort);
+  }
+
+  /** The call is over without success. */
+  abstract fail(reason: unknown): void;
+  /** It is over by this side's wish, and what has come and nobody has taken is dropped. */
+  cut(reason: unknown): void {
+    this.fail(reason);
+  }
+  answer(_response: UnaryResponse): void {}
+  headersCame(_headers: Metadata): void {}
+  messageCame(_message: Uint8Array): void {}
+  messageSent(): void {}
+  finish(_trailers: Metadata): void {}
+}
+
+class UnaryCall extends Call {
+  readonly #resolve: (response: UnaryResponse) => void;
+  readonly #reject: (reason: unknown) => void;
+
+  constructor(method: string, resolve: (response: UnaryResponse) => void, reject: (reason: unknown) => void) {
+    super(method);
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  override answer(response: UnaryResponse): void {
+    this.unwatch();
+    this.#resolve(response);
+  }
+
+  override fail(reason: unknown): void {
+    this.unwatch();
+    this.#reject(reason);
+  }
+}
+
+class NativeStream extends Call implements ByteStream {
+  /** Set when the stream could begin. */
+  id = 0;
+  readonly headers: Promise<Metadata>;
+  trailers: Metadata = noMetadata;
+  readonly #transport: NativeTransport;
+  readonly #headersWaiter: Waiter<Metadata>;
+  readonly #inbox: Uint8Array[] = [];
+  #reader: Waiter<Uint8Array | undefined> | undefined;
+  #taken = 0;
+  #unsent = 0;
+  readonly #senders: Waiter<void>[] = [];
+  #sendClosed = false;
+  #over: { readonly failure?: unknown } | undefined;
+
+  constructor(method: string, transport: NativeTransport) {
+    super(method);
+    this.#transport = transport;
+    let waiter: Waiter<Metadata> | undefined;
+    this.headers = new Promise((resolve, reject) => {
+      waiter = { resolve, reject };
+    });
+    this.#headersWaiter = waiter as unknown as Waiter<Metadata>;
+    // Few callers read the headers, and the failure reaches all of them by `receive`.
+    this.headers.catch(() => {});
+  }
+
+  send(message: Uint8Array): Promise<void> {
+    if (this.#over !== undefined) return Promise.reject(this.#endedError());
+    if (this.#sendClosed) {
+      return Promise.reject(sentAfterClose(this.method));
+    }
+    this.#transport.send(this.id, message);
+    // A full batch goes down at once, and may find that the transport has ended.
+    if (this.#over !== undefined) return Promise.reject(this.#endedError());
+    this.#unsent += 1;
+    if (this.#unsent < streamWindow) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#senders.push({ resolve, reject }));
+  }
+
+  closeSend(): void {
+    if (this.#sendClosed || this.#over !== undefined) return;
+    this.#sendClosed = true;
+    this.#transport.closeSend(this.id);
+  }
+
+  receive(): Promise<Uint8Array | undefined> {
+    const message = this.#inbox.shift();
+    if (message !== undefined) return Promise.resolve(this.#take(message));
+    if (this.#over !== undefined) {
+      return 'failure' in this.#over ? Promise.reject(this.#over.failure) : Promise.resolve(undefined);
+    }
+    if (this.#reader !== undefined) {
+      return Promise.reject(alreadyWaiting(this.method));
+    }
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+    });
+  }
+
+  cancel(reason?: unknown): void {
+    if (this.#over !== undefined) return;
+    this.#transport.cancel(this.id, reason ?? wasCancelled(this.method));
+  }
+
+  override cut(reason: unknown): void {
+    this.#inbox.length = 0;
+    this.fail(reason);
+  }
+
+  override headersCame(headers: Metadata): void {
+    this.#headersWaiter.resolve(headers);
+  }
+
+  override messageCame(message: Uint8Array): void {
+    const reader = this.#reader;
+    if (reader === undefined) {
+      this.#inbox.push(message);
+      return;
+    }
+    this.#reader = undefined;
+    reader.resolve(this.#take(message));
+  }
+
+  /** A message leaves the window; room is given back in halves of it. */
+  #take(message: Uint8Array): Uint8Array {
+    this.#taken += 1;
+    if (this.#taken === streamWindow / 2 && this.#over === undefined) {
+      this.#transport.credit(this.id, this.#taken);
+      this.#taken = 0;
+    }
+    return message;
+  }
+
+  override messageSent(): void {
+    this.#unsent -= 1;
+    if (this.#unsent < streamWindow) this.#senders.shift()?.resolve();
+  }
+
+  override finish(trailers: Metadata): void {
+    this.trailers = trailers;
+    this.#end({});
+  }
+
+  override fail(reason: unknown): void {
+    if (reason instanceof EtcdError) this.trailers = reason.trailers;
+    this.#end({ failure: reason });
+  }
+
+  #end(over: { readonly failure?: unknown }): void {
+    if (this.#over !== undefined) return;
+    this.#over = over;
+    this.unwatch();
+    this.#headersWaiter.reject(this.#endedError());
+    for (const sender of this.#senders.splice(0)) sender.reject(this.#endedError());
+    const reader = this.#reader;
+    if (reader === undefined) return;
+    this.#reader = undefined;
+    if ('failure' in over) reader.reject(over.failure);
+    else reader.resolve(undefined);
+  }
+
+  #endedError(): unknown {
+    if (this.#over !== undefined && 'failure' in this.#over) return this.#over.failure;
+    return hasEnded(this.method);
+  }
+}
+
+function timeoutOf(options: CallOptions | undefined): number {
+  const ms = options?.timeoutMs;
+  if (ms === undefined || ms >= longestTimeoutMs) return 0;
+  // 0 stands for none in the framing, and a deadline of 0 ms or less has passed.
+  return Math.max(1, Math.ceil(ms));
+}
+
+function nativeOptions(options: TransportOptions): NativeOptions {
+  const { tls, keepAlive } = options;
+  return {
+    endpoint: options.endpoint,
+    ...(tls?.ca !== undefined && { ca: Buffer.from(tls.ca) }),
+    ...(tls?.cert !== undefined && { cert: Buffer.from(tls.cert) }),
+    ...(tls?.key !== undefined && { key: Buffer.from(tls.key) }),
+    ...(tls?.serverName !== undefined && { serverName: tls.serverName }),
+    ...(keepAlive !== undefined && { keepAliveIntervalMs: keepAlive.intervalMs }),
+    keepAliveTimeoutMs: keepAlive?.timeoutMs ?? 20_000,
+    keepAliveWhileIdle: keepAlive?.whileIdle ?? false,
+    tcpKeepAliveMs: options.tcpKeepAliveMs ?? 30_000,
+    connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+  };
+}

@@ -1,0 +1,123 @@
+import { Auth } from '../admin/auth.js';
+import { Cluster } from '../admin/cluster.js';
+import { Maintenance } from '../admin/maintenance.js';
+import { type CompactOptions, type CompactResult, compactMethod, encodeCompact } from '../kv/kv.js';
+import { PrefixMapping } from '../kv/mapping.js';
+import { LeaseKeeper } from '../lease/lease-keeper.js';
+import type { ConnectionEvent, EndpointStatus } from '../rpc/balancer.js';
+import type { Rpc } from '../rpc/rpc.js';
+import type { Transport } from '../transport/transport.js';
+import type { Int64 } from '../util/int64.js';
+import { WatchClient } from '../watch/watch-client.js';
+import { Namespace } from './namespace.js';
+
+/** @internal */
+export interface ClientInit {
+  readonly rpc: Rpc;
+  readonly transport: Transport['kind'];
+}
+
+/**
+ * A client of one etcd cluster, made by `connect()`. Its calls fail with an `EtcdError` of the fitting class, or
+ * with the reason of the `signal` they were given.
+ *
+ * While calls, watches and keepalives are in flight it keeps the process alive, unless {@link unref} was called; an idle
+ * client doesn't. However the process ends, the client's thread is ended first.
+ */
+export class EtcdClient extends Namespace implements AsyncDisposable {
+  /** Which transport carries the calls: `native`, or the slower fallback `grpc-js`. */
+  readonly transport: Transport['kind'];
+  /** Users, roles and permissions. */
+  readonly auth: Auth;
+  /** The members of the cluster. */
+  readonly cluster: Cluster;
+  /** Status, alarms, snapshots and other care of the members. */
+  readonly maintenance: Maintenance;
+  readonly #rpc: Rpc;
+  readonly #leaseKeeper: LeaseKeeper;
+  readonly #watches: WatchClient;
+
+  /** @internal Use `connect()`. */
+  constructor(init: ClientInit) {
+    const leaseKeeper = new LeaseKeeper(init.rpc);
+    const watches = new WatchClient(init.rpc);
+    super({ rpc: init.rpc, leaseKeeper, watches }, new PrefixMapping(new Uint8Array(0)));
+    this.#leaseKeeper = leaseKeeper;
+    this.#rpc = init.rpc;
+    this.#watches = watches;
+    this.transport = init.transport;
+    this.auth = new Auth(init.rpc);
+    this.cluster = new Cluster(init.rpc);
+    this.maintenance = new Maintenance(init.rpc);
+  }
+
+  /**
+   * Drops the history of all keys up to `revision`: what was superseded before it can't be read any more, and reads
+   * and watches of an older revision fail with `CompactedError`. etcd: `KV.Compact`.
+   *
+   * @throws CompactedError when it was compacted already; EtcdError with code `OUT_OF_RANGE` when the revision isn't
+   * reached yet.
+   */
+  compact(revision: Int64, options: CompactOptions = {}): Promise<CompactResult> {
+    return this.#rpc.call(compactMethod, () => encodeCompact(revision, options), options);
+  }
+
+  /** The endpoints that calls go to, and how each does. */
+  get endpoints(): EndpointStatus[] {
+    return this.#rpc.endpoints;
+  }
+
+  /**
+   * Replaces the endpoints. Calls on one that goes away end by themselves. Where all are of another cluster, and none was
+   * in use before, the client moves there with the first answer: watches end with `StoreReplacedError`, `Cache` and `Mirror`
+   * read their keys anew, and sessions are lost.
+   *
+   * @throws InvalidArgumentError for malformed ones, and `ClosedError`.
+   */
+  setEndpoints(endpoints: string | readonly string[]): void {
+    this.#rpc.setEndpoints(endpoints);
+  }
+
+  /**
+   * Calls `listener` at each change of an endpoint's state: when it first answers, fails, and answers again.
+   *
+   * @returns a function that ends it.
+   */
+  onConnection(listener: (event: ConnectionEvent) => void): () => void {
+    return this.#rpc.onConnection(listener);
+  }
+
+  /** Whether {@link close} was called. */
+  get closed(): boolean {
+    return this.#rpc.closed;
+  }
+
+  /** Calls, watches and keepalives in flight keep the process alive: the default. */
+  ref(): void {
+    this.#leaseKeeper.setReferenced(true);
+    this.#watches.setReferenced(true);
+    this.#rpc.ref();
+  }
+
+  /** Calls, watches and keepalives in flight no longer keep the process alive. */
+  unref(): void {
+    this.#leaseKeeper.setReferenced(false);
+    this.#watches.setReferenced(false);
+    this.#rpc.unref();
+  }
+
+  /**
+   * Ends the client: what is in flight fails with `ClosedError`, connections go, and the native thread is
+   * joined if this was its last client. Idempotent. Takes about a millisecond and waits for no server.
+   */
+  close(): Promise<void> {
+    this.#leaseKeeper.close();
+    this.#watches.close();
+    return this.#rpc.close();
+  }
+
+  /** As {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,183 @@
+import { type Bytes, type KeyRange, prefix } from '../kv/key-range.js';
+import type { KeyValue } from '../kv/key-value.js';
+import {
+  type DeleteOptions,
+  type DeleteResult,
+  deleteRequest,
+  type KvMethods,
+  kvMethods,
+  type PutOptions,
+  type PutResult,
+  putRequest,
+  type RangeOptions,
+  type RangeResult,
+  type ReadOptions,
+  rangeRequest,
+} from '../kv/kv.js';
+import { type Mapping, PrefixMapping } from '../kv/mapping.js';
+import { type PageOptions, type RangePage, rangePages } from '../kv/range-pages.js';
+import { runStm, type Stm, type StmOptions, type StmResult } from '../kv/stm.js';
+import { encodeTxn, type Txn, type TxnResult, txnMethod } from '../kv/txn.js';
+import type { LeaseKeeper } from '../lease/lease-keeper.js';
+import { DeleteRangeRequest, PutRequest, RangeRequest } from '../rpc/generated/etcdserverpb/rpc.js';
+import { encodeMessage } from '../rpc/messages/encode-message.js';
+import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { ItemIterator } from '../util/item-iterator.js';
+import type { WatchOptions } from '../watch/request.js';
+import type { Watch } from '../watch/watch.js';
+import type { WatchClient } from '../watch/watch-client.js';
+
+const none = {};
+
+/**
+ * What a client shares with all of its views.
+ * @internal
+ */
+export interface ClientCore {
+  readonly rpc: Rpc;
+  readonly leaseKeeper: LeaseKeeper;
+  readonly watches: WatchClient;
+}
+
+/**
+ * Keys and values of an etcd cluster as one program wants to see them: those of the client itself, those below the
+ * prefix of a `Namespace`, or either of them through a codec (`withCodec`).
+ *
+ * `Key` and `Value` are what calls take, `Entry` is what they return. Views are cheap, share the client's
+ * connections, and end with it.
+ */
+export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
+  readonly #core: ClientCore;
+  readonly #rpc: Rpc;
+  readonly #watches: WatchClient;
+  readonly #mapping: Mapping<Key, Value, Entry>;
+  readonly #methods: KvMethods<Entry>;
+
+  /** @internal */
+  constructor(core: ClientCore, mapping: Mapping<Key, Value, Entry>) {
+    this.#core = core;
+    this.#rpc = core.rpc;
+    this.#watches = core.watches;
+    this.#mapping = mapping;
+    this.#methods = kvMethods((message) => mapping.entry(message));
+  }
+
+  /** A key with its value, or `undefined` when there is no such key. etcd: `KV.Range`. */
+  get(key: Key, options: ReadOptions = none): Promise<Entry | undefined> {
+    const encode = () => encodeMessage(RangeRequest, rangeRequest(this.#mapping.range(key), options));
+    return this.#rpc.call(this.#methods.get, encode, options);
+  }
+
+  /**
+   * The keys of a range. All of them come in one answer: give a `limit` for ranges that may be large.
+   * etcd: `KV.Range`.
+   */
+  range(keys: Key | KeyRange, options: RangeOptions = none): Promise<RangeResult<Entry>> {
+    const encode = () => encodeMessage(RangeRequest, rangeRequest(this.#mapping.range(keys), options));
+    return this.#rpc.call(this.#methods.range, encode, options);
+  }
+
+  /** The keys that start with `start`; short for `range(prefix(start))`. */
+  getPrefix(start: Bytes, options: RangeOptions = none): Promise<RangeResult<Entry>> {
+    const encode = () =>
+      encodeMessage(RangeRequest, rangeRequest(this.#mapping.range(prefix(start)), options));
+    return this.#rpc.call(this.#methods.range, encode, options);
+  }
+
+  /**
+   * The keys of a range one by one, in order, all as of one revision: for ranges that are too large for one answer.
+   * It asks for `pageSize` keys at a time. etcd: `KV.Range`.
+   *
+   * @throws CompactedError from the loop, when the revision was compacted before its end was reached.
+   */
+  iterate(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<Entry, void, void> {
+    const pages = this.pages(keys, options);
+    return new ItemIterator({
+      next: async () => (await pages.next()).value?.kvs,
+      close: async () => {
+        await pages.return();
+      },
+    });
+  }
+
+  /** As {@link iterate}, page by page, with the revision that they are read at. */
+  pages(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<RangePage<Entry>, void, void> {
+    const range = () => this.#mapping.range(keys);
+    return rangePages(this.#rpc, range, options, (message) => this.#mapping.entry(message));
+  }
+
+  /** Sets the value of a key. etcd: `KV.Put`. */
+  put(key: Key, value: Value, options: PutOptions = none): Promise<PutResult<Entry>> {
+    const encode = () => encodeMessage(PutRequest, putRequest(this.#mapping, key, value, options));
+    return this.#rpc.call(this.#methods.put, encode, options);
+  }
+
+  /** Deletes a key, or all keys of a range. etcd: `KV.DeleteRange`. */
+  delete(keys: Key | KeyRange, options: DeleteOptions = none): Promise<DeleteResult<Entry>> {
+    const encode = () => encodeMessage(DeleteRangeRequest, deleteRequest(this.#mapping.range(keys), options));
+    return this.#rpc.call(this.#methods.deleteRange, encode, options);
+  }
+
+  /**
+   * Does one of two lists of operations, after whether all conditions hold, as one atomic step with one revision:
+   *
+   * ```ts
+   * const result = await etcd.txn({
+   *   compare: [compare.modRevision('stock/7', '=', seen.modRevision)],
+   *   success: [op.put('stock/7', '41')],
+   *   failure: [op.get('stock/7')],
+   * });
+   * if (!result.succeeded) console.log('changed meanwhile to', result.responses[0]?.text());
+   * ```
+   *
+   * etcd: `KV.Txn`.
+   *
+   * @throws InvalidArgumentError when it has more operations than the server's `--max-txn-ops` (128 by default),
+   * counted in each list, or writes a key twice.
+   */
+  txn<const T extends Txn<Key, Value>>(txn: T, options: CallControl = none): Promise<TxnResult<T, Entry>> {
+    return this.#rpc.call(
+      txnMethod(txn, (message) => this.#mapping.entry(message)),
+      () => encodeTxn(txn, this.#mapping),
+      options,
+    );
+  }
+
+  /**
+   * Runs a function that reads and writes keys, and commits what it wrote as one transaction if nobody has
+   * interfered; otherwise runs it again, at first at once and then after a random time that grows up to 128 ms. So
+   * the function must do nothing else that can't be repeated.
+   *
+   * ```ts
+   * const { value: left } = await etcd.stm(async (stm) => {
+   *   const count = Number((await stm.get('stock/7'))?.text() ?? 0);
+   *   if (count > 0) stm.put('stock/7', String(count - 1));
+   *   return count - 1;
+   * });
+   * ```
+   *
+   * What the function throws ends it, and nothing is written. As clientv3's `concurrency.NewSTM`.
+   *
+   * @throws StmConflictError when each of `maxAttempts` attempts met a conflict. StoreReplacedError and
+   * ClusterMismatchError when it was applied in another store than it was read from; where that is seen before, it is
+   * run anew. When the commit itself fails
+   * otherwise (`UnavailableError`, `DeadlineExceededError`), it may or may not have been applied.
+   */
+  stm<T>(
+    body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>,
+    options: StmOptions<Key> = none,
+  ): Promise<StmResult<T>> {
+    const store = new Keyspace(this.#core, new PrefixMapping(new Uint8Array(0)));
+    return runStm(store, this.#mapping, body, options);
+  }
+
+  /**
+   * Follows the changes of a key or a range. Await `ready` of the result before making changes that it must see.
+   * etcd: `Watch.Watch`.
+   *
+   * @throws InvalidArgumentError and `ClosedError`, at once.
+   */
+  watch(keys: Key | KeyRange, options: WatchOptions = none): Watch<Entry> {
+    return this.#watches.watch(this.#mapping.range(keys), options, (message) => this.#mapping.entry(message));
+  }
+}

@@ -1,0 +1,63 @@
+import { CodecMapping, type KeyValueCodec, type TypedKeyValue, utf8 } from '../kv/codec.js';
+import { type Bytes, toBytes } from '../kv/key-range.js';
+import type { KeyValue } from '../kv/key-value.js';
+import { PrefixMapping } from '../kv/mapping.js';
+import { LeaseClient } from '../lease/lease-client.js';
+import { type ClientCore, Keyspace } from './keyspace.js';
+
+/**
+ * All keys that start with a prefix, called by what follows it: reads, writes, transactions, watches, leases, locks
+ * and elections made through a namespace see nothing else. `EtcdClient` is the namespace of all keys, so whatever
+ * takes a `Namespace` takes a client or a part of one. As clientv3's `namespace` package.
+ */
+export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
+  /** Leases: what is attached to one goes when it is revoked or no longer renewed. All namespaces share them. */
+  readonly lease: LeaseClient;
+  readonly #core: ClientCore;
+  readonly #mapping: PrefixMapping;
+
+  /** @internal */
+  constructor(core: ClientCore, mapping: PrefixMapping) {
+    super(core, mapping);
+    this.#core = core;
+    this.#mapping = mapping;
+    this.lease = new LeaseClient(core.rpc, core.leaseKeeper, (key) => mapping.strip(key));
+  }
+
+  /** What its keys start with in etcd; empty for the client itself. */
+  get prefix(): Uint8Array {
+    return this.#mapping.prefix.slice();
+  }
+
+  /**
+   * The keys below `prefix`: `etcd.namespace('app/').get('a')` reads `app/a`. A namespace has namespaces in turn. No
+   * separator is added.
+   *
+   * @throws InvalidArgumentError when it is neither text nor bytes.
+   */
+  namespace(prefix: Bytes): Namespace {
+    return new Namespace(
+      this.#core,
+      new PrefixMapping(Buffer.concat([this.#mapping.prefix, toBytes(prefix)])),
+    );
+  }
+
+  /**
+   * The same keys, with keys and values that are written and read through codecs:
+   *
+   * ```ts
+   * const users = etcd.namespace('users/').withCodec({ value: json<User>() });
+   * await users.put('ada', { name: 'Ada' });
+   * const user = (await users.get('ada'))?.value; // User | undefined
+   * ```
+   *
+   * Ranges (`prefix()` and the like) are of bytes as before. Both codecs are `utf8` by default.
+   */
+  withCodec<KeyIn = string, ValueIn = string, KeyOut = KeyIn, ValueOut = ValueIn>(
+    codec: KeyValueCodec<KeyIn, ValueIn, KeyOut, ValueOut>,
+  ): Keyspace<KeyIn, ValueIn, TypedKeyValue<KeyOut, ValueOut>> {
+    // The defaults of the type parameters are utf8's types.
+    const { key, value } = { key: utf8, value: utf8, ...codec } as Required<typeof codec>;
+    return new Keyspace(this.#core, new CodecMapping(this.#mapping, key, value));
+  }
+}
