@@ -12,7 +12,7 @@ const inRoot = (path: string): string =>
     new URL(import.meta.url.includes('/dist/') ? `../../../${path}` : `../../${path}`, import.meta.url),
   );
 
-/** Where setup/steps/addons.mjs puts them. */
+/** Where setup/build/addons.mjs puts them. */
 export const ADDONS = inRoot('.cache/addons');
 
 /** The loopback server that all of them talk to. */

@@ -1,9 +1,9 @@
-import { run } from '../command.mjs';
-import { inRoot } from '../paths.mjs';
+import { hasCargo } from '../build/cargo.mjs';
+import { etcdPythonCargo, provideProtoc } from '../build/etcd-python.mjs';
+import { run } from '../lib/command.mjs';
+import { inRoot } from '../lib/paths.mjs';
+import { hasGo } from '../provide/go.mjs';
 import { hasValgrind } from '../sanitizers/memcheck.mjs';
-import { hasCargo } from '../steps/cargo.mjs';
-import { etcdPythonCargo, provideProtoc } from '../steps/etcd-python.mjs';
-import { hasGo } from '../steps/go.mjs';
 import { runNodeTests } from './node-tests.mjs';
 
 /**

@@ -2,9 +2,9 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { run } from '../command.mjs';
-import { inRoot } from '../paths.mjs';
-import { mustRun } from '../step.mjs';
+import { run } from '../lib/command.mjs';
+import { inRoot } from '../lib/paths.mjs';
+import { mustRun } from '../lib/step.mjs';
 import { countCargoTests } from './checks.mjs';
 
 const CRATES = ['owned-runtime', 'owned-runtime-napi'];

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
-import { run } from '../command.mjs';
-import { inCache, inRoot, root } from '../paths.mjs';
+import { run } from '../lib/command.mjs';
+import { inCache, inRoot, root } from '../lib/paths.mjs';
 
 const PLACES = ['setup/test', 'crates/*/tests', 'packages/*/dist/test', 'scenarios/dist', 'bench/dist'];
 

@@ -3,10 +3,10 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { run } from '../command.mjs';
-import { inRoot } from '../paths.mjs';
-import { mustRun } from '../step.mjs';
-import { OLDEST_RUST, provideOldestRust } from '../steps/oldest-rust.mjs';
+import { run } from '../lib/command.mjs';
+import { inRoot } from '../lib/paths.mjs';
+import { mustRun } from '../lib/step.mjs';
+import { OLDEST_RUST, provideOldestRust } from '../provide/oldest-rust.mjs';
 import { countCargoTests } from './checks.mjs';
 
 export async function testOldestRust() {

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { run } from '../command.mjs';
-import { inRoot } from '../paths.mjs';
-import { BRIDGE_ADDON, bridgePython } from '../steps/python-bridge.mjs';
-import { findPythons } from '../steps/pythons.mjs';
+import { BRIDGE_ADDON, bridgePython } from '../build/python-bridge.mjs';
+import { run } from '../lib/command.mjs';
+import { inRoot } from '../lib/paths.mjs';
+import { findPythons } from '../provide/pythons.mjs';
 
 /**
  * The tests of owned-runtime-pyo3, on each Python of this machine.

@@ -1,5 +1,5 @@
-import { checkFile } from '../runtimes/check.mjs';
-import { provideRuntimes } from '../steps/runtimes.mjs';
+import { checkFile } from '../hosts/check.mjs';
+import { provideRuntimes } from '../provide/runtimes.mjs';
 
 /** Quick ones, over the native transport alone, on those beside the one that runs everything. All is `npm run runtimes`. */
 const FILES = {

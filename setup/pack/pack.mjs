@@ -9,9 +9,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { SetupError } from '../errors.mjs';
-import { inCache, inRoot } from '../paths.mjs';
-import { mustRun } from '../step.mjs';
+import { SetupError } from '../lib/errors.mjs';
+import { inCache, inRoot } from '../lib/paths.mjs';
+import { mustRun } from '../lib/step.mjs';
 import { hostPlatform, platforms } from './platforms.mjs';
 
 const ADDON = 'etcd-transport.node';

@@ -2,9 +2,9 @@
 // LeakSanitizer comes with it.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { outputOf, run } from '../command.mjs';
-import { inCache, inRoot } from '../paths.mjs';
-import { buildCrates } from '../steps/cargo.mjs';
+import { buildCrates } from '../build/cargo.mjs';
+import { outputOf, run } from '../lib/command.mjs';
+import { inCache, inRoot } from '../lib/paths.mjs';
 
 /** Its own host as the target, so that build scripts and macros are built as ever. */
 const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;

@@ -1,6 +1,6 @@
-import { outputOf, run } from '../command.mjs';
-import { NATIVE_ONLY } from '../native-only.mjs';
-import { inRoot } from '../paths.mjs';
+import { outputOf, run } from '../lib/command.mjs';
+import { NATIVE_ONLY } from '../lib/native-only.mjs';
+import { inRoot } from '../lib/paths.mjs';
 
 const ERRORS_FOUND = 99;
 

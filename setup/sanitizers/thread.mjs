@@ -2,10 +2,10 @@
 // rustup has it, where that is there; else Debian has it of some versions.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { outputOf, run } from '../command.mjs';
-import { SetupError } from '../errors.mjs';
-import { inCache, inRoot } from '../paths.mjs';
-import { mustRun } from '../step.mjs';
+import { outputOf, run } from '../lib/command.mjs';
+import { SetupError } from '../lib/errors.mjs';
+import { inCache, inRoot } from '../lib/paths.mjs';
+import { mustRun } from '../lib/step.mjs';
 
 const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
 

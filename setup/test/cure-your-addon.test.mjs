@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { inRoot } from '../paths.mjs';
+import { inRoot } from '../lib/paths.mjs';
 
 const FOLDER = inRoot('docs', 'cure-your-addon');
 const read = (...path) => readFileSync(inRoot(...path), 'utf8');
@@ -124,7 +124,7 @@ describe('docs/cure-your-addon', () => {
   const python = existsSync(pythons) && JSON.parse(readFileSync(pythons, 'utf8'))['python3.11'];
 
   it('builds the example addons by one command', { skip: !built && 'the addons are not built' }, () => {
-    const command = [inRoot('setup', 'cure.mjs'), 'build'];
+    const command = [inRoot('setup', 'commands', 'cure.mjs'), 'build'];
     const { status, stdout, stderr } = spawnSync(process.execPath, command, {
       encoding: 'utf8',
       timeout: 280_000,

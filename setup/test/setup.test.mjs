@@ -7,13 +7,13 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { countCargoTests } from '../checks/checks.mjs';
-import { inRoot } from '../paths.mjs';
-import { judge } from '../runtimes/check.mjs';
-import { exceptions } from '../runtimes/exceptions.mjs';
-import { readReport } from '../runtimes/run-file.mjs';
-import { unlessUpToDate } from '../stamp.mjs';
-import { isNewEnough, parseVersion } from '../steps/etcd.mjs';
-import { isInstalled } from '../steps/node-modules.mjs';
+import { judge } from '../hosts/check.mjs';
+import { exceptions } from '../hosts/exceptions.mjs';
+import { readReport } from '../hosts/run-file.mjs';
+import { inRoot } from '../lib/paths.mjs';
+import { unlessUpToDate } from '../lib/stamp.mjs';
+import { isNewEnough, parseVersion } from '../provide/etcd.mjs';
+import { isInstalled } from '../provide/node-modules.mjs';
 
 let dir;
 before(() => {
@@ -23,9 +23,9 @@ after(() => rmSync(dir, { recursive: true }));
 
 /** Runs code against the modules of setup/, as one of its commands would. */
 function setup(code, env = {}) {
-  const modules = `const { main } = await import('./setup/main.mjs');
-    const { provideEtcd } = await import('./setup/steps/etcd.mjs');
-    const { mustRun, step } = await import('./setup/step.mjs');`;
+  const modules = `const { main } = await import('./setup/lib/main.mjs');
+    const { provideEtcd } = await import('./setup/provide/etcd.mjs');
+    const { mustRun, step } = await import('./setup/lib/step.mjs');`;
   return [
     process.execPath,
     ['--input-type=module', '-e', `${modules}\n${code}`],
@@ -139,7 +139,7 @@ describe('main', () => {
 
   it('ends its children on an interrupt, after they have cleaned up', async () => {
     const script = 'trap "echo cleaned; exit" INT; echo ready; while :; do sleep 0.05; done';
-    const code = `const { run } = await import('./setup/command.mjs');
+    const code = `const { run } = await import('./setup/lib/command.mjs');
       await main(() => run(['sh', '-c', ${JSON.stringify(script)}], { show: true }).then(() => 0))`;
     const child = spawn(...setup(code));
     let output = '';
@@ -156,9 +156,13 @@ describe('main', () => {
 describe('npm test', () => {
   it('refuses what it does not know in one line, with exit code 2', () => {
     for (const args of [['--nope'], ['--only', 'nope']]) {
-      const { status, stderr } = spawnSync(process.execPath, [inRoot('setup', 'test.mjs'), ...args], {
-        encoding: 'utf8',
-      });
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        [inRoot('setup', 'commands', 'test.mjs'), ...args],
+        {
+          encoding: 'utf8',
+        },
+      );
       assert.equal(status, 2);
       assert.match(stderr, /^✖ .*nope.*\n {2}npm test -- \[--only .*\n$/);
     }
@@ -209,7 +213,7 @@ describe('a file of tests on a runtime', () => {
     const own = join(dir, 'interrupted');
     mkdirSync(own);
     const [program, args, options] = setup(
-      `const { runFile } = await import('./setup/runtimes/run-file.mjs');
+      `const { runFile } = await import('./setup/hosts/run-file.mjs');
        await main(async () => { await runFile('node', process.execPath, 'kv'); return 0; });`,
       // Node's runner doesn't run within itself.
       { TMPDIR: own, NODE_TEST_CONTEXT: undefined },

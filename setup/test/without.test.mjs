@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { inRoot } from '../paths.mjs';
-import { cures } from '../steps/without.mjs';
+import { cures } from '../build/without.mjs';
+import { inRoot } from '../lib/paths.mjs';
 
 const checks = readFileSync(inRoot('scenarios', 'nemesis', 'judge', 'checks.go'), 'utf8');
 const docs = readFileSync(inRoot('docs', 'reliability.md'), 'utf8');

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findUpwards } from './find-upwards.js';
 
-/** Where setup/steps/runtimes.mjs writes down what it installed. */
+/** Where setup/provide/runtimes.mjs writes down what it installed. */
 const RECORD = join('.cache', 'runtimes', 'binaries.json');
 
 /** The hosts of JavaScript that tests run on. */
@@ -12,7 +12,7 @@ export const runtimeNames = ['node20', 'node22', 'node24', 'node26', 'bun', 'den
 export type RuntimeName = (typeof runtimeNames)[number];
 
 /**
- * The binary of each runtime, in the version that setup/runtimes/package.json pins.
+ * The binary of each runtime, in the version that setup/hosts/package.json pins.
  * @throws Error when they aren't installed; its message says what to run.
  */
 export function runtimeBinaries(): Readonly<Record<RuntimeName, string>> {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ServiceSpec } from 'quiesce';
 import { findUpwards } from './find-upwards.js';
 
-/** Where setup/steps/valkey.mjs writes down which server it found. */
+/** Where setup/provide/valkey.mjs writes down which server it found. */
 const RECORD = join('.cache', 'valkey', 'path');
 
 /**

@@ -1,0 +1,30 @@
+import { inCache } from '../lib/paths.mjs';
+import { step } from '../lib/step.mjs';
+import { buildCrates, hasCargo } from './cargo.mjs';
+
+const addon = (file) => inCache('addons', file);
+
+/**
+ * The addons of examples/addons, as their authors write them today and cured, and the server that they talk to. Each command
+ * of cargo's gives one crate's features to all that it builds, and only one napi addon is to have napi's own runtime.
+ */
+const ADDONS = [
+  {
+    'addon-server': addon('addon-server'),
+    'addon-pyo3-usual': addon('addon_pyo3_usual.abi3.so'),
+    'addon-pyo3-owned': addon('addon_pyo3_owned.abi3.so'),
+    'addon-napi-usual': addon('addon_napi_usual.node'),
+  },
+  {
+    'addon-napi-owned': addon('addon_napi_owned.node'),
+    'owned-runtime-napi-tests': addon('owned_runtime_napi_tests.node'),
+  },
+];
+
+/** Builds them into .cache/addons, where npm run cure looks for them. Without cargo there are none. */
+export async function buildAddons() {
+  if (!hasCargo()) return;
+  await step('build the example addons (Rust, about a minute the first time)', async () => {
+    for (const together of ADDONS) await buildCrates(together);
+  });
+}

@@ -1,0 +1,17 @@
+import { outputOf } from '../lib/command.mjs';
+import { inCache } from '../lib/paths.mjs';
+import { notice, step } from '../lib/step.mjs';
+import { buildCrates, hasCargo } from './cargo.mjs';
+
+/** Builds the deliberately bad addons of controls/, which tests of the tester run. Without cargo there are none. */
+export async function buildControls() {
+  if (!hasCargo()) return;
+  const hasPython = outputOf(['python3', '--version']) !== undefined;
+  if (!hasPython) notice('python3 is missing: the tests of the bad Python module are left out');
+  await step('build the bad addons that tests need (Rust)', () =>
+    buildCrates({
+      'control-napi': inCache('controls', 'control.node'),
+      ...(hasPython && { 'control-pyo3': inCache('controls', 'control_pyo3.abi3.so') }),
+    }),
+  );
+}

@@ -1,0 +1,42 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { inCache, inRoot } from '../lib/paths.mjs';
+import { step } from '../lib/step.mjs';
+import { createProtocEnvironment } from '../provide/python.mjs';
+import { buildCrates, hasCargo } from './cargo.mjs';
+
+/** Where scenarios look for the module; a Python that has this folder in PYTHONPATH imports it as `etcd_client`. */
+const MODULE = inCache('examples', 'etcd-python', 'etcd_client.abi3.so');
+const PROTOC = inCache('examples', 'protoc');
+const MANIFEST = inRoot('examples', 'etcd-python', 'Cargo.toml');
+
+const manifest = ['--manifest-path', MANIFEST];
+
+/** What cargo needs for the example, which is a workspace of its own: etcd-client's build runs protoc. */
+export const etcdPythonCargo = {
+  manifest,
+  flags: ['--locked', ...manifest, '--target-dir', inRoot('target', 'etcd-python')],
+  env: { PROTOC },
+};
+
+/**
+ * Builds examples/etcd-python. Without cargo or Python it is left out.
+ * @returns {Promise<boolean>} whether it can be had
+ */
+export async function buildEtcdPython() {
+  if (!hasCargo() || !(await provideProtoc())) return false;
+  const { flags, env } = etcdPythonCargo;
+  await step('build the example etcd client for Python (Rust, about a minute the first time)', () =>
+    buildCrates({ 'example-etcd-python': MODULE }, { flags: ['--release', ...flags], env }),
+  );
+  return true;
+}
+
+/** protoc, from the Python package that holds it. */
+export async function provideProtoc() {
+  const python = await createProtocEnvironment();
+  if (python === undefined) return false;
+  mkdirSync(dirname(PROTOC), { recursive: true });
+  writeFileSync(PROTOC, `#!/bin/sh\nexec '${python}' -m grpc_tools.protoc "$@"\n`, { mode: 0o755 });
+  return true;
+}

@@ -1,0 +1,30 @@
+import { existsSync } from 'node:fs';
+import { inRoot } from '../lib/paths.mjs';
+import { notice, step } from '../lib/step.mjs';
+import { buildCrates, hasCargo } from './cargo.mjs';
+
+const host = `${process.platform}-${process.arch}`;
+const ADDON = inRoot('packages', 'etcd', 'native', `etcd-transport.${host}.node`);
+const AMPLIFIER = inRoot('packages', 'quiesce', 'native', `exit-amplifier.${host}.so`);
+const WITNESS = inRoot('packages', 'quiesce', 'native', `exit-witness.${host}.so`);
+
+/**
+ * Builds the native transport and, on Linux, the tester's exit amplifier and witness, and puts them where @quiesce/etcd and
+ * quiesce look for them. Without cargo there are none.
+ */
+export async function buildNativeLibraries() {
+  if (!hasCargo()) {
+    notice(
+      'cargo is missing: @quiesce/etcd uses its fallback transport (@grpc/grpc-js), and quiesce has no exit ' +
+        'amplifier and sees no stacks of crashes. For all install Rust, from https://rustup.rs',
+    );
+    return;
+  }
+  const title = `build the native libraries (Rust${existsSync(ADDON) ? '' : ', about a minute the first time'})`;
+  await step(title, () =>
+    buildCrates({
+      'etcd-transport': ADDON,
+      ...(process.platform === 'linux' && { 'exit-amplifier': AMPLIFIER, 'exit-witness': WITNESS }),
+    }),
+  );
+}

@@ -1,0 +1,12 @@
+import { provideEtcd } from '../provide/etcd.mjs';
+import { installNodeModules } from '../provide/node-modules.mjs';
+import { buildNativeLibraries } from './native-libraries.mjs';
+import { compileTypeScript } from './typescript.mjs';
+
+/** The part of set-up that all commands share. Does only what isn't up to date. */
+export async function prepare() {
+  await installNodeModules();
+  await buildNativeLibraries();
+  await compileTypeScript();
+  await provideEtcd();
+}

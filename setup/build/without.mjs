@@ -1,0 +1,67 @@
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { buildSync } from 'esbuild';
+import { SetupError } from '../lib/errors.mjs';
+import { inCache, inRoot } from '../lib/paths.mjs';
+import { mustRun } from '../lib/step.mjs';
+
+const dir = inRoot('scenarios', 'nemesis', 'without');
+
+/**
+ * The cures that can be taken out of the client, from `scenarios/nemesis/without/`. Each is a patch whose first lines say
+ * what is wrong without it, which check finds that, and with which arguments.
+ * @returns {{ name: string, file: string, wrong: string, check: string, args: string[] }[]}
+ */
+export function cures() {
+  return readdirSync(dir)
+    .filter((name) => name.endsWith('.patch'))
+    .sort()
+    .map((name) => {
+      const file = join(dir, name);
+      const [wrong, check, args] = readFileSync(file, 'utf8').split('\n');
+      return {
+        name: name.slice(0, -'.patch'.length),
+        file,
+        wrong,
+        check: check.slice('Check: '.length),
+        args: args.slice('Arguments: '.length).split(' '),
+      };
+    });
+}
+
+/**
+ * Copies the client, takes a cure out of the copy, and has a copy of the nemesis beside it.
+ * @param {{ name: string, file: string }} cure
+ * @returns {Promise<{ dir: string, program: string }>} where the copy is, for the caller to remove, and its main program
+ */
+export async function buildWithout({ name, file }) {
+  const to = inCache('nemesis', 'without', `${name}-${process.pid}`);
+  const client = join(to, 'packages', 'etcd');
+  rmSync(to, { recursive: true, force: true });
+  for (const part of ['package.json', 'src', 'dist/src', 'native']) {
+    cpSync(inRoot('packages', 'etcd', part), join(client, part), { recursive: true });
+  }
+  // As in a folder that belongs to no repository: this one ignores it.
+  const env = { GIT_CEILING_DIRECTORIES: dirname(client) };
+  const hint = `the client has changed since: make ${relative(inRoot(), file)} anew`;
+  await mustRun(['git', 'apply', '-p1', file], { cwd: client, env, hint });
+  for (const path of changedBy(file)) {
+    const { errors } = buildSync({
+      entryPoints: [join(client, path)],
+      outfile: join(client, 'dist', path.replace(/\.ts$/, '.js')),
+      format: 'esm',
+      target: 'es2022',
+      logLevel: 'silent',
+    });
+    if (errors.length > 0) throw new SetupError(`${path} without ${name} does not compile`);
+  }
+  mkdirSync(join(to, 'node_modules', '@quiesce'), { recursive: true });
+  symlinkSync(client, join(to, 'node_modules', '@quiesce', 'etcd'));
+  const scenarios = join(to, 'scenarios');
+  cpSync(inRoot('scenarios', 'package.json'), join(scenarios, 'package.json'));
+  cpSync(inRoot('scenarios', 'dist', 'nemesis'), join(scenarios, 'dist', 'nemesis'), { recursive: true });
+  return { dir: to, program: join(scenarios, 'dist', 'nemesis', 'main.js') };
+}
+
+const changedBy = (file) =>
+  Array.from(readFileSync(file, 'utf8').matchAll(/^\+\+\+ b\/(.+)$/gm), ([, path]) => path);

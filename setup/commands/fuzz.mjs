@@ -1,0 +1,99 @@
+// npm run fuzz: coverage-guided fuzzing (libFuzzer) of what the native core reads from JavaScript and from servers.
+// `-- --seconds 60` is how long each target runs; `-- messages` runs that one alone.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { run } from '../lib/command.mjs';
+import { SetupError, UsageError } from '../lib/errors.mjs';
+import { main } from '../lib/main.mjs';
+import { inCache, inRoot } from '../lib/paths.mjs';
+import { mustRun, step, tail } from '../lib/step.mjs';
+
+const TARGETS = ['commands', 'messages'];
+const HINT = `npm run fuzz -- [--seconds N] [${TARGETS.join(' ')}]`;
+const fuzz = (...parts) => inRoot('crates', 'etcd-transport', 'fuzz', ...parts);
+
+/** The coverage that libFuzzer is guided by; the stable compiler has it. */
+const COVERAGE = [
+  '-Cpasses=sancov-module',
+  ...['level=4', 'inline-8bit-counters', 'pc-table', 'trace-compares'].map(
+    (part) => `-Cllvm-args=-sanitizer-coverage-${part}`,
+  ),
+  '-Ccodegen-units=1',
+  '--cfg fuzzing',
+].join(' ');
+
+await main(async (args) => {
+  const { seconds, targets } = parse(args);
+  const executables = await step('build the fuzz targets (a minute the first time)', build);
+  for (const target of targets) {
+    await step(`fuzz ${target} for ${seconds} s`, () => fuzzOne(target, executables.get(target), seconds));
+  }
+  return 0;
+});
+
+function parse(args) {
+  let parsed;
+  try {
+    parsed = parseArgs({
+      args,
+      options: { seconds: { type: 'string', default: '60' } },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    throw new UsageError(error.message.split('. ')[0], HINT);
+  }
+  const { values, positionals } = parsed;
+  if (!/^[1-9]\d*$/.test(values.seconds)) throw new UsageError('--seconds takes a whole number', HINT);
+  const unknown = positionals.find((target) => !TARGETS.includes(target));
+  if (unknown !== undefined) throw new UsageError(`there is no target named '${unknown}'`, HINT);
+  return { seconds: values.seconds, targets: positionals.length > 0 ? positionals : TARGETS };
+}
+
+/** @returns {Promise<Map<string, string>>} where each target's program is */
+async function build() {
+  const host = /^host: (.*)$/m.exec(await mustRun(['rustc', '-vV']))?.[1] ?? '';
+  const messages = await mustRun(
+    // With the target named, build scripts and macros are built as ever.
+    [
+      ...['cargo', 'build', '--release', '--locked', '--target', host],
+      ...['--target-dir', inRoot('target', 'fuzz'), '--message-format', 'json-render-diagnostics'],
+    ],
+    {
+      cwd: fuzz(),
+      env: { RUSTFLAGS: COVERAGE },
+      hint: 'is Rust new enough (`rustup update`), and is there a C++ compiler?',
+    },
+  );
+  return new Map(
+    messages
+      .split('\n')
+      .filter((line) => line.startsWith('{"reason":"compiler-artifact"'))
+      .map((line) => JSON.parse(line))
+      .filter(({ executable }) => executable !== null)
+      .map(({ target, executable }) => [target.name, executable]),
+  );
+}
+
+/** What it finds on its way it keeps in .cache/fuzz, and goes on from there the next time. */
+async function fuzzOne(target, executable, seconds) {
+  const corpus = inCache('fuzz', target);
+  mkdirSync(corpus, { recursive: true });
+  const { code, output } = await run([
+    executable,
+    corpus,
+    fuzz('seeds', target),
+    `-max_total_time=${seconds}`,
+    '-timeout=5',
+    '-rss_limit_mb=1024',
+    '-max_len=4096',
+    `-artifact_prefix=${join(inCache('fuzz'), `${target}-`)}`,
+  ]);
+  if (code !== 0) {
+    throw new SetupError(`the target ${target} failed`, {
+      output: tail(output),
+      hint: `the input is in .cache/fuzz; add it to ${fuzz('seeds', target)}, where each run begins`,
+    });
+  }
+  console.log(/^Done \d+ runs.*$/m.exec(output)?.[0] ?? '');
+}

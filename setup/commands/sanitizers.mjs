@@ -1,0 +1,176 @@
+// npm run sanitizers: the client's native core under AddressSanitizer, LeakSanitizer, ThreadSanitizer and valgrind. `-- valgrind` runs one
+// of the parts alone. What each can see is in docs/sanitizers.md.
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { buildControls } from '../build/controls.mjs';
+import { prepare } from '../build/prepare.mjs';
+import { countCargoTests } from '../checks/checks.mjs';
+import { run } from '../lib/command.mjs';
+import { SetupError, UsageError } from '../lib/errors.mjs';
+import { main } from '../lib/main.mjs';
+import { inRoot } from '../lib/paths.mjs';
+import { mustRun, step, tail } from '../lib/step.mjs';
+import {
+  asanLibrary,
+  buildWithAsan,
+  cargoEnvironment,
+  cargoFlags,
+  underAsan,
+} from '../sanitizers/address.mjs';
+import { hasValgrind, memcheck, memcheckExitEnvironment } from '../sanitizers/memcheck.mjs';
+import * as thread from '../sanitizers/thread.mjs';
+
+const test = (name) => inRoot('packages', 'etcd', 'dist', 'test', `${name}.test.js`);
+const control = (mode) => [inRoot('controls', 'control.cjs'), mode];
+
+/** Test files of the client that don't run the addon, or run it in other hosts. */
+const WITHOUT_ADDON = ['packaging', 'parity', 'runtimes', 'endings', 'framing'];
+
+/** Those that are run one by one under checks which slow a program down: what they do covers all of the addon. */
+const COVERING = ['native-lifetime', 'transport', 'kv', 'watch', 'connect'];
+
+/** Those of them without TLS: memcheck takes what ring's assembly has encrypted for bytes that were never set. */
+const COVERING_WITHOUT_TLS = ['native-lifetime', 'kv', 'watch'];
+
+const PARTS = {
+  async asan() {
+    needAsan();
+    await step('build the addon with AddressSanitizer (minutes the first time)', buildWithAsan);
+    await step('control: a use after free is found', async () => {
+      const { reports } = await underAsan(control('use-after-free'));
+      if (!reports.some((report) => report.includes('heap-use-after-free'))) throw blind('AddressSanitizer');
+    });
+    const files = readdirSync(inRoot('packages', 'etcd', 'dist', 'test'))
+      .filter((file) => file.endsWith('.test.js'))
+      .map((file) => file.slice(0, -'.test.js'.length))
+      .filter((name) => !WITHOUT_ADDON.includes(name));
+    await sound(`${files.length} files of the client's tests with AddressSanitizer`, () =>
+      underAsan([
+        '--test',
+        `--test-concurrency=${availableParallelism()}`,
+        '--test-timeout=300000',
+        ...files.map(test),
+      ]),
+    );
+  },
+
+  async leaks() {
+    needAsan();
+    await step('build the addon with AddressSanitizer (minutes the first time)', buildWithAsan);
+    await step('control: lost memory is found', async () => {
+      const { reports } = await underAsan(control('lose-memory'), { leaks: true });
+      if (!reports.some((report) => /leak of 16000 byte/.test(report))) throw blind('LeakSanitizer');
+    });
+    for (const name of COVERING) {
+      await sound(`${name}.test.js with LeakSanitizer`, () => underAsan([test(name)], { leaks: true }));
+    }
+  },
+
+  rust: () => cratesTests('both', cargoFlags, cargoEnvironment),
+
+  async tsan() {
+    const source = await step("the standard library's source", thread.standardLibrarySource);
+    const env = thread.cargoEnvironment(source);
+    await step('control: a data race is found', async () => {
+      const { output } = await run(['cargo', 'run', ...thread.cargoFlags, '-p', 'control-race'], { env });
+      if (!output.includes('ThreadSanitizer: data race')) throw blind('ThreadSanitizer', output);
+    });
+    await cratesTests('ThreadSanitizer', thread.cargoFlags, env);
+  },
+
+  async valgrind() {
+    needValgrind();
+    await buildControls();
+    for (const [mode, error] of [
+      ['use-after-free', 'Invalid read'],
+      ['lose-memory', 'definitely lost'],
+    ]) {
+      await step(`control: ${mode} is found`, async () => {
+        const { reports } = await memcheck(control(mode));
+        if (!reports.some((report) => report.includes(error))) throw blind('valgrind');
+      });
+    }
+    for (const name of COVERING_WITHOUT_TLS) {
+      await sound(`${name}.test.js under valgrind`, () => memcheck([test(name)]));
+    }
+    await exitsUnderValgrind(['0 *', '1 active watch', '2 *', '3 *', '4 *', '5 *', '7 *']);
+  },
+
+  /** A part that CI has time for. */
+  async slice() {
+    needValgrind();
+    await exitsUnderValgrind(['7 mixed']);
+  },
+};
+
+/** The main job's programs, which leave without closing anything, once each. */
+async function exitsUnderValgrind(patterns) {
+  const tester = inRoot('packages', 'quiesce', 'dist', 'src', 'cli.js');
+  const plan = [
+    '--plan',
+    inRoot('scenarios', 'main.plan.ts'),
+    ...patterns.flatMap((name) => ['--only', name]),
+  ];
+  await step(`scenarios ${patterns.join(', ')} under valgrind`, () =>
+    mustRun([process.execPath, tester, 'run', ...plan, '--valgrind', '-n', '1'], {
+      env: memcheckExitEnvironment,
+    }),
+  );
+}
+
+async function cratesTests(sanitizers, flags, env) {
+  const title = `the crates' own tests with ${sanitizers} (minutes the first time)`;
+  const { code, output } = await step(title, () =>
+    run(['cargo', 'test', ...flags, '-p', 'etcd-transport', '-p', 'owned-runtime', '--tests'], { env }),
+  );
+  const { passed, failed } = countCargoTests(output, code);
+  if (failed > 0) throw new SetupError(`${failed} of cargo's tests failed`, { output: tail(output) });
+  console.log(`  ${passed} passed`);
+}
+
+/** Fails when a program does, or when there is a report. */
+async function sound(title, check) {
+  const { code, reports, output } = await step(title, check);
+  if (reports.length > 0) {
+    throw new SetupError(`${title}: ${reports.length} reports`, { output: reports.join('\n\n') });
+  }
+  if (code !== 0) throw new SetupError(`${title}: failed`, { output: failuresIn(output) ?? tail(output) });
+}
+
+/** The tests that failed, with what node:test says of them. */
+function failuresIn(output) {
+  const lines = output.split('\n');
+  const failures = lines.flatMap((line, at) => (/^\s*not ok /.test(line) ? lines.slice(at, at + 14) : []));
+  return failures.length > 0 ? failures.join('\n') : undefined;
+}
+
+function needAsan() {
+  if (asanLibrary() !== undefined) return;
+  throw new SetupError("AddressSanitizer's library is missing", {
+    hint: 'install gcc, which brings it, on Linux',
+  });
+}
+
+function needValgrind() {
+  if (hasValgrind()) return;
+  throw new SetupError('valgrind is missing', { hint: 'apt-get install valgrind, say' });
+}
+
+const blind = (tool, output) =>
+  new SetupError(
+    `${tool} finds nothing in a program that is known to be bad`,
+    output && { output: tail(output) },
+  );
+
+await main(async (args) => {
+  const unknown = args.find((part) => !Object.hasOwn(PARTS, part));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `there is no part named '${unknown}'`,
+      `npm run sanitizers -- [${Object.keys(PARTS).join(' ')}]`,
+    );
+  }
+  await prepare();
+  for (const part of args.length > 0 ? args : ['asan', 'leaks', 'rust', 'valgrind']) await PARTS[part]();
+  return 0;
+});

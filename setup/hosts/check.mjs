@@ -1,0 +1,50 @@
+import { NATIVE_ONLY } from '../lib/native-only.mjs';
+import { exceptions } from './exceptions.mjs';
+import { hasBug, runFile } from './run-file.mjs';
+
+/**
+ * Runs a file on a runtime and compares with what is known of that runtime.
+ * @param {string} runtime
+ * @param {string} binary
+ * @param {string} file
+ * @param {{ nativeOnly?: boolean }} [options] `nativeOnly`: without the tests over the fallback
+ * @returns {Promise<{ passed: number, excepted: number, skipped: string[], problems: string[] }>} `excepted`: tests that
+ * fail as exceptions.mjs says; `problems`: all else that isn't as it should be, one text each
+ */
+export async function checkFile(runtime, binary, file, { nativeOnly = false } = {}) {
+  const known = exceptions.filter((exception) => exception.file === file && exception.on.includes(runtime));
+  const mayCrash = !nativeOnly && known.some((exception) => exception.mayCrash);
+  let result = await runFile(runtime, binary, file, nativeOnly ? NATIVE_ONLY : {});
+  const problems = [];
+  for (const { reproduction } of known) {
+    if (reproduction !== undefined && !(await hasBug(runtime, binary, reproduction))) {
+      problems.push(`scenarios/host-bugs/${reproduction.join(' ')} succeeds: is the row still true?`);
+    }
+  }
+  // A crash is a race, so only the reproduction tells whether the row is still true.
+  const crashed = mayCrash && result.crashed;
+  if (crashed) result = await runFile(runtime, binary, file, NATIVE_ONLY);
+  if (result.crashed) problems.push(`its process failed: ${result.output.split('\n').slice(-15).join('\n')}`);
+  if (nativeOnly || crashed) result.tests = result.tests.filter(({ name }) => !name.includes(', grpc-js'));
+  return judge(result, known, problems, crashed);
+}
+
+/** Whether exactly those tests failed that are known to. */
+export function judge({ tests, output = '' }, known, problems = [], crashed = false) {
+  const ends = known.flatMap((exception) => exception.tests ?? []);
+  const excepted = (name) => ends.some((end) => name.endsWith(end));
+  const count = { passed: 0, excepted: crashed ? 1 : 0, skipped: [], problems };
+  for (const { name, outcome } of tests) {
+    if (outcome === 'skipped') count.skipped.push(name);
+    else if (outcome === 'failed' && excepted(name)) count.excepted++;
+    else if (outcome === 'failed') count.problems.push(`${name}: failed`);
+    else if (excepted(name)) {
+      count.problems.push(`${name}: passes, so take it out of setup/hosts/exceptions.mjs`);
+    } else count.passed++;
+  }
+  for (const end of ends) {
+    if (!tests.some(({ name }) => name.endsWith(end))) count.problems.push(`there is no test '${end}'`);
+  }
+  if (count.problems.some((problem) => problem.endsWith(': failed'))) count.output = output;
+  return count;
+}

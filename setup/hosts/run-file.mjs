@@ -1,0 +1,136 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { XmlDocument } from 'libxml2-wasm';
+import { run } from '../lib/command.mjs';
+import { inCache, inRoot } from '../lib/paths.mjs';
+
+/** A file that hangs fails, and the others go on. In seconds. */
+const FILE_TIMEOUT = 240;
+
+/** How each runtime runs one file of tests and reports in JUnit's format. Time limits of each test are the tests' own. */
+const COMMANDS = {
+  node: (binary, file, report) => [
+    ...[binary, '--test', '--test-reporter=junit', `--test-reporter-destination=${report}`],
+    ...['--test-timeout=120000', file],
+  ],
+  // Bun gives a test 5 s, and Deno looks at types, unless told otherwise.
+  bun: (binary, file, report) => [
+    ...[
+      binary,
+      'test',
+      '--timeout',
+      '120000',
+      '--reporter=junit',
+      `--reporter-outfile=${report}`,
+      `./${file}`,
+    ],
+  ],
+  deno: (binary, file, report) => [
+    ...[binary, 'test', '--allow-all', '--no-check', '--quiet', `--junit-path=${report}`, file],
+  ],
+};
+
+/**
+ * Runs a file of the client's tests on a runtime.
+ * @param {string} runtime its name
+ * @param {string} binary
+ * @param {string} file of packages/etcd/test, without `.test.ts`
+ * @param {Record<string, string>} [env]
+ * @returns {Promise<{ crashed: boolean, tests: { name: string, outcome: 'passed' | 'failed' | 'skipped' }[], output: string }>}
+ */
+export async function runFile(runtime, binary, file, env = {}) {
+  const report = inCache('runtimes', 'reports', `${runtime}-${file}.xml`);
+  mkdirSync(dirname(report), { recursive: true });
+  rmSync(report, { force: true });
+  const command = COMMANDS[runtime.replace(/\d+$/, '')](
+    binary,
+    `packages/etcd/dist/test/${file}.test.js`,
+    report,
+  );
+  const dir = mkdtempSync(join(tmpdir(), 'quiesce-host-'));
+  const clean = () => {
+    endProcessesOf(dir);
+    rmSync(dir, { recursive: true, force: true });
+  };
+  // After an interrupt the process exits without coming back here.
+  process.on('exit', clean);
+  let ended;
+  try {
+    ended = await run(['timeout', '--kill-after=5', String(FILE_TIMEOUT), ...command], {
+      cwd: inRoot(),
+      env: { NO_COLOR: '1', TMPDIR: dir, ...env },
+    });
+  } finally {
+    process.off('exit', clean);
+    clean();
+  }
+  const { code, output } = ended;
+  let xml = '';
+  try {
+    xml = readFileSync(report, 'utf8');
+  } catch {
+    // It died before it could write.
+  }
+  const tests = xml === '' ? [] : readReport(xml);
+  const failed = tests.some(({ outcome }) => outcome === 'failed');
+  // Something failed that is no test: a hook, an import, the process.
+  const crashed = tests.length === 0 || (code !== 0 && !failed);
+  return { crashed, tests, output: crashed ? `${output.trim()}\nexit code ${code}` : output };
+}
+
+/**
+ * Runs a program of scenarios/host-bugs on a runtime.
+ * @param {string} runtime
+ * @param {string} binary
+ * @param {string[]} words the program and its arguments
+ * @returns {Promise<boolean>} whether the host has the bug
+ */
+export async function hasBug(runtime, binary, [program, ...args]) {
+  const file = inRoot('scenarios', 'host-bugs', program);
+  const command = runtime === 'deno' ? [binary, 'run', '--allow-all', file] : [binary, file];
+  return (await run(['timeout', '--kill-after=5', '30', ...command, ...args])).code !== 0;
+}
+
+/** A process that crashes leaves its servers behind, which are known by the temporary directory that they were given. */
+function endProcessesOf(dir) {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`TMPDIR=${dir}`)) continue;
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // It is gone, or another user's.
+    }
+  }
+}
+
+/** The tests in a JUnit report of Node, Bun or Deno, without the suites that they are in. */
+export function readReport(xml) {
+  const all = testcases(xml);
+  // Deno reports suites as tests, too. A failure of one that no test in it has is one of its hooks.
+  return all.filter(({ name, outcome }) => {
+    const inside = all.filter((other) => other.name.startsWith(`${name} > `));
+    return (
+      inside.length === 0 || (outcome === 'failed' && inside.every((other) => other.outcome !== 'failed'))
+    );
+  });
+}
+
+function testcases(xml) {
+  const document = XmlDocument.fromString(xml);
+  try {
+    return document.find('//testcase').map((element) => {
+      const path = element
+        .find('ancestor::testsuite')
+        .map((suite) => suite.attr('name')?.value ?? '')
+        // Bun has one for the file, Deno one for each source.
+        .filter((name) => !/\.[mc]?[jt]s$/.test(name));
+      return {
+        name: [...path, element.attr('name')?.value ?? ''].join(' > '),
+        outcome: element.get('skipped') ? 'skipped' : element.get('failure | error') ? 'failed' : 'passed',
+      };
+    });
+  } finally {
+    document.dispose();
+  }
+}

@@ -1,0 +1,82 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { outputOf } from '../lib/command.mjs';
+import { SetupError } from '../lib/errors.mjs';
+import { inCache, inRoot } from '../lib/paths.mjs';
+import { notice } from '../lib/step.mjs';
+import { buildGoProgram, hasGo } from './go.mjs';
+
+const MIN_VERSION = [3, 5];
+const MODULE = inRoot('packages', 'test-services', 'etcd-server');
+const WAYS_TO_GET_ONE =
+  'Install Go 1.21 or newer (https://go.dev/dl), put etcd 3.5 or newer on PATH, or set ETCD_BIN to one.';
+
+/**
+ * Chooses the etcd server that all tests and benchmarks start: `ETCD_BIN`, else a new enough one on PATH, else
+ * one built with Go. Programs learn of it by `ETCD_BIN` in their environment, and by a record in .cache/ that
+ * etcdBinary() of @quiesce/test-services reads when they are started by hand.
+ */
+export async function provideEtcd() {
+  const binary = named() ?? onPath() ?? (await built());
+  const record = inCache('etcd', 'path');
+  mkdirSync(inCache('etcd'), { recursive: true });
+  writeFileSync(record, `${binary}\n`);
+  process.env.ETCD_BIN = binary;
+}
+
+function named() {
+  const { ETCD_BIN } = process.env;
+  if (!ETCD_BIN) return undefined;
+  const binary = resolve(ETCD_BIN);
+  const version = versionOf(binary);
+  if (version === undefined) {
+    throw new SetupError(`ETCD_BIN is ${ETCD_BIN}, which doesn't run as an etcd server`, {
+      hint: WAYS_TO_GET_ONE,
+    });
+  }
+  if (!isNewEnough(version)) {
+    throw new SetupError(`ETCD_BIN is etcd ${version}, and 3.5 or newer is needed`, {
+      hint: WAYS_TO_GET_ONE,
+    });
+  }
+  return binary;
+}
+
+function onPath() {
+  for (const dir of (process.env.PATH ?? '').split(delimiter).filter(Boolean)) {
+    const binary = resolve(join(dir, 'etcd'));
+    const version = versionOf(binary);
+    if (version === undefined) continue;
+    if (isNewEnough(version)) return binary;
+    notice(`the etcd on PATH is ${version}, too old (3.5 or newer is needed), so it is not used`);
+  }
+  return undefined;
+}
+
+async function built() {
+  if (!hasGo()) {
+    throw new SetupError('there is no etcd server, and no Go to build one', { hint: WAYS_TO_GET_ONE });
+  }
+  const version = /go\.etcd\.io\/etcd\/server\/v3 v(\S+)/.exec(
+    readFileSync(join(MODULE, 'go.mod'), 'utf8'),
+  )?.[1];
+  const binary = inCache('etcd', `etcd-${version}`);
+  const title = `build the etcd server ${version} (Go, about 70 s the first time)`;
+  await buildGoProgram(title, MODULE, binary, WAYS_TO_GET_ONE);
+  return binary;
+}
+
+function versionOf(binary) {
+  return parseVersion(outputOf([binary, '--version']));
+}
+
+/** The version in what `etcd --version` prints. */
+export function parseVersion(text) {
+  return /^etcd Version: (\S+)/m.exec(text ?? '')?.[1];
+}
+
+/** Whether an etcd of that version can serve the tests. */
+export function isNewEnough(version) {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > MIN_VERSION[0] || (major === MIN_VERSION[0] && minor >= MIN_VERSION[1]);
+}

@@ -1,0 +1,28 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { outputOf } from '../lib/command.mjs';
+import { unlessUpToDate } from '../lib/stamp.mjs';
+import { mustRun, step } from '../lib/step.mjs';
+
+const FLAGS = ['-trimpath', '-ldflags=-s -w'];
+
+/** Whether there is a Go toolchain. */
+export function hasGo() {
+  return outputOf(['go', 'version']) !== undefined;
+}
+
+/**
+ * Builds the Go program in `dir` unless that is up to date.
+ * @param {string} title
+ * @param {string} dir the folder of its module, which holds all its source
+ * @param {string} output
+ * @param {string} hint what to do when it fails
+ */
+export function buildGoProgram(title, dir, output, hint) {
+  const files = readdirSync(dir).sort();
+  return unlessUpToDate(output, { files: files.map((file) => join(dir, file)), also: FLAGS }, () =>
+    step(title, () =>
+      mustRun(['go', 'build', ...FLAGS, '-o', output, '.'], { cwd: dir, env: { CGO_ENABLED: '0' }, hint }),
+    ),
+  );
+}

@@ -1,0 +1,36 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { inRoot } from '../lib/paths.mjs';
+import { mustRun, step } from '../lib/step.mjs';
+
+/** Installs npm dependencies when node_modules is not what package-lock.json says. */
+export async function installNodeModules() {
+  const wanted = readPackages(inRoot('package-lock.json'));
+  // npm writes down here what it installed.
+  const installed = readPackages(inRoot('node_modules', '.package-lock.json'));
+  if (isInstalled(wanted, installed)) return;
+  await step('install npm dependencies', () =>
+    mustRun(['npm', 'ci', '--no-audit', '--no-fund'], {
+      hint: 'are the npm registry and package-lock.json in order?',
+    }),
+  );
+}
+
+/**
+ * Whether all that a lock file names was installed in that version.
+ * @param {Record<string, any>} wanted `packages` of package-lock.json
+ * @param {Record<string, any>} installed the same of node_modules/.package-lock.json
+ */
+export function isInstalled(wanted, installed) {
+  return Object.entries(wanted)
+    .filter(([path]) => path.startsWith('node_modules/') || path.includes('/node_modules/'))
+    .every(([path, entry]) => {
+      const found = installed[path];
+      // Optional ones may be for another platform.
+      if (found === undefined) return Boolean(entry.optional || entry.devOptional || entry.peer);
+      return found.version === entry.version && found.integrity === entry.integrity;
+    });
+}
+
+function readPackages(path) {
+  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).packages : {};
+}
