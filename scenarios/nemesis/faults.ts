@@ -109,6 +109,15 @@ const faults: Readonly<Record<string, Fault>> = {
       }
     },
   },
+  // What begins now is never sent, and what its caller gives up has to go on in the background.
+  refuse: {
+    majority: false,
+    async run({ cluster, random }) {
+      for (const member of [0, 1, 2]) await cluster.order({ do: 'refuse', member });
+      await delay(2_000 + random(3_000));
+      for (const member of [0, 1, 2]) await cluster.order({ do: 'listen', member });
+    },
+  },
   compaction: { majority: true, run: ({ compact }) => compact() },
   'move-leader': {
     majority: true,
