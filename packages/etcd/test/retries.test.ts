@@ -93,6 +93,22 @@ overEachTransport('retries', (connect) => {
     assert.ok(tookMs > 1_800, `only ${tookMs} ms of 2 s were used`);
   });
 
+  test('one endpoint does not answer: a write that used up its time there keeps the next ones away', async () => {
+    await using silent = await startTcpProxy({ port: server.port });
+    await using well = await startTcpProxy({ port: server.port });
+    const endpoints = [silent, well].map(({ port }) => `127.0.0.1:${port}`);
+    await using etcd = await connect({ endpoints, retry: { maxBackoffMs: 100 } });
+    for (const key of ['a', 'b', 'c']) await etcd.put(key, '');
+    silent.pause();
+    const failures: unknown[] = [];
+    for (let n = 0; n < 8; n++) {
+      await etcd.put('k', String(n), { timeoutMs: 1_500 }).catch((error: unknown) => failures.push(error));
+    }
+    silent.resume();
+    assert.equal(failures.length, 1, String(failures));
+    assert.ok(failures[0] instanceof DeadlineExceededError);
+  });
+
   test('close() ends them at once', async () => {
     const { endpoint } = await refused();
     const etcd = await connect({

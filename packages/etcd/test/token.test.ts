@@ -4,7 +4,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
 import {
   type CallTrace,
   channelNames,
@@ -91,6 +91,26 @@ overEachTransport('auth tokens', (connect) => {
     );
     assert.equal(fetched, 1);
     assert.equal((await etcd.range('many/0')).count, 1n);
+  });
+
+  test('are waited for as long as the call has time, longer than one request for them', async () => {
+    await using proxy = await startTcpProxy({ port: Number(server.endpoint.split(':').at(-1)) });
+    await using etcd = await connect({ endpoints: `127.0.0.1:${proxy.port}`, auth: root, timeoutMs: 300 });
+    await etcd.put('k', '1');
+    await delay(ttlSeconds * 1_000 + 1_500);
+    const hold = (message: unknown): void => {
+      if ((message as CallTrace).method.endsWith('/Authenticate')) proxy.pause();
+    };
+    subscribe(channelNames.callStart, hold);
+    const fetched = countCalls('/Authenticate', async () => {
+      const put = etcd.put('k', '2', { timeoutMs: 20_000 });
+      await delay(1_000);
+      unsubscribe(channelNames.callStart, hold);
+      proxy.resume();
+      await put;
+    });
+    assert.ok((await fetched) > 1);
+    assert.equal((await etcd.get('k', { timeoutMs: 5_000 }))?.text(), '2');
   });
 
   test('are sent with streams, also with one that is made after the first token has expired', async () => {

@@ -87,7 +87,12 @@ interface Attempt {
   readonly token: string | undefined;
   /** Whether the bound on the attempt ends it sooner than the call's deadline would. */
   readonly bounded: boolean;
+  /** How long it may take, in ms. */
+  readonly atMostMs: number;
 }
+
+/** An endpoint that has not answered a call for so long, in ms, is left until it answers a probe. */
+const silentMs = 1_000;
 
 /**
  * What all parts of a client make their calls with: the client's defaults and limits, over its endpoints.
@@ -349,27 +354,26 @@ export class Rpc {
     const token = this.#init.tokens?.current;
     const attemptTimeoutMs = this.#attemptTimeoutOf(control);
     const bounded = attemptTimeoutMs < timeoutMs;
+    const atMostMs = bounded ? attemptTimeoutMs : timeoutMs;
     if (trace !== undefined) {
       trace.endpoint = endpoint.address;
       trace.attempts = 1;
     }
-    return endpoint.transport
-      .unary(method.name, request, callOptions(bounded ? attemptTimeoutMs : timeoutMs, control, token))
-      .then(
-        (response) => {
-          const mismatch = this.#balancer.check(endpoint, response.message);
-          if (mismatch !== undefined) {
-            const attempt: Attempt = { endpoint, token, bounded };
-            return this.#afterFailure(method, request, control, start + timeoutMs, trace, attempt, mismatch);
-          }
-          if (endpoint.state !== 'ready') this.#balancer.succeeded(endpoint);
-          return method.decode(response.message);
-        },
-        (error) => {
-          const attempt: Attempt = { endpoint, token, bounded };
-          return this.#afterFailure(method, request, control, start + timeoutMs, trace, attempt, error);
-        },
-      );
+    return endpoint.transport.unary(method.name, request, callOptions(atMostMs, control, token)).then(
+      (response) => {
+        const mismatch = this.#balancer.check(endpoint, response.message);
+        if (mismatch !== undefined) {
+          const attempt: Attempt = { endpoint, token, bounded, atMostMs };
+          return this.#afterFailure(method, request, control, start + timeoutMs, trace, attempt, mismatch);
+        }
+        if (endpoint.state !== 'ready') this.#balancer.succeeded(endpoint);
+        return method.decode(response.message);
+      },
+      (error) => {
+        const attempt: Attempt = { endpoint, token, bounded, atMostMs };
+        return this.#afterFailure(method, request, control, start + timeoutMs, trace, attempt, error);
+      },
+    );
   }
 
   /** What becomes of a call after its first attempt has failed. */
@@ -391,7 +395,8 @@ export class Rpc {
       if (!(error instanceof EtcdError) || control.signal?.aborted) throw error;
       fate = fateWith(fate, error);
       if (error instanceof ClosedError || this.#closed) throw ofAllAttempts(error, fate);
-      const timedOut = attempt.bounded && error.code === StatusCode.DEADLINE_EXCEEDED;
+      const unanswered = error.code === StatusCode.DEADLINE_EXCEEDED;
+      const timedOut = attempt.bounded && unanswered;
       const stays = staysAtEndpoint(error);
       let waitMs = 0;
       if (this.#init.tokens !== undefined && isTokenRefused(error)) {
@@ -400,7 +405,8 @@ export class Rpc {
           throw noToken(method.name, this.timeoutOf(control), error, fate);
         }
       } else {
-        if (blamesEndpoint(error, timedOut)) this.#balancer.failed(attempt.endpoint, error);
+        const silent = unanswered && attempt.atMostMs >= silentMs;
+        if (blamesEndpoint(error, timedOut || silent)) this.#balancer.failed(attempt.endpoint, error);
         if (attempts >= this.#init.maxAttempts || !isRetriable(error, method.idempotent, timedOut)) {
           throw ofAllAttempts(error, fate);
         }
@@ -431,13 +437,14 @@ export class Rpc {
       const leftMs = Math.max(1, deadline - performance.now());
       const attemptTimeoutMs = this.#attemptTimeoutOf(control);
       const token = this.#init.tokens?.current;
-      attempt = { endpoint, token, bounded: attemptTimeoutMs < leftMs };
+      const atMostMs = Math.min(attemptTimeoutMs, leftMs);
+      attempt = { endpoint, token, bounded: attemptTimeoutMs < leftMs, atMostMs };
       if (trace !== undefined) {
         trace.endpoint = endpoint.address;
         trace.attempts = attempts;
       }
       try {
-        const options = callOptions(Math.min(attemptTimeoutMs, leftMs), control, token);
+        const options = callOptions(atMostMs, control, token);
         const response = await endpoint.transport.unary(method.name, request, options);
         const mismatch = this.#balancer.check(endpoint, response.message);
         if (mismatch !== undefined) throw mismatch;
@@ -451,7 +458,10 @@ export class Rpc {
     }
   }
 
-  /** Has another token fetched; false when that took too long. How it fails is the failure of this call. */
+  /**
+   * Has another token fetched; false when that took too long. All who need one wait for one request, whose bound is the
+   * client's: a call with more time than that has another one made.
+   */
   async #refreshToken(
     tokens: TokenSource,
     refused: string | undefined,
@@ -459,11 +469,17 @@ export class Rpc {
     signal: AbortSignal | undefined,
     fate: Fate,
   ): Promise<boolean> {
-    try {
-      return await settlesBy(tokens.refresh(refused), deadline, signal);
-    } catch (error) {
-      if (!(error instanceof EtcdError) || signal?.aborted) throw error;
-      throw ofAllAttempts(error, fate);
+    for (;;) {
+      try {
+        return await settlesBy(tokens.refresh(refused), deadline, signal);
+      } catch (error) {
+        if (!(error instanceof EtcdError) || signal?.aborted) throw error;
+        // Otherwise it may have failed at once.
+        const tookItsTime =
+          error.code === StatusCode.DEADLINE_EXCEEDED || this.#init.maxAttempts === Number.POSITIVE_INFINITY;
+        const again = tookItsTime && isRetriable(error, true, true) && !this.#closed;
+        if (!again || performance.now() >= deadline) throw ofAllAttempts(error, fate);
+      }
     }
   }
 
