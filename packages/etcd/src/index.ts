@@ -34,6 +34,7 @@ export { PriorityQueue } from './concurrency/priority-queue.js';
 export { Queue } from './concurrency/queue.js';
 export { RwMutex } from './concurrency/rw-mutex.js';
 export { Session, type SessionOptions } from './concurrency/session.js';
+export type { EtcdClient } from './connect/client.js';
 export { type ConnectOptions, connect } from './connect/connect.js';
 export type { SrvOptions, SrvRecord, SrvResolver } from './connect/srv.js';
 export {
@@ -69,7 +70,6 @@ export {
   utf8,
 } from './kv/codec.js';
 export { allKeys, type Bytes, fromKey, type KeyRange, type Keys, keyRange, prefix } from './kv/key-range.js';
-export type { KeyValue } from './kv/key-value.js';
 export type {
   CompactOptions,
   CompactResult,
@@ -126,13 +126,13 @@ export { Mirror, type MirrorChange, type MirrorOptions } from './mirror/mirror.j
 export type { WaitOptions } from './mirror/revision-waiters.js';
 export type { ConnectionEvent, EndpointState, EndpointStatus } from './rpc/balancer.js';
 export { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
+export type { KeyValue } from './rpc/messages/key-value.js';
 export type { RetryOptions } from './rpc/retry.js';
 export type { CallControl } from './rpc/rpc.js';
 export type { Credentials } from './rpc/token.js';
 export type { TransportChoice } from './transport/choose.js';
 export type { KeepAliveOptions, TlsOptions } from './transport/transport.js';
 export type { Int64 } from './util/int64.js';
-export type { EtcdClient } from './views/client.js';
 export type { Keyspace } from './views/keyspace.js';
 export type { Namespace } from './views/namespace.js';
 export { OrderedReads } from './views/ordered-reads.js';

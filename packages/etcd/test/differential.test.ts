@@ -22,7 +22,7 @@ import {
   type Txn,
 } from '../src/index.js';
 import type { KeyRange } from '../src/kv/key-range.js';
-import { KeyValue } from '../src/kv/key-value.js';
+import { KeyValue } from '../src/rpc/messages/key-value.js';
 import { ModelError, refusedByClient, StoreModel } from './support/store-model.js';
 import { transports } from './support/transports.js';
 

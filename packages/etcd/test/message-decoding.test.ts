@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { type Random, randomFrom } from '@quiesce/test-services';
-import { KeyValue as PublicKeyValue } from '../src/kv/key-value.js';
 import { RangeResponse, WatchResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
 import { Event as GeneratedEvent, KeyValue as GeneratedKeyValue } from '../src/rpc/generated/mvccpb/kv.js';
+import { KeyValue as PublicKeyValue } from '../src/rpc/messages/key-value.js';
 import { MessageReader } from '../src/rpc/messages/message-reader.js';
 import { Event, KeyValue } from '../src/rpc/messages/mvccpb.js';
 

@@ -17,7 +17,7 @@ import {
   StatusCode,
   statusName,
 } from '../src/index.js';
-import { knownServerError, serverErrorTexts, statusError } from '../src/rpc/server-errors.js';
+import { knownServerError, serverErrorTexts, statusError } from '../src/server-errors.js';
 import { overEachTransport } from './support/clients.js';
 import { eventually } from './support/eventually.js';
 import { startScriptedServer } from './support/scripted-server.js';

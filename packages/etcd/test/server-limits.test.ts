@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startEtcd } from '@quiesce/test-services';
 import { EtcdError, NoSpaceError, StatusCode, TooManyRequestsError, UnavailableError } from '../src/index.js';
-import { statusError } from '../src/rpc/server-errors.js';
+import { statusError } from '../src/server-errors.js';
 import { overEachTransport } from './support/clients.js';
 import { startScriptedServer } from './support/scripted-server.js';
 

@@ -1,8 +1,8 @@
 import type { Bytes, KeyRange } from '../kv/key-range.js';
-import type { KeyValue } from '../kv/key-value.js';
 import { compare, op } from '../kv/txn.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
+import { LinkedSignal } from '../util/linked-signal.js';
 import type { Namespace } from '../views/namespace.js';
-import { LinkedSignal } from './linked-signal.js';
 import type { AcquireOptions } from './owned-key.js';
 import { persist } from './persist.js';
 import { untilPut } from './until-put.js';

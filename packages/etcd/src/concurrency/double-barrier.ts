@@ -2,7 +2,7 @@ import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
 import { type Bytes, type KeyRange, prefix, toKey } from '../kv/key-range.js';
 import type { RangeResult } from '../kv/kv.js';
 import { op } from '../kv/txn.js';
-import { LinkedSignal } from './linked-signal.js';
+import { LinkedSignal } from '../util/linked-signal.js';
 import { type AcquireOptions, claim, OwnedKey, type Ownership } from './owned-key.js';
 import { persist } from './persist.js';
 import type { Session } from './session.js';

@@ -1,13 +1,13 @@
 import { ClosedError, invalidArgument, isHistoryLost, StoreReplacedError } from '../errors.js';
 import { type Bytes, type KeyRange, prefix, toBytes, toKey } from '../kv/key-range.js';
-import type { KeyValue } from '../kv/key-value.js';
 import type { ReadOptions } from '../kv/kv.js';
 import { compare, op } from '../kv/txn.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { LinkedSignal, unlessAborted } from '../util/linked-signal.js';
 import type { Namespace } from '../views/namespace.js';
 import { Fence, fenceBeside } from './fence.js';
-import { LinkedSignal, unlessAborted } from './linked-signal.js';
 import { type AcquireOptions, claim, OwnedKey, type Ownership, OwnershipLostError } from './owned-key.js';
 import { backOff, firstAttemptMs, mayPass, persist } from './persist.js';
 import type { Session } from './session.js';

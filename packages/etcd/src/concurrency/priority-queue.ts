@@ -1,7 +1,7 @@
 import { invalidArgument } from '../errors.js';
 import { type Bytes, prefix, toKey } from '../kv/key-range.js';
-import type { KeyValue } from '../kv/key-value.js';
 import { compare, op } from '../kv/txn.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
 import type { Namespace } from '../views/namespace.js';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Bytes, prefix, toKey } from '../kv/key-range.js';
-import type { KeyValue } from '../kv/key-value.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
 import type { Namespace } from '../views/namespace.js';
 import { dequeue } from './dequeue.js';

@@ -7,9 +7,9 @@ import { pause, reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import type { Int64 } from '../util/int64.js';
+import { LinkedSignal } from '../util/linked-signal.js';
 import { longestTimerMs } from '../util/timeout.js';
 import type { Namespace } from '../views/namespace.js';
-import { LinkedSignal } from './linked-signal.js';
 import { firstAttemptMs, persist } from './persist.js';
 
 /** Options of {@link Session.create}. */

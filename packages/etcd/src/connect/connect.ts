@@ -1,6 +1,7 @@
 import { DeadlineExceededError, invalidArgument, StatusCode, UnavailableError } from '../errors.js';
 import { backoffMs, pause } from '../rpc/backoff.js';
 import { Balancer, type BalancerInit } from '../rpc/balancer.js';
+import { noEndpoint } from '../rpc/connect-error.js';
 import { AuthenticateRequest, AuthenticateResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { RetryOptions } from '../rpc/retry.js';
 import { type Method, Rpc, type RpcInit, settlesBy } from '../rpc/rpc.js';
@@ -9,8 +10,7 @@ import { type Credentials, TokenSource } from '../rpc/token.js';
 import { chooseTransport, type TransportChoice } from '../transport/choose.js';
 import type { KeepAliveOptions, TlsOptions, TransportOptions } from '../transport/transport.js';
 import { checkTimeout, longestTimerMs } from '../util/timeout.js';
-import { EtcdClient } from '../views/client.js';
-import { noEndpoint } from './connect-error.js';
+import { EtcdClient } from './client.js';
 import { defaultEndpoint, parseEndpoints } from './endpoints.js';
 import { lookUpSrv, type SrvOptions } from './srv.js';
 import { checkTls } from './tls-options.js';

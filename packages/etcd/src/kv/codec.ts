@@ -1,6 +1,6 @@
 import { EtcdError, StatusCode } from '../errors.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';
-import type { KeyValue } from './key-value.js';
 import type { Mapping, PrefixMapping } from './mapping.js';
 
 /**

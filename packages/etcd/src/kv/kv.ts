@@ -12,11 +12,11 @@ import {
   RangeResponse,
   type ResponseHeader as ResponseHeaderMessage,
 } from '../rpc/generated/etcdserverpb/rpc.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import { MessageReader } from '../rpc/messages/message-reader.js';
 import type { CallControl, Method } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
 import type { RangeBytes } from './key-range.js';
-import type { KeyValue } from './key-value.js';
 import type { Mapping } from './mapping.js';
 
 /** Where an answer comes from, as etcd's `ResponseHeader`. */

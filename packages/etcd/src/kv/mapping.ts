@@ -1,3 +1,4 @@
+import { KeyValue } from '../rpc/messages/key-value.js';
 import {
   type Bytes,
   type KeyRange,
@@ -7,7 +8,6 @@ import {
   toKey,
   toRange,
 } from './key-range.js';
-import { KeyValue } from './key-value.js';
 
 /**
  * Between what the caller of a view writes and reads, and what etcd stores: the prefix of a namespace, a codec.

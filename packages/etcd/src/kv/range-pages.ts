@@ -1,12 +1,12 @@
 import { invalidArgument, StoreReplacedError } from '../errors.js';
 import { RangeRequest, RangeResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { encodeMessage } from '../rpc/messages/encode-message.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import { MessageReader } from '../rpc/messages/message-reader.js';
 import type { Method, Rpc } from '../rpc/rpc.js';
-import { futureRevision, isServerError } from '../rpc/server-errors.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
+import { futureRevision, isServerError } from '../server-errors.js';
 import type { RangeBytes } from './key-range.js';
-import type { KeyValue } from './key-value.js';
 import {
   type RangeOptions,
   type RangeResult,

@@ -1,12 +1,12 @@
 import { EtcdError, invalidArgument, isHistoryLost, StatusCode, StoreReplacedError } from '../errors.js';
 import { pause } from '../rpc/backoff.js';
+import { KeyValue } from '../rpc/messages/key-value.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { futureRevision, isServerError } from '../rpc/server-errors.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
+import { futureRevision, isServerError } from '../server-errors.js';
 import { toInt64 } from '../util/int64.js';
 import type { Keyspace } from '../views/keyspace.js';
-import { KeyValue } from './key-value.js';
 import type { PutOptions, ResponseHeader } from './kv.js';
 import type { Mapping } from './mapping.js';
 import { type Compare, compare, type Op, type OpOptions, op } from './txn.js';

@@ -11,7 +11,7 @@ import { reopenMs } from '../rpc/backoff.js';
 import { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { encodeMessage } from '../rpc/messages/encode-message.js';
 import type { Rpc } from '../rpc/rpc.js';
-import type { ServerErrorText } from '../rpc/server-errors.js';
+import type { ServerErrorText } from '../server-errors.js';
 import type { ByteStream } from '../transport/transport.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import { longestTimerMs } from '../util/timeout.js';

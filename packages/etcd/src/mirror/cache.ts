@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError } from '../errors.js';
 import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
-import { KeyValue } from '../kv/key-value.js';
+import { KeyValue } from '../rpc/messages/key-value.js';
 import type { Namespace } from '../views/namespace.js';
 import type { WatchEvent } from '../watch/event.js';
 import { Mirror, type MirrorChange, type MirrorOptions } from './mirror.js';

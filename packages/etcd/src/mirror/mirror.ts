@@ -9,8 +9,8 @@ import {
   UnavailableError,
 } from '../errors.js';
 import type { Bytes, Keys } from '../kv/key-range.js';
-import type { KeyValue } from '../kv/key-value.js';
 import { reopenMs } from '../rpc/backoff.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
 import type { Keyspace } from '../views/keyspace.js';
 import type { WatchEvent } from '../watch/event.js';

@@ -1,5 +1,5 @@
 import { type Keys, toBytes, toRange } from '../kv/key-range.js';
-import type { KeyValue } from '../kv/key-value.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 
 /** Bytes as a string that compares as they do: one character for each byte. */
 export function sortable(bytes: Uint8Array): string {

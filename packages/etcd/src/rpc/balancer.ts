@@ -1,11 +1,11 @@
 import { setMaxListeners } from 'node:events';
 import { ClusterMismatchError, DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
+import { isServerError, type ServerErrorText, statusError } from '../server-errors.js';
 import type { Transport } from '../transport/transport.js';
+import { Pauses } from '../util/pauses.js';
 import { backoffMs } from './backoff.js';
 import { connectionChannel } from './channels.js';
 import { type ResponseHeader, StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
-import { Pauses } from './pauses.js';
-import { isServerError, type ServerErrorText, statusError } from './server-errors.js';
 import { headerOf, type Store } from './store.js';
 
 /** How an endpoint does: not used yet, answering, or left alone for a while after a failure. */

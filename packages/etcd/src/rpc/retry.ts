@@ -1,5 +1,5 @@
 import { ClusterMismatchError, EtcdError, StatusCode } from '../errors.js';
-import { knownServerError } from './server-errors.js';
+import { knownServerError } from '../server-errors.js';
 
 /** How calls are sent again, on another endpoint where there is one. */
 export interface RetryOptions {

@@ -1,4 +1,3 @@
-import { noEndpoint } from '../connect/connect-error.js';
 import {
   ClosedError,
   DeadlineExceededError,
@@ -12,6 +11,7 @@ import { closedAfter, type Fate, fateWith, notSent, ofAllAttempts } from './atte
 import { type BackoffBounds, backoffMs, pause } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
+import { noEndpoint } from './connect-error.js';
 import './debug-log.js';
 import { DeferredStream } from './deferred-stream.js';
 import { blamesEndpoint, isRetriable, isTokenRefused, staysAtEndpoint } from './retry.js';

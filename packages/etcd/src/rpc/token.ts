@@ -1,4 +1,4 @@
-import { isServerError } from './server-errors.js';
+import { isServerError } from '../server-errors.js';
 
 /** Name and password of one of etcd's users. */
 export interface Credentials {

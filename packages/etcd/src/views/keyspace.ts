@@ -1,5 +1,4 @@
 import { type Bytes, type KeyRange, prefix } from '../kv/key-range.js';
-import type { KeyValue } from '../kv/key-value.js';
 import {
   type DeleteOptions,
   type DeleteResult,
@@ -21,6 +20,7 @@ import { encodeTxn, type Txn, type TxnResult, txnMethod } from '../kv/txn.js';
 import type { LeaseKeeper } from '../lease/lease-keeper.js';
 import { DeleteRangeRequest, PutRequest, RangeRequest } from '../rpc/generated/etcdserverpb/rpc.js';
 import { encodeMessage } from '../rpc/messages/encode-message.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
 import type { WatchOptions } from '../watch/request.js';

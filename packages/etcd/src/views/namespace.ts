@@ -1,8 +1,8 @@
 import { CodecMapping, type KeyValueCodec, type TypedKeyValue, utf8 } from '../kv/codec.js';
 import { type Bytes, toBytes } from '../kv/key-range.js';
-import type { KeyValue } from '../kv/key-value.js';
 import { PrefixMapping } from '../kv/mapping.js';
 import { LeaseClient } from '../lease/lease-client.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type ClientCore, Keyspace } from './keyspace.js';
 
 /**

@@ -1,7 +1,7 @@
 import { StoreReplacedError, type StoreState } from '../errors.js';
 import type { Bytes, KeyRange } from '../kv/key-range.js';
-import type { KeyValue } from '../kv/key-value.js';
 import type { RangeOptions, RangeResult, ReadOptions } from '../kv/kv.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import type { Keyspace } from './keyspace.js';
 

@@ -1,6 +1,6 @@
 import { CompactedError, EtcdError, StatusCode } from '../errors.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { statusError } from '../rpc/server-errors.js';
+import { statusError } from '../server-errors.js';
 import { watchMethod } from './request.js';
 
 /** The watch was cancelled: by the server, for the reason in `details`, or before it was made. Code `CANCELLED`. */

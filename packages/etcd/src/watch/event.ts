@@ -1,5 +1,5 @@
-import type { KeyValue } from '../kv/key-value.js';
 import type { ToEntry } from '../kv/kv.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type Event, Event_EventType } from '../rpc/messages/mvccpb.js';
 
 /** One change of a key. */

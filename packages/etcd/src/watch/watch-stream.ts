@@ -10,7 +10,7 @@ import {
 import { reopenMs } from '../rpc/backoff.js';
 import type { ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
-import { isServerError } from '../rpc/server-errors.js';
+import { isServerError } from '../server-errors.js';
 import type { ByteStream } from '../transport/transport.js';
 import { longestTimerMs } from '../util/timeout.js';
 import { cancelledError } from './cancelled.js';

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { ClosedError, EtcdError, StatusCode } from '../errors.js';
-import type { KeyValue } from '../kv/key-value.js';
 import type { ToEntry } from '../kv/kv.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
 import type { WatchBatch, WatchEvent } from './event.js';

@@ -1,5 +1,4 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import { KeyValue as EtcdKeyValue } from '../../kv/key-value.js';
 import {
   type Event_EventType,
   Event as GeneratedEvent,
@@ -7,6 +6,7 @@ import {
   type MessageFns,
 } from '../generated/mvccpb/kv.js';
 import { noBytes } from './byte-slabs.js';
+import { KeyValue as EtcdKeyValue } from './key-value.js';
 
 // What the messages of rpc/generated/etcdserverpb have for keys and events (buf.gen.yaml maps mvccpb/kv.proto to here).
 // These two come by the hundred thousand: they are decoded straight into what the user gets, without the message and

@@ -8,7 +8,7 @@ import {
   noMetadata,
   StatusCode,
 } from '../../errors.js';
-import { statusError } from '../../rpc/server-errors.js';
+import { statusError } from '../../server-errors.js';
 import { longestTimerMs } from '../../util/timeout.js';
 import type { Waiter } from '../../util/waiter.js';
 import { alreadyWaiting, hasEnded, sentAfterClose, wasCancelled } from '../stream-errors.js';

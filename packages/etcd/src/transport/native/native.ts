@@ -7,7 +7,7 @@ import {
   noMetadata,
   StatusCode,
 } from '../../errors.js';
-import { statusError } from '../../rpc/server-errors.js';
+import { statusError } from '../../server-errors.js';
 import type { Waiter } from '../../util/waiter.js';
 import { alreadyWaiting, hasEnded, sentAfterClose, wasCancelled } from '../stream-errors.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from '../transport.js';

@@ -12,7 +12,7 @@ import {
   TooManyRequestsError,
   UnauthenticatedError,
   UnavailableError,
-} from '../errors.js';
+} from './errors.js';
 
 type ErrorClass = new (message: string, init: EtcdErrorInit) => EtcdError;
 

@@ -8,8 +8,8 @@ import type { ConnectionEvent, EndpointStatus } from '../rpc/balancer.js';
 import type { Rpc } from '../rpc/rpc.js';
 import type { Transport } from '../transport/transport.js';
 import type { Int64 } from '../util/int64.js';
+import { Namespace } from '../views/namespace.js';
 import { WatchClient } from '../watch/watch-client.js';
-import { Namespace } from './namespace.js';
 
 /** @internal */
 export interface ClientInit {

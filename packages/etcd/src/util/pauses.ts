@@ -1,4 +1,4 @@
-import { longestTimerMs } from '../util/timeout.js';
+import { longestTimerMs } from './timeout.js';
 
 /** The waits of one client between attempts at its calls: they end with it, and hold the process only if it may. */
 export class Pauses {

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { DeadlineExceededError, StatusCode } from '../errors.js';
-import { CheckedAbortController } from '../util/checked-abort.js';
-import { checkTimeout, longestTimerMs } from '../util/timeout.js';
+import { CheckedAbortController } from './checked-abort.js';
+import { checkTimeout, longestTimerMs } from './timeout.js';
 
 /**
  * A signal that aborts with the first of several, or when a time has passed, until it is disposed of. Unlike
