@@ -2,14 +2,23 @@ import { EtcdError, invalidArgument, isHistoryLost, StatusCode, StoreReplacedErr
 import { pause } from '../rpc/backoff.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
-import type { CallControl } from '../rpc/rpc.js';
+import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { futureRevision, isServerError } from '../server-errors.js';
 import { toInt64 } from '../util/int64.js';
-import type { Keyspace } from '../views/keyspace.js';
 import type { PutOptions, ResponseHeader } from './kv.js';
-import type { Mapping } from './mapping.js';
-import { type Compare, compare, type Op, type OpOptions, op } from './txn.js';
+import { type Mapping, PrefixMapping } from './mapping.js';
+import {
+  type Compare,
+  compare,
+  encodeTxn,
+  type Op,
+  type OpOptions,
+  op,
+  type Txn,
+  type TxnResult,
+  txnMethod,
+} from './txn.js';
 
 /**
  * What concurrent changes a software transaction notices, as in clientv3's `concurrency` package:
@@ -94,12 +103,12 @@ export class StmConflictError extends EtcdError {
 
 const maxBackoffMs = 128;
 
-/** A keyspace that sees keys and values as etcd has them. */
-type Store = Keyspace<string | Uint8Array, string | Uint8Array, KeyValue>;
+/** Keys and values as etcd has them: the attempt itself maps what its function reads and writes. */
+const asStored = new PrefixMapping(new Uint8Array(0));
 
 /** @internal */
 export async function runStm<Key, Value, Entry, T>(
-  store: Store,
+  rpc: Rpc,
   mapping: Mapping<Key, Value, Entry>,
   body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>,
   options: StmOptions<Key>,
@@ -117,7 +126,7 @@ export async function runStm<Key, Value, Entry, T>(
   const control = restOfTime(options, 'the transaction was not committed');
   let known: Snapshot | undefined;
   for (let attempt = 1; ; attempt++) {
-    const run = new Attempt(store, mapping, isolation, control, known);
+    const run = new Attempt(rpc, mapping, isolation, control, known);
     // The first retry follows at once, with the keys as the failed commit found them.
     const outcome = await run.run(body, prefetch, attempt === 1);
     if (outcome.committed) return { value: outcome.value, revision: outcome.revision, attempts: attempt };
@@ -159,7 +168,7 @@ type Outcome<T> =
   | (Extract<Commit, { committed: true }> & { readonly value: T });
 
 class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
-  readonly #store: Store;
+  readonly #rpc: Rpc;
   readonly #mapping: Mapping<Key, Value, Entry>;
   readonly #isolation: Isolation;
   readonly #control: () => CallControl;
@@ -175,13 +184,13 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   #done = false;
 
   constructor(
-    store: Store,
+    rpc: Rpc,
     mapping: Mapping<Key, Value, Entry>,
     isolation: Isolation,
     control: () => CallControl,
     known: Snapshot | undefined,
   ) {
-    this.#store = store;
+    this.#rpc = rpc;
     this.#mapping = mapping;
     this.#isolation = isolation;
     this.#control = control;
@@ -286,10 +295,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   async #fetch(keys: readonly Uint8Array[], into: Map<string, Read>, revision?: bigint): Promise<bigint> {
     try {
       const options = revision === undefined ? {} : { revision };
-      const result = await this.#store.txn(
-        { success: keys.map((key) => op.get(key, options)) },
-        this.#control(),
-      );
+      const result = await this.#txn({ success: keys.map((key) => op.get(key, options)) });
       this.#origin ??= result.header;
       // Reads at the revision of the first come after it; others may overtake each other.
       if (revision !== undefined && isReplaced(this.#origin, result.header)) {
@@ -309,14 +315,11 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
 
   async #commit(retryAtOnce: boolean): Promise<Commit> {
     const reads = [...this.#reads.values()];
-    const result = await this.#store.txn(
-      {
-        compare: await this.#conditions(reads),
-        success: Array.from(this.#writes.values(), toOp),
-        failure: retryAtOnce ? reads.map(({ key }) => op.get(key)) : [],
-      },
-      this.#control(),
-    );
+    const result = await this.#txn({
+      compare: await this.#conditions(reads),
+      success: Array.from(this.#writes.values(), toOp),
+      failure: retryAtOnce ? reads.map(({ key }) => op.get(key)) : [],
+    });
     const { revision, header } = result;
     const before = this.#origin ?? unknownState;
     if (isReplaced(before, header)) {
@@ -332,6 +335,11 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
       { key, kv: result.responses[index] },
     ]);
     return { committed: false, found: { revision, header, reads: new Map(found) } };
+  }
+
+  #txn<const T extends Txn<Uint8Array, Uint8Array>>(txn: T): Promise<TxnResult<T, KeyValue>> {
+    const method = txnMethod(txn, (kv) => asStored.entry(kv));
+    return this.#rpc.call(method, () => encodeTxn(txn, asStored), this.#control());
   }
 
   async #conditions(reads: readonly Read[]): Promise<Compare<Uint8Array, Uint8Array>[]> {

@@ -13,7 +13,7 @@ import {
   type ReadOptions,
   rangeRequest,
 } from '../kv/kv.js';
-import { type Mapping, PrefixMapping } from '../kv/mapping.js';
+import type { Mapping } from '../kv/mapping.js';
 import { type PageOptions, type RangePage, rangePages } from '../kv/range-pages.js';
 import { runStm, type Stm, type StmOptions, type StmResult } from '../kv/stm.js';
 import { encodeTxn, type Txn, type TxnResult, txnMethod } from '../kv/txn.js';
@@ -47,7 +47,6 @@ export interface ClientCore {
  * connections, and end with it.
  */
 export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
-  readonly #core: ClientCore;
   readonly #rpc: Rpc;
   readonly #watches: WatchClient;
   readonly #mapping: Mapping<Key, Value, Entry>;
@@ -55,7 +54,6 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /** @internal */
   constructor(core: ClientCore, mapping: Mapping<Key, Value, Entry>) {
-    this.#core = core;
     this.#rpc = core.rpc;
     this.#watches = core.watches;
     this.#mapping = mapping;
@@ -167,8 +165,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>,
     options: StmOptions<Key> = none,
   ): Promise<StmResult<T>> {
-    const store = new Keyspace(this.#core, new PrefixMapping(new Uint8Array(0)));
-    return runStm(store, this.#mapping, body, options);
+    return runStm(this.#rpc, this.#mapping, body, options);
   }
 
   /**
