@@ -62,19 +62,14 @@ export {
   runPlan,
   type SessionOptions,
 } from './session/session.js';
+export { type FisherExact, fisherExact, holm } from './statistics/fisher.js';
 export {
   type Counts,
   clopperPearson,
-  comparisonPower,
-  comparisonRuns,
-  type FisherExact,
-  fisherExact,
-  holm,
   type Interval,
   lowerBound,
-  runsNeeded,
-  type Summary,
-  summarize,
   upperBound,
-} from './statistics/exact.js';
+} from './statistics/intervals.js';
 export { type GoalVerdict, parseRate, type Rate, type RateGoal } from './statistics/rate-goal.js';
+export { comparisonPower, comparisonRuns, runsNeeded } from './statistics/sample-size.js';
+export { type Summary, summarize } from './statistics/summary.js';

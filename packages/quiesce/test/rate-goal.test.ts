@@ -1,5 +1,6 @@
 // The error rates of `until`, by simulation through the code that real runs go through.
 import assert from 'node:assert/strict';
+import { createCipheriv } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { parseRate, run, type Scenario, UsageError } from '../src/index.js';
 import { resolvePlan } from '../src/plan/plan.js';
@@ -14,14 +15,21 @@ function scenarioUntil(until: string, allowFailures: number): Scenario {
   return resolvePlan({ scenarios: [spec] }).scenarios[0] as Scenario;
 }
 
-/** Uniform in 0..1, the same for the same seed (mulberry32). */
+/** Uniform in 0..1, the same for the same seed: the key stream of a cipher. */
 function random(seed: number): () => number {
-  let state = seed;
+  const key = Buffer.alloc(16);
+  key.writeUInt32LE(seed);
+  const stream = createCipheriv('aes-128-ctr', key, Buffer.alloc(16));
+  const zeros = Buffer.alloc(4 * 4_096);
+  let block = zeros;
+  let at = block.length;
   return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+    if (at === block.length) {
+      block = stream.update(zeros);
+      at = 0;
+    }
+    at += 4;
+    return block.readUInt32LE(at - 4) / 2 ** 32;
   };
 }
 

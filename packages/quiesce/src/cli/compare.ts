@@ -20,7 +20,7 @@ import { REPORT_VERSION } from '../results/report-schema.js';
 import { readReport, type SavedScenario } from '../results/saved-report.js';
 import type { Expect } from '../run/outcome.js';
 import { letDown, type PlanResult, runResolved, type SessionOptions } from '../session/session.js';
-import type { Counts } from '../statistics/exact.js';
+import type { Counts } from '../statistics/intervals.js';
 import {
   duration,
   expectation,

@@ -1,6 +1,7 @@
 import { UsageError } from '../errors.js';
 import { percent } from '../report/terminal.js';
-import { CONFIDENCE, comparisonRuns, MOST_RUNS, runsNeeded as runsFor } from '../statistics/exact.js';
+import { CONFIDENCE } from '../statistics/intervals.js';
+import { comparisonRuns, MOST_RUNS, runsNeeded as runsFor } from '../statistics/sample-size.js';
 import { count, rate, rateOrZero } from './arguments.js';
 import { EXIT } from './exit-codes.js';
 import type { Subcommand } from './subcommand.js';

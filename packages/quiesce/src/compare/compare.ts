@@ -2,17 +2,10 @@ import { UsageError } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
 import { definedOnly, type Plan, type PlanOverrides, resolvePlan, type ScenarioSpec } from '../plan/plan.js';
 import { type PlanResult, runResolved, type SessionOptions } from '../session/session.js';
-import {
-  CONFIDENCE,
-  type Counts,
-  clopperPearson,
-  comparisonRuns,
-  type FisherExact,
-  fisherExact,
-  holm,
-  type Interval,
-} from '../statistics/exact.js';
+import { type FisherExact, fisherExact, holm } from '../statistics/fisher.js';
+import { CONFIDENCE, type Counts, clopperPearson, type Interval } from '../statistics/intervals.js';
 import { parseRate, type Rate } from '../statistics/rate-goal.js';
+import { comparisonRuns } from '../statistics/sample-size.js';
 
 /** One side of a comparison. */
 export interface Sample extends Counts {

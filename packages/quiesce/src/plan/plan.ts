@@ -15,7 +15,7 @@ import { findExecutable } from '../process/executable.js';
 import type { Expect } from '../run/outcome.js';
 import { witnessProblem } from '../run/witness.js';
 import { type ServiceSpec, serviceProblem } from '../service/service.js';
-import { CONFIDENCE } from '../statistics/exact.js';
+import { CONFIDENCE } from '../statistics/intervals.js';
 import { goalRuns, parseRate, type Rate, type RateGoal } from '../statistics/rate-goal.js';
 import type { Matrix } from './matrix.js';
 import { type Shard, type ShardChoice, shareOf } from './shard.js';

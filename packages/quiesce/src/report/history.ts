@@ -1,6 +1,6 @@
 import pc from 'picocolors';
 import type { HistoryEntry } from '../history/history.js';
-import { clopperPearson } from '../statistics/exact.js';
+import { clopperPearson } from '../statistics/intervals.js';
 
 const PLOT_COLUMNS = 40;
 const LABEL_COLUMNS = 12;

@@ -1,6 +1,6 @@
 import type { Scenario } from '../plan/plan.js';
 import type { FailureGroup, ScenarioResult } from '../session/scenario.js';
-import { runsNeeded } from '../statistics/exact.js';
+import { runsNeeded } from '../statistics/sample-size.js';
 import { shellLine } from './text.js';
 
 const SURE = 0.95;

@@ -5,7 +5,7 @@ import type { Scenario } from '../plan/plan.js';
 import type { Expect, Outcome } from '../run/outcome.js';
 import type { Evidence, RunRecord } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
-import type { Counts } from '../statistics/exact.js';
+import type { Counts } from '../statistics/intervals.js';
 import type { Host } from './host.js';
 import { type ReportedScenario, reportSchema } from './report-schema.js';
 

@@ -8,8 +8,9 @@ import { type Outcome, outcomeLabel } from '../run/outcome.js';
 import type { Evidence, RunOnceOptions, RunRecord, RunSpec } from '../run/run.js';
 import { RunDirectories } from '../run/run-directory.js';
 import type { SignatureMatch } from '../run/signatures.js';
-import { clopperPearson, type Interval, type Summary, summarize, upperBound } from '../statistics/exact.js';
+import { clopperPearson, type Interval, upperBound } from '../statistics/intervals.js';
 import { type GoalVerdict, judge } from '../statistics/rate-goal.js';
+import { type Summary, summarize } from '../statistics/summary.js';
 
 /**
  * When a run failed: `exit` after it said "work done"; `work` before, when other runs of the scenario said it;

@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.js';
-import { type Counts, lowerBound, MOST_RUNS, runsNeeded, upperBound } from './exact.js';
+import { type Counts, lowerBound, upperBound } from './intervals.js';
+import { MOST_RUNS, runsNeeded } from './sample-size.js';
 
 /**
  * What a scenario run "until" has to show: that its failure rate is below `rate`. It is decided by a curtailed

@@ -2,7 +2,8 @@ import { formatMs } from '../../duration.js';
 import type { Outcome } from '../../run/outcome.js';
 import { outcomeLabel } from '../../run/outcome.js';
 import type { RunRecord } from '../../run/run.js';
-import type { Interval, Summary } from '../../statistics/exact.js';
+import type { Interval } from '../../statistics/intervals.js';
+import type { Summary } from '../../statistics/summary.js';
 import { type Html, html } from './text.js';
 
 const WIDTH = 386;

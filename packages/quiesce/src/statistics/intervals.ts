@@ -1,0 +1,63 @@
+// statistics/: exact intervals, tests and numbers of runs, and the test that runs "until" are judged by. Numbers only:
+// nothing here knows scenarios, runs or reports.
+import betaQuantile from '@stdlib/stats-base-dists-beta-quantile';
+
+/** Failed runs out of all. */
+export interface Counts {
+  readonly failed: number;
+  readonly runs: number;
+}
+
+/** A confidence interval for a rate, both ends in 0..1. */
+export interface Interval {
+  readonly lower: number;
+  readonly upper: number;
+}
+
+/** Confidence used wherever none is given. */
+export const CONFIDENCE = 0.95;
+
+/**
+ * One-sided Clopper-Pearson (exact) upper bound on the rate behind `failures` in `runs` independent runs: with
+ * the given confidence the true rate is below it. 1 when there were no runs.
+ * @throws RangeError when the counts or the confidence make no sense.
+ */
+export function upperBound(failures: number, runs: number, confidence = CONFIDENCE): number {
+  check(failures, runs, confidence);
+  return failures === runs ? 1 : betaQuantile(confidence, failures + 1, runs - failures);
+}
+
+/**
+ * Two-sided Clopper-Pearson (exact) interval of the rate behind `failures` in `runs` independent runs.
+ * `[0, 1]` when there were no runs.
+ * @throws RangeError when the counts or the confidence make no sense.
+ */
+export function clopperPearson(failures: number, runs: number, confidence = CONFIDENCE): Interval {
+  check(failures, runs, confidence);
+  const tail = (1 - confidence) / 2;
+  return {
+    lower: failures === 0 ? 0 : betaQuantile(tail, failures, runs - failures + 1),
+    upper: upperBound(failures, runs, 1 - tail),
+  };
+}
+
+/**
+ * One-sided Clopper-Pearson (exact) lower bound on the rate behind `failures` in `runs` independent runs: with
+ * the given confidence the true rate is at least this. 0 when nothing failed.
+ * @throws RangeError when the counts or the confidence make no sense.
+ */
+export function lowerBound(failures: number, runs: number, confidence = CONFIDENCE): number {
+  check(failures, runs, confidence);
+  return failures === 0 ? 0 : betaQuantile(1 - confidence, failures, runs - failures + 1);
+}
+
+/**
+ * Refuses what is no count of failures in runs, or no confidence.
+ * @throws RangeError
+ */
+export function check(failures: number, runs: number, confidence: number): void {
+  const counts = Number.isInteger(failures) && Number.isInteger(runs) && failures >= 0 && failures <= runs;
+  if (!counts) throw new RangeError(`${failures} of ${runs} is no count of failures in runs`);
+  if (!(confidence > 0 && confidence < 1))
+    throw new RangeError(`confidence ${confidence} is not within 0..1`);
+}

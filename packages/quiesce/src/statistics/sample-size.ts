@@ -1,0 +1,95 @@
+import binomialCdf from '@stdlib/stats-base-dists-binomial-cdf';
+import { fisherExact } from './fisher.js';
+import { CONFIDENCE, check } from './intervals.js';
+
+/** The most runs that `runsNeeded` counts to. */
+export const MOST_RUNS = 1_000_000_000;
+
+/**
+ * The smallest number of runs of which, with the given confidence, more than `failures` fail when the failure rate
+ * is `rate`. The same number of runs with at most `failures` failed ones shows that the rate is below `rate`:
+ * `upperBound(failures, n, confidence) <= rate`.
+ * @param failures how many failures are allowed; default 0.
+ * @throws RangeError when an argument makes no sense, or more than a thousand million runs were needed.
+ */
+export function runsNeeded(rate: number, confidence = CONFIDENCE, failures = 0): number {
+  if (!(rate > 0 && rate < 1)) throw new RangeError(`rate ${rate} is not within 0..1`);
+  check(failures, failures, confidence);
+  const enough = (runs: number): boolean => binomialCdf(failures, runs, rate) <= 1 - confidence;
+  let high = failures + 1;
+  while (!enough(high)) {
+    if (high >= MOST_RUNS) throw new RangeError(`rate ${rate} needs more than ${MOST_RUNS} runs`);
+    high = Math.min(2 * high, MOST_RUNS);
+  }
+  return firstWhere(failures + 1, high, enough);
+}
+
+const MOST_COMPARED_RUNS = 10_000;
+
+/**
+ * How often Fisher's exact test (two-sided) proves, with `runs` runs of each, that the higher of two rates is the
+ * higher: its power, exactly but for tails below 1e-12.
+ */
+export function comparisonPower(
+  first: number,
+  second: number,
+  runs: number,
+  confidence = CONFIDENCE,
+): number {
+  if (first < second) return comparisonPower(second, first, runs, confidence);
+  const atMost = (k: number): number => (k < 0 ? 0 : binomialCdf(k, runs, second));
+  const apart = (more: number, fewer: number): boolean =>
+    fisherExact({ failed: more, runs }, { failed: fewer, runs }).twoSided <= 1 - confidence;
+  // The failures of the rarer side, and for each the least failures of the other that tell them apart.
+  let fewer = firstWhere(0, runs, (k) => atMost(k) > 1e-12);
+  let more = firstWhere(fewer, runs + 1, (k) => k > runs || apart(k, fewer));
+  let power = 0;
+  for (; fewer <= runs && 1 - atMost(fewer - 1) > 1e-12; fewer++) {
+    while (more <= runs && !apart(more, fewer)) more++;
+    if (more > runs) break;
+    const reached = more === 0 ? 1 : 1 - binomialCdf(more - 1, runs, first);
+    power += (atMost(fewer) - atMost(fewer - 1)) * reached;
+  }
+  return power;
+}
+
+/**
+ * Runs of each of two programs with these failure rates until Fisher's exact test (two-sided) tells them apart, with
+ * a chance of `power`; `null` when the rates are equal or that were more than 10,000.
+ * @throws RangeError when a rate, the confidence or the power makes no sense.
+ */
+export function comparisonRuns(
+  first: number,
+  second: number,
+  confidence = CONFIDENCE,
+  power = 0.8,
+): number | null {
+  for (const rate of [first, second]) {
+    if (!(rate >= 0 && rate <= 1)) throw new RangeError(`rate ${rate} is not within 0..1`);
+  }
+  check(0, 0, confidence);
+  check(0, 0, power);
+  if (first === second) return null;
+  const enough = (runs: number): boolean => comparisonPower(first, second, runs, confidence) >= power;
+  // Cohen's h: so few runs are too few at any level that is in use, and are where the search begins.
+  const h = 2 * (Math.asin(Math.sqrt(first)) - Math.asin(Math.sqrt(second)));
+  let low = 1;
+  let high = Math.max(2, Math.floor(1 / h ** 2));
+  while (high <= MOST_COMPARED_RUNS && !enough(high)) {
+    low = high;
+    high *= 2;
+  }
+  if (high > MOST_COMPARED_RUNS) return null;
+  return firstWhere(low + 1, high, enough);
+}
+
+/** The least integer of `low..high` that holds, of which all greater ones hold too; `high` is taken to hold. */
+function firstWhere(low: number, high: number, holds: (k: number) => boolean): number {
+  let [from, to] = [low, high];
+  while (from < to) {
+    const middle = Math.floor((from + to) / 2);
+    if (holds(middle)) to = middle;
+    else from = middle + 1;
+  }
+  return from;
+}
