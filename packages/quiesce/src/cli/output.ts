@@ -1,8 +1,8 @@
-import { accessSync, closeSync, constants, lstatSync, openSync, rmSync, statSync } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { accessSync, closeSync, constants, lstatSync, openSync, statSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
-import { onProcessExit } from '../process/exit-guard.js';
+import { writeAtomically } from '../files/atomic-write.js';
 
 /**
  * Where a reader's text goes: standard output, or standard error when standard output is taken by a machine's.
@@ -24,28 +24,17 @@ export async function writeOutput(file: string, text: string): Promise<void> {
   }
   // A device or a pipe can't be put in the place of another; a link is to stay one.
   const existing = lstatSync(file, { throwIfNoEntry: false });
-  const replaceable = existing?.isFile() ?? true;
-  const draft = replaceable ? `${file}.${process.pid}.tmp` : file;
-  const release = onProcessExit(() => {
-    if (replaceable) rmSync(draft, { force: true });
-  });
   let reader: number | undefined;
   try {
     // To open a pipe waits for a reader, and nothing could end that wait; to open it so fails where there is none.
     if (existing?.isFIFO()) reader = openSync(file, constants.O_WRONLY | constants.O_NONBLOCK);
-    await writeFile(draft, text);
-    if (replaceable) await rename(draft, file);
+    await (existing?.isFile() === false ? writeFile(file, text) : writeAtomically(file, text));
   } catch (error) {
-    if (replaceable) await rm(draft, { force: true });
-    if ((error as NodeJS.ErrnoException).code === 'ENXIO') {
-      throw new EnvironmentError(`can't write ${file}: it is a pipe that nobody reads`, undefined, {
-        cause: error,
-      });
-    }
-    throw new EnvironmentError(`can't write ${file}: ${messageOf(error)}`, undefined, { cause: error });
+    const unread = (error as NodeJS.ErrnoException).code === 'ENXIO';
+    const problem = unread ? 'it is a pipe that nobody reads' : messageOf(error);
+    throw new EnvironmentError(`can't write ${file}: ${problem}`, undefined, { cause: error });
   } finally {
     if (reader !== undefined) closeSync(reader);
-    release();
   }
 }
 

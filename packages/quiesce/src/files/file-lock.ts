@@ -1,63 +1,90 @@
 import { randomUUID } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { link, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { onProcessExit } from '../process/exit-guard.js';
 
 const BEAT_MS = 2_000;
 const STALE_MS = 10_000;
-const POLL_MS = 100;
+const POLL_MS = 50;
+
+/** How long somebody waits for a lock. */
+export interface LockOptions {
+  /** Ends the wait. No effect once the lock is held. */
+  readonly signal?: AbortSignal | undefined;
+  /** In ms, more than the 10 s after which a dead holder's lock is taken over; default: for ever. */
+  readonly waitMs?: number;
+}
 
 /**
  * Does some work while no other process does work under the same lock file, on whatever machine that shares it. Waits
  * for the one that does, at most 10 s after that was killed: whoever has the lock touches its file every 2 s.
- * @throws what the work throws; the signal's reason when aborted while it waits; a system error when the file can't be
- * made.
+ * @throws what the work throws; the signal's reason when aborted while it waits; an Error when it waited in vain; a
+ * system error when the file can't be made.
  */
 export async function withLock<T>(
   file: string,
-  signal: AbortSignal | undefined,
+  { signal, waitMs = Number.POSITIVE_INFINITY }: LockOptions,
   work: () => Promise<T>,
 ): Promise<T> {
+  const token = `${process.pid} ${randomUUID()}\n`;
+  const deadline = performance.now() + waitMs;
   for (;;) {
     signal?.throwIfAborted();
-    if (await take(file)) break;
+    if (await take(file, token)) break;
+    if (performance.now() >= deadline) throw new Error(`${file} is held by another`);
     await delay(POLL_MS);
   }
   const beat = setInterval(() => {
     const now = new Date();
     utimes(file, now, now).catch(() => {}); // a file that is gone is made by whoever takes the lock next
   }, BEAT_MS);
-  const release = onProcessExit(() => rmSync(file, { force: true }));
+  // A process that was stopped for longer than a lock lasts has lost it, and another may have it.
+  const giveBack = (): void => {
+    if (contentOf(file) === token) rmSync(file, { force: true });
+  };
+  const release = onProcessExit(giveBack);
   try {
     return await work();
   } finally {
     clearInterval(beat);
-    rmSync(file, { force: true });
+    giveBack();
     release();
   }
 }
 
-async function take(file: string): Promise<boolean> {
+async function take(file: string, token: string): Promise<boolean> {
   try {
-    await writeFile(file, `${process.pid}\n`, { flag: 'wx' });
+    await writeFile(file, token, { flag: 'wx' });
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
-  const found = await stat(file).catch(() => undefined);
-  if (found !== undefined && Date.now() - found.mtimeMs > STALE_MS) await removeStale(file, found.ino);
+  if (await isStale(file)) await removeStale(file);
   return false;
 }
 
+const isStale = async (file: string): Promise<boolean> => {
+  const found = await stat(file).catch(() => undefined);
+  return found !== undefined && Date.now() - found.mtimeMs > STALE_MS;
+};
+
 /** Moves it away first: another process may have done the same, and may have the lock by now. */
-async function removeStale(file: string, inode: number): Promise<void> {
+async function removeStale(file: string): Promise<void> {
   const aside = `${file}.${randomUUID()}`;
   try {
     await rename(file, aside);
-    if ((await stat(aside)).ino !== inode) await link(aside, file);
+    if (!(await isStale(aside))) await link(aside, file);
     await rm(aside);
   } catch {
     // The other was quicker.
+  }
+}
+
+function contentOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
   }
 }

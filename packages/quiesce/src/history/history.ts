@@ -1,8 +1,9 @@
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Database, SqlJsStatic } from 'sql.js';
-import { EnvironmentError, messageOf, UsageError } from '../errors.js';
+import { EnvironmentError, messageOf, QuiesceError, UsageError } from '../errors.js';
+import { writeAtomically } from '../files/atomic-write.js';
+import { withLock } from '../files/file-lock.js';
 import { outcomeLabel } from '../run/outcome.js';
 import type { PlanResult } from '../session/session.js';
 
@@ -88,7 +89,7 @@ export async function addToHistory(
           scenario.perturb === null ? 0 : 1,
         ]);
       }
-      await replace(file, database.export());
+      await writeAtomically(file, database.export());
     } finally {
       database.close();
     }
@@ -164,45 +165,19 @@ async function openHistory(file: string): Promise<Database | undefined> {
   throw new UsageError(`${file} was written by another version of this tester`, 'use another file');
 }
 
-// SQLite as WebAssembly has the whole database in memory, so writers take turns by a file beside it.
-const LOCK_RETRY_MS = 20;
-const LOCK_WAIT_MS = 10_000;
-const LOCK_STALE_MS = 5_000; // a write takes milliseconds: whoever holds it that long is dead
+// A write takes milliseconds: who waits longer than a dead writer's lock lasts waits in vain.
+const LOCK_WAIT_MS = 30_000;
 
+/** SQLite as WebAssembly has the whole database in memory, so writers take turns by a file beside it. */
 async function locked(file: string, work: () => Promise<void>): Promise<void> {
   const lock = `${resolve(file)}.lock`;
-  const deadline = performance.now() + LOCK_WAIT_MS;
   try {
     await mkdir(dirname(lock), { recursive: true });
-    for (;;) {
-      try {
-        await (await open(lock, 'wx')).close();
-        break;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-        if (performance.now() >= deadline) throw new Error(`${lock} is held by another`);
-        const held = await stat(lock).catch(() => undefined);
-        if (held !== undefined && Date.now() - held.mtimeMs > LOCK_STALE_MS) await rm(lock, { force: true });
-        await delay(LOCK_RETRY_MS);
-      }
-    }
+    await withLock(lock, { waitMs: LOCK_WAIT_MS }, work);
   } catch (error) {
-    throw new EnvironmentError(`can't write history ${file}: ${messageOf(error)}`);
-  }
-  try {
-    await work();
-  } finally {
-    await rm(lock, { force: true });
-  }
-}
-
-async function replace(file: string, bytes: Uint8Array): Promise<void> {
-  const draft = `${file}.${process.pid}.tmp`;
-  try {
-    await writeFile(draft, bytes);
-    await rename(draft, file);
-  } catch (error) {
-    await rm(draft, { force: true });
-    throw new EnvironmentError(`can't write history ${file}: ${messageOf(error)}`);
+    if (error instanceof QuiesceError) throw error;
+    throw new EnvironmentError(`can't write history ${file}: ${messageOf(error)}`, undefined, {
+      cause: error,
+    });
   }
 }

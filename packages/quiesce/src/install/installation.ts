@@ -1,13 +1,13 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { EnvironmentError, messageOf, QuiesceError, UsageError } from '../errors.js';
 import { withLock } from '../files/file-lock.js';
-import { BoundedOutput } from '../process/bounded-output.js';
+import { removeTree } from '../files/temporary-directory.js';
 import { findExecutable } from '../process/executable.js';
 import { onProcessExit } from '../process/exit-guard.js';
-import { spawnGroup } from '../process/process-group.js';
+import { runToEnd } from '../process/run-to-end.js';
 
 const INSTALL_TIMEOUT_MS = 600_000;
 
@@ -156,10 +156,10 @@ const folderOf = (registry: string, name: string): string =>
 async function once(folder: string, { signal }: InstallOptions, fill: () => Promise<void>): Promise<void> {
   const stamp = join(folder, '.complete');
   if (existsSync(stamp)) return;
-  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  const remove = (): void => removeTree(folder);
   try {
     await mkdir(dirname(folder), { recursive: true });
-    await withLock(`${folder}.lock`, signal, async () => {
+    await withLock(`${folder}.lock`, { signal }, async () => {
       if (existsSync(stamp)) return;
       const release = onProcessExit(remove);
       try {
@@ -184,7 +184,10 @@ async function once(folder: string, { signal }: InstallOptions, fill: () => Prom
   }
 }
 
-/** Runs a program to its end, and returns its output. */
+/**
+ * The output of a program.
+ * @throws EnvironmentError when it fails; the signal's reason when aborted.
+ */
 async function call(
   command: readonly string[],
   { signal }: InstallOptions,
@@ -194,26 +197,12 @@ async function call(
   const program = findExecutable(command[0] ?? '', cwd);
   if (program.path === undefined)
     throw new EnvironmentError(program.problem ?? 'a program is missing', program.hint);
-  const group = await spawnGroup([program.path, ...command.slice(1)], {
-    cwd,
-    env: process.env,
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const { status, stdout, stderr } = await runToEnd([program.path, ...command.slice(1)], {
+    ...{ cwd, signal, timeoutMs: INSTALL_TIMEOUT_MS },
+    keep: [1 << 20, 1 << 20],
   });
-  const [stdout, stderr] = [new BoundedOutput(1 << 20, 1 << 20), new BoundedOutput(2_000, 8_000)];
-  group.child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
-  group.child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
-  const closed = new Promise<void>((resolve) => group.child.once('close', () => resolve()));
-  const stop = (): void => group.kill('SIGKILL');
-  signal?.addEventListener('abort', stop, { once: true });
-  const timer = setTimeout(stop, INSTALL_TIMEOUT_MS);
-  const status = await group.exited;
-  group.kill('SIGKILL');
-  await closed;
-  clearTimeout(timer);
-  signal?.removeEventListener('abort', stop);
-  group.release();
   signal?.throwIfAborted();
-  if (status.code === 0) return stdout.toString();
-  const said = stderr.toString().trim().split('\n').slice(-3).join(' ');
+  if (status.code === 0) return stdout;
+  const said = stderr.trim().split('\n').slice(-3).join(' ');
   throw new EnvironmentError(`${command.join(' ')} failed: ${said}`);
 }

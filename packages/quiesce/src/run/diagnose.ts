@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { BoundedOutput } from '../process/bounded-output.js';
 import { findExecutable } from '../process/executable.js';
-import { type GroupMember, spawnGroup } from '../process/process-group.js';
+import type { GroupMember } from '../process/process-group.js';
+import { runToEnd } from '../process/run-to-end.js';
 import { formatStacks, parseMappings, parseStacks, type ThreadStack } from './stack-trace.js';
 
 // It reads all symbols of a host of 100 MB first: 2 s, and 20 times that on a machine that is overloaded.
@@ -96,25 +96,12 @@ async function stacksFromGdb(
   const before = ['set debuginfod enabled off', 'set auto-load off', 'set width 0', 'set confirm off'];
   const options = ['-nx', '-batch', ...before.flatMap((command) => ['-iex', command])];
   const commands = ['set print frame-arguments none', 'thread apply all -c backtrace 64'];
-  const group = await spawnGroup(
-    [gdb.path, ...options, '-p', String(pid), ...commands.flatMap((command) => ['-ex', command])],
-    { cwd: process.cwd(), env: process.env, stdio: ['ignore', 'pipe', 'ignore'] },
-  );
-  const output = new BoundedOutput(192 * 1024, 64 * 1024);
-  group.child.stdout?.on('data', (chunk: Buffer) => output.push(chunk));
-  const closed = new Promise<void>((resolve) => group.child.once('close', () => resolve()));
-  const stop = (): void => group.kill('SIGKILL');
-  signal?.addEventListener('abort', stop, { once: true });
-  const timer = setTimeout(stop, GDB_TIMEOUT_MS);
   const mappings = parseMappings(read(`/proc/${pid}/maps`));
-  await group.exited;
-  clearTimeout(timer);
-  signal?.removeEventListener('abort', stop);
-  group.kill('SIGKILL');
-  await Promise.race([closed, delay(100)]);
-  group.child.stdout?.destroy();
-  group.release();
-  return parseStacks(output.toString(), pid, mappings, faultingTid);
+  const { stdout } = await runToEnd(
+    [gdb.path, ...options, '-p', String(pid), ...commands.flatMap((command) => ['-ex', command])],
+    { cwd: process.cwd(), timeoutMs: GDB_TIMEOUT_MS, signal, keep: [192 * 1024, 64 * 1024] },
+  );
+  return parseStacks(stdout, pid, mappings, faultingTid);
 }
 
 function threadsFromProc(pid: number): string {

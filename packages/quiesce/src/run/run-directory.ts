@@ -1,8 +1,5 @@
-import { lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { EnvironmentError, messageOf } from '../errors.js';
-import { onProcessExit } from '../process/exit-guard.js';
+import { lstatSync, readdirSync } from 'node:fs';
+import { makeTemporaryDirectory, type TemporaryDirectory } from '../files/temporary-directory.js';
 
 /** The temporary directory of one run. */
 export interface RunDirectory {
@@ -18,14 +15,14 @@ const MOST_FILES = 20;
  * itself where the file system is busy, so one that is as it was made goes to the next run.
  */
 export class RunDirectories implements Disposable {
-  readonly #idle: string[] = [];
-  readonly #used = new Set<string>();
-  readonly #release = onProcessExit(() => this.#removeAll());
+  readonly #idle: TemporaryDirectory[] = [];
+  readonly #used = new Set<TemporaryDirectory>();
 
   /** @throws EnvironmentError when none can be made. */
   take(): RunDirectory {
-    const path = this.#idle.pop() ?? create();
-    this.#used.add(path);
+    const directory = this.#idle.pop() ?? makeTemporaryDirectory('quiesce-run');
+    const { path } = directory;
+    this.#used.add(directory);
     let left: readonly string[] | undefined;
     return {
       path,
@@ -34,10 +31,10 @@ export class RunDirectories implements Disposable {
         // The program may have removed it, or put something else in its place, or changed who may use it.
         const found = lstatSync(path, { throwIfNoEntry: false });
         left = found?.isDirectory() ? list(path) : [];
-        this.#used.delete(path);
+        this.#used.delete(directory);
         if (found?.isDirectory() && (found.mode & 0o7777) === 0o700 && left.length === 0)
-          this.#idle.push(path);
-        else remove(path);
+          this.#idle.push(directory);
+        else directory.remove();
         return left;
       },
     };
@@ -45,26 +42,9 @@ export class RunDirectories implements Disposable {
 
   /** Removes all of them. */
   [Symbol.dispose](): void {
-    this.#removeAll();
-    this.#release();
-  }
-
-  #removeAll(): void {
-    for (const path of [...this.#idle.splice(0), ...this.#used]) remove(path);
+    for (const directory of [...this.#idle.splice(0), ...this.#used]) directory.remove();
     this.#used.clear();
   }
-}
-
-function create(): string {
-  try {
-    return mkdtempSync(join(tmpdir(), 'quiesce-run-'));
-  } catch (error) {
-    throw new EnvironmentError(`can't make a temporary directory: ${messageOf(error)}`);
-  }
-}
-
-function remove(path: string): void {
-  rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
 }
 
 function list(path: string): string[] {

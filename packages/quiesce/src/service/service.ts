@@ -1,12 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf, ServiceError } from '../errors.js';
+import { makeTemporaryDirectory } from '../files/temporary-directory.js';
 import { BoundedOutput } from '../process/bounded-output.js';
 import { findExecutable } from '../process/executable.js';
-import { onProcessExit } from '../process/exit-guard.js';
 import { type ExitStatus, type ProcessGroup, spawnGroup } from '../process/process-group.js';
 
 /**
@@ -120,16 +118,14 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
     throw new ServiceError(name, `can't start: ${found.problem}`, '', found.hint);
   }
   const ports = await allocatePorts(spec.ports ?? []);
-  const dir = mkdtempSync(join(tmpdir(), `quiesce-${name.replace(/[^\w.-]+/g, '_')}-`));
-  const removeDir = (): void => rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  const directory = makeTemporaryDirectory(`quiesce-${name}`);
   const fill = (text: string): string =>
     text.replace(PLACEHOLDER, (_all, what: string, port: string) =>
-      what === 'dir' ? dir : String(ports[port]),
+      what === 'dir' ? directory.path : String(ports[port]),
     );
   const fillAll = (texts: Readonly<Record<string, string>> = {}): Record<string, string> =>
     Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, fill(text)]));
 
-  const forgetDir = onProcessExit(removeDir);
   let group: ProcessGroup;
   try {
     group = await spawnGroup(spec.command.map(fill), {
@@ -138,8 +134,7 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
       stdio: ['ignore', 'pipe', 'pipe'],
     });
   } catch (error) {
-    removeDir();
-    forgetDir();
+    directory.remove();
     throw new ServiceError(name, `can't start: ${messageOf(error)}`);
   }
   const log = new BoundedOutput(0, LOG_BYTES);
@@ -158,8 +153,7 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
     // A process that left the group may hold the pipes; it must not keep us alive.
     group.child.stdout?.destroy();
     group.child.stderr?.destroy();
-    removeDir();
-    forgetDir();
+    directory.remove();
   };
   const stopOnce = (): Promise<void> => {
     stopping ??= stop();
@@ -167,7 +161,7 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
   };
   return {
     name,
-    dir,
+    dir: directory.path,
     ports,
     env: fillAll(spec.provides),
     pid: group.pid,

@@ -1,0 +1,23 @@
+// files/: how files are written whole, locked between processes, and made for a while. What is written, and where to,
+// is decided above.
+import { rmSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { onProcessExit } from '../process/exit-guard.js';
+
+/**
+ * Writes a file whole or not at all: a reader sees the old content or the new one, and an error leaves the old one.
+ * @throws a system error when it can't be written.
+ */
+export async function writeAtomically(file: string, content: string | Uint8Array): Promise<void> {
+  const draft = `${file}.${process.pid}.tmp`;
+  const release = onProcessExit(() => rmSync(draft, { force: true }));
+  try {
+    await writeFile(draft, content);
+    await rename(draft, file);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  } finally {
+    release();
+  }
+}

@@ -1,0 +1,39 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EnvironmentError, messageOf } from '../errors.js';
+import { onProcessExit } from '../process/exit-guard.js';
+
+/** A directory of this process alone, which goes with it at the latest. */
+export interface TemporaryDirectory {
+  readonly path: string;
+  /** Removes it with all that is in it. Idempotent. */
+  remove(): void;
+}
+
+/**
+ * Makes an empty directory in the system's directory for temporary files.
+ * @param prefix what its name begins with; what can't be in a name is replaced.
+ * @throws EnvironmentError when it can't be made.
+ */
+export function makeTemporaryDirectory(prefix: string): TemporaryDirectory {
+  let path: string;
+  try {
+    path = mkdtempSync(join(tmpdir(), `${prefix.replace(/[^\w.-]+/g, '_')}-`));
+  } catch (error) {
+    throw new EnvironmentError(`can't make a temporary directory: ${messageOf(error)}`);
+  }
+  const release = onProcessExit(() => removeTree(path));
+  return {
+    path,
+    remove() {
+      removeTree(path);
+      release();
+    },
+  };
+}
+
+/** Removes a file or directory with all that is in it, once no process that is ending adds to it any more. */
+export function removeTree(path: string): void {
+  rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+}

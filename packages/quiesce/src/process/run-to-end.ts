@@ -1,0 +1,62 @@
+import { BoundedOutput } from './bounded-output.js';
+import { type ExitStatus, spawnGroup } from './process-group.js';
+import { startTimer } from './timer.js';
+
+/** How a program is run to its end. */
+export interface RunToEndOptions {
+  readonly cwd: string;
+  /** After that long, in ms, it is killed. */
+  readonly timeoutMs: number;
+  /** Kills it when aborted. */
+  readonly signal?: AbortSignal | undefined;
+  /** How many bytes are kept of its standard output: of the beginning, and of the end. */
+  readonly keep: readonly [number, number];
+}
+
+/** What a program left. */
+export interface EndedProgram {
+  readonly status: ExitStatus;
+  readonly stdout: string;
+  /** The first 2 KB and the last 8 KB. */
+  readonly stderr: string;
+}
+
+const DRAIN_MS = 1_000;
+
+/**
+ * Runs a program to its end, with the environment of this process and nothing on its standard input, and kills what it
+ * leaves of its process group.
+ * @returns how it ended, which is by SIGKILL where it took too long or was aborted.
+ * @throws EnvironmentError when the system can't start it.
+ */
+export async function runToEnd(
+  command: readonly string[],
+  { cwd, timeoutMs, signal, keep: [head, tail] }: RunToEndOptions,
+): Promise<EndedProgram> {
+  const group = await spawnGroup(command, { cwd, env: process.env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { child } = group;
+  const [stdout, stderr] = [new BoundedOutput(head, tail), new BoundedOutput(2_000, 8_000)];
+  for (const [stream, output] of [
+    [child.stdout, stdout],
+    [child.stderr, stderr],
+  ] as const) {
+    stream?.on('data', (chunk: Buffer) => output.push(chunk));
+    stream?.on('error', () => {});
+  }
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const stop = (): void => group.kill('SIGKILL');
+  signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted) stop();
+  const timeout = setTimeout(stop, timeoutMs);
+  const status = await group.exited;
+  clearTimeout(timeout);
+  signal?.removeEventListener('abort', stop);
+  stop();
+  // A process that left the group may hold the pipes; it must not keep us waiting.
+  const drained = startTimer(DRAIN_MS);
+  await Promise.race([closed, drained.passed]);
+  drained.stop();
+  for (const stream of [child.stdout, child.stderr]) stream?.destroy();
+  group.release();
+  return { status, stdout: stdout.toString(), stderr: stderr.toString() };
+}

@@ -1,0 +1,76 @@
+// Locks and files between processes: one holder at a time, and nothing of a dead or late one in the way.
+import assert from 'node:assert/strict';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writeAtomically } from '../src/files/atomic-write.js';
+import { withLock } from '../src/files/file-lock.js';
+import { makeTemporaryDirectory } from '../src/files/temporary-directory.js';
+
+let dir: string;
+before(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quiesce-files-test-'));
+});
+after(() => rmSync(dir, { recursive: true }));
+
+const longAgo = new Date(Date.now() - 60_000);
+
+test('a lock has one holder at a time, and of a dead one it is taken over by one', async () => {
+  const lock = join(dir, 'lock');
+  writeFileSync(lock, 'of a dead process');
+  utimesSync(lock, longAgo, longAgo);
+  let holders = 0;
+  let most = 0;
+  const work = async (): Promise<void> => {
+    most = Math.max(most, ++holders);
+    await sleep(2);
+    holders--;
+  };
+  await Promise.all(Array.from({ length: 20 }, () => withLock(lock, {}, work)));
+  assert.equal(most, 1);
+  assert.deepEqual(readdirSync(dir), []);
+});
+
+test('who lost its lock while it was stopped leaves it to its new holder', async () => {
+  const lock = join(dir, 'lost');
+  await withLock(lock, {}, async () => writeFileSync(lock, 'of another process'));
+  assert.equal(readFileSync(lock, 'utf8'), 'of another process');
+  await assert.rejects(
+    withLock(lock, { waitMs: 100 }, async () => {}),
+    /lost is held by another/,
+  );
+  await assert.rejects(
+    withLock(lock, { signal: AbortSignal.abort(new Error('enough')) }, async () => {}),
+    /enough/,
+  );
+  rmSync(lock);
+});
+
+test('a file that can not be written stays as it is, and no draft is left', async () => {
+  const file = join(dir, 'file');
+  await writeAtomically(file, 'old');
+  await writeAtomically(file, 'new');
+  assert.equal(readFileSync(file, 'utf8'), 'new');
+  mkdirSync(join(dir, 'folder'));
+  await assert.rejects(writeAtomically(join(dir, 'folder'), 'text'), /EISDIR|ENOTEMPTY|EEXIST/);
+  assert.deepEqual(readdirSync(dir), ['file', 'folder']);
+});
+
+test('a temporary directory goes with all that is in it, and no character of its name can do harm', () => {
+  const directory = makeTemporaryDirectory('quiesce-../../etc');
+  assert.match(directory.path.slice(tmpdir().length), /^\/quiesce-\.\._\.\._etc-\w{6}$/);
+  writeFileSync(join(directory.path, 'file'), '');
+  directory.remove();
+  directory.remove();
+  assert.throws(() => readdirSync(directory.path), /ENOENT/);
+});
