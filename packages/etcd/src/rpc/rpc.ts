@@ -474,10 +474,10 @@ export class Rpc {
         return await settlesBy(tokens.refresh(refused), deadline, signal);
       } catch (error) {
         if (!(error instanceof EtcdError) || signal?.aborted) throw error;
-        // Otherwise it may have failed at once.
-        const tookItsTime =
-          error.code === StatusCode.DEADLINE_EXCEEDED || this.#init.maxAttempts === Number.POSITIVE_INFINITY;
-        const again = tookItsTime && isRetriable(error, true, true) && !this.#closed;
+        const timedOut = error.code === StatusCode.DEADLINE_EXCEEDED;
+        // With a bound on attempts it may have failed at once, and would again.
+        const tookItsTime = timedOut || this.#init.maxAttempts === Number.POSITIVE_INFINITY;
+        const again = tookItsTime && isRetriable(error, true, timedOut) && !this.#closed;
         if (!again || performance.now() >= deadline) throw ofAllAttempts(error, fate);
       }
     }
