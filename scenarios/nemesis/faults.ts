@@ -114,7 +114,7 @@ const faults: Readonly<Record<string, Fault>> = {
     majority: false,
     async run({ cluster, random }) {
       for (const member of [0, 1, 2]) await cluster.order({ do: 'refuse', member });
-      await delay(2_000 + random(3_000));
+      await delay(3_000 + random(3_000));
       for (const member of [0, 1, 2]) await cluster.order({ do: 'listen', member });
     },
   },
