@@ -1,31 +1,10 @@
 import { invalidArgument } from '../errors.js';
 import { KeyRange, type Keys, toRange } from '../kv/key-range.js';
-import { Permission_Type } from '../rpc/generated/authpb/auth.js';
-import {
-  AuthDisableRequest,
-  AuthEnableRequest,
-  AuthRoleAddRequest,
-  AuthRoleDeleteRequest,
-  AuthRoleGetRequest,
-  AuthRoleGetResponse,
-  AuthRoleGrantPermissionRequest,
-  AuthRoleListRequest,
-  AuthRoleListResponse,
-  AuthRoleRevokePermissionRequest,
-  AuthStatusRequest,
-  AuthStatusResponse,
-  AuthUserAddRequest,
-  AuthUserChangePasswordRequest,
-  AuthUserDeleteRequest,
-  AuthUserGetRequest,
-  AuthUserGetResponse,
-  AuthUserGrantRoleRequest,
-  AuthUserListRequest,
-  AuthUserListResponse,
-  AuthUserRevokeRoleRequest,
-} from '../rpc/generated/etcdserverpb/rpc.js';
-import { MessageReader } from '../rpc/messages/message-reader.js';
-import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
+import { idempotentCall, nothing, writeCall } from '../rpc/call.js';
+import { Permission_Type, type Permission as PermissionMessage } from '../rpc/generated/authpb/auth.js';
+import { AuthService } from '../rpc/generated/etcdserverpb/methods.js';
+import type { AuthUserAddRequest } from '../rpc/generated/etcdserverpb/rpc.js';
+import type { CallControl, Rpc } from '../rpc/rpc.js';
 
 /** What a role may do with keys; `write` alone doesn't allow reading. */
 export type PermissionType = 'read' | 'write' | 'readwrite';
@@ -75,17 +54,17 @@ export class Auth {
    * be one that connected with `auth`, too. etcd: `Auth.AuthEnable`.
    */
   enable(options: CallControl = {}): Promise<void> {
-    return this.#rpc.call(methods.enable, () => AuthEnableRequest.encode({}).finish(), options);
+    return this.#rpc.call(calls.enable, () => ({}), options);
   }
 
   /** Turns authentication off. etcd: `Auth.AuthDisable`. */
   disable(options: CallControl = {}): Promise<void> {
-    return this.#rpc.call(methods.disable, () => AuthDisableRequest.encode({}).finish(), options);
+    return this.#rpc.call(calls.disable, () => ({}), options);
   }
 
   /** Whether authentication is on. etcd: `Auth.AuthStatus`. */
   status(options: CallControl = {}): Promise<AuthStatus> {
-    return this.#rpc.call(methods.status, () => AuthStatusRequest.encode({}).finish(), options);
+    return this.#rpc.call(calls.status, () => ({}), options);
   }
 
   /**
@@ -95,90 +74,87 @@ export class Auth {
    * no user that anybody can be.
    */
   userAdd(name: string, options: UserAddOptions): Promise<void> {
-    const encode = (): Uint8Array => {
+    const request = (): AuthUserAddRequest => {
       const { noPassword = false, password } = options;
       if (noPassword === (password !== undefined)) {
         throw invalidArgument('a user has either a password or noPassword: true; give one of them');
       }
-      return AuthUserAddRequest.encode({
+      return {
         name: checkName('name', name),
         password: noPassword ? '' : checkPassword(password),
         options: { noPassword },
         hashedPassword: '',
-      }).finish();
+      };
     };
-    return this.#rpc.call(methods.userAdd, encode, options);
+    return this.#rpc.call(calls.userAdd, request, options);
   }
 
   /** The roles of a user. etcd: `Auth.UserGet`. */
   userGet(name: string, options: CallControl = {}): Promise<string[]> {
-    const encode = (): Uint8Array => AuthUserGetRequest.encode({ name: checkName('name', name) }).finish();
-    return this.#rpc.call(methods.userGet, encode, options);
+    const request = () => ({ name: checkName('name', name) });
+    return this.#rpc.call(calls.userGet, request, options);
   }
 
   /** The names of all users. etcd: `Auth.UserList`. */
   userList(options: CallControl = {}): Promise<string[]> {
-    return this.#rpc.call(methods.userList, () => AuthUserListRequest.encode({}).finish(), options);
+    return this.#rpc.call(calls.userList, () => ({}), options);
   }
 
   /** Deletes a user. etcd: `Auth.UserDelete`. */
   userDelete(name: string, options: CallControl = {}): Promise<void> {
-    const encode = (): Uint8Array => AuthUserDeleteRequest.encode({ name: checkName('name', name) }).finish();
-    return this.#rpc.call(methods.userDelete, encode, options);
+    const request = () => ({ name: checkName('name', name) });
+    return this.#rpc.call(calls.userDelete, request, options);
   }
 
   /** Gives a user another password; its tokens become invalid. etcd: `Auth.UserChangePassword`. */
   userChangePassword(name: string, password: string, options: CallControl = {}): Promise<void> {
-    const encode = (): Uint8Array =>
-      AuthUserChangePasswordRequest.encode({
-        name: checkName('name', name),
-        password: checkPassword(password),
-        hashedPassword: '',
-      }).finish();
-    return this.#rpc.call(methods.userChangePassword, encode, options);
+    const request = () => ({
+      name: checkName('name', name),
+      password: checkPassword(password),
+      hashedPassword: '',
+    });
+    return this.#rpc.call(calls.userChangePassword, request, options);
   }
 
   /** Gives a user a role. etcd: `Auth.UserGrantRole`. */
   userGrantRole(name: string, role: string, options: CallControl = {}): Promise<void> {
-    const encode = (): Uint8Array =>
-      AuthUserGrantRoleRequest.encode({
-        user: checkName('name', name),
-        role: checkName('role', role),
-      }).finish();
-    return this.#rpc.call(methods.userGrantRole, encode, options);
+    const request = () => ({
+      user: checkName('name', name),
+      role: checkName('role', role),
+    });
+    return this.#rpc.call(calls.userGrantRole, request, options);
   }
 
   /** Takes a role from a user. etcd: `Auth.UserRevokeRole`. */
   userRevokeRole(name: string, role: string, options: CallControl = {}): Promise<void> {
-    const encode = (): Uint8Array =>
-      AuthUserRevokeRoleRequest.encode({
-        name: checkName('name', name),
-        role: checkName('role', role),
-      }).finish();
-    return this.#rpc.call(methods.userRevokeRole, encode, options);
+    const request = () => ({
+      name: checkName('name', name),
+      role: checkName('role', role),
+    });
+    return this.#rpc.call(calls.userRevokeRole, request, options);
   }
 
   /** Adds a role, without permissions. etcd: `Auth.RoleAdd`. */
   roleAdd(role: string, options: CallControl = {}): Promise<void> {
-    const encode = (): Uint8Array => AuthRoleAddRequest.encode({ name: checkName('role', role) }).finish();
-    return this.#rpc.call(methods.roleAdd, encode, options);
+    const request = () => ({ name: checkName('role', role) });
+    return this.#rpc.call(calls.roleAdd, request, options);
   }
 
   /** The permissions of a role. etcd: `Auth.RoleGet`. */
   roleGet(role: string, options: CallControl = {}): Promise<Permission[]> {
-    const encode = (): Uint8Array => AuthRoleGetRequest.encode({ role: checkName('role', role) }).finish();
-    return this.#rpc.call(methods.roleGet, encode, options);
+    const request = () => ({ role: checkName('role', role) });
+    return this.#rpc.call(calls.roleGet, request, options);
   }
 
   /** The names of all roles. etcd: `Auth.RoleList`. */
   roleList(options: CallControl = {}): Promise<string[]> {
-    return this.#rpc.call(methods.roleList, () => AuthRoleListRequest.encode({}).finish(), options);
+    return this.#rpc.call(calls.roleList, () => ({}), options);
   }
 
   /** Deletes a role; users that had it lose it. etcd: `Auth.RoleDelete`. */
   roleDelete(role: string, options: CallControl = {}): Promise<void> {
-    const encode = (): Uint8Array => AuthRoleDeleteRequest.encode({ role: checkName('role', role) }).finish();
-    return this.#rpc.call(methods.roleDelete, encode, options);
+    const request = () => ({ role: checkName('role', role) });
+    return this.#rpc.call(calls.roleDelete, request, options);
   }
 
   /**
@@ -191,19 +167,17 @@ export class Auth {
     keys: Keys,
     options: CallControl = {},
   ): Promise<void> {
-    const encode = (): Uint8Array =>
-      AuthRoleGrantPermissionRequest.encode({
-        name: checkName('role', role),
-        perm: { permType: permissionType(type), ...toRange(keys) },
-      }).finish();
-    return this.#rpc.call(methods.roleGrantPermission, encode, options);
+    const request = () => ({
+      name: checkName('role', role),
+      perm: { permType: permissionType(type), ...toRange(keys) },
+    });
+    return this.#rpc.call(calls.roleGrantPermission, request, options);
   }
 
   /** Takes the permission for exactly these keys from a role. etcd: `Auth.RoleRevokePermission`. */
   roleRevokePermission(role: string, keys: Keys, options: CallControl = {}): Promise<void> {
-    const encode = (): Uint8Array =>
-      AuthRoleRevokePermissionRequest.encode({ role: checkName('role', role), ...toRange(keys) }).finish();
-    return this.#rpc.call(methods.roleRevokePermission, encode, options);
+    const request = () => ({ role: checkName('role', role), ...toRange(keys) });
+    return this.#rpc.call(calls.roleRevokePermission, request, options);
   }
 }
 
@@ -236,40 +210,29 @@ function checkPassword(password: unknown): string {
   throw invalidArgument('the password is empty or no string; give a non-empty string');
 }
 
-function method<T>(name: string, decode: (message: Uint8Array) => T, idempotent = false): Method<T> {
-  return { name: `/etcdserverpb.Auth/${name}`, decode, idempotent };
-}
-
-function nothing(): void {}
-
-const methods = {
-  enable: method('AuthEnable', nothing),
-  disable: method('AuthDisable', nothing),
-  status: method('AuthStatus', decodeStatus, true),
-  userAdd: method('UserAdd', nothing),
-  userGet: method('UserGet', (message) => AuthUserGetResponse.decode(message).roles, true),
-  userList: method('UserList', (message) => AuthUserListResponse.decode(message).users, true),
-  userDelete: method('UserDelete', nothing),
-  userChangePassword: method('UserChangePassword', nothing),
-  userGrantRole: method('UserGrantRole', nothing),
-  userRevokeRole: method('UserRevokeRole', nothing),
-  roleAdd: method('RoleAdd', nothing),
-  roleGet: method('RoleGet', decodeRole, true),
-  roleList: method('RoleList', (message) => AuthRoleListResponse.decode(message).roles, true),
-  roleDelete: method('RoleDelete', nothing),
-  roleGrantPermission: method('RoleGrantPermission', nothing),
-  roleRevokePermission: method('RoleRevokePermission', nothing),
+const calls = {
+  enable: writeCall(AuthService.authEnable, nothing),
+  disable: writeCall(AuthService.authDisable, nothing),
+  status: idempotentCall(AuthService.authStatus, ({ enabled, authRevision }) => ({ enabled, authRevision })),
+  userAdd: writeCall(AuthService.userAdd, nothing),
+  userGet: idempotentCall(AuthService.userGet, ({ roles }) => roles),
+  userList: idempotentCall(AuthService.userList, ({ users }) => users),
+  userDelete: writeCall(AuthService.userDelete, nothing),
+  userChangePassword: writeCall(AuthService.userChangePassword, nothing),
+  userGrantRole: writeCall(AuthService.userGrantRole, nothing),
+  userRevokeRole: writeCall(AuthService.userRevokeRole, nothing),
+  roleAdd: writeCall(AuthService.roleAdd, nothing),
+  roleGet: idempotentCall(AuthService.roleGet, ({ perm }) => perm.map(toPermission)),
+  roleList: idempotentCall(AuthService.roleList, ({ roles }) => roles),
+  roleDelete: writeCall(AuthService.roleDelete, nothing),
+  roleGrantPermission: writeCall(AuthService.roleGrantPermission, nothing),
+  roleRevokePermission: writeCall(AuthService.roleRevokePermission, nothing),
 };
 
-function decodeStatus(message: Uint8Array): AuthStatus {
-  const { enabled, authRevision } = AuthStatusResponse.decode(message);
-  return { enabled, authRevision };
-}
-
-function decodeRole(message: Uint8Array): Permission[] {
-  return AuthRoleGetResponse.decode(new MessageReader(message)).perm.map(({ permType, key, rangeEnd }) => ({
+function toPermission({ permType, key, rangeEnd }: PermissionMessage): Permission {
+  return {
     type: permissionTypeName(permType),
     // Copies: what was decoded are views of a buffer with other answers.
     keys: new KeyRange(new Uint8Array(key), new Uint8Array(rangeEnd)),
-  }));
+  };
 }

@@ -1,18 +1,8 @@
 import { invalidArgument, StatusCode, UnavailableError } from '../errors.js';
-import {
-  MemberAddRequest,
-  MemberAddResponse,
-  MemberListRequest,
-  MemberListResponse,
-  Member as MemberMessage,
-  MemberPromoteRequest,
-  MemberPromoteResponse,
-  MemberRemoveRequest,
-  MemberRemoveResponse,
-  MemberUpdateRequest,
-  MemberUpdateResponse,
-} from '../rpc/generated/etcdserverpb/rpc.js';
-import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
+import { idempotentCall, writeCall } from '../rpc/call.js';
+import { ClusterService } from '../rpc/generated/etcdserverpb/methods.js';
+import { Member as MemberMessage } from '../rpc/generated/etcdserverpb/rpc.js';
+import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { toUint64 } from '../util/int64.js';
 
 /** One member of the cluster, as etcd's `Member`. */
@@ -66,9 +56,8 @@ export class Cluster {
 
   /** All members. etcd: `Cluster.MemberList`. */
   memberList(options: MemberListOptions = {}): Promise<Member[]> {
-    const encode = (): Uint8Array =>
-      MemberListRequest.encode({ linearizable: options.linearizable ?? true }).finish();
-    return this.#rpc.call(memberListMethod, encode, options);
+    const request = () => ({ linearizable: options.linearizable ?? true });
+    return this.#rpc.call(calls.memberList, request, options);
   }
 
   /**
@@ -78,31 +67,29 @@ export class Cluster {
    * @param peerUrls such as `http://10.0.0.4:2380`: where the other members will reach it.
    */
   memberAdd(peerUrls: readonly string[], options: MemberAddOptions = {}): Promise<MemberAddResult> {
-    const encode = (): Uint8Array =>
-      MemberAddRequest.encode({
-        peerURLs: checkPeerUrls(peerUrls),
-        isLearner: options.isLearner ?? false,
-      }).finish();
-    return this.#rpc.call(memberAddMethod, encode, options);
+    const request = () => ({
+      peerURLs: checkPeerUrls(peerUrls),
+      isLearner: options.isLearner ?? false,
+    });
+    return this.#rpc.call(calls.memberAdd, request, options);
   }
 
   /** Gives a learner, that has caught up, its vote. Resolves with all members. etcd: `Cluster.MemberPromote`. */
   memberPromote(id: bigint, options: CallControl = {}): Promise<Member[]> {
-    const encode = (): Uint8Array => MemberPromoteRequest.encode({ ID: toUint64('id', id) }).finish();
-    return this.#rpc.call(memberPromoteMethod, encode, options);
+    const request = () => ({ ID: toUint64('id', id) });
+    return this.#rpc.call(calls.memberPromote, request, options);
   }
 
   /** Changes where other members reach a member. Resolves with all members. etcd: `Cluster.MemberUpdate`. */
   memberUpdate(id: bigint, peerUrls: readonly string[], options: CallControl = {}): Promise<Member[]> {
-    const encode = (): Uint8Array =>
-      MemberUpdateRequest.encode({ ID: toUint64('id', id), peerURLs: checkPeerUrls(peerUrls) }).finish();
-    return this.#rpc.call(memberUpdateMethod, encode, options);
+    const request = () => ({ ID: toUint64('id', id), peerURLs: checkPeerUrls(peerUrls) });
+    return this.#rpc.call(calls.memberUpdate, request, options);
   }
 
   /** Takes a member out for good. Resolves with the members that are left. etcd: `Cluster.MemberRemove`. */
   memberRemove(id: bigint, options: CallControl = {}): Promise<Member[]> {
-    const encode = (): Uint8Array => MemberRemoveRequest.encode({ ID: toUint64('id', id) }).finish();
-    return this.#rpc.call(memberRemoveMethod, encode, options);
+    const request = () => ({ ID: toUint64('id', id) });
+    return this.#rpc.call(calls.memberRemove, request, options);
   }
 
   /**
@@ -120,7 +107,7 @@ export class Cluster {
     if (endpoints.length === 0) {
       throw new UnavailableError('no member of the cluster tells where clients reach it', {
         code: StatusCode.UNAVAILABLE,
-        method: memberListMethod.name,
+        method: ClusterService.memberList.path,
       });
     }
     return this.#rpc.setEndpoints(endpoints);
@@ -146,28 +133,21 @@ function toMember({
   return { id, name, peerUrls, clientUrls, isLearner };
 }
 
-interface MembersMessage {
-  readonly members: MemberMessage[];
+/** What the caller gets of an answer that lists the members. */
+function toMembers({ members }: { readonly members: MemberMessage[] }): Member[] {
+  return members.map(toMember);
 }
 
-function method<T>(name: string, decode: (message: Uint8Array) => T, idempotent = false): Method<T> {
-  return { name: `/etcdserverpb.Cluster/${name}`, decode, idempotent };
-}
-
-/** The method of an answer that lists the members. */
-function membersMethod(
-  name: string,
-  type: { decode(message: Uint8Array): MembersMessage },
-  idempotent = false,
-): Method<Member[]> {
-  return method(name, (message) => type.decode(message).members.map(toMember), idempotent);
-}
-
-const memberListMethod = membersMethod('MemberList', MemberListResponse, true);
-const memberPromoteMethod = membersMethod('MemberPromote', MemberPromoteResponse);
-const memberUpdateMethod = membersMethod('MemberUpdate', MemberUpdateResponse);
-const memberRemoveMethod = membersMethod('MemberRemove', MemberRemoveResponse);
-const memberAddMethod = method('MemberAdd', (message): MemberAddResult => {
-  const { member, members } = MemberAddResponse.decode(message);
-  return { member: toMember(member ?? MemberMessage.fromPartial({})), members: members.map(toMember) };
-});
+const calls = {
+  memberList: idempotentCall(ClusterService.memberList, toMembers),
+  memberPromote: writeCall(ClusterService.memberPromote, toMembers),
+  memberUpdate: writeCall(ClusterService.memberUpdate, toMembers),
+  memberRemove: writeCall(ClusterService.memberRemove, toMembers),
+  memberAdd: writeCall(
+    ClusterService.memberAdd,
+    ({ member, members }): MemberAddResult => ({
+      member: toMember(member ?? MemberMessage.fromPartial({})),
+      members: members.map(toMember),
+    }),
+  ),
+};

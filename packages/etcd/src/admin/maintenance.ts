@@ -1,32 +1,18 @@
 import { errorOfCode, invalidArgument, StatusCode } from '../errors.js';
+import { idempotentCall, nothing, writeCall } from '../rpc/call.js';
+import { ClusterService, MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
-  AlarmRequest,
+  type AlarmMember,
+  type AlarmRequest,
   AlarmRequest_AlarmAction,
-  AlarmResponse,
   AlarmType as AlarmTypeMessage,
-  DefragmentRequest,
-  DowngradeRequest,
   DowngradeRequest_DowngradeAction,
-  DowngradeResponse,
-  HashKVRequest,
-  HashKVResponse,
-  HashRequest,
-  HashResponse,
-  MemberListRequest,
-  MemberListResponse,
-  MoveLeaderRequest,
-  StatusRequest,
-  StatusResponse,
+  type HashKVResponse,
+  type StatusResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
-import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
+import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { type Int64, toInt64, toUint64 } from '../util/int64.js';
-import {
-  Snapshot,
-  type SnapshotInfo,
-  type SnapshotOptions,
-  snapshotMethod,
-  writeSnapshot,
-} from './snapshot.js';
+import { Snapshot, type SnapshotInfo, type SnapshotOptions, writeSnapshot } from './snapshot.js';
 
 /** What one member says of itself, as etcd's `StatusResponse`. */
 export interface MemberStatus {
@@ -103,13 +89,13 @@ export class Maintenance {
 
   /** How one member is. With authentication on, etcd answers users alone. etcd: `Maintenance.Status`. */
   async status(endpoint: string, options: CallControl = {}): Promise<MemberStatus> {
-    return this.#rpc.at(endpoint).call(methods.status, encodeStatus, options);
+    return this.#rpc.at(endpoint).call(calls.status, () => ({}), options);
   }
 
   /** The active alarms of all members. etcd: `Maintenance.Alarm` with action `GET`. */
   alarmList(options: CallControl = {}): Promise<Alarm[]> {
-    const encode = (): Uint8Array => encodeAlarm(AlarmRequest_AlarmAction.GET, undefined);
-    return this.#rpc.call(methods.alarmList, encode, options);
+    const request = () => alarmRequest(AlarmRequest_AlarmAction.GET, undefined);
+    return this.#rpc.call(calls.alarmList, request, options);
   }
 
   /**
@@ -117,8 +103,8 @@ export class Maintenance {
    * `Maintenance.Alarm` with action `ACTIVATE`.
    */
   alarmArm(alarm: Alarm, options: CallControl = {}): Promise<Alarm[]> {
-    const encode = (): Uint8Array => encodeAlarm(AlarmRequest_AlarmAction.ACTIVATE, alarm);
-    return this.#rpc.call(methods.alarmChange, encode, options);
+    const request = () => alarmRequest(AlarmRequest_AlarmAction.ACTIVATE, alarm);
+    return this.#rpc.call(calls.alarmChange, request, options);
   }
 
   /**
@@ -126,8 +112,8 @@ export class Maintenance {
    * cleared: none if it wasn't active. etcd: `Maintenance.Alarm` with action `DEACTIVATE`.
    */
   alarmDisarm(alarm: Alarm, options: CallControl = {}): Promise<Alarm[]> {
-    const encode = (): Uint8Array => encodeAlarm(AlarmRequest_AlarmAction.DEACTIVATE, alarm);
-    return this.#rpc.call(methods.alarmChange, encode, options);
+    const request = () => alarmRequest(AlarmRequest_AlarmAction.DEACTIVATE, alarm);
+    return this.#rpc.call(calls.alarmChange, request, options);
   }
 
   /** Clears all alarms, one after another. Resolves with those cleared. */
@@ -145,9 +131,7 @@ export class Maintenance {
    * it passes, the member carries on all the same. etcd: `Maintenance.Defragment`.
    */
   async defragment(endpoint: string, options: CallControl = {}): Promise<void> {
-    return this.#rpc
-      .at(endpoint)
-      .call(methods.defragment, () => DefragmentRequest.encode({}).finish(), options);
+    return this.#rpc.at(endpoint).call(calls.defragment, () => ({}), options);
   }
 
   /**
@@ -155,14 +139,13 @@ export class Maintenance {
    * members in use. etcd: `Maintenance.Hash`.
    */
   async hash(endpoint: string, options: CallControl = {}): Promise<number> {
-    return this.#rpc.at(endpoint).call(methods.hash, () => HashRequest.encode({}).finish(), options);
+    return this.#rpc.at(endpoint).call(calls.hash, () => ({}), options);
   }
 
   /** Hash of one member's keys and their history, to compare members by. etcd: `Maintenance.HashKV`. */
   async hashKV(endpoint: string, options: HashKVOptions = {}): Promise<HashKVResult> {
-    const encode = (): Uint8Array =>
-      HashKVRequest.encode({ revision: toInt64('revision', options.revision) }).finish();
-    return this.#rpc.at(endpoint).call(methods.hashKV, encode, options);
+    const request = () => ({ revision: toInt64('revision', options.revision) });
+    return this.#rpc.at(endpoint).call(calls.hashKV, request, options);
   }
 
   /**
@@ -176,7 +159,7 @@ export class Maintenance {
     const { endpoint, signal, timeoutMs } = options;
     const rpc = endpoint === undefined ? this.#rpc : this.#rpc.at(endpoint);
     const control = { ...(signal && { signal }), ...(timeoutMs !== undefined && { timeoutMs }) };
-    return new Snapshot(rpc.stream(snapshotMethod, control));
+    return new Snapshot(rpc.stream(MaintenanceService.snapshot, control));
   }
 
   /**
@@ -201,9 +184,9 @@ export class Maintenance {
     const targetID = toUint64('transfereeId', transfereeId);
     const deadline = performance.now() + this.#rpc.timeoutOf(options);
     const endpoint = await this.#leaderEndpoint(options);
-    const encode = (): Uint8Array => MoveLeaderRequest.encode({ targetID }).finish();
+    const request = () => ({ targetID });
     const timeoutMs = Math.max(1, deadline - performance.now());
-    return this.#rpc.at(endpoint).call(methods.moveLeader, encode, { ...options, timeoutMs });
+    return this.#rpc.at(endpoint).call(calls.moveLeader, request, { ...options, timeoutMs });
   }
 
   /**
@@ -233,28 +216,23 @@ export class Maintenance {
     version: string | undefined,
     options: CallControl,
   ): Promise<string> {
-    const encode = (): Uint8Array =>
-      DowngradeRequest.encode({
-        action,
-        version: action === DowngradeRequest_DowngradeAction.CANCEL ? '' : checkVersion(version),
-      }).finish();
-    return this.#rpc.call(methods.downgrade, encode, options);
+    const request = () => ({
+      action,
+      version: action === DowngradeRequest_DowngradeAction.CANCEL ? '' : checkVersion(version),
+    });
+    return this.#rpc.call(calls.downgrade, request, options);
   }
 
   async #leaderEndpoint(options: CallControl): Promise<string> {
     const [{ leader }, members] = await Promise.all([
-      this.#rpc.call(methods.status, encodeStatus, options),
-      this.#rpc.call(
-        methods.clientUrls,
-        () => MemberListRequest.encode({ linearizable: true }).finish(),
-        options,
-      ),
+      this.#rpc.call(calls.status, () => ({}), options),
+      this.#rpc.call(calls.clientUrls, () => ({ linearizable: true }), options),
     ]);
     const endpoint = members.get(leader)?.[0];
     if (endpoint !== undefined) return endpoint;
     throw errorOfCode('the cluster has no leader now, so none can be moved; try again after an election', {
       code: StatusCode.UNAVAILABLE,
-      method: methods.moveLeader.name,
+      method: MaintenanceService.moveLeader.path,
       sent: false,
     });
   }
@@ -265,16 +243,12 @@ const alarmTypes: Record<AlarmType, AlarmTypeMessage> = {
   corrupt: AlarmTypeMessage.CORRUPT,
 };
 
-function encodeStatus(): Uint8Array {
-  return StatusRequest.encode({}).finish();
-}
-
-function encodeAlarm(action: AlarmRequest_AlarmAction, alarm: Alarm | undefined): Uint8Array {
-  return AlarmRequest.encode({
+function alarmRequest(action: AlarmRequest_AlarmAction, alarm: Alarm | undefined): AlarmRequest {
+  return {
     action,
     memberID: alarm === undefined ? 0n : toUint64('memberId', alarm.memberId),
     alarm: alarm === undefined ? AlarmTypeMessage.NONE : alarmType(alarm.type),
-  }).finish();
+  };
 }
 
 function alarmType(type: AlarmType): AlarmTypeMessage {
@@ -289,31 +263,22 @@ function checkVersion(version: unknown): string {
   throw invalidArgument(`version is ${JSON.stringify(version)}; it must be such as 3.5`);
 }
 
-function method<T>(name: string, decode: (message: Uint8Array) => T, idempotent = false): Method<T> {
-  return { name: `/etcdserverpb.Maintenance/${name}`, decode, idempotent };
-}
-
-function nothing(): void {}
-
-const methods = {
-  status: method('Status', decodeStatus, true),
-  alarmList: method('Alarm', decodeAlarms, true),
-  alarmChange: method('Alarm', decodeAlarms),
-  defragment: method('Defragment', nothing),
-  hash: method('Hash', (message) => HashResponse.decode(message).hash, true),
-  hashKV: method('HashKV', decodeHashKV, true),
-  moveLeader: method('MoveLeader', nothing),
-  downgrade: method('Downgrade', (message) => DowngradeResponse.decode(message).version),
-  clientUrls: {
-    name: '/etcdserverpb.Cluster/MemberList',
-    decode: (message) =>
-      new Map(MemberListResponse.decode(message).members.map(({ ID, clientURLs }) => [ID, clientURLs])),
-    idempotent: true,
-  } satisfies Method<Map<bigint, string[]>>,
+const calls = {
+  status: idempotentCall(MaintenanceService.status, memberStatus),
+  alarmList: idempotentCall(MaintenanceService.alarm, ({ alarms }) => alarms.map(toAlarm)),
+  alarmChange: writeCall(MaintenanceService.alarm, ({ alarms }) => alarms.map(toAlarm)),
+  defragment: writeCall(MaintenanceService.defragment, nothing),
+  hash: idempotentCall(MaintenanceService.hash, ({ hash }) => hash),
+  hashKV: idempotentCall(MaintenanceService.hashKV, hashKVResult),
+  moveLeader: writeCall(MaintenanceService.moveLeader, nothing),
+  downgrade: writeCall(MaintenanceService.downgrade, ({ version }) => version),
+  clientUrls: idempotentCall(
+    ClusterService.memberList,
+    ({ members }) => new Map(members.map(({ ID, clientURLs }) => [ID, clientURLs])),
+  ),
 };
 
-function decodeStatus(message: Uint8Array): MemberStatus {
-  const { header, downgradeInfo, ...status } = StatusResponse.decode(message);
+function memberStatus({ header, downgradeInfo, ...status }: StatusResponse): MemberStatus {
   return {
     clusterId: header?.clusterId ?? 0n,
     memberId: header?.memberId ?? 0n,
@@ -323,14 +288,10 @@ function decodeStatus(message: Uint8Array): MemberStatus {
   };
 }
 
-function decodeAlarms(message: Uint8Array): Alarm[] {
-  return AlarmResponse.decode(message).alarms.map(({ memberID: memberId, alarm }) => ({
-    memberId,
-    type: alarm === AlarmTypeMessage.CORRUPT ? 'corrupt' : 'nospace',
-  }));
+function toAlarm({ memberID: memberId, alarm }: AlarmMember): Alarm {
+  return { memberId, type: alarm === AlarmTypeMessage.CORRUPT ? 'corrupt' : 'nospace' };
 }
 
-function decodeHashKV(message: Uint8Array): HashKVResult {
-  const { header, hash, hashRevision, compactRevision } = HashKVResponse.decode(message);
+function hashKVResult({ header, hash, hashRevision, compactRevision }: HashKVResponse): HashKVResult {
   return { memberId: header?.memberId ?? 0n, hash, hashRevision, compactRevision };
 }

@@ -2,12 +2,10 @@ import { createHash, randomUUID } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { EtcdError, StatusCode } from '../errors.js';
+import { MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import { SnapshotRequest, SnapshotResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
-
-/** Full name of etcd's streaming RPC for snapshots. */
-export const snapshotMethod = '/etcdserverpb.Maintenance/Snapshot';
 
 /** etcd ends a snapshot with the SHA-256 of all before it. */
 const digestBytes = 32;
@@ -34,7 +32,7 @@ export class CorruptSnapshotError extends EtcdError {
   constructor(what: string) {
     super(`${what}; don't use what came of it, take another one`, {
       code: StatusCode.DATA_LOSS,
-      method: snapshotMethod,
+      method: MaintenanceService.snapshot.path,
     });
   }
 }

@@ -1,7 +1,7 @@
 import { Auth } from '../admin/auth.js';
 import { Cluster } from '../admin/cluster.js';
 import { Maintenance } from '../admin/maintenance.js';
-import { type CompactOptions, type CompactResult, compactMethod, encodeCompact } from '../kv/kv.js';
+import { type CompactOptions, type CompactResult, compactCall, compactionRequest } from '../kv/kv.js';
 import { PrefixMapping } from '../kv/mapping.js';
 import { LeaseKeeper } from '../lease/lease-keeper.js';
 import type { ConnectionEvent, EndpointStatus } from '../rpc/balancer.js';
@@ -59,7 +59,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
    * reached yet.
    */
   compact(revision: Int64, options: CompactOptions = {}): Promise<CompactResult> {
-    return this.#rpc.call(compactMethod, () => encodeCompact(revision, options), options);
+    return this.#rpc.call(compactCall, () => compactionRequest(revision, options), options);
   }
 
   /** The endpoints that calls go to, and how each does. */

@@ -1,10 +1,11 @@
 import { DeadlineExceededError, invalidArgument, StatusCode, UnavailableError } from '../errors.js';
 import { backoffMs, pause } from '../rpc/backoff.js';
 import { Balancer, type BalancerInit } from '../rpc/balancer.js';
+import { idempotentCall } from '../rpc/call.js';
 import { noEndpoint } from '../rpc/connect-error.js';
-import { AuthenticateRequest, AuthenticateResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { AuthService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { RetryOptions } from '../rpc/retry.js';
-import { type Method, Rpc, type RpcInit, settlesBy } from '../rpc/rpc.js';
+import { Rpc, type RpcInit, settlesBy } from '../rpc/rpc.js';
 import { Store } from '../rpc/store.js';
 import { type Credentials, TokenSource } from '../rpc/token.js';
 import { chooseTransport, type TransportChoice } from '../transport/choose.js';
@@ -91,11 +92,7 @@ const optionNames = {
 const never = Number.POSITIVE_INFINITY;
 const lookUpBackoff = { firstMs: 100, longestMs: 1_000 };
 
-const authenticateMethod: Method<string> = {
-  name: '/etcdserverpb.Auth/Authenticate',
-  decode: (message) => AuthenticateResponse.decode(message).token,
-  idempotent: true,
-};
+const authenticate = idempotentCall(AuthService.authenticate, ({ token }) => token);
 
 /**
  * Connects to etcd, and resolves once an endpoint has answered, and the user is logged in; at once with `lazy`.
@@ -188,9 +185,7 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
 
 /** Authenticates over the client's own endpoints, without a token. */
 function tokenSource(rpc: Rpc, { username, password }: Credentials): TokenSource {
-  return new TokenSource(() =>
-    rpc.call(authenticateMethod, () => AuthenticateRequest.encode({ name: username, password }).finish(), {}),
-  );
+  return new TokenSource(() => rpc.call(authenticate, () => ({ name: username, password }), {}));
 }
 
 /** Asks DNS for the endpoints; until that time again and again, where one is given. */

@@ -1,20 +1,20 @@
 import { invalidArgument } from '../errors.js';
+import { type Call, idempotentCall, writeCall } from '../rpc/call.js';
+import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
-  CompactionRequest,
-  CompactionResponse,
+  type CompactionRequest,
   type DeleteRangeRequest,
-  DeleteRangeResponse,
+  type DeleteRangeResponse,
   type PutRequest,
-  PutResponse,
+  type PutResponse,
   type RangeRequest,
   RangeRequest_SortOrder,
   RangeRequest_SortTarget,
-  RangeResponse,
+  type RangeResponse,
   type ResponseHeader as ResponseHeaderMessage,
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import { MessageReader } from '../rpc/messages/message-reader.js';
-import type { CallControl, Method } from '../rpc/rpc.js';
+import type { CallControl } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
 import type { RangeBytes } from './key-range.js';
 import type { Mapping } from './mapping.js';
@@ -221,42 +221,20 @@ export function knownHeader(header: ResponseHeaderMessage | undefined): Response
  * The unary calls of one view.
  * @internal
  */
-export interface KvMethods<Entry> {
-  readonly get: Method<Entry | undefined>;
-  readonly range: Method<RangeResult<Entry>>;
-  readonly put: Method<PutResult<Entry>>;
-  readonly deleteRange: Method<DeleteResult<Entry>>;
+export interface KvCalls<Entry> {
+  readonly get: Call<RangeRequest, RangeResponse, Entry | undefined>;
+  readonly range: Call<RangeRequest, RangeResponse, RangeResult<Entry>>;
+  readonly put: Call<PutRequest, PutResponse, PutResult<Entry>>;
+  readonly deleteRange: Call<DeleteRangeRequest, DeleteRangeResponse, DeleteResult<Entry>>;
 }
 
 /** @internal */
-export const rangeMethodName = '/etcdserverpb.KV/Range';
-
-/** @internal */
-export function kvMethods<Entry>(toEntry: ToEntry<Entry>): KvMethods<Entry> {
+export function kvCalls<Entry>(toEntry: ToEntry<Entry>): KvCalls<Entry> {
   return {
-    get: {
-      name: rangeMethodName,
-      decode: (message) => {
-        const [kv] = RangeResponse.decode(new MessageReader(message)).kvs;
-        return kv && toEntry(kv);
-      },
-      idempotent: true,
-    },
-    range: {
-      name: rangeMethodName,
-      decode: (message) => rangeResult(RangeResponse.decode(new MessageReader(message)), toEntry),
-      idempotent: true,
-    },
-    put: {
-      name: '/etcdserverpb.KV/Put',
-      decode: (message) => putResult(PutResponse.decode(new MessageReader(message)), toEntry),
-      idempotent: false,
-    },
-    deleteRange: {
-      name: '/etcdserverpb.KV/DeleteRange',
-      decode: (message) => deleteResult(DeleteRangeResponse.decode(new MessageReader(message)), toEntry),
-      idempotent: false,
-    },
+    get: idempotentCall(KVService.range, ({ kvs: [kv] }) => kv && toEntry(kv)),
+    range: idempotentCall(KVService.range, (response) => rangeResult(response, toEntry)),
+    put: writeCall(KVService.put, (response) => putResult(response, toEntry)),
+    deleteRange: writeCall(KVService.deleteRange, (response) => deleteResult(response, toEntry)),
   };
 }
 
@@ -274,17 +252,12 @@ export interface CompactResult {
 }
 
 /** @internal */
-export function encodeCompact(revision: Int64, options: CompactOptions): Uint8Array {
-  const wanted = toInt64('revision', revision);
-  return CompactionRequest.encode({ revision: wanted, physical: options.physical ?? false }).finish();
+export function compactionRequest(revision: Int64, options: CompactOptions): CompactionRequest {
+  return { revision: toInt64('revision', revision), physical: options.physical ?? false };
 }
 
 /** @internal */
-export const compactMethod: Method<CompactResult> = {
-  name: '/etcdserverpb.KV/Compact',
-  decode: (message) => {
-    const header = knownHeader(CompactionResponse.decode(message).header);
-    return { header, revision: header.revision };
-  },
-  idempotent: false,
-};
+export const compactCall = writeCall(KVService.compact, (response): CompactResult => {
+  const header = knownHeader(response.header);
+  return { header, revision: header.revision };
+});

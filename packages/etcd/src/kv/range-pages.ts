@@ -1,20 +1,13 @@
 import { invalidArgument, StoreReplacedError } from '../errors.js';
-import { RangeRequest, RangeResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { encodeMessage } from '../rpc/messages/encode-message.js';
+import { type Call, idempotentCall } from '../rpc/call.js';
+import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
+import type { RangeRequest, RangeResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import { MessageReader } from '../rpc/messages/message-reader.js';
-import type { Method, Rpc } from '../rpc/rpc.js';
+import type { Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { futureRevision, isServerError } from '../server-errors.js';
 import type { RangeBytes } from './key-range.js';
-import {
-  type RangeOptions,
-  type RangeResult,
-  rangeMethodName,
-  rangeRequest,
-  rangeResult,
-  type ToEntry,
-} from './kv.js';
+import { type RangeOptions, type RangeResult, rangeRequest, rangeResult, type ToEntry } from './kv.js';
 
 /**
  * Options of `iterate` and `pages`. For each page etcd counts all that is left of the range, and with a filter on
@@ -55,14 +48,10 @@ export async function* rangePages<Entry>(
     throw invalidArgument(`pageSize is ${String(pageSize)}; it must be an integer of at least 1`);
   }
   const { rangeEnd, key } = toRange();
-  const method = pageMethod(toEntry);
+  const call = pageCall(toEntry);
   const fetch = (start: Uint8Array, revision: RangeOptions['revision']): Promise<FetchedPage<Entry>> => {
     const request = { ...rest, limit: pageSize, ...(revision !== undefined && { revision }) };
-    return rpc.call(
-      method,
-      () => encodeMessage(RangeRequest, rangeRequest({ key: start, rangeEnd }, request)),
-      rest,
-    );
+    return rpc.call(call, () => rangeRequest({ key: start, rangeEnd }, request), rest);
   };
   let page = await fetch(key, rest.revision);
   const wanted = BigInt(rest.revision ?? 0n);
@@ -87,15 +76,10 @@ export async function* rangePages<Entry>(
   }
 }
 
-function pageMethod<Entry>(toEntry: ToEntry<Entry>): Method<FetchedPage<Entry>> {
-  return {
-    name: rangeMethodName,
-    decode: (message) => {
-      const response = RangeResponse.decode(new MessageReader(message));
-      const last = response.kvs.at(-1)?.key;
-      const next = response.more && last !== undefined ? Buffer.concat([last, Uint8Array.of(0)]) : undefined;
-      return { ...rangeResult(response, toEntry), next };
-    },
-    idempotent: true,
-  };
+function pageCall<Entry>(toEntry: ToEntry<Entry>): Call<RangeRequest, RangeResponse, FetchedPage<Entry>> {
+  return idempotentCall(KVService.range, (response) => {
+    const last = response.kvs.at(-1)?.key;
+    const next = response.more && last !== undefined ? Buffer.concat([last, Uint8Array.of(0)]) : undefined;
+    return { ...rangeResult(response, toEntry), next };
+  });
 }

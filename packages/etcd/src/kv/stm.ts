@@ -11,13 +11,13 @@ import { type Mapping, PrefixMapping } from './mapping.js';
 import {
   type Compare,
   compare,
-  encodeTxn,
   type Op,
   type OpOptions,
   op,
   type Txn,
   type TxnResult,
-  txnMethod,
+  txnCall,
+  txnRequest,
 } from './txn.js';
 
 /**
@@ -338,8 +338,8 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   }
 
   #txn<const T extends Txn<Uint8Array, Uint8Array>>(txn: T): Promise<TxnResult<T, KeyValue>> {
-    const method = txnMethod(txn, (kv) => asStored.entry(kv));
-    return this.#rpc.call(method, () => encodeTxn(txn, asStored), this.#control());
+    const call = txnCall(txn, (kv) => asStored.entry(kv));
+    return this.#rpc.call(call, () => txnRequest(txn, asStored), this.#control());
   }
 
   async #conditions(reads: readonly Read[]): Promise<Compare<Uint8Array, Uint8Array>[]> {

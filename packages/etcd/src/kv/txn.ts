@@ -1,16 +1,16 @@
 import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
+import { type Call, idempotentCall, writeCall } from '../rpc/call.js';
+import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
   Compare_CompareResult,
   Compare_CompareTarget,
   type Compare as CompareMessage,
   type RequestOp,
   type ResponseOp,
-  TxnRequest,
-  TxnResponse,
+  type TxnRequest,
+  type TxnResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
-import { encodeMessage } from '../rpc/messages/encode-message.js';
-import { MessageReader } from '../rpc/messages/message-reader.js';
-import type { CallControl, Method } from '../rpc/rpc.js';
+import type { CallControl } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
 import { isEndless, type KeyRange } from './key-range.js';
 import {
@@ -213,11 +213,11 @@ export const compare = {
 };
 
 /** @internal */
-export function encodeTxn<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): Uint8Array {
-  const request = txnRequest(txn, mapping);
+export function txnRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): TxnRequest {
+  const request = toRequest(txn, mapping);
   checkEndlessDeletes(request.success);
   checkEndlessDeletes(request.failure);
-  return encodeMessage(TxnRequest, request);
+  return request;
 }
 
 /**
@@ -262,15 +262,12 @@ function requestsOf(list: readonly RequestOp[]): NonNullable<RequestOp['request'
  * The call that a transaction is made with; what it returns follows from its operations.
  * @internal
  */
-export function txnMethod<T extends Txn<unknown, unknown>, Entry>(
+export function txnCall<T extends Txn<unknown, unknown>, Entry>(
   txn: T,
   toEntry: ToEntry<Entry>,
-): Method<TxnResult<T, Entry>> {
-  return {
-    name: '/etcdserverpb.KV/Txn',
-    decode: (message) => txnResult(TxnResponse.decode(new MessageReader(message)), txn, toEntry),
-    idempotent: !mayWrite(txn),
-  };
+): Call<TxnRequest, TxnResponse, TxnResult<T, Entry>> {
+  const call = mayWrite(txn) ? writeCall : idempotentCall;
+  return call(KVService.txn, (response) => txnResult(response, txn, toEntry));
 }
 
 function mayWrite({ success = [], failure = [] }: Txn<unknown, unknown>): boolean {
@@ -282,7 +279,7 @@ function opMayWrite(operation: Op<unknown, unknown> | undefined): boolean {
   return operation?.type === 'put' || operation?.type === 'delete';
 }
 
-function txnRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): TxnRequest {
+function toRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): TxnRequest {
   const { compare = [], success = [], failure = [] } = txn;
   return {
     compare: compare.map((condition) => compareMessage(condition, mapping)),
@@ -347,7 +344,7 @@ function requestOp<Key, Value>(operation: Op<Key, Value>, mapping: KvMapping<Key
       return { request: { $case: 'requestDeleteRange', value } };
     }
     case 'txn':
-      return { request: { $case: 'requestTxn', value: txnRequest(operation, mapping) } };
+      return { request: { $case: 'requestTxn', value: toRequest(operation, mapping) } };
     default:
       throw invalidArgument(
         'a transaction holds what is no operation; make them with op.get, op.range, op.put, op.delete and op.txn',

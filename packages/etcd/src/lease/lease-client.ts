@@ -1,17 +1,14 @@
 import { EtcdError, invalidArgument } from '../errors.js';
 import { knownHeader, type ResponseHeader } from '../kv/kv.js';
-import {
+import { type Call, idempotentCall, nothing, writeCall } from '../rpc/call.js';
+import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
+import type {
   LeaseGrantRequest,
   LeaseGrantResponse,
-  LeaseLeasesRequest,
-  LeaseLeasesResponse,
-  LeaseRevokeRequest,
-  LeaseRevokeResponse,
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
-import { MessageReader } from '../rpc/messages/message-reader.js';
-import type { CallControl, Method, Rpc } from '../rpc/rpc.js';
+import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
 import { longestTimerMs } from '../util/timeout.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
@@ -65,17 +62,15 @@ const leaseExists = 'etcdserver: lease already exists';
 export class LeaseClient {
   readonly #rpc: Rpc;
   readonly #keeper: LeaseKeeper;
-  readonly #timeToLiveMethod: Method<TimeToLiveResult | undefined>;
+  readonly #timeToLive: Call<LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, TimeToLiveResult | undefined>;
 
   /** @internal */
   constructor(rpc: Rpc, keeper: LeaseKeeper, toKey: ToKey) {
     this.#rpc = rpc;
     this.#keeper = keeper;
-    this.#timeToLiveMethod = {
-      name: '/etcdserverpb.Lease/LeaseTimeToLive',
-      decode: (message) => decodeTimeToLive(message, toKey),
-      idempotent: true,
-    };
+    this.#timeToLive = idempotentCall(LeaseService.leaseTimeToLive, (response) =>
+      timeToLiveResult(response, toKey),
+    );
   }
 
   /**
@@ -88,8 +83,8 @@ export class LeaseClient {
    */
   grant(ttlSeconds: Int64, options: GrantOptions = none): Promise<GrantResult> {
     // Sent twice it may leave a lease that nobody knows and that expires; with an id, the second would fail.
-    const method = options.id === undefined ? grantMethod : grantIdMethod;
-    return this.#rpc.call(method, () => encodeGrant(ttlSeconds, options), options);
+    const call = options.id === undefined ? grantCall : grantIdCall;
+    return this.#rpc.call(call, () => grantRequest(ttlSeconds, options), options);
   }
 
   /**
@@ -99,7 +94,7 @@ export class LeaseClient {
    */
   async grantOnce(id: bigint, ttlSeconds: Int64, control: CallControl): Promise<void> {
     try {
-      await this.#rpc.call(grantMethod, () => encodeGrant(ttlSeconds, { id }), control);
+      await this.#rpc.call(grantCall, () => grantRequest(ttlSeconds, { id }), control);
     } catch (error) {
       if (!(error instanceof EtcdError) || error.details !== leaseExists) throw error;
     }
@@ -112,7 +107,7 @@ export class LeaseClient {
    */
   async revoke(id: Int64, options: CallControl = none): Promise<void> {
     const ID = toInt64('id', id);
-    await this.#rpc.call(revokeMethod, () => LeaseRevokeRequest.encode({ ID }).finish(), options);
+    await this.#rpc.call(revokeCall, () => ({ ID }), options);
     this.#keeper.revoked(ID);
   }
 
@@ -121,12 +116,13 @@ export class LeaseClient {
    * etcd: `Lease.LeaseTimeToLive`.
    */
   timeToLive(id: Int64, options: TimeToLiveOptions = none): Promise<TimeToLiveResult | undefined> {
-    return this.#rpc.call(this.#timeToLiveMethod, () => encodeTimeToLive(id, options), options);
+    const request = () => ({ ID: toInt64('id', id), keys: options.keys ?? false });
+    return this.#rpc.call(this.#timeToLive, request, options);
   }
 
   /** The ids of all leases there are. etcd: `Lease.LeaseLeases`. */
   list(options: CallControl = none): Promise<bigint[]> {
-    return this.#rpc.call(listMethod, () => LeaseLeasesRequest.encode({}).finish(), options);
+    return this.#rpc.call(listCall, () => ({}), options);
   }
 
   /**
@@ -197,24 +193,21 @@ export class LeaseClient {
   }
 }
 
-function encodeGrant(ttlSeconds: Int64, { id }: GrantOptions): Uint8Array {
+function grantRequest(ttlSeconds: Int64, { id }: GrantOptions): LeaseGrantRequest {
   const TTL = toInt64('ttlSeconds', ttlSeconds);
   if (TTL === 0n)
     throw invalidArgument('ttlSeconds is 0; it must be a whole number of seconds of at least 1');
-  return LeaseGrantRequest.encode({ TTL, ID: toInt64('id', id) }).finish();
+  return { TTL, ID: toInt64('id', id) };
 }
 
-function decodeGrant(message: Uint8Array): GrantResult {
-  const { header, ID, TTL } = LeaseGrantResponse.decode(message);
+function grantResult({ header, ID, TTL }: LeaseGrantResponse): GrantResult {
   return { header: knownHeader(header), id: ID, ttlSeconds: Number(TTL) };
 }
 
-function encodeTimeToLive(id: Int64, { keys }: TimeToLiveOptions): Uint8Array {
-  return LeaseTimeToLiveRequest.encode({ ID: toInt64('id', id), keys: keys ?? false }).finish();
-}
-
-function decodeTimeToLive(message: Uint8Array, toKey: ToKey): TimeToLiveResult | undefined {
-  const { header, ID, TTL, grantedTTL, keys } = LeaseTimeToLiveResponse.decode(new MessageReader(message));
+function timeToLiveResult(
+  { header, ID, TTL, grantedTTL, keys }: LeaseTimeToLiveResponse,
+  toKey: ToKey,
+): TimeToLiveResult | undefined {
   if (TTL < 0n) return undefined;
   return {
     header: knownHeader(header),
@@ -225,20 +218,8 @@ function decodeTimeToLive(message: Uint8Array, toKey: ToKey): TimeToLiveResult |
   };
 }
 
-const grantMethod: Method<GrantResult> = {
-  name: '/etcdserverpb.Lease/LeaseGrant',
-  decode: decodeGrant,
-  idempotent: true,
-};
-const grantIdMethod: Method<GrantResult> = { ...grantMethod, idempotent: false };
-const revokeMethod: Method<LeaseRevokeResponse> = {
-  name: '/etcdserverpb.Lease/LeaseRevoke',
-  decode: (message) => LeaseRevokeResponse.decode(message),
-  // Of two, the second finds no lease, which says as much.
-  idempotent: true,
-};
-const listMethod: Method<bigint[]> = {
-  name: '/etcdserverpb.Lease/LeaseLeases',
-  decode: (message) => LeaseLeasesResponse.decode(message).leases.map(({ ID }) => ID),
-  idempotent: true,
-};
+const grantCall = idempotentCall(LeaseService.leaseGrant, grantResult);
+const grantIdCall = writeCall(LeaseService.leaseGrant, grantResult);
+// Of two, the second finds no lease, which says as much.
+const revokeCall = idempotentCall(LeaseService.leaseRevoke, nothing);
+const listCall = idempotentCall(LeaseService.leaseLeases, ({ leases }) => leases.map(({ ID }) => ID));

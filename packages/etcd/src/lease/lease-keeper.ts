@@ -8,6 +8,7 @@ import {
   UnavailableError,
 } from '../errors.js';
 import { reopenMs } from '../rpc/backoff.js';
+import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
 import { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { encodeMessage } from '../rpc/messages/encode-message.js';
 import type { Rpc } from '../rpc/rpc.js';
@@ -18,8 +19,7 @@ import { longestTimerMs } from '../util/timeout.js';
 import { DueTimes, slotOf } from './due-times.js';
 import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';
 
-/** Full name of etcd's streaming RPC for keepalives. */
-export const keepAliveMethod = '/etcdserverpb.Lease/LeaseKeepAlive';
+const keepAliveMethod = LeaseService.leaseKeepAlive.path;
 
 // The server then ends the stream when it has no leader, instead of leaving it silent.
 const requireLeader = { metadata: { hasleader: 'true' } };
@@ -211,7 +211,7 @@ export class LeaseKeeper {
   #open(): void {
     let stream: ByteStream;
     try {
-      stream = this.#rpc.stream(keepAliveMethod, requireLeader);
+      stream = this.#rpc.stream(LeaseService.leaseKeepAlive, requireLeader);
     } catch (error) {
       this.#broke(error);
       return;

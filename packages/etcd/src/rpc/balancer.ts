@@ -5,6 +5,7 @@ import type { Transport } from '../transport/transport.js';
 import { Pauses } from '../util/pauses.js';
 import { backoffMs } from './backoff.js';
 import { connectionChannel } from './channels.js';
+import { MaintenanceService } from './generated/etcdserverpb/methods.js';
 import { type ResponseHeader, StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
 import { headerOf, type Store } from './store.js';
 
@@ -62,7 +63,7 @@ export interface BalancerInit {
 }
 
 const noLeader: ServerErrorText = 'etcdserver: no leader';
-const statusMethod = '/etcdserverpb.Maintenance/Status';
+const statusMethod = MaintenanceService.status.path;
 const statusRequest = StatusRequest.encode({}).finish();
 
 /** How long an endpoint that is looked for has before the next one is asked, too, in ms. As RFC 8305 recommends. */

@@ -10,10 +10,12 @@ import { checkTimeout, longestTimerMs } from '../util/timeout.js';
 import { closedAfter, type Fate, fateWith, notSent, ofAllAttempts } from './attempts.js';
 import { type BackoffBounds, backoffMs, pause } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
+import { type Call, resultOf, type StreamMethod } from './call.js';
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
 import { noEndpoint } from './connect-error.js';
 import './debug-log.js';
 import { DeferredStream } from './deferred-stream.js';
+import { encodeMessage } from './messages/encode-message.js';
 import { blamesEndpoint, isRetriable, isTokenRefused, staysAtEndpoint } from './retry.js';
 import type { Store } from './store.js';
 import type { TokenSource } from './token.js';
@@ -36,18 +38,6 @@ export interface CallControl {
   readonly attemptAtMostMs?: number;
   /** Fail at once where the member knows of no leader, rather than wait for one. Default false. etcd: `hasleader`. */
   readonly requireLeader?: boolean;
-}
-
-/**
- * One of etcd's unary calls.
- * @internal
- */
-export interface Method<T> {
-  /** Full name, such as `/etcdserverpb.KV/Range`. */
-  readonly name: string;
-  readonly decode: (message: Uint8Array) => T;
-  /** Whether it changes nothing when it is sent again after a first attempt that may have been applied. */
-  readonly idempotent: boolean;
 }
 
 /** @internal */
@@ -114,19 +104,24 @@ export class Rpc {
   }
 
   /**
-   * A unary call. What `encode` throws rejects it.
+   * A unary call. What `message` throws, which makes its request, rejects it.
    *
    * Not async: each `await` would cost the hot path another turn of the microtask queue.
    */
-  call<T>(method: Method<T>, encode: () => Uint8Array, control: CallControl): Promise<T> {
+  call<Request, Response, Result>(
+    call: Call<Request, Response, Result>,
+    message: () => Request,
+    control: CallControl,
+  ): Promise<Result> {
     try {
-      const request = encode();
-      if (request.length > this.#init.maxRequestBytes) throw this.#tooLarge(method.name, request.length);
+      const { method } = call;
+      const request = encodeMessage(method.request, message());
+      if (request.length > this.#init.maxRequestBytes) throw this.#tooLarge(method.path, request.length);
       const timeoutMs = this.timeoutOf(control);
       if (callStartChannel.hasSubscribers || callEndChannel.hasSubscribers) {
-        return this.#traced(method, request, control, timeoutMs);
+        return this.#traced(call, request, control, timeoutMs);
       }
-      return this.#begin(method, request, control, timeoutMs, undefined);
+      return this.#begin(call, request, control, timeoutMs, undefined);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -138,7 +133,7 @@ export class Rpc {
    *
    * @throws ClosedError once closed.
    */
-  stream(method: string, options: CallOptions): ByteStream {
+  stream({ path: method }: StreamMethod<never, unknown>, options: CallOptions): ByteStream {
     if (this.#closed) throw new ClosedError();
     const { tokens } = this.#init;
     if (tokens === undefined && !this.#balancer.mustFind) return this.#openStream(method, options);
@@ -218,18 +213,20 @@ export class Rpc {
    *
    * @throws ClusterMismatchError where it is of another cluster.
    */
-  async callBeside<T>(
+  async callBeside<Request, Response, Result>(
     stream: ByteStream,
-    method: Method<T>,
-    request: Uint8Array,
+    call: Call<Request, Response, Result>,
+    message: Request,
     control: CallControl,
-  ): Promise<T> {
+  ): Promise<Result> {
     const endpoint = this.#streams.get(stream);
     if (this.#closed || endpoint === undefined) throw new ClosedError();
     const options = callOptions(this.timeoutOf(control), control, this.#init.tokens?.current);
-    const { message } = await endpoint.transport.unary(method.name, request, options);
-    this.check(stream, message);
-    return method.decode(message);
+    const { method } = call;
+    const request = encodeMessage(method.request, message);
+    const answer = await endpoint.transport.unary(method.path, request, options);
+    this.check(stream, answer.message);
+    return resultOf(call, answer.message);
   }
 
   /** What is known of the store behind the endpoints; `undefined` for calls to one endpoint, whichever cluster's it is. */
@@ -317,38 +314,38 @@ export class Rpc {
     return noEndpoint(addresses, this.#balancer.searchFailures, this.#init.connectTimeoutMs, timeoutMs);
   }
 
-  #begin<T>(
-    method: Method<T>,
+  #begin<Response, Result>(
+    call: Call<never, Response, Result>,
     request: Uint8Array,
     control: CallControl,
     timeoutMs: number,
     trace: CallTrace | undefined,
-  ): Promise<T> {
+  ): Promise<Result> {
     return this.#balancer.mustFind
-      ? this.#afterSearch(method, request, control, timeoutMs, trace)
-      : this.#first(method, request, control, timeoutMs, trace);
+      ? this.#afterSearch(call, request, control, timeoutMs, trace)
+      : this.#first(call, request, control, timeoutMs, trace);
   }
 
-  async #afterSearch<T>(
-    method: Method<T>,
+  async #afterSearch<Response, Result>(
+    call: Call<never, Response, Result>,
     request: Uint8Array,
     control: CallControl,
     timeoutMs: number,
     trace: CallTrace | undefined,
-  ): Promise<T> {
+  ): Promise<Result> {
     const deadline = performance.now() + timeoutMs;
     await this.untilFound(deadline, timeoutMs, control.signal);
-    return await this.#first(method, request, control, Math.max(1, deadline - performance.now()), trace);
+    return await this.#first(call, request, control, Math.max(1, deadline - performance.now()), trace);
   }
 
   /** The first attempt, which for nearly all calls is the only one. */
-  #first<T>(
-    method: Method<T>,
+  #first<Response, Result>(
+    call: Call<never, Response, Result>,
     request: Uint8Array,
     control: CallControl,
     timeoutMs: number,
     trace: CallTrace | undefined,
-  ): Promise<T> {
+  ): Promise<Result> {
     const start = performance.now();
     const endpoint = this.#balancer.pick();
     const token = this.#init.tokens?.current;
@@ -359,33 +356,33 @@ export class Rpc {
       trace.endpoint = endpoint.address;
       trace.attempts = 1;
     }
-    return endpoint.transport.unary(method.name, request, callOptions(atMostMs, control, token)).then(
+    return endpoint.transport.unary(call.method.path, request, callOptions(atMostMs, control, token)).then(
       (response) => {
         const mismatch = this.#balancer.check(endpoint, response.message);
         if (mismatch !== undefined) {
           const attempt: Attempt = { endpoint, token, bounded, atMostMs };
-          return this.#afterFailure(method, request, control, start + timeoutMs, trace, attempt, mismatch);
+          return this.#afterFailure(call, request, control, start + timeoutMs, trace, attempt, mismatch);
         }
         if (endpoint.state !== 'ready') this.#balancer.succeeded(endpoint);
-        return method.decode(response.message);
+        return resultOf(call, response.message);
       },
       (error) => {
         const attempt: Attempt = { endpoint, token, bounded, atMostMs };
-        return this.#afterFailure(method, request, control, start + timeoutMs, trace, attempt, error);
+        return this.#afterFailure(call, request, control, start + timeoutMs, trace, attempt, error);
       },
     );
   }
 
   /** What becomes of a call after its first attempt has failed. */
-  async #afterFailure<T>(
-    method: Method<T>,
+  async #afterFailure<Response, Result>(
+    call: Call<never, Response, Result>,
     request: Uint8Array,
     control: CallControl,
     deadline: number,
     trace: CallTrace | undefined,
     first: Attempt,
     firstError: unknown,
-  ): Promise<T> {
+  ): Promise<Result> {
     let attempt = first;
     let error = firstError;
     let refreshes = 0;
@@ -402,12 +399,12 @@ export class Rpc {
       if (this.#init.tokens !== undefined && isTokenRefused(error)) {
         if (++refreshes > maxTokenRefreshes) throw ofAllAttempts(error, fate);
         if (!(await this.#refreshToken(this.#init.tokens, attempt.token, deadline, control.signal, fate))) {
-          throw noToken(method.name, this.timeoutOf(control), error, fate);
+          throw noToken(call.method.path, this.timeoutOf(control), error, fate);
         }
       } else {
         const silent = unanswered && attempt.atMostMs >= silentMs;
         if (blamesEndpoint(error, timedOut || silent)) this.#balancer.failed(attempt.endpoint, error);
-        if (attempts >= this.#init.maxAttempts || !isRetriable(error, method.idempotent, timedOut)) {
+        if (attempts >= this.#init.maxAttempts || !isRetriable(error, call.idempotent, timedOut)) {
           throw ofAllAttempts(error, fate);
         }
         // The other endpoints are tried at once; then it is time to wait.
@@ -423,7 +420,7 @@ export class Rpc {
         }
         retryChannel.publish({
           call: trace,
-          method: method.name,
+          method: call.method.path,
           endpoint: attempt.endpoint.address,
           attempts,
           error,
@@ -445,11 +442,11 @@ export class Rpc {
       }
       try {
         const options = callOptions(atMostMs, control, token);
-        const response = await endpoint.transport.unary(method.name, request, options);
+        const response = await endpoint.transport.unary(call.method.path, request, options);
         const mismatch = this.#balancer.check(endpoint, response.message);
         if (mismatch !== undefined) throw mismatch;
         this.#balancer.succeeded(endpoint);
-        return method.decode(response.message);
+        return resultOf(call, response.message);
       } catch (again) {
         // The rest of the call's time is no bound that the caller knows, and may be over before anything can fail.
         const inTime = attempt.bounded || !(again instanceof DeadlineExceededError);
@@ -483,17 +480,17 @@ export class Rpc {
     }
   }
 
-  async #traced<T>(
-    method: Method<T>,
+  async #traced<Response, Result>(
+    call: Call<never, Response, Result>,
     request: Uint8Array,
     control: CallControl,
     timeoutMs: number,
-  ): Promise<T> {
+  ): Promise<Result> {
     const start = performance.now();
-    const trace = newTrace(method.name, 'unary');
+    const trace = newTrace(call.method.path, 'unary');
     callStartChannel.publish(trace);
     try {
-      const result = await this.#begin(method, request, control, timeoutMs, trace);
+      const result = await this.#begin(call, request, control, timeoutMs, trace);
       endTrace(trace, start, undefined);
       return result;
     } catch (error) {

@@ -3,8 +3,8 @@ import {
   type DeleteOptions,
   type DeleteResult,
   deleteRequest,
-  type KvMethods,
-  kvMethods,
+  type KvCalls,
+  kvCalls,
   type PutOptions,
   type PutResult,
   putRequest,
@@ -16,10 +16,8 @@ import {
 import type { Mapping } from '../kv/mapping.js';
 import { type PageOptions, type RangePage, rangePages } from '../kv/range-pages.js';
 import { runStm, type Stm, type StmOptions, type StmResult } from '../kv/stm.js';
-import { encodeTxn, type Txn, type TxnResult, txnMethod } from '../kv/txn.js';
+import { type Txn, type TxnResult, txnCall, txnRequest } from '../kv/txn.js';
 import type { LeaseKeeper } from '../lease/lease-keeper.js';
-import { DeleteRangeRequest, PutRequest, RangeRequest } from '../rpc/generated/etcdserverpb/rpc.js';
-import { encodeMessage } from '../rpc/messages/encode-message.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
@@ -50,20 +48,19 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   readonly #rpc: Rpc;
   readonly #watches: WatchClient;
   readonly #mapping: Mapping<Key, Value, Entry>;
-  readonly #methods: KvMethods<Entry>;
+  readonly #calls: KvCalls<Entry>;
 
   /** @internal */
   constructor(core: ClientCore, mapping: Mapping<Key, Value, Entry>) {
     this.#rpc = core.rpc;
     this.#watches = core.watches;
     this.#mapping = mapping;
-    this.#methods = kvMethods((message) => mapping.entry(message));
+    this.#calls = kvCalls((message) => mapping.entry(message));
   }
 
   /** A key with its value, or `undefined` when there is no such key. etcd: `KV.Range`. */
   get(key: Key, options: ReadOptions = none): Promise<Entry | undefined> {
-    const encode = () => encodeMessage(RangeRequest, rangeRequest(this.#mapping.range(key), options));
-    return this.#rpc.call(this.#methods.get, encode, options);
+    return this.#rpc.call(this.#calls.get, () => rangeRequest(this.#mapping.range(key), options), options);
   }
 
   /**
@@ -71,15 +68,13 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * etcd: `KV.Range`.
    */
   range(keys: Key | KeyRange, options: RangeOptions = none): Promise<RangeResult<Entry>> {
-    const encode = () => encodeMessage(RangeRequest, rangeRequest(this.#mapping.range(keys), options));
-    return this.#rpc.call(this.#methods.range, encode, options);
+    return this.#rpc.call(this.#calls.range, () => rangeRequest(this.#mapping.range(keys), options), options);
   }
 
   /** The keys that start with `start`; short for `range(prefix(start))`. */
   getPrefix(start: Bytes, options: RangeOptions = none): Promise<RangeResult<Entry>> {
-    const encode = () =>
-      encodeMessage(RangeRequest, rangeRequest(this.#mapping.range(prefix(start)), options));
-    return this.#rpc.call(this.#methods.range, encode, options);
+    const request = () => rangeRequest(this.#mapping.range(prefix(start)), options);
+    return this.#rpc.call(this.#calls.range, request, options);
   }
 
   /**
@@ -106,14 +101,13 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /** Sets the value of a key. etcd: `KV.Put`. */
   put(key: Key, value: Value, options: PutOptions = none): Promise<PutResult<Entry>> {
-    const encode = () => encodeMessage(PutRequest, putRequest(this.#mapping, key, value, options));
-    return this.#rpc.call(this.#methods.put, encode, options);
+    return this.#rpc.call(this.#calls.put, () => putRequest(this.#mapping, key, value, options), options);
   }
 
   /** Deletes a key, or all keys of a range. etcd: `KV.DeleteRange`. */
   delete(keys: Key | KeyRange, options: DeleteOptions = none): Promise<DeleteResult<Entry>> {
-    const encode = () => encodeMessage(DeleteRangeRequest, deleteRequest(this.#mapping.range(keys), options));
-    return this.#rpc.call(this.#methods.deleteRange, encode, options);
+    const request = () => deleteRequest(this.#mapping.range(keys), options);
+    return this.#rpc.call(this.#calls.deleteRange, request, options);
   }
 
   /**
@@ -135,8 +129,8 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    */
   txn<const T extends Txn<Key, Value>>(txn: T, options: CallControl = none): Promise<TxnResult<T, Entry>> {
     return this.#rpc.call(
-      txnMethod(txn, (message) => this.#mapping.entry(message)),
-      () => encodeTxn(txn, this.#mapping),
+      txnCall(txn, (message) => this.#mapping.entry(message)),
+      () => txnRequest(txn, this.#mapping),
       options,
     );
   }

@@ -1,17 +1,14 @@
+import { idempotentCall } from '../rpc/call.js';
+import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
 import { RangeRequest, type ResponseHeader } from '../rpc/generated/etcdserverpb/rpc.js';
-import { encodeMessage } from '../rpc/messages/encode-message.js';
-import type { Method, Rpc } from '../rpc/rpc.js';
-import { headerOf, isReplaced, type Store } from '../rpc/store.js';
+import type { Rpc } from '../rpc/rpc.js';
+import { isReplaced, type Store } from '../rpc/store.js';
 import type { ByteStream } from '../transport/transport.js';
 
 /** Longest time for the read, in ms: the stream isn't read meanwhile. */
 const longestMs = 5_000;
 
-const linearizableRead: Method<ResponseHeader | undefined> = {
-  name: '/etcdserverpb.KV/Range',
-  decode: headerOf,
-  idempotent: true,
-};
+const linearizableRead = idempotentCall(KVService.range, ({ header }) => header);
 
 /** Whether a member that has made a watch is behind what was seen before: it lags, or its store has gone back. */
 export function isBehind(store: Store, header: ResponseHeader | undefined, relied: bigint): boolean {
@@ -36,7 +33,7 @@ export async function confirmStore(
 ): Promise<void> {
   // As the read is sent: others may come to later revisions before it is answered.
   const { revision } = store;
-  const request = encodeMessage(RangeRequest, RangeRequest.fromPartial({ key, keysOnly: true }));
+  const request = RangeRequest.fromPartial({ key, keysOnly: true });
   const timeoutMs = Math.min(rpc.timeoutOf({}), longestMs);
   const now = await rpc.callBeside(stream, linearizableRead, request, {
     timeoutMs,

@@ -1,5 +1,6 @@
 import { invalidArgument } from '../errors.js';
 import type { RangeBytes } from '../kv/key-range.js';
+import { WatchService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
   type WatchCreateRequest,
   WatchCreateRequest_FilterType,
@@ -8,8 +9,8 @@ import {
 import { type Int64, toInt64 } from '../util/int64.js';
 import { checkTimeout } from '../util/timeout.js';
 
-/** Full name of etcd's streaming RPC for watches. */
-export const watchMethod = '/etcdserverpb.Watch/Watch';
+/** Full name of the streaming RPC that a watch is made by, for errors. */
+export const watchMethod = WatchService.watch.path;
 
 /** Options of `watch`, as etcd's `WatchCreateRequest`. */
 export interface WatchOptions {

@@ -8,6 +8,7 @@ import {
   UnavailableError,
 } from '../errors.js';
 import { reopenMs } from '../rpc/backoff.js';
+import { WatchService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { isServerError } from '../server-errors.js';
@@ -190,7 +191,10 @@ export class WatchStream {
     this.#confirmed = false;
     let call: ByteStream;
     try {
-      call = this.#rpc.stream(watchMethod, this.#requireLeader ? { metadata: { hasleader: 'true' } } : {});
+      call = this.#rpc.stream(
+        WatchService.watch,
+        this.#requireLeader ? { metadata: { hasleader: 'true' } } : {},
+      );
     } catch (error) {
       return error;
     }

@@ -1,0 +1,54 @@
+import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { MessageReader } from './messages/message-reader.js';
+
+/** A method of one of etcd's services, as proto/protoc-gen-methods.mjs generates it. */
+interface Method<Kind extends string, Request, Response> {
+  readonly kind: Kind;
+  /** Full name, such as `/etcdserverpb.KV/Range`. */
+  readonly path: string;
+  readonly request: { encode(message: Request, writer: BinaryWriter): BinaryWriter };
+  readonly response: { decode(message: BinaryReader): Response };
+}
+
+/** A method with one request and one response. */
+export type UnaryMethod<Request, Response> = Method<'unary', Request, Response>;
+
+/** A method with a stream of requests, of responses, or of both. */
+export type StreamMethod<Request, Response> = Method<
+  'client_streaming' | 'server_streaming' | 'bidi_streaming',
+  Request,
+  Response
+>;
+
+/** A unary method as one part of the client calls it. */
+export interface Call<Request, Response, Result> {
+  readonly method: UnaryMethod<Request, Response>;
+  /** What the caller gets of the response. */
+  readonly result: (response: Response) => Result;
+  /** Whether it changes nothing when it is sent again after a first attempt that may have been applied. */
+  readonly idempotent: boolean;
+}
+
+/** A call that changes nothing when it is sent twice: a read, mostly. */
+export function idempotentCall<Request, Response, Result>(
+  method: UnaryMethod<Request, Response>,
+  result: (response: Response) => Result,
+): Call<Request, Response, Result> {
+  return { method, result, idempotent: true };
+}
+
+/** A call that is sent again only when it is known that the first one was not applied. */
+export function writeCall<Request, Response, Result>(
+  method: UnaryMethod<Request, Response>,
+  result: (response: Response) => Result,
+): Call<Request, Response, Result> {
+  return { method, result, idempotent: false };
+}
+
+/** For calls whose response has nothing to tell. */
+export function nothing(): void {}
+
+/** What the caller gets of an answer. Strings of bytes in it are copies: see {@link MessageReader}. */
+export function resultOf<Response, Result>(call: Call<never, Response, Result>, message: Uint8Array): Result {
+  return call.result(call.method.response.decode(new MessageReader(message)));
+}
