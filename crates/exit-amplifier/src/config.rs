@@ -1,7 +1,8 @@
-//! What the environment asks for. Read once, when the library is loaded; the tester sets these variables.
+//! How much is to be delayed, and where: what the environment asks for. Read once, when the library is loaded; the tester sets these variables.
 
-use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
+
+use preload::environment;
 
 /// Longest single hold of a background thread.
 pub static HOLD_MS: AtomicU64 = AtomicU64::new(150);
@@ -28,51 +29,14 @@ pub fn read(leads_its_group: bool) -> bool {
         (c"QUIESCE_AMPLIFY_HOLD_BUDGET_MS", &HOLD_BUDGET_MS),
         (c"QUIESCE_AMPLIFY_LINGER_BUDGET_MS", &LINGER_BUDGET_MS),
     ] {
-        if let Some(value) = variable(name).and_then(parse) {
+        if let Some(value) = environment::number(name) {
             target.store(value.min(MOST_MS), Relaxed);
         }
     }
-    if let Some(seed) = variable(c"QUIESCE_AMPLIFY_SEED").and_then(parse) {
-        crate::random::seed(seed);
-    }
-    if let Some(fd) = variable(c"QUIESCE_DONE_FD").and_then(parse).and_then(|fd| i32::try_from(fd).ok()) {
+    if let Some(fd) = environment::int(c"QUIESCE_DONE_FD") {
         DONE_FD.store(fd, Relaxed);
     }
-    if let Some(path) = variable(c"QUIESCE_AMPLIFY_REPORT") {
-        crate::report::set_path(path);
-    }
-    let children = variable(c"QUIESCE_AMPLIFY_CHILDREN") != Some(b"0");
+    let children = environment::text(c"QUIESCE_AMPLIFY_CHILDREN") != Some(b"0");
     CHILDREN.store(children, Relaxed);
     leads_its_group || children
-}
-
-fn variable(name: &CStr) -> Option<&'static [u8]> {
-    // SAFETY: `name` ends with NUL, and this runs in the library's constructor, before other threads exist.
-    let value = unsafe { libc::getenv(name.as_ptr()) };
-    // SAFETY: `getenv` gives NULL or a string that ends with NUL. It is copied or parsed before the constructor ends.
-    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes())
-}
-
-fn parse(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0u64, |sum, &digit| {
-        digit.is_ascii_digit().then_some(())?;
-        sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse;
-
-    #[test]
-    fn takes_decimal_numbers_only() {
-        assert_eq!(parse(b"0"), Some(0));
-        assert_eq!(parse(b"18446744073709551615"), Some(u64::MAX));
-        for wrong in [&b""[..], b"-1", b"1ms", b"18446744073709551616", b" 1"] {
-            assert_eq!(parse(wrong), None);
-        }
-    }
 }

@@ -4,42 +4,19 @@
 //! keep nothing that has a destructor across that call: a cancelled thread unwinds through them.
 
 use core::cell::Cell;
-use core::ffi::{CStr, c_int, c_long, c_void};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use core::{mem, ptr};
+use core::ffi::{c_int, c_long, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{
     epoll_event, iovec, msghdr, nfds_t, pollfd, pthread_t, sigset_t, size_t, sockaddr, socklen_t, ssize_t, timespec,
 };
+use preload::{Next, call_next, environment};
 
 use crate::hold::hold;
 use crate::linger::{linger, linger_briefly};
 use crate::state::{self, Phase};
-use crate::{config, process, report};
-
-/// Finds the next definition of a symbol, once.
-struct Next {
-    name: &'static CStr,
-    found: AtomicPtr<c_void>,
-}
-
-impl Next {
-    const fn new(name: &'static CStr) -> Self {
-        Self { name, found: AtomicPtr::new(ptr::null_mut()) }
-    }
-
-    fn get(&self) -> *mut c_void {
-        let found = self.found.load(Ordering::Relaxed);
-        if !found.is_null() {
-            return found;
-        }
-        // SAFETY: `name` ends with NUL. The constructor does this for all, so that it doesn't happen in a signal
-        // handler later.
-        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
-        self.found.store(found, Ordering::Relaxed);
-        found
-    }
-}
+use crate::{config, process, random, report};
 
 macro_rules! next {
     ($($static:ident $name:literal;)*) => {
@@ -72,18 +49,6 @@ next! {
     UNDERSCORE_EXIT c"_exit";
     C99_EXIT c"_Exit";
     QUICK_EXIT c"quick_exit";
-}
-
-/// Calls the next definition of a function, as the type that its arguments say. A function that libc lacks can't
-/// have been called by a program linked against it.
-macro_rules! call_next {
-    ($next:ident ( $($argument:ident : $type:ty),* ) -> $result:ty) => {{
-        // SAFETY: the symbol has this type in libc, and the arguments are the caller's own.
-        unsafe {
-            let function: unsafe extern "C-unwind" fn($($type),*) -> $result = mem::transmute($next.get());
-            function($($argument),*)
-        }
-    }};
 }
 
 /// A function after which background threads are held.
@@ -339,12 +304,19 @@ fn end() {
 }
 
 extern "C" fn constructor() {
+    // So that no signal handler has to.
     for next in ALL {
-        next.get();
+        next.address();
     }
     let shall = config::read(process::leads_its_group());
     if !shall {
         return;
+    }
+    if let Some(seed) = environment::number(c"QUIESCE_AMPLIFY_SEED") {
+        random::seed(seed);
+    }
+    if let Some(path) = environment::text(c"QUIESCE_AMPLIFY_REPORT") {
+        report::set_path(path);
     }
     at_exit(after_handlers);
     // SAFETY: a plain registration with a function that stays loaded: a preloaded library is never closed.

@@ -1,12 +1,12 @@
-//! Tells the tester which processes were amplified, by lines appended to the file that `QUIESCE_AMPLIFY_REPORT`
+//! Reports to the tester which processes were amplified, by lines appended to the file that `QUIESCE_AMPLIFY_REPORT`
 //! names. A file, and not a descriptor: a program may close those it doesn't know and reuse their numbers.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use preload::{Line, process};
 use rustix::fs::{Mode, OFlags};
 
-use crate::process::{self, write_decimal};
 use crate::{hold, linger};
 
 const LONGEST_PATH: usize = 4096;
@@ -32,7 +32,7 @@ pub fn set_path(path: &[u8]) {
 
 /// `loaded <pid>`: the library is active in this process.
 pub fn loaded() {
-    append(b"loaded", &[process::id().unsigned_abs().into()]);
+    append(Line::new("loaded ").join(process::id()));
 }
 
 /// `ended <pid> <holds> <held us> <lingers> <lingered us>`: the process is about to end. Once only.
@@ -41,7 +41,8 @@ pub fn ended() {
         return;
     }
     let ((holds, held), (lingers, lingered)) = (hold::totals(), linger::totals());
-    append(b"ended", &[process::id().unsigned_abs().into(), holds, held, lingers, lingered]);
+    let pid = process::id();
+    append(Line::new("ended ").join(format_args!("{pid} {holds} {held} {lingers} {lingered}")));
 }
 
 /// In the child of a `fork`.
@@ -50,25 +51,16 @@ pub fn restart() {
     loaded();
 }
 
-fn append(word: &[u8], numbers: &[u64]) {
+fn append(line: Line) {
     let length = LENGTH.load(Ordering::Acquire);
     if length == 0 {
         return;
     }
     // SAFETY: see `Path`: it is no longer written once `LENGTH` is set.
     let path = unsafe { &(&*PATH.0.get())[..length] };
-    let mut line = [0u8; 128];
-    line[..word.len()].copy_from_slice(word);
-    let mut end = word.len();
-    for &number in numbers {
-        line[end] = b' ';
-        end += 1;
-        end += write_decimal(number, &mut line[end..]);
-    }
-    line[end] = b'\n';
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
     if let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) {
         // Short lines are appended whole. The tester does without one that can't be written.
-        let _ = rustix::io::write(&file, &line[..=end]);
+        let _ = rustix::io::write(&file, line.end().as_bytes());
     }
 }

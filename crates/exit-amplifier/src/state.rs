@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicI32, AtomicU8, Ordering::SeqCst};
 
-use crate::process;
+use preload::process;
 
 /// In the order in which a process goes through them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -21,7 +21,7 @@ pub enum Phase {
 
 static PHASE: AtomicU8 = AtomicU8::new(Phase::Running as u8);
 /// The process this library is active in; 0 for none. A child between `vfork` and `exec` shares our memory, and
-/// must neither be delayed nor change the phase: its process id tells it apart.
+/// must neither be delayed nor change the phase: its process id shows which it is.
 static ACTIVE_IN: AtomicI32 = AtomicI32::new(0);
 
 pub fn activate() {

@@ -1,9 +1,8 @@
 //! The way to the tester: the socket that `QUIESCE_DONE_FD` names.
 
-use std::ffi::CStr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use crate::line::Line;
+use preload::{Line, environment};
 
 /// -1 while there is no tester.
 static FD: AtomicI32 = AtomicI32::new(-1);
@@ -11,7 +10,7 @@ static TESTER: AtomicI32 = AtomicI32::new(-1);
 
 /// Finds the tester. False when this process doesn't run under one that wants a witness.
 pub fn open() -> bool {
-    let (Some(fd), Some(tester)) = (number(c"QUIESCE_DONE_FD"), number(c"QUIESCE_WITNESS")) else {
+    let (Some(fd), Some(tester)) = (environment::int(c"QUIESCE_DONE_FD"), environment::int(c"QUIESCE_WITNESS")) else {
         return false;
     };
     TESTER.store(tester, Ordering::Relaxed);
@@ -53,14 +52,4 @@ pub fn send(line: &Line) {
     unsafe {
         libc::send(fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
     }
-}
-
-fn number(name: &CStr) -> Option<i32> {
-    // SAFETY: the loader runs this before the program has threads that could change the environment.
-    let value = unsafe { libc::getenv(name.as_ptr()) };
-    if value.is_null() {
-        return None;
-    }
-    // SAFETY: getenv returned a NUL-terminated string.
-    unsafe { CStr::from_ptr(value) }.to_str().ok()?.parse().ok()
 }

@@ -5,19 +5,17 @@
 //! SIG_DFL to die ends here.
 
 use std::ffi::{c_int, c_void};
-use std::mem::{MaybeUninit, transmute};
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::line::Line;
-use crate::real::Real;
-use crate::{channel, threads, unloaded};
+use preload::{Line, Next, call_next, process};
+
+use crate::{channel, unloaded};
 
 const FATAL: [c_int; 7] =
     [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
 
-type Action = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
-
-static SIGACTION: Real = Real::new(c"sigaction");
+static SIGACTION: Next = Next::new(c"sigaction");
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static CRASHING: AtomicBool = AtomicBool::new(false);
 
@@ -98,14 +96,9 @@ fn ours() -> libc::sigaction {
 /// # Safety
 /// As for `sigaction`.
 unsafe fn real(signal: c_int, action: *const libc::sigaction, previous: *mut libc::sigaction) -> c_int {
-    let address = SIGACTION.address();
-    if address.is_null() {
-        return -1;
-    }
-    // SAFETY: the C library's sigaction has this signature.
-    let real = unsafe { transmute::<*mut c_void, Action>(address) };
-    // SAFETY: the caller's arguments.
-    unsafe { real(signal, action, previous) }
+    call_next!(SIGACTION(
+        signal: c_int, action: *const libc::sigaction, previous: *mut libc::sigaction
+    ) -> c_int)
 }
 
 /// The address of the instruction that was run, or was to be; 0 where this isn't known.
@@ -148,9 +141,7 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
             unsafe { libc::pause() };
         }
     }
-    // SAFETY: getpid can't fail.
-    let pid = unsafe { libc::getpid() };
-    let tid = threads::current();
+    let (pid, tid) = (process::id(), process::thread_id());
     if channel::is_open() {
         let mut name = [0_u8; 16];
         // SAFETY: PR_GET_NAME writes at most 16 bytes; the others take numbers. Under Yama the tester's debugger

@@ -1,23 +1,23 @@
-//! What is left at the end of the process: told when its exit handlers and destructors are done, right before the
-//! kernel ends it.
+//! What is left at the end of the process: reported when its exit handlers and destructors are done, right before
+//! the kernel ends it.
 
 use std::ffi::{CStr, c_int, c_void};
-use std::mem::{MaybeUninit, transmute};
+use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use crate::line::Line;
-use crate::modules::{Reader, with_module};
-use crate::real::Real;
+use preload::{Line, Next, Reader, call_next, process};
+
+use crate::modules::with_module;
 use crate::{channel, threads};
 
 /// More are counted, not named.
 const MOST_THREADS: usize = 64;
 const MOST_SOCKETS: usize = 32;
 
-static EXIT: Real = Real::new(c"_exit");
+static EXIT: Next = Next::new(c"_exit");
 static OWNER: AtomicI32 = AtomicI32::new(0);
-static TOLD: AtomicBool = AtomicBool::new(false);
+static REPORTED: AtomicBool = AtomicBool::new(false);
 
 unsafe extern "C" {
     fn __cxa_atexit(handler: extern "C" fn(*mut c_void), argument: *mut c_void, library: *mut c_void) -> c_int;
@@ -27,8 +27,7 @@ unsafe extern "C" {
 /// The handler that is registered first runs last, even after the loader has run the libraries' destructors, which
 /// is itself a handler registered when the program starts. It belongs to no library, so that unloading runs none.
 pub fn install() {
-    // SAFETY: getpid can't fail.
-    OWNER.store(unsafe { libc::getpid() }, Ordering::Relaxed);
+    OWNER.store(process::id(), Ordering::Relaxed);
     // SAFETY: the handler stays valid for the process's life, as preloaded libraries aren't unloaded.
     unsafe { __cxa_atexit(at_end, std::ptr::null_mut(), std::ptr::null_mut()) };
     // The other list, of `quick_exit`, by which Bun ends.
@@ -37,7 +36,7 @@ pub fn install() {
 }
 
 extern "C" fn at_end(_argument: *mut c_void) {
-    tell();
+    report();
 }
 
 /// Stands in front of the C library's `_exit`, which skips all handlers.
@@ -46,18 +45,8 @@ extern "C" fn at_end(_argument: *mut c_void) {
 /// As for `_exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _exit(status: c_int) -> ! {
-    tell();
-    let address = EXIT.address();
-    if !address.is_null() {
-        // SAFETY: the C library's _exit has this signature.
-        let real = unsafe { transmute::<*mut c_void, unsafe extern "C" fn(c_int) -> !>(address) };
-        // SAFETY: the caller's argument.
-        unsafe { real(status) }
-    }
-    loop {
-        // SAFETY: ends the process.
-        unsafe { libc::syscall(libc::SYS_exit_group, status) };
-    }
+    report();
+    call_next!(EXIT(status: c_int) -> !)
 }
 
 /// Another name of `_exit`.
@@ -71,19 +60,18 @@ pub unsafe extern "C" fn _Exit(status: c_int) -> ! {
 }
 
 /// Once, and not in a child that was forked without exec: what such a one has is its parent's.
-fn tell() {
-    // SAFETY: getpid can't fail.
-    let pid = unsafe { libc::getpid() };
-    if pid != OWNER.load(Ordering::Relaxed) || TOLD.swap(true, Ordering::AcqRel) || !channel::is_open() {
+fn report() {
+    let pid = process::id();
+    if pid != OWNER.load(Ordering::Relaxed) || REPORTED.swap(true, Ordering::AcqRel) || !channel::is_open() {
         return;
     }
-    tell_threads(pid);
-    tell_sockets(pid);
+    report_threads(pid);
+    report_sockets(pid);
 }
 
-fn tell_threads(pid: i32) {
+fn report_threads(pid: i32) {
     threads::settle();
-    let own = threads::current();
+    let own = process::thread_id();
     let mut count = 0;
     each_number_in(c"/proc/self/task", |tid| {
         if tid == own {
@@ -124,11 +112,11 @@ fn is_cxx_runtime(library: &[u8]) -> bool {
 
 fn open_comm(tid: i32) -> Reader {
     // A path is no line, but as easily put together without allocation.
-    let path = Line::new("/proc/self/task/").join(tid).join("/comm\0");
-    Reader::open(CStr::from_bytes_until_nul(path.as_bytes()).unwrap_or(c""))
+    let path = Line::new("/proc/self/task/").join(tid).join("/comm");
+    Reader::open(path.as_bytes())
 }
 
-fn tell_sockets(pid: i32) {
+fn report_sockets(pid: i32) {
     let mut count = 0;
     each_number_in(c"/proc/self/fd", |fd| {
         if fd <= 2 || fd == channel::fd() || count == MOST_SOCKETS {

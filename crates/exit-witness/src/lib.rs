@@ -1,6 +1,6 @@
 //! Preload library of the shutdown tester: a witness inside the process under test.
 //!
-//! It tells the tester, on the socket that `QUIESCE_DONE_FD` names, one line each:
+//! It reports to the tester, on the socket that `QUIESCE_DONE_FD` names, one line each:
 //!
 //! - a crash, when the process is about to die of a signal that it doesn't handle. The process stops itself
 //!   (SIGSTOP) then, so that a debugger sees it as it is, and dies of the same signal once it is continued. Where
@@ -19,9 +19,7 @@
 mod channel;
 mod crash;
 mod exit;
-mod line;
 mod modules;
-mod real;
 mod threads;
 mod unloaded;
 

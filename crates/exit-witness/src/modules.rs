@@ -1,7 +1,7 @@
 //! Which library an address belongs to, from /proc/self/maps: `dladdr` would take the loader's lock, which a
 //! thread that is stuck may hold.
 
-use std::ffi::CStr;
+use preload::Reader;
 
 const BUFFER: usize = 4096;
 
@@ -32,59 +32,6 @@ fn mapping(line: &[u8], address: usize) -> Option<&[u8]> {
     }
     let slash = line.iter().position(|&byte| byte == b'/').unwrap_or(line.len());
     Some(&line[slash..])
-}
-
-/// Reads a file line by line into a buffer of the caller's. A longer line is cut.
-pub struct Reader {
-    fd: i32,
-    held: usize,
-    consumed: usize,
-    skipping: bool,
-}
-
-impl Reader {
-    pub fn open(path: &CStr) -> Self {
-        // SAFETY: the path is NUL-terminated.
-        let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-        Self { fd, held: 0, consumed: 0, skipping: false }
-    }
-
-    pub fn line<'b>(&mut self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        loop {
-            let fresh = self.consumed..self.held;
-            if let Some(length) = buffer[fresh.clone()].iter().position(|&byte| byte == b'\n') {
-                let line = fresh.start..fresh.start + length;
-                self.consumed = line.end + 1;
-                if std::mem::take(&mut self.skipping) {
-                    continue;
-                }
-                return Some(&buffer[line]);
-            }
-            buffer.copy_within(fresh, 0);
-            self.held -= self.consumed;
-            self.consumed = 0;
-            if self.held == buffer.len() {
-                self.held = 0;
-                self.skipping = true;
-            }
-            let space = &mut buffer[self.held..];
-            // SAFETY: the pointer and the length are those of a live slice. A wrong descriptor is an error.
-            let read = unsafe { libc::read(self.fd, space.as_mut_ptr().cast(), space.len()) };
-            if read <= 0 {
-                return None;
-            }
-            self.held += read as usize;
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        if self.fd >= 0 {
-            // SAFETY: this is the descriptor's only owner.
-            unsafe { libc::close(self.fd) };
-        }
-    }
 }
 
 #[cfg(test)]

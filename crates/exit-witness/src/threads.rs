@@ -1,17 +1,16 @@
 //! Who started a thread: `pthread_create` notes the address of each thread's start routine.
 
 use std::ffi::c_void;
-use std::mem::transmute;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
+use preload::{Next, call_next, process};
+
 use crate::channel;
-use crate::real::Real;
 
 /// May be unwound by `pthread_exit` and cancellation.
 type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
-type Create = unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, Start, *mut c_void) -> i32;
 
-static CREATE: Real = Real::new(c"pthread_create");
+static CREATE: Next = Next::new(c"pthread_create");
 
 /// Power of two; a thread whose number falls on another's slot takes its place.
 const SLOTS: usize = 4096;
@@ -58,14 +57,8 @@ pub fn word_at(address: usize) -> usize {
     let to = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: size_of::<usize>() };
     let from = libc::iovec { iov_base: address as *mut c_void, iov_len: size_of::<usize>() };
     // SAFETY: `to` is valid for writes, and the kernel checks what it reads from.
-    let read = unsafe { libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0) };
+    let read = unsafe { libc::process_vm_readv(process::id(), &raw const to, 1, &raw const from, 1, 0) };
     if read == size_of::<usize>() as isize { word } else { 0 }
-}
-
-/// The calling thread's number.
-pub fn current() -> i32 {
-    // SAFETY: takes no arguments and can't fail.
-    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
 struct Begin {
@@ -84,15 +77,10 @@ pub unsafe extern "C" fn pthread_create(
     start: Start,
     argument: *mut c_void,
 ) -> i32 {
-    let address = CREATE.address();
-    if address.is_null() {
-        return libc::EAGAIN;
-    }
-    // SAFETY: the C library's pthread_create has this signature.
-    let create = unsafe { transmute::<*mut c_void, Create>(address) };
     if channel::fd() < 0 {
-        // SAFETY: the caller's arguments, unchanged.
-        return unsafe { create(thread, attributes, start, argument) };
+        return call_next!(CREATE(
+            thread: *mut libc::pthread_t, attributes: *const libc::pthread_attr_t, start: Start, argument: *mut c_void
+        ) -> i32);
     }
     // SAFETY: malloc may be called with any size.
     let begin = unsafe { libc::malloc(size_of::<Begin>()) }.cast::<Begin>();
@@ -102,8 +90,11 @@ pub unsafe extern "C" fn pthread_create(
     // SAFETY: malloc's memory is big enough and aligned for any type of the language.
     unsafe { begin.write(Begin { start, argument }) };
     UNBORN.fetch_add(1, Ordering::Relaxed);
-    // SAFETY: `first_frame` frees what it gets; the rest are the caller's arguments.
-    let result = unsafe { create(thread, attributes, first_frame, begin.cast()) };
+    // `first_frame` frees what it gets; the rest are the caller's arguments.
+    let (start, argument) = (first_frame as Start, begin.cast::<c_void>());
+    let result = call_next!(CREATE(
+        thread: *mut libc::pthread_t, attributes: *const libc::pthread_attr_t, start: Start, argument: *mut c_void
+    ) -> i32);
     if result != 0 {
         UNBORN.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: no thread was started, so nobody else has it.
@@ -118,7 +109,7 @@ unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
     let Begin { start, argument } = unsafe { begin.cast::<Begin>().read() };
     // SAFETY: it came from malloc and is no longer used.
     unsafe { libc::free(begin) };
-    let tid = current();
+    let tid = process::thread_id();
     let slot = slot(tid);
     slot.tid.store(0, Ordering::Relaxed);
     slot.argument.store(argument as usize, Ordering::Relaxed);

@@ -2,15 +2,13 @@
 //! thread-local data or a thread that was left.
 
 use std::ffi::{CStr, c_int, c_void};
-use std::mem::transmute;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
+use preload::{Next, call_next};
+
 use crate::channel;
-use crate::real::Real;
 
-type Close = unsafe extern "C" fn(*mut c_void) -> c_int;
-
-static CLOSE: Real = Real::new(c"dlclose");
+static CLOSE: Next = Next::new(c"dlclose");
 
 /// The last ones; a later one takes the place of the oldest.
 const SLOTS: usize = 64;
@@ -42,19 +40,11 @@ struct Library {
 /// As for `dlclose`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
-    let address = CLOSE.address();
-    if address.is_null() {
-        return -1;
-    }
-    // SAFETY: the C library's dlclose has this signature.
-    let close = unsafe { transmute::<*mut c_void, Close>(address) };
     if channel::fd() < 0 {
-        // SAFETY: the caller's argument.
-        return unsafe { close(handle) };
+        return call_next!(CLOSE(handle: *mut c_void) -> c_int);
     }
     let before = loaded();
-    // SAFETY: the caller's argument.
-    let result = unsafe { close(handle) };
+    let result = call_next!(CLOSE(handle: *mut c_void) -> c_int);
     let after = loaded();
     // Its dependencies go with a library, and one that others use stays.
     for library in before.iter().filter(|&library| !after.contains(library)) {

@@ -1,30 +1,28 @@
-//! One line for the tester, put together without allocation.
-
 use std::fmt::{self, Write};
 
 const CAPACITY: usize = 512;
 
-/// Fields parted by tabs, ended by a newline. What doesn't fit is cut off.
+/// A line for the tester, or another short text, put together without allocation. What doesn't fit is cut off.
 pub struct Line {
     bytes: [u8; CAPACITY],
     length: usize,
 }
 
 impl Line {
-    /// A line whose first field is `kind`.
-    pub fn new(kind: &str) -> Self {
+    /// A line that begins with these words.
+    pub fn new(start: &str) -> Self {
         let mut line = Self { bytes: [0; CAPACITY], length: 0 };
-        line.push(kind.as_bytes());
+        line.push(start.as_bytes());
         line
     }
 
-    /// Appends a number, an address or the like.
+    /// Appends a field, which a tab parts from what is before: a number, an address or the like.
     pub fn field(mut self, value: impl fmt::Display) -> Self {
         self.push(b"\t");
         self.join(value)
     }
 
-    /// Appends bytes of which nothing is known; those that would end a field or line become `?`.
+    /// Appends a field of bytes of which nothing is known; those that would end a field or line become `?`.
     pub fn text(mut self, value: &[u8]) -> Self {
         self.push(b"\t");
         let start = self.length;
@@ -44,13 +42,14 @@ impl Line {
         self
     }
 
-    /// Ends the line.
+    /// Ends the line with a newline, for which there is always room.
     pub fn end(mut self) -> Self {
         self.length = self.length.min(CAPACITY - 1);
         self.push(b"\n");
         self
     }
 
+    /// All so far.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
@@ -66,5 +65,26 @@ impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.push(text.as_bytes());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CAPACITY, Line};
+
+    #[test]
+    fn parts_fields_by_tabs_and_keeps_texts_within_theirs() {
+        let line = Line::new("thread").field(7).text(b"a\tb\nc").join('!').end();
+        assert_eq!(line.as_bytes(), b"thread\t7\ta?b?c!\n");
+        for number in [0, 7, 10, 4_194_304, u64::MAX] {
+            assert_eq!(Line::new("").join(number).as_bytes(), number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn cuts_what_does_not_fit_and_ends_all_the_same() {
+        let line = Line::new("socket").text(&[b'x'; 2 * CAPACITY]).end();
+        assert_eq!(line.as_bytes().len(), CAPACITY);
+        assert!(line.as_bytes().ends_with(b"x\n"));
     }
 }
