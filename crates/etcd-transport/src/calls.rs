@@ -17,9 +17,9 @@ use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::Code;
 
 use crate::channel::{CallOf, Channel, Sent};
+use crate::code::Code;
 use crate::completions::Completions;
 use crate::frames::{
     CallEnd, CallId, CallStart, Command, Commands, put_broken, put_end, put_headers, put_message, put_sent,

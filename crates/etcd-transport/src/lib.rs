@@ -6,6 +6,7 @@
 
 mod calls;
 mod channel;
+mod code;
 mod completions;
 mod dial;
 pub mod frames;

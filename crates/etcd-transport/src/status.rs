@@ -6,26 +6,25 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use percent_encoding::percent_decode;
-use tonic::Code;
 
 use crate::channel::{Health, NotSent};
+use crate::code::Code;
 use crate::frames::CallEnd;
 use crate::message::ReadError;
 use crate::reassembly::{FramingError, MOST_LENGTH};
 
 const STATUS: &str = "grpc-status";
-const OK: u8 = 0;
 
 /// A call that ends without a status of the server's.
 pub fn ended(code: Code, details: impl Into<String>, sent: bool) -> CallEnd {
-    CallEnd { code: code_byte(code), details: details.into(), sent }
+    CallEnd { code: code as u8, details: details.into(), sent }
 }
 
 /// The failure that a response's head tells of, if it does: an answer without a body, or one that isn't gRPC.
 pub fn of_head(http: StatusCode, headers: &HeaderMap) -> Option<CallEnd> {
     if let Some(end) = of_metadata(headers) {
         // With OK there is no message: that is told when the body is read.
-        return (end.code != OK).then_some(end);
+        return (end.code != Code::Ok as u8).then_some(end);
     }
     if http == StatusCode::OK {
         let content = headers.get(CONTENT_TYPE)?;
@@ -50,7 +49,7 @@ pub fn of_head(http: StatusCode, headers: &HeaderMap) -> Option<CallEnd> {
 pub fn of_trailers(trailers: &HeaderMap) -> Option<CallEnd> {
     match of_metadata(trailers) {
         None => Some(ended(Code::Internal, "the server ended the call without a gRPC status", true)),
-        Some(end) => (end.code != OK).then_some(end),
+        Some(end) => (end.code != Code::Ok as u8).then_some(end),
     }
 }
 
@@ -62,7 +61,7 @@ pub fn is_told(metadata: &HeaderMap) -> bool {
 /// The status that metadata holds. What is malformed in it costs no more than itself: a code that there is none of is
 /// UNKNOWN, and bytes of the message that are no UTF-8 are replaced, as gRPC asks.
 fn of_metadata(metadata: &HeaderMap) -> Option<CallEnd> {
-    let code = Code::from_bytes(metadata.get(STATUS)?.as_bytes());
+    let code = Code::parse(metadata.get(STATUS)?.as_bytes());
     let message = metadata.get("grpc-message").map_or(&b""[..], HeaderValue::as_bytes);
     Some(ended(code, percent_decode(message).decode_utf8_lossy(), true))
 }
@@ -132,11 +131,6 @@ pub fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
-}
-
-fn code_byte(code: Code) -> u8 {
-    // gRPC's codes are 0 to 16.
-    i32::from(code) as u8
 }
 
 #[cfg(test)]
