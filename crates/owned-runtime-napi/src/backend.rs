@@ -9,8 +9,7 @@ use napi::bindgen_prelude::*;
 use tokio::runtime::{EnterGuard, Handle};
 use tokio::sync::mpsc::error::SendError;
 
-use crate::env_runtime::EnvRuntime;
-use crate::spawn::start_error;
+use crate::env_runtime::{EnvRuntime, start_error};
 
 /// For [`register!`](crate::register!).
 pub fn register() {
@@ -21,18 +20,6 @@ struct Backend;
 
 /// What has been handed over, or the error with which napi rejects it.
 type Handed<T> = std::result::Result<(), AsyncRuntimeRejection<T>>;
-
-impl Backend {
-    /// `None` once the env is closed.
-    fn open() -> Result<Option<(Arc<EnvRuntime>, Handle)>> {
-        let runtime = EnvRuntime::current()?;
-        match runtime.runtime().start() {
-            Ok(handle) => Ok(Some((runtime, handle))),
-            Err(_) if runtime.is_closed() => Ok(None),
-            Err(error) => Err(start_error(&error)),
-        }
-    }
-}
 
 // SAFETY: an env's runtime is joined by its cleanup hook, before napi's own, so nothing of the image runs after the last one.
 unsafe impl AsyncRuntime for Backend {
@@ -55,8 +42,8 @@ unsafe impl AsyncRuntime for Backend {
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send + 'static>) -> Handed<Box<dyn FnOnce() + Send + 'static>> {
-        match Self::open() {
-            Ok(Some((_, handle))) => drop(handle.spawn_blocking(work)),
+        match EnvRuntime::current().and_then(|runtime| runtime.start()) {
+            Ok(Some(handle)) => drop(handle.spawn_blocking(work)),
             Ok(None) => mem::forget(work),
             Err(error) => return Err(AsyncRuntimeRejection::new(work, error)),
         }
@@ -76,7 +63,7 @@ unsafe impl AsyncRuntime for Backend {
     }
 
     fn enter(&self) -> Result<Box<dyn AsyncRuntimeGuard + '_>> {
-        let Some((_, handle)) = Self::open()? else { return Ok(Box::new(())) };
+        let Some(handle) = EnvRuntime::current()?.start()? else { return Ok(Box::new(())) };
         let handle = Box::new(handle);
         // SAFETY: the guard borrows the handle, which stays where it is, in a box of its own, until the guard is dropped.
         let guard = unsafe { mem::transmute::<EnterGuard<'_>, EnterGuard<'static>>(handle.enter()) };

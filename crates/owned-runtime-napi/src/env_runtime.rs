@@ -1,6 +1,5 @@
-//! One env's runtime, and which one is the calling thread's.
+//! One env's runtime.
 
-use std::cell::RefCell;
 use std::io::{self, Write};
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,17 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use napi::{Error, Result};
-use owned_runtime::{OwnedRuntime, StopError};
+use owned_runtime::{OwnedRuntime, StartError, StopError};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::exit_list;
 use crate::queue::Queue;
-use crate::spawn::start_error;
 use crate::submissions::{Submissions, Submitted};
-
-thread_local! {
-    static CURRENT: RefCell<Option<Arc<EnvRuntime>>> = const { RefCell::new(None) };
-}
 
 /// The runtime of one env, and its queue to JavaScript. [`install`](crate::install) makes it.
 pub struct EnvRuntime {
@@ -39,30 +33,6 @@ impl EnvRuntime {
             overdue: Mutex::new(false),
             process_ends: AtomicBool::new(false),
         })
-    }
-
-    /// The calling thread's: JavaScript's own thread, or one of the runtime's.
-    ///
-    /// # Errors
-    ///
-    /// On any other thread, and where [`install`](crate::install) wasn't called or the env has ended.
-    pub fn current() -> Result<Arc<Self>> {
-        Self::of_this_thread().or_else(exit_list::of_own_thread).ok_or_else(|| {
-            Error::from_reason(
-                "this thread has no runtime: call owned_runtime_napi::install in the addon's module_exports, and use it on \
-                 JavaScript's thread or in a task",
-            )
-        })
-    }
-
-    /// JavaScript's own thread's.
-    pub(crate) fn of_this_thread() -> Option<Arc<Self>> {
-        // The thread itself may be ending.
-        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
-    }
-
-    pub(crate) fn set_of_this_thread(runtime: Option<Arc<Self>>) {
-        let _ = CURRENT.try_with(|current| current.replace(runtime));
     }
 
     /// The runtime itself, which may be stopped to end its thread between two uses; the next start brings it back.
@@ -133,14 +103,27 @@ impl EnvRuntime {
         }
     }
 
+    /// The runtime's handle, which starts unless it runs. `None` once it is closed.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime can't start.
+    pub(crate) fn start(&self) -> Result<Option<Handle>> {
+        self.unless_closed(self.runtime.start())
+    }
+
     /// The way for calls to the runtime, which starts unless it runs. `None` once it is closed.
     ///
     /// # Errors
     ///
     /// If the runtime can't start.
     pub(crate) fn submissions(&self) -> Result<Option<UnboundedSender<Submitted>>> {
-        match self.submissions.open(|| self.runtime.start()) {
-            Ok(open) => Ok(Some(open)),
+        self.unless_closed(self.submissions.open(|| self.runtime.start()))
+    }
+
+    fn unless_closed<T>(&self, started: std::result::Result<T, StartError>) -> Result<Option<T>> {
+        match started {
+            Ok(started) => Ok(Some(started)),
             Err(_) if self.is_closed() => Ok(None),
             Err(error) => Err(start_error(&error)),
         }
@@ -151,6 +134,10 @@ impl EnvRuntime {
     pub(crate) fn process_ends(&self) -> bool {
         self.process_ends.load(Ordering::Acquire)
     }
+}
+
+pub(crate) fn start_error(error: &StartError) -> Error {
+    Error::from_reason(error.to_string())
 }
 
 fn report(error: &StopError) {

@@ -77,6 +77,7 @@
 #[cfg(feature = "async-fn")]
 mod backend;
 mod callback;
+mod current;
 mod env_runtime;
 mod exit_list;
 mod install;

@@ -1,7 +1,7 @@
 //! Background tasks, and waiting for one.
 
 use napi::{Error, Result};
-use owned_runtime::{BlockOnError, StartError};
+use owned_runtime::BlockOnError;
 use tokio::task::AbortHandle;
 
 use crate::env_runtime::EnvRuntime;
@@ -33,12 +33,8 @@ impl Task {
 ///
 /// On a thread that is neither; if the system refuses the runtime's thread.
 pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<Task> {
-    let runtime = EnvRuntime::current()?;
-    match runtime.runtime().start() {
-        Ok(handle) => Ok(Task(Some(handle.spawn(task).abort_handle()))),
-        Err(_) if runtime.is_closed() => Ok(Task(None)),
-        Err(error) => Err(start_error(&error)),
-    }
+    let handle = EnvRuntime::current()?.start()?;
+    Ok(Task(handle.map(|handle| handle.spawn(task).abort_handle())))
 }
 
 /// Runs a future as a task of the calling env's runtime and waits for its value on JavaScript's thread, which does nothing else
@@ -56,8 +52,4 @@ where
         .runtime()
         .block_on(future)
         .map_err(|error: BlockOnError| Error::from_reason(error.to_string()))
-}
-
-pub fn start_error(error: &StartError) -> Error {
-    Error::from_reason(error.to_string())
 }

@@ -8,13 +8,12 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyDict, PyTuple};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use crate::interpreter::{lock, Interpreter};
+use crate::interpreter::{lock, AtEnd};
 use crate::queue::{FutureId, Message, Queue};
-use crate::watch;
 
 /// What a loop has of the bridge: the futures that tasks are to settle, and the callbacks that tasks call.
 ///
@@ -49,35 +48,16 @@ struct Callback {
 }
 
 impl LoopSide {
-    /// The running loop's.
-    pub(crate) fn running<'py>(py: Python<'py>, interpreter: &'static Interpreter) -> PyResult<Bound<'py, Self>> {
-        static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let event_loop = GET_RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
-        let key = event_loop.as_ptr() as usize;
-        let found = lock(&interpreter.sides).get(&key).map(|weak| weak.clone_ref(py));
-        if let Some(side) = found.and_then(|weak| upgrade(weak.bind(py))) {
-            if side.get().event_loop.is(&event_loop) && !lock(&side.get().owned).has_ended {
-                return Ok(side);
-            }
-        }
-        Self::new(event_loop, key, interpreter)
+    pub(crate) fn new(event_loop: &Bound<'_, PyAny>, queue: Arc<Queue>) -> Self {
+        Self { queue, event_loop: event_loop.clone().unbind(), owned: Mutex::default() }
     }
 
-    fn new<'py>(
-        event_loop: Bound<'py, PyAny>,
-        key: usize,
-        interpreter: &'static Interpreter,
-    ) -> PyResult<Bound<'py, Self>> {
-        let py = event_loop.py();
-        end_closed_loops(py, interpreter)?;
-        let queue = Queue::new(interpreter)?;
-        let side = Self { queue, event_loop: event_loop.clone().unbind(), owned: Mutex::default() };
-        let side = Bound::new(py, side)?;
-        watch::watch(&event_loop, &side)?;
-        let weak = PyWeakrefReference::new(&side)?.unbind();
-        let old = lock(&interpreter.sides).insert(key, weak);
-        drop(old);
-        Ok(side)
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.event_loop.bind(py)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.owned).has_ended
     }
 
     /// A future of this loop's that a message will settle. Cancelling it aborts the task that is set for it.
@@ -274,30 +254,4 @@ fn settle(future: &Bound<'_, PyAny>, result: PyResult<Py<PyAny>>) -> PyResult<()
     let instead = PyRuntimeError::new_err(format!("a future can't have this exception: {refused}"));
     instead.set_cause(py, Some(error));
     set_exception.call1((instead,)).map(drop)
-}
-
-fn upgrade<'py>(weak: &Bound<'py, PyWeakrefReference>) -> Option<Bound<'py, LoopSide>> {
-    weak.upgrade().and_then(|side| side.cast_into::<LoopSide>().ok())
-}
-
-/// For loops whose end went unseen: those that don't drop their watcher as they close.
-fn end_closed_loops(py: Python<'_>, interpreter: &Interpreter) -> PyResult<()> {
-    let all: Vec<_> = lock(&interpreter.sides).iter().map(|(key, weak)| (*key, weak.clone_ref(py))).collect();
-    for (key, weak) in all {
-        let side = upgrade(weak.bind(py));
-        let is_over = match &side {
-            Some(side) => side.get().event_loop.bind(py).call_method0(intern!(py, "is_closed"))?.is_truthy()?,
-            None => true,
-        };
-        if is_over {
-            let mut sides = lock(&interpreter.sides);
-            let removed = sides.get(&key).is_some_and(|now| now.is(&weak)).then(|| sides.remove(&key));
-            drop(sides);
-            drop(removed);
-            if let Some(side) = side {
-                side.get().end();
-            }
-        }
-    }
-    Ok(())
 }

@@ -4,10 +4,11 @@
 //! The crate is linked into each extension module by itself, so the static is the module's own.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use owned_runtime::{OwnedRuntime, StopError};
@@ -18,7 +19,6 @@ use tokio::runtime::Handle;
 
 use crate::exceptions::{closed, not_installed, of_start, of_stop, StopOverdue};
 use crate::gate::{Gate, Inside};
-use crate::queue::Queue;
 use crate::Settings;
 
 /// Null until installed. Replaced, never freed, in a forked child, where the locks of the old one may be held for ever.
@@ -28,6 +28,12 @@ static CURRENT: AtomicPtr<Interpreter> = AtomicPtr::new(ptr::null_mut());
 /// anything but the GIL, so it takes that long only where Python code does, called while a value is converted.
 const LEAVE_BOUND: Duration = Duration::from_secs(5);
 
+/// What is to fall silent at the interpreter's end, before its threads are waited for.
+pub(crate) trait AtEnd: fmt::Debug + Send + Sync {
+    /// From now on nobody listens. May come more than once.
+    fn silence(&self);
+}
+
 #[derive(Debug)]
 pub(crate) struct Interpreter {
     settings: Settings,
@@ -35,7 +41,7 @@ pub(crate) struct Interpreter {
     pub(crate) gate: Gate,
     /// The sides of the event loops, by the loop's address; a weak one that is alive holds its loop alive.
     pub(crate) sides: Mutex<HashMap<usize, Py<PyWeakrefReference>>>,
-    queues: Mutex<Vec<Weak<Queue>>>,
+    at_end: Mutex<Vec<Weak<dyn AtEnd>>>,
     /// How many of `running()` are open.
     pub(crate) contexts: Mutex<usize>,
 }
@@ -52,7 +58,7 @@ impl Interpreter {
             runtime,
             gate: Gate::new(is_closed),
             sides: Mutex::default(),
-            queues: Mutex::default(),
+            at_end: Mutex::default(),
             contexts: Mutex::default(),
         }))
     }
@@ -118,18 +124,18 @@ impl Interpreter {
         }
     }
 
-    pub(crate) fn remember(&self, queue: &Arc<Queue>) {
-        let mut queues = lock(&self.queues);
-        queues.retain(|queue| queue.strong_count() > 0);
-        queues.push(Arc::downgrade(queue));
+    pub(crate) fn silence_at_end(&self, what: Weak<dyn AtEnd>) {
+        let mut all = lock(&self.at_end);
+        all.retain(|one| one.strong_count() > 0);
+        all.push(what);
     }
 
     /// As the interpreter exits: nobody is left to hear of anything.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         self.gate.shut();
-        let queues = std::mem::take(&mut *lock(&self.queues));
-        for queue in queues.iter().filter_map(Weak::upgrade) {
-            queue.silence();
+        let all = std::mem::take(&mut *lock(&self.at_end));
+        for one in all.iter().filter_map(Weak::upgrade) {
+            one.silence();
         }
         let (closed, all_left) = py.detach(|| (self.runtime.close(), self.gate.wait_for_others(LEAVE_BOUND)));
         closed.map_err(of_stop)?;
@@ -162,7 +168,18 @@ impl Deref for Entered {
     }
 }
 
-pub(crate) fn install(py: Python<'_>, settings: Settings) -> PyResult<()> {
+impl Settings {
+    /// As [`install`](crate::install), with these settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`install`](crate::install).
+    pub fn install(self, module: &Bound<'_, PyModule>) -> PyResult<()> {
+        install(module.py(), self.or_named(module.name()?.to_string()))
+    }
+}
+
+fn install(py: Python<'_>, settings: Settings) -> PyResult<()> {
     if Interpreter::installed().is_some() {
         return Ok(());
     }

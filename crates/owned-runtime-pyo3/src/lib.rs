@@ -9,6 +9,7 @@ mod exceptions;
 mod future;
 mod gate;
 mod interpreter;
+mod loops;
 mod queue;
 mod settings;
 mod stream;

@@ -2,12 +2,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::interpreter::{lock, Interpreter};
+use crate::interpreter::{lock, AtEnd, Interpreter};
 
 /// Makes a value, or an error, of what a task left. Runs on the event loop's thread.
 pub(crate) type Make<T> = Box<dyn for<'py> FnOnce(Python<'py>) -> PyResult<Py<T>> + Send>;
@@ -50,7 +50,8 @@ impl Queue {
             bell: Bell::new()?,
             numbers: AtomicU64::new(0),
         });
-        interpreter.remember(&queue);
+        let weak: Weak<Self> = Arc::downgrade(&queue);
+        interpreter.silence_at_end(weak);
         Ok(queue)
     }
 
@@ -81,15 +82,16 @@ impl Queue {
         lock(&self.messages).as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// From now on nobody listens.
-    pub(crate) fn silence(&self) {
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
+    }
+}
+
+impl AtEnd for Queue {
+    fn silence(&self) {
         let unheard = lock(&self.messages).take();
         // Not under the lock: their drops may run anything.
         drop(unheard);
-    }
-
-    pub(crate) fn bell(&self) -> &Bell {
-        &self.bell
     }
 }
 

@@ -1,9 +1,6 @@
 use std::time::Duration;
 
 use owned_runtime::OwnedRuntime;
-use pyo3::prelude::*;
-
-use crate::interpreter;
 
 /// What a module's runtime is like, for modules that want it other than [`install`](crate::install) makes it.
 ///
@@ -64,16 +61,10 @@ impl Settings {
         self
     }
 
-    /// As [`install`](crate::install), with these settings.
-    ///
-    /// # Errors
-    ///
-    /// As [`install`](crate::install).
-    pub fn install(mut self, module: &Bound<'_, PyModule>) -> PyResult<()> {
-        if self.thread_name.is_none() {
-            self.thread_name = Some(module.name()?.to_string());
-        }
-        interpreter::install(module.py(), self)
+    /// With that name for the runtime's threads, unless they have one.
+    pub(crate) fn or_named(mut self, name: String) -> Self {
+        self.thread_name.get_or_insert(name);
+        self
     }
 
     pub(crate) fn runtime(&self) -> OwnedRuntime {
