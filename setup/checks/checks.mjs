@@ -5,6 +5,7 @@ import { inRoot } from '../lib/paths.mjs';
 import { hasGo } from '../provide/go.mjs';
 import { hasValgrind } from '../sanitizers/memcheck.mjs';
 import { runNodeTests } from './node-tests.mjs';
+import { circlesOfCrates } from './rust-modules.mjs';
 
 /**
  * @typedef {{ passed?: number, failed?: number, skipped?: number, skipReason?: string, output?: string }} Result
@@ -21,6 +22,14 @@ export function checks(files) {
     command('lint', [inRoot('node_modules', '.bin', 'biome'), 'check', '--error-on-warnings', '.'], {
       title: 'biome check',
     }),
+    {
+      group: 'lint',
+      title: 'Rust modules without circles',
+      run: async () => {
+        const circles = circlesOfCrates();
+        return { passed: Number(circles.length === 0), failed: circles.length, output: circles.join('\n') };
+      },
+    },
     command('docs', ['npm', 'run', '--silent', 'check', '--workspace', '@quiesce/reference'], {
       title: 'typedoc, without a warning',
     }),

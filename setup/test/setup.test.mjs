@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { countCargoTests } from '../checks/checks.mjs';
+import { circlesAmong } from '../checks/rust-modules.mjs';
 import { judge } from '../hosts/check.mjs';
 import { exceptions } from '../hosts/exceptions.mjs';
 import { readReport } from '../hosts/run-file.mjs';
@@ -248,3 +249,23 @@ async function eventually(what, condition) {
     await sleep(20);
   }
 }
+
+describe('circles among Rust modules', () => {
+  const circles = (/** @type {Record<string, string>} */ sources) =>
+    circlesAmong(sources).map((circle) => circle.join(' '));
+
+  it('are found through each way to name a module', () => {
+    assert.deepEqual(
+      circles({ a: 'use crate::b::B;', b: 'fn f() { crate::c::g() }', c: 'use crate::{a, d};' }),
+      ['a b c a'],
+    );
+    const lib = 'mod a;\npub use a::{A, Other};';
+    assert.deepEqual(circles({ lib, a: 'use super::b;', b: 'use crate::{b::X, Other};' }), ['a b a']);
+  });
+
+  it('are no one-way uses, no comments and no unit tests', () => {
+    const tested = 'use crate::b;\n#[cfg(test)]\nmod tests {\n    use super::*;\n}\n';
+    const tests = '// crate::a\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n';
+    assert.deepEqual(circles({ a: tested, b: tests }), []);
+  });
+});
