@@ -127,7 +127,7 @@ function teller(
   let told = started;
   let made = 0;
   let failed = 0;
-  const before = earlier?.scenarios.reduce((sum, { runs }) => sum + runs, 0) ?? 0;
+  const before = earlier?.scenarios.reduce((sum, { runs }) => sum + runs.length, 0) ?? 0;
   const wanted = cells.reduce((sum, { runs }) => sum + runs, 0) - before;
   return (event) => {
     if (event.type === 'scenario-end') {

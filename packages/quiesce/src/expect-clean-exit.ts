@@ -2,7 +2,7 @@ import { AssertionError } from 'node:assert';
 import { splitCommand } from './plan/command-line.js';
 import { definedOnly, type ScenarioSpec } from './plan/plan.js';
 import { scenarioText } from './report/terminal.js';
-import type { ScenarioResult } from './session/scenario.js';
+import type { ScenarioResult } from './results/result.js';
 import { run, type SessionOptions } from './session/session.js';
 import type { Rate } from './statistics/rate-goal.js';
 

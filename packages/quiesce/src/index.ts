@@ -44,6 +44,7 @@ export { tapReport } from './report/tap.js';
 export { terminalReport } from './report/terminal.js';
 export { type FailureKind, failureKinds, type KindPage } from './results/failure-kinds.js';
 export type { Host } from './results/host.js';
+export type { FailureGroup, Phase, PlanResult, ScenarioResult } from './results/result.js';
 export { readReport, type SavedReport, type SavedScenario } from './results/saved-report.js';
 export type { AmplifierReport } from './run/amplifier-report.js';
 export type { Stacks } from './run/diagnose.js';
@@ -53,15 +54,8 @@ export type { SignatureMatch } from './run/signatures.js';
 export type { StackFrame, ThreadStack } from './run/stack-trace.js';
 export { type LeftSocket, type LeftThread, witnessProblem } from './run/witness.js';
 export { type RunningService, type ServiceSpec, startService } from './service/service.js';
-export type { FailureGroup, Phase, ScenarioProgress, ScenarioResult } from './session/scenario.js';
-export {
-  type PlanResult,
-  type ProgressEvent,
-  type RunOptions,
-  run,
-  runPlan,
-  type SessionOptions,
-} from './session/session.js';
+export type { ScenarioProgress } from './session/make-runs.js';
+export { type ProgressEvent, type RunOptions, run, runPlan, type SessionOptions } from './session/session.js';
 export { type FisherExact, fisherExact, holm } from './statistics/fisher.js';
 export {
   type Counts,

@@ -4,8 +4,9 @@ import { createCipheriv } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { parseRate, run, type Scenario, UsageError } from '../src/index.js';
 import { resolvePlan } from '../src/plan/plan.js';
+import type { ScenarioResult } from '../src/results/result.js';
+import { ScenarioTally } from '../src/results/tally.js';
 import type { RunRecord } from '../src/run/run.js';
-import { type ScenarioResult, ScenarioTally } from '../src/session/scenario.js';
 
 const node = (program: string): string[] => [process.execPath, '-e', program];
 const noEvidence = { stdout: '', stderr: '', stacks: null, threads: [] };

@@ -7,7 +7,7 @@ import {
 } from '../install/installation.js';
 import { fill } from '../plan/matrix.js';
 import { type Plan, type PlanOverrides, resolvePlan } from '../plan/plan.js';
-import type { ScenarioResult } from '../session/scenario.js';
+import type { ScenarioResult } from '../results/result.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 
 /** One version that was tried. */

@@ -1,7 +1,8 @@
 import { lstatSync } from 'node:fs';
 import { messageOf } from '../errors.js';
 import { jsonReport } from '../report/json.js';
-import type { PlanResult, ProgressEvent } from '../session/session.js';
+import type { PlanResult } from '../results/result.js';
+import type { ProgressEvent } from '../session/session.js';
 import { writeOutput } from './output.js';
 
 /** Writes the JSON report of what has been run, while more is run. */

@@ -17,9 +17,10 @@ import { jsonReport } from '../report/json.js';
 import { progressView } from '../report/progress.js';
 import { terminalReport } from '../report/terminal.js';
 import { REPORT_VERSION } from '../results/report-schema.js';
-import { readReport, type SavedScenario } from '../results/saved-report.js';
+import { countsOf, letDown, type PlanResult, type ScenarioResult } from '../results/result.js';
+import { readReport } from '../results/saved-report.js';
 import type { Expect } from '../run/outcome.js';
-import { letDown, type PlanResult, runResolved, type SessionOptions } from '../session/session.js';
+import { runResolved, type SessionOptions } from '../session/session.js';
 import type { Counts } from '../statistics/intervals.js';
 import {
   duration,
@@ -175,48 +176,52 @@ async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Prom
   const scenario = { name: command.join(' '), runs: COMPARED_RUNS, ...given, command };
   const plan = resolvePlan({ scenarios: [{ ...scenario, ...definedOnly({ expect: flags.expect }) }] });
   const result = await runResolved(plan, session);
-  const now = { failed: result.scenarios[0]?.failed ?? 0, runs: result.scenarios[0]?.runs.length ?? 0 };
-  const countsOf = (side: Side, text: string): Counts => (Array.isArray(side) ? onlyOne(side, text) : now);
-  const comparison = compareCounts(countsOf(sides.before, before), countsOf(sides.after, after), confidence);
+  const counts = (side: Side, text: string): Counts =>
+    countsOf(onlyOne(Array.isArray(side) ? side : result.scenarios, text));
+  const comparison = compareCounts(counts(sides.before, before), counts(sides.after, after), confidence);
   return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
 }
 
 /** Scenarios of a saved report, or a command to run. */
-type Side = readonly SavedScenario[] | { readonly command: string[] };
+type Side = readonly ScenarioResult[] | { readonly command: string[] };
 
 async function sideOf(text: string): Promise<Side> {
   const [, file, name] = /^(.*\.json)(?:#(.*))?$/s.exec(text) ?? [];
   if (file === undefined || (name === undefined && !existsSync(file))) return { command: splitCommand(text) };
   const { scenarios } = await readReport(file);
   if (name === undefined) return scenarios;
-  const found = scenarios.filter((scenario) => scenario.name === name);
+  const found = scenarios.filter(({ scenario }) => scenario.name === name);
   if (found.length > 0) return found;
-  const names = scenarios.map((scenario) => scenario.name).join(', ');
+  const names = scenarios.map(({ scenario }) => scenario.name).join(', ');
   throw new UsageError(`${file} has no scenario ${JSON.stringify(name)}`, `it has: ${names}`);
 }
 
-function onlyOne(scenarios: readonly SavedScenario[], text: string): SavedScenario {
+function onlyOne(scenarios: readonly ScenarioResult[], text: string): ScenarioResult {
   const [first, ...others] = scenarios;
   if (first !== undefined && others.length === 0) return first;
-  const names = scenarios.map(({ name }) => name).join(', ');
+  const names = scenarios.map(({ scenario }) => scenario.name).join(', ');
   throw new UsageError(`${text} has ${scenarios.length} scenarios`, `name one as ${text}#NAME: ${names}`);
 }
 
 function compareSaved(
-  before: readonly SavedScenario[],
-  after: readonly SavedScenario[],
+  before: readonly ScenarioResult[],
+  after: readonly ScenarioResult[],
   confidence: number | undefined,
 ): NamedComparison[] {
   const alone = before.length === 1 && after.length === 1;
   const pairs = before.flatMap((first) => {
-    const second = alone ? after[0] : after.find(({ name }) => name === first.name);
+    const second = alone ? after[0] : after.find(({ scenario }) => scenario.name === first.scenario.name);
     return second === undefined ? [] : [{ before: first, after: second }];
   });
   if (pairs.length === 0) {
     throw new UsageError('the two reports have no scenario in common', 'name one of each as FILE.json#NAME');
   }
-  return comparePairs(pairs, confidence).map((comparison, i) => ({
-    names: { before: pairs[i]?.before.name ?? '', after: pairs[i]?.after.name ?? '' },
+  const counts = pairs.map((pair) => ({ before: countsOf(pair.before), after: countsOf(pair.after) }));
+  return comparePairs(counts, confidence).map((comparison, i) => ({
+    names: {
+      before: pairs[i]?.before.scenario.name ?? '',
+      after: pairs[i]?.after.scenario.name ?? '',
+    },
     ...comparison,
   }));
 }

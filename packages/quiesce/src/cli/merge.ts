@@ -1,6 +1,6 @@
 import { mergeReports, type NamedReport } from '../merge/merge.js';
+import { letDown } from '../results/result.js';
 import { readReport } from '../results/saved-report.js';
-import { letDown } from '../session/session.js';
 import { EXIT } from './exit-codes.js';
 import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
 import type { Subcommand } from './subcommand.js';

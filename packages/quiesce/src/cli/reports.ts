@@ -6,7 +6,7 @@ import { htmlReport } from '../report/html/html.js';
 import { junitReport } from '../report/junit.js';
 import { tapReport } from '../report/tap.js';
 import { terminalReport } from '../report/terminal.js';
-import type { PlanResult } from '../session/session.js';
+import type { PlanResult } from '../results/result.js';
 import { reportText } from './checkpoint.js';
 import { checkWritable, readerStream, writeOutput } from './output.js';
 

@@ -5,9 +5,10 @@ import { expandMatrix } from '../plan/matrix.js';
 import { loadPlan, type PlanOverrides, type ResolvedPlan, resolvePlan } from '../plan/plan.js';
 import type { ShardChoice } from '../plan/shard.js';
 import { progressView } from '../report/progress.js';
+import { letDown, type PlanResult } from '../results/result.js';
 import { readReport } from '../results/saved-report.js';
 import type { Expect } from '../run/outcome.js';
-import { letDown, type PlanResult, type ProgressEvent, runResolved } from '../session/session.js';
+import { type ProgressEvent, runResolved } from '../session/session.js';
 import {
   append,
   count,

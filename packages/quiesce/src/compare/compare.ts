@@ -1,7 +1,8 @@
 import { UsageError } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
 import { definedOnly, type Plan, type PlanOverrides, resolvePlan, type ScenarioSpec } from '../plan/plan.js';
-import { type PlanResult, runResolved, type SessionOptions } from '../session/session.js';
+import { countsOf, type PlanResult } from '../results/result.js';
+import { runResolved, type SessionOptions } from '../session/session.js';
 import { type FisherExact, fisherExact, holm } from '../statistics/fisher.js';
 import { CONFIDENCE, type Counts, clopperPearson, type Interval } from '../statistics/intervals.js';
 import { parseRate, type Rate } from '../statistics/rate-goal.js';
@@ -102,7 +103,7 @@ export async function comparePlan(
     throw new UsageError(`no scenario is named ${JSON.stringify(name)}`, `the plan has: ${names}`);
   });
   const result = await runResolved({ ...resolved, scenarios }, { ...options, interleave: true });
-  const [before, after] = result.scenarios.map(({ failed, runs }) => ({ failed, runs: runs.length }));
+  const [before, after] = result.scenarios.map(countsOf);
   const confidence = options.confidence ?? scenarios[0]?.confidence;
   return { ...compareCounts(before as Counts, after as Counts, confidence), result };
 }

@@ -4,8 +4,8 @@ import type { Database, SqlJsStatic } from 'sql.js';
 import { EnvironmentError, messageOf, QuiesceError, UsageError } from '../errors.js';
 import { writeAtomically } from '../files/atomic-write.js';
 import { withLock } from '../files/file-lock.js';
+import type { PlanResult } from '../results/result.js';
 import { outcomeLabel } from '../run/outcome.js';
-import type { PlanResult } from '../session/session.js';
 
 /** Where the history is kept when nothing else is said, relative to the working directory. */
 export const HISTORY_FILE = '.quiesce/history.sqlite';

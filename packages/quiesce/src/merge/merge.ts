@@ -1,17 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { UsageError } from '../errors.js';
-import type { Scenario } from '../plan/plan.js';
+import type { RecordedScenario } from '../plan/plan.js';
 import type { Shard } from '../plan/shard.js';
 import type { Host } from '../results/host.js';
-import type { SavedReport, SavedScenario } from '../results/saved-report.js';
-import type { Evidence, RunRecord } from '../run/run.js';
-import { type ScenarioResult, ScenarioTally } from '../session/scenario.js';
-import type { PlanResult } from '../session/session.js';
+import { allOk, type PlanResult, type ScenarioResult } from '../results/result.js';
+import { ScenarioTally } from '../results/tally.js';
 
 /** A report, and what to call it in an error, such as its file name. */
 export interface NamedReport {
   readonly name: string;
-  readonly report: SavedReport;
+  readonly report: PlanResult;
 }
 
 /**
@@ -21,12 +19,14 @@ export interface NamedReport {
  */
 export function mergeReports(reports: readonly NamedReport[]): PlanResult {
   if (reports.length === 0) throw new UsageError('there is no report to merge');
-  const names = new Set(reports.flatMap(({ report }) => report.scenarios.map(({ name }) => name)));
+  const names = new Set(
+    reports.flatMap(({ report }) => report.scenarios.map(({ scenario }) => scenario.name)),
+  );
   const scenarios = [...names].map((name) =>
     mergeScenario(
       reports.flatMap((one) => {
-        const scenario = one.report.scenarios.find((saved) => saved.name === name);
-        return scenario === undefined ? [] : [{ file: one.name, saved: scenario }];
+        const result = one.report.scenarios.find(({ scenario }) => scenario.name === name);
+        return result === undefined ? [] : [{ file: one.name, result }];
       }),
     ),
   );
@@ -37,7 +37,7 @@ export function mergeReports(reports: readonly NamedReport[]): PlanResult {
   const serviceFailures = all.flatMap((report) => report.serviceFailures);
   const planFiles = new Set(all.map(({ planFile }) => planFile));
   return {
-    ok: scenarios.every(({ ok }) => ok) && serviceFailures.length === 0,
+    ok: allOk({ scenarios, serviceFailures }),
     interrupted: all.some(({ interrupted }) => interrupted),
     startedAt: new Date(startedAt),
     durationMs: ends.reduce((most, end) => Math.max(most, end), 0) - startedAt,
@@ -50,7 +50,7 @@ export function mergeReports(reports: readonly NamedReport[]): PlanResult {
 
 interface Part {
   readonly file: string;
-  readonly saved: SavedScenario;
+  readonly result: ScenarioResult;
 }
 
 function mergeScenario(parts: readonly Part[]): ScenarioResult {
@@ -58,38 +58,30 @@ function mergeScenario(parts: readonly Part[]): ScenarioResult {
   for (const part of parts) refuseOther(first, part);
   const sorted = [...parts].sort((a, b) => (shardOf(a)?.index ?? 0) - (shardOf(b)?.index ?? 0));
   const missing = missingShards(sorted);
-  const reasons = sorted.flatMap(({ saved, file }) =>
-    saved.state === 'completed' ? [] : `${saved.reason ?? saved.state} (${file})`,
+  const reasons = sorted.flatMap(({ result: { state, reason }, file }) =>
+    state === 'completed' ? [] : `${reason ?? state} (${file})`,
   );
   if (missing.length > 0) reasons.push(`missing: shard ${missing.join(', ')} of ${shardOf(first)?.count}`);
-  const records: RunRecord[] = [];
-  const evidence = new Map<number, Evidence>();
-  for (const { saved } of sorted) {
-    for (const record of saved.records) {
-      const run = records.length + 1;
-      const kept = saved.evidence.get(record.run);
-      if (kept !== undefined) evidence.set(run, kept);
-      records.push({ ...record, run });
-    }
-  }
-  const planned = sorted.reduce((sum, { saved }) => sum + saved.scenario.runs, 0);
-  const scenario: Scenario = {
-    ...first.saved.scenario,
+  const results = sorted.map(({ result }) => result);
+  const made = results.reduce((sum, { runs }) => sum + runs.length, 0);
+  const planned = results.reduce((sum, { scenario }) => sum + scenario.runs, 0);
+  const scenario: RecordedScenario = {
+    ...first.result.scenario,
     shard: null,
-    runs: Math.max(shardOf(first)?.ofRuns ?? planned, records.length),
+    runs: Math.max(shardOf(first)?.ofRuns ?? planned, made),
   };
-  const tally = new ScenarioTally(scenario, { ...first.saved, records, evidence });
+  const tally = new ScenarioTally(scenario, ...results);
   if (reasons.length === 0) return tally.result('completed');
-  return tally.result(records.length === 0 ? 'not-run' : 'stopped', [...new Set(reasons)].join('; '));
+  return tally.result(made === 0 ? 'not-run' : 'stopped', [...new Set(reasons)].join('; '));
 }
 
-const shardOf = ({ saved }: Part): Shard | null => saved.scenario.shard;
+const shardOf = ({ result }: Part): Shard | null => result.scenario.shard;
 
 /** What has to be alike for runs to be counted together. */
 function refuseOther(first: Part, part: Part): void {
-  const alike = ({ saved }: Part): Record<string, unknown> => {
-    const { command, expect, timeoutMs, strict, until, perturb, confidence, shard } = saved.scenario;
-    const { signatures, ignoreOutput, allowThreads } = saved.scenario;
+  const alike = ({ result: { scenario } }: Part): Record<string, unknown> => {
+    const { command, expect, timeoutMs, strict, until, perturb, confidence, shard } = scenario;
+    const { signatures, ignoreOutput, allowThreads } = scenario;
     return {
       ...{
         command,
@@ -110,7 +102,7 @@ function refuseOther(first: Part, part: Part): void {
   const field = Object.keys(one).find((key) => !isDeepStrictEqual(one[key], other[key]));
   if (field === undefined) return;
   throw new UsageError(
-    `${first.file} and ${part.file} have scenario ${JSON.stringify(first.saved.name)} with another ${field}`,
+    `${first.file} and ${part.file} have scenario ${JSON.stringify(first.result.scenario.name)} with another ${field}`,
     'merge reports that were made alike',
   );
 }

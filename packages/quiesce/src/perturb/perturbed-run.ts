@@ -13,8 +13,6 @@ import {
 export interface Perturbing {
   readonly choice: PerturbChoice;
   readonly seed: number;
-  /** The seed was asked for; else it was made up. */
-  readonly seedGiven: boolean;
 }
 
 /**

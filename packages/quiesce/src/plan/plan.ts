@@ -95,8 +95,8 @@ export interface Plan {
 /** What a plan module exports as default: a plan, or a function that returns one. */
 export type PlanExport = Plan | (() => Plan | Promise<Plan>);
 
-/** A scenario with every default filled in. */
-export interface Scenario {
+/** A scenario as results and reports have it, with every default filled in: how its runs are made and judged. */
+export interface RecordedScenario {
   readonly name: string;
   readonly group: string | null;
   readonly command: readonly string[];
@@ -122,10 +122,17 @@ export interface Scenario {
   readonly perturb: Perturbing | null;
   readonly timeoutMs: number;
   readonly uses: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
   /** Absolute. */
   readonly cwd: string;
   readonly expect: Expect;
+}
+
+/** A scenario that is ready to be run. */
+export interface Scenario extends RecordedScenario {
+  /** Added to the environment of the tester. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The seed of its perturbations was asked for; else it was made up. */
+  readonly seedGiven: boolean;
 }
 
 /** A checked plan, ready to be run. */
@@ -321,7 +328,8 @@ function resolveScenario(
     witness,
     signatures: overrides.signatures ?? spec.signatures ?? true,
     ignoreOutput: [...(spec.ignoreOutput ?? []), ...(overrides.ignoreOutput ?? [])],
-    perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed, seedGiven),
+    perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed),
+    seedGiven,
     timeoutMs:
       overrides.timeout === undefined
         ? parseDuration(spec.timeout ?? DEFAULT_TIMEOUT_MS) * (checked?.slowness ?? 1)
@@ -344,9 +352,9 @@ function drawsFrom(perturb: Perturbing | null): boolean {
   return perturb !== null && (perturb.choice.some || [...perturb.choice.parts.values()].includes(null));
 }
 
-function perturbing(text: string | undefined, seed = 0, seedGiven: boolean): Perturbing | null {
+function perturbing(text: string | undefined, seed = 0): Perturbing | null {
   const choice = text === undefined ? null : parsePerturb(text);
-  return choice === null ? null : { choice, seed, seedGiven };
+  return choice === null ? null : { choice, seed };
 }
 
 function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number): RateGoal | null {

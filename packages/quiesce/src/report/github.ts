@@ -1,5 +1,5 @@
 import { formatMs } from '../duration.js';
-import type { PlanResult } from '../session/session.js';
+import type { PlanResult } from '../results/result.js';
 import { failureCounts } from './progress.js';
 import { reproduceCommand } from './reproduce.js';
 import { percentUp } from './terminal.js';

@@ -1,6 +1,5 @@
 import XMLBuilder from 'fast-xml-builder';
-import type { ScenarioResult } from '../session/scenario.js';
-import type { PlanResult } from '../session/session.js';
+import type { PlanResult, ScenarioResult } from '../results/result.js';
 import { failureCounts } from './progress.js';
 import { scenarioText } from './terminal.js';
 import { printable } from './text.js';

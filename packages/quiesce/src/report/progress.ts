@@ -1,7 +1,7 @@
 import { SingleBar } from 'cli-progress';
 import { formatMs } from '../duration.js';
+import type { ScenarioResult } from '../results/result.js';
 import { outcomeLabel } from '../run/outcome.js';
-import type { ScenarioResult } from '../session/scenario.js';
 import type { ProgressEvent } from '../session/session.js';
 
 /** Shows how far a plan is. */

@@ -1,5 +1,5 @@
-import type { Scenario } from '../plan/plan.js';
-import type { FailureGroup, ScenarioResult } from '../session/scenario.js';
+import type { RecordedScenario } from '../plan/plan.js';
+import type { FailureGroup, ScenarioResult } from '../results/result.js';
 import { runsNeeded } from '../statistics/sample-size.js';
 import { shellLine } from './text.js';
 
@@ -28,7 +28,7 @@ export function reproduceCommand(
   return shellLine(words);
 }
 
-function commandOptions(scenario: Scenario): string[] {
+function commandOptions(scenario: RecordedScenario): string[] {
   const { expect, strict, witness, signatures, ignoreOutput, timeoutMs } = scenario;
   const options: string[] = [];
   if (timeoutMs !== DEFAULT_TIMEOUT_MS) options.push('--timeout', `${timeoutMs}ms`);

@@ -1,7 +1,6 @@
 import { stringify } from 'yaml';
+import type { PlanResult, ScenarioResult } from '../results/result.js';
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
-import type { ScenarioResult } from '../session/scenario.js';
-import type { PlanResult } from '../session/session.js';
 import { reproduceCommand } from './reproduce.js';
 import { printable } from './text.js';
 import { verdictOf } from './verdict.js';

@@ -1,4 +1,4 @@
-import type { ScenarioResult } from '../session/scenario.js';
+import type { ScenarioResult } from '../results/result.js';
 
 /** What a scenario's row says at its end. */
 export type Verdict = 'ok' | 'known bad' | 'FAILED' | 'stopped' | 'not run';

@@ -6,6 +6,8 @@ export const REPORT_VERSION = 1;
 const ms = z.number().min(0);
 const count = z.int().min(0);
 const rate = z.number().min(0).max(1);
+/** Of what is inside 0..1, and neither end. */
+const level = z.number().gt(0).lt(1);
 const interval = z.looseObject({ lower: rate, upper: rate });
 
 const outcome = z
@@ -163,7 +165,7 @@ const scenario = z.looseObject({
     .default(null)
     .describe('what its runs were perturbed by'),
   until: z
-    .looseObject({ rate, confidence: rate, allowFailures: count })
+    .looseObject({ rate: level, confidence: level, allowFailures: count })
     .nullable()
     .default(null)
     .describe('the rate that its runs were to show'),
@@ -180,7 +182,7 @@ const scenario = z.looseObject({
   failedRuns: count.default(0),
   failureRate: z
     .looseObject({
-      confidence: rate.describe('of both'),
+      confidence: level.describe('of both'),
       upperBound: rate.describe('one-sided Clopper-Pearson bound'),
       interval: interval.describe('two-sided Clopper-Pearson interval'),
     })

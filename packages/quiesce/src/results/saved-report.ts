@@ -1,45 +1,85 @@
 import { readFile } from 'node:fs/promises';
 import { messageOf, UsageError } from '../errors.js';
-import { savedPerturbChoice } from '../perturb/perturb.js';
-import type { Scenario } from '../plan/plan.js';
+import { perturbChoiceText, savedPerturbChoice } from '../perturb/perturb.js';
+import type { RecordedScenario } from '../plan/plan.js';
 import type { Expect, Outcome } from '../run/outcome.js';
-import type { Evidence, RunRecord } from '../run/run.js';
+import type { RunRecord } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
-import type { Counts } from '../statistics/intervals.js';
-import type { Host } from './host.js';
-import { type ReportedScenario, reportSchema } from './report-schema.js';
+import { REPORT_VERSION, type ReportedScenario, reportSchema } from './report-schema.js';
+import { allOk, type PlanResult, type ScenarioResult } from './result.js';
+import { evidenceByRun, ScenarioTally } from './tally.js';
 
-/** What a saved JSON report says of one scenario. */
-export interface SavedScenario extends Counts {
-  readonly name: string;
-  readonly command: readonly string[];
-  readonly expect: Expect;
-  /** As it was run, but for its environment, which reports don't have. */
-  readonly scenario: Scenario;
-  readonly state: 'completed' | 'stopped' | 'not-run';
-  readonly reason: string | null;
-  /** Every run, in order. */
-  readonly records: readonly RunRecord[];
-  /** What was kept of the first run of each kind of failure, by the number of that run. */
-  readonly evidence: ReadonlyMap<number, Evidence>;
+/** A report that was written before: a result like that of a session. */
+export type SavedReport = PlanResult;
+
+/** A scenario of such a report. */
+export type SavedScenario = ScenarioResult;
+
+/** The result as plain data, of the shape that the package's `report.schema.json` describes. */
+export function savedReport(result: PlanResult): Record<string, unknown> {
+  return {
+    version: REPORT_VERSION,
+    ok: result.ok,
+    interrupted: result.interrupted,
+    startedAt: result.startedAt.toISOString(),
+    durationMs: round(result.durationMs),
+    host: result.hosts[0],
+    hosts: result.hosts,
+    planFile: result.planFile,
+    serviceFailures: result.serviceFailures,
+    scenarios: result.scenarios.map(savedScenario),
+  };
 }
 
-/** A JSON report that was written before. */
-export interface SavedReport {
-  readonly startedAt: Date;
-  readonly durationMs: number;
-  readonly interrupted: boolean;
-  readonly hosts: readonly Host[];
-  readonly planFile: string | null;
-  readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
-  readonly scenarios: readonly SavedScenario[];
+function savedScenario(result: ScenarioResult): Record<string, unknown> {
+  const { scenario } = result;
+  return {
+    name: scenario.name,
+    group: scenario.group,
+    command: scenario.command,
+    cwd: scenario.cwd,
+    uses: scenario.uses,
+    expect: scenario.expect,
+    timeoutMs: scenario.timeoutMs,
+    plannedRuns: scenario.runs,
+    jobs: scenario.jobs,
+    strict: scenario.strict,
+    allowThreads: scenario.allowThreads,
+    witness: scenario.witness,
+    signatures: scenario.signatures,
+    ignoreOutput: scenario.ignoreOutput,
+    perturb:
+      scenario.perturb === null
+        ? null
+        : { parts: perturbChoiceText(scenario.perturb.choice), seed: scenario.perturb.seed },
+    until: scenario.until,
+    shard: scenario.shard,
+    verdict: result.verdict,
+    state: result.state,
+    reason: result.reason,
+    ok: result.ok,
+    completedRuns: result.runs.length,
+    failedRuns: result.failed,
+    failureRate: { confidence: scenario.confidence, ...result.rate },
+    exitMs: result.exitMs,
+    failures: result.failures,
+    runs: result.runs.map((run) => ({
+      ...run,
+      signature: run.signature?.id ?? null,
+      durationMs: round(run.durationMs),
+      exitMs: run.exitMs === null ? null : round(run.exitMs),
+    })),
+  };
 }
+
+const round = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
 /**
- * Reads a report that `--json` wrote.
+ * Reads a report that `--json` wrote. What it says of its runs together, such as rates and kinds of failures, is worked
+ * out anew from the runs, as this version of the tester does.
  * @throws UsageError when the file can't be read or isn't one.
  */
-export async function readReport(file: string): Promise<SavedReport> {
+export async function readReport(file: string): Promise<PlanResult> {
   let content: unknown;
   try {
     content = JSON.parse(await readFile(file, 'utf8'));
@@ -60,41 +100,41 @@ export async function readReport(file: string): Promise<SavedReport> {
       'give a file that quiesce run --json wrote',
     );
   }
-  const { startedAt, durationMs, interrupted, host, hosts, planFile, serviceFailures, scenarios } =
-    parsed.data;
+  const { startedAt, durationMs, interrupted, host, hosts, planFile, serviceFailures } = parsed.data;
+  const scenarios = parsed.data.scenarios.map(scenarioResult);
   return {
-    ...{ startedAt: new Date(startedAt), durationMs, interrupted, planFile, serviceFailures },
+    ok: allOk({ scenarios, serviceFailures }),
+    ...{ interrupted, durationMs, planFile, serviceFailures, scenarios },
+    startedAt: new Date(startedAt),
     hosts: hosts ?? (host === undefined ? [] : [host]),
-    scenarios: scenarios.map(savedScenario),
   };
 }
 
-function savedScenario(reported: ReportedScenario): SavedScenario {
-  const { name, command, runs, failures, perturb, state, reason } = reported;
-  const expect = reported.expect as Expect;
+function scenarioResult(reported: ReportedScenario): ScenarioResult {
+  const { runs, failures, state, reason } = reported;
   // A report has the line a signature was found on for the first run of each kind of failure only.
   const known = new Map<string, SignatureMatch>();
   for (const { signature } of failures) if (signature !== null) known.set(signature.id, signature);
-  const records = runs.map((run): RunRecord => {
+  const evidence = evidenceByRun(failures);
+  const tally = new ScenarioTally(recordedScenario(reported));
+  for (const run of runs) {
     const id = run.signature;
     const signature = id === null ? null : (known.get(id) ?? { id, title: id, line: '' });
-    return { ...run, outcome: run.outcome as Outcome, signature };
-  });
-  const { group, cwd, uses, timeoutMs, plannedRuns, jobs, strict, witness, until, shard, failureRate } =
-    reported;
-  const { signatures, ignoreOutput, allowThreads } = reported;
+    const record: RunRecord = { ...run, outcome: run.outcome as Outcome, signature };
+    tally.add(record, evidence.get(record.run));
+  }
+  return tally.result(state, reason);
+}
+
+function recordedScenario(reported: ReportedScenario): RecordedScenario {
+  const { name, group, command, cwd, uses, timeoutMs, plannedRuns, jobs, strict, witness } = reported;
+  const { until, shard, failureRate, signatures, ignoreOutput, allowThreads, perturb, runs } = reported;
   return {
-    ...{ name, command, expect, state, reason, records },
-    scenario: {
-      ...{ name, command, expect, group, cwd, uses, timeoutMs, jobs, strict, witness, until, shard },
-      ...{ signatures, ignoreOutput, allowThreads },
-      runs: Math.max(plannedRuns, records.length),
-      confidence: failureRate.confidence,
-      perturb: perturb && { choice: savedPerturbChoice(perturb.parts), seed: perturb.seed, seedGiven: true },
-      env: {},
-    },
-    evidence: new Map(failures.map((failure) => [failure.runs[0] as number, failure.evidence])),
-    runs: records.length,
-    failed: records.filter((record) => record.failed).length,
+    ...{ name, group, command, cwd, uses, timeoutMs, jobs, strict, witness, until, shard },
+    ...{ signatures, ignoreOutput, allowThreads },
+    expect: reported.expect as Expect,
+    runs: Math.max(plannedRuns, runs.length),
+    confidence: failureRate.confidence,
+    perturb: perturb && { choice: savedPerturbChoice(perturb.parts), seed: perturb.seed },
   };
 }

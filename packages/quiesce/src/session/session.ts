@@ -1,6 +1,4 @@
-import { isDeepStrictEqual } from 'node:util';
-import { messageOf, ServiceError, UsageError } from '../errors.js';
-import { perturbChoiceText } from '../perturb/perturb.js';
+import { EnvironmentError, messageOf } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
 import {
   type Plan,
@@ -10,24 +8,16 @@ import {
   type Scenario,
   type ScenarioSpec,
 } from '../plan/plan.js';
-import { type Host, thisHost } from '../results/host.js';
-import type { SavedReport, SavedScenario } from '../results/saved-report.js';
-import { describeExit, type RunningService, type ServiceSpec, startService } from '../service/service.js';
-import {
-  makeRuns,
-  notRun,
-  reasonToStop,
-  runScenario,
-  type ScenarioProgress,
-  type ScenarioResult,
-  ScenarioTally,
-  type Series,
-} from './scenario.js';
+import { thisHost } from '../results/host.js';
+import { allOk, type PlanResult, type ScenarioResult } from '../results/result.js';
+import { notRun, ScenarioTally } from '../results/tally.js';
+import { makeRuns, type ScenarioProgress, type Series } from './make-runs.js';
+import { asResumed, resumedTally } from './resume.js';
+import { type ServiceEvent, ServicePool } from './service-pool.js';
 
 /** What happens while a plan runs, in order. */
 export type ProgressEvent =
-  | { readonly type: 'service-starting'; readonly service: string }
-  | { readonly type: 'service-ready'; readonly service: string }
+  | ServiceEvent
   /** `index` counts from 0. */
   | {
       readonly type: 'scenario-start';
@@ -54,29 +44,7 @@ export interface SessionOptions {
    * A report of the same scenarios, from `readReport`: its runs count, and only those that are missing are made. A
    * scenario that it doesn't have is run whole.
    */
-  readonly resume?: SavedReport;
-}
-
-/** What a whole plan showed. */
-export interface PlanResult {
-  /** Every scenario is ok and no service failed. */
-  readonly ok: boolean;
-  /** Stopped by its signal before it was through. */
-  readonly interrupted: boolean;
-  readonly startedAt: Date;
-  readonly durationMs: number;
-  /** Machines that the runs were made on: several where reports were merged. */
-  readonly hosts: readonly Host[];
-  /** The plan's file, as it was given; `null` where there is none. */
-  readonly planFile: string | null;
-  /** Services that couldn't start or died while they were needed. */
-  readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
-  readonly scenarios: readonly ScenarioResult[];
-}
-
-/** Whether the machine or a service let the test down, so that runs are missing or can't be trusted. */
-export function letDown({ serviceFailures, scenarios }: PlanResult): boolean {
-  return serviceFailures.length > 0 || scenarios.some(({ state }) => state !== 'completed');
+  readonly resume?: PlanResult;
 }
 
 /** One scenario without services; the name defaults to the command. */
@@ -115,21 +83,25 @@ export async function runPlan(plan: Plan, options: PlanOverrides & SessionOption
  * @throws UsageError when it is to resume a report of other programs.
  */
 export async function runResolved(plan: ResolvedPlan, options: SessionOptions = {}): Promise<PlanResult> {
-  const { signal, onProgress = () => {} } = options;
+  const { signal, resume, onProgress = () => {} } = options;
   const startedAt = new Date();
   const start = performance.now();
-  const scenarios = plan.scenarios.map((scenario) => asResumed(scenario, options.resume));
+  const scenarios = plan.scenarios.map((scenario) => asResumed(scenario, resume));
   const services = new ServicePool(plan.services, onProgress, signal);
-  const planResult = (results: readonly ScenarioResult[], interrupted: boolean): PlanResult => ({
-    ok: results.every((result) => result.ok) && services.failures.size === 0,
-    interrupted,
-    startedAt,
-    durationMs: performance.now() - start,
-    hosts: [thisHost()],
-    planFile: plan.file ?? null,
-    serviceFailures: [...services.failures.values()].map(({ service, message }) => ({ service, message })),
-    scenarios: results,
-  });
+  const planResult = (results: readonly ScenarioResult[], interrupted: boolean): PlanResult => {
+    const serviceFailures = [...services.failures.values()].map(({ service, message }) => ({
+      service,
+      message,
+    }));
+    return {
+      ok: allOk({ scenarios: results, serviceFailures }),
+      ...{ interrupted, startedAt, serviceFailures },
+      durationMs: performance.now() - start,
+      hosts: [thisHost()],
+      planFile: plan.file ?? null,
+      scenarios: results,
+    };
+  };
   const asInterrupted = (results: readonly ScenarioResult[]): PlanResult => planResult(results, true);
   let results: ScenarioResult[] = [];
   try {
@@ -143,13 +115,11 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
             type: 'run',
             ...progress,
             soFar: () => {
-              const later = scenarios
-                .slice(index + 1)
-                .map((next) => earlierTally(next, options.resume).soFar());
+              const later = scenarios.slice(index + 1).map((next) => resumedTally(next, resume).soFar());
               return asInterrupted([...results, soFar(), ...later]);
             },
           });
-        const result = await runWithServices(scenario, services, options, onRun);
+        const result = await runScenario(scenario, resumedTally(scenario, resume), services, onRun);
         results.push(result);
         if (!signal?.aborted) onProgress({ type: 'scenario-end', result });
       }
@@ -160,67 +130,37 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
   return planResult(results, signal?.aborted ?? false);
 }
 
-async function runWithServices(
+/**
+ * Runs a scenario as often as it says; one that is run `until` stops once that is decided.
+ * An abort is no error: the result says so, as it does when a later run can't be started.
+ * @throws EnvironmentError when the system can't start the first.
+ */
+async function runScenario(
   scenario: Scenario,
+  tally: ScenarioTally,
   services: ServicePool,
-  { signal, resume }: SessionOptions,
   onRun: (progress: ScenarioProgress) => void,
 ): Promise<ScenarioResult> {
-  const before = earlierTally(scenario, resume);
-  if (before.finished) return before.result('completed');
-  const needed = await servicesOf(scenario, services, signal);
-  if (typeof needed === 'string')
-    return before.result(before.completed === 0 ? 'not-run' : 'stopped', needed);
-  return await runScenario(scenario, { ...needed, earlier: earlierRuns(scenario, resume), onRun });
-}
-
-/** What a report that is resumed has of a scenario. */
-function earlierRuns(scenario: Scenario, report: SavedReport | undefined): SavedScenario | undefined {
-  const saved = report?.scenarios.find(({ name }) => name === scenario.name);
-  return saved?.runs === 0 ? undefined : saved;
-}
-
-function earlierTally(scenario: Scenario, report: SavedReport | undefined): ScenarioTally {
-  return new ScenarioTally(scenario, earlierRuns(scenario, report));
+  if (tally.finished) return tally.result('completed');
+  const needed = await services.of(scenario);
+  if (typeof needed === 'string') return tally.result(tally.completed === 0 ? 'not-run' : 'stopped', needed);
+  try {
+    await makeRuns([{ scenario, tally, env: needed.env, onRun }], scenario.jobs, needed.signal);
+    return tally.result('completed');
+  } catch (error) {
+    const reason = reasonToStop(error, tally.completed, needed.signal);
+    if (reason === undefined) throw error;
+    return tally.result('stopped', reason);
+  }
 }
 
 /**
- * The scenario as it goes on where a report ends: perturbed from the seed of then.
- * @throws UsageError when the report's runs were made otherwise, so that they can't be counted together.
+ * Why runs ended early though what was run counts: an abort, or a system that can't start a process any more.
+ * `undefined` where an error is to be thrown, as when nothing has run yet.
  */
-function asResumed(scenario: Scenario, report: SavedReport | undefined): Scenario {
-  const saved = earlierRuns(scenario, report);
-  if (saved === undefined) return scenario;
-  const then = saved.scenario;
-  const refuse = (what: string, hint: string): UsageError =>
-    new UsageError(`the report to resume has ${what} of ${JSON.stringify(scenario.name)}`, hint);
-  const [command, expect] = [scenario.command, scenario.expect];
-  if (!isDeepStrictEqual([then.command, then.expect], [command, expect])) {
-    throw new UsageError(
-      `the report to resume has ${JSON.stringify(scenario.name)} with another command or expectation`,
-      'resume with the command or plan that it was made with',
-    );
-  }
-  if (!isDeepStrictEqual(then.shard, scenario.shard)) throw refuse('another shard', 'give --shard as then');
-  if (then.timeoutMs !== scenario.timeoutMs)
-    throw refuse('another timeout', `give --timeout ${then.timeoutMs}ms as then`);
-  if (!isDeepStrictEqual(then.allowThreads, scenario.allowThreads))
-    throw refuse('other threads allowed', 'give --allow-thread as then');
-  if (then.strict !== scenario.strict)
-    throw refuse('another strictness', 'give or leave out --strict as then');
-  const looked = ({ signatures, ignoreOutput }: Scenario): unknown => [signatures, ignoreOutput];
-  if (!isDeepStrictEqual(looked(then), looked(scenario)))
-    throw refuse('another way to look at the output', 'give --no-signatures and --ignore-output as then');
-  const choices = [then.perturb, scenario.perturb].map(
-    (perturb) => perturb && perturbChoiceText(perturb.choice),
-  );
-  if (choices[0] !== choices[1])
-    throw refuse('another perturbation', `give --perturb ${choices[0] ?? 'none'} as then`);
-  if (then.perturb === null || scenario.perturb === null) return scenario;
-  const { seed } = then.perturb;
-  if (scenario.perturb.seedGiven && scenario.perturb.seed !== seed)
-    throw refuse('another seed', `leave out --seed, or give --seed ${seed} as then`);
-  return { ...scenario, perturb: { ...scenario.perturb, seed } };
+function reasonToStop(error: unknown, completed: number, signal: AbortSignal): string | undefined {
+  if (signal.aborted) return messageOf(signal.reason);
+  return error instanceof EnvironmentError && completed > 0 ? messageOf(error) : undefined;
 }
 
 /** Runs scenarios by turns. When one can't go on, none does: what they would show together is gone. */
@@ -243,10 +183,10 @@ async function runByTurns(
   const series: Series[] = [];
   const signals: AbortSignal[] = [];
   for (const scenario of scenarios) {
-    const needed = await servicesOf(scenario, services, signal);
+    const needed = await services.of(scenario);
     if (typeof needed === 'string') return scenarios.map((each) => notRun(each, needed));
     signals.push(needed.signal);
-    series.push({ tally: new ScenarioTally({ ...scenario, jobs }), options: { env: needed.env, onRun } });
+    series.push({ scenario, tally: new ScenarioTally({ ...scenario, jobs }), env: needed.env, onRun });
   }
   const name = scenarios.map((scenario) => scenario.name).join(' / ');
   const runs = scenarios.reduce((sum, scenario) => sum + scenario.runs, 0);
@@ -270,94 +210,4 @@ async function runByTurns(
     if (!signal?.aborted) onProgress({ type: 'scenario-end', result });
     return result;
   });
-}
-
-/** Starts what a scenario uses; where that can't be, says why. */
-async function servicesOf(
-  scenario: Scenario,
-  services: ServicePool,
-  signal: AbortSignal | undefined,
-): Promise<{ env: Record<string, string>; signal: AbortSignal } | string> {
-  if (signal?.aborted) return messageOf(signal.reason);
-  const env: Record<string, string> = {};
-  const stops = signal === undefined ? [] : [signal];
-  try {
-    for (const name of scenario.uses) {
-      const { service, failed } = await services.get(name);
-      Object.assign(env, service.env);
-      stops.push(failed);
-    }
-  } catch (error) {
-    if (!signal?.aborted && !(error instanceof ServiceError)) throw error;
-    return firstLine(error);
-  }
-  return { env, signal: AbortSignal.any(stops) };
-}
-
-const firstLine = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split(';')[0] ?? '';
-
-interface PooledService {
-  readonly service: RunningService;
-  /** Aborted, with a ServiceError as its reason, when the service dies. */
-  readonly failed: AbortSignal;
-}
-
-/** Starts services when they are first asked for, watches them, and stops them all at the end. */
-class ServicePool {
-  readonly #specs: Readonly<Record<string, ServiceSpec>>;
-  readonly #tell: (event: ProgressEvent) => void;
-  readonly #signal: AbortSignal | undefined;
-  readonly #started = new Map<string, PooledService>();
-  readonly failures = new Map<string, ServiceError>();
-  #stopping = false;
-
-  constructor(
-    specs: Readonly<Record<string, ServiceSpec>>,
-    tell: (event: ProgressEvent) => void,
-    signal: AbortSignal | undefined,
-  ) {
-    this.#specs = specs;
-    this.#tell = tell;
-    this.#signal = signal;
-  }
-
-  async get(name: string): Promise<PooledService> {
-    const failure = this.failures.get(name);
-    if (failure !== undefined) throw failure;
-    const started = this.#started.get(name);
-    if (started !== undefined) return started;
-    this.#tell({ type: 'service-starting', service: name });
-    try {
-      const signal = this.#signal === undefined ? {} : { signal: this.#signal };
-      const service = await startService(name, this.#specs[name] as ServiceSpec, signal);
-      const pooled = { service, failed: this.#watch(service) };
-      this.#started.set(name, pooled);
-      this.#tell({ type: 'service-ready', service: name });
-      return pooled;
-    } catch (error) {
-      if (error instanceof ServiceError) this.failures.set(name, error);
-      throw error;
-    }
-  }
-
-  #watch(service: RunningService): AbortSignal {
-    const died = new AbortController();
-    void service.exited.then((status) => {
-      if (this.#stopping) return;
-      const error = new ServiceError(
-        service.name,
-        `${describeExit(status)} while it was needed`,
-        service.log(),
-      );
-      this.failures.set(service.name, error);
-      died.abort(new ServiceError(service.name, `${describeExit(status)} while it was needed`));
-    });
-    return died.signal;
-  }
-
-  async stopAll(): Promise<void> {
-    this.#stopping = true;
-    await Promise.all([...this.#started.values()].map(({ service }) => service.stop()));
-  }
 }

@@ -1,9 +1,8 @@
 import type { Sample } from '../../compare/compare.js';
 import { formatMs } from '../../duration.js';
+import type { FailureGroup, PlanResult, ScenarioResult } from '../../results/result.js';
 import { expectLabel, outcomeLabel } from '../../run/outcome.js';
 import type { StackFrame, ThreadStack } from '../../run/stack-trace.js';
-import type { FailureGroup, ScenarioResult } from '../../session/scenario.js';
-import type { PlanResult } from '../../session/session.js';
 import { formatP, type NamedComparison } from '../comparison.js';
 import { failureCounts } from '../progress.js';
 import { reproduceCommand } from '../reproduce.js';

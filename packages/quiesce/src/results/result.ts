@@ -1,0 +1,90 @@
+// results/: the one model of results: what a session makes, what is written as JSON, read back, merged, resumed and
+// reported. How a report looks to a reader is in report/, how runs are made in session/.
+import type { RecordedScenario } from '../plan/plan.js';
+import type { Outcome } from '../run/outcome.js';
+import type { Evidence, RunRecord } from '../run/run.js';
+import type { SignatureMatch } from '../run/signatures.js';
+import type { Counts, Interval } from '../statistics/intervals.js';
+import type { GoalVerdict } from '../statistics/rate-goal.js';
+import type { Summary } from '../statistics/summary.js';
+import type { FailureKind } from './failure-kinds.js';
+import type { Host } from './host.js';
+
+/**
+ * When a run failed: `exit` after it said "work done"; `work` before, when other runs of the scenario said it;
+ * `unknown` when the program doesn't say.
+ */
+export type Phase = 'work' | 'exit' | 'unknown';
+
+/** Runs that failed in the same way. */
+export interface FailureGroup {
+  readonly outcome: Outcome;
+  readonly phase: Phase;
+  readonly signature: SignatureMatch | null;
+  /** Name of the thread that died, where it was seen. */
+  readonly diedIn: string | null;
+  /** The likely cause; `null` when the traces don't tell. */
+  readonly kind: FailureKind | null;
+  /** Numbers of the runs, ascending. */
+  readonly runs: readonly number[];
+  /** Of the first of them; of the first with stacks, where any has them. */
+  readonly evidence: Evidence;
+}
+
+/** What many runs of one scenario showed. */
+export interface ScenarioResult {
+  readonly scenario: RecordedScenario;
+  /** `stopped`: ended early; `not-run`: never started. `reason` says why. */
+  readonly state: 'completed' | 'stopped' | 'not-run';
+  readonly reason: string | null;
+  /**
+   * It completed, and every run ended as expected, or it showed what it was run `until`, or anything was expected.
+   */
+  readonly ok: boolean;
+  /** Every finished run, in order. */
+  readonly runs: readonly RunRecord[];
+  readonly failed: number;
+  /**
+   * The failure rate, at the scenario's confidence: one-sided upper bound and two-sided interval
+   * (Clopper-Pearson).
+   */
+  readonly rate: { readonly upperBound: number; readonly interval: Interval };
+  /** Of a scenario run `until`: what its runs say about that rate. */
+  readonly verdict: GoalVerdict | null;
+  /** Milliseconds from work done to process gone, over all runs that said it; `null` when none did. */
+  readonly exitMs: Summary | null;
+  readonly failures: readonly FailureGroup[];
+}
+
+/** What a whole plan showed. */
+export interface PlanResult {
+  /** Every scenario is ok and no service failed. */
+  readonly ok: boolean;
+  /** Stopped by its signal before it was through. */
+  readonly interrupted: boolean;
+  readonly startedAt: Date;
+  readonly durationMs: number;
+  /** Machines that the runs were made on: several where reports were merged. */
+  readonly hosts: readonly Host[];
+  /** The plan's file, as it was given; `null` where there is none. */
+  readonly planFile: string | null;
+  /** Services that couldn't start or died while they were needed. */
+  readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
+  readonly scenarios: readonly ScenarioResult[];
+}
+
+/** How many of a scenario's runs failed. */
+export const countsOf = ({ failed, runs }: ScenarioResult): Counts => ({ failed, runs: runs.length });
+
+/** Whether scenarios and services went as they should: what `PlanResult.ok` says. */
+export function allOk({
+  scenarios,
+  serviceFailures,
+}: Pick<PlanResult, 'scenarios' | 'serviceFailures'>): boolean {
+  return scenarios.every(({ ok }) => ok) && serviceFailures.length === 0;
+}
+
+/** Whether the machine or a service let the test down, so that runs are missing or can't be trusted. */
+export function letDown({ serviceFailures, scenarios }: PlanResult): boolean {
+  return serviceFailures.length > 0 || scenarios.some(({ state }) => state !== 'completed');
+}

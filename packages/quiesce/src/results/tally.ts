@@ -1,0 +1,148 @@
+import type { RecordedScenario } from '../plan/plan.js';
+import { shareOf } from '../plan/shard.js';
+import { outcomeLabel } from '../run/outcome.js';
+import type { Evidence, RunRecord } from '../run/run.js';
+import { clopperPearson, upperBound } from '../statistics/intervals.js';
+import { judge } from '../statistics/rate-goal.js';
+import { summarize } from '../statistics/summary.js';
+import { failureKind } from './failure-kinds.js';
+import type { FailureGroup, Phase, ScenarioResult } from './result.js';
+
+// Later crashes and hangs mostly repeat the first of their cause, and gdb takes seconds for each.
+const STACKS_OF_A_CAUSE = 2;
+
+// A report has the evidence of the first run of each kind of failure only.
+const NO_EVIDENCE: Evidence = { stdout: '', stderr: '', stacks: null, threads: [], crash: null };
+
+interface CollectedGroup {
+  readonly first: RunRecord;
+  readonly runs: number[];
+  evidence: Evidence;
+}
+
+/** Takes the runs of a scenario one by one, and says what they showed together. */
+export class ScenarioTally {
+  readonly scenario: RecordedScenario;
+  readonly #runs: RunRecord[] = [];
+  readonly #groups = new Map<string, CollectedGroup>();
+  #failed = 0;
+  readonly #stacksTaken = new Map<string, number>();
+
+  /** Begins with runs that were made before, numbered anew. */
+  constructor(scenario: RecordedScenario, ...earlier: readonly ScenarioResult[]) {
+    this.scenario = scenario;
+    for (const { runs, failures } of earlier) {
+      const evidence = evidenceByRun(failures);
+      for (const record of runs) this.add({ ...record, run: this.next }, evidence.get(record.run));
+    }
+  }
+
+  /** Runs taken so far. */
+  get completed(): number {
+    return this.#runs.length;
+  }
+
+  /** How many of them failed. */
+  get failed(): number {
+    return this.#failed;
+  }
+
+  /** Number of the run that is taken next: from 1 on, or in a shard, from the first of its own. */
+  get next(): number {
+    const { shard } = this.scenario;
+    return (shard === null ? 1 : shareOf(shard, shard.ofRuns).first) + this.completed;
+  }
+
+  /** No more runs are wanted: all were made, or what the scenario is run `until` is decided. */
+  get finished(): boolean {
+    const { runs, until } = this.scenario;
+    return this.completed >= runs || (until !== null && this.#failed > until.allowFailures);
+  }
+
+  /** Whether the stacks of one more failure of this cause are worth the time they take; counts it if so. */
+  wantsStacks(cause: string): boolean {
+    const taken = this.#stacksTaken.get(cause) ?? 0;
+    if (taken >= STACKS_OF_A_CAUSE) return false;
+    this.#stacksTaken.set(cause, taken + 1);
+    return true;
+  }
+
+  /** Takes a run, and what it left to look at, where that was kept. */
+  add(record: RunRecord, evidence: Evidence = NO_EVIDENCE): void {
+    this.#runs.push(record);
+    if (record.failed) {
+      this.#failed++;
+      // Pools number their threads.
+      const thread = record.diedIn?.replace(/\d+/g, '#');
+      const key = [outcomeLabel(record.outcome), record.signature?.id, record.workDone, thread].join('|');
+      const group = this.#groups.get(key);
+      if (group === undefined) this.#groups.set(key, { first: record, runs: [record.run], evidence });
+      else {
+        group.runs.push(record.run);
+        if (group.evidence.threads.length === 0 && evidence.threads.length > 0) group.evidence = evidence;
+      }
+    }
+  }
+
+  /** The result, if nothing came after the runs so far. */
+  soFar(): ScenarioResult {
+    return this.result(this.completed === 0 ? 'not-run' : 'stopped', 'the tester had not come further');
+  }
+
+  /** What the runs so far show. */
+  result(state: ScenarioResult['state'], reason: string | null = null): ScenarioResult {
+    const scenario = this.scenario;
+    const { until, confidence } = scenario;
+    const runs = this.#runs;
+    const failed = this.#failed;
+    const speaks = runs.some((run) => run.workDone);
+    const phaseOf = (run: RunRecord): Phase => (run.workDone ? 'exit' : speaks ? 'work' : 'unknown');
+    const slowestCleanMs = Math.max(0, ...runs.flatMap((run) => (run.failed ? [] : run.durationMs)));
+    const failures = [...this.#groups.values()]
+      .map(({ first, runs: numbers, evidence }) => ({
+        outcome: first.outcome,
+        phase: phaseOf(first),
+        signature: first.signature,
+        diedIn: first.diedIn,
+        kind: failureKind({ ...first, ...evidence, command: scenario.command, slowestCleanMs }),
+        runs: numbers,
+        evidence,
+      }))
+      .sort((a, b) => b.runs.length - a.runs.length);
+    const verdict = until === null ? null : judge(until, { failed, runs: runs.length });
+    // One shard alone can refute a rate, but not show it.
+    const asWanted =
+      verdict === null
+        ? failed === 0
+        : verdict === 'below' || (verdict === 'open' && scenario.shard !== null);
+    return {
+      scenario,
+      state,
+      reason,
+      ok: state === 'completed' && (asWanted || scenario.expect === 'any'),
+      runs,
+      failed,
+      rate: {
+        upperBound: upperBound(failed, runs.length, confidence),
+        interval: clopperPearson(failed, runs.length, confidence),
+      },
+      verdict,
+      exitMs: summarize(runs.flatMap((run) => run.exitMs ?? [])),
+      failures,
+    };
+  }
+}
+
+/** What was kept of the runs of failures, by the number of the first run of each. */
+export function evidenceByRun(
+  failures: readonly Pick<FailureGroup, 'runs' | 'evidence'>[],
+): ReadonlyMap<number, Evidence> {
+  return new Map(
+    failures.flatMap(({ runs: [first], evidence }) => (first === undefined ? [] : [[first, evidence]])),
+  );
+}
+
+/** The result of a scenario that could not be run at all. */
+export function notRun(scenario: RecordedScenario, reason: string): ScenarioResult {
+  return new ScenarioTally(scenario).result('not-run', reason);
+}

@@ -1,0 +1,124 @@
+// session/: makes the runs of scenarios, with the services they need, and goes on with what a report has. What runs
+// showed is in results/, how one is made in run/, and what the reader sees meanwhile in report/.
+import { runPerturbed } from '../perturb/perturbed-run.js';
+import type { Scenario } from '../plan/plan.js';
+import type { ScenarioResult } from '../results/result.js';
+import type { ScenarioTally } from '../results/tally.js';
+import type { Evidence, RunOnceOptions, RunRecord, RunSpec } from '../run/run.js';
+import { RunDirectories } from '../run/run-directory.js';
+
+/** Told after each run. */
+export interface ScenarioProgress {
+  readonly scenario: Scenario;
+  readonly completed: number;
+  readonly failed: number;
+  readonly run: RunRecord;
+  /** What the scenario showed until now, as one that was stopped here. */
+  soFar(): ScenarioResult;
+}
+
+/** A scenario under way, and how its runs are made. */
+export interface Series {
+  readonly scenario: Scenario;
+  readonly tally: ScenarioTally;
+  /** Environment of the services it uses. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly onRun: (progress: ScenarioProgress) => void;
+}
+
+interface EndedRun {
+  readonly record: RunRecord;
+  readonly evidence: Evidence;
+}
+
+/**
+ * Makes the runs that the tallies of some scenarios still want, `jobs` at a time, and the scenarios' by turns:
+ * A B, B A, A B, ...
+ * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted. The tallies have
+ * what was run until then.
+ */
+export async function makeRuns(
+  series: readonly Series[],
+  jobs: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  using directories = new RunDirectories();
+  const enough = new AbortController();
+  const stop = AbortSignal.any(signal ? [signal, enough.signal] : [enough.signal]);
+  const all = series.map((one) => new OrderedRuns(one, directories, stop));
+  const turns = byTurns(all);
+  const lane = async (): Promise<void> => {
+    try {
+      for (let turn = turns.next(); !turn.done; turn = turns.next()) await turn.value.make();
+      if (series.every(({ tally }) => tally.finished)) enough.abort();
+    } catch (error) {
+      if (enough.signal.aborted) return;
+      enough.abort();
+      throw error;
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: jobs }, lane));
+  const failed = lanes.find((result) => result.status === 'rejected');
+  if (failed === undefined) return;
+  // Of an interrupted scenario, what has ended counts.
+  for (const runs of all) runs.takeRest();
+  throw failed.reason;
+}
+
+function* byTurns(all: readonly OrderedRuns[]): Generator<OrderedRuns, undefined> {
+  const order = [...all];
+  while (order.some(({ wanted }) => wanted)) {
+    for (const runs of order) if (runs.wanted) yield runs;
+    order.reverse();
+  }
+}
+
+/**
+ * The runs of one scenario, some of them under way. They are taken in the order of their numbers: were they taken as
+ * they end, the slow ones among them, such as hangs, would be missing when the tally finishes early.
+ */
+class OrderedRuns {
+  readonly #series: Series;
+  readonly #spec: RunSpec;
+  readonly #how: RunOnceOptions;
+  readonly #ended = new Map<number, EndedRun>();
+  readonly #last: number;
+  #next: number;
+
+  constructor(series: Series, directories: RunDirectories, signal: AbortSignal) {
+    const { scenario, tally, env } = series;
+    this.#series = series;
+    // Copying `process.env` costs a tenth of a millisecond: once for all runs.
+    this.#spec = { ...scenario, env: { ...process.env, ...scenario.env, ...env } };
+    this.#how = { wantsStacks: (cause) => tally.wantsStacks(cause), directories, signal };
+    this.#next = tally.next;
+    this.#last = tally.next + scenario.runs - tally.completed - 1;
+  }
+
+  /** Whether there is one more to make. */
+  get wanted(): boolean {
+    return !this.#series.tally.finished && this.#next <= this.#last;
+  }
+
+  /** Makes the next one. */
+  async make(): Promise<void> {
+    const { scenario, tally } = this.#series;
+    const run = this.#next++;
+    this.#ended.set(run, await runPerturbed(this.#spec, run, scenario.perturb, this.#how));
+    while (this.#ended.has(tally.next) && !tally.finished) this.#take(tally.next);
+  }
+
+  /** Takes those that ended though one before them did not. */
+  takeRest(): void {
+    for (const run of [...this.#ended.keys()].sort((a, b) => a - b)) this.#take(run);
+  }
+
+  #take(run: number): void {
+    const { record, evidence } = this.#ended.get(run) as EndedRun;
+    this.#ended.delete(run);
+    const { scenario, tally, onRun } = this.#series;
+    tally.add(record, evidence);
+    const { completed, failed } = tally;
+    onRun({ scenario, completed, failed, run: record, soFar: () => tally.soFar() });
+  }
+}
