@@ -1,6 +1,7 @@
 import { AssertionError } from 'node:assert';
+import { definedOnly } from './defined.js';
 import { splitCommand } from './plan/command-line.js';
-import { definedOnly, type ScenarioSpec } from './plan/plan.js';
+import type { ScenarioDefaults } from './plan/options.js';
 import { scenarioText } from './report/terminal.js';
 import type { ScenarioResult } from './results/result.js';
 import { run, type SessionOptions } from './session/session.js';
@@ -8,24 +9,7 @@ import type { Rate } from './statistics/rate-goal.js';
 
 /** How sure an exit has to be clean, and how the program is run. */
 export interface CleanExitOptions
-  extends Pick<
-      ScenarioSpec,
-      | 'runs'
-      | 'allowFailures'
-      | 'confidence'
-      | 'timeout'
-      | 'env'
-      | 'cwd'
-      | 'expect'
-      | 'jobs'
-      | 'strict'
-      | 'allowThreads'
-      | 'witness'
-      | 'signatures'
-      | 'ignoreOutput'
-      | 'perturb'
-      | 'seed'
-    >,
+  extends Omit<ScenarioDefaults, 'until' | 'uses'>,
     Pick<SessionOptions, 'signal' | 'onProgress'> {
   /**
    * The failure rate to be shown to be below this, at `confidence` (default 95 %), such as 0.01 or `"1%"`: as many

@@ -22,17 +22,12 @@ export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './hi
 export { type PackageName, parsePackageName } from './install/installation.js';
 export { mergeReports, type NamedReport } from './merge/merge.js';
 export type { Checker } from './perturb/checker.js';
+export { loadPlan } from './plan/load.js';
 export type { Matrix } from './plan/matrix.js';
-export {
-  definePlan,
-  loadPlan,
-  type Plan,
-  type PlanExport,
-  type PlanOverrides,
-  type Scenario,
-  type ScenarioDefaults,
-  type ScenarioSpec,
-} from './plan/plan.js';
+export type { ScenarioDefaults } from './plan/options.js';
+export { definePlan, type Plan, type PlanExport, type ScenarioSpec } from './plan/plan.js';
+export type { PlanOverrides } from './plan/resolve.js';
+export type { RecordedScenario, Scenario } from './plan/scenario.js';
 export { parseShard, type Shard, type ShardChoice } from './plan/shard.js';
 export type { ExitStatus } from './process/process-group.js';
 export type { NamedComparison } from './report/comparison.js';

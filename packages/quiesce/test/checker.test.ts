@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { runPlan } from '../src/index.js';
-import { resolvePlan } from '../src/plan/plan.js';
+import { resolvePlan } from '../src/plan/resolve.js';
 
 const has = (command: string): boolean => spawnSync(command, ['--version']).status === 0;
 const withoutCompiler = !has('cc') && 'there is no C compiler';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createCipheriv } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { parseRate, run, type Scenario, UsageError } from '../src/index.js';
-import { resolvePlan } from '../src/plan/plan.js';
+import { resolvePlan } from '../src/plan/resolve.js';
 import type { ScenarioResult } from '../src/results/result.js';
 import { ScenarioTally } from '../src/results/tally.js';
 import type { RunRecord } from '../src/run/run.js';

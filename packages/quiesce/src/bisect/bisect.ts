@@ -6,7 +6,8 @@ import {
   publishedVersions,
 } from '../install/installation.js';
 import { fill } from '../plan/matrix.js';
-import { type Plan, type PlanOverrides, resolvePlan } from '../plan/plan.js';
+import type { Plan } from '../plan/plan.js';
+import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
 import type { ScenarioResult } from '../results/result.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 

@@ -1,36 +1,28 @@
 import { bisect as bisectPackage, type Tried } from '../bisect/bisect.js';
+import { definedOnly } from '../defined.js';
 import { formatMs } from '../duration.js';
 import { UsageError } from '../errors.js';
 import { parsePackageName } from '../install/installation.js';
-import { definedOnly, loadPlan, type Plan } from '../plan/plan.js';
+import { loadPlan } from '../plan/load.js';
+import type { ScenarioDefaults } from '../plan/options.js';
+import type { Plan } from '../plan/plan.js';
 import { failureCounts, progressView } from '../report/progress.js';
-import {
-  append,
-  duration,
-  type OutputFlags,
-  outputOptions,
-  outputOverrides,
-  perturbation,
-  positiveInteger,
-  seed,
-} from './arguments.js';
+import { append } from './arguments.js';
 import { EXIT } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
+import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
 
-interface BisectFlags extends OutputFlags {
+interface BisectFlags {
   readonly from?: string;
   readonly to?: string;
   readonly python?: string;
-  readonly runs?: number;
-  readonly jobs?: number;
-  readonly witness: boolean;
-  readonly perturb?: string;
-  readonly seed?: number;
-  readonly timeout?: number;
   readonly plan?: string;
   readonly only?: string[];
 }
+
+/** Not of bisect: a version is bad when any of its runs fails. */
+const WITHOUT = ['until', 'allowFailures', 'confidence', 'expect'] as const;
 
 const HELP = `
 The command names the installation: \${python} is the Python of an environment with the version, \${npm} a folder with
@@ -48,36 +40,36 @@ Exit codes:
 /** `quiesce bisect`. */
 export const bisect: Subcommand = {
   name: 'bisect',
-  define: (command, finish) =>
-    outputOptions(command)
+  define: (command, finish) => {
+    command
       .description('find the published version of a package that brought or cured a failure')
       .usage('[options] <npm:NAME | pypi:NAME> -- command [args...]')
       .argument('<package>', 'npm:NAME or pypi:NAME')
       .argument('[command...]', 'the program under test and its arguments')
       .option('--from <version>', 'the oldest version to look at (default: the first)')
       .option('--to <version>', 'the newest (default: the last)')
-      .option('--python <program>', 'of PyPI packages (default: python3)')
-      .option('-n, --runs <n>', 'runs of each version (default: 20, or as the plan says)', positiveInteger)
-      .option('-j, --jobs <n>', 'runs at a time', positiveInteger)
-      .option('--perturb <parts>', 'so that races show; see quiesce run', perturbation)
-      .option('--seed <n>', 'what perturbations are drawn from', seed)
-      .option('--no-witness', "don't load the exit witness into programs; see quiesce run")
-      .option('--timeout <duration>', 'a run that takes longer is a hang (default: 10s)', duration)
+      .option('--python <program>', 'of PyPI packages (default: python3)');
+    scenarioOptions(command, { runs: 'runs of each version (default: 20, or as the plan says)' }, WITHOUT)
       .option('--plan <file>', 'plan with the scenario and its services, instead of a command')
       .option('--only <name>', 'which scenario of the plan', append)
       .addHelpText('after', HELP)
       .action(async (name: string, words: string[], flags: BisectFlags) =>
-        finish(await bisectCommand(name, words, flags)),
-      ),
+        finish(await bisectCommand(name, words, flags, givenOptions(command))),
+      );
+  },
 };
 
-async function bisectCommand(name: string, command: readonly string[], flags: BisectFlags): Promise<number> {
+async function bisectCommand(
+  name: string,
+  command: readonly string[],
+  { plan: file, from, to, python, only }: BisectFlags,
+  given: ScenarioDefaults,
+): Promise<number> {
   const target = parsePackageName(name);
-  const { plan: file, witness, signatures, ignoreOutput, ...given } = flags;
   if ((file === undefined) === (command.length === 0)) throw new UsageError('give a command or --plan');
   const loaded = file === undefined ? undefined : await loadPlan(file);
   const plan = (loaded?.plan ?? { scenarios: [{ name: command.join(' '), command }] }) as Plan;
-  const tell = ({ version, result }: Tried): void => {
+  const sayOf = ({ version, result }: Tried): void => {
     const said = result.failed === 0 ? 'none failed' : failureCounts(result);
     const exit = result.exitMs === null ? '' : `, exit time ${formatMs(result.exitMs.median)}`;
     process.stdout.write(`${target.name} ${version}: ${result.runs.length} runs, ${said}${exit}\n`);
@@ -85,13 +77,10 @@ async function bisectCommand(name: string, command: readonly string[], flags: Bi
   const { result } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);
     try {
-      const session = { signal, onProgress: progress.onProgress, onTried: tell };
-      const where = definedOnly({ baseDir: loaded?.baseDir });
+      const session = { signal, onProgress: progress.onProgress, onTried: sayOf };
       return await bisectPackage(plan, {
-        ...definedOnly(given),
-        ...(!witness && { witness }),
-        ...outputOverrides(flags),
-        ...where,
+        ...given,
+        ...definedOnly({ from, to, python, only, baseDir: loaded?.baseDir }),
         ...session,
         package: target,
       });

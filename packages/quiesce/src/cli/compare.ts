@@ -10,7 +10,10 @@ import {
 } from '../compare/compare.js';
 import { UsageError } from '../errors.js';
 import { splitCommand } from '../plan/command-line.js';
-import { definedOnly, loadPlan, type Plan, resolvePlan } from '../plan/plan.js';
+import { loadPlan } from '../plan/load.js';
+import { flagOf, type OptionName, type ScenarioDefaults } from '../plan/options.js';
+import type { Plan } from '../plan/plan.js';
+import { resolvePlan } from '../plan/resolve.js';
 import { comparisonReport, type NamedComparison } from '../report/comparison.js';
 import { htmlReport } from '../report/html/html.js';
 import { jsonReport } from '../report/json.js';
@@ -19,42 +22,27 @@ import { terminalReport } from '../report/terminal.js';
 import { REPORT_VERSION } from '../results/report-schema.js';
 import { countsOf, letDown, type PlanResult, type ScenarioResult } from '../results/result.js';
 import { readReport } from '../results/saved-report.js';
-import type { Expect } from '../run/outcome.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 import type { Counts } from '../statistics/intervals.js';
-import {
-  duration,
-  expectation,
-  type OutputFlags,
-  outputOptions,
-  outputOverrides,
-  perturbation,
-  positiveInteger,
-  rate,
-  seed,
-} from './arguments.js';
+import type { Rate } from '../statistics/rate-goal.js';
 import { EXIT, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import { readerStream, writeOutput } from './output.js';
 import { checkReports } from './reports.js';
+import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
 
-interface CompareFlags extends OutputFlags {
+interface CompareFlags {
   readonly before: string;
   readonly after: string;
-  readonly runs?: number;
-  readonly jobs?: number;
-  readonly witness: boolean;
-  readonly perturb?: string;
-  readonly seed?: number;
-  readonly timeout?: number;
-  readonly confidence?: number;
-  readonly expect?: Expect;
   readonly plan?: string;
   readonly demand: 'better' | 'no-worse';
   readonly json?: string;
   readonly html?: string;
 }
+
+/** Not of compare: each side is run a number of times. */
+const WITHOUT = ['until', 'allowFailures'] as const;
 
 const HELP = `
 Each side is a command, run without a shell; or with --plan the name of one of its scenarios; or a JSON report that
@@ -71,46 +59,33 @@ Exit codes:
 /** `quiesce compare`. */
 export const compare: Subcommand = {
   name: 'compare',
-  define: (command, finish) =>
-    outputOptions(command)
+  define: (command, finish) => {
+    command
       .description('say whether one program fails less than another, by an exact test')
       .requiredOption('--before <what>', 'a command, a scenario of --plan, or a JSON report')
-      .requiredOption('--after <what>', 'the same')
-      .option(
-        '-n, --runs <n>',
-        `runs of each (default: ${COMPARED_RUNS}, or as the plan says)`,
-        positiveInteger,
-      )
-      .option(
-        '-j, --jobs <n>',
-        'runs at a time, of both together (default: 1, or the smaller of what the plan says of each)',
-        positiveInteger,
-      )
-      .option('--perturb <parts>', 'so that races show, alike on both sides; see quiesce run', perturbation)
-      .option('--seed <n>', 'what perturbations are drawn from (default: a new one)', seed)
-      .option('--no-witness', "don't load the exit witness into programs; see quiesce run")
-      .option('--timeout <duration>', 'a run that takes longer is a hang (default: 10s)', duration)
-      .option('--confidence <level>', 'how sure a proof has to be (default: 95%)', rate)
-      .option(
-        '--expect <end>',
-        'how runs shall end: clean, exit:N or a signal name (default: clean)',
-        expectation,
-      )
+      .requiredOption('--after <what>', 'the same');
+    const help = {
+      runs: `runs of each (default: ${COMPARED_RUNS}, or as the plan says)`,
+      jobs: 'runs at a time, of both together (default: 1, or the smaller of what the plan says of each)',
+      confidence: 'how sure a proof has to be (default: 95%)',
+    };
+    scenarioOptions(command, help, WITHOUT)
       .option('--plan <file>', 'plan whose scenarios --before and --after name')
       .option('--demand <what>', 'what exit code 0 means: better or no-worse', demanded, 'better')
       .option('--json <file>', 'write the comparison as JSON; - for standard output, as for --html')
       .option('--html <file>', 'write it as one self-contained HTML page')
       .addHelpText('after', HELP)
       .allowExcessArguments(false)
-      .action(async (flags: CompareFlags) => finish(await compareSides(flags))),
+      .action(async (flags: CompareFlags) => finish(await compareSides(flags, givenOptions(command))));
+  },
 };
 
-async function compareSides(flags: CompareFlags): Promise<number> {
+async function compareSides(flags: CompareFlags, given: ScenarioDefaults): Promise<number> {
   checkReports(flags);
   const { result: compared, stoppedBy } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);
     try {
-      return await comparisonsOf(flags, { signal, onProgress: progress.onProgress });
+      return await comparisonsOf(flags, given, { signal, onProgress: progress.onProgress });
     } finally {
       progress.stop();
     }
@@ -140,42 +115,43 @@ interface Compared {
   readonly run: PlanResult | null;
 }
 
-async function comparisonsOf(flags: CompareFlags, session: SessionOptions): Promise<Compared> {
-  const { before, after, confidence } = flags;
-  const { runs, jobs, timeout, perturb, seed } = flags;
-  const witness = flags.witness ? undefined : false;
-  const looked = outputOverrides(flags);
-  const given = { ...definedOnly({ runs, jobs, witness, timeout, confidence, perturb, seed }), ...looked };
+async function comparisonsOf(
+  flags: CompareFlags,
+  given: ScenarioDefaults,
+  session: SessionOptions,
+): Promise<Compared> {
+  const { before, after } = flags;
+  const { confidence, ...ofRuns } = given;
   if (flags.plan !== undefined) {
-    if (flags.expect !== undefined) {
+    const { expect, ...overrides } = given;
+    if (expect !== undefined) {
       throw new UsageError('--expect goes with commands', "set the plan's expect instead");
     }
     const { plan, baseDir } = await loadPlan(flags.plan);
-    const options = { ...session, ...given, baseDir, before, after };
+    const options = { ...session, ...overrides, baseDir, before, after };
     const { result, ...comparison } = await comparePlan(plan as Plan, options);
     return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
   }
   const sides = { before: await sideOf(before), after: await sideOf(after) };
   if (Array.isArray(sides.before) && Array.isArray(sides.after)) {
-    const forCommands = [runs, jobs, timeout, flags.expect, perturb, seed, witness, ...Object.values(looked)];
-    if (forCommands.some((value) => value !== undefined)) {
-      throw new UsageError(
-        '--runs, --jobs, --timeout, --expect, --perturb, --seed, --no-witness, --no-signatures and --ignore-output go with commands',
-        'both sides are reports',
-      );
+    const [forCommands] = Object.keys(ofRuns) as OptionName[];
+    if (forCommands !== undefined) {
+      throw new UsageError(`${flagOf(forCommands)} goes with commands`, 'both sides are reports');
     }
     return { comparisons: compareSaved(sides.before, sides.after, confidence), run: null };
   }
-  const spec = { ...given, ...definedOnly({ expect: flags.expect }), ...session };
   if (!Array.isArray(sides.before) && !Array.isArray(sides.after)) {
-    const { result, ...comparison } = await compareCommands({ ...spec, ...sides } as CompareOptions);
+    const { result, ...comparison } = await compareCommands({
+      ...given,
+      ...session,
+      ...sides,
+    } as CompareOptions);
     return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
   }
   // One side was run before, so only the other is run now.
   const { command } = (Array.isArray(sides.before) ? sides.after : sides.before) as { command: string[] };
   const scenario = { name: command.join(' '), runs: COMPARED_RUNS, ...given, command };
-  const plan = resolvePlan({ scenarios: [{ ...scenario, ...definedOnly({ expect: flags.expect }) }] });
-  const result = await runResolved(plan, session);
+  const result = await runResolved(resolvePlan({ scenarios: [scenario] }), session);
   const counts = (side: Side, text: string): Counts =>
     countsOf(onlyOne(Array.isArray(side) ? side : result.scenarios, text));
   const comparison = compareCounts(counts(sides.before, before), counts(sides.after, after), confidence);
@@ -206,7 +182,7 @@ function onlyOne(scenarios: readonly ScenarioResult[], text: string): ScenarioRe
 function compareSaved(
   before: readonly ScenarioResult[],
   after: readonly ScenarioResult[],
-  confidence: number | undefined,
+  confidence: Rate | undefined,
 ): NamedComparison[] {
   const alone = before.length === 1 && after.length === 1;
   const pairs = before.flatMap((first) => {

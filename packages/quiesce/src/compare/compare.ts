@@ -1,6 +1,9 @@
+import { definedOnly } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
-import { definedOnly, type Plan, type PlanOverrides, resolvePlan, type ScenarioSpec } from '../plan/plan.js';
+import type { ScenarioDefaults } from '../plan/options.js';
+import type { Plan, ScenarioSpec } from '../plan/plan.js';
+import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
 import { countsOf, type PlanResult } from '../results/result.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 import { type FisherExact, fisherExact, holm } from '../statistics/fisher.js';
@@ -45,20 +48,7 @@ export type CompareOptions = {
   readonly after: Pick<ScenarioSpec, 'command' | 'env' | 'cwd' | 'expect'>;
   /** Of each; default 60. */
   readonly runs?: number;
-} & Pick<
-  ScenarioSpec,
-  | 'jobs'
-  | 'witness'
-  | 'signatures'
-  | 'ignoreOutput'
-  | 'timeout'
-  | 'confidence'
-  | 'env'
-  | 'cwd'
-  | 'expect'
-  | 'perturb'
-  | 'seed'
-> &
+} & Omit<ScenarioDefaults, 'runs' | 'until' | 'allowFailures' | 'uses'> &
   SessionOptions;
 
 /** Runs of each side when nothing else is said: enough to prove 13 % against none. */

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { UsageError } from '../errors.js';
-import type { RecordedScenario } from '../plan/plan.js';
+import { difference } from '../plan/difference.js';
+import type { RecordedScenario } from '../plan/scenario.js';
 import type { Shard } from '../plan/shard.js';
 import type { Host } from '../results/host.js';
 import { allOk, type PlanResult, type ScenarioResult } from '../results/result.js';
@@ -77,32 +78,19 @@ function mergeScenario(parts: readonly Part[]): ScenarioResult {
 
 const shardOf = ({ result }: Part): Shard | null => result.scenario.shard;
 
-/** What has to be alike for runs to be counted together. */
+/** Refuses what was not made alike, or is to show something else, so that it can't be counted together. */
 function refuseOther(first: Part, part: Part): void {
-  const alike = ({ result: { scenario } }: Part): Record<string, unknown> => {
-    const { command, expect, timeoutMs, strict, until, perturb, confidence, shard } = scenario;
-    const { signatures, ignoreOutput, allowThreads } = scenario;
-    return {
-      ...{
-        command,
-        expect,
-        timeout: timeoutMs,
-        strict,
-        allowThreads,
-        signatures,
-        ignoreOutput,
-        until,
-        confidence,
-        perturbation: perturb?.choice ?? null,
-      },
-      shards: shard && [shard.count, shard.ofRuns],
-    };
-  };
-  const [one, other] = [alike(first), alike(part)];
-  const field = Object.keys(one).find((key) => !isDeepStrictEqual(one[key], other[key]));
-  if (field === undefined) return;
+  const shards = [first, part].map((one) => {
+    const shard = shardOf(one);
+    return shard && [shard.count, shard.ofRuns];
+  });
+  const other =
+    difference(first.result.scenario, part.result.scenario, ['outcome', 'statement'])?.noun ??
+    (isDeepStrictEqual(shards[0], shards[1]) ? undefined : 'shards');
+  if (other === undefined) return;
+  const name = JSON.stringify(first.result.scenario.name);
   throw new UsageError(
-    `${first.file} and ${part.file} have scenario ${JSON.stringify(first.result.scenario.name)} with another ${field}`,
+    `${first.file} and ${part.file} have scenario ${name} with another ${other}`,
     'merge reports that were made alike',
   );
 }

@@ -1,11 +1,10 @@
-import type { RecordedScenario } from '../plan/plan.js';
+import { commandFlags } from '../plan/reported-options.js';
 import type { FailureGroup, ScenarioResult } from '../results/result.js';
 import { runsNeeded } from '../statistics/sample-size.js';
 import { shellLine } from './text.js';
 
 const SURE = 0.95;
 const MOST = 100_000;
-const DEFAULT_TIMEOUT_MS = 10_000;
 
 /**
  * One command that shows a failure again: with the perturbation of its first run, and as many runs as show it with a
@@ -23,24 +22,7 @@ export function reproduceCommand(
   const perturbation = runs.find(({ run }) => run === failure.runs[0])?.perturbation ?? 'none';
   if (perturbation !== 'none') words.push('--perturb', perturbation);
   else if (scenario.perturb !== null) words.push('--perturb', 'none');
-  if (planFile === null) words.push(...commandOptions(scenario), '--', ...scenario.command);
+  if (planFile === null) words.push(...commandFlags(scenario), '--', ...scenario.command);
   else words.push('--plan', planFile, '--only', scenario.name);
   return shellLine(words);
-}
-
-function commandOptions(scenario: RecordedScenario): string[] {
-  const { expect, strict, witness, signatures, ignoreOutput, timeoutMs } = scenario;
-  const options: string[] = [];
-  if (timeoutMs !== DEFAULT_TIMEOUT_MS) options.push('--timeout', `${timeoutMs}ms`);
-  if (strict) options.push('--strict');
-  for (const name of scenario.allowThreads) options.push('--allow-thread', name);
-  if (!witness) options.push('--no-witness');
-  if (!signatures) options.push('--no-signatures');
-  for (const pattern of ignoreOutput) options.push('--ignore-output', pattern);
-  if (expect === 'any') options.push('--expect', 'any');
-  if (typeof expect !== 'object') return options;
-  if (expect.signal !== undefined) options.push('--expect', expect.signal);
-  if (expect.exitCode !== undefined) options.push('--expect', `exit:${expect.exitCode}`);
-  if (expect.stderr === 'empty') options.push('--quiet-stderr');
-  return options;
 }

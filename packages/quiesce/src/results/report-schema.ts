@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { reportedOptions } from '../plan/reported-options.js';
 
 /** Of the JSON report's shape: raised when a field changes its meaning or goes, not when one is added. */
 export const REPORT_VERSION = 1;
@@ -23,17 +24,6 @@ const outcome = z
     z.looseObject({ kind: z.literal('threads-left'), threads: count }),
   ])
   .describe('how a run ended');
-
-const expect = z
-  .union([
-    z.enum(['clean', 'any']),
-    z.looseObject({
-      exitCode: z.int().exactOptional(),
-      signal: z.string().exactOptional(),
-      stderr: z.enum(['empty', 'any']).exactOptional(),
-    }),
-  ])
-  .describe('how runs shall end');
 
 const threadStack = z.looseObject({
   tid: z.int(),
@@ -145,30 +135,7 @@ const scenario = z.looseObject({
   name: z.string(),
   group: z.string().nullable().default(null),
   command: z.array(z.string()).min(1),
-  cwd: z.string().default('.'),
-  uses: z.array(z.string()).default([]).describe('names of the services it needs'),
-  expect,
-  timeoutMs: ms.default(10_000),
-  plannedRuns: count.default(0).describe('of this shard, where there are shards'),
-  jobs: z.int().min(1).default(1),
-  strict: z.boolean().default(false).describe('threads that still run at exit fail a run'),
-  allowThreads: z.array(z.string()).default([]).describe('threads or libraries that strict lets be left'),
-  witness: z.boolean().default(true).describe('the exit witness was loaded, where it was built'),
-  signatures: z.boolean().default(true).describe('a fatal signature in the output fails a run'),
-  ignoreOutput: z
-    .array(z.string())
-    .default([])
-    .describe('regular expressions: lines of output that match one were not looked at'),
-  perturb: z
-    .looseObject({ parts: z.string(), seed: count })
-    .nullable()
-    .default(null)
-    .describe('what its runs were perturbed by'),
-  until: z
-    .looseObject({ rate: level, confidence: level, allowFailures: count })
-    .nullable()
-    .default(null)
-    .describe('the rate that its runs were to show'),
+  ...reportedOptions,
   shard: z
     .looseObject({ index: z.int().min(1), count: z.int().min(1), ofRuns: count })
     .nullable()

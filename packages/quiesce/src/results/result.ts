@@ -1,6 +1,6 @@
 // results/: the one model of results: what a session makes, what is written as JSON, read back, merged, resumed and
 // reported. How a report looks to a reader is in report/, how runs are made in session/.
-import type { RecordedScenario } from '../plan/plan.js';
+import type { RecordedScenario } from '../plan/scenario.js';
 import type { Outcome } from '../run/outcome.js';
 import type { Evidence, RunRecord } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';

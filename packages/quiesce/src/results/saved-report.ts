@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { messageOf, UsageError } from '../errors.js';
-import { perturbChoiceText, savedPerturbChoice } from '../perturb/perturb.js';
-import type { RecordedScenario } from '../plan/plan.js';
-import type { Expect, Outcome } from '../run/outcome.js';
+import { readOptions, writeOptions } from '../plan/reported-options.js';
+import type { RecordedScenario } from '../plan/scenario.js';
+import type { Outcome } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
 import { REPORT_VERSION, type ReportedScenario, reportSchema } from './report-schema.js';
@@ -37,22 +37,7 @@ function savedScenario(result: ScenarioResult): Record<string, unknown> {
     name: scenario.name,
     group: scenario.group,
     command: scenario.command,
-    cwd: scenario.cwd,
-    uses: scenario.uses,
-    expect: scenario.expect,
-    timeoutMs: scenario.timeoutMs,
-    plannedRuns: scenario.runs,
-    jobs: scenario.jobs,
-    strict: scenario.strict,
-    allowThreads: scenario.allowThreads,
-    witness: scenario.witness,
-    signatures: scenario.signatures,
-    ignoreOutput: scenario.ignoreOutput,
-    perturb:
-      scenario.perturb === null
-        ? null
-        : { parts: perturbChoiceText(scenario.perturb.choice), seed: scenario.perturb.seed },
-    until: scenario.until,
+    ...writeOptions(scenario),
     shard: scenario.shard,
     verdict: result.verdict,
     state: result.state,
@@ -127,14 +112,12 @@ function scenarioResult(reported: ReportedScenario): ScenarioResult {
 }
 
 function recordedScenario(reported: ReportedScenario): RecordedScenario {
-  const { name, group, command, cwd, uses, timeoutMs, plannedRuns, jobs, strict, witness } = reported;
-  const { until, shard, failureRate, signatures, ignoreOutput, allowThreads, perturb, runs } = reported;
+  const { name, group, command, shard, failureRate, runs } = reported;
+  const options = readOptions(reported);
   return {
-    ...{ name, group, command, cwd, uses, timeoutMs, jobs, strict, witness, until, shard },
-    ...{ signatures, ignoreOutput, allowThreads },
-    expect: reported.expect as Expect,
-    runs: Math.max(plannedRuns, runs.length),
+    ...options,
+    ...{ name, group, command, shard },
+    runs: Math.max(options.runs, runs.length),
     confidence: failureRate.confidence,
-    perturb: perturb && { choice: savedPerturbChoice(perturb.parts), seed: perturb.seed },
   };
 }

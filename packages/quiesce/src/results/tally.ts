@@ -1,4 +1,4 @@
-import type { RecordedScenario } from '../plan/plan.js';
+import type { RecordedScenario } from '../plan/scenario.js';
 import { shareOf } from '../plan/shard.js';
 import { outcomeLabel } from '../run/outcome.js';
 import type { Evidence, RunRecord } from '../run/run.js';

@@ -1,7 +1,7 @@
 // session/: makes the runs of scenarios, with the services they need, and goes on with what a report has. What runs
 // showed is in results/, how one is made in run/, and what the reader sees meanwhile in report/.
 import { runPerturbed } from '../perturb/perturbed-run.js';
-import type { Scenario } from '../plan/plan.js';
+import type { Scenario } from '../plan/scenario.js';
 import type { ScenarioResult } from '../results/result.js';
 import type { ScenarioTally } from '../results/tally.js';
 import type { Evidence, RunOnceOptions, RunRecord, RunSpec } from '../run/run.js';

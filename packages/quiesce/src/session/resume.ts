@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { UsageError } from '../errors.js';
-import { perturbChoiceText } from '../perturb/perturb.js';
-import type { Scenario } from '../plan/plan.js';
+import { difference } from '../plan/difference.js';
+import type { Scenario } from '../plan/scenario.js';
 import type { PlanResult, ScenarioResult } from '../results/result.js';
 import { ScenarioTally } from '../results/tally.js';
 
@@ -23,33 +23,15 @@ function earlierResult(scenario: Scenario, report: PlanResult | undefined): Scen
 export function asResumed(scenario: Scenario, report: PlanResult | undefined): Scenario {
   const then = earlierResult(scenario, report)?.scenario;
   if (then === undefined) return scenario;
-  const refuse = (what: string, hint: string): UsageError =>
-    new UsageError(`the report to resume has ${what} of ${JSON.stringify(scenario.name)}`, hint);
-  const [command, expect] = [scenario.command, scenario.expect];
-  if (!isDeepStrictEqual([then.command, then.expect], [command, expect])) {
-    throw new UsageError(
-      `the report to resume has ${JSON.stringify(scenario.name)} with another command or expectation`,
-      'resume with the command or plan that it was made with',
-    );
-  }
-  if (!isDeepStrictEqual(then.shard, scenario.shard)) throw refuse('another shard', 'give --shard as then');
-  if (then.timeoutMs !== scenario.timeoutMs)
-    throw refuse('another timeout', `give --timeout ${then.timeoutMs}ms as then`);
-  if (!isDeepStrictEqual(then.allowThreads, scenario.allowThreads))
-    throw refuse('other threads allowed', 'give --allow-thread as then');
-  if (then.strict !== scenario.strict)
-    throw refuse('another strictness', 'give or leave out --strict as then');
-  const looked = ({ signatures, ignoreOutput }: typeof then): unknown => [signatures, ignoreOutput];
-  if (!isDeepStrictEqual(looked(then), looked(scenario)))
-    throw refuse('another way to look at the output', 'give --no-signatures and --ignore-output as then');
-  const choices = [then.perturb, scenario.perturb].map(
-    (perturb) => perturb && perturbChoiceText(perturb.choice),
-  );
-  if (choices[0] !== choices[1])
-    throw refuse('another perturbation', `give --perturb ${choices[0] ?? 'none'} as then`);
+  const refuse = (noun: string, hint: string): UsageError =>
+    new UsageError(`the report to resume has ${JSON.stringify(scenario.name)} with another ${noun}`, hint);
+  const other = difference(then, scenario, ['outcome']);
+  if (other !== undefined) throw refuse(other.noun, other.hint);
+  if (!isDeepStrictEqual(then.shard, scenario.shard)) throw refuse('shard', 'give --shard as then');
   if (then.perturb === null || scenario.perturb === null) return scenario;
   const { seed } = then.perturb;
-  if (scenario.seedGiven && scenario.perturb.seed !== seed)
-    throw refuse('another seed', `leave out --seed, or give --seed ${seed} as then`);
+  if (scenario.seedGiven && scenario.perturb.seed !== seed) {
+    throw refuse('seed', `leave out --seed, or give --seed ${seed} as then`);
+  }
   return { ...scenario, perturb: { ...scenario.perturb, seed } };
 }

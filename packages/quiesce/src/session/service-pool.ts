@@ -1,5 +1,5 @@
 import { messageOf, ServiceError } from '../errors.js';
-import type { Scenario } from '../plan/plan.js';
+import type { Scenario } from '../plan/scenario.js';
 import { describeExit, type RunningService, type ServiceSpec, startService } from '../service/service.js';
 
 /** What happens to services while a plan runs. */

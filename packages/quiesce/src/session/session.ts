@@ -1,13 +1,8 @@
 import { EnvironmentError, messageOf } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
-import {
-  type Plan,
-  type PlanOverrides,
-  type ResolvedPlan,
-  resolvePlan,
-  type Scenario,
-  type ScenarioSpec,
-} from '../plan/plan.js';
+import type { Plan, ScenarioSpec } from '../plan/plan.js';
+import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
+import type { ResolvedPlan, Scenario } from '../plan/scenario.js';
 import { thisHost } from '../results/host.js';
 import { allOk, type PlanResult, type ScenarioResult } from '../results/result.js';
 import { notRun, ScenarioTally } from '../results/tally.js';

@@ -1,0 +1,46 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Bearing } from './option.js';
+import { flagOf, flagWords, OF_ONE_SCENARIO, type OptionName, optionNames, optionOf } from './options.js';
+import { optionValue, type RecordedScenario } from './scenario.js';
+
+/** In what two scenarios differ, and how a command line asks for what the first has. */
+export interface Difference {
+  readonly noun: string;
+  readonly hint: string;
+}
+
+const OF_THE_SAME = 'use the command or plan that it was made with';
+
+/**
+ * The first difference between two scenarios in what bears on these; `undefined` when they are the same experiment, so
+ * that their runs can be counted together.
+ */
+export function difference(
+  first: RecordedScenario,
+  second: RecordedScenario,
+  bearings: readonly Bearing[],
+): Difference | undefined {
+  if (!isDeepStrictEqual(first.command, second.command)) return { noun: 'command', hint: OF_THE_SAME };
+  for (const name of optionNames) {
+    const { bearsOn, noun } = optionOf(name);
+    if (!bearings.includes(bearsOn)) continue;
+    const [one, other] = [first, second].map((scenario) => compared(name, optionValue(scenario, name)));
+    if (isDeepStrictEqual(one, other)) continue;
+    const words = flagWords(name, optionValue(first, name));
+    const ofOne = (OF_ONE_SCENARIO as readonly OptionName[]).includes(name);
+    return {
+      noun,
+      hint: ofOne
+        ? OF_THE_SAME
+        : words.length === 0
+          ? `leave out ${flagOf(name)} as then`
+          : `give ${words.join(' ')} as then`,
+    };
+  }
+  return undefined;
+}
+
+// Two choices of perturbations are one where a command line would ask for them alike: which parts `all` has depends on
+// the machine, and the seed is another matter.
+const compared = (name: OptionName, value: unknown): unknown =>
+  name === 'perturb' ? flagWords(name, value).join(' ') : value;

@@ -1,0 +1,101 @@
+// plan/: what is to be run: the options of scenarios, and how a plan is read, checked, expanded and resolved. Nothing is
+// run here; the command line's own flags are in cli/.
+import { z } from 'zod';
+import { parseDuration } from '../duration.js';
+import { parsePerturb, SEED_LIMIT } from '../perturb/perturb.js';
+import { parseRate } from '../statistics/rate-goal.js';
+
+const got = (input: unknown): string =>
+  input === undefined ? 'nothing' : (JSON.stringify(input) ?? String(input));
+
+/** The message of a field that holds something else. */
+export const expected =
+  (what: string) =>
+  (issue: { input?: unknown }): string =>
+    `expected ${what}, got ${got(issue.input).slice(0, 80)}`;
+
+/** Text that isn't empty. */
+export const text = z.string({ error: expected('text') }).min(1, { error: 'expected text, got nothing' });
+
+/** True or false. */
+export const flag = z.boolean({ error: expected('true or false') });
+
+/** A list of such items; `what` names them in an error. */
+export const list = <T extends z.ZodType>(item: T, what: string) =>
+  z.array(item, { error: expected(`a list of ${what}`) });
+
+/** Program and arguments. */
+export const command = list(z.string({ error: expected('text') }), 'program and arguments').refine(
+  (words) => words.length > 0 && words[0] !== '' && !words.some((word) => word.includes('\0')),
+  { error: expected('a program and its arguments, without NUL bytes') },
+);
+
+/** Variables by name. */
+export const environment = z.record(z.string(), z.string({ error: expected('text (quote numbers)') }), {
+  error: expected('a mapping of environment variables'),
+});
+
+/** A mapping that has no other fields than these. */
+export function strict<T extends z.ZodRawShape>(shape: T) {
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== 'unrecognized_keys') return expected('a mapping')(issue);
+      const unknown = (issue.keys as string[]).map((key) => JSON.stringify(key)).join(', ');
+      return `unknown field ${unknown}; the fields here are ${Object.keys(shape).join(', ')}`;
+    },
+  });
+}
+
+const integer = (what: string, least: number) =>
+  z.int({ error: expected(what) }).min(least, { error: expected(what) });
+
+/** 1, 2, ... */
+export const positiveInteger = integer('a positive integer', 1);
+
+/** 0, 1, 2, ... */
+export const count = integer('a number: 0, 1, 2, ...', 0);
+
+/** Says whether it takes what it is given. */
+const accepts =
+  <T>(parse: (given: T) => unknown) =>
+  (given: T): boolean => {
+    try {
+      parse(given);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+/** Text such as `"10s"`, or milliseconds. */
+export const duration = z
+  .union([z.number(), z.string()], { error: expected('a duration such as "10s"') })
+  .refine(accepts(parseDuration), {
+    error: expected('a positive duration with a unit, such as "500ms", "10s" or "2m"'),
+  });
+
+/** Text such as `"0.1%"`, or a number. */
+export const rate = z
+  .union([z.number(), z.string()], { error: expected('a rate such as "0.1%"') })
+  .refine(accepts(parseRate), { error: expected('a rate such as "0.1%", or a number between 0 and 1') });
+
+/** Text that can be compiled. */
+export const regularExpression = text.refine(
+  accepts((source: string) => new RegExp(source)),
+  { error: expected('a regular expression') },
+);
+
+/** What `parsePerturb` reads. */
+export const perturbation = text.superRefine((value, context) => {
+  try {
+    parsePerturb(value);
+  } catch (error) {
+    const { message, hint } = error as { message: string; hint?: string };
+    context.addIssue({ code: 'custom', message: hint === undefined ? message : `${message}; ${hint}` });
+  }
+});
+
+/** Where random numbers begin: 0 to 2^32 - 1. */
+export const seed = integer('a seed of 0 or more', 0).max(SEED_LIMIT - 1, {
+  error: expected('a seed below 2^32'),
+});

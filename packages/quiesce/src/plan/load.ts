@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, extname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createJiti } from 'jiti';
+import { parse as parseYaml } from 'yaml';
+import { messageOf, UsageError } from '../errors.js';
+
+/**
+ * Reads a plan file: YAML or JSON by its ending, else a TypeScript or JavaScript module whose default export is
+ * a plan or a function that returns one.
+ * @throws UsageError when the file can't be read or isn't what its ending says. The plan itself is checked by
+ * `resolvePlan`.
+ */
+export async function loadPlan(file: string): Promise<{ plan: unknown; baseDir: string }> {
+  const path = resolve(file);
+  const baseDir = dirname(path);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const problem = missing
+      ? `plan file ${file} doesn't exist`
+      : `can't read plan file ${file}: ${messageOf(error)}`;
+    throw new UsageError(problem, missing ? `looked for ${path}` : undefined);
+  }
+  try {
+    const kind = extname(path).toLowerCase();
+    if (kind === '.json') return { plan: JSON.parse(text), baseDir };
+    if (kind === '.yaml' || kind === '.yml') return { plan: parseYaml(text), baseDir };
+    if (!/^\.[cm]?[jt]s$/.test(kind)) {
+      throw new UsageError(`plan file ${file} has an unknown ending`, 'use .yaml, .yml, .json, .ts or .js');
+    }
+    const exported = await importPlan(path);
+    return { plan: typeof exported === 'function' ? await exported() : exported, baseDir };
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`plan file ${file} can't be loaded: ${messageOf(error)}`, undefined, {
+      cause: error,
+    });
+  }
+}
+
+function importPlan(path: string): Promise<unknown> {
+  // A plan may import this package though it isn't installed beside the plan.
+  const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+  const alias = { 'quiesce/work-done': here('../work-done.js'), quiesce: here('../index.js') };
+  return createJiti(import.meta.url, { fsCache: false, alias }).import(path, { default: true });
+}

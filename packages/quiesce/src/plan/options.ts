@@ -1,0 +1,310 @@
+import { z } from 'zod';
+import type { Duration } from '../duration.js';
+import { PERTURBATIONS, perturbChoiceText, savedPerturbChoice } from '../perturb/perturb.js';
+import type { Perturbing } from '../perturb/perturbed-run.js';
+import type { Expect } from '../run/outcome.js';
+import { CONFIDENCE } from '../statistics/intervals.js';
+import { parseRate, type Rate, type RateGoal } from '../statistics/rate-goal.js';
+import { expectation, expectationFlags, parseExpectation, reportedExpectation } from './expectation.js';
+import {
+  count,
+  duration,
+  environment,
+  flag,
+  list,
+  perturbation,
+  positiveInteger,
+  rate,
+  regularExpression,
+  seed,
+  text,
+} from './fields.js';
+import type { Option, ValueOption } from './option.js';
+
+const value = <Given, Value = Given>(option: ValueOption<Given, Value>): ValueOption<Given, Value> => option;
+const part = <Given, Value = Given>(option: Option<Given, Value>): Option<Given, Value> => option;
+
+/** Text of digits as a number; what is none is left to the schema. */
+export const integerText = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text);
+
+/** Within 0..1, without either. */
+const level = z.number().gt(0).lt(1);
+const runCount = z.int().min(0);
+
+/** Options whose values need no other. */
+export const valueOptions = {
+  /** Of every statement about the failure rate; default `"95%"`. */
+  confidence: value<Rate, number>({
+    schema: rate,
+    default: CONFIDENCE,
+    settle: parseRate,
+    flag: { term: '--confidence <level>', help: 'of what is said about failure rates (default: 95%)' },
+    bearsOn: 'statement',
+    noun: 'confidence',
+  }),
+  /** How many runs at a time; default 1. Exit times are then those of a busy machine. */
+  jobs: value({
+    schema: positiveInteger,
+    default: 1,
+    flag: {
+      term: '-j, --jobs <n>',
+      help: 'runs at a time (default: 1, or as the plan says)',
+      read: integerText,
+    },
+    bearsOn: 'effort',
+    noun: 'number of jobs',
+    report: { schema: z.int().min(1).default(1) },
+  }),
+  /** How its runs shall end; default `'clean'`. */
+  expect: value<Expect>({
+    schema: expectation,
+    default: 'clean',
+    flag: {
+      term: '--expect <end>',
+      help: 'how runs shall end: clean, any, exit:N or a signal name (default: clean)',
+      read: parseExpectation,
+      words: expectationFlags,
+    },
+    bearsOn: 'outcome',
+    noun: 'expectation',
+    report: { schema: reportedExpectation },
+  }),
+  /** A thread that still runs at exit, other than the host's own, makes a run fail; default false. */
+  strict: value<boolean>({
+    schema: flag,
+    default: false,
+    flag: { term: '--strict', help: 'threads that still run at exit make a run fail' },
+    bearsOn: 'outcome',
+    noun: 'strictness',
+    report: { schema: z.boolean().default(false).describe('threads that still run at exit fail a run') },
+  }),
+  /** Names of threads, or file names of the libraries that started them, that `strict` lets be left; `*` and `?`. */
+  allowThreads: value<readonly string[]>({
+    schema: list(text, 'names of threads or libraries'),
+    default: [],
+    adds: true,
+    flag: {
+      term: '--allow-thread <name>',
+      help: 'with --strict: a thread, or the library that started it, that may be left; * and ? (repeatable)',
+    },
+    bearsOn: 'outcome',
+    noun: 'list of allowed threads',
+    report: {
+      schema: z.array(z.string()).default([]).describe('threads or libraries that strict lets be left'),
+    },
+  }),
+  /**
+   * Loads the exit witness, a preload library that sees crashes and what is left at exit, into its programs, where it
+   * was built; default true. Without it outcomes are as exact, but there are no stacks of crashes.
+   */
+  witness: value<boolean>({
+    schema: flag,
+    default: true,
+    flag: {
+      term: '--no-witness',
+      help: "don't load the exit witness into programs: no stacks of crashes, nothing of what is left at exit",
+    },
+    bearsOn: 'evidence',
+    noun: 'use of the witness',
+    report: { schema: z.boolean().default(true).describe('the exit witness was loaded, where it was built') },
+  }),
+  /**
+   * Whether a fatal signature in its output, such as Python's "Fatal Python error", makes a run fail; default true.
+   * docs/tester.md says what they are.
+   */
+  signatures: value<boolean>({
+    schema: flag,
+    default: true,
+    flag: {
+      term: '--no-signatures',
+      help: "what dying runtimes print doesn't make a run fail that ended as expected",
+    },
+    bearsOn: 'outcome',
+    noun: 'use of signatures',
+    report: { schema: z.boolean().default(true).describe('a fatal signature in the output fails a run') },
+  }),
+  /**
+   * Regular expressions: lines of output that match one are not looked at, neither for signatures nor where stderr
+   * is to be empty. An override is added to the plan's own.
+   */
+  ignoreOutput: value<readonly string[]>({
+    schema: list(regularExpression, 'regular expressions'),
+    default: [],
+    adds: true,
+    flag: {
+      term: '--ignore-output <pattern>',
+      help: "don't look at lines of output that match this regular expression (repeatable)",
+    },
+    bearsOn: 'outcome',
+    noun: 'list of ignored output',
+    report: {
+      schema: z
+        .array(z.string())
+        .default([])
+        .describe('regular expressions: lines of output that match one were not looked at'),
+    },
+  }),
+  /** Names of the plan's services that must run; their `provides` are in the environment. */
+  uses: value<readonly string[]>({
+    schema: list(text, 'service names'),
+    default: [],
+    bearsOn: 'effort',
+    noun: 'list of services',
+    report: { schema: z.array(z.string()).default([]).describe('names of the services it needs') },
+  }),
+};
+
+/**
+ * All options of scenarios. From this table come the types, what a plan may hold, the command line's flags, what a report
+ * says of a scenario, and which runs can be counted together. A new one is added to `valueOptions`.
+ */
+export const options = {
+  /** How many runs; default 20. Not together with `until`. */
+  runs: value<number>({
+    schema: positiveInteger,
+    default: 20,
+    flag: {
+      term: '-n, --runs <n>',
+      help: 'runs of each scenario (default: 20, or as the plan says)',
+      read: integerText,
+    },
+    bearsOn: 'effort',
+    noun: 'number of runs',
+    report: {
+      name: 'plannedRuns',
+      schema: runCount.default(0).describe('of this shard, where there are shards'),
+    },
+  }),
+  /**
+   * Runs as often as it takes to show that the failure rate is below this, such as `"0.1%"` or 0.001; stops once
+   * that is decided. docs/statistics.md describes the test.
+   */
+  until: part<Rate, RateGoal | null>({
+    schema: rate,
+    flag: {
+      term: '--until <rate>',
+      help: 'run until the failure rate is shown to be below this, such as 0.1%',
+    },
+    bearsOn: 'statement',
+    noun: 'rate to be shown',
+    report: {
+      schema: z
+        .looseObject({ rate: level, confidence: level, allowFailures: runCount })
+        .nullable()
+        .default(null)
+        .describe('the rate that its runs were to show'),
+    },
+  }),
+  /** Failed runs that still let `until` be shown; default 0. Each makes the test longer, and more powerful. */
+  allowFailures: part<number>({
+    schema: count,
+    flag: {
+      term: '--allow-failures <n>',
+      help: 'failed runs that still let --until be shown (default: 0)',
+      read: integerText,
+    },
+    bearsOn: 'statement',
+    noun: 'number of allowed failures',
+  }),
+  /**
+   * What its runs are perturbed by, so that races show: `"all"`, `"none"` (the default), or parts such as
+   * `"amplify,nice=3"`. docs/sensitivity.md describes them.
+   */
+  perturb: part<string, Perturbing | null>({
+    schema: perturbation,
+    flag: {
+      term: '--perturb <parts>',
+      help: `so that races show: all, none, or some of ${PERTURBATIONS.join(',')}, each with =value or drawn for each run`,
+      words: (perturb) => ['--perturb', perturb === null ? 'none' : perturbChoiceText(perturb.choice)],
+    },
+    bearsOn: 'outcome',
+    noun: 'perturbation',
+    report: {
+      schema: z
+        .looseObject({ parts: z.string(), seed: runCount })
+        .nullable()
+        .default(null)
+        .describe('what its runs were perturbed by'),
+      write: (perturb) => perturb && { parts: perturbChoiceText(perturb.choice), seed: perturb.seed },
+      read: (written: { parts: string; seed: number } | null) =>
+        written && { choice: savedPerturbChoice(written.parts), seed: written.seed },
+    },
+  }),
+  /** What perturbations are drawn from, within 0 and 2^32 - 1; default: a new one each time, which is reported. */
+  seed: part<number>({
+    schema: seed,
+    flag: {
+      term: '--seed <n>',
+      help: 'what perturbations are drawn from (default: a new one, which is printed)',
+      read: integerText,
+    },
+    bearsOn: 'effort',
+    noun: 'seed',
+  }),
+  /** A run that takes longer is a hang; a number is milliseconds; default `"10s"`. */
+  timeout: value<Duration, number>({
+    schema: duration,
+    default: 10_000,
+    flag: {
+      term: '--timeout <duration>',
+      help: 'a run that takes longer is a hang: 500ms, 10s, 2m (default: 10s)',
+      words: (ms) => ['--timeout', `${ms}ms`],
+    },
+    bearsOn: 'outcome',
+    noun: 'timeout',
+    field: 'timeoutMs',
+    report: { schema: z.number().min(0).default(10_000) },
+  }),
+  /** Working directory, relative to the plan file; default: the plan file's directory. */
+  cwd: part<string>({
+    schema: text,
+    bearsOn: 'effort',
+    noun: 'working directory',
+    report: { schema: z.string().default('.') },
+  }),
+  /** Added to the environment of the tester. A scenario's variables are added to those of the defaults. */
+  env: part<Readonly<Record<string, string>>>({
+    schema: environment,
+    bearsOn: 'effort',
+    noun: 'environment',
+  }),
+  ...valueOptions,
+};
+
+/** Name of an option of scenarios. */
+export type OptionName = keyof typeof options;
+
+/** Its names, in the order of the table. */
+export const optionNames = Object.keys(options) as OptionName[];
+
+/** An option without its types, for what treats all alike. */
+export const optionOf = (name: OptionName): Option<unknown> => options[name] as Option<unknown>;
+
+type GivenOf<T> = T extends { readonly schema: z.ZodType<infer Given> } ? Given : never;
+type ValueOf<T> = T extends { readonly default: infer Value } ? Value : never;
+
+/** What the scenarios of a plan have in common, and what each may set for itself. */
+export type ScenarioDefaults = { readonly [K in OptionName]?: GivenOf<(typeof options)[K]> };
+
+/** The values of the options that need no other. */
+export type OptionValues = { readonly [K in keyof typeof valueOptions]: ValueOf<(typeof valueOptions)[K]> };
+
+/** What only a plan, or a command's own flags, can say of a scenario: it is not the same for all. */
+export const OF_ONE_SCENARIO = ['uses', 'env', 'cwd', 'expect'] as const satisfies readonly OptionName[];
+
+/** Options that can be given for all scenarios of a plan, over its head. */
+export type OverridingOptions = Omit<ScenarioDefaults, (typeof OF_ONE_SCENARIO)[number]>;
+
+/** The words of a command line that give an option a value. */
+export function flagWords(name: OptionName, value: unknown): string[] {
+  const { flag, default: usual } = optionOf(name);
+  if (flag === undefined) return [];
+  if (flag.words !== undefined) return flag.words(value);
+  const word = flagOf(name) as string;
+  if (typeof value === 'boolean') return value === usual ? [] : [word];
+  return [value].flat().flatMap((one) => [word, String(one)]);
+}
+
+/** Its long flag, such as `--jobs`; `undefined` where it has none. */
+export const flagOf = (name: OptionName): string | undefined =>
+  /--[\w-]+/.exec(optionOf(name).flag?.term ?? '')?.[0];

@@ -1,0 +1,173 @@
+import { resolve } from 'node:path';
+import { definedOnly } from '../defined.js';
+import { parseDuration } from '../duration.js';
+import { UsageError } from '../errors.js';
+import { globMatcher } from '../glob.js';
+import { type Checker, underChecker } from '../perturb/checker.js';
+import { parsePerturb, randomSeed } from '../perturb/perturb.js';
+import type { Perturbing } from '../perturb/perturbed-run.js';
+import { findExecutable } from '../process/executable.js';
+import { witnessProblem } from '../run/witness.js';
+import { goalRuns, parseRate, type RateGoal } from '../statistics/rate-goal.js';
+import type { ValueOption } from './option.js';
+import {
+  type OptionValues,
+  type OverridingOptions,
+  options,
+  type ScenarioDefaults,
+  valueOptions,
+} from './options.js';
+import type { ScenarioSpec } from './plan.js';
+import type { ResolvedPlan, Scenario } from './scenario.js';
+import { checkPlan } from './schema.js';
+import { type ShardChoice, shareOf } from './shard.js';
+
+/** What the caller decides over the plan's head, for all its scenarios. */
+export interface PlanOverrides extends OverridingOptions {
+  /** Directory that relative paths in the plan start from; default: that of this process. */
+  readonly baseDir?: string;
+  /** Makes only this part of every scenario's runs. Perturbed ones then need a seed, the same for all shards. */
+  readonly shard?: ShardChoice;
+  /** Runs every program under this tool; timeouts that aren't given here are raised by what it may cost. */
+  readonly checker?: Checker;
+  /** Only scenarios whose name equals or matches one of these patterns (`*` and `?`). */
+  readonly only?: readonly string[];
+}
+
+/**
+ * Checks a plan and fills in its defaults.
+ * @param source how to call the plan in an error, such as its file name.
+ * @throws UsageError that names the wrong field and what was expected, or the command that can't be run, or the
+ * `only` pattern that matches nothing.
+ */
+export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source = 'plan'): ResolvedPlan {
+  const { services = {}, scenarios, defaults: planned = {} } = checkPlan(plan, source);
+  const seed = overrides.seed ?? planned.seed;
+  const defaults = { ...planned, seed: seed ?? randomSeed() };
+  const baseDir = resolve(overrides.baseDir ?? '.');
+  const chosen = choose(scenarios, overrides.only);
+  return {
+    services: Object.fromEntries(
+      Object.entries(services).map(([name, spec]) => [
+        name,
+        { ...spec, cwd: resolve(baseDir, spec.cwd ?? '.') },
+      ]),
+    ),
+    scenarios: chosen.map((spec) => {
+      const seedGiven = seed !== undefined || spec.seed !== undefined;
+      const whole = { ...withDefaults(spec, defaults), env: { ...defaults.env, ...spec.env } };
+      const scenario = resolveScenario(whole, seedGiven, overrides, baseDir, source);
+      if (overrides.shard === undefined) return scenario;
+      if (!seedGiven && drawsFrom(scenario.perturb)) {
+        throw new UsageError(
+          'shards of perturbed runs need a seed, so that no two make the same runs',
+          'give --seed the same number in all shards, such as the number of the CI run',
+        );
+      }
+      return shardOf(scenario, overrides.shard);
+    }),
+  };
+}
+
+/** A scenario's own `runs` or `until` stands against either in the defaults. */
+function withDefaults(spec: ScenarioSpec, defaults: ScenarioDefaults): ScenarioSpec {
+  const { runs, until, ...others } = defaults;
+  const howMany = spec.runs === undefined && spec.until === undefined ? { runs, until } : {};
+  return { ...others, ...definedOnly(howMany), ...spec };
+}
+
+function resolveScenario(
+  spec: ScenarioSpec,
+  seedGiven: boolean,
+  overrides: PlanOverrides,
+  baseDir: string,
+  source: string,
+): Scenario {
+  const { env = {} } = spec;
+  const cwd = resolve(baseDir, spec.cwd ?? '.');
+  const found = findExecutable(spec.command[0] ?? '', cwd, env.PATH ?? process.env.PATH);
+  if (found.path === undefined) {
+    const where = source === 'command' ? '' : `${source}: scenario ${JSON.stringify(spec.name)}: `;
+    throw new UsageError(`${where}${found.problem}`, found.hint);
+  }
+  const checked =
+    overrides.checker && underChecker(overrides.checker, spec.command, { ...process.env, ...env });
+  const values = optionValues(spec, overrides);
+  const blind = values.witness ? witnessProblem() : 'it is switched off';
+  if (values.strict && blind !== undefined) {
+    throw new UsageError(
+      `${JSON.stringify(spec.name)} can't be strict about threads that are left at exit without the witness: ${blind}`,
+    );
+  }
+  const until = goalOf(spec, overrides, values.confidence);
+  return {
+    ...values,
+    name: spec.name,
+    group: spec.group ?? null,
+    command: checked?.command ?? spec.command,
+    runs: until === null ? (overrides.runs ?? spec.runs ?? options.runs.default) : goalRuns(until),
+    shard: null,
+    until,
+    perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed),
+    seedGiven,
+    timeoutMs:
+      overrides.timeout === undefined
+        ? parseDuration(spec.timeout ?? options.timeout.default) * (checked?.slowness ?? 1)
+        : parseDuration(overrides.timeout),
+    env: { ...env, ...checked?.env },
+    cwd,
+  };
+}
+
+/** The values of the options that need no other: what the caller gives, else the plan, else their defaults. */
+function optionValues(spec: ScenarioDefaults, overrides: ScenarioDefaults): OptionValues {
+  const names = Object.keys(valueOptions) as (keyof OptionValues)[];
+  const settled = (name: keyof OptionValues): unknown => {
+    const option = valueOptions[name] as ValueOption<unknown>;
+    const { adds, settle = (given) => given } = option;
+    if (adds) return [spec[name], overrides[name]].flatMap((given) => given ?? []);
+    const given = overrides[name] ?? spec[name];
+    return given === undefined ? option.default : settle(given);
+  };
+  return Object.fromEntries(names.map((name) => [name, settled(name)])) as unknown as OptionValues;
+}
+
+/** The part of a scenario that a shard makes. */
+function shardOf(scenario: Scenario, choice: ShardChoice): Scenario {
+  const { runs } = shareOf(choice, scenario.runs);
+  return { ...scenario, runs, shard: { ...choice, ofRuns: scenario.runs } };
+}
+
+/** Whether anything is drawn from its seed. */
+function drawsFrom(perturb: Perturbing | null): boolean {
+  return perturb !== null && (perturb.choice.some || [...perturb.choice.parts.values()].includes(null));
+}
+
+function perturbing(text: string | undefined, seed = 0): Perturbing | null {
+  const choice = text === undefined ? null : parsePerturb(text);
+  return choice === null ? null : { choice, seed };
+}
+
+function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number): RateGoal | null {
+  if (overrides.runs !== undefined && overrides.until !== undefined) {
+    throw new UsageError('give a number of runs or a rate to run until, not both');
+  }
+  const rate = overrides.until ?? (overrides.runs === undefined ? spec.until : undefined);
+  const allowFailures = overrides.allowFailures ?? spec.allowFailures ?? 0;
+  if (rate !== undefined) return { rate: parseRate(rate), confidence, allowFailures };
+  if (overrides.allowFailures ?? (overrides.runs === undefined && spec.allowFailures)) {
+    throw new UsageError(`${JSON.stringify(spec.name)} allows failures but isn't run until a rate is shown`);
+  }
+  return null;
+}
+
+function choose(scenarios: readonly ScenarioSpec[], only: readonly string[] = []): readonly ScenarioSpec[] {
+  if (only.length === 0) return scenarios;
+  const patterns = only.map((pattern) => ({ pattern, matches: globMatcher(pattern) }));
+  for (const { pattern, matches } of patterns) {
+    if (scenarios.some(({ name }) => matches(name))) continue;
+    const names = scenarios.map(({ name }) => name).join(', ');
+    throw new UsageError(`no scenario matches ${JSON.stringify(pattern)}`, `the plan has: ${names}`);
+  }
+  return scenarios.filter(({ name }) => patterns.some(({ matches }) => matches(name)));
+}

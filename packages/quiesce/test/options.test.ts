@@ -1,0 +1,86 @@
+// The table of scenario options: what a plan and a command line give, a report has, and runs that are counted together
+// share, is the same for each option.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Command } from 'commander';
+import { z } from 'zod';
+import { givenOptions, scenarioOptions } from '../src/cli/scenario-options.js';
+import { difference } from '../src/plan/difference.js';
+import type { Bearing } from '../src/plan/option.js';
+import {
+  flagOf,
+  flagWords,
+  type OptionName,
+  optionNames,
+  optionOf,
+  type ScenarioDefaults,
+} from '../src/plan/options.js';
+import { readOptions, reportedOptions, writeOptions } from '../src/plan/reported-options.js';
+import { resolvePlan } from '../src/plan/resolve.js';
+import { optionValue, type Scenario } from '../src/plan/scenario.js';
+import { witnessProblem } from '../src/run/witness.js';
+
+/** Of each option a value that isn't its default, and what must stand beside it. */
+const others: { readonly [K in OptionName]-?: Pick<Required<ScenarioDefaults>, K> & ScenarioDefaults } = {
+  runs: { runs: 7 },
+  until: { until: '20%' },
+  allowFailures: { allowFailures: 2, until: '20%' },
+  perturb: { perturb: 'nice=3,tokio' },
+  seed: { seed: 5, perturb: 'tokio' },
+  timeout: { timeout: '3s' },
+  cwd: { cwd: '/' },
+  env: { env: { A: '1' } },
+  confidence: { confidence: '99%' },
+  jobs: { jobs: 3 },
+  expect: { expect: { exitCode: 3 } },
+  strict: { strict: true },
+  allowThreads: { allowThreads: ['a*', 'b'] },
+  witness: { witness: false },
+  signatures: { signatures: false },
+  ignoreOutput: { ignoreOutput: ['^a', 'b$'] },
+  uses: { uses: ['service'] },
+};
+
+const scenarioOf = (given: ScenarioDefaults): Scenario =>
+  resolvePlan({
+    services: { service: { command: ['true'] } },
+    scenarios: [{ name: 'a', command: ['true'], seed: 1, ...given }],
+  }).scenarios[0] as Scenario;
+
+const usual = scenarioOf({});
+const bearings: readonly Bearing[] = ['outcome', 'evidence', 'statement', 'effort'];
+
+for (const name of optionNames) {
+  const unseen = name === 'strict' && witnessProblem();
+  test(name, { skip: unseen || false }, () => {
+    const other = scenarioOf(others[name]);
+    const { flag, bearsOn, noun, report } = optionOf(name);
+    const value = optionValue(other, name);
+
+    // The command line gives what the plan does, and its words are those of the value.
+    if (flag !== undefined && value !== undefined) {
+      assert.notDeepEqual(value, optionValue(usual, name));
+      const command = scenarioOptions(new Command()).exitOverride();
+      const { [name]: _, ...beside } = others[name];
+      if (name !== 'until') {
+        command.parse(flagWords(name, value), { from: 'user' });
+        assert.deepEqual(optionValue(scenarioOf({ ...beside, ...givenOptions(command) }), name), value);
+      }
+      assert.match(command.helpInformation(), new RegExp(`${flagOf(name)}\\b`));
+    }
+
+    // A report has it, and gives it back.
+    if (report !== undefined) {
+      const written = JSON.parse(JSON.stringify(writeOptions(other)));
+      const read = readOptions(z.looseObject({ ...reportedOptions }).parse(written));
+      assert.deepEqual((read as Partial<Scenario>)[(optionOf(name).field ?? name) as keyof Scenario], value);
+    }
+
+    // Runs of another value are told apart where that bears on them.
+    for (const bearing of bearings) {
+      const found = difference(usual, other, [bearing]);
+      if (value !== undefined && bearing === bearsOn) assert.equal(found?.noun, noun);
+      else if (bearing === 'outcome' && name !== 'seed') assert.equal(found, undefined);
+    }
+  });
+}
