@@ -1,0 +1,178 @@
+import { stringify } from 'yaml';
+import type { Expect } from '../run/outcome.js';
+
+/** What runs a program that `quiesce init` writes. */
+export const templateHosts = ['node', 'bun', 'deno', 'python'] as const;
+
+/** One of them. */
+export type TemplateHost = (typeof templateHosts)[number];
+
+/** A way for a program to end once its work is done, and the code for it; none for one that just comes to its end. */
+interface Ending {
+  readonly name: string;
+  readonly expect: Expect;
+  readonly javascript?: string;
+  readonly python?: string;
+}
+
+const endings: readonly Ending[] = [
+  { name: 'natural', expect: 'clean' },
+  { name: 'exit', expect: 'clean', javascript: 'process.exit();', python: 'sys.exit(0)' },
+  {
+    name: 'exception',
+    expect: { exitCode: 1 },
+    javascript: "throw new Error('leaving by an exception');",
+    python: 'raise RuntimeError("leaving by an exception")',
+  },
+  {
+    name: 'SIGTERM',
+    expect: { signal: 'SIGTERM' },
+    javascript: "process.kill(process.pid, 'SIGTERM');\nsetInterval(() => {}, 1_000); // until it comes",
+    python: 'os.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()',
+  },
+];
+
+// Addons of Node are unloaded with the last worker that loaded them, which the main thread's endings don't show. Here the
+// work is done in workers, and the code says when.
+const workerEndings: readonly Ending[] = [
+  { name: 'in a worker only', expect: 'clean', javascript: "await worker('end');\ndone();" },
+  {
+    name: 'in two workers',
+    expect: 'clean',
+    javascript: "await Promise.all([worker('end'), worker('end')]);\ndone();",
+  },
+  {
+    name: 'in one worker after another',
+    expect: 'clean',
+    javascript: `for (let i = 0; i < 2; i++) {
+  const thread = await worker('stay');
+  await thread.terminate();
+}
+done();`,
+  },
+  {
+    name: 'in a terminated worker',
+    expect: 'clean',
+    javascript: "const thread = await worker('stay');\ndone();\nawait thread.terminate();",
+  },
+  { name: 'exit inside a worker', expect: 'clean', javascript: "await worker('exit');\ndone();" },
+  {
+    name: 'exit while a worker runs',
+    expect: 'clean',
+    javascript: "await worker('stay');\ndone();\nprocess.exit();",
+  },
+];
+
+const INTERPRETERS: Readonly<Record<TemplateHost, readonly string[]>> = {
+  node: ['node'],
+  bun: ['bun'],
+  deno: ['deno', 'run', '-A'],
+  python: ['python3'],
+};
+
+/** A plan, as YAML, that runs a program in each way to end. */
+export function planTemplate(program: string, host: TemplateHost, runs: number): string {
+  const all = host === 'node' ? [...endings, ...workerEndings] : endings;
+  const plan = {
+    defaults: { runs, timeout: '10s' },
+    scenarios: all.map(({ name, expect }) => ({
+      name,
+      command: [...INTERPRETERS[host], program, name],
+      expect,
+    })),
+  };
+  const head = [
+    '# Does the program leave quietly, however it ends? quiesce run --plan <this file>',
+    '# More runs show rarer failures (quiesce runs-needed --rate 1%); --perturb amplify shows most races at once.',
+    '# A scenario with strict: true fails too when a thread still runs at exit.',
+  ];
+  return `${head.join('\n')}\n${stringify(plan)}`;
+}
+
+/** The program of such a plan, which imports a module. */
+export function programTemplate(module: string, host: TemplateHost): string {
+  if (host === 'python') return pythonText(module);
+  return host === 'node' ? nodeText(module) : javascriptText(module);
+}
+
+const indented = (code: string, by: string): string => code.replace(/^(?=.)/gm, by);
+
+/** A branch for each ending that has code, by what the program was asked for. */
+const branches = (of: readonly Ending[]): string =>
+  of
+    .flatMap(({ name, javascript }) =>
+      javascript === undefined ? [] : `if (ending === '${name}') {\n${indented(javascript, '  ')}\n}`,
+    )
+    .join(' else ');
+
+function javascriptText(module: string): string {
+  return `import { writeSync } from 'node:fs';
+import * as subject from '${module}';
+
+// Here the work: what starts the module's threads, and leaves them running.
+void subject;
+
+// The work is done: what follows is the exit.
+if (process.env.QUIESCE_DONE_FD) writeSync(Number(process.env.QUIESCE_DONE_FD), 'done\\n');
+const ending = process.argv[2];
+${branches(endings)}
+`;
+}
+
+function nodeText(module: string): string {
+  return `import { once } from 'node:events';
+import { writeSync } from 'node:fs';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+
+/** Here the work: what starts the module's threads, and leaves them running. */
+async function work() {
+  const subject = await import('${module}');
+  void subject;
+}
+
+/** The work is done: what follows is the exit. */
+function done() {
+  if (process.env.QUIESCE_DONE_FD) writeSync(Number(process.env.QUIESCE_DONE_FD), 'done\\n');
+}
+
+/** A worker in which the work has been done, and how it goes on there: end, stay or exit. */
+async function worker(then) {
+  const thread = new Worker(new URL(import.meta.url), { workerData: then });
+  await Promise.race([once(thread, 'message'), once(thread, 'exit')]);
+  return thread;
+}
+
+const ending = process.argv[2];
+if (!isMainThread) {
+  await work();
+  parentPort.postMessage('worked');
+  if (workerData === 'stay') setInterval(() => {}, 1_000);
+  if (workerData === 'exit') process.exit();
+} else ${branches(workerEndings)} else {
+  await work();
+  done();
+${indented(branches(endings), '  ')}
+}
+`;
+}
+
+function pythonText(module: string): string {
+  const endingLines = endings.flatMap(({ name, python }) =>
+    python === undefined ? [] : `if ending == "${name}":\n${indented(python, '    ')}`,
+  );
+  return `import os
+import signal
+import sys
+
+import ${module} as subject
+
+# Here the work: what starts the module's threads, and leaves them running.
+subject
+
+# The work is done: what follows is the exit.
+if "QUIESCE_DONE_FD" in os.environ:
+    os.write(int(os.environ["QUIESCE_DONE_FD"]), b"done\\n")
+ending = sys.argv[1] if len(sys.argv) > 1 else "natural"
+${endingLines.join('\nel')}
+`;
+}
