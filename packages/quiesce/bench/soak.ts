@@ -1,10 +1,9 @@
 // Ten thousand runs, and what they leave in the tester: npm run bench -- tester-soak [RUNS].
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { makeTemporaryDirectory } from '../src/files/temporary-directory.js';
 import { run } from '../src/index.js';
 
 /** What is left after many runs. */
@@ -31,7 +30,7 @@ export interface Soaked {
 export async function soak(runs: number): Promise<Soaked> {
   setFlagsFromString('--expose-gc');
   const collectGarbage = runInNewContext('gc') as () => void;
-  const scratch = mkdtempSync(join(tmpdir(), 'quiesce-soak-'));
+  const scratch = makeTemporaryDirectory('quiesce-soak');
   const heap = (): number => {
     collectGarbage();
     return process.memoryUsage().heapUsed;
@@ -48,7 +47,7 @@ export async function soak(runs: number): Promise<Soaked> {
   const result = await run({
     command: ['sh', '-c', program],
     runs,
-    env: { TMPDIR: scratch },
+    env: { TMPDIR: scratch.path },
     onProgress: (event) => {
       if (event.type === 'run' && event.completed === early) earlyHeap = heap();
     },
@@ -62,10 +61,10 @@ export async function soak(runs: number): Promise<Soaked> {
     rss: process.memoryUsage().rss,
     descriptors: descriptors() - before.descriptors,
     processes: children() - before.processes,
-    files: readdirSync(scratch).length,
+    files: readdirSync(scratch.path).length,
     ms,
   };
-  rmSync(scratch, { recursive: true });
+  scratch.remove();
   return soaked;
 }
 

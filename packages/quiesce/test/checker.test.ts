@@ -1,21 +1,17 @@
 // Programs under valgrind and AddressSanitizer: real ones, with and without an error.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { runPlan } from '../src/index.js';
 import { resolvePlan } from '../src/plan/resolve.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const has = (command: string): boolean => spawnSync(command, ['--version']).status === 0;
 const withoutCompiler = !has('cc') && 'there is no C compiler';
 
-let dir: string;
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-checker-'));
-});
-after(() => rmSync(dir, { recursive: true, force: true }));
+const dir = temporaryDirectory('checker');
 
 /** Builds a program whose exit handler reads memory that was freed, or doesn't. */
 function build(name: string, flags: readonly string[], harm: boolean): string {

@@ -1,31 +1,21 @@
 // The command line: exit codes, and what bad input gets: one clear line, no stack trace, nothing left behind.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findExecutable } from '../src/process/executable.js';
 import { WITNESS_FILE } from '../src/run/witness.js';
-import { type CliResult, cli, runCli } from './support/cli.js';
+import { type CliResult, cli, runCli, startCli } from './support/cli.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: a plan's own placeholder
 const portArgument = '${port:p}';
 
-let dir: string;
-let scratch: string;
-
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-cli-test-'));
-  scratch = mkdtempSync(join(tmpdir(), 'quiesce-cli-scratch-'));
-});
-after(() => {
-  // The tester's own temporary files would be here.
-  assert.deepEqual(readdirSync(scratch), []);
-  rmSync(dir, { recursive: true });
-  rmSync(scratch, { recursive: true });
-});
+// Before the directory is removed: the tester's own temporary files would be there.
+after(() => assert.deepEqual(readdirSync(scratch), []));
+const dir = temporaryDirectory('cli');
+const scratch = temporaryDirectory('cli-scratch');
 
 const quiesce = (...args: string[]): Promise<CliResult> =>
   runCli(args, { cwd: dir, env: { TMPDIR: scratch } });
@@ -267,24 +257,18 @@ async function interrupted(
   signal: NodeJS.Signals,
   when: () => boolean,
 ): Promise<{ code: number | null; output: string }> {
-  const child = spawn(process.execPath, [cli, 'run', '--json', 'interrupted.json', ...args], {
+  const tester = startCli(['run', '--json', 'interrupted.json', ...args], {
     cwd: dir,
-    env: { ...process.env, TMPDIR: scratch, NO_COLOR: '1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
+    env: { TMPDIR: scratch },
   });
-  let output = '';
-  child.stdout.on('data', (text) => (output += text));
-  child.stderr.on('data', (text) => (output += text));
-  const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
   let seen = false;
-  for (let i = 0; !seen && child.exitCode === null && i < 10_000; i++) {
+  for (let i = 0; !seen && tester.running && i < 10_000; i++) {
     seen = when();
     await sleep(2);
   }
+  if (seen) tester.kill(signal);
+  const { code, output } = await tester.ended;
   assert.ok(seen, output);
-  child.kill(signal);
-  const code = await exited;
   assert.equal(JSON.parse(readFileSync(join(dir, 'interrupted.json'), 'utf8')).interrupted, true);
   rmSync(join(dir, 'interrupted.json'));
   return { code, output };

@@ -1,17 +1,13 @@
 // Comparisons, with real programs that fail as often as they are told.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { compare, compareCounts, comparePairs, comparePlan, run, UsageError } from '../src/index.js';
 import { type CliResult, runCli } from './support/cli.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
-let dir: string;
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-compare-test-'));
-});
-after(() => rmSync(dir, { recursive: true }));
+const dir = temporaryDirectory('compare');
 
 const quiesce = (...args: string[]): Promise<CliResult> => runCli(args, { cwd: dir });
 

@@ -1,6 +1,6 @@
 // The controls: each of the deliberately bad addons in controls/ is caught, and its end is told for what it is.
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import { outcomeLabel, type ScenarioResult } from '../src/index.js';
 import { unavailablePerturbations } from '../src/perturb/perturb.js';
 import { WITNESS_FILE } from '../src/run/witness.js';
 import { run } from '../src/session/session.js';
+import { realPython } from './support/python.js';
 
 const here = (path: string): string => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 const noAmplifier = unavailablePerturbations().find(({ name }) => name === 'amplify')?.reason;
@@ -83,14 +84,4 @@ for (const { host, command, addon, kinds } of hosts) {
       assert.ok(names?.includes('leaked-thread'), JSON.stringify(names));
     });
   });
-}
-
-/** The interpreter itself: `python3` may be a wrapper of several processes. */
-function realPython(): string {
-  try {
-    const options = { encoding: 'utf8', timeout: 30_000 } as const;
-    return execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], options).trim();
-  } catch {
-    return 'python3';
-  }
 }

@@ -1,8 +1,7 @@
 // What a crash, a hang and a clean exit tell of their threads: real programs that end so, seen by the witness and gdb.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +13,7 @@ import { isAllowedThread } from '../src/run/allowed-threads.js';
 import type { SignatureMatch } from '../src/run/signatures.js';
 import { formatStacks, parseMappings, parseStacks } from '../src/run/stack-trace.js';
 import { parseWitnessLine, WITNESS_FILE } from '../src/run/witness.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const node = (program: string): string[] => [process.execPath, '-e', program];
 const has = (program: string): boolean => findExecutable(program, process.cwd()).path !== undefined;
@@ -116,43 +116,39 @@ describe('who died where', () => {
   test('a thread with a destructor in a library that was unloaded', {
     skip: untraced || gccless,
   }, async () => {
-    const dir = mkdtempSync(join(tmpdir(), 'quiesce-unloaded-'));
-    try {
-      const library = join(dir, 'gone.so');
-      const program = join(dir, 'program');
-      const compile = (source: string, ...options: string[]): void => {
-        writeFileSync(join(dir, 'a.c'), source);
-        execFileSync('gcc', [join(dir, 'a.c'), ...options]);
-      };
-      compile(
-        `#include <pthread.h>
-        static void at_thread_end(void* value) { (void)value; }
-        void use(void) { pthread_key_t key; pthread_key_create(&key, at_thread_end); pthread_setspecific(key, &use); }`,
-        ...['-shared', '-fPIC', '-o', library],
-      );
-      compile(
-        `#include <dlfcn.h>
-        #include <pthread.h>
-        static void* work(void* path) {
-          void* library = dlopen(path, RTLD_NOW);
-          ((void (*)(void))dlsym(library, "use"))();
-          dlclose(library);
-          return 0;
-        }
-        int main(int n, char** words) {
-          (void)n;
-          pthread_t thread;
-          pthread_create(&thread, 0, work, words[1]);
-          return pthread_join(thread, 0);
-        }`,
-        ...['-o', program, '-ldl', '-lpthread'],
-      );
-      const { failures } = await run({ command: [program, library], runs: 1 });
-      assert.equal(failures[0]?.kind?.id, 'library-unloaded', failures[0]?.evidence.stacks ?? '');
-      assert.equal(failures[0]?.kind?.detail, 'gone.so');
-    } finally {
-      rmSync(dir, { recursive: true });
-    }
+    const dir = temporaryDirectory('unloaded');
+    const library = join(dir, 'gone.so');
+    const program = join(dir, 'program');
+    const compile = (source: string, ...options: string[]): void => {
+      writeFileSync(join(dir, 'a.c'), source);
+      execFileSync('gcc', [join(dir, 'a.c'), ...options]);
+    };
+    compile(
+      `#include <pthread.h>
+      static void at_thread_end(void* value) { (void)value; }
+      void use(void) { pthread_key_t key; pthread_key_create(&key, at_thread_end); pthread_setspecific(key, &use); }`,
+      ...['-shared', '-fPIC', '-o', library],
+    );
+    compile(
+      `#include <dlfcn.h>
+      #include <pthread.h>
+      static void* work(void* path) {
+        void* library = dlopen(path, RTLD_NOW);
+        ((void (*)(void))dlsym(library, "use"))();
+        dlclose(library);
+        return 0;
+      }
+      int main(int n, char** words) {
+        (void)n;
+        pthread_t thread;
+        pthread_create(&thread, 0, work, words[1]);
+        return pthread_join(thread, 0);
+      }`,
+      ...['-o', program, '-ldl', '-lpthread'],
+    );
+    const { failures } = await run({ command: [program, library], runs: 1 });
+    assert.equal(failures[0]?.kind?.id, 'library-unloaded', failures[0]?.evidence.stacks ?? '');
+    assert.equal(failures[0]?.kind?.detail, 'gone.so');
   });
 
   test('an unwound thread, by what is printed', { skip: untraced }, async () => {
@@ -247,20 +243,16 @@ describe('what is left at exit', () => {
   test('a std::thread is of the library that started it, not of the C++ runtime', {
     skip: unseen || gccless,
   }, async () => {
-    const dir = mkdtempSync(join(tmpdir(), 'quiesce-left-'));
-    try {
-      const source = `#include <thread>
-        #include <unistd.h>
-        int main() { int n = 7; std::thread([n] { pause(); return n; }).detach(); usleep(50000); return 0; }`;
-      writeFileSync(join(dir, 'a.cc'), source);
-      execFileSync('g++', [join(dir, 'a.cc'), '-o', join(dir, 'starter'), '-lpthread']);
-      const { runs } = await run({ command: [join(dir, 'starter')], runs: 2 });
-      for (const { left } of runs) {
-        assert.equal(left.threads?.length, 1);
-        assert.match(left.threads?.[0]?.library ?? '', /\/starter$/);
-      }
-    } finally {
-      rmSync(dir, { recursive: true });
+    const dir = temporaryDirectory('left');
+    const source = `#include <thread>
+      #include <unistd.h>
+      int main() { int n = 7; std::thread([n] { pause(); return n; }).detach(); usleep(50000); return 0; }`;
+    writeFileSync(join(dir, 'a.cc'), source);
+    execFileSync('g++', [join(dir, 'a.cc'), '-o', join(dir, 'starter'), '-lpthread']);
+    const { runs } = await run({ command: [join(dir, 'starter')], runs: 2 });
+    for (const { left } of runs) {
+      assert.equal(left.threads?.length, 1);
+      assert.match(left.threads?.[0]?.library ?? '', /\/starter$/);
     }
   });
 

@@ -1,24 +1,21 @@
 // The exit amplifier: it only delays. Programs behave the same under it, and a race at exit is hit.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { AMPLIFIER_FILE, unavailablePerturbations } from '../src/perturb/perturb.js';
 import { findExecutable } from '../src/process/executable.js';
 import { type RunOptions, run } from '../src/session/session.js';
+import { realPython } from './support/python.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const missing = unavailablePerturbations().find(({ name }) => name === 'amplify')?.reason;
 const noCompiler = findExecutable('c++', '/').path === undefined ? 'c++ is missing' : undefined;
 const skip = missing ?? false;
 const skipCompiled = missing ?? noCompiler ?? false;
 
-let dir: string;
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-amplifier-test-'));
-});
-after(() => rmSync(dir, { recursive: true }));
+const dir = temporaryDirectory('exit-amplifier');
 
 function compiled(name: string, source: string, ...flags: string[]): string {
   const [file, program] = [join(dir, `${name}.cc`), join(dir, name)];
@@ -223,13 +220,3 @@ test('a run says when the amplifier was not loaded', { skip: skipCompiled }, asy
   assert.equal(failed, 0);
   assert.equal(runs[0]?.amplifier?.processes, 0);
 });
-
-/** The interpreter itself: `python3` may be a wrapper of several processes. */
-function realPython(): string {
-  try {
-    const options = { encoding: 'utf8', timeout: 30_000 } as const;
-    return execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], options).trim();
-  } catch {
-    return 'python3';
-  }
-}

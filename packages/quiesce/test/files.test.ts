@@ -1,27 +1,16 @@
 // Locks and files between processes: one holder at a time, and nothing of a dead or late one in the way.
 import assert from 'node:assert/strict';
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeAtomically } from '../src/files/atomic-write.js';
 import { withLock } from '../src/files/file-lock.js';
 import { makeTemporaryDirectory } from '../src/files/temporary-directory.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
-let dir: string;
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-files-test-'));
-});
-after(() => rmSync(dir, { recursive: true }));
+const dir = temporaryDirectory('files');
 
 const longAgo = new Date(Date.now() - 60_000);
 

@@ -1,17 +1,13 @@
 // The history of failure rates: kept in SQLite, read back, plotted; no session lost, whoever writes.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { addToHistory, readHistory, runPlan, UsageError } from '../src/index.js';
 import { type CliResult, runCli } from './support/cli.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
-let dir: string;
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-history-test-'));
-});
-after(() => rmSync(dir, { recursive: true }));
+const dir = temporaryDirectory('history');
 
 const quiesce = (...args: string[]): Promise<CliResult> => runCli(args, { cwd: dir });
 

@@ -1,18 +1,13 @@
 // `quiesce init`: what it writes runs as it is, and nothing is overwritten.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { findExecutable } from '../src/process/executable.js';
 import { type CliResult, runCli } from './support/cli.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
-let dir: string;
-
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-init-test-'));
-});
-after(() => rmSync(dir, { recursive: true }));
+const dir = temporaryDirectory('init');
 
 const quiesce = (...args: string[]): Promise<CliResult> => runCli(args, { cwd: dir, timeoutMs: 240_000 });
 

@@ -1,21 +1,17 @@
 // The tester from others' tests: node:test, vitest, and pytest in a venv of its own, each as a user has it.
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { expectCleanExit, UsageError } from '../src/index.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const packageDir = path('../..');
 const root = path('../../../..');
-let dir: string;
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-matchers-test-'));
-});
-after(() => rmSync(dir, { recursive: true }));
+const dir = temporaryDirectory('matchers');
 
 interface Ended {
   readonly code: number | null;

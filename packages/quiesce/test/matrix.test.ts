@@ -1,29 +1,22 @@
 // Runtimes and versions as axes, and bisecting versions, with real packages from the registries.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { byVersion } from '../src/install/installation.js';
-import { type CliResult, cli, runCli } from './support/cli.js';
+import { type CliResult, type RunningCli, runCli, startCli } from './support/cli.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
-let dir: string;
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-matrix-test-'));
-});
-after(() => rmSync(dir, { recursive: true }));
+const dir = temporaryDirectory('matrix');
 
 const quiesce = (...args: string[]): Promise<CliResult> =>
   runCli(args, { cwd: dir, env: { QUIESCE_CACHE: join(dir, 'cache') }, timeoutMs: 240_000 });
@@ -109,25 +102,8 @@ const realNpm = (process.env.PATH ?? '')
   .map((folder) => join(folder, 'npm'))
   .find((file) => existsSync(file)) as string;
 
-function spawnWith(path: string, cache: string, ...args: string[]): { pid: number; ended: Promise<Ended> } {
-  const env = { ...process.env, NO_COLOR: '1', PATH: path, QUIESCE_CACHE: cache };
-  const options = {
-    cwd: dir,
-    env,
-    stdio: ['ignore', 'ignore', 'pipe'] as ['ignore', 'ignore', 'pipe'],
-    timeout: 60_000,
-  };
-  const child = spawn(process.execPath, [cli, ...args], options);
-  let stderr = '';
-  child.stderr.on('data', (text) => (stderr += text));
-  const ended = new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, stderr })));
-  return { pid: child.pid as number, ended };
-}
-
-interface Ended {
-  readonly code: number | null;
-  readonly stderr: string;
-}
+const startWith = (path: string, cache: string, ...args: string[]): RunningCli =>
+  startCli(args, { cwd: dir, env: { PATH: path, QUIESCE_CACHE: cache } });
 
 describe('the cache of installations', () => {
   const command = [process.execPath, '-e', FAILS, NPM];
@@ -137,7 +113,7 @@ describe('the cache of installations', () => {
     const npm = npmThat('counted', `exec '${realNpm}' "$@"`);
     const file = plan('at-once.json', { command, matrix });
     const cache = join(dir, 'shared');
-    const testers = [1, 2, 3].map(() => spawnWith(npm.path, cache, 'run', '--plan', file));
+    const testers = [1, 2, 3].map(() => startWith(npm.path, cache, 'run', '--plan', file));
     for (const { ended } of testers) assert.deepEqual(await ended, { code: 0, stderr: (await ended).stderr });
     assert.equal(npm.calls('install'), 1);
     assert.deepEqual(readdirSync(join(cache, 'npm')), ['is-number-7.0.0']);
@@ -156,7 +132,7 @@ describe('the cache of installations', () => {
       // bisect asks for the versions first.
       const word = args[0] === 'bisect' ? 'view' : 'install';
       const before = npm.calls(word);
-      const tester = spawnWith(npm.path, cache, ...args);
+      const tester = startWith(npm.path, cache, ...args);
       for (let i = 0; npm.calls(word) === before && i < 2_000; i++) await sleep(10);
       process.kill(tester.pid, 'SIGINT');
       const { code, stderr } = await tester.ended;
@@ -174,7 +150,7 @@ describe('the cache of installations', () => {
     writeFileSync(`${folder}.lock`, '1\n');
     utimesSync(`${folder}.lock`, new Date(), new Date(Date.now() - 11_000));
     const file = plan('taken-over.json', { command, matrix });
-    const { code, stderr } = await spawnWith(process.env.PATH ?? '', cache, 'run', '--plan', file).ended;
+    const { code, stderr } = await startWith(process.env.PATH ?? '', cache, 'run', '--plan', file).ended;
     assert.equal(code, 0, stderr);
     assert.deepEqual(readdirSync(join(cache, 'npm')), ['is-number-7.0.0']);
     assert.equal(existsSync(join(folder, 'half')), false);
@@ -183,7 +159,7 @@ describe('the cache of installations', () => {
   test('that can not be written is told in one line', async () => {
     const file = plan('no-cache.json', { command, matrix });
     writeFileSync(join(dir, 'a-file'), '');
-    const { code, stderr } = await spawnWith(
+    const { code, stderr } = await startWith(
       process.env.PATH ?? '',
       join(dir, 'a-file'),
       'run',

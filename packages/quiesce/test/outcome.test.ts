@@ -1,10 +1,10 @@
 // How the tester decides each run's end, on real programs that end so.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { outcomeLabel, run, type ScenarioResult } from '../src/index.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const node = (program: string): string[] => [process.execPath, '-e', program];
 
@@ -139,10 +139,9 @@ describe('work done', () => {
     const atExit = await ended(node(`${done} process.abort()`));
     const untold = await ended(node('process.abort()'));
     // Says so in its first run, and dies before it could in the second.
-    const flag = join(mkdtempSync(join(tmpdir(), 'quiesce-outcome-')), 'ran');
+    const flag = join(temporaryDirectory('outcome'), 'ran');
     const once = `if (require('fs').existsSync('${flag}')) process.abort(); require('fs').writeFileSync('${flag}', ''); ${done}`;
     const atWork = await run({ command: node(once), runs: 2 });
-    rmSync(dirname(flag), { recursive: true });
     const phases = ({ failures }: ScenarioResult): string[] => failures.map(({ phase }) => phase);
     assert.deepEqual(phases(atExit.result), ['exit']);
     assert.deepEqual(phases(untold.result), ['unknown']);

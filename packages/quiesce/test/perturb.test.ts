@@ -1,8 +1,6 @@
 // The perturbation layer: what is drawn, and that each part reaches the program.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { type ScenarioSpec, UsageError } from '../src/index.js';
 import {
@@ -15,6 +13,7 @@ import {
 } from '../src/perturb/perturb.js';
 import { parseReport } from '../src/run/amplifier-report.js';
 import { type RunOptions, run, runPlan } from '../src/session/session.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const onLinux = { skip: process.platform === 'linux' ? false : 'Linux only' };
 const available = PERTURBATIONS.filter((name) =>
@@ -160,31 +159,27 @@ test('each run records how it was perturbed, and the result from which seed', as
 describe('parallel runs', () => {
   test('overlap, and are told in the order of their numbers', async () => {
     // Each waits until there are three of them, so runs one after another would hang.
-    const dir = mkdtempSync(join(tmpdir(), 'quiesce-jobs-test-'));
+    const dir = temporaryDirectory('jobs');
     const script = `const fs = require('fs');
       fs.writeFileSync(process.env.DIR + '/' + process.env.QUIESCE_RUN, '');
       const wanted = 3 * Math.ceil(process.env.QUIESCE_RUN / 3);
       const timer = setInterval(() => { if (fs.readdirSync(process.env.DIR).length >= wanted) clearInterval(timer); }, 5);`;
     const progress: number[] = [];
-    try {
-      const result = await run({
-        command: [process.execPath, '-e', script],
-        env: { DIR: dir },
-        runs: 9,
-        jobs: 3,
-        onProgress: (event) => {
-          if (event.type === 'run') progress.push(event.run.run);
-        },
-      });
-      assert.equal(result.failed, 0);
-      assert.deepEqual(progress, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-      assert.deepEqual(
-        result.runs.map((one) => one.run),
-        progress,
-      );
-    } finally {
-      rmSync(dir, { recursive: true });
-    }
+    const result = await run({
+      command: [process.execPath, '-e', script],
+      env: { DIR: dir },
+      runs: 9,
+      jobs: 3,
+      onProgress: (event) => {
+        if (event.type === 'run') progress.push(event.run.run);
+      },
+    });
+    assert.equal(result.failed, 0);
+    assert.deepEqual(progress, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert.deepEqual(
+      result.runs.map((one) => one.run),
+      progress,
+    );
   });
 
   test('stop together when a rate is refuted, counting none after the decision', async () => {

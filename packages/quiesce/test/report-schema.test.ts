@@ -1,22 +1,18 @@
 // The published JSON schema: it is that of the code, and real reports are valid by it, down to the last field.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { jsonSchema } from '../src/results/report-schema.js';
 import { runCli } from './support/cli.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const published = JSON.parse(
   readFileSync(fileURLToPath(new URL('../../report.schema.json', import.meta.url)), 'utf8'),
 );
-let dir: string;
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-schema-test-'));
-});
-after(() => rmSync(dir, { recursive: true }));
+const dir = temporaryDirectory('report-schema');
 
 const quiesce = async (...args: string[]): Promise<number | null> => (await runCli(args, { cwd: dir })).code;
 

@@ -1,7 +1,6 @@
 // JUnit XML, TAP, GitHub annotations and the HTML page, each read by what reads it in use.
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -9,9 +8,10 @@ import { XmlDocument, XsdValidator } from 'libxml2-wasm';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { Parser } from 'tap-parser';
 import { type CliResult, runCli } from './support/cli.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const NASTY = 'nasty <b>&amp; "quotes", 100 % | #hash \\ &#60; :: ]]>';
-let dir: string;
+const dir = temporaryDirectory('reports');
 
 const quiesce = (args: readonly string[], env?: NodeJS.ProcessEnv): Promise<CliResult> =>
   runCli(args, { cwd: dir, ...(env && { env }) });
@@ -20,7 +20,6 @@ const text = (file: string): string => readFileSync(join(dir, file), 'utf8');
 
 let ended: CliResult;
 before(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-reports-test-'));
   const done = 'echo done >&$QUIESCE_DONE_FD;';
   const crash =
     `${done} [ $((QUIESCE_RUN % 3)) != 0 ] || ` +
@@ -42,7 +41,6 @@ before(async () => {
   });
   assert.equal(ended.code, 3, ended.stderr);
 });
-after(() => rmSync(dir, { recursive: true }));
 
 describe('JUnit XML', () => {
   test('is valid, and has the counts and the names', () => {

@@ -1,47 +1,20 @@
 // Interrupted at any moment, the tester leaves a report and nothing else, and goes on from that report.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkpoints } from '../src/cli/checkpoint.js';
 import { run } from '../src/index.js';
-import { cli } from './support/cli.js';
+import { type RunningCli, runCli, startCli } from './support/cli.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
-let dir: string;
+const dir = temporaryDirectory('resume');
 /** For the testers' own temporary files, of which a killed one leaves some. */
-let scratch: string;
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-resume-test-'));
-  scratch = mkdtempSync(join(tmpdir(), 'quiesce-resume-test-'));
-});
-after(() => {
-  for (const folder of [dir, scratch]) rmSync(folder, { recursive: true });
-});
+const scratch = temporaryDirectory('resume-scratch');
 
-interface Ended {
-  readonly code: number | null;
-  readonly output: string;
-}
-
-function start(...args: string[]): { kill(signal?: NodeJS.Signals): void; ended: Promise<Ended> } {
-  const options = {
-    cwd: dir,
-    env: { ...process.env, TMPDIR: scratch },
-    stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
-  };
-  const child = spawn(process.execPath, [cli, ...args], options);
-  let output = '';
-  child.stdout.on('data', (text) => (output += text));
-  child.stderr.on('data', (text) => (output += text));
-  return {
-    kill: (signal = 'SIGINT') => child.kill(signal),
-    ended: new Promise((resolve) => child.once('close', (code) => resolve({ code, output }))),
-  };
-}
+const start = (...args: string[]): RunningCli => startCli(args, { cwd: dir, env: { TMPDIR: scratch } });
 
 interface Report {
   readonly interrupted: boolean;
@@ -185,18 +158,13 @@ test('a tester that was killed has left a checkpoint to go on from', async () =>
 
 test('a report that does not fit on the disk: exit code 3, one line, and the older report stays', async () => {
   writeFileSync(join(dir, 'kept.json'), 'an older file');
-  const run = (file: string): Promise<Ended> =>
-    new Promise((resolve) => {
-      // No file may be larger than 512 bytes.
-      const script = `ulimit -f 1; exec "$0" "$@"`;
-      const words = ['-c', script, process.execPath, cli, 'run', '-n', '3', '--json', file, '--', 'true'];
-      const child = spawn('sh', words, { cwd: dir, stdio: ['ignore', 'ignore', 'pipe'], timeout: 60_000 });
-      let output = '';
-      child.stderr.on('data', (text) => (output += text));
-      child.once('close', (code) => resolve({ code, output }));
-    });
+  // No file may be larger than 512 bytes.
+  const wrapper = ['sh', '-c', 'ulimit -f 1; exec "$0" "$@"'];
   for (const file of ['kept.json', '/dev/full']) {
-    const { code, output } = await run(file);
+    const { code, output } = await runCli(['run', '-n', '3', '--json', file, '--', 'true'], {
+      cwd: dir,
+      wrapper,
+    });
     assert.equal(code, 3, output);
     assert.match(output, new RegExp(`^quiesce: error: can't write ${file}: (EFBIG|ENOSPC)[^\\n]*$`, 'm'));
   }

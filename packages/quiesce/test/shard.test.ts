@@ -1,20 +1,16 @@
 // Shards make each run exactly once, and their reports count together as if one machine had made them all.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LineCounter, parseDocument } from 'yaml';
 import { parseShard } from '../src/index.js';
 import { shareOf } from '../src/plan/shard.js';
 import { type CliResult, runCli } from './support/cli.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
-let dir: string;
-before(() => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-shard-test-'));
-});
-after(() => rmSync(dir, { recursive: true }));
+const dir = temporaryDirectory('shard');
 
 const quiesce = (args: readonly string[], env?: NodeJS.ProcessEnv): Promise<CliResult> =>
   runCli(args, { cwd: dir, ...(env && { env }) });

@@ -1,5 +1,5 @@
 // The tester's command line, run as its users run it.
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 /** The program `quiesce`. */
@@ -11,6 +11,8 @@ export interface CliResult {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
+  /** Both, in the order in which they came. */
+  readonly output: string;
 }
 
 /** Where and how it runs. */
@@ -20,21 +22,50 @@ export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** In ms. Default 60 000. */
   readonly timeoutMs?: number;
+  /** What starts it, which takes its program and arguments as further words; default: nothing. */
+  readonly wrapper?: readonly string[];
+}
+
+/** One that runs. */
+export interface RunningCli {
+  readonly pid: number;
+  readonly running: boolean;
+  /** Sends it a signal; default SIGINT. */
+  kill(signal?: NodeJS.Signals): void;
+  /** Resolves once it has ended and its output is all there. */
+  readonly ended: Promise<CliResult>;
 }
 
 /** Set where the tests run in CI, and read by the tester: a test sets what it means. */
 const ofCi = ['GITHUB_ACTIONS', 'GITHUB_STEP_SUMMARY', 'GITHUB_SHA', 'CI_COMMIT_SHORT_SHA'];
 
-/** Runs `quiesce` with these arguments to its end. */
-export function runCli(args: readonly string[], options: CliOptions): Promise<CliResult> {
+/** Starts `quiesce` with these arguments. */
+export function startCli(args: readonly string[], options: CliOptions): RunningCli {
   const inherited = Object.entries(process.env).filter(([name]) => !ofCi.includes(name));
   const env = { ...Object.fromEntries(inherited), NO_COLOR: '1', ...options.env };
-  const { cwd, timeoutMs = 60_000 } = options;
-  return new Promise((resolve) => {
-    execFile(process.execPath, [cli, ...args], { cwd, env, timeout: timeoutMs }, (error, stdout, stderr) => {
-      // What execFile gives as the code of a program that ran is its exit code.
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : null;
-      resolve({ code, stdout, stderr });
-    });
+  const { cwd, timeoutMs = 60_000, wrapper = [] } = options;
+  const [program = '', ...words] = [...wrapper, process.execPath, cli, ...args];
+  const child = spawn(program, words, {
+    ...{ cwd, env, timeout: timeoutMs },
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
+  const texts = { stdout: '', stderr: '', output: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      texts[name] += text;
+      texts.output += text;
+    });
+  }
+  return {
+    pid: child.pid as number,
+    get running() {
+      return child.exitCode === null && child.signalCode === null;
+    },
+    kill: (signal = 'SIGINT') => void child.kill(signal),
+    ended: new Promise((resolve) => child.once('close', (code) => resolve({ code, ...texts }))),
+  };
 }
+
+/** Runs `quiesce` with these arguments to its end. */
+export const runCli = (args: readonly string[], options: CliOptions): Promise<CliResult> =>
+  startCli(args, options).ended;
