@@ -1,3 +1,6 @@
+// The package's API: what other programs may use. The folders are layers, from top to bottom: cli, report, history,
+// compare, bisect, merge, session, results, plan, perturb, run, install, service, files, process, statistics. A module
+// imports from its own folder, from those below it, and from the small modules beside this one.
 export {
   type BisectOptions,
   type BisectResult,

@@ -1,3 +1,5 @@
+// bisect/: finds the published version of a package that changed how a program ends, by sessions with one version after
+// another. Installing is in install/.
 import { EnvironmentError, UsageError } from '../errors.js';
 import {
   type InstallOptions,

@@ -1,3 +1,5 @@
+// cli/: the subcommands of `quiesce`, a file each, with their flags, progress, interrupts and exit codes. What they do is
+// below: nothing here decides how a run ended, and nobody below knows of flags or the terminal.
 import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';

@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import { percent } from '../report/terminal.js';
+import { percent } from '../report/text.js';
 import { CONFIDENCE } from '../statistics/intervals.js';
 import { comparisonRuns, MOST_RUNS, runsNeeded as runsFor } from '../statistics/sample-size.js';
 import { count, rate, rateOrZero } from './arguments.js';

@@ -1,3 +1,5 @@
+// compare/: says whether one program fails less than another, from runs by turns or from counts. The tests themselves are
+// in statistics/, the wording in report/.
 import { definedOnly } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';

@@ -1,11 +1,11 @@
+// history/: failure rates over sessions, kept in a SQLite file. The plot of them is in report/.
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Database, SqlJsStatic } from 'sql.js';
 import { EnvironmentError, messageOf, QuiesceError, UsageError } from '../errors.js';
 import { writeAtomically } from '../files/atomic-write.js';
 import { withLock } from '../files/file-lock.js';
-import type { PlanResult } from '../results/result.js';
-import { outcomeLabel } from '../run/outcome.js';
+import { outcomeCounts, type PlanResult } from '../results/result.js';
 
 /** Where the history is kept when nothing else is said, relative to the working directory. */
 export const HISTORY_FILE = '.quiesce/history.sqlite';
@@ -71,19 +71,15 @@ export async function addToHistory(
         label,
       ]);
       const session = database.exec('SELECT last_insert_rowid()')[0]?.values[0]?.[0] as number;
-      for (const { scenario, runs, failed, failures, exitMs } of made) {
-        const outcomes: Record<string, number> = {};
-        for (const group of failures) {
-          const name = outcomeLabel(group.outcome);
-          outcomes[name] = (outcomes[name] ?? 0) + group.runs.length;
-        }
+      for (const scenarioResult of made) {
+        const { scenario, runs, failed, exitMs } = scenarioResult;
         database.run('INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)', [
           session,
           scenario.name,
           JSON.stringify(scenario.command),
           runs.length,
           failed,
-          JSON.stringify(outcomes),
+          JSON.stringify(Object.fromEntries(outcomeCounts(scenarioResult))),
           exitMs?.median ?? null,
           exitMs?.p99 ?? null,
           scenario.perturb === null ? 0 : 1,

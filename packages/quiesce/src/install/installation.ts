@@ -1,3 +1,5 @@
+// install/: packages and runtimes that a matrix or a bisection names, each installed once into the cache. Which ones is
+// decided above.
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';

@@ -1,3 +1,4 @@
+// merge/: counts the runs of several results as one, such as those of shards. Reading and writing them is in results/.
 import { isDeepStrictEqual } from 'node:util';
 import { UsageError } from '../errors.js';
 import { difference } from '../plan/difference.js';

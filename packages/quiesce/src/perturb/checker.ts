@@ -1,3 +1,5 @@
+// perturb/: disturbs runs so that races show: the parts, a perturbed run, and the checkers that programs run under. The
+// run itself is in run/.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { UsageError } from '../errors.js';

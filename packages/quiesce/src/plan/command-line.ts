@@ -1,3 +1,5 @@
+// plan/: what is to be run: the options of scenarios, and how a plan is read, checked, expanded and resolved. Nothing is
+// run here; the command line's own flags are in cli/.
 import { parse } from 'shell-quote';
 import { UsageError } from '../errors.js';
 

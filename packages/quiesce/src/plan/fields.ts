@@ -1,5 +1,3 @@
-// plan/: what is to be run: the options of scenarios, and how a plan is read, checked, expanded and resolved. Nothing is
-// run here; the command line's own flags are in cli/.
 import { z } from 'zod';
 import { parseDuration } from '../duration.js';
 import { parsePerturb, SEED_LIMIT } from '../perturb/perturb.js';

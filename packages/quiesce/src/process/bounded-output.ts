@@ -1,3 +1,6 @@
+// process/: starts, watches and ends processes and their groups, and what this process does when it exits. What a
+// process is for is not known here.
+
 /** Keeps the first and the last bytes of a stream and counts what fell out between them. */
 export class BoundedOutput {
   readonly #headLimit: number;

@@ -1,7 +1,9 @@
+// report/: how results look to a reader or a machine: terminal, HTML, JUnit, TAP, GitHub, and the words they share. What a
+// result is, and its JSON form, are in results/.
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { Comparison, Sample } from '../compare/compare.js';
-import { percent } from './terminal.js';
+import { percent } from './text.js';
 
 /** A comparison, and what its sides are called. */
 export interface NamedComparison extends Comparison {

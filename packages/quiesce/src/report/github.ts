@@ -1,9 +1,7 @@
 import { formatMs } from '../duration.js';
 import type { PlanResult } from '../results/result.js';
-import { failureCounts } from './progress.js';
 import { reproduceCommand } from './reproduce.js';
-import { percentUp } from './terminal.js';
-import { kindLines, printable } from './text.js';
+import { failureCounts, kindLines, percentUp, printable } from './text.js';
 import { verdictOf } from './verdict.js';
 
 // GitHub shows ten errors of a step, and drops the rest.

@@ -1,8 +1,7 @@
 import XMLBuilder from 'fast-xml-builder';
 import type { PlanResult, ScenarioResult } from '../results/result.js';
-import { failureCounts } from './progress.js';
 import { scenarioText } from './terminal.js';
-import { printable } from './text.js';
+import { failureCounts, printable } from './text.js';
 import { verdictOf } from './verdict.js';
 
 // The builder escapes what is text; what XML has no way to say goes before.

@@ -1,8 +1,8 @@
 import { SingleBar } from 'cli-progress';
 import { formatMs } from '../duration.js';
 import type { ScenarioResult } from '../results/result.js';
-import { outcomeLabel } from '../run/outcome.js';
 import type { ProgressEvent } from '../session/session.js';
+import { failureCounts } from './text.js';
 
 /** Shows how far a plan is. */
 export interface ProgressView {
@@ -95,14 +95,4 @@ function resultText(result: ScenarioResult): string {
   const failed = failureCounts(result);
   const reason = result.state === 'stopped' ? `, stopped (${result.reason})` : '';
   return `${result.runs.length} runs, ${failed === '' ? '0 failed' : failed}${reason}`;
-}
-
-/** Failed runs by outcome, such as `8 SIGABRT, 1 hang`; empty when none failed. */
-export function failureCounts(result: ScenarioResult): string {
-  const counts = new Map<string, number>();
-  for (const { outcome, runs } of result.failures) {
-    const label = outcomeLabel(outcome);
-    counts.set(label, (counts.get(label) ?? 0) + runs.length);
-  }
-  return [...counts].map(([label, count]) => `${count} ${label}`).join(', ');
 }

@@ -6,9 +6,8 @@ import type { FailureGroup, PlanResult, ScenarioResult } from '../results/result
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
 import { isHostThread, leftThreadLabel } from '../run/witness.js';
-import { failureCounts } from './progress.js';
 import { reproduceCommand } from './reproduce.js';
-import { kindLines, printable, shellLine } from './text.js';
+import { failureCounts, kindLines, percent, percentUp, printable, shellLine } from './text.js';
 import { verdictOf } from './verdict.js';
 
 const HEAD = ['scenario', 'runs', 'as expected', 'failed', 'failure rate', 'exit time', 'verdict'];
@@ -34,20 +33,6 @@ export function scenarioText(result: ScenarioResult, planFile: string | null = n
     `${scenario.name}: ${failed} of ${runs.length} runs failed ` +
     `(failure rate below ${percentUp(rate.upperBound)} at ${percent(scenario.confidence)})`;
   return [line, ...scenarioNotes(result, planFile, pc.createColors(false))].join('\n\n');
-}
-
-/** A rate bound in percent, rounded up so that the statement stays true: `1.0 %`, `0.034 %`. */
-export function percentUp(rate: number): string {
-  const percent = rate * 100;
-  if (percent === 0 || percent >= 100) return `${percent.toFixed(0)} %`;
-  const decimals = percent >= 0.1 ? 1 : 1 - Math.floor(Math.log10(percent));
-  const scale = 10 ** decimals;
-  return `${(Math.ceil(percent * scale - 1e-9) / scale).toFixed(decimals)} %`;
-}
-
-/** A rate that was given, in percent, as it was given: `0.1 %`. */
-export function percent(rate: number): string {
-  return `${Number((rate * 100).toPrecision(6))} %`;
 }
 
 type Colours = ReturnType<typeof pc.createColors>;

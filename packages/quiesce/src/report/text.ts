@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { FailureKind } from '../results/failure-kinds.js';
+import { outcomeCounts, type ScenarioResult } from '../results/result.js';
 
 /** A program's text without its control characters, which must not act on a reader's terminal or end a document. */
 export function printable(text: string): string {
@@ -19,4 +20,23 @@ export function kindLines(kind: FailureKind | null): string[] {
   const { title, page, detail, or } = kind;
   const other = or === null ? [] : [`or: ${or.title}`, or.page, `what decides: ${or.decide}`];
   return [`likely: ${title}${detail === null ? '' : ` (${printable(detail)})`}`, page, ...other];
+}
+
+/** A rate bound in percent, rounded up so that the statement stays true: `1.0 %`, `0.034 %`. */
+export function percentUp(rate: number): string {
+  const percent = rate * 100;
+  if (percent === 0 || percent >= 100) return `${percent.toFixed(0)} %`;
+  const decimals = percent >= 0.1 ? 1 : 1 - Math.floor(Math.log10(percent));
+  const scale = 10 ** decimals;
+  return `${(Math.ceil(percent * scale - 1e-9) / scale).toFixed(decimals)} %`;
+}
+
+/** A rate that was given, in percent, as it was given: `0.1 %`. */
+export function percent(rate: number): string {
+  return `${Number((rate * 100).toPrecision(6))} %`;
+}
+
+/** Failed runs by outcome, such as `8 SIGABRT, 1 hang`; empty when none failed. */
+export function failureCounts(result: ScenarioResult): string {
+  return [...outcomeCounts(result)].map(([label, count]) => `${count} ${label}`).join(', ');
 }

@@ -1,3 +1,5 @@
+// results/: the one model of results: what a session makes, what is written as JSON, read back, merged, resumed and
+// reported. How a report looks to a reader is in report/, how runs are made in session/.
 import { formatMs } from '../duration.js';
 import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';

@@ -1,7 +1,5 @@
-// results/: the one model of results: what a session makes, what is written as JSON, read back, merged, resumed and
-// reported. How a report looks to a reader is in report/, how runs are made in session/.
 import type { RecordedScenario } from '../plan/scenario.js';
-import type { Outcome } from '../run/outcome.js';
+import { type Outcome, outcomeLabel } from '../run/outcome.js';
 import type { Evidence, RunRecord } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
 import type { Counts, Interval } from '../statistics/intervals.js';
@@ -75,6 +73,16 @@ export interface PlanResult {
 
 /** How many of a scenario's runs failed. */
 export const countsOf = ({ failed, runs }: ScenarioResult): Counts => ({ failed, runs: runs.length });
+
+/** How many of its runs failed with each outcome, by its label. */
+export function outcomeCounts({ failures }: ScenarioResult): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { outcome, runs } of failures) {
+    const label = outcomeLabel(outcome);
+    counts.set(label, (counts.get(label) ?? 0) + runs.length);
+  }
+  return counts;
+}
 
 /** Whether scenarios and services went as they should: what `PlanResult.ok` says. */
 export function allOk({

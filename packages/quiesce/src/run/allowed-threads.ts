@@ -1,3 +1,5 @@
+// run/: one run of a program: how it ended, what was seen of it, and what it left. How often it is run, and what runs show
+// together, is above.
 import { globMatcher } from '../glob.js';
 import type { LeftThread } from './witness.js';
 

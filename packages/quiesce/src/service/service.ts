@@ -1,3 +1,5 @@
+// service/: starts a server that scenarios need, waits until it is ready, and stops it. Which scenario needs which is in
+// session/.
 import { connect, createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,3 +1,5 @@
+// statistics/: exact intervals, tests and numbers of runs, and the test that runs "until" are judged by. Numbers only:
+// nothing here knows scenarios, runs or reports.
 import hypergeometricPmf from '@stdlib/stats-base-dists-hypergeometric-pmf';
 import { CONFIDENCE, type Counts, check } from './intervals.js';
 

@@ -1,5 +1,3 @@
-// statistics/: exact intervals, tests and numbers of runs, and the test that runs "until" are judged by. Numbers only:
-// nothing here knows scenarios, runs or reports.
 import betaQuantile from '@stdlib/stats-base-dists-beta-quantile';
 
 /** Failed runs out of all. */

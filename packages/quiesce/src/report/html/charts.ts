@@ -1,3 +1,5 @@
+// report/html/: a result as one self-contained HTML page: its parts, charts and style. Words that other reports share are
+// in report/.
 import { formatMs } from '../../duration.js';
 import type { Outcome } from '../../run/outcome.js';
 import { outcomeLabel } from '../../run/outcome.js';

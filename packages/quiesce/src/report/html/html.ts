@@ -4,10 +4,9 @@ import type { FailureGroup, PlanResult, ScenarioResult } from '../../results/res
 import { expectLabel, outcomeLabel } from '../../run/outcome.js';
 import type { StackFrame, ThreadStack } from '../../run/stack-trace.js';
 import { formatP, type NamedComparison } from '../comparison.js';
-import { failureCounts } from '../progress.js';
 import { reproduceCommand } from '../reproduce.js';
-import { percent, percentUp, scenarioRemarks } from '../terminal.js';
-import { shellLine } from '../text.js';
+import { scenarioRemarks } from '../terminal.js';
+import { failureCounts, percent, percentUp, shellLine } from '../text.js';
 import { verdictOf } from '../verdict.js';
 import {
   CELL_NAMES,
