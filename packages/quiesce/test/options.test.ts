@@ -84,3 +84,8 @@ for (const name of optionNames) {
     }
   });
 }
+
+test('the same perturbations in another order, or from another seed, are no difference', () => {
+  const [one, other] = ['nice=3,tokio', 'tokio,nice=3'].map((perturb, seed) => scenarioOf({ perturb, seed }));
+  assert.equal(difference(one as Scenario, other as Scenario, ['outcome']), undefined);
+});

@@ -40,7 +40,11 @@ export function difference(
   return undefined;
 }
 
-// Two choices of perturbations are one where a command line would ask for them alike: which parts `all` has depends on
-// the machine, and the seed is another matter.
+// Two choices of perturbations are one where a command line would ask for the same, in whatever order: which parts `all`
+// has depends on the machine, and the seed is another matter.
 const compared = (name: OptionName, value: unknown): unknown =>
-  name === 'perturb' ? flagWords(name, value).join(' ') : value;
+  name === 'perturb'
+    ? flagWords(name, value)
+        .flatMap((word) => word.split(','))
+        .sort()
+    : value;
