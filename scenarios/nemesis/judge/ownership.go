@@ -196,7 +196,8 @@ func proclaimed(h *history, report func(string, ...any)) {
 	}
 }
 
-// together checks that nobody enters a barrier of two alone.
+// together checks that nobody enters a barrier of two alone: the other one was in at some time of the entering. It may have
+// given up by the time that the one who enters learns of it.
 func together(h *history, report func(string, ...any)) {
 	for _, a := range h.barriers {
 		if a.Entered == 0 {
@@ -204,7 +205,7 @@ func together(h *history, report func(string, ...any)) {
 		}
 		others := 0
 		for _, b := range h.barriers {
-			if b.Name == a.Name && b.Worker != a.Worker && b.From <= a.Entered && b.To >= a.Entered {
+			if b.Name == a.Name && b.Worker != a.Worker && b.From <= a.Entered && b.Leaving >= a.From {
 				others++
 			}
 		}
