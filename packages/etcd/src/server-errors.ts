@@ -249,9 +249,6 @@ const serverErrors = {
 /** etcd's own words for one of its errors. */
 export type ServerErrorText = keyof typeof serverErrors;
 
-/** A read wants a revision that the store hasn't come to. */
-export const futureRevision: ServerErrorText = 'etcdserver: mvcc: required revision is a future revision';
-
 /** What is known of an error of etcd's with these words, whichever code came with it. */
 export function knownServerError(details: string): ServerError | undefined {
   return Object.hasOwn(serverErrors, details) ? serverErrors[details as ServerErrorText] : undefined;
@@ -262,9 +259,58 @@ export function serverErrorTexts(): ServerErrorText[] {
   return Object.keys(serverErrors) as ServerErrorText[];
 }
 
-/** Whether an error is this one of etcd's. */
-export function isServerError(error: unknown, text: ServerErrorText): boolean {
+function isServerError(error: unknown, text: ServerErrorText): boolean {
   return error instanceof EtcdError && error.details === text;
+}
+
+/** Whether a read wanted a revision that the store hasn't come to. */
+export function isFutureRevision(error: unknown): boolean {
+  return isServerError(error, 'etcdserver: mvcc: required revision is a future revision');
+}
+
+/** Whether a lease was to be granted with an id that another one has. */
+export function isLeaseThere(error: unknown): boolean {
+  return isServerError(error, 'etcdserver: lease already exists');
+}
+
+/** Whether a token was asked for while the server has authentication off. */
+export function isAuthOff(error: unknown): boolean {
+  return isServerError(error, 'etcdserver: authentication is not enabled');
+}
+
+/** What a member that knows of no leader would answer, where it says so in another way. */
+export function noLeader(method: string): EtcdError {
+  const details: ServerErrorText = 'etcdserver: no leader';
+  return statusError({ code: serverErrors[details].code, details, method });
+}
+
+/** What the server would answer of a lease that it doesn't have, where it says so in another way. */
+export function leaseNotFound(id: bigint, method: string): EtcdError {
+  const details: ServerErrorText = 'etcdserver: requested lease not found';
+  const { code, hint } = serverErrors[details];
+  return new LeaseNotFoundError(`${statusName(code)}: there is no lease ${id}; ${hint}`, {
+    code,
+    details,
+    method,
+  });
+}
+
+/** An error of gRPC as Go prints it. */
+const goStatus = /^rpc error: code = (\w+) desc = (.*)$/s;
+
+/** PERMISSION_DENIED is PermissionDenied there. */
+const codesByGoName: ReadonlyMap<string, StatusCode> = new Map(
+  Object.entries(StatusCode).map(([name, code]) => [
+    name.toLowerCase().replace(/(?:^|_)(.)/g, (_all, first: string) => first.toUpperCase()),
+    code,
+  ]),
+);
+
+/** The typed error for a text in which etcd gives an error of gRPC as Go prints it; `undefined` for another text. */
+export function goStatusError(text: string, method: string): EtcdError | undefined {
+  const [, name = '', details = text] = goStatus.exec(text) ?? [];
+  const code = codesByGoName.get(name);
+  return code === undefined ? undefined : statusError({ code, details, method });
 }
 
 /** The typed error for a failed call's status. */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -102,6 +102,20 @@ test('all errors of the server are known, by the code that they come with', { sk
   }
   const known = serverErrorTexts().map((text) => [text, statusName(knownServerError(text)?.code ?? 0)]);
   assert.deepEqual(known.toSorted(), [...expected].toSorted());
+});
+
+test('no other module than server-errors.ts knows the words of the server', async () => {
+  const source = fileURLToPath(new URL('../../src', import.meta.url));
+  const files = (await readdir(source, { recursive: true })).filter(
+    (file) => file.endsWith('.ts') && !file.includes('generated') && file !== 'server-errors.ts',
+  );
+  assert.ok(files.length > 50, `${files.length} modules`);
+  for (const file of files) {
+    const text = await readFile(join(source, file), 'utf8');
+    const found = serverErrorTexts().filter((words) => text.includes(words));
+    assert.deepEqual(found, [], `in ${file}`);
+    assert.doesNotMatch(text, /etcdserver: |rpc error: code/, `in ${file}`);
+  }
 });
 
 overEachTransport('errors of the server', (connect) => {

@@ -5,7 +5,7 @@ import type { RangeRequest, RangeResponse } from '../rpc/generated/etcdserverpb/
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
-import { futureRevision, isServerError } from '../server-errors.js';
+import { isFutureRevision } from '../server-errors.js';
 import type { RangeBytes } from './key-range.js';
 import { type RangeOptions, type RangeResult, rangeRequest, rangeResult, type ToEntry } from './kv.js';
 
@@ -65,7 +65,7 @@ export async function* rangePages<Entry>(
     }
     const following = fetch(next, revision).catch((error: unknown) => {
       // A member that lags may not have come to it.
-      if (serializable || !isServerError(error, futureRevision)) throw error;
+      if (serializable || !isFutureRevision(error)) throw error;
       throw new StoreReplacedError(first, unknownState, { cause: error });
     });
     // How it fails is told when it is its turn, if that comes.

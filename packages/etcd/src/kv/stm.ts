@@ -4,7 +4,7 @@ import { KeyValue } from '../rpc/messages/key-value.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
-import { futureRevision, isServerError } from '../server-errors.js';
+import { isFutureRevision } from '../server-errors.js';
 import { toInt64 } from '../util/int64.js';
 import type { PutOptions, ResponseHeader } from './kv.js';
 import { type Mapping, PrefixMapping } from './mapping.js';
@@ -307,7 +307,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
       }
       return revision ?? result.revision;
     } catch (error) {
-      const beyond = revision !== undefined && isServerError(error, futureRevision);
+      const beyond = revision !== undefined && isFutureRevision(error);
       if (beyond || isHistoryLost(error)) this.#lost = true;
       throw error;
     }

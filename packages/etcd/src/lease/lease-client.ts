@@ -1,4 +1,4 @@
-import { EtcdError, invalidArgument } from '../errors.js';
+import { invalidArgument } from '../errors.js';
 import { knownHeader, type ResponseHeader } from '../kv/kv.js';
 import { type Call, idempotentCall, nothing, writeCall } from '../rpc/call.js';
 import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
@@ -9,6 +9,7 @@ import type {
   LeaseTimeToLiveResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { isLeaseThere } from '../server-errors.js';
 import { type Int64, toInt64 } from '../util/int64.js';
 import { longestTimerMs } from '../util/timeout.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
@@ -52,8 +53,6 @@ type ToKey = (key: Uint8Array) => Uint8Array | undefined;
 
 const none = {};
 
-const leaseExists = 'etcdserver: lease already exists';
-
 /**
  * Leases: what is attached to one goes when it is revoked or no longer renewed. `etcd.lease`; clientv3: `Lease`.
  *
@@ -96,7 +95,7 @@ export class LeaseClient {
     try {
       await this.#rpc.call(grantCall, () => grantRequest(ttlSeconds, { id }), control);
     } catch (error) {
-      if (!(error instanceof EtcdError) || error.details !== leaseExists) throw error;
+      if (!isLeaseThere(error)) throw error;
     }
   }
 

@@ -3,7 +3,6 @@ import {
   ClosedError,
   DeadlineExceededError,
   type EtcdError,
-  LeaseNotFoundError,
   StatusCode,
   UnavailableError,
 } from '../errors.js';
@@ -12,7 +11,7 @@ import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
 import { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { encodeMessage } from '../rpc/messages/encode-message.js';
 import type { Rpc } from '../rpc/rpc.js';
-import type { ServerErrorText } from '../server-errors.js';
+import { leaseNotFound } from '../server-errors.js';
 import type { ByteStream } from '../transport/transport.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import { longestTimerMs } from '../util/timeout.js';
@@ -34,12 +33,6 @@ const refusals: ReadonlySet<number> = new Set<StatusCode>([
   StatusCode.UNAUTHENTICATED,
   StatusCode.UNIMPLEMENTED,
 ]);
-
-function leaseNotFound(id: bigint): LeaseNotFoundError {
-  const message = `NOT_FOUND: there is no lease ${id}; it has expired, or was revoked, or never was`;
-  const details: ServerErrorText = 'etcdserver: requested lease not found';
-  return new LeaseNotFoundError(message, { code: StatusCode.NOT_FOUND, details, method: keepAliveMethod });
-}
 
 /** Told of the next renewal, or why there is none. */
 export interface RenewalWaiter {
@@ -174,7 +167,7 @@ export class LeaseKeeper {
   /** Somebody revoked this lease through this client, so that there is no need to ask the server. */
   revoked(id: bigint): void {
     const lease = this.#leases.get(id);
-    if (lease !== undefined) this.#lose(lease, 'revoked', leaseNotFound(id));
+    if (lease !== undefined) this.#lose(lease, 'revoked', leaseNotFound(id, keepAliveMethod));
   }
 
   /** Whether keeping leases alive keeps the process alive. */
@@ -281,7 +274,7 @@ export class LeaseKeeper {
 
   #notFound(lease: KeptLease): void {
     const age = Math.max(performance.now() - lease.renewedAt, Date.now() - lease.renewedAtDate);
-    this.#lose(lease, age < lease.ttlMs ? 'revoked' : 'expired', leaseNotFound(lease.id));
+    this.#lose(lease, age < lease.ttlMs ? 'revoked' : 'expired', leaseNotFound(lease.id, keepAliveMethod));
   }
 
   /** There is no stream any more, and there should be one. */

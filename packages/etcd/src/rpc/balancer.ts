@@ -1,6 +1,13 @@
 import { setMaxListeners } from 'node:events';
-import { ClusterMismatchError, DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
-import { isServerError, type ServerErrorText, statusError } from '../server-errors.js';
+import {
+  ClusterMismatchError,
+  DeadlineExceededError,
+  type EtcdError,
+  PermissionDeniedError,
+  StatusCode,
+  UnauthenticatedError,
+} from '../errors.js';
+import { noLeader, statusError } from '../server-errors.js';
 import type { Transport } from '../transport/transport.js';
 import { Pauses } from '../util/pauses.js';
 import { backoffMs } from './backoff.js';
@@ -62,7 +69,6 @@ export interface BalancerInit {
   readonly mustFind?: boolean;
 }
 
-const noLeader: ServerErrorText = 'etcdserver: no leader';
 const statusMethod = MaintenanceService.status.path;
 const statusRequest = StatusRequest.encode({}).finish();
 
@@ -345,8 +351,7 @@ export class Balancer {
       if (mismatch !== undefined && !mismatch.adopted) throw mismatch;
       const { leader, isLearner } = StatusResponse.decode(answer.message);
       if (leader === 0n || isLearner) {
-        const details = leader === 0n ? noLeader : 'the member is a learner';
-        this.failed(endpoint, statusError({ code: StatusCode.UNAVAILABLE, details, method: statusMethod }));
+        this.failed(endpoint, leader === 0n ? noLeader(statusMethod) : isALearner());
       } else this.succeeded(endpoint);
     } catch (error) {
       if (refusedForAuth(error)) this.succeeded(endpoint);
@@ -414,13 +419,12 @@ function statusOf({ address, state, failures, error }: Endpoint): EndpointStatus
   return { endpoint: address, state, failures, error };
 }
 
-/** With authentication on, etcd tells its status to known users alone; that it refuses is an answer. */
+function isALearner(): EtcdError {
+  const details = 'the member is a learner';
+  return statusError({ code: StatusCode.UNAVAILABLE, details, method: statusMethod });
+}
+
+/** With authentication on, etcd gives its status to known users alone; that it refuses is an answer. */
 function refusedForAuth(error: unknown): boolean {
-  if (!(error instanceof EtcdError)) return false;
-  const { code } = error;
-  return (
-    code === StatusCode.UNAUTHENTICATED ||
-    code === StatusCode.PERMISSION_DENIED ||
-    isServerError(error, 'etcdserver: user name is empty')
-  );
+  return error instanceof UnauthenticatedError || error instanceof PermissionDeniedError;
 }

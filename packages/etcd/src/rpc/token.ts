@@ -1,4 +1,4 @@
-import { isServerError } from '../server-errors.js';
+import { isAuthOff } from '../server-errors.js';
 
 /** Name and password of one of etcd's users. */
 export interface Credentials {
@@ -51,7 +51,7 @@ export class TokenSource {
     try {
       this.#token = await this.#authenticate();
     } catch (error) {
-      if (!isServerError(error, 'etcdserver: authentication is not enabled')) throw error;
+      if (!isAuthOff(error)) throw error;
       this.#token = '';
     }
     this.#fetchedAt = performance.now();

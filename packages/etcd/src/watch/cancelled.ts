@@ -1,13 +1,10 @@
 import { CompactedError, EtcdError, StatusCode } from '../errors.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { statusError } from '../server-errors.js';
+import { goStatusError } from '../server-errors.js';
 import { watchMethod } from './request.js';
 
 /** The watch was cancelled: by the server, for the reason in `details`, or before it was made. Code `CANCELLED`. */
 export class WatchCancelledError extends EtcdError {}
-
-// etcd gives the reason as Go prints an error of gRPC.
-const goStatus = /^rpc error: code = (\w+) desc = (.*)$/s;
 
 /**
  * Why the server has cancelled a watch.
@@ -21,9 +18,8 @@ export function cancelledError({ cancelReason, compactRevision }: WatchResponse)
       compactRevision,
     );
   }
-  const [, name, details] = goStatus.exec(cancelReason) ?? [];
-  const code = name === undefined ? undefined : codesByGoName.get(name);
-  if (code !== undefined) return statusError({ code, details: details ?? cancelReason, method: watchMethod });
+  const refused = goStatusError(cancelReason, watchMethod);
+  if (refused !== undefined) return refused;
   const reason = cancelReason || 'it gave no reason';
   return watchCancelled(`the server has cancelled the watch: ${reason}`, cancelReason);
 }
@@ -32,11 +28,3 @@ export function cancelledError({ cancelReason, compactRevision }: WatchResponse)
 export function watchCancelled(message: string, details = message): WatchCancelledError {
   return new WatchCancelledError(message, { code: StatusCode.CANCELLED, details, method: watchMethod });
 }
-
-/** PERMISSION_DENIED is PermissionDenied there. */
-const codesByGoName: ReadonlyMap<string, StatusCode> = new Map(
-  Object.entries(StatusCode).map(([name, code]) => [
-    name.toLowerCase().replace(/(?:^|_)(.)/g, (_all, first: string) => first.toUpperCase()),
-    code,
-  ]),
-);

@@ -3,6 +3,7 @@ import {
   ClosedError,
   ClusterMismatchError,
   EtcdError,
+  NoLeaderError,
   StatusCode,
   type StoreReplacedError,
   UnavailableError,
@@ -11,7 +12,6 @@ import { reopenMs } from '../rpc/backoff.js';
 import { WatchService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
-import { isServerError } from '../server-errors.js';
 import type { ByteStream } from '../transport/transport.js';
 import { longestTimerMs } from '../util/timeout.js';
 import { cancelledError } from './cancelled.js';
@@ -170,8 +170,8 @@ export class WatchStream {
       if (this.#stopped) return;
       if (this.#answered) failures = 0;
       // Another member may have one, but when none has, that is what who requires a leader wants to know.
-      if (this.#answered || !isNoLeader(failure)) withoutLeader = 0;
-      if (isNoLeader(failure)) withoutLeader += 1;
+      if (this.#answered || !(failure instanceof NoLeaderError)) withoutLeader = 0;
+      if (failure instanceof NoLeaderError) withoutLeader += 1;
       const leaderless = withoutLeader >= this.#rpc.endpointCount;
       const refused = this.#rpc.takesAnotherToken(failure, this.#tokenRefusals);
       if (refused) this.#tokenRefusals += 1;
@@ -400,10 +400,6 @@ export class WatchStream {
 function isTransient(failure: unknown): boolean {
   if (failure instanceof ClusterMismatchError) return true;
   return failure instanceof EtcdError && !(failure instanceof ClosedError) && transient.has(failure.code);
-}
-
-function isNoLeader(failure: unknown): boolean {
-  return isServerError(failure, 'etcdserver: no leader');
 }
 
 function unavailable(message: string): UnavailableError {
