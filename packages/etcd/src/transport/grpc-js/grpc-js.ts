@@ -10,8 +10,7 @@ import {
 } from '../../errors.js';
 import { statusError } from '../../server-errors.js';
 import { longestTimerMs } from '../../util/timeout.js';
-import type { Waiter } from '../../util/waiter.js';
-import { alreadyWaiting, hasEnded, sentAfterClose, wasCancelled } from '../stream-errors.js';
+import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from '../transport.js';
 import { abortable } from './abortable-resolver.js';
 import { type ChannelInit, GrpcJsChannel } from './channel.js';
@@ -40,7 +39,7 @@ export function grpcJsTransport(options: TransportOptions): Transport {
 class GrpcJsTransport implements Transport {
   readonly kind = 'grpc-js';
   readonly #init: Omit<ChannelInit, 'referenced' | 'gaveUp' | 'ended'>;
-  readonly #calls = new Set<Call>();
+  readonly #calls = new Map<PendingCall, RunningCall>();
   /** The one for new calls, if there is one, and those that were retired and still have calls. */
   readonly #channels = new Set<GrpcJsChannel>();
   #channel: GrpcJsChannel | undefined;
@@ -60,7 +59,7 @@ class GrpcJsTransport implements Transport {
 
   unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse> {
     return new Promise((resolve, reject) => {
-      const call = new UnaryCall(method, resolve, reject);
+      const call = new GrpcJsUnary(method, resolve, reject);
       this.#begin(call, options, (client, metadata, deadline) =>
         client.makeUnaryRequest(
           method,
@@ -76,7 +75,7 @@ class GrpcJsTransport implements Transport {
   }
 
   stream(method: string, options?: CallOptions): ByteStream {
-    const stream = new GrpcJsStream(method);
+    const stream = new GrpcJsStream(method, this);
     this.#begin(stream, options, (client, metadata, deadline) => {
       const duplex = client.makeBidiStreamRequest(method, identity, identity, metadata, deadline);
       stream.attach(duplex);
@@ -102,13 +101,13 @@ class GrpcJsTransport implements Transport {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const call of [...this.#calls]) call.cancel(closedInFlight());
+    for (const call of [...this.#calls.keys()]) this.cancel(call, closedInFlight());
     for (const channel of [...this.#channels]) channel.close();
   }
 
   /** Starts the call, unless it can't begin: then it has failed. */
   #begin(
-    call: Call,
+    call: GrpcJsUnary | GrpcJsStream,
     options: CallOptions | undefined,
     start: (client: grpc.Client, metadata: grpc.Metadata, deadline: Deadline) => SurfaceCall,
   ): void {
@@ -127,16 +126,36 @@ class GrpcJsTransport implements Transport {
         return;
       }
       channel.callBegan();
-      this.#calls.add(call);
-      call.begun(surface, channel, deadline, signal, (status) => {
-        this.#calls.delete(call);
+      this.#calls.set(call, { surface, channel });
+      if (signal !== undefined) call.watch(signal, () => this.cancel(call, signal.reason));
+      surface.on('metadata', (metadata: grpc.Metadata) => call.headersCame(fromGrpcMetadata(metadata)));
+      surface.on('status', (status: grpc.StatusObject) => {
+        if (!this.#calls.has(call)) return;
+        const seen = byRetirement(byDeadline(status, deadline), channel);
         // A channel that could not connect refuses calls until its back-off has passed; a new one tries at once.
-        if (status !== undefined && status.code !== StatusCode.OK && neverSent.test(status.details)) {
-          this.#leave(channel);
-        }
-        channel.callEnded();
+        if (status.code !== StatusCode.OK && neverSent.test(status.details)) this.#leave(channel);
+        this.#forget(call);
+        call.ended(seen, fromGrpcMetadata(status.metadata));
       });
     }
+  }
+
+  /** The call is over; returns what carried it, where it wasn't over before. */
+  #forget(call: PendingCall): SurfaceCall | undefined {
+    const running = this.#calls.get(call);
+    if (running === undefined) return undefined;
+    this.#calls.delete(call);
+    running.channel.callEnded();
+    return running.surface;
+  }
+
+  /** Ends a call here and at the server. */
+  cancel(call: PendingCall, reason: unknown): void {
+    const surface = this.#forget(call);
+    if (surface === undefined) return;
+    call.cut(reason);
+    // grpc-js forgets a cancellation that comes in the microtasks in which it begins a call, and makes the call.
+    setImmediate(() => surface.cancel());
   }
 
   #connect(): GrpcJsChannel {
@@ -158,77 +177,19 @@ class GrpcJsTransport implements Transport {
   }
 }
 
+/** A call as grpc-js has it. */
 type SurfaceCall = ReturnType<grpc.Client['makeUnaryRequest']> | grpc.ClientDuplexStream<Buffer, Buffer>;
 
-/** What both kinds of call share: one end, by status, cancellation or close, whichever comes first. */
-abstract class Call {
-  protected headersSeen: Metadata = noMetadata;
-  #surface: SurfaceCall | undefined;
-  #ended: ((status: grpc.StatusObject | undefined) => void) | undefined;
-  #signal: AbortSignal | undefined;
-
-  constructor(readonly method: string) {}
-
-  begun(
-    surface: SurfaceCall,
-    channel: GrpcJsChannel,
-    deadline: Deadline,
-    signal: AbortSignal | undefined,
-    ended: (status: grpc.StatusObject | undefined) => void,
-  ): void {
-    this.#surface = surface;
-    this.#ended = ended;
-    this.#signal = signal;
-    signal?.addEventListener('abort', this.#abort, { once: true });
-    surface.on('metadata', (metadata: grpc.Metadata) => {
-      this.headersSeen = fromGrpcMetadata(metadata);
-      this.headersCame(this.headersSeen);
-    });
-    surface.on('status', (status: grpc.StatusObject) => {
-      const told = byRetirement(byDeadline(status, deadline), channel);
-      if (this.#end(status)) this.finish(told, fromGrpcMetadata(status.metadata));
-    });
-  }
-
-  /** Ends the call here and at the server. Idempotent. */
-  cancel(reason?: unknown): void {
-    if (!this.#end(undefined)) return;
-    this.fail(reason ?? wasCancelled(this.method));
-    // grpc-js forgets a cancellation that comes in the microtasks in which it begins a call, and makes the call.
-    const surface = this.#surface;
-    setImmediate(() => surface?.cancel());
-  }
-
-  readonly #abort = (): void => this.cancel(this.#signal?.reason);
-
-  /** False when the call has ended before. */
-  #end(status: grpc.StatusObject | undefined): boolean {
-    const ended = this.#ended;
-    if (ended === undefined) return false;
-    this.#ended = undefined;
-    this.#signal?.removeEventListener('abort', this.#abort);
-    ended(status);
-    return true;
-  }
-
-  protected headersCame(_headers: Metadata): void {}
-  /** The call ended with a status. */
-  protected abstract finish(status: grpc.StatusObject, trailers: Metadata): void;
-  /** The call ended without one. */
-  abstract fail(reason: unknown): void;
+/** What carries a call. */
+interface RunningCall {
+  readonly surface: SurfaceCall;
+  readonly channel: GrpcJsChannel;
 }
 
-class UnaryCall extends Call {
-  readonly #resolve: (response: UnaryResponse) => void;
-  readonly #reject: (reason: unknown) => void;
+class GrpcJsUnary extends UnaryCall {
+  #headers: Metadata = noMetadata;
   #message: Buffer | undefined;
   #error: Error | undefined;
-
-  constructor(method: string, resolve: (response: UnaryResponse) => void, reject: (reason: unknown) => void) {
-    super(method);
-    this.#resolve = resolve;
-    this.#reject = reject;
-  }
 
   // The status, with its trailers, follows the answer.
   readonly answered = (error: grpc.ServiceError | null, message?: Buffer): void => {
@@ -236,121 +197,64 @@ class UnaryCall extends Call {
     this.#message = message;
   };
 
-  protected override finish(status: grpc.StatusObject, trailers: Metadata): void {
-    if (this.#message !== undefined) {
-      this.#resolve({ message: this.#message, headers: this.headersSeen, trailers });
-    } else if (status.code === grpc.status.OK) {
-      const details = 'the server sent no message';
-      this.#reject(statusError({ code: StatusCode.UNIMPLEMENTED, details, trailers, method: this.method }));
-    } else this.#reject(fromStatus(status, trailers, this.method, this.#error));
+  override headersCame(headers: Metadata): void {
+    this.#headers = headers;
   }
 
-  override fail(reason: unknown): void {
-    this.#reject(reason);
+  /** The call ended with a status. */
+  ended(status: grpc.StatusObject, trailers: Metadata): void {
+    if (this.#message !== undefined) {
+      this.answer({ message: this.#message, headers: this.#headers, trailers });
+    } else if (status.code === grpc.status.OK) {
+      const details = 'the server sent no message';
+      this.fail(statusError({ code: StatusCode.UNIMPLEMENTED, details, trailers, method: this.method }));
+    } else this.fail(fromStatus(status, trailers, this.method, this.#error));
   }
 }
 
 /** Reads in paused mode: Node's stream buffer (16 messages each way) is the bound. */
-class GrpcJsStream extends Call implements ByteStream {
-  readonly headers: Promise<Metadata>;
-  trailers: Metadata = noMetadata;
-  #headersWaiter!: Waiter<Metadata>;
+class GrpcJsStream extends StreamCall {
+  readonly #transport: GrpcJsTransport;
   #duplex: grpc.ClientDuplexStream<Buffer, Buffer> | undefined;
-  #reader: Waiter<Uint8Array | undefined> | undefined;
-  #senders: Waiter<void>[] = [];
-  #sendClosed = false;
-  #over: { readonly failure?: unknown } | undefined;
 
-  constructor(method: string) {
+  constructor(method: string, transport: GrpcJsTransport) {
     super(method);
-    this.headers = new Promise((resolve, reject) => {
-      this.#headersWaiter = { resolve, reject };
-    });
-    // Few callers read the headers, and the failure reaches all of them by `receive`.
-    this.headers.catch(() => {});
+    this.#transport = transport;
   }
 
   attach(duplex: grpc.ClientDuplexStream<Buffer, Buffer>): void {
     this.#duplex = duplex;
-    duplex.on('readable', () => this.#wakeReader());
-    duplex.on('drain', () => {
-      for (const sender of this.#senders.splice(0)) sender.resolve();
-    });
-    // Told by 'status' too.
+    duplex.on('readable', () => this.wakeReader());
+    duplex.on('drain', () => this.wakeSenders(Number.POSITIVE_INFINITY));
+    // 'status' has it, too.
     duplex.on('error', () => {});
   }
 
-  send(message: Uint8Array): Promise<void> {
-    if (this.#over !== undefined) return Promise.reject(this.#endedError());
-    if (this.#sendClosed) return Promise.reject(sentAfterClose(this.method));
-    if (this.#duplex?.write(asBuffer(message))) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#senders.push({ resolve, reject }));
+  override cancel(reason?: unknown): void {
+    if (!this.isOver) this.#transport.cancel(this, reason ?? wasCancelled(this.method));
   }
 
-  closeSend(): void {
-    if (this.#sendClosed || this.#over !== undefined) return;
-    this.#sendClosed = true;
+  /** The call ended with a status. */
+  ended(status: grpc.StatusObject, trailers: Metadata): void {
+    if (status.code === grpc.status.OK) this.finish(trailers);
+    else this.fail(fromStatus(status, trailers, this.method));
+  }
+
+  protected override write(message: Uint8Array): boolean {
+    return this.#duplex?.write(asBuffer(message)) ?? false;
+  }
+
+  protected override endWriting(): void {
     this.#duplex?.end();
   }
 
-  receive(): Promise<Uint8Array | undefined> {
-    if (this.#reader !== undefined) {
-      return Promise.reject(alreadyWaiting(this.method));
-    }
-    return new Promise((resolve, reject) => {
-      this.#reader = { resolve, reject };
-      this.#wakeReader();
-    });
+  protected override take(): Uint8Array | undefined {
+    return this.#duplex?.read() ?? undefined;
   }
 
-  /** Gives the reader what is there: a message first, then the end. */
-  #wakeReader(): void {
-    const reader = this.#reader;
-    if (reader === undefined) return;
-    const over = this.#over;
-    const cut = over !== undefined && 'failure' in over && !(over.failure instanceof StatusFailure);
-    const message = cut ? null : (this.#duplex?.read() ?? null);
-    if (message === null && over === undefined) return;
-    this.#reader = undefined;
-    if (message !== null) reader.resolve(message);
-    else if (over !== undefined && 'failure' in over) reader.reject(reasonOf(over.failure));
-    else reader.resolve(undefined);
+  protected override drop(): void {
+    this.#duplex = undefined;
   }
-
-  protected override headersCame(headers: Metadata): void {
-    this.#headersWaiter.resolve(headers);
-  }
-
-  protected override finish(status: grpc.StatusObject, trailers: Metadata): void {
-    this.trailers = trailers;
-    if (status.code === grpc.status.OK) this.#finish({});
-    else this.#finish({ failure: new StatusFailure(fromStatus(status, trailers, this.method)) });
-  }
-
-  override fail(reason: unknown): void {
-    this.#finish({ failure: reason });
-  }
-
-  #finish(over: { readonly failure?: unknown }): void {
-    this.#over = over;
-    this.#headersWaiter.reject(this.#endedError());
-    for (const sender of this.#senders.splice(0)) sender.reject(this.#endedError());
-    this.#wakeReader();
-  }
-
-  #endedError(): unknown {
-    if (this.#over !== undefined && 'failure' in this.#over) return reasonOf(this.#over.failure);
-    return hasEnded(this.method);
-  }
-}
-
-/** A failure that the server told, after all of its messages; one made here drops those not yet read. */
-class StatusFailure {
-  constructor(readonly error: EtcdError) {}
-}
-
-function reasonOf(failure: unknown): unknown {
-  return failure instanceof StatusFailure ? failure.error : failure;
 }
 
 function malformed(cause: unknown, method?: string): InvalidArgumentError {

@@ -4,12 +4,10 @@ import {
   EtcdError,
   InvalidArgumentError,
   type Metadata,
-  noMetadata,
   StatusCode,
 } from '../../errors.js';
 import { statusError } from '../../server-errors.js';
-import type { Waiter } from '../../util/waiter.js';
-import { alreadyWaiting, hasEnded, sentAfterClose, wasCancelled } from '../stream-errors.js';
+import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from '../transport.js';
 import { loadNativeAddon, type NativeAddon, type NativeBinding, type NativeOptions } from './addon.js';
 import { CommandBatch, CompletionBatch, type CompletionHandler } from './frames.js';
@@ -48,7 +46,7 @@ class NativeTransport implements Transport, CompletionHandler {
   readonly kind = 'native';
   readonly #native: NativeBinding;
   readonly #batch = new CommandBatch((message) => this.#native.giveLong(message));
-  readonly #calls = new Map<number, Call>();
+  readonly #calls = new Map<number, PendingCall>();
   readonly #pace = new TurnPace();
   /** What was drained and is not all read. */
   #unread: CompletionBatch | undefined;
@@ -140,7 +138,7 @@ class NativeTransport implements Transport, CompletionHandler {
   }
 
   /** Gives the call an id, unless it can't begin: then it has failed. */
-  #start(call: Call, options: CallOptions | undefined): number | undefined {
+  #start(call: PendingCall, options: CallOptions | undefined): number | undefined {
     if (this.#closed) {
       call.fail(this.#broken ?? new ClosedError());
       return undefined;
@@ -278,183 +276,59 @@ class NativeTransport implements Transport, CompletionHandler {
   }
 }
 
-/** A call in flight; each kind takes what concerns it. */
-abstract class Call {
-  #signal: AbortSignal | undefined;
-  #abort: (() => void) | undefined;
-
-  constructor(readonly method: string) {}
-
-  /** Cancels with the signal, until the call is over. */
-  watch(signal: AbortSignal, abort: () => void): void {
-    this.#signal = signal;
-    this.#abort = abort;
-    signal.addEventListener('abort', abort, { once: true });
-  }
-
-  protected unwatch(): void {
-    if (this.#abort !== undefined) this.#signal?.removeEventListener('abort', this.#abort);
-  }
-
-  /** The call is over without success. */
-  abstract fail(reason: unknown): void;
-  /** It is over by this side's wish, and what has come and nobody has taken is dropped. */
-  cut(reason: unknown): void {
-    this.fail(reason);
-  }
-  answer(_response: UnaryResponse): void {}
-  headersCame(_headers: Metadata): void {}
-  messageCame(_message: Uint8Array): void {}
-  messageSent(): void {}
-  finish(_trailers: Metadata): void {}
-}
-
-class UnaryCall extends Call {
-  readonly #resolve: (response: UnaryResponse) => void;
-  readonly #reject: (reason: unknown) => void;
-
-  constructor(method: string, resolve: (response: UnaryResponse) => void, reject: (reason: unknown) => void) {
-    super(method);
-    this.#resolve = resolve;
-    this.#reject = reject;
-  }
-
-  override answer(response: UnaryResponse): void {
-    this.unwatch();
-    this.#resolve(response);
-  }
-
-  override fail(reason: unknown): void {
-    this.unwatch();
-    this.#reject(reason);
-  }
-}
-
-class NativeStream extends Call implements ByteStream {
+class NativeStream extends StreamCall {
   /** Set when the stream could begin. */
   id = 0;
-  readonly headers: Promise<Metadata>;
-  trailers: Metadata = noMetadata;
   readonly #transport: NativeTransport;
-  readonly #headersWaiter: Waiter<Metadata>;
   readonly #inbox: Uint8Array[] = [];
-  #reader: Waiter<Uint8Array | undefined> | undefined;
   #taken = 0;
   #unsent = 0;
-  readonly #senders: Waiter<void>[] = [];
-  #sendClosed = false;
-  #over: { readonly failure?: unknown } | undefined;
 
   constructor(method: string, transport: NativeTransport) {
     super(method);
     this.#transport = transport;
-    let waiter: Waiter<Metadata> | undefined;
-    this.headers = new Promise((resolve, reject) => {
-      waiter = { resolve, reject };
-    });
-    this.#headersWaiter = waiter as unknown as Waiter<Metadata>;
-    // Few callers read the headers, and the failure reaches all of them by `receive`.
-    this.headers.catch(() => {});
   }
 
-  send(message: Uint8Array): Promise<void> {
-    if (this.#over !== undefined) return Promise.reject(this.#endedError());
-    if (this.#sendClosed) {
-      return Promise.reject(sentAfterClose(this.method));
-    }
-    this.#transport.send(this.id, message);
-    // A full batch goes down at once, and may find that the transport has ended.
-    if (this.#over !== undefined) return Promise.reject(this.#endedError());
-    this.#unsent += 1;
-    if (this.#unsent < streamWindow) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#senders.push({ resolve, reject }));
-  }
-
-  closeSend(): void {
-    if (this.#sendClosed || this.#over !== undefined) return;
-    this.#sendClosed = true;
-    this.#transport.closeSend(this.id);
-  }
-
-  receive(): Promise<Uint8Array | undefined> {
-    const message = this.#inbox.shift();
-    if (message !== undefined) return Promise.resolve(this.#take(message));
-    if (this.#over !== undefined) {
-      return 'failure' in this.#over ? Promise.reject(this.#over.failure) : Promise.resolve(undefined);
-    }
-    if (this.#reader !== undefined) {
-      return Promise.reject(alreadyWaiting(this.method));
-    }
-    return new Promise((resolve, reject) => {
-      this.#reader = { resolve, reject };
-    });
-  }
-
-  cancel(reason?: unknown): void {
-    if (this.#over !== undefined) return;
-    this.#transport.cancel(this.id, reason ?? wasCancelled(this.method));
-  }
-
-  override cut(reason: unknown): void {
-    this.#inbox.length = 0;
-    this.fail(reason);
-  }
-
-  override headersCame(headers: Metadata): void {
-    this.#headersWaiter.resolve(headers);
+  override cancel(reason?: unknown): void {
+    if (!this.isOver) this.#transport.cancel(this.id, reason ?? wasCancelled(this.method));
   }
 
   override messageCame(message: Uint8Array): void {
-    const reader = this.#reader;
-    if (reader === undefined) {
-      this.#inbox.push(message);
-      return;
-    }
-    this.#reader = undefined;
-    reader.resolve(this.#take(message));
-  }
-
-  /** A message leaves the window; room is given back in halves of it. */
-  #take(message: Uint8Array): Uint8Array {
-    this.#taken += 1;
-    if (this.#taken === streamWindow / 2 && this.#over === undefined) {
-      this.#transport.credit(this.id, this.#taken);
-      this.#taken = 0;
-    }
-    return message;
+    if (this.giveToReader(message)) this.#countTaken();
+    else this.#inbox.push(message);
   }
 
   override messageSent(): void {
     this.#unsent -= 1;
-    if (this.#unsent < streamWindow) this.#senders.shift()?.resolve();
+    if (this.#unsent < streamWindow) this.wakeSenders(1);
   }
 
-  override finish(trailers: Metadata): void {
-    this.trailers = trailers;
-    this.#end({});
+  protected override write(message: Uint8Array): boolean {
+    this.#transport.send(this.id, message);
+    this.#unsent += 1;
+    return this.#unsent < streamWindow;
   }
 
-  override fail(reason: unknown): void {
-    if (reason instanceof EtcdError) this.trailers = reason.trailers;
-    this.#end({ failure: reason });
+  protected override endWriting(): void {
+    this.#transport.closeSend(this.id);
   }
 
-  #end(over: { readonly failure?: unknown }): void {
-    if (this.#over !== undefined) return;
-    this.#over = over;
-    this.unwatch();
-    this.#headersWaiter.reject(this.#endedError());
-    for (const sender of this.#senders.splice(0)) sender.reject(this.#endedError());
-    const reader = this.#reader;
-    if (reader === undefined) return;
-    this.#reader = undefined;
-    if ('failure' in over) reader.reject(over.failure);
-    else reader.resolve(undefined);
+  protected override take(): Uint8Array | undefined {
+    const message = this.#inbox.shift();
+    if (message !== undefined) this.#countTaken();
+    return message;
   }
 
-  #endedError(): unknown {
-    if (this.#over !== undefined && 'failure' in this.#over) return this.#over.failure;
-    return hasEnded(this.method);
+  protected override drop(): void {
+    this.#inbox.length = 0;
+  }
+
+  /** A message has left the window; room is given back in halves of it. */
+  #countTaken(): void {
+    this.#taken += 1;
+    if (this.#taken < streamWindow / 2 || this.isOver) return;
+    this.#transport.credit(this.id, this.#taken);
+    this.#taken = 0;
   }
 }
 
