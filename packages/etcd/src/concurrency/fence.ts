@@ -1,7 +1,8 @@
 import { EtcdError, NoSpaceError, PermissionDeniedError } from '../errors.js';
 import type { Bytes } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
-import { LinkedSignal, unlessAborted } from '../util/linked-signal.js';
+import { LinkedSignal } from '../util/linked-signal.js';
+import { unlessAborted } from '../util/wait.js';
 import { mayPass, persist } from './persist.js';
 import type { Session } from './session.js';
 import { untilPut } from './until-put.js';

@@ -4,10 +4,10 @@ import type { Bytes, KeyRange } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import type { LeaseLostError } from '../lease/lease-lost.js';
-import { pause } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
-import { LinkedSignal, unlessAborted } from '../util/linked-signal.js';
+import { LinkedSignal } from '../util/linked-signal.js';
+import { atMost, unlessAborted } from '../util/wait.js';
 import { Fence } from './fence.js';
 import { type AttemptBound, persist } from './persist.js';
 import type { Session } from './session.js';
@@ -159,7 +159,7 @@ export class OwnedKey implements AsyncDisposable {
    */
   async abandon(): Promise<void> {
     const removal = this.release({ timeoutMs: Number.POSITIVE_INFINITY }).catch(() => {});
-    await Promise.race([removal, pause(abandonMs, undefined, { ref: false })]);
+    await atMost(removal, abandonMs);
   }
 
   /**
@@ -321,7 +321,7 @@ async function place<Owned extends OwnedKey>(
   };
   const giveUp = async (): Promise<void> => {
     const done = abandoned().catch(() => {});
-    await Promise.race([done, pause(abandonMs, undefined, { ref: false })]);
+    await atMost(done, abandonMs);
   };
   try {
     const placed = await unlessAborted(placing, waiting);

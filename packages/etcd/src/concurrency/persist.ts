@@ -1,6 +1,7 @@
 import { ClusterMismatchError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
-import { pause, reopenMs } from '../rpc/backoff.js';
+import { reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { pause } from '../util/wait.js';
 
 const backoff = { firstMs: 50, longestMs: 1_000 };
 

@@ -3,12 +3,13 @@ import { setMaxListeners } from 'node:events';
 import { EtcdError, LeaseNotFoundError } from '../errors.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError } from '../lease/lease-lost.js';
-import { pause, reopenMs } from '../rpc/backoff.js';
+import { reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import type { Int64 } from '../util/int64.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { longestTimerMs } from '../util/timeout.js';
+import { pause } from '../util/wait.js';
 import type { Namespace } from '../views/namespace.js';
 import { firstAttemptMs, persist } from './persist.js';
 
@@ -191,7 +192,8 @@ const lateRevokeBackoff = { firstMs: 50, longestMs: 5_000 };
  * grant may have been sent more than once.
  */
 async function revokeLate(space: Namespace, id: bigint, ttlSeconds: number): Promise<void> {
-  const until = AbortSignal.timeout(Math.min(ttlSeconds * 1000, longestTimerMs));
+  using linked = new LinkedSignal([], ttlSeconds * 1000);
+  const until = linked.signal;
   try {
     for (let done = 0; ; done++) {
       try {

@@ -1,16 +1,17 @@
 import { DeadlineExceededError, invalidArgument, StatusCode, UnavailableError } from '../errors.js';
-import { backoffMs, pause } from '../rpc/backoff.js';
+import { backoffMs } from '../rpc/backoff.js';
 import { Balancer, type BalancerInit } from '../rpc/balancer.js';
 import { idempotentCall } from '../rpc/call.js';
 import { noEndpoint } from '../rpc/connect-error.js';
 import { AuthService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { RetryOptions } from '../rpc/retry.js';
-import { Rpc, type RpcInit, settlesBy } from '../rpc/rpc.js';
+import { Rpc, type RpcInit } from '../rpc/rpc.js';
 import { Store } from '../rpc/store.js';
 import { type Credentials, TokenSource } from '../rpc/token.js';
 import { chooseTransport, type TransportChoice } from '../transport/choose.js';
 import type { KeepAliveOptions, TlsOptions, TransportOptions } from '../transport/transport.js';
 import { checkTimeout, longestTimerMs } from '../util/timeout.js';
+import { pause, settlesBy, unlessAborted } from '../util/wait.js';
 import { EtcdClient } from './client.js';
 import { defaultEndpoint, parseEndpoints } from './endpoints.js';
 import { lookUpSrv, type SrvOptions } from './srv.js';
@@ -213,12 +214,6 @@ async function lookUp(
 function notLoggedIn(waitForReadyMs: number | undefined): DeadlineExceededError {
   const message = `DEADLINE_EXCEEDED: an endpoint answers, but gave no token within ${waitForReadyMs} ms`;
   return new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED, sent: false });
-}
-
-/** What comes of it, unless the signal aborts before. */
-async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  await settlesBy(result, Number.POSITIVE_INFINITY, signal);
-  return await result;
 }
 
 function syncRegularly(client: EtcdClient, intervalMs: number): void {

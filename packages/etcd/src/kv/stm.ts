@@ -1,11 +1,11 @@
 import { EtcdError, invalidArgument, isHistoryLost, StatusCode, StoreReplacedError } from '../errors.js';
-import { pause } from '../rpc/backoff.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
 import { toInt64 } from '../util/int64.js';
+import { pause } from '../util/wait.js';
 import type { PutOptions, ResponseHeader } from './kv.js';
 import { type Mapping, PrefixMapping } from './mapping.js';
 import {

@@ -11,7 +11,7 @@ import type {
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { isLeaseThere } from '../server-errors.js';
 import { type Int64, toInt64 } from '../util/int64.js';
-import { longestTimerMs } from '../util/timeout.js';
+import { waitFor } from '../util/wait.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 import type { LeaseLostError } from './lease-lost.js';
@@ -168,27 +168,16 @@ export class LeaseClient {
     const timeoutMs = this.#rpc.timeoutOf(control);
     signal?.throwIfAborted();
     lease.lost.signal.throwIfAborted();
-    let waiter: RenewalWaiter | undefined;
-    let abort: (() => void) | undefined;
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      await new Promise<void>((resolve, reject) => {
-        waiter = { renewed: resolve, failed: reject };
+    await waitFor<void>(
+      (wait) => {
+        const waiter: RenewalWaiter = { renewed: wait.resolve, failed: wait.reject };
         lease.waiters.add(waiter);
-        abort = () => reject(signal?.reason);
-        signal?.addEventListener('abort', abort, { once: true });
-        if (timeoutMs <= longestTimerMs) {
-          timer = setTimeout(() => reject(this.#keeper.tooLate(timeoutMs)), timeoutMs);
-          // The keeper holds the process, if it may.
-          timer.unref();
-        }
         begin?.();
-      });
-    } finally {
-      clearTimeout(timer);
-      if (waiter !== undefined) lease.waiters.delete(waiter);
-      if (abort !== undefined) signal?.removeEventListener('abort', abort);
-    }
+        return () => lease.waiters.delete(waiter);
+      },
+      // The keeper holds the process, if it may.
+      { signal, timeoutMs, expired: (wait) => wait.reject(this.#keeper.tooLate(timeoutMs)) },
+    );
   }
 }
 

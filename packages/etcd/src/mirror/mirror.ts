@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   ClosedError,
   ClusterMismatchError,
@@ -12,6 +11,8 @@ import type { Bytes, Keys } from '../kv/key-range.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { LinkedSignal } from '../util/linked-signal.js';
+import { pause } from '../util/wait.js';
 import type { Keyspace } from '../views/keyspace.js';
 import type { WatchEvent } from '../watch/event.js';
 import type { WatchOptions } from '../watch/request.js';
@@ -107,6 +108,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
 
   async *#follow(): AsyncGenerator<MirrorChange<Entry>, void, void> {
     const { signal } = this.#closing;
+    using linked = new LinkedSignal([this.#options.signal, signal]);
     const { pageSize, requireLeader = 'wait', ...rest } = this.#options;
     const watchOptions = { ...rest, requireLeader };
     let synced = false;
@@ -118,7 +120,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
           let reset = false;
           let revision = 0n;
           const reading = {
-            signal: this.#signal(),
+            signal: linked.signal,
             requireLeader: requireLeader !== false,
             ...(pageSize !== undefined && { pageSize }),
           };
@@ -147,7 +149,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
           this.#watch?.close();
           this.#onConnection(undefined, error);
         }
-        await this.#backOff(failures++);
+        await this.#backOff(failures++, linked.signal);
       }
     } finally {
       this.close();
@@ -167,15 +169,10 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     return watch;
   }
 
-  #signal(): AbortSignal {
-    const { signal } = this.#options;
-    return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
-  }
-
   /** The first time at once: a compaction is no failure. */
-  async #backOff(failures: number): Promise<void> {
+  async #backOff(failures: number, signal: AbortSignal): Promise<void> {
     if (failures === 0) return;
-    await delay(reopenMs(failures, backoff), undefined, { signal: this.#signal() }).catch(() => {});
+    await pause(reopenMs(failures, backoff), signal).catch(() => {});
   }
 }
 

@@ -1,5 +1,6 @@
 import { DeadlineExceededError, StatusCode } from '../errors.js';
-import { checkTimeout, longestTimerMs } from '../util/timeout.js';
+import { checkTimeout } from '../util/timeout.js';
+import { type Wait, waitFor } from '../util/wait.js';
 
 /** Bounds of a wait for a revision. */
 export interface WaitOptions {
@@ -13,8 +14,7 @@ const pauses = { firstMs: 20, longestMs: 320 };
 
 interface Waiting {
   readonly revision: bigint;
-  readonly resolve: () => void;
-  readonly reject: (reason: unknown) => void;
+  readonly wait: Wait<void>;
 }
 
 /**
@@ -36,46 +36,29 @@ export class RevisionWaiters {
   /** @param shown what the copy has come to, for the message. */
   wait(revision: bigint, { timeoutMs = 10_000, signal }: WaitOptions, shown: () => bigint): Promise<void> {
     checkTimeout('timeoutMs', timeoutMs);
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const done = (): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
-        this.#waiting.delete(waiting);
-        if (this.#waiting.size === 0) clearTimeout(this.#pause);
-      };
-      const waiting: Waiting = {
-        revision,
-        resolve() {
-          done();
-          resolve();
-        },
-        reject(reason) {
-          done();
-          reject(reason);
-        },
-      };
-      const abort = (): void => waiting.reject(signal?.reason);
-      // The watch that brings the changes holds the process, if it may.
-      const timer =
-        timeoutMs > longestTimerMs
-          ? undefined
-          : setTimeout(() => waiting.reject(tooLate(shown(), revision, timeoutMs)), timeoutMs).unref();
-      signal?.addEventListener('abort', abort, { once: true });
-      this.#waiting.add(waiting);
-      this.#pauseMs = pauses.firstMs;
-      if (!this.#asking) void this.#askNow();
-    });
+    return waitFor(
+      (wait) => {
+        const waiting: Waiting = { revision, wait };
+        this.#waiting.add(waiting);
+        this.#pauseMs = pauses.firstMs;
+        if (!this.#asking) void this.#askNow();
+        return () => {
+          this.#waiting.delete(waiting);
+          if (this.#waiting.size === 0) clearTimeout(this.#pause);
+        };
+      },
+      { signal, timeoutMs, expired: (wait) => wait.reject(tooLate(shown(), revision, timeoutMs)) },
+    );
   }
 
   /** The copy shows this revision now. */
   reached(revision: bigint): void {
-    for (const waiting of [...this.#waiting]) if (waiting.revision <= revision) waiting.resolve();
+    for (const waiting of [...this.#waiting]) if (waiting.revision <= revision) waiting.wait.resolve();
   }
 
   /** The copy has ended. */
   fail(reason: unknown): void {
-    for (const waiting of [...this.#waiting]) waiting.reject(reason);
+    for (const { wait } of [...this.#waiting]) wait.reject(reason);
   }
 
   async #askNow(): Promise<void> {

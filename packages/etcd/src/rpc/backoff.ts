@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 /** Bounds of an exponential back-off, in ms. */
 export interface BackoffBounds {
   readonly firstMs: number;
@@ -18,22 +16,4 @@ export function backoffMs(failures: number, { firstMs, longestMs }: BackoffBound
  */
 export function reopenMs(failures: number, { firstMs, longestMs }: BackoffBounds): number {
   return Math.min(firstMs * 2 ** failures, longestMs) * (0.5 + Math.random() / 2);
-}
-
-/**
- * Waits; rejects with the signal's reason when that comes first.
- *
- * @param options `ref: false`: the wait doesn't keep the process alive.
- */
-export async function pause(
-  ms: number,
-  signal: AbortSignal | undefined,
-  options: { readonly ref?: boolean } = {},
-): Promise<void> {
-  try {
-    await sleep(ms, undefined, signal === undefined ? options : { ...options, signal });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  }
 }

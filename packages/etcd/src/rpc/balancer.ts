@@ -10,6 +10,7 @@ import {
 import { noLeader, statusError } from '../server-errors.js';
 import type { Transport } from '../transport/transport.js';
 import { Pauses } from '../util/pauses.js';
+import { atMost } from '../util/wait.js';
 import { backoffMs } from './backoff.js';
 import { connectionChannel } from './channels.js';
 import { MaintenanceService } from './generated/etcdserverpb/methods.js';
@@ -283,7 +284,7 @@ export class Balancer {
         for (const endpoint of this.#endpoints) {
           const asking = ask(endpoint, resolve);
           asked.push(asking);
-          await withinMs(asking, nextEndpointMs);
+          await atMost(asking, nextEndpointMs);
           if (answered) return;
         }
         await Promise.all(asked);
@@ -403,17 +404,6 @@ const unanswered = new DeadlineExceededError('no answer so far', {
   code: StatusCode.DEADLINE_EXCEEDED,
   method: statusMethod,
 });
-
-/** Resolves when the promise does, at the latest after that time. */
-async function withinMs(promise: Promise<void>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    // What is waited for holds the process, if it may.
-    timer = setTimeout(resolve, ms).unref();
-  });
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
-}
 
 function statusOf({ address, state, failures, error }: Endpoint): EndpointStatus {
   return { endpoint: address, state, failures, error };

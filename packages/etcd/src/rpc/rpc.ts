@@ -6,9 +6,10 @@ import {
   StatusCode,
 } from '../errors.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
-import { checkTimeout, longestTimerMs } from '../util/timeout.js';
+import { checkTimeout } from '../util/timeout.js';
+import { settlesBy } from '../util/wait.js';
 import { closedAfter, type Fate, fateWith, notSent, ofAllAttempts } from './attempts.js';
-import { type BackoffBounds, backoffMs, pause } from './backoff.js';
+import { type BackoffBounds, backoffMs } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
 import { type Call, resultOf, type StreamMethod } from './call.js';
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
@@ -556,34 +557,6 @@ function pastDeadline(
     cause: before,
     ...(method !== undefined && { method }),
   });
-}
-
-/**
- * Whether the result is there by the deadline. Rejects with its failure, or with the signal's reason; it goes on then, for
- * others who wait for it.
- */
-export async function settlesBy(
-  result: Promise<unknown>,
-  deadline: number,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  signal?.throwIfAborted();
-  if (signal === undefined && deadline === Number.POSITIVE_INFINITY) {
-    await result;
-    return true;
-  }
-  const settled = new AbortController();
-  const signals = signal === undefined ? [settled.signal] : [settled.signal, signal];
-  const leftMs = Math.min(Math.max(deadline - performance.now(), 0), longestTimerMs);
-  try {
-    return await Promise.race([
-      result.then(() => true),
-      // What fetches the token holds the process, if it may.
-      pause(leftMs, AbortSignal.any(signals), { ref: false }).then(() => false),
-    ]);
-  } finally {
-    settled.abort();
-  }
 }
 
 /** The deadline of a call has passed while another token was fetched for it. */

@@ -41,22 +41,3 @@ export class LinkedSignal implements Disposable {
     for (const unlink of this.#unlink.splice(0)) unlink();
   }
 }
-
-/** What the promise gives, unless the signal aborts before. */
-export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) {
-    // Nobody is left to hear how it fails.
-    promise.catch(() => {});
-    throw signal.reason;
-  }
-  let abort: (() => void) | undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    abort = () => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (abort !== undefined) signal.removeEventListener('abort', abort);
-  }
-}

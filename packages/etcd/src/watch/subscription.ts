@@ -2,6 +2,7 @@ import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } f
 import type { ToEntry } from '../kv/kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { longestTimerMs } from '../util/timeout.js';
+import { waitFor } from '../util/wait.js';
 import type { Waiter } from '../util/waiter.js';
 import { watchCancelled } from './cancelled.js';
 import { toWatchEvent, type WatchBatch, type WatchEvent } from './event.js';
@@ -200,30 +201,13 @@ export class Subscription<Entry> implements StreamedWatch {
   nextProgress(timeoutMs: number, signal: AbortSignal | undefined): Promise<bigint> {
     const over = this.#over;
     if (over !== undefined) return Promise.reject('failure' in over ? over.failure : closed());
-    return new Promise((resolve, reject) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
-        this.#progressWaiters.delete(waiter);
-      };
-      const waiter: Waiter<bigint> = {
-        resolve(revision) {
-          done();
-          resolve(revision);
-        },
-        reject(reason) {
-          done();
-          reject(reason);
-        },
-      };
-      const abort = (): void => waiter.reject(signal?.reason);
-      const timer =
-        timeoutMs > longestTimerMs
-          ? undefined
-          : setTimeout(() => waiter.reject(noProgress(timeoutMs)), timeoutMs).unref();
-      signal?.addEventListener('abort', abort, { once: true });
-      this.#progressWaiters.add(waiter);
-    });
+    return waitFor(
+      (wait) => {
+        this.#progressWaiters.add(wait);
+        return () => this.#progressWaiters.delete(wait);
+      },
+      { signal, timeoutMs, expired: (wait) => wait.reject(noProgress(timeoutMs)) },
+    );
   }
 
   /** Ends it at once, without an error. */

@@ -1,0 +1,115 @@
+import { longestTimerMs } from './timeout.js';
+import type { Waiter } from './waiter.js';
+
+/** Somebody waits: settles the wait, and lets go of its signal and its timer. */
+export interface Wait<T> extends Waiter<T> {
+  /** Whether the wait's time keeps the process alive. */
+  setReferenced(referenced: boolean): void;
+}
+
+/** What bounds a wait. */
+export interface WaitBounds<T> {
+  /** Ends the wait, which rejects with its reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** How long it may take, in ms. Default `Infinity`; so is what no timer can run for. */
+  readonly timeoutMs?: number;
+  /** Settles the wait when its time is over. */
+  readonly expired?: (wait: Wait<T>) => void;
+  /** Whether its time keeps the process alive. Default false: what is waited for does, if it may. */
+  readonly ref?: boolean;
+}
+
+/**
+ * Waits until the first of three: the wait is settled by whom `begin` has given it to, the signal aborts, the time is over.
+ * All other ways to wait with a bound are made of this one.
+ *
+ * @param begin is not called where the signal has aborted; what it returns is called when the wait is over.
+ */
+export function waitFor<T>(
+  begin: (wait: Wait<T>) => (() => void) | undefined,
+  { signal, timeoutMs = Number.POSITIVE_INFINITY, expired, ref = false }: WaitBounds<T>,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    let timer: NodeJS.Timeout | undefined;
+    let undo: (() => void) | undefined;
+    let over = false;
+    const end = (): void => {
+      over = true;
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      undo?.();
+    };
+    const wait: Wait<T> = {
+      resolve(value) {
+        end();
+        resolve(value);
+      },
+      reject(reason) {
+        end();
+        reject(reason);
+      },
+      setReferenced(referenced) {
+        if (referenced) timer?.ref();
+        else timer?.unref();
+      },
+    };
+    const abort = (): void => wait.reject(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    if (expired !== undefined && timeoutMs <= longestTimerMs) {
+      timer = setTimeout(() => expired(wait), Math.max(timeoutMs, 0));
+      if (!ref) timer.unref();
+    }
+    undo = begin(wait);
+    if (over) end();
+  });
+}
+
+/** What the promise gives, within the bounds. It goes on after them, for others who wait for it. */
+export function within<T>(promise: Promise<T>, bounds: WaitBounds<T>): Promise<T> {
+  // Nobody may be left to hear how it fails.
+  promise.catch(() => {});
+  return waitFor((wait) => {
+    promise.then(wait.resolve, wait.reject);
+    return undefined;
+  }, bounds);
+}
+
+/** What the promise gives, unless the signal aborts before. */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return within(promise, { signal });
+}
+
+/**
+ * Whether the promise is fulfilled by the deadline, on the clock of `performance.now()`. Rejects with its failure, or with
+ * the signal's reason.
+ */
+export function settlesBy(
+  promise: Promise<unknown>,
+  deadline: number,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  return within(
+    promise.then(() => true),
+    { signal, timeoutMs: deadline - performance.now(), expired: (wait) => wait.resolve(false) },
+  );
+}
+
+/** Resolves when the promise is fulfilled, after that time at the latest. Rejects with its failure. */
+export async function atMost(promise: Promise<unknown>, ms: number): Promise<void> {
+  await settlesBy(promise, performance.now() + ms, undefined);
+}
+
+/**
+ * Waits that long; rejects with the signal's reason when that comes first.
+ *
+ * @param options `ref: false`: the wait doesn't keep the process alive.
+ */
+export function pause(
+  ms: number,
+  signal: AbortSignal | undefined,
+  { ref = true }: { readonly ref?: boolean } = {},
+): Promise<void> {
+  const timeoutMs = Math.min(ms, longestTimerMs);
+  return waitFor(() => undefined, { signal, timeoutMs, ref, expired: (wait) => wait.resolve() });
+}
