@@ -6,13 +6,12 @@ import {
   StatusCode,
   UnavailableError,
 } from '../errors.js';
-import { reopenMs } from '../rpc/backoff.js';
 import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
 import { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { encodeMessage } from '../rpc/messages/encode-message.js';
+import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/reopening-stream.js';
 import type { Rpc } from '../rpc/rpc.js';
 import { leaseNotFound } from '../server-errors.js';
-import type { ByteStream } from '../transport/transport.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import { longestTimerMs } from '../util/timeout.js';
 import { DueTimes, slotOf } from './due-times.js';
@@ -20,12 +19,19 @@ import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';
 
 const keepAliveMethod = LeaseService.leaseKeepAlive.path;
 
-// The server then ends the stream when it has no leader, instead of leaving it silent.
-const requireLeader = { metadata: { hasleader: 'true' } };
-
 /** How long the first answer for a lease, whose TTL isn't known yet, may take before the stream counts as stalled. */
 const firstAnswerMs = 3_000;
-const backoff = { firstMs: 50, longestMs: 1_000 };
+
+const streamInit: ReopeningInit = {
+  method: LeaseService.leaseKeepAlive,
+  // The server then ends the stream when it has no leader, instead of leaving it silent.
+  options: { metadata: { hasleader: 'true' } },
+  backoff: { firstMs: 50, longestMs: 1_000 },
+  endedMessage: 'the server has ended the stream of keepalives',
+  // One that has stalled alone: see `breakOff`.
+  leavesEndpoint: () => false,
+  referenced: true,
+};
 
 const refusals: ReadonlySet<number> = new Set<StatusCode>([
   StatusCode.INVALID_ARGUMENT,
@@ -91,25 +97,21 @@ export class KeptLease {
  * broke or stalled, another is opened, with back-off. A lease that could not be renewed for as long as its TTL, by
  * the monotonic clock and counted from when its last renewal was sent, is lost.
  */
-export class LeaseKeeper {
-  readonly #rpc: Rpc;
+export class LeaseKeeper implements StreamOwner {
+  readonly #stream: ReopeningStream;
   readonly #leases = new Map<bigint, KeptLease>();
   readonly #due = new DueTimes<KeptLease>();
-  #stream: ByteStream | undefined;
+  /** When the present stream was opened, or has brought a message last. */
   #lastReceived = 0;
-  /** When to open the stream that broke; meaningful while there is none. */
-  #reopenAt = 0;
-  #failures = 0;
+  /** Why the last stream broke, until the next one has brought a message. */
   #failure: unknown;
-  /** How often in a row the server refused the token of a stream. */
-  #tokenRefusals = 0;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #referenced = true;
   #closed = false;
 
   constructor(rpc: Rpc) {
-    this.#rpc = rpc;
+    this.#stream = new ReopeningStream(rpc, streamInit, this);
   }
 
   /**
@@ -173,6 +175,7 @@ export class LeaseKeeper {
   /** Whether keeping leases alive keeps the process alive. */
   setReferenced(referenced: boolean): void {
     this.#referenced = referenced;
+    this.#stream.setReferenced(referenced);
     if (referenced) this.#timer?.ref();
     else this.#timer?.unref();
   }
@@ -183,70 +186,59 @@ export class LeaseKeeper {
     for (const lease of [...this.#leases.values()]) this.#lose(lease, 'halted', new ClosedError());
   }
 
-  #renew(lease: KeptLease): void {
-    if (this.#stream !== undefined) this.#send(this.#stream, [lease]);
-    // Otherwise what is owed is sent with the next stream.
-    else if (this.#failures === 0) this.#open();
-  }
+  // StreamOwner.
 
-  #send(stream: ByteStream, leases: readonly KeptLease[]): void {
-    const now = performance.now();
-    for (const lease of leases) {
-      lease.sentAt = now;
-      this.#due.set(lease, Math.min(now + lease.patienceMs, lease.deadline));
-      // All at once, so that they go down in one batch: there is one message for each lease at most.
-      // How sending fails is told by the reader.
-      stream.send(encodeMessage(LeaseKeepAliveRequest, { ID: lease.id })).catch(() => {});
-    }
-    this.#arm(this.#due.next());
-  }
-
-  #open(): void {
-    let stream: ByteStream;
-    try {
-      stream = this.#rpc.stream(LeaseService.leaseKeepAlive, requireLeader);
-    } catch (error) {
-      this.#broke(error);
-      return;
-    }
-    this.#stream = stream;
+  opened(): void {
     this.#lastReceived = performance.now();
     const owed: KeptLease[] = [];
     for (const lease of this.#leases.values()) {
       if (lease.due <= this.#lastReceived || lease.waiters.size > 0) owed.push(lease);
       else this.#due.set(lease, lease.due);
     }
-    this.#send(stream, owed);
-    void this.#read(stream);
+    this.#send(owed);
   }
 
-  async #read(stream: ByteStream): Promise<void> {
-    let failure: unknown;
-    try {
-      for (;;) {
-        const message = await stream.receive();
-        if (message === undefined) {
-          const details = 'the server has ended the stream of keepalives';
-          failure = new UnavailableError(details, { code: StatusCode.UNAVAILABLE, method: keepAliveMethod });
-          break;
-        }
-        if (this.#stream !== stream) return;
-        // Another cluster knows none of the leases, which says nothing of them.
-        this.#rpc.check(stream, message);
-        this.#answered(LeaseKeepAliveResponse.decode(message));
-      }
-    } catch (error) {
-      failure = error;
+  received(message: Uint8Array): undefined {
+    this.#answered(LeaseKeepAliveResponse.decode(message));
+  }
+
+  broke(failure: unknown, refused: boolean): void {
+    if (failure instanceof ClosedError) {
+      this.close();
+      return;
     }
-    if (this.#stream === stream) this.#broke(failure);
+    this.#failure = failure;
+    for (const lease of this.#leases.values()) {
+      lease.sentAt = undefined;
+      this.#due.set(lease, lease.deadline);
+    }
+    this.#arm(this.#due.next());
+    if (refused || !refusals.has((failure as EtcdError).code)) return;
+    for (const lease of [...this.#leases.values()]) if (!lease.renewed) this.#lose(lease, 'halted', failure);
+  }
+
+  #renew(lease: KeptLease): void {
+    if (this.#stream.current !== undefined) this.#send([lease]);
+    // Otherwise what is owed is sent with the next stream.
+    else this.#stream.open();
+  }
+
+  #send(leases: readonly KeptLease[]): void {
+    const now = performance.now();
+    for (const lease of leases) {
+      lease.sentAt = now;
+      this.#due.set(lease, Math.min(now + lease.patienceMs, lease.deadline));
+      // All at once, so that they go down in one batch: there is one message for each lease at most.
+      this.#stream.send(encodeMessage(LeaseKeepAliveRequest, { ID: lease.id }));
+    }
+    this.#arm(this.#due.next());
   }
 
   #answered({ ID, TTL }: LeaseKeepAliveResponse): void {
     const now = performance.now();
     this.#lastReceived = now;
-    this.#failures = 0;
     this.#failure = undefined;
-    this.#tokenRefusals = 0;
+    this.#stream.tokenTaken();
     const lease = this.#leases.get(ID);
     if (lease?.sentAt === undefined) return;
     if (TTL <= 0n) {
@@ -277,29 +269,6 @@ export class LeaseKeeper {
     this.#lose(lease, age < lease.ttlMs ? 'revoked' : 'expired', leaseNotFound(lease.id, keepAliveMethod));
   }
 
-  /** There is no stream any more, and there should be one. */
-  #broke(failure: unknown): void {
-    this.#stream = undefined;
-    if (failure instanceof ClosedError) {
-      this.close();
-      return;
-    }
-    this.#failure = failure;
-    this.#reopenAt = performance.now() + reopenMs(this.#failures, backoff);
-    this.#failures += 1;
-    for (const lease of this.#leases.values()) {
-      lease.sentAt = undefined;
-      this.#due.set(lease, lease.deadline);
-    }
-    this.#arm(this.#reopenAt);
-    if (this.#rpc.takesAnotherToken(failure, this.#tokenRefusals)) {
-      this.#tokenRefusals += 1;
-      return;
-    }
-    if (!refusals.has((failure as EtcdError).code)) return;
-    for (const lease of [...this.#leases.values()]) if (!lease.renewed) this.#lose(lease, 'halted', failure);
-  }
-
   readonly #wake = (): void => {
     this.#timer = undefined;
     this.#timerAt = Number.POSITIVE_INFINITY;
@@ -319,19 +288,12 @@ export class LeaseKeeper {
     }
     if (stalled) {
       // Another stream may reach another endpoint.
-      const stream = this.#stream;
       const message = 'the stream of keepalives has stalled';
-      const error = new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: keepAliveMethod });
-      if (stream !== undefined) this.#rpc.leaveEndpoint(stream, error);
-      this.#broke(error);
-      stream?.cancel();
-    } else if (this.#stream === undefined) {
-      if (this.#leases.size > 0 && now >= this.#reopenAt) this.#open();
-    } else if (due.length > 0) {
-      this.#send(this.#stream, due);
-    }
+      this.#stream.breakOff(
+        new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: keepAliveMethod }),
+      );
+    } else if (due.length > 0 && this.#stream.current !== undefined) this.#send(due);
     this.#arm(this.#due.next());
-    if (this.#stream === undefined && this.#leases.size > 0) this.#arm(this.#reopenAt);
   };
 
   /** Loses a lease whose time is over. */
@@ -373,11 +335,7 @@ export class LeaseKeeper {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#timerAt = Number.POSITIVE_INFINITY;
-    this.#failures = 0;
     this.#failure = undefined;
-    this.#tokenRefusals = 0;
-    const stream = this.#stream;
-    this.#stream = undefined;
-    stream?.cancel();
+    this.#stream.close();
   }
 }

@@ -8,16 +8,15 @@ import {
   type StoreReplacedError,
   UnavailableError,
 } from '../errors.js';
-import { reopenMs } from '../rpc/backoff.js';
 import { WatchService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/reopening-stream.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
-import type { ByteStream } from '../transport/transport.js';
 import { longestTimerMs } from '../util/timeout.js';
 import { cancelledError } from './cancelled.js';
 import { confirmStore, isBehind } from './confirm-store.js';
 import { encodeCancel, encodeProgress, watchMethod } from './request.js';
-import { responseParts } from './response-parts.js';
+import { type ResponsePart, responseParts } from './response-parts.js';
 
 const backoff = { firstMs: 50, longestMs: 2_000 };
 const progressRetryMs = 200;
@@ -73,13 +72,12 @@ export interface StreamedWatch {
  * Many watches on one stream to the server. When the stream breaks another is opened, with back-off, and each watch
  * is made on it anew from the revision that it needs next. It ends with its last watch.
  */
-export class WatchStream {
+export class WatchStream implements StreamOwner {
   readonly #rpc: Rpc;
-  readonly #requireLeader: boolean;
+  readonly #stream: ReopeningStream;
   readonly #ended: () => void;
   readonly #watches = new Set<StreamedWatch>();
-  /** The stream while there is one. What follows is about this one alone. */
-  #call: ByteStream | undefined;
+  // What follows is about the present stream alone.
   readonly #unsent = new Set<StreamedWatch>();
   /** Asked for and not yet answered, by id, in the order of asking, which is that of the answers. */
   readonly #creating = new Map<number, StreamedWatch>();
@@ -90,7 +88,6 @@ export class WatchStream {
    * before 3.4, etcd's grpc-proxy) is asked for one watch after another, so that its answers can't be mixed up.
    */
   #usesOurIds: boolean | undefined;
-  #answered = false;
   /** The header of the last response. */
   #header: ResponseHeader | undefined;
   /** Whether the store at the other end is known not to have gone back. */
@@ -98,21 +95,29 @@ export class WatchStream {
   readonly #stopping = new AbortController();
   #answerTimer: NodeJS.Timeout | undefined;
   #progressTimer: NodeJS.Timeout | undefined;
-  #backoff: { readonly timer: NodeJS.Timeout; readonly end: () => void } | undefined;
-  #referenced: boolean;
-  #stopped = false;
+  /** How often in a row the endpoint of a stream had no leader. */
+  #withoutLeader = 0;
 
   constructor(rpc: Rpc, init: { requireLeader: boolean; referenced: boolean; ended: () => void }) {
     this.#rpc = rpc;
-    this.#requireLeader = init.requireLeader;
-    this.#referenced = init.referenced;
     this.#ended = init.ended;
+    const streamInit: ReopeningInit = {
+      method: WatchService.watch,
+      options: init.requireLeader ? { metadata: { hasleader: 'true' } } : {},
+      backoff,
+      endedMessage: 'the server has ended the stream of watches',
+      // Also where the connection is in order: the server may be frozen, or without a leader. A token that it refuses
+      // is not its fault.
+      leavesEndpoint: isTransient,
+      referenced: init.referenced,
+    };
+    this.#stream = new ReopeningStream(rpc, streamInit, this);
   }
 
   add(watch: StreamedWatch): void {
     const first = this.#watches.size === 0;
     this.#watches.add(watch);
-    if (first) void this.#run();
+    if (first) this.#stream.open();
     else this.#create(watch);
   }
 
@@ -124,25 +129,23 @@ export class WatchStream {
   }
 
   resume(watch: StreamedWatch): void {
-    if (this.#call === undefined) watch.disconnected(undefined);
+    if (this.#stream.current === undefined) watch.disconnected(undefined);
     else this.#create(watch);
   }
 
   /** Has the server tell its revision, which it does once all watches of this stream have seen all before. */
   requestProgress(): void {
-    this.#send(encodeProgress());
+    this.#stream.send(encodeProgress());
     // A server that is asked while a watch is catching up doesn't answer.
     this.#progressTimer ??= setInterval(() => {
-      if ([...this.#watches].some((watch) => watch.progressWanted)) this.#send(encodeProgress());
+      if ([...this.#watches].some((watch) => watch.progressWanted)) this.#stream.send(encodeProgress());
       else this.#stopProgress();
     }, progressRetryMs).unref();
   }
 
   /** Whether the wait for the next stream keeps the process alive. */
   setReferenced(referenced: boolean): void {
-    this.#referenced = referenced;
-    if (referenced) this.#backoff?.timer.ref();
-    else this.#backoff?.timer.unref();
+    this.#stream.setReferenced(referenced);
   }
 
   /** The store isn't the one any more whose changes were wanted: ends those that remember a revision of it. */
@@ -160,74 +163,50 @@ export class WatchStream {
     return this.#rpc.timeoutOf(control);
   }
 
-  /** How often in a row the server refused the token of a stream. */
-  #tokenRefusals = 0;
+  // StreamOwner.
 
-  async #run(): Promise<void> {
-    let withoutLeader = 0;
-    for (let failures = 0; !this.#stopped; failures++) {
-      const failure = await this.#serve();
-      if (this.#stopped) return;
-      if (this.#answered) failures = 0;
-      // Another member may have one, but when none has, that is what who requires a leader wants to know.
-      if (this.#answered || !(failure instanceof NoLeaderError)) withoutLeader = 0;
-      if (failure instanceof NoLeaderError) withoutLeader += 1;
-      const leaderless = withoutLeader >= this.#rpc.endpointCount;
-      const refused = this.#rpc.takesAnotherToken(failure, this.#tokenRefusals);
-      if (refused) this.#tokenRefusals += 1;
-      const final = !(refused || isTransient(failure));
-      for (const watch of [...this.#watches]) {
-        if (final || (leaderless && watch.endsWithoutLeader)) watch.fail(failure);
-        else watch.disconnected(failure);
-      }
-      if (!this.#stopped) await this.#backOff(failures);
+  opened(): void {
+    for (const watch of this.#watches) if (!watch.paused) this.#unsent.add(watch);
+    this.#sendCreates();
+  }
+
+  received(message: Uint8Array): Promise<void> | undefined {
+    this.#boundAnswer();
+    return this.#receiveParts(responseParts(message));
+  }
+
+  broke(failure: unknown, refused: boolean): void {
+    this.#forgetStream();
+    // Another member may have one, but when none has, that is what who requires a leader wants to know.
+    const noLeader = failure instanceof NoLeaderError;
+    if (this.#stream.answered || !noLeader) this.#withoutLeader = 0;
+    if (noLeader) this.#withoutLeader += 1;
+    const leaderless = this.#withoutLeader >= this.#rpc.endpointCount;
+    const final = !(refused || isTransient(failure));
+    for (const watch of [...this.#watches]) {
+      if (final || (leaderless && watch.endsWithoutLeader)) watch.fail(failure);
+      else watch.disconnected(failure);
     }
   }
 
-  /** Opens a stream and reads it to its end; returns why it ended. */
-  async #serve(): Promise<unknown> {
-    this.#answered = false;
+  #forgetStream(): void {
+    this.#unsent.clear();
+    this.#creating.clear();
+    this.#active.clear();
+    this.#usesOurIds = undefined;
+    this.#boundAnswer();
+    if (this.#header !== undefined) this.#rpc.store?.sawLast(this.#header);
     this.#header = undefined;
     this.#confirmed = false;
-    let call: ByteStream;
-    try {
-      call = this.#rpc.stream(
-        WatchService.watch,
-        this.#requireLeader ? { metadata: { hasleader: 'true' } } : {},
-      );
-    } catch (error) {
-      return error;
+  }
+
+  /** Returns a promise only when it has to wait: most messages need none. */
+  #receiveParts(parts: Generator<ResponsePart, void, void>): Promise<void> | undefined {
+    for (let part = parts.next(); !part.done; part = parts.next()) {
+      const waited = this.#receive(part.value.response, part.value.bytes);
+      if (waited !== undefined) return waited.then(() => this.#receiveParts(parts));
     }
-    this.#call = call;
-    for (const watch of this.#watches) if (!watch.paused) this.#unsent.add(watch);
-    this.#sendCreates();
-    try {
-      for (;;) {
-        const message = await call.receive();
-        if (message === undefined) throw unavailable('the server has ended the stream of watches');
-        this.#rpc.check(call, message);
-        this.#answered = true;
-        this.#boundAnswer();
-        for (const { response, bytes } of responseParts(message)) {
-          const waited = this.#receive(response, bytes);
-          if (waited !== undefined) await waited;
-        }
-      }
-    } catch (error) {
-      // Also where the connection is in order: the server may be frozen, or without a leader. A token that it refuses
-      // is not its fault.
-      if (!this.#stopped && isTransient(error)) this.#rpc.leaveEndpoint(call, error);
-      return error;
-    } finally {
-      this.#call = undefined;
-      this.#unsent.clear();
-      this.#creating.clear();
-      this.#active.clear();
-      this.#usesOurIds = undefined;
-      this.#boundAnswer();
-      if (this.#header !== undefined) this.#rpc.store?.sawLast(this.#header);
-      call.cancel();
-    }
+    return undefined;
   }
 
   /** Returns a promise only when it has to wait. */
@@ -279,7 +258,7 @@ export class WatchStream {
     if (response.canceled) {
       const error = cancelledError(response);
       // The stream's own token, which has expired: all its watches go to another stream, with another token.
-      if (this.#rpc.takesAnotherToken(error, this.#tokenRefusals)) throw error;
+      if (this.#stream.takesAnotherToken(error)) throw error;
       watch.fail(error);
     } else if (this.#isBehind(watch, response.header)) {
       return this.#confirmStore(watch).then(() => this.#made(id, watch, response.header));
@@ -295,10 +274,10 @@ export class WatchStream {
   #made(id: number, watch: StreamedWatch, header: ResponseHeader | undefined): void {
     this.#header = header;
     if (this.#watches.has(watch)) {
-      this.#tokenRefusals = 0;
+      this.#stream.tokenTaken();
       this.#active.set(id, watch);
       watch.created(id, header?.revision ?? 0n);
-    } else this.#send(encodeCancel(id));
+    } else this.#stream.send(encodeCancel(id));
     this.#boundAnswer();
     this.#sendCreates();
   }
@@ -313,18 +292,18 @@ export class WatchStream {
 
   /** Nothing more is read from the stream until it is known whether the store has gone back. */
   async #confirmStore({ key }: StreamedWatch): Promise<void> {
-    const call = this.#call;
+    const { current } = this.#stream;
     const { store } = this.#rpc;
-    if (call === undefined || store === undefined) return;
+    if (current === undefined || store === undefined) return;
     // Until then it is no better than a stream that can't be opened.
-    this.#answered = false;
-    await confirmStore(this.#rpc, store, call, key, this.#stopping.signal);
-    this.#answered = true;
+    this.#stream.answered = false;
+    await confirmStore(this.#rpc, store, current, key, this.#stopping.signal);
+    this.#stream.answered = true;
     this.#confirmed = true;
   }
 
   #create(watch: StreamedWatch): void {
-    if (this.#call === undefined) return;
+    if (this.#stream.current === undefined) return;
     this.#unsent.add(watch);
     this.#sendCreates();
   }
@@ -335,7 +314,7 @@ export class WatchStream {
       this.#unsent.delete(watch);
       this.#lastId += 1;
       this.#creating.set(this.#lastId, watch);
-      this.#send(watch.encodeCreate(this.#lastId));
+      this.#stream.send(watch.encodeCreate(this.#lastId));
       this.#boundAnswer();
     }
   }
@@ -345,12 +324,7 @@ export class WatchStream {
     const { id } = watch;
     if (id === undefined || this.#active.get(id) !== watch) return;
     this.#active.delete(id);
-    if (this.#watches.size > 0) this.#send(encodeCancel(id));
-  }
-
-  #send(request: Uint8Array): void {
-    // Not waited for: of each watch there is one request under way at most. How it fails is told by the reader.
-    this.#call?.send(request).catch(() => {});
+    if (this.#watches.size > 0) this.#stream.send(encodeCancel(id));
   }
 
   /** A server that takes requests for watches and says nothing at all is as good as none. */
@@ -363,23 +337,9 @@ export class WatchStream {
       const ms = this.#rpc.timeoutOf({});
       if (ms > longestTimerMs) return;
       this.#answerTimer = setTimeout(() => {
-        this.#call?.cancel(unavailable(`the server did not answer a request for a watch within ${ms} ms`));
+        this.#stream.breakOff(unavailable(`the server did not answer a request for a watch within ${ms} ms`));
       }, ms).unref();
     }
-  }
-
-  #backOff(failures: number): Promise<void> {
-    const ms = reopenMs(failures, backoff);
-    return new Promise((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer);
-        this.#backoff = undefined;
-        resolve();
-      };
-      const timer = setTimeout(end, ms);
-      if (!this.#referenced) timer.unref();
-      this.#backoff = { timer, end };
-    });
   }
 
   #stopProgress(): void {
@@ -388,12 +348,11 @@ export class WatchStream {
   }
 
   #stop(): void {
-    this.#stopped = true;
     this.#ended();
     this.#stopProgress();
     this.#stopping.abort();
-    this.#call?.cancel();
-    this.#backoff?.end();
+    this.#forgetStream();
+    this.#stream.close();
   }
 }
 

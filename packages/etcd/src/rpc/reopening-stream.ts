@@ -1,0 +1,159 @@
+import { StatusCode, UnavailableError } from '../errors.js';
+import type { ByteStream, CallOptions } from '../transport/transport.js';
+import { Pauses } from '../util/pauses.js';
+import { type BackoffBounds, reopenMs } from './backoff.js';
+import type { StreamMethod } from './call.js';
+import type { Rpc } from './rpc.js';
+
+/** What a {@link ReopeningStream} is made with. */
+export interface ReopeningInit {
+  readonly method: StreamMethod<never, unknown>;
+  readonly options: CallOptions;
+  readonly backoff: BackoffBounds;
+  /** What it fails with when the server ends it in order. */
+  readonly endedMessage: string;
+  /** Whether the next stream should go to another endpoint after this failure. */
+  readonly leavesEndpoint: (failure: unknown) => boolean;
+  readonly referenced: boolean;
+}
+
+/** Whom a {@link ReopeningStream} serves. */
+export interface StreamOwner {
+  /** There is a stream, which was asked for nothing yet. */
+  opened(): void;
+  /** A message has come. Nothing more is read until the promise resolves; what is thrown breaks the stream. */
+  received(message: Uint8Array): Promise<void> | undefined;
+  /**
+   * There is no stream any more; unless this closes it, another one follows after a back-off.
+   *
+   * @param refused the server refused the stream's token, and the next one comes with another.
+   */
+  broke(failure: unknown, refused: boolean): void;
+}
+
+/**
+ * A stream to the server that is opened anew after it broke: with back-off, at another endpoint where the one it had is to
+ * blame, and with another token where that was refused.
+ */
+export class ReopeningStream {
+  readonly #rpc: Rpc;
+  readonly #init: ReopeningInit;
+  readonly #owner: StreamOwner;
+  #stream: ByteStream | undefined;
+  /** The pauses between streams, from `open()` to `close()`. */
+  #pauses: Pauses | undefined;
+  /** Streams in a row that broke unanswered. */
+  #failures = 0;
+  /** How often in a row the server refused the token of a stream. */
+  #tokenRefusals = 0;
+  #brokenOff: unknown;
+  #referenced: boolean;
+  /** Whether the server has answered on this stream, so that the back-off begins anew after it. */
+  answered = false;
+
+  constructor(rpc: Rpc, init: ReopeningInit, owner: StreamOwner) {
+    this.#rpc = rpc;
+    this.#init = init;
+    this.#owner = owner;
+    this.#referenced = init.referenced;
+  }
+
+  /** The stream while there is one. */
+  get current(): ByteStream | undefined {
+    return this.#stream;
+  }
+
+  /** Opens a stream, and another one after each that broke, until {@link close}. Does nothing where it is open. */
+  open(): void {
+    if (this.#pauses !== undefined) return;
+    this.#pauses = new Pauses(this.#referenced);
+    void this.#run(this.#pauses);
+  }
+
+  /** Sends a message on the stream, where there is one. How that fails is reported when the stream breaks. */
+  send(message: Uint8Array): void {
+    this.#stream?.send(message).catch(() => {});
+  }
+
+  /** Breaks the stream, with this failure: the next one goes to another endpoint. */
+  breakOff(failure: unknown): void {
+    this.#brokenOff = failure;
+    this.#stream?.cancel(failure);
+  }
+
+  /** Whether the server has refused the stream's token by this error, and another may help: the next stream gets one. */
+  takesAnotherToken(error: unknown): boolean {
+    return this.#rpc.takesAnotherToken(error, this.#tokenRefusals);
+  }
+
+  /** The server has taken the stream's token. */
+  tokenTaken(): void {
+    this.#tokenRefusals = 0;
+  }
+
+  /** Whether the wait for the next stream keeps the process alive. */
+  setReferenced(referenced: boolean): void {
+    this.#referenced = referenced;
+    this.#pauses?.setReferenced(referenced);
+  }
+
+  /** Ends the stream, and opens no other one until {@link open}. Idempotent. */
+  close(): void {
+    const stream = this.#stream;
+    const pauses = this.#pauses;
+    this.#stream = undefined;
+    this.#pauses = undefined;
+    this.#failures = 0;
+    this.#tokenRefusals = 0;
+    stream?.cancel();
+    pauses?.close();
+  }
+
+  async #run(pauses: Pauses): Promise<void> {
+    while (this.#pauses === pauses) {
+      const failure = await this.#serve(pauses);
+      if (this.#pauses !== pauses) return;
+      if (this.answered) this.#failures = 0;
+      const refused = this.takesAnotherToken(failure);
+      if (refused) this.#tokenRefusals += 1;
+      this.#owner.broke(failure, refused);
+      if (this.#pauses !== pauses) return;
+      await pauses.pause(reopenMs(this.#failures++, this.#init.backoff));
+    }
+  }
+
+  /** Opens a stream and reads it to its end; returns why it ended. */
+  async #serve(pauses: Pauses): Promise<unknown> {
+    const { method, options, endedMessage, leavesEndpoint } = this.#init;
+    this.answered = false;
+    let stream: ByteStream;
+    try {
+      stream = this.#rpc.stream(method, options);
+    } catch (error) {
+      return error;
+    }
+    this.#stream = stream;
+    this.#owner.opened();
+    try {
+      for (;;) {
+        const message = await stream.receive();
+        if (this.#pauses !== pauses) return undefined;
+        if (message === undefined) {
+          throw new UnavailableError(endedMessage, { code: StatusCode.UNAVAILABLE, method: method.path });
+        }
+        this.#rpc.check(stream, message);
+        this.answered = true;
+        const held = this.#owner.received(message);
+        if (held !== undefined) await held;
+      }
+    } catch (error) {
+      if (this.#pauses === pauses && (error === this.#brokenOff || leavesEndpoint(error))) {
+        this.#rpc.leaveEndpoint(stream, error);
+      }
+      return error;
+    } finally {
+      if (this.#stream === stream) this.#stream = undefined;
+      stream.cancel();
+    }
+  }
+}
