@@ -3,7 +3,7 @@ import { type Bytes, type KeyRange, prefix, toKey } from '../kv/key-range.js';
 import type { RangeResult } from '../kv/kv.js';
 import { op } from '../kv/txn.js';
 import { LinkedSignal } from '../util/linked-signal.js';
-import { type AcquireOptions, claim, OwnedKey, type Ownership } from './owned-key.js';
+import { type AcquireOptions, claim, handOver, OwnedKey, type Ownership } from './owned-key.js';
 import { persist } from './persist.js';
 import type { Session } from './session.js';
 import { untilDeleted } from './until-deleted.js';
@@ -58,14 +58,7 @@ export class DoubleBarrier {
       { session: this.#session, key, value: '', blockers: prefix(key), fence, own },
       { signal },
     );
-    try {
-      await this.#untilReady(mine, signal);
-      await mine.confirm();
-    } catch (error) {
-      await mine.abandon();
-      throw error;
-    }
-    this.#mine = mine;
+    this.#mine = await handOver(mine, () => this.#untilReady(mine, signal));
   }
 
   /**

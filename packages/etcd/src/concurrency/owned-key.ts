@@ -241,15 +241,10 @@ export async function claim<Owned extends OwnedKey>(
   using waiting = new LinkedSignal([signal, init.session.signal], timeoutMs);
   const condition = compare.missing<Bytes>(init.key);
   const { owned, before, blocked } = (await place(init, condition, waiting.signal)) as Placed<Owned>;
-  try {
+  return await handOver(owned, async () => {
     if (before !== undefined) await init.found?.(owned, before, waiting.signal);
     if (blocked) await owned.untilFirst(init.blockers, waiting.signal);
-    await owned.confirm();
-    return owned;
-  } catch (error) {
-    await owned.abandon();
-    throw error;
-  }
+  });
 }
 
 /** Puts a key if nothing is in the way; `undefined` where something is. Where it fails, no key is left behind. */
@@ -259,9 +254,19 @@ export async function tryClaim<Owned extends OwnedKey>(
 ): Promise<Owned | undefined> {
   using waiting = new LinkedSignal([signal, init.session.signal], timeoutMs);
   const placed = await place(init, compare.missing<Bytes>(init.blockers), waiting.signal);
-  if (placed === undefined) return undefined;
-  const { owned } = placed;
+  return placed && (await handOver(placed.owned));
+}
+
+/**
+ * Gives a key that was placed to whoever asked for it, once it is prepared and its session is still live by the clock.
+ * Where that fails, the key is taken back.
+ */
+export async function handOver<Owned extends OwnedKey>(
+  owned: Owned,
+  prepare?: () => Promise<void>,
+): Promise<Owned> {
   try {
+    await prepare?.();
     await owned.confirm();
     return owned;
   } catch (error) {
