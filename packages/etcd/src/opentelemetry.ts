@@ -11,6 +11,7 @@ import {
 } from '@opentelemetry/api';
 import { statusName } from './errors.js';
 import { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
+import { parseEndpoint } from './transport/endpoint.js';
 
 /** Where spans and figures go. */
 export interface InstrumentOptions {
@@ -97,9 +98,7 @@ function methodAttributes(name: string): Record<string, string> {
 }
 
 function endpointAttributes(endpoint: string | undefined): Record<string, string | number> {
-  if (endpoint === undefined) return {};
-  const [scheme = '', rest = ''] = endpoint.split('://');
-  if (scheme.startsWith('unix')) return { 'server.address': rest };
-  const colon = rest.lastIndexOf(':');
-  return { 'server.address': rest.slice(0, colon), 'server.port': Number(rest.slice(colon + 1)) };
+  const { host, port, path } = (endpoint === undefined ? undefined : parseEndpoint(endpoint)) ?? {};
+  if (path !== undefined) return { 'server.address': path };
+  return { ...(host && { 'server.address': host }), ...(port !== undefined && { 'server.port': port }) };
 }

@@ -94,7 +94,7 @@ overEachTransport('auth tokens', (connect) => {
   });
 
   test('are waited for as long as the call has time, longer than one request for them', async () => {
-    await using proxy = await startTcpProxy({ port: Number(server.endpoint.split(':').at(-1)) });
+    await using proxy = await startTcpProxy(server);
     await using etcd = await connect({ endpoints: `127.0.0.1:${proxy.port}`, auth: root, timeoutMs: 300 });
     await etcd.put('k', '1');
     await delay(ttlSeconds * 1_000 + 1_500);

@@ -419,8 +419,7 @@ for (const { name, skip, make } of transports) {
     describe('the connection', () => {
       test('that is refused is UNAVAILABLE and known as never sent; the next call tries again', async () => {
         const target = await startScriptedServer({ unary: { echo } });
-        const port = Number(new URL(target.endpoint).port);
-        const proxy = await startTcpProxy({ host: '127.0.0.1', port });
+        const proxy = await startTcpProxy(target);
         const transport = make({ endpoint: `http://127.0.0.1:${proxy.port}` });
         try {
           await proxy.close();
@@ -442,7 +441,7 @@ for (const { name, skip, make } of transports) {
           unary: { echo, wait: () => arrived.resolve() },
           stream: { open: (call) => call.sendMetadata(new grpc.Metadata()) },
         });
-        const proxy = await startTcpProxy({ host: '127.0.0.1', port: Number(new URL(target.endpoint).port) });
+        const proxy = await startTcpProxy(target);
         const transport = make({ endpoint: `http://127.0.0.1:${proxy.port}` });
         try {
           const stream = transport.stream('/test.Script/open');

@@ -3,6 +3,7 @@ import { idempotentCall, writeCall } from '../rpc/call.js';
 import { ClusterService } from '../rpc/generated/etcdserverpb/methods.js';
 import { Member as MemberMessage } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { parseEndpoint } from '../transport/endpoint.js';
 import { toUint64 } from '../util/int64.js';
 
 /** One member of the cluster, as etcd's `Member`. */
@@ -115,8 +116,9 @@ export class Cluster {
 }
 
 function checkPeerUrls(urls: readonly string[]): string[] {
+  // etcd takes no path, not even an empty one.
   const isPeerUrl = (url: unknown): boolean =>
-    typeof url === 'string' && /^(https?|unixs?):\/\/[^\s/]+$/.test(url);
+    typeof url === 'string' && parseEndpoint(url)?.scheme !== undefined && !/:\/\/.*\//.test(url);
   if (Array.isArray(urls) && urls.length > 0 && urls.every(isPeerUrl)) return [...urls];
   throw invalidArgument(
     `peerUrls is ${JSON.stringify(urls)}; it must be a list of at least one URL such as http://10.0.0.4:2380`,

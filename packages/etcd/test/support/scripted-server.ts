@@ -13,6 +13,7 @@ export type UnaryScript = (
 /** A gRPC server of raw messages whose methods do what a test says: for what a real etcd can't be made to do. */
 export interface ScriptedServer extends AsyncDisposable {
   readonly endpoint: string;
+  readonly port: number;
 }
 
 /** Starts it on a free loopback port; method names stand for `/test.Script/<name>`, unless they are full. */
@@ -48,6 +49,7 @@ export async function startScriptedServer(
   const scheme = credentials._isSecure() ? 'https' : 'http';
   return {
     endpoint: `${scheme}://127.0.0.1:${port}`,
+    port,
     [Symbol.asyncDispose]: async () => server.forceShutdown(),
   };
 }

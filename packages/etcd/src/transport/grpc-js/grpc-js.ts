@@ -11,6 +11,7 @@ import {
 import { statusError } from '../../server-errors.js';
 import { longestTimerMs } from '../../util/timeout.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
+import { isSecure, parseEndpoint } from '../endpoint.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from '../transport.js';
 import { abortable } from './abortable-resolver.js';
 import { type ChannelInit, GrpcJsChannel } from './channel.js';
@@ -47,11 +48,11 @@ class GrpcJsTransport implements Transport {
   #closed = false;
 
   constructor(options: TransportOptions) {
-    const { target, host, secure } = parseTarget(options.endpoint);
+    const { target, host, secure } = targetOf(options.endpoint);
     this.#init = {
       target: abortable(target),
       credentials: credentials(options, host, secure),
-      options: channelOptions(options, secure),
+      options: channelOptions(options, target, secure),
       tcpKeepAliveMs: options.tcpKeepAliveMs ?? 30_000,
       connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
     };
@@ -341,26 +342,22 @@ function fromGrpcMetadata(metadata: grpc.Metadata): Metadata {
 }
 
 /** An endpoint as grpc-js names it, and the host that its certificate is for. */
-function parseTarget(endpoint: string): {
+function targetOf(endpoint: string): {
   readonly target: string;
   readonly host: string;
   readonly secure: boolean;
 } {
-  const unix = /^(unixs?):\/\/(.+)$/.exec(endpoint);
-  // A socket's path is no name that a certificate could be for.
-  if (unix !== null) return { target: `unix:${unix[2]}`, host: 'localhost', secure: unix[1] === 'unixs' };
-  let url: URL;
-  try {
-    url = new URL(endpoint);
-  } catch (cause) {
-    throw malformed(cause);
-  }
-  const secure = url.protocol === 'https:';
-  if (!secure && url.protocol !== 'http:') {
+  const parts = parseEndpoint(endpoint);
+  if (parts?.scheme === undefined) {
     throw malformed(`endpoint ${endpoint} is neither http://, https:// nor unix://`);
   }
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  return { target: `${url.hostname}:${url.port || (secure ? 443 : 80)}`, host, secure };
+  const secure = isSecure(parts);
+  // A socket's path is no name that a certificate could be for.
+  if (parts.path !== undefined) return { target: `unix:${parts.path}`, host: 'localhost', secure };
+  // In lower case, and names of other scripts as DNS has them.
+  const { hostname } = new URL(`http://${parts.host}`);
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  return { target: `${hostname}:${parts.port ?? (secure ? 443 : 80)}`, host, secure };
 }
 
 function credentials({ tls = {} }: TransportOptions, host: string, secure: boolean): grpc.ChannelCredentials {
@@ -373,10 +370,11 @@ function credentials({ tls = {} }: TransportOptions, host: string, secure: boole
 }
 
 function channelOptions(
-  { endpoint, tls, keepAlive }: TransportOptions,
+  { tls, keepAlive }: TransportOptions,
+  target: string,
   secure: boolean,
 ): grpc.ChannelOptions {
-  const serverName = tls?.serverName ?? (endpoint.startsWith('unix') ? 'localhost' : undefined);
+  const serverName = tls?.serverName ?? (target.startsWith('unix:') ? 'localhost' : undefined);
   return {
     'grpc.use_local_subchannel_pool': 1,
     'grpc.max_receive_message_length': -1,
