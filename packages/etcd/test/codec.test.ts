@@ -1,7 +1,7 @@
 // Codecs: what is written and read through one, the types that follow from it, and what fails.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import type { EtcdServer } from '@quiesce/test-services';
 import {
   allKeys,
   bytes,
@@ -15,13 +15,12 @@ import {
   type TypedKeyValue,
   utf8,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withServer } from './support/clients.js';
 
 let server: EtcdServer;
-before(async () => {
-  server = await startEtcd();
+withServer((started) => {
+  server = started;
 });
-after(() => server.stop());
 
 interface User {
   readonly name: string;

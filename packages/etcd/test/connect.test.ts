@@ -18,15 +18,14 @@ import {
   UnavailableError,
   UnimplementedError,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withClient, withServer } from './support/clients.js';
 import { program } from './support/program.js';
 import { startScriptedServer } from './support/scripted-server.js';
 
 let server: EtcdServer;
-before(async () => {
-  server = await startEtcd();
+withServer((started) => {
+  server = started;
 });
-after(() => server.stop());
 
 /** Asserts that a message fits on one line and matches. */
 function oneLine(error: unknown, pattern: RegExp): true {
@@ -240,10 +239,12 @@ overEachTransport('TLS', (connect) => {
 
 overEachTransport('calls', (connect) => {
   let etcd: EtcdClient;
-  before(async () => {
-    etcd = await connect(server.endpoint);
-  });
-  after(() => etcd.close());
+  withClient(
+    () => connect(server.endpoint),
+    (made) => {
+      etcd = made;
+    },
+  );
 
   test('with a key or value that is too large fail here, with a hint, and leave nothing behind', async () => {
     const large = new Uint8Array(3 * 1024 * 1024);

@@ -1,15 +1,14 @@
 // Where endpoints come from: sockets, and DNS.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
 import { connect as connectPlain, InvalidArgumentError, StatusCode, UnavailableError } from '../src/index.js';
 import { Balancer } from '../src/rpc/balancer.js';
 import type { Transport } from '../src/transport/transport.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withServer } from './support/clients.js';
 import { startDns } from './support/dns.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 test('endpoints are replaced all or none, and what was made for nothing is closed', async () => {
   const open = new Set<string>();
@@ -34,11 +33,7 @@ test('endpoints are replaced all or none, and what was made for nothing is close
 });
 
 overEachTransport('unix:// endpoints', (connect) => {
-  let dir: string;
-  before(() => {
-    dir = mkdtempSync(join(tmpdir(), 'quiesce-unix-'));
-  });
-  after(() => rmSync(dir, { recursive: true, force: true }));
+  const dir = temporaryDirectory();
 
   test('carry calls and watches', async () => {
     const socket = join(dir, 'plain.sock');
@@ -82,10 +77,9 @@ function listen(url: string): string[] {
 
 overEachTransport('DNS SRV discovery', (connect) => {
   let server: EtcdServer;
-  before(async () => {
-    server = await startEtcd();
+  withServer((started) => {
+    server = started;
   });
-  after(() => server.stop());
 
   test('finds the endpoints of a domain, by priority, and of a named cluster in it', async () => {
     const target = { name: 'localhost', port: server.port };

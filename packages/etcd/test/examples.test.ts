@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import { withServer } from './support/clients.js';
 import { startDns } from './support/dns.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -31,10 +32,9 @@ for (const page of readdirSync(guide).filter((name) => name.endsWith('.md'))) {
 const examples = readdirSync(join(etcdPackage, 'examples'));
 
 let server: EtcdServer;
-before(async () => {
-  server = await startEtcd();
+withServer((started) => {
+  server = started;
 });
-after(() => server.stop());
 
 /** What an example is started with, and what is stopped after it. */
 interface Surroundings extends AsyncDisposable {

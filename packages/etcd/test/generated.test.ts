@@ -1,14 +1,14 @@
 // src/rpc/generated is what `npm run generate` makes of the .proto files.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import * as services from '../src/rpc/generated/etcdserverpb/methods.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -24,28 +24,24 @@ function filesIn(dir: string): Map<string, string> {
 }
 
 test('the generated code is that of the .proto files', { timeout: 120_000 }, async () => {
-  const dir = mkdtempSync(join(tmpdir(), 'quiesce-generated-'));
-  try {
-    // As npm runs its scripts, but into another directory.
-    const binaries = join(
-      dirname(createRequire(import.meta.url).resolve('ts-proto/package.json')),
-      '..',
-      '.bin',
-    );
-    const command = scripts.generate.replaceAll('buf generate', `buf generate --output '${dir}'`);
-    await promisify(execFile)('sh', ['-c', command], {
-      cwd: root,
-      env: { ...process.env, PATH: `${binaries}${delimiter}${process.env.PATH}` },
-      timeout: 100_000,
-    });
-    const made = filesIn(join(dir, 'src', 'rpc', 'generated'));
-    const committed = filesIn(join(root, 'src', 'rpc', 'generated'));
-    assert.deepEqual([...committed.keys()], [...made.keys()]);
-    for (const [file, text] of made) {
-      assert.ok(committed.get(file) === text, `${file} is stale: npm run generate --workspace @quiesce/etcd`);
-    }
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
+  const dir = temporaryDirectory();
+  // As npm runs its scripts, but into another directory.
+  const binaries = join(
+    dirname(createRequire(import.meta.url).resolve('ts-proto/package.json')),
+    '..',
+    '.bin',
+  );
+  const command = scripts.generate.replaceAll('buf generate', `buf generate --output '${dir}'`);
+  await promisify(execFile)('sh', ['-c', command], {
+    cwd: root,
+    env: { ...process.env, PATH: `${binaries}${delimiter}${process.env.PATH}` },
+    timeout: 100_000,
+  });
+  const made = filesIn(join(dir, 'src', 'rpc', 'generated'));
+  const committed = filesIn(join(root, 'src', 'rpc', 'generated'));
+  assert.deepEqual([...committed.keys()], [...made.keys()]);
+  for (const [file, text] of made) {
+    assert.ok(committed.get(file) === text, `${file} is stale: npm run generate --workspace @quiesce/etcd`);
   }
 });
 

@@ -1,16 +1,18 @@
 // HTTP/2 keepalive: a connection that died without a word is found out.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
+import { test } from 'node:test';
+import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import { UnavailableError } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withServer } from './support/clients.js';
 
 let server: EtcdServer;
-before(async () => {
-  // Else etcd ends connections that PING more often than each 5 s.
-  server = await startEtcd({ extraArgs: ['--grpc-keepalive-min-time=100ms'] });
-});
-after(() => server.stop());
+// Else etcd ends connections that PING more often than each 5 s.
+withServer(
+  (started) => {
+    server = started;
+  },
+  { extraArgs: ['--grpc-keepalive-min-time=100ms'] },
+);
 
 overEachTransport('HTTP/2 keepalive', (connect) => {
   test('fails the calls of a connection that is dead, without a deadline of theirs', async () => {

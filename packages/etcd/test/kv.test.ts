@@ -1,7 +1,7 @@
 // KV: every option of get, range, put, delete and compact against a real etcd, and paged iteration.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import { beforeEach, describe, test } from 'node:test';
+import type { EtcdServer } from '@quiesce/test-services';
 import {
   allKeys,
   CompactedError,
@@ -16,13 +16,12 @@ import {
   type RangeOptions,
   StatusCode,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withClient, withServer } from './support/clients.js';
 
 let server: EtcdServer;
-before(async () => {
-  server = await startEtcd();
+withServer((started) => {
+  server = started;
 });
-after(() => server.stop());
 
 const keysOf = (kvs: readonly KeyValue[]): string[] => kvs.map((kv) => kv.keyText());
 
@@ -38,11 +37,13 @@ const refusal =
 
 overEachTransport('KV', (connect) => {
   let etcd: EtcdClient;
-  before(async () => {
-    etcd = await connect(server.endpoint);
-  });
+  withClient(
+    () => connect(server.endpoint),
+    (made) => {
+      etcd = made;
+    },
+  );
   beforeEach(() => etcd.delete(allKeys()));
-  after(() => etcd.close());
 
   describe('put', () => {
     test('sets a key, and counts its versions', async () => {

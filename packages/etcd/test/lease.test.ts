@@ -2,7 +2,7 @@
 // connections and the end of the process.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
@@ -19,12 +19,9 @@ import {
   prefix,
   StatusCode,
 } from '../src/index.js';
-import { overEachTransport, shortElections, withEtcd } from './support/clients.js';
+import { overEachTransport, shortElections, withEtcd, withServer } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
 import { program } from './support/program.js';
-
-/** A server with short elections, whose smallest TTL is then 1 s. */
-const startServer = (): Promise<EtcdServer> => startEtcd({ extraArgs: shortElections });
 
 const texts = (keys: readonly Uint8Array[]): string[] => keys.map((key) => Buffer.from(key).toString());
 
@@ -303,10 +300,12 @@ function timers(): number {
 
 overEachTransport('keepalives and failures', (connectHere) => {
   let server: EtcdServer;
-  before(async () => {
-    server = await startServer();
-  });
-  after(() => server.stop());
+  withServer(
+    (started) => {
+      server = started;
+    },
+    { extraArgs: shortElections },
+  );
 
   /** A client behind a proxy, and a lease that it keeps alive. */
   async function keepOne(ttlSeconds: number) {
@@ -436,13 +435,17 @@ overEachTransport('a process with a keepalive running', (connectHere) => {
   const library = JSON.stringify(new URL('../src/index.js', import.meta.url).href);
   let server: EtcdServer;
   let transport: string;
+  withServer(
+    (started) => {
+      server = started;
+    },
+    { extraArgs: shortElections },
+  );
   before(async () => {
-    server = await startServer();
     const etcd = await connectHere(server.endpoint);
     transport = etcd.transport;
     await etcd.close();
   });
-  after(() => server.stop());
 
   const source = (body: string): string => `
     const { connect } = await import(${library});
@@ -500,7 +503,7 @@ async function hook(action: () => Promise<void>): Promise<string> {
 
 describe('the keys of leases', () => {
   test('go with the lease of a namespace as with any', async () => {
-    await using server = await startServer();
+    await using server = await startEtcd({ extraArgs: shortElections });
     await using etcd = await connect(server.endpoint);
     const { id } = await etcd.namespace('a/').lease.grant(1);
     await etcd.namespace('a/').put('k', '', { lease: id });

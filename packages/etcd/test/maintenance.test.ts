@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import {
   type EtcdServer,
@@ -25,23 +24,23 @@ import {
   StatusCode,
   UnavailableError,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withClient, withServer } from './support/clients.js';
 import { program } from './support/program.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 overEachTransport('maintenance service', (connect) => {
   let server: EtcdServer;
   let etcd: EtcdClient;
-  let dir: string;
-  before(async () => {
-    dir = mkdtempSync(join(tmpdir(), 'quiesce-maintenance-'));
-    server = await startEtcd();
-    etcd = await connect(server.endpoint);
+  const dir = temporaryDirectory();
+  withServer((started) => {
+    server = started;
   });
-  after(async () => {
-    await etcd.close();
-    await server.stop();
-    rmSync(dir, { recursive: true });
-  });
+  withClient(
+    () => connect(server.endpoint),
+    (made) => {
+      etcd = made;
+    },
+  );
 
   describe('one endpoint', () => {
     test('status', async () => {
@@ -231,7 +230,7 @@ overEachTransport('maintenance service', (connect) => {
     });
 
     test('are saved to a file that only its owner reads, in place of an older one', async () => {
-      const target = mkdtempSync(join(dir, 'save-'));
+      const target = temporaryDirectory();
       const file = join(target, 'snapshot.db');
       writeFileSync(file, 'older', { mode: 0o644 });
       const info = await etcd.maintenance.snapshotTo(file, { endpoint: server.endpoint });
@@ -267,7 +266,7 @@ overEachTransport('maintenance service', (connect) => {
     });
 
     test('that fail leave the older file and nothing else', async () => {
-      const target = mkdtempSync(join(dir, 'fail-'));
+      const target = temporaryDirectory();
       const file = join(target, 'snapshot.db');
       writeFileSync(file, 'older');
       const signal = AbortSignal.abort(new Error('given up'));

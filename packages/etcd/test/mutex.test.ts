@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,6 +21,7 @@ import {
 } from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 overEachTransport('mutex', (connect) => {
   let server: EtcdServer;
@@ -294,21 +294,16 @@ overEachTransport('mutex', (connect) => {
   }
 
   test('excludes across processes: no count is lost', async () => {
-    const dir = mkdtempSync(join(tmpdir(), 'quiesce-mutex-'));
-    try {
-      await etcd.delete('processes-count');
-      const processes = await Promise.all([1, 2, 3].map(() => contender(dir, 30, 20)));
-      const codes = await Promise.all(processes.map(async (child) => (await once(child, 'exit'))[0]));
-      assert.deepEqual(codes, [0, 0, 0]);
-      assert.equal((await etcd.get('processes-count'))?.text(), '60');
-    } finally {
-      rmSync(dir, { recursive: true });
-    }
+    const dir = temporaryDirectory();
+    await etcd.delete('processes-count');
+    const processes = await Promise.all([1, 2, 3].map(() => contender(dir, 30, 20)));
+    const codes = await Promise.all(processes.map(async (child) => (await once(child, 'exit'))[0]));
+    assert.deepEqual(codes, [0, 0, 0]);
+    assert.equal((await etcd.get('processes-count'))?.text(), '60');
   });
 
   test('a holder that is killed loses it when its TTL has passed', async () => {
-    const dir = mkdtempSync(join(tmpdir(), 'quiesce-mutex-'));
-    const holder = await contender(dir, 1, 1);
+    const holder = await contender(temporaryDirectory(), 1, 1);
     try {
       await eventually(
         'no lease of others is in the way',
@@ -327,7 +322,6 @@ overEachTransport('mutex', (connect) => {
       await lock.unlock();
     } finally {
       holder.kill('SIGKILL');
-      rmSync(dir, { recursive: true });
     }
   });
 });

@@ -1,7 +1,7 @@
 // Namespaces: views of a client that see the keys below a prefix, as clientv3/namespace.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import type { EtcdServer } from '@quiesce/test-services';
 import {
   allKeys,
   ClosedError,
@@ -12,13 +12,12 @@ import {
   keyRange,
   prefix,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withServer } from './support/clients.js';
 
 let server: EtcdServer;
-before(async () => {
-  server = await startEtcd();
+withServer((started) => {
+  server = started;
 });
-after(() => server.stop());
 
 const keysOf = (kvs: readonly KeyValue[]): string[] => kvs.map((kv) => kv.keyText());
 

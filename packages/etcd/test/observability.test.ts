@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { context, SpanStatusCode, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import {
@@ -26,7 +26,7 @@ import {
   StatusCode,
 } from '../src/index.js';
 import { instrument } from '../src/opentelemetry.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withServer } from './support/clients.js';
 import { program } from './support/program.js';
 
 /** What a channel tells while `body` runs. */
@@ -45,10 +45,9 @@ async function listen<T>(name: string, body: () => Promise<unknown>): Promise<T[
 }
 
 let server: EtcdServer;
-before(async () => {
-  server = await startEtcd();
+withServer((started) => {
+  server = started;
 });
-after(() => server.stop());
 
 overEachTransport('observability', (connect) => {
   test('diagnostics channels tell each call, how it ended and where it went', async () => {

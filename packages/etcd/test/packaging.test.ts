@@ -1,14 +1,14 @@
 // The packages as they are published, installed into an empty project and used as its programs would.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
 import { nativeUnavailable } from '../src/transport/native/native.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
 const bin = (name: string): string => join(root, 'node_modules', '.bin', name);
@@ -42,7 +42,7 @@ const body = `
   await etcd.close();`;
 
 before(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'quiesce-packaging-'));
+  dir = temporaryDirectory();
   const packing = `
     const { pack } = await import(${JSON.stringify(pathToFileURL(join(root, 'setup/pack/pack.mjs')))});
     console.log(JSON.stringify(await pack(process.argv[1])));`;
@@ -54,10 +54,7 @@ before(async () => {
   await run('npm', [...install, ...Object.values(tarballs), 'typescript@5.7', '@types/node@20']);
   server = await startEtcd();
 });
-after(async () => {
-  await server?.stop();
-  rmSync(dir, { recursive: true, force: true });
-});
+after(() => server?.stop());
 
 const transport = native ? 'native' : 'grpc-js';
 

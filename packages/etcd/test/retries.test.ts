@@ -2,10 +2,10 @@
 // several times.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { type EtcdServer, startEtcd, startTcpProxy, type TcpProxy } from '@quiesce/test-services';
+import { type EtcdServer, startTcpProxy, type TcpProxy } from '@quiesce/test-services';
 import {
   ClosedError,
   DeadlineExceededError,
@@ -16,7 +16,7 @@ import {
   UnavailableError,
 } from '../src/index.js';
 import { AuthenticateResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withServer } from './support/clients.js';
 import { program } from './support/program.js';
 import { type ScriptedServer, startScriptedServer, type UnaryScript } from './support/scripted-server.js';
 
@@ -50,10 +50,9 @@ const badToken: EtcdStatus = { code: StatusCode.UNAUTHENTICATED, details: 'etcds
 
 overEachTransport('retries', (connect) => {
   let server: EtcdServer;
-  before(async () => {
-    server = await startEtcd();
+  withServer((started) => {
+    server = started;
   });
-  after(() => server.stop());
 
   /** A proxy to the server and a client of it, whose port refuses connections until it is opened again. */
   async function refused(): Promise<{ readonly endpoint: string; readonly open: () => Promise<TcpProxy> }> {

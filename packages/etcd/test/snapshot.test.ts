@@ -1,8 +1,7 @@
 // Snapshots that a server spoils, and how they are cut into messages: faults that a real etcd can't be made to have.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Snapshot, writeSnapshot } from '../src/admin/snapshot.js';
@@ -10,6 +9,7 @@ import { CorruptSnapshotError, StatusCode, UnavailableError } from '../src/index
 import { SnapshotResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
 import { busyFor } from './support/busy-for.js';
 import { type StreamScript, startScriptedServer } from './support/scripted-server.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 import { transports } from './support/transports.js';
 
 const database = randomBytes(100_000);
@@ -132,28 +132,20 @@ for (const { name, skip, make } of transports) {
 
       test(`${what} leaves no file`, () =>
         withSnapshot(script, async (snapshot) => {
-          const dir = mkdtempSync(join(tmpdir(), 'quiesce-snapshot-'));
-          try {
-            await assert.rejects(
-              writeSnapshot(join(dir, 'snapshot.db'), () => snapshot),
-              CorruptSnapshotError,
-            );
-            assert.deepEqual(readdirSync(dir), []);
-          } finally {
-            rmSync(dir, { recursive: true });
-          }
+          const dir = temporaryDirectory();
+          await assert.rejects(
+            writeSnapshot(join(dir, 'snapshot.db'), () => snapshot),
+            CorruptSnapshotError,
+          );
+          assert.deepEqual(readdirSync(dir), []);
         }));
     }
 
     test('is written as it comes', () =>
       withSnapshot(send(whole, [7, 32_768]), async (snapshot) => {
-        const dir = mkdtempSync(join(tmpdir(), 'quiesce-snapshot-'));
-        try {
-          await writeSnapshot(join(dir, 'snapshot.db'), () => snapshot);
-          assert.deepEqual(readFileSync(join(dir, 'snapshot.db')), whole);
-        } finally {
-          rmSync(dir, { recursive: true });
-        }
+        const dir = temporaryDirectory();
+        await writeSnapshot(join(dir, 'snapshot.db'), () => snapshot);
+        assert.deepEqual(readFileSync(join(dir, 'snapshot.db')), whole);
       }));
 
     test('that the server breaks off fails with its status', () =>

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import type { EtcdServer } from '@quiesce/test-services';
 import {
   allKeys,
   DeadlineExceededError,
@@ -15,14 +15,13 @@ import {
   StmConflictError,
   type StmIsolation,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withServer } from './support/clients.js';
 import { deferred } from './support/deferred.js';
 
 let server: EtcdServer;
-before(async () => {
-  server = await startEtcd();
+withServer((started) => {
+  server = started;
 });
-after(() => server.stop());
 
 /** All levels that compare what was read. */
 const comparing = ['serializableSnapshot', 'serializable', 'repeatableReads'] as const;

@@ -1,7 +1,7 @@
 // Transactions: conditions on every target, each kind of operation, nested ones, the types of results, and errors.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import { beforeEach, describe, test } from 'node:test';
+import type { EtcdServer } from '@quiesce/test-services';
 import {
   allKeys,
   type Compare,
@@ -17,13 +17,12 @@ import {
   prefix,
   type RangeResult,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withClient, withServer } from './support/clients.js';
 
 let server: EtcdServer;
-before(async () => {
-  server = await startEtcd();
+withServer((started) => {
+  server = started;
 });
-after(() => server.stop());
 
 /** Compiles only if the two types are the same. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -31,11 +30,13 @@ const checkType = <_T extends true>(): void => {};
 
 overEachTransport('a transaction', (connect) => {
   let etcd: EtcdClient;
-  before(async () => {
-    etcd = await connect(server.endpoint);
-  });
+  withClient(
+    () => connect(server.endpoint),
+    (made) => {
+      etcd = made;
+    },
+  );
   beforeEach(() => etcd.delete(allKeys()));
-  after(() => etcd.close());
 
   const holds = async (...conditions: Compare<string, string>[]): Promise<boolean> =>
     (await etcd.txn({ compare: conditions })).succeeded;

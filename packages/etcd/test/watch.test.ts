@@ -2,9 +2,9 @@
 // are in watch-reconnect.test.ts.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import type { EtcdServer } from '@quiesce/test-services';
 import {
   ClosedError,
   CompactedError,
@@ -20,15 +20,17 @@ import {
   WatchCancelledError,
   type WatchEvent,
 } from '../src/index.js';
-import { overEachTransport } from './support/clients.js';
+import { overEachTransport, withClient, withServer } from './support/clients.js';
 import { collectGarbage } from './support/garbage.js';
 import { take } from './support/take.js';
 
 let server: EtcdServer;
-before(async () => {
-  server = await startEtcd({ extraArgs: ['--watch-progress-notify-interval=200ms'] });
-});
-after(() => server.stop());
+withServer(
+  (started) => {
+    server = started;
+  },
+  { extraArgs: ['--watch-progress-notify-interval=200ms'] },
+);
 
 let names = 0;
 /** A part of the keys that no other test uses. */
@@ -50,10 +52,12 @@ async function takeBatches(batches: AsyncIterator<WatchBatch>, events: number): 
 
 overEachTransport('watch', (connect) => {
   let etcd: EtcdClient;
-  before(async () => {
-    etcd = await connect(server.endpoint);
-  });
-  after(() => etcd.close());
+  withClient(
+    () => connect(server.endpoint),
+    (made) => {
+      etcd = made;
+    },
+  );
 
   test('sees puts and deletes of one key after it is ready', async () => {
     const p = fresh();

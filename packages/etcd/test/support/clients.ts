@@ -1,5 +1,5 @@
 import { after, before, describe } from 'node:test';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import { type EtcdOptions, type EtcdServer, startEtcd } from '@quiesce/test-services';
 import { type ConnectOptions, connect, type EtcdClient } from '../../src/index.js';
 import { transports } from './transports.js';
 
@@ -27,21 +27,40 @@ export interface ServerAndClient {
 }
 
 /**
- * Declares that a suite, or a file, has an etcd of its own, with {@link shortElections}, and a client of it, from
- * before its first test until after its last one.
+ * Declares that a suite, or a file, has an etcd of its own, from before its first test until after its last one.
  *
- * @param use takes both, before the first test.
+ * @param use takes it, before the first test.
  */
-export function withEtcd(connect: Connect, use: (given: ServerAndClient) => void): void {
+export function withServer(use: (server: EtcdServer) => void, options?: EtcdOptions): void {
   let server: EtcdServer | undefined;
+  before(async () => {
+    server = await startEtcd(options);
+    use(server);
+  });
+  after(() => server?.stop());
+}
+
+/** As {@link withServer}, for a client. */
+export function withClient(make: () => Promise<EtcdClient>, use: (etcd: EtcdClient) => void): void {
   let etcd: EtcdClient | undefined;
   before(async () => {
-    server = await startEtcd({ extraArgs: shortElections });
-    etcd = await connect(server.endpoint);
-    use({ server, etcd });
+    etcd = await make();
+    use(etcd);
   });
-  after(async () => {
-    await etcd?.close();
-    await server?.stop();
-  });
+  after(() => etcd?.close());
+}
+
+/** Declares both: an etcd with {@link shortElections}, and a client of it. */
+export function withEtcd(connect: Connect, use: (given: ServerAndClient) => void): void {
+  let server: EtcdServer | undefined;
+  withServer(
+    (started) => {
+      server = started;
+    },
+    { extraArgs: shortElections },
+  );
+  withClient(
+    () => connect((server as EtcdServer).endpoint),
+    (etcd) => use({ server: server as EtcdServer, etcd }),
+  );
 }

@@ -1,19 +1,15 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from './temporary-directory.js';
 
 let folder: string | undefined;
 let count = 0;
 
-after(() => {
-  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
-});
-
 /** A folder for files of programs, gone after the tests. */
 export function programFolder(): string {
   // Not among temporary files: Deno resolves packages from where the program is.
-  folder ??= mkdtempSync(fileURLToPath(new URL('program-', import.meta.url)));
+  folder ??= temporaryDirectory(fileURLToPath(new URL('.', import.meta.url)));
   return folder;
 }
 
