@@ -1,3 +1,7 @@
+// src/ has the entry points, this one and opentelemetry.ts, and the errors. Its folders are layers, from the top:
+// connect; concurrency, mirror, admin; views; watch, lease; kv; rpc; transport; util. A module imports from its own
+// folder, from those below it, and the errors.
+
 export type { Auth, AuthStatus, Permission, PermissionType, UserAddOptions } from './admin/auth.js';
 export type {
   Cluster,

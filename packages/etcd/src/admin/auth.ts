@@ -1,3 +1,6 @@
+// admin/ has etcd's services for those who run a cluster, a class each: users and roles, members, maintenance,
+// snapshots. What programs do with keys is in views/.
+
 import { invalidArgument } from '../errors.js';
 import { KeyRange, type Keys, toRange } from '../kv/key-range.js';
 import { idempotentCall, nothing, writeCall } from '../rpc/call.js';
@@ -40,6 +43,8 @@ export type UserAddOptions = CallControl &
  * A refused call rejects with an `EtcdError`: code `FAILED_PRECONDITION` where a user or role is missing or is there
  * already, `PERMISSION_DENIED` unless the client is a user with the role `root` (once authentication is on). What the
  * server said is in its `details`. Passwords are in no error.
+ *
+ * Reads are sent again while no server answers, changes only when it is certain that the attempt before was not applied.
  */
 export class Auth {
   readonly #rpc: Rpc;

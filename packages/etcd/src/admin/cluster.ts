@@ -46,6 +46,8 @@ export interface MemberAddResult {
  * A refused change rejects with an `EtcdError`: code `NOT_FOUND` for an unknown id, `FAILED_PRECONDITION` for one
  * that would cost the quorum, for a peer URL that another member has, and for promoting what is no learner or has not
  * caught up; `UNAVAILABLE` while the cluster is too unhealthy for a change. Its `details` are etcd's words.
+ *
+ * Reads are sent again while no server answers, changes only when it is certain that the attempt before was not applied.
  */
 export class Cluster {
   readonly #rpc: Rpc;

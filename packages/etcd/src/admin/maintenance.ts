@@ -78,6 +78,8 @@ export interface HashKVResult {
  * The care of members: etcd's service `Maintenance`, as `maintenance` of a client. Calls that are about one member
  * take its endpoint, which need not be one of the client's; as in clientv3 they get a connection of their own, that
  * stays until the client closes.
+ *
+ * Reads are sent again while no server answers, changes only when it is certain that the attempt before was not applied.
  */
 export class Maintenance {
   readonly #rpc: Rpc;

@@ -71,7 +71,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     this.#stream.cancel();
   }
 
-  /** As {@link close}. */
+  /** Ends it, as {@link close} does. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

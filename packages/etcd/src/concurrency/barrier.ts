@@ -1,3 +1,6 @@
+// concurrency/ has sessions and the recipes on top of them: locks, elections, barriers, queues, and the fences that
+// make their late writes harmless. A single transaction is in kv/txn.ts, an optimistic one in kv/stm.ts.
+
 import { EtcdError, StatusCode } from '../errors.js';
 import { type Bytes, toKey } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
@@ -26,9 +29,9 @@ export class Barrier {
   }
 
   /**
-   * Puts the barrier up.
+   * Puts the barrier up. It is sent again only when it is certain that the attempt before was not applied.
    *
-   * @throws EtcdError with code `ALREADY_EXISTS` when it is up already.
+   * @throws EtcdError with code `ALREADY_EXISTS` when it is up already. Where `mayBeApplied` is set, it may be up.
    */
   async hold(options: CallControl = {}): Promise<void> {
     const { succeeded } = await this.#space.txn(
@@ -40,7 +43,7 @@ export class Barrier {
     throw new EtcdError(message, { code: StatusCode.ALREADY_EXISTS });
   }
 
-  /** Takes the barrier down: all who wait go on. */
+  /** Takes the barrier down, and all who wait go on. Where an error has `mayBeApplied` set, it may be down. */
   async release(options: CallControl = {}): Promise<void> {
     await this.#space.delete(this.#key, options);
   }

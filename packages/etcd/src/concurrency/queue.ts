@@ -26,7 +26,10 @@ export class Queue {
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);
   }
 
-  /** Adds an item at the end. */
+  /**
+   * Adds an item at the end. It is sent again only when it is certain that the attempt before was not applied; where an
+   * error has `mayBeApplied` set, the item may be there.
+   */
   async enqueue(value: Bytes, options: CallControl = {}): Promise<void> {
     await this.#space.put(Buffer.concat([this.#prefix, Buffer.from(randomUUID())]), value, options);
   }

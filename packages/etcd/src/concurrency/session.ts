@@ -141,7 +141,7 @@ export class Session implements AsyncDisposable {
     this.signal.throwIfAborted();
   }
 
-  /** As {@link close}. */
+  /** Ends it, as {@link close} does. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

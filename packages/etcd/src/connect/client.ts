@@ -1,3 +1,6 @@
+// connect/ makes a client of options: endpoints, DNS, TLS, credentials; and has the client itself. Which endpoint
+// serves a call is decided in rpc/, how its bytes get there in transport/.
+
 import { Auth } from '../admin/auth.js';
 import { Cluster } from '../admin/cluster.js';
 import { Maintenance } from '../admin/maintenance.js';
@@ -116,7 +119,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
     return this.#rpc.close();
   }
 
-  /** As {@link close}. */
+  /** Ends it, as {@link close} does. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -1,3 +1,6 @@
+// kv/ has what calls on keys say and answer: ranges, requests and results, transactions and STM, pages, codecs,
+// prefixes. The classes that programs make these calls with are in views/.
+
 import { EtcdError, StatusCode } from '../errors.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';

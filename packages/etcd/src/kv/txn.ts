@@ -151,19 +151,19 @@ const none = {};
 
 /** Makes the operations of transactions. */
 export const op = {
-  /** As the call `get`. */
+  /** Reads a key, as the call `get` does. */
   get<Key>(key: Key, options: OpOptions<ReadOptions> = none): GetOp<Key> {
     return { type: 'get', key, options };
   },
-  /** As the call `range`. */
+  /** Reads a range, as the call `range` does. */
   range<Key>(keys: Key | KeyRange, options: OpOptions<RangeOptions> = none): RangeOp<Key> {
     return { type: 'range', keys, options };
   },
-  /** As the call `put`. One transaction can't write the same key twice. */
+  /** Sets the value of a key, as the call `put` does. One transaction can't write the same key twice. */
   put<Key, Value>(key: Key, value: Value, options: OpOptions<PutOptions> = none): PutOp<Key, Value> {
     return { type: 'put', key, value, options };
   },
-  /** As the call `delete`. */
+  /** Deletes a key or a range, as the call `delete` does. */
   delete<Key>(keys: Key | KeyRange, options: OpOptions<DeleteOptions> = none): DeleteOp<Key> {
     return { type: 'delete', keys, options };
   },

@@ -1,3 +1,6 @@
+// lease/ has the calls on leases, and what keeps leases alive by the clock. What hangs on a lease, such as a lock, is
+// in concurrency/.
+
 /** Times are rounded down to this, in ms, so that what is due at about the same time is done together. */
 const slotMs = 100;
 

@@ -72,7 +72,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     for (const iteration of this.#iterations) iteration.stop();
   }
 
-  /** As {@link stop}. */
+  /** Stops it, as {@link stop} does. */
   [Symbol.dispose](): void {
     this.stop();
   }

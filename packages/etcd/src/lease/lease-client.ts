@@ -56,6 +56,8 @@ const none = {};
 /**
  * Leases: what is attached to one goes when it is revoked or no longer renewed. `etcd.lease`; clientv3: `Lease`.
  *
+ * Its calls may reject, besides with the errors that are at each, as all calls of a `Keyspace` may.
+ *
  * A keepalive in flight keeps the process alive as a call would, unless the client's `unref()` was called.
  */
 export class LeaseClient {
@@ -73,8 +75,9 @@ export class LeaseClient {
   }
 
   /**
-   * Makes a lease. The server has a smallest TTL, of 2 s with its default settings, and gives that for less.
-   * etcd: `Lease.LeaseGrant`.
+   * Makes a lease. The server has a smallest TTL, of 2 s with its default settings, and gives that for less. Without an
+   * `id` it is sent again while no server answers, and an attempt whose answer was lost may leave a lease that nobody knows,
+   * until it expires; with one, only when it is certain that no lease was made. etcd: `Lease.LeaseGrant`.
    *
    * @param ttlSeconds after so long without a renewal the lease expires; a whole number.
    * @throws EtcdError with code `FAILED_PRECONDITION` when there is a lease with the wanted id, and with `OUT_OF_RANGE` for
@@ -100,9 +103,9 @@ export class LeaseClient {
   }
 
   /**
-   * Ends a lease, and deletes the keys attached to it. etcd: `Lease.LeaseRevoke`.
+   * Ends a lease, and deletes the keys attached to it. It is sent again while no server answers. etcd: `Lease.LeaseRevoke`.
    *
-   * @throws LeaseNotFoundError when there is no such lease.
+   * @throws LeaseNotFoundError when there is no such lease, which may be the work of an attempt whose answer was lost.
    */
   async revoke(id: Int64, options: CallControl = none): Promise<void> {
     const ID = toInt64('id', id);
@@ -111,24 +114,24 @@ export class LeaseClient {
   }
 
   /**
-   * How long a lease has left, and what is attached to it; `undefined` when there is no such lease.
-   * etcd: `Lease.LeaseTimeToLive`.
+   * Reads how long a lease has left, and what is attached to it; resolves with `undefined` when there is no such lease. It
+   * is sent again while no server answers. etcd: `Lease.LeaseTimeToLive`.
    */
   timeToLive(id: Int64, options: TimeToLiveOptions = none): Promise<TimeToLiveResult | undefined> {
     const request = () => ({ ID: toInt64('id', id), keys: options.keys ?? false });
     return this.#rpc.call(this.#timeToLive, request, options);
   }
 
-  /** The ids of all leases there are. etcd: `Lease.LeaseLeases`. */
+  /** Reads the ids of all leases there are. It is sent again while no server answers. etcd: `Lease.LeaseLeases`. */
   list(options: CallControl = none): Promise<bigint[]> {
     return this.#rpc.call(listCall, () => ({}), options);
   }
 
   /**
-   * Renews a lease now, once. etcd: `Lease.LeaseKeepAlive`.
+   * Renews a lease now, once. While no server answers it is tried again, until its deadline. etcd: `Lease.LeaseKeepAlive`.
    *
    * @throws LeaseNotFoundError when there is no such lease; {@link LeaseLostError} when it is kept alive, too, and has run
-   * out by the clock.
+   * out by the clock; DeadlineExceededError, whose cause says why the last stream broke.
    */
   async keepAliveOnce(id: Int64, options: CallControl = none): Promise<LeaseRenewal> {
     const lease = this.#keeper.hold(toInt64('id', id));

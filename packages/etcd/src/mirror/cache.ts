@@ -1,3 +1,6 @@
+// mirror/ has copies of a range that follow it: a stream of changes from a base on, and a cache on top of it. A watch
+// without a base is in watch/.
+
 import { EventEmitter } from 'node:events';
 import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError } from '../errors.js';
 import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
@@ -147,7 +150,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.#mirror.close();
   }
 
-  /** As {@link close}. */
+  /** Ends it, as {@link close} does. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

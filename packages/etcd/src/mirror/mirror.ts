@@ -101,7 +101,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     this.#watch?.close();
   }
 
-  /** As {@link close}. */
+  /** Ends it, as {@link close} does. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

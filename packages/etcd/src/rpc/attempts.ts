@@ -1,3 +1,6 @@
+// rpc/ brings a call or a stream to an endpoint that serves it: balancer, retries, tokens, reopening, the store's
+// identity, diagnostics; in generated/ the messages and methods. What the services do is known above.
+
 import { ClosedError, closedInFlight, type EtcdError, type EtcdErrorInit } from '../errors.js';
 
 /** What is known of a request after some attempts at it, as in {@link EtcdError}. */

@@ -1,3 +1,6 @@
+// transport/ moves encoded messages to one endpoint and back, natively or on grpc-js, behind the interface in
+// transport.ts. It knows of statuses and errors, and nothing of etcd's services, of other endpoints or of retries.
+
 import { EtcdError, type Metadata, noMetadata, StatusCode } from '../errors.js';
 import type { Waiter } from '../util/waiter.js';
 import type { ByteStream, UnaryResponse } from './transport.js';

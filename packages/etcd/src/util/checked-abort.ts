@@ -1,3 +1,6 @@
+// util/ has what knows nothing of etcd: waits with a signal and a bound, signals, checks of numbers, iteration. What is
+// used in one folder alone is there.
+
 /** What is done before a signal tells its state. */
 class Check {
   readonly #look: () => void;

@@ -1,3 +1,6 @@
+// views/ has the classes that programs read and write keys with, whole or below a prefix, in bytes or through a codec.
+// What their calls say is in kv/, the client itself in connect/.
+
 import { type Bytes, type KeyRange, prefix } from '../kv/key-range.js';
 import {
   type DeleteOptions,
@@ -43,6 +46,13 @@ export interface ClientCore {
  *
  * `Key` and `Value` are what calls take, `Entry` is what they return. Views are cheap, share the client's
  * connections, and end with it.
+ *
+ * Every call has a deadline (`timeoutMs`, or else the client's), within which it is sent again where that is safe: reads
+ * while no server answers them, writes only when etcd or this client is certain that the attempt before was not applied.
+ * So no write is applied twice. Every call may reject with `DeadlineExceededError`, `UnavailableError`,
+ * `PermissionDeniedError`, `UnauthenticatedError`, `TooManyRequestsError`, `ClosedError` and the reason of its `signal`; the
+ * errors that a call has besides are at the call. `mayBeApplied` of an error says whether a write may have been applied, or
+ * may still be: then read before writing again.
  */
 export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   readonly #rpc: Rpc;
@@ -58,30 +68,39 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     this.#calls = kvCalls((message) => mapping.entry(message));
   }
 
-  /** A key with its value, or `undefined` when there is no such key. etcd: `KV.Range`. */
+  /**
+   * Reads a key, and resolves with it and its value, or with `undefined` when there is no such key. It is sent again, at
+   * another endpoint where there is one, until its deadline. etcd: `KV.Range`.
+   *
+   * @throws InvalidArgumentError for an empty key; CompactedError when `revision` was compacted; EtcdError with code
+   * `OUT_OF_RANGE` when it isn't reached yet.
+   */
   get(key: Key, options: ReadOptions = none): Promise<Entry | undefined> {
     return this.#rpc.call(this.#calls.get, () => rangeRequest(this.#mapping.range(key), options), options);
   }
 
   /**
-   * The keys of a range. All of them come in one answer: give a `limit` for ranges that may be large.
-   * etcd: `KV.Range`.
+   * Reads the keys of a range. All of them come in one answer: give a `limit` for ranges that may be large. It is sent
+   * again as {@link get} is. etcd: `KV.Range`.
+   *
+   * @throws InvalidArgumentError for options that can't work; CompactedError and EtcdError as {@link get}.
    */
   range(keys: Key | KeyRange, options: RangeOptions = none): Promise<RangeResult<Entry>> {
     return this.#rpc.call(this.#calls.range, () => rangeRequest(this.#mapping.range(keys), options), options);
   }
 
-  /** The keys that start with `start`; short for `range(prefix(start))`. */
+  /** Reads the keys that start with `start`: short for `range(prefix(start))`. */
   getPrefix(start: Bytes, options: RangeOptions = none): Promise<RangeResult<Entry>> {
     const request = () => rangeRequest(this.#mapping.range(prefix(start)), options);
     return this.#rpc.call(this.#calls.range, request, options);
   }
 
   /**
-   * The keys of a range one by one, in order, all as of one revision: for ranges that are too large for one answer.
-   * It asks for `pageSize` keys at a time. etcd: `KV.Range`.
+   * Reads the keys of a range one by one, in order, all as of one revision: for ranges that are too large for one answer.
+   * It asks for `pageSize` keys at a time, and each page is sent again as {@link get} is. etcd: `KV.Range`.
    *
-   * @throws CompactedError from the loop, when the revision was compacted before its end was reached.
+   * @throws CompactedError from the loop, when the revision was compacted before its end was reached; StoreReplacedError
+   * when the store was replaced meanwhile.
    */
   iterate(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<Entry, void, void> {
     const pages = this.pages(keys, options);
@@ -93,18 +112,30 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     });
   }
 
-  /** As {@link iterate}, page by page, with the revision that they are read at. */
+  /** Reads the keys of a range as {@link iterate} does, page by page, with the revision that they are read at. */
   pages(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<RangePage<Entry>, void, void> {
     const range = () => this.#mapping.range(keys);
     return rangePages(this.#rpc, range, options, (message) => this.#mapping.entry(message));
   }
 
-  /** Sets the value of a key. etcd: `KV.Put`. */
+  /**
+   * Sets the value of a key. It is sent again only when it is certain that the attempt before was not applied: that it
+   * never left this client, or that etcd proposed nothing. etcd: `KV.Put`.
+   *
+   * @throws InvalidArgumentError for an empty key, and for `ignoreValue` or `ignoreLease` of a key that doesn't exist;
+   * LeaseNotFoundError when there is no such `lease`; RequestTooLargeError above `maxRequestBytes` of the client or the
+   * limit of the server; NoSpaceError when the database is full. Where `mayBeApplied` is set, the put may have been applied.
+   */
   put(key: Key, value: Value, options: PutOptions = none): Promise<PutResult<Entry>> {
     return this.#rpc.call(this.#calls.put, () => putRequest(this.#mapping, key, value, options), options);
   }
 
-  /** Deletes a key, or all keys of a range. etcd: `KV.DeleteRange`. */
+  /**
+   * Deletes a key, or all keys of a range; that there is none is no error. It is sent again as {@link put} is. etcd:
+   * `KV.DeleteRange`.
+   *
+   * @throws InvalidArgumentError for an empty key. Where `mayBeApplied` is set, the keys may have been deleted.
+   */
   delete(keys: Key | KeyRange, options: DeleteOptions = none): Promise<DeleteResult<Entry>> {
     const request = () => deleteRequest(this.#mapping.range(keys), options);
     return this.#rpc.call(this.#calls.deleteRange, request, options);
@@ -122,10 +153,11 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * if (!result.succeeded) console.log('changed meanwhile to', result.responses[0]?.text());
    * ```
    *
-   * etcd: `KV.Txn`.
+   * One that only reads is sent again as {@link get} is, any other as {@link put} is. etcd: `KV.Txn`.
    *
    * @throws InvalidArgumentError when it has more operations than the server's `--max-txn-ops` (128 by default),
-   * counted in each list, or writes a key twice.
+   * counted in each list, or writes a key twice; the errors of {@link get} and {@link put} for its operations, of which
+   * none was done then. Where `mayBeApplied` is set, the transaction may have been applied, as a whole.
    */
   txn<const T extends Txn<Key, Value>>(txn: T, options: CallControl = none): Promise<TxnResult<T, Entry>> {
     return this.#rpc.call(
@@ -163,10 +195,11 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Follows the changes of a key or a range. Await `ready` of the result before making changes that it must see.
-   * etcd: `Watch.Watch`.
+   * Follows the changes of a key or a range. Await `ready` of the result before making changes that it must see. Over
+   * broken connections it goes on where it was, without limit, or for `maxDisconnectedMs`. etcd: `Watch.Watch`.
    *
-   * @throws InvalidArgumentError and `ClosedError`, at once.
+   * @throws InvalidArgumentError and ClosedError at once. What ends the watch later is thrown by the loop over it: see
+   * `Watch`.
    */
   watch(keys: Key | KeyRange, options: WatchOptions = none): Watch<Entry> {
     return this.#watches.watch(this.#mapping.range(keys), options, (message) => this.#mapping.entry(message));

@@ -37,14 +37,14 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     if (revision > this.#seen.revision) this.#seen = { ...this.#seen, revision };
   }
 
-  /** As `get` of the client. */
+  /** Reads a key, as `get` of the client does, and throws as {@link range} does. */
   async get(key: Key, options: ReadOptions = {}): Promise<Entry | undefined> {
     const { kvs } = await this.range(key, options);
     return kvs[0];
   }
 
   /**
-   * As `range` of the client.
+   * Reads a range, as `range` of the client does.
    *
    * @throws StoreReplacedError when the store went back behind what was read before, or is another cluster's.
    */

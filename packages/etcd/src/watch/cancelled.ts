@@ -1,3 +1,6 @@
+// watch/ follows changes: a watch with its consumer's forms, the bounded queue between, and the stream that many
+// watches share. A copy that is kept up to date is in mirror/.
+
 import { CompactedError, EtcdError, StatusCode } from '../errors.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { goStatusError } from '../server-errors.js';

@@ -163,7 +163,7 @@ export class Watch<Entry = KeyValue>
     this.#subscription.close();
   }
 
-  /** As {@link close}. */
+  /** Ends it, as {@link close} does. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

@@ -1,3 +1,6 @@
+// rpc/messages/ encodes and decodes fast what comes by the hundred thousand: keys and values. All other messages are as
+// they are in rpc/generated/.
+
 import { markAsUntransferable } from 'node:worker_threads';
 
 // To make a buffer takes most JavaScript engines about half a microsecond, and to collect it as much again; a view of a

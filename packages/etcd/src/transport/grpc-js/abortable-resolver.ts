@@ -1,3 +1,6 @@
+// transport/grpc-js/ is the transport for hosts without the addon, and what @grpc/grpc-js lacks for it: a bound on
+// connecting, sockets that let a process end, TLS by address.
+
 import { type ChannelOptions, experimental } from '@grpc/grpc-js';
 
 /** The channel option whose signal ends the connections that the channel makes. */

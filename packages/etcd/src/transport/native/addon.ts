@@ -1,3 +1,6 @@
+// transport/native/ is the half of the native transport that is in TypeScript: loading the addon, the frames that cross
+// into it, how much is handled in a turn. The other half is crates/etcd-transport.
+
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
