@@ -28,7 +28,6 @@ export interface CliOptions {
 
 /** One that runs. */
 export interface RunningCli {
-  readonly pid: number;
   readonly running: boolean;
   /** Sends it a signal; default SIGINT. */
   kill(signal?: NodeJS.Signals): void;
@@ -57,7 +56,6 @@ export function startCli(args: readonly string[], options: CliOptions): RunningC
     });
   }
   return {
-    pid: child.pid as number,
     get running() {
       return child.exitCode === null && child.signalCode === null;
     },
