@@ -221,6 +221,10 @@ func released(h *history, report func(string, ...any)) {
 		if o.OK || o.Error == nil || o.Error.Name == "ClosedError" || h.lacksMajority(o.Start-1_000, o.End) {
 			continue
 		}
+		// Its process had less than half of the time for it.
+		if h.lateIn(o.Start, o.End) > (o.End-o.Start)/2 {
+			continue
+		}
 		switch o.Kind {
 		case "unlock", "resign", "close":
 			report("operation %d (%s %s) failed with %q after %.0f ms, though a majority could be reached", o.ID, o.Kind, o.Key,
