@@ -1,0 +1,84 @@
+// The one way to wait with a signal and a bound (util/wait.ts), which all others are made of.
+import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
+import { describe, test } from 'node:test';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { Pauses } from '../src/util/pauses.js';
+import { pause, settlesBy, unlessAborted, type Wait, waitFor } from '../src/util/wait.js';
+
+const never = new Promise<never>(() => {});
+const failed = (): Promise<never> => Promise.reject(new Error('failed'));
+
+describe('a wait', () => {
+  for (const [how, end] of [
+    ['its value', (wait: Wait<string>) => wait.resolve('value')],
+    ['a failure', (wait: Wait<string>) => wait.reject(new Error('failed'))],
+    ['the signal', (_wait: Wait<string>, control: AbortController) => control.abort(new Error('aborted'))],
+  ] as const) {
+    for (const atOnce of [true, false]) {
+      test(`ends with ${how}${atOnce ? ', as it begins' : ''}, and leaves nothing behind`, async () => {
+        const control = new AbortController();
+        let undone = 0;
+        const waiting = waitFor<string>(
+          (wait) => {
+            if (atOnce) end(wait, control);
+            else setImmediate(() => end(wait, control));
+            return () => {
+              undone += 1;
+            };
+          },
+          { signal: control.signal, timeoutMs: 60_000, expired: (wait) => wait.reject(new Error('late')) },
+        );
+        const outcome = await waiting.catch((error: Error) => error.message);
+        assert.equal(outcome, { 'its value': 'value', 'a failure': 'failed', 'the signal': 'aborted' }[how]);
+        assert.equal(undone, 1);
+        assert.equal(getEventListeners(control.signal, 'abort').length, 0);
+      });
+    }
+  }
+
+  test('ends when its time is over, as it says', async () => {
+    const late = waitFor<string>(() => undefined, {
+      timeoutMs: 10,
+      ref: true,
+      expired: (wait) => wait.resolve('over'),
+    });
+    assert.equal(await late, 'over');
+  });
+
+  test('does not begin where the signal has aborted', async () => {
+    const begin = (): never => assert.fail('it has begun');
+    await assert.rejects(waitFor(begin, { signal: AbortSignal.abort(new Error('before')) }), /before/);
+  });
+
+  test('leaves no failure unhandled that comes after its end', async () => {
+    const signal = AbortSignal.abort(new Error('aborted'));
+    await assert.rejects(unlessAborted(failed(), signal), /aborted/);
+    const late = delay(50).then(failed);
+    assert.equal(await settlesBy(late, performance.now() - 1, undefined), false);
+    await delay(100);
+  });
+});
+
+test('a deadline tells whether a promise was fulfilled by it', async () => {
+  const soon = performance.now() + 60_000;
+  assert.equal(await settlesBy(nextTurn(), soon, undefined), true);
+  // The wait itself doesn't keep the process alive.
+  const alive = setInterval(() => {}, 1_000);
+  assert.equal(await settlesBy(never, performance.now() - 1, new AbortController().signal), false);
+  clearInterval(alive);
+  await assert.rejects(settlesBy(failed(), soon, undefined), /failed/);
+});
+
+test('pauses end with whom they are of', async () => {
+  const pauses = new Pauses();
+  const control = new AbortController();
+  const waiting = [pauses.pause(60_000), pauses.pause(60_000, control.signal)];
+  control.abort(new Error('aborted'));
+  await assert.rejects(waiting[1] as Promise<void>, /aborted/);
+  pauses.close();
+  await waiting[0];
+  await pauses.pause(60_000);
+  await assert.rejects(pause(60_000, AbortSignal.timeout(1)), { name: 'TimeoutError' });
+  await pause(1, undefined);
+});
