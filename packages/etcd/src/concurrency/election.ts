@@ -12,6 +12,7 @@ import { Fence, fenceBeside } from './fence.js';
 import { type AcquireOptions, claim, OwnedKey, type Ownership, OwnershipLostError } from './owned-key.js';
 import { backOff, firstAttemptMs, mayPass, persist } from './persist.js';
 import type { Session } from './session.js';
+import { putsAfter } from './until-put.js';
 
 /** A leadership that was won, until it is resigned or lost. `await using` resigns. */
 export class Leadership extends OwnedKey {
@@ -199,13 +200,7 @@ export class Election {
 
   /** The first candidate to come after a revision with none. */
   async #firstCandidate(revision: bigint, signal: AbortSignal): Promise<KeyValue> {
-    const options = {
-      startRevision: revision + 1n,
-      filters: ['delete'],
-      requireLeader: 'wait',
-      signal,
-    } as const;
-    for await (const { kv } of this.#space.watch(this.#candidates, options)) return kv;
+    for await (const { kv } of this.#space.watch(this.#candidates, putsAfter(revision, signal))) return kv;
     throw new ClosedError();
   }
 

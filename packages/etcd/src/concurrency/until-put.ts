@@ -1,7 +1,13 @@
 import { isHistoryLost } from '../errors.js';
 import type { Bytes, Keys } from '../kv/key-range.js';
 import type { Namespace } from '../views/namespace.js';
+import type { WatchOptions } from '../watch/request.js';
 import { backOff, mayPass } from './persist.js';
+
+/** A watch of what is put after a revision; not from a member that is cut off, and knows of no change. */
+export function putsAfter(revision: bigint, signal: AbortSignal): WatchOptions {
+  return { startRevision: revision + 1n, filters: ['delete'], requireLeader: 'wait', signal };
+}
 
 /**
  * Waits until a key of a range is put after a revision. Over broken connections and compactions it returns without
@@ -16,14 +22,7 @@ export async function untilPut(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    // Not from a member that is cut off, and knows of no change.
-    const options = {
-      startRevision: revision + 1n,
-      filters: ['delete'],
-      requireLeader: 'wait',
-      signal,
-    } as const;
-    for await (const _ of space.watch(keys, options)) return;
+    for await (const _ of space.watch(keys, putsAfter(revision, signal))) return;
   } catch (error) {
     signal.throwIfAborted();
     if (!isHistoryLost(error) && !mayPass(error)) throw error;
