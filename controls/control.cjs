@@ -1,10 +1,9 @@
 // node control.cjs MODE: does what the mode says, and then falls off its end.
-const { writeSync } = require('node:fs');
+const { readFileSync, writeSync } = require('node:fs');
 const { join } = require('node:path');
 
-const addon = require(
-  process.env.CONTROL_NODE ?? join(__dirname, '..', '.cache', 'controls', 'control.node'),
-);
+const provided = () => JSON.parse(readFileSync(join(__dirname, '..', '.cache', 'provided.json'), 'utf8'));
+const addon = require(process.env.CONTROL_NODE ?? provided().controls['control-napi']);
 const modes = {
   'static-runtime': addon.staticRuntime,
   'late-callback': addon.lateCallback,

@@ -1,16 +1,16 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { runtimeCommand, runtimeNames } from '@quiesce/test-services';
+import { provided, runtimeCommand, runtimeNames } from '@quiesce/test-services';
 import type { Measurement, Workload } from './cell.js';
 
 /** This project's client, which the others are compared with. */
 export const SUBJECT = '@quiesce/etcd';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const GO_PROGRAM = here('../../../.cache/bench/clientv3');
-const ETCD_BENCHMARK = here('../../../.cache/bench/etcd-benchmark');
+/** Go's programs, which are missing where Go is: see {@link isAvailable}. */
+const GO_PROGRAM = provided('benchClientv3') ?? '';
+const ETCD_BENCHMARK = provided('benchEtcd') ?? '';
 
 const PROGRAMS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   [SUBJECT]: [process.execPath, here('./client-quiesce.js')],
@@ -19,9 +19,6 @@ const PROGRAMS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   // More a limit than a peer: what etcd's own load tool gets out of the server.
   'etcd benchmark': [process.execPath, here('./client-etcd-benchmark.js'), '--tool', ETCD_BENCHMARK],
 };
-
-/** Programs that are built where Go is. */
-const BUILT: Readonly<Record<string, string>> = { clientv3: GO_PROGRAM, 'etcd benchmark': ETCD_BENCHMARK };
 
 /** Names of all that can be measured, the subject first. */
 export const allClients: readonly string[] = Object.keys(PROGRAMS);
@@ -37,8 +34,8 @@ export const libraries = allClients.filter((client) => client !== 'etcd benchmar
 
 /** Whether its program is there: Go's aren't where Go is missing. */
 export function isAvailable(client: string): boolean {
-  const built = BUILT[client];
-  return built === undefined || existsSync(built);
+  if (client === 'clientv3') return GO_PROGRAM !== '';
+  return client !== 'etcd benchmark' || ETCD_BENCHMARK !== '';
 }
 
 const flags = (values: Readonly<Record<string, unknown>>): string[] =>

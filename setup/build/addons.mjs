@@ -1,12 +1,15 @@
+// @ts-check
 import { inCache } from '../lib/paths.mjs';
+import { recordFiles } from '../lib/provided.mjs';
 import { step } from '../lib/step.mjs';
 import { buildCrates, hasCargo } from './cargo.mjs';
 
-const addon = (file) => inCache('addons', file);
+const addon = (/** @type {string} */ file) => inCache('addons', file);
 
 /**
  * The addons of examples/addons, as their authors write them today and cured, and the server that they talk to. Each command
  * of cargo's gives one crate's features to all that it builds, and only one napi addon is to have napi's own runtime.
+ * @type {Record<string, string>[]}
  */
 const ADDONS = [
   {
@@ -21,10 +24,13 @@ const ADDONS = [
   },
 ];
 
-/** Builds them into .cache/addons, where npm run cure looks for them. Without cargo there are none. */
+/** Builds them into .cache/addons. Without cargo there are none. */
 export async function buildAddons() {
   if (!hasCargo()) return;
   await step('build the example addons (Rust, about a minute the first time)', async () => {
-    for (const together of ADDONS) await buildCrates(together);
+    for (const together of ADDONS) {
+      await buildCrates(together);
+      recordFiles('addons', together);
+    }
   });
 }

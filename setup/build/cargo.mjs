@@ -1,3 +1,4 @@
+// @ts-check
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { outputOf } from '../lib/command.mjs';
@@ -8,34 +9,60 @@ import { mustRun } from '../lib/step.mjs';
 export const hasCargo = () => outputOf(['cargo', '--version']) !== undefined;
 
 /**
+ * What cargo's messages say of one thing that it made.
+ * @typedef {object} Artifact
+ * @property {{ name: string, kind: string[] }} target
+ * @property {string | null} executable
+ * @property {string[]} filenames
+ */
+
+/**
+ * The artifacts in what `cargo build --message-format json-render-diagnostics` prints.
+ * @param {string} messages
+ * @returns {Artifact[]}
+ */
+export function artifactsIn(messages) {
+  return messages
+    .split('\n')
+    .filter((line) => line.startsWith('{"reason":"compiler-artifact"'))
+    .map((line) => JSON.parse(line));
+}
+
+/**
  * Builds shared libraries and programs of the workspace and puts them where they are looked for.
  * @param {Record<string, string>} targets where what each package makes goes, by the package's name
  * @param {{ flags?: string[], env?: Record<string, string> }} [options] `flags`: for `cargo build`
  */
-export async function buildCrates(targets, { flags = ['--release'], env } = {}) {
+export async function buildCrates(targets, { flags = ['--release'], env = {} } = {}) {
   const packages = Object.keys(targets).flatMap((name) => ['-p', name]);
   const messages = await mustRun(
     ['cargo', 'build', ...flags, ...packages, '--message-format', 'json-render-diagnostics'],
     { env, hint: 'is Rust new enough (`rustup update`), and is there a C compiler?' },
   );
-  for (const [name, file] of Object.entries(targets)) install(artifactOf(name, messages), file);
+  const artifacts = artifactsIn(messages);
+  for (const [name, file] of Object.entries(targets)) install(fileOf(name, artifacts), file);
 }
 
-/** The shared library or program that cargo's messages name, wherever its target folder is. */
-function artifactOf(name, messages) {
-  const artifact = messages
-    .split('\n')
-    .filter((line) => line.startsWith('{"reason":"compiler-artifact"'))
-    .map((line) => JSON.parse(line))
+/**
+ * The shared library or program of that package, wherever cargo's target folder is.
+ * @param {string} name
+ * @param {Artifact[]} artifacts
+ */
+function fileOf(name, artifacts) {
+  const found = artifacts
     .filter(({ target }) => target.name === name || target.name === name.replaceAll('-', '_'))
     .map(({ executable, target, filenames }) =>
       target.kind.includes('cdylib') ? filenames.find((file) => /\.(so|dylib|dll)$/.test(file)) : executable,
     )
     .find((file) => typeof file === 'string');
-  if (artifact === undefined) throw new SetupError(`cargo named no shared library or program of ${name}`);
-  return artifact;
+  if (typeof found !== 'string') throw new SetupError(`cargo named no shared library or program of ${name}`);
+  return found;
 }
 
+/**
+ * @param {string} artifact
+ * @param {string} file
+ */
 function install(artifact, file) {
   if (existsSync(file) && readFileSync(file).equals(readFileSync(artifact))) return;
   mkdirSync(dirname(file), { recursive: true });

@@ -1,5 +1,7 @@
+// @ts-check
 import { outputOf } from '../lib/command.mjs';
 import { inCache } from '../lib/paths.mjs';
+import { recordFiles } from '../lib/provided.mjs';
 import { notice, step } from '../lib/step.mjs';
 import { buildCrates, hasCargo } from './cargo.mjs';
 
@@ -8,10 +10,11 @@ export async function buildControls() {
   if (!hasCargo()) return;
   const hasPython = outputOf(['python3', '--version']) !== undefined;
   if (!hasPython) notice('python3 is missing: the tests of the bad Python module are left out');
-  await step('build the bad addons that tests need (Rust)', () =>
-    buildCrates({
-      'control-napi': inCache('controls', 'control.node'),
-      ...(hasPython && { 'control-pyo3': inCache('controls', 'control_pyo3.abi3.so') }),
-    }),
-  );
+  /** @type {Record<string, string>} */
+  const files = {
+    'control-napi': inCache('controls', 'control.node'),
+    ...(hasPython && { 'control-pyo3': inCache('controls', 'control_pyo3.abi3.so') }),
+  };
+  await step('build the bad addons that tests need (Rust)', () => buildCrates(files));
+  recordFiles('controls', files);
 }

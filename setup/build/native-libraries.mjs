@@ -1,3 +1,4 @@
+// @ts-check
 import { existsSync } from 'node:fs';
 import { inRoot } from '../lib/paths.mjs';
 import { notice, step } from '../lib/step.mjs';

@@ -1,3 +1,4 @@
+// @ts-check
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { notice } from '../lib/step.mjs';
 import { buildGoProgram, hasGo } from '../provide/go.mjs';

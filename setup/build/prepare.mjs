@@ -1,3 +1,4 @@
+// @ts-check
 import { provideEtcd } from '../provide/etcd.mjs';
 import { installNodeModules } from '../provide/node-modules.mjs';
 import { buildNativeLibraries } from './native-libraries.mjs';

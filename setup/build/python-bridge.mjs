@@ -1,45 +1,35 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { run } from '../lib/command.mjs';
+// @ts-check
 import { inCache } from '../lib/paths.mjs';
-import { notice, step } from '../lib/step.mjs';
+import { step } from '../lib/step.mjs';
+import { createUvloopEnvironment } from '../provide/python.mjs';
 import { findPythons } from '../provide/pythons.mjs';
 import { buildCrates, hasCargo } from './cargo.mjs';
 
 /** Where the tests of owned-runtime-pyo3 find the module that they use. */
-export const BRIDGE_ADDON = inCache('python-bridge', 'bridge_addon.abi3.so');
+const MODULE = inCache('python-bridge', 'bridge_addon.abi3.so');
 
-/** The interpreter of an environment with uvloop, for one of findPythons(). */
-export const bridgePython = (name) => `${folder(name)}/bin/python`;
+/**
+ * What the tests of owned-runtime-pyo3 need.
+ * @typedef {object} PythonBridge
+ * @property {string} module
+ * @property {Record<string, string>} pythons interpreters with uvloop, by names such as `python3.11`
+ */
 
-/** What the tests of owned-runtime-pyo3 need: their module, and each Python of this machine with uvloop. */
+/**
+ * Builds their module, and makes an environment with uvloop of each Python of this machine.
+ * @returns {Promise<PythonBridge | undefined>} `undefined` without cargo
+ */
 export async function preparePythonBridge() {
-  if (!hasCargo()) return;
+  if (!hasCargo()) return undefined;
   await step('build the module that tests of owned-runtime-pyo3 use (Rust)', () =>
     // As the Rust tests are built, with which it shares what it depends on.
-    buildCrates({ 'owned-runtime-pyo3-tests': BRIDGE_ADDON }, { flags: ['--lib'] }),
+    buildCrates({ 'owned-runtime-pyo3-tests': MODULE }, { flags: ['--lib'] }),
   );
+  /** @type {Record<string, string>} */
+  const pythons = {};
   for (const [name, path] of Object.entries(findPythons())) {
-    if (existsSync(completeMark(name))) continue;
-    const problem = await step(`install uvloop for ${name}`, () => create(name, path));
-    if (problem !== undefined) notice(`uvloop can't be installed for ${name}, which is left out: ${problem}`);
+    const python = await createUvloopEnvironment(name, path);
+    if (python !== undefined) pythons[name] = python;
   }
-}
-
-const folder = (name) => inCache('venv', `uvloop-${name}`);
-const completeMark = (name) => `${folder(name)}/.complete`;
-
-/** @returns {Promise<string | undefined>} what went wrong */
-async function create(name, path) {
-  for (const command of [
-    [path, '-m', 'venv', '--clear', folder(name)],
-    [bridgePython(name), '-m', 'pip', 'install', '--quiet', '--only-binary', ':all:', 'uvloop'],
-  ]) {
-    const { code, output } = await run(command);
-    if (code !== 0) {
-      rmSync(folder(name), { recursive: true, force: true });
-      return output.trim().split('\n').at(-1);
-    }
-  }
-  writeFileSync(completeMark(name), '');
-  return undefined;
+  return { module: MODULE, pythons };
 }

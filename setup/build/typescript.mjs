@@ -1,3 +1,4 @@
+// @ts-check
 import { inRoot } from '../lib/paths.mjs';
 import { mustRun, step } from '../lib/step.mjs';
 

@@ -1,3 +1,4 @@
+// @ts-check
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { buildSync } from 'esbuild';
@@ -18,7 +19,7 @@ export function cures() {
     .sort()
     .map((name) => {
       const file = join(dir, name);
-      const [wrong, check, args] = readFileSync(file, 'utf8').split('\n');
+      const [wrong = '', check = '', args = ''] = readFileSync(file, 'utf8').split('\n');
       return {
         name: name.slice(0, -'.patch'.length),
         file,
@@ -63,5 +64,5 @@ export async function buildWithout({ name, file }) {
   return { dir: to, program: join(scenarios, 'dist', 'nemesis', 'main.js') };
 }
 
-const changedBy = (file) =>
-  Array.from(readFileSync(file, 'utf8').matchAll(/^\+\+\+ b\/(.+)$/gm), ([, path]) => path);
+const changedBy = (/** @type {string} */ file) =>
+  Array.from(readFileSync(file, 'utf8').matchAll(/^\+\+\+ b\/(.+)$/gm), ([, path = '']) => path);

@@ -1,9 +1,13 @@
+// @ts-check
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { hasCargo } from '../build/cargo.mjs';
 import { etcdPythonCargo, provideProtoc } from '../build/etcd-python.mjs';
 import { run } from '../lib/command.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { hasGo } from '../provide/go.mjs';
 import { hasValgrind } from '../sanitizers/memcheck.mjs';
+import { countCargoTests } from './count-cargo-tests.mjs';
 import { runNodeTests } from './node-tests.mjs';
 import { circlesOfCrates } from './rust-modules.mjs';
 
@@ -11,6 +15,8 @@ import { circlesOfCrates } from './rust-modules.mjs';
  * @typedef {{ passed?: number, failed?: number, skipped?: number, skipReason?: string, output?: string }} Result
  * @typedef {{ group: string, title: string, run: () => Promise<Result> }} Check
  */
+
+const workflows = inRoot('.github', 'workflows');
 
 /**
  * All checks of the repository, quick ones first. (`tsc` ran in set-up.)
@@ -22,12 +28,15 @@ export function checks(files) {
     command('lint', [inRoot('node_modules', '.bin', 'biome'), 'check', '--error-on-warnings', '.'], {
       title: 'biome check',
     }),
+    command('lint', [inRoot('node_modules', '.bin', 'tsc'), '-p', inRoot('setup')], {
+      title: 'types of setup/',
+    }),
     {
       group: 'lint',
       title: 'Rust modules without circles',
       run: async () => {
         const circles = circlesOfCrates();
-        return { passed: Number(circles.length === 0), failed: circles.length, output: circles.join('\n') };
+        return { passed: circles.length === 0 ? 1 : 0, failed: circles.length, output: circles.join('\n') };
       },
     },
     command('docs', ['npm', 'run', '--silent', 'check', '--workspace', '@quiesce/reference'], {
@@ -91,9 +100,12 @@ export function checks(files) {
     ),
     command(
       'go',
-      ['go', 'run', 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.12', '.github/workflows/release.yml'],
+      [
+        ...['go', 'run', 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.12'],
+        ...readdirSync(workflows).map((name) => join(workflows, name)),
+      ],
       {
-        title: 'actionlint of the release workflow',
+        title: 'actionlint of the workflows',
         skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
       },
     ),
@@ -109,7 +121,7 @@ export function checks(files) {
       group: 'runtimes',
       title: 'the client on other Nodes, Bun and Deno',
       // Later than what installs the packages that it needs.
-      run: async () => (await import('./runtimes.mjs')).runOnRuntimes(),
+      run: async () => (await import('./client-on-runtimes.mjs')).runClientOnRuntimes(),
     },
     {
       group: 'python',
@@ -128,6 +140,10 @@ export function checks(files) {
   ];
 }
 
+/**
+ * @param {string[]} args
+ * @param {Partial<CommandOptions>} [options]
+ */
 function cargo(args, options = {}) {
   return command('rust', ['cargo', ...args], {
     title: `cargo ${args[0]}`,
@@ -138,11 +154,16 @@ function cargo(args, options = {}) {
 
 /** Of the example that is a workspace of its own. */
 function etcdPythonChecks() {
-  const { manifest, flags, env } = etcdPythonCargo;
-  const clippy = cargo(['clippy', ...flags, '--all-targets', '--', '-D', 'warnings'], {
-    title: 'cargo clippy of examples/etcd-python',
-    env,
-  });
+  const { manifest, env } = etcdPythonCargo;
+  // Beside the workspace's clippy, with which it shares most of what it depends on.
+  const target = ['--target-dir', inRoot('target')];
+  const clippy = cargo(
+    ['clippy', '--locked', ...manifest, ...target, '--all-targets', '--', '-D', 'warnings'],
+    {
+      title: 'cargo clippy of examples/etcd-python',
+      env,
+    },
+  );
   const run = async () =>
     (await provideProtoc())
       ? await clippy.run()
@@ -157,31 +178,29 @@ function withoutCargo() {
   return hasCargo() ? undefined : 'skipped, cargo is missing';
 }
 
-/** @returns {Check} */
-function command(group, words, { title, skipReason = () => undefined, ...options }) {
+/**
+ * @typedef {object} CommandOptions
+ * @property {string} title
+ * @property {() => string | undefined} [skipReason] why it can't be run here, if so
+ * @property {string} [cwd]
+ * @property {Record<string, string>} [env]
+ */
+
+/**
+ * @param {string} group
+ * @param {string[]} words
+ * @param {CommandOptions} options
+ * @returns {Check}
+ */
+function command(group, words, { title, skipReason, ...options }) {
   return {
     group,
     title,
     async run() {
-      const reason = skipReason();
+      const reason = skipReason?.();
       if (reason !== undefined) return { skipped: 1, skipReason: reason };
       const { code, output } = await run(words, options);
       return { ...countCargoTests(output, code), output };
     },
   };
-}
-
-/** The sum over the summaries of `cargo test`; a command without any counts as one. */
-export function countCargoTests(output, code) {
-  const total = { passed: 0, failed: 0, skipped: 0 };
-  for (const [, passed, failed, ignored] of output.matchAll(
-    /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm,
-  )) {
-    total.passed += Number(passed);
-    total.failed += Number(failed);
-    total.skipped += Number(ignored);
-  }
-  if (code !== 0) total.failed ||= 1;
-  else if (total.passed === 0) total.passed = 1;
-  return total;
 }

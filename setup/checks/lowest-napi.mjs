@@ -1,3 +1,4 @@
+// @ts-check
 // owned-runtime-napi with the lowest versions of napi and napi-derive that it states: its examples, as addons write it.
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -5,7 +6,7 @@ import { join } from 'node:path';
 import { run } from '../lib/command.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
-import { countCargoTests } from './checks.mjs';
+import { countCargoTests } from './count-cargo-tests.mjs';
 
 const CRATES = ['owned-runtime', 'owned-runtime-napi'];
 

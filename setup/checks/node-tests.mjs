@@ -1,23 +1,29 @@
+// @ts-check
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { run } from '../lib/command.mjs';
 import { inCache, inRoot, root } from '../lib/paths.mjs';
+import { checkNeeds, needsOf, provideNeeds } from './needs.mjs';
 
 const PLACES = ['setup/test', 'crates/*/tests', 'packages/*/dist/test', 'scenarios/dist', 'bench/dist'];
 
+/** One file more than there are processors: most of a file's time is spent waiting for servers and for processes to end. */
+const AT_ONCE = availableParallelism() + 1;
+
 /**
- * Runs all Node tests, shown as they go.
+ * Provides what the chosen Node tests need, and runs them, shown as they go.
  * @param {string[]} parts run only files whose path holds one of these; all when empty
  * @returns {Promise<import('./checks.mjs').Result>}
  */
 export async function runNodeTests(parts) {
-  const files = PLACES.flatMap(expand)
-    .flatMap(testFiles)
-    .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)));
+  const all = PLACES.flatMap(expand).flatMap(testFiles);
+  checkNeeds(all.map(sourceOf));
+  const files = all.filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)));
   if (files.length === 0) {
     return { failed: 1, output: `no test file's path holds ${parts.join(' or ')}` };
   }
+  const env = await provideNeeds(needsOf(files.map(sourceOf)));
   const counts = inCache('node-test-counts.json');
   mkdirSync(inCache(), { recursive: true });
   rmSync(counts, { force: true });
@@ -25,7 +31,7 @@ export async function runNodeTests(parts) {
     [
       process.execPath,
       '--test',
-      `--test-concurrency=${availableParallelism()}`,
+      `--test-concurrency=${AT_ONCE}`,
       // A test that hangs fails, and the others go on.
       '--test-timeout=300000',
       '--test-reporter=spec',
@@ -34,37 +40,42 @@ export async function runNodeTests(parts) {
       `--test-reporter-destination=${counts}`,
       ...files,
     ],
-    { show: true },
+    { env, show: true },
   );
   const { pass, fail, cancelled, skipped, todo } = readCounts(counts);
   const failed = fail + cancelled;
   return { passed: pass, failed: code === 0 ? failed : Math.max(failed, 1), skipped: skipped + todo };
 }
 
-function readCounts(file) {
+function readCounts(/** @type {string} */ file) {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
   // Empty when the runner itself died.
   return { pass: 0, fail: 0, cancelled: 0, skipped: 0, todo: 0, ...(text && JSON.parse(text)) };
 }
 
-function expand(place) {
-  const [before, after] = place.split('/*');
+function expand(/** @type {string} */ place) {
+  const [before = '', after] = place.split('/*');
   if (after === undefined) return [inRoot(place)];
   return readdirSync(inRoot(before)).map((name) => inRoot(before, name, after));
 }
 
-function testFiles(dir) {
+/** @returns {string[]} */
+function testFiles(/** @type {string} */ dir) {
   if (!existsSync(dir)) return [];
-  return readdirSync(dir, { recursive: true, withFileTypes: true })
-    .filter(
-      (entry) =>
-        entry.isFile() && /\.test\.m?js$/.test(entry.name) && hasSource(join(entry.path, entry.name)),
-    )
-    .map((entry) => relative(root, join(entry.path, entry.name)))
-    .sort();
+  return (
+    readdirSync(dir, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && /\.test\.m?js$/.test(entry.name))
+      .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)))
+      // tsc leaves what it made of a source that is gone.
+      .filter((file) => existsSync(inRoot(sourceOf(file))))
+      .sort()
+  );
 }
 
-/** tsc leaves what it made of a source that is gone. */
-function hasSource(file) {
-  return !file.includes('/dist/') || existsSync(file.replace('/dist/', '/').replace(/\.js$/, '.ts'));
+/**
+ * What a test file was compiled from; itself, where it wasn't.
+ * @param {string} file
+ */
+function sourceOf(file) {
+  return /(^|\/)dist\//.test(file) ? file.replace(/(^|\/)dist\//, '$1').replace(/\.js$/, '.ts') : file;
 }

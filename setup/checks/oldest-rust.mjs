@@ -1,3 +1,4 @@
+// @ts-check
 // owned-runtime as it is packed for crates.io, with the oldest Rust that it supports and the lowest versions of what it
 // depends on.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,7 +8,7 @@ import { run } from '../lib/command.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
 import { OLDEST_RUST, provideOldestRust } from '../provide/oldest-rust.mjs';
-import { countCargoTests } from './checks.mjs';
+import { countCargoTests } from './count-cargo-tests.mjs';
 
 export async function testOldestRust() {
   const toolchain = await provideOldestRust();
@@ -36,7 +37,10 @@ export async function testOldestRust() {
   }
 }
 
-/** What `cargo publish` would send, without what only the models need. */
+/**
+ * What `cargo publish` would send, without what only the models need.
+ * @param {string} dir
+ */
 async function unpackCrate(dir) {
   const target = join(dir, 'target');
   await mustRun([

@@ -1,38 +1,45 @@
-import { existsSync } from 'node:fs';
+// @ts-check
 import { dirname } from 'node:path';
-import { BRIDGE_ADDON, bridgePython } from '../build/python-bridge.mjs';
+import { preparePythonBridge } from '../build/python-bridge.mjs';
 import { run } from '../lib/command.mjs';
 import { inRoot } from '../lib/paths.mjs';
-import { findPythons } from '../provide/pythons.mjs';
+import { inTurns } from '../lib/turns.mjs';
 
 /**
  * The tests of owned-runtime-pyo3, on each Python of this machine.
  * @returns {Promise<import('./checks.mjs').Result>}
  */
 export async function runPythonBridge() {
-  const names = Object.keys(findPythons()).filter((name) => existsSync(bridgePython(name)));
-  if (!existsSync(BRIDGE_ADDON) || names.length === 0) {
+  const bridge = await preparePythonBridge();
+  const pythons = Object.entries(bridge?.pythons ?? {});
+  if (bridge === undefined || pythons.length === 0) {
     return { skipped: 1, skipReason: 'skipped, cargo or Python is missing' };
   }
-  const total = { passed: 0, failed: 0, skipped: 0 };
-  let outputOfFailed = '';
-  for (const name of names) {
+  const total = { passed: 0, failed: 0, skipped: 0, output: '' };
+  // Two at a time: most of their time is spent waiting.
+  await inTurns(2, pythons, async ([name, python]) => {
     const tests = ['-m', 'unittest', 'discover', '-s', inRoot('crates', 'owned-runtime-pyo3', 'tests')];
-    const { code, output } = await run([bridgePython(name), ...tests], {
-      env: { PYTHONPATH: dirname(BRIDGE_ADDON), PYTHONDONTWRITEBYTECODE: '1' },
+    const { code, output } = await run([python, ...tests], {
+      env: { PYTHONPATH: dirname(bridge.module), PYTHONDONTWRITEBYTECODE: '1' },
     });
-    const counts = countUnittest(output, code);
-    for (const key of Object.keys(total)) total[key] += counts[key];
-    if (counts.failed > 0) outputOfFailed += `${name}:\n${output}\n`;
-  }
-  return { ...total, output: outputOfFailed };
+    const { passed, failed, skipped } = countUnittest(output, code);
+    total.passed += passed;
+    total.failed += failed;
+    total.skipped += skipped;
+    if (failed > 0) total.output += `${name}:\n${output}\n`;
+  });
+  return total;
 }
 
-/** From the last lines of Python's unittest. */
+/**
+ * From the last lines of Python's unittest.
+ * @param {string} output
+ * @param {number} code
+ */
 export function countUnittest(output, code) {
   const ran = Number(/^Ran (\d+) tests? in /m.exec(output)?.[1] ?? 0);
   const last = /^(?:OK|FAILED)(?: \((.*)\))?$/m.exec(output)?.[1] ?? '';
-  const count = (word) => Number(new RegExp(`${word}=(\\d+)`).exec(last)?.[1] ?? 0);
+  const count = (/** @type {string} */ word) => Number(new RegExp(`${word}=(\\d+)`).exec(last)?.[1] ?? 0);
   const skipped = count('skipped');
   let failed = count('failures') + count('errors') + count('unexpected successes');
   if (code !== 0 || ran === 0) failed ||= 1;

@@ -1,3 +1,4 @@
+// @ts-check
 // npm run build: all that tests and programs need.
 
 import { prepare } from '../build/prepare.mjs';

@@ -1,9 +1,10 @@
+// @ts-check
 // npm run cure: exits of addons before and after their cure; docs/cure.md. Arguments after `--` go to scenarios/cure.ts, but for
 // `build`, which only builds the addons.
 import { existsSync } from 'node:fs';
 import { buildAddons } from '../build/addons.mjs';
 import { prepare } from '../build/prepare.mjs';
-import { run } from '../lib/command.mjs';
+import { show } from '../lib/command.mjs';
 import { main } from '../lib/main.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
@@ -16,9 +17,7 @@ await main(async (args) => {
   findPythons();
   await buildAddons();
   if (args.length === 1 && args[0] === 'build') return 0;
-  const { code } = await run([process.execPath, inRoot('scenarios', 'dist', 'cure.js'), ...args], {
-    show: true,
-  });
+  const code = await show([process.execPath, inRoot('scenarios', 'dist', 'cure.js'), ...args]);
   const document = inRoot('docs', 'cure.md');
   if (existsSync(document)) {
     const biome = inRoot('node_modules', '.bin', 'biome');

@@ -1,17 +1,19 @@
+// @ts-check
 // npm run fuzz: coverage-guided fuzzing (libFuzzer) of what the native core reads from JavaScript and from servers.
 // `-- --seconds 60` is how long each target runs; `-- messages` runs that one alone.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { artifactsIn } from '../build/cargo.mjs';
+import { parse } from '../lib/arguments.mjs';
 import { run } from '../lib/command.mjs';
-import { SetupError, UsageError } from '../lib/errors.mjs';
+import { refuseUnknown, SetupError, UsageError } from '../lib/errors.mjs';
 import { main } from '../lib/main.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { mustRun, step, tail } from '../lib/step.mjs';
 
 const TARGETS = ['commands', 'messages'];
 const HINT = `npm run fuzz -- [--seconds N] [${TARGETS.join(' ')}]`;
-const fuzz = (...parts) => inRoot('crates', 'etcd-transport', 'fuzz', ...parts);
+const fuzz = (/** @type {string[]} */ ...parts) => inRoot('crates', 'etcd-transport', 'fuzz', ...parts);
 
 /** The coverage that libFuzzer is guided by; the stable compiler has it. */
 const COVERAGE = [
@@ -24,31 +26,23 @@ const COVERAGE = [
 ].join(' ');
 
 await main(async (args) => {
-  const { seconds, targets } = parse(args);
+  const { values, positionals } = parse(
+    { args, options: { seconds: { type: 'string', default: '60' } }, allowPositionals: true },
+    HINT,
+  );
+  const { seconds } = values;
+  if (!/^[1-9]\d*$/.test(seconds)) throw new UsageError('--seconds takes a whole number', HINT);
+  refuseUnknown(positionals, TARGETS, (target) => `there is no target named '${target}'`, HINT);
+  const targets = positionals.length > 0 ? positionals : TARGETS;
   const executables = await step('build the fuzz targets (a minute the first time)', build);
   for (const target of targets) {
-    await step(`fuzz ${target} for ${seconds} s`, () => fuzzOne(target, executables.get(target), seconds));
+    const executable = executables.get(target);
+    if (executable === undefined)
+      throw new SetupError(`crates/etcd-transport/fuzz has no target '${target}'`);
+    await step(`fuzz ${target} for ${seconds} s`, () => fuzzOne(target, executable, seconds));
   }
   return 0;
 });
-
-function parse(args) {
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args,
-      options: { seconds: { type: 'string', default: '60' } },
-      allowPositionals: true,
-    });
-  } catch (error) {
-    throw new UsageError(error.message.split('. ')[0], HINT);
-  }
-  const { values, positionals } = parsed;
-  if (!/^[1-9]\d*$/.test(values.seconds)) throw new UsageError('--seconds takes a whole number', HINT);
-  const unknown = positionals.find((target) => !TARGETS.includes(target));
-  if (unknown !== undefined) throw new UsageError(`there is no target named '${unknown}'`, HINT);
-  return { seconds: values.seconds, targets: positionals.length > 0 ? positionals : TARGETS };
-}
 
 /** @returns {Promise<Map<string, string>>} where each target's program is */
 async function build() {
@@ -66,16 +60,18 @@ async function build() {
     },
   );
   return new Map(
-    messages
-      .split('\n')
-      .filter((line) => line.startsWith('{"reason":"compiler-artifact"'))
-      .map((line) => JSON.parse(line))
-      .filter(({ executable }) => executable !== null)
-      .map(({ target, executable }) => [target.name, executable]),
+    artifactsIn(messages).flatMap(({ target, executable }) =>
+      executable === null ? [] : [[target.name, executable]],
+    ),
   );
 }
 
-/** What it finds on its way it keeps in .cache/fuzz, and goes on from there the next time. */
+/**
+ * What it finds on its way it keeps in .cache/fuzz, and goes on from there the next time.
+ * @param {string} target
+ * @param {string} executable
+ * @param {string} seconds
+ */
 async function fuzzOne(target, executable, seconds) {
   const corpus = inCache('fuzz', target);
   mkdirSync(corpus, { recursive: true });

@@ -1,3 +1,4 @@
+// @ts-check
 // npm run nemesis: faults, a workload and a judge; docs/reliability.md. Arguments after `--` go to scenarios/nemesis/main.ts.
 // `--plant` also plants violations in what was recorded, each of which the judge has to find. `--without CURE` takes a cure
 // out of a copy of the client first, and succeeds when the judge finds what is wrong then; `--without each` does so for each.
@@ -6,8 +7,8 @@ import { join } from 'node:path';
 import { buildJudge, judge } from '../build/nemesis.mjs';
 import { prepare } from '../build/prepare.mjs';
 import { buildWithout, cures } from '../build/without.mjs';
-import { run } from '../lib/command.mjs';
-import { SetupError } from '../lib/errors.mjs';
+import { run, show } from '../lib/command.mjs';
+import { UsageError } from '../lib/errors.mjs';
 import { main } from '../lib/main.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 
@@ -20,7 +21,7 @@ await main(async (args) => {
   const dir = inCache('nemesis', 'planted');
   const rest = plant ? [...args.filter((word) => word !== '--plant'), '--keep', dir] : args;
   const program = inRoot('scenarios', 'dist', 'nemesis', 'main.js');
-  const { code } = await run([process.execPath, program, '--judge', judge, ...rest], { show: true });
+  const code = await show([process.execPath, program, '--judge', judge, ...rest]);
   if (!plant || code !== 0) return code;
   return (
     await run(['go', 'test', '-count=1', '.'], {
@@ -31,21 +32,34 @@ await main(async (args) => {
   ).code;
 });
 
-/** Runs the nemesis without one cure, or each in turn, with its own arguments and these. */
+/**
+ * Runs the nemesis without one cure, or each in turn, with its own arguments and these.
+ * @param {string | undefined} name
+ * @param {string[]} args
+ */
 async function without(name, args) {
   const all = cures();
   const chosen = name === 'each' ? all : all.filter((cure) => cure.name === name);
   if (chosen.length === 0) {
-    throw new SetupError(`no cure is named ${name}; there are ${all.map((cure) => cure.name).join(', ')}`);
+    const names = ['each', ...all.map((cure) => cure.name)].join(', ');
+    throw new UsageError(
+      `there is no cure named '${name ?? ''}'`,
+      `npm run nemesis -- --without CURE: ${names}`,
+    );
   }
   let missed = 0;
   for (const cure of chosen) {
     const { dir, program } = await buildWithout(cure);
     const words = [...cure.args, ...args];
-    const { output } = await run(
-      [process.execPath, program, '--judge', judge, '--keep', join(dir, 'history'), ...words],
-      {},
-    );
+    const { output } = await run([
+      process.execPath,
+      program,
+      '--judge',
+      judge,
+      '--keep',
+      join(dir, 'history'),
+      ...words,
+    ]);
     const violations = output.split('\n').filter((line) => line.startsWith('VIOLATION '));
     const of = violations.filter((line) => line.startsWith(`VIOLATION ${cure.check}: `));
     rmSync(dir, { recursive: true, force: true });

@@ -1,14 +1,15 @@
-// npm run sanitizers: the client's native core under AddressSanitizer, LeakSanitizer, ThreadSanitizer and valgrind. `-- valgrind` runs one
-// of the parts alone. What each can see is in docs/sanitizers.md.
-import { readdirSync } from 'node:fs';
+// @ts-check
+// npm run sanitizers: the client's native core under AddressSanitizer, LeakSanitizer, ThreadSanitizer and valgrind.
+// `-- valgrind` runs one of the parts alone. What each can see is in docs/sanitizers.md.
 import { availableParallelism } from 'node:os';
 import { buildControls } from '../build/controls.mjs';
 import { prepare } from '../build/prepare.mjs';
-import { countCargoTests } from '../checks/checks.mjs';
+import { countCargoTests } from '../checks/count-cargo-tests.mjs';
+import { testFilesOfClient } from '../hosts/test-files.mjs';
 import { run } from '../lib/command.mjs';
-import { SetupError, UsageError } from '../lib/errors.mjs';
+import { refuseUnknown, SetupError } from '../lib/errors.mjs';
 import { main } from '../lib/main.mjs';
-import { inRoot } from '../lib/paths.mjs';
+import { inRoot, tester } from '../lib/paths.mjs';
 import { mustRun, step, tail } from '../lib/step.mjs';
 import {
   asanLibrary,
@@ -20,11 +21,11 @@ import {
 import { hasValgrind, memcheck, memcheckExitEnvironment } from '../sanitizers/memcheck.mjs';
 import * as thread from '../sanitizers/thread.mjs';
 
-const test = (name) => inRoot('packages', 'etcd', 'dist', 'test', `${name}.test.js`);
-const control = (mode) => [inRoot('controls', 'control.cjs'), mode];
+const test = (/** @type {string} */ name) => inRoot('packages', 'etcd', 'dist', 'test', `${name}.test.js`);
+const control = (/** @type {string} */ mode) => [inRoot('controls', 'control.cjs'), mode];
 
-/** Test files of the client that don't run the addon, or run it in other hosts. */
-const WITHOUT_ADDON = ['packaging', 'parity', 'runtimes', 'endings', 'framing'];
+/** Test files of the client that don't run the addon, or run it in processes without AddressSanitizer. */
+const WITHOUT_ADDON = ['packaging', 'parity', 'framing'];
 
 /** Those that are run one by one under checks which slow a program down: what they do covers all of the addon. */
 const COVERING = ['native-lifetime', 'transport', 'kv', 'watch', 'connect'];
@@ -32,6 +33,7 @@ const COVERING = ['native-lifetime', 'transport', 'kv', 'watch', 'connect'];
 /** Those of them without TLS: memcheck takes what ring's assembly has encrypted for bytes that were never set. */
 const COVERING_WITHOUT_TLS = ['native-lifetime', 'kv', 'watch'];
 
+/** @type {Record<string, () => Promise<void>>} */
 const PARTS = {
   async asan() {
     needAsan();
@@ -40,10 +42,7 @@ const PARTS = {
       const { reports } = await underAsan(control('use-after-free'));
       if (!reports.some((report) => report.includes('heap-use-after-free'))) throw blind('AddressSanitizer');
     });
-    const files = readdirSync(inRoot('packages', 'etcd', 'dist', 'test'))
-      .filter((file) => file.endsWith('.test.js'))
-      .map((file) => file.slice(0, -'.test.js'.length))
-      .filter((name) => !WITHOUT_ADDON.includes(name));
+    const files = testFilesOfClient().filter((name) => !WITHOUT_ADDON.includes(name));
     await sound(`${files.length} files of the client's tests with AddressSanitizer`, () =>
       underAsan([
         '--test',
@@ -81,10 +80,10 @@ const PARTS = {
   async valgrind() {
     needValgrind();
     await buildControls();
-    for (const [mode, error] of [
-      ['use-after-free', 'Invalid read'],
-      ['lose-memory', 'definitely lost'],
-    ]) {
+    for (const [mode, error] of Object.entries({
+      'use-after-free': 'Invalid read',
+      'lose-memory': 'definitely lost',
+    })) {
       await step(`control: ${mode} is found`, async () => {
         const { reports } = await memcheck(control(mode));
         if (!reports.some((report) => report.includes(error))) throw blind('valgrind');
@@ -103,9 +102,11 @@ const PARTS = {
   },
 };
 
-/** The main job's programs, which leave without closing anything, once each. */
+/**
+ * The main job's programs, which leave without closing anything, once each.
+ * @param {string[]} patterns
+ */
 async function exitsUnderValgrind(patterns) {
-  const tester = inRoot('packages', 'quiesce', 'dist', 'src', 'cli.js');
   const plan = [
     '--plan',
     inRoot('scenarios', 'main.plan.ts'),
@@ -118,6 +119,11 @@ async function exitsUnderValgrind(patterns) {
   );
 }
 
+/**
+ * @param {string} sanitizers
+ * @param {string[]} flags
+ * @param {Record<string, string>} env
+ */
 async function cratesTests(sanitizers, flags, env) {
   const title = `the crates' own tests with ${sanitizers} (minutes the first time)`;
   const { code, output } = await step(title, () =>
@@ -128,7 +134,11 @@ async function cratesTests(sanitizers, flags, env) {
   console.log(`  ${passed} passed`);
 }
 
-/** Fails when a program does, or when there is a report. */
+/**
+ * Fails when a program does, or when there is a report.
+ * @param {string} title
+ * @param {() => Promise<import('../sanitizers/address.mjs').Checked>} check
+ */
 async function sound(title, check) {
   const { code, reports, output } = await step(title, check);
   if (reports.length > 0) {
@@ -137,7 +147,10 @@ async function sound(title, check) {
   if (code !== 0) throw new SetupError(`${title}: failed`, { output: failuresIn(output) ?? tail(output) });
 }
 
-/** The tests that failed, with what node:test says of them. */
+/**
+ * The tests that failed, with what node:test says of them.
+ * @param {string} output
+ */
 function failuresIn(output) {
   const lines = output.split('\n');
   const failures = lines.flatMap((line, at) => (/^\s*not ok /.test(line) ? lines.slice(at, at + 14) : []));
@@ -156,21 +169,26 @@ function needValgrind() {
   throw new SetupError('valgrind is missing', { hint: 'apt-get install valgrind, say' });
 }
 
+/**
+ * @param {string} tool
+ * @param {string} [output]
+ */
 const blind = (tool, output) =>
   new SetupError(
     `${tool} finds nothing in a program that is known to be bad`,
-    output && { output: tail(output) },
+    output === undefined ? {} : { output: tail(output) },
   );
 
 await main(async (args) => {
-  const unknown = args.find((part) => !Object.hasOwn(PARTS, part));
-  if (unknown !== undefined) {
-    throw new UsageError(
-      `there is no part named '${unknown}'`,
-      `npm run sanitizers -- [${Object.keys(PARTS).join(' ')}]`,
-    );
-  }
+  const hint = `npm run sanitizers -- [${Object.keys(PARTS).join(' ')}]`;
+  refuseUnknown(args, Object.keys(PARTS), (part) => `there is no part named '${part}'`, hint);
+  const listed = [...WITHOUT_ADDON, ...COVERING, ...COVERING_WITHOUT_TLS];
+  refuseUnknown(
+    listed,
+    testFilesOfClient(),
+    (name) => `setup/commands/sanitizers.mjs lists ${name}.test.ts, which isn't there`,
+  );
   await prepare();
-  for (const part of args.length > 0 ? args : ['asan', 'leaks', 'rust', 'valgrind']) await PARTS[part]();
+  for (const part of args.length > 0 ? args : ['asan', 'leaks', 'rust', 'valgrind']) await PARTS[part]?.();
   return 0;
 });

@@ -1,10 +1,11 @@
+// @ts-check
 // npm start: the main job. Arguments after `--` go to `quiesce run`.
 
 import { buildEtcdPython } from '../build/etcd-python.mjs';
 import { prepare } from '../build/prepare.mjs';
-import { run } from '../lib/command.mjs';
+import { show } from '../lib/command.mjs';
 import { main } from '../lib/main.mjs';
-import { inRoot } from '../lib/paths.mjs';
+import { inRoot, tester } from '../lib/paths.mjs';
 import { createPythonEnvironments } from '../provide/python.mjs';
 import { findPythons } from '../provide/pythons.mjs';
 import { provideValkey } from '../provide/valkey.mjs';
@@ -15,8 +16,6 @@ await main(async (args) => {
   await createPythonEnvironments();
   await buildEtcdPython();
   await provideValkey();
-  const tester = inRoot('packages', 'quiesce', 'dist', 'src', 'cli.js');
   const plan = inRoot('scenarios', 'main.plan.ts');
-  const { code } = await run([process.execPath, tester, 'run', '--plan', plan, ...args], { show: true });
-  return code;
+  return show([process.execPath, tester, 'run', '--plan', plan, ...args]);
 });

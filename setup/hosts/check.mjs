@@ -1,20 +1,35 @@
+// @ts-check
 import { NATIVE_ONLY } from '../lib/native-only.mjs';
 import { exceptions } from './exceptions.mjs';
 import { hasBug, runFile } from './run-file.mjs';
 
 /**
+ * @typedef {import('@quiesce/test-services').RuntimeName} RuntimeName
+ * @typedef {import('./exceptions.mjs').Exception} Exception
+ */
+
+/**
+ * What a file's tests came to.
+ * @typedef {object} Judged
+ * @property {number} passed
+ * @property {number} excepted tests that fail as exceptions.mjs says
+ * @property {string[]} skipped
+ * @property {string[]} problems all else that isn't as it should be, one text each
+ * @property {string} output of the file, where a test failed
+ */
+
+/**
  * Runs a file on a runtime and compares with what is known of that runtime.
- * @param {string} runtime
+ * @param {RuntimeName} runtime
  * @param {string} binary
  * @param {string} file
  * @param {{ nativeOnly?: boolean }} [options] `nativeOnly`: without the tests over the fallback
- * @returns {Promise<{ passed: number, excepted: number, skipped: string[], problems: string[] }>} `excepted`: tests that
- * fail as exceptions.mjs says; `problems`: all else that isn't as it should be, one text each
+ * @returns {Promise<Judged>}
  */
 export async function checkFile(runtime, binary, file, { nativeOnly = false } = {}) {
   const known = exceptions.filter((exception) => exception.file === file && exception.on.includes(runtime));
   const mayCrash = !nativeOnly && known.some((exception) => exception.mayCrash);
-  let result = await runFile(runtime, binary, file, nativeOnly ? NATIVE_ONLY : {});
+  const first = await runFile(runtime, binary, file, nativeOnly ? NATIVE_ONLY : {});
   const problems = [];
   for (const { reproduction } of known) {
     if (reproduction !== undefined && !(await hasBug(runtime, binary, reproduction))) {
@@ -22,18 +37,27 @@ export async function checkFile(runtime, binary, file, { nativeOnly = false } = 
     }
   }
   // A crash is a race, so only the reproduction tells whether the row is still true.
-  const crashed = mayCrash && result.crashed;
-  if (crashed) result = await runFile(runtime, binary, file, NATIVE_ONLY);
+  const crashed = mayCrash && first.crashed;
+  const result = crashed ? await runFile(runtime, binary, file, NATIVE_ONLY) : first;
   if (result.crashed) problems.push(`its process failed: ${result.output.split('\n').slice(-15).join('\n')}`);
-  if (nativeOnly || crashed) result.tests = result.tests.filter(({ name }) => !name.includes(', grpc-js'));
-  return judge(result, known, problems, crashed);
+  const tests =
+    nativeOnly || crashed ? result.tests.filter(({ name }) => !name.includes(', grpc-js')) : result.tests;
+  return judge({ tests, output: result.output }, known, problems, crashed);
 }
 
-/** Whether exactly those tests failed that are known to. */
+/**
+ * Whether exactly those tests failed that are known to.
+ * @param {{ tests: import('./run-file.mjs').TestOutcome[], output?: string }} result
+ * @param {readonly Exception[]} known
+ * @param {string[]} [problems]
+ * @param {boolean} [crashed]
+ * @returns {Judged}
+ */
 export function judge({ tests, output = '' }, known, problems = [], crashed = false) {
   const ends = known.flatMap((exception) => exception.tests ?? []);
-  const excepted = (name) => ends.some((end) => name.endsWith(end));
-  const count = { passed: 0, excepted: crashed ? 1 : 0, skipped: [], problems };
+  const excepted = (/** @type {string} */ name) => ends.some((end) => name.endsWith(end));
+  /** @type {Judged} */
+  const count = { passed: 0, excepted: crashed ? 1 : 0, skipped: [], problems, output: '' };
   for (const { name, outcome } of tests) {
     if (outcome === 'skipped') count.skipped.push(name);
     else if (outcome === 'failed' && excepted(name)) count.excepted++;

@@ -1,9 +1,10 @@
+// @ts-check
 /**
  * What a host can't do: tests of the client that fail there for a reason that isn't the client's. `npm run runtimes` fails
  * when one of them passes, as it does for any other that fails; docs/runtimes.md has each cause.
  *
  * @typedef {object} Exception
- * @property {string[]} on runtimes
+ * @property {import('@quiesce/test-services').RuntimeName[]} on
  * @property {string} file of packages/etcd/test, without `.test.ts`
  * @property {string[]} [tests] ends of the names that fail
  * @property {boolean} [mayCrash] the process may die of a signal on the tests over grpc-js; the others of the file then
@@ -23,7 +24,7 @@ const denoProtocol = "Deno's `node:http2` tolerates some breaches of the protoco
 /** @type {Exception[]} */
 export const exceptions = [
   ...['maintenance', 'cluster'].map((file) => ({
-    on: ['deno'],
+    on: /** @type {['deno']} */ (['deno']),
     file,
     mayCrash: true,
     cause: denoGoAway,
@@ -80,7 +81,7 @@ export const exceptions = [
   },
 ];
 
-function bothKinds(names) {
+function bothKinds(/** @type {string[]} */ names) {
   return names.flatMap((name) =>
     ['a unary call', 'a stream call'].map((kind) => `faults over transport grpc-js > ${kind} > ${name}`),
   );

@@ -1,20 +1,25 @@
+// @ts-check
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { XmlDocument } from 'libxml2-wasm';
+import { XmlDocument, XmlElement } from 'libxml2-wasm';
 import { run } from '../lib/command.mjs';
+import { SetupError } from '../lib/errors.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 
 /** A file that hangs fails, and the others go on. In seconds. */
 const FILE_TIMEOUT = 240;
 
-/** How each runtime runs one file of tests and reports in JUnit's format. Time limits of each test are the tests' own. */
+/**
+ * How each kind of runtime runs one file of tests and reports in JUnit's format. Time limits of each test are the tests' own.
+ * @type {Record<string, (binary: string, file: string, report: string) => string[]>}
+ */
 const COMMANDS = {
   node: (binary, file, report) => [
     ...[binary, '--test', '--test-reporter=junit', `--test-reporter-destination=${report}`],
     ...['--test-timeout=120000', file],
   ],
-  // Bun gives a test 5 s, and Deno looks at types, unless told otherwise.
+  // Bun gives a test 5 s, and Deno looks at types, unless asked for otherwise.
   bun: (binary, file, report) => [
     ...[
       binary,
@@ -32,22 +37,27 @@ const COMMANDS = {
 };
 
 /**
+ * @typedef {{ name: string, outcome: 'passed' | 'failed' | 'skipped' }} TestOutcome
+ */
+
+/**
  * Runs a file of the client's tests on a runtime.
  * @param {string} runtime its name
  * @param {string} binary
  * @param {string} file of packages/etcd/test, without `.test.ts`
  * @param {Record<string, string>} [env]
- * @returns {Promise<{ crashed: boolean, tests: { name: string, outcome: 'passed' | 'failed' | 'skipped' }[], output: string }>}
+ * @returns {Promise<{ crashed: boolean, tests: TestOutcome[], output: string }>}
  */
 export async function runFile(runtime, binary, file, env = {}) {
   const report = inCache('runtimes', 'reports', `${runtime}-${file}.xml`);
   mkdirSync(dirname(report), { recursive: true });
   rmSync(report, { force: true });
-  const command = COMMANDS[runtime.replace(/\d+$/, '')](
+  const command = COMMANDS[runtime.replace(/\d+$/, '')]?.(
     binary,
     `packages/etcd/dist/test/${file}.test.js`,
     report,
   );
+  if (command === undefined) throw new SetupError(`setup/hosts/run-file.mjs can't run tests on ${runtime}`);
   const dir = mkdtempSync(join(tmpdir(), 'quiesce-host-'));
   const clean = () => {
     endProcessesOf(dir);
@@ -86,13 +96,16 @@ export async function runFile(runtime, binary, file, env = {}) {
  * @param {string[]} words the program and its arguments
  * @returns {Promise<boolean>} whether the host has the bug
  */
-export async function hasBug(runtime, binary, [program, ...args]) {
+export async function hasBug(runtime, binary, [program = '', ...args]) {
   const file = inRoot('scenarios', 'host-bugs', program);
   const command = runtime === 'deno' ? [binary, 'run', '--allow-all', file] : [binary, file];
   return (await run(['timeout', '--kill-after=5', '30', ...command, ...args])).code !== 0;
 }
 
-/** A process that crashes leaves its servers behind, which are known by the temporary directory that they were given. */
+/**
+ * A process that crashes leaves its servers behind, which are known by the temporary directory that they were given.
+ * @param {string} dir
+ */
 function endProcessesOf(dir) {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
@@ -104,7 +117,10 @@ function endProcessesOf(dir) {
   }
 }
 
-/** The tests in a JUnit report of Node, Bun or Deno, without the suites that they are in. */
+/**
+ * The tests in a JUnit report of Node, Bun or Deno, without the suites that they are in.
+ * @param {string} xml
+ */
 export function readReport(xml) {
   const all = testcases(xml);
   // Deno reports suites as tests, too. A failure of one that no test in it has is one of its hooks.
@@ -116,17 +132,23 @@ export function readReport(xml) {
   });
 }
 
+/**
+ * @param {string} xml
+ * @returns {TestOutcome[]}
+ */
 function testcases(xml) {
   const document = XmlDocument.fromString(xml);
+  const nameOf = (/** @type {import('libxml2-wasm').XmlNode} */ node) =>
+    node instanceof XmlElement ? (node.attr('name')?.value ?? '') : '';
   try {
     return document.find('//testcase').map((element) => {
       const path = element
         .find('ancestor::testsuite')
-        .map((suite) => suite.attr('name')?.value ?? '')
+        .map(nameOf)
         // Bun has one for the file, Deno one for each source.
         .filter((name) => !/\.[mc]?[jt]s$/.test(name));
       return {
-        name: [...path, element.attr('name')?.value ?? ''].join(' > '),
+        name: [...path, nameOf(element)].join(' > '),
         outcome: element.get('skipped') ? 'skipped' : element.get('failure | error') ? 'failed' : 'passed',
       };
     });

@@ -1,10 +1,12 @@
+// @ts-check
 import { endChildren } from './command.mjs';
 import { SetupError } from './errors.mjs';
 
 /** Oldest Node that runs this project. */
 const MIN_NODE = 20;
 
-const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
+/** Exit codes of those that ask for the end. */
+const SIGNALS = /** @type {const} */ ({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 });
 
 /**
  * Runs one of the repository's commands: its result is the exit code; a `SetupError` becomes one clear line and its
@@ -12,12 +14,13 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
  * @param {(args: string[]) => Promise<number>} command gets the arguments after `--`
  */
 export async function main(command) {
+  /** @type {number | undefined} */
   let interrupted;
-  for (const [signal, code] of Object.entries(SIGNALS)) {
+  for (const signal of /** @type {(keyof typeof SIGNALS)[]} */ (Object.keys(SIGNALS))) {
     process.on(signal, () => {
       // The second interrupt doesn't wait.
       const first = interrupted === undefined;
-      interrupted ??= code;
+      interrupted ??= SIGNALS[signal];
       void endChildren(first ? signal : 'SIGKILL').then(() => process.exit(interrupted));
     });
   }
@@ -34,6 +37,6 @@ export async function main(command) {
 }
 
 function requireNode() {
-  if (Number(process.versions.node.split('.')[0]) >= MIN_NODE) return;
+  if (Number.parseInt(process.versions.node, 10) >= MIN_NODE) return;
   throw new SetupError(`Node ${MIN_NODE} or newer is needed, this is ${process.versions.node}`);
 }

@@ -1,3 +1,4 @@
+// @ts-check
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -17,6 +18,10 @@ export async function unlessUpToDate(output, { files, also = [] }, make) {
   writeFileSync(stamp, hash);
 }
 
+/**
+ * @param {string[]} files
+ * @param {string[]} texts
+ */
 function hashOf(files, texts) {
   const hash = createHash('sha256');
   for (const part of [...files.map((file) => readFileSync(file)), ...texts]) {

@@ -1,9 +1,13 @@
+// @ts-check
 import { run } from './command.mjs';
 import { SetupError } from './errors.mjs';
 
 const TAIL_LINES = 40;
 
-/** One line about something that the reader should know, and that doesn't stop the work. */
+/**
+ * One line about something that the reader should know, and that doesn't stop the work.
+ * @param {string} text
+ */
 export function notice(text) {
   console.log(`! ${text}`);
 }
@@ -28,13 +32,16 @@ export async function step(title, work) {
   }
 }
 
-/** Milliseconds as a reader wants them. */
+/**
+ * Milliseconds as a reader wants them.
+ * @param {number} ms
+ */
 export const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
 
 /**
  * Runs a program that a step needs; its output shows only when it fails.
- * @param {string[]} command
- * @param {{ cwd?: string, env?: Record<string, string>, hint?: string }} [options]
+ * @param {readonly string[]} command
+ * @param {{ cwd?: string, env?: Record<string, string | undefined>, hint?: string }} [options]
  * @returns {Promise<string>} its stdout
  */
 export async function mustRun(command, { hint, ...options } = {}) {
@@ -43,7 +50,10 @@ export async function mustRun(command, { hint, ...options } = {}) {
   throw new SetupError(`${command.join(' ')} failed with exit code ${code}`, { hint, output: tail(output) });
 }
 
-/** The last lines of a text. */
+/**
+ * The last lines of a text.
+ * @param {string} text
+ */
 export function tail(text) {
   return text.trimEnd().split('\n').slice(-TAIL_LINES).join('\n');
 }

@@ -1,3 +1,4 @@
+// @ts-check
 import {
   copyFileSync,
   cpSync,
@@ -17,10 +18,22 @@ import { hostPlatform, platforms } from './platforms.mjs';
 const ADDON = 'etcd-transport.node';
 
 /**
+ * A package.json, as far as publishing knows it.
+ * @typedef {object} Manifest
+ * @property {string} name
+ * @property {string} version
+ * @property {string[]} files
+ * @property {string} license
+ * @property {unknown} engines
+ * @property {unknown} repository
+ * @property {Record<string, string>} [optionalDependencies]
+ */
+
+/**
  * Makes the packages as they are published, in `out`, and packs them: `@quiesce/etcd`, which names the platforms'
  * packages as optional dependencies, those of them whose addon is at hand, and `quiesce`.
  * @param {string} out
- * @param {{ addons?: string }} [options] `addons`: a folder with `<platform>/etcd-transport.node` for each platform;
+ * @param {{ addons?: string | undefined }} [options] `addons`: a folder with `<platform>/etcd-transport.node` for each platform;
  * else the one that was built here
  * @returns {Promise<Record<string, string>>} the tarball of each package
  */
@@ -38,6 +51,7 @@ export async function pack(out, { addons } = {}) {
     stage(out, 'quiesce', readPackage('quiesce')),
     ...addonsAtHand(addons).map(({ platform, addon }) => stageAddon(out, etcd, platform, addon)),
   ];
+  /** @type {Record<string, string>} */
   const tarballs = {};
   for (const { name, dir } of staged) {
     const listed = await mustRun(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', out], {
@@ -49,7 +63,11 @@ export async function pack(out, { addons } = {}) {
   return tarballs;
 }
 
-/** The package.json of a workspace package, without what only this workspace needs. */
+/**
+ * The package.json of a workspace package, without what only this workspace needs.
+ * @param {string} folder
+ * @returns {Manifest}
+ */
 function readPackage(folder) {
   const {
     devDependencies: _dev,
@@ -59,6 +77,11 @@ function readPackage(folder) {
   return published;
 }
 
+/**
+ * @param {string} out
+ * @param {string} folder
+ * @param {Manifest} manifest
+ */
 function stage(out, folder, manifest) {
   const dir = join(out, 'staged', folder);
   mkdirSync(dir, { recursive: true });
@@ -70,6 +93,12 @@ function stage(out, folder, manifest) {
   return finish(dir, manifest);
 }
 
+/**
+ * @param {string} out
+ * @param {Manifest} etcd
+ * @param {import('./platforms.mjs').Platform} platform
+ * @param {string} addon
+ */
 function stageAddon(out, { name, version, license, engines, repository }, platform, addon) {
   const dir = join(out, 'staged', platform.name);
   mkdirSync(dir, { recursive: true });
@@ -95,13 +124,17 @@ function stageAddon(out, { name, version, license, engines, repository }, platfo
   });
 }
 
+/**
+ * @param {string} dir
+ * @param {Manifest & Record<string, unknown>} manifest
+ */
 function finish(dir, manifest) {
   writeFileSync(join(dir, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
   copyFileSync(inRoot('LICENSE'), join(dir, 'LICENSE'));
   return { name: manifest.name, dir };
 }
 
-function addonsAtHand(folder) {
+function addonsAtHand(/** @type {string | undefined} */ folder) {
   if (folder !== undefined) {
     return readdirSync(folder).map((name) => {
       const platform = platforms.find((known) => known.name === name);

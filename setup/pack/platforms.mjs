@@ -1,6 +1,10 @@
+// @ts-check
 /**
  * The platforms that the native transport is published for, one package each: its name's ending, what npm matches it by,
  * and Rust's name of it. packages/etcd/src/transport/native/addon.ts looks for these names.
+ *
+ * @typedef {{ name: string, os: string, cpu: string, libc?: string, target: string }} Platform
+ * @type {Platform[]}
  */
 export const platforms = [
   { name: 'linux-x64-gnu', os: 'linux', cpu: 'x64', libc: 'glibc', target: 'x86_64-unknown-linux-gnu' },
@@ -14,7 +18,8 @@ export const platforms = [
 
 /** The one that this process runs on; `undefined` where there is none. */
 export function hostPlatform() {
-  const { glibcVersionRuntime } = process.report.getReport().header;
+  const report = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (process.report?.getReport());
+  const { glibcVersionRuntime } = report.header;
   const libc = process.platform !== 'linux' ? undefined : glibcVersionRuntime ? 'glibc' : 'musl';
   return platforms.find(
     ({ os, cpu, ...platform }) => os === process.platform && cpu === process.arch && platform.libc === libc,

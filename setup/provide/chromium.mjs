@@ -1,7 +1,10 @@
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, join, resolve } from 'node:path';
-import { outputOf, run } from '../lib/command.mjs';
+// @ts-check
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from '../lib/command.mjs';
+import { onPath, works } from '../lib/find-program.mjs';
 import { inCache } from '../lib/paths.mjs';
+import { recordProvided } from '../lib/provided.mjs';
 import { notice, step } from '../lib/step.mjs';
 import { installFromNpm } from './npm-package.mjs';
 
@@ -12,18 +15,10 @@ const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-s
 
 /** A Chromium for the tests of the tester's HTML page: `CHROMIUM_BIN`, one on PATH, else one from npm. */
 export async function provideChromium() {
-  const found = process.env.CHROMIUM_BIN ?? onPath() ?? (await fromNpm());
-  mkdirSync(inCache('chromium'), { recursive: true });
-  writeFileSync(inCache('chromium', 'path'), `${found ?? ''}\n`);
+  const found = process.env.CHROMIUM_BIN ?? onPath(...NAMES).find(works) ?? (await fromNpm());
+  recordProvided('chromium', found);
   if (found === undefined) notice('there is no Chromium: the tests of the HTML page are skipped');
 }
-
-function onPath() {
-  const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean);
-  return NAMES.flatMap((name) => folders.map((dir) => resolve(join(dir, name)))).find(works);
-}
-
-const works = (file) => existsSync(file) && outputOf([file, '--version']) !== undefined;
 
 async function fromNpm() {
   if (process.platform !== 'linux' || process.arch !== 'x64') return undefined;
@@ -36,7 +31,10 @@ async function fromNpm() {
   return works(program) ? program : undefined;
 }
 
-/** The package unpacks itself into the temporary directory, and its libraries only where it is told of AWS Lambda. */
+/**
+ * The package unpacks itself into the temporary directory, and its libraries only where it is on AWS Lambda.
+ * @param {string} folder
+ */
 async function unpack(folder) {
   const fresh = inCache('chromium', `${VERSION}.${process.pid}`);
   rmSync(fresh, { recursive: true, force: true });
@@ -70,4 +68,4 @@ exec "$here/chromium" "$@"
   renameSync(fresh, place);
 }
 
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const quoted = (/** @type {string} */ text) => `'${text.replaceAll("'", "'\\''")}'`;

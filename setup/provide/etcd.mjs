@@ -1,26 +1,27 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { delimiter, join, resolve } from 'node:path';
+// @ts-check
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { outputOf } from '../lib/command.mjs';
 import { SetupError } from '../lib/errors.mjs';
+import { onPath } from '../lib/find-program.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
+import { recordProvided } from '../lib/provided.mjs';
 import { notice } from '../lib/step.mjs';
 import { buildGoProgram, hasGo } from './go.mjs';
 
-const MIN_VERSION = [3, 5];
+const MIN_VERSION = /** @type {const} */ ([3, 5]);
 const MODULE = inRoot('packages', 'test-services', 'etcd-server');
 const WAYS_TO_GET_ONE =
   'Install Go 1.21 or newer (https://go.dev/dl), put etcd 3.5 or newer on PATH, or set ETCD_BIN to one.';
 
 /**
  * Chooses the etcd server that all tests and benchmarks start: `ETCD_BIN`, else a new enough one on PATH, else
- * one built with Go. Programs learn of it by `ETCD_BIN` in their environment, and by a record in .cache/ that
- * etcdBinary() of @quiesce/test-services reads when they are started by hand.
+ * one built with Go. Programs find it by `ETCD_BIN` in their environment, and when they are started by hand by the manifest
+ * that etcdBinary() of @quiesce/test-services reads.
  */
 export async function provideEtcd() {
-  const binary = named() ?? onPath() ?? (await built());
-  const record = inCache('etcd', 'path');
-  mkdirSync(inCache('etcd'), { recursive: true });
-  writeFileSync(record, `${binary}\n`);
+  const binary = named() ?? installed() ?? (await built());
+  recordProvided('etcd', binary);
   process.env.ETCD_BIN = binary;
 }
 
@@ -42,9 +43,8 @@ function named() {
   return binary;
 }
 
-function onPath() {
-  for (const dir of (process.env.PATH ?? '').split(delimiter).filter(Boolean)) {
-    const binary = resolve(join(dir, 'etcd'));
+function installed() {
+  for (const binary of onPath('etcd')) {
     const version = versionOf(binary);
     if (version === undefined) continue;
     if (isNewEnough(version)) return binary;
@@ -66,16 +66,22 @@ async function built() {
   return binary;
 }
 
-function versionOf(binary) {
+function versionOf(/** @type {string} */ binary) {
   return parseVersion(outputOf([binary, '--version']));
 }
 
-/** The version in what `etcd --version` prints. */
+/**
+ * The version in what `etcd --version` prints.
+ * @param {string | undefined} text
+ */
 export function parseVersion(text) {
   return /^etcd Version: (\S+)/m.exec(text ?? '')?.[1];
 }
 
-/** Whether an etcd of that version can serve the tests. */
+/**
+ * Whether an etcd of that version can serve the tests.
+ * @param {string} version
+ */
 export function isNewEnough(version) {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   return major > MIN_VERSION[0] || (major === MIN_VERSION[0] && minor >= MIN_VERSION[1]);

@@ -1,3 +1,4 @@
+// @ts-check
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { outputOf } from '../lib/command.mjs';
@@ -21,8 +22,12 @@ export function hasGo() {
 export function buildGoProgram(title, dir, output, hint) {
   const files = readdirSync(dir).sort();
   return unlessUpToDate(output, { files: files.map((file) => join(dir, file)), also: FLAGS }, () =>
-    step(title, () =>
-      mustRun(['go', 'build', ...FLAGS, '-o', output, '.'], { cwd: dir, env: { CGO_ENABLED: '0' }, hint }),
-    ),
+    step(title, async () => {
+      await mustRun(['go', 'build', ...FLAGS, '-o', output, '.'], {
+        cwd: dir,
+        env: { CGO_ENABLED: '0' },
+        hint,
+      });
+    }),
   );
 }

@@ -1,3 +1,4 @@
+// @ts-check
 import { existsSync, readFileSync } from 'node:fs';
 import { inRoot } from '../lib/paths.mjs';
 import { mustRun, step } from '../lib/step.mjs';
@@ -31,6 +32,6 @@ export function isInstalled(wanted, installed) {
     });
 }
 
-function readPackages(path) {
+function readPackages(/** @type {string} */ path) {
   return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).packages : {};
 }

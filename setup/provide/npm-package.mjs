@@ -1,3 +1,4 @@
+// @ts-check
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../lib/command.mjs';
@@ -7,6 +8,7 @@ import { notice, step } from '../lib/step.mjs';
 /**
  * Installs a package of npm into .cache/npm/<folder>, without its scripts: for what is under test, or a tool, and no
  * dependency of anything here.
+ * @param {string} folder
  * @param {string} spec such as `left-pad@1.3.0`
  * @param {string} otherwise what is the case without it, for the notice
  * @returns {Promise<string | undefined>} the folder that has its `node_modules`

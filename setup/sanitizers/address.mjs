@@ -1,3 +1,4 @@
+// @ts-check
 // The addon built with AddressSanitizer, in Node, which isn't: its library is loaded first (LD_PRELOAD), and
 // LeakSanitizer comes with it.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -35,12 +36,13 @@ export const buildWithAsan = () =>
     { flags: cargoFlags, env: cargoEnvironment },
   );
 
+/** @typedef {{ code: number, reports: string[], output: string }} Checked */
+
 /**
  * Runs a program of Node with the addons that were built with AddressSanitizer, and so the Node processes that it starts.
  * @param {string[]} words options of Node, module or script, and its arguments
  * @param {{ leaks?: boolean }} [options] whether memory that is lost when a process ends counts as an error
- * @returns {Promise<{ code: number, reports: string[], output: string }>} `reports`: of AddressSanitizer and
- * LeakSanitizer, of all processes
+ * @returns {Promise<Checked>} `reports`: of AddressSanitizer and LeakSanitizer, of all processes
  */
 export async function underAsan(words, { leaks = false } = {}) {
   mkdirSync(inCache('asan'), { recursive: true });
@@ -71,11 +73,12 @@ export async function underAsan(words, { leaks = false } = {}) {
 }
 
 /**
- * The errors that one process's report tells of.
+ * The errors in one process's report.
  *
  * Node and V8 leave memory to the system at their end, by design, and what a JavaScript object holds of ours stays, as
  * LeakSanitizer sees no pointers in V8's heap: such an object's memory is made in napi-rs's constructor. So a leak is ours
  * if our library made it, in another place.
+ * @param {string} report
  */
 export function errorsIn(report) {
   if (!report.includes('LeakSanitizer: detected memory leaks')) return [report];
@@ -83,7 +86,7 @@ export function errorsIn(report) {
     .split(/\n\n+/)
     .filter((block) => /^(Direct|Indirect) leak of/.test(block.trim()))
     .filter((block) => {
-      const frames = [...block.matchAll(/^ *#\d+ (\S+) (\S*)/gm)].map(([, file, name]) => ({
+      const frames = [...block.matchAll(/^ *#\d+ (\S+) (\S*)/gm)].map(([, file = '', name = '']) => ({
         file: basename(file),
         name,
       }));

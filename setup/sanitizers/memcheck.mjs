@@ -1,3 +1,4 @@
+// @ts-check
 import { outputOf, run } from '../lib/command.mjs';
 import { NATIVE_ONLY } from '../lib/native-only.mjs';
 import { inRoot } from '../lib/paths.mjs';
@@ -16,11 +17,11 @@ const OPTIONS = [
   `--suppressions=${inRoot('setup', 'sanitizers', 'memcheck.supp')}`,
 ];
 
-const environment = (...more) => ({ VALGRIND_OPTS: [...OPTIONS, ...more].join(' ') });
+const environment = (/** @type {string[]} */ ...more) => ({ VALGRIND_OPTS: [...OPTIONS, ...more].join(' ') });
 
 /**
  * For a program that starts valgrind itself, on others which end by process.exit(): that frees none of what JavaScript's
- * objects hold, so what is lost is not told.
+ * objects hold, so what is lost is not reported.
  */
 export const memcheckExitEnvironment = environment('--leak-check=no');
 
@@ -28,7 +29,7 @@ export const memcheckExitEnvironment = environment('--leak-check=no');
  * Runs a program of Node under valgrind's memcheck. Processes that it starts run as ever: what bounds their time knows
  * nothing of valgrind.
  * @param {string[]} words module or script, and its arguments
- * @returns {Promise<{ code: number, reports: string[], output: string }>}
+ * @returns {Promise<import('./address.mjs').Checked>}
  */
 export async function memcheck(words) {
   const { code, output } = await run(
@@ -36,6 +37,6 @@ export async function memcheck(words) {
     // The fallback's tests run no code of ours but JavaScript, and some twenty times slower.
     { env: { ...environment(), ...NATIVE_ONLY } },
   );
-  const told = output.split('\n').filter((line) => /^==\d+==/.test(line));
-  return { code, reports: told.length > 0 || code === ERRORS_FOUND ? [told.join('\n')] : [], output };
+  const lines = output.split('\n').filter((line) => /^==\d+==/.test(line));
+  return { code, reports: lines.length > 0 || code === ERRORS_FOUND ? [lines.join('\n')] : [], output };
 }

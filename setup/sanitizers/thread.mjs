@@ -1,3 +1,4 @@
+// @ts-check
 // ThreadSanitizer, which needs a standard library that was built with it, and so the source of that of this compiler.
 // rustup has it, where that is there; else Debian has it of some versions.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,7 +16,10 @@ const SUITES = ['trixie-backports', 'forky', 'sid'];
 /** Flags for cargo, whose own target folder this needs. */
 export const cargoFlags = ['-Zbuild-std', '--target', TARGET, '--target-dir', inRoot('target', 'tsan')];
 
-/** The flags are nightly ones, and the stable compiler knows them. */
+/**
+ * The flags are nightly ones, and the stable compiler knows them.
+ * @param {string} library the standard library's source
+ */
 export const cargoEnvironment = (library) => ({
   RUSTC_BOOTSTRAP: '1',
   RUSTFLAGS: '-Zsanitizer=thread',
@@ -34,6 +38,10 @@ export async function standardLibrarySource() {
   return cached;
 }
 
+/**
+ * @param {string} version
+ * @param {string} to
+ */
 async function fetchSource(version, to) {
   const hint = `rustup component add rust-src, where rustup is there; or use a compiler that Debian has`;
   // The mirror that this machine's apt uses.
@@ -48,7 +56,7 @@ async function fetchSource(version, to) {
       if (package_ === undefined) continue;
       const { apt, name } = package_;
       await mustRun(['apt-get', ...apt, 'download', name], { cwd: work, hint });
-      const [deb] = readdirSync(work).filter((file) => file.endsWith('.deb'));
+      const [deb = ''] = readdirSync(work).filter((file) => file.endsWith('.deb'));
       const unpacked = join(work, 'unpacked');
       await mustRun(['dpkg-deb', '-x', join(work, deb), unpacked]);
       renameSync(join(unpacked, 'usr', 'src', `rustc-${version}`, 'library'), to);
@@ -60,7 +68,13 @@ async function fetchSource(version, to) {
   }
 }
 
-/** apt with lists of its own, so that the machine's are left alone. */
+/**
+ * apt with lists of its own, so that the machine's are left alone.
+ * @param {string} work
+ * @param {string} mirror
+ * @param {string} suite
+ * @param {string} version
+ */
 async function findPackage(work, mirror, suite, version) {
   const lists = join(work, suite);
   mkdirSync(join(lists, 'partial'), { recursive: true });

@@ -1,13 +1,15 @@
+// @ts-check
 // docs/cure-your-addon: its code is that of the example addons and the crates, its links lead somewhere, its programs run.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { inRoot } from '../lib/paths.mjs';
+import { provided, pythonBinaries } from '@quiesce/test-services';
+import { inRoot, tester } from '../lib/paths.mjs';
 
 const FOLDER = inRoot('docs', 'cure-your-addon');
-const read = (...path) => readFileSync(inRoot(...path), 'utf8');
+const read = (/** @type {string[]} */ ...path) => readFileSync(inRoot(...path), 'utf8');
 const pages = readdirSync(FOLDER).filter((name) => name.endsWith('.md'));
 /** Pages that lead here, and the proposal that the pages are the proof of. */
 const others = [
@@ -19,19 +21,27 @@ const others = [
 ];
 const all = [...pages.map((name) => `docs/cure-your-addon/${name}`), ...others];
 
-function inDiagnosis(name) {
+function inDiagnosis(/** @type {string} */ name) {
   return `docs/diagnosis/${name}.md`;
 }
 
-/** Code blocks of a page, each with the mark before it: `source: FILE` or `diff: FILE FILE`. */
+/**
+ * Code blocks of a page, each with the mark before it: `source: FILE` or `diff: FILE FILE`.
+ * @param {string} text
+ */
 function blocks(text) {
   const pattern = /(?:<!-- (source|diff): (.+?) -->\n\n)?^```(\w+)\n([\s\S]*?)^```$/gm;
-  return [...text.matchAll(pattern)].map(([, mark, files = '', language, code]) => {
-    return { mark, files: files.split(' '), language, code };
+  return [...text.matchAll(pattern)].map(([, mark, names = '', language, code = '']) => {
+    const [before = '', after = ''] = names.split(' ');
+    return { mark, files: { before, after }, language, code };
   });
 }
 
-/** Whether lines of code are together in a file, or in its documentation comments. */
+/**
+ * Whether lines of code are together in a file, or in its documentation comments.
+ * @param {string} code
+ * @param {string} file
+ */
 function isPartOf(code, file) {
   const source = read(file);
   const documented = source.replace(/^[ \t]*\/\/[/!] ?/gm, '');
@@ -40,7 +50,11 @@ function isPartOf(code, file) {
   return [source, documented].some((text) => indented.some((lines) => `\n${text}`.includes(`\n${lines}\n`)));
 }
 
-/** One side of a diff: what it takes away, or what it puts there, with what stays. */
+/**
+ * One side of a diff: what it takes away, or what it puts there, with what stays.
+ * @param {string} diff
+ * @param {'-' | '+'} sign
+ */
 function sideOf(diff, sign) {
   const lines = diff.trimEnd().split('\n');
   return lines
@@ -49,9 +63,12 @@ function sideOf(diff, sign) {
     .join('\n');
 }
 
-/** The anchors of a page's headings, as GitHub makes them. */
+/**
+ * The anchors of a page's headings, as GitHub makes them.
+ * @param {string} text
+ */
 function anchors(text) {
-  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
     heading
       .toLowerCase()
       .replace(/[^\w\- ]/g, '')
@@ -67,9 +84,9 @@ describe('docs/cure-your-addon', () => {
         if (language === 'sh') continue;
         assert.ok(mark, `a block has no source:\n${code}`);
         if (mark === 'source') {
-          assert.ok(isPartOf(code, files[0]), `not in ${files[0]}:\n${code}`);
+          assert.ok(isPartOf(code, files.before), `not in ${files.before}:\n${code}`);
         } else {
-          const [before, after] = files;
+          const { before, after } = files;
           assert.notEqual(sideOf(code, '-'), sideOf(code, '+'));
           assert.ok(isPartOf(sideOf(code, '-'), before), `not in ${before}:\n${sideOf(code, '-')}`);
           assert.ok(isPartOf(sideOf(code, '+'), after), `not in ${after}:\n${sideOf(code, '+')}`);
@@ -80,10 +97,10 @@ describe('docs/cure-your-addon', () => {
   }
 
   it('names functions that the crates have', () => {
-    for (const [page, crate] of [
-      ['pyo3.md', 'owned-runtime-pyo3'],
-      ['napi-rs.md', 'owned-runtime-napi'],
-    ]) {
+    for (const [page, crate] of Object.entries({
+      'pyo3.md': 'owned-runtime-pyo3',
+      'napi-rs.md': 'owned-runtime-napi',
+    })) {
       const api = read('crates', crate, 'src', 'lib.rs');
       const names =
         page === 'pyo3.md'
@@ -96,9 +113,9 @@ describe('docs/cure-your-addon', () => {
   it('has links that lead somewhere, and is linked from the causes', () => {
     for (const page of all) {
       const text = read(page);
-      for (const [, link] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      for (const [, link = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
         if (/^https?:/.test(link)) continue;
-        const [path, anchor] = link.split('#');
+        const [path = '', anchor] = link.split('#');
         const target = path === '' ? inRoot(page) : join(dirname(inRoot(page)), path);
         assert.ok(existsSync(target), `${page}: ${link} leads nowhere`);
         if (anchor !== undefined) {
@@ -116,12 +133,10 @@ describe('docs/cure-your-addon', () => {
     }
   });
 
-  const addons = inRoot('.cache', 'addons');
-  const built = ['addon_pyo3_owned.abi3.so', 'addon_napi_owned.node'].every((file) =>
-    existsSync(join(addons, file)),
-  );
-  const pythons = inRoot('.cache', 'pythons', 'binaries.json');
-  const python = existsSync(pythons) && JSON.parse(readFileSync(pythons, 'utf8'))['python3.11'];
+  const files = provided('addons') ?? {};
+  const [forPython, forNode] = [files['addon-pyo3-owned'], files['addon-napi-owned']];
+  const built = forPython !== undefined && forNode !== undefined;
+  const python = pythonBinaries()['python3.11'];
 
   it('builds the example addons by one command', { skip: !built && 'the addons are not built' }, () => {
     const command = [inRoot('setup', 'commands', 'cure.mjs'), 'build'];
@@ -134,7 +149,7 @@ describe('docs/cure-your-addon', () => {
   });
 
   /** What the check at the end of a page does, a few times. */
-  function check(...command) {
+  function check(/** @type {string[]} */ ...command) {
     const args = [
       'run',
       '--perturb',
@@ -148,11 +163,10 @@ describe('docs/cure-your-addon', () => {
       '60s',
       '--',
     ];
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      [inRoot('packages', 'quiesce', 'dist', 'src', 'cli.js'), ...args, ...command],
-      { cwd: inRoot(), encoding: 'utf8', env: { ...process.env, PYTHONPATH: addons }, timeout: 300_000 },
-    );
+    const { status, stdout, stderr } = spawnSync(process.execPath, [tester, ...args, ...command], {
+      ...{ cwd: inRoot(), encoding: 'utf8', timeout: 300_000 },
+      env: { ...process.env, PYTHONPATH: dirname(forPython ?? '') },
+    });
     assert.equal(status, 0, stdout + stderr);
     assert.match(stdout, /All as expected/);
   }
@@ -160,10 +174,10 @@ describe('docs/cure-your-addon', () => {
   it(
     'the check of pyo3.md holds',
     { skip: !(built && python) && 'no addons or no Python 3.11', timeout: 320_000 },
-    () => check(python, 'docs/cure-your-addon/leave.py', 'addon_pyo3_owned'),
+    () => check(python ?? '', 'docs/cure-your-addon/leave.py', 'addon_pyo3_owned'),
   );
 
   it('the check of napi-rs.md holds', { skip: !built && 'the addons are not built', timeout: 320_000 }, () =>
-    check(process.execPath, 'docs/cure-your-addon/leave.mjs', '.cache/addons/addon_napi_owned.node'),
+    check(process.execPath, 'docs/cure-your-addon/leave.mjs', forNode ?? ''),
   );
 });

@@ -1,3 +1,4 @@
+// @ts-check
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { countCargoTests } from '../checks/checks.mjs';
+import { countCargoTests } from '../checks/count-cargo-tests.mjs';
+import { checkNeeds, needsOf, provideNeeds } from '../checks/needs.mjs';
 import { circlesAmong } from '../checks/rust-modules.mjs';
 import { judge } from '../hosts/check.mjs';
 import { exceptions } from '../hosts/exceptions.mjs';
@@ -16,24 +18,38 @@ import { unlessUpToDate } from '../lib/stamp.mjs';
 import { isNewEnough, parseVersion } from '../provide/etcd.mjs';
 import { isInstalled } from '../provide/node-modules.mjs';
 
-let dir;
+let dir = '';
 before(() => {
   dir = mkdtempSync(join(tmpdir(), 'quiesce-setup-test-'));
 });
 after(() => rmSync(dir, { recursive: true }));
 
-/** Runs code against the modules of setup/, as one of its commands would. */
-function setup(code, env = {}) {
+/**
+ * Node's arguments that run code against the modules of setup/, as one of its commands would.
+ * @param {string} code
+ */
+function setup(code) {
   const modules = `const { main } = await import('./setup/lib/main.mjs');
     const { provideEtcd } = await import('./setup/provide/etcd.mjs');
     const { mustRun, step } = await import('./setup/lib/step.mjs');`;
-  return [
-    process.execPath,
-    ['--input-type=module', '-e', `${modules}\n${code}`],
-    { cwd: inRoot(), encoding: 'utf8', env: { ...process.env, ...env } },
-  ];
+  return ['--input-type=module', '-e', `${modules}\n${code}`];
 }
 
+/**
+ * Runs such code to its end.
+ * @param {string} code
+ * @param {Record<string, string>} [env]
+ */
+function runSetup(code, env = {}) {
+  return spawnSync(process.execPath, setup(code), {
+    ...{ cwd: inRoot(), encoding: 'utf8', env: { ...process.env, ...env } },
+  });
+}
+
+/**
+ * @param {string} name
+ * @param {string} version
+ */
 function fakeEtcd(name, version) {
   const bin = join(dir, name);
   mkdirSync(bin);
@@ -47,7 +63,7 @@ describe('unlessUpToDate', () => {
     const [input, output] = [join(dir, 'input'), join(dir, 'new', 'output')];
     writeFileSync(input, '1');
     let made = 0;
-    const make = async (...also) => {
+    const make = async (/** @type {string[]} */ ...also) => {
       await unlessUpToDate(output, { files: [input], also }, async () =>
         writeFileSync(output, String(++made)),
       );
@@ -100,12 +116,16 @@ describe('the etcd server', () => {
     ]);
   });
 
-  for (const [title, env, hint] of [
-    ['names nothing', () => ({ ETCD_BIN: join(dir, 'absent') }), /doesn't run as an etcd server/],
-    ['is too old', () => ({ ETCD_BIN: fakeEtcd('old', '3.4.30') }), /is etcd 3\.4\.30, and 3\.5 or newer/],
+  for (const { title, binary, hint } of [
+    { title: 'names nothing', binary: () => join(dir, 'absent'), hint: /doesn't run as an etcd server/ },
+    {
+      title: 'is too old',
+      binary: () => fakeEtcd('old', '3.4.30'),
+      hint: /is etcd 3\.4\.30, and 3\.5 or newer/,
+    },
   ]) {
     it(`gives one clear line and exit code 3 when ETCD_BIN ${title}`, () => {
-      const { status, stderr } = spawnSync(...setup('await main(provideEtcd)', env()));
+      const { status, stderr } = runSetup('await main(provideEtcd)', { ETCD_BIN: binary() });
       assert.equal(status, 3, stderr);
       assert.match(stderr, hint);
       assert.doesNotMatch(stderr, /^\s+at /m);
@@ -114,9 +134,7 @@ describe('the etcd server', () => {
 
   it('says what to install when there is neither an etcd nor Go', () => {
     const old = join(fakeEtcd('old-on-path', '3.4.30'), '..');
-    const { status, stdout, stderr } = spawnSync(
-      ...setup('await main(provideEtcd)', { ETCD_BIN: '', PATH: old }),
-    );
+    const { status, stdout, stderr } = runSetup('await main(provideEtcd)', { ETCD_BIN: '', PATH: old });
     assert.equal(status, 3);
     assert.match(stdout, /the etcd on PATH is 3\.4\.30, too old/);
     assert.match(stderr, /no etcd server, and no Go.*\n {2}Install Go/);
@@ -125,14 +143,10 @@ describe('the etcd server', () => {
 
 describe('main', () => {
   it('shows the output of a step only when it fails', () => {
-    const good = spawnSync(
-      ...setup(`await main(() => step('good', () => mustRun(['echo', 'noise'])).then(() => 0))`),
-    );
+    const good = runSetup(`await main(() => step('good', () => mustRun(['echo', 'noise'])).then(() => 0))`);
     assert.match(good.stdout, /^· good … \d+\.\d s\n$/);
-    const bad = spawnSync(
-      ...setup(
-        `await main(() => step('bad', () => mustRun(['sh', '-c', 'echo cause; exit 7'], { hint: 'do this' })))`,
-      ),
+    const bad = runSetup(
+      `await main(() => step('bad', () => mustRun(['sh', '-c', 'echo cause; exit 7'], { hint: 'do this' })))`,
     );
     assert.equal(bad.status, 3);
     assert.equal(bad.stderr, 'cause\n✖ sh -c echo cause; exit 7 failed with exit code 7\n  do this\n');
@@ -142,7 +156,7 @@ describe('main', () => {
     const script = 'trap "echo cleaned; exit" INT; echo ready; while :; do sleep 0.05; done';
     const code = `const { run } = await import('./setup/lib/command.mjs');
       await main(() => run(['sh', '-c', ${JSON.stringify(script)}], { show: true }).then(() => 0))`;
-    const child = spawn(...setup(code));
+    const child = spawn(process.execPath, setup(code), { cwd: inRoot() });
     let output = '';
     child.stdout.on('data', (data) => {
       output += data;
@@ -179,6 +193,58 @@ describe('npm test', () => {
   });
 });
 
+describe('what a file of Node tests needs', () => {
+  it('is provided for that file and no more, in the order of set-up', () => {
+    assert.deepEqual(needsOf(['packages/etcd/test/kv.test.ts']), []);
+    assert.deepEqual(needsOf(['scenarios/cure.test.ts', 'packages/quiesce/test/reports.test.ts']), [
+      'runtimes',
+      'pythons',
+      'chromium',
+      'addons',
+    ]);
+  });
+
+  it('fails in one line where it names what set-up does not know, or a file that is gone', () => {
+    const files = ['a.test.ts'];
+    assert.throws(() => checkNeeds(files, { 'a.test.ts': ['rocket'] }), {
+      exitCode: 2,
+      message:
+        /^set-up can't provide 'rocket'; it knows runtimes, .* correct NEEDED_BY in setup\/checks\/needs\.mjs$/,
+    });
+    assert.throws(() => checkNeeds(files, { 'gone.test.ts': ['runtimes'] }), {
+      exitCode: 2,
+      message: /^there is no test file gone\.test\.ts: /,
+    });
+  });
+
+  it('fails in the test that uses what nobody said it needs', async () => {
+    const { SETUP_NOT_PROVIDED = '' } = await provideNeeds([]);
+    const code = `import { provided, runtimeBinaries } from '@quiesce/test-services';
+      provided('etcd');
+      runtimeBinaries();`;
+    const { status, stderr } = runSetup(code, { SETUP_NOT_PROVIDED });
+    assert.equal(status, 1);
+    assert.match(stderr, /set-up was not asked for 'runtimes'.* add the need to setup\/checks\/needs\.mjs/);
+  });
+});
+
+describe('a list of names', () => {
+  it('fails where the sanitizers, the runtimes or the fuzzer are asked for what is not there', () => {
+    for (const [command, args, hint] of /** @type {const} */ ([
+      ['sanitizers', ['nope'], 'npm run sanitizers -- '],
+      ['runtimes', ['--on', 'nope'], 'npm run runtimes -- '],
+      ['fuzz', ['nope'], 'npm run fuzz -- '],
+      ['pack', ['--nope'], 'npm run pack -- '],
+    ])) {
+      const file = inRoot('setup', 'commands', `${command}.mjs`);
+      const { status, stderr } = spawnSync(process.execPath, [file, ...args], { encoding: 'utf8' });
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, /^✖ .*nope/);
+      assert.ok(stderr.includes(hint), stderr);
+    }
+  });
+});
+
 describe('what a runtime can not do', () => {
   it('is in docs/runtimes.md, each cause', () => {
     const page = readFileSync(inRoot('docs', 'runtimes.md'), 'utf8');
@@ -186,14 +252,18 @@ describe('what a runtime can not do', () => {
   });
 
   it('fails the check when it becomes untrue, and so does any other failure', () => {
+    /** @type {import('../hosts/exceptions.mjs').Exception[]} */
     const known = [{ on: ['bun'], file: 'kv', tests: ['b'], cause: '' }];
-    const judged = (...tests) => judge({ tests }, known).problems;
+    /** @typedef {import('../hosts/run-file.mjs').TestOutcome} TestOutcome */
+    const judged = (/** @type {TestOutcome[]} */ ...tests) => judge({ tests }, known).problems;
+    /** @type {TestOutcome} */
     const a = { name: 'suite > a', outcome: 'passed' };
+    /** @type {TestOutcome} */
     const b = { name: 'suite > b', outcome: 'failed' };
     assert.deepEqual(judged(a, b), []);
-    assert.match(judged({ ...a, outcome: 'failed' }, b)[0], /suite > a: failed/);
-    assert.match(judged(a, { ...b, outcome: 'passed' })[0], /suite > b: passes/);
-    assert.match(judged(a)[0], /there is no test 'b'/);
+    assert.match(judged({ ...a, outcome: 'failed' }, b)[0] ?? '', /suite > a: failed/);
+    assert.match(judged(a, { ...b, outcome: 'passed' })[0] ?? '', /suite > b: passes/);
+    assert.match(judged(a)[0] ?? '', /there is no test 'b'/);
   });
 
   it('is read from each reporter, without suites', () => {
@@ -213,13 +283,13 @@ describe('a file of tests on a runtime', () => {
   it('leaves no server and no folder behind when it is interrupted', async () => {
     const own = join(dir, 'interrupted');
     mkdirSync(own);
-    const [program, args, options] = setup(
+    const args = setup(
       `const { runFile } = await import('./setup/hosts/run-file.mjs');
        await main(async () => { await runFile('node', process.execPath, 'kv'); return 0; });`,
-      // Node's runner doesn't run within itself.
-      { TMPDIR: own, NODE_TEST_CONTEXT: undefined },
     );
-    const child = spawn(program, args, { ...options, stdio: 'ignore' });
+    // Node's runner doesn't run within itself.
+    const env = { ...process.env, TMPDIR: own, NODE_TEST_CONTEXT: undefined };
+    const child = spawn(process.execPath, args, { cwd: inRoot(), env, stdio: 'ignore' });
     const exited = once(child, 'exit');
     await eventually('a server runs', () => processesOf(own).some((name) => name.startsWith('etcd')));
     child.kill('SIGINT');
@@ -229,7 +299,10 @@ describe('a file of tests on a runtime', () => {
   });
 });
 
-/** Names of the processes whose temporary directory is in this folder. */
+/**
+ * Names of the processes whose temporary directory is in this folder.
+ * @param {string} folder
+ */
 function processesOf(folder) {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -243,6 +316,10 @@ function processesOf(folder) {
     });
 }
 
+/**
+ * @param {string} what
+ * @param {() => boolean} condition
+ */
 async function eventually(what, condition) {
   for (const end = Date.now() + 30_000; !condition(); ) {
     if (Date.now() > end) throw new Error(`${what}: not within 30 s`);

@@ -1,23 +1,22 @@
 // owned-runtime-napi in real processes, by the addon beside this file: on Node, and what hosts do differently on Bun and Deno.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { provided } from '@quiesce/test-services';
 
-const inCache = (...names) => fileURLToPath(new URL(`../../../.cache/${names.join('/')}`, import.meta.url));
-const ADDON = inCache('addons', 'owned_runtime_napi_tests.node');
-const RUNTIMES = inCache('runtimes', 'binaries.json');
+const ADDON = provided('addons')?.['owned-runtime-napi-tests'];
+const RUNTIMES = provided('runtimes');
 
 /** A program that hangs is ended. */
 const LIMIT_MS = 60_000;
 
 /** How each host runs a file. */
 const HOSTS = { node: [process.execPath] };
-if (existsSync(RUNTIMES)) {
-  const { node26, bun, deno } = JSON.parse(readFileSync(RUNTIMES, 'utf8'));
+if (RUNTIMES !== undefined) {
+  const { node26, bun, deno } = RUNTIMES;
   HOSTS.node26 = [node26];
   HOSTS.bun = [bun];
   HOSTS.deno = [deno, 'run', '--allow-all', '--quiet'];
@@ -57,7 +56,7 @@ const withWorkers = (work, end) => `
     ${end}
   })();`;
 
-suite('owned-runtime-napi', { skip: existsSync(ADDON) ? false : 'cargo is missing' }, () => {
+suite('owned-runtime-napi', { skip: ADDON !== undefined ? false : 'cargo is missing' }, () => {
   let dir;
   let count = 0;
   before(() => {

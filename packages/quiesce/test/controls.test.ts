@@ -8,6 +8,7 @@ import { outcomeLabel, type ScenarioResult } from '../src/index.js';
 import { unavailablePerturbations } from '../src/perturb/perturb.js';
 import { WITNESS_FILE } from '../src/run/witness.js';
 import { run } from '../src/session/session.js';
+import { provided } from './support/provided.js';
 import { realPython } from './support/python.js';
 
 const here = (path: string): string => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
@@ -20,19 +21,19 @@ const hosts = [
   {
     host: 'node',
     command: [process.execPath, here('controls/control.cjs')],
-    addon: 'control.node',
+    addon: 'control-napi',
     kinds: { 'static-runtime': 'thread-outlives-exit', 'late-callback': 'napi-after-teardown' },
   },
   {
     host: 'python',
     command: [realPython(), here('controls/control.py')],
-    addon: 'control_pyo3.abi3.so',
+    addon: 'control-pyo3',
     kinds: { 'static-runtime': 'python-after-finalization', 'late-callback': 'python-after-finalization' },
   },
 ] as const;
 
 for (const { host, command, addon, kinds } of hosts) {
-  const missing = existsSync(here(`.cache/controls/${addon}`))
+  const missing = existsSync(provided('controls')?.[addon] ?? '')
     ? undefined
     : `${addon} was not built (npm test)`;
 

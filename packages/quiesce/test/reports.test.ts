@@ -8,6 +8,7 @@ import { XmlDocument, XsdValidator } from 'libxml2-wasm';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { Parser } from 'tap-parser';
 import { type CliResult, runCli } from './support/cli.js';
+import { provided } from './support/provided.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const NASTY = 'nasty <b>&amp; "quotes", 100 % | #hash \\ &#60; :: ]]>';
@@ -140,10 +141,7 @@ test('two reports into one file, or one into a folder that is not there, are ref
 });
 
 describe('the HTML page', () => {
-  // `npm test` looks for one, or fetches it, and writes its path there.
-  const record = new URL('../../../../.cache/chromium/path', import.meta.url);
-  const found = existsSync(record) ? readFileSync(record, 'utf8').trim() : '';
-  const executablePath = process.env.CHROMIUM_BIN || found || '/usr/bin/chromium';
+  const executablePath = process.env.CHROMIUM_BIN || provided('chromium') || '/usr/bin/chromium';
   const skip = existsSync(executablePath) ? false : `no Chromium at ${executablePath}: set CHROMIUM_BIN`;
   let browser: Browser;
   const requests: string[] = [];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ServiceSpec, startService } from 'quiesce';
+import { etcdBinary } from './binaries.js';
 import { type Certificates, createCertificates } from './certificates.js';
 import {
   dataDirectory,
@@ -14,7 +15,6 @@ import {
   supervise,
   writeTlsFiles,
 } from './etcd.js';
-import { etcdBinary } from './etcd-binary.js';
 import { type PeerNetwork, startPeerNetwork } from './peer-network.js';
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 

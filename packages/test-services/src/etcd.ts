@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ExitStatus, type RunningService, type ServiceSpec, startService } from 'quiesce';
+import { etcdBinary } from './binaries.js';
 import { type Certificates, createCertificates } from './certificates.js';
-import { etcdBinary } from './etcd-binary.js';
 import { isStopped } from './stopped.js';
 
 /** What one etcd node is started with. */

@@ -1,3 +1,12 @@
+export {
+  clientv3Binary,
+  etcdBinary,
+  etcdutlBinary,
+  pythonBinaries,
+  runtimeBinaries,
+  runtimeCommand,
+  valkeyBinary,
+} from './binaries.js';
 export { type Certificates, createCertificates } from './certificates.js';
 export {
   type EtcdOptions,
@@ -6,7 +15,6 @@ export {
   etcdService,
   startEtcd,
 } from './etcd.js';
-export { clientv3Binary, etcdBinary, etcdutlBinary } from './etcd-binary.js';
 export {
   type EtcdCluster,
   type EtcdClusterOptions,
@@ -14,9 +22,14 @@ export {
   type NewEtcdMember,
   startEtcdCluster,
 } from './etcd-cluster.js';
-export { pythonBinaries } from './python-binaries.js';
+export {
+  type Provided,
+  type PythonEnvironment,
+  provided,
+  type RuntimeName,
+  runtimeNames,
+} from './provided.js';
 export { type Random, randomFrom, uniformFrom } from './random.js';
-export { type RuntimeName, runtimeBinaries, runtimeCommand, runtimeNames } from './runtime-binaries.js';
 export { isStopped } from './stopped.js';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
-export { valkeyBinary, valkeyService } from './valkey.js';
+export { valkeyService } from './valkey.js';

@@ -1,0 +1,50 @@
+import { existsSync } from 'node:fs';
+import { provided, type RuntimeName } from './provided.js';
+
+/**
+ * The etcd server to start: `ETCD_BIN` where that is set, else the one that set-up chose.
+ * @throws Error when there is none; its message says what to run.
+ */
+export function etcdBinary(): string {
+  const binary = process.env.ETCD_BIN || provided('etcd');
+  if (binary === undefined || !existsSync(binary)) {
+    throw new Error('there is no etcd yet: run `npm run build` once, or set ETCD_BIN');
+  }
+  return binary;
+}
+
+/** The CPythons of this machine, by names such as `python3.11`, oldest first; none before set-up has looked for them. */
+export const pythonBinaries = (): Readonly<Record<string, string>> => provided('pythons') ?? {};
+
+/**
+ * The binary of each runtime, in the version that setup/hosts/package.json pins.
+ * @throws Error when they aren't installed; its message says what to run.
+ */
+export function runtimeBinaries(): Readonly<Record<RuntimeName, string>> {
+  const binaries = provided('runtimes');
+  if (binaries === undefined) {
+    throw new Error('the runtimes are not installed yet: run `npm run runtimes -- --install` once');
+  }
+  return binaries;
+}
+
+/**
+ * The command that runs a program on that runtime, without the program.
+ * @throws as {@link runtimeBinaries}.
+ */
+export function runtimeCommand(runtime: RuntimeName): [string, ...string[]] {
+  const binary = runtimeBinaries()[runtime];
+  return runtime === 'deno' ? [binary, 'run', '--quiet', '--allow-all'] : [binary];
+}
+
+/**
+ * The Valkey-compatible server to start: `VALKEY_BIN` where that is set, else the one that set-up found;
+ * `undefined` where there is none.
+ */
+export const valkeyBinary = (): string | undefined => process.env.VALKEY_BIN || provided('valkeyServer');
+
+/** etcd's own tool for snapshots, as set-up built it for the tests; `undefined` where there was no Go to do so. */
+export const etcdutlBinary = (): string | undefined => provided('etcdutl');
+
+/** A program of etcd's Go client, as set-up built it for the tests; `undefined` where there was no Go to do so. */
+export const clientv3Binary = (): string | undefined => provided('clientv3');

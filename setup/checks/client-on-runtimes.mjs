@@ -1,0 +1,41 @@
+// @ts-check
+import { checkFile } from '../hosts/check.mjs';
+import { testFilesOfClient } from '../hosts/test-files.mjs';
+import { refuseUnknown } from '../lib/errors.mjs';
+import { inTurns } from '../lib/turns.mjs';
+import { provideRuntimes } from '../provide/runtimes.mjs';
+
+/** @typedef {import('@quiesce/test-services').RuntimeName} RuntimeName */
+
+/**
+ * Quick ones, over the native transport alone, on those beside the one that runs everything. All is `npm run runtimes`.
+ * @type {Partial<Record<RuntimeName, string[]>>}
+ */
+const FILES = {
+  node22: ['kv', 'watch', 'native-lifetime'],
+  node24: ['kv', 'watch', 'native-lifetime'],
+  node26: ['kv', 'watch', 'native-lifetime', 'hosts'],
+  bun: ['kv', 'watch', 'native-lifetime', 'hosts', 'exit-race'],
+  deno: ['kv', 'watch', 'native-lifetime', 'hosts', 'exit-race'],
+};
+
+/** @returns {Promise<import('./checks.mjs').Result>} */
+export async function runClientOnRuntimes() {
+  const binaries = await provideRuntimes();
+  const pairs = /** @type {[RuntimeName, string[]][]} */ (Object.entries(FILES)).flatMap(([runtime, files]) =>
+    files.map((file) => ({ runtime, file })),
+  );
+  const files = pairs.map(({ file }) => file);
+  refuseUnknown(files, testFilesOfClient(), (file) => `the client has no file of tests named '${file}'`);
+  const total = { passed: 0, failed: 0, skipped: 0, output: '' };
+  // Two at a time: most of a file's time is spent waiting.
+  await inTurns(2, pairs, async ({ runtime, file }) => {
+    const result = await checkFile(runtime, binaries[runtime], file, { nativeOnly: true });
+    total.passed += result.passed;
+    total.skipped += result.skipped.length;
+    total.failed += result.problems.length;
+    for (const problem of result.problems) total.output += `✖ ${runtime} ${file}: ${problem}\n`;
+    total.output += result.output;
+  });
+  return total;
+}

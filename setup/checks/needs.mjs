@@ -1,0 +1,85 @@
+// @ts-check
+import { buildAddons } from '../build/addons.mjs';
+import { buildControls } from '../build/controls.mjs';
+import { buildEtcdPrograms } from '../build/etcd-programs.mjs';
+import { buildEtcdPython } from '../build/etcd-python.mjs';
+import { refuseUnknown, SetupError } from '../lib/errors.mjs';
+import { provideChromium } from '../provide/chromium.mjs';
+import { findPythons } from '../provide/pythons.mjs';
+import { provideRuntimes } from '../provide/runtimes.mjs';
+import { provideValkey } from '../provide/valkey.mjs';
+
+/**
+ * What set-up provides for some test files only, in this order, and the names by which tests ask provided() for it.
+ * @type {Record<string, { provide: () => unknown, names: (keyof import('@quiesce/test-services').Provided)[] }>}
+ */
+const NEEDS = {
+  runtimes: { provide: provideRuntimes, names: ['runtimes'] },
+  pythons: { provide: findPythons, names: ['pythons'] },
+  valkey: { provide: provideValkey, names: ['valkeyServer', 'valkeyGlide', 'valkeyGlidePy'] },
+  chromium: { provide: provideChromium, names: ['chromium'] },
+  'etcd-programs': { provide: buildEtcdPrograms, names: ['etcdutl', 'clientv3'] },
+  controls: { provide: buildControls, names: ['controls'] },
+  addons: { provide: buildAddons, names: ['addons'] },
+  'etcd-python': { provide: buildEtcdPython, names: ['etcdPython'] },
+};
+
+/**
+ * Which files of Node tests need which of it. The others need what all commands do: npm's packages, the native
+ * libraries, the compiled TypeScript and etcd.
+ * @type {Record<string, string[]>}
+ */
+const NEEDED_BY = {
+  'crates/owned-runtime-napi/tests/owned-runtime-napi.test.mjs': ['addons', 'runtimes'],
+  'packages/etcd/test/clientv3.test.ts': ['etcd-programs'],
+  'packages/etcd/test/maintenance.test.ts': ['etcd-programs'],
+  'packages/etcd/test/restored-store.test.ts': ['etcd-programs'],
+  'packages/quiesce/test/controls.test.ts': ['controls'],
+  'packages/quiesce/test/reports.test.ts': ['chromium'],
+  'scenarios/cure.test.ts': ['addons', 'pythons', 'runtimes'],
+  // Its plan has the scenarios with valkey-glide as well.
+  'scenarios/etcd-python.test.ts': ['etcd-python', 'pythons', 'valkey'],
+  'scenarios/grid.test.ts': ['runtimes'],
+  'scenarios/library.test.ts': ['etcd-python', 'pythons', 'valkey'],
+  'scenarios/soak.test.ts': ['runtimes'],
+  'setup/test/cure-your-addon.test.mjs': ['addons', 'pythons', 'runtimes'],
+};
+
+/**
+ * What these files need, in the order in which it is provided.
+ * @param {readonly string[]} files sources of test files, from the repository's top
+ * @param {Record<string, string[]>} [table]
+ * @returns {string[]}
+ */
+export function needsOf(files, table = NEEDED_BY) {
+  const needs = new Set(files.flatMap((file) => table[file] ?? []));
+  return Object.keys(NEEDS).filter((need) => needs.has(need));
+}
+
+/**
+ * Fails where the table names a need that set-up doesn't know, or a file that isn't there.
+ * @param {readonly string[]} files all test files
+ * @param {Record<string, string[]>} [table]
+ */
+export function checkNeeds(files, table = NEEDED_BY) {
+  const inTable = (/** @type {string} */ what) => `${what}: correct NEEDED_BY in setup/checks/needs.mjs`;
+  refuseUnknown(Object.values(table).flat(), Object.keys(NEEDS), (need) =>
+    inTable(`set-up can't provide '${need}'; it knows ${Object.keys(NEEDS).join(', ')}`),
+  );
+  refuseUnknown(Object.keys(table), files, (file) => inTable(`there is no test file ${file}`));
+}
+
+/**
+ * Provides what is needed.
+ * @param {readonly string[]} needs
+ * @returns {Promise<Record<string, string>>} the environment in which tests run: provided() refuses what they didn't ask for
+ */
+export async function provideNeeds(needs) {
+  for (const need of needs) {
+    const known = NEEDS[need];
+    if (known === undefined) throw new SetupError(`set-up can't provide '${need}'`);
+    await known.provide();
+  }
+  const left = Object.entries(NEEDS).filter(([need]) => !needs.includes(need));
+  return { SETUP_NOT_PROVIDED: left.flatMap(([, { names }]) => names).join(',') };
+}

@@ -1,0 +1,18 @@
+// @ts-check
+import { parseArgs } from 'node:util';
+import { UsageError } from './errors.mjs';
+
+/**
+ * `parseArgs`, which refuses what it doesn't know in one line.
+ * @template {import('node:util').ParseArgsConfig} Config
+ * @param {Config} config
+ * @param {string} hint how the command is used
+ */
+export function parse(config, hint) {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new UsageError(error.message.split('. ')[0] ?? '', hint);
+  }
+}
