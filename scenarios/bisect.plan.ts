@@ -1,7 +1,7 @@
 // For `quiesce bisect`: which version of etcd-client-py cured the crash at exit. docs/tester.md has the command.
-import { fileURLToPath } from 'node:url';
 import { etcdService } from '@quiesce/test-services';
 import { definePlan } from 'quiesce';
+import { pythonProgram } from './in-root.js';
 
 export default definePlan({
   services: { etcd: etcdService() },
@@ -9,7 +9,7 @@ export default definePlan({
     {
       name: 'basic put',
       // biome-ignore lint/suspicious/noTemplateCurlyInString: bisect's own placeholder
-      command: ['${python}', fileURLToPath(new URL('python/basic_put.py', import.meta.url))],
+      command: ['${python}', pythonProgram('basic_put')],
       uses: ['etcd'],
     },
   ],

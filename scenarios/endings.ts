@@ -1,7 +1,40 @@
-// Every way in which the programs that use an example addon end, and what the tester expects of it.
+// Every way in which the scenarios' programs end, and what the tester expects of it.
 import type { Expect } from 'quiesce';
 
-/** A way to end, and its program: of scenarios/python or of scenarios/typescript. */
+const QUIET = { stderr: 'empty' } as const;
+
+/**
+ * How a program of the library ends, in Node and in Python: the words that `leave()` in typescript/leave.ts and
+ * python/leave.py knows.
+ */
+export const leaveEndings = {
+  exit: { node: 'clean', python: 'clean' },
+  natural: { node: 'clean', python: 'clean' },
+  exception: { node: { exitCode: 1 }, python: { exitCode: 1 } },
+  // Python prints it and exits with 0.
+  rejection: { node: { exitCode: 1 }, python: 'clean' },
+  SIGTERM: { node: { signal: 'SIGTERM' }, python: { signal: 'SIGTERM' } },
+  SIGINT: { node: { signal: 'SIGINT' }, python: { signal: 'SIGINT' } },
+} as const satisfies Record<string, { node: Expect; python: Expect }>;
+
+export type LeaveEnding = keyof typeof leaveEndings;
+
+/** How grid/program.ts ends. Nothing is to be on stderr but what the host says itself. */
+export const gridEndings = {
+  natural: QUIET,
+  exit: QUIET,
+  exception: { exitCode: 1 },
+  rejection: { exitCode: 1 },
+  SIGTERM: { signal: 'SIGTERM', ...QUIET },
+  SIGINT: { signal: 'SIGINT', ...QUIET },
+  terminate: QUIET,
+  'exit with workers': QUIET,
+  close: QUIET,
+} as const satisfies Record<string, Expect>;
+
+export type GridEnding = keyof typeof gridEndings;
+
+/** A way in which a program that uses an example addon ends, and that program: of scenarios/python or of scenarios/typescript. */
 export interface AddonEnding {
   readonly program: string;
   /** Beside the addon. */
@@ -13,9 +46,7 @@ export interface AddonEnding {
   readonly leavesThreads?: boolean;
 }
 
-const quiet = { stderr: 'empty' } as const;
-
-function endings(
+function addonEndings(
   program: string,
   table: Readonly<Record<string, readonly [means: string, expect: Expect]>>,
   leavesThreads = false,
@@ -29,17 +60,17 @@ function endings(
 }
 
 /** In Python: in the middle of three watches, a subscription, and a pending call. */
-export const pythonEndings: Readonly<Record<string, AddonEnding>> = {
-  ...endings('addon_endings', {
-    fall: ['falls off the end', quiet],
-    'sys-exit': ['`sys.exit()` in a callback of the event loop', quiet],
+export const pythonAddonEndings: Readonly<Record<string, AddonEnding>> = {
+  ...addonEndings('addon_endings', {
+    fall: ['falls off the end', QUIET],
+    'sys-exit': ['`sys.exit()` in a callback of the event loop', QUIET],
     exception: ['an exception that nobody catches', { exitCode: 1 }],
-    SIGTERM: ['SIGTERM, without a handler', { signal: 'SIGTERM', ...quiet }],
-    'SIGTERM-handler': ['SIGTERM, whose handler calls `sys.exit()`', quiet],
+    SIGTERM: ['SIGTERM, without a handler', { signal: 'SIGTERM', ...QUIET }],
+    'SIGTERM-handler': ['SIGTERM, whose handler calls `sys.exit()`', QUIET],
     SIGINT: ['SIGINT, which asyncio makes a KeyboardInterrupt', { signal: 'SIGINT' }],
     'closed-loop': ['the loop is closed under its futures, then falls off the end', 'clean'],
   }),
-  ...endings(
+  ...addonEndings(
     'addon_endings',
     {
       daemons: ['daemon threads of both kinds call the addon until the end and beyond', 'clean'],
@@ -60,31 +91,31 @@ export const pythonEndings: Readonly<Record<string, AddonEnding>> = {
       spawn: 'spawn',
     }).map(([kind, means]): [string, AddonEnding] => [
       kind,
-      { program: 'addon_fork', words: [kind], expect: quiet, means },
+      { program: 'addon_fork', words: [kind], expect: QUIET, means },
     ]),
   ),
   atexit: {
-    ...{ program: 'addon_atexit', words: [], expect: quiet },
+    ...{ program: 'addon_atexit', words: [], expect: QUIET },
     means: 'exit handlers from before and after the import, and `__del__`, call it',
   },
 };
 
 /** In Node, Bun and Deno: in the middle of three watches, a subscription and 50 calls. */
-export const nodeEndings: Readonly<Record<string, AddonEnding>> = {
-  ...endings('addon-endings', {
-    fall: ['falls off the end, with a subscription', quiet],
-    exit: ['`process.exit()` in a callback', quiet],
+export const nodeAddonEndings: Readonly<Record<string, AddonEnding>> = {
+  ...addonEndings('addon-endings', {
+    fall: ['falls off the end, with a subscription', QUIET],
+    exit: ['`process.exit()` in a callback', QUIET],
     exception: ['an exception that nobody catches', { exitCode: 1 }],
-    SIGTERM: ['SIGTERM, without a handler', { signal: 'SIGTERM', ...quiet }],
-    'SIGTERM-handler': ['SIGTERM, whose handler calls `process.exit()`', quiet],
-    'SIGINT-handler': ['SIGINT, whose handler calls `process.exit()`', quiet],
-    terminate: ['three workers are terminated, then falls off the end', quiet],
-    'terminate-exit': ['three workers are being terminated when `process.exit()` comes', quiet],
-    'worker-exit': ['three workers call `process.exit()` themselves', quiet],
-    'exit-with-workers': ['`process.exit()` while three workers are at work', quiet],
+    SIGTERM: ['SIGTERM, without a handler', { signal: 'SIGTERM', ...QUIET }],
+    'SIGTERM-handler': ['SIGTERM, whose handler calls `process.exit()`', QUIET],
+    'SIGINT-handler': ['SIGINT, whose handler calls `process.exit()`', QUIET],
+    terminate: ['three workers are terminated, then falls off the end', QUIET],
+    'terminate-exit': ['three workers are being terminated when `process.exit()` comes', QUIET],
+    'worker-exit': ['three workers call `process.exit()` themselves', QUIET],
+    'exit-with-workers': ['`process.exit()` while three workers are at work', QUIET],
   }),
   leftover: {
-    ...{ program: 'addon-leftover', words: [], expect: quiet },
+    ...{ program: 'addon-leftover', words: [], expect: QUIET },
     means: 'twelve workers are terminated: no socket and no thread of theirs is left',
   },
 };

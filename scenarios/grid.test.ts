@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { runPlan } from 'quiesce';
-import { type Cell, cellScenario, cells, endings, situations } from './grid/cells.js';
+import { gridEndings } from './endings.js';
+import { type Cell, cellScenario, cells, situations } from './grid/cells.js';
 import { gridServices } from './grid/services.js';
 import { endLabel, isAbnormal } from './grid/soak-summary.js';
 
@@ -27,7 +28,7 @@ async function allAsExpected(some: readonly Cell[], overrides: { perturb?: strin
   assert.equal(scenarios.length, some.length);
 }
 
-const endingNames = Object.keys(endings);
+const endingNames = Object.keys(gridEndings);
 const situationNames = Object.keys(situations);
 
 /** Of each runtime's endings one situation each, so that five runtimes have most of the pairs among them. */

@@ -1,16 +1,9 @@
 // Every program of the scenario library in every ending that its host has: quiesce run --plan scenarios/library.plan.ts
-import { existsSync } from 'node:fs';
-import { etcdService, valkeyService } from '@quiesce/test-services';
+import { etcdService, type PythonEnvironment, valkeyService } from '@quiesce/test-services';
 import { definePlan, type ScenarioSpec } from 'quiesce';
-import {
-  crossLibrary,
-  endings,
-  python,
-  pythonProgram,
-  typescript,
-  valkeyEnvironment,
-  valkeyHere,
-} from './library.js';
+import { leaveEndings } from './endings.js';
+import { pythonProgram } from './in-root.js';
+import { crossLibrary, python, typescript, valkeyHere } from './library.js';
 
 const ours = ['basic-put', 'active-watch', 'concurrent-puts', 'rapid-clients', 'watches-and-operations'];
 // An open watch keeps the program alive, and so does an open client of valkey-glide: they have no natural end.
@@ -22,8 +15,8 @@ const pythonPrograms = [
 const alone = ['many-async-tasks', 'worker-threads', 'mixed']; // they have endings of their own
 
 const inNode = (program: string, group: string, more: Partial<ScenarioSpec>): ScenarioSpec[] =>
-  Object.entries(endings).flatMap(([ending, { node }]) =>
-    node === undefined || (ending === 'natural' && holding.includes(program))
+  Object.entries(leaveEndings).flatMap(([ending, { node }]) =>
+    ending === 'natural' && holding.includes(program)
       ? []
       : [
           {
@@ -46,18 +39,25 @@ const inWorkers = (program: string, group: string, more: Partial<ScenarioSpec>):
 
 // Others' programs are shown, not judged.
 const inPython = (interpreter: string, program: string, group: string, uses: string[]): ScenarioSpec[] =>
-  Object.entries(endings).flatMap(([ending, { python: expect }]) =>
-    expect === undefined
-      ? []
-      : [
-          {
-            ...{ name: `${group}: ${program}, ${ending}`, group, uses, expect },
-            command: [interpreter, pythonProgram(program), ending],
-          },
-        ],
-  );
+  Object.entries(leaveEndings).map(([ending, { python: expect }]) => ({
+    ...{ name: `${group}: ${program}, ${ending}`, group, uses, expect },
+    command: [interpreter, pythonProgram(program), ending],
+  }));
 
-const { server } = valkeyHere;
+function etcdClientPy({ python: interpreter, version }: PythonEnvironment): ScenarioSpec[] {
+  const group = `etcd-client-py ${version}`;
+  return [
+    ...pythonPrograms.flatMap((program) => inPython(interpreter, program, group, ['etcd'])),
+    ...['threads', 'mixed'].map(
+      (program): ScenarioSpec => ({
+        ...{ name: `${group}: ${program}`, group, expect: 'any' },
+        command: [interpreter, pythonProgram(program)],
+      }),
+    ),
+  ];
+}
+
+const { server, node: glideInNode, python: glideInPython } = valkeyHere;
 if (server === undefined)
   console.error('quiesce: no Valkey-compatible server here; its scenarios are left out');
 
@@ -73,30 +73,18 @@ export default definePlan({
     ...alone.map(
       (program): ScenarioSpec => ({ name: program, group: '@quiesce/etcd', command: typescript(program) }),
     ),
-    ...(existsSync(python.etcd)
-      ? [
-          ...pythonPrograms.flatMap((program) =>
-            inPython(python.etcd, program, 'etcd-client-py 0.5.1', ['etcd']),
-          ),
-          ...['threads', 'mixed'].map(
-            (program): ScenarioSpec => ({
-              ...{ name: `etcd-client-py 0.5.1: ${program}`, group: 'etcd-client-py 0.5.1', expect: 'any' },
-              command: [python.etcd, pythonProgram(program)],
-            }),
-          ),
-        ]
-      : []),
-    ...(valkeyHere.node
-      ? [
-          ...inNode('valkey-basic-set', '@valkey/valkey-glide', { uses: ['valkey'], env: valkeyEnvironment }),
+    ...(python.etcd === undefined ? [] : etcdClientPy(python.etcd)),
+    ...(glideInNode === undefined
+      ? []
+      : [
+          ...inNode('valkey-basic-set', '@valkey/valkey-glide', { uses: ['valkey'], env: glideInNode }),
           ...inWorkers('valkey-basic-set', '@valkey/valkey-glide', {
-            ...{ uses: ['valkey'], env: valkeyEnvironment, expect: 'any' },
+            ...{ uses: ['valkey'], env: glideInNode, expect: 'any' },
           }),
-        ]
-      : []),
-    ...(valkeyHere.python
-      ? inPython(python.valkey, 'valkey_basic_set', 'valkey-glide (Python)', ['valkey'])
-      : []),
+        ]),
+    ...(glideInPython === undefined
+      ? []
+      : inPython(glideInPython, 'valkey_basic_set', 'valkey-glide (Python)', ['valkey'])),
     ...crossLibrary(5),
   ],
 });

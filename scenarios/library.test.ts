@@ -37,7 +37,10 @@ describe('the scenario library', () => {
   });
 
   test('runs two native clients in one process', {
-    skip: valkeyHere.node ? false : 'no Valkey-compatible server, or valkey-glide could not be installed',
+    skip:
+      valkeyHere.node !== undefined
+        ? false
+        : 'no Valkey-compatible server, or valkey-glide could not be installed',
   }, async () => {
     await allAsExpected(['6 cross-library*', 'valkey-basic-set, exit'], 2);
   });

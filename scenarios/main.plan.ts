@@ -1,8 +1,8 @@
 // The main job: DESIGN's scenarios on this client, and the bug and its cure on etcd-client-py as the control.
-import { existsSync } from 'node:fs';
 import { etcdService, valkeyService } from '@quiesce/test-services';
 import { definePlan, type ScenarioSpec } from 'quiesce';
-import { crossLibrary, etcdPython, python, pythonProgram, typescript, valkeyHere } from './library.js';
+import { pythonProgram } from './in-root.js';
+import { crossLibrary, etcdPython, python, typescript, valkeyHere } from './library.js';
 
 /** [number and name in DESIGN, program, its namesake in Python, runs] */
 const programs = [
@@ -34,23 +34,19 @@ const controlled = [
   ['7 mixed', 20],
 ] as const;
 
-const controls = Object.entries({ '0.4.1': python.etcdBad, '0.5.1': python.etcd }).flatMap(
-  ([version, interpreter]): ScenarioSpec[] => {
-    if (!existsSync(interpreter)) {
-      console.error(
-        `quiesce: etcd-client-py ${version} is not installed here (no Python); its rows are left out`,
-      );
-      return [];
-    }
-    return controlled.map(([name, runs]) => ({
-      name: `${name}, ${version}`,
-      group: 'control: etcd-client-py',
-      command: [interpreter, pythonProgram(programs.find((program) => program[0] === name)?.[2] ?? '')],
-      runs,
-      expect: 'any',
-    }));
-  },
-);
+const controls = [python.etcdBad, python.etcd].flatMap((environment): ScenarioSpec[] => {
+  if (environment === undefined) {
+    console.error('quiesce: etcd-client-py is not installed here (no Python); its rows are left out');
+    return [];
+  }
+  return controlled.map(([name, runs]) => ({
+    name: `${name}, ${environment.version}`,
+    group: 'control: etcd-client-py',
+    command: [environment.python, pythonProgram(programs.find((program) => program[0] === name)?.[2] ?? '')],
+    runs,
+    expect: 'any',
+  }));
+});
 
 /** The same programs on the same client crate as the controls, on another runtime. */
 const cured = curedBy(etcdPython);

@@ -1,15 +1,18 @@
 // How much the exit amplifier finds, and that it finds nothing where nothing is: docs/sensitivity.md.
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { etcdService } from '@quiesce/test-services';
 import { definePlan, type ScenarioSpec } from 'quiesce';
-
-const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const pythonOf = (version: string): string => here(`../.cache/venv/etcd-client-py-${version}/bin/python`);
+import { pythonProgram } from './in-root.js';
+import { python as environments, typescript } from './library.js';
 
 /** The same command, left alone and amplified. */
-function both(group: string, name: string, command: string[], runs: [plain: number, amplified: number]) {
-  const spec = { group, command, expect: group.endsWith('0.4.1') ? 'any' : 'clean' } as const;
+function both(
+  group: string,
+  name: string,
+  command: string[],
+  runs: readonly [plain: number, amplified: number],
+  expect: 'any' | 'clean' = 'clean',
+) {
+  const spec = { group, command, expect } as const;
   const [plain, amplified] = runs;
   return [
     { ...spec, name: `${name}, plain`, runs: plain },
@@ -17,36 +20,45 @@ function both(group: string, name: string, command: string[], runs: [plain: numb
   ];
 }
 
-const python = ['0.4.1', '0.5.1'].flatMap((version): ScenarioSpec[] => {
-  if (!existsSync(pythonOf(version))) {
-    console.error(`quiesce: etcd-client-py ${version} is not installed here; its rows are left out`);
-    return [];
-  }
-  const runs: [number, number] = version === '0.4.1' ? [200, 200] : [50, 500];
-  return ['basic_put', 'active_watch'].flatMap((program) =>
-    both(
-      `etcd-client-py ${version}`,
-      `${version} ${program}`,
-      [pythonOf(version), here(`python/${program}.py`)],
-      runs,
-    ),
-  );
-});
+const { etcdBad, etcd } = environments;
+if (etcdBad === undefined || etcd === undefined) {
+  console.error('quiesce: etcd-client-py is not installed here; its rows are left out');
+}
 
-const plainPython = existsSync(pythonOf('0.5.1'))
-  ? both('programs without a race', 'python -c pass', [pythonOf('0.5.1'), '-c', 'pass'], [50, 500])
-  : [];
+const python = (
+  [
+    [etcdBad, 'any', [200, 200]],
+    [etcd, 'clean', [50, 500]],
+  ] as const
+).flatMap(([environment, expect, runs]): ScenarioSpec[] =>
+  environment === undefined
+    ? []
+    : ['basic_put', 'active_watch'].flatMap((program) =>
+        both(
+          `etcd-client-py ${environment.version}`,
+          `${environment.version} ${program}`,
+          [environment.python, pythonProgram(program)],
+          runs,
+          expect,
+        ),
+      ),
+);
+
+const plainPython =
+  etcd === undefined
+    ? []
+    : both('programs without a race', 'python -c pass', [etcd.python, '-c', 'pass'], [50, 500]);
 
 /** Correct programs under all perturbations: each failure would be one that the tester made. */
 const correct: readonly (readonly [name: string, command: readonly string[]])[] = [
   ['node -e 0', [process.execPath, '-e', '0']],
-  ['@quiesce/etcd basic-put', [process.execPath, here('dist/typescript/basic-put.js')]],
-  ...(existsSync(pythonOf('0.5.1'))
-    ? ([
-        ['python -c pass', [pythonOf('0.5.1'), '-c', 'pass']],
-        ['joined threads', [pythonOf('0.5.1'), here('python/joined_threads.py')]],
-      ] as const)
-    : []),
+  ['@quiesce/etcd basic-put', typescript('basic-put')],
+  ...(etcd === undefined
+    ? []
+    : ([
+        ['python -c pass', [etcd.python, '-c', 'pass']],
+        ['joined threads', [etcd.python, pythonProgram('joined_threads')]],
+      ] as const)),
 ];
 
 /** [program, amplified runs] */
@@ -84,7 +96,7 @@ export default definePlan({
       ([program, runs]): ScenarioSpec => ({
         name: `${program}, amplified`,
         group: '@quiesce/etcd',
-        command: [process.execPath, here(`dist/typescript/${program}.js`)],
+        command: typescript(program),
         runs,
         perturb: 'amplify',
         expect: { stderr: 'empty' },

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { connect } from '@quiesce/etcd';
-import { startEtcd } from '@quiesce/test-services';
+import { median, startEtcd } from '@quiesce/test-services';
 import Table from 'cli-table3';
 import { keyName } from './cell.js';
 import { coldStartCommand, isAvailable } from './clients.js';
@@ -40,9 +40,8 @@ export async function benchColdStart(options: ColdStartOptions): Promise<number>
     style: { head: [], border: [], compact: true },
   });
   const rows = commands.map(([name], i) => {
-    const sorted = (times[i] ?? []).sort((a, b) => a - b);
-    const [min = 0, max = 0] = [sorted[0], sorted.at(-1)];
-    return { name, medianMs: sorted[sorted.length >> 1] ?? 0, minMs: min, maxMs: max };
+    const all = times[i] ?? [];
+    return { name, medianMs: median(all), minMs: Math.min(...all), maxMs: Math.max(...all) };
   });
   for (const { name, medianMs, minMs, maxMs } of rows) {
     table.push([name, medianMs.toFixed(1), `${minMs.toFixed(1)}–${maxMs.toFixed(1)}`]);

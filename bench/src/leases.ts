@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { startEtcd } from '@quiesce/test-services';
+import { median, startEtcd } from '@quiesce/test-services';
 import Table from 'cli-table3';
 import { isAvailable, leasesCommand } from './clients.js';
 import { writeJson } from './report.js';
@@ -46,10 +46,10 @@ export async function benchLeases(options: LeasesOptions): Promise<number> {
   });
   for (const client of clients) {
     const of = rows.filter((row) => row.client === client);
-    const cpu = of.map((row) => (row.cpuSeconds * 1000) / row.seconds).toSorted((a, b) => a - b);
+    const cpu = of.map((row) => (row.cpuSeconds * 1000) / row.seconds);
     table.push([
       client,
-      cpu[cpu.length >> 1]?.toFixed(1),
+      median(cpu).toFixed(1),
       of.reduce((sum, { lost }) => sum + lost, 0),
       Math.max(...of.map(({ maxRssMiB }) => maxRssMiB)).toFixed(0),
     ]);

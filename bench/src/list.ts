@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { connect, type EtcdClient, op } from '@quiesce/etcd';
-import { startEtcd } from '@quiesce/test-services';
+import { median, startEtcd } from '@quiesce/test-services';
 import Table from 'cli-table3';
 import { isAvailable, listCommand } from './clients.js';
 import { writeJson } from './report.js';
@@ -87,8 +87,4 @@ async function writeKeys(etcd: EtcdClient, keys: number): Promise<void> {
     }
   };
   await Promise.all(Array.from({ length: TXNS_IN_FLIGHT }, writer));
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }

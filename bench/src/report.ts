@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { median } from '@quiesce/test-services';
 import Table from 'cli-table3';
 import type { Cell, Measurement, Op } from './cell.js';
 import { SUBJECT } from './clients.js';
@@ -138,13 +139,6 @@ export function floorLine({ op, concurrency, peer, atLeast, ratio, met }: FloorR
 /** Writes all figures to the file of `--json`, where one was named. */
 export function writeJson(file: string | undefined, figures: object): void {
   if (file !== undefined) writeFileSync(file, `${JSON.stringify(figures, undefined, 2)}\n`);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  const upper = sorted[half] as number;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[half - 1] as number)) / 2;
 }
 
 const whole = (value: number): string => Math.round(value).toLocaleString('en-US');

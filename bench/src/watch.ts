@@ -101,7 +101,10 @@ async function writeHistory(endpoint: string, events: number): Promise<bigint> {
   return revision + 1n;
 }
 
-/** In each round every client has its turn, and each time another one is first. The median round by time. */
+/**
+ * In each round every client has its turn, and each time another one is first. The round whose time is the median, by nearest
+ * rank: it is one of them.
+ */
 async function measure(
   clients: readonly string[],
   rounds: number,
@@ -116,7 +119,9 @@ async function measure(
       measured[index]?.push(JSON.parse(stdout) as WatchMeasurement);
     }
   }
-  return measured.map((of) => of.sort((a, b) => a.seconds - b.seconds)[of.length >> 1] as WatchMeasurement);
+  return measured.map(
+    (of) => of.sort((a, b) => a.seconds - b.seconds)[(of.length - 1) >> 1] as WatchMeasurement,
+  );
 }
 
 function table(

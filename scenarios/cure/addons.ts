@@ -1,22 +1,17 @@
 // The addons under test, and the hosts that they are loaded into.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { pythonBinaries, runtimeCommand, runtimeNames } from '@quiesce/test-services';
-import { type AddonEnding, nodeEndings, pythonEndings } from './endings.js';
+import { dirname } from 'node:path';
+import { provided, pythonBinaries, runtimeCommand, runtimeNames } from '@quiesce/test-services';
+import { type AddonEnding, nodeAddonEndings, pythonAddonEndings } from '../endings.js';
+import { pythonProgram, typescriptProgram } from '../in-root.js';
 
-// Plans are run from source, the programs from dist.
-const inRoot = (path: string): string =>
-  fileURLToPath(
-    new URL(import.meta.url.includes('/dist/') ? `../../../${path}` : `../../${path}`, import.meta.url),
-  );
+const files = provided('addons') ?? {};
 
-/** Where setup/build/addons.mjs puts them. */
-export const ADDONS = inRoot('.cache/addons');
+/** The loopback server that all of them talk to; empty where they aren't built. */
+export const SERVER = files['addon-server'] ?? '';
 
-/** The loopback server that all of them talk to. */
-export const SERVER = join(ADDONS, 'addon-server');
+/** The folder in which programs look for them. */
+export const ADDONS = dirname(SERVER);
 
 export type Language = 'Python' | 'JavaScript';
 
@@ -45,8 +40,8 @@ export const addons: readonly Addon[] = [
 ];
 
 /** Whether set-up built it. */
-export const isBuilt = ({ words: [file] }: Addon): boolean =>
-  existsSync(join(ADDONS, `${file}.node`)) || existsSync(join(ADDONS, `${file}.abi3.so`));
+export const isBuilt = ({ words: [module = ''] }: Addon): boolean =>
+  files[module.replaceAll('_', '-')] !== undefined;
 
 /** An interpreter or runtime. */
 export interface AddonHost {
@@ -76,13 +71,10 @@ export function versionOf({ command: [binary = ''] }: AddonHost): string {
 
 /** The endings of a language. */
 export const endingsOf = (language: Language): Readonly<Record<string, AddonEnding>> =>
-  language === 'Python' ? pythonEndings : nodeEndings;
+  language === 'Python' ? pythonAddonEndings : nodeAddonEndings;
 
 /** The command of a program of scenarios/python or scenarios/typescript. */
 export function programCommand(host: AddonHost, program: string, words: readonly string[]): string[] {
-  const file =
-    host.language === 'Python'
-      ? inRoot(`scenarios/python/${program}.py`)
-      : inRoot(`scenarios/dist/typescript/${program}.js`);
+  const file = host.language === 'Python' ? pythonProgram(program) : typescriptProgram(program);
   return [...host.command, file, ...words];
 }

@@ -1,6 +1,7 @@
 // What the cure costs: awaitables per second and CPU of each, ours beside those that they stand for.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { median } from '@quiesce/test-services';
 import { ADDONS, type Addon, type AddonHost, addonHosts, addons, isBuilt, programCommand } from './addons.js';
 
 const execute = promisify(execFile);
@@ -94,14 +95,6 @@ async function measureOnce(
     throw error;
   });
   return JSON.parse(stdout) as Measured;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const [low = 0, high = 0] =
-    sorted.length % 2 === 1 ? [sorted[middle], sorted[middle]] : sorted.slice(middle - 1);
-  return (low + high) / 2;
 }
 
 /** Where ours is slower than the control, by more than `tolerance` of it, in wall-clock time or CPU. */

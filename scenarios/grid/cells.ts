@@ -1,20 +1,8 @@
 // The grid: every ending, on every runtime, in every situation.
 import { fileURLToPath } from 'node:url';
 import { type RuntimeName, runtimeCommand, runtimeNames } from '@quiesce/test-services';
-import type { Expect, ScenarioSpec } from 'quiesce';
-
-/** How a program ends, and what the tester expects of that. Nothing is to be on stderr but what the host says itself. */
-export const endings = {
-  natural: { stderr: 'empty' },
-  exit: { stderr: 'empty' },
-  exception: { exitCode: 1 },
-  rejection: { exitCode: 1 },
-  SIGTERM: { signal: 'SIGTERM', stderr: 'empty' },
-  SIGINT: { signal: 'SIGINT', stderr: 'empty' },
-  terminate: { stderr: 'empty' },
-  'exit with workers': { stderr: 'empty' },
-  close: { stderr: 'empty' },
-} as const satisfies Record<string, Expect>;
+import type { ScenarioSpec } from 'quiesce';
+import { type GridEnding, gridEndings } from '../endings.js';
 
 /** What a program is in the middle of when it ends, and the services that it needs for that. */
 export const situations = {
@@ -27,13 +15,12 @@ export const situations = {
   'frozen server': ['freezable'],
 } as const;
 
-export type Ending = keyof typeof endings;
 export type Situation = keyof typeof situations;
 
 /** A place in the grid. `null`: the same program without the client, which the others are measured against. */
 export interface Cell {
   readonly runtime: RuntimeName;
-  readonly ending: Ending;
+  readonly ending: GridEnding;
   readonly situation: Situation | null;
 }
 
@@ -52,14 +39,14 @@ const keysOf = <Key extends string>(object: Readonly<Record<Key, unknown>>): Key
 
 /** All cells with the client. */
 export const cells: readonly Cell[] = runtimeNames.flatMap((runtime) =>
-  keysOf(endings).flatMap((ending) =>
+  keysOf(gridEndings).flatMap((ending) =>
     keysOf(situations).map((situation) => ({ runtime, ending, situation })),
   ),
 );
 
 /** The cells without. */
 export const cellsWithoutClient: readonly Cell[] = runtimeNames.flatMap((runtime) =>
-  keysOf(endings).map((ending) => ({ runtime, ending, situation: null })),
+  keysOf(gridEndings).map((ending) => ({ runtime, ending, situation: null })),
 );
 
 const here = import.meta.url.includes('/dist/') ? './' : '../dist/grid/';
@@ -77,7 +64,7 @@ export function cellScenario(cell: Cell): ScenarioSpec {
     group: runtime,
     command: [...runtimeCommand(runtime), PROGRAM, ending, situation ?? 'no client'],
     uses: situation === null ? [] : situations[situation],
-    expect: endings[ending],
+    expect: gridEndings[ending],
     strict: true,
     // Deno looks for a newer version of itself now and then, and says so.
     env: { DENO_NO_UPDATE_CHECK: '1' },

@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { workDone } from 'quiesce/work-done';
+import type { GridEnding } from '../endings.js';
 import type { Reached } from './situations.js';
 
 const WORKERS = 2;
@@ -25,7 +26,7 @@ async function startWorkers(count: number, situation: string): Promise<Worker[]>
   return workers;
 }
 
-async function leave(ending: string, situation: string): Promise<void> {
+async function leave(ending: GridEnding, situation: string): Promise<void> {
   if (ending === 'terminate') {
     const [worker] = await startWorkers(1, situation);
     workDone();
@@ -67,13 +68,13 @@ async function leave(ending: string, situation: string): Promise<void> {
       process.kill(process.pid, ending);
       return;
     default:
-      throw new Error(`unknown ending ${JSON.stringify(ending)}`);
+      throw new Error(`unknown ending ${JSON.stringify(ending satisfies never)}`);
   }
 }
 
 if (isMainThread) {
   const [ending = '', situation = ''] = process.argv.slice(2);
-  await leave(ending, situation);
+  await leave(ending as GridEnding, situation);
 } else {
   const { situation, threads } = workerData as { situation: string; threads: number };
   await reach(situation, threads, false);

@@ -1,7 +1,8 @@
 // What a soak showed: abnormal exits by cell, and what the client costs at exit.
 import { runtimeNames } from '@quiesce/test-services';
 import { outcomeLabel, type PlanResult, type RunRecord, type Summary, summarize, upperBound } from 'quiesce';
-import { type Ending, endings, hostDelays, type Situation, situations } from './cells.js';
+import { type GridEnding, gridEndings } from '../endings.js';
+import { hostDelays, type Situation, situations } from './cells.js';
 import type { SoakCell } from './soak-plan.js';
 
 /** What issue 6 asks for. */
@@ -134,7 +135,7 @@ function total(some: readonly Counted[]): Counted {
   return count(sum('abnormal'), sum('runs'));
 }
 
-const endingNames = Object.keys(endings) as Ending[];
+const endingNames = Object.keys(gridEndings) as GridEnding[];
 const situationNames = Object.keys(situations) as Situation[];
 
 /** Whether nothing ended otherwise than it should have, and the client's cost at exit is within its targets. */

@@ -1,11 +1,9 @@
 import { isMainThread, parentPort } from 'node:worker_threads';
 import { workDone } from 'quiesce/work-done';
-
-/** How a scenario's program can end. None of them closes anything. */
-export type Ending = 'exit' | 'natural' | 'exception' | 'rejection' | 'SIGTERM' | 'SIGINT';
+import type { LeaveEnding } from '../endings.js';
 
 /**
- * Says that the work is done, and ends the program as its first argument tells; `process.exit()` without one. Of the
+ * Says that the work is done, and ends the program as its first argument asks (scenarios/endings.ts), without closing anything; `process.exit()` without one. Of the
  * others, the natural end, a rejection and a signal come when the caller has returned to the event loop. In a worker the
  * end is not the program's to make: it says that it is done and goes on (see in-workers.ts).
  */
@@ -16,7 +14,7 @@ export function leave(): void {
     return;
   }
   workDone();
-  const ending = (process.argv[2] ?? 'exit') as Ending;
+  const ending = (process.argv[2] ?? 'exit') as LeaveEnding;
   switch (ending) {
     case 'exit':
       process.exit();
@@ -33,6 +31,6 @@ export function leave(): void {
       process.kill(process.pid, ending);
       break;
     default:
-      throw new Error(`unknown ending ${JSON.stringify(ending)}`);
+      throw new Error(`unknown ending ${JSON.stringify(ending satisfies never)}`);
   }
 }

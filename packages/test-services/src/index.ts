@@ -22,6 +22,7 @@ export {
   type NewEtcdMember,
   startEtcdCluster,
 } from './etcd-cluster.js';
+export { median } from './median.js';
 export {
   type Provided,
   type PythonEnvironment,
