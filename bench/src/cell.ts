@@ -46,10 +46,10 @@ export interface Measurement extends Cell {
 }
 
 /** Start of the names of all keys; `range` reads all of them. */
-export const keyPrefix = 'bench/';
+export const KEY_PREFIX = 'bench/';
 
 /** The name of a key, the same in bench/go/main.go. */
-export const keyName = (index: number): string => `${keyPrefix}${String(index).padStart(4, '0')}`;
+export const keyName = (index: number): string => `${KEY_PREFIX}${String(index).padStart(4, '0')}`;
 
 /** As many keys as `range` reads, fewer where they would make a large database. */
 export const keyCount = (valueBytes: number): number =>

@@ -1,7 +1,7 @@
 // etcd's own benchmark tool under measurement, by the same command line as the other programs.
 import { execFile } from 'node:child_process';
 import { parseArgs, promisify } from 'node:util';
-import { keyPrefix, type Measurement, type Op } from './cell.js';
+import { KEY_PREFIX, type Measurement, type Op } from './cell.js';
 import { parseWorkload } from './measure.js';
 
 /** Requests of the run that finds out how many fill the time, and bytes of their values at most. */
@@ -70,10 +70,10 @@ async function load(total: number): Promise<Load> {
 function commandOf(op: Op): string[] {
   switch (op) {
     case 'get':
-      return ['range', `${keyPrefix}0000`];
+      return ['range', `${KEY_PREFIX}0000`];
     case 'range':
       // Up to what follows the prefix: "/" + 1.
-      return ['range', keyPrefix, `${keyPrefix.slice(0, -1)}0`];
+      return ['range', KEY_PREFIX, `${KEY_PREFIX.slice(0, -1)}0`];
     case 'put':
       return ['put', '--sequential-keys'];
     case 'txn':

@@ -1,6 +1,6 @@
 // npm etcd3 under measurement.
 import { Etcd3 } from 'etcd3';
-import { keyPrefix } from './cell.js';
+import { KEY_PREFIX } from './cell.js';
 import { measureMain } from './measure.js';
 
 await measureMain('etcd3', (endpoint) => {
@@ -9,7 +9,7 @@ await measureMain('etcd3', (endpoint) => {
     // exec() gives the reply as it came, which is the least that etcd3 can do.
     get: (key) => etcd.get(key).exec(),
     put: (key, value) => etcd.put(key).value(Buffer.from(value)).exec(),
-    range: () => etcd.getAll().prefix(keyPrefix).exec(),
+    range: () => etcd.getAll().prefix(KEY_PREFIX).exec(),
     txn: (key, value) =>
       etcd
         .if(key, 'Version', '>', 0)

@@ -1,6 +1,6 @@
 // @quiesce/etcd under measurement.
 import { compare, connect, op, prefix } from '@quiesce/etcd';
-import { keyPrefix } from './cell.js';
+import { KEY_PREFIX } from './cell.js';
 import { measureMain } from './measure.js';
 
 await measureMain('@quiesce/etcd', async (endpoint) => {
@@ -8,7 +8,7 @@ await measureMain('@quiesce/etcd', async (endpoint) => {
   return {
     get: (key) => etcd.get(key),
     put: (key, value) => etcd.put(key, value),
-    range: () => etcd.range(prefix(keyPrefix)),
+    range: () => etcd.range(prefix(KEY_PREFIX)),
     txn: (key, value) => etcd.txn({ compare: [compare.version(key, '>', 0)], success: [op.put(key, value)] }),
     close: () => etcd.close(),
   };

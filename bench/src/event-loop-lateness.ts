@@ -8,7 +8,7 @@ export interface Lateness {
 }
 
 /** What is later than this was held up, in ms; both figures are exact to as much. */
-const tickMs = 1;
+const TICK_MS = 1;
 
 /** Watches how late the event loop is, from now on until the returned function is called. Of the main thread alone. */
 export function watchLateness(): () => Lateness {
@@ -20,12 +20,12 @@ export function watchLateness(): () => Lateness {
   const timer = setInterval(() => {
     const now = performance.now();
     const waitedMs = scheduler.waitedMs();
-    const lateMs = now - last - tickMs;
+    const lateMs = now - last - TICK_MS;
     maxStallMs = Math.max(maxStallMs, lateMs);
     if (scheduler.known) maxOwnStallMs = Math.max(maxOwnStallMs, lateMs - (waitedMs - lastWaitedMs));
     last = now;
     lastWaitedMs = waitedMs;
-  }, tickMs);
+  }, TICK_MS);
   return () => {
     clearInterval(timer);
     scheduler.close();

@@ -26,7 +26,7 @@ export interface ListMeasurement {
 }
 
 /** What the keys start with, as in bench/go/list.go. */
-export const listPrefix = 'list/';
+export const LIST_PREFIX = 'list/';
 
 const PUTS_PER_TXN = 100;
 const TXNS_IN_FLIGHT = 32;
@@ -81,7 +81,7 @@ async function writeKeys(etcd: EtcdClient, keys: number): Promise<void> {
       const count = Math.min(PUTS_PER_TXN, keys - first);
       await etcd.txn({
         success: Array.from({ length: count }, (_, i) =>
-          op.put(`${listPrefix}${String(first + i).padStart(8, '0')}`, `value ${first + i}`),
+          op.put(`${LIST_PREFIX}${String(first + i).padStart(8, '0')}`, `value ${first + i}`),
         ),
       });
     }

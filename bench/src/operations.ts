@@ -1,6 +1,6 @@
 import { connect, prefix } from '@quiesce/etcd';
 import { startEtcd } from '@quiesce/test-services';
-import { type Cell, keyCount, keyName, keyPrefix, type Op, type Workload } from './cell.js';
+import { type Cell, KEY_PREFIX, keyCount, keyName, type Op, type Workload } from './cell.js';
 import { isAvailable, measureClient } from './clients.js';
 import { cellTable, cellTitle, floorLine, judgeFloors, type Row, summarize, writeJson } from './report.js';
 
@@ -76,7 +76,7 @@ async function measureCell(
 
 async function writeKeys(endpoint: string, valueBytes: number): Promise<void> {
   const etcd = await connect({ endpoints: endpoint });
-  await etcd.delete(prefix(keyPrefix));
+  await etcd.delete(prefix(KEY_PREFIX));
   const value = Buffer.alloc(valueBytes, 'v');
   for (let from = 0; from < keyCount(valueBytes); from += 16) {
     const names = Array.from({ length: Math.min(16, keyCount(valueBytes) - from) }, (_, i) =>

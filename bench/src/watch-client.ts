@@ -1,7 +1,7 @@
 // @quiesce/etcd watching, under measurement: prints one JSON line. bench/go/watch.go does the same for Go.
 import { parseArgs } from 'node:util';
 import { connect, type EtcdClient, op, prefix } from '@quiesce/etcd';
-import { manyKey, putsPerTxn, replayPrefix, type WatchMeasurement } from './watch.js';
+import { manyKey, PUTS_PER_TXN, REPLAY_PREFIX, type WatchMeasurement } from './watch.js';
 
 const text = { type: 'string' } as const;
 const { values } = parseArgs({ options: { endpoint: text, op: text, events: text, startRevision: text } });
@@ -26,7 +26,7 @@ console.log(JSON.stringify(measurement));
 
 /** One loop over all that was written. */
 async function replay(etcd: EtcdClient): Promise<number> {
-  const watch = etcd.watch(prefix(replayPrefix), { startRevision: BigInt(values.startRevision ?? 0) });
+  const watch = etcd.watch(prefix(REPLAY_PREFIX), { startRevision: BigInt(values.startRevision ?? 0) });
   await watch.ready;
   const ready = sinceStart();
   let left = events;
@@ -42,8 +42,8 @@ async function many(etcd: EtcdClient): Promise<number> {
   await Promise.all(watches.map((watch) => watch.ready));
   const ready = sinceStart();
   const seen = watches.map((watch) => watch[Symbol.asyncIterator]().next());
-  for (let i = 0; i < events; i += putsPerTxn) {
-    const puts = Array.from({ length: Math.min(putsPerTxn, events - i) }, (_, k) =>
+  for (let i = 0; i < events; i += PUTS_PER_TXN) {
+    const puts = Array.from({ length: Math.min(PUTS_PER_TXN, events - i) }, (_, k) =>
       op.put(manyKey(i + k), 'value'),
     );
     await etcd.txn({ success: puts });

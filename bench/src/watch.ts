@@ -28,13 +28,13 @@ export interface WatchMeasurement {
 }
 
 /** Events of one revision; etcd takes 128 operations in a transaction. */
-export const putsPerTxn = 100;
-export const replayPrefix = 'bench/replay/';
+export const PUTS_PER_TXN = 100;
+export const REPLAY_PREFIX = 'bench/replay/';
 /** The same in bench/go/watch.go. */
 export const manyKey = (index: number): string => `bench/many/${String(index).padStart(5, '0')}`;
 
-const valueBytes = 32;
-const targetEventsPerSecond = 100_000;
+const VALUE_BYTES = 32;
+const TARGET_EVENTS_PER_SECOND = 100_000;
 
 /**
  * One watch that has a history to catch up with, and many watches on one client; every client by turns. Judges
@@ -47,9 +47,9 @@ export async function benchWatch(options: WatchBenchOptions): Promise<number> {
   const replay = await measure(clients, options.rounds, (client) =>
     watchCommand(client, server.endpoint, 'watch-replay', options.events, startRevision),
   );
-  const bytes = options.events * (valueBytes + replayPrefix.length + 5);
+  const bytes = options.events * (VALUE_BYTES + REPLAY_PREFIX.length + 5);
   console.log(
-    `\none watch catches up with ${options.events} events, ${putsPerTxn} in each revision, ${mib(bytes)} MiB of keys and values`,
+    `\none watch catches up with ${options.events} events, ${PUTS_PER_TXN} in each revision, ${mib(bytes)} MiB of keys and values`,
   );
   console.log(
     table(replay, (row) => [whole(row.events / row.seconds), micros(row), mib(row.maxRssMiB * 2 ** 20)]),
@@ -74,9 +74,9 @@ export async function benchWatch(options: WatchBenchOptions): Promise<number> {
   const own = replay.find(({ client }) => client === SUBJECT);
   if (own === undefined) return 0;
   const rate = own.events / own.seconds;
-  const met = rate >= targetEventsPerSecond;
+  const met = rate >= TARGET_EVENTS_PER_SECOND;
   console.log(
-    `\n${met ? 'met    ' : 'NOT met'} ${whole(rate)} events/s to one consumer, at least ${whole(targetEventsPerSecond)} wanted`,
+    `\n${met ? 'met    ' : 'NOT met'} ${whole(rate)} events/s to one consumer, at least ${whole(TARGET_EVENTS_PER_SECOND)} wanted`,
   );
   return met ? 0 : 1;
 }
@@ -85,15 +85,18 @@ export async function benchWatch(options: WatchBenchOptions): Promise<number> {
 async function writeHistory(endpoint: string, events: number): Promise<bigint> {
   await using etcd = await connect(endpoint);
   const { revision } = await etcd.put('bench/start', '');
-  const value = 'v'.repeat(valueBytes);
+  const value = 'v'.repeat(VALUE_BYTES);
   let written = 0;
   const writer = async (): Promise<void> => {
     while (written < events) {
       const from = written;
-      written += putsPerTxn;
-      const keys = Array.from({ length: Math.min(putsPerTxn, events - from) }, (_, k) => (from + k) % 10_000);
+      written += PUTS_PER_TXN;
+      const keys = Array.from(
+        { length: Math.min(PUTS_PER_TXN, events - from) },
+        (_, k) => (from + k) % 10_000,
+      );
       await etcd.txn({
-        success: keys.map((key) => op.put(replayPrefix + String(key).padStart(5, '0'), value)),
+        success: keys.map((key) => op.put(REPLAY_PREFIX + String(key).padStart(5, '0'), value)),
       });
     }
   };

@@ -23,7 +23,7 @@ interface Fault {
 }
 
 /** Longer than what the judge allows for work in the background. */
-const quietMs = 14_000;
+const QUIET_MS = 14_000;
 
 /** Calls whose late copies would do harm. */
 const aims = ['enter', 'campaign', 'lock', 'tryLock', 'readLock', 'writeLock', 'dequeue', 'proclaim'];
@@ -126,7 +126,7 @@ const faults: Readonly<Record<string, Fault>> = {
     },
   },
   // None: what goes on in the background has to be done by its end.
-  quiet: { majority: true, run: () => delay(quietMs) },
+  quiet: { majority: true, run: () => delay(QUIET_MS) },
 };
 
 export const faultNames: readonly string[] = Object.keys(faults);

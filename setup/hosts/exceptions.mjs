@@ -17,9 +17,9 @@
 /** Any would do. */
 const ADDON = `packages/etcd/native/etcd-transport.${process.platform}-${process.arch}.node`;
 
-const denoGoAway = "Deno's `node:http2` crashes when a connection is closed by its `goaway` listener";
-const bunProtocol = "Bun's `node:http2` judges some breaches of the protocol otherwise than Node's";
-const denoProtocol = "Deno's `node:http2` tolerates some breaches of the protocol that end a call on Node";
+const DENO_GO_AWAY = "Deno's `node:http2` crashes when a connection is closed by its `goaway` listener";
+const BUN_PROTOCOL = "Bun's `node:http2` judges some breaches of the protocol otherwise than Node's";
+const DENO_PROTOCOL = "Deno's `node:http2` tolerates some breaches of the protocol that end a call on Node";
 
 /** @type {Exception[]} */
 export const exceptions = [
@@ -27,7 +27,7 @@ export const exceptions = [
     on: /** @type {['deno']} */ (['deno']),
     file,
     mayCrash: true,
-    cause: denoGoAway,
+    cause: DENO_GO_AWAY,
     reproduction: ['http2-closed-in-goaway.mjs'],
   })),
   {
@@ -61,7 +61,7 @@ export const exceptions = [
       'no :status',
       'two answers on one stream',
     ]),
-    cause: bunProtocol,
+    cause: BUN_PROTOCOL,
     reproduction: ['http2-breaches.mjs'],
   },
   {
@@ -76,7 +76,7 @@ export const exceptions = [
       'frames of the wrong length',
       'no :status',
     ]),
-    cause: denoProtocol,
+    cause: DENO_PROTOCOL,
     reproduction: ['http2-breaches.mjs'],
   },
 ];

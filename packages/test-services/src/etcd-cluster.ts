@@ -81,7 +81,7 @@ export interface EtcdCluster extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-const startAttempts = 3;
+const START_ATTEMPTS = 3;
 
 /**
  * Starts a cluster, all members at once, and waits until each of them serves. They run with `--unsafe-no-fsync`,
@@ -98,7 +98,7 @@ export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promis
     } catch (error) {
       await cluster.stop();
       // The ports were free when they were chosen; another process may have been faster.
-      if (attempt === startAttempts || !/address already in use/.test(String(error))) throw error;
+      if (attempt === START_ATTEMPTS || !/address already in use/.test(String(error))) throw error;
     }
   }
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 /** The end of an HTTP request's headers has to come within so many bytes. */
-const headBytes = 16 * 1024;
+const HEAD_BYTES = 16 * 1024;
 
 interface PeerConnection {
   /** Member id that its first request has told, in hexadecimal; empty for a request without, `undefined` before. */
@@ -80,7 +80,7 @@ export async function startPeerNetwork(
     const readHead = (chunk: Buffer): void => {
       head = Buffer.concat([head, chunk]);
       const text = head.toString('latin1');
-      if (!text.includes('\r\n\r\n') && head.length < headBytes) return;
+      if (!text.includes('\r\n\r\n') && head.length < HEAD_BYTES) return;
       client.off('data', readHead);
       client.pause();
       client.unshift(head);

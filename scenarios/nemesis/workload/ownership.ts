@@ -10,7 +10,7 @@ import {
   type Session,
 } from '@quiesce/etcd';
 import { Sessions } from './sessions.js';
-import { slowMs, stayAway, turns, uniqueValue, type Work } from './turns.js';
+import { SLOW_MS, stayAway, turns, uniqueValue, type Work } from './turns.js';
 
 interface Acquisition<Owned> {
   readonly session: Session;
@@ -23,7 +23,7 @@ interface Acquisition<Owned> {
   readonly release: (owned: Owned, options: CallControl) => Promise<void>;
 }
 
-const acquireMs = 8_000;
+const ACQUIRE_MS = 8_000;
 
 /** Holds a lock or a leadership for a moment, and gives it back with default settings, or in short. */
 async function hold<Owned extends Lock | Leadership>(
@@ -36,10 +36,10 @@ async function hold<Owned extends Lock | Leadership>(
   let tookMs = 0;
   try {
     // Where it gives up, it takes its key back for a second.
-    const acquiring = { client, worker, kind: kinds[0], key: name, bound: acquireMs + 1_000 };
+    const acquiring = { client, worker, kind: kinds[0], key: name, bound: ACQUIRE_MS + 1_000 };
     let acquired: Owned | undefined;
     try {
-      acquired = await history.call(acquiring, () => acquire(acquireMs));
+      acquired = await history.call(acquiring, () => acquire(ACQUIRE_MS));
     } finally {
       tookMs = history.now() - claim.from;
     }
@@ -153,7 +153,7 @@ export async function elections(work: Work, copy: number): Promise<void> {
         };
         for (let n = random(4); n > 0; n--) await proclaim();
         const tookMs = history.now() - start;
-        if (tookMs < slowMs) return;
+        if (tookMs < SLOW_MS) return;
         // Leads on, so that what comes late finds the next value.
         await proclaim();
         await stayAway(work, tookMs);

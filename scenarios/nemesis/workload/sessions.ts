@@ -53,13 +53,13 @@ async function close({ client, worker, history }: Work, session: Session): Promi
 }
 
 /** TTLs of leases that outlive the test, so that each that is left is seen; the TTL tells who has granted it. */
-const endlessSeconds = 1_000_000;
+const ENDLESS_SECONDS = 1_000_000;
 
 /** Makes sessions with short bounds, and closes them with even shorter ones, then without. */
 export function shortSessions(work: Work): Promise<void> {
   const { etcd, client, worker, history, random } = work;
   return turns(work, 500, async () => {
-    const ttlSeconds = endlessSeconds + uniqueNumber();
+    const ttlSeconds = ENDLESS_SECONDS + uniqueNumber();
     const bound = 100 + random(1_500);
     const call = { client, worker, key: String(ttlSeconds), bound };
     const options = (): object =>
@@ -98,7 +98,7 @@ export function shortSessions(work: Work): Promise<void> {
 export function grants(work: Work): Promise<void> {
   return turns(work, 200, async () => {
     const { etcd, client, worker, history } = work;
-    const ttlSeconds = endlessSeconds + uniqueNumber();
+    const ttlSeconds = ENDLESS_SECONDS + uniqueNumber();
     const { id } = await grant(work, ttlSeconds, 2_500);
     const key = `nem/granted/${ttlSeconds}`;
     await history.call(

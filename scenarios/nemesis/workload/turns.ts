@@ -41,14 +41,14 @@ export async function turns(work: Work, pauseMs: number, turn: () => Promise<voi
 }
 
 /** Calls that took longer than that were sent more than once, or waited for somebody. */
-export const slowMs = 300;
-const longestAwayMs = 6_000;
+export const SLOW_MS = 300;
+const LONGEST_AWAY_MS = 6_000;
 
 /**
  * Keeps a worker away from what it has just given back where its calls were slow, most times: what comes late then finds
  * nobody who claims it.
  */
 export async function stayAway({ random, over }: Work, tookMs: number): Promise<void> {
-  if (tookMs < slowMs || random(4) === 0) return;
-  await delay(random(longestAwayMs), undefined, { signal: over }).catch(() => {});
+  if (tookMs < SLOW_MS || random(4) === 0) return;
+  await delay(random(LONGEST_AWAY_MS), undefined, { signal: over }).catch(() => {});
 }
