@@ -1,13 +1,11 @@
 """python control.py MODE: does what the mode says, and then falls off its end."""
 
-import json
 import os
 import sys
 import time
 from pathlib import Path
 
-MANIFEST = Path(__file__).parent.parent / ".cache" / "provided.json"
-sys.path.insert(0, str(Path(json.loads(MANIFEST.read_text())["controls"]["control-pyo3"]).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / ".cache" / "controls"))
 
 import control_pyo3  # noqa: E402
 

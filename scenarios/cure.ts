@@ -31,7 +31,7 @@ const PLAN_FILE = 'scenarios/cure.plan.ts';
 const DOCUMENT = 'docs/cure.md';
 const FULL = 300;
 const QUICK = { runs: 12, on: ['python3.11', 'node20', 'node26', 'bun', 'deno'] } as const;
-const TOLD_EVERY_MS = 15_000;
+const REPORT_EVERY_MS = 15_000;
 const SPEED = { rounds: 5, seconds: 2 } as const;
 const QUICK_SPEED = { rounds: 1, seconds: 0.5 } as const;
 
@@ -77,12 +77,12 @@ async function exits(): Promise<number> {
   const wanted = cells.reduce((sum, { runs }) => sum + runs, 0);
   console.log(`${wanted} runs in ${cells.length} cells, ${options.jobs} at a time, --seed ${seed}`);
   if (earlier !== undefined) console.log(`goes on from ${checkpoint.file}; --fresh begins anew`);
-  const tell = teller(cells, earlier?.report);
+  const onEvent = reporter(cells, earlier?.report);
   const result = await runPlan(curePlan(cells, { seed, jobs: options.jobs }), {
     signal: interruption.signal,
     ...(earlier && { resume: earlier.report }),
     onProgress: (event) => {
-      tell(event);
+      onEvent(event);
       if (event.type === 'run') checkpoint.write(seed, event.soFar);
     },
   });
@@ -119,12 +119,12 @@ async function exits(): Promise<number> {
   return fine ? 0 : 1;
 }
 
-function teller(
+function reporter(
   cells: readonly CureCell[],
   earlier: SavedReport | undefined,
 ): (event: ProgressEvent) => void {
   const started = performance.now();
-  let told = started;
+  let reported = started;
   let made = 0;
   let failed = 0;
   const before = earlier?.scenarios.reduce((sum, { runs }) => sum + runs.length, 0) ?? 0;
@@ -141,8 +141,8 @@ function teller(
     made++;
     if (event.run.failed) failed++;
     const now = performance.now();
-    if (now - told < TOLD_EVERY_MS) return;
-    told = now;
+    if (now - reported < REPORT_EVERY_MS) return;
+    reported = now;
     const left = ((now - started) / made) * Math.max(0, wanted - made);
     const where = event.scenario.name;
     console.log(`${made} of ${wanted}, ${failed} failed, ${Math.ceil(left / 60_000)} min left: ${where}`);

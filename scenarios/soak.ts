@@ -16,7 +16,7 @@ const USAGE = `npm run soak -- [options]
   --only TEXT  only cells whose name holds TEXT, such as 'deno, close' (repeatable)
   --seed N     of the exit amplifier (default: a new one)
   --out DIR    for the reports (default: .cache/soak)`;
-const TOLD_EVERY_MS = 10_000;
+const REPORT_EVERY_MS = 10_000;
 const PLAN_FILE = 'scenarios/grid.plan.ts';
 
 const options = parse(process.argv.slice(2));
@@ -34,7 +34,7 @@ console.log(`${total} runs, ${options.jobs} at a time, --seed ${options.seed}`);
 const result = await runPlan(await soakPlan(soaked, options), {
   interleave: true,
   signal: interruption.signal,
-  onProgress: teller(),
+  onProgress: reporter(),
 });
 const summary = soakSummary(soaked, result);
 // So that its commands to repeat a failure name the plan.
@@ -48,8 +48,8 @@ console.log(
 );
 process.exitCode = interruption.exitCode ?? (holds(summary) ? 0 : 1);
 
-function teller(): (event: ProgressEvent) => void {
-  let told = started;
+function reporter(): (event: ProgressEvent) => void {
+  let reported = started;
   let failed = 0;
   return (event) => {
     if (event.type !== 'run') return;
@@ -58,8 +58,8 @@ function teller(): (event: ProgressEvent) => void {
       failed++;
       console.log(`✖ ${event.scenario.name}: ${endLabel(event.run)} (${event.run.perturbation ?? 'plain'})`);
     }
-    if (now - told < TOLD_EVERY_MS) return;
-    told = now;
+    if (now - reported < REPORT_EVERY_MS) return;
+    reported = now;
     const left = ((now - started) / event.completed) * (total - event.completed);
     console.log(`${event.completed} of ${total}, ${failed} abnormal, ${Math.ceil(left / 60_000)} min left`);
   };

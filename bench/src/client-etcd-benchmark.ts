@@ -46,7 +46,7 @@ async function load(total: number): Promise<Load> {
   };
   const tool = [String(values.tool), ...commandOf(workload.op)];
   for (const [name, value] of Object.entries(flags)) tool.push(`--${name}=${value}`);
-  // The shell tells the CPU time of its children, which Node doesn't.
+  // The shell reports the CPU time of its children, which Node doesn't.
   const { stdout } = await promisify(execFile)('sh', ['-c', '"$@" && times', 'sh', ...tool], {
     maxBuffer: 64 * 2 ** 20,
     timeout: 10 * 60_000,

@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { connect } from '@quiesce/etcd';
 import { median, startEtcd } from '@quiesce/test-services';
-import Table from 'cli-table3';
 import { keyName } from './cell.js';
 import { coldStartCommand, isAvailable } from './clients.js';
 import { writeJson } from './report.js';
+import { figureTable } from './table.js';
 
 /** Which clients, and how many processes of each. */
 export interface ColdStartOptions {
@@ -34,11 +34,7 @@ export async function benchColdStart(options: ColdStartOptions): Promise<number>
       times[i]?.push(performance.now() - start);
     }
   }
-  const table = new Table({
-    head: ['process', 'median ms', 'min–max ms'],
-    colAligns: ['left', 'right', 'right'],
-    style: { head: [], border: [], compact: true },
-  });
+  const table = figureTable(['process', 'median ms', 'min–max ms']);
   const rows = commands.map(([name], i) => {
     const all = times[i] ?? [];
     return { name, medianMs: median(all), minMs: Math.min(...all), maxMs: Math.max(...all) };

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { median, startEtcd } from '@quiesce/test-services';
-import Table from 'cli-table3';
 import { isAvailable, leasesCommand } from './clients.js';
 import { writeJson } from './report.js';
+import { figureTable } from './table.js';
 
 /** Which clients, how many leases, how long and how often. */
 export interface LeasesOptions {
@@ -39,11 +39,7 @@ export async function benchLeases(options: LeasesOptions): Promise<number> {
       rows.push(JSON.parse(stdout) as LeasesMeasurement);
     }
   }
-  const table = new Table({
-    head: ['client', 'CPU ms/s', 'lost', 'MiB'],
-    colAligns: ['left', 'right', 'right', 'right'],
-    style: { head: [], border: [], compact: true },
-  });
+  const table = figureTable(['client', 'CPU ms/s', 'lost', 'MiB']);
   for (const client of clients) {
     const of = rows.filter((row) => row.client === client);
     const cpu = of.map((row) => (row.cpuSeconds * 1000) / row.seconds);

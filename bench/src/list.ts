@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { connect, type EtcdClient, op } from '@quiesce/etcd';
 import { median, startEtcd } from '@quiesce/test-services';
-import Table from 'cli-table3';
 import { isAvailable, listCommand } from './clients.js';
 import { writeJson } from './report.js';
+import { figureTable } from './table.js';
 
 /** Which clients, how many keys, and how often. */
 export interface ListOptions {
@@ -51,11 +51,7 @@ export async function benchList(options: ListOptions): Promise<number> {
       rows.push(row);
     }
   }
-  const table = new Table({
-    head: ['client', 'keys/s', 'CPU µs/key', 'largest RSS, MiB'],
-    colAligns: ['left', 'right', 'right', 'right'],
-    style: { head: [], border: [], compact: true },
-  });
+  const table = figureTable(['client', 'keys/s', 'CPU µs/key', 'largest RSS, MiB']);
   for (const client of clients) {
     const of = rows.filter((row) => row.client === client);
     table.push([

@@ -109,7 +109,7 @@ try {
 interface Subcommand {
   /** Those that it can measure. */
   readonly clients: readonly string[];
-  /** Those that it measures unless it is told others; default: all. */
+  /** Those that it measures unless others are named; default: all. */
   readonly byDefault?: readonly string[];
   /** Runs of each client by default. */
   readonly rounds: number;

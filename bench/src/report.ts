@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { median } from '@quiesce/test-services';
-import Table from 'cli-table3';
 import type { Cell, Measurement, Op } from './cell.js';
 import { SUBJECT } from './clients.js';
+import { figureTable } from './table.js';
 
 /** The speed floors: at this concurrency, at least `atLeast` times the op/s of `peer`, for get and for put. */
 const FLOORS = [
@@ -64,22 +64,18 @@ export function summarize(rounds: readonly Measurement[]): Row {
 
 /** The table of one cell; the last column is the subject's op/s over that row's. */
 export function cellTable(rows: readonly Row[]): string {
-  const table = new Table({
-    head: [
-      'client',
-      'op/s',
-      'min–max',
-      'CPU µs/op',
-      'p50 µs',
-      'p99 µs',
-      'MiB',
-      'late ms',
-      'own ms',
-      `${SUBJECT} is`,
-    ],
-    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right', 'right', 'right', 'right'],
-    style: { head: [], border: [], compact: true },
-  });
+  const table = figureTable([
+    'client',
+    'op/s',
+    'min–max',
+    'CPU µs/op',
+    'p50 µs',
+    'p99 µs',
+    'MiB',
+    'late ms',
+    'own ms',
+    `${SUBJECT} is`,
+  ]);
   const subject = rows.find(({ client }) => client === SUBJECT);
   for (const row of rows) {
     table.push([

@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { connect, op } from '@quiesce/etcd';
 import { startEtcd } from '@quiesce/test-services';
-import Table from 'cli-table3';
 import { isAvailable, SUBJECT, watchCommand } from './clients.js';
 import { writeJson } from './report.js';
+import { figureTable } from './table.js';
 
 /** How much, how often, and which clients. */
 export interface WatchBenchOptions {
@@ -132,11 +132,7 @@ function table(
   cells: (row: WatchMeasurement) => string[],
   first = ['events/s'],
 ): string {
-  const table = new Table({
-    head: ['client', ...first, 'CPU µs/event', 'MiB'],
-    colAligns: ['left', ...first.map(() => 'right' as const), 'right', 'right'],
-    style: { head: [], border: [], compact: true },
-  });
+  const table = figureTable(['client', ...first, 'CPU µs/event', 'MiB']);
   for (const row of rows) table.push([row.client, ...cells(row)]);
   return table.toString();
 }

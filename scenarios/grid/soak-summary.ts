@@ -215,7 +215,7 @@ export function soakMarkdown(summary: SoakSummary): string {
         ]),
     '## What the client costs at exit',
     exitCost === null
-      ? 'Too few plain runs to tell.'
+      ? 'Too few plain runs to say.'
       : 'From work done to gone, of plain runs. Each is compared with the median of the same program without the client ' +
         `(cost): ${ms(exitCost.cost.median)} at the median and ${ms(exitCost.cost.p99)} at p99. So are those without it: ` +
         `${ms(exitCost.noise.median)} and ${ms(exitCost.noise.p99)}. The client makes the difference: ` +

@@ -7,7 +7,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { serveLines } from './control.js';
 
-// Linux queues one connection more than it is told.
+// Linux queues one connection more than it is asked to.
 const BACKLOG = 1;
 const MOST_HELLO_BYTES = 16 * 1024;
 

@@ -1,5 +1,5 @@
 // The cluster and all proxies, in a process of their own: what they hold back is held by nothing that the clients do.
-// It is told what to do by its parent, and ends with it.
+// Its parent commands it, and ends with it.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type EtcdMember, startEtcdCluster } from '@quiesce/test-services';

@@ -1,4 +1,4 @@
-"""python addon_endings.py ADDON ENDING: works with an addon, and ends as it is told, without closing anything."""
+"""python addon_endings.py ADDON ENDING: works with an addon, and ends as ENDING says, without closing anything."""
 
 import asyncio
 import os

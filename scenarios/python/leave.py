@@ -1,4 +1,4 @@
-"""Ends a scenario's program as its first argument tells; by falling off the end without one."""
+"""Ends a scenario's program as its first argument asks; by falling off the end without one."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-// addon-endings.js ADDON METHOD ENDING: works with an addon, and ends as it is told, without closing anything. METHOD is the
+// addon-endings.js ADDON METHOD ENDING: works with an addon, and ends as ENDING says, without closing anything. METHOD is the
 // one that asks a watch for its next tick: `next` or `nextCloned`.
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -36,7 +36,7 @@ export async function checkFile(runtime, binary, file, { nativeOnly = false } = 
       problems.push(`scenarios/host-bugs/${reproduction.join(' ')} succeeds: is the row still true?`);
     }
   }
-  // A crash is a race, so only the reproduction tells whether the row is still true.
+  // A crash is a race, so only the reproduction shows whether the row is still true.
   const crashed = mayCrash && first.crashed;
   const result = crashed ? await runFile(runtime, binary, file, NATIVE_ONLY) : first;
   if (result.crashed) problems.push(`its process failed: ${result.output.split('\n').slice(-15).join('\n')}`);

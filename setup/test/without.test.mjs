@@ -14,6 +14,6 @@ for (const { name, file, wrong, check } of cures()) {
     execFileSync('git', ['apply', '--check', '--directory=packages/etcd', file], { cwd: inRoot() });
     assert.match(wrong, /\.$/);
     assert.ok(checks.includes(`{"${check}", `), `the judge has no check named ${check}`);
-    assert.ok(docs.includes(`| \`${name}\``), `docs/reliability.md does not tell of ${name}`);
+    assert.ok(docs.includes(`| \`${name}\``), `docs/reliability.md does not describe ${name}`);
   });
 }

@@ -1,4 +1,4 @@
-//! Carries out commands as gRPC calls, each a task on the runtime, and tells what became of them.
+//! Carries out commands as gRPC calls, each a task on the runtime, and reports what became of them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::{Future, poll_fn};
@@ -118,7 +118,7 @@ impl Service {
             match command {
                 Ok(command) => self.execute(command),
                 Err(error) => {
-                    // Which calls' frames were lost, JavaScript alone can tell: it ends all that it knows of.
+                    // Which calls' frames were lost, JavaScript alone knows: it ends all that it knows of.
                     self.calls.drop_all();
                     self.calls.completions.push(|out| put_broken(out, &error.to_string()));
                 }
@@ -147,7 +147,7 @@ impl Service {
             // Commands to a call that has just ended are normal: its last frame is on its way.
             Command::Send(id, message) => self.calls.with_stream(id, |stream| {
                 if let Some(outbound) = &stream.outbound {
-                    // Fails once the call has ended, of which its last frame tells.
+                    // Fails once the call has ended, which its last frame reports.
                     let _ = outbound.send(message);
                 }
             }),
@@ -159,7 +159,7 @@ impl Service {
                 let call = self.calls.live().remove(id);
                 if let Some(call) = call {
                     call.task.abort();
-                    self.calls.tell_end(
+                    self.calls.report_end(
                         id,
                         &ended(Code::Cancelled, "cancelled by the caller", true),
                         &HeaderMap::new(),
@@ -167,7 +167,7 @@ impl Service {
                 }
             }
             Command::Refuse(id, reason) => {
-                self.calls.tell_end(id, &ended(Code::InvalidArgument, reason, false), &HeaderMap::new());
+                self.calls.report_end(id, &ended(Code::InvalidArgument, reason, false), &HeaderMap::new());
             }
         }
     }
@@ -176,12 +176,12 @@ impl Service {
     fn spawn(&mut self, id: CallId, call: impl Future<Output = Outcome> + Send + 'static) -> AbortHandle {
         let calls = self.calls.clone();
         let (call, handle) = abortable(async move {
-            let unfinished = TellIfUnfinished { id, calls: &calls };
+            let unfinished = ReportIfUnfinished { id, calls: &calls };
             let outcome = call.await;
             calls.live().remove(id);
             drop(unfinished);
             match outcome {
-                Outcome::Ended { end, trailers } => calls.tell_end(id, &end, &trailers),
+                Outcome::Ended { end, trailers } => calls.report_end(id, &end, &trailers),
                 Outcome::Answered { headers, trailers, message } => {
                     calls.completions.push_last(|out| put_unary_ok(out, id, &headers, &trailers, message));
                 }
@@ -280,16 +280,16 @@ struct StreamEnds {
 
 /// Ends a call whose task died of a panic, which is a defect: its caller would wait for ever. A call that has ended in
 /// order, or was cancelled, is no longer in `live`.
-struct TellIfUnfinished<'a> {
+struct ReportIfUnfinished<'a> {
     id: CallId,
     calls: &'a Calls,
 }
 
-impl Drop for TellIfUnfinished<'_> {
+impl Drop for ReportIfUnfinished<'_> {
     fn drop(&mut self) {
         if self.calls.live().remove(self.id).is_some() {
             let end = ended(Code::Internal, "the call's task in the native transport failed", true);
-            self.calls.tell_end(self.id, &end, &HeaderMap::new());
+            self.calls.report_end(self.id, &end, &HeaderMap::new());
         }
     }
 }
@@ -317,7 +317,7 @@ impl Calls {
         }
     }
 
-    fn tell_end(&self, id: CallId, end: &CallEnd, trailers: &HeaderMap) {
+    fn report_end(&self, id: CallId, end: &CallEnd, trailers: &HeaderMap) {
         self.completions.push_last(|out| put_end(out, id, end, trailers));
     }
 
@@ -325,7 +325,7 @@ impl Calls {
     fn expire(&self, now: Instant) {
         while let Some((id, timeout)) = self.live().overdue(now) {
             let details = format!("no answer within {} ms", timeout.as_millis());
-            self.tell_end(id, &ended(Code::DeadlineExceeded, details, true), &HeaderMap::new());
+            self.report_end(id, &ended(Code::DeadlineExceeded, details, true), &HeaderMap::new());
         }
     }
 
@@ -340,7 +340,7 @@ impl Calls {
 }
 
 /// A call of one message each way. Its deadline stays here: when it passes, the call is dropped, and the reset of its
-/// stream tells the server. To send it as `grpc-timeout` too has the server keep a timer for each call, at 5 to 7 % of
+/// stream notifies the server. To send it as `grpc-timeout` too has the server keep a timer for each call, at 5 to 7 % of
 /// all throughput.
 async fn unary(channel: Arc<Channel>, start: CallStart, message: Bytes) -> Outcome {
     let mut sent = match channel.send(start.method, start.headers).await {
@@ -395,7 +395,7 @@ async fn answer(response: h2::client::ResponseFuture, call: &CallOf) -> Result<(
     if let Some(end) = status::of_head(head.status, &head.headers) {
         return Err(Outcome::Ended { end, trailers: head.headers });
     }
-    if body.is_end_stream() && status::is_told(&head.headers) {
+    if body.is_end_stream() && status::is_stated(&head.headers) {
         return Ok((HeaderMap::new(), Messages::new(body, Some(head.headers))));
     }
     Ok((head.headers, Messages::new(body, None)))
@@ -468,7 +468,7 @@ impl StreamCall {
         }
     }
 
-    /// Sends what JavaScript hands down, as fast as HTTP/2 has room. `sent` tells of each message that has gone, and
+    /// Sends what JavaScript hands down, as fast as HTTP/2 has room. `sent` reports each message that has gone, and
     /// that is what JavaScript's `send` waits for. Ends when no more can be sent, as the stream or its connection is gone.
     async fn write(&self, mut body: SendStream<Bytes>, mut inbox: UnboundedReceiver<Bytes>) {
         loop {

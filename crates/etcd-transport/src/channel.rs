@@ -60,7 +60,7 @@ struct Open {
     health: Arc<Health>,
 }
 
-/// What keepalive and calls tell each other of a connection.
+/// What keepalive and calls report to each other about a connection.
 #[derive(Default)]
 pub struct Health {
     calls: AtomicUsize,
@@ -206,25 +206,25 @@ impl Channel {
     }
 
     fn connect(self: &Arc<Self>, state: &mut State) -> watch::Receiver<Option<Arc<DialError>>> {
-        let (tell, told) = watch::channel(None);
-        state.link = Link::Connecting(told.clone());
+        let (report, attempt) = watch::channel(None);
+        state.link = Link::Connecting(attempt.clone());
         let channel = self.clone();
         state.begun.push(Box::pin(async move {
             let health = Arc::new(Health::default());
             match channel.dial().await {
                 Err(error) => {
                     channel.state().link = Link::Idle;
-                    let _ = tell.send(Some(Arc::new(error)));
+                    let _ = report.send(Some(Arc::new(error)));
                 }
                 Ok((requests, connection)) => {
                     channel.state().link = Link::Open(Open { requests, health: health.clone() });
-                    let _ = tell.send(None);
+                    let _ = report.send(None);
                     drive(connection, channel.target.keep_alive, &health).await;
                     channel.leave(&health);
                 }
             }
         }));
-        told
+        attempt
     }
 
     async fn dial(&self) -> Result<(SendRequest<Bytes>, Connection<Box<dyn Io>, Bytes>), DialError> {
@@ -278,7 +278,7 @@ fn no_attempt() -> NotSent {
     NotSent::NoConnection(Arc::new(DialError::Connect(std::io::ErrorKind::NotConnected.into())))
 }
 
-/// Moves the connection's bytes until it ends. What ended it, each of its calls is told by its own stream.
+/// Moves the connection's bytes until it ends. What ended it is reported to each of its calls by its own stream.
 async fn drive(mut connection: Connection<Box<dyn Io>, Bytes>, keep_alive: Option<KeepAlive>, health: &Health) {
     let pings = connection.ping_pong();
     let (Some(keep_alive), Some(pings)) = (keep_alive, pings) else {

@@ -11,7 +11,7 @@ pub trait Wake: Send {
     fn wake(&self);
 }
 
-/// Frames that wait for JavaScript, and the way to tell it so, for whoever serves it: [`Completions::wake_if_due`].
+/// Frames that wait for JavaScript, and the way to notify it, for whoever serves it: [`Completions::wake_if_due`].
 ///
 /// Once closed it keeps nothing and wakes nobody, so that after [`Completions::close`] has returned no
 /// callback into the host can begin.
@@ -85,7 +85,7 @@ impl Completions {
         }
     }
 
-    /// Wakes JavaScript, if there is anything for it of which it has not been told.
+    /// Wakes JavaScript, if there is anything for it of which it has not been notified.
     pub fn wake_if_due(&self) {
         let mut state = self.lock();
         if !mem::take(&mut state.due) {

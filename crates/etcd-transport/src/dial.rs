@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_address_is_tried_when_one_refuses_and_the_first_error_is_told() {
+    fn the_next_address_is_tried_when_one_refuses_and_the_first_error_is_reported() {
         let (_listener, works) = listening();
         run(async {
             let stream = connect_any(vec![refusing(), refusing(), works]).await.unwrap();

@@ -61,7 +61,7 @@ impl std::error::Error for MalformedBatch {}
 /// Reads the commands of one batch; messages are slices of it, not copies.
 pub struct Commands {
     batch: Bytes,
-    /// One for each message whose length is told as [`BY_ITSELF`], in the commands' order.
+    /// One for each message whose length is stated as [`BY_ITSELF`], in the commands' order.
     long: VecDeque<Bytes>,
 }
 
@@ -196,7 +196,7 @@ pub struct CallEnd {
 #[derive(Default)]
 pub struct Frames {
     pub bytes: Vec<u8>,
-    /// One for each message whose length is told as [`BY_ITSELF`], in the frames' order.
+    /// One for each message whose length is stated as [`BY_ITSELF`], in the frames' order.
     pub long: VecDeque<Message>,
 }
 
@@ -286,7 +286,7 @@ fn put_u32(out: &mut Vec<u8>, value: u32) {
 }
 
 fn put_metadata(out: &mut Vec<u8>, metadata: &HeaderMap) {
-    // The status and the framing's own headers are told in fields of their own.
+    // The status and the framing's own headers are in fields of their own.
     let shown = |name: &HeaderName| !matches!(name.as_str(), "content-type" | "grpc-status" | "grpc-message");
     let count =
         metadata.keys().filter(|name| shown(name)).map(|name| metadata.get_all(name).iter().count()).sum::<usize>();

@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use crate::reassembly::{FramingError, Message, PREFIX, Reassembly};
 
-/// A message as it goes onto a stream, unless it is longer than gRPC can tell.
+/// A message as it goes onto a stream, unless it is longer than gRPC can state.
 pub fn frame(message: &[u8]) -> Option<Bytes> {
     let length = u32::try_from(message.len()).ok()?;
     let mut frame = BytesMut::with_capacity(PREFIX + message.len());

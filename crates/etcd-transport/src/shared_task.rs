@@ -220,14 +220,14 @@ mod tests {
 
     #[test]
     fn ends_with_its_runtime() {
-        struct Told(Arc<AtomicU32>);
-        impl Drop for Told {
+        struct CountsDrops(Arc<AtomicU32>);
+        impl Drop for CountsDrops {
             fn drop(&mut self) {
                 self.0.fetch_add(1, Ordering::SeqCst);
             }
         }
         let dropped = Arc::new(AtomicU32::new(0));
-        let held = Told(dropped.clone());
+        let held = CountsDrops(dropped.clone());
         let task = SharedTask::new(async move {
             let _held = held;
             pending::<()>().await;

@@ -1,4 +1,4 @@
-//! How a call ended, as JavaScript is told: from gRPC's status, and from what went wrong below it.
+//! How a call ended, as it is reported to JavaScript: from gRPC's status, and from what went wrong below it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -20,10 +20,10 @@ pub fn ended(code: Code, details: impl Into<String>, sent: bool) -> CallEnd {
     CallEnd { code: code as u8, details: details.into(), sent }
 }
 
-/// The failure that a response's head tells of, if it does: an answer without a body, or one that isn't gRPC.
+/// The failure that a response's head reports, if it does: an answer without a body, or one that isn't gRPC.
 pub fn of_head(http: StatusCode, headers: &HeaderMap) -> Option<CallEnd> {
     if let Some(end) = of_metadata(headers) {
-        // With OK there is no message: that is told when the body is read.
+        // With OK there is no message: that is reported when the body is read.
         return (end.code != Code::Ok as u8).then_some(end);
     }
     if http == StatusCode::OK {
@@ -45,7 +45,7 @@ pub fn of_head(http: StatusCode, headers: &HeaderMap) -> Option<CallEnd> {
     Some(ended(code, format!("the server answered with HTTP status {http} and no gRPC status"), true))
 }
 
-/// The failure that trailers tell of, if they do.
+/// The failure that trailers report, if they do.
 pub fn of_trailers(trailers: &HeaderMap) -> Option<CallEnd> {
     match of_metadata(trailers) {
         None => Some(ended(Code::Internal, "the server ended the call without a gRPC status", true)),
@@ -54,7 +54,7 @@ pub fn of_trailers(trailers: &HeaderMap) -> Option<CallEnd> {
 }
 
 /// Whether metadata holds a status, of whatever code.
-pub fn is_told(metadata: &HeaderMap) -> bool {
+pub fn is_stated(metadata: &HeaderMap) -> bool {
     metadata.contains_key(STATUS)
 }
 
@@ -118,7 +118,7 @@ pub fn timeout_value(timeout: Duration) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("99999999S"))
 }
 
-/// The messages of an error and its causes, each told once.
+/// The messages of an error and its causes, each once.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -142,14 +142,14 @@ mod tests {
     use crate::dial::DialError;
 
     #[test]
-    fn tells_a_failed_connect_as_never_sent() {
+    fn a_failed_connect_was_never_sent() {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let end = not_sent(&NotSent::NoConnection(Arc::new(DialError::Connect(refused))));
         assert_eq!(end, ended(Code::Unavailable, "connect error: connection refused", false));
     }
 
     #[test]
-    fn tells_a_refused_stream_as_untouched_only_where_the_server_said_so() {
+    fn a_refused_stream_is_untouched_only_where_the_server_said_so() {
         let end = broken(&h2::Error::from(h2::Reason::REFUSED_STREAM), &Health::default());
         assert_eq!((end.code, end.sent), (14, true));
         let end = broken(&h2::Error::from(h2::Reason::CANCEL), &Health::default());

@@ -203,10 +203,10 @@ suite('owned-runtime-napi', { skip: ADDON !== undefined ? false : 'cargo is miss
       );
       const took = Date.now() - Number(stdout);
       assert.equal(code, 0);
-      const told = 'owned-runtime-napi: runtime thread `napi-test` has not ended within 2s';
+      const report = 'owned-runtime-napi: runtime thread `napi-test` has not ended within 2s';
       assert.deepEqual(
-        stderr.split('\n').map((line) => line.slice(0, told.length)),
-        [told, told, told, ''],
+        stderr.split('\n').map((line) => line.slice(0, report.length)),
+        [report, report, report, ''],
       );
       assert.ok(took >= 2000 && took < 4000, `${took} ms`);
     });

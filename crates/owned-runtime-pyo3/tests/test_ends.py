@@ -224,7 +224,7 @@ if __name__ == "__main__":
 
 
 class Interpreters(TestCase):
-    @unittest.skipIf(sys.version_info < (3, 12), "older ones can't tell")
+    @unittest.skipIf(sys.version_info < (3, 12), "older ones don't know")
     def test_another_interpreter_is_refused(self):
         name = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
         done = run_program(

@@ -43,7 +43,7 @@ impl fmt::Display for StartError {
             }
             Self::Overdue { thread, bound } => write!(
                 f,
-                "can't start runtime thread `{thread}`: the one before it has not ended within {bound:?} of being told to stop, and still runs"
+                "can't start runtime thread `{thread}`: the one before it has not ended within {bound:?} of being asked to stop, and still runs"
             ),
             Self::Ended { thread } => {
                 write!(f, "runtime thread `{thread}` ended by itself; stop it to learn why, then start it again")
@@ -68,7 +68,7 @@ impl Error for StartError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopError {
-    /// The thread was told to stop and has not ended within the bound: a task blocks it, or a
+    /// The thread was asked to stop and has not ended within the bound: a task blocks it, or a
     /// blocking call goes on. It still runs. A later `stop` waits again.
     Overdue {
         /// The runtime's thread name.
@@ -96,7 +96,7 @@ impl fmt::Display for StopError {
         match self {
             Self::Overdue { thread, bound } => write!(
                 f,
-                "runtime thread `{thread}` has not ended within {bound:?} of being told to stop: a task or a blocking call holds it, and it may still call into the host"
+                "runtime thread `{thread}` has not ended within {bound:?} of being asked to stop: a task or a blocking call holds it, and it may still call into the host"
             ),
             Self::OwnThread { thread } => write!(
                 f,

@@ -43,7 +43,7 @@ struct State<R> {
 
 struct Worker<R> {
     remote: R,
-    /// Also tells this worker from a later one.
+    /// Also distinguishes this worker from a later one.
     id: ThreadId,
     /// The body has ended, and the thread is about to.
     ended: bool,

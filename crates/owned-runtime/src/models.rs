@@ -90,7 +90,7 @@ impl Subject {
         self.lifecycle.start(launch).map(drop)
     }
 
-    /// Starts a body that ends when told to.
+    /// Starts a body that ends when asked to.
     fn start(&self) -> Result<(), StartError> {
         self.start_with(|order| order.wait())
     }

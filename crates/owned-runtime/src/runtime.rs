@@ -96,7 +96,7 @@ impl OwnedRuntime {
     ///
     /// Never waits for a stop: beside one that is under way a new thread starts. So it may be called
     /// with any lock held, Python's GIL too. A returned handle is never one of a runtime that had
-    /// been told to stop before the call, but on the runtime's own threads: there it is their own
+    /// been asked to stop before the call, but on the runtime's own threads: there it is their own
     /// runtime's, always, and what is spawned on it after the stop is dropped.
     ///
     /// Don't keep the handle longer than the runtime runs: a task spawned after the stop is dropped
@@ -172,7 +172,7 @@ impl OwnedRuntime {
     /// Ends the runtime and returns once its threads are gone, their thread-local destructors
     /// included. It can start again.
     ///
-    /// Tells the thread to end, which lets the holders of [`stopping`](Self::stopping) go on for the
+    /// Asks the thread to end, which lets the holders of [`stopping`](Self::stopping) go on for the
     /// drain bound, drops every task, waits for calls on the blocking pool, and ends; then joins it.
     /// Does nothing if nothing runs. Several threads may stop at once: all return after the thread is
     /// gone. A start from another thread may follow at once, so that the runtime runs again by the
@@ -225,7 +225,7 @@ impl OwnedRuntime {
         self.lifecycle.close(&Deadline::after(bound))
     }
 
-    /// Whether the runtime has been started and neither told to stop nor ended by itself.
+    /// Whether the runtime has been started and neither asked to stop nor ended by itself.
     pub fn is_running(&self) -> bool {
         self.lifecycle.is_running()
     }
@@ -247,7 +247,7 @@ impl OwnedRuntime {
 }
 
 /// Stops the runtime. What [`stop`](OwnedRuntime::stop) would return as an error is written to
-/// stderr; on one of the runtime's own threads, it is told to end and nobody waits for it.
+/// stderr; on one of the runtime's own threads, it is asked to end and nobody waits for it.
 impl Drop for OwnedRuntime {
     fn drop(&mut self) {
         let error = match self.stop() {
@@ -256,7 +256,7 @@ impl Drop for OwnedRuntime {
         };
         let fate = if matches!(error, StopError::OwnThread { .. }) {
             self.lifecycle.abandon();
-            " (dropped there: told to end, but nobody waits for it)"
+            " (dropped there: asked to end, but nobody waits for it)"
         } else {
             ""
         };

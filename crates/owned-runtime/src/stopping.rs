@@ -30,7 +30,7 @@ use tokio::sync::watch;
 pub struct Stopping(watch::Receiver<bool>);
 
 impl Stopping {
-    /// Returns once the runtime has been told to stop. Cancel-safe.
+    /// Returns once the runtime has been asked to stop. Cancel-safe.
     pub async fn requested(&self) {
         let mut receiver = self.0.clone();
         while !*receiver.borrow_and_update() {
@@ -41,7 +41,7 @@ impl Stopping {
         }
     }
 
-    /// Whether the runtime has been told to stop.
+    /// Whether the runtime has been asked to stop.
     pub fn is_requested(&self) -> bool {
         *self.0.borrow()
     }

@@ -802,7 +802,7 @@ fn an_overdue_stop_can_be_tried_again() {
         assert_eq!(error, StopError::Overdue { thread: "overdue".to_owned(), bound: SHORT });
         assert_eq!(
             error.to_string(),
-            "runtime thread `overdue` has not ended within 50ms of being told to stop: \
+            "runtime thread `overdue` has not ended within 50ms of being asked to stop: \
              a task or a blocking call holds it, and it may still call into the host"
         );
         assert!(!runtime.is_running());
@@ -981,7 +981,7 @@ fn drop_stops_silently() {
 #[test]
 fn an_overdue_drop_is_reported() {
     if !is_child() {
-        let expected = "owned-runtime: runtime thread `drop-overdue` has not ended within 50ms of being told to stop";
+        let expected = "owned-runtime: runtime thread `drop-overdue` has not ended within 50ms of being asked to stop";
         let said = stderr(&child("an_overdue_drop_is_reported"));
         assert!(said.starts_with(expected) && said.lines().count() == 1, "{said}");
         return;
@@ -1004,7 +1004,7 @@ fn a_drop_on_an_own_thread_is_reported_and_ends_it() {
                 *line,
                 format!(
                     "owned-runtime: runtime thread `{name}` can't be stopped from one of its own threads, which \
-                     would wait for itself (dropped there: told to end, but nobody waits for it)"
+                     would wait for itself (dropped there: asked to end, but nobody waits for it)"
                 )
             );
         }

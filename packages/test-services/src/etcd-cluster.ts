@@ -271,7 +271,7 @@ class Cluster implements EtcdCluster {
     const server = supervise(service, endpoint, spec, dir, this.certificates, forget);
     try {
       const id = /^etcd_server_id\{server_id="([\da-f]+)"\}/m.exec(await readMetrics(metrics, 5_000))?.[1];
-      if (id === undefined) throw new Error(`${name} does not tell its member id`);
+      if (id === undefined) throw new Error(`${name} does not report its member id`);
       const member: EtcdMember = Object.defineProperties(
         { name, id: BigInt(`0x${id}`), peerUrl, proxy } as EtcdMember,
         Object.getOwnPropertyDescriptors(server),

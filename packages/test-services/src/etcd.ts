@@ -70,7 +70,7 @@ export interface EtcdServer extends AsyncDisposable {
   readonly certificates: Certificates | undefined;
   /** The last 64 KiB of its output since it was last started. */
   log(): string;
-  /** Sends it a signal, SIGKILL by default; `exited` tells when it is gone. */
+  /** Sends it a signal, SIGKILL by default; `exited` resolves when it is gone. */
   kill(signal?: NodeJS.Signals): void;
   /** Freezes it (SIGSTOP): connections stay open, nothing is answered. */
   pause(): void;

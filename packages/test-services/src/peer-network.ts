@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 const HEAD_BYTES = 16 * 1024;
 
 interface PeerConnection {
-  /** Member id that its first request has told, in hexadecimal; empty for a request without, `undefined` before. */
+  /** Member id that its first request has stated, in hexadecimal; empty for a request without, `undefined` before. */
   from: string | undefined;
   /** Index of the member that it leads to. */
   readonly to: number;
@@ -15,7 +15,7 @@ interface PeerConnection {
 }
 
 /**
- * The network between the members of a cluster: a proxy before each one's peer port. It tells from whom a
+ * The network between the members of a cluster: a proxy before each one's peer port. It knows from whom a
  * connection comes by the `X-Server-From` header of etcd's raft requests, and so can split the members in groups
  * that don't hear of each other, in either direction, while connections stay open.
  */

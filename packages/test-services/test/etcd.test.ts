@@ -101,7 +101,7 @@ describe('startEtcd', () => {
   });
 
   it('has stopped with all its threads once it is paused', {
-    skip: process.platform !== 'linux' && 'only Linux tells the state of threads',
+    skip: process.platform !== 'linux' && 'only Linux reports the state of threads',
   }, async () => {
     await using server = await startEtcd();
     const threads = (): string[] => readdirSync(`/proc/${server.pid}/task`);
@@ -135,7 +135,7 @@ describe('startEtcd', () => {
     await assert.rejects(fetch(`${server.endpoint}/version`), 'an authority nobody trusts');
   });
 
-  it('demands a client certificate when told so', async () => {
+  it('demands a client certificate when asked to', async () => {
     await using server = await startEtcd({ tls: { requireClientCert: true } });
     assert.ok(server.certificates);
     const { clientCert: cert, clientKey: key } = server.certificates;
@@ -159,7 +159,7 @@ describe('startEtcd', () => {
 });
 
 describe('etcdService', () => {
-  it('tells programs where it listens', async () => {
+  it('lets programs know where it listens', async () => {
     await using service = await startService('etcd', etcdService());
     const endpoint = service.env.ETCD_ENDPOINTS;
     assert.equal(endpoint, `http://127.0.0.1:${service.ports.client}`);

@@ -107,7 +107,7 @@ type lateness struct {
 	Ms float64 `json:"ms"`
 }
 
-// event is a change as the members' own ports told it.
+// event is a change as the members' own ports reported it.
 type event struct {
 	Revision int64   `json:"r"`
 	Deleted  bool    `json:"d"`
@@ -281,7 +281,7 @@ func (b *bounds) notAfter(revision int64) float64 {
 	return b.ended[i]
 }
 
-// lateIn is how late the workload's process was in a time, all told.
+// lateIn is how late the workload's process was in a time, in all.
 func (h *history) lateIn(from, to float64) float64 {
 	sum := 0.0
 	for _, l := range h.late {

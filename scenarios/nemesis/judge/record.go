@@ -76,7 +76,7 @@ func record(args []string) error {
 	writer := bufio.NewWriterSize(file, 1<<20)
 	lines := json.NewEncoder(writer)
 	go endWithInput(client)
-	next, told := int64(1), time.Time{}
+	next, reported := int64(1), time.Time{}
 	for {
 		// A new context each time: it ends a watch that has to be made anew.
 		ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(context.Background()))
@@ -107,9 +107,9 @@ func record(args []string) error {
 				next = kv.ModRevision + 1
 				done = done || e.Key == endKey
 			}
-			if done || time.Since(told) > 200*time.Millisecond {
+			if done || time.Since(reported) > 200*time.Millisecond {
 				fmt.Println(next - 1)
-				told = time.Now()
+				reported = time.Now()
 			}
 			if done {
 				cancel()

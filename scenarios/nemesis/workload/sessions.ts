@@ -52,7 +52,7 @@ async function close({ client, worker, history }: Work, session: Session): Promi
   history.add('closed', { lease, from: history.now() });
 }
 
-/** TTLs of leases that outlive the test, so that each that is left is seen; the TTL tells who has granted it. */
+/** TTLs of leases that outlive the test, so that each that is left is seen; the TTL shows who has granted it. */
 const ENDLESS_SECONDS = 1_000_000;
 
 /** Makes sessions with short bounds, and closes them with even shorter ones, then without. */

@@ -1,0 +1,10 @@
+import Table from 'cli-table3';
+
+/** A table of figures for a terminal: the first column is names, the others are numbers. */
+export function figureTable(head: readonly string[]): InstanceType<typeof Table> {
+  return new Table({
+    head: [...head],
+    colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
+    style: { head: [], border: [], compact: true },
+  });
+}
