@@ -2,7 +2,7 @@
 import { checkFile } from '../hosts/check.mjs';
 import { testFilesOfClient } from '../hosts/test-files.mjs';
 import { refuseUnknown } from '../lib/errors.mjs';
-import { inTurns } from '../lib/turns.mjs';
+import { FILES_AT_ONCE, inTurns } from '../lib/turns.mjs';
 import { provideRuntimes } from '../provide/runtimes.mjs';
 
 /** @typedef {import('@quiesce/test-services').RuntimeName} RuntimeName */
@@ -28,8 +28,7 @@ export async function runClientOnRuntimes() {
   const files = pairs.map(({ file }) => file);
   refuseUnknown(files, testFilesOfClient(), (file) => `the client has no file of tests named '${file}'`);
   const total = { passed: 0, failed: 0, skipped: 0, output: '' };
-  // Two at a time: most of a file's time is spent waiting.
-  await inTurns(2, pairs, async ({ runtime, file }) => {
+  await inTurns(FILES_AT_ONCE, pairs, async ({ runtime, file }) => {
     const result = await checkFile(runtime, binaries[runtime], file, { nativeOnly: true });
     total.passed += result.passed;
     total.skipped += result.skipped.length;

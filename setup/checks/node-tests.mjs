@@ -1,15 +1,12 @@
 // @ts-check
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { run } from '../lib/command.mjs';
 import { inCache, inRoot, root } from '../lib/paths.mjs';
+import { FILES_AT_ONCE } from '../lib/turns.mjs';
 import { checkNeeds, needsOf, provideNeeds } from './needs.mjs';
 
 const PLACES = ['setup/test', 'crates/*/tests', 'packages/*/dist/test', 'scenarios/dist', 'bench/dist'];
-
-/** One file more than there are processors: most of a file's time is spent waiting for servers and for processes to end. */
-const AT_ONCE = availableParallelism() + 1;
 
 /**
  * Provides what the chosen Node tests need, and runs them, shown as they go.
@@ -31,7 +28,7 @@ export async function runNodeTests(parts) {
     [
       process.execPath,
       '--test',
-      `--test-concurrency=${AT_ONCE}`,
+      `--test-concurrency=${FILES_AT_ONCE}`,
       // A test that hangs fails, and the others go on.
       '--test-timeout=300000',
       '--test-reporter=spec',

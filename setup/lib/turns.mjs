@@ -1,4 +1,11 @@
 // @ts-check
+import { availableParallelism } from 'node:os';
+
+/**
+ * How many test files run at a time: one more than there are processors, as most of a file's time is spent waiting for
+ * servers and for processes to end.
+ */
+export const FILES_AT_ONCE = availableParallelism() + 1;
 
 /**
  * Does a piece of work for each item, several at a time.
