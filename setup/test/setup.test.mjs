@@ -346,3 +346,32 @@ describe('circles among Rust modules', () => {
     assert.deepEqual(circles({ a: tested, b: tests }), []);
   });
 });
+
+describe('names of constants', () => {
+  it('are judged by the linter where a literal stands at the top of a module', () => {
+    const own = join(dir, 'constants');
+    mkdirSync(own);
+    const rule = inRoot('setup', 'checks', 'constants.grit');
+    writeFileSync(join(own, 'biome.json'), JSON.stringify({ plugins: [rule], linter: { enabled: true } }));
+    const good = [
+      "export const GOOD = 'x', ALSO_GOOD = -1;",
+      'export let count = 3;',
+      'export const table = { a: 1 }, pattern = /a/, sum = Math.max(1, 2);',
+      'export const f = () => { const inner = 3; return inner; };',
+      'export class A { static n = 1; static { const inner = 2; A.n = inner; } }',
+    ];
+    const bad = [
+      "export const word = 'x';",
+      'export const sizeBytes: number = 4 * 1024;',
+      'export const big = 1n;',
+    ];
+    writeFileSync(join(own, 'a.ts'), [...good, ...bad].join('\n'));
+    const biome = inRoot('node_modules', '.bin', 'biome');
+    const { status, stdout, stderr } = spawnSync(biome, ['lint', '.'], { cwd: own, encoding: 'utf8' });
+    const lines = [...`${stdout}${stderr}`.matchAll(/a\.ts:(\d+):\d+ plugin/g)].map(([, line]) =>
+      Number(line),
+    );
+    assert.deepEqual(lines, [6, 7, 8], stdout + stderr);
+    assert.equal(status, 1);
+  });
+});

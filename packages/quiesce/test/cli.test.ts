@@ -10,7 +10,7 @@ import { type CliResult, cli, runCli, startCli } from './support/cli.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: a plan's own placeholder
-const portArgument = '${port:p}';
+const PORT_ARGUMENT = '${port:p}';
 
 // Before the directory is removed: the tester's own temporary files would be there.
 after(() => assert.deepEqual(readdirSync(scratch), []));
@@ -187,7 +187,7 @@ describe('services', () => {
         process.execPath,
         '-e',
         `${listening}; setTimeout(() => process.exit(5), 700)`,
-        portArgument,
+        PORT_ARGUMENT,
         marker,
       ],
       ports: ['p'],
@@ -205,7 +205,7 @@ describe('services', () => {
   test('and programs are gone after an interrupt, whose report is still written', async () => {
     const marker = `quiesce-interrupt-${process.pid}`;
     const service = {
-      command: [process.execPath, '-e', listening, portArgument, marker],
+      command: [process.execPath, '-e', listening, PORT_ARGUMENT, marker],
       ports: ['p'],
       ready: { port: 'p' },
     };
