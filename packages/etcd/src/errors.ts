@@ -136,7 +136,7 @@ export class RequestTooLargeError extends EtcdError {}
 
 /** The wanted revision has been compacted away. Code `OUT_OF_RANGE`. */
 export class CompactedError extends EtcdError {
-  /** The oldest revision that can still be read; `undefined` where the server did not tell. */
+  /** The oldest revision that can still be read; `undefined` where the server did not state it. */
   readonly compactRevision: bigint | undefined;
 
   constructor(message: string, init: EtcdErrorInit, compactRevision?: bigint) {
@@ -145,7 +145,7 @@ export class CompactedError extends EtcdError {
   }
 }
 
-/** What tells one store, and one state of it, from another. */
+/** What distinguishes one store, and one state of it, from another. */
 export interface StoreState {
   /** Its cluster; 0 where that isn't known. */
   readonly clusterId: bigint;

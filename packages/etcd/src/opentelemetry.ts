@@ -21,21 +21,21 @@ export interface InstrumentOptions {
   readonly meter?: Meter;
 }
 
-const scope = '@quiesce/etcd';
+const SCOPE = '@quiesce/etcd';
 
 /**
  * Makes a span of each call of all clients in this thread, and these figures: `rpc.client.duration` (a histogram in
  * ms, one value for each call) and `etcd.client.retries` (a counter). Names of attributes follow OpenTelemetry's
  * conventions for RPC. A span begins where the call is made, as a child of the span that is active there; a stream's
- * span ends when it is established. Keys and values are not told.
+ * span ends when it is established. Keys and values are not recorded.
  *
  * It needs the optional peer dependency `@opentelemetry/api`.
  *
  * @returns a function that ends it.
  */
 export function instrument(options: InstrumentOptions = {}): () => void {
-  const tracer = options.tracer ?? trace.getTracer(scope);
-  const meter = options.meter ?? metrics.getMeter(scope);
+  const tracer = options.tracer ?? trace.getTracer(SCOPE);
+  const meter = options.meter ?? metrics.getMeter(SCOPE);
   const durations = meter.createHistogram('rpc.client.duration', {
     unit: 'ms',
     description: 'Duration of calls to etcd, retries included',
@@ -77,9 +77,9 @@ export function instrument(options: InstrumentOptions = {}): () => void {
   const retry = (message: unknown): void => {
     const { call, method, endpoint, attempts, waitMs, error } = message as RetryTrace;
     retries.add(1, methodAttributes(method));
-    const told = { ...endpointAttributes(endpoint), 'etcd.attempts': attempts, 'etcd.wait_ms': waitMs };
+    const attributes = { ...endpointAttributes(endpoint), 'etcd.attempts': attempts, 'etcd.wait_ms': waitMs };
     if (call !== undefined)
-      spans.get(call)?.addEvent('retry', { ...told, 'exception.message': String(error) });
+      spans.get(call)?.addEvent('retry', { ...attributes, 'exception.message': String(error) });
   };
 
   subscribe(channelNames.callStart, start);

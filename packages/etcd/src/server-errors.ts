@@ -36,14 +36,14 @@ interface ServerError {
 
 const { INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND, OUT_OF_RANGE, UNAVAILABLE, UNKNOWN } = StatusCode;
 
-const mayBeApplied = 'it may still be applied: read before writing again';
+const MAY_BE_APPLIED = 'it may still be applied: read before writing again';
 const refused = (code: StatusCode, hint?: string, type?: ErrorClass): ServerError => ({
   code,
   write: 'not applied',
   ...(hint !== undefined && { hint }),
   ...(type !== undefined && { type }),
 });
-const uncertain = (code: StatusCode, hint: string = mayBeApplied, type?: ErrorClass): ServerError => ({
+const uncertain = (code: StatusCode, hint: string = MAY_BE_APPLIED, type?: ErrorClass): ServerError => ({
   code,
   write: 'may be applied',
   hint,
@@ -236,7 +236,7 @@ const serverErrors = {
   ),
   'etcdserver: leader changed': uncertain(UNAVAILABLE),
   'etcdserver: server stopped': uncertain(UNAVAILABLE),
-  'raft: stopped': uncertain(UNKNOWN, mayBeApplied, UnavailableError),
+  'raft: stopped': uncertain(UNKNOWN, MAY_BE_APPLIED, UnavailableError),
   'etcdserver: request timed out': uncertain(UNAVAILABLE),
   'etcdserver: request timed out, possibly due to previous leader failure': uncertain(UNAVAILABLE),
   'etcdserver: request timed out, possibly due to connection lost': uncertain(UNAVAILABLE),

@@ -10,9 +10,9 @@ import { overEachTransport, withEtcd } from './support/clients.js';
 import { program } from './support/program.js';
 
 const library = JSON.stringify(new URL('../src/index.js', import.meta.url).href);
-const afterwards = "catch((error) => console.log('loop:', error.name))";
+const AFTERWARDS = "catch((error) => console.log('loop:', error.name))";
 
-const open: readonly (readonly [title: string, code: string, told: string])[] = [
+const open: readonly (readonly [title: string, code: string, output: string])[] = [
   ['a watch with listeners', "const w = etcd.watch('k').on('put', () => {}); await w.ready;", ''],
   [
     'a watch with listeners and one for errors',
@@ -21,7 +21,7 @@ const open: readonly (readonly [title: string, code: string, told: string])[] = 
   ],
   [
     'a loop over a watch',
-    `const w = etcd.watch('k'); (async () => { for await (const _ of w); })().${afterwards}; await w.ready;`,
+    `const w = etcd.watch('k'); (async () => { for await (const _ of w); })().${AFTERWARDS}; await w.ready;`,
     'loop: ClosedError\n',
   ],
   ['a watch that nobody reads', "await etcd.watch('k').ready;", ''],
@@ -29,25 +29,25 @@ const open: readonly (readonly [title: string, code: string, told: string])[] = 
   ['a cache', "await Cache.open(etcd, prefix('k'));", ''],
   [
     'a cache that somebody waits for',
-    `const c = await Cache.open(etcd, prefix('k')); c.waitForRevision(1n << 40n).${afterwards};`,
+    `const c = await Cache.open(etcd, prefix('k')); c.waitForRevision(1n << 40n).${AFTERWARDS};`,
     'loop: ClosedError\n',
   ],
   [
     'a loop over a mirror',
     `const m = new Mirror(etcd, prefix('k')); const synced = Promise.withResolvers();
-     (async () => { for await (const c of m) if (c.type === 'synced') synced.resolve(); })().${afterwards};
+     (async () => { for await (const c of m) if (c.type === 'synced') synced.resolve(); })().${AFTERWARDS};
      await synced.promise;`,
     'loop: ClosedError\n',
   ],
   [
     'a session, its lock and one who waits for it',
-    `const s = await Session.create(etcd); await new Mutex(s, 'm').lock(); new Mutex(s, 'm').lock().${afterwards};`,
+    `const s = await Session.create(etcd); await new Mutex(s, 'm').lock(); new Mutex(s, 'm').lock().${AFTERWARDS};`,
     'loop: LeaseLostError\n',
   ],
   ['a keepalive', 'await etcd.lease.keepAlive((await etcd.lease.grant(10)).id);', ''],
   [
     'an observed election',
-    `(async () => { for await (const _ of new Election(etcd, 'e').observe()); })().${afterwards};
+    `(async () => { for await (const _ of new Election(etcd, 'e').observe()); })().${AFTERWARDS};
      await new Promise((r) => setTimeout(r, 100));`,
     'loop: ClosedError\n',
   ],
@@ -66,26 +66,26 @@ overEachTransport('close()', (connect) => {
     const etcd = await connect({ endpoints: '${server.endpoint}', transport: '${transport}' });
     ${body}`;
 
-  for (const [title, code, told] of open) {
+  for (const [title, code, output] of open) {
     test(`ends quietly with ${title}`, async () => {
       const file = program(source(`${code}\nawait etcd.close();`));
       const { stdout, stderr } = await promisify(execFile)(process.execPath, [file], { timeout: 30_000 });
-      assert.deepEqual([stdout, stderr], [told, '']);
+      assert.deepEqual([stdout, stderr], [output, '']);
     });
   }
 
   test('tells the listeners of a watch and of a cache of their end, and of no error', async () => {
     const client = await connect(server.endpoint);
-    const told: string[] = [];
+    const errors: string[] = [];
     const watch = client.watch('k').on('put', () => {});
     await watch.ready;
     const cache = await Cache.open(client, prefix('k'));
     const ends = [watch, cache].map((each) => new Promise<void>((resolve) => each.on('close', resolve)));
-    watch.on('error', (error) => told.push(String(error)));
-    cache.on('error', (error) => told.push(String(error)));
+    watch.on('error', (error) => errors.push(String(error)));
+    cache.on('error', (error) => errors.push(String(error)));
     await client.close();
     await Promise.all(ends);
-    assert.deepEqual(told, []);
+    assert.deepEqual(errors, []);
   });
 
   test('in the order of the guide ends a service by SIGTERM, a cache included', async () => {

@@ -189,8 +189,8 @@ overEachTransport('connect() with waitForReadyMs', (connect) => {
         await assert.rejects(connect({ endpoints, waitForReadyMs, connectTimeoutMs: 1_000 }), (error) => {
           assert.ok(error instanceof UnavailableError && !error.sent && !error.mayBeApplied, String(error));
           const patience = Math.min(waitForReadyMs, 1_000);
-          const told = `within ${waitForReadyMs} ms at ${dead}: connection refused .*; at ${endpointOf(hole)}: nothing came within ${patience} ms`;
-          assert.match(error.message, new RegExp(told));
+          const reasons = `within ${waitForReadyMs} ms at ${dead}: connection refused .*; at ${endpointOf(hole)}: nothing came within ${patience} ms`;
+          assert.match(error.message, new RegExp(reasons));
           assert.ok(error.cause instanceof AggregateError);
           const [refused, slow] = error.cause.errors;
           assert.ok(refused instanceof UnavailableError, String(refused));

@@ -201,7 +201,7 @@ overEachTransport('TLS', (connect) => {
     assert.equal((await etcd.get('mtls'))?.text(), '1');
   });
 
-  const told: [string, () => ConnectOptions, RegExp][] = [
+  const failures: [string, () => ConnectOptions, RegExp][] = [
     ['an authority that is not trusted', () => ({ endpoints: tls.endpoint }), /isn't trusted \(give/],
     [
       'a client certificate that is missing',
@@ -227,7 +227,7 @@ overEachTransport('TLS', (connect) => {
       /for another name/,
     ],
   ];
-  for (const [title, options, message] of told) {
+  for (const [title, options, message] of failures) {
     test(`tells ${title}`, async () => {
       await assert.rejects(connect({ connectTimeoutMs: 2_000, ...options() }), (error) => {
         assert.ok(error instanceof EtcdError, String(error));

@@ -23,7 +23,7 @@ import { overEachTransport } from './support/clients.js';
 import { eventually } from './support/eventually.js';
 
 /** A member gives its leader up after three times the election timeout, of 0.5 s here. */
-const seconds = 20_000;
+const SECONDS = 20_000;
 
 overEachTransport('beside a member that is cut off', (connect) => {
   test('who waits moves on, and copies say that they are old', async () => {
@@ -88,7 +88,7 @@ overEachTransport('beside a member that is cut off', (connect) => {
       assert.deepEqual(settled, []);
       assert.equal(cache.disconnectedMs, 0);
 
-      const told = once(cache, 'disconnected');
+      const disconnected = once(cache, 'disconnected');
       cluster.partition(alone);
       await cluster.leader();
       await other.put('copies/a', '2');
@@ -97,13 +97,13 @@ overEachTransport('beside a member that is cut off', (connect) => {
       const entering = new DoubleBarrier(theirs, 'double', 2).enter();
       await new Queue(other, 'queue').enqueue('');
       await new PriorityQueue(other, 'priorities').enqueue('', 1);
-      await told;
+      await disconnected;
       // What it shows is old, or it says so no more.
       assert.ok(cache.get('copies/a')?.text() === '2' || cache.disconnectedMs > 0);
-      await eventually('all have moved on', () => settled.length === Object.keys(waiting).length, seconds);
+      await eventually('all have moved on', () => settled.length === Object.keys(waiting).length, SECONDS);
       assert.deepEqual(settled.sort(), Object.keys(waiting).sort());
       await entering;
-      await eventually('the cache is up to date', () => cache.disconnectedMs === 0, seconds);
+      await eventually('the cache is up to date', () => cache.disconnectedMs === 0, SECONDS);
       assert.equal(cache.get('copies/a')?.text(), '2');
       assert.deepEqual(observed, ['them', 'us']);
       await Promise.all([theirs.close(), ours.close()]);

@@ -23,10 +23,10 @@ import {
 } from '../src/index.js';
 import type { KeyRange } from '../src/kv/key-range.js';
 import { KeyValue } from '../src/rpc/messages/key-value.js';
-import { ModelError, refusedByClient, StoreModel } from './support/store-model.js';
+import { ModelError, REFUSED_BY_CLIENT, StoreModel } from './support/store-model.js';
 import { transports } from './support/transports.js';
 
-const steps = 400;
+const STEPS = 400;
 // At most 12: etcd sorts unstably, but Go's sort keeps the order of equal elements in lists as short as that.
 const keys = ['a', 'a/1', 'a/2', 'a0', 'b', 'b\0', 'b/1', 'b/2', 'c', 'c~', 'd'];
 const values = ['', '0', '1', '10', '2'];
@@ -292,7 +292,7 @@ async function answer(ask: () => unknown): Promise<unknown> {
   try {
     return { result: plain(await ask()) };
   } catch (error) {
-    if (error instanceof EtcdError) return { refused: error.sent ? error.details : refusedByClient };
+    if (error instanceof EtcdError) return { refused: error.sent ? error.details : REFUSED_BY_CLIENT };
     if (error instanceof ModelError) return { refused: error.message };
     throw error;
   }
@@ -312,7 +312,7 @@ function withInnerRevisions(result: unknown, revision?: bigint): unknown {
 
 const native = transports.find(({ name }) => name === 'native');
 
-test(`${steps} random requests get the same answers over each transport as from the model`, {
+test(`${STEPS} random requests get the same answers over each transport as from the model`, {
   timeout: 120_000,
 }, async (t) => {
   const seed = Number(process.env.DIFFERENTIAL_SEED ?? Date.now() % 2 ** 31);
@@ -327,7 +327,7 @@ test(`${steps} random requests get the same answers over each transport as from 
     const model = new StoreModel();
     const requests = new Requests(new Random(seed), model);
     const counts = { answered: 0, refused: new Map<string, number>() };
-    for (let index = 0; index < steps; index++) {
+    for (let index = 0; index < STEPS; index++) {
       const step = requests.next();
       const expected = await answer(() => withInnerRevisions(step.onModel(model)));
       const actual = await Promise.all(clients.map((etcd) => answer(() => step.onClient(etcd))));
@@ -349,7 +349,7 @@ ${inspect({ actual: actual[i], expected }, { depth: 12 })}`,
     }
     t.diagnostic(`${counts.answered} answered; ${inspect(counts.refused)}`);
     // A run that only ever asks for nonsense would prove nothing.
-    assert.ok(counts.answered > steps / 2, `${counts.answered} answered`);
+    assert.ok(counts.answered > STEPS / 2, `${counts.answered} answered`);
     assert.ok(counts.refused.size >= 3, inspect(counts.refused));
   } finally {
     await Promise.all(clients.map((etcd) => etcd.close()));

@@ -23,7 +23,7 @@ import {
 import { overEachTransport } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
 
-const electionMs = 600;
+const ELECTION_MS = 600;
 const root = { username: 'root', password: 'root-secret' };
 
 /** What a call gave; where it failed, as calls do in a failover, whether it may have been applied all the same. */
@@ -67,7 +67,7 @@ class Worker {
     this.#done = (async () => {
       for (; !this.#stopped; this.turns += 1) await turn();
     })();
-    // Told by `stop()`; a worker that has failed makes no progress until then.
+    // Reported by `stop()`; a worker that has failed makes no progress until then.
     this.#done.catch(() => {});
   }
 
@@ -104,7 +104,7 @@ for (const auth of [undefined, root]) {
     let cluster: EtcdCluster;
     before(async () => {
       cluster = await startEtcdCluster({
-        electionMs,
+        electionMs: ELECTION_MS,
         extraArgs: ['--auth-token-ttl=2', '--bcrypt-cost=4', '--grpc-keepalive-min-time=100ms'],
       });
       if (auth === undefined) return;
@@ -315,7 +315,7 @@ for (const auth of [undefined, root]) {
       const start = performance.now();
       const reason = await aborted(session.signal, 5_000);
       // A leader renews leases until it has noticed, within two election timeouts, that it is alone.
-      assert.ok(performance.now() - start < 2_000 + 2 * electionMs + 500, 'by the clock of this process');
+      assert.ok(performance.now() - start < 2_000 + 2 * ELECTION_MS + 500, 'by the clock of this process');
       assert.ok(reason instanceof LeaseLostError && reason.why === 'expired', String(reason));
       assert.equal(lock.signal.reason, reason);
     });
@@ -381,7 +381,7 @@ for (const auth of [undefined, root]) {
       await eventually('the watch has seen all', () => seen.includes(last));
       watch?.close();
       await reader;
-      // Writes that were given up may be applied at any time, also after the last: etcd's history tells.
+      // Writes that were given up may be applied at any time, also after the last: etcd's history decides.
       const history: bigint[] = [];
       for await (const { kv } of writer.watch(prefix('frozen/'), { startRevision: revision })) {
         history.push(kv.modRevision);

@@ -28,7 +28,7 @@ import {
   startHttp2Peer,
 } from './support/scripted-http2.js';
 
-const method = '/test.Script/call';
+const METHOD = '/test.Script/call';
 const request = Buffer.from('request');
 const nativeModule = JSON.stringify(new URL('../src/transport/native/native.js', import.meta.url).href);
 
@@ -87,7 +87,7 @@ describe('faults and the lifetime of what they touch', {
         },
       },
       async (transport) => {
-        const stream = transport.stream(method);
+        const stream = transport.stream(METHOD);
         await stream.headers;
         for (const connection of connections) connection.socket.end();
         const unavailable = (error: unknown): boolean =>
@@ -109,7 +109,7 @@ describe('faults and the lifetime of what they touch', {
       { connected: () => {} },
       async (transport) => {
         const start = performance.now();
-        await assert.rejects(transport.unary(method, request), neverSent);
+        await assert.rejects(transport.unary(METHOD, request), neverSent);
         assert.ok(performance.now() - start < 3_000);
       },
       { connectTimeoutMs: 150 },
@@ -119,8 +119,8 @@ describe('faults and the lifetime of what they touch', {
     withPeer(
       { connected: () => {} },
       async (transport) => {
-        await assert.rejects(transport.unary(method, request), neverSent);
-        const pending = assert.rejects(transport.unary(method, request), ClosedError);
+        await assert.rejects(transport.unary(METHOD, request), neverSent);
+        const pending = assert.rejects(transport.unary(METHOD, request), ClosedError);
         await transport.close();
         await pending;
       },
@@ -134,7 +134,7 @@ describe('faults and the lifetime of what they touch', {
         request: (connection, stream) => setImmediate(() => connection.write(answer(stream, 'ok'))),
       },
       async (transport, peer) => {
-        const calls = Array.from({ length: 200 }, () => answered(transport.unary(method, request)));
+        const calls = Array.from({ length: 200 }, () => answered(transport.unary(METHOD, request)));
         assert.deepEqual(new Set(await Promise.all(calls)), new Set(['ok']));
         assert.equal(peer.connections, 1);
       },
@@ -151,8 +151,8 @@ describe('faults and the lifetime of what they touch', {
         request: (connection, stream) => connection.write(answer(stream, 'ok')),
       },
       async (transport) => {
-        await assert.rejects(transport.unary(method, request, { timeoutMs: 100 }), DeadlineExceededError);
-        const waiting = answered(transport.unary(method, request, { timeoutMs: 5_000 }));
+        await assert.rejects(transport.unary(METHOD, request, { timeoutMs: 100 }), DeadlineExceededError);
+        const waiting = answered(transport.unary(METHOD, request, { timeoutMs: 5_000 }));
         first?.write(settings([Setting.maxConcurrentStreams, 100]));
         assert.equal(await waiting, 'ok');
       },
@@ -166,14 +166,14 @@ describe('faults and the lifetime of what they touch', {
         request: (connection, stream) => connection.write(answer(stream, 'ok')),
       },
       async (transport, peer) => {
-        const large = transport.unary(method, new Uint8Array(10_000), { timeoutMs: 300 });
+        const large = transport.unary(METHOD, new Uint8Array(10_000), { timeoutMs: 300 });
         const held = assert.rejects(large, DeadlineExceededError);
-        const stream = transport.stream(method, { timeoutMs: 300 });
+        const stream = transport.stream(METHOD, { timeoutMs: 300 });
         await stream.send(new Uint8Array(10_000));
         const heldStream = assert.rejects(stream.receive(), DeadlineExceededError);
-        assert.equal(await answered(transport.unary(method, request)), 'ok');
+        assert.equal(await answered(transport.unary(METHOD, request)), 'ok');
         await Promise.all([held, heldStream]);
-        assert.equal(await answered(transport.unary(method, request)), 'ok');
+        assert.equal(await answered(transport.unary(METHOD, request)), 'ok');
         assert.equal(peer.connections, 1);
       },
     ));
@@ -190,14 +190,14 @@ describe('faults and the lifetime of what they touch', {
       async (transport, peer) => {
         for (let round = 0; round < 30; round++) {
           const controllers = Array.from({ length: 100 }, () => new AbortController());
-          const calls = controllers.map(({ signal }) => transport.unary(method, request, { signal }));
+          const calls = controllers.map(({ signal }) => transport.unary(METHOD, request, { signal }));
           const settled = Promise.allSettled(calls);
           await eventually('the requests came', () => late.length === 100);
           for (const controller of controllers) controller.abort();
           assert.ok((await settled).every(({ status }) => status === 'rejected'));
           for (const send of late.splice(0)) send();
         }
-        assert.equal(await answered(transport.unary(method, request, { timeoutMs: 5_000 })), 'ok');
+        assert.equal(await answered(transport.unary(METHOD, request, { timeoutMs: 5_000 })), 'ok');
         assert.equal(peer.connections, 1);
       },
     );
@@ -219,11 +219,11 @@ describe('faults and the lifetime of what they touch', {
         async (transport, peer) => {
           const before = openFiles();
           for (let i = 0; i < 300; i++) {
-            await assert.rejects(transport.unary(method, request), (error) => {
+            await assert.rejects(transport.unary(METHOD, request), (error) => {
               assert.ok(error instanceof EtcdError);
               return error.code === StatusCode.UNAVAILABLE;
             });
-            assert.equal(await answered(transport.unary(method, request)), 'ok');
+            assert.equal(await answered(transport.unary(METHOD, request)), 'ok');
           }
           assert.equal(peer.connections, 301);
           // The one connection has two ends in this process.
@@ -244,13 +244,13 @@ describe('faults and the lifetime of what they touch', {
     const cycle = async (times: number): Promise<void> => {
       for (let i = 0; i < times; i++) {
         const transport = nativeTransport({ endpoint: peer.endpoint });
-        const stream = transport.stream(method);
+        const stream = transport.stream(METHOD);
         await Promise.allSettled([
-          transport.unary(method, request),
-          transport.unary(method, new Uint8Array(32 * 1024)),
+          transport.unary(METHOD, request),
+          transport.unary(METHOD, new Uint8Array(32 * 1024)),
         ]);
         stream.receive().catch(() => {});
-        transport.unary(method, request).catch(() => {});
+        transport.unary(METHOD, request).catch(() => {});
         await transport.close();
       }
     };
@@ -259,8 +259,8 @@ describe('faults and the lifetime of what they touch', {
         const { parentPort, workerData } = require('node:worker_threads');
         import(${nativeModule}).then(async ({ nativeTransport }) => {
           const transport = nativeTransport({ endpoint: workerData });
-          await transport.unary('${method}', new Uint8Array()).catch(() => {});
-          transport.stream('${method}').receive().catch(() => {});
+          await transport.unary('${METHOD}', new Uint8Array()).catch(() => {});
+          transport.stream('${METHOD}').receive().catch(() => {});
           parentPort.postMessage('busy');
         });`;
       const started = new Worker(code, { eval: true, workerData: peer.endpoint });

@@ -32,7 +32,7 @@ import { transports } from './support/transports.js';
 
 const text = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString();
 const bytes = (text: string): Uint8Array => Buffer.from(text);
-const method = '/test.Script/call';
+const METHOD = '/test.Script/call';
 
 /** How a call ends: its text, or the name of its status code and whether the server may have seen it. */
 type End = { answer: string } | { code: keyof typeof StatusCode; sent: boolean };
@@ -661,14 +661,14 @@ function endOf(error: unknown): End {
 }
 
 async function unary(transport: Transport, timeoutMs: number): Promise<End> {
-  return transport.unary(method, bytes('request'), { timeoutMs }).then(
+  return transport.unary(METHOD, bytes('request'), { timeoutMs }).then(
     (response) => ({ answer: text(response.message) }),
     (error) => endOf(error),
   );
 }
 
 async function streamed(transport: Transport, timeoutMs: number): Promise<End> {
-  const stream = transport.stream(method, { timeoutMs });
+  const stream = transport.stream(METHOD, { timeoutMs });
   try {
     await stream.send(bytes('request'));
     stream.closeSend();
@@ -719,7 +719,7 @@ for (const { name, skip, make } of transports) {
     ] as const) {
       describe(`a ${kind} call`, () => {
         for (const fault of faults) {
-          // A row of what this host can't do, as its process would not survive to tell.
+          // A row of what this host can't do, as its process would not survive it.
           const left = name === 'grpc-js' && fault.nodeHttp2Aborts && "may abort Node's own HTTP/2";
           test(fault.what, { skip: left || false }, async () => {
             const expected = expectedOf(fault, name, kind);

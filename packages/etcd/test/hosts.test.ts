@@ -151,12 +151,12 @@ overEachTransport('hosts', (connectHere) => {
     const WebWorker = (globalThis as unknown as { Worker: WebWorkerConstructor }).Worker;
     const terminated = async (n: number): Promise<void> => {
       const worker = new WebWorker(pathToFileURL(file).href, { type: 'module' });
-      const told = new Promise((resolve, reject) => {
+      const answered = new Promise((resolve, reject) => {
         worker.onmessage = resolve;
         worker.onerror = reject;
       });
       worker.postMessage({ options, name: n });
-      await told;
+      await answered;
       await sleep(n);
       worker.terminate();
     };

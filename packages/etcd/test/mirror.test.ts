@@ -150,7 +150,7 @@ overEachTransport('mirror', (connect) => {
     assert.equal(cache.get(`${p}c`)?.text(), 'c');
     await cache.waitForRevision((await etcd.delete(`${p}a`)).revision);
     assert.deepEqual(told(cache.range(keyRange(`${p}a`, `${p}d`))), [`${p}b=b`, `${p}c=c`]);
-    // A change elsewhere, of which no event tells.
+    // A change elsewhere, which no event reports.
     const elsewhere = await etcd.put('elsewhere', '');
     await cache.waitForRevision(elsewhere.revision);
     assert.ok(cache.revision >= elsewhere.revision);

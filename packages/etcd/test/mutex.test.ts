@@ -265,7 +265,7 @@ overEachTransport('mutex', (connect) => {
     assert.equal(await keys('rw'), 0);
   });
 
-  /** A process that locks `processes`, as often as told, and counts under the lock without any other protection. */
+  /** A process that locks `processes`, as often as asked, and counts under the lock without any other protection. */
   async function contender(dir: string, ttlSeconds: number, times: number): Promise<ChildProcess> {
     const library = JSON.stringify(new URL('../src/index.js', import.meta.url).href);
     const file = join(dir, 'contender.mjs');

@@ -26,9 +26,9 @@ async function assertRuntimeThreads(expected: number): Promise<void> {
 
 const skip = nativeUnavailable()?.message ?? false;
 
-const longBytes = 1024 * 1024;
+const LONG_BYTES = 1024 * 1024;
 
-/** A worker that tells when it holds long answers, and goes on to ask for others. */
+/** A worker that says when it holds long answers, and goes on to ask for others. */
 const holdsLongAnswers = `
   import { parentPort, workerData } from 'node:worker_threads';
   import { nativeTransport } from ${nativeModule};
@@ -47,7 +47,7 @@ describe('native transport', { skip }, () => {
       unary: {
         hello: (_call, answer) => answer(null, Buffer.from('hello')),
         // Long enough to be handed over rather than copied.
-        long: (_call, answer) => answer(null, Buffer.alloc(longBytes, 7)),
+        long: (_call, answer) => answer(null, Buffer.alloc(LONG_BYTES, 7)),
         wait: () => {},
       },
       stream: {
@@ -113,7 +113,7 @@ describe('native transport', { skip }, () => {
     });
 
     test('hands over long answers, which outlive it', async () => {
-      const expected = Buffer.alloc(longBytes, 7);
+      const expected = Buffer.alloc(LONG_BYTES, 7);
       const kept: Uint8Array[] = [];
       // More than are kept, so that the garbage collector frees some.
       for (let i = 0; i < 20; i++) {
@@ -194,7 +194,7 @@ describe('native transport', { skip }, () => {
       test(`${end} while it holds long answers, and has given long requests`, async () => {
         const { stdout, stderr } = await run(`
           const transport = nativeTransport({ endpoint });
-          const long = () => transport.unary('/test.Script/long', new Uint8Array(${longBytes}));
+          const long = () => transport.unary('/test.Script/long', new Uint8Array(${LONG_BYTES}));
           globalThis.kept = await Promise.all([long(), long(), long()]);
           for (let i = 0; i < 3; i++) long().catch(() => {});
           process.on('exit', () => console.log(kept.every(({ message }) => message.at(-1) === 7)));

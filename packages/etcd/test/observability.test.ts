@@ -29,7 +29,7 @@ import { instrument } from '../src/opentelemetry.js';
 import { overEachTransport, withServer } from './support/clients.js';
 import { program } from './support/program.js';
 
-/** What a channel tells while `body` runs. */
+/** What a channel reports while `body` runs. */
 async function listen<T>(name: string, body: () => Promise<unknown>): Promise<T[]> {
   const messages: T[] = [];
   const listener = (message: unknown): void => {

@@ -15,7 +15,7 @@ const bin = (name: string): string => join(root, 'node_modules', '.bin', name);
 const native = nativeUnavailable() === undefined;
 
 /** As the README promises, of the addon on Linux. */
-const addonBudgetBytes = 4 * 1000 * 1000;
+const ADDON_BUDGET_BYTES = 4 * 1000 * 1000;
 
 /** Removes npm's own settings, which the test runner's npm has put into the environment. */
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
@@ -195,7 +195,7 @@ describe('the packages', () => {
   test('keep the size that was promised', { skip: !native && 'no addon' }, () => {
     const name = Object.keys(tarballs).find((name) => name.startsWith('@quiesce/etcd-')) ?? '';
     const { size } = statSync(join(dir, 'node_modules', name, 'etcd-transport.node'));
-    assert.ok(size < addonBudgetBytes, `${size} bytes`);
+    assert.ok(size < ADDON_BUDGET_BYTES, `${size} bytes`);
   });
 });
 

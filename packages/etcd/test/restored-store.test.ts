@@ -30,7 +30,7 @@ import { aborted, eventually } from './support/eventually.js';
 import { type Backup, backUp, cannotRestore, restore } from './support/restore.js';
 import { take } from './support/take.js';
 
-const longMs = 60_000;
+const LONG_MS = 60_000;
 
 /** A server with a backup of what `before` has written, and a client that has seen later revisions. */
 async function withBackup(
@@ -78,7 +78,7 @@ overEachTransport('a store that was restored at a lower revision', (connect) => 
         })();
         await eventually('the mirror is there', () => changes.at(-1)?.type === 'synced');
         const dequeued = new Queue(etcd, 'queue').dequeue();
-        const inVain = failureOf(cache.waitForRevision(last + 1_000n, { timeoutMs: longMs }));
+        const inVain = failureOf(cache.waitForRevision(last + 1_000n, { timeoutMs: LONG_MS }));
         const ended = [failureOf(take(watch, 1)), failureOf(take(quiet, 1))];
         const resynced = once(cache, 'resync');
 

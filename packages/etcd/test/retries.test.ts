@@ -22,7 +22,7 @@ import { type ScriptedServer, startScriptedServer, type UnaryScript } from './su
 
 const run = promisify(execFile);
 
-/** A server whose methods answer in turn as told; the last answer stays. */
+/** A server whose methods answer in turn as listed; the last answer stays. */
 function answering(methods: Record<string, readonly (EtcdStatus | Buffer)[]>): Promise<ScriptedServer> {
   const unary: Record<string, UnaryScript> = {
     '/etcdserverpb.Maintenance/Status': (_call, answer) => answer(null, Buffer.alloc(0)),

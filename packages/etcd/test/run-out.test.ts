@@ -24,9 +24,9 @@ import { overEachTransport, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
 import { program } from './support/program.js';
 
-const ttlSeconds = 1;
+const TTL_SECONDS = 1;
 /** Longer than the TTL lasts from any renewal before it. */
-const blockMs = 1_100;
+const BLOCK_MS = 1_100;
 
 function isExpiry(error: unknown): true {
   assert.ok(error instanceof LeaseLostError, String(error));
@@ -42,7 +42,7 @@ overEachTransport('after the event loop was blocked for longer than the TTL', (c
   });
 
   test('the signals tell at once that the lease has run out, and their events come by that', async () => {
-    await using session = await Session.create(etcd, { ttlSeconds });
+    await using session = await Session.create(etcd, { ttlSeconds: TTL_SECONDS });
     const lock = await new Mutex(session, 'looked-at').lock();
     const leadership = await new Election(etcd, 'led').campaign(session, '');
     const keepAlive = await etcd.lease.keepAlive(session.leaseId);
@@ -50,7 +50,7 @@ overEachTransport('after the event loop was blocked for longer than the TTL', (c
     const events: number[] = [];
     for (const [i, signal] of signals.entries()) signal.addEventListener('abort', () => events.push(i));
     const derived = AbortSignal.any([lock.signal]);
-    busyFor(blockMs);
+    busyFor(BLOCK_MS);
     assert.deepEqual(events, []);
     assert.equal(lock.signal.aborted, true);
     // The lock is lost because the lease is, with all that hangs on it.
@@ -69,18 +69,18 @@ overEachTransport('after the event loop was blocked for longer than the TTL', (c
     ['throwIfAborted()', (signal: AbortSignal) => assert.throws(() => signal.throwIfAborted(), isExpiry)],
   ] as const) {
     test(`${what} alone looks, too`, async () => {
-      await using session = await Session.create(etcd, { ttlSeconds });
+      await using session = await Session.create(etcd, { ttlSeconds: TTL_SECONDS });
       const lock = await new Mutex(session, `looked-at-by-${what}`).lock();
-      busyFor(blockMs);
+      busyFor(BLOCK_MS);
       look(lock.signal);
     });
   }
 
   test('calls with the signal of a lock are refused at once, and nothing is sent', async () => {
-    await using session = await Session.create(etcd, { ttlSeconds });
+    await using session = await Session.create(etcd, { ttlSeconds: TTL_SECONDS });
     await using lasting = await Session.create(etcd);
     const { signal } = await new Mutex(session, 'guard').lock();
-    busyFor(blockMs);
+    busyFor(BLOCK_MS);
     const calls: Promise<unknown>[] = [
       etcd.put('guarded/put', 'late', { signal }),
       etcd.txn({ success: [op.put('guarded/txn', 'late')] }, { signal }),
@@ -96,12 +96,12 @@ overEachTransport('after the event loop was blocked for longer than the TTL', (c
   });
 
   test('a timer of the program that comes first finds the lock lost', async () => {
-    await using session = await Session.create(etcd, { ttlSeconds });
+    await using session = await Session.create(etcd, { ttlSeconds: TTL_SECONDS });
     const { signal } = await new Mutex(session, 'timer').lock();
     const lost = new Promise<boolean>((resolve) => {
       setTimeout(() => resolve(signal.aborted), 1);
     });
-    busyFor(blockMs);
+    busyFor(BLOCK_MS);
     assert.equal(await lost, true);
   });
 
@@ -128,7 +128,11 @@ overEachTransport('after the event loop was blocked for longer than the TTL', (c
         return session;
       },
     ],
-    ['Session.create', 'LeaseKeepAlive', (_session, _key, client) => Session.create(client, { ttlSeconds })],
+    [
+      'Session.create',
+      'LeaseKeepAlive',
+      (_session, _key, client) => Session.create(client, { ttlSeconds: TTL_SECONDS }),
+    ],
     [
       'Session.create with a lease',
       'LeaseKeepAlive',
@@ -145,9 +149,9 @@ overEachTransport('after the event loop was blocked for longer than the TTL', (c
       // An answer may come, on a busy machine, before the block begins; then the promise was right when it resolved.
       for (let round = 0; ; round++) {
         await using other = await connect(server.endpoint);
-        await using session = await Session.create(etcd, { ttlSeconds });
+        await using session = await Session.create(etcd, { ttlSeconds: TTL_SECONDS });
         await other.get('warm-up');
-        const blocked = blockAfter(last, blockMs);
+        const blocked = blockAfter(last, BLOCK_MS);
         let resolvedAt: number | undefined;
         const taken = take(session, `taken/${name}/${round}`, other).then((owned) => {
           resolvedAt = performance.now();
@@ -169,8 +173,8 @@ overEachTransport('after the event loop was blocked for longer than the TTL', (c
     await using one = await Session.create(etcd);
     const election = new Election(etcd, 'resumed');
     const leadership = await election.campaign(one, '');
-    await using session = await Session.create(etcd, { ttlSeconds });
-    busyFor(blockMs);
+    await using session = await Session.create(etcd, { ttlSeconds: TTL_SECONDS });
+    busyFor(BLOCK_MS);
     await assert.rejects(election.resume(session, leadership), isExpiry);
   });
 });
@@ -192,7 +196,7 @@ const holder = (endpoints: string, transport: string): string => `
   import { readFile } from 'node:fs';
   const { connect, Election, Mutex, Session } = await import(${library});
   const etcd = await connect(${JSON.stringify({ endpoints, transport })});
-  const session = await Session.create(etcd, { ttlSeconds: ${ttlSeconds} });
+  const session = await Session.create(etcd, { ttlSeconds: ${TTL_SECONDS} });
   const lock = await new Mutex(session, 'stopped').lock();
   const leadership = await new Election(etcd, 'stopped-leads').campaign(session, 'child');
   const tell = (what) => console.log(JSON.stringify(what));

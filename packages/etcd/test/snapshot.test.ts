@@ -20,7 +20,7 @@ function response(fields: Parameters<typeof SnapshotResponse.fromPartial>[0]): B
   return Buffer.from(SnapshotResponse.encode(SnapshotResponse.fromPartial(fields)).finish());
 }
 
-/** Sends bytes in blobs of these sizes and the rest in one, as etcd would: what remains is told without the hash. */
+/** Sends bytes in blobs of these sizes and the rest in one, as etcd would: what remains is stated without the hash. */
 function send(bytes: Uint8Array, sizes: readonly number[], total = database.length): StreamScript {
   return (call) => {
     call.on('data', () => {

@@ -20,7 +20,7 @@ import { startScriptedServer } from './support/scripted-server.js';
 
 const root = { username: 'root', password: 'root-secret' };
 const ann = { username: 'ann', password: 'ann-secret' };
-const ttlSeconds = 2;
+const TTL_SECONDS = 2;
 
 /** How often `method` is called while `body` runs. */
 async function countCalls(method: string, body: () => Promise<unknown>): Promise<number> {
@@ -40,7 +40,7 @@ async function countCalls(method: string, body: () => Promise<unknown>): Promise
 overEachTransport('auth tokens', (connect) => {
   let server: EtcdServer;
   before(async () => {
-    server = await startEtcd({ extraArgs: [`--auth-token-ttl=${ttlSeconds}`, '--bcrypt-cost=4'] });
+    server = await startEtcd({ extraArgs: [`--auth-token-ttl=${TTL_SECONDS}`, '--bcrypt-cost=4'] });
     await using etcd = await connect(server.endpoint);
     await etcd.auth.userAdd('root', { password: root.password });
     await etcd.auth.userGrantRole('root', 'root').catch(async () => {
@@ -85,7 +85,7 @@ overEachTransport('auth tokens', (connect) => {
   test('are fetched again once they have expired: one request for many calls', async () => {
     await using etcd = await connect({ endpoints: server.endpoint, auth: root });
     await etcd.put('k', '1');
-    await delay(ttlSeconds * 1_000 + 1_500);
+    await delay(TTL_SECONDS * 1_000 + 1_500);
     const fetched = await countCalls('/Authenticate', () =>
       Promise.all(Array.from({ length: 50 }, (_, i) => etcd.put(`many/${i}`, String(i)))),
     );
@@ -97,7 +97,7 @@ overEachTransport('auth tokens', (connect) => {
     await using proxy = await startTcpProxy(server);
     await using etcd = await connect({ endpoints: `127.0.0.1:${proxy.port}`, auth: root, timeoutMs: 300 });
     await etcd.put('k', '1');
-    await delay(ttlSeconds * 1_000 + 1_500);
+    await delay(TTL_SECONDS * 1_000 + 1_500);
     const hold = (message: unknown): void => {
       if ((message as CallTrace).method.endsWith('/Authenticate')) proxy.pause();
     };
@@ -117,7 +117,7 @@ overEachTransport('auth tokens', (connect) => {
     await using etcd = await connect({ endpoints: server.endpoint, auth: root });
     const early = etcd.watch('early');
     await early.ready;
-    await delay(ttlSeconds * 1_000 + 1_500);
+    await delay(TTL_SECONDS * 1_000 + 1_500);
     // It shares the stream, whose token has expired.
     const watch = etcd.watch('watched');
     await watch.ready;

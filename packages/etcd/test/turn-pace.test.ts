@@ -7,7 +7,7 @@ import { connect } from '../src/index.js';
 import { nativeUnavailable } from '../src/transport/native/native.js';
 import { busyFor } from './support/busy-for.js';
 
-const calls = 100;
+const CALLS = 100;
 
 describe('the pace of answers', { skip: nativeUnavailable()?.message ?? false }, () => {
   test('what their callers do is spread over turns of the event loop, and all of it is done', async () => {
@@ -17,7 +17,7 @@ describe('the pace of answers', { skip: nativeUnavailable()?.message ?? false },
     for (const known of [false, true]) {
       let turn = 0;
       const turns: number[] = [];
-      const answers = Array.from({ length: calls }, async () => {
+      const answers = Array.from({ length: CALLS }, async () => {
         await etcd.get('key');
         turns.push(turn);
         busyFor(1);
@@ -31,7 +31,7 @@ describe('the pace of answers', { skip: nativeUnavailable()?.message ?? false },
       });
       for (; !done; turn++) await nextTurn();
       await all;
-      assert.equal(turns.length, calls);
+      assert.equal(turns.length, CALLS);
       const most = Math.max(...turns.map((turn) => turns.filter((other) => other === turn).length));
       // 3 ms a turn; the rest is for a machine whose clock jumps.
       if (known) assert.ok(most <= 8, `${most} in one turn`);

@@ -24,7 +24,7 @@ import {
 import { overEachTransport, withEtcd } from './support/clients.js';
 
 /** How long each is watched, in ms. */
-const watchedMs = 400;
+const WATCHED_MS = 400;
 
 overEachTransport('who waits leaves the event loop free', (connect) => {
   let server: EtcdServer;
@@ -121,7 +121,7 @@ overEachTransport('who waits leaves the event loop free', (connect) => {
       // Until it has begun.
       await sleep(150);
       const before = performance.eventLoopUtilization();
-      await sleep(watchedMs);
+      await sleep(WATCHED_MS);
       const { utilization } = performance.eventLoopUtilization(before);
       const waited = !over;
       giveUp.abort(reason);

@@ -413,7 +413,7 @@ overEachTransport('watch', (connect) => {
       assert.equal(error.compactRevision, last);
       return true;
     });
-    // Once told, it is over.
+    // Once reported, it is over.
     assert.deepEqual(await take(watch, 1), []);
     await using again = etcd.watch(prefix(p), { startRevision: last });
     assert.deepEqual((await take(again, 1)).map(told), [`${p}a=3`]);

@@ -96,11 +96,11 @@ export class Cluster {
   }
 
   /**
-   * Makes the client's endpoints those that the members tell clients to use (`--advertise-client-urls`), learners left
+   * Makes the client's endpoints those that the members advertise to clients (`--advertise-client-urls`), learners left
    * out. `autoSyncIntervalMs` of `connect()` does it regularly. etcd's Go client: `Sync`.
    *
    * @returns the endpoints.
-   * @throws UnavailableError when no member tells any; the endpoints are then as before.
+   * @throws UnavailableError when no member states any; the endpoints are then as before.
    */
   async syncEndpoints(options: MemberListOptions = {}): Promise<string[]> {
     const members = await this.memberList(options);
@@ -108,7 +108,7 @@ export class Cluster {
       .filter(({ name, isLearner }) => name !== '' && !isLearner)
       .flatMap(({ clientUrls }) => clientUrls);
     if (endpoints.length === 0) {
-      throw new UnavailableError('no member of the cluster tells where clients reach it', {
+      throw new UnavailableError('no member of the cluster states where clients reach it', {
         code: StatusCode.UNAVAILABLE,
         method: ClusterService.memberList.path,
       });

@@ -8,7 +8,7 @@ import type { CallControl } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
 
 /** etcd ends a snapshot with the SHA-256 of all before it. */
-const digestBytes = 32;
+const DIGEST_BYTES = 32;
 
 /** Options of `snapshot` and `snapshotTo`. */
 export interface SnapshotOptions extends CallControl {
@@ -51,7 +51,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
   constructor(stream: ByteStream) {
     this.#stream = stream;
     this.#chunks = this.#receive();
-    // How it fails is told by the answer.
+    // How it fails is reported by the answer.
     stream.send(SnapshotRequest.encode({}).finish()).catch(() => {});
     stream.closeSend();
   }
@@ -91,7 +91,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
         bytes += blob.length;
         // The hash is of all but the last bytes, and which those are is known at the end.
         const held = Buffer.concat([tail, blob]);
-        const known = Math.max(0, held.length - digestBytes);
+        const known = Math.max(0, held.length - DIGEST_BYTES);
         database.update(held.subarray(0, known));
         tail = held.subarray(known);
         // Who gets the bytes may transfer their buffer.
@@ -101,7 +101,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     } finally {
       this.close();
     }
-    if (remaining !== 0n || tail.length < digestBytes) {
+    if (remaining !== 0n || tail.length < DIGEST_BYTES) {
       throw new CorruptSnapshotError(`the snapshot ended after ${bytes} bytes, with ${remaining} to come`);
     }
     const sha256 = database.digest('hex');

@@ -8,7 +8,7 @@ import { persist } from './persist.js';
 import { untilPut } from './until-put.js';
 
 /** So many keys are read at once, because others may be quicker to take the first. */
-const candidates = 8;
+const CANDIDATES = 8;
 
 /** Takes the first key of a range, in that order, out of it; waits for one where there is none. */
 export async function dequeue(
@@ -21,7 +21,7 @@ export async function dequeue(
   const { signal } = linked;
   for (;;) {
     const { kvs, revision } = await persist(
-      (bound) => space.range(keys, { ...bound, sortBy, limit: candidates, requireLeader: true, signal }),
+      (bound) => space.range(keys, { ...bound, sortBy, limit: CANDIDATES, requireLeader: true, signal }),
       signal,
     );
     for (const kv of kvs) {

@@ -10,7 +10,7 @@ import { unlessAborted } from '../util/wait.js';
 import type { Namespace } from '../views/namespace.js';
 import { Fence, fenceBeside } from './fence.js';
 import { type AcquireOptions, claim, OwnedKey, type Ownership, OwnershipLostError } from './owned-key.js';
-import { backOff, firstAttemptMs, mayPass, persist } from './persist.js';
+import { backOff, FIRST_ATTEMPT_MS, mayPass, persist } from './persist.js';
 import type { Session } from './session.js';
 import { putsAfter } from './until-put.js';
 
@@ -163,7 +163,7 @@ export class Election {
     for (let failures = 0; ; ) {
       try {
         const oldest = { sortBy: 'createRevision', limit: 1 } as const;
-        const bound = { attemptAtMostMs: firstAttemptMs, requireLeader: true, signal };
+        const bound = { attemptAtMostMs: FIRST_ATTEMPT_MS, requireLeader: true, signal };
         const now = await this.#space.range(this.#candidates, { ...oldest, ...bound });
         let [leader] = now.kvs;
         let revision = now.revision;

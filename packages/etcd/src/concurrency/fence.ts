@@ -8,7 +8,7 @@ import type { Session } from './session.js';
 import { untilPut } from './until-put.js';
 
 /** No key was created then, nor will be. */
-const never = 2n ** 63n - 1n;
+const NEVER = 2n ** 63n - 1n;
 
 /** Who removes late copies of a session's keys where no fence can be put up, by key. */
 const sweepers = new WeakMap<Session, Map<string, AbortController>>();
@@ -113,7 +113,7 @@ export class Fence {
       (bound) =>
         space.txn(
           {
-            compare: [this.#createdAt(revision ?? never)],
+            compare: [this.#createdAt(revision ?? NEVER)],
             success: [raise, op.delete<Bytes>(this.#key), ...also],
             failure: [raise, op.get<Bytes>(this.#key)],
           },

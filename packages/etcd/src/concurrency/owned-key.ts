@@ -56,7 +56,7 @@ export class OwnershipLostError extends EtcdError {
 }
 
 /** How long whoever gives up waits for their key to be removed, in ms; it is tried further in the background. */
-const abandonMs = 1_000;
+const ABANDON_MS = 1_000;
 
 /**
  * An ephemeral key as it was placed.
@@ -83,7 +83,7 @@ export class OwnedKey implements AsyncDisposable {
   /**
    * Aborts when this is no longer owned: with an {@link OwnershipLostError} when it was released or its key deleted,
    * with the session's {@link LeaseLostError} when that is lost. `aborted`, `reason` and `throwIfAborted()` look at the
-   * clock, as `lost` of {@link LeaseKeepAlive}, so look at it before each step. It can't tell of a deletion sooner than the
+   * clock, as `lost` of {@link LeaseKeepAlive}, so look at it before each step. It can't report a deletion sooner than the
    * news arrive, nor of what happens after the look, so where it matters give the fencing token along, or make changes in
    * a transaction with {@link isOwner}.
    */
@@ -99,7 +99,7 @@ export class OwnedKey implements AsyncDisposable {
     this.revision = revision;
     this.#fence = fence;
     const { signal: alive } = session;
-    // Looked at, the other one tells of itself.
+    // Looked at, the other one reports itself.
     this.#over = new CheckedAbortController(() => alive.aborted);
     this.signal = this.#over.signal;
     setMaxListeners(0, this.signal);
@@ -159,7 +159,7 @@ export class OwnedKey implements AsyncDisposable {
    */
   async abandon(): Promise<void> {
     const removal = this.release({ timeoutMs: Number.POSITIVE_INFINITY }).catch(() => {});
-    await atMost(removal, abandonMs);
+    await atMost(removal, ABANDON_MS);
   }
 
   /**
@@ -291,7 +291,7 @@ async function place<Owned extends OwnedKey>(
 ): Promise<Placed<Owned> | undefined> {
   waiting.throwIfAborted();
   const fence = new Fence(session, key, fenceKey, !shared);
-  // Told in the same transaction, so that no other is needed where the key is the oldest.
+  // Reported by the same transaction, so that no other is needed where the key is the oldest.
   const oldest = op.range<Bytes>(blockers, { sortBy: 'createRevision', limit: 1, keysOnly: true });
   const attempt = async (bound: AttemptBound): Promise<Placed<Owned> | undefined> => {
     const result = await session.space.txn(
@@ -326,7 +326,7 @@ async function place<Owned extends OwnedKey>(
   };
   const giveUp = async (): Promise<void> => {
     const done = abandoned().catch(() => {});
-    await atMost(done, abandonMs);
+    await atMost(done, ABANDON_MS);
   };
   try {
     const placed = await unlessAborted(placing, waiting);

@@ -6,9 +6,9 @@ import { pause } from '../util/wait.js';
 const backoff = { firstMs: 50, longestMs: 1_000 };
 
 /** How long the first attempt at a call may take, in ms, where the client has no lower bound: then another member is tried. */
-export const firstAttemptMs = 2_000;
+export const FIRST_ATTEMPT_MS = 2_000;
 /** Later ones may take longer, up to this: the cluster may just be slow. */
-const longestAttemptMs = 30_000;
+const LONGEST_ATTEMPT_MS = 30_000;
 
 /** The bound on one attempt. */
 export type AttemptBound = Required<Pick<CallControl, 'attemptAtMostMs'>>;
@@ -40,7 +40,7 @@ export async function persist<T>(
   for (let failures = 0; ; failures++) {
     signal.throwIfAborted();
     try {
-      return await call({ attemptAtMostMs: Math.min(firstAttemptMs * 2 ** failures, longestAttemptMs) });
+      return await call({ attemptAtMostMs: Math.min(FIRST_ATTEMPT_MS * 2 ** failures, LONGEST_ATTEMPT_MS) });
     } catch (error) {
       failed?.(error);
       signal.throwIfAborted();

@@ -8,7 +8,7 @@ import type { Namespace } from '../views/namespace.js';
 import { dequeue } from './dequeue.js';
 import type { AcquireOptions } from './owned-key.js';
 
-const highestPriority = 0xffff;
+const HIGHEST_PRIORITY = 0xffff;
 
 /**
  * A queue whose items are taken in the order of their priority, 0 first, and of equal priority in the order in which
@@ -35,9 +35,9 @@ export class PriorityQueue {
    * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.
    */
   async enqueue(value: Bytes, priority: number, options: CallControl = {}): Promise<void> {
-    if (!Number.isInteger(priority) || priority < 0 || priority > highestPriority) {
+    if (!Number.isInteger(priority) || priority < 0 || priority > HIGHEST_PRIORITY) {
       throw invalidArgument(
-        `priority is ${priority}; it must be a whole number from 0 to ${highestPriority}`,
+        `priority is ${priority}; it must be a whole number from 0 to ${HIGHEST_PRIORITY}`,
       );
     }
     const level = Buffer.concat([this.#name, Buffer.from(String(priority).padStart(5, '0'))]);

@@ -8,10 +8,10 @@ import type { CallControl } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import type { Int64 } from '../util/int64.js';
 import { LinkedSignal } from '../util/linked-signal.js';
-import { longestTimerMs } from '../util/timeout.js';
+import { LONGEST_TIMER_MS } from '../util/timeout.js';
 import { pause } from '../util/wait.js';
 import type { Namespace } from '../views/namespace.js';
-import { firstAttemptMs, persist } from './persist.js';
+import { FIRST_ATTEMPT_MS, persist } from './persist.js';
 
 /** Options of {@link Session.create}. */
 export interface SessionOptions extends CallControl {
@@ -56,7 +56,7 @@ export class Session implements AsyncDisposable {
     this.leaseId = keepAlive.leaseId;
     this.#keepAlive = keepAlive;
     const { lost } = keepAlive;
-    // Looked at, the other one tells of itself.
+    // Looked at, the other one reports itself.
     this.#over = new CheckedAbortController(() => lost.aborted);
     this.signal = this.#over.signal;
     this.ended = this.#ended.signal;
@@ -72,11 +72,11 @@ export class Session implements AsyncDisposable {
    * @param space a client, or a namespace of one.
    * @param options `signal` and `timeoutMs` are for the whole of it, and have no say once the session is there.
    * @throws LeaseNotFoundError when there is no lease `leaseId`, or it has run out meanwhile; LeaseLostError when that is
-   * told by the clock.
+   * reported by the clock.
    */
   static async create(space: Namespace, options: SessionOptions = {}): Promise<Session> {
     const { ttlSeconds = 60, leaseId, signal: given, ...rest } = options;
-    const control = { attemptAtMostMs: firstAttemptMs, ...rest };
+    const control = { attemptAtMostMs: FIRST_ATTEMPT_MS, ...rest };
     // Once it is disposed of, it doesn't stop the keepalive any more.
     using linked = new LinkedSignal([given], rest.timeoutMs);
     const { signal } = linked;
@@ -164,12 +164,12 @@ export class Session implements AsyncDisposable {
   }
 
   async #close(options: CallControl): Promise<void> {
-    // Its holder was told already, and nothing more can be done.
+    // Its holder was notified already, and nothing more can be done.
     const lost = this.signal.aborted && (this.signal.reason as LeaseLostError).why !== 'closed';
     this.orphan();
     if (lost) return;
     try {
-      await this.space.lease.revoke(this.leaseId, { attemptAtMostMs: firstAttemptMs, ...options });
+      await this.space.lease.revoke(this.leaseId, { attemptAtMostMs: FIRST_ATTEMPT_MS, ...options });
     } catch (error) {
       if (!(error instanceof LeaseNotFoundError)) throw error;
     }
@@ -181,14 +181,14 @@ export class Session implements AsyncDisposable {
     const { reason } = this.signal;
     const end = (): void => this.#ended.abort(reason);
     if ((reason as LeaseLostError).why !== 'closed') end();
-    else setTimeout(end, Math.min(this.ttlSeconds * 1000, longestTimerMs)).unref();
+    else setTimeout(end, Math.min(this.ttlSeconds * 1000, LONGEST_TIMER_MS)).unref();
   }
 }
 
 const lateRevokeBackoff = { firstMs: 50, longestMs: 5_000 };
 
 /**
- * Revokes a lease that may be granted late, until its TTL has passed: that one revocation was answered doesn't tell, as the
+ * Revokes a lease that may be granted late, until its TTL has passed: that one revocation was answered says nothing, as the
  * grant may have been sent more than once.
  */
 async function revokeLate(space: Namespace, id: bigint, ttlSeconds: number): Promise<void> {

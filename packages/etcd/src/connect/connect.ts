@@ -10,10 +10,10 @@ import { Store } from '../rpc/store.js';
 import { type Credentials, TokenSource } from '../rpc/token.js';
 import { chooseTransport, type TransportChoice } from '../transport/choose.js';
 import type { KeepAliveOptions, TlsOptions, TransportOptions } from '../transport/transport.js';
-import { checkTimeout, longestTimerMs } from '../util/timeout.js';
+import { checkTimeout, LONGEST_TIMER_MS } from '../util/timeout.js';
 import { pause, settlesBy, unlessAborted } from '../util/wait.js';
 import { EtcdClient } from './client.js';
-import { defaultEndpoint, parseEndpoints } from './endpoints.js';
+import { DEFAULT_ENDPOINT, parseEndpoints } from './endpoints.js';
 import { lookUpSrv, type SrvOptions } from './srv.js';
 import { checkTls } from './tls-options.js';
 
@@ -132,7 +132,7 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   const parse = (given: string | readonly string[]): string[] => parseEndpoints(given, tls !== undefined);
   const endpoints = parse(
     given.srv === undefined
-      ? (given.endpoints ?? defaultEndpoint)
+      ? (given.endpoints ?? DEFAULT_ENDPOINT)
       : await lookUp(given.srv, tls !== undefined, readyBy, signal),
   );
   const makeTransport = await chooseTransport(given.transport);
@@ -218,7 +218,7 @@ function notLoggedIn(waitForReadyMs: number | undefined): DeadlineExceededError 
 
 function syncRegularly(client: EtcdClient, intervalMs: number): void {
   // Longer than a timer runs, and so never.
-  if (intervalMs > longestTimerMs) return;
+  if (intervalMs > LONGEST_TIMER_MS) return;
   const timer = setInterval(() => {
     if (client.closed) clearInterval(timer);
     // The endpoints stay as they are until it works.

@@ -1,10 +1,10 @@
 import { type InvalidArgumentError, invalidArgument } from '../errors.js';
 import { isSecure, parseEndpoint } from '../transport/endpoint.js';
 
-/** Where a client looks for etcd unless it is told otherwise. */
-export const defaultEndpoint = 'http://127.0.0.1:2379';
+/** Where a client looks for etcd unless endpoints are given. */
+export const DEFAULT_ENDPOINT = 'http://127.0.0.1:2379';
 
-const defaultPort = 2379;
+const DEFAULT_PORT = 2379;
 
 /**
  * Endpoints in the form `scheme://host:port`. Without a scheme it is `https` where there are TLS options and else
@@ -15,7 +15,7 @@ const defaultPort = 2379;
 export function parseEndpoints(endpoints: string | readonly string[], withTls: boolean): string[] {
   const list = typeof endpoints === 'string' ? endpoints.split(',') : endpoints;
   if (!Array.isArray(list) || list.length === 0) {
-    throw invalidArgument(`endpoints is empty; give at least one, such as ${defaultEndpoint}`);
+    throw invalidArgument(`endpoints is empty; give at least one, such as ${DEFAULT_ENDPOINT}`);
   }
   return [...new Set(list.map((endpoint) => inFull(endpoint, withTls)))];
 }
@@ -27,7 +27,7 @@ function inFull(endpoint: unknown, withTls: boolean): string {
       `endpoint ${JSON.stringify(endpoint)} is malformed; write http://host:port, https://host:port or unix:///path`,
     );
   }
-  const { host, port = defaultPort, path } = parts;
+  const { host, port = DEFAULT_PORT, path } = parts;
   const scheme = parts.scheme ?? (withTls ? 'https' : 'http');
   if (withTls && !isSecure({ ...parts, scheme })) throw ignoresTls(endpoint, `${scheme}s://`);
   return path === undefined ? `${scheme}://${host}:${port}` : `${scheme}://${path}`;

@@ -5,7 +5,7 @@ import { type EtcdError, errorOfCode, invalidArgument, StatusCode } from '../err
 export interface SrvOptions {
   /** Such as `example.com`, whose records are `_etcd-client-ssl._tcp.example.com` and `_etcd-client._tcp.example.com`. */
   readonly domain: string;
-  /** As etcd's `--discovery-srv-name`: tells clusters of one domain apart, by `_etcd-client-ssl-NAME._tcp`. */
+  /** As etcd's `--discovery-srv-name`: distinguishes clusters of one domain, by `_etcd-client-ssl-NAME._tcp`. */
   readonly name?: string;
   /** Default: that of the process. `new dns.promises.Resolver()` asks servers of your choice. */
   readonly resolver?: SrvResolver;
@@ -25,7 +25,7 @@ export interface SrvRecord {
 }
 
 /**
- * The endpoints that DNS tells for clients, as clientv3 and etcdctl find them (`--discovery-srv`): `https://` ones
+ * The endpoints that DNS has for clients, as clientv3 and etcdctl find them (`--discovery-srv`): `https://` ones
  * from `_etcd-client-ssl`, then, unless there are TLS options, `http://` ones from `_etcd-client`.
  *
  * @throws InvalidArgumentError for options that can't work; UnavailableError when neither record is there.

@@ -68,7 +68,7 @@ export async function* rangePages<Entry>(
       if (serializable || !isFutureRevision(error)) throw error;
       throw new StoreReplacedError(first, unknownState, { cause: error });
     });
-    // How it fails is told when it is its turn, if that comes.
+    // How it fails is reported when it is its turn, if that comes.
     following.catch(() => {});
     yield { revision, kvs, more: true };
     page = await following;

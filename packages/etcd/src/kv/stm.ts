@@ -101,7 +101,7 @@ export class StmConflictError extends EtcdError {
   }
 }
 
-const maxBackoffMs = 128;
+const MAX_BACKOFF_MS = 128;
 
 /** Keys and values as etcd has them: the attempt itself maps what its function reads and writes. */
 const asStored = new PrefixMapping(new Uint8Array(0));
@@ -133,7 +133,7 @@ export async function runStm<Key, Value, Entry, T>(
     if (attempt >= maxAttempts) throw new StmConflictError(attempt);
     known = outcome.found;
     if (attempt > 1) {
-      const delayMs = Math.random() * Math.min(2 ** attempt, maxBackoffMs);
+      const delayMs = Math.random() * Math.min(2 ** attempt, MAX_BACKOFF_MS);
       await pause(delayMs, signal);
     }
   }

@@ -131,7 +131,7 @@ export type OpResults<Operations, Entry> = Operations extends readonly unknown[]
   ? { [Index in keyof Operations]: OpResult<Operations[Index], Entry> }
   : [];
 
-/** Which branch of a transaction was done, and with what results; `succeeded` tells, also for the types. */
+/** Which branch of a transaction was done, and with what results; `succeeded` says which, also for the types. */
 export type TxnResult<T, Entry> =
   | TxnBranch<true, OpResults<'success' extends keyof T ? T['success'] : undefined, Entry>>
   | TxnBranch<false, OpResults<'failure' extends keyof T ? T['failure'] : undefined, Entry>>;

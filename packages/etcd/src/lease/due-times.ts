@@ -2,11 +2,11 @@
 // in concurrency/.
 
 /** Times are rounded down to this, in ms, so that what is due at about the same time is done together. */
-const slotMs = 100;
+const SLOT_MS = 100;
 
 /** A time rounded down to a slot of {@link DueTimes}. */
 export function slotOf(time: number): number {
-  return Math.floor(time / slotMs) * slotMs;
+  return Math.floor(time / SLOT_MS) * SLOT_MS;
 }
 
 /** Which items are due when; each has one time. A timer wheel whose slots exist only while they hold something. */

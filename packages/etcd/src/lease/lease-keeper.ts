@@ -13,14 +13,14 @@ import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/re
 import type { Rpc } from '../rpc/rpc.js';
 import { leaseNotFound } from '../server-errors.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
-import { longestTimerMs } from '../util/timeout.js';
+import { LONGEST_TIMER_MS } from '../util/timeout.js';
 import { DueTimes, slotOf } from './due-times.js';
 import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';
 
 const keepAliveMethod = LeaseService.leaseKeepAlive.path;
 
 /** How long the first answer for a lease, whose TTL isn't known yet, may take before the stream counts as stalled. */
-const firstAnswerMs = 3_000;
+const FIRST_ANSWER_MS = 3_000;
 
 const streamInit: ReopeningInit = {
   method: LeaseService.leaseKeepAlive,
@@ -40,7 +40,7 @@ const refusals: ReadonlySet<number> = new Set<StatusCode>([
   StatusCode.UNIMPLEMENTED,
 ]);
 
-/** Told of the next renewal, or why there is none. */
+/** Notified of the next renewal, or why there is none. */
 export interface RenewalWaiter {
   renewed(): void;
   failed(reason: unknown): void;
@@ -87,7 +87,7 @@ export class KeptLease {
 
   /** How long an answer may take before something is wrong with the stream, in ms. */
   get patienceMs(): number {
-    return this.renewed ? this.ttlMs / 3 : firstAnswerMs;
+    return this.renewed ? this.ttlMs / 3 : FIRST_ANSWER_MS;
   }
 }
 
@@ -307,7 +307,7 @@ export class LeaseKeeper implements StreamOwner {
     if (time >= this.#timerAt) return;
     clearTimeout(this.#timer);
     this.#timerAt = time;
-    const delay = Math.min(Math.max(time - performance.now(), 0), longestTimerMs);
+    const delay = Math.min(Math.max(time - performance.now(), 0), LONGEST_TIMER_MS);
     this.#timer = setTimeout(this.#wake, Math.ceil(delay));
     if (!this.#referenced) this.#timer.unref();
   }

@@ -29,7 +29,7 @@ export interface CacheEvents {
   disconnected: [];
   /**
    * The cache has ended with an error, and can't be read any more. Without a listener it is thrown. That it or its
-   * client was closed is no error here: `close` alone tells.
+   * client was closed is no error here: `close` alone reports it.
    */
   error: [error: unknown];
   /** The cache has ended, with or without an error. */

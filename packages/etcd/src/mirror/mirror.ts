@@ -30,7 +30,7 @@ export interface MirrorOptions
 /** One step of a {@link Mirror}. */
 export type MirrorChange<Entry = KeyValue> =
   /**
-   * What was told so far is void: all keys follow, as of this revision. First of all, and where changes were lost, with
+   * What was reported so far is void: all keys follow, as of this revision. First of all, and where changes were lost, with
    * why: after a compaction; and after the store was replaced, when the revision may be lower than before.
    */
   | {

@@ -28,7 +28,7 @@ export class RevisionWaiters {
   #pauseMs = pauses.firstMs;
   #pause: NodeJS.Timeout | undefined;
 
-  /** @param ask has the server tell its progress. */
+  /** @param ask has the server report its progress. */
   constructor(ask: () => Promise<unknown>) {
     this.#ask = ask;
   }
@@ -67,7 +67,7 @@ export class RevisionWaiters {
     try {
       await this.#ask();
     } catch {
-      // Whoever waits is told by their deadline, or by the end of the copy.
+      // Whoever waits is ended by their deadline, or by the end of the copy.
     }
     this.#asking = false;
     if (this.#waiting.size === 0) return;

@@ -22,10 +22,10 @@ export function ofAllAttempts(last: EtcdError, fate: Fate): EtcdError {
   const { code, details, trailers, method, sent, mayBeApplied } = last;
   if (sent === fate.sent && mayBeApplied === fate.mayBeApplied) return last;
   if (last instanceof ClosedError) return closedAfter(fate);
-  const told = fate.mayBeApplied && !mayBeApplied ? '; an attempt before may have been applied' : '';
+  const earlier = fate.mayBeApplied && !mayBeApplied ? '; an attempt before may have been applied' : '';
   // Those that a call ends with are all made of these two.
   const type = last.constructor as new (message: string, init: EtcdErrorInit) => EtcdError;
-  return new type(last.message + told, {
+  return new type(last.message + earlier, {
     code,
     details,
     trailers,

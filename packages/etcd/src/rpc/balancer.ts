@@ -74,7 +74,7 @@ const statusMethod = MaintenanceService.status.path;
 const statusRequest = StatusRequest.encode({}).finish();
 
 /** How long an endpoint that is looked for has before the next one is asked, too, in ms. As RFC 8305 recommends. */
-const nextEndpointMs = 250;
+const NEXT_ENDPOINT_MS = 250;
 
 /** First and longest time that a failed endpoint is left alone, in ms. */
 const failedBackoff = { firstMs: 100, longestMs: 10_000 };
@@ -188,7 +188,7 @@ export class Balancer {
     endpoint.state = 'ready';
     endpoint.failures = 0;
     endpoint.error = undefined;
-    this.#tell(endpoint, undefined);
+    this.#notify(endpoint, undefined);
   }
 
   /** A call on it could not be answered, for a reason that lies with the endpoint. */
@@ -201,7 +201,7 @@ export class Balancer {
     endpoint.error = error;
     const retryInMs = backoffMs(endpoint.failures, failedBackoff);
     endpoint.retryAt = now + retryInMs;
-    this.#tell(endpoint, retryInMs);
+    this.#notify(endpoint, retryInMs);
   }
 
   /** Replaces the endpoints, all or none. Calls on one that goes away end by themselves. */
@@ -227,14 +227,14 @@ export class Balancer {
     this.#next = 0;
   }
 
-  /** Tells each change of an endpoint's state, until the returned function is called. */
+  /** Reports each change of an endpoint's state, until the returned function is called. */
   onChange(listener: (event: ConnectionEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /**
-   * Asks the endpoints until one answers: the next one as soon as one has failed, or after {@link nextEndpointMs} beside
+   * Asks the endpoints until one answers: the next one as soon as one has failed, or after {@link NEXT_ENDPOINT_MS} beside
    * it. One that had so long, and not answered when another did, is left alone as if it had failed. Whoever calls this
    * while it runs shares it.
    *
@@ -256,7 +256,7 @@ export class Balancer {
     const over = new AbortController();
     setMaxListeners(0, over.signal);
     let answered = false;
-    const ask = async (endpoint: Endpoint, tell: () => void): Promise<void> => {
+    const ask = async (endpoint: Endpoint, report: () => void): Promise<void> => {
       const start = performance.now();
       try {
         const options = { timeoutMs: this.#init.probeTimeoutMs, signal: over.signal };
@@ -265,7 +265,7 @@ export class Balancer {
         if (mismatch !== undefined && !mismatch.adopted) throw mismatch;
       } catch (error) {
         if (error === unanswered) {
-          if (performance.now() - start >= nextEndpointMs) this.failed(endpoint, unanswered);
+          if (performance.now() - start >= NEXT_ENDPOINT_MS) this.failed(endpoint, unanswered);
           return;
         }
         if (!refusedForAuth(error)) {
@@ -276,7 +276,7 @@ export class Balancer {
       }
       answered = true;
       this.succeeded(endpoint);
-      tell();
+      report();
     };
     const asked: Promise<void>[] = [];
     await new Promise<void>((resolve) => {
@@ -284,7 +284,7 @@ export class Balancer {
         for (const endpoint of this.#endpoints) {
           const asking = ask(endpoint, resolve);
           asked.push(asking);
-          await atMost(asking, nextEndpointMs);
+          await atMost(asking, NEXT_ENDPOINT_MS);
           if (answered) return;
         }
         await Promise.all(asked);
@@ -391,7 +391,7 @@ export class Balancer {
     return adopted && !moved ? undefined : mismatch;
   }
 
-  #tell(endpoint: Endpoint, retryInMs: number | undefined): void {
+  #notify(endpoint: Endpoint, retryInMs: number | undefined): void {
     if (this.#closed || (this.#listeners.size === 0 && !connectionChannel.hasSubscribers)) return;
     const event: ConnectionEvent = { ...statusOf(endpoint), retryInMs };
     connectionChannel.publish(event);

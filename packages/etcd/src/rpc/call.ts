@@ -45,7 +45,7 @@ export function writeCall<Request, Response, Result>(
   return { method, result, idempotent: false };
 }
 
-/** For calls whose response has nothing to tell. */
+/** For calls whose response holds nothing. */
 export function nothing(): void {}
 
 /** What the caller gets of an answer. Strings of bytes in it are copies: see {@link MessageReader}. */

@@ -2,7 +2,7 @@ import { channel } from 'node:diagnostics_channel';
 import type { StatusCode } from '../errors.js';
 
 /**
- * A call as the diagnostics channels tell it. The object is the same from start to end, and what is known only later
+ * A call as the diagnostics channels report it. The object is the same from start to end, and what is known only later
  * is filled in then.
  */
 export interface CallTrace {
@@ -34,7 +34,7 @@ export interface RetryTrace {
   readonly waitMs: number;
 }
 
-/** Channels of `node:diagnostics_channel`, by name; messages are told beside each. */
+/** Channels of `node:diagnostics_channel`, by name; messages are described beside each. */
 export const channelNames = {
   /** {@link CallTrace}, when a call begins. */
   callStart: 'quiesce-etcd:call:start',

@@ -78,10 +78,12 @@ export function noEndpoint(
   const [first] = failures;
   if (!(first instanceof EtcdError)) return first;
   const patienceMs = Math.min(connectTimeoutMs, waitedMs ?? Number.POSITIVE_INFINITY);
-  const told = failures.map((failure, i) => `${endpoints[i]}: ${explain(failure as EtcdError, patienceMs)}`);
+  const reasons = failures.map(
+    (failure, i) => `${endpoints[i]}: ${explain(failure as EtcdError, patienceMs)}`,
+  );
   const slow = first.code === StatusCode.DEADLINE_EXCEEDED;
   const within = waitedMs === undefined ? '' : `within ${waitedMs} ms `;
-  return errorOfCode(`no etcd answers ${within}at ${told.join('; at ')}`, {
+  return errorOfCode(`no etcd answers ${within}at ${reasons.join('; at ')}`, {
     code: slow ? StatusCode.UNAVAILABLE : first.code,
     details: first.details,
     trailers: first.trailers,

@@ -4,10 +4,10 @@ import { EtcdError } from '../errors.js';
 import type { ConnectionEvent } from './balancer.js';
 import { type CallTrace, channelNames, type RetryTrace } from './channels.js';
 
-// `NODE_DEBUG=quiesce-etcd` writes what the diagnostics channels tell to stderr. Keys, values and tokens are not told.
+// `NODE_DEBUG=quiesce-etcd` writes what the diagnostics channels report to stderr. Keys, values and tokens are not written.
 const log = debuglog('quiesce-etcd');
 
-// Those of Bun and Deno write, and don't tell that they will.
+// Those of Bun and Deno write, and don't say that they will.
 if (log.enabled || /(?:^|,)quiesce-etcd(?:,|$)/i.test(process.env.NODE_DEBUG ?? '')) {
   subscribe(channelNames.callEnd, (message) => {
     const { method, kind, endpoint, attempts, durationMs, error } = message as CallTrace;

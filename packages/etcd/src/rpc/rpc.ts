@@ -64,10 +64,10 @@ export interface RpcInit {
 }
 
 /** How often a call, or a stream, fetches another token before it gives up. */
-const maxTokenRefreshes = 3;
+const MAX_TOKEN_REFRESHES = 3;
 
 /** Streams begin with a token that is not older than that, in ms; etcd's simple tokens last 300 s by default. */
-const youngTokenMs = 1_000;
+const YOUNG_TOKEN_MS = 1_000;
 
 /** Waits between looking for an endpoint at all of them. */
 const searchBackoff: BackoffBounds = { firstMs: 50, longestMs: 1_000 };
@@ -83,7 +83,7 @@ interface Attempt {
 }
 
 /** An endpoint that has not answered a call for so long, in ms, is left until it answers a probe. */
-const silentMs = 1_000;
+const SILENT_MS = 1_000;
 
 /**
  * What all parts of a client make their calls with: the client's defaults and limits, over its endpoints.
@@ -141,7 +141,7 @@ export class Rpc {
     const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
     const deadline = performance.now() + timeoutMs;
     // As in clientv3, with a token of its own: one that has expired would fail it much later.
-    const needed = tokens === undefined ? this.#findOnce() : tokens.notOlderThan(youngTokenMs);
+    const needed = tokens === undefined ? this.#findOnce() : tokens.notOlderThan(YOUNG_TOKEN_MS);
     const ready = settlesBy(needed, deadline, signal).then((inTime) => {
       if (inTime) return;
       throw tokens === undefined
@@ -181,7 +181,7 @@ export class Rpc {
    */
   takesAnotherToken(error: unknown, refusals: number): boolean {
     const { tokens } = this.#init;
-    if (tokens === undefined || !isTokenRefused(error) || refusals >= maxTokenRefreshes) return false;
+    if (tokens === undefined || !isTokenRefused(error) || refusals >= MAX_TOKEN_REFRESHES) return false;
     tokens.refused();
     return true;
   }
@@ -252,7 +252,7 @@ export class Rpc {
     return parsed;
   }
 
-  /** Tells each change of an endpoint's state, until the returned function is called. */
+  /** Reports each change of an endpoint's state, until the returned function is called. */
   onConnection(listener: (event: ConnectionEvent) => void): () => void {
     return this.#balancer.onChange(listener);
   }
@@ -398,12 +398,12 @@ export class Rpc {
       const stays = staysAtEndpoint(error);
       let waitMs = 0;
       if (this.#init.tokens !== undefined && isTokenRefused(error)) {
-        if (++refreshes > maxTokenRefreshes) throw ofAllAttempts(error, fate);
+        if (++refreshes > MAX_TOKEN_REFRESHES) throw ofAllAttempts(error, fate);
         if (!(await this.#refreshToken(this.#init.tokens, attempt.token, deadline, control.signal, fate))) {
           throw noToken(call.method.path, this.timeoutOf(control), error, fate);
         }
       } else {
-        const silent = unanswered && attempt.atMostMs >= silentMs;
+        const silent = unanswered && attempt.atMostMs >= SILENT_MS;
         if (blamesEndpoint(error, timedOut || silent)) this.#balancer.failed(attempt.endpoint, error);
         if (attempts >= this.#init.maxAttempts || !isRetriable(error, call.idempotent, timedOut)) {
           throw ofAllAttempts(error, fate);
@@ -513,7 +513,7 @@ export class Rpc {
       },
     );
     if (callStartChannel.hasSubscribers || callEndChannel.hasSubscribers) {
-      // A stream's trace ends when it is established: how it ends is told by what it carries.
+      // A stream's trace ends when it is established: how it ends is reported by what it carries.
       const trace = newTrace(method, 'stream');
       trace.endpoint = endpoint.address;
       trace.attempts = 1;

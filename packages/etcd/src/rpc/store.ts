@@ -3,18 +3,18 @@ import { type ClusterMismatchError, StoreReplacedError, type StoreState } from '
 import { ResponseHeader } from './generated/etcdserverpb/rpc.js';
 
 /** Field 1 of every response of etcd's, `header`. */
-const headerTag = 0x0a;
+const HEADER_TAG = 0x0a;
 /** Its field 1, `cluster_id`. */
-const clusterIdTag = 0x08;
-const memberIdTag = 0x10;
-const revisionTag = 0x18;
+const CLUSTER_ID_TAG = 0x08;
+const MEMBER_ID_TAG = 0x10;
+const REVISION_TAG = 0x18;
 
 /** Up to so many bytes an integer is exact as a number. */
-const exactBytes = 7;
+const EXACT_BYTES = 7;
 
 /** The header of one of etcd's responses; `undefined` where there is none. */
 export function headerOf(message: Uint8Array): ResponseHeader | undefined {
-  if (message[0] !== headerTag) return undefined;
+  if (message[0] !== HEADER_TAG) return undefined;
   const reader = new BinaryReader(message);
   reader.uint32();
   return ResponseHeader.decode(reader, reader.uint32());
@@ -59,19 +59,19 @@ export class Store {
   takes(message: Uint8Array): boolean {
     const id = this.#clusterIdBytes;
     const length = id.length;
-    if (length === 0 || message[0] !== headerTag || message[2] !== clusterIdTag)
+    if (length === 0 || message[0] !== HEADER_TAG || message[2] !== CLUSTER_ID_TAG)
       return this.#takesUnknown(message);
     let at = 2;
     for (let i = 0; i < length; i++) if (message[at++] !== id[i]) return this.#takesUnknown(message);
-    if (message[at] === memberIdTag) {
+    if (message[at] === MEMBER_ID_TAG) {
       at += 1;
       while ((message[at] as number) >= 0x80) at += 1;
       at += 1;
     }
-    if (message[at] !== revisionTag) return true;
+    if (message[at] !== REVISION_TAG) return true;
     let revision = 0;
     let scale = 1;
-    for (const end = at + exactBytes; at < end; scale *= 0x80) {
+    for (const end = at + EXACT_BYTES; at < end; scale *= 0x80) {
       at += 1;
       const byte = message[at] as number;
       revision += (byte & 0x7f) * scale;
@@ -91,10 +91,10 @@ export class Store {
     }
   }
 
-  /** The store is another one, or has gone back: whoever remembers a revision of it is told. */
+  /** The store is another one, or has gone back: whoever remembers a revision of it is notified. */
   replacedBy(now: ResponseHeader, cause?: ClusterMismatchError): void {
     const seen = this.seenWith(now.memberId);
-    // Where the term tells, the revision that was seen last is the new one's.
+    // Where the term decides it, the revision that was seen last is the new one's.
     const byTerm = now.clusterId === seen.clusterId && now.revision >= seen.revision;
     const before = byTerm ? (this.#members.get(now.memberId) ?? seen) : seen;
     const error = new StoreReplacedError(stateOf(before), stateOf(now), { cause });
@@ -130,7 +130,7 @@ function stateOf({ clusterId, revision, raftTerm }: StoreState): StoreState {
 /** The state of a store of which nothing is known. */
 export const unknownState: StoreState = Object.freeze({ clusterId: 0n, revision: 0n, raftTerm: 0n });
 
-/** A state of a store as one of its members tells it; 0, or nothing, for what isn't known. */
+/** A state of a store as one of its members states it; 0, or nothing, for what isn't known. */
 export interface MemberState extends StoreState {
   readonly memberId?: bigint;
 }

@@ -1,7 +1,7 @@
 // util/ has what knows nothing of etcd: waits with a signal and a bound, signals, checks of numbers, iteration. What is
 // used in one folder alone is there.
 
-/** What is done before a signal tells its state. */
+/** What is done before a signal states its state. */
 class Check {
   readonly #look: () => void;
   #looking = false;
@@ -43,7 +43,7 @@ class CheckedSignal extends AbortSignal {
 }
 
 /**
- * A controller whose signal looks whether it is to abort before it tells its state: by the clock, for instance, which may
+ * A controller whose signal looks whether it is to abort before it states its state: by the clock, for instance, which may
  * have run past a deadline while no timer could. Its event then comes in that moment.
  */
 export class CheckedAbortController extends AbortController {

@@ -1,4 +1,4 @@
-import { longestTimerMs } from './timeout.js';
+import { LONGEST_TIMER_MS } from './timeout.js';
 import { type Wait, waitFor } from './wait.js';
 
 /** The pauses of one part of a client: they end with it, and hold the process only if it may. */
@@ -21,7 +21,7 @@ export class Pauses {
       },
       {
         signal,
-        timeoutMs: Math.min(ms, longestTimerMs),
+        timeoutMs: Math.min(ms, LONGEST_TIMER_MS),
         ref: this.#referenced,
         expired: (wait) => wait.resolve(),
       },

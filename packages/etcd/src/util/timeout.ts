@@ -1,7 +1,7 @@
 import { invalidArgument } from '../errors.js';
 
 /** The longest that a timer runs, in ms. */
-export const longestTimerMs = 2 ** 31 - 1;
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Checks a time in ms: above 0, `Infinity` for no bound. */
 export function checkTimeout(name: string, ms: number): number {

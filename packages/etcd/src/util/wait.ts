@@ -1,4 +1,4 @@
-import { longestTimerMs } from './timeout.js';
+import { LONGEST_TIMER_MS } from './timeout.js';
 import type { Waiter } from './waiter.js';
 
 /** Somebody waits: settles the wait, and lets go of its signal and its timer. */
@@ -56,7 +56,7 @@ export function waitFor<T>(
     };
     const abort = (): void => wait.reject(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
-    if (expired !== undefined && timeoutMs <= longestTimerMs) {
+    if (expired !== undefined && timeoutMs <= LONGEST_TIMER_MS) {
       timer = setTimeout(() => expired(wait), Math.max(timeoutMs, 0));
       if (!ref) timer.unref();
     }
@@ -110,6 +110,6 @@ export function pause(
   signal: AbortSignal | undefined,
   { ref = true }: { readonly ref?: boolean } = {},
 ): Promise<void> {
-  const timeoutMs = Math.min(ms, longestTimerMs);
+  const timeoutMs = Math.min(ms, LONGEST_TIMER_MS);
   return waitFor(() => undefined, { signal, timeoutMs, ref, expired: (wait) => wait.resolve() });
 }

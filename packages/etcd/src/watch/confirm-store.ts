@@ -6,7 +6,7 @@ import { isReplaced, type Store } from '../rpc/store.js';
 import type { ByteStream } from '../transport/transport.js';
 
 /** Longest time for the read, in ms: the stream isn't read meanwhile. */
-const longestMs = 5_000;
+const LONGEST_MS = 5_000;
 
 const linearizableRead = idempotentCall(KVService.range, ({ header }) => header);
 
@@ -20,7 +20,7 @@ export function isBehind(store: Store, header: ResponseHeader | undefined, relie
 
 /**
  * Has the member at the other end of a stream catch up with its cluster, by a linearizable read. A store that still is
- * behind what was seen before has gone back: then whoever remembers a revision of it is told.
+ * behind what was seen before has gone back: then whoever remembers a revision of it is notified.
  *
  * @param key may be read by who may watch it.
  */
@@ -34,7 +34,7 @@ export async function confirmStore(
   // As the read is sent: others may come to later revisions before it is answered.
   const { revision } = store;
   const request = RangeRequest.fromPartial({ key, keysOnly: true });
-  const timeoutMs = Math.min(rpc.timeoutOf({}), longestMs);
+  const timeoutMs = Math.min(rpc.timeoutOf({}), LONGEST_MS);
   const now = await rpc.callBeside(stream, linearizableRead, request, {
     timeoutMs,
     requireLeader: true,

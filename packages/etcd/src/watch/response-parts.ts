@@ -3,12 +3,12 @@ import { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { MessageReader } from '../rpc/messages/message-reader.js';
 
 /** About the size of a part, in bytes. */
-const partBytes = 64 * 1024;
+const PART_BYTES = 64 * 1024;
 
 /** Field 11, `events`, length-delimited: the last field of a WatchResponse. */
-const eventsTag = 90;
+const EVENTS_TAG = 90;
 
-const lengthDelimited = 2;
+const LENGTH_DELIMITED = 2;
 
 /** A response, or a part of one, with the length of its message. */
 export interface ResponsePart {
@@ -21,7 +21,7 @@ export interface ResponsePart {
  * is its turn, so that of the 1,000 revisions that one response can have only some are in memory as events.
  */
 export function* responseParts(message: Uint8Array): Generator<ResponsePart, void, void> {
-  const cuts = message.length > partBytes ? findCuts(message) : undefined;
+  const cuts = message.length > PART_BYTES ? findCuts(message) : undefined;
   const [firstEvent] = cuts ?? [];
   if (cuts === undefined || firstEvent === undefined) {
     yield { response: WatchResponse.decode(new MessageReader(message)), bytes: message.length };
@@ -43,11 +43,11 @@ function findCuts(message: Uint8Array): number[] | undefined {
   while (reader.pos < message.length) {
     const at = reader.pos;
     const tag = reader.uint32();
-    if (tag === eventsTag) {
+    if (tag === EVENTS_TAG) {
       const last = cuts.at(-1);
-      if (last === undefined || at - last >= partBytes) cuts.push(at);
+      if (last === undefined || at - last >= PART_BYTES) cuts.push(at);
     } else if (cuts.length > 0) return undefined;
-    if ((tag & 7) === lengthDelimited) {
+    if ((tag & 7) === LENGTH_DELIMITED) {
       const length = reader.uint32();
       reader.pos += length;
     } else reader.skip(tag & 7);

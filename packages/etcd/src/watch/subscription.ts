@@ -1,7 +1,7 @@
 import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { longestTimerMs } from '../util/timeout.js';
+import { LONGEST_TIMER_MS } from '../util/timeout.js';
 import { waitFor } from '../util/wait.js';
 import type { Waiter } from '../util/waiter.js';
 import { watchCancelled } from './cancelled.js';
@@ -10,9 +10,9 @@ import { encodeCreate, type WatchSpec, watchMethod } from './request.js';
 import type { StreamedWatch, WatchStream } from './watch-stream.js';
 
 /** What an event takes in memory besides its key and value, in bytes, about. */
-const eventOverheadBytes = 500;
+const EVENT_OVERHEAD_BYTES = 500;
 
-/** Told of what happens to a subscription besides events. */
+/** Notified of what happens to a subscription besides events. */
 export interface SubscriptionListener {
   /** @param revision of the store, by the server that has made it. */
   connected(revision: bigint): void;
@@ -232,7 +232,7 @@ export class Subscription<Entry> implements StreamedWatch {
       last.batch = batch;
       return;
     }
-    const bytes = messageBytes + batch.events.length * eventOverheadBytes;
+    const bytes = messageBytes + batch.events.length * EVENT_OVERHEAD_BYTES;
     this.#queuedBytes += bytes;
     this.#queue.push({ batch, bytes });
   }
@@ -265,7 +265,7 @@ export class Subscription<Entry> implements StreamedWatch {
     const consumer = this.#consumer;
     if (consumer === undefined) return;
     this.#consumer = undefined;
-    // As next() would: the failure is told once.
+    // As next() would: the failure is reported once.
     this.#over = {};
     if ('failure' in over) consumer.reject(over.failure);
     else consumer.resolve(undefined);
@@ -273,12 +273,12 @@ export class Subscription<Entry> implements StreamedWatch {
 
   #boundDisconnection(): void {
     const ms = this.#spec.maxDisconnectedMs;
-    if (ms > longestTimerMs || this.#disconnectedTimer !== undefined) return;
+    if (ms > LONGEST_TIMER_MS || this.#disconnectedTimer !== undefined) return;
     this.#disconnectedTimer = setTimeout(() => {
       const last = this.#lastFailure;
-      const told = last instanceof Error ? `; the last attempt: ${last.message}` : '';
+      const reason = last instanceof Error ? `; the last attempt: ${last.message}` : '';
       const init = { code: StatusCode.UNAVAILABLE, method: watchMethod, cause: last };
-      this.fail(new UnavailableError(`the watch had no connection for ${ms} ms${told}`, init));
+      this.fail(new UnavailableError(`the watch had no connection for ${ms} ms${reason}`, init));
     }, ms);
     // The stream, or the wait for the next one, keeps the process alive where that is wanted.
     this.#disconnectedTimer.unref();
@@ -291,7 +291,7 @@ function closed(): EtcdError {
 
 function noProgress(timeoutMs: number): DeadlineExceededError {
   return new DeadlineExceededError(
-    `DEADLINE_EXCEEDED: the server has not told its progress within ${timeoutMs} ms; it does once all watches of this client have caught up`,
+    `DEADLINE_EXCEEDED: the server has not reported its progress within ${timeoutMs} ms; it does once all watches of this client have caught up`,
     { code: StatusCode.DEADLINE_EXCEEDED, method: watchMethod },
   );
 }

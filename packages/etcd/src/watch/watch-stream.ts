@@ -12,17 +12,17 @@ import { WatchService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/reopening-stream.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
-import { longestTimerMs } from '../util/timeout.js';
+import { LONGEST_TIMER_MS } from '../util/timeout.js';
 import { cancelledError } from './cancelled.js';
 import { confirmStore, isBehind } from './confirm-store.js';
 import { encodeCancel, encodeProgress, watchMethod } from './request.js';
 import { type ResponsePart, responseParts } from './response-parts.js';
 
 const backoff = { firstMs: 50, longestMs: 2_000 };
-const progressRetryMs = 200;
+const PROGRESS_RETRY_MS = 200;
 
 /** What etcd puts in place of an id, in answers that are for no watch or for all of them. */
-const noId = -1;
+const NO_ID = -1;
 
 /** Failures that another stream may not have, whichever server it reaches. */
 const transient: ReadonlySet<number> = new Set<StatusCode>([
@@ -133,14 +133,14 @@ export class WatchStream implements StreamOwner {
     else this.#create(watch);
   }
 
-  /** Has the server tell its revision, which it does once all watches of this stream have seen all before. */
+  /** Has the server report its revision, which it does once all watches of this stream have seen all before. */
   requestProgress(): void {
     this.#stream.send(encodeProgress());
     // A server that is asked while a watch is catching up doesn't answer.
     this.#progressTimer ??= setInterval(() => {
       if ([...this.#watches].some((watch) => watch.progressWanted)) this.#stream.send(encodeProgress());
       else this.#stopProgress();
-    }, progressRetryMs).unref();
+    }, PROGRESS_RETRY_MS).unref();
   }
 
   /** Whether the wait for the next stream keeps the process alive. */
@@ -214,7 +214,7 @@ export class WatchStream implements StreamOwner {
     const id = Number(response.watchId);
     if (response.created) return this.#created(id, response);
     this.#header = response.header;
-    if (id === noId) {
+    if (id === NO_ID) {
       const revision = response.header?.revision ?? 0n;
       if (!response.canceled) for (const watch of this.#active.values()) watch.progress(revision);
       return undefined;
@@ -335,7 +335,7 @@ export class WatchStream implements StreamOwner {
     } else if (this.#answerTimer !== undefined) this.#answerTimer.refresh();
     else {
       const ms = this.#rpc.timeoutOf({});
-      if (ms > longestTimerMs) return;
+      if (ms > LONGEST_TIMER_MS) return;
       this.#answerTimer = setTimeout(() => {
         this.#stream.breakOff(unavailable(`the server did not answer a request for a watch within ${ms} ms`));
       }, ms).unref();

@@ -23,7 +23,7 @@ export interface WatchEvents<Entry = KeyValue> {
   disconnected: [reason: unknown];
   /**
    * The watch has ended with an error; only where events are listened to. Without a listener it is thrown. That the
-   * client was closed is no error here: `close` alone tells.
+   * client was closed is no error here: `close` alone reports it.
    */
   error: [error: unknown];
   /** The watch has ended, with or without an error, and all its events were emitted or dropped. */
@@ -81,8 +81,8 @@ export class Watch<Entry = KeyValue>
     super();
     this.#stream = stream;
     const subscription = new Subscription(spec, toEntry, stream, {
-      connected: (revision) => this.#tell('connected', revision),
-      disconnected: (reason) => this.#tell('disconnected', reason),
+      connected: (revision) => this.#notify('connected', revision),
+      disconnected: (reason) => this.#notify('disconnected', reason),
       ended: () => this.#unlisten(),
     });
     this.#subscription = subscription;
@@ -233,7 +233,7 @@ export class Watch<Entry = KeyValue>
   }
 
   /** What a listener throws is not for the code that reads the stream. */
-  #tell<Name extends 'connected' | 'disconnected'>(name: Name, ...args: WatchEvents<unknown>[Name]): void {
+  #notify<Name extends 'connected' | 'disconnected'>(name: Name, ...args: WatchEvents<unknown>[Name]): void {
     try {
       (this as EventEmitter).emit(name, ...args);
     } catch (error) {

@@ -2,7 +2,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { promises as dns } from 'node:dns';
 import { decode, encode } from 'dns-packet';
 
-/** What an SRV record tells. */
+/** What an SRV record states. */
 export interface Target {
   readonly name: string;
   readonly port: number;

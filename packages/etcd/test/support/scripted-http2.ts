@@ -38,7 +38,7 @@ export const ErrorCode = {
 
 export const Setting = { maxConcurrentStreams: 3, initialWindowSize: 4, maxFrameSize: 5 } as const;
 
-const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 
 /** One frame; `length` is what its head claims. */
 export function frame(
@@ -193,9 +193,9 @@ export async function startHttp2Peer(script: Http2Script): Promise<Http2Peer> {
     socket.on('data', (bytes) => {
       unread = Buffer.concat([unread, bytes]);
       if (!greeted) {
-        if (unread.length < preface.length) return;
+        if (unread.length < PREFACE.length) return;
         greeted = true;
-        unread = unread.subarray(preface.length);
+        unread = unread.subarray(PREFACE.length);
       }
       while (unread.length >= 9) {
         const length = unread.readUIntBE(0, 3);

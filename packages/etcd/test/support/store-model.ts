@@ -20,17 +20,17 @@ export interface ModelKv {
 export class ModelError extends Error {}
 
 /** Stands for any request that the client refuses without asking etcd. */
-export const refusedByClient = 'refused by the client';
+export const REFUSED_BY_CLIENT = 'refused by the client';
 
 const refuse = (details: string): never => {
   throw new ModelError(details);
 };
 
-const compacted = 'etcdserver: mvcc: required revision has been compacted';
-const future = 'etcdserver: mvcc: required revision is a future revision';
-const keyNotFound = 'etcdserver: key not found';
-const leaseNotFound = 'etcdserver: requested lease not found';
-const duplicateKey = 'etcdserver: duplicate key given in txn request';
+const COMPACTED = 'etcdserver: mvcc: required revision has been compacted';
+const FUTURE = 'etcdserver: mvcc: required revision is a future revision';
+const KEY_NOT_FOUND = 'etcdserver: key not found';
+const LEASE_NOT_FOUND = 'etcdserver: requested lease not found';
+const DUPLICATE_KEY = 'etcdserver: duplicate key given in txn request';
 
 type State = ReadonlyMap<Key, ModelKv>;
 type Contains = (key: Key) => boolean;
@@ -140,8 +140,8 @@ export class StoreModel {
   }
 
   compact(revision: bigint) {
-    if (revision <= this.#compacted) refuse(compacted);
-    if (revision > this.revision) refuse(future);
+    if (revision <= this.#compacted) refuse(COMPACTED);
+    if (revision > this.revision) refuse(FUTURE);
     this.#compacted = revision;
     return { revision: this.revision };
   }
@@ -152,7 +152,7 @@ export class StoreModel {
   }
 
   revoke(id: bigint): void {
-    if (!this.#leases.delete(id)) refuse(leaseNotFound);
+    if (!this.#leases.delete(id)) refuse(LEASE_NOT_FOUND);
     this.#change((changes) => {
       for (const { key, lease } of this.#state.values()) if (lease === id) changes.delete(key);
     });
@@ -171,8 +171,8 @@ export class StoreModel {
   }
 
   #checkRevision(revision: Int64 = 0n): void {
-    if (BigInt(revision) > this.revision) refuse(future);
-    if (BigInt(revision) !== 0n && BigInt(revision) < this.#compacted) refuse(compacted);
+    if (BigInt(revision) > this.revision) refuse(FUTURE);
+    if (BigInt(revision) !== 0n && BigInt(revision) < this.#compacted) refuse(COMPACTED);
   }
 
   #range(keys: Keys, options: RangeOptions, current: State, revision: bigint) {
@@ -206,8 +206,8 @@ export class StoreModel {
 
   #checkPut(key: Key, value: string, options: PutOptions): void {
     this.#checkPutForm(value, options);
-    if (options.lease && !this.#leases.has(BigInt(options.lease))) refuse(leaseNotFound);
-    if ((options.ignoreValue || options.ignoreLease) && !this.#state.has(key)) refuse(keyNotFound);
+    if (options.lease && !this.#leases.has(BigInt(options.lease))) refuse(LEASE_NOT_FOUND);
+    if ((options.ignoreValue || options.ignoreLease) && !this.#state.has(key)) refuse(KEY_NOT_FOUND);
   }
 
   #put(key: Key, value: string, options: PutOptions, changes: Changes) {
@@ -245,8 +245,8 @@ export class StoreModel {
     for (const op of taken(txn, branches)) {
       if (op.type === 'put') {
         const { ignoreValue, ignoreLease, lease } = op.options;
-        if ((ignoreValue || ignoreLease) && !this.#state.has(op.key)) refuse(keyNotFound);
-        if (lease && !this.#leases.has(BigInt(lease))) refuse(leaseNotFound);
+        if ((ignoreValue || ignoreLease) && !this.#state.has(op.key)) refuse(KEY_NOT_FOUND);
+        if (lease && !this.#leases.has(BigInt(lease))) refuse(LEASE_NOT_FOUND);
       } else if (op.type === 'get' || op.type === 'range') {
         this.#checkRevision(op.options.revision);
       }
@@ -303,7 +303,7 @@ function checkCrash(ops: readonly Op<string, string>[]): void {
     if (!op.options.ignoreValue && !op.options.ignoreLease) continue;
     const deletes = (other: Op<string, string>): boolean =>
       other.type === 'delete' && isEndless(other.keys) && containing(other.keys)(op.key);
-    if (all.some(deletes)) refuse(refusedByClient);
+    if (all.some(deletes)) refuse(REFUSED_BY_CLIENT);
   }
 }
 
@@ -323,8 +323,8 @@ function checkWrites(ops: readonly Op<string, string>[]): { puts: Set<Key>; dele
   );
   const written = new Set<Key>();
   const add = (key: Key, alternative?: ReadonlySet<Key>): void => {
-    if (written.has(key) && !alternative?.has(key)) refuse(duplicateKey);
-    if (deletes.some((contains) => contains(key))) refuse(duplicateKey);
+    if (written.has(key) && !alternative?.has(key)) refuse(DUPLICATE_KEY);
+    if (deletes.some((contains) => contains(key))) refuse(DUPLICATE_KEY);
     written.add(key);
   };
   for (const op of ops) {

@@ -6,10 +6,10 @@ import { markAsUntransferable } from 'node:worker_threads';
 // To make a buffer takes most JavaScript engines about half a microsecond, and to collect it as much again; a view of a
 // buffer costs a tenth of that. So short byte strings share slabs, as those of Node's `Buffer` do. A slab lives for as
 // long as one of its strings does, so it is small: a key that is kept for long keeps no more than this alive.
-const slabBytes = 4096;
+const SLAB_BYTES = 4096;
 
 /** The most that is copied into a slab at once. */
-export const longestInSlab = slabBytes / 4;
+export const longestInSlab = SLAB_BYTES / 4;
 
 /** The one empty byte string. */
 export const noBytes = new Uint8Array(0);
@@ -20,7 +20,7 @@ let used = 0;
 /** A copy of at most {@link longestInSlab} bytes, which doesn't keep their buffer alive. */
 export function copyIntoSlab(bytes: Uint8Array): Uint8Array {
   if (used + bytes.length > slab.length) {
-    slab = new Uint8Array(slabBytes);
+    slab = new Uint8Array(SLAB_BYTES);
     used = 0;
     // To transfer the buffer of one string to a worker would take it from all others. Now that is an error, or a copy.
     markAsUntransferable(slab.buffer);

@@ -4,7 +4,7 @@ import { BinaryWriter } from '@bufbuild/protobuf/wire';
  * A writer's buffer grows to the largest message that it has written; one that has written more than this is not kept. To
  * grow anew for each takes longer than all else; etcd takes 1.5 MiB by default.
  */
-const mostKeptBytes = 1.5 * 1024 * 1024;
+const MOST_KEPT_BYTES = 1.5 * 1024 * 1024;
 
 let writer = new BinaryWriter();
 
@@ -18,7 +18,7 @@ export function encodeMessage<T>(
 ): Uint8Array {
   try {
     const encoded = type.encode(message, writer).finish();
-    if (encoded.length > mostKeptBytes) writer = new BinaryWriter();
+    if (encoded.length > MOST_KEPT_BYTES) writer = new BinaryWriter();
     return encoded;
   } catch (error) {
     // It holds a part of the message.

@@ -4,21 +4,21 @@
 import { type ChannelOptions, experimental } from '@grpc/grpc-js';
 
 /** The channel option whose signal ends the connections that the channel makes. */
-export const connectingSignal = 'quiesce.connecting_signal';
+export const CONNECTING_SIGNAL = 'quiesce.connecting_signal';
 
-const scheme = 'quiesce';
+const SCHEME = 'quiesce';
 
 type Resolver = experimental.Resolver;
 type Listener = experimental.ResolverListener;
 type Uri = experimental.GrpcUri;
 
 /**
- * A target whose connections end with {@link connectingSignal}, also those that aren't made yet, which grpc-js shows to
+ * A target whose connections end with {@link CONNECTING_SIGNAL}, also those that aren't made yet, which grpc-js shows to
  * nobody: it passes the addresses of a resolver on to `net.connect()` as they are, and so their signal, too.
  */
 export function abortable(target: string): string {
   register();
-  return `${scheme}:${target}`;
+  return `${SCHEME}:${target}`;
 }
 
 /** As grpc-js resolves the same target. */
@@ -26,7 +26,7 @@ class AbortableResolver implements Resolver {
   readonly #inner: Resolver;
 
   constructor(target: Uri, listener: Listener, options: ChannelOptions) {
-    const signal = options[connectingSignal] as AbortSignal;
+    const signal = options[CONNECTING_SIGNAL] as AbortSignal;
     const withSignal: Listener = (found, ...rest) => {
       if (!found.ok) return listener(found, ...rest);
       const endpoints = found.value.map(({ addresses }) => ({
@@ -65,6 +65,6 @@ function innerOf({ path }: Uri): Uri {
 let registered = false;
 
 function register(): void {
-  if (!registered) experimental.registerResolver(scheme, AbortableResolver);
+  if (!registered) experimental.registerResolver(SCHEME, AbortableResolver);
   registered = true;
 }

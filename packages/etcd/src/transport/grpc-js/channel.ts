@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
-import { longestTimerMs } from '../../util/timeout.js';
-import { connectingSignal } from './abortable-resolver.js';
+import { LONGEST_TIMER_MS } from '../../util/timeout.js';
+import { CONNECTING_SIGNAL } from './abortable-resolver.js';
 import { SocketHold } from './socket-hold.js';
 
 /** What a {@link GrpcJsChannel} is made with. */
@@ -43,7 +43,7 @@ export class GrpcJsChannel {
     if (!init.referenced) this.#sockets.unref();
     this.client = new grpc.Client(init.target, this.#sockets.observe(init.credentials), {
       ...init.options,
-      [connectingSignal]: this.#ending.signal,
+      [CONNECTING_SIGNAL]: this.#ending.signal,
     });
     this.#watch();
   }
@@ -110,7 +110,7 @@ export class GrpcJsChannel {
       clearTimeout(this.#connectTimer);
       const state = channel.getConnectivityState(false);
       if (this.#retired || state === SHUTDOWN) return;
-      if (state === CONNECTING && bound <= longestTimerMs) {
+      if (state === CONNECTING && bound <= LONGEST_TIMER_MS) {
         // What has come meanwhile may wait to be read, when something has blocked the event loop.
         this.#connectTimer = setTimeout(() => setImmediate(tooLong), bound).unref();
       }

@@ -9,7 +9,7 @@ import {
   StatusCode,
 } from '../../errors.js';
 import { statusError } from '../../server-errors.js';
-import { longestTimerMs } from '../../util/timeout.js';
+import { LONGEST_TIMER_MS } from '../../util/timeout.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
 import { isSecure, parseEndpoint } from '../endpoint.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from '../transport.js';
@@ -318,7 +318,7 @@ function byRetirement(status: grpc.StatusObject, { why }: GrpcJsChannel): grpc.S
 function deadlineOf(options: CallOptions | undefined): Deadline {
   const ms = options?.timeoutMs;
   // grpc-js has a timer for each.
-  if (ms === undefined || ms > longestTimerMs) return {};
+  if (ms === undefined || ms > LONGEST_TIMER_MS) return {};
   return { deadline: Date.now() + Math.max(1, Math.ceil(ms)) };
 }
 

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { ChannelCredentials } from '@grpc/grpc-js';
 
 /** How long a connection has for what was written to it, in ms. */
-const goodbyeMs = 1_000;
+const GOODBYE_MS = 1_000;
 
 type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 
@@ -66,7 +66,7 @@ export class SocketHold {
     });
     setTimeout(() => {
       for (const { socket } of sockets) socket.destroy();
-    }, goodbyeMs).unref();
+    }, GOODBYE_MS).unref();
   }
 
   #refuse(socket: Socket): Error {

@@ -19,7 +19,7 @@ export function tlsCredentials(options: TlsOptions, host: string): ChannelCreden
   return new TlsCredentials(secureContext, serverName);
 }
 
-/** Those of the operating system; `undefined`, for the host's own, where it doesn't tell them. */
+/** Those of the operating system; `undefined`, for the host's own, where it doesn't give them. */
 function systemAuthorities(): string | undefined {
   // Not in the types of Node 20.
   const { getCACertificates } = tls as { getCACertificates?: (type: 'system') => readonly string[] };

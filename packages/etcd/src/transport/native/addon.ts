@@ -69,7 +69,7 @@ function load(): NativeAddon | Error {
   const given = process.env.QUIESCE_ETCD_NATIVE;
   const host = `${process.platform}-${process.arch}`;
   // In a checkout it is beside the package; else it comes in a package of its own for each platform, of which npm
-  // installs the one that fits. Where a C library is in the name, that one has tried to load is soon told.
+  // installs the one that fits. Where a C library is in the name, that one has tried to load is soon said.
   const candidates = given
     ? [resolve(given)]
     : [
@@ -86,10 +86,10 @@ function load(): NativeAddon | Error {
       failures.push(failure);
     }
   }
-  const telling = failures.find((failure) => !isMissing(failure)) ?? failures[0];
+  const decisive = failures.find((failure) => !isMissing(failure)) ?? failures[0];
   const reason =
-    given || !isMissing(telling)
-      ? String((telling as Error).message).split('\n')[0]
+    given || !isMissing(decisive)
+      ? String((decisive as Error).message).split('\n')[0]
       : 'its package is not installed';
   return new Error(`no native transport for ${host}: ${reason}`, {
     cause: new AggregateError(failures, 'nothing could be loaded'),

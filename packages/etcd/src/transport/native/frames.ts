@@ -8,19 +8,19 @@ const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 
 const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5, broken: 6 } as const;
 
 /** In the place of a message's length: it lies beside the frames, by itself. On the way up its length follows. */
-const byItself = 0xffffffff;
+const BY_ITSELF = 0xffffffff;
 
 /** From how many bytes on a message lies by itself. */
-const longBytes = 32 * 1024;
+const LONG_BYTES = 32 * 1024;
 
 /** Before a message, in gRPC: a byte that says whether it is compressed, and its length in four. */
-const prefixBytes = 5;
+const PREFIX_BYTES = 5;
 
-const initialBytes = 64 * 1024;
+const INITIAL_BYTES = 64 * 1024;
 
 /** Collects the commands of one turn of the event loop. */
 export class CommandBatch {
-  #buffer = Buffer.allocUnsafe(initialBytes);
+  #buffer = Buffer.allocUnsafe(INITIAL_BYTES);
   #length = 0;
   #opened = 0;
   #givenBytes = 0;
@@ -57,7 +57,7 @@ export class CommandBatch {
     this.#length = 0;
     this.#opened = 0;
     this.#givenBytes = 0;
-    if (this.#buffer.length > 16 * initialBytes) this.#buffer = Buffer.allocUnsafe(initialBytes);
+    if (this.#buffer.length > 16 * INITIAL_BYTES) this.#buffer = Buffer.allocUnsafe(INITIAL_BYTES);
   }
 
   /** A unary call; `timeoutMs` 0 is no deadline. Throws, and adds nothing, when the framing can't hold it. */
@@ -157,14 +157,14 @@ export class CommandBatch {
     if (message === undefined) {
       this.#reserve(4);
       this.#u32(0);
-    } else if (message.length >= longBytes) {
+    } else if (message.length >= LONG_BYTES) {
       this.#reserve(4);
       this.#giveLong(message);
       this.#givenBytes += message.length;
-      this.#u32(byItself);
+      this.#u32(BY_ITSELF);
     } else {
-      this.#reserve(4 + prefixBytes + message.length);
-      this.#u32(prefixBytes + message.length);
+      this.#reserve(4 + PREFIX_BYTES + message.length);
+      this.#u32(PREFIX_BYTES + message.length);
       this.#buffer[this.#length++] = 0;
       this.#length = this.#buffer.writeUInt32BE(message.length, this.#length);
       this.#copy(message);
@@ -199,7 +199,7 @@ export class CommandBatch {
   #reserve(bytes: number): void {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(needed + initialBytes, 2 * this.#buffer.length));
+    const larger = Buffer.allocUnsafe(Math.max(needed + INITIAL_BYTES, 2 * this.#buffer.length));
     larger.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = larger;
   }
@@ -295,7 +295,7 @@ export class CompletionBatch {
     const frames = this.#frames;
     const length = frames.readUInt32LE(this.#at);
     const start = this.#at + 4;
-    if (length === byItself) {
+    if (length === BY_ITSELF) {
       this.#at = start + 4;
       // Nothing of it is read before it is filled.
       const long = Buffer.allocUnsafeSlow(frames.readUInt32LE(start));

@@ -14,13 +14,13 @@ import { CommandBatch, CompletionBatch, type CompletionHandler } from './frames.
 import { TurnPace } from './turn-pace.js';
 
 /** Messages on a stream that may wait at either end; `STREAM_WINDOW` in crates/etcd-transport/src/calls.rs. */
-const streamWindow = 16;
+const STREAM_WINDOW = 16;
 
 /** A batch that has grown to this many bytes goes down before the turn is over. */
-const fullBatchBytes = 1024 * 1024;
+const FULL_BATCH_BYTES = 1024 * 1024;
 
 /** Longest deadline that the framing carries, in ms (about 49 days). */
-const longestTimeoutMs = 2 ** 32 - 1;
+const LONGEST_TIMEOUT_MS = 2 ** 32 - 1;
 
 /** Why there is no native transport on this host; `undefined` where there is one. */
 export function nativeUnavailable(): Error | undefined {
@@ -234,7 +234,7 @@ class NativeTransport implements Transport, CompletionHandler {
   };
 
   #schedule(): void {
-    if (this.#batch.wholeLength > fullBatchBytes) this.#flush();
+    if (this.#batch.wholeLength > FULL_BATCH_BYTES) this.#flush();
     else if (!this.#flushScheduled) {
       this.#flushScheduled = true;
       process.nextTick(this.#flush);
@@ -300,13 +300,13 @@ class NativeStream extends StreamCall {
 
   override messageSent(): void {
     this.#unsent -= 1;
-    if (this.#unsent < streamWindow) this.wakeSenders(1);
+    if (this.#unsent < STREAM_WINDOW) this.wakeSenders(1);
   }
 
   protected override write(message: Uint8Array): boolean {
     this.#transport.send(this.id, message);
     this.#unsent += 1;
-    return this.#unsent < streamWindow;
+    return this.#unsent < STREAM_WINDOW;
   }
 
   protected override endWriting(): void {
@@ -326,7 +326,7 @@ class NativeStream extends StreamCall {
   /** A message has left the window; room is given back in halves of it. */
   #countTaken(): void {
     this.#taken += 1;
-    if (this.#taken < streamWindow / 2 || this.isOver) return;
+    if (this.#taken < STREAM_WINDOW / 2 || this.isOver) return;
     this.#transport.credit(this.id, this.#taken);
     this.#taken = 0;
   }
@@ -334,7 +334,7 @@ class NativeStream extends StreamCall {
 
 function timeoutOf(options: CallOptions | undefined): number {
   const ms = options?.timeoutMs;
-  if (ms === undefined || ms >= longestTimeoutMs) return 0;
+  if (ms === undefined || ms >= LONGEST_TIMEOUT_MS) return 0;
   // 0 stands for none in the framing, and a deadline of 0 ms or less has passed.
   return Math.max(1, Math.ceil(ms));
 }
