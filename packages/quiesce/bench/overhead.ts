@@ -2,7 +2,7 @@
 // npm run bench -- tester [RUNS]. Exits with 1 when it is more than 2 ms.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { run } from '../src/index.js';
+import { run, summarize } from '../src/index.js';
 import { findExecutable } from '../src/process/executable.js';
 
 const PROGRAM = '/bin/true';
@@ -48,8 +48,7 @@ for (let round = 0; round < ROUNDS; round++) {
     times.get(name)?.push((performance.now() - start) / runs);
   }
 }
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+const median = (values: readonly number[]): number => summarize(values)?.median ?? Number.NaN;
 console.log(`${PROGRAM}, ms a run: median and range of ${ROUNDS} rounds of ${runs}, interleaved`);
 for (const [name, values] of times) {
   const range = `${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)}`;

@@ -34,7 +34,7 @@ async function main(): Promise<number> {
   return exitCode;
 }
 
-/** Tells the user in one line what went wrong, and returns the exit code. */
+/** Reports to the user in one line what went wrong, and returns the exit code. */
 function explain(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.ok;

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 
 /**
- * Tells the tester that the program's work is over and that what follows is its exit. Writes the line `done` to
+ * Notifies the tester that the program's work is over and that what follows is its exit. Writes the line `done` to
  * the file descriptor that `QUIESCE_DONE_FD` names, synchronously. Does nothing outside the tester, and never
  * throws: a program under test must not fail because nobody listens. On Deno it needs `--allow-env`, and `--allow-ffi` as
  * native addons do.

@@ -98,7 +98,7 @@ describe('quiesce run', () => {
   });
 });
 
-describe('bad input is told in one clear line:', () => {
+describe('bad input is reported in one clear line:', () => {
   const node = process.execPath;
   const scenario = (more = ''): string =>
     `{"scenarios":[{"name":"a","command":["${node}","-e","0"]${more}}]}`;
@@ -167,7 +167,7 @@ describe('services', () => {
     return file(name, JSON.stringify({ services: { s: service }, scenarios }));
   }
 
-  test('that can not start are told, with exit code 3', async () => {
+  test('that can not start are reported, with exit code 3', async () => {
     const dead = {
       command: [process.execPath, '-e', 'console.error("no luck"); process.exit(9)'],
       ports: ['p'],

@@ -1,4 +1,4 @@
-// Comparisons, with real programs that fail as often as they are told.
+// Comparisons, with real programs that fail as often as they are asked to.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -189,7 +189,7 @@ describe('quiesce compare', () => {
     ['a plan without the scenario', /old/, ['--plan', 'one.json', '--before', 'old', '--after', 'one']],
   ];
   for (const [name, line, args] of wrong) {
-    test(`tells of ${name} in one line`, async () => {
+    test(`reports ${name} in one line`, async () => {
       writeFileSync(join(dir, 'none.json'), '{"version":1}');
       writeFileSync(join(dir, 'one.json'), '{"scenarios":[{"name":"one","command":["true"]}]}');
       const { code, stderr, stdout } = await quiesce('compare', ...args);
@@ -211,7 +211,7 @@ test('a saved report is what was run', async () => {
 });
 
 describe('quiesce runs-needed', () => {
-  test('for a rate, and to tell two apart', async () => {
+  test('for a rate, and to distinguish two', async () => {
     assert.match((await quiesce('runs-needed', '--rate', '2%', '--confidence', '95%')).stdout, /^149 runs\n/);
     assert.match((await quiesce('runs-needed', '--rate', '0.1%')).stdout, /^2995 runs\n/);
     assert.match(
@@ -224,7 +224,7 @@ describe('quiesce runs-needed', () => {
     );
   });
 
-  test('tells what it lacks', async () => {
+  test('says what it lacks', async () => {
     for (const args of [[], ['--rate', '2'], ['--before', '1%'], ['--before', '1%', '--after', '1%']]) {
       const { code, stderr } = await quiesce('runs-needed', ...args);
       assert.equal(code, 2);

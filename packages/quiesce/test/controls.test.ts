@@ -1,4 +1,4 @@
-// The controls: each of the deliberately bad addons in controls/ is caught, and its end is told for what it is.
+// The controls: each of the deliberately bad addons in controls/ is caught, and its end is named for what it is.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -73,7 +73,7 @@ for (const { host, command, addon, kinds } of hosts) {
       if (hasStacks) assert.equal(result.failures[0]?.kind?.id, 'join-at-exit');
     });
 
-    test('leaked-thread: exits clean, and is told and failed by --strict', {
+    test('leaked-thread: exits clean, and is reported and failed by --strict', {
       skip: missing ?? false,
     }, async () => {
       const options = { command: [...command, 'leaked-thread'], runs: 2, expect: 'any' } as const;

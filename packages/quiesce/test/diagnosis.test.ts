@@ -1,4 +1,4 @@
-// What a crash, a hang and a clean exit tell of their threads: real programs that end so, seen by the witness and gdb.
+// What a crash, a hang and a clean exit show of their threads: real programs that end so, seen by the witness and gdb.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
@@ -57,7 +57,7 @@ describe('a crash', () => {
     assert.equal(result.runs[0]?.outcome.kind, 'clean');
   });
 
-  test('in a background thread is told by its name, also when the main thread exits meanwhile', {
+  test('in a background thread is reported by its name, also when the main thread exits meanwhile', {
     skip: pythonless,
   }, async () => {
     // gdb needs longer than that, so the main thread would end it with code 0 if the crash didn't stop all of it.
@@ -315,7 +315,7 @@ describe('what is left at exit', () => {
     );
   });
 
-  test('a program whose end nobody saw is told where it was to be strict', { skip: unseen }, async () => {
+  test('a program whose end nobody saw is reported where it was to be strict', { skip: unseen }, async () => {
     const result = await run({ command: ['env', '-u', 'LD_PRELOAD', 'true'], runs: 2, strict: true });
     assert.equal(result.runs[0]?.left.threads, null);
     assert.match(scenarioText(result), /2 of 2 runs ended without the witness/);
@@ -332,7 +332,7 @@ describe('what is left at exit', () => {
     assert.equal((await run({ command, runs: 1 })).ok, false);
   });
 
-  test('listening sockets and temporary files are told, and the files removed', {
+  test('listening sockets and temporary files are reported, and the files removed', {
     skip: unseen,
   }, async () => {
     const program =
@@ -706,7 +706,7 @@ describe('the likely kind', () => {
     [undefined, { outcome: crash, signature: null, threads: [] }],
   ];
   for (const [id, traces] of cases) {
-    test(`of a failure: ${id ?? 'not told where the traces say nothing'}`, () => {
+    test(`of a failure: ${id ?? 'not stated where the traces say nothing'}`, () => {
       const kind = failureKind(traces);
       assert.equal(kind?.or ? `${kind.id} or ${kind.or.id}` : kind?.id, id);
     });

@@ -41,7 +41,7 @@ test('the plan it writes for Python holds', { skip: pythonless }, async () => {
   assert.equal(code, 0, stdout);
 });
 
-test('bad input is told in one line', async () => {
+test('bad input is reported in one line', async () => {
   for (const args of [
     [],
     ["x'); evil("],

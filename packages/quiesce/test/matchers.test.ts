@@ -47,7 +47,7 @@ describe('expectCleanExit', () => {
     });
   });
 
-  test('allows what it is told to', async () => {
+  test('allows what it is asked to', async () => {
     const once = ['sh', '-c', '[ "$QUIESCE_RUN" != 3 ]'];
     assert.equal((await expectCleanExit(once, { below: '20%', allowFailures: 1 })).failed, 1);
     await assert.rejects(expectCleanExit(once, { below: '20%' }), /1 of 3/);

@@ -63,7 +63,7 @@ describe('a matrix', () => {
     assert.equal(statSync(join(npm, 'is-number-7.0.0/.complete')).mtimeMs, installed);
   });
 
-  test('that is wrong is told in one line', async () => {
+  test('that is wrong is reported in one line', async () => {
     const command = ['true'];
     for (const [matrix, code, line] of [
       [{}, 2, /expected axes/],
@@ -81,7 +81,7 @@ describe('a matrix', () => {
   });
 });
 
-/** An `npm` that tells of each installation, and then does it, or does something else. */
+/** An `npm` that records each installation, and then does it, or does something else. */
 function npmThat(name: string, does: string): { path: string; calls(word: string): number } {
   const folder = join(dir, name);
   mkdirSync(folder);
@@ -159,7 +159,7 @@ describe('the cache of installations', () => {
     assert.equal(existsSync(join(folder, 'half')), false);
   });
 
-  test('that can not be written is told in one line', async () => {
+  test('that can not be written is reported in one line', async () => {
     const file = plan('no-cache.json', { command, matrix });
     writeFileSync(join(dir, 'a-file'), '');
     const { code, stderr } = await startWith(

@@ -76,7 +76,7 @@ for (const name of optionNames) {
       assert.deepEqual((read as Partial<Scenario>)[(optionOf(name).field ?? name) as keyof Scenario], value);
     }
 
-    // Runs of another value are told apart where that bears on them.
+    // Runs of another value are distinguished where that bears on them.
     for (const bearing of bearings) {
       const found = difference(usual, other, [bearing]);
       if (value !== undefined && bearing === bearsOn) assert.equal(found?.noun, noun);

@@ -52,7 +52,7 @@ describe('a run ends', () => {
     }
   });
 
-  test('by a signal that a shell told as 128 + n', async () => {
+  test('by a signal that a shell reported as 128 + n', async () => {
     const { label } = await ended(['sh', '-c', 'exit 139']);
     assert.match(label, /SIGSEGV/);
     assert.equal((await ended(['sh', '-c', 'exit 134'])).label, 'SIGABRT');
@@ -137,14 +137,14 @@ describe('work done', () => {
 
   test('parts a failure at work from one at exit', async () => {
     const atExit = await ended(node(`${done} process.abort()`));
-    const untold = await ended(node('process.abort()'));
+    const unsaid = await ended(node('process.abort()'));
     // Says so in its first run, and dies before it could in the second.
     const flag = join(temporaryDirectory('outcome'), 'ran');
     const once = `if (require('fs').existsSync('${flag}')) process.abort(); require('fs').writeFileSync('${flag}', ''); ${done}`;
     const atWork = await run({ command: node(once), runs: 2 });
     const phases = ({ failures }: ScenarioResult): string[] => failures.map(({ phase }) => phase);
     assert.deepEqual(phases(atExit.result), ['exit']);
-    assert.deepEqual(phases(untold.result), ['unknown']);
+    assert.deepEqual(phases(unsaid.result), ['unknown']);
     assert.deepEqual(phases(atWork), ['work']);
   });
 

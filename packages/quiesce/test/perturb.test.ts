@@ -157,7 +157,7 @@ test('each run records how it was perturbed, and the result from which seed', as
 });
 
 describe('parallel runs', () => {
-  test('overlap, and are told in the order of their numbers', async () => {
+  test('overlap, and are reported in the order of their numbers', async () => {
     // Each waits until there are three of them, so runs one after another would hang.
     const dir = temporaryDirectory('jobs');
     const script = `const fs = require('fs');
@@ -210,7 +210,7 @@ describe('parallel runs', () => {
 test("the amplifier's report is summed over processes", () => {
   const text = 'loaded 7\nloaded 7\nended 7 2 1500 3 60000\nloaded 8\nended 8 1 500 1 1000\nloaded 9\n';
   assert.deepEqual(parseReport(text), { processes: 3, holds: 3, heldMs: 2, lingers: 4, lingeredMs: 61 });
-  // Loaded, and killed before it told.
+  // Loaded, and killed before it reported.
   assert.equal(parseReport('loaded 7\n'), null);
   assert.deepEqual(parseReport(''), { processes: 0, holds: 0, heldMs: 0, lingers: 0, lingeredMs: 0 });
 });

@@ -214,7 +214,7 @@ test('a second interrupt ends a tester at once, even one that waits for a reader
   }
 });
 
-test('a checkpoint that can not be written is told once and stops nothing', async () => {
+test('a checkpoint that can not be written is reported once and stops nothing', async () => {
   const said: string[] = [];
   const { onProgress, stop } = checkpoints(
     join(dir, 'no', 'such', 'folder.json'),

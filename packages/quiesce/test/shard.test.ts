@@ -49,7 +49,7 @@ describe('a shard', () => {
     }
   });
 
-  test('is told in words, or by the variables of a CI system', () => {
+  test('is given in words, or by the variables of a CI system', () => {
     const cases: [string, NodeJS.ProcessEnv, [number, number]][] = [
       ['2/5', {}, [2, 5]],
       ['auto', { CI_NODE_INDEX: '1', CI_NODE_TOTAL: '4' }, [1, 4]],
@@ -67,7 +67,7 @@ describe('a shard', () => {
       ['6/5', {}, /no shard/],
       ['5', {}, /no shard/],
       ['1/0', {}, /no shard/],
-      ['auto', {}, /does not tell/],
+      ['auto', {}, /does not say/],
       ['auto', { JOB_COMPLETION_INDEX: '0' }, /how many/],
       ['auto/3', { JOB_COMPLETION_INDEX: '3' }, /JOB_COMPLETION_INDEX/],
       ['auto', { CI_NODE_INDEX: 'x', CI_NODE_TOTAL: '2' }, /CI_NODE_INDEX/],
@@ -124,7 +124,7 @@ describe('shards of a run', () => {
     assert.deepEqual(merged.failures[0]?.runs, [3, 6, 9, 12, 15, 18]);
   });
 
-  test('one that is missing is told, and one that is there twice is refused', async () => {
+  test('one that is missing is reported, and one that is there twice is refused', async () => {
     const { code, stdout } = await quiesce(['merge', 'part-1.json', 'part-3.json', '--json', 'some.json']);
     assert.equal(code, 3, stdout);
     assert.match(stdout, /missing: shard 2 of 3/);

@@ -25,7 +25,7 @@ export interface BisectResult {
   readonly change: VersionChange | null;
   /**
    * Versions that can't do the program's work, as where an API is missing: no run came to its exit, each ended with an
-   * exit code before the program said that its work is done, as it does with other versions. They tell nothing of
+   * exit code before the program said that its work is done, as it does with other versions. They say nothing about
    * exits and are left out.
    */
   readonly unusable: readonly string[];
@@ -104,7 +104,7 @@ export async function bisect(plan: Plan, options: BisectOptions): Promise<Bisect
     return { change, unusable, tried };
   };
   await tryOne(low);
-  await tryOne(high); // only both tell whether the program says when its work is done
+  await tryOne(high); // only both show whether the program says when its work is done
   // One of the ends is usable: the one whose runs said so, or both.
   if ((await state(low)) === 'unusable') {
     [, low] = await boundary(low, high, async (i) => (await state(i)) === 'unusable');

@@ -19,7 +19,7 @@ const MOST_SHARE = 0.01;
 /**
  * Writes the report to its own file every 5 s, or more seldom where that would take more than a hundredth of the
  * time, so that `--resume` can go on from it after a tester that was killed. Not to standard output or a device. One
- * that can't be written is told once: the runs go on, and the report at their end may still have a place.
+ * that can't be written is reported once: the runs go on, and the report at their end may still have a place.
  */
 export function checkpoints(
   file: string | undefined,
@@ -31,14 +31,14 @@ export function checkpoints(
   }
   let writing: Promise<void> | undefined;
   let stopped = false;
-  let told = false;
+  let reported = false;
   let next = performance.now() + everyMs;
   const write = async (text: string): Promise<void> => {
     try {
       await writeOutput(file, text);
     } catch (error) {
-      if (!told) say(`quiesce: note: there is no checkpoint: ${messageOf(error)}`);
-      told = true;
+      if (!reported) say(`quiesce: note: there is no checkpoint: ${messageOf(error)}`);
+      reported = true;
     } finally {
       writing = undefined;
     }

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 
-/** What the command line exits with; a signal that stopped it is told as 128 + its number. */
+/** What the command line exits with; a signal that stopped it is stated as 128 + its number. */
 export const EXIT = { ok: 0, unexpected: 1, usage: 2, environment: 3 } as const;
 
 /** The exit code of a tester that was stopped by a signal. */

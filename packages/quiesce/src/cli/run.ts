@@ -45,7 +45,7 @@ export const run: Subcommand = {
       .option('--quiet-stderr', 'anything on stderr makes a run dirty')
       .option(
         '--shard <i/n>',
-        'make only this part of all runs, such as 2/5; auto or auto/5: as CI or Kubernetes tells (see quiesce merge)',
+        'make only this part of all runs, such as 2/5; auto or auto/5: as CI or Kubernetes states (see quiesce merge)',
         shard,
       )
       .option('--plan <file>', 'scenarios and services, as YAML, JSON, TypeScript or JavaScript')

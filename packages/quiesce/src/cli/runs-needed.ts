@@ -20,7 +20,7 @@ export const runsNeeded: Subcommand = {
   name: 'runs-needed',
   define: (command, finish) =>
     command
-      .description('say how many runs it takes to see a failure rate, or to tell two apart')
+      .description('say how many runs it takes to see a failure rate, or to distinguish two')
       .usage('--rate <rate> [options]\n       quiesce runs-needed --before <rate> --after <rate> [options]')
       .option('--rate <rate>', 'the failure rate to see, such as 2%', rate)
       .option('--allow-failures <n>', 'with --rate: failed runs that still show it is lower', count, 0)
@@ -55,7 +55,7 @@ function answer({ rate, before, after, confidence, allowFailures, power }: RunsN
   const runs = comparisonRuns(before, after, confidence, power);
   if (runs === null) {
     throw new UsageError(
-      before === after ? 'equal rates are never told apart' : 'that takes more than 10,000 runs of each',
+      before === after ? 'equal rates are never distinguished' : 'that takes more than 10,000 runs of each',
     );
   }
   return (

@@ -104,7 +104,7 @@ const RUNTIME_PACKAGES: Readonly<Record<string, string>> = {
 
 /**
  * The published versions of a package, the oldest first, without pre-releases.
- * @throws EnvironmentError when the registry doesn't tell.
+ * @throws EnvironmentError when the registry doesn't answer.
  */
 export async function publishedVersions(
   { registry, name }: PackageName,

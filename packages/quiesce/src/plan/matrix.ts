@@ -16,7 +16,7 @@ export type Matrix = { readonly [axis: string]: readonly string[] };
 
 /** A plan with a scenario for each combination of each matrix, and everything installed that they need. */
 export async function expandMatrix(plan: unknown, options: InstallOptions = {}): Promise<unknown> {
-  if (!isObject(plan) || !Array.isArray(plan.scenarios)) return plan; // what is wrong is told by `resolvePlan`
+  if (!isObject(plan) || !Array.isArray(plan.scenarios)) return plan; // what is wrong is reported by `resolvePlan`
   const scenarios: unknown[] = [];
   for (const [i, spec] of plan.scenarios.entries()) {
     if (!isObject(spec) || spec.matrix === undefined) {

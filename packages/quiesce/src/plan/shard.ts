@@ -13,7 +13,7 @@ export interface Shard extends ShardChoice {
   readonly ofRuns: number;
 }
 
-/** How CI systems tell a job its place. GitHub Actions has expressions for it, and no variables. */
+/** How CI systems state a job's place. GitHub Actions has expressions for it, and no variables. */
 const PLACES: readonly { readonly index: string; readonly first: 0 | 1; readonly count: string | null }[] = [
   { index: 'CI_NODE_INDEX', first: 1, count: 'CI_NODE_TOTAL' }, // GitLab
   { index: 'CIRCLE_NODE_INDEX', first: 0, count: 'CIRCLE_NODE_TOTAL' },
@@ -26,9 +26,9 @@ const PLACES: readonly { readonly index: string; readonly first: 0 | 1; readonly
 const MOST_SHARDS = 100_000;
 
 /**
- * Reads which shard this is: `2/5`; `auto`, from the variables of the CI system; or `auto/5`, where the system tells
+ * Reads which shard this is: `2/5`; `auto`, from the variables of the CI system; or `auto/5`, where the system states
  * the place but not the number of shards, as a Kubernetes Indexed Job does.
- * @throws UsageError when it is none, or the environment doesn't tell.
+ * @throws UsageError when it is none, or the environment doesn't say.
  */
 export function parseShard(text: string, env: NodeJS.ProcessEnv = process.env): ShardChoice {
   const [, place, total] = /^(auto|\d+)(?:\/(\d+))?$/.exec(text.trim()) ?? [];
@@ -43,11 +43,11 @@ export function parseShard(text: string, env: NodeJS.ProcessEnv = process.env): 
     const indexOnly = PLACES.find(({ index }) => env[index]);
     throw indexOnly === undefined
       ? new UsageError(
-          'the environment does not tell which shard this is',
+          'the environment does not say which shard this is',
           `give i/n, or set one of ${PLACES.map(({ index }) => index).join(', ')}`,
         )
       : new UsageError(
-          `${indexOnly.index} tells the shard but nothing tells how many there are`,
+          `${indexOnly.index} states the shard but nothing states how many there are`,
           'give auto/n',
         );
   }

@@ -6,7 +6,7 @@ import { EnvironmentError, messageOf } from '../errors.js';
 import { withoutCoreDumps } from './core-dumps.js';
 import { onProcessExit } from './exit-guard.js';
 
-/** How a process ended, as the operating system tells it: exactly one of the two is set. */
+/** How a process ended, as the operating system reports it: exactly one of the two is set. */
 export interface ExitStatus {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;

@@ -188,11 +188,11 @@ function failureNote(
   const says = signature === null ? '' : `: ${signature.title}`;
   const where = failure.diedIn === null ? '' : `, in thread ${JSON.stringify(printable(failure.diedIn))}`;
   const count = `${failure.runs.length} of ${runs.length}`;
-  const told =
+  const wrapped =
     outcome.kind === 'signal' && outcome.exitCode !== null ? ` (exit code ${outcome.exitCode})` : '';
   const after = outcome.kind === 'hang' ? ` after ${formatMs(scenario.timeoutMs)}` : '';
   const lines = [
-    `${c.bold(scenario.name)}: ${count} ${c.red(outcomeLabel(outcome))}${told}${after}${PHASE_TEXT[failure.phase]}${where}${says}`,
+    `${c.bold(scenario.name)}: ${count} ${c.red(outcomeLabel(outcome))}${wrapped}${after}${PHASE_TEXT[failure.phase]}${where}${says}`,
     ...kindLines(failure.kind).map((line) => `  ${line}`),
     `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${printable(shellLine(scenario.command)).slice(0, 500)}`,
   ];

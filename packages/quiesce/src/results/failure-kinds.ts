@@ -301,7 +301,7 @@ const DECIDED_BY_UNWINDING =
 /** Every kind there is, for tests and reports. */
 export const failureKinds: readonly KindPage[] = rules.map(pageOf);
 
-/** The likely kind of a failure; `null` when the traces don't tell. */
+/** The likely kind of a failure; `null` when the traces don't decide it. */
 export function failureKind(traces: FailureTraces): FailureKind | null {
   const ready = prepare(traces);
   const rule = rules.find((candidate) => candidate.matches(ready));

@@ -1,6 +1,6 @@
 import { arch, availableParallelism, platform } from 'node:os';
 
-/** A machine that runs were made on, as far as a report tells. */
+/** A machine that runs were made on, as far as a report says. */
 export interface Host {
   readonly platform: string;
   readonly arch: string;

@@ -18,7 +18,7 @@ const outcome = z
     z.looseObject({
       kind: z.literal('signal'),
       signal: z.string(),
-      exitCode: z.int().nullable().describe('set when a shell or wrapper told the signal as 128 + n'),
+      exitCode: z.int().nullable().describe('set when a shell or wrapper reported the signal as 128 + n'),
     }),
     z.looseObject({ kind: z.literal('dirty-output'), because: z.enum(['signature', 'stderr']) }),
     z.looseObject({ kind: z.literal('threads-left'), threads: count }),

@@ -21,7 +21,7 @@ export interface FailureGroup {
   readonly signature: SignatureMatch | null;
   /** Name of the thread that died, where it was seen. */
   readonly diedIn: string | null;
-  /** The likely cause; `null` when the traces don't tell. */
+  /** The likely cause; `null` when the traces don't decide it. */
   readonly kind: FailureKind | null;
   /** Numbers of the runs, ascending. */
   readonly runs: readonly number[];

@@ -54,20 +54,20 @@ export function createReport(): ReportFile {
 
 /**
  * Reads the lines that crates/exit-amplifier/src/report.rs writes. `null` when nobody knows what was done: it was loaded,
- * and no process came to the end at which it tells, as one that is killed doesn't.
+ * and no process came to the end at which it reports, as one that is killed doesn't.
  */
 export function parseReport(text: string): AmplifierReport | null {
   const processes = new Set<string>();
-  let told = false;
+  let reported = false;
   const sums = [0, 0, 0, 0];
   for (const line of text.split('\n')) {
     const [word, pid = '', ...numbers] = line.split(' ');
     if (word === 'loaded') processes.add(pid);
     if (word !== 'ended') continue;
-    told = true;
+    reported = true;
     for (const [i, number] of numbers.entries()) sums[i] = (sums[i] ?? 0) + Number(number);
   }
-  if (processes.size > 0 && !told) return null;
+  if (processes.size > 0 && !reported) return null;
   const [holds = 0, heldUs = 0, lingers = 0, lingeredUs = 0] = sums;
   return {
     processes: processes.size,

@@ -109,7 +109,7 @@ function threadsFromProc(pid: number): string {
   try {
     threads = readdirSync(`/proc/${pid}/task`);
   } catch {
-    return '  (gdb could not tell its stacks, and there is no /proc entry for it)';
+    return '  (gdb could not read its stacks, and there is no /proc entry for it)';
   }
   const lines = threads.map((thread) => {
     const line = (file: string): string => read(`/proc/${pid}/task/${thread}/${file}`).trim();

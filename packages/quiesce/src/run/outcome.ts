@@ -7,7 +7,7 @@ export type Outcome =
   /** Exit code 0, nothing fatal in the output. */
   | { readonly kind: 'clean' }
   | { readonly kind: 'exit-code'; readonly code: number }
-  /** Ended by a signal; `exitCode` is set when a shell or wrapper told it as 128 + n. */
+  /** Ended by a signal; `exitCode` is set when a shell or wrapper reported it as 128 + n. */
   | { readonly kind: 'signal'; readonly signal: NodeJS.Signals; readonly exitCode: number | null }
   /** Still running at the timeout, and killed with its process group. */
   | { readonly kind: 'hang' }
@@ -85,8 +85,8 @@ export function expectLabel(expect: Expect): string {
 function outcomeOfStatus({ code, signal }: ExitStatus): Outcome {
   if (signal !== null) return { kind: 'signal', signal, exitCode: null };
   if (code === 0) return { kind: 'clean' };
-  const told = signalName((code ?? 0) - 128);
-  if (told !== undefined) return { kind: 'signal', signal: told, exitCode: code };
+  const reported = signalName((code ?? 0) - 128);
+  if (reported !== undefined) return { kind: 'signal', signal: reported, exitCode: code };
   return { kind: 'exit-code', code: code ?? -1 };
 }
 

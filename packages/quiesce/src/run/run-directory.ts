@@ -4,7 +4,7 @@ import { makeTemporaryDirectory, type TemporaryDirectory } from '../files/tempor
 /** The temporary directory of one run. */
 export interface RunDirectory {
   readonly path: string;
-  /** Ends its use, and tells what the run left in it: at most 20 names. Idempotent. */
+  /** Ends its use, and reports what the run left in it: at most 20 names. Idempotent. */
   end(): readonly string[];
 }
 

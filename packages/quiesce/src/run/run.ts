@@ -105,11 +105,11 @@ export interface Evidence {
 }
 
 const HALF_OUTPUT_BYTES = 32 * 1024;
-const LINGER_MS = 100;
+const GROUP_GRACE_MS = 100;
 const DRAIN_MS = 1_000;
 const DONE_FD = 3;
 const MOST_LINE = 512;
-const MOST_TOLD = 1_000;
+const MOST_WITNESSED = 1_000;
 const AFTER_CRASH_MS = 2_000;
 const STOP_POLLS = 1_000;
 
@@ -257,7 +257,7 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
     }
   };
   const seen = look();
-  seen.catch(() => {}); // told to whoever awaits it
+  seen.catch(() => {}); // reported to whoever awaits it
   return { report, at: performance.now(), seen, facts: seen.then(() => facts) };
 }
 
@@ -296,7 +296,7 @@ function collect(
   });
   let doneAt: number | undefined;
   let said = '';
-  const told: WitnessLine[] = [];
+  const witnessed: WitnessLine[] = [];
   const [, out, err, done] = child.stdio;
   out?.on('data', (chunk: Buffer) => {
     stdout.push(chunk);
@@ -313,7 +313,7 @@ function collect(
       const parsed = parseWitnessLine(line);
       if (parsed?.type === 'done') doneAt ??= performance.now();
       else if (parsed?.type === 'crash') onCrash(parsed);
-      else if (parsed !== undefined && told.length < MOST_TOLD) told.push(parsed);
+      else if (parsed !== undefined && witnessed.length < MOST_WITNESSED) witnessed.push(parsed);
     }
   });
   for (const stream of [out, err, done]) stream?.on('error', () => {});
@@ -330,7 +330,7 @@ function collect(
       return stderrBytes;
     },
     doneAt: () => doneAt,
-    left: (pid) => leftOf(pid, told),
+    left: (pid) => leftOf(pid, witnessed),
   };
 }
 
@@ -355,11 +355,11 @@ async function untilStopped(pid: number): Promise<void> {
   for (let i = 0; i < STOP_POLLS && isRunning(pid); i++) await delay(1);
 }
 
-function leftOf(pid: number, told: readonly WitnessLine[]): Omit<LeftAtExit, 'files'> {
+function leftOf(pid: number, lines: readonly WitnessLine[]): Omit<LeftAtExit, 'files'> {
   const threads: LeftThread[] = [];
   const sockets: LeftSocket[] = [];
   let seen = false;
-  for (const line of told) {
+  for (const line of lines) {
     if (line.type === 'done' || line.pid !== pid) continue;
     if (line.type === 'thread') threads.push({ name: line.name, library: line.library });
     if (line.type === 'socket') sockets.push({ state: line.state, address: line.address });
@@ -368,21 +368,21 @@ function leftOf(pid: number, told: readonly WitnessLine[]): Omit<LeftAtExit, 'fi
   return { threads: seen ? threads : null, sockets };
 }
 
-/** Waits for the rest of the group and its output, kills what lingers, and names it. */
+/** Waits for the rest of the group and its output, kills what outlives both, and names it. */
 async function endGroup(group: ProcessGroup, closed: Promise<void>, marker: string): Promise<string[]> {
-  const quiet = Promise.all([closed, group.gone(LINGER_MS)]).then(([, gone]) => gone);
-  const patience = startTimer(LINGER_MS);
+  const quiet = Promise.all([closed, group.gone(GROUP_GRACE_MS)]).then(([, gone]) => gone);
+  const patience = startTimer(GROUP_GRACE_MS);
   const allGone = await Promise.race([quiet, patience.passed.then(() => false)]);
   patience.stop();
   if (allGone) return [];
   // One that left the group, as a daemon does, is known by its environment.
-  const lingering = group.members(marker);
+  const outliving = group.members(marker);
   group.kill('SIGKILL');
-  for (const { pid } of lingering) signalProcess(pid, 'SIGKILL');
+  for (const { pid } of outliving) signalProcess(pid, 'SIGKILL');
   await group.gone(DRAIN_MS);
   await Promise.race([closed, delay(DRAIN_MS)]);
   for (const stream of group.child.stdio) stream?.destroy();
-  return lingering.map(({ command }) => command);
+  return outliving.map(({ command }) => command);
 }
 
 function signalProcess(pid: number, signal: NodeJS.Signals): void {

@@ -7,7 +7,7 @@ import type { ScenarioTally } from '../results/tally.js';
 import type { Evidence, RunOnceOptions, RunRecord, RunSpec } from '../run/run.js';
 import { RunDirectories } from '../run/run-directory.js';
 
-/** Told after each run. */
+/** Reported after each run. */
 export interface ScenarioProgress {
   readonly scenario: Scenario;
   readonly completed: number;

@@ -24,14 +24,14 @@ export type ProgressEvent =
   | ({ readonly type: 'run'; soFar(): PlanResult } & Omit<ScenarioProgress, 'soFar'>)
   | { readonly type: 'scenario-end'; readonly result: ScenarioResult };
 
-/** Who is told, and who may stop it. */
+/** Who is notified, and who may stop it. */
 export interface SessionOptions {
   /** Stops everything: what runs is killed, services are stopped, and the result has what there is. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: ProgressEvent) => void;
   /**
    * Makes the scenarios' runs by turns (A B, B A, A B, ...) instead of one scenario after another, so that what
-   * changes on the machine meanwhile meets all alike; the least of their `jobs` holds for all together. Told as one
+   * changes on the machine meanwhile meets all alike; the least of their `jobs` holds for all together. Reported as one
    * scenario's start. Default false.
    */
   readonly interleave?: boolean;

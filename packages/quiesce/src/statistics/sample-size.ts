@@ -40,7 +40,7 @@ export function comparisonPower(
   const atMost = (k: number): number => (k < 0 ? 0 : binomialCdf(k, runs, second));
   const apart = (more: number, fewer: number): boolean =>
     fisherExact({ failed: more, runs }, { failed: fewer, runs }).twoSided <= 1 - confidence;
-  // The failures of the rarer side, and for each the least failures of the other that tell them apart.
+  // The failures of the rarer side, and for each the least failures of the other that distinguish them.
   let fewer = firstWhere(0, runs, (k) => atMost(k) > 1e-12);
   let more = firstWhere(fewer, runs + 1, (k) => k > runs || apart(k, fewer));
   let power = 0;
@@ -54,7 +54,7 @@ export function comparisonPower(
 }
 
 /**
- * Runs of each of two programs with these failure rates until Fisher's exact test (two-sided) tells them apart, with
+ * Runs of each of two programs with these failure rates until Fisher's exact test (two-sided) distinguishes them, with
  * a chance of `power`; `null` when the rates are equal or that were more than 10,000.
  * @throws RangeError when a rate, the confidence or the power makes no sense.
  */
