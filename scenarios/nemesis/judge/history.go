@@ -65,8 +65,6 @@ type span struct {
 	Lost bool `json:"lost"`
 	// Of a barrier: when enter() resolved.
 	Entered float64 `json:"entered"`
-	// When who was in a barrier began to leave it, or had failed to enter.
-	Leaving float64 `json:"leaving"`
 }
 
 type watchEvent struct {

@@ -196,8 +196,8 @@ func proclaimed(h *history, report func(string, ...any)) {
 	}
 }
 
-// together checks that nobody enters a barrier of two alone: the other one was in at some time of the entering. It may have
-// given up by the time that the one who enters learns of it.
+// together checks that nobody enters a barrier of two alone: the other one was at it at some time of the entering. It may
+// have given up before the one who enters learns so, or still be about to leave after a round that the other gave up.
 func together(h *history, report func(string, ...any)) {
 	for _, a := range h.barriers {
 		if a.Entered == 0 {
@@ -205,7 +205,7 @@ func together(h *history, report func(string, ...any)) {
 		}
 		others := 0
 		for _, b := range h.barriers {
-			if b.Name == a.Name && b.Worker != a.Worker && b.From <= a.Entered && b.Leaving >= a.From {
+			if b.Name == a.Name && b.Worker != a.Worker && b.From <= a.Entered && b.To >= a.From {
 				others++
 			}
 		}

@@ -15,7 +15,7 @@ export async function barriers(work: Work, pair: string, side: 'back at once' | 
     const session = await sessions.get();
     const name = `nem/barrier/${pair}`;
     barrier ??= new DoubleBarrier(session, name, 2);
-    const round = { name, worker, from: history.now(), entered: 0, leaving: 0, to: 0 };
+    const round = { name, worker, from: history.now(), entered: 0, to: 0 };
     const bound = 10_000;
     const call = { client, worker, key: name, bound: bound + 1_500 };
     const entered = barrier;
@@ -24,7 +24,6 @@ export async function barriers(work: Work, pair: string, side: 'back at once' | 
       await history.call({ ...call, kind: 'enter' }, () => entered.enter({ timeoutMs: bound }));
       round.entered = history.now();
       await delay(random(100));
-      round.leaving = history.now();
       await history.call({ ...call, kind: 'leave' }, () => entered.leave({ timeoutMs: bound }));
       clean = true;
     } catch (error) {
@@ -33,7 +32,6 @@ export async function barriers(work: Work, pair: string, side: 'back at once' | 
       throw error;
     } finally {
       round.to = history.now();
-      round.leaving ||= round.to;
       history.add('barrier', round);
       const lease = session.leaseId.toString(16);
       history.add('claim', { name, lease, worker, from: round.from, to: round.to, clean });
