@@ -170,7 +170,7 @@ overEachTransport('connect() with waitForReadyMs', (connect) => {
       await etcd.put('found', '1');
       await assert.rejects(
         connect({ srv: { ...srv, name: 'no' }, waitForReadyMs: 300 }),
-        /DNS (tells no endpoint|gave no answer)/,
+        /DNS (has no endpoint|gave no answer)/,
       );
     } finally {
       dns.close();

@@ -66,7 +66,7 @@ export async function lookUpSrv(options: string | SrvOptions, withTls: boolean):
 function noRecords(records: readonly string[], reasons: readonly Error[]): EtcdError {
   const why =
     reasons.length === 0 ? 'no records' : [...new Set(reasons.map(({ message }) => message))].join('; ');
-  return errorOfCode(`DNS tells no endpoint under ${records.join(' or ')}: ${why}`, {
+  return errorOfCode(`DNS has no endpoint under ${records.join(' or ')}: ${why}`, {
     code: StatusCode.UNAVAILABLE,
     sent: false,
     ...(reasons.length > 0 && { cause: new AggregateError(reasons, 'every look-up failed') }),
