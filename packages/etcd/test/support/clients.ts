@@ -53,14 +53,15 @@ export function withClient(make: () => Promise<EtcdClient>, use: (etcd: EtcdClie
 /** Declares both: an etcd with {@link shortElections}, and a client of it. */
 export function withEtcd(connect: Connect, use: (given: ServerAndClient) => void): void {
   let server: EtcdServer | undefined;
-  withServer(
-    (started) => {
-      server = started;
-    },
-    { extraArgs: shortElections },
-  );
-  withClient(
-    () => connect((server as EtcdServer).endpoint),
-    (etcd) => use({ server: server as EtcdServer, etcd }),
-  );
+  let etcd: EtcdClient | undefined;
+  // One hook: those of a file, unlike those of a suite, don't wait for each other.
+  before(async () => {
+    server = await startEtcd({ extraArgs: shortElections });
+    etcd = await connect(server.endpoint);
+    use({ server, etcd });
+  });
+  after(async () => {
+    await etcd?.close();
+    await server?.stop();
+  });
 }
