@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import type { EtcdServer } from '@quiesce/test-services';
-import { Cache, prefix } from '../src/index.js';
+import { Cache, ClosedError, Election, Mutex, prefix, Session } from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { program } from './support/program.js';
 
@@ -60,6 +60,18 @@ overEachTransport('close()', (connect) => {
     server = given.server;
     transport = given.etcd.transport;
   });
+
+  test('what can no longer be given back fails, and is not called done', async () => {
+    const etcd = await connect(server.endpoint);
+    const session = await Session.create(etcd, { ttlSeconds: 5 });
+    const lock = await new Mutex(session, 'closed-before').lock();
+    const leadership = await new Election(etcd, 'closed-before-too').campaign(session, 'me');
+    await etcd.close();
+    await assert.rejects(lock.unlock(), ClosedError);
+    await assert.rejects(leadership.resign(), ClosedError);
+    await assert.rejects(session.close(), ClosedError);
+  });
+
   const source = (body: string): string => `
     const { Cache, connect, Election, Mirror, Mutex, prefix, Session } = await import(${library});
     Promise.withResolvers ??= () => { const r = {}; r.promise = new Promise((a, b) => Object.assign(r, { resolve: a, reject: b })); return r; };

@@ -1,6 +1,7 @@
 // Elections: who leads, what observers see, and what becomes of it when leaders and connections die.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import {
   DeadlineExceededError,
@@ -138,6 +139,67 @@ overEachTransport('election', (connect) => {
     await using _ = await election.campaign(leader, 'one');
     await assert.rejects(election.campaign(session, 'two', { timeoutMs: 100 }), DeadlineExceededError);
     assert.equal(await candidates('give-up'), 1);
+  });
+
+  test('one of two campaigns of a session is given up: the other goes on, and leads', async () => {
+    await using leader = await Session.create(etcd);
+    await using session = await Session.create(etcd);
+    const election = new Election(etcd, 'two-calls');
+    const first = await election.campaign(leader, 'one');
+    const stays = election.campaign(session, 'two');
+    await eventually('two candidates', async () => (await candidates('two-calls')) === 2);
+    await assert.rejects(election.campaign(session, 'three', { timeoutMs: 100 }), DeadlineExceededError);
+    assert.equal(await candidates('two-calls'), 2);
+    await first.resign();
+    const next = await stays;
+    next.signal.throwIfAborted();
+    assert.equal((await election.leader())?.createRevision, next.revision);
+    await next.resign();
+  });
+
+  test('to resign ends the leadership for all calls of the session that have it', async () => {
+    await using session = await Session.create(etcd);
+    const election = new Election(etcd, 'both-resign');
+    const one = await election.campaign(session, 'one');
+    const two = await election.campaign(session, 'two');
+    await one.resign();
+    assert.ok(two.signal.reason instanceof OwnershipLostError && two.signal.reason.why === 'released');
+  });
+
+  test('a campaign at once after a resignation leads anew', async () => {
+    await using session = await Session.create(etcd);
+    const election = new Election(etcd, 'at-once');
+    let last = 0n;
+    for (let n = 0; n < 20; n++) {
+      const leadership = await election.campaign(session, String(n));
+      leadership.signal.throwIfAborted();
+      assert.ok(leadership.revision > last, 'it was another leadership');
+      last = leadership.revision;
+      void leadership.resign();
+    }
+  });
+
+  test('a campaign after one that was given up while no answer came leads, and is not deposed', async () => {
+    await using proxy = await startTcpProxy({ port: server.port });
+    await using slow = await connect(`127.0.0.1:${proxy.port}`);
+    await using session = await Session.create(slow);
+    await using other = await Session.create(etcd);
+    const election = new Election(slow, 'given-up');
+    for (let n = 0; n < 4; n++) {
+      const leader = await new Election(etcd, 'given-up').campaign(other, 'other');
+      const waiting = election.campaign(session, 'one', { timeoutMs: 300 });
+      await eventually('two candidates', async () => (await candidates('given-up')) === 2);
+      proxy.pause();
+      await assert.rejects(waiting, DeadlineExceededError);
+      await leader.resign();
+      const again = election.campaign(session, 'two', { timeoutMs: 10_000 });
+      proxy.resume();
+      const leadership = await again;
+      await delay(200);
+      leadership.signal.throwIfAborted();
+      assert.equal((await election.leader())?.createRevision, leadership.revision);
+      await leadership.resign();
+    }
   });
 
   test('names that start alike are different elections', async () => {

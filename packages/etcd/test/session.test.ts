@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { channel } from 'node:diagnostics_channel';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import {
+  ClosedError,
   DeadlineExceededError,
   type EtcdClient,
   LeaseLostError,
@@ -80,15 +82,15 @@ overEachTransport('sessions', (connect) => {
     await session.close();
   });
 
-  test('tell their loss: client closed; closing them then does nothing', async () => {
+  test('tell their loss: client closed; to close them then fails, as their keys stay', async () => {
     const client = await connect(server.endpoint);
     const session = await Session.create(client, { ttlSeconds: 1 });
     const lock = await new Mutex(session, 'session/mutex').lock();
     await client.close();
     assert.equal(why(session.signal.reason), 'halted');
     assert.equal(why(lock.signal.reason), 'halted');
-    await lock.unlock();
-    await session.close();
+    await assert.rejects(lock.unlock(), ClosedError);
+    await assert.rejects(session.close(), ClosedError);
   });
 
   test('outlive the signal that they were made with', async () => {
@@ -130,6 +132,9 @@ overEachTransport('sessions', (connect) => {
           const ms = performance.now() - start;
           assert.ok(ms < 3000, `${how} of 300 ms after ${after}: ${ms} ms`);
           proxy.resume();
+          // What was sent before comes first. Who closes the client before that can't take it back.
+          await far.get('warm-up', { timeoutMs: 20_000 });
+          await delay(200);
           await eventually(
             `no lease is left, ${how}, ${after}`,
             async () => (await left()).length === 0,

@@ -12,6 +12,7 @@ import { Fence, fenceBeside } from './fence.js';
 import { type AcquireOptions, claim, OwnedKey, type Ownership, OwnershipLostError } from './owned-key.js';
 import { backOff, FIRST_ATTEMPT_MS, mayPass, persist } from './persist.js';
 import type { Session } from './session.js';
+import { SharedKey } from './shared-key.js';
 import { putsAfter } from './until-put.js';
 
 /** A leadership that was won, until it is resigned or lost. `await using` resigns. */
@@ -83,10 +84,12 @@ export class Election {
 
   /**
    * Waits until the session leads. A session has one candidacy in an election: if it campaigns already, or leads,
-   * this is the same one, with the new value.
+   * this is the same one, with the new value. Giving up one of these calls leaves the candidacy to the others; to resign
+   * ends it for all. A candidacy that was given up, or resigned, is gone before the session makes another.
    *
    * @param value what the leader announces, such as its address.
-   * @throws LeaseLostError when the session is lost before, DeadlineExceededError after `timeoutMs`.
+   * @throws LeaseLostError when the session is lost before, OwnershipLostError when the candidacy is (the key was deleted,
+   * or another call of the session resigned), DeadlineExceededError after `timeoutMs`.
    */
   async campaign(session: Session, value: Bytes, options: AcquireOptions = {}): Promise<Leadership> {
     this.#check(session);
@@ -139,7 +142,15 @@ export class Election {
         continue;
       }
       const fence = new Fence(session, key, fenceBeside(this.#prefix, session.uniqueName()), false);
-      const leadership = new Leadership({ session, key, revision, modRevision: result.revision, fence });
+      const shared = SharedKey.of(session, key);
+      const leadership = new Leadership({
+        session,
+        key,
+        revision,
+        modRevision: result.revision,
+        fence,
+        shared,
+      });
       await leadership.confirm();
       return leadership;
     }

@@ -1,6 +1,7 @@
-import { EtcdError, NoSpaceError, PermissionDeniedError } from '../errors.js';
+import { ClosedError, EtcdError, NoSpaceError, PermissionDeniedError } from '../errors.js';
 import type { Bytes } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
+import type { LeaseLostError } from '../lease/lease-lost.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { unlessAborted } from '../util/wait.js';
 import { mayPass, persist } from './persist.js';
@@ -99,7 +100,17 @@ export class Fence {
       if (this.#uncertain) void this.#sweep();
     } catch (error) {
       if (!ended.aborted) throw error;
+      // The key is there until the lease expires: nobody can remove it over a client that was closed.
+      if ((ended.reason as LeaseLostError).why === 'halted') throw new ClosedError();
     }
+  }
+
+  /** Sees to it that nothing comes of an attempt whose fate isn't known, and leaves the key to who has it. */
+  async raise(): Promise<void> {
+    if (!this.#uncertain || !this.#permitted) return;
+    const { space, leaseId, ended } = this.#session;
+    const put = persist((bound) => space.put(this.#fence, '', { lease: leaseId, ...bound }), ended);
+    await unlessAborted(put, ended).catch(() => {});
   }
 
   async #removeFenced(

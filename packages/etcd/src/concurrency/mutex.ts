@@ -7,7 +7,12 @@ import type { Session } from './session.js';
 
 /** A lock that is held, until it is unlocked or lost. `await using` unlocks it. */
 export class Lock extends OwnedKey {
-  /** Gives the lock to whoever waits next. Idempotent. Does nothing when the session is lost: its locks are, too. */
+  /**
+   * Gives the lock to whoever waits next. Idempotent. Does nothing when the session is lost: its locks are, too.
+   *
+   * @throws ClosedError when the client was closed before: the lock goes with the lease's TTL. DeadlineExceededError after
+   * `timeoutMs` (default 10 000): the lock is given back in the background.
+   */
   unlock(options: CallControl = {}): Promise<void> {
     return this.release(options);
   }
@@ -34,7 +39,8 @@ export class Mutex {
   /**
    * Waits for the lock.
    *
-   * @throws LeaseLostError when the session is lost before, DeadlineExceededError after `timeoutMs`.
+   * @throws LeaseLostError when the session is lost before, OwnershipLostError when the key of who waits was deleted, as in
+   * a store that was replaced, DeadlineExceededError after `timeoutMs`.
    */
   lock(options: AcquireOptions = {}): Promise<Lock> {
     return claim(this.#claim(), options);

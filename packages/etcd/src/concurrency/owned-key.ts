@@ -11,6 +11,7 @@ import { atMost, unlessAborted } from '../util/wait.js';
 import { Fence } from './fence.js';
 import { type AttemptBound, persist } from './persist.js';
 import type { Session } from './session.js';
+import { type KeyOwner, SharedKey } from './shared-key.js';
 import { untilDeleted } from './until-deleted.js';
 
 /** How to wait for a lock or a leadership. */
@@ -69,10 +70,12 @@ export interface Ownership {
   /** Revision of its last change, as far as it is known. */
   readonly modRevision: bigint;
   readonly fence: Fence;
+  /** Where other claims of the session may have the same key. */
+  readonly shared?: SharedKey;
 }
 
 /** An ephemeral key by which its session owns something. */
-export class OwnedKey implements AsyncDisposable {
+export class OwnedKey implements AsyncDisposable, KeyOwner {
   readonly session: Session;
   /** The key in etcd, as the session's client or namespace calls it. */
   readonly key: Uint8Array;
@@ -90,14 +93,16 @@ export class OwnedKey implements AsyncDisposable {
   readonly signal: AbortSignal;
   readonly #over: AbortController;
   readonly #fence: Fence;
+  readonly #shared: SharedKey | undefined;
   #removal: Promise<void> | undefined;
 
   /** @internal */
-  constructor({ session, key, revision, fence }: Ownership) {
+  constructor({ session, key, revision, fence, shared }: Ownership) {
     this.session = session;
     this.key = key;
     this.revision = revision;
     this.#fence = fence;
+    this.#shared = shared;
     const { signal: alive } = session;
     // Looked at, the other one reports itself.
     this.#over = new CheckedAbortController(() => alive.aborted);
@@ -109,6 +114,7 @@ export class OwnedKey implements AsyncDisposable {
       alive.addEventListener('abort', lost, { once: true });
       this.signal.addEventListener('abort', () => alive.removeEventListener('abort', lost), { once: true });
       void this.#guard();
+      shared?.add(this);
     }
   }
 
@@ -142,8 +148,10 @@ export class OwnedKey implements AsyncDisposable {
     { signal, timeoutMs = 10_000 }: CallControl,
     also: readonly DeleteOp<Bytes>[] = [],
   ): Promise<void> {
+    const remove = (): Promise<void> => this.#fence.remove(this.revision, also);
+    for (const other of this.#shared?.others(this) ?? []) other.releasedByOther();
     this.lose('released');
-    this.#removal ??= this.#fence.remove(this.revision, also).catch((error: unknown) => {
+    this.#removal ??= (this.#shared?.inTurn(remove) ?? remove()).catch((error: unknown) => {
       this.#removal = undefined;
       throw error;
     });
@@ -153,11 +161,22 @@ export class OwnedKey implements AsyncDisposable {
     await unlessAborted(this.#removal, linked.signal);
   }
 
+  /** @internal */
+  releasedByOther(): void {
+    this.lose('released');
+    void this.#fence.raise();
+  }
+
   /**
-   * Takes back a key that was of no avail.
+   * Takes back a key that was of no avail, unless another claim of the session has it.
    * @internal
    */
   async abandon(): Promise<void> {
+    if (this.#shared?.others(this).length) {
+      this.lose('released');
+      await atMost(this.#fence.raise(), ABANDON_MS);
+      return;
+    }
     const removal = this.release({ timeoutMs: Number.POSITIVE_INFINITY }).catch(() => {});
     await atMost(removal, ABANDON_MS);
   }
@@ -285,12 +304,13 @@ interface Placed<Owned> {
 
 /** Puts the key if the condition holds, or finds it. */
 async function place<Owned extends OwnedKey>(
-  { session, key, value, blockers, fence: fenceKey, shared = false, own }: Claim<Owned>,
+  { session, key, value, blockers, fence: fenceKey, shared: isShared = false, own }: Claim<Owned>,
   condition: NumberCompare<Bytes>,
   waiting: AbortSignal,
 ): Promise<Placed<Owned> | undefined> {
   waiting.throwIfAborted();
-  const fence = new Fence(session, key, fenceKey, !shared);
+  const fence = new Fence(session, key, fenceKey, !isShared);
+  const shared = isShared ? SharedKey.of(session, key) : undefined;
   // Reported by the same transaction, so that no other is needed where the key is the oldest.
   const oldest = op.range<Bytes>(blockers, { sortBy: 'createRevision', limit: 1, keysOnly: true });
   const attempt = async (bound: AttemptBound): Promise<Placed<Owned> | undefined> => {
@@ -309,7 +329,10 @@ async function place<Owned extends OwnedKey>(
     const { createRevision, modRevision } = before ?? { createRevision: revision, modRevision: revision };
     const [first] = result.responses[1].kvs;
     const blocked = first !== undefined && first.createRevision < createRevision;
-    const owned = own({ session, key, revision: createRevision, modRevision, fence });
+    const owned = own({
+      ...{ session, key, revision: createRevision, modRevision, fence },
+      ...(shared && { shared }),
+    });
     return { owned, before: before?.value, blocked };
   };
   const permitted = (bound: AttemptBound): Promise<Placed<Owned> | undefined> =>
@@ -318,11 +341,18 @@ async function place<Owned extends OwnedKey>(
       throw error;
     });
   // Not cancelled with the wait: it may be applied all the same, and then the key has to be removed.
-  const placing = persist(permitted, session.signal, (error) => fence.attemptFailed(error));
+  const begin = (): Promise<Placed<Owned> | undefined> =>
+    persist(permitted, session.signal, (error) => fence.attemptFailed(error));
+  const placing =
+    shared?.inTurn(() => {
+      waiting.throwIfAborted();
+      return begin();
+    }) ?? begin();
+  const takeBack = (): Promise<void> => (shared?.others().length ? fence.raise() : fence.remove(undefined));
   const abandoned = async (): Promise<void> => {
     const placed = await placing.catch(() => undefined);
     if (placed !== undefined) await placed.owned.abandon();
-    else if (fence.uncertain) await fence.remove(undefined);
+    else if (fence.uncertain) await (shared?.inTurn(takeBack) ?? takeBack());
   };
   const giveUp = async (): Promise<void> => {
     const done = abandoned().catch(() => {});

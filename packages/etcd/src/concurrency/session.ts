@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { EtcdError, LeaseNotFoundError } from '../errors.js';
+import { ClosedError, EtcdError, LeaseNotFoundError } from '../errors.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError } from '../lease/lease-lost.js';
 import { reopenMs } from '../rpc/backoff.js';
@@ -114,6 +114,8 @@ export class Session implements AsyncDisposable {
   /**
    * Ends the session and revokes its lease, so that its keys go at once. Idempotent. Fails where the lease can't be
    * revoked: then close it again, or let it expire by itself.
+   *
+   * @throws ClosedError when its client was closed before: the keys stay until the TTL has passed.
    */
   close(options: CallControl = {}): Promise<void> {
     this.#closing ??= this.#close(options).catch((error: unknown) => {
@@ -165,9 +167,10 @@ export class Session implements AsyncDisposable {
 
   async #close(options: CallControl): Promise<void> {
     // Its holder was notified already, and nothing more can be done.
-    const lost = this.signal.aborted && (this.signal.reason as LeaseLostError).why !== 'closed';
+    const why = this.signal.aborted ? (this.signal.reason as LeaseLostError).why : 'closed';
     this.orphan();
-    if (lost) return;
+    if (why === 'halted') throw new ClosedError();
+    if (why !== 'closed') return;
     try {
       await this.space.lease.revoke(this.leaseId, { attemptAtMostMs: FIRST_ATTEMPT_MS, ...options });
     } catch (error) {

@@ -1,0 +1,52 @@
+import type { Session } from './session.js';
+
+/** Who has a key, as it was created at a revision, until `signal` aborts. */
+export interface KeyOwner {
+  readonly signal: AbortSignal;
+  readonly revision: bigint;
+  /** Another owner has released the key. */
+  releasedByOther(): void;
+}
+
+/**
+ * A key that a session has only one of, however many of its calls claim it: a candidacy in an election. What is done to
+ * the key comes one after another, so that a claim doesn't find a key that is about to go.
+ */
+export class SharedKey {
+  readonly #owners = new Set<KeyOwner>();
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** The one of a session and a key. */
+  static of(session: Session, key: Uint8Array): SharedKey {
+    const keys = bySession.get(session) ?? new Map<string, SharedKey>();
+    bySession.set(session, keys);
+    const id = Buffer.from(key).toString('latin1');
+    const shared = keys.get(id) ?? new SharedKey();
+    keys.set(id, shared);
+    return shared;
+  }
+
+  /** Counts as an owner until it is one no longer. */
+  add(owned: KeyOwner): void {
+    if (owned.signal.aborted) return;
+    this.#owners.add(owned);
+    owned.signal.addEventListener('abort', () => this.#owners.delete(owned), { once: true });
+  }
+
+  /** Who else owns the key as it was created at that revision; at any where none is given. */
+  others(than?: KeyOwner): KeyOwner[] {
+    return [...this.#owners].filter(
+      (owner) =>
+        owner !== than && !owner.signal.aborted && (than === undefined || owner.revision === than.revision),
+    );
+  }
+
+  /** Runs once all that began before has settled. */
+  inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(run);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+}
+
+const bySession = new WeakMap<Session, Map<string, SharedKey>>();
