@@ -1,0 +1,152 @@
+// The layers of docs/architecture.md: which folders import which, no circles, no crowded folder, and that each says what it is.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { describe, it } from 'node:test';
+import { parseSync } from 'oxc-parser';
+import { inRoot } from '../lib/paths.mjs';
+
+const FILES_IN_A_FOLDER = 15;
+
+/**
+ * The layers of a source folder from docs/architecture.md: folders and files of its top, the highest first.
+ * @param {string} source
+ * @returns {string[][]}
+ */
+function layersOf(source) {
+  const section = readFileSync(inRoot('docs', 'architecture.md'), 'utf8').split(`### \`${source}\`\n`)[1];
+  assert.ok(section, `docs/architecture.md has no section on the layers of ${source}`);
+  const table = section.split(/^#/m)[0] ?? '';
+  return Array.from(table.matchAll(/^\| +(`[^|]+`)/gm), ([, names = '']) =>
+    Array.from(names.matchAll(/`([^`]+?)\/?`/g), ([, name = '']) => name),
+  );
+}
+
+/**
+ * @param {string} dir
+ * @returns {string[]}
+ */
+function sources(dir) {
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.m?[jt]s$/.test(entry.name))
+    .map((entry) => join(entry.path, entry.name))
+    .filter((file) => !file.includes('/generated/'));
+}
+
+/**
+ * What a module imports and re-exports from its own package, types too.
+ * @param {string} file
+ * @returns {string[]}
+ */
+function imports(file) {
+  const { module, errors } = parseSync(file, readFileSync(file, 'utf8'));
+  assert.deepEqual(errors, [], file);
+  const words = [
+    ...module.staticImports.map(({ moduleRequest }) => moduleRequest.value),
+    ...module.staticExports.flatMap(({ entries }) =>
+      entries.map((entry) => entry.moduleRequest?.value ?? ''),
+    ),
+  ];
+  return [...new Set(words)]
+    .flatMap((word) => (word?.startsWith('.') ? [word] : []))
+    .map((word) => join(dirname(file), word.replace(/\.js$/, '.ts')));
+}
+
+/**
+ * Modules that import each other, over however many.
+ * @param {Map<string, string[]>} graph
+ * @returns {string[][]}
+ */
+function circles(graph) {
+  /** @type {Map<string, 'open' | 'done'>} */
+  const state = new Map();
+  /** @type {string[][]} */
+  const found = [];
+  /** @type {(file: string, path: string[]) => void} */
+  const visit = (file, path) => {
+    if (state.get(file) === 'done') return;
+    if (state.get(file) === 'open') {
+      found.push([...path.slice(path.indexOf(file)), file]);
+      return;
+    }
+    state.set(file, 'open');
+    for (const next of graph.get(file) ?? []) visit(next, [...path, file]);
+    state.set(file, 'done');
+  };
+  for (const file of graph.keys()) visit(file, []);
+  return found;
+}
+
+for (const source of ['packages/quiesce/src', 'packages/etcd/src']) {
+  describe(source, () => {
+    const top = inRoot(source);
+    /** @type {(file: string) => string} */
+    const name = (file) => relative(top, file);
+    const graph = new Map(sources(top).map((file) => [file, imports(file)]));
+
+    it('has no module that imports from a layer above its own', () => {
+      const layers = layersOf(source);
+      /** @type {(file: string) => number} */
+      const layerOf = (file) => {
+        const [first = ''] = name(file).split('/');
+        const layer = layers.findIndex((names) => names.includes(first));
+        assert.notEqual(layer, -1, `docs/architecture.md says nothing of ${source}/${first}`);
+        return layer;
+      };
+      /** @type {string[]} */
+      const upward = [];
+      for (const [file, targets] of graph) {
+        for (const target of targets) {
+          const inGenerated = target.includes('/generated/');
+          if (!inGenerated) assert.ok(graph.has(target), `${name(file)} imports ${name(target)}`);
+          const [from, to] = [layerOf(file), layerOf(target)];
+          const beside = from === to && name(file).split('/')[0] !== name(target).split('/')[0];
+          if (to < from || beside) upward.push(`${name(file)} -> ${name(target)}`);
+        }
+      }
+      assert.deepEqual(upward, []);
+    });
+
+    it('has no import circle', () => {
+      assert.deepEqual(
+        circles(graph).map((circle) => circle.map(name).join(' -> ')),
+        [],
+      );
+    });
+  });
+}
+
+describe('source folders', () => {
+  /** @type {Map<string, string[]>} */
+  const folders = new Map();
+  for (const source of ['packages', 'crates', 'setup']) {
+    for (const entry of readdirSync(inRoot(source), { recursive: true, withFileTypes: true })) {
+      const dir = relative(inRoot(), entry.path);
+      const isSource = /^(packages|crates)\/[^/]+\/src(\/|$)|^setup/.test(dir) && !dir.includes('/generated');
+      if (!isSource || !entry.isFile() || !/\.(m?[jt]s|rs|py)$/.test(entry.name)) continue;
+      folders.set(dir, [...(folders.get(dir) ?? []), entry.name]);
+    }
+  }
+
+  it(`have at most ${FILES_IN_A_FOLDER} files directly in them`, () => {
+    const crowded = [...folders].filter(([, names]) => names.length > FILES_IN_A_FOLDER);
+    assert.deepEqual(
+      crowded.map(([dir, names]) => `${dir}: ${names.length}`),
+      [],
+    );
+  });
+
+  it('say in their first file, or a README, what lives in them', () => {
+    const silent = [...folders]
+      .filter(([dir]) => /^packages\/(quiesce|etcd)\/src\/|^setup\/./.test(dir))
+      .filter(([dir, names]) => {
+        if (existsSync(inRoot(dir, 'README.md'))) return false;
+        const first = names.find((name) => /^index\./.test(name)) ?? names.sort()[0] ?? '';
+        return !/^(#!.*\n)?\/[/*]/.test(readFileSync(inRoot(dir, first), 'utf8'));
+      });
+    assert.deepEqual(
+      silent.map(([dir]) => dir),
+      [],
+    );
+  });
+});
