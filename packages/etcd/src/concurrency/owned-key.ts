@@ -11,7 +11,7 @@ import { atMost, unlessAborted } from '../util/wait.js';
 import { Fence } from './fence.js';
 import { type AttemptBound, persist } from './persist.js';
 import type { Session } from './session.js';
-import { type KeyOwner, SharedKey } from './shared-key.js';
+import { SharedKey } from './shared-key.js';
 import { untilDeleted } from './until-deleted.js';
 
 /** How to wait for a lock or a leadership. */
@@ -75,7 +75,7 @@ export interface Ownership {
 }
 
 /** An ephemeral key by which its session owns something. */
-export class OwnedKey implements AsyncDisposable, KeyOwner {
+export class OwnedKey implements AsyncDisposable {
   readonly session: Session;
   /** The key in etcd, as the session's client or namespace calls it. */
   readonly key: Uint8Array;
