@@ -1,6 +1,7 @@
 """What the tests share: the addon, the kinds of event loops, and programs in processes of their own."""
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -61,6 +62,17 @@ def run_on(loop: asyncio.AbstractEventLoop, main: Any, timeout: float = 60) -> A
             loop.run_until_complete(asyncio.wait(left))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+def at_rest() -> int:
+    """How many futures live, once that has been the same for 100 ms: what an earlier test dropped may still be ending."""
+    gc.collect()
+    count, since = addon.live(), time.monotonic()
+    while time.monotonic() - since < 0.1:
+        time.sleep(0.01)
+        if (now := addon.live()) != count:
+            count, since = now, time.monotonic()
+    return count
 
 
 def eventually(self: unittest.TestCase, condition: Callable[[], bool], what: str) -> None:

@@ -2,7 +2,7 @@ import signal
 import threading
 import time
 
-from bridge import TestCase, addon, eventually
+from bridge import TestCase, addon, at_rest, eventually
 
 
 class Blocking(TestCase):
@@ -29,7 +29,7 @@ class Blocking(TestCase):
         def interrupt(*_):
             raise KeyboardInterrupt
 
-        before = addon.live()
+        before = at_rest()
         old = signal.signal(signal.SIGALRM, interrupt)
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.05)
@@ -58,7 +58,7 @@ class Blocking(TestCase):
             except addon.RuntimeStopped as error:
                 caught.append(error)
 
-        before = addon.live()
+        before = at_rest()
         thread = threading.Thread(target=wait)
         thread.start()
         eventually(self, lambda: addon.live() == before + 1, "the thread waits")

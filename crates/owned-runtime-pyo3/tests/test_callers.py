@@ -5,7 +5,7 @@ import threading
 import time
 import weakref
 
-from bridge import TestCase, addon, eventually, on_each_loop, soon
+from bridge import TestCase, addon, at_rest, eventually, on_each_loop, soon
 
 
 class Callers(TestCase):
@@ -30,7 +30,7 @@ class Callers(TestCase):
             calls.append(number)
             time.sleep(0.001)
 
-        before = addon.live()
+        before = at_rest()
         addon.call_with_numbers(callback, 10**9)
         await asyncio.sleep(0.05)
         # Nothing is drained while this blocks: at most as many as there is room for wait, and as many come in one turn.

@@ -4,7 +4,7 @@ import gc
 import threading
 import weakref
 
-from bridge import LOOPS, TestCase, addon, eventually, on_each_loop, run_on, soon
+from bridge import LOOPS, TestCase, addon, at_rest, eventually, on_each_loop, run_on, soon
 
 
 class Thing:
@@ -28,7 +28,7 @@ class Futures(TestCase):
 
     @on_each_loop
     async def test_a_cancelled_future_drops_its_task(self):
-        before = addon.live()
+        before = at_rest()
         future = addon.sleep(60)
         waiting = asyncio.ensure_future(asyncio.wait_for(addon.sleep(60), 0.01))
         self.assertEqual(addon.live(), before + 2)
@@ -167,7 +167,7 @@ class Loops(TestCase):
             if new_loop is None:
                 continue
             with self.subTest(loop=name):
-                before = addon.live()
+                before = at_rest()
                 kept = []
 
                 async def start():
@@ -185,7 +185,7 @@ class Loops(TestCase):
                 del kept
 
     def test_a_closed_loop_without_readers_ends_its_tasks_with_the_next_loop(self):
-        before = addon.live()
+        before = at_rest()
         loop, kept = LOOPS["without add_reader"](), []
 
         async def start():
@@ -198,7 +198,7 @@ class Loops(TestCase):
         eventually(self, lambda: addon.live() == before, "the task of the closed loop is dropped")
 
     def test_a_forgotten_loop_is_collected(self):
-        before = addon.live()
+        before = at_rest()
 
         def forget():
             loop = asyncio.SelectorEventLoop()

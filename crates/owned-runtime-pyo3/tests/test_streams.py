@@ -1,7 +1,7 @@
 import asyncio
 import gc
 
-from bridge import TestCase, addon, on_each_loop, run_on, soon
+from bridge import TestCase, addon, at_rest, on_each_loop, run_on, soon
 
 
 class Streams(TestCase):
@@ -71,7 +71,7 @@ class Streams(TestCase):
 
     @on_each_loop
     async def test_a_dropped_iterator_drops_its_stream(self):
-        before = addon.live()
+        before = at_rest()
         stream = addon.numbers(10**9, 0.0001)
         async for number in stream:
             if number == 5:
@@ -83,7 +83,7 @@ class Streams(TestCase):
 
     @on_each_loop
     async def test_one_that_was_never_iterated_is_dropped(self):
-        before = addon.live()
+        before = at_rest()
         stream = addon.numbers(10**9)
         self.assertEqual(addon.live(), before + 1)
         del stream
@@ -92,7 +92,7 @@ class Streams(TestCase):
 
     @on_each_loop
     async def test_aclose_drops_the_stream_and_ends_who_waits(self):
-        before = addon.live()
+        before = at_rest()
         stream = addon.numbers(10**9, 30)
 
         async def take():
