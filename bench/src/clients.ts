@@ -13,11 +13,11 @@ const GO_PROGRAM = provided('benchClientv3') ?? '';
 const ETCD_BENCHMARK = provided('benchEtcd') ?? '';
 
 const PROGRAMS: Readonly<Record<string, readonly [string, ...string[]]>> = {
-  [SUBJECT]: [process.execPath, here('./client-quiesce.js')],
-  etcd3: [process.execPath, here('./client-etcd3.js')],
+  [SUBJECT]: [process.execPath, here('./programs/client-quiesce.js')],
+  etcd3: [process.execPath, here('./programs/client-etcd3.js')],
   clientv3: [GO_PROGRAM],
   // More a limit than a peer: what etcd's own load tool gets out of the server.
-  'etcd benchmark': [process.execPath, here('./client-etcd-benchmark.js'), '--tool', ETCD_BENCHMARK],
+  'etcd benchmark': [process.execPath, here('./programs/client-etcd-benchmark.js'), '--tool', ETCD_BENCHMARK],
 };
 
 /** Names of all that can be measured, the subject first. */
@@ -50,7 +50,7 @@ export function programOf(client: string, workload: Workload): [string, ...strin
 function onRuntime(client: string): [string, ...string[]] {
   const runtime = runtimeNames.find((name) => name === client);
   if (runtime === undefined) throw new Error(`no client is named ${client}`);
-  return [...runtimeCommand(runtime), here('./client-quiesce.js')];
+  return [...runtimeCommand(runtime), here('./programs/client-quiesce.js')];
 }
 
 /** Measures one client in a process of its own, so that CPU time is that client's alone. */
@@ -66,7 +66,7 @@ export async function measureClient(client: string, workload: Workload): Promise
 export function listCommand(client: string, endpoint: string, pageSize: number): [string, ...string[]] {
   return client === 'clientv3'
     ? [GO_PROGRAM, '--endpoint', endpoint, '--op', 'list', '--pageSize', String(pageSize)]
-    : [process.execPath, here('./list-client.js'), endpoint, String(pageSize)];
+    : [process.execPath, here('./programs/list-client.js'), endpoint, String(pageSize)];
 }
 
 /** The program that keeps leases alive, for so many seconds. */
@@ -80,14 +80,19 @@ export function leasesCommand(
   const numbers = { leases, ttl, seconds };
   return client === 'clientv3'
     ? [GO_PROGRAM, ...flags({ endpoint, op: 'leases', ...numbers })]
-    : [process.execPath, here('./leases-client.js'), endpoint, ...Object.values(numbers).map(String)];
+    : [
+        process.execPath,
+        here('./programs/leases-client.js'),
+        endpoint,
+        ...Object.values(numbers).map(String),
+      ];
 }
 
 /** The program that connects, gets one key and ends, for the time that takes. */
 export function coldStartCommand(client: string, endpoint: string): [string, ...string[]] {
   return client === 'clientv3'
     ? [GO_PROGRAM, '--endpoint', endpoint, '--op', 'cold-start']
-    : [process.execPath, here('./cold-start-client.js'), client, endpoint];
+    : [process.execPath, here('./programs/cold-start-client.js'), client, endpoint];
 }
 
 /** The program that watches; `op` is watch-replay or watch-many. */
@@ -110,5 +115,5 @@ export function watchCommand(
   ];
   return client === 'clientv3'
     ? [GO_PROGRAM, ...flags]
-    : [process.execPath, here('./watch-client.js'), ...flags];
+    : [process.execPath, here('./programs/watch-client.js'), ...flags];
 }

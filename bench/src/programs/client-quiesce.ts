@@ -1,6 +1,6 @@
 // @quiesce/etcd under measurement.
 import { compare, connect, op, prefix } from '@quiesce/etcd';
-import { KEY_PREFIX } from './cell.js';
+import { KEY_PREFIX } from '../cell.js';
 import { measureMain } from './measure.js';
 
 await measureMain('@quiesce/etcd', async (endpoint) => {

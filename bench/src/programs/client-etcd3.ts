@@ -1,6 +1,6 @@
 // npm etcd3 under measurement.
 import { Etcd3 } from 'etcd3';
-import { KEY_PREFIX } from './cell.js';
+import { KEY_PREFIX } from '../cell.js';
 import { measureMain } from './measure.js';
 
 await measureMain('etcd3', (endpoint) => {

@@ -1,5 +1,5 @@
 // Connects, gets one key and ends: `node cold-start-client.js <client> <endpoint>`.
-import { keyName } from './cell.js';
+import { keyName } from '../cell.js';
 
 const [client, endpoint = ''] = process.argv.slice(2);
 if (client === 'etcd3') {

@@ -1,6 +1,6 @@
 // @quiesce/etcd listing a prefix, under measurement: prints one JSON line. bench/go/list.go does the same for Go.
 import { connect, prefix } from '@quiesce/etcd';
-import { LIST_PREFIX, type ListMeasurement } from './list.js';
+import { LIST_PREFIX, type ListMeasurement } from '../list.js';
 
 const [endpoint = '', pageSize] = process.argv.slice(2);
 const etcd = await connect(endpoint);

@@ -1,7 +1,7 @@
 // etcd's own benchmark tool under measurement, by the same command line as the other programs.
 import { execFile } from 'node:child_process';
 import { parseArgs, promisify } from 'node:util';
-import { KEY_PREFIX, type Measurement, type Op } from './cell.js';
+import { KEY_PREFIX, type Measurement, type Op } from '../cell.js';
 import { parseWorkload } from './measure.js';
 
 /** Requests of the run that finds out how many fill the time, and bytes of their values at most. */

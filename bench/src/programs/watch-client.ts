@@ -1,7 +1,7 @@
 // @quiesce/etcd watching, under measurement: prints one JSON line. bench/go/watch.go does the same for Go.
 import { parseArgs } from 'node:util';
 import { connect, type EtcdClient, op, prefix } from '@quiesce/etcd';
-import { manyKey, PUTS_PER_TXN, REPLAY_PREFIX, type WatchMeasurement } from './watch.js';
+import { manyKey, PUTS_PER_TXN, REPLAY_PREFIX, type WatchMeasurement } from '../watch.js';
 
 const text = { type: 'string' } as const;
 const { values } = parseArgs({ options: { endpoint: text, op: text, events: text, startRevision: text } });

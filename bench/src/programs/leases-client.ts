@@ -1,7 +1,7 @@
 // @quiesce/etcd keeping leases alive, under measurement: prints one JSON line. bench/go/leases.go does the same for Go.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from '@quiesce/etcd';
-import type { LeasesMeasurement } from './leases.js';
+import type { LeasesMeasurement } from '../leases.js';
 
 const [endpoint = '', leases, ttl, seconds] = process.argv.slice(2);
 const etcd = await connect(endpoint);

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { keyName, type Measurement, type Op, type Workload } from './cell.js';
+import { keyName, type Measurement, type Op, type Workload } from '../cell.js';
 import { watchLateness } from './event-loop-lateness.js';
 
 /** The operations of a client under measurement. */
