@@ -49,7 +49,6 @@ overEachTransport('who waits leaves the event loop free', (connect) => {
   });
   after(async () => {
     await holder.close();
-    await session.close();
     await mute.close();
     await proxy.close();
   });
