@@ -48,7 +48,6 @@ overEachTransport('who waits leaves the event loop free', (connect) => {
     await new Barrier(etcd, 'barrier').hold();
   });
   after(async () => {
-    await holder.close();
     await mute.close();
     await proxy.close();
   });
