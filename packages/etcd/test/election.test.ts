@@ -179,6 +179,29 @@ overEachTransport('election', (connect) => {
     }
   });
 
+  test('a campaign that was under way when another one was given up has the candidacy, and keeps it', async () => {
+    await using proxy = await startTcpProxy({ port: server.port });
+    await using slow = await connect(`127.0.0.1:${proxy.port}`);
+    await using session = await Session.create(slow);
+    await using other = await Session.create(etcd);
+    const leader = await new Election(etcd, 'under-way').campaign(other, 'other');
+    const election = new Election(slow, 'under-way');
+    const givenUp = election.campaign(session, 'one', { timeoutMs: 600 });
+    await eventually('two candidates', async () => (await candidates('under-way')) === 2);
+    proxy.pause();
+    const stays = election.campaign(session, 'two', { timeoutMs: 20_000 });
+    await assert.rejects(givenUp, DeadlineExceededError);
+    proxy.resume();
+    await delay(500);
+    assert.equal(await candidates('under-way'), 2);
+    await leader.resign();
+    const leadership = await stays;
+    await delay(200);
+    leadership.signal.throwIfAborted();
+    assert.equal((await election.leader())?.createRevision, leadership.revision);
+    await leadership.resign();
+  });
+
   test('a campaign after one that was given up while no answer came leads, and is not deposed', async () => {
     await using proxy = await startTcpProxy({ port: server.port });
     await using slow = await connect(`127.0.0.1:${proxy.port}`);

@@ -148,10 +148,8 @@ export class OwnedKey implements AsyncDisposable {
     { signal, timeoutMs = 10_000 }: CallControl,
     also: readonly DeleteOp<Bytes>[] = [],
   ): Promise<void> {
-    const remove = (): Promise<void> => this.#fence.remove(this.revision, also);
-    for (const other of this.#shared?.others(this) ?? []) other.releasedByOther();
     this.lose('released');
-    this.#removal ??= (this.#shared?.inTurn(remove) ?? remove()).catch((error: unknown) => {
+    this.#removal ??= this.#remove(also).catch((error: unknown) => {
       this.#removal = undefined;
       throw error;
     });
@@ -172,13 +170,11 @@ export class OwnedKey implements AsyncDisposable {
    * @internal
    */
   async abandon(): Promise<void> {
-    if (this.#shared?.others(this).length) {
-      this.lose('released');
-      await atMost(this.#fence.raise(), ABANDON_MS);
-      return;
-    }
-    const removal = this.release({ timeoutMs: Number.POSITIVE_INFINITY }).catch(() => {});
-    await atMost(removal, ABANDON_MS);
+    this.lose('released');
+    await atMost(
+      takeBack(this.#fence, this.#shared, this.revision).catch(() => {}),
+      ABANDON_MS,
+    );
   }
 
   /**
@@ -226,6 +222,14 @@ export class OwnedKey implements AsyncDisposable {
     return error;
   }
 
+  /** Deletes the key, for all claims of the session that have it. */
+  #remove(also: readonly DeleteOp<Bytes>[]): Promise<void> {
+    return inTurn(this.#shared, () => {
+      for (const other of this.#shared?.owners(this.revision) ?? []) other.releasedByOther();
+      return this.#fence.remove(this.revision, also);
+    });
+  }
+
   async #guard(): Promise<void> {
     try {
       await untilDeleted(this.session.space, this.key, this.revision, this.signal, this.revision);
@@ -234,6 +238,19 @@ export class OwnedKey implements AsyncDisposable {
       if (!this.signal.aborted) this.lose('unknown', error);
     }
   }
+}
+
+/** Does something to a key once it is its turn, where other claims of the session may have the key. */
+function inTurn<T>(shared: SharedKey | undefined, run: () => Promise<T>): Promise<T> {
+  return shared === undefined ? run() : shared.inTurn(run);
+}
+
+/**
+ * Takes back a key that was created at that revision, or may be there, unless another claim of the session has it. Goes on
+ * until that is done, or the lease has ended.
+ */
+function takeBack(fence: Fence, shared: SharedKey | undefined, revision?: bigint): Promise<void> {
+  return inTurn(shared, () => (shared?.owners(revision).length ? fence.raise() : fence.remove(revision)));
 }
 
 /** What to claim, and how. */
@@ -341,18 +358,15 @@ async function place<Owned extends OwnedKey>(
       throw error;
     });
   // Not cancelled with the wait: it may be applied all the same, and then the key has to be removed.
-  const begin = (): Promise<Placed<Owned> | undefined> =>
-    persist(permitted, session.signal, (error) => fence.attemptFailed(error));
-  const placing =
-    shared?.inTurn(() => {
-      waiting.throwIfAborted();
-      return begin();
-    }) ?? begin();
-  const takeBack = (): Promise<void> => (shared?.others().length ? fence.raise() : fence.remove(undefined));
+  const placing = inTurn(shared, async () => {
+    // The turn may have come late.
+    waiting.throwIfAborted();
+    return await persist(permitted, session.signal, (error) => fence.attemptFailed(error));
+  });
   const abandoned = async (): Promise<void> => {
     const placed = await placing.catch(() => undefined);
     if (placed !== undefined) await placed.owned.abandon();
-    else if (fence.uncertain) await (shared?.inTurn(takeBack) ?? takeBack());
+    else if (fence.uncertain) await takeBack(fence, shared);
   };
   const giveUp = async (): Promise<void> => {
     const done = abandoned().catch(() => {});

@@ -10,7 +10,8 @@ export interface KeyOwner {
 
 /**
  * A key that a session has only one of, however many of its calls claim it: a candidacy in an election. What is done to
- * the key comes one after another, so that a claim doesn't find a key that is about to go.
+ * the key comes one after another, so that a claim doesn't find a key that is about to go; who owns it is to be looked at
+ * in turn, too.
  */
 export class SharedKey {
   readonly #owners = new Set<KeyOwner>();
@@ -28,16 +29,14 @@ export class SharedKey {
 
   /** Counts as an owner until it is one no longer. */
   add(owned: KeyOwner): void {
-    if (owned.signal.aborted) return;
     this.#owners.add(owned);
     owned.signal.addEventListener('abort', () => this.#owners.delete(owned), { once: true });
   }
 
-  /** Who else owns the key as it was created at that revision; at any where none is given. */
-  others(than?: KeyOwner): KeyOwner[] {
+  /** Who owns the key as it was created at that revision; at any where none is given. */
+  owners(revision?: bigint): KeyOwner[] {
     return [...this.#owners].filter(
-      (owner) =>
-        owner !== than && !owner.signal.aborted && (than === undefined || owner.revision === than.revision),
+      (owner) => !owner.signal.aborted && (revision === undefined || owner.revision === revision),
     );
   }
 
