@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { inRoot } from '../lib/paths.mjs';
+import { circlesIn } from './circles.mjs';
 
 /**
  * The circles among the modules of each crate of `crates/`, one text each: `crate: a → b → a`.
@@ -36,35 +37,7 @@ export function circlesAmong(sources) {
         .filter((used) => used !== name && names.includes(used)),
     ]),
   );
-  /** @type {string[][]} */
-  const circles = [];
-  const seen = new Set();
-  for (const name of names) {
-    if (seen.has(name)) continue;
-    const circle = shortestWayBack(name, uses);
-    if (circle === undefined) continue;
-    for (const other of circle) seen.add(other);
-    circles.push(circle);
-  }
-  return circles;
-}
-
-/**
- * @param {string} start
- * @param {Map<string, string[]>} uses
- */
-function shortestWayBack(start, uses) {
-  const ways = [[start]];
-  const reached = new Set();
-  for (let way = ways.shift(); way !== undefined; way = ways.shift()) {
-    for (const next of uses.get(way.at(-1) ?? '') ?? []) {
-      if (next === start) return [...way, start];
-      if (reached.has(next)) continue;
-      reached.add(next);
-      ways.push([...way, next]);
-    }
-  }
-  return undefined;
+  return circlesIn(uses);
 }
 
 /** Which module each name is from that a crate's root gives out. */

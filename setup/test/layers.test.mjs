@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, it } from 'node:test';
 import { parseSync } from 'oxc-parser';
+import { circlesIn } from '../checks/circles.mjs';
 import { inRoot } from '../lib/paths.mjs';
 
 const FILES_IN_A_FOLDER = 15;
@@ -52,31 +53,6 @@ function imports(file) {
     .map((word) => join(dirname(file), word.replace(/\.js$/, '.ts')));
 }
 
-/**
- * Modules that import each other, over however many.
- * @param {Map<string, string[]>} graph
- * @returns {string[][]}
- */
-function circles(graph) {
-  /** @type {Map<string, 'open' | 'done'>} */
-  const state = new Map();
-  /** @type {string[][]} */
-  const found = [];
-  /** @type {(file: string, path: string[]) => void} */
-  const visit = (file, path) => {
-    if (state.get(file) === 'done') return;
-    if (state.get(file) === 'open') {
-      found.push([...path.slice(path.indexOf(file)), file]);
-      return;
-    }
-    state.set(file, 'open');
-    for (const next of graph.get(file) ?? []) visit(next, [...path, file]);
-    state.set(file, 'done');
-  };
-  for (const file of graph.keys()) visit(file, []);
-  return found;
-}
-
 for (const source of ['packages/quiesce/src', 'packages/etcd/src']) {
   describe(source, () => {
     const top = inRoot(source);
@@ -109,7 +85,7 @@ for (const source of ['packages/quiesce/src', 'packages/etcd/src']) {
 
     it('has no import circle', () => {
       assert.deepEqual(
-        circles(graph).map((circle) => circle.map(name).join(' -> ')),
+        circlesIn(graph).map((circle) => circle.map(name).join(' -> ')),
         [],
       );
     });

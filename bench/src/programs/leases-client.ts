@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from '@quiesce/etcd';
 import type { LeasesMeasurement } from '../leases.js';
+import { measureResources } from './resources.js';
 
 const [endpoint = '', leases, ttl, seconds] = process.argv.slice(2);
 const etcd = await connect(endpoint);
@@ -10,17 +11,16 @@ const keepAlives = await Promise.all(
     etcd.lease.keepAlive((await etcd.lease.grant(Number(ttl))).id),
   ),
 );
-const before = process.cpuUsage();
+const resources = measureResources();
 const start = performance.now();
 await sleep(Number(seconds) * 1000);
 const elapsed = (performance.now() - start) / 1000;
-const { user, system } = process.cpuUsage(before);
+const used = resources();
 const measurement: LeasesMeasurement = {
   client: '@quiesce/etcd',
   seconds: elapsed,
-  cpuSeconds: (user + system) / 1e6,
   lost: keepAlives.filter(({ lost }) => lost.aborted).length,
-  maxRssMiB: process.resourceUsage().maxRSS / 1024,
+  ...used,
 };
 await etcd.close();
 console.log(JSON.stringify(measurement));

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { keyName, type Measurement, type Op, type Workload } from '../cell.js';
 import { watchLateness } from './event-loop-lateness.js';
+import { measureResources } from './resources.js';
 
 /** The operations of a client under measurement. */
 export interface Operations {
@@ -59,13 +60,13 @@ async function measure(
   };
 
   await run(workload.warmup);
-  const cpuBefore = process.cpuUsage();
+  const resources = measureResources();
   const running = run(workload.seconds);
   // Without the turn in which this program makes as many calls at once as are to be in flight.
   await setImmediate();
   const endLateness = watchLateness();
   const { elapsed, latencies } = await running;
-  const { user, system } = process.cpuUsage(cpuBefore);
+  const used = resources();
   const lateness = endLateness();
   const sorted = Float64Array.from(latencies).sort();
   const micros = (q: number): number =>
@@ -78,11 +79,10 @@ async function measure(
     connections,
     ops: sorted.length,
     seconds: elapsed,
-    cpuSeconds: (user + system) / 1e6,
     p50Micros: micros(0.5),
     p99Micros: micros(0.99),
-    maxRssMiB: process.resourceUsage().maxRSS / 1024,
     idleRssMiB,
+    ...used,
     ...lateness,
   };
 }

@@ -2,24 +2,24 @@
 import { parseArgs } from 'node:util';
 import { connect, type EtcdClient, op, prefix } from '@quiesce/etcd';
 import { manyKey, PUTS_PER_TXN, REPLAY_PREFIX, type WatchMeasurement } from '../watch.js';
+import { measureResources } from './resources.js';
 
 const text = { type: 'string' } as const;
 const { values } = parseArgs({ options: { endpoint: text, op: text, events: text, startRevision: text } });
 const events = Number(values.events);
 const etcd = await connect(values.endpoint ?? '');
-const before = process.cpuUsage();
+const resources = measureResources();
 const start = performance.now();
 const sinceStart = (): number => (performance.now() - start) / 1000;
 const readySeconds = values.op === 'watch-many' ? await many(etcd) : await replay(etcd);
 const seconds = sinceStart();
-const { user, system } = process.cpuUsage(before);
+const used = resources();
 const measurement: WatchMeasurement = {
   client: '@quiesce/etcd',
   events,
   seconds,
   readySeconds,
-  cpuSeconds: (user + system) / 1e6,
-  maxRssMiB: process.resourceUsage().maxRSS / 1024,
+  ...used,
 };
 await etcd.close();
 console.log(JSON.stringify(measurement));
