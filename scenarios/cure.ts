@@ -1,5 +1,5 @@
 // npm run cure: exits of addons before and after their cure, and what the cure costs. Writes the tester's report.json and
-// report.html, summary.json and speed.json to .cache/cure, and docs/cure.md when all of it was run.
+// report.html, summary.json and speed.json to .cache/cure, and docs/measurements/cure.md when all of it was run.
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ const USAGE = `npm run cure -- [build | speed] [options]
   --fresh         doesn't go on from what an interrupted run left
   --out DIR       for the reports (default: .cache/cure)`;
 const PLAN_FILE = 'scenarios/cure.plan.ts';
-const DOCUMENT = 'docs/cure.md';
+const DOCUMENT = 'docs/measurements/cure.md';
 const FULL = 300;
 const QUICK = { runs: 12, on: ['python3.11', 'node20', 'node26', 'bun', 'deno'] } as const;
 const REPORT_EVERY_MS = 15_000;

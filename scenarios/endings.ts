@@ -40,7 +40,7 @@ export interface AddonEnding {
   /** Beside the addon. */
   readonly words: readonly string[];
   readonly expect: Expect;
-  /** What the program does, for docs/cure.md. */
+  /** What the program does, for docs/measurements/cure.md. */
   readonly means: string;
   /** Threads of the program's own are left at exit, so the tester can't be strict about them. */
   readonly leavesThreads?: boolean;

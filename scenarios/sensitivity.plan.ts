@@ -1,4 +1,4 @@
-// How much the exit amplifier finds, and that it finds nothing where nothing is: docs/sensitivity.md.
+// How much the exit amplifier finds, and that it finds nothing where nothing is: docs/measurements/sensitivity.md.
 import { etcdService } from '@quiesce/test-services';
 import { definePlan, type ScenarioSpec } from 'quiesce';
 import { pythonProgram } from './in-root.js';

@@ -1,4 +1,4 @@
-// npm run bench: this client beside its peers, interleaved on one etcd. See docs/benchmarks.md.
+// npm run bench: this client beside its peers, interleaved on one etcd. See docs/measurements/benchmarks.md.
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ops } from './cell.js';
 import { allClients, libraries, operationClients } from './clients.js';

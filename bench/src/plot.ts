@@ -1,4 +1,4 @@
-// Draws what `operations --json` has written, as SVG files that docs/performance.md shows.
+// Draws what `operations --json` has written, as SVG files that docs/measurements/performance.md shows.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, View } from 'vega';

@@ -1,4 +1,4 @@
-// docs/cure.md, and the table at the end of a run.
+// docs/measurements/cure.md, and the table at the end of a run.
 import {
   type Addon,
   type AddonHost,
@@ -187,7 +187,7 @@ export interface Measurement {
   readonly command: string;
 }
 
-/** docs/cure.md, whole. */
+/** docs/measurements/cure.md, whole. */
 export function cureMarkdown(
   summary: CureSummary,
   speeds: readonly Speed[],
@@ -201,9 +201,9 @@ export function cureMarkdown(
   const parts = [
     '# The cure, measured',
     '<!-- Written by `npm run cure`: change scenarios/cure/markdown.ts, not this file. -->',
-    `The same addons, before and after: a Python module on [pyo3-async-runtimes](../examples/addons/pyo3-usual) and on
-[owned-runtime-pyo3](../examples/addons/pyo3-owned), a Node addon on [napi's own runtime](../examples/addons/napi-usual) and on
-[owned-runtime-napi](../examples/addons/napi-owned). Programs use them and end in every way that their hosts have, without closing
+    `The same addons, before and after: a Python module on [pyo3-async-runtimes](../../examples/addons/pyo3-usual) and on
+[owned-runtime-pyo3](../../examples/addons/pyo3-owned), a Node addon on [napi's own runtime](../../examples/addons/napi-usual) and on
+[owned-runtime-napi](../../examples/addons/napi-owned). Programs use them and end in every way that their hosts have, without closing
 anything. Of ${grouped(ours.runs)} amplified exits on owned-runtime ${ours.failed} failed.`,
     `\`${command}\` on ${summary.startedAt.slice(0, 10)} at ${commit}, ${cores} cores, ${minutes} minutes of runs:`,
     byAddon(cells),

@@ -1,4 +1,4 @@
-// npm run nemesis: a workload on a real cluster with faults, judged by judge/. docs/reliability.md describes it.
+// npm run nemesis: a workload on a real cluster with faults, judged by judge/. docs/measurements/reliability.md describes it.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once, setMaxListeners } from 'node:events';
 import { appendFileSync, mkdirSync, rmSync } from 'node:fs';

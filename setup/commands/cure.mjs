@@ -1,5 +1,5 @@
 // @ts-check
-// npm run cure: exits of addons before and after their cure; docs/cure.md. Arguments after `--` go to scenarios/cure.ts, but for
+// npm run cure: exits of addons before and after their cure; docs/measurements/cure.md. Arguments after `--` go to scenarios/cure.ts, but for
 // `build`, which only builds the addons.
 import { existsSync } from 'node:fs';
 import { buildAddons } from '../build/addons.mjs';
@@ -18,7 +18,7 @@ await main(async (args) => {
   await buildAddons();
   if (args.length === 1 && args[0] === 'build') return 0;
   const code = await show([process.execPath, inRoot('scenarios', 'dist', 'cure.js'), ...args]);
-  const document = inRoot('docs', 'cure.md');
+  const document = inRoot('docs', 'measurements', 'cure.md');
   if (existsSync(document)) {
     const biome = inRoot('node_modules', '.bin', 'biome');
     await mustRun([biome, 'format', '--write', document]);

@@ -1,5 +1,5 @@
 // @ts-check
-// npm run nemesis: faults, a workload and a judge; docs/reliability.md. Arguments after `--` go to scenarios/nemesis/main.ts.
+// npm run nemesis: faults, a workload and a judge; docs/measurements/reliability.md. Arguments after `--` go to scenarios/nemesis/main.ts.
 // `--plant` also plants violations in what was recorded, each of which the judge has to find. `--without CURE` takes a cure
 // out of a copy of the client first, and succeeds when the judge finds what is wrong then; `--without each` does so for each.
 import { rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
 // @ts-check
 // npm run sanitizers: the client's native core under AddressSanitizer, LeakSanitizer, ThreadSanitizer and valgrind.
-// `-- valgrind` runs one of the parts alone. What each can see is in docs/sanitizers.md.
+// `-- valgrind` runs one of the parts alone. What each can see is in docs/measurements/sanitizers.md.
 import { availableParallelism } from 'node:os';
 import { buildControls } from '../build/controls.mjs';
 import { prepare } from '../build/prepare.mjs';

@@ -1,5 +1,5 @@
 // @ts-check
-// npm run soak: thousands of exits on all runtimes; docs/soak.md. Arguments after `--` go to scenarios/soak.ts.
+// npm run soak: thousands of exits on all runtimes; docs/measurements/soak.md. Arguments after `--` go to scenarios/soak.ts.
 
 import { prepare } from '../build/prepare.mjs';
 import { show } from '../lib/command.mjs';

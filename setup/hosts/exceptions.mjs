@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * What a host can't do: tests of the client that fail there for a reason that isn't the client's. `npm run runtimes` fails
- * when one of them passes, as it does for any other that fails; docs/runtimes.md has each cause.
+ * when one of them passes, as it does for any other that fails; docs/measurements/runtimes.md has each cause.
  *
  * @typedef {object} Exception
  * @property {import('@quiesce/test-services').RuntimeName[]} on
@@ -11,7 +11,7 @@
  * run without those. Such a row has a reproduction
  * @property {string[]} [reproduction] a program of scenarios/host-bugs without our code, and its arguments, that fails while the
  * host is so
- * @property {string} cause what docs/runtimes.md says of it
+ * @property {string} cause what docs/measurements/runtimes.md says of it
  */
 
 /** Any would do. */

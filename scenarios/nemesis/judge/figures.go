@@ -30,7 +30,7 @@ func printFigures(h *history) {
 	printUnavailability(h)
 }
 
-// printUnavailability prints a table for docs/reliability.md, where clients were compared.
+// printUnavailability prints a table for docs/measurements/reliability.md, where clients were compared.
 func printUnavailability(h *history) {
 	byClient := map[string][]operation{}
 	for _, o := range h.beside {

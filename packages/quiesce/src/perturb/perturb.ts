@@ -8,7 +8,7 @@ import { findExecutable } from '../process/executable.js';
 /** The parts of the perturbation layer, in the order in which they are listed. */
 export const PERTURBATIONS = ['affinity', 'load', 'nice', 'allocator', 'tokio', 'amplify'] as const;
 
-/** One part of the perturbation layer; docs/sensitivity.md says what each does. */
+/** One part of the perturbation layer; docs/measurements/sensitivity.md says what each does. */
 export type PerturbationName = (typeof PERTURBATIONS)[number];
 
 /** How one run is perturbed: each part that is on, with its value. */
@@ -22,7 +22,7 @@ export interface PerturbChoice {
   readonly some: boolean;
 }
 
-/** Where the exit amplifier is once it has been built; docs/sensitivity.md. */
+/** Where the exit amplifier is once it has been built; docs/measurements/sensitivity.md. */
 export const AMPLIFIER_FILE = fileURLToPath(
   new URL(`../../../native/exit-amplifier.${process.platform}-${process.arch}.so`, import.meta.url),
 );

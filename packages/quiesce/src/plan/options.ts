@@ -208,7 +208,7 @@ export const options = {
   }),
   /**
    * What its runs are perturbed by, so that races show: `"all"`, `"none"` (the default), or parts such as
-   * `"amplify,nice=3"`. docs/sensitivity.md describes them.
+   * `"amplify,nice=3"`. docs/measurements/sensitivity.md describes them.
    */
   perturb: part<string, Perturbing | null>({
     schema: perturbation,
