@@ -138,6 +138,7 @@ overEachTransport('election', (connect) => {
     const election = new Election(etcd, 'give-up');
     await using _ = await election.campaign(leader, 'one');
     await assert.rejects(election.campaign(session, 'two', { timeoutMs: 100 }), DeadlineExceededError);
+    await session.settled();
     assert.equal(await candidates('give-up'), 1);
   });
 
@@ -149,6 +150,7 @@ overEachTransport('election', (connect) => {
     const stays = election.campaign(session, 'two');
     await eventually('two candidates', async () => (await candidates('two-calls')) === 2);
     await assert.rejects(election.campaign(session, 'three', { timeoutMs: 100 }), DeadlineExceededError);
+    await session.settled();
     assert.equal(await candidates('two-calls'), 2);
     await first.resign();
     const next = await stays;

@@ -122,6 +122,7 @@ overEachTransport('mutex', (connect) => {
     const reason = new Error('enough');
     control.abort(reason);
     await assert.rejects(second, reason);
+    await session.settled();
     assert.equal(await keys('wait'), 2);
     await first.unlock();
     await (await third).unlock();

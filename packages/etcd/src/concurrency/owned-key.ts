@@ -16,9 +16,15 @@ import { untilDeleted } from './until-deleted.js';
 
 /** How to wait for a lock or a leadership. */
 export interface AcquireOptions {
-  /** Gives up; the call rejects with `signal.reason`, and leaves nothing behind. It has no say later. */
+  /**
+   * Gives up: the call rejects with `signal.reason`. It has no say later. What it has put is removed again, in the
+   * background where that takes longer than a few ms, by the session.
+   */
   readonly signal?: AbortSignal;
-  /** Longest time to wait, in ms. Default: no bound; the session has to last, anyway. */
+  /**
+   * Longest time to wait, in ms; then the call gives up as by `signal`. Default: no bound; the session has to last,
+   * anyway.
+   */
   readonly timeoutMs?: number;
 }
 
@@ -56,8 +62,11 @@ export class OwnershipLostError extends EtcdError {
   }
 }
 
-/** How long whoever gives up waits for their key to be removed, in ms; it is tried further in the background. */
-const ABANDON_MS = 1_000;
+/**
+ * How long whoever gives up waits for their key to be removed, in ms; that goes on in the background. A server that
+ * answers has done it by then, and one that doesn't may not delay the call further than that.
+ */
+const ABANDON_MS = 25;
 
 /**
  * An ephemeral key as it was placed.
@@ -171,10 +180,7 @@ export class OwnedKey implements AsyncDisposable {
    */
   async abandon(): Promise<void> {
     this.lose('released');
-    await atMost(
-      takeBack(this.#fence, this.#shared, this.revision).catch(() => {}),
-      ABANDON_MS,
-    );
+    await inBackground(this.session, takeBack(this.#fence, this.#shared, this.revision));
   }
 
   /**
@@ -253,6 +259,15 @@ function takeBack(fence: Fence, shared: SharedKey | undefined, revision?: bigint
   return inTurn(shared, () => (shared?.owners(revision).length ? fence.raise() : fence.remove(revision)));
 }
 
+/** Waits a moment for what the session goes on with, whatever comes of it. */
+async function inBackground(session: Session, removal: Promise<void>): Promise<void> {
+  session.owns(removal);
+  await atMost(
+    removal.catch(() => {}),
+    ABANDON_MS,
+  );
+}
+
 /** What to claim, and how. */
 export interface Claim<Owned extends OwnedKey> {
   readonly session: Session;
@@ -269,7 +284,7 @@ export interface Claim<Owned extends OwnedKey> {
   readonly found?: (owned: Owned, value: Uint8Array, signal: AbortSignal) => Promise<void>;
 }
 
-/** Puts a key and waits until no older one is in the way. Where it fails, no key is left behind. */
+/** Puts a key and waits until no older one is in the way. Where it fails, its key is removed: {@link OwnedKey.abandon}. */
 export async function claim<Owned extends OwnedKey>(
   init: Claim<Owned>,
   { signal, timeoutMs }: AcquireOptions,
@@ -283,7 +298,7 @@ export async function claim<Owned extends OwnedKey>(
   });
 }
 
-/** Puts a key if nothing is in the way; `undefined` where something is. Where it fails, no key is left behind. */
+/** Puts a key if nothing is in the way; `undefined` where something is. Where it fails, its key is removed. */
 export async function tryClaim<Owned extends OwnedKey>(
   init: Claim<Owned>,
   { signal, timeoutMs }: AcquireOptions,
@@ -368,10 +383,7 @@ async function place<Owned extends OwnedKey>(
     if (placed !== undefined) await placed.owned.abandon();
     else if (fence.uncertain) await takeBack(fence, shared);
   };
-  const giveUp = async (): Promise<void> => {
-    const done = abandoned().catch(() => {});
-    await atMost(done, ABANDON_MS);
-  };
+  const giveUp = (): Promise<void> => inBackground(session, abandoned());
   try {
     const placed = await unlessAborted(placing, waiting);
     if (placed === undefined) await giveUp();

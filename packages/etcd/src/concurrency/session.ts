@@ -9,7 +9,7 @@ import { CheckedAbortController } from '../util/checked-abort.js';
 import type { Int64 } from '../util/int64.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
-import { pause } from '../util/wait.js';
+import { pause, unlessAborted } from '../util/wait.js';
 import type { Namespace } from '../views/namespace.js';
 import { FIRST_ATTEMPT_MS, persist } from './persist.js';
 
@@ -48,6 +48,8 @@ export class Session implements AsyncDisposable {
   readonly #ended = new AbortController();
   /** Somebody else may make a session on the same lease, with names of its own. */
   readonly #nonce = randomBytes(4).toString('hex');
+  /** What is still to be removed of keys that were given up. */
+  readonly #removals = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
   #names = 0;
 
@@ -165,6 +167,24 @@ export class Session implements AsyncDisposable {
     return this.leaseId.toString(16);
   }
 
+  /**
+   * Goes on with the removal of keys that were given up, until it is done or nothing of the session is left.
+   * @internal
+   */
+  owns(removal: Promise<void>): void {
+    const owned = unlessAborted(removal, this.ended).catch(() => {});
+    this.#removals.add(owned);
+    void owned.then(() => this.#removals.delete(owned));
+  }
+
+  /**
+   * Waits for the removal of all keys that were given up.
+   * @internal
+   */
+  async settled(): Promise<void> {
+    while (this.#removals.size > 0) await Promise.all(this.#removals);
+  }
+
   async #close(options: CallControl): Promise<void> {
     // Its holder was notified already, and nothing more can be done.
     const why = this.signal.aborted ? (this.signal.reason as LeaseLostError).why : 'closed';
@@ -177,6 +197,7 @@ export class Session implements AsyncDisposable {
       if (!(error instanceof LeaseNotFoundError)) throw error;
     }
     this.#ended.abort(this.signal.reason);
+    await this.settled();
   }
 
   /** The session is over; of one that was closed or orphaned the lease lives on, until its TTL has passed. */

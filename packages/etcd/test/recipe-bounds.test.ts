@@ -1,0 +1,102 @@
+// A recipe's bound is the caller's: it holds when etcd doesn't answer, and what is left to do goes on behind it.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { startTcpProxy } from '@quiesce/test-services';
+import {
+  DeadlineExceededError,
+  DoubleBarrier,
+  Election,
+  type EtcdClient,
+  Mutex,
+  prefix,
+  RwMutex,
+  Session,
+} from '../src/index.js';
+import { overEachTransport, withEtcd } from './support/clients.js';
+import { eventually } from './support/eventually.js';
+
+/** By how much a call may be later than its bound, in ms, on a machine with other work. */
+const LATE_MS = 50;
+
+/** How a claim is made, with a bound. */
+type Claim = (
+  session: Session,
+  name: string,
+  bound: { timeoutMs?: number; signal?: AbortSignal },
+) => Promise<unknown>;
+
+const claims: Readonly<Record<string, Claim>> = {
+  'Mutex.lock': (session, name, bound) => new Mutex(session, name).lock(bound),
+  'Mutex.tryLock': (session, name, bound) => new Mutex(session, name).tryLock(bound),
+  'RwMutex.readLock': (session, name, bound) => new RwMutex(session, name).readLock(bound),
+  'RwMutex.writeLock': (session, name, bound) => new RwMutex(session, name).writeLock(bound),
+  'Election.campaign': (session, name, bound) =>
+    new Election(session.space, name).campaign(session, '', bound),
+  'DoubleBarrier.enter': (session, name, bound) => new DoubleBarrier(session, name, 2).enter(bound),
+};
+
+overEachTransport('bounds', (connect) => {
+  let etcd: EtcdClient;
+  let port: number;
+  withEtcd(connect, (given) => {
+    ({ etcd } = given);
+    ({ port } = given.server);
+  });
+
+  const keys = async (name: string): Promise<number> =>
+    Number((await etcd.range(prefix(`${name}/`), { countOnly: true })).count);
+
+  describe('when etcd stops to answer', () => {
+    for (const [title, claim] of Object.entries(claims)) {
+      for (const when of ['at once', 'while the call waits for others'] as const) {
+        // It doesn't wait for others.
+        if (title === 'Mutex.tryLock' && when !== 'at once') continue;
+        test(`${title} keeps its bound, ${when}, and its key is removed behind it`, async () => {
+          await using proxy = await startTcpProxy({ port });
+          await using far = await connect(`http://127.0.0.1:${proxy.port}`);
+          await using session = await Session.create(far, { ttlSeconds: 60 });
+          await using other = await Session.create(etcd);
+          const name = `${title}/${when}`;
+          await using _ = await new RwMutex(other, name).writeLock();
+          const before = await keys(name);
+          if (when === 'at once') proxy.pause();
+          const start = performance.now();
+          const waiting = claim(session, name, { timeoutMs: 500 });
+          if (when !== 'at once') {
+            await eventually('its key is there', async () => (await keys(name)) > before);
+            proxy.pause();
+          }
+          await assert.rejects(waiting, DeadlineExceededError);
+          const tookMs = performance.now() - start;
+          assert.ok(tookMs >= 499 && tookMs < 500 + LATE_MS, `took ${tookMs} ms`);
+          proxy.resume();
+          await session.settled();
+          assert.equal(await keys(name), before);
+          session.signal.throwIfAborted();
+        });
+      }
+    }
+
+    test('a signal ends the call as soon, and the session’s end joins the removal', async () => {
+      await using proxy = await startTcpProxy({ port });
+      await using far = await connect(`http://127.0.0.1:${proxy.port}`);
+      await using session = await Session.create(far, { ttlSeconds: 60 });
+      await using other = await Session.create(etcd);
+      await using _ = await new Mutex(other, 'signal').lock();
+      const control = new AbortController();
+      const waiting = new Mutex(session, 'signal').lock({ signal: control.signal });
+      await eventually('it waits', async () => (await keys('signal')) === 2);
+      proxy.pause();
+      const start = performance.now();
+      const reason = new Error('enough');
+      control.abort(reason);
+      await assert.rejects(waiting, (error) => error === reason);
+      const tookMs = performance.now() - start;
+      assert.ok(tookMs < LATE_MS, `took ${tookMs} ms`);
+      proxy.resume();
+      await session.close();
+      await session.settled();
+      assert.equal(await keys('signal'), 1);
+    });
+  });
+});
