@@ -115,8 +115,8 @@ export function closedInFlight(): ClosedError {
 export class DeadlineExceededError extends EtcdError {}
 
 /**
- * No server could be reached, the connection broke, or the cluster could not do it now. Code `UNAVAILABLE`; `UNKNOWN`
- * where etcd gives none, as for a proposal that was dropped.
+ * No server could be reached, the connection broke, the cluster could not do it now, or this process had no descriptor or
+ * thread for it. Code `UNAVAILABLE`; `UNKNOWN` where etcd gives none, as for a proposal that was dropped.
  */
 export class UnavailableError extends EtcdError {}
 

@@ -14,6 +14,26 @@ const reasons: readonly Reason[] = [
     hint: 'is etcd running there?',
   },
   {
+    pattern: /too many open files|EMFILE|ENFILE/i,
+    reason: 'this process has no file descriptor left',
+    hint: 'close some, or raise its limit (ulimit -n)',
+  },
+  {
+    pattern: /connect error: no such file|connect ENOENT/i,
+    reason: 'there is no such socket',
+    hint: 'is etcd running there? write unix:// and the full path of its socket',
+  },
+  {
+    pattern: /connect error: permission denied|connect EACCES/i,
+    reason: 'this process may not connect there',
+    hint: "check the socket's permissions",
+  },
+  {
+    pattern: /temporary failure in name resolution|resource temporarily unavailable|EAI_AGAIN/i,
+    reason: "the host name can't be resolved now",
+    hint: 'no name server answers; try again later',
+  },
+  {
     pattern: /dns error|name resolution failed|ENOTFOUND/i,
     reason: "the host name can't be resolved",
     hint: 'correct the endpoint',

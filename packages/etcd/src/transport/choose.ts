@@ -1,5 +1,7 @@
-import { invalidArgument } from '../errors.js';
+import { closeSync, openSync } from 'node:fs';
+import { invalidArgument, UnavailableError } from '../errors.js';
 import { nativeTransport, nativeUnavailable } from './native/native.js';
+import { isShortage, shortage } from './shortage.js';
 import type { TransportFactory } from './transport.js';
 
 /** Which transport to use: the native one where it loads and else grpc-js, or one of them. */
@@ -11,7 +13,8 @@ let warned = false;
  * The factory of the chosen transport. The choice made in the code goes before the one in the environment
  * variable `QUIESCE_ETCD_TRANSPORT`; without both it is `auto`. Falling back warns once for each process.
  *
- * @throws InvalidArgumentError for another choice, or `native` where the addon can't be loaded.
+ * @throws InvalidArgumentError for another choice, or `native` where the addon can't be loaded; UnavailableError where this
+ * process has no descriptor or memory left to load it, whatever the choice.
  */
 export async function chooseTransport(choice?: TransportChoice): Promise<TransportFactory> {
   const wanted = choice ?? (process.env.QUIESCE_ETCD_TRANSPORT || 'auto');
@@ -22,6 +25,8 @@ export async function chooseTransport(choice?: TransportChoice): Promise<Transpo
     case 'auto': {
       const unavailable = nativeUnavailable();
       if (unavailable === undefined) return nativeTransport;
+      // It may pass, and the fallback would stay.
+      if (unavailable instanceof UnavailableError) throw unavailable;
       if (wanted === 'native') throw invalidArgument(unavailable.message, unavailable);
       if (!warned) {
         warned = true;
@@ -41,7 +46,34 @@ export async function chooseTransport(choice?: TransportChoice): Promise<Transpo
   }
 }
 
+/** So many descriptors the modules of grpc-js take at most while they are loaded. */
+const LOADING_DESCRIPTORS = 32;
+
+let loaded: TransportFactory | undefined;
+
 // Not loaded where the native transport serves.
 async function grpcJs(): Promise<TransportFactory> {
-  return (await import('./grpc-js/grpc-js.js')).grpcJsTransport;
+  if (loaded !== undefined) return loaded;
+  try {
+    // Node remembers an import that failed for ever.
+    tryDescriptors(LOADING_DESCRIPTORS);
+    loaded = (await import('./grpc-js/grpc-js.js')).grpcJsTransport;
+    return loaded;
+  } catch (cause) {
+    if (!isShortage(cause)) throw cause;
+    throw shortage(`the transport on @grpc/grpc-js can't be loaded: ${(cause as Error).message}`, cause);
+  }
+}
+
+/** Throws where the system says that this process can't have so many more. */
+function tryDescriptors(count: number): void {
+  const taken: number[] = [];
+  try {
+    while (taken.length < count) taken.push(openSync(process.execPath, 'r'));
+  } catch (error) {
+    // A host that lets nobody read there still may load modules.
+    if (isShortage(error)) throw error;
+  } finally {
+    for (const descriptor of taken) closeSync(descriptor);
+  }
 }

@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { isShortage, shortage } from '../shortage.js';
 
 /** What crosses into the addon's `NativeTransport` constructor; see crates/etcd-transport/src/lib.rs. */
 export interface NativeOptions {
@@ -57,12 +58,17 @@ const methods = {
   close: true,
 } satisfies Record<keyof NativeBinding, true>;
 
-let loaded: NativeAddon | Error | undefined;
+let loaded: NativeAddon | undefined;
 
-/** The addon for this platform, or the one that `QUIESCE_ETCD_NATIVE` names, or why it can't be loaded. */
+/**
+ * The addon for this platform, or the one that `QUIESCE_ETCD_NATIVE` names, or why it can't be loaded. A failure isn't
+ * remembered, as it may pass.
+ */
 export function loadNativeAddon(): NativeAddon | Error {
-  loaded ??= load();
-  return loaded;
+  if (loaded !== undefined) return loaded;
+  const found = load();
+  if (!(found instanceof Error)) loaded = found;
+  return found;
 }
 
 function load(): NativeAddon | Error {
@@ -91,9 +97,9 @@ function load(): NativeAddon | Error {
     given || !isMissing(decisive)
       ? String((decisive as Error).message).split('\n')[0]
       : 'its package is not installed';
-  return new Error(`no native transport for ${host}: ${reason}`, {
-    cause: new AggregateError(failures, 'nothing could be loaded'),
-  });
+  const message = `no native transport for ${host}: ${reason}`;
+  if (isShortage(decisive)) return shortage(message, decisive);
+  return new Error(message, { cause: new AggregateError(failures, 'nothing could be loaded') });
 }
 
 /** An addon of another version would fail in the midst of its work, when something that it lacks is called. */

@@ -3,11 +3,13 @@ import {
   closedInFlight,
   EtcdError,
   InvalidArgumentError,
+  invalidArgument,
   type Metadata,
   StatusCode,
 } from '../../errors.js';
 import { statusError } from '../../server-errors.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
+import { shortage } from '../shortage.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from '../transport.js';
 import { loadNativeAddon, type NativeAddon, type NativeBinding, type NativeOptions } from './addon.js';
 import { CommandBatch, CompletionBatch, type CompletionHandler } from './frames.js';
@@ -34,7 +36,7 @@ export function nativeUnavailable(): Error | undefined {
  * new ones too: nobody is left who could do anything about it, and a rejection that nobody handles would make a failure of an
  * exit that was in order.
  *
- * @throws InvalidArgumentError when the options can't work.
+ * @throws InvalidArgumentError when the options can't work, UnavailableError when the system has no thread or descriptor for it.
  */
 export function nativeTransport(options: TransportOptions): Transport {
   const addon = loadNativeAddon();
@@ -65,10 +67,10 @@ class NativeTransport implements Transport, CompletionHandler {
     try {
       this.#native = new addon.NativeTransport(init, this.#woken);
     } catch (cause) {
-      throw new InvalidArgumentError(`can't use endpoint ${options.endpoint}: ${(cause as Error).message}`, {
-        code: StatusCode.INVALID_ARGUMENT,
-        cause,
-      });
+      const { code, message } = cause as NodeJS.ErrnoException;
+      // All else is the runtime's start, and may pass.
+      if (code !== 'InvalidArg') throw shortage(`the native transport can't start: ${message}`, cause);
+      throw invalidArgument(`can't use endpoint ${options.endpoint}: ${message}`, cause);
     }
   }
 

@@ -1,0 +1,18 @@
+import { StatusCode, UnavailableError } from '../errors.js';
+
+/** What the system says when this process, or all of them, have used up what there is. */
+const shortages =
+  /\b(EMFILE|ENFILE|ENOMEM|EAGAIN)\b|too many open files|cannot allocate memory|failed to map segment|resource temporarily unavailable/i;
+
+/** Whether something failed because the system had no descriptor, memory or thread for it: later it may work. */
+export function isShortage(error: unknown): boolean {
+  return error instanceof Error && shortages.test(error.message);
+}
+
+/** The error for something that this process could not do now. Nothing was sent. */
+export function shortage(message: string, cause: unknown): UnavailableError {
+  return new UnavailableError(
+    `${message}; this process has no descriptor, memory or thread left for it: free some, or raise its limits (ulimit), and try again`,
+    { code: StatusCode.UNAVAILABLE, sent: false, cause },
+  );
+}
