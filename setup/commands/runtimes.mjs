@@ -12,8 +12,8 @@ import { provideRuntimes } from '../provide/runtimes.mjs';
 
 /** @typedef {import('@quiesce/test-services').RuntimeName} RuntimeName */
 
-/** Is about packages, not about runtimes. */
-const NOT_HERE = ['packaging'];
+/** Are about packages and about another client, not about runtimes. */
+const NOT_HERE = ['packaging', 'etcd3'];
 
 const HINT = 'npm run runtimes -- [--install] [--on node20,node22,node24,node26,bun,deno] [test file …]';
 

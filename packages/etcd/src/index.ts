@@ -27,6 +27,7 @@ export {
 export { Barrier } from './concurrency/barrier.js';
 export { DoubleBarrier } from './concurrency/double-barrier.js';
 export { Election, type Leadership } from './concurrency/election.js';
+export { type KeyLockOptions, tryLockKey } from './concurrency/key-lock.js';
 export { type Lock, Mutex } from './concurrency/mutex.js';
 export {
   type AcquireOptions,
@@ -34,8 +35,8 @@ export {
   OwnershipLostError,
   type OwnershipLostReason,
 } from './concurrency/owned-key.js';
-export { PriorityQueue } from './concurrency/priority-queue.js';
-export { Queue } from './concurrency/queue.js';
+export { PriorityQueue } from './concurrency/queues/priority-queue.js';
+export { Queue } from './concurrency/queues/queue.js';
 export { RwMutex } from './concurrency/rw-mutex.js';
 export { Session, type SessionOptions } from './concurrency/session.js';
 export type { EtcdClient } from './connect/client.js';

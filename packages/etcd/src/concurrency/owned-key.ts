@@ -66,7 +66,7 @@ export class OwnershipLostError extends EtcdError {
  * How long whoever gives up waits for their key to be removed, in ms; that goes on in the background. A server that
  * answers has done it by then, and one that doesn't may not delay the call further than that.
  */
-const ABANDON_MS = 25;
+export const ABANDON_MS = 25;
 
 /**
  * An ephemeral key as it was placed.

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { type Bytes, prefix, toKey } from '../kv/key-range.js';
-import type { KeyValue } from '../rpc/messages/key-value.js';
-import type { CallControl } from '../rpc/rpc.js';
-import type { Namespace } from '../views/namespace.js';
+import { type Bytes, prefix, toKey } from '../../kv/key-range.js';
+import type { KeyValue } from '../../rpc/messages/key-value.js';
+import type { CallControl } from '../../rpc/rpc.js';
+import type { Namespace } from '../../views/namespace.js';
+import type { AcquireOptions } from '../owned-key.js';
 import { dequeue } from './dequeue.js';
-import type { AcquireOptions } from './owned-key.js';
 
 /**
  * A first-in, first-out queue for many producers and consumers. As clientv3's `recipes.Queue`, with which it works

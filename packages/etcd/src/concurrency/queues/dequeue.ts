@@ -1,11 +1,13 @@
-import type { Bytes, KeyRange } from '../kv/key-range.js';
-import { compare, op } from '../kv/txn.js';
-import type { KeyValue } from '../rpc/messages/key-value.js';
-import { LinkedSignal } from '../util/linked-signal.js';
-import type { Namespace } from '../views/namespace.js';
-import type { AcquireOptions } from './owned-key.js';
-import { persist } from './persist.js';
-import { untilPut } from './until-put.js';
+// queues/ has the queues, of which each item is taken by one who comes for it: in the order in which they came, or by priority.
+
+import type { Bytes, KeyRange } from '../../kv/key-range.js';
+import { compare, op } from '../../kv/txn.js';
+import type { KeyValue } from '../../rpc/messages/key-value.js';
+import { LinkedSignal } from '../../util/linked-signal.js';
+import type { Namespace } from '../../views/namespace.js';
+import type { AcquireOptions } from '../owned-key.js';
+import { persist } from '../persist.js';
+import { untilPut } from '../until-put.js';
 
 /** So many keys are read at once, because others may be quicker to take the first. */
 const CANDIDATES = 8;

@@ -1,12 +1,12 @@
-import { invalidArgument } from '../errors.js';
-import { type Bytes, prefix, toKey } from '../kv/key-range.js';
-import { compare, op } from '../kv/txn.js';
-import type { KeyValue } from '../rpc/messages/key-value.js';
-import { restOfTime } from '../rpc/rest-of-time.js';
-import type { CallControl } from '../rpc/rpc.js';
-import type { Namespace } from '../views/namespace.js';
+import { invalidArgument } from '../../errors.js';
+import { type Bytes, prefix, toKey } from '../../kv/key-range.js';
+import { compare, op } from '../../kv/txn.js';
+import type { KeyValue } from '../../rpc/messages/key-value.js';
+import { restOfTime } from '../../rpc/rest-of-time.js';
+import type { CallControl } from '../../rpc/rpc.js';
+import type { Namespace } from '../../views/namespace.js';
+import type { AcquireOptions } from '../owned-key.js';
 import { dequeue } from './dequeue.js';
-import type { AcquireOptions } from './owned-key.js';
 
 const HIGHEST_PRIORITY = 0xffff;
 

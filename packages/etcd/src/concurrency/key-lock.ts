@@ -1,0 +1,104 @@
+import { type Bytes, toKey } from '../kv/key-range.js';
+import { compare, op } from '../kv/txn.js';
+import type { CallControl } from '../rpc/rpc.js';
+import type { Int64 } from '../util/int64.js';
+import { LinkedSignal } from '../util/linked-signal.js';
+import { atMost, unlessAborted } from '../util/wait.js';
+import type { Namespace } from '../views/namespace.js';
+import { Fence } from './fence.js';
+import { Lock } from './mutex.js';
+import { ABANDON_MS, type AcquireOptions, handOver, type Ownership } from './owned-key.js';
+import { persist } from './persist.js';
+import { Session } from './session.js';
+
+/** Options of {@link tryLockKey}. */
+export interface KeyLockOptions extends AcquireOptions {
+  /** TTL of the lock's lease, in seconds: how long it outlives a holder that dies. Default 30, as in etcd3. */
+  readonly ttlSeconds?: Int64;
+}
+
+/** A lock that is one key, on a lease of its own: to revoke that releases it, and makes late copies of its put fail. */
+class KeyLock extends Lock {
+  /** @internal */
+  constructor(ownership: Omit<Ownership, 'fence'>) {
+    const { session, key } = ownership;
+    // No attempt is left to it: the lease guards them all.
+    super({ ...ownership, fence: new Fence(session, key, key, false) });
+    // Nobody else uses the session, and a late copy of the put would lock again.
+    const end = (): void => void session.close().catch(() => {});
+    if (this.signal.aborted) end();
+    else this.signal.addEventListener('abort', end, { once: true });
+  }
+
+  override async release({ signal, timeoutMs = 10_000 }: CallControl): Promise<void> {
+    this.lose('released');
+    using linked = new LinkedSignal([signal], timeoutMs);
+    await unlessAborted(this.session.close(), linked.signal);
+  }
+
+  override async abandon(): Promise<void> {
+    await endSession(this.session);
+  }
+}
+
+/**
+ * Takes the lock that is one key, if nobody holds it; `undefined` where somebody does. That is the lock of npm's `etcd3`,
+ * `client.lock(key)`: programs that use either exclude each other on the same key. It is neither fair nor waits for its
+ * turn, so among programs of this client alone use a {@link Mutex}, whose keys are others: `etcd3` takes no notice of it.
+ *
+ * ```ts
+ * await using lock = await tryLockKey(etcd, 'report');
+ * if (lock === undefined) throw new Error('somebody else is at it');
+ * ```
+ *
+ * The lock has a lease of its own, which it keeps alive, and revokes when it is unlocked or lost; so
+ * `unlock()` that fails leaves it locked until the TTL has passed. While no server answers, it is tried again.
+ *
+ * @param space a client, or a namespace of one: below its prefix lies the key, as in a namespace of etcd3's.
+ * @param options `timeoutMs` is 10 000 by default.
+ * @throws InvalidArgumentError for an empty key, LeaseLostError when the lease is lost before, DeadlineExceededError after
+ * `timeoutMs`. Then no lock is left behind, at the latest once the TTL has passed.
+ */
+export async function tryLockKey(
+  space: Namespace,
+  key: Bytes,
+  { ttlSeconds = 30, signal: given, timeoutMs = 10_000 }: KeyLockOptions = {},
+): Promise<Lock | undefined> {
+  const bytes = toKey(key);
+  using waiting = new LinkedSignal([given], timeoutMs);
+  const session = await Session.create(space, { ttlSeconds, signal: waiting.signal });
+  let placed: Placed | undefined;
+  try {
+    using until = new LinkedSignal([waiting.signal, session.signal]);
+    placed = await unlessAborted(place(session, bytes, until.signal), until.signal);
+  } finally {
+    if (placed === undefined) await endSession(session);
+  }
+  return placed && (await handOver(new KeyLock({ session, key: bytes, ...placed })));
+}
+
+type Placed = Pick<Ownership, 'revision' | 'modRevision'>;
+
+/** Puts the key if there is none; `undefined` where there is. */
+async function place(session: Session, key: Uint8Array, signal: AbortSignal): Promise<Placed | undefined> {
+  const { space, leaseId } = session;
+  const txn = {
+    compare: [compare.missing<Bytes>(key)],
+    success: [op.put<Bytes, Bytes>(key, '', { lease: leaseId })],
+    failure: [op.get<Bytes>(key)],
+  } as const;
+  const result = await persist((bound) => space.txn(txn, { ...bound, signal }), signal);
+  if (result.succeeded) return { revision: result.revision, modRevision: result.revision };
+  const [there] = result.responses;
+  // By an attempt whose answer was lost.
+  if (there?.lease === leaseId) return { revision: there.createRevision, modRevision: there.modRevision };
+  return undefined;
+}
+
+/** Revokes the lease, as far as that takes no longer than whoever gave up may wait. */
+async function endSession(session: Session): Promise<void> {
+  await atMost(
+    session.close().catch(() => {}),
+    ABANDON_MS,
+  );
+}
