@@ -1,17 +1,23 @@
 // @ts-check
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { inRoot } from '../lib/paths.mjs';
 import { mustRun, step } from '../lib/step.mjs';
 
-/** Installs npm dependencies when node_modules is not what package-lock.json says. */
-export async function installNodeModules() {
-  const wanted = readPackages(inRoot('package-lock.json'));
+/**
+ * Installs npm dependencies when node_modules is not what package-lock.json says.
+ * @param {string} [folder] the one that has them, from the repository's root
+ * @param {string} [title]
+ */
+export async function installNodeModules(folder = '.', title = 'install npm dependencies') {
+  const wanted = readPackages(inRoot(folder, 'package-lock.json'));
   // npm writes down here what it installed.
-  const installed = readPackages(inRoot('node_modules', '.package-lock.json'));
+  const installed = readPackages(inRoot(folder, 'node_modules', '.package-lock.json'));
   if (isInstalled(wanted, installed)) return;
-  await step('install npm dependencies', () =>
-    mustRun(['npm', 'ci', '--no-audit', '--no-fund'], {
-      hint: 'are the npm registry and package-lock.json in order?',
+  await step(title, () =>
+    mustRun(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], {
+      cwd: inRoot(folder),
+      hint: `are the npm registry and ${join(folder, 'package-lock.json')} in order?`,
     }),
   );
 }

@@ -1,8 +1,8 @@
 // @ts-check
-// docs/cure-your-addon: its code is that of the example addons and the crates, its links lead somewhere, its programs run.
+// docs/cure-your-addon: its code is that of the example addons and the crates, its programs run.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { provided, pythonBinaries } from '@quiesce/test-services';
@@ -19,8 +19,6 @@ const others = [
   ),
   ...['thread-left-at-exit', 'thread-outlives-exit', 'join-at-exit', 'rust-panic'].map(inDiagnosis),
 ];
-const all = [...pages.map((name) => `docs/cure-your-addon/${name}`), ...others];
-
 function inDiagnosis(/** @type {string} */ name) {
   return `docs/diagnosis/${name}.md`;
 }
@@ -63,19 +61,6 @@ function sideOf(diff, sign) {
     .join('\n');
 }
 
-/**
- * The anchors of a page's headings, as GitHub makes them.
- * @param {string} text
- */
-function anchors(text) {
-  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
-    heading
-      .toLowerCase()
-      .replace(/[^\w\- ]/g, '')
-      .replaceAll(' ', '-'),
-  );
-}
-
 describe('docs/cure-your-addon', () => {
   for (const page of pages) {
     const found = blocks(readFileSync(join(FOLDER, page), 'utf8'));
@@ -110,19 +95,7 @@ describe('docs/cure-your-addon', () => {
     }
   });
 
-  it('has links that lead somewhere, and is linked from the causes', () => {
-    for (const page of all) {
-      const text = read(page);
-      for (const [, link = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
-        if (/^https?:/.test(link)) continue;
-        const [path = '', anchor] = link.split('#');
-        const target = path === '' ? inRoot(page) : join(dirname(inRoot(page)), path);
-        assert.ok(existsSync(target), `${page}: ${link} leads nowhere`);
-        if (anchor !== undefined) {
-          assert.ok(anchors(readFileSync(target, 'utf8')).includes(anchor), `${page}: no heading ${link}`);
-        }
-      }
-    }
+  it('is linked from the causes', () => {
     for (const page of others) assert.match(read(page), /cure-your-addon|owned-runtime-pyo3/, page);
     for (const readme of [
       'README.md',

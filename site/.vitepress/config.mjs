@@ -1,16 +1,34 @@
 // @ts-check
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitepress';
-import { leadOutside } from './repository-links.mjs';
 import { navigation, sidebar } from './navigation.mjs';
+import { leadOutside } from './repository-links.mjs';
 
+const here = fileURLToPath(new URL('.', import.meta.url));
 const REPOSITORY = 'https://github.com/quiesce/quiesce';
+
+/** The pages lie outside of this folder, and what they are compiled to imports Vue. */
+const importsOfPages = {
+  name: 'imports-of-pages',
+  enforce: /** @type {const} */ ('pre'),
+  /** @this {{ resolve: Function }} */
+  async resolveId(
+    /** @type {string} */ source,
+    /** @type {string | undefined} */ importer,
+    /** @type {{ ssr?: boolean }} */ { ssr },
+  ) {
+    if (!/^vue(\/|$)/.test(source) || importer?.startsWith(here)) return undefined;
+    if (ssr) return { id: source, external: true };
+    return await this.resolve(source, `${here}config.mjs`, { skipSelf: true });
+  },
+};
 
 // The documents are read as they lie in docs/, where a reader of the repository finds them too.
 export default defineConfig({
   title: 'Quiesce',
   description: 'Why a program dies as it exits, found and cured',
   srcDir: '../docs',
-  srcExclude: ['reference/**', 'upstream/**'],
+  srcExclude: ['upstream/**'],
   outDir: 'dist',
   cacheDir: '../.cache/site',
   base: process.env.SITE_BASE ?? '/',
@@ -19,10 +37,10 @@ export default defineConfig({
   rewrites: (id) => id.replace(/(^|\/)README\.md$/, '$1index.md'),
   markdown: {
     config: (markdown) => markdown.use(leadOutside, { repository: REPOSITORY }),
-    languageAlias: { text: 'txt' },
   },
-  // Made by setup/commands/docs.mjs, not by VitePress.
-  ignoreDeadLinks: [/^\/reference\/(etcd|quiesce|rust)\//],
+  // setup/build/site.mjs puts them beside the pages.
+  ignoreDeadLinks: [/^\.?\/reference\/(etcd|quiesce|rust)\//],
+  vite: { plugins: [importsOfPages] },
   themeConfig: {
     nav: navigation,
     sidebar,

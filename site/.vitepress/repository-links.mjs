@@ -1,9 +1,11 @@
 // @ts-check
 import { posix } from 'node:path';
 
+/** What the site shows itself. */
+const PAGE = /^docs\/(?!upstream\/).*(\.md|\/)$/;
+
 /**
- * A markdown-it plugin: a link that leads out of docs/ becomes one into the repository, and one to a document that the site
- * leaves out likewise.
+ * A markdown-it plugin: a link to what is no page of the site becomes one into the repository.
  * @param {import('markdown-it').default} markdown
  * @param {{ repository: string }} options
  */
@@ -15,7 +17,7 @@ export function leadOutside(markdown, { repository }) {
       const href = token.type === 'link_open' ? token.attrGet('href') : null;
       if (href === null || /^([a-z]+:|#|\/)/.test(href)) continue;
       const target = posix.normalize(posix.join(folder, href));
-      if (target.startsWith('docs/') && !target.startsWith('docs/upstream/')) continue;
+      if (PAGE.test(target.replace(/[#?].*/, ''))) continue;
       token.attrSet('href', `${repository}/blob/main/${target}`);
     }
   });

@@ -17,7 +17,7 @@ impl EnvRuntime {
     ///
     /// # Errors
     ///
-    /// On any other thread, and where [`install`](crate::install) wasn't called or the env has ended.
+    /// On any other thread, and where [`install`](fn@crate::install) wasn't called or the env has ended.
     pub fn current() -> Result<Arc<Self>> {
         Self::of_this_thread().or_else(exit_list::of_own_thread).ok_or_else(|| {
             Error::from_reason(

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::queue::Queue;
 use crate::submissions::{Submissions, Submitted};
 
-/// The runtime of one env, and its queue to JavaScript. [`install`](crate::install) makes it.
+/// The runtime of one env, and its queue to JavaScript. [`install`](fn@crate::install) makes it.
 pub struct EnvRuntime {
     runtime: OwnedRuntime,
     queue: Queue,

@@ -40,7 +40,7 @@
 //!
 //! # An addon with a `module_exports` of its own
 //!
-//! napi has room for one. Call [`install`] in it, and [`register!`] beside it:
+//! napi has room for one. Call [`install()`] in it, and [`register!`] beside it:
 //!
 //! ```no_run
 //! use napi::Env;
@@ -120,7 +120,7 @@ macro_rules! install {
     };
 }
 
-/// Has every `#[napi] async fn` of this addon run on its env's runtime; once in the addon, beside [`install`].
+/// Has every `#[napi] async fn` of this addon run on its env's runtime; once in the addon, beside [`install!`].
 #[cfg(feature = "async-fn")]
 #[macro_export]
 macro_rules! register {

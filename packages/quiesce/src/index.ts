@@ -25,6 +25,8 @@ export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './hi
 export { type PackageName, parsePackageName } from './install/installation.js';
 export { mergeReports, type NamedReport } from './merge/merge.js';
 export type { Checker } from './perturb/checker.js';
+export type { PerturbChoice } from './perturb/perturb.js';
+export type { Perturbing } from './perturb/perturbed-run.js';
 export { loadPlan } from './plan/load.js';
 export type { Matrix } from './plan/matrix.js';
 export type { ScenarioDefaults } from './plan/options.js';
@@ -53,6 +55,7 @@ export type { StackFrame, ThreadStack } from './run/stack-trace.js';
 export { type LeftSocket, type LeftThread, witnessProblem } from './run/witness.js';
 export { type RunningService, type ServiceSpec, startService } from './service/service.js';
 export type { ScenarioProgress } from './session/make-runs.js';
+export type { ServiceEvent } from './session/service-pool.js';
 export { type ProgressEvent, type RunOptions, run, runPlan, type SessionOptions } from './session/session.js';
 export { type FisherExact, fisherExact, holm } from './statistics/fisher.js';
 export {

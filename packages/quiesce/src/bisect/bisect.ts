@@ -55,6 +55,7 @@ export interface BisectOptions
   readonly to?: string;
   /** Python for a PyPI package's environments; default `python3`. */
   readonly python?: string;
+  /** Called for each version, once its runs are made. */
   readonly onTried?: (tried: Tried) => void;
 }
 

@@ -20,14 +20,18 @@ export type ProgressEvent =
       readonly index: number;
       readonly total: number;
     }
-  /** `soFar` is what the whole plan showed until now, as if it had been interrupted here: made when it is called. */
-  | ({ readonly type: 'run'; soFar(): PlanResult } & Omit<ScenarioProgress, 'soFar'>)
+  | ({
+      readonly type: 'run';
+      /** What the whole plan showed until now, as if it had been interrupted here: made when it is called. */
+      soFar(): PlanResult;
+    } & Omit<ScenarioProgress, 'soFar'>)
   | { readonly type: 'scenario-end'; readonly result: ScenarioResult };
 
 /** Who is notified, and who may stop it. */
 export interface SessionOptions {
   /** Stops everything: what runs is killed, services are stopped, and the result has what there is. */
   readonly signal?: AbortSignal;
+  /** Called for each step of the session: a service, a scenario, a run. */
   readonly onProgress?: (event: ProgressEvent) => void;
   /**
    * Makes the scenarios' runs by turns (A B, B A, A B, ...) instead of one scenario after another, so that what

@@ -1,0 +1,39 @@
+// @ts-check
+import { cpSync, rmSync } from 'node:fs';
+import { inCache, inRoot } from '../lib/paths.mjs';
+import { mustRun, notice, step } from '../lib/step.mjs';
+import { installNodeModules } from '../provide/node-modules.mjs';
+import { hasCargo } from './cargo.mjs';
+
+const SITE = inRoot('site');
+const CRATES = ['owned-runtime', 'owned-runtime-pyo3', 'owned-runtime-napi'];
+
+/** Where the site lies once it is built. */
+export const siteFolder = inRoot('site', 'dist');
+
+/** Builds the documentation site: the pages of docs/, with the references of the packages and the crates beside them. */
+export async function buildSite() {
+  await installNodeModules('site', 'install what builds the site (npm)');
+  await step('build the pages', () => mustRun([program('vitepress'), 'build'], { cwd: SITE }));
+  for (const name of ['etcd', 'quiesce']) {
+    const options = inRoot('site', 'typedoc', `${name}.json`);
+    const out = inRoot('site', 'dist', 'reference', name);
+    await step(`reference of ${name}, without a warning`, () =>
+      mustRun([program('typedoc'), '--options', options, '--out', out], { cwd: SITE }),
+    );
+  }
+  if (hasCargo()) await step('reference of the crates, without a warning', documentCrates);
+  else notice('cargo is missing: the site has no reference of the crates');
+}
+
+async function documentCrates() {
+  const target = inCache('site', 'crates');
+  rmSync(inCache('site', 'crates', 'doc'), { recursive: true, force: true });
+  const packages = CRATES.flatMap((name) => ['--package', name]);
+  await mustRun(['cargo', 'doc', '--no-deps', '--all-features', '--target-dir', target, ...packages], {
+    env: { RUSTDOCFLAGS: '-D warnings' },
+  });
+  cpSync(inCache('site', 'crates', 'doc'), inRoot('site', 'dist', 'reference', 'rust'), { recursive: true });
+}
+
+const program = (/** @type {string} */ name) => inRoot('site', 'node_modules', '.bin', name);
