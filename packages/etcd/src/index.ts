@@ -37,6 +37,7 @@ export {
 } from './concurrency/owned-key.js';
 export { PriorityQueue } from './concurrency/queues/priority-queue.js';
 export { Queue } from './concurrency/queues/queue.js';
+export type { KeptKey } from './concurrency/resume.js';
 export { RwMutex } from './concurrency/rw-mutex.js';
 export { Session, type SessionOptions } from './concurrency/session.js';
 export type { EtcdClient } from './connect/client.js';

@@ -8,6 +8,7 @@ import {
   allKeys,
   Cache,
   ClosedError,
+  compare,
   connect as connectAny,
   DeadlineExceededError,
   type EtcdClient,
@@ -281,14 +282,32 @@ test('ordered reads are not older than what was seen, from a member that is behi
     put = await ahead.put('a', '3');
     // What a client that fails over would do.
     let turn: EtcdClient = ahead;
-    const reads = new OrderedReads({ range: (keys, options) => turn.range(keys, options) });
+    const reads = new OrderedReads({
+      range: (keys, options) => turn.range(keys, options),
+      txn: (txn, options) => turn.txn(txn, options),
+    });
     assert.equal((await reads.get('a'))?.text(), '3');
     assert.equal(reads.revision, put.revision);
     turn = client;
     assert.notEqual((await client.get('a', { serializable: true }))?.text(), '3', 'the member is not behind');
+    const local = { success: [op.get('a', { serializable: true })] } as const;
+    assert.notEqual((await client.txn(local)).responses[0]?.text(), '3', 'the member is not behind');
+    const decided = { compare: [compare.value('a', '=', '3')] };
+    assert.equal((await client.txn(decided)).succeeded, false, 'the member is not behind');
     const read = reads.get('a', { serializable: true });
+    const txn = reads.txn(local);
+    const decision = reads.txn(decided);
     cluster.heal();
     assert.equal((await read)?.text(), '3');
+    const { succeeded, responses } = await txn;
+    assert.ok(succeeded);
+    assert.deepEqual(
+      responses.map((kv) => kv?.text()),
+      ['3'],
+    );
+    assert.deepEqual([(await decision).succeeded, (await decision).responses], [true, []]);
+    const written = await reads.txn({ success: [op.put('a', '4')] });
+    assert.equal(reads.revision, written.revision);
   } finally {
     await ahead.close();
     await client.close();

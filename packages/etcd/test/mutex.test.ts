@@ -10,6 +10,7 @@ import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import {
   DeadlineExceededError,
   type EtcdClient,
+  InvalidArgumentError,
   LeaseLostError,
   type Lock,
   Mutex,
@@ -22,6 +23,7 @@ import {
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
+import { UncertainSpace } from './support/uncertain-space.js';
 
 overEachTransport('mutex', (connect) => {
   let server: EtcdServer;
@@ -145,6 +147,57 @@ overEachTransport('mutex', (connect) => {
     }
     await eventually('no key but the holder’s', async () => (await keys('moments')) === 1, 2000);
     await first.unlock();
+  });
+
+  test('is resumed in another session, before those who wait, and only while it is there', async () => {
+    const before = await Session.create(etcd, { ttlSeconds: 1 });
+    const { key, revision } = await new Mutex(before, 'resumed').lock();
+    await using session = await Session.create(etcd);
+    const mutex = new Mutex(session, 'resumed');
+    const next = mutex.lock();
+    await eventually('the next waits', async () => (await keys('resumed')) === 2);
+    const lock = await mutex.resume({ key, revision });
+    before.orphan();
+    await eventually(
+      'its lease expires',
+      async () => (await etcd.lease.timeToLive(before.leaseId)) === undefined,
+    );
+    assert.equal(lock.revision, revision);
+    const { succeeded } = await etcd.txn({ compare: [lock.isOwner()], success: [op.put('proof', '')] });
+    assert.ok(succeeded && !lock.signal.aborted);
+    await lock.unlock();
+    await (await next).unlock();
+    await assert.rejects(mutex.resume({ key, revision }), OwnershipLostError);
+    await assert.rejects(mutex.resume({ key: Buffer.from('other/key'), revision }), InvalidArgumentError);
+    assert.equal(await keys('resumed'), 0);
+  });
+
+  test('waits for its turn when who waited is resumed', async () => {
+    await using session = await Session.create(etcd);
+    const mutex = new Mutex(session, 'resumed-waiter');
+    const held = await mutex.lock();
+    const waiting = new AbortController();
+    const first = mutex.lock({ signal: waiting.signal });
+    first.catch(() => {});
+    await eventually('it waits', async () => (await keys('resumed-waiter')) === 2);
+    const { kvs } = await etcd.range(prefix('resumed-waiter/'), { sortBy: 'createRevision' });
+    const { key, createRevision: revision } = kvs[1] ?? assert.fail();
+    await assert.rejects(mutex.resume({ key, revision }, { timeoutMs: 100 }), DeadlineExceededError);
+    await eventually('it is given up', async () => (await keys('resumed-waiter')) === 1);
+    await assert.rejects(first, OwnershipLostError);
+    await held.unlock();
+  });
+
+  test('once resumed, is not brought back by a copy of its placing that comes late', async () => {
+    const uncertain = new UncertainSpace(etcd, (write) =>
+      write === 0 ? Number.POSITIVE_INFINITY : 'answered',
+    );
+    await using before = await Session.create(uncertain.space);
+    const { key, revision } = await new Mutex(before, 'resumed-late').lock();
+    await using session = await Session.create(etcd);
+    await (await new Mutex(session, 'resumed-late').resume({ key, revision })).unlock();
+    assert.equal(await keys('resumed-late'), 0);
+    await uncertain.deliver(async () => assert.equal(await keys('resumed-late'), 0));
   });
 
   test('fencing: the revision rises, and a transaction can prove ownership', async () => {

@@ -9,6 +9,7 @@ import {
   type EtcdClient,
   InvalidArgumentError,
   json,
+  keyRange,
   op,
   prefix,
   StatusCode,
@@ -72,7 +73,61 @@ overEachTransport('stm', (connect) => {
     );
   });
 
+  test('deletes ranges, around what it puts there itself', async () => {
+    const space = etcd.namespace('below/');
+    for (const key of ['a', 'b', 'c', 'd', 'e']) await space.put(key, 'old');
+    await etcd.put('beside', 'stays');
+    const seen = await space.stm(async (stm) => {
+      stm.put('b', 'before');
+      stm.delete(prefix('x'));
+      stm.delete(keyRange('a', 'd'));
+      const [b, c, d] = await stm.getAll(['b', 'c', 'd']);
+      stm.put('c', 'after');
+      stm.put('c1', 'new');
+      stm.delete('d');
+      stm.put('d', 'again');
+      return [b, c, d, await stm.get('c')].map((kv) => kv?.text());
+    });
+    assert.deepEqual(seen.value, [undefined, undefined, 'old', 'after']);
+    const left = async (): Promise<string[]> =>
+      (await space.range(allKeys())).kvs.map((kv) => `${kv.keyText()}=${kv.text()}`);
+    assert.deepEqual(await left(), ['c=after', 'c1=new', 'd=again', 'e=old']);
+    // Without an end, and a key that keeps its lease: a transaction that etcd would crash of.
+    const { id } = await etcd.lease.grant(60);
+    await space.put('d', '', { lease: id });
+    await space.stm((stm) => {
+      stm.delete(allKeys());
+      stm.put('d', 'kept', { ignoreLease: true });
+    });
+    assert.deepEqual(await left(), ['d=kept']);
+    assert.equal((await space.get('d'))?.lease, id);
+    await space.withCodec({ value: json<number>() }).stm((stm) => stm.delete(allKeys()));
+    assert.deepEqual(await left(), []);
+    assert.equal((await etcd.get('beside'))?.text(), 'stays');
+  });
+
   for (const isolation of levels) {
+    test(`at ${isolation}, a key that is put into a deleted range meanwhile`, async () => {
+      await etcd.put('other', '1');
+      const { attempts } = await etcd
+        .stm(
+          async (stm) => {
+            await stm.get('other');
+            await other.put('range/late', 'theirs');
+            stm.delete(prefix('range/'));
+            if ((await etcd.get('range/count')) === undefined) await other.put('range/count', '1');
+          },
+          { isolation, maxAttempts: 2 },
+        )
+        .catch((error: unknown) => {
+          assert.ok(error instanceof StmConflictError);
+          return error;
+        });
+      const conflicts = isolation === 'serializableSnapshot';
+      assert.equal(attempts, conflicts ? 2 : 1);
+      assert.equal((await etcd.range(prefix('range/'))).kvs.length > 0, conflicts);
+    });
+
     describe(`at ${isolation}`, () => {
       test('sees its own writes', async () => {
         await etcd.put('a', 'old');

@@ -3,14 +3,14 @@ import { type Bytes, type KeyRange, prefix, toBytes, toKey } from '../kv/key-ran
 import type { ReadOptions } from '../kv/kv.js';
 import { compare, op } from '../kv/txn.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { unlessAborted } from '../util/wait.js';
 import type { Namespace } from '../views/namespace.js';
 import { Fence, fenceBeside } from './fence.js';
-import { type AcquireOptions, claim, OwnedKey, type Ownership, OwnershipLostError } from './owned-key.js';
+import { type AcquireOptions, claim, OwnedKey, type Ownership } from './owned-key.js';
 import { backOff, FIRST_ATTEMPT_MS, mayPass, persist } from './persist.js';
+import { hangOn, type KeptKey } from './resume.js';
 import type { Session } from './session.js';
 import { SharedKey } from './shared-key.js';
 import { putsAfter } from './until-put.js';
@@ -119,41 +119,15 @@ export class Election {
    * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.
    * @throws OwnershipLostError when there is no such key any more, LeaseLostError when the session is lost.
    */
-  async resume(
-    session: Session,
-    candidacy: Pick<Leadership, 'key' | 'revision'>,
-    options: CallControl = {},
-  ): Promise<Leadership> {
+  async resume(session: Session, candidacy: KeptKey, options: CallControl = {}): Promise<Leadership> {
     this.#check(session);
     const { key, revision } = candidacy;
-    const { signal } = options;
-    const control = restOfTime(options, 'the candidacy was not resumed');
-    const attach = op.put<Bytes, Bytes>(key, '', { ignoreValue: true, lease: session.leaseId });
-    for (;;) {
-      session.signal.throwIfAborted();
-      const now = await this.#space.get(key, control());
-      // The key as it was seen: a copy of this that comes late doesn't take it from who resumed it after that.
-      const seen = now?.createRevision === revision ? now.modRevision : undefined;
-      if (seen === undefined) throw new OwnershipLostError(key, 'deleted');
-      const unchanged = compare.modRevision<Bytes>(key, '=', seen);
-      const result = await this.#space.txn({ compare: [unchanged], success: [attach] }, control());
-      if (!result.succeeded) {
-        signal?.throwIfAborted();
-        continue;
-      }
-      const fence = new Fence(session, key, fenceBeside(this.#prefix, session.uniqueName()), false);
-      const shared = SharedKey.of(session, key);
-      const leadership = new Leadership({
-        session,
-        key,
-        revision,
-        modRevision: result.revision,
-        fence,
-        shared,
-      });
-      await leadership.confirm();
-      return leadership;
-    }
+    const modRevision = await hangOn(session, candidacy, options, 'the candidacy was not resumed');
+    const fence = new Fence(session, key, fenceBeside(this.#prefix, session.uniqueName()), false);
+    const shared = SharedKey.of(session, key);
+    const leadership = new Leadership({ session, key, revision, modRevision, fence, shared });
+    await leadership.confirm();
+    return leadership;
   }
 
   /** The leader's key, with the value that it announced last; `undefined` while there is none. */

@@ -1,5 +1,5 @@
 import { ClosedError, EtcdError, NoSpaceError, PermissionDeniedError } from '../errors.js';
-import type { Bytes } from '../kv/key-range.js';
+import { type Bytes, toBytes } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { LeaseLostError } from '../lease/lease-lost.js';
 import { LinkedSignal } from '../util/linked-signal.js';
@@ -57,6 +57,11 @@ export class Fence {
   /** What each attempt at placing the key requires. */
   get conditions(): NumberCompare<Bytes>[] {
     return this.#permitted ? [compare.missing<Bytes>(this.#fence)] : [];
+  }
+
+  /** An attempt at placing the key of which nothing is known here may still be applied. */
+  doubt(): void {
+    this.#uncertain = true;
   }
 
   /** An attempt at placing the key has failed. */
@@ -187,8 +192,8 @@ export class Fence {
  * @param keys the name and a slash.
  * @param unique what no other placing has.
  */
-export function fenceBeside(keys: Uint8Array, unique: string): Uint8Array {
-  return Buffer.concat([keys.subarray(0, -1), Buffer.from(`~fence/${unique}`)]);
+export function fenceBeside(keys: Uint8Array, unique: Bytes): Uint8Array {
+  return Buffer.concat([keys.subarray(0, -1), Buffer.from('~fence/'), toBytes(unique)]);
 }
 
 const idOf = (key: Uint8Array): string => Buffer.from(key).toString('latin1');

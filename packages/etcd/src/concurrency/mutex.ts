@@ -1,8 +1,11 @@
+import { invalidArgument } from '../errors.js';
 import type { Bytes } from '../kv/key-range.js';
 import { prefix, toKey } from '../kv/key-range.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { fenceBeside } from './fence.js';
-import { type AcquireOptions, type Claim, claim, OwnedKey, tryClaim } from './owned-key.js';
+import { LinkedSignal } from '../util/linked-signal.js';
+import { Fence, fenceBeside } from './fence.js';
+import { type AcquireOptions, type Claim, claim, handOver, OwnedKey, tryClaim } from './owned-key.js';
+import { hangOn, type KeptKey } from './resume.js';
 import type { Session } from './session.js';
 
 /** A lock that is held, until it is unlocked or lost. `await using` unlocks it. */
@@ -54,6 +57,35 @@ export class Mutex {
    */
   tryLock(options: AcquireOptions = {}): Promise<Lock | undefined> {
     return tryClaim(this.#claim(), { timeoutMs: 10_000, ...options });
+  }
+
+  /**
+   * Takes up a lock again that is there, after a restart within its lease's TTL for instance; its key now hangs on this
+   * session, with the same place in the order. Waits until no older key is in the way, as {@link lock}: of a lock that was
+   * held there is none.
+   *
+   * @param lock key and revision of a {@link Lock} of this name, which its program has stored.
+   * @throws InvalidArgumentError when the key is not one of this mutex; OwnershipLostError when there is no such key any
+   * more; else as {@link lock}, and then the lock is given up.
+   */
+  async resume(lock: KeptKey, options: AcquireOptions = {}): Promise<Lock> {
+    const session = this.#session;
+    const { revision } = lock;
+    const key = toKey(lock.key);
+    const { length } = this.#prefix;
+    if (Buffer.compare(key.subarray(0, length), this.#prefix) !== 0 || key.length === length) {
+      throw invalidArgument(
+        `${JSON.stringify(Buffer.from(key).toString())} is no key of this mutex, whose keys start with ${JSON.stringify(Buffer.from(this.#prefix).toString())}`,
+      );
+    }
+    using waiting = new LinkedSignal([options.signal, session.signal], options.timeoutMs);
+    const { signal } = waiting;
+    const modRevision = await hangOn(session, { key, revision }, { signal }, 'the lock was not resumed');
+    const fence = new Fence(session, key, fenceBeside(this.#prefix, key.subarray(length)), true);
+    // Attempts at placing it, of the program before, may still come.
+    fence.doubt();
+    const held = new Lock({ session, key, revision, modRevision, fence });
+    return await handOver(held, () => held.untilFirst(prefix(this.#prefix), signal));
   }
 
   #claim(): Claim<Lock> {

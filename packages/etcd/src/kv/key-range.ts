@@ -86,6 +86,32 @@ export function isEndless({ rangeEnd }: Pick<RangeBytes, 'rangeEnd'>): boolean {
 }
 
 /**
+ * Whether a range, which is not one key, holds this key.
+ * @internal
+ */
+export function holds(range: RangeBytes, key: Uint8Array): boolean {
+  return Buffer.compare(range.key, key) <= 0 && (isEndless(range) || Buffer.compare(key, range.rangeEnd) < 0);
+}
+
+/**
+ * A range without some keys: the ranges between them.
+ * @internal
+ */
+export function rangesWithout(range: RangeBytes, keys: readonly Uint8Array[]): KeyRange[] {
+  const ranges: KeyRange[] = [];
+  let { key: start } = range;
+  for (const key of keys.filter((key) => holds(range, key)).sort(Buffer.compare)) {
+    if (Buffer.compare(start, key) < 0) ranges.push(new KeyRange(start, key));
+    // The next key after it, in byte order.
+    start = Buffer.concat([key, zero]);
+  }
+  if (isEndless(range) || Buffer.compare(start, range.rangeEnd) < 0) {
+    ranges.push(new KeyRange(start, range.rangeEnd));
+  }
+  return ranges;
+}
+
+/**
  * The same range among the keys that start with `start`, as clientv3's namespace package makes it.
  * @internal
  */

@@ -6,6 +6,7 @@ import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
 import { toInt64 } from '../util/int64.js';
 import { pause } from '../util/wait.js';
+import { holds, KeyRange, type RangeBytes, rangesWithout } from './key-range.js';
 import type { PutOptions, ResponseHeader } from './kv.js';
 import { type Mapping, PrefixMapping } from './mapping.js';
 import {
@@ -38,7 +39,7 @@ interface Isolation {
   readonly pinned: boolean;
   /** A key is read once, and must not have changed at the commit. */
   readonly repeatable: boolean;
-  /** Nor may a key have been put that is only written. */
+  /** Nor may a key have been put that is only written, by itself or as one of a range that is deleted. */
   readonly writeConflicts: boolean;
 }
 
@@ -70,8 +71,12 @@ export interface Stm<Key, Value, Entry> {
   getAll(keys: readonly Key[]): Promise<(Entry | undefined)[]>;
   /** Sets a key when the transaction commits. */
   put(key: Key, value: Value, options?: StmPutOptions): void;
-  /** Deletes a key when the transaction commits. */
-  delete(key: Key): void;
+  /**
+   * Deletes a key, or all keys of a range, when the transaction commits: also those that are put by others until then,
+   * unless the isolation notices. What the transaction itself puts there afterwards is put; for each such key the range
+   * counts as one operation more towards the server's `--max-txn-ops`.
+   */
+  delete(keys: Key | KeyRange): void;
 }
 
 /** Options of {@link Stm.put}. */
@@ -174,7 +179,9 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   readonly #control: () => CallControl;
   readonly #known: Snapshot | undefined;
   readonly #reads = new Map<string, Read>();
+  /** Those of a key alone; they came after the deletion of a range that holds it. */
   readonly #writes = new Map<string, Write>();
+  readonly #deletedRanges: RangeBytes[] = [];
   /** Revision of the first read, once it is under way. */
   #first: Promise<bigint> | undefined;
   /** Where the first read was answered. */
@@ -229,7 +236,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     // As of this call: what is written while the reads are under way comes after them.
     const wanted = keys.map((key) => {
       const bytes = this.#mapping.key(key);
-      return { bytes, id: idOf(bytes), write: this.#writes.get(idOf(bytes)) };
+      return { bytes, id: idOf(bytes), write: this.#writeOf(bytes) };
     });
     const read = await this.#read(wanted.flatMap(({ bytes, write }) => (write === undefined ? [bytes] : [])));
     return wanted.map(({ id, write }) => {
@@ -250,10 +257,22 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     });
   }
 
-  delete(key: Key): void {
+  delete(keys: Key | KeyRange): void {
     this.#check();
-    const bytes = this.#mapping.key(key);
-    this.#writes.set(idOf(bytes), { key: bytes, value: undefined, options: {} });
+    const range = this.#mapping.range(keys);
+    const { key, rangeEnd } = range;
+    if (rangeEnd.length === 0) {
+      this.#writes.set(idOf(key), deletionOf(key));
+      return;
+    }
+    for (const [id, write] of this.#writes) if (holds(range, write.key)) this.#writes.delete(id);
+    this.#deletedRanges.push(range);
+  }
+
+  #writeOf(key: Uint8Array): Write | undefined {
+    const write = this.#writes.get(idOf(key));
+    if (write !== undefined) return write;
+    return this.#deletedRanges.some((range) => holds(range, key)) ? deletionOf(key) : undefined;
   }
 
   #check(): void {
@@ -317,7 +336,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     const reads = [...this.#reads.values()];
     const result = await this.#txn({
       compare: await this.#conditions(reads),
-      success: Array.from(this.#writes.values(), toOp),
+      success: this.#operations(),
       failure: retryAtOnce ? reads.map(({ key }) => op.get(key)) : [],
     });
     const { revision, header } = result;
@@ -337,6 +356,14 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     return { committed: false, found: { revision, header, reads: new Map(found) } };
   }
 
+  /** etcd takes no transaction that deletes a range and puts one of its keys, so the range is deleted around those. */
+  #operations(): Op<Uint8Array, Uint8Array>[] {
+    const writes = [...this.#writes.values()];
+    const put = writes.flatMap(({ key, value }) => (value === undefined ? [] : [key]));
+    const ranges = this.#deletedRanges.flatMap((range) => rangesWithout(range, put));
+    return [...ranges.map((range) => op.delete<Uint8Array>(range)), ...writes.map(toOp)];
+  }
+
   #txn<const T extends Txn<Uint8Array, Uint8Array>>(txn: T): Promise<TxnResult<T, KeyValue>> {
     const call = txnCall(txn, (kv) => asStored.entry(kv));
     return this.#rpc.call(call, () => txnRequest(txn, asStored), this.#control());
@@ -349,12 +376,19 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     for (const [id, { key }] of this.#writes) {
       if (!this.#reads.has(id)) unchanged.push(compare.modRevision(key, '<', first + 1n));
     }
+    for (const { key, rangeEnd } of this.#deletedRanges) {
+      unchanged.push(compare.modRevision<Uint8Array>(new KeyRange(key, rangeEnd), '<', first + 1n));
+    }
     return unchanged;
   }
 }
 
 function toOp({ key, value, options }: Write): Op<Uint8Array, Uint8Array> {
   return value === undefined ? op.delete(key) : op.put(key, value, options);
+}
+
+function deletionOf(key: Uint8Array): Write {
+  return { key, value: undefined, options: {} };
 }
 
 /** A key as the transaction that has written it sees it. */

@@ -270,13 +270,33 @@ export function txnCall<T extends Txn<unknown, unknown>, Entry>(
   return call(KVService.txn, (response) => txnResult(response, txn, toEntry));
 }
 
-function mayWrite({ success = [], failure = [] }: Txn<unknown, unknown>): boolean {
+/** @internal */
+export function mayWrite({ success = [], failure = [] }: Txn<unknown, unknown>): boolean {
   return success.some(opMayWrite) || failure.some(opMayWrite);
 }
 
 function opMayWrite(operation: Op<unknown, unknown> | undefined): boolean {
   if (operation?.type === 'txn') return mayWrite(operation);
   return operation?.type === 'put' || operation?.type === 'delete';
+}
+
+/**
+ * Keys that a transaction names, the first of them; `undefined` where it names none.
+ * @internal
+ */
+export function keysOf<Key>({
+  compare = [],
+  success = [],
+  failure = [],
+}: Txn<Key, unknown>): Key | KeyRange | undefined {
+  const [condition] = compare;
+  if (condition !== undefined) return condition.keys;
+  for (const operation of [...success, ...failure]) {
+    if (operation.type === 'get' || operation.type === 'put') return operation.key;
+    const keys = operation.type === 'txn' ? keysOf(operation) : operation.keys;
+    if (keys !== undefined) return keys;
+  }
+  return undefined;
 }
 
 function toRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): TxnRequest {

@@ -1,7 +1,9 @@
 import { StoreReplacedError, type StoreState } from '../errors.js';
 import type { Bytes, KeyRange } from '../kv/key-range.js';
 import type { RangeOptions, RangeResult, ReadOptions } from '../kv/kv.js';
+import { keysOf, mayWrite, op, type Txn, type TxnResult } from '../kv/txn.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
+import type { CallControl } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import type { Keyspace } from './keyspace.js';
 
@@ -19,11 +21,11 @@ import type { Keyspace } from './keyspace.js';
  * ```
  */
 export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
-  readonly #store: Pick<Keyspace<Key, Value, Entry>, 'range'>;
+  readonly #store: Pick<Keyspace<Key, Value, Entry>, 'range' | 'txn'>;
   /** Of the newest answer. */
   #seen: StoreState = unknownState;
 
-  constructor(store: Pick<Keyspace<Key, Value, Entry>, 'range'>) {
+  constructor(store: Pick<Keyspace<Key, Value, Entry>, 'range' | 'txn'>) {
     this.#store = store;
   }
 
@@ -54,16 +56,51 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     if (isOlder(seen, result) && options.serializable) {
       result = await this.#store.range(keys, { ...options, serializable: false });
     }
+    this.#take(seen, result);
+    return result;
+  }
+
+  /**
+   * Makes a transaction, as `txn` of the client does. One that only reads, with `serializable` in each of its
+   * operations, is answered by a member from what it has, and made again as {@link range} is where that is older than what
+   * was seen. One that writes is made once.
+   *
+   * @throws StoreReplacedError as {@link range}; a transaction that writes was applied then, in the store that is there now.
+   */
+  async txn<const T extends Txn<Key, Value>>(
+    txn: T,
+    options: CallControl = {},
+  ): Promise<TxnResult<T, Entry>> {
+    const seen = this.#seen;
+    let result = await this.#store.txn(txn, options);
+    const keys = keysOf(txn);
+    if (isOlder(seen, result) && !mayWrite(txn) && keys !== undefined) {
+      // One operation that isn't serializable has the whole wait for the cluster's agreement.
+      const read = op.range(keys, { limit: 1, keysOnly: true });
+      const { success = [], failure = [] } = txn;
+      const agreed = { ...txn, success: [...success, read], failure: [...failure, read] };
+      const again = await this.#store.txn(agreed, options);
+      // The results of all operations but the last are those of `txn`.
+      result = { ...again, responses: again.responses.slice(0, -1) } as TxnResult<T, Entry>;
+    }
+    this.#take(seen, result, mayWrite(txn));
+    return result;
+  }
+
+  /** What was answered is the newest there is now, if it isn't older than what was seen when it was asked for. */
+  #take(seen: StoreState, result: Answer, written = false): void {
     const { clusterId, revision } = result.header;
     if (isOlder(seen, result)) {
       if (this.#seen === seen) this.#seen = { clusterId, revision, raftTerm: 0n };
-      throw new StoreReplacedError(seen, result.header);
+      const what = 'the transaction was applied there: check what it wrote';
+      throw new StoreReplacedError(seen, result.header, written ? { what } : {});
     }
     if (revision > this.#seen.revision) this.#seen = { clusterId, revision, raftTerm: 0n };
-    return result;
   }
 }
 
-function isOlder(seen: StoreState, { header }: RangeResult<unknown>): boolean {
+type Answer = Pick<RangeResult<unknown>, 'header'>;
+
+function isOlder(seen: StoreState, { header }: Answer): boolean {
   return isReplaced(seen, header);
 }

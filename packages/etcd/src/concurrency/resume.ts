@@ -1,0 +1,39 @@
+import type { Bytes } from '../kv/key-range.js';
+import { compare, op } from '../kv/txn.js';
+import { restOfTime } from '../rpc/rest-of-time.js';
+import type { CallControl } from '../rpc/rpc.js';
+import { type OwnedKey, OwnershipLostError } from './owned-key.js';
+import type { Session } from './session.js';
+
+/** What is known of a key that is taken up again: of an {@link OwnedKey}, or as its program has stored it. */
+export type KeptKey = Pick<OwnedKey, 'key' | 'revision'>;
+
+/**
+ * Hangs a key that is there on this session.
+ *
+ * @param undone what wasn't done when the time is over, for the message.
+ * @returns the revision of that change.
+ * @throws OwnershipLostError when there is no such key any more.
+ */
+export async function hangOn(
+  session: Session,
+  { key, revision }: KeptKey,
+  options: CallControl,
+  undone: string,
+): Promise<bigint> {
+  const { space, leaseId } = session;
+  const { signal } = options;
+  const control = restOfTime(options, undone);
+  const attach = op.put<Bytes, Bytes>(key, '', { ignoreValue: true, lease: leaseId });
+  for (;;) {
+    session.signal.throwIfAborted();
+    const now = await space.get(key, control());
+    // The key as it was seen: a copy of this that comes late doesn't take it from who resumed it after that.
+    const seen = now?.createRevision === revision ? now.modRevision : undefined;
+    if (seen === undefined) throw new OwnershipLostError(key, 'deleted');
+    const unchanged = compare.modRevision<Bytes>(key, '=', seen);
+    const result = await space.txn({ compare: [unchanged], success: [attach] }, control());
+    if (result.succeeded) return result.revision;
+    signal?.throwIfAborted();
+  }
+}
