@@ -1,4 +1,4 @@
-// The history of failure rates: kept in SQLite, read back, plotted; no session lost, whoever writes.
+// The history of failure rates: kept as JSON lines, read back, plotted; no session lost, whoever writes.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,10 +15,16 @@ test('is kept by run, and plotted with the interval of each session', async () =
   const bad = ['--', 'sh', '-c', '[ "$QUIESCE_RUN" != 2 ] || kill -ABRT $$'];
   assert.equal((await quiesce('run', '-n', '10', '--history', '--label', 'v1', ...bad)).code, 1);
   assert.equal((await quiesce('run', '-n', '4', '--history', '--label', 'v2', ...bad)).code, 1);
-  await quiesce('run', '-n', '3', '--history', '.quiesce/history.sqlite', '--', 'true');
-  assert.deepEqual(readdirSync(join(dir, '.quiesce')), ['history.sqlite']);
-  assert.match(readFileSync(join(dir, '.quiesce', 'history.sqlite'), 'latin1'), /^SQLite format 3/);
-  const entries = await readHistory(join(dir, '.quiesce', 'history.sqlite'));
+  await quiesce('run', '-n', '3', '--history', '.quiesce/history.jsonl', '--', 'true');
+  assert.deepEqual(readdirSync(join(dir, '.quiesce')), ['history.jsonl']);
+  const lines = readFileSync(join(dir, '.quiesce', 'history.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n');
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line).label),
+    ['v1', 'v2', null],
+  );
+  const entries = await readHistory(join(dir, '.quiesce', 'history.jsonl'));
   assert.deepEqual(
     entries.map(({ label, runs, failed, outcomes }) => ({ label, runs, failed, outcomes })),
     [
@@ -40,7 +46,7 @@ test('is kept by run, and plotted with the interval of each session', async () =
 });
 
 test('loses no session of writers that end at once', async () => {
-  const file = join(dir, 'many', 'history.sqlite');
+  const file = join(dir, 'many', 'history.jsonl');
   const scenarios = ['a', 'b', 'c'].map((name) => ({ name, command: ['true'], runs: 1 }));
   const result = await runPlan({ scenarios });
   await Promise.all(Array.from({ length: 12 }, (_, i) => addToHistory(file, result, `${i}`)));
@@ -56,7 +62,7 @@ test('loses no session of writers that end at once', async () => {
   utimesSync(`${file}.lock`, longAgo, longAgo);
   await addToHistory(file, result);
   assert.equal((await readHistory(file)).length, 39);
-  assert.deepEqual(readdirSync(join(dir, 'many')), ['history.sqlite']);
+  assert.deepEqual(readdirSync(join(dir, 'many')), ['history.jsonl']);
 });
 
 test('that is none is refused, and stays as it is', async () => {

@@ -56,7 +56,7 @@ export const run: Subcommand = {
         '--resume <file>',
         'go on where the JSON report of an interrupted or killed session ends, with its seed; give the same command or plan',
       )
-      .option('--history [file]', `keep the failure rates in a SQLite file (default: ${HISTORY_FILE})`)
+      .option('--history [file]', `keep the failure rates in a file of JSON lines (default: ${HISTORY_FILE})`)
       .option('--label <text>', 'what quiesce history calls this session, such as a commit');
     reportOptions(command)
       .addHelpText('after', EXIT_HELP)

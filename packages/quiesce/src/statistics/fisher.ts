@@ -1,6 +1,6 @@
 // statistics/: exact intervals, tests and numbers of runs, and the test that runs "until" are judged by. Numbers only:
 // nothing here knows scenarios, runs or reports.
-import hypergeometricPmf from '@stdlib/stats-base-dists-hypergeometric-pmf';
+import { hypergeometricProbability } from './binomial.js';
 import { CONFIDENCE, type Counts, check } from './intervals.js';
 
 /** P values of Fisher's exact test: how likely a difference as large as seen is when there is none. */
@@ -24,7 +24,7 @@ export function fisherExact(first: Counts, second: Counts): FisherExact {
   const failed = first.failed + second.failed;
   if (first.runs === 0 || second.runs === 0) return { twoSided: 1, lower: 1, higher: 1 };
   // Given the margins, the second sample's failures are hypergeometric.
-  const probability = (k: number): number => hypergeometricPmf(k, runs, failed, second.runs);
+  const probability = (k: number): number => hypergeometricProbability(k, runs, failed, second.runs);
   const seen = probability(second.failed);
   let twoSided = 0;
   let lower = 0;

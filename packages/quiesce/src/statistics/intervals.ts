@@ -1,4 +1,4 @@
-import betaQuantile from '@stdlib/stats-base-dists-beta-quantile';
+import { atLeast, atMost, crossing } from './binomial.js';
 
 /** Failed runs out of all. */
 export interface Counts {
@@ -22,7 +22,7 @@ export const CONFIDENCE = 0.95;
  */
 export function upperBound(failures: number, runs: number, confidence = CONFIDENCE): number {
   check(failures, runs, confidence);
-  return failures === runs ? 1 : betaQuantile(confidence, failures + 1, runs - failures);
+  return failures === runs ? 1 : crossing((p) => atMost(failures, runs, p) > 1 - confidence);
 }
 
 /**
@@ -32,11 +32,8 @@ export function upperBound(failures: number, runs: number, confidence = CONFIDEN
  */
 export function clopperPearson(failures: number, runs: number, confidence = CONFIDENCE): Interval {
   check(failures, runs, confidence);
-  const tail = (1 - confidence) / 2;
-  return {
-    lower: failures === 0 ? 0 : betaQuantile(tail, failures, runs - failures + 1),
-    upper: upperBound(failures, runs, 1 - tail),
-  };
+  const both = 1 - (1 - confidence) / 2;
+  return { lower: lowerBound(failures, runs, both), upper: upperBound(failures, runs, both) };
 }
 
 /**
@@ -46,7 +43,7 @@ export function clopperPearson(failures: number, runs: number, confidence = CONF
  */
 export function lowerBound(failures: number, runs: number, confidence = CONFIDENCE): number {
   check(failures, runs, confidence);
-  return failures === 0 ? 0 : betaQuantile(1 - confidence, failures, runs - failures + 1);
+  return failures === 0 ? 0 : crossing((p) => atLeast(failures, runs, p) < 1 - confidence);
 }
 
 /**

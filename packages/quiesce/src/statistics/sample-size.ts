@@ -1,4 +1,4 @@
-import binomialCdf from '@stdlib/stats-base-dists-binomial-cdf';
+import { atLeast, atMost } from './binomial.js';
 import { fisherExact } from './fisher.js';
 import { CONFIDENCE, check } from './intervals.js';
 
@@ -15,7 +15,7 @@ export const MOST_RUNS = 1_000_000_000;
 export function runsNeeded(rate: number, confidence = CONFIDENCE, failures = 0): number {
   if (!(rate > 0 && rate < 1)) throw new RangeError(`rate ${rate} is not within 0..1`);
   check(failures, failures, confidence);
-  const enough = (runs: number): boolean => binomialCdf(failures, runs, rate) <= 1 - confidence;
+  const enough = (runs: number): boolean => atMost(failures, runs, rate) <= 1 - confidence;
   let high = failures + 1;
   while (!enough(high)) {
     if (high >= MOST_RUNS) throw new RangeError(`rate ${rate} needs more than ${MOST_RUNS} runs`);
@@ -37,18 +37,18 @@ export function comparisonPower(
   confidence = CONFIDENCE,
 ): number {
   if (first < second) return comparisonPower(second, first, runs, confidence);
-  const atMost = (k: number): number => (k < 0 ? 0 : binomialCdf(k, runs, second));
+  const rarer = (k: number): number => atMost(k, runs, second);
   const apart = (more: number, fewer: number): boolean =>
     fisherExact({ failed: more, runs }, { failed: fewer, runs }).twoSided <= 1 - confidence;
   // The failures of the rarer side, and for each the least failures of the other that distinguish them.
-  let fewer = firstWhere(0, runs, (k) => atMost(k) > 1e-12);
+  let fewer = firstWhere(0, runs, (k) => rarer(k) > 1e-12);
   let more = firstWhere(fewer, runs + 1, (k) => k > runs || apart(k, fewer));
   let power = 0;
-  for (; fewer <= runs && 1 - atMost(fewer - 1) > 1e-12; fewer++) {
+  for (; fewer <= runs && 1 - rarer(fewer - 1) > 1e-12; fewer++) {
     while (more <= runs && !apart(more, fewer)) more++;
     if (more > runs) break;
-    const reached = more === 0 ? 1 : 1 - binomialCdf(more - 1, runs, first);
-    power += (atMost(fewer) - atMost(fewer - 1)) * reached;
+    const reached = atLeast(more, runs, first);
+    power += (rarer(fewer) - rarer(fewer - 1)) * reached;
   }
   return power;
 }
