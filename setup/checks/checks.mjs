@@ -39,6 +39,18 @@ export function checks(files) {
         return { passed: circles.length === 0 ? 1 : 0, failed: circles.length, output: circles.join('\n') };
       },
     },
+    {
+      group: 'lint',
+      title: 'public API as reviewed (packages/*/api; npm run api writes it anew)',
+      run: async () => {
+        const outdated = (await import('../api/reports.mjs')).outdatedReports();
+        return {
+          passed: outdated.length === 0 ? 1 : 0,
+          failed: outdated.length,
+          output: outdated.join('\n'),
+        };
+      },
+    },
     command('docs', ['npm', 'run', '--silent', 'docs'], { title: 'the site, with the references' }),
     cargo(['fmt', '--all', '--check']),
     cargo(['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings']),

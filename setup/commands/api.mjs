@@ -1,0 +1,13 @@
+// @ts-check
+// npm run api: writes the reports of the public API (packages/*/api) anew, from the compiled types.
+import { writeReports } from '../api/reports.mjs';
+import { prepare } from '../build/prepare.mjs';
+import { UsageError } from '../lib/errors.mjs';
+import { main } from '../lib/main.mjs';
+
+await main(async (args) => {
+  if (args.length > 0) throw new UsageError(`api takes no arguments, and got ${args.join(' ')}`);
+  await prepare();
+  for (const path of writeReports()) console.log(path);
+  return 0;
+});
