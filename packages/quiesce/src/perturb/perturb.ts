@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '../errors.js';
+import { isMusl } from '../process/c-library.js';
 import { findExecutable } from '../process/executable.js';
 
 /** The parts of the perturbation layer, in the order in which they are listed. */
@@ -196,6 +197,7 @@ export function perturbChoiceText(choice: PerturbChoice): string {
 function amplifierProblem(): string | undefined {
   if (process.platform !== 'linux')
     return `the exit amplifier is a Linux preload library, and this is ${process.platform}`;
+  if (isMusl()) return 'the exit amplifier needs glibc, and this system has musl';
   if (existsSync(AMPLIFIER_FILE)) return undefined;
   return `the exit amplifier was not built (${AMPLIFIER_FILE} is missing): install Rust from https://rustup.rs, then npm run build`;
 }

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { isMusl } from '../process/c-library.js';
 import { signalName } from '../process/signal-names.js';
 
 /** A thread that still ran when its process ended. */
@@ -45,6 +46,7 @@ export const WITNESS_FILE = fileURLToPath(
 /** Why the witness can't be had here, and what to do; `undefined` when it can. */
 export function witnessProblem(): string | undefined {
   if (process.platform !== 'linux') return `it is a Linux preload library, and this is ${process.platform}`;
+  if (isMusl()) return 'it needs glibc, and this system has musl';
   // The loader parts the names in LD_PRELOAD at colons and blanks.
   if (/[\s:]/.test(WITNESS_FILE)) return `the path ${WITNESS_FILE} has a blank or colon: install elsewhere`;
   if (existsSync(WITNESS_FILE)) return undefined;
