@@ -131,7 +131,10 @@ export function invalidArgument(message: string, cause?: unknown): InvalidArgume
   return new InvalidArgumentError(message, { code: StatusCode.INVALID_ARGUMENT, sent: false, cause });
 }
 
-/** The request is larger than the client or the server takes (server's default: 1.5 MiB). */
+/**
+ * The request is larger than the client or the server takes (server's default: 1.5 MiB). Nothing was applied. Code
+ * `RESOURCE_EXHAUSTED`; `INVALID_ARGUMENT` where etcd says so itself, which it does in the 512 KiB above its own limit.
+ */
 export class RequestTooLargeError extends EtcdError {}
 
 /** The wanted revision has been compacted away. Code `OUT_OF_RANGE`. */

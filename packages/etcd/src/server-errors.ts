@@ -249,9 +249,14 @@ const serverErrors = {
 /** etcd's own words for one of its errors. */
 export type ServerErrorText = keyof typeof serverErrors;
 
+/** What gRPC's own limit says at the server, which lies 512 KiB above etcd's, before etcd sees anything of the request. */
+const overGrpcLimit = /^grpc: received message (?:after decompression )?larger than max /;
+
 /** What is known of an error of etcd's with these words, whichever code came with it. */
 export function knownServerError(details: string): ServerError | undefined {
-  return Object.hasOwn(serverErrors, details) ? serverErrors[details as ServerErrorText] : undefined;
+  if (Object.hasOwn(serverErrors, details)) return serverErrors[details as ServerErrorText];
+  if (overGrpcLimit.test(details)) return serverErrors['etcdserver: request is too large'];
+  return undefined;
 }
 
 /** The words of all errors that are known. */

@@ -266,6 +266,25 @@ overEachTransport('calls', (connect) => {
     assert.equal(await etcd.get('large'), undefined);
   });
 
+  test('that are above any limit of the server say the same, whatever the client would send', async () => {
+    await using small = await startEtcd({ extraArgs: ['--max-request-bytes=10000'] });
+    for (const [endpoints, sizes] of [
+      [server.endpoint, [1.6, 2.2, 20].map((mib) => mib * 1024 * 1024)],
+      [small.endpoint, [10_001, 600_000, 3_000_000]],
+    ] as const) {
+      await using client = await connect({ endpoints, maxRequestBytes: 64 * 1024 * 1024 });
+      for (const size of sizes) {
+        await assert.rejects(client.put('large', new Uint8Array(size)), (error) => {
+          assert.ok(error instanceof RequestTooLargeError, `${size}: ${error}`);
+          assert.equal(error.mayBeApplied, false);
+          return oneLine(error, /raise the server's --max-request-bytes/);
+        });
+      }
+      await client.put('large', 'fits');
+      await assert.rejects(client.watch(new Uint8Array(4_000_000)).ready, RequestTooLargeError);
+    }
+  });
+
   test('with wrong arguments reject, and send nothing', async () => {
     const wrong: [Promise<unknown>, RegExp][] = [
       [etcd.get(''), /the key is empty/],

@@ -6,6 +6,7 @@ import { MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import { SnapshotRequest, SnapshotResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
+import { atCaller } from '../util/at-caller.js';
 
 /** etcd ends a snapshot with the SHA-256 of all before it. */
 const DIGEST_BYTES = 32;
@@ -98,6 +99,8 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
         const alone = message.length === message.buffer.byteLength;
         if (blob.length > 0) yield alone ? blob : new Uint8Array(blob);
       }
+    } catch (error) {
+      throw atCaller(error);
     } finally {
       this.close();
     }

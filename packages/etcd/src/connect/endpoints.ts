@@ -14,6 +14,7 @@ const DEFAULT_PORT = 2379;
  */
 export function parseEndpoints(endpoints: string | readonly string[], withTls: boolean): string[] {
   const list = typeof endpoints === 'string' ? endpoints.split(',') : endpoints;
+  checkNoSecrets(endpoints);
   if (!Array.isArray(list) || list.length === 0) {
     throw invalidArgument(`endpoints is empty; give at least one, such as ${DEFAULT_ENDPOINT}`);
   }
@@ -24,7 +25,7 @@ function inFull(endpoint: unknown, withTls: boolean): string {
   const parts = typeof endpoint === 'string' ? parseEndpoint(endpoint.trim()) : undefined;
   if (parts === undefined) {
     throw invalidArgument(
-      `endpoint ${JSON.stringify(endpoint)} is malformed; write http://host:port, https://host:port or unix:///path`,
+      `endpoint ${JSON.stringify(shown(endpoint))} is malformed; write http://host:port, https://host:port or unix:///path`,
     );
   }
   const { host, port = DEFAULT_PORT, path } = parts;
@@ -33,8 +34,32 @@ function inFull(endpoint: unknown, withTls: boolean): string {
   return path === undefined ? `${scheme}://${host}:${port}` : `${scheme}://${path}`;
 }
 
+/** Before anything else, so that no other message quotes a password, nor a part of it. */
+function checkNoSecrets(endpoints: string | readonly string[]): void {
+  const texts = typeof endpoints === 'string' ? [endpoints] : endpoints;
+  for (const text of Array.isArray(texts) ? texts : []) {
+    const shown = withoutSecrets(String(text));
+    if (shown === text || sockets.test(text)) continue;
+    throw invalidArgument(
+      `endpoint ${JSON.stringify(shown)} holds a name or a password; give them as auth: { username, password }`,
+    );
+  }
+}
+
+/** Paths of sockets alone, which may have an at sign. */
+const sockets = /^\s*unixs?:\/\/[^\s,]+(\s*,\s*unixs?:\/\/[^\s,]+)*\s*$/i;
+
+/** A text without what stands where a URL has its name and password, or its query. */
+export function withoutSecrets(text: string): string {
+  return text.replace(/^(\s*(?:[a-z][a-z\d+.-]*:\/\/)?).*@/is, '$1***@').replace(/\?.*$/s, '?***');
+}
+
 function ignoresTls(endpoint: unknown, instead: string): InvalidArgumentError {
   return invalidArgument(
     `endpoint ${JSON.stringify(endpoint)} would ignore the tls option and send everything in the clear; write ${instead}`,
   );
+}
+
+function shown(endpoint: unknown): unknown {
+  return typeof endpoint === 'string' ? withoutSecrets(endpoint) : endpoint;
 }

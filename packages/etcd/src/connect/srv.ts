@@ -1,5 +1,6 @@
 import { resolveSrv } from 'node:dns/promises';
 import { type EtcdError, errorOfCode, invalidArgument, StatusCode } from '../errors.js';
+import { withoutSecrets } from './endpoints.js';
 
 /** Where in DNS the endpoints are. */
 export interface SrvOptions {
@@ -37,9 +38,9 @@ export async function lookUpSrv(options: string | SrvOptions, withTls: boolean):
   if (wrong !== undefined) {
     throw invalidArgument(`there is no option srv.${wrong}; srv takes domain, name and resolver`);
   }
-  if (typeof domain !== 'string' || !/^[^\s/:,]+$/.test(domain)) {
+  if (typeof domain !== 'string' || !/^[^\s/:,@]+$/.test(domain)) {
     throw invalidArgument(
-      `srv domain ${JSON.stringify(domain)} is malformed; write a name such as example.com`,
+      `srv domain ${JSON.stringify(withoutSecrets(String(domain)))} is malformed; write a name such as example.com`,
     );
   }
   const suffix = name ? `-${name}` : '';

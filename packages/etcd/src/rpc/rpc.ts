@@ -6,6 +6,7 @@ import {
   StatusCode,
 } from '../errors.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
+import { atCaller, callSite } from '../util/at-caller.js';
 import { checkTimeout } from '../util/timeout.js';
 import { settlesBy } from '../util/wait.js';
 import { closedAfter, type Fate, fateWith, notSent, ofAllAttempts } from './attempts.js';
@@ -375,7 +376,19 @@ export class Rpc {
   }
 
   /** What becomes of a call after its first attempt has failed. */
-  async #afterFailure<Response, Result>(
+  #afterFailure<Response, Result>(
+    call: Call<never, Response, Result>,
+    request: Uint8Array,
+    control: CallControl,
+    ...rest: [deadline: number, trace: CallTrace | undefined, first: Attempt, error: unknown]
+  ): Promise<Result> {
+    const site = callSite();
+    return this.#moreAttempts(call, request, control, ...rest).catch((error: unknown) => {
+      throw atCaller(error, control.signal, site);
+    });
+  }
+
+  async #moreAttempts<Response, Result>(
     call: Call<never, Response, Result>,
     request: Uint8Array,
     control: CallControl,

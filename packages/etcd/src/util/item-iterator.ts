@@ -1,3 +1,5 @@
+import { atCaller } from './at-caller.js';
+
 /** Where the items come from, several at a time. */
 export interface ItemSource<T> {
   /** The next items, which may be none; `undefined` at the end. One call at a time. */
@@ -63,7 +65,7 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
       this.#index = 0;
     } catch (error) {
       this.#over = true;
-      throw error;
+      throw atCaller(error);
     } finally {
       this.#refilling = undefined;
     }

@@ -1,3 +1,4 @@
+import { atCaller } from './at-caller.js';
 import { LONGEST_TIMER_MS } from './timeout.js';
 import type { Waiter } from './waiter.js';
 
@@ -25,7 +26,18 @@ export interface WaitBounds<T> {
  *
  * @param begin is not called where the signal has aborted; what it returns is called when the wait is over.
  */
-export function waitFor<T>(
+export async function waitFor<T>(
+  begin: (wait: Wait<T>) => (() => void) | undefined,
+  bounds: WaitBounds<T>,
+): Promise<T> {
+  try {
+    return await settled(begin, bounds);
+  } catch (error) {
+    throw atCaller(error, bounds.signal);
+  }
+}
+
+function settled<T>(
   begin: (wait: Wait<T>) => (() => void) | undefined,
   { signal, timeoutMs = Number.POSITIVE_INFINITY, expired, ref = false }: WaitBounds<T>,
 ): Promise<T> {

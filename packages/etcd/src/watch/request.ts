@@ -97,7 +97,8 @@ export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions
     startRevision,
     requireLeader: toRequireLeader(options.requireLeader) !== false,
     endsWithoutLeader: options.requireLeader === true,
-    ownStream: options.ownStream ?? false,
+    // What the server may find too large ends its stream with it.
+    ownStream: (options.ownStream ?? false) || key.length + rangeEnd.length > LARGE_BYTES,
     bufferBytes: checkTimeout('bufferBytes', options.bufferBytes ?? 4 * 1024 * 1024),
     maxDisconnectedMs: checkTimeout(
       'maxDisconnectedMs',
@@ -118,6 +119,9 @@ function toFilterType(type: string): WatchCreateRequest_FilterType {
   }
   return filter;
 }
+
+/** A request to watch a longer range doesn't share a stream with others, in bytes. etcd's own limit is higher, at any rate. */
+const LARGE_BYTES = 256 * 1024;
 
 /** @internal */
 export function encodeCreate(create: WatchCreateRequest, watchId: number, startRevision: bigint): Uint8Array {

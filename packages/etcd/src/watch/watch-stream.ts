@@ -4,6 +4,7 @@ import {
   ClusterMismatchError,
   EtcdError,
   NoLeaderError,
+  RequestTooLargeError,
   StatusCode,
   type StoreReplacedError,
   UnavailableError,
@@ -358,6 +359,7 @@ export class WatchStream implements StreamOwner {
 
 function isTransient(failure: unknown): boolean {
   if (failure instanceof ClusterMismatchError) return true;
+  if (failure instanceof RequestTooLargeError) return false;
   return failure instanceof EtcdError && !(failure instanceof ClosedError) && transient.has(failure.code);
 }
 

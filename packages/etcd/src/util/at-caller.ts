@@ -1,0 +1,37 @@
+import { DeadlineExceededError, EtcdError } from '../errors.js';
+
+/** Where the program is, and which async functions wait for that. Its text is made when it is read. */
+export interface CallSite {
+  readonly stack?: string;
+}
+
+/** So many frames of the client may be between a failure and its caller. */
+const OUR_FRAMES = 15;
+
+/**
+ * Where an async function or a promise's handler is just now. The host knows who waits for it only in the turn of its
+ * microtask, and not behind a promise that a handler has returned.
+ */
+export function callSite(): CallSite {
+  const site: CallSite = {};
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = stackTraceLimit && stackTraceLimit + OUR_FRAMES;
+  Error.captureStackTrace(site, callSite);
+  Error.stackTraceLimit = stackTraceLimit;
+  return site;
+}
+
+/**
+ * The error that is about to be thrown, with the stack of those who wait for it: what a call fails with is made where its
+ * answer is read, of which no caller knows. Costs some microseconds, where something has failed.
+ *
+ * @param signal its reason is somebody else's, and stays as it is; unless it is the end of a time of ours.
+ */
+export function atCaller(error: unknown, signal?: AbortSignal, site: CallSite = callSite()): unknown {
+  if (!(error instanceof EtcdError) || !Object.isExtensible(error)) return error;
+  if (signal?.aborted && error === signal.reason && !(error instanceof DeadlineExceededError)) return error;
+  const { stack = '' } = site;
+  const frames = stack.indexOf('\n    at ');
+  if (frames >= 0) error.stack = `${error.name}: ${error.message}${stack.slice(frames)}`;
+  return error;
+}
