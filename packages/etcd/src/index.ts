@@ -133,6 +133,7 @@ export type { WaitOptions } from './mirror/revision-waiters.js';
 export type { ConnectionEvent, EndpointState, EndpointStatus } from './rpc/balancer.js';
 export { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
 export type { KeyValue } from './rpc/messages/key-value.js';
+export type { RpcMethod, RpcStream, RpcStreamOptions } from './rpc/raw-call.js';
 export type { RetryOptions } from './rpc/retry.js';
 export type { CallControl } from './rpc/rpc.js';
 export type { Credentials } from './rpc/token.js';

@@ -320,10 +320,12 @@ export function goStatusError(text: string, method: string): EtcdError | undefin
 
 /** The typed error for a failed call's status. */
 export function statusError(init: EtcdErrorInit & { readonly details: string }): EtcdError {
-  const { code, details } = init;
+  const { details } = init;
   const known = knownServerError(details);
+  // etcd's own lock and election services pass its errors on without their codes.
+  const code = init.code === UNKNOWN && known !== undefined ? known.code : init.code;
   const hint = known?.hint === undefined ? '' : `; ${known.hint}`;
   const message = `${statusName(code)}: ${details || 'no details given'}${hint}`;
-  const fate = known?.write === 'not applied' ? { ...init, mayBeApplied: false } : init;
+  const fate = { ...init, code, ...(known?.write === 'not applied' && { mayBeApplied: false }) };
   return known?.type === undefined ? errorOfCode(message, fate) : new known.type(message, fate);
 }

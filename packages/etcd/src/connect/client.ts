@@ -8,7 +8,8 @@ import { type CompactOptions, type CompactResult, compactCall, compactionRequest
 import { PrefixMapping } from '../kv/mapping.js';
 import { LeaseKeeper } from '../lease/lease-keeper.js';
 import type { ConnectionEvent, EndpointStatus } from '../rpc/balancer.js';
-import type { Rpc } from '../rpc/rpc.js';
+import { type RpcMethod, RpcStream, type RpcStreamOptions, rawCall } from '../rpc/raw-call.js';
+import type { CallControl, Rpc } from '../rpc/rpc.js';
 import type { Transport } from '../transport/transport.js';
 import type { Int64 } from '../util/int64.js';
 import { Namespace } from '../views/namespace.js';
@@ -63,6 +64,47 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
    */
   compact(revision: Int64, options: CompactOptions = {}): Promise<CompactResult> {
     return this.#rpc.call(compactCall, () => compactionRequest(revision, options), options);
+  }
+
+  /**
+   * Makes a unary call that the client has no method for, such as those of etcd's own lock service:
+   *
+   * ```ts
+   * const unlock: RpcMethod<UnlockRequest, UnlockResponse> = {
+   *   path: '/v3lockpb.Lock/Unlock',
+   *   encode: (request) => UnlockRequest.encode(request).finish(),
+   *   decode: (bytes) => UnlockResponse.decode(bytes),
+   * };
+   * await etcd.unary(unlock, { key });
+   * ```
+   *
+   * It goes by the rules of all calls: over the endpoints in health, with the client's token, sent again as
+   * {@link RpcMethod.idempotent} says, within its deadline and until its signal aborts. Keys in its messages are those of
+   * etcd, without any namespace.
+   *
+   * @throws InvalidArgumentError for a malformed method, UnimplementedError where the server has no such method, else as
+   * all calls of a `Keyspace`, and what `encode` and `decode` throw. Where `mayBeApplied` is set, the call may have been
+   * applied.
+   */
+  async unary<Request, Response>(
+    method: RpcMethod<Request, Response>,
+    request: Request,
+    options: CallControl = {},
+  ): Promise<Response> {
+    return await this.#rpc.call(rawCall(method), () => request, options);
+  }
+
+  /**
+   * Opens a streaming call that the client has no method for. It goes to an endpoint in health, with a token that is at most
+   * a second old, and isn't made again when it breaks; that endpoint is then left alone for a while.
+   *
+   * @throws InvalidArgumentError for a malformed method, ClosedError; what ends it later is thrown by the loop over it.
+   */
+  stream<Request, Response>(
+    method: RpcMethod<Request, Response>,
+    options: RpcStreamOptions = {},
+  ): RpcStream<Request, Response> {
+    return new RpcStream(this.#rpc, method, options);
   }
 
   /** The endpoints that calls go to, and how each does. */

@@ -135,7 +135,12 @@ export class Rpc {
    *
    * @throws ClosedError once closed.
    */
-  stream({ path: method }: StreamMethod<never, unknown>, options: CallOptions): ByteStream {
+  stream({ path }: StreamMethod<never, unknown>, options: CallOptions): ByteStream {
+    return this.streamOf(path, options);
+  }
+
+  /** As {@link stream}, for a method of that full name. */
+  streamOf(method: string, options: CallOptions): ByteStream {
     if (this.#closed) throw new ClosedError();
     const { tokens } = this.#init;
     if (tokens === undefined && !this.#balancer.mustFind) return this.#openStream(method, options);

@@ -20,7 +20,8 @@ const low = words[0] === 1 ? 0 : 1;
  * one that makes up most of that buffer is a view of it.
  */
 export class MessageReader extends BinaryReader {
-  readonly #message: Uint8Array;
+  /** What it reads, whole: a view of a buffer with others. */
+  readonly message: Uint8Array;
   readonly #uint32: () => number;
   /** A part of the message as it was copied last, and where in the message that is: short strings are views of it. */
   #copy: ArrayBufferLike = noBytes.buffer;
@@ -30,7 +31,7 @@ export class MessageReader extends BinaryReader {
 
   constructor(message: Uint8Array) {
     super(message);
-    this.#message = message;
+    this.message = message;
     // The base has it as a property of each reader.
     this.#uint32 = this.uint32;
     this.uint32 = this.#shortUint32;
@@ -38,7 +39,7 @@ export class MessageReader extends BinaryReader {
 
   #shortUint32(): number {
     const { pos } = this;
-    const byte = this.#message[pos];
+    const byte = this.message[pos];
     if (byte === undefined || byte >= 0x80) return this.#uint32();
     this.pos = pos + 1;
     return byte;
@@ -52,7 +53,7 @@ export class MessageReader extends BinaryReader {
     this.pos = end;
     if (length === 0) return noBytes;
     if (end > this.#copyEnd) {
-      const message = this.#message;
+      const message = this.message;
       if (length > longestInSlab) return this.#long(start, end);
       // With what follows, which mostly are short strings, too.
       const copy = copyIntoSlab(message.subarray(start, start + longestInSlab));
@@ -64,15 +65,15 @@ export class MessageReader extends BinaryReader {
   }
 
   #long(start: number, end: number): Uint8Array {
-    const { buffer, byteOffset } = this.#message;
-    if (2 * (end - start) <= buffer.byteLength) return new Uint8Array(this.#message.subarray(start, end));
+    const { buffer, byteOffset } = this.message;
+    if (2 * (end - start) <= buffer.byteLength) return new Uint8Array(this.message.subarray(start, end));
     // What else is in it may not have been read yet.
     markAsUntransferable(buffer);
     return new Uint8Array(buffer, byteOffset + start, end - start);
   }
 
   override int64(): bigint | string {
-    const message = this.#message;
+    const message = this.message;
     let value = 0;
     let scale = 1;
     // Up to seven bytes the value is below 2^49, and exact as a number.

@@ -1,0 +1,131 @@
+import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { invalidArgument } from '../errors.js';
+import type { ByteStream, CallOptions } from '../transport/transport.js';
+import { checkTimeout } from '../util/timeout.js';
+import { type Call, idempotentCall, writeCall } from './call.js';
+import type { MessageReader } from './messages/message-reader.js';
+import type { CallControl, Rpc } from './rpc.js';
+
+/** An RPC that the client has no call of its own for: its name, and how its messages become bytes and back. */
+export interface RpcMethod<Request, Response> {
+  /** Full name, such as `/v3lockpb.Lock/Lock`. */
+  readonly path: string;
+  /** Encodes a request, as protobuf. */
+  readonly encode: (request: Request) => Uint8Array;
+  /** Decodes a response. Its bytes belong to it. */
+  readonly decode: (response: Uint8Array) => Response;
+  /**
+   * Whether a unary call changes nothing when it is sent twice: then it is sent again as reads are, else as writes are, only
+   * when it is certain that the attempt before was not applied. Default false.
+   */
+  readonly idempotent?: boolean;
+}
+
+/** How a stream is made. Unlike a call it has no deadline of its own accord. */
+export interface RpcStreamOptions extends Pick<CallControl, 'signal' | 'requireLeader'> {
+  /** Deadline of the whole stream, in ms from now. Default: none. */
+  readonly timeoutMs?: number;
+}
+
+/** @internal */
+export function rawCall<Request, Response>(
+  method: RpcMethod<Request, Response>,
+): Call<Request, Uint8Array, Response> {
+  checkMethod(method);
+  const { path, encode, decode, idempotent = false } = method;
+  const call = idempotent ? idempotentCall : writeCall;
+  const request = {
+    encode: (message: Request, writer: BinaryWriter) => writer.raw(encode(message)),
+  };
+  return call({ kind: 'unary', path, request, response: wholeMessage }, decode);
+}
+
+const wholeMessage = {
+  decode: (reader: BinaryReader): Uint8Array => (reader as MessageReader).message.slice(),
+};
+
+/**
+ * A streaming RPC that the client has no call of its own for: what is sent, and a loop over what comes. It isn't made
+ * again when it breaks: only its owner knows what another one has to ask for.
+ *
+ * Both directions are bounded: {@link send} waits for room, and the server is held back while nobody reads. It keeps the
+ * process alive while it lasts, unless the client's `unref()` was called.
+ */
+export class RpcStream<Request, Response> implements AsyncIterable<Response>, AsyncDisposable {
+  readonly #rpc: Rpc;
+  readonly #method: RpcMethod<Request, Response>;
+  readonly #stream: ByteStream;
+
+  /** @internal */
+  constructor(rpc: Rpc, method: RpcMethod<Request, Response>, options: RpcStreamOptions) {
+    checkMethod(method);
+    const { signal, timeoutMs, requireLeader } = options;
+    const callOptions: CallOptions = {
+      ...(signal !== undefined && { signal }),
+      ...(timeoutMs !== undefined && { timeoutMs: checkTimeout('timeoutMs', timeoutMs) }),
+      ...(requireLeader && { metadata: { hasleader: 'true' } }),
+    };
+    signal?.throwIfAborted();
+    this.#rpc = rpc;
+    this.#method = method;
+    this.#stream = rpc.streamOf(method.path, callOptions);
+    // Whoever reads learns how it ended.
+    this.#stream.headers.catch(() => {});
+  }
+
+  /** Sends one request; resolves when there is room for another. Rejects once the stream has ended. */
+  async send(request: Request): Promise<void> {
+    await this.#stream.send(this.#method.encode(request));
+  }
+
+  /** No more requests will be sent. One that takes a single request answers after that. */
+  closeSend(): void {
+    this.#stream.closeSend();
+  }
+
+  /**
+   * The responses, to the end of the stream; leaving the loop cancels it. There is one loop.
+   *
+   * @throws EtcdError of the fitting class where it ends with another status than OK, with the reason of its `signal`
+   * where that aborts, ClosedError once the client is closed.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Response, void, void> {
+    try {
+      for (;;) {
+        const message = await this.#stream.receive();
+        if (message === undefined) return;
+        yield this.#method.decode(message.slice());
+      }
+    } catch (error) {
+      // The next stream, or call, gets another token.
+      this.#rpc.takesAnotherToken(error, 0);
+      throw error;
+    } finally {
+      this.cancel();
+    }
+  }
+
+  /** Ends it at once; a loop over it throws CANCELLED. Idempotent. */
+  cancel(): void {
+    this.#stream.cancel();
+  }
+
+  /** Ends it, as {@link cancel} does. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cancel();
+  }
+}
+
+function checkMethod(method: RpcMethod<never, unknown>): void {
+  const { path, encode, decode } = method ?? {};
+  if (typeof path !== 'string' || !/^\/[^/\s]+\/[^/\s]+$/.test(path)) {
+    throw invalidArgument(
+      `the method's path is ${JSON.stringify(path)}; it must be a full name such as "/v3lockpb.Lock/Lock"`,
+    );
+  }
+  if (typeof encode !== 'function' || typeof decode !== 'function') {
+    throw invalidArgument(
+      'the method needs the functions encode, of a request to its bytes, and decode, of the bytes to a response',
+    );
+  }
+}
