@@ -1,22 +1,21 @@
 import { UsageError } from './errors.js';
 
-/** A span of time: a number of milliseconds, or text such as `"500ms"`, `"10s"`, `"2m"`, `"1h"`. */
-export type Duration = number | string;
+/** A span of time with its unit, such as `"500ms"`, `"10s"`, `"2m"`, `"1h"`. */
+export type Duration = string;
+
+/** What such a text looks like. */
+export const DURATION = /^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*$/;
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 const MAX_MS = 2 ** 31 - 1; // what a Node timer holds, about 24 days
 
 /**
  * The milliseconds in a duration, rounded up to at least 1.
- * @throws UsageError when it isn't a positive span of at most 24 days, or text lacks a unit.
+ * @throws UsageError when it isn't a positive span of at most 24 days, or lacks its unit.
  */
 export function parseDuration(duration: Duration): number {
-  let ms = Number.NaN;
-  if (typeof duration === 'number') ms = duration;
-  else {
-    const match = /^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*$/.exec(duration);
-    if (match !== null) ms = Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
-  }
+  const [, number, unit] = DURATION.exec(duration) ?? [];
+  const ms = Number(number) * UNIT_MS[unit as keyof typeof UNIT_MS];
   if (!(ms > 0) || ms > MAX_MS) {
     throw new UsageError(
       `${JSON.stringify(duration)} is no duration`,

@@ -31,6 +31,7 @@ export { loadPlan } from './plan/load.js';
 export type { Matrix } from './plan/matrix.js';
 export type { ScenarioDefaults } from './plan/options.js';
 export { definePlan, type Plan, type PlanExport, type ScenarioSpec } from './plan/plan.js';
+export { PlanError, type PlanProblem } from './plan/plan-error.js';
 export type { PlanOverrides } from './plan/resolve.js';
 export type { RecordedScenario, Scenario } from './plan/scenario.js';
 export { parseShard, type Shard, type ShardChoice } from './plan/shard.js';

@@ -177,7 +177,7 @@ async function tryVersion(
   const place = await installPackage(options.package, version, install);
   const places = options.package.registry === 'npm' ? { npm: place } : { python: place };
   const values = new Map([[options.package.name, version]]);
-  const filled = plan.scenarios.map((spec) => ({ ...fill({ ...spec }, values, places), name: spec.name }));
+  const filled = plan.scenarios.map((spec) => ({ ...fill(spec, values, places), name: spec.name }));
   const resolved = resolvePlan({ ...plan, scenarios: filled }, options);
   if (resolved.scenarios.length !== 1)
     throw new UsageError('one scenario can be bisected', 'choose it with --only');

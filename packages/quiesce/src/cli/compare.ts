@@ -12,7 +12,6 @@ import { UsageError } from '../errors.js';
 import { splitCommand } from '../plan/command-line.js';
 import { loadPlan } from '../plan/load.js';
 import { flagOf, type OptionName, type ScenarioDefaults } from '../plan/options.js';
-import type { Plan } from '../plan/plan.js';
 import { resolvePlan } from '../plan/resolve.js';
 import { comparisonReport, type NamedComparison } from '../report/comparison.js';
 import { htmlReport } from '../report/html/html.js';
@@ -129,7 +128,7 @@ async function comparisonsOf(
     }
     const { plan, baseDir } = await loadPlan(flags.plan);
     const options = { ...session, ...overrides, baseDir, before, after };
-    const { result, ...comparison } = await comparePlan(plan as Plan, options);
+    const { result, ...comparison } = await comparePlan(plan, options);
     return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
   }
   const sides = { before: await sideOf(before), after: await sideOf(after) };

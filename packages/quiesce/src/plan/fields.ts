@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseDuration } from '../duration.js';
+import { DURATION, parseDuration } from '../duration.js';
 import { parsePerturb, SEED_LIMIT } from '../perturb/perturb.js';
 import { parseRate } from '../statistics/rate-goal.js';
 
@@ -23,10 +23,11 @@ export const list = <T extends z.ZodType>(item: T, what: string) =>
   z.array(item, { error: expected(`a list of ${what}`) });
 
 /** Program and arguments. */
-export const command = list(z.string({ error: expected('text') }), 'program and arguments').refine(
-  (words) => words.length > 0 && words[0] !== '' && !words.some((word) => word.includes('\0')),
-  { error: expected('a program and its arguments, without NUL bytes') },
-);
+export const command = list(z.string({ error: expected('text') }), 'program and arguments')
+  .min(1, { error: expected('a program and its arguments') })
+  .refine((words) => words[0] !== '' && !words.some((word) => word.includes('\0')), {
+    error: expected('a program and its arguments, without NUL bytes'),
+  });
 
 /** Variables by name. */
 export const environment = z.record(z.string(), z.string({ error: expected('text (quote numbers)') }), {
@@ -37,9 +38,10 @@ export const environment = z.record(z.string(), z.string({ error: expected('text
 export function strict<T extends z.ZodRawShape>(shape: T) {
   return z.strictObject(shape, {
     error: (issue) => {
-      if (issue.code !== 'unrecognized_keys') return expected('a mapping')(issue);
-      const unknown = (issue.keys as string[]).map((key) => JSON.stringify(key)).join(', ');
-      return `unknown field ${unknown}; the fields here are ${Object.keys(shape).join(', ')}`;
+      // Of unknown fields `checkPlan` makes the message: it gets the known ones.
+      return issue.code === 'unrecognized_keys'
+        ? Object.keys(shape).join(', ')
+        : expected('a mapping')(issue);
     },
   });
 }
@@ -65,12 +67,13 @@ const accepts =
     }
   };
 
-/** Text such as `"10s"`, or milliseconds. */
+const durationText = expected('a positive duration with its unit, such as "500ms", "10s" or "2m"');
+
+/** Text such as `"10s"`: a number alone would be milliseconds to some and seconds to others. */
 export const duration = z
-  .union([z.number(), z.string()], { error: expected('a duration such as "10s"') })
-  .refine(accepts(parseDuration), {
-    error: expected('a positive duration with a unit, such as "500ms", "10s" or "2m"'),
-  });
+  .string({ error: durationText })
+  .regex(DURATION, { error: durationText })
+  .refine(accepts(parseDuration), { error: durationText });
 
 /** Text such as `"0.1%"`, or a number. */
 export const rate = z

@@ -2,16 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createJiti } from 'jiti';
-import { parse as parseYaml } from 'yaml';
 import { messageOf, UsageError } from '../errors.js';
+import type { Plan } from './plan.js';
+import { readPlanText } from './plan-text.js';
+import { checkPlan } from './schema.js';
 
 /**
- * Reads a plan file: YAML or JSON by its ending, else a TypeScript or JavaScript module whose default export is
+ * Reads and checks a plan file: YAML or JSON by its ending, else a TypeScript or JavaScript module whose default export is
  * a plan or a function that returns one.
- * @throws UsageError when the file can't be read or isn't what its ending says. The plan itself is checked by
- * `resolvePlan`.
+ * @throws UsageError when the file can't be read; PlanError with everything that is wrong in it, and where that is.
  */
-export async function loadPlan(file: string): Promise<{ plan: unknown; baseDir: string }> {
+export async function loadPlan(file: string): Promise<{ plan: Plan; baseDir: string }> {
   const path = resolve(file);
   const baseDir = dirname(path);
   let text: string;
@@ -26,13 +27,16 @@ export async function loadPlan(file: string): Promise<{ plan: unknown; baseDir: 
   }
   try {
     const kind = extname(path).toLowerCase();
-    if (kind === '.json') return { plan: JSON.parse(text), baseDir };
-    if (kind === '.yaml' || kind === '.yml') return { plan: parseYaml(text), baseDir };
+    if (kind === '.json' || kind === '.yaml' || kind === '.yml') {
+      const { plan, locate } = readPlanText(text, kind === '.json' ? 'json' : 'yaml', file);
+      return { plan: checkPlan(plan, file, 'written', locate), baseDir };
+    }
     if (!/^\.[cm]?[jt]s$/.test(kind)) {
       throw new UsageError(`plan file ${file} has an unknown ending`, 'use .yaml, .yml, .json, .ts or .js');
     }
     const exported = await importPlan(path);
-    return { plan: typeof exported === 'function' ? await exported() : exported, baseDir };
+    const plan: unknown = typeof exported === 'function' ? await exported() : exported;
+    return { plan: checkPlan(plan, file, 'written'), baseDir };
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new UsageError(`plan file ${file} can't be loaded: ${messageOf(error)}`, undefined, {

@@ -5,6 +5,8 @@ import {
   installRuntime,
   parsePackageName,
 } from '../install/installation.js';
+import type { Plan, ScenarioSpec } from './plan.js';
+import { checkPlan } from './schema.js';
 
 /**
  * Axes of a scenario, each with its values: the scenario is run for each combination. `runtime` has `node@22`, `bun@1` or
@@ -14,23 +16,24 @@ import {
  */
 export type Matrix = { readonly [axis: string]: readonly string[] };
 
-/** A plan with a scenario for each combination of each matrix, and everything installed that they need. */
-export async function expandMatrix(plan: unknown, options: InstallOptions = {}): Promise<unknown> {
-  if (!isObject(plan) || !Array.isArray(plan.scenarios)) return plan; // what is wrong is reported by `resolvePlan`
-  const scenarios: unknown[] = [];
-  for (const [i, spec] of plan.scenarios.entries()) {
-    if (!isObject(spec) || spec.matrix === undefined) {
+/**
+ * A plan with a scenario for each combination of each matrix, and everything installed that they need.
+ * @throws PlanError when the plan is wrong; UsageError and EnvironmentError where something can't be installed.
+ */
+export async function expandMatrix(plan: Plan, options: InstallOptions = {}): Promise<Plan> {
+  const scenarios: ScenarioSpec[] = [];
+  for (const [i, spec] of checkPlan(plan, 'plan', 'written').scenarios.entries()) {
+    const { matrix, ...rest } = spec;
+    if (matrix === undefined) {
       scenarios.push(spec);
       continue;
     }
-    const { matrix, ...rest } = spec;
-    const where = `scenarios[${i}].matrix`;
-    for (const values of combinations(checkedMatrix(matrix, where))) {
+    for (const values of combinations(matrix)) {
       try {
         scenarios.push(fill(rest, values, await install(values, options)));
       } catch (error) {
-        if (error instanceof UsageError) throw new UsageError(`${where}: ${messageOf(error)}`, error.hint);
-        throw error;
+        if (!(error instanceof UsageError)) throw error;
+        throw new UsageError(`scenarios[${i}].matrix: ${messageOf(error)}`, error.hint);
       }
     }
   }
@@ -41,25 +44,18 @@ export async function expandMatrix(plan: unknown, options: InstallOptions = {}):
 export type Places = { readonly [name in 'runtime' | 'python' | 'npm']?: string };
 
 /** A scenario whose placeholders are filled in, named after its values. */
-export function fill(
-  spec: Readonly<Record<string, unknown>>,
-  values: ReadonlyMap<string, string>,
-  places: Places,
-): Record<string, unknown> {
-  const filled = (text: unknown): unknown =>
-    typeof text !== 'string'
-      ? text
-      : text.replace(/\$\{(runtime|python|npm)\}/g, (whole, name: keyof Places) => places[name] ?? whole);
+export function fill(spec: ScenarioSpec, values: ReadonlyMap<string, string>, places: Places): ScenarioSpec {
+  const filled = (text: string): string =>
+    text.replace(/\$\{(runtime|python|npm)\}/g, (whole, name: keyof Places) => places[name] ?? whole);
   const labels = [...values].map(([axis, value]) =>
     `${axis.replace(/^(?:npm|pypi):|^(?:runtime|python)$/, '')} ${value}`.trim(),
   );
+  const { name, command, env } = spec;
   return {
     ...spec,
-    name: `${spec.name} [${labels.join(', ')}]`,
-    ...(Array.isArray(spec.command) && { command: spec.command.map(filled) }),
-    ...(isObject(spec.env) && {
-      env: Object.fromEntries(Object.entries(spec.env).map(([key, value]) => [key, filled(value)])),
-    }),
+    name: `${name} [${labels.join(', ')}]`,
+    command: command.map(filled),
+    ...(env && { env: Object.fromEntries(Object.entries(env).map(([key, value]) => [key, filled(value)])) }),
   };
 }
 
@@ -78,24 +74,6 @@ async function install(values: ReadonlyMap<string, string>, options: InstallOpti
   return places;
 }
 
-function checkedMatrix(matrix: unknown, where: string): Matrix {
-  if (!isObject(matrix) || Object.keys(matrix).length === 0) {
-    throw new UsageError(`${where}: expected axes with their values`, 'such as runtime: [node@20, node@22]');
-  }
-  for (const [axis, values] of Object.entries(matrix)) {
-    if (axis !== 'runtime' && axis !== 'python') parsePackageName(axis);
-    const texts =
-      Array.isArray(values) && values.length > 0 && values.every((value) => typeof value === 'string');
-    if (!texts) throw new UsageError(`${where}.${axis}: expected a list of text`, 'quote version numbers');
-  }
-  for (const registry of ['npm:', 'pypi:']) {
-    if (Object.keys(matrix).filter((axis) => axis.startsWith(registry)).length > 1) {
-      throw new UsageError(`${where}: only one ${registry}NAME axis can be in a matrix`);
-    }
-  }
-  return matrix as Matrix;
-}
-
 function combinations(matrix: Matrix): Map<string, string>[] {
   let all: [string, string][][] = [[]];
   for (const [axis, values] of Object.entries(matrix)) {
@@ -103,6 +81,3 @@ function combinations(matrix: Matrix): Map<string, string>[] {
   }
   return all.map((pairs) => new Map(pairs));
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -10,6 +10,8 @@ export interface Option<Given, Value = Given> {
   readonly settle?: (given: Given) => Value;
   /** What is given over the plan's head is added to the plan's own. */
   readonly adds?: true;
+  /** What an editor shows of it in a plan; default: the help of its flag. */
+  readonly about?: string;
   /** How the command line gives it; an option without can only be in a plan. */
   readonly flag?: Flag<Value>;
   readonly bearsOn: Bearing;

@@ -100,6 +100,7 @@ export const valueOptions = {
   witness: value<boolean>({
     schema: flag,
     default: true,
+    about: 'Loads the exit witness into programs: stacks of crashes, and what is left at exit',
     flag: {
       term: '--no-witness',
       help: "don't load the exit witness into programs: no stacks of crashes, nothing of what is left at exit",
@@ -115,6 +116,7 @@ export const valueOptions = {
   signatures: value<boolean>({
     schema: flag,
     default: true,
+    about: 'What dying runtimes print makes a run fail',
     flag: {
       term: '--no-signatures',
       help: "what dying runtimes print doesn't make a run fail that ended as expected",
@@ -148,6 +150,7 @@ export const valueOptions = {
   uses: value<readonly string[]>({
     schema: list(text, 'service names'),
     default: [],
+    about: "Names of the plan's services that must run",
     bearsOn: 'effort',
     noun: 'list of services',
     report: { schema: z.array(z.string()).default([]).describe('names of the services it needs') },
@@ -241,7 +244,7 @@ export const options = {
     bearsOn: 'effort',
     noun: 'seed',
   }),
-  /** A run that takes longer is a hang; a number is milliseconds; default `"10s"`. */
+  /** A run that takes longer is a hang; default `"10s"`. */
   timeout: value<Duration, number>({
     schema: duration,
     default: 10_000,
@@ -258,6 +261,7 @@ export const options = {
   /** Working directory, relative to the plan file; default: the plan file's directory. */
   cwd: part<string>({
     schema: text,
+    about: 'Working directory, relative to the plan file (default: where that is)',
     bearsOn: 'effort',
     noun: 'working directory',
     report: { schema: z.string().default('.') },
@@ -265,6 +269,7 @@ export const options = {
   /** Added to the environment of the tester. A scenario's variables are added to those of the defaults. */
   env: part<Readonly<Record<string, string>>>({
     schema: environment,
+    about: 'Added to the environment of the tester',
     bearsOn: 'effort',
     noun: 'environment',
   }),

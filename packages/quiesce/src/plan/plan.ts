@@ -16,6 +16,8 @@ export interface ScenarioSpec extends ScenarioDefaults {
 
 /** Scenarios, and the services they need. */
 export interface Plan {
+  /** For editors: the package's `plan.schema.json`. */
+  readonly $schema?: string;
   readonly services?: Readonly<Record<string, ServiceSpec>>;
   readonly defaults?: ScenarioDefaults;
   readonly scenarios: readonly ScenarioSpec[];

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { definedOnly } from '../defined.js';
 import { parseDuration } from '../duration.js';
@@ -37,26 +38,38 @@ export interface PlanOverrides extends OverridingOptions {
 /**
  * Checks a plan and fills in its defaults.
  * @param source how to call the plan in an error, such as its file name.
- * @throws UsageError that names the wrong field and what was expected, or the command that can't be run, or the
- * `only` pattern that matches nothing.
+ * @throws PlanError with all that is wrong; UsageError with the commands that can't be run, or the `only` pattern that
+ * matches nothing.
  */
 export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source = 'plan'): ResolvedPlan {
-  const { services = {}, scenarios, defaults: planned = {} } = checkPlan(plan, source);
+  const { services = {}, scenarios, defaults: planned = {} } = checkPlan(plan, source, 'expanded');
   const seed = overrides.seed ?? planned.seed;
   const defaults = { ...planned, seed: seed ?? randomSeed() };
   const baseDir = resolve(overrides.baseDir ?? '.');
   const chosen = choose(scenarios, overrides.only);
+  const settled = Object.fromEntries(
+    Object.entries(services).map(([name, spec]) => [
+      name,
+      { ...spec, cwd: resolve(baseDir, spec.cwd ?? '.') },
+    ]),
+  );
+  const needed = new Set(chosen.flatMap(({ uses }) => uses ?? defaults.uses ?? []));
+  refuse(source, [
+    ...[...needed].map((name) => ({
+      who: `service ${JSON.stringify(name)}`,
+      problem: directoryProblem(services[name]?.cwd, baseDir),
+    })),
+    ...chosen.map((spec) => ({
+      who: `scenario ${JSON.stringify(spec.name)}`,
+      problem: startProblem(spec, defaults, baseDir),
+    })),
+  ]);
   return {
-    services: Object.fromEntries(
-      Object.entries(services).map(([name, spec]) => [
-        name,
-        { ...spec, cwd: resolve(baseDir, spec.cwd ?? '.') },
-      ]),
-    ),
+    services: settled,
     scenarios: chosen.map((spec) => {
       const seedGiven = seed !== undefined || spec.seed !== undefined;
       const whole = { ...withDefaults(spec, defaults), env: { ...defaults.env, ...spec.env } };
-      const scenario = resolveScenario(whole, seedGiven, overrides, baseDir, source);
+      const scenario = resolveScenario(whole, seedGiven, overrides, baseDir);
       if (overrides.shard === undefined) return scenario;
       if (!seedGiven && drawsFrom(scenario.perturb)) {
         throw new UsageError(
@@ -81,15 +94,9 @@ function resolveScenario(
   seedGiven: boolean,
   overrides: PlanOverrides,
   baseDir: string,
-  source: string,
 ): Scenario {
   const { env = {} } = spec;
   const cwd = resolve(baseDir, spec.cwd ?? '.');
-  const found = findExecutable(spec.command[0] ?? '', cwd, env.PATH ?? process.env.PATH);
-  if (found.path === undefined) {
-    const where = source === 'command' ? '' : `${source}: scenario ${JSON.stringify(spec.name)}: `;
-    throw new UsageError(`${where}${found.problem}`, found.hint);
-  }
   const checked =
     overrides.checker && underChecker(overrides.checker, spec.command, { ...process.env, ...env });
   const values = optionValues(spec, overrides);
@@ -112,11 +119,56 @@ function resolveScenario(
     seedGiven,
     timeoutMs:
       overrides.timeout === undefined
-        ? parseDuration(spec.timeout ?? options.timeout.default) * (checked?.slowness ?? 1)
+        ? timeoutOf(spec) * (checked?.slowness ?? 1)
         : parseDuration(overrides.timeout),
     env: { ...env, ...checked?.env },
     cwd,
   };
+}
+
+const timeoutOf = ({ timeout }: ScenarioSpec): number =>
+  timeout === undefined ? options.timeout.default : parseDuration(timeout);
+
+/** Why a program can't be started. */
+interface StartProblem {
+  readonly problem: string;
+  readonly hint: string;
+}
+
+/** Whose that is; none where it can be started. */
+interface Start {
+  readonly who: string;
+  readonly problem: StartProblem | undefined;
+}
+
+function startProblem(
+  { command, cwd, env }: ScenarioSpec,
+  defaults: ScenarioDefaults,
+  baseDir: string,
+): StartProblem | undefined {
+  const directory = cwd ?? defaults.cwd;
+  const path = env?.PATH ?? defaults.env?.PATH ?? process.env.PATH;
+  const found = findExecutable(command[0] ?? '', resolve(baseDir, directory ?? '.'), path);
+  return directoryProblem(directory, baseDir) ?? (found.path === undefined ? found : undefined);
+}
+
+function directoryProblem(cwd: string | undefined, baseDir: string): StartProblem | undefined {
+  const path = resolve(baseDir, cwd ?? '.');
+  const state = statSync(path, { throwIfNoEntry: false });
+  if (state?.isDirectory()) return undefined;
+  const what = state === undefined ? "doesn't exist" : 'is no directory';
+  return { problem: `cwd ${JSON.stringify(cwd ?? baseDir)} ${what}`, hint: `looked for ${path}` };
+}
+
+/** @throws UsageError with all that can't be started, where anything can't. */
+function refuse(source: string, starts: readonly Start[]): void {
+  const named = starts.flatMap(({ who, problem }) => (problem === undefined ? [] : [{ who, ...problem }]));
+  const [only, ...more] = named;
+  if (only === undefined) return;
+  if (source === 'command') throw new UsageError(only.problem, only.hint);
+  if (more.length === 0) throw new UsageError(`${source}: ${only.who}: ${only.problem}`, only.hint);
+  const lines = named.map(({ who, problem, hint }) => `\n  ${who}: ${problem} (${hint})`);
+  throw new UsageError(`${source} has ${named.length} errors:${lines.join('')}`);
 }
 
 /** The values of the options that need no other: what the caller gives, else the plan, else their defaults. */

@@ -1,84 +1,194 @@
+import { closestMatch } from 'leven';
 import { z } from 'zod';
-import { UsageError } from '../errors.js';
+import { messageOf } from '../errors.js';
+import { parsePackageName } from '../install/installation.js';
 import { type ServiceSpec, serviceProblem } from '../service/service.js';
 import { command, environment, expected, list, positiveInteger, strict, text } from './fields.js';
+import type { Option } from './option.js';
 import { options } from './options.js';
 import type { Plan } from './plan.js';
+import { PlanError, type PlanProblem } from './plan-error.js';
+import type { PlanText } from './plan-text.js';
 
 type OptionFields = { [K in keyof typeof options]: z.ZodExactOptional<(typeof options)[K]['schema']> };
 
 const scenarioFields = Object.fromEntries(
-  Object.entries(options).map(([name, { schema }]) => [name, (schema as z.ZodType).exactOptional()]),
+  Object.entries(options).map(([name, option]) => [name, described(option as Option<unknown>)]),
 ) as OptionFields;
 
+/** With what an editor shows of it. */
+function described({ schema, about, flag, default: usual }: Option<unknown>): z.ZodType {
+  const description = (about ?? flag?.help ?? '').replace(', or as the plan says', '');
+  // A default that is a value and not what a plan may hold, as milliseconds, is only in the text.
+  const meta = schema.safeParse(usual).success && { default: usual };
+  return (schema as z.ZodType).meta({ description, ...meta }).exactOptional();
+}
+
 const serviceSchema = strict({
-  command,
-  env: environment.exactOptional(),
-  cwd: text.exactOptional(),
-  ports: list(text, 'port names').exactOptional(),
+  command: command.describe(
+    'Program and arguments, without a shell; may name its directory and ports, as docs/tester.md says',
+  ),
+  env: environment.describe('Added to the environment of the tester').exactOptional(),
+  cwd: text.describe('Working directory, relative to the plan file').exactOptional(),
+  ports: list(text, 'port names').describe('Names of free loopback ports').exactOptional(),
   ready: strict({
-    port: text.exactOptional(),
-    log: text.exactOptional(),
-    timeoutMs: positiveInteger.exactOptional(),
+    port: text.describe('The port that must accept connections').exactOptional(),
+    log: text.describe('A regular expression that its output must match').exactOptional(),
+    timeoutMs: positiveInteger.describe('Milliseconds until then at most (default: 30000)').exactOptional(),
   }).exactOptional(),
-  provides: environment.exactOptional(),
-}).superRefine((spec, context) => {
-  const problem = serviceProblem(spec as ServiceSpec);
-  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+  provides: environment.describe('Environment of the scenarios that use it').exactOptional(),
 });
 
-const planSchema = strict({
-  services: z
-    .record(text, serviceSchema, { error: expected('a mapping of services by name') })
-    .exactOptional(),
-  defaults: strict(scenarioFields).exactOptional(),
-  scenarios: list(
-    strict({ name: text, command, group: text.exactOptional(), ...scenarioFields }),
-    'scenarios',
-  ).min(1, {
-    error: 'expected at least one scenario',
-  }),
-}).superRefine(({ services = {}, defaults, scenarios }, context) => {
-  for (const [i, spec] of [defaults ?? {}, ...scenarios].entries()) {
-    if (spec.runs === undefined || spec.until === undefined) continue;
-    const path = i === 0 ? ['defaults'] : ['scenarios', i - 1];
-    context.addIssue({ code: 'custom', path, message: 'give runs or until, not both' });
-  }
-  const names = new Set<string>();
-  const users = [{ path: ['defaults'] as PropertyKey[], uses: defaults?.uses ?? [] }];
-  for (const [i, { name, uses = [] }] of scenarios.entries()) {
-    if (names.has(name)) {
-      const message = `${JSON.stringify(name)} is already the name of another scenario`;
-      context.addIssue({ code: 'custom', path: ['scenarios', i, 'name'], message });
-    }
-    names.add(name);
-    users.push({ path: ['scenarios', i], uses });
-  }
-  const known = Object.keys(services).join(', ') || 'none';
-  for (const { path, uses } of users) {
-    for (const [i, service] of uses.entries()) {
-      if (Object.hasOwn(services, service)) continue;
-      const message = `unknown service ${JSON.stringify(service)}; the plan's services: ${known}`;
-      context.addIssue({ code: 'custom', path: [...path, 'uses', i], message });
-    }
-  }
-});
+const matrix = z
+  .record(z.string(), list(text, 'text (quote version numbers)').min(1, { error: expected('some values') }), {
+    error: expected('axes with their values, such as runtime: [node@20, node@22]'),
+  })
+  .describe('Runs it for each combination of runtime, python, npm:NAME, pypi:NAME');
+
+const scenario = {
+  name: text.describe('Unique within the plan'),
+  command: command.describe('Program and arguments, without a shell'),
+  group: text.describe('Heading under which the report lists it').exactOptional(),
+  ...scenarioFields,
+};
+
+/** A plan with these fields of scenarios. */
+const planOf = <T extends z.ZodRawShape>(fields: T) =>
+  strict({
+    $schema: text.describe("Of this plan, for editors: this package's plan.schema.json").exactOptional(),
+    services: z
+      .record(z.string(), serviceSchema, { error: expected('a mapping of services by name') })
+      .describe('Servers that scenarios need, by name')
+      .exactOptional(),
+    defaults: strict(scenarioFields).describe('What its scenarios have in common').exactOptional(),
+    scenarios: list(strict(fields), 'scenarios').min(1, { error: 'expected at least one scenario' }),
+  });
+
+const written = planOf({ ...scenario, matrix: matrix.exactOptional() });
+const expanded = planOf(scenario);
+
+/** The JSON schema (draft 2020-12) of a plan file: `plan.schema.json` of this package. */
+export function planJsonSchema(): object {
+  return {
+    ...z.toJSONSchema(written, { io: 'input' }),
+    $id: 'https://github.com/quiesce/quiesce/blob/main/packages/quiesce/plan.schema.json',
+    title: 'A plan of quiesce',
+  };
+}
 
 /**
- * Checks a plan whose matrices were expanded.
+ * Checks a plan.
  * @param source how to call the plan in an error, such as its file name.
- * @throws UsageError that names the first wrong field and what was expected.
+ * @param form `written` may have matrices, `expanded` has none any more.
+ * @param locate where what is in its file.
+ * @throws PlanError with everything that is wrong, unknown fields first.
  */
-export function checkPlan(plan: unknown, source: string): Plan {
-  const parsed = planSchema.safeParse(plan);
-  if (parsed.success) return parsed.data as Plan;
-  const [first, ...more] = parsed.error.issues;
-  const others = more.length === 0 ? '' : ` (and ${more.length} more)`;
-  throw new UsageError(`${source}: ${pathText(first?.path ?? [])}${first?.message}${others}`);
+export function checkPlan(
+  plan: unknown,
+  source: string,
+  form: 'written' | 'expanded',
+  locate: PlanText['locate'] = () => undefined,
+): Plan {
+  const parsed = (form === 'written' ? written : expanded).safeParse(plan);
+  const { unknown, wrong } = sorted(parsed.error?.issues ?? []);
+  const problems = [
+    ...unknown.map(({ path, key, message }) => ({ path, message, place: locate([...path, key], true) })),
+    ...[...wrong, ...contradictions(plan)]
+      .map(({ path, message }) => ({ path, message, place: locate(path, false) }))
+      .sort((a, b) => lineOf(a) - lineOf(b)),
+  ];
+  if (problems.length > 0) throw new PlanError(source, problems);
+  return parsed.data as Plan;
 }
 
-function pathText(path: readonly PropertyKey[]): string {
-  if (path.length === 0) return '';
-  const text = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
-  return `${text.replace(/^\./, '')}: `;
+const lineOf = ({ place }: PlanProblem): number => place?.line ?? 0;
+
+type Path = readonly (string | number)[];
+
+/** Unknown fields, one by one, and what else is wrong. */
+function sorted(issues: readonly z.core.$ZodIssue[]): {
+  unknown: (PlanProblem & { readonly key: string })[];
+  wrong: PlanProblem[];
+} {
+  const unknown: (PlanProblem & { readonly key: string })[] = [];
+  const wrong: PlanProblem[] = [];
+  const meant = new Set<string>();
+  for (const issue of issues) {
+    if (issue.code !== 'unrecognized_keys') continue;
+    const known = issue.message.split(', ');
+    for (const key of issue.keys) {
+      const near = closestMatch(key, known, { maxDistance: Math.max(2, Math.floor(key.length / 3)) });
+      if (near !== undefined) meant.add(JSON.stringify([...issue.path, near]));
+      const help = near === undefined ? `the fields here are ${known.join(', ')}` : `did you mean "${near}"?`;
+      const message = `unknown field ${JSON.stringify(key)}; ${help}`;
+      unknown.push({ path: issue.path as Path, key, message });
+    }
+  }
+  for (const { code, path, message } of issues) {
+    // What is missing because its name is misspelt is one error.
+    if (code === 'unrecognized_keys' || meant.has(JSON.stringify(path))) continue;
+    wrong.push({ path: path as Path, message });
+  }
+  return { unknown, wrong };
 }
+
+/** What no field shows alone. A field that is wrong by itself is passed over. */
+function contradictions(plan: unknown): PlanProblem[] {
+  const problems: PlanProblem[] = [];
+  const add = (path: Path, message: string): void => void problems.push({ path, message });
+  if (!isObject(plan)) return problems;
+  const services = isObject(plan.services) ? plan.services : {};
+  for (const [name, spec] of Object.entries(services)) {
+    const problem = serviceSchema.safeParse(spec).success && serviceProblem(spec as ServiceSpec);
+    if (problem) add(['services', name], problem);
+  }
+  const known = Object.keys(services).join(', ') || 'none';
+  const check = (spec: unknown, path: Path): void => {
+    if (!isObject(spec)) return;
+    if (spec.runs !== undefined && spec.until !== undefined) add(path, 'give runs or until, not both');
+    for (const [i, service] of listOf(spec.uses).entries()) {
+      if (typeof service !== 'string' || Object.hasOwn(services, service)) continue;
+      add([...path, 'uses', i], `unknown service ${JSON.stringify(service)}; the plan's services: ${known}`);
+    }
+    if (isObject(spec.matrix)) checkAxes(spec.matrix, [...path, 'matrix'], add);
+  };
+  check(plan.defaults, ['defaults']);
+  const names = new Set<unknown>();
+  for (const [i, spec] of listOf(plan.scenarios).entries()) {
+    check(spec, ['scenarios', i]);
+    const name = isObject(spec) ? spec.name : undefined;
+    if (typeof name !== 'string') continue;
+    if (names.has(name)) {
+      add(['scenarios', i, 'name'], `${JSON.stringify(name)} is already the name of another scenario`);
+    }
+    names.add(name);
+  }
+  return problems;
+}
+
+function checkAxes(
+  matrix: Readonly<Record<string, unknown>>,
+  path: Path,
+  add: (path: Path, message: string) => void,
+): void {
+  const axes = Object.keys(matrix);
+  if (axes.length === 0) add(path, 'expected axes with their values, such as runtime: [node@20, node@22]');
+  for (const axis of axes) {
+    if (axis === 'runtime' || axis === 'python') continue;
+    try {
+      parsePackageName(axis);
+    } catch (error) {
+      add([...path, axis], `${messageOf(error)}; an axis is runtime, python, npm:NAME or pypi:NAME`);
+    }
+  }
+  for (const registry of ['npm:', 'pypi:']) {
+    if (axes.filter((axis) => axis.startsWith(registry)).length > 1) {
+      add(path, `only one ${registry}NAME axis can be in a matrix`);
+    }
+  }
+}
+
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

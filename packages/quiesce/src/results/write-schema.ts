@@ -1,5 +1,11 @@
-// Writes the JSON schema of reports into a file: `npm run schema --workspace quiesce`, after the schema has changed.
+// Writes the JSON schemas of plans and reports into files: `npm run schema --workspace quiesce`, after one has changed.
 import { writeFileSync } from 'node:fs';
+import { planJsonSchema } from '../plan/schema.js';
 import { jsonSchema } from './report-schema.js';
 
-writeFileSync(process.argv[2] as string, `${JSON.stringify(jsonSchema(), null, 2)}\n`);
+for (const [file, schema] of [
+  ['plan.schema.json', planJsonSchema()],
+  ['report.schema.json', jsonSchema()],
+] as const) {
+  writeFileSync(file, `${JSON.stringify(schema, null, 2)}\n`);
+}

@@ -1,0 +1,76 @@
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import { messageOf } from '../errors.js';
+import { type Place, PlanError } from './plan-error.js';
+
+/** A plan's text as data, and where what is in it. */
+export interface PlanText {
+  readonly plan: unknown;
+  /** Where a field is: its name, where `ofName` is asked for, else its value; of one that isn't there, what it misses in. */
+  locate(path: readonly (string | number)[], ofName: boolean): Place | undefined;
+}
+
+/**
+ * Reads YAML, or JSON.
+ * @param source how to call it in an error.
+ * @throws PlanError with each line that isn't.
+ */
+export function readPlanText(text: string, format: 'yaml' | 'json', source: string): PlanText {
+  const lines = new LineCounter();
+  // JSON is YAML too, so that one reader finds the places in both.
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const placeAt = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset);
+    return { line, column: col };
+  };
+  const plan = format === 'json' ? parseJson(text, source, document.errors[0]?.pos[0], placeAt) : undefined;
+  if (format === 'yaml' && document.errors.length > 0) {
+    // Several at one place are one mistake.
+    const first = document.errors.filter(
+      ({ pos }, i, all) => all.findIndex((other) => other.pos[0] === pos[0]) === i,
+    );
+    const problems = first.map(({ message, pos }) => ({
+      path: [],
+      message: message.replace(/\s*\n\s*/g, ' '),
+      place: placeAt(pos[0]),
+    }));
+    throw new PlanError(source, problems, { cause: document.errors[0] });
+  }
+  return {
+    plan: format === 'json' ? plan : document.toJS(),
+    locate: (path, ofName) => {
+      let found = document.contents as Node | null;
+      for (const [i, key] of path.entries()) {
+        const inside = isAlias(found) ? found.resolve(document) : found;
+        const pair = isMap(inside)
+          ? inside.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key))
+          : undefined;
+        const next = isSeq(inside)
+          ? inside.items[key as number]
+          : ofName && i === path.length - 1
+            ? pair?.key
+            : (pair?.value ?? pair?.key);
+        if (next === undefined || next === null) break;
+        found = next as Node;
+      }
+      return found?.range ? placeAt(found.range[0]) : undefined;
+    },
+  };
+}
+
+/** @param wrongAt where the reader of YAML finds the first error: V8 states the offset of most, not of all. */
+function parseJson(
+  text: string,
+  source: string,
+  wrongAt: number | undefined,
+  placeAt: (offset: number) => Place,
+): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const message = messageOf(error);
+    const stated = /at position (\d+)/.exec(message)?.[1];
+    const place = placeAt(stated === undefined ? (wrongAt ?? text.length) : Number(stated));
+    const problem = message.replace(/ at position \d+| \(line \d+ column \d+\)/g, '');
+    throw new PlanError(source, [{ path: [], message: problem, place }], { cause: error });
+  }
+}

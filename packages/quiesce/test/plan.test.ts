@@ -1,0 +1,170 @@
+// What is wrong in a plan: everything at once, with its place, unknown fields first; and the published schema, which
+// an editor completes plans by.
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { loadPlan, PlanError, type PlanProblem, runPlan, UsageError } from '../src/index.js';
+import { optionNames } from '../src/plan/options.js';
+import { planJsonSchema } from '../src/plan/schema.js';
+import { type CliResult, runCli } from './support/cli.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
+
+const dir = temporaryDirectory('plan');
+const quiesce = (...args: string[]): Promise<CliResult> => runCli(args, { cwd: dir });
+
+function file(name: string, text: string): string {
+  writeFileSync(join(dir, name), text);
+  return join(dir, name);
+}
+
+/** What is wrong in a plan file, as `line:column path: message`. */
+async function problemsOf(name: string, text: string): Promise<string[]> {
+  const error = await loadPlan(file(name, text)).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  assert.ok(error instanceof PlanError, `${name}: ${error}`);
+  return error.problems.map(problemText);
+}
+
+const problemText = ({ path, message, place }: PlanProblem): string =>
+  `${place?.line}:${place?.column} ${path.join('.')}: ${message}`;
+
+test('all errors come at once, with their places, unknown fields first', async () => {
+  const plan = `defaults:
+  timeout: 10
+scenarios:
+  - name: a
+    comand: [node]
+    rnus: 4
+  - name: b
+    command: &command [node]
+    uses: [db]
+    zzzzzzzz: 1
+    matrix: { rntime: ["1"], python: [3.11] }
+  - name: b
+    command: *command
+    runs: 3
+    until: 1%
+`;
+  const expected = [
+    /^5:5 scenarios\.0: unknown field "comand"; did you mean "command"\?$/,
+    /^6:5 scenarios\.0: unknown field "rnus"; did you mean "runs"\?$/,
+    /^10:5 scenarios\.1: unknown field "zzzzzzzz"; the fields here are name, command, /,
+    /^2:12 defaults\.timeout: expected a positive duration with its unit.*, got 10$/,
+    /^9:12 scenarios\.1\.uses\.0: unknown service "db"/,
+    /^11:39 scenarios\.1\.matrix\.python\.0: expected text, got 3\.11$/,
+    /^11:23 scenarios\.1\.matrix\.rntime: "rntime" is no package/,
+    /^12:5 scenarios\.2: give runs or until, not both$/,
+    /^12:11 scenarios\.2\.name: "b" is already the name/,
+  ];
+  const found = await problemsOf('all.yaml', plan);
+  assert.equal(found.length, expected.length, found.join('\n'));
+  for (const wanted of expected) {
+    assert.ok(
+      found.some((problem) => wanted.test(problem)),
+      `${wanted} is not in\n${found.join('\n')}`,
+    );
+  }
+  assert.match(found.slice(0, 3).join(), /comand.*rnus.*zzzzzzzz/);
+
+  const { code, stderr } = await quiesce('run', '--plan', 'all.yaml');
+  assert.equal(code, 2);
+  const lines = stderr.trimEnd().split('\n');
+  assert.equal(lines[0], 'quiesce: error: all.yaml has 9 errors:');
+  assert.match(lines[1] as string, /^ {2}all\.yaml:5:5: scenarios\[0\]: unknown field "comand"/);
+  assert.equal(lines.length, 10);
+});
+
+test('JSON has places too, and syntax errors keep their lines', async () => {
+  const tabs = '{\n  "scenarios": [\n\t\t{"name": "a", "command": ["x"], "timeout": 3}\n ]\n}\n';
+  assert.match((await problemsOf('tabs.json', tabs))[0] as string, /^3:\d+ scenarios\.0\.timeout: /);
+  assert.match((await problemsOf('comma.json', '{\n "scenarios": [,]\n}'))[0] as string, /^2:16 : /);
+  assert.match((await problemsOf('end.json', '{\n "scenarios":'))[0] as string, /^2:14 : /);
+  const yaml = 'scenarios:\n  - name: a\n    command: [a, b\n  - x: {\n';
+  assert.deepEqual(
+    (await problemsOf('syntax.yaml', yaml)).map((problem) => problem.slice(0, 3)),
+    ['4:3', '5:1'],
+  );
+  const { code, stderr } = await quiesce('run', '--plan', 'syntax.yaml');
+  assert.equal(code, 2);
+  assert.match(stderr, /syntax\.yaml:4:3: /);
+});
+
+test('a module has no places, but paths', async () => {
+  const text = 'export default { scenarios: [{ name: "a", command: ["true"], timeout: 10 }] };';
+  assert.match(
+    (await problemsOf('module.mjs', text))[0] as string,
+    /^undefined:undefined scenarios\.0\.timeout/,
+  );
+});
+
+test('a time without its unit is refused everywhere', async () => {
+  const scenarios = [{ name: 'a', command: ['true'], timeout: 10 as unknown as string }];
+  await assert.rejects(runPlan({ scenarios }), /timeout: expected a positive duration with its unit/);
+  await assert.rejects(
+    runPlan({ scenarios: [{ ...scenarios[0], timeout: '10' } as (typeof scenarios)[0]] }),
+    PlanError,
+  );
+  const { code, stderr } = await quiesce('run', '--timeout', '10', '--', 'true');
+  assert.equal(code, 2);
+  assert.match(stderr, /unit/);
+});
+
+test('a directory that is not there is named, with all other programs that can not be started', async () => {
+  const one = (name: string, more: object): object => ({ name, command: ['true'], ...more });
+  const plan = { scenarios: [one('a', { cwd: 'nope' }), one('fine', {})] };
+  file('cwd.json', JSON.stringify(plan));
+  const single = await quiesce('run', '--plan', 'cwd.json');
+  assert.equal(single.code, 2, single.stderr);
+  assert.match(
+    single.stderr,
+    /^quiesce: error: cwd\.json: scenario "a": cwd "nope" doesn't exist \(looked for \S+\/nope\)\n$/,
+  );
+
+  const services = { s: { command: ['true'], cwd: 'no' }, unused: { command: ['true'], cwd: 'no' } };
+  const scenarios = [one('b', { uses: ['s'] }), one('c', { command: ['no-such-program'] })];
+  file('several.json', JSON.stringify({ services, scenarios }));
+  const several = await quiesce('run', '--plan', 'several.json');
+  assert.equal(several.code, 2);
+  assert.match(
+    several.stderr,
+    /has 2 errors:\n {2}service "s": cwd "no".*\n {2}scenario "c": command "no-such-program"/,
+  );
+  await assert.rejects(runPlan({ scenarios: [{ name: 'a', command: ['true'], cwd: '/no' }] }), UsageError);
+});
+
+test('the published schema is that of the code, and has all options', () => {
+  const published = JSON.parse(
+    readFileSync(fileURLToPath(new URL('../../plan.schema.json', import.meta.url)), 'utf8'),
+  );
+  assert.deepEqual(published, JSON.parse(JSON.stringify(planJsonSchema())));
+  const fields = published.properties.scenarios.items.properties;
+  for (const name of optionNames) {
+    assert.ok(fields[name]?.description, name);
+    assert.deepEqual(published.properties.defaults.properties[name], fields[name]);
+  }
+  const valid = new Ajv2020({ strict: true, allowUnionTypes: true }).compile(published);
+  const scenario = { name: 'a', command: ['true'] };
+  for (const more of [
+    {},
+    { timeout: '1.5s', runs: 3 },
+    { until: '1%' },
+    { matrix: { runtime: ['node@20'] } },
+  ]) {
+    assert.ok(valid({ $schema: 'x', scenarios: [{ ...scenario, ...more }] }), JSON.stringify(valid.errors));
+  }
+  for (const more of [{ timeout: 10 }, { timeout: '10' }, { rnus: 3 }, { command: [] }, { expect: 'joy' }]) {
+    assert.equal(valid({ scenarios: [{ ...scenario, ...more }] }), false, JSON.stringify(more));
+  }
+});
+
+test('a plan may name its schema', async () => {
+  const { plan } = await loadPlan(
+    file('schema.yaml', '$schema: ./plan.schema.json\nscenarios: [{ name: a, command: ["true"] }]'),
+  );
+  assert.equal((await runPlan(plan)).ok, true);
+});
