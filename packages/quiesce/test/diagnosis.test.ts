@@ -153,7 +153,7 @@ describe('who died where', () => {
 
   test('an unwound thread, by what is printed', { skip: untraced }, async () => {
     const program = `echo "terminate called after throwing an instance of ''" >&2; echo "FATAL: exception not rethrown" >&2; kill -ABRT $$`;
-    assert.equal(await kindOf(['sh', '-c', program]), 'python-thread-unwound');
+    assert.equal(await kindOf(['sh', '-c', program]), 'python-thread-unwound or thread-unwound');
   });
 });
 
@@ -457,6 +457,8 @@ describe('frames', () => {
       '#2  0x0000000000002010 in ?? ()',
       '#3  0x0000000000003010 in ?? ()',
       '#4  0x0000000000004010 in ?? ()',
+      // gdb before 11 has no demangler for these.
+      '#5  0x0000000000001030 in _RNvMs_NtCs9l8k2_4pyo33gilNtB5_8GILGuard7acquire ()',
     ].join('\n');
     const maps = [
       '1000-2000 r-xp 00000000 08:01 1 /lib/a.so',
@@ -472,6 +474,7 @@ describe('frames', () => {
         ['[JIT code]', null],
         [null, null],
         [null, null],
+        ['pyo3::gil::GILGuard::acquire', 'a.so'],
       ],
     );
   });
@@ -658,7 +661,88 @@ describe('the likely kind', () => {
         ],
       },
     ],
-    ['python-thread-unwound', { outcome: crash, signature: printed('forced-unwind'), threads: [] }],
+    [
+      'python-thread-unwound or thread-unwound',
+      { outcome: crash, signature: printed('forced-unwind'), threads: [] },
+    ],
+    [
+      'python-thread-unwound',
+      {
+        ...{ outcome: crash, signature: printed('forced-unwind'), threads: [] },
+        crash: { main: false, python: true },
+      },
+    ],
+    // deltalake 1.6.6, a generator written by a daemon thread: unwound from Python's code into Rust's.
+    [
+      'python-thread-unwound',
+      {
+        ...{ outcome: crash, signature: null, crash: { main: false, python: true } },
+        threads: [
+          stack(false, true, '_Unwind_Resume', 'arrow::ExportedArrayStream::StaticGetNext', 'start_thread'),
+          stack(true, false, 'gc_collect_main', ...exiting),
+        ],
+      },
+    ],
+    // leveldown 5.6.0 in a worker that is terminated while an iterator is open.
+    [
+      'crash-in-destructor',
+      {
+        ...{ outcome: crash, signature: printed('assertion') },
+        threads: [
+          stack(
+            false,
+            true,
+            '__GI___assert_fail',
+            'node_napi_env__::CallFinalizer(void (*)(napi_env__*, void*, void*), void*, void*)',
+            'v8impl::Reference::Finalize()',
+            'node::Environment::RunCleanup()',
+            'node::FreeEnvironment(node::Environment*)',
+            'node::worker::Worker::Run()',
+          ),
+          stack(true, false, 'epoll_pwait', 'uv_run', 'main'),
+        ],
+      },
+    ],
+    // A lock of stdout that a daemon thread has held since it was stopped.
+    [
+      'thread-outlives-exit',
+      {
+        ...{ outcome: crash, signature: printed('python-fatal', 'Fatal Python error: _enter_buffered_busy') },
+        threads: [
+          stack(true, true, 'abort', '_Py_FatalErrorFormat', '_enter_buffered_busy', ...exiting),
+          stack(false, false, '__futex_abstimed_wait_common', 'take_gil'),
+        ],
+      },
+    ],
+    [
+      'joinable-thread-destroyed',
+      {
+        ...{ outcome: crash, signature: printed('qthread-destroyed') },
+        threads: [stack(true, true, 'abort', 'QMessageLogger::fatal', 'QThread::~QThread()', 'main')],
+      },
+    ],
+    // Without a stack the thread's name, or what the program said, is what there is.
+    [
+      'thread-outlives-exit or native-crash',
+      {
+        ...{ outcome: crash, signature: null, threads: [], crash: { main: false, python: false } },
+        diedIn: 'tokio-rt-worker',
+      },
+    ],
+    [
+      'thread-outlives-exit or native-crash',
+      {
+        ...{ outcome: crash, signature: null, threads: [], crash: { main: false, python: false } },
+        ...{ diedIn: 'unnamed', workDone: true },
+      },
+    ],
+    [
+      'native-crash',
+      {
+        ...{ outcome: crash, signature: null, diedIn: 'tokio-rt-worker' },
+        threads: [stack(false, true, 'work', 'start_thread'), stack(true, false, 'poll', 'main')],
+      },
+    ],
     // Without a stack two kinds fit.
     [
       'python-thread-unwound or joinable-thread-destroyed',
@@ -711,6 +795,20 @@ describe('the likely kind', () => {
       assert.equal(kind?.or ? `${kind.id} or ${kind.or.id}` : kind?.id, id);
     });
   }
+
+  test('says which thread died, and in which library', () => {
+    const died: ThreadStack = {
+      ...{ tid: 2, name: 'tokio-rt-worker', main: false, faulting: true },
+      frames: [
+        { name: 'memmove', library: 'libc.so.6', source: null },
+        { name: null, library: 'addon.node', source: null },
+      ],
+    };
+    const threads = [died, stack(true, false, 'exit', 'main')];
+    const kind = failureKind({ outcome: crash, signature: null, threads });
+    assert.equal(kind?.id, 'thread-outlives-exit');
+    assert.equal(kind?.detail, 'thread "tokio-rt-worker" in addon.node');
+  });
 
   test('has a page, each', () => {
     const docs = fileURLToPath(new URL('../../../../docs/diagnosis', import.meta.url));

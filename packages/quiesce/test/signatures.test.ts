@@ -32,6 +32,8 @@ const fatal: readonly (readonly [id: string, line: string])[] = [
   ['heap-corruption', 'malloc(): unaligned tcache chunk detected'],
   ['cxx-terminate', 'terminate called without an active exception'],
   ['forced-unwind', 'FATAL: exception not rethrown'],
+  ['qthread-destroyed', 'QThread: Destroyed while thread is still running'],
+  ['qthread-destroyed', "QThread: Destroyed while thread 'reader' is still running"],
   ['address-sanitizer', '==123==ERROR: AddressSanitizer: heap-use-after-free on address 0x602'],
   ['thread-sanitizer', 'WARNING: ThreadSanitizer: data race (pid=1)'],
   ['leak-sanitizer', '==9==ERROR: LeakSanitizer: detected memory leaks'],
@@ -74,6 +76,7 @@ const harmless: readonly string[] = [
   "the test: Assertion `x' failed.",
   "a thread 'x' panicked at noon",
   'it was terminate called',
+  'see QThread: Destroyed while thread is still running',
   'ERROR: no sanitizer here',
 ];
 

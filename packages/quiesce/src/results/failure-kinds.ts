@@ -34,6 +34,10 @@ export interface FailureTraces {
   readonly stderr?: string;
   /** What was seen of a crash; `null` when nobody saw it. */
   readonly crash?: CrashFacts | null;
+  /** Name of the thread that died, where the witness saw it. */
+  readonly diedIn?: string | null;
+  /** The program had said that its work was done. */
+  readonly workDone?: boolean;
   readonly command?: readonly string[];
   /** Milliseconds: how long the slowest clean run of its scenario took, and after what time this one was a hang. */
   readonly slowestCleanMs?: number;
@@ -64,6 +68,12 @@ interface Traces {
   readonly died: 'main' | 'background' | undefined;
   /** The stack of the thread that died is there. */
   readonly seen: boolean;
+  /** The program had begun to exit: it said so, or its main thread's stack does. */
+  readonly exited: boolean;
+  /** The thread that died is by its name of a pool that a library keeps, which mostly die while their host ends. */
+  readonly pooled: boolean;
+  /** Thread that died in the background, and the library whose code it ran. */
+  readonly culprit: string | undefined;
   /** Function names of the thread that died, joined by newlines. */
   readonly faulting: string;
   /** What the thread that died ran is Python's own code, called from whatever. */
@@ -113,11 +123,15 @@ const WAITING = new RegExp(
   ].join('|')})(?!\\w)`,
   'm',
 );
-// A thread that is ended from within or from outside: its stack is unwound as if by an exception.
+// A thread that is ended from within or from outside: its stack is unwound as if by an exception. One that nobody catches
+// ends the program before any frame is left, so what dies as it goes on to leave frames was unwound by force.
 const UNWINDING =
-  /^(?:PyThread_exit_thread|(?:__)?pthread_exit|__pthread_unwind|unwind_(?:stop|cleanup)|_Unwind_ForcedUnwind\w*|__do_cancel|__pthread_cancel\w*|sigcancel_handler)(?!\w)/m;
-const NODE_API = /^(?:napi_|node_api_|v8impl::)/m;
+  /^(?:PyThread_exit_thread|(?:__)?pthread_exit|__pthread_unwind|unwind_(?:stop|cleanup)|_Unwind_(?:ForcedUnwind|Resume)\w*|__do_cancel|__pthread_cancel\w*|sigcancel_handler)(?!\w)/m;
+// Not where Node calls the addon: to finalize what it made.
+const NODE_API = /^(?:napi_|node_api_|v8impl::(?!.*(?:Reference|RefTracker|Finaliz)))/m;
 const ADDON_LOAD = /^(?:napi_register_module_v\d+|node_register_module_v\d+)(?!\w)/m;
+const CRASHES = /^SIG(?:ABRT|SEGV|BUS|ILL|FPE|TRAP|SYS)$/;
+const POOL = /^(?:tokio-|rayon|async-std\/|smol-|blocking-|jemalloc_bg|grpc_|ev_|IoThread|CpuThread)/;
 const NOT_JOINED = /without an active exception/;
 
 // The first that matches names the failure, so the particular stand before the general, and who died before what was
@@ -159,8 +173,11 @@ const rules: readonly Rule[] = [
         signature === 'rust-foreign-exception' || (signature === 'cxx-terminate' && NOT_JOINED.test(line));
       return fits && !seen && died !== 'main' && python === true;
     },
-    or: ({ signature, seen }) => {
-      if (seen || signature === 'forced-unwind') return undefined;
+    or: ({ signature, stderr, seen, python }) => {
+      if (signature === 'forced-unwind' || /^FATAL: exception not rethrown/m.test(stderr)) {
+        return python === true ? undefined : { id: 'thread-unwound', decide: DECIDED_BY_PYTHON };
+      }
+      if (seen) return undefined;
       return signature === 'rust-foreign-exception'
         ? { id: 'uncaught-cxx-exception', decide: DECIDED_BY_UNWINDING }
         : { id: 'joinable-thread-destroyed', decide: DECIDED_BY_UNWINDING };
@@ -173,10 +190,12 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'joinable-thread-destroyed',
-    title: 'a C++ std::thread was destroyed before it was joined or detached',
-    matches: ({ signature, line }) => signature === 'cxx-terminate' && NOT_JOINED.test(line),
-    or: ({ seen, died, python }) =>
-      seen || died === 'main' || python === false
+    title:
+      'a C++ thread object (std::thread, QThread) was destroyed before its thread was joined or detached',
+    matches: ({ signature, line }) =>
+      signature === 'qthread-destroyed' || (signature === 'cxx-terminate' && NOT_JOINED.test(line)),
+    or: ({ signature, seen, died, python }) =>
+      seen || signature === 'qthread-destroyed' || died === 'main' || python === false
         ? undefined
         : { id: 'python-thread-unwound', decide: DECIDED_BY_UNWINDING },
   },
@@ -201,11 +220,13 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'crash-in-destructor',
-    title: 'an exit handler or static destructor used what was already gone',
+    title: 'an exit handler, finalizer or destructor used what was already gone',
+    // Of a worker, too, whose environment ends in its own thread.
     matches: ({ crashed, died, seen, faulting, signature, pythonRan }) =>
       crashed &&
-      died === 'main' &&
-      (EXITING.test(faulting) || (!seen && signature === 'python-gil' && !pythonRan)),
+      signature !== 'python-fatal' &&
+      (EXITING.test(faulting) || (died === 'main' && !seen && signature === 'python-gil' && !pythonRan)),
+    detail: ({ culprit }) => culprit,
     or: ({ signature }) =>
       signature === 'heap-corruption'
         ? {
@@ -240,12 +261,25 @@ const rules: readonly Rule[] = [
   {
     id: 'thread-outlives-exit',
     title: 'a background thread still ran while the process was being taken down under it',
-    matches: ({ crashed, died, main }) => crashed && died === 'background' && EXITING.test(main),
+    matches: ({ crashed, died, main, all, seen, exited, pooled, signature }) => {
+      // Python's finalization found a lock held by a thread that runs no more.
+      if (signature === 'python-fatal' && died === 'main' && exited) return true;
+      if (!crashed || died !== 'background') return false;
+      return EXITING.test(main) || EXITING.test(all) || (!seen && (exited || pooled));
+    },
+    detail: ({ culprit }) => culprit,
+    or: ({ seen }) => (seen ? undefined : { id: 'native-crash', decide: DECIDED_BY_MAIN }),
   },
   {
     id: 'heap-corruption',
     title: 'memory was freed twice or overwritten, often by two threads that both clean up',
     matches: ({ signature }) => signature === 'heap-corruption' || signature === 'stack-smashing',
+  },
+  {
+    id: 'native-crash',
+    title: 'native code died while the program ran: nothing shows that it was exiting',
+    matches: ({ crashed, seen, pooled, signal }) => crashed && (seen || pooled) && CRASHES.test(signal),
+    detail: ({ culprit }) => culprit,
   },
   {
     id: 'slow',
@@ -295,6 +329,8 @@ const rules: readonly Rule[] = [
   },
 ];
 
+const DECIDED_BY_PYTHON = 'whether Python is in the process, whose finalization ends threads so';
+const DECIDED_BY_MAIN = 'whether the main thread is in exit or the finalization of its host (needs gdb)';
 const DECIDED_BY_UNWINDING =
   'the stack of the thread that died has PyThread_exit_thread, pthread_exit or unwind_stop, or not (needs gdb)';
 
@@ -322,6 +358,8 @@ function prepare(traces: FailureTraces): Traces {
   const faulting = threads.find((thread) => thread.faulting);
   const main = threads.find((thread) => thread.main);
   const diedInMain = faulting?.main ?? crash?.main;
+  const mainNames = names(main?.frames);
+  const diedIn = faulting?.name ?? traces.diedIn ?? '';
   const stacksOfPython = threads.some(({ frames }) => frames.some(isPython));
   return {
     outcome: outcome.kind,
@@ -333,12 +371,15 @@ function prepare(traces: FailureTraces): Traces {
     signal: outcome.kind === 'signal' ? outcome.signal : '',
     died: diedInMain === undefined ? undefined : diedInMain ? 'main' : 'background',
     seen: (faulting?.frames.length ?? 0) > 0,
+    exited: traces.workDone === true || EXITING.test(mainNames),
+    pooled: diedInMain === false && POOL.test(diedIn),
+    culprit: culpritOf(faulting, diedInMain === false ? diedIn : undefined),
     faulting: names(faulting?.frames),
     inPython: faulting !== undefined && runsPython(faulting),
     othersInPython: threads.some(
       (thread) => !thread.faulting && !thread.main && runsPython(thread) && !waits(thread),
     ),
-    main: names(main?.frames),
+    main: mainNames,
     all: threads.map(({ frames }) => names(frames)).join('\n'),
     python:
       stacksOfPython || crash?.python === true || (crash === null && command.some(isPythonProgram))
@@ -358,6 +399,14 @@ function prepare(traces: FailureTraces): Traces {
 function isLostDestructor([top, caller]: readonly StackFrame[] = []): boolean {
   if (top === undefined || top.name !== null || top.library !== null) return false;
   return /^(?:__GI_)?(?:__nptl_deallocate_tsd|__call_tls_dtors)$/.test(caller?.name ?? '');
+}
+
+/** Of a thread that died, its name where it is not the main one, and the library that its innermost own code is in. */
+function culpritOf(faulting: ThreadStack | undefined, name: string | undefined): string | undefined {
+  const library = faulting?.frames.find((frame) => frame.library !== null && !isRuntime(frame))?.library;
+  const thread = name === undefined || name === '' ? undefined : `thread ${JSON.stringify(name)}`;
+  const parts = [thread, library && `in ${library}`].filter((part) => part !== undefined);
+  return parts.length === 0 ? undefined : parts.join(' ');
 }
 
 /** Where a thread burns CPU: its innermost frames that have a name, and their libraries. */
@@ -380,11 +429,11 @@ const RUNTIME_LIBRARY = /^(?:libc|libpthread|libstdc\+\+|libgcc_s|libm|ld-linux[
 
 /** Its innermost code, but for the C runtime's, is Python's own. */
 function runsPython({ frames }: ThreadStack): boolean {
-  const own = frames.find(
-    ({ name, library }) => (name !== null || library !== null) && !RUNTIME_LIBRARY.test(library ?? ''),
-  );
+  const own = frames.find((frame) => (frame.name !== null || frame.library !== null) && !isRuntime(frame));
   return own !== undefined && isPython(own);
 }
+
+const isRuntime = ({ library }: StackFrame): boolean => RUNTIME_LIBRARY.test(library ?? '');
 
 const isPython = ({ name, library }: StackFrame): boolean =>
   /^(?:lib)?python\d/.test(library ?? '') ||

@@ -75,6 +75,11 @@ const signatures: readonly Signature[] = [
       /^terminate called (?:after throwing an instance of '|without an active exception|recursively)|^libc\+\+abi: (?:terminating|Pure virtual|__cxa|unexpected)|^pure virtual method called/m,
   },
   {
+    id: 'qthread-destroyed',
+    title: 'Qt found a thread destroyed that still ran',
+    pattern: /^QThread: Destroyed while thread (?:'.{0,200}' )?is still running/m,
+  },
+  {
     id: 'address-sanitizer',
     title: 'AddressSanitizer report',
     pattern: /^==\d+==\s?ERROR: (?:HW|Hardware)?AddressSanitizer: |^(?:HW)?AddressSanitizer:DEADLYSIGNAL/m,

@@ -111,9 +111,29 @@ function mappedFile(address: bigint, mappings: readonly Mapping[]): string | und
   return mappings.find(({ from, to }) => from <= address && address < to)?.file;
 }
 
+/**
+ * The path in a Rust symbol of the newer mangling, which gdb before 11 shows as it is: identifiers with their lengths before
+ * them, those of generic arguments among them.
+ */
+function withoutRustMangling(name: string): string {
+  if (!/^_R[A-Z]/.test(name)) return name;
+  const path: string[] = [];
+  for (let at = 2; at < name.length; ) {
+    // A base-62 number tells crates, closures and the like apart: s..._
+    const [skipped = '', digits] = /^(?:[sB][0-9a-zA-Z]*_|[^\d])*?(?:(\d+)_?|$)/.exec(name.slice(at)) ?? [];
+    if (digits === undefined) break;
+    at += skipped.length;
+    path.push(name.slice(at, at + Number(digits)));
+    at += Number(digits);
+  }
+  return path.length === 0 ? name : path.join('::');
+}
+
 /** A Rust symbol has hashes that say nothing to a reader: a legacy one at its end, a v0 one after each crate's name. */
 const withoutHash = (name: string): string =>
-  name.replace(/::h[0-9a-f]{16}\b/, '').replace(/(?<=\w)\[[0-9a-f]{8,16}\]/g, '');
+  withoutRustMangling(name)
+    .replace(/::h[0-9a-f]{16}\b/, '')
+    .replace(/(?<=\w)\[[0-9a-f]{8,16}\]/g, '');
 
 /** What JavaScript and other languages are compiled to while they run. */
 const GENERATED = '[JIT code]';
