@@ -1,5 +1,5 @@
 // src/ has the entry points, this one and opentelemetry.ts, and the errors. Its folders are layers, from the top:
-// connect; concurrency, mirror, admin; views; watch, lease; kv; rpc; transport; util. A module imports from its own
+// connect; naming; concurrency, mirror, admin; views; watch, lease; kv; rpc; transport; util. A module imports from its own
 // folder, from those below it, and the errors.
 
 export type { Auth, AuthStatus, Permission, PermissionType, UserAddOptions } from './admin/auth.js';
@@ -130,6 +130,15 @@ export { LeaseLostError, type LeaseLostReason } from './lease/lease-lost.js';
 export { Cache, type CacheEvents } from './mirror/cache.js';
 export { Mirror, type MirrorChange, type MirrorOptions } from './mirror/mirror.js';
 export type { WaitOptions } from './mirror/revision-waiters.js';
+export {
+  type AddEndpointOptions,
+  type Endpoint,
+  type EndpointChange,
+  EndpointManager,
+  type EndpointsState,
+  type EndpointUpdate,
+  type WatchEndpointsOptions,
+} from './naming/endpoints.js';
 export type { ConnectionEvent, EndpointState, EndpointStatus } from './rpc/balancer.js';
 export { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
 export type { KeyValue } from './rpc/messages/key-value.js';

@@ -1,6 +1,7 @@
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { invalidArgument } from '../errors.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
+import { atCaller } from '../util/at-caller.js';
 import { checkTimeout } from '../util/timeout.js';
 import { type Call, idempotentCall, writeCall } from './call.js';
 import type { MessageReader } from './messages/message-reader.js';
@@ -55,6 +56,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
   readonly #rpc: Rpc;
   readonly #method: RpcMethod<Request, Response>;
   readonly #stream: ByteStream;
+  readonly #signal: AbortSignal | undefined;
 
   /** @internal */
   constructor(rpc: Rpc, method: RpcMethod<Request, Response>, options: RpcStreamOptions) {
@@ -67,6 +69,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     };
     signal?.throwIfAborted();
     this.#rpc = rpc;
+    this.#signal = signal;
     this.#method = method;
     this.#stream = rpc.streamOf(method.path, callOptions);
     // Whoever reads learns how it ended.
@@ -99,7 +102,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     } catch (error) {
       // The next stream, or call, gets another token.
       this.#rpc.takesAnotherToken(error, 0);
-      throw error;
+      throw atCaller(error, this.#signal);
     } finally {
       this.cancel();
     }

@@ -1,0 +1,219 @@
+// naming/ has service discovery in the format of clientv3's naming package, so that programs in Go and ours find each other.
+// What follows the keys of a range is in mirror/.
+import { invalidArgument } from '../errors.js';
+import { type KeyRange, prefix } from '../kv/key-range.js';
+import type { ReadOptions } from '../kv/kv.js';
+import { op } from '../kv/txn.js';
+import { Mirror, type MirrorOptions } from '../mirror/mirror.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
+import type { CallControl } from '../rpc/rpc.js';
+import type { Int64 } from '../util/int64.js';
+import type { Namespace } from '../views/namespace.js';
+
+/** Where one instance of a service is reached. */
+export interface Endpoint {
+  /** Its address, such as `10.0.0.1:8080`: what grpc-go's resolver dials. */
+  readonly addr: string;
+  /** What else is to be known of it; anything that JSON can hold. */
+  readonly metadata?: unknown;
+}
+
+/** One change of a service's endpoints. */
+export type EndpointUpdate =
+  | {
+      readonly type: 'add';
+      /** What the endpoint is called among those of its service. Another one of that name is replaced. */
+      readonly id: string;
+      readonly endpoint: Endpoint;
+    }
+  | { readonly type: 'delete'; readonly id: string };
+
+/** One of the changes of {@link EndpointManager.update}. */
+export type EndpointChange = EndpointUpdate & {
+  /** The endpoint goes with this lease, such as `leaseId` of a `Session`. For `add`; default: none. */
+  readonly lease?: Int64;
+};
+
+/** Options of {@link EndpointManager.add}. */
+export interface AddEndpointOptions extends CallControl {
+  /** The endpoint goes with this lease, such as `leaseId` of a `Session`. Default: none, so that it stays until it is deleted. */
+  readonly lease?: Int64;
+}
+
+/** Options of {@link EndpointManager.watch}. */
+export type WatchEndpointsOptions = Pick<MirrorOptions, 'signal' | 'maxDisconnectedMs' | 'requireLeader'>;
+
+/** The endpoints of a service as they are now, and how they came to be so. */
+export interface EndpointsState {
+  /** All there are, by id. It is not changed later. */
+  readonly endpoints: ReadonlyMap<string, Endpoint>;
+  /** What has changed since the state before; in the first one, all there are. */
+  readonly updates: readonly EndpointUpdate[];
+  /** The revision that this is the state of. */
+  readonly revision: bigint;
+}
+
+/**
+ * The endpoints of a service, in etcd: registered by its instances, found by its clients. As clientv3's
+ * `naming/endpoints`, in the same keys and the same JSON, so that programs in Go see what is registered here, as grpc-go
+ * does by clientv3's resolver (`etcd:///target`), and the other way round.
+ *
+ * The endpoint `id` of the service `target` is the key `target/id`. What others have put there that is no endpoint is
+ * passed over, as in clientv3.
+ *
+ * ```ts
+ * const endpoints = new EndpointManager(etcd, 'services/api');
+ * await endpoints.add('10.0.0.1:80', { addr: '10.0.0.1:80' }, { lease: session.leaseId });
+ * for await (const { endpoints: now } of endpoints.watch()) connectTo([...now.values()]);
+ * ```
+ */
+export class EndpointManager {
+  readonly #space: Namespace;
+  readonly #start: string;
+  readonly #keys: KeyRange;
+
+  /**
+   * @param space a client, or a namespace of one.
+   * @param target the service's name.
+   * @throws InvalidArgumentError for an empty one.
+   */
+  constructor(space: Namespace, target: string) {
+    if (typeof target !== 'string' || target === '') {
+      throw invalidArgument('the target is the name of a service, such as "services/api", and not empty');
+    }
+    this.#space = space;
+    this.#start = `${target}/`;
+    this.#keys = prefix(this.#start);
+  }
+
+  /**
+   * Adds and deletes several endpoints, as one transaction. Sent again only when it is certain that the attempt before was
+   * not applied.
+   *
+   * @throws InvalidArgumentError for an empty id, an id twice, an `addr` that is no text, or metadata that JSON can't hold;
+   * else as `txn` of the client.
+   */
+  async update(updates: readonly EndpointChange[], options: CallControl = {}): Promise<void> {
+    const success = updates.map((update) => {
+      const key = this.#keyOf(update.id);
+      if (update.type === 'delete') return op.delete(key);
+      const { lease } = update;
+      return op.put(key, toJson(update.endpoint), lease === undefined ? {} : { lease });
+    });
+    await this.#space.txn({ success }, options);
+  }
+
+  /** Registers an endpoint, or replaces the one of that id. Sent again, and throws, as {@link update}. */
+  add(id: string, endpoint: Endpoint, { lease, ...control }: AddEndpointOptions = {}): Promise<void> {
+    return this.update([{ type: 'add', id, endpoint, ...(lease !== undefined && { lease }) }], control);
+  }
+
+  /** Deletes an endpoint; that there is none is no error. Sent again, and throws, as {@link update}. */
+  delete(id: string, options: CallControl = {}): Promise<void> {
+    return this.update([{ type: 'delete', id }], options);
+  }
+
+  /** Reads the endpoints there are, by id. Sent again, and throws, as `range` of the client. */
+  async list(options: ReadOptions = {}): Promise<Map<string, Endpoint>> {
+    const { kvs } = await this.#space.range(this.#keys, options);
+    return new Map(kvs.flatMap((kv) => this.#entryOf(kv)));
+  }
+
+  /**
+   * The endpoints there are, and then again after each change, over broken connections, compactions and a store that was
+   * replaced. Endless; it ends by leaving the loop, or by the signal with its reason.
+   *
+   * @throws as {@link Mirror}.
+   */
+  async *watch(options: WatchEndpointsOptions = {}): AsyncGenerator<EndpointsState, void, void> {
+    let before: ReadonlyMap<string, Endpoint> = new Map();
+    let base = new Map<string, Endpoint>();
+    for await (const change of new Mirror(this.#space, this.#keys, options)) {
+      switch (change.type) {
+        case 'reset':
+          base = new Map();
+          break;
+        case 'base':
+          for (const [id, endpoint] of change.kvs.flatMap((kv) => this.#entryOf(kv))) base.set(id, endpoint);
+          break;
+        case 'synced':
+          yield { endpoints: base, updates: difference(before, base), revision: change.revision };
+          before = base;
+          break;
+        case 'update': {
+          const updates = change.events.flatMap(({ type, kv }): EndpointUpdate[] => {
+            if (type === 'delete') return [{ type, id: this.#idOf(kv) }];
+            return this.#entryOf(kv).map(([id, endpoint]) => ({ type: 'add', id, endpoint }));
+          });
+          if (updates.length === 0) break;
+          const endpoints = new Map(before);
+          for (const update of updates) {
+            if (update.type === 'add') endpoints.set(update.id, update.endpoint);
+            else endpoints.delete(update.id);
+          }
+          yield { endpoints, updates, revision: change.revision };
+          before = endpoints;
+        }
+      }
+    }
+  }
+
+  #keyOf(id: string): string {
+    if (typeof id === 'string' && id !== '') return this.#start + id;
+    throw invalidArgument('an endpoint has an id, a text that is not empty, such as its address');
+  }
+
+  #idOf(kv: KeyValue): string {
+    return kv.keyText().slice(this.#start.length);
+  }
+
+  /** One, or none where the value is no endpoint. */
+  #entryOf(kv: KeyValue): [id: string, endpoint: Endpoint][] {
+    const endpoint = fromJson(kv);
+    return endpoint === undefined ? [] : [[this.#idOf(kv), endpoint]];
+  }
+}
+
+/** As Go writes `internal.Update`; its `Op` is 0 for what is there. */
+function toJson(endpoint: Endpoint): string {
+  const { addr, metadata = null } = endpoint ?? {};
+  if (typeof addr !== 'string') {
+    throw invalidArgument(`an endpoint has an addr, a text such as "10.0.0.1:80", not ${typeof addr}`);
+  }
+  try {
+    return JSON.stringify({ Op: 0, Addr: addr, Metadata: metadata });
+  } catch (error) {
+    throw invalidArgument('the metadata of the endpoint is nothing that JSON can hold', error);
+  }
+}
+
+function fromJson(kv: KeyValue): Endpoint | undefined {
+  let fields: Readonly<Record<string, unknown>>;
+  try {
+    // Go takes the names of fields in upper or lower case.
+    fields = Object.fromEntries(
+      Object.entries(kv.json<object>()).map(([name, value]) => [name.toLowerCase(), value]),
+    );
+  } catch {
+    return undefined;
+  }
+  const { addr = '', metadata } = fields;
+  if (typeof addr !== 'string') return undefined;
+  return metadata === undefined || metadata === null ? { addr } : { addr, metadata };
+}
+
+function difference(
+  before: ReadonlyMap<string, Endpoint>,
+  now: ReadonlyMap<string, Endpoint>,
+): EndpointUpdate[] {
+  const gone = [...before.keys()].filter((id) => !now.has(id));
+  const changed = [...now].filter(([id, endpoint]) => !isSame(before.get(id), endpoint));
+  return [
+    ...gone.map((id): EndpointUpdate => ({ type: 'delete', id })),
+    ...changed.map(([id, endpoint]): EndpointUpdate => ({ type: 'add', id, endpoint })),
+  ];
+}
+
+function isSame(a: Endpoint | undefined, b: Endpoint): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
