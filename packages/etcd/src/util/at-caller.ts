@@ -1,3 +1,6 @@
+// util/ has what knows nothing of etcd: waits with a signal and a bound, signals, checks of numbers, iteration. What is
+// used in one folder alone is there.
+
 import { DeadlineExceededError, EtcdError } from '../errors.js';
 
 /** Where the program is, and which async functions wait for that. Its text is made when it is read. */

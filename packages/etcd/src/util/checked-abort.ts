@@ -1,6 +1,3 @@
-// util/ has what knows nothing of etcd: waits with a signal and a bound, signals, checks of numbers, iteration. What is
-// used in one folder alone is there.
-
 /** What is done before a signal states its state. */
 class Check {
   readonly #look: () => void;
