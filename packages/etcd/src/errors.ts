@@ -1,3 +1,5 @@
+import { jsonOf } from './util/json.js';
+
 /**
  * gRPC status codes, as in https://grpc.io/docs/guides/status-codes/.
  * etcd answers every failed call with one of them.
@@ -83,6 +85,11 @@ export class EtcdError extends Error {
     this.method = init.method;
     this.sent = init.sent ?? true;
     this.mayBeApplied = init.mayBeApplied ?? this.sent;
+  }
+
+  /** For `JSON.stringify`: the fields, without stack and cause; 64-bit numbers as decimal strings. */
+  toJSON(): Record<string, unknown> {
+    return { name: this.name, message: this.message, ...(jsonOf({ ...this }) as object) };
   }
 }
 

@@ -8,6 +8,7 @@ import { Permission_Type, type Permission as PermissionMessage } from '../rpc/ge
 import { AuthService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { AuthUserAddRequest } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { answer } from '../util/json.js';
 
 /** What a role may do with keys; `write` alone doesn't allow reading. */
 export type PermissionType = 'read' | 'write' | 'readwrite';
@@ -218,7 +219,9 @@ function checkPassword(password: unknown): string {
 const calls = {
   enable: writeCall(AuthService.authEnable, nothing),
   disable: writeCall(AuthService.authDisable, nothing),
-  status: idempotentCall(AuthService.authStatus, ({ enabled, authRevision }) => ({ enabled, authRevision })),
+  status: idempotentCall(AuthService.authStatus, ({ enabled, authRevision }) =>
+    answer({ enabled, authRevision }),
+  ),
   userAdd: writeCall(AuthService.userAdd, nothing),
   userGet: idempotentCall(AuthService.userGet, ({ roles }) => roles),
   userList: idempotentCall(AuthService.userList, ({ users }) => users),

@@ -5,6 +5,8 @@ import { Member as MemberMessage } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { parseEndpoint } from '../transport/endpoint.js';
 import { toUint64 } from '../util/int64.js';
+import { answer } from '../util/json.js';
+import { withoutSecrets } from '../util/secrets.js';
 
 /** One member of the cluster, as etcd's `Member`. */
 export interface Member {
@@ -123,7 +125,7 @@ function checkPeerUrls(urls: readonly string[]): string[] {
     typeof url === 'string' && parseEndpoint(url)?.scheme !== undefined && !/:\/\/.*\//.test(url);
   if (Array.isArray(urls) && urls.length > 0 && urls.every(isPeerUrl)) return [...urls];
   throw invalidArgument(
-    `peerUrls is ${JSON.stringify(urls)}; it must be a list of at least one URL such as http://10.0.0.4:2380`,
+    `peerUrls is ${withoutSecrets(JSON.stringify(urls) ?? String(urls))}; it must be a list of at least one URL such as http://10.0.0.4:2380`,
   );
 }
 
@@ -134,7 +136,7 @@ function toMember({
   clientURLs: clientUrls,
   isLearner,
 }: MemberMessage): Member {
-  return { id, name, peerUrls, clientUrls, isLearner };
+  return answer({ id, name, peerUrls, clientUrls, isLearner });
 }
 
 /** What the caller gets of an answer that lists the members. */

@@ -12,6 +12,7 @@ import {
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { type Int64, toInt64, toUint64 } from '../util/int64.js';
+import { answer } from '../util/json.js';
 import { Snapshot, type SnapshotInfo, type SnapshotOptions, writeSnapshot } from './snapshot.js';
 
 /** What one member says of itself, as etcd's `StatusResponse`. */
@@ -281,19 +282,19 @@ const calls = {
 };
 
 function memberStatus({ header, downgradeInfo, ...status }: StatusResponse): MemberStatus {
-  return {
+  return answer({
     clusterId: header?.clusterId ?? 0n,
     memberId: header?.memberId ?? 0n,
     revision: header?.revision ?? 0n,
     ...status,
     downgradeTo: downgradeInfo?.enabled ? downgradeInfo.targetVersion : undefined,
-  };
+  });
 }
 
 function toAlarm({ memberID: memberId, alarm }: AlarmMember): Alarm {
-  return { memberId, type: alarm === AlarmTypeMessage.CORRUPT ? 'corrupt' : 'nospace' };
+  return answer({ memberId, type: alarm === AlarmTypeMessage.CORRUPT ? 'corrupt' : 'nospace' });
 }
 
 function hashKVResult({ header, hash, hashRevision, compactRevision }: HashKVResponse): HashKVResult {
-  return { memberId: header?.memberId ?? 0n, hash, hashRevision, compactRevision };
+  return answer({ memberId: header?.memberId ?? 0n, hash, hashRevision, compactRevision });
 }

@@ -1,5 +1,6 @@
 import { type InvalidArgumentError, invalidArgument } from '../errors.js';
 import { isSecure, parseEndpoint } from '../transport/endpoint.js';
+import { withoutSecrets } from '../util/secrets.js';
 
 /** Where a client looks for etcd unless endpoints are given. */
 export const DEFAULT_ENDPOINT = 'http://127.0.0.1:2379';
@@ -48,11 +49,6 @@ function checkNoSecrets(endpoints: string | readonly string[]): void {
 
 /** Paths of sockets alone, which may have an at sign. */
 const sockets = /^\s*unixs?:\/\/[^\s,]+(\s*,\s*unixs?:\/\/[^\s,]+)*\s*$/i;
-
-/** A text without what stands where a URL has its name and password, or its query. */
-export function withoutSecrets(text: string): string {
-  return text.replace(/^(\s*(?:[a-z][a-z\d+.-]*:\/\/)?).*@/is, '$1***@').replace(/\?.*$/s, '?***');
-}
 
 function ignoresTls(endpoint: unknown, instead: string): InvalidArgumentError {
   return invalidArgument(

@@ -1,6 +1,6 @@
 import { resolveSrv } from 'node:dns/promises';
 import { type EtcdError, errorOfCode, invalidArgument, StatusCode } from '../errors.js';
-import { withoutSecrets } from './endpoints.js';
+import { withoutSecrets } from '../util/secrets.js';
 
 /** Where in DNS the endpoints are. */
 export interface SrvOptions {

@@ -1,8 +1,10 @@
 // kv/ has what calls on keys say and answer: ranges, requests and results, transactions and STM, pages, codecs,
 // prefixes. The classes that programs make these calls with are in views/.
 
+import { type InspectOptionsStylized, inspect } from 'node:util';
 import { EtcdError, StatusCode } from '../errors.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
+import { jsonOf } from '../util/json.js';
 import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';
 import type { Mapping, PrefixMapping } from './mapping.js';
 
@@ -115,6 +117,28 @@ export class TypedKeyValue<Key, Value> {
   /** Lease that the key is attached to; 0 for none. */
   get lease(): bigint {
     return this.raw.lease;
+  }
+
+  /** For `JSON.stringify`: key and value decoded, or as bytes where they can't be; 64-bit numbers as decimal strings. */
+  toJSON(): Record<string, unknown> {
+    return { ...this.raw.toJSON(), ...this.#readable() };
+  }
+
+  /** For `console.log`. @internal */
+  [inspect.custom](_depth: number, options: InspectOptionsStylized, show: typeof inspect): string {
+    return `TypedKeyValue ${show({ ...this.raw, ...this.#readable() }, options)}`;
+  }
+
+  /** What of key and value can be decoded. */
+  #readable(): { key?: unknown; value?: unknown } {
+    const readable: { key?: unknown; value?: unknown } = {};
+    try {
+      readable.key = jsonOf(this.key);
+      readable.value = jsonOf(this.value);
+    } catch {
+      // There are the bytes.
+    }
+    return readable;
   }
 }
 

@@ -16,6 +16,7 @@ import {
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
+import { Answer, answer } from '../util/json.js';
 import type { RangeBytes } from './key-range.js';
 import type { Mapping } from './mapping.js';
 
@@ -180,6 +181,45 @@ export function deleteRequest({ key, rangeEnd }: RangeBytes, options: DeleteOpti
   return { key, rangeEnd, prevKv: options.prevKv ?? false };
 }
 
+class RangeAnswer<Entry> extends Answer implements RangeResult<Entry> {
+  readonly revision: bigint;
+
+  constructor(
+    readonly header: ResponseHeader,
+    readonly kvs: Entry[],
+    readonly more: boolean,
+    readonly count: bigint,
+  ) {
+    super();
+    this.revision = header.revision;
+  }
+}
+
+class PutAnswer<Entry> extends Answer implements PutResult<Entry> {
+  readonly revision: bigint;
+
+  constructor(
+    readonly header: ResponseHeader,
+    readonly prevKv: Entry | undefined,
+  ) {
+    super();
+    this.revision = header.revision;
+  }
+}
+
+class DeleteAnswer<Entry> extends Answer implements DeleteResult<Entry> {
+  readonly revision: bigint;
+
+  constructor(
+    readonly header: ResponseHeader,
+    readonly deleted: bigint,
+    readonly prevKvs: Entry[],
+  ) {
+    super();
+    this.revision = header.revision;
+  }
+}
+
 /** @internal */
 export type ToEntry<Entry> = (kv: KeyValue) => Entry;
 
@@ -189,13 +229,13 @@ export function rangeResult<Entry>(
   toEntry: ToEntry<Entry>,
 ): RangeResult<Entry> {
   const known = knownHeader(header);
-  return { header: known, revision: known.revision, kvs: kvs.map(toEntry), more, count };
+  return new RangeAnswer(known, kvs.map(toEntry), more, count);
 }
 
 /** @internal */
 export function putResult<Entry>({ header, prevKv }: PutResponse, toEntry: ToEntry<Entry>): PutResult<Entry> {
   const known = knownHeader(header);
-  return { header: known, revision: known.revision, prevKv: prevKv && toEntry(prevKv) };
+  return new PutAnswer(known, prevKv && toEntry(prevKv));
 }
 
 /** @internal */
@@ -204,7 +244,7 @@ export function deleteResult<Entry>(
   toEntry: ToEntry<Entry>,
 ): DeleteResult<Entry> {
   const known = knownHeader(header);
-  return { header: known, revision: known.revision, deleted, prevKvs: prevKvs.map(toEntry) };
+  return new DeleteAnswer(known, deleted, prevKvs.map(toEntry));
 }
 
 const noHeader: ResponseHeader = Object.freeze({ clusterId: 0n, memberId: 0n, revision: 0n, raftTerm: 0n });
@@ -259,5 +299,5 @@ export function compactionRequest(revision: Int64, options: CompactOptions): Com
 /** @internal */
 export const compactCall = writeCall(KVService.compact, (response): CompactResult => {
   const header = knownHeader(response.header);
-  return { header, revision: header.revision };
+  return answer({ header, revision: header.revision });
 });

@@ -6,6 +6,7 @@ import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
+import { answer } from '../util/json.js';
 import type { RangeBytes } from './key-range.js';
 import { type RangeOptions, type RangeResult, rangeRequest, rangeResult, type ToEntry } from './kv.js';
 
@@ -60,7 +61,7 @@ export async function* rangePages<Entry>(
   for (;;) {
     const { kvs, next } = page;
     if (next === undefined) {
-      yield { revision, kvs, more: false };
+      yield answer({ revision, kvs, more: false });
       return;
     }
     const following = fetch(next, revision).catch((error: unknown) => {
@@ -70,7 +71,7 @@ export async function* rangePages<Entry>(
     });
     // How it fails is reported when it is its turn, if that comes.
     following.catch(() => {});
-    yield { revision, kvs, more: true };
+    yield answer({ revision, kvs, more: true });
     page = await following;
     if (!serializable && isReplaced(first, page.header)) throw new StoreReplacedError(first, page.header);
   }

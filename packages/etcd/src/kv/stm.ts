@@ -5,6 +5,7 @@ import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
 import { toInt64 } from '../util/int64.js';
+import { answer } from '../util/json.js';
 import { pause } from '../util/wait.js';
 import { holds, KeyRange, type RangeBytes, rangesWithout } from './key-range.js';
 import type { PutOptions, ResponseHeader } from './kv.js';
@@ -134,7 +135,8 @@ export async function runStm<Key, Value, Entry, T>(
     const run = new Attempt(rpc, mapping, isolation, control, known);
     // The first retry follows at once, with the keys as the failed commit found them.
     const outcome = await run.run(body, prefetch, attempt === 1);
-    if (outcome.committed) return { value: outcome.value, revision: outcome.revision, attempts: attempt };
+    if (outcome.committed)
+      return answer({ value: outcome.value, revision: outcome.revision, attempts: attempt });
     if (attempt >= maxAttempts) throw new StmConflictError(attempt);
     known = outcome.found;
     if (attempt > 1) {

@@ -12,6 +12,7 @@ import {
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
+import { Answer } from '../util/json.js';
 import { isEndless, type KeyRange } from './key-range.js';
 import {
   type DeleteOptions,
@@ -372,6 +373,19 @@ function requestOp<Key, Value>(operation: Op<Key, Value>, mapping: KvMapping<Key
   }
 }
 
+class TxnAnswer extends Answer {
+  readonly revision: bigint;
+
+  constructor(
+    readonly header: ResponseHeader,
+    readonly succeeded: boolean,
+    readonly responses: unknown[],
+  ) {
+    super();
+    this.revision = header.revision;
+  }
+}
+
 function txnResult<T extends Txn<unknown, unknown>, Entry>(
   { header, succeeded, responses }: TxnResponse,
   txn: T,
@@ -380,12 +394,7 @@ function txnResult<T extends Txn<unknown, unknown>, Entry>(
   const known = knownHeader(header);
   const operations = (succeeded ? txn.success : txn.failure) ?? [];
   const results = operations.map((operation, index) => opResult(responses[index], operation, known, toEntry));
-  const result: TxnBranch<boolean, unknown> = {
-    header: known,
-    revision: known.revision,
-    succeeded,
-    responses: results,
-  };
+  const result: TxnBranch<boolean, unknown> = new TxnAnswer(known, succeeded, results);
   // The server answers each operation of the branch in order, which the types can't know.
   return result as TxnResult<T, Entry>;
 }

@@ -1,3 +1,4 @@
+import { answer } from '../util/json.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 
 /** One renewal of a lease, as etcd's `LeaseKeepAliveResponse`. */
@@ -83,7 +84,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     this.#iterations.add(iteration);
     try {
       while (!this.#stopped && (await iteration.next())) {
-        yield { leaseId: this.leaseId, ttlSeconds: this.ttlSeconds };
+        yield answer({ leaseId: this.leaseId, ttlSeconds: this.ttlSeconds });
       }
     } finally {
       this.#iterations.delete(iteration);

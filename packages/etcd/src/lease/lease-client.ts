@@ -11,6 +11,7 @@ import type {
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { isLeaseThere } from '../server-errors.js';
 import { type Int64, toInt64 } from '../util/int64.js';
+import { answer } from '../util/json.js';
 import { waitFor } from '../util/wait.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
@@ -138,7 +139,7 @@ export class LeaseClient {
     try {
       await this.#renewed(lease, options, () => this.#keeper.renewNow(lease));
       await this.#keeper.confirm(lease);
-      return { leaseId: lease.id, ttlSeconds: lease.ttlMs / 1000 };
+      return answer({ leaseId: lease.id, ttlSeconds: lease.ttlMs / 1000 });
     } finally {
       this.#keeper.release(lease);
     }
@@ -192,7 +193,7 @@ function grantRequest(ttlSeconds: Int64, { id }: GrantOptions): LeaseGrantReques
 }
 
 function grantResult({ header, ID, TTL }: LeaseGrantResponse): GrantResult {
-  return { header: knownHeader(header), id: ID, ttlSeconds: Number(TTL) };
+  return answer({ header: knownHeader(header), id: ID, ttlSeconds: Number(TTL) });
 }
 
 function timeToLiveResult(
@@ -200,13 +201,13 @@ function timeToLiveResult(
   toKey: ToKey,
 ): TimeToLiveResult | undefined {
   if (TTL < 0n) return undefined;
-  return {
+  return answer({
     header: knownHeader(header),
     id: ID,
     ttlSeconds: Number(TTL),
     grantedTtlSeconds: Number(grantedTTL),
     keys: keys.flatMap((key) => toKey(key) ?? []),
-  };
+  });
 }
 
 const grantCall = idempotentCall(LeaseService.leaseGrant, grantResult);

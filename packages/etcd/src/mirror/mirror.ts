@@ -11,6 +11,7 @@ import type { Bytes, Keys } from '../kv/key-range.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { answer } from '../util/json.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { pause } from '../util/wait.js';
 import type { Keyspace } from '../views/keyspace.js';
@@ -129,17 +130,18 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
             if (!reset) {
               // Before the base is complete, so that a compaction meanwhile takes nothing.
               this.#watch = this.#follower(revision + 1n, watchOptions);
-              yield { type: 'reset', revision, ...(cause && { cause }) };
+              yield answer({ type: 'reset' as const, revision, ...(cause && { cause }) });
               reset = true;
             }
             if (page.kvs.length > 0) yield { type: 'base', kvs: page.kvs };
           }
-          yield { type: 'synced', revision };
+          yield answer({ type: 'synced' as const, revision });
           synced = true;
           failures = 0;
           cause = undefined;
           const batches = this.#watch?.batches() ?? [];
-          for await (const { events, revision } of batches) yield { type: 'update', revision, events };
+          for await (const { events, revision } of batches)
+            yield answer({ type: 'update' as const, revision, events });
           return;
         } catch (error) {
           if (signal.aborted) return;

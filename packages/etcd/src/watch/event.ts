@@ -1,6 +1,7 @@
 import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type Event, Event_EventType } from '../rpc/messages/mvccpb.js';
+import { Answer } from '../util/json.js';
 
 /** One change of a key. */
 export interface WatchEvent<Entry = KeyValue> {
@@ -26,10 +27,17 @@ export interface WatchBatch<Entry = KeyValue> {
 
 /** @internal */
 export function toWatchEvent<Entry>(event: Event, kv: KeyValue, toEntry: ToEntry<Entry>): WatchEvent<Entry> {
-  return {
-    type: event.type === Event_EventType.DELETE ? 'delete' : 'put',
-    kv: toEntry(kv),
-    prevKv: event.prevKv && toEntry(event.prevKv),
-    revision: kv.modRevision,
-  };
+  const type = event.type === Event_EventType.DELETE ? 'delete' : 'put';
+  return new Change(type, toEntry(kv), event.prevKv && toEntry(event.prevKv), kv.modRevision);
+}
+
+class Change<Entry> extends Answer implements WatchEvent<Entry> {
+  constructor(
+    readonly type: 'put' | 'delete',
+    readonly kv: Entry,
+    readonly prevKv: Entry | undefined,
+    readonly revision: bigint,
+  ) {
+    super();
+  }
 }

@@ -1,6 +1,7 @@
 import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { answer } from '../util/json.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
 import { waitFor } from '../util/wait.js';
 import type { Waiter } from '../util/waiter.js';
@@ -133,13 +134,13 @@ export class Subscription<Entry> implements StreamedWatch {
     const last = whole.at(-1);
     if (last === undefined) return;
     this.#nextRevision = last.revision + 1n;
-    this.#deliver({ events: whole, revision: last.revision }, bytes);
+    this.#deliver(answer({ events: whole, revision: last.revision }), bytes);
   }
 
   /** Nothing more has happened up to this revision. */
   progress(revision: bigint): void {
     if (revision >= this.#nextRevision) this.#nextRevision = revision + 1n;
-    this.#deliver({ events: [], revision }, 0);
+    this.#deliver(answer({ events: [], revision }), 0);
     for (const waiter of [...this.#progressWaiters]) waiter.resolve(revision);
   }
 

@@ -1,3 +1,6 @@
+import { type InspectOptionsStylized, inspect } from 'node:util';
+import { type JsonBytes, jsonBytes } from '../../util/json.js';
+
 const utf8 = new TextDecoder();
 
 /** @internal */
@@ -8,6 +11,18 @@ export interface KeyValueFields {
   readonly modRevision: bigint;
   readonly version: bigint;
   readonly lease: bigint;
+}
+
+/**
+ * A key with its value as JSON: bytes that are UTF-8 as text, others as `{ base64 }`, 64-bit numbers as decimal strings.
+ */
+export interface KeyValueJson {
+  readonly key: JsonBytes;
+  readonly value: JsonBytes;
+  readonly createRevision: string;
+  readonly modRevision: string;
+  readonly version: string;
+  readonly lease: string;
 }
 
 /** A key with its value and history, as etcd's `mvccpb.KeyValue`. */
@@ -55,4 +70,28 @@ export class KeyValue {
   json<T = unknown>(): T {
     return JSON.parse(this.text()) as T;
   }
+
+  /** For `JSON.stringify`. */
+  toJSON(): KeyValueJson {
+    return {
+      key: jsonBytes(this.key),
+      value: jsonBytes(this.value),
+      createRevision: this.createRevision.toString(),
+      modRevision: this.modRevision.toString(),
+      version: this.version.toString(),
+      lease: this.lease.toString(),
+    };
+  }
+
+  /** For `console.log`: text where the bytes are UTF-8. @internal */
+  [inspect.custom](_depth: number, options: InspectOptionsStylized, show: typeof inspect): string {
+    const { key, value, ...rest } = this;
+    const shown = { key: textOrBytes(key), value: textOrBytes(value), ...rest };
+    return `KeyValue ${show(shown, options)}`;
+  }
+}
+
+function textOrBytes(bytes: Uint8Array): string | Uint8Array {
+  const shown = jsonBytes(bytes);
+  return typeof shown === 'string' ? shown : bytes;
 }

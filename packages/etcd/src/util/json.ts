@@ -1,0 +1,50 @@
+/** Bytes as they are written in JSON and shown to people: as text where they are UTF-8, else in base64. */
+export type JsonBytes = string | { readonly base64: string };
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Bytes for JSON, with nothing lost. */
+export function jsonBytes(bytes: Uint8Array): JsonBytes {
+  try {
+    return strictUtf8.decode(bytes);
+  } catch {
+    return { base64: Buffer.from(bytes).toString('base64') };
+  }
+}
+
+/**
+ * A value for `JSON.stringify`: 64-bit numbers as decimal strings, bytes as {@link JsonBytes}, in plain objects and lists as
+ * deep as they go. What has a `toJSON` of its own stays.
+ */
+export function jsonOf(value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString();
+  if (value instanceof Uint8Array) return jsonBytes(value);
+  if (Array.isArray(value)) return value.map(jsonOf);
+  return isPlain(value) ? jsonFields(value) : value;
+}
+
+function jsonFields(object: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, jsonOf(value)]));
+}
+
+function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** What a frequent call gives: its fields, and how they are written as JSON. */
+export abstract class Answer {
+  toJSON(): Record<string, unknown> {
+    return jsonFields(this);
+  }
+}
+
+/** What another call gives, to which the same is added; the fields stay a plain object. */
+export function answer<T extends object>(fields: T): T {
+  return Object.defineProperty(fields, 'toJSON', {
+    value: Answer.prototype.toJSON,
+    configurable: true,
+    writable: true,
+  });
+}
