@@ -68,7 +68,7 @@ async function exits(): Promise<number> {
   const earlier = options.fresh ? undefined : await checkpoint.read(options.seed);
   if (earlier === undefined && !options.fresh && checkpoint.exists) {
     console.log(
-      '! what an interrupted run left was made with other addons, programs or another seed: begins anew',
+      '! what an interrupted run left was made with other addons, programs or another seed: starts over',
     );
   }
   const seed = options.seed ?? earlier?.seed ?? randomInt(2 ** 32);
@@ -76,7 +76,7 @@ async function exits(): Promise<number> {
   if (cells.length === 0) fail('no cell is left: are the names right, and is there cargo?');
   const wanted = cells.reduce((sum, { runs }) => sum + runs, 0);
   console.log(`${wanted} runs in ${cells.length} cells, ${options.jobs} at a time, --seed ${seed}`);
-  if (earlier !== undefined) console.log(`goes on from ${checkpoint.file}; --fresh begins anew`);
+  if (earlier !== undefined) console.log(`goes on from ${checkpoint.file}; --fresh starts over`);
   const onEvent = reporter(cells, earlier?.report);
   const result = await runPlan(curePlan(cells, { seed, jobs: options.jobs }), {
     signal: interruption.signal,

@@ -67,7 +67,7 @@ func main() {
 	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, leases, cold-start, watch-replay or watch-many")
 	flag.IntVar(&w.concurrency, "concurrency", 1, "operations in flight")
 	flag.IntVar(&w.valueBytes, "valueBytes", 32, "size of what put writes")
-	flag.IntVar(&w.connections, "connections", 1, "clients, used by turns")
+	flag.IntVar(&w.connections, "connections", 1, "clients, used in turn")
 	flag.Float64Var(&w.seconds, "seconds", 2, "timed part")
 	flag.Float64Var(&w.warmup, "warmup", 0.5, "seconds before it")
 	flag.IntVar(&w.keys, "keys", 1000, "number of keys")

@@ -6,7 +6,7 @@ export interface Cell {
   readonly concurrency: number;
   /** Size of each value, in bytes. */
   readonly valueBytes: number;
-  /** Clients in the process, each with its connection, used by turns. */
+  /** Clients in the process, each with its connection, used in turn. */
   readonly connections: number;
 }
 

@@ -14,7 +14,7 @@ export interface ColdStartOptions {
   readonly json?: string;
 }
 
-/** Times whole processes that connect and get one key, all clients by turns, and an empty Node program for scale. */
+/** Times whole processes that connect and get one key, all clients in turn, and an empty Node program for scale. */
 export async function benchColdStart(options: ColdStartOptions): Promise<number> {
   await using server = await startEtcd();
   const etcd = await connect(server.endpoint);

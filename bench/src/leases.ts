@@ -26,7 +26,7 @@ export interface LeasesMeasurement {
   readonly maxRssMiB: number;
 }
 
-/** Many leases kept alive on one stream, every client by turns. Exit code 1 where one of them lost a lease. */
+/** Many leases kept alive on one stream, every client in turn. Exit code 1 where one of them lost a lease. */
 export async function benchLeases(options: LeasesOptions): Promise<number> {
   const { leases, ttl, seconds, rounds } = options;
   await using server = await startEtcd();

@@ -31,7 +31,7 @@ export const LIST_PREFIX = 'list/';
 const PUTS_PER_TXN = 100;
 const TXNS_IN_FLIGHT = 32;
 
-/** Lists many small keys in pages at one revision, all clients by turns. */
+/** Lists many small keys in pages at one revision, all clients in turn. */
 export async function benchList(options: ListOptions): Promise<number> {
   // Without syncing to disk: the keys are written for the sake of reading them.
   await using server = await startEtcd({

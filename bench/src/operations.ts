@@ -21,7 +21,7 @@ export interface OperationsOptions {
   readonly floors: boolean;
 }
 
-/** Measures single operations, each cell by itself, with all clients by turns. */
+/** Measures single operations, each cell by itself, with all clients in turn. */
 export async function benchOperations(options: OperationsOptions): Promise<number> {
   const clients = options.only.filter(isAvailable);
   // Room for what large values leave behind until they are compacted.

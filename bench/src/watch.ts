@@ -37,7 +37,7 @@ const VALUE_BYTES = 32;
 const TARGET_EVENTS_PER_SECOND = 100_000;
 
 /**
- * One watch that has a history to catch up with, and many watches on one client; every client by turns. Judges
+ * One watch that has a history to catch up with, and many watches on one client; every client in turn. Judges
  * whether this client takes 100,000 events a second.
  */
 export async function benchWatch(options: WatchBenchOptions): Promise<number> {

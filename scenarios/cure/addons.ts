@@ -29,7 +29,7 @@ const addon = (language: Language, control: boolean, name: string, ...words: str
   ...{ language, control, name, words },
 });
 
-/** All addons, controls first. `cloned`: none of its futures borrows an object of JavaScript's. */
+/** All addons, controls first. `cloned`: none of its futures borrows a JavaScript object. */
 export const addons: readonly Addon[] = [
   addon('Python', true, 'pyo3-async-runtimes', 'addon_pyo3_usual'),
   addon('Python', false, 'owned-runtime-pyo3', 'addon_pyo3_owned'),

@@ -208,10 +208,10 @@ anything. Of ${grouped(ours.runs)} amplified exits on owned-runtime ${ours.faile
     `\`${command}\` on ${summary.startedAt.slice(0, 10)} at ${commit}, ${cores} cores, ${minutes} minutes of runs:`,
     byAddon(cells),
     `A run fails when it ends in another way than its ending says, hangs, prints a crash, or writes to stderr where its host has nothing
-to say. _Plain_ runs are left alone but for \`--strict\`: _left threads_ counts those that ended well, with a thread still running at
+to say. _Plain_ runs are left alone except for \`--strict\`: _left threads_ counts those that ended well, with a thread still running at
 exit (of endings whose programs leave none of their own). _Amplified_ ones are under the
 [exit amplifier](sensitivity.md#the-exit-amplifier). The rate is the upper Clopper-Pearson bound at 95 %. _Cloned_: no future of the
-addon borrows an object of JavaScript's.`,
+addon borrows a JavaScript object.`,
     ...(bad.length === 0 ? [] : ['## Where ours failed', faultTable(bad)]),
     ...languages.flatMap((language) => {
       if (!cells.some((cell) => cell.language === language)) return [];

@@ -41,7 +41,7 @@ interface Measured {
 }
 
 /**
- * Measures by turns, so that what changes on the machine meanwhile meets all alike.
+ * Measures alternately, so that what changes on the machine meanwhile meets all alike.
  * @param seconds of each measurement
  */
 export async function measureSpeed(

@@ -12,7 +12,7 @@ export interface Reached {
   settle(): Promise<void>;
 }
 
-/** How many threads of this process are in it at the same time, and whether what can't succeed shall fail soon. */
+/** How many threads of this process are in it at the same time, and whether what can't succeed should fail soon. */
 export interface Circumstances {
   readonly threads: number;
   readonly impatient: boolean;

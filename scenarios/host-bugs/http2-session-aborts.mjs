@@ -1,4 +1,4 @@
-// Node's HTTP/2 client aborts its process some time after a stream was closed in the midst of its response's headers:
+// Node's HTTP/2 client aborts its process some time after a stream was closed in the middle of its response's headers:
 // "Assertion failed: (current_nghttp2_memory_) == (0)", in ~Http2Session(). What the stream still holds of the headers is
 // counted as the session's, and a small garbage collection may end the session's object first.
 //

@@ -82,7 +82,7 @@ export class FaultProxy {
 function reset(pair: readonly [Socket, Socket]): void {
   for (const socket of pair) {
     if (socket.destroyed) continue;
-    // libuv refuses to reset a socket that is shutting down, and Node then spins for ever when the process ends.
+    // libuv refuses to reset a socket that is shutting down, and Node then spins forever when the process ends.
     if (socket.writableEnded) socket.destroy();
     else socket.resetAndDestroy();
   }

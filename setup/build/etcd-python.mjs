@@ -19,7 +19,7 @@ export const etcdPythonCargo = { manifest, env: { PROTOC } };
 
 /**
  * Builds examples/etcd-python. Without cargo or Python it is left out.
- * @returns {Promise<boolean>} whether it can be had
+ * @returns {Promise<boolean>} whether it is available
  */
 export async function buildEtcdPython() {
   if (!hasCargo() || !(await provideProtoc())) return false;

@@ -44,7 +44,7 @@ export async function buildWithout({ name, file }) {
   }
   // As in a folder that belongs to no repository: this one ignores it.
   const env = { GIT_CEILING_DIRECTORIES: dirname(client) };
-  const hint = `the client has changed since: make ${relative(inRoot(), file)} anew`;
+  const hint = `the client has changed since: make ${relative(inRoot(), file)} again`;
   await mustRun(['git', 'apply', '-p1', file], { cwd: client, env, hint });
   for (const path of changedBy(file)) {
     const { errors } = buildSync({

@@ -33,6 +33,11 @@ export function checks(files) {
     }),
     {
       group: 'lint',
+      title: 'prose (setup/prose/rules.yml)',
+      run: async () => (await import('./prose.mjs')).lintProse(),
+    },
+    {
+      group: 'lint',
       title: 'Rust modules without circles',
       run: async () => {
         const circles = circlesOfCrates();
@@ -41,7 +46,7 @@ export function checks(files) {
     },
     {
       group: 'lint',
-      title: 'public API as reviewed (packages/*/api; npm run api writes it anew)',
+      title: 'public API as reviewed (packages/*/api; npm run api rewrites it)',
       run: async () => {
         const outdated = (await import('../api/reports.mjs')).outdatedReports();
         return {

@@ -13,7 +13,7 @@ import { countCargoTests } from './count-cargo-tests.mjs';
 export async function testOldestRust() {
   const toolchain = await provideOldestRust();
   if (toolchain === undefined) {
-    return { skipped: 1, skipReason: `skipped, Rust ${OLDEST_RUST} can't be had here` };
+    return { skipped: 1, skipReason: `skipped, Rust ${OLDEST_RUST} isn't available here` };
   }
   const dir = mkdtempSync(join(tmpdir(), 'quiesce-oldest-rust-'));
   try {

@@ -1,5 +1,5 @@
 // @ts-check
-// npm run api: writes the reports of the public API (packages/*/api) anew, from the compiled types.
+// npm run api: rewrites the reports of the public API (packages/*/api), from the compiled types.
 import { writeReports } from '../api/reports.mjs';
 import { prepare } from '../build/prepare.mjs';
 import { UsageError } from '../lib/errors.mjs';

@@ -1,5 +1,5 @@
 // @ts-check
-// npm run cure: exits of addons before and after their cure; docs/measurements/cure.md. Arguments after `--` go to scenarios/cure.ts, but for
+// npm run cure: exits of addons before and after their cure; docs/measurements/cure.md. Arguments after `--` go to scenarios/cure.ts, except for
 // `build`, which only builds the addons.
 import { existsSync } from 'node:fs';
 import { buildAddons } from '../build/addons.mjs';

@@ -25,7 +25,7 @@ const PACKAGES = [
 
 /**
  * @typedef {{ cargo: string[], env: Record<string, string> }} Toolchain
- * @returns {Promise<Toolchain | undefined>} undefined where it can't be had
+ * @returns {Promise<Toolchain | undefined>} undefined where it isn't available
  */
 export async function provideOldestRust() {
   const rustup = [`rustup`, 'run', OLDEST_RUST, 'cargo'];

@@ -101,7 +101,7 @@ const interpreter = (/** @type {Environment} */ environment) => `${folder(enviro
 const completeMark = (/** @type {Environment} */ environment) => `${folder(environment)}/.complete`;
 
 /**
- * Makes an environment anew, with a Python of this machine.
+ * Replaces an environment by a new one, with a Python of this machine.
  * @param {Environment} environment
  * @param {string} [python]
  * @returns {Promise<string | undefined>} what went wrong
@@ -127,7 +127,7 @@ async function create(environment, python = 'python3') {
  * An environment with uvloop, of one of findPythons().
  * @param {string} name
  * @param {string} path
- * @returns {Promise<string | undefined>} its interpreter; `undefined` where it can't be had
+ * @returns {Promise<string | undefined>} its interpreter; `undefined` where it isn't available
  */
 export async function createUvloopEnvironment(name, path) {
   const environment = { name: `uvloop-${name}`, packages: ['uvloop'] };

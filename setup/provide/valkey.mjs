@@ -12,7 +12,7 @@ const GLIDE_VERSION = '2.5.2';
 
 /**
  * What the scenarios with valkey-glide need: a Valkey-compatible server, and the client for Node and for Python. What
- * can't be had is reported, and its scenarios are left out.
+ * is missing is reported, and its scenarios are left out.
  */
 export async function provideValkey() {
   const server = onPath('valkey-server', 'redis-server').find(works) ?? (await inPackage());

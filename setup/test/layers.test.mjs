@@ -98,7 +98,8 @@ describe('source folders', () => {
   for (const source of ['packages', 'crates', 'setup']) {
     for (const entry of readdirSync(inRoot(source), { recursive: true, withFileTypes: true })) {
       const dir = relative(inRoot(), entry.path);
-      const isSource = /^(packages|crates)\/[^/]+\/src(\/|$)|^setup/.test(dir) && !dir.includes('/generated');
+      const isSource =
+        /^(packages|crates)\/[^/]+\/src(\/|$)|^setup/.test(dir) && !/\/(generated|node_modules)/.test(dir);
       if (!isSource || !entry.isFile() || !/\.(m?[jt]s|rs|py)$/.test(entry.name)) continue;
       folders.set(dir, [...(folders.get(dir) ?? []), entry.name]);
     }

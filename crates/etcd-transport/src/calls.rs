@@ -81,7 +81,7 @@ impl Service {
         }
     }
 
-    /// A deadline that is met doesn't move the alarm: it goes off for nothing, and is set anew.
+    /// A deadline that is met doesn't move the alarm: it goes off for nothing, and is set again.
     fn set_alarm(&mut self) {
         if let Some(first) = self.calls.live().first_deadline()
             && !(self.alarm_set && self.alarm.deadline() <= first)
@@ -278,7 +278,7 @@ struct StreamEnds {
     credit: Arc<Semaphore>,
 }
 
-/// Ends a call whose task died of a panic, which is a defect: its caller would wait for ever. A call that has ended in
+/// Ends a call whose task died of a panic, which is a defect: its caller would wait forever. A call that has ended in
 /// order, or was cancelled, is no longer in `live`.
 struct ReportIfUnfinished<'a> {
     id: CallId,

@@ -1,4 +1,4 @@
-//! One HTTP/2 connection to one server: made when a call needs it, kept alive, and made anew after it broke.
+//! One HTTP/2 connection to one server: made when a call needs it, kept alive, and made again after it broke.
 
 use std::future::{Future, poll_fn};
 use std::mem;

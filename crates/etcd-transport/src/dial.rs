@@ -107,7 +107,7 @@ async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     }
 }
 
-/// IPv6 and IPv4 by turns, beginning with the resolver's first choice.
+/// IPv6 and IPv4 alternately, beginning with the resolver's first choice.
 fn families_in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (preferred, others): (Vec<_>, Vec<_>) =

@@ -207,7 +207,7 @@ impl Frames {
     }
 }
 
-/// From how many bytes on a message is copied straight into a buffer of JavaScript's.
+/// From how many bytes on a message is copied straight into a JavaScript buffer.
 const LONG: usize = 32 * 1024;
 /// A length that no message has.
 const BY_ITSELF: u32 = u32::MAX;

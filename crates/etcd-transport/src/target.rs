@@ -75,7 +75,7 @@ fn invalid(what: &str, why: impl fmt::Display) -> InvalidOptions {
 }
 
 impl Target {
-    /// Checks the options. No I/O, but for the operating system's authorities.
+    /// Checks the options. No I/O, except for the operating system's authorities.
     pub fn new(options: Options) -> Result<Self, InvalidOptions> {
         let Options { endpoint, tls, keep_alive, tcp_keep_alive, connect_timeout } = options;
         let (secure, address, authority) = parse(&endpoint)?;

@@ -21,7 +21,7 @@ pub static CHILDREN: AtomicBool = AtomicBool::new(true);
 /// The bound of what can be asked for: beyond it delays hide races rather than show them.
 const MOST_MS: u64 = 60_000;
 
-/// Reads the environment and says whether this process shall be amplified.
+/// Reads the environment and says whether this process is to be amplified.
 pub fn read(leads_its_group: bool) -> bool {
     for (name, target) in [
         (c"QUIESCE_AMPLIFY_HOLD_MS", &HOLD_MS),

@@ -308,8 +308,8 @@ extern "C" fn constructor() {
     for next in ALL {
         next.address();
     }
-    let shall = config::read(process::leads_its_group());
-    if !shall {
+    let amplified = config::read(process::leads_its_group());
+    if !amplified {
         return;
     }
     if let Some(seed) = environment::number(c"QUIESCE_AMPLIFY_SEED") {

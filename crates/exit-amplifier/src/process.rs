@@ -27,7 +27,7 @@ pub fn sleep(duration: Duration) {
     let _ = rustix::thread::nanosleep(&request);
 }
 
-/// The kernel's letter for the main thread's state (`R` running, `S` sleeping, …), where it can be had.
+/// The kernel's letter for the main thread's state (`R` running, `S` sleeping, …), where it is available.
 pub fn main_thread_state() -> Option<u8> {
     let path = Line::new("/proc/self/task/").join(id()).join("/stat");
     let mut buffer = [0u8; 1024];

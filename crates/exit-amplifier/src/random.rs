@@ -8,7 +8,7 @@ pub fn seed(seed: u64) {
     STATE.store(seed, Relaxed);
 }
 
-/// Uniform below `bound`, but for a bias of less than `bound / 2^64`; 0 for 0.
+/// Uniform below `bound`, except for a bias of less than `bound / 2^64`; 0 for 0.
 pub fn below(bound: u64) -> u64 {
     let wide = u128::from(next()) * u128::from(bound);
     (wide >> 64) as u64

@@ -39,7 +39,7 @@ pub fn restart() {
     activate();
 }
 
-/// In the child of a `fork` that shall not be amplified.
+/// In the child of a `fork` that must not be amplified.
 pub fn deactivate() {
     ACTIVE_IN.store(0, SeqCst);
 }

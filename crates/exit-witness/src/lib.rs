@@ -12,7 +12,7 @@
 //! other end of that socket, so it is harmless in processes that inherited `LD_PRELOAD` and not the socket.
 //!
 //! To the program nothing changes: its own signal handlers come first, dispositions read as it set them, and
-//! threads start as they would. Nothing here allocates after start-up, but for one block for each new thread, and
+//! threads start as they would. Nothing here allocates after start-up, except for one block for each new thread, and
 //! where a library is unloaded.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 

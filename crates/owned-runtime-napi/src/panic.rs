@@ -1,4 +1,4 @@
-//! A panic in async Rust becomes an error of JavaScript's.
+//! A panic in async Rust becomes a JavaScript error.
 
 use napi::{Error, Result};
 

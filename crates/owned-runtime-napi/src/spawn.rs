@@ -38,7 +38,7 @@ pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<Task> {
 }
 
 /// Runs a future as a task of the calling env's runtime and waits for its value on JavaScript's thread, which does nothing else
-/// meanwhile: for short things at start. A future that waits for JavaScript would wait for ever.
+/// meanwhile: for short things at start. A future that waits for JavaScript would wait forever.
 ///
 /// # Errors
 ///

@@ -49,7 +49,7 @@ pub fn caller(callable: Bound<'_, PyAny>) -> PyResult<Caller> {
 
 /// A Python function that tasks call on its event loop's thread. Made by [`caller`]; clones call the same.
 ///
-/// It holds nothing of Python's, so it may be dropped on any thread: the function is released on the event loop's.
+/// It holds no Python object, so it may be dropped on any thread: the function is released on the event loop's.
 #[derive(Clone, Debug)]
 pub struct Caller(Arc<Callback>);
 

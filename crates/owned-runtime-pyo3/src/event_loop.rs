@@ -177,7 +177,7 @@ impl LoopSide {
     /// The loop is over: so are its tasks.
     pub(crate) fn end(&self) {
         if !self.queue.interpreter.is_current() {
-            // A forked child: the tasks are the parent's, and their runtime's locks may be held here for ever.
+            // A forked child: the tasks are the parent's, and their runtime's locks may be held here forever.
             let left = std::mem::take(&mut *lock(&self.owned));
             std::mem::forget(left);
             return;
@@ -250,7 +250,7 @@ fn settle(future: &Bound<'_, PyAny>, result: PyResult<Py<PyAny>>) -> PyResult<()
     };
     let set_exception = future.getattr(intern!(py, "set_exception"))?;
     let Err(refused) = set_exception.call1((error.clone_ref(py),)) else { return Ok(()) };
-    // A future takes no StopIteration. Its waiter must not wait for ever.
+    // A future takes no StopIteration. Its waiter must not wait forever.
     let instead = PyRuntimeError::new_err(format!("a future can't have this exception: {refused}"));
     instead.set_cause(py, Some(error));
     set_exception.call1((instead,)).map(drop)

@@ -65,7 +65,7 @@ pub(crate) fn of_stop(error: StopError) -> PyErr {
     }
 }
 
-/// Makes a Python exception of type `T` from an error of Rust's: its message is the error's, and its `__cause__` is its
+/// Makes a Python exception of type `T` from a Rust error: its message is the error's, and its `__cause__` is its
 /// [source](Error::source), as an `Exception`, and so on down.
 ///
 /// It needs no Python: the exception is made when the error reaches Python. So it can be called in a task.

@@ -21,7 +21,7 @@ use crate::exceptions::{closed, not_installed, of_start, of_stop, StopOverdue};
 use crate::gate::{Gate, Inside};
 use crate::Settings;
 
-/// Null until installed. Replaced, never freed, in a forked child, where the locks of the old one may be held for ever.
+/// Null until installed. Replaced, never freed, in a forked child, where the locks of the old one may be held forever.
 static CURRENT: AtomicPtr<Interpreter> = AtomicPtr::new(ptr::null_mut());
 
 /// How long the interpreter's end waits for other threads to leave this crate's functions. None of these waits for

@@ -106,7 +106,7 @@
 //! # Versions
 //!
 //! Rust 1.63 or newer, tokio 1.24 or newer, on whatever std supports. On Linux the bound covers the
-//! threads' last steps too (destructors of thread-local values), elsewhere those of Rust's.
+//! threads' last steps too (destructors of thread-local values), elsewhere those that belong to Rust.
 
 #![deny(missing_docs)]
 

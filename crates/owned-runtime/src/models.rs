@@ -18,7 +18,7 @@ use crate::lifecycle::{Lifecycle, Remote};
 use crate::sync::{Condvar, Deadline, Mutex};
 use crate::{StartError, StopError};
 
-/// A flag with a wake-up, in the place of tokio's Notify.
+/// A flag with a wake-up, in place of tokio's Notify.
 #[derive(Clone)]
 struct Flag(Arc<(Mutex<bool>, Condvar)>);
 

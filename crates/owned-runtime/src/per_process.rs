@@ -1,6 +1,6 @@
-//! A value that a forked child makes anew.
+//! A value that a forked child makes again.
 //!
-//! After `fork()` the child has none of the parent's other threads, and whatever lock they held is held for ever. So the
+//! After `fork()` the child has none of the parent's other threads, and whatever lock they held is held forever. So the
 //! child must not touch what the parent made. Reading the value takes no lock.
 
 use std::ptr;

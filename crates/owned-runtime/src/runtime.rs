@@ -104,7 +104,7 @@ impl OwnedRuntime {
     ///
     /// # Errors
     ///
-    /// - [`StartError::Closed`] after [`close`](Self::close), at once and for ever.
+    /// - [`StartError::Closed`] after [`close`](Self::close), at once and forever.
     /// - [`StartError::Overdue`] while a thread is still there that a stop waited for in vain.
     /// - [`StartError::System`] if the system refuses the thread.
     /// - [`StartError::Ended`] if the thread ended by a panic outside every task.
@@ -129,7 +129,7 @@ impl OwnedRuntime {
     /// on the calling thread.
     ///
     /// It ends with an error when the runtime is stopped or closed meanwhile, while a
-    /// [`Handle::block_on`] would panic or wait for ever. It waits for as long as the future takes, so
+    /// [`Handle::block_on`] would panic or wait forever. It waits for as long as the future takes, so
     /// hold nothing that the future needs, and release Python's GIL around it.
     ///
     /// # Errors
@@ -363,7 +363,7 @@ impl ThreadSet {
     }
 }
 
-/// A runtime that its thread has not taken yet. If the thread can't be had, it is dropped by the
+/// A runtime that its thread has not taken yet. If the thread can't be started, it is dropped by the
 /// caller of start, perhaps inside another runtime, where a plain drop would panic.
 struct Unstarted(Option<Runtime>);
 

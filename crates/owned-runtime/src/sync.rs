@@ -31,7 +31,7 @@ mod real {
             matches!(self.at, Some(at) if at <= Instant::now())
         }
 
-        /// None: for ever.
+        /// None: forever.
         pub(crate) fn left(&self) -> Option<Duration> {
             self.at.map(|at| at.saturating_duration_since(Instant::now()))
         }

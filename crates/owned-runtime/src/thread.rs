@@ -104,7 +104,7 @@ mod last_steps {
     }
 }
 
-/// Elsewhere the guard is the thread's first thread-local value, which is destroyed as the last of Rust's. What comes after
+/// Elsewhere the guard is the thread's first thread-local value, which is destroyed last of the Rust ones. What comes after
 /// it is short, unless a C library has destructors of its own.
 #[cfg(any(not(target_os = "linux"), owned_runtime_plain_join))]
 mod last_steps {

@@ -166,7 +166,7 @@ export interface StoreState {
 
 /**
  * The store isn't the one any more that revisions are remembered of: it was restored from a backup, or its endpoints lead
- * to another cluster. Read the keys anew, and go on from there, as after a compaction. Code `OUT_OF_RANGE`.
+ * to another cluster. Read the keys again, and go on from there, as after a compaction. Code `OUT_OF_RANGE`.
  */
 export class StoreReplacedError extends EtcdError {
   /** What was seen of the former store: its highest revision. */
@@ -179,7 +179,7 @@ export class StoreReplacedError extends EtcdError {
     now: StoreState,
     init: Partial<EtcdErrorInit> & { readonly what?: string } = {},
   ) {
-    const { what = 'read the keys anew, and go on from there', ...rest } = init;
+    const { what = 'read the keys again, and go on from there', ...rest } = init;
     super(`OUT_OF_RANGE: the store was replaced: ${difference(before, now)}; ${what}`, {
       code: StatusCode.OUT_OF_RANGE,
       ...rest,
@@ -226,7 +226,7 @@ export class ClusterMismatchError extends EtcdError {
   ) {
     const { clusterId, expectedClusterId, adopted } = ids;
     const advice = adopted
-      ? "the client is of that cluster from now on: it was restored with another id, or replaced; read what you rely on anew, and check that a write isn't in the wrong place"
+      ? "the client is of that cluster from now on: it was restored with another id, or replaced; read what you rely on again, and check that a write isn't in the wrong place"
       : 'the endpoint is left alone; give a client endpoints of one cluster, and check where a write went';
     super(
       `FAILED_PRECONDITION: ${endpoint} answered for cluster ${clusterName(clusterId)}, and the client's is ${clusterName(expectedClusterId)}; ${advice}`,
@@ -240,7 +240,7 @@ export class ClusterMismatchError extends EtcdError {
 }
 
 /**
- * Whether changes can no longer be followed from a revision, and the keys have to be read anew.
+ * Whether changes can no longer be followed from a revision, and the keys have to be read again.
  * @internal
  */
 export function isHistoryLost(error: unknown): error is CompactedError | StoreReplacedError {

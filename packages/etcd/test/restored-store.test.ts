@@ -92,7 +92,7 @@ overEachTransport('a store that was restored at a lower revision', (connect) => 
           assert.equal(error.before.revision >= last, true);
           assert.equal(error.now.revision < last, true);
           assert.equal(error.now.clusterId === error.before.clusterId, cluster === 'same id');
-          assert.match(error.message, /read the keys anew/);
+          assert.match(error.message, /read the keys again/);
           assert.equal(error.cause instanceof ClusterMismatchError, cluster === 'other id');
         }
         assertReplaced(await inVain);

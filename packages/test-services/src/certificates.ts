@@ -31,7 +31,7 @@ export async function createCertificates(): Promise<Certificates> {
       [
         leaf,
         usage,
-        // etcd's own gRPC gateway dials the server with the server's certificate, hence clientAuth.
+        // etcd's own gRPC gateway dials the server with the server's certificate, so it needs clientAuth.
         { name: 'extKeyUsage', serverAuth: true, clientAuth: true },
         {
           name: 'subjectAltName',

@@ -16,7 +16,7 @@ export interface PythonEnvironment {
 
 /**
  * What set-up has provided or built on this machine, as it writes it down in `.cache/provided.json`: paths, each
- * missing where the thing can't be had here, or wasn't asked for yet.
+ * missing where the thing isn't available here, or wasn't asked for yet.
  */
 export interface Provided {
   /** The etcd server. */

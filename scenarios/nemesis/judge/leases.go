@@ -2,7 +2,7 @@ package main
 
 import "strconv"
 
-// leased checks that no lease ends that its holder, by its own clock, may still rely upon.
+// leased checks that no lease ends that its holder, by its own clock, may still rely on.
 func leased(h *history, report func(string, ...any)) {
 	for _, s := range h.leases {
 		for _, e := range h.byKey[s.Key] {

@@ -78,7 +78,7 @@ func record(args []string) error {
 	go endWithInput(client)
 	next, reported := int64(1), time.Time{}
 	for {
-		// A new context each time: it ends a watch that has to be made anew.
+		// A new context each time: it ends a watch that has to be made again.
 		ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(context.Background()))
 		watch := client.Watch(ctx, "", clientv3.WithFromKey(), clientv3.WithRev(next), clientv3.WithCreatedNotify())
 		for response := range watch {

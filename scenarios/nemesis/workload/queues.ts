@@ -1,7 +1,7 @@
 import { PriorityQueue, Queue } from '@quiesce/etcd';
 import { turns, uniqueValue, type Work } from './turns.js';
 
-/** Adds items to a queue and takes some out; each is to be had once, in their order. */
+/** Adds items to a queue and takes some out; each is to be taken once, in their order. */
 export async function queues(work: Work): Promise<void> {
   const { etcd, client, worker, history, random } = work;
   const bound = 2_000;

@@ -33,7 +33,7 @@ export class Session implements AsyncDisposable {
   readonly space: Namespace;
   readonly leaseId: bigint;
   /**
-   * Aborts when what the session guards can no longer be relied upon, with a {@link LeaseLostError} as its reason:
+   * Aborts when what the session guards can no longer be relied on, with a {@link LeaseLostError} as its reason:
    * the lease is lost, or the session was closed or orphaned. It looks at the clock when it is asked, as `lost` of
    * {@link LeaseKeepAlive}.
    */

@@ -115,7 +115,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   /**
    * Replaces the endpoints. Calls on one that goes away end by themselves. Where all are of another cluster, and none was
    * in use before, the client moves there with the first answer: watches end with `StoreReplacedError`, `Cache` and `Mirror`
-   * read their keys anew, and sessions are lost.
+   * read their keys again, and sessions are lost.
    *
    * @throws InvalidArgumentError for malformed ones, and `ClosedError`.
    */

@@ -25,7 +25,7 @@ export interface ConnectOptions {
    * `etcd.endpoints`. Commas separate them in a string. Default `http://127.0.0.1:2379`.
    */
   readonly endpoints?: string | readonly string[];
-  /** Finds the endpoints in DNS, in the place of `endpoints`: the domain, or more about it. */
+  /** Finds the endpoints in DNS, in place of `endpoints`: the domain, or more about it. */
   readonly srv?: string | SrvOptions;
   /** Certificates, for `https://` endpoints. */
   readonly tls?: TlsOptions;
@@ -61,7 +61,7 @@ export interface ConnectOptions {
   readonly retry?: RetryOptions;
   /** Makes each call as this user. Over `http://` the password goes in the clear. */
   readonly auth?: Credentials;
-  /** Find the cluster's members anew so often, in ms, as `cluster.syncEndpoints()` does. Default: never. */
+  /** Find the cluster's members again this often, in ms, as `cluster.syncEndpoints()` does. Default: never. */
   readonly autoSyncIntervalMs?: number;
   /** Largest request that is sent, in bytes. Default 2 MiB, as in clientv3; etcd itself takes 1.5 MiB by default. */
   readonly maxRequestBytes?: number;

@@ -188,7 +188,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   #first: Promise<bigint> | undefined;
   /** Where the first read was answered. */
   #origin: ResponseHeader | undefined;
-  /** What was read can't be relied upon: it was compacted away under the transaction, or is of another store. */
+  /** What was read can't be relied on: it was compacted away under the transaction, or is of another store. */
   #lost = false;
   #done = false;
 

@@ -16,7 +16,7 @@ export interface LeaseRenewal {
 export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
   readonly leaseId: bigint;
   /**
-   * Aborts when the lease can no longer be relied upon, with a {@link LeaseLostError} that says why; not after
+   * Aborts when the lease can no longer be relied on, with a {@link LeaseLostError} that says why; not after
    * {@link stop}. By this process's monotonic clock that is at most its TTL after the last successful renewal was
    * sent, also when no server can be reached.
    *

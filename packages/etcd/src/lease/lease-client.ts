@@ -19,7 +19,7 @@ import type { LeaseLostError } from './lease-lost.js';
 
 /** Options of {@link LeaseClient.grant}. */
 export interface GrantOptions extends CallControl {
-  /** Id that the lease shall have; default: the server chooses one. */
+  /** Id for the lease; default: the server chooses one. */
   readonly id?: Int64;
 }
 

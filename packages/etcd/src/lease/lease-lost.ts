@@ -17,7 +17,7 @@ const explanations: Record<LeaseLostReason, string> = {
 };
 
 /**
- * A lease is no longer kept alive, and what it guards may no longer be relied upon. The reason of the signals of
+ * A lease is no longer kept alive, and what it guards may no longer be relied on. The reason of the signals of
  * keepalives and sessions. Code `NOT_FOUND`; for `halted` and `closed` it is `CANCELLED`.
  */
 export class LeaseLostError extends EtcdError {

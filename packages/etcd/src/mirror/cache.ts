@@ -18,7 +18,7 @@ export interface CacheEvents {
   /** A key was deleted. */
   delete: [event: WatchEvent];
   /**
-   * All keys were read anew, after a compaction, or because the store was replaced: then the revision may be lower than
+   * All keys were read again, after a compaction, or because the store was replaced: then the revision may be lower than
    * before. `put` and `delete` were emitted for what differs, so what happened in between is missing, but not what came
    * of it.
    */
@@ -59,7 +59,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #disconnectedAt: number | undefined;
   /** What it has to come to until it is up to date again, once there is a connection. */
   #missed: bigint | undefined;
-  /** Why the keys are read anew. */
+  /** Why the keys are read again. */
   #cause: CompactedError | StoreReplacedError | undefined;
   /** What it shows is of a store that was replaced. */
   #former = false;

@@ -82,7 +82,7 @@ const failedBackoff = { firstMs: 100, longestMs: 10_000 };
 /**
  * Chooses the endpoint for each call: round robin among those in health. One that failed is left alone with
  * exponential back-off; then it is asked for its status, and serves again once it answers and knows a leader. So is one
- * that wasn't used yet, lest a write goes to another cluster. While none is in health, the one that has waited longest
+ * that wasn't used yet, so that no write goes to another cluster. While none is in health, the one that has waited longest
  * is tried.
  * @internal
  */

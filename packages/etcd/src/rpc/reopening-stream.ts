@@ -32,7 +32,7 @@ export interface StreamOwner {
 }
 
 /**
- * A stream to the server that is opened anew after it broke: with back-off, at another endpoint where the one it had is to
+ * A stream to the server that is reopened after it broke: with back-off, at another endpoint where the one it had is to
  * blame, and with another token where that was refused.
  */
 export class ReopeningStream {
@@ -48,7 +48,7 @@ export class ReopeningStream {
   #tokenRefusals = 0;
   #brokenOff: unknown;
   #referenced: boolean;
-  /** Whether the server has answered on this stream, so that the back-off begins anew after it. */
+  /** Whether the server has answered on this stream, so that the back-off starts over after it. */
   answered = false;
 
   constructor(rpc: Rpc, init: ReopeningInit, owner: StreamOwner) {

@@ -2,7 +2,7 @@ import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { type ClusterMismatchError, StoreReplacedError, type StoreState } from '../errors.js';
 import { ResponseHeader } from './generated/etcdserverpb/rpc.js';
 
-/** Field 1 of every response of etcd's, `header`. */
+/** Field 1 of every response of etcd, `header`. */
 const HEADER_TAG = 0x0a;
 /** Its field 1, `cluster_id`. */
 const CLUSTER_ID_TAG = 0x08;

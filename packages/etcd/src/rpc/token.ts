@@ -27,7 +27,7 @@ export class TokenSource {
     return this.#token;
   }
 
-  /** A new token in the place of `refused`; the one that another call has fetched meanwhile will do. */
+  /** A new token in place of `refused`; the one that another call has fetched meanwhile will do. */
   refresh(refused: string | undefined): Promise<string> {
     if (this.#token !== undefined && this.#token !== refused) return Promise.resolve(this.#token);
     this.#fetching ??= this.#fetch().finally(() => {

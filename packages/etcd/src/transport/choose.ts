@@ -55,7 +55,7 @@ let loaded: TransportFactory | undefined;
 async function grpcJs(): Promise<TransportFactory> {
   if (loaded !== undefined) return loaded;
   try {
-    // Node remembers an import that failed for ever.
+    // Node remembers forever that an import failed.
     tryDescriptors(LOADING_DESCRIPTORS);
     loaded = (await import('./grpc-js/grpc-js.js')).grpcJsTransport;
     return loaded;

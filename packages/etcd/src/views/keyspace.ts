@@ -184,7 +184,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    *
    * @throws StmConflictError when each of `maxAttempts` attempts met a conflict. StoreReplacedError and
    * ClusterMismatchError when it was applied in another store than it was read from; where that is seen before, it is
-   * run anew. When the commit itself fails
+   * run again. When the commit itself fails
    * otherwise (`UnavailableError`, `DeadlineExceededError`), it may or may not have been applied.
    */
   stm<T>(

@@ -16,7 +16,7 @@ export class WatchCancelledError extends EtcdError {}
 export function cancelledError({ cancelReason, compactRevision }: WatchResponse): EtcdError {
   if (compactRevision !== 0n) {
     return new CompactedError(
-      `OUT_OF_RANGE: the watch wants a revision that was compacted; the oldest one left is ${compactRevision}: read the keys anew and watch from there`,
+      `OUT_OF_RANGE: the watch wants a revision that was compacted; the oldest one left is ${compactRevision}: read the keys again and watch from there`,
       { code: StatusCode.OUT_OF_RANGE, details: cancelReason, method: watchMethod },
       compactRevision,
     );

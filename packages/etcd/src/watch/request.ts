@@ -60,7 +60,7 @@ export interface WatchOptions {
  * @internal
  */
 export interface WatchSpec {
-  /** All but where it starts, which each time it is made anew. */
+  /** All but where it starts, which differs each time it is made. */
   readonly create: WatchCreateRequest;
   /** First revision wanted; 0 for those after the watch was made. */
   readonly startRevision: bigint;

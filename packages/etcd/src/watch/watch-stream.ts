@@ -71,7 +71,7 @@ export interface StreamedWatch {
 
 /**
  * Many watches on one stream to the server. When the stream breaks another is opened, with back-off, and each watch
- * is made on it anew from the revision that it needs next. It ends with its last watch.
+ * is made on it again from the revision that it needs next. It ends with its last watch.
  */
 export class WatchStream implements StreamOwner {
   readonly #rpc: Rpc;

@@ -146,7 +146,7 @@ export class Watch<Entry = KeyValue>
    * `WatchProgressRequest`.
    *
    * The server answers when all watches of the stream have caught up, and none starts at a revision of the future;
-   * those of a client share one, but for `ownStream`.
+   * those of a client share one, except for `ownStream`.
    *
    * @throws DeadlineExceededError, and why the watch has ended.
    */

@@ -45,7 +45,7 @@ const WITHOUT = ['until', 'allowFailures'] as const;
 
 const HELP = `
 Each side is a command, run without a shell; or with --plan the name of one of its scenarios; or a JSON report that
-quiesce run wrote (FILE.json, or FILE.json#SCENARIO). Programs are run by turns, before, after, after, before, ...
+quiesce run wrote (FILE.json, or FILE.json#SCENARIO). Programs are run alternately: before, after, after, before, ...
 Two reports of several scenarios are compared scenario by scenario, with Holm's adjustment.
 
 Exit codes:

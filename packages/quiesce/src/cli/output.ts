@@ -22,7 +22,7 @@ export async function writeOutput(file: string, text: string): Promise<void> {
     process.stdout.write(text);
     return;
   }
-  // A device or a pipe can't be put in the place of another; a link is to stay one.
+  // A device or a pipe can't be put in place of another; a link is to stay one.
   const existing = lstatSync(file, { throwIfNoEntry: false });
   let reader: number | undefined;
   try {

@@ -1,4 +1,4 @@
-// compare/: says whether one program fails less than another, from runs by turns or from counts. The tests themselves are
+// compare/: says whether one program fails less than another, from alternating runs or from counts. The tests themselves are
 // in statistics/, the wording in report/.
 import { definedOnly } from '../defined.js';
 import { UsageError } from '../errors.js';
@@ -58,7 +58,7 @@ export const COMPARED_RUNS = 60;
 const POWER = 0.8;
 
 /**
- * Runs two commands by turns, so that what changes on the machine meanwhile meets both, and says whether one fails
+ * Runs two commands alternately, so that what changes on the machine meanwhile meets both, and says whether one fails
  * less than the other. With `jobs`, runs of both are made at a time. An abort is no error: what was run is compared, and the result says so.
  * @throws UsageError when the options are wrong or a command can't be run; EnvironmentError when the system can't
  * start a process.

@@ -12,7 +12,7 @@ const POLL_MS = 50;
 export interface LockOptions {
   /** Ends the wait. No effect once the lock is held. */
   readonly signal?: AbortSignal | undefined;
-  /** In ms, more than the 10 s after which a dead holder's lock is taken over; default: for ever. */
+  /** In ms, more than the 10 s after which a dead holder's lock is taken over; default: forever. */
   readonly waitMs?: number;
 }
 

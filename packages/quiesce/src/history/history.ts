@@ -138,7 +138,7 @@ function jsonOf(line: string): unknown {
 // A write takes milliseconds: who waits longer than a dead writer's lock lasts waits in vain.
 const LOCK_WAIT_MS = 30_000;
 
-/** The file is written anew, so that it is whole whenever a tester is killed: writers take turns by a file beside it. */
+/** The file is rewritten, so that it is whole whenever a tester is killed: writers take turns by a file beside it. */
 async function locked(file: string, work: () => Promise<void>): Promise<void> {
   const lock = `${resolve(file)}.lock`;
   try {

@@ -16,7 +16,7 @@ export interface NamedReport {
 
 /**
  * Takes reports of the same scenarios together, such as those of shards: their runs are counted as one. Runs are
- * numbered anew. A shard that is missing leaves its scenario `stopped`.
+ * renumbered. A shard that is missing leaves its scenario `stopped`.
  * @throws UsageError when there is no report, or reports contradict each other, or one shard is there twice.
  */
 export function mergeReports(reports: readonly NamedReport[]): PlanResult {

@@ -42,7 +42,7 @@ interface Part {
   readonly most: number;
   /** A value made of a random 32-bit integer. */
   draw(random: number): number;
-  /** Why it can't be had here, and what to do; `undefined` when it can. */
+  /** Why it isn't available here, and what to do; `undefined` when it is. */
   problem(): string | undefined;
 }
 
@@ -103,9 +103,9 @@ const parts: readonly Part[] = [
 
 /**
  * Reads a list such as `amplify,nice` (values drawn for each run), `amplify=7,nice=3` (these values in each run),
- * `all` (some of all parts that can be had here, drawn for each run) or `none`.
+ * `all` (some of all parts that are available here, drawn for each run) or `none`.
  * @returns `null` for none.
- * @throws UsageError when a part or its value is unknown, or can't be had here.
+ * @throws UsageError when a part or its value is unknown, or isn't available here.
  */
 export function parsePerturb(text: string): PerturbChoice | null {
   const words = text.split(',').map((word) => word.trim());
@@ -125,7 +125,7 @@ export function parsePerturb(text: string): PerturbChoice | null {
       );
     }
     const problem = part.problem();
-    if (problem !== undefined) throw new UsageError(`the perturbation ${name} can't be had: ${problem}`);
+    if (problem !== undefined) throw new UsageError(`the perturbation ${name} isn't available: ${problem}`);
     chosen.set(part.name, value === undefined ? null : parseValue(part, value));
   }
   return { parts: chosen, some: false };

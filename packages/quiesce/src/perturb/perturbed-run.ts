@@ -39,7 +39,7 @@ export async function runPerturbed(
 
 /** A run made ready to be perturbed. */
 interface PerturbedRun {
-  /** To be run in the place of the original. */
+  /** To be run in place of the original. */
   readonly spec: RunSpec;
   /** To be called after the run: ends what accompanied it, and says what the amplifier did. Idempotent. */
   end(): Promise<AmplifierReport | null>;

@@ -7,7 +7,7 @@ import { expected } from './fields.js';
 const WORDS = ['clean', 'any'] as const;
 const STDERR = ['empty', 'any'] as const;
 
-/** How runs shall end, in a plan. */
+/** How runs should end, in a plan. */
 export const expectation = z.union(
   [
     z.enum(WORDS),
@@ -36,7 +36,7 @@ export const reportedExpectation = z
       stderr: z.enum(STDERR).exactOptional(),
     }),
   ])
-  .describe('how runs shall end');
+  .describe('how runs should end');
 
 /**
  * Reads what `--expect` takes: `clean`, `any`, `exit:N` or a signal name.

@@ -55,13 +55,13 @@ export const valueOptions = {
     noun: 'number of jobs',
     report: { schema: z.int().min(1).default(1) },
   }),
-  /** How its runs shall end; default `'clean'`. */
+  /** How its runs should end; default `'clean'`. */
   expect: value<Expect>({
     schema: expectation,
     default: 'clean',
     flag: {
       term: '--expect <end>',
-      help: 'how runs shall end: clean, any, exit:N or a signal name (default: clean)',
+      help: 'how runs should end: clean, any, exit:N or a signal name (default: clean)',
       read: parseExpectation,
       words: expectationFlags,
     },

@@ -30,7 +30,7 @@ export function readOptions(
   ) as never;
 }
 
-/** The flags that make a command's runs as this scenario's are, but for its perturbation. */
+/** The flags that make a command's runs as this scenario's are, except for its perturbation. */
 export function commandFlags(scenario: RecordedScenario): string[] {
   return optionNames.flatMap((name) => {
     const { bearsOn, default: usual } = optionOf(name);

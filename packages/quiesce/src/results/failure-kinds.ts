@@ -427,7 +427,7 @@ const WAITING_FRAMES = 6;
 // Of the C and C++ runtimes: whoever called them is who matters.
 const RUNTIME_LIBRARY = /^(?:libc|libpthread|libstdc\+\+|libgcc_s|libm|ld-linux[\w-]*|libc\+\+\w*)[.-]/;
 
-/** Its innermost code, but for the C runtime's, is Python's own. */
+/** Its innermost code, except for the C runtime's, is Python's own. */
 function runsPython({ frames }: ThreadStack): boolean {
   const own = frames.find((frame) => (frame.name !== null || frame.library !== null) && !isRuntime(frame));
   return own !== undefined && isPython(own);

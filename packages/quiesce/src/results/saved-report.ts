@@ -61,7 +61,7 @@ const round = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
 /**
  * Reads a report that `--json` wrote. What it says of its runs together, such as rates and kinds of failures, is worked
- * out anew from the runs, as this version of the tester does.
+ * out again from the runs, as this version of the tester does.
  * @throws UsageError when the file can't be read or isn't one.
  */
 export async function readReport(file: string): Promise<PlanResult> {

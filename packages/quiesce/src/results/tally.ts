@@ -28,7 +28,7 @@ export class ScenarioTally {
   #failed = 0;
   readonly #stacksTaken = new Map<string, number>();
 
-  /** Begins with runs that were made before, numbered anew. */
+  /** Begins with runs that were made before, renumbered. */
   constructor(scenario: RecordedScenario, ...earlier: readonly ScenarioResult[]) {
     this.scenario = scenario;
     for (const { runs, failures } of earlier) {

@@ -17,7 +17,7 @@ export type Outcome =
   | { readonly kind: 'threads-left'; readonly threads: number };
 
 /**
- * How a scenario's runs shall end: `'clean'` (the default: exit code 0, nothing fatal in the output), `'any'`
+ * How a scenario's runs should end: `'clean'` (the default: exit code 0, nothing fatal in the output), `'any'`
  * (for a known-bad control: shown, never a failure), or a particular exit code or signal. `stderr: 'empty'`
  * demands that nothing at all is written to stderr.
  */
@@ -32,7 +32,7 @@ export interface Observation {
   readonly hung: boolean;
   readonly signature: SignatureMatch | undefined;
   readonly stderrBytes: number;
-  /** Threads that were left at exit and shall not be; 0 where nobody minds. */
+  /** Threads that were left at exit and must not be; 0 where nobody minds. */
   readonly threadsLeft: number;
 }
 

@@ -26,7 +26,7 @@ import {
 export interface RunSpec {
   readonly command: readonly string[];
   readonly cwd: string;
-  /** The whole environment, but for what `runOnce` adds. */
+  /** The whole environment, except for what `runOnce` adds. */
   readonly env: NodeJS.ProcessEnv;
   readonly timeoutMs: number;
   readonly expect: Expect;

@@ -43,7 +43,7 @@ export const WITNESS_FILE = fileURLToPath(
   new URL(`../../../native/exit-witness.${process.platform}-${process.arch}.so`, import.meta.url),
 );
 
-/** Why the witness can't be had here, and what to do; `undefined` when it can. */
+/** Why the witness isn't available here, and what to do; `undefined` when it is. */
 export function witnessProblem(): string | undefined {
   if (process.platform !== 'linux') return `it is a Linux preload library, and this is ${process.platform}`;
   if (isMusl()) return 'it needs glibc, and this system has musl';

@@ -32,7 +32,7 @@ interface EndedRun {
 }
 
 /**
- * Makes the runs that the tallies of some scenarios still want, `jobs` at a time, and the scenarios' by turns:
+ * Makes the runs that the tallies of some scenarios still want, `jobs` at a time, and the scenarios' alternately:
  * A B, B A, A B, ...
  * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted. The tallies have
  * what was run until then.

@@ -34,7 +34,7 @@ export interface SessionOptions {
   /** Called for each step of the session: a service, a scenario, a run. */
   readonly onProgress?: (event: ProgressEvent) => void;
   /**
-   * Makes the scenarios' runs by turns (A B, B A, A B, ...) instead of one scenario after another, so that what
+   * Makes the scenarios' runs alternately (A B, B A, A B, ...) instead of one scenario after another, so that what
    * changes on the machine meanwhile meets all alike; the least of their `jobs` holds for all together. Reported as one
    * scenario's start. Default false.
    */
@@ -162,7 +162,7 @@ function reasonToStop(error: unknown, completed: number, signal: AbortSignal): s
   return error instanceof EnvironmentError && completed > 0 ? messageOf(error) : undefined;
 }
 
-/** Runs scenarios by turns. When one can't go on, none does: what they would show together is gone. */
+/** Runs scenarios alternately. When one can't go on, none does: what they would show together is gone. */
 async function runByTurns(
   scenarios: readonly Scenario[],
   services: ServicePool,

@@ -28,7 +28,7 @@ const MOST_COMPARED_RUNS = 10_000;
 
 /**
  * How often Fisher's exact test (two-sided) proves, with `runs` runs of each, that the higher of two rates is the
- * higher: its power, exactly but for tails below 1e-12.
+ * higher: its power, exact except for tails below 1e-12.
  */
 export function comparisonPower(
   first: number,

@@ -2,7 +2,7 @@ import { BinaryWriter } from '@bufbuild/protobuf/wire';
 
 /**
  * A writer's buffer grows to the largest message that it has written; one that has written more than this is not kept. To
- * grow anew for each takes longer than all else; etcd takes 1.5 MiB by default.
+ * grow it for each takes longer than all else; etcd takes 1.5 MiB by default.
  */
 const MOST_KEPT_BYTES = 1.5 * 1024 * 1024;
 

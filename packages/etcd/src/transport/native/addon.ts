@@ -102,7 +102,7 @@ function load(): NativeAddon | Error {
   return new Error(message, { cause: new AggregateError(failures, 'nothing could be loaded') });
 }
 
-/** An addon of another version would fail in the midst of its work, when something that it lacks is called. */
+/** An addon of another version would fail in the middle of its work, when something that it lacks is called. */
 function checked({ NativeTransport }: Partial<NativeAddon>, file: string): NativeAddon {
   const lacks = Object.keys(methods).filter(
     (name) => typeof NativeTransport?.prototype[name as keyof NativeBinding] !== 'function',

@@ -7,7 +7,7 @@ import { type Metadata, noMetadata } from '../../errors.js';
 const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 6 } as const;
 const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5, broken: 6 } as const;
 
-/** In the place of a message's length: it lies beside the frames, by itself. On the way up its length follows. */
+/** In place of a message's length: it lies beside the frames, by itself. On the way up its length follows. */
 const BY_ITSELF = 0xffffffff;
 
 /** From how many bytes on a message lies by itself. */

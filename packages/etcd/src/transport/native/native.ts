@@ -213,7 +213,7 @@ class NativeTransport implements Transport, CompletionHandler {
     try {
       this.#pace.handled(batch.read(this.#pace.begin(), this));
     } catch (cause) {
-      // What follows can't be read either, and its calls would wait for ever.
+      // What follows can't be read either, and its calls would wait forever.
       this.broken(`the answers of the native transport can't be read: ${(cause as Error).message}`, cause);
     }
     if (this.#closed) return;
