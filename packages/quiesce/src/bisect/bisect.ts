@@ -185,7 +185,9 @@ async function tryVersion(
   options.signal?.throwIfAborted();
   const [result] = scenarios as [ScenarioResult];
   // A service's message has its name.
-  const problem = serviceFailures[0]?.message ?? (result.state === 'completed' ? undefined : result.reason);
+  const problem =
+    serviceFailures[0]?.message ??
+    (result.state === 'completed' || result.endedByFailures ? undefined : result.reason);
   if (problem) throw new EnvironmentError(`with ${options.package.name} ${version}: ${problem}`);
   return result;
 }

@@ -1,8 +1,9 @@
+import { Option } from 'commander';
 import { definedOnly } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { addToHistory, HISTORY_FILE } from '../history/history.js';
 import { unavailablePerturbations } from '../perturb/perturb.js';
-import { loadPlan } from '../plan/load.js';
+import { findPlan, loadPlan } from '../plan/load.js';
 import { expandMatrix } from '../plan/matrix.js';
 import type { ScenarioDefaults } from '../plan/options.js';
 import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
@@ -13,7 +14,7 @@ import { letDown, type PlanResult } from '../results/result.js';
 import { readReport } from '../results/saved-report.js';
 import type { Expect } from '../run/outcome.js';
 import { type ProgressEvent, runResolved } from '../session/session.js';
-import { append, shard } from './arguments.js';
+import { append, positiveInteger, shard } from './arguments.js';
 import { checkpoints } from './checkpoint.js';
 import { EXIT, EXIT_HELP, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
@@ -26,6 +27,9 @@ interface RunFlags extends ReportFlags {
   readonly asan?: boolean;
   readonly shard?: ShardChoice;
   readonly plan?: string;
+  readonly name?: string;
+  readonly bail?: number | true;
+  readonly maxFailures?: number;
   readonly only?: string[];
   readonly quietStderr?: boolean;
   readonly resume?: string;
@@ -39,7 +43,7 @@ export const run: Subcommand = {
   define: (command, finish) => {
     command
       .description('run one command, or the scenarios of a plan file')
-      .usage('[options] -- command [args...]\n       quiesce run [options] --plan FILE')
+      .usage('[options] -- command [args...]\n       quiesce run [options] [--plan FILE]')
       .argument('[command...]', 'the program under test and its arguments');
     scenarioOptions(command)
       .option('--quiet-stderr', 'anything on stderr makes a run dirty')
@@ -48,7 +52,17 @@ export const run: Subcommand = {
         'make only this part of all runs, such as 2/5; auto or auto/5: as CI or Kubernetes states (see quiesce merge)',
         shard,
       )
-      .option('--plan <file>', 'scenarios and services, as YAML, JSON, TypeScript or JavaScript')
+      .option(
+        '--plan <file>',
+        'scenarios and services, as YAML, JSON, TypeScript or JavaScript (default: shutdown.plan.* in this directory)',
+      )
+      .option('--name <text>', 'what reports call the command (default: the command itself)')
+      .option(
+        '--bail [n]',
+        'stop once so many runs have failed (default: 1); the rest is not run',
+        positiveInteger,
+      )
+      .addOption(new Option('--max-failures <n>', 'the same as --bail <n>').argParser(positiveInteger))
       .option('--only <name>', 'of the plan, only scenarios of this name or pattern (repeatable)', append)
       .option('--valgrind', 'run programs under valgrind, whose errors make a run fail')
       .option('--asan', "run programs with AddressSanitizer's library, for addons that were built with it")
@@ -72,6 +86,10 @@ async function runCommand(
   flags: RunFlags,
   given: ScenarioDefaults,
 ): Promise<number> {
+  const { maxFailures, bail = maxFailures } = flags;
+  if (maxFailures !== undefined && flags.bail !== undefined) {
+    throw new UsageError('--bail and --max-failures are the same', 'give one of them');
+  }
   const plan = await planOf(command, flags, given);
   checkReports(flags);
   if (given.perturb === 'all') {
@@ -91,7 +109,10 @@ async function runCommand(
       saved.onProgress(event);
     };
     try {
-      const result = await runResolved(plan, { signal, onProgress, ...(resume && { resume }) });
+      const result = await runResolved(plan, {
+        ...{ signal, onProgress },
+        ...definedOnly({ resume, bail: bail === true ? 1 : bail }),
+      });
       progress.stop();
       await saved.stop();
       await writeReports(result, flags);
@@ -112,18 +133,21 @@ async function planOf(
   flags: RunFlags,
   given: ScenarioDefaults,
 ): Promise<ResolvedPlan> {
-  const { plan: file, only, shard, valgrind, asan, quietStderr } = flags;
+  const { only, shard, valgrind, asan, quietStderr, name } = flags;
   const { expect, ...options } = given;
   if (options.runs !== undefined && options.until !== undefined)
     throw new UsageError('give -n or --until, not both');
   if (valgrind && asan) throw new UsageError('give --valgrind or --asan, not both');
   const checker = valgrind ? 'valgrind' : asan ? 'asan' : undefined;
   const overrides: PlanOverrides = { ...options, ...definedOnly({ checker, shard, only }) };
+  const file = flags.plan ?? (command.length === 0 ? await foundPlan() : undefined);
   if (file !== undefined) {
     if (command.length > 0) throw new UsageError('give a command or --plan, not both');
     if (expect !== undefined || quietStderr) {
       throw new UsageError('--expect and --quiet-stderr go with a command', "set the plan's expect instead");
     }
+    if (name !== undefined)
+      throw new UsageError('--name goes with a command', "set the scenario's name in the plan");
     const { plan: written, baseDir } = await loadPlan(file);
     // Interrupted, it leaves no installer running.
     const { result: plan } = await interruptible((signal) => expandMatrix(written, { signal }));
@@ -131,10 +155,20 @@ async function planOf(
   }
   if (only !== undefined) throw new UsageError('--only goes with --plan');
   if (command.length === 0) {
-    throw new UsageError('no command given', 'quiesce run -- command args..., or quiesce run --plan FILE');
+    throw new UsageError(
+      'no command given',
+      'quiesce run -- command args..., or quiesce run --plan FILE; there is no shutdown.plan.* here',
+    );
   }
-  const scenario = { name: command.join(' '), command, expect: expectOf(expect, quietStderr) };
+  const scenario = { name: name ?? command.join(' '), command, expect: expectOf(expect, quietStderr) };
   return resolvePlan({ scenarios: [scenario] }, overrides, 'command');
+}
+
+/** The plan of this directory, which is named where nobody gave it. */
+async function foundPlan(): Promise<string | undefined> {
+  const file = await findPlan();
+  if (file !== undefined) process.stderr.write(`quiesce: note: the plan is ${file}\n`);
+  return file;
 }
 
 function expectOf(expect: Expect = 'clean', quietStderr = false): Expect {

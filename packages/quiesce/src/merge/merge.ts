@@ -74,7 +74,11 @@ function mergeScenario(parts: readonly Part[]): ScenarioResult {
   };
   const tally = new ScenarioTally(scenario, ...results);
   if (reasons.length === 0) return tally.result('completed');
-  return tally.result(made === 0 ? 'not-run' : 'stopped', [...new Set(reasons)].join('; '));
+  // A shard that isn't there is nobody's failure.
+  const endedByFailures =
+    missing.length === 0 && results.every((one) => one.state === 'completed' || one.endedByFailures);
+  const state = made === 0 ? 'not-run' : 'stopped';
+  return tally.result(state, [...new Set(reasons)].join('; '), endedByFailures);
 }
 
 const shardOf = ({ result }: Part): Shard | null => result.scenario.shard;

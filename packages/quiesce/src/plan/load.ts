@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createJiti } from 'jiti';
@@ -6,6 +6,19 @@ import { messageOf, UsageError } from '../errors.js';
 import type { Plan } from './plan.js';
 import { readPlanText } from './plan-text.js';
 import { checkPlan } from './schema.js';
+
+const PLAN_FILE = /^shutdown\.plan\.(?:ya?ml|json|[cm]?[jt]s)$/;
+
+/**
+ * The plan of a directory: its file `shutdown.plan.yaml`, or with another ending that `loadPlan` reads; `undefined` where
+ * there is none.
+ * @throws UsageError when there are several.
+ */
+export async function findPlan(directory = '.'): Promise<string | undefined> {
+  const files = (await readdir(directory)).filter((name) => PLAN_FILE.test(name)).sort();
+  if (files.length > 1) throw new UsageError(`there are ${files.join(' and ')}`, 'choose one with --plan');
+  return files[0];
+}
 
 /**
  * Reads and checks a plan file: YAML or JSON by its ending, else a TypeScript or JavaScript module whose default export is

@@ -144,6 +144,12 @@ const scenario = z.looseObject({
   verdict: z.enum(['below', 'at-least', 'not-below', 'open']).nullable().default(null),
   state: z.enum(['completed', 'stopped', 'not-run']).default('completed'),
   reason: z.string().nullable().default(null).describe('why it was stopped or not run'),
+  endedByFailures: z
+    .boolean()
+    .default(false)
+    .describe(
+      'stopped or not run as failures had shown enough, and not by the machine, a service or a signal',
+    ),
   ok: z.boolean().default(true),
   completedRuns: count.default(0),
   failedRuns: count.default(0),

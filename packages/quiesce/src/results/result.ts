@@ -36,6 +36,11 @@ export interface ScenarioResult {
   readonly state: 'completed' | 'stopped' | 'not-run';
   readonly reason: string | null;
   /**
+   * It isn't `completed` as its failures, or those of the session, had shown enough: `bail`, or its first runs all failed
+   * alike before their work was done. Else the machine or a service let the test down, or somebody interrupted it.
+   */
+  readonly endedByFailures: boolean;
+  /**
    * It completed, and every run ended as expected, or it showed what it was run `until`, or anything was expected.
    */
   readonly ok: boolean;
@@ -94,5 +99,8 @@ export function allOk({
 
 /** Whether the machine or a service let the test down, so that runs are missing or can't be trusted. */
 export function letDown({ serviceFailures, scenarios }: PlanResult): boolean {
-  return serviceFailures.length > 0 || scenarios.some(({ state }) => state !== 'completed');
+  return (
+    serviceFailures.length > 0 ||
+    scenarios.some(({ state, endedByFailures }) => state !== 'completed' && !endedByFailures)
+  );
 }

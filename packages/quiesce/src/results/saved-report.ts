@@ -42,6 +42,7 @@ function savedScenario(result: ScenarioResult): Record<string, unknown> {
     verdict: result.verdict,
     state: result.state,
     reason: result.reason,
+    endedByFailures: result.endedByFailures,
     ok: result.ok,
     completedRuns: result.runs.length,
     failedRuns: result.failed,
@@ -96,7 +97,7 @@ export async function readReport(file: string): Promise<PlanResult> {
 }
 
 function scenarioResult(reported: ReportedScenario): ScenarioResult {
-  const { runs, failures, state, reason } = reported;
+  const { runs, failures, state, reason, endedByFailures } = reported;
   // A report has the line a signature was found on for the first run of each kind of failure only.
   const known = new Map<string, SignatureMatch>();
   for (const { signature } of failures) if (signature !== null) known.set(signature.id, signature);
@@ -108,7 +109,7 @@ function scenarioResult(reported: ReportedScenario): ScenarioResult {
     const record: RunRecord = { ...run, outcome: run.outcome as Outcome, signature };
     tally.add(record, evidence.get(record.run));
   }
-  return tally.result(state, reason);
+  return tally.result(state, reason, endedByFailures);
 }
 
 function recordedScenario(reported: ReportedScenario): RecordedScenario {

@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util';
 import type { RecordedScenario } from '../plan/scenario.js';
 import { shareOf } from '../plan/shard.js';
 import { outcomeLabel } from '../run/outcome.js';
@@ -10,6 +11,9 @@ import type { FailureGroup, Phase, ScenarioResult } from './result.js';
 
 // Later crashes and hangs mostly repeat the first of their cause, and gdb takes seconds for each.
 const STACKS_OF_A_CAUSE = 2;
+
+/** So many runs that all fail alike before their work is done are enough: the program can't do it. */
+const HOPELESS_RUNS = 5;
 
 // A report has the evidence of the first run of each kind of failure only.
 const NO_EVIDENCE: Evidence = { stdout: '', stderr: '', stacks: null, threads: [], crash: null };
@@ -27,6 +31,7 @@ export class ScenarioTally {
   readonly #groups = new Map<string, CollectedGroup>();
   #failed = 0;
   readonly #stacksTaken = new Map<string, number>();
+  readonly #first: (string | null)[] = [];
 
   /** Begins with runs that were made before, renumbered. */
   constructor(scenario: RecordedScenario, ...earlier: readonly ScenarioResult[]) {
@@ -59,6 +64,27 @@ export class ScenarioTally {
     return this.completed >= runs || (until !== null && this.#failed > until.allowFailures);
   }
 
+  /**
+   * Why more runs would show nothing about exits: the first all ended with the same exit code and the same words on
+   * stderr, and none said that its work was done, as where a module isn't found. Else `null`.
+   */
+  get hopeless(): string | null {
+    const [first] = this.#first;
+    const alike = first && this.#first.length === HOPELESS_RUNS && this.#first.every((one) => one === first);
+    if (!alike || this.scenario.expect === 'any' || this.completed > HOPELESS_RUNS) return null;
+    return `each of its first ${HOPELESS_RUNS} runs failed alike before it said that its work is done: ${this.#firstWords}`;
+  }
+
+  get #firstWords(): string {
+    const [{ evidence } = { evidence: NO_EVIDENCE }] = this.#groups.values();
+    const lines = stripVTControlCharacters(evidence.stderr)
+      .split('\n')
+      .filter((line) => line.trim() !== '');
+    const telling =
+      lines.find((line) => /error\b|cannot|can't|no such|not found/i.test(line)) ?? lines.at(-1);
+    return (telling ?? '').trim().slice(0, 200);
+  }
+
   /** Whether the stacks of one more failure of this cause are worth the time they take; counts it if so. */
   wantsStacks(cause: string): boolean {
     const taken = this.#stacksTaken.get(cause) ?? 0;
@@ -70,6 +96,7 @@ export class ScenarioTally {
   /** Takes a run, and what it left to look at, where that was kept. */
   add(record: RunRecord, evidence: Evidence = NO_EVIDENCE): void {
     this.#runs.push(record);
+    if (this.#first.length < HOPELESS_RUNS) this.#first.push(failureAtWork(record, evidence));
     if (record.failed) {
       this.#failed++;
       // Pools number their threads.
@@ -90,7 +117,11 @@ export class ScenarioTally {
   }
 
   /** What the runs so far show. */
-  result(state: ScenarioResult['state'], reason: string | null = null): ScenarioResult {
+  result(
+    state: ScenarioResult['state'],
+    reason: string | null = null,
+    endedByFailures = false,
+  ): ScenarioResult {
     const scenario = this.scenario;
     const { until, confidence } = scenario;
     const runs = this.#runs;
@@ -119,6 +150,7 @@ export class ScenarioTally {
       scenario,
       state,
       reason,
+      endedByFailures,
       ok: state === 'completed' && (asWanted || scenario.expect === 'any'),
       runs,
       failed,
@@ -131,6 +163,12 @@ export class ScenarioTally {
       failures,
     };
   }
+}
+
+/** What is the same for failures that are alike; `null` where a run may say something about exits. */
+function failureAtWork({ outcome, workDone, signature }: RunRecord, { stderr }: Evidence): string | null {
+  if (outcome.kind !== 'exit-code' || workDone || signature !== null || stderr.trim() === '') return null;
+  return `${outcome.code}|${stderr.replace(/[\w.-]*\d[\w.-]*/g, '#')}`;
 }
 
 /** What was kept of the runs of failures, by the number of the first run of each. */

@@ -39,6 +39,8 @@ export interface SessionOptions {
    * scenario's start. Default false.
    */
   readonly interleave?: boolean;
+  /** Stops once so many runs have failed, other than of scenarios that expect anything; default: never. */
+  readonly bail?: number;
   /**
    * A report of the same scenarios, from `readReport`: its runs count, and only those that are missing are made. A
    * scenario that it doesn't have is run whole.
@@ -57,12 +59,13 @@ export type RunOptions = Omit<ScenarioSpec, 'name' | 'uses' | 'group'> & {
  * can't start a process.
  */
 export async function run(options: RunOptions): Promise<ScenarioResult> {
-  const { signal, onProgress, ...spec } = options;
+  const { signal, onProgress, bail, ...spec } = options;
   const name = spec.name ?? (Array.isArray(spec.command) ? spec.command.join(' ') : 'command');
   const resolved = resolvePlan({ scenarios: [{ ...spec, name }] }, {}, 'command');
   const { scenarios } = await runResolved(resolved, {
     ...(signal && { signal }),
     ...(onProgress && { onProgress }),
+    ...(bail !== undefined && { bail }),
   });
   return scenarios[0] as ScenarioResult;
 }
@@ -82,7 +85,16 @@ export async function runPlan(plan: Plan, options: PlanOverrides & SessionOption
  * @throws UsageError when it is to resume a report of other programs.
  */
 export async function runResolved(plan: ResolvedPlan, options: SessionOptions = {}): Promise<PlanResult> {
-  const { signal, resume, onProgress = () => {} } = options;
+  const { signal: stop, resume, bail = Number.POSITIVE_INFINITY } = options;
+  const enough = new AbortController();
+  const signal = AbortSignal.any(stop === undefined ? [enough.signal] : [stop, enough.signal]);
+  let failedRuns = 0;
+  const onProgress = (event: ProgressEvent): void => {
+    options.onProgress?.(event);
+    if (event.type !== 'run' || !event.run.failed || event.scenario.expect === 'any') return;
+    if (++failedRuns === bail)
+      enough.abort(new Error(`--bail: ${bail} ${bail === 1 ? 'run' : 'runs'} failed`));
+  };
   const startedAt = new Date();
   const start = performance.now();
   const scenarios = plan.scenarios.map((scenario) => asResumed(scenario, resume));
@@ -104,11 +116,11 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
   const asInterrupted = (results: readonly ScenarioResult[]): PlanResult => planResult(results, true);
   let results: ScenarioResult[] = [];
   try {
-    if (options.interleave) results = await runByTurns(scenarios, services, options, asInterrupted);
+    if (options.interleave)
+      results = await runByTurns(scenarios, services, { signal, onProgress }, asInterrupted);
     else {
       for (const [index, scenario] of scenarios.entries()) {
-        if (!signal?.aborted)
-          onProgress({ type: 'scenario-start', scenario, index, total: scenarios.length });
+        if (!signal.aborted) onProgress({ type: 'scenario-start', scenario, index, total: scenarios.length });
         const onRun = ({ soFar, ...progress }: ScenarioProgress): void =>
           onProgress({
             type: 'run',
@@ -120,17 +132,24 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
           });
         const result = await runScenario(scenario, resumedTally(scenario, resume), services, onRun);
         results.push(result);
-        if (!signal?.aborted) onProgress({ type: 'scenario-end', result });
+        if (!signal.aborted || (result.runs.length > 0 && !stop?.aborted))
+          onProgress({ type: 'scenario-end', result });
       }
     }
   } finally {
     await services.stopAll();
   }
-  return planResult(results, signal?.aborted ?? false);
+  const interrupted = stop?.aborted ?? false;
+  const bailed = !interrupted && enough.signal.aborted;
+  const ended = results.map((result) =>
+    bailed && result.state !== 'completed' ? { ...result, endedByFailures: true } : result,
+  );
+  return planResult(ended, interrupted);
 }
 
 /**
- * Runs a scenario as often as it says; one that is run `until` stops once that is decided.
+ * Runs a scenario as often as it says; one that is run `until` stops once that is decided, and one that can't do its work
+ * after a few runs.
  * An abort is no error: the result says so, as it does when a later run can't be started.
  * @throws EnvironmentError when the system can't start the first.
  */
@@ -143,13 +162,19 @@ async function runScenario(
   if (tally.finished) return tally.result('completed');
   const needed = await services.of(scenario);
   if (typeof needed === 'string') return tally.result(tally.completed === 0 ? 'not-run' : 'stopped', needed);
+  const hopeless = new AbortController();
+  const signal = AbortSignal.any([needed.signal, hopeless.signal]);
+  const look = (progress: ScenarioProgress): void => {
+    onRun(progress);
+    if (tally.hopeless !== null) hopeless.abort(new Error(tally.hopeless));
+  };
   try {
-    await makeRuns([{ scenario, tally, env: needed.env, onRun }], scenario.jobs, needed.signal);
+    await makeRuns([{ scenario, tally, env: needed.env, onRun: look }], scenario.jobs, signal);
     return tally.result('completed');
   } catch (error) {
-    const reason = reasonToStop(error, tally.completed, needed.signal);
+    const reason = reasonToStop(error, tally.completed, signal);
     if (reason === undefined) throw error;
-    return tally.result('stopped', reason);
+    return tally.result('stopped', reason, signal.reason === hopeless.signal.reason && signal.aborted);
   }
 }
 
