@@ -89,25 +89,14 @@ fn report_threads(pid: i32) {
         count += 1;
         if count <= MOST_THREADS {
             let line = Line::new("thread").field(pid).field(tid).text(name);
-            let (start, argument) = start.unwrap_or((0, 0));
-            // A `std::thread` begins in the C++ runtime. Its argument is an object of a class that the compiler made
-            // for what it is to run, so the table of virtual functions, which comes first, is where that was compiled.
-            let mut from = start;
-            if with_module(start, is_cxx_runtime) {
-                let table = threads::word_at(argument);
-                if with_module(table, |library| !library.is_empty() && !is_cxx_runtime(library)) {
-                    from = table;
-                }
-            }
-            channel::send(&with_module(from, |library| line.text(library)).end());
+            let (start, starter) = start.unwrap_or((0, 0));
+            let line = with_module(starter, |library| line.text(library));
+            channel::send(
+                &if start == starter { line } else { with_module(start, |library| line.text(library)) }.end(),
+            );
         }
     });
     channel::send(&Line::new("threads").field(pid).field(count).end());
-}
-
-fn is_cxx_runtime(library: &[u8]) -> bool {
-    let file = library.rsplit(|&byte| byte == b'/').next().unwrap_or(library);
-    file.starts_with(b"libstdc++.")
 }
 
 fn open_comm(tid: i32) -> Reader {

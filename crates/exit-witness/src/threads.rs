@@ -1,6 +1,8 @@
-//! Who started a thread: `pthread_create` notes the address of each thread's start routine.
+//! Who started a thread: `pthread_create` notes the address of each thread's start routine and, where that is one of a
+//! runtime that starts threads for others, of the code that called the runtime.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use preload::{Next, call_next, process};
@@ -18,11 +20,11 @@ const SLOTS: usize = 4096;
 struct Slot {
     tid: AtomicI32,
     start: AtomicUsize,
-    argument: AtomicUsize,
+    starter: AtomicUsize,
 }
 
 static STARTS: [Slot; SLOTS] =
-    [const { Slot { tid: AtomicI32::new(0), start: AtomicUsize::new(0), argument: AtomicUsize::new(0) } }; SLOTS];
+    [const { Slot { tid: AtomicI32::new(0), start: AtomicUsize::new(0), starter: AtomicUsize::new(0) } }; SLOTS];
 
 /// Threads that were created and have not run yet: the kernel has them, and nobody noted their start.
 static UNBORN: AtomicUsize = AtomicUsize::new(0);
@@ -44,26 +46,111 @@ fn slot(tid: i32) -> &'static Slot {
     &STARTS[tid as usize & (SLOTS - 1)]
 }
 
-/// The start routine of a live thread and its argument, if they were seen.
+/// The start routine of a live thread and the code that started it, if they were seen. They are the same but for a
+/// runtime's threads.
 pub fn start_of(tid: i32) -> Option<(usize, usize)> {
     let slot = slot(tid);
     (slot.tid.load(Ordering::Acquire) == tid)
-        .then(|| (slot.start.load(Ordering::Relaxed), slot.argument.load(Ordering::Relaxed)))
+        .then(|| (slot.start.load(Ordering::Relaxed), slot.starter.load(Ordering::Relaxed)))
 }
 
-/// The word at an address; 0 where nothing can be read. The thread whose it is runs on, and may have freed it.
-pub fn word_at(address: usize) -> usize {
-    let mut word = 0_usize;
-    let to = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: size_of::<usize>() };
-    let from = libc::iovec { iov_base: address as *mut c_void, iov_len: size_of::<usize>() };
-    // SAFETY: `to` is valid for writes, and the kernel checks what it reads from.
-    let read = unsafe { libc::process_vm_readv(process::id(), &raw const to, 1, &raw const from, 1, 0) };
-    if read == size_of::<usize>() as isize { word } else { 0 }
+/// Libraries that start threads for whoever calls them, by the beginning of their file names: the C++ runtimes, OpenMP's,
+/// allocators that stand in front of `pthread_create` or clean up in the background, and event loops.
+const RUNTIMES: [&[u8]; 13] = [
+    b"libstdc++.",
+    b"libstdc++-", // as auditwheel names its copy
+    b"libc++.",
+    b"libc++abi.",
+    b"libgomp",
+    b"libomp",
+    b"libiomp5",
+    b"libjemalloc",
+    b"libtcmalloc",
+    b"libmimalloc",
+    b"libuv.",
+    b"libuv-",
+    b"libtbb",
+];
+
+/// The tester's own, which stand in front of `pthread_create` too.
+const TESTER: [&[u8]; 2] = [b"exit-witness.", b"exit-amplifier."];
+
+fn is_runtime(library: &[u8]) -> bool {
+    is_of(library, &RUNTIMES)
+}
+
+fn is_of(library: &[u8], names: &[&[u8]]) -> bool {
+    let file = library.rsplit(|&byte| byte == b'/').next().unwrap_or(library);
+    names.iter().any(|start| file.starts_with(start))
+}
+
+/// The file of the library that holds an address, by the loader; empty when there is none. For threads that may wait
+/// for the loader, as those may that start others.
+fn library_of(address: usize) -> &'static [u8] {
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: any address may be asked for, and `info` is valid for writes.
+    let found = unsafe { libc::dladdr(address as *const c_void, info.as_mut_ptr()) } != 0;
+    // SAFETY: all zeros is a valid Dl_info, and dladdr has filled it where it found something.
+    let name = unsafe { info.assume_init() }.dli_fname;
+    if !found || name.is_null() {
+        return b"";
+    }
+    // SAFETY: the name is NUL-terminated, and lives for as long as the library: the caller only looks at it now.
+    unsafe { CStr::from_ptr(name) }.to_bytes()
+}
+
+#[repr(C)]
+struct UnwindContext {
+    _opaque: [u8; 0],
+}
+
+type Visit = extern "C" fn(*mut UnwindContext, *mut c_void) -> c_int;
+
+unsafe extern "C" {
+    // Of libgcc_s, which the language's own runtime needs anyway.
+    fn _Unwind_Backtrace(visit: Visit, data: *mut c_void) -> c_int;
+    fn _Unwind_GetIP(context: *mut UnwindContext) -> usize;
+}
+
+const GO_ON: c_int = 0;
+const END: c_int = 4;
+const MOST_FRAMES: u32 = 24;
+
+struct Search {
+    found: usize,
+    frames: u32,
+}
+
+/// The code that starts a thread with this start routine. Where that is a runtime's, it is the innermost caller of
+/// `pthread_create` that is none: looked for in its stack then only, as few threads are started so.
+fn starter_of(start: usize) -> usize {
+    if !is_runtime(library_of(start)) {
+        return start;
+    }
+    let mut search = Search { found: start, frames: 0 };
+    // SAFETY: `visit` gets the search, which outlives the call.
+    unsafe { _Unwind_Backtrace(visit, (&raw mut search).cast()) };
+    search.found
+}
+
+extern "C" fn visit(context: *mut UnwindContext, search: *mut c_void) -> c_int {
+    // SAFETY: `starter_of` gives its search.
+    let search = unsafe { &mut *search.cast::<Search>() };
+    search.frames += 1;
+    // SAFETY: the unwinder gives a valid context.
+    let address = unsafe { _Unwind_GetIP(context) }.saturating_sub(1);
+    let library = library_of(address);
+    if library.is_empty() || is_of(library, &TESTER) || is_runtime(library) {
+        return if search.frames < MOST_FRAMES { GO_ON } else { END };
+    }
+    search.found = address;
+    END
 }
 
 struct Begin {
     start: Start,
     argument: *mut c_void,
+    starter: usize,
 }
 
 /// Stands in front of the C library's `pthread_create`.
@@ -82,13 +169,14 @@ pub unsafe extern "C" fn pthread_create(
             thread: *mut libc::pthread_t, attributes: *const libc::pthread_attr_t, start: Start, argument: *mut c_void
         ) -> i32);
     }
+    let starter = starter_of(start as *const () as usize);
     // SAFETY: malloc may be called with any size.
     let begin = unsafe { libc::malloc(size_of::<Begin>()) }.cast::<Begin>();
     if begin.is_null() {
         return libc::EAGAIN;
     }
     // SAFETY: malloc's memory is big enough and aligned for any type of the language.
-    unsafe { begin.write(Begin { start, argument }) };
+    unsafe { begin.write(Begin { start, argument, starter }) };
     UNBORN.fetch_add(1, Ordering::Relaxed);
     // `first_frame` frees what it gets; the rest are the caller's arguments.
     let (start, argument) = (first_frame as Start, begin.cast::<c_void>());
@@ -106,16 +194,39 @@ pub unsafe extern "C" fn pthread_create(
 /// Nothing here has a destructor, so that the forced unwinding of `pthread_exit` passes through.
 unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
     // SAFETY: pthread_create above gives its own block away.
-    let Begin { start, argument } = unsafe { begin.cast::<Begin>().read() };
+    let Begin { start, argument, starter } = unsafe { begin.cast::<Begin>().read() };
     // SAFETY: it came from malloc and is no longer used.
     unsafe { libc::free(begin) };
     let tid = process::thread_id();
     let slot = slot(tid);
     slot.tid.store(0, Ordering::Relaxed);
-    slot.argument.store(argument as usize, Ordering::Relaxed);
+    slot.starter.store(starter, Ordering::Relaxed);
     slot.start.store(start as *const () as usize, Ordering::Release);
     slot.tid.store(tid, Ordering::Release);
     UNBORN.fetch_sub(1, Ordering::Release);
     // SAFETY: what the program asked pthread_create for.
     unsafe { start(argument) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_runtime, library_of, starter_of};
+
+    #[test]
+    fn knows_runtimes_by_their_files() {
+        for runtime in ["/usr/lib/libstdc++.so.6", "/x/libgomp-a34b3233.so.1", "libuv.so.1", "/x/libc++.so.1"] {
+            assert!(is_runtime(runtime.as_bytes()), "{runtime}");
+        }
+        for other in ["/usr/lib/libc.so.6", "/x/libuvloop.so", "/libgomp/addon.so", ""] {
+            assert!(!is_runtime(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn starts_threads_itself() {
+        let address = starts_threads_itself as *const () as usize;
+        assert!(!library_of(address).is_empty());
+        assert_eq!(starter_of(address), address);
+        assert_eq!(library_of(1), b"");
+    }
 }

@@ -240,21 +240,46 @@ describe('what is left at exit', () => {
     assert.equal(isAllowedThread({ ...left, library: '/usr/lib/libgo.so' }, []), false);
   });
 
-  test('a std::thread is of the library that started it, not of the C++ runtime', {
-    skip: unseen || gccless,
-  }, async () => {
-    const dir = temporaryDirectory('left');
-    const source = `#include <thread>
-      #include <unistd.h>
-      int main() { int n = 7; std::thread([n] { pause(); return n; }).detach(); usleep(50000); return 0; }`;
-    writeFileSync(join(dir, 'a.cc'), source);
-    execFileSync('g++', [join(dir, 'a.cc'), '-o', join(dir, 'starter'), '-lpthread']);
-    const { runs } = await run({ command: [join(dir, 'starter')], runs: 2 });
-    for (const { left } of runs) {
-      assert.equal(left.threads?.length, 1);
-      assert.match(left.threads?.[0]?.library ?? '', /\/starter$/);
-    }
-  });
+  // [what a library starts its thread with, the compiler's options, the runtime's file]
+  const runtimes: readonly (readonly [source: string, options: string[], runtime: RegExp])[] = [
+    ['std::thread([] { pause(); }).detach();', [], /\/libstdc\+\+\.so/],
+    ['_Pragma("omp parallel num_threads(2)") { usleep(1); }', ['-fopenmp'], /\/libgomp\.so/],
+  ];
+  for (const [source, options, runtime] of runtimes) {
+    test(`a thread is of the library that started it, also by ${runtime.source.slice(5, 11)}`, {
+      skip: unseen || gccless,
+    }, async () => {
+      const dir = temporaryDirectory('left');
+      const compile = (name: string, text: string, ...words: string[]): void => {
+        writeFileSync(join(dir, 'a.cc'), text);
+        execFileSync('g++', [join(dir, 'a.cc'), '-O2', '-o', join(dir, name), ...words, '-lpthread']);
+      };
+      compile(
+        'addon.so',
+        `#include <thread>
+        #include <unistd.h>
+        extern "C" void start() { ${source} asm volatile(""); }`,
+        ...['-shared', '-fPIC', ...options],
+      );
+      compile(
+        'host',
+        `#include <unistd.h>
+        extern "C" void start();
+        int main() { start(); usleep(50000); return 0; }`,
+        ...[join(dir, 'addon.so'), `-Wl,-rpath,${dir}`],
+      );
+      const command = [join(dir, 'host')];
+      const { runs } = await run({ command, runs: 2 });
+      for (const { left } of runs) {
+        assert.equal(left.threads?.length, 1);
+        assert.match(left.threads?.[0]?.library ?? '', /\/addon\.so$/);
+        assert.match(left.threads?.[0]?.runtime ?? '', runtime);
+      }
+      // What nobody can end is let be, whoever started it.
+      const strict = await run({ command, runs: 1, strict: true });
+      assert.equal(strict.ok, options.includes('-fopenmp'));
+    });
+  }
 
   test('a program without any is fine, and the host own threads do not count', { skip: unseen }, async () => {
     const endings = ['', 'process.exit()', 'process.exitCode = 0; setImmediate(() => {})'];
@@ -391,6 +416,12 @@ describe('reading', () => {
     assert.deepEqual(parseWitnessLine('crash\t7\t8\t11\tnode\t7f00\t/x/addon.node'), {
       ...{ type: 'crash', pid: 7, tid: 8, signal: 'SIGSEGV', thread: 'node' },
       unloaded: { address: 0x7f00n, library: '/x/addon.node' },
+    });
+    const left = { type: 'thread', pid: 7, name: 'pool', library: '/x/addon.so' };
+    assert.deepEqual(parseWitnessLine('thread\t7\t8\tpool\t/x/addon.so'), left);
+    assert.deepEqual(parseWitnessLine('thread\t7\t8\tpool\t/x/addon.so\t/lib/libgomp.so.1'), {
+      ...left,
+      runtime: '/lib/libgomp.so.1',
     });
     for (const odd of [
       '',

@@ -45,7 +45,13 @@ const threadStack = z.looseObject({
 const left = z
   .looseObject({
     threads: z
-      .array(z.looseObject({ name: z.string(), library: z.string().nullable() }))
+      .array(
+        z.looseObject({
+          name: z.string(),
+          library: z.string().nullable().describe('whose code started it'),
+          runtime: z.string().exactOptional().describe('that it was started with, such as libstdc++'),
+        }),
+      )
       .nullable()
       .describe('null when nobody saw'),
     sockets: z.array(

@@ -18,12 +18,15 @@ export const wellKnownThreads: readonly { readonly library: string; readonly rea
 const isWellKnown = wellKnownThreads.map(({ library }) => globMatcher(library));
 
 /**
- * Whether a left thread is no failure under `strict`: its name, or the file name of the library that started it, equals
- * or matches one of these patterns (`*` and `?`), or it is a well-known one.
+ * Whether a left thread is no failure under `strict`: its name, or the file name of the library that started it or of the
+ * runtime that it was started with, equals or matches one of these patterns (`*` and `?`), or it is a well-known one.
  */
-export function isAllowedThread({ name, library }: LeftThread, patterns: readonly string[]): boolean {
-  const file = library?.replace(/^.*\//, '');
+export function isAllowedThread(
+  { name, library, runtime }: LeftThread,
+  patterns: readonly string[],
+): boolean {
+  const files = [library, runtime].flatMap((path) => path?.replace(/^.*\//, '') ?? []);
   const allowed = patterns.map(globMatcher);
   if (allowed.some((matches) => matches(name))) return true;
-  return file !== undefined && [...allowed, ...isWellKnown].some((matches) => matches(file));
+  return files.some((file) => [...allowed, ...isWellKnown].some((matches) => matches(file)));
 }

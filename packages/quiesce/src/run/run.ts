@@ -361,7 +361,10 @@ function leftOf(pid: number, lines: readonly WitnessLine[]): Omit<LeftAtExit, 'f
   let seen = false;
   for (const line of lines) {
     if (line.type === 'done' || line.pid !== pid) continue;
-    if (line.type === 'thread') threads.push({ name: line.name, library: line.library });
+    if (line.type === 'thread') {
+      const { name, library, runtime } = line;
+      threads.push({ name, library, ...(runtime !== undefined && { runtime }) });
+    }
     if (line.type === 'socket') sockets.push({ state: line.state, address: line.address });
     if (line.type === 'threads') seen = true;
   }

@@ -9,6 +9,8 @@ export interface LeftThread {
   readonly name: string;
   /** File of the library or program whose code started it; `null` when that isn't known. */
   readonly library: string | null;
+  /** File of the runtime that it was started with, such as libstdc++ or OpenMP; not there where it was none. */
+  readonly runtime?: string;
 }
 
 /** An internet socket that was still open when its process ended. */
@@ -82,7 +84,10 @@ export function parseWitnessLine(line: string): WitnessLine | undefined {
       return signal && { type, pid, tid: Number(second), thread: fourth, signal, ...unloaded };
     }
     case 'thread':
-      return { type, pid, name: third, library: fourth === '' ? null : fourth };
+      return {
+        ...{ type, pid, name: third, library: fourth === '' ? null : fourth },
+        ...(fifth !== '' && { runtime: fifth }),
+      };
     case 'threads':
       return { type, pid, count: Number(second) };
     case 'socket':
@@ -99,8 +104,10 @@ export function isHostThread({ library }: LeftThread): boolean {
 }
 
 /** A left thread in a few words: `tokio-runtime-w (etcd_client.abi3.so)`. */
-export function leftThreadLabel({ name, library }: LeftThread): string {
-  return `${name === '' ? 'unnamed' : name} (${library === null ? 'library unknown' : baseName(library)})`;
+export function leftThreadLabel({ name, library, runtime }: LeftThread): string {
+  const by = library === null ? 'library unknown' : baseName(library);
+  const through = runtime === undefined ? '' : ` by ${baseName(runtime)}`;
+  return `${name === '' ? 'unnamed' : name} (${by}${through})`;
 }
 
 const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
