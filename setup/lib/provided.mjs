@@ -8,7 +8,7 @@ import { inCache } from './paths.mjs';
 const MANIFEST = inCache('provided.json');
 
 /** @returns {{ -readonly [Name in keyof Provided]: Provided[Name] }} */
-function readProvided() {
+export function readProvided() {
   return existsSync(MANIFEST) ? JSON.parse(readFileSync(MANIFEST, 'utf8')) : {};
 }
 
