@@ -115,3 +115,12 @@ test('--name is what reports call a command', async () => {
   assert.match(stdout, /^my addon +1 /m);
   assert.equal((await quiesce('run', '--name', 'x', '--plan', 'plan.json')).code, 2);
 });
+
+test('no stacks are taken where none are shown', async () => {
+  const { scenarios } = await runPlan(
+    { scenarios: [{ name: 'crash', command: [process.execPath, '-e', 'process.abort()'], runs: 1 }] },
+    { stacks: false },
+  );
+  assert.equal(scenarios[0]?.failed, 1);
+  assert.equal(scenarios[0]?.failures[0]?.evidence.stacks, null);
+});

@@ -41,6 +41,33 @@ test('the plan it writes for Python holds', { skip: pythonless }, async () => {
   assert.equal(code, 0, stdout);
 });
 
+test('paths are right from another folder, which is made', async () => {
+  writeFileSync(join(dir, 'mine.mjs'), 'export const loaded = true;');
+  const written = await quiesce('init', './mine.mjs', '-n', '1', '--plan', 'checks/exit/mine.yaml');
+  assert.equal(written.code, 0, written.stderr);
+  assert.match(
+    readFileSync(join(dir, 'checks/exit/mine-program.mjs'), 'utf8'),
+    /import\('\.\.\/\.\.\/mine\.mjs'\)/,
+  );
+  const { code, stdout } = await quiesce('run', '--plan', 'checks/exit/mine.yaml', '--only', 'natural');
+  assert.equal(code, 0, stdout);
+});
+
+test('modules that are not there are refused, and nothing is written', async () => {
+  const before = readdirSync(dir);
+  for (const args of [
+    ['./not-there.js'],
+    ['not-installed-anywhere'],
+    ['@scope/not-installed/sub'],
+    ...(pythonless ? [] : [['not_installed_anywhere.sub', '--host', 'python']]),
+  ]) {
+    const { code, stderr } = await quiesce('init', ...args);
+    assert.equal(code, 2, args.join(' '));
+    assert.match(stderr, /^quiesce: error: [^\n]*not[-_](?:there|installed)[^\n]+\n$/);
+  }
+  assert.deepEqual(readdirSync(dir), before);
+});
+
 test('bad input is reported in one line', async () => {
   for (const args of [
     [],

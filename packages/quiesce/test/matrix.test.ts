@@ -225,7 +225,7 @@ describe('bisect', () => {
   test('with a service that fails is exit code 3', async () => {
     const file = join(dir, 'service.json');
     const services = { broken: { command: ['false'], ready: { log: 'never' } } };
-    const scenarios = [{ name: 'a', command: ['true'], uses: ['broken'] }];
+    const scenarios = [{ name: 'a', command: ['true', NPM], uses: ['broken'] }];
     writeFileSync(file, JSON.stringify({ services, scenarios }));
     const { code, stderr } = await quiesce('bisect', '--from', '6.0.0', 'npm:is-number', '--plan', file);
     assert.equal(code, 3, stderr);
@@ -238,9 +238,13 @@ describe('bisect', () => {
   test('says when neither end differs, and what is wrong', async () => {
     const alike = await quiesce('bisect', '-n', '1', '--from', '6.0.0', 'npm:is-number', ...program);
     assert.equal(alike.code, 1, alike.stderr);
+    assert.match(alike.stdout, /A range of bad versions between them would not show: give --from or --to/);
     for (const args of [
       ['gem:is-number', ...program],
       ['npm:is-number'],
+      // Nothing in it is of the package.
+      ['npm:is-number', '--', 'true'],
+      ['pypi:six', ...program],
       ['--from', '0.0.99', 'npm:is-number', ...program],
       ['--from', '7.0.0', '--to', '6.0.0', 'npm:is-number', ...program],
     ]) {

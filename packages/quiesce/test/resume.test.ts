@@ -271,3 +271,17 @@ test('perturbed runs go on with their seed, and nothing else is counted with the
     assert.match(output, /^quiesce: error: [^\n]+\n$/);
   }
 });
+
+test('a report of another command is refused', async () => {
+  const make = (...words: string[]): RunningCli['ended'] =>
+    start('run', '-n', '2', '--json', 'other.json', ...words).ended;
+  assert.equal((await make('--', 'true')).code, 0);
+  const before = readFileSync(join(dir, 'other.json'), 'utf8');
+  const other = await make('--resume', 'other.json', '--', 'sleep', '0');
+  assert.equal(other.code, 2, other.output);
+  assert.match(other.output, /of another command or plan: it has "true"/);
+  const named = await make('--resume', 'other.json', '--name', 'true', '--', 'sleep', '0');
+  assert.equal(named.code, 2, named.output);
+  assert.match(named.output, /with another command/);
+  assert.equal(readFileSync(join(dir, 'other.json'), 'utf8'), before);
+});

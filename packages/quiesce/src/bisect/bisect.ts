@@ -8,8 +8,8 @@ import {
   publishedVersions,
 } from '../install/installation.js';
 import { fill } from '../plan/matrix.js';
-import type { Plan } from '../plan/plan.js';
-import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
+import type { Plan, ScenarioSpec } from '../plan/plan.js';
+import { chosenScenarios, type PlanOverrides, resolvePlan } from '../plan/resolve.js';
 import type { ScenarioResult } from '../results/result.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 
@@ -64,11 +64,13 @@ export interface BisectOptions
  * command names the installation by `${python}` or `${npm}`. A version is bad when any of its runs fails, other than
  * those of one that can't do the program's work at all; the fewer runs, the likelier a bad one passes for good, so that
  * rare failures want perturbation.
- * @throws UsageError when a version isn't published, or there are fewer than two, or not one scenario;
+ * No stacks are taken.
+ * @throws UsageError when a version isn't published, the command doesn't name the installation, or there are fewer than two, or not one scenario;
  * EnvironmentError when one can't be installed, or a service keeps runs from being made; the signal's reason when
  * aborted.
  */
 export async function bisect(plan: Plan, options: BisectOptions): Promise<BisectResult> {
+  refuseWithoutPlace(chosenScenarios(plan.scenarios, options.only), options.package);
   const install: InstallOptions = { signal: options.signal, python: options.python };
   const all = await publishedVersions(options.package, install);
   const at = (version: string | undefined, fallback: number): number => {
@@ -128,6 +130,19 @@ export async function bisect(plan: Plan, options: BisectOptions): Promise<Bisect
   });
 }
 
+/** @throws UsageError where a program would be the same with every version. */
+function refuseWithoutPlace(scenarios: readonly ScenarioSpec[], { registry }: PackageName): void {
+  const placeholder = `\${${registry === 'npm' ? 'npm' : 'python'}}`;
+  const what = registry === 'npm' ? 'the folder that has its node_modules' : "its environment's Python";
+  for (const { name, command, env = {} } of scenarios) {
+    if ([...command, ...Object.values(env)].some((text) => text.includes(placeholder))) continue;
+    throw new UsageError(
+      `${JSON.stringify(name)} is the same with every version: nothing in it is ${placeholder}`,
+      `write ${placeholder} where the command names ${what}`,
+    );
+  }
+}
+
 type VersionState = 'good' | 'bad' | 'unusable';
 
 /** @param speaks whether the program says when its work is done, with whatever version. */
@@ -181,7 +196,7 @@ async function tryVersion(
   const resolved = resolvePlan({ ...plan, scenarios: filled }, options);
   if (resolved.scenarios.length !== 1)
     throw new UsageError('one scenario can be bisected', 'choose it with --only');
-  const { scenarios, serviceFailures } = await runResolved(resolved, options);
+  const { scenarios, serviceFailures } = await runResolved(resolved, { stacks: false, ...options });
   options.signal?.throwIfAborted();
   const [result] = scenarios as [ScenarioResult];
   // A service's message has its name.

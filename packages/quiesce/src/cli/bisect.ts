@@ -103,6 +103,11 @@ async function bisectCommand(
         "The program doesn't say when its work is done, so that a version which can't do it looks like a bad one",
       );
     }
+    const bad = tried.at(-1)?.result.failed !== 0;
+    say(
+      `A range of ${bad ? 'good' : 'bad'} versions between them would not show: ` +
+        `give --from or --to one that is known to be ${bad ? 'good' : 'bad'}, or more runs (-n)`,
+    );
     return EXIT.unexpected;
   }
   const what = change.kind === 'cured' ? 'cured it' : 'brought it';

@@ -84,7 +84,11 @@ async function compareSides(flags: CompareFlags, given: ScenarioDefaults): Promi
   const { result: compared, stoppedBy } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);
     try {
-      return await comparisonsOf(flags, given, { signal, onProgress: progress.onProgress });
+      return await comparisonsOf(flags, given, {
+        ...{ signal, onProgress: progress.onProgress },
+        // The terminal shows none.
+        stacks: flags.json !== undefined || flags.html !== undefined,
+      });
     } finally {
       progress.stop();
     }

@@ -1,9 +1,12 @@
-import { existsSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, extname, join } from 'node:path';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { isBuiltin } from 'node:module';
+import { basename, dirname, extname, join, relative, resolve } from 'node:path';
 import { Option } from 'commander';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
 import { planTemplate, programTemplate, type TemplateHost, templateHosts } from '../plan/templates.js';
+import { findExecutable } from '../process/executable.js';
+import { runToEnd } from '../process/run-to-end.js';
 import { positiveInteger } from './arguments.js';
 import { EXIT } from './exit-codes.js';
 import type { Subcommand } from './subcommand.js';
@@ -13,6 +16,9 @@ interface InitFlags {
   readonly runs: number;
   readonly plan: string;
 }
+
+const DEFAULT_PLAN = 'shutdown.plan.yaml';
+const FIND_TIMEOUT_MS = 30_000;
 
 /** `quiesce init`. */
 export const init: Subcommand = {
@@ -24,7 +30,7 @@ export const init: Subcommand = {
       .argument('<module>', 'what the program imports, such as @scope/package, ./index.js or my_package')
       .addOption(new Option('--host <host>', 'what runs the program').choices(templateHosts).default('node'))
       .option('-n, --runs <n>', 'runs of each scenario', positiveInteger, 50)
-      .option('--plan <file>', 'the plan to write; the program goes beside it', 'shutdown.plan.yaml')
+      .option('--plan <file>', 'the plan to write; the program goes beside it', DEFAULT_PLAN)
       .allowExcessArguments(false)
       .action(async (module: string, flags: InitFlags) => {
         process.stdout.write(await writeTemplates(module, flags));
@@ -45,9 +51,11 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
     throw new UsageError(`--plan ${plan}: the plan is written as YAML`, 'give a name that ends with .yaml');
   }
   const program = `${basename(plan, extension).replace(/\.plan$/, '')}-program.${python ? 'py' : 'mjs'}`;
+  const folder = dirname(plan);
+  const imported = python ? await pythonModule(module, folder) : javascriptModule(module, host, folder);
   const files: [string, string][] = [
     [plan, planTemplate(program, host, runs)],
-    [join(dirname(plan), program), programTemplate(module, host)],
+    [join(folder, program), programTemplate(imported, host)],
   ];
   const existing = files.find(([file]) => existsSync(file));
   if (existing !== undefined) {
@@ -56,6 +64,7 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
   const written: string[] = [];
   for (const [file, text] of files) {
     try {
+      await mkdir(folder, { recursive: true });
       await writeFile(file, text, { flag: 'wx' });
       written.push(file);
     } catch (error) {
@@ -65,6 +74,60 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
   }
   return (
     `${written.join('\n')}\n` +
-    `Let the program do what starts ${module}'s threads, then: quiesce run --plan ${plan}\n`
+    `Let the program do what starts ${module}'s threads, then: quiesce run${plan === DEFAULT_PLAN ? '' : ` --plan ${plan}`}\n`
+  );
+}
+
+/**
+ * How a program in a folder imports a module; a path is relative to the working directory.
+ * @throws UsageError when it isn't there.
+ */
+function javascriptModule(module: string, host: TemplateHost, folder: string): string {
+  if (/^(?:\.{0,2}\/|\.)/.test(module)) {
+    const path = resolve(module);
+    if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
+      throw new UsageError(`${module} is no file`, `looked for ${path}; an import names the file itself`);
+    }
+    const from = relative(resolve(folder), path);
+    return from.startsWith('.') ? from : `./${from}`;
+  }
+  // A scheme, as of npm: or bun:, and what a project maps names to are the host's affair.
+  if (isBuiltin(module) || /^(?:\w+:|#)/.test(module) || host === 'deno') return module;
+  const name = module
+    .split('/')
+    .slice(0, module.startsWith('@') ? 2 : 1)
+    .join('/');
+  for (let at = resolve(folder); ; at = dirname(at)) {
+    if (existsSync(join(at, 'node_modules', name)) || packageName(at) === name) return module;
+    if (at === dirname(at)) break;
+  }
+  throw new UsageError(
+    `the package ${name} is not installed where ${resolve(folder)} would find it`,
+    'install it there, or give a path such as ./index.js',
+  );
+}
+
+/** The name in a folder's `package.json`, by which its own modules may import it. */
+function packageName(folder: string): unknown {
+  try {
+    return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).name;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws UsageError when Python finds no such module from there. Without Python nothing is known. */
+async function pythonModule(module: string, folder: string): Promise<string> {
+  const top = module.split('.')[0] as string;
+  if (findExecutable('python3', '.').path === undefined) return module;
+  const find =
+    'import sys; sys.path[0] = sys.argv[2]; from importlib.util import find_spec; print(bool(find_spec(sys.argv[1])))';
+  const { stdout } = await runToEnd(['python3', '-c', find, top, resolve(folder)], {
+    ...{ cwd: '.', timeoutMs: FIND_TIMEOUT_MS, keep: [100, 0] },
+  });
+  if (stdout.trim() !== 'False') return module;
+  throw new UsageError(
+    `Python finds no module ${top} from ${resolve(folder)}`,
+    'install it, or give --plan a file in the folder that has it',
   );
 }

@@ -46,7 +46,7 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
   const seed = overrides.seed ?? planned.seed;
   const defaults = { ...planned, seed: seed ?? randomSeed() };
   const baseDir = resolve(overrides.baseDir ?? '.');
-  const chosen = choose(scenarios, overrides.only);
+  const chosen = chosenScenarios(scenarios, overrides.only);
   const settled = Object.fromEntries(
     Object.entries(services).map(([name, spec]) => [
       name,
@@ -213,7 +213,14 @@ function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number
   return null;
 }
 
-function choose(scenarios: readonly ScenarioSpec[], only: readonly string[] = []): readonly ScenarioSpec[] {
+/**
+ * Those whose name equals or matches one of some patterns; all where there are none.
+ * @throws UsageError when a pattern matches nothing.
+ */
+export function chosenScenarios(
+  scenarios: readonly ScenarioSpec[],
+  only: readonly string[] = [],
+): readonly ScenarioSpec[] {
   if (only.length === 0) return scenarios;
   const patterns = only.map((pattern) => ({ pattern, matches: globMatcher(pattern) }));
   for (const { pattern, matches } of patterns) {

@@ -34,6 +34,7 @@ interface EndedRun {
 /**
  * Makes the runs that the tallies of some scenarios still want, `jobs` at a time, and the scenarios' alternately:
  * A B, B A, A B, ...
+ * @param stacks whether they are taken of crashes and hangs.
  * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted. The tallies have
  * what was run until then.
  */
@@ -41,11 +42,12 @@ export async function makeRuns(
   series: readonly Series[],
   jobs: number,
   signal: AbortSignal | undefined,
+  stacks = true,
 ): Promise<void> {
   using directories = new RunDirectories();
   const enough = new AbortController();
   const stop = AbortSignal.any(signal ? [signal, enough.signal] : [enough.signal]);
-  const all = series.map((one) => new OrderedRuns(one, directories, stop));
+  const all = series.map((one) => new OrderedRuns(one, { directories, stacks, signal: stop }));
   const turns = byTurns(all);
   const lane = async (): Promise<void> => {
     try {
@@ -85,12 +87,15 @@ class OrderedRuns {
   readonly #last: number;
   #next: number;
 
-  constructor(series: Series, directories: RunDirectories, signal: AbortSignal) {
+  constructor(
+    series: Series,
+    { directories, stacks, signal }: { directories: RunDirectories; stacks: boolean; signal: AbortSignal },
+  ) {
     const { scenario, tally, env } = series;
     this.#series = series;
     // Copying `process.env` costs a tenth of a millisecond: once for all runs.
     this.#spec = { ...scenario, env: { ...process.env, ...scenario.env, ...env } };
-    this.#how = { wantsStacks: (cause) => tally.wantsStacks(cause), directories, signal };
+    this.#how = { wantsStacks: (cause) => stacks && tally.wantsStacks(cause), directories, signal };
     this.#next = tally.next;
     this.#last = tally.next + scenario.runs - tally.completed - 1;
   }

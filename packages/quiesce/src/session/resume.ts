@@ -11,6 +11,21 @@ export function resumedTally(scenario: Scenario, report: PlanResult | undefined)
   return earlier === undefined ? new ScenarioTally(scenario) : new ScenarioTally(scenario, earlier);
 }
 
+/**
+ * Makes sure that a report to be resumed is one of these scenarios.
+ * @throws UsageError when it has runs, but none of any of them.
+ */
+export function refuseOtherReport(scenarios: readonly Scenario[], report: PlanResult | undefined): void {
+  const made = report?.scenarios.filter(({ runs }) => runs.length > 0) ?? [];
+  const names = new Set(scenarios.map(({ name }) => name));
+  if (made.length === 0 || made.some(({ scenario }) => names.has(scenario.name))) return;
+  const others = made.slice(0, 5).map(({ scenario }) => JSON.stringify(scenario.name));
+  throw new UsageError(
+    `the report to resume is of another command or plan: it has ${others.join(', ')}`,
+    'give what it was made with',
+  );
+}
+
 function earlierResult(scenario: Scenario, report: PlanResult | undefined): ScenarioResult | undefined {
   const earlier = report?.scenarios.find((result) => result.scenario.name === scenario.name);
   return earlier?.runs.length === 0 ? undefined : earlier;

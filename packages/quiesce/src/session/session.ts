@@ -7,7 +7,7 @@ import { thisHost } from '../results/host.js';
 import { allOk, type PlanResult, type ScenarioResult } from '../results/result.js';
 import { notRun, ScenarioTally } from '../results/tally.js';
 import { makeRuns, type ScenarioProgress, type Series } from './make-runs.js';
-import { asResumed, resumedTally } from './resume.js';
+import { asResumed, refuseOtherReport, resumedTally } from './resume.js';
 import { type ServiceEvent, ServicePool } from './service-pool.js';
 
 /** What happens while a plan runs, in order. */
@@ -41,6 +41,8 @@ export interface SessionOptions {
   readonly interleave?: boolean;
   /** Stops once so many runs have failed, other than of scenarios that expect anything; default: never. */
   readonly bail?: number;
+  /** Whether stacks are taken of crashes and hangs, which needs seconds each; default true. */
+  readonly stacks?: boolean;
   /**
    * A report of the same scenarios, from `readReport`: its runs count, and only those that are missing are made. A
    * scenario that it doesn't have is run whole.
@@ -97,6 +99,7 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
   };
   const startedAt = new Date();
   const start = performance.now();
+  refuseOtherReport(plan.scenarios, resume);
   const scenarios = plan.scenarios.map((scenario) => asResumed(scenario, resume));
   const services = new ServicePool(plan.services, onProgress, signal);
   const planResult = (results: readonly ScenarioResult[], interrupted: boolean): PlanResult => {
@@ -117,7 +120,7 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
   let results: ScenarioResult[] = [];
   try {
     if (options.interleave)
-      results = await runByTurns(scenarios, services, { signal, onProgress }, asInterrupted);
+      results = await runByTurns(scenarios, services, { ...options, signal, onProgress }, asInterrupted);
     else {
       for (const [index, scenario] of scenarios.entries()) {
         if (!signal.aborted) onProgress({ type: 'scenario-start', scenario, index, total: scenarios.length });
@@ -130,7 +133,13 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
               return asInterrupted([...results, soFar(), ...later]);
             },
           });
-        const result = await runScenario(scenario, resumedTally(scenario, resume), services, onRun);
+        const result = await runScenario(
+          scenario,
+          resumedTally(scenario, resume),
+          services,
+          onRun,
+          options.stacks,
+        );
         results.push(result);
         if (!signal.aborted || (result.runs.length > 0 && !stop?.aborted))
           onProgress({ type: 'scenario-end', result });
@@ -158,6 +167,7 @@ async function runScenario(
   tally: ScenarioTally,
   services: ServicePool,
   onRun: (progress: ScenarioProgress) => void,
+  stacks: boolean | undefined,
 ): Promise<ScenarioResult> {
   if (tally.finished) return tally.result('completed');
   const needed = await services.of(scenario);
@@ -169,7 +179,7 @@ async function runScenario(
     if (tally.hopeless !== null) hopeless.abort(new Error(tally.hopeless));
   };
   try {
-    await makeRuns([{ scenario, tally, env: needed.env, onRun: look }], scenario.jobs, signal);
+    await makeRuns([{ scenario, tally, env: needed.env, onRun: look }], scenario.jobs, signal, stacks);
     return tally.result('completed');
   } catch (error) {
     const reason = reasonToStop(error, tally.completed, signal);
@@ -191,7 +201,7 @@ function reasonToStop(error: unknown, completed: number, signal: AbortSignal): s
 async function runByTurns(
   scenarios: readonly Scenario[],
   services: ServicePool,
-  { signal, onProgress = () => {} }: SessionOptions,
+  { signal, stacks, onProgress = () => {} }: SessionOptions,
   planOf: (results: readonly ScenarioResult[]) => PlanResult,
 ): Promise<ScenarioResult[]> {
   // What runs beside a run is the same for all, so the most careful of them says how much.
@@ -223,7 +233,7 @@ async function runByTurns(
   const all = AbortSignal.any(signals);
   let reason: string | null = null;
   try {
-    await makeRuns(series, jobs, all);
+    await makeRuns(series, jobs, all, stacks);
   } catch (error) {
     const stopped = reasonToStop(error, completed, all);
     if (stopped === undefined) throw error;
