@@ -29,6 +29,7 @@ export const sidebar = [
       { text: 'Use etcd from TypeScript', link: '/guide/' },
       { text: 'Come from etcd3, etcd-client-py or Go', link: '/guide/coming-from' },
       { text: 'Troubleshooting', link: '/troubleshooting' },
+      { text: 'Measure it yourself', link: '/measuring' },
     ],
   },
   {
@@ -47,6 +48,7 @@ export const sidebar = [
       { text: 'Questions and answers', link: '/faq' },
       { text: 'Statistics', link: '/statistics' },
       { text: 'Architecture', link: '/architecture' },
+      { text: "Where the etcd client's time goes", link: '/etcd-performance' },
     ],
   },
   {
