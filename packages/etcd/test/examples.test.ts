@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import { type EtcdServer, etcdBinary, startEtcd } from '@quiesce/test-services';
 import { withServer } from './support/clients.js';
 import { startDns } from './support/dns.js';
 
@@ -46,6 +46,9 @@ const special: Readonly<Record<string, () => Promise<Surroundings>>> = {
   async 'login.ts'() {
     const own = await startEtcd({ extraArgs: ['--bcrypt-cost=4'] });
     return { env: { ETCD_ENDPOINTS: own.endpoint }, [Symbol.asyncDispose]: own.stop };
+  },
+  async 'testing.ts'() {
+    return { env: { ETCD_BIN: etcdBinary() }, [Symbol.asyncDispose]: async () => {} };
   },
   async 'tls.ts'() {
     const own = await startEtcd({ tls: { requireClientCert: true } });

@@ -1,20 +1,12 @@
-import { rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
 import { get } from 'node:http';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ServiceSpec, startService } from 'quiesce';
+import { startEtcd as startStandardEtcd } from '@quiesce/etcd/testing';
 import { etcdBinary } from './binaries.js';
 import { type Certificates, createCertificates } from './certificates.js';
-import {
-  dataDirectory,
-  type EtcdOptions,
-  type EtcdServer,
-  exitOnSignals,
-  supervise,
-  writeTlsFiles,
-} from './etcd.js';
+import { type EtcdOptions, type EtcdServer, serverTls, withCertificates } from './etcd.js';
 import { type PeerNetwork, startPeerNetwork } from './peer-network.js';
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 
@@ -88,7 +80,6 @@ const START_ATTEMPTS = 3;
  * which loses nothing when a process is killed, and keeps a busy disk from unseating leaders.
  */
 export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promise<EtcdCluster> {
-  exitOnSignals();
   const certificates = options.tls === undefined ? undefined : await createCertificates();
   for (let attempt = 1; ; attempt++) {
     const cluster = new Cluster(options, certificates);
@@ -116,7 +107,7 @@ class Cluster implements EtcdCluster {
   readonly members: EtcdMember[] = [];
   readonly certificates: Certificates | undefined;
   readonly #options: EtcdClusterOptions;
-  readonly #root = dataDirectory();
+  readonly #token = randomUUID();
   readonly #plans: MemberPlan[] = [];
   readonly #metrics = new Map<EtcdMember, number>();
   /** Names of members that were stopped for good. */
@@ -224,7 +215,6 @@ class Cluster implements EtcdCluster {
     await Promise.all(this.members.map((member) => member.stop()));
     await Promise.all(this.#plans.map(({ proxy }) => proxy?.close()));
     await this.#network?.close();
-    this.#root.forget();
   }
 
   async #plan(client: number, peer: number, metrics: number, advertisedPeer: number): Promise<MemberPlan> {
@@ -234,48 +224,48 @@ class Cluster implements EtcdCluster {
   }
 
   async #startMember(plan: MemberPlan, cluster: string, state: 'new' | 'existing'): Promise<EtcdMember> {
-    const { name, metrics, peerUrl, proxy } = plan;
+    const { name, client, peer, metrics, peerUrl, proxy } = plan;
     const { heartbeatMs = 50, electionMs = 500, extraArgs = [], tls } = this.#options;
-    const dir = join(this.#root.dir, name);
-    const scheme = this.certificates === undefined ? 'http' : 'https';
-    const endpoint = loopback(proxy?.port ?? plan.client, scheme);
-    const files =
-      this.certificates && writeTlsFiles(this.#root.dir, this.certificates, tls?.requireClientCert);
-    const spec: ServiceSpec = {
-      command: [
-        etcdBinary(),
+    const { certificates } = this;
+    const endpoint = loopback(proxy?.port ?? client, certificates === undefined ? 'http' : 'https');
+    const started = await startStandardEtcd({
+      binary: etcdBinary(),
+      port: client,
+      peerPort: peer,
+      ...(certificates && { tls: serverTls(certificates, tls?.requireClientCert) }),
+      args: [
         `--name=${name}`,
-        `--data-dir=${join(dir, 'data')}`,
-        `--listen-client-urls=${loopback(plan.client, scheme)}`,
         `--advertise-client-urls=${endpoint}`,
-        `--listen-peer-urls=${loopback(plan.peer)}`,
         `--initial-advertise-peer-urls=${peerUrl}`,
         `--listen-metrics-urls=${loopback(metrics)}`,
         `--initial-cluster=${cluster}`,
         `--initial-cluster-state=${state}`,
-        `--initial-cluster-token=${this.#root.dir}`,
+        `--initial-cluster-token=${this.#token}`,
         `--heartbeat-interval=${heartbeatMs}`,
         `--election-timeout=${electionMs}`,
-        '--unsafe-no-fsync',
-        ...(files ? [`--cert-file=${files.cert}`, `--key-file=${files.key}`] : []),
-        ...(files?.clientCa ? ['--client-cert-auth', `--trusted-ca-file=${files.clientCa}`] : []),
         ...extraArgs,
       ],
-      ready: { log: 'ready to serve client requests' },
-    };
-    const service = await startService(name, spec);
-    const forget = (): void => {
+    });
+    const stop = (): Promise<void> => {
       this.#stopped.add(name);
-      rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+      return started.stop();
     };
-    const server = supervise(service, endpoint, spec, dir, this.certificates, forget);
+    const server = withCertificates(started, certificates);
     try {
       const id = /^etcd_server_id\{server_id="([\da-f]+)"\}/m.exec(await readMetrics(metrics, 5_000))?.[1];
       if (id === undefined) throw new Error(`${name} does not report its member id`);
-      const member: EtcdMember = Object.defineProperties(
-        { name, id: BigInt(`0x${id}`), peerUrl, proxy } as EtcdMember,
-        Object.getOwnPropertyDescriptors(server),
-      );
+      const own = {
+        name,
+        id: BigInt(`0x${id}`),
+        peerUrl,
+        proxy,
+        endpoint,
+        port: Number(new URL(endpoint).port),
+      };
+      const member: EtcdMember = Object.defineProperties(server as EtcdMember, {
+        ...Object.getOwnPropertyDescriptors(own),
+        ...Object.getOwnPropertyDescriptors({ stop, [Symbol.asyncDispose]: stop }),
+      });
       this.#metrics.set(member, metrics);
       return member;
     } catch (error) {

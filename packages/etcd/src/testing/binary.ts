@@ -1,0 +1,34 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { EtcdStartError } from './start-error.js';
+
+/**
+ * The etcd to start: the one that is given, else `ETCD_BIN`, else `etcd` on the `PATH`.
+ *
+ * @throws EtcdStartError where there is none; its message says how to get one.
+ */
+export function findEtcd(given?: string): string {
+  const named = given ?? (process.env.ETCD_BIN || undefined);
+  if (named !== undefined) {
+    if (isProgram(named)) return resolve(named);
+    const where = given === undefined ? 'ETCD_BIN names' : 'the option binary names';
+    throw new EtcdStartError(`${where} ${JSON.stringify(named)}, which is no file that can be run`);
+  }
+  for (const dir of (process.env.PATH ?? '').split(delimiter)) {
+    const file = join(dir || '.', process.platform === 'win32' ? 'etcd.exe' : 'etcd');
+    if (isProgram(file)) return resolve(file);
+  }
+  throw new EtcdStartError(
+    'there is no etcd to start: install one (https://github.com/etcd-io/etcd/releases, "brew install etcd", "apt-get install etcd-server"), ' +
+      'and have it on the PATH, or name it by ETCD_BIN or the option binary',
+  );
+}
+
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}

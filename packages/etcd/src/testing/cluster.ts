@@ -1,0 +1,77 @@
+import { findEtcd } from './binary.js';
+import { type EtcdServer, type StartEtcdOptions, startEtcd } from './etcd-server.js';
+import { freePorts } from './ports.js';
+import { EtcdStartError } from './start-error.js';
+
+/** How {@link startEtcdCluster} starts its members. */
+export interface StartEtcdClusterOptions
+  extends Pick<StartEtcdOptions, 'binary' | 'args' | 'tls' | 'fsync' | 'timeoutMs' | 'signal'> {
+  /** How many members. Default 3. */
+  readonly size?: number;
+}
+
+/** Several etcds that are one store, whose members can be killed, frozen and restarted, each by itself. */
+export interface EtcdServerCluster extends AsyncDisposable {
+  readonly members: readonly EtcdServer[];
+  /** Of all members, for `connect({ endpoints })`. */
+  readonly endpoints: readonly string[];
+  /** Stops all members, and removes their directories. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const START_ATTEMPTS = 3;
+
+/**
+ * Starts a cluster for a test, all members at once, and resolves once each of them serves. Members end as the server of
+ * {@link startEtcd} does. Their elections take half of the time that etcd's own default gives them.
+ *
+ * @throws EtcdStartError as {@link startEtcd}, and for a size below 1; no member is left then.
+ */
+export async function startEtcdCluster(options: StartEtcdClusterOptions = {}): Promise<EtcdServerCluster> {
+  const { size = 3, args = [], ...rest } = options;
+  if (!Number.isSafeInteger(size) || size < 1) {
+    throw new EtcdStartError(`size is ${String(size)}; a cluster has at least 1 member`);
+  }
+  const binary = findEtcd(options.binary);
+  for (let attempt = 1; ; attempt++) {
+    const ports = await freePorts(2 * size);
+    const peers = ports.slice(size);
+    const cluster = peers.map((peer, i) => `m${i}=http://127.0.0.1:${peer}`).join(',');
+    const shared = [
+      `--initial-cluster=${cluster}`,
+      // Members of another test's cluster, on the same ports before, are none of this one.
+      `--initial-cluster-token=${process.pid}-${peers.join('-')}`,
+      '--heartbeat-interval=50',
+      '--election-timeout=500',
+      ...args,
+    ];
+    const starts = await Promise.allSettled(
+      peers.map((peerPort, i) =>
+        startEtcd({ ...rest, binary, port: ports[i] as number, peerPort, args: [`--name=m${i}`, ...shared] }),
+      ),
+    );
+    const members = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+    const failed = starts.find((start) => start.status === 'rejected');
+    if (failed === undefined) return clusterOf(members);
+    await stopAll(members);
+    const { reason } = failed;
+    const taken = reason instanceof EtcdStartError && /address already in use/.test(reason.log);
+    if (!taken || attempt === START_ATTEMPTS) throw reason;
+  }
+}
+
+function clusterOf(members: readonly EtcdServer[]): EtcdServerCluster {
+  const stop = (): Promise<void> => stopAll(members);
+  return {
+    members,
+    endpoints: members.map(({ endpoint }) => endpoint),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+async function stopAll(members: readonly EtcdServer[]): Promise<void> {
+  // A member that is asked nicely hands leadership over and waits for peers that are on their way out, too.
+  for (const member of members) if (member.running) member.kill();
+  await Promise.all(members.map((member) => member.stop()));
+}

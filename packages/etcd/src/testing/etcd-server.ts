@@ -1,0 +1,232 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { findEtcd } from './binary.js';
+import { freePorts } from './ports.js';
+import { type ProcessEnd, ServerProcess } from './server-process.js';
+import { EtcdStartError } from './start-error.js';
+import { Watchdog } from './watchdog.js';
+
+/** Certificates of a server, as PEM. */
+export interface EtcdServerTls {
+  readonly cert: string | Uint8Array;
+  readonly key: string | Uint8Array;
+  /** The authority that clients' certificates must be signed by. Default: clients need none. */
+  readonly clientCa?: string | Uint8Array;
+}
+
+/** How {@link startEtcd} starts its server. */
+export interface StartEtcdOptions {
+  /** The program. Default: `ETCD_BIN` of the environment, else `etcd` on the `PATH`. */
+  readonly binary?: string;
+  /** Further flags of etcd, such as `--max-txn-ops=1024`; they override those that it is started with anyway. */
+  readonly args?: readonly string[];
+  /** Serves clients over TLS; the endpoint is `https://` then. Default: without. */
+  readonly tls?: EtcdServerTls;
+  /**
+   * Whether it waits for the disk at each write, as in production. Default false, which loses nothing when the
+   * server is killed, only when the machine is.
+   */
+  readonly fsync?: boolean;
+  /** Port for clients. Default: a free one. */
+  readonly port?: number;
+  /** Port for members. Default: a free one. */
+  readonly peerPort?: number;
+  /** How long it may take until it serves, in ms. Default 30 000. */
+  readonly timeoutMs?: number;
+  /** Gives up starting it, and leaves nothing behind. It has no say later. */
+  readonly signal?: AbortSignal;
+}
+
+/** An etcd for tests, which can be killed, frozen and started again with the same port and data. */
+export interface EtcdServer extends AsyncDisposable {
+  /** For `connect()`: `http://127.0.0.1:port`. */
+  readonly endpoint: string;
+  /** Its port for clients. */
+  readonly port: number;
+  /** Its directory, for its data and files of the test's; kept over restarts, removed by `stop()`. */
+  readonly dir: string;
+  /** Of the process that runs now, or ran last. */
+  readonly pid: number;
+  /** Whether it runs; also while it is frozen. */
+  readonly running: boolean;
+  /** How that process ended, once it has. */
+  readonly exited: Promise<ProcessEnd>;
+  /** The last 64 KiB of its output since it was last started. */
+  log(): string;
+  /** Sends it a signal, SIGKILL by default: as a crash would end it. */
+  kill(signal?: NodeJS.Signals): void;
+  /** Freezes it (SIGSTOP): its connections stay open, nothing is answered. */
+  pause(): void;
+  /** Ends {@link pause}. */
+  resume(): void;
+  /**
+   * Stops it if it still runs, and starts it on the same ports with the same data; resolves once it serves.
+   *
+   * @throws EtcdStartError where it doesn't start again, or was stopped by {@link stop}.
+   */
+  restart(): Promise<void>;
+  /** Stops it, and removes its directory. Idempotent. `await using` does so at the end of its block. */
+  stop(): Promise<void>;
+}
+
+const START_ATTEMPTS = 5;
+const START_TIMEOUT_MS = 30_000;
+/** Its port accepts before there is a leader, so that says too little. */
+const READY = 'ready to serve client requests';
+
+/**
+ * Starts an etcd of its own for a test, on free ports of the loopback interface with an empty temporary directory, and
+ * resolves once it serves, after some 300 ms:
+ *
+ * ```ts
+ * await using server = await startEtcd();
+ * await using etcd = await connect(server.endpoint);
+ * ```
+ *
+ * It ends, with its directory, by `stop()` or `await using`, and in any case when this process ends, however that does:
+ * also by Ctrl-C or a kill (on Windows the server outlives a process that ended without stopping it). It doesn't keep the
+ * process alive. `ETCD_…` variables of the environment are not passed on to it.
+ *
+ * @throws EtcdStartError where there is no etcd, or it doesn't start; its message says why, and what to do.
+ */
+export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdServer> {
+  const binary = findEtcd(options.binary);
+  const { port, peerPort, signal } = options;
+  for (let attempt = 1; ; attempt++) {
+    signal?.throwIfAborted();
+    const [free = 0, freePeer = 0] = await freePorts(2);
+    const server = new Server(binary, options, port ?? free, peerPort ?? freePeer);
+    try {
+      await server.start(signal);
+      return server;
+    } catch (error) {
+      await server.stop();
+      // The port was free when it was chosen; another process may have been faster.
+      const again = port === undefined && peerPort === undefined && isPortTaken(error);
+      if (!again || attempt === START_ATTEMPTS) throw error;
+    }
+  }
+}
+
+function isPortTaken(error: unknown): boolean {
+  return error instanceof EtcdStartError && /address already in use/.test(error.log);
+}
+
+class Server implements EtcdServer {
+  readonly endpoint: string;
+  readonly port: number;
+  readonly #watchdog = new Watchdog();
+  readonly #binary: string;
+  readonly #args: readonly string[];
+  readonly #timeoutMs: number;
+  #process: ServerProcess | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(binary: string, options: StartEtcdOptions, port: number, peerPort: number) {
+    const { tls, fsync = false, args = [], timeoutMs = START_TIMEOUT_MS } = options;
+    this.#binary = binary;
+    this.#timeoutMs = timeoutMs;
+    this.port = port;
+    this.endpoint = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
+    const peer = `http://127.0.0.1:${peerPort}`;
+    this.#args = [
+      `--data-dir=${join(this.dir, 'data')}`,
+      `--listen-client-urls=${this.endpoint}`,
+      `--advertise-client-urls=${this.endpoint}`,
+      `--listen-peer-urls=${peer}`,
+      `--initial-advertise-peer-urls=${peer}`,
+      ...(args.some((arg) => /^--?initial-cluster(=|$)/.test(arg))
+        ? []
+        : [`--initial-cluster=default=${peer}`]),
+      ...(fsync ? [] : ['--unsafe-no-fsync']),
+      ...(tls === undefined ? [] : this.#tlsArgs(tls)),
+      ...args,
+    ];
+  }
+
+  get dir(): string {
+    return this.#watchdog.dir;
+  }
+
+  get pid(): number {
+    return this.#started.pid;
+  }
+
+  get running(): boolean {
+    return this.#started.running;
+  }
+
+  get exited(): Promise<ProcessEnd> {
+    return this.#started.exited;
+  }
+
+  log(): string {
+    return this.#started.log;
+  }
+
+  kill(signal: NodeJS.Signals = 'SIGKILL'): void {
+    this.#started.kill(signal);
+  }
+
+  pause(): void {
+    this.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.kill('SIGCONT');
+  }
+
+  async restart(): Promise<void> {
+    if (this.#stopping !== undefined) throw new EtcdStartError('this etcd was stopped, its data is gone');
+    await this.#process?.stop();
+    await this.start(undefined);
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async start(signal: AbortSignal | undefined): Promise<void> {
+    const started = await ServerProcess.start(this.#binary, this.#args);
+    this.#process = started;
+    this.#watchdog.guard(started.pid);
+    // Its number may be another process's by the time that this one ends.
+    void started.exited.then(() => {
+      if (this.#process === started) this.#watchdog.guard(undefined);
+    });
+    await started.untilItSays(READY, this.#timeoutMs, signal);
+  }
+
+  get #started(): ServerProcess {
+    if (this.#process === undefined) throw new EtcdStartError('this etcd has not been started');
+    return this.#process;
+  }
+
+  #tlsArgs({ cert, key, clientCa }: EtcdServerTls): string[] {
+    const write = (name: string, pem: string | Uint8Array): string => {
+      const file = join(this.dir, name);
+      writeFileSync(file, pem, { mode: 0o600 });
+      return file;
+    };
+    return [
+      `--cert-file=${write('server.crt', cert)}`,
+      `--key-file=${write('server.key', key)}`,
+      ...(clientCa === undefined
+        ? []
+        : ['--client-cert-auth', `--trusted-ca-file=${write('client-ca.crt', clientCa)}`]),
+    ];
+  }
+
+  async #stop(): Promise<void> {
+    try {
+      await this.#process?.stop();
+    } finally {
+      this.#watchdog.end();
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EtcdStartError } from './start-error.js';
+import { release } from './watchdog.js';
+
+/** How a process ended: by one of the two. */
+export interface ProcessEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+const LOG_CHARACTERS = 64 * 1024;
+const POLL_MS = 10;
+/** How long it may take to end by itself once it is asked to. */
+const GRACE_MS = 5_000;
+
+/** A server in a process group of its own, which ends as a whole. It doesn't keep this process alive. */
+export class ServerProcess {
+  readonly pid: number;
+  readonly exited: Promise<ProcessEnd>;
+  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
+  #log = '';
+  #end: ProcessEnd | undefined;
+
+  private constructor(child: ChildProcessByStdio<null, Readable, Readable>, pid: number) {
+    this.#child = child;
+    this.pid = pid;
+    this.exited = new Promise((resolve) => {
+      child.once('exit', (code, signal) => {
+        this.#end = { code, signal };
+        resolve(this.#end);
+      });
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8');
+      stream.on('error', () => {});
+      stream.on('data', (text: string) => {
+        this.#log = (this.#log + text).slice(-LOG_CHARACTERS);
+      });
+    }
+    release(child);
+  }
+
+  /** @throws EtcdStartError where the program can't be run. */
+  static async start(program: string, args: readonly string[]): Promise<ServerProcess> {
+    const child = spawn(program, args, {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: cleanEnv(),
+    });
+    const { pid } = child;
+    if (pid === undefined) {
+      const error = await new Promise<Error>((resolve) => child.once('error', resolve));
+      throw new EtcdStartError(`${program} can't be run: ${error.message}`);
+    }
+    child.on('error', () => {});
+    return new ServerProcess(child, pid);
+  }
+
+  get running(): boolean {
+    return this.#end === undefined;
+  }
+
+  /** The last of what it has written. */
+  get log(): string {
+    return this.#log;
+  }
+
+  /**
+   * Waits until its output has these words.
+   *
+   * @throws EtcdStartError when it ends before, or takes longer; with the signal's reason.
+   */
+  async untilItSays(words: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    while (!this.#log.includes(words)) {
+      signal?.throwIfAborted();
+      if (this.#end !== undefined) {
+        // Its last words may still be in the pipe.
+        await sleep(POLL_MS);
+        const { code, signal: by } = this.#end;
+        const how = by === null ? `exited with code ${code}` : `was killed by ${by}`;
+        throw new EtcdStartError(`etcd ${how} before it was ready`, this.#log);
+      }
+      if (performance.now() >= deadline) {
+        throw new EtcdStartError(`etcd was not ready within ${timeoutMs} ms`, this.#log);
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Sends a signal to its whole group. */
+  kill(signal: NodeJS.Signals): void {
+    if (this.#end !== undefined) return;
+    // Whoever waits for its end is to see it.
+    if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') this.#child.ref();
+    try {
+      if (process.platform === 'win32') this.#child.kill(signal);
+      else process.kill(-this.pid, signal);
+    } catch (error) {
+      // It has ended by itself, and the event that reports it is on its way.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+
+  /** Ends it, by force where it doesn't end by itself in time. */
+  async stop(): Promise<void> {
+    if (this.#end === undefined) {
+      // A frozen one would not see the other.
+      this.kill('SIGCONT');
+      this.kill('SIGTERM');
+      const overdue = setTimeout(() => this.kill('SIGKILL'), GRACE_MS);
+      await this.exited;
+      clearTimeout(overdue);
+    }
+    this.#child.stdout.destroy();
+    this.#child.stderr.destroy();
+  }
+}
+
+/** What a shell has set for etcdctl or another etcd is none of this one's settings. */
+function cleanEnv(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => !name.startsWith('ETCD_') || name === 'ETCD_UNSUPPORTED_ARCH',
+    ),
+  );
+}

@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/**
+ * What the shell does: it remembers the process group that it is given, and when its input ends without a word, because the
+ * process at the other end is gone, it kills that group and removes the directory.
+ */
+const SCRIPT = `
+group=
+while read -r word value; do
+  case $word in
+    group) group=$value ;;
+    done) exit 0 ;;
+  esac
+done
+if [ -n "$group" ]; then
+  kill -s KILL -- "-$group" 2>/dev/null
+  tries=0
+  while kill -s 0 -- "-$group" 2>/dev/null && [ "$tries" -lt 20 ]; do sleep 0.1; tries=$((tries + 1)); done
+fi
+rm -rf -- "$1"
+`;
+
+/**
+ * A temporary directory, and whoever sees to it that it goes, with the process group that works in it, when this process is
+ * gone: also when that was killed, so that no handler of its own has run. On Windows, without a shell, the directory goes
+ * when this process exits.
+ */
+export class Watchdog {
+  readonly dir: string;
+  readonly #shell: ChildProcess | undefined;
+  readonly #remove: () => void;
+
+  constructor() {
+    const dir = mkdtempSync(join(tmpdir(), 'quiesce-etcd-data-'));
+    this.dir = dir;
+    this.#remove = () => rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+    if (process.platform === 'win32') {
+      process.once('exit', this.#remove);
+      return;
+    }
+    // In a group of its own, which Ctrl-C at a terminal doesn't reach.
+    const shell = spawn('/bin/sh', ['-c', SCRIPT, 'quiesce-etcd-watchdog', dir], {
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore'],
+      cwd: '/',
+    });
+    shell.on('error', () => {});
+    shell.stdin.on('error', () => {});
+    release(shell);
+    this.#shell = shell;
+  }
+
+  /** From now on this group is killed with this process; `undefined` for none. */
+  guard(group: number | undefined): void {
+    this.#shell?.stdin?.write(`group ${group ?? ''}\n`);
+  }
+
+  /** Removes the directory now. Its group is over. */
+  end(): void {
+    this.#remove();
+    process.off('exit', this.#remove);
+    this.#shell?.stdin?.end('done\n');
+  }
+}
+
+/** A child that is forgotten doesn't keep this process alive. */
+export function release(child: ChildProcess): void {
+  child.unref();
+  for (const stream of child.stdio) (stream as { unref?: () => void } | null)?.unref?.();
+}

@@ -1,0 +1,211 @@
+// @quiesce/etcd/testing: an etcd for a user's tests serves, and leaves nothing behind however the tests end.
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { createCertificates, etcdBinary } from '@quiesce/test-services';
+import { connect, op } from '../src/index.js';
+import { EtcdStartError, startEtcd, startEtcdCluster } from '../src/testing/index.js';
+import { eventually } from './support/eventually.js';
+import { program, programFolder } from './support/program.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
+
+process.env.ETCD_BIN = etcdBinary();
+const exec = promisify(execFile);
+const url = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
+const imports = `
+  import { connect } from ${url('../src/index.js')};
+  import { startEtcd } from ${url('../src/testing/index.js')};
+`;
+
+const isThere = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
+/** Runs with a variable of the environment that has another value, or none. */
+async function withEnv(values: Record<string, string | undefined>, run: () => Promise<void>): Promise<void> {
+  const before = Object.keys(values).map((name) => [name, process.env[name]] as const);
+  const set = ([name, value]: readonly [string, string | undefined]): void => {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  };
+  Object.entries(values).forEach(set);
+  try {
+    await run();
+  } finally {
+    before.forEach(set);
+  }
+}
+
+describe('startEtcd', () => {
+  test('serves, is restarted with its data, and is gone with all it had', async () => {
+    const server = await startEtcd();
+    await using etcd = await connect(server.endpoint);
+    await etcd.put('a', '1');
+    const { pid } = server;
+    server.kill();
+    assert.deepEqual(await server.exited, { code: null, signal: 'SIGKILL' });
+    assert.equal(server.running, false);
+    await server.restart();
+    assert.equal((await etcd.get('a'))?.text(), '1');
+    server.pause();
+    await assert.rejects(etcd.get('a', { timeoutMs: 200 }));
+    server.resume();
+    assert.equal((await etcd.get('a'))?.text(), '1');
+    assert.match(server.log(), /ready to serve client requests/);
+    await Promise.all([server.stop(), server.stop()]);
+    assert.deepEqual([pid, server.pid].map(isThere), [false, false]);
+    assert.equal(existsSync(server.dir), false);
+    await assert.rejects(server.restart(), EtcdStartError);
+  });
+
+  test('takes flags, and none of the settings of a shell', async () => {
+    await withEnv({ ETCD_NAME: 'of the shell', ETCD_AUTH_TOKEN: 'nonsense' }, async () => {
+      await using server = await startEtcd({ args: ['--max-txn-ops=200'] });
+      await using etcd = await connect(server.endpoint);
+      assert.deepEqual(
+        (await etcd.cluster.memberList()).map(({ name }) => name),
+        ['default'],
+      );
+      await etcd.txn({ success: Array.from({ length: 200 }, (_, i) => op.get(`k${i}`)) });
+    });
+  });
+
+  test('serves over TLS, with client certificates where they are wanted', async () => {
+    const { ca, serverCert: cert, serverKey: key, clientCert, clientKey } = await createCertificates();
+    await using server = await startEtcd({ tls: { cert, key, clientCa: ca } });
+    assert.match(server.endpoint, /^https:/);
+    await using etcd = await connect({
+      endpoints: server.endpoint,
+      tls: { ca, cert: clientCert, key: clientKey },
+    });
+    await etcd.put('a', '1');
+  });
+
+  test('says why there is no etcd, and leaves nothing where it does not start', async () => {
+    const dir = temporaryDirectory();
+    await withEnv({ TMPDIR: dir, PATH: dir, ETCD_BIN: undefined }, async () => {
+      await assert.rejects(startEtcd(), /there is no etcd to start: install one .*ETCD_BIN/);
+      const binary = join(dir, 'none');
+      await assert.rejects(
+        startEtcd({ binary }),
+        /option binary names ".*none", which is no file that can be run/,
+      );
+    });
+    await withEnv({ ETCD_BIN: '/nowhere/etcd' }, async () => {
+      await assert.rejects(startEtcd(), /ETCD_BIN names "\/nowhere\/etcd"/);
+    });
+    await withEnv({ TMPDIR: dir }, async () => {
+      await assert.rejects(startEtcd({ args: ['--no-such-flag'] }), (error: unknown) => {
+        assert.ok(error instanceof EtcdStartError);
+        assert.match(error.message, /exited with code 2 before it was ready; its last lines:/);
+        assert.match(error.log, /no-such-flag/);
+        return true;
+      });
+      await using server = await startEtcd();
+      await assert.rejects(startEtcd({ port: server.port }), /address already in use/);
+      await assert.rejects(startEtcd({ timeoutMs: 1 }), /not ready within 1 ms/);
+      const signal = AbortSignal.timeout(20);
+      await assert.rejects(startEtcd({ signal }), { name: 'TimeoutError' });
+      await server.stop();
+      assert.deepEqual(readdirSync(dir), []);
+    });
+  });
+
+  test('has the PATH searched', async () => {
+    await withEnv({ PATH: dirname(etcdBinary()), ETCD_BIN: undefined }, async () => {
+      const dir = temporaryDirectory();
+      writeFileSync(join(dir, 'etcd'), `#!/bin/sh\nexec ${etcdBinary()} "$@"\n`, { mode: 0o755 });
+      process.env.PATH = `${dir}:/bin`;
+      await using server = await startEtcd();
+      assert.ok(server.running);
+    });
+  });
+
+  for (const [end, how] of [
+    ['SIGKILL', (child: ChildProcess) => child.kill('SIGKILL')],
+    ['SIGINT, as Ctrl-C', (child: ChildProcess) => child.kill('SIGINT')],
+    ['process.exit()', (child: ChildProcess) => child.stdin?.end('exit\n')],
+    ['its end', (child: ChildProcess) => child.stdin?.end()],
+  ] as const) {
+    test(`leaves nothing when its process ends by ${end}`, { timeout: 60_000 }, async () => {
+      const file = program(`${imports}
+        const server = await startEtcd();
+        console.log(JSON.stringify([server.pid, server.dir]));
+        for await (const line of process.stdin) process.exit(0);
+      `);
+      const child = spawn(process.execPath, [file], { stdio: ['pipe', 'pipe', 'inherit'], timeout: 40_000 });
+      const [line] = (await once(child.stdout, 'data')) as [Buffer];
+      const [pid, dir] = JSON.parse(String(line)) as [number, string];
+      assert.ok(isThere(pid) && existsSync(dir));
+      how(child);
+      await once(child, 'exit');
+      await eventually('the server goes', () => !isThere(pid));
+      await eventually('its directory goes', () => !existsSync(dir));
+    });
+  }
+});
+
+test('startEtcdCluster has members that are one store', { timeout: 60_000 }, async () => {
+  await using cluster = await startEtcdCluster();
+  assert.equal(cluster.members.length, 3);
+  await using etcd = await connect({ endpoints: cluster.endpoints });
+  await etcd.put('a', '1');
+  const [first, ...others] = cluster.members;
+  first?.kill();
+  assert.equal((await etcd.get('a', { timeoutMs: 20_000 }))?.text(), '1');
+  await first?.restart();
+  for (const { endpoint } of [first ?? assert.fail(), ...others]) {
+    await using one = await connect(endpoint);
+    assert.equal((await one.get('a'))?.text(), '1');
+  }
+  await cluster.stop();
+  assert.deepEqual(
+    cluster.members.map(({ dir, pid }) => [existsSync(dir), isThere(pid)]),
+    Array(3).fill([false, false]),
+  );
+  await assert.rejects(startEtcdCluster({ size: 0 }), EtcdStartError);
+});
+
+describe('under a test runner', () => {
+  const body = `
+    let server;
+    before(async () => { server = await startEtcd(); });
+    after(() => server.stop());
+    test('a test with an etcd', async () => {
+      const etcd = await connect(server.endpoint);
+      await etcd.put('a', '1');
+      if ((await etcd.get('a'))?.text() !== '1') throw new Error('another value');
+      await etcd.close();
+    });
+    test('one that forgets to stop its own', async () => { await startEtcd(); });
+  `;
+
+  test('node:test', { timeout: 60_000 }, async () => {
+    const file = program(`import { after, before, test } from 'node:test'; ${imports} ${body}`);
+    // A runner in a runner would report to that one.
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const { stdout } = await exec(process.execPath, ['--test', file], { env, timeout: 50_000 });
+    assert.match(stdout, /pass [23]/);
+  });
+
+  test('vitest', { timeout: 60_000 }, async () => {
+    const dir = join(programFolder(), 'vitest-testing');
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, 'package.json'), '{ "type": "module" }');
+    const names = "import { afterAll as after, beforeAll as before, test } from 'vitest';";
+    writeFileSync(join(dir, 'a.test.mjs'), `${names} ${imports} ${body}`);
+    const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
+    const args = [vitest, 'run', '--root', dir, '--no-color'];
+    const { stdout } = await exec(process.execPath, args, { timeout: 50_000, killSignal: 'SIGKILL' });
+    assert.match(stdout, /Tests\s+2 passed \(2\)/);
+  });
+});
