@@ -201,24 +201,28 @@ export function cureMarkdown(
   const parts = [
     '# The cure, measured',
     '<!-- Written by `npm run cure`: change scenarios/cure/markdown.ts, not this file. -->',
-    `The same addons, before and after: a Python module on [pyo3-async-runtimes](../../examples/addons/pyo3-usual) and on
+    `Two addons before and after their cure: a Python module on [pyo3-async-runtimes](../../examples/addons/pyo3-usual) and on
 [owned-runtime-pyo3](../../examples/addons/pyo3-owned), a Node addon on [napi's own runtime](../../examples/addons/napi-usual) and on
-[owned-runtime-napi](../../examples/addons/napi-owned). Programs use them and end in every way that their hosts have, without closing
-anything. Of ${grouped(ours.runs)} amplified exits on owned-runtime ${ours.failed} failed.`,
+[owned-runtime-napi](../../examples/addons/napi-owned). Programs use them, close nothing, and end in every way that their hosts
+have. Of ${grouped(ours.runs)} amplified exits on owned-runtime ${ours.failed} failed.`,
     `\`${command}\` on ${summary.startedAt.slice(0, 10)} at ${commit}, ${cores} cores, ${minutes} minutes of runs:`,
     byAddon(cells),
-    `A run fails when it ends in another way than its ending says, hangs, prints a crash, or writes to stderr where its host has nothing
-to say. _Plain_ runs are left alone except for \`--strict\`: _left threads_ counts those that ended well, with a thread still running at
-exit (of endings whose programs leave none of their own). _Amplified_ ones are under the
-[exit amplifier](sensitivity.md#the-exit-amplifier). The rate is the upper Clopper-Pearson bound at 95 %. _Cloned_: no future of the
-addon borrows a JavaScript object.`,
+    `A run fails when it ends in another way than its ending says, hangs, prints a crash, or writes to stderr where its host writes
+nothing.
+
+- _Plain_ runs are not disturbed; they run with \`--strict\`.
+- _Left threads_ counts plain runs that ended well, with a thread still running at exit. Endings whose programs leave threads of
+  their own aren't counted.
+- _Amplified_ runs are under the [exit amplifier](sensitivity.md#the-exit-amplifier).
+- The rate is the upper Clopper-Pearson bound at 95 %.
+- _Cloned_: no future of the addon borrows a JavaScript object.`,
     ...(bad.length === 0 ? [] : ['## Where ours failed', faultTable(bad)]),
     ...languages.flatMap((language) => {
       if (!cells.some((cell) => cell.language === language)) return [];
       const names = language === 'Python' ? 'Python' : 'Node, Bun and Deno';
       return [
         `## ${names}, by ending`,
-        `All hosts together; failed of runs.`,
+        `Failed runs of all runs, on all hosts together.`,
         byEnding(cells, language),
         endingTable(language),
         `## ${names}, by host`,
@@ -226,13 +230,13 @@ addon borrows a JavaScript object.`,
       ];
     }),
     '## Speed',
-    `Awaitables that are over as soon as the runtime has a turn, one after another and 1,000 at once
-(\`npm run cure -- speed\`; medians of alternating rounds). _Each_ is wall-clock time for each, _CPU_ the process's user and
-system time for each.`,
+    `\`npm run cure -- speed\` measures awaitables that are ready as soon as the runtime has a turn, one after another and 1,000 at once.
+The table shows medians of alternating rounds. _Each_ is the wall-clock time for one, _CPU_ the process's user and system time for
+one.`,
     speeds.length === 0 ? 'Not measured.' : speedTable(speeds),
     '## Run it',
     `\`\`\`sh
-npm run cure                                        # all of it, and this page; goes on where it was interrupted
+npm run cure                                        # all of it, and this page; continues where it was interrupted
 npm run cure -- --quick                             # every ending on a few hosts, in some minutes
 npm run cure -- --only 'bun / terminate' --runs 100 # cells whose name holds that; a name is 'addon / host / ending / mode'
 npm run cure -- --on python3.12,node22 --perturb amplify
@@ -240,11 +244,12 @@ npm run cure -- speed                               # speed alone
 npx quiesce run --plan scenarios/cure.plan.ts --only 'owned-runtime-napi / deno / exit / amplified' -n 100
 \`\`\`
 
-\`--runs N\` (300) is the number of amplified runs of each ending on ours, over all hosts together; plain ones are a fifth of that, and
-those of controls a tenth. \`.cache/cure\` gets the tester's own \`report.json\` and \`report.html\`, and \`summary.json\`. The Pythons are
-those of the machine, on \`PATH\` or in pyenv's folder: no registry has interpreters. Node, Bun and Deno come from npm
-([runtimes](runtimes.md)). The programs are \`scenarios/python/addon_*.py\` and \`scenarios/typescript/addon-*.ts\`; \`npm test\` runs a
-slice.`,
+- \`--runs N\` (300) is the number of amplified runs of each ending on owned-runtime, over all hosts together. There are a fifth as
+  many plain runs, and a tenth as many of controls.
+- \`.cache/cure\` gets the tester's own \`report.json\` and \`report.html\`, and \`summary.json\`.
+- The Pythons are those of the machine, on \`PATH\` or in pyenv's folder: no registry has interpreters. Node, Bun and Deno come from
+  npm ([runtimes](runtimes.md)).
+- The programs are \`scenarios/python/addon_*.py\` and \`scenarios/typescript/addon-*.ts\`. \`npm test\` runs a slice.`,
   ];
   return `${parts.join('\n\n')}\n`;
 }
