@@ -1,7 +1,7 @@
 // What a crash, a hang and a clean exit show of their threads: real programs that end so, seen by the witness and gdb.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -507,6 +507,41 @@ describe('frames', () => {
         [null, null],
         ['pyo3::gil::GILGuard::acquire', 'a.so'],
       ],
+    );
+  });
+
+  test('of Python are shown with file and line where a tool shows them, and say where a hang is', {
+    skip: untraced || pythonless,
+  }, async () => {
+    const dir = temporaryDirectory('py-spy');
+    // In the tool's place: what it prints, of the process that it is asked about. The real one is for users to install.
+    writeFileSync(
+      join(dir, 'py-spy'),
+      `#!/bin/sh
+      for last; do :; done
+      case "$*" in 'dump --json --pid '[0-9]*) ;; *) exit 1 ;; esac
+      cat <<END
+      [{"pid": $last, "thread_name": "MainThread", "os_thread_id": $last, "active": false,
+        "frames": [{"name": "wait", "filename": "/app/hang.py", "line": 7, "locals": null},
+                   {"name": "<module>", "filename": "/app/hang.py", "line": 9, "locals": null}]},
+       {"pid": $last, "thread_name": "gone", "os_thread_id": null, "frames": []}]
+END`,
+      { mode: 0o755 },
+    );
+    const python = execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' });
+    symlinkSync(python.trim(), join(dir, 'python3'));
+    const program = 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); s.accept()';
+    const { failures } = await run({
+      command: [join(dir, 'python3'), '-c', program],
+      runs: 1,
+      timeout: '3s',
+    });
+    const { kind, evidence } = failures[0] ?? {};
+    assert.equal(kind?.id, 'blocked');
+    assert.equal(kind?.detail, 'at wait (/app/hang.py:7)');
+    assert.match(
+      evidence?.stacks ?? '',
+      /\n {2}in the program:\n {4}wait \(\/app\/hang.py:7\)\n {4}<module> \(\/app\/hang.py:9\)/,
     );
   });
 

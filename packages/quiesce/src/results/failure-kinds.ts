@@ -92,6 +92,8 @@ interface Traces {
   readonly lostDestructor: boolean;
   /** The main thread is in a call that waits. */
   readonly mainWaits: boolean;
+  /** Where the main thread is in its program's own language, where a tool of that showed it. */
+  readonly place: string | undefined;
   /** The thread that burnt most CPU while it was looked at, where one did. */
   readonly busy: ThreadStack | undefined;
   /** In ms; 0 where no run was clean. */
@@ -298,7 +300,7 @@ const rules: readonly Rule[] = [
     title: 'the exit waits for a thread that does not end',
     matches: ({ hung, main, mainWaits, busy }) =>
       hung && EXITING.test(main) && (mainWaits || busy?.main === false),
-    detail: ({ busy }) => busyDetail(busy),
+    detail: ({ busy, place }) => busyDetail(busy) ?? place,
   },
   {
     id: 'busy',
@@ -315,7 +317,7 @@ const rules: readonly Rule[] = [
     id: 'blocked',
     title: 'the main thread waits for something that does not come',
     matches: ({ hung, mainWaits }) => hung && mainWaits,
-    detail: ({ busy }) => busyDetail(busy),
+    detail: ({ busy, place }) => busyDetail(busy) ?? place,
   },
   {
     id: 'killed',
@@ -388,6 +390,7 @@ function prepare(traces: FailureTraces): Traces {
     unloaded: crash?.unloaded?.replace(/^.*\//, '') ?? '',
     lostDestructor: isLostDestructor(faulting?.frames),
     mainWaits: waits(main),
+    place: placeOf(main),
     busy: threads.find((thread) => thread.busy),
     slowestClean: traces.slowestCleanMs ?? 0,
     timeout: traces.durationMs ?? Number.POSITIVE_INFINITY,
@@ -413,10 +416,16 @@ function culpritOf(faulting: ThreadStack | undefined, name: string | undefined):
 function busyDetail(busy: ThreadStack | undefined): string | undefined {
   if (busy === undefined) return undefined;
   const named = busy.frames.filter(({ name }) => name !== null).slice(0, 3);
+  const place = placeOf(busy);
   const where = named.map(({ name, library }) => `${name}${library === null ? '' : ` [${library}]`}`);
   const thread = `thread ${JSON.stringify(busy.name)} burns CPU`;
-  return where.length === 0 ? thread : `${thread} in ${where.join(' < ')}`;
+  return [thread, where.length > 0 && `in ${where.join(' < ')}`, place].filter(Boolean).join(' ');
 }
+
+const placeOf = (thread: ThreadStack | undefined): string | undefined => {
+  const [innermost] = thread?.interpreted ?? [];
+  return innermost && `at ${innermost.name} (${innermost.file}:${innermost.line})`;
+};
 
 const waits = (thread: ThreadStack | undefined): boolean =>
   thread !== undefined && !thread.busy && WAITING.test(names(thread.frames.slice(0, WAITING_FRAMES)));

@@ -40,6 +40,10 @@ const threadStack = z.looseObject({
       }),
     )
     .describe('innermost first'),
+  interpreted: z
+    .array(z.looseObject({ name: z.string(), file: z.string(), line: z.int() }))
+    .exactOptional()
+    .describe("the same in its program's own language, where a tool of that shows it; innermost first"),
 });
 
 const left = z

@@ -3,7 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { findExecutable } from '../process/executable.js';
 import type { GroupMember } from '../process/process-group.js';
 import { runToEnd } from '../process/run-to-end.js';
-import { formatStacks, parseMappings, parseStacks, type ThreadStack } from './stack-trace.js';
+import { pythonFrames } from './interpreted-frames.js';
+import {
+  formatInterpreted,
+  formatStacks,
+  parseMappings,
+  parseStacks,
+  type ThreadStack,
+} from './stack-trace.js';
 
 // It reads all symbols of a host of 100 MB first: 2 s, and 20 times that on a machine that is overloaded.
 const GDB_TIMEOUT_MS = 60_000;
@@ -19,7 +26,8 @@ export interface Stacks {
 
 /**
  * The stacks of all threads of some live processes (the first four): from gdb where it is installed and may attach,
- * else each thread's name, state and wait channel from /proc. Takes at most 60 s a process. gdb leaves them as they
+ * else each thread's name, state and wait channel from /proc; with Python's own frames where py-spy is installed. Takes
+ * at most 80 s a process. gdb leaves them as they
  * were, running or stopped.
  * @param faultingTid number of the thread that died, whose stack comes first.
  */
@@ -33,11 +41,16 @@ export async function threadStacks(
     if (options.signal?.aborted) break;
     const busy = options.faultingTid === undefined ? await busyThread(pid) : undefined;
     const seen = await stacksFromGdb(pid, options.faultingTid, options.signal);
-    const threads = seen.map((thread) => (thread.tid === busy ? { ...thread, busy: true } : thread));
+    const stopped = options.faultingTid !== undefined;
+    const interpreted = await pythonFrames(pid, { stopped, signal: options.signal });
+    const threads = seen.map((thread) => ({
+      ...thread,
+      ...(thread.tid === busy && { busy: true }),
+      ...(interpreted.has(thread.tid) && { interpreted: interpreted.get(thread.tid) ?? [] }),
+    }));
     if (first.length === 0) first = threads;
-    parts.push(
-      `process ${pid}: ${command}\n${threads.length > 0 ? formatStacks(threads) : threadsFromProc(pid)}`,
-    );
+    const text = threads.length > 0 ? formatStacks(threads) : threadsFromProc(pid, interpreted);
+    parts.push(`process ${pid}: ${command}\n${text}`);
   }
   const left = processes.length - MOST_PROCESSES;
   if (left > 0) parts.push(`and ${left} more ${left === 1 ? 'process' : 'processes'}`);
@@ -104,7 +117,7 @@ async function stacksFromGdb(
   return parseStacks(stdout, pid, mappings, faultingTid);
 }
 
-function threadsFromProc(pid: number): string {
+function threadsFromProc(pid: number, interpreted: Awaited<ReturnType<typeof pythonFrames>>): string {
   let threads: string[];
   try {
     threads = readdirSync(`/proc/${pid}/task`);
@@ -114,7 +127,8 @@ function threadsFromProc(pid: number): string {
   const lines = threads.map((thread) => {
     const line = (file: string): string => read(`/proc/${pid}/task/${thread}/${file}`).trim();
     const state = /^State:\s*(.*)$/m.exec(line('status'))?.[1] ?? '?';
-    return `  thread ${thread} ${JSON.stringify(line('comm'))}: ${state}, in ${line('wchan') || '?'}`;
+    const head = `  thread ${thread} ${JSON.stringify(line('comm'))}: ${state}, in ${line('wchan') || '?'}`;
+    return [head, ...formatInterpreted(interpreted.get(Number(thread)) ?? [])].join('\n');
   });
   return [`  (no stacks: ${blindness()})`, ...lines].join('\n');
 }

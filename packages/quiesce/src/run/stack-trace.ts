@@ -8,6 +8,14 @@ export interface StackFrame {
   readonly source: string | null;
 }
 
+/** A frame of code that a host interprets, or compiles while it runs: innermost first. */
+export interface InterpretedFrame {
+  readonly name: string;
+  readonly file: string;
+  /** From 1 on. */
+  readonly line: number;
+}
+
 /** One thread of a process, as a debugger saw it. */
 export interface ThreadStack {
   readonly tid: number;
@@ -19,6 +27,8 @@ export interface ThreadStack {
   /** Of a hang: it burnt CPU while it was looked at, more than any other. */
   readonly busy?: boolean;
   readonly frames: readonly StackFrame[];
+  /** The same in its program's own language, where a tool of that shows it. */
+  readonly interpreted?: readonly InterpretedFrame[];
 }
 
 /** A part of a process's memory that a file is mapped to, or in which code is that was made while it runs. */
@@ -148,7 +158,7 @@ export function formatStacks(threads: readonly ThreadStack[]): string {
   return threads.map(formatThread).join('\n');
 }
 
-function formatThread({ tid, name, main, faulting, busy, frames }: ThreadStack): string {
+function formatThread({ tid, name, main, faulting, busy, frames, interpreted = [] }: ThreadStack): string {
   const marks = [main && 'main', faulting && 'died here', busy && 'burns CPU'].filter(Boolean).join(', ');
   const head = `thread ${tid} ${JSON.stringify(name)}${marks === '' ? '' : ` (${marks})`}`;
   const lines = folded(frames.map(formatFrame));
@@ -156,7 +166,14 @@ function formatThread({ tid, name, main, faulting, busy, frames }: ThreadStack):
     .slice(0, MOST_FRAMES)
     .map(({ text, times }) => `  ${text}${times > 1 ? `  x${times}` : ''}`);
   const left = lines.slice(MOST_FRAMES).reduce((sum, { times }) => sum + times, 0);
-  return [head, ...shown, ...(left > 0 ? [`  and ${left} more frames`] : [])].join('\n');
+  const more = left > 0 ? [`  and ${left} more frames`] : [];
+  return [head, ...shown, ...more, ...formatInterpreted(interpreted)].join('\n');
+}
+
+/** What a thread ran in its program's own language. */
+export function formatInterpreted(frames: readonly InterpretedFrame[]): string[] {
+  const lines = frames.slice(0, MOST_FRAMES).map(({ name, file, line }) => `    ${name} (${file}:${line})`);
+  return lines.length === 0 ? [] : ['  in the program:', ...lines];
 }
 
 function formatFrame({ name, library, source }: StackFrame): string {
