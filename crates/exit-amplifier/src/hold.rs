@@ -12,8 +12,11 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
+use preload::journal;
+use preload::process::monotonic_us;
+
 use crate::config;
-use crate::process::{in_main_thread, main_thread_state, now_us, sleep};
+use crate::process::{in_main_thread, main_thread_state, sleep};
 use crate::random;
 use crate::state::{self, Phase};
 
@@ -47,13 +50,14 @@ pub fn hold() {
     if !done && SPENT_US.load(Relaxed) >= config::HOLD_BUDGET_MS.load(Relaxed) * 1_000 {
         return;
     }
-    let start = now_us();
+    let start = monotonic_us();
     let held = wait(start);
-    let took = now_us().saturating_sub(start);
+    let took = monotonic_us().saturating_sub(start);
     if !done {
         SPENT_US.fetch_add(took, Relaxed);
     }
     if held {
+        journal::note("held");
         HOLDS.fetch_add(1, Relaxed);
         HELD_US.fetch_add(took, Relaxed);
     }
@@ -64,6 +68,7 @@ fn wait(start: u64) -> bool {
     if !matches!(main_thread_state(), Some(b'R' | b'D')) {
         return false;
     }
+    journal::note("hold");
     let deadline = start + config::HOLD_MS.load(Relaxed) * 1_000;
     // Mostly when the exit begins, sometimes later in it.
     let until = match random::below(4) {
@@ -73,7 +78,7 @@ fn wait(start: u64) -> bool {
     let mut asleep_since = None;
     loop {
         sleep(SAMPLE);
-        let now = now_us();
+        let now = monotonic_us();
         if now >= deadline || state::at_least(until) {
             return true;
         }

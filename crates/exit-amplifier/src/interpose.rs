@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use libc::{
     epoll_event, iovec, msghdr, nfds_t, pollfd, pthread_t, sigset_t, size_t, sockaddr, socklen_t, ssize_t, timespec,
 };
-use preload::{Next, call_next, environment};
+use preload::{Next, call_next, environment, journal};
 
 use crate::hold::hold;
 use crate::linger::{linger, linger_briefly};
@@ -318,6 +318,7 @@ extern "C" fn constructor() {
     if let Some(path) = environment::text(c"QUIESCE_AMPLIFY_REPORT") {
         report::set_path(path);
     }
+    journal::open();
     at_exit(after_handlers);
     // SAFETY: a plain registration with a function that stays loaded: a preloaded library is never closed.
     unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };

@@ -3,8 +3,11 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
+use preload::journal;
+use preload::process::monotonic_us;
+
 use crate::config;
-use crate::process::{now_us, sleep};
+use crate::process::sleep;
 use crate::random;
 use crate::state;
 
@@ -44,14 +47,16 @@ fn delay(most: u64, budget: u64) {
     if wanted == 0 {
         return;
     }
-    let start = now_us();
+    journal::note("linger");
+    let start = monotonic_us();
     let deadline = start + wanted;
     // A signal may end a sleep early.
     let mut now = start;
     while now < deadline {
         sleep(Duration::from_micros(deadline - now));
-        now = now_us();
+        now = monotonic_us();
     }
+    journal::note("lingered");
     LINGERS.fetch_add(1, Relaxed);
     LINGERED_US.fetch_add(now - start, Relaxed);
 }

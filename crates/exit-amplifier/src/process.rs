@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use preload::process::{id, thread_id};
 use preload::{Line, Reader};
-use rustix::time::{ClockId, Timespec};
+use rustix::time::Timespec;
 
 pub fn in_main_thread() -> bool {
     thread_id() == id()
@@ -13,12 +13,6 @@ pub fn in_main_thread() -> bool {
 
 pub fn leads_its_group() -> bool {
     rustix::process::getpgrp() == rustix::process::getpid()
-}
-
-/// Monotonic, in microseconds.
-pub fn now_us() -> u64 {
-    let now = rustix::time::clock_gettime(ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
 }
 
 /// Sleeps at most that long: a signal may end it early, and its handler has run then.

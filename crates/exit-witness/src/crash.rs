@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use preload::{Line, Next, call_next, process};
 
-use crate::{channel, unloaded};
+use crate::{channel, timeline, unloaded};
 
 const FATAL: [c_int; 7] =
     [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
@@ -45,6 +45,8 @@ pub unsafe extern "C" fn sigaction(
     action: *const libc::sigaction,
     previous: *mut libc::sigaction,
 ) -> c_int {
+    // Python resets its handlers when it ends.
+    timeline::look_at_python();
     if !INSTALLED.load(Ordering::Relaxed) || !FATAL.contains(&signal) {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { real(signal, action, previous) };
@@ -152,6 +154,7 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         }
         let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        timeline::crashes(signal, &name[..length]);
         let line = Line::new("crash").field(pid).field(tid).field(signal).text(&name[..length]);
         // SAFETY: the kernel gives both to a handler that was installed with SA_SIGINFO.
         let (code, data) = unsafe { (instruction(context), data(signal, info)) };

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use preload::{Line, Next, Reader, call_next, process};
 
 use crate::modules::with_module;
-use crate::{channel, threads};
+use crate::{channel, threads, timeline};
 
 /// More are counted, not named.
 const MOST_THREADS: usize = 64;
@@ -36,6 +36,7 @@ pub fn install() {
 }
 
 extern "C" fn at_end(_argument: *mut c_void) {
+    timeline::is_through();
     report();
 }
 
@@ -45,6 +46,7 @@ extern "C" fn at_end(_argument: *mut c_void) {
 /// As for `_exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _exit(status: c_int) -> ! {
+    timeline::ends("_exit");
     report();
     call_next!(EXIT(status: c_int) -> !)
 }

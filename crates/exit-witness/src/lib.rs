@@ -6,7 +6,8 @@
 //!   (SIGSTOP) then, so that a debugger sees it as it is, and dies of the same signal once it is continued. Where
 //!   what it ran or used was in a library that it had unloaded, it says in which;
 //! - what is left at the very end of its exit, after all exit handlers and destructors: threads with the library
-//!   that started them, and sockets.
+//!   that started them, and sockets;
+//! - where a timeline is wanted (`QUIESCE_TIMELINE`), what happens until then, in a file, and here when the exit begins.
 //!
 //! Lines and their fields are described in docs/tester.md. The library does nothing unless the tester is at the
 //! other end of that socket, so it is harmless in processes that inherited `LD_PRELOAD` and not the socket.
@@ -21,6 +22,7 @@ mod crash;
 mod exit;
 mod modules;
 mod threads;
+mod timeline;
 mod unloaded;
 
 /// Run by the dynamic loader before the program's own constructors.
@@ -32,5 +34,6 @@ extern "C" fn init() {
     if channel::open() {
         crash::install();
         exit::install();
+        timeline::install();
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use preload::{Next, call_next};
 
-use crate::channel;
+use crate::{channel, timeline};
 
 static CLOSE: Next = Next::new(c"dlclose");
 
@@ -44,12 +44,15 @@ pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
         return call_next!(CLOSE(handle: *mut c_void) -> c_int);
     }
     let before = loaded();
+    let since = timeline::unloading_begins();
     let result = call_next!(CLOSE(handle: *mut c_void) -> c_int);
     let after = loaded();
     // Its dependencies go with a library, and one that others use stays.
     for library in before.iter().filter(|&library| !after.contains(library)) {
         note(library);
+        timeline::unloaded(&library.path, since);
     }
+    timeline::unloading_ends();
     result
 }
 

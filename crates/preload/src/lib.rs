@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 pub mod environment;
+pub mod journal;
 mod line;
 mod next;
 pub mod process;

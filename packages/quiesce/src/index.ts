@@ -69,3 +69,11 @@ export {
 export { type GoalVerdict, parseRate, type Rate, type RateGoal } from './statistics/rate-goal.js';
 export { comparisonPower, comparisonRuns, runsNeeded } from './statistics/sample-size.js';
 export { type Summary, summarize } from './statistics/summary.js';
+export type {
+  ThreadState,
+  Timeline,
+  TimelineCrash,
+  TimelinePhase,
+  TimelineThread,
+  TornDown,
+} from './timeline/model.js';

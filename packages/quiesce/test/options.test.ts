@@ -38,6 +38,7 @@ const others: { readonly [K in OptionName]-?: Pick<Required<ScenarioDefaults>, K
   witness: { witness: false },
   signatures: { signatures: false },
   ignoreOutput: { ignoreOutput: ['^a', 'b$'] },
+  timeline: { timeline: true },
   uses: { uses: ['service'] },
 };
 

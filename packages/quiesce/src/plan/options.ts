@@ -110,6 +110,21 @@ export const valueOptions = {
     report: { schema: z.boolean().default(true).describe('the exit witness was loaded, where it was built') },
   }),
   /**
+   * Takes the timeline of the exit: what its threads did, and what was torn down when; default false. It needs the
+   * witness, and costs a run about a millisecond.
+   */
+  timeline: value<boolean>({
+    schema: flag,
+    default: false,
+    flag: {
+      term: '--timeline',
+      help: 'show the exit of a failed run, and of a clean one beside it: threads and teardown over time',
+    },
+    bearsOn: 'evidence',
+    noun: 'use of the timeline',
+    report: { schema: z.boolean().default(false).describe('the timeline of the exit was taken') },
+  }),
+  /**
    * Whether a fatal signature in its output, such as Python's "Fatal Python error", makes a run fail; default true.
    * docs/tester.md says what they are.
    */

@@ -92,6 +92,66 @@ const run = z.looseObject({
     ),
 });
 
+const library = z.string().nullable().describe('file of a library or program');
+const at = z.number().describe('milliseconds, from time 0 on');
+const phaseKind = z.enum(['exit', 'python', 'handler', 'library', 'unload']);
+
+const timeline = z
+  .looseObject({
+    run: z.int().min(1),
+    zero: z.enum(['work-done', 'exit', 'start']).describe('what time 0 is'),
+    endMs: at,
+    end: z.enum(['gone', 'crashed', 'killed']).describe('killed: it hung'),
+    crash: z
+      .looseObject({
+        atMs: at,
+        tid: z.int(),
+        signal: z.string(),
+        library: library.describe('that it died in, where the stack was taken'),
+      })
+      .nullable(),
+    phases: z
+      .array(
+        z.looseObject({
+          what: phaseKind.describe(
+            'exit: from its call on; python: the interpreter finalizes; handler: an exit handler or static destructor; library: the loader takes it down; unload: dlclose',
+          ),
+          name: library.describe('the library; of an exit, the function that was called'),
+          tid: z.int(),
+          fromMs: at,
+          toMs: at.nullable().describe('null when it had not ended'),
+          count: z.int().min(1).describe('handlers that ran one right after the other'),
+        }),
+      )
+      .describe('parts of the exit, in the order of their begin'),
+    threads: z.array(
+      z.looseObject({
+        tid: z.int(),
+        name: z.string(),
+        library: library.describe('that started it'),
+        main: z.boolean(),
+        fromMs: at.nullable().describe('null when nobody knows'),
+        toMs: at.nullable().describe('null when it was there until the end'),
+        spans: z
+          .array(
+            z.looseObject({
+              state: z.enum(['ran', 'waited', 'slept', 'held']),
+              fromMs: at,
+              toMs: at,
+            }),
+          )
+          .describe('what it did; waited: for a CPU; held: delayed by the exit amplifier'),
+      }),
+    ),
+    says: z.string().describe('what is to be seen in it, in a sentence'),
+    tornDown: z
+      .looseObject({ what: phaseKind, name: library, atMs: at })
+      .nullable()
+      .describe('what had been torn down when the thread of that sentence still ran'),
+    lostEvents: count,
+  })
+  .describe('the exit as it happened');
+
 const failure = z.looseObject({
   outcome,
   phase: z
@@ -137,6 +197,7 @@ const failure = z.looseObject({
         .nullable()
         .default(null)
         .describe('of a crash that the witness saw'),
+      timeline: timeline.nullable().default(null).describe('null when it was not taken'),
     })
     .describe('of the first of the runs, or the first with stacks'),
 });
@@ -176,6 +237,7 @@ const scenario = z.looseObject({
     .default(null)
     .describe('over all runs that said "work done"; null when none did'),
   failures: z.array(failure).describe('kinds of failures, the most frequent first'),
+  cleanTimeline: timeline.nullable().default(null).describe('of the first run that ended as expected'),
   runs: z.array(run).describe('every finished run'),
 });
 

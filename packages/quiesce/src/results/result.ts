@@ -5,6 +5,7 @@ import type { SignatureMatch } from '../run/signatures.js';
 import type { Counts, Interval } from '../statistics/intervals.js';
 import type { GoalVerdict } from '../statistics/rate-goal.js';
 import type { Summary } from '../statistics/summary.js';
+import type { Timeline } from '../timeline/model.js';
 import type { FailureKind } from './failure-kinds.js';
 import type { Host } from './host.js';
 
@@ -57,6 +58,8 @@ export interface ScenarioResult {
   /** Milliseconds from work done to process gone, over all runs that said it; `null` when none did. */
   readonly exitMs: Summary | null;
   readonly failures: readonly FailureGroup[];
+  /** Of the exit of the first run that ended as expected, where timelines were taken; else `null`. */
+  readonly cleanTimeline: Timeline | null;
 }
 
 /** What a whole plan showed. */

@@ -49,6 +49,7 @@ function savedScenario(result: ScenarioResult): Record<string, unknown> {
     failureRate: { confidence: scenario.confidence, ...result.rate },
     exitMs: result.exitMs,
     failures: result.failures,
+    cleanTimeline: result.cleanTimeline,
     runs: result.runs.map((run) => ({
       ...run,
       signature: run.signature?.id ?? null,
@@ -97,11 +98,11 @@ export async function readReport(file: string): Promise<PlanResult> {
 }
 
 function scenarioResult(reported: ReportedScenario): ScenarioResult {
-  const { runs, failures, state, reason, endedByFailures } = reported;
+  const { runs, failures, cleanTimeline, state, reason, endedByFailures } = reported;
   // A report has the line a signature was found on for the first run of each kind of failure only.
   const known = new Map<string, SignatureMatch>();
   for (const { signature } of failures) if (signature !== null) known.set(signature.id, signature);
-  const evidence = evidenceByRun(failures);
+  const evidence = evidenceByRun({ failures, cleanTimeline });
   const tally = new ScenarioTally(recordedScenario(reported));
   for (const run of runs) {
     const id = run.signature;

@@ -6,6 +6,7 @@ import type { Evidence, RunRecord } from '../run/run.js';
 import { clopperPearson, upperBound } from '../statistics/intervals.js';
 import { judge } from '../statistics/rate-goal.js';
 import { summarize } from '../statistics/summary.js';
+import type { Timeline } from '../timeline/model.js';
 import { failureKind } from './failure-kinds.js';
 import type { FailureGroup, Phase, ScenarioResult } from './result.js';
 
@@ -30,15 +31,20 @@ export class ScenarioTally {
   readonly #runs: RunRecord[] = [];
   readonly #groups = new Map<string, CollectedGroup>();
   #failed = 0;
+  #cleanTimeline: Timeline | null = null;
   readonly #stacksTaken = new Map<string, number>();
   readonly #first: (string | null)[] = [];
 
   /** Begins with runs that were made before, renumbered. */
   constructor(scenario: RecordedScenario, ...earlier: readonly ScenarioResult[]) {
     this.scenario = scenario;
-    for (const { runs, failures } of earlier) {
-      const evidence = evidenceByRun(failures);
-      for (const record of runs) this.add({ ...record, run: this.next }, evidence.get(record.run));
+    for (const result of earlier) {
+      const { runs } = result;
+      const evidence = evidenceByRun(result);
+      for (const record of runs) {
+        const run = this.next;
+        this.add({ ...record, run }, renumbered(evidence.get(record.run), run - record.run));
+      }
     }
   }
 
@@ -97,7 +103,8 @@ export class ScenarioTally {
   add(record: RunRecord, evidence: Evidence = NO_EVIDENCE): void {
     this.#runs.push(record);
     if (this.#first.length < HOPELESS_RUNS) this.#first.push(failureAtWork(record, evidence));
-    if (record.failed) {
+    if (!record.failed) this.#cleanTimeline ??= evidence.timeline ?? null;
+    else {
       this.#failed++;
       // Pools number their threads.
       const thread = record.diedIn?.replace(/\d+/g, '#');
@@ -161,6 +168,7 @@ export class ScenarioTally {
       verdict,
       exitMs: summarize(runs.flatMap((run) => run.exitMs ?? [])),
       failures,
+      cleanTimeline: this.#cleanTimeline,
     };
   }
 }
@@ -171,13 +179,25 @@ function failureAtWork({ outcome, workDone, signature }: RunRecord, { stderr }: 
   return `${outcome.code}|${stderr.replace(/[\w.-]*\d[\w.-]*/g, '#')}`;
 }
 
-/** What was kept of the runs of failures, by the number of the first run of each. */
-export function evidenceByRun(
-  failures: readonly Pick<FailureGroup, 'runs' | 'evidence'>[],
-): ReadonlyMap<number, Evidence> {
-  return new Map(
-    failures.flatMap(({ runs: [first], evidence }) => (first === undefined ? [] : [[first, evidence]])),
-  );
+/** What was kept of a run whose number has grown by so many: results that are joined number their runs anew. */
+function renumbered(evidence: Evidence | undefined, by: number): Evidence | undefined {
+  const { timeline } = evidence ?? {};
+  if (evidence === undefined || timeline == null || by === 0) return evidence;
+  return { ...evidence, timeline: { ...timeline, run: timeline.run + by } };
+}
+
+/** What was kept of runs: of failures, by the number of the first run of each, and of a clean one. */
+export function evidenceByRun({
+  failures,
+  cleanTimeline: timeline,
+}: {
+  readonly failures: readonly Pick<FailureGroup, 'runs' | 'evidence'>[];
+  readonly cleanTimeline: Timeline | null;
+}): ReadonlyMap<number, Evidence> {
+  const evidence = new Map<number, Evidence>();
+  if (timeline !== null) evidence.set(timeline.run, { ...NO_EVIDENCE, timeline });
+  for (const { runs, evidence: kept } of failures) if (runs[0] !== undefined) evidence.set(runs[0], kept);
+  return evidence;
 }
 
 /** The result of a scenario that could not be run at all. */

@@ -4,6 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BoundedOutput } from '../process/bounded-output.js';
 import { isRunning, type ProcessGroup, spawnGroup } from '../process/process-group.js';
 import { startTimer } from '../process/timer.js';
+import type { Timeline } from '../timeline/model.js';
+import { record as recordExit } from '../timeline/recorder.js';
 import { isAllowedThread } from './allowed-threads.js';
 import type { AmplifierReport } from './amplifier-report.js';
 import { type Stacks, threadStacks } from './diagnose.js';
@@ -36,6 +38,8 @@ export interface RunSpec {
   readonly allowThreads: readonly string[];
   /** Whether the exit witness is loaded, where it was built. */
   readonly witness: boolean;
+  /** Whether the timeline of the exit is taken, by the witness. */
+  readonly timeline: boolean;
   /** Whether a fatal signature in the output counts. */
   readonly signatures: boolean;
   /** Regular expressions: lines of output that match one are not looked at. */
@@ -102,6 +106,8 @@ export interface Evidence {
   readonly threads: readonly ThreadStack[];
   /** Of a crash of its main process that the witness saw; else `null` or not there. */
   readonly crash?: CrashFacts | null;
+  /** Of the exit, where it was asked for and seen; else `null` or not there. */
+  readonly timeline?: Timeline | null;
 }
 
 const HALF_OUTPUT_BYTES = 32 * 1024;
@@ -136,6 +142,7 @@ export async function runOnce(
   signal?.throwIfAborted();
   const marker = `QUIESCE_RUN_ID=${randomUUID()}`;
   const directory = options.directories.take();
+  const recorder = spec.timeline && spec.witness ? recordExit() : undefined;
   const startedAt = performance.now();
   const group = await spawnGroup(spec.command, {
     cwd: spec.cwd,
@@ -145,10 +152,12 @@ export async function runOnce(
       QUIESCE_DONE_FD: String(DONE_FD),
       QUIESCE_RUN: String(run),
       QUIESCE_RUN_ID: marker.slice(marker.indexOf('=') + 1),
+      ...recorder?.env,
     },
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   }).catch((error: unknown) => {
     directory.end();
+    recorder?.release();
     throw error;
   });
   const kill = (): void => group.kill('SIGKILL');
@@ -156,7 +165,12 @@ export async function runOnce(
   if (signal?.aborted) kill();
   try {
     const crashes: Crash[] = [];
-    const output = collect(group, spec, (report) => crashes.push(lookAt(report, group, options)));
+    const output = collect(group, spec, {
+      crash: (report) => crashes.push(lookAt(report, group, options)),
+      exiting: (pid) => {
+        if (recorder !== undefined && isMember(group, pid)) recorder.exiting(pid);
+      },
+    });
     const ended = group.exited.then((status) => ({ status, at: performance.now() }));
     const timeout = startTimer(spec.timeoutMs);
     let hung = await Promise.race([ended.then(() => false), timeout.passed.then(() => true)]);
@@ -218,6 +232,14 @@ export async function runOnce(
       stacks: stacks?.text ?? null,
       threads: stacks?.threads ?? [],
       crash: (await crash?.facts) ?? null,
+      timeline:
+        recorder?.ended({
+          ...{ run, pid: group.pid, hung, at: hung ? hungAt : at },
+          signal: crash?.report.signal ?? null,
+          stack: (stacks?.threads.find(({ faulting }) => faulting)?.frames ?? []).map(
+            ({ library }) => library,
+          ),
+        }) ?? null,
     };
     return { record, evidence };
   } catch (error) {
@@ -227,8 +249,13 @@ export async function runOnce(
     signal?.removeEventListener('abort', kill);
     group.release();
     directory.end();
+    recorder?.release();
   }
 }
+
+/** Whether a process that the program names is the run's. */
+const isMember = (group: ProcessGroup, pid: number): boolean =>
+  pid === group.pid || group.members().some((member) => member.pid === pid);
 
 /** A process of the run that is dying. */
 interface Crash {
@@ -279,7 +306,7 @@ interface Collected {
 function collect(
   { child }: ProcessGroup,
   { signatures, ignoreOutput }: RunSpec,
-  onCrash: (crash: CrashReport) => void,
+  on: { readonly crash: (crash: CrashReport) => void; readonly exiting: (pid: number) => void },
 ): Collected {
   const stdout = new BoundedOutput(HALF_OUTPUT_BYTES, HALF_OUTPUT_BYTES);
   const stderr = new BoundedOutput(HALF_OUTPUT_BYTES, HALF_OUTPUT_BYTES);
@@ -312,7 +339,8 @@ function collect(
     for (const line of lines) {
       const parsed = parseWitnessLine(line);
       if (parsed?.type === 'done') doneAt ??= performance.now();
-      else if (parsed?.type === 'crash') onCrash(parsed);
+      else if (parsed?.type === 'crash') on.crash(parsed);
+      else if (parsed?.type === 'exiting') on.exiting(parsed.pid);
       else if (parsed !== undefined && witnessed.length < MOST_WITNESSED) witnessed.push(parsed);
     }
   });

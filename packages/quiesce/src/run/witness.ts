@@ -35,6 +35,8 @@ export interface CrashReport {
 export type WitnessLine =
   | { readonly type: 'done' }
   | ({ readonly type: 'crash' } & CrashReport)
+  /** The exit of a process begins, whose timeline is taken. */
+  | { readonly type: 'exiting'; readonly pid: number }
   | ({ readonly type: 'thread'; readonly pid: number } & LeftThread)
   /** After the last `thread` of a process: how many there were. */
   | { readonly type: 'threads'; readonly pid: number; readonly count: number }
@@ -83,6 +85,8 @@ export function parseWitnessLine(line: string): WitnessLine | undefined {
         sixth !== '' && { unloaded: { address: BigInt(`0x${fifth}`), library: sixth } };
       return signal && { type, pid, tid: Number(second), thread: fourth, signal, ...unloaded };
     }
+    case 'exiting':
+      return { type, pid };
     case 'thread':
       return {
         ...{ type, pid, name: third, library: fourth === '' ? null : fourth },

@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto';
+import { closeSync, ftruncateSync, openSync, readSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EnvironmentError, messageOf } from '../errors.js';
+import { onProcessExit } from '../process/exit-guard.js';
+
+/** What happened in a process under test, as the preload libraries note it. */
+export type EventKind =
+  /** The process began to run this program: `detail` is its file. */
+  | 'start'
+  /** The program said that its work is done. */
+  | 'done'
+  /** A thread began; `detail` is the library that started it. */
+  | 'begin'
+  /** It ends: `detail` is `returned` or `pthread_exit`, `more` its name. */
+  | 'end'
+  /** The exit begins: `detail` is the function that was called, empty where `main` returned. */
+  | 'exit'
+  /** An exit handler or static destructor of the library `detail` runs, and has run. */
+  | 'handler'
+  | 'handled'
+  /** The loader takes the library `detail` down, and has run the destructors it had left. */
+  | 'finalize'
+  | 'finalized'
+  /** dlclose has unloaded the library `more`; `detail` is when it was called. */
+  | 'unload'
+  /** The Python interpreter finalizes. */
+  | 'python'
+  /** All exit handlers and destructors have run. */
+  | 'through'
+  /** The process dies of a signal: `detail` is its number, `more` the thread's name. */
+  | 'crash'
+  /** The exit amplifier holds this thread, and has held it. */
+  | 'hold'
+  | 'held'
+  /** It makes the exiting thread wait, and has. */
+  | 'linger'
+  | 'lingered';
+
+/** One event. */
+export interface ExitEvent {
+  /** Microseconds of CLOCK_MONOTONIC. */
+  readonly us: number;
+  readonly pid: number;
+  readonly tid: number;
+  readonly kind: EventKind;
+  readonly detail: string;
+  readonly more: string;
+}
+
+const KINDS: ReadonlySet<string> = new Set<EventKind>([
+  ...(['start', 'done', 'begin', 'end', 'exit', 'handler', 'handled', 'finalize', 'finalized'] as const),
+  ...(['unload', 'python', 'through', 'crash', 'hold', 'held', 'linger', 'lingered'] as const),
+]);
+
+const SLOT_BYTES = 256;
+const SLOTS = 4_096;
+
+/** What was read of the events of a run. */
+export interface Events {
+  /** In the order in which they were noted. */
+  readonly events: readonly ExitEvent[];
+  /** How many of the first are gone, since more came than the file holds. */
+  readonly lost: number;
+}
+
+/** Where the events of a run are noted. */
+export interface EventFile {
+  readonly file: string;
+  /** Reads and removes it. */
+  take(): Events;
+}
+
+/**
+ * Makes the file that `QUIESCE_TIMELINE` names; crates/preload/src/journal.rs describes it. It holds the last 4096 events.
+ * @throws EnvironmentError when the temporary directory can't be written.
+ */
+export function createEventFile(): EventFile {
+  const file = join(tmpdir(), `quiesce-timeline-${randomUUID()}`);
+  let fd: number;
+  try {
+    fd = openSync(file, 'wx+', 0o600);
+    ftruncateSync(fd, SLOT_BYTES * (SLOTS + 1));
+  } catch (error) {
+    throw new EnvironmentError(`can't make a temporary file: ${messageOf(error)}`);
+  }
+  const remove = (): void => rmSync(file, { force: true });
+  const release = onProcessExit(remove);
+  let taken: Events | undefined;
+  return {
+    file,
+    take() {
+      if (taken !== undefined) return taken;
+      try {
+        const header = Buffer.alloc(8);
+        readSync(fd, header, 0, 8, 0);
+        const noted = Number(header.readBigUInt64LE());
+        const slots = Buffer.alloc(Math.min(noted, SLOTS) * SLOT_BYTES);
+        readSync(fd, slots, 0, slots.length, SLOT_BYTES);
+        taken = parseEvents(slots, noted);
+      } catch {
+        taken = { events: [], lost: 0 };
+      }
+      closeSync(fd);
+      remove();
+      release();
+      return taken;
+    },
+  };
+}
+
+/** Reads the slots of such a file, of which `noted` were written, in any order. */
+export function parseEvents(slots: Buffer, noted: number): Events {
+  const found: { readonly number: number; readonly event: ExitEvent }[] = [];
+  for (let at = 0; at + SLOT_BYTES <= slots.length; at += SLOT_BYTES) {
+    const number = Number(slots.readBigUInt64LE(at));
+    const end = slots.indexOf('\n', at + 8);
+    if (number === 0 || end === -1 || end >= at + SLOT_BYTES) continue; // one was being written at the end
+    const event = parseEvent(slots.toString('utf8', at + 8, end));
+    if (event !== undefined) found.push({ number, event });
+  }
+  found.sort((a, b) => a.number - b.number);
+  return { events: found.map(({ event }) => event), lost: Math.max(0, noted - SLOTS) };
+}
+
+function parseEvent(line: string): ExitEvent | undefined {
+  const [us = '', pid = '', tid = '', kind = '', detail = '', more = ''] = line.split('\t');
+  const numbers = [us, pid, tid].map(Number);
+  if (!numbers.every(Number.isSafeInteger) || !KINDS.has(kind)) return undefined;
+  const [time = 0, process = 0, thread = 0] = numbers;
+  return { us: time, pid: process, tid: thread, kind: kind as EventKind, detail, more };
+}

@@ -1,0 +1,96 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** What was seen of a thread at a time. */
+export interface Sample {
+  /** Microseconds of CLOCK_MONOTONIC. */
+  readonly us: number;
+  readonly tid: number;
+  readonly name: string;
+  /** The kernel's letter: R for one that runs or wants to, S for one that sleeps. */
+  readonly state: string;
+  /** Nanoseconds that it has run, and that it waited for a CPU; `null` on a kernel that doesn't count them. */
+  readonly ran: { readonly onCpu: number; readonly waiting: number } | null;
+}
+
+/** Looks at the threads of a process from outside, until it is gone or `stop()`. */
+export interface Sampler {
+  readonly pid: number;
+  /** Ends it, and gives what was seen, in the order of time. Idempotent. */
+  stop(): readonly Sample[];
+}
+
+const FIRST_MS = 1;
+/** Each wait is this part of the time that went by, so that a hang of any length makes a bounded number of samples. */
+const PART = 1 / 100;
+const MOST_SAMPLES = 40_000;
+const MOST_THREADS = 64;
+
+/** Microseconds of CLOCK_MONOTONIC now. */
+export const monotonicUs = (): number => Number(process.hrtime.bigint() / 1_000n);
+
+/**
+ * Begins to look at the threads of a process: at first every millisecond, then ever more seldom, a hundredth of the time
+ * that went by. At 64 of its threads, and 40,000 samples in all.
+ */
+export function startSampler(pid: number): Sampler {
+  const samples: Sample[] = [];
+  const startedAt = monotonicUs();
+  let timer: NodeJS.Timeout | undefined;
+  const look = (): void => {
+    const seen = sampleThreads(pid);
+    samples.push(...seen);
+    timer = undefined;
+    if (seen.length === 0 || samples.length >= MOST_SAMPLES) return;
+    timer = setTimeout(look, Math.max(FIRST_MS, ((monotonicUs() - startedAt) / 1_000) * PART));
+  };
+  look();
+  return {
+    pid,
+    stop() {
+      clearTimeout(timer);
+      return samples;
+    },
+  };
+}
+
+function sampleThreads(pid: number): Sample[] {
+  const samples: Sample[] = [];
+  for (const tid of listThreads(pid).slice(0, MOST_THREADS)) {
+    const sample = parseSample(
+      tid,
+      monotonicUs(),
+      read(`/proc/${pid}/task/${tid}/stat`),
+      read(`/proc/${pid}/task/${tid}/schedstat`),
+    );
+    if (sample !== undefined) samples.push(sample);
+  }
+  return samples;
+}
+
+/** Reads a thread's `stat` and `schedstat`; `undefined` when it has gone or is dead. */
+export function parseSample(tid: number, us: number, stat: string, schedstat: string): Sample | undefined {
+  // 123 (name) R 1 ...: the name may hold anything.
+  const [, name = '', state = ''] = /^\d+ \((.*)\) (\w) /s.exec(stat) ?? [];
+  if (state === '' || state === 'Z' || state === 'X') return undefined;
+  const [onCpu, waiting] = /^(\d+) (\d+)/.exec(schedstat)?.slice(1).map(Number) ?? [];
+  return {
+    ...{ us, tid, name, state },
+    ran: onCpu === undefined || waiting === undefined ? null : { onCpu, waiting },
+  };
+}
+
+function listThreads(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,170 @@
+import type { Timeline, TimelinePhase, TimelineThread, TornDown } from './model.js';
+
+/** What is to be seen in a timeline. */
+export type Said = Pick<Timeline, 'says' | 'tornDown'>;
+
+type Seen = Omit<Timeline, keyof Said>;
+
+/** File name of a path. */
+export const fileName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+
+/** Milliseconds as a timeline says them: three digits, but no more than microseconds. */
+export function timeText(ms: number): string {
+  const decimals = Math.abs(ms) < 1 ? 3 : Math.abs(ms) < 10 ? 2 : Math.abs(ms) < 100 ? 1 : 0;
+  return `${ms.toFixed(decimals)} ms`;
+}
+
+/** A thread in a few words: `thread "pool-1" of libpool.so`. */
+export function threadText({ name, library, main }: TimelineThread): string {
+  if (main) return 'the main thread';
+  const called = name === '' ? 'an unnamed thread' : `thread ${JSON.stringify(name)}`;
+  return library === null ? called : `${called} of ${fileName(library)}`;
+}
+
+/** What a phase tears down: `libpool.so`, `the Python interpreter`. */
+export function tornDownText({ what, name }: Pick<TimelinePhase, 'what' | 'name'>): string {
+  if (what === 'python') return 'the Python interpreter';
+  return name === null ? 'the process' : fileName(name);
+}
+
+/** Says in words what happened: which thread still ran when what was torn down, and what came of it. */
+export function sentence(timeline: Seen): Said {
+  const { crash, threads, endMs, end, phases } = timeline;
+  const exit = phases.find(({ what }) => what === 'exit');
+  const exitTid = (exit ?? phases[0])?.tid ?? threads.find(({ main }) => main)?.tid;
+  if (crash !== null) {
+    const died = threads.find(({ tid }) => tid === crash.tid);
+    const who = capital(died === undefined ? 'a thread' : threadText(died));
+    const inLibrary = crash.library === null ? '' : ` in ${fileName(crash.library)}`;
+    if (crash.tid !== exitTid) return diedBeside(timeline, who, inLibrary, died);
+    const where = openAt(phases, crash.tid, crash.atMs);
+    const beside = othersAt(threads, exitTid, crash.atMs);
+    const place = where === undefined ? placeBefore(phases, crash.atMs) : placeIn(where);
+    return {
+      says: `${who} died of ${crash.signal}${inLibrary}${place}${beside === '' ? '' : `, while ${beside} still ran`}.`,
+      tornDown: where === undefined ? null : torn(where),
+    };
+  }
+  if (end === 'killed') {
+    const where = exitTid === undefined ? undefined : openAt(phases, exitTid, endMs);
+    const beside = othersAt(threads, exitTid, endMs);
+    const still = beside === '' ? '' : `; ${beside} still ran`;
+    const says =
+      where === undefined
+        ? `The exit had not begun ${timeText(endMs)} later${still}.`
+        : `The exit did not end: the thread that exits was still${placeIn(where)}, since ${timeText(where.fromMs)}${still}.`;
+    return { says, tornDown: where === undefined ? null : torn(where) };
+  }
+  if (exit === undefined) return { says: 'No exit was seen to begin.', tornDown: null };
+  const python = phases.find(({ what }) => what === 'python');
+  const beganMs = Math.min(exit.fromMs, python?.fromMs ?? exit.fromMs);
+  const others = threads.filter(
+    (thread) => thread.tid !== exitTid && aliveAt(thread, beganMs) && !isHosts(thread),
+  );
+  const left = others
+    .map((thread) => ({ thread, phase: tornDownUnder(phases, thread, thread.toMs ?? endMs, null) }))
+    .find(({ phase }) => phase !== undefined);
+  if (left?.phase !== undefined) {
+    const { thread, phase } = left;
+    return {
+      says: `${capital(threadText(thread))} still ran when ${passive(phase)}.`,
+      tornDown: torn(phase),
+    };
+  }
+  return { says: 'No other thread of the program still ran when the exit began.', tornDown: null };
+}
+
+function diedBeside(
+  { crash, phases }: Seen,
+  who: string,
+  inLibrary: string,
+  died: TimelineThread | undefined,
+): Said {
+  if (crash === null) return { says: '', tornDown: null };
+  const phase = tornDownUnder(phases, died, crash.atMs, crash.library);
+  if (phase === undefined) {
+    const place = placeBefore(phases, crash.atMs);
+    return { says: `${who} died of ${crash.signal}${inLibrary}${place}.`, tornDown: null };
+  }
+  const later = timeText(Math.max(0, crash.atMs - phase.fromMs));
+  return {
+    says: `${who} still ran when ${passive(phase)}, and died of ${crash.signal}${inLibrary} ${later} later.`,
+    tornDown: torn(phase),
+  };
+}
+
+const torn = ({ what, name, fromMs }: TimelinePhase): TornDown => ({ what, name, atMs: fromMs });
+
+/**
+ * What was torn down while a thread still ran: what it needs most. That is its own library or the one it died in, then the
+ * interpreter, then whatever came last, then the process.
+ */
+function tornDownUnder(
+  phases: readonly TimelinePhase[],
+  thread: TimelineThread | undefined,
+  atMs: number,
+  diedIn: string | null,
+): TimelinePhase | undefined {
+  const begun = phases.filter(({ fromMs }) => fromMs <= atMs);
+  const needs = [thread?.library, diedIn].flatMap((path) => (path == null ? [] : [fileName(path)]));
+  return (
+    begun.find(({ what, name }) => what !== 'exit' && name !== null && needs.includes(fileName(name))) ??
+    begun.find(({ what }) => what === 'python') ??
+    begun.findLast(({ what, name }) => what !== 'exit' && name !== null && !isSystems(name)) ??
+    begun.find(({ what }) => what === 'exit')
+  );
+}
+
+function passive(phase: TimelinePhase): string {
+  return phase.what === 'exit' ? 'the exit began' : `${tornDownText(phase)} was torn down`;
+}
+
+/** The innermost part of the exit that a thread is in. */
+function openAt(phases: readonly TimelinePhase[], tid: number, atMs: number): TimelinePhase | undefined {
+  return phases.findLast(
+    (phase) => phase.tid === tid && phase.fromMs <= atMs && (phase.toMs === null || phase.toMs >= atMs),
+  );
+}
+
+function placeIn(phase: TimelinePhase): string {
+  switch (phase.what) {
+    case 'python':
+      return ' while the Python interpreter was torn down';
+    case 'handler':
+      return ` in an exit handler or destructor of ${tornDownText(phase)}`;
+    case 'library':
+    case 'unload':
+      return ` while ${tornDownText(phase)} was torn down`;
+    case 'exit':
+      return ' in the exit';
+  }
+}
+
+function placeBefore(phases: readonly TimelinePhase[], atMs: number): string {
+  return phases.some(({ what, fromMs }) => what === 'exit' && fromMs <= atMs)
+    ? ' in the exit'
+    : ' before the exit began';
+}
+
+/** The first of the other threads that were there then, and how many more. */
+function othersAt(threads: readonly TimelineThread[], tid: number | undefined, atMs: number): string {
+  const others = threads.filter((thread) => thread.tid !== tid && aliveAt(thread, atMs) && !isHosts(thread));
+  const [first] = others;
+  if (first === undefined) return '';
+  const more = others.length - 1;
+  return `${threadText(first)}${more === 0 ? '' : ` and ${more} more`}`;
+}
+
+const aliveAt = ({ fromMs, toMs }: TimelineThread, atMs: number): boolean =>
+  (fromMs ?? atMs) <= atMs && (toMs === null || toMs > atMs);
+
+const isHosts = ({ library }: TimelineThread): boolean =>
+  library !== null && /^(?:node|bun|deno)$/.test(fileName(library));
+
+/** Of the C and C++ runtimes: what is torn down of them says nothing about a program. */
+export const isSystems = (path: string): boolean =>
+  /^(?:ld-linux.*|lib(?:c|m|dl|rt|pthread|gcc_s|stdc\+\+)|exit-(?:witness|amplifier)\..*)(?:\.so.*)?$/.test(
+    fileName(path),
+  );
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
