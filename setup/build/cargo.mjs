@@ -48,7 +48,7 @@ export async function buildCrates(targets, { flags = ['--release'], env = {} } =
  * @param {string} name
  * @param {Artifact[]} artifacts
  */
-function fileOf(name, artifacts) {
+export function fileOf(name, artifacts) {
   const found = artifacts
     .filter(({ target }) => target.name === name || target.name === name.replaceAll('-', '_'))
     .map(({ executable, target, filenames }) =>

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { inRoot } from '../lib/paths.mjs';
 import { notice, step } from '../lib/step.mjs';
+import { hostLibc } from '../pack/platforms.mjs';
 import { buildCrates, hasCargo } from './cargo.mjs';
 
 const host = `${process.platform}-${process.arch}`;
@@ -10,7 +11,7 @@ const AMPLIFIER = inRoot('packages', 'quiesce', 'native', `exit-amplifier.${host
 const WITNESS = inRoot('packages', 'quiesce', 'native', `exit-witness.${host}.so`);
 
 /**
- * Builds the native transport and, on Linux, the tester's exit amplifier and witness, and puts them where @quiesce/etcd and
+ * Builds the native transport and, on Linux with glibc, the tester's exit amplifier and witness, and puts them where @quiesce/etcd and
  * quiesce look for them. Without cargo there are none.
  */
 export async function buildNativeLibraries() {
@@ -25,7 +26,7 @@ export async function buildNativeLibraries() {
   await step(title, () =>
     buildCrates({
       'etcd-transport': ADDON,
-      ...(process.platform === 'linux' && { 'exit-amplifier': AMPLIFIER, 'exit-witness': WITNESS }),
+      ...(hostLibc() === 'glibc' && { 'exit-amplifier': AMPLIFIER, 'exit-witness': WITNESS }),
     }),
   );
 }

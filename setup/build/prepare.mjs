@@ -11,3 +11,9 @@ export async function prepare() {
   await compileTypeScript();
   await provideEtcd();
 }
+
+/** The part of it that packages are made of beside native code. */
+export async function prepareTypeScript() {
+  await installNodeModules();
+  await compileTypeScript();
+}

@@ -6,6 +6,7 @@ import { etcdPythonCargo, provideProtoc } from '../build/etcd-python.mjs';
 import { run } from '../lib/command.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { hasGo } from '../provide/go.mjs';
+import { createLinterEnvironment } from '../provide/python.mjs';
 import { hasValgrind } from '../sanitizers/memcheck.mjs';
 import { countCargoTests } from './count-cargo-tests.mjs';
 import { runNodeTests } from './node-tests.mjs';
@@ -124,6 +125,13 @@ export function checks(files) {
         skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
       },
     ),
+    linter(
+      'zizmor',
+      ['--offline', '--quiet', '--strict-collection', inRoot('.github')],
+      {
+        title: 'zizmor of the workflows and the action',
+      },
+    ),
     command('sanitizers', ['npm', 'run', '--silent', 'sanitizers', '--', 'slice'], {
       title: 'sanitizers: an exit with calls, a watch and workers, under valgrind',
       skipReason: () => (hasValgrind() ? undefined : 'skipped, valgrind is missing'),
@@ -187,6 +195,25 @@ function etcdPythonChecks() {
     cargo(['fmt', ...manifest, '--check'], { title: 'cargo fmt of examples/etcd-python' }),
     { ...clippy, run },
   ];
+}
+
+/**
+ * A linter that comes from PyPI.
+ * @param {string} name
+ * @param {string[]} args
+ * @param {{ title: string }} options
+ * @returns {Check}
+ */
+function linter(name, args, { title }) {
+  return {
+    group: 'lint',
+    title,
+    async run() {
+      const folder = await createLinterEnvironment();
+      if (folder === undefined) return { skipped: 1, skipReason: 'skipped, Python with venv is missing' };
+      return await command('lint', [join(folder, name), ...args], { title }).run();
+    },
+  };
 }
 
 function withoutCargo() {

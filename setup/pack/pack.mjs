@@ -9,13 +9,19 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
-import { SetupError } from '../lib/errors.mjs';
+import { join, posix } from 'node:path';
+import { refuseUnknown, SetupError } from '../lib/errors.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
-import { hostPlatform, platforms } from './platforms.mjs';
+import { hostPlatform, nativeFiles, platforms } from './platforms.mjs';
+import { npmPackages } from './published.mjs';
 
 const ADDON = 'etcd-transport.node';
+const REPOSITORY = 'https://github.com/quiesce/quiesce';
+const PRELOADS = ['exit-amplifier', 'exit-witness'];
+
+/** Where the tester looks for what it preloads, within its package. */
+const PRELOAD_FOLDER = 'native';
 
 /**
  * A package.json, as far as publishing knows it.
@@ -26,30 +32,40 @@ const ADDON = 'etcd-transport.node';
  * @property {string} license
  * @property {unknown} engines
  * @property {unknown} repository
+ * @property {string} [homepage]
+ * @property {string} [bugs]
+ * @property {string[]} [keywords]
  * @property {Record<string, string>} [optionalDependencies]
+ */
+
+/**
+ * Native code that is at hand, by platform: each file's path, by its crate.
+ * @typedef {{ platform: import('./platforms.mjs').Platform, files: Record<string, string> }[]} Native
  */
 
 /**
  * Makes the packages as they are published, in `out`, and packs them: `@quiesce/etcd`, which names the platforms'
  * packages as optional dependencies, those of them whose addon is at hand, and `quiesce`.
  * @param {string} out
- * @param {{ addons?: string | undefined }} [options] `addons`: a folder with `<platform>/etcd-transport.node` for each platform;
- * else the one that was built here
- * @returns {Promise<Record<string, string>>} the tarball of each package
+ * @param {{ native?: string | undefined }} [options] `native`: a folder with `<platform>/` for every platform, as
+ * build-native.mjs makes them, and then nothing else is packed; else what was built here
+ * @returns {Promise<Record<string, string>>} the tarball of each package, in the order in which they are to be published
  */
-export async function pack(out, { addons } = {}) {
+export async function pack(out, { native: folder } = {}) {
+  const native = folder === undefined ? builtHere() : builtElsewhere(folder);
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
-  const etcd = readPackage('etcd');
+  const [etcd, quiesce] = npmPackages.map(readPackage);
+  if (etcd === undefined || quiesce === undefined) throw new SetupError('two packages are published');
   const names = platforms.map(({ name }) => `${etcd.name}-${name}`);
   const staged = [
+    ...native.map(({ platform, files }) => stageAddon(out, etcd, platform, files['etcd-transport'])),
     stage(out, 'etcd', {
       ...etcd,
       files: ['dist/src', '!dist/**/*.map'],
       optionalDependencies: Object.fromEntries(names.map((name) => [name, etcd.version])),
     }),
-    stage(out, 'quiesce', readPackage('quiesce')),
-    ...addonsAtHand(addons).map(({ platform, addon }) => stageAddon(out, etcd, platform, addon)),
+    stage(out, 'quiesce', quiesce, preloadsOf(native)),
   ];
   /** @type {Record<string, string>} */
   const tarballs = {};
@@ -81,15 +97,23 @@ function readPackage(folder) {
  * @param {string} out
  * @param {string} folder
  * @param {Manifest} manifest
+ * @param {Record<string, string>} [preloads] what goes into the folder for them, by its name there
  */
-function stage(out, folder, manifest) {
+function stage(out, folder, manifest, preloads = {}) {
   const dir = join(out, 'staged', folder);
   mkdirSync(dir, { recursive: true });
-  // What `files` names; the addon goes into packages of its own.
-  for (const part of [...manifest.files.filter((file) => !/[!*]/.test(file)), 'README.md']) {
-    const from = inRoot('packages', folder, part);
-    if (existsSync(from)) cpSync(from, join(dir, part), { recursive: true });
+  // What `files` names, but for what was built for this machine: the addon goes into packages of its own.
+  const parts = manifest.files.filter((file) => !/[!*]/.test(file) && file !== PRELOAD_FOLDER);
+  for (const part of parts) cpSync(inRoot('packages', folder, part), join(dir, part), { recursive: true });
+  for (const [name, file] of Object.entries(preloads)) {
+    mkdirSync(join(dir, PRELOAD_FOLDER), { recursive: true });
+    copyFileSync(file, join(dir, PRELOAD_FOLDER, name));
   }
+  const readme = inRoot('packages', folder, 'README.md');
+  writeFileSync(
+    join(dir, 'README.md'),
+    withAbsoluteLinks(readFileSync(readme, 'utf8'), `packages/${folder}`),
+  );
   return finish(dir, manifest);
 }
 
@@ -97,9 +121,11 @@ function stage(out, folder, manifest) {
  * @param {string} out
  * @param {Manifest} etcd
  * @param {import('./platforms.mjs').Platform} platform
- * @param {string} addon
+ * @param {string | undefined} addon
  */
-function stageAddon(out, { name, version, license, engines, repository }, platform, addon) {
+function stageAddon(out, etcd, platform, addon) {
+  if (addon === undefined) throw new SetupError(`there is no addon for ${platform.name}`);
+  const { name, version, license, engines, repository, homepage, bugs, keywords } = etcd;
   const dir = join(out, 'staged', platform.name);
   mkdirSync(dir, { recursive: true });
   copyFileSync(addon, join(dir, ADDON));
@@ -110,12 +136,8 @@ function stageAddon(out, { name, version, license, engines, repository }, platfo
       `Don't depend on it directly: ${name} does.\n`,
   );
   return finish(dir, {
-    name: title,
-    version,
-    description: `Native transport of ${name} for ${platform.target}`,
-    license,
-    repository,
-    engines,
+    ...{ name: title, version, description: `Native transport of ${name} for ${platform.target}` },
+    ...{ keywords, homepage, bugs, license, repository, engines },
     main: ADDON,
     files: [ADDON],
     os: [platform.os],
@@ -134,24 +156,70 @@ function finish(dir, manifest) {
   return { name: manifest.name, dir };
 }
 
-function addonsAtHand(/** @type {string | undefined} */ folder) {
-  if (folder !== undefined) {
-    return readdirSync(folder).map((name) => {
-      const platform = platforms.find((known) => known.name === name);
-      const addon = join(folder, name, ADDON);
-      if (platform === undefined) throw new SetupError(`no platform is named ${name}`);
-      if (!existsSync(addon)) throw new SetupError(`${addon} is missing`);
-      return { platform, addon };
-    });
-  }
-  const built = inRoot(
-    'packages',
-    'etcd',
-    'native',
-    `etcd-transport.${process.platform}-${process.arch}.node`,
+/**
+ * What the release's builders made: all of it, or none is packed.
+ * @param {string} folder
+ * @returns {Native}
+ */
+function builtElsewhere(folder) {
+  refuseUnknown(
+    readdirSync(folder),
+    platforms.map(({ name }) => name),
+    (name) => `no platform is named ${name}`,
   );
+  return platforms.map((platform) => {
+    const files = Object.entries(nativeFiles(platform)).map(([crate, name]) => {
+      const file = join(folder, platform.name, name);
+      if (!existsSync(file)) throw new SetupError(`${file} is missing`);
+      return [crate, file];
+    });
+    return { platform, files: Object.fromEntries(files) };
+  });
+}
+
+/**
+ * What `npm run build` made, for this machine.
+ * @returns {Native}
+ */
+function builtHere() {
   const platform = hostPlatform();
-  return platform !== undefined && existsSync(built) ? [{ platform, addon: built }] : [];
+  if (platform === undefined) return [];
+  const host = hostName(platform);
+  const built = {
+    'etcd-transport': inRoot('packages', 'etcd', 'native', `etcd-transport.${host}.node`),
+    ...Object.fromEntries(
+      PRELOADS.map((crate) => [crate, inRoot('packages', 'quiesce', PRELOAD_FOLDER, `${crate}.${host}.so`)]),
+    ),
+  };
+  const files = Object.fromEntries(Object.entries(built).filter(([, file]) => existsSync(file)));
+  return files['etcd-transport'] === undefined ? [] : [{ platform, files }];
+}
+
+/** @param {Native} native */
+function preloadsOf(native) {
+  return Object.fromEntries(
+    native.flatMap(({ platform, files }) =>
+      PRELOADS.flatMap((crate) => {
+        const file = files[crate];
+        return file === undefined ? [] : [[`${crate}.${hostName(platform)}.so`, file]];
+      }),
+    ),
+  );
+}
+
+/** As Node names it: the packages of other C libraries have no such files. */
+const hostName = (/** @type {import('./platforms.mjs').Platform} */ { os, cpu }) => `${os}-${cpu}`;
+
+/**
+ * A README whose links work away from the repository.
+ * @param {string} text
+ * @param {string} folder where it lies in the repository
+ */
+export function withAbsoluteLinks(text, folder) {
+  return text.replace(/(?<=\]\()(?!https?:|mailto:|#)([^)\s]+)/g, (link) => {
+    const path = posix.join(folder, link);
+    return `${REPOSITORY}/${/\.(svg|png)$/.test(path) ? 'raw' : 'blob'}/main/${path}`;
+  });
 }
 
 /** Where `npm run pack` puts its packages. */

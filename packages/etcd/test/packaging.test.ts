@@ -192,6 +192,16 @@ describe('the packages', () => {
     }
   });
 
+  test('bring one package that runs something, as docs/support.md says', () => {
+    const lock = JSON.parse(readFileSync(join(dir, 'node_modules', '.package-lock.json'), 'utf8'));
+    const installed = Object.entries<{ hasInstallScript?: boolean }>(lock.packages);
+    assert.ok(installed.length > 30);
+    assert.deepEqual(
+      installed.filter(([, { hasInstallScript }]) => hasInstallScript).map(([path]) => path),
+      ['node_modules/protobufjs'],
+    );
+  });
+
   test('keep the size that was promised', { skip: !native && 'no addon' }, () => {
     const name = Object.keys(tarballs).find((name) => name.startsWith('@quiesce/etcd-')) ?? '';
     const { size } = statSync(join(dir, 'node_modules', name, 'etcd-transport.node'));

@@ -1,0 +1,63 @@
+// @ts-check
+// What is published, and its one version: that of package.json at the repository's top.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { inRoot } from '../lib/paths.mjs';
+
+/** Folders of packages/ that go to npm, those that others name first. */
+export const npmPackages = ['etcd', 'quiesce'];
+
+/** Crates that go to crates.io, those that others depend on first. */
+export const crates = ['owned-runtime', 'owned-runtime-pyo3', 'owned-runtime-napi'];
+
+/** The folder of packages/ that goes to PyPI. */
+export const PYTHON_PACKAGE = 'pytest-quiesce';
+
+/** @param {string} file */
+const read = (file) => readFileSync(inRoot(file), 'utf8');
+
+/** The version of all that is published. */
+export const version = () => /** @type {string} */ (JSON.parse(read('package.json')).version);
+
+const VERSION = String.raw`\d+\.\d+\.\d+(?:-[\w.]+)?`;
+
+/** Where else the version is written, in each with what comes before it. @type {[file: string, before: RegExp][]} */
+const places = [
+  ...['etcd', 'quiesce', 'test-services'].map((name) => packageVersion(`packages/${name}`)),
+  packageVersion('scenarios'),
+  packageVersion('bench'),
+  [`packages/${PYTHON_PACKAGE}/pyproject.toml`, /^version = "/m],
+  ['Cargo.toml', /^\[workspace\.package\]\nversion = "/m],
+  ['crates/owned-runtime-pyo3/Cargo.toml', /^owned-runtime = \{ version = "/m],
+  ['crates/owned-runtime-napi/Cargo.toml', /^owned-runtime = \{ version = "/m],
+];
+
+/**
+ * @param {string} folder
+ * @returns {[string, RegExp]}
+ */
+function packageVersion(folder) {
+  return [`${folder}/package.json`, /^ {2}"version": "/m];
+}
+
+const pattern = (/** @type {RegExp} */ before) => new RegExp(`(?<=${before.source})${VERSION}`, before.flags);
+
+/**
+ * Where the version is another than `wanted`, or isn't found.
+ * @param {string} wanted
+ * @returns {string[]}
+ */
+export function otherVersions(wanted) {
+  return places.flatMap(([file, before]) => {
+    const found = pattern(before).exec(read(file))?.[0];
+    return found === wanted ? [] : [`${file} has ${found ?? 'none'}`];
+  });
+}
+
+/**
+ * Writes the version everywhere.
+ * @param {string} wanted
+ */
+export function writeVersion(wanted) {
+  for (const [file, before] of places)
+    writeFileSync(inRoot(file), read(file).replace(pattern(before), wanted));
+}

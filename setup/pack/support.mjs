@@ -1,0 +1,99 @@
+// @ts-check
+// node setup/pack/support.mjs: writes docs/support.md from the platforms that the release workflow builds for.
+import { writeFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { inRoot } from '../lib/paths.mjs';
+import { nativeFiles, platforms } from './platforms.mjs';
+
+/** @typedef {import('./platforms.mjs').Platform} Platform */
+
+/** A platform for which nothing is built: what is TypeScript only works there. */
+const OTHER = 'other systems with Node';
+
+/** @param {Platform} platform */
+function etcdRow(platform) {
+  const { name, title, oldest, ran } = platform;
+  const built = oldest === undefined ? 'yes' : `yes, glibc ${oldest} or newer`;
+  return [title, `\`@quiesce/etcd-${name}\``, built, 'yes', ran ? 'yes' : 'never'];
+}
+
+/** @param {Platform} platform */
+function testerRow(platform) {
+  const { title, os, ran } = platform;
+  if (os === 'win32') return [title, 'no: WSL 2', 'no', 'no', 'no', 'never'];
+  const preloads = 'exit-witness' in nativeFiles(platform);
+  return [
+    title,
+    'yes',
+    preloads ? 'yes' : 'refused',
+    preloads ? 'yes' : 'left out',
+    preloads ? 'of crashes and hangs' : os === 'linux' ? 'of hangs' : 'no',
+    ran ? 'yes' : 'never',
+  ];
+}
+
+/**
+ * A table as the formatter has it.
+ * @param {string[][]} rows the first has the headings
+ */
+function table(rows) {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => (row[i] ?? '').length)));
+  const [head, ...body] = rows.map(
+    (row) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`,
+  );
+  return [head, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`, ...body].join('\n');
+}
+
+/** The text of docs/support.md. */
+export function supportPage() {
+  const ran = platforms.filter((platform) => platform.ran).map(({ title }) => title);
+  return `# Supported platforms
+
+<!-- Written by \`node setup/pack/support.mjs\` from setup/pack/platforms.mjs, which the release workflow builds from. -->
+
+"Ever run" is the honest column: **${ran.join(', ')}** is where every test runs, each day. What the other rows say is what the
+release workflow builds. It installs and tries each of them on such a machine before it publishes anything, but it
+has not run yet. So nobody has run those packages so far.
+
+## @quiesce/etcd
+
+${table([
+  ['platform', 'package', 'native transport', 'fallback on grpc-js', 'ever run'],
+  ...platforms.map(etcdRow),
+  [OTHER, 'none', 'no', 'yes', 'never'],
+])}
+
+npm installs the package of your platform and no other. The fallback needs no native code. It is several times slower:
+[transports](guide/README.md#transports). Node 20.19 and newer, Bun and Deno, in the versions of
+[Runtimes](measurements/runtimes.md).
+
+Our packages run nothing when they are installed. One of what they depend on has an install script: \`protobufjs\`, which comes
+with \`@grpc/grpc-js\`, the fallback's. The script compares version numbers and may print a warning. Nothing needs it:
+\`npm install --ignore-scripts\` installs the same files. \`@grpc/grpc-js\` is a dependency, and no optional peer, though it is
+33 of the client's 34 dependencies and 13 of their 16 MB: without it a bundler could not resolve the fallback, and a machine for which
+npm left the native package out would have no transport at all. While the native transport works, it is never loaded.
+
+## quiesce
+
+${table([
+  ['platform', 'runs and outcomes', '\\`--strict\\`', 'exit amplifier', 'stacks', 'ever run'].map((cell) =>
+    cell.replaceAll('\\`', '`'),
+  ),
+  ...platforms.map(testerRow),
+])}
+
+\`--strict\` and the amplifier need a preload library for glibc. Where there is none, \`--strict\` is refused with the reason,
+\`--perturb all\` leaves the amplifier out and says so, and \`--perturb amplify\` is refused. Where the library is there but the program is
+static, and can't load it, \`--strict\` says that nobody saw the program's end. Stacks need gdb.
+
+## The crates
+
+\`owned-runtime\`, \`owned-runtime-pyo3\` and \`owned-runtime-napi\` are source. Their tests run on ${ran.join(', ')}: with Rust 1.63 and
+newer, each Python from 3.9 on that the machine has, Node, Bun and Deno. On systems without a bounded join of threads
+(macOS, Windows) \`owned-runtime\` takes another way to wait, which is tested by a build that is made to take it on Linux.
+`;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  writeFileSync(inRoot('docs', 'support.md'), supportPage());
+}

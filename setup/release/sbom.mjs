@@ -1,0 +1,63 @@
+// @ts-check
+// Bills of materials in CycloneDX's form: of the npm packages as npm resolves them, of the crates and the native code by cargo's lock.
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { inRoot } from '../lib/paths.mjs';
+import { mustRun } from '../lib/step.mjs';
+import { provideCyclonedx } from '../provide/cyclonedx.mjs';
+
+/** Crates whose code is in a published package, with those that are published themselves. */
+const NATIVE = ['etcd-transport', 'exit-amplifier', 'exit-witness'];
+
+/**
+ * Of an npm package: what it brings along, in the versions that npm would install today. The platforms' packages
+ * are described by their crate.
+ * @param {string} staged the folder that was packed
+ * @param {string} file
+ */
+export async function npmSbom(staged, file) {
+  const dir = mkdtempSync(join(tmpdir(), 'quiesce-sbom-'));
+  try {
+    const { optionalDependencies: _native, ...manifest } = JSON.parse(
+      readFileSync(join(staged, 'package.json'), 'utf8'),
+    );
+    writeFileSync(join(dir, 'package.json'), JSON.stringify(manifest));
+    await mustRun(['npm', 'install', '--package-lock-only', '--ignore-scripts', '--no-audit', '--no-fund'], {
+      cwd: dir,
+    });
+    const what = ['--package-lock-only', '--omit=dev', '--omit=peer', '--sbom-type=library'];
+    writeFileSync(file, await mustRun(['npm', 'sbom', '--sbom-format=cyclonedx', ...what], { cwd: dir }));
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Of crates, on all platforms.
+ * @param {readonly string[]} crates published ones; those of the native code come along
+ * @param {string} folder
+ */
+export async function crateSboms(crates, folder) {
+  mkdirSync(folder, { recursive: true });
+  const program = await provideCyclonedx();
+  /** @type {{ packages: { name: string, manifest_path: string }[] }} */
+  const { packages } = JSON.parse(await mustRun(['cargo', 'metadata', '--no-deps', '--format-version', '1']));
+  const written = packages.map(({ name, manifest_path }) => join(dirname(manifest_path), `${name}.cdx.json`));
+  try {
+    // It writes one beside each Cargo.toml of the workspace.
+    const flags = ['--format', 'json', '--spec-version', '1.5', '--target', 'all', '--all-features'];
+    await mustRun([
+      program,
+      'cyclonedx',
+      ...flags,
+      '--manifest-path',
+      inRoot('crates/owned-runtime/Cargo.toml'),
+    ]);
+    for (const name of [...crates, ...NATIVE]) {
+      copyFileSync(inRoot('crates', name, `${name}.cdx.json`), join(folder, `${name}.cdx.json`));
+    }
+  } finally {
+    for (const file of written) rmSync(file, { force: true });
+  }
+}
