@@ -127,11 +127,12 @@ export function checks(files) {
     ),
     linter(
       'zizmor',
-      ['--offline', '--quiet', '--strict-collection', inRoot('.github')],
+      ['--offline', '--quiet', '--strict-collection', inRoot('.github'), inRoot('action.yml')],
       {
         title: 'zizmor of the workflows and the action',
       },
     ),
+    linter('hadolint', [inRoot('docker', 'Dockerfile')], { title: 'hadolint of the Dockerfile' }),
     command('sanitizers', ['npm', 'run', '--silent', 'sanitizers', '--', 'slice'], {
       title: 'sanitizers: an exit with calls, a watch and workers, under valgrind',
       skipReason: () => (hasValgrind() ? undefined : 'skipped, valgrind is missing'),

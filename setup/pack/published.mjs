@@ -26,6 +26,8 @@ const places = [
   packageVersion('scenarios'),
   packageVersion('bench'),
   [`packages/${PYTHON_PACKAGE}/pyproject.toml`, /^version = "/m],
+  ['docker/Dockerfile', /^ARG QUIESCE_VERSION=/m],
+  ['docs/ci.md', /^- uses: quiesce\/quiesce@v/m],
   ['Cargo.toml', /^\[workspace\.package\]\nversion = "/m],
   ['crates/owned-runtime-pyo3/Cargo.toml', /^owned-runtime = \{ version = "/m],
   ['crates/owned-runtime-napi/Cargo.toml', /^owned-runtime = \{ version = "/m],

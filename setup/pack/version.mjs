@@ -3,7 +3,7 @@
 import { UsageError } from '../lib/errors.mjs';
 import { main } from '../lib/main.mjs';
 import { mustRun } from '../lib/step.mjs';
-import { version, writeVersion } from '../pack/published.mjs';
+import { version, writeVersion } from './published.mjs';
 
 await main(async (args) => {
   if (args.length > 0) {
