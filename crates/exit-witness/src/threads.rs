@@ -46,7 +46,7 @@ fn slot(tid: i32) -> &'static Slot {
     &STARTS[tid as usize & (SLOTS - 1)]
 }
 
-/// The start routine of a live thread and the code that started it, if they were seen. They are the same but for a
+/// The start routine of a live thread and the code that started it, if they were seen. They are the same except for a
 /// runtime's threads.
 pub fn start_of(tid: i32) -> Option<(usize, usize)> {
     let slot = slot(tid);
