@@ -102,7 +102,7 @@ function readPackage(folder) {
 function stage(out, folder, manifest, preloads = {}) {
   const dir = join(out, 'staged', folder);
   mkdirSync(dir, { recursive: true });
-  // What `files` names, but for what was built for this machine: the addon goes into packages of its own.
+  // What `files` names, except for what was built for this machine: the addon goes into packages of its own.
   const parts = manifest.files.filter((file) => !/[!*]/.test(file) && file !== PRELOAD_FOLDER);
   for (const part of parts) cpSync(inRoot('packages', folder, part), join(dir, part), { recursive: true });
   for (const [name, file] of Object.entries(preloads)) {

@@ -154,7 +154,9 @@ export async function tryPublishing(made, { withoutSite, native }) {
   const missing = native === undefined ? platforms.filter((platform) => platform !== host) : [];
   const untried = [
     ...missing.map(({ name }) => `@quiesce/etcd-${name}: it is built by the workflow, for ${name}`),
-    ...(missing.length > 0 ? ["the tester's preload libraries for other processors: likewise"] : []),
+    ...(missing.length > 0
+      ? ["the tester's preload libraries for other processors: built by the workflow, too"]
+      : []),
     "npm's provenance, and the trusted publishing to PyPI and crates.io: they need the identity of a workflow's run",
     'the GitHub release with its checksums, and GitHub Pages',
   ];
