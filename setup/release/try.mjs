@@ -10,14 +10,11 @@ import { hostPlatform, nativeFiles } from '../pack/platforms.mjs';
 
 const TIMEOUT_MS = 120_000;
 
-/** The transport is native, and its runtime starts, connects, is refused and ends. */
+/** Where the addon doesn't load, the error is another; where it does, its runtime starts, is refused a connection, and ends. */
 const CLIENT = `
 import { connect } from '@quiesce/etcd';
-const port = process.argv[2];
-const etcd = await connect('http://127.0.0.1:' + port, { transport: 'native', lazy: true });
-const error = await etcd.get('a', { timeoutMs: 2000 }).then(() => undefined, (error) => error);
-console.log(etcd.transport, error?.name);
-await etcd.close();
+const endpoint = 'http://127.0.0.1:' + process.argv[2];
+await connect(endpoint, { transport: 'native' }).catch((error) => console.log(error.name));
 `;
 
 /**
@@ -58,10 +55,8 @@ try {
   mustSucceed(project, ['npm', 'install', '--no-audit', '--no-fund', '--ignore-scripts', ...tarballs]);
   writeFileSync(join(project, 'client.mjs'), CLIENT);
   const printed = mustSucceed(project, [process.execPath, 'client.mjs', await closedPort()]);
-  if (printed !== 'native UnavailableError\n' && printed !== 'native DeadlineExceededError\n') {
-    throw new Error(`the client printed ${printed}`);
-  }
-  console.log(`@quiesce/etcd works, on ${printed.split(' ')[0]}`);
+  if (printed !== 'UnavailableError\n') throw new Error(`the client printed ${printed}`);
+  console.log('@quiesce/etcd has its native transport');
   if (platform.os !== 'win32') {
     const tester = [
       process.execPath,
