@@ -522,7 +522,7 @@ describe('frames', () => {
       case "$*" in 'dump --json --pid '[0-9]*) ;; *) exit 1 ;; esac
       cat <<END
       [{"pid": $last, "thread_name": "MainThread", "os_thread_id": $last, "active": false,
-        "frames": [{"name": "wait", "filename": "/app/hang.py", "line": 7, "locals": null},
+        "frames": [{"name": "accept", "filename": "/usr/lib/python3.11/socket.py", "line": 7, "locals": null},
                    {"name": "<module>", "filename": "/app/hang.py", "line": 9, "locals": null}]},
        {"pid": $last, "thread_name": "gone", "os_thread_id": null, "frames": []}]
 END`,
@@ -538,10 +538,13 @@ END`,
     });
     const { kind, evidence } = failures[0] ?? {};
     assert.equal(kind?.id, 'blocked');
-    assert.equal(kind?.detail, 'at wait (/app/hang.py:7)');
+    assert.equal(
+      kind?.detail,
+      'at accept (/usr/lib/python3.11/socket.py:7), called in <module> (/app/hang.py:9)',
+    );
     assert.match(
       evidence?.stacks ?? '',
-      /\n {2}in the program:\n {4}wait \(\/app\/hang.py:7\)\n {4}<module> \(\/app\/hang.py:9\)/,
+      /\n {2}in the program:\n {4}accept \(\S+socket.py:7\)\n {4}<module> \(\/app\/hang.py:9\)/,
     );
   });
 
@@ -765,6 +768,31 @@ describe('the likely kind', () => {
             'node::FreeEnvironment(node::Environment*)',
             'node::worker::Worker::Run()',
           ),
+          stack(true, false, 'epoll_pwait', 'uv_run', 'main'),
+        ],
+      },
+    ],
+    // libsql 0.3.10 in a worker that is terminated within a call; better-sqlite3 13.0.1 there.
+    [
+      'napi-after-teardown',
+      {
+        ...{
+          outcome: crash,
+          signature: printed('rust-panic'),
+          stderr: 'left: PendingException\nright: Ok\n',
+        },
+        threads: [
+          stack(false, true, 'abort', 'v8impl::(anonymous namespace)::FunctionCallbackWrapper::Invoke'),
+          stack(true, false, 'epoll_pwait', 'uv_run', 'main'),
+        ],
+      },
+    ],
+    [
+      'napi-after-teardown',
+      {
+        ...{ outcome: crash, signature: printed('napi-fatal') },
+        threads: [
+          stack(false, true, 'abort', 'node::OnFatalError', 'napi_fatal_error'),
           stack(true, false, 'epoll_pwait', 'uv_run', 'main'),
         ],
       },

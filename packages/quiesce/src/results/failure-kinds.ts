@@ -4,7 +4,7 @@ import { formatMs } from '../duration.js';
 import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
-import type { StackFrame, ThreadStack } from '../run/stack-trace.js';
+import type { InterpretedFrame, StackFrame, ThreadStack } from '../run/stack-trace.js';
 
 /** A cause of failures, in the words of a page of docs/diagnosis. */
 export interface KindPage {
@@ -131,6 +131,8 @@ const UNWINDING =
   /^(?:PyThread_exit_thread|(?:__)?pthread_exit|__pthread_unwind|unwind_(?:stop|cleanup)|_Unwind_(?:ForcedUnwind|Resume)\w*|__do_cancel|__pthread_cancel\w*|sigcancel_handler)(?!\w)/m;
 // Not where Node calls the addon: to finalize what it made.
 const NODE_API = /^(?:napi_|node_api_|v8impl::(?!.*(?:Reference|RefTracker|Finaliz)))/m;
+const NODE_API_REFUSES =
+  /\b(?:PendingException|CannotRunJS|napi_(?:pending_exception|closing|cannot_run_js))\b/;
 const ADDON_LOAD = /^(?:napi_register_module_v\d+|node_register_module_v\d+)(?!\w)/m;
 const CRASHES = /^SIG(?:ABRT|SEGV|BUS|ILL|FPE|TRAP|SYS)$/;
 const POOL = /^(?:tokio-|rayon|async-std\/|smol-|blocking-|jemalloc_bg|grpc_|ev_|IoThread|CpuThread)/;
@@ -158,9 +160,11 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'napi-after-teardown',
-    title: 'an addon called Node-API after its environment was torn down',
-    matches: ({ signature, crashed, seen, faulting, main, all }) =>
-      (signature === 'napi-fatal' && (!seen || EXITING.test(all))) ||
+    title: 'an addon called Node-API after its environment was torn down, or while that was being terminated',
+    // A worker that is terminated within a call of the addon: Node-API refuses all from there on.
+    matches: ({ signature, crashed, died, seen, faulting, main, all, stderr }) =>
+      (signature === 'napi-fatal' && (!seen || died === 'background' || EXITING.test(all))) ||
+      (signature === 'rust-panic' && died === 'background' && NODE_API_REFUSES.test(stderr)) ||
       (crashed && NODE_API.test(faulting) && EXITING.test(`${main}\n${faulting}`)),
   },
   {
@@ -422,10 +426,17 @@ function busyDetail(busy: ThreadStack | undefined): string | undefined {
   return [thread, where.length > 0 && `in ${where.join(' < ')}`, place].filter(Boolean).join(' ');
 }
 
-const placeOf = (thread: ThreadStack | undefined): string | undefined => {
-  const [innermost] = thread?.interpreted ?? [];
-  return innermost && `at ${innermost.name} (${innermost.file}:${innermost.line})`;
-};
+/** Where a thread is in its program's own language, and where the program called the language's own library. */
+function placeOf(thread: ThreadStack | undefined): string | undefined {
+  const frames = thread?.interpreted ?? [];
+  const [innermost] = frames;
+  if (innermost === undefined) return undefined;
+  const own = frames.find(({ file }) => !STANDARD_LIBRARY.test(file)) ?? innermost;
+  const place = ({ name, file, line }: InterpretedFrame): string => `${name} (${file}:${line})`;
+  return `at ${place(innermost)}${own === innermost ? '' : `, called in ${place(own)}`}`;
+}
+
+const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;
 
 const waits = (thread: ThreadStack | undefined): boolean =>
   thread !== undefined && !thread.busy && WAITING.test(names(thread.frames.slice(0, WAITING_FRAMES)));
