@@ -321,7 +321,7 @@ static PROGRAM_LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 impl Program {
     fn find() {
-        // SAFETY: see above; `readlink` writes at most as many bytes as it is told, and the path ends with NUL.
+        // SAFETY: see above; `readlink` writes at most as many bytes as it is given, and the path ends with NUL.
         let length = unsafe {
             let buffer = &mut *PROGRAM.0.get();
             libc::readlink(c"/proc/self/exe".as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())

@@ -179,7 +179,7 @@ function failureAtWork({ outcome, workDone, signature }: RunRecord, { stderr }: 
   return `${outcome.code}|${stderr.replace(/[\w.-]*\d[\w.-]*/g, '#')}`;
 }
 
-/** What was kept of a run whose number has grown by so many: results that are joined number their runs anew. */
+/** What was kept of a run whose number has grown by so many: results that are joined number their runs again. */
 function renumbered(evidence: Evidence | undefined, by: number): Evidence | undefined {
   const { timeline } = evidence ?? {};
   if (evidence === undefined || timeline == null || by === 0) return evidence;

@@ -29,7 +29,7 @@ const MOST_THREADS = 64;
 export const monotonicUs = (): number => Number(process.hrtime.bigint() / 1_000n);
 
 /**
- * Begins to look at the threads of a process: at first every millisecond, then ever more seldom, a hundredth of the time
+ * Begins to look at the threads of a process: at first every millisecond, then ever more rarely, a hundredth of the time
  * that went by. At 64 of its threads, and 40,000 samples in all.
  */
 export function startSampler(pid: number): Sampler {
