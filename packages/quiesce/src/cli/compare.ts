@@ -94,10 +94,10 @@ async function compareSides(flags: CompareFlags, given: ScenarioDefaults): Promi
     }
   });
   const { comparisons, run: made } = compared;
-  const { stream, colour } = readerStream(flags.json === '-' || flags.html === '-');
+  const { stream, colour, columns } = readerStream(flags.json === '-' || flags.html === '-');
   stream.write(`\n${comparisonReport(comparisons, colour)}`);
   if (made !== null && letDown(made)) {
-    stream.write(`\n${terminalReport(made, colour)}`);
+    stream.write(`\n${terminalReport(made, colour, columns)}`);
   }
   if (flags.json !== undefined) {
     const report = made === null ? { version: REPORT_VERSION, comparisons } : jsonReport(made, comparisons);

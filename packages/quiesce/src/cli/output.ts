@@ -6,11 +6,21 @@ import { writeAtomically } from '../files/atomic-write.js';
 
 /**
  * Where a reader's text goes: standard output, or standard error when standard output is taken by a machine's.
- * @returns the stream, and whether colours suit it.
+ * @returns the stream, whether colours suit it, and its columns where they are known.
  */
-export function readerStream(stdoutTaken: boolean): { stream: NodeJS.WriteStream; colour: boolean } {
+export function readerStream(stdoutTaken: boolean): {
+  stream: NodeJS.WriteStream;
+  colour: boolean;
+  columns: number | undefined;
+} {
   const stream = stdoutTaken ? process.stderr : process.stdout;
-  return { stream, colour: stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb' };
+  // A shell that exports it, or a test, says so of what is no terminal.
+  const columns = stream.columns ?? (Number(process.env.COLUMNS) || undefined);
+  return {
+    stream,
+    columns,
+    colour: stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb',
+  };
 }
 
 /**

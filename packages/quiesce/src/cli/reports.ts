@@ -53,8 +53,8 @@ export function checkReports(flags: ReportFlags): void {
  * @throws EnvironmentError when one can't be written.
  */
 export async function writeReports(result: PlanResult, flags: ReportFlags): Promise<void> {
-  const { stream, colour } = readerStream(FORMATS.some((format) => flags[format] === '-'));
-  stream.write(`\n${terminalReport(result, colour)}`);
+  const { stream, colour, columns } = readerStream(FORMATS.some((format) => flags[format] === '-'));
+  stream.write(`\n${terminalReport(result, colour, columns)}`);
   const texts = {
     json: () => reportText(result),
     junit: () => junitReport(result),

@@ -1,7 +1,7 @@
 import { formatMs } from '../duration.js';
 import type { PlanResult } from '../results/result.js';
 import { reproduceCommand } from './reproduce.js';
-import { failureCounts, kindLines, percentUp, printable } from './text.js';
+import { failureCounts, kindLines, printable, rateText } from './text.js';
 import { verdictOf } from './verdict.js';
 
 // GitHub shows ten errors of a step, and drops the rest.
@@ -41,13 +41,13 @@ export function githubAnnotations(result: PlanResult): string {
 /** The table of the result as Markdown, for a GitHub step's summary. */
 export function githubSummary(result: PlanResult): string {
   const rows = result.scenarios.map((scenario) => {
-    const { exitMs, rate, runs, failed } = scenario;
+    const { exitMs, runs, failed } = scenario;
     const exit = exitMs === null ? '' : `${formatMs(exitMs.median)} / ${formatMs(exitMs.p99)}`;
     const cells = [
       scenario.scenario.name,
       String(runs.length),
       failed === 0 ? 'none' : failureCounts(scenario),
-      runs.length === 0 ? '' : `below ${percentUp(rate.upperBound)}`,
+      rateText(scenario),
       exit,
       verdictOf(scenario),
     ];

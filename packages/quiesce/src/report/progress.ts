@@ -2,7 +2,7 @@ import { SingleBar } from 'cli-progress';
 import { formatMs } from '../duration.js';
 import type { ScenarioResult } from '../results/result.js';
 import type { ProgressEvent } from '../session/session.js';
-import { failureCounts } from './text.js';
+import { failureCounts, keepEnd } from './text.js';
 
 /** Shows how far a plan is. */
 export interface ProgressView {
@@ -11,7 +11,9 @@ export interface ProgressView {
   stop(): void;
 }
 
-const PLAIN_EVERY_MS = 10_000;
+// Of a long scenario ever more seldom, so that a CI system's log isn't filled.
+const PLAIN_FIRST_MS = 10_000;
+const PLAIN_MOST_MS = 300_000;
 
 /** A bar with the remaining time on a terminal; plain lines, without control characters, anywhere else. */
 export function progressView(stream: NodeJS.WriteStream): ProgressView {
@@ -27,15 +29,18 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
   const onProgress = (event: ProgressEvent): void => {
     if (event.type === 'scenario-start') {
       const { scenario, index, total } = event;
-      const room = Math.max(10, (stream.columns ?? 80) - 62);
-      const name = scenario.name.length > room ? `${scenario.name.slice(0, room - 1)}…` : scenario.name;
+      const columns = stream.columns ?? 80;
       const place = total > 1 ? `[${index + 1}/${total}] ` : '';
+      const digits = String(scenario.runs).length;
+      const figures = ' / ·  failed · eta 59m59s '.length + 3 * digits;
+      const barsize = Math.max(4, Math.min(24, Math.floor((columns - figures) / 5)));
+      const name = keepEnd(scenario.name, Math.max(4, columns - 2 - place.length - barsize - figures));
       bar = new SingleBar({
         stream,
         format: `${place}${name} {bar} {value}/{total} · {failed} failed · eta {eta_formatted}`,
         barCompleteChar: '━',
         barIncompleteChar: ' ',
-        barsize: 24,
+        barsize,
         hideCursor: true,
         clearOnComplete: true,
         fps: 10,
@@ -53,15 +58,23 @@ function plainView(stream: NodeJS.WriteStream): ProgressView {
   const say = (line: string): void => {
     stream.write(`${line}\n`);
   };
-  const timer = setInterval(() => {
+  let wait = PLAIN_FIRST_MS;
+  let timer: NodeJS.Timeout | undefined;
+  const later = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(tick, wait);
+    timer.unref();
+    wait = Math.min(2 * wait, PLAIN_MOST_MS);
+  };
+  const tick = (): void => {
+    later();
     if (current === undefined) return;
     const { name, completed, total, failed, since } = current;
     const elapsed = performance.now() - since;
     const eta =
       completed === 0 ? '' : `, about ${formatMs((elapsed / completed) * (total - completed))} left`;
     say(`${name}: ${completed} of ${total} runs, ${failed} failed${eta}`);
-  }, PLAIN_EVERY_MS);
-  timer.unref();
+  };
   const onProgress = (event: ProgressEvent): void => {
     switch (event.type) {
       case 'service-starting':
@@ -75,6 +88,8 @@ function plainView(stream: NodeJS.WriteStream): ProgressView {
           failed: 0,
           since: performance.now(),
         };
+        wait = PLAIN_FIRST_MS;
+        later();
         break;
       case 'run':
         if (current !== undefined)
@@ -87,7 +102,7 @@ function plainView(stream: NodeJS.WriteStream): ProgressView {
       }
     }
   };
-  return { onProgress, stop: () => clearInterval(timer) };
+  return { onProgress, stop: () => clearTimeout(timer) };
 }
 
 function resultText(result: ScenarioResult): string {

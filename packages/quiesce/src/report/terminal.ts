@@ -7,19 +7,32 @@ import { expectLabel, outcomeLabel } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
 import { isHostThread, leftThreadLabel } from '../run/witness.js';
 import { reproduceCommand } from './reproduce.js';
-import { failureCounts, kindLines, percent, percentUp, printable, shellLine } from './text.js';
+import {
+  failureCounts,
+  keepStart,
+  kindLines,
+  percent,
+  percentUp,
+  printable,
+  rateText,
+  shellLine,
+} from './text.js';
 import { verdictOf } from './verdict.js';
 
-const HEAD = ['scenario', 'runs', 'as expected', 'failed', 'failure rate', 'exit time', 'verdict'];
-const WIDEST = [28, 8, 11, 14, 13, 15, 9]; // 110 columns with two blanks between them
+/** Where nobody knows how wide the terminal is, and at most. */
+const USUAL_WIDTH = 110;
+const WIDEST = 120;
 const PHASE_TEXT = { work: ' at work', exit: ' at exit', unknown: '' } as const;
 const EVIDENCE_LINES = 30;
 const MOST_LEFT = 6;
 
-/** The result for a reader: a table at most 110 columns wide, and what is to be known of each failure. */
-export function terminalReport(result: PlanResult, colour: boolean): string {
+/**
+ * The result for a reader: a table, and what is to be known of each failure.
+ * @param columns of the terminal; default 110. The table is at most 120 wide, and fits 60.
+ */
+export function terminalReport(result: PlanResult, colour: boolean, columns = USUAL_WIDTH): string {
   const c = pc.createColors(colour);
-  const parts = [table(result, c)];
+  const parts = [table(result, Math.max(40, Math.min(columns, WIDEST)), c)];
   const notes = result.scenarios.flatMap((scenario) => scenarioNotes(scenario, result.planFile, c));
   for (const { message } of result.serviceFailures) notes.push(`${c.red('service failure')}: ${message}`);
   parts.push(...notes, summaryLine(result, c));
@@ -28,58 +41,126 @@ export function terminalReport(result: PlanResult, colour: boolean): string {
 
 /** What one scenario showed, in plain text: a line with its counts and bound, and what is to be known of failures. */
 export function scenarioText(result: ScenarioResult, planFile: string | null = null): string {
-  const { scenario, runs, failed, rate } = result;
+  const { scenario, runs, failed } = result;
   const line =
     `${scenario.name}: ${failed} of ${runs.length} runs failed ` +
-    `(failure rate below ${percentUp(rate.upperBound)} at ${percent(scenario.confidence)})`;
+    `(failure rate ${rateText(result)} at ${percent(scenario.confidence)})`;
   return [line, ...scenarioNotes(result, planFile, pc.createColors(false))].join('\n\n');
 }
 
 type Colours = ReturnType<typeof pc.createColors>;
 
-function table(result: PlanResult, c: Colours): string {
-  const rows = result.scenarios.map((scenario) => cells(scenario, c));
-  const widths = HEAD.map((title, i) => {
-    const content = rows.map((row) => stripVTControlCharacters(row[i] ?? '').length);
-    return Math.max(title.length, Math.min(WIDEST[i] as number, Math.max(0, ...content))) + 2;
-  });
+/** A column: its title, where its text is, the most that it takes, and the least that its words need. */
+interface Column {
+  readonly title: string;
+  readonly align: 'left' | 'right';
+  readonly widest: number;
+  readonly cell: (result: ScenarioResult, c: Colours) => string;
+}
+
+const runsCell = ({ runs, scenario }: ScenarioResult): string =>
+  runs.length === scenario.runs ? `${runs.length}` : `${runs.length} of ${scenario.runs}`;
+
+const failedCell = (result: ScenarioResult): string =>
+  result.failed === 0 ? (result.runs.length === 0 ? '' : 'none') : failureCounts(result);
+
+const COLUMNS = {
+  runs: { title: 'runs', align: 'right', widest: 8, cell: runsCell },
+  expected: {
+    title: 'as expected',
+    align: 'right',
+    widest: 11,
+    cell: ({ runs, failed }) => (runs.length === 0 ? '' : String(runs.length - failed)),
+  },
+  failed: { title: 'failed', align: 'left', widest: 14, cell: failedCell },
+  rate: { title: 'failure rate', align: 'left', widest: 20, cell: rateText },
+  exit: {
+    title: 'exit time',
+    align: 'right',
+    widest: 17,
+    cell: ({ exitMs }) => (exitMs === null ? '' : `${formatMs(exitMs.median)} / ${formatMs(exitMs.p99)}`),
+  },
+  verdict: { title: 'verdict', align: 'left', widest: 9, cell: (result, c) => verdict(result, c) },
+} as const satisfies Record<string, Column>;
+
+/** What is shown where there is less and less room; the last two have the rate and the failures on several lines. */
+const LAYOUTS: readonly Column[][] = [
+  [COLUMNS.runs, COLUMNS.expected, COLUMNS.failed, COLUMNS.rate, COLUMNS.exit, COLUMNS.verdict],
+  [COLUMNS.runs, COLUMNS.failed, COLUMNS.rate, COLUMNS.exit, COLUMNS.verdict],
+  [COLUMNS.runs, COLUMNS.failed, { ...COLUMNS.rate, widest: 12 }, COLUMNS.exit, COLUMNS.verdict],
+  [COLUMNS.runs, { ...COLUMNS.failed, widest: 10 }, { ...COLUMNS.rate, widest: 12 }, COLUMNS.verdict],
+];
+
+const GAP = 2;
+const LEAST_NAME = 12;
+
+/** A row for each scenario. A name that doesn't fit its column has a line of its own. */
+function table({ scenarios }: PlanResult, width: number, c: Colours): string {
+  const plain = (column: Column, result: ScenarioResult): string =>
+    stripVTControlCharacters(column.cell(result, c));
+  const widthOf = (column: Column): number => {
+    const longest = Math.max(column.title.length, ...scenarios.map((one) => plain(column, one).length));
+    return Math.min(longest, Math.max(column.widest, column.title.length)) + GAP;
+  };
+  const names = Math.max('scenario'.length, ...scenarios.map(({ scenario }) => scenario.name.length));
+  const shown = LAYOUTS.map((columns) =>
+    columns.filter(
+      ({ title, cell }) => title !== 'exit time' || scenarios.some((one) => cell(one, c) !== ''),
+    ),
+  );
+  const roomBeside = (columns: readonly Column[]): number =>
+    width - columns.reduce((sum, column) => sum + widthOf(column), 0) - GAP;
+  const columns =
+    shown.find((one) => roomBeside(one) >= Math.min(names, LEAST_NAME)) ?? (shown.at(-1) as Column[]);
+  const room = Math.max('scenario'.length, Math.min(names, roomBeside(columns)));
   const out = new Table({
-    head: HEAD.map((title) => c.bold(title)),
-    colWidths: widths,
+    head: ['scenario', ...columns.map(({ title }) => title)].map((title) => c.bold(title)),
+    colWidths: [room + GAP, ...columns.map(widthOf)],
     wordWrap: true,
-    colAligns: ['left', 'right', 'right', 'left', 'left', 'right', 'left'],
+    colAligns: ['left', ...columns.map(({ align }) => align)],
     chars: {
       ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '' },
       ...{ bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },
       ...{ left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '' },
     },
-    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
+    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': GAP },
   });
+  // Lines of their own are put in afterwards: a table would wrap them, which breaks what is copied from it.
+  const own = new Map<string, string>();
+  const ownLine = (text: string): void => {
+    const key = `\uE000${own.size}`;
+    own.set(key, text);
+    out.push([{ content: key, colSpan: columns.length + 1 }]);
+  };
   let group: string | null = null;
-  for (const [i, scenario] of result.scenarios.entries()) {
-    if (scenario.scenario.group !== group) {
-      group = scenario.scenario.group;
-      if (group !== null) out.push([{ content: c.underline(group), colSpan: HEAD.length }]);
+  for (const result of scenarios) {
+    const { scenario } = result;
+    if (scenario.group !== group) {
+      group = scenario.group;
+      if (group !== null) ownLine(c.underline(printable(group)));
     }
-    out.push(rows[i] as string[]);
+    const name = printable(scenario.name).replace(/\s+/g, ' ');
+    const fits = name.length <= room;
+    if (!fits) ownLine(wordWrap(name, width));
+    out.push([fits ? name : '', ...columns.map(({ cell }) => cell(result, c))]);
   }
-  return out.toString().replace(/[ \t]+$/gm, '');
+  const text = out.toString().replace(/[ \t]+$/gm, '');
+  return text.replace(/^\uE000\d+$/gm, (key) => own.get(key) ?? '');
 }
 
-function cells(result: ScenarioResult, c: Colours): string[] {
-  const { scenario, runs, failed } = result;
-  const done = runs.length === scenario.runs ? `${runs.length}` : `${runs.length} of ${scenario.runs}`;
-  if (runs.length === 0) return [scenario.name, done, '', '', '', '', verdict(result, c)];
-  const exit = result.exitMs;
-  return [
-    scenario.name,
-    done,
-    String(runs.length - failed),
-    failed === 0 ? 'none' : failureCounts(result),
-    `below ${percentUp(result.rate.upperBound)}`,
-    exit === null ? '' : `${formatMs(exit.median)} / ${formatMs(exit.p99)}`,
-    verdict(result, c),
-  ];
+/** Lines of whole words; a word that is longer than a line is broken. */
+function wordWrap(text: string, width: number): string {
+  const lines: string[] = [''];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1) as string;
+    if (last !== '' && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else {
+      const parts = word.match(new RegExp(`.{1,${width}}`, 'gu')) ?? [''];
+      if (last === '') lines.pop();
+      lines.push(...parts);
+    }
+  }
+  return lines.join('\n');
 }
 
 const VERDICT_COLOUR = {
@@ -130,6 +211,14 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
       `${unseen} of ${runs.length} runs ended without the witness, so that nobody saw whether threads were left ` +
         '(a static program, or one that takes LD_PRELOAD out of its environment)',
     );
+  }
+  const left = runs.some(({ outcome }) => outcome.kind === 'threads-left');
+  if (scenario.strict && unseen === 0 && ended.length > 0 && !left) {
+    const but =
+      scenario.allowThreads.length > 0
+        ? ", but for the host's own and those that are allowed"
+        : ", but for the host's own";
+    remarks.push(`no thread was left at exit in any of ${ended.length} runs${but}`);
   }
   return [...remarks, ...leftNotes(result)];
 }
@@ -194,10 +283,10 @@ function failureNote(
   const lines = [
     `${c.bold(scenario.name)}: ${count} ${c.red(outcomeLabel(outcome))}${wrapped}${after}${PHASE_TEXT[failure.phase]}${where}${says}`,
     ...kindLines(failure.kind).map((line) => `  ${line}`),
-    `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${printable(shellLine(scenario.command)).slice(0, 500)}`,
+    `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${keepStart(printable(shellLine(scenario.command)), 500)}`,
   ];
   const again = reproduceCommand(result, failure, planFile);
-  if (again !== null) lines.push(`  to repeat: ${printable(again).slice(0, 600)}`);
+  if (again !== null) lines.push(`  to repeat: ${printable(again)}`);
   for (const [title, text] of [
     ['stacks', evidence.stacks ?? ''],
     ['stderr', evidence.stderr],
@@ -219,7 +308,7 @@ function excerpt(text: string, fromStart: boolean): string {
 }
 
 const indent = (lines: readonly string[]): string =>
-  lines.map((line) => `    ${line.slice(0, 300)}`.trimEnd()).join('\n');
+  lines.map((line) => `    ${keepStart(line, 300)}`.trimEnd()).join('\n');
 
 function summaryLine(result: PlanResult, c: Colours): string {
   const bad = result.scenarios.filter((scenario) => !scenario.ok).length;

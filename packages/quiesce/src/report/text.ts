@@ -31,6 +31,35 @@ export function percentUp(rate: number): string {
   return `${(Math.ceil(percent * scale - 1e-9) / scale).toFixed(decimals)} %`;
 }
 
+/**
+ * What a scenario's runs say of its failure rate: the bound that it is below, or where some failed, the share with its
+ * interval: `30.0 %, 16.6-46.5`.
+ */
+export function rateText({ runs, failed, rate, verdict }: ScenarioResult): string {
+  if (runs.length === 0) return '';
+  if (failed === 0 || verdict === 'below') return `below ${percentUp(rate.upperBound)}`;
+  const [share, lower, upper] = [failed / runs.length, rate.interval.lower, rate.interval.upper].map(
+    (value) => (value * 100).toFixed(value < 0.0005 ? 3 : 1),
+  );
+  return `${share} %, ${lower}-${upper}`;
+}
+
+/** The end of a text, from a word on where one fits: the names of scenarios differ there. */
+export function keepEnd(text: string, width: number): string {
+  if (text.length <= width) return text;
+  const end = text.slice(text.length - width + 1);
+  const word = end.search(/(?<=[\s/,[(-])\S/);
+  return `…${word > 0 && word < end.length / 2 ? end.slice(word) : end}`;
+}
+
+/** The beginning of a text, up to the end of a word where there is one. */
+export function keepStart(text: string, width: number): string {
+  if (text.length <= width) return text;
+  const start = text.slice(0, width - 2);
+  const word = start.lastIndexOf(' ');
+  return `${word > width / 2 ? start.slice(0, word) : start} …`;
+}
+
 /** A rate that was given, in percent, as it was given: `0.1 %`. */
 export function percent(rate: number): string {
   return `${Number((rate * 100).toPrecision(6))} %`;

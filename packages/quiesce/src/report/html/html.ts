@@ -6,7 +6,7 @@ import type { StackFrame, ThreadStack } from '../../run/stack-trace.js';
 import { formatP, type NamedComparison } from '../comparison.js';
 import { reproduceCommand } from '../reproduce.js';
 import { scenarioRemarks } from '../terminal.js';
-import { failureCounts, percent, percentUp, shellLine } from '../text.js';
+import { failureCounts, percent, rateText, shellLine } from '../text.js';
 import { verdictOf } from '../verdict.js';
 import {
   CELL_NAMES,
@@ -105,7 +105,7 @@ function summaryTable(result: PlanResult): Html {
 <th scope="row"><a href="#s${i}">${scenario.scenario.name}</a></th>
 <td class="number" data-label="runs">${runs.length}${done}</td>
 <td data-label="failed">${failed === 0 ? 'none' : failureCounts(scenario)}</td>
-<td data-label="failure rate">${runs.length > 0 && html`${rateBar(failed / runs.length, rate.interval, most)}<span class="bound">below ${percentUp(rate.upperBound)}</span>`}</td>
+<td data-label="failure rate">${runs.length > 0 && html`${rateBar(failed / runs.length, rate.interval, most)}<span class="bound">${rateText(scenario)}</span>`}</td>
 <td class="number" data-label="exit time">${exitMs === null ? '' : `${formatMs(exitMs.median)} / ${formatMs(exitMs.p99)}`}</td>
 <td data-label="verdict"><span class="badge ${verdictClass(scenario)}">${verdict}</span></td>
 </tr>`;

@@ -1,0 +1,71 @@
+// The report for a reader: it fits the terminal, cuts no word, and says of a scenario that failed how often.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runPlan, terminalReport, witnessProblem } from '../src/index.js';
+import { progressView } from '../src/report/progress.js';
+import { keepEnd, keepStart } from '../src/report/text.js';
+import type { ProgressEvent } from '../src/session/session.js';
+
+const LONG = 'a rather long name of a scenario [node 22, lightningcss 1.29.1]';
+const EVERY_THIRD = 'echo done >&$QUIESCE_DONE_FD; [ $((QUIESCE_RUN % 3)) != 0 ] || kill -ABRT $$';
+const plan = {
+  defaults: { runs: 40, witness: false },
+  scenarios: [
+    { name: 'short', command: ['true'] },
+    { name: `${LONG} worker`, group: 'some of a group', command: ['sh', '-c', EVERY_THIRD] },
+    { name: `${LONG} exit`, group: 'some of a group', command: ['sh', '-c', 'exit $((QUIESCE_RUN % 3))'] },
+    { name: 'control', command: ['false'], expect: 'any' as const },
+  ],
+};
+
+test('fits 60, 80 and 120 columns, with whole words and whole names, and rates with their intervals', async () => {
+  const result = await runPlan(plan);
+  for (const columns of [60, 80, 120]) {
+    const [table = ''] = terminalReport(result, false, columns).split('\n\n');
+    const lines = table.split('\n');
+    for (const line of lines) assert.ok(line.length <= columns, `${columns}: ${line}`);
+    const words = table.replace(/\s+/g, ' ');
+    for (const { name } of plan.scenarios) assert.ok(words.includes(name), `${columns}: ${name}\n${table}`);
+    assert.doesNotMatch(table, /…/);
+    // 13 of 40: R's binom.test(13, 40) gives 0.1857244 and 0.4912949.
+    assert.match(words, /13 SIGABRT 32\.5 %, .*18\.6-49\.1/);
+    assert.match(words, /short 40 (?:40 )?none below 7\.3 % .*ok/);
+    // A failing row has no bound that reads like praise.
+    for (const line of lines.filter((one) => one.includes('FAILED'))) assert.doesNotMatch(line, /below/);
+  }
+});
+
+test('texts are cut between words, names keep their end', () => {
+  assert.equal(keepEnd('a scenario [node 22] in a worker', 15), '…in a worker');
+  assert.equal(keepEnd('short', 15), 'short');
+  assert.equal(keepEnd('x'.repeat(20), 5), '…xxxx');
+  assert.equal(keepStart('node --flag some-program.js', 20), 'node --flag …');
+});
+
+test('the bar fits too', async () => {
+  for (const columns of [60, 80, 120]) {
+    const written: string[] = [];
+    const stream = {
+      ...{ isTTY: true, columns },
+      write: (text: string) => written.push(text),
+      on: () => {},
+      once: () => {},
+      removeListener: () => {},
+    } as unknown as NodeJS.WriteStream;
+    const view = progressView(stream);
+    const scenario = { name: `${LONG} worker`, runs: 1000 };
+    view.onProgress({ type: 'scenario-start', scenario, index: 11, total: 40 } as unknown as ProgressEvent);
+    view.stop();
+    const bar = written.find((text) => text.includes('eta')) ?? '';
+    assert.ok(bar.length > 0 && bar.length <= columns, `${columns}: ${bar.length} ${JSON.stringify(bar)}`);
+    assert.match(bar, /worker/);
+  }
+});
+
+test('a clean strict scenario says that no thread was left', {
+  skip: witnessProblem() ?? false,
+}, async () => {
+  const strict = { name: 'strict', command: [process.execPath, '-e', '0'], runs: 2, strict: true };
+  const text = terminalReport(await runPlan({ scenarios: [strict] }), false);
+  assert.match(text, /strict: no thread was left at exit in any of 2 runs, but for the host's own/);
+});
