@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { XmlDocument, XsdValidator } from 'libxml2-wasm';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { Parser } from 'tap-parser';
+import { htmlReport, runPlan } from '../src/index.js';
 import { type CliResult, runCli } from './support/cli.js';
 import { provided } from './support/provided.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -247,6 +248,44 @@ describe('the HTML page', () => {
     assert.match((await page.locator('#s2f0').textContent()) ?? '', /sleep/);
     await cells.first().click();
     assert.match(page.url(), /#s1f0$/);
+    await page.context().close();
+  });
+
+  test('has failures first, and shows those that the reader chooses, without a script', {
+    skip,
+  }, async () => {
+    const scenario = (name: string, code: number, expect: 'clean' | 'any' = 'clean') => ({
+      ...{ name, expect, runs: 2, witness: false },
+      command: ['sh', '-c', `exit ${code}`],
+    });
+    const result = await runPlan({
+      scenarios: [scenario('fine', 0), scenario('control', 1, 'any'), scenario('broken', 1)],
+    });
+    writeFileSync(join(dir, 'filter.html'), htmlReport(result));
+    const page = await open('filter.html', 'light', 1100);
+    const shown = async (): Promise<string[]> => {
+      const sections = await page.locator('section.scenario').filter({ visible: true }).all();
+      const titles = await Promise.all(sections.map((one) => one.locator('h2').textContent()));
+      return titles.map((title) => (title ?? '').split(' ')[0] as string);
+    };
+    assert.deepEqual(await shown(), ['broken', 'control', 'fine']);
+    assert.match(
+      (await page.locator('.filter').textContent()) ?? '',
+      /all \(3\).*failed \(1\).*expected \(1\)/,
+    );
+    await page.locator('#show-failed').check();
+    assert.deepEqual(await shown(), ['broken']);
+    assert.equal(await page.locator('.summary tbody tr').filter({ visible: true }).count(), 1);
+    await page.locator('#show-ok').check();
+    assert.deepEqual(await shown(), ['fine']);
+    // Print has all titles, and bars with their colours.
+    await page.locator('#show-all').check();
+    await page.emulateMedia({ media: 'print' });
+    assert.equal(await page.locator('summary').first().isVisible(), true);
+    assert.equal(
+      await page.evaluate('getComputedStyle(document.querySelector(".rate-bar")).printColorAdjust'),
+      'exact',
+    );
     await page.context().close();
   });
 

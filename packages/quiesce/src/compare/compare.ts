@@ -51,7 +51,7 @@ export type CompareOptions = {
   /** Of each; default 60. */
   readonly runs?: number;
 } & Omit<ScenarioDefaults, 'runs' | 'until' | 'allowFailures' | 'uses'> &
-  SessionOptions;
+  Pick<SessionOptions, 'signal' | 'onProgress' | 'stacks'>;
 
 /** Runs of each side when nothing else is said: enough to prove 13 % against none. */
 export const COMPARED_RUNS = 60;
@@ -64,12 +64,12 @@ const POWER = 0.8;
  * start a process.
  */
 export function compare(options: CompareOptions): Promise<ComparisonResult> {
-  const { before, after, signal, onProgress, runs = COMPARED_RUNS, ...defaults } = options;
+  const { before, after, signal, onProgress, stacks, runs = COMPARED_RUNS, ...defaults } = options;
   const scenarios = [
     { name: 'before', ...before },
     { name: 'after', ...after },
   ];
-  const sides = { before: 'before', after: 'after', ...definedOnly({ signal, onProgress }) };
+  const sides = { before: 'before', after: 'after', ...definedOnly({ signal, onProgress, stacks }) };
   return comparePlan({ defaults: { ...defaults, runs }, scenarios }, sides);
 }
 

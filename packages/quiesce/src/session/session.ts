@@ -1,3 +1,4 @@
+import { definedOnly } from '../defined.js';
 import { EnvironmentError, messageOf } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
 import type { Plan, ScenarioSpec } from '../plan/plan.js';
@@ -61,13 +62,11 @@ export type RunOptions = Omit<ScenarioSpec, 'name' | 'uses' | 'group'> & {
  * can't start a process.
  */
 export async function run(options: RunOptions): Promise<ScenarioResult> {
-  const { signal, onProgress, bail, ...spec } = options;
+  const { signal, onProgress, bail, stacks, ...spec } = options;
   const name = spec.name ?? (Array.isArray(spec.command) ? spec.command.join(' ') : 'command');
   const resolved = resolvePlan({ scenarios: [{ ...spec, name }] }, {}, 'command');
   const { scenarios } = await runResolved(resolved, {
-    ...(signal && { signal }),
-    ...(onProgress && { onProgress }),
-    ...(bail !== undefined && { bail }),
+    ...definedOnly({ signal, onProgress, bail, stacks }),
   });
   return scenarios[0] as ScenarioResult;
 }

@@ -59,8 +59,44 @@ ${result !== null && resultHtml(result)}
 function resultHtml(result: PlanResult): Html {
   const { serviceFailures, scenarios, planFile } = result;
   return html`${serviceFailures.map(({ service, message }) => html`<section class="trouble"><h2>Service ${service} failed</h2><pre>${message}</pre></section>`)}
-<section id="scenarios"><h2>Scenarios</h2>${summaryTable(result)}</section>
-${scenarios.map((scenario, i) => scenarioHtml(scenario, i, planFile))}`;
+<section id="scenarios"><h2>Scenarios</h2>${scenarios.length > 1 && filterHtml(scenarios)}${summaryTable(result)}</section>
+${failuresFirst(scenarios).map(({ scenario, i }) => scenarioHtml(scenario, i, planFile))}`;
+}
+
+/** What a scenario counts as where the reader chooses which are shown. */
+type Shown = 'failed' | 'other' | 'ok';
+
+const SHOWN_NAMES: Readonly<Record<Shown, string>> = {
+  failed: 'failed',
+  other: 'known bad, stopped or not run',
+  ok: 'as expected',
+};
+
+function shownAs(scenario: ScenarioResult): Shown {
+  const verdict = verdictOf(scenario);
+  return verdict === 'FAILED' ? 'failed' : verdict === 'ok' ? 'ok' : 'other';
+}
+
+/** Chooses which scenarios are shown, by how they ended, with their numbers; the style sheet does it, without a script. */
+function filterHtml(scenarios: readonly ScenarioResult[]): Html {
+  const choice = (value: string, name: string, count: number): Html =>
+    html`<label><input type="radio" name="show" id="show-${value}"${value === 'all' && new Html(' checked')}> ${name} (${count})</label>`;
+  const counts = (Object.keys(SHOWN_NAMES) as Shown[]).map((kind) => ({
+    kind,
+    count: scenarios.filter((scenario) => shownAs(scenario) === kind).length,
+  }));
+  return html`<form class="filter" aria-label="Which scenarios are shown">${choice('all', 'all', scenarios.length)}${counts.map(({ kind, count }) => count > 0 && choice(kind, SHOWN_NAMES[kind], count))}</form>`;
+}
+
+/** Scenarios with their places in the plan: those that failed, then those that show something else, then the rest. */
+function failuresFirst(
+  scenarios: readonly ScenarioResult[],
+): readonly { readonly scenario: ScenarioResult; readonly i: number }[] {
+  const order = Object.keys(SHOWN_NAMES);
+  const rank = (scenario: ScenarioResult): number => order.indexOf(shownAs(scenario));
+  return scenarios
+    .map((scenario, i) => ({ scenario, i }))
+    .sort((a, b) => rank(a.scenario) - rank(b.scenario));
 }
 
 function verdictText(result: PlanResult): string {
@@ -91,18 +127,14 @@ function facts(result: PlanResult): string[] {
 
 function summaryTable(result: PlanResult): Html {
   const most = scaleOf(result.scenarios.map(({ rate }) => rate.interval.upper));
-  let group: string | null = null;
-  const rows = result.scenarios.map((scenario, i) => {
+  const grouped = new Set(result.scenarios.map(({ scenario }) => scenario.group)).size > 1;
+  const rows = failuresFirst(result.scenarios).map(({ scenario, i }) => {
     const { rate, runs, failed, exitMs } = scenario;
-    const heading =
-      scenario.scenario.group !== group &&
-      scenario.scenario.group !== null &&
-      html`<tr class="group"><th colspan="6" scope="rowgroup">${scenario.scenario.group}</th></tr>`;
-    group = scenario.scenario.group;
+    const { group } = scenario.scenario;
     const verdict = verdictOf(scenario);
     const done = runs.length === scenario.scenario.runs ? '' : ` of ${scenario.scenario.runs}`;
-    return html`${heading}<tr>
-<th scope="row"><a href="#s${i}">${scenario.scenario.name}</a></th>
+    return html`<tr class="of-${shownAs(scenario)}">
+<th scope="row">${grouped && group !== null && html`<span class="group">${group}</span> `}<a href="#s${i}">${scenario.scenario.name}</a></th>
 <td class="number" data-label="runs">${runs.length}${done}</td>
 <td data-label="failed">${failed === 0 ? 'none' : failureCounts(scenario)}</td>
 <td data-label="failure rate">${runs.length > 0 && html`${rateBar(failed / runs.length, rate.interval, most)}<span class="bound">${rateText(scenario)}</span>`}</td>
@@ -133,7 +165,7 @@ function scenarioHtml(result: ScenarioResult, index: number, planFile: string | 
   const kinds = [...new Set(runs.map(cellKind))];
   const times = runs.flatMap((run) => run.exitMs ?? []);
   const perturbed = [...new Set(runs.flatMap((run) => run.perturbation ?? []))].length > 0;
-  return html`<section id="s${index}" class="scenario">
+  return html`<section id="s${index}" class="scenario of-${shownAs(result)}">
 <h2>${scenario.name} <span class="badge ${verdictClass(result)}">${verdictOf(result)}</span></h2>
 <p class="facts"><code>${shellLine(scenario.command)}</code> <span>expected: ${expectLabel(scenario.expect)}</span>${scenario.jobs > 1 && html` <span>${scenario.jobs} runs at a time</span>`}${perturbed && html` <span>perturbed</span>`}</p>
 ${scenarioRemarks(result).map((remark) => html`<p class="remark">${remark}</p>`)}

@@ -36,7 +36,10 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .75re
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; font-weight: normal; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 thead th { color: var(--faint); font-size: .87rem; }
-.group th { font-weight: 600; padding-top: .8rem; }
+.group { color: var(--faint); font-size: .87rem; display: block; }
+.filter { display: flex; flex-wrap: wrap; gap: .25rem 1rem; margin: .5rem 0; } .filter label { cursor: pointer; }
+main:has(#show-failed:checked) :is(.of-ok, .of-other), main:has(#show-other:checked) :is(.of-ok, .of-failed),
+main:has(#show-ok:checked) :is(.of-failed, .of-other) { display: none; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .bound { white-space: nowrap; }
 .rate { display: block; position: relative; height: .8rem; min-width: 6rem; background: var(--panel); margin-top: .35rem; }
@@ -70,5 +73,13 @@ details { margin: .4rem 0; } summary { cursor: pointer; }
   [data-label]::before { content: attr(data-label) ": "; color: var(--faint); }
   .comparison .wide { width: auto; }
 }
-@media print { details:not([open]) > * { display: none; } body { max-width: none; } }
+@media print {
+  body { max-width: none; padding: 0; }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  details:not([open]) > :not(summary) { display: none; }
+  .filter { display: none; }
+  pre { max-height: none; white-space: pre-wrap; overflow-wrap: anywhere; }
+  h1, h2, h3, summary, figcaption { break-after: avoid; }
+  tr, figure, .failure > summary { break-inside: avoid; }
+}
 `;
