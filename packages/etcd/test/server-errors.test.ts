@@ -104,6 +104,40 @@ test('all errors of the server are known, by the code that they come with', { sk
   assert.deepEqual(known.toSorted(), [...expected].toSorted());
 });
 
+test('the table of docs/parity.md has the class of each error', { skip }, async () => {
+  const rpctypes = await readFile(
+    join(await sourceOf('go.etcd.io/etcd/api/v3'), 'v3rpc/rpctypes/error.go'),
+    'utf8',
+  );
+  const statuses = new Map<string, { code: StatusCode; details: string }>();
+  for (const [, name = '', code = '', details = ''] of rpctypes.matchAll(
+    /(ErrGRPC\w+)\s*=\s*status\.Error\(codes\.(\w+), "([^"]+)"\)/g,
+  )) {
+    const constant = code.replace(/(?<!^)([A-Z])/g, '_$1').toUpperCase();
+    statuses.set(name, { code: StatusCode[constant as keyof typeof StatusCode], details });
+  }
+  const expected: [string, string][] = [];
+  for (const [, name = '', sent = ''] of rpctypes.matchAll(
+    /\b(Err(?!GRPC)\w+)\s*=\s*Error\((ErrGRPC\w+)\)/g,
+  )) {
+    const status = statuses.get(sent);
+    assert.ok(status, name);
+    const error = statusError(status);
+    const type = error.constructor.name;
+    expected.push([name, type === 'EtcdError' ? `EtcdError StatusCode.${statusName(error.code)}` : type]);
+  }
+  assert.ok(expected.length > 50, `rpctypes has ${expected.length}`);
+  const parity = await readFile(new URL('../../../../docs/parity.md', import.meta.url), 'utf8');
+  const section = parity.split('\n## Errors\n')[1]?.split('\n## ')[0] ?? '';
+  const names = (cell = ''): string[] => Array.from(cell.matchAll(/`([^`]+)`/g), ([, name = '']) => name);
+  const found = section.split('\n').flatMap((line): [string, string][] => {
+    const [, theirs, ours, test = ''] = line.split('|');
+    if (!test.includes('server-errors.test.ts')) return [];
+    return names(theirs).map((name) => [name, names(ours).join(' ')]);
+  });
+  assert.deepEqual(found.toSorted(), expected.toSorted());
+});
+
 test('no other module than server-errors.ts knows the words of the server', async () => {
   const source = fileURLToPath(new URL('../../src', import.meta.url));
   const files = (await readdir(source, { recursive: true })).filter(
