@@ -40,7 +40,7 @@ import {
   UnavailableError,
   type WatchEvent,
 } from '../src/index.js';
-import { startEtcd as startStandardEtcd } from '../src/testing/index.js';
+import { startEtcd as startStandardEtcd } from '../src/testing/testing.js';
 import { shortElections } from './support/clients.js';
 import { eventually } from './support/eventually.js';
 import { rowsOf } from './support/guide-table.js';

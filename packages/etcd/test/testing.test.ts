@@ -9,7 +9,7 @@ import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { createCertificates, etcdBinary } from '@quiesce/test-services';
 import { connect, op } from '../src/index.js';
-import { EtcdStartError, startEtcd, startEtcdCluster } from '../src/testing/index.js';
+import { EtcdStartError, startEtcd, startEtcdCluster } from '../src/testing/testing.js';
 import { eventually } from './support/eventually.js';
 import { program, programFolder } from './support/program.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -19,7 +19,7 @@ const exec = promisify(execFile);
 const url = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
 const imports = `
   import { connect } from ${url('../src/index.js')};
-  import { startEtcd } from ${url('../src/testing/index.js')};
+  import { startEtcd } from ${url('../src/testing/testing.js')};
 `;
 
 const isThere = (pid: number): boolean => {

@@ -1,3 +1,6 @@
+// testing/ starts real etcds for the tests of programs that use this client, or any other. It is `@quiesce/etcd/testing`, and
+// knows nothing of the client.
+
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { EtcdStartError } from './start-error.js';
