@@ -5,6 +5,7 @@ import { hasCargo } from '../build/cargo.mjs';
 import { etcdPythonCargo, provideProtoc } from '../build/etcd-python.mjs';
 import { run } from '../lib/command.mjs';
 import { inRoot } from '../lib/paths.mjs';
+import { testerExamples } from '../pack/published.mjs';
 import { hasGo } from '../provide/go.mjs';
 import { createLinterEnvironment } from '../provide/python.mjs';
 import { hasValgrind } from '../sanitizers/memcheck.mjs';
@@ -119,6 +120,7 @@ export function checks(files) {
       [
         ...['go', 'run', 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.12'],
         ...readdirSync(workflows).map((name) => join(workflows, name)),
+        ...testerExamples().map((name) => inRoot('examples', 'tester', name, 'workflow.yml')),
       ],
       {
         title: 'actionlint of the workflows',

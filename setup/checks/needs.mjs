@@ -43,6 +43,7 @@ const NEEDED_BY = {
   'scenarios/library.test.ts': ['etcd-python', 'pythons', 'valkey'],
   'scenarios/soak.test.ts': ['runtimes'],
   'setup/test/cure-your-addon.test.mjs': ['addons', 'pythons', 'runtimes'],
+  'setup/test/examples.test.mjs': ['addons'],
 };
 
 /**

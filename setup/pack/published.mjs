@@ -1,6 +1,6 @@
 // @ts-check
 // What is published, and its one version: that of package.json at the repository's top.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { inRoot } from '../lib/paths.mjs';
 
 /** Folders of packages/ that go to npm, those that others name first. */
@@ -11,6 +11,12 @@ export const crates = ['owned-runtime', 'owned-runtime-pyo3', 'owned-runtime-nap
 
 /** The folder of packages/ that goes to PyPI. */
 export const PYTHON_PACKAGE = 'pytest-quiesce';
+
+/** Folders of examples/tester, each with a workflow that uses the GitHub Action. */
+export const testerExamples = () =>
+  readdirSync(inRoot('examples', 'tester'), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
 
 /** @param {string} file */
 const read = (file) => readFileSync(inRoot(file), 'utf8');
@@ -27,7 +33,8 @@ const places = [
   packageVersion('bench'),
   [`packages/${PYTHON_PACKAGE}/pyproject.toml`, /^version = "/m],
   ['docker/Dockerfile', /^ARG QUIESCE_VERSION=/m],
-  ['docs/ci.md', /^- uses: quiesce\/quiesce@v/m],
+  actionVersion('docs/ci.md'),
+  ...testerExamples().map((name) => actionVersion(`examples/tester/${name}/workflow.yml`)),
   ['Cargo.toml', /^\[workspace\.package\]\nversion = "/m],
   ['crates/owned-runtime-pyo3/Cargo.toml', /^owned-runtime = \{ version = "/m],
   ['crates/owned-runtime-napi/Cargo.toml', /^owned-runtime = \{ version = "/m],
@@ -39,6 +46,15 @@ const places = [
  */
 function packageVersion(folder) {
   return [`${folder}/package.json`, /^ {2}"version": "/m];
+}
+
+/**
+ * The version of the GitHub Action in a workflow.
+ * @param {string} file
+ * @returns {[string, RegExp]}
+ */
+function actionVersion(file) {
+  return [file, /^ *- uses: quiesce\/quiesce@v/m];
 }
 
 const pattern = (/** @type {RegExp} */ before) => new RegExp(`(?<=${before.source})${VERSION}`, before.flags);
