@@ -150,11 +150,15 @@ overEachTransport('auth service', (connect) => {
   describe('bad input is refused before anything is sent:', () => {
     const hidden = 'hunter2';
     const cases: [string, () => Promise<unknown>, RegExp][] = [
-      ['a user without a name', () => etcd.auth.userAdd('', { password: hidden }), /name is empty/],
+      [
+        'a user without a name',
+        () => etcd.auth.userAdd('', { password: hidden }),
+        /name is .*; it must be a string that is not empty/,
+      ],
       [
         'a name that is no string',
         () => etcd.auth.userAdd(7 as never, { password: hidden }),
-        /name is a number/,
+        /name is 7; it must be a string/,
       ],
       [
         'a password that is not set',
@@ -167,17 +171,17 @@ overEachTransport('auth service', (connect) => {
         () => etcd.auth.userAdd('ann', { password: hidden, noPassword: true } as never),
         /password or noPassword/,
       ],
-      ['an empty password', () => etcd.auth.userAdd('ann', { password: '' }), /the password is empty/],
+      ['an empty password', () => etcd.auth.userAdd('ann', { password: '' }), /password is empty/],
       [
         'a password that is no string',
         () => etcd.auth.userChangePassword('ann', { [hidden]: hidden } as never),
-        /the password is empty or no string/,
+        /password is no string/,
       ],
-      ['a role without a name', () => etcd.auth.userGrantRole('ann', ''), /role is empty/],
+      ['a role without a name', () => etcd.auth.userGrantRole('ann', ''), /role is ''; it must be/],
       [
         'a permission type that there is not',
         () => etcd.auth.roleGrantPermission('app', 'own' as never, 'key'),
-        /no permission type "own"; give read, write, readwrite/,
+        /type is 'own'; it must be 'read', 'write' or 'readwrite'/,
       ],
       ['an empty key', () => etcd.auth.roleGrantPermission('app', 'read', ''), /the key is empty/],
     ];

@@ -49,14 +49,18 @@ describe('connect() refuses at once, in one line,', () => {
     [
       'an unknown option',
       { endpoint: 'http://127.0.0.1:1' },
-      /no option "endpoint"; connect\(\) takes endpoints/,
+      /connect\(\) has no option endpoint; did you mean endpoints\? \(it takes endpoints, srv/,
     ],
     ['an endpoint that is none', 'http://', /endpoint/],
     ['a scheme it does not know', 'ftp://127.0.0.1:2379', /endpoint/],
     ['a port out of range', 'http://127.0.0.1:99999', /port|endpoint/],
     ['no endpoint', { endpoints: [] }, /endpoint/],
     ['a timeout that is none', { timeoutMs: 0 }, /timeoutMs is 0; it must be a number of ms above 0/],
-    ['a connect timeout that is none', { connectTimeoutMs: 'soon' }, /connectTimeoutMs is soon/],
+    [
+      'a connect timeout that is none',
+      { connectTimeoutMs: 'soon' },
+      /connectTimeoutMs is 'soon'; it must be a number of ms/,
+    ],
     ['an unknown transport', { transport: 'carrier-pigeon' }, /'auto', 'native' or 'grpc-js'/],
     ['an unknown TLS option', { tls: { passphrase: 'x' } }, /no option tls\.passphrase/],
     ['a file name for a certificate', { tls: { ca: '/etc/ssl/ca.pem' } }, /tls\.ca is not a PEM certificate/],
@@ -281,6 +285,7 @@ overEachTransport('calls', (connect) => {
         });
       }
       await client.put('large', 'fits');
+      await client.delete('large');
       await assert.rejects(client.watch(new Uint8Array(4_000_000)).ready, RequestTooLargeError);
     }
   });

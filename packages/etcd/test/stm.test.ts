@@ -489,7 +489,7 @@ overEachTransport('stm', (connect) => {
       });
     await refused(
       etcd.stm(() => {}, { isolation: 'snapshot' as 'serializable' }),
-      /isolation is snapshot; it must be one of serializableSnapshot/,
+      /isolation is 'snapshot'; it must be 'serializableSnapshot', /,
     );
     await refused(
       etcd.stm(() => {}, { maxAttempts: 0 }),

@@ -318,7 +318,10 @@ overEachTransport('a transaction', (connect) => {
       assert.equal((await etcd.txn({ success: apart })).succeeded, true);
     });
     test('with an operator that is none', () =>
-      refused({ compare: [compare.version('k', '==' as '=', 1)] }, /is ==; it must be =, !=, < or >/));
+      refused(
+        { compare: [compare.version('k', '==' as '=', 1)] },
+        /operator is '=='; it must be '=', '!=', '<' or '>'/,
+      ));
     test('with what is no operation', async () => {
       await refused({ success: [{} as never] }, /op\.get, op\.range/);
       await refused({ success: [undefined as never] }, /op\.get, op\.range/);

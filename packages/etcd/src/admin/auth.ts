@@ -7,8 +7,9 @@ import { idempotentCall, nothing, writeCall } from '../rpc/call.js';
 import { Permission_Type, type Permission as PermissionMessage } from '../rpc/generated/authpb/auth.js';
 import { AuthService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { AuthUserAddRequest } from '../rpc/generated/etcdserverpb/rpc.js';
-import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { answer } from '../util/json.js';
+import { checkArgument, flag, type Kind, nonEmptyText, oneOf, secret } from '../util/kinds.js';
 
 /** What a role may do with keys; `write` alone doesn't allow reading. */
 export type PermissionType = 'read' | 'write' | 'readwrite';
@@ -37,6 +38,10 @@ export type UserAddOptions = CallControl &
         readonly password?: undefined;
       }
   );
+
+const userAddOptions = describeCall<
+  CallControl & { readonly password: string; readonly noPassword: boolean }
+>('userAdd()', { password: secret, noPassword: flag }, { example: '{ password }', secret: true });
 
 /**
  * Users, roles and permissions: etcd's service `Auth`, as `auth` of a client.
@@ -193,11 +198,11 @@ const permissionTypes: Record<PermissionType, Permission_Type> = {
   readwrite: Permission_Type.READWRITE,
 };
 
+const permissionKind: Kind<PermissionType> = oneOf('read', 'write', 'readwrite');
+
 function permissionType(type: PermissionType): Permission_Type {
-  if (Object.hasOwn(permissionTypes, type)) return permissionTypes[type];
-  throw invalidArgument(
-    `there is no permission type ${JSON.stringify(type)}; give ${Object.keys(permissionTypes).join(', ')}`,
-  );
+  checkArgument('type', permissionKind, type);
+  return permissionTypes[type];
 }
 
 function permissionTypeName(type: Permission_Type): PermissionType {
@@ -206,14 +211,14 @@ function permissionTypeName(type: Permission_Type): PermissionType {
 }
 
 function checkName(what: string, name: string): string {
-  if (typeof name === 'string' && name !== '') return name;
-  throw invalidArgument(`${what} is ${name === '' ? 'empty' : `a ${typeof name}`}; give a non-empty string`);
+  checkArgument(what, nonEmptyText, name);
+  return name;
 }
 
 /** Says nothing of what it was given. */
 function checkPassword(password: unknown): string {
-  if (typeof password === 'string' && password !== '') return password;
-  throw invalidArgument('the password is empty or no string; give a non-empty string');
+  checkArgument('password', secret, password);
+  return password;
 }
 
 const calls = {
@@ -222,7 +227,7 @@ const calls = {
   status: idempotentCall(AuthService.authStatus, ({ enabled, authRevision }) =>
     answer({ enabled, authRevision }),
   ),
-  userAdd: writeCall(AuthService.userAdd, nothing),
+  userAdd: writeCall(AuthService.userAdd, nothing, userAddOptions),
   userGet: idempotentCall(AuthService.userGet, ({ roles }) => roles),
   userList: idempotentCall(AuthService.userList, ({ users }) => users),
   userDelete: writeCall(AuthService.userDelete, nothing),

@@ -2,10 +2,11 @@ import { invalidArgument, StatusCode, UnavailableError } from '../errors.js';
 import { idempotentCall, writeCall } from '../rpc/call.js';
 import { ClusterService } from '../rpc/generated/etcdserverpb/methods.js';
 import { Member as MemberMessage } from '../rpc/generated/etcdserverpb/rpc.js';
-import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { parseEndpoint } from '../transport/endpoint.js';
 import { toUint64 } from '../util/int64.js';
 import { answer } from '../util/json.js';
+import { flag, shown } from '../util/kinds.js';
 import { withoutSecrets } from '../util/secrets.js';
 
 /** One member of the cluster, as etcd's `Member`. */
@@ -33,6 +34,9 @@ export interface MemberAddOptions extends CallControl {
   /** Add it without a vote, to be promoted once it has caught up. Default false. */
   readonly isLearner?: boolean;
 }
+
+const memberListOptions = describeCall<MemberListOptions>('memberList()', { linearizable: flag });
+const memberAddOptions = describeCall<MemberAddOptions>('memberAdd()', { isLearner: flag });
 
 /** The effect of `memberAdd`. */
 export interface MemberAddResult {
@@ -124,8 +128,9 @@ function checkPeerUrls(urls: readonly string[]): string[] {
   const isPeerUrl = (url: unknown): boolean =>
     typeof url === 'string' && parseEndpoint(url)?.scheme !== undefined && !/:\/\/.*\//.test(url);
   if (Array.isArray(urls) && urls.length > 0 && urls.every(isPeerUrl)) return [...urls];
+  const wrong: unknown = Array.isArray(urls) ? urls.find((url) => !isPeerUrl(url)) : undefined;
   throw invalidArgument(
-    `peerUrls is ${withoutSecrets(JSON.stringify(urls) ?? String(urls))}; it must be a list of at least one URL such as http://10.0.0.4:2380`,
+    `peerUrls ${wrong === undefined ? `is ${shown(urls)}` : `has ${typeof wrong === 'string' ? JSON.stringify(withoutSecrets(wrong)) : shown(wrong)}`}; it must be a list of at least one URL such as http://10.0.0.4:2380`,
   );
 }
 
@@ -145,7 +150,7 @@ function toMembers({ members }: { readonly members: MemberMessage[] }): Member[]
 }
 
 const calls = {
-  memberList: idempotentCall(ClusterService.memberList, toMembers),
+  memberList: idempotentCall(ClusterService.memberList, toMembers, memberListOptions),
   memberPromote: writeCall(ClusterService.memberPromote, toMembers),
   memberUpdate: writeCall(ClusterService.memberUpdate, toMembers),
   memberRemove: writeCall(ClusterService.memberRemove, toMembers),
@@ -155,5 +160,6 @@ const calls = {
       member: toMember(member ?? MemberMessage.fromPartial({})),
       members: members.map(toMember),
     }),
+    memberAddOptions,
   ),
 };

@@ -1,4 +1,4 @@
-import { errorOfCode, invalidArgument, StatusCode } from '../errors.js';
+import { errorOfCode, StatusCode } from '../errors.js';
 import { idempotentCall, nothing, writeCall } from '../rpc/call.js';
 import { ClusterService, MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
@@ -10,10 +10,19 @@ import {
   type HashKVResponse,
   type StatusResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
-import type { CallControl, Rpc } from '../rpc/rpc.js';
-import { type Int64, toInt64, toUint64 } from '../util/int64.js';
+import { type CallControl, callControl, describeCall, type Rpc } from '../rpc/rpc.js';
+import { type Int64, int64, toInt64, toUint64, uint64 } from '../util/int64.js';
 import { answer } from '../util/json.js';
-import { Snapshot, type SnapshotInfo, type SnapshotOptions, writeSnapshot } from './snapshot.js';
+import { checkArgument, type Kind, kind, oneOf } from '../util/kinds.js';
+import { Description } from '../util/options.js';
+import {
+  checkFile,
+  Snapshot,
+  type SnapshotInfo,
+  type SnapshotOptions,
+  snapshotOptions,
+  writeSnapshot,
+} from './snapshot.js';
 
 /** What one member says of itself, as etcd's `StatusResponse`. */
 export interface MemberStatus {
@@ -63,6 +72,8 @@ export interface HashKVOptions extends CallControl {
   readonly revision?: Int64;
 }
 
+const hashKvOptions = describeCall<HashKVOptions>('hashKV()', { revision: int64 });
+
 /** A member's hash of its keys' history. Members in step have equal ones for equal revisions. */
 export interface HashKVResult {
   /** Id of the member that answered. */
@@ -106,7 +117,7 @@ export class Maintenance {
    * `Maintenance.Alarm` with action `ACTIVATE`.
    */
   alarmArm(alarm: Alarm, options: CallControl = {}): Promise<Alarm[]> {
-    const request = () => alarmRequest(AlarmRequest_AlarmAction.ACTIVATE, alarm);
+    const request = () => alarmRequest(AlarmRequest_AlarmAction.ACTIVATE, checkAlarm(alarm));
     return this.#rpc.call(calls.alarmChange, request, options);
   }
 
@@ -115,7 +126,7 @@ export class Maintenance {
    * cleared: none if it wasn't active. etcd: `Maintenance.Alarm` with action `DEACTIVATE`.
    */
   alarmDisarm(alarm: Alarm, options: CallControl = {}): Promise<Alarm[]> {
-    const request = () => alarmRequest(AlarmRequest_AlarmAction.DEACTIVATE, alarm);
+    const request = () => alarmRequest(AlarmRequest_AlarmAction.DEACTIVATE, checkAlarm(alarm));
     return this.#rpc.call(calls.alarmChange, request, options);
   }
 
@@ -159,6 +170,7 @@ export class Maintenance {
    * @throws InvalidArgumentError and ClosedError, at once; what else fails is thrown in the loop.
    */
   snapshot(options: SnapshotOptions = {}): Snapshot {
+    snapshotOptions.check(options);
     const { endpoint, signal, timeoutMs } = options;
     const rpc = endpoint === undefined ? this.#rpc : this.#rpc.at(endpoint);
     const control = { ...(signal && { signal }), ...(timeoutMs !== undefined && { timeoutMs }) };
@@ -172,8 +184,10 @@ export class Maintenance {
    *
    * @throws CorruptSnapshotError, and the file system's errors.
    */
-  snapshotTo(file: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
-    return writeSnapshot(file, () => this.snapshot(options));
+  async snapshotTo(file: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
+    checkFile(file);
+    snapshotOptions.check(options);
+    return await writeSnapshot(file, () => this.snapshot(options));
   }
 
   /**
@@ -184,6 +198,7 @@ export class Maintenance {
    * @throws UnavailableError when there is no leader.
    */
   async moveLeader(transfereeId: bigint, options: CallControl = {}): Promise<void> {
+    callControl.check(options);
     const targetID = toUint64('transfereeId', transfereeId);
     const deadline = performance.now() + this.#rpc.timeoutOf(options);
     const endpoint = await this.#leaderEndpoint(options);
@@ -249,21 +264,30 @@ const alarmTypes: Record<AlarmType, AlarmTypeMessage> = {
 function alarmRequest(action: AlarmRequest_AlarmAction, alarm: Alarm | undefined): AlarmRequest {
   return {
     action,
-    memberID: alarm === undefined ? 0n : toUint64('memberId', alarm.memberId),
-    alarm: alarm === undefined ? AlarmTypeMessage.NONE : alarmType(alarm.type),
+    memberID: alarm === undefined ? 0n : alarm.memberId,
+    alarm: alarm === undefined ? AlarmTypeMessage.NONE : alarmTypes[alarm.type],
   };
 }
 
-function alarmType(type: AlarmType): AlarmTypeMessage {
-  if (Object.hasOwn(alarmTypes, type)) return alarmTypes[type];
-  throw invalidArgument(
-    `there is no alarm type ${JSON.stringify(type)}; give ${Object.keys(alarmTypes).join(' or ')}`,
-  );
+const alarmFields = new Description<Alarm>(
+  'an alarm',
+  { memberId: uint64, type: oneOf('nospace', 'corrupt') },
+  { required: ['memberId', 'type'], example: "{ memberId, type: 'nospace' }" },
+);
+
+function checkAlarm(alarm: Alarm): Alarm {
+  alarmFields.check(alarm);
+  return alarm;
 }
 
-function checkVersion(version: unknown): string {
-  if (typeof version === 'string' && /^\d+\.\d+(\.\d+)?$/.test(version)) return version;
-  throw invalidArgument(`version is ${JSON.stringify(version)}; it must be such as 3.5`);
+const versionKind: Kind<string> = kind(
+  (version) => typeof version === 'string' && /^\d+\.\d+(\.\d+)?$/.test(version),
+  "such as '3.5'",
+);
+
+function checkVersion(version: string | undefined): string {
+  checkArgument('version', versionKind, version);
+  return version;
 }
 
 const calls = {
@@ -272,7 +296,7 @@ const calls = {
   alarmChange: writeCall(MaintenanceService.alarm, ({ alarms }) => alarms.map(toAlarm)),
   defragment: writeCall(MaintenanceService.defragment, nothing),
   hash: idempotentCall(MaintenanceService.hash, ({ hash }) => hash),
-  hashKV: idempotentCall(MaintenanceService.hashKV, hashKVResult),
+  hashKV: idempotentCall(MaintenanceService.hashKV, hashKVResult, hashKvOptions),
   moveLeader: writeCall(MaintenanceService.moveLeader, nothing),
   downgrade: writeCall(MaintenanceService.downgrade, ({ version }) => version),
   clientUrls: idempotentCall(

@@ -4,9 +4,10 @@ import { dirname } from 'node:path';
 import { EtcdError, StatusCode } from '../errors.js';
 import { MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import { SnapshotRequest, SnapshotResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import type { CallControl } from '../rpc/rpc.js';
+import { type CallControl, describeCall } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
+import { checkArgument, nonEmptyText, text } from '../util/kinds.js';
 
 /** etcd ends a snapshot with the SHA-256 of all before it. */
 const DIGEST_BYTES = 32;
@@ -15,6 +16,18 @@ const DIGEST_BYTES = 32;
 export interface SnapshotOptions extends CallControl {
   /** The member to copy; default: whichever of the client's endpoints is in use. */
   readonly endpoint?: string;
+}
+
+/** @internal */
+export const snapshotOptions = describeCall<SnapshotOptions>(
+  'snapshot()',
+  { endpoint: text },
+  { example: "{ endpoint: 'http://127.0.0.1:2379' }" },
+);
+
+/** @internal */
+export function checkFile(file: string): void {
+  checkArgument('file', nonEmptyText, file);
 }
 
 /** What a finished snapshot is. */

@@ -12,6 +12,7 @@ import { type RpcMethod, RpcStream, type RpcStreamOptions, rawCall } from '../rp
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import type { Transport } from '../transport/transport.js';
 import type { Int64 } from '../util/int64.js';
+import { aFunction, checkArgument } from '../util/kinds.js';
 import { Namespace } from '../views/namespace.js';
 import { WatchClient } from '../watch/watch-client.js';
 
@@ -129,6 +130,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
    * @returns a function that ends it.
    */
   onConnection(listener: (event: ConnectionEvent) => void): () => void {
+    checkArgument('listener', aFunction(), listener);
     return this.#rpc.onConnection(listener);
   }
 

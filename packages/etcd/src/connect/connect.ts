@@ -10,12 +10,26 @@ import { Store } from '../rpc/store.js';
 import { type Credentials, TokenSource } from '../rpc/token.js';
 import { chooseTransport, type TransportChoice } from '../transport/choose.js';
 import type { KeepAliveOptions, TlsOptions, TransportOptions } from '../transport/transport.js';
-import { checkTimeout, LONGEST_TIMER_MS } from '../util/timeout.js';
+import {
+  abortSignal,
+  byteCount,
+  flag,
+  type Kind,
+  kind,
+  milliseconds,
+  millisecondsOrNone,
+  nonEmptyText,
+  oneOf,
+  positiveIntegerOrInfinity,
+  secret,
+} from '../util/kinds.js';
+import { Description } from '../util/options.js';
+import { LONGEST_TIMER_MS } from '../util/timeout.js';
 import { pause, settlesBy, unlessAborted } from '../util/wait.js';
 import { EtcdClient } from './client.js';
 import { DEFAULT_ENDPOINT, parseEndpoints } from './endpoints.js';
-import { lookUpSrv, type SrvOptions } from './srv.js';
-import { checkTls } from './tls-options.js';
+import { lookUpSrv, type SrvOptions, srvFields } from './srv.js';
+import { checkTls, tlsFields } from './tls-options.js';
 
 /** How to reach etcd, and how calls behave unless they say otherwise. */
 export interface ConnectOptions {
@@ -71,24 +85,92 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
 }
 
-const optionNames = {
-  endpoints: true,
-  srv: true,
-  tls: true,
-  keepAlive: true,
-  tcpKeepAliveMs: true,
-  connectTimeoutMs: true,
-  waitForReadyMs: true,
-  lazy: true,
-  timeoutMs: true,
-  attemptTimeoutMs: true,
-  retry: true,
-  auth: true,
-  autoSyncIntervalMs: true,
-  maxRequestBytes: true,
-  transport: true,
-  signal: true,
-} satisfies Record<keyof ConnectOptions, true>;
+const endpointsKind: Kind<string | readonly string[]> = kind(
+  (value) => typeof value === 'string' || Array.isArray(value),
+  "a string such as 'http://127.0.0.1:2379', or an array of them",
+);
+
+const srvKind: Kind<string | SrvOptions> = {
+  fits: (value) => typeof value === 'string' || srvFields.fits(value),
+  explain: srvFields.explain,
+};
+
+const connectOptions = new Description<ConnectOptions>(
+  'connect()',
+  {
+    endpoints: endpointsKind,
+    srv: srvKind,
+    tls: tlsFields,
+    keepAlive: new Description<KeepAliveOptions>(
+      'keepAlive',
+      { intervalMs: milliseconds, timeoutMs: milliseconds, whileIdle: flag },
+      {
+        required: ['intervalMs'],
+        hints: {
+          interval: 'did you mean intervalMs?',
+          time: 'did you mean intervalMs?',
+          timeout: 'did you mean timeoutMs?',
+        },
+        example: '{ intervalMs: 30_000 }',
+      },
+    ),
+    tcpKeepAliveMs: millisecondsOrNone,
+    connectTimeoutMs: milliseconds,
+    waitForReadyMs: milliseconds,
+    lazy: flag,
+    timeoutMs: milliseconds,
+    attemptTimeoutMs: milliseconds,
+    retry: new Description<RetryOptions>(
+      'retry',
+      { maxAttempts: positiveIntegerOrInfinity, backoffMs: milliseconds, maxBackoffMs: milliseconds },
+      {
+        hints: { retries: 'did you mean maxAttempts?', maxRetries: 'did you mean maxAttempts?' },
+        example: '{ maxAttempts: 1 }',
+      },
+    ),
+    auth: new Description<Credentials>(
+      'auth',
+      { username: nonEmptyText, password: secret },
+      {
+        required: ['username', 'password'],
+        hints: { user: 'did you mean username?', name: 'did you mean username?' },
+        example: '{ username, password }',
+        secret: true,
+      },
+    ),
+    autoSyncIntervalMs: milliseconds,
+    maxRequestBytes: byteCount,
+    transport: oneOf('auto', 'native', 'grpc-js'),
+    signal: abortSignal,
+  },
+  {
+    hints: {
+      hosts: 'did you mean endpoints?',
+      host: 'did you mean endpoints?',
+      url: 'did you mean endpoints?',
+      urls: 'did you mean endpoints?',
+      port: 'it is a part of endpoints',
+      username: 'write auth: { username, password }',
+      password: 'write auth: { username, password }',
+      credentials: 'write tls: { ca, cert, key }',
+      ca: 'write tls: { ca }',
+      cert: 'write tls: { cert, key }',
+      key: 'write tls: { cert, key }',
+      dialTimeout: 'did you mean connectTimeoutMs?',
+      dialKeepAliveTime: 'write keepAlive: { intervalMs }',
+      dialKeepAliveTimeout: 'write keepAlive: { intervalMs, timeoutMs }',
+      permitWithoutStream: 'write keepAlive: { intervalMs, whileIdle: true }',
+      defaultCallOptions: 'give timeoutMs for all calls, or each call its own',
+      faultHandling: 'did you mean retry?',
+      maxRetries: 'write retry: { maxAttempts }',
+      autoSyncInterval: 'did you mean autoSyncIntervalMs?',
+      maxCallSendMsgSize: 'did you mean maxRequestBytes?',
+      namespace: 'a connected client has it: etcd.namespace(prefix)',
+      timeout: 'did you mean timeoutMs?',
+    },
+    example: "{ endpoints: 'http://127.0.0.1:2379' }",
+  },
+);
 
 const never = Number.POSITIVE_INFINITY;
 const lookUpBackoff = { firstMs: 100, longestMs: 1_000 };
@@ -104,30 +186,25 @@ const authenticate = idempotentCall(AuthService.authenticate, ({ token }) => tok
  */
 export async function connect(options: ConnectOptions | string = {}): Promise<EtcdClient> {
   const given = typeof options === 'string' ? { endpoints: options } : options;
-  checkNames(given);
+  connectOptions.check(given);
   const { tls, keepAlive, tcpKeepAliveMs, signal } = given;
   if (tls !== undefined) checkTls(tls);
   if (given.srv !== undefined && given.endpoints !== undefined) {
     throw invalidArgument('endpoints and srv exclude each other: give one of them');
   }
-  const connectTimeoutMs = checkTimeout('connectTimeoutMs', given.connectTimeoutMs ?? 5_000);
   const { waitForReadyMs, lazy = false } = given;
-  if (waitForReadyMs !== undefined) checkTimeout('waitForReadyMs', waitForReadyMs);
-  if (typeof lazy !== 'boolean') throw invalidArgument(`lazy is ${String(lazy)}; it must be true or false`);
   if (lazy && waitForReadyMs !== undefined) {
     throw invalidArgument('lazy and waitForReadyMs exclude each other: give one of them');
   }
   const readyBy = waitForReadyMs === undefined ? undefined : performance.now() + waitForReadyMs;
-  const timeoutMs = checkTimeout('timeoutMs', given.timeoutMs ?? 10_000);
-  const maxRequestBytes = checkTimeout('maxRequestBytes', given.maxRequestBytes ?? 2 * 1024 * 1024);
-  const attemptTimeoutMs = checkTimeout(
-    'attemptTimeoutMs',
-    given.attemptTimeoutMs ?? Number.POSITIVE_INFINITY,
-  );
-  const retry = checkRetry(given.retry);
-  const auth = checkAuth(given.auth);
-  const { autoSyncIntervalMs } = given;
-  if (autoSyncIntervalMs !== undefined) checkTimeout('autoSyncIntervalMs', autoSyncIntervalMs);
+  const {
+    connectTimeoutMs = 5_000,
+    timeoutMs = 10_000,
+    maxRequestBytes = 2 * 1024 * 1024,
+    attemptTimeoutMs = Number.POSITIVE_INFINITY,
+    autoSyncIntervalMs,
+    auth,
+  } = given;
   signal?.throwIfAborted();
   const parse = (given: string | readonly string[]): string[] => parseEndpoints(given, tls !== undefined);
   const endpoints = parse(
@@ -161,7 +238,7 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
     attemptTimeoutMs,
     maxRequestBytes,
     connectTimeoutMs,
-    ...retry,
+    ...retryInit(given.retry),
   };
   try {
     const tokens = auth && tokenSource(new Rpc(init), auth);
@@ -227,49 +304,10 @@ function syncRegularly(client: EtcdClient, intervalMs: number): void {
   timer.unref();
 }
 
-function checkRetry(options: RetryOptions = {}): Pick<RpcInit, 'maxAttempts' | 'backoff'> {
-  const {
-    maxAttempts = Number.POSITIVE_INFINITY,
-    backoffMs = 25,
-    maxBackoffMs = 1_000,
-    ...unknown
-  } = options;
-  const [name] = Object.keys(unknown);
-  if (name !== undefined) {
-    throw invalidArgument(
-      `there is no option retry.${name}; retry takes maxAttempts, backoffMs and maxBackoffMs`,
-    );
-  }
-  if (maxAttempts !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(maxAttempts) && maxAttempts >= 1)) {
-    throw invalidArgument(
-      `retry.maxAttempts is ${String(maxAttempts)}; it must be an integer above 0, or Infinity`,
-    );
-  }
-  const firstMs = checkTimeout('retry.backoffMs', backoffMs);
-  return {
-    maxAttempts,
-    backoff: { firstMs, longestMs: Math.max(firstMs, checkTimeout('retry.maxBackoffMs', maxBackoffMs)) },
-  };
-}
-
-function checkAuth(auth: Credentials | undefined): Credentials | undefined {
-  if (auth === undefined) return undefined;
-  const { username, password, ...unknown } = auth;
-  const [name] = Object.keys(unknown);
-  if (name !== undefined) {
-    throw invalidArgument(`there is no option auth.${name}; auth takes username and password`);
-  }
-  if (typeof username !== 'string' || username === '' || typeof password !== 'string' || password === '') {
-    throw invalidArgument('auth needs a username and a password, both strings that are not empty');
-  }
-  return { username, password };
-}
-
-function checkNames(options: object): void {
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(optionNames, name)) continue;
-    throw invalidArgument(
-      `there is no option ${JSON.stringify(name)}; connect() takes ${Object.keys(optionNames).join(', ')}`,
-    );
-  }
+function retryInit({
+  maxAttempts = Number.POSITIVE_INFINITY,
+  backoffMs: firstMs = 25,
+  maxBackoffMs = 1_000,
+}: RetryOptions = {}): Pick<RpcInit, 'maxAttempts' | 'backoff'> {
+  return { maxAttempts, backoff: { firstMs, longestMs: Math.max(firstMs, maxBackoffMs) } };
 }

@@ -1,5 +1,6 @@
 import { type InvalidArgumentError, invalidArgument } from '../errors.js';
 import { isSecure, parseEndpoint } from '../transport/endpoint.js';
+import { shown } from '../util/kinds.js';
 import { withoutSecrets } from '../util/secrets.js';
 
 /** Where a client looks for etcd unless endpoints are given. */
@@ -16,7 +17,10 @@ const DEFAULT_PORT = 2379;
 export function parseEndpoints(endpoints: string | readonly string[], withTls: boolean): string[] {
   const list = typeof endpoints === 'string' ? endpoints.split(',') : endpoints;
   checkNoSecrets(endpoints);
-  if (!Array.isArray(list) || list.length === 0) {
+  if (!Array.isArray(list)) {
+    throw invalidArgument(`endpoints is ${shown(list)}; write ${DEFAULT_ENDPOINT}, or an array of such`);
+  }
+  if (list.length === 0) {
     throw invalidArgument(`endpoints is empty; give at least one, such as ${DEFAULT_ENDPOINT}`);
   }
   return [...new Set(list.map((endpoint) => inFull(endpoint, withTls)))];
@@ -26,7 +30,7 @@ function inFull(endpoint: unknown, withTls: boolean): string {
   const parts = typeof endpoint === 'string' ? parseEndpoint(endpoint.trim()) : undefined;
   if (parts === undefined) {
     throw invalidArgument(
-      `endpoint ${JSON.stringify(shown(endpoint))} is malformed; write http://host:port, https://host:port or unix:///path`,
+      `endpoint ${withoutSecretsShown(endpoint)} is malformed; write http://host:port, https://host:port or unix:///path`,
     );
   }
   const { host, port = DEFAULT_PORT, path } = parts;
@@ -39,10 +43,11 @@ function inFull(endpoint: unknown, withTls: boolean): string {
 function checkNoSecrets(endpoints: string | readonly string[]): void {
   const texts = typeof endpoints === 'string' ? [endpoints] : endpoints;
   for (const text of Array.isArray(texts) ? texts : []) {
-    const shown = withoutSecrets(String(text));
-    if (shown === text || sockets.test(text)) continue;
+    if (typeof text !== 'string') continue;
+    const without = withoutSecrets(text);
+    if (without === text || sockets.test(text)) continue;
     throw invalidArgument(
-      `endpoint ${JSON.stringify(shown)} holds a name or a password; give them as auth: { username, password }`,
+      `endpoint ${JSON.stringify(without)} holds a name or a password; give them as auth: { username, password }`,
     );
   }
 }
@@ -56,6 +61,6 @@ function ignoresTls(endpoint: unknown, instead: string): InvalidArgumentError {
   );
 }
 
-function shown(endpoint: unknown): unknown {
-  return typeof endpoint === 'string' ? withoutSecrets(endpoint) : endpoint;
+function withoutSecretsShown(endpoint: unknown): string {
+  return typeof endpoint === 'string' ? JSON.stringify(withoutSecrets(endpoint)) : shown(endpoint);
 }

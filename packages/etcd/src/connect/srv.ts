@@ -1,5 +1,7 @@
 import { resolveSrv } from 'node:dns/promises';
 import { type EtcdError, errorOfCode, invalidArgument, StatusCode } from '../errors.js';
+import { text, withMethods } from '../util/kinds.js';
+import { Description } from '../util/options.js';
 import { withoutSecrets } from '../util/secrets.js';
 
 /** Where in DNS the endpoints are. */
@@ -25,6 +27,17 @@ export interface SrvRecord {
   readonly priority: number;
 }
 
+/** The description of {@link SrvOptions}. */
+export const srvFields = new Description<SrvOptions>(
+  'srv',
+  {
+    domain: text,
+    name: text,
+    resolver: withMethods<SrvResolver>('an object with resolveSrv(), as dns.promises', 'resolveSrv'),
+  },
+  { required: ['domain'], example: "{ domain: 'example.com' }" },
+);
+
 /**
  * The endpoints that DNS has for clients, as clientv3 and etcdctl find them (`--discovery-srv`): `https://` ones
  * from `_etcd-client-ssl`, then, unless there are TLS options, `http://` ones from `_etcd-client`.
@@ -33,14 +46,10 @@ export interface SrvRecord {
  */
 export async function lookUpSrv(options: string | SrvOptions, withTls: boolean): Promise<string[]> {
   const given: SrvOptions = typeof options === 'string' ? { domain: options } : options;
-  const { domain, name, resolver = { resolveSrv }, ...unknown } = given;
-  const [wrong] = Object.keys(unknown);
-  if (wrong !== undefined) {
-    throw invalidArgument(`there is no option srv.${wrong}; srv takes domain, name and resolver`);
-  }
-  if (typeof domain !== 'string' || !/^[^\s/:,@]+$/.test(domain)) {
+  const { domain, name, resolver = { resolveSrv } } = given;
+  if (!/^[^\s/:,@]+$/.test(domain)) {
     throw invalidArgument(
-      `srv domain ${JSON.stringify(withoutSecrets(String(domain)))} is malformed; write a name such as example.com`,
+      `srv domain ${JSON.stringify(withoutSecrets(domain))} is malformed; write a name such as example.com`,
     );
   }
   const suffix = name ? `-${name}` : '';

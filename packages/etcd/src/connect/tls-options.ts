@@ -1,13 +1,35 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { types } from 'node:util';
 import { invalidArgument } from '../errors.js';
 import type { TlsOptions } from '../transport/transport.js';
+import { type Kind, text } from '../util/kinds.js';
+import { Description } from '../util/options.js';
+
+/** Text or bytes; a message repeats nothing of it. */
+const pem: Kind<string | Uint8Array> = {
+  fits: (value) => typeof value === 'string' || types.isUint8Array(value),
+  explain: (name, value) =>
+    `${name} is ${value === null ? 'null' : `a ${typeof value}`}; give the file's content, as a string or bytes`,
+};
+
+/** The description of {@link TlsOptions}. */
+export const tlsFields = new Description<TlsOptions>(
+  'tls',
+  { ca: pem, cert: pem, key: pem, serverName: text },
+  {
+    hints: {
+      rootCertificate: 'did you mean ca?',
+      trustedCAFile: 'did you mean ca?',
+      certChain: 'did you mean cert?',
+      privateKey: 'did you mean key?',
+      servername: 'did you mean serverName?',
+    },
+    example: '{ ca }',
+  },
+);
 
 /** Finds out about unusable certificates before a handshake does, whose errors say little. */
-export function checkTls({ ca, cert, key, serverName, ...unknown }: TlsOptions): void {
-  const [name] = Object.keys(unknown);
-  if (name !== undefined) {
-    throw invalidArgument(`there is no option tls.${name}; tls takes ca, cert, key and serverName`);
-  }
+export function checkTls({ ca, cert, key }: TlsOptions): void {
   checkPem('tls.ca', 'certificate', ca, (pem) => new X509Certificate(pem));
   checkPem('tls.cert', 'certificate', cert, (pem) => new X509Certificate(pem));
   checkPem('tls.key', 'private key without a passphrase', key, (pem) => createPrivateKey(pem));

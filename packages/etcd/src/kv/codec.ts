@@ -2,9 +2,11 @@
 // prefixes. The classes that programs make these calls with are in views/.
 
 import { type InspectOptionsStylized, inspect } from 'node:util';
-import { EtcdError, StatusCode } from '../errors.js';
+import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { jsonOf } from '../util/json.js';
+import { aFunction, checkArgument, shown, text, withMethods } from '../util/kinds.js';
+import { Description } from '../util/options.js';
 import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';
 import type { Mapping, PrefixMapping } from './mapping.js';
 
@@ -25,6 +27,19 @@ export interface KeyValueCodec<KeyIn, ValueIn, KeyOut = KeyIn, ValueOut = ValueI
   readonly value?: Codec<ValueIn, ValueOut>;
 }
 
+const codec = withMethods<Codec<never, unknown>>(
+  'a codec, with the functions encode and decode',
+  'encode',
+  'decode',
+);
+
+/** @internal */
+export const codecs = new Description<KeyValueCodec<never, never, unknown, unknown>>(
+  'withCodec()',
+  { key: codec, value: codec },
+  { example: '{ value: json() }' },
+);
+
 /**
  * A key or a value could not be encoded or decoded by its codec; `cause` is what the codec threw. Code
  * `INVALID_ARGUMENT` when it was to be written (nothing was sent), `INTERNAL` when it was read.
@@ -43,8 +58,8 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Text as UTF-8. What isn't UTF-8, or has half of a surrogate pair, is an error rather than changed. */
 export const utf8: Codec<string> = {
   encode(value) {
-    if (typeof value !== 'string') throw new TypeError(`a string is needed, not ${typeof value}`);
-    if (/\p{Surrogate}/u.test(value)) throw new TypeError('the text has half of a surrogate pair');
+    checkArgument('the text', text, value);
+    if (/\p{Surrogate}/u.test(value)) throw invalidArgument('the text has half of a surrogate pair');
     return value;
   },
   decode: (value) => strictUtf8.decode(value),
@@ -57,10 +72,11 @@ export const utf8: Codec<string> = {
  * the caller's word, not checked.
  */
 export function json<T>(parse?: (value: unknown) => T): Codec<T> {
+  if (parse !== undefined) checkArgument('parse', aFunction(), parse);
   return {
     encode(value) {
-      const text: string | undefined = JSON.stringify(value);
-      if (text === undefined) throw new TypeError(`${typeof value} can't be written as JSON`);
+      const text: string | undefined = jsonText(value);
+      if (text === undefined) throw invalidArgument(`${shown(value)} can't be written as JSON`);
       return text;
     },
     decode(encoded) {
@@ -68,6 +84,14 @@ export function json<T>(parse?: (value: unknown) => T): Codec<T> {
       return parse === undefined ? (value as T) : parse(value);
     },
   };
+}
+
+function jsonText(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    throw invalidArgument(`${shown(value)} can't be written as JSON: ${reason(cause)}`, cause);
+  }
 }
 
 /**

@@ -1,8 +1,8 @@
-import { invalidArgument } from '../errors.js';
 import { type Call, idempotentCall, writeCall } from '../rpc/call.js';
 import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
   type CompactionRequest,
+  type CompactionResponse,
   type DeleteRangeRequest,
   type DeleteRangeResponse,
   type PutRequest,
@@ -14,9 +14,11 @@ import {
   type ResponseHeader as ResponseHeaderMessage,
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import type { CallControl } from '../rpc/rpc.js';
-import { type Int64, toInt64 } from '../util/int64.js';
+import { type CallControl, describeCall } from '../rpc/rpc.js';
+import { type Int64, int64, toInt64 } from '../util/int64.js';
 import { Answer, answer } from '../util/json.js';
+import { flag, oneOf } from '../util/kinds.js';
+import { Description, type Hints, type Kinds } from '../util/options.js';
 import type { RangeBytes } from './key-range.js';
 import type { Mapping } from './mapping.js';
 
@@ -119,13 +121,133 @@ const sortTargets = {
   value: RangeRequest_SortTarget.VALUE,
 };
 
+/** The options of a call, without those on the call itself: a transaction is one call. */
+export type OpOptions<Options> = Omit<Options, keyof CallControl>;
+
+/** @internal */
+export const readKinds: Kinds<OpOptions<ReadOptions>> = { revision: int64, serializable: flag };
+
+/** @internal */
+export const rangeKinds: Kinds<OpOptions<RangeOptions>> = {
+  ...readKinds,
+  limit: int64,
+  sortBy: oneOf('key', 'version', 'createRevision', 'modRevision', 'value'),
+  sortOrder: oneOf('ascend', 'descend'),
+  keysOnly: flag,
+  countOnly: flag,
+  minModRevision: int64,
+  maxModRevision: int64,
+  minCreateRevision: int64,
+  maxCreateRevision: int64,
+};
+
+/** @internal */
+export const putKinds: Kinds<OpOptions<PutOptions>> = {
+  lease: int64,
+  prevKv: flag,
+  ignoreValue: flag,
+  ignoreLease: flag,
+};
+
+const deleteKinds: Kinds<OpOptions<DeleteOptions>> = { prevKv: flag };
+
+const keysHints: Hints = {
+  prefix: 'the keys are the first argument: prefix(start)',
+  range: 'the keys are the first argument: keyRange(start, end)',
+  rangeEnd: 'the keys are the first argument: keyRange(start, end)',
+  range_end: 'the keys are the first argument: keyRange(start, end)',
+};
+
+/** @internal */
+export const readHints: Hints = {
+  ...keysHints,
+  rev: 'did you mean revision?',
+  isolation: 'did you mean serializable?',
+  consistency: 'did you mean serializable?',
+};
+
+/** @internal */
+export const rangeHints: Hints = {
+  ...readHints,
+  sort: 'did you mean sortBy and sortOrder?',
+  order: 'did you mean sortOrder?',
+  sortTarget: 'did you mean sortBy?',
+  count: 'did you mean countOnly?',
+};
+
+const LEASE_FIRST = 'grant a lease, and give its id as lease: (await etcd.lease.grant(seconds)).id';
+
+/** @internal */
+export const putHints: Hints = {
+  ttl: LEASE_FIRST,
+  ttlSeconds: LEASE_FIRST,
+  expire: LEASE_FIRST,
+  leaseId: 'did you mean lease?',
+  leaseID: 'did you mean lease?',
+  getPrevious: 'did you mean prevKv?',
+};
+
+const deleteHints: Hints = { ...keysHints, getPrevious: 'did you mean prevKv?' };
+
+const OF_TXN = 'a transaction is one call: give it to txn()';
+const controlHints: Hints = {
+  signal: OF_TXN,
+  timeoutMs: OF_TXN,
+  attemptTimeoutMs: OF_TXN,
+  requireLeader: OF_TXN,
+};
+
+const ofGet: Hints = { limit: 'range() has it', sortBy: 'range() has it', keysOnly: 'range() has it' };
+
+/**
+ * The options of the operations in transactions.
+ * @internal
+ */
+export const opOptions = {
+  get: new Description<OpOptions<ReadOptions>>('op.get()', readKinds, {
+    hints: { ...readHints, ...ofGet, ...controlHints },
+  }),
+  range: new Description<OpOptions<RangeOptions>>('op.range()', rangeKinds, {
+    hints: { ...rangeHints, ...controlHints },
+  }),
+  put: new Description<OpOptions<PutOptions>>('op.put()', putKinds, {
+    hints: { ...putHints, ...controlHints },
+    example: '{ lease: id }',
+  }),
+  delete: new Description<OpOptions<DeleteOptions>>('op.delete()', deleteKinds, {
+    hints: { ...deleteHints, ...controlHints },
+    example: '{ prevKv: true }',
+  }),
+};
+
+const callOptions = {
+  get: describeCall<ReadOptions>('get()', readKinds, { hints: { ...readHints, ...ofGet } }),
+  range: describeCall<RangeOptions>('range()', rangeKinds, {
+    hints: rangeHints,
+    example: '{ limit: 100 }',
+  }),
+  put: describeCall<PutOptions>('put()', putKinds, { hints: putHints, example: '{ lease: id }' }),
+  delete: describeCall<DeleteOptions>('delete()', deleteKinds, {
+    hints: deleteHints,
+    example: '{ prevKv: true }',
+  }),
+  compact: describeCall<CompactOptions>(
+    'compact()',
+    { physical: flag },
+    { hints: { revision: 'the revision is the first argument' }, example: '{ physical: true }' },
+  ),
+};
+
 /**
  * The part of a view that KV messages are made with.
  * @internal
  */
 export type KvMapping<Key, Value> = Pick<Mapping<Key, Value, unknown>, 'key' | 'range' | 'value'>;
 
-/** @internal */
+/**
+ * As all of these makers of requests: of options that were checked.
+ * @internal
+ */
 export function rangeRequest({ key, rangeEnd }: RangeBytes, options: RangeOptions): RangeRequest {
   const sorted = options.sortBy !== undefined || options.sortOrder !== undefined;
   return {
@@ -133,8 +255,8 @@ export function rangeRequest({ key, rangeEnd }: RangeBytes, options: RangeOption
     rangeEnd,
     limit: toInt64('limit', options.limit),
     revision: toInt64('revision', options.revision),
-    sortOrder: sorted ? sortOrder(options) : RangeRequest_SortOrder.NONE,
-    sortTarget: sortTarget(options),
+    sortOrder: sorted ? sortOrders[options.sortOrder ?? 'ascend'] : RangeRequest_SortOrder.NONE,
+    sortTarget: sortTargets[options.sortBy ?? 'key'],
     serializable: options.serializable ?? false,
     keysOnly: options.keysOnly ?? false,
     countOnly: options.countOnly ?? false,
@@ -145,19 +267,10 @@ export function rangeRequest({ key, rangeEnd }: RangeBytes, options: RangeOption
   };
 }
 
-function sortTarget({ sortBy = 'key' }: RangeOptions): RangeRequest_SortTarget {
-  const target = Object.hasOwn(sortTargets, sortBy) ? sortTargets[sortBy] : undefined;
-  if (target !== undefined) return target;
-  throw invalidArgument(
-    `sortBy is ${String(sortBy)}; it must be one of ${Object.keys(sortTargets).join(', ')}`,
-  );
-}
-
-function sortOrder({ sortOrder = 'ascend' }: RangeOptions): RangeRequest_SortOrder {
-  if (sortOrder === 'ascend') return RangeRequest_SortOrder.ASCEND;
-  if (sortOrder === 'descend') return RangeRequest_SortOrder.DESCEND;
-  throw invalidArgument(`sortOrder is ${String(sortOrder)}; it must be ascend or descend`);
-}
+const sortOrders = {
+  ascend: RangeRequest_SortOrder.ASCEND,
+  descend: RangeRequest_SortOrder.DESCEND,
+};
 
 /** @internal */
 export function putRequest<Key, Value>(
@@ -271,10 +384,14 @@ export interface KvCalls<Entry> {
 /** @internal */
 export function kvCalls<Entry>(toEntry: ToEntry<Entry>): KvCalls<Entry> {
   return {
-    get: idempotentCall(KVService.range, ({ kvs: [kv] }) => kv && toEntry(kv)),
-    range: idempotentCall(KVService.range, (response) => rangeResult(response, toEntry)),
-    put: writeCall(KVService.put, (response) => putResult(response, toEntry)),
-    deleteRange: writeCall(KVService.deleteRange, (response) => deleteResult(response, toEntry)),
+    get: idempotentCall(KVService.range, ({ kvs: [kv] }) => kv && toEntry(kv), callOptions.get),
+    range: idempotentCall(KVService.range, (response) => rangeResult(response, toEntry), callOptions.range),
+    put: writeCall(KVService.put, (response) => putResult(response, toEntry), callOptions.put),
+    deleteRange: writeCall(
+      KVService.deleteRange,
+      (response) => deleteResult(response, toEntry),
+      callOptions.delete,
+    ),
   };
 }
 
@@ -297,7 +414,9 @@ export function compactionRequest(revision: Int64, options: CompactOptions): Com
 }
 
 /** @internal */
-export const compactCall = writeCall(KVService.compact, (response): CompactResult => {
+export const compactCall = writeCall(KVService.compact, compactResult, callOptions.compact);
+
+function compactResult(response: CompactionResponse): CompactResult {
   const header = knownHeader(response.header);
   return answer({ header, revision: header.revision });
-});
+}

@@ -1,14 +1,23 @@
-import { invalidArgument, StoreReplacedError } from '../errors.js';
+import { StoreReplacedError } from '../errors.js';
 import { type Call, idempotentCall } from '../rpc/call.js';
 import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { RangeRequest, RangeResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import type { Rpc } from '../rpc/rpc.js';
+import { describeCall, type Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
 import { answer } from '../util/json.js';
+import { positiveInteger } from '../util/kinds.js';
 import type { RangeBytes } from './key-range.js';
-import { type RangeOptions, type RangeResult, rangeRequest, rangeResult, type ToEntry } from './kv.js';
+import {
+  type RangeOptions,
+  type RangeResult,
+  rangeHints,
+  rangeKinds,
+  rangeRequest,
+  rangeResult,
+  type ToEntry,
+} from './kv.js';
 
 /**
  * Options of `iterate` and `pages`. For each page etcd counts all that is left of the range, and with a filter on
@@ -18,6 +27,16 @@ export interface PageOptions extends Omit<RangeOptions, 'limit' | 'sortBy' | 'so
   /** Most keys that are asked for at once; two such pages are held in memory at most. Default 1 000. */
   readonly pageSize?: number;
 }
+
+const { limit: _, sortBy: _by, sortOrder: _order, countOnly: _count, ...pageKinds } = rangeKinds;
+const pageOptions = describeCall<PageOptions>(
+  'iterate() or pages()',
+  { ...pageKinds, pageSize: positiveInteger },
+  {
+    hints: { ...rangeHints, limit: 'leave the loop, or did you mean pageSize?' },
+    example: '{ pageSize: 100 }',
+  },
+);
 
 /** Some consecutive keys of a range. */
 export interface RangePage<Entry = KeyValue> {
@@ -35,20 +54,27 @@ interface FetchedPage<Entry> extends RangeResult<Entry> {
 
 /**
  * The pages of a range, each asked for while the one before it is being used.
+ *
+ * @throws InvalidArgumentError at once.
  * @internal
  */
-export async function* rangePages<Entry>(
+export function rangePages<Entry>(
   rpc: Rpc,
-  toRange: () => RangeBytes,
+  range: RangeBytes,
   options: PageOptions,
   toEntry: ToEntry<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
-  const { pageSize = 1_000, ...rest } = options;
+  pageOptions.check(options);
+  return pagesOf(rpc, range, options, toEntry);
+}
+
+async function* pagesOf<Entry>(
+  rpc: Rpc,
+  { key, rangeEnd }: RangeBytes,
+  { pageSize = 1_000, ...rest }: PageOptions,
+  toEntry: ToEntry<Entry>,
+): AsyncGenerator<RangePage<Entry>, void, void> {
   const { serializable = false } = rest;
-  if (!Number.isSafeInteger(pageSize) || pageSize < 1) {
-    throw invalidArgument(`pageSize is ${String(pageSize)}; it must be an integer of at least 1`);
-  }
-  const { rangeEnd, key } = toRange();
   const call = pageCall(toEntry);
   const fetch = (start: Uint8Array, revision: RangeOptions['revision']): Promise<FetchedPage<Entry>> => {
     const request = { ...rest, limit: pageSize, ...(revision !== undefined && { revision }) };
@@ -78,9 +104,13 @@ export async function* rangePages<Entry>(
 }
 
 function pageCall<Entry>(toEntry: ToEntry<Entry>): Call<RangeRequest, RangeResponse, FetchedPage<Entry>> {
-  return idempotentCall(KVService.range, (response) => {
-    const last = response.kvs.at(-1)?.key;
-    const next = response.more && last !== undefined ? Buffer.concat([last, Uint8Array.of(0)]) : undefined;
-    return { ...rangeResult(response, toEntry), next };
-  });
+  return idempotentCall(
+    KVService.range,
+    (response) => {
+      const last = response.kvs.at(-1)?.key;
+      const next = response.more && last !== undefined ? Buffer.concat([last, Uint8Array.of(0)]) : undefined;
+      return { ...rangeResult(response, toEntry), next };
+    },
+    pageOptions,
+  );
 }

@@ -1,26 +1,18 @@
 import { EtcdError, invalidArgument, isHistoryLost, StatusCode, StoreReplacedError } from '../errors.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
-import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
-import { toInt64 } from '../util/int64.js';
+import { int64 } from '../util/int64.js';
 import { answer } from '../util/json.js';
+import { aFunction, checkArgument, flag, list, oneOf, positiveInteger } from '../util/kinds.js';
+import { Description } from '../util/options.js';
 import { pause } from '../util/wait.js';
 import { holds, KeyRange, type RangeBytes, rangesWithout } from './key-range.js';
-import type { PutOptions, ResponseHeader } from './kv.js';
+import { type OpOptions, type PutOptions, putHints, type ResponseHeader } from './kv.js';
 import { type Mapping, PrefixMapping } from './mapping.js';
-import {
-  type Compare,
-  compare,
-  type Op,
-  type OpOptions,
-  op,
-  type Txn,
-  type TxnResult,
-  txnCall,
-  txnRequest,
-} from './txn.js';
+import { type Compare, compare, type Op, op, type Txn, type TxnResult, txnCall, txnRequest } from './txn.js';
 
 /**
  * What concurrent changes a software transaction notices, as in clientv3's `concurrency` package:
@@ -83,6 +75,25 @@ export interface Stm<Key, Value, Entry> {
 /** Options of {@link Stm.put}. */
 export type StmPutOptions = OpOptions<Pick<PutOptions, 'lease' | 'ignoreLease'>>;
 
+const stmOptions = describeCall<StmOptions<unknown>>(
+  'stm()',
+  {
+    isolation: oneOf('serializableSnapshot', 'serializable', 'repeatableReads', 'readCommitted'),
+    prefetch: list,
+    maxAttempts: positiveInteger,
+  },
+  {
+    hints: { retries: 'did you mean maxAttempts?', maxRetries: 'did you mean maxAttempts?' },
+    example: '{ maxAttempts: 10 }',
+  },
+);
+
+const stmPutOptions = new Description<StmPutOptions>(
+  'put() of a transaction',
+  { lease: int64, ignoreLease: flag },
+  { hints: putHints, example: '{ lease: id }' },
+);
+
 /** A software transaction that was committed. */
 export interface StmResult<T> {
   /** What the function returned, in the attempt that was committed. */
@@ -119,15 +130,9 @@ export async function runStm<Key, Value, Entry, T>(
   body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>,
   options: StmOptions<Key>,
 ): Promise<StmResult<T>> {
+  checkArgument('the body of stm()', aFunction(), body);
+  stmOptions.check(options);
   const { isolation: level = 'serializableSnapshot', prefetch = [], maxAttempts = 100, signal } = options;
-  if (!Object.hasOwn(isolations, level)) {
-    throw invalidArgument(
-      `isolation is ${String(level)}; it must be one of ${Object.keys(isolations).join(', ')}`,
-    );
-  }
-  if (!Number.isSafeInteger(maxAttempts) || maxAttempts < 1) {
-    throw invalidArgument(`maxAttempts is ${String(maxAttempts)}; it must be an integer of at least 1`);
-  }
   const isolation = isolations[level];
   const control = restOfTime(options, 'the transaction was not committed');
   let known: Snapshot | undefined;
@@ -251,11 +256,11 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   put(key: Key, value: Value, options: StmPutOptions = {}): void {
     this.#check();
     const bytes = this.#mapping.key(key);
-    const lease = toInt64('lease', options.lease);
+    stmPutOptions.check(options);
     this.#writes.set(idOf(bytes), {
       key: bytes,
       value: this.#mapping.value(value),
-      options: { ...options, lease },
+      options: { ...options },
     });
   }
 

@@ -8,10 +8,11 @@ import type {
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
-import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { type CallControl, callControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { isLeaseThere } from '../server-errors.js';
-import { type Int64, toInt64 } from '../util/int64.js';
+import { type Int64, int64, toInt64 } from '../util/int64.js';
 import { answer } from '../util/json.js';
+import { flag } from '../util/kinds.js';
 import { waitFor } from '../util/wait.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
@@ -49,6 +50,26 @@ export interface TimeToLiveResult {
   readonly keys: Uint8Array[];
 }
 
+const grantOptions = describeCall<GrantOptions>(
+  'grant()',
+  { id: int64 },
+  {
+    hints: {
+      ttl: 'the TTL is the first argument, in seconds',
+      ttlSeconds: 'the TTL is the first argument',
+      leaseId: 'did you mean id?',
+      ID: 'did you mean id?',
+    },
+    example: '{ id: 7n }',
+  },
+);
+
+const timeToLiveOptions = describeCall<TimeToLiveOptions>(
+  'timeToLive()',
+  { keys: flag },
+  { example: '{ keys: true }' },
+);
+
 /** The key as a view of the client calls it, in bytes of its own; `undefined` when the view doesn't have it. */
 type ToKey = (key: Uint8Array) => Uint8Array | undefined;
 
@@ -70,8 +91,10 @@ export class LeaseClient {
   constructor(rpc: Rpc, keeper: LeaseKeeper, toKey: ToKey) {
     this.#rpc = rpc;
     this.#keeper = keeper;
-    this.#timeToLive = idempotentCall(LeaseService.leaseTimeToLive, (response) =>
-      timeToLiveResult(response, toKey),
+    this.#timeToLive = idempotentCall(
+      LeaseService.leaseTimeToLive,
+      (response) => timeToLiveResult(response, toKey),
+      timeToLiveOptions,
     );
   }
 
@@ -86,7 +109,7 @@ export class LeaseClient {
    */
   grant(ttlSeconds: Int64, options: GrantOptions = none): Promise<GrantResult> {
     // Sent twice it may leave a lease that nobody knows and that expires; with an id, the second would fail.
-    const call = options.id === undefined ? grantCall : grantIdCall;
+    const call = options?.id === undefined ? grantCall : grantIdCall;
     return this.#rpc.call(call, () => grantRequest(ttlSeconds, options), options);
   }
 
@@ -135,6 +158,7 @@ export class LeaseClient {
    * out by the clock; DeadlineExceededError, whose cause says why the last stream broke.
    */
   async keepAliveOnce(id: Int64, options: CallControl = none): Promise<LeaseRenewal> {
+    callControl.check(options);
     const lease = this.#keeper.hold(toInt64('id', id));
     try {
       await this.#renewed(lease, options, () => this.#keeper.renewNow(lease));
@@ -154,6 +178,7 @@ export class LeaseClient {
    * @throws as {@link keepAliveOnce}: what it resolves with is live by the clock.
    */
   async keepAlive(id: Int64, options: CallControl = none): Promise<LeaseKeepAlive> {
+    callControl.check(options);
     const lease = this.#keeper.hold(toInt64('id', id));
     try {
       if (!lease.renewed) await this.#renewed(lease, options);
@@ -210,8 +235,8 @@ function timeToLiveResult(
   });
 }
 
-const grantCall = idempotentCall(LeaseService.leaseGrant, grantResult);
-const grantIdCall = writeCall(LeaseService.leaseGrant, grantResult);
+const grantCall = idempotentCall(LeaseService.leaseGrant, grantResult, grantOptions);
+const grantIdCall = writeCall(LeaseService.leaseGrant, grantResult, grantOptions);
 // Of two, the second finds no lease, which says as much.
 const revokeCall = idempotentCall(LeaseService.leaseRevoke, nothing);
 const listCall = idempotentCall(LeaseService.leaseLeases, ({ leases }) => leases.map(({ ID }) => ID));

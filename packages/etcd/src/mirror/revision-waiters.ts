@@ -1,5 +1,4 @@
 import { DeadlineExceededError, StatusCode } from '../errors.js';
-import { checkTimeout } from '../util/timeout.js';
 import { type Wait, waitFor } from '../util/wait.js';
 
 /** Bounds of a wait for a revision. */
@@ -35,7 +34,6 @@ export class RevisionWaiters {
 
   /** @param shown what the copy has come to, for the message. */
   wait(revision: bigint, { timeoutMs = 10_000, signal }: WaitOptions, shown: () => bigint): Promise<void> {
-    checkTimeout('timeoutMs', timeoutMs);
     return waitFor(
       (wait) => {
         const waiting: Waiting = { revision, wait };

@@ -20,11 +20,18 @@ export type StreamMethod<Request, Response> = Method<
   Response
 >;
 
+/** What checks the options of a call, and throws where they are wrong: their `Description`. */
+export interface OptionsCheck {
+  check(options: unknown): void;
+}
+
 /** A unary method as one part of the client calls it. */
 export interface Call<Request, Response, Result> {
   readonly method: UnaryMethod<Request, Response>;
   /** What the caller gets of the response. */
   readonly result: (response: Response) => Result;
+  /** Checks the options that the caller gives; absent where they are a `CallControl`. */
+  readonly options: OptionsCheck | undefined;
   /** Whether it changes nothing when it is sent again after a first attempt that may have been applied. */
   readonly idempotent: boolean;
 }
@@ -33,16 +40,18 @@ export interface Call<Request, Response, Result> {
 export function idempotentCall<Request, Response, Result>(
   method: UnaryMethod<Request, Response>,
   result: (response: Response) => Result,
+  options?: OptionsCheck,
 ): Call<Request, Response, Result> {
-  return { method, result, idempotent: true };
+  return { method, result, options, idempotent: true };
 }
 
 /** A call that is sent again only when it is known that the first one was not applied. */
 export function writeCall<Request, Response, Result>(
   method: UnaryMethod<Request, Response>,
   result: (response: Response) => Result,
+  options?: OptionsCheck,
 ): Call<Request, Response, Result> {
-  return { method, result, idempotent: false };
+  return { method, result, options, idempotent: false };
 }
 
 /** For calls whose response holds nothing. */

@@ -1,8 +1,8 @@
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
-import { invalidArgument } from '../errors.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
-import { checkTimeout } from '../util/timeout.js';
+import { abortSignal, aFunction, flag, type Kind, kind, milliseconds } from '../util/kinds.js';
+import { Description } from '../util/options.js';
 import { type Call, idempotentCall, writeCall } from './call.js';
 import type { MessageReader } from './messages/message-reader.js';
 import type { CallControl, Rpc } from './rpc.js';
@@ -28,11 +28,31 @@ export interface RpcStreamOptions extends Pick<CallControl, 'signal' | 'requireL
   readonly timeoutMs?: number;
 }
 
+const methodName: Kind<string> = kind(
+  (value) => typeof value === 'string' && /^\/[^/\s]+\/[^/\s]+$/.test(value),
+  'a full name such as "/v3lockpb.Lock/Lock"',
+);
+
+const methodFields = new Description<RpcMethod<never, unknown>>(
+  'a method',
+  { path: methodName, encode: aFunction(), decode: aFunction(), idempotent: flag },
+  {
+    required: ['path', 'encode', 'decode'],
+    example: "{ path: '/v3lockpb.Lock/Lock', encode, decode }",
+  },
+);
+
+const streamOptions = new Description<RpcStreamOptions>('stream()', {
+  signal: abortSignal,
+  requireLeader: flag,
+  timeoutMs: milliseconds,
+});
+
 /** @internal */
 export function rawCall<Request, Response>(
   method: RpcMethod<Request, Response>,
 ): Call<Request, Uint8Array, Response> {
-  checkMethod(method);
+  methodFields.check(method);
   const { path, encode, decode, idempotent = false } = method;
   const call = idempotent ? idempotentCall : writeCall;
   const request = {
@@ -60,11 +80,12 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
 
   /** @internal */
   constructor(rpc: Rpc, method: RpcMethod<Request, Response>, options: RpcStreamOptions) {
-    checkMethod(method);
+    methodFields.check(method);
+    streamOptions.check(options);
     const { signal, timeoutMs, requireLeader } = options;
     const callOptions: CallOptions = {
       ...(signal !== undefined && { signal }),
-      ...(timeoutMs !== undefined && { timeoutMs: checkTimeout('timeoutMs', timeoutMs) }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
       ...(requireLeader && { metadata: { hasleader: 'true' } }),
     };
     signal?.throwIfAborted();
@@ -116,19 +137,5 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
   /** Ends it, as {@link cancel} does. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.cancel();
-  }
-}
-
-function checkMethod(method: RpcMethod<never, unknown>): void {
-  const { path, encode, decode } = method ?? {};
-  if (typeof path !== 'string' || !/^\/[^/\s]+\/[^/\s]+$/.test(path)) {
-    throw invalidArgument(
-      `the method's path is ${JSON.stringify(path)}; it must be a full name such as "/v3lockpb.Lock/Lock"`,
-    );
-  }
-  if (typeof encode !== 'function' || typeof decode !== 'function') {
-    throw invalidArgument(
-      'the method needs the functions encode, of a request to its bytes, and decode, of the bytes to a response',
-    );
   }
 }

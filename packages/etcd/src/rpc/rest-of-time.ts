@@ -1,5 +1,4 @@
 import { DeadlineExceededError, StatusCode } from '../errors.js';
-import { checkTimeout } from '../util/timeout.js';
 import type { CallControl } from './rpc.js';
 
 /**
@@ -18,7 +17,7 @@ export function restOfTime(
     ...(requireLeader !== undefined && { requireLeader }),
   };
   if (timeoutMs === undefined) return () => given;
-  const deadline = performance.now() + checkTimeout('timeoutMs', timeoutMs);
+  const deadline = performance.now() + timeoutMs;
   return () => {
     const left = deadline - performance.now();
     if (left > 0) return { ...given, timeoutMs: left };

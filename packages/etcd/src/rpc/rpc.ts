@@ -7,12 +7,13 @@ import {
 } from '../errors.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller, callSite } from '../util/at-caller.js';
-import { checkTimeout } from '../util/timeout.js';
+import { abortSignal, flag, milliseconds } from '../util/kinds.js';
+import { Description, type DescriptionMore, type Kinds } from '../util/options.js';
 import { settlesBy } from '../util/wait.js';
 import { closedAfter, type Fate, fateWith, notSent, ofAllAttempts } from './attempts.js';
 import { type BackoffBounds, backoffMs } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
-import { type Call, resultOf, type StreamMethod } from './call.js';
+import { type Call, type OptionsCheck, resultOf, type StreamMethod } from './call.js';
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
 import { noEndpoint } from './connect-error.js';
 import './debug-log.js';
@@ -41,6 +42,33 @@ export interface CallControl {
   /** Fail at once where the member knows of no leader, rather than wait for one. Default false. etcd: `hasleader`. */
   readonly requireLeader?: boolean;
 }
+
+/**
+ * The options that every call can be given, in the description of those of a call: `describeCall('put()', { … })`.
+ * @internal
+ */
+export function describeCall<Options extends CallControl>(
+  what: string,
+  own: Kinds<Omit<Options, keyof CallControl>>,
+  more?: DescriptionMore,
+): OptionsCheck {
+  const kinds = { ...own, ...control };
+  return new Description<CallControl>(what, kinds, { hidden: ['attemptAtMostMs'], ...more });
+}
+
+const control: Kinds<CallControl> = {
+  signal: abortSignal,
+  timeoutMs: milliseconds,
+  attemptTimeoutMs: milliseconds,
+  attemptAtMostMs: milliseconds,
+  requireLeader: flag,
+};
+
+/**
+ * Those of the calls that have no others.
+ * @internal
+ */
+export const callControl = describeCall<CallControl>('this call', {});
 
 /** @internal */
 export interface RpcInit {
@@ -106,7 +134,7 @@ export class Rpc {
   }
 
   /**
-   * A unary call. What `message` throws, which makes its request, rejects it.
+   * A unary call. Its options are checked here; what `message` throws, which makes its request, rejects it.
    *
    * Not async: each `await` would cost the hot path another turn of the microtask queue.
    */
@@ -116,7 +144,8 @@ export class Rpc {
     control: CallControl,
   ): Promise<Result> {
     try {
-      const { method } = call;
+      const { method, options = callControl } = call;
+      options.check(control);
       const request = encodeMessage(method.request, message());
       if (request.length > this.#init.maxRequestBytes) throw this.#tooLarge(method.path, request.length);
       const timeoutMs = this.timeoutOf(control);
@@ -286,7 +315,7 @@ export class Rpc {
 
   /** The deadline that a call with these settings has, in ms. */
   timeoutOf({ timeoutMs }: CallControl): number {
-    return timeoutMs === undefined ? this.#init.timeoutMs : checkTimeout('timeoutMs', timeoutMs);
+    return timeoutMs ?? this.#init.timeoutMs;
   }
 
   /**
@@ -546,7 +575,7 @@ export class Rpc {
 
   #attemptTimeoutOf({ attemptTimeoutMs, attemptAtMostMs = Number.POSITIVE_INFINITY }: CallControl): number {
     if (attemptTimeoutMs === undefined) return Math.min(this.#init.attemptTimeoutMs, attemptAtMostMs);
-    return checkTimeout('attemptTimeoutMs', attemptTimeoutMs);
+    return attemptTimeoutMs;
   }
 
   #tooLarge(method: string, bytes: number): RequestTooLargeError {

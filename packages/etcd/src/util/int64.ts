@@ -1,18 +1,48 @@
-import { invalidArgument } from '../errors.js';
+import { checkArgument, type Kind, shown } from './kinds.js';
 
 /** A 64-bit integer on its way in; a number must be a safe integer. What comes back is always a bigint. */
 export type Int64 = bigint | number;
 
+const LARGEST = 2n ** 63n - 1n;
+
 /**
- * The value of an option as etcd's int64, 0 when it is absent.
+ * An {@link Int64} that isn't negative, as revisions, leases and numbers of keys are.
+ * @internal
+ */
+export const int64: Kind<Int64> = {
+  fits: (value) =>
+    typeof value === 'bigint'
+      ? value >= 0n && value <= LARGEST
+      : Number.isSafeInteger(value) && (value as number) >= 0,
+  explain: (name, value) =>
+    `${name} is ${shown(value)}; it must be a 64-bit integer of at least 0${howToWrite(value)}`,
+};
+
+/**
+ * An unsigned 64-bit integer, as ids of members are.
+ * @internal
+ */
+export const uint64: Kind<bigint> = {
+  fits: (value) => typeof value === 'bigint' && BigInt.asUintN(64, value) === value,
+  explain: (name, value) =>
+    `${name} is ${shown(value)}; it must be an unsigned 64-bit bigint, such as 0x8e9e05c52164694dn${howToWrite(value)}`,
+};
+
+function howToWrite(value: unknown): string {
+  if (typeof value === 'string') {
+    return /^\d{1,20}$/.test(value) ? `: write ${BigInt(value)}n or BigInt(value)` : '';
+  }
+  const inexact = typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value);
+  return inexact ? ', and above 2^53 a bigint' : '';
+}
+
+/**
+ * A value as etcd's int64, 0 when it is absent.
  * @internal
  */
 export function toInt64(name: string, value: Int64 | undefined): bigint {
   if (value === undefined) return 0n;
-  const fits = typeof value === 'bigint' ? BigInt.asIntN(64, value) === value : Number.isSafeInteger(value);
-  if (!fits || value < 0) {
-    throw invalidArgument(`${name} is ${String(value)}; it must be a 64-bit integer of at least 0`);
-  }
+  checkArgument(name, int64, value);
   return BigInt(value);
 }
 
@@ -21,8 +51,6 @@ export function toInt64(name: string, value: Int64 | undefined): bigint {
  * @internal
  */
 export function toUint64(name: string, value: bigint): bigint {
-  if (typeof value === 'bigint' && BigInt.asUintN(64, value) === value) return value;
-  throw invalidArgument(
-    `${name} is ${typeof value === 'bigint' ? value : `a ${typeof value}`}; it must be an unsigned 64-bit bigint, such as 0x8e9e05c52164694dn`,
-  );
+  checkArgument(name, uint64, value);
+  return value;
 }

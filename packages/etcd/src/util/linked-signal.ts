@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { DeadlineExceededError, StatusCode } from '../errors.js';
 import { CheckedAbortController } from './checked-abort.js';
-import { checkTimeout, LONGEST_TIMER_MS } from './timeout.js';
+import { LONGEST_TIMER_MS } from './timeout.js';
 
 /**
  * A signal that aborts with the first of several, or when a time has passed, until it is disposed of. Unlike
@@ -27,7 +27,7 @@ export class LinkedSignal implements Disposable {
       source.addEventListener('abort', abort, { once: true });
       this.#unlink.push(() => source.removeEventListener('abort', abort));
     }
-    if (timeoutMs === undefined || checkTimeout('timeoutMs', timeoutMs) > LONGEST_TIMER_MS) return;
+    if (timeoutMs === undefined || timeoutMs > LONGEST_TIMER_MS) return;
     const timer = setTimeout(() => {
       const message = `DEADLINE_EXCEEDED: not within ${timeoutMs} ms`;
       control.abort(new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED }));

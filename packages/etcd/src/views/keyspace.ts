@@ -19,7 +19,7 @@ import {
 import type { Mapping } from '../kv/mapping.js';
 import { type PageOptions, type RangePage, rangePages } from '../kv/range-pages.js';
 import { runStm, type Stm, type StmOptions, type StmResult } from '../kv/stm.js';
-import { type Txn, type TxnResult, txnCall, txnRequest } from '../kv/txn.js';
+import { type NoOtherFields, type Txn, type TxnResult, txnCall, txnRequest } from '../kv/txn.js';
 import type { LeaseKeeper } from '../lease/lease-keeper.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
@@ -99,7 +99,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * Reads the keys of a range one by one, in order, all as of one revision: for ranges that are too large for one answer.
    * It asks for `pageSize` keys at a time, and each page is sent again as {@link get} is. etcd: `KV.Range`.
    *
-   * @throws CompactedError from the loop, when the revision was compacted before its end was reached; StoreReplacedError
+   * @throws InvalidArgumentError at once; CompactedError from the loop, when the revision was compacted before its end was reached; StoreReplacedError
    * when the store was replaced meanwhile.
    */
   iterate(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<Entry, void, void> {
@@ -114,7 +114,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /** Reads the keys of a range as {@link iterate} does, page by page, with the revision that they are read at. */
   pages(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<RangePage<Entry>, void, void> {
-    const range = () => this.#mapping.range(keys);
+    const range = this.#mapping.range(keys);
     return rangePages(this.#rpc, range, options, (message) => this.#mapping.entry(message));
   }
 
@@ -159,7 +159,10 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * counted in each list, or writes a key twice; the errors of {@link get} and {@link put} for its operations, of which
    * none was done then. Where `mayBeApplied` is set, the transaction may have been applied, as a whole.
    */
-  txn<const T extends Txn<Key, Value>>(txn: T, options: CallControl = none): Promise<TxnResult<T, Entry>> {
+  txn<const T extends Txn<Key, Value>>(
+    txn: T & NoOtherFields<T>,
+    options: CallControl = none,
+  ): Promise<TxnResult<T, Entry>> {
     return this.#rpc.call(
       txnCall(txn, (message) => this.#mapping.entry(message)),
       () => txnRequest(txn, this.#mapping),

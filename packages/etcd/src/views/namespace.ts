@@ -1,8 +1,9 @@
-import { CodecMapping, type KeyValueCodec, type TypedKeyValue, utf8 } from '../kv/codec.js';
+import { CodecMapping, codecs, type KeyValueCodec, type TypedKeyValue, utf8 } from '../kv/codec.js';
 import { type Bytes, toBytes } from '../kv/key-range.js';
 import { PrefixMapping } from '../kv/mapping.js';
 import { LeaseClient } from '../lease/lease-client.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
+import { type Kind, withMethods } from '../util/kinds.js';
 import { type ClientCore, Keyspace } from './keyspace.js';
 
 /**
@@ -56,8 +57,20 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
   withCodec<KeyIn = string, ValueIn = string, KeyOut = KeyIn, ValueOut = ValueIn>(
     codec: KeyValueCodec<KeyIn, ValueIn, KeyOut, ValueOut>,
   ): Keyspace<KeyIn, ValueIn, TypedKeyValue<KeyOut, ValueOut>> {
+    codecs.check(codec);
     // The defaults of the type parameters are utf8's types.
-    const { key, value } = { key: utf8, value: utf8, ...codec } as Required<typeof codec>;
+    const { key, value } = { key: codec.key ?? utf8, value: codec.value ?? utf8 } as Required<typeof codec>;
     return new Keyspace(this.#core, new CodecMapping(this.#mapping, key, value));
   }
 }
+
+/**
+ * What takes a view of the keys takes one of these; or what a program made that has the same calls.
+ * @internal
+ */
+export const namespaceKind: Kind<Namespace> = withMethods(
+  'a client, as connect() gives it, or a namespace of one',
+  'txn',
+  'range',
+  'watch',
+);

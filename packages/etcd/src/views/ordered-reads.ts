@@ -1,11 +1,21 @@
 import { StoreReplacedError, type StoreState } from '../errors.js';
 import type { Bytes, KeyRange } from '../kv/key-range.js';
-import type { RangeOptions, RangeResult, ReadOptions } from '../kv/kv.js';
-import { keysOf, mayWrite, op, type Txn, type TxnResult } from '../kv/txn.js';
+import { type RangeOptions, type RangeResult, type ReadOptions, readKinds } from '../kv/kv.js';
+import { keysOf, mayWrite, type NoOtherFields, op, type Txn, type TxnResult } from '../kv/txn.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import type { CallControl } from '../rpc/rpc.js';
+import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
+import { toInt64 } from '../util/int64.js';
+import { checkArgument, withMethods } from '../util/kinds.js';
 import type { Keyspace } from './keyspace.js';
+
+const stores = withMethods<Pick<Keyspace, 'range' | 'txn'>>(
+  'a client, a namespace of one, or what withCodec() gives',
+  'range',
+  'txn',
+);
+
+const readOptions = describeCall<ReadOptions>('get()', readKinds);
 
 /**
  * Reads that are never older than one before: with `serializable`, a member answers from what it has, and another
@@ -26,6 +36,7 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   #seen: StoreState = unknownState;
 
   constructor(store: Pick<Keyspace<Key, Value, Entry>, 'range' | 'txn'>) {
+    checkArgument('store', stores, store);
     this.#store = store;
   }
 
@@ -36,11 +47,13 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /** Another way in which a revision became known, such as the result of a put: later reads aren't older. */
   saw(revision: bigint): void {
-    if (revision > this.#seen.revision) this.#seen = { ...this.#seen, revision };
+    const seen = toInt64('revision', revision);
+    if (seen > this.#seen.revision) this.#seen = { ...this.#seen, revision: seen };
   }
 
   /** Reads a key, as `get` of the client does, and throws as {@link range} does. */
   async get(key: Key, options: ReadOptions = {}): Promise<Entry | undefined> {
+    readOptions.check(options);
     const { kvs } = await this.range(key, options);
     return kvs[0];
   }
@@ -68,17 +81,18 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * @throws StoreReplacedError as {@link range}; a transaction that writes was applied then, in the store that is there now.
    */
   async txn<const T extends Txn<Key, Value>>(
-    txn: T,
+    txn: T & NoOtherFields<T>,
     options: CallControl = {},
   ): Promise<TxnResult<T, Entry>> {
     const seen = this.#seen;
-    let result = await this.#store.txn(txn, options);
+    const plain: Txn<Key, Value> = txn;
+    let result = (await this.#store.txn(plain, options)) as TxnResult<T, Entry>;
     const keys = keysOf(txn);
     if (isOlder(seen, result) && !mayWrite(txn) && keys !== undefined) {
       // One operation that isn't serializable has the whole wait for the cluster's agreement.
       const read = op.range(keys, { limit: 1, keysOnly: true });
       const { success = [], failure = [] } = txn;
-      const agreed = { ...txn, success: [...success, read], failure: [...failure, read] };
+      const agreed: Txn<Key, Value> = { ...plain, success: [...success, read], failure: [...failure, read] };
       const again = await this.#store.txn(agreed, options);
       // The results of all operations but the last are those of `txn`.
       result = { ...again, responses: again.responses.slice(0, -1) } as TxnResult<T, Entry>;

@@ -1,4 +1,3 @@
-import { invalidArgument } from '../errors.js';
 import type { RangeBytes } from '../kv/key-range.js';
 import { WatchService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
@@ -6,8 +5,9 @@ import {
   WatchCreateRequest_FilterType,
   WatchRequest,
 } from '../rpc/generated/etcdserverpb/rpc.js';
-import { type Int64, toInt64 } from '../util/int64.js';
-import { checkTimeout } from '../util/timeout.js';
+import { type Int64, int64, toInt64 } from '../util/int64.js';
+import { abortSignal, byteCount, flag, listOf, milliseconds, oneOf } from '../util/kinds.js';
+import { Description, type Kinds } from '../util/options.js';
 
 /** Full name of the streaming RPC that a watch is made by, for errors. */
 export const watchMethod = WatchService.watch.path;
@@ -55,6 +55,36 @@ export interface WatchOptions {
   readonly signal?: AbortSignal;
 }
 
+/** @internal */
+export const watchKinds: Kinds<WatchOptions> = {
+  startRevision: int64,
+  prevKv: flag,
+  progressNotify: flag,
+  filters: listOf('put', 'delete'),
+  fragment: flag,
+  requireLeader: oneOf<boolean | 'wait'>(true, false, 'wait'),
+  ownStream: flag,
+  bufferBytes: byteCount,
+  maxDisconnectedMs: milliseconds,
+  signal: abortSignal,
+};
+
+const watchOptions = new Description<WatchOptions>('watch()', watchKinds, {
+  hints: {
+    prefix: 'the keys are the first argument: prefix(start)',
+    rangeEnd: 'the keys are the first argument: keyRange(start, end)',
+    range_end: 'the keys are the first argument: keyRange(start, end)',
+    key: 'the keys are the first argument',
+    revision: 'did you mean startRevision?',
+    rev: 'did you mean startRevision?',
+    noPut: "write filters: ['put']",
+    noDelete: "write filters: ['delete']",
+    ignorePut: "write filters: ['put']",
+    timeoutMs: 'a watch has no deadline; maxDisconnectedMs bounds how long it is without a connection',
+  },
+  example: '{ startRevision: 7n }',
+});
+
 /**
  * What a watch asks of the server, checked.
  * @internal
@@ -72,7 +102,7 @@ export interface WatchSpec {
   readonly maxDisconnectedMs: number;
 }
 
-const filterTypes: Readonly<Record<string, WatchCreateRequest_FilterType>> = {
+const filterTypes: Readonly<Record<'put' | 'delete', WatchCreateRequest_FilterType>> = {
   put: WatchCreateRequest_FilterType.NOPUT,
   delete: WatchCreateRequest_FilterType.NODELETE,
 };
@@ -82,6 +112,8 @@ const filterTypes: Readonly<Record<string, WatchCreateRequest_FilterType>> = {
  * @internal
  */
 export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions): WatchSpec {
+  watchOptions.check(options);
+  const { requireLeader = false } = options;
   const startRevision = toInt64('startRevision', options.startRevision);
   return {
     create: {
@@ -89,35 +121,19 @@ export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions
       rangeEnd,
       startRevision,
       progressNotify: options.progressNotify ?? false,
-      filters: (options.filters ?? []).map(toFilterType),
+      filters: (options.filters ?? []).map((type) => filterTypes[type]),
       prevKv: options.prevKv ?? false,
       watchId: 0n,
       fragment: options.fragment ?? false,
     },
     startRevision,
-    requireLeader: toRequireLeader(options.requireLeader) !== false,
-    endsWithoutLeader: options.requireLeader === true,
+    requireLeader: requireLeader !== false,
+    endsWithoutLeader: requireLeader === true,
     // What the server may find too large ends its stream with it.
     ownStream: (options.ownStream ?? false) || key.length + rangeEnd.length > LARGE_BYTES,
-    bufferBytes: checkTimeout('bufferBytes', options.bufferBytes ?? 4 * 1024 * 1024),
-    maxDisconnectedMs: checkTimeout(
-      'maxDisconnectedMs',
-      options.maxDisconnectedMs ?? Number.POSITIVE_INFINITY,
-    ),
+    bufferBytes: options.bufferBytes ?? 4 * 1024 * 1024,
+    maxDisconnectedMs: options.maxDisconnectedMs ?? Number.POSITIVE_INFINITY,
   };
-}
-
-function toRequireLeader(given: boolean | 'wait' = false): boolean | 'wait' {
-  if (typeof given === 'boolean' || given === 'wait') return given;
-  throw invalidArgument(`requireLeader is ${JSON.stringify(given)}; it must be true, false or 'wait'`);
-}
-
-function toFilterType(type: string): WatchCreateRequest_FilterType {
-  const filter = Object.hasOwn(filterTypes, type) ? filterTypes[type] : undefined;
-  if (filter === undefined) {
-    throw invalidArgument(`filters has ${JSON.stringify(type)}; it takes 'put' and 'delete'`);
-  }
-  return filter;
 }
 
 /** A request to watch a longer range doesn't share a stream with others, in bytes. etcd's own limit is higher, at any rate. */

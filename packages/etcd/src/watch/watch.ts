@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { ClosedError, EtcdError, StatusCode } from '../errors.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import type { CallControl } from '../rpc/rpc.js';
+import { type CallControl, callControl } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
 import type { WatchBatch, WatchEvent } from './event.js';
 import { type WatchSpec, watchMethod } from './request.js';
@@ -151,6 +151,7 @@ export class Watch<Entry = KeyValue>
    * @throws DeadlineExceededError, and why the watch has ended.
    */
   async requestProgress(control: CallControl = {}): Promise<bigint> {
+    callControl.check(control);
     const timeoutMs = this.#stream.timeoutOf(control);
     control.signal?.throwIfAborted();
     const revision = this.#subscription.nextProgress(timeoutMs, control.signal);

@@ -1,0 +1,161 @@
+import { inspect, types } from 'node:util';
+import { invalidArgument } from '../errors.js';
+
+/** How a kind of values is recognized, and how it is asked for. */
+export interface Shape {
+  readonly fits: (value: unknown) => boolean;
+  /** What is wrong with a value that doesn't fit, and what to write; `name` is what it was given as. */
+  readonly explain: (name: string, value: unknown) => string;
+}
+
+/**
+ * A kind of values that an argument or an option may have. `T` are the values, exactly, so that the description of an
+ * option can't be of another kind than its type.
+ */
+export interface Kind<in out T> extends Shape {
+  /** For the types alone. */
+  readonly only?: (value: T) => T;
+}
+
+/** A kind whose messages are all `name is value; it must be …`. */
+export function kind<T>(fits: (value: unknown) => boolean, must: string): Kind<T> {
+  return { fits, explain: (name, value) => `${name} is ${shown(value)}; it must be ${must}${hint(value)}` };
+}
+
+function hint(value: unknown): string {
+  return types.isPromise(value) ? ': await it first' : '';
+}
+
+/** A value as a message repeats it: what it is, where it isn't short. */
+export function shown(value: unknown): string {
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return inspect(value, { maxStringLength: 100 });
+  if (Array.isArray(value)) return value.length === 0 ? '[]' : 'an array';
+  const name = Object.getPrototypeOf(value)?.constructor?.name;
+  if (typeof name !== 'string' || name === '' || name === 'Object') return 'an object';
+  return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
+}
+
+/**
+ * Checks one argument.
+ *
+ * @throws InvalidArgumentError where it isn't of that kind.
+ */
+export function checkArgument<T>(name: string, of: Kind<T>, value: unknown): asserts value is T {
+  if (!of.fits(value)) throw invalidArgument(of.explain(name, value));
+}
+
+/** What is checked where it is used. */
+export const anything: Kind<unknown> = kind(() => true, '');
+
+export const flag: Kind<boolean> = kind((value) => typeof value === 'boolean', 'true or false');
+
+/** Any text. */
+export const text: Kind<string> = kind((value) => typeof value === 'string', 'a string');
+
+export const nonEmptyText: Kind<string> = kind(
+  (value) => typeof value === 'string' && value !== '',
+  'a string that is not empty',
+);
+
+/** As {@link nonEmptyText}; says nothing of what it was given. */
+export const secret: Kind<string> = {
+  fits: nonEmptyText.fits,
+  explain: (name, value) =>
+    `${name} is ${typeof value === 'string' ? 'empty' : 'no string'}; give a non-empty string`,
+};
+
+/** A time in ms, above 0. */
+export const milliseconds: Kind<number> = kind(
+  (value) => typeof value === 'number' && value > 0,
+  'a number of ms above 0, or Infinity for no bound',
+);
+
+/** A time in ms, 0 for none. */
+export const millisecondsOrNone: Kind<number> = kind(
+  (value) => typeof value === 'number' && value >= 0 && Number.isFinite(value),
+  'a number of ms of at least 0',
+);
+
+/** A size in bytes, above 0. */
+export const byteCount: Kind<number> = kind(
+  (value) => typeof value === 'number' && value > 0,
+  'a number of bytes above 0, or Infinity for no bound',
+);
+
+/** How many, at least one. */
+export const positiveInteger: Kind<number> = kind(
+  (value) => Number.isSafeInteger(value) && (value as number) >= 1,
+  'an integer of at least 1',
+);
+
+/** How often, at least once. */
+export const positiveIntegerOrInfinity: Kind<number> = kind(
+  (value) => value === Number.POSITIVE_INFINITY || positiveInteger.fits(value),
+  'an integer above 0, or Infinity',
+);
+
+const callable: Shape = kind((value) => typeof value === 'function', 'a function');
+
+/** A function of type `T`, of which only that it is one can be known. */
+export function aFunction<T extends (...args: never[]) => unknown>(): Kind<T> {
+  return callable;
+}
+
+/** Any values, in an array. */
+export const list: Kind<readonly unknown[]> = kind(Array.isArray, 'an array');
+
+/** One of some words. */
+export function oneOf<const T extends string | boolean>(...values: readonly T[]): Kind<T> {
+  const all: ReadonlySet<unknown> = new Set(values);
+  const words = values.map((value) => inspect(value));
+  return kind((value) => all.has(value), `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`);
+}
+
+/** Several of some words. */
+export function listOf<const T extends string>(...values: readonly T[]): Kind<readonly T[]> {
+  const one = oneOf(...values);
+  return {
+    fits: (value) => Array.isArray(value) && value.every(one.fits),
+    explain: (name, value) =>
+      Array.isArray(value)
+        ? one.explain(
+            `an entry of ${name}`,
+            value.find((each) => !one.fits(each)),
+          )
+        : list.explain(name, value),
+  };
+}
+
+/** An object that has these methods, as those of class `T` have. */
+export function withMethods<T>(must: string, ...methods: readonly (string & keyof T)[]): Kind<T> {
+  return kind(
+    (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      methods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function'),
+    must,
+  );
+}
+
+/** Also one of another realm, as Jest's tests have. */
+export function isSignal(value: unknown): value is AbortSignal {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as AbortSignal).aborted === 'boolean' &&
+    typeof (value as AbortSignal).addEventListener === 'function'
+  );
+}
+
+export function isController(value: unknown): value is AbortController {
+  return typeof value === 'object' && value !== null && isSignal((value as AbortController).signal);
+}
+
+export const abortSignal: Kind<AbortSignal> = {
+  fits: isSignal,
+  explain: (name, value) =>
+    isController(value)
+      ? `${name} is an AbortController; give its signal: controller.signal`
+      : `${name} is ${shown(value)}; it must be an AbortSignal`,
+};

@@ -1,0 +1,138 @@
+import { types } from 'node:util';
+import { closestMatch } from 'leven';
+import { invalidArgument } from '../errors.js';
+import { isController, isSignal, type Kind, type Shape, shown } from './kinds.js';
+
+/** A kind for each field, none missing and none more. */
+export type Kinds<Fields> = {
+  readonly [Name in keyof Fields]-?: Kind<Exclude<Fields[Name], undefined>>;
+};
+
+/** What to write in the place of names that are none here, such as those of other clients. */
+export type Hints = Readonly<Record<string, string>>;
+
+/** More about a description. */
+export interface DescriptionMore {
+  readonly hints?: Hints;
+  /** Fields that the messages don't list. */
+  readonly hidden?: readonly string[];
+  /** Fields that must be there. */
+  readonly required?: readonly string[];
+  /** What to write, for who gives no object. */
+  readonly example?: string;
+  /** No message repeats what was given in the place of the whole. Default false. */
+  readonly secret?: boolean;
+}
+
+/** Names of other clients for what all calls take, or do in another way. */
+const usualHints: Hints = {
+  timeout: 'the deadline is timeoutMs, in ms',
+  deadline: 'the deadline is timeoutMs, in ms from now',
+  abortSignal: 'give it as signal',
+  cancel: 'give the signal of an AbortController as signal',
+  token: 'give the signal of an AbortController as signal',
+  retries: 'retries are an option of connect(): retry: { maxAttempts }',
+  maxRetries: 'retries are an option of connect(): retry: { maxAttempts }',
+};
+
+/**
+ * What an object may hold whose fields have names, the options of a call for instance: a description, from which the check
+ * comes. All options objects of this client are checked by one of these.
+ *
+ * A field that is `undefined` is absent. Names are also looked for in the prototypes, where options have them.
+ */
+export class Description<Fields> implements Kind<Fields> {
+  readonly #what: string;
+  readonly #kinds: Map<string, Shape>;
+  readonly #more: DescriptionMore;
+
+  /** @param what they are the fields of, for messages: `put()`. */
+  constructor(what: string, kinds: Kinds<Fields>, more: DescriptionMore = {}) {
+    this.#what = what;
+    this.#kinds = new Map(Object.entries<Shape>(kinds));
+    this.#more = more;
+  }
+
+  /**
+   * Checks an object that was given as options.
+   *
+   * @throws InvalidArgumentError that names the first field that is wrong, and says what to write.
+   */
+  check(given: unknown): void {
+    if (!this.fits(given)) throw invalidArgument(this.explain('', given));
+  }
+
+  readonly fits = (given: unknown): boolean => {
+    if (typeof given !== 'object' || given === null || Array.isArray(given)) return false;
+    let any = false;
+    for (const name in given) {
+      any = true;
+      const kind = this.#kinds.get(name);
+      if (kind === undefined) return false;
+      const value = (given as Record<string, unknown>)[name];
+      if (value !== undefined && !kind.fits(value)) return false;
+    }
+    return (any || !isNoOptions(given)) && this.#missing(given) === undefined;
+  };
+
+  /** @param name what they were given as; empty for the argument itself. */
+  readonly explain = (name: string, given: unknown): string => {
+    if (typeof given !== 'object' || given === null || Array.isArray(given) || isNoOptions(given)) {
+      return this.#noObject(name, given);
+    }
+    if (isSignal(given) || isController(given)) {
+      const signal = isController(given) ? 'signal: controller.signal' : 'signal';
+      return `${this.#what} takes an object, and was given ${shown(given)}; write { ${signal} }`;
+    }
+    for (const field in given) {
+      const kind = this.#kinds.get(field);
+      if (kind === undefined) return this.#unknown(name, field);
+      const value = (given as Record<string, unknown>)[field];
+      if (value !== undefined && !kind.fits(value)) return kind.explain(pathTo(name, field), value);
+    }
+    return `${pathTo(name, this.#missing(given) ?? '')} is missing; ${this.#what} needs it`;
+  };
+
+  #missing(given: object): string | undefined {
+    return this.#more.required?.find((field) => (given as Record<string, unknown>)[field] === undefined);
+  }
+
+  #unknown(name: string, field: string): string {
+    const { hints = {}, hidden = [] } = this.#more;
+    const names = [...this.#kinds.keys()].filter((known) => !hidden.includes(known));
+    const own = Object.hasOwn(hints, field) ? hints[field] : undefined;
+    const near = closestMatch(field, names, { maxDistance: Math.max(2, Math.floor(field.length / 3)) });
+    const usual =
+      this.#kinds.has('timeoutMs') && Object.hasOwn(usualHints, field) ? usualHints[field] : undefined;
+    const hint = own ?? usual ?? (near === undefined ? undefined : `did you mean ${near}?`);
+    const advice = hint === undefined ? '' : `; ${hint}`;
+    return `${this.#what} has no option ${pathTo(name, field)}${advice} (it takes ${names.join(', ')})`;
+  }
+
+  #noObject(name: string, given: unknown): string {
+    const { example = '{ timeoutMs: 5_000 }', secret } = this.#more;
+    const what = secret ? 'no object' : shown(given);
+    if (name !== '') return `${name} is ${what}; it must be an object such as ${example}`;
+    const advice = types.isPromise(given) ? 'await it first' : `write an object such as ${example}`;
+    return `${this.#what} takes an object, and was given ${what}; ${advice}`;
+  }
+}
+
+function pathTo(name: string, field: string): string {
+  return name === '' ? field : `${name}.${field}`;
+}
+
+/** Built-in objects that have no fields: whoever gives one expects something of it. */
+function isNoOptions(given: object): boolean {
+  return (
+    types.isPromise(given) ||
+    types.isMap(given) ||
+    types.isSet(given) ||
+    types.isDate(given) ||
+    types.isRegExp(given) ||
+    types.isNativeError(given) ||
+    types.isBoxedPrimitive(given) ||
+    types.isAnyArrayBuffer(given) ||
+    ArrayBuffer.isView(given)
+  );
+}
