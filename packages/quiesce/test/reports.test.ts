@@ -8,6 +8,7 @@ import { XmlDocument, XsdValidator } from 'libxml2-wasm';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { Parser } from 'tap-parser';
 import { htmlReport, runPlan } from '../src/index.js';
+import { witnessProblem } from '../src/run/witness.js';
 import { type CliResult, runCli } from './support/cli.js';
 import { provided } from './support/provided.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -28,7 +29,15 @@ before(async () => {
     `{ printf '\\033[31mFatal Python error: PyGILState_Release: </pre><script>document.title=1</script>\\000' >&2; kill -ABRT $$; }`;
   const scenarios = [
     { name: 'steady', group: 'good', command: ['sh', '-c', done], runs: 60, jobs: 2 },
-    { name: NASTY, group: 'bad & worse', command: ['sh', '-c', crash], runs: 12, perturb: 'nice', seed: 5 },
+    {
+      name: NASTY,
+      group: 'bad & worse',
+      command: ['sh', '-c', crash],
+      runs: 12,
+      perturb: 'nice',
+      seed: 5,
+      timeline: true,
+    },
     { name: 'hang', group: 'bad & worse', command: ['sleep', '60'], runs: 1, timeout: '300ms' },
     { name: 'control', command: ['false'], expect: 'any', runs: 3 },
     { name: 'no service', command: ['true'], uses: ['dead'], runs: 3 },
@@ -209,12 +218,20 @@ describe('the HTML page', () => {
           'a',
           'figcaption',
           'pre',
+          ...(witnessProblem() === undefined ? ['.says'] : []),
         ]) {
           const ratio = await contrast(page, selector);
           assert.ok(ratio >= 4.5, `${selector}: ${ratio}`);
         }
         for (const chart of await page.locator('svg.chart').all()) {
           const box = await chart.boundingBox();
+          assert.ok(box !== null && box.width > 250 && box.width <= width, JSON.stringify(box));
+        }
+        // The exit of a failed run, and of a clean one beside it.
+        const timelines = page.locator('#s1f0 svg.exit-timeline');
+        assert.equal(await timelines.count(), witnessProblem() === undefined ? 2 : 0);
+        for (const timeline of await timelines.all()) {
+          const box = await timeline.boundingBox();
           assert.ok(box !== null && box.width > 250 && box.width <= width, JSON.stringify(box));
         }
         await page.context().close();

@@ -4,8 +4,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
+import { XmlDocument, type XmlElement } from 'libxml2-wasm';
 import type { ScenarioResult } from '../src/index.js';
 import { unavailablePerturbations } from '../src/perturb/perturb.js';
+import { timelineFigure, timeScale } from '../src/report/html/timeline.js';
+import { timelineLines } from '../src/report/timeline.js';
 import { reportSchema } from '../src/results/report-schema.js';
 import { readReport, savedReport } from '../src/results/saved-report.js';
 import { witnessProblem } from '../src/run/witness.js';
@@ -416,7 +419,10 @@ describe('made of events and samples', () => {
       of(events, [], hung).says,
       'The exit did not end: the thread that exits was still in an exit handler or destructor of libz.so, since 2.00 ms.',
     );
-    assert.equal(of([start, event(0, 1, 'done')], [], hung).says, 'The exit had not begun 20.0 ms later.');
+    assert.equal(
+      of([start, event(0, 1, 'done')], [], hung).says,
+      'The exit had not begun 20.0 ms after "work done".',
+    );
   });
 
   test('reads what is whole of the file, in the order of the events', () => {
@@ -443,5 +449,66 @@ describe('made of events and samples', () => {
     assert.equal(parseSample(3, 5, '3 (a) R 1', '')?.ran, null);
     assert.equal(parseSample(3, 5, '3 (a) Z 1', ''), undefined);
     assert.equal(parseSample(3, 5, '', ''), undefined);
+  });
+});
+
+describe('as reports show it', () => {
+  const torn = { what: 'handler', name: '/x/libpool.so', tid: 1, fromMs: 2, toMs: null, count: 1 } as const;
+  const timeline: Timeline = {
+    ...{ run: 3, zero: 'work-done', endMs: 3, end: 'crashed', lostEvents: 0 },
+    crash: { atMs: 3, tid: 2, signal: 'SIGSEGV', library: null },
+    phases: [{ what: 'exit', name: 'exit', tid: 1, fromMs: 1.5, toMs: null, count: 1 }, torn],
+    threads: [
+      { tid: 1, name: 'p', library: '/bin/p', main: true, fromMs: null, toMs: null, spans: [] },
+      {
+        ...{ tid: 2, name: 'a <b>"&', library: '/x/libpool.so', main: false, fromMs: 1, toMs: null },
+        spans: [{ state: 'ran', fromMs: 1, toMs: 3 }],
+      },
+    ],
+    says: 'Thread "a <b>"&" of libpool.so still ran.',
+    tornDown: { what: torn.what, name: torn.name, atMs: torn.fromMs },
+  };
+
+  test('five lines of the terminal: the sentence, and four moments', () => {
+    assert.deepEqual(timelineLines(timeline), [
+      'exit of run 3: Thread "a <b>"&" of libpool.so still ran.',
+      '  0.000 ms  work done',
+      '   1.50 ms  exit called',
+      '   2.00 ms  libpool.so torn down',
+      '   3.00 ms  SIGSEGV in thread "a <b>\\"&" of libpool.so',
+    ]);
+  });
+
+  test('places of the figure are percent of its time, and texts are escaped and said', () => {
+    using document = XmlDocument.fromString(timelineFigure(timeline, 'id', 'run 3').text);
+    const value = (path: string): string | undefined => document.get(path)?.content;
+    // The thread that died: its lane begins at a third, and ends with a cross where all ends.
+    const lane = document
+      .find("//svg[@class='exit-timeline']/rect[@class='t-ran']")
+      .map((node) => (node as XmlElement).attrs.map(({ name, value: text }) => `${name}=${text}`));
+    assert.equal(lane.length, 1);
+    assert.ok(lane[0]?.includes('x=33.33%') && lane[0].includes('width=66.67%'), String(lane));
+    assert.equal(value('//svg/svg/@x'), '100%');
+    assert.equal(value("//line[contains(@class, 't-flag t-torn')]/@x1"), '66.67%');
+    assert.equal(value("//rect[@class='t-torn']/@x"), '66.67%');
+    // A name and a description for who doesn't see it.
+    assert.equal(value("//svg[@class='exit-timeline']/@aria-labelledby"), 'idt idd');
+    assert.equal(value("//svg/title[@id='idt']"), 'The exit of run 3');
+    assert.match(
+      value("//svg/desc[@id='idd']") ?? '',
+      /^Thread "a <b>"&" of .*libpool\.so torn down: 2\.00 ms; SIGSEGV/,
+    );
+    assert.equal(document.find('//table/tbody/tr').length, 2);
+  });
+
+  test('a long pause is shortened, so that what comes after it is seen', () => {
+    const late = { ...timeline, endMs: 1_003, phases: [{ ...torn, fromMs: 1_002.5 }] };
+    const scale = timeScale({ ...late, crash: null });
+    assert.equal(scale.breaks.length, 1);
+    assert.ok((scale.breaks[0]?.ms ?? 0) > 1_000);
+    assert.deepEqual([scale.at(0), scale.at(1_003)], [0, 100]);
+    assert.ok(scale.at(1_002.5) < 80);
+    for (let ms = 1; ms <= 1_003; ms++) assert.ok(scale.at(ms) >= scale.at(ms - 1));
+    assert.deepEqual(timeScale(timeline).breaks, []);
   });
 });

@@ -17,6 +17,7 @@ import {
   rateText,
   shellLine,
 } from './text.js';
+import { timelineLines } from './timeline.js';
 import { verdictOf } from './verdict.js';
 
 /** Where nobody knows how wide the terminal is, and at most. */
@@ -287,6 +288,9 @@ function failureNote(
   ];
   const again = reproduceCommand(result, failure, planFile);
   if (again !== null) lines.push(`  to repeat: ${printable(again)}`);
+  if (evidence.timeline != null) {
+    lines.push(...timelineLines(evidence.timeline).map((line) => `  ${printable(line)}`));
+  }
   for (const [title, text] of [
     ['stacks', evidence.stacks ?? ''],
     ['stderr', evidence.stderr],

@@ -3,7 +3,7 @@
 import type { Events, ExitEvent } from './events.js';
 import type { ThreadState, Timeline, TimelineCrash, TimelinePhase, TimelineThread } from './model.js';
 import type { Sample } from './sampler.js';
-import { isSystems, sentence } from './sentence.js';
+import { isSystems, isTesters, sentence } from './sentence.js';
 
 /** How the process ended, as the tester saw it. */
 export interface TimelineEnd {
@@ -108,7 +108,9 @@ function phasesOf(events: readonly ExitEvent[], ms: ToMs): TimelinePhase[] {
       finish('unload', { ...event, detail: event.more });
     }
   }
-  const shown = phases.filter(({ toMs }) => toMs === null || toMs >= 0).sort((a, b) => a.fromMs - b.fromMs);
+  const shown = phases
+    .filter(({ toMs, name }) => (toMs === null || toMs >= 0) && !isTesters(name ?? ''))
+    .sort((a, b) => a.fromMs - b.fromMs);
   return joined(shown).slice(-MOST_PHASES);
 }
 

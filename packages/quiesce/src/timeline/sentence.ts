@@ -10,6 +10,7 @@ export const fileName = (path: string): string => path.slice(path.lastIndexOf('/
 
 /** Milliseconds as a timeline says them: three digits, but no more than microseconds. */
 export function timeText(ms: number): string {
+  if (ms >= 1_000) return `${(ms / 1_000).toPrecision(3)} s`;
   const decimals = Math.abs(ms) < 1 ? 3 : Math.abs(ms) < 10 ? 2 : Math.abs(ms) < 100 ? 1 : 0;
   return `${ms.toFixed(decimals)} ms`;
 }
@@ -26,6 +27,8 @@ export function tornDownText({ what, name }: Pick<TimelinePhase, 'what' | 'name'
   if (what === 'python') return 'the Python interpreter';
   return name === null ? 'the process' : fileName(name);
 }
+
+const START = { 'work-done': '"work done"', exit: 'its begin', start: 'the start of the program' } as const;
 
 /** Says in words what happened: which thread still ran when what was torn down, and what came of it. */
 export function sentence(timeline: Seen): Said {
@@ -51,7 +54,7 @@ export function sentence(timeline: Seen): Said {
     const still = beside === '' ? '' : `; ${beside} still ran`;
     const says =
       where === undefined
-        ? `The exit had not begun ${timeText(endMs)} later${still}.`
+        ? `The exit had not begun ${timeText(endMs)} after ${START[timeline.zero]}${still}.`
         : `The exit did not end: the thread that exits was still${placeIn(where)}, since ${timeText(where.fromMs)}${still}.`;
     return { says, tornDown: where === undefined ? null : torn(where) };
   }
@@ -163,8 +166,9 @@ const isHosts = ({ library }: TimelineThread): boolean =>
 
 /** Of the C and C++ runtimes: what is torn down of them says nothing about a program. */
 export const isSystems = (path: string): boolean =>
-  /^(?:ld-linux.*|lib(?:c|m|dl|rt|pthread|gcc_s|stdc\+\+)|exit-(?:witness|amplifier)\..*)(?:\.so.*)?$/.test(
-    fileName(path),
-  );
+  /^(?:ld-linux.*|lib(?:c|m|dl|rt|pthread|gcc_s|stdc\+\+))\.so/.test(fileName(path)) || isTesters(path);
+
+/** Of the tester's own preload libraries. */
+export const isTesters = (path: string): boolean => /^exit-(?:witness|amplifier)\./.test(fileName(path));
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

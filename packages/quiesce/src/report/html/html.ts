@@ -19,6 +19,7 @@ import {
 } from './charts.js';
 import { STYLE } from './style.js';
 import { Html, html } from './text.js';
+import { timelineFigure } from './timeline.js';
 
 const PHASE_TEXT = { work: 'at work', exit: 'at exit', unknown: '' } as const;
 
@@ -154,7 +155,7 @@ function verdictClass(scenario: ScenarioResult): string {
 }
 
 function scenarioHtml(result: ScenarioResult, index: number, planFile: string | null): Html {
-  const { scenario, runs, exitMs } = result;
+  const { scenario, runs, exitMs, cleanTimeline } = result;
   const groupOf = new Map(
     result.failures.flatMap((failure, k) => failure.runs.map((run) => [run, k] as const)),
   );
@@ -173,6 +174,7 @@ ${scenarioRemarks(result).map((remark) => html`<p class="remark">${remark}</p>`)
 ${runs.length > 0 && html`<figure class="outcomes"><figcaption>Outcome of each run, in their order${legend(kinds)}</figcaption>${outcomeGrid(runs, link)}</figure>`}
 ${exitMs !== null && html`<figure class="exit-times"><figcaption>Exit time: median ${formatMs(exitMs.median)}, 99 % within ${formatMs(exitMs.p99)}, longest ${formatMs(exitMs.max)}</figcaption>${exitHistogram(times, exitMs)}</figure>`}
 </div>
+${result.failures.length === 0 && cleanTimeline !== null && timelineFigure(cleanTimeline, `s${index}c`, `The exit of run ${cleanTimeline.run}`)}
 ${result.failures.map((failure, k) => failureHtml(result, failure, `s${index}f${k}`, planFile))}
 </section>`;
 }
@@ -198,11 +200,24 @@ ${kind?.or && html`<p>Or: <a href="${kind.or.page}">${kind.or.title}</a>. What d
 ${signature !== null && signature.line !== '' && html`<p>Found: <code>${signature.line}</code></p>`}
 <p>Runs ${runList(failure.runs)}</p>
 ${again !== null && html`<p>To see it again:</p><pre class="command">${again}</pre>`}
+${timelines(result, failure, id)}
 ${threads.length > 0 && html`<h3>Threads</h3>${threads.map((thread, i) => threadHtml(thread, i === 0))}`}
 ${threads.length === 0 && evidence.stacks !== null && html`<h3>Threads</h3><pre>${evidence.stacks}</pre>`}
 ${evidence.stderr.trim() !== '' && html`<details open><summary>stderr</summary><pre>${evidence.stderr.trimEnd()}</pre></details>`}
 ${evidence.stdout.trim() !== '' && html`<details><summary>stdout</summary><pre>${evidence.stdout.trimEnd()}</pre></details>`}
 </details>`;
+}
+
+/** The exit of a failed run, and beside that of the first kind, of a clean one. */
+function timelines(
+  { failures, cleanTimeline }: ScenarioResult,
+  failure: FailureGroup,
+  id: string,
+): Html | null {
+  const { timeline } = failure.evidence;
+  if (timeline == null) return null;
+  const clean = failure === failures[0] ? cleanTimeline : null;
+  return html`<h3>The exit as it happened</h3><div class="timelines">${timelineFigure(timeline, `${id}t`, `Run ${timeline.run}: ${outcomeLabel(failure.outcome)}`)}${clean && timelineFigure(clean, `${id}c`, `Beside it, run ${clean.run}: as expected`)}</div>`;
 }
 
 function threadHtml(thread: ThreadStack, open: boolean): Html {

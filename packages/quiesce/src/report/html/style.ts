@@ -59,6 +59,20 @@ figcaption { margin-bottom: .4rem; }
 ${['expected', 'exit-code', 'signal', 'hang', 'dirty-output', 'threads-left', 'unclean']
   .map((kind) => `.k-${kind} { fill: var(--k-${kind}); background: var(--k-${kind}); }`)
   .join('\n')}
+.timelines { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: .5rem 2rem; align-items: start; }
+figure.timeline { max-width: 46rem; min-width: 0; break-inside: avoid; } .timeline .legend { display: block; } .timeline .legend > span { margin: 0 .75rem 0 0; }
+.says { margin: .25rem 0 .5rem; font-weight: 600; overflow-wrap: anywhere; }
+.exit-timeline { display: block; overflow: visible; print-color-adjust: exact; }
+.exit-timeline text { font: 11px system-ui, sans-serif; fill: var(--text); }
+.t-ran { fill: var(--bar); background: var(--bar); } .t-waited { fill: var(--k-hang); background: var(--k-hang); }
+.t-slept, .t-unseen, .t-mark { fill: var(--faint); background: var(--faint); stroke: none; } .t-held { fill: var(--k-exit-code); background: var(--k-exit-code); }
+.t-mark, .t-unseen, .t-axis { stroke: var(--faint); } .t-unseen { stroke-dasharray: 2 3; }
+.t-phase { fill: var(--k-expected); stroke: var(--good); stroke-width: .5; } rect.t-torn { fill: var(--warn); }
+.timeline .legend i.t-slept { height: 2px; vertical-align: middle; } .timeline .legend i.t-waited { height: 4px; vertical-align: middle; }
+.t-break { fill: var(--panel); } .t-flag { stroke: var(--faint); stroke-dasharray: 3 2; } .t-flag.t-torn { stroke: var(--warn); stroke-width: 1.5; stroke-dasharray: none; }
+.t-flag.t-crash { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: none; } .t-cross { stroke: var(--bad); stroke-width: 3; fill: none; }
+.exit-timeline text.t-crash { fill: var(--bad); font-weight: 600; } .exit-timeline text.t-torn { fill: var(--warn); font-weight: 600; }
+.parts td { overflow-wrap: anywhere; } .parts { font-size: .87rem; }
 details { margin: .4rem 0; } summary { cursor: pointer; }
 .failure { border: 1px solid var(--line); border-left: 3px solid var(--bad); border-radius: 4px; padding: .4rem .75rem; }
 .failure p { margin: .35rem 0; overflow-wrap: anywhere; }
