@@ -245,7 +245,7 @@ overEachTransport('cluster service', (connect) => {
   });
 
   // Takes the quorum away, so it comes last.
-  test('without a quorum only a list that need not be linearizable is told', async () => {
+  test('without a quorum only a list that need not be linearizable is answered', async () => {
     second().kill();
     third().kill();
     await Promise.all([second().exited, third().exited]);

@@ -254,7 +254,7 @@ overEachTransport('election', (connect) => {
     await assert.rejects(election.resume(session, { key, revision }), OwnershipLostError);
   });
 
-  test('a leader whose key is deleted is told', async () => {
+  test('a leader is notified when its key is deleted', async () => {
     await using session = await Session.create(etcd);
     const leadership = await new Election(etcd, 'deposed').campaign(session, 'value');
     await etcd.delete(leadership.key);

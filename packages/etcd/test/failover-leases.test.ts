@@ -307,7 +307,7 @@ for (const auth of [undefined, root]) {
       }
     });
 
-    test('a lease is told to be lost within its TTL once there is no majority', async () => {
+    test('a lease is reported to be lost within its TTL once there is no majority', async () => {
       await using etcd = await connect();
       const session = await Session.create(etcd, { ttlSeconds: 2 });
       const lock = await new Mutex(session, 'majority').lock();

@@ -195,7 +195,7 @@ overEachTransport('failover', (connect) => {
     assert.equal(await cluster.leader(), next);
   });
 
-  test('state changes are told', async () => {
+  test('state changes are reported', async () => {
     await using etcd = await connect({ endpoints: cluster.endpoints });
     const events: ConnectionEvent[] = [];
     const stop = etcd.onConnection((event) => events.push(event));
@@ -205,7 +205,7 @@ overEachTransport('failover', (connect) => {
     await member.exited;
     const of = (state: string): ConnectionEvent | undefined =>
       events.findLast((event) => event.endpoint === member.endpoint && event.state === state);
-    await until('its failure is told', () => {
+    await until('its failure is reported', () => {
       etcd.get('k').catch(() => {});
       return of('failed') !== undefined;
     });
@@ -213,7 +213,7 @@ overEachTransport('failover', (connect) => {
     assert.ok(of('failed')?.error instanceof EtcdError);
     events.length = 0;
     await member.restart();
-    await until('its return is told', () => {
+    await until('its return is reported', () => {
       etcd.get('k').catch(() => {});
       return of('ready') !== undefined;
     });

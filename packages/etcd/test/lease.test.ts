@@ -338,7 +338,7 @@ overEachTransport('keepalives and failures', (connectHere) => {
     assert.ok((await kept.etcd.get(`kept/${kept.id}`)) !== undefined);
   });
 
-  test('a dead connection is told by the local clock, when the TTL has passed', async () => {
+  test('a dead connection is reported by the local clock, when the TTL has passed', async () => {
     await using kept = await keepOne(1);
     kept.proxy.pause();
     const start = performance.now();
@@ -355,7 +355,7 @@ overEachTransport('keepalives and failures', (connectHere) => {
     await assert.rejects(kept.etcd.lease.keepAlive(kept.id), LeaseNotFoundError);
   });
 
-  test('refused connections are told in the same way', async () => {
+  test('refused connections are reported in the same way', async () => {
     await using kept = await keepOne(1);
     await kept.proxy.close();
     const reason = await lostReason(kept.keepAlive);

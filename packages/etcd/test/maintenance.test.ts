@@ -59,7 +59,7 @@ overEachTransport('maintenance service', (connect) => {
       assert.equal(status.downgradeTo, undefined);
     });
 
-    test('need not be one of the client, and is told apart from them', async () => {
+    test('need not be one of the client, and is distinguished from them', async () => {
       await using other = await startEtcd();
       const there = await etcd.maintenance.status(other.endpoint);
       const here = await etcd.maintenance.status(server.endpoint);

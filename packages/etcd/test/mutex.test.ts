@@ -234,7 +234,7 @@ overEachTransport('mutex', (connect) => {
     assert.equal(reason.why, 'deleted');
   });
 
-  test('is lost with its session, which waiting ones are told at once', async () => {
+  test('is lost with its session, which is reported to waiting ones at once', async () => {
     await using other = await Session.create(etcd);
     const session = await Session.create(etcd);
     const lock = await new Mutex(session, 'lost').lock();
