@@ -28,17 +28,18 @@ const inRelease = (/** @type {string[]} */ ...parts) => join(releaseFolder, ...p
  */
 
 /**
- * Refuses a release whose version isn't the same everywhere, is not the tag's, or has no section in the changelog.
+ * Refuses a release whose version isn't the same everywhere. That of a tag is the tag's, and has a section in the changelog.
  * @param {{ dryRun: boolean }} options
  */
 export function checkRelease({ dryRun }) {
   const wanted = version();
   const problems = otherVersions(wanted).map((other) => `the version is ${wanted}, but ${other}`);
   const { GITHUB_REF_TYPE: refType, GITHUB_REF_NAME: tag } = process.env;
-  if (!dryRun && refType === 'tag' && tag !== `v${wanted}`) problems.push(`the tag ${tag} isn't v${wanted}`);
+  const released = !dryRun && refType === 'tag';
+  if (released && tag !== `v${wanted}`) problems.push(`the tag ${tag} isn't v${wanted}`);
   const changelog = readFileSync(inRoot('CHANGELOG.md'), 'utf8');
   problems.push(
-    ...problemsOfChangelog(changelog, wanted, { released: !dryRun }).map((text) => `CHANGELOG.md: ${text}`),
+    ...problemsOfChangelog(changelog, wanted, { released }).map((text) => `CHANGELOG.md: ${text}`),
   );
   if (problems.length > 0) throw new SetupError(`this is no release yet: ${problems.join('; ')}`);
 }

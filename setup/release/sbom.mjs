@@ -27,7 +27,10 @@ export async function npmSbom(staged, file) {
       cwd: dir,
     });
     const what = ['--package-lock-only', '--omit=dev', '--omit=peer', '--sbom-type=library'];
-    writeFileSync(file, await mustRun(['npm', 'sbom', '--sbom-format=cyclonedx', ...what], { cwd: dir }));
+    const sbom = JSON.parse(await mustRun(['npm', 'sbom', '--sbom-format=cyclonedx', ...what], { cwd: dir }));
+    // npm names it by its folder.
+    sbom.metadata.component.name = manifest.name;
+    writeFileSync(file, `${JSON.stringify(sbom, undefined, 2)}\n`);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
