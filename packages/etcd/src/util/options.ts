@@ -8,7 +8,7 @@ export type Kinds<Fields> = {
   readonly [Name in keyof Fields]-?: Kind<Exclude<Fields[Name], undefined>>;
 };
 
-/** What to write in the place of names that are none here, such as those of other clients. */
+/** What to write in place of names that are none here, such as those of other clients. */
 export type Hints = Readonly<Record<string, string>>;
 
 /** More about a description. */
@@ -20,7 +20,7 @@ export interface DescriptionMore {
   readonly required?: readonly string[];
   /** What to write, for who gives no object. */
   readonly example?: string;
-  /** No message repeats what was given in the place of the whole. Default false. */
+  /** No message repeats what was given in place of the whole. Default false. */
   readonly secret?: boolean;
 }
 

@@ -11,7 +11,7 @@ export interface ProgressView {
   stop(): void;
 }
 
-// Of a long scenario ever more seldom, so that a CI system's log isn't filled.
+// Of a long scenario ever more rarely, so that a CI system's log isn't filled.
 const PLAIN_FIRST_MS = 10_000;
 const PLAIN_MOST_MS = 300_000;
 

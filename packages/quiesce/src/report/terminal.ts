@@ -217,8 +217,8 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   if (scenario.strict && unseen === 0 && ended.length > 0 && !left) {
     const but =
       scenario.allowThreads.length > 0
-        ? ", but for the host's own and those that are allowed"
-        : ", but for the host's own";
+        ? ", except for the host's own and those that are allowed"
+        : ", except for the host's own";
     remarks.push(`no thread was left at exit in any of ${ended.length} runs${but}`);
   }
   return [...remarks, ...leftNotes(result)];
