@@ -11,6 +11,7 @@ import { run } from './cli/run.js';
 import { runsNeeded } from './cli/runs-needed.js';
 import type { Subcommand } from './cli/subcommand.js';
 import { QuiesceError, UsageError } from './errors.js';
+import { VERSION } from './version.js';
 
 const subcommands: readonly Subcommand[] = [run, compare, merge, bisect, runsNeeded, history, init];
 
@@ -21,6 +22,7 @@ async function main(): Promise<number> {
   let exitCode: number = EXIT.ok;
   const program = new Command('quiesce')
     .description('Shutdown stress tester: runs a command many times and decides for each run how it ended.')
+    .version(VERSION, '--version', 'print the version')
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput(silent);

@@ -98,6 +98,18 @@ describe('quiesce run', () => {
   });
 });
 
+test('says its version, and every report has it', async () => {
+  const { version } = JSON.parse(readFileSync(join(dirname(cli), '..', '..', 'package.json'), 'utf8'));
+  assert.equal((await quiesce('--version')).stdout, `${version}\n`);
+  const files = ['v.json', 'v.xml', 'v.tap', 'v.html'];
+  const flags = ['--json', '--junit', '--tap', '--html'].flatMap((flag, i) => [flag, files[i] as string]);
+  const { stdout } = await quiesce('run', '-n', '1', ...flags, '--', 'true');
+  for (const text of [stdout, ...files.map((name) => readFileSync(join(dir, name), 'utf8'))]) {
+    assert.ok(text.includes(version), text.slice(0, 300));
+    assert.match(text, /quiesce/);
+  }
+});
+
 describe('bad input is reported in one clear line:', () => {
   const node = process.execPath;
   const scenario = (more = ''): string =>

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { expectCleanExit, UsageError } from '../src/index.js';
+import { expectCleanExit, UsageError, witnessProblem } from '../src/index.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -92,6 +92,9 @@ test('not clean', async () => {
   assert.match(output, /1 of 1 exit code 5/);
 });
 
+/** Where the witness was built. */
+const STRICT = witnessProblem() === undefined ? 'True' : 'False';
+
 describe('pytest', { skip: python() === undefined ? 'Python with venv is not installed' : false }, () => {
   const venv = join(root, '.cache', 'venv', 'pytest');
   const interpreter = join(venv, 'bin', 'python');
@@ -113,6 +116,16 @@ def test_clean(expect_clean_exit):
     result = expect_clean_exit(["true"], below="10%")
     assert result["completedRuns"] == 29 and result["verdict"] == "below"
     assert expect_clean_exit("sh -c 'exit 3'", runs=2, expect="exit:3", env={"A": "b"})["failedRuns"] == 0
+
+def test_options(expect_clean_exit):
+    options = dict(strict=${STRICT}, allow_threads=["a*"], ignore_output=["^x"], signatures=False, name="all", timeout=0.5)
+    result = expect_clean_exit([${JSON.stringify(process.execPath)}, "-e", "0"], runs=1, seed=3, jobs=1, bail=2, **{**options, "timeout": 60})
+    assert result["name"] == "all" and result["timeoutMs"] == 60_000 and result["allowThreads"] == ["a*"]
+    assert result["strict"] is ${STRICT} and result["signatures"] is False and result["ignoreOutput"] == ["^x"]
+    assert expect_clean_exit("true", runs=1, timeout=2.5, witness=False)["timeoutMs"] == 2_500
+
+def test_no_tool_source(expect_clean_exit):
+    expect_clean_exit(["no-such-program"])
 
 def test_not_clean(expect_clean_exit):
     expect_clean_exit(["sh", "-c", "echo oh dear >&2; kill -SEGV $$"], below=0.1)
@@ -138,7 +151,10 @@ def test_wrong(expect_clean_exit):
       },
     );
     assert.equal(code, 1, output);
-    assert.match(output, /1 failed, 2 passed/);
+    assert.match(output, /2 failed, 3 passed/);
+    // What fails is shown by the test's own line, without the plugin's source.
+    assert.match(output, /TesterError: quiesce: error: command "no-such-program"/);
+    assert.doesNotMatch(output, /def _run|subprocess\.Popen|def expect_clean_exit/);
     assert.match(output, /1 of 1 SIGSEGV/);
     assert.match(output, /oh dear/);
   });

@@ -9,6 +9,7 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { Parser } from 'tap-parser';
 import { htmlReport, runPlan } from '../src/index.js';
 import { witnessProblem } from '../src/run/witness.js';
+import { VERSION } from '../src/version.js';
 import { type CliResult, runCli } from './support/cli.js';
 import { provided } from './support/provided.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -69,6 +70,7 @@ describe('JUnit XML', () => {
       document.find('//testsuite/@name').map(({ content }) => content),
       ['good', 'bad & worse', 'quiesce'],
     );
+    assert.equal(value('/testsuites/@name'), `quiesce ${VERSION}`);
     assert.equal(value('//testcase[failure][1]/@name'), NASTY);
     assert.match(value('//testcase[1]/failure') ?? '', /PyGILState_Release: <\/pre><script>/);
     assert.match(value('//testcase/error/@message') ?? '', /service/);

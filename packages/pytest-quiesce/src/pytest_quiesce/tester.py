@@ -33,12 +33,21 @@ def expect_clean_exit(
     runs: Optional[int] = None,
     confidence: Union[str, float, None] = None,
     allow_failures: Optional[int] = None,
-    timeout: Optional[str] = None,
+    timeout: Union[str, float, None] = None,
     expect: Optional[str] = None,
     quiet_stderr: bool = False,
     jobs: Optional[int] = None,
     perturb: Optional[str] = None,
     seed: Optional[int] = None,
+    name: Optional[str] = None,
+    bail: Optional[int] = None,
+    strict: bool = False,
+    allow_threads: Sequence[str] = (),
+    witness: bool = True,
+    signatures: bool = True,
+    ignore_output: Sequence[str] = (),
+    valgrind: bool = False,
+    asan: bool = False,
     cwd: Union[str, "os.PathLike[str]", None] = None,
     env: Optional[Mapping[str, str]] = None,
 ) -> Mapping[str, Any]:
@@ -46,7 +55,8 @@ def expect_clean_exit(
 
     `command` is program and arguments, or one text that is split as a shell would. `below` is the failure rate to be
     shown ("1%" or 0.01, which takes 299 runs at the default `confidence` of 95 %); without it `runs` (default 20) have
-    to end as expected. `timeout` is that of each run, such as "10s". `env` is added to this process's environment.
+    to end as expected. `timeout` is that of each run: seconds, or text such as "500ms". `env` is added to this process's
+    environment. The others are the tool's flags of the same name; `allow_threads` and `ignore_output` are lists.
 
     Raises NotClean when it doesn't exit cleanly, and TesterError when that can't be found out.
     """
@@ -55,18 +65,31 @@ def expect_clean_exit(
         "--runs": runs,
         "--confidence": confidence,
         "--allow-failures": allow_failures,
-        "--timeout": timeout,
+        "--timeout": _duration(timeout),
         "--expect": expect,
         "--jobs": jobs,
         "--perturb": perturb,
         "--seed": seed,
+        "--name": name,
+        "--bail": bail,
     }
+    flags = {
+        "--quiet-stderr": quiet_stderr,
+        "--strict": strict,
+        "--no-witness": not witness,
+        "--no-signatures": not signatures,
+        "--valgrind": valgrind,
+        "--asan": asan,
+    }
+    __tracebackhide__ = True  # a test that fails shows its own line, not these
     words = [*_tool(cwd), "run", "--json", "-"]
-    for name, value in options.items():
+    for flag, value in options.items():
         if value is not None:
-            words += [name, _text(value)]
-    if quiet_stderr:
-        words.append("--quiet-stderr")
+            words += [flag, _text(value)]
+    for flag, values in (("--allow-thread", allow_threads), ("--ignore-output", ignore_output)):
+        for value in values:
+            words += [flag, value]
+    words += [flag for flag, wanted in flags.items() if wanted]
     words += ["--", *(shlex.split(command) if isinstance(command, str) else command)]
     done = _run(words, cwd, {**os.environ, **(env or {})})
     if done.returncode not in (_OK, _UNEXPECTED):
@@ -78,6 +101,7 @@ def expect_clean_exit(
 
 
 def _run(words, cwd, env) -> "subprocess.CompletedProcess[str]":
+    __tracebackhide__ = True
     try:
         process = subprocess.Popen(
             words,
@@ -103,6 +127,7 @@ def _run(words, cwd, env) -> "subprocess.CompletedProcess[str]":
 
 
 def _tool(cwd) -> Sequence[str]:
+    __tracebackhide__ = True
     named = os.environ.get("QUIESCE_COMMAND")
     if named:
         return shlex.split(named)
@@ -115,6 +140,11 @@ def _tool(cwd) -> Sequence[str]:
     if found:
         return [found]
     raise TesterError("quiesce is not installed: npm install --save-dev quiesce, or name it in QUIESCE_COMMAND")
+
+
+def _duration(value: Union[str, float, None]) -> Optional[str]:
+    """Numbers are seconds, as in Python's own timeouts."""
+    return value if value is None or isinstance(value, str) else f"{round(value * 1000)}ms"
 
 
 def _text(value) -> str:

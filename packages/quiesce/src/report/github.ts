@@ -1,5 +1,6 @@
 import { formatMs } from '../duration.js';
 import type { PlanResult } from '../results/result.js';
+import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
 import { failureCounts, kindLines, printable, rateText } from './text.js';
 import { verdictOf } from './verdict.js';
@@ -55,7 +56,7 @@ export function githubSummary(result: PlanResult): string {
   });
   const head = '| scenario | runs | failed | failure rate | exit time (median / p99) | verdict |';
   const verdict = result.interrupted ? 'Interrupted' : result.ok ? 'All as expected' : 'Not as expected';
-  return `### Quiesce: ${verdict}\n\n${head}\n| --- | ---: | --- | --- | ---: | --- |\n${rows.join('\n')}\n\n`;
+  return `### Quiesce: ${verdict}\n\n${head}\n| --- | ---: | --- | --- | ---: | --- |\n${rows.join('\n')}\n\nquiesce ${VERSION}\n\n`;
 }
 
 /** One cell of a Markdown table, in which nothing is markup. */

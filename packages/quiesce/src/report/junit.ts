@@ -1,5 +1,6 @@
 import XMLBuilder from 'fast-xml-builder';
 import type { PlanResult, ScenarioResult } from '../results/result.js';
+import { VERSION } from '../version.js';
 import { scenarioText } from './terminal.js';
 import { failureCounts, printable } from './text.js';
 import { verdictOf } from './verdict.js';
@@ -30,7 +31,7 @@ export function junitReport(result: PlanResult): string {
   }));
   return builder.build({
     '?xml': { '@version': '1.0', '@encoding': 'UTF-8' },
-    testsuites: { '@name': 'quiesce', ...totals(result.scenarios), testsuite: suites },
+    testsuites: { '@name': `quiesce ${VERSION}`, ...totals(result.scenarios), testsuite: suites },
   });
 }
 

@@ -6,6 +6,7 @@ import type { FailureGroup, PlanResult, ScenarioResult } from '../results/result
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
 import { isHostThread, leftThreadLabel } from '../run/witness.js';
+import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
 import {
   failureCounts,
@@ -321,7 +322,7 @@ function summaryLine(result: PlanResult, c: Colours): string {
   const levels = [...new Set(result.scenarios.map(({ scenario }) => percent(scenario.confidence)))];
   const seeds = new Set(result.scenarios.flatMap(({ scenario }) => scenario.perturb?.seed ?? []));
   const seed = seeds.size === 0 ? '' : `; perturbed from --seed ${[...seeds].join(', ')}`;
-  const took = `(${formatMs(result.durationMs)}; rates: Clopper-Pearson, at ${levels.join(', ')}${seed})`;
+  const took = `(${formatMs(result.durationMs)}; rates: Clopper-Pearson, at ${levels.join(', ')}${seed}; quiesce ${VERSION})`;
   if (result.interrupted) return `${c.yellow('Interrupted')}: the table shows what was run ${took}`;
   if (result.ok) return `${c.green('All as expected')}: ${all} ${took}`;
   return `${c.red('Not as expected')}: ${bad} of ${all} ${took}`;

@@ -266,6 +266,7 @@ const host = z.looseObject({
 /** What `quiesce run --json` writes. Fields that came later have defaults, so that older reports can be read. */
 export const reportSchema = z.looseObject({
   version: z.literal(REPORT_VERSION),
+  quiesce: z.string().exactOptional().describe('version of the package that wrote it'),
   ok: z.boolean().default(true).describe('every scenario is ok and no service failed'),
   interrupted: z.boolean().default(false),
   startedAt: z.iso.datetime(),

@@ -5,6 +5,7 @@ import type { RecordedScenario } from '../plan/scenario.js';
 import type { Outcome } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
+import { VERSION } from '../version.js';
 import { REPORT_VERSION, type ReportedScenario, reportSchema } from './report-schema.js';
 import { allOk, type PlanResult, type ScenarioResult } from './result.js';
 import { evidenceByRun, ScenarioTally } from './tally.js';
@@ -19,6 +20,7 @@ export type SavedScenario = ScenarioResult;
 export function savedReport(result: PlanResult): Record<string, unknown> {
   return {
     version: REPORT_VERSION,
+    quiesce: VERSION,
     ok: result.ok,
     interrupted: result.interrupted,
     startedAt: result.startedAt.toISOString(),

@@ -3,6 +3,7 @@ import { formatMs } from '../../duration.js';
 import type { FailureGroup, PlanResult, ScenarioResult } from '../../results/result.js';
 import { expectLabel, outcomeLabel } from '../../run/outcome.js';
 import type { StackFrame, ThreadStack } from '../../run/stack-trace.js';
+import { VERSION } from '../../version.js';
 import { formatP, type NamedComparison } from '../comparison.js';
 import { reproduceCommand } from '../reproduce.js';
 import { scenarioRemarks } from '../terminal.js';
@@ -50,7 +51,7 @@ ${result !== null && html`<p class="facts">${facts(result).map((fact) => html`<s
 ${comparisons.length > 0 && html`<section id="comparisons"><h2>Before and after</h2>${comparisons.map(comparisonHtml)}</section>`}
 ${result !== null && resultHtml(result)}
 </main>
-<footer>Rates: the bound is the one-sided, the interval the two-sided exact (Clopper-Pearson) one. Exit time: from the program's “work done” to the end of its process.</footer>
+<footer>Made by quiesce ${VERSION}. Rates: the bound is the one-sided, the interval the two-sided exact (Clopper-Pearson) one. Exit time: from the program's “work done” to the end of its process.</footer>
 </body>
 </html>
 `;
