@@ -567,6 +567,7 @@ describe('the likely kind', () => {
   const crash = { kind: 'signal', signal: 'SIGSEGV', exitCode: null } as const;
   const hang = { kind: 'hang' } as const;
   const printed = (id: string, line = ''): SignatureMatch => ({ id, title: id, line });
+  const LOCKED = 'Fatal Python error: _enter_buffered_busy: could not acquire lock';
   const exiting = ['Py_FinalizeEx', 'Py_RunMain', 'main'];
   const cases: [id: string | undefined, Parameters<typeof failureKind>[0]][] = [
     [
@@ -797,11 +798,25 @@ describe('the likely kind', () => {
         ],
       },
     ],
+    // faulthandler prints such a line for every signal.
+    [
+      'crash-in-destructor',
+      {
+        ...{ outcome: crash, signature: printed('python-fatal', 'Fatal Python error: Segmentation fault') },
+        threads: [stack(true, true, 'free', '__run_exit_handlers', 'exit', 'main')],
+      },
+    ],
     // A lock of stdout that a daemon thread has held since it was stopped.
     [
       'thread-outlives-exit',
       {
-        ...{ outcome: crash, signature: printed('python-fatal', 'Fatal Python error: _enter_buffered_busy') },
+        ...{
+          outcome: crash,
+          signature: printed(
+            'python-fatal',
+            `${LOCKED} for <_io.BufferedWriter name='<stdout>'> at interpreter shutdown`,
+          ),
+        },
         threads: [
           stack(true, true, 'abort', '_Py_FatalErrorFormat', '_enter_buffered_busy', ...exiting),
           stack(false, false, '__futex_abstimed_wait_common', 'take_gil'),

@@ -136,6 +136,7 @@ const NODE_API_REFUSES =
 const ADDON_LOAD = /^(?:napi_register_module_v\d+|node_register_module_v\d+)(?!\w)/m;
 const CRASHES = /^SIG(?:ABRT|SEGV|BUS|ILL|FPE|TRAP|SYS)$/;
 const POOL = /^(?:tokio-|rayon|async-std\/|smol-|blocking-|jemalloc_bg|grpc_|ev_|IoThread|CpuThread)/;
+const LOCK_HELD = /^Fatal Python error: (?:_enter_buffered_busy: )?could not acquire lock/;
 const NOT_JOINED = /without an active exception/;
 
 // The first that matches names the failure, so the particular stand before the general, and who died before what was
@@ -228,9 +229,9 @@ const rules: readonly Rule[] = [
     id: 'crash-in-destructor',
     title: 'an exit handler, finalizer or destructor used what was already gone',
     // Of a worker, too, whose environment ends in its own thread.
-    matches: ({ crashed, died, seen, faulting, signature, pythonRan }) =>
+    matches: ({ crashed, died, seen, faulting, signature, line, pythonRan }) =>
       crashed &&
-      signature !== 'python-fatal' &&
+      !LOCK_HELD.test(line) &&
       (EXITING.test(faulting) || (died === 'main' && !seen && signature === 'python-gil' && !pythonRan)),
     detail: ({ culprit }) => culprit,
     or: ({ signature }) =>
@@ -267,9 +268,9 @@ const rules: readonly Rule[] = [
   {
     id: 'thread-outlives-exit',
     title: 'a background thread still ran while the process was being taken down under it',
-    matches: ({ crashed, died, main, all, seen, exited, pooled, signature }) => {
+    matches: ({ crashed, died, main, all, seen, exited, pooled, line }) => {
       // Python's finalization found a lock held by a thread that runs no more.
-      if (signature === 'python-fatal' && died === 'main' && exited) return true;
+      if (LOCK_HELD.test(line)) return true;
       if (!crashed || died !== 'background') return false;
       return EXITING.test(main) || EXITING.test(all) || (!seen && (exited || pooled));
     },
