@@ -17,7 +17,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use tokio::sync::watch;
 
 use crate::dial::{DialError, Io, dial};
-use crate::target::{KeepAlive, Target};
+use crate::target::{InvalidOptions, KeepAlive, Target};
+use crate::tls::Tls;
 
 /// What a server may send on one stream before it is read.
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
@@ -247,6 +248,16 @@ impl Channel {
             Ok(connected) => connected,
             Err(_) => Err(DialError::TimedOut(bound)),
         }
+    }
+
+    /// Other TLS options, for the connections to come.
+    pub fn set_tls(&self, tls: Tls) -> Result<(), InvalidOptions> {
+        self.target.set_tls(tls)
+    }
+
+    /// Whether there is a connection, or one is being made.
+    pub fn is_connected(&self) -> bool {
+        !matches!(self.state().link, Link::Idle)
     }
 
     /// No new calls on that connection.

@@ -62,8 +62,11 @@ pub async fn dial(target: &Target) -> Result<Box<dyn Io>, DialError> {
         Address::Tcp { host, port } => Box::new(tcp(target, host, *port).await?),
         Address::Unix(path) => unix(path).await?,
     };
-    let Some((config, name)) = &target.tls else { return Ok(plain) };
-    let stream = TlsConnector::from(config.clone()).connect(name.clone(), plain).await.map_err(DialError::Tls)?;
+    let Some(secured) = target.tls() else { return Ok(plain) };
+    let Some((config, name)) = secured else {
+        return Err(DialError::Tls(io::Error::other("no TLS options were given yet")));
+    };
+    let stream = TlsConnector::from(config).connect(name, plain).await.map_err(DialError::Tls)?;
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         return Err(DialError::NoHttp2);
     }

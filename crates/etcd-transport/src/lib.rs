@@ -17,6 +17,7 @@ mod reassembly;
 mod shared_task;
 mod status;
 mod target;
+mod tls;
 mod wake;
 
 use std::collections::VecDeque;
@@ -39,7 +40,8 @@ use crate::host::{OpenTransport, RuntimeSide};
 use crate::lease::RuntimeLease;
 use crate::reassembly::Message;
 use crate::shared_task::SharedTask;
-use crate::target::{KeepAlive, Options, Target, Tls};
+use crate::target::{KeepAlive, Options, Target};
+use crate::tls::Tls;
 use crate::wake::{EventLoopHold, WakeUp};
 
 /// Queues larger than this are given back to the allocator once drained, in bytes.
@@ -49,14 +51,33 @@ const KEPT_QUEUE: usize = 1 << 20;
 /// runtime's thread is awake anyway, and spares JavaScript's the work.
 const FEW: u32 = 16;
 
-/// See `TransportOptions` in packages/etcd/src/transport/transport.ts; all is filled in there.
+/// See `TlsOptions` in packages/etcd/src/transport/transport.ts.
 #[napi(object)]
-pub struct NativeOptions {
-    pub endpoint: String,
+pub struct NativeTls {
     pub ca: Option<Uint8Array>,
     pub cert: Option<Uint8Array>,
     pub key: Option<Uint8Array>,
     pub server_name: Option<String>,
+    pub skip_verification: bool,
+}
+
+impl From<NativeTls> for Tls {
+    fn from(tls: NativeTls) -> Self {
+        Self {
+            ca: tls.ca.map(|pem| pem.to_vec()),
+            identity: tls.cert.zip(tls.key).map(|(cert, key)| (cert.to_vec(), key.to_vec())),
+            server_name: tls.server_name,
+            skip_verification: tls.skip_verification,
+        }
+    }
+}
+
+/// See `TransportOptions` in packages/etcd/src/transport/transport.ts; all is filled in there.
+#[napi(object)]
+pub struct NativeOptions {
+    pub endpoint: String,
+    /// Without, they are given by `setTls` before the first connection.
+    pub tls: Option<NativeTls>,
     pub keep_alive_interval_ms: Option<u32>,
     pub keep_alive_timeout_ms: u32,
     pub keep_alive_while_idle: bool,
@@ -69,11 +90,7 @@ impl From<NativeOptions> for Options {
         let millis = |ms: u32| Duration::from_millis(ms.into());
         Self {
             endpoint: options.endpoint,
-            tls: Tls {
-                ca: options.ca.map(|pem| pem.to_vec()),
-                identity: options.cert.zip(options.key).map(|(cert, key)| (cert.to_vec(), key.to_vec())),
-                server_name: options.server_name,
-            },
+            tls: options.tls.map(Tls::from),
             keep_alive: options.keep_alive_interval_ms.map(|interval| KeepAlive {
                 interval: millis(interval),
                 timeout: millis(options.keep_alive_timeout_ms),
@@ -204,6 +221,18 @@ impl NativeTransport {
     #[napi]
     pub fn renew(&self) {
         self.channel.renew();
+    }
+
+    /// Other TLS options, for the connections to come.
+    #[napi]
+    pub fn set_tls(&self, tls: NativeTls) -> Result<()> {
+        self.channel.set_tls(tls.into()).map_err(|error| Error::new(Status::InvalidArg, error.to_string()))
+    }
+
+    /// Whether there is a connection, or one is being made: the next call makes none.
+    #[napi]
+    pub fn is_connected(&self) -> bool {
+        self.channel.is_connected()
     }
 
     /// Ends all calls and the connection; the env's last transport joins the runtime's thread. After it returns

@@ -2,23 +2,14 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 
-/// PEM texts for a server that speaks TLS.
-#[derive(Default)]
-pub struct Tls {
-    /// Default: the operating system's authorities.
-    pub ca: Option<Vec<u8>>,
-    /// Certificate chain and private key, for mutual TLS.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
-    pub server_name: Option<String>,
-}
+use crate::tls::{Tls, client_config, server_name};
 
 /// HTTP/2 PINGs.
 #[derive(Clone, Copy)]
@@ -31,7 +22,8 @@ pub struct KeepAlive {
 pub struct Options {
     /// `http://host:port`, `https://host:port`, `unix:///path` or `unixs:///path`.
     pub endpoint: String,
-    pub tls: Tls,
+    /// `None`: they are given by [`Target::set_tls`].
+    pub tls: Option<Tls>,
     pub keep_alive: Option<KeepAlive>,
     pub tcp_keep_alive: Option<Duration>,
     pub connect_timeout: Duration,
@@ -44,11 +36,14 @@ pub enum Address {
     Unix(String),
 }
 
+/// TLS's settings and the name that the server's certificate must be for.
+pub type Secured = (Arc<ClientConfig>, ServerName<'static>);
+
 /// A server that can be connected to.
 pub struct Target {
     pub address: Address,
-    /// TLS's settings and the name that the server's certificate must be for.
-    pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// For a server that speaks TLS: how, from the next connection on. Nothing where that is given later.
+    tls: Option<Mutex<Option<Secured>>>,
     pub scheme: Scheme,
     /// As calls name the server.
     pub authority: Authority,
@@ -70,7 +65,7 @@ impl fmt::Display for InvalidOptions {
 
 impl Error for InvalidOptions {}
 
-fn invalid(what: &str, why: impl fmt::Display) -> InvalidOptions {
+pub fn invalid(what: &str, why: impl fmt::Display) -> InvalidOptions {
     InvalidOptions(format!("{what}: {why}"))
 }
 
@@ -81,19 +76,34 @@ impl Target {
         let (secure, address, authority) = parse(&endpoint)?;
         let tls = match secure {
             false => None,
-            true => {
-                let host = match &address {
-                    Address::Tcp { host, .. } => host.as_str(),
-                    Address::Unix(_) => "localhost",
-                };
-                let name = tls.server_name.clone().unwrap_or_else(|| host.to_owned());
-                let name = ServerName::try_from(name).map_err(|error| invalid("server name", error))?;
-                Some((Arc::new(client_config(tls)?), name))
-            }
+            true => Some(Mutex::new(tls.map(|tls| secured(tls, &address)).transpose()?)),
         };
         let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
         Ok(Self { address, tls, scheme, authority, keep_alive, tcp_keep_alive, connect_timeout })
     }
+
+    /// Other TLS options, for the connections to come. Nothing comes of them where the server speaks none.
+    pub fn set_tls(&self, tls: Tls) -> Result<(), InvalidOptions> {
+        if let Some(current) = &self.tls {
+            let secured = secured(tls, &self.address)?;
+            *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(secured);
+        }
+        Ok(())
+    }
+
+    /// How the next connection is secured; the inner `None` where that was not given yet.
+    pub fn tls(&self) -> Option<Option<Secured>> {
+        self.tls.as_ref().map(|tls| tls.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+fn secured(tls: Tls, address: &Address) -> Result<Secured, InvalidOptions> {
+    let host = match address {
+        Address::Tcp { host, .. } => host.as_str(),
+        Address::Unix(_) => "localhost",
+    };
+    let name = server_name(&tls, host)?;
+    Ok((Arc::new(client_config(tls)?), name))
 }
 
 fn parse(endpoint: &str) -> Result<(bool, Address, Authority), InvalidOptions> {
@@ -115,49 +125,6 @@ fn parse(endpoint: &str) -> Result<(bool, Address, Authority), InvalidOptions> {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
     Ok((secure, Address::Tcp { host, port }, authority))
-}
-
-fn client_config(tls: Tls) -> Result<ClientConfig, InvalidOptions> {
-    let mut roots = RootCertStore::empty();
-    match tls.ca {
-        Some(pem) => {
-            for certificate in certificates("certificate authority", &pem)? {
-                roots.add(certificate).map_err(|error| invalid("certificate authority", error))?;
-            }
-        }
-        None => {
-            // Of the operating system's certificates some may be unusable; that is no reason to refuse the others.
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                return Err(invalid("TLS", "the operating system trusts no authority; name one as `ca`"));
-            }
-        }
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| invalid("TLS", error))?
-        .with_root_certificates(roots);
-    let mut config = match tls.identity {
-        None => builder.with_no_client_auth(),
-        Some((chain, key)) => {
-            let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| invalid("client key", error))?;
-            builder
-                .with_client_auth_cert(certificates("client certificate", &chain)?, key)
-                .map_err(|error| invalid("client certificate", error))?
-        }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
-}
-
-fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, InvalidOptions> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let chain = chain.map_err(|error| invalid(what, error))?;
-    if chain.is_empty() {
-        return Err(invalid(what, "it holds no PEM certificate"));
-    }
-    Ok(chain)
 }
 
 #[cfg(test)]
@@ -186,7 +153,7 @@ mod tests {
     fn refuses_certificates_that_are_none() {
         let options = |tls| Options {
             endpoint: "https://host:1".to_owned(),
-            tls,
+            tls: Some(tls),
             keep_alive: None,
             tcp_keep_alive: None,
             connect_timeout: Duration::from_secs(1),

@@ -227,7 +227,7 @@ export class ClusterMismatchError extends EtcdError {
     const { clusterId, expectedClusterId, adopted } = ids;
     const advice = adopted
       ? "the client is of that cluster from now on: it was restored with another id, or replaced; read what you rely on again, and check that a write isn't in the wrong place"
-      : 'the endpoint is left alone; give a client endpoints of one cluster, and check where a write went';
+      : 'the endpoint is left alone; give a client endpoints of one cluster; a write that fails so was made in the other one';
     super(
       `FAILED_PRECONDITION: ${endpoint} answered for cluster ${clusterName(clusterId)}, and the client's is ${clusterName(expectedClusterId)}; ${advice}`,
       { code: StatusCode.FAILED_PRECONDITION },

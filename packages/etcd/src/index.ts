@@ -142,14 +142,15 @@ export {
 } from './naming/endpoints.js';
 export type { ConnectionEvent, EndpointState, EndpointStatus } from './rpc/balancer.js';
 export { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
-export type { KeyValue } from './rpc/messages/key-value.js';
+export type { KeyValue, KeyValueJson } from './rpc/messages/key-value.js';
 export type { RpcMethod, RpcStream, RpcStreamOptions } from './rpc/raw-call.js';
 export type { RetryOptions } from './rpc/retry.js';
 export type { CallControl } from './rpc/rpc.js';
-export type { Credentials } from './rpc/token.js';
+export type { AuthOptions, Credentials, FixedToken } from './rpc/token.js';
 export type { TransportChoice } from './transport/choose.js';
 export type { KeepAliveOptions, TlsOptions } from './transport/transport.js';
 export type { Int64 } from './util/int64.js';
+export type { JsonBytes } from './util/json.js';
 export type { Keyspace } from './views/keyspace.js';
 export type { Namespace } from './views/namespace.js';
 export { OrderedReads } from './views/ordered-reads.js';

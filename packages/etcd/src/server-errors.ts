@@ -200,7 +200,7 @@ const serverErrors = {
   'etcdserver: invalid auth token': {
     ...refused(
       StatusCode.UNAUTHENTICATED,
-      'with the option auth of connect() another token is fetched by itself',
+      'with a password or a function as the option auth of connect() another token is fetched by itself',
       UnauthenticatedError,
     ),
     tokenRefused: true,

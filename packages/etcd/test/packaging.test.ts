@@ -1,8 +1,8 @@
 // The packages as they are published, installed into an empty project and used as its programs would.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -34,12 +34,35 @@ async function program(name: string, code: string, more: NodeJS.ProcessEnv = {})
   return run(process.execPath, [name, server.endpoint], more);
 }
 
+/** Makes a bundle in CommonJS, with each bundler's defaults for Node. */
+async function bundle(bundler: 'esbuild' | 'ncc' | 'webpack', entry: string, out: string): Promise<void> {
+  const installed = (name: string): string => join(dir, 'node_modules', '.bin', name);
+  if (bundler === 'esbuild') {
+    await run(bin('esbuild'), [entry, '--bundle', '--platform=node', `--outfile=${out}`]);
+  } else if (bundler === 'ncc') {
+    await run(installed('ncc'), ['build', entry, '--out', dirname(out)]);
+  } else {
+    writeFileSync(
+      join(dir, 'bundle.cjs'),
+      `require('webpack')({
+         mode: 'production', target: 'node', entry: './${entry}',
+         output: { path: ${JSON.stringify(dirname(out))}, filename: ${JSON.stringify(basename(out))} },
+       }, (error, stats) => {
+         if (error || stats.hasErrors()) { console.error(error ?? stats.toString()); process.exitCode = 1; }
+       });`,
+    );
+    await run(process.execPath, ['bundle.cjs']);
+  }
+}
+
 const body = `
   const etcd = await connect(process.argv[2]);
   await etcd.put('packaged', 'works');
   const kv = await etcd.get('packaged');
   console.log(etcd.transport, kv.text());
   await etcd.close();`;
+
+const bundlers = ['@vercel/ncc@0.38', 'webpack@5'];
 
 before(async () => {
   dir = temporaryDirectory();
@@ -51,7 +74,7 @@ before(async () => {
   writeFileSync(join(dir, 'package.json'), '{ "name": "project", "private": true }');
   // The other platforms' packages aren't published yet; npm leaves out optional ones that it can't have.
   const install = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline'];
-  await run('npm', [...install, ...Object.values(tarballs), 'typescript@5.7', '@types/node@20']);
+  await run('npm', [...install, ...Object.values(tarballs), ...bundlers, 'typescript@5.7', '@types/node@20']);
   server = await startEtcd();
 });
 after(() => server?.stop());
@@ -138,6 +161,41 @@ describe('installed from its tarball, @quiesce/etcd', () => {
     ]);
     const { stdout } = await run(process.execPath, ['bundle/out.mjs', server.endpoint]);
     assert.equal(stdout, 'native works\n');
+  });
+
+  test('is bundled as CommonJS, with its addon installed or copied beside it', {
+    skip: !native && 'no addon',
+  }, async () => {
+    const apart = temporaryDirectory();
+    writeFileSync(
+      join(dir, 'common.js'),
+      `const { connect } = require('@quiesce/etcd');\n(async () => {${body}\n})();`,
+    );
+    for (const [bundler, out] of [
+      ['esbuild', 'common/esbuild.js'],
+      ['ncc', 'common/ncc/index.js'],
+      ['webpack', 'common/webpack.js'],
+    ] as const) {
+      await bundle(bundler, 'common.js', join(dir, out));
+      const { stdout, stderr } = await run(process.execPath, [out, server.endpoint]);
+      assert.equal(stdout, 'native works\n', `${bundler}: ${stderr}`);
+      // Where there is no node_modules.
+      const moved = join(apart, bundler);
+      cpSync(dirname(join(dir, out)), moved, { recursive: true });
+      const file = join(moved, basename(out));
+      const alone = await run(process.execPath, [file, server.endpoint], {}, moved);
+      if (alone.stdout !== 'native works\n') {
+        assert.equal(alone.stdout, 'grpc-js works\n', `${bundler}: ${alone.stderr}`);
+        assert.match(
+          alone.stderr,
+          /this program is a bundle, and neither the addon's package nor .* copy that file/,
+        );
+      }
+      const addon = Object.keys(tarballs).find((name) => name.startsWith('@quiesce/etcd-')) ?? '';
+      cpSync(join(dir, 'node_modules', addon, 'etcd-transport.node'), join(moved, 'etcd-transport.node'));
+      const beside = await run(process.execPath, [file, server.endpoint], {}, apart);
+      assert.equal(beside.stdout, 'native works\n', `${bundler}: ${beside.stderr}`);
+    }
   });
 
   test('runs in a single executable', { skip: !native && 'no addon' }, async () => {

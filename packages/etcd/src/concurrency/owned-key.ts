@@ -38,7 +38,7 @@ export type OwnershipLostReason = 'released' | 'deleted' | 'unknown';
 
 const explanations: Record<OwnershipLostReason, string> = {
   released: 'it was released',
-  deleted: 'somebody has deleted its key or revoked its lease',
+  deleted: 'its key is gone: somebody has deleted it or revoked its lease, or the store was replaced',
   unknown: 'its key can’t be watched any more',
 };
 

@@ -1,4 +1,10 @@
-import { DeadlineExceededError, invalidArgument, StatusCode, UnavailableError } from '../errors.js';
+import {
+  DeadlineExceededError,
+  invalidArgument,
+  StatusCode,
+  UnauthenticatedError,
+  UnavailableError,
+} from '../errors.js';
 import { backoffMs } from '../rpc/backoff.js';
 import { Balancer, type BalancerInit } from '../rpc/balancer.js';
 import { idempotentCall } from '../rpc/call.js';
@@ -7,12 +13,13 @@ import { AuthService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { RetryOptions } from '../rpc/retry.js';
 import { Rpc, type RpcInit } from '../rpc/rpc.js';
 import { Store } from '../rpc/store.js';
-import { type Credentials, TokenSource } from '../rpc/token.js';
+import { type AuthOptions, type Credentials, type FixedToken, TokenSource } from '../rpc/token.js';
 import { chooseTransport, type TransportChoice } from '../transport/choose.js';
 import type { KeepAliveOptions, TlsOptions, TransportOptions } from '../transport/transport.js';
 import {
   abortSignal,
   byteCount,
+  checkArgument,
   flag,
   type Kind,
   kind,
@@ -41,8 +48,11 @@ export interface ConnectOptions {
   readonly endpoints?: string | readonly string[];
   /** Finds the endpoints in DNS, in place of `endpoints`: the domain, or more about it. */
   readonly srv?: string | SrvOptions;
-  /** Certificates, for `https://` endpoints. */
-  readonly tls?: TlsOptions;
+  /**
+   * Certificates, for `https://` endpoints; or a function that gives them, which is called before each new connection, so
+   * that renewed ones are used without another client. Where it throws, that connection fails.
+   */
+  readonly tls?: TlsOptions | (() => TlsOptions | Promise<TlsOptions>);
   /** HTTP/2 keepalive; off by default. */
   readonly keepAlive?: KeepAliveOptions;
   /** Idle time before TCP's own keepalive probes start, in ms. Default 30 000; 0 turns them off. */
@@ -73,8 +83,11 @@ export interface ConnectOptions {
   readonly attemptTimeoutMs?: number;
   /** How calls are sent again when it is safe: reads, and writes that were never proposed. */
   readonly retry?: RetryOptions;
-  /** Makes each call as this user. Over `http://` the password goes in the clear. */
-  readonly auth?: Credentials;
+  /**
+   * Makes each call as this user; or with this token, as it is; or with what a function gives, which is called when a
+   * token is first needed, for each stream, and when the server refuses a token. Over `http://` the password goes in the clear.
+   */
+  readonly auth?: AuthOptions | (() => AuthOptions | Promise<AuthOptions>);
   /** Find the cluster's members again this often, in ms, as `cluster.syncEndpoints()` does. Default: never. */
   readonly autoSyncIntervalMs?: number;
   /** Largest request that is sent, in bytes. Default 2 MiB, as in clientv3; etcd itself takes 1.5 MiB by default. */
@@ -95,12 +108,41 @@ const srvKind: Kind<string | SrvOptions> = {
   explain: srvFields.explain,
 };
 
+const credentialFields = new Description<Credentials>(
+  'auth',
+  { username: nonEmptyText, password: secret },
+  {
+    required: ['username', 'password'],
+    hints: { user: 'did you mean username?', name: 'did you mean username?' },
+    example: '{ username, password }, or { token }',
+    secret: true,
+  },
+);
+
+const tokenFields = new Description<FixedToken>(
+  'auth',
+  { token: secret },
+  { required: ['token'], example: '{ token }', secret: true },
+);
+
+const isToken = (value: unknown): boolean => typeof value === 'object' && value !== null && 'token' in value;
+
+const authKind: Kind<AuthOptions> = {
+  fits: (value) => (isToken(value) ? tokenFields : credentialFields).fits(value),
+  explain: (name, value) => (isToken(value) ? tokenFields : credentialFields).explain(name, value),
+};
+
+/** The kind, or a function that gives it. */
+function orFunction<T>(of: Kind<T>): Kind<T | (() => T | Promise<T>)> {
+  return { fits: (value) => typeof value === 'function' || of.fits(value), explain: of.explain };
+}
+
 const connectOptions = new Description<ConnectOptions>(
   'connect()',
   {
     endpoints: endpointsKind,
     srv: srvKind,
-    tls: tlsFields,
+    tls: orFunction(tlsFields),
     keepAlive: new Description<KeepAliveOptions>(
       'keepAlive',
       { intervalMs: milliseconds, timeoutMs: milliseconds, whileIdle: flag },
@@ -128,16 +170,7 @@ const connectOptions = new Description<ConnectOptions>(
         example: '{ maxAttempts: 1 }',
       },
     ),
-    auth: new Description<Credentials>(
-      'auth',
-      { username: nonEmptyText, password: secret },
-      {
-        required: ['username', 'password'],
-        hints: { user: 'did you mean username?', name: 'did you mean username?' },
-        example: '{ username, password }',
-        secret: true,
-      },
-    ),
+    auth: orFunction(authKind),
     autoSyncIntervalMs: milliseconds,
     maxRequestBytes: byteCount,
     transport: oneOf('auto', 'native', 'grpc-js'),
@@ -188,7 +221,7 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   const given = typeof options === 'string' ? { endpoints: options } : options;
   connectOptions.check(given);
   const { tls, keepAlive, tcpKeepAliveMs, signal } = given;
-  if (tls !== undefined) checkTls(tls);
+  if (tls !== undefined && typeof tls !== 'function') checkTls(tls);
   if (given.srv !== undefined && given.endpoints !== undefined) {
     throw invalidArgument('endpoints and srv exclude each other: give one of them');
   }
@@ -215,7 +248,7 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   const makeTransport = await chooseTransport(given.transport);
   const shared: Omit<TransportOptions, 'endpoint'> = {
     connectTimeoutMs,
-    ...(tls !== undefined && { tls }),
+    ...(typeof tls === 'function' ? { tlsSource: () => tlsOf(tls) } : tls !== undefined && { tls }),
     ...(keepAlive !== undefined && { keepAlive }),
     ...(tcpKeepAliveMs !== undefined && { tcpKeepAliveMs }),
   };
@@ -261,9 +294,35 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   }
 }
 
-/** Authenticates over the client's own endpoints, without a token. */
-function tokenSource(rpc: Rpc, { username, password }: Credentials): TokenSource {
-  return new TokenSource(() => rpc.call(authenticate, () => ({ name: username, password }), {}));
+/** Authenticates over the client's own endpoints, without a token; unless a token is given. */
+function tokenSource(rpc: Rpc, auth: NonNullable<ConnectOptions['auth']>): TokenSource {
+  return new TokenSource(async () => {
+    const given = typeof auth === 'function' ? await authOf(auth) : auth;
+    if ('token' in given) return given.token;
+    const { username, password } = given;
+    return await rpc.call(authenticate, () => ({ name: username, password }), {});
+  });
+}
+
+/** What the function auth gives. */
+async function authOf(auth: () => AuthOptions | Promise<AuthOptions>): Promise<AuthOptions> {
+  let given: AuthOptions;
+  try {
+    given = await auth();
+  } catch (cause) {
+    const message = `the function auth has failed: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new UnauthenticatedError(message, { code: StatusCode.UNAUTHENTICATED, sent: false, cause });
+  }
+  checkArgument('what the function auth gives', authKind, given);
+  return given;
+}
+
+/** What the function tls gives. */
+async function tlsOf(tls: () => TlsOptions | Promise<TlsOptions>): Promise<TlsOptions> {
+  const given = await tls();
+  checkArgument('what the function tls gives', tlsFields, given);
+  checkTls(given);
+  return given;
 }
 
 /** Asks DNS for the endpoints; until that time again and again, where one is given. */

@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { types } from 'node:util';
 import { invalidArgument } from '../errors.js';
 import type { TlsOptions } from '../transport/transport.js';
-import { type Kind, text } from '../util/kinds.js';
+import { flag, type Kind, text } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 
 /** Text or bytes; a message repeats nothing of it. */
@@ -15,9 +15,11 @@ const pem: Kind<string | Uint8Array> = {
 /** The description of {@link TlsOptions}. */
 export const tlsFields = new Description<TlsOptions>(
   'tls',
-  { ca: pem, cert: pem, key: pem, serverName: text },
+  { ca: pem, cert: pem, key: pem, serverName: text, dangerouslySkipVerification: flag },
   {
     hints: {
+      insecureSkipVerify: 'did you mean dangerouslySkipVerification?',
+      rejectUnauthorized: 'did you mean dangerouslySkipVerification?',
       rootCertificate: 'did you mean ca?',
       trustedCAFile: 'did you mean ca?',
       certChain: 'did you mean cert?',
@@ -29,13 +31,32 @@ export const tlsFields = new Description<TlsOptions>(
 );
 
 /** Finds out about unusable certificates before a handshake does, whose errors say little. */
-export function checkTls({ ca, cert, key }: TlsOptions): void {
+export function checkTls({ ca, cert, key, dangerouslySkipVerification = false }: TlsOptions): void {
   checkPem('tls.ca', 'certificate', ca, (pem) => new X509Certificate(pem));
   checkPem('tls.cert', 'certificate', cert, (pem) => new X509Certificate(pem));
   checkPem('tls.key', 'private key without a passphrase', key, (pem) => createPrivateKey(pem));
   if ((cert === undefined) !== (key === undefined)) {
     throw invalidArgument('tls.cert and tls.key go together: give both for mutual TLS, or neither');
   }
+  if (cert !== undefined && key !== undefined) checkPair(cert, key);
+  if (dangerouslySkipVerification) warnOfSkipping();
+}
+
+function checkPair(cert: string | Uint8Array, key: string | Uint8Array): void {
+  const certificate = new X509Certificate(Buffer.from(cert));
+  if (certificate.checkPrivateKey(createPrivateKey(Buffer.from(key)))) return;
+  throw invalidArgument('tls.key is not the key of tls.cert: give the two that belong together');
+}
+
+let warned = false;
+
+function warnOfSkipping(): void {
+  if (warned) return;
+  warned = true;
+  process.emitWarning(
+    'tls.dangerouslySkipVerification: anybody between this process and etcd can read and change everything. Never in production',
+    { type: 'QuiesceEtcdWarning', code: 'QUIESCE_ETCD_INSECURE' },
+  );
 }
 
 function checkPem(

@@ -39,6 +39,48 @@ const reasons: readonly Reason[] = [
     hint: 'correct the endpoint',
   },
   {
+    pattern: /alert:? (certificate.?expired)/i,
+    reason: 'the server finds the client certificate expired',
+    hint: 'renew tls.cert',
+  },
+  {
+    pattern:
+      /alert:? (unknown.?ca|bad.?certificate|certificate.?unknown|unsupported.?certificate|decrypt.?error|access.?denied)/i,
+    reason: 'the server refuses the client certificate',
+    hint: 'it must be signed by the authority in the --trusted-ca-file of the server, and be for clients',
+  },
+  {
+    pattern: /certificate is an authority's/,
+    reason: "the server's certificate is an authority's",
+    hint: 'give it itself in tls.ca, or let the server have one that is not an authority',
+  },
+  {
+    pattern: /not of X\.509 version 3/,
+    reason: "the server's certificate is of an old version of X.509, which has no names",
+    hint: 'let the server have one of version 3',
+  },
+  {
+    pattern: /RSA key is shorter|key too small|md too weak/i,
+    reason: "a certificate of the server's has an RSA key or a digest that is too weak",
+    hint: 'let it have one with 2048 bits and more, and SHA-256',
+  },
+  {
+    pattern:
+      /alert:? handshake.?failure|alert:? (protocol.?version|insufficient.?security)|no shared cipher|PeerIncompatible|unsupported protocol/i,
+    reason: 'the server and this client have no TLS version, cipher or signature in common',
+    hint: 'look at --tls-min-version and --cipher-suites of the server',
+  },
+  {
+    pattern: /UnsupportedSignatureAlgorithm|unsupported signature algorithm/i,
+    reason: "a certificate of the server's is signed in a way that this client doesn't know",
+    hint: 'let it have one with RSA, P-256, P-384, P-521 or Ed25519',
+  },
+  {
+    pattern: /offers no HTTP\/2|ALPN|no.?application.?protocol/i,
+    reason: 'the server offers no HTTP/2',
+    hint: "is that etcd's client port, without a proxy that speaks HTTP/1 alone?",
+  },
+  {
     pattern: /not valid for name|altnames/i,
     reason: "the server's certificate is for another name",
     hint: 'connect by a name it has, or give one in tls.serverName',
@@ -49,7 +91,7 @@ const reasons: readonly Reason[] = [
     hint: 'renew it, or set the clock',
   },
   {
-    pattern: /UnknownIssuer|BadSignature|unable to verify|self.signed|certificate signature failure/i,
+    pattern: /UnknownIssuer|BadSignature|unable to (?:verify|get)|self.signed|certificate signature failure/i,
     reason: "the server's certificate is from an authority that isn't trusted",
     hint: "give that authority's certificate in tls.ca",
   },
@@ -57,11 +99,6 @@ const reasons: readonly Reason[] = [
     pattern: /certificate.?required|alert number 116/i,
     reason: 'the server wants a client certificate',
     hint: 'give tls.cert and tls.key',
-  },
-  {
-    pattern: /alert unknown ca|UnknownCA|alert bad certificate|BadCertificate/i,
-    reason: 'the server refuses the client certificate',
-    hint: 'it must be signed by the authority in the --trusted-ca-file of the server',
   },
   {
     pattern: /handshake eof|before secure TLS|wrong version number|InvalidContentType/i,

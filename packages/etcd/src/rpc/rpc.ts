@@ -17,7 +17,7 @@ import { type Call, type OptionsCheck, resultOf, type StreamMethod } from './cal
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
 import { noEndpoint } from './connect-error.js';
 import './debug-log.js';
-import { DeferredStream } from './deferred-stream.js';
+import { DeferredStream } from '../transport/deferred-stream.js';
 import { encodeMessage } from './messages/encode-message.js';
 import { blamesEndpoint, isRetriable, isTokenRefused, staysAtEndpoint } from './retry.js';
 import type { Store } from './store.js';

@@ -6,6 +6,14 @@ export interface Credentials {
   readonly password: string;
 }
 
+/** A token that etcd takes as it is, such as a JWT that was signed elsewhere. */
+export interface FixedToken {
+  readonly token: string;
+}
+
+/** Who makes the calls. */
+export type AuthOptions = Credentials | FixedToken;
+
 /**
  * The token of a user, fetched when first needed and again when the server refuses it. However many calls need one,
  * one request fetches it.

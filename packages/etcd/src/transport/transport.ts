@@ -2,14 +2,22 @@ import type { Metadata } from '../errors.js';
 
 /** Certificates for an `https://` endpoint, as PEM text or bytes. */
 export interface TlsOptions {
-  /** Certificate authorities to trust; default: the operating system's. */
+  /**
+   * Certificate authorities to trust, intermediate ones too, and servers' certificates that are trusted by themselves;
+   * default: the operating system's authorities.
+   */
   readonly ca?: string | Uint8Array;
   /** Client certificate chain, for mutual TLS. Needs `key`. */
   readonly cert?: string | Uint8Array;
   /** Private key of `cert`. */
   readonly key?: string | Uint8Array;
-  /** Name to check the server's certificate against; default: the endpoint's host. */
+  /** Name to check the server's certificate against; default: the endpoint's host. A final dot is ignored, there as here. */
   readonly serverName?: string;
+  /**
+   * Take whoever answers for the server, with any certificate: who is in between reads and changes everything. For
+   * development alone; the process warns of it once. Default false. clientv3: `InsecureSkipVerify`.
+   */
+  readonly dangerouslySkipVerification?: boolean;
 }
 
 /** HTTP/2 PINGs that find out a dead connection. */
@@ -28,6 +36,8 @@ export interface TransportOptions {
   readonly endpoint: string;
   /** Ignored for `http://` and `unix://`. */
   readonly tls?: TlsOptions;
+  /** Gives them before each new connection, in the place of `tls`. */
+  readonly tlsSource?: () => Promise<TlsOptions>;
   /** HTTP/2 keepalive; off by default. */
   readonly keepAlive?: KeepAliveOptions;
   /** Idle time before TCP's own keepalive probes start, in ms. Default 30 000; 0 turns them off. */

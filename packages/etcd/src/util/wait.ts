@@ -103,8 +103,17 @@ export function settlesBy(
 ): Promise<boolean> {
   return within(
     promise.then(() => true),
-    { signal, timeoutMs: deadline - performance.now(), expired: (wait) => wait.resolve(false) },
+    {
+      signal,
+      timeoutMs: deadline - performance.now(),
+      expired: (wait) => afterReading(() => wait.resolve(false)),
+    },
   );
+}
+
+/** Runs something once what has come while the event loop was blocked is read: timers come before that. */
+export function afterReading(run: () => void): void {
+  setImmediate(() => setImmediate(run));
 }
 
 /** Resolves when the promise is fulfilled, after that time at the latest. Rejects with its failure. */

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 import { LONGEST_TIMER_MS } from '../../util/timeout.js';
+import { afterReading } from '../../util/wait.js';
 import { CONNECTING_SIGNAL } from './abortable-resolver.js';
 import { SocketHold } from './socket-hold.js';
 
@@ -112,7 +113,8 @@ export class GrpcJsChannel {
       if (this.#retired || state === SHUTDOWN) return;
       if (state === CONNECTING && bound <= LONGEST_TIMER_MS) {
         // What has come meanwhile may wait to be read, when something has blocked the event loop.
-        this.#connectTimer = setTimeout(() => setImmediate(tooLong), bound).unref();
+        // A call's own deadline goes first.
+        this.#connectTimer = setTimeout(() => afterReading(() => setImmediate(tooLong)), bound).unref();
       }
       channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, look);
     };

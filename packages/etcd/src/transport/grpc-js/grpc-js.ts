@@ -10,12 +10,13 @@ import {
 } from '../../errors.js';
 import { statusError } from '../../server-errors.js';
 import { LONGEST_TIMER_MS } from '../../util/timeout.js';
+import { afterReading } from '../../util/wait.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
 import { isSecure, parseEndpoint } from '../endpoint.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from '../transport.js';
 import { abortable } from './abortable-resolver.js';
 import { type ChannelInit, GrpcJsChannel } from './channel.js';
-import { tlsCredentials } from './tls-credentials.js';
+import { renewedTlsCredentials, tlsCredentials } from './tls-credentials.js';
 
 // What grpc-js says of calls that never got a connection, and what is said here.
 const closedUnderCall = /^Channel closed before call started/;
@@ -61,24 +62,16 @@ class GrpcJsTransport implements Transport {
   unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse> {
     return new Promise((resolve, reject) => {
       const call = new GrpcJsUnary(method, resolve, reject);
-      this.#begin(call, options, (client, metadata, deadline) =>
-        client.makeUnaryRequest(
-          method,
-          identity,
-          identity,
-          asBuffer(request),
-          metadata,
-          deadline,
-          call.answered,
-        ),
+      this.#begin(call, options, (client, metadata) =>
+        client.makeUnaryRequest(method, identity, identity, asBuffer(request), metadata, call.answered),
       );
     });
   }
 
   stream(method: string, options?: CallOptions): ByteStream {
     const stream = new GrpcJsStream(method, this);
-    this.#begin(stream, options, (client, metadata, deadline) => {
-      const duplex = client.makeBidiStreamRequest(method, identity, identity, metadata, deadline);
+    this.#begin(stream, options, (client, metadata) => {
+      const duplex = client.makeBidiStreamRequest(method, identity, identity, metadata);
       stream.attach(duplex);
       return duplex;
     });
@@ -110,29 +103,28 @@ class GrpcJsTransport implements Transport {
   #begin(
     call: GrpcJsUnary | GrpcJsStream,
     options: CallOptions | undefined,
-    start: (client: grpc.Client, metadata: grpc.Metadata, deadline: Deadline) => SurfaceCall,
+    start: (client: grpc.Client, metadata: grpc.Metadata) => SurfaceCall,
   ): void {
     const signal = options?.signal;
     if (this.#closed) call.fail(new ClosedError());
     else if (signal?.aborted) call.fail(signal.reason);
     else {
-      const deadline = deadlineOf(options);
       this.#channel ??= this.#connect();
       const channel = this.#channel;
       let surface: SurfaceCall;
       try {
-        surface = start(channel.client, toGrpcMetadata(options?.metadata), deadline);
+        surface = start(channel.client, toGrpcMetadata(options?.metadata));
       } catch (cause) {
         call.fail(malformed(cause, call.method));
         return;
       }
       channel.callBegan();
-      this.#calls.set(call, { surface, channel });
+      this.#calls.set(call, { surface, channel, timer: this.#deadline(call, options?.timeoutMs) });
       if (signal !== undefined) call.watch(signal, () => this.cancel(call, signal.reason));
       surface.on('metadata', (metadata: grpc.Metadata) => call.headersCame(fromGrpcMetadata(metadata)));
       surface.on('status', (status: grpc.StatusObject) => {
         if (!this.#calls.has(call)) return;
-        const seen = byRetirement(byDeadline(status, deadline), channel);
+        const seen = byRetirement(status, channel);
         // A channel that could not connect refuses calls until its back-off has passed; a new one tries at once.
         if (status.code !== StatusCode.OK && neverSent.test(status.details)) this.#leave(channel);
         this.#forget(call);
@@ -146,6 +138,7 @@ class GrpcJsTransport implements Transport {
     const running = this.#calls.get(call);
     if (running === undefined) return undefined;
     this.#calls.delete(call);
+    clearTimeout(running.timer);
     running.channel.callEnded();
     return running.surface;
   }
@@ -157,6 +150,22 @@ class GrpcJsTransport implements Transport {
     call.cut(reason);
     // grpc-js forgets a cancellation that comes in the microtasks in which it begins a call, and makes the call.
     setImmediate(() => surface.cancel());
+  }
+
+  /**
+   * Ends the call when its time is over. grpc-js's own deadline fails what was answered in time while something blocked the
+   * event loop, as its timer comes before the reading.
+   */
+  #deadline(call: PendingCall, timeoutMs = Number.POSITIVE_INFINITY): NodeJS.Timeout | undefined {
+    if (timeoutMs > LONGEST_TIMER_MS) return undefined;
+    const expired = (): void => {
+      const surface = this.#forget(call);
+      if (surface === undefined) return;
+      const details = `no answer within ${Math.ceil(timeoutMs)} ms`;
+      call.fail(statusError({ code: StatusCode.DEADLINE_EXCEEDED, details, method: call.method }));
+      setImmediate(() => surface.cancel());
+    };
+    return setTimeout(() => afterReading(expired), Math.max(1, timeoutMs)).unref();
   }
 
   #connect(): GrpcJsChannel {
@@ -185,6 +194,7 @@ type SurfaceCall = ReturnType<grpc.Client['makeUnaryRequest']> | grpc.ClientDupl
 interface RunningCall {
   readonly surface: SurfaceCall;
   readonly channel: GrpcJsChannel;
+  readonly timer: NodeJS.Timeout | undefined;
 }
 
 class GrpcJsUnary extends UnaryCall {
@@ -296,30 +306,9 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** When a call has to be over, in ms since 1970, as grpc-js takes it. */
-interface Deadline {
-  readonly deadline?: number;
-}
-
-/** The server resets a call when its deadline passes, and may be quicker than the timer here. As grpc-go. */
-function byDeadline(
-  status: grpc.StatusObject,
-  { deadline = Number.POSITIVE_INFINITY }: Deadline,
-): grpc.StatusObject {
-  if (status.code !== grpc.status.CANCELLED || Date.now() < deadline) return status;
-  return { ...status, code: grpc.status.DEADLINE_EXCEEDED, details: 'the deadline has passed' };
-}
-
 /** Calls that wait for a connection fail with their channel; here is why that was given up. */
 function byRetirement(status: grpc.StatusObject, { why }: GrpcJsChannel): grpc.StatusObject {
   return why !== undefined && closedUnderCall.test(status.details) ? { ...status, details: why } : status;
-}
-
-function deadlineOf(options: CallOptions | undefined): Deadline {
-  const ms = options?.timeoutMs;
-  // grpc-js has a timer for each.
-  if (ms === undefined || ms > LONGEST_TIMER_MS) return {};
-  return { deadline: Date.now() + Math.max(1, Math.ceil(ms)) };
 }
 
 function toGrpcMetadata(metadata: Readonly<Record<string, string>> | undefined): grpc.Metadata {
@@ -360,8 +349,10 @@ function targetOf(endpoint: string): {
   return { target: `${hostname}:${parts.port ?? (secure ? 443 : 80)}`, host, secure };
 }
 
-function credentials({ tls = {} }: TransportOptions, host: string, secure: boolean): grpc.ChannelCredentials {
+function credentials(options: TransportOptions, host: string, secure: boolean): grpc.ChannelCredentials {
   if (!secure) return grpc.credentials.createInsecure();
+  const { tls = {}, tlsSource } = options;
+  if (tlsSource !== undefined) return renewedTlsCredentials(tlsSource, host);
   try {
     return tlsCredentials(tls, host);
   } catch (cause) {

@@ -12,11 +12,32 @@ type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
  * @throws Error when the certificates or the key can't be read.
  */
 export function tlsCredentials(options: TlsOptions, host: string): ChannelCredentials {
+  const terms = termsOf(options, host);
+  return new TlsCredentials(async () => terms);
+}
+
+/** The same, of options that are asked for before each connection. */
+export function renewedTlsCredentials(source: () => Promise<TlsOptions>, host: string): ChannelCredentials {
+  return new TlsCredentials(async () => termsOf(await source(), host));
+}
+
+/** How one connection is secured. */
+interface Terms {
+  readonly secureContext: tls.SecureContext;
+  readonly serverName: string;
+  readonly verified: boolean;
+}
+
+function termsOf(options: TlsOptions, host: string): Terms {
   const { ca = systemAuthorities(), cert, key, serverName = host } = options;
+  const { dangerouslySkipVerification: skipped = false } = options;
   const pem = (bytes: string | Uint8Array | undefined) =>
     bytes === undefined ? undefined : Buffer.from(bytes);
-  const secureContext = tls.createSecureContext({ ca: pem(ca), cert: pem(cert), key: pem(key) });
-  return new TlsCredentials(secureContext, serverName);
+  // Not in the types of Node 20; any certificate that is named as an authority is one, as it is for the native transport.
+  const context = { ca: pem(ca), cert: pem(cert), key: pem(key), allowPartialTrustChain: true };
+  // No certificate has the final dot of DNS.
+  const secureContext = tls.createSecureContext(context);
+  return { secureContext, serverName: serverName.replace(/\.$/, ''), verified: !skipped };
 }
 
 /** Those of the operating system; `undefined`, for the host's own, where it doesn't give them. */
@@ -28,13 +49,11 @@ function systemAuthorities(): string | undefined {
 }
 
 class TlsCredentials extends ChannelCredentials {
-  readonly #secureContext: tls.SecureContext;
-  readonly #serverName: string;
+  readonly #terms: () => Promise<Terms>;
 
-  constructor(secureContext: tls.SecureContext, serverName: string) {
+  constructor(terms: () => Promise<Terms>) {
     super();
-    this.#secureContext = secureContext;
-    this.#serverName = serverName;
+    this.#terms = terms;
   }
 
   override _isSecure(): boolean {
@@ -58,9 +77,9 @@ class TlsCredentials extends ChannelCredentials {
     };
   }
 
-  #connect(socket: Socket): Promise<tls.TLSSocket> {
-    const name = this.#serverName;
-    return new Promise((resolve, reject) => {
+  async #connect(socket: Socket): Promise<tls.TLSSocket> {
+    const { secureContext, serverName: name, verified } = await this.#terms();
+    return await new Promise((resolve, reject) => {
       const closed = (): void => reject(new Error('the server closed the connection before secure TLS'));
       if (socket.destroyed) {
         closed();
@@ -70,8 +89,9 @@ class TlsCredentials extends ChannelCredentials {
         socket,
         host: name,
         ...(isIP(name) === 0 && { servername: name }),
+        rejectUnauthorized: verified,
         checkServerIdentity: (_host, certificate) => tls.checkServerIdentity(name, certificate),
-        secureContext: this.#secureContext,
+        secureContext,
         ALPNProtocols: ['h2'],
       });
       secure.once('secureConnect', () => resolve(secure));

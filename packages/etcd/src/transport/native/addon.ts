@@ -2,17 +2,24 @@
 // into it, how much is handled in a turn. The other half is crates/etcd-transport.
 
 import { createRequire } from 'node:module';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { isAbsolute, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isShortage, shortage } from '../shortage.js';
 
-/** What crosses into the addon's `NativeTransport` constructor; see crates/etcd-transport/src/lib.rs. */
-export interface NativeOptions {
-  readonly endpoint: string;
+/** TLS options as they cross. */
+export interface NativeTls {
   readonly ca?: Uint8Array;
   readonly cert?: Uint8Array;
   readonly key?: Uint8Array;
   readonly serverName?: string;
+  readonly skipVerification: boolean;
+}
+
+/** What crosses into the addon's `NativeTransport` constructor; see crates/etcd-transport/src/lib.rs. */
+export interface NativeOptions {
+  readonly endpoint: string;
+  /** Without, they are given by `setTls` before the first connection. */
+  readonly tls?: NativeTls;
   readonly keepAliveIntervalMs?: number;
   readonly keepAliveTimeoutMs: number;
   readonly keepAliveWhileIdle: boolean;
@@ -39,6 +46,10 @@ export interface NativeBinding {
   setReferenced(referenced: boolean): void;
   /** Gives the connection up for new calls, which get another one. Calls in flight go on. */
   renew(): void;
+  /** Other TLS options, for the connections to come. */
+  setTls(tls: NativeTls): void;
+  /** Whether there is a connection, or one is being made. */
+  isConnected(): boolean;
   /** After it returns there are no more calls of `wake`. Idempotent. */
   close(): void;
 }
@@ -55,6 +66,8 @@ const methods = {
   takeLong: true,
   setReferenced: true,
   renew: true,
+  setTls: true,
+  isConnected: true,
   close: true,
 } satisfies Record<keyof NativeBinding, true>;
 
@@ -74,32 +87,58 @@ export function loadNativeAddon(): NativeAddon | Error {
 function load(): NativeAddon | Error {
   const given = process.env.QUIESCE_ETCD_NATIVE;
   const host = `${process.platform}-${process.arch}`;
-  // In a checkout it is beside the package; else it comes in a package of its own for each platform, of which npm
-  // installs the one that fits. Where a C library is in the name, that one has tried to load is soon said.
-  const candidates = given
-    ? [resolve(given)]
-    : [
-        `../../../../native/etcd-transport.${host}.node`,
-        ...['', '-gnu', '-musl', '-msvc'].map((libc) => `@quiesce/etcd-${host}${libc}`),
-      ];
+  const from = places();
   const failures: unknown[] = [];
-  for (const candidate of candidates) {
-    try {
-      // A bundle in CommonJS knows no URL of its own: there the program's place is where to look from.
-      const load = createRequire(import.meta.url || pathToFileURL(process.execPath));
-      return checked(load(candidate) as Partial<NativeAddon>, candidate);
-    } catch (failure) {
-      failures.push(failure);
+  for (const candidate of given ? [resolve(given)] : candidatesOf(host)) {
+    for (const place of from) {
+      try {
+        return checked(createRequire(place)(candidate) as Partial<NativeAddon>, candidate);
+      } catch (failure) {
+        failures.push(failure);
+      }
     }
   }
   const decisive = failures.find((failure) => !isMissing(failure)) ?? failures[0];
   const reason =
-    given || !isMissing(decisive)
-      ? String((decisive as Error).message).split('\n')[0]
-      : 'its package is not installed';
+    given || !isMissing(decisive) ? String((decisive as Error).message).split('\n')[0] : notFound(from);
   const message = `no native transport for ${host}: ${reason}`;
   if (isShortage(decisive)) return shortage(message, decisive);
   return new Error(message, { cause: new AggregateError(failures, 'nothing could be loaded') });
+}
+
+/**
+ * In a checkout it is beside the package; else it comes in a package of its own for each platform, of which npm installs the
+ * one that fits. Where a C library is in the name, that one has tried to load is soon said. A bundle may have it beside it.
+ */
+function candidatesOf(host: string): string[] {
+  return [
+    `../../../../native/etcd-transport.${host}.node`,
+    ...['', '-gnu', '-musl', '-msvc'].map((libc) => `@quiesce/etcd-${host}${libc}`),
+    `./etcd-transport.${host}.node`,
+    './etcd-transport.node',
+  ];
+}
+
+/**
+ * Where to look from: this module; in a bundle, which may know no place of its own or that of its sources, the bundle, the
+ * program that was started, and the executable that may hold it.
+ */
+function places(): string[] {
+  const own = import.meta.url || undefined;
+  if (own?.endsWith(MODULE)) return [own];
+  const bundle = typeof __filename === 'string' && isAbsolute(__filename) ? __filename : undefined;
+  const found = [own, bundle, process.argv[1], process.execPath].filter((place) => place !== undefined);
+  return [...new Set(found.map((place) => (isAbsolute(place) ? pathToFileURL(place).href : place)))];
+}
+
+/** How the place of this module ends, as long as it is in no bundle. */
+const MODULE = '/transport/native/addon.js';
+
+function notFound(from: readonly string[]): string {
+  const [first = ''] = from;
+  if (from.length === 1 && first.endsWith(MODULE)) return 'its package is not installed';
+  const folders = new Set(from.map((place) => fileURLToPath(new URL('.', place))));
+  return `this program is a bundle, and neither the addon's package nor etcd-transport.node is found from ${[...folders].join(', ')}; copy that file beside the bundle, or name it in QUIESCE_ETCD_NATIVE`;
 }
 
 /** An addon of another version would fail in the middle of its work, when something that it lacks is called. */

@@ -10,9 +10,23 @@ import {
 import { statusError } from '../../server-errors.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
 import { shortage } from '../shortage.js';
-import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from '../transport.js';
-import { loadNativeAddon, type NativeAddon, type NativeBinding, type NativeOptions } from './addon.js';
+import type {
+  ByteStream,
+  CallOptions,
+  TlsOptions,
+  Transport,
+  TransportOptions,
+  UnaryResponse,
+} from '../transport.js';
+import {
+  loadNativeAddon,
+  type NativeAddon,
+  type NativeBinding,
+  type NativeOptions,
+  type NativeTls,
+} from './addon.js';
 import { CommandBatch, CompletionBatch, type CompletionHandler } from './frames.js';
+import { type RenewableTransport, RenewingTransport } from './renewing.js';
 import { TurnPace } from './turn-pace.js';
 
 /** Messages on a stream that may wait at either end; `STREAM_WINDOW` in crates/etcd-transport/src/calls.rs. */
@@ -41,10 +55,12 @@ export function nativeUnavailable(): Error | undefined {
 export function nativeTransport(options: TransportOptions): Transport {
   const addon = loadNativeAddon();
   if (addon instanceof Error) throw addon;
-  return new NativeTransport(addon, options);
+  const transport = new NativeTransport(addon, options);
+  const { tlsSource } = options;
+  return tlsSource === undefined ? transport : new RenewingTransport(transport, tlsSource);
 }
 
-class NativeTransport implements Transport, CompletionHandler {
+class NativeTransport implements RenewableTransport, CompletionHandler {
   readonly kind = 'native';
   readonly #native: NativeBinding;
   readonly #batch = new CommandBatch((message) => this.#native.giveLong(message));
@@ -119,6 +135,18 @@ class NativeTransport implements Transport, CompletionHandler {
 
   renew(): void {
     if (!this.#closed) this.#native.renew();
+  }
+
+  get isConnected(): boolean {
+    return !this.#closed && this.#native.isConnected();
+  }
+
+  setTls(tls: TlsOptions): void {
+    try {
+      if (!this.#closed) this.#native.setTls(nativeTls(tls));
+    } catch (cause) {
+      throw invalidArgument(`can't use the tls options: ${(cause as Error).message}`, cause);
+    }
   }
 
   async close(): Promise<void> {
@@ -341,14 +369,21 @@ function timeoutOf(options: CallOptions | undefined): number {
   return Math.max(1, Math.ceil(ms));
 }
 
+function nativeTls({ ca, cert, key, serverName, dangerouslySkipVerification }: TlsOptions): NativeTls {
+  return {
+    ...(ca !== undefined && { ca: Buffer.from(ca) }),
+    ...(cert !== undefined && { cert: Buffer.from(cert) }),
+    ...(key !== undefined && { key: Buffer.from(key) }),
+    ...(serverName !== undefined && { serverName }),
+    skipVerification: dangerouslySkipVerification ?? false,
+  };
+}
+
 function nativeOptions(options: TransportOptions): NativeOptions {
-  const { tls, keepAlive } = options;
+  const { tls, tlsSource, keepAlive } = options;
   return {
     endpoint: options.endpoint,
-    ...(tls?.ca !== undefined && { ca: Buffer.from(tls.ca) }),
-    ...(tls?.cert !== undefined && { cert: Buffer.from(tls.cert) }),
-    ...(tls?.key !== undefined && { key: Buffer.from(tls.key) }),
-    ...(tls?.serverName !== undefined && { serverName: tls.serverName }),
+    ...(tlsSource === undefined && { tls: nativeTls(tls ?? {}) }),
     ...(keepAlive !== undefined && { keepAliveIntervalMs: keepAlive.intervalMs }),
     keepAliveTimeoutMs: keepAlive?.timeoutMs ?? 20_000,
     keepAliveWhileIdle: keepAlive?.whileIdle ?? false,

@@ -1,5 +1,5 @@
 import { EtcdError, type Metadata, noMetadata, StatusCode } from '../errors.js';
-import type { ByteStream } from '../transport/transport.js';
+import type { ByteStream } from './transport.js';
 
 /** A stream that is opened once something else has come, such as a token. */
 export class DeferredStream implements ByteStream {

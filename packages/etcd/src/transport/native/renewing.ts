@@ -1,0 +1,89 @@
+import { ClosedError, DeadlineExceededError, EtcdError, StatusCode, UnavailableError } from '../../errors.js';
+import { settlesBy } from '../../util/wait.js';
+import { DeferredStream } from '../deferred-stream.js';
+import type { ByteStream, CallOptions, TlsOptions, Transport, UnaryResponse } from '../transport.js';
+
+/** A transport whose TLS options can be changed for the connections to come. */
+export interface RenewableTransport extends Transport {
+  /** Whether the next call makes no connection. */
+  readonly isConnected: boolean;
+  setTls(tls: TlsOptions): void;
+}
+
+/** Asks for the TLS options anew before each connection. While there is one, calls pass through. */
+export class RenewingTransport implements Transport {
+  readonly #inner: RenewableTransport;
+  readonly #source: () => Promise<TlsOptions>;
+  #renewing: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(inner: RenewableTransport, source: () => Promise<TlsOptions>) {
+    this.#inner = inner;
+    this.#source = source;
+  }
+
+  get kind(): Transport['kind'] {
+    return this.#inner.kind;
+  }
+
+  unary(method: string, request: Uint8Array, options: CallOptions = {}): Promise<UnaryResponse> {
+    if (this.#inner.isConnected) return this.#inner.unary(method, request, options);
+    return this.#renewed(method, options).then((rest) => this.#inner.unary(method, request, rest));
+  }
+
+  stream(method: string, options: CallOptions = {}): ByteStream {
+    if (this.#inner.isConnected) return this.#inner.stream(method, options);
+    let rest = options;
+    const ready = this.#renewed(method, options).then((left) => {
+      rest = left;
+    });
+    return new DeferredStream(method, ready, () => this.#inner.stream(method, rest));
+  }
+
+  renew(): void {
+    this.#inner.renew();
+  }
+
+  ref(): void {
+    this.#inner.ref();
+  }
+
+  unref(): void {
+    this.#inner.unref();
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    return this.#inner.close();
+  }
+
+  /** Sees to new TLS options; returns the call's options with what is left of its time. */
+  async #renewed(method: string, options: CallOptions): Promise<CallOptions> {
+    if (this.#closed) throw new ClosedError();
+    const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
+    const deadline = performance.now() + timeoutMs;
+    // Of many calls that need a connection, one asks.
+    this.#renewing ??= this.#renew(method).finally(() => {
+      this.#renewing = undefined;
+    });
+    if (!(await settlesBy(this.#renewing, deadline, signal))) {
+      const message = `DEADLINE_EXCEEDED: the function tls gave nothing within ${timeoutMs} ms`;
+      const code = StatusCode.DEADLINE_EXCEEDED;
+      throw new DeadlineExceededError(message, { code, method, sent: false });
+    }
+    if (timeoutMs === Number.POSITIVE_INFINITY) return options;
+    return { ...options, timeoutMs: Math.max(1, deadline - performance.now()) };
+  }
+
+  async #renew(method: string): Promise<void> {
+    let tls: TlsOptions;
+    try {
+      tls = await this.#source();
+    } catch (cause) {
+      if (cause instanceof EtcdError) throw cause;
+      const message = `UNAVAILABLE: the function tls has failed: ${cause instanceof Error ? cause.message : String(cause)}`;
+      throw new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method, sent: false, cause });
+    }
+    if (!this.#closed) this.#inner.setTls(tls);
+  }
+}
