@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { bisect } from './cli/bisect.js';
 import { compare } from './cli/compare.js';
+import { doctor } from './cli/doctor.js';
 import { EXIT, signalExitCode } from './cli/exit-codes.js';
 import { history } from './cli/history.js';
 import { init } from './cli/init.js';
@@ -13,7 +14,7 @@ import type { Subcommand } from './cli/subcommand.js';
 import { QuiesceError, UsageError } from './errors.js';
 import { VERSION } from './version.js';
 
-const subcommands: readonly Subcommand[] = [run, compare, merge, bisect, runsNeeded, history, init];
+const subcommands: readonly Subcommand[] = [run, compare, merge, bisect, runsNeeded, history, init, doctor];
 
 // Commander's own words for an error are not printed; `explain` says them in one line.
 const silent = { writeErr: () => {}, outputError: () => {} };

@@ -65,7 +65,8 @@ export function underChecker(
   };
 }
 
-function asanLibrary(): string | undefined {
+/** The library, where gcc has it. */
+export function asanLibrary(): string | undefined {
   const { stdout } = spawnSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' });
   const file = stdout?.trim();
   return file?.startsWith('/') && existsSync(file) ? file : undefined;

@@ -86,7 +86,7 @@ function threadsOf(pid: number): number[] {
 }
 
 /** Why a debugger sees nothing here, and what to do. */
-function blindness(): string {
+export function debuggerProblem(): string {
   if (findExecutable('gdb', process.cwd()).path === undefined) return 'gdb is not installed';
   const scope = read('/proc/sys/kernel/yama/ptrace_scope').trim();
   if (scope === '2' || scope === '3') {
@@ -130,7 +130,7 @@ function threadsFromProc(pid: number, interpreted: Awaited<ReturnType<typeof pyt
     const head = `  thread ${thread} ${JSON.stringify(line('comm'))}: ${state}, in ${line('wchan') || '?'}`;
     return [head, ...formatInterpreted(interpreted.get(Number(thread)) ?? [])].join('\n');
   });
-  return [`  (no stacks: ${blindness()})`, ...lines].join('\n');
+  return [`  (no stacks: ${debuggerProblem()})`, ...lines].join('\n');
 }
 
 function read(path: string): string {

@@ -1,0 +1,151 @@
+import { spawn } from 'node:child_process';
+import pc from 'picocolors';
+import { asanLibrary } from '../perturb/checker.js';
+import { unavailablePerturbations } from '../perturb/perturb.js';
+import { findExecutable } from '../process/executable.js';
+import { debuggerProblem, threadStacks } from '../run/diagnose.js';
+import { witnessEnvironment, witnessProblem } from '../run/witness.js';
+import { VERSION } from '../version.js';
+import { EXIT } from './exit-codes.js';
+import { interruptible } from './interrupt.js';
+import { readerStream, writeOutput } from './output.js';
+import type { Subcommand } from './subcommand.js';
+
+/** Something that the tester uses where it is there. */
+interface Check {
+  readonly name: string;
+  /** Why it can't be used; `null` when it can. */
+  readonly problem: string | null;
+  /** What is missing in results without it. */
+  readonly cost: string;
+  /** How to get it. */
+  readonly remedy: string;
+  /** Without it crashes and hangs are found, but hardly explained or provoked: the exit code says so. */
+  readonly matters: boolean;
+}
+
+const SLEEP_S = 60;
+
+const HELP = `
+Outcomes and rates are as exact without any of it: what is missing costs stacks, causes and speed of finding.
+
+Exit codes:
+  0  the witness, the amplifier and stacks of other processes can be had
+  1  one of them can't`;
+
+/** `quiesce doctor`. */
+export const doctor: Subcommand = {
+  name: 'doctor',
+  define: (command, finish) =>
+    command
+      .description('say what of this machine the tester can use, what is missing, and how to get it')
+      .option('--json', 'write that as JSON to standard output')
+      .addHelpText('after', HELP)
+      .allowExcessArguments(false)
+      .action(async ({ json }: { json?: boolean }) => {
+        const { result: checks } = await interruptible(look);
+        if (json) await writeOutput('-', `${JSON.stringify({ quiesce: VERSION, checks }, null, 2)}\n`);
+        else {
+          const { stream, colour } = readerStream(false);
+          stream.write(text(checks, pc.createColors(colour)));
+        }
+        finish(
+          checks.every(({ problem, matters }) => problem === null || !matters) ? EXIT.ok : EXIT.unexpected,
+        );
+      }),
+};
+
+async function look(signal: AbortSignal): Promise<Check[]> {
+  const unavailable = new Map<string, string>(
+    unavailablePerturbations().map(({ name, reason }) => [name, reason]),
+  );
+  return [
+    {
+      name: 'exit witness',
+      problem: witnessProblem() ?? null,
+      cost: 'no stacks of crashes, nothing of threads, sockets and files left at exit, no --strict',
+      remedy: 'Linux with glibc, and the package as it is published; in a clone: Rust, then npm run build',
+      matters: true,
+    },
+    {
+      name: 'stacks',
+      problem: await stacksProblem(signal),
+      cost: 'crashes and hangs without their stacks, so that the likely cause is often not known',
+      remedy: 'install gdb (apt-get install gdb); in a container: docker run --cap-add SYS_PTRACE',
+      matters: true,
+    },
+    {
+      name: 'exit amplifier',
+      problem: unavailable.get('amplify') ?? null,
+      cost: 'no --perturb amplify: rare races take many more runs to show',
+      remedy: 'as for the witness',
+      matters: true,
+    },
+    ...(['affinity', 'nice'] as const).map((name) => ({
+      name: `perturbation ${name}`,
+      problem: unavailable.get(name) ?? null,
+      cost: `--perturb all leaves ${name} out`,
+      remedy: 'install util-linux and coreutils',
+      matters: false,
+    })),
+    program(
+      'prlimit',
+      'each run takes about 1 ms more, for a shell that switches core dumps off',
+      'install util-linux',
+    ),
+    program(
+      'py-spy',
+      'stacks without the Python lines that were running',
+      'pip install py-spy, beside the Python under test',
+    ),
+    program('valgrind', 'no --valgrind', 'apt-get install valgrind'),
+    {
+      name: 'AddressSanitizer',
+      problem: asanLibrary() === undefined ? "gcc's libasan.so is not here" : null,
+      cost: 'no --asan',
+      remedy: 'apt-get install gcc',
+      matters: false,
+    },
+    program('python3', 'no versions of PyPI packages in a matrix or bisect', 'install Python 3'),
+    program('npm', 'no versions of npm packages or runtimes in a matrix or bisect', 'install Node with npm'),
+  ];
+}
+
+function program(name: string, cost: string, remedy: string): Check {
+  const found = findExecutable(name, process.cwd());
+  const problem = found.path === undefined ? `${name} is not in PATH` : null;
+  return { name, problem, cost, remedy, matters: false };
+}
+
+/** Tries it on a program as a run starts it: only that shows whether the kernel and the container let the debugger in. */
+async function stacksProblem(signal: AbortSignal): Promise<string | null> {
+  const sleeper = spawn(process.execPath, ['-e', `setTimeout(() => {}, ${SLEEP_S}e3); console.log()`], {
+    env: witnessEnvironment(process.env),
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  try {
+    const started = await new Promise<boolean>((resolve) => {
+      sleeper.stdout.once('data', () => resolve(true));
+      sleeper.once('close', () => resolve(false));
+      sleeper.once('error', () => resolve(false));
+    });
+    if (!started || sleeper.pid === undefined) return 'a program for a trial could not be started';
+    const { threads } = await threadStacks([{ pid: sleeper.pid, command: 'node' }], { signal });
+    return threads.some(({ frames }) => frames.length > 0) ? null : debuggerProblem();
+  } finally {
+    sleeper.kill('SIGKILL');
+  }
+}
+
+function text(checks: readonly Check[], c: ReturnType<typeof pc.createColors>): string {
+  const lines = checks.map(({ name, problem, cost, remedy, matters }) => {
+    if (problem === null) return `${c.green('ok')}       ${name}`;
+    const missing = matters ? c.red('missing') : c.yellow('missing');
+    return [
+      `${missing}  ${c.bold(name)}: ${problem}`,
+      `         without it: ${cost}`,
+      `         to get it: ${remedy}`,
+    ].join('\n');
+  });
+  return `quiesce ${VERSION}, Node ${process.version.slice(1)}, ${process.platform} ${process.arch}\n\n${lines.join('\n')}\n`;
+}
