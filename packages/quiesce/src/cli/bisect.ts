@@ -27,9 +27,9 @@ const WITHOUT = ['until', 'allowFailures', 'confidence', 'expect'] as const;
 
 const HELP = `
 The command names the installation: \${python} is the Python of an environment with the version, \${npm} a folder with
-it in node_modules. A version is bad when any of its runs fails. Where the program says when its work is done (see
-docs/tester.md), a version with which it never comes so far, but ends with an exit code, is left out: it can't do the work,
-which says nothing of its exit. Installations are kept in QUIESCE_CACHE.
+it in node_modules. A version is bad when any of its runs fails. If the program reports when its work is done (see
+docs/tester.md), a version with which it never gets that far, and ends with an exit code, is left out: it can't do the work,
+so it says nothing about the exit. Installations are kept in QUIESCE_CACHE.
 
 Exit codes:
   0  a version was found
@@ -43,7 +43,7 @@ export const bisect: Subcommand = {
   name: 'bisect',
   define: (command, finish) => {
     command
-      .description('find the published version of a package that brought or cured a failure')
+      .description('find the published version of a package that introduced or cured a failure')
       .usage('[options] <npm:NAME | pypi:NAME> -- command [args...]')
       .argument('<package>', 'npm:NAME or pypi:NAME')
       .argument('[command...]', 'the program under test and its arguments')

@@ -50,7 +50,7 @@ Two reports of several scenarios are compared scenario by scenario, with Holm's 
 
 Exit codes:
   0  as demanded: after is proven to fail less (better), or not proven to fail more (no-worse)
-  1  not so
+  1  not as demanded
   2  wrong usage, or a wrong plan or report
   3  the environment failed
   130, 143, 129  stopped by SIGINT, SIGTERM, SIGHUP`;

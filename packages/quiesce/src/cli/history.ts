@@ -21,7 +21,7 @@ export const history: Subcommand = {
       .description('plot the failure rates that quiesce run --history kept')
       .argument('[file]', 'the history, a file of JSON lines', HISTORY_FILE)
       .option('--only <name>', 'only scenarios of this name or pattern (repeatable)', append)
-      .option('--last <n>', 'only so many sessions of each scenario', positiveInteger, 30)
+      .option('--last <n>', 'only the last n sessions of each scenario', positiveInteger, 30)
       .option('--json', 'write the entries as JSON to standard output, and no plot')
       .allowExcessArguments(false)
       .action(async (file: string, flags: HistoryFlags) => {

@@ -25,7 +25,7 @@ export const init: Subcommand = {
   name: 'init',
   define: (command, finish) =>
     command
-      .description('write a plan, and the program it runs, for a module of yours; asks nothing')
+      .description('write a plan for a module of yours, and the program that it runs')
       .usage('[options] <module>')
       .argument('<module>', 'what the program imports, such as @scope/package, ./index.js or my_package')
       .addOption(new Option('--host <host>', 'what runs the program').choices(templateHosts).default('node'))

@@ -6,13 +6,13 @@ import { checkReports, type ReportFlags, reportOptions, writeReports } from './r
 import type { Subcommand } from './subcommand.js';
 
 const HELP = `
-Also makes the other kinds of report of a single JSON report.
+It also makes the other kinds of report from a single JSON report.
 
 Exit codes:
   0  every run ended as expected
   1  some did not
-  2  wrong usage, or reports that don't go together
-  3  runs are missing: a shard, or what a service or an interrupt kept from being run`;
+  2  wrong usage, or reports that don't match
+  3  runs are missing: those of a shard, or those that a failed service or an interrupt prevented`;
 
 /** `quiesce merge`. */
 export const merge: Subcommand = {

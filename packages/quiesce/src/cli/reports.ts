@@ -28,8 +28,8 @@ export function reportOptions(command: Command): Command {
     .option('--junit <file>', 'write it as JUnit XML')
     .option('--tap <file>', 'write it as TAP version 14')
     .option('--html <file>', 'write it as one self-contained HTML page')
-    .option('--github', 'annotate the GitHub workflow run (default: where GITHUB_ACTIONS is true)')
-    .option('--no-github', 'do not');
+    .option('--github', 'annotate the GitHub workflow run (default: if GITHUB_ACTIONS is true)')
+    .option('--no-github', "don't annotate");
 }
 
 /**

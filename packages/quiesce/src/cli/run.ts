@@ -49,7 +49,7 @@ export const run: Subcommand = {
       .option('--quiet-stderr', 'anything on stderr makes a run dirty')
       .option(
         '--shard <i/n>',
-        'make only this part of all runs, such as 2/5; auto or auto/5: as CI or Kubernetes states (see quiesce merge)',
+        'make only this part of all runs, such as 2/5; auto or auto/5: the part that CI or Kubernetes states (see quiesce merge)',
         shard,
       )
       .option(
@@ -57,18 +57,14 @@ export const run: Subcommand = {
         'scenarios and services, as YAML, JSON, TypeScript or JavaScript (default: shutdown.plan.* in this directory)',
       )
       .option('--name <text>', 'what reports call the command (default: the command itself)')
-      .option(
-        '--bail [n]',
-        'stop once so many runs have failed (default: 1); the rest is not run',
-        positiveInteger,
-      )
+      .option('--bail [n]', 'stop after this many failed runs (default: 1)', positiveInteger)
       .addOption(new Option('--max-failures <n>', 'the same as --bail <n>').argParser(positiveInteger))
-      .option('--only <name>', 'of the plan, only scenarios of this name or pattern (repeatable)', append)
+      .option('--only <name>', "run only the plan's scenarios of this name or pattern (repeatable)", append)
       .option('--valgrind', 'run programs under valgrind, whose errors make a run fail')
       .option('--asan', "run programs with AddressSanitizer's library, for addons that were built with it")
       .option(
         '--resume <file>',
-        'go on where the JSON report of an interrupted or killed session ends, with its seed; give the same command or plan',
+        'continue where the JSON report of an interrupted or killed session ends, with its seed; give the same command or plan',
       )
       .option('--history [file]', `keep the failure rates in a file of JSON lines (default: ${HISTORY_FILE})`)
       .option('--label <text>', 'what quiesce history calls this session, such as a commit');

@@ -38,7 +38,10 @@ export const valueOptions = {
     schema: rate,
     default: CONFIDENCE,
     settle: parseRate,
-    flag: { term: '--confidence <level>', help: 'of what is said about failure rates (default: 95%)' },
+    flag: {
+      term: '--confidence <level>',
+      help: 'confidence of the statements about failure rates (default: 95%)',
+    },
     bearsOn: 'statement',
     noun: 'confidence',
   }),
@@ -85,7 +88,7 @@ export const valueOptions = {
     adds: true,
     flag: {
       term: '--allow-thread <name>',
-      help: 'with --strict: a thread, or the library that started it, that may be left; * and ? (repeatable)',
+      help: 'with --strict: a thread that may be left, by its name or its library; * and ? (repeatable)',
     },
     bearsOn: 'outcome',
     noun: 'list of allowed threads',
@@ -103,7 +106,7 @@ export const valueOptions = {
     about: 'Loads the exit witness into programs: stacks of crashes, and what is left at exit',
     flag: {
       term: '--no-witness',
-      help: "don't load the exit witness into programs: no stacks of crashes, nothing of what is left at exit",
+      help: "don't load the exit witness into programs: no stacks of crashes, no report of what is left at exit",
     },
     bearsOn: 'evidence',
     noun: 'use of the witness',
@@ -134,7 +137,7 @@ export const valueOptions = {
     about: 'What dying runtimes print makes a run fail',
     flag: {
       term: '--no-signatures',
-      help: "what dying runtimes print doesn't make a run fail that ended as expected",
+      help: "don't fail a run that ended as expected for what dying runtimes print",
     },
     bearsOn: 'outcome',
     noun: 'use of signatures',
@@ -150,7 +153,7 @@ export const valueOptions = {
     adds: true,
     flag: {
       term: '--ignore-output <pattern>',
-      help: "don't look at lines of output that match this regular expression (repeatable)",
+      help: 'ignore lines of output that match this regular expression (repeatable)',
     },
     bearsOn: 'outcome',
     noun: 'list of ignored output',
@@ -201,7 +204,7 @@ export const options = {
     schema: rate,
     flag: {
       term: '--until <rate>',
-      help: 'run until the failure rate is shown to be below this, such as 0.1%',
+      help: 'run until the failure rate is proven to be below this, such as 0.1%',
     },
     bearsOn: 'statement',
     noun: 'rate to be shown',
@@ -218,7 +221,7 @@ export const options = {
     schema: count,
     flag: {
       term: '--allow-failures <n>',
-      help: 'failed runs that still let --until be shown (default: 0)',
+      help: 'failed runs that --until tolerates (default: 0)',
       read: integerText,
     },
     bearsOn: 'statement',
@@ -232,7 +235,7 @@ export const options = {
     schema: perturbation,
     flag: {
       term: '--perturb <parts>',
-      help: `so that races show: all, none, or some of ${PERTURBATIONS.join(',')}, each with =value or drawn for each run`,
+      help: `disturb runs so that races show: all, none, or some of ${PERTURBATIONS.join(',')}, each with =value or drawn for each run`,
       words: (perturb) => ['--perturb', perturb === null ? 'none' : perturbChoiceText(perturb.choice)],
     },
     bearsOn: 'outcome',
@@ -253,7 +256,7 @@ export const options = {
     schema: seed,
     flag: {
       term: '--seed <n>',
-      help: 'what perturbations are drawn from (default: a new one, which is printed)',
+      help: 'seed of the perturbations (default: a new one, which is printed)',
       read: integerText,
     },
     bearsOn: 'effort',
@@ -265,7 +268,7 @@ export const options = {
     default: 10_000,
     flag: {
       term: '--timeout <duration>',
-      help: 'a run that takes longer is a hang: 500ms, 10s, 2m (default: 10s)',
+      help: 'a run that takes longer counts as a hang: 500ms, 10s, 2m (default: 10s)',
       words: (ms) => ['--timeout', `${ms}ms`],
     },
     bearsOn: 'outcome',
