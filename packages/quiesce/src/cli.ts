@@ -3,7 +3,6 @@ import { Command, CommanderError } from 'commander';
 import { bisect } from './cli/bisect.js';
 import { compare } from './cli/compare.js';
 import { doctor } from './cli/doctor.js';
-import { EXIT, signalExitCode } from './cli/exit-codes.js';
 import { history } from './cli/history.js';
 import { init } from './cli/init.js';
 import { InterruptedError } from './cli/interrupt.js';
@@ -11,6 +10,7 @@ import { merge } from './cli/merge.js';
 import { run } from './cli/run.js';
 import { runsNeeded } from './cli/runs-needed.js';
 import type { Subcommand } from './cli/subcommand.js';
+import { EXIT, signalExitCode } from './cli/subcommand.js';
 import { QuiesceError, UsageError } from './errors.js';
 import { VERSION } from './version.js';
 

@@ -3,16 +3,16 @@ import { definedOnly } from '../defined.js';
 import { formatMs } from '../duration.js';
 import { UsageError } from '../errors.js';
 import { parsePackageName } from '../install/installation.js';
-import { loadPlan } from '../plan/load.js';
+import { loadPlan } from '../plan/file/load.js';
 import type { ScenarioDefaults } from '../plan/options.js';
 import type { Plan } from '../plan/plan.js';
 import { progressView } from '../report/progress.js';
 import { failureCounts } from '../report/text.js';
 import { append } from './arguments.js';
-import { EXIT } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
+import { EXIT } from './subcommand.js';
 
 interface BisectFlags {
   readonly from?: string;

@@ -10,7 +10,7 @@ import {
 } from '../compare/compare.js';
 import { UsageError } from '../errors.js';
 import { splitCommand } from '../plan/command-line.js';
-import { loadPlan } from '../plan/load.js';
+import { loadPlan } from '../plan/file/load.js';
 import { flagOf, type OptionName, type ScenarioDefaults } from '../plan/options.js';
 import { resolvePlan } from '../plan/resolve.js';
 import { comparisonReport, type NamedComparison } from '../report/comparison.js';
@@ -24,12 +24,12 @@ import { readReport } from '../results/saved-report.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 import type { Counts } from '../statistics/intervals.js';
 import type { Rate } from '../statistics/rate-goal.js';
-import { EXIT, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import { readerStream, writeOutput } from './output.js';
 import { checkReports } from './reports.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
+import { EXIT, signalExitCode } from './subcommand.js';
 
 interface CompareFlags {
   readonly before: string;

@@ -6,10 +6,10 @@ import { findExecutable } from '../process/executable.js';
 import { debuggerProblem, threadStacks } from '../run/diagnose.js';
 import { witnessEnvironment, witnessProblem } from '../run/witness.js';
 import { VERSION } from '../version.js';
-import { EXIT } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import { readerStream, writeOutput } from './output.js';
 import type { Subcommand } from './subcommand.js';
+import { EXIT } from './subcommand.js';
 
 /** Something that the tester uses where it is there. */
 interface Check {

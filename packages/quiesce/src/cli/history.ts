@@ -3,9 +3,9 @@ import { globMatcher } from '../glob.js';
 import { HISTORY_FILE, type HistoryEntry, readHistory } from '../history/history.js';
 import { historyReport } from '../report/history.js';
 import { append, positiveInteger } from './arguments.js';
-import { EXIT } from './exit-codes.js';
 import { readerStream, writeOutput } from './output.js';
 import type { Subcommand } from './subcommand.js';
+import { EXIT } from './subcommand.js';
 
 interface HistoryFlags {
   readonly only?: string[];

@@ -4,12 +4,12 @@ import { isBuiltin } from 'node:module';
 import { basename, dirname, extname, join, relative, resolve } from 'node:path';
 import { Option } from 'commander';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
-import { planTemplate, programTemplate, type TemplateHost, templateHosts } from '../plan/templates.js';
+import { planTemplate, programTemplate, type TemplateHost, templateHosts } from '../plan/file/templates.js';
 import { findExecutable } from '../process/executable.js';
 import { runToEnd } from '../process/run-to-end.js';
 import { positiveInteger } from './arguments.js';
-import { EXIT } from './exit-codes.js';
 import type { Subcommand } from './subcommand.js';
+import { EXIT } from './subcommand.js';
 
 interface InitFlags {
   readonly host: TemplateHost;

@@ -1,9 +1,9 @@
 import { mergeReports, type NamedReport } from '../merge/merge.js';
 import { letDown } from '../results/result.js';
 import { readReport } from '../results/saved-report.js';
-import { EXIT } from './exit-codes.js';
 import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
 import type { Subcommand } from './subcommand.js';
+import { EXIT } from './subcommand.js';
 
 const HELP = `
 It also makes the other kinds of report from a single JSON report.

@@ -3,7 +3,7 @@ import { definedOnly } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { addToHistory, HISTORY_FILE } from '../history/history.js';
 import { unavailablePerturbations } from '../perturb/perturb.js';
-import { findPlan, loadPlan } from '../plan/load.js';
+import { findPlan, loadPlan } from '../plan/file/load.js';
 import { expandMatrix } from '../plan/matrix.js';
 import type { ScenarioDefaults } from '../plan/options.js';
 import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
@@ -16,11 +16,11 @@ import type { Expect } from '../run/outcome.js';
 import { type ProgressEvent, runResolved } from '../session/session.js';
 import { append, positiveInteger, shard } from './arguments.js';
 import { checkpoints } from './checkpoint.js';
-import { EXIT, EXIT_HELP, signalExitCode } from './exit-codes.js';
 import { interruptible } from './interrupt.js';
 import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
+import { EXIT, EXIT_HELP, signalExitCode } from './subcommand.js';
 
 interface RunFlags extends ReportFlags {
   readonly valgrind?: boolean;

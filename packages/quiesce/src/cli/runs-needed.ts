@@ -3,8 +3,8 @@ import { percent } from '../report/text.js';
 import { CONFIDENCE } from '../statistics/intervals.js';
 import { comparisonRuns, MOST_RUNS, runsNeeded as runsFor } from '../statistics/sample-size.js';
 import { count, rate, rateOrZero } from './arguments.js';
-import { EXIT } from './exit-codes.js';
 import type { Subcommand } from './subcommand.js';
+import { EXIT } from './subcommand.js';
 
 interface RunsNeededFlags {
   readonly rate?: number;

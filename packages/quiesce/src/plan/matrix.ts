@@ -5,16 +5,8 @@ import {
   installRuntime,
   parsePackageName,
 } from '../install/installation.js';
-import type { Plan, ScenarioSpec } from './plan.js';
+import type { Matrix, Plan, ScenarioSpec } from './plan.js';
 import { checkPlan } from './schema.js';
-
-/**
- * Axes of a scenario, each with its values: the scenario is run for each combination. `runtime` has `node@22`, `bun@1` or
- * `deno@2`, and the command names it by `${runtime}`. `python` has Pythons of this machine, such as `python3.11`, for
- * `${python}`. `npm:NAME` and `pypi:NAME` have versions of a package: `${npm}` is the folder that has its `node_modules`,
- * `${python}` the Python of an environment that has it. Each is installed once, into `QUIESCE_CACHE`.
- */
-export type Matrix = { readonly [axis: string]: readonly string[] };
 
 /**
  * A plan with a scenario for each combination of each matrix, and everything installed that they need.

@@ -1,6 +1,13 @@
 import type { ServiceSpec } from '../service/service.js';
-import type { Matrix } from './matrix.js';
 import type { ScenarioDefaults } from './options.js';
+
+/**
+ * Axes of a scenario, each with its values: the scenario is run for each combination. `runtime` has `node@22`, `bun@1` or
+ * `deno@2`, and the command names it by `${runtime}`. `python` has Pythons of this machine, such as `python3.11`, for
+ * `${python}`. `npm:NAME` and `pypi:NAME` have versions of a package: `${npm}` is the folder that has its `node_modules`,
+ * `${python}` the Python of an environment that has it. Each is installed once, into `QUIESCE_CACHE`.
+ */
+export type Matrix = { readonly [axis: string]: readonly string[] };
 
 /** One program under test. */
 export interface ScenarioSpec extends ScenarioDefaults {

@@ -4,11 +4,11 @@ import { messageOf } from '../errors.js';
 import { parsePackageName } from '../install/installation.js';
 import { type ServiceSpec, serviceProblem } from '../service/service.js';
 import { command, environment, expected, list, positiveInteger, strict, text } from './fields.js';
+import type { PlanText } from './file/plan-text.js';
 import type { Option } from './option.js';
 import { options } from './options.js';
 import type { Plan } from './plan.js';
 import { PlanError, type PlanProblem } from './plan-error.js';
-import type { PlanText } from './plan-text.js';
 
 type OptionFields = { [K in keyof typeof options]: z.ZodExactOptional<(typeof options)[K]['schema']> };
 

@@ -1,6 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
-import { messageOf } from '../errors.js';
-import { type Place, PlanError } from './plan-error.js';
+import { messageOf } from '../../errors.js';
+import { type Place, PlanError } from '../plan-error.js';
 
 /** A plan's text as data, and where what is in it. */
 export interface PlanText {

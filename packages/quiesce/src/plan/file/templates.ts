@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { Expect } from '../run/outcome.js';
+import type { Expect } from '../../run/outcome.js';
 
 /** What runs a program that `quiesce init` writes. */
 export const templateHosts = ['node', 'bun', 'deno', 'python'] as const;

@@ -2,10 +2,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createJiti } from 'jiti';
-import { messageOf, UsageError } from '../errors.js';
-import type { Plan } from './plan.js';
+import { messageOf, UsageError } from '../../errors.js';
+import type { Plan } from '../plan.js';
+import { checkPlan } from '../schema.js';
 import { readPlanText } from './plan-text.js';
-import { checkPlan } from './schema.js';
 
 const PLAN_FILE = /^shutdown\.plan\.(?:ya?ml|json|[cm]?[jt]s)$/;
 
@@ -61,6 +61,6 @@ export async function loadPlan(file: string): Promise<{ plan: Plan; baseDir: str
 function importPlan(path: string): Promise<unknown> {
   // A plan may import this package though it isn't installed beside the plan.
   const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
-  const alias = { 'quiesce/work-done': here('../work-done.js'), quiesce: here('../index.js') };
+  const alias = { 'quiesce/work-done': here('../../work-done.js'), quiesce: here('../../index.js') };
   return createJiti(import.meta.url, { fsCache: false, alias }).import(path, { default: true });
 }
