@@ -1,4 +1,4 @@
-import { jsonOf } from './util/json.js';
+import { jsonOf } from './json.js';
 
 /**
  * gRPC status codes, as in https://grpc.io/docs/guides/status-codes/.

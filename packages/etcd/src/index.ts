@@ -66,6 +66,7 @@ export {
   UnavailableError,
   UnimplementedError,
 } from './errors.js';
+export type { JsonBytes } from './json.js';
 export {
   bytes,
   type Codec,
@@ -150,7 +151,6 @@ export type { AuthOptions, Credentials, FixedToken } from './rpc/token.js';
 export type { TransportChoice } from './transport/choose.js';
 export type { KeepAliveOptions, TlsOptions } from './transport/transport.js';
 export type { Int64 } from './util/int64.js';
-export type { JsonBytes } from './util/json.js';
 export type { Keyspace } from './views/keyspace.js';
 export type { Namespace } from './views/namespace.js';
 export { OrderedReads } from './views/ordered-reads.js';

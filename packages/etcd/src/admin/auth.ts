@@ -2,13 +2,13 @@
 // snapshots. What programs do with keys is in views/.
 
 import { invalidArgument } from '../errors.js';
+import { answer } from '../json.js';
 import { KeyRange, type Keys, toRange } from '../kv/key-range.js';
 import { idempotentCall, nothing, writeCall } from '../rpc/call.js';
 import { Permission_Type, type Permission as PermissionMessage } from '../rpc/generated/authpb/auth.js';
 import { AuthService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { AuthUserAddRequest } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
-import { answer } from '../util/json.js';
 import { checkArgument, flag, type Kind, nonEmptyText, oneOf, secret } from '../util/kinds.js';
 
 /** What a role may do with keys; `write` alone doesn't allow reading. */

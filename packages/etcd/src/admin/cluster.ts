@@ -1,11 +1,11 @@
 import { invalidArgument, StatusCode, UnavailableError } from '../errors.js';
+import { answer } from '../json.js';
 import { idempotentCall, writeCall } from '../rpc/call.js';
 import { ClusterService } from '../rpc/generated/etcdserverpb/methods.js';
 import { Member as MemberMessage } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { parseEndpoint } from '../transport/endpoint.js';
 import { toUint64 } from '../util/int64.js';
-import { answer } from '../util/json.js';
 import { flag, shown } from '../util/kinds.js';
 import { withoutSecrets } from '../util/secrets.js';
 

@@ -1,4 +1,5 @@
 import { errorOfCode, StatusCode } from '../errors.js';
+import { answer } from '../json.js';
 import { idempotentCall, nothing, writeCall } from '../rpc/call.js';
 import { ClusterService, MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
@@ -12,7 +13,6 @@ import {
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, callControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { type Int64, int64, toInt64, toUint64, uint64 } from '../util/int64.js';
-import { answer } from '../util/json.js';
 import { checkArgument, type Kind, kind, oneOf } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import {

@@ -3,8 +3,8 @@
 
 import { type InspectOptionsStylized, inspect } from 'node:util';
 import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
+import { jsonOf } from '../json.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import { jsonOf } from '../util/json.js';
 import { aFunction, checkArgument, shown, text, withMethods } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';

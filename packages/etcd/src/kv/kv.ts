@@ -1,3 +1,4 @@
+import { Answer, answer } from '../json.js';
 import { type Call, idempotentCall, writeCall } from '../rpc/call.js';
 import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
@@ -16,7 +17,6 @@ import {
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, int64, toInt64 } from '../util/int64.js';
-import { Answer, answer } from '../util/json.js';
 import { flag, oneOf } from '../util/kinds.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import type { RangeBytes } from './key-range.js';

@@ -1,4 +1,5 @@
 import { StoreReplacedError } from '../errors.js';
+import { answer } from '../json.js';
 import { type Call, idempotentCall } from '../rpc/call.js';
 import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { RangeRequest, RangeResponse } from '../rpc/generated/etcdserverpb/rpc.js';
@@ -6,7 +7,6 @@ import type { KeyValue } from '../rpc/messages/key-value.js';
 import { describeCall, type Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
-import { answer } from '../util/json.js';
 import { positiveInteger } from '../util/kinds.js';
 import type { RangeBytes } from './key-range.js';
 import {

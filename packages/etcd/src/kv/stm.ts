@@ -1,11 +1,11 @@
 import { EtcdError, invalidArgument, isHistoryLost, StatusCode, StoreReplacedError } from '../errors.js';
+import { answer } from '../json.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
 import { int64 } from '../util/int64.js';
-import { answer } from '../util/json.js';
 import { aFunction, checkArgument, flag, list, oneOf, positiveInteger } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { pause } from '../util/wait.js';

@@ -1,4 +1,5 @@
 import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
+import { Answer } from '../json.js';
 import { type Call, idempotentCall, writeCall } from '../rpc/call.js';
 import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
@@ -12,7 +13,6 @@ import {
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
-import { Answer } from '../util/json.js';
 import { anything, type Kind, list, oneOf, shown } from '../util/kinds.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import { isEndless, type KeyRange } from './key-range.js';

@@ -1,4 +1,4 @@
-import { answer } from '../util/json.js';
+import { answer } from '../json.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 
 /** One renewal of a lease, as etcd's `LeaseKeepAliveResponse`. */

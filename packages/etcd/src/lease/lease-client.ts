@@ -1,4 +1,5 @@
 import { invalidArgument } from '../errors.js';
+import { answer } from '../json.js';
 import { knownHeader, type ResponseHeader } from '../kv/kv.js';
 import { type Call, idempotentCall, nothing, writeCall } from '../rpc/call.js';
 import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
@@ -11,7 +12,6 @@ import type {
 import { type CallControl, callControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { isLeaseThere } from '../server-errors.js';
 import { type Int64, int64, toInt64 } from '../util/int64.js';
-import { answer } from '../util/json.js';
 import { flag } from '../util/kinds.js';
 import { waitFor } from '../util/wait.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';

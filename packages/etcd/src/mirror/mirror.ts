@@ -7,11 +7,11 @@ import {
   type StoreReplacedError,
   UnavailableError,
 } from '../errors.js';
+import { answer } from '../json.js';
 import type { Bytes, Keys } from '../kv/key-range.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { answer } from '../util/json.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { pause } from '../util/wait.js';
 import type { Keyspace } from '../views/keyspace.js';

@@ -1,7 +1,7 @@
+import { Answer } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type Event, Event_EventType } from '../rpc/messages/mvccpb.js';
-import { Answer } from '../util/json.js';
 
 /** One change of a key. */
 export interface WatchEvent<Entry = KeyValue> {

@@ -1,7 +1,7 @@
 import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } from '../errors.js';
+import { answer } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { answer } from '../util/json.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
 import { waitFor } from '../util/wait.js';
 import type { Waiter } from '../util/waiter.js';

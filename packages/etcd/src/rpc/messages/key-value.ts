@@ -1,5 +1,5 @@
 import { type InspectOptionsStylized, inspect } from 'node:util';
-import { type JsonBytes, jsonBytes } from '../../util/json.js';
+import { type JsonBytes, jsonBytes } from '../../json.js';
 
 const utf8 = new TextDecoder();
 
