@@ -34,24 +34,12 @@ async function program(name: string, code: string, more: NodeJS.ProcessEnv = {})
   return run(process.execPath, [name, server.endpoint], more);
 }
 
-/** Makes a bundle in CommonJS, with each bundler's defaults for Node. */
-async function bundle(bundler: 'esbuild' | 'ncc' | 'webpack', entry: string, out: string): Promise<void> {
-  const installed = (name: string): string => join(dir, 'node_modules', '.bin', name);
+/** Makes a bundle in CommonJS, with each bundler's defaults for Node. ncc is webpack, with its files beside. */
+async function bundle(bundler: 'esbuild' | 'ncc', entry: string, out: string): Promise<void> {
   if (bundler === 'esbuild') {
     await run(bin('esbuild'), [entry, '--bundle', '--platform=node', `--outfile=${out}`]);
-  } else if (bundler === 'ncc') {
-    await run(installed('ncc'), ['build', entry, '--out', dirname(out)]);
   } else {
-    writeFileSync(
-      join(dir, 'bundle.cjs'),
-      `require('webpack')({
-         mode: 'production', target: 'node', entry: './${entry}',
-         output: { path: ${JSON.stringify(dirname(out))}, filename: ${JSON.stringify(basename(out))} },
-       }, (error, stats) => {
-         if (error || stats.hasErrors()) { console.error(error ?? stats.toString()); process.exitCode = 1; }
-       });`,
-    );
-    await run(process.execPath, ['bundle.cjs']);
+    await run(join(dir, 'node_modules', '.bin', 'ncc'), ['build', entry, '--out', dirname(out)]);
   }
 }
 
@@ -62,7 +50,7 @@ const body = `
   console.log(etcd.transport, kv.text());
   await etcd.close();`;
 
-const bundlers = ['@vercel/ncc@0.38', 'webpack@5'];
+const bundlers = ['@vercel/ncc@0.38'];
 
 before(async () => {
   dir = temporaryDirectory();
@@ -174,7 +162,6 @@ describe('installed from its tarball, @quiesce/etcd', () => {
     for (const [bundler, out] of [
       ['esbuild', 'common/esbuild.js'],
       ['ncc', 'common/ncc/index.js'],
-      ['webpack', 'common/webpack.js'],
     ] as const) {
       await bundle(bundler, 'common.js', join(dir, out));
       const { stdout, stderr } = await run(process.execPath, [out, server.endpoint]);
