@@ -67,5 +67,5 @@ test('a clean strict scenario says that no thread was left', {
 }, async () => {
   const strict = { name: 'strict', command: [process.execPath, '-e', '0'], runs: 2, strict: true };
   const text = terminalReport(await runPlan({ scenarios: [strict] }), false);
-  assert.match(text, /strict: no thread was left at exit in any of 2 runs, but for the host's own/);
+  assert.match(text, /strict: no thread was left at exit in any of 2 runs, except for the host's own/);
 });
