@@ -22,6 +22,8 @@ export interface Sampler {
 const FIRST_MS = 1;
 /** Each wait is this part of the time that went by, so that a hang of any length makes a bounded number of samples. */
 const PART = 1 / 100;
+/** To look takes at most this part of the time, so that it doesn't take the program's CPU. */
+const MOST_LOAD = 1 / 5;
 const MOST_SAMPLES = 40_000;
 const MOST_THREADS = 64;
 
@@ -37,11 +39,14 @@ export function startSampler(pid: number): Sampler {
   const startedAt = monotonicUs();
   let timer: NodeJS.Timeout | undefined;
   const look = (): void => {
+    const lookedAt = monotonicUs();
     const seen = sampleThreads(pid);
     samples.push(...seen);
     timer = undefined;
     if (seen.length === 0 || samples.length >= MOST_SAMPLES) return;
-    timer = setTimeout(look, Math.max(FIRST_MS, ((monotonicUs() - startedAt) / 1_000) * PART));
+    const now = monotonicUs();
+    const waitUs = Math.max((now - startedAt) * PART, (now - lookedAt) * (1 / MOST_LOAD - 1));
+    timer = setTimeout(look, Math.max(FIRST_MS, waitUs / 1_000));
   };
   look();
   return {
