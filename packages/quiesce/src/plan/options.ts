@@ -114,7 +114,7 @@ export const valueOptions = {
   }),
   /**
    * Takes the timeline of the exit: what its threads did, and what was torn down when; default false. It needs the
-   * witness, and costs a run about a millisecond.
+   * witness, and costs a run some milliseconds of CPU: docs/tester.md has the figures.
    */
   timeline: value<boolean>({
     schema: flag,
