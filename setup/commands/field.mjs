@@ -119,7 +119,7 @@ async function tryCase(one, runs) {
 async function install({ registry, packages: [first, ...others] }, version) {
   const name = `${first ?? 'none'}-${version ?? ''}`.replace(/[^\w.-]/g, '_');
   const folder = inCache('field', registry, name);
-  // Written last: an interrupted installation is made anew, where it was, as an environment of Python can't be moved.
+  // Written last: an interrupted installation is made again, where it was, as an environment of Python can't be moved.
   const mark = join(folder, 'installed');
   if (existsSync(mark)) return folder;
   rmSync(folder, { recursive: true, force: true });

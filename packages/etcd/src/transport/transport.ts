@@ -36,7 +36,7 @@ export interface TransportOptions {
   readonly endpoint: string;
   /** Ignored for `http://` and `unix://`. */
   readonly tls?: TlsOptions;
-  /** Gives them before each new connection, in the place of `tls`. */
+  /** Gives them before each new connection, in place of `tls`. */
   readonly tlsSource?: () => Promise<TlsOptions>;
   /** HTTP/2 keepalive; off by default. */
   readonly keepAlive?: KeepAliveOptions;

@@ -10,7 +10,7 @@ export interface RenewableTransport extends Transport {
   setTls(tls: TlsOptions): void;
 }
 
-/** Asks for the TLS options anew before each connection. While there is one, calls pass through. */
+/** Asks for the TLS options again before each connection. While there is one, calls pass through. */
 export class RenewingTransport implements Transport {
   readonly #inner: RenewableTransport;
   readonly #source: () => Promise<TlsOptions>;

@@ -148,7 +148,7 @@ const MOST_BREAKS = 2;
 /** A pause in which nothing happens is shortened when it takes so many times what all else does. */
 const LONG = 4;
 
-/** A linear scale, but for long pauses: what happens within a millisecond would not be seen beside a wait of seconds. */
+/** A linear scale, except for long pauses: what happens within a millisecond would not be seen beside a wait of seconds. */
 export function timeScale({ phases, threads, endMs, crash }: Timeline): Scale {
   const times = [
     ...phases.flatMap(({ fromMs, toMs }) => [fromMs, toMs ?? endMs]),
