@@ -30,7 +30,7 @@ const HELP = `
 Outcomes and rates are as exact without any of it: what is missing costs stacks, causes and speed of finding.
 
 Exit codes:
-  0  the witness, the amplifier and stacks of other processes is available
+  0  the witness, the amplifier and stacks of other processes are available
   1  one of them can't`;
 
 /** `quiesce doctor`. */
