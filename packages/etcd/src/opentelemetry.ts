@@ -12,6 +12,8 @@ import {
 import { statusName } from './errors.js';
 import { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
 import { parseEndpoint } from './transport/endpoint.js';
+import { withMethods } from './util/kinds.js';
+import { Description } from './util/options.js';
 
 /** Where spans and figures go. */
 export interface InstrumentOptions {
@@ -20,6 +22,18 @@ export interface InstrumentOptions {
   /** Default: `metrics.getMeter('@quiesce/etcd')` of the global provider. */
   readonly meter?: Meter;
 }
+
+const instrumentOptions = new Description<InstrumentOptions>(
+  'instrument()',
+  {
+    tracer: withMethods<Tracer>('a tracer of OpenTelemetry', 'startSpan'),
+    meter: withMethods<Meter>('a meter of OpenTelemetry', 'createHistogram', 'createCounter'),
+  },
+  {
+    hints: { tracerProvider: 'give a tracer of it', meterProvider: 'give a meter of it' },
+    example: '{ tracer }',
+  },
+);
 
 const SCOPE = '@quiesce/etcd';
 
@@ -34,6 +48,7 @@ const SCOPE = '@quiesce/etcd';
  * @returns a function that ends it.
  */
 export function instrument(options: InstrumentOptions = {}): () => void {
+  instrumentOptions.check(options);
   const tracer = options.tracer ?? trace.getTracer(SCOPE);
   const meter = options.meter ?? metrics.getMeter(SCOPE);
   const durations = meter.createHistogram('rpc.client.duration', {

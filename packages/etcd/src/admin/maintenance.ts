@@ -12,7 +12,7 @@ import {
   type StatusResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, callControl, describeCall, type Rpc } from '../rpc/rpc.js';
-import { type Int64, int64, toInt64, toUint64, uint64 } from '../util/int64.js';
+import { type Int64, int64, optionalInt64, toUint64, uint64 } from '../util/int64.js';
 import { checkArgument, type Kind, kind, oneOf } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import {
@@ -158,7 +158,7 @@ export class Maintenance {
 
   /** Hash of one member's keys and their history, to compare members by. etcd: `Maintenance.HashKV`. */
   async hashKV(endpoint: string, options: HashKVOptions = {}): Promise<HashKVResult> {
-    const request = () => ({ revision: toInt64('revision', options.revision) });
+    const request = () => ({ revision: optionalInt64(options.revision) });
     return this.#rpc.at(endpoint).call(calls.hashKV, request, options);
   }
 

@@ -5,9 +5,10 @@ import { EtcdError, StatusCode } from '../errors.js';
 import { type Bytes, toKey } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
-import type { Namespace } from '../views/namespace.js';
-import type { AcquireOptions } from './owned-key.js';
+import { type Namespace, namespaceKind } from '../views/namespace.js';
+import { type AcquireOptions, acquireOptions } from './owned-key.js';
 import { persist } from './persist.js';
 import { untilDeleted } from './until-deleted.js';
 
@@ -24,6 +25,7 @@ export class Barrier {
    * @param key stands for the barrier.
    */
   constructor(space: Namespace, key: Bytes) {
+    checkArgument('space', namespaceKind, space);
     this.#space = space;
     this.#key = toKey(key);
   }
@@ -40,7 +42,7 @@ export class Barrier {
     );
     if (succeeded) return;
     const message = `the barrier ${JSON.stringify(Buffer.from(this.#key).toString())} is held already`;
-    throw new EtcdError(message, { code: StatusCode.ALREADY_EXISTS });
+    throw new EtcdError(message, { code: StatusCode.ALREADY_EXISTS, mayBeApplied: false });
   }
 
   /** Takes the barrier down, and all who wait go on. Where an error has `mayBeApplied` set, it may be down. */
@@ -50,6 +52,7 @@ export class Barrier {
 
   /** Waits until the barrier is down; at once where it isn't up. Throws DeadlineExceededError after `timeoutMs`. */
   async wait(options: AcquireOptions = {}): Promise<void> {
+    acquireOptions.check(options);
     using linked = new LinkedSignal([options.signal], options.timeoutMs);
     const { signal } = linked;
     const { kvs, revision } = await persist(

@@ -1,11 +1,19 @@
-import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
+import { EtcdError, StatusCode } from '../errors.js';
 import { type Bytes, type KeyRange, prefix, toKey } from '../kv/key-range.js';
 import type { RangeResult } from '../kv/kv.js';
 import { op } from '../kv/txn.js';
+import { checkArgument, positiveInteger } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
-import { type AcquireOptions, claim, handOver, OwnedKey, type Ownership } from './owned-key.js';
+import {
+  type AcquireOptions,
+  acquireOptions,
+  claim,
+  handOver,
+  OwnedKey,
+  type Ownership,
+} from './owned-key.js';
 import { persist } from './persist.js';
-import type { Session } from './session.js';
+import { type Session, sessionKind } from './session.js';
 import { untilDeleted } from './until-deleted.js';
 import { untilPut } from './until-put.js';
 
@@ -29,9 +37,8 @@ export class DoubleBarrier {
    * @param count how many take part.
    */
   constructor(session: Session, key: Bytes, count: number) {
-    if (!Number.isSafeInteger(count) || count < 1) {
-      throw invalidArgument(`count is ${count}; it must be a whole number of at least 1`);
-    }
+    checkArgument('count', positiveInteger, count);
+    checkArgument('session', sessionKind, session);
     this.#session = session;
     this.#count = count;
     this.#waiters = Buffer.concat([toKey(key), Buffer.from('/waiters/')]);
@@ -46,6 +53,7 @@ export class DoubleBarrier {
    * is lost before, DeadlineExceededError after `timeoutMs`. Then it has not entered.
    */
   async enter(options: AcquireOptions = {}): Promise<void> {
+    acquireOptions.check(options);
     if (this.#mine !== undefined) throw this.#refused('this object has entered it; leave() first');
     using linked = new LinkedSignal([options.signal, this.#session.signal], options.timeoutMs);
     const { signal } = linked;
@@ -68,6 +76,7 @@ export class DoubleBarrier {
    * before, DeadlineExceededError after `timeoutMs`. Then leave again, or close the session.
    */
   async leave(options: AcquireOptions = {}): Promise<void> {
+    acquireOptions.check(options);
     const mine = this.#mine;
     if (mine === undefined) throw this.#refused('this object has not entered it; enter() first');
     using linked = new LinkedSignal([options.signal, this.#session.signal], options.timeoutMs);

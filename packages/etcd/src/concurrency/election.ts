@@ -1,17 +1,19 @@
 import { ClosedError, invalidArgument, isHistoryLost, StoreReplacedError } from '../errors.js';
 import { type Bytes, type KeyRange, prefix, toBytes, toKey } from '../kv/key-range.js';
-import type { ReadOptions } from '../kv/kv.js';
+import { type ReadOptions, readKinds } from '../kv/kv.js';
 import { compare, op } from '../kv/txn.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import type { CallControl } from '../rpc/rpc.js';
+import { type CallControl, callControl, describeCall } from '../rpc/rpc.js';
+import { abortSignal, checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { Description } from '../util/options.js';
 import { unlessAborted } from '../util/wait.js';
-import type { Namespace } from '../views/namespace.js';
+import { type Namespace, namespaceKind } from '../views/namespace.js';
 import { Fence, fenceBeside } from './fence.js';
-import { type AcquireOptions, claim, OwnedKey, type Ownership } from './owned-key.js';
+import { type AcquireOptions, acquireOptions, claim, OwnedKey, type Ownership } from './owned-key.js';
 import { backOff, FIRST_ATTEMPT_MS, mayPass, persist } from './persist.js';
-import { hangOn, type KeptKey } from './resume.js';
-import type { Session } from './session.js';
+import { hangOn, type KeptKey, keptKey } from './resume.js';
+import { type Session, sessionKind } from './session.js';
 import { SharedKey } from './shared-key.js';
 import { putsAfter } from './until-put.js';
 
@@ -34,6 +36,7 @@ export class Leadership extends OwnedKey {
    * @throws OwnershipLostError when this isn't the leader any more.
    */
   async proclaim(value: Bytes, options: CallControl = {}): Promise<void> {
+    callControl.check(options);
     if (this.signal.aborted) throw this.signal.reason;
     const { space, leaseId } = this.session;
     const put = op.put<Bytes, Bytes>(this.key, value, { lease: leaseId });
@@ -58,10 +61,19 @@ export class Leadership extends OwnedKey {
   }
 
   /** Lets the next candidate lead. Idempotent. Does nothing when the session is lost: its leaderships are, too. */
-  resign(options: CallControl = {}): Promise<void> {
-    return this.release(options);
+  async resign(options: CallControl = {}): Promise<void> {
+    callControl.check(options);
+    await this.release(options);
   }
 }
+
+const leaderOptions = describeCall<ReadOptions>('leader()', readKinds);
+
+interface ObserveOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+const observeOptions = new Description<ObserveOptions>('observe()', { signal: abortSignal });
 
 /**
  * An election: of all sessions that campaign, the one that began first leads, and the next when it resigns or dies.
@@ -77,6 +89,7 @@ export class Election {
    * @param name what the election is for; keys start with it and a slash, fences with it and `~fence/`.
    */
   constructor(space: Namespace, name: Bytes) {
+    checkArgument('space', namespaceKind, space);
     this.#space = space;
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);
     this.#candidates = prefix(this.#prefix);
@@ -93,6 +106,8 @@ export class Election {
    */
   async campaign(session: Session, value: Bytes, options: AcquireOptions = {}): Promise<Leadership> {
     this.#check(session);
+    acquireOptions.check(options);
+    toBytes(value);
     return claim(
       {
         session,
@@ -121,6 +136,8 @@ export class Election {
    */
   async resume(session: Session, candidacy: KeptKey, options: CallControl = {}): Promise<Leadership> {
     this.#check(session);
+    checkArgument('candidacy', keptKey, candidacy);
+    callControl.check(options);
     const { key, revision } = candidacy;
     const modRevision = await hangOn(session, candidacy, options, 'the candidacy was not resumed');
     const fence = new Fence(session, key, fenceBeside(this.#prefix, session.uniqueName()), false);
@@ -132,6 +149,7 @@ export class Election {
 
   /** The leader's key, with the value that it announced last; `undefined` while there is none. */
   async leader(options: ReadOptions = {}): Promise<KeyValue | undefined> {
+    leaderOptions.check(options);
     const oldest = { sortBy: 'createRevision', limit: 1 } as const;
     return (await this.#space.range(this.#candidates, { ...options, ...oldest })).kvs[0];
   }
@@ -141,7 +159,12 @@ export class Election {
    * order, over broken connections and away from members that are cut off. A leader who came and went while nobody looked may be missed. Endless; its end
    * comes by leaving the loop, or by the signal with `signal.reason`.
    */
-  async *observe(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<KeyValue, void, void> {
+  observe(options: ObserveOptions = {}): AsyncGenerator<KeyValue, void, void> {
+    observeOptions.check(options);
+    return this.#observe(options);
+  }
+
+  async *#observe(options: ObserveOptions): AsyncGenerator<KeyValue, void, void> {
     using linked = new LinkedSignal([options.signal]);
     const { signal } = linked;
     let seen: KeyValue | undefined;
@@ -190,6 +213,7 @@ export class Election {
   }
 
   #check(session: Session): void {
+    checkArgument('session', sessionKind, session);
     if (Buffer.compare(session.space.prefix, this.#space.prefix) === 0) return;
     throw invalidArgument(
       'the session was made with another namespace than the election; use the same for both',

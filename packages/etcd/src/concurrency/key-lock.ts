@@ -1,13 +1,15 @@
 import { type Bytes, toKey } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
 import type { CallControl } from '../rpc/rpc.js';
-import type { Int64 } from '../util/int64.js';
+import { type Int64, int64 } from '../util/int64.js';
+import { checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { Description } from '../util/options.js';
 import { atMost, unlessAborted } from '../util/wait.js';
-import type { Namespace } from '../views/namespace.js';
+import { type Namespace, namespaceKind } from '../views/namespace.js';
 import { Fence } from './fence.js';
 import { Lock } from './mutex.js';
-import { ABANDON_MS, type AcquireOptions, handOver, type Ownership } from './owned-key.js';
+import { ABANDON_MS, type AcquireOptions, acquireKinds, handOver, type Ownership } from './owned-key.js';
 import { persist } from './persist.js';
 import { Session } from './session.js';
 
@@ -16,6 +18,12 @@ export interface KeyLockOptions extends AcquireOptions {
   /** TTL of the lock's lease, in seconds: how long it outlives a holder that dies. Default 30, as in etcd3. */
   readonly ttlSeconds?: Int64;
 }
+
+const keyLockOptions = new Description<KeyLockOptions>(
+  'tryLockKey()',
+  { ...acquireKinds, ttlSeconds: int64 },
+  { hints: { ttl: 'did you mean ttlSeconds?' }, example: '{ ttlSeconds: 30 }' },
+);
 
 /** A lock that is one key, on a lease of its own: to revoke that releases it, and makes late copies of its put fail. */
 class KeyLock extends Lock {
@@ -62,8 +70,11 @@ class KeyLock extends Lock {
 export async function tryLockKey(
   space: Namespace,
   key: Bytes,
-  { ttlSeconds = 30, signal: given, timeoutMs = 10_000 }: KeyLockOptions = {},
+  options: KeyLockOptions = {},
 ): Promise<Lock | undefined> {
+  checkArgument('space', namespaceKind, space);
+  keyLockOptions.check(options);
+  const { ttlSeconds = 30, signal: given, timeoutMs = 10_000 } = options;
   const bytes = toKey(key);
   using waiting = new LinkedSignal([given], timeoutMs);
   const session = await Session.create(space, { ttlSeconds, signal: waiting.signal });

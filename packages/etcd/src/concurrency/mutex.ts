@@ -1,12 +1,21 @@
 import { invalidArgument } from '../errors.js';
 import type { Bytes } from '../kv/key-range.js';
 import { prefix, toKey } from '../kv/key-range.js';
-import type { CallControl } from '../rpc/rpc.js';
+import { type CallControl, callControl } from '../rpc/rpc.js';
+import { checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { Fence, fenceBeside } from './fence.js';
-import { type AcquireOptions, type Claim, claim, handOver, OwnedKey, tryClaim } from './owned-key.js';
-import { hangOn, type KeptKey } from './resume.js';
-import type { Session } from './session.js';
+import {
+  type AcquireOptions,
+  acquireOptions,
+  type Claim,
+  claim,
+  handOver,
+  OwnedKey,
+  tryClaim,
+} from './owned-key.js';
+import { hangOn, type KeptKey, keptKey } from './resume.js';
+import { type Session, sessionKind } from './session.js';
 
 /** A lock that is held, until it is unlocked or lost. `await using` unlocks it. */
 export class Lock extends OwnedKey {
@@ -16,8 +25,9 @@ export class Lock extends OwnedKey {
    * @throws ClosedError when the client was closed before: the lock goes with the lease's TTL. DeadlineExceededError after
    * `timeoutMs` (default 10 000): the lock is given back in the background.
    */
-  unlock(options: CallControl = {}): Promise<void> {
-    return this.release(options);
+  async unlock(options: CallControl = {}): Promise<void> {
+    callControl.check(options);
+    await this.release(options);
   }
 }
 
@@ -35,6 +45,7 @@ export class Mutex {
    * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`.
    */
   constructor(session: Session, name: Bytes) {
+    checkArgument('session', sessionKind, session);
     this.#session = session;
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);
   }
@@ -55,8 +66,9 @@ export class Mutex {
    * @param options `timeoutMs` is 10 000 by default.
    * @throws as {@link lock}.
    */
-  tryLock(options: AcquireOptions = {}): Promise<Lock | undefined> {
-    return tryClaim(this.#claim(), { timeoutMs: 10_000, ...options });
+  async tryLock(options: AcquireOptions = {}): Promise<Lock | undefined> {
+    acquireOptions.check(options);
+    return await tryClaim(this.#claim(), { timeoutMs: 10_000, ...options });
   }
 
   /**
@@ -69,6 +81,8 @@ export class Mutex {
    * more; else as {@link lock}, and then the lock is given up.
    */
   async resume(lock: KeptKey, options: AcquireOptions = {}): Promise<Lock> {
+    checkArgument('lock', keptKey, lock);
+    acquireOptions.check(options);
     const session = this.#session;
     const { revision } = lock;
     const key = toKey(lock.key);

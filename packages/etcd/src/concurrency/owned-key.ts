@@ -6,7 +6,9 @@ import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import type { LeaseLostError } from '../lease/lease-lost.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
+import { abortSignal, milliseconds } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { Description, type Hints, type Kinds } from '../util/options.js';
 import { atMost, unlessAborted } from '../util/wait.js';
 import { Fence } from './fence.js';
 import { type AttemptBound, persist } from './persist.js';
@@ -27,6 +29,17 @@ export interface AcquireOptions {
    */
   readonly timeoutMs?: number;
 }
+
+/** @internal */
+export const acquireKinds: Kinds<AcquireOptions> = { signal: abortSignal, timeoutMs: milliseconds };
+
+const OF_SESSION = 'the TTL is the session’s: Session.create(etcd, { ttlSeconds })';
+const acquireHints: Hints = { ttl: OF_SESSION, ttlSeconds: OF_SESSION, timeout: 'did you mean timeoutMs?' };
+
+/** @internal */
+export const acquireOptions = new Description<AcquireOptions>('this call', acquireKinds, {
+  hints: acquireHints,
+});
 
 /**
  * Why a key is no longer owned:
@@ -287,8 +300,10 @@ export interface Claim<Owned extends OwnedKey> {
 /** Puts a key and waits until no older one is in the way. Where it fails, its key is removed: {@link OwnedKey.abandon}. */
 export async function claim<Owned extends OwnedKey>(
   init: Claim<Owned>,
-  { signal, timeoutMs }: AcquireOptions,
+  options: AcquireOptions,
 ): Promise<Owned> {
+  acquireOptions.check(options);
+  const { signal, timeoutMs } = options;
   using waiting = new LinkedSignal([signal, init.session.signal], timeoutMs);
   const condition = compare.missing<Bytes>(init.key);
   const { owned, before, blocked } = (await place(init, condition, waiting.signal)) as Placed<Owned>;
@@ -301,8 +316,10 @@ export async function claim<Owned extends OwnedKey>(
 /** Puts a key if nothing is in the way; `undefined` where something is. Where it fails, its key is removed. */
 export async function tryClaim<Owned extends OwnedKey>(
   init: Claim<Owned>,
-  { signal, timeoutMs }: AcquireOptions,
+  options: AcquireOptions,
 ): Promise<Owned | undefined> {
+  acquireOptions.check(options);
+  const { signal, timeoutMs } = options;
   using waiting = new LinkedSignal([signal, init.session.signal], timeoutMs);
   const placed = await place(init, compare.missing<Bytes>(init.blockers), waiting.signal);
   return placed && (await handOver(placed.owned));

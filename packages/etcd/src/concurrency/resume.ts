@@ -1,12 +1,24 @@
+import { types } from 'node:util';
 import type { Bytes } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { type Kind, kind } from '../util/kinds.js';
 import { type OwnedKey, OwnershipLostError } from './owned-key.js';
 import type { Session } from './session.js';
 
 /** What is known of a key that is taken up again: of an {@link OwnedKey}, or as its program has stored it. */
 export type KeptKey = Pick<OwnedKey, 'key' | 'revision'>;
+
+/** @internal */
+export const keptKey: Kind<KeptKey> = kind(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    types.isUint8Array((value as KeptKey).key) &&
+    typeof (value as KeptKey).revision === 'bigint',
+  'the key (a Uint8Array) and the revision (a bigint) of one that was held: { key, revision }',
+);
 
 /**
  * Hangs a key that is there on this session.

@@ -1,9 +1,10 @@
 import type { Bytes, KeyRange } from '../kv/key-range.js';
 import { prefix, toKey } from '../kv/key-range.js';
+import { checkArgument } from '../util/kinds.js';
 import { fenceBeside } from './fence.js';
 import { Lock } from './mutex.js';
 import { type AcquireOptions, claim } from './owned-key.js';
-import type { Session } from './session.js';
+import { type Session, sessionKind } from './session.js';
 
 /**
  * A lock that is shared by readers or held by one writer, in the order in which they came: readers who come after a
@@ -18,6 +19,7 @@ export class RwMutex {
    * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`.
    */
   constructor(session: Session, name: Bytes) {
+    checkArgument('session', sessionKind, session);
     this.#session = session;
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);
   }

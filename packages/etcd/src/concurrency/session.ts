@@ -4,13 +4,14 @@ import { ClosedError, EtcdError, LeaseNotFoundError } from '../errors.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError } from '../lease/lease-lost.js';
 import { reopenMs } from '../rpc/backoff.js';
-import type { CallControl } from '../rpc/rpc.js';
+import { type CallControl, callControl, describeCall } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
-import type { Int64 } from '../util/int64.js';
+import { type Int64, int64 } from '../util/int64.js';
+import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
 import { pause, unlessAborted } from '../util/wait.js';
-import type { Namespace } from '../views/namespace.js';
+import { type Namespace, namespaceKind } from '../views/namespace.js';
 import { FIRST_ATTEMPT_MS, persist } from './persist.js';
 
 /** Options of {@link Session.create}. */
@@ -20,6 +21,19 @@ export interface SessionOptions extends CallControl {
   /** Use this lease, which exists, instead of a new one. */
   readonly leaseId?: Int64;
 }
+
+const sessionOptions = describeCall<SessionOptions>(
+  'Session.create()',
+  { ttlSeconds: int64, leaseId: int64 },
+  {
+    hints: {
+      ttl: 'did you mean ttlSeconds?',
+      lease: 'did you mean leaseId?',
+      leaseID: 'did you mean leaseId?',
+    },
+    example: '{ ttlSeconds: 30 }',
+  },
+);
 
 /**
  * A lease that is kept alive for as long as its holder lives: what locks, elections and other ephemeral keys hang on.
@@ -77,6 +91,8 @@ export class Session implements AsyncDisposable {
    * reported by the clock.
    */
   static async create(space: Namespace, options: SessionOptions = {}): Promise<Session> {
+    checkArgument('space', namespaceKind, space);
+    sessionOptions.check(options);
     const { ttlSeconds = 60, leaseId, signal: given, ...rest } = options;
     const control = { attemptAtMostMs: FIRST_ATTEMPT_MS, ...rest };
     // Once it is disposed of, it doesn't stop the keepalive any more.
@@ -186,6 +202,7 @@ export class Session implements AsyncDisposable {
   }
 
   async #close(options: CallControl): Promise<void> {
+    callControl.check(options);
     // Its holder was notified already, and nothing more can be done.
     const why = this.signal.aborted ? (this.signal.reason as LeaseLostError).why : 'closed';
     this.orphan();
@@ -231,3 +248,13 @@ async function revokeLate(space: Namespace, id: bigint, ttlSeconds: number): Pro
     // It expires by itself.
   }
 }
+
+/**
+ * What takes a session takes one of these.
+ * @internal
+ */
+export const sessionKind: Kind<Session> = withMethods(
+  'a session: await Session.create(etcd)',
+  'uniqueName',
+  'confirm',
+);

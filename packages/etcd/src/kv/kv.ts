@@ -16,7 +16,7 @@ import {
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
-import { type Int64, int64, toInt64 } from '../util/int64.js';
+import { type Int64, int64, optionalInt64, toInt64 } from '../util/int64.js';
 import { flag, oneOf } from '../util/kinds.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import type { RangeBytes } from './key-range.js';
@@ -253,17 +253,17 @@ export function rangeRequest({ key, rangeEnd }: RangeBytes, options: RangeOption
   return {
     key,
     rangeEnd,
-    limit: toInt64('limit', options.limit),
-    revision: toInt64('revision', options.revision),
+    limit: optionalInt64(options.limit),
+    revision: optionalInt64(options.revision),
     sortOrder: sorted ? sortOrders[options.sortOrder ?? 'ascend'] : RangeRequest_SortOrder.NONE,
     sortTarget: sortTargets[options.sortBy ?? 'key'],
     serializable: options.serializable ?? false,
     keysOnly: options.keysOnly ?? false,
     countOnly: options.countOnly ?? false,
-    minModRevision: toInt64('minModRevision', options.minModRevision),
-    maxModRevision: toInt64('maxModRevision', options.maxModRevision),
-    minCreateRevision: toInt64('minCreateRevision', options.minCreateRevision),
-    maxCreateRevision: toInt64('maxCreateRevision', options.maxCreateRevision),
+    minModRevision: optionalInt64(options.minModRevision),
+    maxModRevision: optionalInt64(options.maxModRevision),
+    minCreateRevision: optionalInt64(options.minCreateRevision),
+    maxCreateRevision: optionalInt64(options.maxCreateRevision),
   };
 }
 
@@ -282,7 +282,7 @@ export function putRequest<Key, Value>(
   return {
     key: mapping.key(key),
     value: mapping.value(value),
-    lease: toInt64('lease', options.lease),
+    lease: optionalInt64(options.lease),
     prevKv: options.prevKv ?? false,
     ignoreValue: options.ignoreValue ?? false,
     ignoreLease: options.ignoreLease ?? false,

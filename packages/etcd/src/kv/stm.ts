@@ -240,6 +240,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
 
   async getAll(keys: readonly Key[]): Promise<(Entry | undefined)[]> {
     this.#check();
+    checkArgument('keys', list, keys);
     // As of this call: what is written while the reads are under way comes after them.
     const wanted = keys.map((key) => {
       const bytes = this.#mapping.key(key);

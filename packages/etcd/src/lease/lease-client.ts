@@ -11,7 +11,7 @@ import type {
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, callControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { isLeaseThere } from '../server-errors.js';
-import { type Int64, int64, toInt64 } from '../util/int64.js';
+import { type Int64, int64, optionalInt64, toInt64 } from '../util/int64.js';
 import { flag } from '../util/kinds.js';
 import { waitFor } from '../util/wait.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
@@ -214,7 +214,7 @@ function grantRequest(ttlSeconds: Int64, { id }: GrantOptions): LeaseGrantReques
   const TTL = toInt64('ttlSeconds', ttlSeconds);
   if (TTL === 0n)
     throw invalidArgument('ttlSeconds is 0; it must be a whole number of seconds of at least 1');
-  return { TTL, ID: toInt64('id', id) };
+  return { TTL, ID: optionalInt64(id) };
 }
 
 function grantResult({ header, ID, TTL }: LeaseGrantResponse): GrantResult {

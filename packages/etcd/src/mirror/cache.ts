@@ -5,10 +5,11 @@ import { EventEmitter } from 'node:events';
 import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError } from '../errors.js';
 import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
+import { toInt64 } from '../util/int64.js';
 import type { Namespace } from '../views/namespace.js';
 import type { WatchEvent } from '../watch/event.js';
 import { Mirror, type MirrorChange, type MirrorOptions } from './mirror.js';
-import { RevisionWaiters, type WaitOptions } from './revision-waiters.js';
+import { RevisionWaiters, type WaitOptions, waitOptions } from './revision-waiters.js';
 import { type Bounds, boundsOf, covers, SortedEntries, sortable } from './sorted-entries.js';
 
 /** What a {@link Cache} emits, with the arguments of the listeners. */
@@ -139,9 +140,11 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
    * those. DeadlineExceededError, `signal.reason`, and why the cache has ended.
    */
   async waitForRevision(revision: bigint, options: WaitOptions = {}): Promise<void> {
+    waitOptions.check(options);
+    const wanted = toInt64('revision', revision);
     if (this.#over !== undefined) throw this.#over.error;
-    if (this.#former || this.#revision < revision)
-      await this.#waiters.wait(revision, options, () => this.#revision);
+    if (this.#former || this.#revision < wanted)
+      await this.#waiters.wait(wanted, options, () => this.#revision);
   }
 
   /** Ends it: it can't be read any more. Idempotent. */

@@ -8,15 +8,17 @@ import {
   UnavailableError,
 } from '../errors.js';
 import { answer } from '../json.js';
-import type { Bytes, Keys } from '../kv/key-range.js';
+import { type Bytes, type Keys, toRange } from '../kv/key-range.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import type { CallControl } from '../rpc/rpc.js';
+import { type CallControl, callControl } from '../rpc/rpc.js';
+import { aFunction, checkArgument, oneOf, positiveInteger, withMethods } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { Description, type Kinds } from '../util/options.js';
 import { pause } from '../util/wait.js';
 import type { Keyspace } from '../views/keyspace.js';
 import type { WatchEvent } from '../watch/event.js';
-import type { WatchOptions } from '../watch/request.js';
+import { type WatchOptions, watchKinds } from '../watch/request.js';
 import type { Watch } from '../watch/watch.js';
 
 /** Options of {@link Mirror}. */
@@ -27,6 +29,30 @@ export interface MirrorOptions
   /** Most keys that are asked for at once while the base is read. Default 1 000. */
   readonly pageSize?: number;
 }
+
+const { prevKv, fragment, bufferBytes, maxDisconnectedMs, signal } = watchKinds;
+
+/** @internal */
+export const mirrorKinds: Kinds<MirrorOptions> = {
+  prevKv,
+  fragment,
+  bufferBytes,
+  maxDisconnectedMs,
+  signal,
+  requireLeader: oneOf<boolean | 'wait'>(true, false, 'wait'),
+  pageSize: positiveInteger,
+};
+
+const mirrorOptions = new Description<MirrorOptions>('a mirror or cache', mirrorKinds, {
+  hints: { startRevision: 'it begins with all keys as they are', prefix: 'the keys are the argument before' },
+  example: '{ pageSize: 100 }',
+});
+
+const stores = withMethods<Pick<Keyspace, 'pages' | 'watch'>>(
+  'a client, as connect() gives it, a namespace of one, or what withCodec() gives',
+  'pages',
+  'watch',
+);
 
 /** One step of a {@link Mirror}. */
 export type MirrorChange<Entry = KeyValue> =
@@ -79,6 +105,10 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     options: MirrorOptions = {},
     onConnection: (revision: bigint | undefined, reason?: unknown) => void = () => {},
   ) {
+    checkArgument('store', stores, store);
+    toRange(keys);
+    mirrorOptions.check(options);
+    checkArgument('onConnection', aFunction(), onConnection);
     this.#store = store;
     this.#keys = keys;
     this.#options = options;
@@ -93,6 +123,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
 
   /** As `requestProgress` of a watch: an `update` without events comes. Undefined while the base is read. */
   async requestProgress(control?: CallControl): Promise<bigint | undefined> {
+    if (control !== undefined) callControl.check(control);
     return await this.#watch?.requestProgress(control);
   }
 

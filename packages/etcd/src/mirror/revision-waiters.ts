@@ -1,4 +1,6 @@
 import { DeadlineExceededError, StatusCode } from '../errors.js';
+import { abortSignal, milliseconds } from '../util/kinds.js';
+import { Description } from '../util/options.js';
 import { type Wait, waitFor } from '../util/wait.js';
 
 /** Bounds of a wait for a revision. */
@@ -7,6 +9,12 @@ export interface WaitOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
+
+/** The description of {@link WaitOptions}. */
+export const waitOptions = new Description<WaitOptions>('waitForRevision()', {
+  timeoutMs: milliseconds,
+  signal: abortSignal,
+});
 
 /** The pause before the server is asked again how far it is, in ms: doubled each time. */
 const pauses = { firstMs: 20, longestMs: 320 };

@@ -2,13 +2,15 @@
 // What follows the keys of a range is in mirror/.
 import { invalidArgument } from '../errors.js';
 import { type KeyRange, prefix } from '../kv/key-range.js';
-import type { ReadOptions } from '../kv/kv.js';
+import { putHints, type ReadOptions, readKinds } from '../kv/kv.js';
 import { op } from '../kv/txn.js';
-import { Mirror, type MirrorOptions } from '../mirror/mirror.js';
+import { Mirror, type MirrorOptions, mirrorKinds } from '../mirror/mirror.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import type { CallControl } from '../rpc/rpc.js';
-import type { Int64 } from '../util/int64.js';
-import type { Namespace } from '../views/namespace.js';
+import { type CallControl, describeCall } from '../rpc/rpc.js';
+import { type Int64, int64 } from '../util/int64.js';
+import { anything, checkArgument, list, oneOf } from '../util/kinds.js';
+import { Description } from '../util/options.js';
+import { type Namespace, namespaceKind } from '../views/namespace.js';
 
 /** Where one instance of a service is reached. */
 export interface Endpoint {
@@ -42,6 +44,33 @@ export interface AddEndpointOptions extends CallControl {
 
 /** Options of {@link EndpointManager.watch}. */
 export type WatchEndpointsOptions = Pick<MirrorOptions, 'signal' | 'maxDisconnectedMs' | 'requireLeader'>;
+
+interface Change {
+  readonly type: 'add' | 'delete';
+  readonly id: unknown;
+  readonly endpoint: unknown;
+  readonly lease: Int64;
+}
+
+const changeFields = new Description<Change>(
+  'a change',
+  { type: oneOf('add', 'delete'), id: anything, endpoint: anything, lease: int64 },
+  { required: ['type', 'id'], example: "{ type: 'delete', id }" },
+);
+
+const addOptions = describeCall<AddEndpointOptions>(
+  'add()',
+  { lease: int64 },
+  { hints: putHints, example: '{ lease: id }' },
+);
+
+const listOptions = describeCall<ReadOptions>('list()', readKinds);
+
+const watchOptions = new Description<WatchEndpointsOptions>('watch()', {
+  signal: mirrorKinds.signal,
+  maxDisconnectedMs: mirrorKinds.maxDisconnectedMs,
+  requireLeader: mirrorKinds.requireLeader,
+});
 
 /** The endpoints of a service as they are now, and how they came to be so. */
 export interface EndpointsState {
@@ -78,6 +107,7 @@ export class EndpointManager {
    * @throws InvalidArgumentError for an empty one.
    */
   constructor(space: Namespace, target: string) {
+    checkArgument('space', namespaceKind, space);
     if (typeof target !== 'string' || target === '') {
       throw invalidArgument('the target is the name of a service, such as "services/api", and not empty');
     }
@@ -94,7 +124,9 @@ export class EndpointManager {
    * else as `txn` of the client.
    */
   async update(updates: readonly EndpointChange[], options: CallControl = {}): Promise<void> {
+    checkArgument('updates', list, updates);
     const success = updates.map((update) => {
+      changeFields.check(update);
       const key = this.#keyOf(update.id);
       if (update.type === 'delete') return op.delete(key);
       const { lease } = update;
@@ -104,8 +136,10 @@ export class EndpointManager {
   }
 
   /** Registers an endpoint, or replaces the one of that id. Sent again, and throws, as {@link update}. */
-  add(id: string, endpoint: Endpoint, { lease, ...control }: AddEndpointOptions = {}): Promise<void> {
-    return this.update([{ type: 'add', id, endpoint, ...(lease !== undefined && { lease }) }], control);
+  async add(id: string, endpoint: Endpoint, options: AddEndpointOptions = {}): Promise<void> {
+    addOptions.check(options);
+    const { lease, ...control } = options;
+    await this.update([{ type: 'add', id, endpoint, ...(lease !== undefined && { lease }) }], control);
   }
 
   /** Deletes an endpoint; that there is none is no error. Sent again, and throws, as {@link update}. */
@@ -115,6 +149,7 @@ export class EndpointManager {
 
   /** Reads the endpoints there are, by id. Sent again, and throws, as `range` of the client. */
   async list(options: ReadOptions = {}): Promise<Map<string, Endpoint>> {
+    listOptions.check(options);
     const { kvs } = await this.#space.range(this.#keys, options);
     return new Map(kvs.flatMap((kv) => this.#entryOf(kv)));
   }
@@ -125,7 +160,12 @@ export class EndpointManager {
    *
    * @throws as {@link Mirror}.
    */
-  async *watch(options: WatchEndpointsOptions = {}): AsyncGenerator<EndpointsState, void, void> {
+  watch(options: WatchEndpointsOptions = {}): AsyncGenerator<EndpointsState, void, void> {
+    watchOptions.check(options);
+    return this.#watch(options);
+  }
+
+  async *#watch(options: WatchEndpointsOptions): AsyncGenerator<EndpointsState, void, void> {
     let before: ReadonlyMap<string, Endpoint> = new Map();
     let base = new Map<string, Endpoint>();
     for await (const change of new Mirror(this.#space, this.#keys, options)) {

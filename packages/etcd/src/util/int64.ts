@@ -37,13 +37,20 @@ function howToWrite(value: unknown): string {
 }
 
 /**
- * A value as etcd's int64, 0 when it is absent.
+ * A value as etcd's int64.
  * @internal
  */
-export function toInt64(name: string, value: Int64 | undefined): bigint {
-  if (value === undefined) return 0n;
+export function toInt64(name: string, value: Int64): bigint {
   checkArgument(name, int64, value);
   return BigInt(value);
+}
+
+/**
+ * The value of an option, which was checked, as etcd's int64; 0 when it is absent.
+ * @internal
+ */
+export function optionalInt64(value: Int64 | undefined): bigint {
+  return value === undefined ? 0n : BigInt(value);
 }
 
 /**

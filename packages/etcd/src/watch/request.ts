@@ -5,7 +5,7 @@ import {
   WatchCreateRequest_FilterType,
   WatchRequest,
 } from '../rpc/generated/etcdserverpb/rpc.js';
-import { type Int64, int64, toInt64 } from '../util/int64.js';
+import { type Int64, int64, optionalInt64 } from '../util/int64.js';
 import { abortSignal, byteCount, flag, listOf, milliseconds, oneOf } from '../util/kinds.js';
 import { Description, type Kinds } from '../util/options.js';
 
@@ -114,7 +114,7 @@ const filterTypes: Readonly<Record<'put' | 'delete', WatchCreateRequest_FilterTy
 export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions): WatchSpec {
   watchOptions.check(options);
   const { requireLeader = false } = options;
-  const startRevision = toInt64('startRevision', options.startRevision);
+  const startRevision = optionalInt64(options.startRevision);
   return {
     create: {
       key,

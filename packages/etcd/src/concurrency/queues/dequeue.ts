@@ -5,7 +5,7 @@ import { compare, op } from '../../kv/txn.js';
 import type { KeyValue } from '../../rpc/messages/key-value.js';
 import { LinkedSignal } from '../../util/linked-signal.js';
 import type { Namespace } from '../../views/namespace.js';
-import type { AcquireOptions } from '../owned-key.js';
+import { type AcquireOptions, acquireOptions } from '../owned-key.js';
 import { persist } from '../persist.js';
 import { untilPut } from '../until-put.js';
 
@@ -19,6 +19,7 @@ export async function dequeue(
   sortBy: 'key' | 'modRevision',
   options: AcquireOptions,
 ): Promise<KeyValue> {
+  acquireOptions.check(options);
   using linked = new LinkedSignal([options.signal], options.timeoutMs);
   const { signal } = linked;
   for (;;) {

@@ -1,14 +1,19 @@
-import { invalidArgument } from '../../errors.js';
 import { type Bytes, prefix, toKey } from '../../kv/key-range.js';
 import { compare, op } from '../../kv/txn.js';
 import type { KeyValue } from '../../rpc/messages/key-value.js';
 import { restOfTime } from '../../rpc/rest-of-time.js';
-import type { CallControl } from '../../rpc/rpc.js';
-import type { Namespace } from '../../views/namespace.js';
+import { type CallControl, callControl } from '../../rpc/rpc.js';
+import { checkArgument, kind } from '../../util/kinds.js';
+import { type Namespace, namespaceKind } from '../../views/namespace.js';
 import type { AcquireOptions } from '../owned-key.js';
 import { dequeue } from './dequeue.js';
 
 const HIGHEST_PRIORITY = 0xffff;
+
+const priorityKind = kind<number>(
+  (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= HIGHEST_PRIORITY,
+  `a whole number from 0 to ${HIGHEST_PRIORITY}`,
+);
 
 /**
  * A queue whose items are taken in the order of their priority, 0 first, and of equal priority in the order in which
@@ -24,6 +29,7 @@ export class PriorityQueue {
    * @param name the queue; keys start with it and a slash, and with `__`, it and a slash.
    */
   constructor(space: Namespace, name: Bytes) {
+    checkArgument('space', namespaceKind, space);
     this.#space = space;
     this.#name = Buffer.concat([toKey(name), Buffer.from('/')]);
   }
@@ -35,11 +41,8 @@ export class PriorityQueue {
    * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.
    */
   async enqueue(value: Bytes, priority: number, options: CallControl = {}): Promise<void> {
-    if (!Number.isInteger(priority) || priority < 0 || priority > HIGHEST_PRIORITY) {
-      throw invalidArgument(
-        `priority is ${priority}; it must be a whole number from 0 to ${HIGHEST_PRIORITY}`,
-      );
-    }
+    checkArgument('priority', priorityKind, priority);
+    callControl.check(options);
     const level = Buffer.concat([this.#name, Buffer.from(String(priority).padStart(5, '0'))]);
     // Changes with each item of this priority, so that nobody else can have taken the same number meanwhile.
     const base = Buffer.concat([Buffer.from('__'), level]);

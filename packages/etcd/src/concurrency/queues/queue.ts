@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { type Bytes, prefix, toKey } from '../../kv/key-range.js';
 import type { KeyValue } from '../../rpc/messages/key-value.js';
 import type { CallControl } from '../../rpc/rpc.js';
-import type { Namespace } from '../../views/namespace.js';
+import { checkArgument } from '../../util/kinds.js';
+import { type Namespace, namespaceKind } from '../../views/namespace.js';
 import type { AcquireOptions } from '../owned-key.js';
 import { dequeue } from './dequeue.js';
 
@@ -22,6 +23,7 @@ export class Queue {
    * @param name the queue; keys start with it and a slash.
    */
   constructor(space: Namespace, name: Bytes) {
+    checkArgument('space', namespaceKind, space);
     this.#space = space;
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);
   }

@@ -1,0 +1,559 @@
+// Every public function refuses wrong arguments of each type at once, with an error of this package, and leaves nothing
+// behind. Functions are found at runtime: one that the table doesn't have fails the test.
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { after, before, describe, test } from 'node:test';
+import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import * as api from '../src/index.js';
+import { instrument } from '../src/opentelemetry.js';
+
+type Anything = (...args: unknown[]) => unknown;
+
+/** What is right for a parameter, of {@link wrong}; and a value that is right. */
+interface Parameter {
+  readonly right: unknown;
+  readonly takes?: (value: unknown) => boolean;
+}
+
+/** What users give by mistake, one of each type. */
+const wrong: readonly unknown[] = [
+  undefined,
+  null,
+  7,
+  -1.5,
+  '7',
+  true,
+  Symbol('given'),
+  [],
+  () => {},
+  {},
+  Object.create(null),
+  { misspelt: 1 },
+  new AbortController(),
+  Promise.resolve({}),
+  new Map(),
+];
+
+/** And in options: fields that are none, or of another type. */
+const wrongOptions: readonly object[] = [
+  { misspelt: 1 },
+  { timeoutMs: '5' },
+  { signal: new AbortController() },
+  { signal: 'stop', timeoutMs: undefined },
+];
+
+const isEmptyObject = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && !isBuiltIn(value) && Reflect.ownKeys(value).length === 0;
+const isBuiltIn = (value: object): boolean =>
+  Array.isArray(value) ||
+  value instanceof AbortController ||
+  value instanceof Promise ||
+  value instanceof Map;
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isFunction = (value: unknown): boolean => typeof value === 'function';
+
+let etcd: api.EtcdClient;
+let session: api.Session;
+let server: EtcdServer;
+const method: api.RpcMethod<unknown, unknown> = {
+  path: '/none.None/None',
+  encode: () => new Uint8Array(0),
+  decode: () => undefined,
+};
+
+const parameters: Readonly<Record<string, () => Parameter>> = {
+  options: () => ({ right: {}, takes: (value) => value === undefined || isEmptyObject(value) }),
+  neededOptions: () => ({ right: { password: 'hidden' } }),
+  txn: () => ({ right: {}, takes: isEmptyObject }),
+  codec: () => ({ right: {}, takes: isEmptyObject }),
+  key: () => ({ right: 'k', takes: isText }),
+  optionalKeys: () => ({ right: 'k', takes: (value) => value === undefined || isText(value) }),
+  value: () => ({ right: 'v', takes: isText }),
+  name: () => ({ right: 'name', takes: isText }),
+  secret: () => ({ right: 'hidden', takes: isText }),
+  endpoint: () => ({ right: server.endpoint, takes: isText }),
+  connect: () => ({
+    right: server.endpoint,
+    takes: (value) => value === undefined || isEmptyObject(value) || isText(value),
+  }),
+  file: () => ({ right: 'file', takes: isText }),
+  integer: () => ({ right: 7n, takes: (value) => value === 7 }),
+  priority: () => ({ right: 1, takes: (value) => value === 7 }),
+  id: () => ({ right: 7n }),
+  version: () => ({ right: '3.5' }),
+  permission: () => ({ right: 'read' }),
+  alarm: () => ({ right: { memberId: 7n, type: 'nospace' } }),
+  urls: () => ({ right: ['http://127.0.0.1:1'] }),
+  changes: () => ({ right: [], takes: Array.isArray }),
+  instance: () => ({ right: { addr: '127.0.0.1:1' } }),
+  callback: () => ({ right: () => {}, takes: isFunction }),
+  optionalCallback: () => ({ right: () => {}, takes: (value) => value === undefined || isFunction(value) }),
+  space: () => ({ right: etcd }),
+  session: () => ({ right: session }),
+  kept: () => ({ right: { key: Buffer.from('name/1'), revision: 7n } }),
+  method: () => ({ right: method }),
+  data: () => ({ right: 'data', takes: () => true }),
+};
+
+/** The parameters of each public function; those that are missing at the end are not given. */
+const signatures: Readonly<Record<string, string>> = {
+  connect: 'connect',
+  instrument: 'options',
+  tryLockKey: 'space key options',
+  prefix: 'key',
+  fromKey: 'key',
+  keyRange: 'key key',
+  allKeys: '',
+  json: 'optionalCallback',
+  statusName: 'data',
+  'Session.create': 'space options',
+  'Cache.open': 'space key options',
+  'new Barrier': 'space key',
+  'new DoubleBarrier': 'session key priority',
+  'new Election': 'space key',
+  'new EndpointManager': 'space name',
+  'new Mirror': 'space key options optionalCallback',
+  'new Mutex': 'session key',
+  'new OrderedReads': 'space',
+  'new PriorityQueue': 'space key',
+  'new Queue': 'space key',
+  'new RwMutex': 'session key',
+  // What these make is checked by the transaction that it is given to: see the test of transactions.
+  'op.get': '',
+  'op.range': '',
+  'op.put': '',
+  'op.delete': '',
+  'op.txn': 'txn',
+  'compare.version': '',
+  'compare.createRevision': '',
+  'compare.modRevision': '',
+  'compare.lease': '',
+  'compare.value': '',
+  'compare.exists': '',
+  'compare.missing': '',
+  'Keyspace.get': 'key options',
+  'Keyspace.range': 'key options',
+  'Keyspace.getPrefix': 'key options',
+  'Keyspace.iterate': 'key options',
+  'Keyspace.pages': 'key options',
+  'Keyspace.put': 'key value options',
+  'Keyspace.delete': 'key options',
+  'Keyspace.txn': 'txn options',
+  'Keyspace.stm': 'callback options',
+  'Keyspace.watch': 'key options',
+  'Namespace.namespace': 'key',
+  'Namespace.withCodec': 'codec',
+  'EtcdClient.compact': 'integer options',
+  'EtcdClient.unary': 'method data options',
+  'EtcdClient.stream': 'method options',
+  'EtcdClient.setEndpoints': 'endpoint',
+  'EtcdClient.onConnection': 'callback',
+  'EtcdClient.ref': '',
+  'EtcdClient.unref': '',
+  'EtcdClient.close': '',
+  'OrderedReads.saw': 'integer',
+  'OrderedReads.get': 'key options',
+  'OrderedReads.range': 'key options',
+  'OrderedReads.txn': 'txn options',
+  'LeaseClient.grant': 'integer options',
+  'LeaseClient.grantOnce': '',
+  'LeaseClient.revoke': 'integer options',
+  'LeaseClient.timeToLive': 'integer options',
+  'LeaseClient.list': 'options',
+  'LeaseClient.keepAliveOnce': 'integer options',
+  'LeaseClient.keepAlive': 'integer options',
+  'LeaseKeepAlive.stop': '',
+  'LeaseKeepAlive.confirm': '',
+  'Auth.enable': 'options',
+  'Auth.disable': 'options',
+  'Auth.status': 'options',
+  'Auth.userAdd': 'name neededOptions',
+  'Auth.userGet': 'name options',
+  'Auth.userList': 'options',
+  'Auth.userDelete': 'name options',
+  'Auth.userChangePassword': 'name secret options',
+  'Auth.userGrantRole': 'name name options',
+  'Auth.userRevokeRole': 'name name options',
+  'Auth.roleAdd': 'name options',
+  'Auth.roleGet': 'name options',
+  'Auth.roleList': 'options',
+  'Auth.roleDelete': 'name options',
+  'Auth.roleGrantPermission': 'name permission key options',
+  'Auth.roleRevokePermission': 'name key options',
+  'Cluster.memberList': 'options',
+  'Cluster.memberAdd': 'urls options',
+  'Cluster.memberPromote': 'id options',
+  'Cluster.memberUpdate': 'id urls options',
+  'Cluster.memberRemove': 'id options',
+  'Cluster.syncEndpoints': 'options',
+  'Maintenance.status': 'endpoint options',
+  'Maintenance.alarmList': 'options',
+  'Maintenance.alarmArm': 'alarm options',
+  'Maintenance.alarmDisarm': 'alarm options',
+  'Maintenance.alarmDisarmAll': 'options',
+  'Maintenance.defragment': 'endpoint options',
+  'Maintenance.hash': 'endpoint options',
+  'Maintenance.hashKV': 'endpoint options',
+  'Maintenance.snapshot': 'options',
+  'Maintenance.snapshotTo': 'file options',
+  'Maintenance.moveLeader': 'id options',
+  'Maintenance.downgradeValidate': 'version options',
+  'Maintenance.downgradeEnable': 'version options',
+  'Maintenance.downgradeCancel': 'options',
+  'Snapshot.close': '',
+  'Session.close': 'options',
+  'Session.orphan': '',
+  'Session.confirm': '',
+  'Session.uniqueName': '',
+  'Session.owns': '',
+  'Session.settled': '',
+  'Mutex.lock': 'options',
+  'Mutex.tryLock': 'options',
+  'Mutex.resume': 'kept options',
+  'Lock.unlock': 'options',
+  'RwMutex.readLock': 'options',
+  'RwMutex.writeLock': 'options',
+  'Election.campaign': 'session value options',
+  'Election.resume': 'session kept options',
+  'Election.leader': 'options',
+  'Election.observe': 'options',
+  'Leadership.proclaim': 'value options',
+  'Leadership.resign': 'options',
+  'Barrier.hold': 'options',
+  'Barrier.release': 'options',
+  'Barrier.wait': 'options',
+  'DoubleBarrier.enter': 'options',
+  'DoubleBarrier.leave': 'options',
+  'Queue.enqueue': 'value options',
+  'Queue.dequeue': 'options',
+  'PriorityQueue.enqueue': 'value priority options',
+  'PriorityQueue.dequeue': 'options',
+  'Watch.batches': '',
+  'Watch.requestProgress': 'options',
+  'Watch.close': '',
+  'Cache.get': 'key',
+  'Cache.range': 'optionalKeys',
+  'Cache.waitForRevision': 'integer options',
+  'Cache.close': '',
+  'Mirror.requestProgress': 'options',
+  'Mirror.close': '',
+  'EndpointManager.update': 'changes options',
+  'EndpointManager.add': 'name instance options',
+  'EndpointManager.delete': 'name options',
+  'EndpointManager.list': 'options',
+  'EndpointManager.watch': 'options',
+  'RpcStream.send': '',
+  'RpcStream.closeSend': '',
+  'RpcStream.cancel': '',
+  // Codecs are called by the client, which makes a CodecError of what they throw; an entry has what was read.
+  'bytes.encode': '',
+  'bytes.decode': '',
+  'utf8.encode': 'value',
+  'utf8.decode': '',
+  'KeyValue.text': '',
+  'KeyValue.keyText': '',
+  'KeyValue.json': '',
+  'KeyValue.toJSON': '',
+  'TypedKeyValue.toJSON': '',
+};
+
+/** Methods that callers don't have: of a base class in Node, or for the client's own use. */
+const internal = new Set([
+  'isOwner',
+  'confirm',
+  'release',
+  'releasedByOther',
+  'abandon',
+  'untilFirst',
+  'lose',
+]);
+
+interface Found {
+  readonly name: string;
+  readonly call: Anything;
+}
+
+/** The methods of an object, by the class that has them. */
+function methodsOf(object: object): Found[] {
+  const found: Found[] = [];
+  for (
+    let proto = Object.getPrototypeOf(object);
+    proto !== null && proto !== Object.prototype && proto !== EventEmitter.prototype;
+    proto = Object.getPrototypeOf(proto)
+  ) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(proto))) {
+      if (name === 'constructor' || typeof value !== 'function') continue;
+      if (proto.constructor.name === 'OwnedKey' && internal.has(name)) continue;
+      found.push({
+        name: `${proto.constructor.name}.${name}`,
+        call: (...args) => Reflect.apply(value, object, args),
+      });
+    }
+  }
+  return found;
+}
+
+/** The exports, and what is on them: functions, static methods, constructors that take arguments. */
+function exported(): Found[] {
+  const found: Found[] = [{ name: 'instrument', call: instrument as Anything }];
+  for (const [name, value] of Object.entries<unknown>({ ...api })) {
+    if (typeof value !== 'function') {
+      if (typeof value !== 'object' || value === null || name === 'StatusCode' || name === 'channelNames')
+        continue;
+      for (const [member, call] of Object.entries(value))
+        found.push({ name: `${name}.${member}`, call: call as Anything });
+      continue;
+    }
+    if (value.prototype instanceof Error) continue;
+    if (value.prototype === undefined || !/^class\b/.test(String(value))) {
+      found.push({ name, call: value as Anything });
+      continue;
+    }
+    for (const [member, { value: call }] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
+      if (typeof call === 'function' && member !== 'prototype') {
+        found.push({ name: `${name}.${member}`, call: (...args) => Reflect.apply(call, value, args) });
+      }
+    }
+    if (signatures[`new ${name}`] !== undefined) {
+      found.push({ name: `new ${name}`, call: (...args) => Reflect.construct(value, args) });
+    }
+  }
+  return found;
+}
+
+const opened: { close?: () => unknown }[] = [];
+const functions: Found[] = [];
+
+async function open(): Promise<void> {
+  server = await startEtcd();
+  etcd = await api.connect(server.endpoint);
+  session = await api.Session.create(etcd);
+  await etcd.put('k', 'v');
+  const lease = await etcd.lease.keepAlive(session.leaseId);
+  const cache = await api.Cache.open(etcd, 'k');
+  const mirror = new api.Mirror(etcd, 'k');
+  const mutex = new api.Mutex(session, 'name');
+  const election = new api.Election(etcd, 'election');
+  const watch = etcd.watch('k');
+  const snapshot = etcd.maintenance.snapshot();
+  opened.push(cache, mirror, watch, snapshot);
+  const objects: object[] = [
+    etcd,
+    etcd.auth,
+    etcd.cluster,
+    etcd.maintenance,
+    etcd.lease,
+    lease,
+    session,
+    mutex,
+    await mutex.lock(),
+    election,
+    await election.campaign(session, 'here'),
+    new api.RwMutex(session, 'shared'),
+    new api.Barrier(etcd, 'barrier'),
+    new api.DoubleBarrier(session, 'double', 1),
+    new api.Queue(etcd, 'queue'),
+    new api.PriorityQueue(etcd, 'priorities'),
+    new api.OrderedReads(etcd),
+    new api.EndpointManager(etcd, 'service'),
+    cache,
+    mirror,
+    watch,
+    snapshot,
+  ];
+  functions.push(...exported(), ...objects.flatMap(methodsOf));
+}
+
+/** What comes of a call, at once or later; a loop is asked for its first item. */
+async function outcomeOf(call: () => unknown): Promise<unknown> {
+  try {
+    const result = await call();
+    opened.push(result as object);
+    return 'nothing was refused';
+  } catch (error) {
+    return error;
+  }
+}
+
+async function refused(what: string, call: () => unknown): Promise<string | undefined> {
+  const late = new Promise((resolve) => setTimeout(resolve, 5_000, 'no answer within 5 s').unref());
+  const outcome = await Promise.race([outcomeOf(call), late]);
+  const ours = outcome instanceof api.InvalidArgumentError || outcome instanceof api.CodecError;
+  if (ours && !outcome.sent && !outcome.mayBeApplied) return undefined;
+  return `${what}: ${outcome instanceof Error ? outcome.stack?.split('\n', 3).join(' ') : String(outcome)}`;
+}
+
+const label = (value: unknown): string =>
+  typeof value === 'object' && value !== null
+    ? `${value.constructor?.name} ${Object.keys(value)}`
+    : String(value);
+
+describe('arguments', () => {
+  before(open);
+  after(async () => {
+    await etcd?.close();
+    await server?.stop();
+  });
+
+  test('the table has every public function', () => {
+    const missing = functions.map(({ name }) => name).filter((name) => signatures[name] === undefined);
+    assert.deepEqual([...new Set(missing)], []);
+  });
+
+  test('of a wrong type are refused at once', async () => {
+    const problems: (string | undefined)[] = [];
+    let tried = 0;
+    for (const { name, call } of functions) {
+      const kinds = (signatures[name] ?? '').split(' ').filter((kind) => kind !== '');
+      const all = kinds.map((kind) => parameters[kind]?.() ?? assert.fail(`no parameter ${kind}`));
+      for (const [index, { takes }] of all.entries()) {
+        const isOptions = kinds[index] === 'options' || kinds[index] === 'neededOptions';
+        const values = wrong.filter((value) => !takes?.(value));
+        for (const value of isOptions ? [...values, ...wrongOptions] : values) {
+          const args = all.map(({ right }) => right);
+          args[index] = value;
+          tried += 1;
+          problems.push(await refused(`${name}, argument ${index}: ${label(value)}`, () => call(...args)));
+        }
+      }
+    }
+    assert.deepEqual(problems.filter((problem) => problem !== undefined).slice(0, 20), []);
+    assert.ok(tried > 1_500, `${tried} calls`);
+  });
+
+  test('of operations and conditions are refused by their transaction', async () => {
+    const problems: (string | undefined)[] = [];
+    for (const value of wrong.filter((each) => !isText(each))) {
+      const operations: readonly unknown[] = [
+        api.op.get(value),
+        api.op.range(value),
+        api.op.put(value, 'v'),
+        api.op.put('k', value),
+        api.op.delete(value),
+        value,
+        ...(isEmptyObject(value) || value === undefined ? [] : [api.op.put('k', 'v', value as object)]),
+      ];
+      for (const operation of operations) {
+        const txn = { success: [operation] } as api.Txn<api.Bytes, api.Bytes>;
+        problems.push(await refused(`operation ${label(value)}`, () => etcd.txn(txn)));
+      }
+      const conditions: readonly unknown[] = [
+        value,
+        api.compare.value('k', value as '=', 'v'),
+        api.compare.value('k', '=', value),
+        ...(value === 7 ? [] : [api.compare.modRevision('k', '=', value as bigint)]),
+      ];
+      for (const condition of conditions) {
+        const txn = { compare: [condition] } as api.Txn<api.Bytes, api.Bytes>;
+        problems.push(await refused(`condition ${label(value)}`, () => etcd.txn(txn)));
+      }
+    }
+    assert.deepEqual(
+      problems.filter((problem) => problem !== undefined),
+      [],
+    );
+  });
+
+  test('in a software transaction are refused, too', async () => {
+    const problems: (string | undefined)[] = [];
+    await etcd.stm(async (stm) => {
+      for (const value of wrong) {
+        const given = value as never;
+        if (!isText(value)) {
+          problems.push(await refused(`get ${label(value)}`, () => stm.get(given)));
+          problems.push(await refused(`put ${label(value)}`, () => stm.put(given, 'v')));
+          problems.push(await refused(`put, value ${label(value)}`, () => stm.put('none', given)));
+          problems.push(await refused(`delete ${label(value)}`, () => stm.delete(given)));
+        }
+        if (!Array.isArray(value))
+          problems.push(await refused(`getAll ${label(value)}`, () => stm.getAll(given)));
+        if (isEmptyObject(value) || value === undefined) continue;
+        problems.push(await refused(`put, options ${label(value)}`, () => stm.put('none', 'v', given)));
+      }
+    });
+    assert.deepEqual(
+      problems.filter((problem) => problem !== undefined),
+      [],
+    );
+    assert.equal(await etcd.get('none'), undefined);
+  });
+
+  test('of other clients, and misspelt ones, are answered with what to write', async () => {
+    const cases: readonly [call: () => unknown, message: RegExp][] = [
+      [
+        () => etcd.put('k', 'v', { ttl: 5 } as object),
+        /put\(\) has no option ttl; grant a lease, and give its id as lease/,
+      ],
+      [() => etcd.put('k', 'v', { leaseId: 5n } as object), /no option leaseId; did you mean lease\?/],
+      [() => etcd.put('k', 'v', { prevKV: true } as object), /no option prevKV; did you mean prevKv\?/],
+      [
+        () => etcd.put('k', 'v', null as never),
+        /put\(\) takes an object, and was given null; write an object such as/,
+      ],
+      [() => etcd.get('k', { revision: '3' as never }), /revision is '3'; .*: write 3n or BigInt\(value\)/],
+      [
+        () => etcd.get('k', { signal: new AbortController() as never }),
+        /give its signal: controller\.signal/,
+      ],
+      [() => etcd.txn({ sucess: [] } as never), /no option sucess; did you mean success\?/],
+      [() => etcd.txn(Object.fromEntries([['if', []]]) as never), /no option if; did you mean compare\?/],
+      [
+        () => etcd.txn({ success: [api.op.put('k', 'v', { ttl: 5 } as object)] }),
+        /op\.put\(\) has no option ttl/,
+      ],
+      [() => etcd.watch('k', { revision: 7n } as object), /did you mean startRevision\?/],
+      [() => api.Session.create(etcd, { ttl: 5 } as object), /no option ttl; did you mean ttlSeconds\?/],
+      [() => api.Session.create(undefined as never), /space is undefined; it must be a client/],
+      [
+        () => new api.Mutex(etcd as never, 'k'),
+        /session is an EtcdClient; it must be a session: await Session\.create/,
+      ],
+      [() => etcd.auth.userAdd('u', undefined as never), /userAdd\(\) takes an object/],
+      [() => api.connect(2379 as never), /connect\(\) takes an object, and was given 2379; .*endpoints:/],
+      [() => api.connect([server.endpoint] as never), /was given an array; write .*endpoints:/],
+      [() => api.connect(null as never), /was given null/],
+      [
+        () => api.connect({ keepAlive: true as never }),
+        /keepAlive is true; it must be an object such as \{ intervalMs/,
+      ],
+      [() => api.connect({ hosts: [] } as object), /no option hosts; did you mean endpoints\?/],
+    ];
+    for (const [call, message] of cases) {
+      const outcome = await outcomeOf(call);
+      assert.ok(outcome instanceof api.InvalidArgumentError, String(outcome));
+      assert.match(outcome.message, message);
+    }
+    const secret = await outcomeOf(() => api.connect({ auth: 'root:hidden' as never }));
+    assert.doesNotMatch(String(secret), /hidden/);
+  });
+
+  test('that are undefined are absent', async () => {
+    const { revision } = await etcd.put('k', 'v', { lease: undefined, signal: undefined } as object);
+    assert.equal((await etcd.get('k', { revision: undefined } as object))?.modRevision, revision);
+  });
+
+  test('are refused by the types, too', () => {
+    const never = (): unknown[] => [
+      // @ts-expect-error a misspelt field
+      etcd.txn({ compare: [], sucess: [] }),
+      // @ts-expect-error a misspelt field beside others that are right
+      etcd.txn({ success: [], failures: [] }),
+      // @ts-expect-error of another client
+      etcd.txn({ success: [], else: [] }),
+      // @ts-expect-error in a transaction in the transaction
+      api.op.txn({ success: [], sucess: [] }),
+      // @ts-expect-error a lease is granted first
+      etcd.put('k', 'v', { ttl: 5 }),
+      // @ts-expect-error a mutex is a session's
+      new api.Mutex(etcd, 'k'),
+    ];
+    assert.equal(typeof never, 'function');
+  });
+
+  test('that were refused leave nothing behind: the client closes', async () => {
+    for (const each of opened) each?.close?.();
+    await session.close();
+    await etcd.close();
+    assert.ok(etcd.closed);
+  });
+});
