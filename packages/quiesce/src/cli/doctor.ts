@@ -31,7 +31,7 @@ Outcomes and rates are as exact without any of it: what is missing costs stacks,
 
 Exit codes:
   0  the witness, the amplifier and stacks of other processes are available
-  1  one of them can't`;
+  1  one of them is not`;
 
 /** `quiesce doctor`. */
 export const doctor: Subcommand = {
