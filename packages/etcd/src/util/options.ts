@@ -124,6 +124,8 @@ function pathTo(name: string, field: string): string {
 
 /** Built-in objects that have no fields: whoever gives one expects something of it. */
 function isNoOptions(given: object): boolean {
+  // Nearly all, at a tenth of the cost.
+  if (Object.getPrototypeOf(given) === Object.prototype) return false;
   return (
     types.isPromise(given) ||
     types.isMap(given) ||
