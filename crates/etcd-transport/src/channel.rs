@@ -16,9 +16,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use tokio::sync::watch;
 
-use crate::dial::{DialError, Io, dial};
-use crate::target::{InvalidOptions, KeepAlive, Target};
-use crate::tls::Tls;
+use crate::connect::dial::{DialError, Io, dial};
+use crate::connect::target::{InvalidOptions, KeepAlive, Target};
+use crate::connect::tls::Tls;
 
 /// What a server may send on one stream before it is read.
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;

@@ -8,7 +8,7 @@ mod calls;
 mod channel;
 mod code;
 mod completions;
-mod dial;
+mod connect;
 pub mod frames;
 mod host;
 mod lease;
@@ -16,8 +16,6 @@ mod message;
 mod reassembly;
 mod shared_task;
 mod status;
-mod target;
-mod tls;
 mod wake;
 
 use std::collections::VecDeque;
@@ -35,13 +33,13 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::calls::Service;
 use crate::channel::Channel;
 use crate::completions::Completions;
+use crate::connect::target::{KeepAlive, Options, Target};
+use crate::connect::tls::Tls;
 use crate::frames::{Commands, Frames};
 use crate::host::{OpenTransport, RuntimeSide};
 use crate::lease::RuntimeLease;
 use crate::reassembly::Message;
 use crate::shared_task::SharedTask;
-use crate::target::{KeepAlive, Options, Target};
-use crate::tls::Tls;
 use crate::wake::{EventLoopHold, WakeUp};
 
 /// Queues larger than this are given back to the allocator once drained, in bytes.

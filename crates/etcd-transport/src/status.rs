@@ -139,7 +139,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::dial::DialError;
+    use crate::connect::dial::DialError;
 
     #[test]
     fn a_failed_connect_was_never_sent() {

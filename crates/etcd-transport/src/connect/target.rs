@@ -9,7 +9,7 @@ use http::uri::{Authority, Scheme};
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::tls::{Tls, client_config, server_name};
+use crate::connect::tls::{Tls, client_config, server_name};
 
 /// HTTP/2 PINGs.
 #[derive(Clone, Copy)]

@@ -20,7 +20,7 @@ use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureAlgorithm, SignatureScheme,
 };
 
-use crate::target::{InvalidOptions, invalid};
+use crate::connect::target::{InvalidOptions, invalid};
 
 /// PEM texts for a server that speaks TLS.
 #[derive(Default)]
