@@ -1,3 +1,5 @@
+// file/ has plans as files: found, read with their places, and written by `quiesce init`.
+
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
