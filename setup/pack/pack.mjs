@@ -20,6 +20,9 @@ const ADDON = 'etcd-transport.node';
 const REPOSITORY = 'https://github.com/quiesce/quiesce';
 const PRELOADS = ['exit-amplifier', 'exit-witness'];
 
+/** What TypeScript makes. */
+const COMPILED = 'dist/src';
+
 /** Where the tester looks for what it preloads, within its package. */
 const PRELOAD_FOLDER = 'native';
 
@@ -69,6 +72,7 @@ export async function pack(out, { native: folder } = {}) {
   ];
   /** @type {Record<string, string>} */
   const tarballs = {};
+  await Promise.all(['etcd', 'quiesce'].map((folder) => compile(out, folder)));
   for (const { name, dir } of staged) {
     const listed = await mustRun(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', out], {
       cwd: dir,
@@ -102,8 +106,10 @@ function readPackage(folder) {
 function stage(out, folder, manifest, preloads = {}) {
   const dir = join(out, 'staged', folder);
   mkdirSync(dir, { recursive: true });
-  // What `files` names, except for what was built for this machine: the addon goes into packages of its own.
-  const parts = manifest.files.filter((file) => !/[!*]/.test(file) && file !== PRELOAD_FOLDER);
+  // What `files` names, except for what is compiled, and what was built for this machine.
+  const parts = manifest.files.filter(
+    (file) => !/[!*]/.test(file) && ![COMPILED, PRELOAD_FOLDER].includes(file),
+  );
   for (const part of parts) cpSync(inRoot('packages', folder, part), join(dir, part), { recursive: true });
   for (const [name, file] of Object.entries(preloads)) {
     mkdirSync(join(dir, PRELOAD_FOLDER), { recursive: true });
@@ -115,6 +121,20 @@ function stage(out, folder, manifest, preloads = {}) {
     withAbsoluteLinks(readFileSync(readme, 'utf8'), `packages/${folder}`),
   );
   return finish(dir, manifest);
+}
+
+/**
+ * Compiles a staged package: with nothing of modules that are gone, and without the types of what is `@internal`, which
+ * the workspace's own tests use.
+ * @param {string} out
+ * @param {string} folder
+ */
+async function compile(out, folder) {
+  await mustRun([
+    ...[inRoot('node_modules', '.bin', 'tsc'), '-p', inRoot('packages', folder)],
+    ...['--stripInternal', '--composite', 'false', '--incremental', 'false', '--tsBuildInfoFile', 'null'],
+    ...['--outDir', join(out, 'staged', folder, 'dist')],
+  ]);
 }
 
 /**

@@ -46,16 +46,16 @@ export interface EtcdErrorInit {
   /** gRPC status code. */
   readonly code: StatusCode;
   /** The server's own status message; default: the error's message. */
-  readonly details?: string;
+  readonly details?: string | undefined;
   /** Trailers that came with the status. */
-  readonly trailers?: Metadata;
+  readonly trailers?: Metadata | undefined;
   /** The failed call, such as `/etcdserverpb.KV/Range`. */
-  readonly method?: string;
+  readonly method?: string | undefined;
   /** False when the request is known never to have left this client. */
-  readonly sent?: boolean;
+  readonly sent?: boolean | undefined;
   /** False when a write is known to have changed nothing; default: whether it was sent. */
-  readonly mayBeApplied?: boolean;
-  readonly cause?: unknown;
+  readonly mayBeApplied?: boolean | undefined;
+  readonly cause?: unknown | undefined;
 }
 
 /** Base of every error that this client makes: a gRPC status with a message that says what to do. */

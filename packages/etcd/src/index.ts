@@ -26,7 +26,7 @@ export {
 } from './admin/snapshot.js';
 export { Barrier } from './concurrency/barrier.js';
 export { DoubleBarrier } from './concurrency/double-barrier.js';
-export { Election, type Leadership } from './concurrency/election.js';
+export { Election, type Leadership, type ObserveOptions } from './concurrency/election.js';
 export { type KeyLockOptions, tryLockKey } from './concurrency/key-lock.js';
 export { type Lock, Mutex } from './concurrency/mutex.js';
 export {

@@ -18,9 +18,9 @@ import { Description } from './util/options.js';
 /** Where spans and figures go. */
 export interface InstrumentOptions {
   /** Default: `trace.getTracer('@quiesce/etcd')` of the global provider. */
-  readonly tracer?: Tracer;
+  readonly tracer?: Tracer | undefined;
   /** Default: `metrics.getMeter('@quiesce/etcd')` of the global provider. */
-  readonly meter?: Meter;
+  readonly meter?: Meter | undefined;
 }
 
 const instrumentOptions = new Description<InstrumentOptions>(

@@ -1,7 +1,7 @@
 // The packages as they are published, installed into an empty project and used as its programs would.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -51,6 +51,8 @@ const body = `
   await etcd.close();`;
 
 const bundlers = ['@vercel/ncc@0.38'];
+/** What programs of the test need, beside the packages. */
+const beside = ['@opentelemetry/api@1', 'typescript@5.7', '@types/node@20'];
 
 before(async () => {
   dir = temporaryDirectory();
@@ -62,7 +64,7 @@ before(async () => {
   writeFileSync(join(dir, 'package.json'), '{ "name": "project", "private": true }');
   // The other platforms' packages aren't published yet; npm leaves out optional ones that it can't have.
   const install = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline'];
-  await run('npm', [...install, ...Object.values(tarballs), ...bundlers, 'typescript@5.7', '@types/node@20']);
+  await run('npm', [...install, ...Object.values(tarballs), ...bundlers, ...beside]);
   server = await startEtcd();
 });
 after(() => server?.stop());
@@ -114,12 +116,29 @@ describe('installed from its tarball, @quiesce/etcd', () => {
        const users = etcd.withCodec({ key: utf8, value: json<{ name: string }>() });
        const name: string | undefined = (await users.get('b'))?.value.name;
        for await (const event of etcd.watch(prefix('c'))) console.log(event.kv.modRevision + 1n, kv, name);
+       await etcd.put('a', 'b', { lease: undefined, timeoutMs: undefined });
+       await connect({ endpoints: 'http://127.0.0.1:2379', auth: undefined, retry: { maxAttempts: undefined } });
        // @ts-expect-error: there is no such option
        await etcd.put('a', 'b', { leese: 1n });`,
     );
-    for (const [module, moduleResolution] of [
-      ['nodenext', 'nodenext'],
-      ['esnext', 'bundler'],
+    const commonJs = `(etcd: typeof import('@quiesce/etcd'), otel: typeof import('@quiesce/etcd/opentelemetry'),
+       testing: typeof import('@quiesce/etcd/testing')) => [etcd.connect, otel.instrument, testing.startEtcd];`;
+    writeFileSync(join(dir, 'by-node10.cts'), `export const all = ${commonJs}`);
+    writeFileSync(
+      join(dir, 'by-node16.cts'),
+      `export const all = async () => {
+         const { connect } = await import('@quiesce/etcd');
+         const { instrument } = await import('@quiesce/etcd/opentelemetry');
+         const { startEtcd } = await import('@quiesce/etcd/testing');
+         return [connect, instrument, startEtcd];
+       };`,
+    );
+    for (const [module, moduleResolution, ...files] of [
+      ['nodenext', 'nodenext', 'program.mts', 'by-node16.cts'],
+      ['node16', 'node16', 'program.mts', 'by-node16.cts'],
+      ['esnext', 'bundler', 'program.mts'],
+      ['esnext', 'node10', 'program.mts'],
+      ['commonjs', 'node10', 'by-node10.cts'],
     ] as const) {
       writeFileSync(
         join(dir, 'tsconfig.json'),
@@ -127,13 +146,26 @@ describe('installed from its tarball, @quiesce/etcd', () => {
           compilerOptions: {
             ...{ module, moduleResolution, target: 'es2022', lib: ['es2023', 'esnext.disposable'] },
             ...{ strict: true, noEmit: true, skipLibCheck: false, types: ['node'] },
+            exactOptionalPropertyTypes: true,
           },
-          files: ['program.mts'],
+          files,
         }),
       );
       await run(join(dir, 'node_modules/.bin/tsc'), []).catch((error) => {
-        throw new Error(`${moduleResolution}: ${error.stdout}`);
+        throw new Error(`${module}, ${moduleResolution}: ${error.stdout}`);
       });
+    }
+  });
+
+  test('has no types of what is internal', () => {
+    for (const name of ['@quiesce/etcd', 'quiesce']) {
+      const folder = join(dir, 'node_modules', name, 'dist');
+      const types = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) =>
+        file.endsWith('.d.ts'),
+      );
+      assert.ok(types.length > 10);
+      for (const file of types)
+        assert.doesNotMatch(readFileSync(join(folder, file), 'utf8'), /@internal/, file);
     }
   });
 
@@ -216,7 +248,7 @@ describe('the packages', () => {
   test('have types that every kind of importer finds', async () => {
     for (const name of ['@quiesce/etcd', 'quiesce']) {
       // The one thing it may remark: CommonJS gets the ES module, as Node 20.19 and later load it by require().
-      const args = [tarballs[name] as string, '--ignore-rules', 'cjs-resolves-to-esm', '--profile', 'node16'];
+      const args = [tarballs[name] as string, '--ignore-rules', 'cjs-resolves-to-esm'];
       await run(bin('attw'), args).catch((error) => assert.fail(`${name}: ${error.stdout}`));
     }
   });

@@ -26,13 +26,13 @@ export interface Member {
 /** Options of `memberList`. */
 export interface MemberListOptions extends CallControl {
   /** `false` lets the member that was asked answer by itself, from what it knows. Default true. */
-  readonly linearizable?: boolean;
+  readonly linearizable?: boolean | undefined;
 }
 
 /** Options of `memberAdd`. */
 export interface MemberAddOptions extends CallControl {
   /** Add it without a vote, to be promoted once it has caught up. Default false. */
-  readonly isLearner?: boolean;
+  readonly isLearner?: boolean | undefined;
 }
 
 const memberListOptions = describeCall<MemberListOptions>('memberList()', { linearizable: flag });

@@ -69,7 +69,7 @@ export interface Alarm {
 /** Options of `hashKV`. */
 export interface HashKVOptions extends CallControl {
   /** Hash the changes up to this revision; default: all. */
-  readonly revision?: Int64;
+  readonly revision?: Int64 | undefined;
 }
 
 const hashKvOptions = describeCall<HashKVOptions>('hashKV()', { revision: int64 });

@@ -15,7 +15,7 @@ const DIGEST_BYTES = 32;
 /** Options of `snapshot` and `snapshotTo`. */
 export interface SnapshotOptions extends CallControl {
   /** The member to copy; default: whichever of the client's endpoints is in use. */
-  readonly endpoint?: string;
+  readonly endpoint?: string | undefined;
 }
 
 /** @internal */

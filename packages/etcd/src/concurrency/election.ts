@@ -69,7 +69,9 @@ export class Leadership extends OwnedKey {
 
 const leaderOptions = describeCall<ReadOptions>('leader()', readKinds);
 
-interface ObserveOptions {
+/** How to observe an election. */
+export interface ObserveOptions {
+  /** Ends the loop, with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
 }
 

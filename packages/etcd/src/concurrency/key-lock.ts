@@ -16,7 +16,7 @@ import { Session } from './session.js';
 /** Options of {@link tryLockKey}. */
 export interface KeyLockOptions extends AcquireOptions {
   /** TTL of the lock's lease, in seconds: how long it outlives a holder that dies. Default 30, as in etcd3. */
-  readonly ttlSeconds?: Int64;
+  readonly ttlSeconds?: Int64 | undefined;
 }
 
 const keyLockOptions = new Description<KeyLockOptions>(

@@ -68,7 +68,8 @@ export class Mutex {
    */
   async tryLock(options: AcquireOptions = {}): Promise<Lock | undefined> {
     acquireOptions.check(options);
-    return await tryClaim(this.#claim(), { timeoutMs: 10_000, ...options });
+    const { signal, timeoutMs = 10_000 } = options;
+    return await tryClaim(this.#claim(), { signal, timeoutMs });
   }
 
   /**

@@ -22,12 +22,12 @@ export interface AcquireOptions {
    * Gives up: the call rejects with `signal.reason`. It has no say later. What it has put is removed again, in the
    * background where that takes longer than a few ms, by the session.
    */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /**
    * Longest time to wait, in ms; then the call gives up as by `signal`. Default: no bound; the session has to last,
    * anyway.
    */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** @internal */
@@ -81,10 +81,7 @@ export class OwnershipLostError extends EtcdError {
  */
 export const ABANDON_MS = 25;
 
-/**
- * An ephemeral key as it was placed.
- * @internal
- */
+/** An ephemeral key as it was placed. */
 export interface Ownership {
   readonly session: Session;
   readonly key: Uint8Array;

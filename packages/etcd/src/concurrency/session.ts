@@ -17,9 +17,9 @@ import { FIRST_ATTEMPT_MS, persist } from './persist.js';
 /** Options of {@link Session.create}. */
 export interface SessionOptions extends CallControl {
   /** TTL of the lease that is granted, in seconds. Default 60, as in clientv3. */
-  readonly ttlSeconds?: Int64;
+  readonly ttlSeconds?: Int64 | undefined;
   /** Use this lease, which exists, instead of a new one. */
-  readonly leaseId?: Int64;
+  readonly leaseId?: Int64 | undefined;
 }
 
 const sessionOptions = describeCall<SessionOptions>(

@@ -45,57 +45,57 @@ export interface ConnectOptions {
    * cluster: the first that answers says which; those of another one are left alone, with a `ClusterMismatchError` in
    * `etcd.endpoints`. Commas separate them in a string. Default `http://127.0.0.1:2379`.
    */
-  readonly endpoints?: string | readonly string[];
+  readonly endpoints?: string | readonly string[] | undefined;
   /** Finds the endpoints in DNS, in place of `endpoints`: the domain, or more about it. */
-  readonly srv?: string | SrvOptions;
+  readonly srv?: string | SrvOptions | undefined;
   /**
    * Certificates, for `https://` endpoints; or a function that gives them, which is called before each new connection, so
    * that renewed ones are used without another client. Where it throws, that connection fails.
    */
-  readonly tls?: TlsOptions | (() => TlsOptions | Promise<TlsOptions>);
+  readonly tls?: (TlsOptions | (() => TlsOptions | Promise<TlsOptions>)) | undefined;
   /** HTTP/2 keepalive; off by default. */
-  readonly keepAlive?: KeepAliveOptions;
+  readonly keepAlive?: KeepAliveOptions | undefined;
   /** Idle time before TCP's own keepalive probes start, in ms. Default 30 000; 0 turns them off. */
-  readonly tcpKeepAliveMs?: number;
+  readonly tcpKeepAliveMs?: number | undefined;
   /**
    * Bound on reaching one endpoint, in ms. Default 5 000. Several are tried side by side: the next one as soon as one has
    * failed, or 250 ms after it.
    */
-  readonly connectTimeoutMs?: number;
+  readonly connectTimeoutMs?: number | undefined;
   /**
    * Wait for an etcd that comes up: how long all endpoints are tried again and again before `connect()` fails, in ms, with
    * the last failure of each. `Infinity` for no bound but `signal`. With `srv`, DNS is asked again, too. Default: each
    * endpoint is tried once. As `grpc.WithBlock` and `DialTimeout` of clientv3.
    */
-  readonly waitForReadyMs?: number;
+  readonly waitForReadyMs?: number | undefined;
   /**
    * Resolve without having reached an endpoint, as clientv3 does by default: options are checked, and `srv` is looked up;
    * the first calls connect and log in. Until an endpoint has answered, calls wait for one up to their deadline, and fail
    * with UnavailableError then, with the last failure of each endpoint; nothing was sent. Default false. Excludes `waitForReadyMs`.
    */
-  readonly lazy?: boolean;
+  readonly lazy?: boolean | undefined;
   /** Deadline of each call that isn't given its own, in ms. Default 10 000; `Infinity` for none. Watches have none. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /**
    * Bound on one attempt at a call, in ms. Default `Infinity`. With several endpoints it lets reads leave a member
    * that has frozen, long before their deadline; HTTP/2 `keepAlive` does so for all calls.
    */
-  readonly attemptTimeoutMs?: number;
+  readonly attemptTimeoutMs?: number | undefined;
   /** How calls are sent again when it is safe: reads, and writes that were never proposed. */
-  readonly retry?: RetryOptions;
+  readonly retry?: RetryOptions | undefined;
   /**
    * Makes each call as this user; or with this token, as it is; or with what a function gives, which is called when a
    * token is first needed, for each stream, and when the server refuses a token. Over `http://` the password goes in the clear.
    */
-  readonly auth?: AuthOptions | (() => AuthOptions | Promise<AuthOptions>);
+  readonly auth?: (AuthOptions | (() => AuthOptions | Promise<AuthOptions>)) | undefined;
   /** Find the cluster's members again this often, in ms, as `cluster.syncEndpoints()` does. Default: never. */
-  readonly autoSyncIntervalMs?: number;
+  readonly autoSyncIntervalMs?: number | undefined;
   /** Largest request that is sent, in bytes. Default 2 MiB, as in clientv3; etcd itself takes 1.5 MiB by default. */
-  readonly maxRequestBytes?: number;
+  readonly maxRequestBytes?: number | undefined;
   /** Default `auto`: native where the addon loads, else grpc-js. `QUIESCE_ETCD_TRANSPORT` sets another default. */
-  readonly transport?: TransportChoice;
+  readonly transport?: TransportChoice | undefined;
   /** Gives up connecting. It has no say once connected. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const endpointsKind: Kind<string | readonly string[]> = kind(

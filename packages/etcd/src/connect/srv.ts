@@ -9,9 +9,9 @@ export interface SrvOptions {
   /** Such as `example.com`, whose records are `_etcd-client-ssl._tcp.example.com` and `_etcd-client._tcp.example.com`. */
   readonly domain: string;
   /** As etcd's `--discovery-srv-name`: distinguishes clusters of one domain, by `_etcd-client-ssl-NAME._tcp`. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Default: that of the process. `new dns.promises.Resolver()` asks servers of your choice. */
-  readonly resolver?: SrvResolver;
+  readonly resolver?: SrvResolver | undefined;
 }
 
 /** What looks SRV records up: `dns.promises`, or a `Resolver` of it. */

@@ -36,31 +36,31 @@ export interface ResponseHeader {
 /** Which state of the store a read sees. */
 export interface ReadOptions extends CallControl {
   /** Read as of this revision; default: the newest. */
-  readonly revision?: Int64;
+  readonly revision?: Int64 | undefined;
   /** Let the member that was asked answer by itself: faster, but it may lag behind. Default false, which is linearizable. */
-  readonly serializable?: boolean;
+  readonly serializable?: boolean | undefined;
 }
 
 /** Options of `range`, as etcd's `RangeRequest`. */
 export interface RangeOptions extends ReadOptions {
   /** At most so many keys; default: no limit. `more` in the result says whether there were others. */
-  readonly limit?: Int64;
+  readonly limit?: Int64 | undefined;
   /** What to sort by; default `key`, ascending. etcd sorts before it applies `limit`. */
-  readonly sortBy?: keyof typeof sortTargets;
+  readonly sortBy?: keyof typeof sortTargets | undefined;
   /** Default `ascend`. */
-  readonly sortOrder?: 'ascend' | 'descend';
+  readonly sortOrder?: 'ascend' | 'descend' | undefined;
   /** Leave the values out. */
-  readonly keysOnly?: boolean;
+  readonly keysOnly?: boolean | undefined;
   /** Return the count alone. */
-  readonly countOnly?: boolean;
+  readonly countOnly?: boolean | undefined;
   /** Leave out keys that were last changed before this revision. */
-  readonly minModRevision?: Int64;
+  readonly minModRevision?: Int64 | undefined;
   /** Leave out keys that were last changed after this revision. */
-  readonly maxModRevision?: Int64;
+  readonly maxModRevision?: Int64 | undefined;
   /** Leave out keys that were created before this revision. */
-  readonly minCreateRevision?: Int64;
+  readonly minCreateRevision?: Int64 | undefined;
   /** Leave out keys that were created after this revision. */
-  readonly maxCreateRevision?: Int64;
+  readonly maxCreateRevision?: Int64 | undefined;
 }
 
 /** What `range` found. */
@@ -78,13 +78,13 @@ export interface RangeResult<Entry = KeyValue> {
 /** Options of `put`, as etcd's `PutRequest`. */
 export interface PutOptions extends CallControl {
   /** Attach the key to this lease, and it goes with it. */
-  readonly lease?: Int64;
+  readonly lease?: Int64 | undefined;
   /** Return the key as it was before. */
-  readonly prevKv?: boolean;
+  readonly prevKv?: boolean | undefined;
   /** Keep the value (give an empty one) and change the lease alone. The key must exist. */
-  readonly ignoreValue?: boolean;
+  readonly ignoreValue?: boolean | undefined;
   /** Keep the lease. The key must exist. */
-  readonly ignoreLease?: boolean;
+  readonly ignoreLease?: boolean | undefined;
 }
 
 /** The effect of `put`. */
@@ -99,7 +99,7 @@ export interface PutResult<Entry = KeyValue> {
 /** Options of `delete`, as etcd's `DeleteRangeRequest`. */
 export interface DeleteOptions extends CallControl {
   /** Return the keys that were deleted. */
-  readonly prevKv?: boolean;
+  readonly prevKv?: boolean | undefined;
 }
 
 /** The effect of `delete`. */
@@ -398,7 +398,7 @@ export function kvCalls<Entry>(toEntry: ToEntry<Entry>): KvCalls<Entry> {
 /** Options of `compact`, as etcd's `CompactionRequest`. */
 export interface CompactOptions extends CallControl {
   /** Wait until the old revisions are gone from the backend database, too. Default false. */
-  readonly physical?: boolean;
+  readonly physical?: boolean | undefined;
 }
 
 /** The effect of `compact`. */

@@ -25,7 +25,7 @@ import {
  */
 export interface PageOptions extends Omit<RangeOptions, 'limit' | 'sortBy' | 'sortOrder' | 'countOnly'> {
   /** Most keys that are asked for at once; two such pages are held in memory at most. Default 1 000. */
-  readonly pageSize?: number;
+  readonly pageSize?: number | undefined;
 }
 
 const { limit: _, sortBy: _by, sortOrder: _order, countOnly: _count, ...pageKinds } = rangeKinds;

@@ -46,11 +46,11 @@ const isolations: Readonly<Record<StmIsolation, Isolation>> = {
 /** Options of `stm`. `timeoutMs` bounds the whole, all attempts together; default: each call has its own deadline. */
 export interface StmOptions<Key> extends CallControl {
   /** Default `serializableSnapshot`. */
-  readonly isolation?: StmIsolation;
+  readonly isolation?: StmIsolation | undefined;
   /** Keys that will be read, to read all of them at once before the function starts. */
-  readonly prefetch?: readonly Key[];
+  readonly prefetch?: readonly Key[] | undefined;
   /** How often the function is run, at most, before {@link StmConflictError}. Default 100. */
-  readonly maxAttempts?: number;
+  readonly maxAttempts?: number | undefined;
 }
 
 /** What a software transaction reads and writes through. It is done when its function has returned. */

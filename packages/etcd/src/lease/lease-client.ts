@@ -21,7 +21,7 @@ import type { LeaseLostError } from './lease-lost.js';
 /** Options of {@link LeaseClient.grant}. */
 export interface GrantOptions extends CallControl {
   /** Id for the lease; default: the server chooses one. */
-  readonly id?: Int64;
+  readonly id?: Int64 | undefined;
 }
 
 /** A lease as it was granted. */
@@ -35,7 +35,7 @@ export interface GrantResult {
 /** Options of {@link LeaseClient.timeToLive}. */
 export interface TimeToLiveOptions extends CallControl {
   /** List the keys that are attached to the lease. Default false. */
-  readonly keys?: boolean;
+  readonly keys?: boolean | undefined;
 }
 
 /** What {@link LeaseClient.timeToLive} found. */

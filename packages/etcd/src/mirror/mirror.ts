@@ -25,9 +25,9 @@ import type { Watch } from '../watch/watch.js';
 export interface MirrorOptions
   extends Pick<WatchOptions, 'prevKv' | 'fragment' | 'bufferBytes' | 'maxDisconnectedMs' | 'signal'> {
   /** As of a watch, and for the reading of the base, too. Default `'wait'`: it doesn't stay with a member that is cut off. */
-  readonly requireLeader?: boolean | 'wait';
+  readonly requireLeader?: boolean | 'wait' | undefined;
   /** Most keys that are asked for at once while the base is read. Default 1 000. */
-  readonly pageSize?: number;
+  readonly pageSize?: number | undefined;
 }
 
 const { prevKv, fragment, bufferBytes, maxDisconnectedMs, signal } = watchKinds;

@@ -6,8 +6,8 @@ import { type Wait, waitFor } from '../util/wait.js';
 /** Bounds of a wait for a revision. */
 export interface WaitOptions {
   /** Default: 10 000 ms. */
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The description of {@link WaitOptions}. */

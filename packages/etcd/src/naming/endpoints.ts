@@ -39,7 +39,7 @@ export type EndpointChange = EndpointUpdate & {
 /** Options of {@link EndpointManager.add}. */
 export interface AddEndpointOptions extends CallControl {
   /** The endpoint goes with this lease, such as `leaseId` of a `Session`. Default: none, so that it stays until it is deleted. */
-  readonly lease?: Int64;
+  readonly lease?: Int64 | undefined;
 }
 
 /** Options of {@link EndpointManager.watch}. */

@@ -25,7 +25,7 @@ export interface RpcMethod<Request, Response> {
 /** How a stream is made. Unlike a call it has no deadline of its own accord. */
 export interface RpcStreamOptions extends Pick<CallControl, 'signal' | 'requireLeader'> {
   /** Deadline of the whole stream, in ms from now. Default: none. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 const methodName: Kind<string> = kind(

@@ -7,11 +7,11 @@ export interface RetryOptions {
    * How often one call is sent at most; 1 turns retries off. Default `Infinity`: until its deadline. A call without a
    * deadline then goes on until it succeeds, fails for another reason, or its `signal` aborts.
    */
-  readonly maxAttempts?: number;
+  readonly maxAttempts?: number | undefined;
   /** Wait before the first retry that has no other endpoint to go to, in ms; then doubled. Default 25. */
-  readonly backoffMs?: number;
+  readonly backoffMs?: number | undefined;
   /** Longest such wait, in ms. Default 1 000. */
-  readonly maxBackoffMs?: number;
+  readonly maxBackoffMs?: number | undefined;
 }
 
 /**

@@ -26,21 +26,21 @@ import type { TokenSource } from './token.js';
 /** What every call can be given. */
 export interface CallControl {
   /** Cancels the call, which rejects with `signal.reason`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Deadline, in ms from now; default: the client's `timeoutMs`. `Infinity` for none. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /**
    * Bound on one attempt, in ms; default: the client's `attemptTimeoutMs`. A read that it ends goes to another
    * endpoint; a write does not, as it may have been applied.
    */
-  readonly attemptTimeoutMs?: number;
+  readonly attemptTimeoutMs?: number | undefined;
   /**
    * Bound on one attempt where the call isn't given one and the client has none that is lower, in ms.
    * @internal
    */
-  readonly attemptAtMostMs?: number;
+  readonly attemptAtMostMs?: number | undefined;
   /** Fail at once where the member knows of no leader, rather than wait for one. Default false. etcd: `hasleader`. */
-  readonly requireLeader?: boolean;
+  readonly requireLeader?: boolean | undefined;
 }
 
 /**

@@ -7,7 +7,7 @@ import { EtcdStartError } from './start-error.js';
 export interface StartEtcdClusterOptions
   extends Pick<StartEtcdOptions, 'binary' | 'args' | 'tls' | 'fsync' | 'timeoutMs' | 'signal'> {
   /** How many members. Default 3. */
-  readonly size?: number;
+  readonly size?: number | undefined;
 }
 
 /** Several etcds that are one store, whose members can be killed, frozen and restarted, each by itself. */

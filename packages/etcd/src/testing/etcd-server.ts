@@ -17,24 +17,24 @@ export interface EtcdServerTls {
 /** How {@link startEtcd} starts its server. */
 export interface StartEtcdOptions {
   /** The program. Default: `ETCD_BIN` of the environment, else `etcd` on the `PATH`. */
-  readonly binary?: string;
+  readonly binary?: string | undefined;
   /** Further flags of etcd, such as `--max-txn-ops=1024`; they override those that it is started with anyway. */
-  readonly args?: readonly string[];
+  readonly args?: readonly string[] | undefined;
   /** Serves clients over TLS; the endpoint is `https://` then. Default: without. */
-  readonly tls?: EtcdServerTls;
+  readonly tls?: EtcdServerTls | undefined;
   /**
    * Whether it waits for the disk at each write, as in production. Default false, which loses nothing when the
    * server is killed, only when the machine is.
    */
-  readonly fsync?: boolean;
+  readonly fsync?: boolean | undefined;
   /** Port for clients. Default: a free one. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** Port for members. Default: a free one. */
-  readonly peerPort?: number;
+  readonly peerPort?: number | undefined;
   /** How long it may take until it serves, in ms. Default 30 000. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Gives up starting it, and leaves nothing behind. It has no say later. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** An etcd for tests, which can be killed, frozen and started again with the same port and data. */

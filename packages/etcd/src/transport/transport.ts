@@ -6,18 +6,18 @@ export interface TlsOptions {
    * Certificate authorities to trust, intermediate ones too, and servers' certificates that are trusted by themselves;
    * default: the operating system's authorities.
    */
-  readonly ca?: string | Uint8Array;
+  readonly ca?: string | Uint8Array | undefined;
   /** Client certificate chain, for mutual TLS. Needs `key`. */
-  readonly cert?: string | Uint8Array;
+  readonly cert?: string | Uint8Array | undefined;
   /** Private key of `cert`. */
-  readonly key?: string | Uint8Array;
+  readonly key?: string | Uint8Array | undefined;
   /** Name to check the server's certificate against; default: the endpoint's host. A final dot is ignored, there as here. */
-  readonly serverName?: string;
+  readonly serverName?: string | undefined;
   /**
    * Take whoever answers for the server, with any certificate: who is in between reads and changes everything. For
    * development alone; the process warns of it once. Default false. clientv3: `InsecureSkipVerify`.
    */
-  readonly dangerouslySkipVerification?: boolean;
+  readonly dangerouslySkipVerification?: boolean | undefined;
 }
 
 /** HTTP/2 PINGs that find out a dead connection. */
@@ -25,9 +25,9 @@ export interface KeepAliveOptions {
   /** Silence after which a PING goes out, in ms. etcd ends connections that PING more often than each 5 s. */
   readonly intervalMs: number;
   /** How long to wait for its answer before the connection counts as dead, in ms. Default 20 000. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** PING also while no call is in flight. Default false; etcd drops clients that do so too often. */
-  readonly whileIdle?: boolean;
+  readonly whileIdle?: boolean | undefined;
 }
 
 /** How to reach one server. */
@@ -35,25 +35,25 @@ export interface TransportOptions {
   /** `http://host:port`, `https://host:port`, `unix://path` or, with TLS, `unixs://path`. */
   readonly endpoint: string;
   /** Ignored for `http://` and `unix://`. */
-  readonly tls?: TlsOptions;
+  readonly tls?: TlsOptions | undefined;
   /** Gives them before each new connection, in place of `tls`. */
-  readonly tlsSource?: () => Promise<TlsOptions>;
+  readonly tlsSource?: (() => Promise<TlsOptions>) | undefined;
   /** HTTP/2 keepalive; off by default. */
-  readonly keepAlive?: KeepAliveOptions;
+  readonly keepAlive?: KeepAliveOptions | undefined;
   /** Idle time before TCP's own keepalive probes start, in ms. Default 30 000; 0 turns them off. */
-  readonly tcpKeepAliveMs?: number;
+  readonly tcpKeepAliveMs?: number | undefined;
   /** Bound on one connection attempt (TCP and TLS), in ms. Default 5 000. */
-  readonly connectTimeoutMs?: number;
+  readonly connectTimeoutMs?: number | undefined;
 }
 
 /** Settings of one call. */
 export interface CallOptions {
   /** Metadata to send, names in lower case. */
-  readonly metadata?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
   /** Deadline, in ms from now; when it passes the call is cancelled at the server. Default: none. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Cancels the call; it rejects with `signal.reason`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The answer to a unary call. */

@@ -15,44 +15,44 @@ export const watchMethod = WatchService.watch.path;
 /** Options of `watch`, as etcd's `WatchCreateRequest`. */
 export interface WatchOptions {
   /** See changes from this revision on; default: those after the watch was made. */
-  readonly startRevision?: Int64;
+  readonly startRevision?: Int64 | undefined;
   /** Give the key before the change, too. */
-  readonly prevKv?: boolean;
+  readonly prevKv?: boolean | undefined;
   /**
    * Have the server report its revision now and then while nothing changes (etcd: every 10 minutes,
    * `--watch-progress-notify-interval`). It keeps a watch of quiet keys from falling behind a compaction.
    */
-  readonly progressNotify?: boolean;
+  readonly progressNotify?: boolean | undefined;
   /** Leave changes of this type out. */
-  readonly filters?: readonly ('put' | 'delete')[];
+  readonly filters?: readonly ('put' | 'delete')[] | undefined;
   /**
    * Have the server split responses that are larger than its `--max-request-bytes`. Batches stay whole, but what
    * comes before the last revision of a part needs no waiting for the rest. For histories of large values: without
    * it one response has up to 1,000 revisions, whatever their size. Default false, as in clientv3: with many small
    * events etcd's time for the splitting grows with the square of their number in a part.
    */
-  readonly fragment?: boolean;
+  readonly fragment?: boolean | undefined;
   /**
    * Don't stay with a member that has no leader, and so may be cut off from the cluster: the watch moves on to other
    * endpoints. When none of them has one, `true` ends it with an `UnavailableError` ("no leader"), and `'wait'` has it go
    * on as after any lost connection, so that `maxDisconnectedMs` bounds it. Default false.
    */
-  readonly requireLeader?: boolean | 'wait';
+  readonly requireLeader?: boolean | 'wait' | undefined;
   /**
    * Have a stream to the server for itself, where the watches of a client share one. The server answers
    * `requestProgress()` once all watches of a stream have caught up, so others then can't hold the answer up, such as one
    * whose `startRevision` is still to come. Default false.
    */
-  readonly ownStream?: boolean;
+  readonly ownStream?: boolean | undefined;
   /**
    * How much may wait for the consumer, in bytes: keys and values, and about 500 more for each event. When it is
    * passed, the server stops sending and goes on where it stopped once half of it is free. Default 4 MiB.
    */
-  readonly bufferBytes?: number;
+  readonly bufferBytes?: number | undefined;
   /** The watch ends with an `UnavailableError` when it had no connection for so long, in ms. Default `Infinity`. */
-  readonly maxDisconnectedMs?: number;
+  readonly maxDisconnectedMs?: number | undefined;
   /** Ends the watch; a loop over it throws `signal.reason`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** @internal */

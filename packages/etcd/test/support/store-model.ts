@@ -119,7 +119,7 @@ export class StoreModel {
     });
   }
 
-  delete(keys: Keys, options: { readonly prevKv?: boolean }) {
+  delete(keys: Keys, options: { readonly prevKv?: boolean | undefined }) {
     return this.#change((changes) => this.#delete(keys, options, changes));
   }
 
@@ -223,7 +223,7 @@ export class StoreModel {
     return { revision: changes.revision, prevKv: options.prevKv ? before : undefined };
   }
 
-  #delete(keys: Keys, { prevKv = false }: { readonly prevKv?: boolean }, changes: Changes) {
+  #delete(keys: Keys, { prevKv = false }: { readonly prevKv?: boolean | undefined }, changes: Changes) {
     const deleted = select(changes.keys, keys);
     for (const { key } of deleted) changes.delete(key);
     return {

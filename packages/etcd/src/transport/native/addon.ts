@@ -19,8 +19,8 @@ export interface NativeTls {
 export interface NativeOptions {
   readonly endpoint: string;
   /** Without, they are given by `setTls` before the first connection. */
-  readonly tls?: NativeTls;
-  readonly keepAliveIntervalMs?: number;
+  readonly tls?: NativeTls | undefined;
+  readonly keepAliveIntervalMs?: number | undefined;
   readonly keepAliveTimeoutMs: number;
   readonly keepAliveWhileIdle: boolean;
   readonly tcpKeepAliveMs: number;
