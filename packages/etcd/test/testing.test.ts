@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { createCertificates, etcdBinary } from '@quiesce/test-services';
-import { connect, op } from '../src/index.js';
+import { connect, InvalidArgumentError, op } from '../src/index.js';
 import { EtcdStartError, startEtcd, startEtcdCluster } from '../src/testing/testing.js';
 import { eventually } from './support/eventually.js';
 import { program, programFolder } from './support/program.js';
@@ -172,7 +172,19 @@ test('startEtcdCluster has members that are one store', { timeout: 60_000 }, asy
     cluster.members.map(({ dir, pid }) => [existsSync(dir), isThere(pid)]),
     Array(3).fill([false, false]),
   );
-  await assert.rejects(startEtcdCluster({ size: 0 }), EtcdStartError);
+});
+
+test('wrong options are errors at once', async () => {
+  const wrong = (options: object, message: RegExp) =>
+    assert.rejects(
+      startEtcd(options),
+      (error) => error instanceof InvalidArgumentError && message.test(error.message),
+    );
+  await wrong({ prot: 2379 }, /no option prot; did you mean port\?/);
+  await wrong({ port: '2379' }, /port is '2379'; it must be a port, from 1 to 65535/);
+  await wrong({ args: '--debug' }, /args is '--debug'; it must be an array of strings/);
+  await wrong({ tls: { cert: 'a' } }, /tls\.key is missing/);
+  await assert.rejects(startEtcdCluster({ size: 0 }), InvalidArgumentError);
 });
 
 describe('under a test runner', () => {

@@ -1,16 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { types } from 'node:util';
 import { invalidArgument } from '../errors.js';
 import type { TlsOptions } from '../transport/transport.js';
-import { flag, type Kind, text } from '../util/kinds.js';
+import { flag, pem, text } from '../util/kinds.js';
 import { Description } from '../util/options.js';
-
-/** Text or bytes; a message repeats nothing of it. */
-const pem: Kind<string | Uint8Array> = {
-  fits: (value) => typeof value === 'string' || types.isUint8Array(value),
-  explain: (name, value) =>
-    `${name} is ${value === null ? 'null' : `a ${typeof value}`}; give the file's content, as a string or bytes`,
-};
 
 /** The description of {@link TlsOptions}. */
 export const tlsFields = new Description<TlsOptions>(

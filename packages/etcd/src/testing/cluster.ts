@@ -1,5 +1,7 @@
+import { positiveInteger } from '../util/kinds.js';
+import { Description } from '../util/options.js';
 import { findEtcd } from './binary.js';
-import { type EtcdServer, type StartEtcdOptions, startEtcd } from './etcd-server.js';
+import { type EtcdServer, type StartEtcdOptions, serverKinds, startEtcd } from './etcd-server.js';
 import { freePorts } from './ports.js';
 import { EtcdStartError } from './start-error.js';
 
@@ -19,19 +21,22 @@ export interface EtcdServerCluster extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+const clusterOptions = new Description<StartEtcdClusterOptions>('startEtcdCluster()', {
+  ...serverKinds,
+  size: positiveInteger,
+});
+
 const START_ATTEMPTS = 3;
 
 /**
  * Starts a cluster for a test, all members at once, and resolves once each of them serves. Members end as the server of
  * {@link startEtcd} does. Their elections take half of the time that etcd's own default gives them.
  *
- * @throws EtcdStartError as {@link startEtcd}, and for a size below 1; no member is left then.
+ * @throws as {@link startEtcd}; no member is left then.
  */
 export async function startEtcdCluster(options: StartEtcdClusterOptions = {}): Promise<EtcdServerCluster> {
+  clusterOptions.check(options);
   const { size = 3, args = [], ...rest } = options;
-  if (!Number.isSafeInteger(size) || size < 1) {
-    throw new EtcdStartError(`size is ${String(size)}; a cluster has at least 1 member`);
-  }
   const binary = findEtcd(options.binary);
   for (let attempt = 1; ; attempt++) {
     const ports = await freePorts(2 * size);

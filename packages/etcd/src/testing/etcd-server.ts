@@ -1,5 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { abortSignal, flag, milliseconds, nonEmptyText, pem, port, texts } from '../util/kinds.js';
+import { Description } from '../util/options.js';
 import { findEtcd } from './binary.js';
 import { freePorts } from './ports.js';
 import { type ProcessEnd, ServerProcess } from './server-process.js';
@@ -11,7 +13,7 @@ export interface EtcdServerTls {
   readonly cert: string | Uint8Array;
   readonly key: string | Uint8Array;
   /** The authority that clients' certificates must be signed by. Default: clients need none. */
-  readonly clientCa?: string | Uint8Array;
+  readonly clientCa?: string | Uint8Array | undefined;
 }
 
 /** How {@link startEtcd} starts its server. */
@@ -36,6 +38,26 @@ export interface StartEtcdOptions {
   /** Gives up starting it, and leaves nothing behind. It has no say later. */
   readonly signal?: AbortSignal | undefined;
 }
+
+/** What all servers are started with. */
+export const serverKinds = {
+  binary: nonEmptyText,
+  args: texts,
+  tls: new Description<EtcdServerTls>(
+    'tls',
+    { cert: pem, key: pem, clientCa: pem },
+    { required: ['cert', 'key'] },
+  ),
+  fsync: flag,
+  timeoutMs: milliseconds,
+  signal: abortSignal,
+};
+
+const startOptions = new Description<StartEtcdOptions>('startEtcd()', {
+  ...serverKinds,
+  port,
+  peerPort: port,
+});
 
 /** An etcd for tests, which can be killed, frozen and started again with the same port and data. */
 export interface EtcdServer extends AsyncDisposable {
@@ -87,22 +109,24 @@ const READY = 'ready to serve client requests';
  * also by Ctrl-C or a kill (on Windows the server outlives a process that ended without stopping it). It doesn't keep the
  * process alive. `ETCD_…` variables of the environment are not passed on to it.
  *
- * @throws EtcdStartError where there is no etcd, or it doesn't start; its message says why, and what to do.
+ * @throws InvalidArgumentError for wrong options; EtcdStartError where there is no etcd, or it doesn't start: its message
+ * says why, and what to do.
  */
 export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdServer> {
+  startOptions.check(options);
   const binary = findEtcd(options.binary);
-  const { port, peerPort, signal } = options;
+  const { port: given, peerPort: givenPeer, signal } = options;
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
     const [free = 0, freePeer = 0] = await freePorts(2);
-    const server = new Server(binary, options, port ?? free, peerPort ?? freePeer);
+    const server = new Server(binary, options, given ?? free, givenPeer ?? freePeer);
     try {
       await server.start(signal);
       return server;
     } catch (error) {
       await server.stop();
       // The port was free when it was chosen; another process may have been faster.
-      const again = port === undefined && peerPort === undefined && isPortTaken(error);
+      const again = given === undefined && givenPeer === undefined && isPortTaken(error);
       if (!again || attempt === START_ATTEMPTS) throw error;
     }
   }

@@ -102,6 +102,25 @@ export function aFunction<T extends (...args: never[]) => unknown>(): Kind<T> {
   return callable;
 }
 
+/** Texts, in an array. */
+export const texts: Kind<readonly string[]> = kind(
+  (value) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
+  'an array of strings',
+);
+
+/** A TCP port. */
+export const port: Kind<number> = kind(
+  (value) => Number.isInteger(value) && (value as number) > 0 && (value as number) < 65_536,
+  'a port, from 1 to 65535',
+);
+
+/** The content of a PEM file, as text or bytes; a message repeats nothing of it. */
+export const pem: Kind<string | Uint8Array> = {
+  fits: (value) => typeof value === 'string' || types.isUint8Array(value),
+  explain: (name, value) =>
+    `${name} is ${value === null ? 'null' : `a ${typeof value}`}; give the file's content, as a string or bytes`,
+};
+
 /** Any values, in an array. */
 export const list: Kind<readonly unknown[]> = kind(Array.isArray, 'an array');
 
