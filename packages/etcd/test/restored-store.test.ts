@@ -148,7 +148,7 @@ overEachTransport('a store that was restored at a lower revision', (connect) => 
       const stop = new AbortController();
       const observing = failureOf(
         (async () => {
-          for await (const leader of new Election(etcd, 'election').observe(stop))
+          for await (const leader of new Election(etcd, 'election').observe({ signal: stop.signal }))
             observed.push(leader.text());
         })(),
       );
