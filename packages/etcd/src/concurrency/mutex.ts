@@ -64,7 +64,7 @@ export class Mutex {
    * Takes the lock if nobody holds it or waits for it; `undefined` where somebody does.
    *
    * @param options `timeoutMs` is 10 000 by default.
-   * @throws as {@link lock}.
+   * @throws as {@link Mutex.lock}.
    */
   async tryLock(options: AcquireOptions = {}): Promise<Lock | undefined> {
     acquireOptions.check(options);
@@ -74,12 +74,12 @@ export class Mutex {
 
   /**
    * Takes up a lock again that is there, after a restart within its lease's TTL for instance; its key now hangs on this
-   * session, with the same place in the order. Waits until no older key is in the way, as {@link lock}: of a lock that was
+   * session, with the same place in the order. Waits until no older key is in the way, as {@link Mutex.lock}: of a lock that was
    * held there is none.
    *
    * @param lock key and revision of a {@link Lock} of this name, which its program has stored.
    * @throws InvalidArgumentError when the key is not one of this mutex; OwnershipLostError when there is no such key any
-   * more; else as {@link lock}, and then the lock is given up.
+   * more; else as {@link Mutex.lock}, and then the lock is given up.
    */
   async resume(lock: KeptKey, options: AcquireOptions = {}): Promise<Lock> {
     checkArgument('lock', keptKey, lock);
