@@ -15,13 +15,18 @@ import { circlesOfCrates } from './rust-modules.mjs';
 
 /**
  * @typedef {{ passed?: number, failed?: number, skipped?: number, skipReason?: string, output?: string }} Result
- * @typedef {{ group: string, title: string, run: () => Promise<Result> }} Check
+ * @typedef {object} Check
+ * @property {string} group
+ * @property {string} title
+ * @property {boolean} [patient] nothing in it depends on time, so that it runs beside the others, with the processor time that
+ * they leave
+ * @property {() => Promise<Result>} run
  */
 
 const workflows = inRoot('.github', 'workflows');
 
 /**
- * All checks of the repository, quick ones first. (`tsc` ran in set-up.)
+ * All checks of the repository, quick ones first, and those that the patient ones make quick last. (`tsc` ran in set-up.)
  * @param {string[]} files parts of paths of the Node tests to run; all when empty
  * @returns {Check[]}
  */
@@ -58,49 +63,28 @@ export function checks(files) {
         };
       },
     },
-    command('docs', ['npm', 'run', '--silent', 'docs'], { title: 'the site, with the references' }),
     cargo(['fmt', '--all', '--check']),
-    cargo(['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings']),
-    cargo(['test', '--workspace', '--exclude', 'owned-runtime']),
-    cargo(['test', '--package', 'owned-runtime', '--all-features'], { title: 'cargo test of owned-runtime' }),
-    cargo(
-      [
-        'test',
-        '--package',
-        'owned-runtime',
-        '--all-features',
-        '--target-dir',
-        inRoot('target', 'plain-join'),
-      ],
-      {
-        title: 'owned-runtime as on systems without a bounded join',
-        env: { RUSTFLAGS: '--cfg owned_runtime_plain_join' },
-      },
-    ),
-    {
-      group: 'rust',
-      title: 'owned-runtime on its oldest Rust, with the lowest versions of its dependencies',
-      run: async () =>
-        hasCargo()
-          ? (await import('./oldest-rust.mjs')).testOldestRust()
-          : { skipped: 1, skipReason: withoutCargo() },
-    },
-    {
-      group: 'rust',
-      title: 'owned-runtime-napi with the lowest napi and napi-derive that it states',
-      run: async () =>
-        hasCargo()
-          ? (await import('./lowest-napi.mjs')).testLowestNapi()
-          : { skipped: 1, skipReason: withoutCargo() },
-    },
     ...etcdPythonChecks(),
+    patient(cargo(['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings'])),
+    ...rustTests.map(({ title, args, ...options }) =>
+      patient(cargo(['test', '--no-run', ...args], { ...options, title: `build of: ${title}` })),
+    ),
+    patient(oldestRust('build of: owned-runtime on its oldest Rust', 'buildOldestRust')),
+    patient(command('docs', ['npm', 'run', '--silent', 'docs'], { title: 'the site, with the references' })),
     // Flags of the compiler would rebuild everything in the shared target folder.
-    cargo(
-      ['test', '--release', '--package', 'owned-runtime', '--lib', '--target-dir', inRoot('target', 'loom')],
-      {
-        title: 'loom models of owned-runtime',
-        env: { RUSTFLAGS: '--cfg owned_runtime_loom' },
-      },
+    patient(
+      cargo(
+        [
+          'test',
+          '--release',
+          '--package',
+          'owned-runtime',
+          '--lib',
+          '--target-dir',
+          inRoot('target', 'loom'),
+        ],
+        { title: 'loom models of owned-runtime', env: { RUSTFLAGS: '--cfg owned_runtime_loom' } },
+      ),
     ),
     ...[
       'packages/test-services/etcd-server',
@@ -135,6 +119,20 @@ export function checks(files) {
       },
     ),
     linter('hadolint', [inRoot('docker', 'Dockerfile')], { title: 'hadolint of the Dockerfile' }),
+    { group: 'node', title: 'Node tests', run: () => runNodeTests(files) },
+    ...rustTests.map(({ title, args, ...options }) => cargo(['test', ...args], { ...options, title })),
+    oldestRust(
+      'owned-runtime on its oldest Rust, with the lowest versions of its dependencies',
+      'testOldestRust',
+    ),
+    {
+      group: 'rust',
+      title: 'owned-runtime-napi with the lowest napi and napi-derive that it states',
+      run: async () =>
+        hasCargo()
+          ? (await import('./lowest-napi.mjs')).testLowestNapi()
+          : { skipped: 1, skipReason: withoutCargo() },
+    },
     command('sanitizers', ['npm', 'run', '--silent', 'sanitizers', '--', 'slice'], {
       title: 'sanitizers: an exit with calls, a watch and workers, under valgrind',
       skipReason: () => (hasValgrind() ? undefined : 'skipped, valgrind is missing'),
@@ -162,8 +160,35 @@ export function checks(files) {
         skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
       },
     ),
-    { group: 'node', title: 'Node tests', run: () => runNodeTests(files) },
   ];
+}
+
+/** @type {{ title: string, args: string[], env?: Record<string, string> }[]} */
+const rustTests = [
+  { title: 'cargo test', args: ['--workspace', '--exclude', 'owned-runtime'] },
+  { title: 'cargo test of owned-runtime', args: ['--package', 'owned-runtime', '--all-features'] },
+  {
+    title: 'owned-runtime as on systems without a bounded join',
+    args: ['--package', 'owned-runtime', '--all-features', '--target-dir', inRoot('target', 'plain-join')],
+    env: { RUSTFLAGS: '--cfg owned_runtime_plain_join' },
+  },
+];
+
+/** @type {(check: Check) => Check} */
+const patient = (check) => ({ ...check, patient: true });
+
+/**
+ * @param {string} title
+ * @param {'buildOldestRust' | 'testOldestRust'} what
+ * @returns {Check}
+ */
+function oldestRust(title, what) {
+  return {
+    group: 'rust',
+    title,
+    run: async () =>
+      hasCargo() ? (await import('./oldest-rust.mjs'))[what]() : { skipped: 1, skipReason: withoutCargo() },
+  };
 }
 
 /**
@@ -196,7 +221,7 @@ function etcdPythonChecks() {
       : { skipped: 1, skipReason: 'skipped, Python with venv is missing' };
   return [
     cargo(['fmt', ...manifest, '--check'], { title: 'cargo fmt of examples/etcd-python' }),
-    { ...clippy, run },
+    patient({ ...clippy, run }),
   ];
 }
 

@@ -1,8 +1,7 @@
 // @ts-check
 // owned-runtime as it is packed for crates.io, with the oldest Rust that it supports and the lowest versions of what it
 // depends on.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../lib/command.mjs';
 import { inRoot } from '../lib/paths.mjs';
@@ -10,31 +9,39 @@ import { mustRun } from '../lib/step.mjs';
 import { OLDEST_RUST, provideOldestRust } from '../provide/oldest-rust.mjs';
 import { countCargoTests } from './count-cargo-tests.mjs';
 
+/** Builds those tests, so that they can be run at once. */
+export async function buildOldestRust() {
+  return await cargoTest(['--no-run']);
+}
+
 export async function testOldestRust() {
+  return await cargoTest([]);
+}
+
+/** @param {readonly string[]} more */
+async function cargoTest(more) {
   const toolchain = await provideOldestRust();
   if (toolchain === undefined) {
     return { skipped: 1, skipReason: `skipped, Rust ${OLDEST_RUST} isn't available here` };
   }
-  const dir = mkdtempSync(join(tmpdir(), 'quiesce-oldest-rust-'));
-  try {
-    const crate = await unpackCrate(dir);
-    // Today's cargo finds the versions and fetches them: the old one can read neither the registry nor newer manifests.
-    const nightly = { cwd: crate, env: { RUSTC_BOOTSTRAP: '1' } };
-    await mustRun(['cargo', 'update', '-Z', 'minimal-versions'], nightly);
-    await mustRun(['cargo', 'vendor', '--versioned-dirs', 'vendor'], { cwd: crate });
-    const config =
-      '[source.crates-io]\nreplace-with = "vendored"\n\n[source.vendored]\ndirectory = "vendor"\n';
-    mkdirSync(join(crate, '.cargo'));
-    writeFileSync(join(crate, '.cargo', 'config.toml'), config);
-    const test = ['test', '--offline', '--all-features', '--lib', '--tests'];
-    const { code, output } = await run([...toolchain.cargo, ...test], {
-      cwd: crate,
-      env: { ...toolchain.env, CARGO_TARGET_DIR: inRoot('target', 'oldest-rust') },
-    });
-    return { ...countCargoTests(output, code), output };
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
+  // Always the same: what it depends on is built once, as its folders' names are the same.
+  const dir = inRoot('target', 'oldest-rust', 'unpacked');
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  const crate = await unpackCrate(dir);
+  // Today's cargo finds the versions and fetches them: the old one can read neither the registry nor newer manifests.
+  const nightly = { cwd: crate, env: { RUSTC_BOOTSTRAP: '1' } };
+  await mustRun(['cargo', 'update', '-Z', 'minimal-versions'], nightly);
+  await mustRun(['cargo', 'vendor', '--versioned-dirs', 'vendor'], { cwd: crate });
+  const config = '[source.crates-io]\nreplace-with = "vendored"\n\n[source.vendored]\ndirectory = "vendor"\n';
+  mkdirSync(join(crate, '.cargo'));
+  writeFileSync(join(crate, '.cargo', 'config.toml'), config);
+  const test = ['test', '--offline', '--all-features', '--lib', '--tests', ...more];
+  const { code, output } = await run([...toolchain.cargo, ...test], {
+    cwd: crate,
+    env: { ...toolchain.env, CARGO_TARGET_DIR: inRoot('target', 'oldest-rust') },
+  });
+  return { ...countCargoTests(output, code), output };
 }
 
 /**
@@ -55,7 +62,8 @@ async function unpackCrate(dir) {
   ]);
   const version = /^version = "(.+)"/m.exec(readFileSync(inRoot('Cargo.toml'), 'utf8'))?.[1];
   const name = `owned-runtime-${version}`;
-  await mustRun(['tar', '-xzf', join(target, 'package', `${name}.crate`), '-C', dir]);
+  // With today's times: those in a packed crate never change, and cargo would build no changed source.
+  await mustRun(['tar', '-xmzf', join(target, 'package', `${name}.crate`), '-C', dir]);
   const crate = join(dir, name);
   // Of a newer format.
   rmSync(join(crate, 'Cargo.lock'));

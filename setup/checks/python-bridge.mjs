@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { preparePythonBridge } from '../build/python-bridge.mjs';
 import { run } from '../lib/command.mjs';
 import { inRoot } from '../lib/paths.mjs';
-import { inTurns } from '../lib/turns.mjs';
+import { FILES_AT_ONCE, inTurns } from '../lib/turns.mjs';
 
 /**
  * The tests of owned-runtime-pyo3, on each Python of this machine.
@@ -16,8 +16,7 @@ export async function runPythonBridge() {
     return { skipped: 1, skipReason: 'skipped, cargo or Python is missing' };
   }
   const total = { passed: 0, failed: 0, skipped: 0, output: '' };
-  // Two at a time: most of their time is spent waiting.
-  await inTurns(2, pythons, async ([name, python]) => {
+  await inTurns(FILES_AT_ONCE, pythons, async ([name, python]) => {
     const tests = ['-m', 'unittest', 'discover', '-s', inRoot('crates', 'owned-runtime-pyo3', 'tests')];
     const { code, output } = await run([python, ...tests], {
       env: { PYTHONPATH: dirname(bridge.module), PYTHONDONTWRITEBYTECODE: '1' },

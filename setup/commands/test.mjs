@@ -1,35 +1,98 @@
 // @ts-check
 // npm test: all checks and tests. `npm test -- --only node,rust` runs some of them; further arguments name parts of
 // paths of Node test files: `npm test -- --only node proxy`.
+//
+// Where there are patient checks and others, the patient ones run in another process beside them, at the lowest priority; what
+// that process prints comes at the end.
 import { prepare } from '../build/prepare.mjs';
 import { checks } from '../checks/checks.mjs';
 import { parse } from '../lib/arguments.mjs';
+import { run } from '../lib/command.mjs';
 import { refuseUnknown } from '../lib/errors.mjs';
 import { main } from '../lib/main.mjs';
+import { inRoot } from '../lib/paths.mjs';
 import { seconds, tail } from '../lib/step.mjs';
 
 await main(async (args) => {
   const known = [...new Set(checks([]).map(({ group }) => group))];
   const hint = `npm test -- [--only ${known.join(',')}] [part of a test file's path …]`;
   const { values, positionals } = parse(
-    { args, options: { only: { type: 'string' } }, allowPositionals: true },
+    {
+      args,
+      options: { only: { type: 'string' }, patient: { type: 'boolean', default: false } },
+      allowPositionals: true,
+    },
     hint,
   );
   const groups = values.only?.split(',') ?? known;
   refuseUnknown(groups, known, (group) => `there is no group of checks named '${group}'`, hint);
   await prepare();
+  const chosen = checks(positionals).filter(({ group }) => groups.includes(group));
+  const patient = chosen.filter((check) => check.patient);
+  const others = chosen.filter((check) => !check.patient);
+  if (values.patient) return sumUp([await reports(patient)]);
+  if (patient.length === 0 || others.length === 0) return sumUp([await reports(chosen)]);
+  const beside = runBeside(groups);
+  return sumUp([await reports(others), await showBeside(beside)]);
+});
+
+/** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
+
+/**
+ * The patient checks of these groups, in a process of their own.
+ * @param {string[]} groups
+ */
+function runBeside(groups) {
+  const nice = process.platform === 'win32' ? [] : ['nice', '-n', '19'];
+  return run([
+    ...nice,
+    process.execPath,
+    inRoot('setup', 'commands', 'test.mjs'),
+    '--patient',
+    '--only',
+    groups.join(),
+  ]);
+}
+
+/**
+ * @param {ReturnType<typeof runBeside>} ending
+ * @returns {Promise<Counts>}
+ */
+async function showBeside(ending) {
+  const { output } = await ending;
+  const [summary = '', skipped = 0, passed = 0, failed = 1] =
+    /\n(?:\n(\d+) skipped\n)?\n(\d+) passed, (\d+) failed\n$/.exec(output) ?? [];
+  console.log(
+    `\n▶▶ ran beside these, with the processor time that they left\n${output.slice(0, -summary.length || undefined)}`,
+  );
+  return { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) };
+}
+
+/**
+ * @param {readonly Counts[]} parts
+ * @returns {number} the exit code
+ */
+function sumUp(parts) {
+  const total = (/** @type {keyof Counts} */ name) => parts.reduce((sum, part) => sum + part[name], 0);
+  if (total('skipped') > 0) console.log(`\n${total('skipped')} skipped`);
+  console.log(`\n${total('passed')} passed, ${total('failed')} failed`);
+  return total('failed') === 0 ? 0 : 1;
+}
+
+/**
+ * @param {readonly import('../checks/checks.mjs').Check[]} checks
+ * @returns {Promise<Counts>}
+ */
+async function reports(checks) {
   const total = { passed: 0, failed: 0, skipped: 0 };
-  for (const check of checks(positionals)) {
-    if (!groups.includes(check.group)) continue;
+  for (const check of checks) {
     const { passed = 0, failed = 0, skipped = 0 } = await report(check);
     total.passed += passed;
     total.failed += failed;
     total.skipped += skipped;
   }
-  if (total.skipped > 0) console.log(`\n${total.skipped} skipped`);
-  console.log(`\n${total.passed} passed, ${total.failed} failed`);
-  return total.failed === 0 ? 0 : 1;
-});
+  return total;
+}
 
 /** @param {import('../checks/checks.mjs').Check} check */
 async function report({ title, run }) {
