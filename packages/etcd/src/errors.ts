@@ -41,6 +41,25 @@ export type Metadata = Readonly<Record<string, readonly string[]>>;
 /** Metadata of a call that carried none. */
 export const noMetadata: Metadata = Object.freeze({});
 
+/** The methods of etcd that change nothing, whatever they are asked. */
+const readOnly: ReadonlySet<string> = new Set([
+  '/etcdserverpb.KV/Range',
+  '/etcdserverpb.Watch/Watch',
+  '/etcdserverpb.Lease/LeaseTimeToLive',
+  '/etcdserverpb.Lease/LeaseLeases',
+  '/etcdserverpb.Cluster/MemberList',
+  '/etcdserverpb.Maintenance/Status',
+  '/etcdserverpb.Maintenance/Hash',
+  '/etcdserverpb.Maintenance/HashKV',
+  '/etcdserverpb.Maintenance/Snapshot',
+  '/etcdserverpb.Auth/AuthStatus',
+  '/etcdserverpb.Auth/Authenticate',
+  '/etcdserverpb.Auth/UserGet',
+  '/etcdserverpb.Auth/UserList',
+  '/etcdserverpb.Auth/RoleGet',
+  '/etcdserverpb.Auth/RoleList',
+]);
+
 /** What an {@link EtcdError} is made from, besides its message. */
 export interface EtcdErrorInit {
   /** gRPC status code. */
@@ -51,9 +70,9 @@ export interface EtcdErrorInit {
   readonly trailers?: Metadata | undefined;
   /** The failed call, such as `/etcdserverpb.KV/Range`. */
   readonly method?: string | undefined;
-  /** False when the request is known never to have left this client. */
-  readonly sent?: boolean | undefined;
-  /** False when a write is known to have changed nothing; default: whether it was sent. */
+  /** False when the request is known never to have left this client, and when the error is of no request. */
+  readonly sent: boolean;
+  /** False when a write is known to have changed nothing; default: whether it was sent, and its method can write. */
   readonly mayBeApplied?: boolean | undefined;
   readonly cause?: unknown | undefined;
 }
@@ -68,11 +87,15 @@ export class EtcdError extends Error {
   readonly trailers: Metadata;
   /** The failed call, such as `/etcdserverpb.KV/Range`; `undefined` when no call was involved. */
   readonly method: string | undefined;
-  /** False when the request is known never to have left this client, in none of its attempts. */
+  /**
+   * False when the request is known never to have left this client, in none of its attempts; and for an error of no
+   * request, such as a lost lease's.
+   */
   readonly sent: boolean;
   /**
-   * False when a write is known to have changed nothing, now or later: in none of its attempts did it leave this client,
-   * or etcd has refused each before it applied anything. Then it can be made again without a second thought.
+   * False when it is known that nothing was changed, nor will be: the call only reads, in none of its attempts did it leave
+   * this client, or etcd has refused each before it applied anything. Then it can be made again without a second
+   * thought.
    */
   readonly mayBeApplied: boolean;
 
@@ -83,8 +106,8 @@ export class EtcdError extends Error {
     this.details = init.details ?? message;
     this.trailers = init.trailers ?? noMetadata;
     this.method = init.method;
-    this.sent = init.sent ?? true;
-    this.mayBeApplied = init.mayBeApplied ?? this.sent;
+    this.sent = init.sent;
+    this.mayBeApplied = init.mayBeApplied ?? (init.sent && !(init.method && readOnly.has(init.method)));
   }
 
   /** For `JSON.stringify`: the fields, without stack and cause; 64-bit numbers as decimal strings. */
@@ -182,6 +205,7 @@ export class StoreReplacedError extends EtcdError {
     const { what = 'read the keys again, and go on from there', ...rest } = init;
     super(`OUT_OF_RANGE: the store was replaced: ${difference(before, now)}; ${what}`, {
       code: StatusCode.OUT_OF_RANGE,
+      sent: false,
       ...rest,
     });
     this.before = before;
@@ -230,7 +254,7 @@ export class ClusterMismatchError extends EtcdError {
       : 'the endpoint is left alone; give a client endpoints of one cluster; a write that fails so was made in the other one';
     super(
       `FAILED_PRECONDITION: ${endpoint} answered for cluster ${clusterName(clusterId)}, and the client's is ${clusterName(expectedClusterId)}; ${advice}`,
-      { code: StatusCode.FAILED_PRECONDITION },
+      { code: StatusCode.FAILED_PRECONDITION, sent: true },
     );
     this.endpoint = endpoint;
     this.clusterId = clusterId;

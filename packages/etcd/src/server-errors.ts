@@ -286,7 +286,7 @@ export function isAuthOff(error: unknown): boolean {
 /** What a member that knows of no leader would answer, where it says so in another way. */
 export function noLeader(method: string): EtcdError {
   const details: ServerErrorText = 'etcdserver: no leader';
-  return statusError({ code: serverErrors[details].code, details, method });
+  return statusError({ code: serverErrors[details].code, details, method, sent: true });
 }
 
 /** What the server would answer of a lease that it doesn't have, where it says so in another way. */
@@ -297,6 +297,8 @@ export function leaseNotFound(id: bigint, method: string): EtcdError {
     code,
     details,
     method,
+    sent: true,
+    mayBeApplied: false,
   });
 }
 
@@ -315,7 +317,7 @@ const codesByGoName: ReadonlyMap<string, StatusCode> = new Map(
 export function goStatusError(text: string, method: string): EtcdError | undefined {
   const [, name = '', details = text] = goStatus.exec(text) ?? [];
   const code = codesByGoName.get(name);
-  return code === undefined ? undefined : statusError({ code, details, method });
+  return code === undefined ? undefined : statusError({ code, details, method, sent: true });
 }
 
 /** The typed error for a failed call's status. */

@@ -17,7 +17,8 @@ test('endpoints are replaced all or none, and what was made for nothing is close
     endpoints: ['a'],
     probeTimeoutMs: 1_000,
     makeTransport: (endpoint) => {
-      if (endpoint === 'bad') throw new InvalidArgumentError('no', { code: StatusCode.INVALID_ARGUMENT });
+      if (endpoint === 'bad')
+        throw new InvalidArgumentError('no', { code: StatusCode.INVALID_ARGUMENT, sent: false });
       open.add(endpoint);
       return { close: async () => void open.delete(endpoint) } as unknown as Transport;
     },

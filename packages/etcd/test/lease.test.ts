@@ -242,7 +242,10 @@ overEachTransport('leases', (connectHere) => {
       }, LeaseLostError);
       await etcd.lease.revoke(id);
       assert.ok(keepAlive.lost.aborted);
-      assert.equal((await lostReason(keepAlive)).why, 'revoked');
+      const reason = await lostReason(keepAlive);
+      assert.equal(reason.why, 'revoked');
+      assert.match(reason.message, /this program revoked it itself, by lease\.revoke\(\)/);
+      assert.ok(!reason.sent && !reason.mayBeApplied);
       await loop;
       await assert.rejects(async () => {
         for await (const _ of keepAlive);
@@ -256,6 +259,8 @@ overEachTransport('leases', (connectHere) => {
       await other.lease.revoke(id);
       const reason = await lostReason(keepAlive, 1900);
       assert.equal(reason.why, 'revoked');
+      assert.doesNotMatch(reason.message, /this program/);
+      assert.ok(!reason.sent && !reason.mayBeApplied);
       assert.equal(reason.code, StatusCode.NOT_FOUND);
       assert.ok(reason.cause instanceof LeaseNotFoundError);
     });

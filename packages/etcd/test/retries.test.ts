@@ -282,7 +282,7 @@ overEachTransport('retries', (connect) => {
       },
     });
     await using etcd = await connect(scripted.endpoint);
-    const reason = new UnavailableError('the session is over', { code: StatusCode.UNAVAILABLE });
+    const reason = new UnavailableError('the session is over', { code: StatusCode.UNAVAILABLE, sent: false });
     const abort = new AbortController();
     const call = etcd.get('k', { signal: abort.signal }).catch((error: unknown) => error);
     await delay(200);

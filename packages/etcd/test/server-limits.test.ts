@@ -129,7 +129,7 @@ overEachTransport('a server at its limits', (connect) => {
 
 test('details that name a property of Object are no known error', () => {
   assert.equal(
-    statusError({ code: StatusCode.UNKNOWN, details: 'constructor' }).message,
+    statusError({ code: StatusCode.UNKNOWN, details: 'constructor', sent: true }).message,
     'UNKNOWN: constructor',
   );
 });

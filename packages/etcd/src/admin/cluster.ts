@@ -117,6 +117,7 @@ export class Cluster {
       throw new UnavailableError('no member of the cluster states where clients reach it', {
         code: StatusCode.UNAVAILABLE,
         method: ClusterService.memberList.path,
+        sent: true,
       });
     }
     return this.#rpc.setEndpoints(endpoints);

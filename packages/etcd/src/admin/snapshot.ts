@@ -47,6 +47,7 @@ export class CorruptSnapshotError extends EtcdError {
     super(`${what}; don't use what came of it, take another one`, {
       code: StatusCode.DATA_LOSS,
       method: MaintenanceService.snapshot.path,
+      sent: true,
     });
   }
 }

@@ -42,7 +42,7 @@ export class Barrier {
     );
     if (succeeded) return;
     const message = `the barrier ${JSON.stringify(Buffer.from(this.#key).toString())} is held already`;
-    throw new EtcdError(message, { code: StatusCode.ALREADY_EXISTS, mayBeApplied: false });
+    throw new EtcdError(message, { code: StatusCode.ALREADY_EXISTS, sent: true, mayBeApplied: false });
   }
 
   /** Takes the barrier down, and all who wait go on. Where an error has `mayBeApplied` set, it may be down. */
@@ -53,7 +53,7 @@ export class Barrier {
   /** Waits until the barrier is down; at once where it isn't up. Throws DeadlineExceededError after `timeoutMs`. */
   async wait(options: AcquireOptions = {}): Promise<void> {
     acquireOptions.check(options);
-    using linked = new LinkedSignal([options.signal], options.timeoutMs);
+    using linked = new LinkedSignal([options.signal], { timeoutMs: options.timeoutMs, mayBeApplied: false });
     const { signal } = linked;
     const { kvs, revision } = await persist(
       (bound) => this.#space.range(this.#key, { ...bound, requireLeader: true, signal }),

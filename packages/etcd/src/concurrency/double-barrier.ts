@@ -55,7 +55,8 @@ export class DoubleBarrier {
   async enter(options: AcquireOptions = {}): Promise<void> {
     acquireOptions.check(options);
     if (this.#mine !== undefined) throw this.#refused('this object has entered it; leave() first');
-    using linked = new LinkedSignal([options.signal, this.#session.signal], options.timeoutMs);
+    const bound = { timeoutMs: options.timeoutMs, mayBeApplied: false };
+    using linked = new LinkedSignal([options.signal, this.#session.signal], bound);
     const { signal } = linked;
     if ((await this.#entered(signal)).kvs.length >= this.#count) throw this.#tooMany();
     const name = this.#session.uniqueName();
@@ -79,7 +80,8 @@ export class DoubleBarrier {
     acquireOptions.check(options);
     const mine = this.#mine;
     if (mine === undefined) throw this.#refused('this object has not entered it; enter() first');
-    using linked = new LinkedSignal([options.signal, this.#session.signal], options.timeoutMs);
+    const bound = { timeoutMs: options.timeoutMs, mayBeApplied: true };
+    using linked = new LinkedSignal([options.signal, this.#session.signal], bound);
     const { signal } = linked;
     const { space } = this.#session;
     for (;;) {
@@ -150,6 +152,9 @@ export class DoubleBarrier {
 
   #refused(why: string): EtcdError {
     const name = JSON.stringify(this.#ready.subarray(0, -'/ready'.length).toString());
-    return new EtcdError(`double barrier ${name}: ${why}`, { code: StatusCode.FAILED_PRECONDITION });
+    return new EtcdError(`double barrier ${name}: ${why}`, {
+      code: StatusCode.FAILED_PRECONDITION,
+      sent: false,
+    });
   }
 }

@@ -10,7 +10,14 @@ import { Description } from '../util/options.js';
 import { unlessAborted } from '../util/wait.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import { Fence, fenceBeside } from './fence.js';
-import { type AcquireOptions, acquireOptions, claim, OwnedKey, type Ownership } from './owned-key.js';
+import {
+  type AcquireOptions,
+  acquireOptions,
+  claim,
+  inDoubt,
+  OwnedKey,
+  type Ownership,
+} from './owned-key.js';
 import { backOff, FIRST_ATTEMPT_MS, mayPass, persist } from './persist.js';
 import { hangOn, type KeptKey, keptKey } from './resume.js';
 import { type Session, sessionKind } from './session.js';
@@ -41,7 +48,7 @@ export class Leadership extends OwnedKey {
     const { space, leaseId } = this.session;
     const put = op.put<Bytes, Bytes>(this.key, value, { lease: leaseId });
     const { signal: given, timeoutMs = 10_000, ...control } = options;
-    using linked = new LinkedSignal([given, this.signal], timeoutMs);
+    using linked = new LinkedSignal([given, this.signal], { timeoutMs, mayBeApplied: true });
     const { signal } = linked;
     for (;;) {
       const unchanged = compare.modRevision<Bytes>(this.key, '=', this.#modRevision);
@@ -49,7 +56,10 @@ export class Leadership extends OwnedKey {
       const result = await unlessAborted(
         persist((bound) => space.txn(txn, { ...bound, ...control }), signal),
         signal,
-      );
+      ).catch((error: unknown) => {
+        // The attempt in flight may be applied, which the signal's reason knows nothing of.
+        throw error === this.signal.reason ? inDoubt(error) : error;
+      });
       if (result.succeeded) {
         this.#modRevision = result.revision;
         return;

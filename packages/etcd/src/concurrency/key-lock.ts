@@ -40,7 +40,7 @@ class KeyLock extends Lock {
 
   override async release({ signal, timeoutMs = 10_000 }: CallControl): Promise<void> {
     this.lose('released');
-    using linked = new LinkedSignal([signal], timeoutMs);
+    using linked = new LinkedSignal([signal], { timeoutMs, mayBeApplied: true });
     await unlessAborted(this.session.close(), linked.signal);
   }
 
@@ -76,7 +76,7 @@ export async function tryLockKey(
   keyLockOptions.check(options);
   const { ttlSeconds = 30, signal: given, timeoutMs = 10_000 } = options;
   const bytes = toKey(key);
-  using waiting = new LinkedSignal([given], timeoutMs);
+  using waiting = new LinkedSignal([given], { timeoutMs, mayBeApplied: false });
   const session = await Session.create(space, { ttlSeconds, signal: waiting.signal });
   let placed: Placed | undefined;
   try {

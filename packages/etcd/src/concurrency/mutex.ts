@@ -93,7 +93,9 @@ export class Mutex {
         `${JSON.stringify(Buffer.from(key).toString())} is no key of this mutex, whose keys start with ${JSON.stringify(Buffer.from(this.#prefix).toString())}`,
       );
     }
-    using waiting = new LinkedSignal([options.signal, session.signal], options.timeoutMs);
+    // Its key may hang on this session's lease by then.
+    const bound = { timeoutMs: options.timeoutMs, mayBeApplied: true };
+    using waiting = new LinkedSignal([options.signal, session.signal], bound);
     const { signal } = waiting;
     const modRevision = await hangOn(session, { key, revision }, { signal }, 'the lock was not resumed');
     const fence = new Fence(session, key, fenceBeside(this.#prefix, key.subarray(length)), true);

@@ -3,7 +3,7 @@ import { EtcdError, StatusCode } from '../errors.js';
 import type { Bytes, KeyRange } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
-import type { LeaseLostError } from '../lease/lease-lost.js';
+import { LeaseLostError, type LostMore } from '../lease/lease-lost.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import { abortSignal, milliseconds } from '../util/kinds.js';
@@ -65,14 +65,23 @@ export class OwnershipLostError extends EtcdError {
   readonly why: OwnershipLostReason;
 
   /** @internal */
-  constructor(key: Uint8Array, why: OwnershipLostReason, cause?: unknown) {
+  constructor(key: Uint8Array, why: OwnershipLostReason, { cause, mayBeApplied = false }: LostMore = {}) {
     super(`${JSON.stringify(Buffer.from(key).toString())} is no longer owned: ${explanations[why]}`, {
       code: why === 'released' ? StatusCode.CANCELLED : StatusCode.ABORTED,
+      sent: mayBeApplied,
       cause,
     });
     this.key = key;
     this.why = why;
   }
+}
+
+/** What a call fails with that was in flight when its session or key was lost, and so may be applied. */
+export function inDoubt(reason: unknown): unknown {
+  const more = { cause: reason, mayBeApplied: true };
+  if (reason instanceof LeaseLostError) return new LeaseLostError(reason.leaseId, reason.why, more);
+  if (reason instanceof OwnershipLostError) return new OwnershipLostError(reason.key, reason.why, more);
+  return reason;
 }
 
 /**
@@ -174,7 +183,7 @@ export class OwnedKey implements AsyncDisposable {
     });
     // Nobody may wait for it any more when it fails.
     this.#removal.catch(() => {});
-    using linked = new LinkedSignal([signal], timeoutMs);
+    using linked = new LinkedSignal([signal], { timeoutMs, mayBeApplied: true });
     await unlessAborted(this.#removal, linked.signal);
   }
 
@@ -230,7 +239,7 @@ export class OwnedKey implements AsyncDisposable {
    * @internal
    */
   lose(why: OwnershipLostReason, cause?: unknown): OwnershipLostError {
-    const error = new OwnershipLostError(this.key, why, cause);
+    const error = new OwnershipLostError(this.key, why, { cause });
     if (this.signal.aborted) return error;
     this.#over.abort(error);
     // A late copy of its placing would bring it back.
@@ -301,7 +310,9 @@ export async function claim<Owned extends OwnedKey>(
 ): Promise<Owned> {
   acquireOptions.check(options);
   const { signal, timeoutMs } = options;
-  using waiting = new LinkedSignal([signal, init.session.signal], timeoutMs);
+  // What was put is taken back, but for another value of a key that other calls of the session have.
+  const bound = { timeoutMs, mayBeApplied: init.found !== undefined };
+  using waiting = new LinkedSignal([signal, init.session.signal], bound);
   const condition = compare.missing<Bytes>(init.key);
   const { owned, before, blocked } = (await place(init, condition, waiting.signal)) as Placed<Owned>;
   return await handOver(owned, async () => {
@@ -317,7 +328,7 @@ export async function tryClaim<Owned extends OwnedKey>(
 ): Promise<Owned | undefined> {
   acquireOptions.check(options);
   const { signal, timeoutMs } = options;
-  using waiting = new LinkedSignal([signal, init.session.signal], timeoutMs);
+  using waiting = new LinkedSignal([signal, init.session.signal], { timeoutMs, mayBeApplied: false });
   const placed = await place(init, compare.missing<Bytes>(init.blockers), waiting.signal);
   return placed && (await handOver(placed.owned));
 }

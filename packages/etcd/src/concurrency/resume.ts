@@ -4,7 +4,7 @@ import { compare, op } from '../kv/txn.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { type Kind, kind } from '../util/kinds.js';
-import { type OwnedKey, OwnershipLostError } from './owned-key.js';
+import { inDoubt, type OwnedKey, OwnershipLostError } from './owned-key.js';
 import type { Session } from './session.js';
 
 /** What is known of a key that is taken up again: of an {@link OwnedKey}, or as its program has stored it. */
@@ -44,7 +44,11 @@ export async function hangOn(
     const seen = now?.createRevision === revision ? now.modRevision : undefined;
     if (seen === undefined) throw new OwnershipLostError(key, 'deleted');
     const unchanged = compare.modRevision<Bytes>(key, '=', seen);
-    const result = await space.txn({ compare: [unchanged], success: [attach] }, control());
+    const result = await space
+      .txn({ compare: [unchanged], success: [attach] }, control())
+      .catch((error: unknown) => {
+        throw error === session.signal.reason ? inDoubt(error) : error;
+      });
     if (result.succeeded) return result.revision;
     signal?.throwIfAborted();
   }

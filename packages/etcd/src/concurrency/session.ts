@@ -96,7 +96,7 @@ export class Session implements AsyncDisposable {
     const { ttlSeconds = 60, leaseId, signal: given, ...rest } = options;
     const control = { attemptAtMostMs: FIRST_ATTEMPT_MS, ...rest };
     // Once it is disposed of, it doesn't stop the keepalive any more.
-    using linked = new LinkedSignal([given], rest.timeoutMs);
+    using linked = new LinkedSignal([given], { timeoutMs: rest.timeoutMs, mayBeApplied: false });
     const { signal } = linked;
     signal.throwIfAborted();
     if (leaseId !== undefined) {
@@ -109,7 +109,8 @@ export class Session implements AsyncDisposable {
       try {
         await space.lease.grantOnce(id, ttlSeconds, { ...control, signal });
       } catch (error) {
-        sent = !(error instanceof EtcdError) || error.mayBeApplied;
+        // A signal's reason says nothing of the request.
+        sent = signal.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
         throw error;
       }
       return new Session(space, await space.lease.keepAlive(id, { ...control, signal }));
@@ -233,7 +234,7 @@ const lateRevokeBackoff = { firstMs: 50, longestMs: 5_000 };
  * grant may have been sent more than once.
  */
 async function revokeLate(space: Namespace, id: bigint, ttlSeconds: number): Promise<void> {
-  using linked = new LinkedSignal([], ttlSeconds * 1000);
+  using linked = new LinkedSignal([], { timeoutMs: ttlSeconds * 1000, mayBeApplied: true });
   const until = linked.signal;
   try {
     for (let done = 0; ; done++) {

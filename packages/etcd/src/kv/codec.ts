@@ -178,7 +178,7 @@ function decode<T>(codec: Codec<never, T>, what: 'key' | 'value', encoded: Uint8
   } catch (cause) {
     throw new CodecError(
       `the ${what} of ${JSON.stringify(raw.keyText())} can't be decoded: ${reason(cause)}; its bytes are in raw.${what}`,
-      { code: StatusCode.INTERNAL, cause },
+      { code: StatusCode.INTERNAL, sent: false, cause },
     );
   }
 }

@@ -112,7 +112,7 @@ export class StmConflictError extends EtcdError {
   constructor(attempts: number) {
     super(
       `ABORTED: the transaction met a conflict in each of ${attempts} attempts; try later, make it touch fewer contended keys, or raise maxAttempts`,
-      { code: StatusCode.ABORTED, mayBeApplied: false },
+      { code: StatusCode.ABORTED, sent: true, mayBeApplied: false },
     );
     this.attempts = attempts;
   }
@@ -353,7 +353,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
       if (!result.succeeded) return { committed: false, found: undefined };
       const what =
         'the transaction was applied there, by conditions that are of the former store: check what it wrote';
-      throw new StoreReplacedError(before, header, { what });
+      throw new StoreReplacedError(before, header, { what, sent: true });
     }
     if (result.succeeded) return { committed: true, revision };
     if (!retryAtOnce) return { committed: false, found: undefined };

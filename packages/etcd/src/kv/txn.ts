@@ -480,6 +480,7 @@ function opResult<Entry>(
   if (response === undefined) {
     throw new EtcdError('the server left an operation of the transaction unanswered', {
       code: StatusCode.INTERNAL,
+      sent: true,
     });
   }
   // etcd fills in the revision alone there, and not even that for transactions in the transaction.

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { EtcdError, invalidArgument } from '../errors.js';
 import { answer } from '../json.js';
 import { knownHeader, type ResponseHeader } from '../kv/kv.js';
 import { type Call, idempotentCall, nothing, writeCall } from '../rpc/call.js';
@@ -127,13 +127,22 @@ export class LeaseClient {
   }
 
   /**
-   * Ends a lease, and deletes the keys attached to it. It is sent again while no server answers. etcd: `Lease.LeaseRevoke`.
+   * Ends a lease, and deletes the keys attached to it. It is sent again while no server answers. Whoever keeps it alive or
+   * has a session on it loses it at once, and the reason says that this program revoked it. etcd: `Lease.LeaseRevoke`.
    *
    * @throws LeaseNotFoundError when there is no such lease, which may be the work of an attempt whose answer was lost.
    */
   async revoke(id: Int64, options: CallControl = none): Promise<void> {
     const ID = toInt64('id', id);
-    await this.#rpc.call(revokeCall, () => ({ ID }), options);
+    const kept = this.#keeper.revoking(ID);
+    try {
+      await this.#rpc.call(revokeCall, () => ({ ID }), options);
+    } catch (error) {
+      // A signal's reason says nothing of the request.
+      const mayBeDone = options.signal?.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
+      if (kept !== undefined && !mayBeDone) kept.revocations -= 1;
+      throw error;
+    }
     this.#keeper.revoked(ID);
   }
 
@@ -205,7 +214,7 @@ export class LeaseClient {
         return () => lease.waiters.delete(waiter);
       },
       // The keeper holds the process, if it may.
-      { signal, timeoutMs, expired: (wait) => wait.reject(this.#keeper.tooLate(timeoutMs)) },
+      { signal, timeoutMs, expired: (wait) => wait.reject(this.#keeper.tooLate(lease, timeoutMs)) },
     );
   }
 }

@@ -52,6 +52,10 @@ export class KeptLease {
   readonly lost: AbortController;
   readonly waiters = new Set<RenewalWaiter>();
   holders = 0;
+  /** How many requests of this client to revoke it may have been applied. */
+  revocations = 0;
+  /** Whether a renewal was ever sent. */
+  asked = false;
   /** As of the last renewal; 0 before the first. */
   ttlMs = 0;
   /** When the request of the last renewal was sent: the server has the lease for at least `ttlMs` from then on. */
@@ -155,21 +159,31 @@ export class LeaseKeeper implements StreamOwner {
   }
 
   /** The error for a renewal that took too long. */
-  tooLate(timeoutMs: number): DeadlineExceededError {
+  tooLate({ asked }: KeptLease, timeoutMs: number): DeadlineExceededError {
     const details = `no answer to the keepalive within ${timeoutMs} ms`;
     const init = {
       code: StatusCode.DEADLINE_EXCEEDED,
       details,
       method: keepAliveMethod,
+      sent: asked,
       cause: this.#failure,
     };
     return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, init);
   }
 
-  /** Somebody revoked this lease through this client, so that there is no need to ask the server. */
+  /** A lease that is kept alive is about to be revoked through this client. */
+  revoking(id: bigint): KeptLease | undefined {
+    const lease = this.#leases.get(id);
+    if (lease !== undefined) lease.revocations += 1;
+    return lease;
+  }
+
+  /** It was revoked through this client, so that there is no need to ask the server. */
   revoked(id: bigint): void {
     const lease = this.#leases.get(id);
-    if (lease !== undefined) this.#lose(lease, 'revoked', leaseNotFound(id, keepAliveMethod));
+    if (lease === undefined) return;
+    lease.revocations += 1;
+    this.#lose(lease, 'revoked', leaseNotFound(id, keepAliveMethod));
   }
 
   /** Whether keeping leases alive keeps the process alive. */
@@ -227,6 +241,7 @@ export class LeaseKeeper implements StreamOwner {
     const now = performance.now();
     for (const lease of leases) {
       lease.sentAt = now;
+      lease.asked = true;
       this.#due.set(lease, Math.min(now + lease.patienceMs, lease.deadline));
       // All at once, so that they go down in one batch: there is one message for each lease at most.
       this.#stream.send(encodeMessage(LeaseKeepAliveRequest, { ID: lease.id }));
@@ -290,7 +305,7 @@ export class LeaseKeeper implements StreamOwner {
       // Another stream may reach another endpoint.
       const message = 'the stream of keepalives has stalled';
       this.#stream.breakOff(
-        new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: keepAliveMethod }),
+        new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: keepAliveMethod, sent: true }),
       );
     } else if (due.length > 0 && this.#stream.current !== undefined) this.#send(due);
     this.#arm(this.#due.next());
@@ -299,7 +314,7 @@ export class LeaseKeeper implements StreamOwner {
   /** Loses a lease whose time is over. */
   readonly #expire = (lease: KeptLease): void => {
     if (lease.deadline > performance.now()) return;
-    this.#lose(lease, 'expired', this.#failure ?? this.tooLate(lease.ttlMs));
+    this.#lose(lease, 'expired', this.#failure ?? this.tooLate(lease, lease.ttlMs));
   };
 
   /** Wakes at that time, if not before. */
@@ -318,7 +333,8 @@ export class LeaseKeeper implements StreamOwner {
     const waiters = [...lease.waiters];
     lease.waiters.clear();
     for (const waiter of waiters) waiter.failed(cause);
-    lease.lost.abort(new LeaseLostError(lease.id, why, cause));
+    const byUs = why === 'revoked' && lease.revocations > 0;
+    lease.lost.abort(new LeaseLostError(lease.id, why, { cause, byUs }));
   }
 
   /** False when it isn't kept any more. */

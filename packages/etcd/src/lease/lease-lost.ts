@@ -3,7 +3,8 @@ import { EtcdError, StatusCode } from '../errors.js';
 /**
  * Why a lease is no longer held:
  * - `expired`: no renewal came through for as long as its TTL.
- * - `revoked`: the server no longer has it although its TTL had not passed; somebody revoked it.
+ * - `revoked`: the server no longer has it although its TTL had not passed; somebody revoked it. The message says whether
+ *   that was this client.
  * - `halted`: the client that kept it alive was closed. The server has it until its TTL has passed.
  * - `closed`: its session was closed or orphaned by its holder.
  */
@@ -16,6 +17,25 @@ const explanations: Record<LeaseLostReason, string> = {
   closed: 'its session was closed',
 };
 
+const REVOKED_BY_US =
+  'this program revoked it itself, by lease.revoke(); its keys are gone. To revoke a lease without that, stop() its keepalive before';
+
+/**
+ * What is known besides.
+ * @internal
+ */
+export interface LostMore {
+  readonly cause?: unknown;
+  /** What was called meanwhile may be applied, or was. Default false. */
+  readonly mayBeApplied?: boolean;
+}
+
+/** @internal */
+export interface LeaseLostMore extends LostMore {
+  /** It was revoked through this client. Default false. */
+  readonly byUs?: boolean;
+}
+
 /**
  * A lease is no longer kept alive, and what it guards may no longer be relied on. The reason of the signals of
  * keepalives and sessions. Code `NOT_FOUND`; for `halted` and `closed` it is `CANCELLED`.
@@ -25,10 +45,12 @@ export class LeaseLostError extends EtcdError {
   readonly why: LeaseLostReason;
 
   /** @internal */
-  constructor(leaseId: bigint, why: LeaseLostReason, cause?: unknown) {
+  constructor(leaseId: bigint, why: LeaseLostReason, more: LeaseLostMore = {}) {
     const ended = why === 'expired' || why === 'revoked';
-    super(`lease ${leaseId} is lost: ${explanations[why]}`, {
+    const { cause, mayBeApplied = false, byUs = false } = more;
+    super(`lease ${leaseId} is lost: ${byUs ? REVOKED_BY_US : explanations[why]}`, {
       code: ended ? StatusCode.NOT_FOUND : StatusCode.CANCELLED,
+      sent: mayBeApplied,
       cause,
     });
     this.leaseId = leaseId;

@@ -403,6 +403,7 @@ export class Balancer {
 const unanswered = new DeadlineExceededError('no answer so far', {
   code: StatusCode.DEADLINE_EXCEEDED,
   method: statusMethod,
+  sent: true,
 });
 
 function statusOf({ address, state, failures, error }: Endpoint): EndpointStatus {
@@ -411,7 +412,7 @@ function statusOf({ address, state, failures, error }: Endpoint): EndpointStatus
 
 function isALearner(): EtcdError {
   const details = 'the member is a learner';
-  return statusError({ code: StatusCode.UNAVAILABLE, details, method: statusMethod });
+  return statusError({ code: StatusCode.UNAVAILABLE, details, method: statusMethod, sent: true });
 }
 
 /** With authentication on, etcd gives its status to known users alone; that it refuses is an answer. */

@@ -139,7 +139,11 @@ export class ReopeningStream {
         const message = await stream.receive();
         if (this.#pauses !== pauses) return undefined;
         if (message === undefined) {
-          throw new UnavailableError(endedMessage, { code: StatusCode.UNAVAILABLE, method: method.path });
+          throw new UnavailableError(endedMessage, {
+            code: StatusCode.UNAVAILABLE,
+            method: method.path,
+            sent: true,
+          });
         }
         this.#rpc.check(stream, message);
         this.answered = true;

@@ -18,11 +18,16 @@ export function restOfTime(
   };
   if (timeoutMs === undefined) return () => given;
   const deadline = performance.now() + timeoutMs;
+  let sent = false;
   return () => {
     const left = deadline - performance.now();
-    if (left > 0) return { ...given, timeoutMs: left };
+    if (left > 0) {
+      sent = true;
+      return { ...given, timeoutMs: left };
+    }
     throw new DeadlineExceededError(`DEADLINE_EXCEEDED: ${undone} in ${timeoutMs} ms`, {
       code: StatusCode.DEADLINE_EXCEEDED,
+      sent,
       mayBeApplied: false,
     });
   };

@@ -185,21 +185,21 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
 
 /** `send()` after `closeSend()`. */
 function sentAfterClose(method: string): EtcdError {
-  return new EtcdError('send after closeSend', { code: StatusCode.FAILED_PRECONDITION, method });
+  return new EtcdError('send after closeSend', { code: StatusCode.FAILED_PRECONDITION, method, sent: false });
 }
 
 /** `receive()` while another one waits. */
 function alreadyWaiting(method: string): EtcdError {
   const message = 'receive() is already waiting; wait for it before the next';
-  return new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, method });
+  return new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, method, sent: false });
 }
 
 /** For what is still wanted of a stream that ended in order. */
 function hasEnded(method: string): EtcdError {
-  return new EtcdError('the server has ended the stream', { code: StatusCode.CANCELLED, method });
+  return new EtcdError('the server has ended the stream', { code: StatusCode.CANCELLED, method, sent: true });
 }
 
 /** `cancel()` without a reason. */
 export function wasCancelled(method: string): EtcdError {
-  return new EtcdError('the call was cancelled', { code: StatusCode.CANCELLED, method });
+  return new EtcdError('the call was cancelled', { code: StatusCode.CANCELLED, method, sent: true });
 }

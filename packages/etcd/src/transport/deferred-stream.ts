@@ -15,7 +15,8 @@ export class DeferredStream implements ByteStream {
       let over = false;
       cancelled = (reason) => {
         over = true;
-        reject(reason ?? new EtcdError('the stream was cancelled', { code: StatusCode.CANCELLED, method }));
+        const init = { code: StatusCode.CANCELLED, method, sent: false };
+        reject(reason ?? new EtcdError('the stream was cancelled', init));
       };
       ready
         .then(() => {

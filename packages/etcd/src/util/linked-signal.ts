@@ -3,6 +3,14 @@ import { DeadlineExceededError, StatusCode } from '../errors.js';
 import { CheckedAbortController } from './checked-abort.js';
 import { LONGEST_TIMER_MS } from './timeout.js';
 
+/** A time for what is done meanwhile. */
+export interface TimeBound {
+  /** In ms; `undefined`: no bound. */
+  readonly timeoutMs: number | undefined;
+  /** Whether what is done then may be there all the same, for the error. */
+  readonly mayBeApplied: boolean;
+}
+
 /**
  * A signal that aborts with the first of several, or when a time has passed, until it is disposed of. Unlike
  * `AbortSignal.any`, it then leaves nothing behind at its sources, which may live long.
@@ -11,7 +19,8 @@ export class LinkedSignal implements Disposable {
   readonly signal: AbortSignal;
   readonly #unlink: (() => void)[] = [];
 
-  constructor(sources: readonly (AbortSignal | undefined)[], timeoutMs?: number) {
+  /** @param bound none: no time has to pass for it. */
+  constructor(sources: readonly (AbortSignal | undefined)[], bound?: TimeBound) {
     // Sources may look at the clock, and abort themselves then.
     let linked = true;
     const control = new CheckedAbortController(() => linked && sources.some((source) => source?.aborted));
@@ -27,10 +36,12 @@ export class LinkedSignal implements Disposable {
       source.addEventListener('abort', abort, { once: true });
       this.#unlink.push(() => source.removeEventListener('abort', abort));
     }
-    if (timeoutMs === undefined || timeoutMs > LONGEST_TIMER_MS) return;
+    if (bound?.timeoutMs === undefined || bound.timeoutMs > LONGEST_TIMER_MS) return;
+    const { timeoutMs, mayBeApplied } = bound;
     const timer = setTimeout(() => {
       const message = `DEADLINE_EXCEEDED: not within ${timeoutMs} ms`;
-      control.abort(new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED }));
+      const code = StatusCode.DEADLINE_EXCEEDED;
+      control.abort(new DeadlineExceededError(message, { code, sent: true, mayBeApplied }));
     }, timeoutMs);
     // What is waited for holds the process, if it may.
     timer.unref();

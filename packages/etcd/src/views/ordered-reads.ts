@@ -107,7 +107,7 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     if (isOlder(seen, result)) {
       if (this.#seen === seen) this.#seen = { clusterId, revision, raftTerm: 0n };
       const what = 'the transaction was applied there: check what it wrote';
-      throw new StoreReplacedError(seen, result.header, written ? { what } : {});
+      throw new StoreReplacedError(seen, result.header, written ? { what, sent: true } : {});
     }
     if (revision > this.#seen.revision) this.#seen = { clusterId, revision, raftTerm: 0n };
   }

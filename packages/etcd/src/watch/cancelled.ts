@@ -17,7 +17,7 @@ export function cancelledError({ cancelReason, compactRevision }: WatchResponse)
   if (compactRevision !== 0n) {
     return new CompactedError(
       `OUT_OF_RANGE: the watch wants a revision that was compacted; the oldest one left is ${compactRevision}: read the keys again and watch from there`,
-      { code: StatusCode.OUT_OF_RANGE, details: cancelReason, method: watchMethod },
+      { code: StatusCode.OUT_OF_RANGE, details: cancelReason, method: watchMethod, sent: true },
       compactRevision,
     );
   }
@@ -29,5 +29,10 @@ export function cancelledError({ cancelReason, compactRevision }: WatchResponse)
 
 /** @internal */
 export function watchCancelled(message: string, details = message): WatchCancelledError {
-  return new WatchCancelledError(message, { code: StatusCode.CANCELLED, details, method: watchMethod });
+  return new WatchCancelledError(message, {
+    code: StatusCode.CANCELLED,
+    details,
+    method: watchMethod,
+    sent: true,
+  });
 }

@@ -278,7 +278,7 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#disconnectedTimer = setTimeout(() => {
       const last = this.#lastFailure;
       const reason = last instanceof Error ? `; the last attempt: ${last.message}` : '';
-      const init = { code: StatusCode.UNAVAILABLE, method: watchMethod, cause: last };
+      const init = { code: StatusCode.UNAVAILABLE, method: watchMethod, sent: true, cause: last };
       this.fail(new UnavailableError(`the watch had no connection for ${ms} ms${reason}`, init));
     }, ms);
     // The stream, or the wait for the next one, keeps the process alive where that is wanted.
@@ -293,6 +293,6 @@ function closed(): EtcdError {
 function noProgress(timeoutMs: number): DeadlineExceededError {
   return new DeadlineExceededError(
     `DEADLINE_EXCEEDED: the server has not reported its progress within ${timeoutMs} ms; it does once all watches of this client have caught up`,
-    { code: StatusCode.DEADLINE_EXCEEDED, method: watchMethod },
+    { code: StatusCode.DEADLINE_EXCEEDED, method: watchMethod, sent: true },
   );
 }

@@ -364,9 +364,9 @@ function isTransient(failure: unknown): boolean {
 }
 
 function unavailable(message: string): UnavailableError {
-  return new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: watchMethod });
+  return new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: watchMethod, sent: true });
 }
 
 function internal(message: string): EtcdError {
-  return new EtcdError(message, { code: StatusCode.INTERNAL, method: watchMethod });
+  return new EtcdError(message, { code: StatusCode.INTERNAL, method: watchMethod, sent: true });
 }

@@ -33,7 +33,10 @@ export class UncertainSpace {
       if (fate === 'answered') return apply();
       if (fate === 'unanswered') await apply();
       else this.#late.push({ due: write + fate, apply });
-      throw new UnavailableError('UNAVAILABLE: the answer was lost', { code: StatusCode.UNAVAILABLE });
+      throw new UnavailableError('UNAVAILABLE: the answer was lost', {
+        code: StatusCode.UNAVAILABLE,
+        sent: true,
+      });
     };
     const refuse = (): never => {
       throw new Error('no recipe puts or deletes a key without a condition');

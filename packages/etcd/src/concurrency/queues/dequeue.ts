@@ -20,7 +20,7 @@ export async function dequeue(
   options: AcquireOptions,
 ): Promise<KeyValue> {
   acquireOptions.check(options);
-  using linked = new LinkedSignal([options.signal], options.timeoutMs);
+  using linked = new LinkedSignal([options.signal], { timeoutMs: options.timeoutMs, mayBeApplied: false });
   const { signal } = linked;
   for (;;) {
     const { kvs, revision } = await persist(

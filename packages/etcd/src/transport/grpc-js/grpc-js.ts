@@ -162,7 +162,9 @@ class GrpcJsTransport implements Transport {
       const surface = this.#forget(call);
       if (surface === undefined) return;
       const details = `no answer within ${Math.ceil(timeoutMs)} ms`;
-      call.fail(statusError({ code: StatusCode.DEADLINE_EXCEEDED, details, method: call.method }));
+      call.fail(
+        statusError({ code: StatusCode.DEADLINE_EXCEEDED, details, method: call.method, sent: true }),
+      );
       setImmediate(() => surface.cancel());
     };
     return setTimeout(() => afterReading(expired), Math.max(1, timeoutMs)).unref();
@@ -218,7 +220,9 @@ class GrpcJsUnary extends UnaryCall {
       this.answer({ message: this.#message, headers: this.#headers, trailers });
     } else if (status.code === grpc.status.OK) {
       const details = 'the server sent no message';
-      this.fail(statusError({ code: StatusCode.UNIMPLEMENTED, details, trailers, method: this.method }));
+      this.fail(
+        statusError({ code: StatusCode.UNIMPLEMENTED, details, trailers, method: this.method, sent: true }),
+      );
     } else this.fail(fromStatus(status, trailers, this.method, this.#error));
   }
 }

@@ -76,7 +76,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
   #flushScheduled = false;
   #closed = false;
   /** Why it closed, where that was not its owner's wish. */
-  #broken: EtcdError | undefined;
+  #broken: ((sent: boolean) => EtcdError) | undefined;
 
   constructor(addon: NativeAddon, options: TransportOptions) {
     const init = nativeOptions(options);
@@ -163,14 +163,14 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     } finally {
       const calls = [...this.#calls.values()];
       this.#calls.clear();
-      for (const call of calls) call.cut(this.#broken ?? closedInFlight());
+      for (const call of calls) call.cut(this.#broken?.(true) ?? closedInFlight());
     }
   }
 
   /** Gives the call an id, unless it can't begin: then it has failed. */
   #start(call: PendingCall, options: CallOptions | undefined): number | undefined {
     if (this.#closed) {
-      call.fail(this.#broken ?? new ClosedError());
+      call.fail(this.#broken?.(false) ?? new ClosedError());
       return undefined;
     }
     const signal = options?.signal;
@@ -301,7 +301,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
 
   // A defect, not a failure of the server's: there is nothing to go on with.
   broken(details: string, cause?: unknown): void {
-    this.#broken = new EtcdError(details, { code: StatusCode.INTERNAL, cause });
+    this.#broken = (sent) => new EtcdError(details, { code: StatusCode.INTERNAL, sent, cause });
     this.closeNow();
   }
 }
