@@ -88,11 +88,16 @@ export function leasesCommand(
       ];
 }
 
-/** The program that connects, gets one key and ends, for the time that takes. */
+/** The program that connects, gets one key and ends, for the time that takes: of this client, as it is published. */
 export function coldStartCommand(client: string, endpoint: string): [string, ...string[]] {
   return client === 'clientv3'
     ? [GO_PROGRAM, '--endpoint', endpoint, '--op', 'cold-start']
-    : [process.execPath, here('./programs/cold-start-client.js'), client, endpoint];
+    : [
+        process.execPath,
+        here('./programs/cold-start-client.js'),
+        client === '@quiesce/etcd' ? (provided('benchPackedClient') ?? '') : client,
+        endpoint,
+      ];
 }
 
 /** The program that watches; `op` is watch-replay or watch-many. */

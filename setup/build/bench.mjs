@@ -1,7 +1,10 @@
 // @ts-check
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { recordProvided } from '../lib/provided.mjs';
-import { notice } from '../lib/step.mjs';
+import { mustRun, notice, step } from '../lib/step.mjs';
+import { pack } from '../pack/pack.mjs';
 import { buildGoProgram, hasGo } from '../provide/go.mjs';
 
 /** Builds the benchmark's Go programs. */
@@ -17,4 +20,18 @@ export async function buildGoBenchmarks() {
   const etcd = inCache('bench', 'etcd-benchmark');
   await buildGoProgram("build etcd's own benchmark tool", inRoot('bench', 'etcd-benchmark'), etcd, hint);
   recordProvided('benchEtcd', etcd);
+}
+
+/** Installs this client as it is published: the time that it takes to load depends on what its files are. */
+export async function installPackedClient() {
+  const modules = inCache('bench', 'packed', 'node_modules');
+  await step('pack this client, and unpack it', async () => {
+    rmSync(modules, { recursive: true, force: true });
+    for (const [name, tarball] of Object.entries(await pack(inCache('bench', 'pack')))) {
+      const folder = join(modules, name);
+      mkdirSync(folder, { recursive: true });
+      await mustRun(['tar', '-xzf', tarball, '--strip-components=1', '-C', folder]);
+    }
+  });
+  recordProvided('benchPackedClient', join(modules, '@quiesce', 'etcd', 'dist', 'src', 'index.js'));
 }

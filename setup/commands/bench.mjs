@@ -2,7 +2,7 @@
 // npm run bench: the client's benchmark. `-- tester` is that of the shutdown tester's overhead, `-- tester-soak` ten
 // thousand of its runs. Further arguments go to the benchmark.
 
-import { buildGoBenchmarks } from '../build/bench.mjs';
+import { buildGoBenchmarks, installPackedClient } from '../build/bench.mjs';
 import { prepare } from '../build/prepare.mjs';
 import { show } from '../lib/command.mjs';
 import { main } from '../lib/main.mjs';
@@ -19,5 +19,6 @@ await main(async (args) => {
     return show([process.execPath, file, ...args.slice(1)]);
   }
   await buildGoBenchmarks();
+  if (args[0] === 'cold-start') await installPackedClient();
   return show([process.execPath, inRoot('bench', 'dist', 'src', 'main.js'), ...args]);
 });

@@ -13,6 +13,7 @@ import { join, posix } from 'node:path';
 import { refuseUnknown, SetupError } from '../lib/errors.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
+import { bundle } from './bundle.mjs';
 import { hostPlatform, nativeFiles, platforms } from './platforms.mjs';
 import { npmPackages } from './published.mjs';
 
@@ -35,6 +36,7 @@ const PRELOAD_FOLDER = 'native';
  * @property {string} license
  * @property {unknown} engines
  * @property {unknown} repository
+ * @property {Record<string, { default: string }>} [exports]
  * @property {string} [homepage]
  * @property {string} [bugs]
  * @property {string[]} [keywords]
@@ -73,6 +75,7 @@ export async function pack(out, { native: folder } = {}) {
   /** @type {Record<string, string>} */
   const tarballs = {};
   await Promise.all(['etcd', 'quiesce'].map((folder) => compile(out, folder)));
+  await bundle(join(out, 'staged', 'etcd', COMPILED), entriesOf(etcd));
   for (const { name, dir } of staged) {
     const listed = await mustRun(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', out], {
       cwd: dir,
@@ -135,6 +138,14 @@ async function compile(out, folder) {
     ...['--stripInternal', '--composite', 'false', '--incremental', 'false', '--tsBuildInfoFile', 'null'],
     ...['--outDir', join(out, 'staged', folder, 'dist')],
   ]);
+}
+
+/**
+ * What programs import, by its path among the compiled modules.
+ * @param {Manifest} manifest
+ */
+function entriesOf({ exports = {} }) {
+  return Object.values(exports).map((entry) => posix.relative(COMPILED, entry.default).replace(/\.js$/, ''));
 }
 
 /**

@@ -89,6 +89,17 @@ describe('installed from its tarball, @quiesce/etcd', () => {
     assert.equal(stdout, `true\n${transport} works\n`, stderr);
   });
 
+  test('is read from few files, with the names that its classes have', async () => {
+    const folder = join(dir, 'node_modules', '@quiesce', 'etcd', 'dist', 'src');
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    assert.ok(files.filter((file) => file.endsWith('.js')).length <= 10, files.join('\n'));
+    const packed: Record<string, unknown> = await import(pathToFileURL(join(folder, 'index.js')).href);
+    const here: Record<string, unknown> = await import('../src/index.js');
+    const names = (exports: Record<string, unknown>) =>
+      Object.entries(exports).map(([name, value]) => [name, typeof value === 'function' ? value.name : '']);
+    assert.deepEqual(names(packed), names(here));
+  });
+
   test('falls back where its platform has no package, and says so once', async () => {
     const { stdout, stderr } = await program(
       'fallback.mjs',
@@ -196,8 +207,11 @@ describe('installed from its tarball, @quiesce/etcd', () => {
       ['ncc', 'common/ncc/index.js'],
     ] as const) {
       await bundle(bundler, 'common.js', join(dir, out));
-      const { stdout, stderr } = await run(process.execPath, [out, server.endpoint]);
+      const { stdout, stderr } = await run(process.execPath, [out, server.endpoint], {
+        NODE_DEBUG: 'quiesce-etcd',
+      });
       assert.equal(stdout, 'native works\n', `${bundler}: ${stderr}`);
+      assert.match(stderr, /unary \/etcdserverpb\.KV\/Put .*: OK/, bundler);
       // Where there is no node_modules.
       const moved = join(apart, bundler);
       cpSync(dirname(join(dir, out)), moved, { recursive: true });

@@ -49,6 +49,8 @@ export interface Provided {
   /** The benchmark's Go programs: of clientv3, and etcd's own. */
   readonly benchClientv3?: string;
   readonly benchEtcd?: string;
+  /** `@quiesce/etcd` as it is published, unpacked: the module that programs import. */
+  readonly benchPackedClient?: string;
 }
 
 const MANIFEST = new URL('../../../../.cache/provided.json', import.meta.url);

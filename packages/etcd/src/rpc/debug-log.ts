@@ -4,11 +4,15 @@ import { EtcdError } from '../errors.js';
 import type { ConnectionEvent } from './balancer.js';
 import { type CallTrace, channelNames, type RetryTrace } from './channels.js';
 
-// `NODE_DEBUG=quiesce-etcd` writes what the diagnostics channels report to stderr. Keys, values and tokens are not written.
 const log = debuglog('quiesce-etcd');
 
-// Those of Bun and Deno write, and don't say that they will.
-if (log.enabled || /(?:^|,)quiesce-etcd(?:,|$)/i.test(process.env.NODE_DEBUG ?? '')) {
+/**
+ * With `NODE_DEBUG=quiesce-etcd`, writes what the diagnostics channels report to stderr. Keys, values and tokens are not
+ * written.
+ */
+export function logWhereAsked(): void {
+  // Those of Bun and Deno write, and don't say that they will.
+  if (!log.enabled && !/(?:^|,)quiesce-etcd(?:,|$)/i.test(process.env.NODE_DEBUG ?? '')) return;
   subscribe(channelNames.callEnd, (message) => {
     const { method, kind, endpoint, attempts, durationMs, error } = message as CallTrace;
     const tries = attempts === 1 ? '' : `, ${attempts} attempts`;

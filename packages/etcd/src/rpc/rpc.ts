@@ -5,6 +5,7 @@ import {
   RequestTooLargeError,
   StatusCode,
 } from '../errors.js';
+import { DeferredStream } from '../transport/deferred-stream.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller, callSite } from '../util/at-caller.js';
 import { abortSignal, flag, milliseconds } from '../util/kinds.js';
@@ -16,8 +17,7 @@ import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './bala
 import { type Call, type OptionsCheck, resultOf, type StreamMethod } from './call.js';
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
 import { noEndpoint } from './connect-error.js';
-import './debug-log.js';
-import { DeferredStream } from '../transport/deferred-stream.js';
+import { logWhereAsked } from './debug-log.js';
 import { encodeMessage } from './messages/encode-message.js';
 import { blamesEndpoint, isRetriable, isTokenRefused, staysAtEndpoint } from './retry.js';
 import type { Store } from './store.js';
@@ -91,6 +91,9 @@ export interface RpcInit {
   /** Where the tokens come from, for a client with credentials. */
   readonly tokens?: TokenSource;
 }
+
+// A call: bundlers leave out a module of which nothing is used.
+logWhereAsked();
 
 /** How often a call, or a stream, fetches another token before it gives up. */
 const MAX_TOKEN_REFRESHES = 3;

@@ -125,18 +125,20 @@ function candidatesOf(host: string): string[] {
  */
 function places(): string[] {
   const own = import.meta.url || undefined;
-  if (own?.endsWith(MODULE)) return [own];
+  if (own !== undefined && isOwn(own)) return [own];
   const bundle = typeof __filename === 'string' && isAbsolute(__filename) ? __filename : undefined;
   const found = [own, bundle, process.argv[1], process.execPath].filter((place) => place !== undefined);
   return [...new Set(found.map((place) => (isAbsolute(place) ? pathToFileURL(place).href : place)))];
 }
 
-/** How the place of this module ends, as long as it is in no bundle. */
-const MODULE = '/transport/native/addon.js';
+/** Whether this is a module of the package, in a checkout or as it is published, rather than of somebody's bundle. */
+function isOwn(place: string): boolean {
+  return place.endsWith('/transport/native/addon.js') || place.includes('/@quiesce/etcd/dist/src/');
+}
 
 function notFound(from: readonly string[]): string {
   const [first = ''] = from;
-  if (from.length === 1 && first.endsWith(MODULE)) return 'its package is not installed';
+  if (from.length === 1 && isOwn(first)) return 'its package is not installed';
   const folders = new Set(from.map((place) => fileURLToPath(new URL('.', place))));
   return `this program is a bundle, and neither the addon's package nor etcd-transport.node is found from ${[...folders].join(', ')}; copy that file beside the bundle, or name it in QUIESCE_ETCD_NATIVE`;
 }
