@@ -7,9 +7,10 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
-import { join, posix } from 'node:path';
+import { join, posix, relative } from 'node:path';
 import { refuseUnknown, SetupError } from '../lib/errors.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
@@ -28,6 +29,18 @@ const COMPILED = 'dist/src';
 const PRELOAD_FOLDER = 'native';
 
 /**
+ * Dependencies of the tester that publish far more than a program runs, by their names, and what is needed of them. zod
+ * has its sources, its older versions and all of it once more as CommonJS: 8 of the 16 MB that an installation took.
+ * @type {Record<string, { without: string[], files: RegExp }>}
+ */
+const LEAN = {
+  zod: {
+    without: ['src', 'v3', 'mini', 'v4-mini', 'locales', join('v4', 'mini')],
+    files: /(?:\.js|\.d\.c?ts|^LICENSE|(?:^|\/)package\.json)$/,
+  },
+};
+
+/**
  * A package.json, as far as publishing knows it.
  * @typedef {object} Manifest
  * @property {string} name
@@ -40,6 +53,8 @@ const PRELOAD_FOLDER = 'native';
  * @property {string} [homepage]
  * @property {string} [bugs]
  * @property {string[]} [keywords]
+ * @property {Record<string, string>} [dependencies]
+ * @property {string[]} [bundleDependencies] dependencies that are in the package itself
  * @property {Record<string, string>} [optionalDependencies]
  */
 
@@ -70,7 +85,7 @@ export async function pack(out, { native: folder } = {}) {
       files: ['dist/src', '!dist/**/*.map'],
       optionalDependencies: Object.fromEntries(names.map((name) => [name, etcd.version])),
     }),
-    stage(out, 'quiesce', quiesce, preloadsOf(native)),
+    stage(out, 'quiesce', bundled(out, 'quiesce', quiesce), preloadsOf(native)),
   ];
   /** @type {Record<string, string>} */
   const tarballs = {};
@@ -124,6 +139,30 @@ function stage(out, folder, manifest, preloads = {}) {
     withAbsoluteLinks(readFileSync(readme, 'utf8'), `packages/${folder}`),
   );
   return finish(dir, manifest);
+}
+
+/**
+ * Puts the packages of `LEAN` into a staged one, which has them as bundled dependencies of exactly that version.
+ * @param {string} out
+ * @param {string} folder
+ * @param {Manifest} manifest
+ * @returns {Manifest}
+ */
+function bundled(out, folder, manifest) {
+  const versions = Object.entries(LEAN).map(([name, needed]) => {
+    const from = inRoot('node_modules', name);
+    const isNeeded = (/** @type {string} */ path) => {
+      const file = relative(from, path);
+      return statSync(path).isDirectory() ? !needed.without.includes(file) : needed.files.test(file);
+    };
+    cpSync(from, join(out, 'staged', folder, 'node_modules', name), { recursive: true, filter: isNeeded });
+    return [name, JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')).version];
+  });
+  return {
+    ...manifest,
+    dependencies: { ...manifest.dependencies, ...Object.fromEntries(versions) },
+    bundleDependencies: Object.keys(LEAN),
+  };
 }
 
 /**

@@ -17,6 +17,9 @@ const native = nativeUnavailable() === undefined;
 /** As the README promises, of the addon on Linux. */
 const ADDON_BUDGET_BYTES = 4 * 1000 * 1000;
 
+/** Of an installation of the tester alone, on the disk; a tarball of a release has the native code of one more platform. */
+const TESTER_BUDGET_BYTES = 14 * 1000 * 1000;
+
 /** Removes npm's own settings, which the test runner's npm has put into the environment. */
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
 
@@ -300,7 +303,61 @@ describe('the packages', () => {
   });
 });
 
-test('the tester runs from its tarball', async () => {
-  const { stdout } = await run(join(dir, 'node_modules/.bin/quiesce'), ['run', '-n', '2', '--', 'true']);
-  assert.match(stdout, /All as expected/);
+describe('the tester', () => {
+  test('runs from its tarball', async () => {
+    const { stdout } = await run(join(dir, 'node_modules/.bin/quiesce'), ['run', '-n', '2', '--', 'true']);
+    assert.match(stdout, /All as expected/);
+  });
+
+  test('is light when it is all that is installed, and has the licences of what it brings', async () => {
+    const alone = temporaryDirectory();
+    writeFileSync(join(alone, 'package.json'), '{ "name": "project", "private": true }');
+    const install = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline'];
+    await run('npm', [...install, tarballs.quiesce as string], {}, alone);
+    const { stdout } = await run('du', ['-sk', 'node_modules'], {}, alone);
+    const kib = Number.parseInt(stdout, 10);
+    assert.ok(kib * 1024 < TESTER_BUDGET_BYTES, stdout);
+    const lock = JSON.parse(readFileSync(join(alone, 'node_modules', '.package-lock.json'), 'utf8'));
+    const installed = Object.keys(lock.packages);
+    assert.ok(installed.length > 10 && installed.length <= 60, `${installed.length} packages`);
+    const bundled = installed.filter((path) => lock.packages[path].inBundle);
+    assert.deepEqual(bundled, ['node_modules/quiesce/node_modules/zod']);
+    for (const path of bundled) assert.ok(existsSync(join(alone, path, 'LICENSE')), path);
+    // A wrong plan is what it is needed for.
+    writeFileSync(join(alone, 'shutdown.plan.yaml'), 'scenarios:\n  - name: a\n    comand: [a]\n');
+    const wrong = await run(join(alone, 'node_modules/.bin/quiesce'), ['run'], {}, alone).catch(
+      (error) => error,
+    );
+    assert.match(
+      wrong.stderr,
+      /shutdown\.plan\.yaml:3:5: scenarios\[0\]: unknown field "comand"; did you mean "command"\?/,
+    );
+  });
+
+  test('has types without skipLibCheck', async () => {
+    writeFileSync(
+      join(dir, 'plan.mts'),
+      `import { definePlan, run, type RunOptions } from 'quiesce';
+       export default definePlan({ scenarios: [{ name: 'a', command: ['a'], timeout: '10s', strict: true }] });
+       export const options: RunOptions = { command: ['a'], runs: 1 };
+       export const rate: Promise<number> = run(options).then((result) => result.rate.upperBound);
+       // @ts-expect-error: there is no such option
+       definePlan({ scenarios: [{ name: 'a', command: ['a'], strikt: true }] });
+       // @ts-expect-error: it is true or false
+       definePlan({ scenarios: [{ name: 'a', command: ['a'], strict: 1 }] });`,
+    );
+    const options = [
+      '--strict',
+      '--noEmit',
+      '--target',
+      'es2022',
+      '--types',
+      'node',
+      '--skipLibCheck',
+      'false',
+    ];
+    await run(join(dir, 'node_modules/.bin/tsc'), [...options, '--module', 'nodenext', 'plan.mts']).catch(
+      (error) => assert.fail(error.stdout),
+    );
+  });
 });
