@@ -2,6 +2,7 @@
 // node setup/pack/support.mjs: writes docs/support.md from the platforms that the release workflow builds for.
 import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
+import { table } from '../lib/markdown.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { nativeFiles, platforms } from './platforms.mjs';
 
@@ -30,18 +31,6 @@ function testerRow(platform) {
     preloads ? 'of crashes and hangs' : os === 'linux' ? 'of hangs' : 'no',
     ran ? 'yes' : 'never',
   ];
-}
-
-/**
- * A table as the formatter has it.
- * @param {string[][]} rows the first has the headings
- */
-function table(rows) {
-  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => (row[i] ?? '').length)));
-  const [head, ...body] = rows.map(
-    (row) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`,
-  );
-  return [head, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`, ...body].join('\n');
 }
 
 /** The text of docs/support.md. */

@@ -36,6 +36,7 @@ export const sidebar = [
     text: 'Reference',
     items: [
       { text: 'The tester', link: '/tester' },
+      { text: 'Options of the tester', link: '/options' },
       { text: 'Diagnosis: kinds of failure', link: '/diagnosis/' },
       { text: 'clientv3, function by function', link: '/parity' },
       { text: 'APIs of the packages and crates', link: '/reference' },

@@ -279,7 +279,7 @@ export const options = {
   /** Working directory, relative to the plan file; default: the plan file's directory. */
   cwd: part<string>({
     schema: text,
-    about: 'Working directory, relative to the plan file (default: where that is)',
+    about: "Working directory, relative to the plan file (default: the plan file's directory)",
     bearsOn: 'effort',
     noun: 'working directory',
     report: { schema: z.string().default('.') },

@@ -55,7 +55,7 @@ const scenario = {
 /** A plan with these fields of scenarios. */
 const planOf = <T extends z.ZodRawShape>(fields: T) =>
   strict({
-    $schema: text.describe("Of this plan, for editors: this package's plan.schema.json").exactOptional(),
+    $schema: text.describe("For editors: this package's plan.schema.json").exactOptional(),
     services: z
       .record(z.string(), serviceSchema, { error: expected('a mapping of services by name') })
       .describe('Servers that scenarios need, by name')

@@ -14,7 +14,11 @@ export interface Shard extends ShardChoice {
 }
 
 /** How CI systems state a job's place. GitHub Actions has expressions for it, and no variables. */
-const PLACES: readonly { readonly index: string; readonly first: 0 | 1; readonly count: string | null }[] = [
+export const PLACES: readonly {
+  readonly index: string;
+  readonly first: 0 | 1;
+  readonly count: string | null;
+}[] = [
   { index: 'CI_NODE_INDEX', first: 1, count: 'CI_NODE_TOTAL' }, // GitLab
   { index: 'CIRCLE_NODE_INDEX', first: 0, count: 'CIRCLE_NODE_TOTAL' },
   { index: 'BUILDKITE_PARALLEL_JOB', first: 0, count: 'BUILDKITE_PARALLEL_JOB_COUNT' },
