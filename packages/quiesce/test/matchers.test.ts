@@ -1,11 +1,12 @@
 // The tester from others' tests: node:test, vitest, and pytest in a venv of its own, each as a user has it.
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { expectCleanExit, UsageError, witnessProblem } from '../src/index.js';
+import { flagOf, optionNames } from '../src/plan/options.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -18,9 +19,14 @@ interface Ended {
   readonly output: string;
 }
 
-function runTool(command: string, args: string[], env: Record<string, string> = {}): Promise<Ended> {
+function runTool(
+  command: string,
+  args: string[],
+  env: Record<string, string> = {},
+  cwd = dir,
+): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { cwd: dir, env: { ...process.env, NO_COLOR: '1', ...env }, timeout: 120_000 };
+    const options = { cwd, env: { ...process.env, NO_COLOR: '1', ...env }, timeout: 120_000 };
     execFile(command, args, options, (error, stdout, stderr) => {
       const code = error === null ? 0 : ((error.code as unknown as number) ?? null);
       resolve({ code, output: stdout + stderr });
@@ -96,13 +102,95 @@ test('not clean', async () => {
 const STRICT = witnessProblem() === undefined ? 'True' : 'False';
 
 describe('pytest', { skip: python() === undefined ? 'Python with venv is not installed' : false }, () => {
-  const venv = join(root, '.cache', 'venv', 'pytest');
-  const interpreter = join(venv, 'bin', 'python');
+  const cached = join(root, '.cache', 'venv', 'pytest');
+  const wheels = join(cached, 'wheels');
+  const interpreter = join(dir, 'venv', 'bin', 'python');
+  const pip = (...args: string[]): string =>
+    execFileSync(join(cached, 'bin', 'python'), ['-m', 'pip', '--disable-pip-version-check', ...args], {
+      encoding: 'utf8',
+      timeout: 240_000,
+    });
 
   before(() => {
-    if (!existsSync(join(venv, 'bin', 'pytest'))) {
-      execFileSync(python() as string, ['-m', 'venv', venv], { timeout: 120_000 });
-      execFileSync(interpreter, ['-m', 'pip', 'install', '--quiet', 'pytest==8.4.2'], { timeout: 240_000 });
+    if (!existsSync(join(wheels, 'complete'))) {
+      rmSync(cached, { recursive: true, force: true });
+      execFileSync(python() as string, ['-m', 'venv', cached], { timeout: 120_000 });
+      pip('install', '--quiet', 'setuptools==80.9.0', 'wheel==0.45.1');
+      pip('download', '--quiet', '--dest', wheels, 'pytest==8.4.2');
+      writeFileSync(join(wheels, 'complete'), '');
+    }
+    // As a user gets it: built, and installed by its metadata into an environment that has nothing else.
+    const source = join(dir, 'pytest-quiesce');
+    cpSync(join(packageDir, '..', 'pytest-quiesce'), source, {
+      recursive: true,
+      filter: (file) => !/\/(?:build|__pycache__|[^/]*\.egg-info)$/.test(file),
+    });
+    pip('wheel', '--quiet', '--no-deps', '--no-build-isolation', '--wheel-dir', dir, source);
+    execFileSync(join(cached, 'bin', 'python'), ['-m', 'venv', '--without-pip', join(dir, 'venv')]);
+    const found = ['--no-index', '--find-links', wheels, '--find-links', dir];
+    pip('--python', interpreter, 'install', '--quiet', ...found, 'pytest-quiesce');
+  });
+
+  test('is a wheel with its types, licence and links that work on PyPI', () => {
+    const program = `
+import json
+from importlib.metadata import distribution
+it = distribution("pytest-quiesce")
+print(json.dumps({
+    "files": [str(file) for file in it.files],
+    "requires": it.requires,
+    "loads": [(point.group, point.value) for point in it.entry_points],
+    "urls": it.metadata.get_all("Project-URL"),
+    "licence": it.metadata["License-Expression"],
+    "readme": it.metadata.get_payload(),
+}))`;
+    const it = JSON.parse(execFileSync(interpreter, ['-c', program], { encoding: 'utf8' }));
+    assert.ok(it.files.includes('pytest_quiesce/py.typed'), it.files.join('\n'));
+    assert.ok(it.files.some((file: string) => file.endsWith('/LICENSE')));
+    assert.deepEqual(it.requires, ['pytest>=7']);
+    assert.deepEqual(it.loads, [['pytest11', 'pytest_quiesce.plugin']]);
+    assert.equal(it.licence, 'Apache-2.0');
+    const links = [
+      ...it.urls.map((url: string) => url.split(', ')[1]),
+      ...[...it.readme.matchAll(/\]\(([^)]*)\)/g)].map(([, link]) => link),
+    ];
+    assert.ok(links.length > 6, links.join('\n'));
+    for (const link of links) {
+      assert.match(link, /^https:\/\//);
+      const file = /^https:\/\/github\.com\/quiesce\/quiesce\/(?:blob|tree)\/main\/([^#]+)/.exec(link)?.[1];
+      if (file !== undefined) assert.ok(existsSync(join(root, file)), link);
+    }
+  });
+
+  test('takes every option that the command line has for runs', () => {
+    const program =
+      'import inspect, json, pytest_quiesce; print(json.dumps(list(inspect.signature(pytest_quiesce.expect_clean_exit).parameters)))';
+    const taken: string[] = JSON.parse(execFileSync(interpreter, ['-c', program], { encoding: 'utf8' }));
+    const known = optionNames.filter((name) => flagOf(name) !== undefined);
+    assert.ok(known.length > 10);
+    const missing = known
+      .map((name) =>
+        name === 'until' ? 'below' : name.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`),
+      )
+      .filter((name) => !taken.includes(name));
+    assert.deepEqual(missing, []);
+  });
+
+  test('runs the example of its README, with the tool of the project', async () => {
+    const readme = readFileSync(join(packageDir, '..', 'pytest-quiesce', 'README.md'), 'utf8');
+    const example = /```python\n(.*?)```/s.exec(readme)?.[1] ?? '';
+    const project = join(dir, 'project');
+    mkdirSync(join(project, 'node_modules', '.bin'), { recursive: true });
+    symlinkSync(join(packageDir, 'bin', 'quiesce.js'), join(project, 'node_modules', '.bin', 'quiesce'));
+    writeFileSync(join(project, 'test_example.py'), example);
+    for (const [program, code, says] of [
+      ['print("works")', 0, /1 passed/],
+      ['import ctypes; ctypes.string_at(0)', 1, /SIGSEGV/],
+    ] as const) {
+      writeFileSync(join(project, 'my_program.py'), program);
+      const ended = await runTool(interpreter, ['-m', 'pytest', '-q', '-p', 'no:cacheprovider'], {}, project);
+      assert.equal(ended.code, code, ended.output);
+      assert.match(ended.output, says);
     }
   });
 
@@ -140,12 +228,10 @@ def test_wrong(expect_clean_exit):
         expect_clean_exit(["true"])
 `,
     );
-    const plugin = join(packageDir, '..', 'pytest-quiesce', 'src');
     const { code, output } = await runTool(
       interpreter,
-      ['-m', 'pytest', '-q', '-p', 'pytest_quiesce.plugin', '-p', 'no:cacheprovider', 'test_exit.py'],
+      ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'test_exit.py'],
       {
-        PYTHONPATH: plugin,
         PYTHONDONTWRITEBYTECODE: '1',
         QUIESCE_COMMAND: `${process.execPath} ${join(packageDir, 'dist', 'src', 'cli.js')}`,
       },
