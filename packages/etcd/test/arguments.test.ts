@@ -509,7 +509,7 @@ describe('arguments', () => {
         /session is an EtcdClient; it must be a session: await Session\.create/,
       ],
       [() => etcd.auth.userAdd('u', undefined as never), /userAdd\(\) takes an object/],
-      [() => api.connect(2379 as never), /connect\(\) takes an object, and was given 2379; .*endpoints:/],
+      [() => api.connect(2379 as never), /connect\(\) takes an object, and was given a number; .*endpoints:/],
       [() => api.connect([server.endpoint] as never), /was given an array; write .*endpoints:/],
       [() => api.connect(null as never), /was given null/],
       [
@@ -523,8 +523,41 @@ describe('arguments', () => {
       assert.ok(outcome instanceof api.InvalidArgumentError, String(outcome));
       assert.match(outcome.message, message);
     }
-    const secret = await outcomeOf(() => api.connect({ auth: 'root:hidden' as never }));
-    assert.doesNotMatch(String(secret), /hidden/);
+  });
+
+  test('are not repeated where they may be a secret', async () => {
+    const misplaced: (() => unknown)[] = [
+      () => api.connect({ auth: 'root:hidden' as never }),
+      () => api.connect({ auth: 404404 as never }),
+      () => api.connect({ tls: '-----BEGIN PRIVATE KEY-----\nhidden' as never }),
+      () => api.connect({ tls: { key: ['hidden'] as never } }),
+      () => (etcd.auth.userChangePassword as Anything)('user', 'old', 'hidden'),
+      () => (etcd.auth.userAdd as Anything)('user', 'hidden'),
+      () => (etcd.auth.userAdd as Anything)('user', 404404),
+    ];
+    for (const call of misplaced) {
+      const outcome = await outcomeOf(call);
+      assert.ok(outcome instanceof api.InvalidArgumentError, String(outcome));
+      assert.doesNotMatch(String(outcome), /hidden|404404/);
+    }
+  });
+
+  test('that are half a signal are refused, and harm no other call', async () => {
+    const half = { aborted: false, addEventListener() {} } as unknown as AbortSignal;
+    const others = Array.from({ length: 5 }, () => etcd.get('k'));
+    const calls: (() => unknown)[] = [
+      () => etcd.get('k', { signal: half }),
+      () => api.connect({ signal: half }),
+      () => etcd.lease.keepAliveOnce(5n, { signal: half }),
+      () => api.Session.create(etcd, { signal: half }),
+      () => etcd.watch('k', { signal: half }),
+    ];
+    for (const call of calls) {
+      const outcome = await outcomeOf(call);
+      assert.ok(outcome instanceof api.InvalidArgumentError, String(outcome));
+      assert.match(outcome.message, /signal is an object; it must be an AbortSignal/);
+    }
+    await Promise.all(others);
   });
 
   test('that are undefined are absent', async () => {

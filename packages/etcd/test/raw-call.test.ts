@@ -208,4 +208,16 @@ overEachTransport('raw calls', (connect) => {
       break;
     }
   });
+
+  test('whose encode() gives no bytes fail alone', async () => {
+    for (const encoded of [undefined, null, 5, {}, { length: 40_000 }, 'text', [1, 2]]) {
+      const wrong = { ...method('/etcdserverpb.Lease/LeaseKeepAlive'), encode: () => encoded as never };
+      const others = [etcd.put('k', 'v'), etcd.get('k')];
+      await using stream = etcd.stream(wrong);
+      const refused = { name: 'InvalidArgumentError', message: /encode\(\) returned.*Uint8Array/ };
+      await assert.rejects(stream.send({}), refused);
+      await assert.rejects(etcd.unary({ ...wrong, path: '/etcdserverpb.KV/Range' }, {}), refused);
+      await Promise.all(others);
+    }
+  });
 });

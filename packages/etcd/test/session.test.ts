@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { channel } from 'node:diagnostics_channel';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
 import {
   ClosedError,
   DeadlineExceededError,
@@ -178,5 +180,39 @@ overEachTransport('sessions', (connect) => {
     const lock = await new Mutex(one, 'session/shared').lock();
     assert.equal(await new Mutex(two, 'session/shared').tryLock(), undefined);
     await lock.unlock();
+  });
+
+  test('close within the bounds of each close()', async () => {
+    await using own = await startEtcd();
+    await using client = await connect(own.endpoint);
+    const session = await Session.create(client, { ttlSeconds: 60 });
+    own.pause();
+    try {
+      const first = session.close({ timeoutMs: 3_000 });
+      first.catch(() => {});
+      const start = performance.now();
+      await assert.rejects(session.close({ timeoutMs: 100 }), { message: /not within 100 ms/ });
+      const reason = new Error('enough');
+      await assert.rejects(session.close({ signal: AbortSignal.abort(reason) }), reason);
+      assert.ok(performance.now() - start < 1_000);
+    } finally {
+      own.resume();
+    }
+    await session.close();
+  });
+
+  test('are gone from memory once they are closed, whatever their TTL', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const closed = async (): Promise<WeakRef<Session>> => {
+      const session = await Session.create(etcd, { ttlSeconds: 86_400 });
+      await session.close();
+      return new WeakRef(session);
+    };
+    const session = await closed();
+    await eventually('the session is collected', () => {
+      collect();
+      return session.deref() === undefined;
+    });
   });
 });

@@ -12,6 +12,7 @@ import {
   InvalidArgumentError,
   json,
   type KeyValue,
+  type Op,
   op,
   type PutResult,
   prefix,
@@ -336,5 +337,25 @@ overEachTransport('a transaction', (connect) => {
     const reason = new Error('enough');
     await assert.rejects(etcd.txn({}, { signal: AbortSignal.abort(reason) }), reason);
     await assert.rejects(etcd.txn({}, { timeoutMs: -1 }), InvalidArgumentError);
+  });
+
+  test('is the one that was given, whatever its lists hold by the time of the answer', async () => {
+    const operations: Op<string, string>[] = [op.put('snapshot', '1'), op.get('snapshot')];
+    const cleared = etcd.txn({ success: operations });
+    operations.length = 0;
+    const [put, entry] = (await cleared).responses as [PutResult, KeyValue | undefined];
+    assert.ok(put.revision > 0n);
+    assert.equal(entry?.text(), '1');
+    operations.push(op.get('snapshot'));
+    const grown = etcd.txn({ success: operations });
+    operations.push(op.get('snapshot'));
+    assert.equal((await grown).responses.length, 1);
+  });
+
+  test('in itself is refused', async () => {
+    const endless: { type: 'txn'; success: unknown[] } = { type: 'txn', success: [] };
+    endless.success.push(endless);
+    const call = etcd.txn(endless as never);
+    await assert.rejects(call, { name: 'InvalidArgumentError', message: /is one of them in itself\?/ });
   });
 });

@@ -3,11 +3,29 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { onAbort } from '../src/util/on-abort.js';
 import { Pauses } from '../src/util/pauses.js';
 import { pause, settlesBy, unlessAborted, type Wait, waitFor } from '../src/util/wait.js';
 
 const never = new Promise<never>(() => {});
 const failed = (): Promise<never> => Promise.reject(new Error('failed'));
+
+test('many who wait for one signal are one listener, until the last is gone', async () => {
+  const control = new AbortController();
+  const { signal } = control;
+  let called = 0;
+  const unlisten = Array.from({ length: 100 }, () => onAbort(signal, () => (called += 1)));
+  assert.equal(getEventListeners(signal, 'abort').length, 1);
+  for (const end of unlisten.slice(0, 99)) end();
+  assert.equal(getEventListeners(signal, 'abort').length, 1);
+  unlisten[99]?.();
+  unlisten[99]?.();
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
+  onAbort(signal, () => (called += 1));
+  onAbort(signal, () => (called += 1))();
+  control.abort();
+  assert.equal(called, 1);
+});
 
 describe('a wait', () => {
   for (const [how, end] of [

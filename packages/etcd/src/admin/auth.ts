@@ -41,7 +41,7 @@ export type UserAddOptions = CallControl &
 
 const userAddOptions = describeCall<
   CallControl & { readonly password: string; readonly noPassword: boolean }
->('userAdd()', { password: secret, noPassword: flag }, { example: '{ password }', secret: true });
+>('userAdd()', { password: secret, noPassword: flag }, { example: '{ password }' });
 
 /**
  * Users, roles and permissions: etcd's service `Auth`, as `auth` of a client.

@@ -9,6 +9,7 @@ import { CheckedAbortController } from '../util/checked-abort.js';
 import { type Int64, int64 } from '../util/int64.js';
 import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { onAbort } from '../util/on-abort.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
 import { pause, unlessAborted } from '../util/wait.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
@@ -136,12 +137,18 @@ export class Session implements AsyncDisposable {
    *
    * @throws ClosedError when its client was closed before: the keys stay until the TTL has passed.
    */
-  close(options: CallControl = {}): Promise<void> {
-    this.#closing ??= this.#close(options).catch((error: unknown) => {
+  async close(options: CallControl = {}): Promise<void> {
+    callControl.check(options);
+    if (this.#closing !== undefined) {
+      using linked = new LinkedSignal([options.signal], { timeoutMs: options.timeoutMs, mayBeApplied: true });
+      await unlessAborted(this.#closing, linked.signal);
+      return;
+    }
+    this.#closing = this.#close(options).catch((error: unknown) => {
       this.#closing = undefined;
       throw error;
     });
-    return this.#closing;
+    await this.#closing;
   }
 
   /**
@@ -203,7 +210,6 @@ export class Session implements AsyncDisposable {
   }
 
   async #close(options: CallControl): Promise<void> {
-    callControl.check(options);
     // Its holder was notified already, and nothing more can be done.
     const why = this.signal.aborted ? (this.signal.reason as LeaseLostError).why : 'closed';
     this.orphan();
@@ -223,18 +229,25 @@ export class Session implements AsyncDisposable {
     const { reason } = this.signal;
     const end = (): void => this.#ended.abort(reason);
     if ((reason as LeaseLostError).why !== 'closed') end();
-    else setTimeout(end, Math.min(this.ttlSeconds * 1000, LONGEST_TIMER_MS)).unref();
+    else {
+      const timer = setTimeout(end, Math.min(this.ttlSeconds * 1000, LONGEST_TIMER_MS)).unref();
+      onAbort(this.ended, () => clearTimeout(timer));
+    }
   }
 }
 
-const lateRevokeBackoff = { firstMs: 50, longestMs: 5_000 };
+const lateRevokeBackoff = { firstMs: 50, longestMs: 20_000 };
+
+/** How long a grant is expected at most, in ms. Of one that comes later there is a lease without keys, for its TTL. */
+const LATEST_GRANT_MS = 60_000;
 
 /**
  * Revokes a lease that may be granted late, until its TTL has passed: that one revocation was answered says nothing, as the
  * grant may have been sent more than once.
  */
 async function revokeLate(space: Namespace, id: bigint, ttlSeconds: number): Promise<void> {
-  using linked = new LinkedSignal([], { timeoutMs: ttlSeconds * 1000, mayBeApplied: true });
+  const timeoutMs = Math.min(ttlSeconds * 1000, LATEST_GRANT_MS);
+  using linked = new LinkedSignal([], { timeoutMs, mayBeApplied: true });
   const until = linked.signal;
   try {
     for (let done = 0; ; done++) {

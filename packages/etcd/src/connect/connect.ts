@@ -115,14 +115,13 @@ const credentialFields = new Description<Credentials>(
     required: ['username', 'password'],
     hints: { user: 'did you mean username?', name: 'did you mean username?' },
     example: '{ username, password }, or { token }',
-    secret: true,
   },
 );
 
 const tokenFields = new Description<FixedToken>(
   'auth',
   { token: secret },
-  { required: ['token'], example: '{ token }', secret: true },
+  { required: ['token'], example: '{ token }' },
 );
 
 const isToken = (value: unknown): boolean => typeof value === 'object' && value !== null && 'token' in value;

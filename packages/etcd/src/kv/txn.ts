@@ -307,25 +307,53 @@ export function txnCall<T extends Txn<unknown, unknown>, Entry>(
   txn: T,
   toEntry: ToEntry<Entry>,
 ): Call<TxnRequest, TxnResponse, TxnResult<T, Entry>> {
-  const call = mayWrite(txn) ? writeCall : idempotentCall;
-  return call(KVService.txn, (response) => txnResult(response, txn, toEntry), txnOptions);
+  // As it is now: the caller may use its lists again once the call has begun.
+  const shape = shapeOf(txn);
+  const call = writes(shape) ? writeCall : idempotentCall;
+  // The server answers each operation of the branch in order, which the types can't know.
+  const result = (response: TxnResponse) => txnResult<Entry>(response, shape, toEntry) as TxnResult<T, Entry>;
+  return call(KVService.txn, result, txnOptions);
 }
+
+/** The kinds of a transaction's operations, of which the kinds of its results follow. */
+interface TxnShape {
+  readonly success: readonly OpShape[];
+  readonly failure: readonly OpShape[];
+}
+
+type OpShape = Op<unknown, unknown>['type'] | TxnShape | undefined;
+
+/** Transactions in transactions, at most; etcd's own limit is on operations. */
+const DEEPEST = 100;
 
 /**
  * Of what wasn't checked: that is done when the request is made.
+ *
+ * @throws InvalidArgumentError for one that has no end.
+ */
+function shapeOf(txn: Txn<unknown, unknown> | undefined, depth = 0): TxnShape {
+  if (depth > DEEPEST) {
+    throw invalidArgument(`transactions are nested more than ${DEEPEST} deep; is one of them in itself?`);
+  }
+  const kinds = (operations: readonly Op<unknown, unknown>[] | undefined): OpShape[] =>
+    Array.isArray(operations)
+      ? operations.map((each) => (each?.type === 'txn' ? shapeOf(each, depth + 1) : each?.type))
+      : [];
+  return { success: kinds(txn?.success), failure: kinds(txn?.failure) };
+}
+
+function writes({ success, failure }: TxnShape): boolean {
+  const writing = (kind: OpShape) =>
+    typeof kind === 'object' ? writes(kind) : kind === 'put' || kind === 'delete';
+  return success.some(writing) || failure.some(writing);
+}
+
+/**
+ * Whether a transaction may change anything.
  * @internal
  */
-export function mayWrite(txn: Txn<unknown, unknown> | undefined): boolean {
-  return listMayWrite(txn?.success) || listMayWrite(txn?.failure);
-}
-
-function listMayWrite(operations: unknown): boolean {
-  return Array.isArray(operations) && operations.some(opMayWrite);
-}
-
-function opMayWrite(operation: Op<unknown, unknown> | undefined): boolean {
-  if (operation?.type === 'txn') return mayWrite(operation);
-  return operation?.type === 'put' || operation?.type === 'delete';
+export function mayWrite(txn: Txn<unknown, unknown>): boolean {
+  return writes(shapeOf(txn));
 }
 
 /**
@@ -457,22 +485,20 @@ class TxnAnswer extends Answer {
   }
 }
 
-function txnResult<T extends Txn<unknown, unknown>, Entry>(
+function txnResult<Entry>(
   { header, succeeded, responses }: TxnResponse,
-  txn: T,
+  { success, failure }: TxnShape,
   toEntry: ToEntry<Entry>,
-): TxnResult<T, Entry> {
+): TxnBranch<boolean, unknown> {
   const known = knownHeader(header);
-  const operations = (succeeded ? txn.success : txn.failure) ?? [];
-  const results = operations.map((operation, index) => opResult(responses[index], operation, known, toEntry));
-  const result: TxnBranch<boolean, unknown> = new TxnAnswer(known, succeeded, results);
-  // The server answers each operation of the branch in order, which the types can't know.
-  return result as TxnResult<T, Entry>;
+  const kinds = succeeded ? success : failure;
+  const results = kinds.map((kind, index) => opResult(responses[index], kind, known, toEntry));
+  return new TxnAnswer(known, succeeded, results);
 }
 
 function opResult<Entry>(
   answer: ResponseOp | undefined,
-  operation: Op<unknown, unknown>,
+  kind: OpShape,
   outer: ResponseHeader,
   toEntry: ToEntry<Entry>,
 ): unknown {
@@ -489,13 +515,13 @@ function opResult<Entry>(
   switch (response.$case) {
     case 'responseRange': {
       const result = rangeResult(response.value, toEntry);
-      return operation.type === 'get' ? result.kvs[0] : result;
+      return kind === 'get' ? result.kvs[0] : result;
     }
     case 'responsePut':
       return putResult(response.value, toEntry);
     case 'responseDeleteRange':
       return deleteResult(response.value, toEntry);
     case 'responseTxn':
-      return txnResult(response.value, operation as TxnOp<unknown, unknown>, toEntry);
+      return txnResult(response.value, kind as TxnShape, toEntry);
   }
 }

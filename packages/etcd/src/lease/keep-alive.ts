@@ -1,4 +1,5 @@
 import { answer } from '../json.js';
+import { onAbort } from '../util/on-abort.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 
 /** One renewal of a lease, as etcd's `LeaseKeepAliveResponse`. */
@@ -38,11 +39,9 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     this.leaseId = lease.id;
     this.lost = lease.lost.signal;
     if (signal === undefined) return;
-    const stop = (): void => this.stop();
-    signal.addEventListener('abort', stop, { once: true });
-    const unbind = (): void => signal.removeEventListener('abort', stop);
+    const unbind = onAbort(signal, () => this.stop());
     this.#unbind = unbind;
-    this.lost.addEventListener('abort', unbind, { once: true });
+    onAbort(this.lost, unbind);
   }
 
   /** TTL that the server gave at the last renewal, in seconds. */

@@ -134,6 +134,7 @@ export class LeaseClient {
    */
   async revoke(id: Int64, options: CallControl = none): Promise<void> {
     const ID = toInt64('id', id);
+    callControl.check(options);
     const kept = this.#keeper.revoking(ID);
     try {
       await this.#rpc.call(revokeCall, () => ({ ID }), options);

@@ -1,7 +1,8 @@
+import { types } from 'node:util';
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
-import { abortSignal, aFunction, flag, type Kind, kind, milliseconds } from '../util/kinds.js';
+import { abortSignal, aFunction, checkArgument, flag, type Kind, kind, milliseconds } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { type Call, idempotentCall, writeCall } from './call.js';
 import type { MessageReader } from './messages/message-reader.js';
@@ -56,10 +57,22 @@ export function rawCall<Request, Response>(
   const { path, encode, decode, idempotent = false } = method;
   const call = idempotent ? idempotentCall : writeCall;
   const request = {
-    encode: (message: Request, writer: BinaryWriter) => writer.raw(encode(message)),
+    encode: (message: Request, writer: BinaryWriter) => writer.raw(encoded(encode, message)),
   };
   return call({ kind: 'unary', path, request, response: wholeMessage }, decode);
 }
+
+/** What a method's `encode` gives; nothing else than bytes may reach the frames in which calls are sent. */
+function encoded<Request>(encode: (request: Request) => Uint8Array, request: Request): Uint8Array {
+  const bytes: unknown = encode(request);
+  checkArgument('what encode() returned', messageBytes, bytes);
+  return bytes;
+}
+
+const messageBytes: Kind<Uint8Array> = kind(
+  (value) => types.isUint8Array(value),
+  'the encoded message, as a Uint8Array',
+);
 
 const wholeMessage = {
   decode: (reader: BinaryReader): Uint8Array => (reader as MessageReader).message.slice(),
@@ -99,7 +112,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
 
   /** Sends one request; resolves when there is room for another. Rejects once the stream has ended. */
   async send(request: Request): Promise<void> {
-    await this.#stream.send(this.#method.encode(request));
+    await this.#stream.send(encoded(this.#method.encode, request));
   }
 
   /** No more requests will be sent. One that takes a single request answers after that. */

@@ -2,25 +2,23 @@
 // transport.ts. It knows of statuses and errors, and nothing of etcd's services, of other endpoints or of retries.
 
 import { EtcdError, type Metadata, noMetadata, StatusCode } from '../errors.js';
+import { onAbort } from '../util/on-abort.js';
 import type { Waiter } from '../util/waiter.js';
 import type { ByteStream, UnaryResponse } from './transport.js';
 
 /** A call in flight, as each transport has it. It ends once; each kind takes what concerns it. */
 export abstract class PendingCall {
-  #signal: AbortSignal | undefined;
-  #abort: (() => void) | undefined;
+  #unlisten: (() => void) | undefined;
 
   constructor(readonly method: string) {}
 
   /** Calls `abort` with the signal, until the call is over. */
   watch(signal: AbortSignal, abort: () => void): void {
-    this.#signal = signal;
-    this.#abort = abort;
-    signal.addEventListener('abort', abort, { once: true });
+    this.#unlisten = onAbort(signal, abort);
   }
 
   protected unwatch(): void {
-    if (this.#abort !== undefined) this.#signal?.removeEventListener('abort', this.#abort);
+    this.#unlisten?.();
   }
 
   /** The call is over without success, after all that has come. */

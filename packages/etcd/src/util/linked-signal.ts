@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { DeadlineExceededError, StatusCode } from '../errors.js';
 import { CheckedAbortController } from './checked-abort.js';
+import { onAbort } from './on-abort.js';
 import { LONGEST_TIMER_MS } from './timeout.js';
 
 /** A time for what is done meanwhile. */
@@ -33,8 +34,7 @@ export class LinkedSignal implements Disposable {
       if (source === undefined) continue;
       if (source.aborted) control.abort(source.reason);
       const abort = (): void => control.abort(source.reason);
-      source.addEventListener('abort', abort, { once: true });
-      this.#unlink.push(() => source.removeEventListener('abort', abort));
+      this.#unlink.push(onAbort(source, abort));
     }
     if (bound?.timeoutMs === undefined || bound.timeoutMs > LONGEST_TIMER_MS) return;
     const { timeoutMs, mayBeApplied } = bound;

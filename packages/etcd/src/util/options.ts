@@ -20,8 +20,6 @@ export interface DescriptionMore {
   readonly required?: readonly string[];
   /** What to write, for who gives no object. */
   readonly example?: string;
-  /** No message repeats what was given in place of the whole. Default false. */
-  readonly secret?: boolean;
 }
 
 /** Names of other clients for what all calls take, or do in another way. */
@@ -110,8 +108,9 @@ export class Description<Fields> implements Kind<Fields> {
   }
 
   #noObject(name: string, given: unknown): string {
-    const { example = '{ timeoutMs: 5_000 }', secret } = this.#more;
-    const what = secret ? 'no object' : shown(given);
+    const { example = '{ timeoutMs: 5_000 }' } = this.#more;
+    // Not which: out of its place it may be a password or a key.
+    const what = ['string', 'number', 'bigint'].includes(typeof given) ? `a ${typeof given}` : shown(given);
     if (name !== '') return `${name} is ${what}; it must be an object such as ${example}`;
     const advice = types.isPromise(given) ? 'await it first' : `write an object such as ${example}`;
     return `${this.#what} takes an object, and was given ${what}; ${advice}`;

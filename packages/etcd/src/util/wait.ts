@@ -1,4 +1,5 @@
 import { atCaller } from './at-caller.js';
+import { onAbort } from './on-abort.js';
 import { LONGEST_TIMER_MS } from './timeout.js';
 import type { Waiter } from './waiter.js';
 
@@ -44,12 +45,13 @@ function settled<T>(
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     let timer: NodeJS.Timeout | undefined;
+    let unlisten: (() => void) | undefined;
     let undo: (() => void) | undefined;
     let over = false;
     const end = (): void => {
       over = true;
       clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
+      unlisten?.();
       undo?.();
     };
     const wait: Wait<T> = {
@@ -66,8 +68,7 @@ function settled<T>(
         else timer?.unref();
       },
     };
-    const abort = (): void => wait.reject(signal?.reason);
-    signal?.addEventListener('abort', abort, { once: true });
+    if (signal !== undefined) unlisten = onAbort(signal, () => wait.reject(signal.reason));
     if (expired !== undefined && timeoutMs <= LONGEST_TIMER_MS) {
       timer = setTimeout(() => expired(wait), Math.max(timeoutMs, 0));
       if (!ref) timer.unref();

@@ -163,11 +163,12 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     txn: T & NoOtherFields<T>,
     options: CallControl = none,
   ): Promise<TxnResult<T, Entry>> {
-    return this.#rpc.call(
-      txnCall(txn, (message) => this.#mapping.entry(message)),
-      () => txnRequest(txn, this.#mapping),
-      options,
-    );
+    try {
+      const call = txnCall(txn, (message) => this.#mapping.entry(message));
+      return this.#rpc.call(call, () => txnRequest(txn, this.#mapping), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**

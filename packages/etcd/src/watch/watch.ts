@@ -4,6 +4,7 @@ import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
+import { onAbort } from '../util/on-abort.js';
 import type { WatchBatch, WatchEvent } from './event.js';
 import { type WatchSpec, watchMethod } from './request.js';
 import { Subscription } from './subscription.js';
@@ -63,7 +64,7 @@ export class Watch<Entry = KeyValue>
   readonly ready: Promise<bigint>;
   readonly #subscription: Subscription<Entry>;
   readonly #stream: WatchStream;
-  readonly #unlisten: () => void;
+  #unlisten: (() => void) | undefined;
   #consumer: Consumer | undefined;
   #iterator: ItemIterator<WatchEvent<Entry>> | undefined;
   /** What the consumer has got last. */
@@ -83,17 +84,16 @@ export class Watch<Entry = KeyValue>
     const subscription = new Subscription(spec, toEntry, stream, {
       connected: (revision) => this.#notify('connected', revision),
       disconnected: (reason) => this.#notify('disconnected', reason),
-      ended: () => this.#unlisten(),
+      ended: () => this.#unlisten?.(),
     });
     this.#subscription = subscription;
     this.ready = subscription.ready;
     const abort = (): void => subscription.abort(signal?.reason);
-    this.#unlisten = () => signal?.removeEventListener('abort', abort);
     // Not in the types of a typed emitter.
     (this as EventEmitter).on('newListener', (name: string | symbol) => this.#startListeners(name));
     if (signal?.aborted) abort();
     else {
-      signal?.addEventListener('abort', abort, { once: true });
+      if (signal !== undefined) this.#unlisten = onAbort(signal, abort);
       stream.add(subscription);
     }
   }

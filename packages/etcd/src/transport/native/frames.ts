@@ -70,11 +70,17 @@ export class CommandBatch {
     this.#open(Op.openStream, id, timeoutMs, method, metadata, undefined);
   }
 
-  /** One message on a stream. */
+  /** One message on a stream. Throws as {@link unary}. */
   send(id: number, message: Uint8Array): void {
-    this.#reserve(5);
-    this.#op(Op.send, id);
-    this.#message(message);
+    const before = this.#length;
+    try {
+      this.#reserve(5);
+      this.#op(Op.send, id);
+      this.#message(message);
+    } catch (error) {
+      this.#length = before;
+      throw error;
+    }
   }
 
   /** Half-closes a stream. */

@@ -1,0 +1,32 @@
+/** Who is to be called, for each signal that this client listens to now. */
+const listening = new WeakMap<
+  AbortSignal,
+  { readonly callbacks: Set<() => void>; readonly listen: () => void }
+>();
+
+/**
+ * Calls back when the signal aborts, unless the returned function was called before. However many wait for a signal, it gets
+ * one listener: a program may give the same one to thousands of calls, and Node warns of a leak at the eleventh listener.
+ */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  let entry = listening.get(signal);
+  if (entry === undefined) {
+    const callbacks = new Set<() => void>();
+    const listen = (): void => {
+      listening.delete(signal);
+      for (const each of callbacks) each();
+    };
+    signal.addEventListener('abort', listen, { once: true });
+    entry = { callbacks, listen };
+    listening.set(signal, entry);
+  }
+  const { callbacks, listen } = entry;
+  // The same function may wait twice.
+  const call = (): void => callback();
+  callbacks.add(call);
+  return () => {
+    if (!callbacks.delete(call) || callbacks.size > 0 || listening.get(signal)?.listen !== listen) return;
+    listening.delete(signal);
+    signal.removeEventListener('abort', listen);
+  };
+}
