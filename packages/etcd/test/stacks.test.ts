@@ -13,6 +13,7 @@ import {
   op,
   Queue,
   Session,
+  type Watch,
 } from '../src/index.js';
 import { type Connect, overEachTransport, withEtcd } from './support/clients.js';
 
@@ -43,6 +44,12 @@ function assertCaller(error: EtcdError, title = ''): void {
   assert.ok(stack.startsWith(`${error.name}: ${error.message}`), stack);
 }
 
+/** How a watch fails that can't be made in that time. */
+async function withEnd(watch: Watch): Promise<void> {
+  setTimeout(() => watch.close(), 50);
+  await watch.ready;
+}
+
 type Failing = readonly [title: string, call: (etcd: EtcdClient, session: Session) => Promise<unknown>];
 
 const short = { timeoutMs: 50 };
@@ -59,6 +66,7 @@ const unanswered: readonly Failing[] = [
       for await (const page of etcd.pages('k', short)) void page;
     },
   ],
+  ['watch.ready', (etcd) => withEnd(etcd.watch('k'))],
   ['stm', (etcd) => etcd.stm(async (tx) => void (await tx.get('k')), short)],
   ['lease.grant', (etcd) => etcd.lease.grant(60, short)],
   ['lease.keepAlive', (etcd) => etcd.lease.keepAlive(5n, short)],

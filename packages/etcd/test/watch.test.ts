@@ -339,6 +339,70 @@ overEachTransport('watch', (connect) => {
     assert.deepEqual(order, ['connected', 'enough']);
   });
 
+  test('reports its end to listeners of error and close alone, and takes no events for them', async () => {
+    const failure = new Error('enough');
+    const key = fresh();
+    for (const late of [false, true]) {
+      const controller = new AbortController();
+      const watch = etcd.watch(key, { signal: controller.signal });
+      const order: string[] = [];
+      const listen = () => {
+        watch.on('error', (error) => order.push(String(error)));
+        watch.on('close', () => order.push('close'));
+      };
+      if (!late) listen();
+      await watch.ready;
+      await etcd.put(key, '1');
+      assert.equal(await watch.requestProgress(), watch.revision + 1n, 'nobody has taken the event');
+      controller.abort(failure);
+      if (late) {
+        await sleep(20);
+        listen();
+      }
+      await sleep(20);
+      assert.deepEqual(order, ['Error: enough', 'close']);
+    }
+    const closed = etcd.watch(key);
+    let ends = 0;
+    closed.on('close', () => {
+      ends += 1;
+    });
+    closed.close();
+    await sleep(20);
+    assert.equal(ends, 1);
+  });
+
+  test('keeps why it ended for who reads later, where nobody listens', async () => {
+    const controller = new AbortController();
+    const watch = etcd.watch(fresh(), { signal: controller.signal });
+    await watch.ready;
+    const failure = new Error('enough');
+    controller.abort(failure);
+    await sleep(20);
+    await assert.rejects(
+      async () => {
+        for await (const event of watch) void event;
+      },
+      (error) => error === failure,
+    );
+  });
+
+  test('holds no more than bufferBytes while nobody takes events, and loses none', async () => {
+    const key = fresh();
+    const watch = etcd.watch(key, { bufferBytes: 2_000 });
+    watch.on('error', () => assert.fail('it has not failed'));
+    await watch.ready;
+    const COUNT = 50;
+    for (let i = 0; i < COUNT; i++) await etcd.put(key, 'x'.repeat(1_000));
+    await sleep(100);
+    let seen = 0;
+    for await (const { kv } of watch) {
+      seen += 1;
+      assert.equal(kv.version, BigInt(seen));
+      if (seen === COUNT) break;
+    }
+  });
+
   test('has one consumer', async () => {
     await using watch = etcd.watch(fresh());
     watch[Symbol.asyncIterator]();

@@ -112,6 +112,26 @@ export function settlesBy(
   );
 }
 
+/**
+ * The same promise, for a property: how it fails has the stack of who waits for it, and is no unhandled rejection where
+ * nobody does.
+ */
+export function heldBy<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  let held: Promise<T> | undefined;
+  const hold = async (): Promise<T> => {
+    try {
+      return await promise;
+    } catch (error) {
+      const there = atCaller(error, signal);
+      // Not before: the host follows a promise to who waits only where that is one.
+      held?.catch(() => {});
+      throw there;
+    }
+  };
+  held = hold();
+  return held;
+}
+
 /** Runs something once what has come while the event loop was blocked is read: timers come before that. */
 export function afterReading(run: () => void): void {
   setImmediate(() => setImmediate(run));

@@ -18,7 +18,13 @@ export interface SubscriptionListener {
   /** @param revision of the store, by the server that has made it. */
   connected(revision: bigint): void;
   disconnected(reason: unknown): void;
-  ended(): void;
+  /** With an error, or without one. */
+  ended(over: Over): void;
+}
+
+/** How a watch has ended. */
+export interface Over {
+  readonly failure?: unknown;
 }
 
 interface Queued<Entry> {
@@ -261,7 +267,7 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#ready?.reject(reason);
     this.#ready = undefined;
     for (const waiter of [...this.#progressWaiters]) waiter.reject(reason);
-    this.#listener.ended();
+    this.#listener.ended(over);
     this.#stream.remove(this);
     const consumer = this.#consumer;
     if (consumer === undefined) return;

@@ -5,9 +5,10 @@ import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
 import { onAbort } from '../util/on-abort.js';
+import { heldBy } from '../util/wait.js';
 import type { WatchBatch, WatchEvent } from './event.js';
 import { type WatchSpec, watchMethod } from './request.js';
-import { Subscription } from './subscription.js';
+import { type Over, Subscription } from './subscription.js';
 import type { WatchStream } from './watch-stream.js';
 
 /** What a {@link Watch} emits, with the arguments of the listeners. */
@@ -23,11 +24,15 @@ export interface WatchEvents<Entry = KeyValue> {
   /** The connection was lost, for this reason; another is being made, and no change will be missed. */
   disconnected: [reason: unknown];
   /**
-   * The watch has ended with an error; only where events are listened to. Without a listener it is thrown. That the
+   * The watch has ended with an error. Loops throw it instead; where nobody takes events, it comes at once. Without a
+   * listener it is thrown where events are listened to, and kept for who reads later where nobody takes them. That the
    * client was closed is no error here: `close` alone reports it.
    */
   error: [error: unknown];
-  /** The watch has ended, with or without an error, and all its events were emitted or dropped. */
+  /**
+   * The watch has ended, with or without an error, and all its events were emitted or dropped. Not emitted where a loop takes
+   * them, whose end it is.
+   */
   close: [];
 }
 
@@ -44,7 +49,8 @@ type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
  * ```
  *
  * Leaving a loop ends the watch, as `close()` does. While the consumer is behind by more than `bufferBytes`, the
- * server holds the changes, not this process.
+ * server holds the changes, not this process; so it is while there is no consumer, as listeners of `error`, `close`,
+ * `connected` and `disconnected` alone take no events.
  *
  * A watch never ends silently. Loops throw, and `error` is emitted, after the events before were delivered:
  * `CompactedError` where the revision that is wanted next is gone (which can also happen to a watch that was without
@@ -67,6 +73,9 @@ export class Watch<Entry = KeyValue>
   #unlisten: (() => void) | undefined;
   #consumer: Consumer | undefined;
   #iterator: ItemIterator<WatchEvent<Entry>> | undefined;
+  #over: Over | undefined;
+  /** Listeners were notified of the end. */
+  #endReported = false;
   /** What the consumer has got last. */
   #batch: WatchBatch<Entry> | undefined;
   /** The first event of it that listeners didn't get. */
@@ -84,10 +93,14 @@ export class Watch<Entry = KeyValue>
     const subscription = new Subscription(spec, toEntry, stream, {
       connected: (revision) => this.#notify('connected', revision),
       disconnected: (reason) => this.#notify('disconnected', reason),
-      ended: () => this.#unlisten?.(),
+      ended: (over) => {
+        this.#unlisten?.();
+        this.#over = over;
+        this.#reportEnd();
+      },
     });
     this.#subscription = subscription;
-    this.ready = subscription.ready;
+    this.ready = heldBy(subscription.ready, signal);
     const abort = (): void => subscription.abort(signal?.reason);
     // Not in the types of a typed emitter.
     (this as EventEmitter).on('newListener', (name: string | symbol) => this.#startListeners(name));
@@ -187,7 +200,26 @@ export class Watch<Entry = KeyValue>
     );
   }
 
+  /**
+   * Notifies listeners of the end where nobody takes events. Else it comes after the last event, or is thrown; what nobody
+   * was notified of is kept for whoever reads later.
+   */
+  #reportEnd(): void {
+    // Consumers and listeners that are added in the same turn miss nothing.
+    process.nextTick(() => {
+      const over = this.#over;
+      if (over === undefined || this.#consumer !== undefined || this.#endReported) return;
+      if (this.listenerCount('error') + this.listenerCount('close') === 0) return;
+      this.#endReported = true;
+      const emitter = this as EventEmitter<WatchEvents<unknown>>;
+      const failed = 'failure' in over && !(over.failure instanceof ClosedError);
+      if (failed && this.listenerCount('error') > 0) emitter.emit('error', over.failure);
+      emitter.emit('close');
+    });
+  }
+
   #startListeners(name: string | symbol): void {
+    if (name === 'error' || name === 'close') this.#reportEnd();
     if (this.#consumer === 'listeners' || !(name === 'put' || name === 'delete' || name === 'batch')) return;
     this.#claim('listeners');
     // Listeners that are added in the same turn miss nothing.
@@ -215,7 +247,7 @@ export class Watch<Entry = KeyValue>
         emitter.emit('batch', batch);
       }
     } finally {
-      emitter.emit('close');
+      if (!this.#endReported) emitter.emit('close');
     }
   }
 
@@ -228,7 +260,8 @@ export class Watch<Entry = KeyValue>
       }
       return batch;
     } catch (error) {
-      if (!(error instanceof ClosedError)) (this as EventEmitter<WatchEvents<unknown>>).emit('error', error);
+      if (!(error instanceof ClosedError || this.#endReported))
+        (this as EventEmitter<WatchEvents<unknown>>).emit('error', error);
       return undefined;
     }
   }
