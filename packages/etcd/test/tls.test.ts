@@ -1,13 +1,16 @@
 // What Go's TLS takes is taken, or refused with the reason: certificates of each kind, of a real etcd, over both transports.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
 import {
+  type CallTrace,
   type ConnectOptions,
+  channelNames,
   EtcdError,
   InvalidArgumentError,
   UnauthenticatedError,
@@ -263,9 +266,20 @@ overEachTransport('TLS as Go has it:', (connect) => {
     await assert.rejects(
       (async () => {
         await using etcd = await connect({ endpoints: plain.endpoint, auth: { token: 'nonsense' } });
-        await etcd.get('k');
+        let sent = 0;
+        const count = (message: unknown): void => {
+          sent += (message as CallTrace).attempts;
+        };
+        subscribe(channelNames.callEnd, count);
+        try {
+          await assert.rejects(etcd.watch('k').ready, UnauthenticatedError);
+          await etcd.get('k');
+        } finally {
+          unsubscribe(channelNames.callEnd, count);
+          assert.equal(sent, 2, 'another one can’t come: the stream and the call are made once each');
+        }
       })(),
-      UnauthenticatedError,
+      (error) => error instanceof UnauthenticatedError && error.details === 'etcdserver: invalid auth token',
     );
     let asked = 0;
     await using etcd = await connect({

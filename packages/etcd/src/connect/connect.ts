@@ -21,6 +21,8 @@ import {
   byteCount,
   checkArgument,
   flag,
+  headerSecret,
+  intervalMs,
   type Kind,
   kind,
   milliseconds,
@@ -28,11 +30,13 @@ import {
   nonEmptyText,
   oneOf,
   positiveIntegerOrInfinity,
+  reason,
   secret,
 } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
-import { pause, settlesBy, unlessAborted } from '../util/wait.js';
+import { pause, settlesBy, unlessAborted, within } from '../util/wait.js';
+import type { Waiter } from '../util/waiter.js';
 import { EtcdClient } from './client.js';
 import { DEFAULT_ENDPOINT, parseEndpoints } from './endpoints.js';
 import { lookUpSrv, type SrvOptions, srvFields } from './srv.js';
@@ -120,7 +124,7 @@ const credentialFields = new Description<Credentials>(
 
 const tokenFields = new Description<FixedToken>(
   'auth',
-  { token: secret },
+  { token: headerSecret },
   { required: ['token'], example: '{ token }' },
 );
 
@@ -163,14 +167,14 @@ const connectOptions = new Description<ConnectOptions>(
     attemptTimeoutMs: milliseconds,
     retry: new Description<RetryOptions>(
       'retry',
-      { maxAttempts: positiveIntegerOrInfinity, backoffMs: milliseconds, maxBackoffMs: milliseconds },
+      { maxAttempts: positiveIntegerOrInfinity, backoffMs: intervalMs, maxBackoffMs: intervalMs },
       {
         hints: { retries: 'did you mean maxAttempts?', maxRetries: 'did you mean maxAttempts?' },
         example: '{ maxAttempts: 1 }',
       },
     ),
     auth: orFunction(authKind),
-    autoSyncIntervalMs: milliseconds,
+    autoSyncIntervalMs: intervalMs,
     maxRequestBytes: byteCount,
     transport: oneOf('auto', 'native', 'grpc-js'),
     signal: abortSignal,
@@ -230,13 +234,15 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   }
   const readyBy = waitForReadyMs === undefined ? undefined : performance.now() + waitForReadyMs;
   const {
-    connectTimeoutMs = 5_000,
+    connectTimeoutMs: wantedMs = 5_000,
     timeoutMs = 10_000,
     maxRequestBytes = 2 * 1024 * 1024,
     attemptTimeoutMs = Number.POSITIVE_INFINITY,
     autoSyncIntervalMs,
     auth,
   } = given;
+  // Longer than a timer runs, and so never.
+  const connectTimeoutMs = wantedMs > LONGEST_TIMER_MS ? never : wantedMs;
   signal?.throwIfAborted();
   const parse = (given: string | readonly string[]): string[] => parseEndpoints(given, tls !== undefined);
   const endpoints = parse(
@@ -247,7 +253,9 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
   const makeTransport = await chooseTransport(given.transport);
   const shared: Omit<TransportOptions, 'endpoint'> = {
     connectTimeoutMs,
-    ...(typeof tls === 'function' ? { tlsSource: () => tlsOf(tls) } : tls !== undefined && { tls }),
+    ...(typeof tls === 'function'
+      ? { tlsSource: () => tlsOf(tls, connectTimeoutMs) }
+      : tls !== undefined && { tls }),
     ...(keepAlive !== undefined && { keepAlive }),
     ...(tcpKeepAliveMs !== undefined && { tcpKeepAliveMs }),
   };
@@ -273,7 +281,7 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
     ...retryInit(given.retry),
   };
   try {
-    const tokens = auth && tokenSource(new Rpc(init), auth);
+    const tokens = auth && tokenSource(new Rpc(init), auth, timeoutMs);
     if (!lazy) {
       if (readyBy === undefined || waitForReadyMs === undefined) {
         const failures = await unlessAborted(balancer.findEndpoint(), signal);
@@ -294,31 +302,46 @@ export async function connect(options: ConnectOptions | string = {}): Promise<Et
 }
 
 /** Authenticates over the client's own endpoints, without a token; unless a token is given. */
-function tokenSource(rpc: Rpc, auth: NonNullable<ConnectOptions['auth']>): TokenSource {
-  return new TokenSource(async () => {
-    const given = typeof auth === 'function' ? await authOf(auth) : auth;
+function tokenSource(rpc: Rpc, auth: NonNullable<ConnectOptions['auth']>, timeoutMs: number): TokenSource {
+  const fixed = typeof auth !== 'function' && 'token' in auth;
+  const fetch = async (): Promise<string> => {
+    const given = typeof auth === 'function' ? await authOf(auth, timeoutMs) : auth;
     if ('token' in given) return given.token;
     const { username, password } = given;
     return await rpc.call(authenticate, () => ({ name: username, password }), {});
-  });
+  };
+  return new TokenSource(fetch, fixed);
 }
 
 /** What the function auth gives. */
-async function authOf(auth: () => AuthOptions | Promise<AuthOptions>): Promise<AuthOptions> {
+async function authOf(
+  auth: () => AuthOptions | Promise<AuthOptions>,
+  timeoutMs: number,
+): Promise<AuthOptions> {
   let given: AuthOptions;
   try {
-    given = await auth();
+    given = await inTime('auth', auth, timeoutMs);
   } catch (cause) {
-    const message = `the function auth has failed: ${cause instanceof Error ? cause.message : String(cause)}`;
+    if (cause instanceof DeadlineExceededError) throw cause;
+    const message = `the function auth has failed: ${reason(cause)}`;
     throw new UnauthenticatedError(message, { code: StatusCode.UNAUTHENTICATED, sent: false, cause });
   }
   checkArgument('what the function auth gives', authKind, given);
   return given;
 }
 
+/** What an option's function gives, which everybody waits for: so that it hangs once is no end of all calls. */
+function inTime<T>(option: 'auth' | 'tls', give: () => T | Promise<T>, timeoutMs: number): Promise<T> {
+  const expired = (wait: Waiter<T>): void => {
+    const message = `DEADLINE_EXCEEDED: the function ${option} has given nothing within ${timeoutMs} ms`;
+    wait.reject(new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED, sent: false }));
+  };
+  return within((async () => give())(), { timeoutMs, expired, ref: true });
+}
+
 /** What the function tls gives. */
-async function tlsOf(tls: () => TlsOptions | Promise<TlsOptions>): Promise<TlsOptions> {
-  const given = await tls();
+async function tlsOf(tls: () => TlsOptions | Promise<TlsOptions>, timeoutMs: number): Promise<TlsOptions> {
+  const given = await inTime('tls', tls, timeoutMs);
   checkArgument('what the function tls gives', tlsFields, given);
   checkTls(given);
   return given;

@@ -219,7 +219,8 @@ export class Rpc {
    */
   takesAnotherToken(error: unknown, refusals: number): boolean {
     const { tokens } = this.#init;
-    if (tokens === undefined || !isTokenRefused(error) || refusals >= MAX_TOKEN_REFRESHES) return false;
+    if (tokens === undefined || tokens.fixed || !isTokenRefused(error) || refusals >= MAX_TOKEN_REFRESHES)
+      return false;
     tokens.refused();
     return true;
   }
@@ -448,7 +449,7 @@ export class Rpc {
       const stays = staysAtEndpoint(error);
       let waitMs = 0;
       if (this.#init.tokens !== undefined && isTokenRefused(error)) {
-        if (++refreshes > MAX_TOKEN_REFRESHES) throw ofAllAttempts(error, fate);
+        if (this.#init.tokens.fixed || ++refreshes > MAX_TOKEN_REFRESHES) throw ofAllAttempts(error, fate);
         if (!(await this.#refreshToken(this.#init.tokens, attempt.token, deadline, control.signal, fate))) {
           throw noToken(call.method.path, this.timeoutOf(control), error, fate);
         }

@@ -25,8 +25,14 @@ export class TokenSource {
   #token: string | undefined;
   #fetchedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param authenticate calls `Auth.Authenticate`. */
-  constructor(authenticate: () => Promise<string>) {
+  /**
+   * @param authenticate calls `Auth.Authenticate`.
+   * @param fixed another one can't come: who is refused with this one is refused.
+   */
+  constructor(
+    authenticate: () => Promise<string>,
+    readonly fixed: boolean,
+  ) {
     this.#authenticate = authenticate;
   }
 

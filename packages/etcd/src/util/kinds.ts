@@ -36,6 +36,12 @@ export function shown(value: unknown): string {
   return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
 }
 
+/** What was thrown, in words: anything can be. */
+export function reason(cause: unknown): string {
+  if (cause instanceof Error) return cause.message;
+  return typeof cause === 'string' ? cause : inspect(cause, { depth: 0 });
+}
+
 /**
  * Checks one argument.
  *
@@ -65,10 +71,25 @@ export const secret: Kind<string> = {
     `${name} is ${typeof value === 'string' ? 'empty' : 'no string'}; give a non-empty string`,
 };
 
+/** As {@link secret}, for what is sent in a header. */
+export const headerSecret: Kind<string> = {
+  fits: (value) => typeof value === 'string' && /^[\x20-\x7e]+$/.test(value),
+  explain: (name, value) =>
+    secret.fits(value)
+      ? `${name} has characters that a header can't hold; give printable ASCII, on one line`
+      : secret.explain(name, value),
+};
+
 /** A time in ms, above 0. */
 export const milliseconds: Kind<number> = kind(
   (value) => typeof value === 'number' && value > 0,
   'a number of ms above 0, or Infinity for no bound',
+);
+
+/** A time in ms between things that are done again and again. */
+export const intervalMs: Kind<number> = kind(
+  (value) => typeof value === 'number' && value >= 1,
+  'a number of ms of at least 1, or Infinity',
 );
 
 /** A time in ms, 0 for none. */

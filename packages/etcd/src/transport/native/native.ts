@@ -8,6 +8,7 @@ import {
   StatusCode,
 } from '../../errors.js';
 import { statusError } from '../../server-errors.js';
+import { reason } from '../../util/kinds.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
 import { shortage } from '../shortage.js';
 import type {
@@ -190,7 +191,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
   #refuse(id: number, method: string, cause: unknown): void {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
-    const details = `the call can't be made: ${cause instanceof Error ? cause.message : String(cause)}`;
+    const details = `the call can't be made: ${reason(cause)}`;
     call?.fail(
       new InvalidArgumentError(details, { code: StatusCode.INVALID_ARGUMENT, method, sent: false, cause }),
     );
@@ -379,15 +380,20 @@ function nativeTls({ ca, cert, key, serverName, dangerouslySkipVerification }: T
   };
 }
 
+/** As the addon takes times: whole, in 32 bits. What is longer is 49 days; 0 alone is 0. */
+function wholeMs(ms: number): number {
+  return Math.min(Math.ceil(ms), 0xffffffff);
+}
+
 function nativeOptions(options: TransportOptions): NativeOptions {
   const { tls, tlsSource, keepAlive } = options;
   return {
     endpoint: options.endpoint,
     ...(tlsSource === undefined && { tls: nativeTls(tls ?? {}) }),
-    ...(keepAlive !== undefined && { keepAliveIntervalMs: keepAlive.intervalMs }),
-    keepAliveTimeoutMs: keepAlive?.timeoutMs ?? 20_000,
+    ...(keepAlive !== undefined && { keepAliveIntervalMs: wholeMs(keepAlive.intervalMs) }),
+    keepAliveTimeoutMs: wholeMs(keepAlive?.timeoutMs ?? 20_000),
     keepAliveWhileIdle: keepAlive?.whileIdle ?? false,
-    tcpKeepAliveMs: options.tcpKeepAliveMs ?? 30_000,
-    connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+    tcpKeepAliveMs: wholeMs(options.tcpKeepAliveMs ?? 30_000),
+    connectTimeoutMs: wholeMs(options.connectTimeoutMs ?? 5_000),
   };
 }

@@ -1,4 +1,5 @@
 import { ClosedError, DeadlineExceededError, EtcdError, StatusCode, UnavailableError } from '../../errors.js';
+import { reason } from '../../util/kinds.js';
 import { settlesBy } from '../../util/wait.js';
 import { DeferredStream } from '../deferred-stream.js';
 import type { ByteStream, CallOptions, TlsOptions, Transport, UnaryResponse } from '../transport.js';
@@ -81,7 +82,7 @@ export class RenewingTransport implements Transport {
       tls = await this.#source();
     } catch (cause) {
       if (cause instanceof EtcdError) throw cause;
-      const message = `UNAVAILABLE: the function tls has failed: ${cause instanceof Error ? cause.message : String(cause)}`;
+      const message = `UNAVAILABLE: the function tls has failed: ${reason(cause)}`;
       throw new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method, sent: false, cause });
     }
     if (!this.#closed) this.#inner.setTls(tls);
