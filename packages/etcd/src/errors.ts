@@ -100,6 +100,9 @@ export class EtcdError extends Error {
   readonly mayBeApplied: boolean;
 
   constructor(message: string, init: EtcdErrorInit) {
+    if (typeof init !== 'object' || init === null) {
+      throw invalidArgument(`new ${new.target.name}() takes a message and { code, sent }`);
+    }
     super(message, init.cause === undefined ? undefined : { cause: init.cause });
     this.name = new.target.name;
     this.code = init.code;

@@ -34,7 +34,15 @@ interface ServerError {
   readonly tokenRefused?: true;
 }
 
-const { INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND, OUT_OF_RANGE, UNAVAILABLE, UNKNOWN } = StatusCode;
+const {
+  INVALID_ARGUMENT,
+  FAILED_PRECONDITION,
+  NOT_FOUND,
+  OUT_OF_RANGE,
+  UNAVAILABLE,
+  UNIMPLEMENTED,
+  UNKNOWN,
+} = StatusCode;
 
 const MAY_BE_APPLIED = 'it may still be applied: read before writing again';
 const refused = (code: StatusCode, hint?: string, type?: ErrorClass): ServerError => ({
@@ -328,6 +336,9 @@ export function statusError(init: EtcdErrorInit & { readonly details: string }):
   const code = init.code === UNKNOWN && known !== undefined ? known.code : init.code;
   const hint = known?.hint === undefined ? '' : `; ${known.hint}`;
   const message = `${statusName(code)}: ${details || 'no details given'}${hint}`;
-  const fate = { ...init, code, ...(known?.write === 'not applied' && { mayBeApplied: false }) };
+  // Who knows no such method has done nothing.
+  const refused =
+    known?.write === 'not applied' || (code === UNIMPLEMENTED && init.mayBeApplied === undefined);
+  const fate = { ...init, code, ...(refused && { mayBeApplied: false }) };
   return known?.type === undefined ? errorOfCode(message, fate) : new known.type(message, fate);
 }

@@ -7,7 +7,7 @@ import { SnapshotRequest, SnapshotResponse } from '../rpc/generated/etcdserverpb
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
-import { checkArgument, nonEmptyText, text } from '../util/kinds.js';
+import { checkArgument, type Kind, kind, nonEmptyText, text } from '../util/kinds.js';
 
 /** etcd ends a snapshot with the SHA-256 of all before it. */
 const DIGEST_BYTES = 32;
@@ -25,9 +25,14 @@ export const snapshotOptions = describeCall<SnapshotOptions>(
   { example: "{ endpoint: 'http://127.0.0.1:2379' }" },
 );
 
+const fileName: Kind<string> = kind(
+  (value) => nonEmptyText.fits(value) && !(value as string).includes('\0'),
+  'the name of a file: a string that is not empty and has no zero byte',
+);
+
 /** @internal */
 export function checkFile(file: string): void {
-  checkArgument('file', nonEmptyText, file);
+  checkArgument('file', fileName, file);
 }
 
 /** What a finished snapshot is. */

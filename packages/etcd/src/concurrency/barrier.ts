@@ -2,7 +2,7 @@
 // make their late writes harmless. A single transaction is in kv/txn.ts, an optimistic one in kv/stm.ts.
 
 import { EtcdError, StatusCode } from '../errors.js';
-import { type Bytes, toKey } from '../kv/key-range.js';
+import { type Bytes, ownBytes, toKey } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { checkArgument } from '../util/kinds.js';
@@ -27,7 +27,7 @@ export class Barrier {
   constructor(space: Namespace, key: Bytes) {
     checkArgument('space', namespaceKind, space);
     this.#space = space;
-    this.#key = toKey(key);
+    this.#key = ownBytes(toKey(key));
   }
 
   /**

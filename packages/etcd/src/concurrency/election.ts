@@ -1,5 +1,5 @@
 import { ClosedError, invalidArgument, isHistoryLost, StoreReplacedError } from '../errors.js';
-import { type Bytes, type KeyRange, prefix, toBytes, toKey } from '../kv/key-range.js';
+import { type Bytes, type KeyRange, ownBytes, prefix, toKey } from '../kv/key-range.js';
 import { type ReadOptions, readKinds } from '../kv/kv.js';
 import { compare, op } from '../kv/txn.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
@@ -46,7 +46,7 @@ export class Leadership extends OwnedKey {
     callControl.check(options);
     if (this.signal.aborted) throw this.signal.reason;
     const { space, leaseId } = this.session;
-    const put = op.put<Bytes, Bytes>(this.key, value, { lease: leaseId });
+    const put = op.put<Bytes, Bytes>(this.key, ownBytes(value), { lease: leaseId });
     const { signal: given, timeoutMs = 10_000, ...control } = options;
     using linked = new LinkedSignal([given, this.signal], { timeoutMs, mayBeApplied: true });
     const { signal } = linked;
@@ -119,19 +119,19 @@ export class Election {
   async campaign(session: Session, value: Bytes, options: AcquireOptions = {}): Promise<Leadership> {
     this.#check(session);
     acquireOptions.check(options);
-    toBytes(value);
+    const announced = ownBytes(value);
     return claim(
       {
         session,
         key: Buffer.concat([this.#prefix, Buffer.from(session.leaseName)]),
         fence: fenceBeside(this.#prefix, session.uniqueName()),
         shared: true,
-        value,
+        value: announced,
         blockers: this.#candidates,
         own: (ownership) => new Leadership(ownership),
         found: async (candidacy, before, signal) => {
-          if (Buffer.compare(before, toBytes(value)) === 0) return;
-          await candidacy.proclaim(value, { signal, timeoutMs: Number.POSITIVE_INFINITY });
+          if (Buffer.compare(before, announced) === 0) return;
+          await candidacy.proclaim(announced, { signal, timeoutMs: Number.POSITIVE_INFINITY });
         },
       },
       options,

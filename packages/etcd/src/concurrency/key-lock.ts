@@ -1,4 +1,4 @@
-import { type Bytes, toKey } from '../kv/key-range.js';
+import { type Bytes, ownBytes, toKey } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { type Int64, int64 } from '../util/int64.js';
@@ -75,7 +75,7 @@ export async function tryLockKey(
   checkArgument('space', namespaceKind, space);
   keyLockOptions.check(options);
   const { ttlSeconds = 30, signal: given, timeoutMs = 10_000 } = options;
-  const bytes = toKey(key);
+  const bytes = ownBytes(toKey(key));
   using waiting = new LinkedSignal([given], { timeoutMs, mayBeApplied: false });
   const session = await Session.create(space, { ttlSeconds, signal: waiting.signal });
   let placed: Placed | undefined;

@@ -1,6 +1,6 @@
 import { invalidArgument } from '../errors.js';
 import type { Bytes } from '../kv/key-range.js';
-import { prefix, toKey } from '../kv/key-range.js';
+import { ownBytes, prefix, toKey } from '../kv/key-range.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
@@ -86,7 +86,7 @@ export class Mutex {
     acquireOptions.check(options);
     const session = this.#session;
     const { revision } = lock;
-    const key = toKey(lock.key);
+    const key = ownBytes(toKey(lock.key));
     const { length } = this.#prefix;
     if (Buffer.compare(key.subarray(0, length), this.#prefix) !== 0 || key.length === length) {
       throw invalidArgument(

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { ClosedError, EtcdError, LeaseNotFoundError } from '../errors.js';
+import { ClosedError, EtcdError, invalidArgument, LeaseNotFoundError } from '../errors.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError } from '../lease/lease-lost.js';
 import { reopenMs } from '../rpc/backoff.js';
@@ -19,7 +19,7 @@ import { FIRST_ATTEMPT_MS, persist } from './persist.js';
 export interface SessionOptions extends CallControl {
   /** TTL of the lease that is granted, in seconds. Default 60, as in clientv3. */
   readonly ttlSeconds?: Int64 | undefined;
-  /** Use this lease, which exists, instead of a new one. */
+  /** Use this lease, which exists, instead of a new one. It has its own TTL, so give one of the two. */
   readonly leaseId?: Int64 | undefined;
 }
 
@@ -94,6 +94,9 @@ export class Session implements AsyncDisposable {
   static async create(space: Namespace, options: SessionOptions = {}): Promise<Session> {
     checkArgument('space', namespaceKind, space);
     sessionOptions.check(options);
+    if (options.leaseId !== undefined && options.ttlSeconds !== undefined) {
+      throw invalidArgument('leaseId and ttlSeconds exclude each other: a lease that exists has its TTL');
+    }
     const { ttlSeconds = 60, leaseId, signal: given, ...rest } = options;
     const control = { attemptAtMostMs: FIRST_ATTEMPT_MS, ...rest };
     // Once it is disposed of, it doesn't stop the keepalive any more.

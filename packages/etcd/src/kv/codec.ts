@@ -1,11 +1,11 @@
 // kv/ has what calls on keys say and answer: ranges, requests and results, transactions and STM, pages, codecs,
 // prefixes. The classes that programs make these calls with are in views/.
 
-import { type InspectOptionsStylized, inspect } from 'node:util';
+import { type InspectOptionsStylized, inspect, types } from 'node:util';
 import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
 import { jsonOf } from '../json.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import { aFunction, checkArgument, shown, text, withMethods } from '../util/kinds.js';
+import { aFunction, checkArgument, kind, reason, shown, text, withMethods } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';
 import type { Mapping, PrefixMapping } from './mapping.js';
@@ -62,8 +62,26 @@ export const utf8: Codec<string> = {
     if (/\p{Surrogate}/u.test(value)) throw invalidArgument('the text has half of a surrogate pair');
     return value;
   },
-  decode: (value) => strictUtf8.decode(value),
+  decode: (value) => textOf(value),
 };
+
+/** Throws CodecError for what isn't UTF-8. */
+function textOf(encoded: Uint8Array): string {
+  checkArgument('what is decoded', someBytes, encoded);
+  try {
+    return strictUtf8.decode(encoded);
+  } catch (cause) {
+    throw undecodable('the bytes are no UTF-8', cause);
+  }
+}
+
+const someBytes = kind<Uint8Array>(types.isUint8Array, 'a Uint8Array');
+
+function undecodable(message: string, cause: unknown): CodecError {
+  // Of one within the other the cause is that of both.
+  const first = cause instanceof CodecError && cause.cause !== undefined ? cause.cause : cause;
+  return new CodecError(message, { code: StatusCode.INTERNAL, sent: false, cause: first });
+}
 
 /**
  * JSON, as UTF-8.
@@ -75,15 +93,24 @@ export function json<T>(parse?: (value: unknown) => T): Codec<T> {
   if (parse !== undefined) checkArgument('parse', aFunction(), parse);
   return {
     encode(value) {
+      if (types.isPromise(value)) throw invalidArgument('the value is a Promise: await it first');
       const text: string | undefined = jsonText(value);
       if (text === undefined) throw invalidArgument(`${shown(value)} can't be written as JSON`);
       return text;
     },
     decode(encoded) {
-      const value: unknown = JSON.parse(strictUtf8.decode(encoded));
+      const value = parsed(textOf(encoded));
       return parse === undefined ? (value as T) : parse(value);
     },
   };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw undecodable(`the text is no JSON: ${reason(cause)}`, cause);
+  }
 }
 
 function jsonText(value: unknown): string | undefined {
@@ -176,10 +203,8 @@ function decode<T>(codec: Codec<never, T>, what: 'key' | 'value', encoded: Uint8
   try {
     return codec.decode(encoded);
   } catch (cause) {
-    throw new CodecError(
-      `the ${what} of ${JSON.stringify(raw.keyText())} can't be decoded: ${reason(cause)}; its bytes are in raw.${what}`,
-      { code: StatusCode.INTERNAL, sent: false, cause },
-    );
+    const whose = `the ${what} of ${JSON.stringify(raw.keyText())}`;
+    throw undecodable(`${whose} can't be decoded: ${reason(cause)}; its bytes are in raw.${what}`, cause);
   }
 }
 
@@ -193,10 +218,6 @@ function encode<T>(codec: Codec<T, unknown>, what: 'key' | 'value', value: T): U
       cause,
     });
   }
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /**

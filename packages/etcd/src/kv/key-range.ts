@@ -29,14 +29,14 @@ export class KeyRange {
 
 /** All keys that start with `start`. An empty prefix means all keys. */
 export function prefix(start: Bytes): KeyRange {
-  const key = toBytes(start);
+  const key = ownBytes(start);
   if (key.length === 0) return allKeys();
   return new KeyRange(key, prefixEnd(key));
 }
 
 /** All keys from `start` on, `start` itself included. */
 export function fromKey(start: Bytes): KeyRange {
-  const key = toBytes(start);
+  const key = ownBytes(start);
   return new KeyRange(key.length === 0 ? zero : key, zero);
 }
 
@@ -46,8 +46,8 @@ export function fromKey(start: Bytes): KeyRange {
  * @throws InvalidArgumentError when `end` isn't after `start`: such a range holds nothing.
  */
 export function keyRange(start: Bytes, end: Bytes): KeyRange {
-  const key = toBytes(start);
-  const rangeEnd = toBytes(end);
+  const key = ownBytes(start);
+  const rangeEnd = ownBytes(end);
   if (Buffer.compare(key, rangeEnd) >= 0) {
     throw invalidArgument(
       'keyRange(start, end): end must be after start in byte order; for one key give the key itself',
@@ -74,7 +74,9 @@ export interface RangeBytes {
 
 /** @internal */
 export function toRange(keys: Keys): RangeBytes {
-  return keys instanceof KeyRange ? keys : { key: toKey(keys), rangeEnd: noEnd };
+  if (!(keys instanceof KeyRange)) return { key: toKey(keys), rangeEnd: noEnd };
+  if (types.isUint8Array(keys.key) && types.isUint8Array(keys.rangeEnd)) return keys;
+  throw invalidArgument('a KeyRange is made by prefix(), fromKey(), keyRange() or allKeys()');
 }
 
 /**
@@ -124,6 +126,23 @@ export function rangeBelow(start: Uint8Array, { key, rangeEnd }: RangeBytes): Ra
 }
 
 /**
+ * Bytes of one's own, for what is used later: the caller may reuse a buffer once a function has returned.
+ * @internal
+ */
+export function ownBytes(bytes: Bytes): Uint8Array {
+  const theirs = toBytes(bytes);
+  return typeof bytes === 'string' ? theirs : Buffer.from(theirs);
+}
+
+/**
+ * A range of one's own, as {@link ownBytes}.
+ * @internal
+ */
+export function ownRange({ key, rangeEnd }: RangeBytes): RangeBytes {
+  return { key: Buffer.from(key), rangeEnd: rangeEnd.length === 0 ? noEnd : Buffer.from(rangeEnd) };
+}
+
+/**
  * The bytes of one key, which can't be empty.
  * @internal
  */
@@ -135,12 +154,33 @@ export function toKey(key: Bytes): Uint8Array {
 
 /** @internal */
 export function toBytes(bytes: Bytes): Uint8Array {
-  if (typeof bytes === 'string') return Buffer.from(bytes);
+  if (typeof bytes === 'string') {
+    if (wellFormed(bytes)) return Buffer.from(bytes);
+    throw invalidArgument('the text has half of a surrogate pair, for which UTF-8 has no bytes');
+  }
   // Also one of a vm context, as Jest's tests run in, which is no instance of this realm's class.
-  if (types.isUint8Array(bytes)) return bytes;
+  if (types.isUint8Array(bytes)) {
+    if (bytes.length === 0) checkAttached(bytes);
+    return bytes;
+  }
   throw invalidArgument(
     `keys and values are strings or Uint8Arrays, not ${bytes === null ? 'null' : typeof bytes}; numbers and objects need String() or JSON.stringify()`,
   );
+}
+
+/** Whether a text has no half of a surrogate pair, which would be changed. */
+const wellFormed = (text: string): boolean => (text as WellFormed).isWellFormed();
+
+// In all hosts, and not yet in the types.
+type WellFormed = string & { isWellFormed(): boolean };
+
+/** Bytes whose buffer was transferred to another thread, or made smaller, look as if they were none. */
+function checkAttached(bytes: Uint8Array): void {
+  try {
+    bytes.keys();
+  } catch (cause) {
+    throw invalidArgument('the bytes are gone: their buffer was transferred or made smaller', cause);
+  }
 }
 
 /** The first key after all those with this prefix: its last byte below 0xff, plus one. */

@@ -9,7 +9,7 @@ import { int64 } from '../util/int64.js';
 import { aFunction, checkArgument, flag, list, oneOf, positiveInteger } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { pause } from '../util/wait.js';
-import { holds, KeyRange, type RangeBytes, rangesWithout } from './key-range.js';
+import { holds, KeyRange, ownBytes, ownRange, type RangeBytes, rangesWithout } from './key-range.js';
 import { type OpOptions, type PutOptions, putHints, type ResponseHeader } from './kv.js';
 import { type Mapping, PrefixMapping } from './mapping.js';
 import { type Compare, compare, type Op, op, type Txn, type TxnResult, txnCall, txnRequest } from './txn.js';
@@ -243,7 +243,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     checkArgument('keys', list, keys);
     // As of this call: what is written while the reads are under way comes after them.
     const wanted = keys.map((key) => {
-      const bytes = this.#mapping.key(key);
+      const bytes = ownBytes(this.#mapping.key(key));
       return { bytes, id: idOf(bytes), write: this.#writeOf(bytes) };
     });
     const read = await this.#read(wanted.flatMap(({ bytes, write }) => (write === undefined ? [bytes] : [])));
@@ -256,18 +256,18 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
 
   put(key: Key, value: Value, options: StmPutOptions = {}): void {
     this.#check();
-    const bytes = this.#mapping.key(key);
+    const bytes = ownBytes(this.#mapping.key(key));
     stmPutOptions.check(options);
     this.#writes.set(idOf(bytes), {
       key: bytes,
-      value: this.#mapping.value(value),
+      value: ownBytes(this.#mapping.value(value)),
       options: { ...options },
     });
   }
 
   delete(keys: Key | KeyRange): void {
     this.#check();
-    const range = this.#mapping.range(keys);
+    const range = ownRange(this.#mapping.range(keys));
     const { key, rangeEnd } = range;
     if (rangeEnd.length === 0) {
       this.#writes.set(idOf(key), deletionOf(key));

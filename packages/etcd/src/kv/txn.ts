@@ -13,7 +13,7 @@ import {
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
-import { anything, type Kind, list, oneOf, shown } from '../util/kinds.js';
+import { anything, type Kind, list, oneOf, type Shape, shown } from '../util/kinds.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import { isEndless, type KeyRange } from './key-range.js';
 import {
@@ -378,10 +378,17 @@ export function keysOf<Key>({
 function toRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): TxnRequest {
   const { compare = [], success = [], failure = [] } = txn;
   return {
-    compare: compare.map((condition) => compareMessage(condition, mapping)),
-    success: success.map((operation) => requestOp(operation, mapping)),
-    failure: failure.map((operation) => requestOp(operation, mapping)),
+    compare: each(compare, (condition) => compareMessage(condition, mapping)),
+    success: each(success, (operation) => requestOp(operation, mapping)),
+    failure: each(failure, (operation) => requestOp(operation, mapping)),
   };
+}
+
+/** As `map`, and also for what an array leaves out. */
+function each<From, To>(list: readonly From[], make: (item: From) => To): To[] {
+  const made: To[] = [];
+  for (let i = 0; i < list.length; i++) made.push(make(list[i] as From));
+  return made;
 }
 
 interface Comparison {
@@ -440,27 +447,69 @@ function compareMessage<Key, Value>(
   };
 }
 
+/** What an operation holds besides its type and options, and what to write for options in the wrong place. */
+function opFields<Operation>(
+  what: string,
+  kinds: Kinds<Operation>,
+  options: { readonly names: readonly string[] },
+): Description<Operation> {
+  const misplaced = options.names.map((name): [string, string] => [name, `write options: { ${name} }`]);
+  return new Description(what, kinds, { hints: Object.fromEntries(misplaced) });
+}
+
+// Their options are checked by themselves.
+function checkedLater<T>(): Kind<T> {
+  return anything as Shape as Kind<T>;
+}
+
+const opKinds = {
+  get: opFields<GetOp<unknown>>(
+    'op.get()',
+    { type: oneOf('get'), key: anything, options: checkedLater() },
+    opOptions.get,
+  ),
+  range: opFields<RangeOp<unknown>>(
+    'op.range()',
+    { type: oneOf('range'), keys: anything, options: checkedLater() },
+    opOptions.range,
+  ),
+  put: opFields<PutOp<unknown, unknown>>(
+    'op.put()',
+    { type: oneOf('put'), key: anything, value: anything, options: checkedLater() },
+    opOptions.put,
+  ),
+  delete: opFields<DeleteOp<unknown>>(
+    'op.delete()',
+    { type: oneOf('delete'), keys: anything, options: checkedLater() },
+    opOptions.delete,
+  ),
+};
+
 function requestOp<Key, Value>(operation: Op<Key, Value>, mapping: KvMapping<Key, Value>): RequestOp {
   switch (operation?.type) {
     case 'get': {
-      opOptions.get.check(operation.options);
-      const value = rangeRequest(mapping.range(operation.key), operation.options);
-      return { request: { $case: 'requestRange', value } };
+      opKinds.get.check(operation);
+      const { key, options = none } = operation;
+      opOptions.get.check(options);
+      return { request: { $case: 'requestRange', value: rangeRequest(mapping.range(key), options) } };
     }
     case 'range': {
-      opOptions.range.check(operation.options);
-      const value = rangeRequest(mapping.range(operation.keys), operation.options);
-      return { request: { $case: 'requestRange', value } };
+      opKinds.range.check(operation);
+      const { keys, options = none } = operation;
+      opOptions.range.check(options);
+      return { request: { $case: 'requestRange', value: rangeRequest(mapping.range(keys), options) } };
     }
     case 'put': {
-      opOptions.put.check(operation.options);
-      const value = putRequest(mapping, operation.key, operation.value, operation.options);
-      return { request: { $case: 'requestPut', value } };
+      opKinds.put.check(operation);
+      const { key, value, options = none } = operation;
+      opOptions.put.check(options);
+      return { request: { $case: 'requestPut', value: putRequest(mapping, key, value, options) } };
     }
     case 'delete': {
-      opOptions.delete.check(operation.options);
-      const value = deleteRequest(mapping.range(operation.keys), operation.options);
-      return { request: { $case: 'requestDeleteRange', value } };
+      opKinds.delete.check(operation);
+      const { keys, options = none } = operation;
+      opOptions.delete.check(options);
+      return { request: { $case: 'requestDeleteRange', value: deleteRequest(mapping.range(keys), options) } };
     }
     case 'txn':
       txnOpFields.check(operation);

@@ -140,7 +140,7 @@ export class LeaseClient {
       await this.#rpc.call(revokeCall, () => ({ ID }), options);
     } catch (error) {
       // A signal's reason says nothing of the request.
-      const mayBeDone = options.signal?.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
+      const mayBeDone = options?.signal?.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
       if (kept !== undefined && !mayBeDone) kept.revocations -= 1;
       throw error;
     }

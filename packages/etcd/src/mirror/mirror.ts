@@ -8,7 +8,7 @@ import {
   UnavailableError,
 } from '../errors.js';
 import { answer } from '../json.js';
-import { type Bytes, type Keys, toRange } from '../kv/key-range.js';
+import { type Bytes, KeyRange, type Keys, ownBytes, toRange } from '../kv/key-range.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
@@ -110,7 +110,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     mirrorOptions.check(options);
     checkArgument('onConnection', aFunction(), onConnection);
     this.#store = store;
-    this.#keys = keys;
+    this.#keys = keys instanceof KeyRange ? keys : ownBytes(keys);
     this.#options = options;
     this.#onConnection = onConnection;
     this.#changes = this.#follow();

@@ -70,7 +70,11 @@ export class Description<Fields> implements Kind<Fields> {
       const value = (given as Record<string, unknown>)[name];
       if (value !== undefined && !kind.fits(value)) return false;
     }
-    return (any || !isNoOptions(given)) && this.#missing(given) === undefined;
+    return (
+      (any || !isNoOptions(given)) &&
+      this.#missing(given) === undefined &&
+      this.#unlisted(given) === undefined
+    );
   };
 
   /** @param name what they were given as; empty for the argument itself. */
@@ -88,8 +92,26 @@ export class Description<Fields> implements Kind<Fields> {
       const value = (given as Record<string, unknown>)[field];
       if (value !== undefined && !kind.fits(value)) return kind.explain(pathTo(name, field), value);
     }
+    const unlisted = this.#unlisted(given);
+    if (unlisted !== undefined) return unlisted(name);
     return `${pathTo(name, this.#missing(given) ?? '')} is missing; ${this.#what} needs it`;
   };
+
+  /** Explains a field that a loop over the object doesn't show, such as a getter of its class, and that is wrong. */
+  #unlisted(given: object): ((name: string) => string) | undefined {
+    // Of nearly all a loop shows everything.
+    if (Object.getPrototypeOf(given) === Object.prototype) return undefined;
+    for (const [field, kind] of this.#kinds) {
+      const value = (given as Record<string, unknown>)[field];
+      if (value !== undefined && !kind.fits(value)) return (name) => kind.explain(pathTo(name, field), value);
+    }
+    return undefined;
+  }
+
+  /** The names that it knows. */
+  get names(): string[] {
+    return [...this.#kinds.keys()];
+  }
 
   #missing(given: object): string | undefined {
     return this.#more.required?.find((field) => (given as Record<string, unknown>)[field] === undefined);

@@ -1,7 +1,7 @@
 // views/ has the classes that programs read and write keys with, whole or below a prefix, in bytes or through a codec.
 // What their calls say is in kv/, the client itself in connect/.
 
-import { type Bytes, type KeyRange, prefix } from '../kv/key-range.js';
+import { type Bytes, type KeyRange, ownRange, prefix } from '../kv/key-range.js';
 import {
   type DeleteOptions,
   type DeleteResult,
@@ -114,7 +114,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /** Reads the keys of a range as {@link iterate} does, page by page, with the revision that they are read at. */
   pages(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<RangePage<Entry>, void, void> {
-    const range = this.#mapping.range(keys);
+    const range = ownRange(this.#mapping.range(keys));
     return rangePages(this.#rpc, range, options, (message) => this.#mapping.entry(message));
   }
 
@@ -206,6 +206,8 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * `Watch`.
    */
   watch(keys: Key | KeyRange, options: WatchOptions = none): Watch<Entry> {
-    return this.#watches.watch(this.#mapping.range(keys), options, (message) => this.#mapping.entry(message));
+    return this.#watches.watch(ownRange(this.#mapping.range(keys)), options, (message) =>
+      this.#mapping.entry(message),
+    );
   }
 }

@@ -3,6 +3,7 @@
 import type { Bytes, KeyRange } from '../../kv/key-range.js';
 import { compare, op } from '../../kv/txn.js';
 import type { KeyValue } from '../../rpc/messages/key-value.js';
+import { restOfTime } from '../../rpc/rest-of-time.js';
 import { LinkedSignal } from '../../util/linked-signal.js';
 import type { Namespace } from '../../views/namespace.js';
 import { type AcquireOptions, acquireOptions } from '../owned-key.js';
@@ -22,6 +23,7 @@ export async function dequeue(
   acquireOptions.check(options);
   using linked = new LinkedSignal([options.signal], { timeoutMs: options.timeoutMs, mayBeApplied: false });
   const { signal } = linked;
+  const control = restOfTime({ timeoutMs: options.timeoutMs }, 'no item was taken');
   for (;;) {
     const { kvs, revision } = await persist(
       (bound) => space.range(keys, { ...bound, sortBy, limit: CANDIDATES, requireLeader: true, signal }),
@@ -30,10 +32,13 @@ export async function dequeue(
     for (const kv of kvs) {
       signal.throwIfAborted();
       // Without the signal: what was taken has to be handed over.
-      const { succeeded } = await space.txn({
-        compare: [compare.modRevision<Bytes>(kv.key, '=', kv.modRevision)],
-        success: [op.delete<Bytes>(kv.key)],
-      });
+      const { succeeded } = await space.txn(
+        {
+          compare: [compare.modRevision<Bytes>(kv.key, '=', kv.modRevision)],
+          success: [op.delete<Bytes>(kv.key)],
+        },
+        control(),
+      );
       if (succeeded) return kv;
     }
     if (kvs.length === 0) await untilPut(space, keys, revision, signal);

@@ -1,4 +1,4 @@
-import { type Bytes, prefix, toKey } from '../../kv/key-range.js';
+import { type Bytes, ownBytes, prefix, toKey } from '../../kv/key-range.js';
 import { compare, op } from '../../kv/txn.js';
 import type { KeyValue } from '../../rpc/messages/key-value.js';
 import { restOfTime } from '../../rpc/rest-of-time.js';
@@ -43,6 +43,7 @@ export class PriorityQueue {
   async enqueue(value: Bytes, priority: number, options: CallControl = {}): Promise<void> {
     checkArgument('priority', priorityKind, priority);
     callControl.check(options);
+    const item = ownBytes(value);
     const level = Buffer.concat([this.#name, Buffer.from(String(priority).padStart(5, '0'))]);
     // Changes with each item of this priority, so that nobody else can have taken the same number meanwhile.
     const base = Buffer.concat([Buffer.from('__'), level]);
@@ -57,7 +58,7 @@ export class PriorityQueue {
       const result = await this.#space.txn(
         {
           compare: [compare.modRevision<Bytes>(base, '<', revision + 1n)],
-          success: [op.put<Bytes, Bytes>(base, ''), op.put<Bytes, Bytes>(key, value)],
+          success: [op.put<Bytes, Bytes>(base, ''), op.put<Bytes, Bytes>(key, item)],
         },
         control(),
       );

@@ -9,6 +9,7 @@ import {
   StatusCode,
 } from '../../errors.js';
 import { statusError } from '../../server-errors.js';
+import { reason } from '../../util/kinds.js';
 import { LONGEST_TIMER_MS } from '../../util/timeout.js';
 import { afterReading } from '../../util/wait.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
@@ -220,8 +221,9 @@ class GrpcJsUnary extends UnaryCall {
       this.answer({ message: this.#message, headers: this.#headers, trailers });
     } else if (status.code === grpc.status.OK) {
       const details = 'the server sent no message';
+      const fate = { sent: true, mayBeApplied: true };
       this.fail(
-        statusError({ code: StatusCode.UNIMPLEMENTED, details, trailers, method: this.method, sent: true }),
+        statusError({ code: StatusCode.UNIMPLEMENTED, details, trailers, method: this.method, ...fate }),
       );
     } else this.fail(fromStatus(status, trailers, this.method, this.#error));
   }
@@ -273,7 +275,7 @@ class GrpcJsStream extends StreamCall {
 }
 
 function malformed(cause: unknown, method?: string): InvalidArgumentError {
-  return new InvalidArgumentError(cause instanceof Error ? cause.message : String(cause), {
+  return new InvalidArgumentError(reason(cause), {
     code: StatusCode.INVALID_ARGUMENT,
     ...(method !== undefined && { method }),
     sent: false,
