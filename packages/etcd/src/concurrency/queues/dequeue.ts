@@ -32,13 +32,11 @@ export async function dequeue(
     for (const kv of kvs) {
       signal.throwIfAborted();
       // Without the signal: what was taken has to be handed over.
-      const { succeeded } = await space.txn(
-        {
-          compare: [compare.modRevision<Bytes>(kv.key, '=', kv.modRevision)],
-          success: [op.delete<Bytes>(kv.key)],
-        },
-        control(),
-      );
+      const txn = {
+        compare: [compare.modRevision<Bytes>(kv.key, '=', kv.modRevision)],
+        success: [op.delete<Bytes>(kv.key)],
+      };
+      const { succeeded } = await space.txn(txn, control());
       if (succeeded) return kv;
     }
     if (kvs.length === 0) await untilPut(space, keys, revision, signal);
