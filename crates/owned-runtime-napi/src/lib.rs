@@ -74,6 +74,11 @@
 
 #![deny(missing_docs)]
 
+// The README's example is a test, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(feature = "async-fn")]
 mod backend;
 mod callback;

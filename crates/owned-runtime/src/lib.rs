@@ -110,6 +110,11 @@
 
 #![deny(missing_docs)]
 
+// The README's example is a test, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod error;
 mod lifecycle;
 #[cfg(all(test, owned_runtime_loom))]
