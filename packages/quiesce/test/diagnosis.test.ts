@@ -1,6 +1,6 @@
 // What a crash, a hang and a clean exit show of their threads: real programs that end so, seen by the witness and gdb.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -151,6 +151,13 @@ describe('who died where', () => {
     assert.equal(failures[0]?.kind?.detail, 'gone.so');
   });
 
+  test('a thread of Python whose main thread only waits for it is none at exit', {
+    skip: untraced || pythonless,
+  }, async () => {
+    const program = `${libc}\nimport threading, time\nthreading.Thread(target=lambda: (time.sleep(0.2), libc.abort())).start()`;
+    assert.equal(await kindOf(['python3', '-c', program]), 'native-crash');
+  });
+
   test('an unwound thread, by what is printed', { skip: untraced }, async () => {
     const program = `echo "terminate called after throwing an instance of ''" >&2; echo "FATAL: exception not rethrown" >&2; kill -ABRT $$`;
     assert.equal(await kindOf(['sh', '-c', program]), 'python-thread-unwound or thread-unwound');
@@ -182,6 +189,10 @@ describe('a hang', () => {
       assert.equal(group?.outcome.kind, 'hang');
       assert.equal(group?.kind?.id, id, group?.evidence.stacks ?? 'no stacks');
       if (id === 'busy') assert.match(group?.kind?.detail ?? '', /burns CPU in \w/);
+      // By py-spy where it is installed, else by Python itself.
+      if (what === 'accept') {
+        assert.match(group?.kind?.detail ?? '', /^at accept \(\S+\/socket\.py:\d+\), called in <module> /);
+      }
     });
   }
 
@@ -192,11 +203,78 @@ describe('a hang', () => {
     assert.match(failures[0]?.kind?.detail ?? '', /^slowest clean run (?:1\.[89]|2\.\d) s; raise --timeout/);
   });
 
-  test('names what keeps it: the event loop', { skip: untraced }, async () => {
-    const result = await run({ command: node('setInterval(() => {}, 1e3)'), runs: 1, timeout: '700ms' });
-    const [group] = result.failures;
-    assert.equal(group?.outcome.kind, 'hang');
-    assert.equal(group?.kind?.id, 'event-loop-alive', group?.evidence.stacks ?? 'no stacks');
+  const nodeHangs: readonly (readonly [id: string, what: string, program: string, detail: RegExp])[] = [
+    [
+      'event-loop-alive',
+      'the event loop',
+      "setInterval(() => {}, 1e3); require('net').createServer().listen(0, '127.0.0.1')",
+      /^kept alive by (?:timer, TCP server|TCP server, timer)$/,
+    ],
+    ['busy', 'a loop in JavaScript', 'setTimeout(function spin() { for (;;); })', /at spin \(\[eval\]:1\)$/],
+    [
+      'blocked',
+      'a lock in JavaScript',
+      'function wait() { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); }\nwait()',
+      /^at wait \(\[eval\]:1\)$/,
+    ],
+  ];
+  for (const [id, what, program, detail] of nodeHangs) {
+    test(`names what keeps it: ${what}`, { skip: untraced }, async () => {
+      const result = await run({ command: node(program), runs: 1, timeout: '700ms' });
+      const [group] = result.failures;
+      assert.equal(group?.outcome.kind, 'hang');
+      assert.equal(group?.kind?.id, id, group?.evidence.stacks ?? 'no stacks');
+      assert.match(group?.kind?.detail ?? '', detail);
+      // What the inspector prints isn't the program's.
+      assert.doesNotMatch(group?.evidence.stderr ?? '', /Debugger/);
+    });
+  }
+
+  test('of a Node that is in native code says why there are no JavaScript frames', {
+    skip: untraced,
+  }, async () => {
+    const program = "require('child_process').execFileSync('sleep', ['60'])";
+    const { failures } = await run({ command: node(program), runs: 1, timeout: '700ms' });
+    assert.equal(failures[0]?.kind?.id, 'blocked', failures[0]?.evidence.stacks ?? 'no stacks');
+    assert.match(
+      failures[0]?.evidence.stacks ?? '',
+      /no JavaScript frames: its main thread is in native code/,
+    );
+  });
+
+  // As where Yama forbids it (kernel.yama.ptrace_scope 2 or 3): what is run so gets EPERM of ptrace, by seccomp.
+  const withoutPtrace = `
+import ctypes, os, struct, sys
+number = {"x86_64": 101, "aarch64": 117}[os.uname().machine]
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+filters = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filters, 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])`;
+  test('where no debugger may attach has what Node and the kernel say, and the reason', {
+    skip: untraced || pythonless,
+  }, async () => {
+    const tester = (program: string[]) => {
+      const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
+      const words = ['run', '-n', '1', '--timeout', '1500ms', '--json', '-', '--', ...program];
+      const { stdout } = spawnSync('python3', ['-c', withoutPtrace, process.execPath, cli, ...words], {
+        ...{ encoding: 'utf8', timeout: 120_000 },
+      });
+      return JSON.parse(stdout).scenarios[0].failures[0];
+    };
+    const loop = tester(node('setInterval(() => {}, 1e3)'));
+    assert.equal(loop.kind.id, 'event-loop-alive', loop.evidence.stacks);
+    assert.equal(loop.kind.detail, 'kept alive by timer');
+    assert.match(
+      loop.evidence.stacks,
+      /\(no stacks: gdb may not attach.*\(ptrace: Operation not permitted\)\)/,
+    );
+    assert.match(loop.evidence.stacks, /thread \d+ "node": S \(sleeping\)/);
+    const sleeping = tester(['sleep', '60']);
+    assert.deepEqual([sleeping.kind.id, sleeping.kind.or.id], ['blocked', 'join-at-exit']);
+    const busy = tester(['sh', '-c', 'while :; do :; done']);
+    assert.equal(busy.kind.id, 'busy', busy.evidence.stacks);
   });
 });
 

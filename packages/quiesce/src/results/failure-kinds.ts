@@ -92,6 +92,12 @@ interface Traces {
   readonly lostDestructor: boolean;
   /** The main thread is in a call that waits. */
   readonly mainWaits: boolean;
+  /** The main thread waits in its event loop. */
+  readonly mainPolls: boolean;
+  /** What keeps that alive, where it said so. */
+  readonly keptAliveBy: readonly string[];
+  /** No debugger looked at the main thread. */
+  readonly mainUnseen: boolean;
   /** Where the main thread is in its program's own language, where a tool of that showed it. */
   readonly place: string | undefined;
   /** The thread that burnt most CPU while it was looked at, where one did. */
@@ -303,8 +309,10 @@ const rules: readonly Rule[] = [
   {
     id: 'join-at-exit',
     title: 'the exit waits for a thread that does not end',
-    matches: ({ hung, main, mainWaits, busy }) =>
-      hung && EXITING.test(main) && (mainWaits || busy?.main === false),
+    matches: ({ hung, main, mainUnseen, exited, mainWaits, mainPolls, busy }) =>
+      hung &&
+      (EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
+      (mainWaits || busy?.main === false),
     detail: ({ busy, place }) => busyDetail(busy) ?? place,
   },
   {
@@ -316,13 +324,16 @@ const rules: readonly Rule[] = [
   {
     id: 'event-loop-alive',
     title: 'the program did not exit: something keeps its event loop alive',
-    matches: ({ hung, main }) => hung && /^(?:uv__io_poll|uv_run|epoll_wait|epoll_pwait)(?!\w)/m.test(main),
+    matches: ({ hung, mainPolls }) => hung && mainPolls,
+    detail: ({ keptAliveBy, place }) =>
+      keptAliveBy.length > 0 ? `kept alive by ${keptAliveBy.join(', ')}` : place,
   },
   {
     id: 'blocked',
     title: 'the main thread waits for something that does not come',
     matches: ({ hung, mainWaits }) => hung && mainWaits,
     detail: ({ busy, place }) => busyDetail(busy) ?? place,
+    or: ({ mainUnseen }) => (mainUnseen ? { id: 'join-at-exit', decide: DECIDED_BY_MAIN } : undefined),
   },
   {
     id: 'killed',
@@ -365,7 +376,7 @@ function prepare(traces: FailureTraces): Traces {
   const faulting = threads.find((thread) => thread.faulting);
   const main = threads.find((thread) => thread.main);
   const diedInMain = faulting?.main ?? crash?.main;
-  const mainNames = names(main?.frames);
+  const mainNames = waitsForPythonThreads(main) && outcome.kind === 'signal' ? '' : names(main?.frames);
   const diedIn = faulting?.name ?? traces.diedIn ?? '';
   const stacksOfPython = threads.some(({ frames }) => frames.some(isPython));
   return {
@@ -387,7 +398,7 @@ function prepare(traces: FailureTraces): Traces {
       (thread) => !thread.faulting && !thread.main && runsPython(thread) && !waits(thread),
     ),
     main: mainNames,
-    all: threads.map(({ frames }) => names(frames)).join('\n'),
+    all: threads.map((thread) => (thread === main ? mainNames : names(thread.frames))).join('\n'),
     python:
       stacksOfPython || crash?.python === true || (crash === null && command.some(isPythonProgram))
         ? true
@@ -395,6 +406,9 @@ function prepare(traces: FailureTraces): Traces {
     unloaded: crash?.unloaded?.replace(/^.*\//, '') ?? '',
     lostDestructor: isLostDestructor(faulting?.frames),
     mainWaits: waits(main),
+    mainPolls: polls(main),
+    keptAliveBy: main?.keptAliveBy ?? [],
+    mainUnseen: main === undefined || main.frames.length === 0,
     place: placeOf(main),
     busy: threads.find((thread) => thread.busy),
     slowestClean: traces.slowestCleanMs ?? 0,
@@ -440,7 +454,30 @@ function placeOf(thread: ThreadStack | undefined): string | undefined {
 const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;
 
 const waits = (thread: ThreadStack | undefined): boolean =>
-  thread !== undefined && !thread.busy && WAITING.test(names(thread.frames.slice(0, WAITING_FRAMES)));
+  thread !== undefined &&
+  !thread.busy &&
+  (thread.asleep === true || WAITING.test(names(thread.frames.slice(0, WAITING_FRAMES))));
+
+/** It waits in its event loop; of a Node that said so, or whose stack does and that runs no JavaScript. */
+function polls(thread: ThreadStack | undefined): boolean {
+  if (thread === undefined || thread.busy) return false;
+  const answered = thread.keptAliveBy !== undefined;
+  if (answered && (thread.interpreted?.length ?? 0) > 0) return false;
+  if (thread.frames.length === 0) return answered;
+  const all = names(thread.frames);
+  return EVENT_LOOP.test(all) && !WAITS_FOR_CHILD.test(all);
+}
+
+const EVENT_LOOP = /^(?:uv__io_poll|uv_run|epoll_wait|epoll_pwait)(?!\w)/m;
+
+/** `spawnSync` has an event loop of its own meanwhile. */
+const WAITS_FOR_CHILD = /^node::SyncProcessRunner::/m;
+
+/** The program has come to its end, but its threads go on, as they may: Python has not begun to take anything down. */
+const waitsForPythonThreads = (main: ThreadStack | undefined): boolean =>
+  /^wait_for_thread_shutdown(?!\w)/m.test(names(main?.frames)) ||
+  main?.interpreted?.some(({ name, file }) => name === '_shutdown' && file.endsWith('/threading.py')) ===
+    true;
 
 /** A wait is within the C library's functions for it, a few frames deep. */
 const WAITING_FRAMES = 6;

@@ -44,6 +44,14 @@ const threadStack = z.looseObject({
     .array(z.looseObject({ name: z.string(), file: z.string(), line: z.int() }))
     .exactOptional()
     .describe("the same in its program's own language, where a tool of that shows it; innermost first"),
+  asleep: z
+    .boolean()
+    .exactOptional()
+    .describe('of a hang without frames, as no debugger may look: it never ran while it was looked at'),
+  keptAliveBy: z
+    .array(z.string())
+    .exactOptional()
+    .describe('of a hung Node: what keeps its event loop alive'),
 });
 
 const left = z

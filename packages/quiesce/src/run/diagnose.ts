@@ -1,12 +1,23 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { makeTemporaryDirectory } from '../files/temporary-directory.js';
 import { findExecutable } from '../process/executable.js';
+import { listProc, readProc } from '../process/proc.js';
 import type { GroupMember } from '../process/process-group.js';
-import { runToEnd } from '../process/run-to-end.js';
-import { pythonFrames } from './interpreted-frames.js';
+import { type EndedProgram, runToEnd } from '../process/run-to-end.js';
+import { isNode, nodeState } from './node-state.js';
+import {
+  type FramesOfThreads,
+  findPySpy,
+  framesFromPySpy,
+  hasPython,
+  parseTraceback,
+  tracebackCommands,
+} from './python-frames.js';
 import {
   formatInterpreted,
   formatStacks,
+  parseHandles,
   parseMappings,
   parseStacks,
   type ThreadStack,
@@ -14,6 +25,7 @@ import {
 
 // It reads all symbols of a host of 100 MB first: 2 s, and 20 times that on a machine that is overloaded.
 const GDB_TIMEOUT_MS = 60_000;
+const TRACEBACK_TIMEOUT_MS = 20_000;
 const MOST_PROCESSES = 4;
 
 /** What was seen of the threads of one or more processes. */
@@ -25,10 +37,10 @@ export interface Stacks {
 }
 
 /**
- * The stacks of all threads of some live processes (the first four): from gdb where it is installed and may attach,
- * else each thread's name, state and wait channel from /proc; with Python's own frames where py-spy is installed. Takes
- * at most 80 s a process. gdb leaves them as they
- * were, running or stopped.
+ * The stacks of all threads of some live processes (the first four): from gdb where it is installed and may attach, else
+ * each thread's name, state and wait channel from /proc. Python's own frames come from py-spy where that is installed, else,
+ * of a hang, from Python itself. What the main thread of a hung Node does comes from its inspector. Takes at most 85 s a process.
+ * gdb leaves them as they were, running or stopped.
  * @param faultingTid number of the thread that died, whose stack comes first.
  */
 export async function threadStacks(
@@ -39,17 +51,8 @@ export async function threadStacks(
   let first: readonly ThreadStack[] = [];
   for (const { pid, command } of processes.slice(0, MOST_PROCESSES)) {
     if (options.signal?.aborted) break;
-    const busy = options.faultingTid === undefined ? await busyThread(pid) : undefined;
-    const seen = await stacksFromGdb(pid, options.faultingTid, options.signal);
-    const stopped = options.faultingTid !== undefined;
-    const interpreted = await pythonFrames(pid, { stopped, signal: options.signal });
-    const threads = seen.map((thread) => ({
-      ...thread,
-      ...(thread.tid === busy && { busy: true }),
-      ...(interpreted.has(thread.tid) && { interpreted: interpreted.get(thread.tid) ?? [] }),
-    }));
+    const { threads, text } = await threadsOfProcess(pid, options);
     if (first.length === 0) first = threads;
-    const text = threads.length > 0 ? formatStacks(threads) : threadsFromProc(pid, interpreted);
     parts.push(`process ${pid}: ${command}\n${text}`);
   }
   const left = processes.length - MOST_PROCESSES;
@@ -57,38 +60,68 @@ export async function threadStacks(
   return { threads: first, text: parts.join('\n\n') };
 }
 
-const BUSY_SAMPLES = 6;
-const BUSY_SAMPLE_MS = 50;
+async function threadsOfProcess(
+  pid: number,
+  { signal, faultingTid }: { signal?: AbortSignal | undefined; faultingTid?: number },
+): Promise<Stacks> {
+  const hung = faultingTid === undefined;
+  const { busy, asleep } = hung ? await watch(pid) : NOT_WATCHED;
+  const seen = await stacksFromGdb(pid, faultingTid, signal);
+  const interpreted = new Map(await pythonFrames(pid, { hung, traced: seen.threads.length > 0, signal }));
+  const node = hung && isNode(pid) ? await nodeState(pid, signal) : undefined;
+  if (node !== undefined && 'frames' in node) interpreted.set(pid, node.frames);
+  const traced = seen.threads.length > 0;
+  const threads = (traced ? seen.threads : hung ? threadsFromProc(pid) : []).map((thread) => ({
+    ...thread,
+    ...(thread.tid === busy && { busy: true }),
+    ...(!traced && asleep.has(thread.tid) && { asleep: true }),
+    ...(interpreted.has(thread.tid) && { interpreted: interpreted.get(thread.tid) ?? [] }),
+    ...(thread.main && node !== undefined && 'frames' in node && { keptAliveBy: node.keptAliveBy }),
+  }));
+  const text = traced ? formatStacks(threads) : describeThreads(pid, seen.problem, threads, interpreted);
+  const unseen = node !== undefined && 'problem' in node ? `\n  (no JavaScript frames: ${node.problem})` : '';
+  return { threads, text: text + unseen };
+}
+
+const SAMPLES = 6;
+const SAMPLE_MS = 50;
 /** Of the samples, how many find it running or ready to run. A machine's load delays that, and doesn't change it. */
 const BUSY_LEAST = 5;
 
-/** The thread that runs, or wants to, whenever it is looked at; `undefined` where all wait. Takes 0.3 s. */
-async function busyThread(pid: number): Promise<number | undefined> {
-  const running = new Map<number, number>();
-  for (let i = 0; i < BUSY_SAMPLES; i++) {
-    if (i > 0) await delay(BUSY_SAMPLE_MS);
-    for (const tid of threadsOf(pid)) {
-      // 123 (name) R 1 ...: the name may hold anything.
-      const state = /^.*\) (\w) /s.exec(read(`/proc/${pid}/task/${tid}/stat`))?.[1];
-      if (state === 'R') running.set(tid, (running.get(tid) ?? 0) + 1);
-    }
-  }
-  const [most] = [...running].sort((a, b) => b[1] - a[1]);
-  return most !== undefined && most[1] >= BUSY_LEAST ? most[0] : undefined;
+/** What threads did each time they were looked at. */
+interface Watched {
+  /** The one that ran, or wanted to, most of the times; `undefined` where all wait. */
+  readonly busy: number | undefined;
+  /** Those that never ran. */
+  readonly asleep: ReadonlySet<number>;
 }
 
-function threadsOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).map(Number);
-  } catch {
-    return [];
+const NOT_WATCHED: Watched = { busy: undefined, asleep: new Set() };
+
+/** Takes 0.3 s. */
+async function watch(pid: number): Promise<Watched> {
+  const times = new Map<number, number>();
+  for (let i = 0; i < SAMPLES; i++) {
+    if (i > 0) await delay(SAMPLE_MS);
+    for (const tid of threadsOf(pid)) {
+      // 123 (name) R 1 ...: the name may hold anything.
+      const state = /^.*\) (\w) /s.exec(readProc(`/proc/${pid}/task/${tid}/stat`))?.[1];
+      times.set(tid, (times.get(tid) ?? 0) + (state === 'R' ? 1 : 0));
+    }
   }
+  const [most] = [...times].sort((a, b) => b[1] - a[1]);
+  return {
+    busy: most !== undefined && most[1] >= BUSY_LEAST ? most[0] : undefined,
+    asleep: new Set([...times].flatMap(([tid, ran]) => (ran === 0 ? [tid] : []))),
+  };
 }
+
+const threadsOf = (pid: number): number[] => listProc(`/proc/${pid}/task`).map(Number);
 
 /** Why a debugger sees nothing here, and what to do. */
 export function debuggerProblem(): string {
   if (findExecutable('gdb', process.cwd()).path === undefined) return 'gdb is not installed';
-  const scope = read('/proc/sys/kernel/yama/ptrace_scope').trim();
+  const scope = readProc('/proc/sys/kernel/yama/ptrace_scope').trim();
   if (scope === '2' || scope === '3') {
     return `gdb may not attach: kernel.yama.ptrace_scope is ${scope}; set it to 0 or 1, or run the tester with CAP_SYS_PTRACE`;
   }
@@ -98,45 +131,97 @@ export function debuggerProblem(): string {
   return 'gdb may not attach, as in a container without CAP_SYS_PTRACE, or was too slow';
 }
 
-/** Empty when gdb isn't there, may not attach, or takes too long. */
+/** What gdb saw. */
+interface Seen {
+  /** Empty when it isn't there, may not attach, or takes too long. */
+  readonly threads: ThreadStack[];
+  /** Why there are none. */
+  readonly problem: string;
+}
+
 async function stacksFromGdb(
   pid: number,
   faultingTid: number | undefined,
   signal: AbortSignal | undefined,
-): Promise<ThreadStack[]> {
-  const gdb = findExecutable('gdb', process.cwd());
-  if (gdb.path === undefined) return [];
-  const before = ['set debuginfod enabled off', 'set auto-load off', 'set width 0', 'set confirm off'];
-  const options = ['-nx', '-batch', ...before.flatMap((command) => ['-iex', command])];
-  const commands = ['set print frame-arguments none', 'thread apply all -c backtrace 64'];
-  const mappings = parseMappings(read(`/proc/${pid}/maps`));
-  const { stdout } = await runToEnd(
-    [gdb.path, ...options, '-p', String(pid), ...commands.flatMap((command) => ['-ex', command])],
-    { cwd: process.cwd(), timeoutMs: GDB_TIMEOUT_MS, signal, keep: [192 * 1024, 64 * 1024] },
-  );
-  return parseStacks(stdout, pid, mappings, faultingTid);
-}
-
-function threadsFromProc(pid: number, interpreted: Awaited<ReturnType<typeof pythonFrames>>): string {
-  let threads: string[];
-  try {
-    threads = readdirSync(`/proc/${pid}/task`);
-  } catch {
-    return '  (gdb could not read its stacks, and there is no /proc entry for it)';
-  }
-  const lines = threads.map((thread) => {
-    const line = (file: string): string => read(`/proc/${pid}/task/${thread}/${file}`).trim();
-    const state = /^State:\s*(.*)$/m.exec(line('status'))?.[1] ?? '?';
-    const head = `  thread ${thread} ${JSON.stringify(line('comm'))}: ${state}, in ${line('wchan') || '?'}`;
-    return [head, ...formatInterpreted(interpreted.get(Number(thread)) ?? [])].join('\n');
+): Promise<Seen> {
+  const mappings = parseMappings(readProc(`/proc/${pid}/maps`));
+  const ended = await gdb(pid, ['set print frame-arguments none', 'thread apply all -c backtrace 64'], {
+    timeoutMs: GDB_TIMEOUT_MS,
+    signal,
   });
-  return [`  (no stacks: ${debuggerProblem()})`, ...lines].join('\n');
+  if (ended === undefined) return { threads: [], problem: debuggerProblem() };
+  const refused = /^(?:ptrace|Could not attach to process).*$/m.exec(ended.stderr)?.[0];
+  return {
+    threads: parseStacks(ended.stdout, pid, mappings, faultingTid),
+    problem: debuggerProblem() + (refused === undefined ? '' : ` (${refused.replace(/\.$/, '')})`),
+  };
 }
 
-function read(path: string): string {
+async function pythonFrames(
+  pid: number,
+  { hung, traced, signal }: { hung: boolean; traced: boolean; signal: AbortSignal | undefined },
+): Promise<FramesOfThreads> {
+  if (!hasPython(pid)) return new Map();
+  const pySpy = findPySpy(pid);
+  if (pySpy !== undefined) return framesFromPySpy(pySpy, pid, { stopped: !hung, signal });
+  return hung && traced ? framesFromPython(pid, signal) : new Map();
+}
+
+/** For a hang only: what it does in the program isn't safe in one that is to go on, or whose heap is broken. */
+async function framesFromPython(pid: number, signal: AbortSignal | undefined): Promise<FramesOfThreads> {
+  const directory = makeTemporaryDirectory('quiesce-traceback');
   try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
+    const file = join(directory.path, 'traceback');
+    const commands = ['thread apply all -c backtrace 1', ...tracebackCommands(file)];
+    const ended = await gdb(pid, commands, { timeoutMs: TRACEBACK_TIMEOUT_MS, signal });
+    return parseTraceback(readProc(file), parseHandles(ended?.stdout ?? ''));
+  } finally {
+    directory.remove();
   }
+}
+
+/** `undefined` where there is no gdb. */
+async function gdb(
+  pid: number,
+  commands: readonly string[],
+  limits: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
+): Promise<EndedProgram | undefined> {
+  const { path } = findExecutable('gdb', process.cwd());
+  if (path === undefined) return undefined;
+  const before = ['set debuginfod enabled off', 'set auto-load off', 'set width 0', 'set confirm off'];
+  const words = ['-nx', '-batch', ...before.flatMap((command) => ['-iex', command]), '-p', String(pid)];
+  return runToEnd([path, ...words, ...commands.flatMap((command) => ['-ex', command])], {
+    ...{ cwd: process.cwd(), keep: [192 * 1024, 64 * 1024] },
+    ...limits,
+  });
+}
+
+/** What is known without a debugger: their numbers and names. */
+function threadsFromProc(pid: number): ThreadStack[] {
+  return threadsOf(pid).map((tid) => ({
+    tid,
+    name: readProc(`/proc/${pid}/task/${tid}/comm`).trim(),
+    main: tid === pid,
+    faulting: false,
+    frames: [],
+  }));
+}
+
+function describeThreads(
+  pid: number,
+  problem: string,
+  threads: readonly ThreadStack[],
+  interpreted: FramesOfThreads,
+): string {
+  const numbers = threadsOf(pid);
+  if (numbers.length === 0) return '  (gdb could not read its stacks, and there is no /proc entry for it)';
+  const lines = numbers.map((number) => {
+    const line = (file: string): string => readProc(`/proc/${pid}/task/${number}/${file}`).trim();
+    const state = /^State:\s*(.*)$/m.exec(line('status'))?.[1] ?? '?';
+    const channel = line('wchan');
+    const head = `  thread ${number} ${JSON.stringify(line('comm'))}: ${state}${/^[a-z_]/.test(channel) ? `, in ${channel}` : ''}`;
+    const { keptAliveBy } = threads.find(({ tid }) => tid === number) ?? {};
+    return [head, ...formatInterpreted(interpreted.get(number) ?? [], keptAliveBy)].join('\n');
+  });
+  return [`  (no stacks: ${problem})`, ...lines].join('\n');
 }

@@ -181,6 +181,8 @@ export async function runOnce(
       hung = await Promise.race([ended.then(() => false), delay(AFTER_CRASH_MS, true)]);
     }
     let stacks: Stacks | null = null;
+    // Node's inspector, which is asked what hangs, writes to it.
+    const stderrUntilHung = hung ? output.stderr.toString() : undefined;
     const hungAt = performance.now();
     if (hung) {
       if (options.wantsStacks('hang')) stacks = await threadStacks(group.members(), { signal });
@@ -195,7 +197,7 @@ export async function runOnce(
     const leaked = await endGroup(group, output.closed, marker);
     signal?.throwIfAborted();
 
-    const stderr = output.stderr.toString();
+    const stderr = stderrUntilHung ?? output.stderr.toString();
     const signature = output.signature();
     const left = { ...output.left(group.pid), files: directory.end() };
     const seen = {

@@ -29,6 +29,10 @@ export interface ThreadStack {
   readonly frames: readonly StackFrame[];
   /** The same in its program's own language, where a tool of that shows it. */
   readonly interpreted?: readonly InterpretedFrame[];
+  /** Of a hang without `frames`, as no debugger may look: it never ran while it was looked at. */
+  readonly asleep?: boolean;
+  /** Of a hung Node: what keeps its event loop alive, such as `TCP server` or `timer x2`. */
+  readonly keptAliveBy?: readonly string[];
 }
 
 /** A part of a process's memory that a file is mapped to, or in which code is that was made while it runs. */
@@ -58,6 +62,7 @@ export function isMapped(maps: string, address: bigint): boolean {
 
 // Thread 2 (Thread 0x7f68ac4 (LWP 123) "tokio-runtime-w"):   or   Thread 2 (LWP 123 "node"):
 const THREAD = /^Thread \d+ \(.*?LWP (\d+)\)?(?: "(.*?)")?(?: \(Exiting\))?\):$/;
+const HANDLE = /^Thread \d+ \(Thread 0x([0-9a-f]+) \(LWP (\d+)\)/gm;
 // #1  0x00007f4 in std::thread::join (…) at lib.rs:12   or   #0  main () at a.c:3   or   … from /lib/libc.so.6
 const FRAME = /^#\d+ +(?:(0x[0-9a-f]+) in )?(.*)$/;
 const HANDLER = '<signal handler called>';
@@ -96,6 +101,10 @@ export function parseStacks(
       return { tid, name, main: tid === pid, faulting, frames: own };
     });
 }
+
+/** The numbers of the threads in the same, by the number that the threads library has of them: its `pthread_t`. */
+export const parseHandles = (text: string): Map<bigint, number> =>
+  new Map([...text.matchAll(HANDLE)].map(([, handle, tid]) => [BigInt(`0x${handle}`), Number(tid)]));
 
 const isWitness = ({ library }: StackFrame): boolean => library !== null && WITNESS.test(library);
 
@@ -158,7 +167,8 @@ export function formatStacks(threads: readonly ThreadStack[]): string {
   return threads.map(formatThread).join('\n');
 }
 
-function formatThread({ tid, name, main, faulting, busy, frames, interpreted = [] }: ThreadStack): string {
+function formatThread(thread: ThreadStack): string {
+  const { tid, name, main, faulting, busy, frames, interpreted = [], keptAliveBy } = thread;
   const marks = [main && 'main', faulting && 'died here', busy && 'burns CPU'].filter(Boolean).join(', ');
   const head = `thread ${tid} ${JSON.stringify(name)}${marks === '' ? '' : ` (${marks})`}`;
   const lines = folded(frames.map(formatFrame));
@@ -167,13 +177,20 @@ function formatThread({ tid, name, main, faulting, busy, frames, interpreted = [
     .map(({ text, times }) => `  ${text}${times > 1 ? `  x${times}` : ''}`);
   const left = lines.slice(MOST_FRAMES).reduce((sum, { times }) => sum + times, 0);
   const more = left > 0 ? [`  and ${left} more frames`] : [];
-  return [head, ...shown, ...more, ...formatInterpreted(interpreted)].join('\n');
+  // First, as the reader knows it, and a report may have room for the first lines only.
+  return [head, ...formatInterpreted(interpreted, keptAliveBy), ...shown, ...more].join('\n');
 }
 
 /** What a thread ran in its program's own language. */
-export function formatInterpreted(frames: readonly InterpretedFrame[]): string[] {
+export function formatInterpreted(
+  frames: readonly InterpretedFrame[],
+  keptAliveBy: readonly string[] = [],
+): string[] {
   const lines = frames.slice(0, MOST_FRAMES).map(({ name, file, line }) => `    ${name} (${file}:${line})`);
-  return lines.length === 0 ? [] : ['  in the program:', ...lines];
+  return [
+    ...(lines.length === 0 ? [] : ['  in the program:', ...lines]),
+    ...(keptAliveBy.length === 0 ? [] : [`  its event loop is kept alive by: ${keptAliveBy.join(', ')}`]),
+  ];
 }
 
 function formatFrame({ name, library, source }: StackFrame): string {

@@ -1,0 +1,104 @@
+import { delimiter, dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import { findExecutable } from '../process/executable.js';
+import { linkOfProc, readProc } from '../process/proc.js';
+import { runToEnd } from '../process/run-to-end.js';
+import type { InterpretedFrame } from './stack-trace.js';
+
+const PY_SPY_TIMEOUT_MS = 20_000;
+const MOST_FRAMES = 64;
+
+/** Frames by the number of their thread. */
+export type FramesOfThreads = ReadonlyMap<number, readonly InterpretedFrame[]>;
+
+const dump = z.array(
+  z.looseObject({
+    os_thread_id: z.int().nullable(),
+    frames: z.array(z.looseObject({ name: z.string(), filename: z.string(), line: z.int() })),
+  }),
+);
+
+/** Whether Python is in a process. */
+export const hasPython = (pid: number): boolean =>
+  /\/(?:lib)?python\d[^/\n]*$/m.test(readProc(`/proc/${pid}/maps`));
+
+/**
+ * Where py-spy is, for a process: beside the program's own Python (a virtual environment has it beside the `python` that was
+ * called, which is a link to one elsewhere), or in `PATH`.
+ */
+export function findPySpy(pid: number): string | undefined {
+  const [called = ''] = readProc(`/proc/${pid}/cmdline`).split('\0');
+  const folders = [
+    ...(called.includes('/') ? [dirname(resolve(linkOfProc(`/proc/${pid}/cwd`) || '/', called))] : []),
+    dirname(linkOfProc(`/proc/${pid}/exe`) || '/'),
+    process.env.PATH ?? '',
+  ];
+  return findExecutable('py-spy', process.cwd(), folders.join(delimiter)).path;
+}
+
+/**
+ * The Python frames of a process's threads, from py-spy; none where it may not look.
+ * @param stopped the process is stopped, and is to stay so.
+ */
+export async function framesFromPySpy(
+  tool: string,
+  pid: number,
+  options: { stopped: boolean; signal?: AbortSignal | undefined },
+): Promise<FramesOfThreads> {
+  const words = ['dump', '--json', '--pid', String(pid), ...(options.stopped ? ['--nonblocking'] : [])];
+  const { stdout } = await runToEnd([tool, ...words], {
+    ...{ cwd: process.cwd(), timeoutMs: PY_SPY_TIMEOUT_MS, signal: options.signal },
+    keep: [1024 * 1024, 0],
+  });
+  const frames = new Map<number, readonly InterpretedFrame[]>();
+  for (const { os_thread_id: tid, frames: own } of parseDump(stdout)) {
+    if (tid === null) continue;
+    frames.set(
+      tid,
+      own.slice(0, MOST_FRAMES).map(({ name, filename, line }) => ({ name, file: filename, line })),
+    );
+  }
+  return frames;
+}
+
+function parseDump(text: string): z.infer<typeof dump> {
+  try {
+    return dump.parse(JSON.parse(text));
+  } catch {
+    return []; // it couldn't look, or says it otherwise
+  }
+}
+
+/**
+ * What gdb is to do so that Python writes the frames of all its threads to a file, by the function behind faulthandler:
+ * that allocates nothing and takes no lock, so it works in any thread, whatever that was doing. No other thread runs meanwhile.
+ */
+export const tracebackCommands = (file: string): string[] => [
+  'set scheduler-locking on',
+  'set unwindonsignal on',
+  // O_WRONLY | O_CREAT | O_TRUNC
+  `call ((int (*)(const char *, int, int)) open)("${file}", 01 | 0100 | 01000, 0600)`,
+  'call ((const char *(*)(int, void *, void *)) _Py_DumpTracebackThreads)($, 0, 0)',
+];
+
+/**
+ * The frames in what Python wrote.
+ * @param threads numbers of the threads, by the number that the threads library has of them.
+ */
+export function parseTraceback(text: string, threads: ReadonlyMap<bigint, number>): FramesOfThreads {
+  const frames = new Map<number, InterpretedFrame[]>();
+  let own: InterpretedFrame[] = [];
+  for (const line of text.split('\n')) {
+    const head = /^(?:Current thread|Thread) 0x([0-9a-f]+)\b/.exec(line);
+    if (head !== null) {
+      own = [];
+      const tid = threads.get(BigInt(`0x${head[1]}`));
+      if (tid !== undefined) frames.set(tid, own);
+      continue;
+    }
+    const [, file, number, name] = /^ {2}File "(.*)", line (\d+) in (.*)$/.exec(line) ?? [];
+    if (file === undefined || name === undefined || own.length === MOST_FRAMES) continue;
+    own.push({ name, file, line: Number(number) });
+  }
+  return frames;
+}
