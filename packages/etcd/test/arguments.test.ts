@@ -255,6 +255,9 @@ const signatures: Readonly<Record<string, string>> = {
   'KeyValue.json': '',
   'KeyValue.toJSON': '',
   'TypedKeyValue.toJSON': '',
+  'Session.toJSON': '',
+  'OwnedKey.toJSON': '',
+  'Watch.toJSON': '',
 };
 
 /** Methods that callers don't have: of a base class in Node, or for the client's own use. */

@@ -2,12 +2,14 @@
 // getters, functions that throw anything or never answer.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import type { EtcdServer } from '@quiesce/test-services';
 import {
   Barrier,
   Cache,
   CodecError,
   compare,
+  connect as connectHere,
   DeadlineExceededError,
   Election,
   type EtcdClient,
@@ -17,6 +19,7 @@ import {
   json,
   keyRange,
   Mirror,
+  Mutex,
   op,
   PriorityQueue,
   prefix,
@@ -27,6 +30,8 @@ import {
   utf8,
 } from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
+
+type Untyped = (...given: unknown[]) => Promise<unknown>;
 
 /** A call of a program without types. */
 const untyped = (value: unknown): never => value as never;
@@ -232,6 +237,50 @@ overEachTransport('mistakes', (connect) => {
     watch.close();
     assert.ok(asked >= 2);
     await refused(() => connect({ ...bounds, auth: { token: 'a\nb' } }), /printable ASCII/);
+  });
+
+  test('what other clients take, and this one would ignore, is refused with what to write', async () => {
+    const { endpoint } = server;
+    await refused(
+      () => (connectHere as Untyped)(endpoint, { timeoutMs: 100 }),
+      /connect\(\) takes one argument/,
+    );
+    await refused(() => (connectHere as Untyped)(new URL(endpoint)), /url\.href/);
+    await refused(() => etcd.get(untyped(prefix('a'))), /get\(\) reads one key; range\(keys\)/);
+    await refused(() => etcd.txn({ success: [op.get(untyped(prefix('a')))] }), /get\(\) reads one key/);
+    await refused(() => etcd.get('a', untyped({ prefix: true })), /range\(prefix\(start\)\)/);
+    await refused(() => etcd.put('k', untyped(new Date())), /not a Date; .*String\(\)/);
+    await refused(() => etcd.put('k', untyped(Promise.resolve(''))), /a Promise: await it first/);
+    await refused(() => etcd.put(untyped(prefix('a')), 'v'), /not a KeyRange/);
+    await refused(
+      () => new (Session as unknown as new (space: unknown) => unknown)(etcd),
+      /await Session\.create/,
+    );
+    await using watch = etcd.watch('k');
+    const on = (name: string): unknown => (watch as unknown as NodeJS.EventEmitter).on(name, () => {});
+    await refused(() => on('data'), /no event "data"; did you mean put and delete\?/);
+    await refused(() => on('PUT'), /did you mean put\?/);
+    on('connected');
+  });
+
+  test('sessions, locks and watches can be printed and written as JSON', async () => {
+    await using session = await Session.create(etcd);
+    const lock = await new Mutex(session, 'json').lock();
+    const { leaseId } = session;
+    assert.deepEqual(JSON.parse(JSON.stringify(lock)), {
+      key: Buffer.from(lock.key).toString(),
+      revision: String(lock.revision),
+      leaseId: String(leaseId),
+      held: true,
+    });
+    assert.match(inspect(lock), /^Lock \{\s+key: 'json\//);
+    assert.match(inspect(session), new RegExp(`^Session \\{\\s+leaseId: '${leaseId}'`));
+    assert.equal(JSON.parse(JSON.stringify(session)).lost, false);
+    await (lock as unknown as { release(): Promise<void> }).release();
+    assert.equal(JSON.parse(JSON.stringify(lock)).held, false);
+    await using watch = etcd.watch('json');
+    const revision = await watch.ready;
+    assert.deepEqual(JSON.parse(JSON.stringify({ watch })), { watch: { revision: String(revision) } });
   });
 
   test('a snapshot goes to no file of such a name', async () => {

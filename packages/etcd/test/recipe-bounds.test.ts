@@ -1,14 +1,18 @@
 // A recipe's bound is the caller's: it holds when etcd doesn't answer, and what is left to do goes on behind it.
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, test } from 'node:test';
 import { startTcpProxy } from '@quiesce/test-services';
 import {
+  type CallTrace,
+  channelNames,
   DeadlineExceededError,
   DoubleBarrier,
   Election,
   type EtcdClient,
   Mutex,
   prefix,
+  Queue,
   RwMutex,
   Session,
 } from '../src/index.js';
@@ -45,6 +49,25 @@ overEachTransport('bounds', (connect) => {
 
   const keys = async (name: string): Promise<number> =>
     Number((await etcd.range(prefix(`${name}/`), { countOnly: true })).count);
+
+  test('Queue.dequeue keeps its bound while the item is taken', async () => {
+    await using proxy = await startTcpProxy({ port });
+    await using far = await connect(`http://127.0.0.1:${proxy.port}`);
+    await etcd.put('bounds/queue/1', '');
+    const stop = (message: unknown): void => {
+      if ((message as CallTrace).method.endsWith('/Txn')) proxy.pause();
+    };
+    subscribe(channelNames.callStart, stop);
+    const start = performance.now();
+    try {
+      const taking = new Queue(far, 'bounds/queue').dequeue({ timeoutMs: 300 });
+      await assert.rejects(taking, (error) => error instanceof DeadlineExceededError && error.mayBeApplied);
+    } finally {
+      unsubscribe(channelNames.callStart, stop);
+    }
+    const took = performance.now() - start;
+    assert.ok(took < 300 + LATE_MS, `${took} ms`);
+  });
 
   describe('when etcd stops to answer', () => {
     for (const [title, claim] of Object.entries(claims)) {

@@ -38,7 +38,7 @@ class KeyLock extends Lock {
     else this.signal.addEventListener('abort', end, { once: true });
   }
 
-  override async release({ signal, timeoutMs = 10_000 }: CallControl): Promise<void> {
+  override async release({ signal, timeoutMs = 10_000 }: CallControl = {}): Promise<void> {
     this.lose('released');
     using linked = new LinkedSignal([signal], { timeoutMs, mayBeApplied: true });
     await unlessAborted(this.session.close(), linked.signal);

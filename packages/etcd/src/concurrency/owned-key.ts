@@ -1,5 +1,7 @@
 import { setMaxListeners } from 'node:events';
+import { type InspectOptionsStylized, inspect } from 'node:util';
 import { EtcdError, StatusCode } from '../errors.js';
+import { jsonOf } from '../json.js';
 import type { Bytes, KeyRange } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
@@ -160,6 +162,17 @@ export class OwnedKey implements AsyncDisposable {
     this.signal.throwIfAborted();
   }
 
+  /** For `JSON.stringify`, and the log: what is kept of it to resume it, and the lease that it hangs on. */
+  toJSON(): unknown {
+    const { key, revision } = this;
+    return jsonOf({ key, revision, leaseId: this.session.leaseId, held: !this.signal.aborted });
+  }
+
+  /** For `console.log`. @internal */
+  [inspect.custom](_depth: number, options: InspectOptionsStylized, show: typeof inspect): string {
+    return `${this.constructor.name} ${show(this.toJSON(), options)}`;
+  }
+
   /** Gives it up. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release({});
@@ -173,7 +186,7 @@ export class OwnedKey implements AsyncDisposable {
    * @internal
    */
   async release(
-    { signal, timeoutMs = 10_000 }: CallControl,
+    { signal, timeoutMs = 10_000 }: CallControl = {},
     also: readonly DeleteOp<Bytes>[] = [],
   ): Promise<void> {
     this.lose('released');

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import { type InspectOptionsStylized, inspect } from 'node:util';
 import { ClosedError, EtcdError, invalidArgument, LeaseNotFoundError } from '../errors.js';
-import type { LeaseKeepAlive } from '../lease/keep-alive.js';
+import { jsonOf } from '../json.js';
+import { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError } from '../lease/lease-lost.js';
 import { reopenMs } from '../rpc/backoff.js';
 import { type CallControl, callControl, describeCall } from '../rpc/rpc.js';
@@ -69,6 +71,9 @@ export class Session implements AsyncDisposable {
   #names = 0;
 
   private constructor(space: Namespace, keepAlive: LeaseKeepAlive) {
+    if (!(keepAlive instanceof LeaseKeepAlive)) {
+      throw invalidArgument('a session is made by Session.create(): write await Session.create(etcd)');
+    }
     this.space = space;
     this.leaseId = keepAlive.leaseId;
     this.#keepAlive = keepAlive;
@@ -170,6 +175,17 @@ export class Session implements AsyncDisposable {
   async confirm(): Promise<void> {
     await this.#keepAlive.confirm();
     this.signal.throwIfAborted();
+  }
+
+  /** For `JSON.stringify`, and the log. */
+  toJSON(): unknown {
+    const { leaseId, remainingMs, signal } = this;
+    return jsonOf({ leaseId, ttlSeconds: this.ttlSeconds, remainingMs, lost: signal.aborted });
+  }
+
+  /** For `console.log`. @internal */
+  [inspect.custom](_depth: number, options: InspectOptionsStylized, show: typeof inspect): string {
+    return `Session ${show(this.toJSON(), options)}`;
   }
 
   /** Ends it, as {@link close} does. */

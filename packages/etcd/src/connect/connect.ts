@@ -220,7 +220,17 @@ const authenticate = idempotentCall(AuthService.authenticate, ({ token }) => tok
  * @throws InvalidArgumentError for options that can't work; UnavailableError when no endpoint answers, with what is
  * wrong with each, in the order of the endpoints in its `cause`; UnimplementedError when what answers isn't etcd.
  */
-export async function connect(options: ConnectOptions | string = {}): Promise<EtcdClient> {
+export async function connect(options?: ConnectOptions | string): Promise<EtcdClient>;
+export async function connect(
+  options: ConnectOptions | string = {},
+  ...more: readonly unknown[]
+): Promise<EtcdClient> {
+  if (more.length > 0) {
+    throw invalidArgument('connect() takes one argument: { endpoints, …options }, all in one object');
+  }
+  if ((options as unknown) instanceof URL) {
+    throw invalidArgument('connect() was given a URL; give its text: url.href');
+  }
   const given = typeof options === 'string' ? { endpoints: options } : options;
   connectOptions.check(given);
   const { tls, keepAlive, tcpKeepAliveMs, signal } = given;

@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import { invalidArgument } from '../errors.js';
+import { shown } from '../util/kinds.js';
 
 /** A key or a value on its way in: bytes, or a string that is sent as UTF-8. */
 export type Bytes = string | Uint8Array;
@@ -77,6 +78,16 @@ export function toRange(keys: Keys): RangeBytes {
   if (!(keys instanceof KeyRange)) return { key: toKey(keys), rangeEnd: noEnd };
   if (types.isUint8Array(keys.key) && types.isUint8Array(keys.rangeEnd)) return keys;
   throw invalidArgument('a KeyRange is made by prefix(), fromKey(), keyRange() or allKeys()');
+}
+
+/**
+ * For calls whose types take no range: where one comes all the same it is refused.
+ * @internal
+ */
+export function oneKey<Key>(key: Key): Key {
+  if (key instanceof KeyRange)
+    throw invalidArgument('get() reads one key; range(keys) reads those of a range');
+  return key;
 }
 
 /**
@@ -163,9 +174,18 @@ export function toBytes(bytes: Bytes): Uint8Array {
     if (bytes.length === 0) checkAttached(bytes);
     return bytes;
   }
-  throw invalidArgument(
-    `keys and values are strings or Uint8Arrays, not ${bytes === null ? 'null' : typeof bytes}; numbers and objects need String() or JSON.stringify()`,
-  );
+  throw invalidArgument(`keys and values are strings or Uint8Arrays, not ${otherThanBytes(bytes)}`);
+}
+
+function otherThanBytes(given: unknown): string {
+  if (given instanceof KeyRange)
+    return 'a KeyRange: for the keys of a range there are range(), delete() and watch()';
+  if (types.isPromise(given)) return 'a Promise: await it first';
+  const what =
+    typeof given === 'object' && given !== null ? shown(given) : given === null ? 'null' : typeof given;
+  return given === undefined || given === null
+    ? what
+    : `${what}; numbers and objects need String() or JSON.stringify()`;
 }
 
 /** Whether a text has no half of a surrogate pair, which would be changed. */

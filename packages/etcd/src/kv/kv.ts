@@ -152,8 +152,9 @@ export const putKinds: Kinds<OpOptions<PutOptions>> = {
 const deleteKinds: Kinds<OpOptions<DeleteOptions>> = { prevKv: flag };
 
 const keysHints: Hints = {
-  prefix: 'the keys are the first argument: prefix(start)',
-  range: 'the keys are the first argument: keyRange(start, end)',
+  prefix:
+    'the keys are the first argument: range(prefix(start)), delete(prefix(start)), watch(prefix(start))',
+  range: 'the keys are the first argument: range(keyRange(start, end))',
   rangeEnd: 'the keys are the first argument: keyRange(start, end)',
   range_end: 'the keys are the first argument: keyRange(start, end)',
 };

@@ -15,7 +15,7 @@ import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
 import { anything, type Kind, list, oneOf, type Shape, shown } from '../util/kinds.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
-import { isEndless, type KeyRange } from './key-range.js';
+import { isEndless, type KeyRange, oneKey } from './key-range.js';
 import {
   type DeleteOptions,
   type DeleteResult,
@@ -491,7 +491,7 @@ function requestOp<Key, Value>(operation: Op<Key, Value>, mapping: KvMapping<Key
       opKinds.get.check(operation);
       const { key, options = none } = operation;
       opOptions.get.check(options);
-      return { request: { $case: 'requestRange', value: rangeRequest(mapping.range(key), options) } };
+      return { request: { $case: 'requestRange', value: rangeRequest(mapping.range(oneKey(key)), options) } };
     }
     case 'range': {
       opKinds.range.check(operation);

@@ -1,7 +1,7 @@
 // views/ has the classes that programs read and write keys with, whole or below a prefix, in bytes or through a codec.
 // What their calls say is in kv/, the client itself in connect/.
 
-import { type Bytes, type KeyRange, ownRange, prefix } from '../kv/key-range.js';
+import { type Bytes, type KeyRange, oneKey, ownRange, prefix } from '../kv/key-range.js';
 import {
   type DeleteOptions,
   type DeleteResult,
@@ -76,7 +76,11 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * `OUT_OF_RANGE` when it isn't reached yet.
    */
   get(key: Key, options: ReadOptions = none): Promise<Entry | undefined> {
-    return this.#rpc.call(this.#calls.get, () => rangeRequest(this.#mapping.range(key), options), options);
+    return this.#rpc.call(
+      this.#calls.get,
+      () => rangeRequest(this.#mapping.range(oneKey(key)), options),
+      options,
+    );
   }
 
   /**

@@ -1,5 +1,7 @@
 import { EventEmitter } from 'node:events';
-import { ClosedError, EtcdError, StatusCode } from '../errors.js';
+import { closestMatch } from 'leven';
+import { ClosedError, EtcdError, invalidArgument, StatusCode } from '../errors.js';
+import { jsonOf } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
@@ -35,6 +37,10 @@ export interface WatchEvents<Entry = KeyValue> {
    */
   close: [];
 }
+
+const eventNames: ReadonlySet<string> = new Set<
+  keyof WatchEvents<unknown> | 'newListener' | 'removeListener'
+>(['put', 'delete', 'batch', 'connected', 'disconnected', 'error', 'close', 'newListener', 'removeListener']);
 
 type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
 
@@ -177,6 +183,11 @@ export class Watch<Entry = KeyValue>
     this.#subscription.close();
   }
 
+  /** For `JSON.stringify`: how far it is. */
+  toJSON(): unknown {
+    return jsonOf({ revision: this.revision });
+  }
+
   /** Ends it, as {@link close} does. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
@@ -219,6 +230,13 @@ export class Watch<Entry = KeyValue>
   }
 
   #startListeners(name: string | symbol): void {
+    if (typeof name === 'string' && !eventNames.has(name)) {
+      const near = name === 'data' || name === 'event' || name === 'change' ? 'put and delete' : undefined;
+      const hint = near ?? closestMatch(name.toLowerCase(), [...eventNames], { maxDistance: 2 });
+      const advice = hint === undefined ? '' : `; did you mean ${hint}?`;
+      const names = [...eventNames].slice(0, -2).join(', ');
+      throw invalidArgument(`a watch has no event ${JSON.stringify(name)}${advice} (it has ${names})`);
+    }
     if (name === 'error' || name === 'close') this.#reportEnd();
     if (this.#consumer === 'listeners' || !(name === 'put' || name === 'delete' || name === 'batch')) return;
     this.#claim('listeners');
