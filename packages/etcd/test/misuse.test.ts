@@ -256,6 +256,15 @@ overEachTransport('mistakes', (connect) => {
       () => new (Session as unknown as new (space: unknown) => unknown)(etcd),
       /await Session\.create/,
     );
+    await refused(
+      () => new (Cache as unknown as new (...given: unknown[]) => unknown)(etcd, 'k', {}),
+      /await Cache\.open/,
+    );
+    const { endpoint: endpoints } = server;
+    await refused(
+      () => connect({ endpoints, auth: () => untyped({ user: 'u' }) }),
+      /what the function auth gave is wrong: auth has no option user; did you mean username\?/,
+    );
     await using watch = etcd.watch('k');
     const on = (name: string): unknown => (watch as unknown as NodeJS.EventEmitter).on(name, () => {});
     await refused(() => on('data'), /no event "data"; did you mean put and delete\?/);

@@ -1,5 +1,6 @@
 import {
   DeadlineExceededError,
+  type InvalidArgumentError,
   invalidArgument,
   StatusCode,
   UnauthenticatedError,
@@ -19,7 +20,6 @@ import type { KeepAliveOptions, TlsOptions, TransportOptions } from '../transpor
 import {
   abortSignal,
   byteCount,
-  checkArgument,
   flag,
   headerSecret,
   intervalMs,
@@ -31,6 +31,7 @@ import {
   oneOf,
   positiveIntegerOrInfinity,
   reason,
+  type Shape,
   secret,
 } from '../util/kinds.js';
 import { Description } from '../util/options.js';
@@ -336,8 +337,13 @@ async function authOf(
     const message = `the function auth has failed: ${reason(cause)}`;
     throw new UnauthenticatedError(message, { code: StatusCode.UNAUTHENTICATED, sent: false, cause });
   }
-  checkArgument('what the function auth gives', authKind, given);
+  if (!authKind.fits(given)) throw wrongGift('auth', authKind, given);
   return given;
+}
+
+/** An option's function gave what the option may not be. */
+function wrongGift(option: 'auth' | 'tls', kind: Shape, given: unknown): InvalidArgumentError {
+  return invalidArgument(`what the function ${option} gave is wrong: ${kind.explain('', given)}`);
 }
 
 /** What an option's function gives, which everybody waits for: so that it hangs once is no end of all calls. */
@@ -352,7 +358,7 @@ function inTime<T>(option: 'auth' | 'tls', give: () => T | Promise<T>, timeoutMs
 /** What the function tls gives. */
 async function tlsOf(tls: () => TlsOptions | Promise<TlsOptions>, timeoutMs: number): Promise<TlsOptions> {
   const given = await inTime('tls', tls, timeoutMs);
-  checkArgument('what the function tls gives', tlsFields, given);
+  if (!tlsFields.fits(given)) throw wrongGift('tls', tlsFields, given);
   checkTls(given);
   return given;
 }

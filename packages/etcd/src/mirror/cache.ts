@@ -39,6 +39,9 @@ export interface CacheEvents {
 
 const catchingUp: WaitOptions = { timeoutMs: 60_000 };
 
+/** Only `Cache.open` has it. */
+const opening = Symbol('Cache.open');
+
 /**
  * A copy of the keys of a range in this process, kept up to date by a watch: reads need no server. It is as of
  * {@link revision}, never of a mixture of revisions, and never goes back, unless the store itself was replaced. To see a write, wait for its revision:
@@ -67,8 +70,11 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   readonly #waiters = new RevisionWaiters(() => this.#mirror.requestProgress({ timeoutMs: 1_000 }));
   #over: { readonly error: unknown } | undefined;
 
-  private constructor(store: Namespace, keys: Keys, options: MirrorOptions) {
+  private constructor(store: Namespace, keys: Keys, options: MirrorOptions, by: typeof opening) {
     super();
+    // In JavaScript nothing is private to types: what nobody fills would be empty for ever.
+    if (by !== opening)
+      throw invalidArgument('a cache is made by Cache.open(): write await Cache.open(etcd, keys)');
     this.#bounds = boundsOf(keys);
     this.#mirror = new Mirror(store, keys, options, (revision, reason) => this.#connection(revision, reason));
   }
@@ -79,7 +85,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
    * @throws what {@link Mirror} throws.
    */
   static async open(store: Namespace, keys: Keys, options: MirrorOptions = {}): Promise<Cache> {
-    const cache = new Cache(store, keys, options);
+    const cache = new Cache(store, keys, options, opening);
     for (;;) {
       const { done, value } = await cache.#mirror[Symbol.asyncIterator]().next();
       if (done) throw new ClosedError('the cache was closed');
