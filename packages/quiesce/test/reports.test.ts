@@ -235,6 +235,11 @@ describe('the HTML page', () => {
         for (const timeline of await timelines.all()) {
           const box = await timeline.boundingBox();
           assert.ok(box !== null && box.width > 250 && box.width <= width, JSON.stringify(box));
+          for (const text of await timeline.locator('text').all()) {
+            const label = await text.boundingBox();
+            const what = `${await text.textContent()}: ${JSON.stringify(label)}`;
+            assert.ok(label !== null && label.x >= 0 && label.x + label.width <= width, what);
+          }
         }
         await page.context().close();
       });

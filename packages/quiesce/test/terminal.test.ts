@@ -69,3 +69,25 @@ test('a clean strict scenario says that no thread was left', {
   const text = terminalReport(await runPlan({ scenarios: [strict] }), false);
   assert.match(text, /strict: no thread was left at exit in any of 2 runs, except for the host's own/);
 });
+
+test('sentences are wrapped between words, what is copied is not', async () => {
+  const hang = {
+    name: 'hangs',
+    command: ['sh', '-c', 'sleep 60; echo "a rather long command, to be copied"'],
+  };
+  const result = await runPlan({ scenarios: [{ ...hang, runs: 1, timeout: '300ms', witness: false }] });
+  for (const columns of [60, 80, 120]) {
+    const lines = terminalReport(result, false, columns).split('\n');
+    const copied = lines.filter((line) => /^ {4}|https:|command: |to repeat: /.test(line));
+    for (const line of lines) {
+      assert.ok(line.length <= columns || copied.includes(line), `${columns}: ${line}`);
+    }
+    const words = lines.join(' ').replace(/\s+/g, ' ');
+    assert.match(
+      words,
+      /Not as expected: 1 of 1 scenario \(.*; rates: Clopper-Pearson, at 95 %; quiesce \S+\)/,
+    );
+    assert.match(words, /likely: the main thread waits for something that does not come/);
+    assert.ok(lines.some((line) => line.includes('to repeat: ') && line.includes('to be copied')));
+  }
+});

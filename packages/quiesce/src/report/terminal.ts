@@ -24,22 +24,43 @@ import { verdictOf } from './verdict.js';
 /** Where nobody knows how wide the terminal is, and at most. */
 const USUAL_WIDTH = 110;
 const WIDEST = 120;
+const LEAST_WIDTH = 40;
 const PHASE_TEXT = { work: ' at work', exit: ' at exit', unknown: '' } as const;
 const EVIDENCE_LINES = 30;
 const MOST_LEFT = 6;
 
 /**
  * The result for a reader: a table, and what is to be known of each failure.
- * @param columns of the terminal; default 110. The table is at most 120 wide, and fits 60.
+ * @param columns of the terminal, where it is one: sentences are wrapped to that. The table is at most 120 wide (110 where
+ * nobody knows), and fits 60.
  */
-export function terminalReport(result: PlanResult, colour: boolean, columns = USUAL_WIDTH): string {
+export function terminalReport(result: PlanResult, colour: boolean, columns?: number): string {
   const c = pc.createColors(colour);
-  const parts = [table(result, Math.max(40, Math.min(columns, WIDEST)), c)];
+  const parts = [table(result, Math.max(LEAST_WIDTH, Math.min(columns ?? USUAL_WIDTH, WIDEST)), c)];
   const notes = result.scenarios.flatMap((scenario) => scenarioNotes(scenario, result.planFile, c));
   for (const { message } of result.serviceFailures) notes.push(`${c.red('service failure')}: ${message}`);
-  parts.push(...notes, summaryLine(result, c));
+  notes.push(summaryLine(result, c));
+  parts.push(...(columns === undefined ? notes : notes.map((note) => wrapSentences(note, columns))));
   return `${parts.join('\n\n')}\n`;
 }
+
+/** Wraps the sentences of a note. Addresses, commands and what programs print stay as they are, to be copied. */
+function wrapSentences(note: string, columns: number): string {
+  const width = Math.max(LEAST_WIDTH, columns);
+  return note
+    .split('\n')
+    .map((line) => {
+      const [indented = ''] = /^ */.exec(line) ?? [];
+      const isSentence = indented.length === 0 || SENTENCE.test(line);
+      if (!isSentence || stripVTControlCharacters(line).length <= width) return line;
+      const more = `${indented}  `;
+      const [first = '', ...rest] = wordWrap(line.slice(indented.length), width - more.length).split('\n');
+      return [indented + first, ...rest.map((text) => more + text)].join('\n');
+    })
+    .join('\n');
+}
+
+const SENTENCE = /^ {2}(?:likely: |or: |what decides: |exit of run )/;
 
 /** What one scenario showed, in plain text: a line with its counts and bound, and what is to be known of failures. */
 export function scenarioText(result: ScenarioResult, planFile: string | null = null): string {

@@ -21,7 +21,7 @@ const POLL_MS = 20;
 /** Its bit in the masks of /proc. */
 const SIGUSR1_BIT = 1n << 9n;
 
-/** Whether a process is one of Node's. */
+/** Whether a process runs Node. */
 export const isNode = (pid: number): boolean => /\/node(?:js)?$/.test(linkOfProc(`/proc/${pid}/exe`));
 
 // Runs in the program: at the next call or turn of a loop, or where it waits for a lock or its event loop.

@@ -64,12 +64,12 @@ function partRow(phase: TimelinePhase): Html {
   return html`<tr><td class="number">${timeText(fromMs)}</td><td class="number">${took}</td><td>${phaseText(phase)}${name?.includes('/') && html` <span class="where">${name}</span>`}</td></tr>`;
 }
 
-/** A line over all lanes, with what happened then. */
+/** A line over all lanes, with what happened then: where there is room, which on a phone is little. */
 function flag({ kind, text, atMs }: TimelineMoment, scale: Scale, top: number, bottom: number): Html {
   const x = scale.at(atMs);
-  const anchor = x > 50 ? 'end' : 'start';
-  const shift = x > 50 ? -4 : 4;
-  return html`<line class="t-flag t-${kind}" x1="${pc(x)}" x2="${pc(x)}" y1="${top + 2}" y2="${bottom}"/><text class="t-${kind}" x="${pc(x)}" dx="${shift}" y="${top + 11}" text-anchor="${anchor}">${shorten(text)}, ${timeText(atMs)}</text>`;
+  const [anchor, shift, from] =
+    x < 33 ? ['start', 4, top + 2] : x > 67 ? ['end', -4, top + 2] : ['middle', 0, top + ROW];
+  return html`<line class="t-flag t-${kind}" x1="${pc(x)}" x2="${pc(x)}" y1="${from}" y2="${bottom}"/><text class="t-${kind}" x="${pc(x)}" dx="${shift}" y="${top + 11}" text-anchor="${anchor}">${shorten(text)}, ${timeText(atMs)}</text>`;
 }
 
 function phaseBar(
