@@ -41,7 +41,7 @@ export type Metadata = Readonly<Record<string, readonly string[]>>;
 /** Metadata of a call that carried none. */
 export const noMetadata: Metadata = Object.freeze({});
 
-/** The methods of etcd that change nothing, whatever they are asked. */
+/** The methods of etcd that never change anything. */
 const readOnly: ReadonlySet<string> = new Set([
   '/etcdserverpb.KV/Range',
   '/etcdserverpb.Watch/Watch',
@@ -70,14 +70,14 @@ export interface EtcdErrorInit {
   readonly trailers?: Metadata | undefined;
   /** The failed call, such as `/etcdserverpb.KV/Range`. */
   readonly method?: string | undefined;
-  /** False when the request is known never to have left this client, and when the error is of no request. */
+  /** False when the request is known never to have left this client, and when the error belongs to no request. */
   readonly sent: boolean;
   /** False when a write is known to have changed nothing; default: whether it was sent, and its method can write. */
   readonly mayBeApplied?: boolean | undefined;
   readonly cause?: unknown | undefined;
 }
 
-/** Base of every error that this client makes: a gRPC status with a message that says what to do. */
+/** Base class of all errors of this client: a gRPC status with a message that says what to do. */
 export class EtcdError extends Error {
   /** gRPC status code; see {@link StatusCode}. */
   readonly code: StatusCode;
@@ -88,14 +88,13 @@ export class EtcdError extends Error {
   /** The failed call, such as `/etcdserverpb.KV/Range`; `undefined` when no call was involved. */
   readonly method: string | undefined;
   /**
-   * False when the request is known never to have left this client, in none of its attempts; and for an error of no
-   * request, such as a lost lease's.
+   * False when no attempt at the request ever left this client, and for an error that belongs to no request, such as a
+   * lost lease.
    */
   readonly sent: boolean;
   /**
-   * False when it is known that nothing was changed, nor will be: the call only reads, in none of its attempts did it leave
-   * this client, or etcd has refused each before it applied anything. Then it can be made again without a second
-   * thought.
+   * False when it is known that nothing was changed and nothing will be: the call only reads, no attempt left this
+   * client, or etcd refused each before it applied anything. Then the call can safely be made again.
    */
   readonly mayBeApplied: boolean;
 
@@ -181,7 +180,7 @@ export class CompactedError extends EtcdError {
   }
 }
 
-/** What distinguishes one store, and one state of it, from another. */
+/** Identifies a store, and a state of it. */
 export interface StoreState {
   /** Its cluster; 0 where that isn't known. */
   readonly clusterId: bigint;
@@ -191,8 +190,8 @@ export interface StoreState {
 }
 
 /**
- * The store isn't the one any more that revisions are remembered of: it was restored from a backup, or its endpoints lead
- * to another cluster. Read the keys again, and go on from there, as after a compaction. Code `OUT_OF_RANGE`.
+ * The store was replaced, so remembered revisions no longer fit it: it was restored from a backup, or its endpoints
+ * lead to another cluster. Read the keys again and go on from there, as after a compaction. Code `OUT_OF_RANGE`.
  */
 export class StoreReplacedError extends EtcdError {
   /** What was seen of the former store: its highest revision. */
@@ -233,10 +232,10 @@ function clusterName(id: bigint): string {
 }
 
 /**
- * A response came from another cluster than the client's. A write was carried out there. Either the endpoint is of
- * another cluster than the other endpoints, and is left alone; or what was behind the endpoints was replaced, for
- * instance by a restored backup, and the client is of that cluster from now on. Reads are made again where they can be.
- * Code `FAILED_PRECONDITION`.
+ * A response came from another cluster than the client's. A write was carried out there. There are two cases. The
+ * endpoint belongs to another cluster than the other endpoints: it is left alone. Or the cluster behind the endpoints
+ * was replaced, for instance by a restored backup: the client works with the new one from now on. Reads are made again
+ * where they can be. Code `FAILED_PRECONDITION`.
  */
 export class ClusterMismatchError extends EtcdError {
   readonly endpoint: string;
@@ -244,7 +243,7 @@ export class ClusterMismatchError extends EtcdError {
   readonly clusterId: bigint;
   /** The client's cluster until then. */
   readonly expectedClusterId: bigint;
-  /** Whether the client takes the cluster that answered for its own from now on. */
+  /** Whether the client works with the cluster that answered from now on. */
   readonly adopted: boolean;
 
   constructor(
@@ -277,7 +276,7 @@ export function isHistoryLost(error: unknown): error is CompactedError | StoreRe
 /** The server is not etcd, or too old: it knows no such method. Code `UNIMPLEMENTED`. */
 export class UnimplementedError extends EtcdError {}
 
-/** The cluster has no leader, as the member knows: a `requireLeader` call failed at once. Code `UNAVAILABLE`. */
+/** The member knows of no leader: a call with `requireLeader` failed at once. Code `UNAVAILABLE`. */
 export class NoLeaderError extends UnavailableError {}
 
 /**
@@ -286,7 +285,7 @@ export class NoLeaderError extends UnavailableError {}
  */
 export class NoSpaceError extends EtcdError {}
 
-/** etcd is behind with applying what it has taken, and refused this before doing anything. Code `RESOURCE_EXHAUSTED`. */
+/** etcd has a backlog of proposals to apply, and refused this one before doing anything. Code `RESOURCE_EXHAUSTED`. */
 export class TooManyRequestsError extends EtcdError {}
 
 /**
@@ -298,7 +297,7 @@ export class UnauthenticatedError extends EtcdError {}
 /** The user may not do that. Code `PERMISSION_DENIED`. */
 export class PermissionDeniedError extends EtcdError {}
 
-/** There is no such lease: it has expired, or was revoked, or never was. Code `NOT_FOUND`. */
+/** There is no such lease: it has expired, was revoked, or never existed. Code `NOT_FOUND`. */
 export class LeaseNotFoundError extends EtcdError {}
 
 type ErrorClass = new (message: string, init: EtcdErrorInit) => EtcdError;
@@ -313,7 +312,7 @@ const classes: Partial<Record<StatusCode, ErrorClass>> = {
 };
 
 /**
- * An error of the class that stands for its code.
+ * Makes an error of the class for its code.
  * @internal
  */
 export function errorOfCode(message: string, init: EtcdErrorInit): EtcdError {

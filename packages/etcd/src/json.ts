@@ -1,4 +1,4 @@
-/** Bytes as they are written in JSON and shown to people: as text where they are UTF-8, else in base64. */
+/** Bytes as JSON and as terminal output: text where they are UTF-8, else base64. */
 export type JsonBytes = string | { readonly base64: string };
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -15,7 +15,7 @@ import { parseEndpoint } from './transport/endpoint.js';
 import { withMethods } from './util/kinds.js';
 import { Description } from './util/options.js';
 
-/** Where spans and figures go. */
+/** Where spans and metrics go. */
 export interface InstrumentOptions {
   /** Default: `trace.getTracer('@quiesce/etcd')` of the global provider. */
   readonly tracer?: Tracer | undefined;
@@ -38,7 +38,7 @@ const instrumentOptions = new Description<InstrumentOptions>(
 const SCOPE = '@quiesce/etcd';
 
 /**
- * Makes a span of each call of all clients in this thread, and these figures: `rpc.client.duration` (a histogram in
+ * Makes a span for each call of all clients in this thread, and these metrics: `rpc.client.duration` (a histogram in
  * ms, one value for each call) and `etcd.client.retries` (a counter). Names of attributes follow OpenTelemetry's
  * conventions for RPC. A span begins where the call is made, as a child of the span that is active there; a stream's
  * span ends when it is established. Keys and values are not recorded.

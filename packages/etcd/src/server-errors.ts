@@ -16,7 +16,7 @@ import {
 
 type ErrorClass = new (message: string, init: EtcdErrorInit) => EtcdError;
 
-/** What an error of etcd's says. */
+/** What one of etcd's errors means. */
 interface ServerError {
   /** The code that it comes with. */
   readonly code: StatusCode;
@@ -59,7 +59,7 @@ const uncertain = (code: StatusCode, hint: string = MAY_BE_APPLIED, type?: Error
 });
 
 /**
- * All errors that etcd's server has words of its own for: those of api/v3rpc/rpctypes/error.go, and those that it
+ * All errors for which etcd's server has its own words: those of api/v3rpc/rpctypes/error.go, and those that it
  * passes on without a code, so that they come as UNKNOWN (server/etcdserver/errors, auth, lease, raft).
  */
 const serverErrors = {
@@ -336,7 +336,7 @@ export function statusError(init: EtcdErrorInit & { readonly details: string }):
   const code = init.code === UNKNOWN && known !== undefined ? known.code : init.code;
   const hint = known?.hint === undefined ? '' : `; ${known.hint}`;
   const message = `${statusName(code)}: ${details || 'no details given'}${hint}`;
-  // Who knows no such method has done nothing.
+  // A server without such a method has done nothing.
   const refused =
     known?.write === 'not applied' || (code === UNIMPLEMENTED && init.mayBeApplied === undefined);
   const fate = { ...init, code, ...(refused && { mayBeApplied: false }) };

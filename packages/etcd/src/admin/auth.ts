@@ -1,5 +1,5 @@
-// admin/ has etcd's services for those who run a cluster, a class each: users and roles, members, maintenance,
-// snapshots. What programs do with keys is in views/.
+// admin/ has etcd's services for those who run a cluster, with one class for each: users and roles, members,
+// maintenance, snapshots. What programs do with keys is in views/.
 
 import { invalidArgument } from '../errors.js';
 import { answer } from '../json.js';
@@ -17,7 +17,7 @@ export type PermissionType = 'read' | 'write' | 'readwrite';
 /** One permission of a role, as etcd's `authpb.Permission`. */
 export interface Permission {
   readonly type: PermissionType;
-  /** The keys it is for; for a single key its `rangeEnd` is empty. Fits `roleRevokePermission`. */
+  /** The keys that it covers. For a single key, its `rangeEnd` is empty. Fits `roleRevokePermission`. */
   readonly keys: KeyRange;
 }
 
@@ -61,8 +61,8 @@ export class Auth {
   }
 
   /**
-   * Turns authentication on. There must be a user `root` with the role `root`; from then on this client needs to
-   * be one that connected with `auth`, too. etcd: `Auth.AuthEnable`.
+   * Turns authentication on. There must be a user `root` with the role `root`; from then on, this client must have
+   * connected with `auth`, too. etcd: `Auth.AuthEnable`.
    */
   enable(options: CallControl = {}): Promise<void> {
     return this.#rpc.call(calls.enable, () => ({}), options);
@@ -81,8 +81,8 @@ export class Auth {
   /**
    * Adds a user. etcd: `Auth.UserAdd`.
    *
-   * @throws InvalidArgumentError when neither a password nor `noPassword` is given, so that an unset variable makes
-   * no user that anybody can be.
+   * @throws InvalidArgumentError when neither a password nor `noPassword` is given, so that an unset variable never
+   * makes a user without a password.
    */
   userAdd(name: string, options: UserAddOptions): Promise<void> {
     const request = (): AuthUserAddRequest => {
@@ -169,8 +169,8 @@ export class Auth {
   }
 
   /**
-   * Lets a role read, write or both, with one key or a range of keys: `prefix('app/')`. A permission that it had for
-   * exactly these keys is replaced. etcd: `Auth.RoleGrantPermission`.
+   * Lets a role read one key or a range of keys (`prefix('app/')`), write them, or both. A permission that the role has
+   * for exactly these keys is replaced. etcd: `Auth.RoleGrantPermission`.
    */
   roleGrantPermission(
     role: string,
@@ -215,7 +215,7 @@ function checkName(what: string, name: string): string {
   return name;
 }
 
-/** Says nothing of what it was given. */
+/** The message says nothing about the value: it may be a password. */
 function checkPassword(password: unknown): string {
   checkArgument('password', secret, password);
   return password;
@@ -245,7 +245,7 @@ const calls = {
 function toPermission({ permType, key, rangeEnd }: PermissionMessage): Permission {
   return {
     type: permissionTypeName(permType),
-    // Copies: what was decoded are views of a buffer with other answers.
+    // Copies: the decoded fields are views of a buffer that holds other answers, too.
     keys: new KeyRange(new Uint8Array(key), new Uint8Array(rangeEnd)),
   };
 }

@@ -19,13 +19,13 @@ export interface Member {
   readonly peerUrls: readonly string[];
   /** Where clients reach it; empty until the member has started. */
   readonly clientUrls: readonly string[];
-  /** It gets the log but has no vote. */
+  /** Whether it is a learner, which gets the log but has no vote. */
   readonly isLearner: boolean;
 }
 
 /** Options of `memberList`. */
 export interface MemberListOptions extends CallControl {
-  /** `false` lets the member that was asked answer by itself, from what it knows. Default true. */
+  /** `false` lets the member that receives the request answer by itself, from what it knows. Default true. */
   readonly linearizable?: boolean | undefined;
 }
 
@@ -50,8 +50,9 @@ export interface MemberAddResult {
  * The members of the cluster: etcd's service `Cluster`, as `cluster` of a client.
  *
  * A refused change rejects with an `EtcdError`: code `NOT_FOUND` for an unknown id, `FAILED_PRECONDITION` for one
- * that would cost the quorum, for a peer URL that another member has, and for promoting what is no learner or has not
- * caught up; `UNAVAILABLE` while the cluster is too unhealthy for a change. Its `details` are etcd's words.
+ * that would cost the quorum, for a peer URL that another member has, and for promoting a member that is no learner or
+ * has not caught up; `UNAVAILABLE` while the cluster is too unhealthy for a change. Its `details` are the server's
+ * message.
  *
  * Reads are sent again while no server answers, changes only when it is certain that the attempt before was not applied.
  */
@@ -70,7 +71,7 @@ export class Cluster {
   }
 
   /**
-   * Makes room for another member. Start it afterwards, with `--initial-cluster-state=existing`. etcd:
+   * Adds a member to the configuration. Start it afterwards, with `--initial-cluster-state=existing`. etcd:
    * `Cluster.MemberAdd`.
    *
    * @param peerUrls such as `http://10.0.0.4:2380`: where the other members will reach it.
@@ -83,7 +84,7 @@ export class Cluster {
     return this.#rpc.call(calls.memberAdd, request, options);
   }
 
-  /** Gives a learner, that has caught up, its vote. Resolves with all members. etcd: `Cluster.MemberPromote`. */
+  /** Gives a vote to a learner that has caught up. Resolves with all members. etcd: `Cluster.MemberPromote`. */
   memberPromote(id: bigint, options: CallControl = {}): Promise<Member[]> {
     const request = () => ({ ID: toUint64('id', id) });
     return this.#rpc.call(calls.memberPromote, request, options);
@@ -95,18 +96,18 @@ export class Cluster {
     return this.#rpc.call(calls.memberUpdate, request, options);
   }
 
-  /** Takes a member out for good. Resolves with the members that are left. etcd: `Cluster.MemberRemove`. */
+  /** Removes a member for good. Resolves with the remaining members. etcd: `Cluster.MemberRemove`. */
   memberRemove(id: bigint, options: CallControl = {}): Promise<Member[]> {
     const request = () => ({ ID: toUint64('id', id) });
     return this.#rpc.call(calls.memberRemove, request, options);
   }
 
   /**
-   * Makes the client's endpoints those that the members advertise to clients (`--advertise-client-urls`), learners left
-   * out. `autoSyncIntervalMs` of `connect()` does it regularly. etcd's Go client: `Sync`.
+   * Replaces the client's endpoints with those that the members advertise to clients (`--advertise-client-urls`),
+   * without learners. `autoSyncIntervalMs` of `connect()` does it regularly. etcd's Go client: `Sync`.
    *
    * @returns the endpoints.
-   * @throws UnavailableError when no member states any; the endpoints are then as before.
+   * @throws UnavailableError when no member advertises any. The endpoints then stay as they were.
    */
   async syncEndpoints(options: MemberListOptions = {}): Promise<string[]> {
     const members = await this.memberList(options);
@@ -125,7 +126,7 @@ export class Cluster {
 }
 
 function checkPeerUrls(urls: readonly string[]): string[] {
-  // etcd takes no path, not even an empty one.
+  // etcd accepts no path, not even an empty one.
   const isPeerUrl = (url: unknown): boolean =>
     typeof url === 'string' && parseEndpoint(url)?.scheme !== undefined && !/:\/\/.*\//.test(url);
   if (Array.isArray(urls) && urls.length > 0 && urls.every(isPeerUrl)) return [...urls];
@@ -145,7 +146,7 @@ function toMember({
   return answer({ id, name, peerUrls, clientUrls, isLearner });
 }
 
-/** What the caller gets of an answer that lists the members. */
+/** The result of an answer that lists the members. */
 function toMembers({ members }: { readonly members: MemberMessage[] }): Member[] {
   return members.map(toMember);
 }

@@ -24,7 +24,7 @@ import {
   writeSnapshot,
 } from './snapshot.js';
 
-/** What one member says of itself, as etcd's `StatusResponse`. */
+/** The state that one member reports, as etcd's `StatusResponse`. */
 export interface MemberStatus {
   /** Of the cluster. */
   readonly clusterId: bigint;
@@ -38,11 +38,11 @@ export interface MemberStatus {
   readonly storageVersion: string;
   /** Size of its database file, in bytes. */
   readonly dbSize: bigint;
-  /** What of that is in use, in bytes: `defragment` gives the rest back. */
+  /** How much of that is in use, in bytes. `defragment` frees the rest. */
   readonly dbSizeInUse: bigint;
-  /** What it may grow to, in bytes, before the alarm `nospace`; 0 before etcd 3.6. */
+  /** Size at which the alarm `nospace` is raised, in bytes; 0 before etcd 3.6. */
   readonly dbSizeQuota: bigint;
-  /** Id of the member that it takes for the leader; 0 for none. */
+  /** Id of the leader, as far as the member knows; 0 for none. */
   readonly leader: bigint;
   /** It has no vote. */
   readonly isLearner: boolean;
@@ -51,7 +51,7 @@ export interface MemberStatus {
   readonly raftIndex: bigint;
   /** Last entry that it has applied. */
   readonly raftAppliedIndex: bigint;
-  /** Active alarms, and that there is no leader, in etcd's words. */
+  /** Active alarms, and a missing leader, in etcd's words. */
   readonly errors: readonly string[];
   /** The version that the cluster is being downgraded to; `undefined` while it isn't. */
   readonly downgradeTo: string | undefined;
@@ -87,8 +87,8 @@ export interface HashKVResult {
 }
 
 /**
- * The care of members: etcd's service `Maintenance`, as `maintenance` of a client. Calls that are about one member
- * take its endpoint, which need not be one of the client's; as in clientv3 they get a connection of their own, that
+ * Maintenance of members: etcd's service `Maintenance`, as `maintenance` of a client. Calls for one member take its
+ * endpoint, which need not be one of the client's endpoints. As in clientv3, they get a connection of their own, which
  * stays until the client closes.
  *
  * Reads are sent again while no server answers, changes only when it is certain that the attempt before was not applied.
@@ -101,12 +101,12 @@ export class Maintenance {
     this.#rpc = rpc;
   }
 
-  /** How one member is. With authentication on, etcd answers users alone. etcd: `Maintenance.Status`. */
+  /** Reads the state of one member. With authentication on, etcd answers only users. etcd: `Maintenance.Status`. */
   async status(endpoint: string, options: CallControl = {}): Promise<MemberStatus> {
     return this.#rpc.at(endpoint).call(calls.status, () => ({}), options);
   }
 
-  /** The active alarms of all members. etcd: `Maintenance.Alarm` with action `GET`. */
+  /** Lists the active alarms of all members. etcd: `Maintenance.Alarm` with action `GET`. */
   alarmList(options: CallControl = {}): Promise<Alarm[]> {
     const request = () => alarmRequest(AlarmRequest_AlarmAction.GET, undefined);
     return this.#rpc.call(calls.alarmList, request, options);
@@ -140,9 +140,9 @@ export class Maintenance {
   }
 
   /**
-   * Gives the unused space in one member's database file back to its file system. The member answers nothing else
-   * meanwhile, so take one after another, and give a `timeoutMs` that fits the size: some seconds for each GiB. When
-   * it passes, the member carries on all the same. etcd: `Maintenance.Defragment`.
+   * Returns the unused space of one member's database file to its file system. The member answers no other call
+   * meanwhile, so defragment one after another, and give a `timeoutMs` that fits the size: some seconds for each GiB.
+   * If that time passes, the member still goes on. etcd: `Maintenance.Defragment`.
    */
   async defragment(endpoint: string, options: CallControl = {}): Promise<void> {
     return this.#rpc.at(endpoint).call(calls.defragment, () => ({}), options);
@@ -156,7 +156,7 @@ export class Maintenance {
     return this.#rpc.at(endpoint).call(calls.hash, () => ({}), options);
   }
 
-  /** Hash of one member's keys and their history, to compare members by. etcd: `Maintenance.HashKV`. */
+  /** Hash of one member's keys and their history, for comparing members. etcd: `Maintenance.HashKV`. */
   async hashKV(endpoint: string, options: HashKVOptions = {}): Promise<HashKVResult> {
     const request = () => ({ revision: optionalInt64(options.revision) });
     return this.#rpc.at(endpoint).call(calls.hashKV, request, options);
@@ -217,7 +217,7 @@ export class Maintenance {
   }
 
   /**
-   * Starts a downgrade: from here on members of that version may take the place of those there are, one by one.
+   * Starts a downgrade: from then on, members of that version may replace the present ones, one by one.
    * Resolves with the cluster's version. etcd: `Maintenance.Downgrade`.
    */
   downgradeEnable(version: string, options: CallControl = {}): Promise<string> {

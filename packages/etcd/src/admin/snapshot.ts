@@ -14,7 +14,7 @@ const DIGEST_BYTES = 32;
 
 /** Options of `snapshot` and `snapshotTo`. */
 export interface SnapshotOptions extends CallControl {
-  /** The member to copy; default: whichever of the client's endpoints is in use. */
+  /** The member to copy; default: the endpoint that the client uses at that time. */
   readonly endpoint?: string | undefined;
 }
 
@@ -35,7 +35,7 @@ export function checkFile(file: string): void {
   checkArgument('file', fileName, file);
 }
 
-/** What a finished snapshot is. */
+/** The result of a finished snapshot. */
 export interface SnapshotInfo {
   /** Its size in bytes, the 32 of the hash included. */
   readonly bytes: number;
@@ -76,12 +76,12 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     stream.closeSend();
   }
 
-  /** What it is; `undefined` until the loop has come to its end and the hash was right. */
+  /** The result; `undefined` until the loop has ended and the hash was right. */
   get info(): SnapshotInfo | undefined {
     return this.#info;
   }
 
-  /** The bytes from where they are; there is one loop. */
+  /** The remaining bytes. There can be one loop. */
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, void, void> {
     return this.#chunks;
   }

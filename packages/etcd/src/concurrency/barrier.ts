@@ -13,7 +13,7 @@ import { persist } from './persist.js';
 import { untilDeleted } from './until-deleted.js';
 
 /**
- * A barrier that holds back whoever waits at it, for as long as its key exists. As clientv3's `recipes.Barrier`: no
+ * A barrier: those who wait at it go on once its key is gone. As clientv3's `recipes.Barrier`: no
  * session is involved, and it stays until somebody releases it.
  */
 export class Barrier {
@@ -45,7 +45,7 @@ export class Barrier {
     throw new EtcdError(message, { code: StatusCode.ALREADY_EXISTS, sent: true, mayBeApplied: false });
   }
 
-  /** Takes the barrier down, and all who wait go on. Where an error has `mayBeApplied` set, it may be down. */
+  /** Takes the barrier down: all who wait go on. Where an error has `mayBeApplied` set, it may be down. */
   async release(options: CallControl = {}): Promise<void> {
     await this.#space.delete(this.#key, options);
   }

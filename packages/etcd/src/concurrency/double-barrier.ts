@@ -27,12 +27,12 @@ export class DoubleBarrier {
   readonly #count: number;
   readonly #waiters: Buffer;
   readonly #ready: Buffer;
-  /** Beside the others, where nobody looks for who has entered. */
+  /** Outside of the range in which the others look for who has entered. */
   readonly #fences: Buffer;
   #mine: OwnedKey | undefined;
 
   /**
-   * @param session whose end is a leave, for the others.
+   * @param session takes part; for the others, its end is a leave.
    * @param key stands for the barrier; its keys start with it and a slash.
    * @param count how many take part.
    */
@@ -96,7 +96,7 @@ export class DoubleBarrier {
       } else if (kvs.length > 1) {
         await untilDeleted(space, youngest.key, revision, signal);
       } else {
-        // At once, so that a copy that comes late finds the key gone, and leaves the next round alone.
+        // At once, so that a late copy finds the key gone and does not disturb the next round.
         await mine.release({ signal, timeoutMs: Number.POSITIVE_INFINITY }, [op.delete<Bytes>(this.#ready)]);
       }
     }

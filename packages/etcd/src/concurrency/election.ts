@@ -57,7 +57,7 @@ export class Leadership extends OwnedKey {
         persist((bound) => space.txn(txn, { ...bound, ...control }), signal),
         signal,
       ).catch((error: unknown) => {
-        // The attempt in flight may be applied, which the signal's reason knows nothing of.
+        // The attempt in flight may be applied. The signal's reason does not say so.
         throw error === this.signal.reason ? inDoubt(error) : error;
       });
       if (result.succeeded) {
@@ -108,9 +108,9 @@ export class Election {
   }
 
   /**
-   * Waits until the session leads. A session has one candidacy in an election: if it campaigns already, or leads,
-   * this is the same one, with the new value. Giving up one of these calls leaves the candidacy to the others; to resign
-   * ends it for all. A candidacy that was given up, or resigned, is gone before the session makes another.
+   * Waits until the session leads. A session has one candidacy in an election. If it campaigns or leads already, this
+   * call joins that candidacy, with the new value. Giving up one of these calls leaves the candidacy to the others;
+   * resigning ends it for all. A candidacy that was given up, or resigned, is gone before the session makes another.
    *
    * @param value what the leader announces, such as its address.
    * @throws LeaseLostError when the session is lost before, OwnershipLostError when the candidacy is (the key was deleted,
@@ -139,8 +139,8 @@ export class Election {
   }
 
   /**
-   * Takes up a leadership or candidacy again that is there, after a restart for instance; its key now hangs on this
-   * session.
+   * Resumes a leadership or candidacy that exists, for instance after a restart. Its key is then attached to this
+   * session's lease.
    *
    * @param candidacy key and revision of a {@link Leadership}.
    * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.
@@ -168,8 +168,8 @@ export class Election {
 
   /**
    * The leader now, if there is one, and from then on each new leader and each value that a leader proclaims, in
-   * order, over broken connections and away from members that are cut off. A leader who came and went while nobody looked may be missed. Endless; its end
-   * comes by leaving the loop, or by the signal with `signal.reason`.
+   * order, over broken connections and away from members that are cut off. A leader who came and went between two looks
+   * may be missed. The loop never ends by itself: leave it, or abort the signal, which makes it throw `signal.reason`.
    */
   observe(options: ObserveOptions = {}): AsyncGenerator<KeyValue, void, void> {
     observeOptions.check(options);

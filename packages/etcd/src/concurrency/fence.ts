@@ -8,7 +8,7 @@ import { mayPass, persist } from './persist.js';
 import type { Session } from './session.js';
 import { untilPut } from './until-put.js';
 
-/** No key was created then, nor will be. */
+/** No key has this creation revision. */
 const NEVER = 2n ** 63n - 1n;
 
 /** Who removes late copies of a session's keys where no fence can be put up, by key. */
@@ -17,8 +17,9 @@ const sweepers = new WeakMap<Session, Map<string, AbortController>>();
 /**
  * Guards the placing of one key against its own late copies. An attempt whose answer was lost may be applied after the
  * key was deleted again, and would bring it back with nobody who knows of it. So each attempt requires that the fence,
- * a key of this placing alone, is missing; and after an attempt whose fate isn't known, whoever deletes the key puts
- * up the fence in the same transaction. It hangs on the session's lease, without which a late copy fails anyway.
+ * a key of this placing alone, is missing; and after an attempt whose fate isn't known, the transaction that deletes
+ * the key also puts up the fence. The fence is attached to the session's lease: once that has ended, a late copy fails
+ * anyway.
  *
  * Where the fence may not be written (the permissions end at the keys themselves, or the store is full), late copies
  * are deleted as soon as they are seen, as long as the session lasts.
@@ -43,7 +44,7 @@ export class Fence {
     this.#unique = unique;
     const sweeper = sweepers.get(session)?.get(idOf(key));
     if (sweeper === undefined) return;
-    // What comes late from now on is this placing's own.
+    // Late copies are from now on this placing's own.
     sweeper.abort();
     this.#uncertain = true;
     this.#permitted = false;
@@ -59,7 +60,7 @@ export class Fence {
     return this.#permitted ? [compare.missing<Bytes>(this.#fence)] : [];
   }
 
-  /** An attempt at placing the key of which nothing is known here may still be applied. */
+  /** An attempt at placing the key that is not known here may still be applied. */
   doubt(): void {
     this.#uncertain = true;
   }
@@ -178,7 +179,7 @@ export class Fence {
         }
       }
     } catch (error) {
-      // Neither the session's end nor the next placing is a failure; nor is there anybody to hear of another one.
+      // Neither the session's end nor the next placing is a failure. Nobody is left to report another failure to.
       if (!signal.aborted && mayPass(error)) void this.#sweep();
     }
   }

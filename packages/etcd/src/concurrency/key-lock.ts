@@ -25,7 +25,10 @@ const keyLockOptions = new Description<KeyLockOptions>(
   { hints: { ttl: 'did you mean ttlSeconds?' }, example: '{ ttlSeconds: 30 }' },
 );
 
-/** A lock that is one key, on a lease of its own: to revoke that releases it, and makes late copies of its put fail. */
+/**
+ * A lock that is one key, on a lease of its own. Revoking the lease releases the lock, and makes late copies of its put
+ * fail.
+ */
 class KeyLock extends Lock {
   /** @internal */
   constructor(ownership: Omit<Ownership, 'fence'>) {
@@ -51,16 +54,17 @@ class KeyLock extends Lock {
 
 /**
  * Takes the lock that is one key, if nobody holds it; `undefined` where somebody does. That is the lock of npm's `etcd3`,
- * `client.lock(key)`: programs that use either exclude each other on the same key. It is neither fair nor waits for its
- * turn, so among programs of this client alone use a {@link Mutex}, whose keys are others: `etcd3` takes no notice of it.
+ * `client.lock(key)`: programs that use either exclude each other on the same key. It is not fair, and doesn't wait for
+ * its turn. Programs that all use this client should use a {@link Mutex}. Its keys are different, so `etcd3` takes no
+ * notice of it.
  *
  * ```ts
  * await using lock = await tryLockKey(etcd, 'report');
  * if (lock === undefined) throw new Error('somebody else is at it');
  * ```
  *
- * The lock has a lease of its own, which it keeps alive, and revokes when it is unlocked or lost; so
- * `unlock()` that fails leaves it locked until the TTL has passed. While no server answers, it is tried again.
+ * The lock has a lease of its own, which it keeps alive, and revokes when it is unlocked or lost; so a failed
+ * `unlock()` leaves it locked until the TTL has passed. While no server answers, it is tried again.
  *
  * @param space a client, or a namespace of one: below its prefix lies the key, as in a namespace of etcd3's.
  * @param options `timeoutMs` is 10 000 by default.
@@ -106,7 +110,7 @@ async function place(session: Session, key: Uint8Array, signal: AbortSignal): Pr
   return undefined;
 }
 
-/** Revokes the lease, as far as that takes no longer than whoever gave up may wait. */
+/** Revokes the lease, but waits for that no longer than a caller who gave up should. */
 async function endSession(session: Session): Promise<void> {
   await atMost(
     session.close().catch(() => {}),

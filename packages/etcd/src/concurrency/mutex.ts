@@ -20,7 +20,7 @@ import { type Session, sessionKind } from './session.js';
 /** A lock that is held, until it is unlocked or lost. `await using` unlocks it. */
 export class Lock extends OwnedKey {
   /**
-   * Gives the lock to whoever waits next. Idempotent. Does nothing when the session is lost: its locks are, too.
+   * Passes the lock to the next who waits. Idempotent. Does nothing when the session is lost: its locks are, too.
    *
    * @throws ClosedError when the client was closed before: the lock goes with the lease's TTL. DeadlineExceededError after
    * `timeoutMs` (default 10 000): the lock is given back in the background.
@@ -32,7 +32,7 @@ export class Lock extends OwnedKey {
 }
 
 /**
- * A lock for one holder at a time among all clients of an etcd, fair: it goes to who has waited longest. As
+ * A lock for one holder at a time among all clients of an etcd, fair: the one who has waited longest gets it. As
  * clientv3's `concurrency.Mutex`, with which it works together on the same names. Unlike there, the mutexes of one
  * session exclude each other, too.
  */
@@ -41,7 +41,7 @@ export class Mutex {
   readonly #prefix: Uint8Array;
 
   /**
-   * @param session whose end unlocks.
+   * @param session its end unlocks.
    * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`.
    */
   constructor(session: Session, name: Bytes) {
@@ -53,7 +53,7 @@ export class Mutex {
   /**
    * Waits for the lock.
    *
-   * @throws LeaseLostError when the session is lost before, OwnershipLostError when the key of who waits was deleted, as in
+   * @throws LeaseLostError when the session is lost before, OwnershipLostError when the waiting key was deleted, as in
    * a store that was replaced, DeadlineExceededError after `timeoutMs`.
    */
   lock(options: AcquireOptions = {}): Promise<Lock> {
@@ -73,9 +73,9 @@ export class Mutex {
   }
 
   /**
-   * Takes up a lock again that is there, after a restart within its lease's TTL for instance; its key now hangs on this
-   * session, with the same place in the order. Waits until no older key is in the way, as {@link Mutex.lock}: of a lock that was
-   * held there is none.
+   * Resumes a lock that exists, for instance after a restart within its lease's TTL. Its key is then attached to this
+   * session's lease and keeps its place in the order. Waits until no older key is in the way, as {@link Mutex.lock}
+   * does; for a lock that was held there is none.
    *
    * @param lock key and revision of a {@link Lock} of this name, which its program has stored.
    * @throws InvalidArgumentError when the key is not one of this mutex; OwnershipLostError when there is no such key any
@@ -93,7 +93,7 @@ export class Mutex {
         `${JSON.stringify(Buffer.from(key).toString())} is no key of this mutex, whose keys start with ${JSON.stringify(Buffer.from(this.#prefix).toString())}`,
       );
     }
-    // Its key may hang on this session's lease by then.
+    // Its key may be attached to this session's lease by then.
     const bound = { timeoutMs: options.timeoutMs, mayBeApplied: true };
     using waiting = new LinkedSignal([options.signal, session.signal], bound);
     const { signal } = waiting;

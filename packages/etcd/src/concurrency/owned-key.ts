@@ -21,8 +21,8 @@ import { untilDeleted } from './until-deleted.js';
 /** How to wait for a lock or a leadership. */
 export interface AcquireOptions {
   /**
-   * Gives up: the call rejects with `signal.reason`. It has no say later. What it has put is removed again, in the
-   * background where that takes longer than a few ms, by the session.
+   * Gives up: the call rejects with `signal.reason`. Once the call has settled, the signal has no effect. What the call
+   * has put is removed again, in the background where that takes longer than a few ms, by the session.
    */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -78,7 +78,7 @@ export class OwnershipLostError extends EtcdError {
   }
 }
 
-/** What a call fails with that was in flight when its session or key was lost, and so may be applied. */
+/** The failure of a call that was in flight when its session or key was lost, and so may be applied. */
 export function inDoubt(reason: unknown): unknown {
   const more = { cause: reason, mayBeApplied: true };
   if (reason instanceof LeaseLostError) return new LeaseLostError(reason.leaseId, reason.why, more);
@@ -116,8 +116,8 @@ export class OwnedKey implements AsyncDisposable {
   /**
    * Aborts when this is no longer owned: with an {@link OwnershipLostError} when it was released or its key deleted,
    * with the session's {@link LeaseLostError} when that is lost. `aborted`, `reason` and `throwIfAborted()` look at the
-   * clock, as `lost` of {@link LeaseKeepAlive}, so look at it before each step. It can't report a deletion sooner than the
-   * news arrive, nor of what happens after the look, so where it matters give the fencing token along, or make changes in
+   * clock, as `lost` of {@link LeaseKeepAlive}, so look at it before each step. It can't report a deletion before the
+   * news arrives, nor what happens after the look. Where that matters, pass the fencing token along, or make changes in
    * a transaction with {@link isOwner}.
    */
   readonly signal: AbortSignal;
@@ -134,7 +134,7 @@ export class OwnedKey implements AsyncDisposable {
     this.#fence = fence;
     this.#shared = shared;
     const { signal: alive } = session;
-    // Looked at, the other one reports itself.
+    // When its state is read, the other signal updates it.
     this.#over = new CheckedAbortController(() => alive.aborted);
     this.signal = this.#over.signal;
     setMaxListeners(0, this.signal);
@@ -207,7 +207,7 @@ export class OwnedKey implements AsyncDisposable {
   }
 
   /**
-   * Takes back a key that was of no avail, unless another claim of the session has it.
+   * Removes a key that didn't win, unless another claim of the session has it.
    * @internal
    */
   async abandon(): Promise<void> {
@@ -248,7 +248,7 @@ export class OwnedKey implements AsyncDisposable {
   }
 
   /**
-   * It turned out that it is no longer owned.
+   * Records that it is no longer owned.
    * @internal
    */
   lose(why: OwnershipLostReason, cause?: unknown): OwnershipLostError {
@@ -381,7 +381,7 @@ async function place<Owned extends OwnedKey>(
   waiting.throwIfAborted();
   const fence = new Fence(session, key, fenceKey, !isShared);
   const shared = isShared ? SharedKey.of(session, key) : undefined;
-  // Reported by the same transaction, so that no other is needed where the key is the oldest.
+  // The same transaction reports it, so that no second one is needed where the key is the oldest.
   const oldest = op.range<Bytes>(blockers, { sortBy: 'createRevision', limit: 1, keysOnly: true });
   const attempt = async (bound: AttemptBound): Promise<Placed<Owned> | undefined> => {
     const result = await session.space.txn(
@@ -412,7 +412,7 @@ async function place<Owned extends OwnedKey>(
     });
   // Not cancelled with the wait: it may be applied all the same, and then the key has to be removed.
   const placing = inTurn(shared, async () => {
-    // The turn may have come late.
+    // The turn may come late.
     waiting.throwIfAborted();
     return await persist(permitted, session.signal, (error) => fence.attemptFailed(error));
   });

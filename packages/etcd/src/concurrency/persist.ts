@@ -52,6 +52,6 @@ export async function persist<T>(
 
 /** Waits before the next attempt, after so many failures. */
 export async function backOff(failures: number, signal: AbortSignal): Promise<void> {
-  // Whoever waits in vain for a server has a keepalive running, which holds the process if it may.
+  // Where a call waits for a server here, a keepalive runs, which keeps the process alive if it may.
   await pause(reopenMs(failures, backoff), signal, { ref: false });
 }

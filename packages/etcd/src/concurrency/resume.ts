@@ -7,7 +7,7 @@ import { type Kind, kind } from '../util/kinds.js';
 import { inDoubt, type OwnedKey, OwnershipLostError } from './owned-key.js';
 import type { Session } from './session.js';
 
-/** What is known of a key that is taken up again: of an {@link OwnedKey}, or as its program has stored it. */
+/** What is known of a key that is resumed: of an {@link OwnedKey}, or as its program has stored it. */
 export type KeptKey = Pick<OwnedKey, 'key' | 'revision'>;
 
 /** @internal */
@@ -21,7 +21,7 @@ export const keptKey: Kind<KeptKey> = kind(
 );
 
 /**
- * Hangs a key that is there on this session.
+ * Attaches an existing key to this session's lease.
  *
  * @param undone what wasn't done when the time is over, for the message.
  * @returns the revision of that change.

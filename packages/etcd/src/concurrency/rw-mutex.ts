@@ -15,7 +15,7 @@ export class RwMutex {
   readonly #prefix: Uint8Array;
 
   /**
-   * @param session whose end unlocks.
+   * @param session its end unlocks.
    * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`.
    */
   constructor(session: Session, name: Bytes) {

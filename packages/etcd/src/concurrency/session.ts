@@ -39,14 +39,14 @@ const sessionOptions = describeCall<SessionOptions>(
 );
 
 /**
- * A lease that is kept alive for as long as its holder lives: what locks, elections and other ephemeral keys hang on.
- * When the holder dies or loses its connection for longer than the TTL, they go. As clientv3's
+ * A lease that is kept alive for as long as its holder lives. Locks, elections and other ephemeral keys are attached to
+ * it. When the holder dies, or loses its connection for longer than the TTL, they are deleted. As clientv3's
  * `concurrency.Session`.
  *
  * An open session keeps the process alive as a call would, unless the client's `unref()` was called.
  */
 export class Session implements AsyncDisposable {
-  /** The client, or the namespace of one, that it was made with: where its locks and elections have their keys. */
+  /** The client or namespace that it was made with. Its locks and elections have their keys there. */
   readonly space: Namespace;
   readonly leaseId: bigint;
   /**
@@ -65,7 +65,7 @@ export class Session implements AsyncDisposable {
   readonly #ended = new AbortController();
   /** Somebody else may make a session on the same lease, with names of its own. */
   readonly #nonce = randomBytes(4).toString('hex');
-  /** What is still to be removed of keys that were given up. */
+  /** Removals that are still under way, of keys that were given up. */
   readonly #removals = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
   #names = 0;
@@ -78,7 +78,7 @@ export class Session implements AsyncDisposable {
     this.leaseId = keepAlive.leaseId;
     this.#keepAlive = keepAlive;
     const { lost } = keepAlive;
-    // Looked at, the other one reports itself.
+    // When its state is read, the other signal updates it.
     this.#over = new CheckedAbortController(() => lost.aborted);
     this.signal = this.#over.signal;
     this.ended = this.#ended.signal;
@@ -92,9 +92,9 @@ export class Session implements AsyncDisposable {
    * Grants a lease and keeps it alive. Where it fails, the lease that it made is revoked again.
    *
    * @param space a client, or a namespace of one.
-   * @param options `signal` and `timeoutMs` are for the whole of it, and have no say once the session is there.
-   * @throws LeaseNotFoundError when there is no lease `leaseId`, or it has run out meanwhile; LeaseLostError when that is
-   * reported by the clock.
+   * @param options `signal` and `timeoutMs` are for the whole call. Once the session exists, they have no effect.
+   * @throws LeaseNotFoundError when there is no lease `leaseId`, or it has run out meanwhile; LeaseLostError when that
+   * is reported by the clock.
    */
   static async create(space: Namespace, options: SessionOptions = {}): Promise<Session> {
     checkArgument('space', namespaceKind, space);
@@ -118,7 +118,7 @@ export class Session implements AsyncDisposable {
       try {
         await space.lease.grantOnce(id, ttlSeconds, { ...control, signal });
       } catch (error) {
-        // A signal's reason says nothing of the request.
+        // A signal's reason says nothing about the request.
         sent = signal.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
         throw error;
       }
@@ -134,7 +134,7 @@ export class Session implements AsyncDisposable {
     return this.#keepAlive.ttlSeconds;
   }
 
-  /** How long the session lasts from now on if its lease isn't renewed again, in ms: a lower bound. 0 once it is lost. */
+  /** How long the session lasts at least if its lease isn't renewed again, in ms from now. 0 once it is lost. */
   get remainingMs(): number {
     return this.signal.aborted ? 0 : this.#keepAlive.remainingMs;
   }
@@ -188,7 +188,7 @@ export class Session implements AsyncDisposable {
     return `Session ${show(this.toJSON(), options)}`;
   }
 
-  /** Ends it, as {@link close} does. */
+  /** The same as {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -257,7 +257,7 @@ export class Session implements AsyncDisposable {
 
 const lateRevokeBackoff = { firstMs: 50, longestMs: 20_000 };
 
-/** How long a grant is expected at most, in ms. Of one that comes later there is a lease without keys, for its TTL. */
+/** How long a grant is waited for at most, in ms. A later one leaves a lease without keys, for its TTL. */
 const LATEST_GRANT_MS = 60_000;
 
 /**
@@ -283,7 +283,7 @@ async function revokeLate(space: Namespace, id: bigint, ttlSeconds: number): Pro
 }
 
 /**
- * What takes a session takes one of these.
+ * The type of parameters that take a session.
  * @internal
  */
 export const sessionKind: Kind<Session> = withMethods(

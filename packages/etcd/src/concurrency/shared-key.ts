@@ -27,7 +27,7 @@ export class SharedKey {
     return shared;
   }
 
-  /** Counts as an owner until it is one no longer. */
+  /** Counts as an owner until it stops being one. */
   add(owned: KeyOwner): void {
     this.#owners.add(owned);
     owned.signal.addEventListener('abort', () => this.#owners.delete(owned), { once: true });

@@ -15,7 +15,7 @@ export async function untilDeleted(
   signal: AbortSignal,
   createRevision?: bigint,
 ): Promise<void> {
-  // Not from a member that is cut off, and knows of no change.
+  // Not from a member that is cut off: it would know of no change.
   const options = (startRevision: bigint) =>
     ({ startRevision, filters: ['put'], requireLeader: 'wait', signal }) as const;
   let from = revision + 1n;

@@ -4,7 +4,7 @@ import type { Namespace } from '../views/namespace.js';
 import type { WatchOptions } from '../watch/request.js';
 import { backOff, mayPass } from './persist.js';
 
-/** A watch of what is put after a revision; not from a member that is cut off, and knows of no change. */
+/** A watch of puts after a revision; not from a member that is cut off, which would know of no change. */
 export function putsAfter(revision: bigint, signal: AbortSignal): WatchOptions {
   return { startRevision: revision + 1n, filters: ['delete'], requireLeader: 'wait', signal };
 }

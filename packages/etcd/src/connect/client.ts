@@ -1,4 +1,4 @@
-// connect/ makes a client of options: endpoints, DNS, TLS, credentials; and has the client itself. Which endpoint
+// connect/ has the client, and makes one from options: endpoints, DNS, TLS, credentials. Which endpoint
 // serves a call is decided in rpc/, how its bytes get there in transport/.
 
 import { Auth } from '../admin/auth.js';
@@ -23,8 +23,8 @@ export interface ClientInit {
 }
 
 /**
- * A client of one etcd cluster, made by `connect()`. Its calls fail with an `EtcdError` of the fitting class, or
- * with the reason of the `signal` they were given.
+ * A client of one etcd cluster, made by `connect()`. Its calls fail with an `EtcdError` of the fitting class, or with
+ * the reason of their `signal`.
  *
  * While calls, watches and keepalives are in flight it keeps the process alive, unless {@link unref} was called; an idle
  * client doesn't. However the process ends, the client's thread is ended first.
@@ -36,7 +36,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   readonly auth: Auth;
   /** The members of the cluster. */
   readonly cluster: Cluster;
-  /** Status, alarms, snapshots and other care of the members. */
+  /** Status, alarms, snapshots and other maintenance of the members. */
   readonly maintenance: Maintenance;
   readonly #rpc: Rpc;
   readonly #leaseKeeper: LeaseKeeper;
@@ -79,7 +79,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
    * await etcd.unary(unlock, { key });
    * ```
    *
-   * It goes by the rules of all calls: over the endpoints in health, with the client's token, sent again as
+   * It follows the rules of all calls: it goes to a healthy endpoint, with the client's token, sent again as
    * {@link RpcMethod.idempotent} says, within its deadline and until its signal aborts. Keys in its messages are those of
    * etcd, without any namespace.
    *
@@ -96,8 +96,8 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   }
 
   /**
-   * Opens a streaming call that the client has no method for. It goes to an endpoint in health, with a token that is at most
-   * a second old, and isn't made again when it breaks; that endpoint is then left alone for a while.
+   * Opens a streaming call that the client has no method for. It goes to a healthy endpoint, with a token that is at
+   * most a second old. When it breaks, it isn't opened again, and that endpoint is left alone for a while.
    *
    * @throws InvalidArgumentError for a malformed method, ClosedError; what ends it later is thrown by the loop over it.
    */
@@ -108,15 +108,15 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
     return new RpcStream(this.#rpc, method, options);
   }
 
-  /** The endpoints that calls go to, and how each does. */
+  /** The endpoints that calls go to, with the state of each. */
   get endpoints(): EndpointStatus[] {
     return this.#rpc.endpoints;
   }
 
   /**
-   * Replaces the endpoints. Calls on one that goes away end by themselves. Where all are of another cluster, and none was
-   * in use before, the client moves there with the first answer: watches end with `StoreReplacedError`, `Cache` and `Mirror`
-   * read their keys again, and sessions are lost.
+   * Replaces the endpoints. Calls on a removed endpoint run to their end. If all new endpoints are of another cluster,
+   * the client moves there with the first answer: watches end with `StoreReplacedError`, `Cache` and `Mirror` read
+   * their keys again, and sessions are lost.
    *
    * @throws InvalidArgumentError for malformed ones, and `ClosedError`.
    */
@@ -154,8 +154,8 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   }
 
   /**
-   * Ends the client: what is in flight fails with `ClosedError`, connections go, and the native thread is
-   * joined if this was its last client. Idempotent. Takes about a millisecond and waits for no server.
+   * Closes the client: calls in flight fail with `ClosedError`, connections are closed, and the native thread is joined
+   * if this was its last client. Idempotent. Takes about a millisecond and waits for no server.
    */
   close(): Promise<void> {
     this.#leaseKeeper.close();
@@ -163,7 +163,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
     return this.#rpc.close();
   }
 
-  /** Ends it, as {@link close} does. */
+  /** The same as {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

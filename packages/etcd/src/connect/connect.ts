@@ -47,15 +47,15 @@ import { checkTls, tlsFields } from './tls-options.js';
 export interface ConnectOptions {
   /**
    * `http://host:port`, `https://host:port`, `unix://path` or, with TLS, `unixs://path`; one or several of the same
-   * cluster: the first that answers says which; those of another one are left alone, with a `ClusterMismatchError` in
-   * `etcd.endpoints`. Commas separate them in a string. Default `http://127.0.0.1:2379`.
+   * cluster. The first that answers decides which cluster that is. Endpoints of another cluster are left alone, with a
+   * `ClusterMismatchError` in `etcd.endpoints`. Commas separate them in a string. Default `http://127.0.0.1:2379`.
    */
   readonly endpoints?: string | readonly string[] | undefined;
-  /** Finds the endpoints in DNS, in place of `endpoints`: the domain, or more about it. */
+  /** Finds the endpoints in DNS, instead of `endpoints`: the domain, or the domain with options. */
   readonly srv?: string | SrvOptions | undefined;
   /**
-   * Certificates, for `https://` endpoints; or a function that gives them, which is called before each new connection, so
-   * that renewed ones are used without another client. Where it throws, that connection fails.
+   * Certificates, for `https://` endpoints; or a function that returns them. It is called before each new connection,
+   * so renewed certificates need no new client. If it throws, that connection fails.
    */
   readonly tls?: (TlsOptions | (() => TlsOptions | Promise<TlsOptions>)) | undefined;
   /** HTTP/2 keepalive; off by default. */
@@ -63,8 +63,8 @@ export interface ConnectOptions {
   /** Idle time before TCP's own keepalive probes start, in ms. Default 30 000; 0 turns them off. */
   readonly tcpKeepAliveMs?: number | undefined;
   /**
-   * Bound on reaching one endpoint, in ms. Default 5 000. Several are tried side by side: the next one as soon as one has
-   * failed, or 250 ms after it.
+   * Longest time to reach one endpoint, in ms. Default 5 000. Several are tried side by side: the next one as soon as
+   * one has failed, or 250 ms after it.
    */
   readonly connectTimeoutMs?: number | undefined;
   /**
@@ -74,9 +74,10 @@ export interface ConnectOptions {
    */
   readonly waitForReadyMs?: number | undefined;
   /**
-   * Resolve without having reached an endpoint, as clientv3 does by default: options are checked, and `srv` is looked up;
-   * the first calls connect and log in. Until an endpoint has answered, calls wait for one up to their deadline, and fail
-   * with UnavailableError then, with the last failure of each endpoint; nothing was sent. Default false. Excludes `waitForReadyMs`.
+   * Resolve before an endpoint was reached, as clientv3 does by default. Options are checked, and `srv` is looked up;
+   * the first calls connect and log in. Until an endpoint has answered, calls wait for one up to their deadline, and
+   * fail with UnavailableError then, with the last failure of each endpoint; nothing was sent. Default false. Excludes
+   * `waitForReadyMs`.
    */
   readonly lazy?: boolean | undefined;
   /** Deadline of each call that isn't given its own, in ms. Default 10 000; `Infinity` for none. Watches have none. */
@@ -89,8 +90,9 @@ export interface ConnectOptions {
   /** How calls are sent again when it is safe: reads, and writes that were never proposed. */
   readonly retry?: RetryOptions | undefined;
   /**
-   * Makes each call as this user; or with this token, as it is; or with what a function gives, which is called when a
-   * token is first needed, for each stream, and when the server refuses a token. Over `http://` the password goes in the clear.
+   * Makes each call as this user, with this token, or with what a function returns. The function is called when a token
+   * is first needed, for each stream, and when the server refuses a token. Over `http://` the password is sent in clear
+   * text.
    */
   readonly auth?: (AuthOptions | (() => AuthOptions | Promise<AuthOptions>)) | undefined;
   /** Find the cluster's members again this often, in ms, as `cluster.syncEndpoints()` does. Default: never. */
@@ -99,7 +101,7 @@ export interface ConnectOptions {
   readonly maxRequestBytes?: number | undefined;
   /** Default `auto`: native where the addon loads, else grpc-js. `QUIESCE_ETCD_TRANSPORT` sets another default. */
   readonly transport?: TransportChoice | undefined;
-  /** Gives up connecting. It has no say once connected. */
+  /** Gives up connecting. Once connected, it has no effect. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -217,9 +219,9 @@ const authenticate = idempotentCall(AuthService.authenticate, ({ token }) => tok
 /**
  * Connects to etcd, and resolves once an endpoint has answered, and the user is logged in; at once with `lazy`.
  *
- * @param options or the endpoints alone.
- * @throws InvalidArgumentError for options that can't work; UnavailableError when no endpoint answers, with what is
- * wrong with each, in the order of the endpoints in its `cause`; UnimplementedError when what answers isn't etcd.
+ * @param options the options, or only the endpoints.
+ * @throws InvalidArgumentError for options that can't work; UnavailableError when no endpoint answers: its `cause` has
+ * the failure of each, in the order of the endpoints; UnimplementedError when what answers isn't etcd.
  */
 export async function connect(options?: ConnectOptions | string): Promise<EtcdClient>;
 export async function connect(
@@ -252,7 +254,7 @@ export async function connect(
     autoSyncIntervalMs,
     auth,
   } = given;
-  // Longer than a timer runs, and so never.
+  // Longer than any timer runs: never.
   const connectTimeoutMs = wantedMs > LONGEST_TIMER_MS ? never : wantedMs;
   signal?.throwIfAborted();
   const parse = (given: string | readonly string[]): string[] => parseEndpoints(given, tls !== undefined);
@@ -346,7 +348,7 @@ function wrongGift(option: 'auth' | 'tls', kind: Shape, given: unknown): Invalid
   return invalidArgument(`what the function ${option} gave is wrong: ${kind.explain('', given)}`);
 }
 
-/** What an option's function gives, which everybody waits for: so that it hangs once is no end of all calls. */
+/** What an option's function returns. All calls wait for it, so one that hangs must not block them forever. */
 function inTime<T>(option: 'auth' | 'tls', give: () => T | Promise<T>, timeoutMs: number): Promise<T> {
   const expired = (wait: Waiter<T>): void => {
     const message = `DEADLINE_EXCEEDED: the function ${option} has given nothing within ${timeoutMs} ms`;
@@ -391,7 +393,7 @@ function notLoggedIn(waitForReadyMs: number | undefined): DeadlineExceededError 
 }
 
 function syncRegularly(client: EtcdClient, intervalMs: number): void {
-  // Longer than a timer runs, and so never.
+  // Longer than any timer runs: never.
   if (intervalMs > LONGEST_TIMER_MS) return;
   const timer = setInterval(() => {
     if (client.closed) clearInterval(timer);

@@ -20,7 +20,7 @@ export interface SrvResolver {
   resolveSrv(hostname: string): Promise<readonly SrvRecord[]>;
 }
 
-/** What of an SRV record is used. */
+/** The fields of an SRV record that are used. */
 export interface SrvRecord {
   readonly name: string;
   readonly port: number;

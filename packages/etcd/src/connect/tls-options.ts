@@ -22,7 +22,7 @@ export const tlsFields = new Description<TlsOptions>(
   },
 );
 
-/** Finds out about unusable certificates before a handshake does, whose errors say little. */
+/** Reports unusable certificates before a handshake fails on them: its errors say little. */
 export function checkTls({ ca, cert, key, dangerouslySkipVerification = false }: TlsOptions): void {
   checkPem('tls.ca', 'certificate', ca, (pem) => new X509Certificate(pem));
   checkPem('tls.cert', 'certificate', cert, (pem) => new X509Certificate(pem));

@@ -12,7 +12,7 @@ import type { Mapping, PrefixMapping } from './mapping.js';
 
 /**
  * How a type of keys or values is written as bytes. `In` is what may be written, `Out` what is read back. Both
- * functions may throw; the call or the access then fails with a {@link CodecError} whose `cause` that is.
+ * functions may throw. The call or the access then fails with a {@link CodecError}, with that as its `cause`.
  */
 export interface Codec<In, Out = In> {
   /** The bytes, or a text that is sent as UTF-8. */
@@ -42,7 +42,7 @@ export const codecs = new Description<KeyValueCodec<never, never, unknown, unkno
 
 /**
  * A key or a value could not be encoded or decoded by its codec; `cause` is what the codec threw. Code
- * `INVALID_ARGUMENT` when it was to be written (nothing was sent), `INTERNAL` when it was read.
+ * `INVALID_ARGUMENT` for a write (nothing was sent), `INTERNAL` for a read.
  */
 export class CodecError extends EtcdError {}
 
@@ -52,7 +52,7 @@ export const bytes: Codec<Bytes, Uint8Array> = {
   decode: (value) => value,
 };
 
-// Not `ignoreBOM: false`: a text is read back as it was written.
+// `ignoreBOM`, so that a text is read back as it was written.
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Text as UTF-8. What isn't UTF-8, or has half of a surrogate pair, is an error rather than changed. */
@@ -78,7 +78,7 @@ function textOf(encoded: Uint8Array): string {
 const someBytes = kind<Uint8Array>(types.isUint8Array, 'a Uint8Array');
 
 function undecodable(message: string, cause: unknown): CodecError {
-  // Of one within the other the cause is that of both.
+  // Where one wraps the other, both have the same cause.
   const first = cause instanceof CodecError && cause.cause !== undefined ? cause.cause : cause;
   return new CodecError(message, { code: StatusCode.INTERNAL, sent: false, cause: first });
 }
@@ -86,8 +86,8 @@ function undecodable(message: string, cause: unknown): CodecError {
 /**
  * JSON, as UTF-8.
  *
- * @param parse makes a `T` of what was parsed, or throws: a schema's `parse`, for example. Without it the type is
- * the caller's word, not checked.
+ * @param parse makes a `T` of what was parsed, or throws: a schema's `parse`, for example. Without it the type is not
+ * checked.
  */
 export function json<T>(parse?: (value: unknown) => T): Codec<T> {
   if (parse !== undefined) checkArgument('parse', aFunction(), parse);
@@ -122,8 +122,8 @@ function jsonText(value: unknown): string | undefined {
 }
 
 /**
- * A key with its value and history, seen through a codec. Key and value are decoded when they are first read, so
- * that one value that can't be decoded harms nobody who doesn't read it.
+ * A key with its value and history, seen through a codec. Key and value are decoded when they are first read, so a
+ * value that can't be decoded only fails those who read it.
  */
 export class TypedKeyValue<Key, Value> {
   /** The same as bytes. `raw.value` is empty where only keys were asked for, and for a deleted key. */
@@ -180,7 +180,7 @@ export class TypedKeyValue<Key, Value> {
     return `TypedKeyValue ${show({ ...this.raw, ...this.#readable() }, options)}`;
   }
 
-  /** What of key and value can be decoded. */
+  /** Key and value, each decoded where that is possible. */
   #readable(): { key?: unknown; value?: unknown } {
     const readable: { key?: unknown; value?: unknown } = {};
     try {

@@ -2,7 +2,7 @@ import { types } from 'node:util';
 import { invalidArgument } from '../errors.js';
 import { shown } from '../util/kinds.js';
 
-/** A key or a value on its way in: bytes, or a string that is sent as UTF-8. */
+/** A key or a value as calls take it: bytes, or a string that is sent as UTF-8. */
 export type Bytes = string | Uint8Array;
 
 /** One key, or a range of keys: see {@link prefix}, {@link fromKey}, {@link keyRange} and {@link allKeys}. */
@@ -12,7 +12,7 @@ export type Keys = Bytes | KeyRange;
 const zero = Uint8Array.of(0);
 
 /**
- * The keys from `key` up to, but without, `rangeEnd`, in byte order; as `key` and `range_end` of etcd's
+ * The keys from `key` (included) to `rangeEnd` (excluded), in byte order; as `key` and `range_end` of etcd's
  * `RangeRequest`. Made by the functions of this module.
  */
 export class KeyRange {
@@ -137,7 +137,7 @@ export function rangeBelow(start: Uint8Array, { key, rangeEnd }: RangeBytes): Ra
 }
 
 /**
- * Bytes of one's own, for what is used later: the caller may reuse a buffer once a function has returned.
+ * A copy of bytes that are used later: the caller may reuse a buffer once a function has returned.
  * @internal
  */
 export function ownBytes(bytes: Bytes): Uint8Array {
@@ -146,7 +146,7 @@ export function ownBytes(bytes: Bytes): Uint8Array {
 }
 
 /**
- * A range of one's own, as {@link ownBytes}.
+ * A copy of a range, for the same reason as {@link ownBytes}.
  * @internal
  */
 export function ownRange({ key, rangeEnd }: RangeBytes): RangeBytes {
@@ -169,7 +169,7 @@ export function toBytes(bytes: Bytes): Uint8Array {
     if (wellFormed(bytes)) return Buffer.from(bytes);
     throw invalidArgument('the text has half of a surrogate pair, for which UTF-8 has no bytes');
   }
-  // Also one of a vm context, as Jest's tests run in, which is no instance of this realm's class.
+  // Also one of a vm context, in which Jest runs tests: it is no instance of this realm's class.
   if (types.isUint8Array(bytes)) {
     if (bytes.length === 0) checkAttached(bytes);
     return bytes;
@@ -191,10 +191,10 @@ function otherThanBytes(given: unknown): string {
 /** Whether a text has no half of a surrogate pair, which would be changed. */
 const wellFormed = (text: string): boolean => (text as WellFormed).isWellFormed();
 
-// In all hosts, and not yet in the types.
+// All hosts have it; the types don't yet.
 type WellFormed = string & { isWellFormed(): boolean };
 
-/** Bytes whose buffer was transferred to another thread, or made smaller, look as if they were none. */
+/** If a buffer was transferred to another thread, or made smaller, its bytes look empty. */
 function checkAttached(bytes: Uint8Array): void {
   try {
     bytes.keys();

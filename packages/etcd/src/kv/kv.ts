@@ -37,13 +37,16 @@ export interface ResponseHeader {
 export interface ReadOptions extends CallControl {
   /** Read as of this revision; default: the newest. */
   readonly revision?: Int64 | undefined;
-  /** Let the member that was asked answer by itself: faster, but it may lag behind. Default false, which is linearizable. */
+  /**
+   * Let the member that receives the request answer by itself: faster, but it may lag behind. Default false, which is
+   * linearizable.
+   */
   readonly serializable?: boolean | undefined;
 }
 
 /** Options of `range`, as etcd's `RangeRequest`. */
 export interface RangeOptions extends ReadOptions {
-  /** At most so many keys; default: no limit. `more` in the result says whether there were others. */
+  /** Most keys to return; default: no limit. `more` in the result says whether there are others. */
   readonly limit?: Int64 | undefined;
   /** What to sort by; default `key`, ascending. etcd sorts before it applies `limit`. */
   readonly sortBy?: keyof typeof sortTargets | undefined;
@@ -51,7 +54,7 @@ export interface RangeOptions extends ReadOptions {
   readonly sortOrder?: 'ascend' | 'descend' | undefined;
   /** Leave the values out. */
   readonly keysOnly?: boolean | undefined;
-  /** Return the count alone. */
+  /** Return only the count. */
   readonly countOnly?: boolean | undefined;
   /** Leave out keys that were last changed before this revision. */
   readonly minModRevision?: Int64 | undefined;
@@ -66,22 +69,22 @@ export interface RangeOptions extends ReadOptions {
 /** What `range` found. */
 export interface RangeResult<Entry = KeyValue> {
   readonly header: ResponseHeader;
-  /** Revision of the store when it was read: the newest one, also where an older one was asked for. */
+  /** Revision of the store when it was read: the newest one, even if an older one was asked for. */
   readonly revision: bigint;
   readonly kvs: Entry[];
   /** Whether there are more keys in the range than `limit` allowed. */
   readonly more: boolean;
-  /** Keys in the range, without regard to `limit` and to the filters on revisions. */
+  /** Number of keys in the range, regardless of `limit` and of the filters on revisions. */
   readonly count: bigint;
 }
 
 /** Options of `put`, as etcd's `PutRequest`. */
 export interface PutOptions extends CallControl {
-  /** Attach the key to this lease, and it goes with it. */
+  /** Attach the key to this lease: the key is deleted when the lease ends. */
   readonly lease?: Int64 | undefined;
   /** Return the key as it was before. */
   readonly prevKv?: boolean | undefined;
-  /** Keep the value (give an empty one) and change the lease alone. The key must exist. */
+  /** Keep the value (give an empty one) and change only the lease. The key must exist. */
   readonly ignoreValue?: boolean | undefined;
   /** Keep the lease. The key must exist. */
   readonly ignoreLease?: boolean | undefined;
@@ -92,7 +95,7 @@ export interface PutResult<Entry = KeyValue> {
   readonly header: ResponseHeader;
   /** Revision that the put made. */
   readonly revision: bigint;
-  /** The key as it was before, where `prevKv` asked for it and there was one. */
+  /** The key as it was before, if `prevKv` was given and the key existed. */
   readonly prevKv: Entry | undefined;
 }
 
@@ -107,9 +110,9 @@ export interface DeleteResult<Entry = KeyValue> {
   readonly header: ResponseHeader;
   /** Revision of the store after it; a new one only if something was deleted. */
   readonly revision: bigint;
-  /** How many keys there were to delete. */
+  /** How many keys were deleted. */
   readonly deleted: bigint;
-  /** The deleted keys, where `prevKv` asked for them. */
+  /** The deleted keys, if `prevKv` was given. */
   readonly prevKvs: Entry[];
 }
 

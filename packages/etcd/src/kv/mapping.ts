@@ -10,8 +10,8 @@ import {
 } from './key-range.js';
 
 /**
- * Between what the caller of a view writes and reads, and what etcd stores: the prefix of a namespace, a codec.
- * All that has keys or values in its messages goes through one.
+ * Maps what the caller of a view writes and reads to what etcd stores: by the prefix of a namespace, and by a codec.
+ * All messages with keys or values go through one.
  * @internal
  */
 export interface Mapping<Key, Value, Entry> {

@@ -24,7 +24,7 @@ import {
  * revisions it reads all of that, too: for hundreds of thousands of keys take larger pages. `timeoutMs` is the deadline of each page.
  */
 export interface PageOptions extends Omit<RangeOptions, 'limit' | 'sortBy' | 'sortOrder' | 'countOnly'> {
-  /** Most keys that are asked for at once; two such pages are held in memory at most. Default 1 000. */
+  /** Most keys to ask for at once. At most two such pages are held in memory. Default 1 000. */
   readonly pageSize?: number | undefined;
 }
 
@@ -48,7 +48,7 @@ export interface RangePage<Entry = KeyValue> {
 }
 
 interface FetchedPage<Entry> extends RangeResult<Entry> {
-  /** Where the next page begins: right after the last key of this one, as etcd has it. */
+  /** Where the next page begins: right after the last key of this one. */
   readonly next: Uint8Array | undefined;
 }
 
@@ -91,11 +91,11 @@ async function* pagesOf<Entry>(
       return;
     }
     const following = fetch(next, revision).catch((error: unknown) => {
-      // A member that lags may not have come to it.
+      // A member that lags may not have reached this revision.
       if (serializable || !isFutureRevision(error)) throw error;
       throw new StoreReplacedError(first, unknownState, { cause: error });
     });
-    // How it fails is reported when it is its turn, if that comes.
+    // Its failure is reported when it is its turn, if that comes.
     following.catch(() => {});
     yield answer({ revision, kvs, more: true });
     page = await following;

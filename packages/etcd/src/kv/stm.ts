@@ -15,7 +15,7 @@ import { type Mapping, PrefixMapping } from './mapping.js';
 import { type Compare, compare, type Op, op, type Txn, type TxnResult, txnCall, txnRequest } from './txn.js';
 
 /**
- * What concurrent changes a software transaction notices, as in clientv3's `concurrency` package:
+ * Which concurrent changes a software transaction notices, as in clientv3's `concurrency` package:
  *
  * - `serializableSnapshot`: all reads see the store at the revision of the first. It conflicts when a key that was
  *   read has changed since, and also when one that it only writes was put since.
@@ -32,7 +32,7 @@ interface Isolation {
   readonly pinned: boolean;
   /** A key is read once, and must not have changed at the commit. */
   readonly repeatable: boolean;
-  /** Nor may a key have been put that is only written, by itself or as one of a range that is deleted. */
+  /** A key that is only written, by itself or within a deleted range, must not have been put either. */
   readonly writeConflicts: boolean;
 }
 
@@ -43,7 +43,7 @@ const isolations: Readonly<Record<StmIsolation, Isolation>> = {
   readCommitted: { pinned: false, repeatable: false, writeConflicts: false },
 };
 
-/** Options of `stm`. `timeoutMs` bounds the whole, all attempts together; default: each call has its own deadline. */
+/** Options of `stm`. `timeoutMs` bounds all attempts together; default: each call has its own deadline. */
 export interface StmOptions<Key> extends CallControl {
   /** Default `serializableSnapshot`. */
   readonly isolation?: StmIsolation | undefined;
@@ -56,8 +56,8 @@ export interface StmOptions<Key> extends CallControl {
 /** What a software transaction reads and writes through. It is done when its function has returned. */
 export interface Stm<Key, Value, Entry> {
   /**
-   * A key as the transaction sees it: with what it has written itself, which has the revisions from before; or
-   * `undefined` when there is no such key.
+   * A key as the transaction sees it, with its own writes; a written key has the revisions from before. `undefined`
+   * when there is no such key.
    */
   get(key: Key): Promise<Entry | undefined>;
   /** Several keys, in one round trip. */
@@ -65,9 +65,9 @@ export interface Stm<Key, Value, Entry> {
   /** Sets a key when the transaction commits. */
   put(key: Key, value: Value, options?: StmPutOptions): void;
   /**
-   * Deletes a key, or all keys of a range, when the transaction commits: also those that are put by others until then,
-   * unless the isolation notices. What the transaction itself puts there afterwards is put; for each such key the range
-   * counts as one operation more towards the server's `--max-txn-ops`.
+   * Deletes a key, or all keys of a range, when the transaction commits. That includes keys that others put until then,
+   * unless the isolation notices them. What the transaction itself puts there afterwards is put; for each such key the
+   * range counts as one operation more towards the server's `--max-txn-ops`.
    */
   delete(keys: Key | KeyRange): void;
 }
@@ -98,13 +98,13 @@ const stmPutOptions = new Description<StmPutOptions>(
 export interface StmResult<T> {
   /** What the function returned, in the attempt that was committed. */
   readonly value: T;
-  /** Revision of the store after the commit: the one it made, if it wrote anything. */
+  /** Revision of the store after the commit: that of the commit itself if it wrote anything. */
   readonly revision: bigint;
   /** How often the function was run. */
   readonly attempts: number;
 }
 
-/** A software transaction met a conflict in each of its attempts. Nothing was written. Code `ABORTED`. */
+/** Each attempt of a software transaction met a conflict. Nothing was written. Code `ABORTED`. */
 export class StmConflictError extends EtcdError {
   /** How often the function was run. */
   readonly attempts: number;
@@ -193,7 +193,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   #first: Promise<bigint> | undefined;
   /** Where the first read was answered. */
   #origin: ResponseHeader | undefined;
-  /** What was read can't be relied on: it was compacted away under the transaction, or is of another store. */
+  /** What was read is not reliable: its revision was compacted meanwhile, or the store was replaced. */
   #lost = false;
   #done = false;
 

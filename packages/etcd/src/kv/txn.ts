@@ -41,7 +41,7 @@ import {
 /** How a comparison compares, in clientv3's words. */
 export type CompareOperator = '=' | '!=' | '<' | '>';
 
-/** What of a key a comparison with a number looks at. All are 0 where there is no such key. */
+/** The part of a key that a comparison with a number looks at. All are 0 if there is no such key. */
 export type CompareNumber = 'version' | 'createRevision' | 'modRevision' | 'lease';
 
 /** A condition of a transaction, made by {@link compare}. On a range it must hold for each key of it. */
@@ -92,7 +92,7 @@ export interface DeleteOp<Key> {
   readonly options: OpOptions<DeleteOptions>;
 }
 
-/** A transaction in a transaction. */
+/** A nested transaction. */
 export interface TxnOp<Key, Value> extends Txn<Key, Value> {
   readonly type: 'txn';
 }
@@ -109,9 +109,9 @@ export type Op<Key, Value> =
 export interface Txn<Key, Value> {
   /** Conditions that must all hold for `success`. Default: none, so that `success` is done. */
   readonly compare?: readonly Compare<Key, Value>[] | undefined;
-  /** Done in order when all conditions hold. */
+  /** Operations that are done, in order, if all conditions hold. */
   readonly success?: readonly Op<Key, Value>[] | undefined;
-  /** Done in order otherwise. */
+  /** Operations that are done, in order, otherwise. */
   readonly failure?: readonly Op<Key, Value>[] | undefined;
 }
 
@@ -178,7 +178,7 @@ export type TxnResult<T, Entry> =
 /** One of the two outcomes of a transaction. */
 export interface TxnBranch<Succeeded extends boolean, Responses> {
   readonly header: ResponseHeader;
-  /** Revision of the store after the transaction: the one it made, if it changed anything. */
+  /** Revision of the store after the transaction: that of the transaction itself if it changed anything. */
   readonly revision: bigint;
   /** Whether all conditions held, so that `success` was done and not `failure`. */
   readonly succeeded: Succeeded;
@@ -207,8 +207,8 @@ export const op = {
     return { type: 'delete', keys, options };
   },
   /**
-   * A transaction in the transaction, with conditions of its own. etcd looks at all conditions before it does any
-   * operation, so they see the keys as they were before the whole.
+   * A nested transaction, with conditions of its own. etcd looks at all conditions before it does any operation, so
+   * they see the keys as they were before the outer transaction.
    */
   txn<const T extends Txn<unknown, unknown>>(txn: T & NoOtherFields<T>): T & { readonly type: 'txn' } {
     txnFields.check(txn);
@@ -263,7 +263,7 @@ export function txnRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<
 
 /**
  * etcd refuses a transaction that deletes and puts the same key, but overlooks deletes of a range without an end. If
- * the put then wants to keep the value or lease that is gone, all members crash (seen with 3.6.16), and crash again
+ * the put is then to keep the value or lease, which is gone, all members crash (seen with 3.6.16), and crash again
  * whenever they apply their log.
  */
 function checkEndlessDeletes(list: readonly RequestOp[]): void {
@@ -300,14 +300,14 @@ function requestsOf(list: readonly RequestOp[]): NonNullable<RequestOp['request'
 }
 
 /**
- * The call that a transaction is made with; what it returns follows from its operations.
+ * The call for a transaction; its result type follows from the operations.
  * @internal
  */
 export function txnCall<T extends Txn<unknown, unknown>, Entry>(
   txn: T,
   toEntry: ToEntry<Entry>,
 ): Call<TxnRequest, TxnResponse, TxnResult<T, Entry>> {
-  // As it is now: the caller may use its lists again once the call has begun.
+  // A copy: the caller may reuse its lists once the call has begun.
   const shape = shapeOf(txn);
   const call = writes(shape) ? writeCall : idempotentCall;
   // The server answers each operation of the branch in order, which the types can't know.
@@ -327,7 +327,7 @@ type OpShape = Op<unknown, unknown>['type'] | TxnShape | undefined;
 const DEEPEST = 100;
 
 /**
- * Of what wasn't checked: that is done when the request is made.
+ * For what wasn't checked: that happens when the request is made.
  *
  * @throws InvalidArgumentError for one that has no end.
  */

@@ -10,7 +10,7 @@ export interface LeaseRenewal {
 }
 
 /**
- * A lease that is kept alive, made by {@link LeaseClient.keepAlive}. Its loop, which nobody has to run, yields a
+ * A lease that is kept alive, made by {@link LeaseClient.keepAlive}. Its loop is optional. It yields a
  * {@link LeaseRenewal} for each renewal that happens while it waits; it ends after {@link stop} and throws when the
  * lease is lost.
  */
@@ -18,8 +18,8 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
   readonly leaseId: bigint;
   /**
    * Aborts when the lease can no longer be relied on, with a {@link LeaseLostError} that says why; not after
-   * {@link stop}. By this process's monotonic clock that is at most its TTL after the last successful renewal was
-   * sent, also when no server can be reached.
+   * {@link stop}. By this process's monotonic clock, that is at most its TTL after the last successful renewal was
+   * sent, even if no server can be reached.
    *
    * `aborted`, `reason` and `throwIfAborted()` look at that clock: they are right even when the process was stopped, or
    * its event loop blocked, and no timer has run since. The event comes with the first such look, else when the loop
@@ -49,7 +49,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     return this.#lease.ttlMs / 1000;
   }
 
-  /** How long the lease lasts from now on if it isn't renewed again, in ms: a lower bound. 0 once it is lost. */
+  /** How long the lease lasts at least if it isn't renewed again, in ms from now. 0 once it is lost. */
   get remainingMs(): number {
     if (this.lost.aborted) return 0;
     return Math.max(0, this.#lease.renewedAt + this.#lease.ttlMs - performance.now());
@@ -63,7 +63,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     return this.#keeper.confirm(this.#lease);
   }
 
-  /** Stops to keep the lease alive; others who keep it alive through this client go on. Idempotent. */
+  /** Stops keeping the lease alive. Other keepalives of the lease on this client go on. Idempotent. */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -72,12 +72,12 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     for (const iteration of this.#iterations) iteration.stop();
   }
 
-  /** Stops it, as {@link stop} does. */
+  /** The same as {@link stop}. */
   [Symbol.dispose](): void {
     this.stop();
   }
 
-  /** Each renewal from now on, to the end of the keepalive; a loss is thrown. */
+  /** Yields each renewal from now on, until the keepalive ends; throws when the lease is lost. */
   async *[Symbol.asyncIterator](): AsyncGenerator<LeaseRenewal, void, void> {
     const iteration = new Iteration(this.#lease);
     this.#iterations.add(iteration);
@@ -91,7 +91,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
   }
 }
 
-/** Waits for one renewal after another. */
+/** Waits for the renewals, one after another. */
 class Iteration {
   readonly #lease: KeptLease;
   #waiter: RenewalWaiter | undefined;

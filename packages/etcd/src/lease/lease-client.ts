@@ -24,7 +24,7 @@ export interface GrantOptions extends CallControl {
   readonly id?: Int64 | undefined;
 }
 
-/** A lease as it was granted. */
+/** A granted lease. */
 export interface GrantResult {
   readonly header: ResponseHeader;
   readonly id: bigint;
@@ -46,7 +46,7 @@ export interface TimeToLiveResult {
   readonly ttlSeconds: number;
   /** TTL that the lease was granted with, and has again after each renewal, in seconds. */
   readonly grantedTtlSeconds: number;
-  /** Keys attached to the lease, where `keys` asked for them; of a namespace, those that are in it. */
+  /** Keys attached to the lease, if `keys` was given; for a namespace, only those in it. */
   readonly keys: Uint8Array[];
 }
 
@@ -103,12 +103,13 @@ export class LeaseClient {
    * `id` it is sent again while no server answers, and an attempt whose answer was lost may leave a lease that nobody knows,
    * until it expires; with one, only when it is certain that no lease was made. etcd: `Lease.LeaseGrant`.
    *
-   * @param ttlSeconds after so long without a renewal the lease expires; a whole number.
+   * @param ttlSeconds the lease expires after this time without a renewal; a whole number.
    * @throws EtcdError with code `FAILED_PRECONDITION` when there is a lease with the wanted id, and with `OUT_OF_RANGE` for
    * a TTL above 9,000,000,000 s.
    */
   grant(ttlSeconds: Int64, options: GrantOptions = none): Promise<GrantResult> {
-    // Sent twice it may leave a lease that nobody knows and that expires; with an id, the second would fail.
+    // If it is sent twice, it may leave a lease that nobody knows and that expires. With an id, the second attempt
+    // would fail.
     const call = options?.id === undefined ? grantCall : grantIdCall;
     return this.#rpc.call(call, () => grantRequest(ttlSeconds, options), options);
   }
@@ -127,8 +128,9 @@ export class LeaseClient {
   }
 
   /**
-   * Ends a lease, and deletes the keys attached to it. It is sent again while no server answers. Whoever keeps it alive or
-   * has a session on it loses it at once, and the reason says that this program revoked it. etcd: `Lease.LeaseRevoke`.
+   * Ends a lease, and deletes the keys attached to it. It is sent again while no server answers. Keepalives and
+   * sessions of this client on the lease lose it at once; the reason says that this program revoked it. etcd:
+   * `Lease.LeaseRevoke`.
    *
    * @throws LeaseNotFoundError when there is no such lease, which may be the work of an attempt whose answer was lost.
    */
@@ -139,7 +141,7 @@ export class LeaseClient {
     try {
       await this.#rpc.call(revokeCall, () => ({ ID }), options);
     } catch (error) {
-      // A signal's reason says nothing of the request.
+      // A signal's reason says nothing about the request.
       const mayBeDone = options?.signal?.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
       if (kept !== undefined && !mayBeDone) kept.revocations -= 1;
       throw error;
@@ -185,7 +187,7 @@ export class LeaseClient {
    * share one stream. etcd: `Lease.LeaseKeepAlive`.
    *
    * @param options `timeoutMs` bounds the first renewal alone; `signal` ends the keepalive at any time.
-   * @throws as {@link keepAliveOnce}: what it resolves with is live by the clock.
+   * @throws as {@link keepAliveOnce}. When it resolves, the lease is live by the clock.
    */
   async keepAlive(id: Int64, options: CallControl = none): Promise<LeaseKeepAlive> {
     callControl.check(options);
@@ -247,6 +249,6 @@ function timeToLiveResult(
 
 const grantCall = idempotentCall(LeaseService.leaseGrant, grantResult, grantOptions);
 const grantIdCall = writeCall(LeaseService.leaseGrant, grantResult, grantOptions);
-// Of two, the second finds no lease, which says as much.
+// If two were sent, the second finds no lease, which means the same.
 const revokeCall = idempotentCall(LeaseService.leaseRevoke, nothing);
 const listCall = idempotentCall(LeaseService.leaseLeases, ({ leases }) => leases.map(({ ID }) => ID));

@@ -40,7 +40,7 @@ const refusals: ReadonlySet<number> = new Set<StatusCode>([
   StatusCode.UNIMPLEMENTED,
 ]);
 
-/** Notified of the next renewal, or why there is none. */
+/** Notified of the next renewal, or of why there is none. */
 export interface RenewalWaiter {
   renewed(): void;
   failed(reason: unknown): void;
@@ -264,7 +264,7 @@ export class LeaseKeeper implements StreamOwner {
     lease.sentAt = undefined;
     const ttlMs = Number(TTL) * 1000;
     if (slotOf(sentAt + ttlMs) <= now) {
-      // The answer says nothing of now. Of a lease that nobody relies on yet, the next one may.
+      // The answer is too old to say anything about now. For a lease that nobody relies on yet, the next answer may.
       if (lease.renewed) this.#expire(lease);
       else this.#renew(lease);
       return;
@@ -311,7 +311,7 @@ export class LeaseKeeper implements StreamOwner {
     this.#arm(this.#due.next());
   };
 
-  /** Loses a lease whose time is over. */
+  /** Marks a lease as lost once its time is over. */
   readonly #expire = (lease: KeptLease): void => {
     if (lease.deadline > performance.now()) return;
     this.#lose(lease, 'expired', this.#failure ?? this.tooLate(lease, lease.ttlMs));
@@ -327,7 +327,7 @@ export class LeaseKeeper implements StreamOwner {
     if (!this.#referenced) this.#timer.unref();
   }
 
-  /** Ends keeping a lease; who waits for its renewal gets the cause. */
+  /** Stops keeping a lease. Those who wait for its renewal get the cause. */
   #lose(lease: KeptLease, why: LeaseLostReason, cause: unknown): void {
     if (!this.#forget(lease)) return;
     const waiters = [...lease.waiters];

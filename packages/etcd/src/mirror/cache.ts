@@ -24,13 +24,13 @@ export interface CacheEvents {
    * of it.
    */
   resync: [revision: bigint, cause: CompactedError | StoreReplacedError | undefined];
-  /** The connection that brings changes is back; what was missed follows. */
+  /** The connection for changes is back; missed changes follow. */
   connected: [];
-  /** The connection that brings changes is gone; another is being made. `disconnectedMs` goes on from here. */
+  /** The connection for changes is lost; another is being made. `disconnectedMs` goes on from here. */
   disconnected: [];
   /**
-   * The cache has ended with an error, and can't be read any more. Without a listener it is thrown. That it or its
-   * client was closed is no error here: `close` alone reports it.
+   * The cache has ended with an error, and can't be read any more. Without a listener it is thrown. Closing the cache
+   * or its client is no error: only `close` reports it.
    */
   error: [error: unknown];
   /** The cache has ended, with or without an error. */
@@ -43,8 +43,9 @@ const catchingUp: WaitOptions = { timeoutMs: 60_000 };
 const opening = Symbol('Cache.open');
 
 /**
- * A copy of the keys of a range in this process, kept up to date by a watch: reads need no server. It is as of
- * {@link revision}, never of a mixture of revisions, and never goes back, unless the store itself was replaced. To see a write, wait for its revision:
+ * A copy of the keys of a range in this process, kept up to date by a watch: reads need no server. It shows the keys as
+ * of {@link revision}, never a mixture of revisions. It never goes back, unless the store itself was replaced. To see a
+ * write, wait for its revision:
  *
  * ```ts
  * await using cache = await Cache.open(etcd, prefix('config/'));
@@ -107,8 +108,8 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   }
 
   /**
-   * For how long it may have been stale, in ms: since it lost the connection that brings changes, until it has another
-   * and shows all that was missed. 0 while it is up to date.
+   * How long it may have been stale, in ms: from the loss of the connection for changes until there is another and the
+   * cache shows what was missed. 0 while it is up to date.
    */
   get disconnectedMs(): number {
     return this.#disconnectedAt === undefined ? 0 : performance.now() - this.#disconnectedAt;
@@ -126,7 +127,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   }
 
   /**
-   * The keys of a range, by default all, in order.
+   * The keys of a range (default: all), in order.
    *
    * @throws InvalidArgumentError for a range that isn't within its own; once ended, why: ClosedError after `close()`.
    */
@@ -142,8 +143,8 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   /**
    * Resolves once the cache shows this revision or a later one.
    *
-   * @throws StoreReplacedError when it turns out, meanwhile, that the store was replaced: its revisions are no longer
-   * those. DeadlineExceededError, `signal.reason`, and why the cache has ended.
+   * @throws StoreReplacedError when the store is replaced meanwhile: revisions of the old store mean nothing in the new
+   * one. DeadlineExceededError, `signal.reason`, and why the cache has ended.
    */
   async waitForRevision(revision: bigint, options: WaitOptions = {}): Promise<void> {
     waitOptions.check(options);
@@ -159,7 +160,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.#mirror.close();
   }
 
-  /** Ends it, as {@link close} does. */
+  /** The same as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
@@ -176,7 +177,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     if (this.#over !== undefined) return;
     this.#over = { error };
     this.#waiters.fail(error);
-    // What a listener throws is not for whoever ended it.
+    // What a listener throws must not reach the caller who ended the cache.
     process.nextTick(() => {
       if (!(error instanceof ClosedError)) this.emit('error', error);
       this.emit('close');

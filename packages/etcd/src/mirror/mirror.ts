@@ -24,9 +24,11 @@ import type { Watch } from '../watch/watch.js';
 /** Options of {@link Mirror}. */
 export interface MirrorOptions
   extends Pick<WatchOptions, 'prevKv' | 'fragment' | 'bufferBytes' | 'maxDisconnectedMs' | 'signal'> {
-  /** As of a watch, and for the reading of the base, too. Default `'wait'`: it doesn't stay with a member that is cut off. */
+  /**
+   * As for a watch, and also while the base is read. Default `'wait'`: it doesn't stay with a member that is cut off.
+   */
   readonly requireLeader?: boolean | 'wait' | undefined;
-  /** Most keys that are asked for at once while the base is read. Default 1 000. */
+  /** Most keys to ask for at once while the base is read. Default 1 000. */
   readonly pageSize?: number | undefined;
 }
 
@@ -57,15 +59,16 @@ const stores = withMethods<Pick<Keyspace, 'pages' | 'watch'>>(
 /** One step of a {@link Mirror}. */
 export type MirrorChange<Entry = KeyValue> =
   /**
-   * What was reported so far is void: all keys follow, as of this revision. First of all, and where changes were lost, with
-   * why: after a compaction; and after the store was replaced, when the revision may be lower than before.
+   * Everything reported so far is void: all keys follow, as of this revision. It is the first step of all. It comes
+   * again, with the reason, when changes were lost: after a compaction, and after the store was replaced (then the
+   * revision may be lower than before).
    */
   | {
       readonly type: 'reset';
       readonly revision: bigint;
       readonly cause?: CompactedError | StoreReplacedError;
     }
-  /** Some of the keys, in order. */
+  /** A page of the keys, in order. */
   | { readonly type: 'base'; readonly kvs: readonly Entry[] }
   /** The base is complete; from here on there are updates. */
   | { readonly type: 'synced'; readonly revision: bigint }
@@ -75,16 +78,18 @@ export type MirrorChange<Entry = KeyValue> =
 const backoff = { firstMs: 50, longestMs: 2_000 };
 
 /**
- * The keys of a range and all that happens to them, from one revision on: first each key as of that revision, in
+ * The keys of a range and all their changes, from one revision on: first each key as of that revision, in
  * pages, then each change after it, once and in order. When a compaction has taken changes that were not seen yet, or the
- * store was replaced (restored from a backup, for instance), it starts over with a `reset`. As clientv3's `mirror` package, whose `SyncBase` and `SyncUpdates` this is in one.
+ * store was replaced (restored from a backup, for instance), it starts over with a `reset`. As clientv3's `mirror`
+ * package, with its `SyncBase` and `SyncUpdates` in one.
  *
  * ```ts
  * for await (const change of new Mirror(etcd, prefix('config/'))) …
  * ```
  *
- * For one loop; leaving it ends the mirror. It throws what a watch throws, save CompactedError and StoreReplacedError, and what the first
- * reading of the base throws; later ones are tried again while no endpoint can be reached.
+ * For one loop; leaving it ends the mirror. It throws what a watch throws, except for CompactedError and
+ * StoreReplacedError, and what the first reading of the base throws. Later readings are tried again while no endpoint
+ * can be reached.
  */
 export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entry>>, AsyncDisposable {
   readonly #store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>;
@@ -116,7 +121,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     this.#changes = this.#follow();
   }
 
-  /** The changes from where they are; there is one loop. */
+  /** The remaining changes. There can be one loop. */
   [Symbol.asyncIterator](): AsyncGenerator<MirrorChange<Entry>, void, void> {
     return this.#changes;
   }
@@ -133,7 +138,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     this.#watch?.close();
   }
 
-  /** Ends it, as {@link close} does. */
+  /** The same as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

@@ -25,8 +25,8 @@ interface Waiting {
 }
 
 /**
- * Those who wait for a copy to come to a revision. While there are some the server is asked for its progress, with a
- * pause after each answer, as changes elsewhere bring no events.
+ * The waits for a copy to reach a revision. While there are any, the server is asked for its progress, with a pause
+ * after each answer, since changes of other keys bring no events.
  */
 export class RevisionWaiters {
   readonly #ask: () => Promise<unknown>;

@@ -12,11 +12,11 @@ import { anything, checkArgument, list, oneOf } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 
-/** Where one instance of a service is reached. */
+/** How one instance of a service is reached. */
 export interface Endpoint {
   /** Its address, such as `10.0.0.1:8080`: what grpc-go's resolver dials. */
   readonly addr: string;
-  /** What else is to be known of it; anything that JSON can hold. */
+  /** Further data about it: anything that JSON can hold. */
   readonly metadata?: unknown;
 }
 
@@ -24,7 +24,7 @@ export interface Endpoint {
 export type EndpointUpdate =
   | {
       readonly type: 'add';
-      /** What the endpoint is called among those of its service. Another one of that name is replaced. */
+      /** The name of the endpoint within its service. An endpoint of the same name is replaced. */
       readonly id: string;
       readonly endpoint: Endpoint;
     }
@@ -32,13 +32,16 @@ export type EndpointUpdate =
 
 /** One of the changes of {@link EndpointManager.update}. */
 export type EndpointChange = EndpointUpdate & {
-  /** The endpoint goes with this lease, such as `leaseId` of a `Session`. For `add`; default: none. */
+  /** The endpoint is deleted with this lease, such as `leaseId` of a `Session`. For `add`; default: none. */
   readonly lease?: Int64;
 };
 
 /** Options of {@link EndpointManager.add}. */
 export interface AddEndpointOptions extends CallControl {
-  /** The endpoint goes with this lease, such as `leaseId` of a `Session`. Default: none, so that it stays until it is deleted. */
+  /**
+   * The endpoint is deleted with this lease, such as `leaseId` of a `Session`. Default: none, so that it stays until it
+   * is deleted.
+   */
   readonly lease?: Int64 | undefined;
 }
 
@@ -72,13 +75,13 @@ const watchOptions = new Description<WatchEndpointsOptions>('watch()', {
   requireLeader: mirrorKinds.requireLeader,
 });
 
-/** The endpoints of a service as they are now, and how they came to be so. */
+/** The endpoints of a service as they are now, and what has changed. */
 export interface EndpointsState {
-  /** All there are, by id. It is not changed later. */
+  /** All endpoints, by id. This map is not changed later. */
   readonly endpoints: ReadonlyMap<string, Endpoint>;
-  /** What has changed since the state before; in the first one, all there are. */
+  /** The changes since the state before; in the first state, all endpoints. */
   readonly updates: readonly EndpointUpdate[];
-  /** The revision that this is the state of. */
+  /** The revision of this state. */
   readonly revision: bigint;
 }
 
@@ -87,8 +90,8 @@ export interface EndpointsState {
  * `naming/endpoints`, in the same keys and the same JSON, so that programs in Go see what is registered here, as grpc-go
  * does by clientv3's resolver (`etcd:///target`), and the other way round.
  *
- * The endpoint `id` of the service `target` is the key `target/id`. What others have put there that is no endpoint is
- * passed over, as in clientv3.
+ * The endpoint `id` of the service `target` is the key `target/id`. Values there that are no endpoints are skipped, as
+ * in clientv3.
  *
  * ```ts
  * const endpoints = new EndpointManager(etcd, 'services/api');
@@ -155,8 +158,8 @@ export class EndpointManager {
   }
 
   /**
-   * The endpoints there are, and then again after each change, over broken connections, compactions and a store that was
-   * replaced. Endless; it ends by leaving the loop, or by the signal with its reason.
+   * Yields the endpoints there are, and again after each change, over broken connections, compactions and a store that
+   * was replaced. It never ends by itself: leave the loop, or abort the signal, which makes it throw the reason.
    *
    * @throws as {@link Mirror}.
    */

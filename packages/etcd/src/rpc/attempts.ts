@@ -12,7 +12,7 @@ export interface Fate {
 /** Before the first attempt. */
 export const notSent: Fate = { sent: false, mayBeApplied: false };
 
-/** What is known after one more attempt, which has failed so. */
+/** What is known after one more attempt that failed with this error. */
 export function fateWith(before: Fate, { sent, mayBeApplied }: EtcdError): Fate {
   return { sent: before.sent || sent, mayBeApplied: before.mayBeApplied || mayBeApplied };
 }
@@ -23,7 +23,7 @@ export function ofAllAttempts(last: EtcdError, fate: Fate): EtcdError {
   if (sent === fate.sent && mayBeApplied === fate.mayBeApplied) return last;
   if (last instanceof ClosedError) return closedAfter(fate);
   const earlier = fate.mayBeApplied && !mayBeApplied ? '; an attempt before may have been applied' : '';
-  // Those that a call ends with are all made of these two.
+  // All errors that a call ends with are made from these two.
   const type = last.constructor as new (message: string, init: EtcdErrorInit) => EtcdError;
   return new type(last.message + earlier, {
     code,

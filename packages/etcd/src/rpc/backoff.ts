@@ -12,7 +12,7 @@ export function backoffMs(failures: number, { firstMs, longestMs }: BackoffBound
 
 /**
  * How long to wait before a stream is opened again, `failures` counted from 0: doubled each time, and up to a half less,
- * so that the many clients of a server that went don't come back all at once.
+ * so that the many clients of a server that failed don't all return at once.
  */
 export function reopenMs(failures: number, { firstMs, longestMs }: BackoffBounds): number {
   return Math.min(firstMs * 2 ** failures, longestMs) * (0.5 + Math.random() / 2);

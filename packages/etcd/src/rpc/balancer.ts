@@ -17,7 +17,7 @@ import { MaintenanceService } from './generated/etcdserverpb/methods.js';
 import { type ResponseHeader, StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
 import { headerOf, type Store } from './store.js';
 
-/** How an endpoint does: not used yet, answering, or left alone for a while after a failure. */
+/** State of an endpoint: not used yet, answering, or left alone for a while after a failure. */
 export type EndpointState = 'idle' | 'ready' | 'failed';
 
 /** What is known of one endpoint. */
@@ -66,7 +66,7 @@ export interface BalancerInit {
   readonly probeTimeoutMs: number;
   /** What is known of the store behind the endpoints; without it any cluster will do. */
   readonly store?: Store;
-  /** The first calls have to find an endpoint that answers. Default false: somebody else does. */
+  /** The first calls have to find an endpoint that answers. Default false: `connect()` has found one. */
   readonly mustFind?: boolean;
 }
 
@@ -80,10 +80,10 @@ const NEXT_ENDPOINT_MS = 250;
 const failedBackoff = { firstMs: 100, longestMs: 10_000 };
 
 /**
- * Chooses the endpoint for each call: round robin among those in health. One that failed is left alone with
- * exponential back-off; then it is asked for its status, and serves again once it answers and knows a leader. So is one
- * that wasn't used yet, so that no write goes to another cluster. While none is in health, the one that has waited longest
- * is tried.
+ * Chooses the endpoint for each call: round robin among the healthy ones. One that failed is left alone with
+ * exponential back-off; then it is asked for its status, and serves again once it answers and knows a leader. An
+ * endpoint that wasn't used yet is asked first, too, so that no write goes to another cluster. While none is healthy,
+ * the one that has waited longest is tried.
  * @internal
  */
 export class Balancer {
@@ -146,7 +146,7 @@ export class Balancer {
         this.#probeUnready();
         return endpoint;
       }
-      // What is of another cluster isn't used, not even where there is no other.
+      // An endpoint of another cluster isn't used, even if it is the only one.
       if (endpoint.cluster === 'foreign') continue;
       if (endpoint.state === 'idle') idle ??= endpoint;
       else if (earliest === undefined || endpoint.retryAt < earliest.retryAt) earliest = endpoint;
@@ -170,7 +170,7 @@ export class Balancer {
    * Looks at the header of a response, before anything else is done with it.
    *
    * @returns why the response can't be used: it is of another cluster. The endpoint is left alone then, unless its cluster
-   * has become the client's. No failure is that where all endpoints were replaced, by `setEndpoints()`.
+   * has become the client's. After `setEndpoints()` has replaced all endpoints, that is no failure.
    */
   check(endpoint: Endpoint, message: Uint8Array): ClusterMismatchError | undefined {
     const { store } = this.#init;
@@ -194,7 +194,7 @@ export class Balancer {
   /** A call on it could not be answered, for a reason that lies with the endpoint. */
   failed(endpoint: Endpoint, error: unknown): void {
     const now = performance.now();
-    // Of many calls that fail together, one counts.
+    // If many calls fail together, one counts.
     if (endpoint.state === 'failed' && now < endpoint.retryAt) return;
     endpoint.failures += 1;
     endpoint.state = 'failed';
@@ -204,7 +204,7 @@ export class Balancer {
     this.#notify(endpoint, retryInMs);
   }
 
-  /** Replaces the endpoints, all or none. Calls on one that goes away end by themselves. */
+  /** Replaces the endpoints, all or none. Calls on a removed endpoint run to their end. */
   setEndpoints(addresses: readonly string[]): void {
     const known = new Map([
       ...this.#retired,
@@ -218,7 +218,7 @@ export class Balancer {
         return endpoint;
       });
     } catch (error) {
-      // All stays as it was; that an unused one can't be closed would hide why.
+      // Everything stays as it was. A failure to close an unused one would hide the cause.
       for (const { transport } of made) transport.close().catch(() => {});
       throw error;
     }
@@ -235,8 +235,8 @@ export class Balancer {
 
   /**
    * Asks the endpoints until one answers: the next one as soon as one has failed, or after {@link NEXT_ENDPOINT_MS} beside
-   * it. One that had so long, and not answered when another did, is left alone as if it had failed. Whoever calls this
-   * while it runs shares it.
+   * it. One that had so long, and not answered when another did, is left alone as if it had failed. Callers share a
+   * search that is running.
    *
    * @returns undefined, or {@link searchFailures} when none answered.
    */
@@ -368,7 +368,7 @@ export class Balancer {
 
   /**
    * Which of two clusters is the client's. The one that was, as long as an endpoint of it may come back; but where an
-   * endpoint has changed its cluster, and no other one in health is still of the former, the whole was replaced.
+   * endpoint has changed its cluster, and no other healthy one is still of the former cluster, the whole was replaced.
    */
   #otherCluster(store: Store, endpoint: Endpoint, message: Uint8Array): ClusterMismatchError | undefined {
     const header = headerOf(message) as ResponseHeader;
@@ -399,7 +399,7 @@ export class Balancer {
   }
 }
 
-/** An endpoint had no answer when another one had, or the time was over. */
+/** An endpoint had not answered when another one had, or when the time was over. */
 const unanswered = new DeadlineExceededError('no answer so far', {
   code: StatusCode.DEADLINE_EXCEEDED,
   method: statusMethod,
@@ -415,7 +415,7 @@ function isALearner(): EtcdError {
   return statusError({ code: StatusCode.UNAVAILABLE, details, method: statusMethod, sent: true });
 }
 
-/** With authentication on, etcd gives its status to known users alone; that it refuses is an answer. */
+/** With authentication on, etcd gives its status only to known users. A refusal is an answer, too. */
 function refusedForAuth(error: unknown): boolean {
   return error instanceof UnauthenticatedError || error instanceof PermissionDeniedError;
 }

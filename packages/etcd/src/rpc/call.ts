@@ -28,7 +28,7 @@ export interface OptionsCheck {
 /** A unary method as one part of the client calls it. */
 export interface Call<Request, Response, Result> {
   readonly method: UnaryMethod<Request, Response>;
-  /** What the caller gets of the response. */
+  /** Makes the result from the response. */
   readonly result: (response: Response) => Result;
   /** Checks the options that the caller gives; absent where they are a `CallControl`. */
   readonly options: OptionsCheck | undefined;
@@ -57,7 +57,7 @@ export function writeCall<Request, Response, Result>(
 /** For calls whose response holds nothing. */
 export function nothing(): void {}
 
-/** What the caller gets of an answer. Strings of bytes in it are copies: see {@link MessageReader}. */
+/** The result that is made from an answer. Byte strings in it are copies: see {@link MessageReader}. */
 export function resultOf<Response, Result>(call: Call<never, Response, Result>, message: Uint8Array): Result {
   return call.result(call.method.response.decode(new MessageReader(message)));
 }

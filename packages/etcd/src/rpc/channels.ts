@@ -2,8 +2,8 @@ import { channel } from 'node:diagnostics_channel';
 import type { StatusCode } from '../errors.js';
 
 /**
- * A call as the diagnostics channels report it. The object is the same from start to end, and what is known only later
- * is filled in then.
+ * A call as the diagnostics channels report it. The object is the same from start to end. Fields that are known only
+ * later are filled in then.
  */
 export interface CallTrace {
   /** Full name, such as `/etcdserverpb.KV/Range`. */
@@ -17,7 +17,7 @@ export interface CallTrace {
   durationMs: number | undefined;
   /** gRPC status code; `undefined` before the end, and for a failure without one, such as an abort. */
   code: StatusCode | undefined;
-  /** What it failed with; `undefined` for one that succeeded. */
+  /** The failure; `undefined` for a call that succeeded. */
   error: unknown;
 }
 
@@ -38,7 +38,7 @@ export interface RetryTrace {
 export const channelNames = {
   /** {@link CallTrace}, when a call begins. */
   callStart: 'quiesce-etcd:call:start',
-  /** The same {@link CallTrace}, when it has ended, well or not. */
+  /** The same {@link CallTrace}, when the call has ended, successfully or not. */
   callEnd: 'quiesce-etcd:call:end',
   /** {@link RetryTrace}. */
   retry: 'quiesce-etcd:call:retry',

@@ -11,7 +11,7 @@ const log = debuglog('quiesce-etcd');
  * written.
  */
 export function logWhereAsked(): void {
-  // Those of Bun and Deno write, and don't say that they will.
+  // The loggers of Bun and Deno write, but don't report that they will.
   if (!log.enabled && !/(?:^|,)quiesce-etcd(?:,|$)/i.test(process.env.NODE_DEBUG ?? '')) return;
   subscribe(channelNames.callEnd, (message) => {
     const { method, kind, endpoint, attempts, durationMs, error } = message as CallTrace;

@@ -23,7 +23,7 @@ export interface RpcMethod<Request, Response> {
   readonly idempotent?: boolean;
 }
 
-/** How a stream is made. Unlike a call it has no deadline of its own accord. */
+/** Options of a stream. Unlike a call, a stream has no deadline by default. */
 export interface RpcStreamOptions extends Pick<CallControl, 'signal' | 'requireLeader'> {
   /** Deadline of the whole stream, in ms from now. Default: none. */
   readonly timeoutMs?: number | undefined;
@@ -80,7 +80,7 @@ const wholeMessage = {
 
 /**
  * A streaming RPC that the client has no call of its own for: what is sent, and a loop over what comes. It isn't made
- * again when it breaks: only its owner knows what another one has to ask for.
+ * again when it breaks: only its owner knows what a new stream must ask for.
  *
  * Both directions are bounded: {@link send} waits for room, and the server is held back while nobody reads. It keeps the
  * process alive while it lasts, unless the client's `unref()` was called.
@@ -115,13 +115,13 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     await this.#stream.send(encoded(this.#method.encode, request));
   }
 
-  /** No more requests will be sent. One that takes a single request answers after that. */
+  /** Declares that no more requests follow. A method that takes a single request answers after that. */
   closeSend(): void {
     this.#stream.closeSend();
   }
 
   /**
-   * The responses, to the end of the stream; leaving the loop cancels it. There is one loop.
+   * Yields the responses until the stream ends; leaving the loop cancels it. There can be one loop.
    *
    * @throws EtcdError of the fitting class where it ends with another status than OK, with the reason of its `signal`
    * where that aborts, ClosedError once the client is closed.
@@ -147,7 +147,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     this.#stream.cancel();
   }
 
-  /** Ends it, as {@link cancel} does. */
+  /** The same as {@link cancel}. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.cancel();
   }

@@ -10,14 +10,14 @@ export interface ReopeningInit {
   readonly method: StreamMethod<never, unknown>;
   readonly options: CallOptions;
   readonly backoff: BackoffBounds;
-  /** What it fails with when the server ends it in order. */
+  /** The error for a stream that the server ends with status OK. */
   readonly endedMessage: string;
   /** Whether the next stream should go to another endpoint after this failure. */
   readonly leavesEndpoint: (failure: unknown) => boolean;
   readonly referenced: boolean;
 }
 
-/** Whom a {@link ReopeningStream} serves. */
+/** The user of a {@link ReopeningStream}. */
 export interface StreamOwner {
   /** There is a stream, which was asked for nothing yet. */
   opened(): void;
@@ -32,7 +32,7 @@ export interface StreamOwner {
 }
 
 /**
- * A stream to the server that is reopened after it broke: with back-off, at another endpoint where the one it had is to
+ * A stream to the server that is reopened after it broke: with back-off, at another endpoint if the former one is to
  * blame, and with another token where that was refused.
  */
 export class ReopeningStream {
@@ -70,7 +70,7 @@ export class ReopeningStream {
     void this.#run(this.#pauses);
   }
 
-  /** Sends a message on the stream, where there is one. How that fails is reported when the stream breaks. */
+  /** Sends a message on the stream, if there is one. A failure is reported when the stream breaks. */
   send(message: Uint8Array): void {
     this.#stream?.send(message).catch(() => {});
   }

@@ -2,8 +2,8 @@ import { DeadlineExceededError, StatusCode } from '../errors.js';
 import type { CallControl } from './rpc.js';
 
 /**
- * What each of several calls is given that share one bound, of which none is made twice: the rest of their time. Throws
- * DeadlineExceededError once it is over.
+ * Options for several calls that share one deadline: each gets the rest of the time. Throws DeadlineExceededError once
+ * it is over.
  *
  * @param undone what wasn't done in that time, for the message.
  */

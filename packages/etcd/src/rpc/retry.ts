@@ -8,15 +8,16 @@ export interface RetryOptions {
    * deadline then goes on until it succeeds, fails for another reason, or its `signal` aborts.
    */
   readonly maxAttempts?: number | undefined;
-  /** Wait before the first retry that has no other endpoint to go to, in ms; then doubled. Default 25. */
+  /** Wait before the first retry at the same endpoint, in ms; doubled for each further one. Default 25. */
   readonly backoffMs?: number | undefined;
   /** Longest such wait, in ms. Default 1 000. */
   readonly maxBackoffMs?: number | undefined;
 }
 
 /**
- * Whether a failed call may be sent again. As in clientv3 (retry.go) reads may when the server is unavailable, and
- * writes only when it is known that the first one was never proposed: a write is not applied twice.
+ * Whether a failed call may be sent again. As in clientv3 (retry.go), a read may be sent again when the server is
+ * unavailable. A write may only when it is known that the first attempt was never proposed: a write is not applied
+ * twice.
  */
 export function isRetriable(error: EtcdError, idempotent: boolean, attemptTimedOut: boolean): boolean {
   const { code, details, sent } = error;

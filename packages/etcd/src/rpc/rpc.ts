@@ -23,7 +23,7 @@ import { blamesEndpoint, isRetriable, isTokenRefused, staysAtEndpoint } from './
 import type { Store } from './store.js';
 import type { TokenSource } from './token.js';
 
-/** What every call can be given. */
+/** The options that every call takes. */
 export interface CallControl {
   /** Cancels the call, which rejects with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
@@ -39,7 +39,7 @@ export interface CallControl {
    * @internal
    */
   readonly attemptAtMostMs?: number | undefined;
-  /** Fail at once where the member knows of no leader, rather than wait for one. Default false. etcd: `hasleader`. */
+  /** Fail at once if the member knows of no leader, instead of waiting for one. Default false. etcd: `hasleader`. */
   readonly requireLeader?: boolean | undefined;
 }
 
@@ -92,7 +92,7 @@ export interface RpcInit {
   readonly tokens?: TokenSource;
 }
 
-// A call: bundlers leave out a module of which nothing is used.
+// A call, since bundlers leave out a module if nothing of it is used.
 logWhereAsked();
 
 /** How often a call, or a stream, fetches another token before it gives up. */
@@ -118,7 +118,7 @@ interface Attempt {
 const SILENT_MS = 1_000;
 
 /**
- * What all parts of a client make their calls with: the client's defaults and limits, over its endpoints.
+ * Makes the calls of all parts of a client: with the client's defaults and limits, over its endpoints.
  * @internal
  */
 export class Rpc {
@@ -343,7 +343,7 @@ export class Rpc {
     }
   }
 
-  /** Looks for an endpoint that answers, once. Whose stream it is opens another one where it fails. */
+  /** Looks for an endpoint that answers, once. If that fails, the owner of the stream opens another one. */
   async #findOnce(): Promise<void> {
     if ((await this.#balancer.findEndpoint()) !== undefined) throw this.#noEndpoint(undefined);
   }
@@ -413,7 +413,7 @@ export class Rpc {
     );
   }
 
-  /** What becomes of a call after its first attempt has failed. */
+  /** Goes on with a call after its first attempt has failed. */
   #afterFailure<Response, Result>(
     call: Call<never, Response, Result>,
     request: Uint8Array,
@@ -440,7 +440,7 @@ export class Rpc {
     let refreshes = 0;
     let fate = notSent;
     for (let attempts = 1; ; ) {
-      // The reason may be an EtcdError, and still is none of the server's.
+      // The reason may be an EtcdError that did not come from the server.
       if (!(error instanceof EtcdError) || control.signal?.aborted) throw error;
       fate = fateWith(fate, error);
       if (error instanceof ClosedError || this.#closed) throw ofAllAttempts(error, fate);

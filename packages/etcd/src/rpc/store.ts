@@ -21,8 +21,8 @@ export function headerOf(message: Uint8Array): ResponseHeader | undefined {
 }
 
 /**
- * What a client has seen of the store that it works with: which cluster's it is, how far it has come. By that the parts
- * of a client that remember revisions learn that it isn't the same any more.
+ * What a client has seen of its store: the cluster, and the highest revision. From that, the parts of a client that
+ * remember revisions learn that the store was replaced.
  */
 export class Store {
   #clusterId = 0n;
@@ -91,7 +91,7 @@ export class Store {
     }
   }
 
-  /** The store is another one, or has gone back: whoever remembers a revision of it is notified. */
+  /** Reports that the store is another one, or has gone back, to all parts that remember a revision of it. */
   replacedBy(now: ResponseHeader, cause?: ClusterMismatchError): void {
     const seen = this.seenWith(now.memberId);
     // Where the term decides it, the revision that was seen last is the new one's.
@@ -127,7 +127,7 @@ function stateOf({ clusterId, revision, raftTerm }: StoreState): StoreState {
   return { clusterId, revision, raftTerm };
 }
 
-/** The state of a store of which nothing is known. */
+/** The state of a store about which nothing is known. */
 export const unknownState: StoreState = Object.freeze({ clusterId: 0n, revision: 0n, raftTerm: 0n });
 
 /** A state of a store as one of its members states it; 0, or nothing, for what isn't known. */

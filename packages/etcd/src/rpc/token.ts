@@ -6,7 +6,7 @@ export interface Credentials {
   readonly password: string;
 }
 
-/** A token that etcd takes as it is, such as a JWT that was signed elsewhere. */
+/** A token that etcd accepts as it is, such as a JWT that was signed elsewhere. */
 export interface FixedToken {
   readonly token: string;
 }

@@ -12,7 +12,7 @@ export interface StartEtcdClusterOptions
   readonly size?: number | undefined;
 }
 
-/** Several etcds that are one store, whose members can be killed, frozen and restarted, each by itself. */
+/** An etcd cluster. Each member can be killed, frozen and restarted by itself. */
 export interface EtcdServerCluster extends AsyncDisposable {
   readonly members: readonly EtcdServer[];
   /** Of all members, for `connect({ endpoints })`. */
@@ -44,7 +44,7 @@ export async function startEtcdCluster(options: StartEtcdClusterOptions = {}): P
     const cluster = peers.map((peer, i) => `m${i}=http://127.0.0.1:${peer}`).join(',');
     const shared = [
       `--initial-cluster=${cluster}`,
-      // Members of another test's cluster, on the same ports before, are none of this one.
+      // Members of another test's cluster, which had the same ports before, must not join this one.
       `--initial-cluster-token=${process.pid}-${peers.join('-')}`,
       '--heartbeat-interval=50',
       '--election-timeout=500',

@@ -25,8 +25,8 @@ export interface StartEtcdOptions {
   /** Serves clients over TLS; the endpoint is `https://` then. Default: without. */
   readonly tls?: EtcdServerTls | undefined;
   /**
-   * Whether it waits for the disk at each write, as in production. Default false, which loses nothing when the
-   * server is killed, only when the machine is.
+   * Whether it waits for the disk at each write, as in production. Default false: then killing the server loses
+   * nothing, but a crash of the machine may.
    */
   readonly fsync?: boolean | undefined;
   /** Port for clients. Default: a free one. */
@@ -35,7 +35,7 @@ export interface StartEtcdOptions {
   readonly peerPort?: number | undefined;
   /** How long it may take until it serves, in ms. Default 30 000. */
   readonly timeoutMs?: number | undefined;
-  /** Gives up starting it, and leaves nothing behind. It has no say later. */
+  /** Gives up starting it, and leaves nothing behind. Once it has started, the signal has no effect. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -67,7 +67,7 @@ export interface EtcdServer extends AsyncDisposable {
   readonly port: number;
   /** Its directory, for its data and files of the test's; kept over restarts, removed by `stop()`. */
   readonly dir: string;
-  /** Of the process that runs now, or ran last. */
+  /** Id of the process that runs now, or ran last. */
   readonly pid: number;
   /** Whether it runs; also while it is frozen. */
   readonly running: boolean;
@@ -75,7 +75,7 @@ export interface EtcdServer extends AsyncDisposable {
   readonly exited: Promise<ProcessEnd>;
   /** The last 64 KiB of its output since it was last started. */
   log(): string;
-  /** Sends it a signal, SIGKILL by default: as a crash would end it. */
+  /** Sends it a signal. Default SIGKILL, which ends it as a crash would. */
   kill(signal?: NodeJS.Signals): void;
   /** Freezes it (SIGSTOP): its connections stay open, nothing is answered. */
   pause(): void;
@@ -219,7 +219,7 @@ class Server implements EtcdServer {
     const started = await ServerProcess.start(this.#binary, this.#args);
     this.#process = started;
     this.#watchdog.guard(started.pid);
-    // Its number may be another process's by the time that this one ends.
+    // Its id may belong to another process by the time that this one ends.
     void started.exited.then(() => {
       if (this.#process === started) this.#watchdog.guard(undefined);
     });

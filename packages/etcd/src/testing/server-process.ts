@@ -93,7 +93,7 @@ export class ServerProcess {
   /** Sends a signal to its whole group. */
   kill(signal: NodeJS.Signals): void {
     if (this.#end !== undefined) return;
-    // Whoever waits for its end is to see it.
+    // Those who wait for its end must see it.
     if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') this.#child.ref();
     try {
       if (process.platform === 'win32') this.#child.kill(signal);
@@ -107,7 +107,7 @@ export class ServerProcess {
   /** Ends it, by force where it doesn't end by itself in time. */
   async stop(): Promise<void> {
     if (this.#end === undefined) {
-      // A frozen one would not see the other.
+      // A frozen process would not see the other signal.
       this.kill('SIGCONT');
       this.kill('SIGTERM');
       const overdue = setTimeout(() => this.kill('SIGKILL'), GRACE_MS);
@@ -119,7 +119,7 @@ export class ServerProcess {
   }
 }
 
-/** What a shell has set for etcdctl or another etcd is none of this one's settings. */
+/** Variables that a shell has set for etcdctl or another etcd must not configure this one. */
 function cleanEnv(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(

@@ -24,9 +24,9 @@ rm -rf -- "$1"
 `;
 
 /**
- * A temporary directory, and whoever sees to it that it goes, with the process group that works in it, when this process is
- * gone: also when that was killed, so that no handler of its own has run. On Windows, without a shell, the directory goes
- * when this process exits.
+ * A temporary directory, and a watchdog. The watchdog removes the directory, and kills the process group that works in
+ * it, when this process is gone: even if it was killed, so that none of its handlers ran. On Windows, without a shell,
+ * the directory goes when this process exits.
  */
 export class Watchdog {
   readonly dir: string;

@@ -6,7 +6,7 @@ import { onAbort } from '../util/on-abort.js';
 import type { Waiter } from '../util/waiter.js';
 import type { ByteStream, UnaryResponse } from './transport.js';
 
-/** A call in flight, as each transport has it. It ends once; each kind takes what concerns it. */
+/** A call in flight, in each transport. It ends once; each kind handles the events that concern it. */
 export abstract class PendingCall {
   #unlisten: (() => void) | undefined;
 
@@ -23,7 +23,7 @@ export abstract class PendingCall {
 
   /** The call is over without success, after all that has come. */
   abstract fail(reason: unknown): void;
-  /** It is over by this side's wish, and what has come and nobody has taken is dropped. */
+  /** This side ends it. Messages that came and were not taken are dropped. */
   cut(reason: unknown): void {
     this.fail(reason);
   }
@@ -139,7 +139,7 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
     this.fail(reason);
   }
 
-  /** Gives a message to who waits for one; false where nobody does. */
+  /** Gives a message to the one who waits for it; false if nobody does. */
   protected giveToReader(message: Uint8Array): boolean {
     const reader = this.#reader;
     if (reader === undefined) return false;
@@ -166,7 +166,7 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
     this.unwatch();
     this.#headers.reject(this.#endedError());
     for (const sender of this.#senders.splice(0)) sender.reject(this.#endedError());
-    // What came before the end, and nobody has been woken for, goes first.
+    // Messages that came before the end, and for which nobody was woken yet, go first.
     this.wakeReader();
     const reader = this.#reader;
     if (reader === undefined) return;

@@ -25,7 +25,7 @@ export async function chooseTransport(choice?: TransportChoice): Promise<Transpo
     case 'auto': {
       const unavailable = nativeUnavailable();
       if (unavailable === undefined) return nativeTransport;
-      // It may pass, and the fallback would stay.
+      // The shortage may pass, but the fallback would stay.
       if (unavailable instanceof UnavailableError) throw unavailable;
       if (wanted === 'native') throw invalidArgument(unavailable.message, unavailable);
       if (!warned) {
@@ -46,7 +46,7 @@ export async function chooseTransport(choice?: TransportChoice): Promise<Transpo
   }
 }
 
-/** So many descriptors the modules of grpc-js take at most while they are loaded. */
+/** Most descriptors that grpc-js's modules take while they are loaded. */
 const LOADING_DESCRIPTORS = 32;
 
 let loaded: TransportFactory | undefined;
@@ -71,7 +71,7 @@ function tryDescriptors(count: number): void {
   try {
     while (taken.length < count) taken.push(openSync(process.execPath, 'r'));
   } catch (error) {
-    // A host that lets nobody read there still may load modules.
+    // A host that forbids reading there may still load modules.
     if (isShortage(error)) throw error;
   } finally {
     for (const descriptor of taken) closeSync(descriptor);

@@ -14,13 +14,13 @@ export interface TlsOptions {
   /** Name to check the server's certificate against; default: the endpoint's host. A final dot is ignored, there as here. */
   readonly serverName?: string | undefined;
   /**
-   * Take whoever answers for the server, with any certificate: who is in between reads and changes everything. For
-   * development alone; the process warns of it once. Default false. clientv3: `InsecureSkipVerify`.
+   * Accept any certificate. Anybody between client and server can then read and change everything. For development
+   * only; the process warns about it once. Default false. clientv3: `InsecureSkipVerify`.
    */
   readonly dangerouslySkipVerification?: boolean | undefined;
 }
 
-/** HTTP/2 PINGs that find out a dead connection. */
+/** HTTP/2 PINGs that detect a dead connection. */
 export interface KeepAliveOptions {
   /** Silence after which a PING goes out, in ms. etcd ends connections that PING more often than each 5 s. */
   readonly intervalMs: number;
@@ -36,13 +36,13 @@ export interface TransportOptions {
   readonly endpoint: string;
   /** Ignored for `http://` and `unix://`. */
   readonly tls?: TlsOptions | undefined;
-  /** Gives them before each new connection, in place of `tls`. */
+  /** Returns them before each new connection, instead of `tls`. */
   readonly tlsSource?: (() => Promise<TlsOptions>) | undefined;
   /** HTTP/2 keepalive; off by default. */
   readonly keepAlive?: KeepAliveOptions | undefined;
   /** Idle time before TCP's own keepalive probes start, in ms. Default 30 000; 0 turns them off. */
   readonly tcpKeepAliveMs?: number | undefined;
-  /** Bound on one connection attempt (TCP and TLS), in ms. Default 5 000. */
+  /** Longest time for one connection attempt (TCP and TLS), in ms. Default 5 000. */
   readonly connectTimeoutMs?: number | undefined;
 }
 
@@ -100,14 +100,14 @@ export interface Transport {
   unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse>;
   /** Opens a streaming call. A server-streaming one is `send` once, then `closeSend`. */
   stream(method: string, options?: CallOptions): ByteStream;
-  /** Gives the connection up for new calls, which get another one. Calls in flight go on as they can. */
+  /** Retires the connection: new calls get another one. Calls in flight go on if they can. */
   renew(): void;
   /** Calls in flight keep the process alive (the default). */
   ref(): void;
   /** Calls in flight no longer keep the process alive. */
   unref(): void;
   /**
-   * Ends the transport: calls in flight reject with {@link ClosedError}, the connection goes, background
+   * Closes the transport: calls in flight reject with {@link ClosedError}, the connection is closed, and background
    * threads are joined. Idempotent. Later calls reject with {@link ClosedError}.
    */
   close(): Promise<void>;

@@ -1,4 +1,4 @@
-/** What is done before a signal states its state. */
+/** Called before a signal reports its state. */
 class Check {
   readonly #look: () => void;
   #looking = false;

@@ -1,6 +1,6 @@
 import { checkArgument, type Kind, shown } from './kinds.js';
 
-/** A 64-bit integer on its way in; a number must be a safe integer. What comes back is always a bigint. */
+/** A 64-bit integer as an argument. A number must be a safe integer. Results are always bigint. */
 export type Int64 = bigint | number;
 
 const LARGEST = 2n ** 63n - 1n;

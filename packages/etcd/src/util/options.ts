@@ -8,7 +8,7 @@ export type Kinds<Fields> = {
   readonly [Name in keyof Fields]-?: Kind<Exclude<Fields[Name], undefined>>;
 };
 
-/** What to write in place of names that are none here, such as those of other clients. */
+/** What to write instead of names that don't exist here, such as those of other clients. */
 export type Hints = Readonly<Record<string, string>>;
 
 /** More about a description. */
@@ -18,11 +18,11 @@ export interface DescriptionMore {
   readonly hidden?: readonly string[];
   /** Fields that must be there. */
   readonly required?: readonly string[];
-  /** What to write, for who gives no object. */
+  /** What to write, for a caller who gives no object. */
   readonly example?: string;
 }
 
-/** Names of other clients for what all calls take, or do in another way. */
+/** Options of other clients that all calls take under another name, or handle in another way. */
 const usualHints: Hints = {
   timeout: 'the deadline is timeoutMs, in ms',
   deadline: 'the deadline is timeoutMs, in ms from now',

@@ -3,7 +3,7 @@ import { onAbort } from './on-abort.js';
 import { LONGEST_TIMER_MS } from './timeout.js';
 import type { Waiter } from './waiter.js';
 
-/** Somebody waits: settles the wait, and lets go of its signal and its timer. */
+/** Settles a wait, and releases its signal and its timer. */
 export interface Wait<T> extends Waiter<T> {
   /** Whether the wait's time keeps the process alive. */
   setReferenced(referenced: boolean): void;
@@ -13,7 +13,7 @@ export interface Wait<T> extends Waiter<T> {
 export interface WaitBounds<T> {
   /** Ends the wait, which rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
-  /** How long it may take, in ms. Default `Infinity`; so is what no timer can run for. */
+  /** How long it may take, in ms. Default `Infinity`, like any time that no timer can run for. */
   readonly timeoutMs?: number;
   /** Settles the wait when its time is over. */
   readonly expired?: (wait: Wait<T>) => void;

@@ -49,10 +49,10 @@ export interface ClientCore {
  *
  * Every call has a deadline (`timeoutMs`, or else the client's), within which it is sent again where that is safe: reads
  * while no server answers them, writes only when etcd or this client is certain that the attempt before was not applied.
- * So no write is applied twice. Every call may reject with `DeadlineExceededError`, `UnavailableError`,
- * `PermissionDeniedError`, `UnauthenticatedError`, `TooManyRequestsError`, `ClosedError` and the reason of its `signal`; the
- * errors that a call has besides are at the call. `mayBeApplied` of an error says whether a write may have been applied, or
- * may still be: then read before writing again.
+ * So no write is applied twice. Any call may reject with `DeadlineExceededError`, `UnavailableError`,
+ * `PermissionDeniedError`, `UnauthenticatedError`, `TooManyRequestsError`, `ClosedError` and the reason of its
+ * `signal`; further errors are listed at each call. `mayBeApplied` of an error says whether a write may have been
+ * applied, or may be applied later: then read before writing again.
  */
 export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   readonly #rpc: Rpc;
@@ -69,8 +69,8 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Reads a key, and resolves with it and its value, or with `undefined` when there is no such key. It is sent again, at
-   * another endpoint where there is one, until its deadline. etcd: `KV.Range`.
+   * Reads a key. Resolves with the key and its value, or with `undefined` if there is no such key. It is sent again, to
+   * another endpoint if there is one, until its deadline. etcd: `KV.Range`.
    *
    * @throws InvalidArgumentError for an empty key; CompactedError when `revision` was compacted; EtcdError with code
    * `OUT_OF_RANGE` when it isn't reached yet.
@@ -135,7 +135,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Deletes a key, or all keys of a range; that there is none is no error. It is sent again as {@link put} is. etcd:
+   * Deletes a key, or all keys of a range. A missing key is no error. It is sent again as {@link put} is. etcd:
    * `KV.DeleteRange`.
    *
    * @throws InvalidArgumentError for an empty key. Where `mayBeApplied` is set, the keys may have been deleted.
@@ -146,7 +146,8 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Does one of two lists of operations, after whether all conditions hold, as one atomic step with one revision:
+   * Does one of two lists of operations, depending on whether all conditions hold, as one atomic step with one
+   * revision:
    *
    * ```ts
    * const result = await etcd.txn({
@@ -160,8 +161,8 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * One that only reads is sent again as {@link get} is, any other as {@link put} is. etcd: `KV.Txn`.
    *
    * @throws InvalidArgumentError when it has more operations than the server's `--max-txn-ops` (128 by default),
-   * counted in each list, or writes a key twice; the errors of {@link get} and {@link put} for its operations, of which
-   * none was done then. Where `mayBeApplied` is set, the transaction may have been applied, as a whole.
+   * counted in each list, or writes a key twice; the errors of {@link get} and {@link put} for its operations; then
+   * none of them was done. Where `mayBeApplied` is set, the transaction may have been applied, as a whole.
    */
   txn<const T extends Txn<Key, Value>>(
     txn: T & NoOtherFields<T>,
@@ -188,12 +189,12 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * });
    * ```
    *
-   * What the function throws ends it, and nothing is written. As clientv3's `concurrency.NewSTM`.
+   * If the function throws, the call rejects with that, and nothing is written. As clientv3's `concurrency.NewSTM`.
    *
    * @throws StmConflictError when each of `maxAttempts` attempts met a conflict. StoreReplacedError and
-   * ClusterMismatchError when it was applied in another store than it was read from; where that is seen before, it is
-   * run again. When the commit itself fails
-   * otherwise (`UnavailableError`, `DeadlineExceededError`), it may or may not have been applied.
+   * ClusterMismatchError when it was applied in another store than it was read from; if that is noticed before the
+   * commit, the function is run again. When the commit itself fails otherwise (`UnavailableError`,
+   * `DeadlineExceededError`), it may or may not have been applied.
    */
   stm<T>(
     body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>,
@@ -203,8 +204,8 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Follows the changes of a key or a range. Await `ready` of the result before making changes that it must see. Over
-   * broken connections it goes on where it was, without limit, or for `maxDisconnectedMs`. etcd: `Watch.Watch`.
+   * Follows the changes of a key or a range. Await `ready` of the result before making changes that it must see. After
+   * a broken connection it goes on where it was: without limit, or for `maxDisconnectedMs`. etcd: `Watch.Watch`.
    *
    * @throws InvalidArgumentError and ClosedError at once. What ends the watch later is thrown by the loop over it: see
    * `Watch`.

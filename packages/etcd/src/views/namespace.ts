@@ -7,12 +7,15 @@ import { type Kind, withMethods } from '../util/kinds.js';
 import { type ClientCore, Keyspace } from './keyspace.js';
 
 /**
- * All keys that start with a prefix, called by what follows it: reads, writes, transactions, watches, leases, locks
+ * All keys that start with a prefix, addressed without it. Reads, writes, transactions, watches, leases, locks
  * and elections made through a namespace see nothing else. `EtcdClient` is the namespace of all keys, so whatever
  * takes a `Namespace` takes a client or a part of one. As clientv3's `namespace` package.
  */
 export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
-  /** Leases: what is attached to one goes when it is revoked or no longer renewed. All namespaces share them. */
+  /**
+   * Leases: the keys attached to a lease are deleted when it is revoked or no longer renewed. All namespaces share
+   * them.
+   */
   readonly lease: LeaseClient;
   readonly #core: ClientCore;
   readonly #mapping: PrefixMapping;
@@ -25,13 +28,13 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
     this.lease = new LeaseClient(core.rpc, core.leaseKeeper, (key) => mapping.strip(key));
   }
 
-  /** What its keys start with in etcd; empty for the client itself. */
+  /** The prefix of its keys in etcd; empty for the client itself. */
   get prefix(): Uint8Array {
     return this.#mapping.prefix.slice();
   }
 
   /**
-   * The keys below `prefix`: `etcd.namespace('app/').get('a')` reads `app/a`. A namespace has namespaces in turn. No
+   * The keys below `prefix`: `etcd.namespace('app/').get('a')` reads `app/a`. A namespace can have namespaces. No
    * separator is added.
    *
    * @throws InvalidArgumentError when it is neither text nor bytes.

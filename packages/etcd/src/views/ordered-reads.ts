@@ -19,8 +19,8 @@ const readOptions = describeCall<ReadOptions>('get()', readKinds);
 
 /**
  * Reads that are never older than one before: with `serializable`, a member answers from what it has, and another
- * member that is asked next may be behind. Such an answer is thrown away, and the read is made again with the
- * cluster's agreement. As clientv3's `ordering` package, which asks the members in turn instead.
+ * member that is asked next may be behind. Such an answer is dropped, and the read is repeated with the cluster's
+ * agreement. As clientv3's `ordering` package, which asks the members in turn instead.
  *
  * Where the cluster's own answer is older than one before, the store was replaced, by a backup for instance: then reads
  * that began before throw StoreReplacedError, and later ones go by the store that is there now.
@@ -45,7 +45,7 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     return this.#seen.revision;
   }
 
-  /** Another way in which a revision became known, such as the result of a put: later reads aren't older. */
+  /** Takes a revision that became known in another way, such as by a put: later reads aren't older. */
   saw(revision: bigint): void {
     const seen = toInt64('revision', revision);
     if (seen > this.#seen.revision) this.#seen = { ...this.#seen, revision: seen };
@@ -89,7 +89,7 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     let result = (await this.#store.txn(plain, options)) as TxnResult<T, Entry>;
     const keys = keysOf(txn);
     if (isOlder(seen, result) && !mayWrite(txn) && keys !== undefined) {
-      // One operation that isn't serializable has the whole wait for the cluster's agreement.
+      // One operation that isn't serializable makes the whole transaction wait for the cluster's agreement.
       const read = op.range(keys, { limit: 1, keysOnly: true });
       const { success = [], failure = [] } = txn;
       const agreed: Txn<Key, Value> = { ...plain, success: [...success, read], failure: [...failure, read] };

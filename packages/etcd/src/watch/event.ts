@@ -6,9 +6,9 @@ import { type Event, Event_EventType } from '../rpc/messages/mvccpb.js';
 /** One change of a key. */
 export interface WatchEvent<Entry = KeyValue> {
   readonly type: 'put' | 'delete';
-  /** The key after the change; for a delete it has the key and the revision alone. */
+  /** The key after the change. For a delete, it has only the key and the revision. */
   readonly kv: Entry;
-  /** The key before the change, where `prevKv` asked for it and it is not compacted. */
+  /** The key before the change, if `prevKv` was given and that revision is not compacted. */
   readonly prevKv: Entry | undefined;
   /** Revision of the change. Changes of one transaction share it. */
   readonly revision: bigint;

@@ -23,7 +23,7 @@ export interface WatchOptions {
    * `--watch-progress-notify-interval`). It keeps a watch of quiet keys from falling behind a compaction.
    */
   readonly progressNotify?: boolean | undefined;
-  /** Leave changes of this type out. */
+  /** Leave out changes of this type. */
   readonly filters?: readonly ('put' | 'delete')[] | undefined;
   /**
    * Have the server split responses that are larger than its `--max-request-bytes`. Batches stay whole, but what
@@ -39,17 +39,17 @@ export interface WatchOptions {
    */
   readonly requireLeader?: boolean | 'wait' | undefined;
   /**
-   * Have a stream to the server for itself, where the watches of a client share one. The server answers
-   * `requestProgress()` once all watches of a stream have caught up, so others then can't hold the answer up, such as one
-   * whose `startRevision` is still to come. Default false.
+   * Use a stream of its own. Otherwise the watches of a client share one. The server answers
+   * `requestProgress()` once all watches of a stream have caught up, so on a stream of its own no other watch can hold
+   * up the answer, such as one with a future `startRevision`. Default false.
    */
   readonly ownStream?: boolean | undefined;
   /**
-   * How much may wait for the consumer, in bytes: keys and values, and about 500 more for each event. When it is
-   * passed, the server stops sending and goes on where it stopped once half of it is free. Default 4 MiB.
+   * How much may wait for the consumer, in bytes: keys and values, and about 500 more for each event. Beyond that, the
+   * server stops sending; it goes on where it stopped once half of the space is free. Default 4 MiB.
    */
   readonly bufferBytes?: number | undefined;
-  /** The watch ends with an `UnavailableError` when it had no connection for so long, in ms. Default `Infinity`. */
+  /** The watch ends with an `UnavailableError` when it had no connection for this long, in ms. Default `Infinity`. */
   readonly maxDisconnectedMs?: number | undefined;
   /** Ends the watch; a loop over it throws `signal.reason`. */
   readonly signal?: AbortSignal | undefined;

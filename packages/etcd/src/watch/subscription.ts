@@ -10,7 +10,7 @@ import { toWatchEvent, type WatchBatch, type WatchEvent } from './event.js';
 import { encodeCreate, type WatchSpec, watchMethod } from './request.js';
 import type { StreamedWatch, WatchStream } from './watch-stream.js';
 
-/** What an event takes in memory besides its key and value, in bytes, about. */
+/** About how much memory an event takes besides its key and value, in bytes. */
 const EVENT_OVERHEAD_BYTES = 500;
 
 /** Notified of what happens to a subscription besides events. */

@@ -7,7 +7,7 @@ import { Watch } from './watch.js';
 import { WatchStream } from './watch-stream.js';
 
 /**
- * Makes the watches of one client and of its views, which share a stream: one for those that require a leader, one
+ * Makes the watches of one client and of its views. They share two streams: one for those that require a leader, one
  * for the others. Some have a stream of their own.
  * @internal
  */

@@ -21,19 +21,21 @@ export interface WatchEvents<Entry = KeyValue> {
   delete: [event: WatchEvent<Entry>];
   /** All events of some revisions, after each was emitted by itself; without events it is a progress notification. */
   batch: [batch: WatchBatch<Entry>];
-  /** A server, whose store has this revision, has made the watch: at first, and again after each `disconnected`. */
+  /**
+   * A server has made the watch; its store has this revision. Emitted at first, and again after each `disconnected`.
+   */
   connected: [revision: bigint];
   /** The connection was lost, for this reason; another is being made, and no change will be missed. */
   disconnected: [reason: unknown];
   /**
    * The watch has ended with an error. Loops throw it instead; where nobody takes events, it comes at once. Without a
-   * listener it is thrown where events are listened to, and kept for who reads later where nobody takes them. That the
-   * client was closed is no error here: `close` alone reports it.
+   * listener it is thrown where events are listened to, and kept for who reads later where nobody takes them. Closing
+   * the client is no error: only `close` reports it.
    */
   error: [error: unknown];
   /**
-   * The watch has ended, with or without an error, and all its events were emitted or dropped. Not emitted where a loop takes
-   * them, whose end it is.
+   * The watch has ended, with or without an error, and all its events were emitted or dropped. Not emitted if a loop
+   * takes the events: then the loop ends.
    */
   close: [];
 }
@@ -45,7 +47,7 @@ const eventNames: ReadonlySet<string> = new Set<
 type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
 
 /**
- * The changes of some keys: each once, in order and without a gap, also when connections break or servers go. It has
+ * The changes of some keys: each once, in order and without a gap, even if connections break or servers fail. It has
  * one consumer, which takes one of three forms:
  *
  * ```ts
@@ -54,16 +56,16 @@ type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
  * watch.on('put', (event) => …).on('error', …); // listeners, which get events as they come
  * ```
  *
- * Leaving a loop ends the watch, as `close()` does. While the consumer is behind by more than `bufferBytes`, the
- * server holds the changes, not this process; so it is while there is no consumer, as listeners of `error`, `close`,
- * `connected` and `disconnected` alone take no events.
+ * Leaving a loop ends the watch, as `close()` does. While the consumer is behind by more than `bufferBytes`, the server
+ * holds the changes, not this process. The same is true while there is no consumer: listeners of only `error`, `close`,
+ * `connected` and `disconnected` take no events.
  *
  * A watch never ends silently. Loops throw, and `error` is emitted, after the events before were delivered:
  * `CompactedError` where the revision that is wanted next is gone (which can also happen to a watch that was without
  * a connection, or whose consumer was behind, for too long), `StoreReplacedError` where the store was restored from a
  * backup or another cluster has taken its place, `PermissionDeniedError` and `UnauthenticatedError`,
  * `WatchCancelledError` with the server's reason, `UnavailableError` after `maxDisconnectedMs`, and `signal.reason`.
- * When the client was closed, loops throw a `ClosedError`; to listeners `close` is emitted alone.
+ * When the client is closed, loops throw a `ClosedError`; listeners get only `close`.
  */
 export class Watch<Entry = KeyValue>
   extends EventEmitter<WatchEvents<Entry>>
@@ -82,7 +84,7 @@ export class Watch<Entry = KeyValue>
   #over: Over | undefined;
   /** Listeners were notified of the end. */
   #endReported = false;
-  /** What the consumer has got last. */
+  /** What the consumer got last. */
   #batch: WatchBatch<Entry> | undefined;
   /** The first event of it that listeners didn't get. */
   #nextEmitted: WatchEvent<Entry> | undefined;
@@ -131,7 +133,7 @@ export class Watch<Entry = KeyValue>
     return revision > startsAfter ? revision : startsAfter;
   }
 
-  /** The events from where they are; there is one loop. */
+  /** The remaining events. There can be one loop. */
   [Symbol.asyncIterator](): AsyncIterator<WatchEvent<Entry>, void, void> {
     this.#claim('a loop over events');
     this.#iterator ??= new ItemIterator({
@@ -188,7 +190,7 @@ export class Watch<Entry = KeyValue>
     return jsonOf({ revision: this.revision });
   }
 
-  /** Ends it, as {@link close} does. */
+  /** The same as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

@@ -1,4 +1,4 @@
-// queues/ has the queues, of which each item is taken by one who comes for it: in the order in which they came, or by priority.
+// queues/ has the queues. Each item goes to one consumer: in the order in which they came, or by priority.
 
 import type { Bytes, KeyRange } from '../../kv/key-range.js';
 import { compare, op } from '../../kv/txn.js';
@@ -10,10 +10,10 @@ import { type AcquireOptions, acquireOptions } from '../owned-key.js';
 import { persist } from '../persist.js';
 import { untilPut } from '../until-put.js';
 
-/** So many keys are read at once, because others may be quicker to take the first. */
+/** This many keys are read at once, because others may be quicker to take the first. */
 const CANDIDATES = 8;
 
-/** Takes the first key of a range, in that order, out of it; waits for one where there is none. */
+/** Removes and returns the first key of a range, in the given order; waits for one while the range is empty. */
 export async function dequeue(
   space: Namespace,
   keys: KeyRange,
@@ -31,7 +31,7 @@ export async function dequeue(
     );
     for (const kv of kvs) {
       signal.throwIfAborted();
-      // Without the signal: what was taken has to be handed over.
+      // Without the signal: an item that was taken must reach the caller.
       const txn = {
         compare: [compare.modRevision<Bytes>(kv.key, '=', kv.modRevision)],
         success: [op.delete<Bytes>(kv.key)],

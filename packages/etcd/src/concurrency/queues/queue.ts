@@ -11,8 +11,8 @@ import { dequeue } from './dequeue.js';
  * A first-in, first-out queue for many producers and consumers. As clientv3's `recipes.Queue`, with which it works
  * together on the same names.
  *
- * Each item goes to one consumer, at most once: it is gone from etcd when {@link dequeue} resolves, and whoever got it
- * has it alone. An error of `dequeue` that isn't the signal's may hide an item that was taken.
+ * Each item goes to one consumer, at most once: it is gone from etcd when {@link dequeue} resolves, and nobody else
+ * gets it. An error of `dequeue` that isn't the signal's may hide an item that was taken.
  */
 export class Queue {
   readonly #space: Namespace;

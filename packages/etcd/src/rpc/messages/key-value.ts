@@ -31,7 +31,7 @@ export class KeyValue {
    * Its `buffer` may hold other keys and values, as a `Buffer`'s may: mind `byteOffset`, and give workers a `slice()`.
    */
   readonly key: Uint8Array;
-  /** Of a `buffer` as `key` is. Empty where only keys were asked for, and for a deleted key. */
+  /** Its `buffer` may be shared, as that of `key`. Empty if only keys were asked for, and for a deleted key. */
   readonly value: Uint8Array;
   /** Revision of the put that created the key; 0 for a deleted key. */
   readonly createRevision: bigint;
@@ -63,7 +63,7 @@ export class KeyValue {
   }
 
   /**
-   * The value parsed as JSON. Its type is the caller's word, not checked.
+   * The value parsed as JSON. Its type is not checked.
    *
    * @throws SyntaxError when the value isn't JSON.
    */

@@ -22,9 +22,10 @@ export interface ChannelInit {
 }
 
 /**
- * A channel of grpc-js, for as long as it is of use. grpc-js has no bound on making a connection, so that a channel whose
- * attempt is never answered, or is reset as TLS is set up, waits forever (grpc/grpc-node#2785). And what it is about to
- * connect when it is closed becomes a connection all the same, which stays. This one has a bound, and ends whole.
+ * A channel of grpc-js, for as long as it is usable. grpc-js has no bound on making a connection, so that a channel
+ * whose attempt is never answered, or is reset as TLS is set up, waits forever (grpc/grpc-node#2785). And what it is
+ * about to connect when it is closed becomes a connection all the same, which stays. This one has a bound, and ends
+ * whole.
  */
 export class GrpcJsChannel {
   readonly client: grpc.Client;
@@ -97,7 +98,7 @@ export class GrpcJsChannel {
     this.#init.ended();
   }
 
-  /** Sees to it that connecting takes no longer than it may. */
+  /** Ends an attempt to connect that takes too long. */
   #watch(): void {
     const channel = this.client.getChannel();
     const { CONNECTING, SHUTDOWN } = grpc.connectivityState;

@@ -48,7 +48,7 @@ export class SocketHold {
     this.#setHeld(true);
   }
 
-  /** They no longer do. */
+  /** Calls in flight no longer keep the process alive. */
   unref(): void {
     this.#setHeld(false);
   }

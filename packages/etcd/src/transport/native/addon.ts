@@ -44,7 +44,7 @@ export interface NativeBinding {
    */
   takeLong(into: Uint8Array): void;
   setReferenced(referenced: boolean): void;
-  /** Gives the connection up for new calls, which get another one. Calls in flight go on. */
+  /** Retires the connection: new calls get another one. Calls in flight go on. */
   renew(): void;
   /** Other TLS options, for the connections to come. */
   setTls(tls: NativeTls): void;

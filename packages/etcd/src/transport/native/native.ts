@@ -47,9 +47,9 @@ export function nativeUnavailable(): Error | undefined {
 
 /**
  * A transport on the Rust core: HTTP/2 on a tokio runtime of this napi env that starts with the env's first
- * transport and is joined when its last one closes, or when the env or the process ends. At that end all calls stay unsettled,
- * new ones too: nobody is left who could do anything about it, and a rejection that nobody handles would make a failure of an
- * exit that was in order.
+ * transport and is joined when its last one closes, or when the env or the process ends. When the env or the process
+ * ends, all calls stay unsettled, new ones too. Nobody is left to handle a rejection, and an unhandled one would turn a
+ * clean exit into a failure.
  *
  * @throws InvalidArgumentError when the options can't work, UnavailableError when the system has no thread or descriptor for it.
  */
@@ -300,7 +300,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     else call.fail(statusError({ code: code as StatusCode, details, trailers, method: call.method, sent }));
   }
 
-  // A defect, not a failure of the server's: there is nothing to go on with.
+  // A defect of this client, not a failure of the server: the transport can't go on.
   broken(details: string, cause?: unknown): void {
     this.#broken = (sent) => new EtcdError(details, { code: StatusCode.INTERNAL, sent, cause });
     this.closeNow();
