@@ -42,7 +42,7 @@ export function fromKey(start: Bytes): KeyRange {
 }
 
 /**
- * The keys from `start` up to, but without, `end`.
+ * The keys from `start` (included) to `end` (excluded).
  *
  * @throws InvalidArgumentError when `end` isn't after `start`: such a range holds nothing.
  */

@@ -76,9 +76,10 @@ type ToKey = (key: Uint8Array) => Uint8Array | undefined;
 const none = {};
 
 /**
- * Leases: what is attached to one goes when it is revoked or no longer renewed. `etcd.lease`; clientv3: `Lease`.
+ * Leases: the keys attached to a lease are deleted when it is revoked or no longer renewed. `etcd.lease`; clientv3:
+ * `Lease`.
  *
- * Its calls may reject, besides with the errors that are at each, as all calls of a `Keyspace` may.
+ * Besides the errors that are listed at each, its calls may reject as all calls of a `Keyspace` may.
  *
  * A keepalive in flight keeps the process alive as a call would, unless the client's `unref()` was called.
  */

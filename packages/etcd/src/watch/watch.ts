@@ -122,8 +122,8 @@ export class Watch<Entry = KeyValue>
   /**
    * The revision that the consumer has come to: all changes up to it were delivered, the one that the consumer is at
    * included. Within a transaction it is the revision before, until its last event is delivered. To go on later where
-   * this watch stopped, start another from the revision after it: none is missed. Before the first change it is the
-   * revision before `startRevision`; without one, that of `ready`, and 0 until then.
+   * this watch stopped, start another from the revision after it: no change is missed. Before the first change it is
+   * the revision before `startRevision`; without one, that of `ready`, and 0 until then.
    */
   get revision(): bigint {
     const { startsAfter } = this.#subscription;
