@@ -65,7 +65,7 @@ function complain(message: string, hint?: string): void {
   process.stderr.write(`quiesce: error: ${message}${hint === undefined ? '' : ` (${hint})`}\n`);
 }
 
-// A reader that went away, as `| head` does or a closed terminal, is no reason to stop or to complain.
+// If the reader has gone away (`| head`, a closed terminal), that is no reason to stop or to complain.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;

@@ -1,4 +1,7 @@
-/** Base of every error this package throws on purpose. `message` is one sentence; `hint` says what to do about it. */
+/**
+ * Base class of all errors that this package throws on purpose. `message` is one sentence; `hint` says what to do about
+ * it.
+ */
 export class QuiesceError extends Error {
   override readonly name: string = 'QuiesceError';
   /** What the reader can do about it, or `undefined` when the message already says so. */
@@ -15,7 +18,7 @@ export class UsageError extends QuiesceError {
   override readonly name = 'UsageError';
 }
 
-/** The machine or a service let the test down, so nothing can be said about the subject. The CLI exits with 3. */
+/** The machine or a service failed, so the test says nothing about the program. The CLI exits with 3. */
 export class EnvironmentError extends QuiesceError {
   override readonly name: string = 'EnvironmentError';
 }

@@ -12,15 +12,15 @@ export interface CleanExitOptions
   extends Omit<ScenarioDefaults, 'until' | 'uses'>,
     Pick<SessionOptions, 'signal' | 'onProgress'> {
   /**
-   * The failure rate to be shown to be below this, at `confidence` (default 95 %), such as 0.01 or `"1%"`: as many
-   * runs are made as that needs. Without it, `runs` (default 20) have to end as expected.
+   * Shows that the failure rate is below this, at `confidence` (default 95 %), such as 0.01 or `"1%"`. As many runs are
+   * made as that needs. Without it, `runs` (default 20) runs must end as expected.
    */
   readonly below?: Rate;
 }
 
 /**
- * Runs a program many times, and returns what that showed when it exits cleanly; for `node:test` and any other
- * runner that takes a rejected promise for a failure. 0.01 takes 299 runs: mind the runner's own timeout.
+ * Runs a program many times. Returns the result if it exits cleanly, and otherwise rejects: for `node:test` and any
+ * other test runner. 0.01 takes 299 runs: mind the runner's own timeout.
  * @param command program and arguments, or one text that is split as a shell would, without a shell.
  * @throws AssertionError, whose message has the counts, the bound and the first failure's output, when it doesn't
  * exit cleanly; the signal's reason when aborted; UsageError when the options are wrong or the command can't be run;
@@ -41,7 +41,7 @@ export async function expectCleanExit(
   });
 }
 
-/** `expectCleanExit` for a matcher: says what it would throw. */
+/** `expectCleanExit` for a matcher: returns the error instead of throwing it. */
 export async function checkCleanExit(
   command: string | readonly string[],
   options: CleanExitOptions = {},

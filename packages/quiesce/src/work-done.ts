@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 
 /**
- * Notifies the tester that the program's work is over and that what follows is its exit. Writes the line `done` to
+ * Tells the tester that the program's work is done and that its exit follows. Writes the line `done` to
  * the file descriptor that `QUIESCE_DONE_FD` names, synchronously. Does nothing outside the tester, and never
  * throws: a program under test must not fail because nobody listens. On Deno it needs `--allow-env`, and `--allow-ffi` as
  * native addons do.
@@ -27,7 +27,7 @@ interface DenoForeign {
   ): { readonly symbols: { write(fd: number, bytes: Uint8Array, length: bigint): bigint } };
 }
 
-// Deno's files are numbers of its own, and descriptors that it inherited have none.
+// Deno has its own numbers for files, and inherited descriptors have none.
 function writeOnDeno({ build, dlopen }: DenoForeign, fd: number, text: string): void {
   const libc = build.os === 'linux' ? 'libc.so.6' : 'libSystem.B.dylib';
   const write = { parameters: ['i32', 'buffer', 'usize'], result: 'isize' };

@@ -24,21 +24,21 @@ export interface BisectResult {
   /** `null`: both ends are alike. */
   readonly change: VersionChange | null;
   /**
-   * Versions that can't do the program's work, as where an API is missing: no run came to its exit, each ended with an
-   * exit code before the program said that its work is done, as it does with other versions. They say nothing about
-   * exits and are left out.
+   * Versions that can't do the program's work, for instance because an API is missing. With them, each run ended with
+   * an exit code before the program reported that its work is done, as it does with other versions. They say nothing
+   * about exits and are left out.
    */
   readonly unusable: readonly string[];
   /** In the order in which they were tried. */
   readonly tried: readonly Tried[];
 }
 
-/** Where versions begin to end otherwise. */
+/** Where runs begin to end differently. */
 export interface VersionChange {
-  /** The first version that fails (`brought`), or that doesn't any more (`cured`). */
+  /** The first version that fails (`brought`), or that no longer does (`cured`). */
   readonly kind: 'brought' | 'cured';
   readonly version: string;
-  /** The last version that ended as those before. */
+  /** The last version that ends as those before it. */
   readonly after: string;
   /** Versions between these two, which can't do the program's work: any of them may have brought or cured it. */
   readonly between: readonly string[];
@@ -49,7 +49,7 @@ export interface BisectOptions
   extends SessionOptions,
     Omit<PlanOverrides, 'until' | 'allowFailures' | 'shard'> {
   readonly package: PackageName;
-  /** The oldest version looked at; default: the first published. */
+  /** The oldest version to look at; default: the first published. */
   readonly from?: string;
   /** The newest; default: the last published. */
   readonly to?: string;
@@ -60,11 +60,10 @@ export interface BisectOptions
 }
 
 /**
- * Finds by halving the version of a package that brought or cured a failure of a plan's only chosen scenario, whose
- * command names the installation by `${python}` or `${npm}`. A version is bad when any of its runs fails, other than
- * those of one that can't do the program's work at all; the fewer runs, the likelier a bad one passes for good, so that
- * rare failures want perturbation.
- * No stacks are taken.
+ * Finds the version of a package that brought or cured a failure, by halving. It runs the only chosen scenario of the
+ * plan; its command names the installation by `${python}` or `${npm}`. A version is bad when any of its runs fails,
+ * except for versions that can't do the program's work at all. With fewer runs, a bad version is more likely to pass
+ * for good, so rare failures need perturbation. No stacks are taken.
  * @throws UsageError when a version isn't published, the command doesn't name the installation, or there are fewer than two, or not one scenario;
  * EnvironmentError when one can't be installed, or a service keeps runs from being made; the signal's reason when
  * aborted.

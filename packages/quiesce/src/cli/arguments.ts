@@ -9,8 +9,7 @@ import { parseShard, type ShardChoice } from '../plan/shard.js';
 import { parseRate } from '../statistics/rate-goal.js';
 
 /**
- * Reads a flag's text as what a schema takes.
- * @param read makes of the text what the schema looks at.
+ * Reads a flag's text as a value of a schema. @param read makes the schema's input from the text.
  * @param adds the flag can be given several times, and the schema is that of their list.
  */
 export function argument<T>(

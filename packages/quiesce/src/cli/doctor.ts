@@ -20,7 +20,7 @@ interface Check {
   readonly cost: string;
   /** How to get it. */
   readonly remedy: string;
-  /** Without it crashes and hangs are found, but hardly explained or provoked: the exit code says so. */
+  /** Without it, crashes and hangs are found, but hardly explained or provoked. The exit code says so. */
   readonly matters: boolean;
 }
 

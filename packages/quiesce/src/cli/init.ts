@@ -91,7 +91,7 @@ function javascriptModule(module: string, host: TemplateHost, folder: string): s
     const from = relative(resolve(folder), path);
     return from.startsWith('.') ? from : `./${from}`;
   }
-  // A scheme, as of npm: or bun:, and what a project maps names to are the host's affair.
+  // Schemes such as npm: or bun:, and names that a project maps, are left to the host.
   if (isBuiltin(module) || /^(?:\w+:|#)/.test(module) || host === 'deno') return module;
   const name = module
     .split('/')
@@ -116,7 +116,7 @@ function packageName(folder: string): unknown {
   }
 }
 
-/** @throws UsageError when Python finds no such module from there. Without Python nothing is known. */
+/** @throws UsageError when Python finds no such module from there. Without Python, nothing is checked. */
 async function pythonModule(module: string, folder: string): Promise<string> {
   const top = module.split('.')[0] as string;
   if (findExecutable('python3', '.').path === undefined) return module;

@@ -6,7 +6,7 @@ const HANDLED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** A signal that asks the tester to stop. */
 export type StopSignal = (typeof HANDLED)[number];
 
-/** A signal stopped work that has nothing to hand back. The CLI exits with 128 + the signal's number. */
+/** A signal stopped work that has no result to return. The CLI exits with 128 + the signal's number. */
 export class InterruptedError extends QuiesceError {
   override readonly name = 'InterruptedError';
   readonly signal: StopSignal;
@@ -18,10 +18,10 @@ export class InterruptedError extends QuiesceError {
 }
 
 /**
- * Does some work that an interrupt aborts through the `AbortSignal`. The work is still waited for, so that it can
- * hand back what it has; a second interrupt ends this process at once.
+ * Does some work that an interrupt aborts through the `AbortSignal`. The work is still awaited, so that it can return
+ * what it has. A second interrupt ends this process at once.
  * @returns what the work returned, and the signal that stopped it, if one did.
- * @throws what the work throws: InterruptedError where it can't hand back anything.
+ * @throws what the work throws: InterruptedError if it has no result to return.
  */
 export async function interruptible<T>(
   work: (signal: AbortSignal) => Promise<T>,

@@ -5,8 +5,8 @@ import { EnvironmentError, messageOf, UsageError } from '../errors.js';
 import { writeAtomically } from '../files/atomic-write.js';
 
 /**
- * Where a reader's text goes: standard output, or standard error when standard output is taken by a machine's.
- * @returns the stream, whether colours suit it, and its columns where they are known.
+ * Where text for a reader goes: standard output, or standard error if standard output has a report for a machine.
+ * @returns the stream, whether it may have colours, and its columns where they are known.
  */
 export function readerStream(stdoutTaken: boolean): {
   stream: NodeJS.WriteStream;
@@ -14,7 +14,7 @@ export function readerStream(stdoutTaken: boolean): {
   columns: number | undefined;
 } {
   const stream = stdoutTaken ? process.stderr : process.stdout;
-  // A shell that exports it, or a test, says so of what is no terminal.
+  // A shell that exports it, or a test, gives the width where the output is no terminal.
   const columns = stream.columns ?? (Number(process.env.COLUMNS) || undefined);
   return {
     stream,

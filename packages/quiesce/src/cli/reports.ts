@@ -49,7 +49,7 @@ export function checkReports(flags: ReportFlags): void {
 }
 
 /**
- * Reports to the reader, and writes the files that were asked for. One that can't be written doesn't keep back the others.
+ * Reports to the reader, and writes the files that were asked for. If one can't be written, the others still are.
  * @throws EnvironmentError when one can't be written.
  */
 export async function writeReports(result: PlanResult, flags: ReportFlags): Promise<void> {

@@ -145,7 +145,7 @@ async function planOf(
     if (name !== undefined)
       throw new UsageError('--name goes with a command', "set the scenario's name in the plan");
     const { plan: written, baseDir } = await loadPlan(file);
-    // Interrupted, it leaves no installer running.
+    // If it is interrupted, no installer goes on running.
     const { result: plan } = await interruptible((signal) => expandMatrix(written, { signal }));
     return { ...resolvePlan(plan, { ...overrides, baseDir }, file), file };
   }
@@ -160,7 +160,7 @@ async function planOf(
   return resolvePlan({ scenarios: [scenario] }, overrides, 'command');
 }
 
-/** The plan of this directory, which is named where nobody gave it. */
+/** The plan of this directory. A note names it, since the command line did not. */
 async function foundPlan(): Promise<string | undefined> {
   const file = await findPlan();
   if (file !== undefined) process.stderr.write(`quiesce: note: the plan is ${file}\n`);

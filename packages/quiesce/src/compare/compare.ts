@@ -53,13 +53,14 @@ export type CompareOptions = {
 } & Omit<ScenarioDefaults, 'runs' | 'until' | 'allowFailures' | 'uses'> &
   Pick<SessionOptions, 'signal' | 'onProgress' | 'stacks'>;
 
-/** Runs of each side when nothing else is said: enough to prove 13 % against none. */
+/** Runs of each side by default: enough to prove 13 % against none. */
 export const COMPARED_RUNS = 60;
 const POWER = 0.8;
 
 /**
- * Runs two commands alternately, so that what changes on the machine meanwhile meets both, and says whether one fails
- * less than the other. With `jobs`, runs of both are made at a time. An abort is no error: what was run is compared, and the result says so.
+ * Runs two commands alternately, so that changes on the machine meanwhile affect both, and says whether one fails
+ * less than the other. With `jobs`, runs of both are made at a time. An abort is no error: the runs so far are
+ * compared, and the result says so.
  * @throws UsageError when the options are wrong or a command can't be run; EnvironmentError when the system can't
  * start a process.
  */

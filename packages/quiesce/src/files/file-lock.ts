@@ -8,7 +8,7 @@ const BEAT_MS = 2_000;
 const STALE_MS = 10_000;
 const POLL_MS = 50;
 
-/** How long somebody waits for a lock. */
+/** How long to wait for a lock. */
 export interface LockOptions {
   /** Ends the wait. No effect once the lock is held. */
   readonly signal?: AbortSignal | undefined;
@@ -77,7 +77,7 @@ async function removeStale(file: string): Promise<void> {
     if (!(await isStale(aside))) await link(aside, file);
     await rm(aside);
   } catch {
-    // The other was quicker.
+    // Another process was quicker.
   }
 }
 

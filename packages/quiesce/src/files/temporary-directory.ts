@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { EnvironmentError, messageOf } from '../errors.js';
 import { onProcessExit } from '../process/exit-guard.js';
 
-/** A directory of this process alone, which goes with it at the latest. */
+/** A directory of this process alone. It is removed when the process ends, at the latest. */
 export interface TemporaryDirectory {
   readonly path: string;
   /** Removes it with all that is in it. Idempotent. */
@@ -13,7 +13,7 @@ export interface TemporaryDirectory {
 
 /**
  * Makes an empty directory in the system's directory for temporary files.
- * @param prefix what its name begins with; what can't be in a name is replaced.
+ * @param prefix beginning of its name; characters that can't be in a name are replaced.
  * @throws EnvironmentError when it can't be made.
  */
 export function makeTemporaryDirectory(prefix: string): TemporaryDirectory {

@@ -7,13 +7,13 @@ import { writeAtomically } from '../files/atomic-write.js';
 import { withLock } from '../files/file-lock.js';
 import { outcomeCounts, type PlanResult } from '../results/result.js';
 
-/** Where the history is kept when nothing else is said, relative to the working directory. */
+/** Default file of the history, relative to the working directory. */
 export const HISTORY_FILE = '.quiesce/history.jsonl';
 
 /** One scenario's part in one session of the tester. */
 export interface HistoryEntry {
   readonly startedAt: Date;
-  /** What the session was labelled with, such as a commit; `null` when it wasn't. */
+  /** Label of the session, such as a commit; `null` if it has none. */
   readonly label: string | null;
   readonly scenario: string;
   readonly command: readonly string[];
@@ -21,7 +21,7 @@ export interface HistoryEntry {
   readonly failed: number;
   /** Failed runs by outcome, such as `{ SIGABRT: 8 }`. */
   readonly outcomes: Readonly<Record<string, number>>;
-  /** Milliseconds from work done to process gone; `null` when no run said it. */
+  /** Milliseconds from work done to process gone; `null` if no run reported it. */
   readonly exitMedianMs: number | null;
   readonly exitP99Ms: number | null;
   /** Runs were perturbed, so that the rate isn't that of plain runs. */
@@ -55,7 +55,7 @@ type Session = z.infer<typeof sessionSchema>;
 
 /**
  * Adds what a session showed to the history in a file of JSON lines, one a session, which is made when it isn't there.
- * Scenarios without a run are left out. Testers that end at once don't lose each other's.
+ * Scenarios without a run are left out. Testers that end at the same time don't overwrite each other's entries.
  * @throws UsageError when the file is no history; EnvironmentError when it can't be written.
  */
 export async function addToHistory(
@@ -91,7 +91,7 @@ export async function addToHistory(
 
 /**
  * Reads a history, oldest first.
- * @throws UsageError when the file isn't there or is no history.
+ * @throws UsageError when the file doesn't exist or is no history.
  */
 export async function readHistory(file: string): Promise<HistoryEntry[]> {
   const text = await historyText(file);
@@ -135,7 +135,7 @@ function jsonOf(line: string): unknown {
   }
 }
 
-// A write takes milliseconds: who waits longer than a dead writer's lock lasts waits in vain.
+// A write takes milliseconds: after the time that a dead writer's lock lasts, waiting is pointless.
 const LOCK_WAIT_MS = 30_000;
 
 /** The file is rewritten, so that it is whole whenever a tester is killed: writers take turns by a file beside it. */

@@ -15,7 +15,7 @@ export interface NamedReport {
 }
 
 /**
- * Takes reports of the same scenarios together, such as those of shards: their runs are counted as one. Runs are
+ * Merges reports of the same scenarios, such as those of shards: their runs are counted together. Runs are
  * renumbered. A shard that is missing leaves its scenario `stopped`.
  * @throws UsageError when there is no report, or reports contradict each other, or one shard is there twice.
  */
@@ -74,7 +74,7 @@ function mergeScenario(parts: readonly Part[]): ScenarioResult {
   };
   const tally = new ScenarioTally(scenario, ...results);
   if (reasons.length === 0) return tally.result('completed');
-  // A shard that isn't there is nobody's failure.
+  // A missing shard is no failure of a service.
   const endedByFailures =
     missing.length === 0 && results.every((one) => one.state === 'completed' || one.endedByFailures);
   const state = made === 0 ? 'not-run' : 'stopped';
@@ -83,7 +83,7 @@ function mergeScenario(parts: readonly Part[]): ScenarioResult {
 
 const shardOf = ({ result }: Part): Shard | null => result.scenario.shard;
 
-/** Refuses what was not made alike, or is to show something else, so that it can't be counted together. */
+/** Refuses reports that were made differently, or were to show something else: they can't be counted together. */
 function refuseOther(first: Part, part: Part): void {
   const shards = [first, part].map((one) => {
     const shard = shardOf(one);
@@ -100,7 +100,7 @@ function refuseOther(first: Part, part: Part): void {
   );
 }
 
-/** Which shards are not there; none where there are no shards. */
+/** The missing shards; none if there are no shards. */
 function missingShards(sorted: readonly Part[]): number[] {
   const count = shardOf(sorted[0] as Part)?.count ?? 0;
   const files = new Map<number, string>();

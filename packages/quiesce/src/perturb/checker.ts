@@ -11,7 +11,7 @@ export type Checker = 'valgrind' | 'asan';
 /** Exit code of a program in which valgrind has found an error. */
 export const VALGRIND_EXIT_CODE = 99;
 
-/** What a run takes longer under each. */
+/** How many times as long a run takes under each. */
 const SLOWNESS: Readonly<Record<Checker, number>> = { valgrind: 50, asan: 3 };
 
 /** A command as it is run under a checker. */
@@ -25,8 +25,8 @@ export interface CheckedCommand {
 
 /**
  * Puts a command under valgrind's memcheck, or AddressSanitizer's library into its processes, so that programs which
- * were built without it, such as an interpreter that loads an addon built with it, can start. What they find they print,
- * and `signatures.ts` knows it.
+ * were built without it, such as an interpreter that loads an addon built with it, can start. Both print what they
+ * find, and `signatures.ts` recognizes it.
  * @throws UsageError where it isn't installed.
  */
 export function underChecker(

@@ -23,7 +23,7 @@ export interface PerturbChoice {
   readonly some: boolean;
 }
 
-/** Where the exit amplifier is once it has been built; docs/measurements/sensitivity.md. */
+/** File of the exit amplifier, once it is built; docs/measurements/sensitivity.md. */
 export const AMPLIFIER_FILE = fileURLToPath(
   new URL(`../../../native/exit-amplifier.${process.platform}-${process.arch}.so`, import.meta.url),
 );
@@ -31,7 +31,7 @@ export const AMPLIFIER_FILE = fileURLToPath(
 /** Seeds are unsigned 32-bit integers. */
 export const SEED_LIMIT = 2 ** 32;
 
-/** A seed for who gave none. */
+/** A seed, where none was given. */
 export const randomSeed = (): number => randomInt(SEED_LIMIT);
 
 interface Part {

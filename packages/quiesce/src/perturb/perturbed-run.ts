@@ -16,7 +16,7 @@ export interface Perturbing {
 }
 
 /**
- * `runOnce`, perturbed as is drawn for this run, and recorded so; not at all for `null`.
+ * `runOnce`, perturbed as drawn for this run; the record says how. With `null`, it isn't perturbed.
  * @throws as `runOnce` does.
  */
 export async function runPerturbed(
@@ -37,9 +37,9 @@ export async function runPerturbed(
   }
 }
 
-/** A run made ready to be perturbed. */
+/** A run that is prepared for its perturbation. */
 interface PerturbedRun {
-  /** To be run in place of the original. */
+  /** To be run instead of the original. */
   readonly spec: RunSpec;
   /** To be called after the run: ends what accompanied it, and says what the amplifier did. Idempotent. */
   end(): Promise<AmplifierReport | null>;
@@ -73,7 +73,7 @@ async function perturb(spec: RunSpec, perturbation: Perturbation): Promise<Pertu
     wrapper.push('/bin/sh', '-c', script, 'sh', AMPLIFIER_FILE);
     env.QUIESCE_AMPLIFY_SEED = String(amplify);
     env.QUIESCE_AMPLIFY_REPORT = report.file;
-    // AddressSanitizer refuses to start behind another preload library, though this one harms it not.
+    // AddressSanitizer refuses to start behind another preload library, though this one does no harm.
     env.ASAN_OPTIONS = [env.ASAN_OPTIONS, 'verify_asan_link_order=0'].filter(Boolean).join(':');
     timeoutMs += AMPLIFIER_MOST_MS;
   }
@@ -105,7 +105,7 @@ function allocatorEnvironment(byte: number): Record<string, string> {
   };
 }
 
-// A busy loop that ends when the tester has gone, however that went.
+// A busy loop that ends when the tester is gone, however the tester ended.
 const BUSY = 'while kill -0 "$1" 2>/dev/null; do i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; done';
 
 async function startLoad(processes: number, cpu: number | undefined): Promise<{ end(): Promise<void> }> {

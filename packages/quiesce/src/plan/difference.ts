@@ -12,7 +12,7 @@ export interface Difference {
 const OF_THE_SAME = 'use the command or plan that it was made with';
 
 /**
- * The first difference between two scenarios in what bears on these; `undefined` when they are the same experiment, so
+ * The first difference between two scenarios that bears on these; `undefined` when they are the same experiment, so
  * that their runs can be counted together.
  */
 export function difference(

@@ -4,11 +4,11 @@ import type { z } from 'zod';
 export interface Option<Given, Value = Given> {
   /** What a plan may hold. */
   readonly schema: z.ZodType<Given>;
-  /** The value of a scenario that nothing is given for; of a value that is only worked out with others, none. */
+  /** The value of a scenario for which nothing is given. A value that depends on other options has no default here. */
   readonly default?: Value;
-  /** Makes the value of what was given; else it is what was given. */
+  /** Makes the value from what was given; default: the given value itself. */
   readonly settle?: (given: Given) => Value;
-  /** What is given over the plan's head is added to the plan's own. */
+  /** A value that overrides the plan's is added to it instead of replacing it. */
   readonly adds?: true;
   /** What an editor shows of it in a plan; default: the help of its flag. */
   readonly about?: string;
@@ -32,9 +32,9 @@ export interface ValueOption<Given, Value = Given> extends Option<Given, Value> 
 export type Bearing =
   /** How runs are made or judged: those that were made with another value are never counted together. */
   | 'outcome'
-  /** What is seen of runs beside their outcome. */
+  /** What a report shows of a run besides its outcome. */
   | 'evidence'
-  /** What is said of runs together: reports with another value are not merged. */
+  /** What a report states about all runs: reports with another value are not merged. */
   | 'statement'
   /** How many runs are made, where, and in what time. */
   | 'effort';

@@ -24,7 +24,7 @@ import type { Option, ValueOption } from './option.js';
 const value = <Given, Value = Given>(option: ValueOption<Given, Value>): ValueOption<Given, Value> => option;
 const part = <Given, Value = Given>(option: Option<Given, Value>): Option<Given, Value> => option;
 
-/** Text of digits as a number; what is none is left to the schema. */
+/** Digits as a number; other text is left to the schema. */
 export const integerText = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text);
 
 /** Within 0..1, without either. */
@@ -33,7 +33,7 @@ const runCount = z.int().min(0);
 
 /** Options whose values need no other. */
 export const valueOptions = {
-  /** Of every statement about the failure rate; default `"95%"`. */
+  /** Confidence of every statement about the failure rate; default `"95%"`. */
   confidence: value<Rate, number>({
     schema: rate,
     default: CONFIDENCE,
@@ -45,7 +45,7 @@ export const valueOptions = {
     bearsOn: 'statement',
     noun: 'confidence',
   }),
-  /** How many runs at a time; default 1. Exit times are then those of a busy machine. */
+  /** How many runs are made at a time; default 1. With more, exit times are those of a busy machine. */
   jobs: value({
     schema: positiveInteger,
     default: 1,
@@ -72,7 +72,7 @@ export const valueOptions = {
     noun: 'expectation',
     report: { schema: reportedExpectation },
   }),
-  /** A thread that still runs at exit, other than the host's own, makes a run fail; default false. */
+  /** Whether a thread that still runs at exit makes a run fail, except for the host's own threads; default false. */
   strict: value<boolean>({
     schema: flag,
     default: false,
@@ -81,7 +81,10 @@ export const valueOptions = {
     noun: 'strictness',
     report: { schema: z.boolean().default(false).describe('threads that still run at exit fail a run') },
   }),
-  /** Names of threads, or file names of the libraries that started them, that `strict` lets be left; `*` and `?`. */
+  /**
+   * Threads that `strict` tolerates: their names, or file names of the libraries that started them; `*` and `?` are
+   * wildcards.
+   */
   allowThreads: value<readonly string[]>({
     schema: list(text, 'names of threads or libraries'),
     default: [],
@@ -144,8 +147,8 @@ export const valueOptions = {
     report: { schema: z.boolean().default(true).describe('a fatal signature in the output fails a run') },
   }),
   /**
-   * Regular expressions: lines of output that match one are not looked at, neither for signatures nor where stderr
-   * is to be empty. An override is added to the plan's own.
+   * Regular expressions: lines of output that match one are ignored, both for signatures and where stderr must be
+   * empty. An override is added to the plan's own.
    */
   ignoreOutput: value<readonly string[]>({
     schema: list(regularExpression, 'regular expressions'),
@@ -197,7 +200,7 @@ export const options = {
     },
   }),
   /**
-   * Runs as often as it takes to show that the failure rate is below this, such as `"0.1%"` or 0.001; stops once
+   * Makes as many runs as it takes to show that the failure rate is below this, such as `"0.1%"` or 0.001; stops once
    * that is decided. docs/statistics.md describes the test.
    */
   until: part<Rate, RateGoal | null>({
@@ -228,7 +231,7 @@ export const options = {
     noun: 'number of allowed failures',
   }),
   /**
-   * What its runs are perturbed by, so that races show: `"all"`, `"none"` (the default), or parts such as
+   * How its runs are perturbed, so that races show: `"all"`, `"none"` (the default), or parts such as
    * `"amplify,nice=3"`. docs/measurements/sensitivity.md describes them.
    */
   perturb: part<string, Perturbing | null>({
@@ -315,7 +318,7 @@ export type OptionValues = { readonly [K in keyof typeof valueOptions]: ValueOf<
 /** What only a plan, or a command's own flags, can say of a scenario: it is not the same for all. */
 export const OF_ONE_SCENARIO = ['uses', 'env', 'cwd', 'expect'] as const satisfies readonly OptionName[];
 
-/** Options that can be given for all scenarios of a plan, over its head. */
+/** Options that can override the plan for all of its scenarios. */
 export type OverridingOptions = Omit<ScenarioDefaults, (typeof OF_ONE_SCENARIO)[number]>;
 
 /** The words of a command line that give an option a value. */

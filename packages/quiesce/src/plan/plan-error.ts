@@ -16,7 +16,7 @@ export interface Place {
   readonly column: number;
 }
 
-/** A plan is wrong. The message has all that is: on one line where that is one thing, else on a line each. */
+/** A plan is wrong. The message has everything that is wrong: one problem on one line, several on a line each. */
 export class PlanError extends UsageError {
   readonly problems: readonly PlanProblem[];
 

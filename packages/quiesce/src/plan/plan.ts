@@ -33,7 +33,7 @@ export interface Plan {
 /** What a plan module exports as default: a plan, or a function that returns one. */
 export type PlanExport = Plan | (() => Plan | Promise<Plan>);
 
-/** Returns its argument: gives a plan module completion and type checks. */
+/** Returns its argument. It gives a plan module completion and type checks. */
 export function definePlan(plan: PlanExport): PlanExport {
   return plan;
 }

@@ -23,11 +23,11 @@ import type { ResolvedPlan, Scenario } from './scenario.js';
 import { checkPlan } from './schema.js';
 import { type ShardChoice, shareOf } from './shard.js';
 
-/** What the caller decides over the plan's head, for all its scenarios. */
+/** What the caller overrides in the plan, for all of its scenarios. */
 export interface PlanOverrides extends OverridingOptions {
   /** Directory that relative paths in the plan start from; default: that of this process. */
   readonly baseDir?: string;
-  /** Makes only this part of every scenario's runs. Perturbed ones then need a seed, the same for all shards. */
+  /** Makes only this part of each scenario's runs. Perturbed runs then need a seed, the same for all shards. */
   readonly shard?: ShardChoice;
   /** Runs every program under this tool; timeouts that aren't given here are raised by what it may cost. */
   readonly checker?: Checker;

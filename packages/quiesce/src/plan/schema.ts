@@ -16,7 +16,7 @@ const scenarioFields = Object.fromEntries(
   Object.entries(options).map(([name, option]) => [name, described(option as Option<unknown>)]),
 ) as OptionFields;
 
-/** With what an editor shows of it. */
+/** The schema, with the text that an editor shows. */
 function described({ schema, about, flag, default: usual }: Option<unknown>): z.ZodType {
   const description = (about ?? flag?.help ?? '').replace(', or as the plan says', '');
   // A default that is a value and not what a plan may hold, as milliseconds, is only in the text.
@@ -132,7 +132,7 @@ function sorted(issues: readonly z.core.$ZodIssue[]): {
   return { unknown, wrong };
 }
 
-/** What no field shows alone. A field that is wrong by itself is passed over. */
+/** Contradictions between fields. A field that is wrong by itself is skipped. */
 function contradictions(plan: unknown): PlanProblem[] {
   const problems: PlanProblem[] = [];
   const add = (path: Path, message: string): void => void problems.push({ path, message });

@@ -165,7 +165,7 @@ function readText(path: string): string | undefined {
   }
 }
 
-/** Whether a process is there and neither stopped nor dead. Linux only; false elsewhere. */
+/** Whether a process exists and is neither stopped nor dead. Linux only; false elsewhere. */
 export function isRunning(pid: number): boolean {
   const state = /^\d+ \(.*\) (\S) /s.exec(readText(`/proc/${pid}/stat`) ?? '')?.[1];
   return state !== undefined && !/[TtZX]/.test(state);

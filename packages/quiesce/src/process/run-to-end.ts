@@ -5,7 +5,7 @@ import { startTimer } from './timer.js';
 /** How a program is run to its end. */
 export interface RunToEndOptions {
   readonly cwd: string;
-  /** After that long, in ms, it is killed. */
+  /** Time after which it is killed, in ms. */
   readonly timeoutMs: number;
   /** Kills it when aborted. */
   readonly signal?: AbortSignal | undefined;
@@ -13,7 +13,7 @@ export interface RunToEndOptions {
   readonly keep: readonly [number, number];
 }
 
-/** What a program left. */
+/** The result of a program that has ended. */
 export interface EndedProgram {
   readonly status: ExitStatus;
   readonly stdout: string;

@@ -1,8 +1,8 @@
-/** A wait that can be called off, without the exception that an aborted one of `node:timers/promises` makes. */
+/** A wait that can be cancelled without an exception, unlike those of `node:timers/promises`. */
 export interface Timer {
-  /** Resolves once the time has passed; never when it was called off before. */
+  /** Resolves once the time has passed; never if it was cancelled before. */
   readonly passed: Promise<void>;
-  /** Calls it off. Idempotent. */
+  /** Cancels it. Idempotent. */
   stop(): void;
 }
 

@@ -5,7 +5,7 @@ import pc from 'picocolors';
 import type { Comparison, Sample } from '../compare/compare.js';
 import { percent } from './text.js';
 
-/** A comparison, and what its sides are called. */
+/** A comparison, and the names of its sides. */
 export interface NamedComparison extends Comparison {
   readonly names: { readonly before: string; readonly after: string };
 }

@@ -7,7 +7,7 @@ import { failureCounts, keepEnd } from './text.js';
 /** Shows how far a plan is. */
 export interface ProgressView {
   readonly onProgress: (event: ProgressEvent) => void;
-  /** Takes the bar away; nothing is written afterwards. */
+  /** Removes the bar; nothing is written afterwards. */
   stop(): void;
 }
 

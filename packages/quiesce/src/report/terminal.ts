@@ -21,7 +21,7 @@ import {
 import { timelineLines } from './timeline.js';
 import { verdictOf } from './verdict.js';
 
-/** Where nobody knows how wide the terminal is, and at most. */
+/** Width if that of the terminal isn't known, and the largest width. */
 const USUAL_WIDTH = 110;
 const WIDEST = 120;
 const LEAST_WIDTH = 40;
@@ -30,7 +30,7 @@ const EVIDENCE_LINES = 30;
 const MOST_LEFT = 6;
 
 /**
- * The result for a reader: a table, and what is to be known of each failure.
+ * The result for a reader: a table, and details of each failure.
  * @param columns of the terminal, where it is one: sentences are wrapped to that. The table is at most 120 wide (110 where
  * nobody knows), and fits 60.
  */
@@ -62,7 +62,7 @@ function wrapSentences(note: string, columns: number): string {
 
 const SENTENCE = /^ {2}(?:likely: |or: |what decides: |exit of run )/;
 
-/** What one scenario showed, in plain text: a line with its counts and bound, and what is to be known of failures. */
+/** What one scenario showed, in plain text: a line with its counts and bound, and details of its failures. */
 export function scenarioText(result: ScenarioResult, planFile: string | null = null): string {
   const { scenario, runs, failed } = result;
   const line =
@@ -207,7 +207,7 @@ function scenarioNotes(result: ScenarioResult, planFile: string | null, c: Colou
   ];
 }
 
-/** What is to be known of a scenario beside its failures, a line each. */
+/** Notes on a scenario besides its failures, a line each. */
 export function scenarioRemarks(result: ScenarioResult): string[] {
   const { runs, scenario } = result;
   const remarks: string[] = [];

@@ -32,8 +32,8 @@ export function percentUp(rate: number): string {
 }
 
 /**
- * What a scenario's runs say of its failure rate: the bound that it is below, or where some failed, the share with its
- * interval: `30.0 %, 16.6-46.5`.
+ * What a scenario's runs say about its failure rate: its upper bound, or, if some failed, the share with its interval:
+ * `30.0 %, 16.6-46.5`.
  */
 export function rateText({ runs, failed, rate, verdict }: ScenarioResult): string {
   if (runs.length === 0) return '';

@@ -24,7 +24,7 @@ export interface FailureKind extends KindPage {
   readonly or: (KindPage & { readonly decide: string }) | null;
 }
 
-/** What a failed run left to judge by. */
+/** The traces of a failed run. */
 export interface FailureTraces {
   readonly outcome: Outcome;
   readonly signature: SignatureMatch | null;
@@ -32,7 +32,7 @@ export interface FailureTraces {
   readonly threads: readonly ThreadStack[];
   /** What was kept of its standard error. */
   readonly stderr?: string;
-  /** What was seen of a crash; `null` when nobody saw it. */
+  /** What the witness saw of a crash; `null` if it saw none. */
   readonly crash?: CrashFacts | null;
   /** Name of the thread that died, where the witness saw it. */
   readonly diedIn?: string | null;
@@ -218,7 +218,7 @@ const rules: readonly Rule[] = [
     matches: (traces) => {
       const { signature, crashed, died, seen, faulting, main, stderr, pythonRan } = traces;
       const exiting = EXITING.test(main);
-      // Who found the damage is not who did it.
+      // The code that found the damage is not the code that did it.
       if (died === 'main') return crashed && exiting && traces.othersInPython;
       if (died === 'background' && exiting) {
         return crashed && (signature === 'python-gil' || traces.inPython || PYTHON_STATE.test(faulting));

@@ -10,8 +10,8 @@ import type { FailureKind } from './failure-kinds.js';
 import type { Host } from './host.js';
 
 /**
- * When a run failed: `exit` after it said "work done"; `work` before, when other runs of the scenario said it;
- * `unknown` when the program doesn't say.
+ * When a run failed: `exit`: after it reported "work done". `work`: before, if other runs of the scenario reported it.
+ * `unknown`: the program never reports it.
  */
 export type Phase = 'work' | 'exit' | 'unknown';
 
@@ -26,7 +26,7 @@ export interface FailureGroup {
   readonly kind: FailureKind | null;
   /** Numbers of the runs, ascending. */
   readonly runs: readonly number[];
-  /** Of the first of them; of the first with stacks, where any has them. */
+  /** Evidence of the first of them; of the first with stacks, if any has them. */
   readonly evidence: Evidence;
 }
 
@@ -38,11 +38,12 @@ export interface ScenarioResult {
   readonly reason: string | null;
   /**
    * It isn't `completed` as its failures, or those of the session, had shown enough: `bail`, or its first runs all failed
-   * alike before their work was done. Else the machine or a service let the test down, or somebody interrupted it.
+   * alike before their work was done. Otherwise the machine or a service failed, or somebody interrupted the session.
    */
   readonly endedByFailures: boolean;
   /**
-   * It completed, and every run ended as expected, or it showed what it was run `until`, or anything was expected.
+   * It completed, and one of these holds: every run ended as expected, it showed what it was run `until`, or anything
+   * was expected.
    */
   readonly ok: boolean;
   /** Every finished run, in order. */
@@ -55,7 +56,7 @@ export interface ScenarioResult {
   readonly rate: { readonly upperBound: number; readonly interval: Interval };
   /** Of a scenario run `until`: what its runs say about that rate. */
   readonly verdict: GoalVerdict | null;
-  /** Milliseconds from work done to process gone, over all runs that said it; `null` when none did. */
+  /** Milliseconds from work done to process gone, over all runs that reported it; `null` if none did. */
   readonly exitMs: Summary | null;
   readonly failures: readonly FailureGroup[];
   /** Of the exit of the first run that ended as expected, where timelines were taken; else `null`. */
@@ -66,7 +67,7 @@ export interface ScenarioResult {
 export interface PlanResult {
   /** Every scenario is ok and no service failed. */
   readonly ok: boolean;
-  /** Stopped by its signal before it was through. */
+  /** Stopped by its signal before it was complete. */
   readonly interrupted: boolean;
   readonly startedAt: Date;
   readonly durationMs: number;
@@ -92,7 +93,7 @@ export function outcomeCounts({ failures }: ScenarioResult): ReadonlyMap<string,
   return counts;
 }
 
-/** Whether scenarios and services went as they should: what `PlanResult.ok` says. */
+/** Whether scenarios and services did as they should: the value of `PlanResult.ok`. */
 export function allOk({
   scenarios,
   serviceFailures,
@@ -100,7 +101,7 @@ export function allOk({
   return scenarios.every(({ ok }) => ok) && serviceFailures.length === 0;
 }
 
-/** Whether the machine or a service let the test down, so that runs are missing or can't be trusted. */
+/** Whether the machine or a service failed, so that runs are missing or can't be trusted. */
 export function letDown({ serviceFailures, scenarios }: PlanResult): boolean {
   return (
     serviceFailures.length > 0 ||

@@ -13,7 +13,7 @@ import type { FailureGroup, Phase, ScenarioResult } from './result.js';
 // Later crashes and hangs mostly repeat the first of their cause, and gdb takes seconds for each.
 const STACKS_OF_A_CAUSE = 2;
 
-/** So many runs that all fail alike before their work is done are enough: the program can't do it. */
+/** If this many first runs all fail alike before their work is done, the program can't do its work. */
 const HOPELESS_RUNS = 5;
 
 // A report has the evidence of the first run of each kind of failure only.

@@ -20,7 +20,7 @@ export interface AmplifierReport {
 /** Where the amplifier writes during a run. */
 export interface ReportFile {
   readonly file: string;
-  /** Reads and removes it. `null` when nobody knows. */
+  /** Reads and removes it. `null` if that isn't known. */
   take(): AmplifierReport | null;
 }
 
@@ -53,8 +53,8 @@ export function createReport(): ReportFile {
 }
 
 /**
- * Reads the lines that crates/exit-amplifier/src/report.rs writes. `null` when nobody knows what was done: it was loaded,
- * and no process came to the end at which it reports, as one that is killed doesn't.
+ * Reads the lines that crates/exit-amplifier/src/report.rs writes. `null` if it isn't known what was done: the
+ * amplifier was loaded, but no process reached the end at which it reports (a killed one doesn't).
  */
 export function parseReport(text: string): AmplifierReport | null {
   const processes = new Set<string>();

@@ -13,7 +13,7 @@ export type Outcome =
   | { readonly kind: 'hang' }
   /** The exit status was as expected, the output wasn't: a fatal signature, or anything on a stderr to be empty. */
   | { readonly kind: 'dirty-output'; readonly because: 'signature' | 'stderr' }
-  /** It ended as expected, but threads still ran, and it was to be strict about that. */
+  /** It ended as expected, but threads still ran, under `strict`. */
   | { readonly kind: 'threads-left'; readonly threads: number };
 
 /**
@@ -26,13 +26,13 @@ export type Expect =
   | 'any'
   | { readonly exitCode?: number; readonly signal?: NodeJS.Signals; readonly stderr?: 'empty' | 'any' };
 
-/** What became of the process, as far as its outcome depends on it. */
+/** How the process ended, as far as its outcome depends on it. */
 export interface Observation {
   readonly status: ExitStatus;
   readonly hung: boolean;
   readonly signature: SignatureMatch | undefined;
   readonly stderrBytes: number;
-  /** Threads that were left at exit and must not be; 0 where nobody minds. */
+  /** Threads that were left at exit and must not be; 0 without `strict`. */
   readonly threadsLeft: number;
 }
 

@@ -49,8 +49,8 @@ export interface RunSpec {
 /** What was left when the main process ended. */
 export interface LeftAtExit {
   /**
-   * Threads that still ran after all exit handlers and destructors; `null` when nobody saw: the process was killed,
-   * or the witness couldn't be in it.
+   * Threads that still ran after all exit handlers and destructors; `null` if that isn't known: the process was killed,
+   * or the witness couldn't be loaded.
    */
   readonly threads: readonly LeftThread[] | null;
   /** Internet sockets that were still open then. */
@@ -68,9 +68,9 @@ export interface RunRecord {
   readonly failed: boolean;
   /** Milliseconds from start to the end of its main process, or to the timeout. */
   readonly durationMs: number;
-  /** The program said that its work was over. */
+  /** The program reported that its work was done. */
   readonly workDone: boolean;
-  /** Milliseconds from "work done" to the end of its main process; `null` when it didn't say, or hung. */
+  /** Milliseconds from "work done" to the end of its main process; `null` if it didn't report that, or hung. */
   readonly exitMs: number | null;
   /** The fatal signature in its output, with whatever outcome. */
   readonly signature: SignatureMatch | null;
@@ -81,7 +81,7 @@ export interface RunRecord {
   readonly left: LeftAtExit;
   /** How it was perturbed, as `--perturb` takes it to repeat that; `null` when nothing was asked for. */
   readonly perturbation: string | null;
-  /** What the exit amplifier did; `null` when this run was not amplified, or nobody knows. */
+  /** What the exit amplifier did; `null` if this run was not amplified, or if that isn't known. */
   readonly amplifier: AmplifierReport | null;
 }
 
@@ -95,7 +95,7 @@ export interface CrashFacts {
   readonly unloaded?: string | null;
 }
 
-/** What a run leaves to look at. */
+/** The evidence that a run leaves. */
 export interface Evidence {
   /** At most 64 KiB each: the beginning and the end. */
   readonly stdout: string;
@@ -272,7 +272,7 @@ interface Crash {
 function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
   let facts: CrashFacts | null = null;
   const look = async (): Promise<Stacks | null> => {
-    // What comes from the program is not trusted with other people's processes.
+    // What comes from the program must not affect processes of others.
     const member = group.members().find(({ pid }) => pid === report.pid);
     if (member === undefined) return null;
     try {

@@ -5,7 +5,7 @@ export interface Signature {
   /** The likely kind of failure, as a short phrase. */
   readonly title: string;
   readonly pattern: RegExp;
-  /** The runtime prints it to stdout. All others print to stderr, and there alone they are looked for. */
+  /** The runtime prints it to stdout. All others print to stderr, and are looked for only there. */
   readonly onStdout?: true;
 }
 

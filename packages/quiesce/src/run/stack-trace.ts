@@ -2,7 +2,7 @@
 export interface StackFrame {
   /** Demangled; `null` where there are no symbols. */
   readonly name: string | null;
-  /** File name, without its folder, of the library or program that holds the code; `null` for generated code. */
+  /** Name, without folder, of the library or program file that holds the code; `null` for generated code. */
   readonly library: string | null;
   /** `file:line`, where the debug information has it. */
   readonly source: string | null;

@@ -42,7 +42,7 @@ export type WitnessLine =
   | { readonly type: 'threads'; readonly pid: number; readonly count: number }
   | ({ readonly type: 'socket'; readonly pid: number } & LeftSocket);
 
-/** Where the witness is once it has been built; docs/diagnosis/README.md. */
+/** File of the witness, once it is built; docs/diagnosis/README.md. */
 export const WITNESS_FILE = fileURLToPath(
   new URL(`../../../native/exit-witness.${process.platform}-${process.arch}.so`, import.meta.url),
 );
@@ -51,7 +51,7 @@ export const WITNESS_FILE = fileURLToPath(
 export function witnessProblem(): string | undefined {
   if (process.platform !== 'linux') return `it is a Linux preload library, and this is ${process.platform}`;
   if (isMusl()) return 'it needs glibc, and this system has musl';
-  // The loader parts the names in LD_PRELOAD at colons and blanks.
+  // The loader splits LD_PRELOAD at colons and blanks.
   if (/[\s:]/.test(WITNESS_FILE)) return `the path ${WITNESS_FILE} has a blank or colon: install elsewhere`;
   if (existsSync(WITNESS_FILE)) return undefined;
   return `it was not built (${WITNESS_FILE} is missing): install Rust from https://rustup.rs, then npm run build`;
@@ -66,7 +66,7 @@ export function witnessEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     ...env,
     LD_PRELOAD: [env.LD_PRELOAD, WITNESS_FILE].filter(Boolean).join(':'),
     QUIESCE_WITNESS: String(process.pid),
-    // AddressSanitizer refuses to start behind another preload library, though this one harms it not.
+    // AddressSanitizer refuses to start behind another preload library, though this one does no harm.
     ASAN_OPTIONS: [env.ASAN_OPTIONS, 'verify_asan_link_order=0'].filter(Boolean).join(':'),
   };
 }

@@ -22,7 +22,7 @@ export interface ServiceSpec {
   readonly cwd?: string;
   /** Names of loopback TCP ports to allocate. */
   readonly ports?: readonly string[];
-  /** When the service counts as ready: all that is given must hold. Default: once it has been started. */
+  /** When the service counts as ready: all given conditions must hold. Default: once it has been started. */
   readonly ready?: {
     /** Name of the port that must accept connections on 127.0.0.1. */
     readonly port?: string;
@@ -35,7 +35,7 @@ export interface ServiceSpec {
   readonly provides?: Readonly<Record<string, string>>;
 }
 
-/** A service that was ready when it was handed out. */
+/** A service that was ready when it was returned. */
 export interface RunningService extends AsyncDisposable {
   readonly name: string;
   /** Its temporary data directory; `stop()` removes it. */
@@ -44,7 +44,7 @@ export interface RunningService extends AsyncDisposable {
   /** `provides` of its spec, with placeholders replaced. */
   readonly env: Readonly<Record<string, string>>;
   readonly pid: number;
-  /** How its process ended; also when nobody asked it to. */
+  /** How its process ended, on request or by itself. */
   readonly exited: Promise<ExitStatus>;
   /** The last 64 KiB of its standard output and error. */
   log(): string;

@@ -75,7 +75,7 @@ export function hypergeometricProbability(k: number, all: number, marked: number
   );
 }
 
-/** Where in 0..1 something ceases to hold that holds below, to the last digit. */
+/** The point in 0..1 up to which something holds, to the last digit. */
 export function crossing(holds: (p: number) => boolean): number {
   let [low, high] = [0, 1];
   for (;;) {

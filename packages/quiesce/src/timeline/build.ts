@@ -33,7 +33,7 @@ export function buildTimeline(
     all.findLast(({ kind }) => kind === 'done')?.pid ??
     all.findLast(({ kind }) => kind === 'crash')?.pid ??
     end.pid;
-  // What was before is of a program that ran this one in its place.
+  // Earlier events are of a program that replaced itself by this one (exec).
   const own = all.filter((event) => event.pid === pid);
   const noted = own.slice(
     Math.max(

@@ -26,11 +26,11 @@ export interface TimelineThread {
   readonly library: string | null;
   /** It is the process's first thread. */
   readonly main: boolean;
-  /** When it began, negative when it was before the timeline; `null` when nobody knows. */
+  /** When it began; negative if it was before the timeline, `null` if that isn't known. */
   readonly fromMs: number | null;
   /** When it ended; `null` when it was there until the end. */
   readonly toMs: number | null;
-  /** In the order of time. Empty for one that nobody looked at. */
+  /** In the order of time. Empty if nobody looked at the thread. */
   readonly spans: readonly { readonly state: ThreadState; readonly fromMs: number; readonly toMs: number }[];
 }
 
@@ -57,7 +57,7 @@ export interface Timeline {
   readonly phases: readonly TimelinePhase[];
   /** The first thread first. At most 64. */
   readonly threads: readonly TimelineThread[];
-  /** What is to be seen in it, in a sentence. */
+  /** What the timeline shows, in a sentence. */
   readonly says: string;
   /** What had been torn down when the thread of that sentence still ran, and when that began. */
   readonly tornDown: TornDown | null;
