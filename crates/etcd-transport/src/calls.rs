@@ -118,7 +118,7 @@ impl Service {
             match command {
                 Ok(command) => self.execute(command),
                 Err(error) => {
-                    // Which calls' frames were lost, JavaScript alone knows: it ends all that it knows of.
+                    // Only JavaScript knows which calls' frames were lost: it ends all of its calls.
                     self.calls.drop_all();
                     self.calls.completions.push(|out| put_broken(out, &error.to_string()));
                 }
@@ -294,7 +294,7 @@ impl Drop for ReportIfUnfinished<'_> {
     }
 }
 
-/// A call's ending: its last frame, whichever kind that is.
+/// The last frame of a call, of any kind.
 enum Outcome {
     Answered { headers: HeaderMap, trailers: HeaderMap, message: Message },
     Ended { end: CallEnd, trailers: HeaderMap },
@@ -329,7 +329,7 @@ impl Calls {
         }
     }
 
-    /// Ends all calls without a word.
+    /// Ends all calls without reporting it.
     fn drop_all(&self) {
         // Taken out first, so that a task which is dropped here finds nothing and the lock free.
         let live = self.live().remove_all();

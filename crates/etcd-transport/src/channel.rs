@@ -28,7 +28,7 @@ const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// What a response's headers may take, and its trailers. More than anybody sends, and fewer than the boundary's framing
 /// can count.
 const MOST_HEADER_BYTES: u32 = 1 << 20;
-/// How many streams a server allows before it has said so: a number that none can say.
+/// How many streams a server allows before it has reported it: a number that no server can report.
 const UNSAID: usize = usize::MAX - 1;
 
 /// Shared by all calls of a transport.
@@ -129,7 +129,7 @@ impl Channel {
         state.begun.clear();
     }
 
-    /// Gives the open connection up for new calls. Those on it go on, and it ends with the last of them.
+    /// Retires the open connection: new calls get another one. Calls on it go on, and it ends with the last of them.
     pub fn renew(&self) {
         let mut state = self.state();
         if matches!(state.link, Link::Open(_)) {

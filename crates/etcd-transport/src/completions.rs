@@ -85,7 +85,7 @@ impl Completions {
         }
     }
 
-    /// Wakes JavaScript, if there is anything for it of which it has not been notified.
+    /// Wakes JavaScript if there is something new for it.
     pub fn wake_if_due(&self) {
         let mut state = self.lock();
         if !mem::take(&mut state.due) {

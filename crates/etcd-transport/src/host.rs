@@ -34,7 +34,7 @@ impl OpenTransport {
     }
 
     /// Hands commands to the service, and carries them out on this thread if `here`. False once closed. Where the env or the
-    /// process is ending they are dropped, and their calls stay unsettled: nobody is left to hear of them.
+    /// process is ending they are dropped, and their calls stay unsettled: nobody is left to get their results.
     pub fn submit(&self, commands: Commands, here: bool) -> bool {
         self.send(commands, here) || self.runtime.is_closed()
     }

@@ -41,7 +41,7 @@ impl RuntimeLease {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(());
         }
-        // Of a thread that is ending, nobody stops it but the env itself.
+        // On a thread that is ending, only the env itself stops it.
         let last = OPEN.try_with(|open| open.replace(open.get().saturating_sub(1)) == 1);
         if last == Ok(true) { self.runtime.runtime().stop() } else { Ok(()) }
     }
@@ -53,7 +53,7 @@ impl Drop for RuntimeLease {
     }
 }
 
-/// Where there is no caller to take the error, it is said loudly.
+/// Without a caller to take the error, it is written to standard error.
 pub fn report(closed: Result<(), StopError>) {
     if let Err(error) = closed {
         // Not eprintln, which panics if stderr is closed.

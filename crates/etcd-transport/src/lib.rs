@@ -215,7 +215,7 @@ impl NativeTransport {
         self.count(env, self.in_flight)
     }
 
-    /// Gives the connection up for new calls, which get another one. Calls in flight go on.
+    /// Retires the connection: new calls get another one. Calls in flight go on.
     #[napi]
     pub fn renew(&self) {
         self.channel.renew();

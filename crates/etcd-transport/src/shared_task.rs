@@ -1,8 +1,8 @@
 //! A task of the runtime that another thread may carry on, too, when it has just given it something to do: the runtime's
 //! thread then needn't be woken for it, which takes longer than most of what is to be done.
 //!
-//! Neither thread waits for the other. Whoever comes while the future is being polled leaves a note, and the one who polls
-//! it goes round once more.
+//! Neither thread waits for the other. A thread that comes while the future is being polled leaves a note, and the
+//! polling thread then polls once more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;

@@ -58,8 +58,8 @@ pub fn is_stated(metadata: &HeaderMap) -> bool {
     metadata.contains_key(STATUS)
 }
 
-/// The status that metadata holds. What is malformed in it costs no more than itself: a code that there is none of is
-/// UNKNOWN, and bytes of the message that are no UTF-8 are replaced, as gRPC asks.
+/// The status that metadata holds. What is malformed in it costs no more than itself: an unknown code becomes UNKNOWN,
+/// and bytes of the message that are not UTF-8 are replaced, as gRPC asks.
 fn of_metadata(metadata: &HeaderMap) -> Option<CallEnd> {
     let code = Code::parse(metadata.get(STATUS)?.as_bytes());
     let message = metadata.get("grpc-message").map_or(&b""[..], HeaderValue::as_bytes);

@@ -6,8 +6,8 @@
 //! - the exit has reached the step that was drawn for this hold;
 //! - the bound passes.
 //!
-//! When the main thread sleeps already there is no hold, so a program that waits for its background threads pays
-//! little.
+//! If the main thread sleeps already, there is no hold, so a program that waits for its background threads loses little
+//! time.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;

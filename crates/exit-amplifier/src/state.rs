@@ -33,7 +33,7 @@ pub fn active() -> bool {
     active_in != 0 && active_in == process::id()
 }
 
-/// In the child of a `fork`: it has a life of its own before it.
+/// In the child of a `fork`: it begins its own life.
 pub fn restart() {
     PHASE.store(Phase::Running as u8, SeqCst);
     activate();

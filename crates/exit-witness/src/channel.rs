@@ -45,7 +45,7 @@ pub fn fd() -> i32 {
     FD.load(Ordering::Relaxed)
 }
 
-/// Sends one line. Gives up rather than wait when the tester doesn't read. Async-signal-safe.
+/// Sends one line. Gives up instead of waiting if the tester doesn't read. Async-signal-safe.
 pub fn send(line: &Line) {
     let bytes = line.as_bytes();
     // SAFETY: the pointer and the length are those of a live slice.

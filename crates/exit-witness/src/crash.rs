@@ -1,6 +1,6 @@
 //! A crash: the process is about to die of a signal whose disposition is the default one.
 //!
-//! The witness's handler takes the place of that default. `sigaction` and `signal` hide it: a program that sets or
+//! The witness's handler replaces that default. `sigaction` and `signal` hide it: a program that sets or
 //! reads SIG_DFL gets what it expects, one that sets a handler of its own has that, and one that then goes back to
 //! SIG_DFL to die ends here.
 
@@ -19,7 +19,7 @@ static SIGACTION: Next = Next::new(c"sigaction");
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static CRASHING: AtomicBool = AtomicBool::new(false);
 
-/// Takes the place of the default disposition of every fatal signal.
+/// Replaces the default disposition of every fatal signal.
 pub fn install() {
     INSTALLED.store(true, Ordering::Relaxed);
     for signal in FATAL {

@@ -14,7 +14,7 @@ type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
 static CREATE: Next = Next::new(c"pthread_create");
 
-/// Power of two; a thread whose number falls on another's slot takes its place.
+/// Power of two; a thread whose number falls on another's slot replaces it.
 const SLOTS: usize = 4096;
 
 struct Slot {

@@ -2,7 +2,7 @@
 //! Without that variable nothing here does anything but pass calls on.
 //!
 //! The kinds of events and their fields are those of packages/quiesce/src/timeline/events.ts. "This library" is a path;
-//! empty where nobody knows.
+//! empty if it isn't known.
 
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -111,7 +111,7 @@ pub fn unloaded(library: &[u8], since_us: u64) {
     journal::note_with("unload", |line| line.field(since_us).text(library));
 }
 
-/// It is through.
+/// It has returned.
 pub fn unloading_ends() {
     UNLOADING.fetch_sub(1, Ordering::Relaxed);
 }
@@ -229,7 +229,8 @@ static REGISTERED: [Registered; MOST_HANDLERS] = [const {
 static NEXT_FREE: AtomicUsize = AtomicUsize::new(0);
 
 /// Stands in front of the C++ ABI's `__cxa_atexit`, which is where `atexit`, and the destructors of static objects, are
-/// registered. In the handler's place, on the same list and for the same library, comes one that notes when it runs.
+/// registered. Instead of the handler, one that notes when it runs is registered, on the same list and for the same
+/// library.
 ///
 /// # Safety
 /// As for `__cxa_atexit`.

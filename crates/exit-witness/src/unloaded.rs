@@ -10,7 +10,7 @@ use crate::{channel, timeline};
 
 static CLOSE: Next = Next::new(c"dlclose");
 
-/// The last ones; a later one takes the place of the oldest.
+/// The last ones; a later one replaces the oldest.
 const SLOTS: usize = 64;
 const PATH: usize = 192;
 
@@ -56,8 +56,8 @@ pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
     result
 }
 
-/// Copies into `path` what was at an address before it was unloaded, and says how long that is; 0 when nothing is
-/// known of one. Async-signal-safe.
+/// Copies into `path` what was at an address before it was unloaded, and says how long that is; 0 if no such library is
+/// known. Async-signal-safe.
 pub fn library_at(address: usize, path: &mut [u8; PATH]) -> usize {
     for slot in &UNLOADED {
         let start = slot.start.load(Ordering::Acquire);

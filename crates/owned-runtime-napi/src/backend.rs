@@ -85,7 +85,7 @@ struct Entered {
 impl AsyncRuntimeGuard for Entered {}
 
 /// A call in flight. napi rejects the promise of one that is dropped, which must not happen while the process ends and
-/// JavaScript still runs; in an env that ends nobody is left to hear it.
+/// JavaScript still runs; in an env that ends, nobody is left to handle it.
 struct Accepted {
     task: ManuallyDrop<AsyncRuntimeTask>,
     runtime: Arc<EnvRuntime>,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::env_runtime::EnvRuntime;
 use crate::queue::JobEnv;
 
-/// A JavaScript function that any thread can have called. Clones share it.
+/// A JavaScript function that any thread can call. Clones share it.
 ///
 /// It doesn't keep the event loop alive. Once the env is closed calls do nothing.
 ///
@@ -54,8 +54,9 @@ where
         Ok(Self { function: Arc::new(function.create_ref()?), env, runtime })
     }
 
-    /// Has the function called soon, in the order of calls. Never waits, so a task that calls faster than JavaScript takes should
-    /// await [`call_and_wait`](Self::call_and_wait) now and then. What the function throws is an uncaught exception.
+    /// Calls the function soon; calls keep their order. It never waits, so a task that calls faster than JavaScript
+    /// runs should await [`call_and_wait`](Self::call_and_wait) now and then. If the function throws, that is an
+    /// uncaught exception.
     pub fn call(&self, args: Args) {
         let (function, env) = (self.function.clone(), self.env);
         self.runtime.queue().push(move || {
@@ -87,7 +88,7 @@ where
     }
 }
 
-/// As if it had been thrown with nobody to catch it.
+/// As an uncaught exception.
 fn throw_uncaught(env: &Env, error: Error) {
     // SAFETY: a job runs on the env's own thread, within a handle scope.
     unsafe {

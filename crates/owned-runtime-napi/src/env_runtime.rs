@@ -19,7 +19,7 @@ pub struct EnvRuntime {
     runtime: OwnedRuntime,
     queue: Queue,
     submissions: Submissions,
-    /// A close has waited for its threads in vain.
+    /// A close has waited for its threads until its bound passed.
     overdue: Mutex<bool>,
     process_ends: AtomicBool,
 }
@@ -40,7 +40,8 @@ impl EnvRuntime {
         &self.runtime
     }
 
-    /// Whether the env or the process is ending, so that nothing starts any more and nobody is left to hear of it.
+    /// Whether the env or the process is ending, so that nothing starts any more, and nobody is left to handle a
+    /// result.
     pub fn is_closed(&self) -> bool {
         self.runtime.is_closed()
     }

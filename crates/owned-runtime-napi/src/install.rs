@@ -1,4 +1,4 @@
-//! Gives an env its runtime, and ties it to each way to the env's end.
+//! Gives an env its runtime, and closes the runtime on each way to the env's end.
 
 use napi::bindgen_prelude::*;
 use napi::{Env, JsValue};

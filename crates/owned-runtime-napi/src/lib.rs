@@ -19,8 +19,9 @@
 //! # fn main() {}
 //! ```
 //!
-//! In the addon's manifest, leave napi's features `tokio_rt` and `async` away: then `napi::bindgen_prelude::spawn`, which is on
-//! napi's own runtime, is gone, and [`spawn`] takes its place. `env.spawn_future` goes to the env's runtime, too.
+//! In the addon's manifest, leave out napi's features `tokio_rt` and `async`. Then `napi::bindgen_prelude::spawn`,
+//! which uses napi's own runtime, is gone, and [`spawn`] replaces it. `env.spawn_future` goes to the env's runtime,
+//! too.
 //!
 //! # What ends the runtime
 //!
@@ -125,7 +126,8 @@ macro_rules! install {
     };
 }
 
-/// Has every `#[napi] async fn` of this addon run on its env's runtime; once in the addon, beside [`install!`].
+/// Makes every `#[napi] async fn` of this addon run on its env's runtime. Use it once in the addon, beside
+/// [`install!`].
 #[cfg(feature = "async-fn")]
 #[macro_export]
 macro_rules! register {

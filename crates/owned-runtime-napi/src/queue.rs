@@ -45,7 +45,8 @@ impl Queue {
         Ok(Self { jobs, waiting: AtomicUsize::new(0) })
     }
 
-    /// Has JavaScript's thread run it soon; from any thread, without waiting. Once closed it is dropped here.
+    /// Lets JavaScript's thread run it soon. Callable from any thread; never waits. Once the queue is closed, the job
+    /// is dropped here.
     pub fn push(&self, job: impl FnOnce() + Send + 'static) {
         let mut state = self.jobs.lock();
         let Some(wake) = state.wake.clone() else { return };

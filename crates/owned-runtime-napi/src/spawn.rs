@@ -26,12 +26,12 @@ impl Task {
 
 /// Spawns a task on the calling env's runtime, from JavaScript's thread or another task. Never waits.
 ///
-/// It ends with the env at the latest: it is dropped wherever it waits. It doesn't keep the event loop alive. Once the env is
-/// closed the task is dropped at once, and that is no error: nobody is left to hear of it.
+/// It ends with the env at the latest: it is dropped wherever it waits. It doesn't keep the event loop alive. Once the
+/// env is closed, the task is dropped at once. That is no error, since nobody is left to handle one.
 ///
 /// # Errors
 ///
-/// On a thread that is neither; if the system refuses the runtime's thread.
+/// On any other thread; if the system refuses the runtime's thread.
 pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<Task> {
     let handle = EnvRuntime::current()?.start()?;
     Ok(Task(handle.map(|handle| handle.spawn(task).abort_handle())))

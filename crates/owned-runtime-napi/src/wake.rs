@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use napi::bindgen_prelude::*;
 use napi::{Env, JsValue, check_status, sys};
 
-/// A JavaScript function without arguments that any thread can have called soon; a thread-safe function without data, which
+/// A JavaScript function without arguments that any thread can call; a thread-safe function without data, which
 /// costs no allocation for each call and leaves nothing behind when an env ends.
 pub struct WakeFunction {
     raw: sys::napi_threadsafe_function,
@@ -64,7 +64,7 @@ impl WakeFunction {
     /// Asks for a call. Never blocks; calls that come together may become one. Does nothing once the env has ended.
     pub fn call(&self) {
         self.while_alive(|raw| {
-            // SAFETY: it is alive. The call fails only while the env is going, when nobody is there to be woken.
+            // SAFETY: it is alive. The call fails only while the env is ending, when there is nobody to wake.
             unsafe {
                 sys::napi_call_threadsafe_function(raw, ptr::null_mut(), sys::ThreadsafeFunctionCallMode::nonblocking)
             };

@@ -59,7 +59,7 @@ pub fn block_on<T: Send + 'static>(
     }
 }
 
-/// Called without the GIL; what it returns allows to ask for it again.
+/// Called without the GIL. With its result, the GIL may be requested again.
 fn wait<T>(
     receiver: &mut Receiver<T>,
     interpreter: &'static Interpreter,

@@ -40,8 +40,8 @@ fn stop_without_waiting<'py>(py: Python<'py>, entered: &Entered) -> PyResult<Bou
 /// `async with my_addon.running(): ...`. The end of the last one that is open stops the runtime, without blocking the
 /// event loop; it starts again when it is next used.
 ///
-/// For programs that want the runtime's threads gone at a place of their choice: before a fork, or at a test's end.
-/// To be added to the module by `module.add_function(wrap_pyfunction!(owned_runtime_pyo3::running, module)?)`.
+/// For programs that want the runtime's threads to end at a certain place: before a fork, or at a test's end. Add it to
+/// the module by `module.add_function(wrap_pyfunction!(owned_runtime_pyo3::running, module)?)`.
 ///
 /// # Errors
 ///

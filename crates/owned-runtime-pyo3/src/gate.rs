@@ -1,4 +1,5 @@
-//! Who is inside this crate's functions with Python at hand, so that the interpreter's end can wait for them.
+//! Which threads are inside this crate's functions with Python at hand, so that the interpreter's end can wait for
+//! them.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +26,7 @@ impl Gate {
         Self(AtomicUsize::new(if shut { SHUT } else { 0 }))
     }
 
-    /// None once it is shut.
+    /// `None` once the gate is shut.
     pub(crate) fn enter(&self) -> Option<Inside<'_>> {
         if self.0.fetch_add(1, Ordering::SeqCst) & SHUT != 0 {
             self.0.fetch_sub(1, Ordering::SeqCst);

@@ -28,7 +28,7 @@ static CURRENT: AtomicPtr<Interpreter> = AtomicPtr::new(ptr::null_mut());
 /// anything but the GIL, so it takes that long only where Python code does, called while a value is converted.
 const LEAVE_BOUND: Duration = Duration::from_secs(5);
 
-/// What is to fall silent at the interpreter's end, before its threads are waited for.
+/// What must stop calling at the interpreter's end, before its threads are joined.
 pub(crate) trait AtEnd: fmt::Debug + Send + Sync {
     /// From now on nobody listens. May come more than once.
     fn silence(&self);
@@ -130,7 +130,7 @@ impl Interpreter {
         all.push(what);
     }
 
-    /// As the interpreter exits: nobody is left to hear of anything.
+    /// As the interpreter exits: nobody is left to handle a result.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         self.gate.shut();
         let all = std::mem::take(&mut *lock(&self.at_end));

@@ -26,7 +26,7 @@ pub use interpreter::{close, stop};
 pub use settings::Settings;
 pub use stream::stream_into_py;
 
-/// Gives a module its runtime. To be called in the `#[pymodule]` function; starts nothing.
+/// Gives a module its runtime. Call it in the `#[pymodule]` function. It starts nothing.
 ///
 /// # Errors
 ///

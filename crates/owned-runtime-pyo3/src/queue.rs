@@ -69,7 +69,7 @@ impl Queue {
             }
             None => return false,
         };
-        // Whoever comes after the first finds the bell rung, until the loop takes all.
+        // After the first message the bell stays rung until the loop takes all messages.
         if is_first {
             self.bell.ring();
         }

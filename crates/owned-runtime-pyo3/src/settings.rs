@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use owned_runtime::OwnedRuntime;
 
-/// What a module's runtime is like, for modules that want it other than [`install`](crate::install) makes it.
+/// Settings of a module's runtime, for modules that need others than [`install`](crate::install) uses.
 ///
 /// ```no_run
 /// # use owned_runtime_pyo3::Settings;
@@ -30,7 +30,7 @@ impl Settings {
         Self::default()
     }
 
-    /// Names the runtime's threads; by default they bear the module's name. Linux shows the first 15 bytes.
+    /// Names the runtime's threads; by default they have the module's name. Linux shows the first 15 bytes.
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
         self.thread_name = Some(name.into());
         self

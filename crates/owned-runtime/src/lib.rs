@@ -22,10 +22,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! For a Python module on pyo3 take the crate `owned-runtime-pyo3`, for a Node addon on napi-rs
-//! `owned-runtime-napi`: they have an `OwnedRuntime` for each interpreter or env, close it on every
-//! way to the end, and never let its threads call the host. This crate is for other hosts, and for
-//! who wants to do that by hand.
+//! For a Python module on pyo3 use the crate `owned-runtime-pyo3`, for a Node addon on napi-rs `owned-runtime-napi`:
+//! they have an `OwnedRuntime` for each interpreter or env, close it on every way to the end, and never let its threads
+//! call the host. This crate is for other hosts, and for those who want to do that by hand.
 //!
 //! # Who closes it
 //!
@@ -41,9 +40,8 @@
 //! | a C or C++ program | where the library's handle lies | the library's shutdown function |
 //!
 //! Between two uses [`stop`](OwnedRuntime::stop) ends the threads, too, and lets a later use start
-//! them again: for the last `close()` of the addon's own clients. It is not enough for the host's
-//! end: whoever calls late (a daemon thread, an exit handler that was registered earlier, a
-//! destructor) would start it once more.
+//! them again: for the last `close()` of the addon's own clients. It is not enough for the host's end: a late caller (a
+//! daemon thread, an exit handler that was registered earlier, a destructor) would start it again.
 //!
 //! By hand for a host that calls a C function before it ends:
 //!

@@ -47,7 +47,7 @@ struct Worker<R> {
     id: ThreadId,
     /// The body has ended, and the thread is about to.
     ended: bool,
-    /// The bound of a stop that waited for it in vain.
+    /// The bound of a stop that has passed.
     overdue: Option<Duration>,
     /// None: a stop is joining it.
     thread: Option<Thread>,
@@ -176,7 +176,8 @@ impl<R: Remote + Send + 'static> Lifecycle<R> {
         Ok(remote)
     }
 
-    /// Ends the thread and returns once it is gone, whoever joins it, and with it all that other stops wait for.
+    /// Ends the thread. Returns once it is gone, even if another call joins it, together with all threads that other
+    /// stops wait for.
     pub(crate) fn stop(&self, deadline: &Deadline) -> Result<(), StopError> {
         self.end(deadline, false)
     }

@@ -18,7 +18,7 @@ use crate::lifecycle::{Lifecycle, Remote};
 use crate::sync::{Condvar, Deadline, Mutex};
 use crate::{StartError, StopError};
 
-/// A flag with a wake-up, in place of tokio's Notify.
+/// A flag with a wake-up, instead of tokio's Notify.
 #[derive(Clone)]
 struct Flag(Arc<(Mutex<bool>, Condvar)>);
 
@@ -329,7 +329,7 @@ fn overdue_then_retry() {
     });
 }
 
-/// One of two stops may give up; the other gets through all the same.
+/// One of two stops may give up; the other still succeeds.
 #[test]
 fn overdue_beside_a_patient_stop() {
     model(|| {

@@ -40,7 +40,7 @@ struct Config {
 }
 
 impl OwnedRuntime {
-    /// Makes a runtime whose threads will bear this name; starts nothing.
+    /// Makes a runtime whose threads will have this name. It starts nothing.
     ///
     /// Linux shows the first 15 bytes of a thread's name. NUL bytes are left out.
     pub fn new(thread_name: impl Into<String>) -> Self {

@@ -1,6 +1,6 @@
-//! TLS of a client: whom it trusts, and what it shows of itself. What Go's TLS accepts, which etcd and its other clients have, is
-//! accepted, or refused with the reason: rustls alone knows no curve P-521 with ring, and takes no authority's certificate for a
-//! server's, which are what etcd's `--auto-tls` makes.
+//! TLS of a client: which certificates it trusts, and which it presents. What Go's TLS accepts, which etcd and its
+//! other clients have, is accepted, or refused with the reason: rustls alone knows no curve P-521 with ring, and takes
+//! no authority's certificate for a server's, which are what etcd's `--auto-tls` makes.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -30,7 +30,7 @@ pub struct Tls {
     /// Certificate chain and private key, for mutual TLS.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
     pub server_name: Option<String>,
-    /// Whoever answers is taken for the server.
+    /// Any certificate is accepted.
     pub skip_verification: bool,
 }
 
