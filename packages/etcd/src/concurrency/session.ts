@@ -13,6 +13,7 @@ import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { onAbort } from '../util/on-abort.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
+import { clearTimeout, setTimeout } from '../util/timers.js';
 import { pause, unlessAborted } from '../util/wait.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import { FIRST_ATTEMPT_MS, persist } from './persist.js';

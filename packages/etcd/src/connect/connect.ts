@@ -36,6 +36,7 @@ import {
 } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
+import { clearInterval, setInterval } from '../util/timers.js';
 import { pause, settlesBy, unlessAborted, within } from '../util/wait.js';
 import type { Waiter } from '../util/waiter.js';
 import { EtcdClient } from './client.js';

@@ -1,5 +1,6 @@
 import { answer } from '../json.js';
 import { onAbort } from '../util/on-abort.js';
+import { queueMicrotask } from '../util/timers.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 
 /** One renewal of a lease, as etcd's `LeaseKeepAliveResponse`. */

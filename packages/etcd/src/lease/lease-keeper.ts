@@ -14,6 +14,7 @@ import type { Rpc } from '../rpc/rpc.js';
 import { leaseNotFound } from '../server-errors.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
+import { clearTimeout, setImmediate, setTimeout } from '../util/timers.js';
 import { DueTimes, slotOf } from './due-times.js';
 import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';
 

@@ -6,6 +6,7 @@ import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError }
 import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { toInt64 } from '../util/int64.js';
+import { nextTick } from '../util/timers.js';
 import type { Namespace } from '../views/namespace.js';
 import type { WatchEvent } from '../watch/event.js';
 import { Mirror, type MirrorChange, type MirrorOptions } from './mirror.js';
@@ -178,7 +179,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.#over = { error };
     this.#waiters.fail(error);
     // What a listener throws must not reach the caller who ended the cache.
-    process.nextTick(() => {
+    nextTick(() => {
       if (!(error instanceof ClosedError)) this.emit('error', error);
       this.emit('close');
     });

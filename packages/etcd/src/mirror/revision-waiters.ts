@@ -1,6 +1,7 @@
 import { DeadlineExceededError, StatusCode } from '../errors.js';
 import { abortSignal, milliseconds } from '../util/kinds.js';
 import { Description } from '../util/options.js';
+import { clearTimeout, setTimeout } from '../util/timers.js';
 import { type Wait, waitFor } from '../util/wait.js';
 
 /** Bounds of a wait for a revision. */

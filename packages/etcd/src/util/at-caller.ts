@@ -18,10 +18,22 @@ const OUR_FRAMES = 15;
 export function callSite(): CallSite {
   const site: CallSite = {};
   const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = stackTraceLimit && stackTraceLimit + OUR_FRAMES;
+  // It is read-only where a program has frozen what is built in.
+  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit && stackTraceLimit + OUR_FRAMES);
   Error.captureStackTrace(site, callSite);
-  Error.stackTraceLimit = stackTraceLimit;
+  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
   return site;
+}
+
+/** The frames of a place; none where the program's own `Error.prepareStackTrace` gives no text, or fails. */
+function framesOf(site: CallSite): string {
+  try {
+    const stack: unknown = site.stack;
+    const start = typeof stack === 'string' ? stack.indexOf('\n    at ') : -1;
+    return start < 0 ? '' : (stack as string).slice(start);
+  } catch {
+    return '';
+  }
 }
 
 /**
@@ -33,8 +45,7 @@ export function callSite(): CallSite {
 export function atCaller(error: unknown, signal?: AbortSignal, site: CallSite = callSite()): unknown {
   if (!(error instanceof EtcdError) || !Object.isExtensible(error)) return error;
   if (signal?.aborted && error === signal.reason && !(error instanceof DeadlineExceededError)) return error;
-  const { stack = '' } = site;
-  const frames = stack.indexOf('\n    at ');
-  if (frames >= 0) error.stack = `${error.name}: ${error.message}${stack.slice(frames)}`;
+  const frames = framesOf(site);
+  if (frames !== '') Reflect.set(error, 'stack', `${error.name}: ${error.message}${frames}`);
   return error;
 }

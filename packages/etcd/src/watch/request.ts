@@ -1,3 +1,4 @@
+import { invalidArgument } from '../errors.js';
 import type { RangeBytes } from '../kv/key-range.js';
 import { WatchService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
@@ -6,7 +7,7 @@ import {
   WatchRequest,
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type Int64, int64, optionalInt64 } from '../util/int64.js';
-import { abortSignal, byteCount, flag, listOf, milliseconds, oneOf } from '../util/kinds.js';
+import { abortSignal, byteCount, flag, listOf, milliseconds, oneOf, reason } from '../util/kinds.js';
 import { Description, type Kinds } from '../util/options.js';
 
 /** Full name of the streaming RPC that a watch is made by, for errors. */
@@ -115,7 +116,7 @@ export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions
   watchOptions.check(options);
   const { requireLeader = false } = options;
   const startRevision = optionalInt64(options.startRevision);
-  return {
+  const spec: WatchSpec = {
     create: {
       key,
       rangeEnd,
@@ -134,6 +135,13 @@ export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions
     bufferBytes: options.bufferBytes ?? 4 * 1024 * 1024,
     maxDisconnectedMs: options.maxDisconnectedMs ?? Number.POSITIVE_INFINITY,
   };
+  // It is encoded each time that a stream is opened, where a failure would be one of all watches on it.
+  try {
+    encodeCreate(spec.create, 0, startRevision);
+  } catch (cause) {
+    throw invalidArgument(`watch() can't ask for that: ${reason(cause)}`, cause);
+  }
+  return spec;
 }
 
 /** A request to watch a longer range doesn't share a stream with others, in bytes. etcd's own limit is higher, at any rate. */

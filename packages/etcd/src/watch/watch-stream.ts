@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   ClosedError,
   ClusterMismatchError,
@@ -14,6 +13,7 @@ import type { ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverp
 import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/reopening-stream.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
+import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from '../util/timers.js';
 import { cancelledError } from './cancelled.js';
 import { confirmStore, isBehind } from './confirm-store.js';
 import { encodeCancel, encodeProgress, watchMethod } from './request.js';
@@ -237,7 +237,7 @@ export class WatchStream implements StreamOwner {
     bytes: number,
   ): Promise<void> {
     // A consumer that only had no turn yet catches up meanwhile; one that waits for something else doesn't.
-    await nextTurn();
+    await new Promise((resolve) => setImmediate(resolve));
     if (this.#active.get(id) !== watch) return;
     if (watch.hasRoom) {
       watch.take(response, bytes);

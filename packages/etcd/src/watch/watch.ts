@@ -7,6 +7,7 @@ import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
 import { onAbort } from '../util/on-abort.js';
+import { nextTick } from '../util/timers.js';
 import { heldBy } from '../util/wait.js';
 import type { WatchBatch, WatchEvent } from './event.js';
 import { type WatchSpec, watchMethod } from './request.js';
@@ -243,11 +244,11 @@ export class Watch<Entry = KeyValue>
     if (this.#consumer === 'listeners' || !(name === 'put' || name === 'delete' || name === 'batch')) return;
     this.#claim('listeners');
     // Listeners that are added in the same turn miss nothing.
-    process.nextTick(() => {
+    nextTick(() => {
       this.#emitAll().catch((error: unknown) => {
         // A listener threw. That is an error of the program, and not one of the watch.
         this.close();
-        process.nextTick(() => {
+        nextTick(() => {
           throw error;
         });
       });
@@ -291,7 +292,7 @@ export class Watch<Entry = KeyValue>
     try {
       (this as EventEmitter).emit(name, ...args);
     } catch (error) {
-      process.nextTick(() => {
+      nextTick(() => {
         throw error;
       });
     }

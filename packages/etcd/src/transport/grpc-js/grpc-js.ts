@@ -11,6 +11,7 @@ import {
 import { statusError } from '../../server-errors.js';
 import { reason } from '../../util/kinds.js';
 import { LONGEST_TIMER_MS } from '../../util/timeout.js';
+import { clearTimeout, setImmediate, setTimeout } from '../../util/timers.js';
 import { afterReading } from '../../util/wait.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
 import { isSecure, parseEndpoint } from '../endpoint.js';

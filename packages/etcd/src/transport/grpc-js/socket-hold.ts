@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { ChannelCredentials } from '@grpc/grpc-js';
+import { setImmediate, setTimeout } from '../../util/timers.js';
 
 /** How long a connection has for what was written to it, in ms. */
 const GOODBYE_MS = 1_000;

@@ -9,6 +9,7 @@ import {
 } from '../../errors.js';
 import { statusError } from '../../server-errors.js';
 import { reason } from '../../util/kinds.js';
+import { nextTick, setImmediate } from '../../util/timers.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
 import { shortage } from '../shortage.js';
 import type {
@@ -268,7 +269,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     if (this.#batch.wholeLength > FULL_BATCH_BYTES) this.#flush();
     else if (!this.#flushScheduled) {
       this.#flushScheduled = true;
-      process.nextTick(this.#flush);
+      nextTick(this.#flush);
     }
   }
 

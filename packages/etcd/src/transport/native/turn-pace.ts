@@ -1,3 +1,5 @@
+import { nextTick } from '../../util/timers.js';
+
 /** How long what is handled in one turn of the event loop may take, in ms: all else that the process does waits for it. */
 const LONGEST_TURN_MS = 3;
 
@@ -30,7 +32,7 @@ export class TurnPace {
     void resolved.then(this.#afterMicrotasks);
   }
 
-  readonly #afterMicrotasks = (): void => process.nextTick(this.#ended);
+  readonly #afterMicrotasks = (): void => nextTick(this.#ended);
 
   readonly #ended = (): void => {
     const turns = (performance.now() - this.#began) / LONGEST_TURN_MS;
