@@ -64,6 +64,7 @@ export const sidebar = [
       { text: 'Exits on every runtime', link: '/measurements/soak' },
       { text: 'The cure, before and after', link: '/measurements/cure' },
       { text: 'What the tester finds', link: '/measurements/sensitivity' },
+      { text: 'Public cases', link: '/measurements/field' },
       { text: 'Runtimes', link: '/measurements/runtimes' },
       { text: 'Sanitizers', link: '/measurements/sanitizers' },
     ],

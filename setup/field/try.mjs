@@ -1,0 +1,141 @@
+// @ts-check
+import { rmSync } from 'node:fs';
+import { install, stateOf } from './cases.mjs';
+
+/**
+ * @typedef {import('./cases.mjs').Case} Case
+ * @typedef {import('./cases.mjs').Control} Control
+ */
+
+/**
+ * Runs under the tester, up to those failures that are enough to judge by.
+ * @typedef {object} Tested
+ * @property {number} runs
+ * @property {number} failed
+ * @property {number | null} first the first run that failed
+ * @property {string[]} kinds
+ */
+
+/**
+ * @typedef {object} CaseResult
+ * @property {string} state of the case that it is of
+ * @property {string} host
+ * @property {{ runs: number, failed: number }} truth without the tester
+ * @property {Tested} plain
+ * @property {Tested} amplified
+ * @property {{ plain: Tested, amplified: Tested } | null} good the good version, where one is known
+ */
+
+/** @typedef {Omit<CaseResult, 'good'> & { all: Tested }} ControlResult */
+
+/** Failures of one way after which more say nothing new. */
+const ENOUGH = 2;
+/** Runs of a good version, each way. */
+const GOOD_RUNS = 5;
+
+/**
+ * @param {Case} one
+ * @param {number} runs of each way
+ * @param {boolean} keep what was installed
+ * @returns {Promise<CaseResult>}
+ */
+export async function tryCase(one, runs, keep) {
+  return inPlace(one, one.bad, keep, async (at) => {
+    const truth = await withoutTester(one, at, runs);
+    const plain = await test(one, at, runs);
+    const amplified = await test(one, at, runs, 'amplify');
+    const good =
+      one.good === null
+        ? null
+        : await inPlace(one, one.good, keep, async (there) => ({
+            plain: await test(one, there, Math.min(runs, GOOD_RUNS)),
+            amplified: await test(one, there, Math.min(runs, GOOD_RUNS), 'amplify'),
+          }));
+    return { state: stateOf(one), host: await hostOf(at.command), truth, plain, amplified, good };
+  });
+}
+
+/**
+ * @param {Control} one
+ * @param {number} runs
+ * @param {boolean} keep
+ * @returns {Promise<ControlResult>}
+ */
+export async function tryControl(one, runs, keep) {
+  return inPlace(one, one.version, keep, async (at) => ({
+    state: stateOf(one),
+    host: await hostOf(at.command),
+    truth: await withoutTester(one, at, runs),
+    plain: await test(one, at, runs),
+    amplified: await test(one, at, runs, 'amplify'),
+    all: await test(one, at, runs, 'all'),
+  }));
+}
+
+/**
+ * @template T
+ * @param {import('./cases.mjs').Subject} subject
+ * @param {string | null} version
+ * @param {boolean} keep
+ * @param {(at: Place) => Promise<T>} work
+ */
+async function inPlace(subject, version, keep, work) {
+  const at = await install(subject, version);
+  try {
+    return await work(at);
+  } finally {
+    if (!keep) rmSync(at.folder, { recursive: true, force: true });
+  }
+}
+
+/** @typedef {{ folder: string, command: string[] }} Place */
+
+/** @param {string[]} command */
+async function hostOf([interpreter = '']) {
+  const { outputOf } = await import('../lib/command.mjs');
+  const said = outputOf([interpreter, '--version']) ?? '';
+  return said.startsWith('v') ? `Node ${said.slice(1)}` : said;
+}
+
+/**
+ * How many of so many runs fail with nobody near.
+ * @param {import('./cases.mjs').Subject} subject
+ * @param {Place} at
+ * @param {number} runs
+ */
+async function withoutTester({ timeout = '20s' }, { folder, command }, runs) {
+  const { spawnGroup } = await import('../../packages/quiesce/dist/src/process/process-group.js');
+  const { parseDuration } = await import('../../packages/quiesce/dist/src/duration.js');
+  let failed = 0;
+  for (let i = 0; i < runs; i++) {
+    const group = await spawnGroup(command, { cwd: folder, env: process.env, stdio: 'ignore' });
+    const limit = setTimeout(() => group.kill('SIGKILL'), parseDuration(timeout));
+    const { code } = await group.exited;
+    clearTimeout(limit);
+    group.kill('SIGKILL');
+    group.release();
+    if (code !== 0) failed++;
+  }
+  return { runs, failed };
+}
+
+/**
+ * @param {import('./cases.mjs').Subject} subject
+ * @param {Place} at
+ * @param {number} runs
+ * @param {'amplify' | 'all'} [perturb]
+ * @returns {Promise<Tested>}
+ */
+async function test({ timeout = '20s' }, { folder, command }, runs, perturb) {
+  const { run } = await import('../../packages/quiesce/dist/src/index.js');
+  const result = await run({
+    ...{ command, cwd: folder, runs, timeout, bail: ENOUGH },
+    ...(perturb && { perturb, seed: 1 }),
+  });
+  return {
+    runs: result.runs.length,
+    failed: result.failed,
+    first: result.runs.find(({ failed }) => failed)?.run ?? null,
+    kinds: [...new Set(result.failures.map(({ kind }) => kind?.id ?? 'none'))],
+  };
+}
