@@ -1,7 +1,8 @@
 // transport/native/ is the half of the native transport that is in TypeScript: loading the addon, the frames that cross
 // into it, how much is handled in a turn. The other half is crates/etcd-transport.
 
-import { createRequire } from 'node:module';
+// Not by its name: webpack makes something else of an imported createRequire().
+import nodeModule from 'node:module';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isShortage, shortage } from '../shortage.js';
@@ -92,7 +93,7 @@ function load(): NativeAddon | Error {
   for (const candidate of given ? [resolve(given)] : candidatesOf(host)) {
     for (const place of from) {
       try {
-        return checked(createRequire(place)(candidate) as Partial<NativeAddon>, candidate);
+        return checked(nodeModule.createRequire(place)(candidate) as Partial<NativeAddon>, candidate);
       } catch (failure) {
         failures.push(failure);
       }
