@@ -323,7 +323,7 @@ export async function claim<Owned extends OwnedKey>(
 ): Promise<Owned> {
   acquireOptions.check(options);
   const { signal, timeoutMs } = options;
-  // What was put is taken back, but for another value of a key that other calls of the session have.
+  // What was put is taken back, except for another value of a key that other calls of the session have.
   const bound = { timeoutMs, mayBeApplied: init.found !== undefined };
   using waiting = new LinkedSignal([signal, init.session.signal], bound);
   const condition = compare.missing<Bytes>(init.key);

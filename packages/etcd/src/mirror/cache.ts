@@ -74,7 +74,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
 
   private constructor(store: Namespace, keys: Keys, options: MirrorOptions, by: typeof opening) {
     super();
-    // In JavaScript nothing is private to types: what nobody fills would be empty for ever.
+    // In JavaScript nothing is private to types: what nobody fills would be empty forever.
     if (by !== opening)
       throw invalidArgument('a cache is made by Cache.open(): write await Cache.open(etcd, keys)');
     this.#bounds = boundsOf(keys);
