@@ -64,7 +64,7 @@ func keyName(index int) string { return fmt.Sprintf("%s%04d", keyPrefix, index) 
 func main() {
 	var w workload
 	flag.StringVar(&w.endpoint, "endpoint", "", "etcd's client URL")
-	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, leases, cold-start, watch-replay or watch-many")
+	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, leases, cold-start, living, watch-replay or watch-many")
 	flag.IntVar(&w.concurrency, "concurrency", 1, "operations in flight")
 	flag.IntVar(&w.valueBytes, "valueBytes", 32, "size of what put writes")
 	flag.IntVar(&w.connections, "connections", 1, "clients, used in turn")
@@ -89,6 +89,9 @@ func run(w workload) error {
 	}
 	if w.op == "leases" {
 		return keepLeases(w.endpoint, w.leases, w.ttl, w.seconds)
+	}
+	if w.op == "living" {
+		return live(w)
 	}
 	if w.op == "cold-start" {
 		return coldStart(w.endpoint)

@@ -69,6 +69,23 @@ export function listCommand(client: string, endpoint: string, pageSize: number):
     : [process.execPath, here('./programs/list-client.js'), endpoint, String(pageSize)];
 }
 
+/** The living program of a client, for gate and beside; `build` is a build of this client other than the workspace's. */
+export function livingCommand(
+  client: string,
+  endpoint: string,
+  keys: number,
+  valueBytes: number,
+  build?: string,
+): [string, ...string[]] {
+  return client === 'clientv3'
+    ? [GO_PROGRAM, ...flags({ endpoint, op: 'living', keys, valueBytes })]
+    : [
+        process.execPath,
+        here('./programs/client-living.js'),
+        ...flags({ endpoint, keys, valueBytes, ...(build === undefined ? {} : { client: build }) }),
+      ];
+}
+
 /** The program that keeps leases alive, for so many seconds. */
 export function leasesCommand(
   client: string,

@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ops } from './cell.js';
 import { allClients, libraries, operationClients } from './clients.js';
 import { benchColdStart, type ColdStartOptions } from './cold-start.js';
+import { type GateOptions, gate } from './gate.js';
 import { benchLeases, type LeasesOptions } from './leases.js';
 import { benchList, type ListOptions } from './list.js';
 import { benchOperations, type OperationsOptions } from './operations.js';
@@ -69,6 +70,21 @@ subcommand('leases', 'many leases kept alive on one client', { clients: withStre
   .option('--seconds <n>', 'timed part of each run', positive, 6)
   .action(async (options: LeasesOptions) => {
     exitCode = await benchLeases(options);
+  });
+
+program
+  .command('gate')
+  .description(
+    'in three minutes: does each cell keep its floor, beside Go or beside another build of this client',
+  )
+  .option('--rounds <n>', 'batches of each client in each cell', positiveInteger, 15)
+  .option('--batch-ms <n>', 'about how long a batch takes', positive, 200)
+  .option('--beside <file>', "index.js of another build; `npm run bench -- beside REF` makes a commit's")
+  .option('--json <file>', 'write all figures there too')
+  .configureOutput(quiet)
+  .exitOverride()
+  .action(async (options: GateOptions) => {
+    exitCode = await gate(options);
   });
 
 program

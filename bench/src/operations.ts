@@ -74,7 +74,8 @@ async function measureCell(
   return measured.map(summarize);
 }
 
-async function writeKeys(endpoint: string, valueBytes: number): Promise<void> {
+/** Makes the keys that all operations are about. */
+export async function writeKeys(endpoint: string, valueBytes: number): Promise<void> {
   const etcd = await connect({ endpoints: endpoint });
   await etcd.delete(prefix(KEY_PREFIX));
   const value = Buffer.alloc(valueBytes, 'v');

@@ -1,5 +1,5 @@
 // @ts-check
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { recordProvided } from '../lib/provided.mjs';
@@ -34,4 +34,28 @@ export async function installPackedClient() {
     }
   });
   recordProvided('benchPackedClient', join(modules, '@quiesce', 'etcd', 'dist', 'src', 'index.js'));
+}
+
+/**
+ * Builds the client of a commit, without its addon: both builds use the working tree's, so that what is compared is the
+ * TypeScript.
+ * @param {string} ref
+ * @returns {Promise<string>} its index.js
+ */
+export async function buildClientOf(ref) {
+  const folder = inCache('bench', 'beside');
+  await step(`build the client of ${ref}`, async () => {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    const archive = join(folder, 'tree.tar');
+    await mustRun(['git', 'archive', '-o', archive, ref, 'packages/etcd', 'tsconfig.base.json']);
+    await mustRun(['tar', '-xf', archive, '-C', folder]);
+    const native = join('packages', 'etcd', 'native');
+    rmSync(join(folder, native), { recursive: true, force: true });
+    symlinkSync(inRoot(native), join(folder, native));
+    // Its types were checked when it was made.
+    const tsc = inRoot('node_modules', '.bin', 'tsc');
+    await mustRun([tsc, '-p', join(folder, 'packages', 'etcd'), '--noCheck']);
+  });
+  return join(folder, 'packages', 'etcd', 'dist', 'src', 'index.js');
 }

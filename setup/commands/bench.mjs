@@ -1,13 +1,14 @@
 // @ts-check
 // npm run bench: the client's benchmark. `-- tester` is that of the shutdown tester's overhead, `-- tester-soak` ten
-// thousand of its runs. Further arguments go to the benchmark.
+// thousand of its runs; `-- beside REF` compares the working tree with a commit. Further arguments go to the benchmark.
 
-import { buildGoBenchmarks, installPackedClient } from '../build/bench.mjs';
+import { buildClientOf, buildGoBenchmarks, installPackedClient } from '../build/bench.mjs';
 import { prepare } from '../build/prepare.mjs';
 import { show } from '../lib/command.mjs';
 import { main } from '../lib/main.mjs';
 import { inRoot } from '../lib/paths.mjs';
 
+const MAIN = inRoot('bench', 'dist', 'src', 'main.js');
 /** @type {Record<string, string>} */
 const OF_TESTER = { tester: 'overhead.js', 'tester-soak': 'soak.js' };
 
@@ -18,7 +19,12 @@ await main(async (args) => {
     const file = inRoot('packages', 'quiesce', 'dist', 'bench', program);
     return show([process.execPath, file, ...args.slice(1)]);
   }
+  if (args[0] === 'beside') {
+    const [, ref = 'origin/main', ...others] = args;
+    const other = await buildClientOf(ref);
+    return show([process.execPath, MAIN, 'gate', '--beside', other, ...others]);
+  }
   await buildGoBenchmarks();
   if (args[0] === 'cold-start') await installPackedClient();
-  return show([process.execPath, inRoot('bench', 'dist', 'src', 'main.js'), ...args]);
+  return show([process.execPath, MAIN, ...args]);
 });
