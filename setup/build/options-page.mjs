@@ -208,9 +208,9 @@ export async function optionsPage() {
     return [
       flag === undefined ? 'plan only' : code(flag.term),
       code(name),
-      words(schema),
       defaultOf(option),
       sentence(help) + added,
+      words(schema),
       BEARINGS[bearsOn] ?? bearsOn,
     ];
   });
@@ -244,7 +244,7 @@ and the scenario over \`defaults\`. "Changes" says what another value affects:
 - **statements**: what a report states about all runs. Reports with different values are not merged.
 - **effort**: how many runs are made, where, and in what time.
 
-${table([['flag', 'plan field', 'value', 'default', 'meaning', 'changes'], ...rows])}
+${table([['flag', 'plan field', 'default', 'meaning', 'value', 'changes'], ...rows])}
 
 ## Flags by subcommand
 

@@ -1,5 +1,7 @@
 // @ts-check
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { SetupError } from '../lib/errors.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { mustRun, notice, step } from '../lib/step.mjs';
 import { installNodeModules } from '../provide/node-modules.mjs';
@@ -24,6 +26,33 @@ export async function buildSite() {
   }
   if (hasCargo()) await step('reference of the crates, without a warning', documentCrates);
   else notice('cargo is missing: the site has no reference of the crates');
+  await step('links of the pages', async () => checkLinks(hasCargo()));
+}
+
+/**
+ * Each link of a page leads to a file of the site, or of the repository.
+ * @param {boolean} withCrates their reference was made
+ */
+function checkLinks(withCrates) {
+  const base = process.env.SITE_BASE ?? '/';
+  const pages = readdirSync(siteFolder, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => name.endsWith('.html') && !/^reference\/(etcd|quiesce|rust)\//.test(name),
+  );
+  for (const page of pages) {
+    for (const [, href = ''] of readFileSync(join(siteFolder, page), 'utf8').matchAll(/ href="([^"#]+)/g)) {
+      const [, inRepository] = /^https:\/\/github\.com\/quiesce\/quiesce\/blob\/main\/(.+)$/.exec(href) ?? [];
+      if (inRepository !== undefined) {
+        if (!existsSync(inRoot(inRepository))) throw new SetupError(`${page}: ${href} leads nowhere`);
+      } else if (!/^[a-z]+:/.test(href) && (withCrates || !href.includes('/reference/rust/'))) {
+        const path = decodeURI(new URL(href, `http://site${base}${page}`).pathname).slice(base.length);
+        const files = path === '' || path.endsWith('/') ? [`${path}index.html`] : [path, `${path}.html`];
+        const found = files.some((name) =>
+          statSync(join(siteFolder, name), { throwIfNoEntry: false })?.isFile(),
+        );
+        if (!found) throw new SetupError(`${page}: ${href} leads nowhere`);
+      }
+    }
+  }
 }
 
 async function documentCrates() {

@@ -19,8 +19,8 @@ const documents = execFileSync('git', ['ls-files', '--cached', '--others', '--ex
 /** Pages that another page has a table of, and what isn't for the site. */
 const NOT_IN_NAVIGATION = /^docs\/(diagnosis\/(?!README)|upstream\/|README\.md)/;
 
-/** Made with the site. */
-const GENERATED = /^\.\/reference\//;
+/** Made with the site, whose build checks them. */
+const GENERATED = /^\.\/(etcd|quiesce|rust)\//;
 
 /**
  * The anchors of a page's headings, as GitHub and the site make them.

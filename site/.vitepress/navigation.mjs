@@ -8,7 +8,7 @@ export const navigation = [
   { text: 'Tester', link: '/tester' },
   { text: 'Cure your addon', link: '/cure-your-addon/' },
   { text: 'etcd', link: '/guide/' },
-  { text: 'Reference', link: '/reference' },
+  { text: 'Reference', link: '/reference/' },
 ];
 
 /** @type {Item[]} */
@@ -39,7 +39,7 @@ export const sidebar = [
       { text: 'Options of the tester', link: '/options' },
       { text: 'Diagnosis: kinds of failure', link: '/diagnosis/' },
       { text: 'clientv3, function by function', link: '/parity' },
-      { text: 'APIs of the packages and crates', link: '/reference' },
+      { text: 'APIs of the packages and crates', link: '/reference/' },
       { text: 'Supported platforms', link: '/support' },
       { text: 'Versions and compatibility', link: '/versioning' },
       { text: 'Glossary', link: '/glossary' },
