@@ -152,6 +152,9 @@ export function checks(files) {
       title: 'owned-runtime-pyo3 on each Python',
       run: async () => (await import('./python-bridge.mjs')).runPythonBridge(),
     },
+    command('field', ['npm', 'run', '--silent', 'field', '--', '--ci'], {
+      title: 'the field, in short: five public cases',
+    }),
     command(
       'nemesis',
       ['npm', 'run', '--silent', 'nemesis', '--', '--minutes', '0.7', '--seed', '920', '--plant'],

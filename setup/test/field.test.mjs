@@ -1,0 +1,30 @@
+// @ts-check
+// docs/measurements/field.md says what scenarios/field has: each case and control, measured as it stands there.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { it } from 'node:test';
+import { cases, controls } from '../field/cases.mjs';
+import { outdated, PAGE, page, readResults } from '../field/page.mjs';
+import { inRoot } from '../lib/paths.mjs';
+
+it('every case and control is measured as it stands', () => {
+  assert.deepEqual(outdated(readResults()), [], 'npm run field measures them');
+});
+
+it('the page is what the results say', () => {
+  const format = [inRoot('node_modules', '.bin', 'biome'), 'format', `--stdin-file-path=${PAGE}`];
+  const { stdout, status, stderr } = spawnSync(/** @type {string} */ (format[0]), format.slice(1), {
+    input: page(readResults()),
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
+  assert.equal(status, 0, stderr);
+  assert.equal(readFileSync(PAGE, 'utf8'), stdout, 'npm run field writes it');
+});
+
+it('names are unique, and CI runs five', () => {
+  const all = [...cases(), ...controls()];
+  assert.equal(new Set(all.map(({ name }) => name)).size, all.length);
+  assert.equal(all.filter(({ ci }) => ci === true).length, 5);
+});
