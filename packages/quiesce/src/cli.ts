@@ -11,7 +11,7 @@ import { run } from './cli/run.js';
 import { runsNeeded } from './cli/runs-needed.js';
 import type { Subcommand } from './cli/subcommand.js';
 import { EXIT, signalExitCode } from './cli/subcommand.js';
-import { QuiesceError, UsageError } from './errors.js';
+import { messageOf, QuiesceError, UsageError } from './errors.js';
 import { VERSION } from './version.js';
 
 const subcommands: readonly Subcommand[] = [run, compare, merge, bisect, runsNeeded, history, init, doctor];
@@ -65,10 +65,20 @@ function complain(message: string, hint?: string): void {
   process.stderr.write(`quiesce: error: ${message}${hint === undefined ? '' : ` (${hint})`}\n`);
 }
 
-// If the reader has gone away (`| head`, a closed terminal), that is no reason to stop or to complain.
-for (const stream of [process.stdout, process.stderr]) {
+// If the reader has gone away (`| head`, a closed terminal), that is no reason to stop or to complain. Anything else,
+// such as a full disk, is reported once, by every subcommand; its other files are still written.
+let unwritten = false;
+for (const [name, stream] of [
+  ['output', process.stdout],
+  ['error', process.stderr],
+] as const) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+    if (error.code === 'EPIPE' || error.code === 'EIO' || unwritten) return;
+    unwritten = true;
+    complain(`can't write standard ${name}: ${messageOf(error)}`);
   });
 }
+process.on('exit', (code) => {
+  if (unwritten && code <= EXIT.unexpected) process.exitCode = EXIT.environment;
+});
 process.exitCode = await main().catch(explain);

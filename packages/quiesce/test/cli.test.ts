@@ -98,6 +98,42 @@ describe('quiesce run', () => {
   });
 });
 
+describe('standard output that is full', {
+  skip: !existsSync('/dev/full') && 'there is no /dev/full',
+}, () => {
+  const onto = (file: string, ...args: string[]): Promise<CliResult> =>
+    runCli(args, {
+      ...{ cwd: dir, env: { TMPDIR: scratch } },
+      wrapper: ['sh', '-c', 'exec "$@" >"$0"', file],
+    });
+  const run = ['run', '-n', '2', '--'];
+  const cases: [string, () => string[] | Promise<string[]>][] = [
+    ['run', () => [...run, 'true']],
+    ['run with failures', () => [...run, 'false']],
+    ['run --json -', () => ['run', '-n', '2', '--json', '-', '--', 'true']],
+    ['doctor', () => ['doctor']],
+    ['runs-needed', () => ['runs-needed', '--rate', '1%']],
+    ['help', () => ['--help']],
+    ['version', () => ['--version']],
+    [
+      'merge',
+      async () => {
+        await quiesce('run', '-n', '2', '--json', 'full.json', '--', 'true');
+        return ['merge', 'full.json'];
+      },
+    ],
+  ];
+  for (const [name, args] of cases) {
+    test(`is exit code 3, with one line: ${name}`, async () => {
+      const { code, stderr } = await onto('/dev/full', ...(await args()));
+      assert.equal(code, 3, stderr);
+      const errors = stderr.split('\n').filter((line) => /error|Error|^\s+at /.test(line));
+      assert.equal(errors.length, 1, stderr);
+      assert.match(errors[0] ?? '', /^quiesce: error: can't write standard output: ENOSPC/);
+    });
+  }
+});
+
 test('says its version, and every report has it', async () => {
   const { version } = JSON.parse(readFileSync(join(dirname(cli), '..', '..', 'package.json'), 'utf8'));
   assert.equal((await quiesce('--version')).stdout, `${version}\n`);
