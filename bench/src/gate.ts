@@ -12,7 +12,7 @@ export interface GateOptions {
   readonly rounds: number;
   /** About how long a batch takes. */
   readonly batchMs: number;
-  /** Another build of this client, to compare with instead of Go's. */
+  /** Another build of this client, to compare with instead of clientv3. */
   readonly beside?: string;
   readonly json?: string;
 }
