@@ -142,6 +142,9 @@ export class Election {
    * Resumes a leadership or candidacy that exists, for instance after a restart. Its key is then attached to this
    * session's lease.
    *
+   * Resume only what nobody holds any more. An earlier leader that is still alive isn't notified: its signal doesn't abort,
+   * `isOwner()` holds for both, its `proclaim()` takes the key back, and its `resign()` deletes it.
+   *
    * @param candidacy key and revision of a {@link Leadership}.
    * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.
    * @throws OwnershipLostError when there is no such key any more, LeaseLostError when the session is lost.

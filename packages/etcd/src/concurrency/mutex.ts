@@ -77,6 +77,9 @@ export class Mutex {
    * session's lease and keeps its place in the order. Waits until no older key is in the way, as {@link Mutex.lock}
    * does; for a lock that was held there is none.
    *
+   * Resume only what nobody holds any more. An earlier holder that is still alive isn't notified: its signal doesn't abort,
+   * `isOwner()` holds for both, and its `unlock()` deletes the key.
+   *
    * @param lock key and revision of a {@link Lock} of this name, which its program has stored.
    * @throws InvalidArgumentError when the key is not one of this mutex; OwnershipLostError when there is no such key any
    * more; else as {@link Mutex.lock}, and then the lock is given up.
