@@ -69,7 +69,6 @@ export function checks(files) {
     ...rustTests.map(({ title, args, ...options }) =>
       patient(cargo(['test', '--no-run', ...args], { ...options, title: `build of: ${title}` })),
     ),
-    patient(oldestRust('build of: owned-runtime on its oldest Rust', 'buildOldestRust')),
     patient(command('docs', ['npm', 'run', '--silent', 'docs'], { title: 'the site, with the references' })),
     // Flags of the compiler would rebuild everything in the shared target folder.
     patient(
@@ -121,10 +120,14 @@ export function checks(files) {
     linter('hadolint', [inRoot('docker', 'Dockerfile')], { title: 'hadolint of the Dockerfile' }),
     { group: 'node', title: 'Node tests', run: () => runNodeTests(files) },
     ...rustTests.map(({ title, args, ...options }) => cargo(['test', ...args], { ...options, title })),
-    oldestRust(
-      'owned-runtime on its oldest Rust, with the lowest versions of its dependencies',
-      'testOldestRust',
-    ),
+    {
+      group: 'rust',
+      title: 'owned-runtime on its oldest Rust, with the lowest versions of its dependencies',
+      run: async () =>
+        hasCargo()
+          ? (await import('./oldest-rust.mjs')).testOldestRust()
+          : { skipped: 1, skipReason: withoutCargo() },
+    },
     {
       group: 'rust',
       title: 'owned-runtime-napi with the lowest napi and napi-derive that it states',
@@ -179,20 +182,6 @@ const rustTests = [
 
 /** @type {(check: Check) => Check} */
 const patient = (check) => ({ ...check, patient: true });
-
-/**
- * @param {string} title
- * @param {'buildOldestRust' | 'testOldestRust'} what
- * @returns {Check}
- */
-function oldestRust(title, what) {
-  return {
-    group: 'rust',
-    title,
-    run: async () =>
-      hasCargo() ? (await import('./oldest-rust.mjs'))[what]() : { skipped: 1, skipReason: withoutCargo() },
-  };
-}
 
 /**
  * @param {string[]} args

@@ -9,17 +9,7 @@ import { mustRun } from '../lib/step.mjs';
 import { OLDEST_RUST, provideOldestRust } from '../provide/oldest-rust.mjs';
 import { countCargoTests } from './count-cargo-tests.mjs';
 
-/** Builds those tests, so that they can be run at once. */
-export async function buildOldestRust() {
-  return await cargoTest(['--no-run']);
-}
-
 export async function testOldestRust() {
-  return await cargoTest([]);
-}
-
-/** @param {readonly string[]} more */
-async function cargoTest(more) {
   const toolchain = await provideOldestRust();
   if (toolchain === undefined) {
     return { skipped: 1, skipReason: `skipped, Rust ${OLDEST_RUST} isn't available here` };
@@ -36,7 +26,7 @@ async function cargoTest(more) {
   const config = '[source.crates-io]\nreplace-with = "vendored"\n\n[source.vendored]\ndirectory = "vendor"\n';
   mkdirSync(join(crate, '.cargo'));
   writeFileSync(join(crate, '.cargo', 'config.toml'), config);
-  const test = ['test', '--offline', '--all-features', '--lib', '--tests', ...more];
+  const test = ['test', '--offline', '--all-features', '--lib', '--tests'];
   const { code, output } = await run([...toolchain.cargo, ...test], {
     cwd: crate,
     env: { ...toolchain.env, CARGO_TARGET_DIR: inRoot('target', 'oldest-rust') },
