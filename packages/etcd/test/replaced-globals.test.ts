@@ -34,6 +34,10 @@ overEachTransport('built-ins that a program has replaced', (connect) => {
       await watch.ready;
       await etcd.put('a', '1');
       for await (const event of watch) break;
+      const ending = etcd.watch('b');
+      const ended = new Promise((resolve) => ending.on('close', resolve));
+      ending.close();
+      await ended;
       const [session, other] = await Promise.all([1, 2].map(() => Session.create(etcd, { ttlSeconds: 10 })));
       const held = await new Mutex(session, 'replaced/m').lock();
       const late = await new Mutex(other, 'replaced/m').lock({ timeoutMs: 50 }).catch((error) => error);

@@ -220,7 +220,7 @@ export class Watch<Entry = KeyValue>
    */
   #reportEnd(): void {
     // Consumers and listeners that are added in the same turn miss nothing.
-    process.nextTick(() => {
+    nextTick(() => {
       const over = this.#over;
       if (over === undefined || this.#consumer !== undefined || this.#endReported) return;
       if (this.listenerCount('error') + this.listenerCount('close') === 0) return;
