@@ -112,7 +112,7 @@ export function coldStartCommand(client: string, endpoint: string): [string, ...
     : [
         process.execPath,
         here('./programs/cold-start-client.js'),
-        client === '@quiesce/etcd' ? (provided('benchPackedClient') ?? '') : client,
+        client === SUBJECT ? (provided('benchPackedClient') ?? '') : client,
         endpoint,
       ];
 }

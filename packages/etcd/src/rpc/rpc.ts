@@ -8,7 +8,7 @@ import {
 import { DeferredStream } from '../transport/deferred-stream.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller, callSite } from '../util/at-caller.js';
-import { abortSignal, flag, milliseconds } from '../util/kinds.js';
+import { abortSignal, flag, milliseconds, reason } from '../util/kinds.js';
 import { Description, type DescriptionMore, type Kinds } from '../util/options.js';
 import { settlesBy } from '../util/wait.js';
 import { closedAfter, type Fate, fateWith, notSent, ofAllAttempts } from './attempts.js';
@@ -597,8 +597,7 @@ function pastDeadline(
   attempts: number,
   before: unknown,
 ): DeadlineExceededError {
-  const reason = before instanceof Error ? before.message : String(before);
-  const details = `no answer within ${timeoutMs} ms, in ${attempts} attempts; the one before the last failed with ${reason}`;
+  const details = `no answer within ${timeoutMs} ms, in ${attempts} attempts; the one before the last failed with ${reason(before)}`;
   return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
     code,
     details,

@@ -15,6 +15,7 @@ export function onAbort(signal: AbortSignal, callback: () => void): () => void {
     const listen = (): void => {
       listening.delete(signal);
       for (const each of callbacks) each();
+      callbacks.clear();
     };
     signal.addEventListener('abort', listen, { once: true });
     entry = { callbacks, listen };
@@ -25,7 +26,7 @@ export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   const call = (): void => callback();
   callbacks.add(call);
   return () => {
-    if (!callbacks.delete(call) || callbacks.size > 0 || listening.get(signal)?.listen !== listen) return;
+    if (!callbacks.delete(call) || callbacks.size > 0) return;
     listening.delete(signal);
     signal.removeEventListener('abort', listen);
   };

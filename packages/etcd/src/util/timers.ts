@@ -2,15 +2,8 @@
  * The host's timers and ticks as they were when this client was loaded. Tests replace the global ones by clocks of their own
  * (`vi.useFakeTimers()`, `mock.timers`), on which no answer of a real server is ever read.
  */
-export const {
-  setTimeout,
-  clearTimeout,
-  setInterval,
-  clearInterval,
-  setImmediate,
-  clearImmediate,
-  queueMicrotask,
-} = globalThis;
+export const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, queueMicrotask } =
+  globalThis;
 
 /** As above: `process.nextTick`. */
 export const nextTick = process.nextTick.bind(process);
