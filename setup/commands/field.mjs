@@ -40,8 +40,18 @@ await main(async (args) => {
   await prepare();
   const { cases, controls, stateOf } = await import('../field/cases.mjs');
   const { tryCase, tryControl } = await import('../field/try.mjs');
-  const { RESULTS, PAGE, page, readResults, accused, goodIsClean, namedRight, outdated, reproduced } =
-    await import('../field/page.mjs');
+  const {
+    RESULTS,
+    PAGE,
+    page,
+    readResults,
+    accused,
+    goodIsClean,
+    kindsOf,
+    namedRight,
+    outdated,
+    reproduced,
+  } = await import('../field/page.mjs');
   /** @type {import('../field/page.mjs').Results} */
   const results = !values.ci && existsSync(RESULTS) ? readResults() : { cases: {}, controls: {} };
   /** @param {import('../field/cases.mjs').Subject} one */
@@ -91,11 +101,13 @@ await main(async (args) => {
       const result = results.cases[one.name];
       if (result === undefined) return [];
       const { plain, amplified } = result;
-      const said = [...new Set([...plain.kinds, ...amplified.kinds])].join(', ');
       // One that CI runs fails always; of the others, what doesn't fail here says nothing of the tester.
       if (!reproduced(result)) return values.ci ? [`${one.name}: nothing failed`] : [];
       if (amplified.failed === 0) return [`${one.name}: not found amplified`];
-      if (!namedRight(one, result)) return [`${one.name}: named ${said}, not ${one.kinds.join(' or ')}`];
+      if (!namedRight(one, result)) {
+        const said = kindsOf(plain, amplified).join(', ');
+        return [`${one.name}: named ${said}, not ${one.kinds.join(' or ')}`];
+      }
       return goodIsClean(result) ? [] : [`${one.name}: the good version ${one.good} fails`];
     }),
     ...chosenControls.flatMap((one) => {

@@ -1,6 +1,7 @@
 // @ts-check
 import { readFileSync } from 'node:fs';
 import { clopperPearson } from '../../packages/quiesce/dist/src/statistics/intervals.js';
+import { table } from '../lib/markdown.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { cases, controls, stateOf } from './cases.mjs';
 
@@ -35,7 +36,7 @@ export const reproduced = ({ truth, plain, amplified }) => truth.failed + plain.
 /** @param {CaseResult} result */
 const found = ({ plain, amplified }) => plain.failed + amplified.failed > 0;
 /** @param {Tested[]} tested */
-const kindsOf = (...tested) => [...new Set(tested.flatMap(({ kinds }) => kinds))];
+export const kindsOf = (...tested) => [...new Set(tested.flatMap(({ kinds }) => kinds))];
 
 /**
  * @param {Case} one
@@ -106,25 +107,25 @@ so the columns show the run that failed first.
 
 ## Cases
 
-${table(
+${table([
   ['case', 'fails', 'host', 'alone', 'plain', 'amplified', 'named', 'right', 'good version'],
-  rows.map(({ one, result }) => caseCells(one, result)),
-)}
+  ...rows.map(({ one, result }) => caseCells(one, result)),
+])}
 
 A dash under "plain" or "amplified" means that none of those runs failed. A case that nobody reproduced here was tried as often as its columns say.
 
 ## Correct programs
 
-${table(
+${table([
   ['package', 'host', 'alone', 'plain', 'amplified', 'all', 'accused'],
-  correct.map(({ one, result }) => [
+  ...correct.map(({ one, result }) => [
     one.packages.length === 0 ? one.name : `${one.packages[0]} ${one.version}`,
     result.host,
     `${result.truth.failed} of ${result.truth.runs}`,
     ...[result.plain, result.amplified, result.all].map(({ failed, runs }) => `${failed} of ${runs}`),
     accused(result) ? `yes: ${kindsOf(result.plain, result.amplified, result.all).join(', ')}` : 'no',
   ]),
-)}
+])}
 `;
 }
 
@@ -154,10 +155,3 @@ function caseCells(one, result) {
     result.good === null ? '-' : `${one.good}: ${goodIsClean(result) ? 'passes' : 'fails'}`,
   ];
 }
-
-/**
- * @param {string[]} head
- * @param {string[][]} rows
- */
-const table = (head, rows) =>
-  [head, head.map(() => '---'), ...rows].map((words) => `| ${words.join(' | ')} |`).join('\n');
