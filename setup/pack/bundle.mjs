@@ -1,7 +1,58 @@
 // @ts-check
 // A package's compiled modules in a few files: a program that imports it reads and links those, rather than a hundred.
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, posix } from 'node:path';
+import { SetupError } from '../lib/errors.mjs';
+import { inRoot } from '../lib/paths.mjs';
+
+/**
+ * Dependencies that go into the package's own files, of which a program then loads only what is used: of protobuf-es that
+ * is one module of twenty, and importing all takes longer than the client itself. `types`: what declarations import, and
+ * the file that has it.
+ * @type {Record<string, { types?: { specifier: string, file: string } }>}
+ */
+const INLINED = {
+  '@bufbuild/protobuf': {
+    types: { specifier: '@bufbuild/protobuf/wire', file: 'dist/esm/wire/binary-encoding.d.ts' },
+  },
+  leven: {},
+};
+
+/**
+ * The dependencies that are left when those are in the package.
+ * @param {Record<string, string>} dependencies
+ */
+export function withoutInlined(dependencies) {
+  return Object.fromEntries(Object.entries(dependencies).filter(([name]) => INLINED[name] === undefined));
+}
+
+/** What the licences of those ask for, as a text. */
+function notices() {
+  const parts = Object.keys(INLINED).map((name) => {
+    const { version, license, author, homepage, repository } = JSON.parse(
+      readFileSync(inRoot('node_modules', name, 'package.json'), 'utf8'),
+    );
+    const from = homepage ?? repository?.url ?? repository;
+    return `${name} ${version}\nLicense: ${license}\nSource: ${from}\n${author ? `Author: ${author.name ?? author}\n` : ''}${licenseText(name)}`;
+  });
+  return `Parts of these packages are in the files of this one.\n\n${parts.join('\n')}`;
+}
+
+/** @param {string} name */
+function licenseText(name) {
+  const dir = inRoot('node_modules', name);
+  const file = readdirSync(dir).find((entry) => /^licen[cs]e/i.test(entry));
+  return file === undefined ? '' : `\n${readFileSync(join(dir, file), 'utf8')}`;
+}
 
 /**
  * Puts the modules that the entries import into the entries' own files, and what several of them or a dynamic import need
@@ -15,8 +66,13 @@ export async function bundle(dir, entries) {
   try {
     const build = await rolldown({
       input: Object.fromEntries(entries.map((entry) => [entry, join(dir, `${entry}.js`)])),
-      external: /^[^./]/,
+      external: (id) => /^[^./]/.test(id) && inlinedBy(id) === undefined,
+      // What is packed may lie outside of the repository.
+      resolve: { modules: [inRoot('node_modules')] },
       platform: 'node',
+      onLog(level, { message }) {
+        if (level === 'warn') throw new SetupError(message);
+      },
     });
     await build.write({ dir: out, format: 'esm', chunkFileNames: 'chunks/[name].js' });
     await build.close();
@@ -25,12 +81,44 @@ export async function bundle(dir, entries) {
       mkdirSync(dirname(join(dir, file)), { recursive: true });
       renameSync(join(out, file), join(dir, file));
     }
+    declareInlined(dir);
+    writeFileSync(join(dir, 'THIRD-PARTY-NOTICES.txt'), notices());
   } finally {
     rmSync(out, { recursive: true, force: true });
   }
 }
 
 /** @param {string} dir */
-function scripts(dir) {
-  return readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.js'));
+const scripts = (dir) => filesIn(dir, '.js');
+
+/**
+ * @param {string} dir
+ * @param {string} ending
+ */
+function filesIn(dir, ending) {
+  return readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith(ending));
+}
+
+/** @param {string} id what a module imports */
+function inlinedBy(id) {
+  return Object.keys(INLINED).find((name) => id === name || id.startsWith(`${name}/`));
+}
+
+/**
+ * Gives declarations that name an inlined package a copy of that package's.
+ * @param {string} dir
+ */
+function declareInlined(dir) {
+  for (const [name, { types }] of Object.entries(INLINED)) {
+    if (types === undefined) continue;
+    const copy = posix.join('chunks', `${name.replace(/^@/, '').replace('/', '-')}.d.ts`);
+    copyFileSync(inRoot('node_modules', name, types.file), join(dir, copy));
+    for (const file of filesIn(dir, '.d.ts')) {
+      const text = readFileSync(join(dir, file), 'utf8');
+      const path = posix.relative(posix.dirname(file), copy.replace(/\.d\.ts$/, '.js'));
+      const relative = path.startsWith('.') ? path : `./${path}`;
+      const changed = text.replaceAll(types.specifier, relative);
+      if (changed !== text) writeFileSync(join(dir, file), changed);
+    }
+  }
 }

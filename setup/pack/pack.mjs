@@ -14,7 +14,7 @@ import { join, posix, relative } from 'node:path';
 import { refuseUnknown, SetupError } from '../lib/errors.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
-import { bundle } from './bundle.mjs';
+import { bundle, withoutInlined } from './bundle.mjs';
 import { hostPlatform, nativeFiles, platforms } from './platforms.mjs';
 import { npmPackages } from './published.mjs';
 
@@ -83,6 +83,7 @@ export async function pack(out, { native: folder } = {}) {
     stage(out, 'etcd', {
       ...etcd,
       files: ['dist/src', '!dist/**/*.map'],
+      dependencies: withoutInlined(etcd.dependencies ?? {}),
       optionalDependencies: Object.fromEntries(names.map((name) => [name, etcd.version])),
     }),
     stage(out, 'quiesce', bundled(out, 'quiesce', quiesce), preloadsOf(native)),

@@ -58,9 +58,9 @@ npm installs the package of your platform and no other. The fallback needs no na
 
 Our packages run nothing when they are installed. One of what they depend on has an install script: \`protobufjs\`, which comes
 with \`@grpc/grpc-js\`, the fallback's. The script compares version numbers and may print a warning. Nothing needs it:
-\`npm install --ignore-scripts\` installs the same files. \`@grpc/grpc-js\` is a dependency, and no optional peer, though it is
-33 of the client's 34 dependencies and 13 of their 16 MB: without it a bundler could not resolve the fallback, and a machine for which
-npm left the native package out would have no transport at all. While the native transport works, it is never loaded.
+\`npm install --ignore-scripts\` installs the same files. \`@grpc/grpc-js\` is a dependency, and no optional peer, though it
+brings all 33 packages that come with the client, and 13 of the 18 MB: without it a bundler could not resolve the fallback, and a
+machine for which npm left the native package out would have no transport at all. While the native transport works, it is never loaded.
 
 ## quiesce
 

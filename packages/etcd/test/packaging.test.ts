@@ -96,6 +96,12 @@ describe('installed from its tarball, @quiesce/etcd', () => {
     const folder = join(dir, 'node_modules', '@quiesce', 'etcd', 'dist', 'src');
     const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
     assert.ok(files.filter((file) => file.endsWith('.js')).length <= 10, files.join('\n'));
+    const manifest: { dependencies: object } = JSON.parse(
+      readFileSync(join(folder, '..', '..', 'package.json'), 'utf8'),
+    );
+    assert.deepEqual(Object.keys(manifest.dependencies), ['@grpc/grpc-js']);
+    const notices = readFileSync(join(folder, 'THIRD-PARTY-NOTICES.txt'), 'utf8');
+    assert.match(notices, /@bufbuild\/protobuf [\s\S]*leven [\s\S]*MIT License/);
     const packed: Record<string, unknown> = await import(pathToFileURL(join(folder, 'index.js')).href);
     const here: Record<string, unknown> = await import('../src/index.js');
     const names = (exports: Record<string, unknown>) =>

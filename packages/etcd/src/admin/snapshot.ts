@@ -1,5 +1,3 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { EtcdError, StatusCode } from '../errors.js';
 import { MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
@@ -97,6 +95,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
   }
 
   async *#receive(): AsyncGenerator<Uint8Array, void, void> {
+    const { createHash } = await import('node:crypto');
     const database = createHash('sha256');
     let tail: Uint8Array = new Uint8Array(0);
     let bytes = 0;
@@ -139,7 +138,8 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
  * @internal
  */
 export async function writeSnapshot(file: string, start: () => Snapshot): Promise<SnapshotInfo> {
-  const part = `${file}.part-${randomUUID()}`;
+  const { open, rename, rm } = await import('node:fs/promises');
+  const part = `${file}.part-${globalThis.crypto.randomUUID()}`;
   const handle = await open(part, 'wx', 0o600);
   try {
     try {
@@ -162,6 +162,7 @@ export async function writeSnapshot(file: string, start: () => Snapshot): Promis
 /** So that the new name outlives a crash of the machine, where the system lets a directory be synced. */
 async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return;
+  const { open } = await import('node:fs/promises');
   const handle = await open(directory, 'r');
   try {
     await handle.sync();

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { type InspectOptionsStylized, inspect } from 'node:util';
 import { ClosedError, EtcdError, invalidArgument, LeaseNotFoundError } from '../errors.js';
@@ -12,6 +11,7 @@ import { type Int64, int64 } from '../util/int64.js';
 import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { onAbort } from '../util/on-abort.js';
+import { randomBytes } from '../util/random.js';
 import { LONGEST_TIMER_MS } from '../util/timeout.js';
 import { clearTimeout, setTimeout } from '../util/timers.js';
 import { pause, unlessAborted } from '../util/wait.js';

@@ -237,9 +237,8 @@ export async function connect(
   }
   const given = typeof options === 'string' ? { endpoints: options } : options;
   connectOptions.check(given);
-  const { tls, keepAlive, tcpKeepAliveMs, signal } = given;
-  if (tls !== undefined && typeof tls !== 'function') checkTls(tls);
-  if (given.srv !== undefined && given.endpoints !== undefined) {
+  const { tls, keepAlive, tcpKeepAliveMs, signal, srv } = given;
+  if (srv !== undefined && given.endpoints !== undefined) {
     throw invalidArgument('endpoints and srv exclude each other: give one of them');
   }
   const { waitForReadyMs, lazy = false } = given;
@@ -259,11 +258,12 @@ export async function connect(
   const connectTimeoutMs = wantedMs > LONGEST_TIMER_MS ? never : wantedMs;
   signal?.throwIfAborted();
   const parse = (given: string | readonly string[]): string[] => parseEndpoints(given, tls !== undefined);
-  const endpoints = parse(
-    given.srv === undefined
-      ? (given.endpoints ?? DEFAULT_ENDPOINT)
-      : await lookUp(given.srv, tls !== undefined, readyBy, signal),
-  );
+  const retry = retryInit(given.retry);
+  const wanted = given.endpoints ?? DEFAULT_ENDPOINT;
+  // A copy, since the caller may change its list while this waits.
+  const named = typeof wanted === 'string' ? wanted : [...wanted];
+  if (tls !== undefined && typeof tls !== 'function') await checkTls(tls);
+  const endpoints = parse(srv === undefined ? named : await lookUp(srv, tls !== undefined, readyBy, signal));
   const makeTransport = await chooseTransport(given.transport);
   const shared: Omit<TransportOptions, 'endpoint'> = {
     connectTimeoutMs,
@@ -292,7 +292,7 @@ export async function connect(
     attemptTimeoutMs,
     maxRequestBytes,
     connectTimeoutMs,
-    ...retryInit(given.retry),
+    ...retry,
   };
   try {
     const tokens = auth && tokenSource(new Rpc(init), auth, timeoutMs);
@@ -362,7 +362,7 @@ function inTime<T>(option: 'auth' | 'tls', give: () => T | Promise<T>, timeoutMs
 async function tlsOf(tls: () => TlsOptions | Promise<TlsOptions>, timeoutMs: number): Promise<TlsOptions> {
   const given = await inTime('tls', tls, timeoutMs);
   if (!tlsFields.fits(given)) throw wrongGift('tls', tlsFields, given);
-  checkTls(given);
+  await checkTls(given);
   return given;
 }
 

@@ -1,4 +1,3 @@
-import { resolveSrv } from 'node:dns/promises';
 import { type EtcdError, errorOfCode, invalidArgument, StatusCode } from '../errors.js';
 import { text, withMethods } from '../util/kinds.js';
 import { Description } from '../util/options.js';
@@ -46,7 +45,7 @@ export const srvFields = new Description<SrvOptions>(
  */
 export async function lookUpSrv(options: string | SrvOptions, withTls: boolean): Promise<string[]> {
   const given: SrvOptions = typeof options === 'string' ? { domain: options } : options;
-  const { domain, name, resolver = { resolveSrv } } = given;
+  const { domain, name, resolver = await import('node:dns/promises') } = given;
   if (!/^[^\s/:,@]+$/.test(domain)) {
     throw invalidArgument(
       `srv domain ${JSON.stringify(withoutSecrets(domain))} is malformed; write a name such as example.com`,

@@ -1,4 +1,3 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { invalidArgument } from '../errors.js';
 import type { TlsOptions } from '../transport/transport.js';
 import { flag, pem, text } from '../util/kinds.js';
@@ -22,22 +21,30 @@ export const tlsFields = new Description<TlsOptions>(
   },
 );
 
-/** Reports unusable certificates before a handshake fails on them: its errors say little. */
-export function checkTls({ ca, cert, key, dangerouslySkipVerification = false }: TlsOptions): void {
+/**
+ * Reports unusable certificates before a handshake fails on them: its errors say little. Loads `node:crypto`, which takes
+ * longer than the rest of what a client without TLS imports.
+ */
+export async function checkTls({
+  ca,
+  cert,
+  key,
+  dangerouslySkipVerification = false,
+}: TlsOptions): Promise<void> {
+  const { createPrivateKey, X509Certificate } = await import('node:crypto');
   checkPem('tls.ca', 'certificate', ca, (pem) => new X509Certificate(pem));
   checkPem('tls.cert', 'certificate', cert, (pem) => new X509Certificate(pem));
   checkPem('tls.key', 'private key without a passphrase', key, (pem) => createPrivateKey(pem));
   if ((cert === undefined) !== (key === undefined)) {
     throw invalidArgument('tls.cert and tls.key go together: give both for mutual TLS, or neither');
   }
-  if (cert !== undefined && key !== undefined) checkPair(cert, key);
+  if (cert !== undefined && key !== undefined) {
+    const certificate = new X509Certificate(Buffer.from(cert));
+    if (!certificate.checkPrivateKey(createPrivateKey(Buffer.from(key)))) {
+      throw invalidArgument('tls.key is not the key of tls.cert: give the two that belong together');
+    }
+  }
   if (dangerouslySkipVerification) warnOfSkipping();
-}
-
-function checkPair(cert: string | Uint8Array, key: string | Uint8Array): void {
-  const certificate = new X509Certificate(Buffer.from(cert));
-  if (certificate.checkPrivateKey(createPrivateKey(Buffer.from(key)))) return;
-  throw invalidArgument('tls.key is not the key of tls.cert: give the two that belong together');
 }
 
 let warned = false;

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { type Bytes, prefix, toKey } from '../../kv/key-range.js';
 import type { KeyValue } from '../../rpc/messages/key-value.js';
 import type { CallControl } from '../../rpc/rpc.js';
@@ -33,7 +32,7 @@ export class Queue {
    * error has `mayBeApplied` set, the item may be there.
    */
   async enqueue(value: Bytes, options: CallControl = {}): Promise<void> {
-    await this.#space.put(Buffer.concat([this.#prefix, Buffer.from(randomUUID())]), value, options);
+    await this.#space.put(Buffer.concat([this.#prefix, Buffer.from(globalThis.crypto.randomUUID())]), value, options);
   }
 
   /**
