@@ -32,7 +32,11 @@ export class Queue {
    * error has `mayBeApplied` set, the item may be there.
    */
   async enqueue(value: Bytes, options: CallControl = {}): Promise<void> {
-    await this.#space.put(Buffer.concat([this.#prefix, Buffer.from(globalThis.crypto.randomUUID())]), value, options);
+    await this.#space.put(
+      Buffer.concat([this.#prefix, Buffer.from(globalThis.crypto.randomUUID())]),
+      value,
+      options,
+    );
   }
 
   /**
