@@ -49,7 +49,8 @@ const READ = [
 const SET = [
   ['QUIESCE_DONE_FD', 'Number of the descriptor to which the program writes `done` when its work is done'],
   ['QUIESCE_RUN', 'Number of the run, from 1'],
-  ['QUIESCE_RUN_ID', 'Unique for each run; by it the tester finds processes that left the process group'],
+  ['QUIESCE_RUN_ID', 'Unique for each run'],
+  ['QUIESCE_INSIDE', 'Set for all that the tester starts, which finds daemons of a run by it'],
   ['QUIESCE_WITNESS', "The tester's process id: the exit witness reports only to it"],
   ['QUIESCE_TIMELINE', 'File of the timeline, with `--timeline`'],
   ['QUIESCE_AMPLIFY_SEED', 'Seed of the amplifier, with `--perturb amplify`'],

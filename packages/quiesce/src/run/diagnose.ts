@@ -4,6 +4,7 @@ import { makeTemporaryDirectory } from '../files/temporary-directory.js';
 import { findExecutable } from '../process/executable.js';
 import { listProc, readProc } from '../process/proc.js';
 import type { GroupMember } from '../process/process-group.js';
+import { liveThread, procFolder } from '../process/processes.js';
 import { type EndedProgram, runToEnd } from '../process/run-to-end.js';
 import { isNode, nodeState } from './node-state.js';
 import {
@@ -144,11 +145,16 @@ async function stacksFromGdb(
   faultingTid: number | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Seen> {
-  const mappings = parseMappings(readProc(`/proc/${pid}/maps`));
-  const ended = await gdb(pid, ['set print frame-arguments none', 'thread apply all -c backtrace 64'], {
-    timeoutMs: GDB_TIMEOUT_MS,
-    signal,
-  });
+  const mappings = parseMappings(readProc(`${procFolder(pid)}/maps`));
+  // Where the first thread has ended, a debugger may attach to another, and sees that one alone.
+  const ended = await gdb(
+    liveThread(pid),
+    ['set print frame-arguments none', 'thread apply all -c backtrace 64'],
+    {
+      timeoutMs: GDB_TIMEOUT_MS,
+      signal,
+    },
+  );
   if (ended === undefined) return { threads: [], problem: debuggerProblem() };
   const refused = /^(?:ptrace|Could not attach to process).*$/m.exec(ended.stderr)?.[0];
   return {
@@ -189,7 +195,9 @@ async function gdb(
   const { path } = findExecutable('gdb', process.cwd());
   if (path === undefined) return undefined;
   const before = ['set debuginfod enabled off', 'set auto-load off', 'set width 0', 'set confirm off'];
-  const words = ['-nx', '-batch', ...before.flatMap((command) => ['-iex', command]), '-p', String(pid)];
+  // Where the first thread has ended, a debugger may attach to another, and sees that one alone.
+  const of = ['-p', String(liveThread(pid))];
+  const words = ['-nx', '-batch', ...before.flatMap((command) => ['-iex', command]), ...of];
   return runToEnd([path, ...words, ...commands.flatMap((command) => ['-ex', command])], {
     ...{ cwd: process.cwd(), keep: [192 * 1024, 64 * 1024] },
     ...limits,

@@ -2,6 +2,7 @@ import { delimiter, dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { findExecutable } from '../process/executable.js';
 import { linkOfProc, readProc } from '../process/proc.js';
+import { procFolder } from '../process/processes.js';
 import { runToEnd } from '../process/run-to-end.js';
 import type { InterpretedFrame } from './stack-trace.js';
 
@@ -20,7 +21,7 @@ const dump = z.array(
 
 /** Whether Python is in a process. */
 export const hasPython = (pid: number): boolean =>
-  /\/(?:lib)?python\d[^/\n]*$/m.test(readProc(`/proc/${pid}/maps`));
+  /\/(?:lib)?python\d[^/\n]*$/m.test(readProc(`${procFolder(pid)}/maps`));
 
 /**
  * Where py-spy is, for a process: beside the program's own Python (a virtual environment has it beside the `python` that was

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BoundedOutput } from '../process/bounded-output.js';
-import { isRunning, type ProcessGroup, spawnGroup } from '../process/process-group.js';
+import { readProc } from '../process/proc.js';
+import { type ProcessGroup, spawnGroup } from '../process/process-group.js';
+import { isRunning, procFolder } from '../process/processes.js';
 import { startTimer } from '../process/timer.js';
 import type { Timeline } from '../timeline/model.js';
 import { record as recordExit } from '../timeline/recorder.js';
@@ -140,7 +141,6 @@ export async function runOnce(
 ): Promise<{ record: RunRecord; evidence: Evidence }> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const marker = `QUIESCE_RUN_ID=${randomUUID()}`;
   const directory = options.directories.take();
   const recorder = spec.timeline && spec.witness ? recordExit() : undefined;
   const startedAt = performance.now();
@@ -151,7 +151,7 @@ export async function runOnce(
       TMPDIR: directory.path,
       QUIESCE_DONE_FD: String(DONE_FD),
       QUIESCE_RUN: String(run),
-      QUIESCE_RUN_ID: marker.slice(marker.indexOf('=') + 1),
+      QUIESCE_RUN_ID: randomUUID(),
       ...recorder?.env,
     },
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
@@ -194,7 +194,7 @@ export async function runOnce(
     const status = crash === undefined || hung ? end.status : { code: null, signal: crash.report.signal };
     const at = crash?.at ?? end.at;
     stacks ??= (await crash?.seen) ?? null;
-    const leaked = await endGroup(group, output.closed, marker);
+    const leaked = await endGroup(group, output.closed);
     signal?.throwIfAborted();
 
     const stderr = stderrUntilHung ?? output.stderr.toString();
@@ -366,12 +366,8 @@ function collect(
 
 /** What can be seen of a stopped process without a debugger. */
 function factsOf({ pid, tid, unloaded }: CrashReport): CrashFacts {
-  let maps = '';
-  try {
-    maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
-  } catch {
-    // It has gone, or it isn't ours to look at.
-  }
+  // Empty where it has gone, or isn't ours to look at.
+  const maps = readProc(`${procFolder(pid)}/maps`);
   // Something else may be there by now, which then is what was used.
   const gone = unloaded !== undefined && maps !== '' && !isMapped(maps, unloaded.address);
   return {
@@ -402,16 +398,14 @@ function leftOf(pid: number, lines: readonly WitnessLine[]): Omit<LeftAtExit, 'f
 }
 
 /** Waits for the rest of the group and its output, kills what outlives both, and names it. */
-async function endGroup(group: ProcessGroup, closed: Promise<void>, marker: string): Promise<string[]> {
+async function endGroup(group: ProcessGroup, closed: Promise<void>): Promise<string[]> {
   const quiet = Promise.all([closed, group.gone(GROUP_GRACE_MS)]).then(([, gone]) => gone);
   const patience = startTimer(GROUP_GRACE_MS);
   const allGone = await Promise.race([quiet, patience.passed.then(() => false)]);
   patience.stop();
   if (allGone) return [];
-  // One that left the group, as a daemon does, is known by its environment.
-  const outliving = group.members(marker);
+  const outliving = group.members();
   group.kill('SIGKILL');
-  for (const { pid } of outliving) signalProcess(pid, 'SIGKILL');
   await group.gone(DRAIN_MS);
   await Promise.race([closed, delay(DRAIN_MS)]);
   for (const stream of group.child.stdio) stream?.destroy();

@@ -1,0 +1,97 @@
+import { execFileSync } from 'node:child_process';
+import { listProc, readProc } from './proc.js';
+
+/** A process that has not ended: it runs, sleeps or is stopped. */
+export interface LiveProcess {
+  readonly pid: number;
+  /** Its process group. */
+  readonly group: number;
+  /** Its short name. */
+  readonly name: string;
+}
+
+/** All that have not ended. A process whose first thread has ended lives as long as another of its threads does. */
+export function listProcesses(): LiveProcess[] {
+  return process.platform === 'linux' ? listProc('/proc').flatMap(liveProcess) : listFromPs();
+}
+
+function liveProcess(entry: string): LiveProcess[] {
+  if (!/^\d+$/.test(entry)) return [];
+  const pid = Number(entry);
+  // pid (name) state parent group ...; the name itself may hold spaces and parentheses.
+  const match = /^\d+ \((.*)\) (\S) \d+ (\d+) /s.exec(readProc(`/proc/${pid}/stat`));
+  if (match === null) return [];
+  const [, name = '', state = '', group = ''] = match;
+  if (isDead(state) && otherThread(pid) === undefined) return [];
+  return [{ pid, group: Number(group), name }];
+}
+
+function listFromPs(): LiveProcess[] {
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,pgid=,stat=,comm='], { encoding: 'utf8' }).split('\n');
+  return lines.flatMap((line) => {
+    const match = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line);
+    if (match === null) return [];
+    const [, pid, group, state = '', name = ''] = match;
+    return isDead(state) ? [] : [{ pid: Number(pid), group: Number(group), name }];
+  });
+}
+
+/** Dead, though not yet reaped by its parent. */
+const isDead = (state: string): boolean => /^[ZX]/.test(state);
+
+const stateOf = (folder: string): string => /^\d+ \(.*\) (\S) /s.exec(readProc(`${folder}/stat`))?.[1] ?? 'X';
+
+/** A thread that lives though the first of its process has ended, as after `pthread_exit` in `main`. */
+const otherThread = (pid: number): number | undefined =>
+  listProc(`/proc/${pid}/task`)
+    .map(Number)
+    .find((tid) => !isDead(stateOf(`/proc/${pid}/task/${tid}`)));
+
+/** The first thread of a process, or where that has ended, another that lives. */
+export const liveThread = (pid: number): number =>
+  isDead(stateOf(`/proc/${pid}`)) ? (otherThread(pid) ?? pid) : pid;
+
+/**
+ * The folder of /proc that has what all threads of a process share, such as its memory map. That of a process whose first
+ * thread has ended is empty.
+ */
+export function procFolder(pid: number): string {
+  const tid = liveThread(pid);
+  return tid === pid ? `/proc/${pid}` : `/proc/${pid}/task/${tid}`;
+}
+
+/** Whether a process exists and is neither stopped nor dead. Linux only; false elsewhere. */
+export function isRunning(pid: number): boolean {
+  return !/[TtZX]/.test(stateOf(procFolder(pid)));
+}
+
+/** Its command line, shortened; `undefined` where that can't be read. */
+export function commandLine(pid: number): string | undefined {
+  const words = readProc(`${procFolder(pid)}/cmdline`)
+    .split('\0')
+    .join(' ')
+    .trim();
+  return words === '' ? undefined : words.slice(0, 200);
+}
+
+/** More new processes and threads than any machine makes in a millisecond. */
+const MOST_BORN_A_MS = 200;
+
+/**
+ * Live processes other than of the group of `leader` that were started with `marker`, a unique text, in their environment.
+ * Linux only; none elsewhere.
+ * @param ageMs how long ago the leader was started. The system numbers processes one after another, so that soon
+ * after its start only those with a number above the leader's have to be looked at: mostly there are none.
+ */
+export function markedProcesses(marker: string, leader: number, ageMs: number): LiveProcess[] {
+  if (process.platform !== 'linux') return [];
+  const last = Number(/ (\d+)\s*$/.exec(readProc('/proc/loadavg'))?.[1] ?? 0);
+  const numbers = Number(readProc('/proc/sys/kernel/pid_max')) || 0;
+  const inOrder = last >= leader && ageMs * MOST_BORN_A_MS < numbers;
+  if (inOrder && last === leader) return [];
+  return listProc('/proc')
+    .filter((entry) => /^\d+$/.test(entry) && !(inOrder && (Number(entry) <= leader || Number(entry) > last)))
+    .filter((entry) => readProc(`${procFolder(Number(entry))}/environ`).includes(marker))
+    .flatMap(liveProcess)
+    .filter(({ group }) => group !== leader);
+}

@@ -1,0 +1,133 @@
+// Nothing of a run outlives it, however it left its process group, and what still runs isn't taken for dead.
+import assert from 'node:assert/strict';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../src/index.js';
+import { readProc } from '../src/process/proc.js';
+import { cli, startCli } from './support/cli.js';
+import { realPython } from './support/python.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
+
+const dir = temporaryDirectory('outliving');
+const python = realPython();
+const linuxOnly = process.platform !== 'linux' && 'processes are known by /proc';
+
+// Two forks, a session of its own, nothing open: neither its group nor a pipe shows it.
+writeFileSync(
+  join(dir, 'daemon.py'),
+  `import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.closerange(0, 256)
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+time.sleep(float(sys.argv[1]))
+`,
+);
+
+/** Command lines of the processes that have the text in theirs, other than testers. */
+const alive = (text: string): string[] =>
+  readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map((entry) => readProc(`/proc/${entry}/cmdline`))
+    .filter((words) => words.includes(text) && !words.includes(cli));
+
+async function assertGone(text: string): Promise<void> {
+  for (let i = 0; alive(text).length > 0 && i < 100; i++) await sleep(10);
+  assert.deepEqual(alive(text), []);
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let i = 0; !holds(); i++) {
+    assert.ok(i < 2_000, 'it did not come to that');
+    await sleep(10);
+  }
+}
+
+/** A daemon's command, and a text that no other process has in its command line. */
+function daemon(name: string, seconds: number): { command: string[]; mark: string } {
+  const mark = `${dir}/${name}`;
+  return { command: [python, join(dir, 'daemon.py'), String(seconds), mark], mark };
+}
+
+describe('a daemon, which left its group and closed what it had open', { skip: linuxOnly }, () => {
+  test('is ended with its run, and named', async () => {
+    const { command, mark } = daemon('of-a-run', 0);
+    const { ok, runs } = await run({ command, runs: 2 });
+    assert.deepEqual(alive(mark), []);
+    assert.equal(ok, true);
+    for (const { leaked } of runs) {
+      assert.equal(leaked.length, 1);
+      assert.match(leaked[0] ?? '', /daemon\.py/);
+    }
+  });
+
+  test('is ended with a run that hangs', async () => {
+    const { command, mark } = daemon('of-a-hang', 60);
+    const { runs } = await run({ command, runs: 1, timeout: '1s', stacks: false });
+    assert.deepEqual(alive(mark), []);
+    assert.equal(runs[0]?.outcome.kind, 'hang');
+  });
+
+  for (const [signal, times] of [
+    ['SIGINT', 1],
+    ['SIGTERM', 1],
+    ['SIGHUP', 2],
+  ] as const) {
+    test(`is ended when ${signal} stops the tester${times === 2 ? ' at once, the second time' : ''}`, async () => {
+      const { command, mark } = daemon(`of-${signal}`, 60);
+      const tester = startCli(['run', '-n', '1', '--', ...command], { cwd: dir });
+      await until(() => alive(mark).length === 2);
+      for (let i = 0; i < times; i++) tester.kill(signal);
+      await tester.ended;
+      await assertGone(mark);
+    });
+  }
+
+  test('is ended with a tester inside a run, and what that started', async () => {
+    const { command, mark } = daemon('of-a-tester', 60);
+    const inner = [process.execPath, cli, 'run', '-n', '1', '--', ...command];
+    const { runs } = await run({ command: inner, runs: 1, timeout: '3s', stacks: false });
+    assert.equal(runs[0]?.outcome.kind, 'hang');
+    await assertGone(mark);
+  });
+});
+
+describe('a process whose first thread has ended', { skip: linuxOnly }, () => {
+  const endsMain = (seconds: number): string[] => {
+    const file = join(dir, 'ends-main.py');
+    writeFileSync(
+      file,
+      `import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(${seconds},), daemon=True).start()
+ctypes.CDLL(None).pthread_exit(0)
+`,
+    );
+    return [python, file];
+  };
+
+  test('runs until its last thread has ended', async () => {
+    const { runs, ok } = await run({ command: endsMain(1), runs: 1, timeout: '20s' });
+    assert.equal(ok, true);
+    assert.ok((runs[0]?.durationMs ?? 0) > 900);
+  });
+
+  test('is a hang whose other threads are shown', async () => {
+    const { failures } = await run({ command: endsMain(60), runs: 1, timeout: '1s' });
+    assert.equal(failures[0]?.outcome.kind, 'hang');
+    assert.match(failures[0]?.evidence.stacks ?? '', /nanosleep/);
+  });
+
+  test('is found where it outlives its parent', async () => {
+    // The same in the background.
+    const [program = '', file = ''] = endsMain(60);
+    const script = `"${program}" "${file}" in-background </dev/null >/dev/null 2>&1 & sleep 1`;
+    const { runs } = await run({ command: ['sh', '-c', script], runs: 1 });
+    await assertGone('in-background');
+    assert.match(runs[0]?.leaked.join() ?? '', /ends-main\.py/);
+  });
+});
