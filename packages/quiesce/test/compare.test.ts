@@ -152,7 +152,8 @@ describe('quiesce compare', () => {
     };
     writeFileSync(join(dir, 'plan.json'), JSON.stringify(plan));
     await quiesce('run', '--plan', 'plan.json', '--json', 'two.json');
-    const both = await quiesce('compare', '--before', 'two.json', '--after', 'two.json', '--json', '-');
+    await quiesce('run', '--plan', 'plan.json', '--json', 'again.json');
+    const both = await quiesce('compare', '--before', 'two.json', '--after', 'again.json', '--json', '-');
     assert.deepEqual(
       JSON.parse(both.stdout).comparisons.map((c: { verdict: string }) => c.verdict),
       ['not-proven', 'not-proven'],
@@ -164,6 +165,19 @@ describe('quiesce compare', () => {
     const vague = await quiesce('compare', '--before', 'two.json', '--after', 'true');
     assert.equal(vague.code, 2);
     assert.match(vague.stderr, /2 scenarios/);
+  });
+
+  test('refuses to compare runs with themselves', async () => {
+    await quiesce('run', '-n', '3', '--json', 'three.json', '--', 'true');
+    await quiesce('run', '-n', '6', '--resume', 'three.json', '--json', 'six.json', '--', 'true');
+    for (const [before, after] of [
+      ['three.json', 'three.json'],
+      ['three.json', 'six.json#true'],
+    ] as const) {
+      const { code, stderr } = await quiesce('compare', '--before', before, '--after', after);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /^quiesce: error: the two reports have runs of "true" in common [^\n]+\n$/);
+    }
   });
 
   test('writes a report that can be compared again', async () => {

@@ -1,6 +1,6 @@
 // The history of failure rates: kept as JSON lines, read back, plotted; no session lost, whoever writes.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { addToHistory, readHistory, runPlan, UsageError } from '../src/index.js';
@@ -65,15 +65,31 @@ test('loses no session of writers that end at once', async () => {
   assert.deepEqual(readdirSync(join(dir, 'many')), ['history.jsonl']);
 });
 
+test('has the runs of a session once that was resumed', async () => {
+  const keep = ['--history', 'resumed.jsonl', '--json', 'resumed.json'];
+  const stopped = await quiesce('run', '-n', '9', '--bail', '2', ...keep, '--', 'false');
+  assert.equal(stopped.code, 1, stopped.stderr);
+  for (let i = 0; i < 2; i++) {
+    const whole = await quiesce('run', '-n', '4', '--resume', 'resumed.json', ...keep, '--', 'false');
+    assert.equal(whole.code, 1, whole.stderr);
+    const entries = await readHistory(join(dir, 'resumed.jsonl'));
+    assert.deepEqual(
+      entries.map(({ runs }) => runs),
+      [4],
+    );
+  }
+});
+
 test('that is none is refused, and stays as it is', async () => {
   const file = join(dir, 'text');
   writeFileSync(file, 'my diary');
   await assert.rejects(readHistory(file), UsageError);
   await assert.rejects(readHistory(join(dir, 'nowhere')), /doesn't exist/);
-  const { code, stderr } = await quiesce('run', '-n', '1', '--history', 'text', '--', 'true');
+  const { code, stderr } = await quiesce('run', '-n', '1', '--history', 'text', '--', 'touch', 'ran');
   assert.equal(code, 2, stderr);
   assert.match(stderr, /quiesce: error: text is no history[^\n]+\n$/);
   assert.equal(readFileSync(file, 'utf8'), 'my diary');
+  assert.equal(existsSync(join(dir, 'ran')), false, 'it is seen before the runs');
   assert.equal((await quiesce('run', '--label', 'x', '--', 'true')).code, 2);
   assert.equal((await quiesce('history', 'text')).code, 2);
 });

@@ -66,7 +66,8 @@ test('real reports are valid, and have no field that the schema does not describ
   const sides = ['--before', 'false', '--after', 'true', '-n', '20'];
   assert.equal(await quiesce('compare', ...sides, '--json', 'compared.json'), 0);
   check(saved('compared.json'), 'a comparison');
-  const reports = ['--before', 'one.json', '--after', 'one.json'];
+  assert.equal(await quiesce('run', '-n', '2', '--json', 'other.json', '--', 'false'), 1);
+  const reports = ['--before', 'one.json', '--after', 'other.json'];
   assert.equal(await quiesce('compare', ...reports, '--json', 'again.json'), 1);
   check(saved('again.json'), 'a comparison of reports');
 });

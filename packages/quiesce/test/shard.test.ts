@@ -1,6 +1,6 @@
 // Shards make each run exactly once, and their reports count together as if one machine had made them all.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -193,6 +193,33 @@ test('whole reports are counted together, others refused', async () => {
   const other = await quiesce(['merge', 'a.json', 'c.json']);
   assert.equal(other.code, 2);
   assert.match(other.stderr, /another timeout/);
+});
+
+test('no run is counted twice', async () => {
+  await quiesce(['run', '-n', '2', '--json', 'one.json', '--', 'true']);
+  await quiesce(['run', '-n', '2', '--json', 'other.json', '--', 'true']);
+  await quiesce(['run', '-n', '3', '--resume', 'one.json', '--json', 'more.json', '--', 'true']);
+  assert.equal((await quiesce(['merge', 'one.json', 'other.json', '--json', 'both.json'])).code, 0);
+  // As an older version wrote it.
+  const { sessions, ...older } = JSON.parse(readFileSync(join(dir, 'one.json'), 'utf8'));
+  assert.equal(sessions.length, 1);
+  writeFileSync(join(dir, 'older.json'), JSON.stringify(older));
+  for (const [files, problem] of [
+    [['one.json', 'one.json'], 'one.json is given twice'],
+    [['one.json', join(dir, 'one.json')], 'have runs in common'],
+    [['other.json', 'one.json', 'more.json'], 'one.json and more.json have runs in common'],
+    [['both.json', 'other.json'], 'both.json and other.json have runs in common'],
+    [['both.json', 'more.json'], 'have runs in common'],
+    [['older.json', 'older.json'], 'older.json is given twice'],
+  ] as const) {
+    const { code, stderr } = await quiesce(['merge', ...files, '--json', 'never.json']);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /^quiesce: error: [^\n]+ \(give each report once[^\n]+\n$/);
+    assert.ok(stderr.includes(problem), stderr);
+    assert.equal(existsSync(join(dir, 'never.json')), false);
+  }
+  const merged = await quiesce(['merge', 'both.json', '--json', 'alone.json']);
+  assert.equal(merged.code, 0, merged.stderr);
 });
 
 describe('docs/ci.md', () => {

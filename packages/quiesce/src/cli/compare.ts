@@ -19,7 +19,7 @@ import { jsonReport } from '../report/json.js';
 import { progressView } from '../report/progress.js';
 import { terminalReport } from '../report/terminal.js';
 import { REPORT_VERSION } from '../results/report-schema.js';
-import { countsOf, letDown, type PlanResult, type ScenarioResult } from '../results/result.js';
+import { countsOf, letDown, overlap, type PlanResult, type ScenarioResult } from '../results/result.js';
 import { readReport } from '../results/saved-report.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 import type { Counts } from '../statistics/intervals.js';
@@ -136,14 +136,14 @@ async function comparisonsOf(
     return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
   }
   const sides = { before: await sideOf(before), after: await sideOf(after) };
-  if (Array.isArray(sides.before) && Array.isArray(sides.after)) {
+  if (isSaved(sides.before) && isSaved(sides.after)) {
     const [forCommands] = Object.keys(ofRuns) as OptionName[];
     if (forCommands !== undefined) {
       throw new UsageError(`${flagOf(forCommands)} goes with commands`, 'both sides are reports');
     }
     return { comparisons: compareSaved(sides.before, sides.after, confidence), run: null };
   }
-  if (!Array.isArray(sides.before) && !Array.isArray(sides.after)) {
+  if (!isSaved(sides.before) && !isSaved(sides.after)) {
     const { result, ...comparison } = await compareCommands({
       ...given,
       ...session,
@@ -152,25 +152,33 @@ async function comparisonsOf(
     return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
   }
   // One side was run before, so only the other is run now.
-  const { command } = (Array.isArray(sides.before) ? sides.after : sides.before) as { command: string[] };
+  const { command } = (isSaved(sides.before) ? sides.after : sides.before) as { command: string[] };
   const scenario = { name: command.join(' '), runs: COMPARED_RUNS, ...given, command };
   const result = await runResolved(resolvePlan({ scenarios: [scenario] }), session);
   const counts = (side: Side, text: string): Counts =>
-    countsOf(onlyOne(Array.isArray(side) ? side : result.scenarios, text));
+    countsOf(onlyOne(isSaved(side) ? side.scenarios : result.scenarios, text));
   const comparison = compareCounts(counts(sides.before, before), counts(sides.after, after), confidence);
   return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
 }
 
 /** Scenarios of a saved report, or a command to run. */
-type Side = readonly ScenarioResult[] | { readonly command: string[] };
+type Side = SavedSide | { readonly command: string[] };
+
+interface SavedSide {
+  readonly report: PlanResult;
+  readonly scenarios: readonly ScenarioResult[];
+}
+
+const isSaved = (side: Side): side is SavedSide => 'report' in side;
 
 async function sideOf(text: string): Promise<Side> {
   const [, file, name] = /^(.*\.json)(?:#(.*))?$/s.exec(text) ?? [];
   if (file === undefined || (name === undefined && !existsSync(file))) return { command: splitCommand(text) };
-  const { scenarios } = await readReport(file);
-  if (name === undefined) return scenarios;
+  const report = await readReport(file);
+  const { scenarios } = report;
+  if (name === undefined) return { report, scenarios };
   const found = scenarios.filter(({ scenario }) => scenario.name === name);
-  if (found.length > 0) return found;
+  if (found.length > 0) return { report, scenarios: found };
   const names = scenarios.map(({ scenario }) => scenario.name).join(', ');
   throw new UsageError(`${file} has no scenario ${JSON.stringify(name)}`, `it has: ${names}`);
 }
@@ -183,15 +191,22 @@ function onlyOne(scenarios: readonly ScenarioResult[], text: string): ScenarioRe
 }
 
 function compareSaved(
-  before: readonly ScenarioResult[],
-  after: readonly ScenarioResult[],
+  { report: first, scenarios: before }: SavedSide,
+  { report: second, scenarios: after }: SavedSide,
   confidence: Rate | undefined,
 ): NamedComparison[] {
   const alone = before.length === 1 && after.length === 1;
-  const pairs = before.flatMap((first) => {
-    const second = alone ? after[0] : after.find(({ scenario }) => scenario.name === first.scenario.name);
-    return second === undefined ? [] : [{ before: first, after: second }];
+  const pairs = before.flatMap((one) => {
+    const other = alone ? after[0] : after.find(({ scenario }) => scenario.name === one.scenario.name);
+    return other === undefined ? [] : [{ before: one, after: other }];
   });
+  const same = pairs.find((pair) => pair.before.scenario.name === pair.after.scenario.name);
+  if (same !== undefined && overlap(first, second)) {
+    throw new UsageError(
+      `the two reports have runs of ${JSON.stringify(same.before.scenario.name)} in common`,
+      'compare two scenarios, or reports of different sessions',
+    );
+  }
   if (pairs.length === 0) {
     throw new UsageError('the two reports have no scenario in common', 'name one of each as FILE.json#NAME');
   }

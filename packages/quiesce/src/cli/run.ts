@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import { definedOnly } from '../defined.js';
 import { UsageError } from '../errors.js';
-import { addToHistory, HISTORY_FILE } from '../history/history.js';
+import { addToHistory, checkHistory, HISTORY_FILE } from '../history/history.js';
 import { unavailablePerturbations } from '../perturb/perturb.js';
 import { findPlan, loadPlan } from '../plan/file/load.js';
 import { expandMatrix } from '../plan/matrix.js';
@@ -96,6 +96,7 @@ async function runCommand(
   if (flags.label !== undefined && flags.history === undefined) {
     throw new UsageError('--label goes with --history');
   }
+  if (flags.history !== undefined) await checkHistory(historyFile(flags.history));
   const resume = flags.resume === undefined ? undefined : await readReport(flags.resume);
   const { result, stoppedBy } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);
@@ -173,9 +174,11 @@ function expectOf(expect: Expect = 'clean', quietStderr = false): Expect {
   return { ...(expect === 'clean' ? {} : expect), stderr: 'empty' };
 }
 
+const historyFile = (given: string | true): string => (given === true ? HISTORY_FILE : given);
+
 async function keep(result: PlanResult, { history, label }: RunFlags): Promise<void> {
   if (history === undefined) return;
   const { CI_COMMIT_SHORT_SHA, GITHUB_SHA } = process.env;
   const commit = CI_COMMIT_SHORT_SHA ?? GITHUB_SHA?.slice(0, 8);
-  await addToHistory(history === true ? HISTORY_FILE : history, result, label ?? commit ?? null);
+  await addToHistory(historyFile(history), result, label ?? commit ?? null);
 }

@@ -37,6 +37,8 @@ const sessionSchema = z.looseObject({
   startedAt: z.iso.datetime(),
   durationMs: z.number(),
   label: z.string().nullable(),
+  /** Ids of the sessions that made its runs: several where one was resumed. */
+  sessions: z.array(z.string()).default([]),
   results: z.array(
     z.looseObject({
       scenario: z.string(),
@@ -55,7 +57,7 @@ type Session = z.infer<typeof sessionSchema>;
 
 /**
  * Adds what a session showed to the history in a file of JSON lines, one a session, which is made when it isn't there.
- * Scenarios without a run are left out. Testers that end at the same time don't overwrite each other's entries.
+ * Scenarios without a run are left out. A session that resumed earlier ones takes their place, as it has their runs. Testers that end at the same time don't overwrite each other's entries.
  * @throws UsageError when the file is no history; EnvironmentError when it can't be written.
  */
 export async function addToHistory(
@@ -70,6 +72,7 @@ export async function addToHistory(
     startedAt: result.startedAt.toISOString(),
     durationMs: result.durationMs,
     label,
+    sessions: [...result.sessions],
     results: made.map((scenarioResult) => ({
       scenario: scenarioResult.scenario.name,
       command: [...scenarioResult.scenario.command],
@@ -83,10 +86,21 @@ export async function addToHistory(
   };
   await locked(file, async () => {
     const text = (await historyText(file)) ?? '';
-    sessionsOf(file, text);
-    const before = text === '' || text.endsWith('\n') ? text : `${text}\n`;
-    await writeAtomically(file, `${before}${JSON.stringify(session)}\n`);
+    const kept = linesOf(file, text).filter(({ session: earlier }) => !isResumedBy(earlier, session));
+    const lines = [...kept.map(({ line }) => line), JSON.stringify(session)];
+    await writeAtomically(file, `${lines.join('\n')}\n`);
   });
+}
+
+const isResumedBy = ({ sessions: earlier }: Session, { sessions: later }: Session): boolean =>
+  earlier.length > 0 && earlier.length < later.length && earlier.every((id) => later.includes(id));
+
+/**
+ * Makes sure, before the work, that a file is a history or isn't there yet.
+ * @throws UsageError when it is something else.
+ */
+export async function checkHistory(file: string): Promise<void> {
+  linesOf(file, (await historyText(file)) ?? '');
 }
 
 /**
@@ -98,8 +112,8 @@ export async function readHistory(file: string): Promise<HistoryEntry[]> {
   if (text === undefined) {
     throw new UsageError(`history ${file} doesn't exist`, 'quiesce run --history keeps one');
   }
-  return sessionsOf(file, text)
-    .map(({ startedAt, label, results }) => ({ startedAt: new Date(startedAt), label, results }))
+  return linesOf(file, text)
+    .map(({ session: { startedAt, label, results } }) => ({ startedAt: new Date(startedAt), label, results }))
     .sort((a, b) => a.startedAt.getTime() - b.startedAt.getTime())
     .flatMap(({ startedAt, label, results }) => results.map((result) => ({ startedAt, label, ...result })));
 }
@@ -113,11 +127,11 @@ async function historyText(file: string): Promise<string | undefined> {
   }
 }
 
-function sessionsOf(file: string, text: string): Session[] {
+function linesOf(file: string, text: string): { line: string; session: Session }[] {
   return text.split('\n').flatMap((line, i) => {
     if (line.trim() === '') return [];
     const parsed = sessionSchema.safeParse(jsonOf(line));
-    if (parsed.success) return [parsed.data];
+    if (parsed.success) return [{ line, session: parsed.data }];
     const problem = parsed.error.issues[0];
     throw new UsageError(
       `${file} is no history of this tester: line ${i + 1}: ${[problem?.path.join('.'), problem?.message].filter(Boolean).join(': ')}`,

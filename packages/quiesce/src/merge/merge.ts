@@ -5,7 +5,7 @@ import { difference } from '../plan/difference.js';
 import type { RecordedScenario } from '../plan/scenario.js';
 import type { Shard } from '../plan/shard.js';
 import type { Host } from '../results/host.js';
-import { allOk, type PlanResult, type ScenarioResult } from '../results/result.js';
+import { allOk, overlap, type PlanResult, type ScenarioResult } from '../results/result.js';
 import { ScenarioTally } from '../results/tally.js';
 
 /** A report, and what to call it in an error, such as its file name. */
@@ -17,7 +17,8 @@ export interface NamedReport {
 /**
  * Merges reports of the same scenarios, such as those of shards: their runs are counted together. Runs are
  * renumbered. A shard that is missing leaves its scenario `stopped`.
- * @throws UsageError when there is no report, or reports contradict each other, or one shard is there twice.
+ * @throws UsageError when there is no report, reports contradict each other, one shard is there twice, or reports have runs in
+ * common.
  */
 export function mergeReports(reports: readonly NamedReport[]): PlanResult {
   if (reports.length === 0) throw new UsageError('there is no report to merge');
@@ -32,6 +33,7 @@ export function mergeReports(reports: readonly NamedReport[]): PlanResult {
       }),
     ),
   );
+  refuseOverlap(reports);
   const all = reports.map(({ report }) => report);
   const starts = all.map(({ startedAt }) => startedAt.getTime());
   const ends = all.map(({ startedAt, durationMs }) => startedAt.getTime() + durationMs);
@@ -43,11 +45,28 @@ export function mergeReports(reports: readonly NamedReport[]): PlanResult {
     interrupted: all.some(({ interrupted }) => interrupted),
     startedAt: new Date(startedAt),
     durationMs: ends.reduce((most, end) => Math.max(most, end), 0) - startedAt,
+    sessions: all.flatMap(({ sessions }) => sessions),
     hosts: distinct(all.flatMap(({ hosts }) => hosts)),
     planFile: planFiles.size === 1 ? (all[0]?.planFile ?? null) : null,
     serviceFailures,
     scenarios,
   };
+}
+
+/** After what refuses shards, which says more. */
+function refuseOverlap(reports: readonly NamedReport[]): void {
+  for (const [i, one] of reports.entries()) {
+    const other = reports.slice(0, i).find(({ report }) => overlap(report, one.report));
+    if (other === undefined) continue;
+    const both =
+      other.name === one.name
+        ? `${one.name} is given twice`
+        : `${other.name} and ${one.name} have runs in common`;
+    throw new UsageError(
+      both,
+      'give each report once, and none beside one that it was resumed or merged into',
+    );
+  }
 }
 
 interface Part {

@@ -279,6 +279,10 @@ export const reportSchema = z.looseObject({
   interrupted: z.boolean().default(false),
   startedAt: z.iso.datetime(),
   durationMs: ms.default(0),
+  sessions: z
+    .array(z.string())
+    .exactOptional()
+    .describe('ids of the sessions that made the runs: several where it was resumed or merged'),
   host: host.exactOptional(),
   hosts: z.array(host).exactOptional().describe('of a merged report: all that runs were made on'),
   planFile: z.string().nullable().default(null).describe('as it was given; null for a command'),

@@ -71,6 +71,8 @@ export interface PlanResult {
   readonly interrupted: boolean;
   readonly startedAt: Date;
   readonly durationMs: number;
+  /** Ids of the sessions that made the runs: several where it was resumed or reports were merged. */
+  readonly sessions: readonly string[];
   /** Machines that the runs were made on: several where reports were merged. */
   readonly hosts: readonly Host[];
   /** The plan's file, as it was given; `null` where there is none. */
@@ -79,6 +81,10 @@ export interface PlanResult {
   readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
   readonly scenarios: readonly ScenarioResult[];
 }
+
+/** Whether two results have runs in common, which are evidence only once. */
+export const overlap = (one: PlanResult, other: PlanResult): boolean =>
+  one.sessions.some((session) => other.sessions.includes(session));
 
 /** How many of a scenario's runs failed. */
 export const countsOf = ({ failed, runs }: ScenarioResult): Counts => ({ failed, runs: runs.length });

@@ -25,6 +25,7 @@ export function savedReport(result: PlanResult): Record<string, unknown> {
     interrupted: result.interrupted,
     startedAt: result.startedAt.toISOString(),
     durationMs: round(result.durationMs),
+    sessions: result.sessions,
     host: result.hosts[0],
     hosts: result.hosts,
     planFile: result.planFile,
@@ -89,12 +90,15 @@ export async function readReport(file: string): Promise<PlanResult> {
       'give a file that quiesce run --json wrote',
     );
   }
-  const { startedAt, durationMs, interrupted, host, hosts, planFile, serviceFailures } = parsed.data;
+  const { startedAt, durationMs, sessions, interrupted, host, hosts, planFile, serviceFailures } =
+    parsed.data;
   const scenarios = parsed.data.scenarios.map(scenarioResult);
   return {
     ok: allOk({ scenarios, serviceFailures }),
     ...{ interrupted, durationMs, planFile, serviceFailures, scenarios },
     startedAt: new Date(startedAt),
+    // Older reports have none; two of them that agree in this are the same.
+    sessions: sessions ?? [`${startedAt} ${durationMs}`],
     hosts: hosts ?? (host === undefined ? [] : [host]),
   };
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { definedOnly } from '../defined.js';
 import { EnvironmentError, messageOf } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
@@ -97,6 +98,7 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
       enough.abort(new Error(`--bail: ${bail} ${bail === 1 ? 'run' : 'runs'} failed`));
   };
   const startedAt = new Date();
+  const sessions = [...(resume?.sessions ?? []), randomUUID()];
   const start = performance.now();
   refuseOtherReport(plan.scenarios, resume);
   const scenarios = plan.scenarios.map((scenario) => asResumed(scenario, resume));
@@ -108,7 +110,7 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
     }));
     return {
       ok: allOk({ scenarios: results, serviceFailures }),
-      ...{ interrupted, startedAt, serviceFailures },
+      ...{ interrupted, startedAt, sessions, serviceFailures },
       durationMs: performance.now() - start,
       hosts: [thisHost()],
       planFile: plan.file ?? null,
