@@ -12,6 +12,8 @@ import { runsNeeded } from './cli/runs-needed.js';
 import type { Subcommand } from './cli/subcommand.js';
 import { EXIT, signalExitCode } from './cli/subcommand.js';
 import { messageOf, QuiesceError, UsageError } from './errors.js';
+import { findExecutable } from './process/executable.js';
+import { shellLine } from './report/text.js';
 import { VERSION } from './version.js';
 
 const subcommands: readonly Subcommand[] = [run, compare, merge, bisect, runsNeeded, history, init, doctor];
@@ -19,9 +21,14 @@ const subcommands: readonly Subcommand[] = [run, compare, merge, bisect, runsNee
 // Commander's own words for an error are not printed; `explain` says them in one line.
 const silent = { writeErr: () => {}, outputError: () => {} };
 
+/** Of a command line that is shown, in characters. */
+const MOST_SHOWN = 120;
+
+const program = new Command('quiesce');
+
 async function main(): Promise<number> {
   let exitCode: number = EXIT.ok;
-  const program = new Command('quiesce')
+  program
     .description('Shutdown stress tester: runs a command many times and decides for each run how it ended.')
     .version(VERSION, '--version', 'print the version')
     .enablePositionalOptions()
@@ -46,7 +53,9 @@ function explain(error: unknown): number {
         ? 'no subcommand given'
         : error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
     const known = subcommands.find(({ name }) => name === process.argv[2]);
-    complain(message, `see quiesce ${known === undefined ? '' : `${known.name} `}--help`);
+    const meant = known === undefined ? meantRun(process.argv.slice(2)) : undefined;
+    if (meant !== undefined) complain(message.replace(/ \(Did you mean .*\)$/, ''), `did you mean ${meant}?`);
+    else complain(message, `see quiesce ${known === undefined ? '' : `${known.name} `}--help`);
     return EXIT.usage;
   }
   if (error instanceof InterruptedError) {
@@ -60,6 +69,25 @@ function explain(error: unknown): number {
   complain(`internal error: ${error instanceof Error ? error.stack : String(error)}`);
   return EXIT.environment;
 }
+
+/** What to write for words without a subcommand that are a command to test, or options of its runs. */
+function meantRun(words: readonly string[]): string | undefined {
+  const [first = ''] = words;
+  const options = program.commands.find((command) => command.name() === run.name)?.options ?? [];
+  const isOption = (word: string): boolean =>
+    options.some(
+      ({ short, long }) =>
+        word.replace(/=.*/s, '') === long ||
+        (short !== undefined && /^-\w/.test(word) && word.startsWith(short)),
+    );
+  if (first === '--' ? words.length === 1 : first.startsWith('-') ? !isOption(first) : !isProgram(first)) {
+    return undefined;
+  }
+  const line = shellLine(['quiesce', run.name, ...(first.startsWith('-') ? [] : ['--']), ...words]);
+  return line.length > MOST_SHOWN || line.includes('\n') ? `quiesce ${run.name} [options] -- command` : line;
+}
+
+const isProgram = (word: string): boolean => findExecutable(word, process.cwd()).path !== undefined;
 
 function complain(message: string, hint?: string): void {
   process.stderr.write(`quiesce: error: ${message}${hint === undefined ? '' : ` (${hint})`}\n`);

@@ -52,6 +52,28 @@ async function assertGone(marker: string): Promise<void> {
   assert.equal(alive(marker), 0, `processes with ${marker} are left`);
 }
 
+test('a command without its subcommand is answered with what to write', async () => {
+  const cases: [string[], string][] = [
+    [['--', 'true'], 'did you mean quiesce run -- true?'],
+    [['sh', '-c', 'exit 3'], "did you mean quiesce run -- sh -c 'exit 3'?"],
+    [['--runs', '5', '--', 'true'], 'did you mean quiesce run --runs 5 -- true?'],
+    [['-n5', 'true'], 'did you mean quiesce run -n5 true?'],
+    [['--timeout=5s', 'true'], 'did you mean quiesce run --timeout=5s true?'],
+    [['sh', '-c', 'true\ntrue'], 'did you mean quiesce run [options] -- command?'],
+    [['rnu', '--', 'true'], 'Did you mean run?'],
+    [['no-such-program'], 'see quiesce --help'],
+    [['--no-such-option', 'true'], 'see quiesce --help'],
+    [['--'], 'no subcommand given'],
+  ];
+  for (const [words, hint] of cases) {
+    const { code, stdout, stderr } = await quiesce(...words);
+    assert.equal(code, 2, stderr);
+    assert.equal(stdout, '');
+    assert.match(stderr, /^quiesce: error: [^\n]+\n$/);
+    assert.ok(stderr.includes(hint), stderr);
+  }
+});
+
 describe('quiesce run', () => {
   test('exits with 0 when all runs are clean, and says how sure that is', async () => {
     const { code, stdout, stderr } = await quiesce('run', '-n', '5', '--', process.execPath, '-e', '0');

@@ -1,40 +1,52 @@
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { WebSocket } from 'ws';
 import { z } from 'zod';
 import { messageOf } from '../errors.js';
 import { linkOfProc, listProc, readProc } from '../process/proc.js';
+import { type Inspected, inspected, withInspector } from './inspector.js';
 import type { InterpretedFrame } from './stack-trace.js';
 
 /** What Node says of its main thread. */
 export interface NodeState {
   /** Empty where it runs no JavaScript. */
   readonly frames: readonly InterpretedFrame[];
-  /** What keeps its event loop alive, such as `TCP server` or `timer x2`. */
+  /** What keeps its event loop alive, such as `TCP server`, `timer x2` or `worker /srv/pool.js (timer)`. */
   readonly keptAliveBy: readonly string[];
 }
 
 /** An answer comes at once or, when the main thread is in native code, never. */
 const ANSWER_MS = 3_000;
 const POLL_MS = 20;
+/** Of that, what is spent on workers. */
+const WORKERS_MS = 2_000;
 /** Its bit in the masks of /proc. */
 const SIGUSR1_BIT = 1n << 9n;
 
 /** Whether a process runs Node. */
 export const isNode = (pid: number): boolean => /\/node(?:js)?$/.test(linkOfProc(`/proc/${pid}/exe`));
 
-// Runs in the program: at the next call or turn of a loop, or where it waits for a lock or its event loop.
+// Runs in the program: at the next call or turn of a loop, or where it waits for a lock or its event loop. What it has printed
+// to pipes, as those of the tester are, keeps nothing alive once it is written, and is listed all the same.
 const EXPRESSION = `(() => {
   Error.stackTraceLimit = 64;
   Error.prepareStackTrace = (_, sites) => sites.map((site) =>
     [site.getFunctionName(), site.getFileName(), site.getLineNumber()]);
-  return JSON.stringify({ frames: new Error().stack, active: process.getActiveResourcesInfo() });
+  const active = process.getActiveResourcesInfo();
+  for (const { fd, _type, writableLength } of process._getActiveHandles?.() ?? []) {
+    const printed = (fd === 1 || fd === 2) && _type === 'pipe' && writableLength === 0;
+    if (printed && active.includes('PipeWrap')) active.splice(active.indexOf('PipeWrap'), 1);
+  }
+  return JSON.stringify({ frames: new Error().stack, active });
 })()`;
 
-const answer = z.looseObject({
-  result: z.looseObject({ result: z.looseObject({ value: z.string() }) }),
+const answer = z.looseObject({ result: z.looseObject({ value: z.string() }) });
+const found = z.looseObject({ result: z.looseObject({ objectId: z.string() }) });
+const instances = z.looseObject({ objects: z.looseObject({ objectId: z.string() }) });
+const attached = z.looseObject({
+  sessionId: z.string(),
+  workerInfo: z.looseObject({ title: z.string(), url: z.string() }),
 });
+const fromWorker = z.looseObject({ sessionId: z.string(), message: z.string() });
 const state = z.looseObject({
   frames: z.array(z.tuple([z.string().nullish(), z.string().nullish(), z.int().nullish()])),
   active: z.array(z.string()),
@@ -67,7 +79,7 @@ async function ask(pid: number, signal: AbortSignal | undefined): Promise<NodeSt
     const port = await inspectorPort(pid, limit);
     const listed = await fetch(`http://127.0.0.1:${port}/json/list`, { signal: limit });
     const [target] = targets.parse(await listed.json());
-    return parseState(await evaluate(target?.webSocketDebuggerUrl ?? '', limit));
+    return await stateOf(target?.webSocketDebuggerUrl ?? '', limit);
   } catch (error) {
     if (limit.aborted) {
       return { problem: 'its main thread is in native code that does not return, or port 9229 is taken' };
@@ -106,29 +118,91 @@ function loopbackPorts(pid: number): number[] {
   return [...lines].flatMap(([, port = '', inode]) => (own.has(inode) ? [Number.parseInt(port, 16)] : []));
 }
 
-async function evaluate(url: string, signal: AbortSignal): Promise<string> {
-  const socket = new WebSocket(url, { handshakeTimeout: ANSWER_MS });
-  try {
-    await once(socket, 'open', { signal });
-    const params = { expression: EXPRESSION, returnByValue: true, disableBreaks: true };
-    socket.send(JSON.stringify({ id: 1, method: 'Runtime.evaluate', params }));
-    const [message] = await once(socket, 'message', { signal });
-    return answer.parse(JSON.parse(String(message))).result.result.value;
-  } finally {
-    socket.on('error', () => {}); // of what is ended before it is open
-    socket.terminate();
-  }
+/** A worker of the process. */
+interface Attached {
+  /** Its number and name, such as `[worker 1] pool`. */
+  readonly title: string;
+  /** Empty where its code is no file. */
+  readonly url: string;
+  readonly inspected: Inspected;
 }
 
-function parseState(text: string): NodeState {
-  const { frames, active } = state.parse(JSON.parse(text));
+async function stateOf(url: string, signal: AbortSignal): Promise<NodeState> {
+  const workers = new Map<string, Attached>();
+  const enough = AbortSignal.any([signal, AbortSignal.timeout(WORKERS_MS)]);
+  let main: Inspected | undefined;
+  const onEvent = (method: string, params: unknown): void => {
+    if (method === 'NodeWorker.attachedToWorker') {
+      const { sessionId, workerInfo } = attached.parse(params);
+      const send = (message: string): void =>
+        void main?.ask('NodeWorker.sendMessageToWorker', { sessionId, message }).catch(() => {});
+      workers.set(sessionId, { ...workerInfo, inspected: inspected(send, enough) });
+    } else if (method === 'NodeWorker.receivedMessageFromWorker') {
+      const { sessionId, message } = fromWorker.parse(params);
+      workers.get(sessionId)?.inspected.receive(message);
+    }
+  };
+  return withInspector(url, { signal, onEvent }, async (inspector) => {
+    main = inspector;
+    const { frames, active } = await evaluateState(inspector);
+    await inspector.ask('NodeWorker.enable', { waitForDebuggerOnStart: false });
+    const referenced = workers.size === 0 ? [] : await referencedWorkers(inspector);
+    const kept = [...workers.values()].filter(({ title }) => referenced?.includes(numberOf(title)) ?? true);
+    return { frames, keptAliveBy: counted([...active, ...(await Promise.all(kept.map(describeWorker)))]) };
+  });
+}
+
+async function evaluateState(of: Inspected): Promise<{ frames: InterpretedFrame[]; active: string[] }> {
+  const params = { expression: EXPRESSION, returnByValue: true, disableBreaks: true };
+  const { result } = answer.parse(await of.ask('Runtime.evaluate', params));
+  const { frames, active } = state.parse(JSON.parse(result.value));
   return {
     // Without a file are what asks, and what is built in.
     frames: frames.flatMap(([name, file, line]) =>
       file && line ? [{ name: name || '(anonymous)', file: pathOf(file), line }] : [],
     ),
-    keptAliveBy: counted(active.map((name) => RESOURCES[name] ?? name)),
+    active: active.map((name) => RESOURCES[name] ?? name),
   };
+}
+
+const numberOf = (title: string): number => Number(/^\[worker (\d+)\]/.exec(title)?.[1]);
+
+// Of the workers that the main thread knows, those that it wasn't told not to wait for.
+const REFERENCED = `function () {
+  return JSON.stringify(this.flatMap((worker) => {
+    const kHandle = Reflect.ownKeys(worker).find((key) => key.description === 'kHandle');
+    return kHandle !== undefined && worker[kHandle]?.hasRef?.() ? [worker.threadId] : [];
+  }));
+}`;
+
+/** The numbers of the workers that an event loop waits for: not those with `unref()`. `undefined` where Node doesn't say. */
+async function referencedWorkers(main: Inspected): Promise<number[] | undefined> {
+  try {
+    const expression = "process.getBuiltinModule('node:worker_threads').Worker.prototype";
+    const { result } = found.parse(await main.ask('Runtime.evaluate', { expression }));
+    const ofWorkers = await main.ask('Runtime.queryObjects', { prototypeObjectId: result.objectId });
+    const { objectId } = instances.parse(ofWorkers).objects;
+    const params = { objectId, functionDeclaration: REFERENCED, returnByValue: true };
+    const numbers = answer.parse(await main.ask('Runtime.callFunctionOn', params)).result.value;
+    return z.array(z.int()).parse(JSON.parse(numbers));
+  } catch {
+    return undefined; // it is too old
+  }
+}
+
+/** Says what it is, and in brackets what it does or is kept alive by. */
+async function describeWorker({ title, url, inspected }: Attached): Promise<string> {
+  const name = title.replace(/^\[worker \d+\]\s*/, '');
+  const file = url === '' ? 'with code that is no file' : pathOf(url);
+  const what = `worker ${name === '' ? '' : `${JSON.stringify(name)} `}${file}`;
+  try {
+    const { frames, active } = await evaluateState(inspected);
+    const [inner] = frames;
+    if (inner !== undefined) return `${what} (runs ${inner.name}, ${inner.file}:${inner.line})`;
+    return active.length === 0 ? what : `${what} (${counted(active).join(', ')})`;
+  } catch {
+    return what; // it is in native code
+  }
 }
 
 const pathOf = (file: string): string => (file.startsWith('file:') ? fileURLToPath(file) : file);

@@ -1,0 +1,79 @@
+import { once } from 'node:events';
+import { WebSocket } from 'ws';
+import { z } from 'zod';
+
+const received = z.looseObject({
+  id: z.int().optional(),
+  result: z.unknown().optional(),
+  error: z.looseObject({ message: z.string() }).optional(),
+  method: z.string().optional(),
+  params: z.unknown().optional(),
+});
+
+/** Where the answers of what is inspected arrive, as text. */
+export interface Inspected {
+  /**
+   * Asks by a method of the DevTools protocol.
+   * @throws the signal's reason when there is no answer in time; an Error with the words of one that refuses.
+   */
+  ask(method: string, params?: object): Promise<unknown>;
+  /** Takes a message that came for it. */
+  receive(text: string): void;
+}
+
+/** @param send sends it a message. @param onEvent is told what it says without being asked. */
+export function inspected(
+  send: (text: string) => void,
+  signal: AbortSignal,
+  onEvent: (method: string, params: unknown) => void = () => {},
+): Inspected {
+  const waiting = new Map<number, (answer: z.infer<typeof received>) => void>();
+  let asked = 0;
+  return {
+    receive(text) {
+      const message = received.parse(JSON.parse(text));
+      if (message.id !== undefined) waiting.get(message.id)?.(message);
+      else if (message.method !== undefined) onEvent(message.method, message.params);
+    },
+    ask: (method, params = {}) =>
+      new Promise((resolve, reject) => {
+        const id = ++asked;
+        const stop = (): void => reject(signal.reason);
+        if (signal.aborted) return stop();
+        signal.addEventListener('abort', stop, { once: true });
+        waiting.set(id, ({ result, error }) => {
+          signal.removeEventListener('abort', stop);
+          waiting.delete(id);
+          if (error === undefined) resolve(result);
+          else reject(new Error(error.message));
+        });
+        send(JSON.stringify({ id, method, params }));
+      }),
+  };
+}
+
+/**
+ * Connects to an inspector for the time of some work.
+ * @throws what the work throws; an Error when there is no connection.
+ */
+export async function withInspector<T>(
+  url: string,
+  { signal, onEvent }: { signal: AbortSignal; onEvent: (method: string, params: unknown) => void },
+  work: (inspected: Inspected) => Promise<T>,
+): Promise<T> {
+  const socket = new WebSocket(url);
+  try {
+    await once(socket, 'open', { signal });
+    const main = inspected((text) => socket.send(text), signal, onEvent);
+    // A message that isn't of the protocol is as good as none.
+    socket.on('message', (message) => {
+      try {
+        main.receive(String(message));
+      } catch {}
+    });
+    return await work(main);
+  } finally {
+    socket.on('error', () => {}); // of what is ended before it is open
+    socket.terminate();
+  }
+}
