@@ -1,6 +1,7 @@
 // @ts-check
 import { spawn, spawnSync } from 'node:child_process';
-import { constants } from 'node:os';
+import { writeFileSync } from 'node:fs';
+import { constants, getPriority } from 'node:os';
 import { root } from './paths.mjs';
 
 /**
@@ -55,7 +56,10 @@ export function run([program = '', ...args], { cwd = root, env, show = false } =
       );
     });
     const { pid } = child;
-    if (pid !== undefined) running.set(pid, closed);
+    if (pid !== undefined) {
+      running.set(pid, closed);
+      beNice(pid);
+    }
     void closed.then(({ code, why }) => {
       if (pid !== undefined) running.delete(pid);
       if (ending) return;
@@ -63,6 +67,21 @@ export function run([program = '', ...args], { cwd = root, env, show = false } =
       resolve({ code, stdout: text(stdout), output: text(output) + why });
     });
   });
+}
+
+/**
+ * Makes a child's session as nice as this process. Linux's autogroups give each session an equal share of the processors, and
+ * the niceness of a process counts within its session alone; each child here leads a session of its own.
+ * @param {number} pid
+ */
+function beNice(pid) {
+  const niceness = getPriority();
+  if (process.platform !== 'linux' || niceness <= 0) return;
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, String(niceness));
+  } catch {
+    // The child has ended, or the kernel has no autogroups.
+  }
 }
 
 /**

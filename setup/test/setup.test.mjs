@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -165,6 +174,19 @@ describe('main', () => {
     const [status] = await once(child, 'close');
     assert.equal(output, 'ready\ncleaned\n');
     assert.equal(status, 130);
+  });
+});
+
+describe('niceness', { skip: !existsSync('/proc/self/autogroup') && 'this kernel has no autogroups' }, () => {
+  it('is passed on to the sessions of children', () => {
+    // The session has it a moment after the child has begun.
+    const shown = 'until grep -q "nice 19" /proc/self/autogroup; do sleep 0.01; done; nice';
+    const code = `const { run } = await import('./setup/lib/command.mjs');
+      console.log((await run(['timeout', '20', 'sh', '-c', ${JSON.stringify(shown)}])).output);`;
+    const { stdout, stderr } = spawnSync('nice', ['-n', '19', process.execPath, ...setup(code)], {
+      ...{ cwd: inRoot(), encoding: 'utf8' },
+    });
+    assert.equal(stdout.trim(), '19', stderr);
   });
 });
 
