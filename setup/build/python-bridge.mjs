@@ -1,6 +1,8 @@
 // @ts-check
+import { availableParallelism } from 'node:os';
 import { inCache } from '../lib/paths.mjs';
 import { step } from '../lib/step.mjs';
+import { inTurns } from '../lib/turns.mjs';
 import { createUvloopEnvironment } from '../provide/python.mjs';
 import { findPythons } from '../provide/pythons.mjs';
 import { buildCrates, hasCargo } from './cargo.mjs';
@@ -21,15 +23,17 @@ const MODULE = inCache('python-bridge', 'bridge_addon.abi3.so');
  */
 export async function preparePythonBridge() {
   if (!hasCargo()) return undefined;
-  await step('build the module that tests of owned-runtime-pyo3 use (Rust)', () =>
+  const built = step('build the module that tests of owned-runtime-pyo3 use (Rust)', () =>
     // As the Rust tests are built, with which it shares what it depends on.
     buildCrates({ 'owned-runtime-pyo3-tests': MODULE }, { flags: ['--lib'] }),
   );
   /** @type {Record<string, string>} */
   const pythons = {};
-  for (const [name, path] of Object.entries(findPythons())) {
+  const installed = inTurns(availableParallelism(), Object.entries(findPythons()), async ([name, path]) => {
     const python = await createUvloopEnvironment(name, path);
     if (python !== undefined) pythons[name] = python;
-  }
+  });
+  for (const end of await Promise.allSettled([built, installed]))
+    if (end.status === 'rejected') throw end.reason;
   return { module: MODULE, pythons };
 }

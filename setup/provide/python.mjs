@@ -125,25 +125,46 @@ const interpreter = (/** @type {Environment} */ environment) => `${folder(enviro
 const completeMark = (/** @type {Environment} */ environment) => `${folder(environment)}/.complete`;
 
 /**
- * Replaces an environment by a new one, with a Python of this machine.
+ * Replaces an environment by a new one, with a Python of this machine. The packages come by the pip of the Python in use, as
+ * a pip of the environment's own would take longer to unpack than they do; one that is too old for that can't.
  * @param {Environment} environment
  * @param {string} [python]
  * @returns {Promise<string | undefined>} what went wrong
  */
 async function create(environment, python = 'python3') {
   const dir = folder(environment);
-  const install = ['-m', 'pip', 'install', '--quiet', '--only-binary', ':all:', ...environment.packages];
-  for (const command of [
-    [python, '-m', 'venv', '--clear', dir],
-    [interpreter(environment), ...install],
-  ]) {
-    const { code, output } = await run(command);
-    if (code !== 0) {
-      rmSync(dir, { recursive: true, force: true });
-      return output.trim().split('\n').at(-1);
-    }
+  const own = interpreter(environment);
+  const packages = ['install', '--quiet', '--only-binary', ':all:', ...environment.packages];
+  const ways = [
+    [
+      [python, '-m', 'venv', '--clear', '--without-pip', dir],
+      ['python3', '-m', 'pip', '--python', own, ...packages],
+    ],
+    [
+      [python, '-m', 'venv', '--clear', dir],
+      [own, '-m', 'pip', ...packages],
+    ],
+  ];
+  let problem;
+  for (const way of ways) {
+    problem = await inOrder(way);
+    if (problem !== undefined) continue;
+    writeFileSync(completeMark(environment), '');
+    return undefined;
   }
-  writeFileSync(completeMark(environment), '');
+  rmSync(dir, { recursive: true, force: true });
+  return problem;
+}
+
+/**
+ * @param {string[][]} commands
+ * @returns {Promise<string | undefined>} the last line of the first that fails
+ */
+async function inOrder(commands) {
+  for (const command of commands) {
+    const { code, output } = await run(command);
+    if (code !== 0) return output.trim().split('\n').at(-1);
+  }
   return undefined;
 }
 
