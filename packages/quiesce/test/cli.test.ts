@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { findExecutable } from '../src/process/executable.js';
 import { WITNESS_FILE } from '../src/run/witness.js';
 import { type CliResult, cli, runCli, startCli } from './support/cli.js';
@@ -154,6 +155,21 @@ describe('standard output that is full', {
       assert.match(errors[0] ?? '', /^quiesce: error: can't write standard output: ENOSPC/);
     });
   }
+});
+
+test('starts without what few runs need', async () => {
+  file(
+    'refuse.mjs',
+    `import { register } from 'node:module';
+     register('data:text/javascript,' + encodeURIComponent(\`
+       export function resolve(specifier, context, next) {
+         if (/^(ws|yaml|jiti|fast-xml-builder)$/.test(specifier)) throw new Error('loads ' + specifier);
+         return next(specifier, context);
+       }\`));`,
+  );
+  const env = { TMPDIR: scratch, NODE_OPTIONS: `--import=${pathToFileURL(join(dir, 'refuse.mjs'))}` };
+  const { code, stderr } = await runCli(['run', '-n', '1', '--', 'true'], { cwd: dir, env });
+  assert.equal(code, 0, stderr);
 });
 
 test('says its version, and every report has it', async () => {

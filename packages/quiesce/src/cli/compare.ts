@@ -14,7 +14,6 @@ import { loadPlan } from '../plan/file/load.js';
 import { flagOf, type OptionName, type ScenarioDefaults } from '../plan/options.js';
 import { resolvePlan } from '../plan/resolve.js';
 import { comparisonReport, type NamedComparison } from '../report/comparison.js';
-import { htmlReport } from '../report/html/html.js';
 import { jsonReport } from '../report/json.js';
 import { progressView } from '../report/progress.js';
 import { terminalReport } from '../report/terminal.js';
@@ -103,7 +102,10 @@ async function compareSides(flags: CompareFlags, given: ScenarioDefaults): Promi
     const report = made === null ? { version: REPORT_VERSION, comparisons } : jsonReport(made, comparisons);
     await writeOutput(flags.json, `${JSON.stringify(report, null, 2)}\n`);
   }
-  if (flags.html !== undefined) await writeOutput(flags.html, htmlReport(made, comparisons));
+  if (flags.html !== undefined) {
+    const { htmlReport } = await import('../report/html/html.js');
+    await writeOutput(flags.html, htmlReport(made, comparisons));
+  }
   if (stoppedBy !== undefined) return signalExitCode(stoppedBy);
   if (made !== null && letDown(made)) return EXIT.environment;
   const verdicts = comparisons.map(({ verdict }) => verdict);

@@ -54,7 +54,7 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
   const folder = dirname(plan);
   const imported = python ? await pythonModule(module, folder) : javascriptModule(module, host, folder);
   const files: [string, string][] = [
-    [plan, planTemplate(program, host, runs)],
+    [plan, await planTemplate(program, host, runs)],
     [join(folder, program), programTemplate(imported, host)],
   ];
   const existing = files.find(([file]) => existsSync(file));

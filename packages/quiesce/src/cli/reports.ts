@@ -2,9 +2,6 @@ import { appendFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
 import { githubAnnotations, githubSummary } from '../report/github.js';
-import { htmlReport } from '../report/html/html.js';
-import { junitReport } from '../report/junit.js';
-import { tapReport } from '../report/tap.js';
 import { terminalReport } from '../report/terminal.js';
 import type { PlanResult } from '../results/result.js';
 import { reportText } from './checkpoint.js';
@@ -55,15 +52,16 @@ export function checkReports(flags: ReportFlags): void {
 export async function writeReports(result: PlanResult, flags: ReportFlags): Promise<void> {
   const { stream, colour, columns } = readerStream(FORMATS.some((format) => flags[format] === '-'));
   stream.write(`\n${terminalReport(result, colour, columns)}`);
+  // Loaded where they are asked for.
   const texts = {
-    json: () => reportText(result),
-    junit: () => junitReport(result),
-    tap: () => tapReport(result),
-    html: () => htmlReport(result),
+    json: async () => reportText(result),
+    junit: async () => (await import('../report/junit.js')).junitReport(result),
+    tap: async () => (await import('../report/tap.js')).tapReport(result),
+    html: async () => (await import('../report/html/html.js')).htmlReport(result),
   };
   const written = FORMATS.map(async (format) => {
     const file = flags[format];
-    if (file !== undefined) await writeOutput(file, texts[format]());
+    if (file !== undefined) await writeOutput(file, await texts[format]());
   });
   if (flags.github ?? process.env.GITHUB_ACTIONS === 'true') {
     stream.write(githubAnnotations(result));

@@ -1,4 +1,3 @@
-import { stringify } from 'yaml';
 import type { Expect } from '../../run/outcome.js';
 
 /** What runs a program that `quiesce init` writes. */
@@ -71,7 +70,8 @@ const INTERPRETERS: Readonly<Record<TemplateHost, readonly string[]>> = {
 };
 
 /** A plan, as YAML, that runs a program in each way to end. */
-export function planTemplate(program: string, host: TemplateHost, runs: number): string {
+export async function planTemplate(program: string, host: TemplateHost, runs: number): Promise<string> {
+  const { stringify } = await import('yaml');
   const all = host === 'node' ? [...endings, ...workerEndings] : endings;
   const plan = {
     defaults: { runs, timeout: '10s' },
