@@ -1,4 +1,4 @@
-import { generate, type SelfsignedOptions } from 'selfsigned';
+import type { SelfsignedOptions } from 'selfsigned';
 
 /** A certificate authority made for one test, and what it signed; all as PEM. */
 export interface Certificates {
@@ -59,6 +59,8 @@ async function issue(
   extensions: NonNullable<SelfsignedOptions['extensions']>,
   ca?: KeyPair,
 ): Promise<KeyPair> {
+  // It takes longer to load than all the rest here, and few tests use TLS.
+  const { generate } = await import('selfsigned');
   const pems = await generate([{ name: 'commonName', value: commonName }], {
     keyType: 'ec',
     algorithm: 'sha256',
