@@ -103,8 +103,10 @@ describe('a soak', () => {
     assert.equal(await soak.code, 130, soak.output());
     const summary = JSON.parse(readFileSync(join(soak.out, 'summary.json'), 'utf8')) as SoakSummary;
     assert.ok(summary.interrupted && summary.all.runs < 500);
+    // An etcd is a child of the service that freezes it: once that is gone, the system's first process reaps it, a moment
+    // after it has died.
     assert.deepEqual(
-      processes.filter((pid) => stateOf(pid) !== undefined),
+      processes.filter((pid) => !['Z', 'X', undefined].includes(stateOf(pid)?.state)),
       [],
     );
   });
