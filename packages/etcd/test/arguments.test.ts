@@ -260,7 +260,10 @@ const signatures: Readonly<Record<string, string>> = {
   'Watch.toJSON': '',
 };
 
-/** Methods that callers don't have: of a base class in Node, or for the client's own use. */
+/** What is owned by a key; a subclass has its own of some methods. */
+const ownedKeys = new Set(['OwnedKey', 'Leadership']);
+
+/** Methods of theirs that callers don't have, or that take nothing. */
 const internal = new Set([
   'isOwner',
   'confirm',
@@ -269,6 +272,8 @@ const internal = new Set([
   'abandon',
   'untilFirst',
   'lose',
+  'gone',
+  'isMine',
 ]);
 
 interface Found {
@@ -286,7 +291,7 @@ function methodsOf(object: object): Found[] {
   ) {
     for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(proto))) {
       if (name === 'constructor' || typeof value !== 'function') continue;
-      if (proto.constructor.name === 'OwnedKey' && internal.has(name)) continue;
+      if (ownedKeys.has(proto.constructor.name) && internal.has(name)) continue;
       found.push({
         name: `${proto.constructor.name}.${name}`,
         call: (...args) => Reflect.apply(value, object, args),

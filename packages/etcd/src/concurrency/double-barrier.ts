@@ -61,7 +61,7 @@ export class DoubleBarrier {
     if ((await this.#entered(signal)).kvs.length >= this.#count) throw this.#tooMany();
     const name = this.#session.uniqueName();
     const key = Buffer.concat([this.#waiters, Buffer.from(name)]);
-    const fence = Buffer.concat([this.#fences, Buffer.from(name)]);
+    const fence = (): Uint8Array => Buffer.concat([this.#fences, Buffer.from(name)]);
     const own = (ownership: Ownership): OwnedKey => new OwnedKey(ownership);
     const mine = await claim(
       { session: this.#session, key, value: '', blockers: prefix(key), fence, own },

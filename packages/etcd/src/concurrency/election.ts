@@ -1,7 +1,7 @@
 import { ClosedError, invalidArgument, isHistoryLost, StoreReplacedError } from '../errors.js';
 import { type Bytes, type KeyRange, ownBytes, prefix, toKey } from '../kv/key-range.js';
 import { type ReadOptions, readKinds } from '../kv/kv.js';
-import { compare, op } from '../kv/txn.js';
+import { compare, type NumberCompare, op } from '../kv/txn.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl, describeCall } from '../rpc/rpc.js';
 import { abortSignal, checkArgument } from '../util/kinds.js';
@@ -36,6 +36,25 @@ export class Leadership extends OwnedKey {
   }
 
   /**
+   * The condition, for a transaction, that the candidacy is still there, as clientv3 has it. It holds through later
+   * proclamations, which a comparison of the last change would not. It holds for who resumes the leadership, too: where
+   * somebody may, compare the key's lease as well, `compare.lease(leadership.key, '=', leadership.session.leaseId)`.
+   */
+  override isOwner(): NumberCompare<Bytes> {
+    return compare.createRevision<Bytes>(this.key, '=', this.revision);
+  }
+
+  /** Proclamations change the key; only resuming it changes its lease. @internal */
+  override get mine(): readonly NumberCompare<Bytes>[] {
+    return [this.isOwner(), compare.lease<Bytes>(this.key, '=', this.session.leaseId)];
+  }
+
+  /** As {@link mine}. @internal */
+  override isMine({ createRevision, lease }: KeyValue): boolean {
+    return createRevision === this.revision && lease === this.session.leaseId;
+  }
+
+  /**
    * Announces another value; observers see it. Tried again, at another member where there is one, while none answers; an
    * attempt that comes late doesn't undo a later proclamation.
    *
@@ -65,7 +84,7 @@ export class Leadership extends OwnedKey {
         return;
       }
       const [now] = result.responses;
-      if (now?.createRevision !== this.revision) throw this.lose('deleted');
+      if (now === undefined || !this.isMine(now)) throw this.gone(now);
       this.#modRevision = now.modRevision;
     }
   }
@@ -113,8 +132,10 @@ export class Election {
    * resigning ends it for all. A candidacy that was given up, or resigned, is gone before the session makes another.
    *
    * @param value what the leader announces, such as its address.
+   * Where another session has resumed this one's candidacy, the call waits until that is over, and then campaigns anew.
+   *
    * @throws LeaseLostError when the session is lost before, OwnershipLostError when the candidacy is (the key was deleted,
-   * or another call of the session resigned), DeadlineExceededError after `timeoutMs`.
+   * another session resumed it, or another call of the session resigned), DeadlineExceededError after `timeoutMs`.
    */
   async campaign(session: Session, value: Bytes, options: AcquireOptions = {}): Promise<Leadership> {
     this.#check(session);
@@ -124,7 +145,7 @@ export class Election {
       {
         session,
         key: Buffer.concat([this.#prefix, Buffer.from(session.leaseName)]),
-        fence: fenceBeside(this.#prefix, session.uniqueName()),
+        fence: () => fenceBeside(this.#prefix, session.uniqueName()),
         shared: true,
         value: announced,
         blockers: this.#candidates,
@@ -142,8 +163,10 @@ export class Election {
    * Resumes a leadership or candidacy that exists, for instance after a restart. Its key is then attached to this
    * session's lease.
    *
-   * Resume only what nobody holds any more. An earlier leader that is still alive isn't notified: its signal doesn't abort,
-   * `isOwner()` holds for both, its `proclaim()` takes the key back, and its `resign()` deletes it.
+   * An earlier leader that is still alive has lost it then. Its signal aborts with an {@link OwnershipLostError} for
+   * `resumed` as soon as the news arrives, and as its lease runs out at the latest; its `proclaim()` is refused, and its
+   * `resign()` changes nothing. Its `isOwner()` still holds. In the same session, this joins the candidacy, as `campaign`
+   * does.
    *
    * @param candidacy key and revision of a {@link Leadership}.
    * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.

@@ -2,6 +2,7 @@ import { ClosedError, EtcdError, NoSpaceError, PermissionDeniedError } from '../
 import { type Bytes, toBytes } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { LeaseLostError } from '../lease/lease-lost.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { unlessAborted } from '../util/wait.js';
 import { mayPass, persist } from './persist.js';
@@ -10,6 +11,14 @@ import { untilPut } from './until-put.js';
 
 /** No key has this creation revision. */
 const NEVER = 2n ** 63n - 1n;
+
+/** A key as it was placed. */
+export interface PlacedKey {
+  /** Revision that created it. */
+  readonly revision: bigint;
+  /** The conditions that it is still the same, and nobody else's. */
+  readonly mine: readonly NumberCompare<Bytes>[];
+}
 
 /** Who removes late copies of a session's keys where no fence can be put up, by key. */
 const sweepers = new WeakMap<Session, Map<string, AbortController>>();
@@ -78,26 +87,25 @@ export class Fence {
   }
 
   /**
-   * Deletes the key, if it was created at that revision, and sees to it that no late copy of its placing brings it
-   * back. Goes on over broken connections until the lease has ended; the key has gone with it then.
+   * Deletes the key, if it is still as it was placed, and sees to it that no late copy of its placing brings it back. Goes on over broken connections until the lease has ended; the key has gone with it then.
    *
-   * @param revision `undefined` where it isn't known whether the key is there.
+   * @param placed `undefined` where it isn't known whether the key is there.
    * @param also done in the same transaction.
    */
-  async remove(revision: bigint | undefined, also: readonly DeleteOp<Bytes>[] = []): Promise<void> {
+  async remove(placed: PlacedKey | undefined, also: readonly DeleteOp<Bytes>[] = []): Promise<void> {
     const { ended } = this.#session;
     try {
       if (this.#uncertain && this.#permitted) {
         try {
-          await unlessAborted(this.#removeFenced(revision, also, ended), ended);
+          await unlessAborted(this.#removeFenced(placed, also, ended), ended);
           return;
         } catch (error) {
           if (!(error instanceof PermissionDeniedError || error instanceof NoSpaceError)) throw error;
         }
       }
-      if (revision !== undefined) {
+      if (placed !== undefined) {
         const success = [op.delete<Bytes>(this.#key), ...also];
-        const txn = { compare: [this.#createdAt(revision)], success };
+        const txn = { compare: placed.mine, success };
         await unlessAborted(
           persist((bound) => this.#session.space.txn(txn, bound), ended),
           ended,
@@ -120,7 +128,7 @@ export class Fence {
   }
 
   async #removeFenced(
-    revision: bigint | undefined,
+    placed: PlacedKey | undefined,
     also: readonly DeleteOp<Bytes>[],
     signal: AbortSignal,
   ): Promise<void> {
@@ -130,7 +138,7 @@ export class Fence {
       (bound) =>
         space.txn(
           {
-            compare: [this.#createdAt(revision ?? NEVER)],
+            compare: placed?.mine ?? [compare.createRevision<Bytes>(this.#key, '=', NEVER)],
             success: [raise, op.delete<Bytes>(this.#key), ...also],
             failure: [raise, op.get<Bytes>(this.#key)],
           },
@@ -141,18 +149,23 @@ export class Fence {
     if (result.succeeded) return;
     // Another placing may have the same key by now; this one's may be there without having been answered.
     const stray = result.responses[1];
-    if (stray === undefined || !(this.#unique || revision === undefined)) return;
-    const txn = { compare: [this.#createdAt(stray.createRevision)], success: [op.delete<Bytes>(this.#key)] };
-    await persist((bound) => space.txn(txn, bound), signal);
+    if (stray === undefined || !(this.#unique || placed === undefined)) return;
+    // The same key, changed, was resumed.
+    if (stray.createRevision !== placed?.revision) await this.#removeStray(stray, signal);
   }
 
-  #createdAt(revision: bigint): NumberCompare<Bytes> {
-    return compare.createRevision<Bytes>(this.#key, '=', revision);
+  /** Deletes a key that is there without having been answered, unless it is somebody else's. */
+  async #removeStray({ lease, modRevision }: KeyValue, signal: AbortSignal): Promise<void> {
+    const { space, leaseId } = this.#session;
+    if (lease !== leaseId) return;
+    const unchanged = compare.modRevision<Bytes>(this.#key, '=', modRevision);
+    const txn = { compare: [unchanged], success: [op.delete<Bytes>(this.#key)] };
+    await persist((bound) => space.txn(txn, bound), signal);
   }
 
   /** Deletes late copies of the key until the lease has ended, or the session places the key again. */
   async #sweep(): Promise<void> {
-    const { space, ended } = this.#session;
+    const { space, leaseId, ended } = this.#session;
     const control = new AbortController();
     const mine = sweepers.get(this.#session) ?? new Map<string, AbortController>();
     const id = idOf(this.#key);
@@ -168,15 +181,8 @@ export class Fence {
         );
         signal.throwIfAborted();
         const [late] = kvs;
-        if (late === undefined) {
-          await untilPut(space, this.#key, revision, signal);
-        } else {
-          const txn = {
-            compare: [this.#createdAt(late.createRevision)],
-            success: [op.delete<Bytes>(this.#key)],
-          };
-          await persist((bound) => space.txn(txn, bound), signal);
-        }
+        if (late?.lease === leaseId) await this.#removeStray(late, signal);
+        else await untilPut(space, this.#key, revision, signal);
       }
     } catch (error) {
       // Neither the session's end nor the next placing is a failure. Nobody is left to report another failure to.

@@ -77,12 +77,15 @@ export class Mutex {
    * session's lease and keeps its place in the order. Waits until no older key is in the way, as {@link Mutex.lock}
    * does; for a lock that was held there is none.
    *
-   * Resume only what nobody holds any more. An earlier holder that is still alive isn't notified: its signal doesn't abort,
-   * `isOwner()` holds for both, and its `unlock()` deletes the key.
+   * An earlier holder that is still alive has lost it then, in the same session, too. Its `isOwner()` doesn't hold any
+   * more, its `unlock()` changes nothing, and its signal aborts with an {@link OwnershipLostError} for `resumed` as soon as
+   * the news arrives, and as its lease runs out at the latest. Until then it may believe that it holds the lock: what may
+   * not be done twice needs a transaction with `isOwner()`.
    *
    * @param lock key and revision of a {@link Lock} of this name, which its program has stored.
    * @throws InvalidArgumentError when the key is not one of this mutex; OwnershipLostError when there is no such key any
-   * more; else as {@link Mutex.lock}, and then the lock is given up.
+   * more, or somebody else resumes it meanwhile; else as {@link Mutex.lock}, and then the lock is given up. Where the error's
+   * `mayBeApplied` is true, it may be this session's all the same: resume it again, or close the session.
    */
   async resume(lock: KeptKey, options: AcquireOptions = {}): Promise<Lock> {
     checkArgument('lock', keptKey, lock);
@@ -113,7 +116,7 @@ export class Mutex {
     return {
       session: this.#session,
       key: Buffer.concat([this.#prefix, Buffer.from(name)]),
-      fence: fenceBeside(this.#prefix, name),
+      fence: () => fenceBeside(this.#prefix, name),
       value: '',
       blockers: prefix(this.#prefix),
       own: (ownership) => new Lock(ownership),

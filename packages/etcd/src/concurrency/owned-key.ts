@@ -6,17 +6,18 @@ import type { Bytes, KeyRange } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError, type LostMore } from '../lease/lease-lost.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import { abortSignal, milliseconds } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import { atMost, unlessAborted } from '../util/wait.js';
-import { Fence } from './fence.js';
+import { Fence, type PlacedKey } from './fence.js';
 import { type AttemptBound, persist } from './persist.js';
 import type { Session } from './session.js';
 import { SharedKey } from './shared-key.js';
-import { untilDeleted } from './until-deleted.js';
+import { untilDeleted, untilKey } from './until-deleted.js';
 
 /** How to wait for a lock or a leadership. */
 export interface AcquireOptions {
@@ -47,13 +48,15 @@ export const acquireOptions = new Description<AcquireOptions>('this call', acqui
  * Why a key is no longer owned:
  * - `released`: by its holder.
  * - `deleted`: somebody else has deleted its key, or revoked the lease (which the session then learns, too).
+ * - `resumed`: somebody else has taken it over, by `resume()` or by another write of its key, and holds it now.
  * - `unknown`: it can't be watched; the cause says why.
  */
-export type OwnershipLostReason = 'released' | 'deleted' | 'unknown';
+export type OwnershipLostReason = 'released' | 'deleted' | 'resumed' | 'unknown';
 
 const explanations: Record<OwnershipLostReason, string> = {
   released: 'it was released',
   deleted: 'its key is gone: somebody has deleted it or revoked its lease, or the store was replaced',
+  resumed: 'somebody else has resumed it or written its key, and holds it now; acquire it anew',
   unknown: 'its key can’t be watched any more',
 };
 
@@ -97,7 +100,7 @@ export interface Ownership {
   readonly session: Session;
   readonly key: Uint8Array;
   readonly revision: bigint;
-  /** Revision of its last change, as far as it is known. */
+  /** Revision of the change by which the session came to have it; a leader's proclamations come after it. */
   readonly modRevision: bigint;
   readonly fence: Fence;
   /** Where other claims of the session may have the same key. */
@@ -110,27 +113,31 @@ export class OwnedKey implements AsyncDisposable {
   /** The key in etcd, as the session's client or namespace calls it. */
   readonly key: Uint8Array;
   /**
-   * Revision that created the key: the fencing token. Whoever owns the same thing later has a higher one.
+   * Revision that created the key: the fencing token. Whoever owns the same thing later has a higher one, except for who
+   * resumes this, which keeps it.
    */
   readonly revision: bigint;
   /**
-   * Aborts when this is no longer owned: with an {@link OwnershipLostError} when it was released or its key deleted,
-   * with the session's {@link LeaseLostError} when that is lost. `aborted`, `reason` and `throwIfAborted()` look at the
-   * clock, as `lost` of {@link LeaseKeepAlive}, so look at it before each step. It can't report a deletion before the
-   * news arrives, nor what happens after the look. Where that matters, pass the fencing token along, or make changes in
-   * a transaction with {@link isOwner}.
+   * Aborts when this is no longer owned: with an {@link OwnershipLostError} when it was released, resumed by somebody
+   * else, or its key deleted; with the session's {@link LeaseLostError} when that is lost. `aborted`, `reason` and
+   * `throwIfAborted()` look at the clock, as `lost` of {@link LeaseKeepAlive}, so look at it before each step. It can't
+   * report a deletion or a takeover before the news arrives, nor what happens after the look. Where that matters, make
+   * changes in a transaction with {@link isOwner}, or pass the fencing token along, which tells all but who resumed from
+   * each other.
    */
   readonly signal: AbortSignal;
   readonly #over: AbortController;
+  readonly #modRevision: bigint;
   readonly #fence: Fence;
   readonly #shared: SharedKey | undefined;
   #removal: Promise<void> | undefined;
 
   /** @internal */
-  constructor({ session, key, revision, fence, shared }: Ownership) {
+  constructor({ session, key, revision, modRevision, fence, shared }: Ownership) {
     this.session = session;
     this.key = key;
     this.revision = revision;
+    this.#modRevision = modRevision;
     this.#fence = fence;
     this.#shared = shared;
     const { signal: alive } = session;
@@ -148,9 +155,28 @@ export class OwnedKey implements AsyncDisposable {
     }
   }
 
-  /** The condition, for a transaction, that this is still owned. */
+  /**
+   * The condition, for a transaction, that this is still owned: the key is there, and nobody has written it since, as
+   * whoever resumes it does.
+   */
   isOwner(): NumberCompare<Bytes> {
-    return compare.createRevision<Bytes>(this.key, '=', this.revision);
+    return compare.modRevision<Bytes>(this.key, '=', this.#modRevision);
+  }
+
+  /**
+   * The conditions for removing the key: it is still this one, and nobody else's.
+   * @internal
+   */
+  get mine(): readonly NumberCompare<Bytes>[] {
+    return [this.isOwner()];
+  }
+
+  /**
+   * Whether the key, as it is now, is still owned here.
+   * @internal
+   */
+  isMine(kv: KeyValue): boolean {
+    return kv.modRevision === this.#modRevision;
   }
 
   /**
@@ -212,7 +238,7 @@ export class OwnedKey implements AsyncDisposable {
    */
   async abandon(): Promise<void> {
     this.lose('released');
-    await inBackground(this.session, takeBack(this.#fence, this.#shared, this.revision));
+    await inBackground(this.session, takeBack(this.#fence, this.#shared, this));
   }
 
   /**
@@ -240,7 +266,7 @@ export class OwnedKey implements AsyncDisposable {
         signal,
       );
       const [older, own] = responses;
-      if (own?.createRevision !== this.revision) throw this.lose('deleted');
+      if (own === undefined || !this.isMine(own)) throw this.gone(own);
       const blocker = older?.kvs[0];
       if (blocker === undefined) return;
       await untilDeleted(space, blocker.key, revision, signal);
@@ -260,18 +286,26 @@ export class OwnedKey implements AsyncDisposable {
     return error;
   }
 
+  /**
+   * Records that the key isn't owned any more, as it is now.
+   * @internal
+   */
+  gone(now: KeyValue | undefined): OwnershipLostError {
+    return this.lose(now?.createRevision === this.revision ? 'resumed' : 'deleted');
+  }
+
   /** Deletes the key, for all claims of the session that have it. */
   #remove(also: readonly DeleteOp<Bytes>[]): Promise<void> {
     return inTurn(this.#shared, () => {
       for (const other of this.#shared?.owners(this.revision) ?? []) other.releasedByOther();
-      return this.#fence.remove(this.revision, also);
+      return this.#fence.remove(this, also);
     });
   }
 
   async #guard(): Promise<void> {
     try {
-      await untilDeleted(this.session.space, this.key, this.revision, this.signal, this.revision);
-      this.lose('deleted');
+      const other = (kv: KeyValue): boolean => !this.isMine(kv);
+      this.gone(await untilKey(this.session.space, this.key, this.#modRevision, other, this.signal));
     } catch (error) {
       if (!this.signal.aborted) this.lose('unknown', error);
     }
@@ -284,11 +318,13 @@ function inTurn<T>(shared: SharedKey | undefined, run: () => Promise<T>): Promis
 }
 
 /**
- * Takes back a key that was created at that revision, or may be there, unless another claim of the session has it. Goes on
- * until that is done, or the lease has ended.
+ * Takes back a key that was placed, or may be there, unless another claim of the session has it. Goes on until that is
+ * done, or the lease has ended.
  */
-function takeBack(fence: Fence, shared: SharedKey | undefined, revision?: bigint): Promise<void> {
-  return inTurn(shared, () => (shared?.owners(revision).length ? fence.raise() : fence.remove(revision)));
+function takeBack(fence: Fence, shared: SharedKey | undefined, placed?: PlacedKey): Promise<void> {
+  return inTurn(shared, () =>
+    shared?.owners(placed?.revision).length ? fence.raise() : fence.remove(placed),
+  );
 }
 
 /** Waits a moment for what the session goes on with, whatever comes of it. */
@@ -307,8 +343,8 @@ export interface Claim<Owned extends OwnedKey> {
   readonly value: Bytes;
   /** The claim holds once no key of this range is older. */
   readonly blockers: KeyRange;
-  /** A key of this claim alone, out of the way of all waiters; see {@link Fence}. */
-  readonly fence: Uint8Array;
+  /** A key of this claim alone, out of the way of all waiters; see {@link Fence}. Asked for at each placing. */
+  readonly fence: () => Uint8Array;
   /** Other claims of the session may have the same key. Default false. */
   readonly shared?: boolean;
   readonly own: (ownership: Ownership) => Owned;
@@ -327,11 +363,24 @@ export async function claim<Owned extends OwnedKey>(
   const bound = { timeoutMs, mayBeApplied: init.found !== undefined };
   using waiting = new LinkedSignal([signal, init.session.signal], bound);
   const condition = compare.missing<Bytes>(init.key);
-  const { owned, before, blocked } = (await place(init, condition, waiting.signal)) as Placed<Owned>;
-  return await handOver(owned, async () => {
-    if (before !== undefined) await init.found?.(owned, before, waiting.signal);
-    if (blocked) await owned.untilFirst(init.blockers, waiting.signal);
-  });
+  for (;;) {
+    const placed = await place(init, condition, waiting.signal);
+    if (placed === undefined) {
+      if (!init.shared) throw new OwnershipLostError(init.key, 'resumed');
+      await untilOurs(init.session, init.key, waiting.signal);
+      continue;
+    }
+    const { owned, before, blocked } = placed;
+    return await handOver(owned, async () => {
+      if (before !== undefined) await init.found?.(owned, before, waiting.signal);
+      if (blocked) await owned.untilFirst(init.blockers, waiting.signal);
+    });
+  }
+}
+
+/** Waits until nobody else has the key. Who resumed what the session had placed before has it under the same name. */
+async function untilOurs(session: Session, key: Uint8Array, signal: AbortSignal): Promise<void> {
+  await untilKey(session.space, key, undefined, ({ lease }) => lease === session.leaseId, signal);
 }
 
 /** Puts a key if nothing is in the way; `undefined` where something is. Where it fails, its key is removed. */
@@ -372,14 +421,14 @@ interface Placed<Owned> {
   readonly blocked: boolean;
 }
 
-/** Puts the key if the condition holds, or finds it. */
+/** Puts the key if the condition holds, or finds it; `undefined` where it doesn't hold, or somebody else has the key. */
 async function place<Owned extends OwnedKey>(
   { session, key, value, blockers, fence: fenceKey, shared: isShared = false, own }: Claim<Owned>,
   condition: NumberCompare<Bytes>,
   waiting: AbortSignal,
 ): Promise<Placed<Owned> | undefined> {
   waiting.throwIfAborted();
-  const fence = new Fence(session, key, fenceKey, !isShared);
+  const fence = new Fence(session, key, fenceKey(), !isShared);
   const shared = isShared ? SharedKey.of(session, key) : undefined;
   // The same transaction reports it, so that no second one is needed where the key is the oldest.
   const oldest = op.range<Bytes>(blockers, { sortBy: 'createRevision', limit: 1, keysOnly: true });
@@ -394,7 +443,8 @@ async function place<Owned extends OwnedKey>(
       bound,
     );
     const before = result.succeeded ? undefined : result.responses[0];
-    if (!result.succeeded && before === undefined) return undefined;
+    // Attached to another lease, it was resumed by somebody else.
+    if (!result.succeeded && before?.lease !== session.leaseId) return undefined;
     const { revision } = result;
     const { createRevision, modRevision } = before ?? { createRevision: revision, modRevision: revision };
     const [first] = result.responses[1].kvs;

@@ -40,7 +40,7 @@ export class RwMutex {
       {
         session: this.#session,
         key: this.#path(kind + name),
-        fence: fenceBeside(this.#prefix, name),
+        fence: () => fenceBeside(this.#prefix, name),
         value: '',
         blockers,
         own: (ownership) => new Lock(ownership),

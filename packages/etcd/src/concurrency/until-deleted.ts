@@ -1,11 +1,12 @@
 import { isHistoryLost } from '../errors.js';
+import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { Namespace } from '../views/namespace.js';
+import type { WatchOptions } from '../watch/request.js';
 import { backOff, mayPass, persist } from './persist.js';
 
 /**
  * Waits until a key that existed at a revision is deleted, over broken connections and compactions.
  *
- * @param createRevision where it is given, another key of that name doesn't count.
  * @throws the signal's reason once it aborts.
  */
 export async function untilDeleted(
@@ -13,16 +14,49 @@ export async function untilDeleted(
   key: Uint8Array,
   revision: bigint,
   signal: AbortSignal,
-  createRevision?: bigint,
 ): Promise<void> {
-  // Not from a member that is cut off: it would know of no change.
-  const options = (startRevision: bigint) =>
-    ({ startRevision, filters: ['put'], requireLeader: 'wait', signal }) as const;
-  let from = revision + 1n;
+  await follow(space, key, { revision, signal, filters: ['put'], until: () => false });
+}
+
+/**
+ * Waits until a key is deleted, or is such a one, over broken connections and compactions.
+ *
+ * @param revision where the key is known not to be such a one; where it is `undefined`, it is looked up.
+ * @returns the key as it is then; `undefined` when it is deleted.
+ * @throws the signal's reason once it aborts.
+ */
+export function untilKey(
+  space: Namespace,
+  key: Uint8Array,
+  revision: bigint | undefined,
+  until: (kv: KeyValue) => boolean,
+  signal: AbortSignal,
+): Promise<KeyValue | undefined> {
+  return follow(space, key, { revision, signal, filters: [], until });
+}
+
+interface Following {
+  readonly revision: bigint | undefined;
+  readonly signal: AbortSignal;
+  readonly filters: NonNullable<WatchOptions['filters']>;
+  readonly until: (kv: KeyValue) => boolean;
+}
+
+async function follow(
+  space: Namespace,
+  key: Uint8Array,
+  { revision, signal, filters, until }: Following,
+): Promise<KeyValue | undefined> {
+  let from = revision === undefined ? undefined : revision + 1n;
   for (let failures = 0; ; failures++) {
     try {
-      for await (const { type } of space.watch(key, options(from))) {
-        if (type === 'delete') return;
+      if (from !== undefined) {
+        // Not from a member that is cut off: it would know of no change.
+        const options = { startRevision: from, filters, requireLeader: 'wait', signal } as const;
+        for await (const { type, kv } of space.watch(key, options)) {
+          if (type === 'delete') return undefined;
+          if (until(kv)) return kv;
+        }
       }
     } catch (error) {
       signal.throwIfAborted();
@@ -35,8 +69,7 @@ export async function untilDeleted(
     );
     const [kv] = now.kvs;
     // Created later, it is another key of that name.
-    if (kv === undefined || kv.createRevision >= from) return;
-    if (createRevision !== undefined && kv.createRevision !== createRevision) return;
+    if (kv === undefined || (from !== undefined && kv.createRevision >= from) || until(kv)) return kv;
     from = now.revision + 1n;
   }
 }
