@@ -204,7 +204,7 @@ export class StoreReplacedError extends EtcdError {
     now: StoreState,
     init: Partial<EtcdErrorInit> & { readonly what?: string } = {},
   ) {
-    const { what = 'read the keys again, and go on from there', ...rest } = init;
+    const { what = 'read the keys again, and continue from there', ...rest } = init;
     super(`OUT_OF_RANGE: the store was replaced: ${difference(before, now)}; ${what}`, {
       code: StatusCode.OUT_OF_RANGE,
       sent: false,
@@ -217,13 +217,14 @@ export class StoreReplacedError extends EtcdError {
 
 function difference(before: StoreState, now: StoreState): string {
   if (before.clusterId !== now.clusterId && before.clusterId !== 0n && now.clusterId !== 0n) {
-    return `the endpoints now lead to cluster ${clusterName(now.clusterId)}, and before to ${clusterName(before.clusterId)}`;
+    return `the endpoints now lead to cluster ${clusterName(now.clusterId)}; before, they led to ${clusterName(before.clusterId)}`;
   }
-  if (now.revision === 0n) return `it has not come to revision ${before.revision}, which it had before`;
+  if (now.revision === 0n)
+    return `it has not reached revision ${before.revision}, which it had reached before`;
   if (now.revision < before.revision) {
-    return `it is at revision ${now.revision} after it was at ${before.revision}, so it was restored from a backup`;
+    return `its revision went back from ${before.revision} to ${now.revision}, so it was restored from a backup`;
   }
-  return `it is in raft term ${now.raftTerm} after it was in ${before.raftTerm}, so it was restored from a backup`;
+  return `its raft term went back from ${before.raftTerm} to ${now.raftTerm}, so it was restored from a backup`;
 }
 
 /** A cluster's id as etcdctl prints it. */
@@ -252,10 +253,10 @@ export class ClusterMismatchError extends EtcdError {
   ) {
     const { clusterId, expectedClusterId, adopted } = ids;
     const advice = adopted
-      ? "the client is of that cluster from now on: it was restored with another id, or replaced; read what you rely on again, and check that a write isn't in the wrong place"
-      : 'the endpoint is left alone; give a client endpoints of one cluster; a write that fails so was made in the other one';
+      ? 'the client uses that cluster from now on, which was restored with a new id, or replaced the other; read again what you rely on, and check that no write is in the wrong place'
+      : 'the client stops using the endpoint; give a client endpoints of one cluster only; a write that fails like this was made in the other cluster';
     super(
-      `FAILED_PRECONDITION: ${endpoint} answered for cluster ${clusterName(clusterId)}, and the client's is ${clusterName(expectedClusterId)}; ${advice}`,
+      `FAILED_PRECONDITION: ${endpoint} answered for cluster ${clusterName(clusterId)}, but the client uses ${clusterName(expectedClusterId)}; ${advice}`,
       { code: StatusCode.FAILED_PRECONDITION, sent: true },
     );
     this.endpoint = endpoint;

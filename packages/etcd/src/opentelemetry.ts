@@ -26,8 +26,8 @@ export interface InstrumentOptions {
 const instrumentOptions = new Description<InstrumentOptions>(
   'instrument()',
   {
-    tracer: withMethods<Tracer>('a tracer of OpenTelemetry', 'startSpan'),
-    meter: withMethods<Meter>('a meter of OpenTelemetry', 'createHistogram', 'createCounter'),
+    tracer: withMethods<Tracer>('an OpenTelemetry tracer', 'startSpan'),
+    meter: withMethods<Meter>('an OpenTelemetry meter', 'createHistogram', 'createCounter'),
   },
   {
     hints: { tracerProvider: 'give a tracer of it', meterProvider: 'give a meter of it' },

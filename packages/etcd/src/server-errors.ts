@@ -71,7 +71,7 @@ const serverErrors = {
     'ignoreValue and ignoreLease need a key that exists',
   ),
   'etcdserver: value is provided': refused(INVALID_ARGUMENT, 'with ignoreValue the value must be empty'),
-  'etcdserver: lease is provided': refused(INVALID_ARGUMENT, 'ignoreLease and lease exclude each other'),
+  'etcdserver: lease is provided': refused(INVALID_ARGUMENT, "ignoreLease and lease can't be combined"),
   'etcdserver: too many operations in txn request': refused(
     INVALID_ARGUMENT,
     "split the transaction, or raise the server's --max-txn-ops (128 by default, for each list of operations)",
@@ -90,14 +90,14 @@ const serverErrors = {
   'etcdserver: mvcc: required revision has been compacted': refused(OUT_OF_RANGE, undefined, CompactedError),
   'etcdserver: mvcc: required revision is a future revision': refused(
     OUT_OF_RANGE,
-    'the store has not come to that revision yet; take one from a result of this cluster',
+    'the store has not reached that revision yet; use one from a result of this cluster',
   ),
 
   // What the cluster has room for. With the last of its quota etcd applies a write, and then reports that there was no
   // space for it (quotaApplierV3).
   'etcdserver: mvcc: database space exceeded': uncertain(
     StatusCode.RESOURCE_EXHAUSTED,
-    'compact, defragment, then disarm the alarm, or raise --quota-backend-bytes; the write may have been applied with the last space',
+    'compact, defragment, then disarm the alarm, or raise --quota-backend-bytes; the write may have been applied in the last free space',
     NoSpaceError,
   ),
   'etcdserver: too many requests': refused(
@@ -109,7 +109,7 @@ const serverErrors = {
   // Leases and watches.
   'etcdserver: requested lease not found': refused(
     NOT_FOUND,
-    'it has expired, or was revoked, or never was',
+    'it expired, was revoked, or never existed',
     LeaseNotFoundError,
   ),
   'etcdserver: lease already exists': refused(
@@ -117,7 +117,7 @@ const serverErrors = {
     'grant it without an id, or with another one',
   ),
   'etcdserver: too large lease TTL': refused(OUT_OF_RANGE, 'the longest TTL is 9,000,000,000 s'),
-  'not a primary lessor': refused(UNKNOWN, 'the member does not lead any more; try again'),
+  'not a primary lessor': refused(UNKNOWN, 'the member is no longer the leader; try again'),
   'waiting for node to catch up its applied index has timed out': refused(
     UNKNOWN,
     'the leader is behind; try again',
@@ -192,12 +192,12 @@ const serverErrors = {
   ),
   'auth: authentication failed, password was given for no password user': refused(
     UNKNOWN,
-    'this user has no password, and is known by a client certificate alone',
+    'this user has no password; only a client certificate identifies it',
     UnauthenticatedError,
   ),
   'auth: token signing attempted with verify-only key': refused(
     UNKNOWN,
-    'the server has a public key alone in --auth-token; use the endpoint of one that can sign',
+    'the server has only a public key in --auth-token; use the endpoint of one that can sign',
     UnauthenticatedError,
   ),
   'etcdserver: permission not given': refused(INVALID_ARGUMENT),
@@ -208,14 +208,14 @@ const serverErrors = {
   'etcdserver: invalid auth token': {
     ...refused(
       StatusCode.UNAUTHENTICATED,
-      'with a password or a function as the option auth of connect() another token is fetched by itself',
+      'give connect() a password or a function as auth: then the client fetches new tokens by itself',
       UnauthenticatedError,
     ),
     tokenRefused: true,
   },
   'etcdserver: invalid auth management': refused(INVALID_ARGUMENT),
   'etcdserver: revision of auth store is old': {
-    ...refused(INVALID_ARGUMENT, 'users or roles have changed meanwhile; try again', UnauthenticatedError),
+    ...refused(INVALID_ARGUMENT, 'users or roles changed meanwhile; try again', UnauthenticatedError),
     tokenRefused: true,
   },
 
@@ -231,7 +231,11 @@ const serverErrors = {
   // The member that leads says so while it hands the leadership on. Another member would send the proposal there, and
   // not learn that it was dropped.
   'raft proposal dropped': {
-    ...refused(UNKNOWN, 'nothing was proposed, as the leadership moves; try again', UnavailableError),
+    ...refused(
+      UNKNOWN,
+      'nothing was proposed, because the leadership is moving; try again',
+      UnavailableError,
+    ),
     again: 'here',
   },
   'etcdserver: unhealthy cluster': refused(

@@ -113,7 +113,7 @@ overEachTransport('connect() to several endpoints', (connect) => {
       const asked = [endpoints[0] as string, dead];
       await assert.rejects(connect({ endpoints: asked, connectTimeoutMs: 700 }), (error) => {
         assert.ok(error instanceof UnavailableError, String(error));
-        assert.match(error.message, /:\d+: nothing came within 700 ms .*; at .*: connection refused/);
+        assert.match(error.message, /:\d+: no answer within 700 ms .*; at .*: connection refused/);
         assert.ok(error.cause instanceof AggregateError);
         const [slow, refused] = error.cause.errors;
         assert.ok(slow instanceof DeadlineExceededError, String(slow));
@@ -189,7 +189,7 @@ overEachTransport('connect() with waitForReadyMs', (connect) => {
         await assert.rejects(connect({ endpoints, waitForReadyMs, connectTimeoutMs: 1_000 }), (error) => {
           assert.ok(error instanceof UnavailableError && !error.sent && !error.mayBeApplied, String(error));
           const patience = Math.min(waitForReadyMs, 1_000);
-          const reasons = `within ${waitForReadyMs} ms at ${dead}: connection refused .*; at ${endpointOf(hole)}: nothing came within ${patience} ms`;
+          const reasons = `within ${waitForReadyMs} ms at ${dead}: connection refused .*; at ${endpointOf(hole)}: no answer within ${patience} ms`;
           assert.match(error.message, new RegExp(reasons));
           assert.ok(error.cause instanceof AggregateError);
           const [refused, slow] = error.cause.errors;
@@ -233,7 +233,7 @@ overEachTransport('connect() with waitForReadyMs', (connect) => {
     );
     await assert.rejects(
       connect({ endpoints: 'http://127.0.0.1:1', waitForReadyMs: 1, lazy: true }),
-      /exclude each other/,
+      /can't be combined/,
     );
     await using server = await startEtcd();
     await using root = await connect(server.endpoint);

@@ -114,8 +114,7 @@ overEachTransport('connect()', (connect) => {
   test('says that a host has no address', async () => {
     await assert.rejects(
       connect({ endpoints: 'http://nowhere.invalid:2379', connectTimeoutMs: 3_000 }),
-      (error) =>
-        oneLine(error, /nowhere\.invalid:2379: (the host name can't be resolved|nothing came within)/),
+      (error) => oneLine(error, /nowhere\.invalid:2379: (the host name can't be resolved|no answer within)/),
     );
   });
 
@@ -129,7 +128,7 @@ overEachTransport('connect()', (connect) => {
         connect({ endpoints: `http://127.0.0.1:${port}`, connectTimeoutMs: 300 }),
         (error) => {
           assert.ok(error instanceof UnavailableError, String(error));
-          return oneLine(error, /nothing came within 300 ms/);
+          return oneLine(error, /no answer within 300 ms/);
         },
       );
       assert.ok(performance.now() - start < 5_000);
@@ -215,12 +214,12 @@ overEachTransport('TLS', (connect) => {
     [
       'http:// to a server with TLS',
       () => ({ endpoints: tls.endpoint.replace('https', 'http') }),
-      /closed the connection \(if it has certificates, write https/,
+      /closed the connection \(if it uses TLS, write https/,
     ],
     [
       'https:// to a server without',
       () => ({ endpoints: server.endpoint.replace('http', 'https') }),
-      /speaks no TLS \(write http/,
+      /doesn't speak TLS \(write http/,
     ],
     [
       'another name in the certificate',
@@ -256,7 +255,7 @@ overEachTransport('calls', (connect) => {
       await assert.rejects(call, (error) => {
         assert.ok(error instanceof RequestTooLargeError, String(error));
         assert.equal(error.sent, false);
-        return oneLine(error, /maxRequestBytes is 2097152; make key and value smaller/);
+        return oneLine(error, /maxRequestBytes is 2097152; make the key and value smaller/);
       });
     }
     assert.equal(await etcd.get('large'), undefined);
@@ -415,7 +414,7 @@ describe('with a native addon of another version', () => {
     });
   };
   const told =
-    /is of another version than @quiesce\/etcd, and lacks giveLong, takeLong, setReferenced, renew, setTls, isConnected: /;
+    /has a different version from @quiesce\/etcd, and lacks giveLong, takeLong, setReferenced, renew, setTls, isConnected: /;
 
   test('connect() refuses it where it was asked for', () => {
     const { stdout, status, stderr } = run('native');

@@ -60,7 +60,7 @@ test('a password in a URL is in no message, and the message says where it belong
       await assert.rejects(refused, (error) => {
         assert.ok(error instanceof InvalidArgumentError, String(error));
         assert.doesNotMatch(inspect(error), /S3cret/);
-        assert.match(error.message, /holds a name or a password; give them as auth/);
+        assert.match(error.message, /contains a user name or a password; give them as auth/);
         return true;
       });
     }
@@ -177,7 +177,7 @@ overEachTransport('DNS SRV discovery', (connect) => {
 test('srv that can not work is refused at once', async () => {
   for (const [options, message] of [
     [{ srv: 'a b' }, /srv domain "a b" is malformed/],
-    [{ srv: 'example.test', endpoints: 'http://x:1' }, /endpoints and srv exclude each other/],
+    [{ srv: 'example.test', endpoints: 'http://x:1' }, /endpoints and srv can't be combined/],
     [{ srv: { domain: 'example.test', port: 1 } }, /no option srv\.port/],
   ] as const) {
     await assert.rejects(connectPlain(options as never), (error) => {

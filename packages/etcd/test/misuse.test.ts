@@ -149,8 +149,8 @@ overEachTransport('mistakes', (connect) => {
     await refused(() => txn({ type: 'delete', key: 'k', options: {} }), /key; did you mean keys\?/);
     await refused(() => txn({ type: 'put', key: 'k', options: {} }), /not undefined/);
     await refused(() => txn({ type: 'put', key: 'k', value: 'v', options: 5 }), /takes an object/);
-    await refused(() => etcd.txn({ success: untyped(new Array(2)) }), /no operation/);
-    await refused(() => etcd.txn({ success: untyped([...new Array(1), op.get('k')]) }), /no operation/);
+    await refused(() => etcd.txn({ success: untyped(new Array(2)) }), /not an operation/);
+    await refused(() => etcd.txn({ success: untyped([...new Array(1), op.get('k')]) }), /not an operation/);
     await refused(() => etcd.txn({ compare: untyped(new Array(1)) }), /a comparison/);
     const { responses } = await etcd.txn({ success: [untyped({ type: 'put', key: 'hand', value: 'v' })] });
     assert.equal(responses.length, 1);
@@ -168,9 +168,9 @@ overEachTransport('mistakes', (connect) => {
   });
 
   test('text and bytes that would be changed are refused', async () => {
-    await refused(() => etcd.put('k\ud800', 'v'), /half of a surrogate pair/);
-    await refused(() => etcd.put('k', 'v\udc01'), /half of a surrogate pair/);
-    await refused(() => etcd.get('k\ud800'), /half of a surrogate pair/);
+    await refused(() => etcd.put('k\ud800', 'v'), /lone surrogate/);
+    await refused(() => etcd.put('k', 'v\udc01'), /lone surrogate/);
+    await refused(() => etcd.get('k\ud800'), /lone surrogate/);
     const gone = new Uint8Array([1, 2]);
     structuredClone(gone.buffer, { transfer: [gone.buffer] });
     await refused(() => etcd.put('k', gone), /the bytes are gone/);
@@ -223,7 +223,7 @@ overEachTransport('mistakes', (connect) => {
     const bounds = { endpoints: server.endpoint, timeoutMs: 200 };
     await assert.rejects(connect({ ...bounds, auth: never }), (error) => {
       assert.ok(error instanceof DeadlineExceededError, String(error));
-      assert.match(error.message, /the function auth has given nothing within 200 ms/);
+      assert.match(error.message, /the function auth returned nothing within 200 ms/);
       return true;
     });
     let asked = 0;
@@ -293,12 +293,12 @@ overEachTransport('mistakes', (connect) => {
   });
 
   test('a snapshot goes to no file of such a name', async () => {
-    await refused(() => etcd.maintenance.snapshotTo('a\0b'), /has no zero byte/);
+    await refused(() => etcd.maintenance.snapshotTo('a\0b'), /without zero bytes/);
   });
 
   test('options of which one can’t count are refused', async () => {
     const { id } = await etcd.lease.grant(60);
-    await refused(() => Session.create(etcd, { leaseId: id, ttlSeconds: 5 }), /exclude each other/);
+    await refused(() => Session.create(etcd, { leaseId: id, ttlSeconds: 5 }), /can't be combined/);
     await refused(() => connect({ endpoints: server.endpoint, autoSyncIntervalMs: 1e-9 }), /at least 1/);
     await refused(
       () => connect({ endpoints: server.endpoint, retry: { backoffMs: 1e-9 } }),

@@ -159,7 +159,7 @@ overEachTransport('retries', (connect) => {
     assert.match(error.message, /refused/i);
     // What the deadline ends may be the last attempt or the wait before another one.
     if (error instanceof UnavailableError) {
-      assert.match(error.message, /an attempt before may have been applied/);
+      assert.match(error.message, /an earlier attempt may have been applied/);
       assert.ok(error.cause instanceof EtcdError && !error.cause.sent);
     }
   });

@@ -115,7 +115,7 @@ for (const { name, skip, make } of transports) {
     const spoiled: [string, StreamScript, RegExp][] = [
       ['with one bit flipped', send(flipped, [32_768]), /the SHA-256 of the snapshot is/],
       ['without its hash', send(database, [32_768]), /the SHA-256 of the snapshot is/],
-      ['cut short', send(whole.subarray(0, 60_000), [32_768]), /ended after 60000 bytes, with 40000 to come/],
+      ['cut short', send(whole.subarray(0, 60_000), [32_768]), /ended after 60000 bytes, 40000 short/],
       ['that is empty', send(new Uint8Array(0), [], 0), /ended after 0 bytes/],
     ];
     for (const [what, script, message] of spoiled) {

@@ -93,11 +93,11 @@ describe('startEtcd', () => {
   test('says why there is no etcd, and leaves nothing where it does not start', async () => {
     const dir = temporaryDirectory();
     await withEnv({ TMPDIR: dir, PATH: dir, ETCD_BIN: undefined }, async () => {
-      await assert.rejects(startEtcd(), /there is no etcd to start: install one .*ETCD_BIN/);
+      await assert.rejects(startEtcd(), /no etcd was found: install one .*ETCD_BIN/);
       const binary = join(dir, 'none');
       await assert.rejects(
         startEtcd({ binary }),
-        /option binary names ".*none", which is no file that can be run/,
+        /option binary names ".*none", which is not an executable file/,
       );
     });
     await withEnv({ ETCD_BIN: '/nowhere/etcd' }, async () => {

@@ -139,18 +139,13 @@ overEachTransport('TLS as Go has it:', (connect) => {
     }
 
     const eitherWay: [string, string, string, RegExp][] = [
-      [
-        'of RSA with 1024 bits',
-        'rsa1024',
-        'ca.crt',
-        /an RSA key or a digest that is too weak \(let it have one/,
-      ],
+      ['of RSA with 1024 bits', 'rsa1024', 'ca.crt', /an RSA key or a digest that is too weak \(give it one/],
       ['signed by RSA with 1024 bits', 'by-rsa1024', 'ca1024.crt', /an RSA key or a digest that is too weak/],
       [
         "that is an authority's, and signed by another",
         'authority-signed',
         'ca.crt',
-        /certificate is an authority's \(/,
+        /certificate is a CA certificate \(/,
       ],
     ];
     for (const [title, certificate, ca, reason] of eitherWay) {
@@ -180,7 +175,7 @@ overEachTransport('TLS as Go has it:', (connect) => {
       await works(connect, { endpoints, tls: { dangerouslySkipVerification: true } });
       await assert.rejects(works(connect, { endpoints, tls: { ca: pem('ca.crt') } }), (error) => {
         assert.ok(error instanceof UnavailableError, String(error));
-        return /isn't trusted \(give|is an authority's \(give it itself/.test(error.message);
+        return /isn't trusted \(give|is a CA certificate \(put that certificate itself/.test(error.message);
       });
     });
 
@@ -222,7 +217,8 @@ overEachTransport('TLS as Go has it:', (connect) => {
       const tls = { ca: ca(), cert: pem('client.crt'), key: pem('p521-client.key') };
       await assert.rejects(
         works(connect, { ...options('client'), tls }),
-        (error) => error instanceof InvalidArgumentError && /is not the key of tls\.cert/.test(error.message),
+        (error) =>
+          error instanceof InvalidArgumentError && /does not belong to tls\.cert/.test(error.message),
       );
     });
 
@@ -302,7 +298,7 @@ overEachTransport('TLS as Go has it:', (connect) => {
       }),
       (error) =>
         error instanceof UnauthenticatedError &&
-        /the function auth has failed: the vault is sealed/.test(error.message),
+        /the function auth failed: the vault is sealed/.test(error.message),
     );
     await assert.rejects(
       connect({ endpoints: plain.endpoint, auth: { token: '' } }),

@@ -66,7 +66,7 @@ describe('startEtcd', () => {
     await server.stop();
     assert.equal(isAlive(server.pid), false);
     assert.equal(existsSync(server.dir), false);
-    await assert.rejects(server.restart(), /its data is gone/);
+    await assert.rejects(server.restart(), /its data removed/);
   });
 
   it('keeps port and data over a restart, also after kill -9', async () => {

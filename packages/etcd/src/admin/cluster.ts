@@ -115,7 +115,7 @@ export class Cluster {
       .filter(({ name, isLearner }) => name !== '' && !isLearner)
       .flatMap(({ clientUrls }) => clientUrls);
     if (endpoints.length === 0) {
-      throw new UnavailableError('no member of the cluster states where clients reach it', {
+      throw new UnavailableError('no member of the cluster advertises a client URL', {
         code: StatusCode.UNAVAILABLE,
         method: ClusterService.memberList.path,
         sent: true,

@@ -248,7 +248,7 @@ export class Maintenance {
     ]);
     const endpoint = members.get(leader)?.[0];
     if (endpoint !== undefined) return endpoint;
-    throw errorOfCode('the cluster has no leader now, so none can be moved; try again after an election', {
+    throw errorOfCode('the cluster has no leader now; try again after an election', {
       code: StatusCode.UNAVAILABLE,
       method: MaintenanceService.moveLeader.path,
       sent: false,

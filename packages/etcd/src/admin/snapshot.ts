@@ -25,7 +25,7 @@ export const snapshotOptions = describeCall<SnapshotOptions>(
 
 const fileName: Kind<string> = kind(
   (value) => nonEmptyText.fits(value) && !(value as string).includes('\0'),
-  'the name of a file: a string that is not empty and has no zero byte',
+  'a file name: a non-empty string without zero bytes',
 );
 
 /** @internal */
@@ -47,7 +47,7 @@ export interface SnapshotInfo {
 export class CorruptSnapshotError extends EtcdError {
   /** @internal */
   constructor(what: string) {
-    super(`${what}; don't use what came of it, take another one`, {
+    super(`${what}; discard it and take another one`, {
       code: StatusCode.DATA_LOSS,
       method: MaintenanceService.snapshot.path,
       sent: true,
@@ -123,7 +123,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
       this.close();
     }
     if (remaining !== 0n || tail.length < DIGEST_BYTES) {
-      throw new CorruptSnapshotError(`the snapshot ended after ${bytes} bytes, with ${remaining} to come`);
+      throw new CorruptSnapshotError(`the snapshot ended after ${bytes} bytes, ${remaining} short`);
     }
     const sha256 = database.digest('hex');
     if (sha256 !== Buffer.from(tail).toString('hex')) {

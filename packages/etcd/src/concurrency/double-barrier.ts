@@ -54,7 +54,7 @@ export class DoubleBarrier {
    */
   async enter(options: AcquireOptions = {}): Promise<void> {
     acquireOptions.check(options);
-    if (this.#mine !== undefined) throw this.#refused('this object has entered it; leave() first');
+    if (this.#mine !== undefined) throw this.#refused('this object has entered it; call leave() first');
     const bound = { timeoutMs: options.timeoutMs, mayBeApplied: false };
     using linked = new LinkedSignal([options.signal, this.#session.signal], bound);
     const { signal } = linked;
@@ -79,7 +79,7 @@ export class DoubleBarrier {
   async leave(options: AcquireOptions = {}): Promise<void> {
     acquireOptions.check(options);
     const mine = this.#mine;
-    if (mine === undefined) throw this.#refused('this object has not entered it; enter() first');
+    if (mine === undefined) throw this.#refused('this object has not entered it; call enter() first');
     const bound = { timeoutMs: options.timeoutMs, mayBeApplied: true };
     using linked = new LinkedSignal([options.signal, this.#session.signal], bound);
     const { signal } = linked;
@@ -147,7 +147,7 @@ export class DoubleBarrier {
   }
 
   #tooMany(): EtcdError {
-    return this.#refused(`${this.#count} have entered it, and there is room for no more`);
+    return this.#refused(`it is full: ${this.#count} have entered it`);
   }
 
   #refused(why: string): EtcdError {

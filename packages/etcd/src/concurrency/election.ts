@@ -253,8 +253,6 @@ export class Election {
   #check(session: Session): void {
     checkArgument('session', sessionKind, session);
     if (Buffer.compare(session.space.prefix, this.#space.prefix) === 0) return;
-    throw invalidArgument(
-      'the session was made with another namespace than the election; use the same for both',
-    );
+    throw invalidArgument("the session's namespace differs from the election's; use the same for both");
   }
 }

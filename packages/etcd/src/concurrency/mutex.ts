@@ -96,7 +96,7 @@ export class Mutex {
     const { length } = this.#prefix;
     if (Buffer.compare(key.subarray(0, length), this.#prefix) !== 0 || key.length === length) {
       throw invalidArgument(
-        `${JSON.stringify(Buffer.from(key).toString())} is no key of this mutex, whose keys start with ${JSON.stringify(Buffer.from(this.#prefix).toString())}`,
+        `${JSON.stringify(Buffer.from(key).toString())} is not a key of this mutex; its keys start with ${JSON.stringify(Buffer.from(this.#prefix).toString())}`,
       );
     }
     // Its key may be attached to this session's lease by then.

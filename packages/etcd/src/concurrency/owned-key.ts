@@ -55,9 +55,9 @@ export type OwnershipLostReason = 'released' | 'deleted' | 'resumed' | 'unknown'
 
 const explanations: Record<OwnershipLostReason, string> = {
   released: 'it was released',
-  deleted: 'its key is gone: somebody has deleted it or revoked its lease, or the store was replaced',
-  resumed: 'somebody else has resumed it or written its key, and holds it now; acquire it anew',
-  unknown: 'its key can’t be watched any more',
+  deleted: 'its key is gone: somebody deleted it or revoked its lease, or the store was replaced',
+  resumed: 'somebody else has resumed it or written its key, and holds it now; acquire it again',
+  unknown: 'its key can no longer be watched',
 };
 
 /**

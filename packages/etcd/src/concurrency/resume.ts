@@ -17,7 +17,7 @@ export const keptKey: Kind<KeptKey> = kind(
     value !== null &&
     types.isUint8Array((value as KeptKey).key) &&
     typeof (value as KeptKey).revision === 'bigint',
-  'the key (a Uint8Array) and the revision (a bigint) of one that was held: { key, revision }',
+  'the key (a Uint8Array) and the revision (a bigint) of what was held: { key, revision }',
 );
 
 /**

@@ -101,7 +101,7 @@ export class Session implements AsyncDisposable {
     checkArgument('space', namespaceKind, space);
     sessionOptions.check(options);
     if (options.leaseId !== undefined && options.ttlSeconds !== undefined) {
-      throw invalidArgument('leaseId and ttlSeconds exclude each other: a lease that exists has its TTL');
+      throw invalidArgument("leaseId and ttlSeconds can't be combined: an existing lease has its TTL");
     }
     const { ttlSeconds = 60, leaseId, signal: given, ...rest } = options;
     const control = { attemptAtMostMs: FIRST_ATTEMPT_MS, ...rest };

@@ -189,7 +189,7 @@ const connectOptions = new Description<ConnectOptions>(
       host: 'did you mean endpoints?',
       url: 'did you mean endpoints?',
       urls: 'did you mean endpoints?',
-      port: 'it is a part of endpoints',
+      port: 'it is part of endpoints',
       username: 'write auth: { username, password }',
       password: 'write auth: { username, password }',
       credentials: 'write tls: { ca, cert, key }',
@@ -205,7 +205,7 @@ const connectOptions = new Description<ConnectOptions>(
       maxRetries: 'write retry: { maxAttempts }',
       autoSyncInterval: 'did you mean autoSyncIntervalMs?',
       maxCallSendMsgSize: 'did you mean maxRequestBytes?',
-      namespace: 'a connected client has it: etcd.namespace(prefix)',
+      namespace: 'use etcd.namespace(prefix) on the connected client',
       timeout: 'did you mean timeoutMs?',
     },
     example: "{ endpoints: 'http://127.0.0.1:2379' }",
@@ -233,17 +233,17 @@ export async function connect(
     throw invalidArgument('connect() takes one argument: { endpoints, …options }, all in one object');
   }
   if ((options as unknown) instanceof URL) {
-    throw invalidArgument('connect() was given a URL; give its text: url.href');
+    throw invalidArgument('connect() was given a URL object; give its text: url.href');
   }
   const given = typeof options === 'string' ? { endpoints: options } : options;
   connectOptions.check(given);
   const { tls, keepAlive, tcpKeepAliveMs, signal, srv } = given;
   if (srv !== undefined && given.endpoints !== undefined) {
-    throw invalidArgument('endpoints and srv exclude each other: give one of them');
+    throw invalidArgument("endpoints and srv can't be combined: give one of them");
   }
   const { waitForReadyMs, lazy = false } = given;
   if (lazy && waitForReadyMs !== undefined) {
-    throw invalidArgument('lazy and waitForReadyMs exclude each other: give one of them');
+    throw invalidArgument("lazy and waitForReadyMs can't be combined: give one of them");
   }
   const readyBy = waitForReadyMs === undefined ? undefined : performance.now() + waitForReadyMs;
   const {
@@ -337,7 +337,7 @@ async function authOf(
     given = await inTime('auth', auth, timeoutMs);
   } catch (cause) {
     if (cause instanceof DeadlineExceededError) throw cause;
-    const message = `the function auth has failed: ${reason(cause)}`;
+    const message = `the function auth failed: ${reason(cause)}`;
     throw new UnauthenticatedError(message, { code: StatusCode.UNAUTHENTICATED, sent: false, cause });
   }
   if (!authKind.fits(given)) throw wrongGift('auth', authKind, given);
@@ -352,7 +352,7 @@ function wrongGift(option: 'auth' | 'tls', kind: Shape, given: unknown): Invalid
 /** What an option's function returns. All calls wait for it, so one that hangs must not block them forever. */
 function inTime<T>(option: 'auth' | 'tls', give: () => T | Promise<T>, timeoutMs: number): Promise<T> {
   const expired = (wait: Waiter<T>): void => {
-    const message = `DEADLINE_EXCEEDED: the function ${option} has given nothing within ${timeoutMs} ms`;
+    const message = `DEADLINE_EXCEEDED: the function ${option} returned nothing within ${timeoutMs} ms`;
     wait.reject(new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED, sent: false }));
   };
   return within((async () => give())(), { timeoutMs, expired, ref: true });
@@ -389,7 +389,7 @@ async function lookUp(
 }
 
 function notLoggedIn(waitForReadyMs: number | undefined): DeadlineExceededError {
-  const message = `DEADLINE_EXCEEDED: an endpoint answers, but gave no token within ${waitForReadyMs} ms`;
+  const message = `DEADLINE_EXCEEDED: an endpoint answered, but issued no token within ${waitForReadyMs} ms`;
   return new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED, sent: false });
 }
 

@@ -18,7 +18,7 @@ export function parseEndpoints(endpoints: string | readonly string[], withTls: b
   const list = typeof endpoints === 'string' ? endpoints.split(',') : endpoints;
   checkNoSecrets(endpoints);
   if (!Array.isArray(list)) {
-    throw invalidArgument(`endpoints is ${shown(list)}; write ${DEFAULT_ENDPOINT}, or an array of such`);
+    throw invalidArgument(`endpoints is ${shown(list)}; write ${DEFAULT_ENDPOINT}, or an array of endpoints`);
   }
   if (list.length === 0) {
     throw invalidArgument(`endpoints is empty; give at least one, such as ${DEFAULT_ENDPOINT}`);
@@ -47,7 +47,7 @@ function checkNoSecrets(endpoints: string | readonly string[]): void {
     const without = withoutSecrets(text);
     if (without === text || sockets.test(text)) continue;
     throw invalidArgument(
-      `endpoint ${JSON.stringify(without)} holds a name or a password; give them as auth: { username, password }`,
+      `endpoint ${JSON.stringify(without)} contains a user name or a password; give them as auth: { username, password }`,
     );
   }
 }

@@ -32,7 +32,7 @@ export const srvFields = new Description<SrvOptions>(
   {
     domain: text,
     name: text,
-    resolver: withMethods<SrvResolver>('an object with resolveSrv(), as dns.promises', 'resolveSrv'),
+    resolver: withMethods<SrvResolver>('an object with resolveSrv(), such as dns.promises', 'resolveSrv'),
   },
   { required: ['domain'], example: "{ domain: 'example.com' }" },
 );

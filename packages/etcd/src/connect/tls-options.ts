@@ -41,7 +41,7 @@ export async function checkTls({
   if (cert !== undefined && key !== undefined) {
     const certificate = new X509Certificate(Buffer.from(cert));
     if (!certificate.checkPrivateKey(createPrivateKey(Buffer.from(key)))) {
-      throw invalidArgument('tls.key is not the key of tls.cert: give the two that belong together');
+      throw invalidArgument('tls.key does not belong to tls.cert: give a matching pair');
     }
   }
   if (dangerouslySkipVerification) warnOfSkipping();
@@ -53,7 +53,7 @@ function warnOfSkipping(): void {
   if (warned) return;
   warned = true;
   process.emitWarning(
-    'tls.dangerouslySkipVerification: anybody between this process and etcd can read and change everything. Never in production',
+    'tls.dangerouslySkipVerification: anybody between this process and etcd can read and change everything. Never use it in production',
     { type: 'QuiesceEtcdWarning', code: 'QUIESCE_ETCD_INSECURE' },
   );
 }

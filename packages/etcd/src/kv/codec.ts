@@ -55,11 +55,11 @@ export const bytes: Codec<Bytes, Uint8Array> = {
 // `ignoreBOM`, so that a text is read back as it was written.
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Text as UTF-8. What isn't UTF-8, or has half of a surrogate pair, is an error rather than changed. */
+/** Text as UTF-8. What isn't UTF-8, or has a lone surrogate, is an error rather than changed. */
 export const utf8: Codec<string> = {
   encode(value) {
     checkArgument('the text', text, value);
-    if (/\p{Surrogate}/u.test(value)) throw invalidArgument('the text has half of a surrogate pair');
+    if (/\p{Surrogate}/u.test(value)) throw invalidArgument('the text has a lone surrogate');
     return value;
   },
   decode: (value) => textOf(value),
@@ -71,7 +71,7 @@ function textOf(encoded: Uint8Array): string {
   try {
     return strictUtf8.decode(encoded);
   } catch (cause) {
-    throw undecodable('the bytes are no UTF-8', cause);
+    throw undecodable('the bytes are not valid UTF-8', cause);
   }
 }
 
@@ -109,7 +109,7 @@ function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw undecodable(`the text is no JSON: ${reason(cause)}`, cause);
+    throw undecodable(`the text is not valid JSON: ${reason(cause)}`, cause);
   }
 }
 

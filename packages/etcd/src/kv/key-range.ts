@@ -167,7 +167,7 @@ export function toKey(key: Bytes): Uint8Array {
 export function toBytes(bytes: Bytes): Uint8Array {
   if (typeof bytes === 'string') {
     if (wellFormed(bytes)) return Buffer.from(bytes);
-    throw invalidArgument('the text has half of a surrogate pair, for which UTF-8 has no bytes');
+    throw invalidArgument("the text has a lone surrogate, which UTF-8 can't encode");
   }
   // Also one of a vm context, in which Jest runs tests: it is no instance of this realm's class.
   if (types.isUint8Array(bytes)) {
@@ -179,7 +179,7 @@ export function toBytes(bytes: Bytes): Uint8Array {
 
 function otherThanBytes(given: unknown): string {
   if (given instanceof KeyRange)
-    return 'a KeyRange: for the keys of a range there are range(), delete() and watch()';
+    return 'a KeyRange: for the keys of a range, use range(), delete() or watch()';
   if (types.isPromise(given)) return 'a Promise: await it first';
   const what =
     typeof given === 'object' && given !== null ? shown(given) : given === null ? 'null' : typeof given;
@@ -188,7 +188,7 @@ function otherThanBytes(given: unknown): string {
     : `${what}; numbers and objects need String() or JSON.stringify()`;
 }
 
-/** Whether a text has no half of a surrogate pair, which would be changed. */
+/** Whether a text has no lone surrogate, which UTF-8 would change. */
 const wellFormed = (text: string): boolean => (text as WellFormed).isWellFormed();
 
 // All hosts have it; the types don't yet.

@@ -111,7 +111,7 @@ export class StmConflictError extends EtcdError {
 
   constructor(attempts: number) {
     super(
-      `ABORTED: the transaction met a conflict in each of ${attempts} attempts; try later, make it touch fewer contended keys, or raise maxAttempts`,
+      `ABORTED: the transaction conflicted in each of ${attempts} attempts; try again later, make it touch fewer contended keys, or raise maxAttempts`,
       { code: StatusCode.ABORTED, sent: true, mayBeApplied: false },
     );
     this.attempts = attempts;
@@ -285,7 +285,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
 
   #check(): void {
     if (this.#done) {
-      throw invalidArgument('the transaction is over; await all that its function starts before it returns');
+      throw invalidArgument('the transaction is over; its function must await all that it starts');
     }
   }
 
@@ -352,7 +352,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     if (isReplaced(before, header)) {
       if (!result.succeeded) return { committed: false, found: undefined };
       const what =
-        'the transaction was applied there, by conditions that are of the former store: check what it wrote';
+        'the transaction was applied there, on conditions from the former store: check what it wrote';
       throw new StoreReplacedError(before, header, { what, sent: true });
     }
     if (result.succeeded) return { committed: true, revision };

@@ -279,7 +279,7 @@ function checkEndlessDeletes(list: readonly RequestOp[]): void {
     const { key, ignoreValue, ignoreLease } = request.value;
     if ((ignoreValue || ignoreLease) && starts.some((start) => Buffer.compare(start, key) <= 0)) {
       throw invalidArgument(
-        'the transaction puts a key with ignoreValue or ignoreLease that a delete of a range without end deletes; etcd crashes on that, so do it in two transactions',
+        'the transaction puts a key with ignoreValue or ignoreLease and deletes it as part of a range without end; etcd crashes on that, so use two transactions',
       );
     }
   }
@@ -333,7 +333,9 @@ const DEEPEST = 100;
  */
 function shapeOf(txn: Txn<unknown, unknown> | undefined, depth = 0): TxnShape {
   if (depth > DEEPEST) {
-    throw invalidArgument(`transactions are nested more than ${DEEPEST} deep; is one of them in itself?`);
+    throw invalidArgument(
+      `transactions are nested more than ${DEEPEST} deep; does one of them contain itself?`,
+    );
   }
   const kinds = (operations: readonly Op<unknown, unknown>[] | undefined): OpShape[] =>
     Array.isArray(operations)
@@ -516,7 +518,7 @@ function requestOp<Key, Value>(operation: Op<Key, Value>, mapping: KvMapping<Key
       return { request: { $case: 'requestTxn', value: toRequest(operation, mapping) } };
     default:
       throw invalidArgument(
-        `a transaction holds ${shown(operation)}, which is no operation; make them with op.get, op.range, op.put, op.delete and op.txn`,
+        `a transaction holds ${shown(operation)}, which is not an operation; make operations with op.get, op.range, op.put, op.delete and op.txn`,
       );
   }
 }

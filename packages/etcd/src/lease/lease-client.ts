@@ -225,8 +225,7 @@ export class LeaseClient {
 
 function grantRequest(ttlSeconds: Int64, { id }: GrantOptions): LeaseGrantRequest {
   const TTL = toInt64('ttlSeconds', ttlSeconds);
-  if (TTL === 0n)
-    throw invalidArgument('ttlSeconds is 0; it must be a whole number of seconds of at least 1');
+  if (TTL === 0n) throw invalidArgument('ttlSeconds is 0; it must be a whole number of seconds, at least 1');
   return { TTL, ID: optionalInt64(id) };
 }
 

@@ -28,7 +28,7 @@ const streamInit: ReopeningInit = {
   // The server then ends the stream when it has no leader, instead of leaving it silent.
   options: { metadata: { hasleader: 'true' } },
   backoff: { firstMs: 50, longestMs: 1_000 },
-  endedMessage: 'the server has ended the stream of keepalives',
+  endedMessage: 'the server ended the stream of keepalives',
   // One that has stalled alone: see `breakOff`.
   leavesEndpoint: () => false,
   referenced: true,

@@ -11,14 +11,14 @@ import { EtcdError, StatusCode } from '../errors.js';
 export type LeaseLostReason = 'expired' | 'revoked' | 'halted' | 'closed';
 
 const explanations: Record<LeaseLostReason, string> = {
-  expired: 'no renewal came through for as long as its TTL; what it guarded may belong to somebody else',
+  expired: 'it was not renewed within its TTL; what it guarded may belong to somebody else',
   revoked: 'it was revoked; its keys are gone',
   halted: 'the client that kept it alive was closed',
   closed: 'its session was closed',
 };
 
 const REVOKED_BY_US =
-  'this program revoked it itself, by lease.revoke(); its keys are gone. To revoke a lease without that, stop() its keepalive before';
+  'this program revoked it itself, by lease.revoke(); its keys are gone. To revoke a lease without this error, stop() its keepalive first';
 
 /**
  * What is known besides.

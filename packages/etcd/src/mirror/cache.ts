@@ -261,7 +261,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #check(bounds: Bounds): void {
     if (this.#over !== undefined) throw this.#over.error;
     if (covers(this.#bounds, bounds)) return;
-    throw invalidArgument('the cache holds a range, and what was asked for is not all within it');
+    throw invalidArgument('the cache holds one range, and the request is not all within it');
   }
 }
 

@@ -46,12 +46,15 @@ export const mirrorKinds: Kinds<MirrorOptions> = {
 };
 
 const mirrorOptions = new Description<MirrorOptions>('a mirror or cache', mirrorKinds, {
-  hints: { startRevision: 'it begins with all keys as they are', prefix: 'the keys are the argument before' },
+  hints: {
+    startRevision: 'it starts with all keys as they are now',
+    prefix: 'the keys are the argument before',
+  },
   example: '{ pageSize: 100 }',
 });
 
 const stores = withMethods<Pick<Keyspace, 'pages' | 'watch'>>(
-  'a client, as connect() gives it, a namespace of one, or what withCodec() gives',
+  'a client from connect(), one of its namespaces, or the result of withCodec()',
   'pages',
   'watch',
 );

@@ -85,7 +85,7 @@ export class RevisionWaiters {
 
 function tooLate(shown: bigint, revision: bigint, timeoutMs: number): DeadlineExceededError {
   return new DeadlineExceededError(
-    `DEADLINE_EXCEEDED: the cache shows revision ${shown} and did not come to ${revision} within ${timeoutMs} ms`,
+    `DEADLINE_EXCEEDED: the cache is at revision ${shown} and did not reach ${revision} within ${timeoutMs} ms`,
     { code: StatusCode.DEADLINE_EXCEEDED, sent: false },
   );
 }

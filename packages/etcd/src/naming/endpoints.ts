@@ -112,7 +112,7 @@ export class EndpointManager {
   constructor(space: Namespace, target: string) {
     checkArgument('space', namespaceKind, space);
     if (typeof target !== 'string' || target === '') {
-      throw invalidArgument('the target is the name of a service, such as "services/api", and not empty');
+      throw invalidArgument('the target must be the name of a service, such as "services/api"');
     }
     this.#space = space;
     this.#start = `${target}/`;
@@ -203,7 +203,7 @@ export class EndpointManager {
 
   #keyOf(id: string): string {
     if (typeof id === 'string' && id !== '') return this.#start + id;
-    throw invalidArgument('an endpoint has an id, a text that is not empty, such as its address');
+    throw invalidArgument('an endpoint needs an id: a non-empty string, such as its address');
   }
 
   #idOf(kv: KeyValue): string {
@@ -221,12 +221,12 @@ export class EndpointManager {
 function toJson(endpoint: Endpoint): string {
   const { addr, metadata = null } = endpoint ?? {};
   if (typeof addr !== 'string') {
-    throw invalidArgument(`an endpoint has an addr, a text such as "10.0.0.1:80", not ${typeof addr}`);
+    throw invalidArgument(`an endpoint needs an addr: a string such as "10.0.0.1:80", not ${typeof addr}`);
   }
   try {
     return JSON.stringify({ Op: 0, Addr: addr, Metadata: metadata });
   } catch (error) {
-    throw invalidArgument('the metadata of the endpoint is nothing that JSON can hold', error);
+    throw invalidArgument("the endpoint's metadata can't be written as JSON", error);
   }
 }
 

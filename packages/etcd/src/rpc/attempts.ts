@@ -22,7 +22,7 @@ export function ofAllAttempts(last: EtcdError, fate: Fate): EtcdError {
   const { code, details, trailers, method, sent, mayBeApplied } = last;
   if (sent === fate.sent && mayBeApplied === fate.mayBeApplied) return last;
   if (last instanceof ClosedError) return closedAfter(fate);
-  const earlier = fate.mayBeApplied && !mayBeApplied ? '; an attempt before may have been applied' : '';
+  const earlier = fate.mayBeApplied && !mayBeApplied ? '; an earlier attempt may have been applied' : '';
   // All errors that a call ends with are made from these two.
   const type = last.constructor as new (message: string, init: EtcdErrorInit) => EtcdError;
   return new type(last.message + earlier, {

@@ -40,55 +40,55 @@ const reasons: readonly Reason[] = [
   },
   {
     pattern: /alert:? (certificate.?expired)/i,
-    reason: 'the server finds the client certificate expired',
+    reason: 'the server says that the client certificate has expired',
     hint: 'renew tls.cert',
   },
   {
     pattern:
       /alert:? (unknown.?ca|bad.?certificate|certificate.?unknown|unsupported.?certificate|decrypt.?error|access.?denied)/i,
     reason: 'the server refuses the client certificate',
-    hint: 'it must be signed by the authority in the --trusted-ca-file of the server, and be for clients',
+    hint: "it must be a client certificate, signed by the authority in the server's --trusted-ca-file",
   },
   {
     pattern: /certificate is an authority's/,
-    reason: "the server's certificate is an authority's",
-    hint: 'give it itself in tls.ca, or let the server have one that is not an authority',
+    reason: "the server's certificate is a CA certificate",
+    hint: 'put that certificate itself in tls.ca, or give the server one that is not a CA certificate',
   },
   {
     pattern: /not of X\.509 version 3/,
-    reason: "the server's certificate is of an old version of X.509, which has no names",
-    hint: 'let the server have one of version 3',
+    reason: "the server's certificate uses an old version of X.509, which has no names",
+    hint: 'give the server one of version 3',
   },
   {
     pattern: /RSA key is shorter|key too small|md too weak/i,
-    reason: "a certificate of the server's has an RSA key or a digest that is too weak",
-    hint: 'let it have one with 2048 bits and more, and SHA-256',
+    reason: "one of the server's certificates has an RSA key or a digest that is too weak",
+    hint: 'give it one with at least 2048 bits, and SHA-256',
   },
   {
     pattern:
       /alert:? handshake.?failure|alert:? (protocol.?version|insufficient.?security)|no shared cipher|PeerIncompatible|unsupported protocol/i,
     reason: 'the server and this client have no TLS version, cipher or signature in common',
-    hint: 'look at --tls-min-version and --cipher-suites of the server',
+    hint: "check the server's --tls-min-version and --cipher-suites",
   },
   {
     pattern: /UnsupportedSignatureAlgorithm|unsupported signature algorithm/i,
-    reason: "a certificate of the server's is signed in a way that this client doesn't know",
-    hint: 'let it have one with RSA, P-256, P-384, P-521 or Ed25519',
+    reason: "one of the server's certificates has a kind of signature that this client doesn't know",
+    hint: 'give it one with RSA, P-256, P-384, P-521 or Ed25519',
   },
   {
     pattern: /offers no HTTP\/2|ALPN|no.?application.?protocol/i,
-    reason: 'the server offers no HTTP/2',
-    hint: "is that etcd's client port, without a proxy that speaks HTTP/1 alone?",
+    reason: "the server doesn't offer HTTP/2",
+    hint: "is that etcd's client port, without a proxy that speaks only HTTP/1?",
   },
   {
     pattern: /not valid for name|altnames/i,
     reason: "the server's certificate is for another name",
-    hint: 'connect by a name it has, or give one in tls.serverName',
+    hint: 'connect by a name that it has, or give one in tls.serverName',
   },
   {
     pattern: /certificate (has )?expired|not valid yet|not yet valid/i,
     reason: "the server's certificate is not valid today",
-    hint: 'renew it, or set the clock',
+    hint: 'renew it, or correct the clock',
   },
   {
     pattern: /UnknownIssuer|BadSignature|unable to (?:verify|get)|self.signed|certificate signature failure/i,
@@ -102,19 +102,19 @@ const reasons: readonly Reason[] = [
   },
   {
     pattern: /handshake eof|before secure TLS|wrong version number|InvalidContentType/i,
-    reason: 'the server speaks no TLS',
+    reason: "the server doesn't speak TLS",
     hint: 'write http:// for a server without certificates',
   },
   {
     pattern: /frame with invalid size|protocol error/i,
-    reason: 'what answers there speaks no gRPC',
+    reason: "the server there doesn't speak gRPC",
     hint: "is that etcd's client port?",
   },
   {
     pattern:
       /connection closed|closed the connection|broken pipe|EPIPE|failed to connect|connection reset|ECONNRESET/i,
     reason: 'the server closed the connection',
-    hint: 'if it has certificates, write https://; if it wants one from clients, check tls.cert',
+    hint: 'if it uses TLS, write https://; if it wants a client certificate, check tls.cert',
   },
 ];
 
@@ -151,7 +151,7 @@ export function noEndpoint(
 
 function explain({ code, details }: EtcdError, timeoutMs: number): string {
   if (code === StatusCode.DEADLINE_EXCEEDED || details.startsWith('connect timeout')) {
-    return `nothing came within ${timeoutMs} ms (is the server overloaded or frozen, or a firewall in the way?)`;
+    return `no answer within ${timeoutMs} ms (is the server overloaded or frozen, or a firewall in the way?)`;
   }
   if (code === StatusCode.UNIMPLEMENTED) {
     return "a gRPC server answers, but it isn't etcd v3 (is that etcd's client port?)";

@@ -25,7 +25,7 @@ export function restOfTime(
       sent = true;
       return { ...given, timeoutMs: left };
     }
-    throw new DeadlineExceededError(`DEADLINE_EXCEEDED: ${undone} in ${timeoutMs} ms`, {
+    throw new DeadlineExceededError(`DEADLINE_EXCEEDED: ${undone} within ${timeoutMs} ms`, {
       code: StatusCode.DEADLINE_EXCEEDED,
       sent,
       mayBeApplied: false,

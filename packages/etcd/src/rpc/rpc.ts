@@ -584,7 +584,7 @@ export class Rpc {
 
   #tooLarge(method: string, bytes: number): RequestTooLargeError {
     return new RequestTooLargeError(
-      `the request has ${bytes} bytes and maxRequestBytes is ${this.#init.maxRequestBytes}; make key and value smaller, or raise maxRequestBytes here and --max-request-bytes at the server`,
+      `the request has ${bytes} bytes, but maxRequestBytes is ${this.#init.maxRequestBytes}; make the key and value smaller, or raise maxRequestBytes here and --max-request-bytes on the server`,
       { code: StatusCode.RESOURCE_EXHAUSTED, method, sent: false },
     );
   }
@@ -618,8 +618,8 @@ function noToken(
 ): DeadlineExceededError {
   const why =
     refusal === undefined
-      ? 'the server gave no token'
-      : 'the server refused the token, and gave no other one in that time';
+      ? 'the server issued no token'
+      : 'the server refused the token, and issued no new one in that time';
   const details = `no answer within ${timeoutMs} ms: ${why}`;
   return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
     code: StatusCode.DEADLINE_EXCEEDED,

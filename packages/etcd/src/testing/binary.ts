@@ -15,15 +15,15 @@ export function findEtcd(given?: string): string {
   if (named !== undefined) {
     if (isProgram(named)) return resolve(named);
     const where = given === undefined ? 'ETCD_BIN names' : 'the option binary names';
-    throw new EtcdStartError(`${where} ${JSON.stringify(named)}, which is no file that can be run`);
+    throw new EtcdStartError(`${where} ${JSON.stringify(named)}, which is not an executable file`);
   }
   for (const dir of (process.env.PATH ?? '').split(delimiter)) {
     const file = join(dir || '.', process.platform === 'win32' ? 'etcd.exe' : 'etcd');
     if (isProgram(file)) return resolve(file);
   }
   throw new EtcdStartError(
-    'there is no etcd to start: install one (https://github.com/etcd-io/etcd/releases, "brew install etcd", "apt-get install etcd-server"), ' +
-      'and have it on the PATH, or name it by ETCD_BIN or the option binary',
+    'no etcd was found: install one (https://github.com/etcd-io/etcd/releases, "brew install etcd", "apt-get install etcd-server"), ' +
+      'and put it on the PATH, or name its file in ETCD_BIN or the option binary',
   );
 }
 

@@ -201,7 +201,7 @@ class Server implements EtcdServer {
   }
 
   async restart(): Promise<void> {
-    if (this.#stopping !== undefined) throw new EtcdStartError('this etcd was stopped, its data is gone');
+    if (this.#stopping !== undefined) throw new EtcdStartError('this etcd was stopped, and its data removed');
     await this.#process?.stop();
     await this.start(undefined);
   }

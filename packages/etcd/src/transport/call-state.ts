@@ -194,7 +194,7 @@ function alreadyWaiting(method: string): EtcdError {
 
 /** For what is still wanted of a stream that ended in order. */
 function hasEnded(method: string): EtcdError {
-  return new EtcdError('the server has ended the stream', { code: StatusCode.CANCELLED, method, sent: true });
+  return new EtcdError('the server ended the stream', { code: StatusCode.CANCELLED, method, sent: true });
 }
 
 /** `cancel()` without a reason. */

@@ -61,14 +61,14 @@ export const text: Kind<string> = kind((value) => typeof value === 'string', 'a 
 
 export const nonEmptyText: Kind<string> = kind(
   (value) => typeof value === 'string' && value !== '',
-  'a string that is not empty',
+  'a non-empty string',
 );
 
 /** As {@link nonEmptyText}; says nothing of what it was given. */
 export const secret: Kind<string> = {
   fits: nonEmptyText.fits,
   explain: (name, value) =>
-    `${name} is ${typeof value === 'string' ? 'empty' : 'no string'}; give a non-empty string`,
+    `${name} is ${typeof value === 'string' ? 'empty' : 'not a string'}; give a non-empty string`,
 };
 
 /** As {@link secret}, for what is sent in a header. */

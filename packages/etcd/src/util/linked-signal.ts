@@ -40,7 +40,7 @@ export class LinkedSignal implements Disposable {
     if (bound?.timeoutMs === undefined || bound.timeoutMs > LONGEST_TIMER_MS) return;
     const { timeoutMs, mayBeApplied } = bound;
     const timer = setTimeout(() => {
-      const message = `DEADLINE_EXCEEDED: not within ${timeoutMs} ms`;
+      const message = `DEADLINE_EXCEEDED: not done within ${timeoutMs} ms`;
       const code = StatusCode.DEADLINE_EXCEEDED;
       control.abort(new DeadlineExceededError(message, { code, sent: true, mayBeApplied }));
     }, timeoutMs);

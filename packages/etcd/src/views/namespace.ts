@@ -72,7 +72,7 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
  * @internal
  */
 export const namespaceKind: Kind<Namespace> = withMethods(
-  'a client, as connect() gives it, or a namespace of one',
+  'a client from connect(), or one of its namespaces',
   'txn',
   'range',
   'watch',

@@ -10,7 +10,7 @@ import { checkArgument, withMethods } from '../util/kinds.js';
 import type { Keyspace } from './keyspace.js';
 
 const stores = withMethods<Pick<Keyspace, 'range' | 'txn'>>(
-  'a client, a namespace of one, or what withCodec() gives',
+  'a client, one of its namespaces, or the result of withCodec()',
   'range',
   'txn',
 );

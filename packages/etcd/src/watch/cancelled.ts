@@ -16,7 +16,7 @@ export class WatchCancelledError extends EtcdError {}
 export function cancelledError({ cancelReason, compactRevision }: WatchResponse): EtcdError {
   if (compactRevision !== 0n) {
     return new CompactedError(
-      `OUT_OF_RANGE: the watch wants a revision that was compacted; the oldest one left is ${compactRevision}: read the keys again and watch from there`,
+      `OUT_OF_RANGE: the watch needs a revision that was compacted; the oldest one left is ${compactRevision}: read the keys again and watch from there`,
       { code: StatusCode.OUT_OF_RANGE, details: cancelReason, method: watchMethod, sent: true },
       compactRevision,
     );
@@ -24,7 +24,7 @@ export function cancelledError({ cancelReason, compactRevision }: WatchResponse)
   const refused = goStatusError(cancelReason, watchMethod);
   if (refused !== undefined) return refused;
   const reason = cancelReason || 'it gave no reason';
-  return watchCancelled(`the server has cancelled the watch: ${reason}`, cancelReason);
+  return watchCancelled(`the server cancelled the watch: ${reason}`, cancelReason);
 }
 
 /** @internal */

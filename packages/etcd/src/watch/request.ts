@@ -81,7 +81,7 @@ const watchOptions = new Description<WatchOptions>('watch()', watchKinds, {
     noPut: "write filters: ['put']",
     noDelete: "write filters: ['delete']",
     ignorePut: "write filters: ['put']",
-    timeoutMs: 'a watch has no deadline; maxDisconnectedMs bounds how long it is without a connection',
+    timeoutMs: 'a watch has no deadline; maxDisconnectedMs bounds how long it goes without a connection',
   },
   example: '{ startRevision: 7n }',
 });

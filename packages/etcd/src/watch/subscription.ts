@@ -299,7 +299,7 @@ function closed(): EtcdError {
 
 function noProgress(timeoutMs: number): DeadlineExceededError {
   return new DeadlineExceededError(
-    `DEADLINE_EXCEEDED: the server has not reported its progress within ${timeoutMs} ms; it does once all watches of this client have caught up`,
+    `DEADLINE_EXCEEDED: the server did not report progress within ${timeoutMs} ms; it does once all watches of this client have caught up`,
     { code: StatusCode.DEADLINE_EXCEEDED, method: watchMethod, sent: true },
   );
 }

@@ -106,7 +106,7 @@ export class WatchStream implements StreamOwner {
       method: WatchService.watch,
       options: init.requireLeader ? { metadata: { hasleader: 'true' } } : {},
       backoff,
-      endedMessage: 'the server has ended the stream of watches',
+      endedMessage: 'the server ended the stream of watches',
       // Also where the connection is in order: the server may be frozen, or without a leader. A token that it refuses
       // is not its fault.
       leavesEndpoint: isTransient,
@@ -253,7 +253,7 @@ export class WatchStream implements StreamOwner {
     const asked = this.#usesOurIds && !response.canceled ? id : first;
     const watch = asked === undefined ? undefined : this.#creating.get(asked);
     if (asked === undefined || watch === undefined) {
-      throw internal(`the server has made a watch ${id} that it was not asked for`);
+      throw internal(`the server made a watch ${id} that nobody asked for`);
     }
     this.#creating.delete(asked);
     if (response.canceled) {

@@ -209,7 +209,7 @@ export class Watch<Entry = KeyValue>
     }
     if (this.#consumer === consumer && consumer === 'a loop over events') return;
     throw new EtcdError(
-      `this watch is consumed by ${this.#consumer} already, and each event goes to one consumer only; make another watch`,
+      `this watch is already consumed by ${this.#consumer}, and each event goes to only one consumer; make another watch`,
       { code: StatusCode.FAILED_PRECONDITION, method: watchMethod, sent: false },
     );
   }

@@ -151,7 +151,7 @@ function checked({ NativeTransport }: Partial<NativeAddon>, file: string): Nativ
   );
   if (NativeTransport !== undefined && lacks.length === 0) return { NativeTransport };
   throw new Error(
-    `${file} is of another version than @quiesce/etcd, and lacks ${lacks.join(', ')}: install both in one version`,
+    `${file} has a different version from @quiesce/etcd, and lacks ${lacks.join(', ')}: install both in the same version`,
   );
 }
 

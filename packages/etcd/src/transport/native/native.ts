@@ -262,7 +262,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     const taken =
       this.#closed || batch.length === 0 || this.#native.submit(batch.buffer, batch.length, batch.opened);
     batch.clear();
-    if (!taken) this.broken('the native transport has ended by itself');
+    if (!taken) this.broken('the native transport ended unexpectedly');
   };
 
   #schedule(): void {

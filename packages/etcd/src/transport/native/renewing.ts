@@ -68,7 +68,7 @@ export class RenewingTransport implements Transport {
       this.#renewing = undefined;
     });
     if (!(await settlesBy(this.#renewing, deadline, signal))) {
-      const message = `DEADLINE_EXCEEDED: the function tls gave nothing within ${timeoutMs} ms`;
+      const message = `DEADLINE_EXCEEDED: the function tls returned nothing within ${timeoutMs} ms`;
       const code = StatusCode.DEADLINE_EXCEEDED;
       throw new DeadlineExceededError(message, { code, method, sent: false });
     }
@@ -82,7 +82,7 @@ export class RenewingTransport implements Transport {
       tls = await this.#source();
     } catch (cause) {
       if (cause instanceof EtcdError) throw cause;
-      const message = `UNAVAILABLE: the function tls has failed: ${reason(cause)}`;
+      const message = `UNAVAILABLE: the function tls failed: ${reason(cause)}`;
       throw new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method, sent: false, cause });
     }
     if (!this.#closed) this.#inner.setTls(tls);
