@@ -166,7 +166,7 @@ function needAsan() {
 
 function needValgrind() {
   if (hasValgrind()) return;
-  throw new SetupError('valgrind is missing', { hint: 'apt-get install valgrind, say' });
+  throw new SetupError('valgrind is missing', { hint: 'install it, for example by apt-get install valgrind' });
 }
 
 /**

@@ -153,12 +153,12 @@ overEachTransport('auth service', (connect) => {
       [
         'a user without a name',
         () => etcd.auth.userAdd('', { password: hidden }),
-        /name is .*; it must be a string that is not empty/,
+        /name is .*; it must be a non-empty string/,
       ],
       [
         'a name that is no string',
         () => etcd.auth.userAdd(7 as never, { password: hidden }),
-        /name is 7; it must be a string/,
+        /name is 7; it must be a non-empty string/,
       ],
       [
         'a password that is not set',
@@ -175,7 +175,7 @@ overEachTransport('auth service', (connect) => {
       [
         'a password that is no string',
         () => etcd.auth.userChangePassword('ann', { [hidden]: hidden } as never),
-        /password is no string/,
+        /password is not a string/,
       ],
       ['a role without a name', () => etcd.auth.userGrantRole('ann', ''), /role is ''; it must be/],
       [

@@ -18,7 +18,7 @@ export function parseDuration(duration: Duration): number {
   const ms = Number(number) * UNIT_MS[unit as keyof typeof UNIT_MS];
   if (!(ms > 0) || ms > MAX_MS) {
     throw new UsageError(
-      `${JSON.stringify(duration)} is no duration`,
+      `${JSON.stringify(duration)} is not a duration`,
       'give a positive number with a unit, such as 500ms, 10s or 2m (24 days at most)',
     );
   }

@@ -205,7 +205,7 @@ describe('bad input is reported in one clear line:', () => {
     ['broken YAML', 2, /broken\.yaml/, () => ['run', '--plan', file('broken.yaml', 'scenarios: [a: {')]],
     ['broken JSON', 2, /broken\.json/, () => ['run', '--plan', file('broken.json', '{')]],
     ['a broken module', 2, /broken\.ts/, () => ['run', '--plan', file('broken.ts', 'export default {{')]],
-    ['an unknown ending', 2, /unknown ending/, () => ['run', '--plan', file('plan.txt', '')]],
+    ['an unknown ending', 2, /unknown extension/, () => ['run', '--plan', file('plan.txt', '')]],
     ['an empty plan', 2, /./, () => ['run', '--plan', file('empty.yaml', '')]],
     [
       'a plan without scenarios',

@@ -197,7 +197,7 @@ describe('quiesce compare', () => {
     ['a pipe', /needs a shell/, ['--before', 'true | cat', '--after', 'true']],
     ['an empty command', /empty/, ['--before', '', '--after', 'true']],
     ['a command that is not there', /no-such-program/, ['--before', 'no-such-program', '--after', 'true']],
-    ['a report that is none', /no report/, ['--before', 'none.json', '--after', 'true']],
+    ['a report that is none', /not a report/, ['--before', 'none.json', '--after', 'true']],
     ['a report that is not there', /doesn't exist/, ['--before', 'nowhere.json#a', '--after', 'true']],
     ['a wrong demand', /no-worse/, ['--before', 'true', '--after', 'true', '--demand', 'joy']],
     ['a plan without the scenario', /old/, ['--plan', 'one.json', '--before', 'old', '--after', 'one']],

@@ -67,7 +67,10 @@ test('a program that can not do its work is not run again and again', async () =
   const { code, stdout } = await quiesce(...missing);
   assert.equal(code, 1, stdout);
   assert.match(stdout, /5 of 40/);
-  assert.match(stdout, /stopped early: each of its first 5 runs failed alike .*: Error: Cannot find module/);
+  assert.match(
+    stdout,
+    /stopped early: each of its first 5 runs failed in the same way.*: Error: Cannot find module/,
+  );
 
   // One that comes to its exit, crashes, says nothing, fails otherwise now and then, or may end as it likes, goes on.
   const words = 'echo Error >&2';

@@ -23,7 +23,7 @@ test('the plan it writes for Node holds, and is not overwritten', async () => {
   writeFileSync(join(dir, 'shutdown-program.mjs'), 'mine');
   const again = await quiesce('init', 'node:zlib');
   assert.equal(again.code, 2);
-  assert.match(again.stderr, /already there/);
+  assert.match(again.stderr, /already exists/);
   assert.equal(readFileSync(join(dir, 'shutdown-program.mjs'), 'utf8'), 'mine');
   rmSync(join(dir, 'shutdown.plan.yaml'));
   // Neither file is written when one is there.

@@ -57,7 +57,7 @@ scenarios:
     /^2:12 defaults\.timeout: expected a positive duration with its unit.*, got 10$/,
     /^9:12 scenarios\.1\.uses\.0: unknown service "db"/,
     /^11:39 scenarios\.1\.matrix\.python\.0: expected text, got 3\.11$/,
-    /^11:23 scenarios\.1\.matrix\.rntime: "rntime" is no package/,
+    /^11:23 scenarios\.1\.matrix\.rntime: "rntime" is not a package/,
     /^12:5 scenarios\.2: give runs or until, not both$/,
     /^12:11 scenarios\.2\.name: "b" is already the name/,
   ];

@@ -99,8 +99,8 @@ test('a report of another program, or none, is refused in one line', async () =>
     JSON.stringify({ scenarios: [{ name: 'true', command: ['false'], runs: 2 }] }),
   );
   for (const [file, args, line] of [
-    ['other.json', ['--plan', 'plan.json'], /another command/],
-    ['plan.json', ['--', 'true'], /no report/],
+    ['other.json', ['--plan', 'plan.json'], /a different command/],
+    ['plan.json', ['--', 'true'], /not a report/],
     ['nowhere.json', ['--', 'true'], /doesn't exist/],
   ] as const) {
     const { code, output } = await start('run', '--resume', file, ...args).ended;
@@ -279,7 +279,7 @@ test('a report of another command is refused', async () => {
   const before = readFileSync(join(dir, 'other.json'), 'utf8');
   const other = await make('--resume', 'other.json', '--', 'sleep', '0');
   assert.equal(other.code, 2, other.output);
-  assert.match(other.output, /of another command or plan: it has "true"/);
+  assert.match(other.output, /belongs to a different command or plan: it has "true"/);
   const named = await make('--resume', 'other.json', '--name', 'true', '--', 'sleep', '0');
   assert.equal(named.code, 2, named.output);
   assert.match(named.output, /with another command/);

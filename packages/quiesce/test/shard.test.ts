@@ -63,12 +63,12 @@ describe('a shard', () => {
     for (const [text, env, [index, count]] of cases)
       assert.deepEqual(parseShard(text, env), { index, count });
     const wrong: [string, NodeJS.ProcessEnv, RegExp][] = [
-      ['0/5', {}, /no shard/],
-      ['6/5', {}, /no shard/],
-      ['5', {}, /no shard/],
-      ['1/0', {}, /no shard/],
-      ['auto', {}, /does not say/],
-      ['auto', { JOB_COMPLETION_INDEX: '0' }, /how many/],
+      ['0/5', {}, /not a shard/],
+      ['6/5', {}, /not a shard/],
+      ['5', {}, /not a shard/],
+      ['1/0', {}, /not a shard/],
+      ['auto', {}, /doesn't say/],
+      ['auto', { JOB_COMPLETION_INDEX: '0' }, /number of shards/],
       ['auto/3', { JOB_COMPLETION_INDEX: '3' }, /JOB_COMPLETION_INDEX/],
       ['auto', { CI_NODE_INDEX: 'x', CI_NODE_TOTAL: '2' }, /CI_NODE_INDEX/],
     ];

@@ -87,7 +87,7 @@ test('sentences are wrapped between words, what is copied is not', async () => {
       words,
       /Not as expected: 1 of 1 scenario \(.*; rates: Clopper-Pearson, at 95 %; quiesce \S+\)/,
     );
-    assert.match(words, /likely: the main thread waits for something that does not come/);
+    assert.match(words, /likely: the main thread waits for something that never happens/);
     assert.ok(lines.some((line) => line.includes('to repeat: ') && line.includes('to be copied')));
   }
 });

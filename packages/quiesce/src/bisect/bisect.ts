@@ -77,13 +77,13 @@ export async function bisect(plan: Plan, options: BisectOptions): Promise<Bisect
     if (i >= 0) return i;
     throw new UsageError(
       `${options.package.name} ${version} isn't published`,
-      `there are: ${all.join(', ')}`,
+      `published versions: ${all.join(', ')}`,
     );
   };
   let low = at(options.from, 0);
   let high = at(options.to, all.length - 1);
   if (low >= high)
-    throw new UsageError('there is nothing between the two versions', 'give --from an older one than --to');
+    throw new UsageError('no version lies between the two', 'give --from an older version than --to');
   const results = new Map<number, ScenarioResult>();
   const versionOf = (i: number): string => all[i] as string;
   const tryOne = async (i: number): Promise<void> => {
@@ -136,7 +136,7 @@ function refuseWithoutPlace(scenarios: readonly ScenarioSpec[], { registry }: Pa
   for (const { name, command, env = {} } of scenarios) {
     if ([...command, ...Object.values(env)].some((text) => text.includes(placeholder))) continue;
     throw new UsageError(
-      `${JSON.stringify(name)} is the same with every version: nothing in it is ${placeholder}`,
+      `${JSON.stringify(name)} is the same for every version: it does not contain ${placeholder}`,
       `write ${placeholder} where the command names ${what}`,
     );
   }
@@ -194,7 +194,7 @@ async function tryVersion(
   const filled = plan.scenarios.map((spec) => ({ ...fill(spec, values, places), name: spec.name }));
   const resolved = resolvePlan({ ...plan, scenarios: filled }, options);
   if (resolved.scenarios.length !== 1)
-    throw new UsageError('one scenario can be bisected', 'choose it with --only');
+    throw new UsageError('only one scenario can be bisected', 'choose it with --only');
   const { scenarios, serviceFailures } = await runResolved(resolved, { stacks: false, ...options });
   options.signal?.throwIfAborted();
   const [result] = scenarios as [ScenarioResult];

@@ -28,12 +28,12 @@ const WITHOUT = ['until', 'allowFailures', 'confidence', 'expect'] as const;
 const HELP = `
 The command names the installation: \${python} is the Python of an environment with the version, \${npm} a folder with
 it in node_modules. A version is bad when any of its runs fails. If the program reports when its work is done (see
-docs/tester.md), a version with which it never gets that far, and ends with an exit code, is left out: it can't do the work,
-so it says nothing about the exit. Installations are kept in QUIESCE_CACHE.
+docs/tester.md), a version with which it never gets that far and ends with an exit code is left out: it says nothing about
+the exit. Installations are kept in QUIESCE_CACHE.
 
 Exit codes:
   0  a version was found
-  1  none was: the oldest and the newest version are alike
+  1  no version was found: the oldest and the newest behave alike
   2  wrong usage
   3  a version can't be installed, a service failed, or runs can't be made
   130, 143, 129  stopped by SIGINT, SIGTERM, SIGHUP`;
@@ -49,7 +49,7 @@ export const bisect: Subcommand = {
       .argument('[command...]', 'the program under test and its arguments')
       .option('--from <version>', 'the oldest version to look at (default: the first)')
       .option('--to <version>', 'the newest (default: the last)')
-      .option('--python <program>', 'of PyPI packages (default: python3)');
+      .option('--python <program>', 'the Python for PyPI packages (default: python3)');
     scenarioOptions(command, { runs: 'runs of each version (default: 20, or as the plan says)' }, WITHOUT)
       .option('--plan <file>', 'plan with the scenario and its services, instead of a command')
       .option('--only <name>', 'which scenario of the plan', append)
@@ -93,26 +93,27 @@ async function bisectCommand(
   const say = (text: string): void => void process.stdout.write(`${text}\n`);
   say('');
   if (unusable.length > 0) {
-    say(`Left out, as the program fails there before it says that its work is done: ${unusable.join(', ')}`);
+    say(
+      `Left out, because the program fails before it reports that its work is done: ${unusable.join(', ')}`,
+    );
   }
   if (change === null) {
-    say('The oldest and the newest version are alike: neither brought nor cured it');
+    say('The oldest and the newest version behave alike: no version introduced or cured it');
     const speaks = tried.some(({ result }) => result.runs.some(({ workDone }) => workDone));
     if (!speaks && tried.some(({ result }) => result.failed > 0)) {
-      say(
-        "The program doesn't say when its work is done, so that a version which can't do it looks like a bad one",
-      );
+      say("The program doesn't report when its work is done, so a version that can't do the work looks bad");
     }
     const bad = tried.at(-1)?.result.failed !== 0;
     say(
-      `A range of ${bad ? 'good' : 'bad'} versions between them would not show: ` +
-        `give --from or --to one that is known to be ${bad ? 'good' : 'bad'}, or more runs (-n)`,
+      `A range of ${bad ? 'good' : 'bad'} versions between them wouldn't show: ` +
+        `give --from or --to a version that is known to be ${bad ? 'good' : 'bad'}, or make more runs (-n)`,
     );
     return EXIT.unexpected;
   }
   const what = change.kind === 'cured' ? 'cured it' : 'brought it';
   const between = change.between.length === 0 ? '' : `, or one of ${change.between.join(', ')}`;
-  const before = between === '' ? 'is the version before' : 'is the last before that the program works with';
+  const before =
+    between === '' ? 'is the version before' : 'is the last earlier version that the program works with';
   say(`${target.name} ${change.version}${between} ${what} (${change.after} ${before})`);
   return EXIT.ok;
 }

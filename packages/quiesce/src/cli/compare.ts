@@ -48,8 +48,8 @@ quiesce run wrote (FILE.json, or FILE.json#SCENARIO). Programs are run alternate
 Two reports of several scenarios are compared scenario by scenario, with Holm's adjustment.
 
 Exit codes:
-  0  as demanded: after is proven to fail less (better), or not proven to fail more (no-worse)
-  1  not as demanded
+  0  as required: after is proven to fail less (better), or not proven to fail more (no-worse)
+  1  not as required
   2  wrong usage, or a wrong plan or report
   3  the environment failed
   130, 143, 129  stopped by SIGINT, SIGTERM, SIGHUP`;
@@ -64,8 +64,8 @@ export const compare: Subcommand = {
       .requiredOption('--after <what>', 'the same');
     const help = {
       runs: `runs of each (default: ${COMPARED_RUNS}, or as the plan says)`,
-      jobs: 'runs at a time, of both together (default: 1, or the smaller of what the plan says of each)',
-      confidence: 'how sure a proof has to be (default: 95%)',
+      jobs: 'runs at a time, both programs together (default: 1, or the smaller value in the plan)',
+      confidence: 'confidence that a proof needs (default: 95%)',
     };
     scenarioOptions(command, help, WITHOUT)
       .option('--plan <file>', 'plan whose scenarios --before and --after name')
@@ -130,7 +130,7 @@ async function comparisonsOf(
   if (flags.plan !== undefined) {
     const { expect, ...overrides } = given;
     if (expect !== undefined) {
-      throw new UsageError('--expect goes with commands', "set the plan's expect instead");
+      throw new UsageError('--expect needs a command', "set the plan's expect instead");
     }
     const { plan, baseDir } = await loadPlan(flags.plan);
     const options = { ...session, ...overrides, baseDir, before, after };
@@ -141,7 +141,7 @@ async function comparisonsOf(
   if (isSaved(sides.before) && isSaved(sides.after)) {
     const [forCommands] = Object.keys(ofRuns) as OptionName[];
     if (forCommands !== undefined) {
-      throw new UsageError(`${flagOf(forCommands)} goes with commands`, 'both sides are reports');
+      throw new UsageError(`${flagOf(forCommands)} needs a command`, 'both sides are reports');
     }
     return { comparisons: compareSaved(sides.before, sides.after, confidence), run: null };
   }

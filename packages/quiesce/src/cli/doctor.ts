@@ -27,7 +27,7 @@ interface Check {
 const SLEEP_S = 60;
 
 const HELP = `
-Outcomes and rates are as exact without any of it: what is missing costs stacks, causes and speed of finding.
+Outcomes and rates are just as exact without these. What is missing costs stacks, causes, and time to find a failure.
 
 Exit codes:
   0  the witness, the amplifier and stacks of other processes are available
@@ -38,7 +38,7 @@ export const doctor: Subcommand = {
   name: 'doctor',
   define: (command, finish) =>
     command
-      .description('say what of this machine the tester can use, what is missing, and how to get it')
+      .description('say what the tester can use on this machine, what is missing, and how to get it')
       .option('--json', 'write that as JSON to standard output')
       .addHelpText('after', HELP)
       .allowExcessArguments(false)
@@ -63,14 +63,14 @@ async function look(signal: AbortSignal): Promise<Check[]> {
     {
       name: 'exit witness',
       problem: witnessProblem() ?? null,
-      cost: 'no stacks of crashes, nothing of threads, sockets and files left at exit, no --strict',
-      remedy: 'Linux with glibc, and the package as it is published; in a clone: Rust, then npm run build',
+      cost: 'no stacks of crashes, no report of threads, sockets and files left at exit, no --strict',
+      remedy: 'use Linux with glibc, and the published package; in a clone, install Rust, then npm run build',
       matters: true,
     },
     {
       name: 'stacks',
       problem: await stacksProblem(signal),
-      cost: 'crashes and hangs without their stacks, so that the likely cause is often not known',
+      cost: 'crashes and hangs are reported without stacks, so the likely cause often stays unknown',
       remedy: 'install gdb (apt-get install gdb); in a container: docker run --cap-add SYS_PTRACE',
       matters: true,
     },
@@ -78,7 +78,7 @@ async function look(signal: AbortSignal): Promise<Check[]> {
       name: 'exit amplifier',
       problem: unavailable.get('amplify') ?? null,
       cost: 'no --perturb amplify: rare races take many more runs to show',
-      remedy: 'as for the witness',
+      remedy: 'as with the witness',
       matters: true,
     },
     ...(['affinity', 'nice'] as const).map((name) => ({
@@ -90,7 +90,7 @@ async function look(signal: AbortSignal): Promise<Check[]> {
     })),
     program(
       'prlimit',
-      'each run takes about 1 ms more, for a shell that switches core dumps off',
+      'each run takes about 1 ms longer, because a shell has to switch core dumps off',
       'install util-linux',
     ),
     program(
@@ -101,7 +101,7 @@ async function look(signal: AbortSignal): Promise<Check[]> {
     program('valgrind', 'no --valgrind', 'apt-get install valgrind'),
     {
       name: 'AddressSanitizer',
-      problem: asanLibrary() === undefined ? "gcc's libasan.so is not here" : null,
+      problem: asanLibrary() === undefined ? "gcc's libasan.so was not found" : null,
       cost: 'no --asan',
       remedy: 'apt-get install gcc',
       matters: false,
@@ -129,7 +129,7 @@ async function stacksProblem(signal: AbortSignal): Promise<string | null> {
       sleeper.once('close', () => resolve(false));
       sleeper.once('error', () => resolve(false));
     });
-    if (!started || sleeper.pid === undefined) return 'a program for a trial could not be started';
+    if (!started || sleeper.pid === undefined) return 'a trial program could not be started';
     const { threads } = await threadStacks([{ pid: sleeper.pid, command: 'node' }], { signal });
     return threads.some(({ frames }) => frames.length > 0) ? null : debuggerProblem();
   } finally {

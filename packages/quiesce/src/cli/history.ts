@@ -18,7 +18,7 @@ export const history: Subcommand = {
   name: 'history',
   define: (command, finish) =>
     command
-      .description('plot the failure rates that quiesce run --history kept')
+      .description('plot the failure rates that quiesce run --history recorded')
       .argument('[file]', 'the history, a file of JSON lines', HISTORY_FILE)
       .option('--only <name>', 'only scenarios of this name or pattern (repeatable)', append)
       .option('--last <n>', 'only the last n sessions of each scenario', positiveInteger, 30)

@@ -25,12 +25,12 @@ export const init: Subcommand = {
   name: 'init',
   define: (command, finish) =>
     command
-      .description('write a plan for a module of yours, and the program that it runs')
+      .description('write a plan for your module, and the program that it runs')
       .usage('[options] <module>')
       .argument('<module>', 'what the program imports, such as @scope/package, ./index.js or my_package')
       .addOption(new Option('--host <host>', 'what runs the program').choices(templateHosts).default('node'))
       .option('-n, --runs <n>', 'runs of each scenario', positiveInteger, 50)
-      .option('--plan <file>', 'the plan to write; the program goes beside it', DEFAULT_PLAN)
+      .option('--plan <file>', 'the plan to write; the program is written beside it', DEFAULT_PLAN)
       .allowExcessArguments(false)
       .action(async (module: string, flags: InitFlags) => {
         process.stdout.write(await writeTemplates(module, flags));
@@ -42,7 +42,7 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
   const python = host === 'python';
   if (python ? !/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/.test(module) : !/^[^\s'"\\`]+$/.test(module)) {
     throw new UsageError(
-      `${JSON.stringify(module)} is no module that ${host} could import`,
+      `${JSON.stringify(module)} is not a module that ${host} can import`,
       python ? 'give a dotted name such as my_package' : 'give a package or a path such as ./index.js',
     );
   }
@@ -59,7 +59,7 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
   ];
   const existing = files.find(([file]) => existsSync(file));
   if (existing !== undefined) {
-    throw new UsageError(`${existing[0]} is already there, and is not overwritten`, 'give another --plan');
+    throw new UsageError(`${existing[0]} already exists, and is not overwritten`, 'give another --plan');
   }
   const written: string[] = [];
   for (const [file, text] of files) {
@@ -74,7 +74,7 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
   }
   return (
     `${written.join('\n')}\n` +
-    `Let the program do what starts ${module}'s threads, then: quiesce run${plan === DEFAULT_PLAN ? '' : ` --plan ${plan}`}\n`
+    `Edit the program so that it starts ${module}'s threads, then: quiesce run${plan === DEFAULT_PLAN ? '' : ` --plan ${plan}`}\n`
   );
 }
 
@@ -86,7 +86,7 @@ function javascriptModule(module: string, host: TemplateHost, folder: string): s
   if (/^(?:\.{0,2}\/|\.)/.test(module)) {
     const path = resolve(module);
     if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
-      throw new UsageError(`${module} is no file`, `looked for ${path}; an import names the file itself`);
+      throw new UsageError(`${module} is not a file`, `looked for ${path}; an import names the file itself`);
     }
     const from = relative(resolve(folder), path);
     return from.startsWith('.') ? from : `./${from}`;
@@ -127,7 +127,7 @@ async function pythonModule(module: string, folder: string): Promise<string> {
   });
   if (stdout.trim() !== 'False') return module;
   throw new UsageError(
-    `Python finds no module ${top} from ${resolve(folder)}`,
+    `Python can't find the module ${top} from ${resolve(folder)}`,
     'install it, or give --plan a file in the folder that has it',
   );
 }

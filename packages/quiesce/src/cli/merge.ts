@@ -6,7 +6,7 @@ import type { Subcommand } from './subcommand.js';
 import { EXIT } from './subcommand.js';
 
 const HELP = `
-It also makes the other kinds of report from a single JSON report.
+It also turns a single JSON report into the other kinds.
 
 Exit codes:
   0  every run ended as expected

@@ -21,7 +21,7 @@ const FORMATS = ['json', 'junit', 'tap', 'html'] as const;
 /** Adds the options of `ReportFlags` to a subcommand. */
 export function reportOptions(command: Command): Command {
   return command
-    .option('--json <file>', 'write the whole result as JSON; - for standard output, as for the next three')
+    .option('--json <file>', 'write the whole result as JSON; - for standard output, also in the next three')
     .option('--junit <file>', 'write it as JUnit XML')
     .option('--tap <file>', 'write it as TAP version 14')
     .option('--html <file>', 'write it as one self-contained HTML page')
@@ -39,7 +39,7 @@ export function checkReports(flags: ReportFlags): void {
     const file = flags[format];
     if (file === undefined) continue;
     const other = taken.get(file);
-    if (other !== undefined) throw new UsageError(`--${other} and --${format} are the same file, ${file}`);
+    if (other !== undefined) throw new UsageError(`--${other} and --${format} name the same file, ${file}`);
     taken.set(file, format);
     checkWritable(file, `--${format}`);
   }

@@ -49,14 +49,14 @@ export const run: Subcommand = {
       .option('--quiet-stderr', 'anything on stderr makes a run dirty')
       .option(
         '--shard <i/n>',
-        'make only this part of all runs, such as 2/5; auto or auto/5: the part that CI or Kubernetes states (see quiesce merge)',
+        'make only this part of all runs, such as 2/5; auto or auto/5: the part that CI or Kubernetes assigns (see quiesce merge)',
         shard,
       )
       .option(
         '--plan <file>',
         'scenarios and services, as YAML, JSON, TypeScript or JavaScript (default: shutdown.plan.* in this directory)',
       )
-      .option('--name <text>', 'what reports call the command (default: the command itself)')
+      .option('--name <text>', 'name of the command in reports (default: the command itself)')
       .option('--bail [n]', 'stop after this many failed runs (default: 1)', positiveInteger)
       .addOption(new Option('--max-failures <n>', 'the same as --bail <n>').argParser(positiveInteger))
       .option('--only <name>', "run only the plan's scenarios of this name or pattern (repeatable)", append)
@@ -64,9 +64,12 @@ export const run: Subcommand = {
       .option('--asan', "run programs with AddressSanitizer's library, for addons that were built with it")
       .option(
         '--resume <file>',
-        'continue where the JSON report of an interrupted or killed session ends, with its seed; give the same command or plan',
+        'continue the session that was interrupted or killed, from its JSON report and with its seed; give the same command or plan',
       )
-      .option('--history [file]', `keep the failure rates in a file of JSON lines (default: ${HISTORY_FILE})`)
+      .option(
+        '--history [file]',
+        `record the failure rates in a file of JSON lines (default: ${HISTORY_FILE})`,
+      )
       .option('--label <text>', 'what quiesce history calls this session, such as a commit');
     reportOptions(command)
       .addHelpText('after', EXIT_HELP)
@@ -94,7 +97,7 @@ async function runCommand(
     }
   }
   if (flags.label !== undefined && flags.history === undefined) {
-    throw new UsageError('--label goes with --history');
+    throw new UsageError('--label needs --history');
   }
   if (flags.history !== undefined) await checkHistory(historyFile(flags.history));
   const resume = flags.resume === undefined ? undefined : await readReport(flags.resume);
@@ -141,16 +144,16 @@ async function planOf(
   if (file !== undefined) {
     if (command.length > 0) throw new UsageError('give a command or --plan, not both');
     if (expect !== undefined || quietStderr) {
-      throw new UsageError('--expect and --quiet-stderr go with a command', "set the plan's expect instead");
+      throw new UsageError('--expect and --quiet-stderr need a command', "set the plan's expect instead");
     }
     if (name !== undefined)
-      throw new UsageError('--name goes with a command', "set the scenario's name in the plan");
+      throw new UsageError('--name needs a command', "set the scenario's name in the plan");
     const { plan: written, baseDir } = await loadPlan(file);
     // If it is interrupted, no installer goes on running.
     const { result: plan } = await interruptible((signal) => expandMatrix(written, { signal }));
     return { ...resolvePlan(plan, { ...overrides, baseDir }, file), file };
   }
-  if (only !== undefined) throw new UsageError('--only goes with --plan');
+  if (only !== undefined) throw new UsageError('--only needs --plan');
   if (command.length === 0) {
     throw new UsageError(
       'no command given',
@@ -170,7 +173,7 @@ async function foundPlan(): Promise<string | undefined> {
 
 function expectOf(expect: Expect = 'clean', quietStderr = false): Expect {
   if (!quietStderr) return expect;
-  if (expect === 'any') throw new UsageError('--quiet-stderr demands something, --expect any nothing');
+  if (expect === 'any') throw new UsageError("--quiet-stderr can't be combined with --expect any");
   return { ...(expect === 'clean' ? {} : expect), stderr: 'empty' };
 }
 

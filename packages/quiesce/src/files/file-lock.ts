@@ -32,7 +32,7 @@ export async function withLock<T>(
   for (;;) {
     signal?.throwIfAborted();
     if (await take(file, token)) break;
-    if (performance.now() >= deadline) throw new Error(`${file} is held by another`);
+    if (performance.now() >= deadline) throw new Error(`${file} is locked by another process`);
     await delay(POLL_MS);
   }
   const beat = setInterval(() => {

@@ -110,7 +110,7 @@ export async function checkHistory(file: string): Promise<void> {
 export async function readHistory(file: string): Promise<HistoryEntry[]> {
   const text = await historyText(file);
   if (text === undefined) {
-    throw new UsageError(`history ${file} doesn't exist`, 'quiesce run --history keeps one');
+    throw new UsageError(`history ${file} doesn't exist`, 'quiesce run --history writes one');
   }
   return linesOf(file, text)
     .map(({ session: { startedAt, label, results } }) => ({ startedAt: new Date(startedAt), label, results }))
@@ -134,7 +134,7 @@ function linesOf(file: string, text: string): { line: string; session: Session }
     if (parsed.success) return [{ line, session: parsed.data }];
     const problem = parsed.error.issues[0];
     throw new UsageError(
-      `${file} is no history of this tester: line ${i + 1}: ${[problem?.path.join('.'), problem?.message].filter(Boolean).join(': ')}`,
+      `${file} is not a history of quiesce: line ${i + 1}: ${[problem?.path.join('.'), problem?.message].filter(Boolean).join(': ')}`,
       'give --history another file',
     );
   });

@@ -33,7 +33,7 @@ export interface InstallOptions {
 export function parsePackageName(text: string): PackageName {
   const [, registry, name] = /^(npm|pypi):((?:@[\w.-]+\/)?[\w][\w.-]*)$/.exec(text) ?? [];
   if (name !== undefined) return { registry: registry as PackageName['registry'], name };
-  throw new UsageError(`${JSON.stringify(text)} is no package`, 'give npm:NAME or pypi:NAME');
+  throw new UsageError(`${JSON.stringify(text)} is not a package`, 'give npm:NAME or pypi:NAME');
 }
 
 /** Where installations are kept: `QUIESCE_CACHE`, else a folder of the user's cache. */
@@ -72,7 +72,7 @@ export async function installRuntime(text: string, options: InstallOptions = {})
   const [, name, version] = /^(node|bun|deno)@([\w.-]+)$/.exec(text) ?? [];
   if (name === undefined || version === undefined) {
     throw new UsageError(
-      `${JSON.stringify(text)} is no runtime`,
+      `${JSON.stringify(text)} is not a runtime`,
       'give node@VERSION, bun@VERSION or deno@VERSION',
     );
   }
@@ -180,7 +180,7 @@ async function once(folder: string, { signal }: InstallOptions, fill: () => Prom
     if (error instanceof QuiesceError || signal?.aborted) throw error;
     throw new EnvironmentError(
       `can't make ${folder}: ${messageOf(error)}`,
-      'set QUIESCE_CACHE to a folder that can be written',
+      'set QUIESCE_CACHE to a writable folder',
       { cause: error },
     );
   }

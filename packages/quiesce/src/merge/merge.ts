@@ -114,8 +114,8 @@ function refuseOther(first: Part, part: Part): void {
   if (other === undefined) return;
   const name = JSON.stringify(first.result.scenario.name);
   throw new UsageError(
-    `${first.file} and ${part.file} have scenario ${name} with another ${other}`,
-    'merge reports that were made alike',
+    `${first.file} and ${part.file} have scenario ${name} with a different ${other}`,
+    'merge reports that were made with the same options',
   );
 }
 
@@ -128,7 +128,10 @@ function missingShards(sorted: readonly Part[]): number[] {
     if (index === undefined) continue;
     const other = files.get(index);
     if (other !== undefined) {
-      throw new UsageError(`${other} and ${part.file} are both shard ${index} of ${count}`, 'give each once');
+      throw new UsageError(
+        `${other} and ${part.file} are both shard ${index} of ${count}`,
+        'give each shard once',
+      );
     }
     files.set(index, part.file);
   }

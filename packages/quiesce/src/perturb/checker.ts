@@ -38,7 +38,10 @@ export function underChecker(
   if (checker === 'valgrind') {
     const found = findExecutable('valgrind', process.cwd());
     if (found.path === undefined) {
-      throw new UsageError('--valgrind: valgrind is not installed here', 'apt-get install valgrind, say');
+      throw new UsageError(
+        '--valgrind: valgrind is not installed here',
+        'install it, for example by apt-get install valgrind',
+      );
     }
     const options = [
       '-q',
@@ -50,7 +53,10 @@ export function underChecker(
   }
   const library = asanLibrary();
   if (library === undefined) {
-    throw new UsageError("--asan: AddressSanitizer's library is not here", 'install gcc, which brings it');
+    throw new UsageError(
+      "--asan: AddressSanitizer's library was not found",
+      'install gcc, which includes it',
+    );
   }
   const join = (separator: string, ...parts: (string | undefined)[]): string =>
     parts.filter(Boolean).join(separator);

@@ -154,12 +154,12 @@ function parseValue({ name, values, least, most }: Part, text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < least || value > most) {
     throw new UsageError(
-      `wrong value ${JSON.stringify(text)} of the perturbation ${name}`,
-      `give ${values}, within ${least} and ${most}`,
+      `wrong value ${JSON.stringify(text)} for the perturbation ${name}`,
+      `give ${values}, from ${least} to ${most}`,
     );
   }
   if (name === 'affinity' && !cpus.includes(value)) {
-    throw new UsageError(`there is no CPU ${value} for this process`, `it may run on ${cpus.join(', ')}`);
+    throw new UsageError(`this process may not run on CPU ${value}`, `it may run on ${cpus.join(', ')}`);
   }
   return value;
 }

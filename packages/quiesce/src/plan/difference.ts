@@ -33,8 +33,8 @@ export function difference(
       hint: ofOne
         ? OF_THE_SAME
         : words.length === 0
-          ? `leave out ${flagOf(name)} as then`
-          : `give ${words.join(' ')} as then`,
+          ? `leave out ${flagOf(name)}, as before`
+          : `give ${words.join(' ')}, as before`,
     };
   }
   return undefined;

@@ -48,7 +48,7 @@ export function parseExpectation(text: string): Expect {
   if (code !== undefined && Number(code) <= 255) return { exitCode: Number(code) };
   if (Object.hasOwn(constants.signals, text)) return { signal: text as NodeJS.Signals };
   throw new UsageError(
-    `${JSON.stringify(text)} is no way to end`,
+    `${JSON.stringify(text)} is not a way to end`,
     'give clean, any, exit:N (0 to 255) or a signal name such as SIGTERM',
   );
 }

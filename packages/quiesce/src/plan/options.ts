@@ -91,12 +91,12 @@ export const valueOptions = {
     adds: true,
     flag: {
       term: '--allow-thread <name>',
-      help: 'with --strict: a thread that may be left, by its name or its library; * and ? (repeatable)',
+      help: 'with --strict: a thread that may still run at exit, by its name or its library; * and ? (repeatable)',
     },
     bearsOn: 'outcome',
     noun: 'list of allowed threads',
     report: {
-      schema: z.array(z.string()).default([]).describe('threads or libraries that strict lets be left'),
+      schema: z.array(z.string()).default([]).describe('threads or libraries that strict allows to be left'),
     },
   }),
   /**

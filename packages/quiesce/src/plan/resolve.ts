@@ -156,7 +156,7 @@ function directoryProblem(cwd: string | undefined, baseDir: string): StartProble
   const path = resolve(baseDir, cwd ?? '.');
   const state = statSync(path, { throwIfNoEntry: false });
   if (state?.isDirectory()) return undefined;
-  const what = state === undefined ? "doesn't exist" : 'is no directory';
+  const what = state === undefined ? "doesn't exist" : 'is not a directory';
   return { problem: `cwd ${JSON.stringify(cwd ?? baseDir)} ${what}`, hint: `looked for ${path}` };
 }
 
@@ -208,7 +208,7 @@ function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number
   const allowFailures = overrides.allowFailures ?? spec.allowFailures ?? 0;
   if (rate !== undefined) return { rate: parseRate(rate), confidence, allowFailures };
   if (overrides.allowFailures ?? (overrides.runs === undefined && spec.allowFailures)) {
-    throw new UsageError(`${JSON.stringify(spec.name)} allows failures but isn't run until a rate is shown`);
+    throw new UsageError(`${JSON.stringify(spec.name)} sets allowFailures, which needs until`);
   }
   return null;
 }

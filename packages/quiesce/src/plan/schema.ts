@@ -72,7 +72,7 @@ export function planJsonSchema(): object {
   return {
     ...z.toJSONSchema(written, { io: 'input' }),
     $id: 'https://github.com/quiesce/quiesce/blob/main/packages/quiesce/plan.schema.json',
-    title: 'A plan of quiesce',
+    title: 'A quiesce plan',
   };
 }
 

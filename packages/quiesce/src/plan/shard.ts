@@ -37,7 +37,7 @@ const MOST_SHARDS = 100_000;
 export function parseShard(text: string, env: NodeJS.ProcessEnv = process.env): ShardChoice {
   const [, place, total] = /^(auto|\d+)(?:\/(\d+))?$/.exec(text.trim()) ?? [];
   if (place === undefined || (place !== 'auto' && total === undefined)) {
-    throw new UsageError(`${JSON.stringify(text)} is no shard`, 'give i/n such as 2/5, auto, or auto/n');
+    throw new UsageError(`${JSON.stringify(text)} is not a shard`, 'give i/n such as 2/5, auto, or auto/n');
   }
   if (place !== 'auto') return checked(text, Number(place), Number(total));
   const known = PLACES.find(
@@ -47,11 +47,11 @@ export function parseShard(text: string, env: NodeJS.ProcessEnv = process.env): 
     const indexOnly = PLACES.find(({ index }) => env[index]);
     throw indexOnly === undefined
       ? new UsageError(
-          'the environment does not say which shard this is',
+          "the environment doesn't say which shard this is",
           `give i/n, or set one of ${PLACES.map(({ index }) => index).join(', ')}`,
         )
       : new UsageError(
-          `${indexOnly.index} states the shard but nothing states how many there are`,
+          `${indexOnly.index} gives the shard, but nothing gives the number of shards`,
           'give auto/n',
         );
   }
@@ -63,7 +63,7 @@ function checked(text: string, index: number, count: number, variable?: string):
   const whole = Number.isSafeInteger(index) && Number.isSafeInteger(count);
   if (whole && index >= 1 && index <= count && count <= MOST_SHARDS) return { index, count };
   const place = variable === undefined ? JSON.stringify(text) : `${variable} (shard ${index} of ${count})`;
-  throw new UsageError(`${place} is no shard`, `give i/n with i from 1 to n, and n up to ${MOST_SHARDS}`);
+  throw new UsageError(`${place} is not a shard`, `give i/n with i from 1 to n, and n up to ${MOST_SHARDS}`);
 }
 
 /** A shard's share of some runs: each run is in exactly one of the shards, and no share is larger by more than one. */

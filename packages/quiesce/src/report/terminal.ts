@@ -231,7 +231,7 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   const unseen = scenario.strict ? ended.filter(({ left }) => left.threads === null).length : 0;
   if (unseen > 0) {
     remarks.push(
-      `${unseen} of ${runs.length} runs ended without the witness, so that nobody saw whether threads were left ` +
+      `${unseen} of ${runs.length} runs ended without the witness, so it is unknown whether threads were left ` +
         '(a static program, or one that takes LD_PRELOAD out of its environment)',
     );
   }
@@ -283,9 +283,9 @@ function goalNote({ scenario, verdict, failed, runs, rate }: ScenarioResult): st
     case 'at-least':
       return `refuted: the failure rate is at least ${wanted} (${seen}, ${sure})`;
     case 'not-below':
-      return `not proven: that the failure rate is below ${wanted} (${seen}: below ${percentUp(rate.upperBound)} ${sure})`;
+      return `not proven that the failure rate is below ${wanted} (${seen}: below ${percentUp(rate.upperBound)} ${sure})`;
     default:
-      return `undecided: whether the failure rate is below ${wanted} (${seen}, ${scenario.shard?.ofRuns ?? scenario.runs} runs are needed)`;
+      return `undecided whether the failure rate is below ${wanted} (${seen}, ${scenario.shard?.ofRuns ?? scenario.runs} runs are needed)`;
   }
 }
 

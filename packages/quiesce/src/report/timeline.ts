@@ -19,7 +19,7 @@ export function endText({ end, crash, threads }: Timeline): string {
     const died = threads.find(({ tid }) => tid === crash.tid);
     return `${crash.signal} in ${died === undefined ? 'a thread' : threadText(died)}`;
   }
-  return end === 'killed' ? 'killed, as it hung' : 'gone';
+  return end === 'killed' ? 'killed because it hung' : 'gone';
 }
 
 /** A part of an exit in a few words. */

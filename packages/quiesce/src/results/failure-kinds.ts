@@ -161,7 +161,7 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'addon-load',
-    title: 'an addon died as it was loaded, which one that was loaded before in another thread may do',
+    title: 'an addon died as it was loaded, as may happen when another thread had loaded it before',
     matches: ({ crashed, faulting, main }) =>
       crashed && ADDON_LOAD.test(faulting) && !EXITING.test(main) && !EXITING.test(faulting),
   },
@@ -296,10 +296,10 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'slow',
-    title: 'it was only slow: clean runs took almost as long as the timeout lets them',
+    title: 'it was only slow: clean runs took almost as long as the timeout allows',
     matches: ({ hung, slowestClean, timeout }) => hung && slowestClean > timeout / 2,
     detail: ({ slowestClean }) =>
-      `slowest clean run ${formatMs(slowestClean)}; raise --timeout to see whether it comes to an end`,
+      `slowest clean run ${formatMs(slowestClean)}; raise --timeout to see whether it ends`,
     or: ({ main, mainWaits }) => {
       if (!mainWaits) return undefined;
       const id = EXITING.test(main) ? 'join-at-exit' : 'blocked';
@@ -317,7 +317,7 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'busy',
-    title: 'a thread burns CPU and does not come to an end',
+    title: 'a thread burns CPU and does not finish',
     matches: ({ hung, busy }) => hung && busy?.main === true,
     detail: ({ busy }) => busyDetail(busy),
   },
@@ -330,7 +330,7 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'blocked',
-    title: 'the main thread waits for something that does not come',
+    title: 'the main thread waits for something that never happens',
     matches: ({ hung, mainWaits }) => hung && mainWaits,
     detail: ({ busy, place }) => busyDetail(busy) ?? place,
     or: ({ mainUnseen }) => (mainUnseen ? { id: 'join-at-exit', decide: DECIDED_BY_MAIN } : undefined),
@@ -347,7 +347,7 @@ const rules: readonly Rule[] = [
   },
 ];
 
-const DECIDED_BY_PYTHON = 'whether Python is in the process, whose finalization ends threads so';
+const DECIDED_BY_PYTHON = 'whether Python is in the process: its finalization ends threads like this';
 const DECIDED_BY_MAIN = 'whether the main thread is in exit or the finalization of its host (needs gdb)';
 const DECIDED_BY_UNWINDING =
   'the stack of the thread that died has PyThread_exit_thread, pthread_exit or unwind_stop, or not (needs gdb)';

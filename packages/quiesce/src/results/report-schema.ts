@@ -30,7 +30,7 @@ const threadStack = z.looseObject({
   name: z.string(),
   main: z.boolean().describe("it is the process's first thread"),
   faulting: z.boolean().describe('it is the one that died'),
-  busy: z.boolean().exactOptional().describe('of a hang: it burnt CPU while it was looked at'),
+  busy: z.boolean().exactOptional().describe('in a hang: it burnt CPU while it was observed'),
   frames: z
     .array(
       z.looseObject({
@@ -43,15 +43,17 @@ const threadStack = z.looseObject({
   interpreted: z
     .array(z.looseObject({ name: z.string(), file: z.string(), line: z.int() }))
     .exactOptional()
-    .describe("the same in its program's own language, where a tool of that shows it; innermost first"),
+    .describe(
+      "the same in the program's own language, where a tool for that language shows it; innermost first",
+    ),
   asleep: z
     .boolean()
     .exactOptional()
-    .describe('of a hang without frames, as no debugger may look: it never ran while it was looked at'),
+    .describe('in a hang without frames, because no debugger may attach: it never ran while it was observed'),
   keptAliveBy: z
     .array(z.string())
     .exactOptional()
-    .describe('of a hung Node: what keeps its event loop alive'),
+    .describe('in a hung Node: what keeps its event loop alive'),
 });
 
 const left = z
@@ -61,11 +63,11 @@ const left = z
         z.looseObject({
           name: z.string(),
           library: z.string().nullable().describe('whose code started it'),
-          runtime: z.string().exactOptional().describe('that it was started with, such as libstdc++'),
+          runtime: z.string().exactOptional().describe('the runtime that started it, such as libstdc++'),
         }),
       )
       .nullable()
-      .describe('null when nobody saw'),
+      .describe('null when unknown'),
     sockets: z.array(
       z.looseObject({ state: z.enum(['listening', 'connected', 'unconnected']), address: z.string() }),
     ),
@@ -96,7 +98,7 @@ const run = z.looseObject({
     .nullable()
     .default(null)
     .describe(
-      'what the exit amplifier did; null when the run was not amplified, or when nobody knows, as of a process that was killed',
+      'what the exit amplifier did; null when the run was not amplified, or when it is unknown, as for a process that was killed',
     ),
 });
 
@@ -131,14 +133,14 @@ const timeline = z
           count: z.int().min(1).describe('handlers that ran one right after the other'),
         }),
       )
-      .describe('parts of the exit, in the order of their begin'),
+      .describe('parts of the exit, in the order in which they began'),
     threads: z.array(
       z.looseObject({
         tid: z.int(),
         name: z.string(),
         library: library.describe('that started it'),
         main: z.boolean(),
-        fromMs: at.nullable().describe('null when nobody knows'),
+        fromMs: at.nullable().describe('null when unknown'),
         toMs: at.nullable().describe('null when it was there until the end'),
         spans: z
           .array(
@@ -151,7 +153,7 @@ const timeline = z
           .describe('what it did; waited: for a CPU; held: delayed by the exit amplifier'),
       }),
     ),
-    says: z.string().describe('what is to be seen in it, in a sentence'),
+    says: z.string().describe('what it shows, in a sentence'),
     tornDown: z
       .looseObject({ what: phaseKind, name: library, atMs: at })
       .nullable()
@@ -227,7 +229,7 @@ const scenario = z.looseObject({
     .boolean()
     .default(false)
     .describe(
-      'stopped or not run as failures had shown enough, and not by the machine, a service or a signal',
+      'stopped or not run because failures had shown enough, and not by the machine, a service or a signal',
     ),
   ok: z.boolean().default(true),
   completedRuns: count.default(0),

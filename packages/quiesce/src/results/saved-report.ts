@@ -86,7 +86,7 @@ export async function readReport(file: string): Promise<PlanResult> {
     const [first] = parsed.error.issues;
     const where = first?.path.join('.') ?? '';
     throw new UsageError(
-      `${file} is no report of this tester: ${where === '' ? '' : `${where}: `}${first?.message}`,
+      `${file} is not a report of quiesce: ${where === '' ? '' : `${where}: `}${first?.message}`,
       'give a file that quiesce run --json wrote',
     );
   }

@@ -78,7 +78,7 @@ export class ScenarioTally {
     const [first] = this.#first;
     const alike = first && this.#first.length === HOPELESS_RUNS && this.#first.every((one) => one === first);
     if (!alike || this.scenario.expect === 'any' || this.completed > HOPELESS_RUNS) return null;
-    return `each of its first ${HOPELESS_RUNS} runs failed alike before it said that its work is done: ${this.#firstWords}`;
+    return `each of its first ${HOPELESS_RUNS} runs failed in the same way, before it reported that its work was done: ${this.#firstWords}`;
   }
 
   get #firstWords(): string {
@@ -120,7 +120,7 @@ export class ScenarioTally {
 
   /** The result, if nothing came after the runs so far. */
   soFar(): ScenarioResult {
-    return this.result(this.completed === 0 ? 'not-run' : 'stopped', 'the tester had not come further');
+    return this.result(this.completed === 0 ? 'not-run' : 'stopped', 'the tester did not get that far');
   }
 
   /** What the runs so far show. */

@@ -53,7 +53,7 @@ const signatures: readonly Signature[] = [
   },
   {
     id: 'rust-foreign-exception',
-    title: 'an exception that is not of Rust went through Rust code',
+    title: 'a foreign exception passed through Rust code',
     pattern: /^fatal runtime error: Rust cannot catch foreign exceptions/m,
   },
   {
@@ -76,7 +76,7 @@ const signatures: readonly Signature[] = [
   },
   {
     id: 'qthread-destroyed',
-    title: 'Qt found a thread destroyed that still ran',
+    title: 'Qt found that a running thread was destroyed',
     pattern: /^QThread: Destroyed while thread (?:'.{0,200}' )?is still running/m,
   },
   {

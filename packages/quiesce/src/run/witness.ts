@@ -52,7 +52,8 @@ export function witnessProblem(): string | undefined {
   if (process.platform !== 'linux') return `it is a Linux preload library, and this is ${process.platform}`;
   if (isMusl()) return 'it needs glibc, and this system has musl';
   // The loader splits LD_PRELOAD at colons and blanks.
-  if (/[\s:]/.test(WITNESS_FILE)) return `the path ${WITNESS_FILE} has a blank or colon: install elsewhere`;
+  if (/[\s:]/.test(WITNESS_FILE))
+    return `the path ${WITNESS_FILE} contains a space or a colon: install it elsewhere`;
   if (existsSync(WITNESS_FILE)) return undefined;
   return `it was not built (${WITNESS_FILE} is missing): install Rust from https://rustup.rs, then npm run build`;
 }

@@ -100,7 +100,7 @@ export function serviceProblem(spec: ServiceSpec): string | undefined {
     try {
       new RegExp(spec.ready.log, 'm');
     } catch (error) {
-      return `ready.log is no regular expression: ${messageOf(error)}`;
+      return `ready.log is not a regular expression: ${messageOf(error)}`;
     }
   }
   const texts = [...spec.command, ...Object.values(spec.env ?? {}), ...Object.values(spec.provides ?? {})];

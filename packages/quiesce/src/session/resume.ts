@@ -21,7 +21,7 @@ export function refuseOtherReport(scenarios: readonly Scenario[], report: PlanRe
   if (made.length === 0 || made.some(({ scenario }) => names.has(scenario.name))) return;
   const others = made.slice(0, 5).map(({ scenario }) => JSON.stringify(scenario.name));
   throw new UsageError(
-    `the report to resume is of another command or plan: it has ${others.join(', ')}`,
+    `the report to resume belongs to a different command or plan: it has ${others.join(', ')}`,
     'give what it was made with',
   );
 }
@@ -39,14 +39,18 @@ export function asResumed(scenario: Scenario, report: PlanResult | undefined): S
   const then = earlierResult(scenario, report)?.scenario;
   if (then === undefined) return scenario;
   const refuse = (noun: string, hint: string): UsageError =>
-    new UsageError(`the report to resume has ${JSON.stringify(scenario.name)} with another ${noun}`, hint);
+    new UsageError(
+      `the report to resume has ${JSON.stringify(scenario.name)} with a different ${noun}`,
+      hint,
+    );
   const other = difference(then, scenario, ['outcome']);
   if (other !== undefined) throw refuse(other.noun, other.hint);
-  if (!isDeepStrictEqual(then.shard, scenario.shard)) throw refuse('shard', 'give --shard as then');
+  if (!isDeepStrictEqual(then.shard, scenario.shard))
+    throw refuse('shard', 'give the same --shard as before');
   if (then.perturb === null || scenario.perturb === null) return scenario;
   const { seed } = then.perturb;
   if (scenario.seedGiven && scenario.perturb.seed !== seed) {
-    throw refuse('seed', `leave out --seed, or give --seed ${seed} as then`);
+    throw refuse('seed', `leave out --seed, or give --seed ${seed} as before`);
   }
   return { ...scenario, perturb: { ...scenario.perturb, seed } };
 }

@@ -52,7 +52,7 @@ export function lowerBound(failures: number, runs: number, confidence = CONFIDEN
  */
 export function check(failures: number, runs: number, confidence: number): void {
   const counts = Number.isInteger(failures) && Number.isInteger(runs) && failures >= 0 && failures <= runs;
-  if (!counts) throw new RangeError(`${failures} of ${runs} is no count of failures in runs`);
+  if (!counts) throw new RangeError(`${failures} of ${runs} is not a count of failures in runs`);
   if (!(confidence > 0 && confidence < 1))
-    throw new RangeError(`confidence ${confidence} is not within 0..1`);
+    throw new RangeError(`confidence ${confidence} is not between 0 and 1`);
 }

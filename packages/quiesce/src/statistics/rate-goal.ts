@@ -38,7 +38,7 @@ export function parseRate(rate: Rate): number {
   }
   if (!(value > 0 && value < 1)) {
     throw new UsageError(
-      `${JSON.stringify(rate)} is no rate`,
+      `${JSON.stringify(rate)} is not a rate`,
       'give percent, such as 0.1%, or a number between 0 and 1',
     );
   }

@@ -13,7 +13,7 @@ export const MOST_RUNS = 1_000_000_000;
  * @throws RangeError when an argument makes no sense, or more than a thousand million runs were needed.
  */
 export function runsNeeded(rate: number, confidence = CONFIDENCE, failures = 0): number {
-  if (!(rate > 0 && rate < 1)) throw new RangeError(`rate ${rate} is not within 0..1`);
+  if (!(rate > 0 && rate < 1)) throw new RangeError(`rate ${rate} is not between 0 and 1`);
   check(failures, failures, confidence);
   const enough = (runs: number): boolean => atMost(failures, runs, rate) <= 1 - confidence;
   let high = failures + 1;
@@ -65,7 +65,7 @@ export function comparisonRuns(
   power = 0.8,
 ): number | null {
   for (const rate of [first, second]) {
-    if (!(rate >= 0 && rate <= 1)) throw new RangeError(`rate ${rate} is not within 0..1`);
+    if (!(rate >= 0 && rate <= 1)) throw new RangeError(`rate ${rate} is not between 0 and 1`);
   }
   check(0, 0, confidence);
   check(0, 0, power);

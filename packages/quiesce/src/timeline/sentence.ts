@@ -58,7 +58,7 @@ export function sentence(timeline: Seen): Said {
         : `The exit did not end: the thread that exits was still${placeIn(where)}, since ${timeText(where.fromMs)}${still}.`;
     return { says, tornDown: where === undefined ? null : torn(where) };
   }
-  if (exit === undefined) return { says: 'No exit was seen to begin.', tornDown: null };
+  if (exit === undefined) return { says: 'The beginning of the exit was not seen.', tornDown: null };
   const python = phases.find(({ what }) => what === 'python');
   const beganMs = Math.min(exit.fromMs, python?.fromMs ?? exit.fromMs);
   const others = threads.filter(

@@ -17,7 +17,8 @@ const PLAN_FILE = /^shutdown\.plan\.(?:ya?ml|json|[cm]?[jt]s)$/;
  */
 export async function findPlan(directory = '.'): Promise<string | undefined> {
   const files = (await readdir(directory)).filter((name) => PLAN_FILE.test(name)).sort();
-  if (files.length > 1) throw new UsageError(`there are ${files.join(' and ')}`, 'choose one with --plan');
+  if (files.length > 1)
+    throw new UsageError(`this directory has ${files.join(' and ')}`, 'choose one with --plan');
   return files[0];
 }
 
@@ -47,7 +48,10 @@ export async function loadPlan(file: string): Promise<{ plan: Plan; baseDir: str
       return { plan: checkPlan(plan, file, 'written', locate), baseDir };
     }
     if (!/^\.[cm]?[jt]s$/.test(kind)) {
-      throw new UsageError(`plan file ${file} has an unknown ending`, 'use .yaml, .yml, .json, .ts or .js');
+      throw new UsageError(
+        `plan file ${file} has an unknown extension`,
+        'use .yaml, .yml, .json, .ts or .js',
+      );
     }
     const exported = await importPlan(path);
     const plan: unknown = typeof exported === 'function' ? await exported() : exported;

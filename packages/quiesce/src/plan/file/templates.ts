@@ -82,9 +82,9 @@ export async function planTemplate(program: string, host: TemplateHost, runs: nu
     })),
   };
   const head = [
-    '# Does the program leave quietly, however it ends? quiesce run --plan <this file>',
-    '# More runs show rarer failures (quiesce runs-needed --rate 1%); --perturb amplify shows most races at once.',
-    '# A scenario with strict: true fails too when a thread still runs at exit.',
+    '# Does the program exit cleanly, however it ends? quiesce run --plan <this file>',
+    '# More runs show rarer failures (quiesce runs-needed --rate 1%); --perturb amplify shows most races soon.',
+    '# A scenario with strict: true also fails when a thread still runs at exit.',
   ];
   return `${head.join('\n')}\n${stringify(plan)}`;
 }
@@ -109,7 +109,7 @@ function javascriptText(module: string): string {
   return `import { writeSync } from 'node:fs';
 import * as subject from '${module}';
 
-// Here the work: what starts the module's threads, and leaves them running.
+// Put the work here: what starts the module's threads, and leaves them running.
 void subject;
 
 // The work is done: what follows is the exit.
@@ -124,7 +124,7 @@ function nodeText(module: string): string {
 import { writeSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
-/** Here the work: what starts the module's threads, and leaves them running. */
+/** Put the work here: what starts the module's threads, and leaves them running. */
 async function work() {
   const subject = await import('${module}');
   void subject;
@@ -135,7 +135,7 @@ function done() {
   if (process.env.QUIESCE_DONE_FD) writeSync(Number(process.env.QUIESCE_DONE_FD), 'done\\n');
 }
 
-/** A worker in which the work has been done, and how it goes on there: end, stay or exit. */
+/** Starts a worker and waits for its work. Then it ends, stays or exits, as asked. */
 async function worker(then) {
   const thread = new Worker(new URL(import.meta.url), { workerData: then });
   await Promise.race([once(thread, 'message'), once(thread, 'exit')]);
@@ -166,7 +166,7 @@ import sys
 
 import ${module} as subject
 
-# Here the work: what starts the module's threads, and leaves them running.
+# Put the work here: what starts the module's threads, and leaves them running.
 subject
 
 # The work is done: what follows is the exit.

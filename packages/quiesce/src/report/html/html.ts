@@ -51,7 +51,7 @@ ${result !== null && html`<p class="facts">${facts(result).map((fact) => html`<s
 ${comparisons.length > 0 && html`<section id="comparisons"><h2>Before and after</h2>${comparisons.map(comparisonHtml)}</section>`}
 ${result !== null && resultHtml(result)}
 </main>
-<footer>Made by quiesce ${VERSION}. Rates: the bound is the one-sided, the interval the two-sided exact (Clopper-Pearson) one. Exit time: from the program's “work done” to the end of its process.</footer>
+<footer>Made by quiesce ${VERSION}. Rates: the bound is one-sided and the interval two-sided, both exact (Clopper-Pearson). Exit time: from the program's “work done” to the end of its process.</footer>
 </body>
 </html>
 `;
