@@ -14,7 +14,7 @@ const TIMEOUT_MS = 120_000;
 const CLIENT = `
 import { connect } from '@quiesce/etcd';
 const endpoint = 'http://127.0.0.1:' + process.argv[2];
-await connect(endpoint, { transport: 'native' }).catch((error) => console.log(error.name));
+await connect({ endpoints: endpoint, transport: 'native' }).catch((error) => console.log(error.name));
 `;
 
 /**

@@ -302,6 +302,10 @@ describe('the packages', () => {
     );
   });
 
+  test('pass the trial that a release makes of them', { skip: !native && 'no addon' }, async () => {
+    await run(process.execPath, [join(root, 'setup/release/try.mjs'), join(dir, 'packed')]);
+  });
+
   test('keep the size that was promised', { skip: !native && 'no addon' }, () => {
     const name = Object.keys(tarballs).find((name) => name.startsWith('@quiesce/etcd-')) ?? '';
     const { size } = statSync(join(dir, 'node_modules', name, 'etcd-transport.node'));
