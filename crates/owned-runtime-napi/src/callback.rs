@@ -1,5 +1,6 @@
 //! JavaScript functions that tasks call.
 
+use std::mem;
 use std::sync::Arc;
 
 use napi::bindgen_prelude::*;
@@ -89,6 +90,15 @@ where
 }
 
 /// As an uncaught exception.
+impl<Args: JsValuesTupleIntoVec, Return> Drop for Callback<Args, Return> {
+    fn drop(&mut self) {
+        // As in the queue: the function is not given back to an env that may be gone.
+        if self.runtime.process_ends() {
+            mem::forget(self.function.clone());
+        }
+    }
+}
+
 fn throw_uncaught(env: &Env, error: Error) {
     // SAFETY: a job runs on the env's own thread, within a handle scope.
     unsafe {

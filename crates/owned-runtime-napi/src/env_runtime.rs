@@ -92,7 +92,11 @@ impl EnvRuntime {
 
     /// Closes it, and gives the name of its threads if they are still there by then. What else is wrong is reported.
     fn left_after(&self, bound: Duration) -> Option<String> {
-        self.queue.close();
+        if self.process_ends() {
+            self.queue.abandon();
+        } else {
+            self.queue.close();
+        }
         self.submissions.close();
         match self.runtime.close_within(bound) {
             Ok(()) => None,
@@ -130,8 +134,8 @@ impl EnvRuntime {
         }
     }
 
-    /// Whether what is dropped unfinished must not be rejected: JavaScript that still runs would report it.
-    #[cfg(feature = "async-fn")]
+    /// Whether what is dropped unfinished must neither be rejected, which JavaScript that still runs would report, nor run
+    /// code of napi's.
     pub(crate) fn process_ends(&self) -> bool {
         self.process_ends.load(Ordering::Acquire)
     }

@@ -1,6 +1,7 @@
 //! What waits for JavaScript's thread: jobs pile up, and one wake-up runs them all.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -82,10 +83,17 @@ impl Queue {
     /// Drops what is queued; nothing runs any more. From any thread, idempotent.
     pub fn close(&self) {
         let mut state = self.jobs.lock();
-        let dropped = (std::mem::take(&mut state.queued), state.wake.take());
+        let dropped = (mem::take(&mut state.queued), state.wake.take());
         // Their drops may push, and must find the lock free.
         drop(state);
         drop(dropped);
+    }
+
+    /// As [`close`](Self::close), but keeps what is queued: the last drop of a function runs code of napi's that uses
+    /// thread-locals, and libc ends those of the exiting thread before it runs the handlers of `atexit`.
+    pub fn abandon(&self) {
+        let mut state = self.jobs.lock();
+        mem::forget((mem::take(&mut state.queued), state.wake.take()));
     }
 }
 

@@ -175,6 +175,19 @@ suite('owned-runtime-napi', { skip: ADDON !== undefined ? false : 'cargo is miss
         }
       });
 
+      test('process.exit() while a blocked worker has calls waiting is quiet', async () => {
+        // The last reference of the function is the queued call's. Where the host leaves the end to libc, the exiting thread has
+        // no thread-locals any more.
+        const blocked = `addon.callOnce(() => {});
+          parentPort.postMessage('ready');
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30_000);`;
+        const source = `const worker = new Worker(${JSON.stringify(PRELUDE)} + ${JSON.stringify(blocked)}, { eval: true });
+          addon.callOnce(() => {});
+          worker.once('message', () => setTimeout(() => process.exit(7), 100));`;
+        const { code, stdout, stderr } = await run(source, { host });
+        assert.deepEqual({ code, stdout, stderr }, { code: 7, stdout: '', stderr: '' });
+      });
+
       test('a thread that does not end is reported once, after its bound', async () => {
         const env = { OWNED_RUNTIME_NAPI_TEST_BOUND: '300' };
         const source = `addon.block(60_000);

@@ -101,6 +101,14 @@ pub fn subscribe(every_us: u32, callback: Function<'_, u32, ()>) -> Result<()> {
     Ok(())
 }
 
+/// Calls back once, from a task that has ended by the time of the call.
+#[napi]
+pub fn call_once(callback: Function<'_, u32, ()>) -> Result<()> {
+    let callback = Callback::new(&callback)?;
+    owned_runtime_napi::spawn(async move { callback.call(1) })?;
+    Ok(())
+}
+
 /// Resolves with what the callback returns.
 #[napi]
 pub fn ask<'env>(env: &'env Env, callback: Function<'env, u32, u32>, number: u32) -> Result<PromiseRaw<'env, u32>> {
