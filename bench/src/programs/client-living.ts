@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { KEY_PREFIX, keyName } from '../cell.js';
 import type { Batch, BatchTaken } from '../living.js';
+import { lookAtAll } from './look-at-all.js';
 import { measureResources } from './resources.js';
 
 const text = { type: 'string' } as const;
@@ -18,7 +19,7 @@ const value = Buffer.alloc(Number(values.valueBytes), 'v');
 const calls = {
   get: (key: string) => etcd.get(key),
   put: (key: string) => etcd.put(key, value),
-  range: () => etcd.range(prefix(KEY_PREFIX)),
+  range: async () => lookAtAll(await etcd.range(prefix(KEY_PREFIX))),
   txn: (key: string) => etcd.txn({ compare: [compare.version(key, '>', 0)], success: [op.put(key, value)] }),
 };
 

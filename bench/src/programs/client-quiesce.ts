@@ -1,6 +1,7 @@
 // @quiesce/etcd under measurement.
 import { compare, connect, op, prefix } from '@quiesce/etcd';
 import { KEY_PREFIX } from '../cell.js';
+import { lookAtAll } from './look-at-all.js';
 import { measureMain } from './measure.js';
 
 await measureMain('@quiesce/etcd', async (endpoint) => {
@@ -8,7 +9,7 @@ await measureMain('@quiesce/etcd', async (endpoint) => {
   return {
     get: (key) => etcd.get(key),
     put: (key, value) => etcd.put(key, value),
-    range: () => etcd.range(prefix(KEY_PREFIX)),
+    range: async () => lookAtAll(await etcd.range(prefix(KEY_PREFIX))),
     txn: (key, value) => etcd.txn({ compare: [compare.version(key, '>', 0)], success: [op.put(key, value)] }),
     close: () => etcd.close(),
   };

@@ -1,21 +1,20 @@
 import { StoreReplacedError } from '../errors.js';
 import { answer } from '../json.js';
-import { type Call, idempotentCall } from '../rpc/call.js';
-import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
-import type { RangeRequest, RangeResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { idempotentCall } from '../rpc/call.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
+import type { RangeMessage } from '../rpc/messages/range-response.js';
 import { describeCall, type Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
 import { positiveInteger } from '../util/kinds.js';
 import type { RangeBytes } from './key-range.js';
 import {
+  knownHeader,
   type RangeOptions,
-  type RangeResult,
   rangeHints,
   rangeKinds,
+  rangeMethod,
   rangeRequest,
-  rangeResult,
   type ToEntry,
 } from './kv.js';
 
@@ -47,10 +46,15 @@ export interface RangePage<Entry = KeyValue> {
   readonly more: boolean;
 }
 
-interface FetchedPage<Entry> extends RangeResult<Entry> {
-  /** Where the next page begins: right after the last key of this one. */
-  readonly next: Uint8Array | undefined;
+/** A page whose keys may not be decoded yet. */
+interface Page {
+  readonly revision: bigint;
+  readonly kvs: RangeMessage['kvs'];
+  readonly more: boolean;
 }
+
+/** How many keys are decoded at a time, where they are wanted one by one: those are all that lives of a page as objects. */
+const PORTION = 64;
 
 /**
  * The pages of a range, each asked for while the one before it is being used.
@@ -65,29 +69,66 @@ export function rangePages<Entry>(
   toEntry: ToEntry<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
   pageOptions.check(options);
-  return pagesOf(rpc, range, options, toEntry);
+  return decodedPages(pagesOf(rpc, range, options), toEntry);
 }
 
-async function* pagesOf<Entry>(
+/**
+ * The keys of a range in portions, each of which is decoded when it is wanted.
+ *
+ * @throws InvalidArgumentError at once.
+ * @internal
+ */
+export function rangePortions<Entry>(
+  rpc: Rpc,
+  range: RangeBytes,
+  options: PageOptions,
+  toEntry: ToEntry<Entry>,
+): AsyncGenerator<Entry[], void, void> {
+  pageOptions.check(options);
+  return decodedPortions(pagesOf(rpc, range, options), toEntry);
+}
+
+async function* decodedPages<Entry>(
+  pages: AsyncGenerator<Page, void, void>,
+  toEntry: ToEntry<Entry>,
+): AsyncGenerator<RangePage<Entry>, void, void> {
+  for await (const { revision, kvs, more } of pages) {
+    const all = Array.isArray(kvs) ? kvs : kvs.take(Number.POSITIVE_INFINITY);
+    yield answer({ revision, kvs: all.map(toEntry), more });
+  }
+}
+
+async function* decodedPortions<Entry>(
+  pages: AsyncGenerator<Page, void, void>,
+  toEntry: ToEntry<Entry>,
+): AsyncGenerator<Entry[], void, void> {
+  for await (const { kvs } of pages) {
+    if (Array.isArray(kvs)) {
+      yield kvs.map(toEntry);
+      continue;
+    }
+    for (let some = kvs.take(PORTION); some.length > 0; some = kvs.take(PORTION)) yield some.map(toEntry);
+  }
+}
+
+async function* pagesOf(
   rpc: Rpc,
   { key, rangeEnd }: RangeBytes,
   { pageSize = 1_000, ...rest }: PageOptions,
-  toEntry: ToEntry<Entry>,
-): AsyncGenerator<RangePage<Entry>, void, void> {
+): AsyncGenerator<Page, void, void> {
   const { serializable = false } = rest;
-  const call = pageCall(toEntry);
-  const fetch = (start: Uint8Array, revision: RangeOptions['revision']): Promise<FetchedPage<Entry>> => {
+  const fetch = (start: Uint8Array, revision: RangeOptions['revision']): Promise<RangeMessage> => {
     const request = { ...rest, limit: pageSize, ...(revision !== undefined && { revision }) };
-    return rpc.call(call, () => rangeRequest({ key: start, rangeEnd }, request), rest);
+    return rpc.call(pageCall, () => rangeRequest({ key: start, rangeEnd }, request), rest);
   };
   let page = await fetch(key, rest.revision);
+  const first = knownHeader(page.header);
   const wanted = BigInt(rest.revision ?? 0n);
-  const revision = wanted === 0n ? page.revision : wanted;
-  const { header: first } = page;
+  const revision = wanted === 0n ? first.revision : wanted;
   for (;;) {
-    const { kvs, next } = page;
+    const next = nextStart(page);
     if (next === undefined) {
-      yield answer({ revision, kvs, more: false });
+      yield { revision, kvs: page.kvs, more: false };
       return;
     }
     const following = fetch(next, revision).catch((error: unknown) => {
@@ -97,20 +138,18 @@ async function* pagesOf<Entry>(
     });
     // Its failure is reported when it is its turn, if that comes.
     following.catch(() => {});
-    yield answer({ revision, kvs, more: true });
+    yield { revision, kvs: page.kvs, more: true };
     page = await following;
-    if (!serializable && isReplaced(first, page.header)) throw new StoreReplacedError(first, page.header);
+    const header = knownHeader(page.header);
+    if (!serializable && isReplaced(first, header)) throw new StoreReplacedError(first, header);
   }
 }
 
-function pageCall<Entry>(toEntry: ToEntry<Entry>): Call<RangeRequest, RangeResponse, FetchedPage<Entry>> {
-  return idempotentCall(
-    KVService.range,
-    (response) => {
-      const last = response.kvs.at(-1)?.key;
-      const next = response.more && last !== undefined ? Buffer.concat([last, Uint8Array.of(0)]) : undefined;
-      return { ...rangeResult(response, toEntry), next };
-    },
-    pageOptions,
-  );
+const pageCall = idempotentCall(rangeMethod, (message: RangeMessage) => message, pageOptions);
+
+/** Where the next page begins, if there is one: right after the last key of this one. */
+function nextStart({ kvs, more }: RangeMessage): Uint8Array | undefined {
+  if (!more) return undefined;
+  const last = Array.isArray(kvs) ? kvs.at(-1) : kvs.last;
+  return last && Buffer.concat([last.key, Uint8Array.of(0)]);
 }

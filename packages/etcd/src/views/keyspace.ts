@@ -17,7 +17,7 @@ import {
   rangeRequest,
 } from '../kv/kv.js';
 import type { Mapping } from '../kv/mapping.js';
-import { type PageOptions, type RangePage, rangePages } from '../kv/range-pages.js';
+import { type PageOptions, type RangePage, rangePages, rangePortions } from '../kv/range-pages.js';
 import { runStm, type Stm, type StmOptions, type StmResult } from '../kv/stm.js';
 import { type NoOtherFields, type Txn, type TxnResult, txnCall, txnRequest } from '../kv/txn.js';
 import type { LeaseKeeper } from '../lease/lease-keeper.js';
@@ -107,11 +107,12 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * when the store was replaced meanwhile.
    */
   iterate(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<Entry, void, void> {
-    const pages = this.pages(keys, options);
+    const range = ownRange(this.#mapping.range(keys));
+    const portions = rangePortions(this.#rpc, range, options, (kv) => this.#mapping.entry(kv));
     return new ItemIterator({
-      next: async () => (await pages.next()).value?.kvs,
+      next: async () => (await portions.next()).value ?? undefined,
       close: async () => {
-        await pages.return();
+        await portions.return();
       },
     });
   }

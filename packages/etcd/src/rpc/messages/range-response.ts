@@ -1,0 +1,106 @@
+import { RangeResponse } from '../generated/etcdserverpb/rpc.js';
+import type { KeyValue as EtcdKeyValue } from './key-value.js';
+import { MessageReader } from './message-reader.js';
+import { KeyValue } from './mvccpb.js';
+
+/** Shorter responses are decoded at once: most are in a buffer with others, which they would keep alive. */
+const SHORTEST_ENCODED = 16 * 1024;
+
+/** Field 2, `kvs`, length-delimited. */
+const KVS_TAG = 18;
+
+const LENGTH_DELIMITED = 2;
+
+/** A `RangeResponse`, whose keys may still be encoded. */
+export interface RangeMessage extends Omit<RangeResponse, 'kvs'> {
+  readonly kvs: EtcdKeyValue[] | EncodedKeyValues;
+}
+
+/** Decodes the response to a range, a long one without its keys. */
+export const RangeMessage = {
+  decode(reader: MessageReader): RangeMessage {
+    const { message } = reader;
+    const kvs = mayStayEncoded(message) ? findKeys(message) : undefined;
+    if (kvs === undefined) return RangeResponse.decode(reader);
+    const rest = Buffer.concat([message.subarray(0, kvs.first), message.subarray(kvs.end)]);
+    return { ...RangeResponse.decode(new MessageReader(rest)), kvs: new EncodedKeyValues(message, kvs) };
+  },
+};
+
+/** Keys of a response, in order, each of which is decoded when it is taken. */
+export class EncodedKeyValues {
+  readonly #reader: MessageReader;
+  readonly #place: Place;
+
+  constructor(message: Uint8Array, place: Place) {
+    this.#reader = new MessageReader(message);
+    this.#reader.pos = place.first;
+    this.#place = place;
+  }
+
+  /** The last one, whether it was taken or not. */
+  get last(): EtcdKeyValue {
+    const reader = new MessageReader(this.#reader.message);
+    reader.pos = this.#place.last;
+    return nextOf(reader);
+  }
+
+  /** The same keys, to be taken from the first one on. */
+  afresh(): EncodedKeyValues {
+    return new EncodedKeyValues(this.#reader.message, this.#place);
+  }
+
+  /** The next one; `undefined` at the end. */
+  next(): EtcdKeyValue | undefined {
+    return this.#reader.pos < this.#place.end ? nextOf(this.#reader) : undefined;
+  }
+
+  /** So many of those that were not taken yet, or fewer at the end. */
+  take(most: number): EtcdKeyValue[] {
+    const taken: EtcdKeyValue[] = [];
+    while (taken.length < most && this.#reader.pos < this.#place.end) taken.push(nextOf(this.#reader));
+    return taken;
+  }
+}
+
+function nextOf(reader: MessageReader): EtcdKeyValue {
+  // The tag, which findKeys() has seen.
+  reader.uint32();
+  return KeyValue.decode(reader, reader.uint32());
+}
+
+/** Where the keys are in a message: the first, the last, and the end of that. */
+interface Place {
+  readonly first: number;
+  readonly last: number;
+  readonly end: number;
+}
+
+/** Kept as it is, it must not keep other messages alive. */
+function mayStayEncoded({ length, buffer }: Uint8Array): boolean {
+  return length >= SHORTEST_ENCODED && 2 * length > buffer.byteLength;
+}
+
+/** `undefined` for no keys, and for those that aren't all in one place, as etcd writes them. */
+function findKeys(message: Uint8Array): Place | undefined {
+  const reader = new MessageReader(message);
+  let first = -1;
+  let last = -1;
+  let end = -1;
+  while (reader.pos < message.length) {
+    const at = reader.pos;
+    const tag = reader.uint32();
+    if (tag === KVS_TAG) {
+      if (first < 0) first = at;
+      else if (at !== end) return undefined;
+      last = at;
+    }
+    if ((tag & 7) === LENGTH_DELIMITED) {
+      const length = reader.uint32();
+      reader.pos += length;
+    } else reader.skip(tag & 7);
+    if (tag === KVS_TAG) end = reader.pos;
+  }
+  // A message that is cut off, or has no keys, is left to who decodes all of it.
+  return first < 0 || reader.pos > message.length ? undefined : { first, last, end };
+}
