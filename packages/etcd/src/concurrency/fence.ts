@@ -87,7 +87,8 @@ export class Fence {
   }
 
   /**
-   * Deletes the key, if it is still as it was placed, and sees to it that no late copy of its placing brings it back. Goes on over broken connections until the lease has ended; the key has gone with it then.
+   * Deletes the key, if it is still as it was placed, and sees to it that no late copy of its placing brings it back. Goes
+   * on over broken connections until the lease has ended; the key has gone with it then.
    *
    * @param placed `undefined` where it isn't known whether the key is there.
    * @param also done in the same transaction.
