@@ -101,13 +101,15 @@ describe('native transport', { skip }, () => {
       const accepted = once(silent, 'connection');
       const transport = nativeTransport({
         endpoint: `https://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+        connectTimeoutMs: 30_000,
       });
       const call = hello(transport);
       const rejected = assert.rejects(call, ClosedError);
       await accepted;
       const start = performance.now();
       await transport.close();
-      assert.ok(performance.now() - start < 500, `closing took ${performance.now() - start} ms`);
+      // The handshake would go on for longer.
+      assert.ok(performance.now() - start < 5_000, `closing took ${performance.now() - start} ms`);
       await rejected;
       silent.close();
     });

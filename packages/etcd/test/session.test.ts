@@ -188,13 +188,14 @@ overEachTransport('sessions', (connect) => {
     const session = await Session.create(client, { ttlSeconds: 60 });
     own.pause();
     try {
-      const first = session.close({ timeoutMs: 3_000 });
+      const first = session.close({ timeoutMs: 10_000 });
       first.catch(() => {});
       const start = performance.now();
       await assert.rejects(session.close({ timeoutMs: 100 }), { message: /not done within 100 ms/ });
       const reason = new Error('enough');
       await assert.rejects(session.close({ signal: AbortSignal.abort(reason) }), reason);
-      assert.ok(performance.now() - start < 1_000);
+      // Neither waited for the first.
+      assert.ok(performance.now() - start < 8_000);
     } finally {
       own.resume();
     }
