@@ -29,7 +29,11 @@ export async function testOldestRust() {
   const test = ['test', '--offline', '--all-features', '--lib', '--tests'];
   const { code, output } = await run([...toolchain.cargo, ...test], {
     cwd: crate,
-    env: { ...toolchain.env, CARGO_TARGET_DIR: inRoot('target', 'oldest-rust') },
+    env: {
+      ...toolchain.env,
+      CARGO_TARGET_DIR: inRoot('target', 'oldest-rust'),
+      CARGO_PROFILE_DEV_DEBUG: '0',
+    },
   });
   return { ...countCargoTests(output, code), output };
 }

@@ -12,6 +12,7 @@ import { SetupError } from '../lib/errors.mjs';
 import { main } from '../lib/main.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { mustRun, notice, step } from '../lib/step.mjs';
+import { FILES_AT_ONCE, inTurns } from '../lib/turns.mjs';
 
 const HINT = 'npm run field -- [--only <text>] [--again] [--runs <n>] [--keep] [--ci]';
 const RUNS = 10;
@@ -38,7 +39,7 @@ await main(async (args) => {
   if (runs !== undefined && (!Number.isInteger(runs) || runs < 1))
     throw new SetupError(`--runs ${values.runs}`, { hint: HINT });
   await prepare();
-  const { cases, controls, stateOf } = await import('../field/cases.mjs');
+  const { cases, controls, install, stateOf } = await import('../field/cases.mjs');
   const { tryCase, tryControl } = await import('../field/try.mjs');
   const {
     RESULTS,
@@ -60,6 +61,8 @@ await main(async (args) => {
   const chosenControls = controls().filter(chosen);
   const total = chosenCases.length + chosenControls.length;
   if (total === 0) throw new SetupError(`nothing has ${values.only} in its name`, { hint: HINT });
+
+  if (values.ci) await step('install what CI runs', () => installAhead([...chosenCases, ...chosenControls]));
 
   const missing = /** @type {string[]} */ ([]);
   const keep = values.keep || values.ci;
@@ -94,6 +97,22 @@ await main(async (args) => {
       notice(`${name}: ${error.message}`);
       missing.push(name);
     }
+  }
+
+  /**
+   * Several at a time, as most of that is waiting.
+   * @param {(import('../field/cases.mjs').Case | import('../field/cases.mjs').Control)[]} subjects
+   */
+  async function installAhead(subjects) {
+    const wanted = subjects.flatMap((one) =>
+      ('version' in one ? [one.version] : [one.bad, ...(one.good === null ? [] : [one.good])]).map(
+        (version) => ({ one, version }),
+      ),
+    );
+    await inTurns(FILES_AT_ONCE, wanted, async ({ one, version }) => {
+      // Where it can't be, its measurement says so.
+      await install(one, version).catch(() => {});
+    });
   }
 
   const wrong = [

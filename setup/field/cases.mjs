@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { SetupError } from '../lib/errors.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
+import { makeEnvironment } from '../provide/python.mjs';
 import { findPythons } from '../provide/pythons.mjs';
 import { provideRuntimes } from '../provide/runtimes.mjs';
 
@@ -107,10 +108,9 @@ export async function install(subject, version) {
         cwd: folder,
       });
   } else {
-    await mustRun([interpreter, '-m', 'venv', ...(first === undefined ? ['--without-pip'] : []), folder]);
-    const pip = [join(folder, 'bin', 'python'), '-m', 'pip', 'install', '-q', '--disable-pip-version-check'];
-    if (first !== undefined)
-      await mustRun([...pip, '--no-cache-dir', '--only-binary', ':all:', ...wanted('==')]);
+    const flags = ['--no-cache-dir', '--disable-pip-version-check'];
+    const problem = await makeEnvironment(folder, interpreter, wanted('=='), flags);
+    if (problem !== undefined) throw new SetupError(`${wanted('==').join(', ')}: ${problem}`);
   }
   writeFileSync(mark, '');
   return { folder, command };

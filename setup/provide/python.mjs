@@ -125,35 +125,39 @@ const interpreter = (/** @type {Environment} */ environment) => `${folder(enviro
 const completeMark = (/** @type {Environment} */ environment) => `${folder(environment)}/.complete`;
 
 /**
- * Replaces an environment by a new one, with a Python of this machine. The packages come by the pip of the Python in use, as
- * a pip of the environment's own would take longer to unpack than they do; one that is too old for that can't.
+ * Replaces an environment by a new one, with a Python of this machine.
  * @param {Environment} environment
  * @param {string} [python]
  * @returns {Promise<string | undefined>} what went wrong
  */
 async function create(environment, python = 'python3') {
   const dir = folder(environment);
-  const own = interpreter(environment);
-  const packages = ['install', '--quiet', '--only-binary', ':all:', ...environment.packages];
-  const ways = [
-    [
-      [python, '-m', 'venv', '--clear', '--without-pip', dir],
-      ['python3', '-m', 'pip', '--python', own, ...packages],
-    ],
-    [
-      [python, '-m', 'venv', '--clear', dir],
-      [own, '-m', 'pip', ...packages],
-    ],
-  ];
-  let problem;
-  for (const way of ways) {
-    problem = await inOrder(way);
-    if (problem !== undefined) continue;
-    writeFileSync(completeMark(environment), '');
-    return undefined;
-  }
-  rmSync(dir, { recursive: true, force: true });
+  const problem = await makeEnvironment(dir, python, environment.packages);
+  if (problem === undefined) writeFileSync(completeMark(environment), '');
+  else rmSync(dir, { recursive: true, force: true });
   return problem;
+}
+
+/**
+ * Makes an environment of Python in a folder, which is emptied. The packages come by the pip of the Python in use, as a pip
+ * of the environment's own would take longer to unpack than they do; where that one can't, by its own.
+ * @param {string} dir
+ * @param {string} python
+ * @param {readonly string[]} packages
+ * @param {readonly string[]} [flags] for pip
+ * @returns {Promise<string | undefined>} what went wrong
+ */
+export async function makeEnvironment(dir, python, packages, flags = []) {
+  const own = `${dir}/bin/python`;
+  const bare = [python, '-m', 'venv', '--clear', '--without-pip', dir];
+  if (packages.length === 0) return await inOrder([bare]);
+  const install = ['install', '--quiet', '--only-binary', ':all:', ...flags, ...packages];
+  const shared = await inOrder([bare, ['python3', '-m', 'pip', '--python', own, ...install]]);
+  if (shared === undefined) return undefined;
+  return await inOrder([
+    [python, '-m', 'venv', '--clear', dir],
+    [own, '-m', 'pip', ...install],
+  ]);
 }
 
 /**
