@@ -24,12 +24,17 @@ const ADDONS = [
   },
 ];
 
-/** Builds them into .cache/addons. Without cargo there are none. */
-export async function buildAddons() {
+/**
+ * Builds them into .cache/addons. Without cargo there are none.
+ * @param {{ release?: boolean }} [options] `release`: optimized, where their speed is measured; by default as the Rust tests
+ * are built, with which they then share what they depend on
+ */
+export async function buildAddons({ release = false } = {}) {
   if (!hasCargo()) return;
+  const flags = release ? ['--release'] : [];
   await step('build the example addons (Rust, about a minute the first time)', async () => {
     for (const together of ADDONS) {
-      await buildCrates(together);
+      await buildCrates(together, { flags });
       recordFiles('addons', together);
     }
   });

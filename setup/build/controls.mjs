@@ -15,6 +15,9 @@ export async function buildControls() {
     'control-napi': inCache('controls', 'control.node'),
     ...(hasPython && { 'control-pyo3': inCache('controls', 'control_pyo3.abi3.so') }),
   };
-  await step('build the bad addons that tests need (Rust)', () => buildCrates(files));
+  await step('build the bad addons that tests need (Rust)', () =>
+    // As the Rust tests are built, with which they share what they depend on.
+    buildCrates(files, { flags: [] }),
+  );
   recordFiles('controls', files);
 }

@@ -70,6 +70,14 @@ export function checks(files) {
       patient(cargo(['test', '--no-run', ...args], { ...options, title: `build of: ${title}` })),
     ),
     patient(command('docs', ['npm', 'run', '--silent', 'docs'], { title: 'the site, with the references' })),
+    patient({
+      group: 'rust',
+      title: 'owned-runtime-napi with the lowest napi and napi-derive that it states',
+      run: async () =>
+        hasCargo()
+          ? (await import('./lowest-napi.mjs')).testLowestNapi()
+          : { skipped: 1, skipReason: withoutCargo() },
+    }),
     // Flags of the compiler would rebuild everything in the shared target folder.
     patient(
       cargo(
@@ -128,14 +136,6 @@ export function checks(files) {
           ? (await import('./oldest-rust.mjs')).testOldestRust()
           : { skipped: 1, skipReason: withoutCargo() },
     },
-    {
-      group: 'rust',
-      title: 'owned-runtime-napi with the lowest napi and napi-derive that it states',
-      run: async () =>
-        hasCargo()
-          ? (await import('./lowest-napi.mjs')).testLowestNapi()
-          : { skipped: 1, skipReason: withoutCargo() },
-    },
     command('sanitizers', ['npm', 'run', '--silent', 'sanitizers', '--', 'slice'], {
       title: 'sanitizers: an exit with calls, a watch and workers, under valgrind',
       skipReason: () => (hasValgrind() ? undefined : 'skipped, valgrind is missing'),
@@ -175,8 +175,9 @@ const rustTests = [
   { title: 'cargo test of owned-runtime', args: ['--package', 'owned-runtime', '--all-features'] },
   {
     title: 'owned-runtime as on systems without a bounded join',
-    args: ['--package', 'owned-runtime', '--all-features', '--target-dir', inRoot('target', 'plain-join')],
-    env: { RUSTFLAGS: '--cfg owned_runtime_plain_join' },
+    args: ['--package', 'owned-runtime', '--all-features'],
+    // For the workspace's crates alone: flags for all would build anew what they depend on.
+    env: { RUSTC_WORKSPACE_WRAPPER: inRoot('setup', 'checks', 'plain-join.sh') },
   },
 ];
 

@@ -10,18 +10,24 @@ import { provideRuntimes } from '../provide/runtimes.mjs';
 import { provideValkey } from '../provide/valkey.mjs';
 
 /**
- * What set-up provides for some test files only, in this order, and the names by which tests ask provided() for it.
- * @type {Record<string, { provide: () => unknown, names: (keyof import('@quiesce/test-services').Provided)[] }>}
+ * What set-up provides for some test files only, in this order, and the names by which tests ask provided() for it. What it
+ * `compiles` it makes while it installs the rest.
+ * @typedef {object} Need
+ * @property {() => unknown} provide
+ * @property {(keyof import('@quiesce/test-services').Provided)[]} names
+ * @property {boolean} [compiles]
  */
+
+/** @type {Record<string, Need>} */
 const NEEDS = {
   runtimes: { provide: provideRuntimes, names: ['runtimes'] },
   pythons: { provide: findPythons, names: ['pythons'] },
   valkey: { provide: provideValkey, names: ['valkeyServer', 'valkeyGlide', 'valkeyGlidePy'] },
   chromium: { provide: provideChromium, names: ['chromium'] },
-  'etcd-programs': { provide: buildEtcdPrograms, names: ['etcdutl', 'clientv3'] },
-  controls: { provide: buildControls, names: ['controls'] },
-  addons: { provide: buildAddons, names: ['addons'] },
-  'etcd-python': { provide: buildEtcdPython, names: ['etcdPython'] },
+  'etcd-programs': { provide: buildEtcdPrograms, compiles: true, names: ['etcdutl', 'clientv3'] },
+  controls: { provide: buildControls, compiles: true, names: ['controls'] },
+  addons: { provide: () => buildAddons(), compiles: true, names: ['addons'] },
+  'etcd-python': { provide: buildEtcdPython, compiles: true, names: ['etcdPython'] },
 };
 
 /**
@@ -76,10 +82,17 @@ export function checkNeeds(files, table = NEEDED_BY) {
  * @returns {Promise<Record<string, string>>} the environment in which tests run: provided() refuses what they didn't ask for
  */
 export async function provideNeeds(needs) {
-  for (const need of needs) {
-    const known = NEEDS[need];
-    if (known === undefined) throw new SetupError(`set-up can't provide '${need}'`);
-    await known.provide();
+  const known = needs.map((need) => {
+    const found = NEEDS[need];
+    if (found === undefined) throw new SetupError(`set-up can't provide '${need}'`);
+    return found;
+  });
+  const inOrder = async (/** @type {boolean} */ compiled) => {
+    for (const { provide, compiles = false } of known) if (compiles === compiled) await provide();
+  };
+  // Compilers work while what is installed is on its way.
+  for (const end of await Promise.allSettled([inOrder(true), inOrder(false)])) {
+    if (end.status === 'rejected') throw end.reason;
   }
   const left = Object.entries(NEEDS).filter(([need]) => !needs.includes(need));
   return { SETUP_NOT_PROVIDED: left.flatMap(([, { names }]) => names).join(',') };

@@ -9,18 +9,27 @@ import { checkNeeds, needsOf, provideNeeds } from './needs.mjs';
 const PLACES = ['setup/test', 'crates/*/tests', 'packages/*/dist/test', 'scenarios/dist', 'bench/dist'];
 
 /**
- * Provides what the chosen Node tests need, and runs them, shown as they go.
- * @param {string[]} parts run only files whose path holds one of these; all when empty
- * @returns {Promise<import('./checks.mjs').Result>}
+ * Provides what the chosen Node tests need.
+ * @param {string[]} parts only files whose path holds one of these; all when empty
+ * @returns {Promise<{ files: string[], env: Record<string, string> }>} the files, and the environment for them
  */
-export async function runNodeTests(parts) {
+export async function provideNodeTests(parts) {
   const all = PLACES.flatMap(expand).flatMap(testFiles);
   checkNeeds(all.map(sourceOf));
   const files = all.filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)));
+  return { files, env: await provideNeeds(needsOf(files.map(sourceOf))) };
+}
+
+/**
+ * Runs the chosen Node tests, shown as they go.
+ * @param {string[]} parts as of {@link provideNodeTests}, which has done its work before
+ * @returns {Promise<import('./checks.mjs').Result>}
+ */
+export async function runNodeTests(parts) {
+  const { files, env } = await provideNodeTests(parts);
   if (files.length === 0) {
     return { failed: 1, output: `no test file's path holds ${parts.join(' or ')}` };
   }
-  const env = await provideNeeds(needsOf(files.map(sourceOf)));
   const counts = inCache('node-test-counts.json');
   mkdirSync(inCache(), { recursive: true });
   rmSync(counts, { force: true });

@@ -1,6 +1,6 @@
 // @ts-check
 // npm run cure: exits of addons before and after their cure; docs/measurements/cure.md. Arguments after `--` go to scenarios/cure.ts, except for
-// `build`, which only builds the addons.
+// `build`, which only builds the addons, not optimized.
 import { existsSync } from 'node:fs';
 import { buildAddons } from '../build/addons.mjs';
 import { prepare } from '../build/prepare.mjs';
@@ -15,8 +15,9 @@ await main(async (args) => {
   await prepare();
   await provideRuntimes();
   findPythons();
-  await buildAddons();
-  if (args.length === 1 && args[0] === 'build') return 0;
+  const onlyBuild = args.length === 1 && args[0] === 'build';
+  await buildAddons({ release: !onlyBuild });
+  if (onlyBuild) return 0;
   const code = await show([process.execPath, inRoot('scenarios', 'dist', 'cure.js'), ...args]);
   const document = inRoot('docs', 'measurements', 'cure.md');
   if (existsSync(document)) {

@@ -6,6 +6,7 @@
 // that process prints comes at the end.
 import { prepare } from '../build/prepare.mjs';
 import { checks } from '../checks/checks.mjs';
+import { provideNodeTests } from '../checks/node-tests.mjs';
 import { parse } from '../lib/arguments.mjs';
 import { run } from '../lib/command.mjs';
 import { refuseUnknown } from '../lib/errors.mjs';
@@ -27,6 +28,8 @@ await main(async (args) => {
   const groups = values.only?.split(',') ?? known;
   refuseUnknown(groups, known, (group) => `there is no group of checks named '${group}'`, hint);
   await prepare();
+  // Before the patient checks, which use the same folders of cargo's, and would make the others wait.
+  if (groups.includes('node') && !values.patient) await provideNodeTests(positionals);
   const chosen = checks(positionals).filter(({ group }) => groups.includes(group));
   const patient = chosen.filter((check) => check.patient);
   const others = chosen.filter((check) => !check.patient);

@@ -12,15 +12,21 @@ export function notice(text) {
   console.log(`! ${text}`);
 }
 
+/** The title of the step whose line is open: the cursor is behind it. */
+let open = /** @type {string | undefined} */ (undefined);
+
 /**
  * Does a piece of work with one line of progress: its title, then how long it took.
+ * Of several at the same time, each has its line when it ends.
  * @template T
  * @param {string} title
  * @param {() => Promise<T>} work
  * @returns {Promise<T>}
  */
 export async function step(title, work) {
+  if (open !== undefined) process.stdout.write('\n');
   process.stdout.write(`· ${title} … `);
+  open = title;
   const start = performance.now();
   let end = 'failed';
   try {
@@ -28,7 +34,9 @@ export async function step(title, work) {
     end = seconds(performance.now() - start);
     return result;
   } finally {
+    if (open !== title) process.stdout.write(`${open === undefined ? '' : '\n'}· ${title} … `);
     process.stdout.write(`${end}\n`);
+    open = undefined;
   }
 }
 

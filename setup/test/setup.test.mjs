@@ -161,6 +161,17 @@ describe('main', () => {
     assert.equal(bad.stderr, 'cause\n✖ sh -c echo cause; exit 7 failed with exit code 7\n  do this\n');
   });
 
+  it('gives each of several steps at the same time its line when it ends', () => {
+    const { stdout } = runSetup(`await main(async () => {
+      const short = () => step('short', async () => {});
+      const long = step('long', short);
+      await long;
+      await step('next', async () => {});
+      return 0;
+    })`);
+    assert.match(stdout, /^· long … \n· short … \d\.\d s\n· long … \d\.\d s\n· next … \d\.\d s\n$/);
+  });
+
   it('ends its children on an interrupt, after they have cleaned up', async () => {
     const script = 'trap "echo cleaned; exit" INT; echo ready; while :; do sleep 0.05; done';
     const code = `const { run } = await import('./setup/lib/command.mjs');
