@@ -166,7 +166,9 @@ function needAsan() {
 
 function needValgrind() {
   if (hasValgrind()) return;
-  throw new SetupError('valgrind is missing', { hint: 'install it, for example by apt-get install valgrind' });
+  throw new SetupError('valgrind is missing', {
+    hint: 'install it, for example by apt-get install valgrind',
+  });
 }
 
 /**
