@@ -176,7 +176,7 @@ const rustTests = [
   {
     title: 'owned-runtime as on systems without a bounded join',
     args: ['--package', 'owned-runtime', '--all-features'],
-    // For the workspace's crates alone: flags for all would build anew what they depend on.
+    // For the workspace's crates alone: flags for all would rebuild what they depend on.
     env: { RUSTC_WORKSPACE_WRAPPER: inRoot('setup', 'checks', 'plain-join.sh') },
   },
 ];

@@ -131,7 +131,7 @@ export class Election {
    * call joins that candidacy, with the new value. Giving up one of these calls leaves the candidacy to the others;
    * resigning ends it for all. A candidacy that was given up, or resigned, is gone before the session makes another.
    *
-   * Where another session has resumed this one's candidacy, the call waits until that is over, and then campaigns anew.
+   * Where another session has resumed this one's candidacy, the call waits until that is over, and then campaigns again.
    *
    * @param value what the leader announces, such as its address.
    * @throws LeaseLostError when the session is lost before, OwnershipLostError when the candidacy is (the key was deleted,

@@ -354,7 +354,7 @@ class RangeAnswer<Entry> extends Answer implements RangeResult<Entry> {
   };
 
   *[Symbol.iterator](): IterableIterator<Entry> {
-    const left = this.#encoded?.afresh();
+    const left = this.#encoded?.fromStart();
     if (left === undefined) yield* this.kvs;
     else for (let kv = left.next(); kv !== undefined; kv = left.next()) yield this.#toEntry(kv);
   }

@@ -20,7 +20,7 @@ export interface Inspected {
   receive(text: string): void;
 }
 
-/** @param send sends it a message. @param onEvent is told what it says without being asked. */
+/** @param send sends it a message. @param onEvent gets what it says without being asked. */
 export function inspected(
   send: (text: string) => void,
   signal: AbortSignal,

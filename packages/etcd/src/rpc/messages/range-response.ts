@@ -46,7 +46,7 @@ export class EncodedKeyValues {
   }
 
   /** The same keys, to be taken from the first one on. */
-  afresh(): EncodedKeyValues {
+  fromStart(): EncodedKeyValues {
     return new EncodedKeyValues(this.#reader.message, this.#place);
   }
 
