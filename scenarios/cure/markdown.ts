@@ -207,7 +207,7 @@ export function cureMarkdown(
 have. Of ${grouped(ours.runs)} amplified exits on owned-runtime ${ours.failed} failed.`,
     `\`${command}\` on ${summary.startedAt.slice(0, 10)} at ${commit}, ${cores} cores, ${minutes} minutes of runs:`,
     byAddon(cells),
-    `A run fails when it ends in another way than its ending says, hangs, prints a crash, or writes to stderr where its host writes
+    `A run fails when it ends in a different way from what its ending says, hangs, prints a crash, or writes to stderr where its host writes
 nothing.
 
 - _Plain_ runs are not disturbed; they run with \`--strict\`.

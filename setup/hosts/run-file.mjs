@@ -84,7 +84,7 @@ export async function runFile(runtime, binary, file, env = {}) {
   }
   const tests = xml === '' ? [] : readReport(xml);
   const failed = tests.some(({ outcome }) => outcome === 'failed');
-  // Something failed that is no test: a hook, an import, the process.
+  // Something failed that is not a test: a hook, an import, the process.
   const crashed = tests.length === 0 || (code !== 0 && !failed);
   return { crashed, tests, output: crashed ? `${output.trim()}\nexit code ${code}` : output };
 }

@@ -40,9 +40,9 @@ export function supportPage() {
 
 <!-- Written by \`node setup/pack/support.mjs\` from setup/pack/platforms.mjs, which the release workflow builds from. -->
 
-"Ever run" is the honest column: **${ran.join(', ')}** is where every test runs, each day. What the other rows say is what the
-release workflow builds. It installs and tries each of them on such a machine before it publishes anything, but it
-has not run yet. So nobody has run those packages so far.
+The column "ever run" matters most. Every test runs on **${ran.join(', ')}**. The other rows say what the
+release workflow would build. It would install and try each package on such a machine before it publishes anything, but it
+has not run yet. So nobody has run those packages.
 
 ## @quiesce/etcd
 
@@ -56,10 +56,10 @@ npm installs the package of your platform and no other. The fallback needs no na
 [transports](guide/README.md#transports). Node 20.19 and newer, Bun and Deno, in the versions of
 [Runtimes](measurements/runtimes.md).
 
-Our packages run nothing when they are installed. One of what they depend on has an install script: \`protobufjs\`, which comes
-with \`@grpc/grpc-js\`, the fallback's. The script compares version numbers and may print a warning. Nothing needs it:
-\`npm install --ignore-scripts\` installs the same files. \`@grpc/grpc-js\` is a dependency, and no optional peer, though it
-brings all 33 packages that come with the client, and 13 of the 18 MB: without it a bundler could not resolve the fallback, and a
+Our packages run nothing when they are installed. One of their dependencies has an install script: \`protobufjs\`, which comes
+with the fallback's \`@grpc/grpc-js\`. The script compares version numbers and may print a warning. Nothing needs it:
+\`npm install --ignore-scripts\` installs the same files. \`@grpc/grpc-js\` is a dependency and not an optional peer,
+though it brings all 33 packages that come with the client, and 13 of the 18 MB. Without it a bundler could not resolve the fallback, and a
 machine for which npm left the native package out would have no transport at all. While the native transport works, it is never loaded.
 
 ## quiesce
@@ -73,13 +73,13 @@ ${table([
 
 \`--strict\` and the amplifier need a preload library for glibc. Where there is none, \`--strict\` is refused with the reason,
 \`--perturb all\` leaves the amplifier out and says so, and \`--perturb amplify\` is refused. Where the library is there but the program is
-static, and can't load it, \`--strict\` says that nobody saw the program's end. Stacks need gdb.
+static, and can't load it, \`--strict\` says that the program's end wasn't seen. Stacks need gdb.
 
 ## The crates
 
 \`owned-runtime\`, \`owned-runtime-pyo3\` and \`owned-runtime-napi\` are source. Their tests run on ${ran.join(', ')}: with Rust 1.63 and
 newer, each Python from 3.9 on that the machine has, Node, Bun and Deno. On systems without a bounded join of threads
-(macOS, Windows) \`owned-runtime\` takes another way to wait, which is tested by a build that is made to take it on Linux.
+(macOS, Windows) \`owned-runtime\` waits in a different way. The tests run it on Linux, in a build that is made to wait that way.
 `;
 }
 

@@ -41,7 +41,7 @@ export function checkRelease({ dryRun }) {
   problems.push(
     ...problemsOfChangelog(changelog, wanted, { released }).map((text) => `CHANGELOG.md: ${text}`),
   );
-  if (problems.length > 0) throw new SetupError(`this is no release yet: ${problems.join('; ')}`);
+  if (problems.length > 0) throw new SetupError(`this is not a release yet: ${problems.join('; ')}`);
 }
 
 /**

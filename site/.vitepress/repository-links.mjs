@@ -8,7 +8,7 @@ const PAGE = /^docs\/(?!upstream\/).*(\.md|\/)$/;
 const GENERATED = /^docs\/(reference\/(?:etcd|quiesce|rust)\/.*)$/;
 
 /**
- * A markdown-it plugin: a link to what is no page of the site becomes one into the repository. One to a generated reference
+ * A markdown-it plugin: a link to what is not a page of the site becomes one into the repository. One to a generated reference
  * is followed by the browser and not by the site's router, which knows only pages.
  * @param {import('markdown-it').default} markdown
  * @param {{ repository: string }} options

@@ -102,7 +102,7 @@ fn report_threads(pid: i32) {
 }
 
 fn open_comm(tid: i32) -> Reader {
-    // A path is no line, but as easily put together without allocation.
+    // A path is not a line, but as easily put together without allocation.
     let path = Line::new("/proc/self/task/").join(tid).join("/comm");
     Reader::open(path.as_bytes())
 }

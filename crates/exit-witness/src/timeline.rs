@@ -97,7 +97,7 @@ pub fn is_through() {
     journal::note("through");
 }
 
-/// Calls of dlclose under way. What runs meanwhile is no sign of an exit.
+/// Calls of dlclose under way. What runs meanwhile is not a sign of an exit.
 static UNLOADING: AtomicUsize = AtomicUsize::new(0);
 
 /// dlclose was called. It gives the time to `unloaded`, and `unloading_ends` follows it.

@@ -27,7 +27,7 @@ impl Task {
 /// Spawns a task on the calling env's runtime, from JavaScript's thread or another task. Never waits.
 ///
 /// It ends with the env at the latest: it is dropped wherever it waits. It doesn't keep the event loop alive. Once the
-/// env is closed, the task is dropped at once. That is no error, since nobody is left to handle one.
+/// env is closed, the task is dropped at once. That is not an error, since nobody is left to handle one.
 ///
 /// # Errors
 ///

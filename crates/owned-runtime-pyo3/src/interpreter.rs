@@ -242,7 +242,7 @@ pub fn stop(py: Python<'_>) -> PyResult<()> {
 ///
 /// # Errors
 ///
-/// [`StopOverdue`](crate::StopOverdue) if a thread isn't gone within the stop bound; it is closed all the same.
+/// [`StopOverdue`](crate::StopOverdue) if a thread isn't gone within the stop bound; it is closed anyway.
 #[pyfunction]
 pub fn close(py: Python<'_>) -> PyResult<()> {
     let Some(interpreter) = Interpreter::installed() else { return Ok(()) };

@@ -211,7 +211,7 @@ impl OwnedRuntime {
     ///
     /// # Errors
     ///
-    /// As [`stop`](Self::stop); it is closed all the same, and a further call waits again.
+    /// As [`stop`](Self::stop); it is closed anyway, and a further call waits again.
     pub fn close(&self) -> Result<(), StopError> {
         self.close_within(self.config.stop_bound)
     }
@@ -300,7 +300,7 @@ impl TokioRemote {
             };
             runtime.block_on(async {
                 shutdown.notified().await;
-                // With a bound of zero the holders are informed all the same.
+                // With a bound of zero the holders are informed anyway.
                 let _ = tokio::time::timeout(drain_bound, drain.run()).await;
             });
             // Drops the tasks first and waits for the blocking pool then, so that calls which wait

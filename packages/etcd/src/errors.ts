@@ -233,8 +233,8 @@ function clusterName(id: bigint): string {
 }
 
 /**
- * A response came from another cluster than the client's. A write was carried out there. There are two cases. The
- * endpoint belongs to another cluster than the other endpoints: it is left alone. Or the cluster behind the endpoints
+ * A response came from a different cluster from the client's. A write was carried out there. There are two cases. The
+ * endpoint belongs to a different cluster from the other endpoints: it is left alone. Or the cluster behind the endpoints
  * was replaced, for instance by a restored backup: the client works with the new one from now on. Reads are made again
  * where they can be. Code `FAILED_PRECONDITION`.
  */

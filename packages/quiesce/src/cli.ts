@@ -93,7 +93,7 @@ function complain(message: string, hint?: string): void {
   process.stderr.write(`quiesce: error: ${message}${hint === undefined ? '' : ` (${hint})`}\n`);
 }
 
-// If the reader has gone away (`| head`, a closed terminal), that is no reason to stop or to complain. Anything else,
+// If the reader has gone away (`| head`, a closed terminal), that is not a reason to stop or to complain. Anything else,
 // such as a full disk, is reported once, by every subcommand; its other files are still written.
 let unwritten = false;
 for (const [name, stream] of [

@@ -79,7 +79,7 @@ async fn tcp(target: &Target, host: &str, port: u16) -> Result<TcpStream, DialEr
         Err(_) => lookup(host.to_owned(), port).await.map_err(DialError::Lookup)?,
     };
     let stream = connect_any(addresses).await.map_err(DialError::Connect)?;
-    // A failure of either is no reason to give up a connection that works.
+    // A failure of either is not a reason to give up a connection that works.
     let _ = stream.set_nodelay(true);
     if let Some(idle) = target.tcp_keep_alive {
         let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle));

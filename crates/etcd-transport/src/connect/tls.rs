@@ -113,7 +113,7 @@ impl Verifier {
                 }
             }
             None => {
-                // Of the operating system's certificates some may be unusable; that is no reason to refuse the others.
+                // Of the operating system's certificates some may be unusable; that is not a reason to refuse the others.
                 let found = rustls_native_certs::load_native_certs();
                 roots.add_parsable_certificates(found.certs);
                 if roots.is_empty() {
@@ -183,7 +183,7 @@ fn no_authority(error: &Error) -> bool {
     }
 }
 
-/// webpki's errors are no part of rustls's interface.
+/// webpki's errors are not part of rustls's interface.
 fn is(error: &Error, webpki: &str) -> bool {
     format!("{error:?}").contains(webpki)
 }

@@ -50,7 +50,7 @@ export interface MemberAddResult {
  * The members of the cluster: etcd's service `Cluster`, as `cluster` of a client.
  *
  * A refused change rejects with an `EtcdError`: code `NOT_FOUND` for an unknown id, `FAILED_PRECONDITION` for one
- * that would cost the quorum, for a peer URL that another member has, and for promoting a member that is no learner or
+ * that would cost the quorum, for a peer URL that another member has, and for promoting a member that is not a learner or
  * has not caught up; `UNAVAILABLE` while the cluster is too unhealthy for a change. Its `details` are the server's
  * message.
  *

@@ -85,7 +85,7 @@ export class Mutex {
    * @param lock key and revision of a {@link Lock} of this name, which its program has stored.
    * @throws InvalidArgumentError when the key is not one of this mutex; OwnershipLostError when there is no such key any
    * more, or somebody else resumes it meanwhile; else as {@link Mutex.lock}, and then the lock is given up. Where the error's
-   * `mayBeApplied` is true, it may be this session's all the same: resume it again, or close the session.
+   * `mayBeApplied` is true, it may be this session's anyway: resume it again, or close the session.
    */
   async resume(lock: KeptKey, options: AcquireOptions = {}): Promise<Lock> {
     checkArgument('lock', keptKey, lock);

@@ -460,7 +460,7 @@ async function place<Owned extends OwnedKey>(
       if (fence.isRefused(error)) return attempt(bound);
       throw error;
     });
-  // Not cancelled with the wait: it may be applied all the same, and then the key has to be removed.
+  // Not cancelled with the wait: it may be applied anyway, and then the key has to be removed.
   const placing = inTurn(shared, async () => {
     // The turn may come late.
     waiting.throwIfAborted();

@@ -169,7 +169,7 @@ export function toBytes(bytes: Bytes): Uint8Array {
     if (wellFormed(bytes)) return Buffer.from(bytes);
     throw invalidArgument("the text has a lone surrogate, which UTF-8 can't encode");
   }
-  // Also one of a vm context, in which Jest runs tests: it is no instance of this realm's class.
+  // Also one of a vm context, in which Jest runs tests: it is not an instance of this realm's class.
   if (types.isUint8Array(bytes)) {
     if (bytes.length === 0) checkAttached(bytes);
     return bytes;

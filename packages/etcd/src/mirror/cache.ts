@@ -31,7 +31,7 @@ export interface CacheEvents {
   disconnected: [];
   /**
    * The cache has ended with an error, and can't be read any more. Without a listener it is thrown. Closing the cache
-   * or its client is no error: only `close` reports it.
+   * or its client is not an error: only `close` reports it.
    */
   error: [error: unknown];
   /** The cache has ended, with or without an error. */

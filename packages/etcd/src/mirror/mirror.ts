@@ -210,7 +210,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     return watch;
   }
 
-  /** The first time at once: a compaction is no failure. */
+  /** The first time at once: a compaction is not a failure. */
   async #backOff(failures: number, signal: AbortSignal): Promise<void> {
     if (failures === 0) return;
     await pause(reopenMs(failures, backoff), signal).catch(() => {});

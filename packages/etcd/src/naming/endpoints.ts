@@ -123,7 +123,7 @@ export class EndpointManager {
    * Adds and deletes several endpoints, as one transaction. Sent again only when it is certain that the attempt before was
    * not applied.
    *
-   * @throws InvalidArgumentError for an empty id, an id twice, an `addr` that is no text, or metadata that JSON can't hold;
+   * @throws InvalidArgumentError for an empty id, an id twice, an `addr` that is not a text, or metadata that JSON can't hold;
    * else as `txn` of the client.
    */
   async update(updates: readonly EndpointChange[], options: CallControl = {}): Promise<void> {
@@ -145,7 +145,7 @@ export class EndpointManager {
     await this.update([{ type: 'add', id, endpoint, ...(lease !== undefined && { lease }) }], control);
   }
 
-  /** Deletes an endpoint; that there is none is no error. Sent again, and throws, as {@link update}. */
+  /** Deletes an endpoint; that there is none is not an error. Sent again, and throws, as {@link update}. */
   delete(id: string, options: CallControl = {}): Promise<void> {
     return this.update([{ type: 'delete', id }], options);
   }
@@ -210,7 +210,7 @@ export class EndpointManager {
     return kv.keyText().slice(this.#start.length);
   }
 
-  /** One, or none where the value is no endpoint. */
+  /** One, or none where the value is not an endpoint. */
   #entryOf(kv: KeyValue): [id: string, endpoint: Endpoint][] {
     const endpoint = fromJson(kv);
     return endpoint === undefined ? [] : [[this.#idOf(kv), endpoint]];

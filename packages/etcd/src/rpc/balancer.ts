@@ -126,7 +126,7 @@ export class Balancer {
     return this.#endpoints.map(statusOf);
   }
 
-  /** The endpoint for the next call; another one than `failed`, where there is one. */
+  /** The endpoint for the next call; one other than `failed`, where there is one. */
   pick(failed?: Endpoint): Endpoint {
     const endpoints = this.#endpoints;
     const count = endpoints.length;
@@ -170,7 +170,7 @@ export class Balancer {
    * Looks at the header of a response, before anything else is done with it.
    *
    * @returns why the response can't be used: it is of another cluster. The endpoint is left alone then, unless its cluster
-   * has become the client's. After `setEndpoints()` has replaced all endpoints, that is no failure.
+   * has become the client's. After `setEndpoints()` has replaced all endpoints, that is not a failure.
    */
   check(endpoint: Endpoint, message: Uint8Array): ClusterMismatchError | undefined {
     const { store } = this.#init;

@@ -123,7 +123,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
   /**
    * Yields the responses until the stream ends; leaving the loop cancels it. There can be one loop.
    *
-   * @throws EtcdError of the fitting class where it ends with another status than OK, with the reason of its `signal`
+   * @throws EtcdError of the fitting class where it ends with a different status from OK, with the reason of its `signal`
    * where that aborts, ClosedError once the client is closed.
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<Response, void, void> {

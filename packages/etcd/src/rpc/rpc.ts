@@ -500,7 +500,7 @@ export class Rpc {
         this.#balancer.succeeded(endpoint);
         return resultOf(call, response.message);
       } catch (again) {
-        // The rest of the call's time is no bound that the caller knows, and may be over before anything can fail.
+        // The rest of the call's time is not a bound that the caller knows, and may be over before anything can fail.
         const inTime = attempt.bounded || !(again instanceof DeadlineExceededError);
         error = inTime ? again : pastDeadline(again, this.timeoutOf(control), attempts, error);
       }

@@ -10,7 +10,7 @@ export interface Shape {
 
 /**
  * A kind of values that an argument or an option may have. `T` are the values, exactly, so that the description of an
- * option can't be of another kind than its type.
+ * option can't be of a different kind from its type.
  */
 export interface Kind<in out T> extends Shape {
   /** For the types alone. */

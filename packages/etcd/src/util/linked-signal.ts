@@ -9,7 +9,7 @@ import { clearTimeout, setTimeout } from './timers.js';
 export interface TimeBound {
   /** In ms; `undefined`: no bound. */
   readonly timeoutMs: number | undefined;
-  /** Whether what is done then may be there all the same, for the error. */
+  /** Whether what is done then may be there anyway, for the error. */
   readonly mayBeApplied: boolean;
 }
 

@@ -114,7 +114,7 @@ export function settlesBy(
 }
 
 /**
- * The same promise, for a property: how it fails has the stack of who waits for it, and is no unhandled rejection where
+ * The same promise, for a property: how it fails has the stack of who waits for it, and is not an unhandled rejection where
  * nobody does.
  */
 export function heldBy<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -136,7 +136,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Deletes a key, or all keys of a range. A missing key is no error. It is sent again as {@link put} is. etcd:
+   * Deletes a key, or all keys of a range. A missing key is not an error. It is sent again as {@link put} is. etcd:
    * `KV.DeleteRange`.
    *
    * @throws InvalidArgumentError for an empty key. Where `mayBeApplied` is set, the keys may have been deleted.
@@ -193,7 +193,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * If the function throws, the call rejects with that, and nothing is written. As clientv3's `concurrency.NewSTM`.
    *
    * @throws StmConflictError when each of `maxAttempts` attempts met a conflict. StoreReplacedError and
-   * ClusterMismatchError when it was applied in another store than it was read from; if that is noticed before the
+   * ClusterMismatchError when it was applied in a different store from the one it was read from; if that is noticed before the
    * commit, the function is run again. When the commit itself fails otherwise (`UnavailableError`,
    * `DeadlineExceededError`), it may or may not have been applied.
    */

@@ -31,7 +31,7 @@ export interface WatchEvents<Entry = KeyValue> {
   /**
    * The watch has ended with an error. Loops throw it instead; where nobody takes events, it comes at once. Without a
    * listener it is thrown where events are listened to, and kept for who reads later where nobody takes them. Closing
-   * the client is no error: only `close` reports it.
+   * the client is not an error: only `close` reports it.
    */
   error: [error: unknown];
   /**

@@ -14,7 +14,7 @@ export function readerStream(stdoutTaken: boolean): {
   columns: number | undefined;
 } {
   const stream = stdoutTaken ? process.stderr : process.stdout;
-  // A shell that exports it, or a test, gives the width where the output is no terminal.
+  // A shell that exports it, or a test, gives the width where the output is not a terminal.
   const columns = stream.columns ?? (Number(process.env.COLUMNS) || undefined);
   return {
     stream,

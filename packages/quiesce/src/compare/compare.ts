@@ -59,7 +59,7 @@ const POWER = 0.8;
 
 /**
  * Runs two commands alternately, so that changes on the machine meanwhile affect both, and says whether one fails
- * less than the other. With `jobs`, runs of both are made at a time. An abort is no error: the runs so far are
+ * less than the other. With `jobs`, runs of both are made at a time. An abort is not an error: the runs so far are
  * compared, and the result says so.
  * @throws UsageError when the options are wrong or a command can't be run; EnvironmentError when the system can't
  * start a process.
@@ -76,7 +76,7 @@ export function compare(options: CompareOptions): Promise<ComparisonResult> {
 
 /**
  * The same for two scenarios of a plan, with the services they use. Without `runs`, each is run as often as the plan
- * says. A service that fails is no error either.
+ * says. A service that fails is not an error either.
  * @throws as `compare` does.
  */
 export async function comparePlan(

@@ -58,7 +58,7 @@ type Session = z.infer<typeof sessionSchema>;
 /**
  * Adds what a session showed to the history in a file of JSON lines, one a session, which is made when it isn't there.
  * Scenarios without a run are left out. A session that resumed earlier ones takes their place, as it has their runs. Testers that end at the same time don't overwrite each other's entries.
- * @throws UsageError when the file is no history; EnvironmentError when it can't be written.
+ * @throws UsageError when the file is not a history; EnvironmentError when it can't be written.
  */
 export async function addToHistory(
   file: string,
@@ -105,7 +105,7 @@ export async function checkHistory(file: string): Promise<void> {
 
 /**
  * Reads a history, oldest first.
- * @throws UsageError when the file doesn't exist or is no history.
+ * @throws UsageError when the file doesn't exist or is not a history.
  */
 export async function readHistory(file: string): Promise<HistoryEntry[]> {
   const text = await historyText(file);

@@ -93,7 +93,7 @@ function mergeScenario(parts: readonly Part[]): ScenarioResult {
   };
   const tally = new ScenarioTally(scenario, ...results);
   if (reasons.length === 0) return tally.result('completed');
-  // A missing shard is no failure of a service.
+  // A missing shard is not a failure of a service.
   const endedByFailures =
     missing.length === 0 && results.every((one) => one.state === 'completed' || one.endedByFailures);
   const state = made === 0 ? 'not-run' : 'stopped';

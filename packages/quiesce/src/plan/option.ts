@@ -17,7 +17,7 @@ export interface Option<Given, Value = Given> {
   readonly bearsOn: Bearing;
   /** What it is called in an error: "with another ...". */
   readonly noun: string;
-  /** Its field of a scenario, where that has another name than the option. */
+  /** Its field of a scenario, where that has a different name from the option. */
   readonly field?: string;
   /** How a report has it; an option without is not in reports, or is part of another field. */
   readonly report?: ReportField<Value>;

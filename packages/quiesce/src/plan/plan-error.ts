@@ -2,7 +2,7 @@ import { UsageError } from '../errors.js';
 
 /** One thing that is wrong in a plan. */
 export interface PlanProblem {
-  /** Such as `["scenarios", 0, "runs"]`; empty for what is no plan at all. */
+  /** Such as `["scenarios", 0, "runs"]`; empty for what is not a plan at all. */
   readonly path: readonly (string | number)[];
   /** What was expected, and what is there. */
   readonly message: string;

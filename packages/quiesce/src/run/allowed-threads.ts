@@ -18,7 +18,7 @@ export const wellKnownThreads: readonly { readonly library: string; readonly rea
 const isWellKnown = wellKnownThreads.map(({ library }) => globMatcher(library));
 
 /**
- * Whether a left thread is no failure under `strict`: its name, or the file name of the library that started it or of the
+ * Whether a left thread is not a failure under `strict`: its name, or the file name of the library that started it or of the
  * runtime that it was started with, equals or matches one of these patterns (`*` and `?`), or it is a well-known one.
  */
 export function isAllowedThread(

@@ -26,7 +26,7 @@ const SIGUSR1_BIT = 1n << 9n;
 export const isNode = (pid: number): boolean => /\/node(?:js)?$/.test(linkOfProc(`/proc/${pid}/exe`));
 
 // Runs in the program: at the next call or turn of a loop, or where it waits for a lock or its event loop. What it has printed
-// to pipes, as those of the tester are, keeps nothing alive once it is written, and is listed all the same.
+// to pipes, as those of the tester are, keeps nothing alive once it is written, and is listed anyway.
 const EXPRESSION = `(() => {
   Error.stackTraceLimit = 64;
   Error.prepareStackTrace = (_, sites) => sites.map((site) =>
@@ -122,7 +122,7 @@ function loopbackPorts(pid: number): number[] {
 interface Attached {
   /** Its number and name, such as `[worker 1] pool`. */
   readonly title: string;
-  /** Empty where its code is no file. */
+  /** Empty where its code is not a file. */
   readonly url: string;
   readonly inspected: Inspected;
 }
@@ -193,7 +193,7 @@ async function referencedWorkers(main: Inspected): Promise<number[] | undefined>
 /** Says what it is, and in brackets what it does or is kept alive by. */
 async function describeWorker({ title, url, inspected }: Attached): Promise<string> {
   const name = title.replace(/^\[worker \d+\]\s*/, '');
-  const file = url === '' ? 'with code that is no file' : pathOf(url);
+  const file = url === '' ? 'with code that is not a file' : pathOf(url);
   const what = `worker ${name === '' ? '' : `${JSON.stringify(name)} `}${file}`;
   try {
     const { frames, active } = await evaluateState(inspected);

@@ -58,7 +58,7 @@ export type RunOptions = Omit<ScenarioSpec, 'name' | 'uses' | 'group'> & {
 } & Omit<SessionOptions, 'interleave' | 'resume'>;
 
 /**
- * Runs one command many times and says how its runs ended. An abort is no error: the result's state says so.
+ * Runs one command many times and says how its runs ended. An abort is not an error: the result's state says so.
  * @throws UsageError when the options are wrong or the command can't be run; EnvironmentError when the system
  * can't start a process.
  */
@@ -160,7 +160,7 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
 /**
  * Runs a scenario as often as it says; one that is run `until` stops once that is decided, and one that can't do its work
  * after a few runs.
- * An abort is no error: the result says so, as it does when a later run can't be started.
+ * An abort is not an error: the result says so, as it does when a later run can't be started.
  * @throws EnvironmentError when the system can't start the first.
  */
 async function runScenario(

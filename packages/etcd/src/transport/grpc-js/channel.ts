@@ -25,7 +25,7 @@ export interface ChannelInit {
 /**
  * A channel of grpc-js, for as long as it is usable. grpc-js has no bound on making a connection, so that a channel
  * whose attempt is never answered, or is reset as TLS is set up, waits forever (grpc/grpc-node#2785). And what it is
- * about to connect when it is closed becomes a connection all the same, which stays. This one has a bound, and ends
+ * about to connect when it is closed becomes a connection anyway, which stays. This one has a bound, and ends
  * whole.
  */
 export class GrpcJsChannel {

@@ -348,7 +348,7 @@ function targetOf(endpoint: string): {
     throw malformed(`endpoint ${endpoint} is neither http://, https:// nor unix://`);
   }
   const secure = isSecure(parts);
-  // A socket's path is no name that a certificate could be for.
+  // A socket's path is not a name that a certificate could be for.
   if (parts.path !== undefined) return { target: `unix:${parts.path}`, host: 'localhost', secure };
   // In lower case, and names of other scripts as DNS has them.
   const { hostname } = new URL(`http://${parts.host}`);

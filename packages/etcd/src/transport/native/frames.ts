@@ -60,12 +60,12 @@ export class CommandBatch {
     if (this.#buffer.length > 16 * INITIAL_BYTES) this.#buffer = Buffer.allocUnsafe(INITIAL_BYTES);
   }
 
-  /** A unary call; `timeoutMs` 0 is no deadline. Throws, and adds nothing, when the framing can't hold it. */
+  /** A unary call; `timeoutMs` 0 means no deadline. Throws, and adds nothing, when the framing can't hold it. */
   unary(id: number, timeoutMs: number, method: string, metadata: CallMetadata, message: Uint8Array): void {
     this.#open(Op.unary, id, timeoutMs, method, metadata, message);
   }
 
-  /** Opens a stream; `timeoutMs` 0 is no deadline. Throws as {@link unary}. */
+  /** Opens a stream; `timeoutMs` 0 means no deadline. Throws as {@link unary}. */
   openStream(id: number, timeoutMs: number, method: string, metadata: CallMetadata): void {
     this.#open(Op.openStream, id, timeoutMs, method, metadata, undefined);
   }
