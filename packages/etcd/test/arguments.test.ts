@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
 import * as api from '../src/index.js';
 import { instrument } from '../src/opentelemetry.js';
+import { startEtcd as startServer } from '../src/testing/testing.js';
 
 type Anything = (...args: unknown[]) => unknown;
 
@@ -525,6 +526,34 @@ describe('arguments', () => {
         /keepAlive is true; it must be an object such as \{ intervalMs/,
       ],
       [() => api.connect({ hosts: [] } as object), /no option hosts; did you mean endpoints\?/],
+    ];
+    for (const [call, message] of cases) {
+      const outcome = await outcomeOf(call);
+      assert.ok(outcome instanceof api.InvalidArgumentError, String(outcome));
+      assert.match(outcome.message, message);
+    }
+  });
+
+  test('in an array with a hole are refused, and the message says where', async () => {
+    const holed = (second: unknown): never => {
+      const array = [undefined, second];
+      delete array[0];
+      return array as never;
+    };
+    const change = { type: 'delete', id: 'i' };
+    const endpoints = new api.EndpointManager(etcd, 'service');
+    const cases: readonly [call: () => unknown, message: RegExp][] = [
+      [() => etcd.cluster.memberAdd(holed('http://127.0.0.1:1')), /peerUrls\[0\] is undefined/],
+      [() => etcd.cluster.memberUpdate(1n, holed('http://127.0.0.1:1')), /peerUrls\[0\] is undefined/],
+      [() => etcd.watch('k', { filters: holed('put') }), /filters\[0\] is undefined; .*'put' or 'delete'/],
+      [() => etcd.stm(() => 1, { prefetch: holed('k') }), /prefetch\[0\] is undefined/],
+      [() => etcd.stm((stm) => stm.getAll(holed('k'))), /keys\[0\] is undefined/],
+      [() => etcd.txn({ success: holed(api.op.get('k')) }), /success\[0\] is undefined/],
+      [() => etcd.txn({ compare: holed(api.compare.exists('k')) }), /compare\[0\] is undefined/],
+      [() => endpoints.update(holed(change)), /updates\[0\] is undefined/],
+      [() => etcd.setEndpoints(holed(server.endpoint)), /endpoints\[0\] is undefined/],
+      [() => api.connect({ endpoints: holed(server.endpoint) }), /endpoints\[0\] is undefined/],
+      [() => startServer({ args: holed('--debug') }), /args\[0\] is undefined; it must be a string/],
     ];
     for (const [call, message] of cases) {
       const outcome = await outcomeOf(call);

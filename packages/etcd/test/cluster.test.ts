@@ -204,7 +204,7 @@ overEachTransport('cluster service', (connect) => {
 
   describe('bad input is refused before anything is sent:', () => {
     const cases: [string, () => Promise<unknown>, RegExp][] = [
-      ['no peer URL', () => etcd.cluster.memberAdd([]), /peerUrls is \[\]; it must be a list/],
+      ['no peer URL', () => etcd.cluster.memberAdd([]), /peerUrls is \[\]; it must have at least one/],
       ['a peer URL without a scheme', () => etcd.cluster.memberAdd(['127.0.0.1:2380']), /peerUrls/],
       ['a string for a list', () => etcd.cluster.memberUpdate(1n, 'http://a:1' as never), /peerUrls/],
       ['an id that is a number', () => etcd.cluster.memberRemove(1 as never), /id is 1; .*bigint/],

@@ -78,6 +78,39 @@ test('a password in a URL is in no message, and the message says where it belong
   }
 });
 
+test('an endpoint as programs write it by mistake works, or is refused with what to write', async () => {
+  await using server = await startEtcd();
+  const { endpoint } = server;
+  for (const endpoints of [`${endpoint}/`, [`${endpoint}/`, endpoint], new URL(endpoint).href]) {
+    await using etcd = await connectPlain({ endpoints });
+    assert.deepEqual(
+      etcd.endpoints.map((each) => each.endpoint),
+      [endpoint],
+    );
+  }
+  const cases: readonly [endpoints: unknown, message: RegExp][] = [
+    [new URL(endpoint), /endpoints is a URL; .*: give its text, url\.href/],
+    [[new URL(endpoint)], /endpoints\[0\] is a URL; it must be a string .*: give its text, url\.href/],
+    [[endpoint, 2379], /endpoints\[1\] is 2379; it must be a string such as/],
+    [`${endpoint}/v3`, /endpoint "http:.*\/v3" has a path, and etcd has none; write http:\/\/host:port/],
+    ['ftp://a:1', /endpoint "ftp:\/\/a:1" is malformed; write http:/],
+    [[], /endpoints is empty; give at least one/],
+  ];
+  await using etcd = await connectPlain(endpoint);
+  for (const [endpoints, message] of cases) {
+    const refused = (error: unknown): boolean =>
+      error instanceof InvalidArgumentError && message.test(error.message);
+    await assert.rejects(connectPlain({ endpoints: endpoints as string }), refused, String(message));
+    assert.throws(() => etcd.setEndpoints(endpoints as string), refused, String(message));
+  }
+  await using mixed = await connectPlain({ endpoints: [endpoint, 'https://127.0.0.1:1'] });
+  await mixed.get('k');
+  await assert.rejects(
+    connectPlain({ endpoints: ['https://127.0.0.1:1', endpoint], tls: {} }),
+    /would ignore the tls option and send everything in the clear; write https:/,
+  );
+});
+
 overEachTransport('unix:// endpoints', (connect) => {
   const dir = temporaryDirectory();
 

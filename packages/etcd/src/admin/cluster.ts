@@ -6,7 +6,7 @@ import { Member as MemberMessage } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { parseEndpoint } from '../transport/endpoint.js';
 import { toUint64 } from '../util/int64.js';
-import { flag, shown } from '../util/kinds.js';
+import { arrayOf, checkArgument, flag, type Kind, shown } from '../util/kinds.js';
 import { withoutSecrets } from '../util/secrets.js';
 
 /** One member of the cluster, as etcd's `Member`. */
@@ -125,15 +125,24 @@ export class Cluster {
   }
 }
 
-function checkPeerUrls(urls: readonly string[]): string[] {
+const PEER_URL = 'a URL such as http://10.0.0.4:2380, without a path';
+
+const peerUrl: Kind<string> = {
   // etcd accepts no path, not even an empty one.
-  const isPeerUrl = (url: unknown): boolean =>
-    typeof url === 'string' && parseEndpoint(url)?.scheme !== undefined && !/:\/\/.*\//.test(url);
-  if (Array.isArray(urls) && urls.length > 0 && urls.every(isPeerUrl)) return [...urls];
-  const wrong: unknown = Array.isArray(urls) ? urls.find((url) => !isPeerUrl(url)) : undefined;
-  throw invalidArgument(
-    `peerUrls ${wrong === undefined ? `is ${shown(urls)}` : `has ${typeof wrong === 'string' ? JSON.stringify(withoutSecrets(wrong)) : shown(wrong)}`}; it must be a list of at least one URL such as http://10.0.0.4:2380`,
-  );
+  fits: (value) =>
+    typeof value === 'string' && parseEndpoint(value)?.scheme !== undefined && !/:\/\/.*\//.test(value),
+  explain: (name, value) => {
+    const what = typeof value === 'string' ? JSON.stringify(withoutSecrets(value)) : shown(value);
+    return `${name} is ${what}; it must be ${PEER_URL}`;
+  },
+};
+
+const somePeerUrls = arrayOf(peerUrl, `an array of at least one: ${PEER_URL}`);
+
+function checkPeerUrls(urls: readonly string[]): string[] {
+  checkArgument('peerUrls', somePeerUrls, urls);
+  if (urls.length === 0) throw invalidArgument(`peerUrls is []; it must have at least one: ${PEER_URL}`);
+  return [...urls];
 }
 
 function toMember({

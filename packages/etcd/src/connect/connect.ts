@@ -24,7 +24,6 @@ import {
   headerSecret,
   intervalMs,
   type Kind,
-  kind,
   milliseconds,
   millisecondsOrNone,
   nonEmptyText,
@@ -40,7 +39,7 @@ import { clearInterval, setInterval } from '../util/timers.js';
 import { pause, settlesBy, unlessAborted, within } from '../util/wait.js';
 import type { Waiter } from '../util/waiter.js';
 import { EtcdClient } from './client.js';
-import { DEFAULT_ENDPOINT, parseEndpoints } from './endpoints.js';
+import { DEFAULT_ENDPOINT, endpointsKind, parseEndpoints } from './endpoints.js';
 import { lookUpSrv, type SrvOptions, srvFields } from './srv.js';
 import { checkTls, tlsFields } from './tls-options.js';
 
@@ -105,11 +104,6 @@ export interface ConnectOptions {
   /** Gives up connecting. Once connected, it has no effect. */
   readonly signal?: AbortSignal | undefined;
 }
-
-const endpointsKind: Kind<string | readonly string[]> = kind(
-  (value) => typeof value === 'string' || Array.isArray(value),
-  "a string such as 'http://127.0.0.1:2379', or an array of them",
-);
 
 const srvKind: Kind<string | SrvOptions> = {
   fits: (value) => typeof value === 'string' || srvFields.fits(value),

@@ -1,12 +1,36 @@
 import { type InvalidArgumentError, invalidArgument } from '../errors.js';
 import { isSecure, parseEndpoint } from '../transport/endpoint.js';
-import { shown } from '../util/kinds.js';
+import { arrayOf, checkArgument, type Kind, shown, text } from '../util/kinds.js';
 import { withoutSecrets } from '../util/secrets.js';
 
 /** Where a client looks for etcd unless endpoints are given. */
 export const DEFAULT_ENDPOINT = 'http://127.0.0.1:2379';
 
 const DEFAULT_PORT = 2379;
+
+const EXAMPLE = `a string such as '${DEFAULT_ENDPOINT}'`;
+
+/** One endpoint, or several separated by commas; what it says is looked at by {@link parseEndpoints}. */
+const endpointText: Kind<string> = {
+  fits: text.fits,
+  explain: (name, value) => notText(name, value, EXAMPLE),
+};
+
+const endpointList = arrayOf(endpointText, '');
+
+/** What `endpoints` may be. */
+export const endpointsKind: Kind<string | readonly string[]> = {
+  fits: (value) => text.fits(value) || endpointList.fits(value),
+  explain: (name, value) =>
+    Array.isArray(value)
+      ? endpointList.explain(name, value)
+      : notText(name, value, `${EXAMPLE}, or an array of them`),
+};
+
+function notText(name: string, value: unknown, must: string): string {
+  const hint = value instanceof URL ? ': give its text, url.href' : '';
+  return `${name} is ${shown(value)}; it must be ${must}${hint}`;
+}
 
 /**
  * Endpoints in the form `scheme://host:port`. Without a scheme it is `https` where there are TLS options and else
@@ -15,22 +39,21 @@ const DEFAULT_PORT = 2379;
  * @throws InvalidArgumentError for anything else, and for TLS options that an `http://` endpoint would ignore.
  */
 export function parseEndpoints(endpoints: string | readonly string[], withTls: boolean): string[] {
+  checkArgument('endpoints', endpointsKind, endpoints);
   const list = typeof endpoints === 'string' ? endpoints.split(',') : endpoints;
   checkNoSecrets(endpoints);
-  if (!Array.isArray(list)) {
-    throw invalidArgument(`endpoints is ${shown(list)}; write ${DEFAULT_ENDPOINT}, or an array of endpoints`);
-  }
   if (list.length === 0) {
     throw invalidArgument(`endpoints is empty; give at least one, such as ${DEFAULT_ENDPOINT}`);
   }
   return [...new Set(list.map((endpoint) => inFull(endpoint, withTls)))];
 }
 
-function inFull(endpoint: unknown, withTls: boolean): string {
-  const parts = typeof endpoint === 'string' ? parseEndpoint(endpoint.trim()) : undefined;
+function inFull(endpoint: string, withTls: boolean): string {
+  const parts = parseEndpoint(endpoint.trim());
   if (parts === undefined) {
+    const path = /^\s*https?:\/\/[^/]+\/./i.test(endpoint) ? 'has a path, and etcd has none' : 'is malformed';
     throw invalidArgument(
-      `endpoint ${withoutSecretsShown(endpoint)} is malformed; write http://host:port, https://host:port or unix:///path`,
+      `endpoint ${JSON.stringify(withoutSecrets(endpoint))} ${path}; write http://host:port, https://host:port or unix:///path`,
     );
   }
   const { host, port = DEFAULT_PORT, path } = parts;
@@ -41,11 +64,10 @@ function inFull(endpoint: unknown, withTls: boolean): string {
 
 /** Before anything else, so that no other message quotes a password, nor a part of it. */
 function checkNoSecrets(endpoints: string | readonly string[]): void {
-  const texts = typeof endpoints === 'string' ? [endpoints] : endpoints;
-  for (const text of Array.isArray(texts) ? texts : []) {
-    if (typeof text !== 'string') continue;
-    const without = withoutSecrets(text);
-    if (without === text || sockets.test(text)) continue;
+  const given = typeof endpoints === 'string' ? [endpoints] : endpoints;
+  for (const each of given) {
+    const without = withoutSecrets(each);
+    if (without === each || sockets.test(each)) continue;
     throw invalidArgument(
       `endpoint ${JSON.stringify(without)} contains a user name or a password; give them as auth: { username, password }`,
     );
@@ -55,12 +77,8 @@ function checkNoSecrets(endpoints: string | readonly string[]): void {
 /** Paths of sockets alone, which may have an at sign. */
 const sockets = /^\s*unixs?:\/\/[^\s,]+(\s*,\s*unixs?:\/\/[^\s,]+)*\s*$/i;
 
-function ignoresTls(endpoint: unknown, instead: string): InvalidArgumentError {
+function ignoresTls(endpoint: string, instead: string): InvalidArgumentError {
   return invalidArgument(
     `endpoint ${JSON.stringify(endpoint)} would ignore the tls option and send everything in the clear; write ${instead}`,
   );
-}
-
-function withoutSecretsShown(endpoint: unknown): string {
-  return typeof endpoint === 'string' ? JSON.stringify(withoutSecrets(endpoint)) : shown(endpoint);
 }

@@ -33,7 +33,7 @@ export function shown(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? '[]' : 'an array';
   const name = Object.getPrototypeOf(value)?.constructor?.name;
   if (typeof name !== 'string' || name === '' || name === 'Object') return 'an object';
-  return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
+  return `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`;
 }
 
 /** What was thrown, in words: anything can be. */
@@ -123,11 +123,22 @@ export function aFunction<T extends (...args: never[]) => unknown>(): Kind<T> {
   return callable;
 }
 
+/** Values of one kind, in an array. A hole in it is `undefined`; `every()` would pass over it. */
+export function arrayOf<T>(one: Kind<T>, must: string): Kind<readonly T[]> {
+  const wrongAt = (values: readonly unknown[]): number => values.findIndex((value) => !one.fits(value));
+  const array = kind(Array.isArray, must);
+  return {
+    fits: (value) => Array.isArray(value) && wrongAt(value) < 0,
+    explain: (name, value) => {
+      if (!Array.isArray(value)) return array.explain(name, value);
+      const at = wrongAt(value);
+      return one.explain(`${name}[${at}]`, value[at]);
+    },
+  };
+}
+
 /** Texts, in an array. */
-export const texts: Kind<readonly string[]> = kind(
-  (value) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
-  'an array of strings',
-);
+export const texts: Kind<readonly string[]> = arrayOf(text, 'an array of strings');
 
 /** A TCP port. */
 export const port: Kind<number> = kind(
@@ -142,8 +153,11 @@ export const pem: Kind<string | Uint8Array> = {
     `${name} is ${value === null ? 'null' : `a ${typeof value}`}; give the file's content, as a string or bytes`,
 };
 
-/** Any values, in an array. */
-export const list: Kind<readonly unknown[]> = kind(Array.isArray, 'an array');
+/** Any values, in an array without holes. */
+export const list: Kind<readonly unknown[]> = arrayOf(
+  kind((value) => value !== undefined, 'a value: leave missing ones out of the array'),
+  'an array',
+);
 
 /** One of some words. */
 export function oneOf<const T extends string | boolean>(...values: readonly T[]): Kind<T> {
@@ -154,17 +168,7 @@ export function oneOf<const T extends string | boolean>(...values: readonly T[])
 
 /** Several of some words. */
 export function listOf<const T extends string>(...values: readonly T[]): Kind<readonly T[]> {
-  const one = oneOf(...values);
-  return {
-    fits: (value) => Array.isArray(value) && value.every(one.fits),
-    explain: (name, value) =>
-      Array.isArray(value)
-        ? one.explain(
-            `an entry of ${name}`,
-            value.find((each) => !one.fits(each)),
-          )
-        : list.explain(name, value),
-  };
+  return arrayOf(oneOf(...values), 'an array');
 }
 
 /** An object that has these methods, as those of class `T` have. */
