@@ -1,15 +1,16 @@
 // @quiesce/etcd/testing: an etcd for a user's tests serves, and leaves nothing behind however the tests end.
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createCertificates, etcdBinary } from '@quiesce/test-services';
 import { connect, InvalidArgumentError, op } from '../src/index.js';
-import { EtcdStartError, startEtcd, startEtcdCluster } from '../src/testing/testing.js';
+import { type EtcdServer, EtcdStartError, startEtcd, startEtcdCluster } from '../src/testing/testing.js';
 import { eventually } from './support/eventually.js';
 import { program, programFolder } from './support/program.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -29,6 +30,14 @@ const isThere = (pid: number): boolean => {
     return false;
   }
 };
+
+/** The command lines that hold these words, of all processes. */
+const commandsWith = (words: string): string[] =>
+  execFileSync('ps', ['-A', '-ww', '-o', 'args='], { encoding: 'utf8' })
+    .split('\n')
+    .filter((line) => line.includes(words));
+const kill = async (server: EtcdServer): Promise<void> => server.kill();
+const disposal = (server: EtcdServer): Promise<void> => Promise.resolve(server[Symbol.asyncDispose]());
 
 /** Runs with a variable of the environment that has another value, or none. */
 async function withEnv(values: Record<string, string | undefined>, run: () => Promise<void>): Promise<void> {
@@ -67,6 +76,65 @@ describe('startEtcd', () => {
     await assert.rejects(server.restart(), EtcdStartError);
   });
 
+  describe('leaves no process and no directory, however its calls meet:', () => {
+    const meetings: [string, (server: EtcdServer) => Promise<unknown>[]][] = [
+      ['restart and stop', (server) => [server.restart(), server.stop()]],
+      ['two restarts and stop', (server) => [server.restart(), server.restart(), server.stop()]],
+      ['stop and restart', (server) => [server.stop(), server.restart()]],
+      ['stop while it restarts', (server) => [server.restart(), pause(200).then(() => server.stop())]],
+      ['pause and stop', (server) => [Promise.resolve(server.pause()), server.stop()]],
+      ['stop and pause', (server) => [server.stop(), Promise.resolve(server.pause())]],
+      ['kill, restart and disposal', (server) => [kill(server), server.restart(), disposal(server)]],
+      ['two stops', (server) => [server.stop(), server.stop()]],
+    ];
+    for (const [meeting, begin] of meetings) {
+      test(meeting, { timeout: 30_000 }, async () => {
+        const server = await startEtcd();
+        const outcomes = await Promise.allSettled(begin(server));
+        for (const outcome of outcomes) {
+          if (outcome.status === 'fulfilled') continue;
+          assert.ok(outcome.reason instanceof EtcdStartError, String(outcome.reason));
+          assert.match(outcome.reason.message, /this etcd was stopped, and its data removed/);
+        }
+        await server.stop();
+        assert.equal(existsSync(server.dir), false);
+        await eventually('all of it goes', () => commandsWith(server.dir).length === 0);
+        assert.equal(server.running, false);
+      });
+    }
+
+    test('two restarts: it serves in the end', async () => {
+      await using server = await startEtcd();
+      await Promise.all([server.restart(), server.restart()]);
+      assert.equal(commandsWith(`--data-dir=${server.dir}`).length, 1);
+      await using etcd = await connect(server.endpoint);
+      await etcd.put('a', '1');
+    });
+
+    test('a start that is aborted', async () => {
+      const dir = temporaryDirectory();
+      await withEnv({ TMPDIR: dir }, async () => {
+        for (const ms of [0, 5, 50, 150]) {
+          const control = new AbortController();
+          const starting = startEtcd({ signal: control.signal });
+          setTimeout(() => control.abort(new Error('no longer')), ms);
+          await assert.rejects(starting, /no longer/);
+          assert.deepEqual(readdirSync(dir), []);
+          await eventually('all of it goes', () => commandsWith(dir).length === 0);
+        }
+      });
+    });
+
+    test('a restart that fails, as its directory is gone', async () => {
+      await using server = await startEtcd();
+      rmSync(server.dir, { recursive: true });
+      await assert.rejects(server.restart(), /quiesce-etcd-data-\w+ is gone, and this etcd's data with it/);
+      assert.deepEqual([server.running, existsSync(server.dir)], [false, false]);
+      await server.stop();
+      await eventually('all of it goes', () => commandsWith(server.dir).length === 0);
+    });
+  });
+
   test('takes flags, and none of the settings of a shell', async () => {
     await withEnv({ ETCD_NAME: 'of the shell', ETCD_AUTH_TOKEN: 'nonsense' }, async () => {
       await using server = await startEtcd({ args: ['--max-txn-ops=200'] });
@@ -100,6 +168,12 @@ describe('startEtcd', () => {
         /option binary names ".*none", which is not an executable file/,
       );
     });
+    await withEnv({ TMPDIR: join(dir, 'none') }, async () => {
+      await assert.rejects(startEtcd(), (error) => {
+        assert.ok(error instanceof EtcdStartError, String(error));
+        return /no directory for the data of an etcd: ENOENT.*; see to TMPDIR/.test(error.message);
+      });
+    });
     await withEnv({ ETCD_BIN: '/nowhere/etcd' }, async () => {
       await assert.rejects(startEtcd(), /ETCD_BIN names "\/nowhere\/etcd"/);
     });
@@ -111,7 +185,17 @@ describe('startEtcd', () => {
         return true;
       });
       await using server = await startEtcd();
-      await assert.rejects(startEtcd({ port: server.port }), /address already in use/);
+      await assert.rejects(
+        startEtcd({ port: server.port }),
+        new RegExp(
+          `exited with code 1 before it was ready, as 127.0.0.1:${server.port} is in use by another process`,
+        ),
+      );
+      await assert.rejects(startEtcd({ args: ['a\0b'] }), /can't be run: .*null bytes/);
+      const text = join(dir, 'text');
+      writeFileSync(text, 'no program', { mode: 0o755 });
+      await assert.rejects(startEtcd({ binary: text }), (error) => error instanceof EtcdStartError);
+      rmSync(text);
       await assert.rejects(startEtcd({ timeoutMs: 1 }), /not ready within 1 ms/);
       const signal = AbortSignal.timeout(20);
       await assert.rejects(startEtcd({ signal }), { name: 'TimeoutError' });

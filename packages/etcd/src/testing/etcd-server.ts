@@ -1,7 +1,8 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { abortSignal, flag, milliseconds, nonEmptyText, pem, port, texts } from '../util/kinds.js';
 import { Description } from '../util/options.js';
+import { unlessAborted } from '../util/wait.js';
 import { findEtcd } from './binary.js';
 import { freePorts } from './ports.js';
 import { type ProcessEnd, ServerProcess } from './server-process.js';
@@ -82,12 +83,17 @@ export interface EtcdServer extends AsyncDisposable {
   /** Ends {@link pause}. */
   resume(): void;
   /**
-   * Stops it if it still runs, and starts it on the same ports with the same data; resolves once it serves.
+   * Stops it if it still runs, and starts it on the same ports with the same data; resolves once it serves. One that is
+   * called while another is under way follows it.
    *
-   * @throws EtcdStartError where it doesn't start again, or was stopped by {@link stop}.
+   * @throws EtcdStartError where it doesn't start again, its directory is gone, or it is stopped by {@link stop}, before or
+   * meanwhile. No process is left then.
    */
   restart(): Promise<void>;
-  /** Stops it, and removes its directory. Idempotent. `await using` does so at the end of its block. */
+  /**
+   * Stops it, and removes its directory; ends a {@link restart} that is under way. Idempotent. `await using` does so at the
+   * end of its block.
+   */
   stop(): Promise<void>;
 }
 
@@ -121,7 +127,7 @@ export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdSer
     const [free = 0, freePeer = 0] = await freePorts(2);
     const server = new Server(binary, options, given ?? free, givenPeer ?? freePeer);
     try {
-      await server.start(signal);
+      await unlessAborted(server.start(), signal);
       return server;
     } catch (error) {
       await server.stop();
@@ -142,13 +148,19 @@ class Server implements EtcdServer {
   readonly #watchdog = new Watchdog();
   readonly #binary: string;
   readonly #args: readonly string[];
+  readonly #tls: EtcdServerTls | undefined;
   readonly #timeoutMs: number;
+  /** Aborts with {@link stop}. */
+  readonly #ending = new AbortController();
+  /** The starts, one after another. */
+  #starts: Promise<void> = Promise.resolve();
   #process: ServerProcess | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(binary: string, options: StartEtcdOptions, port: number, peerPort: number) {
     const { tls, fsync = false, args = [], timeoutMs = START_TIMEOUT_MS } = options;
     this.#binary = binary;
+    this.#tls = tls;
     this.#timeoutMs = timeoutMs;
     this.port = port;
     this.endpoint = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
@@ -200,10 +212,14 @@ class Server implements EtcdServer {
     this.kill('SIGCONT');
   }
 
-  async restart(): Promise<void> {
-    if (this.#stopping !== undefined) throw new EtcdStartError('this etcd was stopped, and its data removed');
-    await this.#process?.stop();
-    await this.start(undefined);
+  restart(): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#process?.stop();
+      // etcd would make another one, without a word.
+      if (!existsSync(this.dir))
+        throw new EtcdStartError(`${this.dir} is gone, and this etcd's data with it`);
+      await this.#start();
+    });
   }
 
   stop(): Promise<void> {
@@ -215,7 +231,26 @@ class Server implements EtcdServer {
     return this.stop();
   }
 
-  async start(signal: AbortSignal | undefined): Promise<void> {
+  start(): Promise<void> {
+    return this.#inTurn(async () => {
+      writeTlsFiles(this.dir, this.#tls);
+      await this.#start();
+    });
+  }
+
+  /** Runs a start once those before it are over; not after {@link stop}. */
+  #inTurn(start: () => Promise<void>): Promise<void> {
+    const turn = this.#starts.then(async () => {
+      this.#ending.signal.throwIfAborted();
+      await start();
+    });
+    this.#starts = turn.catch(() => {});
+    return turn;
+  }
+
+  async #start(): Promise<void> {
+    const { signal } = this.#ending;
+    signal.throwIfAborted();
     const started = await ServerProcess.start(this.#binary, this.#args);
     this.#process = started;
     this.#watchdog.guard(started.pid);
@@ -223,7 +258,12 @@ class Server implements EtcdServer {
     void started.exited.then(() => {
       if (this.#process === started) this.#watchdog.guard(undefined);
     });
-    await started.untilItSays(READY, this.#timeoutMs, signal);
+    try {
+      await started.untilItSays(READY, this.#timeoutMs, signal);
+    } catch (error) {
+      await started.stop();
+      throw error;
+    }
   }
 
   get #started(): ServerProcess {
@@ -231,26 +271,33 @@ class Server implements EtcdServer {
     return this.#process;
   }
 
-  #tlsArgs({ cert, key, clientCa }: EtcdServerTls): string[] {
-    const write = (name: string, pem: string | Uint8Array): string => {
-      const file = join(this.dir, name);
-      writeFileSync(file, pem, { mode: 0o600 });
-      return file;
-    };
+  #tlsArgs({ clientCa }: EtcdServerTls): string[] {
+    const file = (name: string): string => join(this.dir, name);
     return [
-      `--cert-file=${write('server.crt', cert)}`,
-      `--key-file=${write('server.key', key)}`,
+      `--cert-file=${file(tlsFiles.cert)}`,
+      `--key-file=${file(tlsFiles.key)}`,
       ...(clientCa === undefined
         ? []
-        : ['--client-cert-auth', `--trusted-ca-file=${write('client-ca.crt', clientCa)}`]),
+        : ['--client-cert-auth', `--trusted-ca-file=${file(tlsFiles.clientCa)}`]),
     ];
   }
 
   async #stop(): Promise<void> {
+    this.#ending.abort(new EtcdStartError('this etcd was stopped, and its data removed'));
     try {
+      await this.#starts;
       await this.#process?.stop();
     } finally {
       this.#watchdog.end();
     }
+  }
+}
+
+const tlsFiles = { cert: 'server.crt', key: 'server.key', clientCa: 'client-ca.crt' } as const;
+
+function writeTlsFiles(dir: string, tls: EtcdServerTls | undefined): void {
+  for (const [name, pem] of Object.entries(tls ?? {})) {
+    if (pem !== undefined)
+      writeFileSync(join(dir, tlsFiles[name as keyof EtcdServerTls]), pem, { mode: 0o600 });
   }
 }

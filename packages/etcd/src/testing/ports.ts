@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer, type Server } from 'node:net';
+import { EtcdStartError } from './start-error.js';
 
 /** Loopback ports that were free a moment ago, all different. */
 export async function freePorts(count: number): Promise<number[]> {
@@ -12,7 +13,7 @@ export async function freePorts(count: number): Promise<number[]> {
 function listen(): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once('error', reject);
+    server.once('error', (error) => reject(new EtcdStartError(`there is no free port: ${error.message}`)));
     server.listen(0, '127.0.0.1', () => resolve(server));
   });
 }

@@ -1,6 +1,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { reason } from '../util/kinds.js';
 import { EtcdStartError } from './start-error.js';
 import { release } from './watchdog.js';
 
@@ -12,6 +13,8 @@ export interface ProcessEnd {
 
 const LOG_CHARACTERS = 64 * 1024;
 const POLL_MS = 10;
+/** What etcd, or Go, says of an address that it can't listen on. */
+const PORT_TAKEN = /listen tcp ([\d.]+:\d+): bind: address already in use/;
 /** How long it may take to end by itself once it is asked to. */
 const GRACE_MS = 5_000;
 
@@ -44,15 +47,19 @@ export class ServerProcess {
 
   /** @throws EtcdStartError where the program can't be run. */
   static async start(program: string, args: readonly string[]): Promise<ServerProcess> {
-    const child = spawn(program, args, {
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: cleanEnv(),
-    });
+    let child: ChildProcessByStdio<null, Readable, Readable>;
+    try {
+      child = spawn(program, args, {
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: cleanEnv(),
+      });
+    } catch (cause) {
+      throw cannotRun(program, cause);
+    }
     const { pid } = child;
     if (pid === undefined) {
-      const error = await new Promise<Error>((resolve) => child.once('error', resolve));
-      throw new EtcdStartError(`${program} can't be run: ${error.message}`);
+      throw cannotRun(program, await new Promise((resolve) => child.once('error', resolve)));
     }
     child.on('error', () => {});
     return new ServerProcess(child, pid);
@@ -81,7 +88,9 @@ export class ServerProcess {
         await sleep(POLL_MS);
         const { code, signal: by } = this.#end;
         const how = by === null ? `exited with code ${code}` : `was killed by ${by}`;
-        throw new EtcdStartError(`etcd ${how} before it was ready`, this.#log);
+        const [, taken] = PORT_TAKEN.exec(this.#log) ?? [];
+        const why = taken === undefined ? '' : `, as ${taken} is in use by another process`;
+        throw new EtcdStartError(`etcd ${how} before it was ready${why}`, this.#log);
       }
       if (performance.now() >= deadline) {
         throw new EtcdStartError(`etcd was not ready within ${timeoutMs} ms`, this.#log);
@@ -117,6 +126,10 @@ export class ServerProcess {
     this.#child.stdout.destroy();
     this.#child.stderr.destroy();
   }
+}
+
+function cannotRun(program: string, cause: unknown): EtcdStartError {
+  return new EtcdStartError(`${program} can't be run: ${reason(cause)}`);
 }
 
 /** Variables that a shell has set for etcdctl or another etcd must not configure this one. */

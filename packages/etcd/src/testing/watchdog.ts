@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { reason } from '../util/kinds.js';
+import { EtcdStartError } from './start-error.js';
 
 /**
  * What the shell does: it remembers the process group that it is given, and when its input ends without a word, because the
@@ -33,8 +35,9 @@ export class Watchdog {
   readonly #shell: ChildProcess | undefined;
   readonly #remove: () => void;
 
+  /** @throws EtcdStartError where the system has no directory, or no process, for it. */
   constructor() {
-    const dir = mkdtempSync(join(tmpdir(), 'quiesce-etcd-data-'));
+    const dir = temporaryDirectory();
     this.dir = dir;
     this.#remove = () => rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
     if (process.platform === 'win32') {
@@ -48,6 +51,12 @@ export class Watchdog {
       cwd: '/',
     });
     shell.on('error', () => {});
+    if (shell.pid === undefined) {
+      this.#remove();
+      throw new EtcdStartError(
+        "/bin/sh can't be run, which ends the etcd when this process is gone: is there one, and has this process descriptors left?",
+      );
+    }
     shell.stdin.on('error', () => {});
     release(shell);
     this.#shell = shell;
@@ -63,6 +72,16 @@ export class Watchdog {
     this.#remove();
     process.off('exit', this.#remove);
     this.#shell?.stdin?.end('done\n');
+  }
+}
+
+function temporaryDirectory(): string {
+  try {
+    return mkdtempSync(join(tmpdir(), 'quiesce-etcd-data-'));
+  } catch (error) {
+    throw new EtcdStartError(
+      `there is no directory for the data of an etcd: ${reason(error)}; see to TMPDIR`,
+    );
   }
 }
 
