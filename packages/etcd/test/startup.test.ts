@@ -86,3 +86,18 @@ test('so does grpc-js', async () => {
   );
   assert.equal(rest[1], 'works');
 });
+
+for (const { name, skip } of transports) {
+  test(`a want of descriptors is no failure of a host name, ${name}`, { skip }, async () => {
+    const lines = await withFewDescriptors(
+      `const options = { transport: '${name}', endpoints: endpoints.replace('127.0.0.1', 'localhost') };
+       await use(options); await gone(); exhaust(); await use(options); free(); await use(options);`,
+    );
+    assert.equal(lines[0], 'works');
+    assert.match(
+      lines[1] ?? '',
+      /^UnavailableError 14 false (no etcd answers at http:.*localhost:\d+: this process has no file descriptor left|the native transport can't start: .*this process has no descriptor)/,
+    );
+    assert.equal(lines[2], 'works');
+  });
+}

@@ -1,7 +1,15 @@
 // rpc/ brings a call or a stream to an endpoint that serves it: balancer, retries, tokens, reopening, the store's
 // identity, diagnostics; in generated/ the messages and methods. What the services do is known above.
 
-import { ClosedError, closedInFlight, type EtcdError, type EtcdErrorInit } from '../errors.js';
+import {
+  ClosedError,
+  closedInFlight,
+  DeadlineExceededError,
+  type EtcdError,
+  type EtcdErrorInit,
+  StatusCode,
+} from '../errors.js';
+import { reason } from '../util/kinds.js';
 
 /** What is known of a request after some attempts at it, as in {@link EtcdError}. */
 export interface Fate {
@@ -38,4 +46,64 @@ export function ofAllAttempts(last: EtcdError, fate: Fate): EtcdError {
 /** The client was closed after these attempts. */
 export function closedAfter({ sent, mayBeApplied }: Fate): ClosedError {
   return mayBeApplied ? closedInFlight() : new ClosedError(undefined, sent, false);
+}
+
+/** What this side says of a call that was not answered; a server has other words. */
+const ours = /^no answer within \d+ ms$/;
+
+/** The deadline of a call has passed: in the words of the bound that its caller gave. What failed before is the cause. */
+export function pastDeadline(
+  error: DeadlineExceededError,
+  timeoutMs: number,
+  attempts: number,
+  before: unknown,
+  address: string,
+): DeadlineExceededError {
+  if (attempts > 1) {
+    const why = `in ${attempts} attempts; the one before the last failed with ${reason(before)}`;
+    return tooLate(error, `no answer within ${timeoutMs} ms, ${why}`, before);
+  }
+  return ours.test(error.details)
+    ? tooLate(error, `no answer from ${address} within ${timeoutMs} ms`, undefined)
+    : error;
+}
+
+/** The bound on one attempt has passed. */
+export function pastBound(
+  error: DeadlineExceededError,
+  attemptMs: number,
+  address: string,
+): DeadlineExceededError {
+  const details = `no answer from ${address} within ${attemptMs} ms, the bound on one attempt`;
+  return ours.test(error.details) ? tooLate(error, details, undefined) : error;
+}
+
+function tooLate(
+  { code, trailers, method, sent, mayBeApplied }: DeadlineExceededError,
+  details: string,
+  cause: unknown,
+): DeadlineExceededError {
+  const init = { code, details, trailers, method, sent, mayBeApplied, cause };
+  return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, init);
+}
+
+/** The deadline of a call has passed while another token was fetched for it. */
+export function noToken(
+  method: string,
+  timeoutMs: number,
+  refusal: EtcdError | undefined,
+  fate: Fate,
+): DeadlineExceededError {
+  const why =
+    refusal === undefined
+      ? 'the server issued no token'
+      : 'the server refused the token, and issued no new one in that time';
+  const details = `no answer within ${timeoutMs} ms: ${why}`;
+  return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
+    code: StatusCode.DEADLINE_EXCEEDED,
+    details,
+    method,
+    ...fate,
+    cause: refusal,
+  });
 }

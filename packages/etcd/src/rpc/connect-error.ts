@@ -1,11 +1,21 @@
-import { ClosedError, EtcdError, errorOfCode, StatusCode } from '../errors.js';
+import { ClosedError, EtcdError, errorOfCode, StatusCode, UnavailableError } from '../errors.js';
+import { knownServerError } from '../server-errors.js';
+import { tryDescriptors } from '../transport/shortage.js';
 
 interface Reason {
+  /** Where it is no name that fails, but the means to look it up. */
+  readonly ofLookUp?: true;
   /** What the transports, both of them, say. */
   readonly pattern: RegExp;
   readonly reason: string;
   readonly hint: string;
 }
+
+const noDescriptor: Reason = {
+  pattern: /too many open files|EMFILE|ENFILE/i,
+  reason: 'this process has no file descriptor left',
+  hint: 'close some, or raise its limit (ulimit -n)',
+};
 
 const reasons: readonly Reason[] = [
   {
@@ -13,11 +23,7 @@ const reasons: readonly Reason[] = [
     reason: 'connection refused',
     hint: 'is etcd running there?',
   },
-  {
-    pattern: /too many open files|EMFILE|ENFILE/i,
-    reason: 'this process has no file descriptor left',
-    hint: 'close some, or raise its limit (ulimit -n)',
-  },
+  noDescriptor,
   {
     pattern: /connect error: no such file|connect ENOENT/i,
     reason: 'there is no such socket',
@@ -30,11 +36,13 @@ const reasons: readonly Reason[] = [
   },
   {
     pattern: /temporary failure in name resolution|resource temporarily unavailable|EAI_AGAIN/i,
+    ofLookUp: true,
     reason: "the host name can't be resolved now",
     hint: 'no name server answers; try again later',
   },
   {
     pattern: /dns error|name resolution failed|ENOTFOUND/i,
+    ofLookUp: true,
     reason: "the host name can't be resolved",
     hint: 'correct the endpoint',
   },
@@ -156,6 +164,55 @@ function explain({ code, details }: EtcdError, timeoutMs: number): string {
   if (code === StatusCode.UNIMPLEMENTED) {
     return "a gRPC server answers, but it isn't etcd v3 (is that etcd's client port?)";
   }
-  const known = reasons.find(({ pattern }) => pattern.test(details));
+  const known = reasonOf(details);
   return known === undefined ? details : `${known.reason} (${known.hint})`;
+}
+
+function reasonOf(details: string): Reason | undefined {
+  const known = reasons.find(({ pattern }) => pattern.test(details));
+  return known?.ofLookUp && lacksDescriptors() ? noDescriptor : known;
+}
+
+/** Most descriptors that a look-up takes at a time. */
+const LOOK_UP_DESCRIPTORS = 4;
+
+/** Whether a look-up can only fail: the resolver reports a want of descriptors as if the name were the cause. */
+function lacksDescriptors(): boolean {
+  try {
+    tryDescriptors(LOOK_UP_DESCRIPTORS);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * The error of a call that could not reach an endpoint, or whose connection broke: with each endpoint that was tried, and why
+ * it failed. What a server said stays as it is.
+ *
+ * @param tried the last failure of each endpoint.
+ */
+export function unreachable(
+  error: EtcdError,
+  tried: ReadonlyMap<string, EtcdError>,
+  connectTimeoutMs: number,
+): EtcdError {
+  if (error.code !== StatusCode.UNAVAILABLE || knownServerError(error.details) !== undefined) return error;
+  const { code, details, trailers, method, sent, mayBeApplied } = error;
+  const reasons = Array.from(
+    tried,
+    // A connection that was made and broke later says nothing of how to make one.
+    ([address, failure]) =>
+      `${address}: ${failure.sent ? failure.details : explain(failure, connectTimeoutMs)}`,
+  );
+  const what = sent ? 'the call failed' : 'no etcd answers';
+  return new UnavailableError(`UNAVAILABLE: ${what} at ${reasons.join('; at ')}`, {
+    code,
+    details,
+    trailers,
+    method,
+    sent,
+    mayBeApplied,
+    cause: tried.size === 1 ? error : new AggregateError([...tried.values()], 'every endpoint failed'),
+  });
 }

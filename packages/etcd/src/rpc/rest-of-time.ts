@@ -23,7 +23,7 @@ export function restOfTime(
     const left = deadline - performance.now();
     if (left > 0) {
       sent = true;
-      return { ...given, timeoutMs: left };
+      return { ...given, timeoutMs: left, wholeTimeoutMs: timeoutMs };
     }
     throw new DeadlineExceededError(`DEADLINE_EXCEEDED: ${undone} within ${timeoutMs} ms`, {
       code: StatusCode.DEADLINE_EXCEEDED,

@@ -8,15 +8,24 @@ import {
 import { DeferredStream } from '../transport/deferred-stream.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller, callSite } from '../util/at-caller.js';
-import { abortSignal, flag, milliseconds, reason } from '../util/kinds.js';
+import { abortSignal, flag, milliseconds } from '../util/kinds.js';
 import { Description, type DescriptionMore, type Kinds } from '../util/options.js';
 import { settlesBy } from '../util/wait.js';
-import { closedAfter, type Fate, fateWith, notSent, ofAllAttempts } from './attempts.js';
+import {
+  closedAfter,
+  type Fate,
+  fateWith,
+  noToken,
+  notSent,
+  ofAllAttempts,
+  pastBound,
+  pastDeadline,
+} from './attempts.js';
 import { type BackoffBounds, backoffMs } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
 import { type Call, type OptionsCheck, resultOf, type StreamMethod } from './call.js';
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
-import { noEndpoint } from './connect-error.js';
+import { noEndpoint, unreachable } from './connect-error.js';
 import { logWhereAsked } from './debug-log.js';
 import { encodeMessage } from './messages/encode-message.js';
 import { blamesEndpoint, isRetriable, isTokenRefused, staysAtEndpoint } from './retry.js';
@@ -27,7 +36,10 @@ import type { TokenSource } from './token.js';
 export interface CallControl {
   /** Cancels the call, which rejects with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
-  /** Deadline, in ms from now; default: the client's `timeoutMs`. `Infinity` for none. */
+  /**
+   * Deadline, in ms from now; default: the client's `timeoutMs`. `Infinity` for none. It is rounded up to whole ms, and an
+   * answer that has come when it is noticed counts.
+   */
   readonly timeoutMs?: number | undefined;
   /**
    * Bound on one attempt, in ms; default: the client's `attemptTimeoutMs`. A read that it ends goes to another
@@ -39,6 +51,11 @@ export interface CallControl {
    * @internal
    */
   readonly attemptAtMostMs?: number | undefined;
+  /**
+   * What the caller gave, for messages, where `timeoutMs` is the rest of it.
+   * @internal
+   */
+  readonly wholeTimeoutMs?: number | undefined;
   /** Fail at once if the member knows of no leader, instead of waiting for one. Default false. etcd: `hasleader`. */
   readonly requireLeader?: boolean | undefined;
 }
@@ -53,7 +70,10 @@ export function describeCall<Options extends CallControl>(
   more?: DescriptionMore,
 ): OptionsCheck {
   const kinds = { ...own, ...control };
-  return new Description<CallControl>(what, kinds, { hidden: ['attemptAtMostMs'], ...more });
+  return new Description<CallControl>(what, kinds, {
+    hidden: ['attemptAtMostMs', 'wholeTimeoutMs'],
+    ...more,
+  });
 }
 
 const control: Kinds<CallControl> = {
@@ -61,6 +81,7 @@ const control: Kinds<CallControl> = {
   timeoutMs: milliseconds,
   attemptTimeoutMs: milliseconds,
   attemptAtMostMs: milliseconds,
+  wholeTimeoutMs: milliseconds,
   requireLeader: flag,
 };
 
@@ -112,6 +133,18 @@ interface Attempt {
   readonly bounded: boolean;
   /** How long it may take, in ms. */
   readonly atMostMs: number;
+}
+
+/** The attempts at a call so far. */
+interface Attempts {
+  /** The last one. */
+  readonly attempt: Attempt;
+  readonly attempts: number;
+  /** How the one before the last failed. */
+  readonly before: EtcdError | undefined;
+  /** The last failure at each endpoint. */
+  readonly tried: ReadonlyMap<string, EtcdError>;
+  readonly control: CallControl;
 }
 
 /** An endpoint that has not answered a call for so long, in ms, is left until it answers a probe. */
@@ -374,7 +407,7 @@ export class Rpc {
     trace: CallTrace | undefined,
   ): Promise<Result> {
     const deadline = performance.now() + timeoutMs;
-    await this.untilFound(deadline, timeoutMs, control.signal);
+    await this.untilFound(deadline, this.#givenMs(control), control.signal);
     return await this.#first(call, request, control, Math.max(1, deadline - performance.now()), trace);
   }
 
@@ -437,13 +470,21 @@ export class Rpc {
   ): Promise<Result> {
     let attempt = first;
     let error = firstError;
+    let before: EtcdError | undefined;
     let refreshes = 0;
     let fate = notSent;
+    const tried = new Map<string, EtcdError>();
     for (let attempts = 1; ; ) {
       // The reason may be an EtcdError that did not come from the server.
       if (!(error instanceof EtcdError) || control.signal?.aborted) throw error;
       fate = fateWith(fate, error);
       if (error instanceof ClosedError || this.#closed) throw ofAllAttempts(error, fate);
+      const last = error;
+      if (attempt.bounded || !(last instanceof DeadlineExceededError)) {
+        tried.set(attempt.endpoint.address, last);
+      }
+      const ended = (): EtcdError =>
+        ofAllAttempts(this.#inFull(last, { attempt, attempts, before, tried, control }), fate);
       const unanswered = error.code === StatusCode.DEADLINE_EXCEEDED;
       const timedOut = attempt.bounded && unanswered;
       const stays = staysAtEndpoint(error);
@@ -451,13 +492,13 @@ export class Rpc {
       if (this.#init.tokens !== undefined && isTokenRefused(error)) {
         if (this.#init.tokens.fixed || ++refreshes > MAX_TOKEN_REFRESHES) throw ofAllAttempts(error, fate);
         if (!(await this.#refreshToken(this.#init.tokens, attempt.token, deadline, control.signal, fate))) {
-          throw noToken(call.method.path, this.timeoutOf(control), error, fate);
+          throw noToken(call.method.path, this.#givenMs(control), error, fate);
         }
       } else {
         const silent = unanswered && attempt.atMostMs >= SILENT_MS;
         if (blamesEndpoint(error, timedOut || silent)) this.#balancer.failed(attempt.endpoint, error);
         if (attempts >= this.#init.maxAttempts || !isRetriable(error, call.idempotent, timedOut)) {
-          throw ofAllAttempts(error, fate);
+          throw ended();
         }
         // The other endpoints are tried at once; then it is time to wait.
         const rounds = stays ? attempts : Math.floor(attempts / this.#balancer.size);
@@ -468,7 +509,7 @@ export class Rpc {
         const leftMs = deadline - performance.now();
         if (waitMs >= leftMs) waitMs = leftMs / 2;
         if (leftMs <= 0 || (waitMs > 0 && waitMs < this.#init.backoff.firstMs / 2)) {
-          throw ofAllAttempts(error, fate);
+          throw ended();
         }
         retryChannel.publish({
           call: trace,
@@ -500,11 +541,25 @@ export class Rpc {
         this.#balancer.succeeded(endpoint);
         return resultOf(call, response.message);
       } catch (again) {
-        // The rest of the call's time is not a bound that the caller knows, and may be over before anything can fail.
-        const inTime = attempt.bounded || !(again instanceof DeadlineExceededError);
-        error = inTime ? again : pastDeadline(again, this.timeoutOf(control), attempts, error);
+        before = last;
+        error = again;
       }
     }
+  }
+
+  /** The bound on a call that its caller knows, in ms. */
+  #givenMs(control: CallControl): number {
+    return control.wholeTimeoutMs ?? this.timeoutOf(control);
+  }
+
+  /** The error that a call ends with, in words of what its caller knows: its bounds, and the endpoints. */
+  #inFull(error: EtcdError, { attempt, attempts, before, tried, control }: Attempts): EtcdError {
+    const { connectTimeoutMs } = this.#init;
+    const { bounded, endpoint } = attempt;
+    if (!(error instanceof DeadlineExceededError)) return unreachable(error, tried, connectTimeoutMs);
+    if (bounded) return pastBound(error, attempt.atMostMs, endpoint.address);
+    const earlier = before && unreachable(before, tried, connectTimeoutMs);
+    return pastDeadline(error, this.#givenMs(control), attempts, earlier, endpoint.address);
   }
 
   /**
@@ -588,46 +643,6 @@ export class Rpc {
       { code: StatusCode.RESOURCE_EXHAUSTED, method, sent: false },
     );
   }
-}
-
-/** The deadline of a call has passed during an attempt that isn't its first: what failed before it is the cause. */
-function pastDeadline(
-  { code, trailers, method, sent, mayBeApplied }: DeadlineExceededError,
-  timeoutMs: number,
-  attempts: number,
-  before: unknown,
-): DeadlineExceededError {
-  const details = `no answer within ${timeoutMs} ms, in ${attempts} attempts; the one before the last failed with ${reason(before)}`;
-  return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
-    code,
-    details,
-    trailers,
-    sent,
-    mayBeApplied,
-    cause: before,
-    ...(method !== undefined && { method }),
-  });
-}
-
-/** The deadline of a call has passed while another token was fetched for it. */
-function noToken(
-  method: string,
-  timeoutMs: number,
-  refusal: EtcdError | undefined,
-  fate: Fate,
-): DeadlineExceededError {
-  const why =
-    refusal === undefined
-      ? 'the server issued no token'
-      : 'the server refused the token, and issued no new one in that time';
-  const details = `no answer within ${timeoutMs} ms: ${why}`;
-  return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
-    code: StatusCode.DEADLINE_EXCEEDED,
-    details,
-    method,
-    ...fate,
-    cause: refusal,
-  });
 }
 
 function callOptions(timeoutMs: number, control: CallControl, token: string | undefined): CallOptions {

@@ -1,7 +1,6 @@
-import { closeSync, openSync } from 'node:fs';
 import { invalidArgument, UnavailableError } from '../errors.js';
 import { nativeTransport, nativeUnavailable } from './native/native.js';
-import { isShortage, shortage } from './shortage.js';
+import { isShortage, shortage, tryDescriptors } from './shortage.js';
 import type { TransportFactory } from './transport.js';
 
 /** Which transport to use: the native one where it loads and else grpc-js, or one of them. */
@@ -62,18 +61,5 @@ async function grpcJs(): Promise<TransportFactory> {
   } catch (cause) {
     if (!isShortage(cause)) throw cause;
     throw shortage(`the transport on @grpc/grpc-js can't be loaded: ${(cause as Error).message}`, cause);
-  }
-}
-
-/** Throws where the system says that this process can't have so many more. */
-function tryDescriptors(count: number): void {
-  const taken: number[] = [];
-  try {
-    while (taken.length < count) taken.push(openSync(process.execPath, 'r'));
-  } catch (error) {
-    // A host that forbids reading there may still load modules.
-    if (isShortage(error)) throw error;
-  } finally {
-    for (const descriptor of taken) closeSync(descriptor);
   }
 }

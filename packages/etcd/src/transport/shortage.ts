@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { StatusCode, UnavailableError } from '../errors.js';
 
 /** What the system says when this process, or all of them, have used up what there is. */
@@ -15,4 +16,17 @@ export function shortage(message: string, cause: unknown): UnavailableError {
     `${message}; this process has no descriptor, memory or thread left for it: free some, or raise its limits (ulimit), and try again`,
     { code: StatusCode.UNAVAILABLE, sent: false, cause },
   );
+}
+
+/** Throws where the system says that this process can't have so many descriptors more. */
+export function tryDescriptors(count: number): void {
+  const taken: number[] = [];
+  try {
+    while (taken.length < count) taken.push(openSync(process.execPath, 'r'));
+  } catch (error) {
+    // A host that forbids reading there may have descriptors all the same.
+    if (isShortage(error)) throw error;
+  } finally {
+    for (const descriptor of taken) closeSync(descriptor);
+  }
 }

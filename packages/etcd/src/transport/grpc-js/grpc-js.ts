@@ -158,18 +158,20 @@ class GrpcJsTransport implements Transport {
    * Ends the call when its time is over. grpc-js's own deadline fails what was answered in time while something blocked the
    * event loop, as its timer comes before the reading.
    */
-  #deadline(call: PendingCall, timeoutMs = Number.POSITIVE_INFINITY): NodeJS.Timeout | undefined {
-    if (timeoutMs > LONGEST_TIMER_MS) return undefined;
+  #deadline(call: PendingCall, givenMs = Number.POSITIVE_INFINITY): NodeJS.Timeout | undefined {
+    if (givenMs > LONGEST_TIMER_MS) return undefined;
+    // As the native transport has it; a timer would cut the fraction off.
+    const timeoutMs = Math.max(1, Math.ceil(givenMs));
     const expired = (): void => {
       const surface = this.#forget(call);
       if (surface === undefined) return;
-      const details = `no answer within ${Math.ceil(timeoutMs)} ms`;
+      const details = `no answer within ${timeoutMs} ms`;
       call.fail(
         statusError({ code: StatusCode.DEADLINE_EXCEEDED, details, method: call.method, sent: true }),
       );
       setImmediate(() => surface.cancel());
     };
-    return setTimeout(() => afterReading(expired), Math.max(1, timeoutMs)).unref();
+    return setTimeout(() => afterReading(expired), timeoutMs).unref();
   }
 
   #connect(): GrpcJsChannel {
