@@ -160,7 +160,10 @@ export class InvalidArgumentError extends EtcdError {}
  * @internal
  */
 export function invalidArgument(message: string, cause?: unknown): InvalidArgumentError {
-  return new InvalidArgumentError(message, { code: StatusCode.INVALID_ARGUMENT, sent: false, cause });
+  const error = new InvalidArgumentError(message, { code: StatusCode.INVALID_ARGUMENT, sent: false, cause });
+  // Frames are few: this one would take the place of one of the caller's.
+  Error.captureStackTrace(error, invalidArgument);
+  return error;
 }
 
 /**

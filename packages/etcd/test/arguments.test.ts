@@ -280,6 +280,8 @@ const internal = new Set([
 interface Found {
   readonly name: string;
   readonly call: Anything;
+  /** A method without its object. */
+  readonly bare?: Anything;
 }
 
 /** The methods of an object, by the class that has them. */
@@ -296,6 +298,7 @@ function methodsOf(object: object): Found[] {
       found.push({
         name: `${proto.constructor.name}.${name}`,
         call: (...args) => Reflect.apply(value, object, args),
+        bare: value,
       });
     }
   }
@@ -329,6 +332,24 @@ function exported(): Found[] {
   }
   return found;
 }
+
+/** The classes whose methods look at how they are called. */
+const guarded = new Set([
+  'Keyspace',
+  'Namespace',
+  'EtcdClient',
+  'OrderedReads',
+  'LeaseClient',
+  'Auth',
+  'Cluster',
+  'Maintenance',
+  'RwMutex',
+  'Barrier',
+  'DoubleBarrier',
+  'Queue',
+  'PriorityQueue',
+  'EndpointManager',
+]);
 
 const opened: { close?: () => unknown }[] = [];
 const functions: Found[] = [];
@@ -428,6 +449,43 @@ describe('arguments', () => {
     }
     assert.deepEqual(problems.filter((problem) => problem !== undefined).slice(0, 20), []);
     assert.ok(tried > 1_500, `${tried} calls`);
+  });
+
+  test('that are a callback, or one too many, are refused, and so is a method without its object', async () => {
+    const problems: (string | undefined)[] = [];
+    const callback = (): void => assert.fail('a callback was called');
+    let tried = 0;
+    for (const { name, call, bare } of functions) {
+      const [type = '', method = ''] = name.split('.');
+      if (bare === undefined || !guarded.has(type) || method === 'grantOnce') continue;
+      const kinds = (signatures[name] ?? '').split(' ').filter((kind) => kind !== '');
+      const args = kinds.map((kind) => parameters[kind]?.().right);
+      const says = async (what: string, words: RegExp, made: () => unknown): Promise<void> => {
+        tried += 1;
+        const outcome = await outcomeOf(made);
+        if (outcome instanceof api.InvalidArgumentError && words.test(outcome.message)) return;
+        problems.push(`${name}, ${what}: ${outcome}`);
+      };
+      await says('a callback at the end', /takes no callback/, () => call(...args, callback));
+      if (kinds.at(-1) === 'options') {
+        const instead = [...args.slice(0, -1), callback];
+        await says('a callback for options', /there are no callbacks/, () => call(...instead));
+      }
+      if (args.length > 0) {
+        await says('one too many', /takes \d arguments?, and was given/, () => call(...args, 'more'));
+      }
+      await says('no object', /was called without its object; call it as a method/, () => bare(...args));
+      const copy = Object.create(Object.prototype);
+      await says('another object', /was called without its object/, () => Reflect.apply(bare, copy, args));
+    }
+    assert.deepEqual(problems.slice(0, 20), []);
+    assert.ok(tried > 200, `${tried} calls`);
+    // As handlers are called by hosts.
+    await (etcd.put as Anything).call(etcd, 'k', 'v', undefined, undefined);
+    etcd.unref();
+    Reflect.apply(etcd.ref, etcd, ['SIGUSR2', 12]);
+    const { get } = etcd;
+    await assert.rejects(async () => get('k'), /Keyspace\.get\(\) was called without its object/);
   });
 
   test('of operations and conditions are refused by their transaction', async () => {

@@ -10,6 +10,7 @@ import { AuthService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { AuthUserAddRequest } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { checkArgument, flag, type Kind, nonEmptyText, oneOf, secret } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 
 /** What a role may do with keys; `write` alone doesn't allow reading. */
 export type PermissionType = 'read' | 'write' | 'readwrite';
@@ -54,6 +55,30 @@ const userAddOptions = describeCall<
  */
 export class Auth {
   readonly #rpc: Rpc;
+
+  static {
+    guardMethods<Auth>(Auth, (it) => #rpc in it, {
+      promised: {
+        enable: 1,
+        disable: 1,
+        status: 1,
+        userAdd: 2,
+        userGet: 2,
+        userList: 1,
+        userDelete: 2,
+        userChangePassword: 3,
+        userGrantRole: 3,
+        userRevokeRole: 3,
+        roleAdd: 2,
+        roleGet: 2,
+        roleList: 1,
+        roleDelete: 2,
+        roleGrantPermission: 4,
+        roleRevokePermission: 3,
+      },
+      direct: {},
+    });
+  }
 
   /** @internal */
   constructor(rpc: Rpc) {

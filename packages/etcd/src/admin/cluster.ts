@@ -7,6 +7,7 @@ import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { parseEndpoint } from '../transport/endpoint.js';
 import { toUint64 } from '../util/int64.js';
 import { arrayOf, checkArgument, flag, type Kind, shown } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 import { withoutSecrets } from '../util/secrets.js';
 
 /** One member of the cluster, as etcd's `Member`. */
@@ -58,6 +59,20 @@ export interface MemberAddResult {
  */
 export class Cluster {
   readonly #rpc: Rpc;
+
+  static {
+    guardMethods<Cluster>(Cluster, (it) => #rpc in it, {
+      promised: {
+        memberList: 1,
+        memberAdd: 2,
+        memberPromote: 2,
+        memberUpdate: 3,
+        memberRemove: 2,
+        syncEndpoints: 1,
+      },
+      direct: {},
+    });
+  }
 
   /** @internal */
   constructor(rpc: Rpc) {

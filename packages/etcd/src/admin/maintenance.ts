@@ -14,6 +14,7 @@ import {
 import { type CallControl, callControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { type Int64, int64, optionalInt64, toUint64, uint64 } from '../util/int64.js';
 import { checkArgument, type Kind, kind, oneOf } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import {
   checkFile,
@@ -95,6 +96,27 @@ export interface HashKVResult {
  */
 export class Maintenance {
   readonly #rpc: Rpc;
+
+  static {
+    guardMethods<Maintenance>(Maintenance, (it) => #rpc in it, {
+      promised: {
+        status: 2,
+        alarmList: 1,
+        alarmArm: 2,
+        alarmDisarm: 2,
+        alarmDisarmAll: 1,
+        defragment: 2,
+        hash: 2,
+        hashKV: 2,
+        snapshotTo: 2,
+        moveLeader: 2,
+        downgradeValidate: 2,
+        downgradeEnable: 2,
+        downgradeCancel: 1,
+      },
+      direct: { snapshot: 1 },
+    });
+  }
 
   /** @internal */
   constructor(rpc: Rpc) {

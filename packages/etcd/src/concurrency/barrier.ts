@@ -7,6 +7,7 @@ import { compare, op } from '../kv/txn.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { guardMethods } from '../util/methods.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import { type AcquireOptions, acquireOptions } from './owned-key.js';
 import { persist } from './persist.js';
@@ -19,6 +20,13 @@ import { untilDeleted } from './until-deleted.js';
 export class Barrier {
   readonly #space: Namespace;
   readonly #key: Uint8Array;
+
+  static {
+    guardMethods<Barrier>(Barrier, (it) => #space in it, {
+      promised: { hold: 1, release: 1, wait: 1 },
+      direct: {},
+    });
+  }
 
   /**
    * @param space a client, or a namespace of one.

@@ -4,6 +4,7 @@ import type { RangeResult } from '../kv/kv.js';
 import { op } from '../kv/txn.js';
 import { checkArgument, positiveInteger } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { guardMethods } from '../util/methods.js';
 import {
   type AcquireOptions,
   acquireOptions,
@@ -30,6 +31,13 @@ export class DoubleBarrier {
   /** Outside of the range in which the others look for who has entered. */
   readonly #fences: Buffer;
   #mine: OwnedKey | undefined;
+
+  static {
+    guardMethods<DoubleBarrier>(DoubleBarrier, (it) => #session in it, {
+      promised: { enter: 1, leave: 1 },
+      direct: {},
+    });
+  }
 
   /**
    * @param session takes part; for the others, its end is a leave.

@@ -1,6 +1,7 @@
 import type { Bytes, KeyRange } from '../kv/key-range.js';
 import { prefix, toKey } from '../kv/key-range.js';
 import { checkArgument } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 import { fenceBeside } from './fence.js';
 import { Lock } from './mutex.js';
 import { type AcquireOptions, claim } from './owned-key.js';
@@ -13,6 +14,13 @@ import { type Session, sessionKind } from './session.js';
 export class RwMutex {
   readonly #session: Session;
   readonly #prefix: Uint8Array;
+
+  static {
+    guardMethods<RwMutex>(RwMutex, (it) => #session in it, {
+      promised: { readLock: 1, writeLock: 1 },
+      direct: {},
+    });
+  }
 
   /**
    * @param session its end unlocks.

@@ -13,6 +13,7 @@ import type { CallControl, Rpc } from '../rpc/rpc.js';
 import type { Transport } from '../transport/transport.js';
 import type { Int64 } from '../util/int64.js';
 import { aFunction, checkArgument } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 import { Namespace } from '../views/namespace.js';
 import { WatchClient } from '../watch/watch-client.js';
 
@@ -41,6 +42,13 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   readonly #rpc: Rpc;
   readonly #leaseKeeper: LeaseKeeper;
   readonly #watches: WatchClient;
+
+  static {
+    guardMethods<Omit<EtcdClient, keyof Namespace>>(EtcdClient, (it) => #leaseKeeper in it, {
+      promised: { compact: 2, unary: 3, close: 0 },
+      direct: { stream: 2, setEndpoints: 1, onConnection: 1, ref: 0, unref: 0 },
+    });
+  }
 
   /** @internal Use `connect()`. */
   constructor(init: ClientInit) {

@@ -13,6 +13,7 @@ import { type CallControl, callControl, describeCall, type Rpc } from '../rpc/rp
 import { isLeaseThere } from '../server-errors.js';
 import { type Int64, int64, optionalInt64, toInt64 } from '../util/int64.js';
 import { flag } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 import { waitFor } from '../util/wait.js';
 import { LeaseKeepAlive, type LeaseRenewal } from './keep-alive.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
@@ -87,6 +88,13 @@ export class LeaseClient {
   readonly #rpc: Rpc;
   readonly #keeper: LeaseKeeper;
   readonly #timeToLive: Call<LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, TimeToLiveResult | undefined>;
+
+  static {
+    guardMethods<LeaseClient>(LeaseClient, (it) => #rpc in it, {
+      promised: { grant: 2, grantOnce: 3, revoke: 2, timeToLive: 2, list: 1, keepAliveOnce: 2, keepAlive: 2 },
+      direct: {},
+    });
+  }
 
   /** @internal */
   constructor(rpc: Rpc, keeper: LeaseKeeper, toKey: ToKey) {

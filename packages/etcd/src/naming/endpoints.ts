@@ -1,5 +1,6 @@
 // naming/ has service discovery in the format of clientv3's naming package, so that programs in Go and ours find each other.
 // What follows the keys of a range is in mirror/.
+
 import { invalidArgument } from '../errors.js';
 import { type KeyRange, prefix } from '../kv/key-range.js';
 import { putHints, type ReadOptions, readKinds } from '../kv/kv.js';
@@ -9,6 +10,7 @@ import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, int64 } from '../util/int64.js';
 import { anything, checkArgument, list, oneOf } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 
@@ -103,6 +105,13 @@ export class EndpointManager {
   readonly #space: Namespace;
   readonly #start: string;
   readonly #keys: KeyRange;
+
+  static {
+    guardMethods<EndpointManager>(EndpointManager, (it) => #space in it, {
+      promised: { update: 2, add: 3, delete: 2, list: 1 },
+      direct: { watch: 1 },
+    });
+  }
 
   /**
    * @param space a client, or a namespace of one.

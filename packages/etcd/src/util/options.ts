@@ -134,7 +134,11 @@ export class Description<Fields> implements Kind<Fields> {
     // Not which: out of its place it may be a password or a key.
     const what = ['string', 'number', 'bigint'].includes(typeof given) ? `a ${typeof given}` : shown(given);
     if (name !== '') return `${name} is ${what}; it must be an object such as ${example}`;
-    const advice = types.isPromise(given) ? 'await it first' : `write an object such as ${example}`;
+    const advice = types.isPromise(given)
+      ? 'await it first'
+      : typeof given === 'function'
+        ? 'there are no callbacks: what takes time returns a promise'
+        : `write an object such as ${example}`;
     return `${this.#what} takes an object, and was given ${what}; ${advice}`;
   }
 }

@@ -24,6 +24,7 @@ import type { LeaseKeeper } from '../lease/lease-keeper.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
+import { guardMethods } from '../util/methods.js';
 import type { WatchOptions } from '../watch/request.js';
 import type { Watch } from '../watch/watch.js';
 import type { WatchClient } from '../watch/watch-client.js';
@@ -59,6 +60,13 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   readonly #watches: WatchClient;
   readonly #mapping: Mapping<Key, Value, Entry>;
   readonly #calls: KvCalls<Entry>;
+
+  static {
+    guardMethods<Keyspace>(Keyspace, (it) => #rpc in it, {
+      promised: { get: 2, range: 2, getPrefix: 2, put: 3, delete: 2, txn: 2, stm: 2 },
+      direct: { iterate: 2, pages: 2, watch: 2 },
+    });
+  }
 
   /** @internal */
   constructor(core: ClientCore, mapping: Mapping<Key, Value, Entry>) {

@@ -4,6 +4,7 @@ import { PrefixMapping } from '../kv/mapping.js';
 import { LeaseClient } from '../lease/lease-client.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type Kind, withMethods } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 import { type ClientCore, Keyspace } from './keyspace.js';
 
 /**
@@ -19,6 +20,13 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
   readonly lease: LeaseClient;
   readonly #core: ClientCore;
   readonly #mapping: PrefixMapping;
+
+  static {
+    guardMethods<Omit<Namespace, keyof Keyspace>>(Namespace, (it) => #core in it, {
+      promised: {},
+      direct: { namespace: 1, withCodec: 1 },
+    });
+  }
 
   /** @internal */
   constructor(core: ClientCore, mapping: PrefixMapping) {

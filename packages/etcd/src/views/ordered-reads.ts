@@ -7,6 +7,7 @@ import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { toInt64 } from '../util/int64.js';
 import { checkArgument, withMethods } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 import type { Keyspace } from './keyspace.js';
 
 const stores = withMethods<Pick<Keyspace, 'range' | 'txn'>>(
@@ -34,6 +35,13 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   readonly #store: Pick<Keyspace<Key, Value, Entry>, 'range' | 'txn'>;
   /** Of the newest answer. */
   #seen: StoreState = unknownState;
+
+  static {
+    guardMethods<OrderedReads>(OrderedReads, (it) => #store in it, {
+      promised: { get: 2, range: 2, txn: 2 },
+      direct: { saw: 1 },
+    });
+  }
 
   constructor(store: Pick<Keyspace<Key, Value, Entry>, 'range' | 'txn'>) {
     checkArgument('store', stores, store);

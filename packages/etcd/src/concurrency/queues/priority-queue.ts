@@ -4,6 +4,7 @@ import type { KeyValue } from '../../rpc/messages/key-value.js';
 import { restOfTime } from '../../rpc/rest-of-time.js';
 import { type CallControl, callControl } from '../../rpc/rpc.js';
 import { checkArgument, kind } from '../../util/kinds.js';
+import { guardMethods } from '../../util/methods.js';
 import { type Namespace, namespaceKind } from '../../views/namespace.js';
 import type { AcquireOptions } from '../owned-key.js';
 import { dequeue } from './dequeue.js';
@@ -23,6 +24,13 @@ const priorityKind = kind<number>(
 export class PriorityQueue {
   readonly #space: Namespace;
   readonly #name: Buffer;
+
+  static {
+    guardMethods<PriorityQueue>(PriorityQueue, (it) => #space in it, {
+      promised: { enqueue: 3, dequeue: 1 },
+      direct: {},
+    });
+  }
 
   /**
    * @param space a client, or a namespace of one.

@@ -2,6 +2,7 @@ import { type Bytes, prefix, toKey } from '../../kv/key-range.js';
 import type { KeyValue } from '../../rpc/messages/key-value.js';
 import type { CallControl } from '../../rpc/rpc.js';
 import { checkArgument } from '../../util/kinds.js';
+import { guardMethods } from '../../util/methods.js';
 import { type Namespace, namespaceKind } from '../../views/namespace.js';
 import type { AcquireOptions } from '../owned-key.js';
 import { dequeue } from './dequeue.js';
@@ -16,6 +17,13 @@ import { dequeue } from './dequeue.js';
 export class Queue {
   readonly #space: Namespace;
   readonly #prefix: Uint8Array;
+
+  static {
+    guardMethods<Queue>(Queue, (it) => #space in it, {
+      promised: { enqueue: 2, dequeue: 1 },
+      direct: {},
+    });
+  }
 
   /**
    * @param space a client, or a namespace of one.
