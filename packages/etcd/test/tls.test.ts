@@ -11,6 +11,7 @@ import {
   type CallTrace,
   type ConnectOptions,
   channelNames,
+  connect as connectTo,
   EtcdError,
   InvalidArgumentError,
   UnauthenticatedError,
@@ -18,6 +19,7 @@ import {
 } from '../src/index.js';
 import { type Connect, overEachTransport } from './support/clients.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
+import { transports } from './support/transports.js';
 
 const dir = temporaryDirectory();
 const path = (name: string): string => join(dir, name);
@@ -305,6 +307,77 @@ overEachTransport('TLS as Go has it:', (connect) => {
       (error) => error instanceof InvalidArgumentError && /auth\.token/.test(error.message),
     );
   });
+});
+
+describe('a connection that TLS fails has the same error on both transports:', {
+  skip: transports.find(({ skip }) => skip !== false)?.skip ?? false,
+}, () => {
+  let plain: EtcdServer;
+  let good: Secured;
+  let mutual: Secured;
+  before(async () => {
+    plain = await startEtcd();
+    good = await startSecured(...withCertificate('good'));
+    mutual = await startSecured(
+      ...withCertificate('good'),
+      '--client-cert-auth',
+      `--trusted-ca-file=${path('ca.crt')}`,
+    );
+  });
+  after(async () => {
+    await plain?.stop();
+    await good?.[Symbol.asyncDispose]();
+    await mutual?.[Symbol.asyncDispose]();
+  });
+  const at = ({ port }: { port: number }): string => `https://127.0.0.1:${port}`;
+  // A stranger's certificate is not among them: the native transport may see the connection closed before the alert.
+  const failures: [string, () => ConnectOptions, RegExp][] = [
+    [
+      'an authority that is not trusted',
+      () => ({ endpoints: at(good), tls: { ca: pem('ca521.crt') } }),
+      /from an authority that isn't trusted \(give/,
+    ],
+    [
+      'no authority is given',
+      () => ({ endpoints: at(good), tls: {} }),
+      /from an authority that isn't trusted \(give/,
+    ],
+    [
+      'another name',
+      () => ({ endpoints: at(good), tls: { ca: pem('ca.crt'), serverName: 'elsewhere.example' } }),
+      /certificate is for another name/,
+    ],
+    [
+      'a server without TLS',
+      () => ({ endpoints: plain.endpoint.replace('http:', 'https:'), tls: { ca: pem('ca.crt') } }),
+      /the server speaks no TLS/,
+    ],
+    [
+      'no certificate for a server that wants one',
+      () => ({ endpoints: at(mutual), tls: { ca: pem('ca.crt') } }),
+      /the server wants a client certificate/,
+    ],
+    [
+      'a server with TLS, without it',
+      () => ({ endpoints: at(good).replace('https:', 'http:') }),
+      /the server closed the connection/,
+    ],
+  ];
+  for (const [title, options, reason] of failures) {
+    test(title, async () => {
+      const messages = await Promise.all(
+        transports.map(async ({ name }) => {
+          const error = await connectTo({ ...options(), transport: name }).catch(
+            (failure: unknown) => failure,
+          );
+          assert.ok(error instanceof UnavailableError, `${name}: ${String(error)}`);
+          assert.match(error.message, reason, name);
+          return error.message;
+        }),
+      );
+      assert.equal(messages[0], messages[1]);
+    });
+  }
 });
 
 /** The certificate that a server shows. */
