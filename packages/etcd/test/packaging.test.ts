@@ -38,9 +38,20 @@ async function program(name: string, code: string, more: NodeJS.ProcessEnv = {})
 }
 
 /** Makes a bundle in CommonJS, with each bundler's defaults for Node. ncc is webpack, with its files beside. */
-async function bundle(bundler: 'esbuild' | 'ncc', entry: string, out: string): Promise<void> {
+async function bundle(bundler: 'esbuild' | 'ncc' | 'webpack', entry: string, out: string): Promise<void> {
   if (bundler === 'esbuild') {
     await run(bin('esbuild'), [entry, '--bundle', '--platform=node', `--outfile=${out}`]);
+  } else if (bundler === 'webpack') {
+    const output = { path: dirname(out), filename: basename(out) };
+    const options = { mode: 'production', target: 'node', entry: `./${entry}`, output };
+    writeFileSync(
+      join(dir, 'webpack.cjs'),
+      `require('webpack')(${JSON.stringify(options)}, (error, stats) => {
+         const failure = error ?? (stats.hasErrors() ? stats.toString('errors-only') : undefined);
+         if (failure !== undefined) throw failure;
+       });`,
+    );
+    await run(process.execPath, ['webpack.cjs']);
   } else {
     await run(join(dir, 'node_modules', '.bin', 'ncc'), ['build', entry, '--out', dirname(out)]);
   }
@@ -53,7 +64,7 @@ const body = `
   console.log(etcd.transport, kv.text());
   await etcd.close();`;
 
-const bundlers = ['@vercel/ncc@0.38'];
+const bundlers = ['@vercel/ncc@0.38', 'webpack@5'];
 /** What programs of the test need, beside the packages. */
 const beside = ['@opentelemetry/api@1', 'typescript@5.7', '@types/node@20'];
 
@@ -214,6 +225,7 @@ describe('installed from its tarball, @quiesce/etcd', () => {
     for (const [bundler, out] of [
       ['esbuild', 'common/esbuild.js'],
       ['ncc', 'common/ncc/index.js'],
+      ['webpack', 'common/webpack/main.js'],
     ] as const) {
       await bundle(bundler, 'common.js', join(dir, out));
       const { stdout, stderr } = await run(process.execPath, [out, server.endpoint], {
