@@ -484,6 +484,14 @@ describe('arguments', () => {
     await (etcd.put as Anything).call(etcd, 'k', 'v', undefined, undefined);
     etcd.unref();
     Reflect.apply(etcd.ref, etcd, ['SIGUSR2', 12]);
+    await assert.rejects(
+      (etcd as never as Record<string, Anything>).get?.('k', {}, callback) as Promise<unknown>,
+      /get\(\) takes no callback: it returns a promise/,
+    );
+    await assert.rejects(
+      etcd.stm(async ({ get: read }) => read('k')),
+      /Stm\.get\(\) was called without its object/,
+    );
     const { get } = etcd;
     await assert.rejects(async () => get('k'), /Keyspace\.get\(\) was called without its object/);
   });
@@ -606,8 +614,8 @@ describe('arguments', () => {
       [() => etcd.watch('k', { filters: holed('put') }), /filters\[0\] is undefined; .*'put' or 'delete'/],
       [() => etcd.stm(() => 1, { prefetch: holed('k') }), /prefetch\[0\] is undefined/],
       [() => etcd.stm((stm) => stm.getAll(holed('k'))), /keys\[0\] is undefined/],
-      [() => etcd.txn({ success: holed(api.op.get('k')) }), /success\[0\] is undefined/],
-      [() => etcd.txn({ compare: holed(api.compare.exists('k')) }), /compare\[0\] is undefined/],
+      [() => etcd.txn({ success: holed(api.op.get('k')) }), /no operation/],
+      [() => etcd.txn({ compare: holed(api.compare.exists('k')) }), /a comparison/],
       [() => endpoints.update(holed(change)), /updates\[0\] is undefined/],
       [() => etcd.setEndpoints(holed(server.endpoint)), /endpoints\[0\] is undefined/],
       [() => api.connect({ endpoints: holed(server.endpoint) }), /endpoints\[0\] is undefined/],

@@ -6,7 +6,8 @@ import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
 import { int64 } from '../util/int64.js';
-import { aFunction, checkArgument, flag, list, oneOf, positiveInteger } from '../util/kinds.js';
+import { aFunction, checkArgument, flag, oneOf, positiveInteger, wholeList } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { pause } from '../util/wait.js';
 import { holds, KeyRange, ownBytes, ownRange, type RangeBytes, rangesWithout } from './key-range.js';
@@ -79,7 +80,7 @@ const stmOptions = describeCall<StmOptions<unknown>>(
   'stm()',
   {
     isolation: oneOf('serializableSnapshot', 'serializable', 'repeatableReads', 'readCommitted'),
-    prefetch: list,
+    prefetch: wholeList,
     maxAttempts: positiveInteger,
   },
   {
@@ -197,6 +198,17 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   #lost = false;
   #done = false;
 
+  static {
+    guardMethods<Stm<unknown, unknown, unknown>>(
+      { name: 'Stm', prototype: Attempt.prototype },
+      (it) => #reads in it,
+      {
+        promised: { get: 1, getAll: 1 },
+        direct: { put: 3, delete: 1 },
+      },
+    );
+  }
+
   constructor(
     rpc: Rpc,
     mapping: Mapping<Key, Value, Entry>,
@@ -240,7 +252,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
 
   async getAll(keys: readonly Key[]): Promise<(Entry | undefined)[]> {
     this.#check();
-    checkArgument('keys', list, keys);
+    checkArgument('keys', wholeList, keys);
     // As of this call: what is written while the reads are under way comes after them.
     const wanted = keys.map((key) => {
       const bytes = ownBytes(this.#mapping.key(key));

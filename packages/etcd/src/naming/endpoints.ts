@@ -9,7 +9,7 @@ import { Mirror, type MirrorOptions, mirrorKinds } from '../mirror/mirror.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, int64 } from '../util/int64.js';
-import { anything, checkArgument, list, oneOf } from '../util/kinds.js';
+import { anything, checkArgument, oneOf, wholeList } from '../util/kinds.js';
 import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
@@ -136,7 +136,7 @@ export class EndpointManager {
    * else as `txn` of the client.
    */
   async update(updates: readonly EndpointChange[], options: CallControl = {}): Promise<void> {
-    checkArgument('updates', list, updates);
+    checkArgument('updates', wholeList, updates);
     const success = updates.map((update) => {
       changeFields.check(update);
       const key = this.#keyOf(update.id);

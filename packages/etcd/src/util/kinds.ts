@@ -153,8 +153,11 @@ export const pem: Kind<string | Uint8Array> = {
     `${name} is ${value === null ? 'null' : `a ${typeof value}`}; give the file's content, as a string or bytes`,
 };
 
+/** Any values, in an array; who takes it looks at each, holes too. */
+export const list: Kind<readonly unknown[]> = kind(Array.isArray, 'an array');
+
 /** Any values, in an array without holes. */
-export const list: Kind<readonly unknown[]> = arrayOf(
+export const wholeList: Kind<readonly unknown[]> = arrayOf(
   kind((value) => value !== undefined, 'a value: leave missing ones out of the array'),
   'an array',
 );

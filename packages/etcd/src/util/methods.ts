@@ -33,13 +33,13 @@ export function guardMethods<T>(
   isOurs: (it: object) => boolean,
   { promised, direct }: MostArguments<T>,
 ): void {
-  const guard = (name: string, most: number, refuse: (why: string) => unknown): void => {
+  const guard = (name: string, most: number, refuse: (why: string) => unknown, promises: boolean): void => {
     const method = (type.prototype as Record<string, unknown>)[name] as Method;
     const guarded = {
       [name](this: unknown, ...given: unknown[]): unknown {
         if (typeof this === 'object' && this !== null && isOurs(this)) {
           if (given.length <= most) return Reflect.apply(method, this, given);
-          const why = tooMany(name, most, given);
+          const why = tooMany(name, most, given, promises);
           return why === undefined ? Reflect.apply(method, this, given) : refuse(why);
         }
         const called = `${type.name}.${name}()`;
@@ -52,19 +52,31 @@ export function guardMethods<T>(
     Object.defineProperty(type.prototype, name, { value: guarded, writable: true, configurable: true });
   };
   for (const [name, most] of Object.entries<number>(promised)) {
-    guard(name, most, (why) => Promise.reject(invalidArgument(`${why}: it returns a promise`)));
+    guard(name, most, (why) => Promise.reject(invalidArgument(why)), true);
   }
   for (const [name, most] of Object.entries<number>(direct)) {
-    guard(name, most, (why) => {
-      throw invalidArgument(why);
-    });
+    guard(
+      name,
+      most,
+      (why) => {
+        throw invalidArgument(why);
+      },
+      false,
+    );
   }
 }
 
 /** What is wrong with arguments of which there are more than a method takes; `undefined` where nothing is. */
-function tooMany(name: string, most: number, given: readonly unknown[]): string | undefined {
+function tooMany(
+  name: string,
+  most: number,
+  given: readonly unknown[],
+  promises: boolean,
+): string | undefined {
   const more = given.slice(most);
-  if (more.some((each) => typeof each === 'function')) return `${name}() takes no callback`;
+  if (more.some((each) => typeof each === 'function')) {
+    return `${name}() takes no callback${promises ? ': it returns a promise' : ''}`;
+  }
   if (most === 0 || more.every((each) => each === undefined)) return undefined;
   return `${name}() takes ${most} argument${most === 1 ? '' : 's'}, and was given ${given.length}; options go in one object`;
 }
