@@ -614,7 +614,7 @@ describe('arguments', () => {
       [() => etcd.watch('k', { filters: holed('put') }), /filters\[0\] is undefined; .*'put' or 'delete'/],
       [() => etcd.stm(() => 1, { prefetch: holed('k') }), /prefetch\[0\] is undefined/],
       [() => etcd.stm((stm) => stm.getAll(holed('k'))), /keys\[0\] is undefined/],
-      [() => etcd.txn({ success: holed(api.op.get('k')) }), /no operation/],
+      [() => etcd.txn({ success: holed(api.op.get('k')) }), /not an operation/],
       [() => etcd.txn({ compare: holed(api.compare.exists('k')) }), /a comparison/],
       [() => endpoints.update(holed(change)), /updates\[0\] is undefined/],
       [() => etcd.setEndpoints(holed(server.endpoint)), /endpoints\[0\] is undefined/],

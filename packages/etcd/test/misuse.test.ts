@@ -149,8 +149,8 @@ overEachTransport('mistakes', (connect) => {
     await refused(() => txn({ type: 'delete', key: 'k', options: {} }), /key; did you mean keys\?/);
     await refused(() => txn({ type: 'put', key: 'k', options: {} }), /not undefined/);
     await refused(() => txn({ type: 'put', key: 'k', value: 'v', options: 5 }), /takes an object/);
-    await refused(() => etcd.txn({ success: untyped(new Array(2)) }), /no operation/);
-    await refused(() => etcd.txn({ success: untyped([...new Array(1), op.get('k')]) }), /no operation/);
+    await refused(() => etcd.txn({ success: untyped(new Array(2)) }), /not an operation/);
+    await refused(() => etcd.txn({ success: untyped([...new Array(1), op.get('k')]) }), /not an operation/);
     await refused(() => etcd.txn({ compare: untyped(new Array(1)) }), /a comparison/);
     const { responses } = await etcd.txn({ success: [untyped({ type: 'put', key: 'hand', value: 'v' })] });
     assert.equal(responses.length, 1);
