@@ -34,8 +34,7 @@ import {
   secret,
 } from '../util/kinds.js';
 import { Description } from '../util/options.js';
-import { LONGEST_TIMER_MS } from '../util/timeout.js';
-import { clearInterval, setInterval } from '../util/timers.js';
+import { clearInterval, LONGEST_TIMER_MS, setInterval } from '../util/timers.js';
 import { pause, settlesBy, unlessAborted, within } from '../util/wait.js';
 import type { Waiter } from '../util/waiter.js';
 import { EtcdClient } from './client.js';

@@ -13,8 +13,7 @@ import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/re
 import type { Rpc } from '../rpc/rpc.js';
 import { leaseNotFound } from '../server-errors.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
-import { LONGEST_TIMER_MS } from '../util/timeout.js';
-import { clearTimeout, setImmediate, setTimeout } from '../util/timers.js';
+import { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } from '../util/timers.js';
 import { DueTimes, slotOf } from './due-times.js';
 import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';
 

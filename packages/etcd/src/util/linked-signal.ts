@@ -2,8 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { DeadlineExceededError, StatusCode } from '../errors.js';
 import { CheckedAbortController } from './checked-abort.js';
 import { onAbort } from './on-abort.js';
-import { LONGEST_TIMER_MS } from './timeout.js';
-import { clearTimeout, setTimeout } from './timers.js';
+import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from './timers.js';
 
 /** A time for what is done meanwhile. */
 export interface TimeBound {

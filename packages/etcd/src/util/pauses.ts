@@ -1,4 +1,4 @@
-import { LONGEST_TIMER_MS } from './timeout.js';
+import { LONGEST_TIMER_MS } from './timers.js';
 import { type Wait, waitFor } from './wait.js';
 
 /** The pauses of one part of a client: they end with it, and hold the process only if it may. */

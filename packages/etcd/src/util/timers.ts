@@ -7,3 +7,5 @@ export const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediat
 
 /** As above: `process.nextTick`. */
 export const nextTick = process.nextTick.bind(process);
+/** The longest that a timer runs, in ms. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;

@@ -1,7 +1,6 @@
 import { atCaller } from './at-caller.js';
 import { onAbort } from './on-abort.js';
-import { LONGEST_TIMER_MS } from './timeout.js';
-import { clearTimeout, setImmediate, setTimeout } from './timers.js';
+import { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } from './timers.js';
 import type { Waiter } from './waiter.js';
 
 /** Settles a wait, and releases its signal and its timer. */

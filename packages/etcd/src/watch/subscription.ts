@@ -2,8 +2,7 @@ import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } f
 import { answer } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { LONGEST_TIMER_MS } from '../util/timeout.js';
-import { clearTimeout, setTimeout } from '../util/timers.js';
+import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../util/timers.js';
 import { waitFor } from '../util/wait.js';
 import type { Waiter } from '../util/waiter.js';
 import { watchCancelled } from './cancelled.js';

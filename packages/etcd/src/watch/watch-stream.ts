@@ -12,8 +12,14 @@ import { WatchService } from '../rpc/generated/etcdserverpb/methods.js';
 import type { ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/reopening-stream.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
-import { LONGEST_TIMER_MS } from '../util/timeout.js';
-import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from '../util/timers.js';
+import {
+  clearInterval,
+  clearTimeout,
+  LONGEST_TIMER_MS,
+  setImmediate,
+  setInterval,
+  setTimeout,
+} from '../util/timers.js';
 import { cancelledError } from './cancelled.js';
 import { confirmStore, isBehind } from './confirm-store.js';
 import { encodeCancel, encodeProgress, watchMethod } from './request.js';

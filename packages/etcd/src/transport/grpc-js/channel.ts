@@ -1,7 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
-import { LONGEST_TIMER_MS } from '../../util/timeout.js';
-import { clearTimeout, setImmediate, setTimeout } from '../../util/timers.js';
+import { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } from '../../util/timers.js';
 import { afterReading } from '../../util/wait.js';
 import { CONNECTING_SIGNAL } from './abortable-resolver.js';
 import { SocketHold } from './socket-hold.js';

@@ -10,8 +10,7 @@ import {
 } from '../../errors.js';
 import { statusError } from '../../server-errors.js';
 import { reason } from '../../util/kinds.js';
-import { LONGEST_TIMER_MS } from '../../util/timeout.js';
-import { clearTimeout, setImmediate, setTimeout } from '../../util/timers.js';
+import { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } from '../../util/timers.js';
 import { afterReading } from '../../util/wait.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
 import { isSecure, parseEndpoint } from '../endpoint.js';
