@@ -87,7 +87,7 @@ test('that is none is refused, and stays as it is', async () => {
   await assert.rejects(readHistory(join(dir, 'nowhere')), /doesn't exist/);
   const { code, stderr } = await quiesce('run', '-n', '1', '--history', 'text', '--', 'touch', 'ran');
   assert.equal(code, 2, stderr);
-  assert.match(stderr, /quiesce: error: text is no history[^\n]+\n$/);
+  assert.match(stderr, /quiesce: error: text is not a history[^\n]+\n$/);
   assert.equal(readFileSync(file, 'utf8'), 'my diary');
   assert.equal(existsSync(join(dir, 'ran')), false, 'it is seen before the runs');
   assert.equal((await quiesce('run', '--label', 'x', '--', 'true')).code, 2);

@@ -259,11 +259,11 @@ test('perturbed runs go on with their seed, and nothing else is counted with the
   for (const [args, line] of [
     [
       [plan(8, 'tokio,allocator'), '--seed', String((seed + 1) % 2 ** 32)],
-      new RegExp(`another seed.*--seed ${seed}`),
+      new RegExp(`a different seed.*--seed ${seed}`),
     ],
-    [[plan(8, 'tokio,allocator'), '--perturb', 'none'], /another perturbation.*--perturb tokio,allocator/],
-    [[plan(8, 'tokio,allocator'), '--timeout', '3s'], /another timeout.*--timeout 10000ms/],
-    [[plan(8, 'tokio,allocator'), '--strict'], /another strictness/],
+    [[plan(8, 'tokio,allocator'), '--perturb', 'none'], /a different perturbation.*--perturb tokio,allocator/],
+    [[plan(8, 'tokio,allocator'), '--timeout', '3s'], /a different timeout.*--timeout 10000ms/],
+    [[plan(8, 'tokio,allocator'), '--strict'], /a different strictness/],
   ] as const) {
     const { code, output } = await start(...again, ...args).ended;
     assert.equal(code, 2, output);
@@ -282,6 +282,6 @@ test('a report of another command is refused', async () => {
   assert.match(other.output, /belongs to a different command or plan: it has "true"/);
   const named = await make('--resume', 'other.json', '--name', 'true', '--', 'sleep', '0');
   assert.equal(named.code, 2, named.output);
-  assert.match(named.output, /with another command/);
+  assert.match(named.output, /with a different command/);
   assert.equal(readFileSync(join(dir, 'other.json'), 'utf8'), before);
 });

@@ -134,7 +134,7 @@ describe('shards of a run', () => {
     assert.match(twice.stderr, /both shard 1 of 3/);
     const mixed = await quiesce(['merge', 'part-1.json', 'whole.json']);
     assert.equal(mixed.code, 2);
-    assert.match(mixed.stderr, /another shards/);
+    assert.match(mixed.stderr, /a different shards/);
   });
 
   test('are gone on with, each for itself', async () => {
@@ -145,7 +145,7 @@ describe('shards of a run', () => {
     const again = ['run', ...command, '--resume', 'cut.json', '--json', 'cut.json'];
     const other = await quiesce([...again, '--shard', '3/3', '--', 'sh', '-c', program]);
     assert.equal(other.code, 2, other.stderr);
-    assert.match(other.stderr, /another shard/);
+    assert.match(other.stderr, /a different shard/);
     const { code, stderr } = await quiesce([...again, '--shard', '2/3', '--', 'sh', '-c', program]);
     assert.equal(code, 1, stderr);
     assert.deepEqual(
@@ -192,7 +192,7 @@ test('whole reports are counted together, others refused', async () => {
   assert.deepEqual([saved('ab.json').completedRuns, saved('ab.json').runs.at(-1)?.run], [25, 25]);
   const other = await quiesce(['merge', 'a.json', 'c.json']);
   assert.equal(other.code, 2);
-  assert.match(other.stderr, /another timeout/);
+  assert.match(other.stderr, /a different timeout/);
 });
 
 test('no run is counted twice', async () => {
