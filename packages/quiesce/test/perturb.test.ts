@@ -75,7 +75,10 @@ describe('a list of parts', () => {
   }
 
   test('names no CPU that is not there', onLinux, () => {
-    assert.throws(() => parsePerturb('affinity=8000'), { name: 'UsageError', message: /may not run on CPU 8000/ });
+    assert.throws(() => parsePerturb('affinity=8000'), {
+      name: 'UsageError',
+      message: /may not run on CPU 8000/,
+    });
   });
 
   test('is checked in a plan and as an option', async () => {

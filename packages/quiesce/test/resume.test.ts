@@ -261,7 +261,10 @@ test('perturbed runs go on with their seed, and nothing else is counted with the
       [plan(8, 'tokio,allocator'), '--seed', String((seed + 1) % 2 ** 32)],
       new RegExp(`a different seed.*--seed ${seed}`),
     ],
-    [[plan(8, 'tokio,allocator'), '--perturb', 'none'], /a different perturbation.*--perturb tokio,allocator/],
+    [
+      [plan(8, 'tokio,allocator'), '--perturb', 'none'],
+      /a different perturbation.*--perturb tokio,allocator/,
+    ],
     [[plan(8, 'tokio,allocator'), '--timeout', '3s'], /a different timeout.*--timeout 10000ms/],
     [[plan(8, 'tokio,allocator'), '--strict'], /a different strictness/],
   ] as const) {
