@@ -3,7 +3,7 @@ import { knownServerError } from '../server-errors.js';
 import { tryDescriptors } from '../transport/shortage.js';
 
 interface Reason {
-  /** Where it is no name that fails, but the means to look it up. */
+  /** Where the look-up itself fails, and not the name. */
   readonly ofLookUp?: true;
   /** What the transports, both of them, say. */
   readonly pattern: RegExp;

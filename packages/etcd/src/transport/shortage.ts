@@ -24,7 +24,7 @@ export function tryDescriptors(count: number): void {
   try {
     while (taken.length < count) taken.push(openSync(process.execPath, 'r'));
   } catch (error) {
-    // A host that forbids reading there may have descriptors all the same.
+    // A host that forbids reading there may have descriptors anyway.
     if (isShortage(error)) throw error;
   } finally {
     for (const descriptor of taken) closeSync(descriptor);
