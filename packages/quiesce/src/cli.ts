@@ -13,7 +13,7 @@ import type { Subcommand } from './cli/subcommand.js';
 import { EXIT, signalExitCode } from './cli/subcommand.js';
 import { messageOf, QuiesceError, UsageError } from './errors.js';
 import { findExecutable } from './process/executable.js';
-import { shellLine } from './report/text.js';
+import { printable, shellLine } from './report/text.js';
 import { VERSION } from './version.js';
 
 const subcommands: readonly Subcommand[] = [run, compare, merge, bisect, runsNeeded, history, init, doctor];
@@ -90,7 +90,8 @@ function meantRun(words: readonly string[]): string | undefined {
 const isProgram = (word: string): boolean => findExecutable(word, process.cwd()).path !== undefined;
 
 function complain(message: string, hint?: string): void {
-  process.stderr.write(`quiesce: error: ${message}${hint === undefined ? '' : ` (${hint})`}\n`);
+  // It may quote a file or a program.
+  process.stderr.write(printable(`quiesce: error: ${message}${hint === undefined ? '' : ` (${hint})`}\n`));
 }
 
 // If the reader has gone away (`| head`, a closed terminal), that is not a reason to stop or to complain. Anything else,

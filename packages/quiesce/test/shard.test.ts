@@ -195,6 +195,26 @@ test('whole reports are counted together, others refused', async () => {
   assert.match(other.stderr, /a different timeout/);
 });
 
+test('what is no report, or of a later version, is refused with the reason', async () => {
+  await quiesce(['run', '-n', '1', '--json', 'good.json', '--', 'true']);
+  const good = readFileSync(join(dir, 'good.json'), 'utf8');
+  const later = JSON.stringify({ ...JSON.parse(good), version: 2, quiesce: '9.1.0' });
+  for (const [text, problem] of [
+    ['', /is empty/],
+    [good.slice(0, 300), /is no JSON, or not whole/],
+    ['\u001b[31m', /is no JSON, or not whole/],
+    ['{"a":1}', /is no report of this tester/],
+    ['[]', /is no report of this tester/],
+    [later, /was written by quiesce 9\.1\.0, whose reports have version 2/],
+  ] as const) {
+    writeFileSync(join(dir, 'wrong.json'), text);
+    const { code, stderr } = await quiesce(['merge', 'wrong.json']);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /^quiesce: error: [^\n\p{Cc}]+\n$/u);
+    assert.match(stderr, problem);
+  }
+});
+
 test('no run is counted twice', async () => {
   await quiesce(['run', '-n', '2', '--json', 'one.json', '--', 'true']);
   await quiesce(['run', '-n', '2', '--json', 'other.json', '--', 'true']);

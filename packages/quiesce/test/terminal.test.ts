@@ -1,9 +1,11 @@
 // The report for a reader: it fits the terminal, cuts no word, and says of a scenario that failed how often.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { runPlan, terminalReport, witnessProblem } from '../src/index.js';
 import { progressView } from '../src/report/progress.js';
-import { keepEnd, keepStart } from '../src/report/text.js';
+import { keepEnd, keepStart, shellLine } from '../src/report/text.js';
+import type { ScenarioResult } from '../src/results/result.js';
 import type { ProgressEvent } from '../src/session/session.js';
 
 const LONG = 'a rather long name of a scenario [node 22, lightningcss 1.29.1]';
@@ -90,4 +92,36 @@ test('sentences are wrapped between words, what is copied is not', async () => {
     assert.match(words, /likely: the main thread waits for something that never happens/);
     assert.ok(lines.some((line) => line.includes('to repeat: ') && line.includes('to be copied')));
   }
+});
+
+test('names and words of programs neither act on the terminal nor shift the columns', async () => {
+  const wild = '\u001b[31mred\u001b[0m \u001b]0;title\u0007\nnext';
+  const result = await runPlan({
+    defaults: { runs: 1, witness: false },
+    scenarios: [
+      { name: wild, command: ['false'] },
+      { name: '日本語の名前', command: ['false'] },
+    ],
+  });
+  const lines: string[] = [];
+  const stream = { isTTY: false, write: (text: string) => lines.push(text) } as unknown as NodeJS.WriteStream;
+  const { onProgress, stop } = progressView(stream);
+  onProgress({ type: 'scenario-end', result: result.scenarios[0] as ScenarioResult });
+  stop();
+  const report = terminalReport(result, false, 120);
+  assert.doesNotMatch(report + lines.join(''), /[^\P{Cc}\n]/u);
+  assert.match(lines.join(''), /^red next: 1 runs/);
+  assert.match(report, /^red next: 1 of 1 exit code 1$/m);
+  // 12 columns wide, in 6 characters.
+  const [table = ''] = report.split('\n\n');
+  const [ascii = '', wide = ''] = table.split('\n').filter((line) => line.includes('FAILED'));
+  assert.equal(ascii.indexOf('FAILED'), wide.indexOf('FAILED') + 6);
+});
+
+test('a command to repeat has the very words, whatever is in them', () => {
+  const words = ['printf', '%s|', "it's", 'two\nlines', "\u001b[31m\\n'\u0007", '日本語'];
+  const line = shellLine(words);
+  assert.doesNotMatch(line, /[^\P{Cc}\n]/u);
+  const printed = execFileSync('bash', ['-c', line], { encoding: 'utf8', env: { LC_ALL: 'C.UTF-8' } });
+  assert.deepEqual(printed.split('|').slice(0, -1), words.slice(2));
 });

@@ -2,7 +2,7 @@ import { SingleBar } from 'cli-progress';
 import { formatMs } from '../duration.js';
 import type { ScenarioResult } from '../results/result.js';
 import type { ProgressEvent } from '../session/session.js';
-import { failureCounts, keepEnd } from './text.js';
+import { failureCounts, keepEnd, oneLine, printable } from './text.js';
 
 /** Shows how far a plan is. */
 export interface ProgressView {
@@ -34,7 +34,10 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
       const digits = String(scenario.runs).length;
       const figures = ' / ·  failed · eta 59m59s '.length + 3 * digits;
       const barsize = Math.max(4, Math.min(24, Math.floor((columns - figures) / 5)));
-      const name = keepEnd(scenario.name, Math.max(4, columns - 2 - place.length - barsize - figures));
+      const name = keepEnd(
+        oneLine(scenario.name),
+        Math.max(4, columns - 2 - place.length - barsize - figures),
+      );
       bar = new SingleBar({
         stream,
         format: `${place}${name} {bar} {value}/{total} · {failed} failed · eta {eta_formatted}`,
@@ -56,7 +59,7 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
 function plainView(stream: NodeJS.WriteStream): ProgressView {
   let current: { name: string; total: number; completed: number; failed: number; since: number } | undefined;
   const say = (line: string): void => {
-    stream.write(`${line}\n`);
+    stream.write(`${printable(line)}\n`);
   };
   let wait = PLAIN_FIRST_MS;
   let timer: NodeJS.Timeout | undefined;
@@ -82,7 +85,7 @@ function plainView(stream: NodeJS.WriteStream): ProgressView {
         break;
       case 'scenario-start':
         current = {
-          name: event.scenario.name,
+          name: oneLine(event.scenario.name),
           total: event.scenario.runs,
           completed: 0,
           failed: 0,
@@ -98,7 +101,7 @@ function plainView(stream: NodeJS.WriteStream): ProgressView {
       case 'scenario-end': {
         const took = current === undefined ? '' : ` in ${formatMs(performance.now() - current.since)}`;
         current = undefined;
-        say(`${event.result.scenario.name}: ${resultText(event.result)}${took}`);
+        say(`${oneLine(event.result.scenario.name)}: ${resultText(event.result)}${took}`);
       }
     }
   };

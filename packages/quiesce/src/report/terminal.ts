@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 import pc from 'picocolors';
+import stringWidth from 'string-width';
 import { formatMs } from '../duration.js';
 import type { FailureGroup, PlanResult, ScenarioResult } from '../results/result.js';
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
@@ -12,6 +13,7 @@ import {
   failureCounts,
   keepStart,
   kindLines,
+  oneLine,
   percent,
   percentUp,
   printable,
@@ -38,7 +40,8 @@ export function terminalReport(result: PlanResult, colour: boolean, columns?: nu
   const c = pc.createColors(colour);
   const parts = [table(result, Math.max(LEAST_WIDTH, Math.min(columns ?? USUAL_WIDTH, WIDEST)), c)];
   const notes = result.scenarios.flatMap((scenario) => scenarioNotes(scenario, result.planFile, c));
-  for (const { message } of result.serviceFailures) notes.push(`${c.red('service failure')}: ${message}`);
+  for (const { message } of result.serviceFailures)
+    notes.push(`${c.red('service failure')}: ${printable(message)}`);
   notes.push(summaryLine(result, c));
   parts.push(...(columns === undefined ? notes : notes.map((note) => wrapSentences(note, columns))));
   return `${parts.join('\n\n')}\n`;
@@ -66,7 +69,7 @@ const SENTENCE = /^ {2}(?:likely: |or: |what decides: |exit of run )/;
 export function scenarioText(result: ScenarioResult, planFile: string | null = null): string {
   const { scenario, runs, failed } = result;
   const line =
-    `${scenario.name}: ${failed} of ${runs.length} runs failed ` +
+    `${oneLine(scenario.name)}: ${failed} of ${runs.length} runs failed ` +
     `(failure rate ${rateText(result)} at ${percent(scenario.confidence)})`;
   return [line, ...scenarioNotes(result, planFile, pc.createColors(false))].join('\n\n');
 }
@@ -125,7 +128,10 @@ function table({ scenarios }: PlanResult, width: number, c: Colours): string {
     const longest = Math.max(column.title.length, ...scenarios.map((one) => plain(column, one).length));
     return Math.min(longest, Math.max(column.widest, column.title.length)) + GAP;
   };
-  const names = Math.max('scenario'.length, ...scenarios.map(({ scenario }) => scenario.name.length));
+  const names = Math.max(
+    'scenario'.length,
+    ...scenarios.map(({ scenario }) => stringWidth(oneLine(scenario.name))),
+  );
   const shown = LAYOUTS.map((columns) =>
     columns.filter(
       ({ title, cell }) => title !== 'exit time' || scenarios.some((one) => cell(one, c) !== ''),
@@ -162,8 +168,8 @@ function table({ scenarios }: PlanResult, width: number, c: Colours): string {
       group = scenario.group;
       if (group !== null) ownLine(c.underline(printable(group)));
     }
-    const name = printable(scenario.name).replace(/\s+/g, ' ');
-    const fits = name.length <= room;
+    const name = oneLine(scenario.name);
+    const fits = stringWidth(name) <= room;
     if (!fits) ownLine(wordWrap(name, width));
     out.push([fits ? name : '', ...columns.map(({ cell }) => cell(result, c))]);
   }
@@ -176,14 +182,24 @@ function wordWrap(text: string, width: number): string {
   const lines: string[] = [''];
   for (const word of text.split(' ')) {
     const last = lines.at(-1) as string;
-    if (last !== '' && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    if (last !== '' && stringWidth(`${last} ${word}`) <= width) lines[lines.length - 1] = `${last} ${word}`;
     else {
-      const parts = word.match(new RegExp(`.{1,${width}}`, 'gu')) ?? [''];
+      const parts = broken(word, width);
       if (last === '') lines.pop();
       lines.push(...parts);
     }
   }
   return lines.join('\n');
+}
+
+function broken(word: string, width: number): string[] {
+  const parts = [''];
+  for (const character of word) {
+    const last = parts.length - 1;
+    if (stringWidth(`${parts[last]}${character}`) <= width) parts[last] += character;
+    else parts.push(character);
+  }
+  return parts;
 }
 
 const VERDICT_COLOUR = {
@@ -200,10 +216,10 @@ function verdict(result: ScenarioResult, c: Colours): string {
 }
 
 function scenarioNotes(result: ScenarioResult, planFile: string | null, c: Colours): string[] {
-  const name = c.bold(result.scenario.name);
+  const name = c.bold(oneLine(result.scenario.name));
   return [
     ...result.failures.map((failure) => failureNote(result, failure, planFile, c)),
-    ...scenarioRemarks(result).map((remark) => `${name}: ${remark}`),
+    ...scenarioRemarks(result).map((remark) => `${name}: ${printable(remark)}`),
   ];
 }
 
@@ -304,7 +320,7 @@ function failureNote(
     outcome.kind === 'signal' && outcome.exitCode !== null ? ` (exit code ${outcome.exitCode})` : '';
   const after = outcome.kind === 'hang' ? ` after ${formatMs(scenario.timeoutMs)}` : '';
   const lines = [
-    `${c.bold(scenario.name)}: ${count} ${c.red(outcomeLabel(outcome))}${wrapped}${after}${PHASE_TEXT[failure.phase]}${where}${says}`,
+    `${c.bold(oneLine(scenario.name))}: ${count} ${c.red(outcomeLabel(outcome))}${wrapped}${after}${PHASE_TEXT[failure.phase]}${where}${says}`,
     ...kindLines(failure.kind).map((line) => `  ${line}`),
     `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${keepStart(printable(shellLine(scenario.command)), 500)}`,
   ];

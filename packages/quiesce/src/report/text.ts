@@ -7,11 +7,20 @@ export function printable(text: string): string {
   return stripVTControlCharacters(text.replace(/\r\n?/g, '\n')).replace(/[^\P{Cc}\n\t]/gu, '');
 }
 
-/** A command as one would type it into a shell. */
-export function shellLine(command: readonly string[]): string {
-  return command
-    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
-    .join(' ');
+/** A name on one line, such as that of a scenario, which may be its command. */
+export const oneLine = (text: string): string => printable(text).replace(/\s+/g, ' ').trim();
+
+/** A command as one would type it into a shell: of sh, or of bash where it has control characters. */
+export const shellLine = (command: readonly string[]): string => command.map(shellWord).join(' ');
+
+function shellWord(word: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
+  const escaped = word.replace(
+    /[^\P{Cc}\n\t]/gu,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  if (escaped === word) return `'${word.replaceAll("'", "'\\''")}'`;
+  return `$'${word.replace(/[\\']/g, '\\$&').replace(/\p{Cc}/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)}'`;
 }
 
 /** The likely kind of a failure, and the other that it may be, a line each; none when nothing is known. */

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
 import { messageOf, UsageError } from '../errors.js';
 import { readOptions, writeOptions } from '../plan/reported-options.js';
 import type { RecordedScenario } from '../plan/scenario.js';
@@ -70,15 +71,13 @@ const round = (ms: number): number => Math.round(ms * 1_000) / 1_000;
  * @throws UsageError when the file can't be read or isn't one.
  */
 export async function readReport(file: string): Promise<PlanResult> {
-  let content: unknown;
-  try {
-    content = JSON.parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+  const content = await readJson(file);
+  const later = newer.safeParse(content);
+  if (later.success) {
+    const { version, quiesce = 'a later version' } = later.data;
     throw new UsageError(
-      missing ? `report ${file} doesn't exist` : `can't read report ${file}: ${messageOf(error)}`,
-      undefined,
-      { cause: error },
+      `${file} was written by quiesce ${quiesce}, whose reports have version ${version}: this one reads ${REPORT_VERSION}`,
+      `use that version: this is ${VERSION}`,
     );
   }
   const parsed = reportSchema.safeParse(content);
@@ -101,6 +100,33 @@ export async function readReport(file: string): Promise<PlanResult> {
     sessions: sessions ?? [`${startedAt} ${durationMs}`],
     hosts: hosts ?? (host === undefined ? [] : [host]),
   };
+}
+
+const newer = z.looseObject({ version: z.int().gt(REPORT_VERSION), quiesce: z.string().optional() });
+
+async function readJson(file: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new UsageError(
+      missing ? `report ${file} doesn't exist` : `can't read report ${file}: ${messageOf(error)}`,
+      undefined,
+      { cause: error },
+    );
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(
+      text.trim() === ''
+        ? `report ${file} is empty`
+        : `report ${file} is no JSON, or not whole: ${messageOf(error)}`,
+      'give a file that quiesce run --json wrote',
+      { cause: error },
+    );
+  }
 }
 
 function scenarioResult(reported: ReportedScenario): ScenarioResult {
