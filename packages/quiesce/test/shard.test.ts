@@ -201,10 +201,10 @@ test('what is no report, or of a later version, is refused with the reason', asy
   const later = JSON.stringify({ ...JSON.parse(good), version: 2, quiesce: '9.1.0' });
   for (const [text, problem] of [
     ['', /is empty/],
-    [good.slice(0, 300), /is no JSON, or not whole/],
-    ['\u001b[31m', /is no JSON, or not whole/],
-    ['{"a":1}', /is no report of this tester/],
-    ['[]', /is no report of this tester/],
+    [good.slice(0, 300), /is not JSON, or was cut off/],
+    ['\u001b[31m', /is not JSON, or was cut off/],
+    ['{"a":1}', /is not a report of quiesce/],
+    ['[]', /is not a report of quiesce/],
     [later, /was written by quiesce 9\.1\.0, whose reports have version 2/],
   ] as const) {
     writeFileSync(join(dir, 'wrong.json'), text);

@@ -122,7 +122,7 @@ async function readJson(file: string): Promise<unknown> {
     throw new UsageError(
       text.trim() === ''
         ? `report ${file} is empty`
-        : `report ${file} is no JSON, or not whole: ${messageOf(error)}`,
+        : `report ${file} is not JSON, or was cut off: ${messageOf(error)}`,
       'give a file that quiesce run --json wrote',
       { cause: error },
     );
