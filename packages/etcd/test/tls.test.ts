@@ -350,7 +350,7 @@ describe('a connection that TLS fails has the same error on both transports:', {
     [
       'a server without TLS',
       () => ({ endpoints: plain.endpoint.replace('http:', 'https:'), tls: { ca: pem('ca.crt') } }),
-      /the server speaks no TLS/,
+      /the server doesn't speak TLS/,
     ],
     [
       'no certificate for a server that wants one',
