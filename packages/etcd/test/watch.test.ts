@@ -407,7 +407,7 @@ overEachTransport('watch', (connect) => {
     await using watch = etcd.watch(fresh());
     watch[Symbol.asyncIterator]();
     watch[Symbol.asyncIterator]();
-    assert.throws(() => watch.batches(), /a loop over events already/);
+    assert.throws(() => watch.batches(), /already consumed by a loop over events/);
     assert.throws(() => watch.on('put', () => {}), EtcdError);
     await using other = etcd.watch(fresh());
     other.batches();
