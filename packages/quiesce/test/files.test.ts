@@ -36,7 +36,7 @@ test('who lost its lock while it was stopped leaves it to its new holder', async
   assert.equal(readFileSync(lock, 'utf8'), 'of another process');
   await assert.rejects(
     withLock(lock, { waitMs: 100 }, async () => {}),
-    /lost is held by another/,
+    /lost is locked by another/,
   );
   await assert.rejects(
     withLock(lock, { signal: AbortSignal.abort(new Error('enough')) }, async () => {}),
