@@ -37,7 +37,7 @@ new Worker(${JSON.stringify(worker)}, { name: 'not waited for' }).unref();
   assert.deepEqual([...kept].sort(), [
     `worker "pool" ${worker} (runs spin, ${worker}:2)`,
     `worker ${worker} (timer) x2`,
-    'worker with code that is no file (timer)',
+    'worker with code that is not a file (timer)',
   ]);
 });
 
