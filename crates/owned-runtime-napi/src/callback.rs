@@ -89,7 +89,6 @@ where
     }
 }
 
-/// As an uncaught exception.
 impl<Args: JsValuesTupleIntoVec, Return> Drop for Callback<Args, Return> {
     fn drop(&mut self) {
         // As in the queue: the function is not given back to an env that may be gone.
@@ -99,6 +98,7 @@ impl<Args: JsValuesTupleIntoVec, Return> Drop for Callback<Args, Return> {
     }
 }
 
+/// As an uncaught exception.
 fn throw_uncaught(env: &Env, error: Error) {
     // SAFETY: a job runs on the env's own thread, within a handle scope.
     unsafe {
