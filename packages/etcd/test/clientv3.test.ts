@@ -21,7 +21,7 @@ import {
   RwMutex,
   Session,
 } from '../src/index.js';
-import { overEachTransport, withEtcd } from './support/clients.js';
+import { keysBelow, overEachTransport, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
 import { rowsOf } from './support/guide-table.js';
 import { UncertainSpace } from './support/uncertain-space.js';
@@ -62,8 +62,7 @@ overEachTransport('beside clientv3', (connect) => {
   });
   after(() => peer?.kill());
 
-  const count = async (name: string): Promise<number> =>
-    Number((await etcd.range(prefix(`${name}/`), { countOnly: true })).count);
+  const count = (name: string): Promise<number> => keysBelow(etcd, name);
 
   /** A session the answers of whose writes get lost now and then, so that there are fences. */
   const uncertainSession = (): Promise<Session> =>

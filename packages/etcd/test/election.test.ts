@@ -11,10 +11,9 @@ import {
   LeaseLostError,
   OwnershipLostError,
   op,
-  prefix,
   Session,
 } from '../src/index.js';
-import { overEachTransport, withEtcd } from './support/clients.js';
+import { keysBelow, overEachTransport, withEtcd } from './support/clients.js';
 import { deferred } from './support/deferred.js';
 import { aborted, eventually } from './support/eventually.js';
 
@@ -25,8 +24,7 @@ overEachTransport('election', (connect) => {
     ({ server, etcd } = given);
   });
 
-  const candidates = async (name: string): Promise<number> =>
-    Number((await etcd.range(prefix(`${name}/`), { countOnly: true })).count);
+  const candidates = (name: string): Promise<number> => keysBelow(etcd, name);
 
   /** What an observer sees, until stopped. */
   function observe(election: Election) {

@@ -13,7 +13,7 @@ import {
   RwMutex,
   Session,
 } from '../src/index.js';
-import { overEachTransport, shortElections, withEtcd } from './support/clients.js';
+import { limitLocker, overEachTransport, shortElections, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
 import { type Fate, UncertainSpace } from './support/uncertain-space.js';
 
@@ -188,14 +188,7 @@ overEachTransport('late writes', (connect) => {
     await using server = await startEtcd({ extraArgs: shortElections });
     await using root = await connect(server.endpoint);
     const password = 'secret';
-    await root.auth.roleAdd('locker');
-    await root.auth.roleGrantPermission('locker', 'readwrite', prefix('job/'));
-    await root.auth.roleAdd('root');
-    for (const name of ['root', 'locker']) {
-      await root.auth.userAdd(name, { password });
-      await root.auth.userGrantRole(name, name);
-    }
-    await root.auth.enable();
+    await limitLocker(root, 'job', password);
     await using admin = await connect({
       endpoints: server.endpoint,
       auth: { username: 'root', password },

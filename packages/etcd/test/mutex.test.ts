@@ -20,7 +20,7 @@ import {
   RwMutex,
   Session,
 } from '../src/index.js';
-import { overEachTransport, withEtcd } from './support/clients.js';
+import { keysBelow, overEachTransport, withEtcd } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 import { UncertainSpace } from './support/uncertain-space.js';
@@ -32,8 +32,7 @@ overEachTransport('mutex', (connect) => {
     ({ server, etcd } = given);
   });
 
-  const keys = async (name: string): Promise<number> =>
-    Number((await etcd.range(prefix(`${name}/`), { countOnly: true })).count);
+  const keys = (name: string): Promise<number> => keysBelow(etcd, name);
 
   test('is held by one at a time, in the order in which they came', async () => {
     const sessions = await Promise.all(Array.from({ length: 5 }, () => Session.create(etcd)));

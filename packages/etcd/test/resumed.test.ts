@@ -23,7 +23,7 @@ import {
   StatusCode,
   tryLockKey,
 } from '../src/index.js';
-import { overEachTransport, shortElections, withEtcd } from './support/clients.js';
+import { keysBelow, limitLocker, overEachTransport, shortElections, withEtcd } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
 import { UncertainSpace } from './support/uncertain-space.js';
 
@@ -52,8 +52,7 @@ overEachTransport('resumed', (connect) => {
     ({ server, etcd } = given);
   });
 
-  const keys = async (name: string): Promise<number> =>
-    Number((await etcd.range(prefix(`${name}/`), { countOnly: true })).count);
+  const keys = (name: string): Promise<number> => keysBelow(etcd, name);
 
   const holds = async (owned: Lock | Leadership): Promise<boolean> =>
     (await etcd.txn({ compare: [owned.isOwner()], success: [op.put('proof', '')] })).succeeded;
@@ -423,14 +422,7 @@ overEachTransport('resumed', (connect) => {
     await using limitedServer = await startEtcd({ extraArgs: shortElections });
     await using root = await connectPlainly(limitedServer.endpoint);
     const password = 'secret';
-    await root.auth.roleAdd('locker');
-    await root.auth.roleGrantPermission('locker', 'readwrite', prefix('job/'));
-    await root.auth.roleAdd('root');
-    for (const name of ['root', 'locker']) {
-      await root.auth.userAdd(name, { password });
-      await root.auth.userGrantRole(name, name);
-    }
-    await root.auth.enable();
+    await limitLocker(root, 'job', password);
     const limited = { endpoints: limitedServer.endpoint, auth: { username: 'locker', password } };
     await using client = await connect(limited);
     await using other = await connect(limited);

@@ -1,6 +1,6 @@
 import { after, before, describe } from 'node:test';
 import { type EtcdOptions, type EtcdServer, startEtcd } from '@quiesce/test-services';
-import { type ConnectOptions, connect, type EtcdClient } from '../../src/index.js';
+import { type ConnectOptions, connect, type EtcdClient, prefix } from '../../src/index.js';
 import { transports } from './transports.js';
 
 /** Makes a client over the transport under test. */
@@ -64,4 +64,24 @@ export function withEtcd(connect: Connect, use: (given: ServerAndClient) => void
     await etcd?.close();
     await server?.stop();
   });
+}
+
+/** How many keys there are below a name, such as those of a lock. */
+export async function keysBelow(etcd: EtcdClient, name: string): Promise<number> {
+  return Number((await etcd.range(prefix(`${name}/`), { countOnly: true })).count);
+}
+
+/**
+ * Turns authentication on, for two users with that password: `root`, and `locker`, who has permissions for keys below a name
+ * alone.
+ */
+export async function limitLocker(etcd: EtcdClient, name: string, password: string): Promise<void> {
+  await etcd.auth.roleAdd('locker');
+  await etcd.auth.roleGrantPermission('locker', 'readwrite', prefix(`${name}/`));
+  await etcd.auth.roleAdd('root');
+  for (const user of ['root', 'locker']) {
+    await etcd.auth.userAdd(user, { password });
+    await etcd.auth.userGrantRole(user, user);
+  }
+  await etcd.auth.enable();
 }
