@@ -33,13 +33,17 @@ export function guardMethods<T>(
   isOurs: (it: object) => boolean,
   { promised, direct }: MostArguments<T>,
 ): void {
-  const guard = (name: string, most: number, refuse: (why: string) => unknown, promises: boolean): void => {
+  const guard = (name: string, most: number, promises: boolean): void => {
     const method = (type.prototype as Record<string, unknown>)[name] as Method;
+    const refuse = (why: string): Promise<never> => {
+      const error = invalidArgument(why);
+      if (promises) return Promise.reject(error);
+      throw error;
+    };
     const guarded = {
       [name](this: unknown, ...given: unknown[]): unknown {
         if (typeof this === 'object' && this !== null && isOurs(this)) {
-          if (given.length <= most) return Reflect.apply(method, this, given);
-          const why = tooMany(name, most, given, promises);
+          const why = given.length > most ? tooMany(name, most, given, promises) : undefined;
           return why === undefined ? Reflect.apply(method, this, given) : refuse(why);
         }
         const called = `${type.name}.${name}()`;
@@ -51,19 +55,8 @@ export function guardMethods<T>(
     Object.defineProperty(guarded, 'length', { value: method.length, configurable: true });
     Object.defineProperty(type.prototype, name, { value: guarded, writable: true, configurable: true });
   };
-  for (const [name, most] of Object.entries<number>(promised)) {
-    guard(name, most, (why) => Promise.reject(invalidArgument(why)), true);
-  }
-  for (const [name, most] of Object.entries<number>(direct)) {
-    guard(
-      name,
-      most,
-      (why) => {
-        throw invalidArgument(why);
-      },
-      false,
-    );
-  }
+  for (const [name, most] of Object.entries<number>(promised)) guard(name, most, true);
+  for (const [name, most] of Object.entries<number>(direct)) guard(name, most, false);
 }
 
 /** What is wrong with arguments of which there are more than a method takes; `undefined` where nothing is. */
