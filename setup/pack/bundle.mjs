@@ -66,7 +66,7 @@ export async function bundle(dir, entries) {
   try {
     const build = await rolldown({
       input: Object.fromEntries(entries.map((entry) => [entry, join(dir, `${entry}.js`)])),
-      external: (id) => /^[^./]/.test(id) && inlinedBy(id) === undefined,
+      external: (id) => /^[^./]/.test(id) && !isInlined(id),
       // What is packed may lie outside of the repository.
       resolve: { modules: [inRoot('node_modules')] },
       platform: 'node',
@@ -100,8 +100,8 @@ function filesIn(dir, ending) {
 }
 
 /** @param {string} id what a module imports */
-function inlinedBy(id) {
-  return Object.keys(INLINED).find((name) => id === name || id.startsWith(`${name}/`));
+function isInlined(id) {
+  return Object.keys(INLINED).some((name) => id === name || id.startsWith(`${name}/`));
 }
 
 /**

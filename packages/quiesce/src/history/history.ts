@@ -57,7 +57,8 @@ type Session = z.infer<typeof sessionSchema>;
 
 /**
  * Adds what a session showed to the history in a file of JSON lines, one a session, which is made when it isn't there.
- * Scenarios without a run are left out. A session that resumed earlier ones takes their place, as it has their runs. Testers that end at the same time don't overwrite each other's entries.
+ * Scenarios without a run are left out. A session that resumed earlier ones takes their place, as it has their runs. Testers
+ * that end at the same time don't overwrite each other's entries.
  * @throws UsageError when the file is not a history; EnvironmentError when it can't be written.
  */
 export async function addToHistory(

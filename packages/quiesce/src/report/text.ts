@@ -15,12 +15,9 @@ export const shellLine = (command: readonly string[]): string => command.map(she
 
 function shellWord(word: string): string {
   if (/^[\w@%+=:,./-]+$/.test(word)) return word;
-  const escaped = word.replace(
-    /[^\P{Cc}\n\t]/gu,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-  if (escaped === word) return `'${word.replaceAll("'", "'\\''")}'`;
-  return `$'${word.replace(/[\\']/g, '\\$&').replace(/\p{Cc}/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)}'`;
+  if (!/[^\P{Cc}\n\t]/u.test(word)) return `'${word.replaceAll("'", "'\\''")}'`;
+  const escaped = (c: string): string => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return `$'${word.replace(/[\\']/g, '\\$&').replace(/\p{Cc}/gu, escaped)}'`;
 }
 
 /** The likely kind of a failure, and the other that it may be, a line each; none when nothing is known. */

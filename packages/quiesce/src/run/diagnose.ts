@@ -146,15 +146,10 @@ async function stacksFromGdb(
   signal: AbortSignal | undefined,
 ): Promise<Seen> {
   const mappings = parseMappings(readProc(`${procFolder(pid)}/maps`));
-  // Where the first thread has ended, a debugger may attach to another, and sees that one alone.
-  const ended = await gdb(
-    liveThread(pid),
-    ['set print frame-arguments none', 'thread apply all -c backtrace 64'],
-    {
-      timeoutMs: GDB_TIMEOUT_MS,
-      signal,
-    },
-  );
+  const ended = await gdb(pid, ['set print frame-arguments none', 'thread apply all -c backtrace 64'], {
+    timeoutMs: GDB_TIMEOUT_MS,
+    signal,
+  });
   if (ended === undefined) return { threads: [], problem: debuggerProblem() };
   const refused = /^(?:ptrace|Could not attach to process).*$/m.exec(ended.stderr)?.[0];
   return {
