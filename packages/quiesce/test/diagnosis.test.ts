@@ -4,9 +4,13 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { run, type ThreadStack, UsageError } from '../src/index.js';
 import { findExecutable } from '../src/process/executable.js';
+import { within } from '../src/process/timer.js';
 import { scenarioText } from '../src/report/terminal.js';
 import { failureKind, failureKinds } from '../src/results/failure-kinds.js';
 import { isAllowedThread } from '../src/run/allowed-threads.js';
@@ -229,6 +233,20 @@ describe('a hang', () => {
       assert.doesNotMatch(group?.evidence.stderr ?? '', /Debugger/);
     });
   }
+
+  test('is over though a Node never answers, and the garbage collector runs', async () => {
+    // In Node 20 a timeout that is only part of AbortSignal.any is forgotten then.
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const aborted = within(300, undefined, async (limit) => {
+      for (let i = 0; i < 200 && !limit.aborted; i++) {
+        collect();
+        await delay(10);
+      }
+      return limit.aborted;
+    });
+    assert.equal(await aborted, true);
+  });
 
   test('of a Node that is in native code says why there are no JavaScript frames', {
     skip: untraced,

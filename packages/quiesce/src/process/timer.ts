@@ -14,3 +14,25 @@ export function startTimer(ms: number): Timer {
   });
   return { passed, stop: () => clearTimeout(timeout) };
 }
+
+/**
+ * Does work with a signal that aborts once a time has passed, or another signal aborts. `AbortSignal.any` doesn't do: in Node 20
+ * the garbage collector takes an `AbortSignal.timeout` that nobody else holds, and then nothing ever aborts.
+ */
+export async function within<T>(
+  ms: number,
+  signal: AbortSignal | undefined,
+  work: (limit: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const stop = (): void => controller.abort(signal?.reason);
+  const timeout = setTimeout(stop, ms);
+  signal?.addEventListener('abort', stop);
+  if (signal?.aborted) stop();
+  try {
+    return await work(controller.signal);
+  } finally {
+    clearTimeout(timeout);
+    signal?.removeEventListener('abort', stop);
+  }
+}

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { messageOf } from '../errors.js';
 import { linkOfProc, listProc, readProc } from '../process/proc.js';
+import { within } from '../process/timer.js';
 import { type Inspected, inspected, withInspector } from './inspector.js';
 import type { InterpretedFrame } from './stack-trace.js';
 
@@ -74,18 +75,19 @@ export async function nodeState(
 
 async function ask(pid: number, signal: AbortSignal | undefined): Promise<NodeState | { problem: string }> {
   if (!catchesSigusr1(pid)) return { problem: 'it does not take SIGUSR1, which would start the inspector' };
-  const limit = AbortSignal.any([AbortSignal.timeout(ANSWER_MS), ...(signal === undefined ? [] : [signal])]);
-  try {
-    const port = await inspectorPort(pid, limit);
-    const listed = await fetch(`http://127.0.0.1:${port}/json/list`, { signal: limit });
-    const [target] = targets.parse(await listed.json());
-    return await stateOf(target?.webSocketDebuggerUrl ?? '', limit);
-  } catch (error) {
-    if (limit.aborted) {
-      return { problem: 'its main thread is in native code that does not return, or port 9229 is taken' };
+  return within(ANSWER_MS, signal, async (limit) => {
+    try {
+      const port = await inspectorPort(pid, limit);
+      const listed = await fetch(`http://127.0.0.1:${port}/json/list`, { signal: limit });
+      const [target] = targets.parse(await listed.json());
+      return await stateOf(target?.webSocketDebuggerUrl ?? '', limit);
+    } catch (error) {
+      if (limit.aborted) {
+        return { problem: 'its main thread is in native code that does not return, or port 9229 is taken' };
+      }
+      return { problem: `its inspector does not answer: ${messageOf(error)}` };
     }
-    return { problem: `its inspector does not answer: ${messageOf(error)}` };
-  }
+  });
 }
 
 const catchesSigusr1 = (pid: number): boolean => {
@@ -127,9 +129,12 @@ interface Attached {
   readonly inspected: Inspected;
 }
 
-async function stateOf(url: string, signal: AbortSignal): Promise<NodeState> {
+const stateOf = (url: string, signal: AbortSignal): Promise<NodeState> =>
+  within(WORKERS_MS, signal, (enough) => stateWithin(url, signal, enough));
+
+/** @param enough aborts when no more of its workers is to be awaited. */
+async function stateWithin(url: string, signal: AbortSignal, enough: AbortSignal): Promise<NodeState> {
   const workers = new Map<string, Attached>();
-  const enough = AbortSignal.any([signal, AbortSignal.timeout(WORKERS_MS)]);
   let main: Inspected | undefined;
   const onEvent = (method: string, params: unknown): void => {
     if (method === 'NodeWorker.attachedToWorker') {
