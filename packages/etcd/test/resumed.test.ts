@@ -418,6 +418,41 @@ overEachTransport('resumed', (connect) => {
     }
   });
 
+  test('a copy of the first placing that comes late isn’t let in by the end of who resumed', async () => {
+    for (const first of ['lives', 'is gone']) {
+      const name = `fenced-${first}`;
+      const late = new UncertainSpace(etcd, (write) => (write < 2 ? Number.POSITIVE_INFINITY : 'answered'));
+      const one = await Session.create(late.space);
+      const lock = await new Mutex(one, name).lock();
+      if (first === 'is gone') one.orphan();
+      const two = await Session.create(etcd);
+      const second = await new Mutex(two, name).resume(lock);
+      if (first === 'lives') await losesIt(lock);
+      await lock.unlock();
+      const three = await Session.create(etcd);
+      const third = await new Mutex(three, name).resume(second);
+      await two.close();
+      await stays(third);
+      await third.unlock();
+      await three.close();
+      await late.deliver(async () => assert.equal(await keys(name), 0));
+      await etcd.lease.revoke(one.leaseId);
+      assert.equal(await keys(name), 0);
+      assert.equal(await keys(`${name}~fence`), 0);
+    }
+  });
+
+  test('where the first lease is gone, what was resumed from it is unlocked all the same', async () => {
+    const one = await Session.create(etcd);
+    await using two = await Session.create(etcd);
+    const lock = await new Mutex(one, 'gone').lock();
+    const resumed = await new Mutex(two, 'gone').resume(lock);
+    await one.close();
+    await resumed.unlock();
+    assert.equal(await keys('gone'), 0);
+    assert.equal(await keys('gone~fence'), 0);
+  });
+
   test('where no fence may be written, what somebody resumed isn’t taken for a late copy', async () => {
     await using limitedServer = await startEtcd({ extraArgs: shortElections });
     await using root = await connectPlainly(limitedServer.endpoint);

@@ -36,6 +36,7 @@ var checks = []check{
 	{"watch", watched},
 	{"mutual exclusion", exclusive},
 	{"fencing", fenced},
+	{"resumed", notified},
 	{"returned", returned},
 	{"proclaimed", proclaimed},
 	{"barrier", together},

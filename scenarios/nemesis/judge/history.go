@@ -63,6 +63,8 @@ type span struct {
 	Clean bool `json:"clean"`
 	// Of a hold: its end was noticed, not made.
 	Lost bool `json:"lost"`
+	// Of a hold: what another session had held was resumed.
+	Resumed bool `json:"resumed"`
 	// Of a barrier: when enter() resolved.
 	Entered float64 `json:"entered"`
 }
@@ -121,6 +123,7 @@ type history struct {
 	operations []operation
 	holds      []span
 	claims     []span
+	resumed    []span
 	leases     []span
 	closed     []span
 	barriers   []span
@@ -153,6 +156,8 @@ func readHistory(dir string) (*history, error) {
 			return into(line, &h.holds)
 		case "claim":
 			return into(line, &h.claims)
+		case "resumed":
+			return into(line, &h.resumed)
 		case "lease":
 			return into(line, &h.leases)
 		case "closed":

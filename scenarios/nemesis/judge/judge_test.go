@@ -24,6 +24,7 @@ func recorded(t *testing.T) *history {
 func copied(h *history) *history {
 	c := *h
 	c.operations, c.holds, c.claims = slices.Clone(h.operations), slices.Clone(h.holds), slices.Clone(h.claims)
+	c.resumed = slices.Clone(h.resumed)
 	c.leases, c.closed, c.barriers = slices.Clone(h.leases), slices.Clone(h.closed), slices.Clone(h.barriers)
 	c.left, c.store, c.watches = slices.Clone(h.left), slices.Clone(h.store), slices.Clone(h.watches)
 	for i := range c.watches {
@@ -131,6 +132,10 @@ func TestPlantedViolations(t *testing.T) {
 					events[len(events)-1].Value = "1 late"
 				}
 			}
+		}},
+		{"a takeover that nobody reports", "resumed", func(_ *testing.T, h *history) {
+			h.faults, h.late = nil, nil
+			h.resumed = append(h.resumed, span{Name: "nem/lock/0", From: h.end - 3_000, To: h.end})
 		}},
 		{"a lock that comes back", "returned", returns("nem/lock/9", "/late")},
 		{"a lock for writers that comes back", "returned", returns("nem/rw/9", "/write/late")},

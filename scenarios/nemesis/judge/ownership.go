@@ -38,7 +38,7 @@ func exclusive(h *history, report func(string, ...any)) {
 		for _, mode := range modes {
 			// Who campaigns again before a resignation is done has the same leadership, until then.
 			earlier := newest[hold.Name+" "+mode]
-			if hold.Token < earlier.Token || (hold.Token == earlier.Token && hold.Lease != earlier.Lease) {
+			if hold.Token < earlier.Token || (hold.Token == earlier.Token && hold.Lease != earlier.Lease && !hold.Resumed) {
 				report("%s gave token %d after %d", hold.Name, hold.Token, earlier.Token)
 			}
 		}
@@ -64,6 +64,16 @@ func fenced(h *history, report func(string, ...any)) {
 			}
 			newest = max(newest, token)
 		}
+	}
+}
+
+// notified checks that whoever held what another session has resumed learns so, faults aside.
+func notified(h *history, report func(string, ...any)) {
+	for _, r := range h.resumed {
+		if r.Lost || h.troubled(r.From-graceMs, r.To) || h.lateIn(r.From, r.To) > (r.To-r.From)/2 {
+			continue
+		}
+		report("%s: %s resumed it, and the first holder was not notified for %.0f ms", r.Name, r.Worker, r.To-r.From)
 	}
 }
 

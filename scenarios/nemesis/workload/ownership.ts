@@ -7,10 +7,10 @@ import {
   Mutex,
   op,
   RwMutex,
-  type Session,
+  Session,
 } from '@quiesce/etcd';
-import { Sessions } from './sessions.js';
-import { SLOW_MS, stayAway, turns, uniqueValue, type Work } from './turns.js';
+import { close, Sessions } from './sessions.js';
+import { isExpected, SLOW_MS, stayAway, turns, uniqueValue, type Work } from './turns.js';
 
 interface Acquisition<Owned> {
   readonly session: Session;
@@ -20,17 +20,89 @@ interface Acquisition<Owned> {
   readonly mode?: string;
   readonly acquire: (timeoutMs: number) => Promise<Owned | undefined>;
   readonly meanwhile?: (owned: Owned) => Promise<void>;
+  /** Takes it over in another session. */
+  readonly resume?: (session: Session, owned: Owned, timeoutMs: number) => Promise<Owned>;
   readonly release: (owned: Owned, options: CallControl) => Promise<void>;
 }
 
 const ACQUIRE_MS = 8_000;
 
+/** How long whoever resumed something waits for the first holder to be notified, in ms. */
+const NOTIFIED_MS = 3_000;
+
+/** Uses a lock or a leadership for a moment. */
+async function relyOn<Owned extends Lock | Leadership>(
+  { etcd, worker, history, random }: Work,
+  { name, mode = '', meanwhile }: Acquisition<Owned>,
+  owned: Owned,
+  resumed: boolean,
+): Promise<void> {
+  const { signal, revision, session } = owned;
+  const from = history.now();
+  let to = 0;
+  signal.addEventListener(
+    'abort',
+    () => {
+      to ||= history.now();
+    },
+    { once: true },
+  );
+  if (mode !== 'read') {
+    const guard = `nem/guard/${name.replaceAll('/', '-')}`;
+    const put = op.put(guard, `${revision} ${uniqueValue()}`);
+    await etcd.txn({ compare: [owned.isOwner()], success: [put] }, { timeoutMs: 2_000 }).catch(() => {});
+  }
+  await meanwhile?.(owned).catch(() => {});
+  await delay(random(100));
+  const lost = to !== 0;
+  to ||= history.now();
+  const lease = session.leaseId.toString(16);
+  history.add('hold', { name, mode, worker, lease, token: revision, from, to, lost, resumed });
+}
+
+/** Takes over what the worker holds, in a session of its own; the first handle is to be notified. */
+async function takeOver<Owned extends Lock | Leadership>(
+  work: Work,
+  { name, resume }: Acquisition<Owned>,
+  owned: Owned,
+): Promise<Owned | undefined> {
+  const { etcd, client, worker, history } = work;
+  const bound = ACQUIRE_MS + 1_000;
+  let session: Session | undefined;
+  try {
+    session = await history.call({ client, worker, kind: 'session', key: '', bound }, () =>
+      Session.create(etcd, { ttlSeconds: 30, timeoutMs: bound }),
+    );
+    const into = session;
+    const resumed = await history.call({ client, worker, kind: 'resume', key: name, bound }, async () =>
+      resume?.(into, owned, ACQUIRE_MS),
+    );
+    const from = history.now();
+    while (!owned.signal.aborted && history.now() < from + NOTIFIED_MS) await delay(10);
+    history.add('resumed', { name, worker, from, to: history.now(), lost: owned.signal.aborted });
+    return resumed;
+  } catch (error) {
+    if (!isExpected(error)) throw error;
+    // It may be that session's.
+    for (let tries = 1; session !== undefined; tries++) {
+      try {
+        await close(work, session);
+        session = undefined;
+      } catch (failure) {
+        if (!isExpected(failure) || tries === 5) throw failure;
+      }
+    }
+    return undefined;
+  }
+}
+
 /** Holds a lock or a leadership for a moment, and gives it back with default settings, or in short. */
 async function hold<Owned extends Lock | Leadership>(
   work: Work,
-  { session, name, kinds, mode = '', acquire, meanwhile, release }: Acquisition<Owned>,
+  acquisition: Acquisition<Owned>,
 ): Promise<void> {
-  const { etcd, client, worker, history, random } = work;
+  const { session, name, kinds, acquire, resume, release } = acquisition;
+  const { client, worker, history, random } = work;
   const lease = session.leaseId.toString(16);
   const claim = { name, lease, worker, from: history.now(), to: 0, clean: false, key: '' };
   let tookMs = 0;
@@ -44,28 +116,18 @@ async function hold<Owned extends Lock | Leadership>(
       tookMs = history.now() - claim.from;
     }
     if (acquired === undefined) return;
-    const owned = acquired;
+    let owned = acquired;
     claim.key = Buffer.from(owned.key).toString();
-    const { signal, revision } = owned;
-    const from = history.now();
-    let to = 0;
-    signal.addEventListener(
-      'abort',
-      () => {
-        to ||= history.now();
-      },
-      { once: true },
-    );
-    if (mode !== 'read') {
-      const guard = `nem/guard/${name.replaceAll('/', '-')}`;
-      const put = op.put(guard, `${revision} ${uniqueValue()}`);
-      await etcd.txn({ compare: [owned.isOwner()], success: [put] }, { timeoutMs: 2_000 }).catch(() => {});
+    await relyOn(work, acquisition, owned, false);
+    const first = owned;
+    const resumed =
+      resume !== undefined && random(4) === 0 ? await takeOver(work, acquisition, owned) : undefined;
+    if (resumed !== undefined) {
+      owned = resumed;
+      // Changes nothing for who has it now.
+      void release(first, {}).catch(() => {});
+      await relyOn(work, acquisition, owned, true);
     }
-    await meanwhile?.(owned).catch(() => {});
-    await delay(random(100));
-    const lost = to !== 0;
-    to ||= history.now();
-    history.add('hold', { name, mode, worker, lease, token: revision, from, to, lost });
     const releasing = history.now();
     if (random(5) === 0) {
       // It goes on in the background.
@@ -78,6 +140,7 @@ async function hold<Owned extends Lock | Leadership>(
         release(owned, {}),
       );
     }
+    if (owned !== first) await close(work, owned.session);
     claim.clean = true;
     tookMs = Math.max(tookMs, history.now() - releasing);
   } finally {
@@ -101,6 +164,7 @@ export async function locks(work: Work): Promise<void> {
       name,
       kinds: [kind, 'unlock'],
       acquire: (timeoutMs) => mutex[kind]({ timeoutMs }),
+      resume: (other, lock, timeoutMs) => new Mutex(other, name).resume(lock, { timeoutMs }),
       release: unlock,
     });
   });
@@ -158,6 +222,7 @@ export async function elections(work: Work, copy: number): Promise<void> {
         await proclaim();
         await stayAway(work, tookMs);
       },
+      resume: (other, leadership, timeoutMs) => election.resume(other, leadership, { timeoutMs }),
       release: (leadership, options) => leadership.resign(options),
     });
   });

@@ -43,7 +43,7 @@ export class Sessions {
 }
 
 /** Closes a session; nothing of it is to be left then. */
-async function close({ client, worker, history }: Work, session: Session): Promise<void> {
+export async function close({ client, worker, history }: Work, session: Session): Promise<void> {
   const lease = session.leaseId.toString(16);
   const bound = 10_000;
   await history.call({ client, worker, kind: 'close', key: lease, bound }, () =>

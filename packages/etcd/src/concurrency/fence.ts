@@ -1,4 +1,10 @@
-import { ClosedError, EtcdError, NoSpaceError, PermissionDeniedError } from '../errors.js';
+import {
+  ClosedError,
+  EtcdError,
+  LeaseNotFoundError,
+  NoSpaceError,
+  PermissionDeniedError,
+} from '../errors.js';
 import { type Bytes, toBytes } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { LeaseLostError } from '../lease/lease-lost.js';
@@ -27,8 +33,8 @@ const sweepers = new WeakMap<Session, Map<string, AbortController>>();
  * Guards the placing of one key against its own late copies. An attempt whose answer was lost may be applied after the
  * key was deleted again, and would bring it back with nobody who knows of it. So each attempt requires that the fence,
  * a key of this placing alone, is missing; and after an attempt whose fate isn't known, the transaction that deletes
- * the key also puts up the fence. The fence is attached to the session's lease: once that has ended, a late copy fails
- * anyway.
+ * the key also puts up the fence. The fence is attached to the lease that the key was placed with: once that has ended, a
+ * late copy fails anyway. Before that the fence has to stay, also when a session that resumed the key is closed.
  *
  * Where the fence may not be written (the permissions end at the keys themselves, or the store is full), late copies
  * are deleted as soon as they are seen, as long as the session lasts.
@@ -37,6 +43,7 @@ export class Fence {
   readonly #session: Session;
   readonly #key: Uint8Array;
   readonly #fence: Uint8Array;
+  readonly #lease: bigint;
   /** No other placing has this key. */
   readonly #unique: boolean;
   #uncertain = false;
@@ -45,11 +52,19 @@ export class Fence {
   /**
    * @param key what is placed.
    * @param fence the key that guards it; no other placing has it.
+   * @param lease with which it was placed, where that was not the session's: the fence has to last as long.
    */
-  constructor(session: Session, key: Uint8Array, fence: Uint8Array, unique: boolean) {
+  constructor(
+    session: Session,
+    key: Uint8Array,
+    fence: Uint8Array,
+    unique: boolean,
+    lease = session.leaseId,
+  ) {
     this.#session = session;
     this.#key = key;
     this.#fence = fence;
+    this.#lease = lease;
     this.#unique = unique;
     const sweeper = sweepers.get(session)?.get(idOf(key));
     if (sweeper === undefined) return;
@@ -101,7 +116,10 @@ export class Fence {
           await unlessAborted(this.#removeFenced(placed, also, ended), ended);
           return;
         } catch (error) {
-          if (!(error instanceof PermissionDeniedError || error instanceof NoSpaceError)) throw error;
+          // With the lease of the placing, late copies of it have come to an end.
+          if (error instanceof LeaseNotFoundError && this.#lease !== this.#session.leaseId) {
+            this.#uncertain = false;
+          } else if (!(error instanceof PermissionDeniedError || error instanceof NoSpaceError)) throw error;
         }
       }
       if (placed !== undefined) {
@@ -123,8 +141,8 @@ export class Fence {
   /** Sees to it that nothing comes of an attempt whose fate isn't known, and leaves the key to who has it. */
   async raise(): Promise<void> {
     if (!this.#uncertain || !this.#permitted) return;
-    const { space, leaseId, ended } = this.#session;
-    const put = persist((bound) => space.put(this.#fence, '', { lease: leaseId, ...bound }), ended);
+    const { space, ended } = this.#session;
+    const put = persist((bound) => space.put(this.#fence, '', { lease: this.#lease, ...bound }), ended);
     await unlessAborted(put, ended).catch(() => {});
   }
 
@@ -133,8 +151,8 @@ export class Fence {
     also: readonly DeleteOp<Bytes>[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { space, leaseId } = this.#session;
-    const raise = op.put<Bytes, Bytes>(this.#fence, '', { lease: leaseId });
+    const { space } = this.#session;
+    const raise = op.put<Bytes, Bytes>(this.#fence, '', { lease: this.#lease });
     const result = await persist(
       (bound) =>
         space.txn(

@@ -15,7 +15,7 @@ import {
   tryClaim,
 } from './owned-key.js';
 import { hangOn, type KeptKey, keptKey } from './resume.js';
-import { type Session, sessionKind } from './session.js';
+import { leaseOf, type Session, sessionKind } from './session.js';
 
 /** A lock that is held, until it is unlocked or lost. `await using` unlocks it. */
 export class Lock extends OwnedKey {
@@ -104,7 +104,8 @@ export class Mutex {
     using waiting = new LinkedSignal([options.signal, session.signal], bound);
     const { signal } = waiting;
     const modRevision = await hangOn(session, { key, revision }, { signal }, 'the lock was not resumed');
-    const fence = new Fence(session, key, fenceBeside(this.#prefix, key.subarray(length)), true);
+    const name = key.subarray(length);
+    const fence = new Fence(session, key, fenceBeside(this.#prefix, name), true, leaseOf(name));
     // Attempts at placing it, of the program before, may still come.
     fence.doubt();
     const held = new Lock({ session, key, revision, modRevision, fence });

@@ -255,6 +255,13 @@ export class Session implements AsyncDisposable {
   }
 }
 
+/** The lease of the session that a key's name is of, here and in clientv3; `undefined` where the name says none. */
+export function leaseOf(name: Uint8Array): bigint | undefined {
+  const [lease] =
+    /^[0-9a-f]{1,16}(?=-|$)/.exec(Buffer.from(name).toString('latin1').replace(/^.*\//s, '')) ?? [];
+  return lease === undefined ? undefined : BigInt.asIntN(64, BigInt(`0x${lease}`)) || undefined;
+}
+
 const lateRevokeBackoff = { firstMs: 50, longestMs: 20_000 };
 
 /** How long a grant is waited for at most, in ms. A later one leaves a lease without keys, for its TTL. */
