@@ -169,7 +169,7 @@ func TestPlantedViolations(t *testing.T) {
 				span{Name: "other", Worker: "w", From: 5, Entered: 7, To: 9})
 		}},
 		{"an unlock that fails without a reason", "release", func(t *testing.T, h *history) {
-			h.faults = nil
+			h.faults, h.late = nil, nil
 			o := first(t, h, ok("unlock"))
 			o.OK, o.Error = false, &failure{Name: "DeadlineExceededError", Code: 4, Sent: true, MayBeApplied: true}
 		}},
