@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use preload::{Line, Next, call_next, process};
 
-use crate::{channel, timeline, unloaded};
+use crate::{channel, stack, state, timeline, unloaded};
 
 const FATAL: [c_int; 7] =
     [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
@@ -126,11 +126,14 @@ unsafe fn instruction(context: *mut c_void) -> usize {
 /// # Safety
 /// The information is that of a signal handler.
 unsafe fn data(signal: c_int, info: *mut libc::siginfo_t) -> usize {
-    if signal == libc::SIGSEGV || signal == libc::SIGBUS {
-        // SAFETY: as said, and these signals have one.
-        unsafe { (*info).si_addr() as usize }
-    } else {
-        0
+    // One that a process sent has none.
+    // SAFETY: as said, and these signals have one.
+    unsafe {
+        if (signal == libc::SIGSEGV || signal == libc::SIGBUS) && (*info).si_code > 0 {
+            (*info).si_addr() as usize
+        } else {
+            0
+        }
     }
 }
 
@@ -155,9 +158,10 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         }
         let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
         timeline::crashes(signal, &name[..length]);
-        let line = Line::new("crash").field(pid).field(tid).field(signal).text(&name[..length]);
         // SAFETY: the kernel gives both to a handler that was installed with SA_SIGINFO.
-        let (code, data) = unsafe { (instruction(context), data(signal, info)) };
+        let (code, data, pointer) = unsafe { (instruction(context), data(signal, info), stack::pointer(context)) };
+        let line = Line::new("crash").field(pid).field(tid).field(signal).text(&name[..length]);
+        let line = state::words(line.text(b""), data != 0 && stack::is_at_end(data, pointer));
         let mut path = unloaded::path();
         let found = [code, data].into_iter().find_map(|address| {
             let length = unloaded::library_at(address, &mut path);

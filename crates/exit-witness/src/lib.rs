@@ -13,14 +13,16 @@
 //! other end of that socket, so it is harmless in processes that inherited `LD_PRELOAD` and not the socket.
 //!
 //! To the program nothing changes: its own signal handlers come first, dispositions read as it set them, and
-//! threads start as they would. Nothing here allocates after start-up, except for one block for each new thread, and
-//! where a library is unloaded.
+//! threads start as they would. Nothing here allocates after start-up, except for one block and a stack for the crash
+//! handler for each new thread, and where a library is unloaded.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod channel;
 mod crash;
 mod exit;
 mod modules;
+mod stack;
+mod state;
 mod threads;
 mod timeline;
 mod unloaded;
@@ -32,6 +34,8 @@ static INIT: extern "C" fn() = init;
 
 extern "C" fn init() {
     if channel::open() {
+        state::install();
+        stack::install();
         crash::install();
         exit::install();
         timeline::install();

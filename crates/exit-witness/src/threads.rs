@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use preload::{Next, call_next, process};
 
-use crate::{channel, timeline};
+use crate::{channel, stack, timeline};
 
 /// May be unwound by `pthread_exit` and cancellation.
 type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
@@ -205,6 +205,7 @@ unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
     slot.tid.store(tid, Ordering::Release);
     UNBORN.fetch_sub(1, Ordering::Release);
     timeline::thread_begins(starter);
+    stack::give();
     // SAFETY: what the program asked pthread_create for.
     let result = unsafe { start(argument) };
     timeline::thread_ends("returned");

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use libc::{size_t, ssize_t};
 use preload::{Line, Next, call_next, journal, process};
 
-use crate::channel;
 use crate::modules::with_module;
+use crate::{channel, state};
 
 static WRITE: Next = Next::new(c"write");
 static PTHREAD_EXIT: Next = Next::new(c"pthread_exit");
@@ -21,8 +21,6 @@ static QUICK_EXIT: Next = Next::new(c"quick_exit");
 static CXA_ATEXIT: Next = Next::new(c"__cxa_atexit");
 static CXA_FINALIZE: Next = Next::new(c"__cxa_finalize");
 static DL_FIND_OBJECT: Next = Next::new(c"_dl_find_object");
-/// The name before Python 3.13, and that from there on.
-static PYTHON_ENDS: [Next; 2] = [Next::new(c"_Py_IsFinalizing"), Next::new(c"Py_IsFinalizing")];
 
 const UNKNOWN: u8 = 0;
 const OFF: u8 = 1;
@@ -42,9 +40,6 @@ fn wanted() -> bool {
             if on {
                 Program::find();
                 for next in [&WRITE, &PTHREAD_EXIT, &CXA_ATEXIT, &CXA_FINALIZE, &DL_FIND_OBJECT] {
-                    next.address();
-                }
-                for next in &PYTHON_ENDS {
                     next.address();
                 }
                 journal::note_with("start", |line| line.text(Program::path()));
@@ -127,17 +122,8 @@ pub fn look_at_python() {
     if !journal::is_open() || PYTHON_ENDING.load(Ordering::Relaxed) {
         return;
     }
-    for next in &PYTHON_ENDS {
-        let address = next.address();
-        if address.is_null() {
-            continue;
-        }
-        // SAFETY: the interpreter's function of that name takes nothing, and may be called at any time.
-        let ending = unsafe { std::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(address)() };
-        if ending != 0 && !PYTHON_ENDING.swap(true, Ordering::Relaxed) {
-            journal::note("python");
-        }
-        return;
+    if state::python_finalizes() && !PYTHON_ENDING.swap(true, Ordering::Relaxed) {
+        journal::note("python");
     }
 }
 
@@ -177,6 +163,7 @@ pub unsafe extern "C-unwind" fn write(fd: c_int, data: *const c_void, length: si
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
     thread_ends("pthread_exit");
+    state::thread_is_unwound();
     call_next!(PTHREAD_EXIT(value: *mut c_void) -> !)
 }
 
@@ -186,6 +173,7 @@ pub unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
 /// As for `exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn exit(status: c_int) -> ! {
+    state::exits();
     ends("exit");
     call_next!(EXIT(status: c_int) -> !)
 }
@@ -196,6 +184,7 @@ pub unsafe extern "C-unwind" fn exit(status: c_int) -> ! {
 /// As for `quick_exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn quick_exit(status: c_int) -> ! {
+    state::exits();
     ends("quick_exit");
     call_next!(QUICK_EXIT(status: c_int) -> !)
 }

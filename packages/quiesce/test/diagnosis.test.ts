@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { run, type ThreadStack, UsageError } from '../src/index.js';
+import { type FailureGroup, type FailureKind, run, type ThreadStack, UsageError } from '../src/index.js';
 import { findExecutable } from '../src/process/executable.js';
 import { within } from '../src/process/timer.js';
 import { scenarioText } from '../src/report/terminal.js';
@@ -27,6 +27,26 @@ const unseen = existsSync(WITNESS_FILE)
 const untraced = unseen || (has('gdb') ? false : 'gdb is missing');
 const gccless = has('gcc') && has('g++') ? false : 'gcc is missing';
 const pythonless = unseen || (has('python3') ? false : 'python3 is missing');
+
+// As where Yama forbids it (kernel.yama.ptrace_scope 2 or 3): what is run so gets EPERM of ptrace, by seccomp.
+const withoutPtrace = `
+import ctypes, os, struct, sys
+number = {"x86_64": 101, "aarch64": 117}[os.uname().machine]
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+filters = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filters, 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])`;
+/** What the tester says of a program's first failure where no debugger may attach. */
+function withoutDebugger(program: string[]): FailureGroup {
+  const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
+  const words = ['run', '-n', '1', '--timeout', '1500ms', '--json', '-', '--', ...program];
+  const { stdout } = spawnSync('python3', ['-c', withoutPtrace, process.execPath, cli, ...words], {
+    ...{ encoding: 'utf8', timeout: 120_000 },
+  });
+  return JSON.parse(stdout).scenarios[0].failures[0];
+}
 
 describe('a crash', () => {
   test('is seen alive: its threads, the one that died first', { skip: untraced }, async () => {
@@ -159,12 +179,215 @@ describe('who died where', () => {
     skip: untraced || pythonless,
   }, async () => {
     const program = `${libc}\nimport threading, time\nthreading.Thread(target=lambda: (time.sleep(0.2), libc.abort())).start()`;
-    assert.equal(await kindOf(['python3', '-c', program]), 'native-crash');
+    assert.equal(await kindOf(['python3', '-c', program]), 'aborted');
   });
 
   test('an unwound thread, by what is printed', { skip: untraced }, async () => {
     const program = `echo "terminate called after throwing an instance of ''" >&2; echo "FATAL: exception not rethrown" >&2; kill -ABRT $$`;
     assert.equal(await kindOf(['sh', '-c', program]), 'python-thread-unwound or thread-unwound');
+  });
+});
+
+// Programs in C, C++ and Rust's manner of dying, each with and without a debugger.
+describe('what a program did', () => {
+  const build = (name: string, source: string, compiler: string, ...options: string[]): string => {
+    const folder = temporaryDirectory('kinds');
+    const file = join(folder, compiler === 'g++' ? 'a.cc' : 'a.c');
+    writeFileSync(file, source);
+    execFileSync(compiler, ['-O0', file, '-o', join(folder, name), ...options, '-lpthread']);
+    return join(folder, name);
+  };
+  const endings = (): string =>
+    build(
+      'endings',
+      `#include <cstdlib>
+      #include <cstring>
+      #include <stdexcept>
+      #include <thread>
+      #include <unistd.h>
+      struct Base { virtual ~Base(); virtual void work() = 0; };
+      static Base* shared;
+      static void call() { for (;;) shared->work(); }
+      Base::~Base() { if (shared) sleep(3); }
+      struct Derived : Base { void work() override { usleep(10); } };
+      static int recurse(volatile int n) { volatile char frame[200]; frame[0] = n; return recurse(n + 1) + frame[0]; }
+      int main(int n, char** words) {
+        const char* how = words[n - 1];
+        if (!strcmp(how, "abort")) atexit([] { abort(); });
+        if (!strcmp(how, "throw")) atexit([] { throw std::runtime_error("x"); });
+        if (!strcmp(how, "terminate")) atexit([] { std::terminate(); });
+        if (!strcmp(how, "recursion")) recurse(0);
+        if (!strcmp(how, "recursion in a thread")) std::thread(recurse, 0).join();
+        if (!strcmp(how, "virtual")) {
+          static Derived object;
+          shared = &object;
+          std::thread(call).detach();
+          usleep(20000);
+        }
+        return 0;
+      }`,
+      'g++',
+    );
+  const programs: readonly (readonly [how: string, traced: RegExp, untraced: RegExp])[] = [
+    [
+      'abort',
+      /^crash-in-destructor \(in endings, which called abort\(\)\)/,
+      /^aborted or crash-in-destructor/,
+    ],
+    ['throw', /^uncaught-cxx-exception \(in an exit handler/, /^uncaught-cxx-exception/],
+    ['terminate', /^joinable-thread-destroyed or aborted/, /^joinable-thread-destroyed or aborted/],
+    ['recursion', /^stack-overflow \(recursion of recurse/, /^stack-overflow$/],
+    [
+      'recursion in a thread',
+      /^stack-overflow \(recursion of recurse/,
+      /^stack-overflow \(thread "endings"\)/,
+    ],
+    [
+      'virtual',
+      /^thread-outlives-exit \(thread "endings" in endings, a virtual/,
+      /^thread-outlives-exit or native-crash/,
+    ],
+  ];
+  const label = ({ kind }: { kind: FailureKind | null }): string =>
+    `${kind?.id ?? 'none'}${kind?.or ? ` or ${kind.or.id}` : ''}${kind?.detail ? ` (${kind.detail})` : ''}`;
+  test('is said, and what it may be where no debugger may attach', {
+    skip: untraced || gccless || pythonless,
+  }, async (t) => {
+    const program = endings();
+    for (const [how, traced, untraced] of programs) {
+      await t.test(how, async () => {
+        const { failures } = await run({ command: [program, how], runs: 1 });
+        assert.match(label(failures[0] ?? { kind: null }), traced, failures[0]?.evidence.stacks ?? '');
+        const failure = withoutDebugger([program, how]);
+        assert.match(label(failure), untraced);
+        assert.match(failure.evidence.stacks ?? '', /^ {2}thread \d+ "endings" \(died here\)/m);
+      });
+    }
+  });
+
+  test('a thread that Python ends by force is known though nothing of that is in its stack', {
+    skip: untraced || gccless || pythonless,
+  }, async () => {
+    // As of a Rust extension: a destructor dies that runs as the frame is left. The library's own lets that come first.
+    const library = build(
+      'unwound.so',
+      `#include <unistd.h>
+      extern "C" void* PyEval_SaveThread(); extern "C" void PyEval_RestoreThread(void*);
+      struct Cleanup { bool armed = false; ~Cleanup() { if (armed) *(volatile int*)0 = 1; } };
+      static struct Linger { ~Linger() { sleep(3); } } linger;
+      extern "C" void work() {
+        Cleanup cleanup;
+        void* state = PyEval_SaveThread();
+        usleep(500000);
+        cleanup.armed = true;
+        PyEval_RestoreThread(state);
+        cleanup.armed = false;
+      }`,
+      ...['g++', '-shared', '-fPIC'],
+    );
+    const program = [
+      'import ctypes, sys, threading',
+      'if sys.version_info >= (3, 14): sys.exit(9) # it lets such threads hang',
+      `threading.Thread(target=ctypes.PyDLL(${JSON.stringify(library)}).work, daemon=True).start()`,
+    ].join('\n');
+    const { failures } = await run({ command: ['python3', '-c', program], runs: 1 });
+    if (failures[0]?.outcome.kind === 'exit-code') return;
+    assert.match(
+      label(failures[0] ?? { kind: null }),
+      /^python-thread-unwound \(thread ".*" in unwound\.so\)$/,
+    );
+    assert.doesNotMatch(
+      failures[0]?.evidence.threads[0]?.frames.map(({ name }) => name).join(' ') ?? '',
+      /nwind_|pthread_exit/,
+    );
+    const failure = withoutDebugger(['python3', '-c', program]);
+    assert.match(label(failure), /^python-thread-unwound \(thread/);
+  });
+
+  test('a wait for a child process names it', { skip: untraced || pythonless }, async () => {
+    const program =
+      'import atexit, subprocess; child = subprocess.Popen(["sleep", "60"]); atexit.register(child.wait)';
+    const command = ['python3', '-c', program];
+    const { failures } = await run({ command, runs: 1, timeout: '3s' });
+    assert.match(
+      label(failures[0] ?? { kind: null }),
+      /^blocked \(as it exits, for its child process \d+ \(sleep 60\)/,
+    );
+    assert.match(label(withoutDebugger(command)), /^blocked \(for its child process \d+ \(sleep 60\)/);
+  });
+
+  test('a thread that calls Node-API from outside its environment, and in which addon', {
+    skip: untraced || gccless,
+  }, async () => {
+    const addon = build(
+      'offthread.node',
+      `#include <pthread.h>
+      #include <stddef.h>
+      #include <unistd.h>
+      int napi_create_string_utf8(void*, const char*, size_t, void**);
+      static void* work(void* env) {
+        void* value;
+        for (usleep(100000);;) napi_create_string_utf8(env, "x", 1, &value);
+      }
+      void* napi_register_module_v1(void* env, void* exports) {
+        pthread_t thread;
+        pthread_create(&thread, 0, work, env);
+        return exports;
+      }`,
+      ...['gcc', '-shared', '-fPIC'],
+    );
+    const command = node(`require(${JSON.stringify(addon)}); setInterval(() => {}, 1e3)`);
+    const { failures } = await run({ command, runs: 1 });
+    assert.match(
+      label(failures[0] ?? { kind: null }),
+      /^napi-off-thread \(thread ".*" in offthread\.node\)$/,
+    );
+    assert.match(label(withoutDebugger(command)), /^napi-off-thread or napi-after-teardown/);
+  });
+
+  test('a program that aborts itself, in its own language', { skip: untraced || pythonless }, async () => {
+    const commands = [
+      node('process.abort()'),
+      node("process.on('exit', () => process.abort())"),
+      ['python3', '-c', 'import atexit, os; atexit.register(os.abort)'],
+    ];
+    for (const command of commands) {
+      const { failures } = await run({ command, runs: 1 });
+      assert.equal(label(failures[0] ?? { kind: null }), 'aborted', command.join(' '));
+    }
+  });
+
+  test('a heap of JavaScript that is full', { skip: unseen }, async () => {
+    const command = [
+      process.execPath,
+      '--max-old-space-size=20',
+      '-e',
+      'const a = []; for (;;) a.push(Array(999).fill({}))',
+    ];
+    const { failures } = await run({ command, runs: 1 });
+    assert.match(
+      label(failures[0] ?? { kind: null }),
+      /^out-of-memory \(FATAL ERROR: .*JavaScript heap out of memory\)$/,
+    );
+  });
+
+  test('a native thread that calls Python without the GIL, which Python does not always notice', {
+    skip: untraced || gccless || pythonless,
+  }, async () => {
+    const library = build(
+      'nogil.so',
+      `#include <pthread.h>
+      extern void* PyDict_New(void); extern int PyRun_SimpleString(const char*);
+      static void* work(void* nothing) { PyRun_SimpleString("x = [1]"); return nothing; }
+      void start(void) { pthread_t thread; pthread_create(&thread, 0, work, 0); pthread_join(thread, 0); }`,
+      ...['gcc', '-shared', '-fPIC'],
+    );
+    const program = `import ctypes; ctypes.CDLL(${JSON.stringify(library)}).start()`;
+    const { failures } = await run({ command: ['python3', '-c', program], runs: 1 });
+    assert.match(
+      label(failures[0] ?? { kind: null }),
+      /^python-without-gil(?: or native-crash)? \(thread ".*" in nogil\.so\)$/,
+    );
   });
 });
 
@@ -179,7 +402,7 @@ describe('a hang', () => {
     ['blocked', 'read', 'import os; os.read(os.pipe()[0], 1)'],
     ['blocked', 'wait', "import subprocess; subprocess.run(['sleep', '60'])"],
     ['busy', 'a loop', 'while True: pass'],
-    ['join-at-exit', 'an exit handler that waits', 'import atexit, time; atexit.register(time.sleep, 60)'],
+    ['blocked', 'an exit handler that sleeps', 'import atexit, time; atexit.register(time.sleep, 60)'],
     [
       'join-at-exit',
       'a thread',
@@ -260,39 +483,24 @@ describe('a hang', () => {
     );
   });
 
-  // As where Yama forbids it (kernel.yama.ptrace_scope 2 or 3): what is run so gets EPERM of ptrace, by seccomp.
-  const withoutPtrace = `
-import ctypes, os, struct, sys
-number = {"x86_64": 101, "aarch64": 117}[os.uname().machine]
-steps = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
-program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
-filters = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program)))
-libc = ctypes.CDLL(None)
-assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filters, 0, 0) == 0
-os.execv(sys.argv[1], sys.argv[1:])`;
   test('where no debugger may attach has what Node and the kernel say, and the reason', {
     skip: untraced || pythonless,
   }, async () => {
-    const tester = (program: string[]) => {
-      const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
-      const words = ['run', '-n', '1', '--timeout', '1500ms', '--json', '-', '--', ...program];
-      const { stdout } = spawnSync('python3', ['-c', withoutPtrace, process.execPath, cli, ...words], {
-        ...{ encoding: 'utf8', timeout: 120_000 },
-      });
-      return JSON.parse(stdout).scenarios[0].failures[0];
-    };
-    const loop = tester(node('setInterval(() => {}, 1e3)'));
-    assert.equal(loop.kind.id, 'event-loop-alive', loop.evidence.stacks);
-    assert.equal(loop.kind.detail, 'kept alive by timer');
+    const loop = withoutDebugger(node('setInterval(() => {}, 1e3)'));
+    assert.equal(loop.kind?.id, 'event-loop-alive', loop.evidence.stacks ?? '');
+    assert.equal(loop.kind?.detail, 'kept alive by timer');
     assert.match(
-      loop.evidence.stacks,
+      loop.evidence.stacks ?? '',
       /\(no stacks: gdb may not attach.*\(ptrace: Operation not permitted\)\)/,
     );
-    assert.match(loop.evidence.stacks, /thread \d+ "node": S \(sleeping\)/);
-    const sleeping = tester(['sleep', '60']);
-    assert.deepEqual([sleeping.kind.id, sleeping.kind.or.id], ['blocked', 'join-at-exit']);
-    const busy = tester(['sh', '-c', 'while :; do :; done']);
-    assert.equal(busy.kind.id, 'busy', busy.evidence.stacks);
+    assert.match(loop.evidence.stacks ?? '', /thread \d+ "node": S \(sleeping\)/);
+    const sleeping = withoutDebugger(['sleep', '60']);
+    assert.deepEqual(
+      [sleeping.kind?.id, sleeping.kind?.or, sleeping.kind?.detail],
+      ['blocked', null, 'in a sleep'],
+    );
+    const busy = withoutDebugger(['sh', '-c', 'while :; do :; done']);
+    assert.equal(busy.kind?.id, 'busy', busy.evidence.stacks ?? '');
   });
 });
 
@@ -507,10 +715,11 @@ describe('reading', () => {
   test('the lines of the witness', () => {
     assert.deepEqual(parseWitnessLine('done'), { type: 'done' });
     assert.deepEqual(parseWitnessLine('crash\t7\t8\t6\ttokio-runtime-w'), {
-      ...{ type: 'crash', pid: 7, tid: 8, thread: 'tokio-runtime-w', signal: 'SIGABRT' },
+      ...{ type: 'crash', pid: 7, tid: 8, thread: 'tokio-runtime-w', signal: 'SIGABRT', states: [] },
     });
-    assert.deepEqual(parseWitnessLine('crash\t7\t8\t11\tnode\t7f00\t/x/addon.node'), {
+    assert.deepEqual(parseWitnessLine('crash\t7\t8\t11\tnode\texiting unwound\t7f00\t/x/addon.node'), {
       ...{ type: 'crash', pid: 7, tid: 8, signal: 'SIGSEGV', thread: 'node' },
+      states: ['exiting', 'unwound'],
       unloaded: { address: 0x7f00n, library: '/x/addon.node' },
     });
     const left = { type: 'thread', pid: 7, name: 'pool', library: '/x/addon.so' };
@@ -686,7 +895,18 @@ describe('the likely kind', () => {
     ],
     [
       'join-at-exit',
-      { outcome: hang, signature: null, threads: [stack(true, false, 'pthread_join', 'exit')] },
+      {
+        ...{ outcome: hang, signature: null },
+        threads: [stack(true, false, 'pthread_join', 'exit'), stack(false, false, 'poll')],
+      },
+    ],
+    ['blocked', { outcome: hang, signature: null, threads: [stack(true, false, 'pthread_join', 'exit')] }],
+    [
+      'blocked or join-at-exit',
+      {
+        ...{ outcome: hang, signature: null },
+        threads: [stack(true, false, '__GI___poll', 'exit'), stack(false, false, 'poll')],
+      },
     ],
     [
       'library-unloaded',
@@ -960,7 +1180,7 @@ describe('the likely kind', () => {
       },
     ],
     [
-      'joinable-thread-destroyed',
+      'joinable-thread-destroyed or aborted',
       {
         ...{
           outcome: crash,

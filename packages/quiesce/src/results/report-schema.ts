@@ -50,6 +50,14 @@ const threadStack = z.looseObject({
     .boolean()
     .exactOptional()
     .describe('in a hang without frames, because no debugger may attach: it never ran while it was observed'),
+  channel: z
+    .string()
+    .exactOptional()
+    .describe("the same: the kernel's function that it waits in, where the kernel says"),
+  children: z
+    .array(z.string())
+    .exactOptional()
+    .describe("of a hang, in the main thread: the process's children, with their commands"),
   keptAliveBy: z
     .array(z.string())
     .exactOptional()
@@ -203,6 +211,10 @@ const failure = z.looseObject({
             .nullable()
             .default(null)
             .describe('file of the library that it ran or used though it had been unloaded'),
+          overflow: z.boolean().exactOptional().describe('the thread had run out of stack'),
+          unwound: z.boolean().exactOptional().describe('the thread had called pthread_exit'),
+          exiting: z.boolean().exactOptional().describe('the process had called exit or quick_exit'),
+          finalizing: z.boolean().exactOptional().describe('Python was being finalized'),
         })
         .nullable()
         .default(null)

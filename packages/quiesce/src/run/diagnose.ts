@@ -4,7 +4,7 @@ import { makeTemporaryDirectory } from '../files/temporary-directory.js';
 import { findExecutable } from '../process/executable.js';
 import { listProc, readProc } from '../process/proc.js';
 import type { GroupMember } from '../process/process-group.js';
-import { liveThread, procFolder } from '../process/processes.js';
+import { commandLine, liveThread, procFolder } from '../process/processes.js';
 import { type EndedProgram, runToEnd } from '../process/run-to-end.js';
 import { isNode, nodeState } from './node-state.js';
 import {
@@ -28,6 +28,8 @@ import {
 const GDB_TIMEOUT_MS = 60_000;
 const TRACEBACK_TIMEOUT_MS = 20_000;
 const MOST_PROCESSES = 4;
+const MOST_CHILDREN = 3;
+const LONGEST_COMMAND = 80;
 
 /** What was seen of the threads of one or more processes. */
 export interface Stacks {
@@ -72,14 +74,16 @@ async function threadsOfProcess(
   const node = hung && isNode(pid) ? await nodeState(pid, signal) : undefined;
   if (node !== undefined && 'frames' in node) interpreted.set(pid, node.frames);
   const traced = seen.threads.length > 0;
-  const threads = (traced ? seen.threads : hung ? threadsFromProc(pid) : []).map((thread) => ({
+  const children = hung ? childrenOf(pid) : [];
+  const threads = (traced ? seen.threads : threadsFromProc(pid, faultingTid)).map((thread) => ({
     ...thread,
     ...(thread.tid === busy && { busy: true }),
-    ...(!traced && asleep.has(thread.tid) && { asleep: true }),
+    ...(!traced && asleep.has(thread.tid) && { asleep: true, ...channelOf(pid, thread.tid) }),
+    ...(thread.main && children.length > 0 && { children }),
     ...(interpreted.has(thread.tid) && { interpreted: interpreted.get(thread.tid) ?? [] }),
     ...(thread.main && node !== undefined && 'frames' in node && { keptAliveBy: node.keptAliveBy }),
   }));
-  const text = traced ? formatStacks(threads) : describeThreads(pid, seen.problem, threads, interpreted);
+  const text = traced ? formatStacks(threads) : describeThreads(pid, seen.problem, threads);
   const unseen = node !== undefined && 'problem' in node ? `\n  (no JavaScript frames: ${node.problem})` : '';
   return { threads, text: text + unseen };
 }
@@ -140,16 +144,20 @@ interface Seen {
   readonly problem: string;
 }
 
+// The address of each frame says which library it is in: else it isn't printed where a line of source begins.
+const BACKTRACE = [
+  'set print frame-arguments none',
+  'set print frame-info location-and-address',
+  'thread apply all -c backtrace 64',
+];
+
 async function stacksFromGdb(
   pid: number,
   faultingTid: number | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Seen> {
   const mappings = parseMappings(readProc(`${procFolder(pid)}/maps`));
-  const ended = await gdb(pid, ['set print frame-arguments none', 'thread apply all -c backtrace 64'], {
-    timeoutMs: GDB_TIMEOUT_MS,
-    signal,
-  });
+  const ended = await gdb(pid, BACKTRACE, { timeoutMs: GDB_TIMEOUT_MS, signal });
   if (ended === undefined) return { threads: [], problem: debuggerProblem() };
   const refused = /^(?:ptrace|Could not attach to process).*$/m.exec(ended.stderr)?.[0];
   return {
@@ -199,32 +207,45 @@ async function gdb(
   });
 }
 
-/** What is known without a debugger: their numbers and names. */
-function threadsFromProc(pid: number): ThreadStack[] {
-  return threadsOf(pid).map((tid) => ({
-    tid,
-    name: readProc(`/proc/${pid}/task/${tid}/comm`).trim(),
-    main: tid === pid,
-    faulting: false,
-    frames: [],
-  }));
+/** What is known without a debugger: their numbers and names, the one that died first, then the main one. */
+function threadsFromProc(pid: number, faultingTid: number | undefined): ThreadStack[] {
+  const rank = (tid: number): number => (tid === faultingTid ? 0 : tid === pid ? 1 : 2);
+  return threadsOf(pid)
+    .sort((a, b) => rank(a) - rank(b))
+    .map((tid) => ({
+      tid,
+      name: readProc(`/proc/${pid}/task/${tid}/comm`).trim(),
+      main: tid === pid,
+      faulting: tid === faultingTid,
+      frames: [],
+    }));
 }
 
-function describeThreads(
-  pid: number,
-  problem: string,
-  threads: readonly ThreadStack[],
-  interpreted: FramesOfThreads,
-): string {
-  const numbers = threadsOf(pid);
-  if (numbers.length === 0) return '  (gdb could not read its stacks, and there is no /proc entry for it)';
-  const lines = numbers.map((number) => {
-    const line = (file: string): string => readProc(`/proc/${pid}/task/${number}/${file}`).trim();
-    const state = /^State:\s*(.*)$/m.exec(line('status'))?.[1] ?? '?';
-    const channel = line('wchan');
-    const head = `  thread ${number} ${JSON.stringify(line('comm'))}: ${state}${/^[a-z_]/.test(channel) ? `, in ${channel}` : ''}`;
-    const { keptAliveBy } = threads.find(({ tid }) => tid === number) ?? {};
-    return [head, ...formatInterpreted(interpreted.get(number) ?? [], keptAliveBy)].join('\n');
+/** The kernel's function that a thread waits in; nothing where the kernel doesn't say. */
+function channelOf(pid: number, tid: number): { channel?: string } {
+  const channel = readProc(`/proc/${pid}/task/${tid}/wchan`).trim();
+  return /^[a-z_]/.test(channel) ? { channel } : {};
+}
+
+/** Those that have not been waited for, with their commands. */
+function childrenOf(pid: number): string[] {
+  const pids = threadsOf(pid).flatMap((tid) =>
+    readProc(`/proc/${pid}/task/${tid}/children`).split(' ').map(Number).filter(Boolean),
+  );
+  return pids.slice(0, MOST_CHILDREN).map((child) => {
+    return `${child} (${commandLine(child)?.slice(0, LONGEST_COMMAND) ?? 'has ended'})`;
+  });
+}
+
+function describeThreads(pid: number, problem: string, threads: readonly ThreadStack[]): string {
+  if (threads.length === 0) return '  (gdb could not read its stacks, and there is no /proc entry for it)';
+  const lines = threads.map(({ tid, name, faulting, interpreted, keptAliveBy }) => {
+    const state = /^State:\s*(.*)$/m.exec(readProc(`/proc/${pid}/task/${tid}/status`))?.[1] ?? '?';
+    const { channel } = channelOf(pid, tid);
+    const died = faulting ? ' (died here)' : '';
+    const waits = channel === undefined ? '' : `, in ${channel}`;
+    const head = `  thread ${tid} ${JSON.stringify(name)}${died}: ${state}${waits}`;
+    return [head, ...formatInterpreted(interpreted ?? [], keptAliveBy)].join('\n');
   });
   return [`  (no stacks: ${problem})`, ...lines].join('\n');
 }

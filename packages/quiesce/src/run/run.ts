@@ -94,6 +94,14 @@ export interface CrashFacts {
   readonly python: boolean;
   /** File of the library that it ran or used code or data of, though it had been unloaded; else `null`. */
   readonly unloaded?: string | null;
+  /** The thread had run out of stack. */
+  readonly overflow?: boolean;
+  /** The thread had called `pthread_exit`, which leaves its frames by force. */
+  readonly unwound?: boolean;
+  /** The process had called `exit` or `quick_exit`. That `main` returned isn't seen. */
+  readonly exiting?: boolean;
+  /** Python was being finalized. */
+  readonly finalizing?: boolean;
 }
 
 /** The evidence that a run leaves. */
@@ -365,7 +373,7 @@ function collect(
 }
 
 /** What can be seen of a stopped process without a debugger. */
-function factsOf({ pid, tid, unloaded }: CrashReport): CrashFacts {
+function factsOf({ pid, tid, unloaded, states }: CrashReport): CrashFacts {
   // Empty where it has gone, or isn't ours to look at.
   const maps = readProc(`${procFolder(pid)}/maps`);
   // Something else may be there by now, which then is what was used.
@@ -374,6 +382,10 @@ function factsOf({ pid, tid, unloaded }: CrashReport): CrashFacts {
     main: tid === pid,
     python: /\/(?:lib)?python\d[^/\n]*$/m.test(maps),
     unloaded: gone ? unloaded.library : null,
+    overflow: states.includes('overflow'),
+    unwound: states.includes('unwound'),
+    exiting: states.includes('exiting'),
+    finalizing: states.includes('finalizing'),
   };
 }
 

@@ -26,7 +26,13 @@ const signatures: readonly Signature[] = [
     id: 'python-gil',
     title: 'Python API called without the GIL or after finalization',
     pattern:
-      /^Fatal Python error: (?:(?:PyGILState_|PyThreadState_|PyInterpreterState_|PyEval_|take_gil|drop_gil|_Py\w*TSTATE)|.{0,100}the function must be called with the GIL held)/m,
+      /^Fatal Python error: (?:(?:PyGILState_|PyThreadState_|PyInterpreterState_|PyEval_|take_gil|drop_gil|_Py\w*TSTATE)|.{0,100}(?:must be called with (?:the GIL held|an active thread state)|without holding the GIL))|Assertion `PyGILState_Check\(\)(?<=^\S{1,200}: \S{1,200}:\d+: .{0,300}: Assertion `PyGILState_Check\(\))|^ {2}what\(\): .{0,200}PyGILState_Check\(\) failure|^Critical nanobind error: .{0,300}GIL/m,
+  },
+  {
+    id: 'stack-overflow',
+    title: 'a thread ran out of stack',
+    pattern:
+      /^thread '[^'\n]{0,200}'(?: \(\d+\))? has overflowed its stack|^fatal runtime error: stack overflow|^Fatal Python error: .{0,60}Cannot recover from stack overflow/m,
   },
   { id: 'python-fatal', title: 'fatal Python error', pattern: /^Fatal Python error: /m },
   {
@@ -35,10 +41,16 @@ const signatures: readonly Signature[] = [
     pattern: /^FATAL ERROR: (?:\S+ )?(?:Error::\w+ )?napi_|^FATAL ERROR: \S*(?:Napi|napi_)\S*/m,
   },
   {
+    id: 'out-of-memory',
+    title: 'memory ran out',
+    pattern:
+      /^FATAL ERROR: .{0,300}(?:JavaScript heap out of memory|process out of memory)|^# Fatal JavaScript out of memory: |^memory allocation of \d+ bytes failed$/m,
+  },
+  {
     id: 'v8-fatal',
     title: 'fatal error in V8',
     pattern:
-      /^# Fatal error in (?:.{0,200}, line \d+|v8::)|^FATAL ERROR: (?:v8::|.{0,300}(?:HandleScope|JavaScript heap out of memory|V8))/m,
+      /^# Fatal error in (?:.{0,200}, line \d+|v8::)|^FATAL ERROR: (?:v8::|.{0,300}(?:HandleScope|V8))/m,
   },
   {
     id: 'node-abort',
@@ -60,7 +72,7 @@ const signatures: readonly Signature[] = [
     id: 'rust-abort',
     title: 'Rust runtime aborted',
     pattern:
-      /^fatal runtime error: .{0,300}(?:panick|initiate panic|stack overflow|unwrap failed|assertion failed|I\/O error|thread|initialization|badly broken|, aborting$)|^thread caused non-unwinding panic\. aborting\./m,
+      /^fatal runtime error: .{0,300}(?:panick|initiate panic|unwrap failed|assertion failed|I\/O error|thread|initialization|badly broken|, aborting$)|^thread caused non-unwinding panic\. aborting\./m,
   },
   {
     // A C++ exception has a type, and a name with it: what has none was thrown by something else.
@@ -69,10 +81,15 @@ const signatures: readonly Signature[] = [
     pattern: /^FATAL: exception not rethrown|^terminate called after throwing an instance of ''/m,
   },
   {
+    id: 'pure-virtual',
+    title: 'a virtual method of an object that was being destroyed was called',
+    pattern: /^pure virtual method called|^libc\+\+abi: Pure virtual function called/m,
+  },
+  {
     id: 'cxx-terminate',
     title: 'C++ terminated',
     pattern:
-      /^terminate called (?:after throwing an instance of '|without an active exception|recursively)|^libc\+\+abi: (?:terminating|Pure virtual|__cxa|unexpected)|^pure virtual method called/m,
+      /^terminate called (?:after throwing an instance of '|without an active exception|recursively)|^libc\+\+abi: (?:terminating|__cxa|unexpected)/m,
   },
   {
     id: 'qthread-destroyed',

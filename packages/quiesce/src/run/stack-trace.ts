@@ -31,6 +31,10 @@ export interface ThreadStack {
   readonly interpreted?: readonly InterpretedFrame[];
   /** Of a hang without `frames`, as no debugger may look: it never ran while it was looked at. */
   readonly asleep?: boolean;
+  /** The same: the kernel's function that it waits in, where the kernel says. */
+  readonly channel?: string;
+  /** Of a hang, in the main thread: the process's children, such as `4711 (sleep 60)`. */
+  readonly children?: readonly string[];
   /** Of a hung Node: what keeps its event loop alive, such as `TCP server` or `timer x2`. */
   readonly keptAliveBy?: readonly string[];
 }

@@ -27,6 +27,8 @@ export interface CrashReport {
   readonly tid: number;
   readonly thread: string;
   readonly signal: NodeJS.Signals;
+  /** What the process and the thread were about, a word each: those of docs/diagnosis/README.md. */
+  readonly states: readonly string[];
   /** What it ran or used when it died was at this address, in this library, which it had unloaded before. */
   readonly unloaded?: { readonly address: bigint; readonly library: string };
 }
@@ -76,15 +78,16 @@ export function witnessEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 export function parseWitnessLine(line: string): WitnessLine | undefined {
   const [type, ...fields] = line.split('\t');
   if (type === 'done' && fields.length === 0) return { type };
-  const [first = '', second = '', third = '', fourth = '', fifth = '', sixth = ''] = fields;
+  const [first = '', second = '', third = '', fourth = '', fifth = '', sixth = '', seventh = ''] = fields;
   const pid = Number(first);
   if (!Number.isSafeInteger(pid) || pid < 1) return undefined;
   switch (type) {
     case 'crash': {
       const signal = signalName(Number(third));
-      const unloaded = /^[0-9a-f]{1,16}$/.test(fifth) &&
-        sixth !== '' && { unloaded: { address: BigInt(`0x${fifth}`), library: sixth } };
-      return signal && { type, pid, tid: Number(second), thread: fourth, signal, ...unloaded };
+      const states = fifth === '' ? [] : fifth.split(' ');
+      const unloaded = /^[0-9a-f]{1,16}$/.test(sixth) &&
+        seventh !== '' && { unloaded: { address: BigInt(`0x${sixth}`), library: seventh } };
+      return signal && { type, pid, tid: Number(second), thread: fourth, signal, states, ...unloaded };
     }
     case 'exiting':
       return { type, pid };

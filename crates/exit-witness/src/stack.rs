@@ -1,0 +1,134 @@
+//! A stack of its own for the crash handler, in each thread: one that has run out of stack has none left to run a handler
+//! on. A thread that has such a stack already keeps it, and one that takes another has that.
+
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Bytes. The kernel's frame with the registers of any machine fits several times, and so does a program's own handler that
+/// relies on SA_ONSTACK.
+const SIZE: usize = 64 * 1024;
+
+/// Of the threads' stacks: its destructor gives one back when its thread ends, however that ends.
+static KEY: AtomicU32 = AtomicU32::new(0);
+static HAS_KEY: AtomicBool = AtomicBool::new(false);
+
+/// Gives the main thread its stack. To be called before the program has other threads.
+pub fn install() {
+    let mut key = 0;
+    // SAFETY: `key` is valid for writes, and `give_back` takes what `give` stores.
+    if unsafe { libc::pthread_key_create(&raw mut key, Some(give_back)) } != 0 {
+        return;
+    }
+    KEY.store(key, Ordering::Relaxed);
+    HAS_KEY.store(true, Ordering::Release);
+    give();
+}
+
+/// Gives the calling thread its stack, unless it has one, or memory is short: then it does without.
+pub fn give() {
+    if !HAS_KEY.load(Ordering::Acquire) || current().ss_flags & libc::SS_DISABLE == 0 {
+        return;
+    }
+    // SAFETY: a new mapping, wherever the kernel likes.
+    let memory = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            SIZE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if memory == libc::MAP_FAILED {
+        return;
+    }
+    let stack = libc::stack_t { ss_sp: memory, ss_flags: 0, ss_size: SIZE };
+    // SAFETY: the mapping is as long as said, and stays until `give_back` has taken it out of use.
+    unsafe {
+        libc::sigaltstack(&raw const stack, std::ptr::null_mut());
+        libc::pthread_setspecific(KEY.load(Ordering::Relaxed), memory);
+    }
+}
+
+/// Other destructors of the thread's data may yet put this stack back in use that they found in use before, so it goes
+/// as late as it can: in the last round of destructors.
+unsafe extern "C" fn give_back(memory: *mut c_void) {
+    thread_local! {
+        static ROUND: std::cell::Cell<u8> = const { std::cell::Cell::new(1) };
+    }
+    let round = ROUND.get();
+    if round < LAST_ROUND {
+        ROUND.set(round + 1);
+        // SAFETY: the key is there, and the value its own.
+        unsafe { libc::pthread_setspecific(KEY.load(Ordering::Relaxed), memory) };
+        return;
+    }
+    // Where somebody else has taken it out of use, as AddressSanitizer does, it has unmapped it, too.
+    if current().ss_sp != memory {
+        return;
+    }
+    let none = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+    // SAFETY: only a stack that is out of use is unmapped: it is not while a handler runs on it.
+    unsafe {
+        if libc::sigaltstack(&raw const none, std::ptr::null_mut()) == 0 {
+            libc::munmap(memory, SIZE);
+        }
+    }
+}
+
+/// glibc's PTHREAD_DESTRUCTOR_ITERATIONS.
+const LAST_ROUND: u8 = 4;
+
+fn current() -> libc::stack_t {
+    // SAFETY: all zeros is a valid stack_t, and the call only fills it.
+    unsafe {
+        let mut now = MaybeUninit::<libc::stack_t>::zeroed().assume_init();
+        libc::sigaltstack(std::ptr::null(), &raw mut now);
+        now
+    }
+}
+
+/// Whether a fault at this address says that the stack is at its end: it is near the stack pointer, and memory there that the
+/// thread may use doesn't fault. Frames are pushed below the pointer, and the red zone is there; large ones are touched above it.
+pub fn is_at_end(fault: usize, stack_pointer: usize) -> bool {
+    const BELOW: usize = 256;
+    const ABOVE: usize = 64 * 1024;
+    stack_pointer != 0 && (stack_pointer.saturating_sub(BELOW)..stack_pointer.saturating_add(ABOVE)).contains(&fault)
+}
+
+/// The stack pointer of interrupted code; 0 where it isn't known.
+///
+/// # Safety
+/// The context is that of a signal handler.
+pub unsafe fn pointer(context: *mut c_void) -> usize {
+    // SAFETY: as said.
+    let context = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
+    #[cfg(target_arch = "x86_64")]
+    return context.gregs[libc::REG_RSP as usize] as usize;
+    #[cfg(target_arch = "aarch64")]
+    return context.sp as usize;
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let _ = context;
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_at_end;
+
+    #[test]
+    fn knows_the_end_of_a_stack() {
+        let pointer = 0x7fff_0000_1000;
+        for fault in [pointer - 8, pointer, pointer + 4096] {
+            assert!(is_at_end(fault, pointer), "{fault:#x}");
+        }
+        for fault in [0, 0x10, pointer - 4096, pointer + 0x20_0000] {
+            assert!(!is_at_end(fault, pointer), "{fault:#x}");
+        }
+        assert!(!is_at_end(8, 0));
+    }
+}

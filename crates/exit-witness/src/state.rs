@@ -1,0 +1,69 @@
+//! What the process, and the thread that dies, were about: said with a crash, where a debugger may see less or isn't there.
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use preload::Line;
+
+/// The interpreter's function that says whether it finalizes; null where the program wasn't linked with one.
+static PYTHON_ENDS: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+static EXITS: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static UNWOUND: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Looks for what can't be looked for once the process crashes. To be called when the program starts.
+pub fn install() {
+    // The name from Python 3.13 on, and that before.
+    for name in [c"Py_IsFinalizing", c"_Py_IsFinalizing"] {
+        // A Python that isn't in a library is in the program itself, where RTLD_NEXT doesn't look.
+        // SAFETY: the name ends with NUL.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+        if !found.is_null() {
+            PYTHON_ENDS.store(found, Ordering::Release);
+            return;
+        }
+    }
+}
+
+/// The program calls `exit` or `quick_exit`. That `main` returns isn't seen.
+pub fn exits() {
+    EXITS.store(true, Ordering::Relaxed);
+}
+
+/// The calling thread calls `pthread_exit`, which leaves its frames by force. Nothing of that is in the stack any more once
+/// a frame's destructors run.
+pub fn thread_is_unwound() {
+    UNWOUND.set(true);
+}
+
+/// Whether there is a Python interpreter that finalizes. Async-signal-safe.
+pub fn python_finalizes() -> bool {
+    let found = PYTHON_ENDS.load(Ordering::Acquire);
+    if found.is_null() {
+        return false;
+    }
+    // SAFETY: the interpreter's function of that name takes nothing, reads a variable, and may be called at any time.
+    let ends = unsafe { std::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(found) };
+    ends() != 0
+}
+
+/// Appends to the last field of a line what holds, a word each, parted by blanks. Async-signal-safe.
+pub fn words(line: Line, out_of_stack: bool) -> Line {
+    let states = [
+        ("overflow", out_of_stack),
+        ("unwound", UNWOUND.get()),
+        ("exiting", EXITS.load(Ordering::Relaxed)),
+        ("finalizing", python_finalizes()),
+    ];
+    let mut line = line;
+    let mut blank = "";
+    for (word, _) in states.iter().filter(|(_, holds)| *holds) {
+        line = line.join(blank).join(word);
+        blank = " ";
+    }
+    line
+}
