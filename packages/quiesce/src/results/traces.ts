@@ -353,8 +353,9 @@ const waitsForPythonThreads = (main: ThreadStack | undefined): boolean =>
 /** A wait is within the C library's functions for it, a few frames deep. */
 const WAITING_FRAMES = 6;
 
-// Of the C and C++ runtimes: whoever called them is who matters.
-const RUNTIME_LIBRARY = /^(?:libc|libpthread|libstdc\+\+|libgcc_s|libm|ld-linux[\w-]*|libc\+\+\w*)[.-]/;
+// Of the C and C++ runtimes, and the tester's own: whoever called them is who matters.
+const RUNTIME_LIBRARY =
+  /^(?:libc|libpthread|libstdc\+\+|libgcc_s|libm|ld-linux[\w-]*|libc\+\+\w*|(?:lib)?exit[-_](?:amplifier|witness))[.-]/;
 
 const HOST = /^(?:node(?:js)?|bun|deno|libnode\.so.*)$/;
 // Foreign-function interfaces, which carry calls between a host and a library.
