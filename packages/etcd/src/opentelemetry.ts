@@ -13,6 +13,7 @@ import { statusName } from './errors.js';
 import { type CallTrace, channelNames, type RetryTrace } from './rpc/channels.js';
 import { parseEndpoint } from './transport/endpoint.js';
 import { withMethods } from './util/kinds.js';
+import { refuseMore } from './util/methods.js';
 import { Description } from './util/options.js';
 
 /** Where spans and metrics go. */
@@ -47,7 +48,9 @@ const SCOPE = '@quiesce/etcd';
  *
  * @returns a function that ends it.
  */
-export function instrument(options: InstrumentOptions = {}): () => void {
+export function instrument(options?: InstrumentOptions): () => void;
+export function instrument(options: InstrumentOptions = {}, ...more: readonly unknown[]): () => void {
+  refuseMore('instrument()', [options], more);
   instrumentOptions.check(options);
   const tracer = options.tracer ?? trace.getTracer(SCOPE);
   const meter = options.meter ?? metrics.getMeter(SCOPE);

@@ -2,11 +2,13 @@
 // behind. Functions are found at runtime: one that the table doesn't have fails the test.
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import { inspect } from 'node:util';
+import { type EtcdServer, etcdBinary, startEtcd } from '@quiesce/test-services';
 import * as api from '../src/index.js';
 import { instrument } from '../src/opentelemetry.js';
-import { startEtcd as startServer } from '../src/testing/testing.js';
+import { startEtcd as startServer, startEtcdCluster as startServers } from '../src/testing/testing.js';
 
 type Anything = (...args: unknown[]) => unknown;
 
@@ -56,6 +58,8 @@ const isFunction = (value: unknown): boolean => typeof value === 'function';
 let etcd: api.EtcdClient;
 let session: api.Session;
 let server: EtcdServer;
+/** By what users' tests have. */
+let own: Awaited<ReturnType<typeof startServer>>;
 const method: api.RpcMethod<unknown, unknown> = {
   path: '/none.None/None',
   encode: () => new Uint8Array(0),
@@ -94,12 +98,16 @@ const parameters: Readonly<Record<string, () => Parameter>> = {
   kept: () => ({ right: { key: Buffer.from('name/1'), revision: 7n } }),
   method: () => ({ right: method }),
   data: () => ({ right: 'data', takes: () => true }),
+  processSignal: () => ({ right: 'SIGCONT', takes: (value) => value === undefined }),
+  message: () => ({ right: new Uint8Array(0), takes: () => true }),
 };
 
 /** The parameters of each public function; those that are missing at the end are not given. */
 const signatures: Readonly<Record<string, string>> = {
   connect: 'connect',
   instrument: 'options',
+  startEtcd: 'options',
+  startEtcdCluster: 'options',
   tryLockKey: 'space key options',
   prefix: 'key',
   fromKey: 'key',
@@ -157,14 +165,12 @@ const signatures: Readonly<Record<string, string>> = {
   'OrderedReads.range': 'key options',
   'OrderedReads.txn': 'txn options',
   'LeaseClient.grant': 'integer options',
-  'LeaseClient.grantOnce': '',
   'LeaseClient.revoke': 'integer options',
   'LeaseClient.timeToLive': 'integer options',
   'LeaseClient.list': 'options',
   'LeaseClient.keepAliveOnce': 'integer options',
   'LeaseClient.keepAlive': 'integer options',
   'LeaseKeepAlive.stop': '',
-  'LeaseKeepAlive.confirm': '',
   'Auth.enable': 'options',
   'Auth.disable': 'options',
   'Auth.status': 'options',
@@ -204,10 +210,6 @@ const signatures: Readonly<Record<string, string>> = {
   'Snapshot.close': '',
   'Session.close': 'options',
   'Session.orphan': '',
-  'Session.confirm': '',
-  'Session.uniqueName': '',
-  'Session.owns': '',
-  'Session.settled': '',
   'Mutex.lock': 'options',
   'Mutex.tryLock': 'options',
   'Mutex.resume': 'kept options',
@@ -243,7 +245,13 @@ const signatures: Readonly<Record<string, string>> = {
   'EndpointManager.delete': 'name options',
   'EndpointManager.list': 'options',
   'EndpointManager.watch': 'options',
-  'RpcStream.send': '',
+  'Server.log': '',
+  'Server.kill': 'processSignal',
+  'Server.pause': '',
+  'Server.resume': '',
+  'Server.restart': '',
+  'Server.stop': '',
+  'RpcStream.send': 'message',
   'RpcStream.closeSend': '',
   'RpcStream.cancel': '',
   // Codecs are called by the client, which makes a CodecError of what they throw; an entry has what was read.
@@ -258,24 +266,34 @@ const signatures: Readonly<Record<string, string>> = {
   'TypedKeyValue.toJSON': '',
   'Session.toJSON': '',
   'OwnedKey.toJSON': '',
+  'OwnedKey.isOwner': '',
+  'Leadership.isOwner': '',
   'Watch.toJSON': '',
 };
 
-/** What is owned by a key; a subclass has its own of some methods. */
-const ownedKeys = new Set(['OwnedKey', 'Leadership']);
-
-/** Methods of theirs that callers don't have, or that take nothing. */
+/** Methods that callers don't have: they are not in the published types. */
 const internal = new Set([
-  'isOwner',
-  'confirm',
-  'release',
-  'releasedByOther',
-  'abandon',
-  'untilFirst',
-  'lose',
-  'gone',
-  'isMine',
+  'Server.start',
+  'LeaseClient.grantOnce',
+  'LeaseKeepAlive.confirm',
+  'Session.confirm',
+  'Session.uniqueName',
+  'Session.owns',
+  'Session.settled',
+  'OwnedKey.is',
+  'OwnedKey.confirm',
+  'OwnedKey.release',
+  'OwnedKey.releasedByOther',
+  'OwnedKey.abandon',
+  'OwnedKey.untilFirst',
+  'OwnedKey.lose',
+  'OwnedKey.gone',
+  'OwnedKey.isMine',
+  'Leadership.isMine',
 ]);
+
+/** Those of an emitter, which have a test of their own. */
+const emitterMethods = ['on', 'once', 'off', 'addListener', 'removeListener'] as const;
 
 interface Found {
   readonly name: string;
@@ -292,11 +310,14 @@ function methodsOf(object: object): Found[] {
     proto !== null && proto !== Object.prototype && proto !== EventEmitter.prototype;
     proto = Object.getPrototypeOf(proto)
   ) {
-    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(proto))) {
-      if (name === 'constructor' || typeof value !== 'function') continue;
-      if (ownedKeys.has(proto.constructor.name) && internal.has(name)) continue;
+    for (const key of Reflect.ownKeys(proto)) {
+      const { value } = Object.getOwnPropertyDescriptor(proto, key) ?? {};
+      if (key === 'constructor' || key === inspect.custom || typeof value !== 'function') continue;
+      if (emitterMethods.some((name) => name === key)) continue;
+      const name = `${proto.constructor.name}.${typeof key === 'string' ? key : key.description}`;
+      if (internal.has(name)) continue;
       found.push({
-        name: `${proto.constructor.name}.${name}`,
+        name,
         call: (...args) => Reflect.apply(value, object, args),
         bare: value,
       });
@@ -307,7 +328,11 @@ function methodsOf(object: object): Found[] {
 
 /** The exports, and what is on them: functions, static methods, constructors that take arguments. */
 function exported(): Found[] {
-  const found: Found[] = [{ name: 'instrument', call: instrument as Anything }];
+  const found: Found[] = [
+    { name: 'instrument', call: instrument as Anything },
+    { name: 'startEtcd', call: startServer as Anything },
+    { name: 'startEtcdCluster', call: startServers as Anything },
+  ];
   for (const [name, value] of Object.entries<unknown>({ ...api })) {
     if (typeof value !== 'function') {
       if (typeof value !== 'object' || value === null || name === 'StatusCode' || name === 'channelNames')
@@ -322,7 +347,7 @@ function exported(): Found[] {
       continue;
     }
     for (const [member, { value: call }] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
-      if (typeof call === 'function' && member !== 'prototype') {
+      if (typeof call === 'function' && member !== 'prototype' && !internal.has(`${name}.${member}`)) {
         found.push({ name: `${name}.${member}`, call: (...args) => Reflect.apply(call, value, args) });
       }
     }
@@ -333,23 +358,23 @@ function exported(): Found[] {
   return found;
 }
 
-/** The classes whose methods look at how they are called. */
-const guarded = new Set([
-  'Keyspace',
-  'Namespace',
-  'EtcdClient',
-  'OrderedReads',
-  'LeaseClient',
-  'Auth',
-  'Cluster',
-  'Maintenance',
-  'RwMutex',
-  'Barrier',
-  'DoubleBarrier',
-  'Queue',
-  'PriorityQueue',
-  'EndpointManager',
-]);
+/** What takes no more arguments than these, and looks at them later. */
+const beside: Readonly<Record<string, readonly unknown[]>> = {
+  'op.get': ['k', {}],
+  'op.range': ['k', {}],
+  'op.put': ['k', 'v', {}],
+  'op.delete': ['k', {}],
+  'compare.version': ['k', '=', 1],
+  'compare.createRevision': ['k', '=', 1],
+  'compare.modRevision': ['k', '=', 1],
+  'compare.lease': ['k', '=', 1],
+  'compare.value': ['k', '=', 'v'],
+  'compare.exists': ['k'],
+  'compare.missing': ['k'],
+};
+
+/** Codecs are called by the client; a number's name has nothing to go wrong. */
+const ownWords = new Set(['bytes.encode', 'bytes.decode', 'utf8.encode', 'utf8.decode', 'statusName']);
 
 const opened: { close?: () => unknown }[] = [];
 const functions: Found[] = [];
@@ -366,7 +391,12 @@ async function open(): Promise<void> {
   const election = new api.Election(etcd, 'election');
   const watch = etcd.watch('k');
   const snapshot = etcd.maintenance.snapshot();
-  opened.push(cache, mirror, watch, snapshot);
+  const stream = etcd.stream(method);
+  opened.push(cache, mirror, watch, snapshot, { close: () => stream.cancel() });
+  const kv = await etcd.get('k');
+  own = await startServer({ binary: etcdBinary() });
+  const typed = await etcd.withCodec({ value: api.utf8 }).get('k');
+  assert.ok(kv !== undefined && typed !== undefined);
   const objects: object[] = [
     etcd,
     etcd.auth,
@@ -390,6 +420,10 @@ async function open(): Promise<void> {
     mirror,
     watch,
     snapshot,
+    stream,
+    kv,
+    typed,
+    own,
   ];
   functions.push(...exported(), ...objects.flatMap(methodsOf));
 }
@@ -423,11 +457,27 @@ describe('arguments', () => {
   after(async () => {
     await etcd?.close();
     await server?.stop();
+    await own?.stop();
   });
 
   test('the table has every public function', () => {
-    const missing = functions.map(({ name }) => name).filter((name) => signatures[name] === undefined);
+    const missing = functions
+      .map(({ name }) => name)
+      .filter((name) => signatures[name] === undefined && !/\.(Symbol|nodejs)\./.test(name));
     assert.deepEqual([...new Set(missing)], []);
+  });
+
+  test('every public class is among them', () => {
+    const report = readFileSync(new URL('../../api/index.api.md', import.meta.url), 'utf8');
+    const classes = [...report.matchAll(/^export (?:abstract )?class (\w+)(.*)/gm)].flatMap(
+      ([, name, rest]) => (/extends \w*Error\b/.test(rest ?? '') || name === 'KeyRange' ? [] : [name]),
+    );
+    const tried = new Set(functions.flatMap(({ name, bare }) => (bare ? [name.split('.')[0]] : [])));
+    assert.ok(classes.length > 25, `${classes}`);
+    assert.deepEqual(
+      classes.filter((name) => !tried.has(name)),
+      [],
+    );
   });
 
   test('of a wrong type are refused at once', async () => {
@@ -456,8 +506,7 @@ describe('arguments', () => {
     const callback = (): void => assert.fail('a callback was called');
     let tried = 0;
     for (const { name, call, bare } of functions) {
-      const [type = '', method = ''] = name.split('.');
-      if (bare === undefined || !guarded.has(type) || method === 'grantOnce') continue;
+      if (bare === undefined) continue;
       const kinds = (signatures[name] ?? '').split(' ').filter((kind) => kind !== '');
       const args = kinds.map((kind) => parameters[kind]?.().right);
       const says = async (what: string, words: RegExp, made: () => unknown): Promise<void> => {
@@ -479,7 +528,7 @@ describe('arguments', () => {
       await says('another object', /was called without its object/, () => Reflect.apply(bare, copy, args));
     }
     assert.deepEqual(problems.slice(0, 20), []);
-    assert.ok(tried > 200, `${tried} calls`);
+    assert.ok(tried > 350, `${tried} calls`);
     // As handlers are called by hosts.
     await (etcd.put as Anything).call(etcd, 'k', 'v', undefined, undefined);
     etcd.unref();
@@ -494,6 +543,48 @@ describe('arguments', () => {
     );
     const { get } = etcd;
     await assert.rejects(async () => get('k'), /Keyspace\.get\(\) was called without its object/);
+  });
+
+  test('that are more than a function or a constructor takes are refused, and the message says which', async () => {
+    const problems: string[] = [];
+    let tried = 0;
+    for (const { name, call, bare } of functions) {
+      if (bare !== undefined || ownWords.has(name)) continue;
+      const own = beside[name];
+      const kinds = (signatures[name] ?? '').split(' ').filter((kind) => kind !== '');
+      const args = own ?? kinds.map((kind) => parameters[kind]?.().right);
+      tried += 1;
+      const outcome = await outcomeOf(() => call(...args, { misplaced: 1 }));
+      const says = /takes (no|\d) arguments?, and was given \d: the \w+ is an object;/;
+      if (!(outcome instanceof api.InvalidArgumentError && says.test(outcome.message)))
+        problems.push(`${name}: ${outcome}`);
+    }
+    assert.deepEqual(problems, []);
+    assert.ok(tried > 30, `${tried} calls`);
+    // A prefix of all keys would be all of them.
+    assert.throws(
+      () => (api.allKeys as Anything)('a/'),
+      /^InvalidArgumentError: allKeys\(\) takes no arguments, and was given 1: the first is a string;/,
+    );
+    // As map() calls it.
+    assert.deepEqual(['a', 'b'].map(api.prefix), [api.prefix('a'), api.prefix('b')]);
+    assert.deepEqual(['a'].map(api.compare.exists), [api.compare.exists('a')]);
+  });
+
+  test('that are no listeners are refused by emitters, and so are their methods without them', async () => {
+    const watch = etcd.watch('k');
+    const cache = await api.Cache.open(etcd, 'k');
+    opened.push(watch, cache);
+    for (const emitter of [watch, cache]) {
+      for (const name of emitterMethods) {
+        const { [name]: bare } = emitter as EventEmitter;
+        for (const value of wrong.filter((each) => !isFunction(each))) {
+          const call = () => emitter[name]('close', value as never);
+          assert.equal(await refused(`${name} ${label(value)}`, call), undefined);
+        }
+        assert.equal(await refused(name, () => bare('close', () => {})), undefined);
+      }
+    }
   });
 
   test('of operations and conditions are refused by their transaction', async () => {

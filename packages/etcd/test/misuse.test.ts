@@ -243,7 +243,7 @@ overEachTransport('mistakes', (connect) => {
     const { endpoint } = server;
     await refused(
       () => (connectHere as Untyped)(endpoint, { timeoutMs: 100 }),
-      /connect\(\) takes one argument/,
+      /connect\(\) takes 1 argument, and was given 2: the second is an object; options go in one object/,
     );
     await refused(() => (connectHere as Untyped)(new URL(endpoint)), /url\.href/);
     await refused(() => etcd.get(untyped(prefix('a'))), /get\(\) reads one key; range\(keys\)/);

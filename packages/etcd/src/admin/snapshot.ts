@@ -6,6 +6,7 @@ import { type CallControl, describeCall } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
 import { checkArgument, type Kind, kind, nonEmptyText, text } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 
 /** etcd ends a snapshot with the SHA-256 of all before it. */
 const DIGEST_BYTES = 32;
@@ -64,6 +65,10 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
   readonly #stream: ByteStream;
   readonly #chunks: AsyncGenerator<Uint8Array, void, void>;
   #info: SnapshotInfo | undefined;
+
+  static {
+    guardMethods<Snapshot>(Snapshot, (it) => #stream in it, { promised: {}, direct: { close: 0 } });
+  }
 
   /** @internal */
   constructor(stream: ByteStream) {

@@ -7,7 +7,7 @@ import { compare, op } from '../kv/txn.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
-import { guardMethods } from '../util/methods.js';
+import { guardMethods, refuseMore } from '../util/methods.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import { type AcquireOptions, acquireOptions } from './owned-key.js';
 import { persist } from './persist.js';
@@ -32,7 +32,9 @@ export class Barrier {
    * @param space a client, or a namespace of one.
    * @param key stands for the barrier.
    */
-  constructor(space: Namespace, key: Bytes) {
+  constructor(space: Namespace, key: Bytes);
+  constructor(space: Namespace, key: Bytes, ...more: readonly unknown[]) {
+    refuseMore('new Barrier()', [space, key], more);
     checkArgument('space', namespaceKind, space);
     this.#space = space;
     this.#key = ownBytes(toKey(key));

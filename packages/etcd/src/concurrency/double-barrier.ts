@@ -4,7 +4,7 @@ import type { RangeResult } from '../kv/kv.js';
 import { op } from '../kv/txn.js';
 import { checkArgument, positiveInteger } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
-import { guardMethods } from '../util/methods.js';
+import { guardMethods, refuseMore } from '../util/methods.js';
 import {
   type AcquireOptions,
   acquireOptions,
@@ -44,7 +44,9 @@ export class DoubleBarrier {
    * @param key stands for the barrier; its keys start with it and a slash.
    * @param count how many take part.
    */
-  constructor(session: Session, key: Bytes, count: number) {
+  constructor(session: Session, key: Bytes, count: number);
+  constructor(session: Session, key: Bytes, count: number, ...more: readonly unknown[]) {
+    refuseMore('new DoubleBarrier()', [session, key, count], more);
     checkArgument('count', positiveInteger, count);
     checkArgument('session', sessionKind, session);
     this.#session = session;

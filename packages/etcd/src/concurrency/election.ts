@@ -6,6 +6,7 @@ import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl, describeCall } from '../rpc/rpc.js';
 import { abortSignal, checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { unlessAborted } from '../util/wait.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
@@ -28,6 +29,14 @@ import { putsAfter } from './until-put.js';
 export class Leadership extends OwnedKey {
   /** Of the last change of the key, as far as it is known: a late copy of an earlier proclamation has an older one. */
   #modRevision: bigint;
+
+  static {
+    guardMethods<Pick<Leadership, 'proclaim' | 'resign' | 'isOwner'>>(
+      Leadership,
+      (it) => #modRevision in it,
+      { promised: { proclaim: 2, resign: 1 }, direct: { isOwner: 0 } },
+    );
+  }
 
   /** @internal */
   constructor(ownership: Ownership) {
@@ -115,11 +124,20 @@ export class Election {
   readonly #candidates: KeyRange;
   readonly #prefix: Uint8Array;
 
+  static {
+    guardMethods<Election>(Election, (it) => #space in it, {
+      promised: { campaign: 3, resume: 3, leader: 1 },
+      direct: { observe: 1 },
+    });
+  }
+
   /**
    * @param space a client, or a namespace of one; for `campaign` of sessions that were made with the same.
    * @param name what the election is for; keys start with it and a slash, fences with it and `~fence/`.
    */
-  constructor(space: Namespace, name: Bytes) {
+  constructor(space: Namespace, name: Bytes);
+  constructor(space: Namespace, name: Bytes, ...more: readonly unknown[]) {
+    refuseMore('new Election()', [space, name], more);
     checkArgument('space', namespaceKind, space);
     this.#space = space;
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);

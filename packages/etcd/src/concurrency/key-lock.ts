@@ -4,6 +4,7 @@ import type { CallControl } from '../rpc/rpc.js';
 import { type Int64, int64 } from '../util/int64.js';
 import { checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { atMost, unlessAborted } from '../util/wait.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
@@ -74,8 +75,15 @@ class KeyLock extends Lock {
 export async function tryLockKey(
   space: Namespace,
   key: Bytes,
+  options?: KeyLockOptions,
+): Promise<Lock | undefined>;
+export async function tryLockKey(
+  space: Namespace,
+  key: Bytes,
   options: KeyLockOptions = {},
+  ...more: readonly unknown[]
 ): Promise<Lock | undefined> {
+  refuseMore('tryLockKey()', [space, key, options], more);
   checkArgument('space', namespaceKind, space);
   keyLockOptions.check(options);
   const { ttlSeconds = 30, signal: given, timeoutMs = 10_000 } = options;

@@ -4,6 +4,7 @@ import { ownBytes, prefix, toKey } from '../kv/key-range.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { guardMethods, refuseMore } from '../util/methods.js';
 import { Fence, fenceBeside } from './fence.js';
 import {
   type AcquireOptions,
@@ -19,6 +20,10 @@ import { leaseOf, type Session, sessionKind } from './session.js';
 
 /** A lock that is held, until it is unlocked or lost. `await using` unlocks it. */
 export class Lock extends OwnedKey {
+  static {
+    guardMethods<Omit<Lock, keyof OwnedKey>>(Lock, OwnedKey.is, { promised: { unlock: 1 }, direct: {} });
+  }
+
   /**
    * Passes the lock to the next who waits. Idempotent. Does nothing when the session is lost: its locks are, too.
    *
@@ -40,11 +45,20 @@ export class Mutex {
   readonly #session: Session;
   readonly #prefix: Uint8Array;
 
+  static {
+    guardMethods<Mutex>(Mutex, (it) => #session in it, {
+      promised: { lock: 1, tryLock: 1, resume: 2 },
+      direct: {},
+    });
+  }
+
   /**
    * @param session its end unlocks.
    * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`.
    */
-  constructor(session: Session, name: Bytes) {
+  constructor(session: Session, name: Bytes);
+  constructor(session: Session, name: Bytes, ...more: readonly unknown[]) {
+    refuseMore('new Mutex()', [session, name], more);
     checkArgument('session', sessionKind, session);
     this.#session = session;
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);

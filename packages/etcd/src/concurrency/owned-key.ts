@@ -11,6 +11,7 @@ import type { CallControl } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import { abortSignal, milliseconds } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { guardMethods } from '../util/methods.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import { atMost, unlessAborted } from '../util/wait.js';
 import { Fence, type PlacedKey } from './fence.js';
@@ -131,6 +132,18 @@ export class OwnedKey implements AsyncDisposable {
   readonly #fence: Fence;
   readonly #shared: SharedKey | undefined;
   #removal: Promise<void> | undefined;
+
+  static {
+    guardMethods<Pick<OwnedKey, 'isOwner' | 'toJSON'>>(OwnedKey, (it) => OwnedKey.is(it), {
+      promised: {},
+      direct: { isOwner: 0, toJSON: 0 },
+    });
+  }
+
+  /** @internal */
+  static is(it: object): boolean {
+    return #over in it;
+  }
 
   /** @internal */
   constructor({ session, key, revision, modRevision, fence, shared }: Ownership) {

@@ -1,7 +1,7 @@
 import type { Bytes, KeyRange } from '../kv/key-range.js';
 import { prefix, toKey } from '../kv/key-range.js';
 import { checkArgument } from '../util/kinds.js';
-import { guardMethods } from '../util/methods.js';
+import { guardMethods, refuseMore } from '../util/methods.js';
 import { fenceBeside } from './fence.js';
 import { Lock } from './mutex.js';
 import { type AcquireOptions, claim } from './owned-key.js';
@@ -26,7 +26,9 @@ export class RwMutex {
    * @param session its end unlocks.
    * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`.
    */
-  constructor(session: Session, name: Bytes) {
+  constructor(session: Session, name: Bytes);
+  constructor(session: Session, name: Bytes, ...more: readonly unknown[]) {
+    refuseMore('new RwMutex()', [session, name], more);
     checkArgument('session', sessionKind, session);
     this.#session = session;
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);

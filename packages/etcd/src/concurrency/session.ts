@@ -10,6 +10,7 @@ import { CheckedAbortController } from '../util/checked-abort.js';
 import { type Int64, int64 } from '../util/int64.js';
 import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { guardFunctions, guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
 import { randomBytes } from '../util/random.js';
 import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../util/timers.js';
@@ -69,6 +70,17 @@ export class Session implements AsyncDisposable {
   readonly #removals = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
   #names = 0;
+
+  static {
+    guardMethods<Pick<Session, 'close' | 'orphan' | 'toJSON'>>(Session, (it) => #keepAlive in it, {
+      promised: { close: 1 },
+      direct: { orphan: 0, toJSON: 0 },
+    });
+    guardFunctions<Pick<typeof Session, 'create'>>('Session', Session, {
+      promised: { create: 2 },
+      direct: {},
+    });
+  }
 
   private constructor(space: Namespace, keepAlive: LeaseKeepAlive) {
     if (!(keepAlive instanceof LeaseKeepAlive)) {

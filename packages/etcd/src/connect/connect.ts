@@ -33,6 +33,7 @@ import {
   type Shape,
   secret,
 } from '../util/kinds.js';
+import { refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { clearInterval, LONGEST_TIMER_MS, setInterval } from '../util/timers.js';
 import { pause, settlesBy, unlessAborted, within } from '../util/wait.js';
@@ -222,9 +223,7 @@ export async function connect(
   options: ConnectOptions | string = {},
   ...more: readonly unknown[]
 ): Promise<EtcdClient> {
-  if (more.length > 0) {
-    throw invalidArgument('connect() takes one argument: { endpoints, …options }, all in one object');
-  }
+  refuseMore('connect()', [options], more);
   if ((options as unknown) instanceof URL) {
     throw invalidArgument('connect() was given a URL object; give its text: url.href');
   }

@@ -6,6 +6,7 @@ import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
 import { jsonOf } from '../json.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { aFunction, checkArgument, kind, reason, shown, text, withMethods } from '../util/kinds.js';
+import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';
 import type { Mapping, PrefixMapping } from './mapping.js';
@@ -89,7 +90,9 @@ function undecodable(message: string, cause: unknown): CodecError {
  * @param parse makes a `T` of what was parsed, or throws: a schema's `parse`, for example. Without it the type is not
  * checked.
  */
-export function json<T>(parse?: (value: unknown) => T): Codec<T> {
+export function json<T>(parse?: (value: unknown) => T): Codec<T>;
+export function json<T>(parse?: (value: unknown) => T, ...more: readonly unknown[]): Codec<T> {
+  refuseMore('json()', [parse], more);
   if (parse !== undefined) checkArgument('parse', aFunction(), parse);
   return {
     encode(value) {
@@ -131,6 +134,13 @@ export class TypedKeyValue<Key, Value> {
   readonly #codec: Decoders<Key, Value>;
   #key: { readonly decoded: Key } | undefined;
   #value: { readonly decoded: Value } | undefined;
+
+  static {
+    guardMethods<Pick<TypedKeyValue<unknown, unknown>, 'toJSON'>>(TypedKeyValue, (it) => #codec in it, {
+      promised: {},
+      direct: { toJSON: 0 },
+    });
+  }
 
   /** @internal */
   constructor(raw: KeyValue, codec: Decoders<Key, Value>) {

@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 import { invalidArgument } from '../errors.js';
 import { shown } from '../util/kinds.js';
+import { refuseMore } from '../util/methods.js';
 
 /** A key or a value as calls take it: bytes, or a string that is sent as UTF-8. */
 export type Bytes = string | Uint8Array;
@@ -29,14 +30,18 @@ export class KeyRange {
 }
 
 /** All keys that start with `start`. An empty prefix means all keys. */
-export function prefix(start: Bytes): KeyRange {
+export function prefix(start: Bytes): KeyRange;
+export function prefix(start: Bytes, ...more: readonly unknown[]): KeyRange {
+  refuseMore('prefix()', [start], more);
   const key = ownBytes(start);
   if (key.length === 0) return allKeys();
   return new KeyRange(key, prefixEnd(key));
 }
 
 /** All keys from `start` on, `start` itself included. */
-export function fromKey(start: Bytes): KeyRange {
+export function fromKey(start: Bytes): KeyRange;
+export function fromKey(start: Bytes, ...more: readonly unknown[]): KeyRange {
+  refuseMore('fromKey()', [start], more);
   const key = ownBytes(start);
   return new KeyRange(key.length === 0 ? zero : key, zero);
 }
@@ -46,7 +51,9 @@ export function fromKey(start: Bytes): KeyRange {
  *
  * @throws InvalidArgumentError when `end` isn't after `start`: such a range holds nothing.
  */
-export function keyRange(start: Bytes, end: Bytes): KeyRange {
+export function keyRange(start: Bytes, end: Bytes): KeyRange;
+export function keyRange(start: Bytes, end: Bytes, ...more: readonly unknown[]): KeyRange {
+  refuseMore('keyRange()', [start, end], more);
   const key = ownBytes(start);
   const rangeEnd = ownBytes(end);
   if (Buffer.compare(key, rangeEnd) >= 0) {
@@ -58,7 +65,9 @@ export function keyRange(start: Bytes, end: Bytes): KeyRange {
 }
 
 /** Every key there is. */
-export function allKeys(): KeyRange {
+export function allKeys(): KeyRange;
+export function allKeys(...more: readonly unknown[]): KeyRange {
+  refuseMore('allKeys()', [], more);
   return new KeyRange(zero, zero);
 }
 

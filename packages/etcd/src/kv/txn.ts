@@ -14,6 +14,7 @@ import {
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
 import { anything, type Kind, list, oneOf, type Shape, shown } from '../util/kinds.js';
+import { guardFunctions } from '../util/methods.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import { isEndless, type KeyRange, oneKey } from './key-range.js';
 import {
@@ -216,6 +217,8 @@ export const op = {
   },
 };
 
+guardFunctions('op', op, { promised: {}, direct: { get: 2, range: 2, put: 3, delete: 2, txn: 1 } });
+
 /** Makes the conditions of transactions. */
 export const compare = {
   /** Compares the number of puts since the key was created; 0 where there is no such key. */
@@ -251,6 +254,19 @@ export const compare = {
     return { target: 'version', keys, operator: '=', operand: 0 };
   },
 };
+
+guardFunctions('compare', compare, {
+  promised: {},
+  direct: {
+    version: 3,
+    createRevision: 3,
+    modRevision: 3,
+    lease: 3,
+    value: 3,
+    exists: 1,
+    missing: 1,
+  },
+});
 
 /** @internal */
 export function txnRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Value>): TxnRequest {

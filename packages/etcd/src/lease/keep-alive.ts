@@ -1,4 +1,5 @@
 import { answer } from '../json.js';
+import { guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
 import { queueMicrotask } from '../util/timers.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
@@ -32,6 +33,13 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
   readonly #iterations = new Set<Iteration>();
   #stopped = false;
   #unbind: (() => void) | undefined;
+
+  static {
+    guardMethods<Omit<LeaseKeepAlive, 'confirm'>>(LeaseKeepAlive, (it) => #keeper in it, {
+      promised: {},
+      direct: { stop: 0 },
+    });
+  }
 
   /** @internal */
   constructor(keeper: LeaseKeeper, lease: KeptLease, signal: AbortSignal | undefined) {

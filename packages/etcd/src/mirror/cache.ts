@@ -6,6 +6,7 @@ import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError }
 import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { toInt64 } from '../util/int64.js';
+import { guardFunctions, guardListeners, guardMethods } from '../util/methods.js';
 import { nextTick } from '../util/timers.js';
 import type { Namespace } from '../views/namespace.js';
 import type { WatchEvent } from '../watch/event.js';
@@ -71,6 +72,16 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #former = false;
   readonly #waiters = new RevisionWaiters(() => this.#mirror.requestProgress({ timeoutMs: 1_000 }));
   #over: { readonly error: unknown } | undefined;
+
+  static {
+    const isOurs = (it: object): boolean => #mirror in it;
+    guardMethods<Omit<Cache, keyof EventEmitter>>(Cache, isOurs, {
+      promised: { waitForRevision: 2 },
+      direct: { get: 1, range: 1, close: 0 },
+    });
+    guardListeners(Cache, isOurs);
+    guardFunctions<Pick<typeof Cache, 'open'>>('Cache', Cache, { promised: { open: 3 }, direct: {} });
+  }
 
   private constructor(store: Namespace, keys: Keys, options: MirrorOptions, by: typeof opening) {
     super();

@@ -14,6 +14,7 @@ import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { aFunction, checkArgument, oneOf, positiveInteger, withMethods } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description, type Kinds } from '../util/options.js';
 import { pause } from '../util/wait.js';
 import type { Keyspace } from '../views/keyspace.js';
@@ -103,6 +104,13 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
   readonly #closing = new AbortController();
   #watch: Watch<Entry> | undefined;
 
+  static {
+    guardMethods<Mirror>(Mirror, (it) => #changes in it, {
+      promised: { requestProgress: 1 },
+      direct: { close: 0 },
+    });
+  }
+
   /**
    * @param onConnection is called whenever the connection that brings changes has come or gone: with the store's revision
    * when it was made, by the server at its other end, or `undefined` when there is none, with the reason.
@@ -110,9 +118,17 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
   constructor(
     store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>,
     keys: Keys,
+    options?: MirrorOptions,
+    onConnection?: (revision: bigint | undefined, reason?: unknown) => void,
+  );
+  constructor(
+    store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>,
+    keys: Keys,
     options: MirrorOptions = {},
     onConnection: (revision: bigint | undefined, reason?: unknown) => void = () => {},
+    ...more: readonly unknown[]
   ) {
+    refuseMore('new Mirror()', [store, keys, options, onConnection], more);
     checkArgument('store', stores, store);
     toRange(keys);
     mirrorOptions.check(options);

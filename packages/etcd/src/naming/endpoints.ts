@@ -10,7 +10,7 @@ import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, int64 } from '../util/int64.js';
 import { anything, checkArgument, oneOf, wholeList } from '../util/kinds.js';
-import { guardMethods } from '../util/methods.js';
+import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 
@@ -118,7 +118,9 @@ export class EndpointManager {
    * @param target the service's name.
    * @throws InvalidArgumentError for an empty one.
    */
-  constructor(space: Namespace, target: string) {
+  constructor(space: Namespace, target: string);
+  constructor(space: Namespace, target: string, ...more: readonly unknown[]) {
+    refuseMore('new EndpointManager()', [space, target], more);
     checkArgument('space', namespaceKind, space);
     if (typeof target !== 'string' || target === '') {
       throw invalidArgument('the target must be the name of a service, such as "services/api"');

@@ -3,6 +3,7 @@ import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
 import { abortSignal, aFunction, checkArgument, flag, type Kind, kind, milliseconds } from '../util/kinds.js';
+import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { type Call, idempotentCall, writeCall } from './call.js';
 import type { MessageReader } from './messages/message-reader.js';
@@ -90,6 +91,13 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
   readonly #method: RpcMethod<Request, Response>;
   readonly #stream: ByteStream;
   readonly #signal: AbortSignal | undefined;
+
+  static {
+    guardMethods<RpcStream<never, unknown>>(RpcStream, (it) => #stream in it, {
+      promised: { send: 1 },
+      direct: { closeSend: 0, cancel: 0 },
+    });
+  }
 
   /** @internal */
   constructor(rpc: Rpc, method: RpcMethod<Request, Response>, options: RpcStreamOptions) {

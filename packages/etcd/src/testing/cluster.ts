@@ -1,4 +1,5 @@
 import { positiveInteger } from '../util/kinds.js';
+import { refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { findEtcd } from './binary.js';
 import { type EtcdServer, type StartEtcdOptions, serverKinds, startEtcd } from './etcd-server.js';
@@ -34,7 +35,12 @@ const START_ATTEMPTS = 3;
  *
  * @throws as {@link startEtcd}; no member is left then.
  */
-export async function startEtcdCluster(options: StartEtcdClusterOptions = {}): Promise<EtcdServerCluster> {
+export async function startEtcdCluster(options?: StartEtcdClusterOptions): Promise<EtcdServerCluster>;
+export async function startEtcdCluster(
+  options: StartEtcdClusterOptions = {},
+  ...more: readonly unknown[]
+): Promise<EtcdServerCluster> {
+  refuseMore('startEtcdCluster()', [options], more);
   clusterOptions.check(options);
   const { size = 3, args = [], ...rest } = options;
   const binary = findEtcd(options.binary);

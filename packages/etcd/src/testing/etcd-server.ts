@@ -1,6 +1,19 @@
 import { existsSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
-import { abortSignal, flag, milliseconds, nonEmptyText, pem, port, texts } from '../util/kinds.js';
+import {
+  abortSignal,
+  checkArgument,
+  flag,
+  type Kind,
+  kind,
+  milliseconds,
+  nonEmptyText,
+  pem,
+  port,
+  texts,
+} from '../util/kinds.js';
+import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { unlessAborted } from '../util/wait.js';
 import { findEtcd } from './binary.js';
@@ -97,6 +110,11 @@ export interface EtcdServer extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+const processSignal: Kind<NodeJS.Signals> = kind(
+  (value) => typeof value === 'string' && Object.hasOwn(constants.signals, value),
+  "the name of a signal, such as 'SIGKILL'",
+);
+
 const START_ATTEMPTS = 5;
 const START_TIMEOUT_MS = 30_000;
 /** Its port accepts before there is a leader, so that says too little. */
@@ -118,7 +136,12 @@ const READY = 'ready to serve client requests';
  * @throws InvalidArgumentError for wrong options; EtcdStartError where there is no etcd, or it doesn't start: its message
  * says why, and what to do.
  */
-export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdServer> {
+export async function startEtcd(options?: StartEtcdOptions): Promise<EtcdServer>;
+export async function startEtcd(
+  options: StartEtcdOptions = {},
+  ...more: readonly unknown[]
+): Promise<EtcdServer> {
+  refuseMore('startEtcd()', [options], more);
   startOptions.check(options);
   const binary = findEtcd(options.binary);
   const { port: given, peerPort: givenPeer, signal } = options;
@@ -156,6 +179,13 @@ class Server implements EtcdServer {
   #starts: Promise<void> = Promise.resolve();
   #process: ServerProcess | undefined;
   #stopping: Promise<void> | undefined;
+
+  static {
+    guardMethods<EtcdServer>({ name: 'EtcdServer', prototype: Server.prototype }, (it) => #watchdog in it, {
+      promised: { restart: 0, stop: 0 },
+      direct: { log: 0, kill: 1, pause: 0, resume: 0 },
+    });
+  }
 
   constructor(binary: string, options: StartEtcdOptions, port: number, peerPort: number) {
     const { tls, fsync = false, args = [], timeoutMs = START_TIMEOUT_MS } = options;
@@ -201,6 +231,7 @@ class Server implements EtcdServer {
   }
 
   kill(signal: NodeJS.Signals = 'SIGKILL'): void {
+    checkArgument('signal', processSignal, signal);
     this.#started.kill(signal);
   }
 

@@ -1,4 +1,6 @@
+import { EventEmitter } from 'node:events';
 import { invalidArgument } from '../errors.js';
+import { shown } from './kinds.js';
 
 type Method = (...given: never[]) => unknown;
 type Names<T, Returned> = {
@@ -21,55 +23,163 @@ export interface MostArguments<T> {
   readonly direct: Most<T, Exclude<Names<T, unknown>, Names<T, Promise<unknown>>>>;
 }
 
+/** Whether it is an object of the class: `#field in it`. */
+type IsOurs = (it: object) => boolean;
+
 /**
  * Makes the methods of a class refuse, with an InvalidArgumentError, to be called without their object, and with more
  * arguments than they take: a callback, mostly. Those that take none refuse callbacks alone, as they are used as handlers,
- * which get arguments.
- *
- * @param isOurs whether it is an object of the class: `#field in it`.
+ * which get arguments. Getters, and methods that have symbols for names, only look for their object.
  */
 export function guardMethods<T>(
   type: { readonly name: string; readonly prototype: T },
-  isOurs: (it: object) => boolean,
-  { promised, direct }: MostArguments<T>,
+  isOurs: IsOurs,
+  most: MostArguments<T>,
 ): void {
-  const guard = (name: string, most: number, promises: boolean): void => {
-    const method = (type.prototype as Record<string, unknown>)[name] as Method;
-    const refuse = (why: string): Promise<never> => {
-      const error = invalidArgument(why);
-      if (promises) return Promise.reject(error);
-      throw error;
+  const { prototype } = type;
+  guardFunctions(type.name, prototype as object, most as MostArguments<object>, isOurs);
+  for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+    const { get } = descriptor;
+    if (get === undefined) continue;
+    const guarded = function (this: unknown): unknown {
+      if (!isObjectOf(this, isOurs)) throw detached(`${type.name}.${name}`, `it.${name}`);
+      return Reflect.apply(get, this, []);
     };
-    const guarded = {
-      [name](this: unknown, ...given: unknown[]): unknown {
-        if (typeof this === 'object' && this !== null && isOurs(this)) {
-          const why = given.length > most ? tooMany(name, most, given, promises) : undefined;
-          return why === undefined ? Reflect.apply(method, this, given) : refuse(why);
-        }
-        const called = `${type.name}.${name}()`;
-        return refuse(
-          `${called} was called without its object; call it as a method of that, or give others a function that does: (…) => it.${name}(…)`,
-        );
-      },
-    }[name];
-    Object.defineProperty(guarded, 'length', { value: method.length, configurable: true });
-    Object.defineProperty(type.prototype, name, { value: guarded, writable: true, configurable: true });
-  };
-  for (const [name, most] of Object.entries<number>(promised)) guard(name, most, true);
-  for (const [name, most] of Object.entries<number>(direct)) guard(name, most, false);
+    Object.defineProperty(prototype, name, { ...descriptor, get: guarded });
+  }
+  for (const symbol of [Symbol.asyncIterator, Symbol.asyncDispose, Symbol.dispose]) {
+    if (Object.hasOwn(prototype as object, symbol)) {
+      guard(prototype as object, symbol, 0, symbol === Symbol.asyncDispose, type.name, isOurs);
+    }
+  }
 }
 
-/** What is wrong with arguments of which there are more than a method takes; `undefined` where nothing is. */
+/**
+ * Makes functions that an object has refuse more arguments than they take.
+ *
+ * @param of the object's name, for messages.
+ * @param isOurs which objects they may be called on; default: they need none.
+ */
+export function guardFunctions<T extends object>(
+  of: string,
+  functions: T,
+  { promised, direct }: MostArguments<T>,
+  isOurs?: IsOurs,
+): void {
+  for (const [name, most] of Object.entries<number>(promised)) guard(functions, name, most, true, of, isOurs);
+  for (const [name, most] of Object.entries<number>(direct)) guard(functions, name, most, false, of, isOurs);
+}
+
+/** Makes the methods that an emitter inherits refuse the same, and listeners that are none. */
+export function guardListeners(
+  type: { readonly name: string; readonly prototype: EventEmitter },
+  isOurs: IsOurs,
+): void {
+  const { prototype } = type;
+  for (const name of ['addListener', 'on', 'once', 'off', 'removeListener'] as const) {
+    const inherited = EventEmitter.prototype[name];
+    const guarded = {
+      [name](this: unknown, ...given: [event: string, listener: () => void]): unknown {
+        if (!isObjectOf(this, isOurs)) throw detached(`${type.name}.${name}()`, `(…) => it.${name}(…)`);
+        const [, listener] = given;
+        if (typeof listener !== 'function') {
+          throw invalidArgument(
+            `the listener is ${shown(listener)}; it must be a function: ${name}('put', (event) => …)`,
+          );
+        }
+        return Reflect.apply(inherited, this, given);
+      },
+    }[name];
+    Object.defineProperty(prototype, name, { value: guarded, writable: true, configurable: true });
+  }
+}
+
+/**
+ * Refuses what a function or constructor was given beyond its parameters.
+ *
+ * @param call how it is written: `new Mutex()`.
+ * @param parameters what it was given for them.
+ * @param more what it was given beside.
+ * @throws InvalidArgumentError that says which that is.
+ */
+export function refuseMore(call: string, parameters: readonly unknown[], more: readonly unknown[]): void {
+  if (more.length === 0) return;
+  const why = tooMany(call, parameters.length, [...parameters, ...more], false);
+  if (why !== undefined) throw invalidArgument(why);
+}
+
+function guard(
+  target: object,
+  name: string | symbol,
+  most: number,
+  promises: boolean,
+  of: string,
+  isOurs: IsOurs | undefined,
+): void {
+  const method = (target as Record<string | symbol, unknown>)[name] as Method;
+  // Of a host that has no such symbol yet, its description is another.
+  const called =
+    typeof name === 'string' ? `${name}()` : `[Symbol.${name.description?.replace(/^.*\./, '')}]()`;
+  const refuse = (error: unknown): Promise<never> => {
+    if (promises) return Promise.reject(error);
+    throw error;
+  };
+  const guarded = {
+    [name](this: unknown, ...given: unknown[]): unknown {
+      if (isOurs !== undefined && !isObjectOf(this, isOurs)) {
+        const dot = typeof name === 'string' ? '.' : '';
+        return refuse(detached(`${of}${dot}${called}`, `(…) => it${dot}${called.slice(0, -2)}(…)`));
+      }
+      const why = given.length > most ? tooMany(called, most, given, promises) : undefined;
+      // One without arguments may be a handler, which gets some.
+      if (why === undefined || (most === 0 && !given.some(isFunction)))
+        return Reflect.apply(method, this, given);
+      return refuse(invalidArgument(why));
+    },
+  }[name as string] as Method;
+  Object.defineProperty(guarded, 'length', { value: method.length, configurable: true });
+  const enumerable = Object.getOwnPropertyDescriptor(target, name)?.enumerable ?? false;
+  Object.defineProperty(target, name, { value: guarded, writable: true, configurable: true, enumerable });
+}
+
+function isFunction(value: unknown): boolean {
+  return typeof value === 'function';
+}
+
+function isObjectOf(it: unknown, isOurs: IsOurs): it is object {
+  return typeof it === 'object' && it !== null && isOurs(it);
+}
+
+function detached(called: string, instead: string): unknown {
+  return invalidArgument(
+    `${called} was called without its object; call it as a method of that, or give others a function that does: ${instead}`,
+  );
+}
+
+const places = ['first', 'second', 'third', 'fourth', 'fifth'];
+
+/** What is wrong with arguments of which there are more than a function takes; `undefined` where nothing is. */
 function tooMany(
-  name: string,
+  call: string,
   most: number,
   given: readonly unknown[],
   promises: boolean,
 ): string | undefined {
   const more = given.slice(most);
-  if (more.some((each) => typeof each === 'function')) {
-    return `${name}() takes no callback${promises ? ': it returns a promise' : ''}`;
+  if (more.some(isFunction)) {
+    return `${call} takes no callback${promises ? ': it returns a promise' : ''}`;
   }
-  if (most === 0 || more.every((each) => each === undefined)) return undefined;
-  return `${name}() takes ${most} argument${most === 1 ? '' : 's'}, and was given ${given.length}; options go in one object`;
+  if (more.every((each) => each === undefined) || isOfMap(most, given)) return undefined;
+  const [surplus] = more;
+  // Not which: out of its place it may be a password or a key.
+  const what = ['string', 'number', 'bigint'].includes(typeof surplus)
+    ? `a ${typeof surplus}`
+    : shown(surplus);
+  const takes = most === 0 ? 'no arguments' : `${most} argument${most === 1 ? '' : 's'}`;
+  return `${call} takes ${takes}, and was given ${given.length}: the ${places[most] ?? 'last'} is ${what}; options go in one object`;
+}
+
+/** Whether a function of one argument was given to `map()`, which gives each element its index and the array. */
+function isOfMap(most: number, [element, index, array]: readonly unknown[]): boolean {
+  return most === 1 && Array.isArray(array) && typeof index === 'number' && array[index] === element;
 }

@@ -7,7 +7,7 @@ import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { toInt64 } from '../util/int64.js';
 import { checkArgument, withMethods } from '../util/kinds.js';
-import { guardMethods } from '../util/methods.js';
+import { guardMethods, refuseMore } from '../util/methods.js';
 import type { Keyspace } from './keyspace.js';
 
 const stores = withMethods<Pick<Keyspace, 'range' | 'txn'>>(
@@ -43,7 +43,9 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     });
   }
 
-  constructor(store: Pick<Keyspace<Key, Value, Entry>, 'range' | 'txn'>) {
+  constructor(store: Pick<Keyspace<Key, Value, Entry>, 'range' | 'txn'>);
+  constructor(store: Pick<Keyspace<Key, Value, Entry>, 'range' | 'txn'>, ...more: readonly unknown[]) {
+    refuseMore('new OrderedReads()', [store], more);
     checkArgument('store', stores, store);
     this.#store = store;
   }

@@ -6,6 +6,7 @@ import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
+import { guardListeners, guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
 import { nextTick } from '../util/timers.js';
 import { heldBy } from '../util/wait.js';
@@ -89,6 +90,15 @@ export class Watch<Entry = KeyValue>
   #batch: WatchBatch<Entry> | undefined;
   /** The first event of it that listeners didn't get. */
   #nextEmitted: WatchEvent<Entry> | undefined;
+
+  static {
+    const isOurs = (it: object): boolean => #subscription in it;
+    guardMethods<Omit<Watch, keyof EventEmitter>>(Watch, isOurs, {
+      promised: { requestProgress: 1 },
+      direct: { batches: 0, close: 0, toJSON: 0 },
+    });
+    guardListeners(Watch, isOurs);
+  }
 
   /** @internal */
   constructor(

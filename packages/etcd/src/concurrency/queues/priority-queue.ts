@@ -4,7 +4,7 @@ import type { KeyValue } from '../../rpc/messages/key-value.js';
 import { restOfTime } from '../../rpc/rest-of-time.js';
 import { type CallControl, callControl } from '../../rpc/rpc.js';
 import { checkArgument, kind } from '../../util/kinds.js';
-import { guardMethods } from '../../util/methods.js';
+import { guardMethods, refuseMore } from '../../util/methods.js';
 import { type Namespace, namespaceKind } from '../../views/namespace.js';
 import type { AcquireOptions } from '../owned-key.js';
 import { dequeue } from './dequeue.js';
@@ -36,7 +36,9 @@ export class PriorityQueue {
    * @param space a client, or a namespace of one.
    * @param name the queue; keys start with it and a slash, and with `__`, it and a slash.
    */
-  constructor(space: Namespace, name: Bytes) {
+  constructor(space: Namespace, name: Bytes);
+  constructor(space: Namespace, name: Bytes, ...more: readonly unknown[]) {
+    refuseMore('new PriorityQueue()', [space, name], more);
     checkArgument('space', namespaceKind, space);
     this.#space = space;
     this.#name = Buffer.concat([toKey(name), Buffer.from('/')]);

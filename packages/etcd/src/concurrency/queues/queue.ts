@@ -2,7 +2,7 @@ import { type Bytes, prefix, toKey } from '../../kv/key-range.js';
 import type { KeyValue } from '../../rpc/messages/key-value.js';
 import type { CallControl } from '../../rpc/rpc.js';
 import { checkArgument } from '../../util/kinds.js';
-import { guardMethods } from '../../util/methods.js';
+import { guardMethods, refuseMore } from '../../util/methods.js';
 import { type Namespace, namespaceKind } from '../../views/namespace.js';
 import type { AcquireOptions } from '../owned-key.js';
 import { dequeue } from './dequeue.js';
@@ -29,7 +29,9 @@ export class Queue {
    * @param space a client, or a namespace of one.
    * @param name the queue; keys start with it and a slash.
    */
-  constructor(space: Namespace, name: Bytes) {
+  constructor(space: Namespace, name: Bytes);
+  constructor(space: Namespace, name: Bytes, ...more: readonly unknown[]) {
+    refuseMore('new Queue()', [space, name], more);
     checkArgument('space', namespaceKind, space);
     this.#space = space;
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);

@@ -1,5 +1,6 @@
 import { type InspectOptionsStylized, inspect } from 'node:util';
 import { type JsonBytes, jsonBytes } from '../../json.js';
+import { guardMethods } from '../../util/methods.js';
 
 const utf8 = new TextDecoder();
 
@@ -41,6 +42,13 @@ export class KeyValue {
   readonly version: bigint;
   /** Lease that the key is attached to; 0 for none. */
   readonly lease: bigint;
+
+  static {
+    guardMethods<KeyValue>(KeyValue, (it) => it instanceof KeyValue, {
+      promised: {},
+      direct: { keyText: 0, text: 0, json: 0, toJSON: 0 },
+    });
+  }
 
   /** @internal */
   constructor(fields: KeyValueFields) {
