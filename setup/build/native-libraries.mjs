@@ -9,10 +9,11 @@ const host = `${process.platform}-${process.arch}`;
 const ADDON = inRoot('packages', 'etcd', 'native', `etcd-transport.${host}.node`);
 const AMPLIFIER = inRoot('packages', 'quiesce', 'native', `exit-amplifier.${host}.so`);
 const WITNESS = inRoot('packages', 'quiesce', 'native', `exit-witness.${host}.so`);
+const SPAWNER = inRoot('packages', 'quiesce', 'native', `spawner.${host}`);
 
 /**
- * Builds the native transport and, on Linux with glibc, the tester's exit amplifier and witness, and puts them where @quiesce/etcd and
- * quiesce look for them. Without cargo there are none.
+ * Builds the native transport and, on Linux with glibc, the tester's exit amplifier, witness and spawner, and puts
+ * them where @quiesce/etcd and quiesce look for them. Without cargo there are none.
  */
 export async function buildNativeLibraries() {
   if (!hasCargo()) {
@@ -26,7 +27,11 @@ export async function buildNativeLibraries() {
   await step(title, () =>
     buildCrates({
       'etcd-transport': ADDON,
-      ...(hostLibc() === 'glibc' && { 'exit-amplifier': AMPLIFIER, 'exit-witness': WITNESS }),
+      ...(hostLibc() === 'glibc' && {
+        'exit-amplifier': AMPLIFIER,
+        'exit-witness': WITNESS,
+        spawner: SPAWNER,
+      }),
     }),
   );
 }

@@ -51,7 +51,7 @@ const SET = [
   ['QUIESCE_RUN', 'Number of the run, from 1'],
   ['QUIESCE_RUN_ID', 'Unique for each run'],
   ['QUIESCE_INSIDE', 'Set for all that the tester starts, which finds daemons of a run by it'],
-  ['QUIESCE_WITNESS', "The tester's process id: the exit witness reports only to it"],
+  ['QUIESCE_WITNESS', 'The id of the process that made the socket: the exit witness reports to no other'],
   ['QUIESCE_TIMELINE', 'File of the timeline, with `--timeline`'],
   ['QUIESCE_AMPLIFY_SEED', 'Seed of the amplifier, with `--perturb amplify`'],
   ['QUIESCE_AMPLIFY_REPORT', 'File to which the amplifier writes which processes it amplified'],

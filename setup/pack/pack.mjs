@@ -1,5 +1,6 @@
 // @ts-check
 import {
+  chmodSync,
   copyFileSync,
   cpSync,
   existsSync,
@@ -20,13 +21,15 @@ import { npmPackages } from './published.mjs';
 
 const ADDON = 'etcd-transport.node';
 const REPOSITORY = 'https://github.com/quiesce/quiesce';
-const PRELOADS = ['exit-amplifier', 'exit-witness'];
+
+/** The tester's native parts, by crate, and the ending of their names. */
+const TESTER_PARTS = { 'exit-amplifier': '.so', 'exit-witness': '.so', spawner: '' };
 
 /** What TypeScript makes. */
 const COMPILED = 'dist/src';
 
-/** Where the tester looks for what it preloads, within its package. */
-const PRELOAD_FOLDER = 'native';
+/** Where the tester looks for them, within its package. */
+const NATIVE_FOLDER = 'native';
 
 /**
  * Dependencies of the tester that publish far more than a program runs, by their names, and what is needed of them. zod
@@ -86,7 +89,7 @@ export async function pack(out, { native: folder } = {}) {
       dependencies: withoutInlined(etcd.dependencies ?? {}),
       optionalDependencies: Object.fromEntries(names.map((name) => [name, etcd.version])),
     }),
-    stage(out, 'quiesce', bundled(out, 'quiesce', quiesce), preloadsOf(native)),
+    stage(out, 'quiesce', bundled(out, 'quiesce', quiesce), testerPartsOf(native)),
   ];
   /** @type {Record<string, string>} */
   const tarballs = {};
@@ -120,19 +123,21 @@ function readPackage(folder) {
  * @param {string} out
  * @param {string} folder
  * @param {Manifest} manifest
- * @param {Record<string, string>} [preloads] what goes into the folder for them, by its name there
+ * @param {Record<string, string>} [native] what goes into the folder for native parts, by its name there
  */
-function stage(out, folder, manifest, preloads = {}) {
+function stage(out, folder, manifest, native = {}) {
   const dir = join(out, 'staged', folder);
   mkdirSync(dir, { recursive: true });
   // What `files` names, except for what is compiled, and what was built for this machine.
   const parts = manifest.files.filter(
-    (file) => !/[!*]/.test(file) && ![COMPILED, PRELOAD_FOLDER].includes(file),
+    (file) => !/[!*]/.test(file) && ![COMPILED, NATIVE_FOLDER].includes(file),
   );
   for (const part of parts) cpSync(inRoot('packages', folder, part), join(dir, part), { recursive: true });
-  for (const [name, file] of Object.entries(preloads)) {
-    mkdirSync(join(dir, PRELOAD_FOLDER), { recursive: true });
-    copyFileSync(file, join(dir, PRELOAD_FOLDER, name));
+  for (const [name, file] of Object.entries(native)) {
+    mkdirSync(join(dir, NATIVE_FOLDER), { recursive: true });
+    copyFileSync(file, join(dir, NATIVE_FOLDER, name));
+    // What comes from another machine as an artifact has lost the right to be run.
+    chmodSync(join(dir, NATIVE_FOLDER, name), 0o755);
   }
   const readme = inRoot('packages', folder, 'README.md');
   writeFileSync(
@@ -259,7 +264,10 @@ function builtHere() {
   const built = {
     'etcd-transport': inRoot('packages', 'etcd', 'native', `etcd-transport.${host}.node`),
     ...Object.fromEntries(
-      PRELOADS.map((crate) => [crate, inRoot('packages', 'quiesce', PRELOAD_FOLDER, `${crate}.${host}.so`)]),
+      Object.entries(TESTER_PARTS).map(([crate, ending]) => [
+        crate,
+        inRoot('packages', 'quiesce', NATIVE_FOLDER, `${crate}.${host}${ending}`),
+      ]),
     ),
   };
   const files = Object.fromEntries(Object.entries(built).filter(([, file]) => existsSync(file)));
@@ -267,12 +275,12 @@ function builtHere() {
 }
 
 /** @param {Native} native */
-function preloadsOf(native) {
+function testerPartsOf(native) {
   return Object.fromEntries(
     native.flatMap(({ platform, files }) =>
-      PRELOADS.flatMap((crate) => {
+      Object.entries(TESTER_PARTS).flatMap(([crate, ending]) => {
         const file = files[crate];
-        return file === undefined ? [] : [[`${crate}.${hostName(platform)}.so`, file]];
+        return file === undefined ? [] : [[`${crate}.${hostName(platform)}${ending}`, file]];
       }),
     ),
   );

@@ -68,8 +68,12 @@ export const platforms = [
 /** What is built for a platform, by crate: the file's name in the folder of that platform. */
 export const nativeFiles = (/** @type {Platform} */ { libc }) => ({
   'etcd-transport': 'etcd-transport.node',
-  // They replace functions of glibc's: musl has some of them under other names, and others not at all.
-  ...(libc === 'glibc' && { 'exit-amplifier': 'exit-amplifier.so', 'exit-witness': 'exit-witness.so' }),
+  // The preload libraries replace functions of glibc's: musl has some of them under other names, and others not at all.
+  ...(libc === 'glibc' && {
+    'exit-amplifier': 'exit-amplifier.so',
+    'exit-witness': 'exit-witness.so',
+    spawner: 'spawner',
+  }),
 });
 
 /** The C library of this machine's Linux; `undefined` elsewhere. */

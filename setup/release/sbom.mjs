@@ -8,7 +8,7 @@ import { mustRun } from '../lib/step.mjs';
 import { provideCyclonedx } from '../provide/cyclonedx.mjs';
 
 /** Crates whose code is in a published package, with those that are published themselves. */
-const NATIVE = ['etcd-transport', 'exit-amplifier', 'exit-witness'];
+const NATIVE = ['etcd-transport', 'exit-amplifier', 'exit-witness', 'spawner'];
 
 /**
  * Of an npm package: what it brings along, in the versions that npm would install today. The platforms' packages

@@ -110,11 +110,15 @@ describe('the release workflow', () => {
     }
   });
 
-  it('builds for the oldest C library, with the preload libraries wherever there is glibc', () => {
+  it("builds for the oldest C library, with the tester's parts wherever there is glibc", () => {
     for (const platform of platforms) {
       const { command, env } = buildCommand(platform);
       const line = command.join(' ');
-      assert.equal(/-p exit-amplifier -p exit-witness/.test(line), platform.libc === 'glibc', platform.name);
+      assert.equal(
+        /-p exit-amplifier -p exit-witness -p spawner/.test(line),
+        platform.libc === 'glibc',
+        platform.name,
+      );
       assert.equal(line.includes('zigbuild'), platform.os === 'linux', platform.name);
       assert.equal(line.endsWith('-gnu.2.17'), platform.libc === 'glibc', platform.name);
       assert.equal('RUSTFLAGS' in env, platform.libc === 'musl', platform.name);
@@ -159,13 +163,24 @@ describe('packing', () => {
       'exit-amplifier.linux-x64.so',
       'exit-witness.linux-arm64.so',
       'exit-witness.linux-x64.so',
+      'spawner.linux-arm64',
+      'spawner.linux-x64',
     ]);
     for (const cpu of ['x64', 'arm64']) {
-      for (const crate of ['exit-amplifier', 'exit-witness']) {
-        const text = inTarball(quiesce, `native/${crate}.linux-${cpu}.so`);
-        assert.equal(text, `linux-${cpu}-gnu/${crate}.so`);
+      for (const [crate, ending] of [
+        ['exit-amplifier', '.so'],
+        ['exit-witness', '.so'],
+        ['spawner', ''],
+      ]) {
+        const text = inTarball(quiesce, `native/${crate}.linux-${cpu}${ending}`);
+        assert.equal(text, `linux-${cpu}-gnu/${crate}${ending}`);
       }
     }
+    // Artifacts of a workflow have lost their modes.
+    assert.match(
+      execFileSync('tar', ['-tvzf', quiesce, 'package/native/spawner.linux-x64'], { encoding: 'utf8' }),
+      /^-rwxr-xr-x /,
+    );
   });
 
   it('refuses to leave a platform out, or to take one that it does not know', async () => {

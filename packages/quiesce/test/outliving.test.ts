@@ -77,6 +77,7 @@ describe('a daemon, which left its group and closed what it had open', { skip: l
     ['SIGINT', 1],
     ['SIGTERM', 1],
     ['SIGHUP', 2],
+    ['SIGKILL', 1],
   ] as const) {
     test(`is ended when ${signal} stops the tester${times === 2 ? ' at once, the second time' : ''}`, async () => {
       const { command, mark } = daemon(`of-${signal}`, 60);

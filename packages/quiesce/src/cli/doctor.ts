@@ -1,10 +1,11 @@
-import { spawn } from 'node:child_process';
 import pc from 'picocolors';
 import { asanLibrary } from '../perturb/checker.js';
 import { unavailablePerturbations } from '../perturb/perturb.js';
 import { findExecutable } from '../process/executable.js';
+import { spawnGroup } from '../process/process-group.js';
+import { SPAWNER_FILE, startedSpawner } from '../process/spawner.js';
 import { debuggerProblem, threadStacks } from '../run/diagnose.js';
-import { witnessEnvironment, witnessProblem } from '../run/witness.js';
+import { DONE_FD, witnessEnvironment, witnessProblem } from '../run/witness.js';
 import { VERSION } from '../version.js';
 import { interruptible } from './interrupt.js';
 import { readerStream, writeOutput } from './output.js';
@@ -106,6 +107,13 @@ async function look(signal: AbortSignal): Promise<Check[]> {
       remedy: 'apt-get install gcc',
       matters: false,
     },
+    {
+      name: 'spawner',
+      problem: (await startedSpawner()) === undefined ? `${SPAWNER_FILE} can't be started` : null,
+      cost: 'each run takes milliseconds longer, and a tester that is killed with SIGKILL leaves what it ran',
+      remedy: 'use Linux with glibc, and the published package; in a clone, install Rust, then npm run build',
+      matters: false,
+    },
     program('python3', 'no versions of PyPI packages in a matrix or bisect', 'install Python 3'),
     program('npm', 'no versions of npm packages or runtimes in a matrix or bisect', 'install Node with npm'),
   ];
@@ -119,21 +127,26 @@ function program(name: string, cost: string, remedy: string): Check {
 
 /** Tries it on a program as a run starts it: only that shows whether the kernel and the container let the debugger in. */
 async function stacksProblem(signal: AbortSignal): Promise<string | null> {
-  const sleeper = spawn(process.execPath, ['-e', `setTimeout(() => {}, ${SLEEP_S}e3); console.log()`], {
-    env: witnessEnvironment(process.env),
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  const sleeper = await spawnGroup(
+    [process.execPath, '-e', `setTimeout(() => {}, ${SLEEP_S}e3); console.log()`],
+    {
+      cwd: process.cwd(),
+      env: (starter) => ({ ...witnessEnvironment(process.env, starter), QUIESCE_DONE_FD: String(DONE_FD) }),
+      outputs: 3,
+    },
+  );
   try {
     const started = await new Promise<boolean>((resolve) => {
-      sleeper.stdout.once('data', () => resolve(true));
-      sleeper.once('close', () => resolve(false));
-      sleeper.once('error', () => resolve(false));
+      sleeper.output[0]?.once('data', () => resolve(true)).on('error', () => {});
+      sleeper.exited.then(() => resolve(false));
     });
-    if (!started || sleeper.pid === undefined) return 'a trial program could not be started';
+    if (!started) return 'a trial program could not be started';
     const { threads } = await threadStacks([{ pid: sleeper.pid, command: 'node' }], { signal });
     return threads.some(({ frames }) => frames.length > 0) ? null : debuggerProblem();
   } finally {
     sleeper.kill('SIGKILL');
+    for (const stream of sleeper.output) stream.destroy();
+    sleeper.release();
   }
 }
 

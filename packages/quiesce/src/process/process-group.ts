@@ -1,17 +1,11 @@
-import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EnvironmentError, messageOf } from '../errors.js';
-import { withoutCoreDumps } from './core-dumps.js';
 import { onProcessExit } from './exit-guard.js';
+import { nodeStarter } from './node-starter.js';
 import { commandLine, type LiveProcess, listProcesses, markedProcesses } from './processes.js';
-
-/** How a process ended, as the operating system reports it: exactly one of the two is set. */
-export interface ExitStatus {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
+import { startedSpawner } from './spawner.js';
+import type { Start, StartedProgram } from './started-program.js';
 
 /** A live process of a group. */
 export interface GroupMember {
@@ -24,12 +18,9 @@ export interface GroupMember {
  * A process that leads its own session and process group, and all that came of it. A process that left the group, as a
  * daemon does, is known by its environment (`QUIESCE_INSIDE`), on Linux.
  */
-export interface ProcessGroup {
+export interface ProcessGroup extends StartedProgram {
   /** The leader's process id, which is the group's id too. */
   readonly pid: number;
-  readonly child: ChildProcess;
-  /** How the leader ended. Its output may still be on its way then. */
-  readonly exited: Promise<ExitStatus>;
   /** Sends a signal to every member; nothing happens when none is left. */
   kill(signal: NodeJS.Signals): void;
   /** The members that still run. */
@@ -41,10 +32,9 @@ export interface ProcessGroup {
 }
 
 /** What `spawnGroup` needs beside the command. */
-export interface SpawnGroupOptions {
-  readonly cwd: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly stdio: StdioOptions;
+export interface SpawnGroupOptions extends Pick<Start, 'cwd' | 'outputs'> {
+  /** The whole environment, made of the id of the process that makes the program's sockets. */
+  readonly env: (starter: number) => NodeJS.ProcessEnv;
 }
 
 const POLL_MS = 5;
@@ -60,25 +50,22 @@ const INSIDE = 'QUIESCE_INSIDE';
  */
 export async function spawnGroup(
   command: readonly string[],
-  options: SpawnGroupOptions,
+  { cwd, outputs, env: environment }: SpawnGroupOptions,
 ): Promise<ProcessGroup> {
-  let child: ChildProcess;
+  let program: StartedProgram;
   const id = randomUUID();
-  const env = { ...options.env, [INSIDE]: [options.env[INSIDE], id].filter(Boolean).join(':') };
+  const starter = (await startedSpawner()) ?? nodeStarter;
+  const env = environment(starter.pid);
+  env[INSIDE] = [env[INSIDE], id].filter(Boolean).join(':');
   const startedAt = performance.now();
   try {
-    const [program = '', ...words] = withoutCoreDumps(command);
-    child = spawn(program, words, { ...options, env, detached: true });
-    if (child.pid === undefined) throw (await once(child, 'error'))[0];
+    program = await starter.start({ command, cwd, env, outputs });
   } catch (error) {
     throw new EnvironmentError(`can't start ${JSON.stringify(command[0])}: ${messageOf(error)}`);
   }
-  // Later errors (a signal that can't be sent, say) show in the exit status or not at all.
-  child.on('error', () => {});
-  const pid = child.pid as number;
-  const exited = new Promise<ExitStatus>((resolve) => {
-    child.once('exit', (code, signal) => resolve({ code, signal }));
-  });
+  // Whoever awaits it gets to know.
+  program.exited.catch(() => {});
+  const { pid } = program;
   const strays = (): LiveProcess[] => markedProcesses(id, pid, performance.now() - startedAt);
   const kill = (signal: NodeJS.Signals): void => {
     const signalled = new Set<number>();
@@ -98,9 +85,7 @@ export async function spawnGroup(
   ];
   const release = onProcessExit(() => kill('SIGKILL'));
   return {
-    pid,
-    child,
-    exited,
+    ...program,
     kill,
     members: () => live().map(({ pid, name }) => ({ pid, command: commandLine(pid) ?? name })),
     async gone(timeoutMs) {

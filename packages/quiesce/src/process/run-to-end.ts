@@ -1,5 +1,6 @@
 import { BoundedOutput } from './bounded-output.js';
-import { type ExitStatus, spawnGroup } from './process-group.js';
+import { spawnGroup } from './process-group.js';
+import type { ExitStatus } from './started-program.js';
 import { startTimer } from './timer.js';
 
 /** How a program is run to its end. */
@@ -33,17 +34,11 @@ export async function runToEnd(
   command: readonly string[],
   { cwd, timeoutMs, signal, keep: [head, tail] }: RunToEndOptions,
 ): Promise<EndedProgram> {
-  const group = await spawnGroup(command, { cwd, env: process.env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const { child } = group;
+  const group = await spawnGroup(command, { cwd, env: () => ({ ...process.env }), outputs: 2 });
   const [stdout, stderr] = [new BoundedOutput(head, tail), new BoundedOutput(2_000, 8_000)];
-  for (const [stream, output] of [
-    [child.stdout, stdout],
-    [child.stderr, stderr],
-  ] as const) {
-    stream?.on('data', (chunk: Buffer) => output.push(chunk));
-    stream?.on('error', () => {});
+  for (const [i, output] of [stdout, stderr].entries()) {
+    group.output[i]?.on('data', (chunk: Buffer) => output.push(chunk)).on('error', () => {});
   }
-  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const stop = (): void => group.kill('SIGKILL');
   signal?.addEventListener('abort', stop, { once: true });
   if (signal?.aborted) stop();
@@ -54,9 +49,9 @@ export async function runToEnd(
   stop();
   // A process that left the group may hold the pipes; it must not keep us waiting.
   const drained = startTimer(DRAIN_MS);
-  await Promise.race([closed, drained.passed]);
+  await Promise.race([group.closed, drained.passed]);
   drained.stop();
-  for (const stream of [child.stdout, child.stderr]) stream?.destroy();
+  for (const stream of group.output) stream.destroy();
   group.release();
   return { status, stdout: stdout.toString(), stderr: stderr.toString() };
 }

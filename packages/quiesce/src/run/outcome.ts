@@ -1,5 +1,5 @@
-import type { ExitStatus } from '../process/process-group.js';
 import { signalName } from '../process/signal-names.js';
+import type { ExitStatus } from '../process/started-program.js';
 import type { SignatureMatch } from './signatures.js';
 
 /** How one run ended: exactly one of these. */

@@ -17,6 +17,7 @@ import { type SignatureMatch, SignatureScanner } from './signatures.js';
 import { isMapped, type ThreadStack } from './stack-trace.js';
 import {
   type CrashReport,
+  DONE_FD,
   isHostThread,
   type LeftSocket,
   type LeftThread,
@@ -122,7 +123,6 @@ export interface Evidence {
 const HALF_OUTPUT_BYTES = 32 * 1024;
 const GROUP_GRACE_MS = 100;
 const DRAIN_MS = 1_000;
-const DONE_FD = 3;
 const MOST_LINE = 512;
 const MOST_WITNESSED = 1_000;
 const AFTER_CRASH_MS = 2_000;
@@ -154,15 +154,15 @@ export async function runOnce(
   const startedAt = performance.now();
   const group = await spawnGroup(spec.command, {
     cwd: spec.cwd,
-    env: {
-      ...(spec.witness ? witnessEnvironment(spec.env) : spec.env),
+    env: (starter) => ({
+      ...(spec.witness ? witnessEnvironment(spec.env, starter) : spec.env),
       TMPDIR: directory.path,
       QUIESCE_DONE_FD: String(DONE_FD),
       QUIESCE_RUN: String(run),
       QUIESCE_RUN_ID: randomUUID(),
       ...recorder?.env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    }),
+    outputs: 3,
   }).catch((error: unknown) => {
     directory.end();
     recorder?.release();
@@ -314,7 +314,7 @@ interface Collected {
 }
 
 function collect(
-  { child }: ProcessGroup,
+  { output, closed }: ProcessGroup,
   { signatures, ignoreOutput }: RunSpec,
   on: { readonly crash: (crash: CrashReport) => void; readonly exiting: (pid: number) => void },
 ): Collected {
@@ -334,7 +334,7 @@ function collect(
   let doneAt: number | undefined;
   let said = '';
   const witnessed: WitnessLine[] = [];
-  const [, out, err, done] = child.stdio;
+  const [out, err, done] = output;
   out?.on('data', (chunk: Buffer) => {
     stdout.push(chunk);
     printed.push(chunk);
@@ -354,8 +354,7 @@ function collect(
       else if (parsed !== undefined && witnessed.length < MOST_WITNESSED) witnessed.push(parsed);
     }
   });
-  for (const stream of [out, err, done]) stream?.on('error', () => {});
-  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  for (const stream of output) stream.on('error', () => {});
   return {
     ...{ stdout, stderr, closed },
     signature() {
@@ -420,7 +419,7 @@ async function endGroup(group: ProcessGroup, closed: Promise<void>): Promise<str
   group.kill('SIGKILL');
   await group.gone(DRAIN_MS);
   await Promise.race([closed, delay(DRAIN_MS)]);
-  for (const stream of group.child.stdio) stream?.destroy();
+  for (const stream of group.output) stream.destroy();
   return outliving.map(({ command }) => command);
 }
 

@@ -33,7 +33,10 @@ export interface CrashReport {
   readonly unloaded?: { readonly address: bigint; readonly library: string };
 }
 
-/** What comes on the descriptor of `QUIESCE_DONE_FD`. */
+/** The descriptor of a program on which it and the witness report: the value of `QUIESCE_DONE_FD`. */
+export const DONE_FD = 3;
+
+/** What comes on that descriptor. */
 export type WitnessLine =
   | { readonly type: 'done' }
   | ({ readonly type: 'crash' } & CrashReport)
@@ -62,13 +65,16 @@ export function witnessProblem(): string | undefined {
 
 const usable = witnessProblem() === undefined;
 
-/** Adds to an environment what puts the witness into the program; returns it as it is where there is none. */
-export function witnessEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/**
+ * Adds to an environment what puts the witness into the program; returns it as it is where there is none.
+ * @param starter the process that makes the socket of `QUIESCE_DONE_FD`, and of which the debuggers come.
+ */
+export function witnessEnvironment(env: NodeJS.ProcessEnv, starter: number): NodeJS.ProcessEnv {
   if (!usable) return env;
   return {
     ...env,
     LD_PRELOAD: [env.LD_PRELOAD, WITNESS_FILE].filter(Boolean).join(':'),
-    QUIESCE_WITNESS: String(process.pid),
+    QUIESCE_WITNESS: String(starter),
     // AddressSanitizer refuses to start behind another preload library, though this one does no harm.
     ASAN_OPTIONS: [env.ASAN_OPTIONS, 'verify_asan_link_order=0'].filter(Boolean).join(':'),
   };

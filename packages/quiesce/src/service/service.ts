@@ -7,7 +7,8 @@ import { messageOf, ServiceError } from '../errors.js';
 import { makeTemporaryDirectory } from '../files/temporary-directory.js';
 import { BoundedOutput } from '../process/bounded-output.js';
 import { findExecutable } from '../process/executable.js';
-import { type ExitStatus, type ProcessGroup, spawnGroup } from '../process/process-group.js';
+import { type ProcessGroup, spawnGroup } from '../process/process-group.js';
+import type { ExitStatus } from '../process/started-program.js';
 
 /**
  * A server that scenarios need. In `command`, `env` and `provides`, `${dir}` stands for a fresh temporary data
@@ -132,17 +133,17 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
   try {
     group = await spawnGroup(spec.command.map(fill), {
       cwd,
-      env: { ...env, ...fillAll(spec.env) },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      env: () => ({ ...env, ...fillAll(spec.env) }),
+      outputs: 2,
     });
   } catch (error) {
     directory.remove();
     throw new ServiceError(name, `can't start: ${messageOf(error)}`);
   }
   const log = new BoundedOutput(0, LOG_BYTES);
-  for (const stream of [group.child.stdout, group.child.stderr]) {
-    stream?.on('data', (chunk: Buffer) => log.push(chunk));
-    stream?.on('error', () => {});
+  for (const stream of group.output) {
+    stream.on('data', (chunk: Buffer) => log.push(chunk));
+    stream.on('error', () => {});
   }
 
   let stopping: Promise<void> | undefined;
@@ -153,8 +154,7 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
     await group.gone(STOP_GRACE_MS);
     group.release();
     // A process that left the group may hold the pipes; it must not keep us alive.
-    group.child.stdout?.destroy();
-    group.child.stderr?.destroy();
+    for (const stream of group.output) stream.destroy();
     directory.remove();
   };
   const stopOnce = (): Promise<void> => {

@@ -1,0 +1,74 @@
+//! Starts one program.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use crate::protocol::Start;
+
+/// The descriptor on which a program reports that its work is done.
+const DONE: i32 = 3;
+
+/// A stream of a program, to be read: 1 is its standard output, 2 its standard error, 3 the descriptor of that number.
+pub struct Stream {
+    pub id: u32,
+    pub number: u8,
+    pub from: OwnedFd,
+}
+
+/// Starts it as the leader of a session and group of its own, with nothing on its standard input.
+pub fn start(request: &Start) -> io::Result<(u32, Vec<Stream>)> {
+    let [program, arguments @ ..] = &request.words[..] else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .current_dir(&request.cwd)
+        .env_clear()
+        .envs(request.env.iter().filter_map(|text| variable(text)));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut streams = Vec::new();
+    let mut read = |number, from| streams.push(Stream { id: request.id, number, from });
+    if request.streams >= 1 {
+        let (from, to) = io::pipe()?;
+        command.stdout(to);
+        read(1, from.into());
+    }
+    if request.streams >= 2 {
+        let (from, to) = io::pipe()?;
+        command.stderr(to);
+        read(2, from.into());
+    }
+    let mut done = None;
+    if request.streams >= 3 {
+        // A socket, as it says who made it: the witness writes to nobody else.
+        let (from, to) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        done = Some(to);
+        read(3, from);
+    }
+    let fd = done.as_ref().map(AsRawFd::as_raw_fd);
+    // SAFETY: both calls are async-signal-safe, and nothing is allocated. Descriptor 3 is none that the child needs:
+    // `serve` occupies it.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::setsid() < 0 || fd.is_some_and(|fd| libc::dup2(fd, DONE) < 0) {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+    // Not waited for by `Child`: `serve` waits for all children.
+    let child = command.spawn()?;
+    Ok((child.id(), streams))
+}
+
+fn variable(text: &OsStr) -> Option<(&OsStr, &OsStr)> {
+    let bytes = text.as_bytes();
+    // A name may begin with "=", though none should.
+    let at = 1 + bytes.get(1..)?.iter().position(|&byte| byte == b'=')?;
+    Some((OsStr::from_bytes(&bytes[..at]), OsStr::from_bytes(&bytes[at + 1..])))
+}

@@ -1,0 +1,138 @@
+//! What the tester asks, on standard input, and what it is answered, on standard output: frames, each a length of 32 bits and
+//! as many bytes. A frame begins with its kind and the number that the tester gave the program. Numbers are little-endian.
+//! packages/quiesce/src/process/spawner.ts is the other side.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+/// What the tester asks for.
+#[derive(Debug, PartialEq)]
+pub enum Request {
+    /// Start a program.
+    Start(Start),
+    /// Read no more of one of a program's streams.
+    Close { id: u32, stream: u8 },
+}
+
+/// A program to start.
+#[derive(Debug, PartialEq)]
+pub struct Start {
+    pub id: u32,
+    /// How many of its streams are read: standard output, standard error, descriptor 3.
+    pub streams: u8,
+    pub cwd: OsString,
+    /// The program, and its arguments.
+    pub words: Vec<OsString>,
+    /// The whole environment, as `NAME=value`.
+    pub env: Vec<OsString>,
+}
+
+const START: u8 = 0;
+const CLOSE: u8 = 1;
+
+/// Takes the next whole request off the front of what has been read. `None` where it isn't all there.
+pub fn next_request(input: &mut Vec<u8>) -> Option<Result<Request, Malformed>> {
+    let length = usize::try_from(u32::from_le_bytes(*input.first_chunk()?)).ok()?;
+    let frame = input.get(4..4 + length)?;
+    let request = decode(frame);
+    input.drain(..4 + length);
+    Some(request.ok_or(Malformed))
+}
+
+/// A request that no tester of this version makes.
+#[derive(Debug, PartialEq)]
+pub struct Malformed;
+
+fn decode(frame: &[u8]) -> Option<Request> {
+    let (&kind, rest) = frame.split_first()?;
+    let (id, rest) = rest.split_first_chunk()?;
+    let id = u32::from_le_bytes(*id);
+    let (&streams, rest) = rest.split_first()?;
+    match kind {
+        CLOSE => Some(Request::Close { id, stream: streams }),
+        START => {
+            let (words, rest) = rest.split_first_chunk()?;
+            let count = usize::try_from(u32::from_le_bytes(*words)).ok()?;
+            // Each text ends with NUL, which none can have in it.
+            let mut texts =
+                rest.strip_suffix(&[0])?.split(|&byte| byte == 0).map(|text| OsString::from_vec(text.to_vec()));
+            let cwd = texts.next()?;
+            let words: Vec<_> = texts.by_ref().take(count).collect();
+            (words.len() == count && count > 0)
+                .then(|| Request::Start(Start { id, streams, cwd, words, env: texts.collect() }))
+        }
+        _ => None,
+    }
+}
+
+/// What the tester is answered.
+pub enum Reply<'a> {
+    /// The program runs as this process.
+    Started(u32),
+    /// The system can't start it, for this reason (`errno`).
+    Failed(i32),
+    /// It wrote to one of its streams.
+    Data(u8, &'a [u8]),
+    /// Nobody can write to that stream any more.
+    End(u8),
+    /// It ended by itself.
+    Exited(u32),
+    /// A signal ended it.
+    Signalled(u32),
+}
+
+/// Appends an answer about the program `id` to what is to be written.
+pub fn push_reply(output: &mut Vec<u8>, id: u32, reply: &Reply<'_>) {
+    let (kind, number, bytes): (u8, [u8; 4], &[u8]) = match reply {
+        Reply::Started(pid) => (0, pid.to_le_bytes(), &[]),
+        Reply::Failed(errno) => (1, errno.to_le_bytes(), &[]),
+        Reply::Data(stream, bytes) => (2, u32::from(*stream).to_le_bytes(), bytes),
+        Reply::End(stream) => (3, u32::from(*stream).to_le_bytes(), &[]),
+        Reply::Exited(code) => (4, code.to_le_bytes(), &[]),
+        Reply::Signalled(signal) => (5, signal.to_le_bytes(), &[]),
+    };
+    // What is read at a time is far below 4 GiB.
+    let length = (9 + bytes.len()) as u32;
+    output.extend_from_slice(&length.to_le_bytes());
+    output.push(kind);
+    output.extend_from_slice(&id.to_le_bytes());
+    output.extend_from_slice(&number);
+    output.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Malformed, Request, Start, next_request};
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32).to_le_bytes()[..], body].concat()
+    }
+
+    #[test]
+    fn takes_whole_requests_only() {
+        let whole = frame(b"\0\x07\0\0\0\x03\x02\0\0\0/tmp\0echo\0a b\0A=1\0B=\0");
+        let mut input = Vec::new();
+        for &byte in &whole {
+            assert_eq!(next_request(&mut input), None);
+            input.push(byte);
+        }
+        input.extend(frame(b"\x01\x07\0\0\0\x02"));
+        let start = Start {
+            id: 7,
+            streams: 3,
+            cwd: "/tmp".into(),
+            words: vec!["echo".into(), "a b".into()],
+            env: vec!["A=1".into(), "B=".into()],
+        };
+        assert_eq!(next_request(&mut input), Some(Ok(Request::Start(start))));
+        assert_eq!(next_request(&mut input), Some(Ok(Request::Close { id: 7, stream: 2 })));
+        assert!(input.is_empty());
+    }
+
+    #[test]
+    fn refuses_what_no_tester_sends() {
+        for wrong in [&b""[..], b"\x09\0\0\0\0\0", b"\0\0\0\0\0\0\x01\0\0\0/\0", b"\0\0\0\0\0\0\0\0\0\0/\0"] {
+            assert_eq!(next_request(&mut frame(wrong)), Some(Err(Malformed)), "{wrong:?}");
+        }
+    }
+}

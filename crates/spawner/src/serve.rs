@@ -1,0 +1,157 @@
+//! The loop: requests in, programs' output and ends out.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, read};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+
+use crate::children;
+use crate::program::{Stream, start};
+use crate::protocol::{Malformed, Reply, Request, next_request, push_reply};
+
+const MOST_READ: usize = 64 * 1024;
+const READABLE: PollFlags = PollFlags::IN.union(PollFlags::HUP).union(PollFlags::ERR);
+
+/// Serves the tester until it is gone, then ends all that came of its programs.
+pub fn serve() -> io::Result<()> {
+    let wakes = prepare()?;
+    let served = Spawner::default().serve(&wakes);
+    children::end_all();
+    match served {
+        // It is gone: nobody reads the answers.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        served => served,
+    }
+}
+
+/// Returns what becomes readable when a child has ended.
+fn prepare() -> io::Result<OwnedFd> {
+    // Descriptor 3 is taken from here on: a program's own 3 never hits what starting it needs.
+    std::mem::forget(std::fs::File::open("/dev/null")?);
+    set_child_subreaper(Some(getpid()))?;
+    let limit = getrlimit(Resource::Core);
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: limit.maximum })?;
+    // A signal to all processes of a terminal or a user is the tester's to handle.
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    let flags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+    let (wakes, wake) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    signal_hook::low_level::pipe::register(SIGCHLD, wake)?;
+    Ok(wakes)
+}
+
+#[derive(Default)]
+struct Spawner {
+    /// The tester's number of a program, by its process.
+    programs: HashMap<i32, u32>,
+    streams: Vec<Stream>,
+    /// Requests that were read, the last in part.
+    input: Vec<u8>,
+    /// Answers that are to be written.
+    output: Vec<u8>,
+}
+
+impl Spawner {
+    fn serve(&mut self, wakes: &OwnedFd) -> io::Result<()> {
+        let requests = rustix::stdio::stdin();
+        let mut answers = io::stdout().lock();
+        let mut buffer = vec![0; MOST_READ];
+        loop {
+            let (asked, woken, written) = self.wait(wakes)?;
+            // What a program wrote comes before its end.
+            self.pass_on(&written, &mut buffer);
+            if woken {
+                while matches!(read(wakes, &mut buffer[..]), Ok(1..)) {}
+                self.report_ends();
+            }
+            if asked {
+                match read(requests, &mut buffer[..]) {
+                    Ok(0) => return Ok(()),
+                    Ok(count) => self.input.extend_from_slice(&buffer[..count]),
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                self.obey()?;
+            }
+            answers.write_all(&self.output)?;
+            answers.flush()?;
+            self.output.clear();
+        }
+    }
+
+    /// Waits until there is something to do: a request, an ended child, streams (by their places) with something to read.
+    fn wait(&self, wakes: &OwnedFd) -> io::Result<(bool, bool, Vec<usize>)> {
+        let requests = rustix::stdio::stdin();
+        let mut polled = vec![PollFd::from_borrowed_fd(requests, READABLE), PollFd::new(wakes, READABLE)];
+        polled.extend(self.streams.iter().map(|stream| PollFd::from_borrowed_fd(stream.from.as_fd(), READABLE)));
+        match poll(&mut polled, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut ready = polled.iter().map(|polled| !polled.revents().is_empty());
+        let (asked, woken) = (ready.next().unwrap_or(false), ready.next().unwrap_or(false));
+        let written = ready.enumerate().filter_map(|(place, ready)| ready.then_some(place)).collect();
+        Ok((asked, woken, written))
+    }
+
+    fn pass_on(&mut self, places: &[usize], buffer: &mut [u8]) {
+        let mut ended = Vec::new();
+        for &place in places {
+            let Stream { id, number, from } = &self.streams[place];
+            match read(from, &mut *buffer) {
+                Ok(count @ 1..) => push_reply(&mut self.output, *id, &Reply::Data(*number, &buffer[..count])),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Ok(0) | Err(_) => {
+                    push_reply(&mut self.output, *id, &Reply::End(*number));
+                    ended.push(place);
+                }
+            }
+        }
+        for place in ended.into_iter().rev() {
+            self.streams.swap_remove(place);
+        }
+    }
+
+    fn report_ends(&mut self) {
+        while let Some((pid, status)) = children::ended() {
+            let Some(&id) = self.programs.get(&pid.as_raw_nonzero().get()) else { continue };
+            let reply = match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Reply::Exited(code.unsigned_abs()),
+                (None, Some(signal)) => Reply::Signalled(signal.unsigned_abs()),
+                (None, None) => continue,
+            };
+            self.programs.remove(&pid.as_raw_nonzero().get());
+            push_reply(&mut self.output, id, &reply);
+        }
+    }
+
+    fn obey(&mut self) -> io::Result<()> {
+        while let Some(request) = next_request(&mut self.input) {
+            match request {
+                Ok(Request::Start(request)) => match start(&request) {
+                    Ok((pid, streams)) => {
+                        self.programs.insert(pid.cast_signed(), request.id);
+                        self.streams.extend(streams);
+                        push_reply(&mut self.output, request.id, &Reply::Started(pid));
+                    }
+                    Err(error) => {
+                        let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+                        push_reply(&mut self.output, request.id, &Reply::Failed(errno));
+                    }
+                },
+                Ok(Request::Close { id, stream }) => {
+                    self.streams.retain(|one| one.id != id || one.number != stream);
+                }
+                Err(Malformed) => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+// The spawner and Node start programs alike, and nothing of them is left, whoever dies first.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EnvironmentError } from '../src/errors.js';
+import { nodeStarter } from '../src/process/node-starter.js';
+import { spawnGroup } from '../src/process/process-group.js';
+import { SPAWNER_FILE, startedSpawner } from '../src/process/spawner.js';
+import type { Start, Starter } from '../src/process/started-program.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
+
+const dir = realpathSync(temporaryDirectory('spawner'));
+const missing = !existsSync(SPAWNER_FILE) && 'the spawner was not built';
+
+async function spawner(): Promise<Starter> {
+  const starter = await startedSpawner();
+  assert.ok(starter);
+  return starter;
+}
+
+/** Runs a program to its end: how it ended, and what it wrote to each of its streams. */
+async function ended(starter: Starter, what: Partial<Start>): Promise<{ status: unknown; output: string[] }> {
+  const program = await starter.start({ command: [], cwd: dir, env: process.env, outputs: 3, ...what });
+  const output = program.output.map(() => '');
+  for (const [i, stream] of program.output.entries()) {
+    stream.on('data', (chunk: Buffer) => {
+      output[i] += chunk.toString('latin1');
+    });
+  }
+  await program.closed;
+  return { status: await program.exited, output };
+}
+
+const sh = (script: string): { command: string[] } => ({ command: ['/bin/sh', '-c', script] });
+
+const script = join(dir, 'no-interpreter-line');
+writeFileSync(script, 'echo script "$1"\n', { mode: 0o755 });
+const notExecutable = join(dir, 'not-executable');
+writeFileSync(notExecutable, '');
+chmodSync(notExecutable, 0o644);
+mkdirSync(join(dir, 'bin'));
+writeFileSync(join(dir, 'bin', 'only-there'), '#!/bin/sh\necho found\n', { mode: 0o755 });
+
+/** What to start, and what is seen of it. */
+const programs: [name: string, what: Partial<Start>, status: unknown, output: string[]][] = [
+  ['an exit code', sh('exit 7'), { code: 7, signal: null }, ['', '', '']],
+  ['a signal', sh('kill -SEGV $$'), { code: null, signal: 'SIGSEGV' }, ['', '', '']],
+  ['each stream', sh('echo a; echo b >&2; echo c >&3'), { code: 0, signal: null }, ['a\n', 'b\n', 'c\n']],
+  ['two streams', { ...sh('echo a; echo b >&2'), outputs: 2 }, { code: 0, signal: null }, ['a\n', 'b\n']],
+  ['no stream', { ...sh('echo a; exit 3'), outputs: 0 }, { code: 3, signal: null }, []],
+  [
+    'arguments',
+    { command: ['/bin/echo', '-n', 'a b', '', '"ü'] },
+    { code: 0, signal: null },
+    ['a b  "\xc3\xbc', '', ''],
+  ],
+  [
+    'its folder',
+    { ...sh('pwd'), cwd: join(dir, 'bin') },
+    { code: 0, signal: null },
+    [`${dir}/bin\n`, '', ''],
+  ],
+  [
+    'its environment alone',
+    { command: ['/usr/bin/env'], env: { A: '1=2', B: '', C: undefined } },
+    { code: 0, signal: null },
+    ['A=1=2\nB=\n', '', ''],
+  ],
+  [
+    'its PATH',
+    { command: ['only-there'], env: { PATH: join(dir, 'bin') } },
+    { code: 0, signal: null },
+    ['found\n', '', ''],
+  ],
+  ['a script without #!', { command: [script, 'x'] }, { code: 0, signal: null }, ['script x\n', '', '']],
+  ['no input', sh('cat; echo end'), { code: 0, signal: null }, ['end\n', '', '']],
+  [
+    'no core dumps, a group of its own',
+    sh('ulimit -c; [ "$(ps -o sid= -p $$)" -eq $$ ] && echo leads'),
+    { code: 0, signal: null },
+    ['0\nleads\n', '', ''],
+  ],
+  [
+    'signals as they are',
+    sh("grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\n\\t'"),
+    { code: 0, signal: null },
+    [`SigBlk:${'0'.repeat(16)}SigIgn:${'0'.repeat(16)}`, '', ''],
+  ],
+];
+
+for (const [name, starter] of [
+  ['the spawner', spawner],
+  ['Node', async () => nodeStarter],
+] as const) {
+  describe(`started by ${name}`, { skip: name === 'the spawner' && missing }, () => {
+    for (const [what, start, status, output] of programs) {
+      test(`a program has ${what}`, async () => {
+        assert.deepEqual(await ended(await starter(), start), { status, output });
+      });
+    }
+
+    test('10 MB come whole, while another runs', async () => {
+      const many = Array.from({ length: 4 }, async () => {
+        const { output } = await ended(await starter(), sh('head -c 10000000 /dev/zero'));
+        assert.equal(output[0]?.length, 10_000_000);
+      });
+      await Promise.all(many);
+    });
+
+    test('what cannot be started has the reason of the system', async () => {
+      const start = (what: Partial<Start>): Promise<unknown> =>
+        starter().then((started) => ended(started, what));
+      await assert.rejects(start({ command: ['/not/there'] }), /spawn \/not\/there ENOENT/);
+      await assert.rejects(start({ command: [notExecutable] }), /spawn .*not-executable EACCES/);
+      await assert.rejects(start({ ...sh('true'), cwd: '/not/there' }), /ENOENT/);
+      await assert.rejects(start({ command: ['/bin/echo', 'a\0b'] }), /NUL|null bytes/);
+    });
+
+    test('a stream that is destroyed is closed for the program', async () => {
+      const program = await (await starter()).start({
+        ...{ ...sh('sleep 0.2; echo a; echo b'), cwd: dir, env: process.env, outputs: 2 },
+      });
+      for (const stream of program.output) stream.destroy();
+      assert.deepEqual(await program.exited, { code: null, signal: 'SIGPIPE' });
+    });
+  });
+}
+
+describe('the spawner', { skip: missing }, () => {
+  const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}/stat`);
+  async function untilGone(pid: number): Promise<void> {
+    for (let i = 0; isAlive(pid) && i < 500; i++) await sleep(10);
+    assert.ok(!isAlive(pid), `process ${pid} is gone`);
+  }
+
+  test('ends soon after its last program, and is started again', async () => {
+    const first = (await spawner()).pid;
+    await ended(await spawner(), sh('true'));
+    assert.equal((await spawner()).pid, first);
+    await untilGone(first);
+    assert.notEqual((await spawner()).pid, first);
+    assert.equal((await ended(await spawner(), sh('exit 1'))).output.length, 3);
+  });
+
+  test('does not keep its process alive', () => {
+    const source = `import { startedSpawner } from ${JSON.stringify(new URL('../src/process/spawner.js', import.meta.url))};
+const started = await (await startedSpawner()).start({ command: ['/bin/true'], cwd: '/', env: {}, outputs: 0 });
+await started.closed;
+console.log(performance.now());
+process.on('exit', () => console.log(performance.now()));`;
+    const printed = execFileSync(process.execPath, ['--input-type=module', '-e', source], {
+      encoding: 'utf8',
+    });
+    const [done = 0, exit = Number.NaN] = printed.split('\n').map(Number);
+    assert.ok(exit - done < 500, printed);
+  });
+
+  test('that is killed is reported for each of its programs, and the group is killed', async () => {
+    const starter = await spawner();
+    const group = await spawnGroup(['/bin/sleep', '60'], { cwd: dir, env: () => ({}), outputs: 3 });
+    process.kill(starter.pid, 'SIGKILL');
+    await assert.rejects(group.exited, (error) => {
+      assert.ok(error instanceof EnvironmentError);
+      return error.message === `the spawner (process ${starter.pid}) ended with SIGKILL`;
+    });
+    await group.closed;
+    group.kill('SIGKILL');
+    assert.equal(await group.gone(5_000), true);
+    group.release();
+    assert.deepEqual((await ended(await spawner(), sh('echo again'))).output, ['again\n', '', '']);
+  });
+});
