@@ -137,12 +137,12 @@ test('is looked for in time that grows with the output, however long its lines',
     const chunk = Buffer.from(text.repeat(Math.ceil(65_536 / text.length)));
     const scan = (chunks: number): number => {
       const scanner = new SignatureScanner();
-      const start = performance.now();
+      const start = process.cpuUsage();
       for (let i = 0; i < chunks; i++) scanner.push(chunk);
-      return performance.now() - start;
+      return process.cpuUsage(start).user / 1000;
     };
     scan(10); // the first ones are interpreted
     const ms = scan(160);
-    assert.ok(ms < 10_000, `10 MB of ${JSON.stringify(text)} took ${ms} ms`);
+    assert.ok(ms < 10_000, `10 MB of ${JSON.stringify(text)} took ${ms} ms of CPU`);
   }
 });
