@@ -18,7 +18,7 @@ type leasesResult struct {
 }
 
 // keepLeases is bench/src/leases-client.ts for Go's clientv3, whose channels of answers have to be read.
-func keepLeases(endpoint string, leases int, ttl int64, seconds float64) error {
+func keepLeases(endpoint string, leases int, ttl int64, warmup, seconds float64) error {
 	client, err := connect(endpoint)
 	if err != nil {
 		return err
@@ -46,6 +46,7 @@ func keepLeases(endpoint string, leases int, ttl int64, seconds float64) error {
 		}()
 	}
 	kept.Wait()
+	time.Sleep(asDuration(warmup))
 	cpuBefore := cpuSeconds()
 	start := time.Now()
 	time.Sleep(asDuration(seconds))

@@ -88,7 +88,7 @@ func run(w workload) error {
 		return list(w.endpoint, w.pageSize)
 	}
 	if w.op == "leases" {
-		return keepLeases(w.endpoint, w.leases, w.ttl, w.seconds)
+		return keepLeases(w.endpoint, w.leases, w.ttl, w.warmup, w.seconds)
 	}
 	if w.op == "living" {
 		return live(w)

@@ -86,15 +86,16 @@ export function livingCommand(
       ];
 }
 
-/** The program that keeps leases alive, for so many seconds. */
+/** The program that keeps leases alive, for so many seconds after the warm-up, which isn't measured. */
 export function leasesCommand(
   client: string,
   endpoint: string,
   leases: number,
   ttl: number,
   seconds: number,
+  warmup: number,
 ): [string, ...string[]] {
-  const numbers = { leases, ttl, seconds };
+  const numbers = { leases, ttl, seconds, warmup };
   return client === 'clientv3'
     ? [GO_PROGRAM, ...flags({ endpoint, op: 'leases', ...numbers })]
     : [

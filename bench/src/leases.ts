@@ -11,6 +11,8 @@ export interface LeasesOptions {
   /** TTL, in seconds. */
   readonly ttl: number;
   readonly seconds: number;
+  /** Seconds before those that count. */
+  readonly warmup: number;
   readonly rounds: number;
   readonly only: readonly string[];
   readonly json?: string;
@@ -28,14 +30,16 @@ export interface LeasesMeasurement {
 
 /** Many leases kept alive on one stream, every client in turn. Exit code 1 where one of them lost a lease. */
 export async function benchLeases(options: LeasesOptions): Promise<number> {
-  const { leases, ttl, seconds, rounds } = options;
+  const { leases, ttl, seconds, warmup, rounds } = options;
   await using server = await startEtcd();
   const clients = options.only.filter(isAvailable);
   const rows: LeasesMeasurement[] = [];
   for (let round = 0; round < rounds; round++) {
     for (const client of clients) {
-      const [file, ...args] = leasesCommand(client, server.endpoint, leases, ttl, seconds);
-      const { stdout } = await promisify(execFile)(file, args, { timeout: seconds * 1000 + 60_000 });
+      const [file, ...args] = leasesCommand(client, server.endpoint, leases, ttl, seconds, warmup);
+      const { stdout } = await promisify(execFile)(file, args, {
+        timeout: (warmup + seconds) * 1000 + 60_000,
+      });
       rows.push(JSON.parse(stdout) as LeasesMeasurement);
     }
   }

@@ -4,13 +4,14 @@ import { connect } from '@quiesce/etcd';
 import type { LeasesMeasurement } from '../leases.js';
 import { measureResources } from './resources.js';
 
-const [endpoint = '', leases, ttl, seconds] = process.argv.slice(2);
+const [endpoint = '', leases, ttl, seconds, warmup] = process.argv.slice(2);
 const etcd = await connect(endpoint);
 const keepAlives = await Promise.all(
   Array.from({ length: Number(leases) }, async () =>
     etcd.lease.keepAlive((await etcd.lease.grant(Number(ttl))).id),
   ),
 );
+await sleep(Number(warmup) * 1000);
 const resources = measureResources();
 const start = performance.now();
 await sleep(Number(seconds) * 1000);

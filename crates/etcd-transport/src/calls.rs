@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -76,14 +77,17 @@ impl Service {
     fn ring(&mut self, cx: &mut Context<'_>) {
         while self.alarm_set && self.alarm.as_mut().poll(cx).is_ready() {
             self.alarm_set = false;
-            self.calls.expire(Instant::now());
+            let now = Instant::now();
+            self.calls.expire(now);
+            self.calls.completions.end_gathering(now);
             self.set_alarm();
         }
     }
 
     /// A deadline that is met doesn't move the alarm: it goes off for nothing, and is set again.
     fn set_alarm(&mut self) {
-        if let Some(first) = self.calls.live().first_deadline()
+        let deadline = self.calls.live().first_deadline();
+        if let Some(first) = deadline.into_iter().chain(self.calls.completions.gathered_until()).min()
             && !(self.alarm_set && self.alarm.deadline() <= first)
         {
             self.alarm.as_mut().reset(first);
@@ -107,6 +111,10 @@ impl Future for Service {
         service.set_alarm();
         service.ring(cx);
         service.run(cx);
+        if service.calls.completions.gathered_until().is_some() {
+            service.set_alarm();
+            service.ring(cx);
+        }
         service.calls.completions.wake_if_due();
         Poll::Pending
     }
@@ -139,9 +147,11 @@ impl Service {
                 let (outbound, inbox) = unbounded_channel();
                 let credit = Arc::new(Semaphore::new(STREAM_WINDOW));
                 let deadline = start.timeout.map(Deadline::after);
-                let call = StreamCall { id, credit: credit.clone(), completions: self.calls.completions.clone() };
+                let gather = Arc::new(Gather::default());
+                let completions = self.calls.completions.clone();
+                let call = StreamCall { id, credit: credit.clone(), gather: gather.clone(), completions };
                 let task = self.spawn(id, call.run(self.calls.channel.clone(), start, inbox));
-                let stream = Some(StreamEnds { outbound: Some(outbound), credit });
+                let stream = Some(StreamEnds { outbound: Some(outbound), credit, gather });
                 self.calls.live().insert(id, LiveCall { task, deadline, stream });
             }
             // Commands to a call that has just ended are normal: its last frame is on its way.
@@ -155,6 +165,7 @@ impl Service {
             Command::Credit(id, messages) => {
                 self.calls.with_stream(id, |stream| stream.credit.add_permits(messages as usize))
             }
+            Command::Gather(id, wait) => self.calls.with_stream(id, |stream| stream.gather.set(wait)),
             Command::Cancel(id) => {
                 let call = self.calls.live().remove(id);
                 if let Some(call) = call {
@@ -276,6 +287,24 @@ struct StreamEnds {
     /// `None` once half-closed.
     outbound: Option<UnboundedSender<Bytes>>,
     credit: Arc<Semaphore>,
+    gather: Arc<Gather>,
+}
+
+/// How long what comes on a stream may wait for more.
+#[derive(Default)]
+struct Gather {
+    millis: AtomicU64,
+}
+
+impl Gather {
+    fn set(&self, wait: Duration) {
+        // A batch states it in 32 bits.
+        self.millis.store(u64::try_from(wait.as_millis()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn wait(&self) -> Duration {
+        Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    }
 }
 
 /// Ends a call whose task died of a panic, which is a defect: its caller would wait forever. A call that has ended in
@@ -416,6 +445,7 @@ async fn end(mut messages: Messages, call: &CallOf) -> Result<HeaderMap, Outcome
 struct StreamCall {
     id: CallId,
     credit: Arc<Semaphore>,
+    gather: Arc<Gather>,
     completions: Arc<Completions>,
 }
 
@@ -456,7 +486,10 @@ impl StreamCall {
             match messages.next().await {
                 Ok(Some(message)) => {
                     call.0.heard();
-                    self.completions.push(|out| put_message(out, self.id, message));
+                    // The reader gives room for more only when it has got this.
+                    let full = self.credit.available_permits() == 0;
+                    let wait = if full { Duration::ZERO } else { self.gather.wait() };
+                    self.completions.push_within(wait, |out| put_message(out, self.id, message));
                 }
                 Ok(None) => break,
                 Err(error) => return Outcome::failed(status::unreadable(&error, &call.0)),
@@ -486,7 +519,7 @@ impl StreamCall {
                     return;
                 }
             }
-            self.completions.push(|out| put_sent(out, self.id));
+            self.completions.push_within(self.gather.wait(), |out| put_sent(out, self.id));
         }
         let _ = body.send_data(Bytes::new(), true);
         // Not dropped before the call is over.

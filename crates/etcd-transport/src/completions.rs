@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::frames::Frames;
 
@@ -31,6 +34,8 @@ struct State {
     wake: Option<Box<dyn Wake>>,
     /// JavaScript has not been woken for what is there.
     due: bool,
+    /// All that is there may wait until then for JavaScript to be woken.
+    gathering: Option<Instant>,
 }
 
 /// What one drain takes.
@@ -50,28 +55,40 @@ impl Batch {
 
 impl Completions {
     pub fn new(wake: Box<dyn Wake>) -> Self {
-        let state = State { batches: VecDeque::new(), spare: Vec::new(), wake: Some(wake), due: false };
+        let batches = VecDeque::new();
+        let state = State { batches, spare: Vec::new(), wake: Some(wake), due: false, gathering: None };
         Self { state: Mutex::new(state) }
     }
 
     /// Appends a frame that is not its call's last.
     pub fn push(&self, put: impl FnOnce(&mut Frames)) {
-        self.append(put, 0);
+        self.append(put, 0, Duration::ZERO);
+    }
+
+    /// The same, of a frame that may wait for so long: see [`Completions::gathered_until`].
+    pub fn push_within(&self, wait: Duration, put: impl FnOnce(&mut Frames)) {
+        self.append(put, 0, wait);
     }
 
     /// Appends the last frame of a call.
     pub fn push_last(&self, put: impl FnOnce(&mut Frames)) {
-        self.append(put, 1);
+        self.append(put, 1, Duration::ZERO);
     }
 
-    fn append(&self, put: impl FnOnce(&mut Frames), ended: u32) {
+    fn append(&self, put: impl FnOnce(&mut Frames), ended: u32, wait: Duration) {
         let mut state = self.lock();
         if state.wake.is_none() {
             return;
         }
-        // A queue that already holds frames has a wake-up or a further drain under way.
-        if state.batches.is_empty() {
-            state.due = true;
+        // A queue that already holds frames has a wake-up or a further drain under way, unless all of them may wait.
+        if state.batches.is_empty() || state.gathering.is_some() {
+            if wait.is_zero() {
+                state.due = true;
+                state.gathering = None;
+            } else if !state.due {
+                let until = Instant::now() + wait;
+                state.gathering = Some(state.gathering.map_or(until, |earlier| earlier.min(until)));
+            }
         }
         if state.batches.back().is_none_or(Batch::is_full) {
             let mut bytes = mem::take(&mut state.spare);
@@ -82,6 +99,20 @@ impl Completions {
         if let Some(batch) = state.batches.back_mut() {
             put(&mut batch.frames);
             batch.ended += ended;
+        }
+    }
+
+    /// When JavaScript is to be woken for frames that may wait: then [`Completions::end_gathering`] does it. `None` without such.
+    pub fn gathered_until(&self) -> Option<Instant> {
+        self.lock().gathering
+    }
+
+    /// What may wait until `now` waits no longer.
+    pub fn end_gathering(&self, now: Instant) {
+        let mut state = self.lock();
+        if state.gathering.is_some_and(|until| until <= now) {
+            state.gathering = None;
+            state.due = true;
         }
     }
 
@@ -101,6 +132,7 @@ impl Completions {
     /// Takes the first batch.
     pub fn drain(&self) -> Batch {
         let mut state = self.lock();
+        state.gathering = None;
         let mut batch = state.batches.pop_front().unwrap_or_default();
         if let Some(more) = batch.frames.bytes.first_mut() {
             *more = u8::from(!state.batches.is_empty());
@@ -118,6 +150,7 @@ impl Completions {
     pub fn close(&self) {
         let mut state = self.lock();
         state.batches.clear();
+        state.gathering = None;
         state.wake = None;
     }
 
@@ -155,6 +188,33 @@ mod tests {
         completions.push(|frames| frames.bytes.push(4));
         completions.wake_if_due();
         assert_eq!(woken.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn what_may_wait_wakes_nobody_until_its_time_or_something_else_comes() {
+        let woken = Arc::new(AtomicU32::new(0));
+        let completions = Completions::new(Box::new(Count(woken.clone())));
+        let wait = Duration::from_secs(60);
+        let begun = Instant::now();
+        completions.push_within(wait, |frames| frames.bytes.push(1));
+        completions.push_within(wait, |frames| frames.bytes.push(2));
+        completions.end_gathering(begun);
+        completions.wake_if_due();
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        assert!(completions.gathered_until().is_some_and(|until| until <= Instant::now() + wait));
+        completions.end_gathering(Instant::now() + wait);
+        completions.wake_if_due();
+        assert_eq!((woken.load(Ordering::Relaxed), completions.gathered_until()), (1, None));
+        assert_eq!(completions.drain().frames.bytes, vec![0, 1, 2]);
+
+        completions.push_within(wait, |frames| frames.bytes.push(3));
+        completions.push_last(|frames| frames.bytes.push(4));
+        completions.wake_if_due();
+        assert_eq!((woken.load(Ordering::Relaxed), completions.gathered_until()), (2, None));
+        // A wake-up is under way: nothing waits.
+        completions.push_within(wait, |frames| frames.bytes.push(5));
+        assert_eq!(completions.gathered_until(), None);
+        assert_eq!(completions.drain().frames.bytes, vec![0, 3, 4, 5]);
     }
 
     #[test]

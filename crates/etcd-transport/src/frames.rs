@@ -34,6 +34,8 @@ pub enum Command {
     CloseSend(CallId),
     /// The reader has room for this many more messages.
     Credit(CallId, u32),
+    /// What comes on the stream may wait for this long, so that the reader gets much at once.
+    Gather(CallId, Duration),
     Cancel(CallId),
     /// A call that can't be made: its method or metadata is malformed.
     Refuse(CallId, String),
@@ -45,6 +47,7 @@ const SEND: u8 = 3;
 const CLOSE_SEND: u8 = 4;
 const CREDIT: u8 = 5;
 const CANCEL: u8 = 6;
+const GATHER: u8 = 7;
 
 /// A batch that doesn't follow the format: a defect of the caller, not of its input.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,6 +120,7 @@ impl Commands {
             CLOSE_SEND => Command::CloseSend(id),
             CREDIT => Command::Credit(id, self.u32()?),
             CANCEL => Command::Cancel(id),
+            GATHER => Command::Gather(id, Duration::from_millis(self.u32()?.into())),
             _ => return Err(MalformedBatch),
         })
     }
@@ -324,12 +328,16 @@ mod tests {
         batch.push(CREDIT);
         batch.extend_from_slice(&8u32.to_le_bytes());
         batch.extend_from_slice(&16u32.to_le_bytes());
+        batch.push(GATHER);
+        batch.extend_from_slice(&8u32.to_le_bytes());
+        batch.extend_from_slice(&20u32.to_le_bytes());
         let mut commands = Commands::new(batch.into(), VecDeque::new());
         let Some(Ok(Command::Unary(start, message))) = commands.next() else { panic!("not a unary call") };
         assert_eq!((start.id, start.method.as_str(), &message[..]), (7, "/p.S/M", &b"hello"[..]));
         assert_eq!(start.timeout, Some(Duration::from_millis(250)));
         assert_eq!(start.headers["token"], "abc");
         assert!(matches!(commands.next(), Some(Ok(Command::Credit(8, 16)))));
+        assert!(matches!(commands.next(), Some(Ok(Command::Gather(8, time))) if time == Duration::from_millis(20)));
         assert!(commands.next().is_none());
     }
 

@@ -35,17 +35,14 @@ export class DueTimes<T> {
     if (items?.size === 0) this.#slots.delete(slot);
   }
 
-  /** Removes and returns the items that are due at `now`. */
-  take(now: number): T[] {
+  /** Removes and returns the items that are due at `time`; of these only the ones that are `wanted`, if that is given. */
+  take(time: number, wanted: (item: T) => boolean = () => true): T[] {
     const due: T[] = [];
     for (const [slot, items] of this.#slots) {
-      if (slot > now) continue;
-      for (const item of items) {
-        this.#times.delete(item);
-        due.push(item);
-      }
-      this.#slots.delete(slot);
+      if (slot > time) continue;
+      for (const item of items) if (wanted(item)) due.push(item);
     }
+    for (const item of due) this.delete(item);
     return due;
   }
 

@@ -108,6 +108,9 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
     this.endWriting();
   }
 
+  /** A hint that a transport may ignore. */
+  gather(_ms: number): void {}
+
   receive(): Promise<Uint8Array | undefined> {
     if (this.#reader !== undefined) return Promise.reject(alreadyWaiting(this.method));
     const message = this.take();
@@ -157,6 +160,7 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
 
   /** There is room for so many messages more: those who wait for it go on. */
   protected wakeSenders(most: number): void {
+    if (this.#senders.length === 0) return;
     for (const sender of this.#senders.splice(0, most)) sender.resolve();
   }
 

@@ -47,6 +47,13 @@ export class DeferredStream implements ByteStream {
     );
   }
 
+  gather(ms: number): void {
+    this.#opened.then(
+      (stream) => stream.gather(ms),
+      () => {},
+    );
+  }
+
   receive(): Promise<Uint8Array | undefined> {
     return this.#opened.then((stream) => stream.receive());
   }

@@ -74,6 +74,11 @@ export interface ByteStream {
   /** Half-closes: no more messages will be sent. */
   closeSend(): void;
   /**
+   * Messages from now on may wait for so long, in ms, for others to be received with them: for many short ones that nobody waits for.
+   * At first 0, which is at once. A hint.
+   */
+  gather(ms: number): void;
+  /**
    * The next message, or `undefined` after the last one of a call that ended with status OK.
    * Rejects with a typed {@link EtcdError} for any other status. One call at a time.
    */

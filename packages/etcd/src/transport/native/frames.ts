@@ -4,7 +4,7 @@
  */
 import { type Metadata, noMetadata } from '../../errors.js';
 
-const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 6 } as const;
+const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 6, gather: 7 } as const;
 const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5, broken: 6 } as const;
 
 /** In place of a message's length: it lies beside the frames, by itself. On the way up its length follows. */
@@ -94,6 +94,13 @@ export class CommandBatch {
     this.#reserve(9);
     this.#op(Op.credit, id);
     this.#u32(messages);
+  }
+
+  /** Allows what comes on a stream to wait for so long, so that much crosses at once. */
+  gather(id: number, ms: number): void {
+    this.#reserve(9);
+    this.#op(Op.gather, id);
+    this.#u32(ms);
   }
 
   /** Ends a call at once. */

@@ -34,6 +34,9 @@ import { TurnPace } from './turn-pace.js';
 /** Messages on a stream that may wait at either end; `STREAM_WINDOW` in crates/etcd-transport/src/calls.rs. */
 const STREAM_WINDOW = 16;
 
+/** The same of a stream that gathers messages, which are short. */
+const GATHERED_WINDOW = 256;
+
 /** A batch that has grown to this many bytes goes down before the turn is over. */
 const FULL_BATCH_BYTES = 1024 * 1024;
 
@@ -226,6 +229,12 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     this.#schedule();
   }
 
+  /** Lets what comes on a stream wait for more. */
+  gather(id: number, ms: number): void {
+    this.#batch.gather(id, ms);
+    this.#schedule();
+  }
+
   readonly #woken = (): void => {
     this.#more = true;
     if (this.#nextDrain === undefined) this.#drain();
@@ -313,6 +322,7 @@ class NativeStream extends StreamCall {
   id = 0;
   readonly #transport: NativeTransport;
   readonly #inbox: Uint8Array[] = [];
+  #window = STREAM_WINDOW;
   #taken = 0;
   #unsent = 0;
 
@@ -325,6 +335,15 @@ class NativeStream extends StreamCall {
     if (!this.isOver) this.#transport.cancel(this.id, reason ?? wasCancelled(this.method));
   }
 
+  override gather(ms: number): void {
+    if (this.isOver) return;
+    if (ms > 0 && this.#window < GATHERED_WINDOW) {
+      this.#transport.credit(this.id, GATHERED_WINDOW - this.#window);
+      this.#window = GATHERED_WINDOW;
+    }
+    this.#transport.gather(this.id, ms);
+  }
+
   override messageCame(message: Uint8Array): void {
     if (this.giveToReader(message)) this.#countTaken();
     else this.#inbox.push(message);
@@ -332,13 +351,13 @@ class NativeStream extends StreamCall {
 
   override messageSent(): void {
     this.#unsent -= 1;
-    if (this.#unsent < STREAM_WINDOW) this.wakeSenders(1);
+    if (this.#unsent < this.#window) this.wakeSenders(1);
   }
 
   protected override write(message: Uint8Array): boolean {
     this.#transport.send(this.id, message);
     this.#unsent += 1;
-    return this.#unsent < STREAM_WINDOW;
+    return this.#unsent < this.#window;
   }
 
   protected override endWriting(): void {
@@ -358,7 +377,7 @@ class NativeStream extends StreamCall {
   /** A message has left the window; room is given back in halves of it. */
   #countTaken(): void {
     this.#taken += 1;
-    if (this.#taken < STREAM_WINDOW / 2 || this.isOver) return;
+    if (this.#taken < this.#window / 2 || this.isOver) return;
     this.#transport.credit(this.id, this.#taken);
     this.#taken = 0;
   }
