@@ -19,34 +19,41 @@ type listResult struct {
 	MaxRSSMiB  float64 `json:"maxRssMiB"`
 }
 
-// list is bench/src/list-client.ts for Go's clientv3, which has no iteration: pages by hand, at one revision.
+// list is bench/src/list-client.ts for Go's clientv3.
 func list(endpoint string, pageSize int) error {
 	client, err := connect(endpoint)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	ctx := context.Background()
 	result := listResult{Client: "clientv3"}
 	cpuBefore := cpuSeconds()
 	start := time.Now()
+	if result.Keys, err = listAll(context.Background(), client, pageSize); err != nil {
+		return err
+	}
+	result.Seconds = time.Since(start).Seconds()
+	result.CPUSeconds = cpuSeconds() - cpuBefore
+	result.MaxRSSMiB = maxRSSMiB()
+	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+// listAll counts the keys in pages by hand, at one revision: clientv3 has no iteration.
+func listAll(ctx context.Context, client *clientv3.Client, pageSize int) (int, error) {
+	keys := 0
 	end := clientv3.GetPrefixRangeEnd(listPrefix)
 	for key, revision := listPrefix, int64(0); ; {
 		page, err := client.Get(ctx, key, clientv3.WithRange(end), clientv3.WithLimit(int64(pageSize)), clientv3.WithRev(revision))
 		if err != nil {
-			return err
+			return 0, err
 		}
-		result.Keys += len(page.Kvs)
+		keys += len(page.Kvs)
 		if !page.More {
-			break
+			return keys, nil
 		}
 		if revision == 0 {
 			revision = page.Header.Revision
 		}
 		key = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
 	}
-	result.Seconds = time.Since(start).Seconds()
-	result.CPUSeconds = cpuSeconds() - cpuBefore
-	result.MaxRSSMiB = maxRSSMiB()
-	return json.NewEncoder(os.Stdout).Encode(result)
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +25,9 @@ type batch struct {
 type batchTaken struct {
 	Seconds    float64 `json:"seconds"`
 	CPUSeconds float64 `json:"cpuSeconds"`
+	// Of single operations; 0 where more than one was in flight.
+	P50Micros float64 `json:"p50Micros"`
+	P99Micros float64 `json:"p99Micros"`
 }
 
 // live does a batch for each line of standard input, until that ends.
@@ -45,7 +50,7 @@ func live(w workload) error {
 		} else if err != nil {
 			return err
 		}
-		taken, err := take(client, names, value, next)
+		taken, err := take(client, names, value, w, next)
 		if err != nil {
 			return err
 		}
@@ -55,20 +60,21 @@ func live(w workload) error {
 	}
 }
 
-func take(client *clientv3.Client, names []string, value string, b batch) (*batchTaken, error) {
-	call, err := caller(b.Op, value)
+func take(client *clientv3.Client, names []string, value string, w workload, b batch) (*batchTaken, error) {
+	call, err := livingCaller(b.Op, value, w)
 	if err != nil {
 		return nil, err
 	}
 	var begun atomic.Int64
 	errs := make([]error, b.Concurrency)
+	var latencies []time.Duration
 	var workers sync.WaitGroup
 	cpuBefore, start := cpuSeconds(), time.Now()
 	for worker := range b.Concurrency {
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
-			for {
+			for before := time.Now(); ; {
 				turn := begun.Add(1) - 1
 				if turn >= b.Ops {
 					return
@@ -76,9 +82,55 @@ func take(client *clientv3.Client, names []string, value string, b batch) (*batc
 				if errs[worker] = call(client, names[turn%int64(len(names))]); errs[worker] != nil {
 					return
 				}
+				if b.Concurrency == 1 {
+					now := time.Now()
+					latencies = append(latencies, now.Sub(before))
+					before = now
+				}
 			}
 		}()
 	}
 	workers.Wait()
-	return &batchTaken{time.Since(start).Seconds(), cpuSeconds() - cpuBefore}, errors.Join(errs...)
+	elapsed, cpu := time.Since(start), cpuSeconds()-cpuBefore
+	slices.Sort(latencies)
+	quantile := func(q float64) float64 {
+		if len(latencies) == 0 {
+			return 0
+		}
+		return float64(latencies[min(len(latencies)-1, int(q*float64(len(latencies))))].Nanoseconds()) / 1e3
+	}
+	return &batchTaken{elapsed.Seconds(), cpu, quantile(0.5), quantile(0.99)}, errors.Join(errs...)
+}
+
+// livingCaller returns what one operation of the gate does.
+func livingCaller(op, value string, w workload) (func(client *clientv3.Client, key string) error, error) {
+	ctx := context.Background()
+	switch op {
+	case "list":
+		return func(client *clientv3.Client, _ string) error {
+			_, err := listAll(ctx, client, w.pageSize)
+			return err
+		}, nil
+	case "watch":
+		return func(client *clientv3.Client, _ string) error {
+			counted, err := client.Get(ctx, listPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+			if err != nil {
+				return err
+			}
+			watched, stop := context.WithCancel(ctx)
+			defer stop()
+			left := counted.Count
+			for answer := range client.Watch(watched, listPrefix, clientv3.WithPrefix(), clientv3.WithRev(w.startRevision)) {
+				if err := answer.Err(); err != nil {
+					return err
+				}
+				if left -= int64(len(answer.Events)); left <= 0 {
+					return nil
+				}
+			}
+			return errors.New("the watch has ended")
+		}, nil
+	default:
+		return caller(op, value)
+	}
 }

@@ -69,21 +69,25 @@ export function listCommand(client: string, endpoint: string, pageSize: number):
     : [process.execPath, here('./programs/list-client.js'), endpoint, String(pageSize)];
 }
 
-/** The living program of a client, for gate and beside; `build` is a build of this client other than the workspace's. */
-export function livingCommand(
-  client: string,
-  endpoint: string,
-  keys: number,
-  valueBytes: number,
-  build?: string,
-): [string, ...string[]] {
+/** What a living program takes. */
+export interface LivingFlags {
+  readonly endpoint: string;
+  readonly keys: number;
+  readonly valueBytes: number;
+  /** Where the history begins that its watch catches up with. */
+  readonly startRevision: bigint;
+  /** A build of this client other than the workspace's: its index.js. */
+  readonly client?: string | undefined;
+  /** By how many percent this client is made slower. */
+  readonly slower?: number | undefined;
+}
+
+/** The living program of a client, for gate and beside. */
+export function livingCommand(client: string, given: LivingFlags): [string, ...string[]] {
+  const named = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return client === 'clientv3'
-    ? [GO_PROGRAM, ...flags({ endpoint, op: 'living', keys, valueBytes })]
-    : [
-        process.execPath,
-        here('./programs/client-living.js'),
-        ...flags({ endpoint, keys, valueBytes, ...(build === undefined ? {} : { client: build }) }),
-      ];
+    ? [GO_PROGRAM, ...flags({ ...named, op: 'living' })]
+    : [process.execPath, here('./programs/client-living.js'), ...flags(named)];
 }
 
 /** The program that keeps leases alive, for so many seconds after the warm-up, which isn't measured. */

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { connect, type EtcdClient, op } from '@quiesce/etcd';
+import { connect, op } from '@quiesce/etcd';
 import { median, startEtcd } from '@quiesce/test-services';
 import { isAvailable, listCommand } from './clients.js';
 import { writeJson } from './report.js';
@@ -28,6 +28,9 @@ export interface ListMeasurement {
 /** What the keys start with, as in bench/go/list.go. */
 export const LIST_PREFIX = 'list/';
 
+/** Keys a page where none is named, in bench/go/main.go too. */
+export const LIST_PAGE_SIZE = 10_000;
+
 const PUTS_PER_TXN = 100;
 const TXNS_IN_FLIGHT = 32;
 
@@ -37,9 +40,7 @@ export async function benchList(options: ListOptions): Promise<number> {
   await using server = await startEtcd({
     extraArgs: ['--unsafe-no-fsync', '--quota-backend-bytes=4294967296'],
   });
-  const etcd = await connect(server.endpoint);
-  await writeKeys(etcd, options.keys);
-  await etcd.close();
+  await writeListed(server.endpoint, options.keys);
   const clients = options.only.filter(isAvailable);
   const rows: ListMeasurement[] = [];
   for (let round = 0; round < options.rounds; round++) {
@@ -68,7 +69,10 @@ export async function benchList(options: ListOptions): Promise<number> {
   return 0;
 }
 
-async function writeKeys(etcd: EtcdClient, keys: number): Promise<void> {
+/** Writes the keys, and returns the first revision of them. */
+export async function writeListed(endpoint: string, keys: number): Promise<bigint> {
+  await using etcd = await connect(endpoint);
+  const { revision } = await etcd.put('bench/start', '');
   let next = 0;
   const writer = async (): Promise<void> => {
     while (next < keys) {
@@ -83,4 +87,5 @@ async function writeKeys(etcd: EtcdClient, keys: number): Promise<void> {
     }
   };
   await Promise.all(Array.from({ length: TXNS_IN_FLIGHT }, writer));
+  return revision + 1n;
 }

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import type { Op } from './cell.js';
+import type { GateOp } from './gate/floors.js';
 
 /** One batch of a living client: so many operations, so many of them in flight. */
 export interface Batch {
-  readonly op: Op;
+  readonly op: GateOp;
   readonly concurrency: number;
   readonly ops: number;
 }
@@ -15,6 +15,9 @@ export interface BatchTaken {
   readonly seconds: number;
   /** User and system time of the client's process. */
   readonly cpuSeconds: number;
+  /** Of single operations; 0 where more than one was in flight. */
+  readonly p50Micros: number;
+  readonly p99Micros: number;
 }
 
 /** A client's process that does one batch when it is asked to, and waits otherwise. */

@@ -3,9 +3,9 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ops } from './cell.js';
 import { allClients, libraries, operationClients } from './clients.js';
 import { benchColdStart, type ColdStartOptions } from './cold-start.js';
-import { type GateOptions, gate } from './gate.js';
+import { type GateOptions, gate } from './gate/gate.js';
 import { benchLeases, type LeasesOptions } from './leases.js';
-import { benchList, type ListOptions } from './list.js';
+import { benchList, LIST_PAGE_SIZE, type ListOptions } from './list.js';
 import { benchOperations, type OperationsOptions } from './operations.js';
 import { plot } from './plot.js';
 import { type ProfileOptions, profile } from './profile.js';
@@ -42,7 +42,7 @@ subcommand('operations', 'get, put, range and txn: rate, CPU time, latency, memo
 
 subcommand('list', 'all of many small keys, in pages at one revision', { clients: withStreams, rounds: 3 })
   .option('--keys <n>', 'number of keys', positiveInteger, 1_000_000)
-  .option('--page-size <n>', 'keys a page', positiveInteger, 10_000)
+  .option('--page-size <n>', 'keys a page', positiveInteger, LIST_PAGE_SIZE)
   .action(async (options: ListOptions) => {
     exitCode = await benchList(options);
   });
@@ -78,7 +78,9 @@ program
   .description(
     'in three minutes: does each cell keep its floor, beside Go or beside another build of this client',
   )
-  .option('--rounds <n>', 'batches of each client in each cell', positiveInteger, 15)
+  .option('--rounds <n>', 'batches of each client in each cell', positiveInteger, 11)
+  .option('--cells <list>', 'only cells whose names begin so, such as get,list', list(String))
+  .option('--slower <percent>', 'make this client slower: the gate must find it', positive, 0)
   .option('--batch-ms <n>', 'about how long a batch takes', positive, 200)
   .option('--beside <file>', "index.js of another build; `npm run bench -- beside REF` makes a commit's")
   .option('--json <file>', 'write all figures there too')

@@ -25,6 +25,6 @@ await main(async (args) => {
     return show([process.execPath, MAIN, 'gate', '--beside', other, ...others]);
   }
   await buildGoBenchmarks();
-  if (args[0] === 'cold-start') await installPackedClient();
+  if (args[0] === 'cold-start' || args[0] === 'gate') await installPackedClient();
   return show([process.execPath, MAIN, ...args]);
 });

@@ -1,0 +1,96 @@
+import { startEtcd } from '@quiesce/test-services';
+import { isAvailable, livingCommand, SUBJECT } from '../clients.js';
+import { writeListed } from '../list.js';
+import { startLiving } from '../living.js';
+import { writeKeys } from '../operations.js';
+import { writeJson } from '../report.js';
+import { figureTable } from '../table.js';
+import { BESIDE_COMMIT, BESIDE_GO, type Floor, isRate, type Subject } from './floors.js';
+import { type CellResult, judgeCell, type Sample } from './judge.js';
+import { type Pair, pairedBatches, pairedLeases, pairedStarts } from './measure.js';
+
+/** How thoroughly, and beside what. */
+export interface GateOptions {
+  /** Batches of each client in each cell. */
+  readonly rounds: number;
+  /** About how long a batch takes. */
+  readonly batchMs: number;
+  /** Cells to judge, by the beginning of their names; all without. */
+  readonly cells?: readonly string[];
+  /** By how many percent this client is made slower: the gate must find it. */
+  readonly slower: number;
+  /** Another build of this client, to compare with instead of clientv3. */
+  readonly beside?: string;
+  readonly json?: string;
+}
+
+const VALUE_BYTES = 32;
+const KEYS = 1000;
+/** Keys of `list`, which are also the events of `watch`. */
+const LISTED_KEYS = 20_000;
+
+/** Judges each cell beside Go, or beside another build. Exit code 1 where one is below its floor, also at a second look. */
+export async function gate(options: GateOptions): Promise<number> {
+  const besideGo = options.beside === undefined;
+  if (besideGo && !isAvailable('clientv3'))
+    throw new Error("the gate compares with Go's client, and Go is missing");
+  const peer = besideGo ? 'clientv3' : 'the other build';
+  await using server = await startEtcd({ extraArgs: ['--unsafe-no-fsync'] });
+  await writeKeys(server.endpoint, VALUE_BYTES);
+  const startRevision = await writeListed(server.endpoint, LISTED_KEYS);
+  const living = { endpoint: server.endpoint, keys: KEYS, valueBytes: VALUE_BYTES, startRevision };
+  await using subject = startLiving(SUBJECT, livingCommand(SUBJECT, { ...living, slower: options.slower }));
+  await using other = startLiving(
+    peer,
+    besideGo ? livingCommand(peer, living) : livingCommand(SUBJECT, { ...living, client: options.beside }),
+  );
+  const results: CellResult[] = [];
+  const table = figureTable(['cell', 'figure', 'now', 'floor', 'measured', 'target', '']);
+  for (const floors of cells(besideGo ? BESIDE_GO : BESIDE_COMMIT)) {
+    const name = nameOf((floors[0] as Floor).subject);
+    if (options.cells?.some((cell) => name.startsWith(cell)) === false) continue;
+    const result = await judgeCell(
+      floors,
+      measurer((floors[0] as Floor).subject, { subject, other }, server.endpoint, peer, options),
+    );
+    results.push(result);
+    for (const { figure, now, bound, measured, target, met } of result.figures) {
+      const shown = (value: number): string => value.toFixed(2);
+      table.push([
+        name,
+        figure,
+        shown(now),
+        `${isRate(figure) ? '≥' : '≤'} ${shown(bound)}`,
+        besideGo ? shown(measured) : '',
+        target === undefined ? '' : `${isRate(figure) ? '≥' : '≤'} ${shown(target)}`,
+        met ? (result.twice ? 'met, measured twice' : '') : 'NOT met',
+      ]);
+    }
+  }
+  console.log(`\n${SUBJECT}, times ${peer}; cold start: times an empty Node program\n${table.toString()}`);
+  writeJson(options.json, { peer, results });
+  return results.every(({ figures }) => figures.every(({ met }) => met)) ? 0 : 1;
+}
+
+function measurer(
+  { op: name, concurrency }: Subject,
+  pair: Pair,
+  endpoint: string,
+  peer: string,
+  { batchMs, rounds }: GateOptions,
+): () => Promise<readonly Sample[]> {
+  if (concurrency !== undefined) return pairedBatches(pair, name, concurrency, batchMs, rounds);
+  return name === 'leases' ? pairedLeases(endpoint, peer) : pairedStarts(endpoint, rounds);
+}
+
+function nameOf({ op: name, concurrency }: Subject): string {
+  return concurrency === undefined ? name : `${name} x${concurrency}`;
+}
+
+/** The floors of each cell together. */
+function cells(floors: readonly Floor[]): Floor[][] {
+  const of = new Map<string, Floor[]>();
+  for (const floor of floors)
+    of.set(nameOf(floor.subject), [...(of.get(nameOf(floor.subject)) ?? []), floor]);
+  return [...of.values()];
+}
