@@ -277,6 +277,12 @@ export function isHistoryLost(error: unknown): error is CompactedError | StoreRe
   return error instanceof CompactedError || error instanceof StoreReplacedError;
 }
 
+/**
+ * A key or a value could not be encoded or decoded, by its codec or as JSON; `cause` is what was thrown then. Code
+ * `INVALID_ARGUMENT` for a write (nothing was sent), `INTERNAL` for a read.
+ */
+export class CodecError extends EtcdError {}
+
 /** The server is not etcd, or too old: it knows no such method. Code `UNIMPLEMENTED`. */
 export class UnimplementedError extends EtcdError {}
 

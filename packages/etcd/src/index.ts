@@ -46,6 +46,7 @@ export type { SrvOptions, SrvRecord, SrvResolver } from './connect/srv.js';
 export {
   ClosedError,
   ClusterMismatchError,
+  CodecError,
   CompactedError,
   DeadlineExceededError,
   EtcdError,
@@ -70,7 +71,6 @@ export type { JsonBytes } from './json.js';
 export {
   bytes,
   type Codec,
-  CodecError,
   json,
   type KeyValueCodec,
   type TypedKeyValue,

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { createServer as createHttp2Server } from 'node:http2';
 import { createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
@@ -154,6 +155,40 @@ overEachTransport('connect()', (connect) => {
     }
   });
 
+  for (const status of [401, 403, 404, 500, 502]) {
+    test(`does not take a proxy that answers ${status} for an etcd`, async () => {
+      const proxy = createHttp2Server((_request, response) => {
+        response.writeHead(status, { 'content-type': 'text/html' }).end('no');
+      });
+      await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+      const { port } = proxy.address() as { port: number };
+      try {
+        await assert.rejects(connect(`http://127.0.0.1:${port}`), (error) => {
+          assert.ok(error instanceof UnavailableError, String(error));
+          return oneLine(error, new RegExp(`isn't a gRPC server, and gave HTTP status ${status} `));
+        });
+      } finally {
+        proxy.close();
+      }
+    });
+  }
+
+  test('names a status that comes without a message', async () => {
+    const server = createHttp2Server((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/grpc', 'grpc-status': '99' }).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    try {
+      await assert.rejects(connect(`http://127.0.0.1:${port}`), (error) => {
+        assert.ok(error instanceof EtcdError, String(error));
+        return oneLine(error, /gRPC status/);
+      });
+    } finally {
+      server.close();
+    }
+  });
+
   test('says that a gRPC server is not etcd', async () => {
     await using other = await startScriptedServer({
       unary: { echo: (call, answer) => answer(null, call.request) },
@@ -195,6 +230,26 @@ overEachTransport('TLS', (connect) => {
     await using etcd = await connect({ endpoints: tls.endpoint, tls: { ca: tls.certificates?.ca ?? '' } });
     await etcd.put('tls', '1');
     assert.equal((await etcd.get('tls'))?.text(), '1');
+  });
+
+  test('works with texts that begin with a byte-order mark', async () => {
+    const certificates = mutual.certificates;
+    assert.ok(certificates);
+    const { ca, clientCert: cert, clientKey: key } = certificates;
+    const marked = (pem: string): string => `\ufeff${pem}`;
+    await using etcd = await connect({
+      ...{ endpoints: mutual.endpoint, tls: { ca: marked(ca), cert: marked(cert), key: marked(key) } },
+    });
+    assert.equal(await etcd.get('no such key'), undefined);
+  });
+
+  test('names a tls.serverName that is no name', async () => {
+    for (const serverName of ['', ' 3 ', '3', 'a b', 'http://a', 'a..b', '-a']) {
+      await assert.rejects(connect({ endpoints: tls.endpoint, tls: { serverName } }), (error) => {
+        assert.ok(error instanceof InvalidArgumentError, String(error));
+        return oneLine(error, /^tls\.serverName is '.*'; it must be a host name or an IP address/);
+      });
+    }
   });
 
   test('works with a client certificate where the server wants one', async () => {

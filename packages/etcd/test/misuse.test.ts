@@ -12,6 +12,7 @@ import {
   connect as connectHere,
   DeadlineExceededError,
   Election,
+  EndpointManager,
   type EtcdClient,
   EtcdError,
   fromKey,
@@ -171,6 +172,9 @@ overEachTransport('mistakes', (connect) => {
     await refused(() => etcd.put('k\ud800', 'v'), /lone surrogate/);
     await refused(() => etcd.put('k', 'v\udc01'), /lone surrogate/);
     await refused(() => etcd.get('k\ud800'), /lone surrogate/);
+    await refused(() => etcd.auth.roleAdd('r\ud800'), /^role has a lone surrogate/);
+    await refused(() => etcd.auth.userAdd('u', { password: 'p\ud800' }), /password has a lone surrogate/);
+    await refused(() => etcd.auth.userChangePassword('u', 'p\ud800'), /password has a lone surrogate/);
     const gone = new Uint8Array([1, 2]);
     structuredClone(gone.buffer, { transfer: [gone.buffer] });
     await refused(() => etcd.put('k', gone), /the bytes are gone/);
@@ -186,6 +190,39 @@ overEachTransport('mistakes', (connect) => {
       assert.ok(error instanceof CodecError && /await it first/.test(error.message), String(error));
       return true;
     });
+  });
+
+  test('a value that is not JSON is named by its key', async () => {
+    await etcd.put('settings', '{bad');
+    const kv = await etcd.get('settings');
+    assert.throws(
+      () => kv?.json(),
+      (error) => {
+        assert.ok(error instanceof CodecError && error.cause instanceof SyntaxError, String(error));
+        assert.match(error.message, /^the value of key 'settings' is not valid JSON: /);
+        return true;
+      },
+    );
+  });
+
+  test('an endpoint of a service is registered as it is meant, or refused', async () => {
+    const services = new EndpointManager(etcd, 'services');
+    const wrong: [unknown, RegExp][] = [
+      [{ addr: '' }, /^addr is ''; it must be a non-empty string/],
+      [{ addr: 'h\ud800' }, /^addr has a lone surrogate/],
+      [{ addr: 1 }, /^addr is 1; /],
+      [{ address: 'h:1' }, /did you mean addr\?/],
+      [{ addr: 'h:1', metadata: Promise.resolve(1) }, /^metadata is a Promise: await it first/],
+      [{ addr: 'h:1', metadata: () => 1 }, /^metadata \(a function\) can't be written as JSON/],
+      [{ addr: 'h:1', metadata: 1n }, /^metadata \(1n\) can't be written as JSON/],
+      [{}, /addr is missing/],
+      [null, /an endpoint takes an object, and was given null/],
+      [Promise.resolve(), /an endpoint takes an object/],
+    ];
+    for (const [endpoint, message] of wrong) {
+      await refused(() => services.add('a', untyped(endpoint)), message);
+    }
+    assert.equal((await services.list()).size, 0);
   });
 
   test('codecs that are called directly fail with a CodecError', () => {

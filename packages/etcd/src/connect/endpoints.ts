@@ -69,7 +69,9 @@ function checkNoSecrets(endpoints: string | readonly string[]): void {
     const without = withoutSecrets(each);
     if (without === each || sockets.test(each)) continue;
     throw invalidArgument(
-      `endpoint ${JSON.stringify(without)} contains a user name or a password; give them as auth: { username, password }`,
+      without.includes('@')
+        ? `endpoint ${JSON.stringify(without)} contains a user name or a password; give them as auth: { username, password }`
+        : `endpoint ${JSON.stringify(without)} has a query, and etcd has none; write http://host:port, and options beside it`,
     );
   }
 }

@@ -1,12 +1,12 @@
 import { invalidArgument } from '../errors.js';
 import type { TlsOptions } from '../transport/transport.js';
-import { flag, pem, text } from '../util/kinds.js';
+import { flag, hostName, pem } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 
 /** The description of {@link TlsOptions}. */
 export const tlsFields = new Description<TlsOptions>(
   'tls',
-  { ca: pem, cert: pem, key: pem, serverName: text, dangerouslySkipVerification: flag },
+  { ca: pem, cert: pem, key: pem, serverName: hostName, dangerouslySkipVerification: flag },
   {
     hints: {
       insecureSkipVerify: 'did you mean dangerouslySkipVerification?',

@@ -2,7 +2,7 @@
 // prefixes. The classes that programs make these calls with are in views/.
 
 import { type InspectOptionsStylized, inspect, types } from 'node:util';
-import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
+import { CodecError, invalidArgument, StatusCode } from '../errors.js';
 import { jsonOf } from '../json.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { aFunction, checkArgument, kind, reason, shown, text, withMethods } from '../util/kinds.js';
@@ -41,12 +41,6 @@ export const codecs = new Description<KeyValueCodec<never, never, unknown, unkno
   { example: '{ value: json() }' },
 );
 
-/**
- * A key or a value could not be encoded or decoded by its codec; `cause` is what the codec threw. Code
- * `INVALID_ARGUMENT` for a write (nothing was sent), `INTERNAL` for a read.
- */
-export class CodecError extends EtcdError {}
-
 /** Bytes as they are; text is written as UTF-8. */
 export const bytes: Codec<Bytes, Uint8Array> = {
   encode: (value) => value,
@@ -60,7 +54,6 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export const utf8: Codec<string> = {
   encode(value) {
     checkArgument('the text', text, value);
-    if (/\p{Surrogate}/u.test(value)) throw invalidArgument('the text has a lone surrogate');
     return value;
   },
   decode: (value) => textOf(value),
@@ -96,10 +89,7 @@ export function json<T>(parse?: (value: unknown) => T, ...more: readonly unknown
   if (parse !== undefined) checkArgument('parse', aFunction(), parse);
   return {
     encode(value) {
-      if (types.isPromise(value)) throw invalidArgument('the value is a Promise: await it first');
-      const text: string | undefined = jsonText(value);
-      if (text === undefined) throw invalidArgument(`${shown(value)} can't be written as JSON`);
-      return text;
+      return jsonText('the value', value);
     },
     decode(encoded) {
       const value = parsed(textOf(encoded));
@@ -116,12 +106,20 @@ function parsed(text: string): unknown {
   }
 }
 
-function jsonText(value: unknown): string | undefined {
+/**
+ * A value as JSON; one that JSON would leave out is an error.
+ * @internal
+ */
+export function jsonText(what: string, value: unknown): string {
+  if (types.isPromise(value)) throw invalidArgument(`${what} is a Promise: await it first`);
+  let text: string | undefined;
   try {
-    return JSON.stringify(value);
+    text = JSON.stringify(value);
   } catch (cause) {
-    throw invalidArgument(`${shown(value)} can't be written as JSON: ${reason(cause)}`, cause);
+    throw invalidArgument(`${what} (${shown(value)}) can't be written as JSON: ${reason(cause)}`, cause);
   }
+  if (text === undefined) throw invalidArgument(`${what} (${shown(value)}) can't be written as JSON`);
+  return text;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 import { invalidArgument } from '../errors.js';
-import { shown } from '../util/kinds.js';
+import { shown, wellFormed } from '../util/kinds.js';
 import { refuseMore } from '../util/methods.js';
 
 /** A key or a value as calls take it: bytes, or a string that is sent as UTF-8. */
@@ -196,12 +196,6 @@ function otherThanBytes(given: unknown): string {
     ? what
     : `${what}; numbers and objects need String() or JSON.stringify()`;
 }
-
-/** Whether a text has no lone surrogate, which UTF-8 would change. */
-const wellFormed = (text: string): boolean => (text as WellFormed).isWellFormed();
-
-// All hosts have it; the types don't yet.
-type WellFormed = string & { isWellFormed(): boolean };
 
 /** If a buffer was transferred to another thread, or made smaller, its bytes look empty. */
 function checkAttached(bytes: Uint8Array): void {

@@ -2,6 +2,7 @@
 // What follows the keys of a range is in mirror/.
 
 import { invalidArgument } from '../errors.js';
+import { jsonText } from '../kv/codec.js';
 import { type KeyRange, prefix } from '../kv/key-range.js';
 import { putHints, type ReadOptions, readKinds } from '../kv/kv.js';
 import { op } from '../kv/txn.js';
@@ -9,7 +10,7 @@ import { Mirror, type MirrorOptions, mirrorKinds } from '../mirror/mirror.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, int64 } from '../util/int64.js';
-import { anything, checkArgument, oneOf, wholeList } from '../util/kinds.js';
+import { anything, checkArgument, nonEmptyText, oneOf, wholeList } from '../util/kinds.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
@@ -61,6 +62,16 @@ const changeFields = new Description<Change>(
   'a change',
   { type: oneOf('add', 'delete'), id: anything, endpoint: anything, lease: int64 },
   { required: ['type', 'id'], example: "{ type: 'delete', id }" },
+);
+
+const endpointFields = new Description<{ readonly addr: string; readonly metadata: unknown }>(
+  'an endpoint',
+  { addr: nonEmptyText, metadata: anything },
+  {
+    required: ['addr'],
+    hints: { address: 'did you mean addr?', Addr: 'did you mean addr?', Metadata: 'did you mean metadata?' },
+    example: "{ addr: '10.0.0.1:80' }",
+  },
 );
 
 const addOptions = describeCall<AddEndpointOptions>(
@@ -230,15 +241,9 @@ export class EndpointManager {
 
 /** As Go writes `internal.Update`; its `Op` is 0 for what is there. */
 function toJson(endpoint: Endpoint): string {
-  const { addr, metadata = null } = endpoint ?? {};
-  if (typeof addr !== 'string') {
-    throw invalidArgument(`an endpoint needs an addr: a string such as "10.0.0.1:80", not ${typeof addr}`);
-  }
-  try {
-    return JSON.stringify({ Op: 0, Addr: addr, Metadata: metadata });
-  } catch (error) {
-    throw invalidArgument("the endpoint's metadata can't be written as JSON", error);
-  }
+  endpointFields.check(endpoint);
+  const { addr, metadata = null } = endpoint;
+  return `{"Op":0,"Addr":${JSON.stringify(addr)},"Metadata":${jsonText('metadata', metadata)}}`;
 }
 
 function fromJson(kv: KeyValue): Endpoint | undefined {

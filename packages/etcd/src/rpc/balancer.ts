@@ -13,6 +13,7 @@ import { Pauses } from '../util/pauses.js';
 import { atMost } from '../util/wait.js';
 import { backoffMs } from './backoff.js';
 import { connectionChannel } from './channels.js';
+import { isHttpAlone } from './connect-error.js';
 import { MaintenanceService } from './generated/etcdserverpb/methods.js';
 import { type ResponseHeader, StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
 import { headerOf, type Store } from './store.js';
@@ -415,7 +416,9 @@ function isALearner(): EtcdError {
   return statusError({ code: StatusCode.UNAVAILABLE, details, method: statusMethod, sent: true });
 }
 
-/** With authentication on, etcd gives its status only to known users. A refusal is an answer, too. */
+/** With authentication on, etcd gives its status only to known users. A refusal is an answer, too, unless a proxy's. */
 function refusedForAuth(error: unknown): boolean {
-  return error instanceof UnauthenticatedError || error instanceof PermissionDeniedError;
+  return (
+    (error instanceof UnauthenticatedError || error instanceof PermissionDeniedError) && !isHttpAlone(error)
+  );
 }

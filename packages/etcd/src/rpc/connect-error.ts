@@ -2,6 +2,12 @@ import { ClosedError, EtcdError, errorOfCode, StatusCode, UnavailableError } fro
 import { knownServerError } from '../server-errors.js';
 import { tryDescriptors } from '../transport/shortage.js';
 
+/** What the transports say of an answer that has an HTTP status and none of gRPC's. */
+const HTTP_ALONE = /HTTP status (?:code )?(\d+)/;
+
+/** Whether it was not a gRPC server that answered, but a proxy, say. */
+export const isHttpAlone = ({ details }: EtcdError): boolean => HTTP_ALONE.test(details);
+
 interface Reason {
   /** Where the look-up itself fails, and not the name. */
   readonly ofLookUp?: true;
@@ -146,10 +152,10 @@ export function noEndpoint(
   const reasons = failures.map(
     (failure, i) => `${endpoints[i]}: ${explain(failure as EtcdError, patienceMs)}`,
   );
-  const slow = first.code === StatusCode.DEADLINE_EXCEEDED;
+  const unavailable = first.code === StatusCode.DEADLINE_EXCEEDED || isHttpAlone(first);
   const within = waitedMs === undefined ? '' : `within ${waitedMs} ms `;
   return errorOfCode(`no etcd answers ${within}at ${reasons.join('; at ')}`, {
-    code: slow ? StatusCode.UNAVAILABLE : first.code,
+    code: unavailable ? StatusCode.UNAVAILABLE : first.code,
     details: first.details,
     trailers: first.trailers,
     sent: false,
@@ -158,6 +164,10 @@ export function noEndpoint(
 }
 
 function explain({ code, details }: EtcdError, timeoutMs: number): string {
+  const [, http] = HTTP_ALONE.exec(details) ?? [];
+  if (http !== undefined) {
+    return `what answers isn't a gRPC server, and gave HTTP status ${http} (is that etcd's client port, without a proxy before it?)`;
+  }
   if (code === StatusCode.DEADLINE_EXCEEDED || details.startsWith('connect timeout')) {
     return `no answer within ${timeoutMs} ms (is the server overloaded or frozen, or a firewall in the way?)`;
   }
@@ -165,7 +175,8 @@ function explain({ code, details }: EtcdError, timeoutMs: number): string {
     return "a gRPC server answers, but it isn't etcd v3 (is that etcd's client port?)";
   }
   const known = reasonOf(details);
-  return known === undefined ? details : `${known.reason} (${known.hint})`;
+  if (known !== undefined) return `${known.reason} (${known.hint})`;
+  return details === '' ? `the server answered with gRPC status ${code}, and no message` : details;
 }
 
 function reasonOf(details: string): Reason | undefined {

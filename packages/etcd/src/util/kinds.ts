@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { inspect, types } from 'node:util';
 import { invalidArgument } from '../errors.js';
 
@@ -56,19 +57,46 @@ export const anything: Kind<unknown> = kind(() => true, '');
 
 export const flag: Kind<boolean> = kind((value) => typeof value === 'boolean', 'true or false');
 
-/** Any text. */
-export const text: Kind<string> = kind((value) => typeof value === 'string', 'a string');
+/** Texts that are sent: as UTF-8, which would change a lone surrogate. */
+function sentText(must: string, fits: (value: string) => boolean): Kind<string> {
+  const unchanged = kind<string>((value) => typeof value === 'string' && fits(value), must);
+  return {
+    fits: (value) => unchanged.fits(value) && wellFormed(value as string),
+    explain: (name, value) =>
+      unchanged.fits(value)
+        ? `${name} has a lone surrogate, which UTF-8 can't encode`
+        : unchanged.explain(name, value),
+  };
+}
 
-export const nonEmptyText: Kind<string> = kind(
-  (value) => typeof value === 'string' && value !== '',
-  'a non-empty string',
+/** Whether a text has no lone surrogate, which UTF-8 would change. */
+export const wellFormed = (text: string): boolean => (text as WellFormed).isWellFormed();
+
+// All hosts have it; the types don't yet.
+type WellFormed = string & { isWellFormed(): boolean };
+
+/** Any text. */
+export const text: Kind<string> = sentText('a string', () => true);
+
+export const nonEmptyText: Kind<string> = sentText('a non-empty string', (value) => value !== '');
+
+/** What a certificate can be for. */
+export const hostName: Kind<string> = kind(
+  (value) => typeof value === 'string' && (isIP(value) !== 0 || HOST_NAME.test(value)),
+  'a host name or an IP address, such as "etcd.example.com"',
 );
+
+// The last label of a name is no number, so that an address isn't taken for a name.
+const HOST_NAME =
+  /^(?!.{255})(?:[a-z\d_](?:[a-z\d_-]{0,61}[a-z\d_])?\.)*(?!\d+\.?$)[a-z\d_](?:[a-z\d_-]{0,61}[a-z\d_])?\.?$/i;
 
 /** As {@link nonEmptyText}; says nothing of what it was given. */
 export const secret: Kind<string> = {
   fits: nonEmptyText.fits,
   explain: (name, value) =>
-    `${name} is ${typeof value === 'string' ? 'empty' : 'not a string'}; give a non-empty string`,
+    typeof value === 'string' && value !== ''
+      ? `${name} has a lone surrogate, which UTF-8 can't encode`
+      : `${name} is ${value === '' ? 'empty' : 'not a string'}; give a non-empty string`,
 };
 
 /** As {@link secret}, for what is sent in a header. */
@@ -150,7 +178,7 @@ export const port: Kind<number> = kind(
 export const pem: Kind<string | Uint8Array> = {
   fits: (value) => typeof value === 'string' || types.isUint8Array(value),
   explain: (name, value) =>
-    `${name} is ${value === null ? 'null' : `a ${typeof value}`}; give the file's content, as a string or bytes`,
+    `${name} is ${typeof value === 'string' ? 'a string' : shown(value)}; give the file's content, as a string or bytes${hint(value)}`,
 };
 
 /** Any values, in an array; who takes it looks at each, holes too. */

@@ -1,5 +1,7 @@
 import { type InspectOptionsStylized, inspect } from 'node:util';
+import { CodecError, StatusCode } from '../../errors.js';
 import { type JsonBytes, jsonBytes } from '../../json.js';
+import { reason } from '../../util/kinds.js';
 import { guardMethods } from '../../util/methods.js';
 
 const utf8 = new TextDecoder();
@@ -73,10 +75,15 @@ export class KeyValue {
   /**
    * The value parsed as JSON. Its type is not checked.
    *
-   * @throws SyntaxError when the value isn't JSON.
+   * @throws CodecError when the value isn't JSON.
    */
   json<T = unknown>(): T {
-    return JSON.parse(this.text()) as T;
+    try {
+      return JSON.parse(this.text()) as T;
+    } catch (cause) {
+      const message = `the value of key ${inspect(textOrBytes(this.key))} is not valid JSON: ${reason(cause)}`;
+      throw new CodecError(message, { code: StatusCode.INTERNAL, sent: false, cause });
+    }
   }
 
   /** For `JSON.stringify`. */

@@ -392,12 +392,18 @@ function timeoutOf(options: CallOptions | undefined): number {
 
 function nativeTls({ ca, cert, key, serverName, dangerouslySkipVerification }: TlsOptions): NativeTls {
   return {
-    ...(ca !== undefined && { ca: Buffer.from(ca) }),
-    ...(cert !== undefined && { cert: Buffer.from(cert) }),
-    ...(key !== undefined && { key: Buffer.from(key) }),
+    ...(ca !== undefined && { ca: pemBytes(ca) }),
+    ...(cert !== undefined && { cert: pemBytes(cert) }),
+    ...(key !== undefined && { key: pemBytes(key) }),
     ...(serverName !== undefined && { serverName }),
     skipVerification: dangerouslySkipVerification ?? false,
   };
+}
+
+/** Without the byte-order mark that editors put before the first line, which must begin with dashes. */
+function pemBytes(pem: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(pem);
+  return bytes.indexOf('\ufeff') === 0 ? bytes.subarray(3) : bytes;
 }
 
 /** As the addon takes times: whole, in 32 bits. What is longer is 49 days; 0 alone is 0. */
