@@ -1,16 +1,21 @@
 // What errors of calls tell their reader: the bound that the caller gave, and the endpoints that were tried.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
 import {
   DeadlineExceededError,
   type EtcdClient,
-  type EtcdError,
+  EtcdError,
+  Mirror,
   PriorityQueue,
   UnavailableError,
 } from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
+
+const dir = temporaryDirectory();
 
 const escaped = (text: string): string => text.replace(/[.[\]]/g, '\\$&');
 
@@ -103,7 +108,91 @@ overEachTransport('the message of', (connect) => {
       }
     }
   });
+
+  test('a stream has its endpoint, too, and the reason', async () => {
+    await using started = await startEtcdHere();
+    const { endpoint } = started.server;
+    await using own = await connect(endpoint);
+    const watch = own.watch('k', { maxDisconnectedMs: 300 });
+    const disconnected = failureOf(new Promise((_resolve, reject) => watch.once('disconnected', reject)));
+    await watch.ready;
+    const { id } = await own.lease.grant(60);
+    const stream = own.stream<Uint8Array, Uint8Array>({ path: '/etcdserverpb.Watch/Watch', ...raw });
+    // It begins, and stays.
+    await stream.send(Uint8Array.of(10, 3, 10, 1, 107));
+    const responses = stream[Symbol.asyncIterator]();
+    await responses.next();
+    const broken = failureOf(responses.next());
+    const mirrored = failureOf(firstOf(new Mirror(own, 'k', { maxDisconnectedMs: 300 }), 3));
+    started.server.kill();
+    await started.server.exited;
+    // The next call may still have the connection that breaks.
+    await failureOf(own.get('k', { timeoutMs: 500 }));
+    const at = new RegExp(`UNAVAILABLE: .* at ${escaped(endpoint)}: `);
+    const refused = new RegExp(`at ${escaped(endpoint)}: connection refused \\(is etcd running there\\?\\)`);
+    const cases: [string, Promise<Error>, RegExp][] = [
+      ['a broken stream', broken, at],
+      ['the event of a watch', disconnected, at],
+      ['a watch', failureOf(firstOf(watch)), refused],
+      ['a mirror', mirrored, refused],
+      [
+        'a new stream',
+        failureOf(firstOf(own.stream({ path: '/etcdserverpb.Watch/Watch', ...raw }))),
+        refused,
+      ],
+      ['a snapshot', failureOf(firstOf(own.maintenance.snapshot())), refused],
+      ['a snapshot of one endpoint', failureOf(firstOf(own.maintenance.snapshot({ endpoint }))), refused],
+      [
+        'a snapshot to a file',
+        failureOf(own.maintenance.snapshotTo(join(dir, 'none'), { endpoint })),
+        refused,
+      ],
+      ['a keepalive', failureOf(own.lease.keepAlive(id, { timeoutMs: 500 })), refused],
+    ];
+    for (const [what, call, says] of cases) {
+      const error = await call;
+      assert.match(error.message, says, what);
+      if (says === refused)
+        assert.ok(error instanceof EtcdError && error.stack?.includes(error.message), what);
+    }
+  });
+
+  test('a stream’s deadline has the bound that was given, and the endpoint', async () => {
+    const lease = await etcd.lease.grant(60);
+    await etcd.lease.keepAliveOnce(lease.id);
+    server.pause();
+    try {
+      const says = new RegExp(`no answer from ${escaped(server.endpoint)} within 300 ms$`);
+      const snapshot = firstOf(etcd.maintenance.snapshot({ timeoutMs: 300 }));
+      assert.match(await messageOf(DeadlineExceededError, snapshot), says);
+      const { id } = lease;
+      const kept = etcd.lease.keepAliveOnce(id, { timeoutMs: 300 });
+      assert.match(
+        await messageOf(DeadlineExceededError, kept),
+        new RegExp(`no answer to the keepalive from ${escaped(server.endpoint)} within 300 ms`),
+      );
+      const stream = etcd.stream({ path: '/etcdserverpb.Watch/Watch', ...raw }, { timeoutMs: 300 });
+      assert.match(await messageOf(DeadlineExceededError, firstOf(stream)), says);
+    } finally {
+      server.resume();
+    }
+  });
 });
+
+const raw = { encode: (bytes: Uint8Array) => bytes, decode: (bytes: Uint8Array) => bytes };
+
+function failureOf(promise: Promise<unknown>): Promise<Error> {
+  return promise.then(
+    () => new Error('it has not failed'),
+    (failure: Error) => failure,
+  );
+}
+
+/** Takes so many items of a loop, which ends by its failure. */
+async function firstOf(items: AsyncIterable<unknown>, count = 1): Promise<void> {
+  let taken = 0;
+  for await (const _ of items) if (++taken === count) return;
+}
 
 interface Started extends AsyncDisposable {
   readonly server: EtcdServer;

@@ -47,7 +47,7 @@ for (const { name, skip, make } of transports) {
       await using server = await startScriptedServer({ stream: { Snapshot: script } });
       const transport = make({ endpoint: server.endpoint });
       try {
-        await body(new Snapshot(transport.stream('/test.Script/Snapshot')));
+        await body(new Snapshot(transport.stream('/test.Script/Snapshot'), (error) => error));
       } finally {
         await transport.close();
       }
@@ -64,7 +64,7 @@ for (const { name, skip, make } of transports) {
         unary: { echo: (call, answer) => answer(null, call.request) },
       });
       const transport = make({ endpoint: server.endpoint });
-      const snapshot = new Snapshot(transport.stream('/test.Script/Snapshot'));
+      const snapshot = new Snapshot(transport.stream('/test.Script/Snapshot'), (error) => error);
       const calls = Array.from({ length: 200 }, (_, i) =>
         transport.unary('/test.Script/echo', Buffer.from(`${i}`)),
       );

@@ -196,7 +196,8 @@ export class Maintenance {
     const { endpoint, signal, timeoutMs } = options;
     const rpc = endpoint === undefined ? this.#rpc : this.#rpc.at(endpoint);
     const control = { ...(signal && { signal }), ...(timeoutMs !== undefined && { timeoutMs }) };
-    return new Snapshot(rpc.stream(MaintenanceService.snapshot, control));
+    const stream = rpc.stream(MaintenanceService.snapshot, control);
+    return new Snapshot(stream, (error) => rpc.inWordsOf(stream, error, control));
   }
 
   /**

@@ -63,6 +63,7 @@ export class CorruptSnapshotError extends EtcdError {
  */
 export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
   readonly #stream: ByteStream;
+  readonly #inWords: (error: unknown) => unknown;
   readonly #chunks: AsyncGenerator<Uint8Array, void, void>;
   #info: SnapshotInfo | undefined;
 
@@ -70,9 +71,13 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     guardMethods<Snapshot>(Snapshot, (it) => #stream in it, { promised: {}, direct: { close: 0 } });
   }
 
-  /** @internal */
-  constructor(stream: ByteStream) {
+  /**
+   * @param inWords how a failure of the stream is reported.
+   * @internal
+   */
+  constructor(stream: ByteStream, inWords: (error: unknown) => unknown) {
     this.#stream = stream;
+    this.#inWords = inWords;
     this.#chunks = this.#receive();
     // How it fails is reported by the answer.
     stream.send(SnapshotRequest.encode({}).finish()).catch(() => {});
@@ -123,7 +128,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
         if (blob.length > 0) yield alone ? blob : new Uint8Array(blob);
       }
     } catch (error) {
-      throw atCaller(error);
+      throw atCaller(this.#inWords(error));
     } finally {
       this.close();
     }

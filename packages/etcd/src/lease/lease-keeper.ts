@@ -1,11 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import {
-  ClosedError,
-  DeadlineExceededError,
-  type EtcdError,
-  StatusCode,
-  UnavailableError,
-} from '../errors.js';
+import { ClosedError, DeadlineExceededError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
 import { LeaseKeepAliveRequest } from '../rpc/generated/etcdserverpb/rpc.js';
 import { encodeMessage } from '../rpc/messages/encode-message.js';
@@ -115,6 +109,7 @@ export class KeptLease {
  * the monotonic clock and counted from when its last renewal was sent, is lost.
  */
 export class LeaseKeeper implements StreamOwner {
+  readonly #rpc: Rpc;
   readonly #stream: ReopeningStream;
   readonly #leases = new Map<bigint, KeptLease>();
   readonly #due = new DueTimes<KeptLease>();
@@ -130,6 +125,7 @@ export class LeaseKeeper implements StreamOwner {
   #closed = false;
 
   constructor(rpc: Rpc) {
+    this.#rpc = rpc;
     this.#stream = new ReopeningStream(rpc, streamInit, this);
   }
 
@@ -175,7 +171,12 @@ export class LeaseKeeper implements StreamOwner {
 
   /** The error for a renewal that took too long. */
   tooLate({ asked }: KeptLease, timeoutMs: number): DeadlineExceededError {
-    const details = `no answer to the keepalive within ${timeoutMs} ms`;
+    const { current } = this.#stream;
+    const address = current && this.#rpc.addressOf(current);
+    const from = address === undefined ? '' : ` from ${address}`;
+    const before =
+      this.#failure instanceof EtcdError ? `; the last stream failed: ${this.#failure.message}` : '';
+    const details = `no answer to the keepalive${from} within ${timeoutMs} ms${before}`;
     const init = {
       code: StatusCode.DEADLINE_EXCEEDED,
       details,

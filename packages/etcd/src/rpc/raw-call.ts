@@ -90,7 +90,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
   readonly #rpc: Rpc;
   readonly #method: RpcMethod<Request, Response>;
   readonly #stream: ByteStream;
-  readonly #signal: AbortSignal | undefined;
+  readonly #options: RpcStreamOptions;
 
   static {
     guardMethods<RpcStream<never, unknown>>(RpcStream, (it) => #stream in it, {
@@ -111,7 +111,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     };
     signal?.throwIfAborted();
     this.#rpc = rpc;
-    this.#signal = signal;
+    this.#options = options;
     this.#method = method;
     this.#stream = rpc.streamOf(method.path, callOptions);
     // Whoever reads learns how it ended.
@@ -120,7 +120,12 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
 
   /** Sends one request; resolves when there is room for another. Rejects once the stream has ended. */
   async send(request: Request): Promise<void> {
-    await this.#stream.send(encoded(this.#method.encode, request));
+    const message = encoded(this.#method.encode, request);
+    try {
+      await this.#stream.send(message);
+    } catch (error) {
+      throw this.#failure(error);
+    }
   }
 
   /** Declares that no more requests follow. A method that takes a single request answers after that. */
@@ -144,7 +149,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     } catch (error) {
       // The next stream, or call, gets another token.
       this.#rpc.takesAnotherToken(error, 0);
-      throw atCaller(error, this.#signal);
+      throw this.#failure(error);
     } finally {
       this.cancel();
     }
@@ -158,5 +163,9 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
   /** The same as {@link cancel}. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.cancel();
+  }
+
+  #failure(error: unknown): unknown {
+    return atCaller(this.#rpc.inWordsOf(this.#stream, error, this.#options), this.#options.signal);
   }
 }

@@ -46,7 +46,8 @@ export class ReopeningStream {
   #failures = 0;
   /** How often in a row the server refused the token of a stream. */
   #tokenRefusals = 0;
-  #brokenOff: unknown;
+  /** The stream was ended here, as its endpoint is to blame. */
+  #brokenOff = false;
   #referenced: boolean;
   /** Whether the server has answered on this stream, so that the back-off starts over after it. */
   answered = false;
@@ -77,7 +78,7 @@ export class ReopeningStream {
 
   /** Breaks the stream, with this failure: the next one goes to another endpoint. */
   breakOff(failure: unknown): void {
-    this.#brokenOff = failure;
+    this.#brokenOff = true;
     this.#stream?.cancel(failure);
   }
 
@@ -126,6 +127,7 @@ export class ReopeningStream {
   async #serve(pauses: Pauses): Promise<unknown> {
     const { method, options, endedMessage, leavesEndpoint } = this.#init;
     this.answered = false;
+    this.#brokenOff = false;
     let stream: ByteStream;
     try {
       stream = this.#rpc.stream(method, options);
@@ -151,10 +153,10 @@ export class ReopeningStream {
         if (held !== undefined) await held;
       }
     } catch (error) {
-      if (this.#pauses === pauses && (error === this.#brokenOff || leavesEndpoint(error))) {
+      if (this.#pauses === pauses && (this.#brokenOff || leavesEndpoint(error))) {
         this.#rpc.leaveEndpoint(stream, error);
       }
-      return error;
+      return this.#rpc.inWordsOf(stream, error);
     } finally {
       if (this.#stream === stream) this.#stream = undefined;
       stream.cancel();

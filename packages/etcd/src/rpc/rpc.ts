@@ -268,6 +268,28 @@ export class Rpc {
     if (endpoint !== undefined && !this.#closed) this.#balancer.failed(endpoint, error);
   }
 
+  /** Where a stream goes, once it has begun. */
+  addressOf(stream: ByteStream): string | undefined {
+    return this.#streams.get(stream)?.address;
+  }
+
+  /**
+   * What a stream ended with, in words of what its caller knows, as errors of calls are: its endpoint, its bound. The
+   * reason of its signal stays as it is.
+   */
+  inWordsOf(
+    stream: ByteStream,
+    error: unknown,
+    { signal, timeoutMs }: Pick<CallControl, 'signal' | 'timeoutMs'> = {},
+  ): unknown {
+    const endpoint = this.#streams.get(stream);
+    if (endpoint === undefined || !(error instanceof EtcdError) || signal?.aborted) return error;
+    const { address } = endpoint;
+    if (!(error instanceof DeadlineExceededError))
+      return unreachable(error, new Map([[address, error]]), this.#init.connectTimeoutMs);
+    return timeoutMs === undefined ? error : pastDeadline(error, timeoutMs, 1, undefined, address);
+  }
+
   /**
    * Looks at the header of a message that this stream has brought, before anything else is done with it.
    *
