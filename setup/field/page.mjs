@@ -85,22 +85,22 @@ export function page(results) {
     const result = results.controls[one.name];
     return result === undefined ? [] : [{ one, result }];
   });
-  return `# The field
+  return `# Field report
 
-Public reports of crashes and hangs at exit in packages of npm and PyPI, and a program for each, written from its report
-(\`scenarios/field\`). Each program runs alone ("truth", a plain loop without the tester), under the tester, and amplified; a
-good version, where one is known, must pass. Beside them stand popular packages that are used as their documentation says: none
-may be accused. \`npm run field\` measures what is missing or out of date, and writes this page.
+How well does the tester find and name crashes that people have reported? This page takes public reports of crashes and hangs at exit in
+npm and PyPI packages. \`scenarios/field\` has a program for each, written from its report. Each program runs three times over: alone (in a plain
+loop, without the tester), under the tester, and under the tester with the exit amplifier. Where a fixed version is known, it must pass. As a
+counterpart, popular packages are used as their documentation says, and the tester must not accuse any of them.
 
-What a case may be named was written down from its report and its stack. Runs under the tester end with the second failure,
-so the columns show the run that failed first.
+\`npm run field\` measures the cases that are missing or out of date, and writes this page. The right names of a case (column "named") were
+derived from its report and its stack. The tester stops at a case's second failure, so the columns show the first run that failed.
 
 ## Figures
 
-- Cases: ${rows.length}, of which ${real.length} fail here at all.
+- Cases: ${rows.length}, of which ${real.length} fail on this machine.
 - Found, of those that fail here: ${share(seen.length, real.length)}.
-- Found within their amplified runs: ${share(within.length, real.length)}.
-- First failure: plain in run ${median(real.map(({ result }) => result.plain.first))}, amplified in run ${median(real.map(({ result }) => result.amplified.first))} (the median of those that fail here).
+- Found in the amplified runs alone: ${share(within.length, real.length)}.
+- First failure: plain in run ${median(real.map(({ result }) => result.plain.first))}, amplified in run ${median(real.map(({ result }) => result.amplified.first))} (medians of those that fail here).
 - Named right, of those found: ${share(named.length, seen.length)}.
 - Good versions that pass: ${share(good.filter(({ result }) => goodIsClean(result)).length, good.length)}.
 - Correct programs accused: ${share(correct.filter(({ result }) => accused(result)).length, correct.length)}.
@@ -112,7 +112,7 @@ ${table([
   ...rows.map(({ one, result }) => caseCells(one, result)),
 ])}
 
-A dash under "plain" or "amplified" means that none of those runs failed. A case that nobody reproduced here was tried as often as its columns say.
+A dash under "plain" or "amplified" means that none of those runs failed. For a case that wasn't reproduced here, the columns show how often it was tried.
 
 ## Correct programs
 

@@ -18,7 +18,7 @@
 const ADDON = `packages/etcd/native/etcd-transport.${process.platform}-${process.arch}.node`;
 
 const DENO_GO_AWAY = "Deno's `node:http2` crashes when a connection is closed by its `goaway` listener";
-const BUN_PROTOCOL = "Bun's `node:http2` judges some breaches of the protocol otherwise than Node's";
+const BUN_PROTOCOL = "Bun's `node:http2` handles some breaches of the protocol differently from Node's";
 const DENO_PROTOCOL = "Deno's `node:http2` tolerates some breaches of the protocol that end a call on Node";
 
 /** @type {Exception[]} */
