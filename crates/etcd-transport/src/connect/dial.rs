@@ -2,19 +2,21 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::iter;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, rustls};
 
 use crate::connect::target::{Address, Target};
 
@@ -70,7 +72,83 @@ pub async fn dial(target: &Target) -> Result<Box<dyn Io>, DialError> {
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         return Err(DialError::NoHttp2);
     }
-    Ok(Box::new(stream))
+    Ok(Box::new(LastWords { stream, failed: None }))
+}
+
+/// TLS whose failed writes report what the server has said. One that refuses the client's certificate says so after the
+/// handshake and hangs up, and a write may meet that before the alert is read.
+struct LastWords<S> {
+    stream: S,
+    /// How a write has failed. What came before that is still to be read, which the runtime may not have noticed yet.
+    failed: Option<io::Error>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> LastWords<S> {
+    fn write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if self.failed.is_none() {
+            match write(Pin::new(&mut self.stream), cx) {
+                Poll::Ready(Err(error)) => self.failed = Some(error),
+                written => return written,
+            }
+        }
+        Poll::Ready(Err(ready!(self.last_words(cx))))
+    }
+
+    fn last_words(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let mut bytes = [0; 1024];
+        let said = loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                // The connection has failed, and nobody will read them.
+                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) => break None,
+                Err(error) => break is_alert(&error).then_some(error),
+            }
+        };
+        let failed = self.failed.take();
+        Poll::Ready(said.or(failed).unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()))
+    }
+}
+
+fn is_alert(error: &io::Error) -> bool {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::AlertReceived(_)))
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for LastWords<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LastWords<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(cx, |stream, cx| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 async fn tcp(target: &Target, host: &str, port: u16) -> Result<TcpStream, DialError> {

@@ -15,6 +15,8 @@ interface Reason {
   readonly pattern: RegExp;
   readonly reason: string;
   readonly hint: string;
+  /** The hint for an endpoint with TLS, where that is another. */
+  readonly secureHint?: string;
 }
 
 const noDescriptor: Reason = {
@@ -128,7 +130,8 @@ const reasons: readonly Reason[] = [
     pattern:
       /connection closed|closed the connection|broken pipe|EPIPE|failed to connect|connection reset|ECONNRESET/i,
     reason: 'the server closed the connection',
-    hint: 'if it uses TLS, write https://; if it wants a client certificate, check tls.cert',
+    hint: 'if it uses TLS, write https://',
+    secureHint: "if it wants a client certificate, check tls.cert; the server's log may say more",
   },
 ];
 
@@ -150,7 +153,7 @@ export function noEndpoint(
   if (!(first instanceof EtcdError)) return first;
   const patienceMs = Math.min(connectTimeoutMs, waitedMs ?? Number.POSITIVE_INFINITY);
   const reasons = failures.map(
-    (failure, i) => `${endpoints[i]}: ${explain(failure as EtcdError, patienceMs)}`,
+    (failure, i) => `${endpoints[i]}: ${explain(failure as EtcdError, patienceMs, endpoints[i])}`,
   );
   const unavailable = first.code === StatusCode.DEADLINE_EXCEEDED || isHttpAlone(first);
   const within = waitedMs === undefined ? '' : `within ${waitedMs} ms `;
@@ -163,7 +166,7 @@ export function noEndpoint(
   });
 }
 
-function explain({ code, details }: EtcdError, timeoutMs: number): string {
+function explain({ code, details }: EtcdError, timeoutMs: number, endpoint = ''): string {
   const [, http] = HTTP_ALONE.exec(details) ?? [];
   if (http !== undefined) {
     return `what answers isn't a gRPC server, and gave HTTP status ${http} (is that etcd's client port, without a proxy before it?)`;
@@ -175,8 +178,10 @@ function explain({ code, details }: EtcdError, timeoutMs: number): string {
     return "a gRPC server answers, but it isn't etcd v3 (is that etcd's client port?)";
   }
   const known = reasonOf(details);
-  if (known !== undefined) return `${known.reason} (${known.hint})`;
-  return details === '' ? `the server answered with gRPC status ${code}, and no message` : details;
+  if (known === undefined)
+    return details === '' ? `the server answered with gRPC status ${code}, and no message` : details;
+  const { secureHint = known.hint } = known;
+  return `${known.reason} (${/^(https|unixs):/.test(endpoint) ? secureHint : known.hint})`;
 }
 
 function reasonOf(details: string): Reason | undefined {
@@ -214,7 +219,7 @@ export function unreachable(
     tried,
     // A connection that was made and broke later says nothing of how to make one.
     ([address, failure]) =>
-      `${address}: ${failure.sent ? failure.details : explain(failure, connectTimeoutMs)}`,
+      `${address}: ${failure.sent ? failure.details : explain(failure, connectTimeoutMs, address)}`,
   );
   const what = sent ? 'the call failed' : 'no etcd answers';
   return new UnavailableError(`UNAVAILABLE: ${what} at ${reasons.join('; at ')}`, {
