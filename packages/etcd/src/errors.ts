@@ -127,8 +127,9 @@ export class ClosedError extends EtcdError {
     message = 'the etcd client is closed; connect() again to make further calls',
     sent = false,
     mayBeApplied = sent,
+    method?: string,
   ) {
-    super(message, { code: StatusCode.CANCELLED, sent, mayBeApplied });
+    super(message, { code: StatusCode.CANCELLED, sent, mayBeApplied, method });
   }
 }
 
@@ -136,10 +137,16 @@ export class ClosedError extends EtcdError {
  * For a call that was in flight when its client was closed.
  * @internal
  */
-export function closedInFlight(): ClosedError {
+export function closedInFlight(
+  method: string | undefined,
+  mayBeApplied = !(method && readOnly.has(method)),
+): ClosedError {
+  const written = mayBeApplied ? '; a write may have been made' : '';
   return new ClosedError(
-    'the etcd client was closed before the answer came; a write may have been made',
+    `the etcd client was closed before the answer came${written}`,
     true,
+    mayBeApplied,
+    method,
   );
 }
 

@@ -645,6 +645,7 @@ describe('arguments', () => {
   });
 
   test('of other clients, and misspelt ones, are answered with what to write', async () => {
+    const endpoint = (given: unknown) => new api.EndpointManager(etcd, 'service').add('id', given as never);
     const cases: readonly [call: () => unknown, message: RegExp][] = [
       [
         () => etcd.put('k', 'v', { ttl: 5 } as object),
@@ -683,6 +684,16 @@ describe('arguments', () => {
         /keepAlive is true; it must be an object such as \{ intervalMs/,
       ],
       [() => api.connect({ hosts: [] } as object), /no option hosts; did you mean endpoints\?/],
+      [() => etcd.getPrefix('a', { foo: 1 } as object), /^getPrefix\(\) has no option foo/],
+      [() => (etcd.maintenance.status as Anything)(), /^endpoint is undefined; it must be a string such as/],
+      [() => etcd.auth.roleAdd('r\ud800'), /lone surrogate/],
+      [() => etcd.auth.userChangePassword('u', 'p\ud800'), /lone surrogate/],
+      [() => endpoint({ address: 'h:1' }), /no option address; did you mean addr\?/],
+      [() => endpoint({ addr: '' }), /addr is ''; it must be a non-empty string/],
+      [() => endpoint({ addr: 'h\ud800' }), /lone surrogate/],
+      [() => endpoint(null), /an endpoint takes an object, and was given null/],
+      [() => endpoint({ addr: 'h:1', metadata: Promise.resolve(1) }), /await it first/],
+      [() => endpoint({ addr: 'h:1', metadata: () => 1 }), /function\)? can't be written as JSON/],
     ];
     for (const [call, message] of cases) {
       const outcome = await outcomeOf(call);

@@ -49,6 +49,31 @@ overEachTransport('what errors say of requests', (connect) => {
     ({ server, etcd } = given);
   });
 
+  test('a read in flight when the client is closed has changed nothing', async () => {
+    const closing = await connect(server.endpoint);
+    const calls: [Promise<unknown>, object][] = [
+      [closing.get('k'), CHANGED_NOTHING],
+      [closing.range('k'), CHANGED_NOTHING],
+      [closing.cluster.memberList(), CHANGED_NOTHING],
+      [closing.put('k', 'v'), IN_DOUBT],
+    ];
+    const outcomes = Promise.all(calls.map(([call]) => fails(call)));
+    await closing.close();
+    assert.deepEqual(
+      await outcomes,
+      calls.map(([, fate]) => fate),
+    );
+  });
+
+  test('a keepalive that reached no server was not sent', async () => {
+    await using lazy = await connect({ endpoints: 'http://127.0.0.1:1', lazy: true, timeoutMs: 300 });
+    assert.deepEqual(await fails(lazy.lease.keepAliveOnce(5n)), NO_REQUEST);
+    await assert.rejects(
+      lazy.lease.keepAlive(5n),
+      /no etcd answers at http:..127.0.0.1:1: connection refused/,
+    );
+  });
+
   test('the end of a session, a lock or a leadership is of no request', async () => {
     await using session = await Session.create(etcd);
     const lock = await new Mutex(session, 'errors/lock').lock();

@@ -239,6 +239,10 @@ const callOptions = {
     hints: rangeHints,
     example: '{ limit: 100 }',
   }),
+  getPrefix: describeCall<RangeOptions>('getPrefix()', rangeKinds, {
+    hints: rangeHints,
+    example: '{ limit: 100 }',
+  }),
   put: describeCall<PutOptions>('put()', putKinds, { hints: putHints, example: '{ lease: id }' }),
   delete: describeCall<DeleteOptions>('delete()', deleteKinds, {
     hints: deleteHints,
@@ -436,6 +440,7 @@ export function knownHeader(header: ResponseHeaderMessage | undefined): Response
 export interface KvCalls<Entry> {
   readonly get: Call<RangeRequest, RangeResponse, Entry | undefined>;
   readonly range: Call<RangeRequest, RangeMessage, RangeResult<Entry>>;
+  readonly getPrefix: Call<RangeRequest, RangeMessage, RangeResult<Entry>>;
   readonly put: Call<PutRequest, PutResponse, PutResult<Entry>>;
   readonly deleteRange: Call<DeleteRangeRequest, DeleteRangeResponse, DeleteResult<Entry>>;
 }
@@ -445,6 +450,11 @@ export function kvCalls<Entry>(toEntry: ToEntry<Entry>): KvCalls<Entry> {
   return {
     get: idempotentCall(KVService.range, ({ kvs: [kv] }) => kv && toEntry(kv), callOptions.get),
     range: idempotentCall(rangeMethod, (response) => rangeResult(response, toEntry), callOptions.range),
+    getPrefix: idempotentCall(
+      rangeMethod,
+      (response) => rangeResult(response, toEntry),
+      callOptions.getPrefix,
+    ),
     put: writeCall(KVService.put, (response) => putResult(response, toEntry), callOptions.put),
     deleteRange: writeCall(
       KVService.deleteRange,

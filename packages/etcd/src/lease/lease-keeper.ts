@@ -58,8 +58,8 @@ export class KeptLease {
   holders = 0;
   /** How many requests of this client to revoke it may have been applied. */
   revocations = 0;
-  /** Whether a renewal was ever sent. */
-  asked = false;
+  /** Whether a stream that broke may have brought a renewal to the server. */
+  sent = false;
   /** As of the last renewal; 0 before the first. */
   ttlMs = 0;
   /** When the request of the last renewal was sent: the server has the lease for at least `ttlMs` from then on. */
@@ -169,10 +169,12 @@ export class LeaseKeeper implements StreamOwner {
     lease.lost.signal.throwIfAborted();
   }
 
-  /** The error for a renewal that took too long. */
-  tooLate({ asked }: KeptLease, timeoutMs: number): DeadlineExceededError {
+  /** The error for a renewal that took too long: why there is no connection, where nothing was sent. */
+  tooLate(lease: KeptLease, timeoutMs: number): EtcdError {
     const { current } = this.#stream;
     const address = current && this.#rpc.addressOf(current);
+    const sent = lease.sent || lease.renewed || (lease.sentAt !== undefined && address !== undefined);
+    if (!sent && this.#failure instanceof UnavailableError) return this.#failure;
     const from = address === undefined ? '' : ` from ${address}`;
     const before =
       this.#failure instanceof EtcdError ? `; the last stream failed: ${this.#failure.message}` : '';
@@ -181,7 +183,7 @@ export class LeaseKeeper implements StreamOwner {
       code: StatusCode.DEADLINE_EXCEEDED,
       details,
       method: keepAliveMethod,
-      sent: asked,
+      sent,
       cause: this.#failure,
     };
     return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, init);
@@ -240,6 +242,7 @@ export class LeaseKeeper implements StreamOwner {
     }
     this.#failure = failure;
     for (const lease of this.#leases.values()) {
+      if (lease.sentAt !== undefined && failure instanceof EtcdError && failure.sent) lease.sent = true;
       lease.sentAt = undefined;
       this.#due.set(lease, lease.deadline);
     }
@@ -259,7 +262,6 @@ export class LeaseKeeper implements StreamOwner {
     this.#gather(leases.every(({ renewed, waiters }) => renewed && waiters.size === 0));
     for (const lease of leases) {
       lease.sentAt = now;
-      lease.asked = true;
       this.#due.set(lease, Math.min(now + lease.patienceMs, lease.deadline));
       // All at once, so that they go down in one batch: there is one message for each lease at most.
       this.#stream.send(lease.request);

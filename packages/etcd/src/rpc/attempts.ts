@@ -29,7 +29,7 @@ export function fateWith(before: Fate, { sent, mayBeApplied }: EtcdError): Fate 
 export function ofAllAttempts(last: EtcdError, fate: Fate): EtcdError {
   const { code, details, trailers, method, sent, mayBeApplied } = last;
   if (sent === fate.sent && mayBeApplied === fate.mayBeApplied) return last;
-  if (last instanceof ClosedError) return closedAfter(fate);
+  if (last instanceof ClosedError) return closedAfter(fate, method);
   const earlier = fate.mayBeApplied && !mayBeApplied ? '; an earlier attempt may have been applied' : '';
   // All errors that a call ends with are made from these two.
   const type = last.constructor as new (message: string, init: EtcdErrorInit) => EtcdError;
@@ -44,8 +44,8 @@ export function ofAllAttempts(last: EtcdError, fate: Fate): EtcdError {
 }
 
 /** The client was closed after these attempts. */
-export function closedAfter({ sent, mayBeApplied }: Fate): ClosedError {
-  return mayBeApplied ? closedInFlight() : new ClosedError(undefined, sent, false);
+export function closedAfter({ sent, mayBeApplied }: Fate, method?: string): ClosedError {
+  return mayBeApplied ? closedInFlight(method, true) : new ClosedError(undefined, sent, false, method);
 }
 
 /** What this side says of a call that was not answered; a server has other words. */

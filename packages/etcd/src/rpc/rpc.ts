@@ -8,7 +8,7 @@ import {
 import { DeferredStream } from '../transport/deferred-stream.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller, callSite } from '../util/at-caller.js';
-import { abortSignal, flag, milliseconds } from '../util/kinds.js';
+import { abortSignal, checkArgument, flag, kind, milliseconds, text } from '../util/kinds.js';
 import { Description, type DescriptionMore, type Kinds } from '../util/options.js';
 import { settlesBy } from '../util/wait.js';
 import {
@@ -115,6 +115,9 @@ export interface RpcInit {
 
 // A call, since bundlers leave out a module if nothing of it is used.
 logWhereAsked();
+
+/** For calls to one endpoint; what it says is looked at later. */
+const oneEndpoint = kind<string>(text.fits, "a string such as 'http://127.0.0.1:2379'");
 
 /** How often a call, or a stream, fetches another token before it gives up. */
 const MAX_TOKEN_REFRESHES = 3;
@@ -235,6 +238,7 @@ export class Rpc {
    * @throws InvalidArgumentError for a malformed endpoint, and ClosedError.
    */
   at(endpoint: string): Rpc {
+    checkArgument('endpoint', oneEndpoint, endpoint);
     if (this.#closed) throw new ClosedError();
     let rpc = this.#single.get(endpoint);
     if (rpc === undefined) {
@@ -542,7 +546,7 @@ export class Rpc {
           waitMs,
         });
         if (waitMs > 0) await this.#balancer.pause(waitMs, control.signal);
-        if (this.#closed) throw closedAfter(fate);
+        if (this.#closed) throw closedAfter(fate, call.method.path);
       }
       attempts += 1;
       const endpoint = stays ? attempt.endpoint : this.#balancer.pick(attempt.endpoint);

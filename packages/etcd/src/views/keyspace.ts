@@ -104,7 +104,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   /** Reads the keys that start with `start`: short for `range(prefix(start))`. */
   getPrefix(start: Bytes, options: RangeOptions = none): Promise<RangeResult<Entry>> {
     const request = () => rangeRequest(this.#mapping.range(prefix(start)), options);
-    return this.#rpc.call(this.#calls.range, request, options);
+    return this.#rpc.call(this.#calls.getPrefix, request, options);
   }
 
   /**

@@ -96,7 +96,7 @@ class GrpcJsTransport implements Transport {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const call of [...this.#calls.keys()]) this.cancel(call, closedInFlight());
+    for (const call of [...this.#calls.keys()]) this.cancel(call, closedInFlight(call.method));
     for (const channel of [...this.#channels]) channel.close();
   }
 

@@ -168,7 +168,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     } finally {
       const calls = [...this.#calls.values()];
       this.#calls.clear();
-      for (const call of calls) call.cut(this.#broken?.(true) ?? closedInFlight());
+      for (const call of calls) call.cut(this.#broken?.(true) ?? closedInFlight(call.method));
     }
   }
 
