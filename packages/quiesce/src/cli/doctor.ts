@@ -4,7 +4,7 @@ import { unavailablePerturbations } from '../perturb/perturb.js';
 import { findExecutable } from '../process/executable.js';
 import { spawnGroup } from '../process/process-group.js';
 import { SPAWNER_FILE, startedSpawner } from '../process/spawner.js';
-import { debuggerProblem, threadStacks } from '../run/diagnose.js';
+import { threadStacks } from '../run/diagnose.js';
 import { DONE_FD, witnessEnvironment, witnessProblem } from '../run/witness.js';
 import { VERSION } from '../version.js';
 import { interruptible } from './interrupt.js';
@@ -72,7 +72,8 @@ async function look(signal: AbortSignal): Promise<Check[]> {
       name: 'stacks',
       problem: await stacksProblem(signal),
       cost: 'crashes and hangs are reported without stacks, so the likely cause often stays unknown',
-      remedy: 'install gdb (apt-get install gdb); in a container: docker run --cap-add SYS_PTRACE',
+      remedy:
+        'install gdb (apt-get install gdb), and make gdb --version work; in a container: docker run --cap-add SYS_PTRACE',
       matters: true,
     },
     {
@@ -141,8 +142,8 @@ async function stacksProblem(signal: AbortSignal): Promise<string | null> {
       sleeper.exited.then(() => resolve(false));
     });
     if (!started) return 'a trial program could not be started';
-    const { threads } = await threadStacks([{ pid: sleeper.pid, command: 'node' }], { signal });
-    return threads.some(({ frames }) => frames.length > 0) ? null : debuggerProblem();
+    const { problem } = await threadStacks([{ pid: sleeper.pid, command: 'node' }], { signal });
+    return problem;
   } finally {
     sleeper.kill('SIGKILL');
     for (const stream of sleeper.output) stream.destroy();

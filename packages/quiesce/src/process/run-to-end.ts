@@ -6,6 +6,8 @@ import { startTimer } from './timer.js';
 /** How a program is run to its end. */
 export interface RunToEndOptions {
   readonly cwd: string;
+  /** Default: that of this process. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Time after which it is killed, in ms. */
   readonly timeoutMs: number;
   /** Kills it when aborted. */
@@ -25,16 +27,15 @@ export interface EndedProgram {
 const DRAIN_MS = 1_000;
 
 /**
- * Runs a program to its end, with the environment of this process and nothing on its standard input, and kills what it
- * leaves of its process group.
+ * Runs a program to its end, with nothing on its standard input, and kills what it leaves of its process group.
  * @returns how it ended, which is by SIGKILL where it took too long or was aborted.
  * @throws EnvironmentError when the system can't start it.
  */
 export async function runToEnd(
   command: readonly string[],
-  { cwd, timeoutMs, signal, keep: [head, tail] }: RunToEndOptions,
+  { cwd, env = process.env, timeoutMs, signal, keep: [head, tail] }: RunToEndOptions,
 ): Promise<EndedProgram> {
-  const group = await spawnGroup(command, { cwd, env: () => ({ ...process.env }), outputs: 2 });
+  const group = await spawnGroup(command, { cwd, env: () => ({ ...env }), outputs: 2 });
   const [stdout, stderr] = [new BoundedOutput(head, tail), new BoundedOutput(2_000, 8_000)];
   for (const [i, output] of [stdout, stderr].entries()) {
     group.output[i]?.on('data', (chunk: Buffer) => output.push(chunk)).on('error', () => {});

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { formatMs } from '../duration.js';
+import { EnvironmentError } from '../errors.js';
 import { makeTemporaryDirectory } from '../files/temporary-directory.js';
 import { findExecutable } from '../process/executable.js';
 import { listProc, readProc } from '../process/proc.js';
@@ -37,6 +39,8 @@ export interface Stacks {
   readonly threads: readonly ThreadStack[];
   /** All of it, for a reader. */
   readonly text: string;
+  /** Why the first process has no stacks, and what to do; `null` where it has. */
+  readonly problem: string | null;
 }
 
 /**
@@ -51,16 +55,16 @@ export async function threadStacks(
   options: { signal?: AbortSignal | undefined; faultingTid?: number } = {},
 ): Promise<Stacks> {
   const parts: string[] = [];
-  let first: readonly ThreadStack[] = [];
+  let first: Stacks | undefined;
   for (const { pid, command } of processes.slice(0, MOST_PROCESSES)) {
     if (options.signal?.aborted) break;
-    const { threads, text } = await threadsOfProcess(pid, options);
-    if (first.length === 0) first = threads;
-    parts.push(`process ${pid}: ${command}\n${text}`);
+    const seen = await threadsOfProcess(pid, options);
+    if (first === undefined || first.threads.length === 0) first = seen;
+    parts.push(`process ${pid}: ${command}\n${seen.text}`);
   }
   const left = processes.length - MOST_PROCESSES;
   if (left > 0) parts.push(`and ${left} more ${left === 1 ? 'process' : 'processes'}`);
-  return { threads: first, text: parts.join('\n\n') };
+  return { threads: first?.threads ?? [], text: parts.join('\n\n'), problem: first?.problem ?? null };
 }
 
 async function threadsOfProcess(
@@ -83,9 +87,10 @@ async function threadsOfProcess(
     ...(interpreted.has(thread.tid) && { interpreted: interpreted.get(thread.tid) ?? [] }),
     ...(thread.main && node !== undefined && 'frames' in node && { keptAliveBy: node.keptAliveBy }),
   }));
-  const text = traced ? formatStacks(threads) : describeThreads(pid, seen.problem, threads);
+  const { problem } = seen;
+  const text = problem === null ? formatStacks(threads) : describeThreads(pid, problem, threads);
   const unseen = node !== undefined && 'problem' in node ? `\n  (no JavaScript frames: ${node.problem})` : '';
-  return { threads, text: text + unseen };
+  return { threads, text: text + unseen, problem };
 }
 
 const SAMPLES = 6;
@@ -123,9 +128,26 @@ async function watch(pid: number): Promise<Watched> {
 
 const threadsOf = (pid: number): number[] => listProc(`/proc/${pid}/task`).map(Number);
 
-/** Why a debugger sees nothing here, and what to do. */
-export function debuggerProblem(): string {
-  if (findExecutable('gdb', process.cwd()).path === undefined) return 'gdb is not installed';
+/** Why gdb showed no thread, in its own words where it had some, and what to do. */
+function debuggerProblem({ status, stderr }: EndedProgram): string {
+  const refused = /^(?:ptrace|Could not attach to process).*$/m.exec(stderr)?.[0];
+  if (refused !== undefined) return `${attachProblem()} (${refused.replace(/\.$/, '')})`;
+  if (status.signal === 'SIGKILL') return `gdb read nothing of it within ${formatMs(GDB_TIMEOUT_MS)}`;
+  const end = status.signal === null ? `exit code ${status.code}` : status.signal;
+  // What it says last is why it gave up.
+  const words = stderr
+    .trim()
+    .split('\n')
+    .slice(-GDB_WORDS)
+    .map((line) => line.trim());
+  return `gdb failed (${end}): ${words.join('; ').slice(-LONGEST_WORDS) || 'it printed no stack'}`;
+}
+
+const GDB_WORDS = 2;
+const LONGEST_WORDS = 400;
+
+/** Why gdb may not attach, and what to do. */
+function attachProblem(): string {
   const scope = readProc('/proc/sys/kernel/yama/ptrace_scope').trim();
   if (scope === '2' || scope === '3') {
     return `gdb may not attach: kernel.yama.ptrace_scope is ${scope}; set it to 0 or 1, or run the tester with CAP_SYS_PTRACE`;
@@ -133,15 +155,15 @@ export function debuggerProblem(): string {
   if (scope === '1') {
     return 'gdb may not attach: kernel.yama.ptrace_scope is 1, and the exit witness, which lets the tester in, is not in this process';
   }
-  return 'gdb may not attach, as in a container without CAP_SYS_PTRACE, or was too slow';
+  return 'gdb may not attach, as in a container without CAP_SYS_PTRACE';
 }
 
 /** What gdb saw. */
 interface Seen {
   /** Empty when it isn't there, may not attach, or takes too long. */
   readonly threads: ThreadStack[];
-  /** Why there are none. */
-  readonly problem: string;
+  /** Why there are none; `null` where there are some. */
+  readonly problem: string | null;
 }
 
 // The address of each frame says which library it is in: else it isn't printed where a line of source begins.
@@ -158,12 +180,9 @@ async function stacksFromGdb(
 ): Promise<Seen> {
   const mappings = parseMappings(readProc(`${procFolder(pid)}/maps`));
   const ended = await gdb(pid, BACKTRACE, { timeoutMs: GDB_TIMEOUT_MS, signal });
-  if (ended === undefined) return { threads: [], problem: debuggerProblem() };
-  const refused = /^(?:ptrace|Could not attach to process).*$/m.exec(ended.stderr)?.[0];
-  return {
-    threads: parseStacks(ended.stdout, pid, mappings, faultingTid),
-    problem: debuggerProblem() + (refused === undefined ? '' : ` (${refused.replace(/\.$/, '')})`),
-  };
+  if (typeof ended === 'string') return { threads: [], problem: ended };
+  const threads = parseStacks(ended.stdout, pid, mappings, faultingTid);
+  return { threads, problem: threads.length > 0 ? null : debuggerProblem(ended) };
 }
 
 async function pythonFrames(
@@ -183,28 +202,35 @@ async function framesFromPython(pid: number, signal: AbortSignal | undefined): P
     const file = join(directory.path, 'traceback');
     const commands = ['thread apply all -c backtrace 1', ...tracebackCommands(file)];
     const ended = await gdb(pid, commands, { timeoutMs: TRACEBACK_TIMEOUT_MS, signal });
-    return parseTraceback(readProc(file), parseHandles(ended?.stdout ?? ''));
+    return parseTraceback(readProc(file), parseHandles(typeof ended === 'string' ? '' : ended.stdout));
   } finally {
     directory.remove();
   }
 }
 
-/** `undefined` where there is no gdb. */
+/** Why it can't be started, where it can't. */
 async function gdb(
   pid: number,
   commands: readonly string[],
   limits: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
-): Promise<EndedProgram | undefined> {
+): Promise<EndedProgram | string> {
   const { path } = findExecutable('gdb', process.cwd());
-  if (path === undefined) return undefined;
+  if (path === undefined) return 'gdb is not installed';
   const before = ['set debuginfod enabled off', 'set auto-load off', 'set width 0', 'set confirm off'];
   // Where the first thread has ended, a debugger may attach to another, and sees that one alone.
   const of = ['-p', String(liveThread(pid))];
   const words = ['-nx', '-batch', ...before.flatMap((command) => ['-iex', command]), ...of];
-  return runToEnd([path, ...words, ...commands.flatMap((command) => ['-ex', command])], {
-    ...{ cwd: process.cwd(), keep: [192 * 1024, 64 * 1024] },
-    ...limits,
-  });
+  // The Python inside gdb doesn't begin with the home or the modules of the Python under test.
+  const { PYTHONHOME: _home, PYTHONPATH: _path, ...env } = process.env;
+  try {
+    return await runToEnd([path, ...words, ...commands.flatMap((command) => ['-ex', command])], {
+      ...{ cwd: process.cwd(), env, keep: [192 * 1024, 64 * 1024] },
+      ...limits,
+    });
+  } catch (error) {
+    if (error instanceof EnvironmentError) return error.message;
+    throw error;
+  }
 }
 
 /** What is known without a debugger: their numbers and names, the one that died first, then the main one. */
