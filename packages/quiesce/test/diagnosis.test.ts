@@ -423,6 +423,42 @@ describe('a hang', () => {
     });
   }
 
+  test('whose main thread has ended is of the thread that goes on', {
+    skip: untraced || pythonless,
+  }, async () => {
+    const program =
+      'import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); ctypes.CDLL(None).pthread_exit(0)';
+    for (const group of [
+      (await run({ command: ['python3', '-c', program], runs: 1, timeout: '1s' })).failures[0],
+      withoutDebugger(['python3', '-c', program]),
+    ]) {
+      assert.equal(group?.kind?.id, 'join-at-exit', group?.evidence.stacks ?? 'no stacks');
+      assert.match(group?.kind?.detail ?? '', /^the main thread has ended, thread "python\S*" goes on$/);
+      assert.equal(group?.evidence.threads.find(({ main }) => main)?.halted, 'ended');
+    }
+  });
+
+  test('of what a signal stopped says so, also where a child was', { skip: untraced }, async () => {
+    for (const [command, kind] of [
+      [['sh', '-c', 'kill -STOP $$; :'], 'stopped: as it sent a signal itself'],
+      [node("process.kill(process.pid, 'SIGSTOP')"), 'stopped: as it sent a signal itself'],
+      [
+        ['sh', '-c', 'sleep 60 & sleep 0.3; kill -STOP $!; wait'],
+        'blocked: for its child process PID (sleep 60), which is stopped',
+      ],
+    ] as const) {
+      const { failures } = await run({ command: [...command], runs: 1, timeout: '1s' });
+      const [{ kind: seen, evidence } = {}] = failures;
+      assert.equal(
+        `${seen?.id}: ${seen?.detail}`.replace(/\d+ \(/, 'PID ('),
+        kind,
+        evidence?.stacks ?? 'none',
+      );
+    }
+    const unseenOne = withoutDebugger(['sh', '-c', 'kill -STOP $$; :']);
+    assert.equal(unseenOne.kind?.id, 'stopped', unseenOne.evidence.stacks ?? 'none');
+  });
+
   test('of a program that is only slow says so', { skip: unseen }, async () => {
     const program = 'case $QUIESCE_RUN in 1|2) sleep 1.8 ;; *) sleep 60 ;; esac';
     const { failures } = await run({ command: ['sh', '-c', program], runs: 3, timeout: '3s' });

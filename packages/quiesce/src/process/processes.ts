@@ -60,6 +60,12 @@ export function procFolder(pid: number): string {
   return tid === pid ? `/proc/${pid}` : `/proc/${pid}/task/${tid}`;
 }
 
+/** Of a thread that neither runs nor waits: `ended`, which a first thread stays while others go on, or `stopped` by a signal. */
+export function haltOf(pid: number, tid: number): 'ended' | 'stopped' | undefined {
+  const state = stateOf(`/proc/${pid}/task/${tid}`);
+  return isDead(state) ? 'ended' : state === 'T' ? 'stopped' : undefined;
+}
+
 /** Whether a process exists and is neither stopped nor dead. Linux only; false elsewhere. */
 export function isRunning(pid: number): boolean {
   return !/[TtZX]/.test(stateOf(procFolder(pid)));

@@ -289,6 +289,13 @@ const rules: readonly Rule[] = [
         : { id: died === 'main' ? 'crash-in-destructor' : 'thread-outlives-exit', decide: DECIDED_BY_MAIN },
   },
   {
+    id: 'stopped',
+    title: 'a signal stopped the process (SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU), and nothing continued it',
+    matches: ({ hung, halted }) => hung && halted === 'stopped',
+    detail: ({ sendsSignal, place }) =>
+      [sendsSignal && 'as it sent a signal itself', place].filter(Boolean).join(', ') || undefined,
+  },
+  {
     id: 'slow',
     title: 'it was only slow: clean runs took almost as long as the timeout allows',
     matches: ({ hung, slowestClean, timeout }) => hung && slowestClean > timeout / 2,
@@ -303,12 +310,17 @@ const rules: readonly Rule[] = [
   {
     id: 'join-at-exit',
     title: 'the exit waits for a thread that does not end',
-    matches: ({ hung, main, mainUnseen, exited, mainWaits, mainPolls, busy, alone }) =>
+    matches: ({ hung, main, mainUnseen, exited, mainWaits, mainPolls, busy, alone, halted }) =>
       hung &&
       !alone &&
-      (EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
-      (waitsForThread(mainWaits) || busy?.main === false),
-    detail: ({ busy, place }) => busyDetail(busy) ?? place,
+      // A process whose main thread ends by pthread_exit ends with its last thread.
+      (halted === 'ended' ||
+        ((EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
+          (waitsForThread(mainWaits) || busy?.main === false))),
+    detail: ({ busy, place, halted, goesOn = '' }) =>
+      halted === 'ended'
+        ? `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} goes on`}`
+        : (busyDetail(busy) ?? place),
     or: ({ mainUnseen, mainWaits }) =>
       mainUnseen && mainWaits === 'unknown' ? { id: 'blocked', decide: DECIDED_BY_MAIN } : undefined,
   },

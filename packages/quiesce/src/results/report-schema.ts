@@ -31,6 +31,10 @@ const threadStack = z.looseObject({
   main: z.boolean().describe("it is the process's first thread"),
   faulting: z.boolean().describe('it is the one that died'),
   busy: z.boolean().exactOptional().describe('in a hang: it burnt CPU while it was observed'),
+  halted: z
+    .enum(['ended', 'stopped'])
+    .exactOptional()
+    .describe('in a hang: it had ended while others went on, or a signal had stopped it'),
   frames: z
     .array(
       z.looseObject({

@@ -83,6 +83,12 @@ export interface Traces {
   readonly unloaded: string;
   /** A destructor of thread-local data was called where nothing is: the library that it was in is gone. */
   readonly lostDestructor: boolean;
+  /** Of a hang: its main thread has ended, or a signal stopped the process. */
+  readonly halted: 'ended' | 'stopped' | undefined;
+  /** It was stopped in a call that sends a signal. */
+  readonly sendsSignal: boolean;
+  /** Another thread than the main one, by its name. */
+  readonly goesOn: string | undefined;
   /** What the main thread waits for, where it is in a call that waits. */
   readonly mainWaits: Wait | undefined;
   /** The main thread waits in its event loop. */
@@ -153,6 +159,7 @@ const UNWINDING =
 const THREAD_ENDS = /^(?:__GI_)?(?:__nptl_deallocate_tsd|__call_tls_dtors)(?!\w)/m;
 // Not where Node calls the addon: to finalize what it made.
 export const NODE_API = /^(?:napi_|node_api_|v8impl::(?!.*(?:Reference|RefTracker|Finaliz)))/m;
+const SENDS_SIGNAL = /^(?:__|__GI_)*(?:raise|kill|killpg|tgkill|pthread_kill\w*)$/m;
 const POOL = /^(?:tokio-|rayon|async-std\/|smol-|blocking-|jemalloc_bg|grpc_|ev_|IoThread|CpuThread)/;
 
 /** Makes the traces ready for the rules. */
@@ -210,6 +217,9 @@ export function prepare(traces: FailureTraces): Traces {
       crashed && outcome.signal === 'SIGABRT' && diedInMain !== undefined ? abortedBy(faulting) : undefined,
     unloaded: crash?.unloaded?.replace(/^.*\//, '') ?? '',
     lostDestructor: isLostDestructor(faulting?.frames),
+    halted: main?.halted,
+    sendsSignal: SENDS_SIGNAL.test(names(main?.frames.slice(0, WAITING_FRAMES))),
+    goesOn: threads.find((thread) => !thread.main)?.name,
     mainWaits: waitOf(main),
     mainPolls: polls(main),
     alone: threads.length === 1,
@@ -320,9 +330,11 @@ function placeOf(thread: ThreadStack | undefined): string | undefined {
 const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;
 
 function waitOf(thread: ThreadStack | undefined): Wait | undefined {
-  if (thread === undefined || thread.busy) return undefined;
+  if (thread === undefined || thread.busy || thread.halted !== undefined) return undefined;
   if (WAITS_FOR_CHILD.test(names(thread.frames))) return 'child';
   const innermost = names(thread.frames.slice(0, WAITING_FRAMES));
+  // As shells wait for the signal that a child has ended.
+  if (SUSPENDED.test(innermost) && (thread.children?.length ?? 0) > 0) return 'child';
   const [wait] = WAITS.find(([, pattern]) => pattern.test(innermost)) ?? [];
   if (wait !== undefined || thread.asleep !== true) return wait;
   const [kernel = 'unknown'] = CHANNELS.find(([, pattern]) => pattern.test(thread.channel ?? '')) ?? [];
@@ -331,7 +343,7 @@ function waitOf(thread: ThreadStack | undefined): Wait | undefined {
 
 /** It waits in its event loop; of a Node that said so, or whose stack does and that runs no JavaScript. */
 function polls(thread: ThreadStack | undefined): boolean {
-  if (thread === undefined || thread.busy) return false;
+  if (thread === undefined || thread.busy || thread.halted !== undefined) return false;
   const answered = thread.keptAliveBy !== undefined;
   if (answered && (thread.interpreted?.length ?? 0) > 0) return false;
   if (thread.frames.length === 0) return answered;
@@ -340,6 +352,8 @@ function polls(thread: ThreadStack | undefined): boolean {
 }
 
 const EVENT_LOOP = /^(?:uv__io_poll|uv_run|epoll_wait|epoll_pwait)(?!\w)/m;
+
+const SUSPENDED = wait('sigsuspend');
 
 /** `spawnSync` has an event loop of its own meanwhile. */
 const WAITS_FOR_CHILD = /^node::SyncProcessRunner::/m;

@@ -6,7 +6,7 @@ import { makeTemporaryDirectory } from '../files/temporary-directory.js';
 import { findExecutable } from '../process/executable.js';
 import { listProc, readProc } from '../process/proc.js';
 import type { GroupMember } from '../process/process-group.js';
-import { commandLine, liveThread, procFolder } from '../process/processes.js';
+import { commandLine, haltOf, liveThread, procFolder } from '../process/processes.js';
 import { type EndedProgram, runToEnd } from '../process/run-to-end.js';
 import { isNode, nodeState } from './node-state.js';
 import {
@@ -73,14 +73,19 @@ async function threadsOfProcess(
 ): Promise<Stacks> {
   const hung = faultingTid === undefined;
   const { busy, asleep } = hung ? await watch(pid) : NOT_WATCHED;
+  const halted = hung ? haltOf(pid, pid) : undefined;
   const seen = await stacksFromGdb(pid, faultingTid, signal);
-  const interpreted = new Map(await pythonFrames(pid, { hung, traced: seen.threads.length > 0, signal }));
-  const node = hung && isNode(pid) ? await nodeState(pid, signal) : undefined;
-  if (node !== undefined && 'frames' in node) interpreted.set(pid, node.frames);
   const traced = seen.threads.length > 0;
+  // One that is stopped answers nobody.
+  const asked = traced && halted !== 'stopped';
+  const interpreted = new Map(await pythonFrames(pid, { hung, asked, signal }));
+  const node = hung && halted !== 'stopped' && isNode(pid) ? await nodeState(pid, signal) : undefined;
+  if (node !== undefined && 'frames' in node) interpreted.set(pid, node.frames);
   const children = hung ? childrenOf(pid) : [];
-  const threads = (traced ? seen.threads : threadsFromProc(pid, faultingTid)).map((thread) => ({
+  const gone = traced && halted === 'ended' ? [threadFromProc(pid, pid)] : [];
+  const threads = (traced ? [...gone, ...seen.threads] : threadsFromProc(pid, faultingTid)).map((thread) => ({
     ...thread,
+    ...(thread.main && halted !== undefined && { halted }),
     ...(thread.tid === busy && { busy: true }),
     ...(!traced && asleep.has(thread.tid) && { asleep: true, ...channelOf(pid, thread.tid) }),
     ...(thread.main && children.length > 0 && { children }),
@@ -187,12 +192,12 @@ async function stacksFromGdb(
 
 async function pythonFrames(
   pid: number,
-  { hung, traced, signal }: { hung: boolean; traced: boolean; signal: AbortSignal | undefined },
+  { hung, asked, signal }: { hung: boolean; asked: boolean; signal: AbortSignal | undefined },
 ): Promise<FramesOfThreads> {
   if (!hasPython(pid)) return new Map();
   const pySpy = findPySpy(pid);
   if (pySpy !== undefined) return framesFromPySpy(pySpy, pid, { stopped: !hung, signal });
-  return hung && traced ? framesFromPython(pid, signal) : new Map();
+  return hung && asked ? framesFromPython(pid, signal) : new Map();
 }
 
 /** For a hang only: what it does in the program isn't safe in one that is to go on, or whose heap is broken. */
@@ -238,14 +243,16 @@ function threadsFromProc(pid: number, faultingTid: number | undefined): ThreadSt
   const rank = (tid: number): number => (tid === faultingTid ? 0 : tid === pid ? 1 : 2);
   return threadsOf(pid)
     .sort((a, b) => rank(a) - rank(b))
-    .map((tid) => ({
-      tid,
-      name: readProc(`/proc/${pid}/task/${tid}/comm`).trim(),
-      main: tid === pid,
-      faulting: tid === faultingTid,
-      frames: [],
-    }));
+    .map((tid) => threadFromProc(pid, tid, faultingTid));
 }
+
+const threadFromProc = (pid: number, tid: number, faultingTid?: number): ThreadStack => ({
+  tid,
+  name: readProc(`/proc/${pid}/task/${tid}/comm`).trim(),
+  main: tid === pid,
+  faulting: tid === faultingTid,
+  frames: [],
+});
 
 /** The kernel's function that a thread waits in; nothing where the kernel doesn't say. */
 function channelOf(pid: number, tid: number): { channel?: string } {
@@ -259,7 +266,8 @@ function childrenOf(pid: number): string[] {
     readProc(`/proc/${pid}/task/${tid}/children`).split(' ').map(Number).filter(Boolean),
   );
   return pids.slice(0, MOST_CHILDREN).map((child) => {
-    return `${child} (${commandLine(child)?.slice(0, LONGEST_COMMAND) ?? 'has ended'})`;
+    const stopped = haltOf(child, child) === 'stopped' ? ', which is stopped' : '';
+    return `${child} (${commandLine(child)?.slice(0, LONGEST_COMMAND) ?? 'has ended'})${stopped}`;
   });
 }
 

@@ -26,6 +26,8 @@ export interface ThreadStack {
   readonly faulting: boolean;
   /** Of a hang: it burnt CPU while it was looked at, more than any other. */
   readonly busy?: boolean;
+  /** Of a hang: it had ended while others went on, as after `pthread_exit` in `main`, or a signal had stopped it. */
+  readonly halted?: 'ended' | 'stopped';
   readonly frames: readonly StackFrame[];
   /** The same in its program's own language, where a tool of that shows it. */
   readonly interpreted?: readonly InterpretedFrame[];
@@ -172,8 +174,10 @@ export function formatStacks(threads: readonly ThreadStack[]): string {
 }
 
 function formatThread(thread: ThreadStack): string {
-  const { tid, name, main, faulting, busy, frames, interpreted = [], keptAliveBy } = thread;
-  const marks = [main && 'main', faulting && 'died here', busy && 'burns CPU'].filter(Boolean).join(', ');
+  const { tid, name, main, faulting, busy, halted, frames, interpreted = [], keptAliveBy } = thread;
+  const marks = [main && 'main', faulting && 'died here', busy && 'burns CPU', halted]
+    .filter(Boolean)
+    .join(', ');
   const head = `thread ${tid} ${JSON.stringify(name)}${marks === '' ? '' : ` (${marks})`}`;
   const lines = folded(frames.map(formatFrame));
   const shown = lines
