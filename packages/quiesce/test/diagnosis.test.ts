@@ -578,6 +578,11 @@ describe('what is left at exit', () => {
     const left = { name: 'x', library: '/usr/lib/libgomp.so.1.0.0' };
     assert.equal(isAllowedThread(left, []), true);
     assert.equal(isAllowedThread({ ...left, library: '/usr/lib/libgo.so' }, []), false);
+    // Linked into a library that has threads of its own, whose users can end them.
+    const linked = { name: 'jemalloc_bg_thd', library: '/x/libarrow.so.2600' };
+    assert.equal(isAllowedThread(linked, []), true);
+    assert.equal(isAllowedThread({ ...linked, library: null }, []), true);
+    assert.equal(isAllowedThread({ ...linked, name: 'tokio-rt-worker' }, []), false);
   });
 
   // [what a library starts its thread with, the compiler's options, the runtime's file]

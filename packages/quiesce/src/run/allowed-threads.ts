@@ -3,19 +3,27 @@
 import { globMatcher } from '../glob.js';
 import type { LeftThread } from './witness.js';
 
-/** Threads that their users can't end, by the file name of the library that started them, and why not. */
-export const wellKnownThreads: readonly { readonly library: string; readonly reason: string }[] = [
-  { library: 'libjemalloc*', reason: "jemalloc's purging threads run until the process has gone, by design" },
-  {
-    library: 'libgomp*',
-    reason: "GCC's OpenMP keeps its pool for the next parallel region, and has no call that ends it",
-  },
-  { library: 'libomp*', reason: "LLVM's OpenMP does the same" },
-  { library: 'libiomp5*', reason: "Intel's OpenMP, also under MKL, does the same" },
-  { library: '*openblas*', reason: "OpenBLAS's pool waits for the next product, and no binding can end it" },
+// Threads that their users can't end, by the file name of the library that started them and why not.
+const LIBRARIES: readonly (readonly [library: string, reason: string])[] = [
+  ['libjemalloc*', "jemalloc's purging threads run until the process has gone, by design"],
+  ['libgomp*', "GCC's OpenMP keeps its pool for the next parallel region, and has no call that ends it"],
+  ['libomp*', "LLVM's OpenMP does the same"],
+  ['libiomp5*', "Intel's OpenMP, also under MKL, does the same"],
+  ['*openblas*', "OpenBLAS's pool waits for the next product, and no binding can end it"],
+  ['_polars_runtime*', 'Polars keeps its pools for the next query, and no call ends them'],
+  ['polars.abi3*', 'the same, in older versions'],
+  ['tokenizers.*', "tokenizers works in rayon's global pool, which nothing can end"],
 ];
 
-const isWellKnown = wellKnownThreads.map(({ library }) => globMatcher(library));
+// The same by their own names, as their library is often linked into others.
+const NAMES: readonly (readonly [thread: string, reason: string])[] = [
+  ['jemalloc_bg_thd', 'jemalloc, within a library such as Arrow or Polars'],
+];
+
+const matchers = (table: readonly (readonly [string, string])[]): ((text: string) => boolean)[] =>
+  table.map(([pattern]) => globMatcher(pattern));
+const isOfWellKnown = matchers(LIBRARIES);
+const isWellKnown = matchers(NAMES);
 
 /**
  * Whether a left thread is not a failure under `strict`: its name, or the file name of the library that started it or of the
@@ -27,6 +35,6 @@ export function isAllowedThread(
 ): boolean {
   const files = [library, runtime].flatMap((path) => path?.replace(/^.*\//, '') ?? []);
   const allowed = patterns.map(globMatcher);
-  if (allowed.some((matches) => matches(name))) return true;
-  return files.some((file) => [...allowed, ...isWellKnown].some((matches) => matches(file)));
+  if ([...allowed, ...isWellKnown].some((matches) => matches(name))) return true;
+  return files.some((file) => [...allowed, ...isOfWellKnown].some((matches) => matches(file)));
 }
