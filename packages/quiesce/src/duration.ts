@@ -16,10 +16,16 @@ const MAX_MS = 2 ** 31 - 1; // what a Node timer holds, about 24 days
 export function parseDuration(duration: Duration): number {
   const [, number, unit] = DURATION.exec(duration) ?? [];
   const ms = Number(number) * UNIT_MS[unit as keyof typeof UNIT_MS];
-  if (!(ms > 0) || ms > MAX_MS) {
+  if (ms > MAX_MS) {
+    throw new UsageError(
+      `the duration ${JSON.stringify(duration)} is too long`,
+      'give at most 24 days: 576h',
+    );
+  }
+  if (!(ms > 0)) {
     throw new UsageError(
       `${JSON.stringify(duration)} is not a duration`,
-      'give a positive number with a unit, such as 500ms, 10s or 2m (24 days at most)',
+      'give a positive number with a unit, such as 500ms, 10s or 2m',
     );
   }
   return Math.ceil(ms);

@@ -102,6 +102,15 @@ test('a module has no places, but paths', async () => {
   );
 });
 
+test('a time that is too long is refused for that', async () => {
+  const text = /timeout: expected a duration of at most 24 days, got "999h"$/;
+  await assert.rejects(runPlan({ scenarios: [{ name: 'a', command: ['true'], timeout: '999h' }] }), text);
+  await assert.rejects(
+    runPlan({ scenarios: [{ name: 'a', command: ['true'], timeout: '0s' }] }),
+    /expected a positive duration/,
+  );
+});
+
 test('a time without its unit is refused everywhere', async () => {
   const scenarios = [{ name: 'a', command: ['true'], timeout: 10 as unknown as string }];
   await assert.rejects(runPlan({ scenarios }), /timeout: expected a positive duration with its unit/);

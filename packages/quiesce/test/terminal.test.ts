@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { runPlan, terminalReport, witnessProblem } from '../src/index.js';
+import { findExecutable } from '../src/process/executable.js';
 import { progressView } from '../src/report/progress.js';
 import { keepEnd, keepStart, shellLine } from '../src/report/text.js';
 import type { ScenarioResult } from '../src/results/result.js';
@@ -69,7 +70,18 @@ test('a clean strict scenario says that no thread was left', {
 }, async () => {
   const strict = { name: 'strict', command: [process.execPath, '-e', '0'], runs: 2, strict: true };
   const text = terminalReport(await runPlan({ scenarios: [strict] }), false);
-  assert.match(text, /strict: no thread was left at exit in any of 2 runs, except for the host's own/);
+  assert.match(text, /strict: no thread was left at exit in any of 2 runs, except for the host's own$/m);
+});
+
+test('a strict scenario that left only threads that are allowed says so', {
+  skip: witnessProblem() ?? findExecutable('python3', process.cwd()).path === undefined,
+}, async () => {
+  const program =
+    'import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()';
+  const command = ['python3', '-c', program];
+  const strict = { ...{ name: 'strict', command, runs: 1, strict: true }, allowThreads: ['python*'] };
+  const text = terminalReport(await runPlan({ scenarios: [strict] }), false);
+  assert.match(text, /no thread was left .*, except for the host's own and those that are allowed$/m);
 });
 
 test('sentences are wrapped between words, what is copied is not', async () => {

@@ -110,7 +110,7 @@ function refuseOther(first: Part, part: Part): void {
   });
   const other =
     difference(first.result.scenario, part.result.scenario, ['outcome', 'statement'])?.noun ??
-    (isDeepStrictEqual(shards[0], shards[1]) ? undefined : 'shards');
+    (isDeepStrictEqual(shards[0], shards[1]) ? undefined : 'division into shards');
   if (other === undefined) return;
   const name = JSON.stringify(first.result.scenario.name);
   throw new UsageError(

@@ -68,12 +68,16 @@ const accepts =
   };
 
 const durationText = expected('a positive duration with its unit, such as "500ms", "10s" or "2m"');
+const atMost = expected('a duration of at most 24 days');
+const isPositive = (text: string): boolean => DURATION.test(text) && /[1-9]/.test(text);
 
 /** Text such as `"10s"`: a number alone would be milliseconds to some and seconds to others. */
 export const duration = z
   .string({ error: durationText })
   .regex(DURATION, { error: durationText })
-  .refine(accepts(parseDuration), { error: durationText });
+  .refine(accepts(parseDuration), {
+    error: (issue) => (isPositive(String(issue.input)) ? atMost : durationText)(issue),
+  });
 
 /** Text such as `"0.1%"`, or a number. */
 export const rate = z

@@ -253,10 +253,8 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   }
   const left = runs.some(({ outcome }) => outcome.kind === 'threads-left');
   if (scenario.strict && unseen === 0 && ended.length > 0 && !left) {
-    const but =
-      scenario.allowThreads.length > 0
-        ? ", except for the host's own and those that are allowed"
-        : ", except for the host's own";
+    const allowed = ended.some(({ left: { threads } }) => threads?.some((thread) => !isHostThread(thread)));
+    const but = `, except for the host's own${allowed ? ' and those that are allowed' : ''}`;
     remarks.push(`no thread was left at exit in any of ${ended.length} runs${but}`);
   }
   return [...remarks, ...leftNotes(result)];
