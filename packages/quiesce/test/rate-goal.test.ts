@@ -44,6 +44,7 @@ function record(run: number, failed: boolean): RunRecord {
     exitMs: null,
     signature: null,
     leaked: [],
+    childCrashes: [],
     diedIn: null,
     left: { threads: null, sockets: [], files: [] },
     perturbation: null,

@@ -251,6 +251,17 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
         '(a static program, or one that takes LD_PRELOAD out of its environment)',
     );
   }
+  const crashed = runs.filter(({ childCrashes }) => childCrashes.length > 0);
+  if (crashed.length > 0) {
+    const all = crashed.flatMap(({ childCrashes }) => childCrashes);
+    const named = [...new Set(all.map(({ signal, command }) => `${command} (${signal})`))].slice(
+      0,
+      MOST_LEFT,
+    );
+    remarks.push(
+      `a child process died of a signal in ${crashed.length} of ${runs.length} runs: ${printable(named.join('; '))}`,
+    );
+  }
   const left = runs.some(({ outcome }) => outcome.kind === 'threads-left');
   if (scenario.strict && unseen === 0 && ended.length > 0 && !left) {
     const allowed = ended.some(({ left: { threads } }) => threads?.some((thread) => !isHostThread(thread)));
@@ -312,7 +323,9 @@ function failureNote(
   const { scenario, runs } = result;
   const { outcome, evidence, signature } = failure;
   const says = signature === null ? '' : `: ${signature.title}`;
-  const where = failure.diedIn === null ? '' : `, in thread ${JSON.stringify(printable(failure.diedIn))}`;
+  const thread = failure.diedIn === null ? '' : `, in thread ${JSON.stringify(printable(failure.diedIn))}`;
+  const { child } = evidence;
+  const where = child ? `${thread} of a child process` : thread;
   const count = `${failure.runs.length} of ${runs.length}`;
   const wrapped =
     outcome.kind === 'signal' && outcome.exitCode !== null ? ` (exit code ${outcome.exitCode})` : '';
@@ -322,6 +335,8 @@ function failureNote(
     ...kindLines(failure.kind).map((line) => `  ${line}`),
     `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${keepStart(printable(shellLine(scenario.command)), 500)}`,
   ];
+  if (child)
+    lines.push(`  the child that died of ${child.signal}: ${keepStart(printable(child.command), 500)}`);
   const again = reproduceCommand(result, failure, planFile);
   if (again !== null) lines.push(`  to repeat: ${printable(again)}`);
   if (evidence.timeline != null) {

@@ -87,6 +87,12 @@ const left = z
   })
   .describe('what was left when the main process ended');
 
+const childCrash = z.looseObject({
+  signal: z.string(),
+  thread: z.string().describe('name of the thread that died'),
+  command: z.string().describe('its command line, shortened'),
+});
+
 const run = z.looseObject({
   run: z.int().min(1).describe('number of the run, from 1 on; a shard begins with a later one'),
   outcome,
@@ -97,6 +103,10 @@ const run = z.looseObject({
   signature: z.string().nullable().describe('id of the fatal signature in its output'),
   leaked: z.array(z.string()).describe('command lines of processes that outlived it and were killed'),
   diedIn: z.string().nullable().default(null).describe('name of the thread that died of a signal'),
+  childCrashes: z
+    .array(childCrash)
+    .default([])
+    .describe('processes other than the main one that died of a signal, at most 20'),
   left: left.default({ threads: null, sockets: [], files: [] }),
   perturbation: z.string().nullable().default(null).describe('as --perturb takes it to repeat this run'),
   amplifier: z
@@ -206,6 +216,10 @@ const failure = z.looseObject({
       stderr: z.string(),
       stacks: z.string().nullable(),
       threads: z.array(threadStack).default([]),
+      child: childCrash
+        .nullable()
+        .default(null)
+        .describe('the process that crash, stacks and threads are of, where it is not the main one'),
       crash: z
         .looseObject({
           main: z.boolean().describe('it was the main thread that died'),

@@ -1,8 +1,8 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { RecordedScenario } from '../plan/scenario.js';
 import { shareOf } from '../plan/shard.js';
-import { outcomeLabel } from '../run/outcome.js';
-import type { Evidence, RunRecord } from '../run/run.js';
+import { type Outcome, outcomeLabel } from '../run/outcome.js';
+import type { ChildCrash, Evidence, RunRecord } from '../run/run.js';
 import { clopperPearson, upperBound } from '../statistics/intervals.js';
 import { judge } from '../statistics/rate-goal.js';
 import { summarize } from '../statistics/summary.js';
@@ -142,7 +142,10 @@ export class ScenarioTally {
         phase: phaseOf(first),
         signature: first.signature,
         diedIn: first.diedIn,
-        kind: failureKind({ ...first, ...evidence, command: scenario.command, slowestCleanMs }),
+        kind: failureKind({
+          ...{ ...first, ...evidence, command: scenario.command, slowestCleanMs },
+          ...(evidence.child && { outcome: deathOf(evidence.child) }),
+        }),
         runs: numbers,
         evidence,
       }))
@@ -172,6 +175,11 @@ export class ScenarioTally {
     };
   }
 }
+
+/** How a child ended, of which the main process may have made another outcome. */
+const deathOf = ({ signal }: ChildCrash): Outcome => ({
+  ...{ kind: 'signal', signal: signal as NodeJS.Signals, exitCode: null },
+});
 
 /** What is the same for failures that are alike; `null` where a run may say something about exits. */
 function failureAtWork({ outcome, workDone, signature }: RunRecord, { stderr }: Evidence): string | null {

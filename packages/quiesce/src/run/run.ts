@@ -4,6 +4,8 @@ import { BoundedOutput } from '../process/bounded-output.js';
 import { readProc } from '../process/proc.js';
 import { type ProcessGroup, spawnGroup } from '../process/process-group.js';
 import { isRunning, procFolder } from '../process/processes.js';
+import { signalName } from '../process/signal-names.js';
+import type { ExitStatus } from '../process/started-program.js';
 import { startTimer } from '../process/timer.js';
 import type { Timeline } from '../timeline/model.js';
 import { record as recordExit } from '../timeline/recorder.js';
@@ -78,13 +80,25 @@ export interface RunRecord {
   readonly signature: SignatureMatch | null;
   /** Command lines of processes that outlived it and were killed. Empty for a hang, which is killed whole. */
   readonly leaked: readonly string[];
-  /** The name of the thread that died of a signal, where the witness saw it. */
+  /** The name of the thread that died of a signal, where the witness saw it: of the main process, or else of a child. */
   readonly diedIn: string | null;
+  /** Processes other than the main one that died of a signal, where the witness saw it, in order. At most 20. */
+  readonly childCrashes: readonly ChildCrash[];
   readonly left: LeftAtExit;
   /** How it was perturbed, as `--perturb` takes it to repeat that; `null` when nothing was asked for. */
   readonly perturbation: string | null;
   /** What the exit amplifier did; `null` if this run was not amplified, or if that isn't known. */
   readonly amplifier: AmplifierReport | null;
+}
+
+/** A process of a run, other than its main one, that died of a signal. */
+export interface ChildCrash {
+  /** Its name, such as `SIGSEGV`. */
+  readonly signal: string;
+  /** Name of the thread that died. */
+  readonly thread: string;
+  /** Its command line, shortened. */
+  readonly command: string;
 }
 
 /** What was seen of a crash, with or without a debugger. */
@@ -114,8 +128,10 @@ export interface Evidence {
   readonly stacks: string | null;
   /** The same as data; empty when they were not taken. */
   readonly threads: readonly ThreadStack[];
-  /** Of a crash of its main process that the witness saw; else `null` or not there. */
+  /** Of a crash that the witness saw; else `null` or not there. */
   readonly crash?: CrashFacts | null;
+  /** The process that this, the stacks and the threads are of, where it isn't the main one: a child that died. */
+  readonly child?: ChildCrash | null;
   /** Of the exit, where it was asked for and seen; else `null` or not there. */
   readonly timeline?: Timeline | null;
 }
@@ -125,6 +141,7 @@ const GROUP_GRACE_MS = 100;
 const DRAIN_MS = 1_000;
 const MOST_LINE = 512;
 const MOST_WITNESSED = 1_000;
+const MOST_CHILD_CRASHES = 20;
 const AFTER_CRASH_MS = 2_000;
 const STOP_POLLS = 1_000;
 
@@ -198,10 +215,12 @@ export async function runOnce(
     }
     const end = await ended;
     const crash = crashes.find(({ report }) => report.pid === group.pid);
+    const children = crashes.filter((one) => one !== crash && one.command !== undefined);
     // The other threads ran on for a moment when it was continued, and may have ended it otherwise.
     const status = crash === undefined || hung ? end.status : { code: null, signal: crash.report.signal };
     const at = crash?.at ?? end.at;
-    stacks ??= (await crash?.seen) ?? null;
+    const explains = crash ?? (hung ? undefined : reportedBy(status, children));
+    stacks ??= (await explains?.seen) ?? null;
     const leaked = await endGroup(group, output.closed);
     signal?.throwIfAborted();
 
@@ -231,7 +250,8 @@ export async function runOnce(
       workDone: doneAt !== undefined,
       signature: signature ?? null,
       leaked: hung ? [] : leaked,
-      diedIn: crash?.report.thread ?? null,
+      diedIn: explains?.report.thread ?? null,
+      childCrashes: children.slice(0, MOST_CHILD_CRASHES).map(ofChild),
       left,
       perturbation: null,
       amplifier: null,
@@ -241,7 +261,8 @@ export async function runOnce(
       stderr,
       stacks: stacks?.text ?? null,
       threads: stacks?.threads ?? [],
-      crash: (await crash?.facts) ?? null,
+      crash: (await explains?.facts) ?? null,
+      child: explains === undefined || explains === crash ? null : ofChild(explains),
       timeline:
         recorder?.ended({
           ...{ run, pid: group.pid, hung, at: hung ? hungAt : at },
@@ -270,6 +291,8 @@ const isMember = (group: ProcessGroup, pid: number): boolean =>
 /** A process of the run that is dying. */
 interface Crash {
   readonly report: CrashReport;
+  /** `undefined` for a process that isn't the run's. */
+  readonly command: string | undefined;
   readonly at: number;
   /** Its stacks, where they were wanted; it has been let go on then. */
   readonly seen: Promise<Stacks | null>;
@@ -277,11 +300,21 @@ interface Crash {
   readonly facts: Promise<CrashFacts | null>;
 }
 
+/** Of children that died, the one whose end the main process passed on, or the last. */
+function reportedBy({ code, signal }: ExitStatus, children: readonly Crash[]): Crash | undefined {
+  const passedOn = signal ?? signalName((code ?? 0) - 128);
+  return children.findLast(({ report }) => report.signal === passedOn) ?? children.at(-1);
+}
+
+const ofChild = ({ report: { signal, thread }, command = '' }: Crash): ChildCrash => ({
+  ...{ signal, thread, command },
+});
+
 function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
   let facts: CrashFacts | null = null;
+  // What comes from the program must not affect processes of others.
+  const member = group.members().find(({ pid }) => pid === report.pid);
   const look = async (): Promise<Stacks | null> => {
-    // What comes from the program must not affect processes of others.
-    const member = group.members().find(({ pid }) => pid === report.pid);
     if (member === undefined) return null;
     try {
       // Continued before it has stopped, it would stop for good.
@@ -295,7 +328,11 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
   };
   const seen = look();
   seen.catch(() => {}); // reported to whoever awaits it
-  return { report, at: performance.now(), seen, facts: seen.then(() => facts) };
+  return {
+    ...{ report, seen, command: member?.command },
+    at: performance.now(),
+    facts: seen.then(() => facts),
+  };
 }
 
 interface Collected {
