@@ -52,6 +52,10 @@ const SET = [
   ['QUIESCE_RUN_ID', 'Unique for each run'],
   ['QUIESCE_INSIDE', 'Set for all that the tester starts, which finds daemons of a run by it'],
   ['QUIESCE_WITNESS', 'The id of the process that made the socket: the exit witness reports to no other'],
+  [
+    'QUIESCE_WITNESS_SOCKET',
+    'The name of an abstract socket: a child that has lost the descriptor reports its crash there',
+  ],
   ['QUIESCE_TIMELINE', 'File of the timeline, with `--timeline`'],
   ['QUIESCE_AMPLIFY_SEED', 'Seed of the amplifier, with `--perturb amplify`'],
   ['QUIESCE_AMPLIFY_REPORT', 'File to which the amplifier writes which processes it amplified'],

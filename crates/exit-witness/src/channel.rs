@@ -1,5 +1,8 @@
-//! The way to the tester: the socket that `QUIESCE_DONE_FD` names.
+//! The way to the tester: the socket that `QUIESCE_DONE_FD` names. Node, Python and others close it for what they start.
+//! Such a process, if it dies, calls the tester at the address of `QUIESCE_WITNESS_SOCKET`.
 
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use preload::{Line, environment};
@@ -8,20 +11,62 @@ use preload::{Line, environment};
 static FD: AtomicI32 = AtomicI32::new(-1);
 static TESTER: AtomicI32 = AtomicI32::new(-1);
 
-/// Finds the tester. False when this process doesn't run under one that wants a witness.
-pub fn open() -> bool {
-    let (Some(fd), Some(tester)) = (environment::int(c"QUIESCE_DONE_FD"), environment::int(c"QUIESCE_WITNESS")) else {
-        return false;
-    };
-    TESTER.store(tester, Ordering::Relaxed);
+/// The name of an abstract socket.
+static ADDRESS: OnceLock<([u8; MOST_ADDRESS], usize)> = OnceLock::new();
+const MOST_ADDRESS: usize = 64;
+
+/// How the tester can be reached.
+#[derive(PartialEq)]
+pub enum Way {
+    /// By the socket that this process has from it.
+    Open,
+    /// By calling it.
+    Call,
+}
+
+/// Finds the tester. `None` when this process doesn't run under one that wants a witness.
+pub fn find() -> Option<Way> {
+    let fd = environment::int(c"QUIESCE_DONE_FD")?;
+    TESTER.store(environment::int(c"QUIESCE_WITNESS")?, Ordering::Relaxed);
     FD.store(fd, Ordering::Relaxed);
-    let open = is_open();
-    if open {
+    if let Some(name) = environment::text(c"QUIESCE_WITNESS_SOCKET").filter(|name| name.len() <= MOST_ADDRESS) {
+        let mut address = [0; MOST_ADDRESS];
+        address[..name.len()].copy_from_slice(name);
+        ADDRESS.get_or_init(|| (address, name.len()));
+    }
+    let way = if is_open() { Some(Way::Open) } else { ADDRESS.get().map(|_| Way::Call) };
+    if way.is_some() {
         // Where Yama restricts debuggers, those that the tester starts may look at this process.
         // SAFETY: takes numbers only, and fails harmlessly where there is no Yama.
         unsafe { libc::prctl(libc::PR_SET_PTRACER, TESTER.load(Ordering::Relaxed) as libc::c_ulong) };
     }
-    open
+    way
+}
+
+/// Whether the tester can be told something: by the socket that is there, or else by one that is made now. Async-signal-safe.
+pub fn reach() -> bool {
+    is_open() || call()
+}
+
+fn call() -> bool {
+    let Some((name, length)) = ADDRESS.get() else { return false };
+    // SAFETY: all zeros is a valid address of whatever family.
+    let mut address = unsafe { MaybeUninit::<libc::sockaddr_un>::zeroed().assume_init() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    // An abstract name begins with NUL.
+    for (to, from) in address.sun_path[1..].iter_mut().zip(&name[..*length]) {
+        *to = *from as libc::c_char;
+    }
+    let size = size_of::<libc::sa_family_t>() + 1 + length;
+    // SAFETY: numbers, and an address that is valid for so many bytes.
+    unsafe {
+        let fd = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        if fd < 0 || libc::connect(fd, (&raw const address).cast(), size as libc::socklen_t) != 0 {
+            return false;
+        }
+        FD.store(fd, Ordering::Relaxed);
+    }
+    is_open()
 }
 
 /// Whether the descriptor still leads to the tester. The program may have closed it and got its number again for

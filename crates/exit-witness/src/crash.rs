@@ -147,7 +147,7 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         }
     }
     let (pid, tid) = (process::id(), process::thread_id());
-    if channel::is_open() {
+    if channel::reach() {
         let mut name = [0_u8; 16];
         // SAFETY: PR_GET_NAME writes at most 16 bytes; the others take numbers. Under Yama the tester's debugger
         // needs the permission, and a stopped process must not outlive a tester that was killed.

@@ -35,7 +35,7 @@ static PYTHON_ENDING: AtomicBool = AtomicBool::new(false);
 fn wanted() -> bool {
     match WANTED.load(Ordering::Relaxed) {
         UNKNOWN => {
-            let on = channel::open() && journal::open();
+            let on = channel::find() == Some(channel::Way::Open) && journal::open();
             WANTED.store(if on { ON } else { OFF }, Ordering::Relaxed);
             if on {
                 Program::find();

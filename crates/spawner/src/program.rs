@@ -7,12 +7,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair};
 
 use crate::protocol::Start;
 
 /// The descriptor on which a program reports that its work is done.
-const DONE: i32 = 3;
+pub const DONE: u8 = 3;
+const MOST_WAITING: i32 = 64;
 
 /// A stream of a program, to be read: 1 is its standard output, 2 its standard error, 3 the descriptor of that number.
 pub struct Stream {
@@ -21,8 +22,21 @@ pub struct Stream {
     pub from: OwnedFd,
 }
 
+/// Where processes that were started without descriptor 3 ask for another way to its reader.
+pub struct Listener {
+    pub id: u32,
+    pub at: OwnedFd,
+}
+
+/// A program that runs.
+pub struct Started {
+    pub pid: u32,
+    pub streams: Vec<Stream>,
+    pub listener: Option<Listener>,
+}
+
 /// Starts it as the leader of a session and group of its own, with nothing on its standard input.
-pub fn start(request: &Start) -> io::Result<(u32, Vec<Stream>)> {
+pub fn start(request: &Start) -> io::Result<Started> {
     let [program, arguments @ ..] = &request.words[..] else { return Err(io::ErrorKind::InvalidInput.into()) };
     let mut command = Command::new(program);
     command
@@ -48,14 +62,15 @@ pub fn start(request: &Start) -> io::Result<(u32, Vec<Stream>)> {
         // A socket, as it says who made it: the witness writes to nobody else.
         let (from, to) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         done = Some(to);
-        read(3, from);
+        read(DONE, from);
     }
+    let listener = if request.socket.is_empty() { None } else { Some(listener(request)?) };
     let fd = done.as_ref().map(AsRawFd::as_raw_fd);
     // SAFETY: both calls are async-signal-safe, and nothing is allocated. Descriptor 3 is none that the child needs:
     // `serve` occupies it.
     unsafe {
         command.pre_exec(move || {
-            if libc::setsid() < 0 || fd.is_some_and(|fd| libc::dup2(fd, DONE) < 0) {
+            if libc::setsid() < 0 || fd.is_some_and(|fd| libc::dup2(fd, DONE.into()) < 0) {
                 return Err(io::Error::last_os_error());
             }
             Ok(())
@@ -63,7 +78,14 @@ pub fn start(request: &Start) -> io::Result<(u32, Vec<Stream>)> {
     }
     // Not waited for by `Child`: `serve` waits for all children.
     let child = command.spawn()?;
-    Ok((child.id(), streams))
+    Ok(Started { pid: child.id(), streams, listener })
+}
+
+fn listener(request: &Start) -> io::Result<Listener> {
+    let at = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    bind(&at, &SocketAddrUnix::new_abstract_name(request.socket.as_bytes())?)?;
+    listen(&at, MOST_WAITING)?;
+    Ok(Listener { id: request.id, at })
 }
 
 fn variable(text: &OsStr) -> Option<(&OsStr, &OsStr)> {

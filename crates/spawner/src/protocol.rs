@@ -21,6 +21,8 @@ pub struct Start {
     /// How many of its streams are read: standard output, standard error, descriptor 3.
     pub streams: u8,
     pub cwd: OsString,
+    /// Name of an abstract socket on which what the program starts can write to its descriptor 3, too; empty for none.
+    pub socket: OsString,
     /// The program, and its arguments.
     pub words: Vec<OsString>,
     /// The whole environment, as `NAME=value`.
@@ -56,10 +58,10 @@ fn decode(frame: &[u8]) -> Option<Request> {
             // Each text ends with NUL, which none can have in it.
             let mut texts =
                 rest.strip_suffix(&[0])?.split(|&byte| byte == 0).map(|text| OsString::from_vec(text.to_vec()));
-            let cwd = texts.next()?;
+            let (cwd, socket) = (texts.next()?, texts.next()?);
             let words: Vec<_> = texts.by_ref().take(count).collect();
             (words.len() == count && count > 0)
-                .then(|| Request::Start(Start { id, streams, cwd, words, env: texts.collect() }))
+                .then(|| Request::Start(Start { id, streams, cwd, socket, words, env: texts.collect() }))
         }
         _ => None,
     }
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn takes_whole_requests_only() {
-        let whole = frame(b"\0\x07\0\0\0\x03\x02\0\0\0/tmp\0echo\0a b\0A=1\0B=\0");
+        let whole = frame(b"\0\x07\0\0\0\x03\x02\0\0\0/tmp\0at\0echo\0a b\0A=1\0B=\0");
         let mut input = Vec::new();
         for &byte in &whole {
             assert_eq!(next_request(&mut input), None);
@@ -121,6 +123,7 @@ mod tests {
             id: 7,
             streams: 3,
             cwd: "/tmp".into(),
+            socket: "at".into(),
             words: vec!["echo".into(), "a b".into()],
             env: vec!["A=1".into(), "B=".into()],
         };
@@ -131,7 +134,7 @@ mod tests {
 
     #[test]
     fn refuses_what_no_tester_sends() {
-        for wrong in [&b""[..], b"\x09\0\0\0\0\0", b"\0\0\0\0\0\0\x01\0\0\0/\0", b"\0\0\0\0\0\0\0\0\0\0/\0"] {
+        for wrong in [&b""[..], b"\x09\0\0\0\0\0", b"\0\0\0\0\0\0\x01\0\0\0/\0\0", b"\0\0\0\0\0\0\0\0\0\0/\0\0"] {
             assert_eq!(next_request(&mut frame(wrong)), Some(Err(Malformed)), "{wrong:?}");
         }
     }

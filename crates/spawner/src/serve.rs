@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, accept_with, socketpair};
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::children;
-use crate::program::{Stream, start};
+use crate::program::{DONE, Listener, Started, Stream, start};
 use crate::protocol::{Malformed, Reply, Request, next_request, push_reply};
 
 const MOST_READ: usize = 64 * 1024;
@@ -52,6 +52,7 @@ struct Spawner {
     /// The tester's number of a program, by its process.
     programs: HashMap<i32, u32>,
     streams: Vec<Stream>,
+    listeners: Vec<Listener>,
     /// Requests that were read, the last in part.
     input: Vec<u8>,
     /// Answers that are to be written.
@@ -64,9 +65,10 @@ impl Spawner {
         let mut answers = io::stdout().lock();
         let mut buffer = vec![0; MOST_READ];
         loop {
-            let (asked, woken, written) = self.wait(wakes)?;
+            let (asked, woken, written, called) = self.wait(wakes)?;
             // What a program wrote comes before its end.
             self.pass_on(&written, &mut buffer);
+            self.accept(&called);
             if woken {
                 while matches!(read(wakes, &mut buffer[..]), Ok(1..)) {}
                 self.report_ends();
@@ -86,19 +88,43 @@ impl Spawner {
         }
     }
 
-    /// Waits until there is something to do: a request, an ended child, streams (by their places) with something to read.
-    fn wait(&self, wakes: &OwnedFd) -> io::Result<(bool, bool, Vec<usize>)> {
+    /// Waits until there is something to do: a request, an ended child, streams (by their places) with something to read,
+    /// listeners (the same) with somebody who calls.
+    fn wait(&self, wakes: &OwnedFd) -> io::Result<(bool, bool, Vec<usize>, Vec<usize>)> {
         let requests = rustix::stdio::stdin();
         let mut polled = vec![PollFd::from_borrowed_fd(requests, READABLE), PollFd::new(wakes, READABLE)];
         polled.extend(self.streams.iter().map(|stream| PollFd::from_borrowed_fd(stream.from.as_fd(), READABLE)));
+        polled.extend(self.listeners.iter().map(|listener| PollFd::from_borrowed_fd(listener.at.as_fd(), READABLE)));
         match poll(&mut polled, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         let mut ready = polled.iter().map(|polled| !polled.revents().is_empty());
         let (asked, woken) = (ready.next().unwrap_or(false), ready.next().unwrap_or(false));
-        let written = ready.enumerate().filter_map(|(place, ready)| ready.then_some(place)).collect();
-        Ok((asked, woken, written))
+        let mut places = |count| -> Vec<usize> {
+            ready.by_ref().take(count).enumerate().filter_map(|(place, ready)| ready.then_some(place)).collect()
+        };
+        let (written, called) = (places(self.streams.len()), places(self.listeners.len()));
+        Ok((asked, woken, written, called))
+    }
+
+    /// From here on, what comes on such a connection is as if it came on descriptor 3.
+    fn accept(&mut self, places: &[usize]) {
+        for &place in places {
+            let Listener { id, at } = &self.listeners[place];
+            while let Ok(from) = accept_with(at, SocketFlags::CLOEXEC) {
+                self.streams.push(Stream { id: *id, number: DONE, from });
+            }
+        }
+    }
+
+    /// Says that a stream has ended, once nobody can write to it any more in whatever way.
+    fn end_unless_open(&mut self, id: u32, number: u8) {
+        let open = self.streams.iter().any(|one| one.id == id && one.number == number)
+            || number == DONE && self.listeners.iter().any(|one| one.id == id);
+        if !open {
+            push_reply(&mut self.output, id, &Reply::End(number));
+        }
     }
 
     fn pass_on(&mut self, places: &[usize], buffer: &mut [u8]) {
@@ -108,14 +134,12 @@ impl Spawner {
             match read(from, &mut *buffer) {
                 Ok(count @ 1..) => push_reply(&mut self.output, *id, &Reply::Data(*number, &buffer[..count])),
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                Ok(0) | Err(_) => {
-                    push_reply(&mut self.output, *id, &Reply::End(*number));
-                    ended.push(place);
-                }
+                Ok(0) | Err(_) => ended.push(place),
             }
         }
         for place in ended.into_iter().rev() {
-            self.streams.swap_remove(place);
+            let Stream { id, number, .. } = self.streams.swap_remove(place);
+            self.end_unless_open(id, number);
         }
     }
 
@@ -129,6 +153,10 @@ impl Spawner {
             };
             self.programs.remove(&pid.as_raw_nonzero().get());
             push_reply(&mut self.output, id, &reply);
+            if let Some(place) = self.listeners.iter().position(|listener| listener.id == id) {
+                self.listeners.swap_remove(place);
+                self.end_unless_open(id, DONE);
+            }
         }
     }
 
@@ -136,9 +164,10 @@ impl Spawner {
         while let Some(request) = next_request(&mut self.input) {
             match request {
                 Ok(Request::Start(request)) => match start(&request) {
-                    Ok((pid, streams)) => {
+                    Ok(Started { pid, streams, listener }) => {
                         self.programs.insert(pid.cast_signed(), request.id);
                         self.streams.extend(streams);
+                        self.listeners.extend(listener);
                         push_reply(&mut self.output, request.id, &Reply::Started(pid));
                     }
                     Err(error) => {
@@ -148,6 +177,7 @@ impl Spawner {
                 },
                 Ok(Request::Close { id, stream }) => {
                     self.streams.retain(|one| one.id != id || one.number != stream);
+                    self.listeners.retain(|one| one.id != id || stream != DONE);
                 }
                 Err(Malformed) => return Err(io::ErrorKind::InvalidData.into()),
             }

@@ -23,7 +23,9 @@ async function spawner(): Promise<Starter> {
 
 /** Runs a program to its end: how it ended, and what it wrote to each of its streams. */
 async function ended(starter: Starter, what: Partial<Start>): Promise<{ status: unknown; output: string[] }> {
-  const program = await starter.start({ command: [], cwd: dir, env: process.env, outputs: 3, ...what });
+  const program = await starter.start({
+    ...{ command: [], cwd: dir, env: process.env, socket: '', outputs: 3, ...what },
+  });
   const output = program.output.map(() => '');
   for (const [i, stream] of program.output.entries()) {
     stream.on('data', (chunk: Buffer) => {
@@ -121,7 +123,7 @@ for (const [name, starter] of [
 
     test('a stream that is destroyed is closed for the program', async () => {
       const program = await (await starter()).start({
-        ...{ ...sh('sleep 0.2; echo a; echo b'), cwd: dir, env: process.env, outputs: 2 },
+        ...{ ...sh('sleep 0.2; echo a; echo b'), cwd: dir, env: process.env, socket: '', outputs: 2 },
       });
       for (const stream of program.output) stream.destroy();
       assert.deepEqual(await program.exited, { code: null, signal: 'SIGPIPE' });
@@ -147,7 +149,7 @@ describe('the spawner', { skip: missing }, () => {
 
   test('does not keep its process alive', () => {
     const source = `import { startedSpawner } from ${JSON.stringify(new URL('../src/process/spawner.js', import.meta.url))};
-const started = await (await startedSpawner()).start({ command: ['/bin/true'], cwd: '/', env: {}, outputs: 0 });
+const started = await (await startedSpawner()).start({ command: ['/bin/true'], cwd: '/', env: {}, socket: '', outputs: 0 });
 await started.closed;
 console.log(performance.now());
 process.on('exit', () => console.log(performance.now()));`;

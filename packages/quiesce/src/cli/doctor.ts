@@ -132,7 +132,7 @@ async function stacksProblem(signal: AbortSignal): Promise<string | null> {
     [process.execPath, '-e', `setTimeout(() => {}, ${SLEEP_S}e3); console.log()`],
     {
       cwd: process.cwd(),
-      env: (starter) => ({ ...witnessEnvironment(process.env, starter), QUIESCE_DONE_FD: String(DONE_FD) }),
+      env: (way) => ({ ...witnessEnvironment(process.env, way), QUIESCE_DONE_FD: String(DONE_FD) }),
       outputs: 3,
     },
   );

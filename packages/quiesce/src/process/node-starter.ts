@@ -7,6 +7,7 @@ import type { ExitStatus, Starter } from './started-program.js';
 /** Starts programs by Node's own means, which takes milliseconds for each. */
 export const nodeStarter: Starter = {
   pid: process.pid,
+  listens: false,
   async start({ command, cwd, env, outputs }) {
     const [program = '', ...words] = withoutCoreDumps(command);
     const piped = [1, 2, 3].slice(0, Math.max(2, outputs));

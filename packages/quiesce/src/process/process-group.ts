@@ -31,10 +31,18 @@ export interface ProcessGroup extends StartedProgram {
   release(): void;
 }
 
+/** How a program, and what it starts, reach this process on descriptor 3. */
+export interface Way {
+  /** The process that made the sockets, and of which debuggers come. */
+  readonly pid: number;
+  /** Name of an abstract socket, for who hasn't got the descriptor; `undefined` where there is none. */
+  readonly socket: string | undefined;
+}
+
 /** What `spawnGroup` needs beside the command. */
 export interface SpawnGroupOptions extends Pick<Start, 'cwd' | 'outputs'> {
-  /** The whole environment, made of the id of the process that makes the program's sockets. */
-  readonly env: (starter: number) => NodeJS.ProcessEnv;
+  /** The whole environment, for a program that has this way to the tester. */
+  readonly env: (way: Way) => NodeJS.ProcessEnv;
 }
 
 const POLL_MS = 5;
@@ -55,11 +63,12 @@ export async function spawnGroup(
   let program: StartedProgram;
   const id = randomUUID();
   const starter = (await startedSpawner()) ?? nodeStarter;
-  const env = environment(starter.pid);
+  const socket = starter.listens && outputs === 3 ? `quiesce-${id}` : undefined;
+  const env = environment({ pid: starter.pid, socket });
   env[INSIDE] = [env[INSIDE], id].filter(Boolean).join(':');
   const startedAt = performance.now();
   try {
-    program = await starter.start({ command, cwd, env, outputs });
+    program = await starter.start({ command, cwd, env, socket: socket ?? '', outputs });
   } catch (error) {
     throw new EnvironmentError(`can't start ${JSON.stringify(command[0])}: ${messageOf(error)}`);
   }

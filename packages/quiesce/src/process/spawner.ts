@@ -71,6 +71,8 @@ class Spawner implements Starter {
 
   readonly #retire: () => void;
 
+  readonly listens = true;
+
   /** @param retire called once it takes no more programs. */
   constructor(
     child: ChildProcess,
@@ -95,11 +97,11 @@ class Spawner implements Starter {
     this.#rest();
   }
 
-  async start({ command, cwd, env, outputs }: Start): Promise<StartedProgram> {
+  async start({ command, cwd, env, socket, outputs }: Start): Promise<StartedProgram> {
     const variables = Object.entries(env).flatMap(([name, value]) =>
       value === undefined ? [] : [`${name}=${value}`],
     );
-    const texts = [cwd, ...command, ...variables];
+    const texts = [cwd, socket, ...command, ...variables];
     const wrong = texts.find((text) => text.includes('\0'));
     if (wrong !== undefined) throw new Error(`${JSON.stringify(wrong)} has a NUL character in it`);
     this.#wake();

@@ -12,6 +12,11 @@ export interface Start {
   readonly cwd: string;
   /** The whole environment. */
   readonly env: NodeJS.ProcessEnv;
+  /**
+   * Name of an abstract socket on which what it starts can write to its descriptor 3, too; empty for none. Only where the
+   * starter listens.
+   */
+  readonly socket: string;
   /** How many of its streams are read: none, standard output and error, or those and descriptor 3. */
   readonly outputs: 0 | 2 | 3;
 }
@@ -31,6 +36,8 @@ export interface StartedProgram {
 export interface Starter {
   /** The process that makes the sockets of the programs, and of which debuggers have to come. */
   readonly pid: number;
+  /** Whether programs can be given a `socket`. */
+  readonly listens: boolean;
   /** @throws the system's error when it can't start it. */
   start(what: Start): Promise<StartedProgram>;
 }

@@ -171,8 +171,8 @@ export async function runOnce(
   const startedAt = performance.now();
   const group = await spawnGroup(spec.command, {
     cwd: spec.cwd,
-    env: (starter) => ({
-      ...(spec.witness ? witnessEnvironment(spec.env, starter) : spec.env),
+    env: (way) => ({
+      ...(spec.witness ? witnessEnvironment(spec.env, way) : spec.env),
       TMPDIR: directory.path,
       QUIESCE_DONE_FD: String(DONE_FD),
       QUIESCE_RUN: String(run),

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { isMusl } from '../process/c-library.js';
+import type { Way } from '../process/process-group.js';
 import { signalName } from '../process/signal-names.js';
 
 /** A thread that still ran when its process ended. */
@@ -67,14 +68,14 @@ const usable = witnessProblem() === undefined;
 
 /**
  * Adds to an environment what puts the witness into the program; returns it as it is where there is none.
- * @param starter the process that makes the socket of `QUIESCE_DONE_FD`, and of which the debuggers come.
  */
-export function witnessEnvironment(env: NodeJS.ProcessEnv, starter: number): NodeJS.ProcessEnv {
+export function witnessEnvironment(env: NodeJS.ProcessEnv, { pid, socket }: Way): NodeJS.ProcessEnv {
   if (!usable) return env;
   return {
     ...env,
     LD_PRELOAD: [env.LD_PRELOAD, WITNESS_FILE].filter(Boolean).join(':'),
-    QUIESCE_WITNESS: String(starter),
+    QUIESCE_WITNESS: String(pid),
+    ...(socket !== undefined && { QUIESCE_WITNESS_SOCKET: socket }),
     // AddressSanitizer refuses to start behind another preload library, though this one does no harm.
     ASAN_OPTIONS: [env.ASAN_OPTIONS, 'verify_asan_link_order=0'].filter(Boolean).join(':'),
   };

@@ -1,0 +1,89 @@
+// A program under test is often a command that starts another, as `npm test` does: who dies then is a child of it.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { run } from '../src/index.js';
+import { SPAWNER_FILE } from '../src/process/spawner.js';
+import { WITNESS_FILE } from '../src/run/witness.js';
+import { runCli } from './support/cli.js';
+import { realPython } from './support/python.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
+
+const dir = temporaryDirectory('child-crash');
+const python = realPython();
+const skip =
+  (!existsSync(WITNESS_FILE) || !existsSync(SPAWNER_FILE)) && 'the witness or the spawner was not built';
+const hasStacks = spawnSync('gdb', ['--version']).status === 0;
+
+const dies = join(dir, 'dies.py');
+writeFileSync(dies, 'import os, sys\nif len(sys.argv) > 1: sys.exit(0)\nos.abort()\n');
+const inC = `${python} ${dies}`;
+writeFileSync(join(dir, 'package.json'), JSON.stringify({ scripts: { test: inC } }));
+writeFileSync(
+  join(dir, 'starts.py'),
+  `import subprocess, sys\nsys.exit(3 if subprocess.run(${JSON.stringify([python, dies])}).returncode < 0 else 0)\n`,
+);
+writeFileSync(
+  join(dir, 'forks.py'),
+  'import os, sys\npid = os.fork()\nif pid == 0: os.abort()\nos.waitpid(pid, 0)\nsys.exit(1)\n',
+);
+const nodeStarts = `process.exitCode = require('node:child_process').spawnSync(...${JSON.stringify([python, [dies]])}).signal ? 1 : 0`;
+
+describe('a child that dies', { skip }, () => {
+  for (const [name, command, outcome] of [
+    ['of a shell', ['sh', '-c', `${inC}; exit $?`], { kind: 'signal', signal: 'SIGABRT', exitCode: 134 }],
+    ['of a shell that hides it', ['sh', '-c', `${inC}; exit 1`], { kind: 'exit-code', code: 1 }],
+    ['of Node', [process.execPath, '-e', nodeStarts], { kind: 'exit-code', code: 1 }],
+    ['of Python', [python, join(dir, 'starts.py')], { kind: 'exit-code', code: 3 }],
+    ['without exec', [python, join(dir, 'forks.py')], { kind: 'exit-code', code: 1 }],
+    ['of npm test', ['npm', 'test'], { kind: 'signal', signal: 'SIGABRT', exitCode: 134 }],
+  ] as const) {
+    test(`${name} explains how the run failed`, async () => {
+      const { failures, runs } = await run({ command: [...command], cwd: dir, runs: 1 });
+      const [failure] = failures;
+      assert.deepEqual(failure?.outcome, outcome);
+      assert.deepEqual(
+        runs[0]?.childCrashes.map(({ signal }) => signal),
+        ['SIGABRT'],
+      );
+      assert.deepEqual(failure?.evidence.child, runs[0]?.childCrashes[0]);
+      assert.match(failure?.evidence.child?.command ?? '', /(dies|forks)\.py/);
+      assert.equal(failure?.evidence.crash?.main, true);
+      if (!hasStacks) return;
+      assert.match(failure?.evidence.stacks ?? '', /abort/);
+      assert.equal(failure?.kind?.id, 'aborted');
+    });
+  }
+
+  test('of a program that ends well is a note', async () => {
+    const { code, output } = await runCli(['run', '-n', '2', '--', 'sh', '-c', `${inC}; exit 0`], {
+      cwd: dir,
+    });
+    assert.equal(code, 0);
+    assert.match(output, /a child process died of a signal in 2 of 2 runs: .*dies\.py \(SIGABRT\)/);
+  });
+
+  test('is not confused with that of the main process', async () => {
+    const command = ['sh', '-c', `${inC}; kill -SEGV $$`];
+    const { failures } = await run({ command, runs: 1 });
+    assert.equal(failures[0]?.outcome.kind, 'signal');
+    assert.equal(failures[0]?.evidence.child, null);
+  });
+
+  test('in the JSON report is read back as it was', async () => {
+    const file = join(dir, 'report.json');
+    const command = ['sh', '-c', `${inC}; exit 1`];
+    await runCli(['run', '-n', '1', '--json', file, '--', ...command], { cwd: dir });
+    const merged = join(dir, 'merged.json');
+    const { output } = await runCli(['merge', file, '--json', merged], { cwd: dir });
+    assert.match(output, /of a child process/);
+    assert.match(output, /the child that died of SIGABRT: .*dies\.py/);
+  });
+
+  test('may be started with the descriptor closed, and its number taken', async () => {
+    const { runs } = await run({ command: ['sh', '-c', `exec 3</dev/null; ${inC}; exit 1`], runs: 1 });
+    assert.equal(runs[0]?.childCrashes.length, 1);
+  });
+});
