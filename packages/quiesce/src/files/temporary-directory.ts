@@ -12,14 +12,15 @@ export interface TemporaryDirectory {
 }
 
 /**
- * Makes an empty directory in the system's directory for temporary files.
+ * Makes an empty directory.
  * @param prefix beginning of its name; characters that can't be in a name are replaced.
+ * @param parent where it is made; default: the system's directory for temporary files.
  * @throws EnvironmentError when it can't be made.
  */
-export function makeTemporaryDirectory(prefix: string): TemporaryDirectory {
+export function makeTemporaryDirectory(prefix: string, parent = tmpdir()): TemporaryDirectory {
   let path: string;
   try {
-    path = mkdtempSync(join(tmpdir(), `${prefix.replace(/[^\w.-]+/g, '_')}-`));
+    path = mkdtempSync(join(parent, `${prefix.replace(/[^\w.-]+/g, '_')}-`));
   } catch (error) {
     throw new EnvironmentError(`can't make a temporary directory: ${messageOf(error)}`);
   }

@@ -1,3 +1,4 @@
+import { preloadPath } from '../files/preload-path.js';
 import { spawnGroup } from '../process/process-group.js';
 import { type AmplifierReport, createReport } from '../run/amplifier-report.js';
 import { type Evidence, type RunOnceOptions, type RunRecord, type RunSpec, runOnce } from '../run/run.js';
@@ -70,7 +71,7 @@ async function perturb(spec: RunSpec, perturbation: Perturbation): Promise<Pertu
     // Set for the program only, not for the wrappers.
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own
     const script = 'LD_PRELOAD="${LD_PRELOAD:+$LD_PRELOAD:}$1"; export LD_PRELOAD; shift; exec "$@"';
-    wrapper.push('/bin/sh', '-c', script, 'sh', AMPLIFIER_FILE);
+    wrapper.push('/bin/sh', '-c', script, 'sh', preloadPath(AMPLIFIER_FILE));
     env.QUIESCE_AMPLIFY_SEED = String(amplify);
     env.QUIESCE_AMPLIFY_REPORT = report.file;
     // AddressSanitizer refuses to start behind another preload library, though this one does no harm.

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { preloadPath } from '../files/preload-path.js';
 import { isMusl } from '../process/c-library.js';
 import type { Way } from '../process/process-group.js';
 import { signalName } from '../process/signal-names.js';
@@ -57,9 +58,6 @@ export const WITNESS_FILE = fileURLToPath(
 export function witnessProblem(): string | undefined {
   if (process.platform !== 'linux') return `it is a Linux preload library, and this is ${process.platform}`;
   if (isMusl()) return 'it needs glibc, and this system has musl';
-  // The loader splits LD_PRELOAD at colons and blanks.
-  if (/[\s:]/.test(WITNESS_FILE))
-    return `the path ${WITNESS_FILE} contains a space or a colon: install it elsewhere`;
   if (existsSync(WITNESS_FILE)) return undefined;
   return `it was not built (${WITNESS_FILE} is missing): install Rust from https://rustup.rs, then npm run build`;
 }
@@ -73,7 +71,7 @@ export function witnessEnvironment(env: NodeJS.ProcessEnv, { pid, socket }: Way)
   if (!usable) return env;
   return {
     ...env,
-    LD_PRELOAD: [env.LD_PRELOAD, WITNESS_FILE].filter(Boolean).join(':'),
+    LD_PRELOAD: [env.LD_PRELOAD, preloadPath(WITNESS_FILE)].filter(Boolean).join(':'),
     QUIESCE_WITNESS: String(pid),
     ...(socket !== undefined && { QUIESCE_WITNESS_SOCKET: socket }),
     // AddressSanitizer refuses to start behind another preload library, though this one does no harm.
