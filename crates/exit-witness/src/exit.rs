@@ -76,7 +76,7 @@ fn report_threads(pid: i32) {
     let own = process::thread_id();
     let mut count = 0;
     each_number_in(c"/proc/self/task", |tid| {
-        if tid == own {
+        if tid == own || tid == pid && has_ended(tid) {
             return;
         }
         // Others may still create threads.
@@ -102,9 +102,23 @@ fn report_threads(pid: i32) {
 }
 
 fn open_comm(tid: i32) -> Reader {
+    open_of(tid, "/comm")
+}
+
+fn open_of(tid: i32, file: &str) -> Reader {
     // A path is not a line, but as easily put together without allocation.
-    let path = Line::new("/proc/self/task/").join(tid).join("/comm");
+    let path = Line::new("/proc/self/task/").join(tid).join(file);
     Reader::open(path.as_bytes())
+}
+
+/// Whether it is there as a zombie only, as the first thread after `pthread_exit`.
+fn has_ended(tid: i32) -> bool {
+    let mut buffer = [0; 1024];
+    let mut reader = open_of(tid, "/stat");
+    let Some(line) = reader.line(&mut buffer) else { return true };
+    // number (name) state ...; the name itself may hold parentheses.
+    let state = line.iter().rposition(|&byte| byte == b')').and_then(|at| line.get(at + 2));
+    matches!(state, None | Some(b'Z' | b'X'))
 }
 
 fn report_sockets(pid: i32) {

@@ -103,14 +103,17 @@ describe('a crash', () => {
     assert.equal(result.failures.length, 1);
   });
 
-  test('of a child is not one of the program', { skip: unseen }, async () => {
+  test('of a child is not the end of the program, and is shown beside it', { skip: unseen }, async () => {
     const program =
       "const { signal } = require('child_process').spawnSync(process.execPath, ['-e', 'process.abort()'], { stdio: [0, 1, 2, 3] }); process.exit(signal === 'SIGABRT' ? 0 : 9)";
     const result = await run({ command: node(program), runs: 1 });
     // What the child printed counts, the way it ended doesn't.
     assert.notEqual(result.runs[0]?.outcome.kind, 'signal');
     assert.notEqual(result.runs[0]?.outcome.kind, 'exit-code');
-    assert.equal(result.runs[0]?.diedIn, null);
+    assert.deepEqual(
+      result.runs[0]?.childCrashes.map(({ signal }) => signal),
+      ['SIGABRT'],
+    );
   });
 });
 
@@ -1252,6 +1255,36 @@ describe('the likely kind', () => {
     ],
     ['blocked', { outcome: hang, signature: null, threads: [stack(true, false, 'pthread_join', 'main')] }],
     ['rust-panic', { outcome: crash, signature: { id: 'rust-panic', title: '', line: '' }, threads: [] }],
+    [
+      'go-panic',
+      {
+        ...{ outcome: { kind: 'exit-code', code: 2 }, signature: null, threads: [] },
+        stderr: 'panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/tmp/g.go:3 +0x25\nexit status 2\n',
+      },
+    ],
+    [
+      'go-panic',
+      {
+        ...{ outcome: { kind: 'exit-code', code: 2 }, signature: null, threads: [] },
+        stderr:
+          'fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:\nmain.main()\n',
+      },
+    ],
+    [
+      undefined,
+      {
+        ...{ outcome: { kind: 'exit-code', code: 2 }, signature: null, threads: [] },
+        stderr: 'panic: a log line of something else\n',
+      },
+    ],
+    [
+      'uncaught-cxx-exception',
+      {
+        outcome: crash,
+        signature: printed('cxx-terminate', 'terminate called without an active exception'),
+        threads: [stack(true, true, 'raise', 'abort', 'std::terminate', '__cxa_rethrow', 'main')],
+      },
+    ],
     [undefined, { outcome: { kind: 'exit-code', code: 1 }, signature: null, threads: [] }],
     [undefined, { outcome: crash, signature: null, threads: [] }],
   ];

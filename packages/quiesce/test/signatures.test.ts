@@ -53,6 +53,7 @@ const fatal: readonly (readonly [id: string, line: string])[] = [
   ['heap-corruption', 'double free or corruption (fasttop)'],
   ['heap-corruption', 'free(): invalid pointer'],
   ['stack-smashing', '*** stack smashing detected ***: terminated'],
+  ['buffer-overflow', '*** buffer overflow detected ***: terminated'],
   ['assertion', "app: src/main.c:12: int main(void): Assertion `x == 1' failed."],
   ['deno-panic', 'Deno has panicked. This is a bug in Deno.'],
   ['bun-panic', 'panic(main thread): Segmentation fault at address 0x10'],

@@ -6,6 +6,7 @@ import { formatMs } from '../duration.js';
 import type { FailureGroup, PlanResult, ScenarioResult } from '../results/result.js';
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
+import type { SignatureMatch } from '../run/signatures.js';
 import { isHostThread, leftThreadLabel } from '../run/witness.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
@@ -347,19 +348,33 @@ function failureNote(
     ['stderr', evidence.stderr],
     ['stdout', evidence.stdout],
   ] as const) {
-    if (text.trim() !== '') lines.push(`  ${title}:`, c.dim(excerpt(text, title === 'stacks')));
+    const from = title === 'stacks' ? 0 : lineOf(text, signature);
+    if (text.trim() !== '') lines.push(`  ${title}:`, c.dim(excerpt(text, from)));
   }
+  if (outcome.kind === 'signal' && outcome.signal !== 'SIGKILL' && evidence.stacks === null)
+    lines.push(NO_STACKS);
   return lines.join('\n');
 }
 
-function excerpt(text: string, fromStart: boolean): string {
+const NO_STACKS =
+  '  no stacks: the witness was not in the process that died (it is static, was started without LD_PRELOAD, or --no-witness is set)';
+
+/** Place of the line that a signature was found on; -1 where it isn't in the text. */
+const lineOf = (text: string, signature: SignatureMatch | null): number =>
+  signature === null || signature.line === ''
+    ? -1
+    : text.split('\n').findIndex((line) => line.includes(signature.line));
+
+/** The end of a text that is long, or what follows a line of it that tells more. */
+function excerpt(text: string, from: number): string {
   const lines = printable(text).trimEnd().split('\n');
   const left = lines.length - EVIDENCE_LINES;
   if (left <= 0) return indent(lines);
-  const note = `[${left} ${left === 1 ? 'line' : 'lines'} more in the JSON report]`;
-  return indent(
-    fromStart ? [...lines.slice(0, EVIDENCE_LINES), note] : [note, ...lines.slice(-EVIDENCE_LINES)],
-  );
+  const start = from < 0 ? left : Math.min(from, left);
+  const more = (count: number): string[] =>
+    count === 0 ? [] : [`[${count} ${count === 1 ? 'line' : 'lines'} more in the JSON report]`];
+  const end = start + EVIDENCE_LINES;
+  return indent([...more(start), ...lines.slice(start, end), ...more(lines.length - end)]);
 }
 
 const indent = (lines: readonly string[]): string =>

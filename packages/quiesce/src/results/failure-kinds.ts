@@ -51,6 +51,8 @@ const CRASHES = /^SIG(?:ABRT|SEGV|BUS|ILL|FPE|TRAP|SYS)$/;
 const LOCK_HELD = /^Fatal Python error: (?:_enter_buffered_busy: )?could not acquire lock/;
 const NOT_JOINED = /without an active exception/;
 const NEVER_RETHROWN = /^FATAL: exception not rethrown/m;
+/** In a stack: `throw;`, which terminates where there is no exception to throw again. */
+const RETHROWS = /^__cxa_rethrow(?!\w)/m;
 /** In a stack: what destroys a thread object that may be joined. */
 const THREAD_OBJECT = /^std::(?:__1::)?(?:thread|jthread)::(?:~|operator=)/m;
 
@@ -145,8 +147,9 @@ const rules: readonly Rule[] = [
     id: 'joinable-thread-destroyed',
     title:
       'a C++ thread object (std::thread, QThread) was destroyed before its thread was joined or detached',
-    matches: ({ signature, line }) =>
-      signature === 'qthread-destroyed' || (signature === 'cxx-terminate' && NOT_JOINED.test(line)),
+    matches: ({ signature, line, faulting }) =>
+      signature === 'qthread-destroyed' ||
+      (signature === 'cxx-terminate' && NOT_JOINED.test(line) && !RETHROWS.test(faulting)),
     detail: ({ culprit }) => culprit,
     or: ({ signature, seen, died, python, faulting }) => {
       if (signature === 'qthread-destroyed' || THREAD_OBJECT.test(faulting)) return undefined;
@@ -184,10 +187,13 @@ const rules: readonly Rule[] = [
   {
     id: 'uncaught-cxx-exception',
     title: 'a C++ exception that nobody caught',
-    matches: ({ signature, line }) =>
-      (signature === 'cxx-terminate' && !NOT_JOINED.test(line)) || signature === 'rust-foreign-exception',
-    detail: ({ culprit, diedExiting }) =>
-      diedExiting ? `in an exit handler or destructor${culprit === undefined ? '' : ` ${culprit}`}` : culprit,
+    matches: ({ signature }) => signature === 'cxx-terminate' || signature === 'rust-foreign-exception',
+    detail: ({ culprit, diedExiting, line, faulting }) => {
+      const where = diedExiting ? joined('in an exit handler or destructor', culprit) : culprit;
+      return NOT_JOINED.test(line) && RETHROWS.test(faulting)
+        ? joined('"throw;" where there was no exception', where)
+        : where;
+    },
   },
   {
     id: 'crash-in-destructor',
@@ -234,7 +240,8 @@ const rules: readonly Rule[] = [
           ? undefined
           : {
               id: 'crash-in-destructor',
-              decide: 'the stack of the thread that died has exit or __run_exit_handlers, or not (needs gdb)',
+              decide:
+                'the stack of the thread that died has exit or __run_exit_handlers, or not (needs its stack)',
             };
       }
       if (PYTHON_STATE.test(faulting) && !TAKES_GIL.test(faulting)) return undefined;
@@ -244,9 +251,19 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'rust-panic',
-    title: 'a Rust panic, which can not leave the thread or function it happened in',
+    title: 'a Rust panic',
     matches: ({ signature }) => signature === 'rust-panic' || signature === 'rust-abort',
-    detail: ({ culprit }) => culprit,
+    detail: ({ culprit, outcome, crashed }) => {
+      if (crashed) return joined('nothing could catch it, so that it aborted the process', culprit);
+      return outcome === 'dirty-output' ? 'the program went on after it' : undefined;
+    },
+  },
+  {
+    id: 'go-panic',
+    title: 'a Go panic or fatal error, which ends the whole program, in whatever goroutine it happened',
+    matches: ({ outcome, stderr }) =>
+      outcome === 'exit-code' && GO_ENDS.test(stderr) && GOROUTINE.test(stderr),
+    detail: ({ stderr }) => GO_ENDS.exec(stderr)?.[0],
   },
   {
     id: 'thread-outlives-exit',
@@ -264,7 +281,7 @@ const rules: readonly Rule[] = [
   {
     id: 'heap-corruption',
     title: 'memory was freed twice or overwritten, often by two threads that both clean up',
-    matches: ({ signature }) => signature === 'heap-corruption' || signature === 'stack-smashing',
+    matches: ({ signature }) => /^(?:heap-corruption|stack-smashing|buffer-overflow)$/.test(signature),
   },
   {
     id: 'aborted',
@@ -368,8 +385,14 @@ const rules: readonly Rule[] = [
   },
 ];
 
+const GO_ENDS = /^(?:panic|fatal error): .{1,200}/m;
+const GOROUTINE = /^goroutine \d+ .{0,60}\[.{1,100}\]:$/m;
 const PURE_VIRTUAL = 'a virtual method of an object that was being destroyed was called';
 const NO_SCOPE = /Cannot create a handle without a HandleScope/;
+
+/** Two parts of a detail. */
+const joined = (first: string, second: string | undefined): string =>
+  second === undefined ? first : `${first}, ${second}`;
 
 const waitsForThread = (wait: Wait | undefined): boolean => wait === 'thread' || wait === 'unknown';
 
@@ -383,11 +406,12 @@ function waitedFor(wait: Wait | undefined, alone: boolean, children: readonly st
 }
 
 const DECIDED_BY_PYTHON = 'whether Python is in the process: its finalization ends threads like this';
-const DECIDED_BY_MAIN = 'whether the main thread is in exit or the finalization of its host (needs gdb)';
+const DECIDED_BY_MAIN =
+  'whether the main thread is in exit or the finalization of its host (needs its stack)';
 const DECIDED_BY_WAKER = 'whether another thread is to end that wait';
 const DECIDED_BY_TERMINATE = 'whether the code at that place calls std::terminate() itself';
 const DECIDED_BY_UNWINDING =
-  'the stack of the thread that died has PyThread_exit_thread, pthread_exit or unwind_stop, or not (needs gdb)';
+  'the stack of the thread that died has PyThread_exit_thread, pthread_exit or unwind_stop, or not (needs that stack)';
 
 /** Every kind there is, for tests and reports. */
 export const failureKinds: readonly KindPage[] = rules.map(pageOf);

@@ -76,6 +76,10 @@ const left = z
           name: z.string(),
           library: z.string().nullable().describe('whose code started it'),
           runtime: z.string().exactOptional().describe('the runtime that started it, such as libstdc++'),
+          main: z
+            .literal(true)
+            .exactOptional()
+            .describe('it is the main thread: another one ended the process'),
         }),
       )
       .nullable()

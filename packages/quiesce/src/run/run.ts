@@ -239,18 +239,19 @@ export async function runOnce(
         : 0,
     };
     const outcome = outcomeOf(seen, spec.expect);
+    const failed = isFailure(outcome, status, spec.expect);
     const doneAt = output.doneAt();
     const record: RunRecord = {
       run,
       outcome,
-      failed: isFailure(outcome, status, spec.expect),
+      failed,
       durationMs: (hung ? hungAt : at) - startedAt,
       // Of a quick exit both are seen in one turn of the event loop, in either order.
       exitMs: hung || doneAt === undefined ? null : Math.max(0, at - doneAt),
       workDone: doneAt !== undefined,
       signature: signature ?? null,
       leaked: hung ? [] : leaked,
-      diedIn: explains?.report.thread ?? null,
+      diedIn: (failed ? explains : crash)?.report.thread ?? null,
       childCrashes: children.slice(0, MOST_CHILD_CRASHES).map(ofChild),
       left,
       perturbation: null,
@@ -436,8 +437,8 @@ function leftOf(pid: number, lines: readonly WitnessLine[]): Omit<LeftAtExit, 'f
   for (const line of lines) {
     if (line.type === 'done' || line.pid !== pid) continue;
     if (line.type === 'thread') {
-      const { name, library, runtime } = line;
-      threads.push({ name, library, ...(runtime !== undefined && { runtime }) });
+      const { type: _type, pid: _pid, ...thread } = line;
+      threads.push(thread);
     }
     if (line.type === 'socket') sockets.push({ state: line.state, address: line.address });
     if (line.type === 'threads') seen = true;

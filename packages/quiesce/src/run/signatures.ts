@@ -137,7 +137,12 @@ const signatures: readonly Signature[] = [
   {
     id: 'stack-smashing',
     title: 'stack corruption found by the C library',
-    pattern: /^\*\*\* (?:stack smashing|buffer overflow) detected \*\*\*/m,
+    pattern: /^\*\*\* stack smashing detected \*\*\*/m,
+  },
+  {
+    id: 'buffer-overflow',
+    title: 'a write beyond a buffer, found by the C library (_FORTIFY_SOURCE)',
+    pattern: /^\*\*\* buffer overflow detected \*\*\*/m,
   },
   {
     id: 'assertion',

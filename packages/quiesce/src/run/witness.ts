@@ -13,6 +13,8 @@ export interface LeftThread {
   readonly library: string | null;
   /** File of the runtime that it was started with, such as libstdc++ or OpenMP; not there where it was none. */
   readonly runtime?: string;
+  /** It is the main thread, and another one ended the process; not there otherwise. */
+  readonly main?: true;
 }
 
 /** An internet socket that was still open when its process ended. */
@@ -100,6 +102,7 @@ export function parseWitnessLine(line: string): WitnessLine | undefined {
       return {
         ...{ type, pid, name: third, library: fourth === '' ? null : fourth },
         ...(fifth !== '' && { runtime: fifth }),
+        ...(Number(second) === pid && { main: true as const }),
       };
     case 'threads':
       return { type, pid, count: Number(second) };
@@ -117,7 +120,8 @@ export function isHostThread({ library }: LeftThread): boolean {
 }
 
 /** A left thread in a few words: `tokio-runtime-w (etcd_client.abi3.so)`. */
-export function leftThreadLabel({ name, library, runtime }: LeftThread): string {
+export function leftThreadLabel({ name, library, runtime, main }: LeftThread): string {
+  if (main) return `${name} (the main thread: another one ended the process)`;
   const by = library === null ? 'library unknown' : baseName(library);
   const through = runtime === undefined ? '' : ` by ${baseName(runtime)}`;
   return `${name === '' ? 'unnamed' : name} (${by}${through})`;
