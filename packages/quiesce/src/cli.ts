@@ -107,7 +107,25 @@ for (const [name, stream] of [
     complain(`can't write standard ${name}: ${messageOf(error)}`);
   });
 }
+let done = false;
 process.on('exit', (code) => {
   if (unwritten && code <= EXIT.unexpected) process.exitCode = EXIT.environment;
+  if (done) return;
+  // Whatever its code, it isn't that of a session.
+  complain('this process ended before its work was done', 'does the plan module call process.exit()?');
+  process.exitCode = EXIT.usage;
 });
-process.exitCode = await main().catch(explain);
+// Of a plan module, too: Node's own exit code, 1, would say that runs failed.
+process.on('uncaughtException', (error) => end(explain(error)));
+
+end(await main().catch(explain));
+
+/** Ends this process once its output is written, also where a plan module left something open that would keep it alive. */
+function end(exitCode: number): void {
+  done = true;
+  const written = [process.stdout, process.stderr].map(
+    (stream) =>
+      new Promise<void>((resolve) => (stream.writable ? stream.write('', () => resolve()) : resolve())),
+  );
+  void Promise.all(written).then(() => process.exit(exitCode));
+}

@@ -121,6 +121,49 @@ describe('quiesce run', () => {
   });
 });
 
+describe('a plan module', () => {
+  const plan = `{ scenarios: [{ name: 'a', command: ['sleep', '0.3'], runs: 1 }] }`;
+  const cases: [string, string, number, RegExp][] = [
+    [
+      'that leaves something open ends with the report',
+      `import { createServer } from 'node:net';
+       createServer().listen(0, '127.0.0.1');
+       setInterval(() => {}, 1_000);
+       export default ${plan};`,
+      ...([0, /^$/] as const),
+    ],
+    [
+      'whose function never settles is wrong',
+      'export default async () => { await new Promise(() => {}); };',
+      ...([2, /never finishes loading/] as const),
+    ],
+    ['that never settles is wrong', 'await new Promise(() => {});', 2, /never finishes loading/],
+    ['that ends the process is wrong', 'process.exit(0);', 2, /process\.exit/],
+    [
+      'that throws later is no failed run',
+      `setTimeout(() => { throw new Error('too late'); }, 1); export default ${plan};`,
+      ...([3, /too late/] as const),
+    ],
+  ];
+  for (const [name, text, exitCode, line] of cases) {
+    test(name, async () => {
+      const args = ['run', '--plan', file('module.mjs', text)];
+      const { code, stderr } = await runCli(args, {
+        ...{ cwd: dir, env: { TMPDIR: scratch }, timeoutMs: 20_000 },
+      });
+      assert.equal(code, exitCode, stderr);
+      const [first = ''] = stderr.split('\n').filter((line) => line.startsWith('quiesce: error'));
+      assert.match(first, line);
+    });
+  }
+
+  test('that keeps waiting can be interrupted', async () => {
+    const text = `setInterval(() => process.kill(process.pid, 'SIGINT'), 100);\nawait new Promise(() => {});`;
+    const { code, stderr } = await quiesce('run', '--plan', file('waits.mjs', text));
+    assert.equal(code, null, stderr);
+  });
+});
+
 describe('standard output that is full', {
   skip: !existsSync('/dev/full') && 'there is no /dev/full',
 }, () => {

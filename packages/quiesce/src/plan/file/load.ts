@@ -25,7 +25,7 @@ export async function findPlan(directory = '.'): Promise<string | undefined> {
 /**
  * Reads and checks a plan file: YAML or JSON by its ending, else a TypeScript or JavaScript module whose default export is
  * a plan or a function that returns one.
- * @throws UsageError when the file can't be read; PlanError with everything that is wrong in it, and where that is.
+ * @throws UsageError when the file can't be read, or its function never returns; PlanError with everything that is wrong in it, and where that is.
  */
 export async function loadPlan(file: string): Promise<{ plan: Plan; baseDir: string }> {
   const path = resolve(file);
@@ -53,14 +53,43 @@ export async function loadPlan(file: string): Promise<{ plan: Plan; baseDir: str
         'use .yaml, .yml, .json, .ts or .js',
       );
     }
-    const exported = await importPlan(path);
-    const plan: unknown = typeof exported === 'function' ? await exported() : exported;
+    const plan = await settled(exportedPlan(path), `plan ${file}`);
     return { plan: checkPlan(plan, file, 'written'), baseDir };
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new UsageError(`plan file ${file} can't be loaded: ${messageOf(error)}`, undefined, {
       cause: error,
     });
+  }
+}
+
+/** What the module exports; of a function, what it returns. */
+async function exportedPlan(path: string): Promise<unknown> {
+  const exported = await importPlan(path);
+  return typeof exported === 'function' ? await exported() : exported;
+}
+
+/**
+ * What a promise resolves with.
+ * @throws UsageError when nothing is left in this process that could settle it: Node would end without a word.
+ */
+async function settled<T>(promise: Promise<T>, what: string): Promise<T> {
+  let release = (): void => {};
+  const never = new Promise<never>((_resolve, reject) => {
+    const onIdle = (): void =>
+      reject(
+        new UsageError(
+          `${what} never finishes loading: it awaits a promise that nothing is left to settle`,
+          'look in the module, and in the function that it exports',
+        ),
+      );
+    process.on('beforeExit', onIdle);
+    release = () => process.off('beforeExit', onIdle);
+  });
+  try {
+    return await Promise.race([promise, never]);
+  } finally {
+    release();
   }
 }
 
