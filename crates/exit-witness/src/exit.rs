@@ -64,7 +64,7 @@ pub unsafe extern "C" fn _Exit(status: c_int) -> ! {
 /// Once, and not in a child that was forked without exec: what such a one has is its parent's.
 fn report() {
     let pid = process::id();
-    if pid != OWNER.load(Ordering::Relaxed) || REPORTED.swap(true, Ordering::AcqRel) || !channel::is_open() {
+    if pid != OWNER.load(Ordering::Relaxed) || REPORTED.swap(true, Ordering::AcqRel) || !channel::reach() {
         return;
     }
     report_threads(pid);

@@ -167,7 +167,7 @@ function table({ scenarios }: PlanResult, width: number, c: Colours): string {
     const { scenario } = result;
     if (scenario.group !== group) {
       group = scenario.group;
-      if (group !== null) ownLine(c.underline(printable(group)));
+      ownLine(c.underline(group === null ? 'without a group' : printable(group)));
     }
     const name = oneLine(scenario.name);
     const fits = stringWidth(name) <= room;

@@ -1,5 +1,6 @@
 import { delimiter, dirname, resolve } from 'node:path';
 import { z } from 'zod';
+import { EnvironmentError } from '../errors.js';
 import { findExecutable } from '../process/executable.js';
 import { linkOfProc, readProc } from '../process/proc.js';
 import { procFolder } from '../process/processes.js';
@@ -50,6 +51,10 @@ export async function framesFromPySpy(
   const { stdout } = await runToEnd([tool, ...words], {
     ...{ cwd: process.cwd(), timeoutMs: PY_SPY_TIMEOUT_MS, signal: options.signal },
     keep: [1024 * 1024, 0],
+  }).catch((error: unknown) => {
+    // Without it there are still the stacks of native code.
+    if (error instanceof EnvironmentError) return { stdout: '' };
+    throw error;
   });
   const frames = new Map<number, readonly InterpretedFrame[]>();
   for (const { os_thread_id: tid, frames: own } of parseDump(stdout)) {

@@ -328,11 +328,12 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
     }
   };
   const seen = look();
-  seen.catch(() => {}); // reported to whoever awaits it
+  const known = seen.then(() => facts);
+  for (const promise of [seen, known]) promise.catch(() => {}); // reported to whoever awaits it
   return {
     ...{ report, seen, command: member?.command },
     at: performance.now(),
-    facts: seen.then(() => facts),
+    facts: known,
   };
 }
 
