@@ -273,11 +273,10 @@ overEachTransport('maintenance service', (connect) => {
       await assert.rejects(etcd.maintenance.snapshotTo(file, { signal }), /given up/);
       assert.deepEqual(readdirSync(target), ['snapshot.db']);
       assert.equal(readFileSync(file, 'utf8'), 'older');
-      await assert.rejects(etcd.maintenance.snapshotTo(join(target, 'no', 'x.db')), { code: 'ENOENT' });
       mkdirSync(join(target, 'directory'));
-      await assert.rejects(etcd.maintenance.snapshotTo(join(target, 'directory')), {
-        code: /EISDIR|ENOTEMPTY|EPERM/,
-      });
+      for (const wrong of ['no/x.db', 'directory']) {
+        await assert.rejects(etcd.maintenance.snapshotTo(join(target, wrong)), InvalidArgumentError);
+      }
       assert.deepEqual(readdirSync(target).sort(), ['directory', 'snapshot.db']);
     });
 

@@ -225,6 +225,27 @@ overEachTransport('mistakes', (connect) => {
     assert.equal((await services.list()).size, 0);
   });
 
+  test('a file for a snapshot that cannot be written is named at once', async () => {
+    const { maintenance } = etcd;
+    await refused(() => maintenance.snapshotTo('/tmp'), /^file is '\/tmp', a directory; /);
+    await refused(
+      () => maintenance.snapshotTo('/not/there/x'),
+      /^the snapshot can't be written to '\/not\/there\/x': ENOENT/,
+    );
+  });
+
+  test('what a program has added to all objects is no option', async () => {
+    const added = { polluted: { value: 1, enumerable: true, configurable: true } };
+    Object.defineProperties(Object.prototype, added);
+    try {
+      await etcd.put('a', 'b', {});
+      await etcd.get('a');
+      await refused(() => etcd.get('a', untyped({ polluted: 1 })), /get\(\) has no option polluted/);
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'polluted');
+    }
+  });
+
   test('codecs that are called directly fail with a CodecError', () => {
     for (const [what, decode] of [
       ['utf8', () => utf8.decode(Uint8Array.of(0xff))],

@@ -55,6 +55,25 @@ async function withEnv(values: Record<string, string | undefined>, run: () => Pr
 }
 
 describe('startEtcd', () => {
+  test('refuses certificates that no server could use', async () => {
+    await assert.rejects(startEtcd({ tls: { cert: 'a', key: 'b' } }), (error) => {
+      assert.ok(error instanceof InvalidArgumentError, String(error));
+      assert.match(error.message, /^tls\.cert is not a PEM certificate/);
+      return true;
+    });
+  });
+
+  test('fails with the function that waits for it in the stack', async () => {
+    async function myTest(): Promise<void> {
+      await startEtcd({ binary: '/bin/true' });
+    }
+    await assert.rejects(myTest(), (error) => {
+      assert.ok(error instanceof EtcdStartError, String(error));
+      assert.match(error.stack ?? '', /\bmyTest\b/);
+      return true;
+    });
+  });
+
   test('serves, is restarted with its data, and is gone with all it had', async () => {
     const server = await startEtcd();
     await using etcd = await connect(server.endpoint);

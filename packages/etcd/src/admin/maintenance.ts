@@ -205,7 +205,8 @@ export class Maintenance {
    * once it is whole, verified and on disk: until then it is written beside it, as `<file>.part-…`. Only its owner may
    * read it, as it holds all keys, and the password hashes.
    *
-   * @throws CorruptSnapshotError, and the file system's errors.
+   * @throws CorruptSnapshotError; InvalidArgumentError where no file can be made under that name; `RESOURCE_EXHAUSTED` when the disk is
+   * full, and `UNAVAILABLE` when the file can't be written for another reason, with the file system's error as the cause.
    */
   async snapshotTo(file: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
     checkFile(file);

@@ -1,11 +1,11 @@
 import { dirname } from 'node:path';
-import { EtcdError, StatusCode } from '../errors.js';
+import { EtcdError, errorOfCode, invalidArgument, StatusCode } from '../errors.js';
 import { MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import { SnapshotRequest, SnapshotResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
-import { checkArgument, type Kind, kind, nonEmptyText, text } from '../util/kinds.js';
+import { checkArgument, type Kind, kind, nonEmptyText, shown, text } from '../util/kinds.js';
 import { guardMethods } from '../util/methods.js';
 
 /** etcd ends a snapshot with the SHA-256 of all before it. */
@@ -148,9 +148,17 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
  * @internal
  */
 export async function writeSnapshot(file: string, start: () => Snapshot): Promise<SnapshotInfo> {
-  const { open, rename, rm } = await import('node:fs/promises');
+  const { open, rename, rm, stat } = await import('node:fs/promises');
   const part = `${file}.part-${globalThis.crypto.randomUUID()}`;
-  const handle = await open(part, 'wx', 0o600);
+  const isDirectory = await stat(file).then(
+    (there) => there.isDirectory(),
+    () => false,
+  );
+  if (isDirectory)
+    throw invalidArgument(`file is ${shown(file)}, a directory; give the name of a file in it`);
+  const handle = await open(part, 'wx', 0o600).catch((cause: unknown) => {
+    throw cannotWrite(file, cause);
+  });
   try {
     try {
       await using snapshot = start();
@@ -165,9 +173,22 @@ export async function writeSnapshot(file: string, start: () => Snapshot): Promis
     }
   } catch (error) {
     await rm(part, { force: true });
-    throw error;
+    throw cannotWrite(file, error);
   }
 }
+
+/** A failure of the file system, as one of a call; others as they are. */
+function cannotWrite(file: string, error: unknown): unknown {
+  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return error;
+  const message = `the snapshot can't be written to ${shown(file)}: ${error.message}`;
+  if (NAME_IS_WRONG.has(String(error.code))) return invalidArgument(message, error);
+  const code = error.code === 'ENOSPC' ? StatusCode.RESOURCE_EXHAUSTED : StatusCode.UNAVAILABLE;
+  return errorOfCode(message, { code, method: MaintenanceService.snapshot.path, sent: true, cause: error });
+}
+
+const NAME_IS_WRONG: ReadonlySet<string> = new Set([
+  ...['EACCES', 'EISDIR', 'ELOOP', 'ENAMETOOLONG', 'ENOENT', 'ENOTDIR', 'EPERM', 'EROFS'],
+]);
 
 /** So that the new name outlives a crash of the machine, where the system lets a directory be synced. */
 async function syncDirectory(directory: string): Promise<void> {

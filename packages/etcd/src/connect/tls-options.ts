@@ -1,7 +1,7 @@
-import { invalidArgument } from '../errors.js';
 import type { TlsOptions } from '../transport/transport.js';
 import { flag, hostName, pem } from '../util/kinds.js';
 import { Description } from '../util/options.js';
+import { checkPems } from '../util/pem.js';
 
 /** The description of {@link TlsOptions}. */
 export const tlsFields = new Description<TlsOptions>(
@@ -21,29 +21,14 @@ export const tlsFields = new Description<TlsOptions>(
   },
 );
 
-/**
- * Reports unusable certificates before a handshake fails on them: its errors say little. Loads `node:crypto`, which takes
- * longer than the rest of what a client without TLS imports.
- */
+/** Reports unusable certificates before a handshake fails on them: its errors say little. */
 export async function checkTls({
   ca,
   cert,
   key,
   dangerouslySkipVerification = false,
 }: TlsOptions): Promise<void> {
-  const { createPrivateKey, X509Certificate } = await import('node:crypto');
-  checkPem('tls.ca', 'certificate', ca, (pem) => new X509Certificate(pem));
-  checkPem('tls.cert', 'certificate', cert, (pem) => new X509Certificate(pem));
-  checkPem('tls.key', 'private key without a passphrase', key, (pem) => createPrivateKey(pem));
-  if ((cert === undefined) !== (key === undefined)) {
-    throw invalidArgument('tls.cert and tls.key go together: give both for mutual TLS, or neither');
-  }
-  if (cert !== undefined && key !== undefined) {
-    const certificate = new X509Certificate(Buffer.from(cert));
-    if (!certificate.checkPrivateKey(createPrivateKey(Buffer.from(key)))) {
-      throw invalidArgument('tls.key does not belong to tls.cert: give a matching pair');
-    }
-  }
+  await checkPems({ cert: ['tls.cert', cert], key: ['tls.key', key], ca: ['tls.ca', ca] });
   if (dangerouslySkipVerification) warnOfSkipping();
 }
 
@@ -56,18 +41,4 @@ function warnOfSkipping(): void {
     'tls.dangerouslySkipVerification: anybody between this process and etcd can read and change everything. Never use it in production',
     { type: 'QuiesceEtcdWarning', code: 'QUIESCE_ETCD_INSECURE' },
   );
-}
-
-function checkPem(
-  name: string,
-  what: string,
-  pem: string | Uint8Array | undefined,
-  parse: (pem: Buffer) => unknown,
-): void {
-  if (pem === undefined) return;
-  try {
-    parse(Buffer.from(pem));
-  } catch (cause) {
-    throw invalidArgument(`${name} is not a PEM ${what}; give the file's content, not its name`, cause);
-  }
 }

@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { callSite, withFrames } from '../util/at-caller.js';
 import {
   abortSignal,
   checkArgument,
@@ -15,6 +16,7 @@ import {
 } from '../util/kinds.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
+import { checkPems } from '../util/pem.js';
 import { unlessAborted } from '../util/wait.js';
 import { findEtcd } from './binary.js';
 import { freePorts } from './ports.js';
@@ -143,6 +145,7 @@ export async function startEtcd(
 ): Promise<EtcdServer> {
   refuseMore('startEtcd()', [options], more);
   startOptions.check(options);
+  await checkServerTls(options.tls);
   const binary = findEtcd(options.binary);
   const { port: given, peerPort: givenPeer, signal } = options;
   for (let attempt = 1; ; attempt++) {
@@ -156,7 +159,8 @@ export async function startEtcd(
       await server.stop();
       // The port was free when it was chosen; another process may have been faster.
       const again = given === undefined && givenPeer === undefined && isPortTaken(error);
-      if (!again || attempt === START_ATTEMPTS) throw error;
+      if (again && attempt < START_ATTEMPTS) continue;
+      throw error instanceof EtcdStartError ? withFrames(error, callSite()) : error;
     }
   }
 }
@@ -322,6 +326,13 @@ class Server implements EtcdServer {
       this.#watchdog.end();
     }
   }
+}
+
+/** Before etcd does, which starts without a word, and then refuses connections. */
+async function checkServerTls(tls: EtcdServerTls | undefined): Promise<void> {
+  if (tls === undefined) return;
+  const { cert, key, clientCa } = tls;
+  await checkPems({ cert: ['tls.cert', cert], key: ['tls.key', key], ca: ['tls.clientCa', clientCa] });
 }
 
 const tlsFiles = { cert: 'server.crt', key: 'server.key', clientCa: 'client-ca.crt' } as const;

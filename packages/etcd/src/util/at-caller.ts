@@ -45,6 +45,11 @@ function framesOf(site: CallSite): string {
 export function atCaller(error: unknown, signal?: AbortSignal, site: CallSite = callSite()): unknown {
   if (!(error instanceof EtcdError) || !Object.isExtensible(error)) return error;
   if (signal?.aborted && error === signal.reason && !(error instanceof DeadlineExceededError)) return error;
+  return withFrames(error, site);
+}
+
+/** The error, with the stack of those who wait at that place. */
+export function withFrames<E extends Error>(error: E, site: CallSite): E {
   const frames = framesOf(site);
   if (frames !== '') Reflect.set(error, 'stack', `${error.name}: ${error.message}${frames}`);
   return error;

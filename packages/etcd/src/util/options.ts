@@ -64,8 +64,9 @@ export class Description<Fields> implements Kind<Fields> {
     if (typeof given !== 'object' || given === null || Array.isArray(given)) return false;
     let any = false;
     for (const name in given) {
-      any = true;
       const kind = this.#kinds.get(name);
+      if (kind === undefined && isEveryObjects(given, name)) continue;
+      any = true;
       if (kind === undefined) return false;
       const value = (given as Record<string, unknown>)[name];
       if (value !== undefined && !kind.fits(value)) return false;
@@ -88,6 +89,7 @@ export class Description<Fields> implements Kind<Fields> {
     }
     for (const field in given) {
       const kind = this.#kinds.get(field);
+      if (kind === undefined && isEveryObjects(given, field)) continue;
       if (kind === undefined) return this.#unknown(name, field);
       const value = (given as Record<string, unknown>)[field];
       if (value !== undefined && !kind.fits(value)) return kind.explain(pathTo(name, field), value);
@@ -163,3 +165,7 @@ function isNoOptions(given: object): boolean {
     ArrayBuffer.isView(given)
   );
 }
+
+/** Whether a program, or an old library, has added that to all objects: it isn't the caller's. */
+const isEveryObjects = (given: object, field: string): boolean =>
+  Object.hasOwn(Object.prototype, field) && !Object.hasOwn(given, field);
