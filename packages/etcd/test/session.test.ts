@@ -202,6 +202,26 @@ overEachTransport('sessions', (connect) => {
     await session.close();
   });
 
+  test('close for those who wait longer than whoever began to', async () => {
+    await using own = await startEtcd();
+    await using client = await connect(own.endpoint);
+    const session = await Session.create(client, { ttlSeconds: 60 });
+    own.pause();
+    try {
+      const began = assert.rejects(session.close({ timeoutMs: 200 }), { name: 'DeadlineExceededError' });
+      const stopped = assert.rejects(session.close({ signal: AbortSignal.timeout(400) }), {
+        name: 'TimeoutError',
+      });
+      const patient = session.close({ timeoutMs: 30_000 });
+      await Promise.all([began, stopped]);
+      own.resume();
+      await patient;
+    } finally {
+      own.resume();
+    }
+    assert.equal(await client.lease.timeToLive(session.leaseId), undefined);
+  });
+
   test('are gone from memory once they are closed, whatever their TTL', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;

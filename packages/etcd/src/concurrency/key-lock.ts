@@ -42,10 +42,9 @@ class KeyLock extends Lock {
     else this.signal.addEventListener('abort', end, { once: true });
   }
 
-  override async release({ signal, timeoutMs = 10_000 }: CallControl = {}): Promise<void> {
+  override async release(options: CallControl = {}): Promise<void> {
     this.lose('released');
-    using linked = new LinkedSignal([signal], { timeoutMs, mayBeApplied: true });
-    await unlessAborted(this.session.close(), linked.signal);
+    await this.session.close({ timeoutMs: 10_000, ...options });
   }
 
   override async abandon(): Promise<void> {

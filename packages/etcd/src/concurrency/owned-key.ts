@@ -10,7 +10,7 @@ import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import { abortSignal, milliseconds } from '../util/kinds.js';
-import { LinkedSignal } from '../util/linked-signal.js';
+import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import { atMost, unlessAborted } from '../util/wait.js';
@@ -233,10 +233,7 @@ export class OwnedKey implements AsyncDisposable {
       this.#removal = undefined;
       throw error;
     });
-    // Nobody may wait for it any more when it fails.
-    this.#removal.catch(() => {});
-    using linked = new LinkedSignal([signal], { timeoutMs, mayBeApplied: true });
-    await unlessAborted(this.#removal, linked.signal);
+    await withinBounds(this.#removal, { signal, timeoutMs });
   }
 
   /** @internal */

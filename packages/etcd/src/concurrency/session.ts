@@ -5,11 +5,12 @@ import { jsonOf } from '../json.js';
 import { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError } from '../lease/lease-lost.js';
 import { reopenMs } from '../rpc/backoff.js';
+import { restOfTime } from '../rpc/rest-of-time.js';
 import { type CallControl, callControl, describeCall } from '../rpc/rpc.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import { type Int64, int64 } from '../util/int64.js';
 import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
-import { LinkedSignal } from '../util/linked-signal.js';
+import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
 import { guardFunctions, guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
 import { randomBytes } from '../util/random.js';
@@ -159,16 +160,24 @@ export class Session implements AsyncDisposable {
    */
   async close(options: CallControl = {}): Promise<void> {
     callControl.check(options);
-    if (this.#closing !== undefined) {
-      using linked = new LinkedSignal([options.signal], { timeoutMs: options.timeoutMs, mayBeApplied: true });
-      await unlessAborted(this.#closing, linked.signal);
-      return;
+    const control = restOfTime(options, 'the session was not closed');
+    for (;;) {
+      const others = this.#closing;
+      if (others === undefined) {
+        this.#closing = this.#close(control()).catch((error: unknown) => {
+          this.#closing = undefined;
+          throw error;
+        });
+        await this.#closing;
+        return;
+      }
+      // Its bounds are those of another caller: where that has given up, this one goes on.
+      const closed = others.then(
+        () => true,
+        () => false,
+      );
+      if (await withinBounds(closed, { timeoutMs: undefined, ...control() })) return;
     }
-    this.#closing = this.#close(options).catch((error: unknown) => {
-      this.#closing = undefined;
-      throw error;
-    });
-    await this.#closing;
   }
 
   /**

@@ -3,13 +3,31 @@ import { DeadlineExceededError, StatusCode } from '../errors.js';
 import { CheckedAbortController } from './checked-abort.js';
 import { onAbort } from './on-abort.js';
 import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from './timers.js';
+import { unlessAborted } from './wait.js';
 
 /** A time for what is done meanwhile. */
 export interface TimeBound {
   /** In ms; `undefined`: no bound. */
   readonly timeoutMs: number | undefined;
+  /** What the caller gave, for the message, where `timeoutMs` is the rest of it. */
+  readonly wholeTimeoutMs?: number | undefined;
   /** Whether what is done then may be there anyway, for the error. */
   readonly mayBeApplied: boolean;
+}
+
+/**
+ * What a promise gives, within the bounds of one of those who wait for it. What it stands for goes on after them.
+ *
+ * @param bounds those of a write, whose error says that it may be applied.
+ */
+export async function withinBounds<T>(
+  promise: Promise<T>,
+  { signal, ...bound }: Omit<TimeBound, 'mayBeApplied'> & { readonly signal?: AbortSignal | undefined },
+): Promise<T> {
+  // Nobody may wait for it any more when it fails.
+  promise.catch(() => {});
+  using linked = new LinkedSignal([signal], { ...bound, mayBeApplied: true });
+  return await unlessAborted(promise, linked.signal);
 }
 
 /**
@@ -37,9 +55,9 @@ export class LinkedSignal implements Disposable {
       this.#unlink.push(onAbort(source, abort));
     }
     if (bound?.timeoutMs === undefined || bound.timeoutMs > LONGEST_TIMER_MS) return;
-    const { timeoutMs, mayBeApplied } = bound;
+    const { timeoutMs, wholeTimeoutMs = timeoutMs, mayBeApplied } = bound;
     const timer = setTimeout(() => {
-      const message = `DEADLINE_EXCEEDED: not done within ${timeoutMs} ms`;
+      const message = `DEADLINE_EXCEEDED: not done within ${wholeTimeoutMs} ms`;
       const code = StatusCode.DEADLINE_EXCEEDED;
       control.abort(new DeadlineExceededError(message, { code, sent: true, mayBeApplied }));
     }, timeoutMs);
