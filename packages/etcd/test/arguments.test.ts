@@ -293,7 +293,15 @@ const internal = new Set([
 ]);
 
 /** Those of an emitter, which have a test of their own. */
-const emitterMethods = ['on', 'once', 'off', 'addListener', 'removeListener'] as const;
+const emitterMethods = [
+  'on',
+  'once',
+  'off',
+  'addListener',
+  'removeListener',
+  'prependListener',
+  'prependOnceListener',
+] as const;
 
 interface Found {
   readonly name: string;
@@ -583,6 +591,14 @@ describe('arguments', () => {
           assert.equal(await refused(`${name} ${label(value)}`, call), undefined);
         }
         assert.equal(await refused(name, () => bare('close', () => {})), undefined);
+        for (const event of ['Put', 'ready', '', 7, undefined, {}]) {
+          const call = () => emitter[name](event as 'put', () => {});
+          assert.equal(await refused(`${name} ${event}`, call), undefined);
+        }
+        assert.throws(
+          () => emitter[name]('Put' as 'put', () => {}),
+          /has no event 'Put'; did you mean put\?/,
+        );
       }
     }
   });
@@ -645,6 +661,8 @@ describe('arguments', () => {
   });
 
   test('of other clients, and misspelt ones, are answered with what to write', async () => {
+    const typed = etcd.withCodec({ value: api.json() });
+    const resume = (given: unknown) => new api.Mutex(session, 'name').resume(given as never);
     const endpoint = (given: unknown) => new api.EndpointManager(etcd, 'service').add('id', given as never);
     const cases: readonly [call: () => unknown, message: RegExp][] = [
       [
@@ -684,6 +702,19 @@ describe('arguments', () => {
         /keepAlive is true; it must be an object such as \{ intervalMs/,
       ],
       [() => api.connect({ hosts: [] } as object), /no option hosts; did you mean endpoints\?/],
+      [
+        () => api.connect({ auth: { username: 'u', password: 'p', token: 't' } as never }),
+        /a token and a user/,
+      ],
+      [() => api.Session.create(typed as never), /space is a Keyspace; it must be a client/],
+      [() => api.tryLockKey(typed as never, 'k'), /space is a Keyspace/],
+      [() => api.Cache.open(typed as never, 'k'), /store is a Keyspace/],
+      [() => new api.Queue(typed as never, 'k'), /space is a Keyspace/],
+      [() => new api.EndpointManager(typed as never, 'k'), /space is a Keyspace/],
+      [() => resume({ key: 'x', revision: 1n }), /lock\.key is 'x'; it must be a Uint8Array/],
+      [() => resume({ key: Buffer.from('x'), revision: '7' }), /lock\.revision is '7'; .*: write 7n/],
+      [() => resume({ key: Buffer.from('x'), revision: 7 }), /lock\.revision is 7; it must be a bigint/],
+      [() => resume('name/1'), /lock is 'name\/1'; it must be the key/],
       [() => etcd.getPrefix('a', { foo: 1 } as object), /^getPrefix\(\) has no option foo/],
       [() => (etcd.maintenance.status as Anything)(), /^endpoint is undefined; it must be a string such as/],
       [() => etcd.auth.roleAdd('r\ud800'), /lone surrogate/],

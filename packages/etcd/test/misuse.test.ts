@@ -323,9 +323,32 @@ overEachTransport('mistakes', (connect) => {
       () => connect({ endpoints, auth: () => untyped({ user: 'u' }) }),
       /what the function auth gave is wrong: auth has no option user; did you mean username\?/,
     );
+    for (const [answer, says] of [
+      [5, /it is 5; it must be an array of SRV records/],
+      [[null], /it\[0\] is null; it must be an SRV record such as/],
+      [[{ name: '127.0.0.1' }], /it\[0\] is an object; it must be an SRV record/],
+      [[{ name: 5, port: 'x', priority: 0 }], /it\[0\] is an object; it must be an SRV record/],
+    ] as const) {
+      const resolver = { resolveSrv: async () => untyped(answer) };
+      await refused(() => connect({ srv: { domain: 'x', resolver } }), says);
+    }
+    const throwing = {
+      resolveSrv: () => {
+        throw new Error('no names here');
+      },
+    };
+    await assert.rejects(
+      connect({ srv: { domain: 'x', resolver: throwing } }),
+      /^UnavailableError: .*no names here/,
+    );
+    const silent = { resolveSrv: () => new Promise<never>(() => {}) };
+    await assert.rejects(
+      connect({ srv: { domain: 'x', resolver: silent }, connectTimeoutMs: 100 }),
+      /^UnavailableError: DNS gave no answer within 100 ms/,
+    );
     await using watch = etcd.watch('k');
     const on = (name: string): unknown => (watch as unknown as NodeJS.EventEmitter).on(name, () => {});
-    await refused(() => on('data'), /no event "data"; did you mean put and delete\?/);
+    await refused(() => on('data'), /no event 'data'; did you mean put and delete\?/);
     await refused(() => on('PUT'), /did you mean put\?/);
     on('connected');
   });

@@ -365,6 +365,21 @@ describe('a connection that TLS fails has the same error on both transports:', {
       /the server refuses the client certificate/,
     ],
     [
+      'a function tls that throws',
+      () => ({
+        endpoints: at(good),
+        tls: () => {
+          throw new Error('the vault is sealed');
+        },
+      }),
+      /^no etcd answers at \S+: the function tls failed: the vault is sealed$/,
+    ],
+    [
+      'a function tls that returns nothing',
+      () => ({ endpoints: at(good), tls: () => new Promise(() => {}), connectTimeoutMs: 500 }),
+      /^no etcd answers at \S+: the function tls returned nothing within 500 ms$/,
+    ],
+    [
       'a server with TLS, without it',
       () => ({ endpoints: at(good).replace('https:', 'http:') }),
       /the server closed the connection/,

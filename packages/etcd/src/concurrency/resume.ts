@@ -3,6 +3,7 @@ import type { Bytes } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { int64 } from '../util/int64.js';
 import { type Kind, kind } from '../util/kinds.js';
 import { inDoubt, type OwnedKey, OwnershipLostError } from './owned-key.js';
 import type { Session } from './session.js';
@@ -11,13 +12,30 @@ import type { Session } from './session.js';
 export type KeptKey = Pick<OwnedKey, 'key' | 'revision'>;
 
 /** @internal */
-export const keptKey: Kind<KeptKey> = kind(
-  (value) =>
+export const keptKey: Kind<KeptKey> = {
+  fits: (value) =>
     typeof value === 'object' &&
     value !== null &&
-    types.isUint8Array((value as KeptKey).key) &&
-    typeof (value as KeptKey).revision === 'bigint',
+    keyBytes.fits((value as KeptKey).key) &&
+    revisionNumber.fits((value as KeptKey).revision),
+  explain: (name, value) => {
+    if (typeof value !== 'object' || value === null) return anObject.explain(name, value);
+    const { key, revision } = value as Record<keyof KeptKey, unknown>;
+    if (!keyBytes.fits(key)) return keyBytes.explain(`${name}.key`, key);
+    return typeof revision === 'bigint' || typeof revision === 'string'
+      ? int64.explain(`${name}.revision`, revision)
+      : revisionNumber.explain(`${name}.revision`, revision);
+  },
+};
+
+const anObject = kind(
+  () => false,
   'the key (a Uint8Array) and the revision (a bigint) of what was held: { key, revision }',
+);
+const keyBytes = kind(types.isUint8Array, 'a Uint8Array: Buffer.from(text) makes one');
+const revisionNumber = kind<bigint>(
+  (value) => typeof value === 'bigint' && int64.fits(value),
+  'a bigint: write BigInt(value)',
 );
 
 /**

@@ -128,9 +128,15 @@ const tokenFields = new Description<FixedToken>(
 
 const isToken = (value: unknown): boolean => typeof value === 'object' && value !== null && 'token' in value;
 
+const isBoth = (value: unknown): boolean =>
+  isToken(value) && ('username' in (value as object) || 'password' in (value as object));
+
 const authKind: Kind<AuthOptions> = {
   fits: (value) => (isToken(value) ? tokenFields : credentialFields).fits(value),
-  explain: (name, value) => (isToken(value) ? tokenFields : credentialFields).explain(name, value),
+  explain: (name, value) =>
+    isBoth(value)
+      ? 'auth has a token and a user; give either { token } or { username, password }'
+      : (isToken(value) ? tokenFields : credentialFields).explain(name, value),
 };
 
 /** The kind, or a function that gives it. */
@@ -255,7 +261,9 @@ export async function connect(
   // A copy, since the caller may change its list while this waits.
   const named = typeof wanted === 'string' ? wanted : [...wanted];
   if (tls !== undefined && typeof tls !== 'function') await checkTls(tls);
-  const endpoints = parse(srv === undefined ? named : await lookUp(srv, tls !== undefined, readyBy, signal));
+  const endpoints = parse(
+    srv === undefined ? named : await lookUp(srv, tls !== undefined, { readyBy, connectTimeoutMs, signal }),
+  );
   const makeTransport = await chooseTransport(given.transport);
   const shared: Omit<TransportOptions, 'endpoint'> = {
     connectTimeoutMs,
@@ -358,22 +366,37 @@ async function tlsOf(tls: () => TlsOptions | Promise<TlsOptions>, timeoutMs: num
   return given;
 }
 
-/** Asks DNS for the endpoints; until that time again and again, where one is given. */
+/** Asks DNS for the endpoints: until it is to be ready again and again, where that is given; else once. */
 async function lookUp(
   srv: string | SrvOptions,
   withTls: boolean,
-  until: number | undefined,
-  signal: AbortSignal | undefined,
+  bounds: {
+    readonly readyBy: number | undefined;
+    readonly connectTimeoutMs: number;
+    readonly signal: AbortSignal | undefined;
+  },
 ): Promise<string[]> {
+  const { readyBy, connectTimeoutMs, signal } = bounds;
   let last: unknown;
   for (let failures = 1; ; failures++) {
     try {
       const found = lookUpSrv(srv, withTls);
-      if (await settlesBy(found, until ?? never, signal)) return await found;
-      throw last ?? new UnavailableError('DNS gave no answer', { code: StatusCode.UNAVAILABLE, sent: false });
+      const leftMs = readyBy === undefined ? connectTimeoutMs : readyBy - performance.now();
+      // A resolver of the user's may hold nothing that keeps the process alive.
+      const expired = (wait: Waiter<undefined>): void => wait.resolve(undefined);
+      const endpoints = await within<string[] | undefined>(found, {
+        signal,
+        timeoutMs: leftMs,
+        expired,
+        ref: true,
+      });
+      if (endpoints !== undefined) return endpoints;
+      const inTime = readyBy === undefined ? ` within ${connectTimeoutMs} ms` : '';
+      const init = { code: StatusCode.UNAVAILABLE, sent: false };
+      throw last ?? new UnavailableError(`DNS gave no answer${inTime}`, init);
     } catch (error) {
       last = error;
-      const leftMs = (until ?? 0) - performance.now();
+      const leftMs = (readyBy ?? 0) - performance.now();
       if (!(error instanceof UnavailableError) || leftMs <= 0) throw error;
       await pause(Math.min(backoffMs(failures, lookUpBackoff), leftMs), signal);
     }

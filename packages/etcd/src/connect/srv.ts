@@ -1,5 +1,5 @@
-import { type EtcdError, errorOfCode, invalidArgument, StatusCode } from '../errors.js';
-import { text, withMethods } from '../util/kinds.js';
+import { type EtcdError, errorOfCode, InvalidArgumentError, invalidArgument, StatusCode } from '../errors.js';
+import { arrayOf, kind, nonEmptyText, port, reason, text, withMethods } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { withoutSecrets } from '../util/secrets.js';
 
@@ -25,6 +25,15 @@ export interface SrvRecord {
   readonly port: number;
   readonly priority: number;
 }
+
+const srvRecords = arrayOf(
+  kind<SrvRecord>((value) => {
+    if (typeof value !== 'object' || value === null) return false;
+    const { name, port: at, priority } = value as Record<keyof SrvRecord, unknown>;
+    return nonEmptyText.fits(name) && port.fits(at) && typeof priority === 'number';
+  }, "an SRV record such as { name: 'etcd.example.com', port: 2379, priority: 0 }"),
+  'an array of SRV records',
+);
 
 /** The description of {@link SrvOptions}. */
 export const srvFields = new Description<SrvOptions>(
@@ -56,7 +65,14 @@ export async function lookUpSrv(options: string | SrvOptions, withTls: boolean):
     { record: `_etcd-client-ssl${suffix}._tcp.${domain}`, scheme: 'https' },
     ...(withTls ? [] : [{ record: `_etcd-client${suffix}._tcp.${domain}`, scheme: 'http' }]),
   ];
-  const answers = await Promise.allSettled(services.map(({ record }) => resolver.resolveSrv(record)));
+  const ask = async (record: string): Promise<readonly SrvRecord[]> => {
+    const answer: unknown = await resolver.resolveSrv(record);
+    if (!srvRecords.fits(answer)) {
+      throw invalidArgument(`what the resolver gave is wrong: ${srvRecords.explain('it', answer)}`);
+    }
+    return answer as readonly SrvRecord[];
+  };
+  const answers = await Promise.allSettled(services.map(({ record }) => ask(record)));
   const endpoints = answers.flatMap((answer, i) =>
     answer.status === 'rejected'
       ? []
@@ -65,16 +81,19 @@ export async function lookUpSrv(options: string | SrvOptions, withTls: boolean):
           .map((found) => `${services[i]?.scheme}://${found.name.replace(/\.$/, '')}:${found.port}`),
   );
   if (endpoints.length > 0) return endpoints;
-  const reasons = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as Error] : []));
+  const reasons = answers.flatMap((answer) =>
+    answer.status === 'rejected' ? [answer.reason as unknown] : [],
+  );
+  const wrong = reasons.find((each) => each instanceof InvalidArgumentError);
+  if (wrong !== undefined) throw wrong;
   throw noRecords(
     services.map(({ record }) => record),
     reasons,
   );
 }
 
-function noRecords(records: readonly string[], reasons: readonly Error[]): EtcdError {
-  const why =
-    reasons.length === 0 ? 'no records' : [...new Set(reasons.map(({ message }) => message))].join('; ');
+function noRecords(records: readonly string[], reasons: readonly unknown[]): EtcdError {
+  const why = reasons.length === 0 ? 'no records' : [...new Set(reasons.map(reason))].join('; ');
   return errorOfCode(`DNS has no endpoint under ${records.join(' or ')}: ${why}`, {
     code: StatusCode.UNAVAILABLE,
     sent: false,

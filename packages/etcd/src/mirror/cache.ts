@@ -6,9 +6,10 @@ import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError }
 import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { toInt64 } from '../util/int64.js';
+import { checkArgument } from '../util/kinds.js';
 import { guardFunctions, guardListeners, guardMethods } from '../util/methods.js';
 import { nextTick } from '../util/timers.js';
-import type { Namespace } from '../views/namespace.js';
+import { type Namespace, namespaceKind } from '../views/namespace.js';
 import type { WatchEvent } from '../watch/event.js';
 import { Mirror, type MirrorChange, type MirrorOptions } from './mirror.js';
 import { RevisionWaiters, type WaitOptions, waitOptions } from './revision-waiters.js';
@@ -38,6 +39,17 @@ export interface CacheEvents {
   /** The cache has ended, with or without an error. */
   close: [];
 }
+
+/** With the names of other clients. */
+const events: Readonly<Record<keyof CacheEvents, readonly string[]>> = {
+  put: ['data', 'event', 'change'],
+  delete: ['data', 'event', 'change'],
+  resync: ['reset'],
+  connected: ['connect'],
+  disconnected: ['disconnect'],
+  error: [],
+  close: ['end'],
+};
 
 const catchingUp: WaitOptions = { timeoutMs: 60_000 };
 
@@ -79,7 +91,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
       promised: { waitForRevision: 2 },
       direct: { get: 1, range: 1, close: 0 },
     });
-    guardListeners(Cache, isOurs);
+    guardListeners(Cache, isOurs, events);
     guardFunctions<Pick<typeof Cache, 'open'>>('Cache', Cache, { promised: { open: 3 }, direct: {} });
   }
 
@@ -98,6 +110,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
    * @throws what {@link Mirror} throws.
    */
   static async open(store: Namespace, keys: Keys, options: MirrorOptions = {}): Promise<Cache> {
+    checkArgument('store', namespaceKind, store);
     const cache = new Cache(store, keys, options, opening);
     for (;;) {
       const { done, value } = await cache.#mirror[Symbol.asyncIterator]().next();

@@ -166,11 +166,16 @@ export function noEndpoint(
   });
 }
 
+/** What a function of the user's did, or did not. */
+const OF_FUNCTION = /^(?:[A-Z_]+: )?(the function tls .*)$/s;
+
 function explain({ code, details }: EtcdError, timeoutMs: number, endpoint = ''): string {
   const [, http] = HTTP_ALONE.exec(details) ?? [];
   if (http !== undefined) {
     return `what answers isn't a gRPC server, and gave HTTP status ${http} (is that etcd's client port, without a proxy before it?)`;
   }
+  const [, ofFunction] = OF_FUNCTION.exec(details) ?? [];
+  if (ofFunction !== undefined) return ofFunction;
   if (code === StatusCode.DEADLINE_EXCEEDED || details.startsWith('connect timeout')) {
     return `no answer within ${timeoutMs} ms (is the server overloaded or frozen, or a firewall in the way?)`;
   }

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { closestMatch } from 'leven';
 import { invalidArgument } from '../errors.js';
 import { shown } from './kinds.js';
 
@@ -70,18 +71,35 @@ export function guardFunctions<T extends object>(
   for (const [name, most] of Object.entries<number>(direct)) guard(functions, name, most, false, of, isOurs);
 }
 
-/** Makes the methods that an emitter inherits refuse the same, and listeners that are none. */
+const listenerMethods = [
+  'addListener',
+  'on',
+  'once',
+  'prependListener',
+  'prependOnceListener',
+  'off',
+  'removeListener',
+] as const;
+
+/**
+ * Makes the methods that an emitter inherits refuse the same, listeners that are none, and events that it doesn't have. Symbols
+ * are of the host.
+ *
+ * @param events for each of its events, the names that others give to it.
+ */
 export function guardListeners(
   type: { readonly name: string; readonly prototype: EventEmitter },
   isOurs: IsOurs,
+  events: Readonly<Record<string, readonly string[]>>,
 ): void {
   const { prototype } = type;
-  for (const name of ['addListener', 'on', 'once', 'off', 'removeListener'] as const) {
+  for (const name of listenerMethods) {
     const inherited = EventEmitter.prototype[name];
     const guarded = {
       [name](this: unknown, ...given: [event: string, listener: () => void]): unknown {
         if (!isObjectOf(this, isOurs)) throw detached(`${type.name}.${name}()`, `(…) => it.${name}(…)`);
-        const [, listener] = given;
+        const [event, listener] = given as readonly unknown[];
+        if (typeof event !== 'symbol' && !ofAllEmitters.has(event)) checkEvent(type.name, events, event);
         if (typeof listener !== 'function') {
           throw invalidArgument(
             `the listener is ${shown(listener)}; it must be a function: ${name}('put', (event) => …)`,
@@ -92,6 +110,19 @@ export function guardListeners(
     }[name];
     Object.defineProperty(prototype, name, { value: guarded, writable: true, configurable: true });
   }
+}
+
+const ofAllEmitters: ReadonlySet<unknown> = new Set(['newListener', 'removeListener']);
+
+function checkEvent(of: string, events: Readonly<Record<string, readonly string[]>>, event: unknown): void {
+  const names = Object.keys(events);
+  if (typeof event === 'string' && Object.hasOwn(events, event)) return;
+  const said = typeof event === 'string' ? event : '';
+  const meant = names.filter((name) => events[name]?.includes(said));
+  const near = closestMatch(said.toLowerCase(), names, { maxDistance: 2 });
+  const hint = meant.length > 0 ? meant.join(' and ') : said === '' ? undefined : near;
+  const advice = hint === undefined ? '' : `; did you mean ${hint}?`;
+  throw invalidArgument(`a ${of} has no event ${shown(event)}${advice} (it has ${names.join(', ')})`);
 }
 
 /**

@@ -76,7 +76,8 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
 }
 
 /**
- * What takes a view of the keys takes one of these; or what a program made that has the same calls.
+ * What takes a view of the keys takes one of these; or what a program made that has the same calls. A view with codecs has no
+ * namespaces.
  * @internal
  */
 export const namespaceKind: Kind<Namespace> = withMethods(
@@ -84,4 +85,5 @@ export const namespaceKind: Kind<Namespace> = withMethods(
   'txn',
   'range',
   'watch',
+  'namespace',
 );

@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { closestMatch } from 'leven';
-import { ClosedError, EtcdError, invalidArgument, StatusCode } from '../errors.js';
+import { ClosedError, EtcdError, StatusCode } from '../errors.js';
 import { jsonOf } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
@@ -42,9 +41,16 @@ export interface WatchEvents<Entry = KeyValue> {
   close: [];
 }
 
-const eventNames: ReadonlySet<string> = new Set<
-  keyof WatchEvents<unknown> | 'newListener' | 'removeListener'
->(['put', 'delete', 'batch', 'connected', 'disconnected', 'error', 'close', 'newListener', 'removeListener']);
+/** With the names of other clients. */
+const events: Readonly<Record<keyof WatchEvents<unknown>, readonly string[]>> = {
+  put: ['data', 'event', 'change'],
+  delete: ['data', 'event', 'change'],
+  batch: [],
+  connected: ['connect'],
+  disconnected: ['disconnect'],
+  error: [],
+  close: ['end'],
+};
 
 type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
 
@@ -97,7 +103,7 @@ export class Watch<Entry = KeyValue>
       promised: { requestProgress: 1 },
       direct: { batches: 0, close: 0, toJSON: 0 },
     });
-    guardListeners(Watch, isOurs);
+    guardListeners(Watch, isOurs, events);
   }
 
   /** @internal */
@@ -243,13 +249,6 @@ export class Watch<Entry = KeyValue>
   }
 
   #startListeners(name: string | symbol): void {
-    if (typeof name === 'string' && !eventNames.has(name)) {
-      const near = name === 'data' || name === 'event' || name === 'change' ? 'put and delete' : undefined;
-      const hint = near ?? closestMatch(name.toLowerCase(), [...eventNames], { maxDistance: 2 });
-      const advice = hint === undefined ? '' : `; did you mean ${hint}?`;
-      const names = [...eventNames].slice(0, -2).join(', ');
-      throw invalidArgument(`a watch has no event ${JSON.stringify(name)}${advice} (it has ${names})`);
-    }
     if (name === 'error' || name === 'close') this.#reportEnd();
     if (this.#consumer === 'listeners' || !(name === 'put' || name === 'delete' || name === 'batch')) return;
     this.#claim('listeners');

@@ -14,6 +14,7 @@ import { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } from '../../
 import { afterReading } from '../../util/wait.js';
 import { type PendingCall, StreamCall, UnaryCall, wasCancelled } from '../call-state.js';
 import { isSecure, parseEndpoint } from '../endpoint.js';
+import { TlsSource } from '../tls-source.js';
 import type { ByteStream, CallOptions, Transport, TransportOptions, UnaryResponse } from '../transport.js';
 import { abortable } from './abortable-resolver.js';
 import { type ChannelInit, GrpcJsChannel } from './channel.js';
@@ -42,6 +43,8 @@ export function grpcJsTransport(options: TransportOptions): Transport {
 class GrpcJsTransport implements Transport {
   readonly kind = 'grpc-js';
   readonly #init: Omit<ChannelInit, 'referenced' | 'gaveUp' | 'ended'>;
+  /** Where the TLS options come from, if a function gives them. */
+  readonly #tls: TlsSource | undefined;
   readonly #calls = new Map<PendingCall, RunningCall>();
   /** The one for new calls, if there is one, and those that were retired and still have calls. */
   readonly #channels = new Set<GrpcJsChannel>();
@@ -51,9 +54,10 @@ class GrpcJsTransport implements Transport {
 
   constructor(options: TransportOptions) {
     const { target, host, secure } = targetOf(options.endpoint);
+    this.#tls = options.tlsSource && new TlsSource(options.tlsSource);
     this.#init = {
       target: abortable(target),
-      credentials: credentials(options, host, secure),
+      credentials: credentials({ ...options, tlsSource: this.#tls?.give }, host, secure),
       options: channelOptions(options, target, secure),
       tcpKeepAliveMs: options.tcpKeepAliveMs ?? 30_000,
       connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
@@ -127,9 +131,12 @@ class GrpcJsTransport implements Transport {
         if (!this.#calls.has(call)) return;
         const seen = byRetirement(status, channel);
         // A channel that could not connect refuses calls until its back-off has passed; a new one tries at once.
-        if (status.code !== StatusCode.OK && neverSent.test(status.details)) this.#leave(channel);
+        const unsent = status.code !== StatusCode.OK && neverSent.test(status.details);
+        if (unsent) this.#leave(channel);
         this.#forget(call);
-        call.ended(seen, fromGrpcMetadata(status.metadata));
+        const failure = unsent ? this.#tls?.failure(call.method) : undefined;
+        if (failure === undefined) call.ended(seen, fromGrpcMetadata(status.metadata));
+        else call.fail(failure);
       });
     }
   }
@@ -165,8 +172,10 @@ class GrpcJsTransport implements Transport {
       const surface = this.#forget(call);
       if (surface === undefined) return;
       const details = `no answer within ${timeoutMs} ms`;
+      const { method } = call;
       call.fail(
-        statusError({ code: StatusCode.DEADLINE_EXCEEDED, details, method: call.method, sent: true }),
+        this.#tls?.overdue(timeoutMs, method) ??
+          statusError({ code: StatusCode.DEADLINE_EXCEEDED, details, method, sent: true }),
       );
       setImmediate(() => surface.cancel());
     };

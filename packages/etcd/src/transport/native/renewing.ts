@@ -1,7 +1,7 @@
-import { ClosedError, DeadlineExceededError, EtcdError, StatusCode, UnavailableError } from '../../errors.js';
-import { reason } from '../../util/kinds.js';
+import { ClosedError } from '../../errors.js';
 import { settlesBy } from '../../util/wait.js';
 import { DeferredStream } from '../deferred-stream.js';
+import { tlsFailed, tlsOverdue } from '../tls-source.js';
 import type { ByteStream, CallOptions, TlsOptions, Transport, UnaryResponse } from '../transport.js';
 
 /** A transport whose TLS options can be changed for the connections to come. */
@@ -68,9 +68,7 @@ export class RenewingTransport implements Transport {
       this.#renewing = undefined;
     });
     if (!(await settlesBy(this.#renewing, deadline, signal))) {
-      const message = `DEADLINE_EXCEEDED: the function tls returned nothing within ${timeoutMs} ms`;
-      const code = StatusCode.DEADLINE_EXCEEDED;
-      throw new DeadlineExceededError(message, { code, method, sent: false });
+      throw tlsOverdue(timeoutMs, method);
     }
     if (timeoutMs === Number.POSITIVE_INFINITY) return options;
     return { ...options, timeoutMs: Math.max(1, deadline - performance.now()) };
@@ -81,9 +79,7 @@ export class RenewingTransport implements Transport {
     try {
       tls = await this.#source();
     } catch (cause) {
-      if (cause instanceof EtcdError) throw cause;
-      const message = `UNAVAILABLE: the function tls failed: ${reason(cause)}`;
-      throw new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method, sent: false, cause });
+      throw tlsFailed(cause, method);
     }
     if (!this.#closed) this.#inner.setTls(tls);
   }
