@@ -1256,6 +1256,17 @@ describe('the likely kind', () => {
     ['blocked', { outcome: hang, signature: null, threads: [stack(true, false, 'pthread_join', 'main')] }],
     ['rust-panic', { outcome: crash, signature: { id: 'rust-panic', title: '', line: '' }, threads: [] }],
     [
+      'out-of-memory',
+      {
+        outcome: crash,
+        signature: printed(
+          'cxx-terminate',
+          "terminate called after throwing an instance of 'std::bad_alloc'",
+        ),
+        threads: [],
+      },
+    ],
+    [
       'go-panic',
       {
         ...{ outcome: { kind: 'exit-code', code: 2 }, signature: null, threads: [] },

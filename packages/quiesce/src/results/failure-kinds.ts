@@ -61,7 +61,7 @@ const THREAD_OBJECT = /^std::(?:__1::)?(?:thread|jthread)::(?:~|operator=)/m;
 const rules: readonly Rule[] = [
   {
     id: 'sanitizer-report',
-    title: 'a sanitizer found a memory error, a data race or undefined behaviour',
+    title: 'a sanitizer found a memory error, a leak, a data race or undefined behaviour',
     matches: ({ signature }) => /sanitizer$|^undefined-behaviour$|^valgrind$/.test(signature),
   },
   {
@@ -74,7 +74,8 @@ const rules: readonly Rule[] = [
   {
     id: 'out-of-memory',
     title: 'memory ran out: the heap of a JavaScript engine reached its limit, or an allocation failed',
-    matches: ({ signature }) => signature === 'out-of-memory',
+    matches: ({ signature, line }) =>
+      signature === 'out-of-memory' || (signature === 'cxx-terminate' && BAD_ALLOC.test(line)),
     detail: ({ line }) => line,
   },
   {
@@ -385,6 +386,7 @@ const rules: readonly Rule[] = [
   },
 ];
 
+const BAD_ALLOC = /'std::bad_(?:array_new_length|alloc)'/;
 const GO_ENDS = /^(?:panic|fatal error): .{1,200}/m;
 const GOROUTINE = /^goroutine \d+ .{0,60}\[.{1,100}\]:$/m;
 const PURE_VIRTUAL = 'a virtual method of an object that was being destroyed was called';
