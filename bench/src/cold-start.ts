@@ -3,7 +3,8 @@ import { promisify } from 'node:util';
 import { connect } from '@quiesce/etcd';
 import { median, startEtcd } from '@quiesce/test-services';
 import { keyName } from './cell.js';
-import { coldStartCommand, isAvailable } from './clients.js';
+import { coldStartCommand, isAvailable, SUBJECT } from './clients.js';
+import type { Phase } from './programs/cold-start-client.js';
 import { writeJson } from './report.js';
 import { figureTable } from './table.js';
 
@@ -22,6 +23,8 @@ export async function benchColdStart(options: ColdStartOptions): Promise<number>
   await etcd.close();
   const commands: [string, readonly string[]][] = [
     ['an empty Node program', [process.execPath, '-e', '']],
+    // What Node loads for modules is no part of a client.
+    ['an empty ES module', [process.execPath, '--input-type=module', '-e', '']],
     ...options.only
       .filter(isAvailable)
       .map((client): [string, readonly string[]] => [client, coldStartCommand(client, server.endpoint)]),
@@ -43,6 +46,25 @@ export async function benchColdStart(options: ColdStartOptions): Promise<number>
     table.push([name, medianMs.toFixed(1), `${minMs.toFixed(1)}–${maxMs.toFixed(1)}`]);
   }
   console.log(`\nstart, connect, get one key, end: ${options.rounds} processes each\n${table.toString()}`);
-  writeJson(options.json, { rows });
+  const phases = options.only.includes(SUBJECT) ? await phasesOf(server.endpoint, options.rounds) : [];
+  writeJson(options.json, { rows, phases });
   return 0;
+}
+
+/** Where this client's time goes, medians: of the CPU time, which repeats on a busy machine, and of the time. */
+async function phasesOf(endpoint: string, rounds: number): Promise<Phase[]> {
+  const [file, ...args] = coldStartCommand(SUBJECT, endpoint);
+  const runs: Phase[][] = [];
+  for (let round = 0; round < rounds; round++) {
+    const { stdout } = await promisify(execFile)(file, [...args, 'phases'], { timeout: 30_000 });
+    runs.push(JSON.parse(stdout) as Phase[]);
+  }
+  const table = figureTable(['part', 'CPU ms', 'ms']);
+  const phases = (runs[0] ?? []).map(({ name }, i): Phase => {
+    const middle = (of: (phase: Phase) => number): number => median(runs.map((run) => of(run[i] as Phase)));
+    return { name, cpuMs: middle(({ cpuMs }) => cpuMs), ms: middle(({ ms }) => ms) };
+  });
+  for (const { name, cpuMs, ms } of phases) table.push([name, cpuMs.toFixed(1), ms.toFixed(1)]);
+  console.log(`\nof ${SUBJECT}\n${table.toString()}`);
+  return phases;
 }

@@ -1,8 +1,26 @@
-// Connects, gets one key and ends: `node cold-start-client.js <etcd3, or the file of @quiesce/etcd> <endpoint>`.
+// Connects, gets one key and ends: `node cold-start-client.js <etcd3, or the file of @quiesce/etcd> <endpoint>`. With `phases` after
+// that it prints what each part took, as a JSON line.
 import { pathToFileURL } from 'node:url';
 import { keyName } from '../cell.js';
 
-const [client = '', endpoint = ''] = process.argv.slice(2);
+/** The CPU time of all threads and the time that a part of the start took, in ms. */
+export interface Phase {
+  readonly name: string;
+  readonly cpuMs: number;
+  readonly ms: number;
+}
+
+const phases: Phase[] = [];
+let since = performance.now();
+let cpuSince = process.cpuUsage();
+const phase = (name: string): void => {
+  const { user, system } = process.cpuUsage(cpuSince);
+  phases.push({ name, cpuMs: (user + system) / 1000, ms: performance.now() - since });
+  since = performance.now();
+  cpuSince = process.cpuUsage();
+};
+
+const [client = '', endpoint = '', mode] = process.argv.slice(2);
 if (client === 'etcd3') {
   const { Etcd3 } = await import('etcd3');
   const etcd = new Etcd3({ hosts: endpoint });
@@ -10,7 +28,12 @@ if (client === 'etcd3') {
   etcd.close();
 } else {
   const { connect }: typeof import('@quiesce/etcd') = await import(pathToFileURL(client).href);
+  phase('import');
   const etcd = await connect(endpoint);
+  phase('connect');
   await etcd.get(keyName(0));
+  phase('get');
   await etcd.close();
+  phase('close');
 }
+if (mode === 'phases') console.log(JSON.stringify(phases));

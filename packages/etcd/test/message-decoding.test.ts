@@ -160,7 +160,8 @@ describe('decoding of keys and events', () => {
       for (const { key, value } of kvs) {
         assert.deepEqual(key, bytes.slice(0, length));
         assert.deepEqual(value, bytes.slice(0, length));
-        assert.equal(value.buffer.byteLength, length > 1024 ? length : 4096);
+        // The first of a process are in the pool of Node's buffers.
+        assert.ok((length > 1024 ? [length] : [4096, Buffer.poolSize]).includes(value.buffer.byteLength));
       }
     }
   });

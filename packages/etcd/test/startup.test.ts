@@ -47,6 +47,28 @@ async function withFewDescriptors(body: string): Promise<string[]> {
 
 const native = transports.find(({ name }) => name === 'native');
 
+test('a program that gets a key loads no more of Node than it needs, and the key cannot be taken away', {
+  skip:
+    'bun' in process.versions || 'deno' in process.versions
+      ? 'only Node lists what it has loaded'
+      : (native?.skip ?? false),
+}, async () => {
+  const path = program(`
+    import { connect } from ${JSON.stringify(new URL('../src/index.js', import.meta.url).href)};
+    const etcd = await connect(process.argv[2]);
+    await etcd.put('startup', 'kept');
+    const kv = await etcd.get('startup');
+    await etcd.close();
+    const lazy = /^NativeModule (worker_threads|crypto|dns|http2|tls)$/;
+    const loaded = process.moduleLoadList.filter((name) => lazy.test(name));
+    try {
+      structuredClone(kv.key, { transfer: [kv.key.buffer] });
+    } catch {}
+    console.log(JSON.stringify([loaded, kv.text()]));`);
+  const { stdout } = await promisify(execFile)(process.execPath, [path, server.endpoint]);
+  assert.deepEqual(JSON.parse(stdout), [[], 'kept']);
+});
+
 test('the addon loads once there are descriptors for it again', { skip: native?.skip ?? false }, async () => {
   const [first = '', ...rest] = await withFewDescriptors('exhaust(); await use(); free(); await use();');
   assert.match(

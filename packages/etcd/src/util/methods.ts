@@ -39,8 +39,9 @@ export function guardMethods<T>(
 ): void {
   const { prototype } = type;
   guardFunctions(type.name, prototype as object, most as MostArguments<object>, isOurs);
-  for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
-    const { get } = descriptor;
+  for (const name of Object.getOwnPropertyNames(prototype)) {
+    const descriptor = Object.getOwnPropertyDescriptor(prototype, name);
+    const get = descriptor?.get;
     if (get === undefined) continue;
     const guarded = function (this: unknown): unknown {
       if (!isObjectOf(this, isOurs)) throw detached(`${type.name}.${name}`, `it.${name}`);
@@ -168,9 +169,11 @@ function guard(
       return refuse(invalidArgument(why));
     },
   }[name as string] as Method;
-  Object.defineProperty(guarded, 'length', { value: method.length, configurable: true });
-  const enumerable = Object.getOwnPropertyDescriptor(target, name)?.enumerable ?? false;
-  Object.defineProperty(target, name, { value: guarded, writable: true, configurable: true, enumerable });
+  // Some hundred methods are guarded at each start, so that what can be left out is.
+  if (method.length > 0)
+    Object.defineProperty(guarded, 'length', { value: method.length, configurable: true });
+  if (Object.hasOwn(target, name)) (target as Record<string | symbol, unknown>)[name] = guarded;
+  else Object.defineProperty(target, name, { value: guarded, writable: true, configurable: true });
 }
 
 function isFunction(value: unknown): boolean {

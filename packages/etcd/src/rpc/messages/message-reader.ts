@@ -1,6 +1,6 @@
-import { markAsUntransferable } from 'node:worker_threads';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { copyIntoSlab, longestInSlab, noBytes } from './byte-slabs.js';
+import { markAsUntransferable } from './untransferable.js';
 
 /** The integers of one byte, which versions and leases mostly are. */
 const small = Array.from({ length: 0x80 }, (_, value) => BigInt(value));
