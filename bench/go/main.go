@@ -55,6 +55,10 @@ type workload struct {
 	// Of watches alone.
 	events        int
 	startRevision int64
+	// Of bursts and slow alone.
+	watches int
+	bursts  int
+	slow    int
 }
 
 const keyPrefix = "bench/"
@@ -64,7 +68,7 @@ func keyName(index int) string { return fmt.Sprintf("%s%04d", keyPrefix, index) 
 func main() {
 	var w workload
 	flag.StringVar(&w.endpoint, "endpoint", "", "etcd's client URL")
-	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, leases, cold-start, living, watch-replay or watch-many")
+	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, leases, cold-start, living, bursts, slow, idle, watch-replay or watch-many")
 	flag.IntVar(&w.concurrency, "concurrency", 1, "operations in flight")
 	flag.IntVar(&w.valueBytes, "valueBytes", 32, "size of what put writes")
 	flag.IntVar(&w.connections, "connections", 1, "clients, used in turn")
@@ -73,6 +77,9 @@ func main() {
 	flag.IntVar(&w.keys, "keys", 1000, "number of keys")
 	flag.IntVar(&w.events, "events", 0, "events to wait for; of watch-many also the number of watches")
 	flag.Int64Var(&w.startRevision, "startRevision", 0, "where watch-replay starts")
+	flag.IntVar(&w.watches, "watches", 0, "watches of bursts and slow")
+	flag.IntVar(&w.bursts, "bursts", 0, "how often all keys of bursts change")
+	flag.IntVar(&w.slow, "slow", 0, "slow watches beside those of slow")
 	flag.IntVar(&w.leases, "leases", 1000, "leases to keep alive")
 	flag.Int64Var(&w.ttl, "ttl", 6, "TTL of each, in seconds")
 	flag.IntVar(&w.pageSize, "pageSize", 10000, "keys a page of list")
@@ -92,6 +99,9 @@ func run(w workload) error {
 	}
 	if w.op == "living" {
 		return live(w)
+	}
+	if w.op == "bursts" || w.op == "slow" || w.op == "idle" {
+		return pressure(w)
 	}
 	if w.op == "cold-start" {
 		return coldStart(w.endpoint)

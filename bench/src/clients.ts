@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { provided, runtimeCommand, runtimeNames } from '@quiesce/test-services';
 import type { Measurement, Workload } from './cell.js';
+import type { Load, LoadSize } from './pressure/measurement.js';
 
 /** This project's client, which the others are compared with. */
 export const SUBJECT = '@quiesce/etcd';
@@ -88,6 +89,18 @@ export function livingCommand(client: string, given: LivingFlags): [string, ...s
   return client === 'clientv3'
     ? [GO_PROGRAM, ...flags({ ...named, op: 'living' })]
     : [process.execPath, here('./programs/client-living.js'), ...flags(named)];
+}
+
+/** The program of `pressure`. */
+export function pressureCommand(
+  client: string,
+  endpoint: string,
+  load: Load,
+  size: Partial<LoadSize>,
+): [string, ...string[]] {
+  return client === 'clientv3'
+    ? [GO_PROGRAM, ...flags({ endpoint, op: load, ...size })]
+    : [process.execPath, here('./programs/pressure-client.js'), ...flags({ endpoint, load, ...size })];
 }
 
 /** The program that keeps leases alive, for so many seconds after the warm-up, which isn't measured. */

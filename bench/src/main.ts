@@ -8,6 +8,7 @@ import { benchLeases, type LeasesOptions } from './leases.js';
 import { benchList, LIST_PAGE_SIZE, type ListOptions } from './list.js';
 import { benchOperations, type OperationsOptions } from './operations.js';
 import { plot } from './plot.js';
+import { benchPressure, type PressureOptions, pressureParts } from './pressure/pressure.js';
 import { type ProfileOptions, profile } from './profile.js';
 import { FLOOR_VALUE_BYTES } from './report.js';
 import { benchWatch, type WatchBenchOptions } from './watch.js';
@@ -71,6 +72,20 @@ subcommand('leases', 'many leases kept alive on one client', { clients: withStre
   .option('--seconds <n>', 'timed part of each run', positive, 6)
   .action(async (options: LeasesOptions) => {
     exitCode = await benchLeases(options);
+  });
+
+subcommand('pressure', 'much at once: calls, long values, clients, watches, threads, keys; and idle', {
+  clients: withStreams,
+  rounds: 3,
+})
+  .option('--parts <list>', `of ${pressureParts.join(', ')}`, list(oneOf('part', pressureParts)), [
+    ...pressureParts,
+  ])
+  .option('--seconds <n>', 'timed part of each run of calls', positive, 2)
+  .option('--most-keys <n>', 'how far the number of keys grows', positiveInteger, 1_000_000)
+  .option('--most-watches <n>', 'how far the number of watches grows', positiveInteger, 10_000)
+  .action(async (options: PressureOptions) => {
+    exitCode = await benchPressure(options);
   });
 
 program

@@ -81,8 +81,8 @@ export async function benchWatch(options: WatchBenchOptions): Promise<number> {
   return met ? 0 : 1;
 }
 
-/** Returns the first revision of it. */
-async function writeHistory(endpoint: string, events: number): Promise<bigint> {
+/** Puts as many events below `REPLAY_PREFIX`, and returns the first revision of them. */
+export async function writeHistory(endpoint: string, events: number): Promise<bigint> {
   await using etcd = await connect(endpoint);
   const { revision } = await etcd.put('bench/start', '');
   const value = 'v'.repeat(VALUE_BYTES);
