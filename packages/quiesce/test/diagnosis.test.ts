@@ -1306,6 +1306,23 @@ describe('the likely kind', () => {
     });
   }
 
+  test('says which thread the exit waits for, where there is one', () => {
+    const main = stack(true, false, 'pthread_join', 'exit', 'main');
+    const other: ThreadStack = {
+      ...{ tid: 2, name: 'worker', main: false, faulting: false },
+      frames: [
+        { name: '__poll', library: 'libc.so.6', source: null },
+        { name: 'serve', library: 'addon.so', source: null },
+      ],
+    };
+    const failure = { outcome: hang, signature: null };
+    const kind = failureKind({ ...failure, threads: [main, other] });
+    assert.equal(kind?.id, 'join-at-exit');
+    assert.equal(kind?.detail, 'waits for thread "worker" in addon.so');
+    const third = { ...other, tid: 3 };
+    assert.equal(failureKind({ ...failure, threads: [main, other, third] })?.detail, null);
+  });
+
   test('says which thread died, and in which library', () => {
     const died: ThreadStack = {
       ...{ tid: 2, name: 'tokio-rt-worker', main: false, faulting: true },

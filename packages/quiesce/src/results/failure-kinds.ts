@@ -335,10 +335,11 @@ const rules: readonly Rule[] = [
       (halted === 'ended' ||
         ((EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
           (waitsForThread(mainWaits) || busy?.main === false))),
-    detail: ({ busy, place, halted, goesOn = '' }) =>
+    detail: ({ busy, place, awaited, halted, goesOn = '' }) =>
       halted === 'ended'
         ? `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} goes on`}`
-        : (busyDetail(busy) ?? place),
+        : (busyDetail(busy) ??
+          ([place, awaited && `waits for ${awaited}`].filter(Boolean).join(', ') || undefined)),
     or: ({ mainUnseen, mainWaits }) =>
       mainUnseen && mainWaits === 'unknown' ? { id: 'blocked', decide: DECIDED_BY_MAIN } : undefined,
   },

@@ -103,6 +103,8 @@ export interface Traces {
   readonly mainUnseen: boolean;
   /** Where the main thread is in its program's own language, where a tool of that showed it. */
   readonly place: string | undefined;
+  /** The thread that the main one waits for, and where it is, where there is only one other. */
+  readonly awaited: string | undefined;
   /** The thread that burnt most CPU while it was looked at, where one did. */
   readonly busy: ThreadStack | undefined;
   /** In ms; 0 where no run was clean. */
@@ -227,6 +229,7 @@ export function prepare(traces: FailureTraces): Traces {
     keptAliveBy: main?.keptAliveBy ?? [],
     mainUnseen: main === undefined || main.frames.length === 0,
     place: placeOf(main),
+    awaited: awaitedOf(threads),
     busy: threads.find((thread) => thread.busy),
     slowestClean: traces.slowestCleanMs ?? 0,
     timeout: traces.durationMs ?? Number.POSITIVE_INFINITY,
@@ -325,6 +328,12 @@ function placeOf(thread: ThreadStack | undefined): string | undefined {
   const own = frames.find(({ file }) => !STANDARD_LIBRARY.test(file)) ?? innermost;
   const place = ({ name, file, line }: InterpretedFrame): string => `${name} (${file}:${line})`;
   return `at ${place(innermost)}${own === innermost ? '' : `, called in ${place(own)}`}`;
+}
+
+function awaitedOf(threads: readonly ThreadStack[]): string | undefined {
+  const [other, ...more] = threads.filter((thread) => !thread.main);
+  if (other === undefined || more.length > 0) return undefined;
+  return [culpritOf(other, other.name), placeOf(other)].filter(Boolean).join(' ') || undefined;
 }
 
 const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;
