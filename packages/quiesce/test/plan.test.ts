@@ -1,5 +1,6 @@
 // What is wrong in a plan: everything at once, with its place, unknown fields first; and the published schema, which
 // an editor completes plans by.
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: a plan's own placeholders
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -92,6 +93,63 @@ test('JSON has places too, and syntax errors keep their lines', async () => {
   const { code, stderr } = await quiesce('run', '--plan', 'syntax.yaml');
   assert.equal(code, 2);
   assert.match(stderr, /syntax\.yaml:4:3: /);
+});
+
+test('fields in fields are reported like others, with the names that are meant', async () => {
+  const plan = `services:
+  s:
+    command: ["true"]
+    ports: [c]
+    reddy: 1
+    env: { A: "\${port:d}" }
+    ready: { port: z, log: "(", timeoutMs: 10s }
+scenarios:
+  - { name: a, command: ["true"], expect: { exitCod: 3 } }
+  - { name: b, command: ["true"], expect: { exitCode: 0, signal: SIGTERM } }
+  - { name: c, command: ["true"], expect: { exitCode: 300, signal: SIGNOPE } }
+  - { name: d, command: ["true"], expect: joy }
+  - { name: e, command: ["true"], matrix: { runtime: [nod@20] } }
+`;
+  assert.deepEqual(
+    (await problemsOf('inner.yaml', plan)).map((problem) =>
+      problem.replace(/(expression|ending?): .*/, '$1'),
+    ),
+    [
+      '5:5 services.s: unknown field "reddy"; did you mean "ready"?',
+      '9:45 scenarios.0.expect: unknown field "exitCod"; did you mean "exitCode"?',
+      '6:10 services.s.env: ${port:d} names a port that is not in ports',
+      '7:44 services.s.ready.timeoutMs: expected a positive integer, got "10s"',
+      '7:20 services.s.ready.port: ready.port names "z", which is not in ports',
+      '7:28 services.s.ready.log: ready.log is not a regular expression',
+      '10:43 scenarios.1.expect: give exitCode or signal, not both',
+      '11:55 scenarios.2.expect.exitCode: expected an exit code, 0 to 255, got 300',
+      '11:68 scenarios.2.expect.signal: expected the name of a signal, such as "SIGTERM", got "SIGNOPE"',
+      '12:43 scenarios.3.expect: expected "clean", "any", or a mapping with exitCode (0 to 255) or signal (such as "SIGTERM"), and stderr ("empty" or "any"), got "joy"',
+      '13:55 scenarios.4.matrix.runtime.0: "nod@20" is not a runtime; give node@VERSION, bun@VERSION or deno@VERSION',
+    ],
+  );
+});
+
+test('what is no text, or not in JSON, is refused in a short line', async () => {
+  writeFileSync(join(dir, 'binary.yaml'), Buffer.from([0x7f, 0x45, 0xff, 0xfe, 0x00, 0x0a]));
+  await assert.rejects(loadPlan(join(dir, 'binary.yaml')), /binary\.yaml is not text in UTF-8/);
+  const [long = ''] = await problemsOf('long.yaml', `a: b\n"${'x'.repeat(10_000)}`);
+  assert.ok(long.length < 200, long);
+  const bigint = 'export default { scenarios: [{ name: "a", command: ["true"], runs: 1n }] };';
+  assert.match((await problemsOf('bigint.mjs', bigint)).join(), /runs: expected a positive integer, got 1n$/);
+});
+
+test('a placeholder that nothing fills in is named, with what it needs', async () => {
+  const cases: [string[], RegExp][] = [
+    [['${runtime}', 'x'], /scenario "a": \$\{runtime\} needs a matrix with the axis runtime/],
+    [['true', '${npm}/node_modules/x/cli.js'], /\$\{npm\} needs a matrix with the axis npm:NAME/],
+    [['${port:x}'], /only a service has \$\{port:x\}/],
+  ];
+  for (const [command, problem] of cases) {
+    await assert.rejects(runPlan({ scenarios: [{ name: 'a', command }] }), problem);
+  }
+  const shell = { name: 'a', command: ['sh', '-c', 'npm=1; test "${npm}" = 1'], runs: 1 };
+  assert.equal((await runPlan({ scenarios: [shell] })).ok, true);
 });
 
 test('a module has no places, but paths', async () => {

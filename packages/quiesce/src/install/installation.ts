@@ -36,6 +36,19 @@ export function parsePackageName(text: string): PackageName {
   throw new UsageError(`${JSON.stringify(text)} is not a package`, 'give npm:NAME or pypi:NAME');
 }
 
+/**
+ * Reads a runtime and its version, such as `node@22`.
+ * @throws UsageError when it is none.
+ */
+export function parseRuntime(text: string): { readonly name: string; readonly version: string } {
+  const [, name, version] = /^(node|bun|deno)@([\w.-]+)$/.exec(text) ?? [];
+  if (name !== undefined && version !== undefined) return { name, version };
+  throw new UsageError(
+    `${JSON.stringify(text)} is not a runtime`,
+    'give node@VERSION, bun@VERSION or deno@VERSION',
+  );
+}
+
 /** Where installations are kept: `QUIESCE_CACHE`, else a folder of the user's cache. */
 export function cacheFolder(): string {
   const { QUIESCE_CACHE, XDG_CACHE_HOME } = process.env;
@@ -69,13 +82,7 @@ export async function installPackage(
  * @throws UsageError when it is none of them; EnvironmentError when it can't be installed.
  */
 export async function installRuntime(text: string, options: InstallOptions = {}): Promise<string> {
-  const [, name, version] = /^(node|bun|deno)@([\w.-]+)$/.exec(text) ?? [];
-  if (name === undefined || version === undefined) {
-    throw new UsageError(
-      `${JSON.stringify(text)} is not a runtime`,
-      'give node@VERSION, bun@VERSION or deno@VERSION',
-    );
-  }
+  const { name, version } = parseRuntime(text);
   const binaryPackage = RUNTIME_PACKAGES[`${name} ${process.platform} ${process.arch}`];
   if (binaryPackage === undefined) {
     throw new UsageError(`no package has ${name} for ${process.platform} ${process.arch}`);

@@ -2,22 +2,29 @@ import { constants } from 'node:os';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import type { Expect } from '../run/outcome.js';
-import { expected } from './fields.js';
+import { expected, strict } from './fields.js';
 
 const WORDS = ['clean', 'any'] as const;
 const STDERR = ['empty', 'any'] as const;
+const anExitCode = expected('an exit code, 0 to 255');
 
 /** How runs should end, in a plan. */
 export const expectation = z.union(
   [
     z.enum(WORDS),
-    z
-      .strictObject({
-        exitCode: z.int().min(0).max(255).exactOptional(),
-        signal: z.enum(Object.keys(constants.signals)).exactOptional(),
-        stderr: z.enum(STDERR).exactOptional(),
-      })
-      .refine(({ exitCode, signal }) => exitCode === undefined || signal === undefined),
+    strict({
+      exitCode: z
+        .int({ error: anExitCode })
+        .min(0, { error: anExitCode })
+        .max(255, { error: anExitCode })
+        .exactOptional(),
+      signal: z
+        .enum(Object.keys(constants.signals), { error: expected('the name of a signal, such as "SIGTERM"') })
+        .exactOptional(),
+      stderr: z.enum(STDERR, { error: expected('"empty" or "any"') }).exactOptional(),
+    }).refine(({ exitCode, signal }) => exitCode === undefined || signal === undefined, {
+      error: 'give exitCode or signal, not both',
+    }),
   ],
   {
     error: expected(

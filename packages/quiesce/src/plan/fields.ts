@@ -1,10 +1,18 @@
+import { inspect } from 'node:util';
 import { z } from 'zod';
 import { DURATION, parseDuration } from '../duration.js';
 import { parsePerturb, SEED_LIMIT } from '../perturb/perturb.js';
 import { parseRate } from '../statistics/rate-goal.js';
 
-const got = (input: unknown): string =>
-  input === undefined ? 'nothing' : (JSON.stringify(input) ?? String(input));
+function got(input: unknown): string {
+  if (input === undefined) return 'nothing';
+  try {
+    return JSON.stringify(input) ?? String(input);
+  } catch {
+    // A module may hold what JSON can't: a bigint, or an object with itself in it.
+    return inspect(input, { breakLength: Number.POSITIVE_INFINITY, compact: true });
+  }
+}
 
 /** The message of a field that holds something else. */
 export const expected =

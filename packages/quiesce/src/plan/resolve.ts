@@ -148,8 +148,33 @@ function startProblem(
 ): StartProblem | undefined {
   const directory = cwd ?? defaults.cwd;
   const path = env?.PATH ?? defaults.env?.PATH ?? process.env.PATH;
+  const unfilled = placeholderProblem(command);
+  if (unfilled !== undefined) return unfilled;
   const found = findExecutable(command[0] ?? '', resolve(baseDir, directory ?? '.'), path);
   return directoryProblem(directory, baseDir) ?? (found.path === undefined ? found : undefined);
+}
+
+/** A placeholder that nothing fills in: nobody has a program of that name. */
+function placeholderProblem([program = '', ...words]: readonly string[]): StartProblem | undefined {
+  // In other words it may be meant for a shell.
+  const [placeholder, name] =
+    /\$\{(runtime|python|npm|dir|port:[^}]*)\}/.exec(program) ??
+    words
+      .map((word) => /^\$\{(runtime|python|npm)\}(?=$|\/\S*$)/.exec(word))
+      .find((found) => found !== null) ??
+    [];
+  if (placeholder === undefined || name === undefined) return undefined;
+  if (name === 'dir' || name.startsWith('port:')) {
+    return {
+      problem: `only a service has ${placeholder}`,
+      hint: 'its provides gives it to scenarios, as a variable',
+    };
+  }
+  const axes = { runtime: 'runtime', python: 'python or pypi:NAME', npm: 'npm:NAME' };
+  return {
+    problem: `${placeholder} needs a matrix with the axis ${axes[name as keyof typeof axes]}`,
+    hint: 'such as matrix: { runtime: [node@22] } in a plan',
+  };
 }
 
 function directoryProblem(cwd: string | undefined, baseDir: string): StartProblem | undefined {

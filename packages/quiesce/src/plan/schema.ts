@@ -1,8 +1,9 @@
 import { closestMatch } from 'leven';
 import { z } from 'zod';
-import { messageOf } from '../errors.js';
-import { parsePackageName } from '../install/installation.js';
-import { type ServiceSpec, serviceProblem } from '../service/service.js';
+import { definedOnly } from '../defined.js';
+import { messageOf, type UsageError } from '../errors.js';
+import { parsePackageName, parseRuntime } from '../install/installation.js';
+import { type ServiceProblem, serviceProblems } from '../service/service.js';
 import { command, environment, expected, list, positiveInteger, strict, text } from './fields.js';
 import type { PlanText } from './file/plan-text.js';
 import type { Option } from './option.js';
@@ -24,6 +25,12 @@ function described({ schema, about, flag, default: usual }: Option<unknown>): z.
   return (schema as z.ZodType).meta({ description, ...meta }).exactOptional();
 }
 
+const readySchema = strict({
+  port: text.describe('The port that must accept connections').exactOptional(),
+  log: text.describe('A regular expression that its output must match').exactOptional(),
+  timeoutMs: positiveInteger.describe('Milliseconds until then at most (default: 30000)').exactOptional(),
+});
+
 const serviceSchema = strict({
   command: command.describe(
     'Program and arguments, without a shell; may name its directory and ports, as docs/tester.md says',
@@ -31,11 +38,7 @@ const serviceSchema = strict({
   env: environment.describe('Added to the environment of the tester').exactOptional(),
   cwd: text.describe('Working directory, relative to the plan file').exactOptional(),
   ports: list(text, 'port names').describe('Names of free loopback ports').exactOptional(),
-  ready: strict({
-    port: text.describe('The port that must accept connections').exactOptional(),
-    log: text.describe('A regular expression that its output must match').exactOptional(),
-    timeoutMs: positiveInteger.describe('Milliseconds until then at most (default: 30000)').exactOptional(),
-  }).exactOptional(),
+  ready: readySchema.exactOptional(),
   provides: environment.describe('Environment of the scenarios that use it').exactOptional(),
 });
 
@@ -90,7 +93,7 @@ export function checkPlan(
   locate: PlanText['locate'] = () => undefined,
 ): Plan {
   const parsed = (form === 'written' ? written : expanded).safeParse(plan);
-  const { unknown, wrong } = sorted(parsed.error?.issues ?? []);
+  const { unknown, wrong } = sorted((parsed.error?.issues ?? []).flatMap(narrowed));
   const problems = [
     ...unknown.map(({ path, key, message }) => ({ path, message, place: locate([...path, key], true) })),
     ...[...wrong, ...contradictions(plan)]
@@ -104,6 +107,13 @@ export function checkPlan(
 const lineOf = ({ place }: PlanProblem): number => place?.line ?? 0;
 
 type Path = readonly (string | number)[];
+
+/** Of something that is none of several things, but of the sort of one: what is wrong in that one. */
+function narrowed(issue: z.core.$ZodIssue): readonly z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const close = issue.errors.find((errors) => errors.every(({ path }) => path.length > 0));
+  return close?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })) ?? [issue];
+}
 
 /** Unknown fields, one by one, and what else is wrong. */
 function sorted(issues: readonly z.core.$ZodIssue[]): {
@@ -139,8 +149,7 @@ function contradictions(plan: unknown): PlanProblem[] {
   if (!isObject(plan)) return problems;
   const services = isObject(plan.services) ? plan.services : {};
   for (const [name, spec] of Object.entries(services)) {
-    const problem = serviceSchema.safeParse(spec).success && serviceProblem(spec as ServiceSpec);
-    if (problem) add(['services', name], problem);
+    for (const { path, message } of problemsOfService(spec)) add(['services', name, ...path], message);
   }
   const known = Object.keys(services).join(', ') || 'none';
   const check = (spec: unknown, path: Path): void => {
@@ -166,6 +175,28 @@ function contradictions(plan: unknown): PlanProblem[] {
   return problems;
 }
 
+/** What its fields contradict, as far as each is right by itself. */
+function problemsOfService(spec: unknown): ServiceProblem[] {
+  if (!isObject(spec)) return [];
+  const sound = soundFields(serviceSchema, { ...spec, ready: undefined });
+  // Without its ports, nobody knows which are wrong.
+  const portsUnknown = spec.ports !== undefined && sound.ports === undefined;
+  const ready = isObject(spec.ready) ? soundFields(readySchema, spec.ready) : {};
+  if (portsUnknown) return serviceProblems({ ready: definedOnly({ log: ready.log }) });
+  return serviceProblems({ ...sound, ready });
+}
+
+/** The fields that are right. */
+function soundFields<T extends z.ZodRawShape>(
+  { shape }: z.ZodObject<T>,
+  given: Readonly<Record<string, unknown>>,
+): Partial<z.infer<z.ZodObject<T>>> {
+  const sound = Object.entries(shape).filter(
+    ([name, schema]) => given[name] !== undefined && (schema as z.ZodType).safeParse(given[name]).success,
+  );
+  return Object.fromEntries(sound.map(([name]) => [name, given[name]])) as Partial<z.infer<z.ZodObject<T>>>;
+}
+
 function checkAxes(
   matrix: Readonly<Record<string, unknown>>,
   path: Path,
@@ -173,6 +204,14 @@ function checkAxes(
 ): void {
   const axes = Object.keys(matrix);
   if (axes.length === 0) add(path, 'expected axes with their values, such as runtime: [node@20, node@22]');
+  for (const [i, value] of listOf(matrix.runtime).entries()) {
+    if (typeof value !== 'string' || value === '') continue;
+    try {
+      parseRuntime(value);
+    } catch (error) {
+      add([...path, 'runtime', i], `${messageOf(error)}; ${(error as UsageError).hint}`);
+    }
+  }
   for (const axis of axes) {
     if (axis === 'runtime' || axis === 'python') continue;
     try {

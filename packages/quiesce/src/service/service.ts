@@ -75,8 +75,8 @@ export async function startService(
   spec: ServiceSpec,
   options: { signal?: AbortSignal } = {},
 ): Promise<RunningService> {
-  const problem = serviceProblem(spec);
-  if (problem !== undefined) throw new ServiceError(name, `can't start: ${problem}`);
+  const [problem] = serviceProblems(spec);
+  if (problem !== undefined) throw new ServiceError(name, `can't start: ${problem.message}`);
   for (let attempt = 1; ; attempt++) {
     options.signal?.throwIfAborted();
     const service = await launch(name, spec);
@@ -90,25 +90,37 @@ export async function startService(
   }
 }
 
-/** What is wrong in the spec itself, before anything is started: `undefined` when nothing is. */
-export function serviceProblem(spec: ServiceSpec): string | undefined {
+/** Something that is wrong in a spec, and in which field of it. */
+export interface ServiceProblem {
+  readonly path: readonly string[];
+  readonly message: string;
+}
+
+/** What is wrong in the spec itself, before anything is started. A field that is missing is not looked at. */
+export function serviceProblems(spec: Partial<ServiceSpec>): ServiceProblem[] {
+  const problems: ServiceProblem[] = [];
+  const { command = [], env = {}, provides = {}, ready = {} } = spec;
   const ports = new Set(spec.ports);
-  const readyPort = spec.ready?.port;
-  if (readyPort !== undefined && !ports.has(readyPort)) {
-    return `ready.port names ${JSON.stringify(readyPort)}, which is not in ports`;
+  if (ready.port !== undefined && !ports.has(ready.port)) {
+    const message = `ready.port names ${JSON.stringify(ready.port)}, which is not in ports`;
+    problems.push({ path: ['ready', 'port'], message });
   }
-  if (spec.ready?.log !== undefined) {
+  if (ready.log !== undefined) {
     try {
-      new RegExp(spec.ready.log, 'm');
+      new RegExp(ready.log, 'm');
     } catch (error) {
-      return `ready.log is not a regular expression: ${messageOf(error)}`;
+      const message = `ready.log is not a regular expression: ${messageOf(error)}`;
+      problems.push({ path: ['ready', 'log'], message });
     }
   }
-  const texts = [...spec.command, ...Object.values(spec.env ?? {}), ...Object.values(spec.provides ?? {})];
-  for (const [placeholder, , port] of texts.flatMap((text) => [...text.matchAll(PLACEHOLDER)])) {
-    if (port !== undefined && !ports.has(port)) return `${placeholder} names a port that is not in ports`;
+  const texts = { command, env: Object.values(env), provides: Object.values(provides) };
+  for (const [field, values] of Object.entries(texts)) {
+    for (const [placeholder, , port] of values.flatMap((text) => [...text.matchAll(PLACEHOLDER)])) {
+      if (port === undefined || ports.has(port)) continue;
+      problems.push({ path: [field], message: `${placeholder} names a port that is not in ports` });
+    }
   }
-  return undefined;
+  return problems;
 }
 
 const PLACEHOLDER = /\$\{(dir|port:([^}]*))\}/g;

@@ -1,6 +1,7 @@
 // file/ has plans as files: found, read with their places, and written by `quiesce init`. What reads a kind of file
 // is loaded when there is one, as it would take a third of the time in which a command starts.
 
+import { isUtf8 } from 'node:buffer';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,9 +31,9 @@ export async function findPlan(directory = '.'): Promise<string | undefined> {
 export async function loadPlan(file: string): Promise<{ plan: Plan; baseDir: string }> {
   const path = resolve(file);
   const baseDir = dirname(path);
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = await readFile(path, 'utf8');
+    bytes = await readFile(path);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     const problem = missing
@@ -41,10 +42,11 @@ export async function loadPlan(file: string): Promise<{ plan: Plan; baseDir: str
     throw new UsageError(problem, missing ? `looked for ${path}` : undefined);
   }
   try {
+    if (!isUtf8(bytes)) throw new UsageError(`plan file ${file} is not text in UTF-8`);
     const kind = extname(path).toLowerCase();
     if (kind === '.json' || kind === '.yaml' || kind === '.yml') {
       const { readPlanText } = await import('./plan-text.js');
-      const { plan, locate } = readPlanText(text, kind === '.json' ? 'json' : 'yaml', file);
+      const { plan, locate } = readPlanText(bytes.toString(), kind === '.json' ? 'json' : 'yaml', file);
       return { plan: checkPlan(plan, file, 'written', locate), baseDir };
     }
     if (!/^\.[cm]?[jt]s$/.test(kind)) {

@@ -2,6 +2,9 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument 
 import { messageOf } from '../../errors.js';
 import { type Place, PlanError } from '../plan-error.js';
 
+/** Of a reader's message, in characters. */
+const MOST_QUOTED = 120;
+
 /** A plan's text as data, and where what is in it. */
 export interface PlanText {
   readonly plan: unknown;
@@ -30,7 +33,7 @@ export function readPlanText(text: string, format: 'yaml' | 'json', source: stri
     );
     const problems = first.map(({ message, pos }) => ({
       path: [],
-      message: message.replace(/\s*\n\s*/g, ' '),
+      message: shortened(message.replace(/\s*\n\s*/g, ' ')),
       place: placeAt(pos[0]),
     }));
     throw new PlanError(source, problems, { cause: document.errors[0] });
@@ -57,6 +60,10 @@ export function readPlanText(text: string, format: 'yaml' | 'json', source: stri
   };
 }
 
+/** A reader's message may quote the whole file. */
+const shortened = (message: string): string =>
+  message.length > MOST_QUOTED ? `${message.slice(0, MOST_QUOTED)}…` : message;
+
 /** @param wrongAt where the reader of YAML finds the first error: V8 states the offset of most, not of all. */
 function parseJson(
   text: string,
@@ -70,7 +77,7 @@ function parseJson(
     const message = messageOf(error);
     const stated = /at position (\d+)/.exec(message)?.[1];
     const place = placeAt(stated === undefined ? (wrongAt ?? text.length) : Number(stated));
-    const problem = message.replace(/ at position \d+| \(line \d+ column \d+\)/g, '');
+    const problem = shortened(message.replace(/ at position \d+| \(line \d+ column \d+\)/g, ''));
     throw new PlanError(source, [{ path: [], message: problem, place }], { cause: error });
   }
 }
