@@ -11,7 +11,7 @@ import { run } from './cli/run.js';
 import { runsNeeded } from './cli/runs-needed.js';
 import type { Subcommand } from './cli/subcommand.js';
 import { EXIT, signalExitCode } from './cli/subcommand.js';
-import { messageOf, QuiesceError, UsageError } from './errors.js';
+import { EnvironmentError, messageOf, QuiesceError, UsageError } from './errors.js';
 import { findExecutable } from './process/executable.js';
 import { printable, shellLine } from './report/text.js';
 import { VERSION } from './version.js';
@@ -40,8 +40,20 @@ async function main(): Promise<number> {
       exitCode = code;
     });
   }
+  refuseLostDirectory();
   await program.parseAsync();
   return exitCode;
+}
+
+/** Everything is relative to the working directory, which another process may have removed. */
+function refuseLostDirectory(): void {
+  try {
+    process.cwd();
+  } catch (error) {
+    throw new EnvironmentError("the working directory doesn't exist any more", 'cd to one that does', {
+      cause: error,
+    });
+  }
 }
 
 /** Reports to the user in one line what went wrong, and returns the exit code. */

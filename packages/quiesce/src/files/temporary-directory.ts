@@ -22,7 +22,11 @@ export function makeTemporaryDirectory(prefix: string, parent = tmpdir()): Tempo
   try {
     path = mkdtempSync(join(parent, `${prefix.replace(/[^\w.-]+/g, '_')}-`));
   } catch (error) {
-    throw new EnvironmentError(`can't make a temporary directory: ${messageOf(error)}`);
+    throw new EnvironmentError(
+      `can't make a temporary directory: ${messageOf(error)}`,
+      'set TMPDIR to a directory that can be written to',
+      { cause: error },
+    );
   }
   const release = onProcessExit(() => removeTree(path));
   return {

@@ -21,18 +21,17 @@ export function findExecutable(command: string, cwd: string, searchPath = proces
           problem: `command ${named} doesn't exist`,
           hint: `looked for ${resolve(cwd, command)}`,
         }
-      : { path: undefined, problem: `command ${named} is not executable`, hint: notExecutableHint(command) };
+      : notExecutable(named, state, command);
   }
   let seen: string | undefined;
   for (const directory of searchPath.split(delimiter)) {
     const candidate = join(directory === '' ? cwd : resolve(cwd, directory), command);
     const state = fileState(candidate);
     if (state === 'executable') return { path: candidate };
+    // A directory of that name is no program, and says nothing.
     if (state === 'not-executable') seen ??= candidate;
   }
-  if (seen !== undefined) {
-    return { path: undefined, problem: `command ${named} is not executable`, hint: notExecutableHint(seen) };
-  }
+  if (seen !== undefined) return notExecutable(named, 'not-executable', seen);
   const local = fileState(resolve(cwd, command)) === 'executable';
   return {
     path: undefined,
@@ -41,13 +40,15 @@ export function findExecutable(command: string, cwd: string, searchPath = proces
   };
 }
 
-function notExecutableHint(path: string): string {
-  return `chmod +x ${path}, or name its interpreter first`;
-}
+const notExecutable = (named: string, state: 'directory' | 'not-executable', path: string): Lookup => ({
+  path: undefined,
+  problem: `command ${named} is ${state === 'directory' ? 'a directory' : 'not executable'}`,
+  hint: state === 'directory' ? 'give the program in it' : `chmod +x ${path}, or name its interpreter first`,
+});
 
-function fileState(path: string): 'executable' | 'not-executable' | 'absent' {
+function fileState(path: string): 'executable' | 'not-executable' | 'directory' | 'absent' {
   try {
-    if (statSync(path).isDirectory()) return 'not-executable';
+    if (statSync(path).isDirectory()) return 'directory';
   } catch {
     return 'absent';
   }

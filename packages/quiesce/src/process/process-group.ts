@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EnvironmentError, messageOf } from '../errors.js';
+import { findExecutable } from './executable.js';
 import { onProcessExit } from './exit-guard.js';
 import { nodeStarter } from './node-starter.js';
 import { commandLine, type LiveProcess, listProcesses, markedProcesses } from './processes.js';
@@ -70,7 +72,11 @@ export async function spawnGroup(
   try {
     program = await starter.start({ command, cwd, env, socket: socket ?? '', outputs });
   } catch (error) {
-    throw new EnvironmentError(`can't start ${JSON.stringify(command[0])}: ${messageOf(error)}`);
+    const { code = '' } = error as NodeJS.ErrnoException;
+    const hint = code === 'ENOENT' ? whatIsMissing(command[0] ?? '', cwd, env.PATH) : HINTS[code];
+    throw new EnvironmentError(`can't start ${JSON.stringify(command[0])}: ${messageOf(error)}`, hint, {
+      cause: error,
+    });
   }
   // Whoever awaits it gets to know.
   program.exited.catch(() => {});
@@ -108,6 +114,39 @@ export async function spawnGroup(
     release,
   };
 }
+
+const HINTS: Readonly<Record<string, string>> = {
+  EAGAIN: 'no more processes or threads are allowed here: see ulimit -u, and the limit of the container',
+  EMFILE: 'too many files are open: raise ulimit -n',
+  ENOMEM: 'memory ran out: see ulimit -v, and the limit of the container',
+};
+
+/** Why the system says of a file that is there that it isn't. */
+function whatIsMissing(program: string, cwd: string, searchPath: string | undefined): string | undefined {
+  if (!existsSync(cwd)) return `the directory ${cwd} doesn't exist any more`;
+  const { path } = findExecutable(program, cwd, searchPath);
+  if (path === undefined) return undefined;
+  const [, interpreter] = /^#! *(\S+)/.exec(beginningOf(path)) ?? [];
+  return interpreter === undefined
+    ? 'it needs a loader that is not here: it was built for another system'
+    : `its first line names ${interpreter}, which is not here`;
+}
+
+function beginningOf(path: string): string {
+  const bytes = Buffer.alloc(SHEBANG_BYTES);
+  let file: number | undefined;
+  try {
+    file = openSync(path, 'r');
+    return bytes.toString('latin1', 0, readSync(file, bytes));
+  } catch {
+    return '';
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+/** As much of a first line as Linux reads. */
+const SHEBANG_BYTES = 256;
 
 const exists = (group: number): boolean => send(-group, 0);
 

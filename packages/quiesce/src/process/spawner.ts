@@ -181,7 +181,7 @@ class Spawner implements Starter {
         program.started(number);
         break;
       case 1:
-        program.failed(new Error(`spawn ${program.name} ${getSystemErrorName(-number)}`));
+        program.failed(systemError(program.name, getSystemErrorName(-number)));
         break;
       case 2:
       case 3: {
@@ -213,3 +213,7 @@ class Spawner implements Starter {
     }, IDLE_MS).unref();
   }
 }
+
+/** As Node's own. */
+const systemError = (program: string, code: string): NodeJS.ErrnoException =>
+  Object.assign(new Error(`spawn ${program} ${code}`), { code });

@@ -1,0 +1,120 @@
+// A machine that gives less than usual, and programs that misbehave: a clear line, the documented exit code, nothing left.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from './support/temporary-directory.js';
+
+const dir = temporaryDirectory('hostile');
+const scratch = join(dir, 'scratch');
+const bin = fileURLToPath(new URL('../../bin/quiesce.js', import.meta.url));
+const linuxOnly = process.platform === 'linux' ? false : 'Linux only';
+
+mkdirSync(scratch);
+const script = (name: string, text: string, mode = 0o755): void => {
+  writeFileSync(join(dir, name), text);
+  chmodSync(join(dir, name), mode);
+};
+script('lost-interpreter', '#!/nowhere/sh\n');
+script('no-interpreter', 'echo hello\nexit 3\n');
+script('not-executable', 'exit 0\n', 0o644);
+
+/** `$Q` is the tester in a line of a shell, whose working directory is this file's. */
+function shell(line: string, env: NodeJS.ProcessEnv = {}): { code: number | null; output: string } {
+  const { status, stdout, stderr } = spawnSync('bash', ['-c', `${line} 2>&1`], {
+    ...{ cwd: dir, timeout: 60_000, encoding: 'utf8' },
+    env: { ...process.env, NO_COLOR: '1', TMPDIR: scratch, Q: `${process.execPath} ${bin}`, ...env },
+  });
+  return { code: status, output: stdout + stderr };
+}
+
+const RUN = '$Q run --runs 2 --timeout 5s';
+
+const cases: readonly (readonly [what: string, line: string, code: number, output: RegExp, env?: object])[] =
+  [
+    ['its standard output is closed', `(${RUN} -- false >&-)`, 1, /^false: 2 runs, 2 exit code 1 in .*\n$/],
+    ['all its output is closed', `(${RUN} -- false >&- 2>&-)`, 1, /^$/],
+    ['its standard input is closed', `${RUN} -- true <&-`, 0, /^All as expected/m],
+    ['its reader goes away', `set -o pipefail; ${RUN} --json - -- false | head -1`, 1, /^\{$/m],
+    [
+      'no file may be as long as its report',
+      `(ulimit -f 0; ${RUN} --json long.json -- true)`,
+      3,
+      /^quiesce: error: can't write long\.json: EFBIG/m,
+    ],
+    [
+      'few files may be open',
+      '(ulimit -n 20; $Q run -- true)',
+      3,
+      /^quiesce: error: EMFILE.* \(raise ulimit -n\)$/m,
+    ],
+    ['it has no environment', `env -i $Q run -n 1 -- /bin/true`, 0, /^All as expected/m],
+    [
+      'its TMPDIR is not there',
+      `${RUN} -- true`,
+      3,
+      /^quiesce: error: can't make a temporary directory: ENOENT.*\(set TMPDIR to a directory that can be written to\)$/m,
+      { TMPDIR: '/nowhere' },
+    ],
+    [
+      'its working directory is gone',
+      `(mkdir gone && cd gone && rmdir ../gone && ${RUN} -- true)`,
+      3,
+      /^quiesce: error: the working directory doesn't exist any more \(cd to one that does\)$/m,
+    ],
+    [
+      'the command is a directory',
+      `${RUN} -- ./scratch`,
+      2,
+      /^quiesce: error: command "\.\/scratch" is a directory/,
+    ],
+    [
+      'the command is no program',
+      `${RUN} -- ./not-executable`,
+      2,
+      /^quiesce: error: command "\.\/not-executable" is not executable \(chmod/,
+    ],
+    [
+      'the command has lost its interpreter',
+      `${RUN} -- ./lost-interpreter`,
+      3,
+      /^quiesce: error: can't start "\.\/lost-interpreter".*\(its first line names \/nowhere\/sh, which is not here\)$/m,
+    ],
+    [
+      'the command has no first line for an interpreter',
+      `${RUN} -- ./no-interpreter`,
+      1,
+      /2 of 2 exit code 3/,
+    ],
+    [
+      'the program ignores signals',
+      `$Q run -n 1 --timeout 500ms -- bash -c 'trap "" TERM INT HUP; sleep 61 & wait'`,
+      1,
+      /1 of 1 hang after 500 ms/,
+    ],
+    [
+      'what it prints is no text',
+      `${RUN} -- bash -c 'printf "\\xff\\x00\\x1b[2Jbad\\n" >&2; exit 1'`,
+      1,
+      /^ {4}\ufffd\S*bad$/m,
+    ],
+    [
+      'what it prints is long',
+      `$Q run -n 1 --timeout 50s -- bash -c 'head -c 50000000 /dev/zero | tee /dev/stderr; exit 1'`,
+      1,
+      /bytes left out/,
+    ],
+  ];
+
+for (const [what, line, code, output, env] of cases) {
+  test(what, { skip: linuxOnly }, () => {
+    const seen = shell(line, { ...env });
+    assert.match(seen.output, output);
+    assert.equal(seen.code, code, seen.output);
+    assert.doesNotMatch(seen.output, /internal error|\n +at /);
+    assert.deepEqual(readdirSync(scratch), []);
+    assert.equal(existsSync(join(dir, 'long.json')), false);
+  });
+}
