@@ -159,7 +159,7 @@ describe('npm run cure', () => {
     assert.deepEqual(slower([speed(true, 10, 10), speed(false, 9, 11)]), ['bun, 1 at once: CPU']);
   });
 
-  test('goes on where it was interrupted', { skip }, async (t) => {
+  test('continues where it was interrupted', { skip }, async (t) => {
     const only = ['node20', 'node26'].flatMap((host) => ['--only', `napi's own / ${host} / fall / plain`]);
     const args = ['--runs', '800', '--seed', '7', '--on', 'node20,node26', ...only];
     const out = mkdtempSync(join(tmpdir(), 'quiesce-cure-'));
@@ -179,7 +179,7 @@ describe('npm run cure', () => {
 
     const second = start(t, out, args);
     assert.equal(await second.code, 0, second.output());
-    assert.match(second.output(), /goes on from/);
+    assert.match(second.output(), /continues from/);
     const summary = JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8')) as CureSummary;
     assert.deepEqual(
       summary.cells.map(({ runs, complete }) => [runs, complete]),

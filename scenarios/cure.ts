@@ -76,7 +76,7 @@ async function exits(): Promise<number> {
   if (cells.length === 0) fail('no cell is left: are the names right, and is there cargo?');
   const wanted = cells.reduce((sum, { runs }) => sum + runs, 0);
   console.log(`${wanted} runs in ${cells.length} cells, ${options.jobs} at a time, --seed ${seed}`);
-  if (earlier !== undefined) console.log(`goes on from ${checkpoint.file}; --fresh starts over`);
+  if (earlier !== undefined) console.log(`continues from ${checkpoint.file}; --fresh starts over`);
   const onEvent = reporter(cells, earlier?.report);
   const result = await runPlan(curePlan(cells, { seed, jobs: options.jobs }), {
     signal: interruption.signal,
@@ -97,7 +97,7 @@ async function exits(): Promise<number> {
   write('summary.json', JSON.stringify(summary, null, 2));
   console.log(`\n${cureLines(summary)}\n`);
   if (result.interrupted) {
-    console.log('Interrupted: the same command goes on from here.');
+    console.log('Interrupted: the same command continues from here.');
     return 1;
   }
   // Who looks at some cells is after these.

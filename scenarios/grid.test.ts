@@ -17,7 +17,7 @@ async function allAsExpected(some: readonly Cell[], overrides: { perturb?: strin
   assert.deepEqual(serviceFailures, []);
   const bad = scenarios.flatMap(({ ok, reason, scenario, runs, failures }) => {
     const said = failures[0]?.evidence.stderr ?? '';
-    // A process that dies of a signal says nothing.
+    // A process that dies from a signal says nothing.
     const watched = runs.every(({ outcome, left }) => left.threads !== null || outcome.kind === 'signal');
     const fine = ok && watched && !runs.some(isAbnormal);
     return fine

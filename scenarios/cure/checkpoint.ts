@@ -1,4 +1,4 @@
-// What was run so far, so that an interrupted run goes on from it.
+// What was run so far, so that an interrupted run continues from it.
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 // A service: an etcd that runs of the grid freeze (SIGSTOP), one run at a time. Arguments: the control port, then etcd's
 // command line. A run says `hold ID THREADS` once for each of its threads and is answered `held` when the server is its
-// own; after as many times `freeze`, all are answered `frozen`. The server goes on when the run's last connection is closed,
+// own; after as many times `freeze`, all are answered `frozen`. The server continues when the run's last connection is closed,
 // which its end does at the latest.
 import { spawn } from 'node:child_process';
 import { createServer, type Socket } from 'node:net';

@@ -1,4 +1,4 @@
-// Bun 1.4.4: after an uncaught exception the process goes on until its event loop wakes up next, for up to 100 ms, when
+// Bun 1.4.4: after an uncaught exception the process continues until its event loop wakes up next, for up to 100 ms, when
 // anything holds the loop: here a timer of a minute. Node exits at once. Prints how long it took.
 //   bun scenarios/host-bugs/bun-waits-after-an-exception.mjs
 setTimeout(() => {}, 60_000);

@@ -1,4 +1,4 @@
-// A client's HTTP/2 session that is destroyed by its own 'goaway' listener, with one more frame to read. Deno 2.9.6 dies of
+// A client's HTTP/2 session that is destroyed by its own 'goaway' listener, with one more frame to read. Deno 2.9.6 dies from
 // SIGSEGV or an assertion of nghttp2; Node and Bun print "survived".
 import * as http2 from 'node:http2';
 import { createServer } from 'node:net';

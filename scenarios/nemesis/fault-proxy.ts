@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 export type Flow = 'both' | 'none' | 'requests';
 
 /**
- * A TCP proxy with faults. Bytes never overtake each other: what is held back stays in the sockets, and goes on where it
+ * A TCP proxy with faults. Bytes never overtake each other: what is held back stays in the sockets, and continues where it
  * stopped.
  */
 export class FaultProxy {

@@ -125,7 +125,7 @@ const faults: Readonly<Record<string, Fault>> = {
       await moveLeader((leader + 1 + random(2)) % 3);
     },
   },
-  // None: what goes on in the background has to be done by its end.
+  // None: what continues in the background has to be done by its end.
   quiet: { majority: true, run: () => delay(QUIET_MS) },
 };
 

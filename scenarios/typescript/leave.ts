@@ -5,7 +5,7 @@ import type { LeaveEnding } from '../endings.js';
 /**
  * Says that the work is done, and ends the program as its first argument asks (scenarios/endings.ts), without closing anything; `process.exit()` without one. Of the
  * others, the natural end, a rejection and a signal come when the caller has returned to the event loop. In a worker the
- * end is not the program's to make: it says that it is done and goes on (see in-workers.ts).
+ * end is not the program's to make: it says that it is done and continues (see in-workers.ts).
  */
 export function leave(): void {
   if (!isMainThread) {

@@ -2,7 +2,7 @@
 // npm run field: public cases of crashes and hangs at exit (scenarios/field/cases.json) and correct programs (controls.json),
 // each installed into .cache/field: does the tester find what fails, how soon, does it name the right kind, does it pass the
 // version known good and accuse no correct program? Results are kept in scenarios/field/results.json as they come, so that an
-// interrupted run goes on where it was; docs/measurements/field.md is written from them. `-- --only TEXT` chooses by name,
+// interrupted run continues where it was; docs/measurements/field.md is written from them. `-- --only TEXT` chooses by name,
 // `--again` measures what is up to date again, `--runs N` says how often each is run, `--keep` keeps what was installed, `--ci`
 // runs the few that CI runs, and writes nothing.
 import { existsSync, writeFileSync } from 'node:fs';
@@ -92,7 +92,7 @@ await main(async (args) => {
       await step(name, work);
       if (!values.ci) writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`);
     } catch (error) {
-      // One that can't be installed here says nothing of the others.
+      // One that can't be installed here says nothing about the others.
       if (!(error instanceof SetupError)) throw error;
       notice(`${name}: ${error.message}`);
       missing.push(name);
@@ -120,7 +120,7 @@ await main(async (args) => {
       const result = results.cases[one.name];
       if (result === undefined) return [];
       const { plain, amplified } = result;
-      // One that CI runs fails always; of the others, what doesn't fail here says nothing of the tester.
+      // One that CI runs fails always; of the others, what doesn't fail here says nothing about the tester.
       if (!reproduced(result)) return values.ci ? [`${one.name}: nothing failed`] : [];
       if (amplified.failed === 0) return [`${one.name}: not found amplified`];
       if (!namedRight(one, result)) {

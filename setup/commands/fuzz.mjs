@@ -67,7 +67,7 @@ async function build() {
 }
 
 /**
- * What it finds on its way it keeps in .cache/fuzz, and goes on from there the next time.
+ * What it finds on its way it keeps in .cache/fuzz, and continues from there the next time.
  * @param {string} target
  * @param {string} executable
  * @param {string} seconds

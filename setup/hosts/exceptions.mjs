@@ -7,7 +7,7 @@
  * @property {import('@quiesce/test-services').RuntimeName[]} on
  * @property {string} file of packages/etcd/test, without `.test.ts`
  * @property {string[]} [tests] ends of the names that fail
- * @property {boolean} [mayCrash] the process may die of a signal on the tests over grpc-js; the others of the file then
+ * @property {boolean} [mayCrash] the process may die from a signal on the tests over grpc-js; the others of the file then
  * run without those. Such a row has a reproduction
  * @property {string[]} [reproduction] a program of scenarios/host-bugs without our code, and its arguments, that fails while the
  * host is so

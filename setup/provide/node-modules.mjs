@@ -17,7 +17,7 @@ export async function installNodeModules(folder = '.', title = 'install npm depe
   await step(title, () =>
     mustRun(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], {
       cwd: inRoot(folder),
-      hint: `are the npm registry and ${join(folder, 'package-lock.json')} in order?`,
+      hint: `check that the npm registry can be reached, and ${join(folder, 'package-lock.json')}`,
     }),
   );
 }

@@ -307,7 +307,7 @@ impl Gather {
     }
 }
 
-/// Ends a call whose task died of a panic, which is a defect: its caller would wait forever. A call that has ended in
+/// Ends a call whose task died from a panic, which is a defect: its caller would wait forever. A call that has ended in
 /// order, or was cancelled, is no longer in `live`.
 struct ReportIfUnfinished<'a> {
     id: CallId,

@@ -109,7 +109,7 @@ pub struct Sent {
     pub call: CallOf,
 }
 
-/// Why a request could not be begun. In either case nothing of it has left.
+/// Why a request could not be started. In either case nothing was sent.
 pub enum NotSent {
     NoConnection(Arc<DialError>),
     Broken(h2::Error),

@@ -44,7 +44,7 @@ const ALL: [Code; 17] = [
 ];
 
 impl Code {
-    /// As metadata has it, in decimal. What is none of the numbers is UNKNOWN, as gRPC asks.
+    /// As metadata has it, in decimal. Any other number is UNKNOWN, as gRPC requires.
     pub fn parse(text: &[u8]) -> Self {
         let number = match *text {
             [ones @ b'0'..=b'9'] => ones - b'0',

@@ -51,7 +51,7 @@ impl From<Bytes> for Message {
     }
 }
 
-/// What came of a stream and was not taken yet.
+/// What came from a stream and was not taken yet.
 #[derive(Default)]
 pub struct Reassembly {
     /// What came last.

@@ -2,7 +2,7 @@
 //!
 //! A hold lasts while the main thread has something to run: as if the scheduler preferred it. It ends when
 //!
-//! - the main thread sleeps and goes on sleeping (it may wait for the held thread);
+//! - the main thread sleeps and keeps sleeping (it may wait for the held thread);
 //! - the exit has reached the step that was drawn for this hold;
 //! - the bound passes.
 //!

@@ -175,7 +175,7 @@ fn own_handle() -> *mut c_void {
     (&raw const DELAYED_HANDLERS).cast_mut().cast()
 }
 
-/// The joiner goes on a little later than the joined thread's end.
+/// The joiner continues a little later than the joined thread's end.
 ///
 /// # Safety
 /// As libc's `pthread_join`.

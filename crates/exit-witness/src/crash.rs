@@ -1,4 +1,4 @@
-//! A crash: the process is about to die of a signal whose disposition is the default one.
+//! A crash: the process is about to die from a signal whose disposition is the default one.
 //!
 //! The witness's handler replaces that default. `sigaction` and `signal` hide it: a program that sets or
 //! reads SIG_DFL gets what it expects, one that sets a handler of its own has that, and one that then goes back to

@@ -2,8 +2,8 @@
 //!
 //! It reports to the tester, on the socket that `QUIESCE_DONE_FD` names, one line each:
 //!
-//! - a crash, when the process is about to die of a signal that it doesn't handle. The process stops itself
-//!   (SIGSTOP) then, so that a debugger sees it as it is, and dies of the same signal once it is continued. Where
+//! - a crash, when the process is about to die from a signal that it doesn't handle. The process stops itself
+//!   (SIGSTOP) then, so that a debugger sees it as it is, and dies from the same signal once it is continued. Where
 //!   what it ran or used was in a library that it had unloaded, it says in which;
 //! - what is left at the very end of its exit, after all exit handlers and destructors: threads with the library
 //!   that started them, and sockets;

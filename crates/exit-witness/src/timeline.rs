@@ -111,7 +111,7 @@ pub fn unloading_ends() {
     UNLOADING.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// The process dies of a signal, in this thread. Async-signal-safe.
+/// The process dies from a signal, in this thread. Async-signal-safe.
 pub fn crashes(signal: c_int, thread: &[u8]) {
     journal::note_with("crash", |line| line.field(signal).text(thread));
 }

@@ -1,4 +1,4 @@
-//! Promises that are settled by way of the env's queue.
+//! Promises that are settled through the env's queue.
 
 use std::marker::PhantomData;
 use std::ptr;

@@ -6,7 +6,7 @@ use tokio::task::AbortHandle;
 
 use crate::env_runtime::EnvRuntime;
 
-/// A background task. It goes on when this is dropped.
+/// A background task. It continues when this handle is dropped.
 #[derive(Debug)]
 pub struct Task(Option<AbortHandle>);
 
@@ -18,7 +18,7 @@ impl Task {
         }
     }
 
-    /// Whether it has ended: by itself, aborted, or since its runtime was closed.
+    /// Whether it has ended: it finished, was aborted, or its runtime was closed.
     pub fn is_finished(&self) -> bool {
         self.0.as_ref().is_none_or(AbortHandle::is_finished)
     }

@@ -10,7 +10,7 @@ use crate::exceptions::of_stop;
 use crate::future::Settling;
 use crate::interpreter::{lock, Entered, Interpreter};
 
-/// As [`stop`](crate::stop), as an awaitable: the event loop goes on meanwhile.
+/// Like [`stop`](crate::stop), but as an awaitable: the event loop continues meanwhile.
 ///
 /// For the `__aexit__` or `close` of an addon's last client.
 ///

@@ -157,7 +157,7 @@ impl LoopSide {
         Some((callback.callable.bind(py).clone(), callback.context.bind(py).clone()))
     }
 
-    /// By way of the loop, so that the callback's errors go where those of others go, and it runs without a frame of
+    /// Through the loop, so that the callback's errors go where those of others go, and it runs without a frame of
     /// Rust's below it.
     fn call_soon<'py>(
         &self,

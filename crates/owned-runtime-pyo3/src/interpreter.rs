@@ -1,6 +1,6 @@
 //! What the interpreter has of this crate: one runtime, the event loops that it serves, and the ways to its end.
 //!
-//! It lies in a static, as a pyo3 module has no state of its own and pyo3 refuses to load one into a second interpreter.
+//! It is kept in a static, because a pyo3 module has no state of its own and pyo3 refuses to load one into a second interpreter.
 //! The crate is linked into each extension module by itself, so the static is the module's own.
 
 use std::collections::HashMap;
@@ -235,7 +235,7 @@ pub fn stop(py: Python<'_>) -> PyResult<()> {
     py.detach(|| interpreter.stop()).map_err(of_stop)
 }
 
-/// Ends the module's runtime for good, as the interpreter's exit does by itself.
+/// Ends the module's runtime for good. The interpreter's exit does the same automatically.
 ///
 /// Calls under way end with [`RuntimeClosed`](crate::RuntimeClosed), and so does each later one, at once. May be called
 /// again. It is a Python function, too: `module.add_function(wrap_pyfunction!(owned_runtime_pyo3::close, module)?)`.

@@ -180,7 +180,7 @@ mod platform {
         socket.into_raw_socket()
     }
 
-    /// By way of loopback, as Python's own `socket.socketpair`.
+    /// Over loopback, like Python's own `socket.socketpair`.
     pub(crate) fn pair() -> io::Result<(Socket, Socket)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let write = Socket::connect(listener.local_addr()?)?;

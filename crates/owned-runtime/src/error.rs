@@ -69,7 +69,7 @@ impl Error for StartError {
 #[non_exhaustive]
 pub enum StopError {
     /// The thread was asked to stop and has not ended within the bound: a task blocks it, or a
-    /// blocking call goes on. It still runs. A later `stop` waits again.
+    /// blocking call continues. It still runs. A later `stop` waits again.
     Overdue {
         /// The runtime's thread name.
         thread: String,

@@ -1,9 +1,9 @@
-//! A tokio runtime that somebody owns.
+//! A tokio runtime with an owner, who stops it in time.
 //!
 //! A native addon that keeps its runtime in a static never stops it: the host (Node, Python, …)
 //! tears itself down while the runtime's threads still run and call into it, and the process dies
 //! from SIGABRT or SIGSEGV at exit. [`OwnedRuntime`] is the cure: a value that starts its threads
-//! when first needed, and that stops them and waits for them before the host goes on.
+//! when first needed, and that stops them and waits for them before the host continues.
 //!
 //! ```
 //! use owned_runtime::{OwnedRuntime, StartError};
@@ -28,16 +28,16 @@
 //!
 //! # Who closes it
 //!
-//! What matters is not where the value lies but that [`close`](OwnedRuntime::close) is called before
+//! It doesn't matter where you keep the value, as long as [`close`](OwnedRuntime::close) is called before
 //! what its tasks use goes away. Have one for each instance of the host (a napi env, a Python
 //! interpreter), and let every way to the end close it. Each call but the first does nothing.
 //!
-//! | host | where it lies | who calls `close()` |
+//! | host | where to keep it | who calls `close()` |
 //! | --- | --- | --- |
 //! | Python | a static, since a pyo3 module has no state of its own | `atexit`, with the GIL released |
 //! | Node | the env's instance data | the env's cleanup hook, and on the main thread `process.on('exit')` too |
 //! | Bun, Deno | the env's instance data | as Node, and libc's `atexit` and `at_quick_exit` for all envs |
-//! | a C or C++ program | where the library's handle lies | the library's shutdown function |
+//! | a C or C++ program | beside the library's handle | the library's shutdown function |
 //!
 //! Between two uses [`stop`](OwnedRuntime::stop) ends the threads, too, and lets a later use start
 //! them again: for the last `close()` of the addon's own clients. It is not enough for the host's end: a late caller (a

@@ -105,7 +105,7 @@ impl OwnedRuntime {
     /// # Errors
     ///
     /// - [`StartError::Closed`] after [`close`](Self::close), at once and forever.
-    /// - [`StartError::Overdue`] while a thread is still there that a stop waited for in vain.
+    /// - [`StartError::Overdue`] while a thread still runs that an earlier stop could not join within its bound.
     /// - [`StartError::System`] if the system refuses the thread.
     /// - [`StartError::Ended`] if the thread ended by a panic outside every task.
     pub fn start(&self) -> Result<Handle, StartError> {

@@ -508,7 +508,7 @@ fn the_bound_covers_thread_local_destructors() {
     runtime.stop().unwrap();
 }
 
-/// A C library's, which Rust knows nothing of. Where there is no bounded join, these are not covered.
+/// A C library's, which Rust knows nothing about. Where there is no bounded join, these are not covered.
 #[test]
 #[cfg(all(target_os = "linux", not(owned_runtime_plain_join)))]
 fn the_bound_covers_destructors_of_c() {

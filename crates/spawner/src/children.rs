@@ -1,4 +1,4 @@
-//! The processes that came of the programs.
+//! The processes that came from the programs.
 
 use std::fs;
 use std::thread;

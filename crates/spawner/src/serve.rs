@@ -18,7 +18,7 @@ use crate::protocol::{Malformed, Reply, Request, next_request, push_reply};
 const MOST_READ: usize = 64 * 1024;
 const READABLE: PollFlags = PollFlags::IN.union(PollFlags::HUP).union(PollFlags::ERR);
 
-/// Serves the tester until it is gone, then ends all that came of its programs.
+/// Serves the tester until it is gone, then ends everything that came from its programs.
 pub fn serve() -> io::Result<()> {
     let wakes = prepare()?;
     let served = Spawner::default().serve(&wakes);

@@ -531,7 +531,7 @@ describe('arguments', () => {
       if (args.length > 0) {
         await says('one too many', /takes \d arguments?, and was given/, () => call(...args, 'more'));
       }
-      await says('no object', /was called without its object; call it as a method/, () => bare(...args));
+      await says('no object', /was called without its object; call it on its object/, () => bare(...args));
       const copy = Object.create(Object.prototype);
       await says('another object', /was called without its object/, () => Reflect.apply(bare, copy, args));
     }

@@ -94,7 +94,7 @@ overEachTransport('connect()', (connect) => {
     assert.ok((await etcd.put('connect/first', '1')).revision > 0n);
   });
 
-  test('takes the first endpoint that works, and says nothing of the others', async () => {
+  test('takes the first endpoint that works, and says nothing about the others', async () => {
     const dead = `http://127.0.0.1:${await unusedPort()}`;
     await using etcd = await connect({ endpoints: [dead, server.endpoint] });
     await etcd.put('connect/second', '1');
@@ -165,7 +165,7 @@ overEachTransport('connect()', (connect) => {
       try {
         await assert.rejects(connect(`http://127.0.0.1:${port}`), (error) => {
           assert.ok(error instanceof UnavailableError, String(error));
-          return oneLine(error, new RegExp(`isn't a gRPC server, and gave HTTP status ${status} `));
+          return oneLine(error, new RegExp(`doesn't speak gRPC, and answered with HTTP status ${status} `));
         });
       } finally {
         proxy.close();

@@ -261,7 +261,7 @@ overEachTransport('election', (connect) => {
     await leadership.resign();
   });
 
-  test('observing goes on over cut connections and compactions', async () => {
+  test('observing continues over cut connections and compactions', async () => {
     await using proxy = await startTcpProxy(server);
     await using far = await connect(`http://127.0.0.1:${proxy.port}`);
     await using session = await Session.create(etcd);

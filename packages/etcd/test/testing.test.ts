@@ -190,7 +190,7 @@ describe('startEtcd', () => {
     await withEnv({ TMPDIR: join(dir, 'none') }, async () => {
       await assert.rejects(startEtcd(), (error) => {
         assert.ok(error instanceof EtcdStartError, String(error));
-        return /no directory for the data of an etcd: ENOENT.*; see to TMPDIR/.test(error.message);
+        return /no directory for the data of an etcd: ENOENT.*; check TMPDIR/.test(error.message);
       });
     });
     await withEnv({ ETCD_BIN: '/nowhere/etcd' }, async () => {

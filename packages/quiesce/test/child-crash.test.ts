@@ -62,7 +62,7 @@ describe('a child that dies', { skip }, () => {
       cwd: dir,
     });
     assert.equal(code, 0);
-    assert.match(output, /a child process died of a signal in 2 of 2 runs: .*dies\.py \(SIGABRT\)/);
+    assert.match(output, /a child process died from a signal in 2 of 2 runs: .*dies\.py \(SIGABRT\)/);
   });
 
   test('is not confused with that of the main process', async () => {
@@ -79,7 +79,7 @@ describe('a child that dies', { skip }, () => {
     const merged = join(dir, 'merged.json');
     const { output } = await runCli(['merge', file, '--json', merged], { cwd: dir });
     assert.match(output, /of a child process/);
-    assert.match(output, /the child that died of SIGABRT: .*dies\.py/);
+    assert.match(output, /the child that died from SIGABRT: .*dies\.py/);
   });
 
   test('may be started with the descriptor closed, and its number taken', async () => {

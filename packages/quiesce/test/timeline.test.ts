@@ -127,7 +127,7 @@ describe('a C++ program with a pool that a library leaves', { skip: blind || com
     assert.deepEqual([handler.tid, handler.toMs], [main.tid, null]);
     assert.match(
       timeline.says,
-      /^Thread "pool-1" of libpool\.so still ran when libpool\.so was torn down, and died of SIGSEGV( in \S+)? [\d.]+ ms later\.$/,
+      /^Thread "pool-1" of libpool\.so still ran when libpool\.so was torn down, and died from SIGSEGV( in \S+)? [\d.]+ ms later\.$/,
     );
     assert.equal(base(timeline.tornDown?.name ?? null), 'libpool.so');
   });
@@ -391,7 +391,7 @@ describe('made of events and samples', () => {
     const timeline = of(events, [], { ...end, signal: 'SIGSEGV', stack: ['/lib/libc.so.6', '/lib/liba.so'] });
     assert.equal(
       timeline.says,
-      'Thread "a-worker" of liba.so still ran when liba.so was torn down, and died of SIGSEGV in liba.so 2.00 ms later.',
+      'Thread "a-worker" of liba.so still ran when liba.so was torn down, and died from SIGSEGV in liba.so 2.00 ms later.',
     );
     assert.deepEqual(timeline.tornDown, { what: 'handler', name: '/lib/liba.so', atMs: 1.5 });
   });
@@ -403,7 +403,7 @@ describe('made of events and samples', () => {
     ];
     assert.equal(
       of(events, [], { ...end, signal: 'SIGABRT' }).says,
-      'The main thread died of SIGABRT in an exit handler or destructor of libz.so, while an unnamed thread of liba.so still ran.',
+      'The main thread died from SIGABRT in an exit handler or destructor of libz.so, while an unnamed thread of liba.so still ran.',
     );
   });
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /**
- * Whether a process has stopped after SIGSTOP, with all of its threads: on a busy machine each goes on until the kernel
+ * Whether a process has stopped after SIGSTOP, with all of its threads: on a busy machine each continues until the kernel
  * next runs it, the first one no later than others. Linux alone reports it.
  */
 export function isStopped(pid: number): boolean {

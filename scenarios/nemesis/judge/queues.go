@@ -27,7 +27,7 @@ func queued(h *history, report func(string, ...any)) {
 			}
 			taken[o.Found] = o
 		case o.Error.MayBeApplied && !strings.Contains(o.Error.Message, "not within"):
-			// Not one that waited in vain: it has taken nothing.
+			// Not one that waited without success: it has taken nothing.
 			unknown[o.Key] = append(unknown[o.Key], o.Start)
 		}
 	}

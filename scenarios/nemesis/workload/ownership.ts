@@ -130,7 +130,7 @@ async function hold<Owned extends Lock | Leadership>(
     }
     const releasing = history.now();
     if (random(5) === 0) {
-      // It goes on in the background.
+      // It continues in the background.
       const bound = 5 + random(500);
       await history.call({ client, worker, kind: `${kinds[1]}-in-short`, key: name, bound }, () =>
         release(owned, { timeoutMs: bound }),

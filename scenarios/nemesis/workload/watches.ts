@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CompactedError, EtcdError, prefix } from '@quiesce/etcd';
 import type { Work } from './turns.js';
 
-/** Watches, and goes on where it stopped as the documents say: at `revision + 1`. */
+/** Watches, and continues where it stopped as the documents say: at `revision + 1`. */
 export async function watches(work: Work, keys: string): Promise<void> {
   const { etcd, worker, history, random, over } = work;
   const id = { watch: worker, prefix: keys };

@@ -82,7 +82,7 @@ impl Target {
         Ok(Self { address, tls, scheme, authority, keep_alive, tcp_keep_alive, connect_timeout })
     }
 
-    /// Other TLS options, for the connections to come. Nothing comes of them where the server speaks none.
+    /// Other TLS options, for later connections. They have no effect if the server doesn't speak TLS.
     pub fn set_tls(&self, tls: Tls) -> Result<(), InvalidOptions> {
         if let Some(current) = &self.tls {
             let secured = secured(tls, &self.address)?;

@@ -34,7 +34,7 @@ pub struct Tls {
     pub skip_verification: bool,
 }
 
-/// The name that a server's certificate must be for: that of the options, or the host. Both may have the final dot of DNS, which
+/// The name that a server's certificate must be for: the name in the options, or the host. Both may have the final dot of DNS, which
 /// no certificate has.
 pub fn server_name(tls: &Tls, host: &str) -> Result<ServerName<'static>, InvalidOptions> {
     let name = tls.server_name.as_deref().unwrap_or(host);

@@ -164,7 +164,7 @@ export class Maintenance {
   /**
    * Returns the unused space of one member's database file to its file system. The member answers no other call
    * meanwhile, so defragment one after another, and give a `timeoutMs` that fits the size: some seconds for each GiB.
-   * If that time passes, the member still goes on. etcd: `Maintenance.Defragment`.
+   * If that time passes, the member finishes anyway. etcd: `Maintenance.Defragment`.
    */
   async defragment(endpoint: string, options: CallControl = {}): Promise<void> {
     return this.#rpc.at(endpoint).call(calls.defragment, () => ({}), options);

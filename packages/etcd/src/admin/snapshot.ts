@@ -137,7 +137,9 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     }
     const sha256 = database.digest('hex');
     if (sha256 !== Buffer.from(tail).toString('hex')) {
-      throw new CorruptSnapshotError(`the SHA-256 of the snapshot is ${sha256} and not that at its end`);
+      throw new CorruptSnapshotError(
+        `the SHA-256 of the snapshot is ${sha256}, which differs from the one at its end`,
+      );
     }
     this.#info = { bytes, sha256, version };
   }

@@ -255,7 +255,7 @@ export class Election {
       } catch (error) {
         signal.throwIfAborted();
         if (!isHistoryLost(error) && !mayPass(error)) throw error;
-        // The revisions of another store say nothing of this one's: its leader may have gone back to an earlier value.
+        // The revisions of another store say nothing about this one's: its leader may have gone back to an earlier value.
         if (error instanceof StoreReplacedError) seen = undefined;
         await backOff(failures++, signal);
       }

@@ -138,7 +138,7 @@ export class Fence {
     }
   }
 
-  /** Sees to it that nothing comes of an attempt whose fate isn't known, and leaves the key to who has it. */
+  /** Makes an attempt with an unknown outcome harmless, and leaves the key to whoever has it. */
   async raise(): Promise<void> {
     if (!this.#uncertain || !this.#permitted) return;
     const { space, ended } = this.#session;

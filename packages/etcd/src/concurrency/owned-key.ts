@@ -62,7 +62,7 @@ const explanations: Record<OwnershipLostReason, string> = {
 };
 
 /**
- * A lock or leadership is no longer owned, although its session goes on. The reason of the signals of locks and
+ * A lock or leadership is no longer owned, although its session continues. The reason of the signals of locks and
  * leaderships; when the session is lost, that is its {@link LeaseLostError}. Code `ABORTED`; `CANCELLED` for
  * `released`.
  */
@@ -91,7 +91,7 @@ export function inDoubt(reason: unknown): unknown {
 }
 
 /**
- * How long whoever gives up waits for their key to be removed, in ms; that goes on in the background. A server that
+ * How long whoever gives up waits for their key to be removed, in ms; that continues in the background. A server that
  * answers has done it by then, and one that doesn't may not delay the call further than that.
  */
 export const ABANDON_MS = 25;
@@ -218,7 +218,7 @@ export class OwnedKey implements AsyncDisposable {
   }
 
   /**
-   * Deletes the key, if it is still this one. The bounds are those of the wait alone: the removal goes on until it is
+   * Deletes the key, if it is still this one. The bounds are those of the wait alone: the removal continues until it is
    * done, or the lease has ended.
    *
    * @param also done in the same transaction.
@@ -328,7 +328,7 @@ function inTurn<T>(shared: SharedKey | undefined, run: () => Promise<T>): Promis
 }
 
 /**
- * Takes back a key that was placed, or may be there, unless another claim of the session has it. Goes on until that is
+ * Takes back a key that was placed, or may be there, unless another claim of the session has it. Continues until that is
  * done, or the lease has ended.
  */
 function takeBack(fence: Fence, shared: SharedKey | undefined, placed?: PlacedKey): Promise<void> {
@@ -337,7 +337,7 @@ function takeBack(fence: Fence, shared: SharedKey | undefined, placed?: PlacedKe
   );
 }
 
-/** Waits a moment for what the session goes on with, whatever comes of it. */
+/** Waits a moment for what the session does in the background, and ignores its errors. */
 async function inBackground(session: Session, removal: Promise<void>): Promise<void> {
   session.owns(removal);
   await atMost(

@@ -232,7 +232,7 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Goes on with the removal of keys that were given up, until it is done or nothing of the session is left.
+   * Continues with the removal of keys that were given up, until it is done or nothing of the session is left.
    * @internal
    */
   owns(removal: Promise<void>): void {

@@ -95,12 +95,12 @@ export function toRange(keys: Keys): RangeBytes {
  */
 export function oneKey<Key>(key: Key): Key {
   if (key instanceof KeyRange)
-    throw invalidArgument('get() reads one key; range(keys) reads those of a range');
+    throw invalidArgument('get() reads one key; range(keys) reads the keys of a range');
   return key;
 }
 
 /**
- * Whether a range goes on to the last key there is.
+ * Whether a range continues to the last key there is.
  * @internal
  */
 export function isEndless({ rangeEnd }: Pick<RangeBytes, 'rangeEnd'>): boolean {

@@ -64,7 +64,7 @@ export class KeptLease {
   ttlMs = 0;
   /** When the request of the last renewal was sent: the server has the lease for at least `ttlMs` from then on. */
   renewedAt = Number.NEGATIVE_INFINITY;
-  /** The same by the wall clock, which also goes on while the machine sleeps. */
+  /** The same by the wall clock, which also continues while the machine sleeps. */
   renewedAtDate = Number.NEGATIVE_INFINITY;
   /** When the request was sent whose answer is awaited. */
   sentAt: number | undefined;

@@ -29,7 +29,7 @@ export interface CacheEvents {
   resync: [revision: bigint, cause: CompactedError | StoreReplacedError | undefined];
   /** The connection for changes is back; missed changes follow. */
   connected: [];
-  /** The connection for changes is lost; another is being made. `disconnectedMs` goes on from here. */
+  /** The connection for changes is lost; another is being made. `disconnectedMs` continues from here. */
   disconnected: [];
   /**
    * The cache has ended with an error, and can't be read any more. Without a listener it is thrown. Closing the cache

@@ -172,7 +172,7 @@ const OF_FUNCTION = /^(?:[A-Z_]+: )?(the function tls .*)$/s;
 function explain({ code, details }: EtcdError, timeoutMs: number, endpoint = ''): string {
   const [, http] = HTTP_ALONE.exec(details) ?? [];
   if (http !== undefined) {
-    return `what answers isn't a gRPC server, and gave HTTP status ${http} (is that etcd's client port, without a proxy before it?)`;
+    return `the server there doesn't speak gRPC, and answered with HTTP status ${http} (is that etcd's client port, without a proxy before it?)`;
   }
   const [, ofFunction] = OF_FUNCTION.exec(details) ?? [];
   if (ofFunction !== undefined) return ofFunction;
@@ -222,7 +222,7 @@ export function unreachable(
   const { code, details, trailers, method, sent, mayBeApplied } = error;
   const reasons = Array.from(
     tried,
-    // A connection that was made and broke later says nothing of how to make one.
+    // A connection that was made and broke later says nothing about how to make one.
     ([address, failure]) =>
       `${address}: ${failure.sent ? failure.details : explain(failure, connectTimeoutMs, address)}`,
   );

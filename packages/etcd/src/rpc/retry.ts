@@ -5,7 +5,7 @@ import { knownServerError } from '../server-errors.js';
 export interface RetryOptions {
   /**
    * How often one call is sent at most; 1 turns retries off. Default `Infinity`: until its deadline. A call without a
-   * deadline then goes on until it succeeds, fails for another reason, or its `signal` aborts.
+   * deadline then continues until it succeeds, fails for another reason, or its `signal` aborts.
    */
   readonly maxAttempts?: number | undefined;
   /** Wait before the first retry at the same endpoint, in ms; doubled for each further one. Default 25. */

@@ -384,7 +384,7 @@ export class Rpc {
   /**
    * Looks for an endpoint that answers, again and again until the deadline.
    *
-   * @param timeoutMs what the deadline came of.
+   * @param timeoutMs the time limit that made the deadline.
    * @throws UnavailableError with the last failure of each endpoint; at once where none of them may pass.
    */
   async untilFound(deadline: number, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
@@ -472,7 +472,7 @@ export class Rpc {
     );
   }
 
-  /** Goes on with a call after its first attempt has failed. */
+  /** Continues with a call after its first attempt has failed. */
   #afterFailure<Response, Result>(
     call: Call<never, Response, Result>,
     request: Uint8Array,

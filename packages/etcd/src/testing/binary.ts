@@ -1,5 +1,5 @@
 // testing/ starts real etcds for the tests of programs that use this client, or any other. It is `@quiesce/etcd/testing`, and
-// knows nothing of the client.
+// knows nothing about the client.
 
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';

@@ -54,7 +54,7 @@ export class Watchdog {
     if (shell.pid === undefined) {
       this.#remove();
       throw new EtcdStartError(
-        "/bin/sh can't be run, which ends the etcd when this process is gone: is there one, and has this process descriptors left?",
+        "/bin/sh can't be run, but it has to end the etcd when this process is gone: does it exist, and does this process have file descriptors left?",
       );
     }
     shell.stdin.on('error', () => {});
@@ -79,9 +79,7 @@ function temporaryDirectory(): string {
   try {
     return mkdtempSync(join(tmpdir(), 'quiesce-etcd-data-'));
   } catch (error) {
-    throw new EtcdStartError(
-      `there is no directory for the data of an etcd: ${reason(error)}; see to TMPDIR`,
-    );
+    throw new EtcdStartError(`there is no directory for the data of an etcd: ${reason(error)}; check TMPDIR`);
   }
 }
 

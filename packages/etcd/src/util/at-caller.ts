@@ -1,4 +1,4 @@
-// util/ has what knows nothing of etcd: waits with a signal and a bound, signals, checks of numbers, iteration. What is
+// util/ has what knows nothing about etcd: waits with a signal and a bound, signals, checks of numbers, iteration. What is
 // used in one folder alone is there.
 
 import { DeadlineExceededError, EtcdError } from '../errors.js';

@@ -86,11 +86,11 @@ export const hostName: Kind<string> = kind(
   'a host name or an IP address, such as "etcd.example.com"',
 );
 
-// The last label of a name is no number, so that an address isn't taken for a name.
+// The last label of a name isn't a number, so that an address isn't taken for a name.
 const HOST_NAME =
   /^(?!.{255})(?:[a-z\d_](?:[a-z\d_-]{0,61}[a-z\d_])?\.)*(?!\d+\.?$)[a-z\d_](?:[a-z\d_-]{0,61}[a-z\d_])?\.?$/i;
 
-/** As {@link nonEmptyText}; says nothing of what it was given. */
+/** As {@link nonEmptyText}; says nothing about what it was given. */
 export const secret: Kind<string> = {
   fits: nonEmptyText.fits,
   explain: (name, value) =>

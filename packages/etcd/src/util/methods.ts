@@ -186,7 +186,7 @@ function isObjectOf(it: unknown, isOurs: IsOurs): it is object {
 
 function detached(called: string, instead: string): unknown {
   return invalidArgument(
-    `${called} was called without its object; call it as a method of that, or give others a function that does: ${instead}`,
+    `${called} was called without its object; call it on its object, or pass on a function that does: ${instead}`,
   );
 }
 

@@ -139,7 +139,7 @@ export class Description<Fields> implements Kind<Fields> {
     const advice = types.isPromise(given)
       ? 'await it first'
       : typeof given === 'function'
-        ? 'there are no callbacks: what takes time returns a promise'
+        ? 'there are no callbacks: calls return promises'
         : `write an object such as ${example}`;
     return `${this.#what} takes an object, and was given ${what}; ${advice}`;
   }

@@ -78,7 +78,7 @@ function settled<T>(
   });
 }
 
-/** What the promise gives, within the bounds. It goes on after them, for others who wait for it. */
+/** What the promise gives, within the bounds. It continues after them, for others who wait for it. */
 export function within<T>(promise: Promise<T>, bounds: WaitBounds<T>): Promise<T> {
   // Nobody may be left to hear how it fails.
   promise.catch(() => {});

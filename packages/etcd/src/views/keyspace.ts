@@ -214,7 +214,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /**
    * Follows the changes of a key or a range. Await `ready` of the result before making changes that it must see. After
-   * a broken connection it goes on where it was: without limit, or for `maxDisconnectedMs`. etcd: `Watch.Watch`.
+   * a broken connection it continues where it was: without limit, or for `maxDisconnectedMs`. etcd: `Watch.Watch`.
    *
    * @throws InvalidArgumentError and ClosedError at once. What ends the watch later is thrown by the loop over it: see
    * `Watch`.

@@ -47,7 +47,7 @@ export interface WatchOptions {
   readonly ownStream?: boolean | undefined;
   /**
    * How much may wait for the consumer, in bytes: keys and values, and about 500 more for each event. Beyond that, the
-   * server stops sending; it goes on where it stopped once half of the space is free. Default 4 MiB.
+   * server stops sending; it continues where it stopped once half of the space is free. Default 4 MiB.
    */
   readonly bufferBytes?: number | undefined;
   /** The watch ends with an `UnavailableError` when it had no connection for this long, in ms. Default `Infinity`. */

@@ -91,7 +91,7 @@ export class Subscription<Entry> implements StreamedWatch {
     return this.#nextRevision;
   }
 
-  /** The request that makes it at a server, so that it goes on where it was. */
+  /** The request that makes it at a server, so that it continues where it was. */
   encodeCreate(id: number): Uint8Array {
     this.#floor = this.#nextRevision;
     this.#held = [];

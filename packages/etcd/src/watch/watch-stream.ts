@@ -259,7 +259,7 @@ export class WatchStream implements StreamOwner {
     const asked = this.#usesOurIds && !response.canceled ? id : first;
     const watch = asked === undefined ? undefined : this.#creating.get(asked);
     if (asked === undefined || watch === undefined) {
-      throw internal(`the server made a watch ${id} that nobody asked for`);
+      throw internal(`the server made a watch ${id} that wasn't requested`);
     }
     this.#creating.delete(asked);
     if (response.canceled) {

@@ -149,7 +149,7 @@ async function planOf(
     if (name !== undefined)
       throw new UsageError('--name needs a command', "set the scenario's name in the plan");
     const { plan: written, baseDir } = await loadPlan(file);
-    // If it is interrupted, no installer goes on running.
+    // If it is interrupted, no installer keeps running.
     const { result: plan } = await interruptible((signal) => expandMatrix(written, { signal }));
     return { ...resolvePlan(plan, { ...overrides, baseDir }, file), file };
   }

@@ -19,7 +19,7 @@ export interface LockOptions {
 /**
  * Does some work while no other process does work under the same lock file, on whatever machine that shares it. Waits
  * for the one that does, at most 10 s after that was killed: whoever has the lock touches its file every 2 s.
- * @throws what the work throws; the signal's reason when aborted while it waits; an Error when it waited in vain; a
+ * @throws what the work throws; the signal's reason when aborted while it waits; an Error when the wait timed out; a
  * system error when the file can't be made.
  */
 export async function withLock<T>(

@@ -100,16 +100,17 @@ export const valueOptions = {
     },
   }),
   /**
-   * Loads the exit witness, a preload library that sees crashes and what is left at exit, into its programs, where it
+   * Loads the exit witness, a preload library that sees crashes, and threads, sockets and files left at exit, into its programs, where it
    * was built; default true. Without it outcomes are as exact, but there are no stacks of crashes.
    */
   witness: value<boolean>({
     schema: flag,
     default: true,
-    about: 'Loads the exit witness into programs: stacks of crashes, and what is left at exit',
+    about:
+      'Loads the exit witness into programs. It reports stacks of crashes, and threads, sockets and files left at exit',
     flag: {
       term: '--no-witness',
-      help: "don't load the exit witness into programs: no stacks of crashes, no report of what is left at exit",
+      help: "don't load the exit witness into programs: no stacks of crashes, no report of threads, sockets and files left at exit",
     },
     bearsOn: 'evidence',
     noun: 'use of the witness',

@@ -17,7 +17,7 @@ export interface GroupMember {
 }
 
 /**
- * A process that leads its own session and process group, and all that came of it. A process that left the group, as a
+ * A process that leads its own session and process group, and everything that came from it. A process that left the group, as a
  * daemon does, is known by its environment (`QUIESCE_INSIDE`), on Linux.
  */
 export interface ProcessGroup extends StartedProgram {
@@ -50,7 +50,7 @@ export interface SpawnGroupOptions extends Pick<Start, 'cwd' | 'outputs'> {
 const POLL_MS = 5;
 /** How often a kill looks again for what was started meanwhile. */
 const MOST_KILLS = 20;
-/** Ids of the groups that a process came of, the outermost first: a tester may run in a run of another. */
+/** Ids of the groups that a process came from, the outermost first: a tester may run in a run of another. */
 const INSIDE = 'QUIESCE_INSIDE';
 
 /**

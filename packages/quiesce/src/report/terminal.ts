@@ -260,7 +260,7 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
       MOST_LEFT,
     );
     remarks.push(
-      `a child process died of a signal in ${crashed.length} of ${runs.length} runs: ${printable(named.join('; '))}`,
+      `a child process died from a signal in ${crashed.length} of ${runs.length} runs: ${printable(named.join('; '))}`,
     );
   }
   const left = runs.some(({ outcome }) => outcome.kind === 'threads-left');
@@ -337,7 +337,7 @@ function failureNote(
     `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${keepStart(printable(shellLine(scenario.command)), 500)}`,
   ];
   if (child)
-    lines.push(`  the child that died of ${child.signal}: ${keepStart(printable(child.command), 500)}`);
+    lines.push(`  the child that died from ${child.signal}: ${keepStart(printable(child.command), 500)}`);
   const again = reproduceCommand(result, failure, planFile);
   if (again !== null) lines.push(`  to repeat: ${printable(again)}`);
   if (evidence.timeline != null) {

@@ -15,7 +15,7 @@ import {
 export interface KindPage {
   /** Stable identifier, and the name of its page. */
   readonly id: string;
-  /** The cause, as a phrase that goes on from "likely: ". */
+  /** The cause, as a phrase that continues from "likely: ". */
   readonly title: string;
   /** Address of the page that says what it means, how to make sure, and how to cure it. */
   readonly page: string;
@@ -57,7 +57,7 @@ const RETHROWS = /^__cxa_rethrow(?!\w)/m;
 const THREAD_OBJECT = /^std::(?:__1::)?(?:thread|jthread)::(?:~|operator=)/m;
 
 // The first that matches names the failure, so the particular stand before the general, and who died before what was
-// printed: the same mistake prints this or that, or nothing, and dies of this or that signal.
+// printed: the same mistake prints this or that, or nothing, and dies from this or that signal.
 const rules: readonly Rule[] = [
   {
     id: 'sanitizer-report',

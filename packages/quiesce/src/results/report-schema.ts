@@ -106,11 +106,11 @@ const run = z.looseObject({
   exitMs: ms.nullable().describe('from "work done" to the end of the main process; null when unknown'),
   signature: z.string().nullable().describe('id of the fatal signature in its output'),
   leaked: z.array(z.string()).describe('command lines of processes that outlived it and were killed'),
-  diedIn: z.string().nullable().default(null).describe('name of the thread that died of a signal'),
+  diedIn: z.string().nullable().default(null).describe('name of the thread that died from a signal'),
   childCrashes: z
     .array(childCrash)
     .default([])
-    .describe('processes other than the main one that died of a signal, at most 20'),
+    .describe('processes other than the main one that died from a signal, at most 20'),
   left: left.default({ threads: null, sockets: [], files: [] }),
   perturbation: z.string().nullable().default(null).describe('as --perturb takes it to repeat this run'),
   amplifier: z

@@ -75,7 +75,7 @@ export interface Traces {
   readonly unwound: boolean;
   /** It had run out of stack. */
   readonly outOfStack: boolean;
-  /** It called Node-API, and is no thread that has an environment. */
+  /** It called Node-API, but the thread has no environment. */
   readonly offThread: boolean;
   /** Something called abort(), other than a runtime that died: a program in its own language, other code, or whatever. */
   readonly aborted: 'by the program' | 'by code' | 'by nobody knows' | undefined;
@@ -154,7 +154,7 @@ const CHANNELS: readonly (readonly [Wait, RegExp])[] = [
   ['thread', /^futex/],
 ];
 // A thread that is ended from within or from outside: its stack is unwound as if by an exception. One that nobody catches
-// ends the program before any frame is left, so what dies as it goes on to leave frames was unwound by force.
+// ends the program before any frame is left, so a thread that dies while it leaves frames was unwound by force.
 const UNWINDING =
   /^(?:PyThread_exit_thread|(?:__)?pthread_exit|__pthread_unwind|unwind_(?:stop|cleanup)|_Unwind_(?:ForcedUnwind|Resume)\w*|__do_cancel|__pthread_cancel\w*|sigcancel_handler)(?!\w)/m;
 /** At a thread's end, where nothing of its frames is left. */
@@ -289,7 +289,7 @@ function recursionOf(frames: readonly StackFrame[] = []): string | undefined {
 const LONGEST_CYCLE = 10;
 const LEAST_CYCLES = 4;
 
-/** It is in Node-API, and what called that is no thread of an environment: neither the main one nor a worker's. */
+/** It is in Node-API, and its caller is not a thread with an environment: neither the main thread nor a worker. */
 function callsNodeApiFromOutside(faulting: ThreadStack | undefined): boolean {
   const frames = faulting?.frames ?? [];
   const outermost = frames.findLastIndex(({ name }) => NODE_API.test(name ?? ''));
@@ -298,7 +298,7 @@ function callsNodeApiFromOutside(faulting: ThreadStack | undefined): boolean {
   return outermost >= 0 && callers.length > 0 && !called && !callers.some(isInterpreter);
 }
 
-/** Who called abort() in a thread that died of it, where no runtime did that after printing why. */
+/** Who called abort() in a thread that died from it, where no runtime did that after printing why. */
 function abortedBy(faulting: ThreadStack | undefined): Traces['aborted'] {
   const frames = faulting?.frames ?? [];
   if (frames.length === 0) return 'by nobody knows';

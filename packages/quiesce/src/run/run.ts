@@ -80,9 +80,9 @@ export interface RunRecord {
   readonly signature: SignatureMatch | null;
   /** Command lines of processes that outlived it and were killed. Empty for a hang, which is killed whole. */
   readonly leaked: readonly string[];
-  /** The name of the thread that died of a signal, where the witness saw it: of the main process, or else of a child. */
+  /** The name of the thread that died from a signal, where the witness saw it: of the main process, or else of a child. */
   readonly diedIn: string | null;
-  /** Processes other than the main one that died of a signal, where the witness saw it, in order. At most 20. */
+  /** Processes other than the main one that died from a signal, where the witness saw it, in order. At most 20. */
   readonly childCrashes: readonly ChildCrash[];
   readonly left: LeftAtExit;
   /** How it was perturbed, as `--perturb` takes it to repeat that; `null` when nothing was asked for. */
@@ -91,7 +91,7 @@ export interface RunRecord {
   readonly amplifier: AmplifierReport | null;
 }
 
-/** A process of a run, other than its main one, that died of a signal. */
+/** A process of a run, other than its main one, that died from a signal. */
 export interface ChildCrash {
   /** Its name, such as `SIGSEGV`. */
   readonly signal: string;

@@ -24,7 +24,7 @@ export interface LeftSocket {
   readonly address: string;
 }
 
-/** A process under test that is about to die of a signal, and waits, stopped, to be looked at. */
+/** A process under test that is about to die from a signal, and waits, stopped, to be looked at. */
 export interface CrashReport {
   readonly pid: number;
   /** The thread that died, and its name. */

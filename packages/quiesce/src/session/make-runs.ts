@@ -1,4 +1,4 @@
-// session/: makes the runs of scenarios, with the services they need, and goes on with what a report has. What runs
+// session/: makes the runs of scenarios, with the services they need, and continues with what a report has. What runs
 // showed is in results/, how one is made in run/, and what the reader sees meanwhile in report/.
 import { runPerturbed } from '../perturb/perturbed-run.js';
 import type { Scenario } from '../plan/scenario.js';

@@ -32,7 +32,7 @@ function earlierResult(scenario: Scenario, report: PlanResult | undefined): Scen
 }
 
 /**
- * The scenario as it goes on where a report ends: perturbed from the seed of then.
+ * The scenario as it continues where a report ends: perturbed from the seed of then.
  * @throws UsageError when the report's runs were made otherwise, so that they can't be counted together.
  */
 export function asResumed(scenario: Scenario, report: PlanResult | undefined): Scenario {

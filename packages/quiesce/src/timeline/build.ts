@@ -13,7 +13,7 @@ export interface TimelineEnd {
   /** Microseconds of CLOCK_MONOTONIC. */
   readonly us: number;
   readonly hung: boolean;
-  /** The signal it died of, where it is known. */
+  /** The signal it died from, where it is known. */
   readonly signal: string | null;
   /** Files of the libraries on the stack of the thread that died, innermost first; empty where it wasn't taken. */
   readonly stack: readonly (string | null)[];

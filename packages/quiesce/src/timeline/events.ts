@@ -29,7 +29,7 @@ export type EventKind =
   | 'python'
   /** All exit handlers and destructors have run. */
   | 'through'
-  /** The process dies of a signal: `detail` is its number, `more` the thread's name. */
+  /** The process dies from a signal: `detail` is its number, `more` the thread's name. */
   | 'crash'
   /** The exit amplifier holds this thread, and has held it. */
   | 'hold'

@@ -30,7 +30,7 @@ export function tornDownText({ what, name }: Pick<TimelinePhase, 'what' | 'name'
 
 const START = { 'work-done': '"work done"', exit: 'its begin', start: 'the start of the program' } as const;
 
-/** Says in words what happened: which thread still ran when what was torn down, and what came of it. */
+/** Says in words what happened: which thread still ran when what was torn down, and with what result. */
 export function sentence(timeline: Seen): Said {
   const { crash, threads, endMs, end, phases } = timeline;
   const exit = phases.find(({ what }) => what === 'exit');
@@ -44,7 +44,7 @@ export function sentence(timeline: Seen): Said {
     const beside = othersAt(threads, exitTid, crash.atMs);
     const place = where === undefined ? placeBefore(phases, crash.atMs) : placeIn(where);
     return {
-      says: `${who} died of ${crash.signal}${inLibrary}${place}${beside === '' ? '' : `, while ${beside} still ran`}.`,
+      says: `${who} died from ${crash.signal}${inLibrary}${place}${beside === '' ? '' : `, while ${beside} still ran`}.`,
       tornDown: where === undefined ? null : torn(where),
     };
   }
@@ -87,11 +87,11 @@ function diedBeside(
   const phase = tornDownUnder(phases, died, crash.atMs, crash.library);
   if (phase === undefined) {
     const place = placeBefore(phases, crash.atMs);
-    return { says: `${who} died of ${crash.signal}${inLibrary}${place}.`, tornDown: null };
+    return { says: `${who} died from ${crash.signal}${inLibrary}${place}.`, tornDown: null };
   }
   const later = timeText(Math.max(0, crash.atMs - phase.fromMs));
   return {
-    says: `${who} still ran when ${passive(phase)}, and died of ${crash.signal}${inLibrary} ${later} later.`,
+    says: `${who} still ran when ${passive(phase)}, and died from ${crash.signal}${inLibrary} ${later} later.`,
     tornDown: torn(phase),
   };
 }

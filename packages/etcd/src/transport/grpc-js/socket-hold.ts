@@ -26,7 +26,7 @@ export class SocketHold {
 
   /** Credentials by which this object learns of each connection made with them. */
   observe(credentials: ChannelCredentials): ChannelCredentials {
-    // grpc-js goes on to connect what was in its back-off when the channel was closed.
+    // grpc-js continues to connect what was in its back-off when the channel was closed.
     const mayConnect = (): boolean => !this.#closed;
     return new ObservedCredentials(credentials, mayConnect, async (socket, secure) => {
       if (this.#closed) throw this.#refuse(socket);

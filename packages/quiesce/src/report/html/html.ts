@@ -199,7 +199,7 @@ function failureHtml(
 ${kind !== null && html`<p>Likely: <a href="${kind.page}">${kind.title}</a>${kind.detail !== null && ` (${kind.detail})`}</p>`}
 ${kind?.or && html`<p>Or: <a href="${kind.or.page}">${kind.or.title}</a>. What decides: ${kind.or.decide}.</p>`}
 ${signature !== null && signature.line !== '' && html`<p>Found: <code>${signature.line}</code></p>`}
-${evidence.child && html`<p>The child that died of ${evidence.child.signal}: <code>${evidence.child.command}</code></p>`}
+${evidence.child && html`<p>The child that died from ${evidence.child.signal}: <code>${evidence.child.command}</code></p>`}
 <p>Runs ${runList(failure.runs)}</p>
 ${again !== null && html`<p>To see it again:</p><pre class="command">${again}</pre>`}
 ${timelines(result, failure, id)}
