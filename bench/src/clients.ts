@@ -91,6 +91,11 @@ export function livingCommand(client: string, given: LivingFlags): [string, ...s
     : [process.execPath, here('./programs/client-living.js'), ...flags(named)];
 }
 
+/** The program of `tail`, of this client. */
+export function tailCommand(endpoint: string, seconds: number, warmup: number): [string, ...string[]] {
+  return [process.execPath, here('./programs/tail-client.js'), endpoint, String(seconds), String(warmup)];
+}
+
 /** The program of `pressure`. */
 export function pressureCommand(
   client: string,

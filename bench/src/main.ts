@@ -11,6 +11,7 @@ import { plot } from './plot.js';
 import { benchPressure, type PressureOptions, pressureParts } from './pressure/pressure.js';
 import { type ProfileOptions, profile } from './profile.js';
 import { FLOOR_VALUE_BYTES } from './report.js';
+import { benchTail, type TailOptions } from './tail/tail.js';
 import { benchWatch, type WatchBenchOptions } from './watch.js';
 
 /** Those that have programs for more than get, put, range and txn. */
@@ -115,6 +116,17 @@ program
   .exitOverride()
   .action(async (options: ProfileOptions) => {
     await profile(options);
+  });
+
+program
+  .command('tail')
+  .description("where the time of this client's slowest single calls goes")
+  .option('--seconds <n>', 'timed part', positive, 10)
+  .option('--json <file>', 'write all figures there too')
+  .configureOutput(quiet)
+  .exitOverride()
+  .action(async (options: TailOptions) => {
+    exitCode = await benchTail(options);
   });
 
 program

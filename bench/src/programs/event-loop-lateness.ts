@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { SchedulerStatistics } from './scheduler-statistics.js';
 
 /** How late the event loop was at worst, in ms. */
 export interface Lateness {
@@ -31,33 +31,4 @@ export function watchLateness(): () => Lateness {
     scheduler.close();
     return { maxStallMs, maxOwnStallMs };
   };
-}
-
-/** What Linux counts for the main thread: time on a CPU and time waited for one, in ns, and turns (sched-stats.rst). */
-class SchedulerStatistics {
-  readonly #file: number | undefined;
-  readonly #buffer = Buffer.alloc(64);
-
-  constructor() {
-    try {
-      this.#file = openSync(`/proc/self/task/${process.pid}/schedstat`, 'r');
-    } catch {
-      // Not on Linux, or a kernel without them.
-    }
-  }
-
-  get known(): boolean {
-    return this.#file !== undefined;
-  }
-
-  /** How long the thread has waited for a CPU since it began, in ms. */
-  waitedMs(): number {
-    if (this.#file === undefined) return 0;
-    const length = readSync(this.#file, this.#buffer, 0, this.#buffer.length, 0);
-    return Number(this.#buffer.toString('latin1', 0, length).split(' ')[1]) / 1e6;
-  }
-
-  close(): void {
-    if (this.#file !== undefined) closeSync(this.#file);
-  }
 }
