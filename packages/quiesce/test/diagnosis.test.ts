@@ -1306,6 +1306,14 @@ describe('the likely kind', () => {
     });
   }
 
+  test('of a crash between the work and the exit does not contradict the phase', () => {
+    const threads = [stack(true, true, 'f', 'main')];
+    const kind = failureKind({ outcome: crash, signature: null, threads, workDone: true });
+    assert.equal(kind?.id, 'native-crash');
+    assert.equal(kind?.detail, 'after it had reported that its work was done, and before exit() was called');
+    assert.equal(failureKind({ outcome: crash, signature: null, threads })?.detail, null);
+  });
+
   test('says which thread the exit waits for, where there is one', () => {
     const main = stack(true, false, 'pthread_join', 'exit', 'main');
     const other: ThreadStack = {

@@ -15,7 +15,7 @@ export function readerStream(stdoutTaken: boolean): {
 } {
   const stream = stdoutTaken ? process.stderr : process.stdout;
   // A shell that exports it, or a test, gives the width where the output is not a terminal.
-  const columns = stream.columns ?? (Number(process.env.COLUMNS) || undefined);
+  const columns = stream.columns || Number(process.env.COLUMNS) || undefined;
   return {
     stream,
     columns,

@@ -17,7 +17,7 @@ const PLAIN_MOST_MS = 300_000;
 
 /** A bar with the remaining time on a terminal; plain lines, without control characters, anywhere else. */
 export function progressView(stream: NodeJS.WriteStream): ProgressView {
-  return stream.isTTY ? barView(stream) : plainView(stream);
+  return stream.isTTY && process.env.TERM !== 'dumb' ? barView(stream) : plainView(stream);
 }
 
 function barView(stream: NodeJS.WriteStream): ProgressView {
@@ -29,7 +29,8 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
   const onProgress = (event: ProgressEvent): void => {
     if (event.type === 'scenario-start') {
       const { scenario, index, total } = event;
-      const columns = stream.columns ?? 80;
+      // 0 where the terminal's size isn't known.
+      const columns = stream.columns || 80;
       const place = total > 1 ? `[${index + 1}/${total}] ` : '';
       const digits = String(scenario.runs).length;
       const figures = ' / ·  failed · eta 59m59s '.length + 3 * digits;

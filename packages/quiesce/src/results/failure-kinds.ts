@@ -297,10 +297,16 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'native-crash',
-    title: 'native code died while the program ran: nothing shows that it was exiting',
+    title: 'native code died, and no stack shows that the process was exiting',
     matches: ({ crashed, died, signal }) => crashed && died !== undefined && CRASHES.test(signal),
-    detail: ({ culprit, signature }) =>
-      signature === 'pure-virtual' ? [culprit, PURE_VIRTUAL].filter(Boolean).join(', ') : culprit,
+    detail: ({ culprit, signature, exited }) =>
+      [
+        culprit,
+        signature === 'pure-virtual' && PURE_VIRTUAL,
+        exited && 'after it had reported that its work was done, and before exit() was called',
+      ]
+        .filter(Boolean)
+        .join(', ') || undefined,
     or: ({ seen, died }) =>
       seen
         ? undefined
