@@ -11,11 +11,19 @@ import { nativeFiles, platforms } from './platforms.mjs';
 /** A platform for which nothing is built: what is TypeScript only works there. */
 const OTHER = 'other systems with Node';
 
+/**
+ * What may be said of a part that a platform has.
+ * @param {Platform} platform
+ */
+function claim({ ran }) {
+  return ran ? 'yes' : 'untested';
+}
+
 /** @param {Platform} platform */
 function etcdRow(platform) {
   const { name, title, oldest, ran } = platform;
-  const built = oldest === undefined ? 'yes' : `yes, glibc ${oldest} or newer`;
-  return [title, `\`@quiesce/etcd-${name}\``, built, 'yes', ran ? 'yes' : 'never'];
+  const built = oldest === undefined ? claim(platform) : `${claim(platform)}, glibc ${oldest} or newer`;
+  return [title, `\`@quiesce/etcd-${name}\``, built, claim(platform), ran ? 'yes' : 'never'];
 }
 
 /** @param {Platform} platform */
@@ -25,9 +33,9 @@ function testerRow(platform) {
   const preloads = 'exit-witness' in nativeFiles(platform);
   return [
     title,
-    'yes',
-    preloads ? 'yes' : 'refused',
-    preloads ? 'yes' : 'left out',
+    claim(platform),
+    preloads ? claim(platform) : 'refused',
+    preloads ? claim(platform) : 'left out',
     preloads ? 'of crashes and hangs' : os === 'linux' ? 'of hangs' : 'no',
     ran ? 'yes' : 'never',
   ];
@@ -42,14 +50,14 @@ export function supportPage() {
 
 The column "ever run" matters most. Every test runs on **${ran.join(', ')}**. The other rows say what the
 release workflow would build. It would install and try each package on such a machine before it publishes anything, but it
-has not run yet. So nobody has run those packages.
+has not run yet. So nobody has run those packages, and "untested" marks what they should do.
 
 ## @quiesce/etcd
 
 ${table([
   ['platform', 'package', 'native transport', 'fallback on grpc-js', 'ever run'],
   ...platforms.map(etcdRow),
-  [OTHER, 'none', 'no', 'yes', 'never'],
+  [OTHER, 'none', 'no', 'untested', 'never'],
 ])}
 
 npm installs the package of your platform and no other. The fallback needs no native code. It is several times slower:
