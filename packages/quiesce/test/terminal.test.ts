@@ -70,7 +70,7 @@ test('a clean strict scenario says that no thread was left', {
 }, async () => {
   const strict = { name: 'strict', command: [process.execPath, '-e', '0'], runs: 2, strict: true };
   const text = terminalReport(await runPlan({ scenarios: [strict] }), false);
-  assert.match(text, /strict: no thread was left at exit in any of 2 runs, except for the host's own$/m);
+  assert.match(text, /strict: no thread of the main process was left at exit in any of 2 runs, except for the host's own$/m);
 });
 
 test('a strict scenario that left only threads that are allowed says so', {
@@ -81,7 +81,7 @@ test('a strict scenario that left only threads that are allowed says so', {
   const command = ['python3', '-c', program];
   const strict = { ...{ name: 'strict', command, runs: 1, strict: true }, allowThreads: ['python*'] };
   const text = terminalReport(await runPlan({ scenarios: [strict] }), false);
-  assert.match(text, /no thread was left .*, except for the host's own and those that are allowed$/m);
+  assert.match(text, /no thread of the main process was left .*, except for the host's own and those that are allowed$/m);
 });
 
 test('sentences are wrapped between words, what is copied is not', async () => {

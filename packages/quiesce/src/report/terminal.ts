@@ -267,7 +267,7 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   if (scenario.strict && unseen === 0 && ended.length > 0 && !left) {
     const allowed = ended.some(({ left: { threads } }) => threads?.some((thread) => !isHostThread(thread)));
     const but = `, except for the host's own${allowed ? ' and those that are allowed' : ''}`;
-    remarks.push(`no thread was left at exit in any of ${ended.length} runs${but}`);
+    remarks.push(`no thread of the main process was left at exit in any of ${ended.length} runs${but}`);
   }
   return [...remarks, ...leftNotes(result)];
 }
