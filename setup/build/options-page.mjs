@@ -312,7 +312,8 @@ export function variablesInSources() {
       for (const [name] of text.matchAll(/\bQUIESCE_\w+/g)) names.add(name);
       for (const [, name] of text.matchAll(/process\.env\.([A-Z]\w*)/g)) names.add(name);
       for (const [, list = ''] of text.matchAll(/\{([^{}]*)\} = process\.env\b/g)) {
-        for (const name of list.split(',')) names.add(name.trim());
+        // The rest, and what is only taken out of it (`NAME: _name`), is not read.
+        for (const name of list.split(',')) if (!/^\s*\.\.\.|:\s*_/.test(name)) names.add(name.trim());
       }
     }
   }
