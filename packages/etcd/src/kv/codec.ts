@@ -38,7 +38,10 @@ const codec = withMethods<Codec<never, unknown>>(
 export const codecs = new Description<KeyValueCodec<never, never, unknown, unknown>>(
   'withCodec()',
   { key: codec, value: codec },
-  { example: '{ value: json() }' },
+  {
+    hints: { encode: 'write { value: codec }', decode: 'write { value: codec }' },
+    example: '{ value: json() }',
+  },
 );
 
 /** Bytes as they are; text is written as UTF-8. */

@@ -62,7 +62,7 @@ export const serverKinds = {
   tls: new Description<EtcdServerTls>(
     'tls',
     { cert: pem, key: pem, clientCa: pem },
-    { required: ['cert', 'key'] },
+    { required: ['cert', 'key'], example: '{ cert, key }' },
   ),
   fsync: flag,
   timeoutMs: milliseconds,
