@@ -39,12 +39,8 @@ export class TlsSource {
   };
 
   /** Why a call that got no connection has failed, where that is the function's doing. */
-  failure(method: string): EtcdError | undefined {
+  failure(timeoutMs: number, method: string): EtcdError | undefined {
+    if (this.#waiting > 0) return tlsOverdue(timeoutMs, method);
     return this.#failure === undefined ? undefined : tlsFailed(this.#failure, method);
-  }
-
-  /** The same for a call whose time is over. */
-  overdue(timeoutMs: number, method: string): EtcdError | undefined {
-    return this.#waiting > 0 ? tlsOverdue(timeoutMs, method) : this.failure(method);
   }
 }

@@ -134,7 +134,7 @@ class GrpcJsTransport implements Transport {
         const unsent = status.code !== StatusCode.OK && neverSent.test(status.details);
         if (unsent) this.#leave(channel);
         this.#forget(call);
-        const failure = unsent ? this.#tls?.failure(call.method) : undefined;
+        const failure = unsent ? this.#tls?.failure(this.#init.connectTimeoutMs, call.method) : undefined;
         if (failure === undefined) call.ended(seen, fromGrpcMetadata(status.metadata));
         else call.fail(failure);
       });
@@ -174,7 +174,7 @@ class GrpcJsTransport implements Transport {
       const details = `no answer within ${timeoutMs} ms`;
       const { method } = call;
       call.fail(
-        this.#tls?.overdue(timeoutMs, method) ??
+        this.#tls?.failure(timeoutMs, method) ??
           statusError({ code: StatusCode.DEADLINE_EXCEEDED, details, method, sent: true }),
       );
       setImmediate(() => surface.cancel());
