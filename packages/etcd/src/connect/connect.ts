@@ -36,8 +36,7 @@ import {
 import { refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { clearInterval, LONGEST_TIMER_MS, setInterval } from '../util/timers.js';
-import { pause, settlesBy, unlessAborted, within } from '../util/wait.js';
-import type { Waiter } from '../util/waiter.js';
+import { pause, settlesBy, unlessAborted, type Waiter, within } from '../util/wait.js';
 import { EtcdClient } from './client.js';
 import { DEFAULT_ENDPOINT, endpointsKind, parseEndpoints } from './endpoints.js';
 import { lookUpSrv, type SrvOptions, srvFields } from './srv.js';

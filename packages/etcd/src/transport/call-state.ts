@@ -3,7 +3,7 @@
 
 import { EtcdError, type Metadata, noMetadata, StatusCode } from '../errors.js';
 import { onAbort } from '../util/on-abort.js';
-import type { Waiter } from '../util/waiter.js';
+import type { Waiter } from '../util/wait.js';
 import type { ByteStream, UnaryResponse } from './transport.js';
 
 /** A call in flight, in each transport. It ends once; each kind handles the events that concern it. */

@@ -1,7 +1,12 @@
 import { atCaller } from './at-caller.js';
 import { onAbort } from './on-abort.js';
 import { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } from './timers.js';
-import type { Waiter } from './waiter.js';
+
+/** A wait for a value that another part of the client will provide. */
+export interface Waiter<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: unknown) => void;
+}
 
 /** Settles a wait, and releases its signal and its timer. */
 export interface Wait<T> extends Waiter<T> {
