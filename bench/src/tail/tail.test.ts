@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tailRows } from './tail.js';
 
-test('the slowest calls are told apart, with what went on during them', () => {
+test('the slowest calls are separate, with what happened during them', () => {
   const quick = { ms: 1, waitedMs: 0, runtimeWaitedMs: 0, collectedMs: 0 };
   const slow = { ms: 10, waitedMs: 1, runtimeWaitedMs: 2, collectedMs: 3 };
   const rows = tailRows([slow, ...Array.from({ length: 999 }, () => quick)]);
