@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { refuseForgottenValues } from './cli/arguments.js';
 import { bisect } from './cli/bisect.js';
 import { compare } from './cli/compare.js';
 import { doctor } from './cli/doctor.js';
@@ -39,6 +40,7 @@ async function main(): Promise<number> {
     define(command, (code) => {
       exitCode = code;
     });
+    refuseForgottenValues(command);
   }
   refuseLostDirectory();
   await program.parseAsync();

@@ -7,7 +7,7 @@ export type Duration = string;
 export const DURATION = /^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*$/;
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
-const MAX_MS = 2 ** 31 - 1; // what a Node timer holds, about 24 days
+const MAX_MS = 24 * 24 * UNIT_MS.h; // a Node timer holds little more
 
 /**
  * The milliseconds in a duration, rounded up to at least 1.

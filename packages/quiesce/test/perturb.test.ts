@@ -60,7 +60,7 @@ describe('a list of parts', () => {
 
   const wrong: [string, RegExp][] = [
     ['', /unknown perturbation ""/],
-    ['all,nice', /unknown perturbation "all"/],
+    ['all,nice', /all can't be combined with others/],
     ['chaos', /"chaos"/],
     ['nice=', /wrong value ""/],
     ['nice=20', /wrong value "20"/],

@@ -183,6 +183,12 @@ describe('shards of a run', () => {
   });
 });
 
+test('a shard without a run does not say that all is as expected', async () => {
+  const { code, stdout } = await quiesce(['run', '-n', '2', '--shard', '1/5', '--', 'true']);
+  assert.equal(code, 0);
+  assert.match(stdout, /no runs\n\nNothing was run: this shard has no runs/);
+});
+
 test('whole reports are counted together, others refused', async () => {
   await quiesce(['run', '-n', '10', '--json', 'a.json', '--', 'true']);
   await quiesce(['run', '-n', '15', '--json', 'b.json', '--', 'true']);

@@ -1,6 +1,6 @@
 // cli/: the subcommands of `quiesce`, a file each, with their flags, progress, interrupts and exit codes. What they do is
 // below: nothing here decides how a run ended, and nobody below knows of flags or the terminal.
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import * as fields from '../plan/fields.js';
@@ -36,6 +36,31 @@ export function argument<T>(
 // What was given instead is in what commander says before.
 const sentence = (text: string): string =>
   `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/, got .*$/s, '')}.`;
+
+/**
+ * Refuses an option of the command as the value of another one that takes any text: the value was forgotten. Commander
+ * takes it, and what follows as the command to test.
+ */
+export function refuseForgottenValues(command: Command): void {
+  const { options } = command;
+  for (const option of options) {
+    if (!option.required || option.parseArg !== undefined) continue;
+    option.argParser((text) => {
+      if (options.some(({ short, long }) => text === short || text.replace(/=.*/s, '') === long)) {
+        throw new InvalidArgumentError(`Its value is missing: ${text} is an option.`);
+      }
+      return text;
+    });
+  }
+}
+
+/**
+ * Checks the words of a command to test.
+ * @throws UsageError when its program is empty, as from a variable that isn't set.
+ */
+export function checkCommand(words: readonly string[]): void {
+  if (words[0] === '') throw new UsageError('the command is empty', 'give a program and its arguments');
+}
 
 /** 1, 2, ... */
 export const positiveInteger = argument(fields.positiveInteger, integerText);

@@ -8,7 +8,7 @@ import type { ScenarioDefaults } from '../plan/options.js';
 import type { Plan } from '../plan/plan.js';
 import { progressView } from '../report/progress.js';
 import { failureCounts } from '../report/text.js';
-import { append } from './arguments.js';
+import { append, checkCommand } from './arguments.js';
 import { interruptible } from './interrupt.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
@@ -67,6 +67,7 @@ async function bisectCommand(
   given: ScenarioDefaults,
 ): Promise<number> {
   const target = parsePackageName(name);
+  checkCommand(command);
   if ((file === undefined) === (command.length === 0)) throw new UsageError('give a command or --plan');
   const loaded = file === undefined ? undefined : await loadPlan(file);
   const plan = (loaded?.plan ?? { scenarios: [{ name: command.join(' '), command }] }) as Plan;

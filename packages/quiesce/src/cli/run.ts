@@ -14,7 +14,7 @@ import { letDown, type PlanResult } from '../results/result.js';
 import { readReport } from '../results/saved-report.js';
 import type { Expect } from '../run/outcome.js';
 import { type ProgressEvent, runResolved } from '../session/session.js';
-import { append, positiveInteger, shard } from './arguments.js';
+import { append, checkCommand, positiveInteger, shard } from './arguments.js';
 import { checkpoints } from './checkpoint.js';
 import { interruptible } from './interrupt.js';
 import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
@@ -140,6 +140,8 @@ async function planOf(
   if (valgrind && asan) throw new UsageError('give --valgrind or --asan, not both');
   const checker = valgrind ? 'valgrind' : asan ? 'asan' : undefined;
   const overrides: PlanOverrides = { ...options, ...definedOnly({ checker, shard, only }) };
+  checkCommand(command);
+  if (name === '') throw new UsageError('--name is empty');
   const file = flags.plan ?? (command.length === 0 ? await foundPlan() : undefined);
   if (file !== undefined) {
     if (command.length > 0) throw new UsageError('give a command or --plan, not both');

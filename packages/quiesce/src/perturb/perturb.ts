@@ -69,7 +69,7 @@ const parts: readonly Part[] = [
   },
   {
     name: 'nice',
-    values: '1 to 19',
+    values: 'a niceness',
     least: 1,
     most: 19,
     draw: (random) => 1 + (random % 5),
@@ -77,7 +77,7 @@ const parts: readonly Part[] = [
   },
   {
     name: 'allocator',
-    values: '1 to 255',
+    values: 'a byte',
     least: 1,
     most: 255,
     draw: (random) => 1 + (random % 255),
@@ -118,6 +118,9 @@ export function parsePerturb(text: string): PerturbChoice | null {
   for (const word of words) {
     const [name = '', value] = word.split('=', 2);
     const part = parts.find((known) => known.name === name);
+    if (name === 'none' || name === 'all') {
+      throw new UsageError(`the perturbation ${name} can't be combined with others`, 'give it alone');
+    }
     if (part === undefined) {
       throw new UsageError(
         `unknown perturbation ${JSON.stringify(name)}`,

@@ -55,7 +55,12 @@ export function strict<T extends z.ZodRawShape>(shape: T) {
 }
 
 const integer = (what: string, least: number) =>
-  z.int({ error: expected(what) }).min(least, { error: expected(what) });
+  z
+    .int({ error: (issue) => expected(isTooLarge(issue.input) ? `${what}, at most ${MOST}` : what)(issue) })
+    .min(least, { error: expected(what) });
+
+const MOST = Number.MAX_SAFE_INTEGER;
+const isTooLarge = (input: unknown): boolean => typeof input === 'number' && input > MOST;
 
 /** 1, 2, ... */
 export const positiveInteger = integer('a positive integer', 1);

@@ -266,13 +266,13 @@ export const options = {
     bearsOn: 'effort',
     noun: 'seed',
   }),
-  /** A run that takes longer is a hang; default `"10s"`. */
+  /** A run that takes longer is a hang; default `"10s"`, at most 24 days. */
   timeout: value<Duration, number>({
     schema: duration,
     default: 10_000,
     flag: {
       term: '--timeout <duration>',
-      help: 'a run that takes longer counts as a hang: 500ms, 10s, 2m (default: 10s)',
+      help: 'a run that takes longer counts as a hang: 500ms, 10s, 2m, at most 24 days (default: 10s)',
       words: (ms) => ['--timeout', `${ms}ms`],
     },
     bearsOn: 'outcome',

@@ -53,6 +53,9 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
       { ...spec, cwd: resolve(baseDir, spec.cwd ?? '.') },
     ]),
   );
+  if (overrides.allowThreads !== undefined && !(overrides.strict ?? chosen.some(isStrict(defaults)))) {
+    throw new UsageError('threads are allowed, but nothing is strict about them', 'give --strict, too');
+  }
   const needed = new Set(chosen.flatMap(({ uses }) => uses ?? defaults.uses ?? []));
   refuse(source, [
     ...[...needed].map((name) => ({
@@ -82,6 +85,11 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
   };
 }
 
+const isStrict =
+  (defaults: ScenarioDefaults) =>
+  ({ strict }: ScenarioSpec): boolean =>
+    strict ?? defaults.strict ?? false;
+
 /** A scenario's own `runs` or `until` stands against either in the defaults. */
 function withDefaults(spec: ScenarioSpec, defaults: ScenarioDefaults): ScenarioSpec {
   const { runs, until, ...others } = defaults;
@@ -104,6 +112,12 @@ function resolveScenario(
   if (values.strict && blind !== undefined) {
     throw new UsageError(
       `${JSON.stringify(spec.name)} can't be strict about threads that are left at exit without the witness: ${blind}`,
+    );
+  }
+  if (values.timeline && !values.witness) {
+    throw new UsageError(
+      `${JSON.stringify(spec.name)} can't have a timeline without the witness`,
+      'leave out --timeline or --no-witness',
     );
   }
   const until = goalOf(spec, overrides, values.confidence);

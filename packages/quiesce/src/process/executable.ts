@@ -32,11 +32,12 @@ export function findExecutable(command: string, cwd: string, searchPath = proces
     if (state === 'not-executable') seen ??= candidate;
   }
   if (seen !== undefined) return notExecutable(named, 'not-executable', seen);
-  const local = fileState(resolve(cwd, command)) === 'executable';
+  const here = fileState(resolve(cwd, command));
+  if (/^\.\.?$/.test(command)) return notExecutable(named, 'directory', command);
   return {
     path: undefined,
     problem: `command ${named} was not found in PATH`,
-    hint: local ? `did you mean ./${command}?` : 'check its spelling, or give its path',
+    hint: here === 'executable' ? `did you mean ./${command}?` : 'check its spelling, or give its path',
   };
 }
 

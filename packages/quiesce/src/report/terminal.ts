@@ -209,6 +209,7 @@ const VERDICT_COLOUR = {
   'known bad': 'yellow',
   stopped: 'yellow',
   'not run': 'yellow',
+  'no runs': 'yellow',
 } as const;
 
 function verdict(result: ScenarioResult, c: Colours): string {
@@ -389,6 +390,9 @@ function summaryLine(result: PlanResult, c: Colours): string {
   const seed = seeds.size === 0 ? '' : `; perturbed from --seed ${[...seeds].join(', ')}`;
   const took = `(${formatMs(result.durationMs)}; rates: Clopper-Pearson, at ${levels.join(', ')}${seed}; quiesce ${VERSION})`;
   if (result.interrupted) return `${c.yellow('Interrupted')}: the table shows what was run ${took}`;
+  if (result.scenarios.every((scenario) => verdictOf(scenario) === 'no runs')) {
+    return `${c.yellow('Nothing was run')}: this shard has no runs ${took}`;
+  }
   if (result.ok) return `${c.green('All as expected')}: ${all} ${took}`;
   return `${c.red('Not as expected')}: ${bad} of ${all} ${took}`;
 }
