@@ -128,7 +128,7 @@ function whatIsMissing(program: string, cwd: string, searchPath: string | undefi
   if (path === undefined) return undefined;
   const [, interpreter] = /^#! *(\S+)/.exec(beginningOf(path)) ?? [];
   return interpreter === undefined
-    ? 'it needs a loader that is not here: it was built for another system'
+    ? 'the file is there, but its loader may not be, as of a program for another system'
     : `its first line names ${interpreter}, which is not here`;
 }
 
