@@ -28,6 +28,7 @@ import { provideRuntimes } from '../provide/runtimes.mjs';
  * @property {string | null} good one that doesn't, where that is known
  * @property {string | null} report where the public said so; null where it was found here
  * @property {string[]} kinds what the tester may name
+ * @property {string} [why] what shows that it is that, where it isn't plain
  * @property {number} [runs] of each way
  */
 
