@@ -918,6 +918,15 @@ describe('the likely kind', () => {
   const printed = (id: string, line = ''): SignatureMatch => ({ id, title: id, line });
   const LOCKED = 'Fatal Python error: _enter_buffered_busy: could not acquire lock';
   const exiting = ['Py_FinalizeEx', 'Py_RunMain', 'main'];
+  test('of a hang does not name a thread that is never to end as awaited', () => {
+    const detail = (name: string): string | null | undefined => {
+      const threads = [stack(true, false, 'pthread_join', 'exit'), { ...stack(false, false, 'poll'), name }];
+      return failureKind({ outcome: hang, signature: null, threads })?.detail;
+    };
+    assert.equal(detail('worker'), 'waits for thread "worker"');
+    assert.equal(detail('jemalloc_bg_thd'), null);
+  });
+
   const cases: [id: string | undefined, Parameters<typeof failureKind>[0]][] = [
     [
       'python-after-finalization',

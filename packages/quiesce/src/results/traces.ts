@@ -1,4 +1,5 @@
 // What a failed run left, made ready for the rules of failure-kinds.ts: who died where, and who waits for what.
+import { isAllowedThread } from '../run/allowed-threads.js';
 import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
@@ -331,7 +332,10 @@ function placeOf(thread: ThreadStack | undefined): string | undefined {
 }
 
 function awaitedOf(threads: readonly ThreadStack[]): string | undefined {
-  const [other, ...more] = threads.filter((thread) => !thread.main);
+  // Nobody waits for one that is never to end.
+  const [other, ...more] = threads.filter(
+    ({ main, name }) => !main && !isAllowedThread({ name, library: null }, []),
+  );
   if (other === undefined || more.length > 0) return undefined;
   return [culpritOf(other, other.name), placeOf(other)].filter(Boolean).join(' ') || undefined;
 }
