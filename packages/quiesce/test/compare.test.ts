@@ -194,7 +194,14 @@ describe('quiesce compare', () => {
 
   const wrong: [string, RegExp, string[]][] = [
     ['one side', /--after/, ['--before', 'true']],
-    ['a pipe', /needs a shell/, ['--before', 'true | cat', '--after', 'true']],
+    [
+      'a quote that stays open',
+      /a quote \("\) that is never closed/,
+      ['--before', 'sh -c "x', '--after', 'x'],
+    ],
+    ['a parenthesis', /needs a shell for "\("/, ['--before', 'node -e process.exit(3)', '--after', 'true']],
+    ['a pattern', /needs a shell for "a\*"/, ['--before', 'ls a*', '--after', 'true']],
+    ['a pipe', /needs a shell for "\|"/, ['--before', 'true | cat', '--after', 'true']],
     ['an empty command', /empty/, ['--before', '', '--after', 'true']],
     ['a command that is not there', /no-such-program/, ['--before', 'no-such-program', '--after', 'true']],
     ['a report that is none', /not a report/, ['--before', 'none.json', '--after', 'true']],
@@ -239,7 +246,11 @@ describe('quiesce runs-needed', () => {
   });
 
   test('says what it lacks', async () => {
-    for (const args of [[], ['--rate', '2'], ['--before', '1%'], ['--before', '1%', '--after', '1%']]) {
+    for (const args of [
+      ...[[], ['--rate', '2'], ['--before', '1%'], ['--before', '1%', '--after', '1%']],
+      ['--rate', '2%', '--power', '0.9'],
+      ['--before', '1%', '--after', '2%', '--allow-failures', '2'],
+    ]) {
       const { code, stderr } = await quiesce('runs-needed', ...args);
       assert.equal(code, 2);
       assert.match(stderr, /^quiesce: error: [^\n]+\n$/);

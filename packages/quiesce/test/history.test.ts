@@ -91,5 +91,14 @@ test('that is none is refused, and stays as it is', async () => {
   assert.equal(readFileSync(file, 'utf8'), 'my diary');
   assert.equal(existsSync(join(dir, 'ran')), false, 'it is seen before the runs');
   assert.equal((await quiesce('run', '--label', 'x', '--', 'true')).code, 2);
-  assert.equal((await quiesce('history', 'text')).code, 2);
+  assert.match((await quiesce('history', 'text')).stderr, /line 1: it is not JSON/);
+  for (const [content, problem] of [
+    ['', /other is empty/],
+    ['{"history":2}', /line 1: "history" is not 1/],
+    ['{"history":1}', /line 1: "startedAt" is missing/],
+    ['[]', /line 1: it is not an object/],
+  ] as const) {
+    writeFileSync(join(dir, 'other'), content);
+    assert.match((await quiesce('history', 'other')).stderr, problem);
+  }
 });

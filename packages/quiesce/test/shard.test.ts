@@ -210,7 +210,8 @@ test('what is no report, or of a later version, is refused with the reason', asy
     [good.slice(0, 300), /is not JSON, or was cut off/],
     ['\u001b[31m', /is not JSON, or was cut off/],
     ['{"a":1}', /is not a report of quiesce/],
-    ['[]', /is not a report of quiesce/],
+    ['[]', /is not a report of quiesce: it is not an object/],
+    ['{"version":1}', /is not a report of quiesce: "\w+" is missing/],
     [later, /was written by quiesce 9\.1\.0, whose reports have version 2/],
   ] as const) {
     writeFileSync(join(dir, 'wrong.json'), text);

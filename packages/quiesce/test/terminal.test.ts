@@ -70,7 +70,10 @@ test('a clean strict scenario says that no thread was left', {
 }, async () => {
   const strict = { name: 'strict', command: [process.execPath, '-e', '0'], runs: 2, strict: true };
   const text = terminalReport(await runPlan({ scenarios: [strict] }), false);
-  assert.match(text, /strict: no thread of the main process was left at exit in any of 2 runs, except for the host's own$/m);
+  assert.match(
+    text,
+    /strict: no thread of the main process was left at exit in any of 2 runs, except for the host's own$/m,
+  );
 });
 
 test('a strict scenario that left only threads that are allowed says so', {
@@ -81,7 +84,10 @@ test('a strict scenario that left only threads that are allowed says so', {
   const command = ['python3', '-c', program];
   const strict = { ...{ name: 'strict', command, runs: 1, strict: true }, allowThreads: ['python*'] };
   const text = terminalReport(await runPlan({ scenarios: [strict] }), false);
-  assert.match(text, /no thread of the main process was left .*, except for the host's own and those that are allowed$/m);
+  assert.match(
+    text,
+    /no thread of the main process was left .*, except for the host's own and those that are allowed$/m,
+  );
 });
 
 test('sentences are wrapped between words, what is copied is not', async () => {
@@ -122,7 +128,7 @@ test('names and words of programs neither act on the terminal nor shift the colu
   stop();
   const report = terminalReport(result, false, 120);
   assert.doesNotMatch(report + lines.join(''), /[^\P{Cc}\n]/u);
-  assert.match(lines.join(''), /^red next: 1 runs/);
+  assert.match(lines.join(''), /^red next: 1 run,/);
   assert.match(report, /^red next: 1 of 1 exit code 1$/m);
   // 12 columns wide, in 6 characters.
   const [table = ''] = report.split('\n\n');

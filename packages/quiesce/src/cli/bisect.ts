@@ -7,7 +7,7 @@ import { loadPlan } from '../plan/file/load.js';
 import type { ScenarioDefaults } from '../plan/options.js';
 import type { Plan } from '../plan/plan.js';
 import { progressView } from '../report/progress.js';
-import { failureCounts } from '../report/text.js';
+import { failureCounts, runsText } from '../report/text.js';
 import { append, checkCommand } from './arguments.js';
 import { interruptible } from './interrupt.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
@@ -74,7 +74,7 @@ async function bisectCommand(
   const sayOf = ({ version, result }: Tried): void => {
     const said = result.failed === 0 ? 'none failed' : failureCounts(result);
     const exit = result.exitMs === null ? '' : `, exit time ${formatMs(result.exitMs.median)}`;
-    process.stdout.write(`${target.name} ${version}: ${result.runs.length} runs, ${said}${exit}\n`);
+    process.stdout.write(`${target.name} ${version}: ${runsText(result.runs.length)}, ${said}${exit}\n`);
   };
   const { result } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);

@@ -32,6 +32,7 @@ export const history: Subcommand = {
 
 async function show(file: string, { only = [], last, json }: HistoryFlags): Promise<void> {
   const all = await readHistory(file);
+  if (all.length === 0) throw new UsageError(`${file} is empty`, 'quiesce run --history adds to it');
   const patterns = only.map(globMatcher);
   const chosen = only.length === 0 ? all : all.filter((entry) => patterns.some((is) => is(entry.scenario)));
   if (chosen.length === 0) {

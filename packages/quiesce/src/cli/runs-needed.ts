@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import { percent } from '../report/text.js';
+import { percent, runsText } from '../report/text.js';
 import { CONFIDENCE } from '../statistics/intervals.js';
 import { comparisonRuns, MOST_RUNS, runsNeeded as runsFor } from '../statistics/sample-size.js';
 import { count, rate, rateOrZero } from './arguments.js';
@@ -30,6 +30,13 @@ export const runsNeeded: Subcommand = {
       .option('--confidence <level>', 'how sure to be', rate, CONFIDENCE)
       .allowExcessArguments(false)
       .action((flags: RunsNeededFlags) => {
+        const given = (name: string): boolean => command.getOptionValueSource(name) === 'cli';
+        if (flags.rate !== undefined && given('power')) {
+          throw new UsageError('--power needs --before and --after');
+        }
+        if (flags.rate === undefined && given('allowFailures')) {
+          throw new UsageError('--allow-failures needs --rate');
+        }
         process.stdout.write(answer(flags));
         finish(EXIT.ok);
       }),
@@ -44,7 +51,7 @@ function answer({ rate, before, after, confidence, allowFailures, power }: RunsN
         ? ['at least one of them fails', 'When none fails']
         : [`more than ${allowFailures} of them fail`, `When at most ${allowFailures} fail`];
     return (
-      `${runs} runs\n` +
+      `${runsText(runs)}\n` +
       `If ${percent(rate)} of runs fail, ${seen} with a chance of ${sure}.\n` +
       `${shown}, the failure rate is below ${percent(rate)} at ${sure}.\n`
     );
@@ -59,7 +66,7 @@ function answer({ rate, before, after, confidence, allowFailures, power }: RunsN
     );
   }
   return (
-    `${runs} runs of each\n` +
+    `${runsText(runs)} of each\n` +
     `If ${percent(before)} and ${percent(after)} of runs fail, Fisher's exact test proves a difference ` +
     `at ${sure} with a chance of ${percent(power)}.\n`
   );

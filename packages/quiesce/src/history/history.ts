@@ -6,6 +6,7 @@ import { EnvironmentError, messageOf, QuiesceError, UsageError } from '../errors
 import { writeAtomically } from '../files/atomic-write.js';
 import { withLock } from '../files/file-lock.js';
 import { outcomeCounts, type PlanResult } from '../results/result.js';
+import { schemaProblem } from '../schema-problem.js';
 
 /** Default file of the history, relative to the working directory. */
 export const HISTORY_FILE = '.quiesce/history.jsonl';
@@ -131,11 +132,12 @@ async function historyText(file: string): Promise<string | undefined> {
 function linesOf(file: string, text: string): { line: string; session: Session }[] {
   return text.split('\n').flatMap((line, i) => {
     if (line.trim() === '') return [];
-    const parsed = sessionSchema.safeParse(jsonOf(line));
+    const json = jsonOf(line);
+    const parsed = sessionSchema.safeParse(json);
     if (parsed.success) return [{ line, session: parsed.data }];
-    const problem = parsed.error.issues[0];
+    const problem = json === undefined ? 'it is not JSON' : schemaProblem(parsed.error);
     throw new UsageError(
-      `${file} is not a history of quiesce: line ${i + 1}: ${[problem?.path.join('.'), problem?.message].filter(Boolean).join(': ')}`,
+      `${file} is not a history of quiesce: line ${i + 1}: ${problem}`,
       'give --history another file',
     );
   });

@@ -5,15 +5,35 @@ import { UsageError } from '../errors.js';
 
 /**
  * Splits one text into program and arguments as a shell would, with quotes and backslashes, but without a shell.
- * @throws UsageError when it is empty or needs a shell.
+ * @throws UsageError when it is empty, has a quote that is never closed, or needs a shell.
  */
 export function splitCommand(text: string): string[] {
+  const open = openQuote(text);
+  if (open !== undefined) {
+    throw new UsageError(`${JSON.stringify(text)} has a quote (${open}) that is never closed`);
+  }
   // Variables stay as they are written: there is no shell to fill them in.
   const words = parse(text, (name) => `$${name}`);
   const shellOnly = words.find((word) => typeof word !== 'string');
   if (shellOnly !== undefined) {
-    throw new UsageError(`${JSON.stringify(text)} needs a shell`, "give sh -c '...'");
+    const what = 'op' in shellOnly ? ('pattern' in shellOnly ? shellOnly.pattern : shellOnly.op) : '#';
+    throw new UsageError(
+      `${JSON.stringify(text)} needs a shell for ${JSON.stringify(what)}`,
+      "quote that word, give a list of words where one can be given, or give sh -c '...'",
+    );
   }
   if (words.length === 0) throw new UsageError('a command is empty');
   return words as string[];
+}
+
+/** The quote that is still open at the end of a text, as a shell reads it. */
+function openQuote(text: string): string | undefined {
+  let open: string | undefined;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (c === '\\' && open !== "'") i++;
+    else if (c === open) open = undefined;
+    else if (open === undefined && (c === "'" || c === '"')) open = c;
+  }
+  return open;
 }

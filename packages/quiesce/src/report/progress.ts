@@ -2,7 +2,7 @@ import { SingleBar } from 'cli-progress';
 import { formatMs } from '../duration.js';
 import type { ScenarioResult } from '../results/result.js';
 import type { ProgressEvent } from '../session/session.js';
-import { failureCounts, keepEnd, oneLine, printable } from './text.js';
+import { failureCounts, keepEnd, oneLine, printable, runsText } from './text.js';
 
 /** Shows how far a plan is. */
 export interface ProgressView {
@@ -113,5 +113,5 @@ function resultText(result: ScenarioResult): string {
   if (result.state === 'not-run') return `not run (${result.reason})`;
   const failed = failureCounts(result);
   const reason = result.state === 'stopped' ? `, stopped (${result.reason})` : '';
-  return `${result.runs.length} runs, ${failed === '' ? '0 failed' : failed}${reason}`;
+  return `${runsText(result.runs.length)}, ${failed === '' ? '0 failed' : failed}${reason}`;
 }

@@ -71,6 +71,9 @@ export function percent(rate: number): string {
   return `${Number((rate * 100).toPrecision(6))} %`;
 }
 
+/** `1 run`, `2 runs`. */
+export const runsText = (count: number): string => `${count} ${count === 1 ? 'run' : 'runs'}`;
+
 /** Failed runs by outcome, such as `8 SIGABRT, 1 hang`; empty when none failed. */
 export function failureCounts(result: ScenarioResult): string {
   return [...outcomeCounts(result)].map(([label, count]) => `${count} ${label}`).join(', ');

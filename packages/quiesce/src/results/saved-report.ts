@@ -6,6 +6,7 @@ import type { RecordedScenario } from '../plan/scenario.js';
 import type { Outcome } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
+import { schemaProblem } from '../schema-problem.js';
 import { VERSION } from '../version.js';
 import { REPORT_VERSION, type ReportedScenario, reportSchema } from './report-schema.js';
 import { allOk, type PlanResult, type ScenarioResult } from './result.js';
@@ -82,10 +83,8 @@ export async function readReport(file: string): Promise<PlanResult> {
   }
   const parsed = reportSchema.safeParse(content);
   if (!parsed.success) {
-    const [first] = parsed.error.issues;
-    const where = first?.path.join('.') ?? '';
     throw new UsageError(
-      `${file} is not a report of quiesce: ${where === '' ? '' : `${where}: `}${first?.message}`,
+      `${file} is not a report of quiesce: ${schemaProblem(parsed.error)}`,
       'give a file that quiesce run --json wrote',
     );
   }
