@@ -171,7 +171,7 @@ export class Session implements AsyncDisposable {
         await this.#closing;
         return;
       }
-      // Its bounds are those of another caller: where that has given up, this one goes on.
+      // Its bounds are those of another caller: where that has given up, this one continues.
       const closed = others.then(
         () => true,
         () => false,

@@ -16,7 +16,7 @@ export interface TimeBound {
 }
 
 /**
- * What a promise gives, within the bounds of one of those who wait for it. What it stands for goes on after them.
+ * What a promise gives, within the bounds of one of those who wait for it. What it stands for continues after them.
  *
  * @param bounds those of a write, whose error says that it may be applied.
  */

@@ -343,7 +343,7 @@ const rules: readonly Rule[] = [
           (waitsForThread(mainWaits) || busy?.main === false))),
     detail: ({ busy, place, awaited, halted, goesOn = '' }) =>
       halted === 'ended'
-        ? `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} goes on`}`
+        ? `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} continues`}`
         : (busyDetail(busy) ??
           ([place, awaited && `waits for ${awaited}`].filter(Boolean).join(', ') || undefined)),
     or: ({ mainUnseen, mainWaits }) =>
