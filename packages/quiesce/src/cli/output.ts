@@ -65,9 +65,10 @@ export function checkWritable(file: string | undefined, option: string): void {
     if (existing !== undefined) accessSync(path, constants.W_OK);
     if (!statSync(dirname(path)).isDirectory()) throw new Error(`${dirname(path)} is not a directory`);
   } catch (error) {
+    const missing = ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
     throw new UsageError(
       `can't write ${file}: ${messageOf(error)}`,
-      `give ${option} a file in a directory that exists`,
+      `give ${option} a file in a directory that ${missing ? 'exists' : 'you may write to'}`,
     );
   }
 }
