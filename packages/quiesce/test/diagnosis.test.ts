@@ -476,6 +476,12 @@ describe('a hang', () => {
       "setInterval(() => {}, 1e3); require('net').createServer().listen(0, '127.0.0.1')",
       /^kept alive by (?:timer, TCP server|TCP server, timer)$/,
     ],
+    [
+      'event-loop-alive',
+      'child processes',
+      "for (const time of ['100', '101']) require('child_process').spawn('sleep', [time], { stdio: 'ignore' })",
+      /^kept alive by child process x2 \d+ \(sleep 100\) and \d+ \(sleep 101\)$/,
+    ],
     ['busy', 'a loop in JavaScript', 'setTimeout(function spin() { for (;;); })', /at spin \(\[eval\]:1\)$/],
     [
       'blocked',

@@ -359,8 +359,10 @@ const rules: readonly Rule[] = [
     id: 'event-loop-alive',
     title: 'the program did not exit: something keeps its event loop alive',
     matches: ({ hung, mainPolls }) => hung && mainPolls,
-    detail: ({ keptAliveBy, place }) =>
-      keptAliveBy.length > 0 ? `kept alive by ${keptAliveBy.join(', ')}` : place,
+    detail: ({ keptAliveBy, children, place }) =>
+      keptAliveBy.length > 0
+        ? `kept alive by ${keptAliveBy.map((one) => withChildren(one, children)).join(', ')}`
+        : place,
   },
   {
     id: 'blocked',
@@ -402,6 +404,15 @@ const NO_SCOPE = /Cannot create a handle without a HandleScope/;
 /** Two parts of a detail. */
 const joined = (first: string, second: string | undefined): string =>
   second === undefined ? first : `${first}, ${second}`;
+
+/** What Node names only by its kind, with the processes that it is, where these are known. */
+function withChildren(keptAliveBy: string, children: readonly string[]): string {
+  const named = /^child process(?: x(\d+))?$/.exec(keptAliveBy);
+  if (named === null || children.length === 0) return keptAliveBy;
+  // Of more children than that, some don't keep it alive: they were unref'd.
+  const all = children.length === Number(named[1] ?? 1);
+  return `${keptAliveBy}${all ? '' : ', of'} ${children.join(all ? ' and ' : ', ')}`;
+}
 
 const waitsForThread = (wait: Wait | undefined): boolean => wait === 'thread' || wait === 'unknown';
 
