@@ -370,6 +370,22 @@ describe('services', () => {
     }
   });
 
+  // What it writes into the temporary directory is gone, too: the hook at the top of this file sees it.
+  test('are gone after SIGQUIT, which ends the tester at once', async () => {
+    const marker = `quiesce-quit-${process.pid}`;
+    const service = { command: [process.execPath, '-e', 'setInterval(() => {}, 1e3)', marker] };
+    const name = plan('quit.json', service, { command: ['sleep', '60'] });
+    const running = startCli(['run', '--plan', name], {
+      ...{ cwd: dir, env: { TMPDIR: scratch } },
+      wrapper: ['sh', '-c', 'ulimit -c 0; exec "$@"', 'sh'],
+    });
+    while (running.running && alive(marker) === 0) await sleep(20);
+    running.kill('SIGQUIT');
+    const { code, output } = await running.ended;
+    assert.equal(code, null, output);
+    await assertGone(marker);
+  });
+
   test('are gone after an interrupt while they start', async () => {
     const marker = `quiesce-starting-${process.pid}`;
     const service = {

@@ -19,7 +19,8 @@ export class InterruptedError extends QuiesceError {
 
 /**
  * Does some work that an interrupt aborts through the `AbortSignal`. The work is still awaited, so that it can return
- * what it has. A second interrupt ends this process at once.
+ * what it has. A second interrupt, or SIGQUIT (Ctrl-\), ends this process at once, and leaves
+ * nothing behind either.
  * @returns what the work returned, and the signal that stopped it, if one did.
  * @throws what the work throws: InterruptedError if it has no result to return.
  */
@@ -34,16 +35,18 @@ export async function interruptible<T>(
     stop.abort(new InterruptedError(name));
   };
   for (const name of HANDLED) process.on(name, onSignal);
+  process.on('SIGQUIT', endAtOnce);
   try {
     const result = await work(stop.signal);
     return { result, stoppedBy };
   } finally {
     for (const name of HANDLED) process.off(name, onSignal);
+    process.off('SIGQUIT', endAtOnce);
   }
 }
 
 /** By the signal itself: `process.exit()` would wait for a write to a pipe that nobody reads. */
-function endAtOnce(name: StopSignal): void {
+function endAtOnce(name: NodeJS.Signals): void {
   runExitGuards();
   process.removeAllListeners(name);
   process.kill(process.pid, name);
