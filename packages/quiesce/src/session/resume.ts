@@ -36,8 +36,9 @@ function earlierResult(scenario: Scenario, report: PlanResult | undefined): Scen
  * @throws UsageError when the report's runs were made otherwise, so that they can't be counted together.
  */
 export function asResumed(scenario: Scenario, report: PlanResult | undefined): Scenario {
-  const then = earlierResult(scenario, report)?.scenario;
-  if (then === undefined) return scenario;
+  const earlier = earlierResult(scenario, report);
+  if (earlier === undefined) return scenario;
+  const then = earlier.scenario;
   const refuse = (noun: string, hint: string): UsageError =>
     new UsageError(
       `the report to resume has ${JSON.stringify(scenario.name)} with a different ${noun}`,
@@ -47,6 +48,13 @@ export function asResumed(scenario: Scenario, report: PlanResult | undefined): S
   if (other !== undefined) throw refuse(other.noun, other.hint);
   if (!isDeepStrictEqual(then.shard, scenario.shard))
     throw refuse('shard', 'give the same --shard as before');
+  const made = earlier.runs.length;
+  if (scenario.until === null && made > scenario.runs) {
+    throw new UsageError(
+      `the report to resume has ${made} runs of ${JSON.stringify(scenario.name)}, more than the ${scenario.runs} to make`,
+      `give -n ${made} or more`,
+    );
+  }
   if (then.perturb === null || scenario.perturb === null) return scenario;
   const { seed } = then.perturb;
   if (scenario.seedGiven && scenario.perturb.seed !== seed) {
