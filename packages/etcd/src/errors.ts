@@ -311,6 +311,14 @@ export class TooManyRequestsError extends EtcdError {}
  */
 export class UnauthenticatedError extends EtcdError {}
 
+/**
+ * Whether the program's own function `auth` failed. No server has refused anything, and the function may work again later.
+ * @internal
+ */
+export function gaveNoCredentials(error: unknown): boolean {
+  return error instanceof UnauthenticatedError && !error.sent;
+}
+
 /** The user may not do that. Code `PERMISSION_DENIED`. */
 export class PermissionDeniedError extends EtcdError {}
 

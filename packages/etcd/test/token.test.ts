@@ -66,6 +66,33 @@ overEachTransport('auth tokens', (connect) => {
     await assert.rejects(user.get('k'), PermissionDeniedError);
   });
 
+  test('that a function fails to give end no watch, lease or mirror: it is asked again', async () => {
+    let down = false;
+    await using proxy = await startTcpProxy({ port: server.port });
+    const auth = (): typeof root => {
+      if (down) throw new Error('the vault is away');
+      return root;
+    };
+    await using etcd = await connect({ endpoints: `http://127.0.0.1:${proxy.port}`, auth, timeoutMs: 5_000 });
+    const watch = etcd.watch('vault');
+    await watch.ready;
+    const reasons: unknown[] = [];
+    watch.on('disconnected', (reason) => reasons.push(reason));
+    const put = new Promise<string>((resolve, reject) => {
+      watch.on('put', ({ kv }) => resolve(kv.text())).on('error', reject);
+    });
+    down = true;
+    // The tokens of before are refused then.
+    await delay(TTL_SECONDS * 1_000 + 1_500);
+    proxy.cut();
+    await assert.rejects(etcd.get('vault'), /the function auth failed: the vault is away/);
+    await delay(500);
+    down = false;
+    await etcd.put('vault', 'back');
+    assert.equal(await put, 'back');
+    assert.ok(reasons.length > 0);
+  });
+
   test('are not given for a wrong password, which no message repeats', async () => {
     await assert.rejects(
       connect({ endpoints: server.endpoint, auth: { username: 'root', password: 'wrong-secret' } }),

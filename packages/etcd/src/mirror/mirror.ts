@@ -3,6 +3,7 @@ import {
   ClusterMismatchError,
   type CompactedError,
   DeadlineExceededError,
+  gaveNoCredentials,
   isHistoryLost,
   type StoreReplacedError,
   UnavailableError,
@@ -236,5 +237,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
 function isTransient(error: unknown): boolean {
   if (error instanceof ClosedError) return false;
   if (error instanceof ClusterMismatchError) return true;
-  return error instanceof UnavailableError || error instanceof DeadlineExceededError;
+  return (
+    error instanceof UnavailableError || error instanceof DeadlineExceededError || gaveNoCredentials(error)
+  );
 }

@@ -2,6 +2,7 @@ import {
   ClosedError,
   ClusterMismatchError,
   EtcdError,
+  gaveNoCredentials,
   NoLeaderError,
   RequestTooLargeError,
   StatusCode,
@@ -189,7 +190,7 @@ export class WatchStream implements StreamOwner {
     if (this.#stream.answered || !noLeader) this.#withoutLeader = 0;
     if (noLeader) this.#withoutLeader += 1;
     const leaderless = this.#withoutLeader >= this.#rpc.endpointCount;
-    const final = !(refused || isTransient(failure));
+    const final = !(refused || isTransient(failure) || gaveNoCredentials(failure));
     for (const watch of [...this.#watches]) {
       if (final || (leaderless && watch.endsWithoutLeader)) watch.fail(failure);
       else watch.disconnected(failure);
