@@ -18,7 +18,7 @@ const explanations: Record<LeaseLostReason, string> = {
 };
 
 const REVOKED_BY_US =
-  'this program revoked it itself, by lease.revoke(); its keys are gone. To revoke a lease without this error, stop() its keepalive first';
+  'this program revoked it itself, by lease.revoke() or by closing another session with that lease; its keys are gone. To revoke a lease without this error, stop() its keepalive first';
 
 /**
  * What is known besides.

@@ -96,8 +96,8 @@ export function noToken(
 ): DeadlineExceededError {
   const why =
     refusal === undefined
-      ? 'the server issued no token'
-      : 'the server refused the token, and issued no new one in that time';
+      ? 'neither the server nor a function auth gave a token'
+      : 'the server refused the token, and neither it nor a function auth gave a new one in that time';
   const details = `no answer within ${timeoutMs} ms: ${why}`;
   return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
     code: StatusCode.DEADLINE_EXCEEDED,
