@@ -1,5 +1,6 @@
 // @ts-check
 import { buildAddons } from '../build/addons.mjs';
+import { buildGoClient } from '../build/bench.mjs';
 import { buildControls } from '../build/controls.mjs';
 import { buildEtcdPrograms } from '../build/etcd-programs.mjs';
 import { buildEtcdPython } from '../build/etcd-python.mjs';
@@ -25,6 +26,7 @@ const NEEDS = {
   valkey: { provide: provideValkey, names: ['valkeyServer', 'valkeyGlide', 'valkeyGlidePy'] },
   chromium: { provide: provideChromium, names: ['chromium'] },
   'etcd-programs': { provide: buildEtcdPrograms, compiles: true, names: ['etcdutl', 'clientv3'] },
+  'go-client': { provide: buildGoClient, compiles: true, names: ['benchClientv3'] },
   controls: { provide: buildControls, compiles: true, names: ['controls'] },
   addons: { provide: () => buildAddons(), compiles: true, names: ['addons'] },
   'etcd-python': { provide: buildEtcdPython, compiles: true, names: ['etcdPython'] },
@@ -36,6 +38,8 @@ const NEEDS = {
  * @type {Record<string, string[]>}
  */
 const NEEDED_BY = {
+  'bench/src/gate/gate.test.ts': ['go-client'],
+  'bench/src/pressure/pressure.test.ts': ['go-client'],
   'crates/owned-runtime-napi/tests/owned-runtime-napi.test.mjs': ['addons', 'runtimes'],
   'packages/etcd/test/clientv3.test.ts': ['etcd-programs'],
   'packages/etcd/test/maintenance.test.ts': ['etcd-programs'],

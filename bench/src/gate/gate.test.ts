@@ -106,10 +106,10 @@ test('a client that is made slower on purpose is found to be', { timeout: 60_000
       startRevision: 0n,
       slower,
     });
-  await using slow = startLiving('slow', command(300));
+  await using slow = startLiving('slow', command(3_000));
   await using fast = startLiving('fast', command(0));
   const samples = await pairedBatches({ subject: slow, other: fast }, 'get', 8, 40, 15)();
-  // It is a quarter as fast. What else the machine does may slow down either of a pair, but not half of the pairs by so much.
+  // What else the machine does may slow down either of a pair, but not half of the pairs by 3 ms a call.
   assert.equal(judge([{ ...rate, bound: 0.6 }], samples)[0]?.met, false);
 });
 
