@@ -40,6 +40,7 @@ const NEEDS = {
 const NEEDED_BY = {
   'bench/src/gate/gate.test.ts': ['go-client'],
   'bench/src/pressure/pressure.test.ts': ['go-client'],
+  'bench/src/tail/tail.test.ts': ['go-client'],
   'crates/owned-runtime-napi/tests/owned-runtime-napi.test.mjs': ['addons', 'runtimes'],
   'packages/etcd/test/clientv3.test.ts': ['etcd-programs'],
   'packages/etcd/test/maintenance.test.ts': ['etcd-programs'],
