@@ -5,6 +5,9 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
+/// The tester gives it as the only argument. It changes with the frames.
+pub const VERSION: &str = "1";
+
 /// What the tester asks for.
 #[derive(Debug, PartialEq)]
 pub enum Request {

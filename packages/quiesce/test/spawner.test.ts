@@ -1,6 +1,6 @@
 // The spawner and Node start programs alike, and nothing of them is left, whoever dies first.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -132,6 +132,14 @@ for (const [name, starter] of [
 }
 
 describe('the spawner', { skip: missing }, () => {
+  test('of another version says so, and ends', () => {
+    for (const version of [[], ['0']]) {
+      const { status, stderr } = spawnSync(SPAWNER_FILE, version, { encoding: 'utf8', input: '' });
+      assert.equal(status, 1);
+      assert.match(stderr, /of another version than the tester: npm run build/);
+    }
+  });
+
   const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}/stat`);
   async function untilGone(pid: number): Promise<void> {
     for (let i = 0; isAlive(pid) && i < 500; i++) await sleep(10);

@@ -13,6 +13,9 @@ export const SPAWNER_FILE = fileURLToPath(
   new URL(`../../../native/spawner.${process.platform}-${process.arch}`, import.meta.url),
 );
 
+/** Version of the frames, which the spawner has to know. */
+const PROTOCOL = '1';
+
 /** How long a spawner without a program stays, for the next one. */
 const IDLE_MS = 1_000;
 
@@ -31,7 +34,11 @@ function launch(): Promise<Spawner | undefined> {
   };
   const launched = new Promise<Spawner | undefined>((resolve) => {
     // In a session of its own: what ends this process by its terminal doesn't end it before it has cleaned up.
-    const child = spawn(SPAWNER_FILE, [], { cwd: '/', stdio: ['pipe', 'pipe', 'inherit'], detached: true });
+    const child = spawn(SPAWNER_FILE, [PROTOCOL], {
+      cwd: '/',
+      stdio: ['pipe', 'pipe', 'inherit'],
+      detached: true,
+    });
     child.once('error', ({ code = '' }: NodeJS.ErrnoException) => {
       resolve(undefined);
       // Anything else, such as too many open files, may pass.
