@@ -291,7 +291,9 @@ describe('native transport', { skip }, () => {
         await stream.receive();
         process.removeAllListeners('exit');
         process.exit();`;
-      const command = [process.execPath, program(source)];
+      // Deno's own child_process puts that in for programs that it starts.
+      const deno = 'Deno' in globalThis ? ['run', '--allow-all'] : [];
+      const command = [process.execPath, ...deno, program(source)];
       const { runs } = await quiesce({ command, runs: 3, strict: true, expect: { stderr: 'empty' } });
       assert.deepEqual(
         runs.map(({ outcome }) => outcome.kind),
