@@ -19,12 +19,13 @@ const PROTOCOL = '1';
 /** How long a spawner without a program stays, for the next one. */
 const IDLE_MS = 1_000;
 
-const built = existsSync(SPAWNER_FILE);
+// The pipes to a child can't be unreferenced in Bun: they would keep the process alive.
+const usable = existsSync(SPAWNER_FILE) && process.versions.bun === undefined;
 let current: Promise<Spawner | undefined> | undefined;
 
 /** The spawner of this thread, started where there is none yet; `undefined` where it can't be. */
 export function startedSpawner(): Promise<Starter | undefined> {
-  if (built) current ??= launch();
+  if (usable) current ??= launch();
   return current ?? Promise.resolve(undefined);
 }
 
