@@ -16,7 +16,7 @@ mod serve;
 #[cfg(target_os = "linux")]
 fn main() -> std::io::Result<()> {
     if std::env::args().nth(1).as_deref() != Some(protocol::VERSION) {
-        let message = "the spawner is of another version than the tester: npm run build, or install quiesce again";
+        let message = "the spawner and the tester have different versions: npm run build, or install quiesce again";
         return Err(std::io::Error::other(message));
     }
     serve::serve()

@@ -132,11 +132,11 @@ for (const [name, starter] of [
 }
 
 describe('the spawner', { skip: missing }, () => {
-  test('of another version says so, and ends', () => {
+  test('that has a different version says so, and ends', () => {
     for (const version of [[], ['0']]) {
       const { status, stderr } = spawnSync(SPAWNER_FILE, version, { encoding: 'utf8', input: '' });
       assert.equal(status, 1);
-      assert.match(stderr, /of another version than the tester: npm run build/);
+      assert.match(stderr, /have different versions: npm run build/);
     }
   });
 
