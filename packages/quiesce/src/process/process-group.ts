@@ -66,8 +66,8 @@ export async function spawnGroup(
   const id = randomUUID();
   const starter = (await startedSpawner()) ?? nodeStarter;
   const socket = starter.listens && outputs === 3 ? `quiesce-${id}` : undefined;
-  const env = environment({ pid: starter.pid, socket });
-  env[INSIDE] = [env[INSIDE], id].filter(Boolean).join(':');
+  const outer = environment({ pid: starter.pid, socket });
+  const env: NodeJS.ProcessEnv = { ...outer, [INSIDE]: [outer[INSIDE], id].filter(Boolean).join(':') };
   const startedAt = performance.now();
   try {
     program = await starter.start({ command, cwd, env, socket: socket ?? '', outputs });

@@ -35,7 +35,7 @@ export async function runToEnd(
   command: readonly string[],
   { cwd, env = process.env, timeoutMs, signal, keep: [head, tail] }: RunToEndOptions,
 ): Promise<EndedProgram> {
-  const group = await spawnGroup(command, { cwd, env: () => ({ ...env }), outputs: 2 });
+  const group = await spawnGroup(command, { cwd, env: () => env, outputs: 2 });
   const [stdout, stderr] = [new BoundedOutput(head, tail), new BoundedOutput(2_000, 8_000)];
   for (const [i, output] of [stdout, stderr].entries()) {
     group.output[i]?.on('data', (chunk: Buffer) => output.push(chunk)).on('error', () => {});
