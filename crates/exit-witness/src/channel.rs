@@ -43,7 +43,7 @@ pub fn find() -> Option<Way> {
     way
 }
 
-/// Whether the tester can be notified something: by the socket that is there, or else by one that is made now. Async-signal-safe.
+/// Whether a line can be sent to the tester: by the socket that is there, or else by one that is made now. Async-signal-safe.
 pub fn reach() -> bool {
     is_open() || call()
 }

@@ -103,21 +103,22 @@ unsafe fn real(signal: c_int, action: *const libc::sigaction, previous: *mut lib
     ) -> c_int)
 }
 
-/// The address of the instruction that was run, or was to be; 0 where this isn't known.
+/// Of interrupted code: the address of the instruction that was run, or was to be, and the stack pointer; 0 where they
+/// aren't known.
 ///
 /// # Safety
 /// The context is that of a signal handler.
-unsafe fn instruction(context: *mut c_void) -> usize {
+unsafe fn registers(context: *mut c_void) -> (usize, usize) {
     // SAFETY: as said.
     let context = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
     #[cfg(target_arch = "x86_64")]
-    return context.gregs[libc::REG_RIP as usize] as usize;
+    return (context.gregs[libc::REG_RIP as usize] as usize, context.gregs[libc::REG_RSP as usize] as usize);
     #[cfg(target_arch = "aarch64")]
-    return context.pc as usize;
+    return (context.pc as usize, context.sp as usize);
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     {
         let _ = context;
-        0
+        (0, 0)
     }
 }
 
@@ -159,7 +160,7 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
         timeline::crashes(signal, &name[..length]);
         // SAFETY: the kernel gives both to a handler that was installed with SA_SIGINFO.
-        let (code, data, pointer) = unsafe { (instruction(context), data(signal, info), stack::pointer(context)) };
+        let ((code, pointer), data) = unsafe { (registers(context), data(signal, info)) };
         let line = Line::new("crash").field(pid).field(tid).field(signal).text(&name[..length]);
         let line = state::words(line.text(b""), data != 0 && stack::is_at_end(data, pointer));
         let mut path = unloaded::path();

@@ -9,8 +9,9 @@
 //!   that started them, and sockets;
 //! - where a timeline is wanted (`QUIESCE_TIMELINE`), what happens until then, in a file, and here when the exit begins.
 //!
-//! Lines and their fields are described in docs/tester.md. The library does nothing unless the tester is at the
-//! other end of that socket, so it is harmless in processes that inherited `LD_PRELOAD` and not the socket.
+//! Lines and their fields are described in docs/tester.md. A process that inherited `LD_PRELOAD` and not the
+//! socket reports only its crash, on a socket that it makes then (`QUIESCE_WITNESS_SOCKET`). Without a tester at the other end the
+//! library does nothing.
 //!
 //! To the program nothing changes: its own signal handlers come first, dispositions read as it set them, and
 //! threads start as they would. Nothing here allocates after start-up, except for one block and a stack for the crash

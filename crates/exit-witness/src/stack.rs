@@ -98,24 +98,6 @@ pub fn is_at_end(fault: usize, stack_pointer: usize) -> bool {
     stack_pointer != 0 && (stack_pointer.saturating_sub(BELOW)..stack_pointer.saturating_add(ABOVE)).contains(&fault)
 }
 
-/// The stack pointer of interrupted code; 0 where it isn't known.
-///
-/// # Safety
-/// The context is that of a signal handler.
-pub unsafe fn pointer(context: *mut c_void) -> usize {
-    // SAFETY: as said.
-    let context = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
-    #[cfg(target_arch = "x86_64")]
-    return context.gregs[libc::REG_RSP as usize] as usize;
-    #[cfg(target_arch = "aarch64")]
-    return context.sp as usize;
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        let _ = context;
-        0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::is_at_end;
