@@ -46,10 +46,12 @@ const PRELUDE = `const addon = require(${JSON.stringify(ADDON)});
   };
 `;
 
-/** Workers in mid-call, then the end. */
+/** Workers in mid-call, then the end. A worker is ready once its runtime has answered: a thread gets its name only when it runs. */
 const withWorkers = (work, end) => `
-  const workers = [1, 2, 3].map(() => new Worker(${JSON.stringify(`${PRELUDE}${work}
-    parentPort.postMessage('ready');`)}, { eval: true }));
+  const workers = [1, 2, 3].map(() => new Worker(${JSON.stringify(`${PRELUDE}addon.soon(0).then(() => {
+    ${work}
+    parentPort.postMessage('ready');
+  });`)}, { eval: true }));
   (async () => {
     await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))));
     await sleep(10);
