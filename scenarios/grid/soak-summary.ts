@@ -220,7 +220,7 @@ export function soakMarkdown(summary: SoakSummary): string {
         `(cost): ${ms(exitCost.cost.median)} at the median and ${ms(exitCost.cost.p99)} at p99. So are those without it: ` +
         `${ms(exitCost.noise.median)} and ${ms(exitCost.noise.p99)}. The client makes the difference: ` +
         `${ms(exitCost.medianMs)} at the median, ${ms(exitCost.p99Ms)} at p99. Left out are exceptions and rejections on Bun ` +
-        'where no answer comes: Bun itself waits then (docs/measurements/soak.md).',
+        'where no answer comes: Bun itself waits then (docs/architecture.md).',
     table([
       [
         '',
