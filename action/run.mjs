@@ -24,7 +24,7 @@ function fail(message, exitCode) {
   process.exit(exitCode);
 }
 
-/** The tester's command: `QUIESCE_COMMAND`, the project's own, else that of npm. */
+/** The tester's command: `QUIESCE_COMMAND`, or else the project's own, or else npm's. */
 function tester() {
   const given = process.env.QUIESCE_COMMAND;
   if (given) return given.split(' ');

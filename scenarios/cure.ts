@@ -25,7 +25,7 @@ const USAGE = `npm run cure -- [build | speed] [options]
   --quick         few runs on few hosts
   --jobs N        runs at a time (default: 3)
   --seed N        of the exit amplifier (default: a new one)
-  --fresh         doesn't go on from what an interrupted run left
+  --fresh         doesn't continue from what an interrupted run left
   --out DIR       for the reports (default: .cache/cure)`;
 const PLAN_FILE = 'scenarios/cure.plan.ts';
 const DOCUMENT = 'docs/measurements/cure.md';

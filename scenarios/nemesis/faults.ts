@@ -109,7 +109,7 @@ const faults: Readonly<Record<string, Fault>> = {
       }
     },
   },
-  // What begins now is never sent, and what its caller gives up has to go on in the background.
+  // What begins now is never sent, and what its caller gives up has to continue in the background.
   refuse: {
     majority: false,
     async run({ cluster, random }) {

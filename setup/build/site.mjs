@@ -10,7 +10,7 @@ import { hasCargo } from './cargo.mjs';
 const SITE = inRoot('site');
 const CRATES = ['owned-runtime', 'owned-runtime-pyo3', 'owned-runtime-napi'];
 
-/** Where the site lies once it is built. */
+/** Where the site is once it is built. */
 export const siteFolder = inRoot('site', 'dist');
 
 /** Builds the documentation site: the pages of docs/, with the references of the packages and the crates beside them. */

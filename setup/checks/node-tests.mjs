@@ -38,7 +38,7 @@ export async function runNodeTests(parts) {
       process.execPath,
       '--test',
       `--test-concurrency=${FILES_AT_ONCE}`,
-      // A test that hangs fails, and the others go on.
+      // A test that hangs fails, and the others continue.
       '--test-timeout=300000',
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',

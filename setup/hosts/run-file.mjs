@@ -7,7 +7,7 @@ import { run } from '../lib/command.mjs';
 import { SetupError } from '../lib/errors.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 
-/** A file that hangs fails, and the others go on. In seconds. */
+/** A file that hangs fails, and the others continue. In seconds. */
 const FILE_TIMEOUT = 240;
 
 /**

@@ -12,7 +12,7 @@ export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 export const inRoot = (...parts) => join(root, ...parts);
 
 /**
- * A path below .cache/, where all that set-up makes for itself lies.
+ * A path below .cache/, which holds all that set-up makes for itself.
  * @param {string[]} parts
  */
 export const inCache = (...parts) => inRoot('.cache', ...parts);

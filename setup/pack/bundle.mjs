@@ -66,7 +66,7 @@ export async function bundle(dir, entries) {
     const build = await rolldown({
       input: Object.fromEntries(entries.map((entry) => [entry, join(dir, `${entry}.js`)])),
       external: (id) => /^[^./]/.test(id) && !isInlined(id),
-      // What is packed may lie outside of the repository.
+      // What is packed may be outside of the repository.
       resolve: { modules: [inRoot('node_modules')] },
       platform: 'node',
       // It would name where the files were built.

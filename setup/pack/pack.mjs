@@ -71,7 +71,7 @@ const LEAN = {
  * packages as optional dependencies, those of them whose addon is at hand, and `quiesce`.
  * @param {string} out
  * @param {{ native?: string | undefined }} [options] `native`: a folder with `<platform>/` for every platform, as
- * build-native.mjs makes them, and then nothing else is packed; else what was built here
+ * build-native.mjs makes them, and then nothing else is packed; otherwise what was built here
  * @returns {Promise<Record<string, string>>} the tarball of each package, in the order in which they are to be published
  */
 export async function pack(out, { native: folder } = {}) {
@@ -292,7 +292,7 @@ const hostName = (/** @type {import('./platforms.mjs').Platform} */ { os, cpu })
 /**
  * A README whose links work away from the repository.
  * @param {string} text
- * @param {string} folder where it lies in the repository
+ * @param {string} folder where it is in the repository
  */
 export function withAbsoluteLinks(text, folder) {
   return text.replace(/(?<=\]\()(?!https?:|mailto:|#)([^)\s]+)/g, (link) => {

@@ -13,7 +13,7 @@ const PACKAGE = '@sparticuz/chromium';
 const VERSION = '147.0.0'; // later ones want Node 22
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
-/** A Chromium for the tests of the tester's HTML page: `CHROMIUM_BIN`, one on PATH, else one from npm. */
+/** A Chromium for the tests of the tester's HTML page: `CHROMIUM_BIN`, one on PATH, or else one from npm. */
 export async function provideChromium() {
   const found = process.env.CHROMIUM_BIN ?? onPath(...NAMES).find(works) ?? (await fromNpm());
   recordProvided('chromium', found);

@@ -15,7 +15,7 @@ const WAYS_TO_GET_ONE =
   'Install Go 1.21 or newer (https://go.dev/dl), put etcd 3.5 or newer on PATH, or set ETCD_BIN to one.';
 
 /**
- * Chooses the etcd server that all tests and benchmarks start: `ETCD_BIN`, else a new enough one on PATH, else
+ * Chooses the etcd server that all tests and benchmarks start: `ETCD_BIN`, or else a new enough one on PATH, or else
  * one built with Go. Programs find it by `ETCD_BIN` in their environment, and when they are started by hand by the manifest
  * that etcdBinary() of @quiesce/test-services reads.
  */

@@ -1,5 +1,5 @@
 // @ts-check
-// The oldest Rust that owned-runtime supports. rustup's, where it is installed; else Debian 12's packages, unpacked into
+// The oldest Rust that owned-runtime supports. rustup's, where it is installed; otherwise Debian 12's packages, unpacked into
 // .cache without root.
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { outputOf } from '../lib/command.mjs';

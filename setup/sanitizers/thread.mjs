@@ -1,6 +1,6 @@
 // @ts-check
 // ThreadSanitizer, which needs a standard library that was built with it, and so the source of that of this compiler.
-// rustup has it, where that is there; else Debian has it of some versions.
+// rustup has it, where that is there; otherwise Debian has it of some versions.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { outputOf, run } from '../lib/command.mjs';

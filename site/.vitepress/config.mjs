@@ -7,7 +7,7 @@ import { leadOutside } from './repository-links.mjs';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const REPOSITORY = 'https://github.com/quiesce/quiesce';
 
-/** The pages lie outside of this folder, and what they are compiled to imports Vue. */
+/** The pages are outside of this folder, and what they are compiled to imports Vue. */
 const importsOfPages = {
   name: 'imports-of-pages',
   enforce: /** @type {const} */ ('pre'),
@@ -23,7 +23,7 @@ const importsOfPages = {
   },
 };
 
-// The documents are read as they lie in docs/, where a reader of the repository finds them too.
+// The documents are read as they are in docs/, where a reader of the repository finds them too.
 export default defineConfig({
   title: 'Quiesce',
   description: 'Why a program dies as it exits, found and cured',

@@ -1,4 +1,4 @@
-// @quiesce/etcd, one get after another: prints, as a JSON line, what was going on during each.
+// @quiesce/etcd, one get after another: prints, as a JSON line, what happened during each.
 import { readdirSync, readFileSync } from 'node:fs';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -12,7 +12,7 @@ export interface TailOptions {
   readonly json?: string;
 }
 
-/** One get, and what went on during it, in ms. */
+/** One get, and what happened during it, in ms. */
 export interface SingleCall {
   readonly ms: number;
   /** JavaScript's thread was ready to run, and another one had the CPU. */

@@ -129,7 +129,7 @@ impl Channel {
         state.begun.clear();
     }
 
-    /// Retires the open connection: new calls get another one. Calls on it go on, and it ends with the last of them.
+    /// Retires the open connection: new calls get another one. Calls on it continue, and it ends with the last of them.
     pub fn renew(&self) {
         let mut state = self.state();
         if matches!(state.link, Link::Open(_)) {

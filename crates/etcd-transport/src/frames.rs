@@ -1,6 +1,6 @@
 //! The framing of what crosses the boundary: commands from JavaScript, completions to it.
 //!
-//! All integers are little-endian. A batch is a run of frames with nothing between them. A long message lies beside them,
+//! All integers are little-endian. A batch is a run of frames with nothing between them. A long message is beside them,
 //! by itself. The other half of this format is packages/etcd/src/transport/frames.ts.
 
 use std::collections::VecDeque;

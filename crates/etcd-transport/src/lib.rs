@@ -114,9 +114,9 @@ pub struct NativeTransport {
     hold: Option<EventLoopHold>,
     in_flight: u32,
     referenced: bool,
-    /// Messages of the batch that was drained last, which don't lie in its frames.
+    /// Messages of the batch that was drained last, which aren't in its frames.
     long: VecDeque<Message>,
-    /// Messages of the batch that will be submitted next, which don't lie in its commands.
+    /// Messages of the batch that will be submitted next, which aren't in its commands.
     given: VecDeque<Bytes>,
 }
 
@@ -215,7 +215,7 @@ impl NativeTransport {
         self.count(env, self.in_flight)
     }
 
-    /// Retires the connection: new calls get another one. Calls in flight go on.
+    /// Retires the connection: new calls get another one. Calls in flight continue.
     #[napi]
     pub fn renew(&self) {
         self.channel.renew();

@@ -56,7 +56,7 @@ impl SharedTask {
         }
     }
 
-    /// Whether polling is the caller's now; else whoever polls will do so once more.
+    /// Whether polling is the caller's now; otherwise whoever polls will do so once more.
     fn enter(&self) -> bool {
         self.state.swap(AGAIN, Ordering::AcqRel) == IDLE
     }

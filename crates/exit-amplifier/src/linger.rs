@@ -1,4 +1,4 @@
-//! The exiting thread waits at each step of the exit, while the other threads go on.
+//! The exiting thread waits at each step of the exit, while the other threads continue.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;

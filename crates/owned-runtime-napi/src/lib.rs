@@ -2,7 +2,7 @@
 //! runtime of its own, which ends before the env's objects do.
 //!
 //! napi's own runtime belongs to nobody: its threads poll futures that borrow objects which Node is taking away, and a
-//! worker's futures go on after its end. So a program that exits or terminates a worker dies now and then. Here the cure is
+//! worker's futures continue after its end. So a program that exits or terminates a worker dies now and then. Here the cure is
 //! one line:
 //!
 //! ```no_run

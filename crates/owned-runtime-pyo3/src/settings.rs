@@ -42,7 +42,7 @@ impl Settings {
         self
     }
 
-    /// Sets how long tasks that hold a [`Stopping`](owned_runtime::Stopping) may go on at the end; not at all by default.
+    /// Sets how long tasks that hold a [`Stopping`](owned_runtime::Stopping) may continue at the end; not at all by default.
     pub fn drain_bound(mut self, bound: Duration) -> Self {
         self.drain_bound = Some(bound);
         self

@@ -23,7 +23,7 @@ const AHEAD: usize = 16;
 /// Makes a Python async iterator of a stream, for `async for`.
 ///
 /// The stream is polled by a task of the module's runtime from the first `__anext__` on, up to 16 items ahead of
-/// Python: a slow loop holds it back. An item that is `Err` is raised, and the iteration may go on after it. Cancelling
+/// Python: a slow loop holds it back. An item that is `Err` is raised, and the iteration may continue after it. Cancelling
 /// an `__anext__` loses no item. The stream is dropped when the iterator is (or by its `aclose()`), at the end of the
 /// event loop that iterates it, and at the end of the runtime.
 ///

@@ -84,7 +84,7 @@ impl OwnedRuntime {
         self.config.stop_bound
     }
 
-    /// Sets how long tasks that hold [`stopping`](Self::stopping) may go on once a stop has begun; not
+    /// Sets how long tasks that hold [`stopping`](Self::stopping) may continue once a stop has begun; not
     /// at all unless set. Keep it well below the stop bound.
     #[must_use]
     pub fn with_drain_bound(mut self, bound: Duration) -> Self {
@@ -172,7 +172,7 @@ impl OwnedRuntime {
     /// Ends the runtime and returns once its threads are gone, their thread-local destructors
     /// included. It can start again.
     ///
-    /// Asks the thread to end, which lets the holders of [`stopping`](Self::stopping) go on for the
+    /// Asks the thread to end, which lets the holders of [`stopping`](Self::stopping) continue for the
     /// drain bound, drops every task, waits for calls on the blocking pool, and ends; then joins it.
     /// Does nothing if nothing runs. Several threads may stop at once: all return after the thread is
     /// gone. A start from another thread may follow at once, so that the runtime runs again by the

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 /// Lets a task learn that its runtime is about to end, and end in good order.
 ///
-/// From [`OwnedRuntime::stopping`](crate::OwnedRuntime::stopping). When the runtime is stopped or closed, tasks go on as
+/// From [`OwnedRuntime::stopping`](crate::OwnedRuntime::stopping). When the runtime is stopped or closed, tasks continue as
 /// long as any clone of this lives, but no longer than the
 /// [drain bound](crate::OwnedRuntime::with_drain_bound). So hold it until the last thing is done:
 ///

@@ -27,7 +27,7 @@ export const StatusCode = {
 /** One of the numbers in {@link StatusCode}. */
 export type StatusCode = (typeof StatusCode)[keyof typeof StatusCode];
 
-/** The name of a status code, such as `UNAVAILABLE`; an unknown number is named `UNKNOWN`. */
+/** The name of a status code, such as `UNAVAILABLE`, or `UNKNOWN` for an unknown number. */
 export function statusName(code: number): keyof typeof StatusCode {
   for (const [name, value] of Object.entries(StatusCode)) {
     if (value === code) return name as keyof typeof StatusCode;
@@ -64,37 +64,37 @@ const readOnly: ReadonlySet<string> = new Set([
 export interface EtcdErrorInit {
   /** gRPC status code. */
   readonly code: StatusCode;
-  /** The server's own status message; default: the error's message. */
+  /** The server's own status message. Default: the error's message. */
   readonly details?: string | undefined;
   /** Trailers that came with the status. */
   readonly trailers?: Metadata | undefined;
   /** The failed call, such as `/etcdserverpb.KV/Range`. */
   readonly method?: string | undefined;
-  /** False when the request is known never to have left this client, and when the error belongs to no request. */
+  /** False if the request certainly never left this client, or if the error belongs to no request. */
   readonly sent: boolean;
-  /** False when a write is known to have changed nothing; default: whether it was sent, and its method can write. */
+  /** False if a write certainly changed nothing. Default: true if the request was sent and its method can write. */
   readonly mayBeApplied?: boolean | undefined;
   readonly cause?: unknown | undefined;
 }
 
 /** Base class of all errors of this client: a gRPC status with a message that says what to do. */
 export class EtcdError extends Error {
-  /** gRPC status code; see {@link StatusCode}. */
+  /** gRPC status code: see {@link StatusCode}. */
   readonly code: StatusCode;
   /** The status message as the server sent it. */
   readonly details: string;
-  /** Trailers that came with the status; empty when none did. */
+  /** Trailers that came with the status; empty if there were none. */
   readonly trailers: Metadata;
-  /** The failed call, such as `/etcdserverpb.KV/Range`; `undefined` when no call was involved. */
+  /** The failed call, such as `/etcdserverpb.KV/Range`; `undefined` if no call was involved. */
   readonly method: string | undefined;
   /**
-   * False when no attempt at the request ever left this client, and for an error that belongs to no request, such as a
-   * lost lease.
+   * False if no attempt at the request ever left this client, or if the error belongs to no request, such as a lost
+   * lease.
    */
   readonly sent: boolean;
   /**
-   * False when it is known that nothing was changed and nothing will be: the call only reads, no attempt left this
-   * client, or etcd refused each before it applied anything. Then the call can safely be made again.
+   * False if the call certainly changed nothing and will change nothing: it only reads, no attempt left this client, or
+   * etcd refused each attempt before it applied anything. Then the call can safely be repeated.
    */
   readonly mayBeApplied: boolean;
 
@@ -112,7 +112,7 @@ export class EtcdError extends Error {
     this.mayBeApplied = init.mayBeApplied ?? (init.sent && !(init.method && readOnly.has(init.method)));
   }
 
-  /** For `JSON.stringify`: the fields, without stack and cause; 64-bit numbers as decimal strings. */
+  /** For `JSON.stringify`: the fields without stack and cause. 64-bit numbers are decimal strings. */
   toJSON(): Record<string, unknown> {
     return { name: this.name, message: this.message, ...(jsonOf({ ...this }) as object) };
   }
@@ -120,7 +120,7 @@ export class EtcdError extends Error {
 
 /**
  * The client was closed, or its process began to exit, before the call ended. `sent` is true for a call that was in
- * flight: a write may have been made. Code `CANCELLED`.
+ * flight: a write may have been applied. Code `CANCELLED`.
  */
 export class ClosedError extends EtcdError {
   constructor(
@@ -154,8 +154,9 @@ export function closedInFlight(
 export class DeadlineExceededError extends EtcdError {}
 
 /**
- * No server could be reached, the connection broke, the cluster could not do it now, or this process had no descriptor or
- * thread for it. Code `UNAVAILABLE`; `UNKNOWN` where etcd gives none, as for a proposal that was dropped.
+ * No server could be reached, the connection broke, the cluster couldn't serve the call at this time, or this process
+ * had no descriptor or thread for it. Code `UNAVAILABLE`, or `UNKNOWN` if etcd gives no code, as for a dropped
+ * proposal.
  */
 export class UnavailableError extends EtcdError {}
 
@@ -168,20 +169,21 @@ export class InvalidArgumentError extends EtcdError {}
  */
 export function invalidArgument(message: string, cause?: unknown): InvalidArgumentError {
   const error = new InvalidArgumentError(message, { code: StatusCode.INVALID_ARGUMENT, sent: false, cause });
-  // Frames are few: this one would take the place of one of the caller's.
+  // A stack has few frames: this one would replace one of the caller's.
   Error.captureStackTrace(error, invalidArgument);
   return error;
 }
 
 /**
- * The request is larger than the client or the server takes (server's default: 1.5 MiB). Nothing was applied. Code
- * `RESOURCE_EXHAUSTED`; `INVALID_ARGUMENT` where etcd says so itself, which it does in the 512 KiB above its own limit.
+ * The request is larger than the client or the server accepts (the server's default is 1.5 MiB). Nothing was applied.
+ * Code `RESOURCE_EXHAUSTED`, or `INVALID_ARGUMENT` for requests up to 512 KiB above etcd's limit, which etcd itself
+ * refuses.
  */
 export class RequestTooLargeError extends EtcdError {}
 
-/** The wanted revision has been compacted away. Code `OUT_OF_RANGE`. */
+/** The requested revision has been compacted. Code `OUT_OF_RANGE`. */
 export class CompactedError extends EtcdError {
-  /** The oldest revision that can still be read; `undefined` where the server did not state it. */
+  /** The oldest revision that can still be read; `undefined` if the server didn't state it. */
   readonly compactRevision: bigint | undefined;
 
   constructor(message: string, init: EtcdErrorInit, compactRevision?: bigint) {
@@ -192,21 +194,22 @@ export class CompactedError extends EtcdError {
 
 /** Identifies a store, and a state of it. */
 export interface StoreState {
-  /** Its cluster; 0 where that isn't known. */
+  /** Id of its cluster; 0 if unknown. */
   readonly clusterId: bigint;
   readonly revision: bigint;
-  /** Raft term; 0 where that isn't known. */
+  /** Raft term; 0 if unknown. */
   readonly raftTerm: bigint;
 }
 
 /**
- * The store was replaced, so remembered revisions no longer fit it: it was restored from a backup, or its endpoints
- * lead to another cluster. Read the keys again and go on from there, as after a compaction. Code `OUT_OF_RANGE`.
+ * The store was replaced: it was restored from a backup, or the endpoints lead to a different cluster. Revisions of the
+ * old store mean nothing in the new one. Read the keys again and continue from there, as after a compaction. Code
+ * `OUT_OF_RANGE`.
  */
 export class StoreReplacedError extends EtcdError {
-  /** What was seen of the former store: its highest revision. */
+  /** What was seen of the former store, with its highest revision. */
   readonly before: StoreState;
-  /** The store that is there now; 0 for what isn't known. */
+  /** The present store; 0 for what is unknown. */
   readonly now: StoreState;
 
   constructor(
@@ -243,16 +246,16 @@ function clusterName(id: bigint): string {
 }
 
 /**
- * A response came from a different cluster from the client's. A write was carried out there. There are two cases. The
- * endpoint belongs to a different cluster from the other endpoints: it is left alone. Or the cluster behind the endpoints
- * was replaced, for instance by a restored backup: the client works with the new one from now on. Reads are made again
- * where they can be. Code `FAILED_PRECONDITION`.
+ * A response came from a different cluster. A write was carried out there. There are two cases. If the endpoint belongs
+ * to a different cluster than the other endpoints, the client no longer uses it. If the cluster behind all endpoints
+ * was replaced, for instance by a restored backup, the client works with the new one from now on. Reads are repeated
+ * where possible. Code `FAILED_PRECONDITION`.
  */
 export class ClusterMismatchError extends EtcdError {
   readonly endpoint: string;
   /** The cluster that answered. */
   readonly clusterId: bigint;
-  /** The client's cluster until then. */
+  /** The client's cluster until this response. */
   readonly expectedClusterId: bigint;
   /** Whether the client works with the cluster that answered from now on. */
   readonly adopted: boolean;
@@ -285,29 +288,29 @@ export function isHistoryLost(error: unknown): error is CompactedError | StoreRe
 }
 
 /**
- * A key or a value could not be encoded or decoded, by its codec or as JSON; `cause` is what was thrown then. Code
+ * A key or a value couldn't be encoded or decoded, by its codec or as JSON. `cause` is what the codec threw. Code
  * `INVALID_ARGUMENT` for a write (nothing was sent), `INTERNAL` for a read.
  */
 export class CodecError extends EtcdError {}
 
-/** The server is not etcd, or too old: it knows no such method. Code `UNIMPLEMENTED`. */
+/** The server has no such method: it isn't etcd, or it is too old. Code `UNIMPLEMENTED`. */
 export class UnimplementedError extends EtcdError {}
 
-/** The member knows of no leader: a call with `requireLeader` failed at once. Code `UNAVAILABLE`. */
+/** The member has no leader, so a call with `requireLeader` failed at once. Code `UNAVAILABLE`. */
 export class NoLeaderError extends UnavailableError {}
 
 /**
- * The database has reached its quota: etcd takes no more writes. The write that used up the last of it was applied.
+ * The database has reached its quota, so etcd accepts no more writes. The write that reached the quota was applied.
  * Code `RESOURCE_EXHAUSTED`.
  */
 export class NoSpaceError extends EtcdError {}
 
-/** etcd has a backlog of proposals to apply, and refused this one before doing anything. Code `RESOURCE_EXHAUSTED`. */
+/** etcd has too many proposals to apply, and refused this one before doing anything. Code `RESOURCE_EXHAUSTED`. */
 export class TooManyRequestsError extends EtcdError {}
 
 /**
- * Missing or wrong credentials. Code `UNAUTHENTICATED`; `INVALID_ARGUMENT` where etcd says so of a wrong password,
- * of a missing token and of one older than a change of users or roles; `UNKNOWN` of a user without a password.
+ * Missing or wrong credentials. Code `UNAUTHENTICATED`. etcd's code is `INVALID_ARGUMENT` for a wrong password, for a
+ * missing token and for a token older than a change of users or roles, and `UNKNOWN` for a user without a password.
  */
 export class UnauthenticatedError extends EtcdError {}
 
@@ -319,10 +322,10 @@ export function gaveNoCredentials(error: unknown): boolean {
   return error instanceof UnauthenticatedError && !error.sent;
 }
 
-/** The user may not do that. Code `PERMISSION_DENIED`. */
+/** The user lacks the permission for this call. Code `PERMISSION_DENIED`. */
 export class PermissionDeniedError extends EtcdError {}
 
-/** There is no such lease: it has expired, was revoked, or never existed. Code `NOT_FOUND`. */
+/** The lease doesn't exist: it has expired, was revoked, or never existed. Code `NOT_FOUND`. */
 export class LeaseNotFoundError extends EtcdError {}
 
 type ErrorClass = new (message: string, init: EtcdErrorInit) => EtcdError;

@@ -1,4 +1,4 @@
-/** Bytes as JSON and as terminal output: text where they are UTF-8, else base64. */
+/** Bytes as JSON and as terminal output: text if they are UTF-8, otherwise base64. */
 export type JsonBytes = string | { readonly base64: string };
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -40,13 +40,13 @@ const SCOPE = '@quiesce/etcd';
 
 /**
  * Makes a span for each call of all clients in this thread, and these metrics: `rpc.client.duration` (a histogram in
- * ms, one value for each call) and `etcd.client.retries` (a counter). Names of attributes follow OpenTelemetry's
- * conventions for RPC. A span begins where the call is made, as a child of the span that is active there; a stream's
- * span ends when it is established. Keys and values are not recorded.
+ * ms, one value for each call) and `etcd.client.retries` (a counter). Attribute names follow OpenTelemetry's
+ * conventions for RPC. A span begins when the call is made, as a child of the active span. A stream's span ends when
+ * the stream is established. Keys and values are not recorded.
  *
  * It needs the optional peer dependency `@opentelemetry/api`.
  *
- * @returns a function that ends it.
+ * @returns a function that ends the instrumentation.
  */
 export function instrument(options?: InstrumentOptions): () => void;
 export function instrument(options: InstrumentOptions = {}, ...more: readonly unknown[]): () => void {

@@ -261,7 +261,7 @@ const serverErrors = {
 /** etcd's own words for one of its errors. */
 export type ServerErrorText = keyof typeof serverErrors;
 
-/** What gRPC's own limit says at the server, which lies 512 KiB above etcd's, before etcd sees anything of the request. */
+/** What gRPC's own limit says at the server, which is 512 KiB above etcd's, before etcd sees anything of the request. */
 const overGrpcLimit = /^grpc: received message (?:after decompression )?larger than max /;
 
 /** What is known of an error of etcd's with these words, whichever code came with it. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { provided, type RuntimeName } from './provided.js';
 
 /**
- * The etcd server to start: `ETCD_BIN` where that is set, else the one that set-up chose.
+ * The etcd server to start: `ETCD_BIN` where that is set, otherwise the one that set-up chose.
  * @throws Error when there is none; its message says what to run.
  */
 export function etcdBinary(): string {
@@ -38,7 +38,7 @@ export function runtimeCommand(runtime: RuntimeName): [string, ...string[]] {
 }
 
 /**
- * The Valkey-compatible server to start: `VALKEY_BIN` where that is set, else the one that set-up found;
+ * The Valkey-compatible server to start: `VALKEY_BIN` where that is set, otherwise the one that set-up found;
  * `undefined` where there is none.
  */
 export const valkeyBinary = (): string | undefined => process.env.VALKEY_BIN || provided('valkeyServer');

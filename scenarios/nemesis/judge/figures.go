@@ -63,7 +63,7 @@ func printUnavailability(h *history) {
 	fmt.Println()
 }
 
-// longestGap is the longest time between two ends of puts, of which a part lies between the times.
+// longestGap is the longest time between two ends of puts, of which a part is between the times.
 func longestGap(puts []operation, from, to float64) float64 {
 	longest, last := 0.0, from
 	for _, o := range puts {

@@ -14,7 +14,7 @@ mod frames;
 #[path = "../../src/reassembly.rs"]
 mod reassembly;
 
-/// A message that lies beside the commands.
+/// A message that is beside the commands.
 const LONG: Bytes = Bytes::from_static(&[7; 100]);
 
 libfuzzer_sys::fuzz_target!(|batch: &[u8]| {

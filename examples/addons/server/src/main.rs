@@ -16,7 +16,7 @@ async fn main() -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     loop {
         let (stream, _) = listener.accept().await?;
-        // Clients go without a word, as programs do that are killed.
+        // Clients leave without a message, as programs do that are killed.
         tokio::spawn(async move { drop(serve(stream).await) });
     }
 }

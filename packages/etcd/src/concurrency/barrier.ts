@@ -14,8 +14,8 @@ import { persist } from './persist.js';
 import { untilDeleted } from './until-deleted.js';
 
 /**
- * A barrier: those who wait at it go on once its key is gone. As clientv3's `recipes.Barrier`: no
- * session is involved, and it stays until somebody releases it.
+ * A barrier: its waiters continue once its key is deleted. Corresponds to clientv3's `recipes.Barrier`. It needs no
+ * session, and stays until somebody releases it.
  */
 export class Barrier {
   readonly #space: Namespace;
@@ -41,9 +41,10 @@ export class Barrier {
   }
 
   /**
-   * Puts the barrier up. It is sent again only when it is certain that the attempt before was not applied.
+   * Puts the barrier up. The request is sent again only if the attempt before was certainly not applied.
    *
-   * @throws EtcdError with code `ALREADY_EXISTS` when it is up already. Where `mayBeApplied` is set, it may be up.
+   * @throws EtcdError with code `ALREADY_EXISTS` when it is already up. If `mayBeApplied` of an error is set, it may be
+   * up.
    */
   async hold(options: CallControl = {}): Promise<void> {
     const { succeeded } = await this.#space.txn(
@@ -55,12 +56,15 @@ export class Barrier {
     throw new EtcdError(message, { code: StatusCode.ALREADY_EXISTS, sent: true, mayBeApplied: false });
   }
 
-  /** Takes the barrier down: all who wait go on. Where an error has `mayBeApplied` set, it may be down. */
+  /** Takes the barrier down, so that all waiters continue. If `mayBeApplied` of an error is set, it may be down. */
   async release(options: CallControl = {}): Promise<void> {
     await this.#space.delete(this.#key, options);
   }
 
-  /** Waits until the barrier is down; at once where it isn't up. Throws DeadlineExceededError after `timeoutMs`. */
+  /**
+   * Waits until the barrier is down, and returns at once if it isn't up. Throws DeadlineExceededError after
+   * `timeoutMs`.
+   */
   async wait(options: AcquireOptions = {}): Promise<void> {
     acquireOptions.check(options);
     using linked = new LinkedSignal([options.signal], { timeoutMs: options.timeoutMs, mayBeApplied: false });

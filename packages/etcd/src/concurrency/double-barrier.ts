@@ -20,15 +20,15 @@ import { untilPut } from './until-put.js';
 
 /**
  * Lets a number of sessions begin something together and end it together: nobody enters before all have come, and
- * nobody leaves before all are done. As clientv3's `recipes.DoubleBarrier`, with which it works together on the same
- * keys. One object takes part once at a time.
+ * nobody leaves before all are done. Corresponds to clientv3's `recipes.DoubleBarrier`, and works together with it on
+ * the same keys. One object takes part once at a time.
  */
 export class DoubleBarrier {
   readonly #session: Session;
   readonly #count: number;
   readonly #waiters: Buffer;
   readonly #ready: Buffer;
-  /** Outside of the range in which the others look for who has entered. */
+  /** Outside the range in which the others look for participants. */
   readonly #fences: Buffer;
   #mine: OwnedKey | undefined;
 
@@ -57,10 +57,10 @@ export class DoubleBarrier {
   }
 
   /**
-   * Waits until all have come.
+   * Waits until all participants have entered.
    *
-   * @throws EtcdError with code `FAILED_PRECONDITION` when so many have come already, LeaseLostError when the session
-   * is lost before, DeadlineExceededError after `timeoutMs`. Then it has not entered.
+   * @throws EtcdError with code `FAILED_PRECONDITION` when `count` participants have already entered, LeaseLostError
+   * when the session is lost meanwhile, DeadlineExceededError after `timeoutMs`. After an error it has not entered.
    */
   async enter(options: AcquireOptions = {}): Promise<void> {
     acquireOptions.check(options);
@@ -81,10 +81,10 @@ export class DoubleBarrier {
   }
 
   /**
-   * Waits until all have left, or died.
+   * Waits until all participants have left, or died.
    *
    * @throws EtcdError with code `FAILED_PRECONDITION` when it has not entered, LeaseLostError when the session is lost
-   * before, DeadlineExceededError after `timeoutMs`. Then leave again, or close the session.
+   * meanwhile, DeadlineExceededError after `timeoutMs`. After that, leave again or close the session.
    */
   async leave(options: AcquireOptions = {}): Promise<void> {
     acquireOptions.check(options);
@@ -140,7 +140,7 @@ export class DoubleBarrier {
     }
   }
 
-  /** Those who are in, the oldest first. */
+  /** The participants that have entered, the oldest first. */
   #entered(signal: AbortSignal): Promise<RangeResult> {
     const range: KeyRange = prefix(this.#waiters);
     return persist(

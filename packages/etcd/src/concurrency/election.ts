@@ -27,7 +27,7 @@ import { putsAfter } from './until-put.js';
 
 /** A leadership that was won, until it is resigned or lost. `await using` resigns. */
 export class Leadership extends OwnedKey {
-  /** Of the last change of the key, as far as it is known: a late copy of an earlier proclamation has an older one. */
+  /** Revision of the key's last known change. A late copy of an earlier proclamation has an older one. */
   #modRevision: bigint;
 
   static {
@@ -45,9 +45,10 @@ export class Leadership extends OwnedKey {
   }
 
   /**
-   * The condition, for a transaction, that the candidacy is still there, as clientv3 has it. It holds through later
-   * proclamations, which a comparison of the last change would not. It holds for who resumes the leadership, too: where
-   * somebody may, compare the key's lease as well, `compare.lease(leadership.key, '=', leadership.session.leaseId)`.
+   * A condition for a transaction: the candidacy still exists. It is the same condition as in clientv3. It still holds
+   * after later proclamations, which a comparison of the last change would not. It also holds after another session has
+   * resumed the leadership. If that can happen, compare the key's lease as well: `compare.lease(leadership.key, '=',
+   * leadership.session.leaseId)`.
    */
   override isOwner(): NumberCompare<Bytes> {
     return compare.createRevision<Bytes>(this.key, '=', this.revision);
@@ -64,11 +65,11 @@ export class Leadership extends OwnedKey {
   }
 
   /**
-   * Announces another value; observers see it. Tried again, at another member where there is one, while none answers; an
-   * attempt that comes late doesn't undo a later proclamation.
+   * Announces another value, which observers see. While no server answers, the request is sent again, to another member
+   * if there is one. An attempt that arrives late doesn't undo a later proclamation.
    *
    * @param options `timeoutMs` is 10 000 by default.
-   * @throws OwnershipLostError when this isn't the leader any more.
+   * @throws OwnershipLostError when this is no longer the leader.
    */
   async proclaim(value: Bytes, options: CallControl = {}): Promise<void> {
     callControl.check(options);
@@ -98,7 +99,10 @@ export class Leadership extends OwnedKey {
     }
   }
 
-  /** Lets the next candidate lead. Idempotent. Does nothing when the session is lost: its leaderships are, too. */
+  /**
+   * Lets the next candidate lead. Idempotent. Does nothing if the session is lost, since its leaderships are lost with
+   * it.
+   */
   async resign(options: CallControl = {}): Promise<void> {
     callControl.check(options);
     await this.release(options);
@@ -116,8 +120,8 @@ export interface ObserveOptions {
 const observeOptions = new Description<ObserveOptions>('observe()', { signal: abortSignal });
 
 /**
- * An election: of all sessions that campaign, the one that began first leads, and the next when it resigns or dies.
- * As clientv3's `concurrency.Election`, with which it works together on the same names.
+ * An election. Of all sessions that campaign, the one that began first leads; when it resigns or dies, the next one
+ * leads. Corresponds to clientv3's `concurrency.Election`, and works together with it on the same names.
  */
 export class Election {
   readonly #space: Namespace;
@@ -132,7 +136,7 @@ export class Election {
   }
 
   /**
-   * @param space a client, or a namespace of one; for `campaign` of sessions that were made with the same.
+   * @param space a client, or a namespace of one. `campaign` takes sessions that were made with the same one.
    * @param name what the election is for; keys start with it and a slash, fences with it and `~fence/`.
    */
   constructor(space: Namespace, name: Bytes);
@@ -149,11 +153,13 @@ export class Election {
    * call joins that candidacy, with the new value. Giving up one of these calls leaves the candidacy to the others;
    * resigning ends it for all. A candidacy that was given up, or resigned, is gone before the session makes another.
    *
-   * Where another session has resumed this one's candidacy, the call waits until that is over, and then campaigns again.
+   * If another session has resumed this session's candidacy, the call waits until that candidacy ends, and then
+   * campaigns again.
    *
    * @param value what the leader announces, such as its address.
-   * @throws LeaseLostError when the session is lost before, OwnershipLostError when the candidacy is (the key was deleted,
-   * another session resumed it, or another call of the session resigned), DeadlineExceededError after `timeoutMs`.
+   * @throws LeaseLostError when the session is lost meanwhile, OwnershipLostError when the candidacy is (the key was
+   * deleted, another session resumed it, or another call of the session resigned), DeadlineExceededError after
+   * `timeoutMs`.
    */
   async campaign(session: Session, value: Bytes, options: AcquireOptions = {}): Promise<Leadership> {
     this.#check(session);
@@ -178,17 +184,17 @@ export class Election {
   }
 
   /**
-   * Resumes a leadership or candidacy that exists, for instance after a restart. Its key is then attached to this
+   * Resumes an existing leadership or candidacy, for instance after a restart. Its key is then attached to this
    * session's lease.
    *
-   * An earlier leader that is still alive has lost it then. Its signal aborts with an {@link OwnershipLostError} for
-   * `resumed` as soon as the news arrives, and as its lease runs out at the latest; its `proclaim()` is refused, and its
-   * `resign()` changes nothing. Its `isOwner()` still holds. In the same session, this joins the candidacy, as `campaign`
-   * does.
+   * An earlier leader that is still alive loses its leadership. Its signal aborts with an {@link OwnershipLostError}
+   * for `resumed` as soon as the news arrives, or when its lease runs out at the latest. Its `proclaim()` is refused,
+   * and its `resign()` changes nothing. Its `isOwner()` still holds. In the same session, the call joins the candidacy,
+   * as `campaign` does.
    *
    * @param candidacy key and revision of a {@link Leadership}.
-   * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.
-   * @throws OwnershipLostError when there is no such key any more, LeaseLostError when the session is lost.
+   * @param options `timeoutMs` bounds the whole operation. By default each request has its own deadline.
+   * @throws OwnershipLostError when the key no longer exists, LeaseLostError when the session is lost.
    */
   async resume(session: Session, candidacy: KeptKey, options: CallControl = {}): Promise<Leadership> {
     this.#check(session);
@@ -203,7 +209,7 @@ export class Election {
     return leadership;
   }
 
-  /** The leader's key, with the value that it announced last; `undefined` while there is none. */
+  /** The leader's key with the value that it announced last, or `undefined` if there is no leader. */
   async leader(options: ReadOptions = {}): Promise<KeyValue | undefined> {
     leaderOptions.check(options);
     const oldest = { sortBy: 'createRevision', limit: 1 } as const;
@@ -211,9 +217,10 @@ export class Election {
   }
 
   /**
-   * The leader now, if there is one, and from then on each new leader and each value that a leader proclaims, in
-   * order, over broken connections and away from members that are cut off. A leader who came and went between two looks
-   * may be missed. The loop never ends by itself: leave it, or abort the signal, which makes it throw `signal.reason`.
+   * Yields the present leader, if there is one, and then each new leader and each proclaimed value, in order. It
+   * continues after broken connections, and leaves members that are cut off from the cluster. A leader that came and
+   * went between two reads may be missed. The loop never ends by itself: leave it, or abort the signal, which makes it
+   * throw `signal.reason`.
    */
   observe(options: ObserveOptions = {}): AsyncGenerator<KeyValue, void, void> {
     observeOptions.check(options);
@@ -262,7 +269,7 @@ export class Election {
     }
   }
 
-  /** The first candidate to come after a revision with none. */
+  /** The first candidate after a revision at which there was none. */
   async #firstCandidate(revision: bigint, signal: AbortSignal): Promise<KeyValue> {
     for await (const { kv } of this.#space.watch(this.#candidates, putsAfter(revision, signal))) return kv;
     throw new ClosedError();

@@ -26,18 +26,18 @@ export interface PlacedKey {
   readonly mine: readonly NumberCompare<Bytes>[];
 }
 
-/** Who removes late copies of a session's keys where no fence can be put up, by key. */
+/** For each key without a fence, the task that removes late copies of the session's puts. */
 const sweepers = new WeakMap<Session, Map<string, AbortController>>();
 
 /**
  * Guards the placing of one key against its own late copies. An attempt whose answer was lost may be applied after the
- * key was deleted again, and would bring it back with nobody who knows of it. So each attempt requires that the fence,
- * a key of this placing alone, is missing; and after an attempt whose fate isn't known, the transaction that deletes
- * the key also puts up the fence. The fence is attached to the lease that the key was placed with: once that has ended, a
- * late copy fails anyway. Before that the fence has to stay, also when a session that resumed the key is closed.
+ * key was deleted. It would bring the key back, and nobody would know. So each attempt requires that the fence, a key
+ * of this placing alone, is missing. After an attempt with an unknown outcome, the transaction that deletes the key
+ * also puts up the fence. The fence is attached to the lease that the key was placed with: once that has ended, a late
+ * copy fails anyway. Until then the fence has to stay, even when a session that resumed the key is closed.
  *
- * Where the fence may not be written (the permissions end at the keys themselves, or the store is full), late copies
- * are deleted as soon as they are seen, as long as the session lasts.
+ * If the fence may not be written (the permissions end at the keys themselves, or the store is full), late copies are
+ * deleted as soon as they are seen, as long as the session lasts.
  */
 export class Fence {
   readonly #session: Session;
@@ -52,7 +52,7 @@ export class Fence {
   /**
    * @param key what is placed.
    * @param fence the key that guards it; no other placing has it.
-   * @param lease with which it was placed, where that was not the session's: the fence has to last as long.
+   * @param lease with which it was placed, if that was not the session's: the fence has to last as long.
    */
   constructor(
     session: Session,
@@ -94,7 +94,7 @@ export class Fence {
     this.#uncertain ||= !(error instanceof EtcdError) || error.mayBeApplied;
   }
 
-  /** Whether the attempt failed for the fence, and is to be made without it. */
+  /** Whether the attempt failed because of the fence, and should be repeated without it. */
   isRefused(error: unknown): boolean {
     if (!this.#permitted || !(error instanceof PermissionDeniedError)) return false;
     this.#permitted = false;
@@ -102,8 +102,8 @@ export class Fence {
   }
 
   /**
-   * Deletes the key, if it is still as it was placed, and sees to it that no late copy of its placing brings it back. Goes
-   * on over broken connections until the lease has ended; the key has gone with it then.
+   * Deletes the key, if it is still as it was placed, and makes sure that no late copy of its placing brings it back.
+   * Continues after broken connections until the lease has ended, and the key with it.
    *
    * @param placed `undefined` where it isn't known whether the key is there.
    * @param also done in the same transaction.
@@ -173,7 +173,7 @@ export class Fence {
     if (stray.createRevision !== placed?.revision) await this.#removeStray(stray, signal);
   }
 
-  /** Deletes a key that is there without having been answered, unless it is somebody else's. */
+  /** Deletes a key that was placed by an attempt without an answer, unless it is somebody else's. */
   async #removeStray({ lease, modRevision }: KeyValue, signal: AbortSignal): Promise<void> {
     const { space, leaseId } = this.#session;
     if (lease !== leaseId) return;
@@ -211,9 +211,9 @@ export class Fence {
 }
 
 /**
- * The fence of a key that starts with `name/`. It may not start so itself, as whoever waits there takes each older key
- * for somebody in the way, here and in clientv3. It starts with the name, and so lies within permissions and
- * namespaces that hold more than these keys alone.
+ * The fence of a key that starts with `name/`. It may not start so itself: a waiter takes each older key there for a
+ * holder, here and in clientv3. It starts with the name, and so is within permissions and namespaces that hold more
+ * than these keys alone.
  *
  * @param keys the name and a slash.
  * @param unique what no other placing has.

@@ -53,23 +53,23 @@ class KeyLock extends Lock {
 }
 
 /**
- * Takes the lock that is one key, if nobody holds it; `undefined` where somebody does. That is the lock of npm's `etcd3`,
- * `client.lock(key)`: programs that use either exclude each other on the same key. It is not fair, and doesn't wait for
- * its turn. Programs that all use this client should use a {@link Mutex}. Its keys are different, so `etcd3` takes no
- * notice of it.
+ * Takes a lock that is a single key, if nobody holds it, or else resolves with `undefined`. This is the lock of npm's
+ * `etcd3`, `client.lock(key)`, so programs with either client exclude each other on the same key. It is not fair, and
+ * doesn't wait for its turn. Programs that all use this client should use a {@link Mutex}. Its keys are different, so
+ * `etcd3` ignores it.
  *
  * ```ts
  * await using lock = await tryLockKey(etcd, 'report');
  * if (lock === undefined) throw new Error('somebody else is at it');
  * ```
  *
- * The lock has a lease of its own, which it keeps alive, and revokes when it is unlocked or lost; so a failed
- * `unlock()` leaves it locked until the TTL has passed. While no server answers, it is tried again.
+ * The lock has a lease of its own, which it keeps alive, and revokes when it is unlocked or lost. So a failed
+ * `unlock()` leaves it locked until the TTL has passed. While no server answers, the requests are sent again.
  *
- * @param space a client, or a namespace of one: below its prefix lies the key, as in a namespace of etcd3's.
+ * @param space a client, or a namespace of one: the key is below its prefix, as in a namespace of etcd3.
  * @param options `timeoutMs` is 10 000 by default.
- * @throws InvalidArgumentError for an empty key, LeaseLostError when the lease is lost before, DeadlineExceededError after
- * `timeoutMs`. Then no lock is left behind, at the latest once the TTL has passed.
+ * @throws InvalidArgumentError for an empty key, LeaseLostError when the lease is lost meanwhile, DeadlineExceededError
+ * after `timeoutMs`. After an error no lock is left, at the latest once the TTL has passed.
  */
 export async function tryLockKey(
   space: Namespace,
@@ -101,7 +101,7 @@ export async function tryLockKey(
 
 type Placed = Pick<Ownership, 'revision' | 'modRevision'>;
 
-/** Puts the key if there is none; `undefined` where there is. */
+/** Puts the key if it doesn't exist, or else resolves with `undefined`. */
 async function place(session: Session, key: Uint8Array, signal: AbortSignal): Promise<Placed | undefined> {
   const { space, leaseId } = session;
   const txn = {

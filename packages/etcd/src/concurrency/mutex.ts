@@ -25,10 +25,11 @@ export class Lock extends OwnedKey {
   }
 
   /**
-   * Passes the lock to the next who waits. Idempotent. Does nothing when the session is lost: its locks are, too.
+   * Passes the lock to the next waiter. Idempotent. Does nothing if the session is lost, since its locks are lost with
+   * it.
    *
-   * @throws ClosedError when the client was closed before: the lock goes with the lease's TTL. DeadlineExceededError after
-   * `timeoutMs` (default 10 000): the lock is given back in the background.
+   * @throws ClosedError when the client was already closed: the lock ends with the lease's TTL. DeadlineExceededError
+   * after `timeoutMs` (default 10 000): the lock is then released in the background.
    */
   async unlock(options: CallControl = {}): Promise<void> {
     callControl.check(options);
@@ -37,9 +38,9 @@ export class Lock extends OwnedKey {
 }
 
 /**
- * A lock for one holder at a time among all clients of an etcd, fair: the one who has waited longest gets it. As
- * clientv3's `concurrency.Mutex`, with which it works together on the same names. Unlike there, the mutexes of one
- * session exclude each other, too.
+ * A fair lock with one holder at a time among all clients of a cluster: the one that has waited longest gets it.
+ * Corresponds to clientv3's `concurrency.Mutex`, and works together with it on the same names. Unlike there, mutexes of
+ * the same session exclude each other, too.
  */
 export class Mutex {
   readonly #session: Session;
@@ -67,15 +68,15 @@ export class Mutex {
   /**
    * Waits for the lock.
    *
-   * @throws LeaseLostError when the session is lost before, OwnershipLostError when the waiting key was deleted, as in
-   * a store that was replaced, DeadlineExceededError after `timeoutMs`.
+   * @throws LeaseLostError when the session is lost meanwhile, OwnershipLostError when the waiting key was deleted, as
+   * in a store that was replaced, DeadlineExceededError after `timeoutMs`.
    */
   lock(options: AcquireOptions = {}): Promise<Lock> {
     return claim(this.#claim(), options);
   }
 
   /**
-   * Takes the lock if nobody holds it or waits for it; `undefined` where somebody does.
+   * Takes the lock if nobody holds it or waits for it, or else resolves with `undefined`.
    *
    * @param options `timeoutMs` is 10 000 by default.
    * @throws as {@link Mutex.lock}.
@@ -87,19 +88,19 @@ export class Mutex {
   }
 
   /**
-   * Resumes a lock that exists, for instance after a restart within its lease's TTL. Its key is then attached to this
-   * session's lease and keeps its place in the order. Waits until no older key is in the way, as {@link Mutex.lock}
-   * does; for a lock that was held there is none.
+   * Resumes an existing lock, for instance after a restart within its lease's TTL. Its key is then attached to this
+   * session's lease and keeps its place in the order. Waits until there is no older key, as {@link Mutex.lock} does;
+   * for a lock that was held there is none.
    *
-   * An earlier holder that is still alive has lost it then, in the same session, too. Its `isOwner()` doesn't hold any
-   * more, its `unlock()` changes nothing, and its signal aborts with an {@link OwnershipLostError} for `resumed` as soon as
-   * the news arrives, and as its lease runs out at the latest. Until then it may believe that it holds the lock: what may
-   * not be done twice needs a transaction with `isOwner()`.
+   * An earlier holder that is still alive loses the lock, even in the same session. Its `isOwner()` no longer holds,
+   * and its `unlock()` changes nothing. Its signal aborts with an {@link OwnershipLostError} for `resumed` as soon as
+   * the news arrives, or when its lease runs out at the latest. Until then it may believe that it holds the lock: what
+   * must not be done twice needs a transaction with `isOwner()`.
    *
    * @param lock key and revision of a {@link Lock} of this name, which its program has stored.
-   * @throws InvalidArgumentError when the key is not one of this mutex; OwnershipLostError when there is no such key any
-   * more, or somebody else resumes it meanwhile; else as {@link Mutex.lock}, and then the lock is given up. Where the error's
-   * `mayBeApplied` is true, it may be this session's anyway: resume it again, or close the session.
+   * @throws InvalidArgumentError when the key is not one of this mutex; OwnershipLostError when the key no longer
+   * exists, or somebody else resumes it meanwhile; otherwise as {@link Mutex.lock}, and then the lock is given up. If
+   * the error's `mayBeApplied` is true, this session may hold the lock anyway: resume it again, or close the session.
    */
   async resume(lock: KeptKey, options: AcquireOptions = {}): Promise<Lock> {
     checkArgument('lock', keptKey, lock);

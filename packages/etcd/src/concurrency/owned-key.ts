@@ -23,13 +23,13 @@ import { untilDeleted, untilKey } from './until-deleted.js';
 /** How to wait for a lock or a leadership. */
 export interface AcquireOptions {
   /**
-   * Gives up: the call rejects with `signal.reason`. Once the call has settled, the signal has no effect. What the call
-   * has put is removed again, in the background where that takes longer than a few ms, by the session.
+   * Makes the call give up and reject with `signal.reason`. Once the call has settled, the signal has no effect. What
+   * the call has put is removed. If that takes longer than a few ms, the session does it in the background.
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Longest time to wait, in ms; then the call gives up as by `signal`. Default: no bound; the session has to last,
-   * anyway.
+   * Longest time to wait, in ms. After it the call gives up, as with `signal`. Default: no bound, but the wait ends
+   * with the session.
    */
   readonly timeoutMs?: number | undefined;
 }
@@ -48,9 +48,9 @@ export const acquireOptions = new Description<AcquireOptions>('this call', acqui
 /**
  * Why a key is no longer owned:
  * - `released`: by its holder.
- * - `deleted`: somebody else has deleted its key, or revoked the lease (which the session then learns, too).
+ * - `deleted`: somebody else has deleted its key, or revoked the lease (the session is then lost, too).
  * - `resumed`: somebody else has taken it over, by `resume()` or by another write of its key, and holds it now.
- * - `unknown`: it can't be watched; the cause says why.
+ * - `unknown`: the key can't be watched; the cause says why.
  */
 export type OwnershipLostReason = 'released' | 'deleted' | 'resumed' | 'unknown';
 
@@ -62,8 +62,8 @@ const explanations: Record<OwnershipLostReason, string> = {
 };
 
 /**
- * A lock or leadership is no longer owned, although its session continues. The reason of the signals of locks and
- * leaderships; when the session is lost, that is its {@link LeaseLostError}. Code `ABORTED`; `CANCELLED` for
+ * A lock or leadership is no longer owned, although its session continues. The signals of locks and leaderships abort
+ * with this as the reason, or with a {@link LeaseLostError} if the session is lost. Code `ABORTED`; `CANCELLED` for
  * `released`.
  */
 export class OwnershipLostError extends EtcdError {
@@ -91,8 +91,8 @@ export function inDoubt(reason: unknown): unknown {
 }
 
 /**
- * How long whoever gives up waits for their key to be removed, in ms; that continues in the background. A server that
- * answers has done it by then, and one that doesn't may not delay the call further than that.
+ * How long a call that gives up waits for its key to be removed, in ms. The removal continues in the background. A
+ * server that answers has removed it by then, and one that doesn't must not delay the call any longer.
  */
 export const ABANDON_MS = 25;
 
@@ -114,17 +114,17 @@ export class OwnedKey implements AsyncDisposable {
   /** The key in etcd, as the session's client or namespace calls it. */
   readonly key: Uint8Array;
   /**
-   * Revision that created the key: the fencing token. Whoever owns the same thing later has a higher one, except for who
-   * resumes this, which keeps it.
+   * Revision that created the key: the fencing token. A later owner has a higher one, unless it resumed this key: then
+   * the token stays the same.
    */
   readonly revision: bigint;
   /**
    * Aborts when this is no longer owned: with an {@link OwnershipLostError} when it was released, resumed by somebody
-   * else, or its key deleted; with the session's {@link LeaseLostError} when that is lost. `aborted`, `reason` and
-   * `throwIfAborted()` look at the clock, as `lost` of {@link LeaseKeepAlive}, so look at it before each step. It can't
-   * report a deletion or a takeover before the news arrives, nor what happens after the look. Where that matters, make
-   * changes in a transaction with {@link isOwner}, or pass the fencing token along, which tells all but who resumed from
-   * each other.
+   * else, or its key deleted; with the session's {@link LeaseLostError} when the session is lost. `aborted`, `reason`
+   * and `throwIfAborted()` check the clock, like `lost` of {@link LeaseKeepAlive}, so check the signal before each
+   * step. It can't report a deletion or a takeover before the news arrives, nor what happens after the check. If that
+   * matters, make changes in a transaction with {@link isOwner}, or pass the fencing token along. The token
+   * distinguishes all owners except those that resumed the key.
    */
   readonly signal: AbortSignal;
   readonly #over: AbortController;
@@ -169,8 +169,8 @@ export class OwnedKey implements AsyncDisposable {
   }
 
   /**
-   * The condition, for a transaction, that this is still owned: the key is there, and nobody has written it since, as
-   * whoever resumes it does.
+   * A condition for a transaction: this is still owned. The key exists, and nobody has written it since. Resuming it is
+   * such a write.
    */
   isOwner(): NumberCompare<Bytes> {
     return compare.modRevision<Bytes>(this.key, '=', this.#modRevision);
@@ -201,7 +201,7 @@ export class OwnedKey implements AsyncDisposable {
     this.signal.throwIfAborted();
   }
 
-  /** For `JSON.stringify`, and the log: what is kept of it to resume it, and the lease that it hangs on. */
+  /** For `JSON.stringify` and logs: what a program stores to resume it, and its lease. */
   toJSON(): unknown {
     const { key, revision } = this;
     return jsonOf({ key, revision, leaseId: this.session.leaseId, held: !this.signal.aborted });
@@ -362,7 +362,7 @@ export interface Claim<Owned extends OwnedKey> {
   readonly found?: (owned: Owned, value: Uint8Array, signal: AbortSignal) => Promise<void>;
 }
 
-/** Puts a key and waits until no older one is in the way. Where it fails, its key is removed: {@link OwnedKey.abandon}. */
+/** Puts a key and waits until no older one is in the way. If it fails, its key is removed: {@link OwnedKey.abandon}. */
 export async function claim<Owned extends OwnedKey>(
   init: Claim<Owned>,
   options: AcquireOptions,
@@ -388,12 +388,12 @@ export async function claim<Owned extends OwnedKey>(
   }
 }
 
-/** Waits until nobody else has the key. Who resumed what the session had placed before has it under the same name. */
+/** Waits until nobody else has the key. A session that resumed this session's earlier key has it under the same name. */
 async function untilOurs(session: Session, key: Uint8Array, signal: AbortSignal): Promise<void> {
   await untilKey(session.space, key, undefined, ({ lease }) => lease === session.leaseId, signal);
 }
 
-/** Puts a key if nothing is in the way; `undefined` where something is. Where it fails, its key is removed. */
+/** Puts a key if nothing is in the way, or else resolves with `undefined`. If it fails, its key is removed. */
 export async function tryClaim<Owned extends OwnedKey>(
   init: Claim<Owned>,
   options: AcquireOptions,
@@ -406,8 +406,8 @@ export async function tryClaim<Owned extends OwnedKey>(
 }
 
 /**
- * Gives a key that was placed to whoever asked for it, once it is prepared and its session is still live by the clock.
- * Where that fails, the key is taken back.
+ * Hands a placed key over to the caller, once it is prepared and its session is still live by the clock. If that fails,
+ * the key is taken back.
  */
 export async function handOver<Owned extends OwnedKey>(
   owned: Owned,

@@ -5,7 +5,10 @@ import { pause } from '../util/wait.js';
 
 const backoff = { firstMs: 50, longestMs: 1_000 };
 
-/** How long the first attempt at a call may take, in ms, where the client has no lower bound: then another member is tried. */
+/**
+ * How long the first attempt at a call may take, in ms, before another member is tried. A lower bound of the client
+ * takes precedence.
+ */
 export const FIRST_ATTEMPT_MS = 2_000;
 /** Later ones may take longer, up to this: the cluster may just be slow. */
 const LONGEST_ATTEMPT_MS = 30_000;

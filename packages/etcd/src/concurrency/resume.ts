@@ -41,9 +41,9 @@ const revisionNumber = kind<bigint>(
 /**
  * Attaches an existing key to this session's lease.
  *
- * @param undone what wasn't done when the time is over, for the message.
+ * @param undone what wasn't done when the time ran out, for the message.
  * @returns the revision of that change.
- * @throws OwnershipLostError when there is no such key any more.
+ * @throws OwnershipLostError when the key no longer exists.
  */
 export async function hangOn(
   session: Session,
@@ -58,7 +58,7 @@ export async function hangOn(
   for (;;) {
     session.signal.throwIfAborted();
     const now = await space.get(key, control());
-    // The key as it was seen: a copy of this that comes late doesn't take it from who resumed it after that.
+    // The key as it was seen: a late copy of this write doesn't take it from a session that resumed it afterwards.
     const seen = now?.createRevision === revision ? now.modRevision : undefined;
     if (seen === undefined) throw new OwnershipLostError(key, 'deleted');
     const unchanged = compare.modRevision<Bytes>(key, '=', seen);

@@ -8,8 +8,8 @@ import { type AcquireOptions, claim } from './owned-key.js';
 import { type Session, sessionKind } from './session.js';
 
 /**
- * A lock that is shared by readers or held by one writer, in the order in which they came: readers who come after a
- * waiting writer wait for it. As clientv3's `recipes.RWMutex`.
+ * A lock that is shared by readers or held by one writer, in the order in which they came: readers that come after a
+ * waiting writer wait for it. Corresponds to clientv3's `recipes.RWMutex`.
  */
 export class RwMutex {
   readonly #session: Session;
@@ -34,12 +34,12 @@ export class RwMutex {
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);
   }
 
-  /** Waits until no writer is in the way; other readers may hold it, too. Throws as `Mutex.lock`. */
+  /** Waits until no writer is ahead; other readers may hold the lock, too. Throws what `Mutex.lock` throws. */
   readLock(options: AcquireOptions = {}): Promise<Lock> {
     return this.#lock('read/', prefix(this.#path('write')), options);
   }
 
-  /** Waits until nobody is in the way. Throws as `Mutex.lock`. */
+  /** Waits until nobody is ahead. Throws what `Mutex.lock` throws. */
   writeLock(options: AcquireOptions = {}): Promise<Lock> {
     return this.#lock('write/', prefix(this.#prefix), options);
   }

@@ -23,7 +23,7 @@ import { FIRST_ATTEMPT_MS, persist } from './persist.js';
 export interface SessionOptions extends CallControl {
   /** TTL of the lease that is granted, in seconds. Default 60, as in clientv3. */
   readonly ttlSeconds?: Int64 | undefined;
-  /** Use this lease, which exists, instead of a new one. It has its own TTL, so give one of the two. */
+  /** Use this existing lease instead of a new one. It has its own TTL, so give only one of the two options. */
   readonly leaseId?: Int64 | undefined;
 }
 
@@ -42,24 +42,25 @@ const sessionOptions = describeCall<SessionOptions>(
 
 /**
  * A lease that is kept alive for as long as its holder lives. Locks, elections and other ephemeral keys are attached to
- * it. When the holder dies, or loses its connection for longer than the TTL, they are deleted. As clientv3's
- * `concurrency.Session`.
+ * it. When the holder dies, or loses its connection for longer than the TTL, they are deleted. Corresponds to
+ * clientv3's `concurrency.Session`.
  *
  * An open session keeps the process alive as a call would, unless the client's `unref()` was called.
  */
 export class Session implements AsyncDisposable {
-  /** The client or namespace that it was made with. Its locks and elections have their keys there. */
+  /** The client or namespace that it was made with, which has the keys of its locks and elections. */
   readonly space: Namespace;
   readonly leaseId: bigint;
   /**
-   * Aborts when what the session guards can no longer be relied on, with a {@link LeaseLostError} as its reason:
-   * the lease is lost, or the session was closed or orphaned. It looks at the clock when it is asked, as `lost` of
-   * {@link LeaseKeepAlive}.
+   * Aborts when what the session guards can no longer be relied on, with a {@link LeaseLostError} as its reason: the
+   * lease is lost, or the session was closed or orphaned. It checks the clock whenever its state is read, like `lost`
+   * of {@link LeaseKeepAlive}.
    */
   readonly signal: AbortSignal;
   readonly #keepAlive: LeaseKeepAlive;
   /**
-   * Aborts, at some time after `signal`, when nothing of the session is left at the server, as far as can be known here.
+   * Aborts, some time after `signal`, when nothing of the session is left at the server, as far as this client can
+   * know.
    * @internal
    */
   readonly ended: AbortSignal;
@@ -102,12 +103,12 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Grants a lease and keeps it alive. Where it fails, the lease that it made is revoked again.
+   * Grants a lease and keeps it alive. If that fails, the new lease is revoked.
    *
    * @param space a client, or a namespace of one.
    * @param options `signal` and `timeoutMs` are for the whole call. Once the session exists, they have no effect.
-   * @throws LeaseNotFoundError when there is no lease `leaseId`, or it has run out meanwhile; LeaseLostError when that
-   * is reported by the clock.
+   * @throws LeaseNotFoundError when there is no lease `leaseId`, or it has run out meanwhile; LeaseLostError when it
+   * has run out by this process's clock.
    */
   static async create(space: Namespace, options: SessionOptions = {}): Promise<Session> {
     checkArgument('space', namespaceKind, space);
@@ -147,16 +148,16 @@ export class Session implements AsyncDisposable {
     return this.#keepAlive.ttlSeconds;
   }
 
-  /** How long the session lasts at least if its lease isn't renewed again, in ms from now. 0 once it is lost. */
+  /** How long the session lasts at least, in ms from now, if its lease isn't renewed again. 0 once it is lost. */
   get remainingMs(): number {
     return this.signal.aborted ? 0 : this.#keepAlive.remainingMs;
   }
 
   /**
-   * Ends the session and revokes its lease, so that its keys go at once. Idempotent. Fails where the lease can't be
-   * revoked: then close it again, or let it expire by itself.
+   * Ends the session and revokes its lease, so that its keys are deleted at once. Idempotent. Fails if the lease can't
+   * be revoked: then close the session again, or let the lease expire.
    *
-   * @throws ClosedError when its client was closed before: the keys stay until the TTL has passed.
+   * @throws ClosedError when its client was already closed: the keys stay until the TTL has passed.
    */
   async close(options: CallControl = {}): Promise<void> {
     callControl.check(options);
@@ -181,8 +182,8 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Ends the session without revoking its lease: its keys stay until the TTL has passed, or somebody else keeps the
-   * lease alive. Idempotent.
+   * Ends the session without revoking its lease. Its keys stay until the TTL has passed, or longer if somebody else
+   * keeps the lease alive. Idempotent.
    */
   orphan(): void {
     this.#keepAlive.stop();
@@ -198,7 +199,7 @@ export class Session implements AsyncDisposable {
     this.signal.throwIfAborted();
   }
 
-  /** For `JSON.stringify`, and the log. */
+  /** For `JSON.stringify` and logs. */
   toJSON(): unknown {
     const { leaseId, remainingMs, signal } = this;
     return jsonOf({ leaseId, ttlSeconds: this.ttlSeconds, remainingMs, lost: signal.aborted });
@@ -264,7 +265,7 @@ export class Session implements AsyncDisposable {
     await this.settled();
   }
 
-  /** The session is over; of one that was closed or orphaned the lease lives on, until its TTL has passed. */
+  /** The session is over. If it was closed or orphaned, its lease may live until its TTL has passed. */
   #awaitEnd(): void {
     const { reason } = this.signal;
     const end = (): void => this.#ended.abort(reason);
@@ -276,7 +277,7 @@ export class Session implements AsyncDisposable {
   }
 }
 
-/** The lease of the session that a key's name is of, here and in clientv3; `undefined` where the name says none. */
+/** The lease that a key's name contains, here and in clientv3, or `undefined` if it contains none. */
 export function leaseOf(name: Uint8Array): bigint | undefined {
   const [lease] =
     /^[0-9a-f]{1,16}(?=-|$)/.exec(Buffer.from(name).toString('latin1').replace(/^.*\//s, '')) ?? [];
@@ -285,12 +286,12 @@ export function leaseOf(name: Uint8Array): bigint | undefined {
 
 const lateRevokeBackoff = { firstMs: 50, longestMs: 20_000 };
 
-/** How long a grant is waited for at most, in ms. A later one leaves a lease without keys, for its TTL. */
+/** How long to wait for a grant at most, in ms. A later one leaves a lease without keys, for its TTL. */
 const LATEST_GRANT_MS = 60_000;
 
 /**
- * Revokes a lease that may be granted late, until its TTL has passed: that one revocation was answered says nothing, as the
- * grant may have been sent more than once.
+ * Revokes a lease that may be granted late, again and again until its TTL has passed. An answered revocation proves
+ * nothing, because the grant may have been sent more than once.
  */
 async function revokeLate(space: Namespace, id: bigint, ttlSeconds: number): Promise<void> {
   const timeoutMs = Math.min(ttlSeconds * 1000, LATEST_GRANT_MS);

@@ -1,6 +1,6 @@
 import type { Session } from './session.js';
 
-/** Who has a key, as it was created at a revision, until `signal` aborts. */
+/** An owner of a key that was created at a revision, until `signal` aborts. */
 export interface KeyOwner {
   readonly signal: AbortSignal;
   readonly revision: bigint;
@@ -9,9 +9,9 @@ export interface KeyOwner {
 }
 
 /**
- * A key that a session has only one of, however many of its calls claim it: a candidacy in an election. What is done to
- * the key comes one after another, so that a claim doesn't find a key that is about to go; who owns it is to be looked at
- * in turn, too.
+ * A key that a session has only one of, however many of its calls claim it: a candidacy in an election. Operations on
+ * the key run one after another, so that a claim doesn't find a key that is about to be deleted. Look at the owners in
+ * such an operation, too.
  */
 export class SharedKey {
   readonly #owners = new Set<KeyOwner>();
@@ -33,7 +33,7 @@ export class SharedKey {
     owned.signal.addEventListener('abort', () => this.#owners.delete(owned), { once: true });
   }
 
-  /** Who owns the key as it was created at that revision; at any where none is given. */
+  /** The owners of the key that was created at that revision, or at any revision if none is given. */
   owners(revision?: bigint): KeyOwner[] {
     return [...this.#owners].filter(
       (owner) => !owner.signal.aborted && (revision === undefined || owner.revision === revision),

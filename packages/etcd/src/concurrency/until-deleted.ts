@@ -5,7 +5,7 @@ import type { WatchOptions } from '../watch/request.js';
 import { backOff, mayPass, persist } from './persist.js';
 
 /**
- * Waits until a key that existed at a revision is deleted, over broken connections and compactions.
+ * Waits until a key that existed at a revision is deleted. Continues after broken connections and compactions.
  *
  * @throws the signal's reason once it aborts.
  */
@@ -19,10 +19,10 @@ export async function untilDeleted(
 }
 
 /**
- * Waits until a key is deleted, or is such a one, over broken connections and compactions.
+ * Waits until a key is deleted, or fulfils the condition. Continues after broken connections and compactions.
  *
- * @param revision where the key is known not to be such a one; where it is `undefined`, it is looked up.
- * @returns the key as it is then; `undefined` when it is deleted.
+ * @param revision at which the key is known not to fulfil the condition; if it is `undefined`, the key is read first.
+ * @returns the key as it is then, or `undefined` if it is deleted.
  * @throws the signal's reason once it aborts.
  */
 export function untilKey(

@@ -24,11 +24,11 @@ export interface ClientInit {
 }
 
 /**
- * A client of one etcd cluster, made by `connect()`. Its calls fail with an `EtcdError` of the fitting class, or with
- * the reason of their `signal`.
+ * A client of one etcd cluster, made by `connect()`. Its calls fail with an {@link EtcdError} of the matching class, or
+ * with the reason of their `signal`.
  *
- * While calls, watches and keepalives are in flight it keeps the process alive, unless {@link unref} was called; an idle
- * client doesn't. However the process ends, the client's thread is ended first.
+ * Calls, watches and keepalives in flight keep the process alive, unless {@link unref} was called. An idle client
+ * doesn't. However the process ends, the client's thread ends first.
  */
 export class EtcdClient extends Namespace implements AsyncDisposable {
   /** Which transport carries the calls: `native`, or the slower fallback `grpc-js`. */
@@ -65,11 +65,11 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   }
 
   /**
-   * Drops the history of all keys up to `revision`: what was superseded before it can't be read any more, and reads
-   * and watches of an older revision fail with `CompactedError`. etcd: `KV.Compact`.
+   * Drops the history of all keys before `revision`. Reads and watches of an older revision fail with `CompactedError`
+   * from then on. etcd: `KV.Compact`.
    *
-   * @throws CompactedError when it was compacted already; EtcdError with code `OUT_OF_RANGE` when the revision isn't
-   * reached yet.
+   * @throws CompactedError when that revision was already compacted; EtcdError with code `OUT_OF_RANGE` when the store
+   * hasn't reached it yet.
    */
   compact(revision: Int64, options: CompactOptions = {}): Promise<CompactResult> {
     return this.#rpc.call(compactCall, () => compactionRequest(revision, options), options);
@@ -87,13 +87,13 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
    * await etcd.unary(unlock, { key });
    * ```
    *
-   * It follows the rules of all calls: it goes to a healthy endpoint, with the client's token, sent again as
-   * {@link RpcMethod.idempotent} says, within its deadline and until its signal aborts. Keys in its messages are those of
-   * etcd, without any namespace.
+   * It follows the rules of all calls: it goes to a healthy endpoint with the client's token, within its deadline and
+   * until its signal aborts. {@link RpcMethod.idempotent} says when it is sent again. Keys in its messages are etcd's
+   * own, without any namespace.
    *
-   * @throws InvalidArgumentError for a malformed method, UnimplementedError where the server has no such method, else as
-   * all calls of a `Keyspace`, and what `encode` and `decode` throw. Where `mayBeApplied` is set, the call may have been
-   * applied.
+   * @throws InvalidArgumentError for a malformed method, UnimplementedError when the server has no such method, the
+   * errors of all calls of a `Keyspace`, and what `encode` and `decode` throw. If `mayBeApplied` of an error is set,
+   * the call may have been applied.
    */
   async unary<Request, Response>(
     method: RpcMethod<Request, Response>,
@@ -105,9 +105,10 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
 
   /**
    * Opens a streaming call that the client has no method for. It goes to a healthy endpoint, with a token that is at
-   * most a second old. When it breaks, it isn't opened again, and that endpoint is left alone for a while.
+   * most a second old. When it breaks, it isn't opened again, and other calls avoid that endpoint for a while.
    *
-   * @throws InvalidArgumentError for a malformed method, ClosedError; what ends it later is thrown by the loop over it.
+   * @throws InvalidArgumentError for a malformed method, and ClosedError. The loop over the stream throws what ends it
+   * later.
    */
   stream<Request, Response>(
     method: RpcMethod<Request, Response>,
@@ -116,17 +117,17 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
     return new RpcStream(this.#rpc, method, options);
   }
 
-  /** The endpoints that calls go to, with the state of each. */
+  /** The client's endpoints, with the state of each. */
   get endpoints(): EndpointStatus[] {
     return this.#rpc.endpoints;
   }
 
   /**
-   * Replaces the endpoints. Calls on a removed endpoint run to their end. If all new endpoints are of another cluster,
-   * the client moves there with the first answer: watches end with `StoreReplacedError`, `Cache` and `Mirror` read
-   * their keys again, and sessions are lost.
+   * Replaces the endpoints. Calls on a removed endpoint run to their end. If all new endpoints belong to a different
+   * cluster, the client moves there with the first answer: watches end with `StoreReplacedError`, `Cache` and `Mirror`
+   * read their keys again, and sessions are lost.
    *
-   * @throws InvalidArgumentError for malformed ones, and `ClosedError`.
+   * @throws InvalidArgumentError for malformed endpoints, and ClosedError.
    */
   setEndpoints(endpoints: string | readonly string[]): void {
     this.#rpc.setEndpoints(endpoints);
@@ -135,7 +136,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   /**
    * Calls `listener` at each change of an endpoint's state: when it first answers, fails, and answers again.
    *
-   * @returns a function that ends it.
+   * @returns a function that removes the listener.
    */
   onConnection(listener: (event: ConnectionEvent) => void): () => void {
     checkArgument('listener', aFunction(), listener);
@@ -147,14 +148,14 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
     return this.#rpc.closed;
   }
 
-  /** Calls, watches and keepalives in flight keep the process alive: the default. */
+  /** Lets calls, watches and keepalives in flight keep the process alive. This is the default. */
   ref(): void {
     this.#leaseKeeper.setReferenced(true);
     this.#watches.setReferenced(true);
     this.#rpc.ref();
   }
 
-  /** Calls, watches and keepalives in flight no longer keep the process alive. */
+  /** Stops calls, watches and keepalives in flight from keeping the process alive. */
   unref(): void {
     this.#leaseKeeper.setReferenced(false);
     this.#watches.setReferenced(false);

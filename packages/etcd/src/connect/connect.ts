@@ -46,15 +46,16 @@ import { checkTls, tlsFields } from './tls-options.js';
 export interface ConnectOptions {
   /**
    * `http://host:port`, `https://host:port`, `unix://path` or, with TLS, `unixs://path`; one or several of the same
-   * cluster. The first that answers decides which cluster that is. Endpoints of another cluster are left alone, with a
-   * `ClusterMismatchError` in `etcd.endpoints`. Commas separate them in a string. Default `http://127.0.0.1:2379`.
+   * cluster. The first that answers decides which cluster that is. Endpoints of a different cluster aren't used, and
+   * have a `ClusterMismatchError` in `etcd.endpoints`. In a string, commas separate them. Default
+   * `http://127.0.0.1:2379`.
    */
   readonly endpoints?: string | readonly string[] | undefined;
-  /** Finds the endpoints in DNS, instead of `endpoints`: the domain, or the domain with options. */
+  /** Finds the endpoints in DNS. Excludes `endpoints`. The value is the domain, or the domain with options. */
   readonly srv?: string | SrvOptions | undefined;
   /**
-   * Certificates, for `https://` endpoints; or a function that returns them. It is called before each new connection,
-   * so renewed certificates need no new client. If it throws, that connection fails.
+   * Certificates for `https://` endpoints, or a function that returns them. The function is called before each new
+   * connection, so renewed certificates need no new client. If it throws, that connection fails.
    */
   readonly tls?: (TlsOptions | (() => TlsOptions | Promise<TlsOptions>)) | undefined;
   /** HTTP/2 keepalive; off by default. */
@@ -62,45 +63,45 @@ export interface ConnectOptions {
   /** Idle time before TCP's own keepalive probes start, in ms. Default 30 000; 0 turns them off. */
   readonly tcpKeepAliveMs?: number | undefined;
   /**
-   * Longest time to reach one endpoint, in ms. Default 5 000. Several are tried side by side: the next one as soon as
-   * one has failed, or 250 ms after it.
+   * Longest time to reach one endpoint, in ms. Default 5 000. Several endpoints are tried in parallel: each next one
+   * starts as soon as one has failed, or after 250 ms.
    */
   readonly connectTimeoutMs?: number | undefined;
   /**
-   * Wait for an etcd that comes up: how long all endpoints are tried again and again before `connect()` fails, in ms, with
-   * the last failure of each. `Infinity` for no bound but `signal`. With `srv`, DNS is asked again, too. Default: each
-   * endpoint is tried once. As `grpc.WithBlock` and `DialTimeout` of clientv3.
+   * How long to wait for an etcd that is still starting, in ms. All endpoints are tried repeatedly until then. After
+   * that `connect()` fails, with the last failure of each. With `Infinity` only `signal` ends the wait. With `srv`, DNS
+   * is also asked again. Default: each endpoint is tried once. Corresponds to `grpc.WithBlock` and `DialTimeout` of
+   * clientv3.
    */
   readonly waitForReadyMs?: number | undefined;
   /**
-   * Resolve before an endpoint was reached, as clientv3 does by default. Options are checked, and `srv` is looked up;
-   * the first calls connect and log in. Until an endpoint has answered, calls wait for one up to their deadline, and
-   * fail with UnavailableError then, with the last failure of each endpoint; nothing was sent. Default false. Excludes
-   * `waitForReadyMs`.
+   * Resolve before any endpoint was reached, as clientv3 does by default. Options are checked and `srv` is looked up;
+   * the first calls connect and log in. Until an endpoint has answered, calls wait for one until their deadline. Then
+   * they fail with UnavailableError, which has the last failure of each endpoint; nothing was sent. Default false.
+   * Excludes `waitForReadyMs`.
    */
   readonly lazy?: boolean | undefined;
-  /** Deadline of each call that isn't given its own, in ms. Default 10 000; `Infinity` for none. Watches have none. */
+  /** Deadline of each call without one of its own, in ms. Default 10 000; `Infinity` for none. Watches have none. */
   readonly timeoutMs?: number | undefined;
   /**
-   * Bound on one attempt at a call, in ms. Default `Infinity`. With several endpoints it lets reads leave a member
-   * that has frozen, long before their deadline; HTTP/2 `keepAlive` does so for all calls.
+   * Bound on one attempt at a call, in ms. Default `Infinity`. With several endpoints it lets reads leave a frozen
+   * member long before their deadline. HTTP/2 `keepAlive` does that for all calls.
    */
   readonly attemptTimeoutMs?: number | undefined;
-  /** How calls are sent again when it is safe: reads, and writes that were never proposed. */
+  /** How calls are sent again where that is safe: reads, and writes that were never proposed. */
   readonly retry?: RetryOptions | undefined;
   /**
-   * Makes each call as this user, with this token, or with what a function returns. The function is called when a token
-   * is first needed, for each stream, and when the server refuses a token. Over `http://` the password is sent in clear
-   * text.
+   * The user or token of each call, or a function that returns one. The function is called when a token is first
+   * needed, for each stream, and when the server refuses a token. Over `http://` the password is sent in clear text.
    */
   readonly auth?: (AuthOptions | (() => AuthOptions | Promise<AuthOptions>)) | undefined;
-  /** Find the cluster's members again this often, in ms, as `cluster.syncEndpoints()` does. Default: never. */
+  /** How often to look up the cluster's members, in ms, as `cluster.syncEndpoints()` does. Default: never. */
   readonly autoSyncIntervalMs?: number | undefined;
-  /** Largest request that is sent, in bytes. Default 2 MiB, as in clientv3; etcd itself takes 1.5 MiB by default. */
+  /** Largest request that is sent, in bytes. Default 2 MiB, as in clientv3. etcd itself accepts 1.5 MiB by default. */
   readonly maxRequestBytes?: number | undefined;
-  /** Default `auto`: native where the addon loads, else grpc-js. `QUIESCE_ETCD_TRANSPORT` sets another default. */
+  /** Default `auto`: native if the addon loads, otherwise grpc-js. `QUIESCE_ETCD_TRANSPORT` sets a different default. */
   readonly transport?: TransportChoice | undefined;
-  /** Gives up connecting. Once connected, it has no effect. */
+  /** Ends the attempt to connect. Once connected, it has no effect. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -217,11 +218,11 @@ const lookUpBackoff = { firstMs: 100, longestMs: 1_000 };
 const authenticate = idempotentCall(AuthService.authenticate, ({ token }) => token);
 
 /**
- * Connects to etcd, and resolves once an endpoint has answered, and the user is logged in; at once with `lazy`.
+ * Connects to etcd. Resolves once an endpoint has answered and the user is logged in, or at once with `lazy`.
  *
  * @param options the options, or only the endpoints.
  * @throws InvalidArgumentError for options that can't work; UnavailableError when no endpoint answers: its `cause` has
- * the failure of each, in the order of the endpoints; UnimplementedError when what answers isn't etcd.
+ * the failure of each, in the order of the endpoints; UnimplementedError when a server answers that isn't etcd.
  */
 export async function connect(options?: ConnectOptions | string): Promise<EtcdClient>;
 export async function connect(
@@ -365,7 +366,7 @@ async function tlsOf(tls: () => TlsOptions | Promise<TlsOptions>, timeoutMs: num
   return given;
 }
 
-/** Asks DNS for the endpoints: until it is to be ready again and again, where that is given; else once. */
+/** Asks DNS for the endpoints: once, or repeatedly within `waitForReadyMs` if that is given. */
 async function lookUp(
   srv: string | SrvOptions,
   withTls: boolean,

@@ -3,7 +3,7 @@ import { isSecure, parseEndpoint } from '../transport/endpoint.js';
 import { arrayOf, checkArgument, type Kind, shown, text } from '../util/kinds.js';
 import { withoutSecrets } from '../util/secrets.js';
 
-/** Where a client looks for etcd unless endpoints are given. */
+/** The endpoint of a client that is given none. */
 export const DEFAULT_ENDPOINT = 'http://127.0.0.1:2379';
 
 const DEFAULT_PORT = 2379;
@@ -33,8 +33,8 @@ function notText(name: string, value: unknown, must: string): string {
 }
 
 /**
- * Endpoints in the form `scheme://host:port`. Without a scheme it is `https` where there are TLS options and else
- * `http`; without a port it is 2379. `unix://path` and, with TLS, `unixs://path` name a socket.
+ * Endpoints in the form `scheme://host:port`. Without a scheme it is `https` if there are TLS options, or else `http`.
+ * Without a port it is 2379. `unix://path` and, with TLS, `unixs://path` name a socket.
  *
  * @throws InvalidArgumentError for anything else, and for TLS options that an `http://` endpoint would ignore.
  */

@@ -7,15 +7,18 @@ import { withoutSecrets } from '../util/secrets.js';
 export interface SrvOptions {
   /** Such as `example.com`, whose records are `_etcd-client-ssl._tcp.example.com` and `_etcd-client._tcp.example.com`. */
   readonly domain: string;
-  /** As etcd's `--discovery-srv-name`: distinguishes clusters of one domain, by `_etcd-client-ssl-NAME._tcp`. */
+  /**
+   * Corresponds to etcd's `--discovery-srv-name`: distinguishes clusters of one domain, by
+   * `_etcd-client-ssl-NAME._tcp`.
+   */
   readonly name?: string | undefined;
-  /** Default: that of the process. `new dns.promises.Resolver()` asks servers of your choice. */
+  /** Default: the process's own. `new dns.promises.Resolver()` asks servers of your choice. */
   readonly resolver?: SrvResolver | undefined;
 }
 
 /** What looks SRV records up: `dns.promises`, or a `Resolver` of it. */
 export interface SrvResolver {
-  /** The records of a name; rejects when it has none. */
+  /** Returns the records of a name, or rejects if it has none. */
   resolveSrv(hostname: string): Promise<readonly SrvRecord[]>;
 }
 
@@ -50,7 +53,7 @@ export const srvFields = new Description<SrvOptions>(
  * The endpoints that DNS has for clients, as clientv3 and etcdctl find them (`--discovery-srv`): `https://` ones
  * from `_etcd-client-ssl`, then, unless there are TLS options, `http://` ones from `_etcd-client`.
  *
- * @throws InvalidArgumentError for options that can't work; UnavailableError when neither record is there.
+ * @throws InvalidArgumentError for options that can't work; UnavailableError when there is neither record.
  */
 export async function lookUpSrv(options: string | SrvOptions, withTls: boolean): Promise<string[]> {
   const given: SrvOptions = typeof options === 'string' ? { domain: options } : options;

@@ -12,17 +12,18 @@ import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';
 import type { Mapping, PrefixMapping } from './mapping.js';
 
 /**
- * How a type of keys or values is written as bytes. `In` is what may be written, `Out` what is read back. Both
- * functions may throw. The call or the access then fails with a {@link CodecError}, with that as its `cause`.
+ * How keys or values of a type are written as bytes. `In` is the type that is written, `Out` the type that is read
+ * back. Both functions may throw. The call or the access then fails with a {@link CodecError}, whose `cause` is what
+ * was thrown.
  */
 export interface Codec<In, Out = In> {
-  /** The bytes, or a text that is sent as UTF-8. */
+  /** Returns the bytes, or a string that is sent as UTF-8. */
   encode(value: In): Bytes;
-  /** What the bytes stand for. They belong to the codec and may be kept. */
+  /** Returns what the bytes stand for. The bytes belong to the codec, which may keep them. */
   decode(bytes: Uint8Array): Out;
 }
 
-/** A codec for keys and one for values; `utf8` where one isn't given. */
+/** A codec for keys and one for values. Default of each: `utf8`. */
 export interface KeyValueCodec<KeyIn, ValueIn, KeyOut = KeyIn, ValueOut = ValueIn> {
   readonly key?: Codec<KeyIn, KeyOut>;
   readonly value?: Codec<ValueIn, ValueOut>;
@@ -44,7 +45,7 @@ export const codecs = new Description<KeyValueCodec<never, never, unknown, unkno
   },
 );
 
-/** Bytes as they are; text is written as UTF-8. */
+/** Bytes, unchanged. A string is written as UTF-8. */
 export const bytes: Codec<Bytes, Uint8Array> = {
   encode: (value) => value,
   decode: (value) => value,
@@ -53,7 +54,9 @@ export const bytes: Codec<Bytes, Uint8Array> = {
 // `ignoreBOM`, so that a text is read back as it was written.
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Text as UTF-8. What isn't UTF-8, or has a lone surrogate, is an error rather than changed. */
+/**
+ * Text as UTF-8. Bytes that aren't UTF-8, and strings with a lone surrogate, are errors: nothing is replaced silently.
+ */
 export const utf8: Codec<string> = {
   encode(value) {
     checkArgument('the text', text, value);
@@ -83,7 +86,7 @@ function undecodable(message: string, cause: unknown): CodecError {
 /**
  * JSON, as UTF-8.
  *
- * @param parse makes a `T` of what was parsed, or throws: a schema's `parse`, for example. Without it the type is not
+ * @param parse turns the parsed JSON into a `T`, or throws: a schema's `parse`, for example. Without it the type isn't
  * checked.
  */
 export function json<T>(parse?: (value: unknown) => T): Codec<T>;
@@ -127,10 +130,10 @@ export function jsonText(what: string, value: unknown): string {
 
 /**
  * A key with its value and history, seen through a codec. Key and value are decoded when they are first read, so a
- * value that can't be decoded only fails those who read it.
+ * value that can't be decoded fails only where it is read.
  */
 export class TypedKeyValue<Key, Value> {
-  /** The same as bytes. `raw.value` is empty where only keys were asked for, and for a deleted key. */
+  /** The same as bytes. `raw.value` is empty if only keys were requested, and for a deleted key. */
   readonly raw: KeyValue;
   readonly #codec: Decoders<Key, Value>;
   #key: { readonly decoded: Key } | undefined;
@@ -176,12 +179,12 @@ export class TypedKeyValue<Key, Value> {
     return this.raw.version;
   }
 
-  /** Lease that the key is attached to; 0 for none. */
+  /** Id of the lease that the key is attached to; 0 for none. */
   get lease(): bigint {
     return this.raw.lease;
   }
 
-  /** For `JSON.stringify`: key and value decoded, or as bytes where they can't be; 64-bit numbers as decimal strings. */
+  /** For `JSON.stringify`: key and value, decoded if possible, otherwise as bytes. 64-bit numbers are decimal strings. */
   toJSON(): Record<string, unknown> {
     return { ...this.raw.toJSON(), ...this.#readable() };
   }

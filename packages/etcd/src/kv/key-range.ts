@@ -3,7 +3,7 @@ import { invalidArgument } from '../errors.js';
 import { shown, wellFormed } from '../util/kinds.js';
 import { refuseMore } from '../util/methods.js';
 
-/** A key or a value as calls take it: bytes, or a string that is sent as UTF-8. */
+/** A key or a value that is passed to a call: bytes, or a string that is sent as UTF-8. */
 export type Bytes = string | Uint8Array;
 
 /** One key, or a range of keys: see {@link prefix}, {@link fromKey}, {@link keyRange} and {@link allKeys}. */
@@ -13,8 +13,8 @@ export type Keys = Bytes | KeyRange;
 const zero = Uint8Array.of(0);
 
 /**
- * The keys from `key` (included) to `rangeEnd` (excluded), in byte order; as `key` and `range_end` of etcd's
- * `RangeRequest`. Made by the functions of this module.
+ * The keys from `key` (included) to `rangeEnd` (excluded), in byte order: `key` and `range_end` of etcd's
+ * `RangeRequest`. {@link prefix}, {@link fromKey}, {@link keyRange} and {@link allKeys} make it.
  */
 export class KeyRange {
   /** First key of the range. */
@@ -49,7 +49,7 @@ export function fromKey(start: Bytes, ...more: readonly unknown[]): KeyRange {
 /**
  * The keys from `start` (included) to `end` (excluded).
  *
- * @throws InvalidArgumentError when `end` isn't after `start`: such a range holds nothing.
+ * @throws InvalidArgumentError when `end` isn't after `start`: such a range would be empty.
  */
 export function keyRange(start: Bytes, end: Bytes): KeyRange;
 export function keyRange(start: Bytes, end: Bytes, ...more: readonly unknown[]): KeyRange {
@@ -64,7 +64,7 @@ export function keyRange(start: Bytes, end: Bytes, ...more: readonly unknown[]):
   return new KeyRange(key.length === 0 ? zero : key, rangeEnd);
 }
 
-/** Every key there is. */
+/** All keys. */
 export function allKeys(): KeyRange;
 export function allKeys(...more: readonly unknown[]): KeyRange {
   refuseMore('allKeys()', [], more);
@@ -90,7 +90,7 @@ export function toRange(keys: Keys): RangeBytes {
 }
 
 /**
- * For calls whose types take no range: where one comes all the same it is refused.
+ * For calls whose types take no range: refuses one.
  * @internal
  */
 export function oneKey<Key>(key: Key): Key {

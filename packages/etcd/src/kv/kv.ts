@@ -24,7 +24,7 @@ import { Description, type Hints, type Kinds } from '../util/options.js';
 import type { RangeBytes } from './key-range.js';
 import type { Mapping } from './mapping.js';
 
-/** Where an answer comes from, as etcd's `ResponseHeader`. */
+/** The origin of an answer: etcd's `ResponseHeader`. */
 export interface ResponseHeader {
   readonly clusterId: bigint;
   /** The member that answered. */
@@ -35,22 +35,22 @@ export interface ResponseHeader {
   readonly raftTerm: bigint;
 }
 
-/** Which state of the store a read sees. */
+/** Options that choose which state of the store a read sees. */
 export interface ReadOptions extends CallControl {
-  /** Read as of this revision; default: the newest. */
+  /** Read at this revision. Default: the newest. */
   readonly revision?: Int64 | undefined;
   /**
-   * Let the member that receives the request answer by itself: faster, but it may lag behind. Default false, which is
-   * linearizable.
+   * Let the member that receives the request answer by itself. That is faster, but the member may lag behind. Default
+   * false: the read is linearizable.
    */
   readonly serializable?: boolean | undefined;
 }
 
-/** Options of `range`, as etcd's `RangeRequest`. */
+/** Options of `range`: etcd's `RangeRequest`. */
 export interface RangeOptions extends ReadOptions {
-  /** Most keys to return; default: no limit. `more` in the result says whether there are others. */
+  /** Largest number of keys to return. Default: no limit. `more` in the result says whether there are others. */
   readonly limit?: Int64 | undefined;
-  /** What to sort by; default `key`, ascending. etcd sorts before it applies `limit`. */
+  /** What to sort by. Default: `key`, ascending. etcd sorts before it applies `limit`. */
   readonly sortBy?: keyof typeof sortTargets | undefined;
   /** Default `ascend`. */
   readonly sortOrder?: 'ascend' | 'descend' | undefined;
@@ -68,26 +68,26 @@ export interface RangeOptions extends ReadOptions {
   readonly maxCreateRevision?: Int64 | undefined;
 }
 
-/** What `range` found. */
+/** The result of `range`. */
 export interface RangeResult<Entry = KeyValue> {
   readonly header: ResponseHeader;
-  /** Revision of the store when it was read: the newest one, even if an older one was asked for. */
+  /** Revision of the store at the time of the read: the newest one, even if the read was at an older one. */
   readonly revision: bigint;
-  /** The keys. Those of a long answer are decoded when this is first read, and are kept then. */
+  /** The keys. Those of a long answer are decoded when this property is first read, and kept. */
   readonly kvs: Entry[];
   /** Whether there are more keys in the range than `limit` allowed. */
   readonly more: boolean;
   /** Number of keys in the range, regardless of `limit` and of the filters on revisions. */
   readonly count: bigint;
   /**
-   * The same keys, for a loop over the result itself. Unless `kvs` was read before, each key of a long answer is decoded
-   * when the loop comes to it, and isn't kept, so that another loop gets other objects. With many ranges in flight that
+   * The same keys, for a loop over the result itself. Unless `kvs` was read before, each key of a long answer is
+   * decoded when the loop reaches it, and isn't kept, so another loop gets new objects. With many ranges in flight that
    * takes less than half the CPU time.
    */
   [Symbol.iterator](): IterableIterator<Entry>;
 }
 
-/** Options of `put`, as etcd's `PutRequest`. */
+/** Options of `put`: etcd's `PutRequest`. */
 export interface PutOptions extends CallControl {
   /** Attach the key to this lease: the key is deleted when the lease ends. */
   readonly lease?: Int64 | undefined;
@@ -99,7 +99,7 @@ export interface PutOptions extends CallControl {
   readonly ignoreLease?: boolean | undefined;
 }
 
-/** The effect of `put`. */
+/** The result of `put`. */
 export interface PutResult<Entry = KeyValue> {
   readonly header: ResponseHeader;
   /** Revision that the put made. */
@@ -108,18 +108,18 @@ export interface PutResult<Entry = KeyValue> {
   readonly prevKv: Entry | undefined;
 }
 
-/** Options of `delete`, as etcd's `DeleteRangeRequest`. */
+/** Options of `delete`: etcd's `DeleteRangeRequest`. */
 export interface DeleteOptions extends CallControl {
   /** Return the keys that were deleted. */
   readonly prevKv?: boolean | undefined;
 }
 
-/** The effect of `delete`. */
+/** The result of `delete`. */
 export interface DeleteResult<Entry = KeyValue> {
   readonly header: ResponseHeader;
-  /** Revision of the store after it; a new one only if something was deleted. */
+  /** Revision of the store after the call. It is a new one only if something was deleted. */
   readonly revision: bigint;
-  /** How many keys were deleted. */
+  /** Number of deleted keys. */
   readonly deleted: bigint;
   /** The deleted keys, if `prevKv` was given. */
   readonly prevKvs: Entry[];
@@ -464,13 +464,13 @@ export function kvCalls<Entry>(toEntry: ToEntry<Entry>): KvCalls<Entry> {
   };
 }
 
-/** Options of `compact`, as etcd's `CompactionRequest`. */
+/** Options of `compact`: etcd's `CompactionRequest`. */
 export interface CompactOptions extends CallControl {
   /** Wait until the old revisions are gone from the backend database, too. Default false. */
   readonly physical?: boolean | undefined;
 }
 
-/** The effect of `compact`. */
+/** The result of `compact`. */
 export interface CompactResult {
   readonly header: ResponseHeader;
   /** Revision of the store, which compaction doesn't change. */

@@ -51,7 +51,7 @@ export class PrefixMapping implements Mapping<Bytes, Bytes, KeyValue> {
   entry(kv: KeyValue): KeyValue {
     const { length } = this.prefix;
     if (length === 0) return kv;
-    // Not spread: V8 takes some 4 µs for a spread that is followed by further properties.
+    // Not spread: V8 takes about 4 µs for a spread that is followed by further properties.
     const { key, value, createRevision, modRevision, version, lease } = kv;
     return new KeyValue({
       key: key.subarray(length),

@@ -19,11 +19,12 @@ import {
 } from './kv.js';
 
 /**
- * Options of `iterate` and `pages`. For each page etcd counts all that is left of the range, and with a filter on
- * revisions it reads all of that, too: for hundreds of thousands of keys take larger pages. `timeoutMs` is the deadline of each page.
+ * Options of `iterate` and `pages`. For each page etcd counts the rest of the range, and with a filter on revisions it
+ * also reads all of it. So use larger pages for hundreds of thousands of keys. `timeoutMs` is the deadline of each
+ * page.
  */
 export interface PageOptions extends Omit<RangeOptions, 'limit' | 'sortBy' | 'sortOrder' | 'countOnly'> {
-  /** Most keys to ask for at once. At most two such pages are held in memory. Default 1 000. */
+  /** Largest number of keys in one request. At most two such pages are held in memory. Default 1 000. */
   readonly pageSize?: number | undefined;
 }
 
@@ -39,7 +40,7 @@ const pageOptions = describeCall<PageOptions>(
 
 /** Some consecutive keys of a range. */
 export interface RangePage<Entry = KeyValue> {
-  /** The revision that all pages are read at: `watch` from the one after it to see what changed since. */
+  /** The revision at which all pages are read. To see later changes, `watch` from the next revision. */
   readonly revision: bigint;
   readonly kvs: Entry[];
   /** Whether there is another page. */

@@ -416,7 +416,7 @@ function written({ key, value, options }: Write, before: KeyValue | undefined): 
   if (value === undefined) return undefined;
   const { createRevision = 0n, modRevision = 0n, version = 0n, lease = 0n } = before ?? {};
   return new KeyValue({
-    // Copies: the caller may go on using these.
+    // Copies: the caller may continue to use these.
     key: new Uint8Array(key),
     value: new Uint8Array(value),
     createRevision,

@@ -451,7 +451,7 @@ function compareMessage<Key, Value>(
 ): CompareMessage {
   comparisonFields.check(condition);
   const { target, keys, operator } = condition;
-  // Not spread: V8 takes some 4 µs for a spread that is followed by further properties.
+  // Not spread: V8 takes about 4 µs for a spread that is followed by further properties.
   const { key, rangeEnd } = mapping.range(keys);
   return {
     key,

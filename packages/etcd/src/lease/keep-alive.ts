@@ -7,25 +7,25 @@ import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 /** One renewal of a lease, as etcd's `LeaseKeepAliveResponse`. */
 export interface LeaseRenewal {
   readonly leaseId: bigint;
-  /** TTL that the lease has again, in seconds. */
+  /** TTL that the lease has from this renewal on, in seconds. */
   readonly ttlSeconds: number;
 }
 
 /**
- * A lease that is kept alive, made by {@link LeaseClient.keepAlive}. Its loop is optional. It yields a
- * {@link LeaseRenewal} for each renewal that happens while it waits; it ends after {@link stop} and throws when the
- * lease is lost.
+ * A lease that is kept alive, made by {@link LeaseClient.keepAlive}. Its loop is optional. It yields a {@link
+ * LeaseRenewal} for each renewal that happens while it waits. It ends after {@link stop}, and throws when the lease is
+ * lost.
  */
 export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
   readonly leaseId: bigint;
   /**
-   * Aborts when the lease can no longer be relied on, with a {@link LeaseLostError} that says why; not after
-   * {@link stop}. By this process's monotonic clock, that is at most its TTL after the last successful renewal was
-   * sent, even if no server can be reached.
+   * Aborts when the lease can no longer be relied on, with a {@link LeaseLostError} that says why. It doesn't abort
+   * after {@link stop}. By this process's monotonic clock, it aborts at most one TTL after the last successful renewal
+   * was sent, even if no server can be reached.
    *
-   * `aborted`, `reason` and `throwIfAborted()` look at that clock: they are right even when the process was stopped, or
-   * its event loop blocked, and no timer has run since. The event comes with the first such look, else when the loop
-   * gets to it; a signal derived from this one (`AbortSignal.any`) and calls under way learn by the event.
+   * `aborted`, `reason` and `throwIfAborted()` check that clock. They are right even after the process was stopped or
+   * its event loop blocked, before any timer has run. The event comes with the first such check, or else when the event
+   * loop gets to it. Signals derived from this one (`AbortSignal.any`) and calls under way only learn from the event.
    */
   readonly lost: AbortSignal;
   readonly #keeper: LeaseKeeper;
@@ -53,12 +53,12 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     onAbort(this.lost, unbind);
   }
 
-  /** TTL that the server gave at the last renewal, in seconds. */
+  /** TTL from the server at the last renewal, in seconds. */
   get ttlSeconds(): number {
     return this.#lease.ttlMs / 1000;
   }
 
-  /** How long the lease lasts at least if it isn't renewed again, in ms from now. 0 once it is lost. */
+  /** How long the lease lasts at least, in ms from now, if it isn't renewed again. 0 once it is lost. */
   get remainingMs(): number {
     if (this.lost.aborted) return 0;
     return Math.max(0, this.#lease.renewedAt + this.#lease.ttlMs - performance.now());
@@ -72,7 +72,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     return this.#keeper.confirm(this.#lease);
   }
 
-  /** Stops keeping the lease alive. Other keepalives of the lease on this client go on. Idempotent. */
+  /** Stops keeping the lease alive. Other keepalives of the lease on this client continue. Idempotent. */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;

@@ -29,7 +29,7 @@ export interface GrantOptions extends CallControl {
 export interface GrantResult {
   readonly header: ResponseHeader;
   readonly id: bigint;
-  /** TTL that the server chose, in seconds: at least what was asked for. */
+  /** TTL that the server chose, in seconds: at least the requested one. */
   readonly ttlSeconds: number;
 }
 
@@ -43,7 +43,7 @@ export interface TimeToLiveOptions extends CallControl {
 export interface TimeToLiveResult {
   readonly header: ResponseHeader;
   readonly id: bigint;
-  /** Time that is left, in seconds, rounded down. */
+  /** Remaining time, in seconds, rounded down. */
   readonly ttlSeconds: number;
   /** TTL that the lease was granted with, and has again after each renewal, in seconds. */
   readonly grantedTtlSeconds: number;
@@ -80,9 +80,9 @@ const none = {};
  * Leases: the keys attached to a lease are deleted when it is revoked or no longer renewed. `etcd.lease`; clientv3:
  * `Lease`.
  *
- * Besides the errors that are listed at each, its calls may reject as all calls of a `Keyspace` may.
+ * Besides the errors listed at each call, its calls may reject like all calls of a `Keyspace`.
  *
- * A keepalive in flight keeps the process alive as a call would, unless the client's `unref()` was called.
+ * Like a call in flight, a keepalive keeps the process alive, unless the client's `unref()` was called.
  */
 export class LeaseClient {
   readonly #rpc: Rpc;
@@ -108,13 +108,14 @@ export class LeaseClient {
   }
 
   /**
-   * Makes a lease. The server has a smallest TTL, of 2 s with its default settings, and gives that for less. Without an
-   * `id` it is sent again while no server answers, and an attempt whose answer was lost may leave a lease that nobody knows,
-   * until it expires; with one, only when it is certain that no lease was made. etcd: `Lease.LeaseGrant`.
+   * Makes a lease. The server has a smallest TTL, 2 s with its default settings, and never gives less. Without an `id`
+   * the call is sent again while no server answers. An attempt whose answer was lost may then leave a lease that nobody
+   * knows, until it expires. With an `id` the call is sent again only if the attempt before certainly made no lease.
+   * etcd: `Lease.LeaseGrant`.
    *
-   * @param ttlSeconds the lease expires after this time without a renewal; a whole number.
-   * @throws EtcdError with code `FAILED_PRECONDITION` when there is a lease with the wanted id, and with `OUT_OF_RANGE` for
-   * a TTL above 9,000,000,000 s.
+   * @param ttlSeconds the lease expires after this time without a renewal; an integer.
+   * @throws EtcdError with code `FAILED_PRECONDITION` when a lease with this id exists, and with `OUT_OF_RANGE` for a
+   * TTL above 9,000,000,000 s.
    */
   grant(ttlSeconds: Int64, options: GrantOptions = none): Promise<GrantResult> {
     // If it is sent twice, it may leave a lease that nobody knows and that expires. With an id, the second attempt
@@ -137,11 +138,12 @@ export class LeaseClient {
   }
 
   /**
-   * Ends a lease, and deletes the keys attached to it. It is sent again while no server answers. Keepalives and
-   * sessions of this client on the lease lose it at once; the reason says that this program revoked it. etcd:
+   * Ends a lease, and deletes the keys attached to it. The call is sent again while no server answers. Keepalives and
+   * sessions of this client lose the lease at once, with a reason that says that this program revoked it. etcd:
    * `Lease.LeaseRevoke`.
    *
-   * @throws LeaseNotFoundError when there is no such lease, which may be the work of an attempt whose answer was lost.
+   * @throws LeaseNotFoundError when the lease doesn't exist. An earlier attempt whose answer was lost may have revoked
+   * it.
    */
   async revoke(id: Int64, options: CallControl = none): Promise<void> {
     const ID = toInt64('id', id);
@@ -159,24 +161,25 @@ export class LeaseClient {
   }
 
   /**
-   * Reads how long a lease has left, and what is attached to it; resolves with `undefined` when there is no such lease. It
-   * is sent again while no server answers. etcd: `Lease.LeaseTimeToLive`.
+   * Reads a lease's remaining time and the keys attached to it. Resolves with `undefined` if the lease doesn't exist.
+   * The call is sent again while no server answers. etcd: `Lease.LeaseTimeToLive`.
    */
   timeToLive(id: Int64, options: TimeToLiveOptions = none): Promise<TimeToLiveResult | undefined> {
     const request = () => ({ ID: toInt64('id', id), keys: options.keys ?? false });
     return this.#rpc.call(this.#timeToLive, request, options);
   }
 
-  /** Reads the ids of all leases there are. It is sent again while no server answers. etcd: `Lease.LeaseLeases`. */
+  /** Reads the ids of all leases. The call is sent again while no server answers. etcd: `Lease.LeaseLeases`. */
   list(options: CallControl = none): Promise<bigint[]> {
     return this.#rpc.call(listCall, () => ({}), options);
   }
 
   /**
-   * Renews a lease now, once. While no server answers it is tried again, until its deadline. etcd: `Lease.LeaseKeepAlive`.
+   * Renews a lease once, now. While no server answers, the renewal is sent again until its deadline. etcd:
+   * `Lease.LeaseKeepAlive`.
    *
-   * @throws LeaseNotFoundError when there is no such lease; {@link LeaseLostError} when it is kept alive, too, and has run
-   * out by the clock; DeadlineExceededError, whose cause says why the last stream broke.
+   * @throws LeaseNotFoundError when the lease doesn't exist; {@link LeaseLostError} when this client also keeps it
+   * alive and it has run out by the clock; DeadlineExceededError, whose cause says why the last stream broke.
    */
   async keepAliveOnce(id: Int64, options: CallControl = none): Promise<LeaseRenewal> {
     callControl.check(options);
@@ -191,12 +194,12 @@ export class LeaseClient {
   }
 
   /**
-   * Keeps a lease alive until `stop()` or its `signal`: it is renewed at each third of its TTL, over reconnects, and
-   * when that fails for too long the result's `lost` aborts. Resolves after the first renewal. All leases of a client
+   * Keeps a lease alive until `stop()` or its `signal`. It is renewed at each third of its TTL, also after reconnects.
+   * When that fails for too long, the result's `lost` aborts. Resolves after the first renewal. All leases of a client
    * share one stream. etcd: `Lease.LeaseKeepAlive`.
    *
-   * @param options `timeoutMs` bounds the first renewal alone; `signal` ends the keepalive at any time.
-   * @throws as {@link keepAliveOnce}. When it resolves, the lease is live by the clock.
+   * @param options `timeoutMs` bounds only the first renewal; `signal` ends the keepalive at any time.
+   * @throws what {@link keepAliveOnce} throws. When it resolves, the lease is live by the clock.
    */
   async keepAlive(id: Int64, options: CallControl = none): Promise<LeaseKeepAlive> {
     callControl.check(options);

@@ -2,10 +2,10 @@ import { EtcdError, StatusCode } from '../errors.js';
 
 /**
  * Why a lease is no longer held:
- * - `expired`: no renewal came through for as long as its TTL.
+ * - `expired`: no renewal succeeded for as long as its TTL.
  * - `revoked`: the server no longer has it although its TTL had not passed; somebody revoked it. The message says whether
  *   that was this client.
- * - `halted`: the client that kept it alive was closed. The server has it until its TTL has passed.
+ * - `halted`: the client that kept it alive was closed. The server keeps it until its TTL has passed.
  * - `closed`: its session was closed or orphaned by its holder.
  */
 export type LeaseLostReason = 'expired' | 'revoked' | 'halted' | 'closed';
@@ -37,8 +37,8 @@ export interface LeaseLostMore extends LostMore {
 }
 
 /**
- * A lease is no longer kept alive, and what it guards may no longer be relied on. The reason of the signals of
- * keepalives and sessions. Code `NOT_FOUND`; for `halted` and `closed` it is `CANCELLED`.
+ * A lease is no longer kept alive, so what it guards can no longer be relied on. The signals of keepalives and sessions
+ * abort with this as the reason. Code `NOT_FOUND`, or `CANCELLED` for `halted` and `closed`.
  */
 export class LeaseLostError extends EtcdError {
   readonly leaseId: bigint;

@@ -22,18 +22,18 @@ export interface CacheEvents {
   /** A key was deleted. */
   delete: [event: WatchEvent];
   /**
-   * All keys were read again, after a compaction, or because the store was replaced: then the revision may be lower than
-   * before. `put` and `delete` were emitted for what differs, so what happened in between is missing, but not what came
-   * of it.
+   * All keys were read again, after a compaction or because the store was replaced. In the second case the revision may
+   * be lower than before. `put` and `delete` were emitted for each difference: the changes in between are missing, but
+   * not their result.
    */
   resync: [revision: bigint, cause: CompactedError | StoreReplacedError | undefined];
-  /** The connection for changes is back; missed changes follow. */
+  /** The connection for changes exists again; missed changes follow. */
   connected: [];
-  /** The connection for changes is lost; another is being made. `disconnectedMs` continues from here. */
+  /** The connection for changes was lost, and a new one is being made. `disconnectedMs` counts from now on. */
   disconnected: [];
   /**
-   * The cache has ended with an error, and can't be read any more. Without a listener it is thrown. Closing the cache
-   * or its client is not an error: only `close` reports it.
+   * The cache has ended with an error, and can no longer be read. Without a listener the error is thrown. Closing the
+   * cache or its client isn't an error: only `close` reports it.
    */
   error: [error: unknown];
   /** The cache has ended, with or without an error. */
@@ -57,8 +57,8 @@ const catchingUp: WaitOptions = { timeoutMs: 60_000 };
 const opening = Symbol('Cache.open');
 
 /**
- * A copy of the keys of a range in this process, kept up to date by a watch: reads need no server. It shows the keys as
- * of {@link revision}, never a mixture of revisions. It never goes back, unless the store itself was replaced. To see a
+ * A copy of a range's keys in this process, kept up to date by a watch, so reads need no server. It shows the keys at
+ * {@link revision}, never a mixture of revisions, and never goes back unless the store itself was replaced. To see a
  * write, wait for its revision:
  *
  * ```ts
@@ -72,7 +72,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   readonly #bounds: Bounds;
   readonly #mirror: Mirror;
   #entries = new SortedEntries();
-  /** A base that is being read; it takes the place of `#entries` when it is complete. */
+  /** A base that is being read. It replaces `#entries` when it is complete. */
   #incoming: SortedEntries | undefined;
   #revision = 0n;
   #disconnectedAt: number | undefined;
@@ -105,7 +105,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   }
 
   /**
-   * Reads the keys, and resolves when all are there.
+   * Reads the keys, and resolves when the cache has all of them.
    *
    * @throws what {@link Mirror} throws.
    */
@@ -122,7 +122,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     return cache;
   }
 
-  /** The store's revision that it shows: all changes up to it, and none after. */
+  /** The store's revision that the cache shows: all changes up to it, and none after. */
   get revision(): bigint {
     return this.#revision;
   }
@@ -133,17 +133,18 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   }
 
   /**
-   * How long it may have been stale, in ms: from the loss of the connection for changes until there is another and the
-   * cache shows what was missed. 0 while it is up to date.
+   * How long the cache may have been stale, in ms: since the connection for changes was lost, until there is a new one
+   * and the cache shows the missed changes. 0 while it is up to date.
    */
   get disconnectedMs(): number {
     return this.#disconnectedAt === undefined ? 0 : performance.now() - this.#disconnectedAt;
   }
 
   /**
-   * The value of a key, or `undefined` when there is no such key.
+   * Returns the key with its value, or `undefined` if the key doesn't exist.
    *
-   * @throws InvalidArgumentError for a key outside of its range; once ended, why: ClosedError after `close()`.
+   * @throws InvalidArgumentError for a key outside its range; once the cache has ended, the reason: ClosedError after
+   * `close()`.
    */
   get(key: Bytes): KeyValue | undefined {
     const wanted = sortable(toKey(key));
@@ -152,9 +153,10 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   }
 
   /**
-   * The keys of a range (default: all), in order.
+   * Returns the keys of a range (default: all), in order.
    *
-   * @throws InvalidArgumentError for a range that isn't within its own; once ended, why: ClosedError after `close()`.
+   * @throws InvalidArgumentError for a range that isn't within its own; once the cache has ended, the reason:
+   * ClosedError after `close()`.
    */
   range(keys: Keys = allKeys()): KeyValue[] {
     const { start, end } = boundsOf(keys);
@@ -169,7 +171,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
    * Resolves once the cache shows this revision or a later one.
    *
    * @throws StoreReplacedError when the store is replaced meanwhile: revisions of the old store mean nothing in the new
-   * one. DeadlineExceededError, `signal.reason`, and why the cache has ended.
+   * one. DeadlineExceededError, `signal.reason`, and the reason for which the cache has ended.
    */
   async waitForRevision(revision: bigint, options: WaitOptions = {}): Promise<void> {
     waitOptions.check(options);
@@ -179,7 +181,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
       await this.#waiters.wait(wanted, options, () => this.#revision);
   }
 
-  /** Ends it: it can't be read any more. Idempotent. */
+  /** Ends the cache, which can no longer be read. Idempotent. */
   close(): void {
     this.#end(new ClosedError('the cache is closed; open another'));
     this.#mirror.close();

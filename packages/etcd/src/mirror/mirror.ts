@@ -27,10 +27,11 @@ import type { Watch } from '../watch/watch.js';
 export interface MirrorOptions
   extends Pick<WatchOptions, 'prevKv' | 'fragment' | 'bufferBytes' | 'maxDisconnectedMs' | 'signal'> {
   /**
-   * As for a watch, and also while the base is read. Default `'wait'`: it doesn't stay with a member that is cut off.
+   * As for a watch, and also while the base is read. Default `'wait'`: it leaves a member that is cut off from the
+   * cluster.
    */
   readonly requireLeader?: boolean | 'wait' | undefined;
-  /** Most keys to ask for at once while the base is read. Default 1 000. */
+  /** Largest number of keys in one request while the base is read. Default 1 000. */
   readonly pageSize?: number | undefined;
 }
 
@@ -64,8 +65,8 @@ const stores = withMethods<Pick<Keyspace, 'pages' | 'watch'>>(
 /** One step of a {@link Mirror}. */
 export type MirrorChange<Entry = KeyValue> =
   /**
-   * Everything reported so far is void: all keys follow, as of this revision. It is the first step of all. It comes
-   * again, with the reason, when changes were lost: after a compaction, and after the store was replaced (then the
+   * Everything reported so far is void, and all keys follow, at this revision. This is always the first step. It comes
+   * again, with the reason, when changes were lost: after a compaction, or after the store was replaced (then the
    * revision may be lower than before).
    */
   | {
@@ -77,24 +78,24 @@ export type MirrorChange<Entry = KeyValue> =
   | { readonly type: 'base'; readonly kvs: readonly Entry[] }
   /** The base is complete; from here on there are updates. */
   | { readonly type: 'synced'; readonly revision: bigint }
-  /** Changes, as in {@link WatchBatch}: whole revisions. Without events: nothing has changed up to this revision. */
+  /** Changes of whole revisions, as in {@link WatchBatch}. Without events: nothing has changed up to this revision. */
   | { readonly type: 'update'; readonly revision: bigint; readonly events: readonly WatchEvent<Entry>[] };
 
 const backoff = { firstMs: 50, longestMs: 2_000 };
 
 /**
- * The keys of a range and all their changes, from one revision on: first each key as of that revision, in
- * pages, then each change after it, once and in order. When a compaction has taken changes that were not seen yet, or the
- * store was replaced (restored from a backup, for instance), it starts over with a `reset`. As clientv3's `mirror`
- * package, with its `SyncBase` and `SyncUpdates` in one.
+ * The keys of a range and all their changes from one revision on: first each key at that revision, in pages, then each
+ * later change, once and in order. When a compaction has removed changes that were not seen yet, or the store was
+ * replaced (restored from a backup, for instance), it starts over with a `reset`. Corresponds to clientv3's `mirror`
+ * package, with `SyncBase` and `SyncUpdates` in one.
  *
  * ```ts
  * for await (const change of new Mirror(etcd, prefix('config/'))) …
  * ```
  *
- * For one loop; leaving it ends the mirror. It throws what a watch throws, except for CompactedError and
- * StoreReplacedError, and what the first reading of the base throws. Later readings are tried again while no endpoint
- * can be reached.
+ * It is for one loop, and leaving the loop ends the mirror. It throws what a watch throws, except for CompactedError
+ * and StoreReplacedError, and what the first read of the base throws. Later reads are repeated while no endpoint can be
+ * reached.
  */
 export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entry>>, AsyncDisposable {
   readonly #store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>;
@@ -146,7 +147,10 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     return this.#changes;
   }
 
-  /** As `requestProgress` of a watch: an `update` without events comes. Undefined while the base is read. */
+  /**
+   * Like `requestProgress` of a watch: an `update` without events follows. Resolves with `undefined` while the base is
+   * read.
+   */
   async requestProgress(control?: CallControl): Promise<bigint | undefined> {
     if (control !== undefined) callControl.check(control);
     return await this.#watch?.requestProgress(control);

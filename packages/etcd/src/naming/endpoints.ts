@@ -35,15 +35,15 @@ export type EndpointUpdate =
 
 /** One of the changes of {@link EndpointManager.update}. */
 export type EndpointChange = EndpointUpdate & {
-  /** The endpoint is deleted with this lease, such as `leaseId` of a `Session`. For `add`; default: none. */
+  /** For `add`: the endpoint is deleted with this lease, such as `leaseId` of a `Session`. Default: none. */
   readonly lease?: Int64;
 };
 
 /** Options of {@link EndpointManager.add}. */
 export interface AddEndpointOptions extends CallControl {
   /**
-   * The endpoint is deleted with this lease, such as `leaseId` of a `Session`. Default: none, so that it stays until it
-   * is deleted.
+   * The endpoint is deleted with this lease, such as `leaseId` of a `Session`. Default: none, so the endpoint stays
+   * until it is deleted.
    */
   readonly lease?: Int64 | undefined;
 }
@@ -88,9 +88,9 @@ const watchOptions = new Description<WatchEndpointsOptions>('watch()', {
   requireLeader: mirrorKinds.requireLeader,
 });
 
-/** The endpoints of a service as they are now, and what has changed. */
+/** A service's endpoints and their latest changes. */
 export interface EndpointsState {
-  /** All endpoints, by id. This map is not changed later. */
+  /** All endpoints, by id. This map doesn't change later. */
   readonly endpoints: ReadonlyMap<string, Endpoint>;
   /** The changes since the state before; in the first state, all endpoints. */
   readonly updates: readonly EndpointUpdate[];
@@ -99,11 +99,11 @@ export interface EndpointsState {
 }
 
 /**
- * The endpoints of a service, in etcd: registered by its instances, found by its clients. As clientv3's
- * `naming/endpoints`, in the same keys and the same JSON, so that programs in Go see what is registered here, as grpc-go
- * does by clientv3's resolver (`etcd:///target`), and the other way round.
+ * The endpoints of a service in etcd: its instances register them, its clients find them. Corresponds to clientv3's
+ * `naming/endpoints`, with the same keys and the same JSON. So programs in Go see what is registered here and the other
+ * way round. grpc-go finds it by clientv3's resolver (`etcd:///target`).
  *
- * The endpoint `id` of the service `target` is the key `target/id`. Values there that are no endpoints are skipped, as
+ * The endpoint `id` of the service `target` is the key `target/id`. Values there that aren't endpoints are skipped, as
  * in clientv3.
  *
  * ```ts
@@ -142,11 +142,11 @@ export class EndpointManager {
   }
 
   /**
-   * Adds and deletes several endpoints, as one transaction. Sent again only when it is certain that the attempt before was
+   * Adds and deletes several endpoints in one transaction. It is sent again only if the attempt before was certainly
    * not applied.
    *
-   * @throws InvalidArgumentError for an empty id, an id twice, an `addr` that is not a text, or metadata that JSON can't hold;
-   * else as `txn` of the client.
+   * @throws InvalidArgumentError for an empty id, an id twice, an `addr` that isn't a string, or metadata that JSON
+   * can't hold; and the errors of the client's `txn`.
    */
   async update(updates: readonly EndpointChange[], options: CallControl = {}): Promise<void> {
     checkArgument('updates', wholeList, updates);
@@ -160,19 +160,19 @@ export class EndpointManager {
     await this.#space.txn({ success }, options);
   }
 
-  /** Registers an endpoint, or replaces the one of that id. Sent again, and throws, as {@link update}. */
+  /** Registers an endpoint, or replaces the one with that id. Retries and errors are those of {@link update}. */
   async add(id: string, endpoint: Endpoint, options: AddEndpointOptions = {}): Promise<void> {
     addOptions.check(options);
     const { lease, ...control } = options;
     await this.update([{ type: 'add', id, endpoint, ...(lease !== undefined && { lease }) }], control);
   }
 
-  /** Deletes an endpoint; that there is none is not an error. Sent again, and throws, as {@link update}. */
+  /** Deletes an endpoint. A missing one is not an error. Retries and errors are those of {@link update}. */
   delete(id: string, options: CallControl = {}): Promise<void> {
     return this.update([{ type: 'delete', id }], options);
   }
 
-  /** Reads the endpoints there are, by id. Sent again, and throws, as `range` of the client. */
+  /** Reads the present endpoints, by id. Retries and errors are those of the client's `range`. */
   async list(options: ReadOptions = {}): Promise<Map<string, Endpoint>> {
     listOptions.check(options);
     const { kvs } = await this.#space.range(this.#keys, options);
@@ -180,8 +180,9 @@ export class EndpointManager {
   }
 
   /**
-   * Yields the endpoints there are, and again after each change, over broken connections, compactions and a store that
-   * was replaced. It never ends by itself: leave the loop, or abort the signal, which makes it throw the reason.
+   * Yields the present endpoints, and again after each change. It continues after broken connections, compactions and
+   * the replacement of the store. It never ends by itself: leave the loop, or abort the signal, which makes it throw
+   * the reason.
    *
    * @throws as {@link Mirror}.
    */

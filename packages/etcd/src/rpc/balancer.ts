@@ -192,7 +192,7 @@ export class Balancer {
     this.#notify(endpoint, undefined);
   }
 
-  /** A call on it could not be answered, for a reason that lies with the endpoint. */
+  /** A call on it could not be answered, and the endpoint is the cause. */
   failed(endpoint: Endpoint, error: unknown): void {
     const now = performance.now();
     // If many calls fail together, one counts.

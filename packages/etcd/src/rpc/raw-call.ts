@@ -18,7 +18,7 @@ export interface RpcMethod<Request, Response> {
   /** Decodes a response. Its bytes belong to it. */
   readonly decode: (response: Uint8Array) => Response;
   /**
-   * Whether a unary call changes nothing when it is sent twice: then it is sent again as reads are, else as writes are, only
+   * Whether a unary call changes nothing when it is sent twice: then it is sent again as reads are, otherwise as writes are, only
    * when it is certain that the attempt before was not applied. Default false.
    */
   readonly idempotent?: boolean;

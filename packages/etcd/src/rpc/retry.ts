@@ -27,7 +27,7 @@ export function isRetriable(error: EtcdError, idempotent: boolean, attemptTimedO
   return attemptTimedOut && idempotent;
 }
 
-/** Whether the reason lies with the endpoint, so that others should be tried first. */
+/** Whether the endpoint is the cause, so that others should be tried first. */
 export function blamesEndpoint(error: unknown, attemptTimedOut: boolean): boolean {
   if (!(error instanceof EtcdError)) return false;
   if (error instanceof ClusterMismatchError) return !error.adopted;

@@ -6,7 +6,7 @@ import { delimiter, join, resolve } from 'node:path';
 import { EtcdStartError } from './start-error.js';
 
 /**
- * The etcd to start: the given one, else `ETCD_BIN`, else `etcd` on the `PATH`.
+ * The etcd to start: the given one, or else `ETCD_BIN`, or else `etcd` on the `PATH`.
  *
  * @throws EtcdStartError where there is none; its message says how to get one.
  */

@@ -34,14 +34,14 @@ export interface EtcdServerTls {
 
 /** How {@link startEtcd} starts its server. */
 export interface StartEtcdOptions {
-  /** The program. Default: `ETCD_BIN` of the environment, else `etcd` on the `PATH`. */
+  /** The program. Default: `ETCD_BIN` of the environment, or else `etcd` on the `PATH`. */
   readonly binary?: string | undefined;
-  /** Further flags of etcd, such as `--max-txn-ops=1024`; they override those that it is started with anyway. */
+  /** Further flags of etcd, such as `--max-txn-ops=1024`. They override the flags that the server gets by default. */
   readonly args?: readonly string[] | undefined;
-  /** Serves clients over TLS; the endpoint is `https://` then. Default: without. */
+  /** Serves clients over TLS, at an `https://` endpoint. Default: without TLS. */
   readonly tls?: EtcdServerTls | undefined;
   /**
-   * Whether it waits for the disk at each write, as in production. Default false: then killing the server loses
+   * Whether the server waits for the disk at each write, as in production. Default false: killing the server loses
    * nothing, but a crash of the machine may.
    */
   readonly fsync?: boolean | undefined;
@@ -49,9 +49,9 @@ export interface StartEtcdOptions {
   readonly port?: number | undefined;
   /** Port for members. Default: a free one. */
   readonly peerPort?: number | undefined;
-  /** How long it may take until it serves, in ms. Default 30 000. */
+  /** Longest time until it serves, in ms. Default 30 000. */
   readonly timeoutMs?: number | undefined;
-  /** Gives up starting it, and leaves nothing behind. Once it has started, the signal has no effect. */
+  /** Ends the attempt to start it, and leaves nothing behind. Once it has started, the signal has no effect. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -81,13 +81,13 @@ export interface EtcdServer extends AsyncDisposable {
   readonly endpoint: string;
   /** Its port for clients. */
   readonly port: number;
-  /** Its directory, for its data and files of the test's; kept over restarts, removed by `stop()`. */
+  /** Its directory, for its data and for files of the test. It is kept over restarts and removed by `stop()`. */
   readonly dir: string;
   /** Id of the process that runs now, or ran last. */
   readonly pid: number;
   /** Whether it runs; also while it is frozen. */
   readonly running: boolean;
-  /** How that process ended, once it has. */
+  /** Resolves with how that process ended. */
   readonly exited: Promise<ProcessEnd>;
   /** The last 64 KiB of its output since it was last started. */
   log(): string;
@@ -124,7 +124,7 @@ const READY = 'ready to serve client requests';
 
 /**
  * Starts an etcd of its own for a test, on free ports of the loopback interface with an empty temporary directory, and
- * resolves once it serves, after some 300 ms:
+ * resolves once it serves, after about 300 ms:
  *
  * ```ts
  * await using server = await startEtcd();
@@ -250,7 +250,7 @@ class Server implements EtcdServer {
   restart(): Promise<void> {
     return this.#inTurn(async () => {
       await this.#process?.stop();
-      // etcd would make another one, without a word.
+      // etcd would silently make another one.
       if (!existsSync(this.dir))
         throw new EtcdStartError(`${this.dir} is gone, and this etcd's data with it`);
       await this.#start();
@@ -328,7 +328,7 @@ class Server implements EtcdServer {
   }
 }
 
-/** Before etcd does, which starts without a word, and then refuses connections. */
+/** Before etcd does, which starts silently, and then refuses connections. */
 async function checkServerTls(tls: EtcdServerTls | undefined): Promise<void> {
   if (tls === undefined) return;
   const { cert, key, clientCa } = tls;

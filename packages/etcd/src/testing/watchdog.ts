@@ -6,7 +6,7 @@ import { reason } from '../util/kinds.js';
 import { EtcdStartError } from './start-error.js';
 
 /**
- * What the shell does: it remembers the process group that it is given, and when its input ends without a word, because the
+ * What the shell does: it remembers the process group that it is given, and when its input ends without a message, because the
  * process at the other end is gone, it kills that group and removes the directory.
  */
 const SCRIPT = `

@@ -57,7 +57,7 @@ export class UnaryCall extends PendingCall {
   }
 }
 
-/** A stream: who waits for its headers, a message or room, and how it has ended. Where messages lie is the transport's. */
+/** A stream: who waits for its headers, a message or room, and how it has ended. The transport decides where messages are kept. */
 export abstract class StreamCall extends PendingCall implements ByteStream {
   readonly headers: Promise<Metadata>;
   trailers: Metadata = noMetadata;
@@ -158,7 +158,7 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
     if (message !== undefined) this.giveToReader(message);
   }
 
-  /** There is room for so many messages more: those who wait for it go on. */
+  /** There is room for so many messages more: those who wait for it continue. */
   protected wakeSenders(most: number): void {
     if (this.#senders.length === 0) return;
     for (const sender of this.#senders.splice(0, most)) sender.resolve();

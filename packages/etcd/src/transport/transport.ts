@@ -105,7 +105,7 @@ export interface Transport {
   unary(method: string, request: Uint8Array, options?: CallOptions): Promise<UnaryResponse>;
   /** Opens a streaming call. A server-streaming one is `send` once, then `closeSend`. */
   stream(method: string, options?: CallOptions): ByteStream;
-  /** Retires the connection: new calls get another one. Calls in flight go on if they can. */
+  /** Retires the connection: new calls get another one. Calls in flight continue if they can. */
   renew(): void;
   /** Calls in flight keep the process alive (the default). */
   ref(): void;

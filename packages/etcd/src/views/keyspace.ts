@@ -42,18 +42,18 @@ export interface ClientCore {
 }
 
 /**
- * Keys and values of an etcd cluster as one program wants to see them: those of the client itself, those below the
- * prefix of a `Namespace`, or either of them through a codec (`withCodec`).
+ * A view of the keys and values of an etcd cluster: all of them (the client itself), those below the prefix of a
+ * `Namespace`, or either of these through a codec (`withCodec`).
  *
  * `Key` and `Value` are what calls take, `Entry` is what they return. Views are cheap, share the client's
  * connections, and end with it.
  *
- * Every call has a deadline (`timeoutMs`, or else the client's), within which it is sent again where that is safe: reads
- * while no server answers them, writes only when etcd or this client is certain that the attempt before was not applied.
- * So no write is applied twice. Any call may reject with `DeadlineExceededError`, `UnavailableError`,
- * `PermissionDeniedError`, `UnauthenticatedError`, `TooManyRequestsError`, `ClosedError` and the reason of its
- * `signal`; further errors are listed at each call. `mayBeApplied` of an error says whether a write may have been
- * applied, or may be applied later: then read before writing again.
+ * Every call has a deadline: its own `timeoutMs`, or else the client's. Until then it is sent again where that is safe:
+ * a read while no server answers it, a write only if the attempt before was certainly not applied. So no write is
+ * applied twice. Any call may reject with `DeadlineExceededError`, `UnavailableError`, `PermissionDeniedError`,
+ * `UnauthenticatedError`, `TooManyRequestsError`, `ClosedError` and the reason of its `signal`. Further errors are
+ * listed at each call. `mayBeApplied` of an error says whether a write may have been applied, or may still be applied.
+ * In that case read before writing again.
  */
 export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   readonly #rpc: Rpc;
@@ -77,11 +77,11 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Reads a key. Resolves with the key and its value, or with `undefined` if there is no such key. It is sent again, to
-   * another endpoint if there is one, until its deadline. etcd: `KV.Range`.
+   * Reads a key. Resolves with the key and its value, or with `undefined` if the key doesn't exist. While no server
+   * answers, the call is sent again until its deadline, to another endpoint if there is one. etcd: `KV.Range`.
    *
    * @throws InvalidArgumentError for an empty key; CompactedError when `revision` was compacted; EtcdError with code
-   * `OUT_OF_RANGE` when it isn't reached yet.
+   * `OUT_OF_RANGE` when the store hasn't reached it yet.
    */
   get(key: Key, options: ReadOptions = none): Promise<Entry | undefined> {
     return this.#rpc.call(
@@ -93,9 +93,9 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /**
    * Reads the keys of a range. All of them come in one answer: give a `limit` for ranges that may be large. It is sent
-   * again as {@link get} is. etcd: `KV.Range`.
+   * again like {@link get}. etcd: `KV.Range`.
    *
-   * @throws InvalidArgumentError for options that can't work; CompactedError and EtcdError as {@link get}.
+   * @throws InvalidArgumentError for options that can't work; CompactedError and EtcdError as for {@link get}.
    */
   range(keys: Key | KeyRange, options: RangeOptions = none): Promise<RangeResult<Entry>> {
     return this.#rpc.call(this.#calls.range, () => rangeRequest(this.#mapping.range(keys), options), options);
@@ -108,11 +108,11 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Reads the keys of a range one by one, in order, all as of one revision: for ranges that are too large for one answer.
-   * It asks for `pageSize` keys at a time, and each page is sent again as {@link get} is. etcd: `KV.Range`.
+   * Reads the keys of a range one by one, in order, all at one revision: for ranges that are too large for one answer.
+   * It asks for `pageSize` keys at a time. Each such request is sent again like {@link get}. etcd: `KV.Range`.
    *
-   * @throws InvalidArgumentError at once; CompactedError from the loop, when the revision was compacted before its end was reached; StoreReplacedError
-   * when the store was replaced meanwhile.
+   * @throws InvalidArgumentError at once; CompactedError from the loop, when the revision was compacted before the loop
+   * reached the end; StoreReplacedError when the store was replaced meanwhile.
    */
   iterate(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<Entry, void, void> {
     const range = ownRange(this.#mapping.range(keys));
@@ -125,29 +125,31 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     });
   }
 
-  /** Reads the keys of a range as {@link iterate} does, page by page, with the revision that they are read at. */
+  /** Reads the keys of a range like {@link iterate}, but page by page, with the revision of the reads. */
   pages(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<RangePage<Entry>, void, void> {
     const range = ownRange(this.#mapping.range(keys));
     return rangePages(this.#rpc, range, options, (message) => this.#mapping.entry(message));
   }
 
   /**
-   * Sets the value of a key. It is sent again only when it is certain that the attempt before was not applied: that it
-   * never left this client, or that etcd proposed nothing. etcd: `KV.Put`.
+   * Sets the value of a key. It is sent again only if the attempt before was certainly not applied: it never left this
+   * client, or etcd proposed nothing. etcd: `KV.Put`.
    *
    * @throws InvalidArgumentError for an empty key, and for `ignoreValue` or `ignoreLease` of a key that doesn't exist;
-   * LeaseNotFoundError when there is no such `lease`; RequestTooLargeError above `maxRequestBytes` of the client or the
-   * limit of the server; NoSpaceError when the database is full. Where `mayBeApplied` is set, the put may have been applied.
+   * LeaseNotFoundError when the `lease` doesn't exist; RequestTooLargeError above the client's `maxRequestBytes` or the
+   * server's limit; NoSpaceError when the database is full. If `mayBeApplied` of an error is set, the put may have been
+   * applied.
    */
   put(key: Key, value: Value, options: PutOptions = none): Promise<PutResult<Entry>> {
     return this.#rpc.call(this.#calls.put, () => putRequest(this.#mapping, key, value, options), options);
   }
 
   /**
-   * Deletes a key, or all keys of a range. A missing key is not an error. It is sent again as {@link put} is. etcd:
+   * Deletes a key, or all keys of a range. A missing key is not an error. It is sent again like {@link put}. etcd:
    * `KV.DeleteRange`.
    *
-   * @throws InvalidArgumentError for an empty key. Where `mayBeApplied` is set, the keys may have been deleted.
+   * @throws InvalidArgumentError for an empty key. If `mayBeApplied` of an error is set, the keys may have been
+   * deleted.
    */
   delete(keys: Key | KeyRange, options: DeleteOptions = none): Promise<DeleteResult<Entry>> {
     const request = () => deleteRequest(this.#mapping.range(keys), options);
@@ -155,7 +157,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Does one of two lists of operations, depending on whether all conditions hold, as one atomic step with one
+   * Carries out one of two lists of operations, depending on whether all conditions hold, as one atomic step with one
    * revision:
    *
    * ```ts
@@ -167,11 +169,12 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * if (!result.succeeded) console.log('changed meanwhile to', result.responses[0]?.text());
    * ```
    *
-   * One that only reads is sent again as {@link get} is, any other as {@link put} is. etcd: `KV.Txn`.
+   * A transaction that only reads is sent again like {@link get}, any other like {@link put}. etcd: `KV.Txn`.
    *
    * @throws InvalidArgumentError when it has more operations than the server's `--max-txn-ops` (128 by default),
-   * counted in each list, or writes a key twice; the errors of {@link get} and {@link put} for its operations; then
-   * none of them was done. Where `mayBeApplied` is set, the transaction may have been applied, as a whole.
+   * counted in each list, or writes a key twice; the errors of {@link get} and {@link put} for its operations. After
+   * any of these errors, no operation was carried out. If `mayBeApplied` of an error is set, the transaction may have
+   * been applied as a whole.
    */
   txn<const T extends Txn<Key, Value>>(
     txn: T & NoOtherFields<T>,
@@ -186,9 +189,9 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Runs a function that reads and writes keys, and commits what it wrote as one transaction if nobody has
-   * interfered; otherwise runs it again, at first at once and then after a random time that grows up to 128 ms. So
-   * the function must do nothing else that can't be repeated.
+   * Runs a function that reads and writes keys, and commits its writes as one transaction if nobody has interfered.
+   * Otherwise it runs the function again: the first time at once, then after a random time that grows up to 128 ms. So
+   * everything else that the function does must be repeatable.
    *
    * ```ts
    * const { value: left } = await etcd.stm(async (stm) => {
@@ -198,11 +201,12 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * });
    * ```
    *
-   * If the function throws, the call rejects with that, and nothing is written. As clientv3's `concurrency.NewSTM`.
+   * If the function throws, the call rejects with that, and nothing is written. Corresponds to clientv3's
+   * `concurrency.NewSTM`.
    *
    * @throws StmConflictError when each of `maxAttempts` attempts met a conflict. StoreReplacedError and
-   * ClusterMismatchError when it was applied in a different store from the one it was read from; if that is noticed before the
-   * commit, the function is run again. When the commit itself fails otherwise (`UnavailableError`,
+   * ClusterMismatchError when it was applied in a different store than the reads came from; if that is noticed before
+   * the commit, the function is run again. When the commit fails in another way (`UnavailableError`,
    * `DeadlineExceededError`), it may or may not have been applied.
    */
   stm<T>(
@@ -214,9 +218,9 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /**
    * Follows the changes of a key or a range. Await `ready` of the result before making changes that it must see. After
-   * a broken connection it continues where it was: without limit, or for `maxDisconnectedMs`. etcd: `Watch.Watch`.
+   * a broken connection it continues where it stopped, without a limit or for `maxDisconnectedMs`. etcd: `Watch.Watch`.
    *
-   * @throws InvalidArgumentError and ClosedError at once. What ends the watch later is thrown by the loop over it: see
+   * @throws InvalidArgumentError and ClosedError at once. The loop over the watch throws what ends it later: see
    * `Watch`.
    */
   watch(keys: Key | KeyRange, options: WatchOptions = none): Watch<Entry> {

@@ -8,9 +8,9 @@ import { guardMethods } from '../util/methods.js';
 import { type ClientCore, Keyspace } from './keyspace.js';
 
 /**
- * All keys that start with a prefix, addressed without it. Reads, writes, transactions, watches, leases, locks
- * and elections made through a namespace see nothing else. `EtcdClient` is the namespace of all keys, so whatever
- * takes a `Namespace` takes a client or a part of one. As clientv3's `namespace` package.
+ * All keys that start with a prefix, addressed without it. Reads, writes, transactions, watches, leases, locks and
+ * elections made through a namespace see nothing else. `EtcdClient` is the namespace of all keys, so a function that
+ * takes a `Namespace` also takes a client. Corresponds to clientv3's `namespace` package.
  */
 export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
   /**
@@ -42,8 +42,8 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
   }
 
   /**
-   * The keys below `prefix`: `etcd.namespace('app/').get('a')` reads `app/a`. A namespace can have namespaces. No
-   * separator is added.
+   * The keys below `prefix`: `etcd.namespace('app/').get('a')` reads `app/a`. Namespaces can be nested. No separator is
+   * added.
    *
    * @throws InvalidArgumentError when it is neither text nor bytes.
    */
@@ -55,7 +55,7 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
   }
 
   /**
-   * The same keys, with keys and values that are written and read through codecs:
+   * The same keys, with keys and values written and read through codecs:
    *
    * ```ts
    * const users = etcd.namespace('users/').withCodec({ value: json<User>() });
@@ -63,7 +63,7 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
    * const user = (await users.get('ada'))?.value; // User | undefined
    * ```
    *
-   * Ranges (`prefix()` and the like) are of bytes as before. Both codecs are `utf8` by default.
+   * Ranges (`prefix()` and similar) still consist of bytes. Both codecs are `utf8` by default.
    */
   withCodec<KeyIn = string, ValueIn = string, KeyOut = KeyIn, ValueOut = ValueIn>(
     codec: KeyValueCodec<KeyIn, ValueIn, KeyOut, ValueOut>,

@@ -19,12 +19,12 @@ const stores = withMethods<Pick<Keyspace, 'range' | 'txn'>>(
 const readOptions = describeCall<ReadOptions>('get()', readKinds);
 
 /**
- * Reads that are never older than one before: with `serializable`, a member answers from what it has, and another
- * member that is asked next may be behind. Such an answer is dropped, and the read is repeated with the cluster's
- * agreement. As clientv3's `ordering` package, which asks the members in turn instead.
+ * Reads that are never older than the one before. With `serializable` a member answers by itself, and the member that
+ * is asked next may be behind. Such an older answer is dropped, and the read is repeated with the cluster's agreement.
+ * Corresponds to clientv3's `ordering` package, which asks the members one after another instead.
  *
- * Where the cluster's own answer is older than one before, the store was replaced, by a backup for instance: then reads
- * that began before throw StoreReplacedError, and later ones go by the store that is there now.
+ * If the cluster's own answer is older than the one before, the store was replaced, for instance by a backup. Then
+ * reads that began before throw StoreReplacedError, and later ones follow the new store.
  *
  * ```ts
  * const reads = new OrderedReads(etcd);
@@ -50,18 +50,18 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     this.#store = store;
   }
 
-  /** The newest revision that was seen: no answer is older. */
+  /** The newest revision seen so far: no answer is older. */
   get revision(): bigint {
     return this.#seen.revision;
   }
 
-  /** Takes a revision that became known in another way, such as by a put: later reads aren't older. */
+  /** Records a revision that became known in another way, such as by a put: later reads aren't older. */
   saw(revision: bigint): void {
     const seen = toInt64('revision', revision);
     if (seen > this.#seen.revision) this.#seen = { ...this.#seen, revision: seen };
   }
 
-  /** Reads a key, as `get` of the client does, and throws as {@link range} does. */
+  /** Reads a key like the client's `get`. Throws the errors of {@link range}. */
   async get(key: Key, options: ReadOptions = {}): Promise<Entry | undefined> {
     readOptions.check(options);
     const { kvs } = await this.range(key, options);
@@ -69,9 +69,9 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Reads a range, as `range` of the client does.
+   * Reads a range like the client's `range`.
    *
-   * @throws StoreReplacedError when the store went back behind what was read before, or is another cluster's.
+   * @throws StoreReplacedError when the store is older than what was read before, or belongs to a different cluster.
    */
   async range(keys: Key | KeyRange, options: RangeOptions = {}): Promise<RangeResult<Entry>> {
     const seen = this.#seen;
@@ -84,11 +84,11 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   }
 
   /**
-   * Makes a transaction, as `txn` of the client does. One that only reads, with `serializable` in each of its
-   * operations, is answered by a member from what it has, and made again as {@link range} is where that is older than what
-   * was seen. One that writes is made once.
+   * Makes a transaction like the client's `txn`. If it only reads, with `serializable` in each operation, a member
+   * answers by itself, and the transaction is repeated like {@link range} if that answer is too old. One that writes is
+   * made once.
    *
-   * @throws StoreReplacedError as {@link range}; a transaction that writes was applied then, in the store that is there now.
+   * @throws StoreReplacedError as for {@link range}. A transaction that writes was then applied in the new store.
    */
   async txn<const T extends Txn<Key, Value>>(
     txn: T & NoOtherFields<T>,

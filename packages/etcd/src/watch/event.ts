@@ -15,13 +15,13 @@ export interface WatchEvent<Entry = KeyValue> {
 }
 
 /**
- * Changes that came together, as clientv3's `WatchResponse`. A revision, and so a transaction, is never split over
- * two batches; but one batch can hold several revisions.
+ * Changes that came together: clientv3's `WatchResponse`. A revision, and so a transaction, is never split over two
+ * batches, but one batch can hold several revisions.
  */
 export interface WatchBatch<Entry = KeyValue> {
   /** In the order in which they were made; empty in a progress notification. */
   readonly events: readonly WatchEvent<Entry>[];
-  /** All changes up to this revision were in this batch or one before it. */
+  /** All changes up to this revision were in this batch or an earlier one. */
   readonly revision: bigint;
 }
 

@@ -13,44 +13,44 @@ import { Description, type Kinds } from '../util/options.js';
 /** Full name of the streaming RPC that a watch is made by, for errors. */
 export const watchMethod = WatchService.watch.path;
 
-/** Options of `watch`, as etcd's `WatchCreateRequest`. */
+/** Options of `watch`: etcd's `WatchCreateRequest`. */
 export interface WatchOptions {
-  /** See changes from this revision on; default: those after the watch was made. */
+  /** See changes from this revision on. Default: changes after the watch was made. */
   readonly startRevision?: Int64 | undefined;
-  /** Give the key before the change, too. */
+  /** Also give the key before the change. */
   readonly prevKv?: boolean | undefined;
   /**
-   * Have the server report its revision now and then while nothing changes (etcd: every 10 minutes,
-   * `--watch-progress-notify-interval`). It keeps a watch of quiet keys from falling behind a compaction.
+   * Have the server report its revision from time to time while nothing changes (etcd: every 10 minutes,
+   * `--watch-progress-notify-interval`). This keeps a watch of rarely changed keys from falling behind a compaction.
    */
   readonly progressNotify?: boolean | undefined;
   /** Leave out changes of this type. */
   readonly filters?: readonly ('put' | 'delete')[] | undefined;
   /**
-   * Have the server split responses that are larger than its `--max-request-bytes`. Batches stay whole, but what
-   * comes before the last revision of a part needs no waiting for the rest. For histories of large values: without
-   * it one response has up to 1,000 revisions, whatever their size. Default false, as in clientv3: with many small
-   * events etcd's time for the splitting grows with the square of their number in a part.
+   * Have the server split responses that are larger than its `--max-request-bytes`. Batches still consist of whole
+   * revisions, but the earlier revisions of a part needn't wait for the rest. It is for histories of large values:
+   * without it one response has up to 1,000 revisions, whatever their size. Default false, as in clientv3: with many
+   * small events etcd's time for the splitting grows with the square of their number in a part.
    */
   readonly fragment?: boolean | undefined;
   /**
-   * Don't stay with a member that has no leader, and so may be cut off from the cluster: the watch moves on to other
-   * endpoints. When none of them has one, `true` ends it with an `UnavailableError` ("no leader"), and `'wait'` has it go
-   * on as after any lost connection, so that `maxDisconnectedMs` bounds it. Default false.
+   * Leave a member that has no leader, which may be cut off from the cluster: the watch moves on to other endpoints. If
+   * none of them has a leader, `true` ends the watch with an `UnavailableError` ("no leader"). With `'wait'` it
+   * continues as after any lost connection, bounded by `maxDisconnectedMs`. Default false.
    */
   readonly requireLeader?: boolean | 'wait' | undefined;
   /**
-   * Use a stream of its own. Otherwise the watches of a client share one. The server answers
-   * `requestProgress()` once all watches of a stream have caught up, so on a stream of its own no other watch can hold
-   * up the answer, such as one with a future `startRevision`. Default false.
+   * Use a stream of its own. Otherwise the watches of a client share one. The server answers `requestProgress()` once
+   * all watches of a stream have caught up, so on a stream of its own no other watch can delay the answer, such as one
+   * with a future `startRevision`. Default false.
    */
   readonly ownStream?: boolean | undefined;
   /**
-   * How much may wait for the consumer, in bytes: keys and values, and about 500 more for each event. Beyond that, the
-   * server stops sending; it continues where it stopped once half of the space is free. Default 4 MiB.
+   * How much may wait for the consumer, in bytes: keys and values, and about 500 bytes more for each event. Beyond
+   * that, the server stops sending. It continues where it stopped once half of the space is free. Default 4 MiB.
    */
   readonly bufferBytes?: number | undefined;
-  /** The watch ends with an `UnavailableError` when it had no connection for this long, in ms. Default `Infinity`. */
+  /** The watch ends with an `UnavailableError` after this time without a connection, in ms. Default `Infinity`. */
   readonly maxDisconnectedMs?: number | undefined;
   /** Ends the watch; a loop over it throws `signal.reason`. */
   readonly signal?: AbortSignal | undefined;

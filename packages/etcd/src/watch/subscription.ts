@@ -244,7 +244,7 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#queue.push({ batch, bytes });
   }
 
-  /** Keeps back the events whose revision may go on in the next fragment, and returns those before. */
+  /** Keeps back the events whose revision may continue in the next fragment, and returns those before. */
   #holdLastRevision(events: WatchEvent<Entry>[]): WatchEvent<Entry>[] {
     const last = events.at(-1)?.revision;
     if (events[0]?.revision === last) {

@@ -20,23 +20,24 @@ export interface WatchEvents<Entry = KeyValue> {
   put: [event: WatchEvent<Entry>];
   /** A key was deleted, also by the end of its lease. */
   delete: [event: WatchEvent<Entry>];
-  /** All events of some revisions, after each was emitted by itself; without events it is a progress notification. */
+  /** All events of some revisions, after each was emitted by itself. Without events it is a progress notification. */
   batch: [batch: WatchBatch<Entry>];
   /**
-   * A server has made the watch; its store has this revision. Emitted at first, and again after each `disconnected`.
+   * A server has made the watch, and its store has this revision. Emitted at the beginning, and again after each
+   * `disconnected`.
    */
   connected: [revision: bigint];
-  /** The connection was lost, for this reason; another is being made, and no change will be missed. */
+  /** The connection was lost, for this reason. A new one is being made, and no change will be missed. */
   disconnected: [reason: unknown];
   /**
-   * The watch has ended with an error. Loops throw it instead; where nobody takes events, it comes at once. Without a
-   * listener it is thrown where events are listened to, and kept for who reads later where nobody takes them. Closing
-   * the client is not an error: only `close` reports it.
+   * The watch has ended with an error. Loops throw the error instead. If nobody takes events, it is emitted at once. If
+   * there are listeners for events but none for `error`, it is thrown. If nobody takes events and there is no listener,
+   * it is kept for a later reader. Closing the client isn't an error: only `close` reports it.
    */
   error: [error: unknown];
   /**
    * The watch has ended, with or without an error, and all its events were emitted or dropped. Not emitted if a loop
-   * takes the events: then the loop ends.
+   * takes the events: the loop ends instead.
    */
   close: [];
 }
@@ -55,8 +56,8 @@ const events: Readonly<Record<keyof WatchEvents<unknown>, readonly string[]>> = 
 type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
 
 /**
- * The changes of some keys: each once, in order and without a gap, even if connections break or servers fail. It has
- * one consumer, which takes one of three forms:
+ * The changes of some keys: each once, in order and without a gap, even if connections break or servers fail. A watch
+ * has one consumer, which has one of three forms:
  *
  * ```ts
  * for await (const event of watch) …            // event by event
@@ -69,19 +70,19 @@ type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
  * `connected` and `disconnected` take no events.
  *
  * A watch never ends silently. Loops throw, and `error` is emitted, after the events before were delivered:
- * `CompactedError` where the revision that is wanted next is gone (which can also happen to a watch that was without
- * a connection, or whose consumer was behind, for too long), `StoreReplacedError` where the store was restored from a
- * backup or another cluster has taken its place, `PermissionDeniedError` and `UnauthenticatedError`,
- * `WatchCancelledError` with the server's reason, `UnavailableError` after `maxDisconnectedMs`, and `signal.reason`.
- * When the client is closed, loops throw a `ClosedError`; listeners get only `close`.
+ * `CompactedError` if the next revision was compacted (which can also happen when the watch was without a connection,
+ * or its consumer was behind, for too long), `StoreReplacedError` if the store was restored from a backup or replaced
+ * by a different cluster, `PermissionDeniedError` and `UnauthenticatedError`, `WatchCancelledError` with the server's
+ * reason, `UnavailableError` after `maxDisconnectedMs`, and `signal.reason`. When the client is closed, loops throw a
+ * `ClosedError`, and listeners get only `close`.
  */
 export class Watch<Entry = KeyValue>
   extends EventEmitter<WatchEvents<Entry>>
   implements AsyncIterable<WatchEvent<Entry>>, AsyncDisposable
 {
   /**
-   * Resolves, when the server has made the watch, with the revision of the store at that time: all later changes
-   * will be seen. Rejects when the watch can't be made.
+   * Resolves when the server has made the watch, with the revision of the store at that time: the watch sees all later
+   * changes. Rejects when the watch can't be made.
    */
   readonly ready: Promise<bigint>;
   readonly #subscription: Subscription<Entry>;
@@ -137,10 +138,10 @@ export class Watch<Entry = KeyValue>
   }
 
   /**
-   * The revision that the consumer has come to: all changes up to it were delivered, the one that the consumer is at
-   * included. Within a transaction it is the revision before, until its last event is delivered. To go on later where
-   * this watch stopped, start another from the revision after it: no change is missed. Before the first change it is
-   * the revision before `startRevision`; without one, that of `ready`, and 0 until then.
+   * The consumer's position: all changes up to this revision were delivered, including the one that it is handling.
+   * Within a transaction it is the previous revision, until the last event is delivered. To continue later where this
+   * watch stopped, start another one from the next revision: no change is missed. Before the first change it is the
+   * revision before `startRevision`, or else that of `ready`, and 0 until then.
    */
   get revision(): bigint {
     const { startsAfter } = this.#subscription;
@@ -161,9 +162,9 @@ export class Watch<Entry = KeyValue>
   }
 
   /**
-   * The changes in batches of whole revisions, so that a transaction is seen as one; as clientv3's `WatchResponse`.
-   * A batch without events says that nothing has changed up to its revision: see `progressNotify` and
-   * {@link requestProgress}.
+   * The changes in batches of whole revisions, so that a transaction is seen as a whole: clientv3's `WatchResponse`. A
+   * batch without events says that nothing has changed up to its revision: see `progressNotify` and {@link
+   * requestProgress}.
    */
   batches(): AsyncIterableIterator<WatchBatch<Entry>, void, void> {
     this.#claim('a loop over batches');
@@ -179,14 +180,14 @@ export class Watch<Entry = KeyValue>
   }
 
   /**
-   * Asks the server how far it is, and resolves with that revision once all changes up to it were received here; the
-   * consumer gets a batch without events. With etcd before 3.4.25 and 3.5.8 events may still follow it. etcd:
+   * Asks the server for its revision, and resolves with it once all changes up to it were received here. The consumer
+   * gets a batch without events. With etcd before 3.4.25 and 3.5.8 earlier events may still follow it. etcd:
    * `WatchProgressRequest`.
    *
-   * The server answers when all watches of the stream have caught up, and none starts at a revision of the future;
-   * those of a client share one, except for `ownStream`.
+   * The server answers when all watches of the stream have caught up, and none starts at a future revision. The watches
+   * of a client share one stream, except for those with `ownStream`.
    *
-   * @throws DeadlineExceededError, and why the watch has ended.
+   * @throws DeadlineExceededError, and the error with which the watch has ended.
    */
   async requestProgress(control: CallControl = {}): Promise<bigint> {
     callControl.check(control);
@@ -202,7 +203,7 @@ export class Watch<Entry = KeyValue>
     this.#subscription.close();
   }
 
-  /** For `JSON.stringify`: how far it is. */
+  /** For `JSON.stringify`: its position. */
   toJSON(): unknown {
     return jsonOf({ revision: this.revision });
   }

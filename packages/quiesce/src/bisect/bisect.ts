@@ -83,7 +83,7 @@ export async function bisect(plan: Plan, options: BisectOptions): Promise<Bisect
   let low = at(options.from, 0);
   let high = at(options.to, all.length - 1);
   if (low >= high)
-    throw new UsageError('no version lies between the two', 'give --from an older version than --to');
+    throw new UsageError('there is no version between the two', 'give --from an older version than --to');
   const results = new Map<number, ScenarioResult>();
   const versionOf = (i: number): string => all[i] as string;
   const tryOne = async (i: number): Promise<void> => {

@@ -18,8 +18,8 @@ const MOST_SHARE = 0.01;
 
 /**
  * Writes the report to its own file every 5 s, or more rarely where that would take more than a hundredth of the
- * time, so that `--resume` can go on from it after a tester that was killed. Not to standard output or a device. A
- * report that can't be written is mentioned once. The runs go on, and the report at their end may still succeed.
+ * time, so that `--resume` can continue from it after a tester that was killed. Not to standard output or a device. A
+ * report that can't be written is mentioned once. The runs continue, and the report at their end may still succeed.
  */
 export function checkpoints(
   file: string | undefined,

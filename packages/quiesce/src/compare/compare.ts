@@ -29,7 +29,7 @@ export interface Comparison {
   readonly adjustedP: number;
   /** Within 0..1; a difference is proven when `adjustedP` is at most 1 - confidence. */
   readonly confidence: number;
-  /** Proven: `after` fails less (`better`) or more (`worse`); else `not-proven`. */
+  /** Proven: `after` fails less (`better`) or more (`worse`); otherwise `not-proven`. */
   readonly verdict: 'better' | 'worse' | 'not-proven';
   /**
    * Where it isn't proven: the runs of each side that would prove a difference as large as the one seen in four of

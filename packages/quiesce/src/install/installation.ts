@@ -49,7 +49,7 @@ export function parseRuntime(text: string): { readonly name: string; readonly ve
   );
 }
 
-/** Where installations are kept: `QUIESCE_CACHE`, else a folder of the user's cache. */
+/** Where installations are kept: `QUIESCE_CACHE`, otherwise a folder of the user's cache. */
 export function cacheFolder(): string {
   const { QUIESCE_CACHE, XDG_CACHE_HOME } = process.env;
   return QUIESCE_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'quiesce');

@@ -210,7 +210,7 @@ function refuse(source: string, starts: readonly Start[]): void {
   throw new UsageError(`${source} has ${named.length} errors:${lines.join('')}`);
 }
 
-/** The values of the options that need no other: what the caller gives, else the plan, else their defaults. */
+/** The values of the options that need no other: what the caller gives, or else the plan, or else their defaults. */
 function optionValues(spec: ScenarioDefaults, overrides: ScenarioDefaults): OptionValues {
   const names = Object.keys(valueOptions) as (keyof OptionValues)[];
   const settled = (name: keyof OptionValues): unknown => {

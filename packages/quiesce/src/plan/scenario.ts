@@ -26,7 +26,7 @@ export interface RecordedScenario extends OptionValues {
 export interface Scenario extends RecordedScenario {
   /** Added to the environment of the tester. */
   readonly env: Readonly<Record<string, string>>;
-  /** The seed of its perturbations was asked for; else it was made up. */
+  /** The seed of its perturbations was asked for; otherwise it was made up. */
   readonly seedGiven: boolean;
 }
 

@@ -60,7 +60,7 @@ export function procFolder(pid: number): string {
   return tid === pid ? `/proc/${pid}` : `/proc/${pid}/task/${tid}`;
 }
 
-/** Of a thread that neither runs nor waits: `ended`, which a first thread stays while others go on, or `stopped` by a signal. */
+/** Of a thread that neither runs nor waits: `ended`, which a first thread stays while others continue, or `stopped` by a signal. */
 export function haltOf(pid: number, tid: number): 'ended' | 'stopped' | undefined {
   const state = stateOf(`/proc/${pid}/task/${tid}`);
   return isDead(state) ? 'ended' : state === 'T' ? 'stopped' : undefined;

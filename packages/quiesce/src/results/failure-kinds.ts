@@ -256,7 +256,7 @@ const rules: readonly Rule[] = [
     matches: ({ signature }) => signature === 'rust-panic' || signature === 'rust-abort',
     detail: ({ culprit, outcome, crashed }) => {
       if (crashed) return joined('nothing could catch it, so that it aborted the process', culprit);
-      return outcome === 'dirty-output' ? 'the program went on after it' : undefined;
+      return outcome === 'dirty-output' ? 'the program continued after it' : undefined;
     },
   },
   {

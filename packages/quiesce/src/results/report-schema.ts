@@ -34,7 +34,7 @@ const threadStack = z.looseObject({
   halted: z
     .enum(['ended', 'stopped'])
     .exactOptional()
-    .describe('in a hang: it had ended while others went on, or a signal had stopped it'),
+    .describe('in a hang: it had ended while others continued, or a signal had stopped it'),
   frames: z
     .array(
       z.looseObject({

@@ -59,7 +59,7 @@ export interface ScenarioResult {
   /** Milliseconds from work done to process gone, over all runs that reported it; `null` if none did. */
   readonly exitMs: Summary | null;
   readonly failures: readonly FailureGroup[];
-  /** Of the exit of the first run that ended as expected, where timelines were taken; else `null`. */
+  /** Of the exit of the first run that ended as expected, where timelines were taken; otherwise `null`. */
   readonly cleanTimeline: Timeline | null;
 }
 

@@ -371,7 +371,7 @@ const SUSPENDED = wait('sigsuspend');
 /** `spawnSync` has an event loop of its own meanwhile. */
 const WAITS_FOR_CHILD = /^node::SyncProcessRunner::/m;
 
-/** The program has come to its end, but its threads go on, as they may: Python has not begun to take anything down. */
+/** The program has come to its end, but its threads continue, as they may: Python has not begun to take anything down. */
 const waitsForPythonThreads = (main: ThreadStack | undefined): boolean =>
   /^wait_for_thread_shutdown(?!\w)/m.test(names(main?.frames)) ||
   main?.interpreted?.some(({ name, file }) => name === '_shutdown' && file.endsWith('/threading.py')) ===

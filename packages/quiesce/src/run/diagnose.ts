@@ -44,8 +44,8 @@ export interface Stacks {
 }
 
 /**
- * The stacks of all threads of some live processes (the first four): from gdb where it is installed and may attach, else
- * each thread's name, state and wait channel from /proc. Python's own frames come from py-spy where that is installed, else,
+ * The stacks of all threads of some live processes (the first four): from gdb where it is installed and may attach, otherwise
+ * each thread's name, state and wait channel from /proc. Python's own frames come from py-spy where that is installed, otherwise,
  * of a hang, from Python itself. What the main thread of a hung Node does comes from its inspector. Takes at most 85 s a process.
  * gdb leaves them as they were, running or stopped.
  * @param faultingTid number of the thread that died, whose stack comes first.
@@ -171,7 +171,7 @@ interface Seen {
   readonly problem: string | null;
 }
 
-// The address of each frame says which library it is in: else it isn't printed where a line of source begins.
+// The address of each frame says which library it is in: otherwise it isn't printed where a line of source begins.
 const BACKTRACE = [
   'set print frame-arguments none',
   'set print frame-info location-and-address',
@@ -200,7 +200,7 @@ async function pythonFrames(
   return hung && asked ? framesFromPython(pid, signal) : new Map();
 }
 
-/** For a hang only: what it does in the program isn't safe in one that is to go on, or whose heap is broken. */
+/** For a hang only: what it does in the program isn't safe in one that is to continue, or whose heap is broken. */
 async function framesFromPython(pid: number, signal: AbortSignal | undefined): Promise<FramesOfThreads> {
   const directory = makeTemporaryDirectory('quiesce-traceback');
   try {

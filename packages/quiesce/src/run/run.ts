@@ -107,7 +107,7 @@ export interface CrashFacts {
   readonly main: boolean;
   /** Python is in the process. */
   readonly python: boolean;
-  /** File of the library that it ran or used code or data of, though it had been unloaded; else `null`. */
+  /** File of the library that it ran or used code or data of, though it had been unloaded; otherwise `null`. */
   readonly unloaded?: string | null;
   /** The thread had run out of stack. */
   readonly overflow?: boolean;
@@ -128,11 +128,11 @@ export interface Evidence {
   readonly stacks: string | null;
   /** The same as data; empty when they were not taken. */
   readonly threads: readonly ThreadStack[];
-  /** Of a crash that the witness saw; else `null` or not there. */
+  /** Of a crash that the witness saw; otherwise `null` or not there. */
   readonly crash?: CrashFacts | null;
   /** The process that this, the stacks and the threads are of, where it isn't the main one: a child that died. */
   readonly child?: ChildCrash | null;
-  /** Of the exit, where it was asked for and seen; else `null` or not there. */
+  /** Of the exit, where it was asked for and seen; otherwise `null` or not there. */
   readonly timeline?: Timeline | null;
 }
 
@@ -295,7 +295,7 @@ interface Crash {
   /** `undefined` for a process that isn't the run's. */
   readonly command: string | undefined;
   readonly at: number;
-  /** Its stacks, where they were wanted; it has been let go on then. */
+  /** Its stacks, where they were wanted; the process was continued then. */
   readonly seen: Promise<Stacks | null>;
   /** Known once `seen` is. */
   readonly facts: Promise<CrashFacts | null>;

@@ -26,7 +26,7 @@ export interface ThreadStack {
   readonly faulting: boolean;
   /** Of a hang: it burnt CPU while it was looked at, more than any other. */
   readonly busy?: boolean;
-  /** Of a hang: it had ended while others went on, as after `pthread_exit` in `main`, or a signal had stopped it. */
+  /** Of a hang: it had ended while others continued, as after `pthread_exit` in `main`, or a signal had stopped it. */
   readonly halted?: 'ended' | 'stopped';
   readonly frames: readonly StackFrame[];
   /** The same in its program's own language, where a tool of that shows it. */

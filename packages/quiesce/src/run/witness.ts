@@ -20,7 +20,7 @@ export interface LeftThread {
 /** An internet socket that was still open when its process ended. */
 export interface LeftSocket {
   readonly state: 'listening' | 'connected' | 'unconnected';
-  /** Its own address when it listens or isn't connected, else that of its peer: `127.0.0.1:80`, `[::1]:80`. */
+  /** Its own address when it listens or isn't connected, otherwise that of its peer: `127.0.0.1:80`, `[::1]:80`. */
   readonly address: string;
 }
 

@@ -74,7 +74,7 @@ export async function run(options: RunOptions): Promise<ScenarioResult> {
 
 /**
  * Runs a plan: its scenarios one after another, each service from its first use to the end.
- * A service that fails doesn't throw: the scenarios that use it are `not-run` or `stopped`, the others go on.
+ * A service that fails doesn't throw: the scenarios that use it are `not-run` or `stopped`, the others continue.
  * @throws UsageError when the plan is wrong; EnvironmentError when the system can't start a process.
  */
 export async function runPlan(plan: Plan, options: PlanOverrides & SessionOptions = {}): Promise<PlanResult> {
@@ -198,7 +198,7 @@ function reasonToStop(error: unknown, completed: number, signal: AbortSignal): s
   return error instanceof EnvironmentError && completed > 0 ? messageOf(error) : undefined;
 }
 
-/** Runs scenarios alternately. When one can't go on, none does: what they would show together is gone. */
+/** Runs scenarios alternately. When one can't continue, none does: what they would show together is gone. */
 async function runByTurns(
   scenarios: readonly Scenario[],
   services: ServicePool,

@@ -14,7 +14,7 @@ export interface TimelinePhase {
   readonly fromMs: number;
   /** `null` when it had not ended when the timeline did. */
   readonly toMs: number | null;
-  /** How many handlers ran one right after the other; else 1. */
+  /** How many handlers ran one right after the other; otherwise 1. */
   readonly count: number;
 }
 
@@ -47,7 +47,7 @@ export interface TimelineCrash {
 export interface Timeline {
   /** Number of the run. */
   readonly run: number;
-  /** What time 0 is: the program's "work done", the begin of the exit where it doesn't say that, else its start. */
+  /** What time 0 is: the program's "work done", the beginning of the exit where it doesn't say that, otherwise its start. */
   readonly zero: 'work-done' | 'exit' | 'start';
   readonly endMs: number;
   /** How the process ended: `killed` when it hung. */

@@ -18,8 +18,8 @@ const priorityKind = kind<number>(
 
 /**
  * A queue whose items are taken in the order of their priority, 0 first, and of equal priority in the order in which
- * they came. As clientv3's `recipes.PriorityQueue`, with which it works together on the same names. Each item goes to
- * one consumer, as with {@link Queue}.
+ * they came. Corresponds to clientv3's `recipes.PriorityQueue`, and works together with it on the same names. Each item
+ * goes to one consumer, as with {@link Queue}.
  */
 export class PriorityQueue {
   readonly #space: Namespace;
@@ -34,7 +34,7 @@ export class PriorityQueue {
 
   /**
    * @param space a client, or a namespace of one.
-   * @param name the queue; keys start with it and a slash, and with `__`, it and a slash.
+   * @param name the queue; keys start with it and a slash, and with `__`, the name and a slash.
    */
   constructor(space: Namespace, name: Bytes);
   constructor(space: Namespace, name: Bytes, ...more: readonly unknown[]) {
@@ -48,7 +48,7 @@ export class PriorityQueue {
    * Adds an item behind those of its priority.
    *
    * @param priority a whole number from 0, the first to be taken, to 65,535.
-   * @param options `timeoutMs` bounds the whole; default: each call has its own deadline.
+   * @param options `timeoutMs` bounds the whole operation. By default each request has its own deadline.
    */
   async enqueue(value: Bytes, priority: number, options: CallControl = {}): Promise<void> {
     checkArgument('priority', priorityKind, priority);

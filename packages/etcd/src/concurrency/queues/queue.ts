@@ -8,8 +8,8 @@ import type { AcquireOptions } from '../owned-key.js';
 import { dequeue } from './dequeue.js';
 
 /**
- * A first-in, first-out queue for many producers and consumers. As clientv3's `recipes.Queue`, with which it works
- * together on the same names.
+ * A first-in, first-out queue for many producers and consumers. Corresponds to clientv3's `recipes.Queue`, and works
+ * together with it on the same names.
  *
  * Each item goes to one consumer, at most once: it is gone from etcd when {@link dequeue} resolves, and nobody else
  * gets it. An error of `dequeue` that isn't the signal's may hide an item that was taken.
@@ -38,8 +38,8 @@ export class Queue {
   }
 
   /**
-   * Adds an item at the end. It is sent again only when it is certain that the attempt before was not applied; where an
-   * error has `mayBeApplied` set, the item may be there.
+   * Adds an item at the end. The request is sent again only if the attempt before was certainly not applied. If
+   * `mayBeApplied` of an error is set, the item may be in the queue.
    */
   async enqueue(value: Bytes, options: CallControl = {}): Promise<void> {
     await this.#space.put(

@@ -64,7 +64,7 @@ export class GrpcJsChannel {
     if (this.#retired && this.#calls === 0) this.#end();
   }
 
-  /** Takes no new calls. Those that have a connection go on; the others fail, with nothing sent. */
+  /** Takes no new calls. Those that have a connection continue; the others fail, with nothing sent. */
   retire(why?: string): void {
     if (this.#retired) return;
     this.#retired = true;

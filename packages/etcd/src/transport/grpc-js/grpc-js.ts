@@ -31,7 +31,7 @@ const brokenConnection =
 
 /**
  * A transport on `@grpc/grpc-js`, for hosts without the native binary. Where it differs:
- * - without `tls.ca` it trusts the operating system's authorities only from Node 22.15 on, else Node's own.
+ * - without `tls.ca` it trusts the operating system's authorities only from Node 22.15 on, otherwise Node's own.
  * - after `unref()`, calls still keep the process alive while their connection is being made.
  *
  * @throws InvalidArgumentError when the options can't work.

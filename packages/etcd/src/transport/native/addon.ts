@@ -40,12 +40,12 @@ export interface NativeBinding {
    */
   drain(): Buffer;
   /**
-   * Copies the next of the messages that are too long to lie in the frames of the batch that was drained last into a buffer
+   * Copies the next of the messages that are too long for the frames of the batch that was drained last into a buffer
    * of its length.
    */
   takeLong(into: Uint8Array): void;
   setReferenced(referenced: boolean): void;
-  /** Retires the connection: new calls get another one. Calls in flight go on. */
+  /** Retires the connection: new calls get another one. Calls in flight continue. */
   renew(): void;
   /** Other TLS options, for the connections to come. */
   setTls(tls: NativeTls): void;
@@ -114,7 +114,7 @@ function load(): NativeAddon | Error {
 }
 
 /**
- * In a checkout it is beside the package; else it comes in a package of its own for each platform, of which npm installs the
+ * In a checkout it is beside the package; otherwise it comes in a package of its own for each platform, of which npm installs the
  * one that fits. Where a C library is in the name, that one has tried to load is soon said. A bundle may have it beside it. What
  * is likely comes first, since the first failure to find a module takes Node 2 ms.
  */

@@ -1,16 +1,16 @@
 /**
  * The framing of what crosses into the native addon and back. All integers are little-endian; a batch is a
- * run of frames with nothing between them. A long message lies beside them, by itself. The other half is crates/etcd-transport/src/frames.rs.
+ * run of frames with nothing between them. A long message is beside them, by itself. The other half is crates/etcd-transport/src/frames.rs.
  */
 import { type Metadata, noMetadata } from '../../errors.js';
 
 const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 6, gather: 7 } as const;
 const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5, broken: 6 } as const;
 
-/** In place of a message's length: it lies beside the frames, by itself. On the way up its length follows. */
+/** In place of a message's length: it is beside the frames, by itself. On the way up its length follows. */
 const BY_ITSELF = 0xffffffff;
 
-/** From how many bytes on a message lies by itself. */
+/** From how many bytes on a message is beside the frames. */
 const LONG_BYTES = 32 * 1024;
 
 /** Before a message, in gRPC: a byte that says whether it is compressed, and its length in four. */
@@ -27,7 +27,7 @@ export class CommandBatch {
   readonly #giveLong: (message: Uint8Array) => void;
   readonly #methods = new Map<string, Uint8Array>();
 
-  /** @param giveLong takes the messages that lie by themselves, in the order of the commands. It copies them. */
+  /** @param giveLong takes the messages that are by themselves, in the order of the commands. It copies them. */
   constructor(giveLong: (message: Uint8Array) => void) {
     this.#giveLong = giveLong;
   }
@@ -37,7 +37,7 @@ export class CommandBatch {
     return this.#length;
   }
 
-  /** Bytes collected, with the messages that lie by themselves. */
+  /** Bytes collected, with the messages that are by themselves. */
   get wholeLength(): number {
     return this.#length + this.#givenBytes;
   }
@@ -246,7 +246,7 @@ export class CompletionBatch {
   /** Whether there is another batch, for which the addon doesn't call. */
   readonly isFollowed: boolean;
 
-  /** @param takeLong fills a buffer with the next of the messages that lie beside the frames. */
+  /** @param takeLong fills a buffer with the next of the messages that are beside the frames. */
   constructor(frames: Buffer, takeLong: (into: Uint8Array) => void) {
     this.#frames = frames;
     this.#takeLong = takeLong;

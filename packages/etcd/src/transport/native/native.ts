@@ -310,7 +310,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     else call.fail(statusError({ code: code as StatusCode, details, trailers, method: call.method, sent }));
   }
 
-  // A defect of this client, not a failure of the server: the transport can't go on.
+  // A defect of this client, not a failure of the server: the transport can't continue.
   broken(details: string, cause?: unknown): void {
     this.#broken = (sent) => new EtcdError(details, { code: StatusCode.INTERNAL, sent, cause });
     this.closeNow();

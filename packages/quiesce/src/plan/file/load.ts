@@ -24,7 +24,7 @@ export async function findPlan(directory = '.'): Promise<string | undefined> {
 }
 
 /**
- * Reads and checks a plan file: YAML or JSON by its ending, else a TypeScript or JavaScript module whose default export is
+ * Reads and checks a plan file: YAML or JSON by its ending, otherwise a TypeScript or JavaScript module whose default export is
  * a plan or a function that returns one.
  * @throws UsageError when the file can't be read, or its function never returns; PlanError with everything that is wrong in it, and where that is.
  */
@@ -73,7 +73,7 @@ async function exportedPlan(path: string): Promise<unknown> {
 
 /**
  * What a promise resolves with.
- * @throws UsageError when nothing is left in this process that could settle it: Node would end without a word.
+ * @throws UsageError when nothing is left in this process that could settle it: Node would end silently.
  */
 async function settled<T>(promise: Promise<T>, what: string): Promise<T> {
   let release = (): void => {};

@@ -8,7 +8,7 @@ const MOST_QUOTED = 120;
 /** A plan's text as data, and where what is in it. */
 export interface PlanText {
   readonly plan: unknown;
-  /** Where a field is: its name, where `ofName` is asked for, else its value; of one that isn't there, what it misses in. */
+  /** Where a field is: its name, where `ofName` is asked for, otherwise its value; of one that isn't there, what it misses in. */
   locate(path: readonly (string | number)[], ofName: boolean): Place | undefined;
 }
 
