@@ -65,6 +65,38 @@ describe('a child that dies', { skip }, () => {
     assert.match(output, /a child process died from a signal in 2 of 2 runs: .*dies\.py \(SIGABRT\)/);
   });
 
+  // Runs differ by their number only; `died` is a death that the program expects.
+  const died = `${inC}; echo after`;
+  for (const [name, script, blamed] of [
+    ['as often in runs that end well', `${died}; exit $((QUIESCE_RUN % 3 == 0))`, false],
+    [
+      'once more than in runs that end well',
+      `${died}; [ $((QUIESCE_RUN % 3)) != 0 ] || { ${died}; exit 1; }`,
+      true,
+    ],
+    ['in runs that fail only', `[ $((QUIESCE_RUN % 3)) != 0 ] || { ${died}; exit 1; }`, true],
+    ['and whose signal is passed on', `${inC}; code=$?; exit $((QUIESCE_RUN % 3 ? 0 : code))`, true],
+  ] as const) {
+    test(`${name} is ${blamed ? '' : 'not '}why a run failed`, async () => {
+      const result = await run({ command: ['sh', '-c', script], cwd: dir, runs: 4 });
+      const [failure] = result.failures;
+      assert.deepEqual(failure?.runs, [3]);
+      const { child, stacks } = failure.evidence;
+      assert.equal(child?.signal, blamed ? 'SIGABRT' : undefined);
+      assert.equal(failure.diedIn !== null, blamed);
+      if (!blamed) assert.equal(failure.kind, null);
+      // Those of the first two deaths were taken, in whichever runs they were.
+      if (hasStacks) assert.equal(stacks !== null && /abort/.test(stacks), blamed);
+    });
+  }
+
+  test('again and again in one run is shown with the stacks that were taken', async () => {
+    const { failures } = await run({ command: ['sh', '-c', `${`${inC}; `.repeat(4)}exit 1`], runs: 2 });
+    assert.equal(failures[0]?.evidence.child?.signal, 'SIGABRT');
+    if (hasStacks) assert.match(failures[0]?.evidence.stacks ?? '', /abort/);
+    assert.equal(failures[0]?.kind?.id, hasStacks ? 'aborted' : undefined);
+  });
+
   test('is not confused with that of the main process', async () => {
     const command = ['sh', '-c', `${inC}; kill -SEGV $$`];
     const { failures } = await run({ command, runs: 1 });
@@ -78,8 +110,7 @@ describe('a child that dies', { skip }, () => {
     await runCli(['run', '-n', '1', '--json', file, '--', ...command], { cwd: dir });
     const merged = join(dir, 'merged.json');
     const { output } = await runCli(['merge', file, '--json', merged], { cwd: dir });
-    assert.match(output, /of a child process/);
-    assert.match(output, /the child that died from SIGABRT: .*dies\.py/);
+    assert.match(output, /a child process died from SIGABRT in thread "\w+", which may be why: .*dies\.py/);
   });
 
   test('may be started with the descriptor closed, and its number taken', async () => {

@@ -11,6 +11,7 @@ import { isHostThread, leftThreadLabel } from '../run/witness.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
 import {
+  childDeathText,
   failureCounts,
   keepStart,
   kindLines,
@@ -325,20 +326,21 @@ function failureNote(
   const { scenario, runs } = result;
   const { outcome, evidence, signature } = failure;
   const says = signature === null ? '' : `: ${signature.title}`;
-  const thread = failure.diedIn === null ? '' : `, in thread ${JSON.stringify(printable(failure.diedIn))}`;
   const { child } = evidence;
-  const where = child ? `${thread} of a child process` : thread;
+  const where =
+    child || failure.diedIn === null ? '' : `, in thread ${JSON.stringify(printable(failure.diedIn))}`;
   const count = `${failure.runs.length} of ${runs.length}`;
   const wrapped =
     outcome.kind === 'signal' && outcome.exitCode !== null ? ` (exit code ${outcome.exitCode})` : '';
   const after = outcome.kind === 'hang' ? ` after ${formatMs(scenario.timeoutMs)}` : '';
   const lines = [
     `${c.bold(oneLine(scenario.name))}: ${count} ${c.red(outcomeLabel(outcome))}${wrapped}${after}${PHASE_TEXT[failure.phase]}${where}${says}`,
+    ...(child
+      ? [`  a child process ${childDeathText(failure, child)}: ${keepStart(printable(child.command), 500)}`]
+      : []),
     ...kindLines(failure.kind).map((line) => `  ${line}`),
     `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${keepStart(printable(shellLine(scenario.command)), 500)}`,
   ];
-  if (child)
-    lines.push(`  the child that died from ${child.signal}: ${keepStart(printable(child.command), 500)}`);
   const again = reproduceCommand(result, failure, planFile);
   if (again !== null) lines.push(`  to repeat: ${printable(again)}`);
   if (evidence.timeline != null) {

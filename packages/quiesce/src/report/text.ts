@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { FailureKind } from '../results/failure-kinds.js';
-import { outcomeCounts, type ScenarioResult } from '../results/result.js';
+import { type FailureGroup, outcomeCounts, type ScenarioResult } from '../results/result.js';
+import type { ChildCrash } from '../run/run.js';
 
 /** A program's text without its control characters, which must not act on a reader's terminal or end a document. */
 export function printable(text: string): string {
@@ -26,6 +27,16 @@ export function kindLines(kind: FailureKind | null): string[] {
   const { title, page, detail, or } = kind;
   const other = or === null ? [] : [`or: ${or.title}`, or.page, `what decides: ${or.decide}`];
   return [`likely: ${title}${detail === null ? '' : ` (${printable(detail)})`}`, page, ...other];
+}
+
+/**
+ * How a failure's child ended, and whether that is sure to be why the run failed: only a main process that passes the
+ * child's signal on shows it.
+ */
+export function childDeathText({ outcome, diedIn }: FailureGroup, { signal }: ChildCrash): string {
+  const thread = diedIn === null ? '' : ` in thread ${JSON.stringify(printable(diedIn))}`;
+  const sure = outcome.kind === 'signal' && outcome.signal === signal;
+  return `died from ${signal}${thread}${sure ? '' : ', which may be why'}`;
 }
 
 /** A rate bound in percent, rounded up so that the statement stays true: `1.0 %`, `0.034 %`. */

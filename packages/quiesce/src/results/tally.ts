@@ -7,6 +7,7 @@ import { clopperPearson, upperBound } from '../statistics/intervals.js';
 import { judge } from '../statistics/rate-goal.js';
 import { summarize } from '../statistics/summary.js';
 import type { Timeline } from '../timeline/model.js';
+import { ChildDeaths } from './child-deaths.js';
 import { failureKind } from './failure-kinds.js';
 import type { FailureGroup, Phase, ScenarioResult } from './result.js';
 
@@ -20,8 +21,7 @@ const HOPELESS_RUNS = 5;
 const NO_EVIDENCE: Evidence = { stdout: '', stderr: '', stacks: null, threads: [], crash: null };
 
 interface CollectedGroup {
-  readonly first: RunRecord;
-  readonly runs: number[];
+  readonly records: [RunRecord, ...RunRecord[]];
   evidence: Evidence;
 }
 
@@ -34,6 +34,7 @@ export class ScenarioTally {
   #cleanTimeline: Timeline | null = null;
   readonly #stacksTaken = new Map<string, number>();
   readonly #first: (string | null)[] = [];
+  readonly #deaths = new ChildDeaths();
 
   /** Begins with runs that were made before, renumbered. */
   constructor(scenario: RecordedScenario, ...earlier: readonly ScenarioResult[]) {
@@ -102,6 +103,7 @@ export class ScenarioTally {
   /** Takes a run, and what it left to look at, where that was kept. */
   add(record: RunRecord, evidence: Evidence = NO_EVIDENCE): void {
     this.#runs.push(record);
+    this.#deaths.add(record, evidence);
     if (this.#first.length < HOPELESS_RUNS) this.#first.push(failureAtWork(record, evidence));
     if (!record.failed) this.#cleanTimeline ??= evidence.timeline ?? null;
     else {
@@ -110,9 +112,9 @@ export class ScenarioTally {
       const thread = record.diedIn?.replace(/\d+/g, '#');
       const key = [outcomeLabel(record.outcome), record.signature?.id, record.workDone, thread].join('|');
       const group = this.#groups.get(key);
-      if (group === undefined) this.#groups.set(key, { first: record, runs: [record.run], evidence });
+      if (group === undefined) this.#groups.set(key, { records: [record], evidence });
       else {
-        group.runs.push(record.run);
+        group.records.push(record);
         if (group.evidence.threads.length === 0 && evidence.threads.length > 0) group.evidence = evidence;
       }
     }
@@ -137,18 +139,25 @@ export class ScenarioTally {
     const phaseOf = (run: RunRecord): Phase => (run.workDone ? 'exit' : speaks ? 'work' : 'unknown');
     const slowestCleanMs = Math.max(0, ...runs.flatMap((run) => (run.failed ? [] : run.durationMs)));
     const failures = [...this.#groups.values()]
-      .map(({ first, runs: numbers, evidence }) => ({
-        outcome: first.outcome,
-        phase: phaseOf(first),
-        signature: first.signature,
-        diedIn: first.diedIn,
-        kind: failureKind({
-          ...{ ...first, ...evidence, command: scenario.command, slowestCleanMs },
-          ...(evidence.child && { outcome: deathOf(evidence.child) }),
-        }),
-        runs: numbers,
-        evidence,
-      }))
+      .map(({ records, evidence: kept }) => {
+        const [first] = records;
+        const evidence = this.#deaths.shown(kept, records);
+        // It is a thread of a child, which may have nothing to do with the failure.
+        const ofChild = kept.child || first.outcome.kind === 'exit-code';
+        const diedIn = ofChild && !evidence.child ? null : first.diedIn;
+        return {
+          outcome: first.outcome,
+          phase: phaseOf(first),
+          signature: first.signature,
+          diedIn,
+          kind: failureKind({
+            ...{ ...first, ...evidence, diedIn, command: scenario.command, slowestCleanMs },
+            ...(evidence.child && { outcome: deathOf(evidence.child) }),
+          }),
+          runs: records.map(({ run }) => run),
+          evidence,
+        };
+      })
       .sort((a, b) => b.runs.length - a.runs.length);
     const verdict = until === null ? null : judge(until, { failed, runs: runs.length });
     // One shard alone can refute a rate, but not show it.

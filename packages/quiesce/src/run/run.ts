@@ -219,7 +219,7 @@ export async function runOnce(
     // The other threads ran on for a moment when it was continued, and may have ended it otherwise.
     const status = crash === undefined || hung ? end.status : { code: null, signal: crash.report.signal };
     const at = crash?.at ?? end.at;
-    const explains = crash ?? (hung ? undefined : reportedBy(status, children));
+    const explains = crash ?? (hung ? undefined : await reportedBy(status, children));
     stacks ??= (await explains?.seen) ?? null;
     const leaked = await endGroup(group, output.closed);
     signal?.throwIfAborted();
@@ -301,10 +301,24 @@ interface Crash {
   readonly facts: Promise<CrashFacts | null>;
 }
 
-/** Of children that died, the one whose end the main process passed on, or the last. */
-function reportedBy({ code, signal }: ExitStatus, children: readonly Crash[]): Crash | undefined {
+/**
+ * Of children that died, the one whose end the main process passed on, or the last; of those that died like it, the first
+ * whose stacks were taken.
+ */
+async function reportedBy(
+  { code, signal }: ExitStatus,
+  children: readonly Crash[],
+): Promise<Crash | undefined> {
   const passedOn = signal ?? signalName((code ?? 0) - 128);
-  return children.findLast(({ report }) => report.signal === passedOn) ?? children.at(-1);
+  const last = children.findLast(({ report }) => report.signal === passedOn) ?? children.at(-1);
+  const alike = children.filter(
+    ({ report, command }) =>
+      command === last?.command &&
+      report.signal === last?.report.signal &&
+      report.thread === last.report.thread,
+  );
+  for (const child of alike) if ((await child.seen) !== null) return child;
+  return last;
 }
 
 const ofChild = ({ report: { signal, thread }, command = '' }: Crash): ChildCrash => ({
