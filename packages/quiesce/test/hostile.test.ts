@@ -45,6 +45,25 @@ const cases: readonly (readonly [what: string, line: string, code: number, outpu
       /^quiesce: error: can't write long\.json: EFBIG/m,
     ],
     [
+      'the file for its timeline has no room',
+      `(ulimit -f 0; ${RUN} --timeline -- true)`,
+      3,
+      /^quiesce: error: can't make a temporary file in .*: EFBIG.* \(set TMPDIR to a directory with room\)$/m,
+    ],
+    [
+      'what the amplifier reports has no room',
+      `(ulimit -f 0; ${RUN} --perturb amplify -- true)`,
+      3,
+      /^quiesce: error: can't make a temporary file in .*: EFBIG.* \(set TMPDIR to a directory with room\)$/m,
+    ],
+    [
+      'it is stopped until the program has ended, and the time is over',
+      `$Q run -n 1 --timeout 1s -- bash -c 'touch started; sleep 0.5' & p=$!
+        until [ -e started ]; do sleep 0.02; done; kill -STOP $p; sleep 1.5; kill -CONT $p; rm started; wait $p`,
+      0,
+      /^All as expected/m,
+    ],
+    [
       'few files may be open',
       '(ulimit -n 20; $Q run -- true)',
       3,

@@ -1,9 +1,5 @@
-import { randomUUID } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { EnvironmentError, messageOf } from '../errors.js';
-import { onProcessExit } from '../process/exit-guard.js';
+import { readFileSync } from 'node:fs';
+import { makeTemporaryFile } from '../files/temporary-file.js';
 
 /** What the exit amplifier did in one run, over all processes it was loaded into. */
 export interface AmplifierReport {
@@ -29,24 +25,17 @@ export interface ReportFile {
  * @throws EnvironmentError when the temporary directory can't be written.
  */
 export function createReport(): ReportFile {
-  const file = join(tmpdir(), `quiesce-amplifier-${randomUUID()}`);
-  try {
-    writeFileSync(file, '', { flag: 'wx' });
-  } catch (error) {
-    throw new EnvironmentError(`can't make a temporary file: ${messageOf(error)}`);
-  }
-  const remove = (): void => rmSync(file, { force: true });
-  const release = onProcessExit(remove);
+  // A line that says nothing: without room for one it would seem that nothing was amplified.
+  const { path, remove } = makeTemporaryFile('quiesce-amplifier', '\n');
   return {
-    file,
+    file: path,
     take() {
       try {
-        return parseReport(readFileSync(file, 'latin1'));
+        return parseReport(readFileSync(path, 'latin1'));
       } catch {
         return null; // the program removed it
       } finally {
         remove();
-        release();
       }
     },
   };

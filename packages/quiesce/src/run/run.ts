@@ -143,6 +143,8 @@ const MOST_LINE = 512;
 const MOST_WITNESSED = 1_000;
 const MOST_CHILD_CRASHES = 20;
 const AFTER_CRASH_MS = 2_000;
+const LATE_MS = 50;
+const AFTER_STOP_MS = 200;
 const STOP_POLLS = 1_000;
 
 /** How a run is accompanied. */
@@ -200,6 +202,10 @@ export async function runOnce(
     const timeout = startTimer(spec.timeoutMs);
     let hung = await Promise.race([ended.then(() => false), timeout.passed.then(() => true)]);
     timeout.stop();
+    if (hung && performance.now() - startedAt > spec.timeoutMs + LATE_MS) {
+      // The tester was stopped, or got no CPU. The program may have ended in time, and word of that is still to be read.
+      hung = await Promise.race([ended.then(() => false), delay(AFTER_STOP_MS, true)]);
+    }
     if (hung && crashes.length > 0) {
       // It may be in time, and only waits for the debugger.
       await Promise.all(crashes.map(({ seen }) => seen));

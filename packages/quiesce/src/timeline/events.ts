@@ -1,9 +1,5 @@
-import { randomUUID } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync, readSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { EnvironmentError, messageOf } from '../errors.js';
-import { onProcessExit } from '../process/exit-guard.js';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { makeTemporaryFile } from '../files/temporary-file.js';
 
 /** What happened in a process under test, as the preload libraries note it. */
 export type EventKind =
@@ -56,6 +52,8 @@ const KINDS: ReadonlySet<string> = new Set<EventKind>([
 
 const SLOT_BYTES = 256;
 const SLOTS = 4_096;
+// Processes map the file, and one that touches a part that the disk has no room for dies: all of it is written first.
+const EMPTY = Buffer.alloc(SLOT_BYTES * (SLOTS + 1));
 
 /** What was read of the events of a run. */
 export interface Events {
@@ -77,19 +75,12 @@ export interface EventFile {
  * @throws EnvironmentError when the temporary directory can't be written.
  */
 export function createEventFile(): EventFile {
-  const file = join(tmpdir(), `quiesce-timeline-${randomUUID()}`);
-  let fd: number;
-  try {
-    fd = openSync(file, 'wx+', 0o600);
-    ftruncateSync(fd, SLOT_BYTES * (SLOTS + 1));
-  } catch (error) {
-    throw new EnvironmentError(`can't make a temporary file: ${messageOf(error)}`);
-  }
-  const remove = (): void => rmSync(file, { force: true });
-  const release = onProcessExit(remove);
+  const { path, remove } = makeTemporaryFile('quiesce-timeline', EMPTY);
+  // Kept open: the program may remove the file, or put another in its place.
+  const fd = openSync(path, 'r');
   let taken: Events | undefined;
   return {
-    file,
+    file: path,
     take() {
       if (taken !== undefined) return taken;
       try {
@@ -104,7 +95,6 @@ export function createEventFile(): EventFile {
       }
       closeSync(fd);
       remove();
-      release();
       return taken;
     },
   };

@@ -1,0 +1,42 @@
+import { randomUUID } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EnvironmentError, messageOf } from '../errors.js';
+import { onProcessExit } from '../process/exit-guard.js';
+
+/** A file for one reader, which is removed when this process ends, at the latest. */
+export interface TemporaryFile {
+  readonly path: string;
+  /** Idempotent. */
+  remove(): void;
+}
+
+/**
+ * Makes a file in the system's directory for temporary files.
+ * @param content written at once, so that the disk has room for as much.
+ * @throws EnvironmentError when it can't be written.
+ */
+export function makeTemporaryFile(prefix: string, content: string | Uint8Array): TemporaryFile {
+  const path = join(tmpdir(), `${prefix}-${randomUUID()}`);
+  const remove = (): void => rmSync(path, { force: true });
+  const release = onProcessExit(remove);
+  const file = {
+    path,
+    remove() {
+      remove();
+      release();
+    },
+  };
+  try {
+    writeFileSync(path, content, { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    file.remove();
+    throw new EnvironmentError(
+      `can't make a temporary file in ${tmpdir()}: ${messageOf(error)}`,
+      'set TMPDIR to a directory with room',
+      { cause: error },
+    );
+  }
+  return file;
+}
