@@ -14,6 +14,7 @@ import type { Subcommand } from './cli/subcommand.js';
 import { EXIT, signalExitCode } from './cli/subcommand.js';
 import { EnvironmentError, messageOf, QuiesceError, UsageError } from './errors.js';
 import { findExecutable } from './process/executable.js';
+import { endSpawner } from './process/spawner.js';
 import { printable, shellLine } from './report/text.js';
 import { VERSION } from './version.js';
 
@@ -134,12 +135,12 @@ process.on('uncaughtException', (error) => end(explain(error)));
 
 end(await main().catch(explain));
 
-/** Ends this process once its output is written, also where a plan module left something open that would keep it alive. */
+/** Ends this process once its output is written and its spawner has ended, also where a plan module left something open that would keep it alive. */
 function end(exitCode: number): void {
   done = true;
   const written = [process.stdout, process.stderr].map(
     (stream) =>
       new Promise<void>((resolve) => (stream.writable ? stream.write('', () => resolve()) : resolve())),
   );
-  void Promise.all(written).then(() => process.exit(exitCode));
+  void Promise.all([...written, endSpawner()]).then(() => process.exit(exitCode));
 }

@@ -10,6 +10,8 @@ import { nodeStarter } from '../src/process/node-starter.js';
 import { spawnGroup } from '../src/process/process-group.js';
 import { SPAWNER_FILE, startedSpawner } from '../src/process/spawner.js';
 import type { Start, Starter } from '../src/process/started-program.js';
+import { cli } from './support/cli.js';
+import { realPython } from './support/python.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const dir = realpathSync(temporaryDirectory('spawner'));
@@ -153,6 +155,18 @@ describe('the spawner', { skip: missing }, () => {
     await untilGone(first);
     assert.notEqual((await spawner()).pid, first);
     assert.equal((await ended(await spawner(), sh('exit 1'))).output.length, 3);
+  });
+
+  test("has ended before the tester has, so that it is nobody's zombie", async () => {
+    // Python takes on orphans, and has no child then.
+    const source = `import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+try: print(os.waitpid(-1, 0))
+except ChildProcessError: print('none')`;
+    const args = ['-c', source, process.execPath, cli, 'run', '-n', '1', '--', 'true'];
+    const { status, stdout } = spawnSync(realPython(), args, { encoding: 'utf8', timeout: 60_000 });
+    assert.deepEqual({ status, stdout }, { status: 0, stdout: 'none\n' });
   });
 
   test('does not keep its process alive', () => {

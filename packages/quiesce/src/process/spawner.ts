@@ -19,6 +19,8 @@ const PROTOCOL = '1';
 /** How long a spawner without a program stays, for the next one. */
 const IDLE_MS = 1_000;
 
+const END_MS = 1_000;
+
 // The pipes to a child can't be unreferenced in Bun: they would keep the process alive.
 const usable = existsSync(SPAWNER_FILE) && process.versions.bun === undefined;
 let current: Promise<Spawner | undefined> | undefined;
@@ -27,6 +29,16 @@ let current: Promise<Spawner | undefined> | undefined;
 export function startedSpawner(): Promise<Starter | undefined> {
   if (usable) current ??= launch();
   return current ?? Promise.resolve(undefined);
+}
+
+/**
+ * Ends the spawner of this thread, and waits for it, at most a second. Without that it is an orphan for a moment, and stays as a
+ * zombie where process 1 doesn't reap, as in many containers.
+ */
+export async function endSpawner(): Promise<void> {
+  const spawner = await current;
+  current = undefined;
+  await spawner?.end();
 }
 
 function launch(): Promise<Spawner | undefined> {
@@ -124,6 +136,20 @@ class Spawner implements Starter {
     const started = this.#add(id, outputs, command[0] ?? '');
     this.#requests.write(Buffer.concat([head, body]));
     return started;
+  }
+
+  end(): Promise<void> {
+    this.#retire();
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return Promise.resolve();
+    return new Promise((resolve) => {
+      const patience = setTimeout(resolve, END_MS);
+      this.#child.ref();
+      this.#child.once('exit', () => {
+        clearTimeout(patience);
+        resolve();
+      });
+      this.#requests.end();
+    });
   }
 
   #add(id: number, outputs: number, name: string): Promise<StartedProgram> {
