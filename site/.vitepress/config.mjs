@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitepress';
 import { navigation, sidebar } from './navigation.mjs';
 import { leadOutside } from './repository-links.mjs';
+import { markShortCode } from './short-code.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const REPOSITORY = 'https://github.com/quiesce/quiesce';
@@ -38,7 +39,7 @@ export default defineConfig({
   markdown: {
     // On the grey of code blocks, the usual themes have less contrast than WCAG's 4.5.
     theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' },
-    config: (markdown) => markdown.use(leadOutside, { repository: REPOSITORY }),
+    config: (markdown) => markdown.use(leadOutside, { repository: REPOSITORY }).use(markShortCode),
   },
   // setup/build/site.mjs puts them beside the pages.
   ignoreDeadLinks: [/^\/reference\/(etcd|quiesce|rust)\//],

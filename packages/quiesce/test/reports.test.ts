@@ -275,6 +275,41 @@ describe('the HTML page', () => {
     await page.context().close();
   });
 
+  test('has what a thread ran in its own language, and frames that read alike as one', async () => {
+    const result = await runPlan({
+      scenarios: [{ name: 'dies', command: ['sh', '-c', 'kill -ABRT $$'], runs: 1, witness: false }],
+    });
+    const nameless = { name: null, library: null, source: null };
+    const thread = {
+      ...{ tid: 7, name: 'python3', main: true, faulting: false, halted: 'ended' as const },
+      frames: [{ ...nameless, name: 'read' }, nameless, nameless, nameless, { ...nameless, name: 'main' }],
+      interpreted: [{ name: 'wait', file: 'job.py', line: 12 }],
+      keptAliveBy: ['timer x2'],
+    };
+    const scenarios = result.scenarios.map((scenario) => ({
+      ...scenario,
+      failures: scenario.failures.map((failure) => ({
+        ...failure,
+        evidence: { ...failure.evidence, threads: [thread] },
+      })),
+    }));
+    const page = htmlReport({ ...result, scenarios });
+    assert.match(page, /<summary>python3 \(main, ended\)<\/summary>/);
+    assert.match(page, /wait \(job\.py:12\)/);
+    assert.match(page, /its event loop is kept alive by: timer x2/);
+    const frames = [
+      ...page.matchAll(/<li value="(\d+)"><code>(.+?)<\/code>(?: <span class="where">(x\d+)<\/span>)?/g),
+    ];
+    assert.deepEqual(
+      frames.map((found) => found.slice(1)),
+      [
+        ['0', 'read', undefined],
+        ['1', '??', 'x3'],
+        ['4', 'main', undefined],
+      ],
+    );
+  });
+
   test('has failures first, and shows those that the reader chooses, without a script', {
     skip,
   }, async () => {

@@ -179,10 +179,10 @@ function formatThread(thread: ThreadStack): string {
     .filter(Boolean)
     .join(', ');
   const head = `thread ${tid} ${JSON.stringify(name)}${marks === '' ? '' : ` (${marks})`}`;
-  const lines = folded(frames.map(formatFrame));
+  const lines = folded(frames);
   const shown = lines
     .slice(0, MOST_FRAMES)
-    .map(({ text, times }) => `  ${text}${times > 1 ? `  x${times}` : ''}`);
+    .map(({ frame, times }) => `  ${formatFrame(frame)}${times > 1 ? `  x${times}` : ''}`);
   const left = lines.slice(MOST_FRAMES).reduce((sum, { times }) => sum + times, 0);
   const more = left > 0 ? [`  and ${left} more frames`] : [];
   // First, as the reader knows it, and a report may have room for the first lines only.
@@ -209,13 +209,13 @@ function formatFrame({ name, library, source }: StackFrame): string {
   return `${start}${end === '' ? '' : `  [${end}]`}`;
 }
 
-/** Runs of alike lines as one: frames without symbols, or a recursion. */
-function folded(lines: readonly string[]): { text: string; times: number }[] {
-  const result: { text: string; times: number }[] = [];
-  for (const text of lines) {
+/** Frames in a row that read alike, as one: frames without symbols, or a recursion. `first` is the number of the first of them. */
+export function folded(frames: readonly StackFrame[]): { frame: StackFrame; first: number; times: number }[] {
+  const result: { frame: StackFrame; first: number; times: number }[] = [];
+  for (const [first, frame] of frames.entries()) {
     const last = result.at(-1);
-    if (last?.text === text) last.times++;
-    else result.push({ text, times: 1 });
+    if (last !== undefined && formatFrame(last.frame) === formatFrame(frame)) last.times++;
+    else result.push({ frame, first, times: 1 });
   }
   return result;
 }

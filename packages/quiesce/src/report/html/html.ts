@@ -2,7 +2,7 @@ import type { Sample } from '../../compare/compare.js';
 import { formatMs } from '../../duration.js';
 import type { FailureGroup, PlanResult, ScenarioResult } from '../../results/result.js';
 import { expectLabel, outcomeLabel } from '../../run/outcome.js';
-import type { StackFrame, ThreadStack } from '../../run/stack-trace.js';
+import { folded, formatInterpreted, type ThreadStack } from '../../run/stack-trace.js';
 import { VERSION } from '../../version.js';
 import { formatP, type NamedComparison } from '../comparison.js';
 import { reproduceCommand } from '../reproduce.js';
@@ -223,12 +223,18 @@ function timelines(
 }
 
 function threadHtml(thread: ThreadStack, open: boolean): Html {
-  const notes = [thread.main ? 'main' : '', thread.faulting ? 'died' : ''].filter(Boolean).join(', ');
-  return html`<details class="thread"${open && new Html(' open')}><summary>${thread.name || 'unnamed'}${notes !== '' && ` (${notes})`}</summary><ol start="0" class="stack">${thread.frames.map(frameHtml)}</ol></details>`;
+  const { main, faulting, busy, halted, frames, interpreted = [], keptAliveBy } = thread;
+  const notes = [main && 'main', faulting && 'died', busy && 'burns CPU', halted].filter(Boolean).join(', ');
+  const own = formatInterpreted(interpreted, keptAliveBy);
+  return html`<details class="thread"${open && new Html(' open')}><summary>${thread.name || 'unnamed'}${notes !== '' && ` (${notes})`}</summary>${own.length > 0 && html`<pre>${own.join('\n')}</pre>`}<ol start="0" class="stack">${folded(frames).map(frameHtml)}</ol></details>`;
 }
 
-function frameHtml({ name, library, source }: StackFrame): Html {
-  return html`<li><code>${name ?? '??'}</code>${source !== null && html` <span class="where">${source}</span>`}${library !== null && html` <span class="where">${library}</span>`}</li>`;
+function frameHtml({
+  frame: { name, library, source },
+  first,
+  times,
+}: ReturnType<typeof folded>[number]): Html {
+  return html`<li value="${first}"><code>${name ?? '??'}</code>${source !== null && html` <span class="where">${source}</span>`}${library !== null && html` <span class="where">${library}</span>`}${times > 1 && html` <span class="where">x${times}</span>`}</li>`;
 }
 
 const MOST_NUMBERS = 40;
