@@ -6,7 +6,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use preload::{Line, Next, call_next, process};
 
@@ -17,7 +17,8 @@ const FATAL: [c_int; 7] =
 
 static SIGACTION: Next = Next::new(c"sigaction");
 static INSTALLED: AtomicBool = AtomicBool::new(false);
-static CRASHING: AtomicBool = AtomicBool::new(false);
+/// The thread that is dying, by its process and number. A child that was forked meanwhile inherits it, and is another process.
+static DYING: AtomicU64 = AtomicU64::new(0);
 
 /// Replaces the default disposition of every fatal signal.
 pub fn install() {
@@ -138,17 +139,41 @@ unsafe fn data(signal: c_int, info: *mut libc::siginfo_t) -> usize {
     }
 }
 
+fn this_thread() -> u64 {
+    u64::from(process::id().cast_unsigned()) << 32 | u64::from(process::thread_id().cast_unsigned())
+}
+
+/// Whether a thread that `DYING` names is of this process.
+fn is_own(thread: u64) -> bool {
+    thread >> 32 == u64::from(process::id().cast_unsigned())
+}
+
+/// To be called by a thread that is about to end the process: if another one is dying, the process dies from that. As no
+/// crash waits for a debugger without the witness, the other would have been quicker.
+pub fn wait_if_dying() {
+    let dying = DYING.load(Ordering::Acquire);
+    if dying != 0 && is_own(dying) && dying != this_thread() {
+        wait_for_the_end();
+    }
+}
+
+fn wait_for_the_end() -> ! {
+    loop {
+        // SAFETY: waits for a signal, nothing more.
+        unsafe { libc::pause() };
+    }
+}
+
 /// Async-signal-safe throughout.
 unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    if CRASHING.swap(true, Ordering::AcqRel) {
+    let this = this_thread();
+    let before = DYING.fetch_update(Ordering::AcqRel, Ordering::Acquire, |dying| (!is_own(dying)).then_some(this));
+    if before.is_err_and(|dying| dying != this) {
         // Another thread is dying already and takes the process with it.
-        loop {
-            // SAFETY: waits for a signal, nothing more.
-            unsafe { libc::pause() };
-        }
+        wait_for_the_end();
     }
     let (pid, tid) = (process::id(), process::thread_id());
-    if channel::reach() {
+    if before.is_ok() && channel::reach() {
         let mut name = [0_u8; 16];
         // SAFETY: PR_GET_NAME writes at most 16 bytes; the others take numbers. Under Yama the tester's debugger
         // needs the permission, and a stopped process must not outlive a tester that was killed.
@@ -172,12 +197,27 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
             Some((address, length)) => line.field(format_args!("{address:x}")).text(&path[..length]).end(),
             None => line.end(),
         });
-        // Sent to this very thread, it stops the process before the next instruction here.
+        // SAFETY: the kernel gave the number.
+        unsafe { to_default(signal) };
+        // Sent to this very thread, it stops the process before the next instruction here. The tester sends the signal
+        // again before it continues the process, so that no thread gets to run before that is taken.
         // SAFETY: numbers only.
         unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGSTOP) };
     }
-    // SAFETY: all zeros is SIG_DFL; the set is initialised before it is used; with the default disposition and the
-    // signal let through, the process dies in tgkill.
+    // SAFETY: as above; with the default disposition and the signal let through, the process dies in tgkill.
+    unsafe {
+        to_default(signal);
+        libc::syscall(libc::SYS_tgkill, pid, tid, signal);
+        libc::syscall(libc::SYS_exit_group, 128 + signal);
+    }
+}
+
+/// Lets a signal end the process, in this thread too.
+///
+/// # Safety
+/// The signal is one of the system's.
+unsafe fn to_default(signal: c_int) {
+    // SAFETY: all zeros is SIG_DFL; the set is initialised before it is used.
     unsafe {
         let default = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
         real(signal, &raw const default, std::ptr::null_mut());
@@ -185,7 +225,5 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), signal);
         libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
-        libc::syscall(libc::SYS_tgkill, pid, tid, signal);
-        libc::syscall(libc::SYS_exit_group, 128 + signal);
     }
 }

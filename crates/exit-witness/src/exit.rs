@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use preload::{Line, Next, Reader, call_next, process};
 
 use crate::modules::with_module;
-use crate::{channel, threads, timeline};
+use crate::{channel, crash, threads, timeline};
 
 /// More are counted, not named.
 const MOST_THREADS: usize = 64;
@@ -26,8 +26,12 @@ unsafe extern "C" {
 
 /// The handler that is registered first runs last, even after the loader has run the libraries' destructors, which
 /// is itself a handler registered when the program starts. It belongs to no library, so that unloading runs none.
-pub fn install() {
-    OWNER.store(process::id(), Ordering::Relaxed);
+///
+/// What is left is reported of the process under test only, not of its children.
+pub fn install(reports: bool) {
+    if reports {
+        OWNER.store(process::id(), Ordering::Relaxed);
+    }
     // SAFETY: the handler stays valid for the process's life, as preloaded libraries aren't unloaded.
     unsafe { __cxa_atexit(at_end, std::ptr::null_mut(), std::ptr::null_mut()) };
     // The other list, of `quick_exit`, by which Bun ends.
@@ -36,6 +40,7 @@ pub fn install() {
 }
 
 extern "C" fn at_end(_argument: *mut c_void) {
+    crash::wait_if_dying();
     timeline::is_through();
     report();
 }
@@ -46,6 +51,7 @@ extern "C" fn at_end(_argument: *mut c_void) {
 /// As for `_exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _exit(status: c_int) -> ! {
+    crash::wait_if_dying();
     timeline::ends("_exit");
     report();
     call_next!(EXIT(status: c_int) -> !)

@@ -39,8 +39,9 @@ extern "C" fn init() {
     stack::install();
     crash::install();
     // A process that doesn't have the tester's socket isn't the one under test, but a child of it.
-    if way == channel::Way::Open {
-        exit::install();
+    let tested = way == channel::Way::Open;
+    exit::install(tested);
+    if tested {
         timeline::install();
     }
 }

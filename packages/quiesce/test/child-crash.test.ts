@@ -113,6 +113,59 @@ describe('a child that dies', { skip }, () => {
     assert.match(output, /a child process died from SIGABRT in thread "\w+", which may be why: .*dies\.py/);
   });
 
+  // The witness stops what dies, to have it looked at. A sleep of the main thread is over when it goes on, and the tester
+  // must not turn a crash into an exit code.
+  for (const [how, end] of [
+    ['_exit', '_exit(0);'],
+    ['the end of exit', ''],
+    // What the witness can't see: the tester only has to be quick enough once the process has stopped.
+    ['a system call of its own', 'usleep(20000); syscall(SYS_exit_group, 0);'],
+  ] as const) {
+    test(`in the background dies though the main thread is about to leave by ${how}`, {
+      skip: spawnSync('gcc', ['--version']).status !== 0 && 'gcc is missing',
+    }, async () => {
+      const program = join(dir, `leaves${end.length}`);
+      const source = `
+        #include <pthread.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <string.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        static volatile int thread;
+        static int *volatile nowhere;
+        static void *background(void *a) { thread = syscall(SYS_gettid); *nowhere = 1; return a; }
+        // In a signal's handler the signal is blocked.
+        static int dies(void) {
+          char path[64], line[256];
+          unsigned long long blocked = 0;
+          sprintf(path, "/proc/self/task/%d/status", thread);
+          FILE *file = fopen(path, "r");
+          while (file && fgets(line, sizeof line, file)) sscanf(line, "SigBlk: %llx", &blocked);
+          if (file) fclose(file);
+          return blocked >> (11 - 1) & 1;
+        }
+        static void leave(void) {
+          pthread_t t;
+          pthread_create(&t, 0, background, 0);
+          while (!thread || !dies());
+          usleep(100);
+          ${end}
+        }
+        int main(void) { atexit(leave); return 0; }`;
+      const flags = ['-w', '-pthread', '-x', 'c', '-', '-o', program];
+      assert.equal(spawnSync('gcc', flags, { input: source }).status, 0);
+      const starts = `import subprocess; print([subprocess.run([${JSON.stringify(program)}]).returncode for _ in range(20)])`;
+      // All end as expected: then the output of none is kept but that of the first failure.
+      const command = [python, '-c', `${starts}; raise SystemExit(7)`];
+      const { failures, runs } = await run({ command, runs: 1 });
+      assert.equal(runs[0]?.childCrashes.length, 20);
+      assert.equal(failures[0]?.evidence.stdout.trim(), `[${Array(20).fill(-11).join(', ')}]`);
+      // Stacks are taken of the first of many like ones only, and these explain the run.
+      if (hasStacks) assert.equal(failures[0]?.kind?.id, 'thread-outlives-exit');
+    });
+  }
+
   test('may be started with the descriptor closed, and its number taken', async () => {
     const { runs } = await run({ command: ['sh', '-c', `exec 3</dev/null; ${inC}; exit 1`], runs: 1 });
     assert.equal(runs[0]?.childCrashes.length, 1);

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BoundedOutput } from '../process/bounded-output.js';
 import { readProc } from '../process/proc.js';
 import { type ProcessGroup, spawnGroup } from '../process/process-group.js';
-import { isRunning, procFolder } from '../process/processes.js';
+import { haltOf, isRunning, procFolder } from '../process/processes.js';
 import { signalName } from '../process/signal-names.js';
 import type { ExitStatus } from '../process/started-program.js';
 import { startTimer } from '../process/timer.js';
@@ -344,6 +344,9 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
       if (!options.wantsStacks(`${report.signal} ${report.thread}`)) return null;
       return await threadStacks([member], { signal: options.signal, faultingTid: report.tid });
     } finally {
+      // Its other threads must not run on when it is continued: one of them may end it by itself, with an exit code.
+      if (member !== undefined && haltOf(report.pid, report.tid) === 'stopped')
+        signalProcess(report.pid, report.signal);
       signalProcess(report.pid, 'SIGCONT');
     }
   };
