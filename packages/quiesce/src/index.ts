@@ -24,7 +24,6 @@ export { type CleanExitOptions, expectCleanExit } from './expect-clean-exit.js';
 export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './history/history.js';
 export { type PackageName, parsePackageName } from './install/installation.js';
 export { mergeReports, type NamedReport } from './merge/merge.js';
-export type { Checker } from './perturb/checker.js';
 export type { PerturbChoice } from './perturb/perturb.js';
 export type { Perturbing } from './perturb/perturbed-run.js';
 export { loadPlan } from './plan/file/load.js';

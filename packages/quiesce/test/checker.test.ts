@@ -4,8 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { runPlan } from '../src/index.js';
+import { type FailureGroup, runPlan, type ScenarioResult } from '../src/index.js';
 import { resolvePlan } from '../src/plan/resolve.js';
+import { reproduceCommand } from '../src/report/reproduce.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const has = (command: string): boolean => spawnSync(command, ['--version']).status === 0;
@@ -34,7 +35,7 @@ function build(name: string, flags: readonly string[], harm: boolean): string {
 async function check(checker: 'valgrind' | 'asan', program: string) {
   const { scenarios } = await runPlan(
     { scenarios: [{ name: 'program', command: [program], runs: 1 }] },
-    { checker },
+    { [checker]: true },
   );
   return scenarios[0];
 }
@@ -46,11 +47,19 @@ describe('under valgrind', { skip: withoutCompiler || (!has('valgrind') && 'ther
   });
 
   test('what valgrind finds makes the run fail, and is named', async () => {
-    const result = await check('valgrind', build('unsound', [], true));
+    const program = build('unsound', [], true);
+    const result = await check('valgrind', program);
     const [failure] = result?.failures ?? [];
     assert.deepEqual(failure?.outcome, { kind: 'exit-code', code: 99 });
     assert.equal(failure?.signature?.id, 'valgrind');
     assert.match(failure?.evidence.stderr ?? '', /Invalid read of size 1/);
+    assert.match(failure?.kind?.title ?? '', /valgrind/);
+    // What a reader would type, not what was made of it.
+    assert.deepEqual(result?.scenario.command, [program]);
+    assert.equal(
+      reproduceCommand(result as ScenarioResult, failure as FailureGroup, null),
+      `quiesce run -n 1 --valgrind --timeout 500000ms -- ${program}`,
+    );
   });
 });
 
@@ -78,11 +87,20 @@ describe('with AddressSanitizer', {
     const [failure] = result?.failures ?? [];
     assert.equal(failure?.signature?.id, 'address-sanitizer', JSON.stringify(result));
     assert.match(failure?.evidence.stderr ?? '', /heap-use-after-free/);
+    assert.match(
+      reproduceCommand(result as ScenarioResult, failure as FailureGroup, null) ?? '',
+      /^quiesce run -n 1 --asan --timeout 30000ms -- /,
+    );
   });
 });
 
 test('a timeout on the command line is kept, one of the plan is raised', { skip: !has('valgrind') }, () => {
   const plan = { scenarios: [{ name: 'a', command: ['true'], timeout: '1s' }] };
-  assert.equal(resolvePlan(plan, { checker: 'valgrind' }).scenarios[0]?.timeoutMs, 50_000);
-  assert.equal(resolvePlan(plan, { checker: 'valgrind', timeout: '3s' }).scenarios[0]?.timeoutMs, 3_000);
+  assert.equal(resolvePlan(plan, { valgrind: true }).scenarios[0]?.timeoutMs, 50_000);
+  assert.equal(resolvePlan(plan, { valgrind: true, timeout: '3s' }).scenarios[0]?.timeoutMs, 3_000);
+});
+
+test('only one of the two', () => {
+  const plan = { scenarios: [{ name: 'a', command: ['true'], asan: true }] };
+  assert.throws(() => resolvePlan(plan, { valgrind: true }), /exclude each other/);
 });

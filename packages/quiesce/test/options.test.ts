@@ -39,6 +39,8 @@ const others: { readonly [K in OptionName]-?: Pick<Required<ScenarioDefaults>, K
   signatures: { signatures: false },
   ignoreOutput: { ignoreOutput: ['^a', 'b$'] },
   timeline: { timeline: true },
+  valgrind: { valgrind: true },
+  asan: { asan: true },
   uses: { uses: ['service'] },
 };
 

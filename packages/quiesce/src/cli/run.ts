@@ -23,8 +23,6 @@ import type { Subcommand } from './subcommand.js';
 import { EXIT, EXIT_HELP, signalExitCode } from './subcommand.js';
 
 interface RunFlags extends ReportFlags {
-  readonly valgrind?: boolean;
-  readonly asan?: boolean;
   readonly shard?: ShardChoice;
   readonly plan?: string;
   readonly name?: string;
@@ -60,8 +58,6 @@ export const run: Subcommand = {
       .option('--bail [n]', 'stop after this many failed runs (default: 1)', positiveInteger)
       .addOption(new Option('--max-failures <n>', 'the same as --bail <n>').argParser(positiveInteger))
       .option('--only <name>', "run only the plan's scenarios of this name or pattern (repeatable)", append)
-      .option('--valgrind', 'run programs under valgrind, whose errors make a run fail')
-      .option('--asan', "run programs with AddressSanitizer's library, for addons that were built with it")
       .option(
         '--resume <file>',
         'continue the session that was interrupted or killed, from its JSON report and with its seed; give the same command or plan',
@@ -133,13 +129,11 @@ async function planOf(
   flags: RunFlags,
   given: ScenarioDefaults,
 ): Promise<ResolvedPlan> {
-  const { only, shard, valgrind, asan, quietStderr, name } = flags;
+  const { only, shard, quietStderr, name } = flags;
   const { expect, ...options } = given;
   if (options.runs !== undefined && options.until !== undefined)
     throw new UsageError('give -n or --until, not both');
-  if (valgrind && asan) throw new UsageError('give --valgrind or --asan, not both');
-  const checker = valgrind ? 'valgrind' : asan ? 'asan' : undefined;
-  const overrides: PlanOverrides = { ...options, ...definedOnly({ checker, shard, only }) };
+  const overrides: PlanOverrides = { ...options, ...definedOnly({ shard, only }) };
   checkCommand(command);
   if (name === '') throw new UsageError('--name is empty');
   const file = flags.plan ?? (command.length === 0 ? await foundPlan() : undefined);

@@ -5,14 +5,11 @@ import { existsSync } from 'node:fs';
 import { UsageError } from '../errors.js';
 import { findExecutable } from '../process/executable.js';
 
-/** A tool that programs under test can be run under. */
-export type Checker = 'valgrind' | 'asan';
-
 /** Exit code of a program in which valgrind has found an error. */
 export const VALGRIND_EXIT_CODE = 99;
 
 /** How many times as long a run takes under each. */
-const SLOWNESS: Readonly<Record<Checker, number>> = { valgrind: 50, asan: 3 };
+const SLOWNESS = { valgrind: 50, asan: 3 } as const;
 
 /** A command as it is run under a checker. */
 export interface CheckedCommand {
@@ -24,33 +21,44 @@ export interface CheckedCommand {
 }
 
 /**
- * Puts a command under valgrind's memcheck, or AddressSanitizer's library into its processes, so that programs which
- * were built without it, such as an interpreter that loads an addon built with it, can start. Both print what they
- * find, and `signatures.ts` recognizes it.
- * @throws UsageError where it isn't installed.
+ * A command under valgrind's memcheck, or with AddressSanitizer's library in its processes, so that programs which were
+ * built without it, such as an interpreter that loads an addon built with it, can start; with neither, the command
+ * itself. Both print what they find, and `signatures.ts` recognizes it.
+ * @throws UsageError for both at once, and where one isn't installed.
  */
 export function underChecker(
-  checker: Checker,
+  { valgrind, asan }: { readonly valgrind: boolean; readonly asan: boolean },
   command: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): CheckedCommand {
-  const slowness = SLOWNESS[checker];
-  if (checker === 'valgrind') {
-    const found = findExecutable('valgrind', process.cwd());
-    if (found.path === undefined) {
-      throw new UsageError(
-        '--valgrind: valgrind is not installed here',
-        'install it, for example by apt-get install valgrind',
-      );
-    }
-    const options = [
-      '-q',
-      `--error-exitcode=${VALGRIND_EXIT_CODE}`,
-      '--trace-children=yes',
-      '--child-silent-after-fork=yes',
-    ];
-    return { command: [found.path, ...options, ...command], env: {}, slowness };
+  if (valgrind && asan) {
+    throw new UsageError('valgrind and asan exclude each other', 'give --valgrind or --asan, not both');
   }
+  if (valgrind) return underValgrind(command);
+  return asan ? withAsan(command, env) : { command, env: {}, slowness: 1 };
+}
+
+function underValgrind(command: readonly string[]): CheckedCommand {
+  const found = findExecutable('valgrind', process.cwd());
+  if (found.path === undefined) {
+    throw new UsageError(
+      '--valgrind: valgrind is not installed here',
+      'install it, for example by apt-get install valgrind',
+    );
+  }
+  const options = [
+    '-q',
+    `--error-exitcode=${VALGRIND_EXIT_CODE}`,
+    '--trace-children=yes',
+    '--child-silent-after-fork=yes',
+  ];
+  return { command: [found.path, ...options, ...command], env: {}, slowness: SLOWNESS.valgrind };
+}
+
+function withAsan(
+  command: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): CheckedCommand {
   const library = asanLibrary();
   if (library === undefined) {
     throw new UsageError(
@@ -67,7 +75,7 @@ export function underChecker(
       // Interpreters leave memory to the system at their end by design.
       ASAN_OPTIONS: join(':', 'detect_leaks=0', env.ASAN_OPTIONS),
     },
-    slowness,
+    slowness: SLOWNESS.asan,
   };
 }
 

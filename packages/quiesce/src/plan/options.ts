@@ -31,6 +31,33 @@ export const integerText = (text: string): number | string => (/^\d+$/.test(text
 const level = z.number().gt(0).lt(1);
 const runCount = z.int().min(0);
 
+const checkers = {
+  /** Whether its programs run under valgrind's memcheck, whose errors make a run fail; default false. Its timeout is raised. */
+  valgrind: value<boolean>({
+    schema: flag,
+    default: false,
+    flag: { term: '--valgrind', help: 'run programs under valgrind, whose errors make a run fail' },
+    bearsOn: 'outcome',
+    noun: 'use of valgrind',
+    report: { schema: z.boolean().default(false).describe('its programs ran under valgrind') },
+  }),
+  /**
+   * Whether AddressSanitizer's library is put into its programs, for addons that were built with it; default false. Its
+   * timeout is raised.
+   */
+  asan: value<boolean>({
+    schema: flag,
+    default: false,
+    flag: {
+      term: '--asan',
+      help: "run programs with AddressSanitizer's library, for addons that were built with it",
+    },
+    bearsOn: 'outcome',
+    noun: 'use of AddressSanitizer',
+    report: { schema: z.boolean().default(false).describe("its programs had AddressSanitizer's library") },
+  }),
+};
+
 /** Options whose values need no other. */
 export const valueOptions = {
   /** Confidence of every statement about the failure rate; default `"95%"`. */
@@ -131,6 +158,7 @@ export const valueOptions = {
     noun: 'use of the timeline',
     report: { schema: z.boolean().default(false).describe('the timeline of the exit was taken') },
   }),
+  ...checkers,
   /**
    * Whether a fatal signature in its output, such as Python's "Fatal Python error", makes a run fail; default true.
    * docs/tester.md says what they are.
@@ -266,6 +294,8 @@ export const options = {
     bearsOn: 'effort',
     noun: 'seed',
   }),
+  // Before the timeout, which they raise: what differs is their use.
+  ...checkers,
   /** A run that takes longer is a hang; default `"10s"`, at most 24 days. */
   timeout: value<Duration, number>({
     schema: duration,

@@ -4,7 +4,7 @@ import { definedOnly } from '../defined.js';
 import { parseDuration } from '../duration.js';
 import { UsageError } from '../errors.js';
 import { globMatcher } from '../glob.js';
-import { type Checker, underChecker } from '../perturb/checker.js';
+import { underChecker } from '../perturb/checker.js';
 import { parsePerturb, randomSeed } from '../perturb/perturb.js';
 import type { Perturbing } from '../perturb/perturbed-run.js';
 import { findExecutable } from '../process/executable.js';
@@ -29,8 +29,6 @@ export interface PlanOverrides extends OverridingOptions {
   readonly baseDir?: string;
   /** Makes only this part of each scenario's runs. Perturbed runs then need a seed, the same for all shards. */
   readonly shard?: ShardChoice;
-  /** Runs every program under this tool; timeouts that aren't given here are raised by what it may cost. */
-  readonly checker?: Checker;
   /** Only scenarios whose name equals or matches one of these patterns (`*` and `?`). */
   readonly only?: readonly string[];
 }
@@ -105,9 +103,8 @@ function resolveScenario(
 ): Scenario {
   const { env = {} } = spec;
   const cwd = resolve(baseDir, spec.cwd ?? '.');
-  const checked =
-    overrides.checker && underChecker(overrides.checker, spec.command, { ...process.env, ...env });
   const values = optionValues(spec, overrides);
+  const checked = underChecker(values, spec.command, { ...process.env, ...env });
   const blind = values.witness ? witnessProblem() : 'it is switched off';
   if (values.strict && blind !== undefined) {
     throw new UsageError(
@@ -125,17 +122,16 @@ function resolveScenario(
     ...values,
     name: spec.name,
     group: spec.group ?? null,
-    command: checked?.command ?? spec.command,
+    command: spec.command,
+    launched: checked.command,
     runs: until === null ? (overrides.runs ?? spec.runs ?? options.runs.default) : goalRuns(until),
     shard: null,
     until,
     perturb: perturbing(overrides.perturb ?? spec.perturb, overrides.seed ?? spec.seed),
     seedGiven,
     timeoutMs:
-      overrides.timeout === undefined
-        ? timeoutOf(spec) * (checked?.slowness ?? 1)
-        : parseDuration(overrides.timeout),
-    env: { ...env, ...checked?.env },
+      overrides.timeout === undefined ? timeoutOf(spec) * checked.slowness : parseDuration(overrides.timeout),
+    env: { ...env, ...checked.env },
     cwd,
   };
 }

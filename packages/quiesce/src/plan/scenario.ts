@@ -26,6 +26,8 @@ export interface RecordedScenario extends OptionValues {
 export interface Scenario extends RecordedScenario {
   /** Added to the environment of the tester. */
   readonly env: Readonly<Record<string, string>>;
+  /** What is started for a run: its command, or the checker that this runs under. */
+  readonly launched: readonly string[];
   /** The seed of its perturbations was asked for; otherwise it was made up. */
   readonly seedGiven: boolean;
 }

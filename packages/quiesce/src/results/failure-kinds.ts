@@ -61,7 +61,7 @@ const THREAD_OBJECT = /^std::(?:__1::)?(?:thread|jthread)::(?:~|operator=)/m;
 const rules: readonly Rule[] = [
   {
     id: 'sanitizer-report',
-    title: 'a sanitizer found a memory error, a leak, a data race or undefined behaviour',
+    title: 'a sanitizer or valgrind found a memory error, a leak, a data race or undefined behaviour',
     matches: ({ signature }) => /sanitizer$|^undefined-behaviour$|^valgrind$/.test(signature),
   },
   {
