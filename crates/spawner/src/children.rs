@@ -4,7 +4,10 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, kill_process, wait, waitid,
+};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(1);
@@ -12,6 +15,17 @@ const POLL: Duration = Duration::from_millis(1);
 /// A child that has ended, if there is one.
 pub fn ended() -> Option<(Pid, WaitStatus)> {
     wait(WaitOptions::NOHANG).ok().flatten()
+}
+
+/// Whether this process has no child but `programs`, all of which are its children. What a program that has ended had
+/// started, directly or not, is there as another child, or below one. `false` also where that can't be known.
+pub fn are_only(programs: usize) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if waitid(WaitId::All, options).is_err_and(|error| error == Errno::CHILD) {
+        return true;
+    }
+    // Not every kernel has that file.
+    fs::read_to_string("/proc/thread-self/children").is_ok_and(|pids| pids.split_whitespace().count() == programs)
 }
 
 /// Kills all that is below this process. Those whose parent ends become its own children.

@@ -78,11 +78,18 @@ pub enum Reply<'a> {
     Failed(i32),
     /// It wrote to one of its streams.
     Data(u8, &'a [u8]),
-    /// Nobody can write to that stream any more.
+    /// Nobody can write to that stream any more. Said once the program itself has ended.
     End(u8),
-    /// It ended by itself.
+    /// How it ended, and whether it is known that nothing is left of what it started.
+    Ended(Ending, bool),
+}
+
+/// How a program ended.
+#[derive(Clone, Copy)]
+pub enum Ending {
+    /// By itself.
     Exited(u32),
-    /// A signal ended it.
+    /// By a signal.
     Signalled(u32),
 }
 
@@ -93,8 +100,8 @@ pub fn push_reply(output: &mut Vec<u8>, id: u32, reply: &Reply<'_>) {
         Reply::Failed(errno) => (1, errno.to_le_bytes(), &[]),
         Reply::Data(stream, bytes) => (2, u32::from(*stream).to_le_bytes(), bytes),
         Reply::End(stream) => (3, u32::from(*stream).to_le_bytes(), &[]),
-        Reply::Exited(code) => (4, code.to_le_bytes(), &[]),
-        Reply::Signalled(signal) => (5, signal.to_le_bytes(), &[]),
+        Reply::Ended(Ending::Exited(code), alone) => (4, code.to_le_bytes(), &[u8::from(*alone)]),
+        Reply::Ended(Ending::Signalled(signal), alone) => (5, signal.to_le_bytes(), &[u8::from(*alone)]),
     };
     // What is read at a time is far below 4 GiB.
     let length = (9 + bytes.len()) as u32;

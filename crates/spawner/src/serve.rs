@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::children;
 use crate::program::{DONE, Listener, Started, Stream, start};
-use crate::protocol::{Malformed, Reply, Request, next_request, push_reply};
+use crate::protocol::{Ending, Malformed, Reply, Request, next_request, push_reply};
 
 const MOST_READ: usize = 64 * 1024;
 const READABLE: PollFlags = PollFlags::IN.union(PollFlags::HUP).union(PollFlags::ERR);
@@ -53,6 +53,9 @@ struct Spawner {
     programs: HashMap<i32, u32>,
     streams: Vec<Stream>,
     listeners: Vec<Listener>,
+    /// Streams of programs that run, by program and number, to which nobody can write any more. They are reported with the
+    /// end of the program, as each report wakes the tester.
+    ended: Vec<(u32, u8)>,
     /// Requests that were read, the last in part.
     input: Vec<u8>,
     /// Answers that are to be written.
@@ -82,9 +85,11 @@ impl Spawner {
                 }
                 self.obey()?;
             }
-            answers.write_all(&self.output)?;
-            answers.flush()?;
-            self.output.clear();
+            if !self.output.is_empty() {
+                answers.write_all(&self.output)?;
+                answers.flush()?;
+                self.output.clear();
+            }
         }
     }
 
@@ -122,7 +127,12 @@ impl Spawner {
     fn end_unless_open(&mut self, id: u32, number: u8) {
         let open = self.streams.iter().any(|one| one.id == id && one.number == number)
             || number == DONE && self.listeners.iter().any(|one| one.id == id);
-        if !open {
+        if open {
+            return;
+        }
+        if self.programs.values().any(|&running| running == id) {
+            self.ended.push((id, number));
+        } else {
             push_reply(&mut self.output, id, &Reply::End(number));
         }
     }
@@ -144,19 +154,26 @@ impl Spawner {
     }
 
     fn report_ends(&mut self) {
+        let mut ends = Vec::new();
         while let Some((pid, status)) = children::ended() {
-            let Some(&id) = self.programs.get(&pid.as_raw_nonzero().get()) else { continue };
-            let reply = match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Reply::Exited(code.unsigned_abs()),
-                (None, Some(signal)) => Reply::Signalled(signal.unsigned_abs()),
+            let ending = match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Ending::Exited(code.unsigned_abs()),
+                (None, Some(signal)) => Ending::Signalled(signal.unsigned_abs()),
                 (None, None) => continue,
             };
-            self.programs.remove(&pid.as_raw_nonzero().get());
-            push_reply(&mut self.output, id, &reply);
+            let Some(id) = self.programs.remove(&pid.as_raw_nonzero().get()) else { continue };
+            ends.push((id, ending));
+        }
+        let alone = !ends.is_empty() && children::are_only(self.programs.len());
+        for (id, ending) in ends {
             if let Some(place) = self.listeners.iter().position(|listener| listener.id == id) {
                 self.listeners.swap_remove(place);
                 self.end_unless_open(id, DONE);
             }
+            for (_, number) in self.ended.extract_if(.., |(of, _)| *of == id) {
+                push_reply(&mut self.output, id, &Reply::End(number));
+            }
+            push_reply(&mut self.output, id, &Reply::Ended(ending, alone));
         }
     }
 

@@ -9,7 +9,7 @@ import { EnvironmentError } from '../src/errors.js';
 import { nodeStarter } from '../src/process/node-starter.js';
 import { spawnGroup } from '../src/process/process-group.js';
 import { SPAWNER_FILE, startedSpawner } from '../src/process/spawner.js';
-import type { Start, Starter } from '../src/process/started-program.js';
+import type { Start, StartedProgram, Starter } from '../src/process/started-program.js';
 import { cli } from './support/cli.js';
 import { realPython } from './support/python.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -30,7 +30,7 @@ async function ended(starter: Starter, what: Partial<Start>): Promise<{ status: 
   });
   const output = program.output.map(() => '');
   for (const [i, stream] of program.output.entries()) {
-    stream.on('data', (chunk: Buffer) => {
+    stream.read((chunk) => {
       output[i] += chunk.toString('latin1');
     });
   }
@@ -72,6 +72,12 @@ const programs: [name: string, what: Partial<Start>, status: unknown, output: st
     { command: ['/usr/bin/env'], env: { A: '1=2', B: '', C: undefined } },
     { code: 0, signal: null },
     ['A=1=2\nB=\n', '', ''],
+  ],
+  [
+    'variables of its own',
+    { command: ['/usr/bin/env'], env: { A: '1', B: '2' }, added: { B: '3' } },
+    { code: 0, signal: null },
+    ['A=1\nB=3\n', '', ''],
   ],
   [
     'its PATH',
@@ -123,11 +129,11 @@ for (const [name, starter] of [
       await assert.rejects(start({ command: ['/bin/echo', 'a\0b'] }), /NUL|null bytes/);
     });
 
-    test('a stream that is destroyed is closed for the program', async () => {
+    test('a stream that is closed is closed for the program', async () => {
       const program = await (await starter()).start({
         ...{ ...sh('sleep 0.2; echo a; echo b'), cwd: dir, env: process.env, socket: '', outputs: 2 },
       });
-      for (const stream of program.output) stream.destroy();
+      for (const stream of program.output) stream.close();
       assert.deepEqual(await program.exited, { code: null, signal: 'SIGPIPE' });
     });
   });
@@ -169,6 +175,34 @@ except ChildProcessError: print('none')`;
     assert.deepEqual({ status, stdout }, { status: 0, stdout: 'none\n' });
   });
 
+  test('knows whether a program left something', async () => {
+    const starter = await spawner();
+    const start = (script: string): Promise<StartedProgram> =>
+      starter.start({ ...sh(script), cwd: dir, env: process.env, socket: '', outputs: 0 });
+    const other = await start('exec sleep 60');
+    const daemon = 'setsid sleep 60 & ';
+    for (const [script, left] of [
+      ['true', false],
+      [daemon, true],
+      [`${daemon} kill -9 $!; wait`, false],
+    ] as const) {
+      const program = await start(`${script}\n:`);
+      await program.exited;
+      assert.equal(program.leftNothing(), !left, script);
+      const children = execFileSync('ps', ['-o', 'pid=', '--ppid', String(starter.pid)], {
+        encoding: 'utf8',
+      });
+      for (const pid of children.trim().split(/\s+/).map(Number)) {
+        if (pid === other.pid) continue;
+        process.kill(pid, 'SIGKILL');
+        await untilGone(pid);
+      }
+    }
+    assert.equal(other.leftNothing(), false, 'it runs');
+    process.kill(other.pid, 'SIGKILL');
+    await other.closed;
+  });
+
   test('does not keep its process alive', () => {
     const source = `import { startedSpawner } from ${JSON.stringify(new URL('../src/process/spawner.js', import.meta.url))};
 const started = await (await startedSpawner()).start({ command: ['/bin/true'], cwd: '/', env: {}, socket: '', outputs: 0 });
@@ -184,7 +218,7 @@ process.on('exit', () => console.log(performance.now()));`;
 
   test('that is killed is reported for each of its programs, and the group is killed', async () => {
     const starter = await spawner();
-    const group = await spawnGroup(['/bin/sleep', '60'], { cwd: dir, env: () => ({}), outputs: 3 });
+    const group = await spawnGroup(['/bin/sleep', '60'], { cwd: dir, env: {}, outputs: 3 });
     process.kill(starter.pid, 'SIGKILL');
     await assert.rejects(group.exited, (error) => {
       assert.ok(error instanceof EnvironmentError);

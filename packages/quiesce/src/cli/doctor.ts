@@ -5,7 +5,7 @@ import { findExecutable } from '../process/executable.js';
 import { spawnGroup } from '../process/process-group.js';
 import { SPAWNER_FILE, startedSpawner } from '../process/spawner.js';
 import { threadStacks } from '../run/diagnose.js';
-import { DONE_FD, witnessEnvironment, witnessProblem } from '../run/witness.js';
+import { DONE_FD, witnessProblem, witnessVariables } from '../run/witness.js';
 import { VERSION } from '../version.js';
 import { interruptible } from './interrupt.js';
 import { readerStream, writeOutput } from './output.js';
@@ -132,13 +132,14 @@ async function stacksProblem(signal: AbortSignal): Promise<string | null> {
     [process.execPath, '-e', `setTimeout(() => {}, ${SLEEP_S}e3); console.log()`],
     {
       cwd: process.cwd(),
-      env: (way) => ({ ...witnessEnvironment(process.env, way), QUIESCE_DONE_FD: String(DONE_FD) }),
+      env: process.env,
+      added: (way) => ({ ...witnessVariables(process.env, way), QUIESCE_DONE_FD: String(DONE_FD) }),
       outputs: 3,
     },
   );
   try {
     const started = await new Promise<boolean>((resolve) => {
-      sleeper.output[0]?.once('data', () => resolve(true)).on('error', () => {});
+      sleeper.output[0]?.read(() => resolve(true));
       sleeper.exited.then(() => resolve(false));
     });
     if (!started) return 'a trial program could not be started';
@@ -146,7 +147,7 @@ async function stacksProblem(signal: AbortSignal): Promise<string | null> {
     return problem;
   } finally {
     sleeper.kill('SIGKILL');
-    for (const stream of sleeper.output) stream.destroy();
+    for (const stream of sleeper.output) stream.close();
     sleeper.release();
   }
 }

@@ -113,7 +113,7 @@ async function startLoad(processes: number, cpu: number | undefined): Promise<{ 
   const pinned = cpu === undefined ? [] : ['taskset', '-c', String(cpu)];
   const start = `n=$2; while [ $n -gt 1 ]; do (${BUSY}) & n=$((n-1)); done; ${BUSY}`;
   const command = [...pinned, '/bin/sh', '-c', start, 'sh', String(process.pid), String(processes)];
-  const group = await spawnGroup(command, { cwd: '/', env: () => process.env, outputs: 0 });
+  const group = await spawnGroup(command, { cwd: '/', env: process.env, outputs: 0 });
   return {
     async end() {
       group.kill('SIGKILL');

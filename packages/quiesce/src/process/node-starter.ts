@@ -2,17 +2,22 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { withoutCoreDumps } from './core-dumps.js';
-import type { ExitStatus, Starter } from './started-program.js';
+import type { ExitStatus, Output, Starter } from './started-program.js';
 
 /** Starts programs by Node's own means, which takes milliseconds for each. */
 export const nodeStarter: Starter = {
   pid: process.pid,
   listens: false,
-  async start({ command, cwd, env, outputs }) {
+  async start({ command, cwd, env, added, outputs }) {
     const [program = '', ...words] = withoutCoreDumps(command);
     const piped = [1, 2, 3].slice(0, Math.max(2, outputs));
     const stdio = ['ignore', ...piped.map((number) => (number <= outputs ? 'pipe' : 'ignore'))] as const;
-    const child = spawn(program, words, { cwd, env, stdio: [...stdio], detached: true });
+    const child = spawn(program, words, {
+      cwd,
+      env: { ...env, ...added },
+      stdio: [...stdio],
+      detached: true,
+    });
     if (child.pid === undefined) throw (await once(child, 'error'))[0];
     // Later errors (a signal that can't be sent, say) show in the exit status or not at all.
     child.on('error', () => {});
@@ -20,7 +25,17 @@ export const nodeStarter: Starter = {
       child.once('exit', (code, signal) => resolve({ code, signal }));
     });
     const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
-    const output = (child.stdio.slice(1) as (Readable | null)[]).filter((stream) => stream !== null);
-    return { pid: child.pid, output, exited, closed };
+    const output = (child.stdio.slice(1) as (Readable | null)[])
+      .flatMap((stream) => stream ?? [])
+      .map(outputOf);
+    return { pid: child.pid, output, exited, closed, leftNothing: () => false };
   },
 };
+
+function outputOf(stream: Readable): Output {
+  stream.on('error', () => {});
+  return {
+    read: (listener) => stream.on('data', listener),
+    close: () => stream.destroy(),
+  };
+}

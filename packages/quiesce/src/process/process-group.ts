@@ -42,9 +42,9 @@ export interface Way {
 }
 
 /** What `spawnGroup` needs beside the command. */
-export interface SpawnGroupOptions extends Pick<Start, 'cwd' | 'outputs'> {
-  /** The whole environment, for a program that has this way to the tester. */
-  readonly env: (way: Way) => NodeJS.ProcessEnv;
+export interface SpawnGroupOptions extends Pick<Start, 'cwd' | 'env' | 'outputs'> {
+  /** What the program alone has in its environment, with this way to the tester. Default: nothing. */
+  readonly added?: (way: Way) => Readonly<Record<string, string>>;
 }
 
 const POLL_MS = 5;
@@ -60,20 +60,23 @@ const INSIDE = 'QUIESCE_INSIDE';
  */
 export async function spawnGroup(
   command: readonly string[],
-  { cwd, outputs, env: environment }: SpawnGroupOptions,
+  { cwd, outputs, env, added: add }: SpawnGroupOptions,
 ): Promise<ProcessGroup> {
   let program: StartedProgram;
   const id = randomUUID();
   const starter = (await startedSpawner()) ?? nodeStarter;
   const socket = starter.listens && outputs === 3 ? `quiesce-${id}` : undefined;
-  const outer = environment({ pid: starter.pid, socket });
-  const env: NodeJS.ProcessEnv = { ...outer, [INSIDE]: [outer[INSIDE], id].filter(Boolean).join(':') };
+  const added: Record<string, string> = {
+    ...add?.({ pid: starter.pid, socket }),
+    [INSIDE]: [env[INSIDE], id].filter(Boolean).join(':'),
+  };
   const startedAt = performance.now();
   try {
-    program = await starter.start({ command, cwd, env, socket: socket ?? '', outputs });
+    program = await starter.start({ command, cwd, env, added, socket: socket ?? '', outputs });
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
-    const hint = code === 'ENOENT' ? whatIsMissing(command[0] ?? '', cwd, env.PATH) : HINTS[code];
+    const hint =
+      code === 'ENOENT' ? whatIsMissing(command[0] ?? '', cwd, added.PATH ?? env.PATH) : HINTS[code];
     throw new EnvironmentError(`can't start ${JSON.stringify(command[0])}: ${messageOf(error)}`, hint, {
       cause: error,
     });
@@ -83,6 +86,7 @@ export async function spawnGroup(
   const { pid } = program;
   const strays = (): LiveProcess[] => markedProcesses(id, pid, performance.now() - startedAt);
   const kill = (signal: NodeJS.Signals): void => {
+    if (program.leftNothing()) return;
     const signalled = new Set<number>();
     for (let i = 0; i < MOST_KILLS; i++) {
       if (exists(pid)) send(-pid, signal);
@@ -94,10 +98,10 @@ export async function spawnGroup(
       }
     }
   };
-  const live = (): LiveProcess[] => [
-    ...(exists(pid) ? listProcesses().filter(({ group }) => group === pid) : []),
-    ...strays(),
-  ];
+  const live = (): LiveProcess[] =>
+    program.leftNothing()
+      ? []
+      : [...(exists(pid) ? listProcesses().filter(({ group }) => group === pid) : []), ...strays()];
   const release = onProcessExit(() => kill('SIGKILL'));
   return {
     ...program,

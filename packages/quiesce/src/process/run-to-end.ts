@@ -35,10 +35,10 @@ export async function runToEnd(
   command: readonly string[],
   { cwd, env = process.env, timeoutMs, signal, keep: [head, tail] }: RunToEndOptions,
 ): Promise<EndedProgram> {
-  const group = await spawnGroup(command, { cwd, env: () => env, outputs: 2 });
+  const group = await spawnGroup(command, { cwd, env, outputs: 2 });
   const [stdout, stderr] = [new BoundedOutput(head, tail), new BoundedOutput(2_000, 8_000)];
   for (const [i, output] of [stdout, stderr].entries()) {
-    group.output[i]?.on('data', (chunk: Buffer) => output.push(chunk)).on('error', () => {});
+    group.output[i]?.read((chunk) => output.push(chunk));
   }
   const stop = (): void => group.kill('SIGKILL');
   signal?.addEventListener('abort', stop, { once: true });
@@ -52,7 +52,7 @@ export async function runToEnd(
   const drained = startTimer(DRAIN_MS);
   await Promise.race([group.closed, drained.passed]);
   drained.stop();
-  for (const stream of group.output) stream.destroy();
+  for (const stream of group.output) stream.close();
   group.release();
   return { status, stdout: stdout.toString(), stderr: stderr.toString() };
 }

@@ -1,5 +1,3 @@
-import type { Readable } from 'node:stream';
-
 /** How a process ended, as the operating system reports it: exactly one of the two is set. */
 export interface ExitStatus {
   readonly code: number | null;
@@ -10,8 +8,10 @@ export interface ExitStatus {
 export interface Start {
   readonly command: readonly string[];
   readonly cwd: string;
-  /** The whole environment. */
+  /** The environment, but for `added`. One that is frozen, and given again, is prepared only once. */
   readonly env: NodeJS.ProcessEnv;
+  /** Variables for this program alone, which may replace others. */
+  readonly added?: Readonly<Record<string, string>>;
   /**
    * Name of an abstract socket on which what it starts can write to its descriptor 3, too; empty for none. Only where the
    * starter listens.
@@ -21,15 +21,25 @@ export interface Start {
   readonly outputs: 0 | 2 | 3;
 }
 
+/** One of the streams of a program. */
+export interface Output {
+  /** Passes on what the program has written to it, and what it will write. */
+  read(listener: (chunk: Buffer) => void): void;
+  /** Closes it for the program, which isn't read any more. Idempotent. */
+  close(): void;
+}
+
 /** A program that has been started. */
 export interface StartedProgram {
   readonly pid: number;
-  /** Its streams that are read, in the order of their descriptors. To destroy one closes it. */
-  readonly output: readonly Readable[];
+  /** Its streams that are read, in the order of their descriptors. */
+  readonly output: readonly Output[];
   /** How it ended. Its output may still be on its way then. Rejects if that can't be known any more. */
   readonly exited: Promise<ExitStatus>;
   /** Resolves when it has ended and every holder of its streams has closed them. */
   readonly closed: Promise<void>;
+  /** Whether it has ended, and the starter knows that nothing is left of what it started. */
+  leftNothing(): boolean;
 }
 
 /** Starts programs: the spawner, or Node where there is none. */

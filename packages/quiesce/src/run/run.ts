@@ -25,7 +25,7 @@ import {
   type LeftThread,
   parseWitnessLine,
   type WitnessLine,
-  witnessEnvironment,
+  witnessVariables,
 } from './witness.js';
 
 /** What one run is to do. */
@@ -173,8 +173,9 @@ export async function runOnce(
   const startedAt = performance.now();
   const group = await spawnGroup(spec.command, {
     cwd: spec.cwd,
-    env: (way) => ({
-      ...(spec.witness ? witnessEnvironment(spec.env, way) : spec.env),
+    env: spec.env,
+    added: (way) => ({
+      ...(spec.witness && witnessVariables(spec.env, way)),
       TMPDIR: directory.path,
       QUIESCE_DONE_FD: String(DONE_FD),
       QUIESCE_RUN: String(run),
@@ -397,15 +398,15 @@ function collect(
   let said = '';
   const witnessed: WitnessLine[] = [];
   const [out, err, done] = output;
-  out?.on('data', (chunk: Buffer) => {
+  out?.read((chunk) => {
     stdout.push(chunk);
     printed.push(chunk);
   });
-  err?.on('data', (chunk: Buffer) => {
+  err?.read((chunk) => {
     stderr.push(chunk);
     complained.push(chunk);
   });
-  done?.on('data', (chunk: Buffer) => {
+  done?.read((chunk) => {
     const lines = (said + chunk.toString('utf8')).split('\n');
     said = (lines.pop() ?? '').slice(-MOST_LINE);
     for (const line of lines) {
@@ -416,7 +417,6 @@ function collect(
       else if (parsed !== undefined && witnessed.length < MOST_WITNESSED) witnessed.push(parsed);
     }
   });
-  for (const stream of output) stream.on('error', () => {});
   return {
     ...{ stdout, stderr, closed },
     signature() {
@@ -481,7 +481,7 @@ async function endGroup(group: ProcessGroup, closed: Promise<void>): Promise<str
   group.kill('SIGKILL');
   await group.gone(DRAIN_MS);
   await Promise.race([closed, delay(DRAIN_MS)]);
-  for (const stream of group.output) stream.destroy();
+  for (const stream of group.output) stream.close();
   return outliving.map(({ command }) => command);
 }
 

@@ -66,13 +66,13 @@ export function witnessProblem(): string | undefined {
 
 const usable = witnessProblem() === undefined;
 
-/**
- * Adds to an environment what puts the witness into the program; returns it as it is where there is none.
- */
-export function witnessEnvironment(env: NodeJS.ProcessEnv, { pid, socket }: Way): NodeJS.ProcessEnv {
-  if (!usable) return env;
+/** What puts the witness into a program with this environment; nothing where there is no witness. */
+export function witnessVariables(
+  env: NodeJS.ProcessEnv,
+  { pid, socket }: Way,
+): Readonly<Record<string, string>> {
+  if (!usable) return {};
   return {
-    ...env,
     LD_PRELOAD: [env.LD_PRELOAD, preloadPath(WITNESS_FILE)].filter(Boolean).join(':'),
     QUIESCE_WITNESS: String(pid),
     ...(socket !== undefined && { QUIESCE_WITNESS_SOCKET: socket }),

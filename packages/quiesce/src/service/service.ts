@@ -145,7 +145,8 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
   try {
     group = await spawnGroup(spec.command.map(fill), {
       cwd,
-      env: () => ({ ...env, ...fillAll(spec.env) }),
+      env,
+      added: () => fillAll(spec.env),
       outputs: 2,
     });
   } catch (error) {
@@ -153,10 +154,7 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
     throw new ServiceError(name, `can't start: ${messageOf(error)}`);
   }
   const log = new BoundedOutput(0, LOG_BYTES);
-  for (const stream of group.output) {
-    stream.on('data', (chunk: Buffer) => log.push(chunk));
-    stream.on('error', () => {});
-  }
+  for (const stream of group.output) stream.read((chunk) => log.push(chunk));
 
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
@@ -166,7 +164,7 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
     await group.gone(STOP_GRACE_MS);
     group.release();
     // A process that left the group may hold the pipes; it must not keep us alive.
-    for (const stream of group.output) stream.destroy();
+    for (const stream of group.output) stream.close();
     directory.remove();
   };
   const stopOnce = (): Promise<void> => {
