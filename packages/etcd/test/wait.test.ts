@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { Pauses } from '../src/rpc/pauses.js';
 import { onAbort } from '../src/util/on-abort.js';
-import { Pauses } from '../src/util/pauses.js';
 import { pause, settlesBy, unlessAborted, type Wait, waitFor } from '../src/util/wait.js';
 
 const never = new Promise<never>(() => {});

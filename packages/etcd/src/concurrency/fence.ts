@@ -10,6 +10,7 @@ import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { LeaseLostError } from '../lease/lease-lost.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import type { Progress } from '../util/progress.js';
 import { unlessAborted } from '../util/wait.js';
 import { mayPass, persist } from './persist.js';
 import type { Session } from './session.js';
@@ -24,6 +25,13 @@ export interface PlacedKey {
   readonly revision: bigint;
   /** The conditions that it is still the same, and nobody else's. */
   readonly mine: readonly NumberCompare<Bytes>[];
+}
+
+/** How a key is removed. */
+export interface Removal {
+  /** Done in the same transaction. */
+  readonly also?: readonly DeleteOp<Bytes>[];
+  readonly progress?: Progress;
 }
 
 /** For each key without a fence, the task that removes late copies of the session's puts. */
@@ -106,14 +114,14 @@ export class Fence {
    * Continues after broken connections until the lease has ended, and the key with it.
    *
    * @param placed `undefined` where it isn't known whether the key is there.
-   * @param also done in the same transaction.
    */
-  async remove(placed: PlacedKey | undefined, also: readonly DeleteOp<Bytes>[] = []): Promise<void> {
+  async remove(placed: PlacedKey | undefined, removal: Removal = {}): Promise<void> {
+    const { also = [], progress } = removal;
     const { ended } = this.#session;
     try {
       if (this.#uncertain && this.#permitted) {
         try {
-          await unlessAborted(this.#removeFenced(placed, also, ended), ended);
+          await unlessAborted(this.#removeFenced(placed, removal, ended), ended);
           return;
         } catch (error) {
           // With the lease of the placing, late copies of it have come to an end.
@@ -126,7 +134,7 @@ export class Fence {
         const success = [op.delete<Bytes>(this.#key), ...also];
         const txn = { compare: placed.mine, success };
         await unlessAborted(
-          persist((bound) => this.#session.space.txn(txn, bound), ended),
+          persist((bound) => this.#session.space.txn(txn, bound), ended, { progress }),
           ended,
         );
       }
@@ -148,7 +156,7 @@ export class Fence {
 
   async #removeFenced(
     placed: PlacedKey | undefined,
-    also: readonly DeleteOp<Bytes>[],
+    { also = [], progress }: Removal,
     signal: AbortSignal,
   ): Promise<void> {
     const { space } = this.#session;
@@ -164,6 +172,7 @@ export class Fence {
           bound,
         ),
       signal,
+      { progress },
     );
     if (result.succeeded) return;
     // Another placing may have the same key by now; this one's may be there without having been answered.

@@ -13,6 +13,7 @@ import { abortSignal, milliseconds } from '../util/kinds.js';
 import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
+import { Progress, progressOf } from '../util/progress.js';
 import { atMost, unlessAborted } from '../util/wait.js';
 import { Fence, type PlacedKey } from './fence.js';
 import { type AttemptBound, persist } from './persist.js';
@@ -132,6 +133,7 @@ export class OwnedKey implements AsyncDisposable {
   readonly #fence: Fence;
   readonly #shared: SharedKey | undefined;
   #removal: Promise<void> | undefined;
+  readonly #removing = new Progress();
 
   static {
     guardMethods<Pick<OwnedKey, 'isOwner' | 'toJSON'>>(OwnedKey, (it) => OwnedKey.is(it), {
@@ -233,7 +235,7 @@ export class OwnedKey implements AsyncDisposable {
       this.#removal = undefined;
       throw error;
     });
-    await withinBounds(this.#removal, { signal, timeoutMs });
+    await withinBounds(this.#removal, { signal, timeoutMs, progress: this.#removing });
   }
 
   /** @internal */
@@ -308,7 +310,7 @@ export class OwnedKey implements AsyncDisposable {
   #remove(also: readonly DeleteOp<Bytes>[]): Promise<void> {
     return inTurn(this.#shared, () => {
       for (const other of this.#shared?.owners(this.revision) ?? []) other.releasedByOther();
-      return this.#fence.remove(this, also);
+      return this.#fence.remove(this, { also, progress: this.#removing });
     });
   }
 
@@ -474,7 +476,8 @@ async function place<Owned extends OwnedKey>(
   const placing = inTurn(shared, async () => {
     // The turn may come late.
     waiting.throwIfAborted();
-    return await persist(permitted, session.signal, (error) => fence.attemptFailed(error));
+    const failed = (error: unknown): void => fence.attemptFailed(error);
+    return await persist(permitted, session.signal, { failed, progress: progressOf(waiting) });
   });
   const abandoned = async (): Promise<void> => {
     const placed = await placing.catch(() => undefined);

@@ -1,6 +1,7 @@
 import { ClusterMismatchError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { type Progress, progressOf } from '../util/progress.js';
 import { pause } from '../util/wait.js';
 
 const backoff = { firstMs: 50, longestMs: 1_000 };
@@ -13,8 +14,16 @@ export const FIRST_ATTEMPT_MS = 2_000;
 /** Later ones may take longer, up to this: the cluster may just be slow. */
 const LONGEST_ATTEMPT_MS = 30_000;
 
-/** The bound on one attempt. */
-export type AttemptBound = Required<Pick<CallControl, 'attemptAtMostMs'>>;
+/** The bound on one attempt, and what it is part of. */
+export type AttemptBound = Required<Pick<CallControl, 'attemptAtMostMs' | 'progress'>>;
+
+/** More about a call that is made again and again. */
+export interface Persistence {
+  /** Called with the error of each attempt. */
+  readonly failed?: (error: unknown) => void;
+  /** Of what it is part of, where another signal ends that. */
+  readonly progress?: Progress | undefined;
+}
 
 const transient: ReadonlySet<StatusCode> = new Set([StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED]);
 
@@ -33,17 +42,17 @@ export function mayPass(error: unknown): boolean {
  * which a frozen member is left for another one.
  *
  * @param call does no harm when it is applied twice, or late.
- * @param failed is called with the error of each attempt.
  */
 export async function persist<T>(
   call: (bound: AttemptBound) => Promise<T>,
   signal: AbortSignal,
-  failed?: (error: unknown) => void,
+  { failed, progress = progressOf(signal) }: Persistence = {},
 ): Promise<T> {
   for (let failures = 0; ; failures++) {
     signal.throwIfAborted();
+    const attemptAtMostMs = Math.min(FIRST_ATTEMPT_MS * 2 ** failures, LONGEST_ATTEMPT_MS);
     try {
-      return await call({ attemptAtMostMs: Math.min(FIRST_ATTEMPT_MS * 2 ** failures, LONGEST_ATTEMPT_MS) });
+      return await call({ attemptAtMostMs, progress });
     } catch (error) {
       failed?.(error);
       signal.throwIfAborted();

@@ -13,6 +13,7 @@ import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
 import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
 import { guardFunctions, guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
+import { Progress } from '../util/progress.js';
 import { randomBytes } from '../util/random.js';
 import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../util/timers.js';
 import { pause, unlessAborted } from '../util/wait.js';
@@ -71,6 +72,9 @@ export class Session implements AsyncDisposable {
   /** Removals that are still under way, of keys that were given up. */
   readonly #removals = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
+  readonly #revoking = new Progress();
+  /** An attempt at revoking the lease may still be applied. */
+  #mayBeRevoked = false;
   #names = 0;
 
   static {
@@ -161,7 +165,7 @@ export class Session implements AsyncDisposable {
    */
   async close(options: CallControl = {}): Promise<void> {
     callControl.check(options);
-    const control = restOfTime(options, 'the session was not closed');
+    const control = restOfTime(options, 'the session was not closed', () => this.#mayBeRevoked);
     for (;;) {
       const others = this.#closing;
       if (others === undefined) {
@@ -177,7 +181,8 @@ export class Session implements AsyncDisposable {
         () => true,
         () => false,
       );
-      if (await withinBounds(closed, { timeoutMs: undefined, ...control() })) return;
+      const bounds = { timeoutMs: undefined, ...control(), progress: this.#revoking };
+      if (await withinBounds(closed, bounds)) return;
     }
   }
 
@@ -257,9 +262,14 @@ export class Session implements AsyncDisposable {
     if (why === 'halted') throw new ClosedError();
     if (why !== 'closed') return;
     try {
-      await this.space.lease.revoke(this.leaseId, { attemptAtMostMs: FIRST_ATTEMPT_MS, ...options });
+      const own = { attemptAtMostMs: FIRST_ATTEMPT_MS, progress: this.#revoking };
+      await this.space.lease.revoke(this.leaseId, { ...own, ...options });
     } catch (error) {
-      if (!(error instanceof LeaseNotFoundError)) throw error;
+      if (!(error instanceof LeaseNotFoundError)) {
+        // A signal's reason says nothing about the request.
+        this.#mayBeRevoked ||= options.signal?.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
+        throw error;
+      }
     }
     this.#ended.abort(this.signal.reason);
     await this.settled();

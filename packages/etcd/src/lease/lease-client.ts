@@ -9,7 +9,7 @@ import type {
   LeaseTimeToLiveRequest,
   LeaseTimeToLiveResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
-import { type CallControl, callControl, describeCall, type Rpc } from '../rpc/rpc.js';
+import { type CallControl, callControl, describeCall, progressIn, type Rpc } from '../rpc/rpc.js';
 import { isLeaseThere } from '../server-errors.js';
 import { type Int64, int64, optionalInt64, toInt64 } from '../util/int64.js';
 import { flag } from '../util/kinds.js';
@@ -221,6 +221,8 @@ export class LeaseClient {
     const timeoutMs = this.#rpc.timeoutOf(control);
     signal?.throwIfAborted();
     lease.lost.signal.throwIfAborted();
+    const progress = progressIn(control);
+    progress?.seeks((ms) => this.#keeper.tooLate(lease, ms));
     await waitFor<void>(
       (wait) => {
         const waiter: RenewalWaiter = { renewed: wait.resolve, failed: wait.reject };
@@ -231,6 +233,7 @@ export class LeaseClient {
       // The keeper holds the process, if it may.
       { signal, timeoutMs, expired: (wait) => wait.reject(this.#keeper.tooLate(lease, timeoutMs)) },
     );
+    progress?.answered();
   }
 }
 

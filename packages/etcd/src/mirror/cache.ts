@@ -76,6 +76,8 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #incoming: SortedEntries | undefined;
   #revision = 0n;
   #disconnectedAt: number | undefined;
+  /** Why it has no connection; `undefined` while it has one. */
+  #disconnected: unknown;
   /** What it has to come to until it is up to date again, once there is a connection. */
   #missed: bigint | undefined;
   /** Why the keys are read again. */
@@ -178,7 +180,10 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     const wanted = toInt64('revision', revision);
     if (this.#over !== undefined) throw this.#over.error;
     if (this.#former || this.#revision < wanted)
-      await this.#waiters.wait(wanted, options, () => this.#revision);
+      await this.#waiters.wait(wanted, options, () => ({
+        revision: this.#revision,
+        disconnected: this.#disconnected,
+      }));
   }
 
   /** Ends the cache, which can no longer be read. Idempotent. */
@@ -259,6 +264,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
 
   #connection(revision: bigint | undefined, reason: unknown): void {
     this.#missed = revision;
+    this.#disconnected = reason;
     if (revision === undefined) {
       if (reason instanceof StoreReplacedError) {
         this.#former = true;

@@ -1,5 +1,5 @@
 import { DeadlineExceededError, StatusCode } from '../errors.js';
-import { abortSignal, milliseconds } from '../util/kinds.js';
+import { abortSignal, milliseconds, reason } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { clearTimeout, setTimeout } from '../util/timers.js';
 import { type Wait, waitFor } from '../util/wait.js';
@@ -19,6 +19,13 @@ export const waitOptions = new Description<WaitOptions>('waitForRevision()', {
 
 /** The pause before the server is asked again how far it is, in ms: doubled each time. */
 const pauses = { firstMs: 20, longestMs: 320 };
+
+/** How far a copy is. */
+export interface Shown {
+  readonly revision: bigint;
+  /** Why it has no connection for changes; `undefined` while it has one. */
+  readonly disconnected: unknown;
+}
 
 interface Waiting {
   readonly revision: bigint;
@@ -41,8 +48,8 @@ export class RevisionWaiters {
     this.#ask = ask;
   }
 
-  /** @param shown what the copy has come to, for the message. */
-  wait(revision: bigint, { timeoutMs = 10_000, signal }: WaitOptions, shown: () => bigint): Promise<void> {
+  /** @param shown for the message. */
+  wait(revision: bigint, { timeoutMs = 10_000, signal }: WaitOptions, shown: () => Shown): Promise<void> {
     return waitFor(
       (wait) => {
         const waiting: Waiting = { revision, wait };
@@ -83,9 +90,11 @@ export class RevisionWaiters {
   }
 }
 
-function tooLate(shown: bigint, revision: bigint, timeoutMs: number): DeadlineExceededError {
+function tooLate(shown: Shown, revision: bigint, timeoutMs: number): DeadlineExceededError {
+  const { disconnected: cause } = shown;
+  const why = cause === undefined ? '' : `; it has no connection: ${reason(cause)}`;
   return new DeadlineExceededError(
-    `DEADLINE_EXCEEDED: the cache is at revision ${shown} and did not reach ${revision} within ${timeoutMs} ms`,
-    { code: StatusCode.DEADLINE_EXCEEDED, sent: false },
+    `DEADLINE_EXCEEDED: the cache is at revision ${shown.revision} and did not reach ${revision} within ${timeoutMs} ms${why}`,
+    { code: StatusCode.DEADLINE_EXCEEDED, sent: false, cause },
   );
 }

@@ -9,13 +9,13 @@ import {
 } from '../errors.js';
 import { noLeader, statusError } from '../server-errors.js';
 import type { Transport } from '../transport/transport.js';
-import { Pauses } from '../util/pauses.js';
 import { atMost } from '../util/wait.js';
 import { backoffMs } from './backoff.js';
 import { connectionChannel } from './channels.js';
 import { isHttpAlone } from './connect-error.js';
 import { MaintenanceService } from './generated/etcdserverpb/methods.js';
 import { type ResponseHeader, StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
+import { Pauses } from './pauses.js';
 import { headerOf, type Store } from './store.js';
 
 /** State of an endpoint: not used yet, answering, or left alone for a while after a failure. */

@@ -1,8 +1,8 @@
 import { StatusCode, UnavailableError } from '../errors.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
-import { Pauses } from '../util/pauses.js';
 import { type BackoffBounds, reopenMs } from './backoff.js';
 import type { StreamMethod } from './call.js';
+import { Pauses } from './pauses.js';
 import type { Rpc } from './rpc.js';
 
 /** What a {@link ReopeningStream} is made with. */

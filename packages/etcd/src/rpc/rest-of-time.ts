@@ -6,10 +6,12 @@ import type { CallControl } from './rpc.js';
  * it is over.
  *
  * @param undone what wasn't done in that time, for the message.
+ * @param mayBeApplied whether it may be done anyway; default: what was sent was answered, and has changed nothing.
  */
 export function restOfTime(
   { signal, timeoutMs, attemptTimeoutMs, requireLeader }: CallControl,
   undone: string,
+  mayBeApplied: () => boolean = () => false,
 ): () => CallControl {
   const given: CallControl = {
     ...(signal !== undefined && { signal }),
@@ -28,7 +30,7 @@ export function restOfTime(
     throw new DeadlineExceededError(`DEADLINE_EXCEEDED: ${undone} within ${timeoutMs} ms`, {
       code: StatusCode.DEADLINE_EXCEEDED,
       sent,
-      mayBeApplied: false,
+      mayBeApplied: mayBeApplied(),
     });
   };
 }

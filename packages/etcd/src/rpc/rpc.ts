@@ -8,8 +8,9 @@ import {
 import { DeferredStream } from '../transport/deferred-stream.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller, callSite } from '../util/at-caller.js';
-import { abortSignal, checkArgument, flag, kind, milliseconds, text } from '../util/kinds.js';
+import { abortSignal, checkArgument, flag, kind, milliseconds, text, withMethods } from '../util/kinds.js';
 import { Description, type DescriptionMore, type Kinds } from '../util/options.js';
+import { type Progress, progressOf } from '../util/progress.js';
 import { settlesBy } from '../util/wait.js';
 import {
   closedAfter,
@@ -56,6 +57,11 @@ export interface CallControl {
    * @internal
    */
   readonly wholeTimeoutMs?: number | undefined;
+  /**
+   * Of what the call is part of, where another signal ends that; default: that of its signal.
+   * @internal
+   */
+  readonly progress?: Progress | undefined;
   /** Fail at once if the member knows of no leader, instead of waiting for one. Default false. etcd: `hasleader`. */
   readonly requireLeader?: boolean | undefined;
 }
@@ -71,7 +77,7 @@ export function describeCall<Options extends CallControl>(
 ): OptionsCheck {
   const kinds = { ...own, ...control };
   return new Description<CallControl>(what, kinds, {
-    hidden: ['attemptAtMostMs', 'wholeTimeoutMs'],
+    hidden: ['attemptAtMostMs', 'wholeTimeoutMs', 'progress'],
     ...more,
   });
 }
@@ -82,6 +88,7 @@ const control: Kinds<CallControl> = {
   attemptTimeoutMs: milliseconds,
   attemptAtMostMs: milliseconds,
   wholeTimeoutMs: milliseconds,
+  progress: withMethods<Progress>('internal', 'tooLate'),
   requireLeader: flag,
 };
 
@@ -433,6 +440,7 @@ export class Rpc {
     trace: CallTrace | undefined,
   ): Promise<Result> {
     const deadline = performance.now() + timeoutMs;
+    progressIn(control)?.seeks((ms) => this.#noEndpoint(ms));
     await this.untilFound(deadline, this.#givenMs(control), control.signal);
     return await this.#first(call, request, control, Math.max(1, deadline - performance.now()), trace);
   }
@@ -455,6 +463,8 @@ export class Rpc {
       trace.endpoint = endpoint.address;
       trace.attempts = 1;
     }
+    const progress = progressIn(control);
+    progress?.asks(endpoint.address);
     return endpoint.transport.unary(call.method.path, request, callOptions(atMostMs, control, token)).then(
       (response) => {
         const mismatch = this.#balancer.check(endpoint, response.message);
@@ -463,6 +473,7 @@ export class Rpc {
           return this.#afterFailure(call, request, control, start + timeoutMs, trace, attempt, mismatch);
         }
         if (endpoint.state !== 'ready') this.#balancer.succeeded(endpoint);
+        progress?.answered();
         return resultOf(call, response.message);
       },
       (error) => {
@@ -481,6 +492,7 @@ export class Rpc {
   ): Promise<Result> {
     const site = callSite();
     return this.#moreAttempts(call, request, control, ...rest).catch((error: unknown) => {
+      if (!control.signal?.aborted) progressIn(control)?.failed(error);
       throw atCaller(error, control.signal, site);
     });
   }
@@ -499,6 +511,7 @@ export class Rpc {
     let before: EtcdError | undefined;
     let refreshes = 0;
     let fate = notSent;
+    const progress = progressIn(control);
     const tried = new Map<string, EtcdError>();
     for (let attempts = 1; ; ) {
       // The reason may be an EtcdError that did not come from the server.
@@ -506,11 +519,12 @@ export class Rpc {
       fate = fateWith(fate, error);
       if (error instanceof ClosedError || this.#closed) throw ofAllAttempts(error, fate);
       const last = error;
+      const at = { attempt, attempts, before, tried, control };
       if (attempt.bounded || !(last instanceof DeadlineExceededError)) {
         tried.set(attempt.endpoint.address, last);
       }
-      const ended = (): EtcdError =>
-        ofAllAttempts(this.#inFull(last, { attempt, attempts, before, tried, control }), fate);
+      progress?.failed(last, () => this.#inFull(last, at));
+      const ended = (): EtcdError => ofAllAttempts(this.#inFull(last, at), fate);
       const unanswered = error.code === StatusCode.DEADLINE_EXCEEDED;
       const timedOut = attempt.bounded && unanswered;
       const stays = staysAtEndpoint(error);
@@ -559,12 +573,14 @@ export class Rpc {
         trace.endpoint = endpoint.address;
         trace.attempts = attempts;
       }
+      progress?.asks(endpoint.address);
       try {
         const options = callOptions(atMostMs, control, token);
         const response = await endpoint.transport.unary(call.method.path, request, options);
         const mismatch = this.#balancer.check(endpoint, response.message);
         if (mismatch !== undefined) throw mismatch;
         this.#balancer.succeeded(endpoint);
+        progress?.answered();
         return resultOf(call, response.message);
       } catch (again) {
         before = last;
@@ -669,6 +685,11 @@ export class Rpc {
       { code: StatusCode.RESOURCE_EXHAUSTED, method, sent: false },
     );
   }
+}
+
+/** Of what a call is part of; `undefined` where nobody asks for it. */
+export function progressIn({ progress, signal }: CallControl): Progress | undefined {
+  return progress ?? progressOf(signal);
 }
 
 function callOptions(timeoutMs: number, control: CallControl, token: string | undefined): CallOptions {

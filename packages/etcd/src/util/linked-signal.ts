@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
-import { DeadlineExceededError, StatusCode } from '../errors.js';
 import { CheckedAbortController } from './checked-abort.js';
 import { onAbort } from './on-abort.js';
+import { keepProgress, Progress, progressOf } from './progress.js';
 import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from './timers.js';
 import { unlessAborted } from './wait.js';
 
@@ -13,6 +13,8 @@ export interface TimeBound {
   readonly wholeTimeoutMs?: number | undefined;
   /** Whether what is done then may be there anyway, for the error. */
   readonly mayBeApplied: boolean;
+  /** Of what is done, for the error; default: that of the calls which the signal ends. */
+  readonly progress?: Progress | undefined;
 }
 
 /**
@@ -47,6 +49,9 @@ export class LinkedSignal implements Disposable {
       linked = false;
     });
     this.signal = control.signal;
+    const bounded = bound?.timeoutMs !== undefined && bound.timeoutMs <= LONGEST_TIMER_MS;
+    const progress = bounded ? (bound.progress ?? new Progress()) : inheritedFrom(sources);
+    if (progress !== undefined) keepProgress(control.signal, progress);
     setMaxListeners(0, control.signal);
     for (const source of sources) {
       if (source === undefined) continue;
@@ -54,13 +59,9 @@ export class LinkedSignal implements Disposable {
       const abort = (): void => control.abort(source.reason);
       this.#unlink.push(onAbort(source, abort));
     }
-    if (bound?.timeoutMs === undefined || bound.timeoutMs > LONGEST_TIMER_MS) return;
-    const { timeoutMs, wholeTimeoutMs = timeoutMs, mayBeApplied } = bound;
-    const timer = setTimeout(() => {
-      const message = `DEADLINE_EXCEEDED: not done within ${wholeTimeoutMs} ms`;
-      const code = StatusCode.DEADLINE_EXCEEDED;
-      control.abort(new DeadlineExceededError(message, { code, sent: true, mayBeApplied }));
-    }, timeoutMs);
+    if (!bounded || progress === undefined) return;
+    const { timeoutMs, wholeTimeoutMs = timeoutMs ?? 0, mayBeApplied } = bound;
+    const timer = setTimeout(() => control.abort(progress.tooLate(wholeTimeoutMs, mayBeApplied)), timeoutMs);
     // What is waited for holds the process, if it may.
     timer.unref();
     this.#unlink.push(() => clearTimeout(timer));
@@ -69,4 +70,13 @@ export class LinkedSignal implements Disposable {
   [Symbol.dispose](): void {
     for (const unlink of this.#unlink.splice(0)) unlink();
   }
+}
+
+/** Of the source whose time it is. */
+function inheritedFrom(sources: readonly (AbortSignal | undefined)[]): Progress | undefined {
+  for (const source of sources) {
+    const progress = progressOf(source);
+    if (progress !== undefined) return progress;
+  }
+  return undefined;
 }

@@ -2,6 +2,7 @@ import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } f
 import { answer } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { reason } from '../util/kinds.js';
 import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../util/timers.js';
 import type { Waiter } from '../util/wait.js';
 import { waitFor } from '../util/wait.js';
@@ -102,6 +103,7 @@ export class Subscription<Entry> implements StreamedWatch {
   created(id: number, revision: bigint): void {
     this.id = id;
     this.madeBefore = true;
+    this.#lastFailure = undefined;
     clearTimeout(this.#disconnectedTimer);
     this.#disconnectedTimer = undefined;
     if (this.#nextRevision === 0n) {
@@ -213,7 +215,7 @@ export class Subscription<Entry> implements StreamedWatch {
         this.#progressWaiters.add(wait);
         return () => this.#progressWaiters.delete(wait);
       },
-      { signal, timeoutMs, expired: (wait) => wait.reject(noProgress(timeoutMs)) },
+      { signal, timeoutMs, expired: (wait) => wait.reject(noProgress(timeoutMs, this.#lastFailure)) },
     );
   }
 
@@ -296,9 +298,14 @@ function closed(): EtcdError {
   return watchCancelled('the watch was closed');
 }
 
-function noProgress(timeoutMs: number): DeadlineExceededError {
+/** @param cause why it has no stream; `undefined` where it has one. */
+function noProgress(timeoutMs: number, cause: unknown): DeadlineExceededError {
+  const why =
+    cause === undefined
+      ? 'it does once all watches of this client have caught up'
+      : `the watch has no connection: ${reason(cause)}`;
   return new DeadlineExceededError(
-    `DEADLINE_EXCEEDED: the server did not report progress within ${timeoutMs} ms; it does once all watches of this client have caught up`,
-    { code: StatusCode.DEADLINE_EXCEEDED, method: watchMethod, sent: true },
+    `DEADLINE_EXCEEDED: the server did not report progress within ${timeoutMs} ms; ${why}`,
+    { code: StatusCode.DEADLINE_EXCEEDED, method: watchMethod, sent: true, cause },
   );
 }

@@ -7,6 +7,7 @@ import { type CallControl, callControl } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
 import { guardListeners, guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
+import { progressOf } from '../util/progress.js';
 import { nextTick } from '../util/timers.js';
 import { heldBy } from '../util/wait.js';
 import type { WatchBatch, WatchEvent } from './event.js';
@@ -116,9 +117,16 @@ export class Watch<Entry = KeyValue>
   ) {
     super();
     this.#stream = stream;
+    const progress = progressOf(signal);
     const subscription = new Subscription(spec, toEntry, stream, {
-      connected: (revision) => this.#notify('connected', revision),
-      disconnected: (reason) => this.#notify('disconnected', reason),
+      connected: (revision) => {
+        progress?.answered();
+        this.#notify('connected', revision);
+      },
+      disconnected: (reason) => {
+        progress?.failed(reason);
+        this.#notify('disconnected', reason);
+      },
       ended: (over) => {
         this.#unlisten?.();
         this.#over = over;

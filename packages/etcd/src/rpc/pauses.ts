@@ -1,5 +1,5 @@
-import { LONGEST_TIMER_MS } from './timers.js';
-import { type Wait, waitFor } from './wait.js';
+import { LONGEST_TIMER_MS } from '../util/timers.js';
+import { type Wait, waitFor } from '../util/wait.js';
 
 /** The pauses of one part of a client: they end with it, and hold the process only if it may. */
 export class Pauses {
