@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { provided, runtimeCommand, runtimeNames } from '@quiesce/test-services';
 import type { Measurement, Workload } from './cell.js';
+import type { ChecksWorkload } from './checks/checks.js';
 import type { Load, LoadSize } from './pressure/measurement.js';
 
 /** This project's client, which the others are compared with. */
@@ -94,6 +95,12 @@ export function livingCommand(client: string, given: LivingFlags): [string, ...s
 /** The program of `tail`, of this client. */
 export function tailCommand(endpoint: string, seconds: number, warmup: number): [string, ...string[]] {
   return [process.execPath, here('./programs/tail-client.js'), endpoint, String(seconds), String(warmup)];
+}
+
+/** The program of `checks`, of this client. */
+export function checksCommand(endpoint: string, workload: ChecksWorkload): [string, ...string[]] {
+  const given = flags({ endpoint, workload: JSON.stringify(workload) });
+  return [process.execPath, here('./programs/checks-client.js'), ...given];
 }
 
 /** The program of `pressure`. */

@@ -1,6 +1,8 @@
 // npm run bench: this client beside its peers, interleaved on one etcd. See docs/measurements/benchmarks.md.
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type BesideOptions, beside } from './beside/beside.js';
 import { ops } from './cell.js';
+import { benchChecks, type ChecksOptions } from './checks/checks.js';
 import { allClients, libraries, operationClients } from './clients.js';
 import { benchColdStart, type ColdStartOptions } from './cold-start.js';
 import { type GateOptions, gate } from './gate/gate.js';
@@ -91,19 +93,47 @@ subcommand('pressure', 'much at once: calls, long values, clients, watches, thre
 
 program
   .command('gate')
-  .description(
-    'in three minutes: does each cell keep its floor, beside Go or beside another build of this client',
-  )
+  .description('in three minutes: does each cell keep its floor, beside Go')
   .option('--rounds <n>', 'batches of each client in each cell', positiveInteger, 11)
   .option('--cells <list>', 'only cells whose names begin so, such as get,list', list(String))
   .option('--slower <percent>', 'make this client slower: the gate must find it', positive, 0)
   .option('--batch-ms <n>', 'about how long a batch takes', positive, 200)
-  .option('--beside <file>', "index.js of another build; `npm run bench -- beside REF` makes a commit's")
   .option('--json <file>', 'write all figures there too')
   .configureOutput(quiet)
   .exitOverride()
   .action(async (options: GateOptions) => {
     exitCode = await gate(options);
+  });
+
+program
+  .command('beside')
+  .description('is this build slower than that of a commit: the first argument, or origin/main')
+  // The command makes it of the commit: setup/commands/bench.mjs.
+  .addOption(new Option('--other <file>', 'index.js of the other build').makeOptionMandatory().hideHelp())
+  .option('--pairs <n>', 'pairs of processes, each of which counts once', positiveInteger, 24)
+  .option('--rounds <n>', 'batches of each client in each cell of a pair', positiveInteger, 4)
+  .option('--cells <list>', 'only cells whose names begin so, such as get,list', list(String))
+  .option('--slower <percent>', 'make this build slower: that must be found', positive, 0)
+  .option('--batch-ms <n>', 'about how long a batch takes', positive, 100)
+  .option('--json <file>', 'write all figures there too')
+  .configureOutput(quiet)
+  .exitOverride()
+  .action(async (options: BesideOptions) => {
+    exitCode = await beside(options);
+  });
+
+program
+  .command('checks')
+  .description('what the checks of arguments cost, beside the CPU time of the calls')
+  .option('--processes <n>', 'processes, each of which counts once', positiveInteger, 8)
+  .option('--rounds <n>', 'batches with checks, and as many without, of each operation', positiveInteger, 20)
+  .option('--concurrency <n>', 'operations in flight', positiveInteger, 64)
+  .option('--batch-ms <n>', 'about how long a batch takes', positive, 100)
+  .option('--json <file>', 'write all figures there too')
+  .configureOutput(quiet)
+  .exitOverride()
+  .action(async (options: ChecksOptions) => {
+    exitCode = await benchChecks(options);
   });
 
 program

@@ -20,11 +20,14 @@ await main(async (args) => {
     return show([process.execPath, file, ...args.slice(1)]);
   }
   if (args[0] === 'beside') {
-    const [, ref = 'origin/main', ...others] = args;
+    const given = args.slice(1);
+    const ref = given[0]?.startsWith('-') === false ? given[0] : 'origin/main';
+    const others = given[0] === ref ? given.slice(1) : given;
+    if (others.includes('--help')) return show([process.execPath, MAIN, 'beside', '--help']);
     const other = await buildClientOf(ref);
-    return show([process.execPath, MAIN, 'gate', '--beside', other, ...others]);
+    return show([process.execPath, MAIN, 'beside', '--other', other, ...others]);
   }
-  await buildGoBenchmarks();
+  if (args[0] !== 'checks') await buildGoBenchmarks();
   if (args[0] === 'cold-start' || args[0] === 'gate') await installPackedClient();
   return show([process.execPath, MAIN, ...args]);
 });

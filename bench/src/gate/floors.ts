@@ -87,8 +87,3 @@ export const BESIDE_GO: readonly Floor[] = [
   floor({ op: 'leases' }, 'CPU', 1, 1),
   floor({ op: 'cold start' }, 'time', 1.74, 1.5),
 ];
-
-/** Beside another commit no rate may fall and no CPU time rise; 5 % is noise. */
-export const BESIDE_COMMIT: readonly Floor[] = BESIDE_GO.filter(
-  ({ subject, figure }) => subject.concurrency !== undefined && (figure === 'rate' || figure === 'CPU'),
-).map(({ subject, figure }) => ({ subject, figure, measured: 1, bound: isRate(figure) ? 0.95 : 1.05 }));

@@ -5,11 +5,11 @@ import { startLiving } from '../living.js';
 import { writeKeys } from '../operations.js';
 import { writeJson } from '../report.js';
 import { figureTable } from '../table.js';
-import { BESIDE_COMMIT, BESIDE_GO, type Floor, isRate, type Subject } from './floors.js';
+import { BESIDE_GO, type Floor, isRate, type Subject } from './floors.js';
 import { type CellResult, judgeCell, type Sample } from './judge.js';
 import { type Pair, pairedBatches, pairedLeases, pairedStarts } from './measure.js';
 
-/** How thoroughly, and beside what. */
+/** How thoroughly. */
 export interface GateOptions {
   /** Batches of each client in each cell. */
   readonly rounds: number;
@@ -19,39 +19,32 @@ export interface GateOptions {
   readonly cells?: readonly string[];
   /** By how many percent this client is made slower: the gate must find it. */
   readonly slower: number;
-  /** Another build of this client, to compare with instead of clientv3. */
-  readonly beside?: string;
   readonly json?: string;
 }
 
+const PEER = 'clientv3';
 const VALUE_BYTES = 32;
 const KEYS = 1000;
 /** Keys of `list`, which are also the events of `watch`. */
 const LISTED_KEYS = 20_000;
 
-/** Judges each cell beside Go, or beside another build. Exit code 1 where one is below its floor, also at a second look. */
+/** Judges each cell beside Go. Exit code 1 where one is below its floor, also at a second look. */
 export async function gate(options: GateOptions): Promise<number> {
-  const besideGo = options.beside === undefined;
-  if (besideGo && !isAvailable('clientv3'))
-    throw new Error("the gate compares with Go's client, and Go is missing");
-  const peer = besideGo ? 'clientv3' : 'the other build';
+  if (!isAvailable(PEER)) throw new Error("the gate compares with Go's client, and Go is missing");
   await using server = await startEtcd({ extraArgs: ['--unsafe-no-fsync'] });
   await writeKeys(server.endpoint, VALUE_BYTES);
   const startRevision = await writeListed(server.endpoint, LISTED_KEYS);
   const living = { endpoint: server.endpoint, keys: KEYS, valueBytes: VALUE_BYTES, startRevision };
   await using subject = startLiving(SUBJECT, livingCommand(SUBJECT, { ...living, slower: options.slower }));
-  await using other = startLiving(
-    peer,
-    besideGo ? livingCommand(peer, living) : livingCommand(SUBJECT, { ...living, client: options.beside }),
-  );
+  await using other = startLiving(PEER, livingCommand(PEER, living));
   const results: CellResult[] = [];
   const table = figureTable(['cell', 'figure', 'now', 'floor', 'measured', 'target', '']);
-  for (const floors of cells(besideGo ? BESIDE_GO : BESIDE_COMMIT)) {
+  for (const floors of cells(BESIDE_GO)) {
     const name = nameOf((floors[0] as Floor).subject);
     if (options.cells?.some((cell) => name.startsWith(cell)) === false) continue;
     const result = await judgeCell(
       floors,
-      measurer((floors[0] as Floor).subject, { subject, other }, server.endpoint, peer, options),
+      measurer((floors[0] as Floor).subject, { subject, other }, server.endpoint, options),
     );
     results.push(result);
     for (const { figure, now, bound, measured, target, met } of result.figures) {
@@ -61,14 +54,14 @@ export async function gate(options: GateOptions): Promise<number> {
         figure,
         shown(now),
         `${isRate(figure) ? '≥' : '≤'} ${shown(bound)}`,
-        besideGo ? shown(measured) : '',
+        shown(measured),
         target === undefined ? '' : `${isRate(figure) ? '≥' : '≤'} ${shown(target)}`,
         met ? (result.twice ? 'met, measured twice' : '') : 'NOT met',
       ]);
     }
   }
-  console.log(`\n${SUBJECT}, times ${peer}; cold start: times an empty Node program\n${table.toString()}`);
-  writeJson(options.json, { peer, results });
+  console.log(`\n${SUBJECT}, times ${PEER}; cold start: times an empty Node program\n${table.toString()}`);
+  writeJson(options.json, { peer: PEER, results });
   return results.every(({ figures }) => figures.every(({ met }) => met)) ? 0 : 1;
 }
 
@@ -76,11 +69,10 @@ function measurer(
   { op: name, concurrency }: Subject,
   pair: Pair,
   endpoint: string,
-  peer: string,
   { batchMs, rounds }: GateOptions,
 ): () => Promise<readonly Sample[]> {
   if (concurrency !== undefined) return pairedBatches(pair, name, concurrency, batchMs, rounds);
-  return name === 'leases' ? pairedLeases(endpoint, peer) : pairedStarts(endpoint, rounds);
+  return name === 'leases' ? pairedLeases(endpoint, PEER) : pairedStarts(endpoint, rounds);
 }
 
 function nameOf({ op: name, concurrency }: Subject): string {
