@@ -89,7 +89,7 @@ export async function beside(options: BesideOptions): Promise<number> {
 
 /** What is to be said of each figure of each cell. */
 export function compare(names: readonly string[], samples: readonly (readonly Sample[])[]): Compared[] {
-  // One of many figures lies outside of its own interval by chance.
+  // One of many figures is outside of its own interval by chance.
   const each = 1 - (1 - CONFIDENCE) / (names.length * FIGURES.length);
   return names.flatMap((cell, i) =>
     FIGURES.map((figure) => {

@@ -1,4 +1,4 @@
-/** A middle value, and where it lies with some confidence. */
+/** A middle value, and an interval that holds it with some confidence. */
 export interface Estimate {
   readonly middle: number;
   readonly low: number;
