@@ -69,7 +69,7 @@ where
         });
     }
 
-    /// As [`call`](Self::call), and returns what the function returned.
+    /// Like [`call`](Self::call), and returns what the function returned.
     ///
     /// # Errors
     ///

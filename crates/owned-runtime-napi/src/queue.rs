@@ -89,7 +89,7 @@ impl Queue {
         drop(dropped);
     }
 
-    /// As [`close`](Self::close), but keeps what is queued: the last drop of a function runs code of napi's that uses
+    /// Like [`close`](Self::close), but keeps what is queued: the last drop of a function runs code of napi's that uses
     /// thread-locals, and libc ends those of the exiting thread before it runs the handlers of `atexit`.
     pub fn abandon(&self) {
         let mut state = self.jobs.lock();

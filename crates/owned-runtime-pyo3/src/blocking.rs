@@ -14,7 +14,8 @@ use crate::interpreter::Interpreter;
 /// How often a wait looks for signals. The value itself wakes it at once.
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 
-/// Spawns a task on the module's runtime, and returns what aborts it. It ends with the runtime at the latest.
+/// Spawns a task on the module's runtime, and returns a handle that aborts it. The task ends with the runtime at the
+/// latest.
 ///
 /// # Errors
 ///
@@ -25,13 +26,13 @@ pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> PyResult<Abor
 
 /// Runs a future as a task of the module's runtime, and waits for its value without the GIL.
 ///
-/// Signals are handled meanwhile: Ctrl-C drops the future and raises `KeyboardInterrupt`. The end of the runtime
-/// raises [`RuntimeStopped`](crate::RuntimeStopped). As the interpreter exits, a daemon thread that waits here is
-/// left waiting: it could not run Python any more.
+/// Signals are handled meanwhile: Ctrl-C drops the future and raises `KeyboardInterrupt`. The end of the runtime raises
+/// [`RuntimeStopped`](crate::RuntimeStopped). When the interpreter exits, a daemon thread that waits here stays there:
+/// it could no longer run Python.
 ///
 /// # Errors
 ///
-/// As [`future_into_py`](crate::future_into_py) raises, and what the future returns.
+/// Those that [`future_into_py`](crate::future_into_py) raises, and those that the future returns.
 pub fn block_on<T: Send + 'static>(
     py: Python<'_>,
     future: impl Future<Output = PyResult<T>> + Send + 'static,

@@ -12,7 +12,7 @@ use crate::queue::{Message, Queue};
 /// How many calls may wait for the event loop.
 const ROOM: usize = 64;
 
-/// Makes a Python function callable from tasks: each call runs on the running event loop's thread, in the context
+/// Makes a Python function callable from tasks. Each call runs on the thread of the running event loop, in the context
 /// (`contextvars`) that is current now.
 ///
 /// ```no_run
@@ -36,7 +36,7 @@ const ROOM: usize = 64;
 ///
 /// # Errors
 ///
-/// `RuntimeError` where no event loop runs on this thread, or the module isn't installed;
+/// `RuntimeError` if no event loop runs on this thread, or the module isn't installed;
 /// [`RuntimeClosed`](crate::RuntimeClosed), at once, when the interpreter is exiting.
 pub fn caller(callable: Bound<'_, PyAny>) -> PyResult<Caller> {
     let entered = Interpreter::enter()?;
@@ -47,9 +47,9 @@ pub fn caller(callable: Bound<'_, PyAny>) -> PyResult<Caller> {
     Ok(Caller(Arc::new(Callback { queue: side.get().queue.clone(), number, room })))
 }
 
-/// A Python function that tasks call on its event loop's thread. Made by [`caller`]; clones call the same.
+/// A Python function that tasks call on its event loop's thread. Made by [`caller`]. Clones call the same function.
 ///
-/// It holds no Python object, so it may be dropped on any thread: the function is released on the event loop's.
+/// It holds no Python object, so it may be dropped on any thread: the function is released on the event loop's thread.
 #[derive(Clone, Debug)]
 pub struct Caller(Arc<Callback>);
 
@@ -67,8 +67,8 @@ impl Drop for Callback {
 }
 
 impl Caller {
-    /// Hands a call over to the event loop, which makes it by `call_soon`. Where 64 of this function's wait already, it
-    /// waits for room, so a task that calls faster than Python runs is held back.
+    /// Hands a call over to the event loop, which makes it by `call_soon`. If 64 calls of this function already wait,
+    /// it waits for room. So a task that calls faster than Python runs is held back.
     ///
     /// What the function returns is dropped, and what it raises goes to the event loop's exception handler.
     ///
@@ -84,11 +84,11 @@ impl Caller {
         self.push(arguments)
     }
 
-    /// As [`call`](Self::call), but never waits: for code that isn't async.
+    /// Like [`call`](Self::call), but never waits: for code that isn't async.
     ///
     /// # Errors
     ///
-    /// [`CallError::Full`] where 64 calls wait already, [`CallError::Gone`] when the event loop is over.
+    /// [`CallError::Full`] if 64 calls already wait, [`CallError::Gone`] when the event loop is over.
     pub fn try_call<A>(&self, arguments: A) -> Result<(), CallError>
     where
         A: for<'py> IntoPyObject<'py, Target = PyTuple> + Send + 'static,
@@ -121,9 +121,9 @@ impl Caller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The event loop is over, or the interpreter is exiting: no call will be made any more.
+    /// The event loop is over, or the interpreter is exiting: no further call will be made.
     Gone,
-    /// As many calls as there is room for wait already.
+    /// There is no room: too many calls already wait.
     Full,
 }
 

@@ -16,7 +16,7 @@ use crate::interpreter::{lock, Entered, Interpreter};
 ///
 /// # Errors
 ///
-/// As [`future_into_py`](crate::future_into_py); the awaitable raises what [`stop`](crate::stop) does.
+/// Those of [`future_into_py`](crate::future_into_py); the awaitable raises what [`stop`](crate::stop) does.
 pub fn stop_into_py(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let entered = Interpreter::enter()?;
     stop_without_waiting(py, &entered)
@@ -36,11 +36,10 @@ fn stop_without_waiting<'py>(py: Python<'py>, entered: &Entered) -> PyResult<Bou
     Ok(awaitable)
 }
 
-/// A Python function that returns an async context manager, during which the module's runtime may run:
-/// `async with my_addon.running(): ...`. The end of the last one that is open stops the runtime, without blocking the
-/// event loop; it starts again when it is next used.
+/// A Python function that returns an async context manager: `async with my_addon.running(): ...`. When the last open
+/// one ends, the runtime is stopped, without blocking the event loop. It starts again when it is next used.
 ///
-/// For programs that want the runtime's threads to end at a certain place: before a fork, or at a test's end. Add it to
+/// It is for programs whose runtime threads must end at a certain place: before a fork, or at a test's end. Add it to
 /// the module by `module.add_function(wrap_pyfunction!(owned_runtime_pyo3::running, module)?)`.
 ///
 /// # Errors

@@ -65,8 +65,8 @@ pub(crate) fn of_stop(error: StopError) -> PyErr {
     }
 }
 
-/// Makes a Python exception of type `T` from a Rust error: its message is the error's, and its `__cause__` is its
-/// [source](Error::source), as an `Exception`, and so on down.
+/// Makes a Python exception of type `T` from a Rust error. Its message is the error's. Its `__cause__` is the error's
+/// [source](Error::source), as an `Exception`, and so on down the chain.
 ///
 /// It needs no Python: the exception is made when the error reaches Python. So it can be called in a task.
 ///

@@ -13,8 +13,8 @@ use crate::queue::{FutureId, Make, Message, Queue};
 
 /// Runs a future as a task of the module's runtime, and returns an `asyncio.Future` of the running event loop for it.
 ///
-/// Cancelling that drops the Rust future, and so does the end of the event loop. A panic raises
-/// [`TaskPanicked`](crate::TaskPanicked); the end of the runtime, [`RuntimeStopped`](crate::RuntimeStopped).
+/// The Rust future is dropped when the `asyncio.Future` is cancelled or the event loop ends. A panic raises
+/// [`TaskPanicked`](crate::TaskPanicked); the end of the runtime raises [`RuntimeStopped`](crate::RuntimeStopped).
 ///
 /// It has the shape of `pyo3_async_runtimes::tokio::future_into_py`:
 ///
@@ -33,7 +33,7 @@ use crate::queue::{FutureId, Make, Message, Queue};
 ///
 /// # Errors
 ///
-/// `RuntimeError` where no event loop runs on this thread, or the module isn't installed;
+/// `RuntimeError` if no event loop runs on this thread, or the module isn't installed;
 /// [`RuntimeClosed`](crate::RuntimeClosed), at once, when the interpreter is exiting.
 pub fn future_into_py<T>(
     py: Python<'_>,

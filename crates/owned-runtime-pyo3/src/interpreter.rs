@@ -169,11 +169,11 @@ impl Deref for Entered {
 }
 
 impl Settings {
-    /// As [`install`](crate::install), with these settings.
+    /// Like [`install`](crate::install), with these settings.
     ///
     /// # Errors
     ///
-    /// As [`install`](crate::install).
+    /// Those of [`install`](crate::install).
     pub fn install(self, module: &Bound<'_, PyModule>) -> PyResult<()> {
         install(module.py(), self.or_named(module.name()?.to_string()))
     }

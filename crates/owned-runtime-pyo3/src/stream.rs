@@ -40,7 +40,7 @@ const AHEAD: usize = 16;
 ///
 /// # Errors
 ///
-/// As [`future_into_py`](crate::future_into_py); an event loop is needed by the iteration only.
+/// Those of [`future_into_py`](crate::future_into_py); an event loop is needed by the iteration only.
 pub fn stream_into_py<'py, T>(
     py: Python<'py>,
     stream: impl Stream<Item = PyResult<T>> + Send + 'static,

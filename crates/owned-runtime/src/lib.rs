@@ -1,4 +1,4 @@
-//! A tokio runtime with an owner, who stops it in time.
+//! A tokio runtime with an owner that stops it in time.
 //!
 //! A native addon that keeps its runtime in a static never stops it: the host (Node, Python, …)
 //! tears itself down while the runtime's threads still run and call into it, and the process dies
@@ -83,28 +83,28 @@
 //!
 //! # Rules for tasks
 //!
-//! The host thread that stops the runtime waits for the runtime's threads. So a task must never wait
-//! for the host thread: not for a lock which that thread holds, not for a callback to be run. Pass
-//! completions through a queue with a wake-up that doesn't block. Nor may a task block its thread;
-//! that belongs in [`spawn_blocking`](tokio::runtime::Handle::spawn_blocking), for which `stop` waits
-//! too. A task that wants to end in good order holds a [`Stopping`].
+//! The host thread that stops the runtime waits for the runtime's threads. So a task must never wait for the host
+//! thread: neither for a lock that it holds, nor for a callback to run. Pass completions through a queue with a wake-up
+//! that doesn't block. A task must not block its thread, either. Blocking code belongs in
+//! [`spawn_blocking`](tokio::runtime::Handle::spawn_blocking), for which `stop` also waits. A task that wants to end in
+//! good order holds a [`Stopping`].
 //!
 //! # Threads and drivers
 //!
-//! It is a current-thread runtime unless `with_worker_threads` (feature `multi-thread`) is called.
-//! It has every driver that is compiled in: turn on tokio's feature `net` in your own manifest.
+//! It is a current-thread runtime unless `with_worker_threads` (feature `multi-thread`) is called. It has every driver
+//! that is compiled in: for sockets, enable tokio's feature `net` in your own manifest.
 //!
 //! # Fork
 //!
-//! Threads don't survive `fork()`. A forked child finds the value as if it had never been started,
-//! whatever lock was held in the parent, and can start it; one that was closed stays closed. What the
-//! parent's tasks held stays as it is in the child: descriptors are open there until it execs or
-//! ends. This needs the C library's `fork()`: a child made by the bare system call must not use it.
+//! Threads don't survive `fork()`. In a forked child the value is as if it had never been started, whatever lock was
+//! held in the parent, and the child can start it. A closed value stays closed. What the parent's tasks held stays as
+//! it is in the child: descriptors are open there until it execs or ends. This needs the C library's `fork()`: a child
+//! made by the bare system call must not use it.
 //!
 //! # Versions
 //!
-//! Rust 1.63 or newer, tokio 1.24 or newer, on whatever std supports. On Linux the bound covers the
-//! threads' last steps too (destructors of thread-local values), elsewhere those that belong to Rust.
+//! Rust 1.63 or newer and tokio 1.24 or newer, on all platforms of std. On Linux the bound also covers the threads'
+//! last steps (destructors of thread-local values), elsewhere only those that belong to Rust.
 
 #![deny(missing_docs)]
 

@@ -17,7 +17,7 @@ use crate::{BlockOnError, StartError, StopError};
 
 const DEFAULT_STOP_BOUND: Duration = Duration::from_secs(5);
 
-/// A tokio runtime on named threads, which ends when its owner says so.
+/// A tokio runtime on named threads that ends when its owner stops it.
 ///
 /// Nothing runs before the first [`start`](Self::start) or [`spawn`](Self::spawn), and nothing is
 /// left after [`stop`](Self::stop), [`close`](Self::close) or the drop. All methods can be called
@@ -63,16 +63,16 @@ impl OwnedRuntime {
         self
     }
 
-    /// Sets how many threads [`spawn_blocking`](tokio::runtime::Handle::spawn_blocking) may have, at
-    /// least 1; tokio's default, 512, unless set.
+    /// Sets how many threads [`spawn_blocking`](tokio::runtime::Handle::spawn_blocking) may have, at least 1. The
+    /// default is tokio's, 512.
     #[must_use]
     pub fn with_max_blocking_threads(mut self, threads: usize) -> Self {
         self.config.max_blocking_threads = Some(threads.max(1));
         self
     }
 
-    /// Sets how long [`stop`](Self::stop) and [`close`](Self::close) wait for the threads to end; 5 s
-    /// unless set. It includes the drain bound.
+    /// Sets how long [`stop`](Self::stop) and [`close`](Self::close) wait for the threads to end. The default is 5 s.
+    /// It includes the drain bound.
     #[must_use]
     pub fn with_stop_bound(mut self, bound: Duration) -> Self {
         self.config.stop_bound = bound;
@@ -84,20 +84,20 @@ impl OwnedRuntime {
         self.config.stop_bound
     }
 
-    /// Sets how long tasks that hold [`stopping`](Self::stopping) may continue once a stop has begun; not
-    /// at all unless set. Keep it well below the stop bound.
+    /// Sets how long tasks that hold [`stopping`](Self::stopping) may continue once a stop has begun. By default they
+    /// don't. Keep it well below the stop bound.
     #[must_use]
     pub fn with_drain_bound(mut self, bound: Duration) -> Self {
         self.config.drain_bound = bound;
         self
     }
 
-    /// Starts the runtime unless it runs, and returns a handle to it.
+    /// Starts the runtime unless it already runs, and returns a handle to it.
     ///
-    /// Never waits for a stop: beside one that is under way a new thread starts. So it may be called
-    /// with any lock held, Python's GIL too. A returned handle is never one of a runtime that had
-    /// been asked to stop before the call, but on the runtime's own threads: there it is their own
-    /// runtime's, always, and what is spawned on it after the stop is dropped.
+    /// It never waits for a stop: while one is under way, a new thread starts. So it may be called with any lock held,
+    /// including Python's GIL. The handle never belongs to a runtime that had been asked to stop before the call, with
+    /// one exception: on the runtime's own threads it is always their own runtime's, and what is spawned on it after
+    /// the stop is dropped.
     ///
     /// Don't keep the handle longer than the runtime runs: a task spawned after the stop is dropped
     /// at once, and a timer made then panics.
@@ -112,25 +112,25 @@ impl OwnedRuntime {
         Ok(self.remote()?.handle)
     }
 
-    /// Spawns a task, after starting the runtime if need be. Never waits.
+    /// Spawns a task, and starts the runtime first if necessary. Never waits.
     ///
     /// A task that panics ends alone. A stop drops the task wherever it waits. For a task's value or
     /// to abort it, use [`start`](Self::start) and the handle's own `spawn`.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start). The task is dropped then.
+    /// Those of [`start`](Self::start). The task is dropped then.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
         self.start()?.spawn(task);
         Ok(())
     }
 
-    /// Runs a future as a task of the runtime, after starting it if need be, and waits for its value
-    /// on the calling thread.
+    /// Runs a future as a task of the runtime, which it starts if necessary, and waits for its value on the calling
+    /// thread.
     ///
-    /// It ends with an error when the runtime is stopped or closed meanwhile, while a
-    /// [`Handle::block_on`] would panic or wait forever. It waits for as long as the future takes, so
-    /// hold nothing that the future needs, and release Python's GIL around it.
+    /// It returns an error when the runtime is stopped or closed meanwhile, where a [`Handle::block_on`] would panic or
+    /// wait forever. It waits for as long as the future takes, so hold nothing that the future needs, and release
+    /// Python's GIL around it.
     ///
     /// # Errors
     ///
@@ -159,12 +159,12 @@ impl OwnedRuntime {
         }
     }
 
-    /// A signal for tasks that want to end in good order, of the runtime that runs; starts it if need
-    /// be. It has an effect together with [`with_drain_bound`](Self::with_drain_bound).
+    /// Returns the running runtime's signal for tasks that want to end in good order, and starts the runtime if
+    /// necessary. It has an effect only together with [`with_drain_bound`](Self::with_drain_bound).
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// Those of [`start`](Self::start).
     pub fn stopping(&self) -> Result<Stopping, StartError> {
         Ok(self.remote()?.drain.signal())
     }
@@ -193,34 +193,33 @@ impl OwnedRuntime {
         self.stop_within(self.config.stop_bound)
     }
 
-    /// As [`stop`](Self::stop), with a bound for this call.
+    /// Like [`stop`](Self::stop), with a bound for this call.
     ///
     /// # Errors
     ///
-    /// As [`stop`](Self::stop).
+    /// Those of [`stop`](Self::stop).
     pub fn stop_within(&self, bound: Duration) -> Result<(), StopError> {
         self.lifecycle.stop(&Deadline::after(bound))
     }
 
     /// Stops the runtime for good, as its host ends.
     ///
-    /// From the moment that this is called, also while it waits, a start is [`StartError::Closed`] at
-    /// once, whoever comes late: daemon threads, exit handlers, destructors. May be called again, from
-    /// each way to the end that the host has. What [`stop`](Self::stop) says about locks holds here
-    /// too.
+    /// From the moment of the call, even while it waits, every start fails at once with [`StartError::Closed`], whoever
+    /// calls late: daemon threads, exit handlers, destructors. It may be called again, from each way in which the host
+    /// can end. What [`stop`](Self::stop) says about locks is true here, too.
     ///
     /// # Errors
     ///
-    /// As [`stop`](Self::stop); it is closed anyway, and a further call waits again.
+    /// Those of [`stop`](Self::stop); it is closed anyway, and a further call waits again.
     pub fn close(&self) -> Result<(), StopError> {
         self.close_within(self.config.stop_bound)
     }
 
-    /// As [`close`](Self::close), with a bound for this call.
+    /// Like [`close`](Self::close), with a bound for this call.
     ///
     /// # Errors
     ///
-    /// As [`close`](Self::close).
+    /// Those of [`close`](Self::close).
     pub fn close_within(&self, bound: Duration) -> Result<(), StopError> {
         self.lifecycle.close(&Deadline::after(bound))
     }
@@ -246,8 +245,8 @@ impl OwnedRuntime {
     }
 }
 
-/// Stops the runtime. What [`stop`](OwnedRuntime::stop) would return as an error is written to
-/// stderr; on one of the runtime's own threads, it is asked to end and nobody waits for it.
+/// Stops the runtime. An error of [`stop`](OwnedRuntime::stop) is written to stderr. On one of the runtime's own
+/// threads, the runtime is only asked to end, and nobody waits for it.
 impl Drop for OwnedRuntime {
     fn drop(&mut self) {
         let error = match self.stop() {

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Lets a task learn that its runtime is about to end, and end in good order.
+/// Tells a task that its runtime is about to end, so that it can end in good order.
 ///
-/// From [`OwnedRuntime::stopping`](crate::OwnedRuntime::stopping). When the runtime is stopped or closed, tasks continue as
-/// long as any clone of this lives, but no longer than the
-/// [drain bound](crate::OwnedRuntime::with_drain_bound). So hold it until the last thing is done:
+/// From [`OwnedRuntime::stopping`](crate::OwnedRuntime::stopping). When the runtime is stopped or closed, tasks
+/// continue as long as any clone of this lives, but no longer than the [drain
+/// bound](crate::OwnedRuntime::with_drain_bound). So hold it until the task's last step is done:
 ///
 /// ```
 /// # use std::sync::mpsc;

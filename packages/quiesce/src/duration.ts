@@ -11,7 +11,7 @@ const MAX_MS = 24 * 24 * UNIT_MS.h; // a Node timer holds little more
 
 /**
  * The milliseconds in a duration, rounded up to at least 1.
- * @throws UsageError when it isn't a positive span of at most 24 days, or lacks its unit.
+ * @throws UsageError when it isn't a positive duration of at most 24 days, or has no unit.
  */
 export function parseDuration(duration: Duration): number {
   const [, number, unit] = DURATION.exec(duration) ?? [];

@@ -13,7 +13,7 @@ export class QuiesceError extends Error {
   }
 }
 
-/** The caller asked for something that can't be done: a bad option, plan or command. The CLI exits with 2. */
+/** The caller asked for something impossible: a wrong option, plan or command. The CLI exits with 2. */
 export class UsageError extends QuiesceError {
   override readonly name = 'UsageError';
 }
@@ -28,7 +28,7 @@ export class ServiceError extends EnvironmentError {
   override readonly name = 'ServiceError';
   /** The service's name, as given to `startService` or in the plan. */
   readonly service: string;
-  /** The end of the service's output; empty when it never ran. */
+  /** The end of the service's output; empty if it never ran. */
   readonly log: string;
 
   constructor(service: string, message: string, log = '', hint?: string, options?: ErrorOptions) {

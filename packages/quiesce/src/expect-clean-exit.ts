@@ -7,21 +7,21 @@ import type { ScenarioResult } from './results/result.js';
 import { run, type SessionOptions } from './session/session.js';
 import type { Rate } from './statistics/rate-goal.js';
 
-/** How sure an exit has to be clean, and how the program is run. */
+/** How certain a clean exit has to be, and how the program is run. */
 export interface CleanExitOptions
   extends Omit<ScenarioDefaults, 'until' | 'uses'>,
     Pick<SessionOptions, 'signal' | 'onProgress'> {
   /**
-   * Shows that the failure rate is below this, at `confidence` (default 95 %), such as 0.01 or `"1%"`. As many runs are
-   * made as that needs. Without it, `runs` (default 20) runs must end as expected.
+   * Shows that the failure rate is below this value, such as 0.01 or `"1%"`, at `confidence` (default 95 %). It makes
+   * as many runs as that needs. Without it, `runs` (default 20) runs must end as expected.
    */
   readonly below?: Rate;
 }
 
 /**
- * Runs a program many times. Returns the result if it exits cleanly, and otherwise rejects: for `node:test` and any
- * other test runner. 0.01 takes 299 runs: mind the runner's own timeout.
- * @param command program and arguments, or one text that is split as a shell would, without a shell.
+ * Runs a program many times. Returns the result if it exits cleanly, and otherwise rejects. It is for `node:test` and
+ * any other test runner. With `below: 0.01` it makes 299 runs: raise the test runner's timeout if necessary.
+ * @param command program and arguments, or one string that is split as a shell would split it, but without a shell.
  * @throws AssertionError, whose message has the counts, the bound and the first failure's output, when it doesn't
  * exit cleanly; the signal's reason when aborted; UsageError when the options are wrong or the command can't be run;
  * EnvironmentError when the system can't start a process.

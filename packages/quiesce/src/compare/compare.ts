@@ -19,36 +19,36 @@ export interface Sample extends Counts {
   readonly interval: Interval;
 }
 
-/** What two failure rates show together. */
+/** The comparison of two failure rates. */
 export interface Comparison {
   readonly before: Sample;
   readonly after: Sample;
-  /** Fisher's exact test; `lower` is that of `after` failing less. */
+  /** Fisher's exact test. `lower` is the p of `after` failing less. */
   readonly p: FisherExact;
-  /** The two-sided p; of several comparisons that are judged together, after Holm's adjustment. */
+  /** The two-sided p, after Holm's adjustment if several comparisons are judged together. */
   readonly adjustedP: number;
-  /** Within 0..1; a difference is proven when `adjustedP` is at most 1 - confidence. */
+  /** Between 0 and 1. A difference is proven when `adjustedP` is at most 1 - confidence. */
   readonly confidence: number;
-  /** Proven: `after` fails less (`better`) or more (`worse`); otherwise `not-proven`. */
+  /** `better` or `worse`: it is proven that `after` fails less, or more. Otherwise `not-proven`. */
   readonly verdict: 'better' | 'worse' | 'not-proven';
   /**
-   * Where it isn't proven: the runs of each side that would prove a difference as large as the one seen in four of
-   * five comparisons; `null` when there is none to prove, or that were more than 10,000.
+   * If no difference is proven: how many runs of each side would prove one as large as the observed one, in four of
+   * five comparisons. `null` if there is no difference, or more than 10,000 runs would be needed.
    */
   readonly runsToProve: number | null;
 }
 
 /** A comparison, and the runs it was made from. */
 export interface ComparisonResult extends Comparison {
-  /** Its scenarios are the two sides: before, after. It says too whether the comparison was interrupted. */
+  /** Its scenarios are the two sides: before, after. It also says whether the comparison was interrupted. */
   readonly result: PlanResult;
 }
 
-/** One command against another; what they have in common stands beside them. */
+/** The two commands, and the options that both share. */
 export type CompareOptions = {
   readonly before: Pick<ScenarioSpec, 'command' | 'env' | 'cwd' | 'expect'>;
   readonly after: Pick<ScenarioSpec, 'command' | 'env' | 'cwd' | 'expect'>;
-  /** Of each; default 60. */
+  /** Runs of each command. Default 60. */
   readonly runs?: number;
 } & Omit<ScenarioDefaults, 'runs' | 'until' | 'allowFailures' | 'uses'> &
   Pick<SessionOptions, 'signal' | 'onProgress' | 'stacks'>;
@@ -58,9 +58,9 @@ export const COMPARED_RUNS = 60;
 const POWER = 0.8;
 
 /**
- * Runs two commands alternately, so that changes on the machine meanwhile affect both, and says whether one fails
- * less than the other. With `jobs`, runs of both are made at a time. An abort is not an error: the runs so far are
- * compared, and the result says so.
+ * Runs two commands alternately, so that changes on the machine affect both, and says whether one fails less than the
+ * other. With `jobs`, runs of both are made at the same time. An abort is not an error: the runs so far are compared,
+ * and the result says so.
  * @throws UsageError when the options are wrong or a command can't be run; EnvironmentError when the system can't
  * start a process.
  */
@@ -75,9 +75,9 @@ export function compare(options: CompareOptions): Promise<ComparisonResult> {
 }
 
 /**
- * The same for two scenarios of a plan, with the services they use. Without `runs`, each is run as often as the plan
- * says. A service that fails is not an error either.
- * @throws as `compare` does.
+ * Compares two scenarios of a plan, with the services they use. Without `runs`, each is run as often as the plan says.
+ * A failed service is not an error either.
+ * @throws what `compare` throws.
  */
 export async function comparePlan(
   plan: Plan,
@@ -103,16 +103,16 @@ export async function comparePlan(
 
 /**
  * Compares two failure rates.
- * @throws UsageError when the confidence isn't a rate; RangeError when counts make no sense.
+ * @throws UsageError when the confidence isn't a rate; RangeError when a count is impossible.
  */
 export function compareCounts(before: Counts, after: Counts, confidence: Rate = CONFIDENCE): Comparison {
   return comparePairs([{ before, after }], confidence)[0] as Comparison;
 }
 
 /**
- * Compares several pairs of failure rates that are judged together: the chance that any of the proofs is wrong
- * stays below 1 - confidence (Holm's adjustment).
- * @throws as `compareCounts` does.
+ * Compares several pairs of failure rates and judges them together: the chance that any of the proofs is wrong stays
+ * below 1 - confidence (Holm's adjustment).
+ * @throws what `compareCounts` throws.
  */
 export function comparePairs(
   pairs: readonly { readonly before: Counts; readonly after: Counts }[],

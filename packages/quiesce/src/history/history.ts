@@ -14,7 +14,7 @@ export const HISTORY_FILE = '.quiesce/history.jsonl';
 /** One scenario's part in one session of the tester. */
 export interface HistoryEntry {
   readonly startedAt: Date;
-  /** Label of the session, such as a commit; `null` if it has none. */
+  /** Label of the session, such as a commit; `null` for none. */
   readonly label: string | null;
   readonly scenario: string;
   readonly command: readonly string[];
@@ -22,10 +22,10 @@ export interface HistoryEntry {
   readonly failed: number;
   /** Failed runs by outcome, such as `{ SIGABRT: 8 }`. */
   readonly outcomes: Readonly<Record<string, number>>;
-  /** Milliseconds from work done to process gone; `null` if no run reported it. */
+  /** Median of the milliseconds from "work done" to the end of the process; `null` if no run reported it. */
   readonly exitMedianMs: number | null;
   readonly exitP99Ms: number | null;
-  /** Runs were perturbed, so that the rate isn't that of plain runs. */
+  /** Whether the runs were perturbed, so that the rate isn't that of plain runs. */
   readonly perturbed: boolean;
 }
 
@@ -57,10 +57,10 @@ const sessionSchema = z.looseObject({
 type Session = z.infer<typeof sessionSchema>;
 
 /**
- * Adds what a session showed to the history in a file of JSON lines, one a session, which is made when it isn't there.
- * Scenarios without a run are left out. A session that resumed earlier ones takes their place, as it has their runs. Testers
- * that end at the same time don't overwrite each other's entries.
- * @throws UsageError when the file is not a history; EnvironmentError when it can't be written.
+ * Adds the result of a session to a history: a file of JSON lines, one for each session. The file is created if it
+ * doesn't exist. Scenarios without a run are left out. A session that resumed earlier ones replaces them, since it has
+ * their runs. Testers that end at the same time don't overwrite each other's entries.
+ * @throws UsageError when the file isn't a history; EnvironmentError when it can't be written.
  */
 export async function addToHistory(
   file: string,
@@ -98,7 +98,7 @@ const isResumedBy = ({ sessions: earlier }: Session, { sessions: later }: Sessio
   earlier.length > 0 && earlier.length < later.length && earlier.every((id) => later.includes(id));
 
 /**
- * Makes sure, before the work, that a file is a history or isn't there yet.
+ * Makes sure, before the runs, that a file is a history or doesn't exist yet.
  * @throws UsageError when it is something else.
  */
 export async function checkHistory(file: string): Promise<void> {
@@ -107,7 +107,7 @@ export async function checkHistory(file: string): Promise<void> {
 
 /**
  * Reads a history, oldest first.
- * @throws UsageError when the file doesn't exist or is not a history.
+ * @throws UsageError when the file doesn't exist or isn't a history.
  */
 export async function readHistory(file: string): Promise<HistoryEntry[]> {
   const text = await historyText(file);

@@ -127,8 +127,9 @@ export const valueOptions = {
     },
   }),
   /**
-   * Loads the exit witness, a preload library that sees crashes, and threads, sockets and files left at exit, into its programs, where it
-   * was built; default true. Without it outcomes are as exact, but there are no stacks of crashes.
+   * Whether the exit witness is loaded into its programs, if it was built; default true. It is a preload library that
+   * sees crashes, and threads, sockets and files left at exit. Without it outcomes are equally exact, but there are no
+   * stacks of crashes.
    */
   witness: value<boolean>({
     schema: flag,
@@ -144,8 +145,8 @@ export const valueOptions = {
     report: { schema: z.boolean().default(true).describe('the exit witness was loaded, where it was built') },
   }),
   /**
-   * Takes the timeline of the exit: what its threads did, and what was torn down when; default false. It needs the
-   * witness, and costs a run some milliseconds of CPU: docs/tester.md has the figures.
+   * Whether the timeline of the exit is taken: what its threads did, and what was torn down when; default false. It
+   * needs the witness, and takes a few milliseconds of CPU time for each run: docs/tester.md has the figures.
    */
   timeline: value<boolean>({
     schema: flag,

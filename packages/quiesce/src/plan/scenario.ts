@@ -4,21 +4,21 @@ import type { RateGoal } from '../statistics/rate-goal.js';
 import { type OptionName, type OptionValues, optionOf } from './options.js';
 import type { Shard } from './shard.js';
 
-/** A scenario as results and reports have it, with every default filled in: how its runs are made and judged. */
+/** A scenario in results and reports, with every default filled in: how its runs are made and judged. */
 export interface RecordedScenario extends OptionValues {
   readonly name: string;
   readonly group: string | null;
   readonly command: readonly string[];
-  /** At most; a scenario run `until` may stop before. */
+  /** Largest number of runs. A scenario that is run `until` a goal may stop earlier. */
   readonly runs: number;
-  /** Which part of its runs these are; `null` when they are all. */
+  /** Which part of the runs these are; `null` for all of them. */
   readonly shard: Shard | null;
-  /** What it is run until; `null` when it is run a fixed number of times. */
+  /** The goal until which it is run; `null` if it is run a fixed number of times. */
   readonly until: RateGoal | null;
-  /** `null` when its runs are left alone. */
+  /** How runs are perturbed; `null` if they aren't. */
   readonly perturb: Perturbing | null;
   readonly timeoutMs: number;
-  /** Absolute. */
+  /** Working directory, as an absolute path. */
   readonly cwd: string;
 }
 
@@ -28,7 +28,7 @@ export interface Scenario extends RecordedScenario {
   readonly env: Readonly<Record<string, string>>;
   /** What is started for a run: its command, or the checker that this runs under. */
   readonly launched: readonly string[];
-  /** The seed of its perturbations was asked for; otherwise it was made up. */
+  /** The seed of its perturbations was given. Otherwise it was chosen at random. */
   readonly seedGiven: boolean;
 }
 

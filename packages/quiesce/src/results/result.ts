@@ -10,8 +10,8 @@ import type { FailureKind } from './failure-kinds.js';
 import type { Host } from './host.js';
 
 /**
- * When a run failed: `exit`: after it reported "work done". `work`: before, if other runs of the scenario reported it.
- * `unknown`: the program never reports it.
+ * When a run failed. `exit`: after it reported "work done". `work`: before that, if other runs of the scenario reported
+ * it. `unknown`: the program never reports it.
  */
 export type Phase = 'work' | 'exit' | 'unknown';
 
@@ -20,30 +20,31 @@ export interface FailureGroup {
   readonly outcome: Outcome;
   readonly phase: Phase;
   readonly signature: SignatureMatch | null;
-  /** Name of the thread that died, where it was seen. */
+  /** Name of the thread that died, if it was seen. */
   readonly diedIn: string | null;
-  /** The likely cause; `null` when the traces don't decide it. */
+  /** The likely cause; `null` if the traces don't decide it. */
   readonly kind: FailureKind | null;
   /** Numbers of the runs, ascending. */
   readonly runs: readonly number[];
-  /** Evidence of the first of them; of the first with stacks, if any has them. */
+  /** Evidence from the first of these runs that has stacks, or else from the first. */
   readonly evidence: Evidence;
 }
 
-/** What many runs of one scenario showed. */
+/** The result of a scenario's runs. */
 export interface ScenarioResult {
   readonly scenario: RecordedScenario;
   /** `stopped`: ended early; `not-run`: never started. `reason` says why. */
   readonly state: 'completed' | 'stopped' | 'not-run';
   readonly reason: string | null;
   /**
-   * It isn't `completed` as its failures, or those of the session, had shown enough: `bail`, or its first runs all failed
-   * alike before their work was done. Otherwise the machine or a service failed, or somebody interrupted the session.
+   * Whether failures ended the scenario early: those that `bail` allows were reached, or its first runs all failed
+   * alike before their work was done. If this is false and the scenario isn't `completed`, the machine or a service
+   * failed, or somebody interrupted the session.
    */
   readonly endedByFailures: boolean;
   /**
-   * It completed, and one of these holds: every run ended as expected, it showed what it was run `until`, or anything
-   * was expected.
+   * Whether it completed and one of these is true: every run ended as expected, it reached the goal of `until`, or it
+   * expects `'any'` end.
    */
   readonly ok: boolean;
   /** Every finished run, in order. */
@@ -54,30 +55,30 @@ export interface ScenarioResult {
    * (Clopper-Pearson).
    */
   readonly rate: { readonly upperBound: number; readonly interval: Interval };
-  /** Of a scenario run `until`: what its runs say about that rate. */
+  /** For a scenario that is run `until` a goal: what its runs say about that rate. `null` for others. */
   readonly verdict: GoalVerdict | null;
-  /** Milliseconds from work done to process gone, over all runs that reported it; `null` if none did. */
+  /** Milliseconds from "work done" to the end of the process, over all runs that reported it; `null` if none did. */
   readonly exitMs: Summary | null;
   readonly failures: readonly FailureGroup[];
-  /** Of the exit of the first run that ended as expected, where timelines were taken; otherwise `null`. */
+  /** The exit of the first run that ended as expected, if timelines were taken; otherwise `null`. */
   readonly cleanTimeline: Timeline | null;
 }
 
-/** What a whole plan showed. */
+/** The result of a plan. */
 export interface PlanResult {
-  /** Every scenario is ok and no service failed. */
+  /** Whether every scenario is ok and no service failed. */
   readonly ok: boolean;
-  /** Stopped by its signal before it was complete. */
+  /** Whether its signal stopped it before it was complete. */
   readonly interrupted: boolean;
   readonly startedAt: Date;
   readonly durationMs: number;
-  /** Ids of the sessions that made the runs: several where it was resumed or reports were merged. */
+  /** Ids of the sessions that made the runs: several if it was resumed or reports were merged. */
   readonly sessions: readonly string[];
-  /** Machines that the runs were made on: several where reports were merged. */
+  /** Machines on which the runs were made: several if reports were merged. */
   readonly hosts: readonly Host[];
-  /** The plan's file, as it was given; `null` where there is none. */
+  /** The plan's file, as it was given; `null` if there is none. */
   readonly planFile: string | null;
-  /** Services that couldn't start or died while they were needed. */
+  /** Services that couldn't start, or died while they were needed. */
   readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
   readonly scenarios: readonly ScenarioResult[];
 }

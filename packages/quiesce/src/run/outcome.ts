@@ -11,15 +11,17 @@ export type Outcome =
   | { readonly kind: 'signal'; readonly signal: NodeJS.Signals; readonly exitCode: number | null }
   /** Still running at the timeout, and killed with its process group. */
   | { readonly kind: 'hang' }
-  /** The exit status was as expected, the output wasn't: a fatal signature, or anything on a stderr to be empty. */
+  /**
+   * The exit status was as expected, but the output wasn't: it had a fatal signature, or stderr should have been empty.
+   */
   | { readonly kind: 'dirty-output'; readonly because: 'signature' | 'stderr' }
-  /** It ended as expected, but threads still ran, under `strict`. */
+  /** It ended as expected, but threads still ran, and `strict` was set. */
   | { readonly kind: 'threads-left'; readonly threads: number };
 
 /**
- * How a scenario's runs should end: `'clean'` (the default: exit code 0, nothing fatal in the output), `'any'`
- * (for a known-bad control: shown, never a failure), or a particular exit code or signal. `stderr: 'empty'`
- * demands that nothing at all is written to stderr.
+ * How a scenario's runs should end: `'clean'` (the default: exit code 0, nothing fatal in the output), `'any'` (for a
+ * known-bad control: shown, but never a failure), or a particular exit code or signal. `stderr: 'empty'` requires that
+ * nothing at all is written to stderr.
  */
 export type Expect =
   | 'clean'

@@ -53,13 +53,13 @@ export interface RunSpec {
 /** What was left when the main process ended. */
 export interface LeftAtExit {
   /**
-   * Threads that still ran after all exit handlers and destructors; `null` if that isn't known: the process was killed,
-   * or the witness couldn't be loaded.
+   * Threads that still ran after all exit handlers and destructors; `null` if unknown: the process was killed, or the
+   * witness couldn't be loaded.
    */
   readonly threads: readonly LeftThread[] | null;
   /** Internet sockets that were still open then. */
   readonly sockets: readonly LeftSocket[];
-  /** Entries of its temporary directory (`TMPDIR`), which each run has for itself. At most 20. */
+  /** Entries of the run's own temporary directory (`TMPDIR`). At most 20. */
   readonly files: readonly string[];
 }
 
@@ -68,26 +68,26 @@ export interface RunRecord {
   /** Counted from 1. */
   readonly run: number;
   readonly outcome: Outcome;
-  /** It did not end as expected; where anything is expected: it was not clean. */
+  /** Whether it did not end as expected, or, if `'any'` end is expected, was not clean. */
   readonly failed: boolean;
   /** Milliseconds from start to the end of its main process, or to the timeout. */
   readonly durationMs: number;
-  /** The program reported that its work was done. */
+  /** Whether the program reported that its work was done. */
   readonly workDone: boolean;
-  /** Milliseconds from "work done" to the end of its main process; `null` if it didn't report that, or hung. */
+  /** Milliseconds from "work done" to the end of its main process; `null` if it didn't report "work done", or hung. */
   readonly exitMs: number | null;
-  /** The fatal signature in its output, with whatever outcome. */
+  /** The fatal signature in its output, whatever the outcome; `null` for none. */
   readonly signature: SignatureMatch | null;
-  /** Command lines of processes that outlived it and were killed. Empty for a hang, which is killed whole. */
+  /** Command lines of processes that outlived it and were killed. Empty for a hang, whose processes are all killed. */
   readonly leaked: readonly string[];
-  /** The name of the thread that died from a signal, where the witness saw it: of the main process, or else of a child. */
+  /** The name of the thread that died from a signal, if the witness saw it: of the main process, or else of a child. */
   readonly diedIn: string | null;
-  /** Processes other than the main one that died from a signal, where the witness saw it, in order. At most 20. */
+  /** Processes other than the main one that died from a signal and were seen by the witness, in order. At most 20. */
   readonly childCrashes: readonly ChildCrash[];
   readonly left: LeftAtExit;
-  /** How it was perturbed, as `--perturb` takes it to repeat that; `null` when nothing was asked for. */
+  /** How it was perturbed, in the form that `--perturb` takes to repeat it; `null` for a plain run. */
   readonly perturbation: string | null;
-  /** What the exit amplifier did; `null` if this run was not amplified, or if that isn't known. */
+  /** What the exit amplifier did; `null` if this run wasn't amplified, or if that is unknown. */
   readonly amplifier: AmplifierReport | null;
 }
 
@@ -103,19 +103,19 @@ export interface ChildCrash {
 
 /** What was seen of a crash, with or without a debugger. */
 export interface CrashFacts {
-  /** It was the main thread that died. */
+  /** Whether the main thread died. */
   readonly main: boolean;
-  /** Python is in the process. */
+  /** Whether Python is loaded in the process. */
   readonly python: boolean;
-  /** File of the library that it ran or used code or data of, though it had been unloaded; otherwise `null`. */
+  /** File of an unloaded library whose code or data the thread used; `null` for none. */
   readonly unloaded?: string | null;
-  /** The thread had run out of stack. */
+  /** Whether the thread had run out of stack. */
   readonly overflow?: boolean;
-  /** The thread had called `pthread_exit`, which leaves its frames by force. */
+  /** Whether the thread had called `pthread_exit`, which unwinds its frames by force. */
   readonly unwound?: boolean;
-  /** The process had called `exit` or `quick_exit`. That `main` returned isn't seen. */
+  /** Whether the process had called `exit` or `quick_exit`. A return from `main` isn't seen. */
   readonly exiting?: boolean;
-  /** Python was being finalized. */
+  /** Whether Python was being finalized. */
   readonly finalizing?: boolean;
 }
 
@@ -124,15 +124,15 @@ export interface Evidence {
   /** At most 64 KiB each: the beginning and the end. */
   readonly stdout: string;
   readonly stderr: string;
-  /** Of a crash or hang: the stacks of its threads, where they were taken. */
+  /** For a crash or hang: the stacks of its threads, if they were taken. */
   readonly stacks: string | null;
-  /** The same as data; empty when they were not taken. */
+  /** The same as data; empty if they weren't taken. */
   readonly threads: readonly ThreadStack[];
-  /** Of a crash that the witness saw; otherwise `null` or not there. */
+  /** For a crash that the witness saw; otherwise `null` or absent. */
   readonly crash?: CrashFacts | null;
-  /** The process that this, the stacks and the threads are of, where it isn't the main one: a child that died. */
+  /** The process of these stacks and threads, if it isn't the main one: a child that died. */
   readonly child?: ChildCrash | null;
-  /** Of the exit, where it was asked for and seen; otherwise `null` or not there. */
+  /** The exit, if it was asked for and seen; otherwise `null` or absent. */
   readonly timeline?: Timeline | null;
 }
 

@@ -1,18 +1,18 @@
 /** One frame of a stack, innermost first. */
 export interface StackFrame {
-  /** Demangled; `null` where there are no symbols. */
+  /** Demangled name of the function; `null` without symbols. */
   readonly name: string | null;
-  /** Name, without folder, of the library or program file that holds the code; `null` for generated code. */
+  /** File name, without folder, of the library or program that holds the code; `null` for generated code. */
   readonly library: string | null;
-  /** `file:line`, where the debug information has it. */
+  /** `file:line`, if the debug information has it. */
   readonly source: string | null;
 }
 
-/** A frame of code that a host interprets, or compiles while it runs: innermost first. */
+/** A frame of code that a host interprets, or compiles at run time. The innermost comes first. */
 export interface InterpretedFrame {
   readonly name: string;
   readonly file: string;
-  /** From 1 on. */
+  /** Line number, from 1. */
   readonly line: number;
 }
 
@@ -20,24 +20,24 @@ export interface InterpretedFrame {
 export interface ThreadStack {
   readonly tid: number;
   readonly name: string;
-  /** It is the process's first thread. */
+  /** Whether it is the process's first thread. */
   readonly main: boolean;
-  /** It is the one that died. */
+  /** Whether it is the thread that died. */
   readonly faulting: boolean;
-  /** Of a hang: it burnt CPU while it was looked at, more than any other. */
+  /** For a hang: whether it used more CPU time than any other thread while the tester looked. */
   readonly busy?: boolean;
-  /** Of a hang: it had ended while others continued, as after `pthread_exit` in `main`, or a signal had stopped it. */
+  /** For a hang: `ended` while others continued, as after `pthread_exit` in `main`, or `stopped` by a signal. */
   readonly halted?: 'ended' | 'stopped';
   readonly frames: readonly StackFrame[];
-  /** The same in its program's own language, where a tool of that shows it. */
+  /** The same in the program's own language, if a tool for that language shows it. */
   readonly interpreted?: readonly InterpretedFrame[];
-  /** Of a hang without `frames`, as no debugger may look: it never ran while it was looked at. */
+  /** For a hang without `frames`, since no debugger may attach: whether it never ran while the tester looked. */
   readonly asleep?: boolean;
-  /** The same: the kernel's function that it waits in, where the kernel says. */
+  /** For a hang without `frames`: the kernel function in which it waits, if the kernel reports it. */
   readonly channel?: string;
-  /** Of a hang, in the main thread: the process's children, such as `4711 (sleep 60)`. */
+  /** For the main thread of a hang: the process's children, such as `4711 (sleep 60)`. */
   readonly children?: readonly string[];
-  /** Of a hung Node: what keeps its event loop alive, such as `TCP server` or `timer x2`. */
+  /** For a Node that hangs: what keeps its event loop alive, such as `TCP server` or `timer x2`. */
   readonly keptAliveBy?: readonly string[];
 }
 
