@@ -8,7 +8,7 @@ export interface ExitStatus {
 export interface Start {
   readonly command: readonly string[];
   readonly cwd: string;
-  /** The environment, but for `added`. One that is frozen, and given again, is prepared only once. */
+  /** The environment without `added`. One that is frozen, and given again, is prepared only once. */
   readonly env: NodeJS.ProcessEnv;
   /** Variables for this program alone, which may replace others. */
   readonly added?: Readonly<Record<string, string>>;
