@@ -50,6 +50,13 @@ function withoutDebugger(program: string[]): FailureGroup {
   return JSON.parse(stdout).scenarios[0].failures[0];
 }
 
+/** A program in C. */
+function compiled(name: string, source: string): string {
+  const program = join(temporaryDirectory('diagnosis'), name);
+  execFileSync('gcc', ['-w', '-g', '-pthread', '-x', 'c', '-', '-o', program], { input: source });
+  return program;
+}
+
 describe('a crash', () => {
   test('is seen alive: its threads, the one that died first', { skip: untraced }, async () => {
     const result = await run({ command: node('process.abort()'), runs: 3 });
@@ -427,6 +434,86 @@ describe('a hang', () => {
       }
     });
   }
+
+  test('at a join of one of several threads names it, and who joins', {
+    skip: untraced || gccless,
+  }, async () => {
+    const waits = `
+      #include <pthread.h>
+      #include <stdlib.h>
+      #include <unistd.h>
+      static pthread_t threads[3];
+      static void *serve(void *a) { pause(); return a; }
+      static void *middle(void *a) { pthread_join(threads[2], 0); return a; }
+      void end_pool(void) { pthread_join(threads[1], 0); }
+      int main(void) {
+        pthread_create(&threads[0], 0, serve, 0);
+        pthread_create(&threads[2], 0, serve, 0);
+        pthread_create(&threads[1], 0, middle, 0);
+        atexit(end_pool);
+        return 0;
+      }`;
+    const { failures } = await run({ command: [compiled('pool', waits)], runs: 1, timeout: '1s' });
+    const { kind, evidence } = failures[0] ?? {};
+    assert.equal(kind?.id, 'join-at-exit', evidence?.stacks ?? 'no stacks');
+    const last = evidence?.threads.find(({ main, joins }) => !main && joins !== undefined)?.joins;
+    assert.equal(kind?.detail, `in end_pool [pool], waits for thread ${last} "pool" in pool`);
+  });
+
+  test('in a join outside the exit names both, too', { skip: untraced || gccless }, async () => {
+    const waits = `
+      #include <pthread.h>
+      #include <unistd.h>
+      static void *consume(void *a) { pause(); return a; }
+      void finish(pthread_t t) { pthread_join(t, 0); }
+      int main(void) { pthread_t t; pthread_create(&t, 0, consume, 0); finish(t); return 0; }`;
+    const { failures } = await run({ command: [compiled('joins', waits)], runs: 1, timeout: '1s' });
+    assert.equal(failures[0]?.kind?.id, 'blocked');
+    assert.match(
+      failures[0]?.kind?.detail ?? '',
+      /^in finish \[joins\], waits for thread \d+ "joins" in joins$/,
+    );
+  });
+
+  test('of an exit in a signal handler, and its crash, are of what the handler interrupted', {
+    skip: untraced || gccless,
+  }, async () => {
+    const exits = (rest: string): string => `
+      #include <pthread.h>
+      #include <signal.h>
+      #include <stdlib.h>
+      #include <sys/time.h>
+      #include <unistd.h>
+      static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+      static void handle(int signal) { exit(0); }
+      ${rest}`;
+    const hangs = exits(`
+      static void leave(void) { pthread_mutex_lock(&lock); }
+      void update(void) { pthread_mutex_lock(&lock); raise(SIGTERM); }
+      int main(void) { atexit(leave); signal(SIGTERM, handle); update(); }`);
+    const dies = exits(`
+      static void leave(void) { abort(); }
+      void update(void) { for (;;); }
+      int main(void) {
+        struct itimerval soon = { { 0, 0 }, { 0, 20000 } };
+        atexit(leave); signal(SIGALRM, handle); setitimer(ITIMER_REAL, &soon, 0); update();
+      }`);
+    for (const [name, source] of [
+      ['hangs', hangs],
+      ['dies', dies],
+    ] as const) {
+      const { failures } = await run({ command: [compiled(name, source)], runs: 1, timeout: '1s' });
+      const { kind, evidence } = failures[0] ?? {};
+      assert.equal(kind?.id, 'exit-in-signal-handler', `${name}: ${evidence?.stacks}`);
+      assert.equal(kind?.detail, 'it had interrupted update');
+    }
+    // What waits can be interrupted anywhere.
+    const waits = exits(`
+      static void leave(void) { abort(); }
+      int main(void) { atexit(leave); signal(SIGALRM, handle); alarm(1); pause(); }`);
+    const { failures } = await run({ command: [compiled('waits', waits)], runs: 1 });
+    assert.equal(failures[0]?.kind?.id, 'crash-in-destructor', failures[0]?.evidence.stacks ?? 'no stacks');
+  });
 
   test('whose main thread has ended is of the thread that goes on', {
     skip: untraced || pythonless,
@@ -1346,7 +1433,12 @@ describe('the likely kind', () => {
     assert.equal(kind?.id, 'join-at-exit');
     assert.equal(kind?.detail, 'waits for thread "worker" in addon.so');
     const third = { ...other, tid: 3 };
-    assert.equal(failureKind({ ...failure, threads: [main, other, third] })?.detail, null);
+    const several = failureKind({ ...failure, threads: [main, other, third] });
+    assert.equal(several?.detail, 'waits for one of 2 threads in addon.so');
+    // It joins the third, which joins the second.
+    const joins = [{ ...main, joins: 3 }, other, { ...third, joins: 2 }];
+    const joined = failureKind({ ...failure, threads: joins });
+    assert.equal(joined?.detail, 'waits for thread 2 "worker" in addon.so');
   });
 
   test('says which thread died, and in which library', () => {

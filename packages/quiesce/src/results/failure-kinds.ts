@@ -2,6 +2,7 @@
 // reported. How a report looks to a reader is in report/, how runs are made in session/.
 import { formatMs } from '../duration.js';
 import {
+  ADDON_LOAD,
   busyDetail,
   EXITING,
   type FailureTraces,
@@ -46,7 +47,6 @@ const PYTHON_STATE =
 const TAKES_GIL = /^(?:PyGILState_Ensure|PyEval_(?:RestoreThread|AcquireThread|AcquireLock)|take_gil)(?!\w)/m;
 const NODE_API_REFUSES =
   /\b(?:PendingException|CannotRunJS|napi_(?:pending_exception|closing|cannot_run_js))\b/;
-const ADDON_LOAD = /^(?:napi_register_module_v\d+|node_register_module_v\d+)(?!\w)/m;
 const CRASHES = /^SIG(?:ABRT|SEGV|BUS|ILL|FPE|TRAP|SYS)$/;
 const LOCK_HELD = /^Fatal Python error: (?:_enter_buffered_busy: )?could not acquire lock/;
 const NOT_JOINED = /without an active exception/;
@@ -89,6 +89,13 @@ const rules: readonly Rule[] = [
     title: 'an addon died as it was loaded, as may happen when another thread had loaded it before',
     matches: ({ crashed, faulting, main }) =>
       crashed && ADDON_LOAD.test(faulting) && !EXITING.test(main) && !EXITING.test(faulting),
+    detail: ({ loading }) => loading,
+  },
+  {
+    id: 'exit-in-signal-handler',
+    title: 'a signal handler called exit(), in the middle of code that it had interrupted',
+    matches: ({ crashed, hung, exitInterrupted }) => (crashed || hung) && exitInterrupted !== undefined,
+    detail: ({ exitInterrupted }) => `it had interrupted ${exitInterrupted}`,
   },
   {
     id: 'napi-off-thread',
@@ -341,11 +348,14 @@ const rules: readonly Rule[] = [
       (halted === 'ended' ||
         ((EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
           (waitsForThread(mainWaits) || busy?.main === false))),
-    detail: ({ busy, place, awaited, halted, goesOn = '' }) =>
+    detail: ({ busy, place, waiter, awaited, halted, goesOn = '' }) =>
       halted === 'ended'
         ? `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} continues`}`
         : (busyDetail(busy) ??
-          ([place, awaited && `waits for ${awaited}`].filter(Boolean).join(', ') || undefined)),
+          ([place ?? (waiter && `in ${waiter}`), awaited && `waits for ${awaited}`]
+            .filter(Boolean)
+            .join(', ') ||
+            undefined)),
     or: ({ mainUnseen, mainWaits }) =>
       mainUnseen && mainWaits === 'unknown' ? { id: 'blocked', decide: DECIDED_BY_MAIN } : undefined,
   },
@@ -368,11 +378,12 @@ const rules: readonly Rule[] = [
     id: 'blocked',
     title: 'the main thread waits for something that never happens',
     matches: ({ hung, mainWaits }) => hung && mainWaits !== undefined,
-    detail: ({ busy, place, main, mainWaits, alone, children }) => {
+    detail: ({ busy, place, waiter, joined, main, mainWaits, alone, children }) => {
       const parts = [
         EXITING.test(main) && 'as it exits',
         waitedFor(mainWaits, alone, children),
-        busyDetail(busy) ?? place,
+        busyDetail(busy) ?? place ?? (waiter && `in ${waiter}`),
+        joined && `waits for ${joined}`,
       ];
       return parts.filter(Boolean).join(', ') || undefined;
     },

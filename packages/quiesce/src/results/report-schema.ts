@@ -50,6 +50,10 @@ const threadStack = z.looseObject({
     .describe(
       "the same in the program's own language, where a tool for that language shows it; innermost first",
     ),
+  joins: z
+    .int()
+    .exactOptional()
+    .describe('in a hang: the number of the thread whose end it waits for, where it does and that is known'),
   asleep: z
     .boolean()
     .exactOptional()

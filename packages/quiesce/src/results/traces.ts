@@ -104,8 +104,16 @@ export interface Traces {
   readonly mainUnseen: boolean;
   /** Where the main thread is in its program's own language, where a tool of that showed it. */
   readonly place: string | undefined;
-  /** The thread that the main one waits for, and where it is, where there is only one other. */
+  /** Who waits in the main thread: the innermost function of the program or a library of it. */
+  readonly waiter: string | undefined;
+  /** The thread whose end the main one waits for, and where it is; of several that it may be, how many and where. */
   readonly awaited: string | undefined;
+  /** The same, where that is certain. */
+  readonly joined: string | undefined;
+  /** The function that a signal's handler interrupted which called exit(), unless that function only waited. */
+  readonly exitInterrupted: string | undefined;
+  /** Library of the addon that was being loaded. */
+  readonly loading: string | undefined;
   /** The thread that burnt most CPU while it was looked at, where one did. */
   readonly busy: ThreadStack | undefined;
   /** In ms; 0 where no run was clean. */
@@ -160,6 +168,7 @@ const UNWINDING =
   /^(?:PyThread_exit_thread|(?:__)?pthread_exit|__pthread_unwind|unwind_(?:stop|cleanup)|_Unwind_(?:ForcedUnwind|Resume)\w*|__do_cancel|__pthread_cancel\w*|sigcancel_handler)(?!\w)/m;
 /** At a thread's end, where nothing of its frames is left. */
 const THREAD_ENDS = /^(?:__GI_)?(?:__nptl_deallocate_tsd|__call_tls_dtors)(?!\w)/m;
+export const ADDON_LOAD = /^(?:napi_register_module_v\d+|node_register_module_v\d+)(?!\w)/m;
 // Not where Node calls the addon: to finalize what it made.
 export const NODE_API = /^(?:napi_|node_api_|v8impl::(?!.*(?:Reference|RefTracker|Finaliz)))/m;
 const SENDS_SIGNAL = /^(?:__|__GI_)*(?:raise|kill|killpg|tgkill|pthread_kill\w*)$/m;
@@ -181,6 +190,7 @@ export function prepare(traces: FailureTraces): Traces {
   const ending = takenDown || EXITING.test(mainNames);
   const others = threads.filter((thread) => !thread.faulting && !waitOf(thread) && runsPython(thread));
   const ended = THREAD_ENDS.test(faultingNames);
+  const joined = joinedBy(main, threads);
   return {
     outcome: outcome.kind,
     signature: signature?.id ?? '',
@@ -230,7 +240,11 @@ export function prepare(traces: FailureTraces): Traces {
     keptAliveBy: main?.keptAliveBy ?? [],
     mainUnseen: main === undefined || main.frames.length === 0,
     place: placeOf(main),
-    awaited: awaitedOf(threads),
+    waiter: waiterOf(main),
+    awaited: joined ?? awaitedOf(threads),
+    joined,
+    exitInterrupted: exitInterrupted(crashed ? faulting : main),
+    loading: faulting?.frames.find(({ name }) => ADDON_LOAD.test(name ?? ''))?.library ?? undefined,
     busy: threads.find((thread) => thread.busy),
     slowestClean: traces.slowestCleanMs ?? 0,
     timeout: traces.durationMs ?? Number.POSITIVE_INFINITY,
@@ -331,13 +345,59 @@ function placeOf(thread: ThreadStack | undefined): string | undefined {
   return `at ${place(innermost)}${own === innermost ? '' : `, called in ${place(own)}`}`;
 }
 
+/** Whoever a thread joins, or that one in turn. */
+function joinedBy(thread: ThreadStack | undefined, threads: readonly ThreadStack[]): string | undefined {
+  const seen = new Set<number>();
+  let last = thread;
+  while (last?.joins !== undefined && !seen.has(last.tid)) {
+    seen.add(last.tid);
+    const { joins } = last;
+    last = threads.find(({ tid }) => tid === joins);
+  }
+  if (last === undefined || last === thread) return undefined;
+  const library = culpritOf(last, undefined);
+  return [`thread ${last.tid} ${JSON.stringify(last.name)}`, library, placeOf(last)]
+    .filter(Boolean)
+    .join(' ');
+}
+
 function awaitedOf(threads: readonly ThreadStack[]): string | undefined {
   // Nobody waits for one that is never to end.
   const [other, ...more] = threads.filter(
     ({ main, name }) => !main && !isAllowedThread({ name, library: null }, []),
   );
-  if (other === undefined || more.length > 0) return undefined;
-  return [culpritOf(other, other.name), placeOf(other)].filter(Boolean).join(' ') || undefined;
+  if (other === undefined) return undefined;
+  if (more.length === 0)
+    return [culpritOf(other, other.name), placeOf(other)].filter(Boolean).join(' ') || undefined;
+  const places = new Set([other, ...more].flatMap((thread) => culpritOf(thread, undefined) ?? []));
+  const [place] = places;
+  return places.size === 1 ? `one of ${more.length + 1} threads ${place}` : undefined;
+}
+
+/** Who waits: the innermost function that isn't of a runtime, a language's library or a host. */
+function waiterOf(thread: ThreadStack | undefined): string | undefined {
+  const own = thread?.frames.find(
+    (frame) => frame.name !== null && !isRuntime(frame) && !LANGUAGE_LIBRARY.test(frame.name),
+  );
+  if (own === undefined || isHost(own) || own.library === null) return undefined;
+  return EXITING.test(own.name ?? '') ? undefined : `${own.name} [${own.library}]`;
+}
+
+/** Names of C++'s and Rust's own libraries, which are compiled into programs. */
+const LANGUAGE_LIBRARY = /^<?(?:std|core|alloc|__gnu_cxx)::/;
+
+/** What code that isn't finished was interrupted by a signal's handler that called exit(); `undefined` where it only waited. */
+function exitInterrupted(thread: ThreadStack | undefined): string | undefined {
+  const frames = thread?.frames ?? [];
+  const exit = frames.findIndex(({ name }) => /^(?:__GI_)?exit$/.test(name ?? ''));
+  const handler = frames.findIndex(({ name }, i) => i > exit && name === '<signal handler called>');
+  if (exit < 0 || handler < 0) return undefined;
+  // Who sends itself a signal was interrupted there.
+  const sends = /^(?:(?:__|__GI_)*(?:raise|gsignal|kill|tgkill)|(?:__|__GI_)*pthread_kill\w*)$/;
+  const interrupted = frames.slice(handler + 1).filter(({ name }) => !sends.test(name ?? ''));
+  const innermost = names(interrupted.slice(0, WAITING_FRAMES));
+  if (WAITS.some(([, pattern]) => pattern.test(innermost))) return undefined;
+  return interrupted.find(({ name }) => name !== null)?.name ?? undefined;
 }
 
 const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;

@@ -74,6 +74,7 @@ async function threadsOfProcess(
   const hung = faultingTid === undefined;
   const { busy, asleep } = hung ? await watch(pid) : NOT_WATCHED;
   const halted = hung ? haltOf(pid, pid) : undefined;
+  const joins = hung ? joinsOf(pid) : NO_JOINS;
   const seen = await stacksFromGdb(pid, faultingTid, signal);
   const traced = seen.threads.length > 0;
   // One that is stopped answers nobody.
@@ -87,6 +88,7 @@ async function threadsOfProcess(
     ...thread,
     ...(thread.main && halted !== undefined && { halted }),
     ...(thread.tid === busy && { busy: true }),
+    ...(joins.has(thread.tid) && { joins: joins.get(thread.tid) as number }),
     ...(!traced && asleep.has(thread.tid) && { asleep: true, ...channelOf(pid, thread.tid) }),
     ...(thread.main && children.length > 0 && { children }),
     ...(interpreted.has(thread.tid) && { interpreted: interpreted.get(thread.tid) ?? [] }),
@@ -129,6 +131,31 @@ async function watch(pid: number): Promise<Watched> {
     busy: most !== undefined && most[1] >= BUSY_LEAST ? most[0] : undefined,
     asleep: new Set([...times].flatMap(([tid, ran]) => (ran === 0 ? [tid] : []))),
   };
+}
+
+const NO_JOINS: ReadonlyMap<number, number> = new Map();
+
+/** The system call's number, and what its second argument has of operations: to wait, whoever shares the memory. */
+const FUTEX = { x64: 202, arm64: 98 }[process.arch as string];
+const FUTEX_WAITS: ReadonlySet<number> = new Set([0, 9]);
+const FUTEX_CLOCK_REALTIME = 256;
+
+/**
+ * Threads that wait for the end of another, and which. `pthread_join` waits until a number that is the other's isn't there
+ * any more, and the kernel knows the arguments of the call that a thread is in.
+ */
+function joinsOf(pid: number): ReadonlyMap<number, number> {
+  const tids = threadsOf(pid);
+  return new Map(
+    tids.flatMap((tid): [number, number][] => {
+      const call = readProc(`/proc/${pid}/task/${tid}/syscall`);
+      const [number, operation = 0, joined = 0] = (/^(\d+) \S+ (\S+) (\S+)/.exec(call) ?? [])
+        .slice(1)
+        .map(Number);
+      const waits = number === FUTEX && FUTEX_WAITS.has(operation & ~FUTEX_CLOCK_REALTIME);
+      return waits && joined !== tid && tids.includes(joined) ? [[tid, joined]] : [];
+    }),
+  );
 }
 
 const threadsOf = (pid: number): number[] => listProc(`/proc/${pid}/task`).map(Number);

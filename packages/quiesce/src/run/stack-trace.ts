@@ -26,6 +26,8 @@ export interface ThreadStack {
   readonly faulting: boolean;
   /** For a hang: whether it used more CPU time than any other thread while the tester looked. */
   readonly busy?: boolean;
+  /** For a hang: the number of the thread whose end it waits for, where it does and that is known. */
+  readonly joins?: number;
   /** For a hang: `ended` while others continued, as after `pthread_exit` in `main`, or `stopped` by a signal. */
   readonly halted?: 'ended' | 'stopped';
   readonly frames: readonly StackFrame[];
@@ -102,7 +104,9 @@ export function parseStacks(
     .map(({ tid, name, frames }) => {
       const faulting = tid === faultingTid;
       const signal = frames.findIndex((frame) => frame.name === HANDLER);
-      const caught = frames.slice(0, Math.max(0, signal)).some(isWitness);
+      // A handler of the program's own may be in a function that the witness stands in front of, such as exit.
+      const handler = frames[signal - 1];
+      const caught = handler !== undefined && isWitness(handler);
       const own = frames.slice(caught ? signal + 1 : 0).filter((frame) => !isWitness(frame));
       return { tid, name, main: tid === pid, faulting, frames: own };
     });
