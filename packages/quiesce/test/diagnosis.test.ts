@@ -1441,6 +1441,50 @@ describe('the likely kind', () => {
     assert.equal(joined?.detail, 'waits for thread 2 "worker" in addon.so');
   });
 
+  test('says how Go and Java show their own stacks', () => {
+    const detailOf = (...frames: readonly (readonly [name: string, library: string])[]) => {
+      const main = stack(true, false);
+      const threads = [
+        { ...main, frames: frames.map(([name, library]) => ({ name, library, source: null })) },
+      ];
+      const kind = failureKind({
+        outcome: hang,
+        signature: null,
+        threads: [...threads, stack(false, false, 'poll')],
+      });
+      assert.equal(kind?.id, 'blocked');
+      return kind?.detail;
+    };
+    assert.equal(
+      detailOf(
+        ['internal/runtime/syscall/linux.Syscall6', 'serve'],
+        ['runtime.netpoll (delay=...)', 'serve'],
+        ['runtime.mcall', 'serve'],
+      ),
+      'SIGQUIT makes Go print where its goroutines are',
+    );
+    assert.match(
+      detailOf(['__pthread_clockjoin_ex', 'libc.so.6'], ['JLI_Launch', 'libjli.so']) ?? '',
+      /jcmd PID Thread\.print/,
+    );
+  });
+
+  test('names the addon that was being loaded', () => {
+    const died = {
+      ...stack(false, true),
+      frames: [
+        { name: 'inner', library: 'libother.so', source: null },
+        { name: 'napi_register_module_v1', library: 'sl.node', source: null },
+      ],
+    };
+    const kind = failureKind({
+      outcome: crash,
+      signature: null,
+      threads: [died, stack(true, false, 'poll')],
+    });
+    assert.deepEqual([kind?.id, kind?.detail], ['addon-load', 'sl.node']);
+  });
+
   test('says which thread died, and in which library', () => {
     const died: ThreadStack = {
       ...{ tid: 2, name: 'tokio-rt-worker', main: false, faulting: true },

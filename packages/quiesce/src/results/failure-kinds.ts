@@ -378,12 +378,13 @@ const rules: readonly Rule[] = [
     id: 'blocked',
     title: 'the main thread waits for something that never happens',
     matches: ({ hung, mainWaits }) => hung && mainWaits !== undefined,
-    detail: ({ busy, place, waiter, joined, main, mainWaits, alone, children }) => {
+    detail: ({ busy, place, waiter, joined, ownStacks, main, mainWaits, alone, children }) => {
       const parts = [
         EXITING.test(main) && 'as it exits',
         waitedFor(mainWaits, alone, children),
         busyDetail(busy) ?? place ?? (waiter && `in ${waiter}`),
         joined && `waits for ${joined}`,
+        ownStacks,
       ];
       return parts.filter(Boolean).join(', ') || undefined;
     },

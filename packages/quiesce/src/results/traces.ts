@@ -110,6 +110,8 @@ export interface Traces {
   readonly awaited: string | undefined;
   /** The same, where that is certain. */
   readonly joined: string | undefined;
+  /** How to see where its own code is, where gdb can't show that. */
+  readonly ownStacks: string | undefined;
   /** The function that a signal's handler interrupted which called exit(), unless that function only waited. */
   readonly exitInterrupted: string | undefined;
   /** Library of the addon that was being loaded. */
@@ -152,7 +154,11 @@ const WAITS: readonly (readonly [Wait, RegExp])[] = [
   ],
   [
     'unknown',
-    wait('pause|sigsuspend|sigwait(?:info)?|sigtimedwait|syscall|(?:internal_)?syscall_cancel\\w*'),
+    wait(
+      'pause|sigsuspend|sigwait(?:info)?|sigtimedwait|syscall|(?:internal_)?syscall_cancel\\w*',
+      // Go's scheduler: the goroutine that waits isn't on a thread's stack.
+      'runtime\\.(?:futex|notet?sleepg?|netpoll|usleep)',
+    ),
   ],
 ];
 // The same, by the kernel's functions.
@@ -243,6 +249,7 @@ export function prepare(traces: FailureTraces): Traces {
     waiter: waiterOf(main),
     awaited: joined ?? awaitedOf(threads),
     joined,
+    ownStacks: ownStacksOf(main),
     exitInterrupted: exitInterrupted(crashed ? faulting : main),
     loading: faulting?.frames.find(({ name }) => ADDON_LOAD.test(name ?? ''))?.library ?? undefined,
     busy: threads.find((thread) => thread.busy),
@@ -374,6 +381,17 @@ function awaitedOf(threads: readonly ThreadStack[]): string | undefined {
   return places.size === 1 ? `one of ${more.length + 1} threads ${place}` : undefined;
 }
 
+/** How a program shows its own stacks that runs on threads of a runtime. */
+function ownStacksOf({ frames } = NO_THREAD): string | undefined {
+  if (frames.some(({ name }) => /^runtime\.(?:mcall|mstart|rt0_go|goexit)/.test(name ?? '')))
+    return 'SIGQUIT makes Go print where its goroutines are';
+  if (frames.some(({ library }) => /^lib(?:jli|jvm)\./.test(library ?? '')))
+    return 'jcmd PID Thread.print shows where the threads of Java are';
+  return undefined;
+}
+
+const NO_THREAD: Pick<ThreadStack, 'frames'> = { frames: [] };
+
 /** Who waits: the innermost function that isn't of a runtime, a language's library or a host. */
 function waiterOf(thread: ThreadStack | undefined): string | undefined {
   const own = thread?.frames.find(
@@ -383,8 +401,8 @@ function waiterOf(thread: ThreadStack | undefined): string | undefined {
   return EXITING.test(own.name ?? '') ? undefined : `${own.name} [${own.library}]`;
 }
 
-/** Names of C++'s and Rust's own libraries, which are compiled into programs. */
-const LANGUAGE_LIBRARY = /^<?(?:std|core|alloc|__gnu_cxx)::/;
+/** Names of C++'s, Rust's and Go's own libraries, which are compiled into programs. */
+const LANGUAGE_LIBRARY = /^<?(?:std|core|alloc|__gnu_cxx)::|^(?:internal\/)?runtime[./]/;
 
 /** What code that isn't finished was interrupted by a signal's handler that called exit(); `undefined` where it only waited. */
 function exitInterrupted(thread: ThreadStack | undefined): string | undefined {
