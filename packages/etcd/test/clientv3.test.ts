@@ -188,6 +188,49 @@ overEachTransport('beside clientv3', (connect) => {
     await states.return();
   });
 
+  test('endpoints: the same values are skipped as in Go', { skip: noGo }, async () => {
+    const values: readonly (string | Uint8Array)[] = [
+      ...[
+        '',
+        '{',
+        '[1]',
+        '5',
+        '"s"',
+        'null',
+        'true',
+        '{}',
+        '\uFEFF{"Addr":"a"}',
+        ' {"Addr":"a"} ',
+        '{"Addr":"a"}x',
+      ],
+      ...[
+        '{"Addr":null}',
+        '{"Addr":1}',
+        '{"ADDR":"a"}',
+        '{"addr":"a","Addr":"b"}',
+        '{"Addr":"b","addr":"a"}',
+      ],
+      ...['{"Op":1,"Addr":"a"}', '{"Op":"x","Addr":"a"}', '{"Op":256,"Addr":"a"}', '{"Op":1.5,"Addr":"a"}'],
+      ...[
+        '{"Op":null,"Addr":"a"}',
+        '{"Op":{},"Addr":"a"}',
+        '{"Metadata":1}',
+        '{"Addr":"a","Metadata":[null]}',
+      ],
+      Buffer.from([0x7b, 0xff]),
+      Buffer.concat([Buffer.from('{"Addr":"'), Buffer.from([0xff]), Buffer.from('"}')]),
+    ];
+    for (const [i, value] of values.entries())
+      await etcd.put(`services/odd/${String(i).padStart(2, '0')}`, value);
+    const theirs = Object.entries<{ Addr: string }>(JSON.parse(await peer.do('endpoints services/odd')));
+    const found = await new EndpointManager(etcd, 'services/odd').list();
+    assert.deepEqual(
+      Array.from(found, ([id, { addr }]) => [`services/odd/${id}`, addr]),
+      theirs.map(([key, { Addr }]) => [key, Addr]),
+    );
+    assert.ok(theirs.length > 5 && theirs.length < values.length - 5);
+  });
+
   test('grpc-go connects to what is registered here', { skip: noGo }, async () => {
     const endpoints = new EndpointManager(etcd, 'services/etcd');
     // etcd itself has gRPC's health service.

@@ -5,6 +5,7 @@ import { SnapshotRequest, SnapshotResponse } from '../rpc/generated/etcdserverpb
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import type { ByteStream } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
+import { OneLoop } from '../util/item-iterator.js';
 import { checkArgument, type Kind, kind, nonEmptyText, shown, text } from '../util/kinds.js';
 import { guardMethods } from '../util/methods.js';
 
@@ -64,7 +65,7 @@ export class CorruptSnapshotError extends EtcdError {
 export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
   readonly #stream: ByteStream;
   readonly #inWords: (error: unknown) => unknown;
-  readonly #chunks: AsyncGenerator<Uint8Array, void, void>;
+  readonly #chunks: OneLoop<Uint8Array>;
   #info: SnapshotInfo | undefined;
 
   static {
@@ -78,7 +79,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
   constructor(stream: ByteStream, inWords: (error: unknown) => unknown) {
     this.#stream = stream;
     this.#inWords = inWords;
-    this.#chunks = this.#receive();
+    this.#chunks = new OneLoop(this.#receive(), 'snapshot');
     // How it fails is reported by the answer.
     stream.send(SnapshotRequest.encode({}).finish()).catch(() => {});
     stream.closeSend();
@@ -91,7 +92,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
 
   /** The remaining bytes. There can be one loop. */
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, void, void> {
-    return this.#chunks;
+    return this.#chunks.iterator();
   }
 
   /** Ends the transfer; a waiting loop rejects as `CANCELLED`. Idempotent. */

@@ -14,11 +14,11 @@ import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
 import { guardFunctions, guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
 import { Progress } from '../util/progress.js';
-import { randomBytes } from '../util/random.js';
 import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../util/timers.js';
 import { pause, unlessAborted } from '../util/wait.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import { FIRST_ATTEMPT_MS, persist } from './persist.js';
+import { randomBytes } from './random.js';
 
 /** Options of {@link Session.create}. */
 export interface SessionOptions extends CallControl {

@@ -134,7 +134,8 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   }
 
   /**
-   * Calls `listener` at each change of an endpoint's state: when it first answers, fails, and answers again.
+   * Calls `listener` at each change of an endpoint's state: when it first answers, fails, and answers again. What
+   * it throws is an uncaught exception.
    *
    * @returns a function that removes the listener.
    */

@@ -25,8 +25,8 @@ export interface Codec<In, Out = In> {
 
 /** A codec for keys and one for values. Default of each: `utf8`. */
 export interface KeyValueCodec<KeyIn, ValueIn, KeyOut = KeyIn, ValueOut = ValueIn> {
-  readonly key?: Codec<KeyIn, KeyOut>;
-  readonly value?: Codec<ValueIn, ValueOut>;
+  readonly key?: Codec<KeyIn, KeyOut> | undefined;
+  readonly value?: Codec<ValueIn, ValueOut> | undefined;
 }
 
 const codec = withMethods<Codec<never, unknown>>(

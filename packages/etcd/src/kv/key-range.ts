@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import { invalidArgument } from '../errors.js';
+import { isOfOtherCopy, markAsOurs } from '../util/copies.js';
 import { shown, wellFormed } from '../util/kinds.js';
 import { refuseMore } from '../util/methods.js';
 
@@ -21,6 +22,10 @@ export class KeyRange {
   readonly key: Uint8Array;
   /** First key after the range; a single zero byte stands for no end. */
   readonly rangeEnd: Uint8Array;
+
+  static {
+    markAsOurs(KeyRange.prototype);
+  }
 
   /** @internal */
   constructor(key: Uint8Array, rangeEnd: Uint8Array) {
@@ -190,6 +195,7 @@ function otherThanBytes(given: unknown): string {
   if (given instanceof KeyRange)
     return 'a KeyRange: for the keys of a range, use range(), delete() or watch()';
   if (types.isPromise(given)) return 'a Promise: await it first';
+  if (typeof given === 'object' && given !== null && isOfOtherCopy(given)) return shown(given);
   const what =
     typeof given === 'object' && given !== null ? shown(given) : given === null ? 'null' : typeof given;
   return given === undefined || given === null

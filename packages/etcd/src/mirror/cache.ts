@@ -8,7 +8,7 @@ import { KeyValue } from '../rpc/messages/key-value.js';
 import { toInt64 } from '../util/int64.js';
 import { checkArgument } from '../util/kinds.js';
 import { guardFunctions, guardListeners, guardMethods } from '../util/methods.js';
-import { nextTick } from '../util/timers.js';
+import { nextTick, runApart } from '../util/timers.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import type { WatchEvent } from '../watch/event.js';
 import { Mirror, type MirrorChange, type MirrorOptions } from './mirror.js';
@@ -67,6 +67,8 @@ const opening = Symbol('Cache.open');
  * await cache.waitForRevision(revision);
  * cache.get('config/colour')?.text(); // blue
  * ```
+ *
+ * What a listener throws is an uncaught exception, and the cache continues.
  */
 export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable {
   readonly #bounds: Bounds;
@@ -211,8 +213,8 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.#waiters.fail(error);
     // What a listener throws must not reach the caller who ended the cache.
     nextTick(() => {
-      if (!(error instanceof ClosedError)) this.emit('error', error);
-      this.emit('close');
+      if (!(error instanceof ClosedError)) this.#notify('error', error);
+      this.#notify('close');
     });
   }
 
@@ -236,7 +238,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
         if (change.revision > this.#revision) this.#revision = change.revision;
         this.#shows();
         // Listeners see whole revisions.
-        for (const event of change.events) this.emit(event.type, event);
+        for (const event of change.events) this.#notify(event.type, event);
     }
   }
 
@@ -252,14 +254,19 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     for (const [key, kv] of incoming) {
       const prevKv = before.get(key);
       if (prevKv?.modRevision !== kv.modRevision) {
-        this.emit('put', { type: 'put', kv, prevKv, revision: kv.modRevision });
+        this.#notify('put', { type: 'put', kv, prevKv, revision: kv.modRevision });
       }
     }
     for (const [key, prevKv] of before) {
       if (incoming.get(key) !== undefined) continue;
-      this.emit('delete', { type: 'delete', kv: deleted(prevKv.key, revision), prevKv, revision });
+      this.#notify('delete', { type: 'delete', kv: deleted(prevKv.key, revision), prevKv, revision });
     }
-    this.emit('resync', revision, this.#cause);
+    this.#notify('resync', revision, this.#cause);
+  }
+
+  /** What a listener throws is the program's. The cache remains. */
+  #notify<Name extends keyof CacheEvents>(name: Name, ...args: CacheEvents[Name]): void {
+    runApart(() => (this as EventEmitter).emit(name, ...args));
   }
 
   #connection(revision: bigint | undefined, reason: unknown): void {
@@ -271,13 +278,13 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
         this.#waiters.fail(reason);
       }
       this.#disconnectedAt ??= performance.now();
-      this.emit('disconnected');
+      this.#notify('disconnected');
       return;
     }
     this.#shows();
     // Nothing else brings it there when the changes that it has missed were elsewhere.
     if (this.#missed !== undefined) this.waitForRevision(revision, catchingUp).catch(() => {});
-    this.emit('connected');
+    this.#notify('connected');
   }
 
   /** It shows another revision, or has a connection again. */

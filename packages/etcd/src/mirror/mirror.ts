@@ -13,10 +13,12 @@ import { type Bytes, KeyRange, type Keys, ownBytes, toRange } from '../kv/key-ra
 import { reopenMs } from '../rpc/backoff.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
+import { OneLoop } from '../util/item-iterator.js';
 import { aFunction, checkArgument, oneOf, positiveInteger, withMethods } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description, type Kinds } from '../util/options.js';
+import { runApart } from '../util/timers.js';
 import { pause } from '../util/wait.js';
 import type { Keyspace } from '../views/keyspace.js';
 import type { WatchEvent } from '../watch/event.js';
@@ -101,7 +103,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
   readonly #store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>;
   readonly #keys: Keys;
   readonly #options: MirrorOptions;
-  readonly #changes: AsyncGenerator<MirrorChange<Entry>, void, void>;
+  readonly #changes: OneLoop<MirrorChange<Entry>>;
   readonly #onConnection: (revision: bigint | undefined, reason?: unknown) => void;
   readonly #closing = new AbortController();
   #watch: Watch<Entry> | undefined;
@@ -138,13 +140,13 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     this.#store = store;
     this.#keys = keys instanceof KeyRange ? keys : ownBytes(keys);
     this.#options = options;
-    this.#onConnection = onConnection;
-    this.#changes = this.#follow();
+    this.#onConnection = (...given) => runApart(() => onConnection(...given));
+    this.#changes = new OneLoop(this.#follow(), 'mirror');
   }
 
   /** The remaining changes. There can be one loop. */
   [Symbol.asyncIterator](): AsyncGenerator<MirrorChange<Entry>, void, void> {
-    return this.#changes;
+    return this.#changes.iterator();
   }
 
   /**

@@ -36,7 +36,7 @@ export type EndpointUpdate =
 /** One of the changes of {@link EndpointManager.update}. */
 export type EndpointChange = EndpointUpdate & {
   /** For `add`: the endpoint is deleted with this lease, such as `leaseId` of a `Session`. Default: none. */
-  readonly lease?: Int64;
+  readonly lease?: Int64 | undefined;
 };
 
 /** Options of {@link EndpointManager.add}. */
@@ -247,19 +247,25 @@ function toJson(endpoint: Endpoint): string {
   return `{"Op":0,"Addr":${JSON.stringify(addr)},"Metadata":${jsonText('metadata', metadata)}}`;
 }
 
+/** As Go reads it: `null` leaves a field, or all of them, as they are in an empty endpoint. */
 function fromJson(kv: KeyValue): Endpoint | undefined {
-  let fields: Readonly<Record<string, unknown>>;
+  let value: unknown;
   try {
-    // Go takes the names of fields in upper or lower case.
-    fields = Object.fromEntries(
-      Object.entries(kv.json<object>()).map(([name, value]) => [name.toLowerCase(), value]),
-    );
+    // With its byte-order mark, which Go doesn't take.
+    value = JSON.parse(Buffer.from(kv.value).toString()) ?? {};
   } catch {
     return undefined;
   }
-  const { addr = '', metadata } = fields;
-  if (typeof addr !== 'string') return undefined;
-  return metadata === undefined || metadata === null ? { addr } : { addr, metadata };
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  // Go takes the names of fields in upper or lower case.
+  const fields = Object.fromEntries(Object.entries(value).map(([name, of]) => [name.toLowerCase(), of]));
+  const { op: operation, addr, metadata } = fields as Readonly<Record<string, unknown>>;
+  if (!isByte(operation ?? 0) || typeof (addr ?? '') !== 'string') return undefined;
+  return { addr: (addr ?? '') as string, ...(metadata !== undefined && metadata !== null && { metadata }) };
+}
+
+function isByte(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 256;
 }
 
 function difference(

@@ -9,6 +9,7 @@ import {
 } from '../errors.js';
 import { noLeader, statusError } from '../server-errors.js';
 import type { Transport } from '../transport/transport.js';
+import { runApart } from '../util/timers.js';
 import { atMost } from '../util/wait.js';
 import { backoffMs } from './backoff.js';
 import { connectionChannel } from './channels.js';
@@ -396,7 +397,7 @@ export class Balancer {
     if (this.#closed || (this.#listeners.size === 0 && !connectionChannel.hasSubscribers)) return;
     const event: ConnectionEvent = { ...statusOf(endpoint), retryInMs };
     connectionChannel.publish(event);
-    for (const listener of [...this.#listeners]) listener(event);
+    for (const listener of [...this.#listeners]) runApart(() => listener(event));
   }
 }
 

@@ -2,6 +2,7 @@ import { types } from 'node:util';
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
+import { OneLoop } from '../util/item-iterator.js';
 import { abortSignal, aFunction, checkArgument, flag, type Kind, kind, milliseconds } from '../util/kinds.js';
 import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
@@ -21,7 +22,7 @@ export interface RpcMethod<Request, Response> {
    * Whether a unary call changes nothing when it is sent twice: then it is sent again as reads are, otherwise as writes are, only
    * when it is certain that the attempt before was not applied. Default false.
    */
-  readonly idempotent?: boolean;
+  readonly idempotent?: boolean | undefined;
 }
 
 /** Options of a stream. Unlike a call, a stream has no deadline by default. */
@@ -91,6 +92,8 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
   readonly #method: RpcMethod<Request, Response>;
   readonly #stream: ByteStream;
   readonly #options: RpcStreamOptions;
+  readonly #responses: OneLoop<Response>;
+  #left = false;
 
   static {
     guardMethods<RpcStream<never, unknown>>(RpcStream, (it) => #stream in it, {
@@ -116,6 +119,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     this.#stream = rpc.streamOf(method.path, callOptions);
     // Whoever reads learns how it ended.
     this.#stream.headers.catch(() => {});
+    this.#responses = new OneLoop(this.#receive(), 'stream');
   }
 
   /** Sends one request; resolves when there is room for another. Rejects once the stream has ended. */
@@ -139,7 +143,12 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
    * @throws EtcdError of the fitting class where it ends with a different status from OK, with the reason of its `signal`
    * where that aborts, ClosedError once the client is closed.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Response, void, void> {
+  [Symbol.asyncIterator](): AsyncGenerator<Response, void, void> {
+    // One that comes later is told how the stream has ended.
+    return this.#left ? this.#receive() : this.#responses.iterator();
+  }
+
+  async *#receive(): AsyncGenerator<Response, void, void> {
     try {
       for (;;) {
         const message = await this.#stream.receive();
@@ -151,6 +160,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
       this.#rpc.takesAnotherToken(error, 0);
       throw this.#failure(error);
     } finally {
+      this.#left = true;
       this.cancel();
     }
   }

@@ -1,3 +1,4 @@
+import { EtcdError, StatusCode } from '../errors.js';
 import { atCaller } from './at-caller.js';
 
 /** Where the items come from, several at a time. */
@@ -30,6 +31,11 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
       this.#refilling = this.#refill();
     }
     return this.#refilling.then(() => this.next());
+  }
+
+  /** Whether somebody waits for the next item. */
+  get waiting(): boolean {
+    return this.#refilling !== undefined;
   }
 
   /** The first of these items, which came from the source last, that was not given out; also after the end. */
@@ -69,5 +75,89 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
     } finally {
       this.#refilling = undefined;
     }
+  }
+}
+
+/** What one loop can go through. */
+interface Looped<T> extends AsyncGenerator<T, void, void> {
+  /** Whether somebody waits for the next item. */
+  readonly waiting: boolean;
+}
+
+/**
+ * Gives each loop over the same items an iterator of its own, so that one that waits beside another is refused: each would get
+ * some of the items. One after another they share them.
+ */
+export class OneLoop<T> {
+  readonly #items: Looped<T>;
+  readonly #what: string;
+  /** Who has asked last. */
+  #loop: AsyncGenerator<T, void, void> | undefined;
+
+  /** @param what has the items, for the message: `watch`. */
+  constructor(items: AsyncGenerator<T, void, void> | ItemIterator<T>, what: string) {
+    this.#items = items instanceof ItemIterator ? items : new WaitedFor(items);
+    this.#what = what;
+  }
+
+  iterator(): AsyncGenerator<T, void, void> {
+    const items = this.#items;
+    const loop: AsyncGenerator<T, void, void> = {
+      next: () => {
+        if (this.#loop !== loop && items.waiting) return Promise.reject(this.#refused());
+        this.#loop = loop;
+        return items.next();
+      },
+      return: () => items.return(),
+      throw: (error) => items.throw(error),
+      [Symbol.asyncIterator]: () => loop,
+      [Symbol.asyncDispose]: async () => void (await items.return()),
+    };
+    return loop;
+  }
+
+  #refused(): EtcdError {
+    const what = this.#what;
+    const message = `this ${what} is already consumed by another loop, and each item goes to only one; make another ${what}`;
+    return new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, sent: false });
+  }
+}
+
+/** A generator that knows whether somebody waits for it. */
+class WaitedFor<T> implements Looped<T> {
+  readonly #items: AsyncGenerator<T, void, void>;
+  #waiting = 0;
+
+  constructor(items: AsyncGenerator<T, void, void>) {
+    this.#items = items;
+  }
+
+  get waiting(): boolean {
+    return this.#waiting > 0;
+  }
+
+  async next(): Promise<IteratorResult<T, void>> {
+    this.#waiting += 1;
+    try {
+      return await this.#items.next();
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  return(): Promise<IteratorResult<T, void>> {
+    return this.#items.return();
+  }
+
+  throw(error: unknown): Promise<IteratorResult<T, void>> {
+    return this.#items.throw(error);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
   }
 }

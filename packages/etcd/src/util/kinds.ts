@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { inspect, types } from 'node:util';
 import { invalidArgument } from '../errors.js';
+import { isOfOtherCopy } from './copies.js';
 
 /** How a kind of values is recognized, and how it is asked for. */
 export interface Shape {
@@ -34,7 +35,10 @@ export function shown(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? '[]' : 'an array';
   const name = Object.getPrototypeOf(value)?.constructor?.name;
   if (typeof name !== 'string' || name === '' || name === 'Object') return 'an object';
-  return `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`;
+  const named = `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`;
+  return isOfOtherCopy(value)
+    ? `${named} of another copy of @quiesce/etcd (npm ls @quiesce/etcd lists them; install one for all)`
+    : named;
 }
 
 /** What was thrown, in words: anything can be. */
@@ -213,6 +217,7 @@ export function withMethods<T>(must: string, ...methods: readonly (string & keyo
     (value) =>
       typeof value === 'object' &&
       value !== null &&
+      !isOfOtherCopy(value) &&
       methods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function'),
     must,
   );

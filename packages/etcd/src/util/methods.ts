@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { closestMatch } from 'leven';
 import { invalidArgument } from '../errors.js';
+import { markAsOurs } from './copies.js';
 import { shown } from './kinds.js';
 
 type Method = (...given: never[]) => unknown;
@@ -30,7 +31,8 @@ type IsOurs = (it: object) => boolean;
 /**
  * Makes the methods of a class refuse, with an InvalidArgumentError, to be called without their object, and with more
  * arguments than they take: a callback, mostly. Those that take none refuse callbacks alone, as they are used as handlers,
- * which get arguments. Getters, and methods that have symbols for names, only look for their object.
+ * which get arguments. Getters, and methods that have symbols for names, only look for their object. Marks its objects as
+ * those of this copy of the package.
  */
 export function guardMethods<T>(
   type: { readonly name: string; readonly prototype: T },
@@ -38,6 +40,7 @@ export function guardMethods<T>(
   most: MostArguments<T>,
 ): void {
   const { prototype } = type;
+  markAsOurs(prototype as object);
   guardFunctions(type.name, prototype as object, most as MostArguments<object>, isOurs);
   for (const name of Object.getOwnPropertyNames(prototype)) {
     const descriptor = Object.getOwnPropertyDescriptor(prototype, name);

@@ -1,4 +1,11 @@
-import { CodecMapping, codecs, type KeyValueCodec, type TypedKeyValue, utf8 } from '../kv/codec.js';
+import {
+  type Codec,
+  CodecMapping,
+  codecs,
+  type KeyValueCodec,
+  type TypedKeyValue,
+  utf8,
+} from '../kv/codec.js';
 import { type Bytes, toBytes } from '../kv/key-range.js';
 import { PrefixMapping } from '../kv/mapping.js';
 import { LeaseClient } from '../lease/lease-client.js';
@@ -70,7 +77,10 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
   ): Keyspace<KeyIn, ValueIn, TypedKeyValue<KeyOut, ValueOut>> {
     codecs.check(codec);
     // The defaults of the type parameters are utf8's types.
-    const { key, value } = { key: codec.key ?? utf8, value: codec.value ?? utf8 } as Required<typeof codec>;
+    const { key, value } = { key: codec.key ?? utf8, value: codec.value ?? utf8 } as {
+      readonly key: Codec<KeyIn, KeyOut>;
+      readonly value: Codec<ValueIn, ValueOut>;
+    };
     return new Keyspace(this.#core, new CodecMapping(this.#mapping, key, value));
   }
 }

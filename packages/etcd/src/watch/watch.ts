@@ -4,11 +4,11 @@ import { jsonOf } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
-import { ItemIterator } from '../util/item-iterator.js';
+import { ItemIterator, OneLoop } from '../util/item-iterator.js';
 import { guardListeners, guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
 import { progressOf } from '../util/progress.js';
-import { nextTick } from '../util/timers.js';
+import { nextTick, runApart } from '../util/timers.js';
 import { heldBy } from '../util/wait.js';
 import type { WatchBatch, WatchEvent } from './event.js';
 import { type WatchSpec, watchMethod } from './request.js';
@@ -66,7 +66,8 @@ type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
  * watch.on('put', (event) => …).on('error', …); // listeners, which get events as they come
  * ```
  *
- * Leaving a loop ends the watch, as `close()` does. While the consumer is behind by more than `bufferBytes`, the server
+ * Leaving a loop ends the watch, as `close()` does. A loop that waits beside another is refused. What a listener throws is
+ * an uncaught exception, and the watch continues. While the consumer is behind by more than `bufferBytes`, the server
  * holds the changes, not this process. The same is true while there is no consumer: listeners of only `error`, `close`,
  * `connected` and `disconnected` take no events.
  *
@@ -91,6 +92,7 @@ export class Watch<Entry = KeyValue>
   #unlisten: (() => void) | undefined;
   #consumer: Consumer | undefined;
   #iterator: ItemIterator<WatchEvent<Entry>> | undefined;
+  #loop: OneLoop<WatchEvent<Entry>> | undefined;
   #over: Over | undefined;
   /** Listeners were notified of the end. */
   #endReported = false;
@@ -166,7 +168,8 @@ export class Watch<Entry = KeyValue>
       next: async () => (await this.#next())?.events,
       close: () => this.close(),
     });
-    return this.#iterator;
+    this.#loop ??= new OneLoop(this.#iterator, 'watch');
+    return this.#loop.iterator();
   }
 
   /**
@@ -250,10 +253,9 @@ export class Watch<Entry = KeyValue>
       if (over === undefined || this.#consumer !== undefined || this.#endReported) return;
       if (this.listenerCount('error') + this.listenerCount('close') === 0) return;
       this.#endReported = true;
-      const emitter = this as EventEmitter<WatchEvents<unknown>>;
       const failed = 'failure' in over && !(over.failure instanceof ClosedError);
-      if (failed && this.listenerCount('error') > 0) emitter.emit('error', over.failure);
-      emitter.emit('close');
+      if (failed && this.listenerCount('error') > 0) this.#notify('error', over.failure);
+      this.#notify('close');
     });
   }
 
@@ -262,32 +264,20 @@ export class Watch<Entry = KeyValue>
     if (this.#consumer === 'listeners' || !(name === 'put' || name === 'delete' || name === 'batch')) return;
     this.#claim('listeners');
     // Listeners that are added in the same turn miss nothing.
-    nextTick(() => {
-      this.#emitAll().catch((error: unknown) => {
-        // A listener threw. That is an error of the program, and not one of the watch.
-        this.close();
-        nextTick(() => {
-          throw error;
-        });
-      });
-    });
+    nextTick(() => void this.#emitAll());
   }
 
   async #emitAll(): Promise<void> {
-    const emitter = this as EventEmitter<WatchEvents<unknown>>;
-    try {
-      for (;;) {
-        const batch = await this.#nextOrError();
-        if (batch === undefined) return;
-        for (const [i, event] of batch.events.entries()) {
-          this.#nextEmitted = batch.events[i + 1];
-          emitter.emit(event.type, event);
-        }
-        emitter.emit('batch', batch);
+    for (;;) {
+      const batch = await this.#nextOrError();
+      if (batch === undefined) break;
+      for (const [i, event] of batch.events.entries()) {
+        this.#nextEmitted = batch.events[i + 1];
+        this.#notify(event.type, event);
       }
-    } finally {
-      if (!this.#endReported) emitter.emit('close');
+      this.#notify('batch', batch);
     }
+    if (!this.#endReported) this.#notify('close');
   }
 
   async #nextOrError(): Promise<WatchBatch<Entry> | undefined> {
@@ -299,20 +289,12 @@ export class Watch<Entry = KeyValue>
       }
       return batch;
     } catch (error) {
-      if (!(error instanceof ClosedError || this.#endReported))
-        (this as EventEmitter<WatchEvents<unknown>>).emit('error', error);
+      if (!(error instanceof ClosedError || this.#endReported)) this.#notify('error', error);
       return undefined;
     }
   }
 
-  /** What a listener throws is not for the code that reads the stream. */
-  #notify<Name extends 'connected' | 'disconnected'>(name: Name, ...args: WatchEvents<unknown>[Name]): void {
-    try {
-      (this as EventEmitter).emit(name, ...args);
-    } catch (error) {
-      nextTick(() => {
-        throw error;
-      });
-    }
+  #notify<Name extends keyof WatchEvents>(name: Name, ...args: WatchEvents<unknown>[Name]): void {
+    runApart(() => (this as EventEmitter).emit(name, ...args));
   }
 }
