@@ -328,6 +328,48 @@ describe('made of events and samples', () => {
     );
   });
 
+  // The process goes on for a moment once a debugger has looked at it.
+  test('ends with a crash, and begins where Python does; who died is there', () => {
+    const events = [
+      ...[start, event(1_000, 2, 'begin', '/lib/addon.so'), event(4_000, 1, 'python')],
+      ...[event(5_000, 2, 'end', 'returned', 'worker'), event(6_000, 2, 'crash', '11', 'worker')],
+      event(9_000, 1, 'exit', ''),
+    ];
+    const timeline = of(events, [], { ...end, signal: 'SIGSEGV', us: 6_000, stack: ['addon.so'] });
+    assert.deepEqual([timeline.zero, timeline.endMs, timeline.crash?.atMs], ['exit', 2, 2]);
+    assert.deepEqual(
+      timeline.phases.map(({ what, fromMs }) => [what, fromMs]),
+      [['python', 0]],
+    );
+    assert.match(
+      timeline.says,
+      /^Thread "worker" of addon\.so still ran when the Python interpreter was torn down/,
+    );
+    const times = timelineLines(timeline)
+      .slice(1)
+      .map((line) => Number.parseFloat(line));
+    assert.deepEqual(times, [0, 0, 2]);
+  });
+
+  test('says that a library had been unloaded in which a thread died', () => {
+    const events = [
+      ...[start, event(2_000, 2, 'begin', '/bin/p'), event(5_000, 2, 'unload', '4000', '/lib/addon.node')],
+      event(5_500, 2, 'crash', '11', 'worker'),
+    ];
+    const crashed = { ...end, signal: 'SIGSEGV', us: 5_500, stack: ['/lib/addon.node', null] };
+    const timeline = of(events, [], crashed);
+    assert.equal(
+      timeline.says,
+      'Thread "worker" of p still ran when addon.node was torn down, and died from SIGSEGV in addon.node 1.50 ms later.',
+    );
+    assert.deepEqual(timeline.tornDown, { what: 'unload', name: '/lib/addon.node', atMs: 4 });
+    const inMain = of([...events.slice(0, 3), event(5_500, 1, 'crash', '11', 'p')], [], crashed);
+    assert.match(
+      inMain.says,
+      /^The main thread died from SIGSEGV in addon\.node, 0\.500 ms after that was unloaded/,
+    );
+  });
+
   test('leaves out what the process ran before, such as the shell that ran it', () => {
     const { threads } = of([start, event(5, 9, 'begin', '/lib/old.so'), event(10, 1, 'start', '/bin/q')]);
     assert.deepEqual(

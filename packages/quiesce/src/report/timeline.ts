@@ -62,7 +62,9 @@ export function timelineMoments(timeline: Timeline): TimelineMoment[] {
 
 /** The timeline in five lines at most: what is to be seen, and when. */
 export function timelineLines(timeline: Timeline): string[] {
-  const moments = [{ text: zeroText(timeline), atMs: 0 }, ...timelineMoments(timeline).slice(-3)];
+  const moments = [{ text: zeroText(timeline), atMs: 0 }, ...timelineMoments(timeline).slice(-3)].sort(
+    (a, b) => a.atMs - b.atMs,
+  );
   const times = moments.map(({ atMs }) => timeText(atMs));
   const width = Math.max(...times.map(({ length }) => length));
   return [

@@ -275,9 +275,11 @@ export async function runOnce(
         recorder?.ended({
           ...{ run, pid: group.pid, hung, at: hung ? hungAt : at },
           signal: crash?.report.signal ?? null,
-          stack: (stacks?.threads.find(({ faulting }) => faulting)?.frames ?? []).map(
-            ({ library }) => library,
-          ),
+          // What was unloaded is in no frame.
+          stack: [
+            crash?.report.unloaded?.library ?? null,
+            ...(stacks?.threads.find(({ faulting }) => faulting)?.frames ?? []).map(({ library }) => library),
+          ],
         }) ?? null,
     };
     return { record, evidence };

@@ -43,12 +43,15 @@ export function buildTimeline(
   );
   const [first] = noted;
   if (first === undefined) return null;
-  const done = noted.find(({ kind }) => kind === 'done');
-  const exit = noted.find(({ kind }) => kind === 'exit');
   const crashed = end.hung ? undefined : noted.find(({ kind }) => kind === 'crash');
-  const zeroUs = (done ?? exit ?? first).us;
-  const endUs = Math.max(zeroUs, crashed?.us ?? end.us);
+  const lastUs = crashed?.us ?? end.us;
   // A process that dies, or hung, runs on until it is stopped.
+  const until = noted.filter(({ us }) => us <= lastUs);
+  const done = until.find(({ kind }) => kind === 'done');
+  // Python ends its interpreter first, and then calls exit.
+  const exit = until.find(({ kind }) => kind === 'exit' || kind === 'python');
+  const zeroUs = (done ?? exit ?? first).us;
+  const endUs = Math.max(zeroUs, lastUs);
   const events = noted.filter(({ us }) => us <= endUs);
   const ms = (us: number): number => Math.round(us - zeroUs) / 1_000;
   const endMs = ms(endUs);
@@ -187,9 +190,10 @@ function threadsOf(
     const own = (seen.get(tid) ?? []).filter(({ us }) => us >= from && us <= (end?.us ?? us));
     const last = own.at(-1);
     const missed = last === undefined || end !== undefined ? undefined : rounds.find((us) => us > last.us);
-    const toUs = main ? undefined : (end?.us ?? missed);
-    if (toUs !== undefined && toUs < zeroUs) return [];
     const crash = events.find((event) => event.kind === 'crash' && event.tid === tid);
+    // One that died after its function had returned, as in a destructor of thread-local data, was there until then.
+    const toUs = main || crash !== undefined ? undefined : (end?.us ?? missed);
+    if (toUs !== undefined && toUs < zeroUs) return [];
     const thread = {
       tid,
       name: nameOrNull(end?.more ?? '') ?? last?.name ?? crash?.more ?? (main ? 'main' : ''),

@@ -34,7 +34,8 @@ const START = { 'work-done': '"work done"', exit: 'its begin', start: 'the start
 export function sentence(timeline: Seen): Said {
   const { crash, threads, endMs, end, phases } = timeline;
   const exit = phases.find(({ what }) => what === 'exit');
-  const exitTid = (exit ?? phases[0])?.tid ?? threads.find(({ main }) => main)?.tid;
+  const exitTid =
+    (exit ?? phases.find(({ what }) => what !== 'unload'))?.tid ?? threads.find(({ main }) => main)?.tid;
   if (crash !== null) {
     const died = threads.find(({ tid }) => tid === crash.tid);
     const who = capital(died === undefined ? 'a thread' : threadText(died));
@@ -42,10 +43,17 @@ export function sentence(timeline: Seen): Said {
     if (crash.tid !== exitTid) return diedBeside(timeline, who, inLibrary, died);
     const where = openAt(phases, crash.tid, crash.atMs);
     const beside = othersAt(threads, exitTid, crash.atMs);
-    const place = where === undefined ? placeBefore(phases, crash.atMs) : placeIn(where);
+    const unloaded = unloadOf(phases, crash);
+    const place =
+      unloaded !== undefined
+        ? `, ${timeText(Math.max(0, crash.atMs - (unloaded.toMs ?? unloaded.fromMs)))} after that was unloaded`
+        : where === undefined
+          ? placeBefore(phases, crash.atMs)
+          : placeIn(where);
+    const down = unloaded ?? where;
     return {
       says: `${who} died from ${crash.signal}${inLibrary}${place}${beside === '' ? '' : `, while ${beside} still ran`}.`,
-      tornDown: where === undefined ? null : torn(where),
+      tornDown: down === undefined ? null : torn(down),
     };
   }
   if (end === 'killed') {
@@ -95,6 +103,20 @@ function diedBeside(
     tornDown: torn(phase),
   };
 }
+
+/** When the library that a thread died in had been unloaded. */
+const unloadOf = (
+  phases: readonly TimelinePhase[],
+  { library, atMs }: NonNullable<Seen['crash']>,
+): TimelinePhase | undefined =>
+  phases.findLast(
+    ({ what, name, fromMs }) =>
+      what === 'unload' &&
+      fromMs <= atMs &&
+      library !== null &&
+      name !== null &&
+      fileName(name) === fileName(library),
+  );
 
 const torn = ({ what, name, fromMs }: TimelinePhase): TornDown => ({ what, name, atMs: fromMs });
 
