@@ -498,9 +498,14 @@ describe('a hang', () => {
         struct itimerval soon = { { 0, 0 }, { 0, 20000 } };
         atexit(leave); signal(SIGALRM, handle); setitimer(ITIMER_REAL, &soon, 0); update();
       }`);
+    const sleeps = exits(`
+      static void leave(void) { pthread_mutex_lock(&lock); }
+      void update(void) { pthread_mutex_lock(&lock); usleep(10000000); pthread_mutex_unlock(&lock); }
+      int main(void) { atexit(leave); signal(SIGALRM, handle); ualarm(20000, 0); update(); }`);
     for (const [name, source] of [
       ['hangs', hangs],
       ['dies', dies],
+      ['sleeps', sleeps],
     ] as const) {
       const { failures } = await run({ command: [compiled(name, source)], runs: 1, timeout: '1s' });
       const { kind, evidence } = failures[0] ?? {};

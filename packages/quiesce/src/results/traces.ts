@@ -401,6 +401,8 @@ function waiterOf(thread: ThreadStack | undefined): string | undefined {
   return EXITING.test(own.name ?? '') ? undefined : `${own.name} [${own.library}]`;
 }
 
+const LOCKS = /^(?:__|___|__GI_)*(?:lll_\w*lock_wait\w*|pthread_(?:mutex|rwlock)_\w*lock\w*)(?!\w)/m;
+
 /** Names of C++'s, Rust's and Go's own libraries, which are compiled into programs. */
 const LANGUAGE_LIBRARY = /^<?(?:std|core|alloc|__gnu_cxx)::|^(?:internal\/)?runtime[./]/;
 
@@ -412,10 +414,12 @@ function exitInterrupted(thread: ThreadStack | undefined): string | undefined {
   if (exit < 0 || handler < 0) return undefined;
   // Who sends itself a signal was interrupted there.
   const sends = /^(?:(?:__|__GI_)*(?:raise|gsignal|kill|tgkill)|(?:__|__GI_)*pthread_kill\w*)$/;
-  const interrupted = frames.slice(handler + 1).filter(({ name }) => !sends.test(name ?? ''));
+  const interrupted = frames.slice(handler + 1).filter(({ name }) => name !== null && !sends.test(name));
   const innermost = names(interrupted.slice(0, WAITING_FRAMES));
-  if (WAITS.some(([, pattern]) => pattern.test(innermost))) return undefined;
-  return interrupted.find(({ name }) => name !== null)?.name ?? undefined;
+  if (!WAITS.some(([, pattern]) => pattern.test(innermost))) return interrupted[0]?.name ?? undefined;
+  // Who waits may hold a lock meanwhile.
+  if (!LOCKS.test(names(frames.slice(0, Math.min(exit, WAITING_FRAMES))))) return undefined;
+  return interrupted.find((frame) => !isRuntime(frame))?.name ?? undefined;
 }
 
 const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;
@@ -423,7 +427,10 @@ const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|
 function waitOf(thread: ThreadStack | undefined): Wait | undefined {
   if (thread === undefined || thread.busy || thread.halted !== undefined) return undefined;
   if (WAITS_FOR_CHILD.test(names(thread.frames))) return 'child';
-  const innermost = names(thread.frames.slice(0, WAITING_FRAMES));
+  // What a signal's handler interrupted isn't what it waits for.
+  const handler = thread.frames.findIndex(({ name }) => name === '<signal handler called>');
+  const now = thread.frames.slice(0, handler < 0 ? undefined : handler);
+  const innermost = names(now.slice(0, WAITING_FRAMES));
   // As shells wait for the signal that a child has ended.
   if (SUSPENDED.test(innermost) && (thread.children?.length ?? 0) > 0) return 'child';
   const [wait] = WAITS.find(([, pattern]) => pattern.test(innermost)) ?? [];
