@@ -12,6 +12,7 @@ import {
 import { dirname, join, posix } from 'node:path';
 import { SetupError } from '../lib/errors.mjs';
 import { inRoot } from '../lib/paths.mjs';
+import { neededCodecs } from './needed-codecs.mjs';
 
 /**
  * Dependencies that go into the package's own files, of which a program then loads only what is used: of protobuf-es that
@@ -62,6 +63,7 @@ function licenseText(name) {
 export async function bundle(dir, entries) {
   const { rolldown } = await import('rolldown');
   const out = mkdtempSync(`${dir}-bundled-`);
+  const messages = neededCodecs(dir);
   try {
     const build = await rolldown({
       input: Object.fromEntries(entries.map((entry) => [entry, join(dir, `${entry}.js`)])),
@@ -69,6 +71,7 @@ export async function bundle(dir, entries) {
       // What is packed may be outside of the repository.
       resolve: { modules: [inRoot('node_modules')] },
       platform: 'node',
+      plugins: [{ name: 'needed-codecs', load: (id) => (id === messages.file ? messages.code : null) }],
       // It would name where the files were built.
       experimental: { attachDebugInfo: 'none' },
       onLog(level, { message }) {
