@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
+import { builtIn } from '../built-in.js';
 import { StatusCode, UnavailableError } from '../errors.js';
 
 /** What the system says when this process, or all of them, have used up what there is. */
@@ -20,6 +20,7 @@ export function shortage(message: string, cause: unknown): UnavailableError {
 
 /** Throws where the system says that this process can't have so many descriptors more. */
 export function tryDescriptors(count: number): void {
+  const { closeSync, openSync } = builtIn('node:fs');
   const taken: number[] = [];
   try {
     while (taken.length < count) taken.push(openSync(process.execPath, 'r'));

@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import { inspect, types } from 'node:util';
+import { builtIn } from '../built-in.js';
 import { invalidArgument } from '../errors.js';
 import { isOfOtherCopy } from './copies.js';
 
@@ -86,7 +86,7 @@ export const nonEmptyText: Kind<string> = sentText('a non-empty string', (value)
 
 /** What a certificate can be for. */
 export const hostName: Kind<string> = kind(
-  (value) => typeof value === 'string' && (isIP(value) !== 0 || HOST_NAME.test(value)),
+  (value) => typeof value === 'string' && (HOST_NAME.test(value) || builtIn('node:net').isIP(value) !== 0),
   'a host name or an IP address, such as "etcd.example.com"',
 );
 
