@@ -48,7 +48,7 @@ export { readReport, type SavedReport, type SavedScenario } from './results/save
 export type { AmplifierReport } from './run/amplifier-report.js';
 export type { Stacks } from './run/diagnose.js';
 export { type Expect, type Outcome, outcomeLabel } from './run/outcome.js';
-export type { ChildCrash, CrashFacts, Evidence, LeftAtExit, RunRecord } from './run/run.js';
+export type { ChildCrash, CrashFacts, Evidence, ExplainingChild, LeftAtExit, RunRecord } from './run/run.js';
 export type { SignatureMatch } from './run/signatures.js';
 export type { InterpretedFrame, StackFrame, ThreadStack } from './run/stack-trace.js';
 export { type LeftSocket, type LeftThread, witnessProblem } from './run/witness.js';

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { FailureKind } from '../results/failure-kinds.js';
 import { type FailureGroup, outcomeCounts, type ScenarioResult } from '../results/result.js';
-import type { ChildCrash } from '../run/run.js';
+import type { ExplainingChild } from '../run/run.js';
 
 /** A program's text without its control characters, which must not act on a reader's terminal or end a document. */
 export function printable(text: string): string {
@@ -30,10 +30,11 @@ export function kindLines(kind: FailureKind | null): string[] {
 }
 
 /**
- * How a failure's child ended, and whether that is sure to be why the run failed: only a main process that passes the
+ * What happened to a failure's child, and whether that is sure to be why the run failed: only a main process that passes the
  * child's signal on shows it.
  */
-export function childDeathText({ outcome, diedIn }: FailureGroup, { signal }: ChildCrash): string {
+export function childDeathText({ outcome, diedIn }: FailureGroup, { signal }: ExplainingChild): string {
+  if (signal === null) return 'hangs';
   const thread = diedIn === null ? '' : ` in thread ${JSON.stringify(printable(diedIn))}`;
   const sure = outcome.kind === 'signal' && outcome.signal === signal;
   return `died from ${signal}${thread}${sure ? '' : ', which may be why'}`;

@@ -1,11 +1,11 @@
 // What the deaths of child processes say about runs. A child may die as it should, as in a test of crashes, or die in
 // several runs of which only the first have stacks.
-import type { ChildCrash, Evidence, RunRecord } from '../run/run.js';
+import type { Evidence, ExplainingChild, RunRecord } from '../run/run.js';
 
 type Seen = Pick<Evidence, 'stacks' | 'threads' | 'crash'>;
 
 /** The same for children that run the same program and die alike. Numbers, and the run's directory, differ from run to run. */
-const key = ({ signal, thread, command }: ChildCrash): string =>
+const key = ({ signal, thread, command }: ExplainingChild): string =>
   [signal, thread, command.replace(/quiesce-run-\w+/g, '')].join('\t').replace(/\d+/g, '#');
 
 const count = ({ childCrashes }: RunRecord, like: string): number =>
@@ -36,7 +36,7 @@ export class ChildDeaths {
    */
   shown(evidence: Evidence, group: readonly RunRecord[]): Evidence {
     const { child } = evidence;
-    if (!child) return evidence;
+    if (!child || child.signal === null) return evidence;
     const like = key(child);
     const passedOn = group.every(
       ({ outcome }) => outcome.kind === 'signal' && outcome.signal === child.signal,

@@ -1,16 +1,8 @@
 // results/: the one model of results: what a session makes, what is written as JSON, read back, merged, resumed and
 // reported. How a report looks to a reader is in report/, how runs are made in session/.
 import { formatMs } from '../duration.js';
-import {
-  ADDON_LOAD,
-  busyDetail,
-  EXITING,
-  type FailureTraces,
-  NODE_API,
-  prepare,
-  type Traces,
-  type Wait,
-} from './traces.js';
+import { EXITING, type Wait } from '../run/waiting.js';
+import { ADDON_LOAD, busyDetail, type FailureTraces, NODE_API, prepare, type Traces } from './traces.js';
 
 /** A cause of failures, in the words of a page of docs/diagnosis. */
 export interface KindPage {

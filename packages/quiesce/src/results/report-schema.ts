@@ -225,6 +225,7 @@ const failure = z.looseObject({
       stacks: z.string().nullable(),
       threads: z.array(threadStack).default([]),
       child: childCrash
+        .extend({ signal: z.string().nullable().describe('that it died from; null for a hang') })
         .nullable()
         .default(null)
         .describe('the process that crash, stacks and threads are of, where it is not the main one'),

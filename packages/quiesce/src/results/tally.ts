@@ -1,8 +1,8 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { RecordedScenario } from '../plan/scenario.js';
 import { shareOf } from '../plan/shard.js';
-import { type Outcome, outcomeLabel } from '../run/outcome.js';
-import type { ChildCrash, Evidence, RunRecord } from '../run/run.js';
+import { outcomeLabel } from '../run/outcome.js';
+import type { Evidence, ExplainingChild, RunRecord } from '../run/run.js';
 import { clopperPearson, upperBound } from '../statistics/intervals.js';
 import { judge } from '../statistics/rate-goal.js';
 import { summarize } from '../statistics/summary.js';
@@ -10,6 +10,7 @@ import type { Timeline } from '../timeline/model.js';
 import { ChildDeaths } from './child-deaths.js';
 import { failureKind } from './failure-kinds.js';
 import type { FailureGroup, Phase, ScenarioResult } from './result.js';
+import type { FailureTraces } from './traces.js';
 
 // Later crashes and hangs mostly repeat the first of their cause, and gdb takes seconds for each.
 const STACKS_OF_A_CAUSE = 2;
@@ -143,8 +144,8 @@ export class ScenarioTally {
         const [first] = records;
         const evidence = this.#deaths.shown(kept, records);
         // It is a thread of a child, which may have nothing to do with the failure.
-        const ofChild = kept.child || first.outcome.kind === 'exit-code';
-        const diedIn = ofChild && !evidence.child ? null : first.diedIn;
+        const childs = kept.child || first.outcome.kind === 'exit-code';
+        const diedIn = childs && !evidence.child ? null : first.diedIn;
         return {
           outcome: first.outcome,
           phase: phaseOf(first),
@@ -152,7 +153,7 @@ export class ScenarioTally {
           diedIn,
           kind: failureKind({
             ...{ ...first, ...evidence, diedIn, command: scenario.command, slowestCleanMs },
-            ...(evidence.child && { outcome: deathOf(evidence.child) }),
+            ...(evidence.child && ofChild(evidence.child)),
           }),
           runs: records.map(({ run }) => run),
           evidence,
@@ -185,9 +186,12 @@ export class ScenarioTally {
   }
 }
 
-/** How a child ended, of which the main process may have made another outcome. */
-const deathOf = ({ signal }: ChildCrash): Outcome => ({
-  ...{ kind: 'signal', signal: signal as NodeJS.Signals, exitCode: null },
+/** What differs for a child: its program, and how it died, of which the main process may have made another outcome. */
+const ofChild = ({ signal, command }: ExplainingChild): Partial<FailureTraces> => ({
+  command: command.split(' '),
+  ...(signal !== null && {
+    outcome: { kind: 'signal', signal: signal as NodeJS.Signals, exitCode: null },
+  }),
 });
 
 /** What is the same for failures that are alike; `null` where a run may say something about exits. */

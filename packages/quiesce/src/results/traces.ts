@@ -4,6 +4,7 @@ import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
 import type { InterpretedFrame, StackFrame, ThreadStack } from '../run/stack-trace.js';
+import { EXITING, names, polls, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
 
 /** The traces of a failed run. */
 export interface FailureTraces {
@@ -124,50 +125,6 @@ export interface Traces {
   readonly timeout: number;
 }
 
-/** What a thread waits for: a child process, a time, a file or socket, or whatever another thread does. */
-export type Wait = 'child' | 'time' | 'file' | 'thread' | 'unknown';
-
-// What is on the main thread's stack once a process has begun to exit.
-export const EXITING =
-  /^(?:(?:__GI_)?exit|__run_exit_handlers|__cxa_finalize\w*|_dl_fini|_dl_call_fini|Py_(?:FinalizeEx|Finalize|EndInterpreter|Exit)|_Py_Finalize\w*|(?:__GI_)?_exit|__libc_exit|node::(?:Exit|DefaultProcessExitHandlerInternal|FreeEnvironment|Environment::(?:Exit|RunCleanup|~Environment)|NodeMainInstance::~\w+|TearDownOncePerProcess|DisposePlatform|EmitProcessExitInternal)|std::process::exit)(?!\w)/m;
-// What a thread is in that waits: the C library's functions, with the names that they have inside it, and what leads
-// there. Looked for in its innermost frames only.
-const wait = (...functions: readonly string[]): RegExp =>
-  new RegExp(`^(?:__|__libc_|__GI_|__new_|_)*(?:${functions.join('|')})(?!\\w)`, 'm');
-const WAITS: readonly (readonly [Wait, RegExp])[] = [
-  ['child', wait('wait[34]|waitid|waitpid|wait')],
-  ['time', wait('(?:clock_)?nanosleep(?:_time64)?|u?sleep')],
-  [
-    'file',
-    wait(
-      'p?poll|p?select|pselect64|accept4?|connect|recv(?:from|mm?sg)?|send(?:to|mm?sg)?|readv?|pread(?:64)?|writev?',
-      'epoll_p?wait2?|flock|lockf|fcntl(?:64)?|fsync|msgrcv|semop|mq_\\w*receive|io_getevents|poll_schedule',
-    ),
-  ],
-  [
-    'thread',
-    wait(
-      'sem_\\w*wait\\w*|pthread_(?:timed|clock|try)?join\\w*|pthread_cond_\\w*wait\\w*|pthread_(?:mutex|rwlock)_\\w*lock\\w*',
-      'pthread_barrier_wait|futex_\\w*wait\\w*|lll_\\w*lock_wait\\w*|futex_lock\\w*|do_futex_wait\\w*',
-      'std::thread::.*join|std::sys::.*(?:futex|park|[Cc]ondvar|join).*|parking_lot_core::.*',
-    ),
-  ],
-  [
-    'unknown',
-    wait(
-      'pause|sigsuspend|sigwait(?:info)?|sigtimedwait|syscall|(?:internal_)?syscall_cancel\\w*',
-      // Go's scheduler: the goroutine that waits isn't on a thread's stack.
-      'runtime\\.(?:futex|notet?sleepg?|netpoll|usleep)',
-    ),
-  ],
-];
-// The same, by the kernel's functions.
-const CHANNELS: readonly (readonly [Wait, RegExp])[] = [
-  ['child', /^(?:do_wait|kernel_wait)/],
-  ['time', /nanosleep/],
-  ['file', /poll|select|pipe|sock|skb|inet_|unix_|accept|_read|_write/],
-  ['thread', /^futex/],
-];
 // A thread that is ended from within or from outside: its stack is unwound as if by an exception. One that nobody catches
 // ends the program before any frame is left, so a thread that dies while it leaves frames was unwound by force.
 const UNWINDING =
@@ -415,8 +372,7 @@ function exitInterrupted(thread: ThreadStack | undefined): string | undefined {
   // Who sends itself a signal was interrupted there.
   const sends = /^(?:(?:__|__GI_)*(?:raise|gsignal|kill|tgkill)|(?:__|__GI_)*pthread_kill\w*)$/;
   const interrupted = frames.slice(handler + 1).filter(({ name }) => name !== null && !sends.test(name));
-  const innermost = names(interrupted.slice(0, WAITING_FRAMES));
-  if (!WAITS.some(([, pattern]) => pattern.test(innermost))) return interrupted[0]?.name ?? undefined;
+  if (waitOf({ frames: interrupted }) === undefined) return interrupted[0]?.name ?? undefined;
   // Who waits may hold a lock meanwhile.
   if (!LOCKS.test(names(frames.slice(0, Math.min(exit, WAITING_FRAMES))))) return undefined;
   return interrupted.find((frame) => !isRuntime(frame))?.name ?? undefined;
@@ -424,46 +380,11 @@ function exitInterrupted(thread: ThreadStack | undefined): string | undefined {
 
 const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;
 
-function waitOf(thread: ThreadStack | undefined): Wait | undefined {
-  if (thread === undefined || thread.busy || thread.halted !== undefined) return undefined;
-  if (WAITS_FOR_CHILD.test(names(thread.frames))) return 'child';
-  // What a signal's handler interrupted isn't what it waits for.
-  const handler = thread.frames.findIndex(({ name }) => name === '<signal handler called>');
-  const now = thread.frames.slice(0, handler < 0 ? undefined : handler);
-  const innermost = names(now.slice(0, WAITING_FRAMES));
-  // As shells wait for the signal that a child has ended.
-  if (SUSPENDED.test(innermost) && (thread.children?.length ?? 0) > 0) return 'child';
-  const [wait] = WAITS.find(([, pattern]) => pattern.test(innermost)) ?? [];
-  if (wait !== undefined || thread.asleep !== true) return wait;
-  const [kernel = 'unknown'] = CHANNELS.find(([, pattern]) => pattern.test(thread.channel ?? '')) ?? [];
-  return kernel;
-}
-
-/** It waits in its event loop; of a Node that said so, or whose stack does and that runs no JavaScript. */
-function polls(thread: ThreadStack | undefined): boolean {
-  if (thread === undefined || thread.busy || thread.halted !== undefined) return false;
-  const answered = thread.keptAliveBy !== undefined;
-  if (answered && (thread.interpreted?.length ?? 0) > 0) return false;
-  if (thread.frames.length === 0) return answered;
-  const all = names(thread.frames);
-  return EVENT_LOOP.test(all) && !WAITS_FOR_CHILD.test(all);
-}
-
-const EVENT_LOOP = /^(?:uv__io_poll|uv_run|epoll_wait|epoll_pwait)(?!\w)/m;
-
-const SUSPENDED = wait('sigsuspend');
-
-/** `spawnSync` has an event loop of its own meanwhile. */
-const WAITS_FOR_CHILD = /^node::SyncProcessRunner::/m;
-
 /** The program has come to its end, but its threads continue, as they may: Python has not begun to take anything down. */
 const waitsForPythonThreads = (main: ThreadStack | undefined): boolean =>
   /^wait_for_thread_shutdown(?!\w)/m.test(names(main?.frames)) ||
   main?.interpreted?.some(({ name, file }) => name === '_shutdown' && file.endsWith('/threading.py')) ===
     true;
-
-/** A wait is within the C library's functions for it, a few frames deep. */
-const WAITING_FRAMES = 6;
 
 // Of the C and C++ runtimes, and the tester's own: whoever called them is who matters.
 const RUNTIME_LIBRARY =
@@ -498,6 +419,3 @@ const isPython = ({ name, library }: StackFrame): boolean =>
   /^<?pyo3::/.test(name ?? '');
 
 const isPythonProgram = (word: string): boolean => /(?:^|\/)python[\d.]*$/.test(word);
-
-const names = (frames: readonly StackFrame[] = []): string =>
-  frames.flatMap(({ name }) => (name === null ? [] : name.replace(/^(?:<+|__GI_)/, ''))).join('\n');

@@ -25,26 +25,31 @@ import {
   parseStacks,
   type ThreadStack,
 } from './stack-trace.js';
+import { waitsForChildren } from './waiting.js';
 
 // It reads all symbols of a host of 100 MB first: 2 s, and 20 times that on a machine that is overloaded.
 const GDB_TIMEOUT_MS = 60_000;
 const TRACEBACK_TIMEOUT_MS = 20_000;
-const MOST_PROCESSES = 4;
+const MOST_PROCESSES = 6;
 const MOST_CHILDREN = 3;
 const LONGEST_COMMAND = 80;
 
 /** What was seen of the threads of one or more processes. */
 export interface Stacks {
-  /** Of the first process that a debugger could read; empty when none could. */
+  /** Of one of them: of several that hang, of the one that the others wait for. Empty when no debugger could read it. */
   readonly threads: readonly ThreadStack[];
   /** All of it, for a reader. */
   readonly text: string;
-  /** Why the first process has no stacks, and what to do; `null` where it has. */
+  /** Why that process has no stacks, and what to do; `null` where it has. */
   readonly problem: string | null;
+  /** That process, where it isn't the first. */
+  readonly child: GroupMember | null;
 }
 
+type Seen = Omit<Stacks, 'child'>;
+
 /**
- * The stacks of all threads of some live processes (the first four): from gdb where it is installed and may attach, otherwise
+ * The stacks of all threads of some live processes (the first six): from gdb where it is installed and may attach, otherwise
  * each thread's name, state and wait channel from /proc. Python's own frames come from py-spy where that is installed, otherwise,
  * of a hang, from Python itself. What the main thread of a hung Node does comes from its inspector. Takes at most 85 s a process.
  * gdb leaves them as they were, running or stopped.
@@ -54,23 +59,46 @@ export async function threadStacks(
   processes: readonly GroupMember[],
   options: { signal?: AbortSignal | undefined; faultingTid?: number } = {},
 ): Promise<Stacks> {
-  const parts: string[] = [];
-  let first: Stacks | undefined;
-  for (const { pid, command } of processes.slice(0, MOST_PROCESSES)) {
+  const seen = new Map<GroupMember, Seen>();
+  for (const process of fromTheFirstDown(processes).slice(0, MOST_PROCESSES)) {
     if (options.signal?.aborted) break;
-    const seen = await threadsOfProcess(pid, options);
-    if (first === undefined || first.threads.length === 0) first = seen;
-    parts.push(`process ${pid}: ${command}\n${seen.text}`);
+    seen.set(process, await threadsOfProcess(process.pid, options));
   }
+  const [first] = seen.keys();
+  const awaited = first && lastAwaited(first, seen);
+  const parts = [...seen]
+    .sort(([a], [b]) => Number(b === awaited) - Number(a === awaited))
+    .map(([{ pid, command }, { text }]) => `process ${pid}: ${command}\n${text}`);
   const left = processes.length - MOST_PROCESSES;
   if (left > 0) parts.push(`and ${left} more ${left === 1 ? 'process' : 'processes'}`);
-  return { threads: first?.threads ?? [], text: parts.join('\n\n'), problem: first?.problem ?? null };
+  const { threads, problem } = (awaited && seen.get(awaited)) ?? { threads: [], problem: null };
+  return {
+    ...{ threads, problem, text: parts.join('\n\n') },
+    child: awaited === undefined || awaited === first ? null : awaited,
+  };
+}
+
+/** Each process before those that it has started. */
+function fromTheFirstDown(processes: readonly GroupMember[]): GroupMember[] {
+  const [first, ...others] = processes;
+  if (first === undefined) return [];
+  const children = new Set(childrenOf(first.pid));
+  const [own, foreign] = [true, false].map((its) => others.filter(({ pid }) => children.has(pid) === its));
+  return [first, ...fromTheFirstDown([...(own ?? []), ...(foreign ?? [])])];
+}
+
+/** The process that one waits for by way of its newest children, if it only waits; else that one itself. */
+function lastAwaited(first: GroupMember, seen: ReadonlyMap<GroupMember, Seen>): GroupMember {
+  if (!waitsForChildren(seen.get(first)?.threads ?? [], first.command)) return first;
+  const children = new Set(childrenOf(first.pid));
+  const newest = [...seen.keys()].findLast(({ pid }) => children.has(pid));
+  return newest === undefined ? first : lastAwaited(newest, seen);
 }
 
 async function threadsOfProcess(
   pid: number,
   { signal, faultingTid }: { signal?: AbortSignal | undefined; faultingTid?: number },
-): Promise<Stacks> {
+): Promise<Seen> {
   const hung = faultingTid === undefined;
   const { busy, asleep } = hung ? await watch(pid) : NOT_WATCHED;
   const halted = hung ? haltOf(pid, pid) : undefined;
@@ -82,7 +110,7 @@ async function threadsOfProcess(
   const interpreted = new Map(await pythonFrames(pid, { hung, asked, signal }));
   const node = hung && halted !== 'stopped' && isNode(pid) ? await nodeState(pid, signal) : undefined;
   if (node !== undefined && 'frames' in node) interpreted.set(pid, node.frames);
-  const children = hung ? childrenOf(pid) : [];
+  const children = hung ? describeChildren(pid) : [];
   const gone = traced && halted === 'ended' ? [threadFromProc(pid, pid)] : [];
   const threads = (traced ? [...gone, ...seen.threads] : threadsFromProc(pid, faultingTid)).map((thread) => ({
     ...thread,
@@ -191,7 +219,7 @@ function attachProblem(): string {
 }
 
 /** What gdb saw. */
-interface Seen {
+interface FromGdb {
   /** Empty when it isn't there, may not attach, or takes too long. */
   readonly threads: ThreadStack[];
   /** Why there are none; `null` where there are some. */
@@ -209,7 +237,7 @@ async function stacksFromGdb(
   pid: number,
   faultingTid: number | undefined,
   signal: AbortSignal | undefined,
-): Promise<Seen> {
+): Promise<FromGdb> {
   const mappings = parseMappings(readProc(`${procFolder(pid)}/maps`));
   const ended = await gdb(pid, BACKTRACE, { timeoutMs: GDB_TIMEOUT_MS, signal });
   if (typeof ended === 'string') return { threads: [], problem: ended };
@@ -287,16 +315,20 @@ function channelOf(pid: number, tid: number): { channel?: string } {
   return /^[a-z_]/.test(channel) ? { channel } : {};
 }
 
-/** Those that have not been waited for, with their commands. */
-function childrenOf(pid: number): string[] {
-  const pids = threadsOf(pid).flatMap((tid) =>
+/** Those that have not been waited for. */
+const childrenOf = (pid: number): number[] =>
+  threadsOf(pid).flatMap((tid) =>
     readProc(`/proc/${pid}/task/${tid}/children`).split(' ').map(Number).filter(Boolean),
   );
-  return pids.slice(0, MOST_CHILDREN).map((child) => {
-    const stopped = haltOf(child, child) === 'stopped' ? ', which is stopped' : '';
-    return `${child} (${commandLine(child)?.slice(0, LONGEST_COMMAND) ?? 'has ended'})${stopped}`;
-  });
-}
+
+/** The same, with their commands. */
+const describeChildren = (pid: number): string[] =>
+  childrenOf(pid)
+    .slice(0, MOST_CHILDREN)
+    .map((child) => {
+      const stopped = haltOf(child, child) === 'stopped' ? ', which is stopped' : '';
+      return `${child} (${commandLine(child)?.slice(0, LONGEST_COMMAND) ?? 'has ended'})${stopped}`;
+    });
 
 function describeThreads(pid: number, problem: string, threads: readonly ThreadStack[]): string {
   if (threads.length === 0) return '  (gdb could not read its stacks, and there is no /proc entry for it)';

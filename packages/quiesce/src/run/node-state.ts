@@ -18,6 +18,7 @@ export interface NodeState {
 /** An answer comes at once or, when the main thread is in native code, never. */
 const ANSWER_MS = 3_000;
 const POLL_MS = 20;
+const FREE_POLLS = 25;
 /** Of that, what is spent on workers. */
 const WORKERS_MS = 2_000;
 /** Its bit in the masks of /proc. */
@@ -40,6 +41,9 @@ const EXPRESSION = `(() => {
   return JSON.stringify({ frames: new Error().stack, active });
 })()`;
 
+// Once this connection has ended: it would wait for that.
+const CLOSE = "setTimeout(() => process.getBuiltinModule?.('node:inspector').close(), 20).unref(), 0";
+
 const answer = z.looseObject({ result: z.looseObject({ value: z.string() }) });
 const found = z.looseObject({ result: z.looseObject({ objectId: z.string() }) });
 const instances = z.looseObject({ objects: z.looseObject({ objectId: z.string() }) });
@@ -59,8 +63,8 @@ let turn: Promise<unknown> = Promise.resolve();
 
 /**
  * Asks a process of Node what its main thread does, by its inspector, which SIGUSR1 starts: nothing was to be prepared. Takes
- * at most a few seconds. The process listens for debuggers on the loopback interface from then on, so it is asked only before it
- * is ended.
+ * at most a few seconds. The process listens for debuggers on the loopback interface meanwhile, and on where its event loop
+ * doesn't turn, so it is asked only before it is ended.
  * @returns the state, or why there is none.
  */
 export async function nodeState(
@@ -80,7 +84,9 @@ async function ask(pid: number, signal: AbortSignal | undefined): Promise<NodeSt
       const port = await inspectorPort(pid, limit);
       const listed = await fetch(`http://127.0.0.1:${port}/json/list`, { signal: limit });
       const [target] = targets.parse(await listed.json());
-      return await stateOf(target?.webSocketDebuggerUrl ?? '', limit);
+      const state = await stateOf(target?.webSocketDebuggerUrl ?? '', limit);
+      await portIsFree(pid, port, limit);
+      return state;
     } catch (error) {
       if (limit.aborted) {
         return { problem: 'its main thread is in native code that does not return, or port 9229 is taken' };
@@ -102,6 +108,13 @@ async function inspectorPort(pid: number, signal: AbortSignal): Promise<number> 
   for (;;) {
     const port = loopbackPorts(pid).find((port) => port === 9229 || !before.includes(port));
     if (port !== undefined) return port;
+    await delay(POLL_MS, undefined, { signal });
+  }
+}
+
+/** Of several processes of Node, each needs the port. One that doesn't give it back keeps it, and the next says so. */
+async function portIsFree(pid: number, port: number, signal: AbortSignal): Promise<void> {
+  for (let i = 0; i < FREE_POLLS && loopbackPorts(pid).includes(port); i++) {
     await delay(POLL_MS, undefined, { signal });
   }
 }
@@ -153,7 +166,9 @@ async function stateWithin(url: string, signal: AbortSignal, enough: AbortSignal
     await inspector.ask('NodeWorker.enable', { waitForDebuggerOnStart: false });
     const referenced = workers.size === 0 ? [] : await referencedWorkers(inspector);
     const kept = [...workers.values()].filter(({ title }) => referenced?.includes(numberOf(title)) ?? true);
-    return { frames, keptAliveBy: counted([...active, ...(await Promise.all(kept.map(describeWorker)))]) };
+    const ofWorkers = await Promise.all(kept.map(describeWorker));
+    await inspector.ask('Runtime.evaluate', { expression: CLOSE });
+    return { frames, keptAliveBy: counted([...active, ...ofWorkers]) };
   });
 }
 

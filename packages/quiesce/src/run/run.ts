@@ -101,6 +101,16 @@ export interface ChildCrash {
   readonly command: string;
 }
 
+/** A child that died, or for a hang, the one that the main process waits for, directly or by way of others. */
+export interface ExplainingChild {
+  /** Name of the signal that it died from; `null` for a hang. */
+  readonly signal: string | null;
+  /** Name of the thread that died; for a hang, of its main one. */
+  readonly thread: string;
+  /** Its command line, shortened. */
+  readonly command: string;
+}
+
 /** What was seen of a crash, with or without a debugger. */
 export interface CrashFacts {
   /** Whether the main thread died. */
@@ -130,8 +140,8 @@ export interface Evidence {
   readonly threads: readonly ThreadStack[];
   /** For a crash that the witness saw; otherwise `null` or absent. */
   readonly crash?: CrashFacts | null;
-  /** The process of these stacks and threads, if it isn't the main one: a child that died. */
-  readonly child?: ChildCrash | null;
+  /** The process of these stacks and threads, if it isn't the main one. */
+  readonly child?: ExplainingChild | null;
   /** The exit, if it was asked for and seen; otherwise `null` or absent. */
   readonly timeline?: Timeline | null;
 }
@@ -270,7 +280,11 @@ export async function runOnce(
       stacks: stacks?.text ?? null,
       threads: stacks?.threads ?? [],
       crash: (await explains?.facts) ?? null,
-      child: explains === undefined || explains === crash ? null : ofChild(explains),
+      child: hung
+        ? hungChild(stacks)
+        : explains === undefined || explains === crash
+          ? null
+          : ofChild(explains),
       timeline:
         recorder?.ended({
           ...{ run, pid: group.pid, hung, at: hung ? hungAt : at },
@@ -333,6 +347,13 @@ async function reportedBy(
 const ofChild = ({ report: { signal, thread }, command = '' }: Crash): ChildCrash => ({
   ...{ signal, thread, command },
 });
+
+/** Who hangs, where the main process waits for it. A main process that dies, and doesn't come to its end, explains itself. */
+function hungChild(stacks: Stacks | null): ExplainingChild | null {
+  if (!stacks?.child) return null;
+  const main = stacks.threads.find((thread) => thread.main);
+  return { signal: null, thread: main?.name ?? '', command: stacks.child.command };
+}
 
 function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
   let facts: CrashFacts | null = null;
