@@ -110,8 +110,10 @@ export function pressureCommand(
   load: Load,
   size: Partial<LoadSize>,
 ): [string, ...string[]] {
-  return client === 'clientv3'
-    ? [GO_PROGRAM, ...flags({ endpoint, op: load, ...size })]
+  if (client === 'clientv3') return [GO_PROGRAM, ...flags({ endpoint, op: load, ...size })];
+  // The program of the other loads imports much of the benchmark.
+  return load === 'idle'
+    ? [...coldStartCommand(client, endpoint), 'idle']
     : [process.execPath, here('./programs/pressure-client.js'), ...flags({ endpoint, load, ...size })];
 }
 
@@ -135,14 +137,16 @@ export function leasesCommand(
       ];
 }
 
-/** The program that connects, gets one key and ends, for the time that takes: of this client, as it is published. */
+/** The program that connects, gets one key and ends, for the time that takes: of this client, as it is published, or was compiled. */
 export function coldStartCommand(client: string, endpoint: string): [string, ...string[]] {
   return client === 'clientv3'
     ? [GO_PROGRAM, '--endpoint', endpoint, '--op', 'cold-start']
     : [
         process.execPath,
         here('./programs/cold-start-client.js'),
-        client === SUBJECT ? (provided('benchPackedClient') ?? '') : client,
+        client === SUBJECT
+          ? (provided('benchPackedClient') ?? fileURLToPath(import.meta.resolve('@quiesce/etcd')))
+          : client,
         endpoint,
       ];
 }

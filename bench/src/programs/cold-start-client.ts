@@ -1,7 +1,8 @@
 // Connects, gets one key and ends: `node cold-start-client.js <etcd3, or the file of @quiesce/etcd> <endpoint>`. With `phases` after
-// that it prints what each part took, as a JSON line.
+// that it prints what each part took, as a JSON line. With `idle` it stays for a second before it ends, and prints its memory.
 import { pathToFileURL } from 'node:url';
 import { keyName } from '../cell.js';
+import type { LoadMeasurement } from '../pressure/measurement.js';
 
 /** The CPU time of all threads and the time that a part of the start took, in ms. */
 export interface Phase {
@@ -33,7 +34,26 @@ if (client === 'etcd3') {
   phase('connect');
   await etcd.get(keyName(0));
   phase('get');
+  if (mode === 'idle') await printMemory();
   await etcd.close();
   phase('close');
 }
 if (mode === 'phases') console.log(JSON.stringify(phases));
+
+async function printMemory(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const measurement: LoadMeasurement = {
+    ...{
+      client,
+      ops: 0,
+      seconds: 1,
+      cpuSeconds: 0,
+      p50Micros: 0,
+      p99Micros: 0,
+      maxStallMs: 0,
+      maxOwnStallMs: 0,
+    },
+    maxRssMiB: process.memoryUsage.rss() / 2 ** 20,
+  };
+  console.log(JSON.stringify(measurement));
+}

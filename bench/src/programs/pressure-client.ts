@@ -50,7 +50,7 @@ async function main(): Promise<void> {
   const resources = measureResources();
   const endLateness = watchLateness();
   const start = performance.now();
-  const { ops, latencies, maxStallMs } = await under(load as Load, etcd, endpoint, size);
+  const { ops, latencies, maxStallMs } = await under(load as Exclude<Load, 'idle'>, etcd, endpoint, size);
   const seconds = (performance.now() - start) / 1000;
   const used = resources();
   const lateness = endLateness();
@@ -65,12 +65,16 @@ async function main(): Promise<void> {
     ...used,
     ...lateness,
     ...(maxStallMs !== undefined && { maxStallMs, maxOwnStallMs: 0 }),
-    ...(load === 'idle' && { maxRssMiB: process.memoryUsage.rss() / 2 ** 20 }),
   };
   console.log(JSON.stringify(measurement));
 }
 
-async function under(load: Load, etcd: EtcdClient, endpoint: string, size: LoadSize): Promise<Done> {
+async function under(
+  load: Exclude<Load, 'idle'>,
+  etcd: EtcdClient,
+  endpoint: string,
+  size: LoadSize,
+): Promise<Done> {
   switch (load) {
     case 'bursts':
       return bursts(etcd, size);
@@ -78,9 +82,6 @@ async function under(load: Load, etcd: EtcdClient, endpoint: string, size: LoadS
       return slow(etcd, size);
     case 'workers':
       return workers(endpoint, size);
-    case 'idle':
-      await sleep(size.seconds * 1000);
-      return { ops: 0, latencies: [] };
   }
 }
 
