@@ -90,6 +90,10 @@ test('that is none is refused, and stays as it is', async () => {
   assert.match(stderr, /quiesce: error: text is not a history[^\n]+\n$/);
   assert.equal(readFileSync(file, 'utf8'), 'my diary');
   assert.equal(existsSync(join(dir, 'ran')), false, 'it is seen before the runs');
+  const lost = await quiesce('run', '-n', '1', '--history', 'a/b/c', '--', 'touch', 'ran');
+  assert.equal(lost.code, 2, lost.stderr);
+  assert.match(lost.stderr, /--history a file in a directory that exists/);
+  assert.deepEqual([existsSync(join(dir, 'a')), existsSync(join(dir, 'ran'))], [false, false]);
   assert.equal((await quiesce('run', '--label', 'x', '--', 'true')).code, 2);
   assert.match((await quiesce('history', 'text')).stderr, /line 1: it is not JSON/);
   for (const [content, problem] of [

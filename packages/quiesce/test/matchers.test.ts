@@ -45,7 +45,7 @@ describe('expectCleanExit', () => {
     const failing = expectCleanExit(['sh', '-c', 'echo oh dear >&2; kill -ABRT $$'], { below: 0.1 });
     await assert.rejects(failing, (error: Error) => {
       assert.equal(error.name, 'AssertionError');
-      assert.match(error.message, /1 of 1 runs failed/);
+      assert.match(error.message, /1 of 1 run failed/);
       assert.match(error.message, /SIGABRT/);
       assert.match(error.message, /oh dear/);
       assert.ok(!error.message.includes('\u001b'));

@@ -235,3 +235,12 @@ test('a plan may name its schema', async () => {
   );
   assert.equal((await runPlan(plan)).ok, true);
 });
+
+test('a module that keeps itself waiting is given up', async () => {
+  const endless = file(
+    'endless.mjs',
+    'const timer = setInterval(() => {}, 1_000); globalThis.endPlan = () => clearInterval(timer); await new Promise(() => {});',
+  );
+  await assert.rejects(loadPlan(endless, { timeoutMs: 200 }), /hasn't finished loading after 200 ms/);
+  (globalThis as { endPlan?: () => void }).endPlan?.();
+});

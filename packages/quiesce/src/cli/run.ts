@@ -17,6 +17,7 @@ import { type ProgressEvent, runResolved } from '../session/session.js';
 import { append, checkCommand, positiveInteger, shard } from './arguments.js';
 import { checkpoints } from './checkpoint.js';
 import { interruptible } from './interrupt.js';
+import { checkWritable } from './output.js';
 import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
@@ -95,7 +96,11 @@ async function runCommand(
   if (flags.label !== undefined && flags.history === undefined) {
     throw new UsageError('--label needs --history');
   }
-  if (flags.history !== undefined) await checkHistory(historyFile(flags.history));
+  if (flags.history !== undefined) {
+    // Only the folder of the usual one is made.
+    if (historyFile(flags.history) !== HISTORY_FILE) checkWritable(historyFile(flags.history), '--history');
+    await checkHistory(historyFile(flags.history));
+  }
   const resume = flags.resume === undefined ? undefined : await readReport(flags.resume);
   const { result, stoppedBy } = await interruptible(async (signal) => {
     const progress = progressView(process.stderr);

@@ -2,7 +2,7 @@ import { formatMs } from '../duration.js';
 import type { PlanResult } from '../results/result.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
-import { failureCounts, kindLines, printable, rateText } from './text.js';
+import { failureCounts, kindLines, printable, rateText, runsText } from './text.js';
 import { verdictOf } from './verdict.js';
 
 // GitHub shows ten errors of a step, and drops the rest.
@@ -20,7 +20,7 @@ export function githubAnnotations(result: PlanResult): string {
       const { name } = scenario.scenario;
       const { runs, failed, failures, reason } = scenario;
       const lines =
-        failed === 0 ? [] : [`${failed} of ${runs.length} runs failed: ${failureCounts(scenario)}`];
+        failed === 0 ? [] : [`${failed} of ${runsText(runs.length)} failed: ${failureCounts(scenario)}`];
       if (reason !== null) lines.push(reason);
       const [first] = failures;
       if (first?.signature) lines.push(first.signature.title);

@@ -2,7 +2,7 @@ import XMLBuilder from 'fast-xml-builder';
 import type { PlanResult, ScenarioResult } from '../results/result.js';
 import { VERSION } from '../version.js';
 import { scenarioText } from './terminal.js';
-import { failureCounts, printable } from './text.js';
+import { failureCounts, printable, runsText } from './text.js';
 import { verdictOf } from './verdict.js';
 
 // The builder escapes what is text; what XML has no way to say goes before.
@@ -47,7 +47,7 @@ function testCase(group: string, result: ScenarioResult, planFile: string | null
     case 'failure': {
       const message =
         failed > 0
-          ? `${failed} of ${runs.length} runs failed: ${failureCounts(result)}`
+          ? `${failed} of ${runsText(runs.length)} failed: ${failureCounts(result)}`
           : 'the rate was not shown';
       const type = result.failures[0]?.signature?.id ?? result.failures[0]?.outcome.kind ?? 'not-shown';
       return { ...attributes, failure: { '@message': message, '@type': type, '#text': text } };

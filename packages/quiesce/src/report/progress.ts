@@ -77,7 +77,7 @@ function plainView(stream: NodeJS.WriteStream): ProgressView {
     const elapsed = performance.now() - since;
     const eta =
       completed === 0 ? '' : `, about ${formatMs((elapsed / completed) * (total - completed))} left`;
-    say(`${name}: ${completed} of ${total} runs, ${failed} failed${eta}`);
+    say(`${name}: ${completed} of ${runsText(total)}, ${failed} failed${eta}`);
   };
   const onProgress = (event: ProgressEvent): void => {
     switch (event.type) {

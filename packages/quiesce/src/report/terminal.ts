@@ -20,6 +20,7 @@ import {
   percentUp,
   printable,
   rateText,
+  runsText,
   shellLine,
 } from './text.js';
 import { timelineLines } from './timeline.js';
@@ -71,7 +72,7 @@ const SENTENCE = /^ {2}(?:likely: |or: |what decides: |exit of run )/;
 export function scenarioText(result: ScenarioResult, planFile: string | null = null): string {
   const { scenario, runs, failed } = result;
   const line =
-    `${oneLine(scenario.name)}: ${failed} of ${runs.length} runs failed ` +
+    `${oneLine(scenario.name)}: ${failed} of ${runsText(runs.length)} failed ` +
     `(failure rate ${rateText(result)} at ${percent(scenario.confidence)})`;
   return [line, ...scenarioNotes(result, planFile, pc.createColors(false))].join('\n\n');
 }
@@ -236,7 +237,7 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   const unamplified = runs.filter((run) => run.amplifier?.processes === 0).length;
   if (unamplified > 0) {
     remarks.push(
-      `${unamplified} of ${runs.length} runs were not amplified: the preload library was not loaded (a static program?)`,
+      `${unamplified} of ${runsText(runs.length)} were not amplified: the preload library was not loaded (a static program?)`,
     );
   }
   const goal = goalNote(result);
@@ -244,13 +245,13 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   const leaks = runs.filter((run) => run.leaked.length > 0);
   if (leaks.length > 0) {
     const commands = [...new Set(leaks.flatMap((run) => run.leaked))].slice(0, 5).join('; ');
-    remarks.push(`${leaks.length} of ${runs.length} runs left processes behind (killed): ${commands}`);
+    remarks.push(`${leaks.length} of ${runsText(runs.length)} left processes behind (killed): ${commands}`);
   }
   const ended = runs.filter(({ failed, outcome }) => !failed && outcome.kind !== 'signal');
   const unseen = scenario.strict ? ended.filter(({ left }) => left.threads === null).length : 0;
   if (unseen > 0) {
     remarks.push(
-      `${unseen} of ${runs.length} runs ended without the witness, so it is unknown whether threads were left ` +
+      `${unseen} of ${runsText(runs.length)} ended without the witness, so it is unknown whether threads were left ` +
         '(a static program, or one that takes LD_PRELOAD out of its environment)',
     );
   }
@@ -262,14 +263,14 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
       MOST_LEFT,
     );
     remarks.push(
-      `a child process died from a signal in ${crashed.length} of ${runs.length} runs: ${printable(named.join('; '))}`,
+      `a child process died from a signal in ${crashed.length} of ${runsText(runs.length)}: ${printable(named.join('; '))}`,
     );
   }
   const left = runs.some(({ outcome }) => outcome.kind === 'threads-left');
   if (scenario.strict && unseen === 0 && ended.length > 0 && !left) {
     const allowed = ended.some(({ left: { threads } }) => threads?.some((thread) => !isHostThread(thread)));
     const but = `, except for the host's own${allowed ? ' and those that are allowed' : ''}`;
-    remarks.push(`no thread of the main process was left at exit in any of ${ended.length} runs${but}`);
+    remarks.push(`no thread of the main process was left at exit in any of ${runsText(ended.length)}${but}`);
   }
   return [...remarks, ...leftNotes(result)];
 }
@@ -295,7 +296,7 @@ function leftNotes({ runs }: ScenarioResult): string[] {
     const names = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_LEFT);
     const list = names.map(([label, n]) => (n === seen.length ? label : `${label} x${n}`)).join(', ');
     const more = counts.size > names.length ? ', ...' : '';
-    return `${seen.length} of ${runs.length} runs left ${what} at exit: ${printable(list)}${more}`;
+    return `${seen.length} of ${runsText(runs.length)} left ${what} at exit: ${printable(list)}${more}`;
   });
 }
 

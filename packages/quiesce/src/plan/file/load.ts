@@ -5,9 +5,13 @@ import { isUtf8 } from 'node:buffer';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { formatMs } from '../../duration.js';
 import { messageOf, UsageError } from '../../errors.js';
 import type { Plan } from '../plan.js';
 import { checkPlan } from '../schema.js';
+
+/** A plan may ask a server which versions there are, or build its program. */
+const LOADING_MS = 300_000;
 
 const PLAN_FILE = /^shutdown\.plan\.(?:ya?ml|json|[cm]?[jt]s)$/;
 
@@ -26,9 +30,13 @@ export async function findPlan(directory = '.'): Promise<string | undefined> {
 /**
  * Reads and checks a plan file: YAML or JSON by its ending, otherwise a TypeScript or JavaScript module whose default export is
  * a plan or a function that returns one.
+ * @param options.timeoutMs how long a module and its function may take; default: 5 minutes.
  * @throws UsageError when the file can't be read, or its function never returns; PlanError with everything that is wrong in it, and where that is.
  */
-export async function loadPlan(file: string): Promise<{ plan: Plan; baseDir: string }> {
+export async function loadPlan(
+  file: string,
+  { timeoutMs = LOADING_MS }: { readonly timeoutMs?: number } = {},
+): Promise<{ plan: Plan; baseDir: string }> {
   const path = resolve(file);
   const baseDir = dirname(path);
   let bytes: Buffer;
@@ -55,7 +63,7 @@ export async function loadPlan(file: string): Promise<{ plan: Plan; baseDir: str
         'use .yaml, .yml, .json, .ts or .js',
       );
     }
-    const plan = await settled(exportedPlan(path), `plan ${file}`);
+    const plan = await settled(exportedPlan(path), `plan ${file}`, timeoutMs);
     return { plan: checkPlan(plan, file, 'written'), baseDir };
   } catch (error) {
     if (error instanceof UsageError) throw error;
@@ -75,7 +83,7 @@ async function exportedPlan(path: string): Promise<unknown> {
  * What a promise resolves with.
  * @throws UsageError when nothing is left in this process that could settle it: Node would end silently.
  */
-async function settled<T>(promise: Promise<T>, what: string): Promise<T> {
+async function settled<T>(promise: Promise<T>, what: string, timeoutMs: number): Promise<T> {
   let release = (): void => {};
   const never = new Promise<never>((_resolve, reject) => {
     const onIdle = (): void =>
@@ -85,8 +93,19 @@ async function settled<T>(promise: Promise<T>, what: string): Promise<T> {
           'look in the module, and in the function that it exports',
         ),
       );
+    const onTimeout = (): void =>
+      reject(
+        new UsageError(
+          `${what} hasn't finished loading after ${formatMs(timeoutMs)}: something keeps it waiting`,
+          'look in the module, and in the function that it exports; a server is for services',
+        ),
+      );
     process.on('beforeExit', onIdle);
-    release = () => process.off('beforeExit', onIdle);
+    const timer = setTimeout(onTimeout, timeoutMs).unref();
+    release = () => {
+      clearTimeout(timer);
+      process.off('beforeExit', onIdle);
+    };
   });
   try {
     return await Promise.race([promise, never]);
