@@ -163,14 +163,31 @@ export class UnavailableError extends EtcdError {}
 /** etcd, or this client on its behalf, refused a request as malformed. Code `INVALID_ARGUMENT`. */
 export class InvalidArgumentError extends EtcdError {}
 
+/** So many frames of the client may be between a failure and its caller. */
+const OUR_FRAMES = 15;
+
+/**
+ * Gives an object a stack that reaches its caller.
+ *
+ * @param below the function whose caller is the first frame.
+ * @internal
+ */
+export function captureDeeply(into: object, below: (...args: never[]) => unknown): void {
+  const { stackTraceLimit } = Error;
+  // It is read-only where a program has frozen what is built in.
+  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit && stackTraceLimit + OUR_FRAMES);
+  Error.captureStackTrace(into, below);
+  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
+}
+
 /**
  * An argument that was refused here, before anything was sent.
  * @internal
  */
 export function invalidArgument(message: string, cause?: unknown): InvalidArgumentError {
   const error = new InvalidArgumentError(message, { code: StatusCode.INVALID_ARGUMENT, sent: false, cause });
-  // A stack has few frames: this one would replace one of the caller's.
-  Error.captureStackTrace(error, invalidArgument);
+  // Without this frame, and with more of them than usual: some are the client's own.
+  captureDeeply(error, invalidArgument);
   return error;
 }
 

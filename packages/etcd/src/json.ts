@@ -48,3 +48,12 @@ export function answer<T extends object>(fields: T): T {
     writable: true,
   });
 }
+
+/** The same for a list. */
+export function answerList<T extends readonly unknown[]>(list: T): T {
+  return Object.defineProperty(list, 'toJSON', {
+    value: () => list.map(jsonOf),
+    configurable: true,
+    writable: true,
+  });
+}

@@ -14,6 +14,7 @@ import {
   StatusCode,
   type TypedKeyValue,
   utf8,
+  type WatchEvent,
 } from '../src/index.js';
 import { overEachTransport, withServer } from './support/clients.js';
 
@@ -121,6 +122,21 @@ overEachTransport('a view with codecs', (connect) => {
       },
     );
     assert.equal(kvs[0]?.raw.text(), 'not JSON');
+  });
+
+  test('decodes no value of a deleted key', async () => {
+    const numbers = etcd.namespace('deleted/').withCodec({
+      value: { encode: (value: number) => String(value), decode: (bytes) => Number(Buffer.from(bytes)) },
+    });
+    await using watch = numbers.watch(prefix(''));
+    await watch.ready;
+    await numbers.put('a', 5);
+    await numbers.delete('a');
+    const events: WatchEvent<TypedKeyValue<string, number>>[] = [];
+    for await (const event of watch) if (events.push(event) === 2) break;
+    assert.equal(events[0]?.kv.value, 5);
+    assert.throws(() => events[1]?.kv.value, /"a" was deleted, and has no value/);
+    assert.equal(JSON.parse(JSON.stringify(events[1])).kv.value, '');
   });
 
   test('reads keys alone without decoding values', async () => {

@@ -2,7 +2,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import { connect, type EtcdClient, EtcdError, json, LeaseLostError, op, prefix, utf8 } from '../src/index.js';
+import {
+  Cache,
+  connect,
+  type EtcdClient,
+  EtcdError,
+  json,
+  LeaseLostError,
+  op,
+  prefix,
+  utf8,
+} from '../src/index.js';
 import { withServer } from './support/clients.js';
 
 let endpoint: string;
@@ -95,6 +105,16 @@ test('each result and each error can be written as JSON', async () => {
     assert.doesNotThrow(() => JSON.stringify(result), `${name}: ${inspect(result)}`);
     assert.doesNotThrow(() => structuredClone(result instanceof Error ? undefined : result), name);
   }
+  await etcd.lease.grant(60, { id: 77n });
+  assert.ok(written(await etcd.lease.list()).includes('77'));
+  await etcd.auth.roleAdd('reader');
+  await etcd.auth.roleGrantPermission('reader', 'read', prefix('x/'));
+  const keys = { key: 'x/', rangeEnd: 'x0' };
+  assert.deepEqual(written(await etcd.auth.roleGet('reader')), [{ type: 'read', keys }]);
+  await using cache = await Cache.open(etcd, prefix('x/'));
+  assert.deepEqual(Object.keys(written(cache)), ['revision', 'size', 'disconnectedMs']);
+  assert.match(inspect(cache), /^Cache \{ revision: '\d+'/);
+  assert.match(inspect(etcd.watch('x')), /^Watch \{ revision: '\d+'/);
   const { revision } = await etcd.put('k', 'v');
   const range = written(await etcd.range('k'));
   assert.deepEqual(range.revision, String(revision));

@@ -83,6 +83,18 @@ overEachTransport('resumed', (connect) => {
     assert.equal(await keys('lock'), 0);
   });
 
+  test('a lock and a leadership, as they were stored as JSON', async () => {
+    await using one = await Session.create(etcd);
+    await using two = await Session.create(etcd);
+    const lock = await new Mutex(one, 'stored').lock();
+    const leadership = await new Election(etcd, 'stored-e').campaign(one, 'me');
+    const again = await new Mutex(two, 'stored').resume(JSON.parse(JSON.stringify(lock)));
+    assert.deepEqual([again.revision, Buffer.from(again.key)], [lock.revision, Buffer.from(lock.key)]);
+    const led = await new Election(etcd, 'stored-e').resume(two, JSON.parse(JSON.stringify(leadership)));
+    await stays(again);
+    await stays(led);
+  });
+
   test('a lock: whatever its first holder does before the news comes, the second has it', async () => {
     await using one = await Session.create(withoutNews(etcd));
     await using two = await Session.create(etcd);

@@ -5,10 +5,12 @@ import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import {
   Barrier,
   ClosedError,
+  compare,
   DoubleBarrier,
   Election,
   type EtcdClient,
   EtcdError,
+  json,
   Mutex,
   op,
   Queue,
@@ -133,6 +135,12 @@ overEachTransport('the caller is in the stack', (connect: Connect) => {
         () => etcd.get('k', { revision: 1_000_000n }),
         () => etcd.put('', 'v'),
         () => etcd.put('k', 5 as unknown as string),
+        () => etcd.txn({ success: [op.put('', 'x')] }),
+        () => etcd.txn({ success: [op.txn({ success: [op.txn({ failure: [op.get('')] })] })] }),
+        () => etcd.namespace('n/').txn({ compare: [compare.version('', '=', 1)] }),
+        () => etcd.stm(async (stm) => void (await stm.get(''))),
+        () => etcd.withCodec({ value: json<unknown>() }).put('k', 1n),
+        () => etcd.stm(() => new Promise(() => {}), short),
         async () => {
           for await (const event of etcd.watch('k', { startRevision: -1n })) void event;
         },

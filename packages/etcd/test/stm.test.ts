@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EtcdServer } from '@quiesce/test-services';
 import {
   allKeys,
+  ClosedError,
   DeadlineExceededError,
   type EtcdClient,
   InvalidArgumentError,
@@ -71,6 +72,61 @@ overEachTransport('stm', (connect) => {
         ['b', '2', result.revision],
       ],
     );
+  });
+
+  describe('whose function waits for something else', () => {
+    const never = (): Promise<never> => new Promise(() => {});
+
+    test('keeps its bound, and its signal', async () => {
+      await assert.rejects(etcd.stm(never, { timeoutMs: 100 }), {
+        name: 'DeadlineExceededError',
+        message: 'DEADLINE_EXCEEDED: the transaction was not committed within 100 ms',
+        mayBeApplied: false,
+      });
+      const reason = new Error('enough');
+      const control = new AbortController();
+      setTimeout(() => control.abort(reason), 50);
+      await assert.rejects(etcd.stm(never, { signal: control.signal }), (error) => error === reason);
+      await assert.rejects(
+        etcd.stm(
+          async (stm) => {
+            await stm.get('k');
+            await never();
+          },
+          { signal: AbortSignal.timeout(50), timeoutMs: 5_000 },
+        ),
+        { name: 'TimeoutError' },
+      );
+    });
+
+    test('ends with its client', async () => {
+      const client = await connect(server.endpoint);
+      const waiting = client.stm(never);
+      const failed = assert.rejects(waiting, ClosedError);
+      await client.close();
+      await failed;
+    });
+
+    test('calls of the function after that are refused, and nothing is written', async () => {
+      const { promise, resolve } = deferred();
+      let late: unknown;
+      const run = etcd.stm(
+        async (stm) => {
+          await promise;
+          try {
+            stm.put('late', '1');
+          } catch (error) {
+            late = error;
+          }
+        },
+        { timeoutMs: 50 },
+      );
+      await assert.rejects(run, DeadlineExceededError);
+      resolve();
+      await new Promise((turn) => setTimeout(turn, 20));
+      assert.match(String(late), /the transaction is over/);
+      assert.equal(await etcd.get('late'), undefined);
+    });
   });
 
   test('deletes ranges, around what it puts there itself', async () => {

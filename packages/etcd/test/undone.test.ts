@@ -5,12 +5,15 @@ import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-service
 import {
   Barrier,
   Cache,
+  compare,
   DeadlineExceededError,
   DoubleBarrier,
   Election,
   EtcdError,
   Mutex,
   type Namespace,
+  OrderedReads,
+  op,
   PriorityQueue,
   prefix,
   Queue,
@@ -165,6 +168,37 @@ overEachTransport('waits that nothing came of', (connect) => {
         return error.sent;
       });
       proxy.resume();
+    });
+
+    test('that does not answer: what only reads has changed nothing', async () => {
+      await using proxy = await startTcpProxy({ port: server.port });
+      const endpoint = `http://127.0.0.1:${proxy.port}`;
+      await using etcd = await connect(endpoint);
+      proxy.pause();
+      const short = { timeoutMs: 100 };
+      const range = op.txn({ success: [op.range('a')] });
+      const reads = [
+        () => etcd.txn({ success: [op.get('a')] }, short),
+        () => etcd.txn({ compare: [compare.exists('a')], failure: [range] }, short),
+        () => new OrderedReads(etcd).txn({ success: [op.get('a')] }, short),
+        () =>
+          etcd.stm(async (stm) => {
+            await stm.get('a');
+            stm.put('a', '');
+          }, short),
+      ];
+      for (const read of reads) {
+        await assert.rejects(read, (error) => {
+          assert.ok(error instanceof EtcdError && error.message.includes(`no answer from ${endpoint}`));
+          return error.sent && !error.mayBeApplied;
+        });
+      }
+      const write = etcd.txn({ failure: [op.txn({ failure: [op.put('a', '')] })] }, short);
+      await assert.rejects(write, (error) => error instanceof EtcdError && error.mayBeApplied);
+      const closing = etcd.txn({ success: [op.get('a')] });
+      const closed = assert.rejects(closing, (error) => error instanceof EtcdError && !error.mayBeApplied);
+      await etcd.close();
+      await closed;
     });
 
     test('that a cache or a watch has lost: it is said', async () => {

@@ -268,9 +268,9 @@ const calls = {
 };
 
 function toPermission({ permType, key, rangeEnd }: PermissionMessage): Permission {
-  return {
+  return answer({
     type: permissionTypeName(permType),
     // Copies: the decoded fields are views of a buffer that holds other answers, too.
     keys: new KeyRange(new Uint8Array(key), new Uint8Array(rangeEnd)),
-  };
+  });
 }

@@ -200,8 +200,9 @@ export class Election {
     this.#check(session);
     checkArgument('candidacy', keptKey, candidacy);
     callControl.check(options);
-    const { key, revision } = candidacy;
-    const modRevision = await hangOn(session, candidacy, options, 'the candidacy was not resumed');
+    const key = ownBytes(toKey(candidacy.key));
+    const revision = BigInt(candidacy.revision);
+    const modRevision = await hangOn(session, { key, revision }, options, 'the candidacy was not resumed');
     const fence = new Fence(session, key, fenceBeside(this.#prefix, session.uniqueName()), false);
     const shared = SharedKey.of(session, key);
     const leadership = new Leadership({ session, key, revision, modRevision, fence, shared });

@@ -106,7 +106,7 @@ export class Mutex {
     checkArgument('lock', keptKey, lock);
     acquireOptions.check(options);
     const session = this.#session;
-    const { revision } = lock;
+    const revision = BigInt(lock.revision);
     const key = ownBytes(toKey(lock.key));
     const { length } = this.#prefix;
     if (Buffer.compare(key.subarray(0, length), this.#prefix) !== 0 || key.length === length) {

@@ -3,13 +3,21 @@ import type { Bytes } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
-import { int64 } from '../util/int64.js';
+import { type Int64, int64 } from '../util/int64.js';
 import { type Kind, kind } from '../util/kinds.js';
 import { inDoubt, type OwnedKey, OwnershipLostError } from './owned-key.js';
 import type { Session } from './session.js';
 
-/** What is known of a key that is resumed: of an {@link OwnedKey}, or as its program has stored it. */
-export type KeptKey = Pick<OwnedKey, 'key' | 'revision'>;
+/**
+ * What is known of a key that is resumed: an {@link OwnedKey}, or what its program has stored, for instance as JSON. Other fields
+ * are ignored.
+ */
+export interface KeptKey {
+  /** As text or as bytes. */
+  readonly key: Bytes;
+  /** Also as decimal text, as JSON has it. */
+  readonly revision: Int64 | string;
+}
 
 /** @internal */
 export const keptKey: Kind<KeptKey> = {
@@ -21,21 +29,20 @@ export const keptKey: Kind<KeptKey> = {
   explain: (name, value) => {
     if (typeof value !== 'object' || value === null) return anObject.explain(name, value);
     const { key, revision } = value as Record<keyof KeptKey, unknown>;
-    if (!keyBytes.fits(key)) return keyBytes.explain(`${name}.key`, key);
-    return typeof revision === 'bigint' || typeof revision === 'string'
-      ? int64.explain(`${name}.revision`, revision)
-      : revisionNumber.explain(`${name}.revision`, revision);
+    return keyBytes.fits(key)
+      ? revisionNumber.explain(`${name}.revision`, revision)
+      : keyBytes.explain(`${name}.key`, key);
   },
 };
 
-const anObject = kind(
-  () => false,
-  'the key (a Uint8Array) and the revision (a bigint) of what was held: { key, revision }',
+const anObject = kind(() => false, 'the key and the revision of what was held: { key, revision }');
+const keyBytes = kind<Bytes>(
+  (value) => typeof value === 'string' || types.isUint8Array(value),
+  'a string or a Uint8Array',
 );
-const keyBytes = kind(types.isUint8Array, 'a Uint8Array: Buffer.from(text) makes one');
-const revisionNumber = kind<bigint>(
-  (value) => typeof value === 'bigint' && int64.fits(value),
-  'a bigint: write BigInt(value)',
+const revisionNumber = kind<Int64 | string>(
+  (value) => int64.fits(value) || (typeof value === 'string' && /^\d{1,18}$/.test(value)),
+  'a revision: a bigint, or its decimal text',
 );
 
 /**
@@ -47,7 +54,7 @@ const revisionNumber = kind<bigint>(
  */
 export async function hangOn(
   session: Session,
-  { key, revision }: KeptKey,
+  { key, revision }: Pick<OwnedKey, 'key' | 'revision'>,
   options: CallControl,
   undone: string,
 ): Promise<bigint> {

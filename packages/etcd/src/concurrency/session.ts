@@ -262,8 +262,8 @@ export class Session implements AsyncDisposable {
     if (why === 'halted') throw new ClosedError();
     if (why !== 'closed') return;
     try {
-      const own = { attemptAtMostMs: FIRST_ATTEMPT_MS, progress: this.#revoking };
-      await this.space.lease.revoke(this.leaseId, { ...own, ...options });
+      const bound = { attemptAtMostMs: FIRST_ATTEMPT_MS, ...options, progress: this.#revoking };
+      await this.space.lease.revoke(this.leaseId, bound);
     } catch (error) {
       if (!(error instanceof LeaseNotFoundError)) {
         // A signal's reason says nothing about the request.

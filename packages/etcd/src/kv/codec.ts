@@ -158,8 +158,14 @@ export class TypedKeyValue<Key, Value> {
     return this.#key.decoded;
   }
 
-  /** @throws CodecError when the value can't be decoded; a deleted key has none. */
+  /**
+   * For a read with `keysOnly` it is what the codec makes of no bytes.
+   *
+   * @throws CodecError when the value can't be decoded, and for a deleted key, which has none.
+   */
   get value(): Value {
+    if (this.raw.version === 0n)
+      throw undecodable(`${JSON.stringify(this.raw.keyText())} was deleted, and has no value`, undefined);
     this.#value ??= { decoded: decode(this.#codec.value, 'value', this.raw.value, this.raw) };
     return this.#value.decoded;
   }

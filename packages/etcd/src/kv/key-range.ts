@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import { invalidArgument } from '../errors.js';
+import { jsonOf } from '../json.js';
 import { isOfOtherCopy, markAsOurs } from '../util/copies.js';
 import { shown, wellFormed } from '../util/kinds.js';
 import { refuseMore } from '../util/methods.js';
@@ -31,6 +32,11 @@ export class KeyRange {
   constructor(key: Uint8Array, rangeEnd: Uint8Array) {
     this.key = key;
     this.rangeEnd = rangeEnd;
+  }
+
+  /** For `JSON.stringify`: both keys, as text where they are UTF-8. */
+  toJSON(): unknown {
+    return jsonOf({ key: this.key, rangeEnd: this.rangeEnd });
   }
 }
 

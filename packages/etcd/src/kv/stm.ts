@@ -1,12 +1,21 @@
-import { EtcdError, invalidArgument, isHistoryLost, StatusCode, StoreReplacedError } from '../errors.js';
+import {
+  ClosedError,
+  EtcdError,
+  invalidArgument,
+  isHistoryLost,
+  StatusCode,
+  StoreReplacedError,
+} from '../errors.js';
 import { answer } from '../json.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import { type CallControl, describeCall, type Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
+import { atCaller } from '../util/at-caller.js';
 import { int64 } from '../util/int64.js';
 import { aFunction, checkArgument, flag, oneOf, positiveInteger, wholeList } from '../util/kinds.js';
+import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { pause } from '../util/wait.js';
@@ -232,7 +241,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   ): Promise<Outcome<T>> {
     try {
       if (this.#isolation.repeatable) await this.getAll(prefetch);
-      const value = await body(this);
+      const value = await this.#withinBounds(body);
       this.#done = true;
       if (this.#lost) return { committed: false, found: undefined };
       const committed = await this.#commit(retryAtOnce);
@@ -242,6 +251,28 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
       throw error;
     } finally {
       this.#done = true;
+    }
+  }
+
+  /** What the function gives. It may wait for anything; the transaction's bounds and the client's end hold all the same. */
+  async #withinBounds<T>(body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>): Promise<T> {
+    const over = new AbortController();
+    using linked = new LinkedSignal([this.#control().signal, over.signal]);
+    const { signal } = linked;
+    const bound = async (): Promise<never> => {
+      // It throws once the time is over.
+      for (;;) {
+        const { timeoutMs = Number.POSITIVE_INFINITY } = this.#control();
+        await this.#rpc.pause(timeoutMs, signal);
+        if (this.#rpc.closed) throw new ClosedError();
+      }
+    };
+    try {
+      return await Promise.race([(async () => await body(this))(), bound()]);
+    } catch (error) {
+      throw atCaller(error, signal);
+    } finally {
+      over.abort();
     }
   }
 

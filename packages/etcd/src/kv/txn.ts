@@ -1,6 +1,6 @@
 import { EtcdError, invalidArgument, StatusCode } from '../errors.js';
 import { Answer } from '../json.js';
-import { type Call, idempotentCall, writeCall } from '../rpc/call.js';
+import { type Call, readCall, writeCall } from '../rpc/call.js';
 import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
   Compare_CompareResult,
@@ -325,7 +325,7 @@ export function txnCall<T extends Txn<unknown, unknown>, Entry>(
 ): Call<TxnRequest, TxnResponse, TxnResult<T, Entry>> {
   // A copy: the caller may reuse its lists once the call has begun.
   const shape = shapeOf(txn);
-  const call = writes(shape) ? writeCall : idempotentCall;
+  const call = writes(shape) ? writeCall : readCall;
   // The server answers each operation of the branch in order, which the types can't know.
   const result = (response: TxnResponse) => txnResult<Entry>(response, shape, toEntry) as TxnResult<T, Entry>;
   return call(KVService.txn, result, txnOptions);

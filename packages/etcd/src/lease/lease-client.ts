@@ -1,5 +1,5 @@
 import { EtcdError, invalidArgument } from '../errors.js';
-import { answer } from '../json.js';
+import { answer, answerList } from '../json.js';
 import { knownHeader, type ResponseHeader } from '../kv/kv.js';
 import { type Call, idempotentCall, nothing, writeCall } from '../rpc/call.js';
 import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
@@ -265,4 +265,6 @@ const grantCall = idempotentCall(LeaseService.leaseGrant, grantResult, grantOpti
 const grantIdCall = writeCall(LeaseService.leaseGrant, grantResult, grantOptions);
 // If two were sent, the second finds no lease, which means the same.
 const revokeCall = idempotentCall(LeaseService.leaseRevoke, nothing);
-const listCall = idempotentCall(LeaseService.leaseLeases, ({ leases }) => leases.map(({ ID }) => ID));
+const listCall = idempotentCall(LeaseService.leaseLeases, ({ leases }) =>
+  answerList(leases.map(({ ID }) => ID)),
+);

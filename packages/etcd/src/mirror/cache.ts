@@ -2,7 +2,9 @@
 // without a base is in watch/.
 
 import { EventEmitter } from 'node:events';
+import { type InspectOptionsStylized, inspect } from 'node:util';
 import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError } from '../errors.js';
+import { jsonOf } from '../json.js';
 import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { toInt64 } from '../util/int64.js';
@@ -93,7 +95,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     const isOurs = (it: object): boolean => #mirror in it;
     guardMethods<Omit<Cache, keyof EventEmitter>>(Cache, isOurs, {
       promised: { waitForRevision: 2 },
-      direct: { get: 1, range: 1, close: 0 },
+      direct: { get: 1, range: 1, close: 0, toJSON: 0 },
     });
     guardListeners(Cache, isOurs, events);
     guardFunctions<Pick<typeof Cache, 'open'>>('Cache', Cache, { promised: { open: 3 }, direct: {} });
@@ -192,6 +194,17 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   close(): void {
     this.#end(new ClosedError('the cache is closed; open another'));
     this.#mirror.close();
+  }
+
+  /** For `JSON.stringify`, and the log: how far it is, not its keys. */
+  toJSON(): unknown {
+    const { revision, size, disconnectedMs } = this;
+    return jsonOf({ revision, size, disconnectedMs });
+  }
+
+  /** For `console.log`. @internal */
+  [inspect.custom](_depth: number, options: InspectOptionsStylized, show: typeof inspect): string {
+    return `Cache ${show(this.toJSON(), options)}`;
   }
 
   /** The same as {@link close}. */

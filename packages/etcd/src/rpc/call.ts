@@ -34,6 +34,8 @@ export interface Call<Request, Response, Result> {
   readonly options: OptionsCheck | undefined;
   /** Whether it changes nothing when it is sent again after a first attempt that may have been applied. */
   readonly idempotent: boolean;
+  /** Whether it changes nothing at all, where its method could. */
+  readonly readOnly?: boolean;
 }
 
 /** A call that changes nothing when it is sent twice: a read, mostly. */
@@ -43,6 +45,15 @@ export function idempotentCall<Request, Response, Result>(
   options?: OptionsCheck,
 ): Call<Request, Response, Result> {
   return { method, result, options, idempotent: true };
+}
+
+/** A call that changes nothing, by a method that could. */
+export function readCall<Request, Response, Result>(
+  method: UnaryMethod<Request, Response>,
+  result: (response: Response) => Result,
+  options?: OptionsCheck,
+): Call<Request, Response, Result> {
+  return { method, result, options, idempotent: true, readOnly: true };
 }
 
 /** A call that is sent again only when it is known that the first one was not applied. */

@@ -1,4 +1,4 @@
-import { DeadlineExceededError, StatusCode } from '../errors.js';
+import { Progress } from '../util/progress.js';
 import type { CallControl } from './rpc.js';
 
 /**
@@ -20,17 +20,10 @@ export function restOfTime(
   };
   if (timeoutMs === undefined) return () => given;
   const deadline = performance.now() + timeoutMs;
-  let sent = false;
+  const progress = new Progress();
   return () => {
     const left = deadline - performance.now();
-    if (left > 0) {
-      sent = true;
-      return { ...given, timeoutMs: left, wholeTimeoutMs: timeoutMs };
-    }
-    throw new DeadlineExceededError(`DEADLINE_EXCEEDED: ${undone} within ${timeoutMs} ms`, {
-      code: StatusCode.DEADLINE_EXCEEDED,
-      sent,
-      mayBeApplied: mayBeApplied(),
-    });
+    if (left > 0) return { ...given, timeoutMs: left, wholeTimeoutMs: timeoutMs, progress };
+    throw progress.tooLate(timeoutMs, mayBeApplied(), undone);
   };
 }

@@ -200,7 +200,7 @@ export class Rpc {
       }
       return this.#begin(call, request, control, timeoutMs, undefined);
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(atCaller(error));
     }
   }
 
@@ -383,6 +383,11 @@ export class Rpc {
     await Promise.all([this.#balancer.close(), ...Array.from(this.#single.values(), (rpc) => rpc.close())]);
   }
 
+  /** Waits that long, or until this is closed. Keeps the process alive as a call does. Rejects with the signal's reason. */
+  pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    return this.#balancer.pause(ms, signal);
+  }
+
   /** The deadline that a call with these settings has, in ms. */
   timeoutOf({ timeoutMs }: CallControl): number {
     return timeoutMs ?? this.#init.timeoutMs;
@@ -517,6 +522,7 @@ export class Rpc {
       // The reason may be an EtcdError that did not come from the server.
       if (!(error instanceof EtcdError) || control.signal?.aborted) throw error;
       fate = fateWith(fate, error);
+      if (call.readOnly) fate = { ...fate, mayBeApplied: false };
       if (error instanceof ClosedError || this.#closed) throw ofAllAttempts(error, fate);
       const last = error;
       const at = { attempt, attempts, before, tried, control };

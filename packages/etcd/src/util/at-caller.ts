@@ -1,15 +1,12 @@
 // util/ has what knows nothing about etcd: waits with a signal and a bound, signals, checks of numbers, iteration. What is
 // used in one folder alone is there.
 
-import { DeadlineExceededError, EtcdError } from '../errors.js';
+import { captureDeeply, DeadlineExceededError, EtcdError } from '../errors.js';
 
 /** Where the program is, and which async functions wait for that. Its text is made when it is read. */
 export interface CallSite {
   readonly stack?: string;
 }
-
-/** So many frames of the client may be between a failure and its caller. */
-const OUR_FRAMES = 15;
 
 /**
  * Where an async function or a promise's handler is just now. The host knows who waits for it only in the turn of its
@@ -17,11 +14,7 @@ const OUR_FRAMES = 15;
  */
 export function callSite(): CallSite {
   const site: CallSite = {};
-  const { stackTraceLimit } = Error;
-  // It is read-only where a program has frozen what is built in.
-  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit && stackTraceLimit + OUR_FRAMES);
-  Error.captureStackTrace(site, callSite);
-  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
+  captureDeeply(site, callSite);
   return site;
 }
 

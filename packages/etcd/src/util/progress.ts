@@ -45,8 +45,9 @@ export class Progress {
    * The error once the time is over.
    *
    * @param mayBeApplied whether what was sent may be applied, and isn't undone.
+   * @param undone what wasn't done in that time.
    */
-  tooLate(timeoutMs: number, mayBeApplied: boolean): DeadlineExceededError {
+  tooLate(timeoutMs: number, mayBeApplied: boolean, undone = 'not done'): DeadlineExceededError {
     const cause = this.#failure?.(timeoutMs);
     const asked = this.#asked !== undefined || (cause instanceof EtcdError && cause.sent);
     // Where calls went another way, nothing is known of them.
@@ -54,7 +55,7 @@ export class Progress {
     let why = '';
     if (cause !== undefined) why = `; the last attempt: ${reason(cause)}`;
     else if (this.#asked !== undefined) why = `; no answer from ${this.#asked} so far`;
-    return new DeadlineExceededError(`DEADLINE_EXCEEDED: not done within ${timeoutMs} ms${why}`, {
+    return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${undone} within ${timeoutMs} ms${why}`, {
       code: StatusCode.DEADLINE_EXCEEDED,
       sent,
       mayBeApplied: mayBeApplied && sent,

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { type InspectOptionsStylized, inspect } from 'node:util';
 import { ClosedError, EtcdError, StatusCode } from '../errors.js';
 import { jsonOf } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
@@ -217,6 +218,11 @@ export class Watch<Entry = KeyValue>
   /** For `JSON.stringify`: its position. */
   toJSON(): unknown {
     return jsonOf({ revision: this.revision });
+  }
+
+  /** For `console.log`. @internal */
+  [inspect.custom](_depth: number, options: InspectOptionsStylized, show: typeof inspect): string {
+    return `Watch ${show(this.toJSON(), options)}`;
   }
 
   /** The same as {@link close}. */
