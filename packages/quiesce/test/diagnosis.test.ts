@@ -246,7 +246,11 @@ describe('what a program did', () => {
       /^crash-in-destructor \(in endings, which called abort\(\)\)/,
       /^aborted or crash-in-destructor/,
     ],
-    ['throw', /^uncaught-cxx-exception \(in an exit handler/, /^uncaught-cxx-exception/],
+    [
+      'throw',
+      /^crash-in-destructor or uncaught-cxx-exception \(in endings, by an exception: terminate called after throwing an instance of 'std::runtime_error'\)$/,
+      /^uncaught-cxx-exception/,
+    ],
     ['terminate', /^joinable-thread-destroyed or aborted/, /^joinable-thread-destroyed or aborted/],
     ['recursion', /^stack-overflow \(recursion of recurse/, /^stack-overflow$/],
     [

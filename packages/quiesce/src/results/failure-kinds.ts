@@ -66,8 +66,10 @@ const rules: readonly Rule[] = [
   {
     id: 'out-of-memory',
     title: 'memory ran out: the heap of a JavaScript engine reached its limit, or an allocation failed',
-    matches: ({ signature, line }) =>
-      signature === 'out-of-memory' || (signature === 'cxx-terminate' && BAD_ALLOC.test(line)),
+    // Of an object that is gone, any size may be asked for.
+    matches: ({ signature, line, died, diedExiting }) =>
+      signature === 'out-of-memory' ||
+      (signature === 'cxx-terminate' && BAD_ALLOC.test(line) && !(died === 'main' && diedExiting)),
     detail: ({ line }) => line,
   },
   {
@@ -187,7 +189,8 @@ const rules: readonly Rule[] = [
   {
     id: 'uncaught-cxx-exception',
     title: 'a C++ exception that nobody caught',
-    matches: ({ signature }) => signature === 'cxx-terminate' || signature === 'rust-foreign-exception',
+    matches: ({ signature, died, diedExiting }) =>
+      UNCAUGHT.test(signature) && !(died === 'main' && diedExiting),
     detail: ({ culprit, diedExiting, line, faulting }) => {
       const where = diedExiting ? joined('in an exit handler or destructor', culprit) : culprit;
       return NOT_JOINED.test(line) && RETHROWS.test(faulting)
@@ -204,25 +207,26 @@ const rules: readonly Rule[] = [
       !LOCK_HELD.test(line) &&
       aborted !== 'by the program' &&
       (diedExiting || (died === 'main' && !seen && signature === 'python-gil' && !pythonRan)),
-    detail: ({ culprit, aborted, signature, signal }) => {
+    detail: ({ culprit, aborted, signature, signal, line }) => {
       const how =
         signature === 'pure-virtual'
           ? PURE_VIRTUAL
-          : aborted === 'by code' && signature === ''
-            ? 'which called abort()'
-            : signal === 'SIGABRT' || signal === ''
-              ? undefined
-              : `of ${signal}`;
+          : UNCAUGHT.test(signature)
+            ? `by an exception: ${line}`
+            : aborted === 'by code' && signature === ''
+              ? 'which called abort()'
+              : signal === 'SIGABRT' || signal === ''
+                ? undefined
+                : `of ${signal}`;
       return [culprit, how].filter((part) => part !== undefined).join(', ') || undefined;
     },
-    or: ({ signature }) =>
-      signature === 'heap-corruption'
-        ? {
-            id: 'heap-corruption',
-            decide:
-              'under valgrind or AddressSanitizer the first report shows who freed or overwrote it, and when',
-          }
-        : undefined,
+    or: ({ signature }) => {
+      if (signature === 'heap-corruption')
+        return { id: 'heap-corruption', decide: DECIDED_BY_MEMORY_CHECKER };
+      return UNCAUGHT.test(signature)
+        ? { id: 'uncaught-cxx-exception', decide: DECIDED_BY_THROWER }
+        : undefined;
+    },
   },
   {
     id: 'python-without-gil',
@@ -399,6 +403,7 @@ const rules: readonly Rule[] = [
   },
 ];
 
+const UNCAUGHT = /^(?:cxx-terminate|rust-foreign-exception)$/;
 const BAD_ALLOC = /'std::bad_(?:array_new_length|alloc)'/;
 const GO_ENDS = /^(?:panic|fatal error): .{1,200}/m;
 const GOROUTINE = /^goroutine \d+ .{0,60}\[.{1,100}\]:$/m;
@@ -429,6 +434,10 @@ function waitedFor(wait: Wait | undefined, alone: boolean, children: readonly st
   return wait === 'thread' && alone ? 'for a lock or thread, though there is no other thread' : undefined;
 }
 
+const DECIDED_BY_MEMORY_CHECKER =
+  'under valgrind or AddressSanitizer the first report shows who freed or overwrote it, and when';
+const DECIDED_BY_THROWER =
+  'whether what threw used something that had been destroyed (valgrind, AddressSanitizer), or threw for a reason of its own';
 const DECIDED_BY_PYTHON = 'whether Python is in the process: its finalization ends threads like this';
 const DECIDED_BY_MAIN =
   'whether the main thread is in exit or the finalization of its host (needs its stack)';

@@ -179,7 +179,8 @@ export type OutputStream = 'stdout' | 'stderr';
  */
 export class SignatureScanner {
   #carry = '';
-  #best: { rank: number; match: SignatureMatch } | undefined;
+  /** With its line, which may be printed in parts: libstdc++ does that. */
+  #best: { rank: number; signature: Signature; line: string; ended: boolean } | undefined;
   readonly #signatures: readonly Signature[];
 
   constructor(stream: OutputStream = 'stderr') {
@@ -188,23 +189,39 @@ export class SignatureScanner {
 
   /** The most particular signature so far. */
   get match(): SignatureMatch | undefined {
-    return this.#best?.match;
+    if (this.#best === undefined) return undefined;
+    const { signature, line } = this.#best;
+    const text = Buffer.from(line, 'latin1').toString('utf8').trim().slice(0, LONGEST_LINE);
+    return { id: signature.id, title: signature.title, line: text };
   }
 
   /** Scans what the stream produced next. */
   push(chunk: Buffer): void {
-    const text = this.#carry + withoutColours(chunk.toString('latin1')); // the signatures are ASCII
-    for (const [rank, { id, title, pattern }] of this.#signatures.entries()) {
+    const more = withoutColours(chunk.toString('latin1')); // the signatures are ASCII
+    if (this.#best?.ended === false) Object.assign(this.#best, lineUntilEnd(this.#best.line + more));
+    const text = this.#carry + more;
+    for (const [rank, signature] of this.#signatures.entries()) {
       if (this.#best !== undefined && rank >= this.#best.rank) break;
-      const found = pattern.exec(text);
+      const found = signature.pattern.exec(text);
       if (found === null) continue;
       const start = text.lastIndexOf('\n', found.index - 1) + 1;
-      const end = text.indexOf('\n', found.index + 1);
-      const line = Buffer.from(text.slice(start, end < 0 ? undefined : end), 'latin1').toString('utf8');
-      this.#best = { rank, match: { id, title, line: line.trim().slice(0, 300) } };
+      // A line's end may come before what was found.
+      const head = text.slice(start, found.index + 1);
+      const { line, ended } = lineUntilEnd(text.slice(found.index + 1));
+      this.#best = { rank, signature, line: head + line, ended };
     }
     this.#carry = carryOver(text);
   }
+}
+
+/** In bytes of a line; in characters of what is kept of it. */
+const MOST_OF_LINE = 4_096;
+const LONGEST_LINE = 300;
+
+function lineUntilEnd(text: string): { line: string; ended: boolean } {
+  const end = text.indexOf('\n');
+  const line = text.slice(0, Math.min(end < 0 ? text.length : end, MOST_OF_LINE));
+  return { line, ended: end >= 0 || line.length === MOST_OF_LINE };
 }
 
 // Cut at a line's start where there is one, or `^` would match in the middle of a line.
