@@ -67,7 +67,7 @@ npm installs the package of your platform and no other. The fallback needs no na
 Our packages run nothing when they are installed. One of their dependencies has an install script: \`protobufjs\`, which comes
 with the fallback's \`@grpc/grpc-js\`. The script compares version numbers and may print a warning. Nothing needs it:
 \`npm install --ignore-scripts\` installs the same files. \`@grpc/grpc-js\` is a dependency and not an optional peer,
-though nearly all of the more than 30 packages that come with the client are for it. Without it a bundler could not resolve the fallback, and a
+though it brings all of the more than 30 packages that are installed with the client. Without it a bundler could not resolve the fallback, and a
 machine for which npm left the native package out would have no transport at all. While the native transport works, it is never loaded.
 
 ## quiesce

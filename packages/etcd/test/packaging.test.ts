@@ -308,12 +308,19 @@ describe('the packages', () => {
 
   test('bring one package that runs something, as docs/support.md says', () => {
     const lock = JSON.parse(readFileSync(join(dir, 'node_modules', '.package-lock.json'), 'utf8'));
-    const installed = Object.entries<{ hasInstallScript?: boolean }>(lock.packages);
-    assert.ok(installed.length > 30);
+    const installed: Record<string, { hasInstallScript?: boolean; dependencies?: object }> = lock.packages;
     assert.deepEqual(
-      installed.filter(([, { hasInstallScript }]) => hasInstallScript).map(([path]) => path),
+      Object.keys(installed).filter((path) => installed[path]?.hasInstallScript),
       ['node_modules/protobufjs'],
     );
+    // The client needs grpc-js alone, with which the others come.
+    const needed = new Set(['@quiesce/etcd']);
+    for (const name of needed) {
+      for (const one of Object.keys(installed[`node_modules/${name}`]?.dependencies ?? {})) needed.add(one);
+      if (name === '@quiesce/etcd') assert.deepEqual([...needed], ['@quiesce/etcd', '@grpc/grpc-js']);
+    }
+    assert.ok(needed.size > 30, [...needed].join(' '));
+    assert.ok(needed.has('protobufjs'));
   });
 
   test('pass the trial that a release makes of them', { skip: !native && 'no addon' }, async () => {
