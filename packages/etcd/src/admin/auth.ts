@@ -142,7 +142,7 @@ export class Auth {
     return this.#rpc.call(calls.userDelete, request, options);
   }
 
-  /** Gives a user another password; its tokens become invalid. etcd: `Auth.UserChangePassword`. */
+  /** Changes a user's password. The user's tokens become invalid. etcd: `Auth.UserChangePassword`. */
   userChangePassword(name: string, password: string, options: CallControl = {}): Promise<void> {
     const request = () => ({
       name: checkName('name', name),
@@ -187,15 +187,15 @@ export class Auth {
     return this.#rpc.call(calls.roleList, () => ({}), options);
   }
 
-  /** Deletes a role; users that had it lose it. etcd: `Auth.RoleDelete`. */
+  /** Deletes a role. Users that had it lose it. etcd: `Auth.RoleDelete`. */
   roleDelete(role: string, options: CallControl = {}): Promise<void> {
     const request = () => ({ role: checkName('role', role) });
     return this.#rpc.call(calls.roleDelete, request, options);
   }
 
   /**
-   * Lets a role read one key or a range of keys (`prefix('app/')`), write them, or both. A permission that the role has
-   * for exactly these keys is replaced. etcd: `Auth.RoleGrantPermission`.
+   * Lets a role read one key or a range of keys (`prefix('app/')`), write them, or both. It replaces a permission that
+   * the role already has for exactly these keys. etcd: `Auth.RoleGrantPermission`.
    */
   roleGrantPermission(
     role: string,

@@ -10,15 +10,15 @@ import { arrayOf, checkArgument, flag, type Kind, shown } from '../util/kinds.js
 import { guardMethods } from '../util/methods.js';
 import { withoutSecrets } from '../util/secrets.js';
 
-/** One member of the cluster, as etcd's `Member`. */
+/** One member of the cluster: etcd's `Member`. */
 export interface Member {
   /** Unsigned 64-bit; etcdctl writes it in hexadecimal: `id.toString(16)`. */
   readonly id: bigint;
   /** Empty until the member has started. */
   readonly name: string;
-  /** Where other members reach it. */
+  /** URLs at which other members reach it. */
   readonly peerUrls: readonly string[];
-  /** Where clients reach it; empty until the member has started. */
+  /** URLs at which clients reach it; empty until the member has started. */
   readonly clientUrls: readonly string[];
   /** Whether it is a learner, which gets the log but has no vote. */
   readonly isLearner: boolean;
@@ -26,7 +26,7 @@ export interface Member {
 
 /** Options of `memberList`. */
 export interface MemberListOptions extends CallControl {
-  /** `false` lets the member that receives the request answer by itself, from what it knows. Default true. */
+  /** `false` lets the member that receives the request answer by itself. Default true. */
   readonly linearizable?: boolean | undefined;
 }
 
@@ -39,7 +39,7 @@ export interface MemberAddOptions extends CallControl {
 const memberListOptions = describeCall<MemberListOptions>('memberList()', { linearizable: flag });
 const memberAddOptions = describeCall<MemberAddOptions>('memberAdd()', { isLearner: flag });
 
-/** The effect of `memberAdd`. */
+/** The result of `memberAdd`. */
 export interface MemberAddResult {
   /** The new member, which has a name only once it has started. */
   readonly member: Member;
@@ -50,12 +50,12 @@ export interface MemberAddResult {
 /**
  * The members of the cluster: etcd's service `Cluster`, as `cluster` of a client.
  *
- * A refused change rejects with an `EtcdError`: code `NOT_FOUND` for an unknown id, `FAILED_PRECONDITION` for one
- * that would cost the quorum, for a peer URL that another member has, and for promoting a member that is not a learner or
- * has not caught up; `UNAVAILABLE` while the cluster is too unhealthy for a change. Its `details` are the server's
+ * A refused change rejects with an `EtcdError`. Its code is `NOT_FOUND` for an unknown id; `FAILED_PRECONDITION` for a
+ * change that would cost the quorum, for a peer URL of another member, and for promoting a member that isn't a learner
+ * or hasn't caught up; `UNAVAILABLE` while the cluster is too unhealthy for a change. Its `details` are the server's
  * message.
  *
- * Reads are sent again while no server answers, changes only when it is certain that the attempt before was not applied.
+ * Reads are sent again while no server answers, changes only if the attempt before was certainly not applied.
  */
 export class Cluster {
   readonly #rpc: Rpc;

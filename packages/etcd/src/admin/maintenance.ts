@@ -25,11 +25,11 @@ import {
   writeSnapshot,
 } from './snapshot.js';
 
-/** The state that one member reports, as etcd's `StatusResponse`. */
+/** The state that one member reports: etcd's `StatusResponse`. */
 export interface MemberStatus {
-  /** Of the cluster. */
+  /** Id of the cluster. */
   readonly clusterId: bigint;
-  /** Of the member that answered. */
+  /** Id of the member that answered. */
   readonly memberId: bigint;
   /** Revision of its store. */
   readonly revision: bigint;
@@ -45,7 +45,7 @@ export interface MemberStatus {
   readonly dbSizeQuota: bigint;
   /** Id of the leader, as far as the member knows; 0 for none. */
   readonly leader: bigint;
-  /** It has no vote. */
+  /** Whether it is a learner, which has no vote. */
   readonly isLearner: boolean;
   readonly raftTerm: bigint;
   /** Last committed entry of the raft log. */
@@ -54,14 +54,14 @@ export interface MemberStatus {
   readonly raftAppliedIndex: bigint;
   /** Active alarms, and a missing leader, in etcd's words. */
   readonly errors: readonly string[];
-  /** The version that the cluster is being downgraded to; `undefined` while it isn't. */
+  /** The version to which the cluster is being downgraded; `undefined` if it isn't. */
   readonly downgradeTo: string | undefined;
 }
 
 /** `nospace`: the quota is used up, only reads and deletes are served; `corrupt`: members' data differ. */
 export type AlarmType = 'nospace' | 'corrupt';
 
-/** An alarm of one member, as etcd's `AlarmMember`. */
+/** An alarm of one member: etcd's `AlarmMember`. */
 export interface Alarm {
   readonly memberId: bigint;
   readonly type: AlarmType;
@@ -69,7 +69,7 @@ export interface Alarm {
 
 /** Options of `hashKV`. */
 export interface HashKVOptions extends CallControl {
-  /** Hash the changes up to this revision; default: all. */
+  /** Hash the changes up to this revision. Default: all. */
   readonly revision?: Int64 | undefined;
 }
 
@@ -81,9 +81,9 @@ export interface HashKVResult {
   readonly memberId: bigint;
   /** CRC-32, unsigned. */
   readonly hash: number;
-  /** Revision up to which it was taken. */
+  /** Revision up to which the hash was taken. */
   readonly hashRevision: bigint;
-  /** Revision that the store was compacted to when it was taken; hashes compare only if these are equal, too. */
+  /** Revision to which the store was compacted at that time. Hashes can be compared only if these are equal, too. */
   readonly compactRevision: bigint;
 }
 
@@ -92,7 +92,7 @@ export interface HashKVResult {
  * endpoint, which need not be one of the client's endpoints. As in clientv3, they get a connection of their own, which
  * stays until the client closes.
  *
- * Reads are sent again while no server answers, changes only when it is certain that the attempt before was not applied.
+ * Reads are sent again while no server answers, changes only if the attempt before was certainly not applied.
  */
 export class Maintenance {
   readonly #rpc: Rpc;
@@ -135,7 +135,7 @@ export class Maintenance {
   }
 
   /**
-   * Raises an alarm, as etcd itself does: to test what depends on it. Resolves with the alarms raised. etcd:
+   * Raises an alarm as etcd itself does, to test code that depends on it. Resolves with the raised alarms. etcd:
    * `Maintenance.Alarm` with action `ACTIVATE`.
    */
   alarmArm(alarm: Alarm, options: CallControl = {}): Promise<Alarm[]> {
@@ -144,15 +144,15 @@ export class Maintenance {
   }
 
   /**
-   * Clears an alarm. Cure its cause first: for `nospace`, compact and {@link defragment}. Resolves with the alarms
-   * cleared: none if it wasn't active. etcd: `Maintenance.Alarm` with action `DEACTIVATE`.
+   * Clears an alarm. Remove its cause first: for `nospace`, compact and {@link defragment}. Resolves with the cleared
+   * alarms: none if it wasn't active. etcd: `Maintenance.Alarm` with action `DEACTIVATE`.
    */
   alarmDisarm(alarm: Alarm, options: CallControl = {}): Promise<Alarm[]> {
     const request = () => alarmRequest(AlarmRequest_AlarmAction.DEACTIVATE, checkAlarm(alarm));
     return this.#rpc.call(calls.alarmChange, request, options);
   }
 
-  /** Clears all alarms, one after another. Resolves with those cleared. */
+  /** Clears all alarms, one after another. Resolves with the cleared alarms. */
   async alarmDisarmAll(options: CallControl = {}): Promise<Alarm[]> {
     const cleared: Alarm[] = [];
     for (const alarm of await this.alarmList(options)) {
@@ -163,22 +163,22 @@ export class Maintenance {
 
   /**
    * Returns the unused space of one member's database file to its file system. The member answers no other call
-   * meanwhile, so defragment one after another, and give a `timeoutMs` that fits the size: some seconds for each GiB.
-   * If that time passes, the member finishes anyway. etcd: `Maintenance.Defragment`.
+   * meanwhile, so defragment one member after another. Give a `timeoutMs` that fits the size: a few seconds for each
+   * GiB. After that time the member finishes anyway. etcd: `Maintenance.Defragment`.
    */
   async defragment(endpoint: string, options: CallControl = {}): Promise<void> {
     return this.#rpc.at(endpoint).call(calls.defragment, () => ({}), options);
   }
 
   /**
-   * CRC-32 of one member's whole database, without a lock: for tests on a store at rest. {@link hashKV} compares
-   * members in use. etcd: `Maintenance.Hash`.
+   * Reads the CRC-32 of one member's whole database, which isn't locked meanwhile: for tests on a store at rest. {@link
+   * hashKV} compares members in use. etcd: `Maintenance.Hash`.
    */
   async hash(endpoint: string, options: CallControl = {}): Promise<number> {
     return this.#rpc.at(endpoint).call(calls.hash, () => ({}), options);
   }
 
-  /** Hash of one member's keys and their history, for comparing members. etcd: `Maintenance.HashKV`. */
+  /** Reads the hash of one member's keys and their history, to compare members. etcd: `Maintenance.HashKV`. */
   async hashKV(endpoint: string, options: HashKVOptions = {}): Promise<HashKVResult> {
     const request = () => ({ revision: optionalInt64(options.revision) });
     return this.#rpc.at(endpoint).call(calls.hashKV, request, options);
@@ -189,7 +189,7 @@ export class Maintenance {
    * the end. {@link snapshotTo} writes it to a file. There is no deadline unless one is given. etcd:
    * `Maintenance.Snapshot`.
    *
-   * @throws InvalidArgumentError and ClosedError, at once; what else fails is thrown in the loop.
+   * @throws InvalidArgumentError and ClosedError, at once. The loop throws other errors.
    */
   snapshot(options: SnapshotOptions = {}): Snapshot {
     snapshotOptions.check(options);
@@ -201,12 +201,13 @@ export class Maintenance {
   }
 
   /**
-   * Saves a {@link snapshot} to a file that `etcdutl snapshot restore` takes. The file is there, or replaced, only
-   * once it is whole, verified and on disk: until then it is written beside it, as `<file>.part-…`. Only its owner may
-   * read it, as it holds all keys, and the password hashes.
+   * Saves a {@link snapshot} to a file that `etcdutl snapshot restore` takes. The file is created or replaced only once
+   * the snapshot is complete, verified and on disk. Until then it is written beside it, as `<file>.part-…`. Only its
+   * owner may read the file, because it holds all keys, and password hashes.
    *
-   * @throws CorruptSnapshotError; InvalidArgumentError where no file can be made under that name; `RESOURCE_EXHAUSTED` when the disk is
-   * full, and `UNAVAILABLE` when the file can't be written for another reason, with the file system's error as the cause.
+   * @throws CorruptSnapshotError; InvalidArgumentError when no file can be created under that name;
+   * `RESOURCE_EXHAUSTED` when the disk is full, and `UNAVAILABLE` when the file can't be written for another reason,
+   * with the file system's error as the cause.
    */
   async snapshotTo(file: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
     checkFile(file);
@@ -215,8 +216,8 @@ export class Maintenance {
   }
 
   /**
-   * Makes another member the leader. The request goes to the present leader, by the client URL that it advertises.
-   * Resolves once the other one leads. etcd: `Maintenance.MoveLeader`.
+   * Makes another member the leader. The request goes to the present leader, at the client URL that it advertises.
+   * Resolves once the other member leads. etcd: `Maintenance.MoveLeader`.
    *
    * @param transfereeId id of the member to lead: see `memberId` of {@link status} and `cluster.memberList()`.
    * @throws UnavailableError when there is no leader.
@@ -232,8 +233,8 @@ export class Maintenance {
   }
 
   /**
-   * Whether the cluster can go down to that version, one minor below its own, such as `3.5`. Resolves with the
-   * cluster's version; rejects with code `FAILED_PRECONDITION` or `INVALID_ARGUMENT` when it can't. etcd:
+   * Checks whether the cluster can be downgraded to that version, one minor below its own, such as `3.5`. Resolves with
+   * the cluster's version, or rejects with code `FAILED_PRECONDITION` or `INVALID_ARGUMENT` when it can't. etcd:
    * `Maintenance.Downgrade`.
    */
   downgradeValidate(version: string, options: CallControl = {}): Promise<string> {
@@ -241,8 +242,8 @@ export class Maintenance {
   }
 
   /**
-   * Starts a downgrade: from then on, members of that version may replace the present ones, one by one.
-   * Resolves with the cluster's version. etcd: `Maintenance.Downgrade`.
+   * Starts a downgrade. From then on, members of that version may replace the present ones, one by one. Resolves with
+   * the cluster's version. etcd: `Maintenance.Downgrade`.
    */
   downgradeEnable(version: string, options: CallControl = {}): Promise<string> {
     return this.#downgrade(DowngradeRequest_DowngradeAction.ENABLE, version, options);

@@ -14,7 +14,7 @@ const DIGEST_BYTES = 32;
 
 /** Options of `snapshot` and `snapshotTo`. */
 export interface SnapshotOptions extends CallControl {
-  /** The member to copy; default: the endpoint that the client uses at that time. */
+  /** The member to copy. Default: the endpoint that the client uses at that time. */
   readonly endpoint?: string | undefined;
 }
 
@@ -37,7 +37,7 @@ export function checkFile(file: string): void {
 
 /** The result of a finished snapshot. */
 export interface SnapshotInfo {
-  /** Its size in bytes, the 32 of the hash included. */
+  /** Its size in bytes, including the 32 bytes of the hash. */
   readonly bytes: number;
   /** SHA-256 of the database, in hexadecimal: the same as its last 32 bytes. */
   readonly sha256: string;
@@ -45,7 +45,7 @@ export interface SnapshotInfo {
   readonly version: string;
 }
 
-/** A snapshot that isn't whole: it was cut short, or its SHA-256 is wrong. Code `DATA_LOSS`. */
+/** The snapshot is incomplete, or its SHA-256 is wrong. Code `DATA_LOSS`. */
 export class CorruptSnapshotError extends EtcdError {
   /** @internal */
   constructor(what: string) {
@@ -58,9 +58,9 @@ export class CorruptSnapshotError extends EtcdError {
 }
 
 /**
- * The bytes of a snapshot, in chunks of up to 64 KiB, as an async iterable for one loop. They are taken from the
- * server as the loop asks for them. Leaving the loop ends the transfer, as `close()` does. The loop throws
- * {@link CorruptSnapshotError} at its end when the SHA-256 doesn't fit. `Readable.from(snapshot)` makes a Node stream.
+ * The bytes of a snapshot, in chunks of up to 64 KiB, as an async iterable for one loop. They are read from the server
+ * as the loop asks for them. Leaving the loop ends the transfer, as `close()` does. At its end the loop throws {@link
+ * CorruptSnapshotError} if the SHA-256 is wrong. `Readable.from(snapshot)` makes a Node stream.
  */
 export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
   readonly #stream: ByteStream;
@@ -85,7 +85,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     stream.closeSend();
   }
 
-  /** The result; `undefined` until the loop has ended and the hash was right. */
+  /** The result; `undefined` until the loop has ended and the hash was correct. */
   get info(): SnapshotInfo | undefined {
     return this.#info;
   }

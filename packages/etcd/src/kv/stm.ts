@@ -53,31 +53,31 @@ const isolations: Readonly<Record<StmIsolation, Isolation>> = {
   readCommitted: { pinned: false, repeatable: false, writeConflicts: false },
 };
 
-/** Options of `stm`. `timeoutMs` bounds all attempts together; default: each call has its own deadline. */
+/** Options of `stm`. `timeoutMs` bounds all attempts together. By default each request has its own deadline. */
 export interface StmOptions<Key> extends CallControl {
   /** Default `serializableSnapshot`. */
   readonly isolation?: StmIsolation | undefined;
-  /** Keys that will be read, to read all of them at once before the function starts. */
+  /** Keys that the function will read. All of them are read at once before it starts. */
   readonly prefetch?: readonly Key[] | undefined;
-  /** How often the function is run, at most, before {@link StmConflictError}. Default 100. */
+  /** How often the function is run at most, before {@link StmConflictError}. Default 100. */
   readonly maxAttempts?: number | undefined;
 }
 
 /** What a software transaction reads and writes through. It is done when its function has returned. */
 export interface Stm<Key, Value, Entry> {
   /**
-   * A key as the transaction sees it, with its own writes; a written key has the revisions from before. `undefined`
-   * when there is no such key.
+   * Reads a key as the transaction sees it, including its own writes. A written key has the revisions from before.
+   * Resolves with `undefined` if the key doesn't exist.
    */
   get(key: Key): Promise<Entry | undefined>;
-  /** Several keys, in one round trip. */
+  /** Reads several keys in one round trip. */
   getAll(keys: readonly Key[]): Promise<(Entry | undefined)[]>;
   /** Sets a key when the transaction commits. */
   put(key: Key, value: Value, options?: StmPutOptions): void;
   /**
    * Deletes a key, or all keys of a range, when the transaction commits. That includes keys that others put until then,
-   * unless the isolation notices them. What the transaction itself puts there afterwards is put; for each such key the
-   * range counts as one operation more towards the server's `--max-txn-ops`.
+   * unless the isolation notices them. Keys that the transaction itself puts there afterwards are put. Each of them
+   * adds one operation to the count for the server's `--max-txn-ops`.
    */
   delete(keys: Key | KeyRange): void;
 }
@@ -108,7 +108,7 @@ const stmPutOptions = new Description<StmPutOptions>(
 export interface StmResult<T> {
   /** What the function returned, in the attempt that was committed. */
   readonly value: T;
-  /** Revision of the store after the commit: that of the commit itself if it wrote anything. */
+  /** Revision of the store after the commit: the commit's own if it wrote anything. */
   readonly revision: bigint;
   /** How often the function was run. */
   readonly attempts: number;

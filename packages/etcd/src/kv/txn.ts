@@ -42,10 +42,10 @@ import {
 /** How a comparison compares, in clientv3's words. */
 export type CompareOperator = '=' | '!=' | '<' | '>';
 
-/** The part of a key that a comparison with a number looks at. All are 0 if there is no such key. */
+/** The property of a key that is compared with a number. All are 0 if the key doesn't exist. */
 export type CompareNumber = 'version' | 'createRevision' | 'modRevision' | 'lease';
 
-/** A condition of a transaction, made by {@link compare}. On a range it must hold for each key of it. */
+/** A condition of a transaction, made by {@link compare}. On a range it must hold for each of its keys. */
 export type Compare<Key, Value> = NumberCompare<Key> | ValueCompare<Key, Value>;
 
 /** A comparison with a number. */
@@ -56,7 +56,7 @@ export interface NumberCompare<Key> {
   readonly operand: Int64;
 }
 
-/** A comparison of values, in byte order. It doesn't hold where there is no such key. */
+/** A comparison of values, in byte order. It doesn't hold if the key doesn't exist. */
 export interface ValueCompare<Key, Value> {
   readonly target: 'value';
   readonly keys: Key | KeyRange;
@@ -98,7 +98,7 @@ export interface TxnOp<Key, Value> extends Txn<Key, Value> {
   readonly type: 'txn';
 }
 
-/** What a transaction does, made by {@link op}. */
+/** An operation of a transaction, made by {@link op}. */
 export type Op<Key, Value> =
   | GetOp<Key>
   | RangeOp<Key>
@@ -108,11 +108,11 @@ export type Op<Key, Value> =
 
 /** A transaction, named as etcd's `TxnRequest` names its parts. */
 export interface Txn<Key, Value> {
-  /** Conditions that must all hold for `success`. Default: none, so that `success` is done. */
+  /** Conditions that must all hold for `success`. Default: none, so `success` is carried out. */
   readonly compare?: readonly Compare<Key, Value>[] | undefined;
-  /** Operations that are done, in order, if all conditions hold. */
+  /** Operations that are carried out, in order, if all conditions hold. */
   readonly success?: readonly Op<Key, Value>[] | undefined;
-  /** Operations that are done, in order, otherwise. */
+  /** Operations that are carried out, in order, otherwise. */
   readonly failure?: readonly Op<Key, Value>[] | undefined;
 }
 
@@ -171,7 +171,7 @@ export type OpResults<Operations, Entry> = Operations extends readonly unknown[]
   ? { [Index in keyof Operations]: OpResult<Operations[Index], Entry> }
   : [];
 
-/** Which branch of a transaction was done, and with what results; `succeeded` says which, also for the types. */
+/** The result of a transaction. `succeeded` says which branch was carried out, for the types, too. */
 export type TxnResult<T, Entry> =
   | TxnBranch<true, OpResults<'success' extends keyof T ? T['success'] : undefined, Entry>>
   | TxnBranch<false, OpResults<'failure' extends keyof T ? T['failure'] : undefined, Entry>>;
@@ -179,11 +179,11 @@ export type TxnResult<T, Entry> =
 /** One of the two outcomes of a transaction. */
 export interface TxnBranch<Succeeded extends boolean, Responses> {
   readonly header: ResponseHeader;
-  /** Revision of the store after the transaction: that of the transaction itself if it changed anything. */
+  /** Revision of the store after the transaction: the transaction's own if it changed anything. */
   readonly revision: bigint;
-  /** Whether all conditions held, so that `success` was done and not `failure`. */
+  /** Whether all conditions held, so that `success` was carried out and not `failure`. */
   readonly succeeded: Succeeded;
-  /** The results of the branch that was done, one for each of its operations. */
+  /** The results of the branch that was carried out, one for each operation. */
   readonly responses: Responses;
 }
 
@@ -208,8 +208,8 @@ export const op = {
     return { type: 'delete', keys, options };
   },
   /**
-   * A nested transaction, with conditions of its own. etcd looks at all conditions before it does any operation, so
-   * they see the keys as they were before the outer transaction.
+   * Makes a nested transaction, with conditions of its own. etcd checks all conditions before any operation, so they
+   * see the keys as they were before the outer transaction.
    */
   txn<const T extends Txn<unknown, unknown>>(txn: T & NoOtherFields<T>): T & { readonly type: 'txn' } {
     txnFields.check(txn);
@@ -221,23 +221,23 @@ guardFunctions('op', op, { promised: {}, direct: { get: 2, range: 2, put: 3, del
 
 /** Makes the conditions of transactions. */
 export const compare = {
-  /** Compares the number of puts since the key was created; 0 where there is no such key. */
+  /** Compares the number of puts since the key was created; 0 if the key doesn't exist. */
   version<Key>(keys: Key | KeyRange, operator: CompareOperator, operand: Int64): NumberCompare<Key> {
     return { target: 'version', keys, operator, operand };
   },
-  /** Compares the revision that created the key; 0 where there is no such key. */
+  /** Compares the revision that created the key; 0 if the key doesn't exist. */
   createRevision<Key>(keys: Key | KeyRange, operator: CompareOperator, operand: Int64): NumberCompare<Key> {
     return { target: 'createRevision', keys, operator, operand };
   },
-  /** Compares the revision of the last change of the key; 0 where there is no such key. */
+  /** Compares the revision of the last change of the key; 0 if the key doesn't exist. */
   modRevision<Key>(keys: Key | KeyRange, operator: CompareOperator, operand: Int64): NumberCompare<Key> {
     return { target: 'modRevision', keys, operator, operand };
   },
-  /** Compares the lease that the key is attached to; 0 for none, or where there is no such key. */
+  /** Compares the id of the lease that the key is attached to; 0 for none, or if the key doesn't exist. */
   lease<Key>(keys: Key | KeyRange, operator: CompareOperator, operand: Int64): NumberCompare<Key> {
     return { target: 'lease', keys, operator, operand };
   },
-  /** Compares the value, in byte order. Doesn't hold where there is no such key. */
+  /** Compares the value, in byte order. Doesn't hold if the key doesn't exist. */
   value<Key, Value>(
     keys: Key | KeyRange,
     operator: CompareOperator,
@@ -245,11 +245,11 @@ export const compare = {
   ): ValueCompare<Key, Value> {
     return { target: 'value', keys, operator, operand };
   },
-  /** There is such a key. */
+  /** Requires that the key exists. */
   exists<Key>(key: Key): NumberCompare<Key> {
     return { target: 'version', keys: key, operator: '>', operand: 0 };
   },
-  /** There is no such key; for a range: no key at all. */
+  /** Requires that the key doesn't exist; for a range: that it is empty. */
   missing<Key>(keys: Key | KeyRange): NumberCompare<Key> {
     return { target: 'version', keys, operator: '=', operand: 0 };
   },

@@ -19,14 +19,16 @@ import { type ResponseHeader, StatusRequest, StatusResponse } from './generated/
 import { Pauses } from './pauses.js';
 import { headerOf, type Store } from './store.js';
 
-/** State of an endpoint: not used yet, answering, or left alone for a while after a failure. */
+/**
+ * State of an endpoint: `idle` (not used yet), `ready` (answering), or `failed` (not used for a while after a failure).
+ */
 export type EndpointState = 'idle' | 'ready' | 'failed';
 
-/** What is known of one endpoint. */
+/** An endpoint and its state. */
 export interface EndpointStatus {
   readonly endpoint: string;
   readonly state: EndpointState;
-  /** Failures in a row. */
+  /** Number of failures in a row. */
   readonly failures: number;
   /** The last failure, while `state` is `failed`. */
   readonly error: unknown;
@@ -34,7 +36,7 @@ export interface EndpointStatus {
 
 /** A change of an endpoint's state. */
 export interface ConnectionEvent extends EndpointStatus {
-  /** When it is tried again, in ms from now; `undefined` unless `state` is `failed`. */
+  /** Time until it is tried again, in ms; `undefined` unless `state` is `failed`. */
   readonly retryInMs: number | undefined;
 }
 

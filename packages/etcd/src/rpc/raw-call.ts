@@ -10,17 +10,17 @@ import { type Call, idempotentCall, writeCall } from './call.js';
 import type { MessageReader } from './messages/message-reader.js';
 import type { CallControl, Rpc } from './rpc.js';
 
-/** An RPC that the client has no call of its own for: its name, and how its messages become bytes and back. */
+/** An RPC for which the client has no method: its name, and how its messages are encoded and decoded. */
 export interface RpcMethod<Request, Response> {
   /** Full name, such as `/v3lockpb.Lock/Lock`. */
   readonly path: string;
   /** Encodes a request, as protobuf. */
   readonly encode: (request: Request) => Uint8Array;
-  /** Decodes a response. Its bytes belong to it. */
+  /** Decodes a response. It may keep the bytes. */
   readonly decode: (response: Uint8Array) => Response;
   /**
-   * Whether a unary call changes nothing when it is sent twice: then it is sent again as reads are, otherwise as writes are, only
-   * when it is certain that the attempt before was not applied. Default false.
+   * Whether sending a unary call twice has the same effect as once. Then it is sent again like a read; otherwise like a
+   * write, only if the attempt before was certainly not applied. Default false.
    */
   readonly idempotent?: boolean | undefined;
 }
@@ -81,7 +81,7 @@ const wholeMessage = {
 };
 
 /**
- * A streaming RPC that the client has no call of its own for: what is sent, and a loop over what comes. It isn't made
+ * A streaming RPC for which the client has no method: sends requests, and is a loop over the responses. It isn't opened
  * again when it breaks: only its owner knows what a new stream must ask for.
  *
  * Both directions are bounded: {@link send} waits for room, and the server is held back while nobody reads. It keeps the
@@ -122,7 +122,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     this.#responses = new OneLoop(this.#receive(), 'stream');
   }
 
-  /** Sends one request; resolves when there is room for another. Rejects once the stream has ended. */
+  /** Sends one request. Resolves when there is room for another one. Rejects once the stream has ended. */
   async send(request: Request): Promise<void> {
     const message = encoded(this.#method.encode, request);
     try {
@@ -140,8 +140,8 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
   /**
    * Yields the responses until the stream ends; leaving the loop cancels it. There can be one loop.
    *
-   * @throws EtcdError of the fitting class where it ends with a different status from OK, with the reason of its `signal`
-   * where that aborts, ClosedError once the client is closed.
+   * @throws EtcdError of the matching class when the stream ends with a status other than OK, the reason of its
+   * `signal` when that aborts, ClosedError once the client is closed.
    */
   [Symbol.asyncIterator](): AsyncGenerator<Response, void, void> {
     // One that comes later is told how the stream has ended.
@@ -165,7 +165,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     }
   }
 
-  /** Ends it at once; a loop over it throws CANCELLED. Idempotent. */
+  /** Ends the stream at once. A loop over it throws an error with code `CANCELLED`. Idempotent. */
   cancel(): void {
     this.#stream.cancel();
   }

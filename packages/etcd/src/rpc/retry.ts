@@ -1,14 +1,14 @@
 import { ClusterMismatchError, EtcdError, StatusCode } from '../errors.js';
 import { knownServerError } from '../server-errors.js';
 
-/** How calls are sent again, on another endpoint where there is one. */
+/** How calls are sent again, to another endpoint if there is one. */
 export interface RetryOptions {
   /**
-   * How often one call is sent at most; 1 turns retries off. Default `Infinity`: until its deadline. A call without a
+   * How often one call is sent at most. 1 turns retries off. Default `Infinity`: until its deadline. A call without a
    * deadline then continues until it succeeds, fails for another reason, or its `signal` aborts.
    */
   readonly maxAttempts?: number | undefined;
-  /** Wait before the first retry at the same endpoint, in ms; doubled for each further one. Default 25. */
+  /** Wait before the first retry at the same endpoint, in ms. It doubles with each further retry. Default 25. */
   readonly backoffMs?: number | undefined;
   /** Longest such wait, in ms. Default 1 000. */
   readonly maxBackoffMs?: number | undefined;

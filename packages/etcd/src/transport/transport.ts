@@ -3,30 +3,33 @@ import type { Metadata } from '../errors.js';
 /** Certificates for an `https://` endpoint, as PEM text or bytes. */
 export interface TlsOptions {
   /**
-   * Certificate authorities to trust, intermediate ones too, and servers' certificates that are trusted by themselves;
-   * default: the operating system's authorities.
+   * Certificate authorities to trust, including intermediate ones, and servers' certificates that are trusted by
+   * themselves. Default: the operating system's authorities.
    */
   readonly ca?: string | Uint8Array | undefined;
   /** Client certificate chain, for mutual TLS. Needs `key`. */
   readonly cert?: string | Uint8Array | undefined;
   /** Private key of `cert`. */
   readonly key?: string | Uint8Array | undefined;
-  /** Name to check the server's certificate against; default: the endpoint's host. A final dot is ignored, there as here. */
+  /**
+   * Name against which the server's certificate is checked. Default: the endpoint's host. A final dot is ignored in
+   * both.
+   */
   readonly serverName?: string | undefined;
   /**
-   * Accept any certificate. Anybody between client and server can then read and change everything. For development
-   * only; the process warns about it once. Default false. clientv3: `InsecureSkipVerify`.
+   * Accept any certificate. Anybody between client and server can then read and change everything. It is for
+   * development only, and the process warns once. Default false. clientv3: `InsecureSkipVerify`.
    */
   readonly dangerouslySkipVerification?: boolean | undefined;
 }
 
 /** HTTP/2 PINGs that detect a dead connection. */
 export interface KeepAliveOptions {
-  /** Silence after which a PING goes out, in ms. etcd ends connections that PING more often than each 5 s. */
+  /** Silence after which a PING is sent, in ms. etcd closes connections that send one more often than every 5 s. */
   readonly intervalMs: number;
-  /** How long to wait for its answer before the connection counts as dead, in ms. Default 20 000. */
+  /** How long to wait for the answer before the connection counts as dead, in ms. Default 20 000. */
   readonly timeoutMs?: number | undefined;
-  /** PING also while no call is in flight. Default false; etcd drops clients that do so too often. */
+  /** Also send PINGs while no call is in flight. Default false: etcd drops clients that do so too often. */
   readonly whileIdle?: boolean | undefined;
 }
 
