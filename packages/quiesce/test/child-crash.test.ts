@@ -166,6 +166,21 @@ describe('a child that dies', { skip }, () => {
     });
   }
 
+  test('may have a parent that stops itself where its child does, as su and script do', async () => {
+    const waits = `import os, signal, sys
+pid = os.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    if not os.WIFSTOPPED(status): sys.exit(128 + os.WTERMSIG(status))
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os.kill(pid, signal.SIGCONT)`;
+    const command = [python, '-c', waits, python, dies];
+    const { runs } = await run({ command, runs: 3, timeout: '20s' });
+    for (const { outcome } of runs)
+      assert.deepEqual(outcome, { kind: 'signal', signal: 'SIGABRT', exitCode: 134 });
+  });
+
   test('may be started with the descriptor closed, and its number taken', async () => {
     const { runs } = await run({ command: ['sh', '-c', `exec 3</dev/null; ${inC}; exit 1`], runs: 1 });
     assert.equal(runs[0]?.childCrashes.length, 1);

@@ -71,6 +71,16 @@ export function isRunning(pid: number): boolean {
   return !/[TtZX]/.test(stateOf(procFolder(pid)));
 }
 
+/** The processes that it came from, its parent first, as far as they are among some. Linux only; none elsewhere. */
+export function ancestorsOf(pid: number, among: ReadonlySet<number>): number[] {
+  const found: number[] = [];
+  for (let parent = parentOf(pid); among.has(parent); parent = parentOf(parent)) found.push(parent);
+  return found;
+}
+
+const parentOf = (pid: number): number =>
+  Number(/^\d+ \(.*\) \S (\d+) /s.exec(readProc(`/proc/${pid}/stat`))?.[1] ?? 0);
+
 /** Its command line, shortened; `undefined` where that can't be read. */
 export function commandLine(pid: number): string | undefined {
   const words = readProc(`${procFolder(pid)}/cmdline`)

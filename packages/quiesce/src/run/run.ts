@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BoundedOutput } from '../process/bounded-output.js';
 import { readProc } from '../process/proc.js';
 import { type ProcessGroup, spawnGroup } from '../process/process-group.js';
-import { haltOf, isRunning, procFolder } from '../process/processes.js';
+import { ancestorsOf, haltOf, isRunning, procFolder } from '../process/processes.js';
 import { signalName } from '../process/signal-names.js';
 import type { ExitStatus } from '../process/started-program.js';
 import { startTimer } from '../process/timer.js';
@@ -156,6 +156,8 @@ const AFTER_CRASH_MS = 2_000;
 const LATE_MS = 50;
 const AFTER_STOP_MS = 200;
 const STOP_POLLS = 1_000;
+const CONTINUE_POLLS = 100;
+const CONTINUE_POLL_MS = 10;
 
 /** How a run is accompanied. */
 export interface RunOnceOptions {
@@ -358,7 +360,9 @@ function hungChild(stacks: Stacks | null): ExplainingChild | null {
 function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
   let facts: CrashFacts | null = null;
   // What comes from the program must not affect processes of others.
-  const member = group.members().find(({ pid }) => pid === report.pid);
+  const members = group.members();
+  const member = members.find(({ pid }) => pid === report.pid);
+  const waiters = ancestorsOf(report.pid, new Set(members.map(({ pid }) => pid)));
   const look = async (): Promise<Stacks | null> => {
     if (member === undefined) return null;
     try {
@@ -372,6 +376,7 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
       if (member !== undefined && haltOf(report.pid, report.tid) === 'stopped')
         signalProcess(report.pid, report.signal);
       signalProcess(report.pid, 'SIGCONT');
+      if (waiters.length > 0) void continueStopped(waiters, group.exited);
     }
   };
   const seen = look();
@@ -382,6 +387,19 @@ function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOption
     at: performance.now(),
     facts: known,
   };
+}
+
+/** Some programs, such as su and script, stop themselves where they see that their child has stopped: here to be looked at. */
+async function continueStopped(waiters: readonly number[], exited: ProcessGroup['exited']): Promise<void> {
+  let over = false;
+  const end = (): void => {
+    over = true;
+  };
+  exited.then(end, end);
+  for (let i = 0; !over && i < CONTINUE_POLLS; i++) {
+    for (const pid of waiters) if (haltOf(pid, pid) === 'stopped') signalProcess(pid, 'SIGCONT');
+    await delay(CONTINUE_POLL_MS, undefined, { ref: false });
+  }
 }
 
 interface Collected {
