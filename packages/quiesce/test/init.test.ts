@@ -1,5 +1,6 @@
 // `quiesce init`: what it writes runs as it is, and nothing is overwritten.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -51,6 +52,25 @@ test('paths are right from another folder, which is made', async () => {
   );
   const { code, stdout } = await quiesce('run', '--plan', 'checks/exit/mine.yaml', '--only', 'natural');
   assert.equal(code, 0, stdout);
+});
+
+test('an addon by itself is required, not imported', async () => {
+  // Not one that loads: what it is told of that is from the loader.
+  writeFileSync(join(dir, 'mine.node'), 'no addon');
+  for (const host of ['node', 'bun']) {
+    const plan = `${host}-addon.yaml`;
+    const written = await quiesce('init', './mine.node', '--host', host, '-n', '1', '--plan', plan);
+    assert.equal(written.code, 0, written.stderr);
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [join(dir, `${host}-addon-program.mjs`), 'natural'],
+      {
+        encoding: 'utf8',
+      },
+    );
+    assert.equal(status, 1);
+    assert.match(stderr, /mine\.node: (?:file too short|invalid ELF header)/);
+  }
 });
 
 test('modules that are not there are refused, and nothing is written', async () => {

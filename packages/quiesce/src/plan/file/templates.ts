@@ -105,9 +105,19 @@ const branches = (of: readonly Ending[]): string =>
     )
     .join(' else ');
 
+/** An addon by itself can be required, but not imported. */
+const isAddon = (module: string): boolean => module.endsWith('.node');
+
+const REQUIRE = "import { createRequire } from 'node:module';\n";
+
+const required = (module: string): string => `createRequire(import.meta.url)('${module}')`;
+
 function javascriptText(module: string): string {
+  const loads = isAddon(module)
+    ? `${REQUIRE}\nconst subject = ${required(module)};`
+    : `import * as subject from '${module}';`;
   return `import { writeSync } from 'node:fs';
-import * as subject from '${module}';
+${loads}
 
 // Put the work here: what starts the module's threads, and leaves them running.
 void subject;
@@ -122,11 +132,11 @@ ${branches(endings)}
 function nodeText(module: string): string {
   return `import { once } from 'node:events';
 import { writeSync } from 'node:fs';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+${isAddon(module) ? REQUIRE : ''}import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
 /** Put the work here: what starts the module's threads, and leaves them running. */
 async function work() {
-  const subject = await import('${module}');
+  const subject = ${isAddon(module) ? required(module) : `await import('${module}')`};
   void subject;
 }
 
