@@ -83,6 +83,33 @@ describe('a crash', () => {
     }
   });
 
+  test('has the same kind where faulthandler reports it, as under pytest', {
+    skip: untraced || pythonless || gccless,
+  }, async () => {
+    const library = join(temporaryDirectory('faulthandler'), 'libharm.so');
+    const source = `
+      #include <assert.h>
+      #include <stdlib.h>
+      #include <thread>
+      #include <unistd.h>
+      extern "C" void joinable() { std::thread thread([] { pause(); }); }
+      extern "C" void twice() { void *volatile block = malloc(5000); free(block); free(block); }
+      extern "C" void asserts() { assert(!"bad state"); }`;
+    const flags = ['-w', '-g', '-shared', '-fPIC', '-pthread', '-x', 'c++', '-', '-o', library];
+    execFileSync('g++', flags, { input: source });
+    const call = (name: string): string => `import ctypes; ctypes.CDLL('${library}').${name}()`;
+    for (const [id, program] of [
+      ['joinable-thread-destroyed', call('joinable')],
+      ['heap-corruption', call('twice')],
+      ['aborted', call('asserts')],
+      ['aborted', 'import os; os.abort()'],
+    ] as const) {
+      const { failures } = await run({ command: ['python3', '-X', 'faulthandler', '-c', program], runs: 1 });
+      const [{ kind, evidence } = {}] = failures;
+      assert.equal(kind?.id, id, `${program}: ${evidence?.stderr}\n${evidence?.stacks}`);
+    }
+  });
+
   test('that the program handles is none', { skip: pythonless }, async () => {
     const program =
       'import os,signal; signal.signal(signal.SIGABRT, lambda *_: os._exit(0)); os.kill(os.getpid(), signal.SIGABRT); signal.pause()';
@@ -1272,7 +1299,10 @@ describe('the likely kind', () => {
     [
       'crash-in-destructor',
       {
-        ...{ outcome: crash, signature: printed('python-fatal', 'Fatal Python error: Segmentation fault') },
+        ...{
+          outcome: crash,
+          signature: printed('python-faulthandler', 'Fatal Python error: Segmentation fault'),
+        },
         threads: [stack(true, true, 'free', '__run_exit_handlers', 'exit', 'main')],
       },
     ],

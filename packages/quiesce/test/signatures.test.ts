@@ -6,7 +6,9 @@ import { findSignature, SignatureScanner } from '../src/run/signatures.js';
 const fatal: readonly (readonly [id: string, line: string])[] = [
   ['python-gil', 'Fatal Python error: PyGILState_Release: thread state 0x55 must be current when releasing'],
   ['python-gil', 'Fatal Python error: take_gil: PyMUTEX_LOCK(gil->mutex) failed'],
-  ['python-fatal', 'Fatal Python error: Segmentation fault'],
+  ['python-fatal', 'Fatal Python error: init_sys_streams: can not initialize sys standard streams'],
+  ['python-faulthandler', 'Fatal Python error: Segmentation fault'],
+  ['python-faulthandler', 'Fatal Python error: Aborted'],
   ['napi-fatal', 'FATAL ERROR: Error::New napi_get_last_error_info'],
   ['v8-fatal', 'FATAL ERROR: v8::ToLocalChecked Empty MaybeLocal'],
   ['v8-fatal', '# Fatal error in , line 0'],
@@ -145,5 +147,16 @@ test('is looked for in time that grows with the output, however long its lines',
     scan(10); // the first ones are interpreted
     const ms = scan(160);
     assert.ok(ms < 10_000, `10 MB of ${JSON.stringify(text)} took ${ms} ms of CPU`);
+  }
+});
+
+test("what faulthandler prints doesn't hide what was printed before, whatever the chunks", () => {
+  const before = 'double free or corruption (!prev)';
+  const text = `${before}\nFatal Python error: Aborted\n\nCurrent thread 0x00007f (most recent call first):\n`;
+  for (let cut = 1; cut < text.length; cut++) {
+    const scanner = new SignatureScanner();
+    scanner.push(Buffer.from(text.slice(0, cut)));
+    scanner.push(Buffer.from(text.slice(cut)));
+    assert.deepEqual([scanner.match?.id, scanner.match?.line], ['heap-corruption', before], `cut at ${cut}`);
   }
 });

@@ -291,7 +291,8 @@ const rules: readonly Rule[] = [
     id: 'aborted',
     title:
       'the program, or code that it calls, aborted the process itself: nothing else is known to have failed',
-    matches: ({ aborted, signature }) => aborted !== undefined && signature === '',
+    matches: ({ aborted, signature }) =>
+      aborted !== undefined && (signature === '' || (signature === 'assertion' && aborted === 'by code')),
     detail: ({ culprit }) => culprit,
     or: ({ aborted, died }) =>
       aborted === 'by nobody knows'

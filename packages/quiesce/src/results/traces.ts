@@ -2,7 +2,7 @@
 import { isAllowedThread } from '../run/allowed-threads.js';
 import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';
-import type { SignatureMatch } from '../run/signatures.js';
+import { FAULTHANDLER, type SignatureMatch } from '../run/signatures.js';
 import type { InterpretedFrame, StackFrame, ThreadStack } from '../run/stack-trace.js';
 import { EXITING, names, polls, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
 
@@ -156,7 +156,7 @@ export function prepare(traces: FailureTraces): Traces {
   const joined = joinedBy(main, threads);
   return {
     outcome: outcome.kind,
-    signature: signature?.id ?? '',
+    signature: signature === null || signature.id === FAULTHANDLER ? '' : signature.id,
     line: signature?.line ?? '',
     stderr,
     crashed,
@@ -282,7 +282,7 @@ function abortedBy(faulting: ThreadStack | undefined): Traces['aborted'] {
   const frames = faulting?.frames ?? [];
   if (frames.length === 0) return 'by nobody knows';
   const abort = frames.findLastIndex(({ name }) => /^(?:__GI_)?abort$/.test(name ?? ''));
-  const caller = frames[abort + 1];
+  const caller = frames.slice(abort + 1).find(({ name }) => !/^(?:__GI_)?__assert_\w+$/.test(name ?? ''));
   if (abort < 0 || caller === undefined) return undefined;
   if (/^(?:node::(?:\S*::)?Abort\(v8::FunctionCallbackInfo|os_abort)/.test(caller.name ?? ''))
     return 'by the program';

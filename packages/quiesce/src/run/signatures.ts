@@ -17,6 +17,9 @@ export interface SignatureMatch {
   readonly line: string;
 }
 
+/** Of a signature that says no more than the signal that the process died from. */
+export const FAULTHANDLER = 'python-faulthandler';
+
 // Each is a line as its runtime prints it, from the line's start and as far as it is always the same: what a program
 // says itself of a crash, in a log line or a message, isn't one. The first that matches names the failure, so the
 // particular stand before the general. Programs may print gigabytes, so a pattern that begins with anything variable
@@ -34,7 +37,12 @@ const signatures: readonly Signature[] = [
     pattern:
       /^thread '[^'\n]{0,200}'(?: \(\d+\))? has overflowed its stack|^fatal runtime error: stack overflow|^Fatal Python error: .{0,60}Cannot recover from stack overflow/m,
   },
-  { id: 'python-fatal', title: 'fatal Python error', pattern: /^Fatal Python error: /m },
+  // Not what faulthandler prints, where nothing fatal to Python was found. As many characters as tell these apart must be there.
+  {
+    id: 'python-fatal',
+    title: 'fatal Python error',
+    pattern: /^Fatal Python error: (?!Abor|Segm|Bus e|Bus $|Illeg|Float).{5}/m,
+  },
   {
     id: 'napi-fatal',
     title: 'fatal error in a Node-API addon',
@@ -159,6 +167,13 @@ const signatures: readonly Signature[] = [
     title: 'Bun crashed',
     pattern:
       /^oh no: (?:multiple threads are crashing|Bun has crashed\.)|^panic(?:\([^)\n]{0,100}\))?: Segmentation fault/m,
+  },
+  {
+    // pytest switches it on. It prints this after whatever explains the signal.
+    id: FAULTHANDLER,
+    title: "a signal, as Python's faulthandler reported",
+    pattern:
+      /^Fatal Python error: (?:Aborted|Segmentation fault|Bus error|Illegal instruction|Floating[ -]point exception)/m,
   },
   {
     id: 'jvm-fatal',
