@@ -12,7 +12,7 @@ use crate::queue::JobEnv;
 
 /// A JavaScript function that any thread can call. Clones share it.
 ///
-/// It doesn't keep the event loop alive. Once the env is closed calls do nothing.
+/// It doesn't keep the event loop alive. Once the env is closed, calls do nothing.
 ///
 /// ```no_run
 /// use napi::bindgen_prelude::*;
@@ -44,19 +44,19 @@ where
     Args: JsValuesTupleIntoVec + Send + 'static,
     Return: FromNapiValue + 'static,
 {
-    /// On JavaScript's thread.
+    /// Makes the callback. To be called on JavaScript's thread.
     ///
     /// # Errors
     ///
-    /// On another thread; if the host refuses the reference.
+    /// On a different thread, or if the host refuses the reference.
     pub fn new(function: &Function<'_, Args, Return>) -> Result<Self> {
         let runtime = EnvRuntime::current()?;
         let env = JobEnv::new(&Env::from_raw(function.value().env));
         Ok(Self { function: Arc::new(function.create_ref()?), env, runtime })
     }
 
-    /// Calls the function soon; calls keep their order. It never waits, so a task that calls faster than JavaScript
-    /// runs should await [`call_and_wait`](Self::call_and_wait) now and then. If the function throws, that is an
+    /// Calls the function soon. Calls keep their order. It never waits, so a task that calls faster than JavaScript
+    /// runs should await [`call_and_wait`](Self::call_and_wait) from time to time. If the function throws, that is an
     /// uncaught exception.
     pub fn call(&self, args: Args) {
         let (function, env) = (self.function.clone(), self.env);
@@ -73,7 +73,7 @@ where
     ///
     /// # Errors
     ///
-    /// What the function threw, or that the env was closed before it could be called.
+    /// What the function threw, or an error if the env was closed before the call.
     pub async fn call_and_wait(&self, args: Args) -> Result<Return>
     where
         Return: Send,

@@ -8,8 +8,8 @@ use crate::env_runtime::EnvRuntime;
 use crate::exit_list;
 use crate::queue::Queue;
 
-/// Gives the calling env its runtime; to be called in the addon's `#[napi(module_exports)]`, which [`install!`](crate::install!)
-/// writes. Starts no thread.
+/// Gives the calling env its runtime. Call it in the addon's `#[napi(module_exports)]`, which
+/// [`install!`](crate::install!) writes. It starts no thread.
 ///
 /// An env that loads the addon again keeps the runtime that it has.
 ///

@@ -12,14 +12,15 @@ use crate::env_runtime::EnvRuntime;
 use crate::panic::panicked;
 use crate::queue::JobEnv;
 
-/// Runs a future on the env's runtime and returns a promise of its value, as `env.spawn_future` does, without a thread-safe
-/// function for each.
+/// Runs a future on the env's runtime and returns a promise of its value. It is like `env.spawn_future`, but needs no
+/// thread-safe function for each promise.
 ///
-/// Keeps the event loop alive until it is settled. A panic rejects it. Once the env is closed it stays unsettled.
+/// The promise keeps the event loop alive until it is settled. A panic rejects it. Once the env is closed, it stays
+/// unsettled.
 ///
 /// # Errors
 ///
-/// On a thread that isn't JavaScript's own; if the system refuses the runtime's thread.
+/// On a thread other than JavaScript's, or if the system refuses the runtime's thread.
 pub fn promise<'env, T, F>(env: &'env Env, future: F) -> Result<PromiseRaw<'env, T>>
 where
     T: ToNapiValue + Send + 'static,

@@ -31,18 +31,20 @@ impl Task {
 ///
 /// # Errors
 ///
-/// On any other thread; if the system refuses the runtime's thread.
+/// On any other thread, or if the system refuses the runtime's thread.
 pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<Task> {
     let handle = EnvRuntime::current()?.start()?;
     Ok(Task(handle.map(|handle| handle.spawn(task).abort_handle())))
 }
 
-/// Runs a future as a task of the calling env's runtime and waits for its value on JavaScript's thread, which does nothing else
-/// meanwhile: for short things at start. A future that waits for JavaScript would wait forever.
+/// Runs a future as a task of the calling env's runtime and waits for its value on JavaScript's thread, which does
+/// nothing else meanwhile. Use it only for something short, such as initialization. A future that waits for JavaScript
+/// would wait forever.
 ///
 /// # Errors
 ///
-/// If the runtime is or gets closed, if the future panics, and on the runtime's own threads, where the future is to be awaited.
+/// If the runtime is or gets closed, if the future panics, and on the runtime's own threads, where the future should be
+/// awaited.
 pub fn block_on<F>(future: F) -> Result<F::Output>
 where
     F: Future + Send + 'static,

@@ -46,7 +46,7 @@ pub struct AsyncIter<T> {
 type Items<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 
 impl<T: ToNapiValue + Send + 'static> AsyncIter<T> {
-    /// Starts nothing before it reaches JavaScript.
+    /// Makes the iterator from a stream. Nothing is polled before the iterator reaches JavaScript.
     pub fn new(stream: impl Stream<Item = Result<T>> + Send + 'static) -> Self {
         Self { stream: Box::pin(stream) }
     }

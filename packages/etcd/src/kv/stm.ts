@@ -254,7 +254,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     }
   }
 
-  /** What the function gives. It may wait for anything; the transaction's bounds and the client's end hold all the same. */
+  /** What the function returns. It may wait for anything, within the transaction's bounds and until the client closes. */
   async #withinBounds<T>(body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>): Promise<T> {
     const over = new AbortController();
     using linked = new LinkedSignal([this.#control().signal, over.signal]);

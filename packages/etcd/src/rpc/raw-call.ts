@@ -144,7 +144,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
    * `signal` when that aborts, ClosedError once the client is closed.
    */
   [Symbol.asyncIterator](): AsyncGenerator<Response, void, void> {
-    // One that comes later is told how the stream has ended.
+    // A later reader gets the end of the stream.
     return this.#left ? this.#receive() : this.#responses.iterator();
   }
 

@@ -87,7 +87,7 @@ function fromTheFirstDown(processes: readonly GroupMember[]): GroupMember[] {
   return [first, ...fromTheFirstDown([...(own ?? []), ...(foreign ?? [])])];
 }
 
-/** The process that one waits for by way of its newest children, if it only waits; else that one itself. */
+/** The process that one waits for through its newest children, if it only waits; otherwise that process itself. */
 function lastAwaited(first: GroupMember, seen: ReadonlyMap<GroupMember, Seen>): GroupMember {
   if (!waitsForChildren(seen.get(first)?.threads ?? [], first.command)) return first;
   const children = new Set(childrenOf(first.pid));

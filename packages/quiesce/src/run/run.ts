@@ -101,7 +101,7 @@ export interface ChildCrash {
   readonly command: string;
 }
 
-/** A child that died, or for a hang, the one that the main process waits for, directly or by way of others. */
+/** A child that died, or for a hang, the one that the main process waits for, directly or through others. */
 export interface ExplainingChild {
   /** Name of the signal that it died from; `null` for a hang. */
   readonly signal: string | null;
