@@ -108,7 +108,7 @@ async function withoutTester({ timeout = '20s' }, { folder, command }, runs) {
   const { parseDuration } = await import('../../packages/quiesce/dist/src/duration.js');
   let failed = 0;
   for (let i = 0; i < runs; i++) {
-    const group = await spawnGroup(command, { cwd: folder, env: () => process.env, outputs: 0 });
+    const group = await spawnGroup(command, { cwd: folder, env: process.env, outputs: 0 });
     const limit = setTimeout(() => group.kill('SIGKILL'), parseDuration(timeout));
     const { code } = await group.exited;
     clearTimeout(limit);
