@@ -15,6 +15,7 @@ import {
   EtcdError,
   json,
   Mutex,
+  op,
   PriorityQueue,
   Queue,
   Session,
@@ -151,11 +152,13 @@ overEachTransport('what errors say of requests', (connect) => {
       fails(far.cluster.memberList(bound)),
       fails(far.put('k', '', bound)),
       fails(far.txn({ success: [] }, bound)),
+      fails(far.txn({ failure: [op.delete('k')] }, bound)),
       fails(leadership.proclaim('you', bound)),
       fails(lock.unlock(bound)),
     ]);
-    const [get, list, members, ...writes] = outcomes;
-    for (const read of [get, list, members]) assert.deepEqual(read, CHANGED_NOTHING);
+    const [get, list, members, put, reading, ...others] = outcomes;
+    const writes = [put, ...others];
+    for (const read of [get, list, members, reading]) assert.deepEqual(read, CHANGED_NOTHING);
     for (const write of writes) assert.deepEqual(write, IN_DOUBT);
     // Lost while a proclamation is on its way, which the signal's reason knows nothing of.
     const proclaimed = fails(leadership.proclaim('they'));

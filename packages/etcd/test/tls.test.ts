@@ -115,6 +115,8 @@ before(() => {
   issue('p521-client', p521, client, { by: 'ca' });
   issue('client', p256, client, { by: 'ca' });
   issue('stranger', p256, client, { by: 'ca521' });
+  issue('rsa1024-client', rsa(1024), client, { by: 'ca' });
+  issue('for-clients', p256, [...client, NAMES], { by: 'ca' });
 });
 
 async function works(connect: Connect, options: ConnectOptions): Promise<void> {
@@ -149,6 +151,7 @@ overEachTransport('TLS as Go has it:', (connect) => {
         'ca.crt',
         /certificate is a CA certificate \(/,
       ],
+      ['for clients alone', 'for-clients', 'ca.crt', /certificate is not for servers \(give it one/],
     ];
     for (const [title, certificate, ca, reason] of eitherWay) {
       test(`${title} is taken, or refused with the reason`, async () => {
@@ -213,6 +216,37 @@ overEachTransport('TLS as Go has it:', (connect) => {
         assert.ok(error instanceof EtcdError, String(error));
         return /the server refuses the client certificate/.test(error.message);
       });
+    });
+
+    test('with a key of RSA with 1024 bits is shown, or refused with the reason', async () => {
+      const refusal = await works(connect, options('rsa1024-client')).catch((error: unknown) => error);
+      if (refusal === undefined) return;
+      assert.ok(refusal instanceof EtcdError, String(refusal));
+      assert.match(
+        refusal.message,
+        /client key: it is of another kind than RSA with 2048 to 4096 bits|key too small/,
+      );
+    });
+
+    test('in DER is refused before, and so is an authority', async () => {
+      const der = (name: string) =>
+        Buffer.from(
+          pem(name)
+            .toString()
+            .replace(/-----[^-]*-----|\s/g, ''),
+          'base64',
+        );
+      const { cert, key } = options('client').tls;
+      for (const [field, tls] of [
+        ['ca', { ca: der('ca.crt') }],
+        ['cert', { ca: ca(), cert: der('client.crt'), key }],
+        ['key', { ca: ca(), cert, key: der('client.key') }],
+      ] as const) {
+        await assert.rejects(works(connect, { ...options('client'), tls }), (error) => {
+          assert.ok(error instanceof InvalidArgumentError, String(error));
+          return error.message.startsWith(`tls.${field} is not a PEM `);
+        });
+      }
     });
 
     test('with the key of another is refused before', async () => {

@@ -79,7 +79,11 @@ fn signing_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, InvalidOptions> {
     if let Some(key) = P521Key::new(&key) {
         return Ok(Arc::new(key));
     }
-    provider::sign::any_supported_type(&key).map_err(|error| invalid("client key", error))
+    // rustls says of any other key that it can't parse it.
+    provider::sign::any_supported_type(&key).map_err(|_| {
+        let taken = "RSA with 2048 to 4096 bits, ECDSA on P-256, P-384 or P-521, or Ed25519";
+        invalid("client key", format!("it is of another kind than {taken}"))
+    })
 }
 
 /// ring's, and P-521.

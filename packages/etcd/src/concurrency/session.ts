@@ -165,7 +165,10 @@ export class Session implements AsyncDisposable {
    */
   async close(options: CallControl = {}): Promise<void> {
     callControl.check(options);
-    const control = restOfTime(options, 'the session was not closed', () => this.#mayBeRevoked);
+    const control = restOfTime(options, 'the session was not closed', {
+      progress: this.#revoking,
+      mayBeApplied: () => this.#mayBeRevoked,
+    });
     for (;;) {
       const others = this.#closing;
       if (others === undefined) {

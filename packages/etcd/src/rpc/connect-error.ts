@@ -97,6 +97,11 @@ const reasons: readonly Reason[] = [
     hint: "is that etcd's client port, without a proxy that speaks only HTTP/1?",
   },
   {
+    pattern: /unsuitable certificate purpose|extended key usage/i,
+    reason: "the server's certificate is not for servers",
+    hint: 'give it one whose extended key usage holds serverAuth, or none',
+  },
+  {
     pattern: /not valid for name|altnames/i,
     reason: "the server's certificate is for another name",
     hint: 'connect by a name that it has, or give one in tls.serverName',

@@ -1,17 +1,24 @@
 import { Progress } from '../util/progress.js';
 import type { CallControl } from './rpc.js';
 
+/** More about what several calls do. */
+export interface RestOfTime {
+  /** That of all of them; default: a new one. */
+  readonly progress?: Progress;
+  /** Whether it may be done anyway; default: what was sent was answered, and has changed nothing. */
+  readonly mayBeApplied?: () => boolean;
+}
+
 /**
  * Options for several calls that share one deadline: each gets the rest of the time. Throws DeadlineExceededError once
  * it is over.
  *
  * @param undone what wasn't done in that time, for the message.
- * @param mayBeApplied whether it may be done anyway; default: what was sent was answered, and has changed nothing.
  */
 export function restOfTime(
   { signal, timeoutMs, attemptTimeoutMs, requireLeader }: CallControl,
   undone: string,
-  mayBeApplied: () => boolean = () => false,
+  { progress = new Progress(), mayBeApplied = () => false }: RestOfTime = {},
 ): () => CallControl {
   const given: CallControl = {
     ...(signal !== undefined && { signal }),
@@ -20,7 +27,7 @@ export function restOfTime(
   };
   if (timeoutMs === undefined) return () => given;
   const deadline = performance.now() + timeoutMs;
-  const progress = new Progress();
+  progress.begins();
   return () => {
     const left = deadline - performance.now();
     if (left > 0) return { ...given, timeoutMs: left, wholeTimeoutMs: timeoutMs, progress };

@@ -1,4 +1,5 @@
-import { invalidArgument, UnavailableError } from '../errors.js';
+import { EtcdError, invalidArgument, StatusCode, UnavailableError } from '../errors.js';
+import { reason } from '../util/kinds.js';
 import { nativeTransport, nativeUnavailable } from './native/native.js';
 import { isShortage, shortage, tryDescriptors } from './shortage.js';
 import type { TransportFactory } from './transport.js';
@@ -13,13 +14,13 @@ let warned = false;
  * variable `QUIESCE_ETCD_TRANSPORT`; without both it is `auto`. Falling back warns once for each process.
  *
  * @throws InvalidArgumentError for another choice, or `native` where the addon can't be loaded; UnavailableError where this
- * process has no descriptor or memory left to load it, whatever the choice.
+ * process has no descriptor or memory left to load it, whatever the choice; EtcdError where grpc-js can't be loaded either.
  */
 export async function chooseTransport(choice?: TransportChoice): Promise<TransportFactory> {
   const wanted = choice ?? (process.env.QUIESCE_ETCD_TRANSPORT || 'auto');
   switch (wanted) {
     case 'grpc-js':
-      return grpcJs();
+      return grpcJs('');
     case 'native':
     case 'auto': {
       const unavailable = nativeUnavailable();
@@ -34,7 +35,7 @@ export async function chooseTransport(choice?: TransportChoice): Promise<Transpo
           { type: 'QuiesceEtcdWarning', code: 'QUIESCE_ETCD_FALLBACK' },
         );
       }
-      return grpcJs();
+      return grpcJs(`${unavailable.message}; and `);
     }
     default: {
       const source = choice === undefined ? 'QUIESCE_ETCD_TRANSPORT' : 'transport';
@@ -50,8 +51,12 @@ const LOADING_DESCRIPTORS = 32;
 
 let loaded: TransportFactory | undefined;
 
-// Not loaded where the native transport serves.
-async function grpcJs(): Promise<TransportFactory> {
+/**
+ * Not loaded where the native transport serves.
+ *
+ * @param why it is needed, for the message.
+ */
+async function grpcJs(why: string): Promise<TransportFactory> {
   if (loaded !== undefined) return loaded;
   try {
     // Node remembers forever that an import failed.
@@ -59,7 +64,11 @@ async function grpcJs(): Promise<TransportFactory> {
     loaded = (await import('./grpc-js/grpc-js.js')).grpcJsTransport;
     return loaded;
   } catch (cause) {
-    if (!isShortage(cause)) throw cause;
-    throw shortage(`the transport on @grpc/grpc-js can't be loaded: ${(cause as Error).message}`, cause);
+    const message = `${why}the transport on @grpc/grpc-js can't be loaded: ${reason(cause)}`;
+    if (isShortage(cause)) throw shortage(message, cause);
+    const hint = /dynamic require/i.test(message)
+      ? '; a bundle of ES modules needs createRequire for it: see "Bundles" in the README of @quiesce/etcd'
+      : '';
+    throw new EtcdError(message + hint, { code: StatusCode.FAILED_PRECONDITION, sent: false, cause });
   }
 }

@@ -33,9 +33,14 @@ function checkPem(
   parse: (pem: Buffer) => unknown,
 ): void {
   if (pem === undefined) return;
+  const bytes = Buffer.from(pem);
+  let cause: unknown;
   try {
-    parse(Buffer.from(pem));
-  } catch (cause) {
-    throw invalidArgument(`${name} is not a PEM ${what}; give the file's content, not its name`, cause);
+    parse(bytes);
+    // Node takes certificates in DER, too, and the transports don't.
+    if (bytes.includes('-----BEGIN ')) return;
+  } catch (error) {
+    cause = error;
   }
+  throw invalidArgument(`${name} is not a PEM ${what}; give the file's content, not its name`, cause);
 }

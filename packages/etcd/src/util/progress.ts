@@ -15,6 +15,11 @@ export class Progress {
   /** Who was asked, and has not answered so far. */
   #asked: string | undefined;
 
+  /** All calls will report to it, so that until then none was made. */
+  begins(): void {
+    this.#sent ??= false;
+  }
+
   /** A call looks for somebody to ask, or waits for an answer that was not asked for here. */
   seeks(inFull: InFull): void {
     this.#sent ??= false;

@@ -5,6 +5,7 @@
 import nodeModule from 'node:module';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { builtIn } from '../../built-in.js';
 import { isShortage, shortage } from '../shortage.js';
 
 /** TLS options as they cross. */
@@ -134,10 +135,14 @@ function candidatesOf(host: string, from: readonly string[]): string[] {
  */
 function places(): string[] {
   const own = import.meta.url || undefined;
-  if (own !== undefined && isOwn(own)) return [own];
+  // Webpack writes the place that the module had when the bundle was made.
+  if (own !== undefined && isOwn(own) && builtIn('node:fs').existsSync(fileURLToPath(own))) return [own];
   const bundle = typeof __filename === 'string' && isAbsolute(__filename) ? __filename : undefined;
   const found = [own, bundle, process.argv[1], process.execPath].filter((place) => place !== undefined);
-  return [...new Set(found.map((place) => (isAbsolute(place) ? pathToFileURL(place).href : place)))];
+  // The executable that was started may be named from where it was started.
+  return [
+    ...new Set(found.map((place) => (/^file:/.test(place) ? place : pathToFileURL(resolve(place)).href))),
+  ];
 }
 
 /** Whether this is a module of the package, in a checkout or as it is published, rather than of somebody's bundle. */
