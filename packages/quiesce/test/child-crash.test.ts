@@ -181,6 +181,18 @@ while True:
       assert.deepEqual(outcome, { kind: 'signal', signal: 'SIGABRT', exitCode: 134 });
   });
 
+  test('is shown with the hang of whoever waits for it', {
+    skip: !hasStacks && 'gdb is missing',
+  }, async () => {
+    const waits = `import subprocess, sys, time\nsubprocess.run(${JSON.stringify([python, dies])})\ntime.sleep(60)`;
+    const { failures } = await run({ command: [python, '-c', waits], runs: 1, timeout: '6s' });
+    assert.equal(failures[0]?.outcome.kind, 'hang');
+    assert.match(
+      failures[0]?.evidence.stacks ?? '',
+      /nanosleep[\s\S]*\n\ndied from SIGABRT before: process \d+: [\s\S]*abort/,
+    );
+  });
+
   test('may be started with the descriptor closed, and its number taken', async () => {
     const { runs } = await run({ command: ['sh', '-c', `exec 3</dev/null; ${inC}; exit 1`], runs: 1 });
     assert.equal(runs[0]?.childCrashes.length, 1);

@@ -279,7 +279,7 @@ export async function runOnce(
     const evidence = {
       stdout: output.stdout.toString(),
       stderr,
-      stacks: stacks?.text ?? null,
+      stacks: [stacks?.text ?? [], hung ? await deathsOf(children) : []].flat().join('\n\n') || null,
       threads: stacks?.threads ?? [],
       crash: (await explains?.facts) ?? null,
       child: hung
@@ -344,6 +344,16 @@ async function reportedBy(
   );
   for (const child of alike) if ((await child.seen) !== null) return child;
   return last;
+}
+
+/** The stacks of children that died before their run hung: whoever waits for them may do so for that. */
+async function deathsOf(children: readonly Crash[]): Promise<string[]> {
+  const texts: string[] = [];
+  for (const { report, seen } of children) {
+    const { text } = (await seen) ?? {};
+    if (text !== undefined) texts.push(`died from ${report.signal} before: ${text}`);
+  }
+  return texts;
 }
 
 const ofChild = ({ report: { signal, thread }, command = '' }: Crash): ChildCrash => ({
