@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use preload::{Line, Next, call_next, process};
 
+use crate::state::Sender;
 use crate::{channel, stack, state, timeline, unloaded};
 
 const FATAL: [c_int; 7] =
@@ -139,6 +140,20 @@ unsafe fn data(signal: c_int, info: *mut libc::siginfo_t) -> usize {
     }
 }
 
+/// Who sent the signal; `None` where the kernel did, for what the thread did.
+///
+/// # Safety
+/// The information is that of a signal handler.
+unsafe fn sender(info: *mut libc::siginfo_t) -> Option<Sender> {
+    // SAFETY: as said.
+    let (code, pid) = unsafe { ((*info).si_code, (*info).si_pid()) };
+    match code {
+        libc::SI_USER | libc::SI_TKILL | libc::SI_QUEUE if pid == process::id() => Some(Sender::ThisProcess),
+        libc::SI_USER | libc::SI_TKILL | libc::SI_QUEUE => Some(Sender::Another),
+        _ => None,
+    }
+}
+
 fn this_thread() -> u64 {
     u64::from(process::id().cast_unsigned()) << 32 | u64::from(process::thread_id().cast_unsigned())
 }
@@ -187,7 +202,9 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         // SAFETY: the kernel gives both to a handler that was installed with SA_SIGINFO.
         let ((code, pointer), data) = unsafe { (registers(context), data(signal, info)) };
         let line = Line::new("crash").field(pid).field(tid).field(signal).text(&name[..length]);
-        let line = state::words(line.text(b""), data != 0 && stack::is_at_end(data, pointer));
+        // SAFETY: as above.
+        let sender = unsafe { sender(info) };
+        let line = state::words(line.text(b""), data != 0 && stack::is_at_end(data, pointer), sender);
         let mut path = unloaded::path();
         let found = [code, data].into_iter().find_map(|address| {
             let length = unloaded::library_at(address, &mut path);

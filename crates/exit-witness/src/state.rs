@@ -51,9 +51,18 @@ pub fn python_finalizes() -> bool {
     ends() != 0
 }
 
+/// Who sent a signal, where it is not for what the thread did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    ThisProcess,
+    Another,
+}
+
 /// Appends to the last field of a line what holds, a word each, parted by blanks. Async-signal-safe.
-pub fn words(line: Line, out_of_stack: bool) -> Line {
+pub fn words(line: Line, out_of_stack: bool, sender: Option<Sender>) -> Line {
     let states = [
+        ("raised", sender == Some(Sender::ThisProcess)),
+        ("sent", sender == Some(Sender::Another)),
         ("overflow", out_of_stack),
         ("unwound", UNWOUND.get()),
         ("exiting", EXITS.load(Ordering::Relaxed)),

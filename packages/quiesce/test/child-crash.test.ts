@@ -31,6 +31,8 @@ writeFileSync(
 );
 const nodeStarts = `process.exitCode = require('node:child_process').spawnSync(...${JSON.stringify([python, [dies]])}).signal ? 1 : 0`;
 
+const kills = `require('node:child_process').spawn(...${JSON.stringify([python, [dies]])}).on('exit', (code, signal) => process.kill(process.pid, signal))`;
+
 describe('a child that dies', { skip }, () => {
   for (const [name, command, outcome] of [
     ['of a shell', ['sh', '-c', `${inC}; exit $?`], { kind: 'signal', signal: 'SIGABRT', exitCode: 134 }],
@@ -38,6 +40,16 @@ describe('a child that dies', { skip }, () => {
     ['of Node', [process.execPath, '-e', nodeStarts], { kind: 'exit-code', code: 1 }],
     ['of Python', [python, join(dir, 'starts.py')], { kind: 'exit-code', code: 3 }],
     ['without exec', [python, join(dir, 'forks.py')], { kind: 'exit-code', code: 1 }],
+    [
+      'of timeout, which raises its signal again',
+      ['timeout', '60', python, dies],
+      { kind: 'signal', signal: 'SIGABRT', exitCode: null },
+    ],
+    [
+      'of Node that kills itself likewise',
+      [process.execPath, '-e', kills],
+      { kind: 'signal', signal: 'SIGABRT', exitCode: null },
+    ],
     ['of npm test', ['npm', 'test'], { kind: 'signal', signal: 'SIGABRT', exitCode: 134 }],
   ] as const) {
     test(`${name} explains how the run failed`, async () => {

@@ -435,6 +435,32 @@ describe('what a program did', () => {
       /^python-without-gil(?: or native-crash)? \(thread ".*" in nogil\.so\)$/,
     );
   });
+
+  test('a library that ctypes calls, and that calls Python without the GIL', {
+    skip: untraced || gccless || pythonless,
+  }, async () => {
+    const library = build(
+      'foreign.so',
+      'extern void* PyList_New(long); void start(void) { PyList_New(0); }',
+      ...['gcc', '-shared', '-fPIC'],
+    );
+    const program = `import ctypes; ctypes.CDLL(${JSON.stringify(library)}).start()`;
+    const { failures } = await run({ command: ['python3', '-c', program], runs: 1 });
+    assert.match(
+      label(failures[0] ?? { kind: null }),
+      /^python-without-gil(?: or native-crash)? \(in foreign\.so\)$/,
+    );
+  });
+
+  test('a signal that something sent, and by whom', { skip: untraced }, async () => {
+    for (const [script, kind] of [
+      ['kill -SEGV $$', 'killed (by itself)'],
+      ['(kill -BUS $$) & wait', 'killed (by another process)'],
+    ] as const) {
+      const { failures } = await run({ command: ['sh', '-c', script], runs: 1 });
+      assert.equal(label(failures[0] ?? { kind: null }), kind, failures[0]?.evidence.stacks ?? '');
+    }
+  });
 });
 
 describe('a hang', () => {

@@ -36,6 +36,9 @@ const PAGES = 'https://github.com/quiesce/quiesce/blob/main/docs/diagnosis';
 // What reads or changes the interpreter's state, and what takes its lock.
 const PYTHON_STATE =
   /^(?:PyGILState_\w+|PyEval_(?:RestoreThread|AcquireThread|AcquireLock)|take_gil|drop_gil|PyThreadState_\w+|_PyThreadState_\w+|tstate_\w+|new_threadstate|pyo3::(?:gil|internal|interpreter)\S*)/m;
+/** At the top of a stack: what needs the state of a thread that has none, as a thread without the GIL. */
+const NO_STATE =
+  /^(?:_PyInterpreterState_GET|_?PyThreadState_G(?:ET|et)|_PyRuntimeState_GetThreadState)(?!\w)/;
 const TAKES_GIL = /^(?:PyGILState_Ensure|PyEval_(?:RestoreThread|AcquireThread|AcquireLock)|take_gil)(?!\w)/m;
 const NODE_API_REFUSES =
   /\b(?:PendingException|CannotRunJS|napi_(?:pending_exception|closing|cannot_run_js))\b/;
@@ -55,6 +58,16 @@ const rules: readonly Rule[] = [
     id: 'sanitizer-report',
     title: 'a sanitizer or valgrind found a memory error, a leak, a data race or undefined behaviour',
     matches: ({ signature }) => /sanitizer$|^undefined-behaviour$|^valgrind$/.test(signature),
+  },
+  {
+    id: 'killed',
+    title: 'something sent it the signal, such as the kernel when memory ran out',
+    matches: ({ signal, sender, signature }) =>
+      signal === 'SIGKILL' ||
+      (sender === 'another' && signature === '') ||
+      (sender === 'itself' && signal !== 'SIGABRT' && signature === ''),
+    detail: ({ sender }) =>
+      sender === 'itself' ? 'by itself' : sender === 'another' ? 'by another process' : undefined,
   },
   {
     id: 'stack-overflow',
@@ -235,9 +248,12 @@ const rules: readonly Rule[] = [
       const { signature, crashed, ending, died, python, inPython } = traces;
       if (signature === 'python-gil') return true;
       if (!crashed || ending || python !== true || traces.mainUnseen || traces.aborted) return false;
+      if (traces.throughForeign) return true;
       return (died === 'background' && traces.native && inPython) || (inPython && traces.nativeInPython);
     },
-    detail: ({ culprit }) => culprit,
+    // Who died may have had every right to be there.
+    detail: ({ culprit, died, native, throughForeign, nativeCaller }) =>
+      throughForeign || (died === 'background' && native) ? culprit : (nativeCaller ?? culprit),
     or: ({ signature, seen, died, pythonRan, faulting }) => {
       if (signature === 'python-gil') {
         return seen || !pythonRan || died === 'background'
@@ -248,7 +264,8 @@ const rules: readonly Rule[] = [
                 'the stack of the thread that died has exit or __run_exit_handlers, or not (needs its stack)',
             };
       }
-      if (PYTHON_STATE.test(faulting) && !TAKES_GIL.test(faulting)) return undefined;
+      if (NO_STATE.test(faulting) || (PYTHON_STATE.test(faulting) && !TAKES_GIL.test(faulting)))
+        return undefined;
       const id = signature === 'heap-corruption' ? 'heap-corruption' : 'native-crash';
       return { id, decide: 'whether PyGILState_Check() is 1 right before the call of Python' };
     },
@@ -391,11 +408,6 @@ const rules: readonly Rule[] = [
       // A thread may write to what it waits for, or be done by the time that it looks again.
       return EXITING.test(main) ? { id: 'join-at-exit', decide: DECIDED_BY_WAKER } : undefined;
     },
-  },
-  {
-    id: 'killed',
-    title: 'something killed it from outside, such as the kernel when memory ran out',
-    matches: ({ signal }) => signal === 'SIGKILL',
   },
   {
     id: 'thread-left-at-exit',

@@ -242,6 +242,11 @@ const failure = z.looseObject({
           unwound: z.boolean().exactOptional().describe('the thread had called pthread_exit'),
           exiting: z.boolean().exactOptional().describe('the process had called exit or quick_exit'),
           finalizing: z.boolean().exactOptional().describe('Python was being finalized'),
+          sender: z
+            .enum(['itself', 'another'])
+            .nullable()
+            .exactOptional()
+            .describe('process that sent the signal; null where it was for what the thread did'),
         })
         .nullable()
         .default(null)

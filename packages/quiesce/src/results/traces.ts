@@ -35,6 +35,8 @@ export interface Traces {
   readonly stderr: string;
   readonly crashed: boolean;
   readonly hung: boolean;
+  /** Who sent that signal, where it is not for what the thread did, nor sent again by who had looked at it. */
+  readonly sender: 'itself' | 'another' | undefined;
   /** Signal that ended it, or ''. */
   readonly signal: string;
   /** Which thread died, where that is known. */
@@ -65,6 +67,10 @@ export interface Traces {
   readonly othersInPython: boolean;
   /** The same, of a native thread: while an interpreter runs, one of both lacks the GIL. */
   readonly nativeInPython: boolean;
+  /** That thread, and the library that called Python in it. */
+  readonly nativeCaller: string | undefined;
+  /** What died is Python's own code, called by a library that ctypes or cffi had called: these let go of the GIL before. */
+  readonly throughForeign: boolean;
   /** Function names of the main thread. */
   readonly main: string;
   /** Whether it is a Python process, where that is known. */
@@ -152,6 +158,7 @@ export function prepare(traces: FailureTraces): Traces {
   const takenDown = crash?.exiting === true || crash?.finalizing === true;
   const ending = takenDown || EXITING.test(mainNames);
   const others = threads.filter((thread) => !thread.faulting && !waitOf(thread) && runsPython(thread));
+  const nativeInPython = others.find((thread) => !thread.main && isNative(thread));
   const ended = THREAD_ENDS.test(faultingNames);
   const joined = joinedBy(main, threads);
   return {
@@ -161,6 +168,7 @@ export function prepare(traces: FailureTraces): Traces {
     stderr,
     crashed,
     hung: outcome.kind === 'hang',
+    sender: crashed ? senderOf(crash, faulting) : undefined,
     signal: crashed ? outcome.signal : '',
     died: diedInMain === undefined ? undefined : diedInMain ? 'main' : 'background',
     seen,
@@ -175,7 +183,9 @@ export function prepare(traces: FailureTraces): Traces {
     inPython: faulting !== undefined && runsPython(faulting),
     native: faulting !== undefined && isNative(faulting),
     othersInPython: others.some((thread) => !thread.main),
-    nativeInPython: others.some((thread) => !thread.main && isNative(thread)),
+    nativeInPython: nativeInPython !== undefined,
+    nativeCaller: nativeInPython && culpritOf(nativeInPython, nativeInPython.name),
+    throughForeign: throughForeign(faulting),
     main: mainNames,
     python:
       stacksOfPython || crash?.python === true || (crash === null && command.some(isPythonProgram))
@@ -242,6 +252,31 @@ function culpritOf(faulting: ThreadStack | undefined, name: string | undefined):
   const thread = name === undefined || name === '' ? undefined : `thread ${JSON.stringify(name)}`;
   const parts = [thread, library && `in ${library}`].filter((part) => part !== undefined);
   return parts.length === 0 ? undefined : parts.join(' ');
+}
+
+function senderOf(crash: CrashFacts | null, faulting: ThreadStack | undefined): Traces['sender'] {
+  if (crash?.sender !== 'itself') return crash?.sender ?? undefined;
+  // Runtimes raise signals, too, after they have said why, and what handles a fault sends it again.
+  const frames = faulting?.frames ?? [];
+  const [first, caller] = frames.filter(({ name }) => !RAISES.test(name ?? ''));
+  const own = [first, caller].every(
+    (frame) => frame !== undefined && !/abort|signal/i.test(frame.name ?? ''),
+  );
+  return frames.length > 0 && own && !frames.some(({ name }) => name === '<signal handler called>')
+    ? 'itself'
+    : undefined;
+}
+
+/** What leads from `kill` or `raise` into the kernel. */
+const RAISES = /^(?:__|__GI_)*(?:raise|gsignal|kill|killpg|tgkill|pthread_kill\w*)$/;
+
+function throughForeign(faulting: ThreadStack | undefined): boolean {
+  if (faulting === undefined || !runsPython(faulting)) return false;
+  const own = faulting.frames.filter((frame) => frame.library !== null && !isRuntime(frame));
+  const caller = own.findIndex((frame) => !isPython(frame));
+  const next = own.slice(caller + 1).find(({ library }) => library !== own[caller]?.library);
+  const foreign = (frame: StackFrame | undefined): boolean => TRAMPOLINE.test(frame?.library ?? '');
+  return caller > 0 && !foreign(own[caller]) && foreign(next);
 }
 
 /** Functions that call each other without end, at the top of a stack: `a` or `a < b`. */

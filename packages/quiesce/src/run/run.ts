@@ -127,6 +127,8 @@ export interface CrashFacts {
   readonly exiting?: boolean;
   /** Whether Python was being finalized. */
   readonly finalizing?: boolean;
+  /** Who sent the signal, as by `kill` or `raise`; `null` where it was for what the thread did. */
+  readonly sender?: 'itself' | 'another' | null;
 }
 
 /** The evidence that a run leaves. */
@@ -238,7 +240,8 @@ export async function runOnce(
     // The other threads ran on for a moment when it was continued, and may have ended it otherwise.
     const status = crash === undefined || hung ? end.status : { code: null, signal: crash.report.signal };
     const at = crash?.at ?? end.at;
-    const explains = crash ?? (hung ? undefined : await reportedBy(status, children));
+    const original = crash !== undefined && !(await isPassedOn(crash, crashes));
+    const explains = original ? crash : hung ? undefined : ((await reportedBy(status, children)) ?? crash);
     stacks ??= (await explains?.seen) ?? null;
     const leaked = await endGroup(group, output.closed);
     signal?.throwIfAborted();
@@ -330,10 +333,9 @@ interface Crash {
  * Of children that died, the one whose end the main process passed on, or the last; of those that died like it, the first
  * whose stacks were taken.
  */
-async function reportedBy(
-  { code, signal }: ExitStatus,
-  children: readonly Crash[],
-): Promise<Crash | undefined> {
+async function reportedBy({ code, signal }: ExitStatus, all: readonly Crash[]): Promise<Crash | undefined> {
+  const passers = await Promise.all(all.map((one) => isPassedOn(one, all)));
+  const children = all.filter((_, i) => !passers[i]);
   const passedOn = signal ?? signalName((code ?? 0) - 128);
   const last = children.findLast(({ report }) => report.signal === passedOn) ?? children.at(-1);
   const alike = children.filter(
@@ -355,6 +357,25 @@ async function deathsOf(children: readonly Crash[]): Promise<string[]> {
   }
   return texts;
 }
+
+/**
+ * Whether a process died from a signal that it sent to itself after another had died from it, as `timeout` and launchers of
+ * Node do. A handler that looks at a fault first, such as faulthandler's, sends it again as well, and so does `abort()`.
+ */
+async function isPassedOn({ report, seen }: Crash, crashes: readonly Crash[]): Promise<boolean> {
+  const before = crashes.slice(
+    0,
+    crashes.findIndex((one) => one.report === report),
+  );
+  if (!report.states.includes('raised') || !before.some((one) => one.report.signal === report.signal)) {
+    return false;
+  }
+  const frames = (await seen)?.threads.find(({ faulting }) => faulting)?.frames ?? [];
+  return !frames.some(({ name }) => name !== null && RAISES_ITS_OWN.test(name));
+}
+
+/** In the stack of who sends itself a signal for what happened to it. */
+const RAISES_ITS_OWN = /^(?:<signal handler called>|(?:__GI_)?abort)$/;
 
 const ofChild = ({ report: { signal, thread }, command = '' }: Crash): ChildCrash => ({
   ...{ signal, thread, command },
@@ -498,6 +519,7 @@ function factsOf({ pid, tid, unloaded, states }: CrashReport): CrashFacts {
     unwound: states.includes('unwound'),
     exiting: states.includes('exiting'),
     finalizing: states.includes('finalizing'),
+    sender: states.includes('raised') ? 'itself' : states.includes('sent') ? 'another' : null,
   };
 }
 
