@@ -18,6 +18,7 @@ import { mustRun } from '../lib/step.mjs';
 import { bundle, withoutInlined } from './bundle.mjs';
 import { hostPlatform, nativeFiles, platforms } from './platforms.mjs';
 import { npmPackages } from './published.mjs';
+import { typesForRequire, withRequire } from './require.mjs';
 
 const ADDON = 'etcd-transport.node';
 const REPOSITORY = 'https://github.com/quiesce/quiesce';
@@ -52,7 +53,7 @@ const LEAN = {
  * @property {string} license
  * @property {unknown} engines
  * @property {unknown} repository
- * @property {Record<string, { default: string }>} [exports]
+ * @property {Record<string, import('./require.mjs').Entry>} [exports]
  * @property {string} [homepage]
  * @property {string} [bugs]
  * @property {string[]} [keywords]
@@ -85,6 +86,7 @@ export async function pack(out, { native: folder } = {}) {
     ...native.map(({ platform, files }) => stageAddon(out, etcd, platform, files['etcd-transport'])),
     stage(out, 'etcd', {
       ...etcd,
+      exports: withRequire(etcd.exports ?? {}),
       files: ['dist/src', '!dist/**/*.map'],
       dependencies: withoutInlined(etcd.dependencies ?? {}),
       optionalDependencies: Object.fromEntries(names.map((name) => [name, etcd.version])),
@@ -95,6 +97,7 @@ export async function pack(out, { native: folder } = {}) {
   const tarballs = {};
   await Promise.all(['etcd', 'quiesce'].map((folder) => compile(out, folder)));
   await bundle(join(out, 'staged', 'etcd', COMPILED), entriesOf(etcd));
+  typesForRequire(join(out, 'staged', 'etcd', COMPILED));
   for (const { name, dir } of staged) {
     const listed = await mustRun(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', out], {
       cwd: dir,

@@ -166,9 +166,22 @@ describe('installed from its tarball, @quiesce/etcd', () => {
          return [connect, instrument, startEtcd];
        };`,
     );
+    writeFileSync(
+      join(dir, 'by-require.cts'),
+      `import { connect, Mutex, Session, type KeyValue } from '@quiesce/etcd';
+       import { instrument } from '@quiesce/etcd/opentelemetry';
+       import { startEtcd } from '@quiesce/etcd/testing';
+       export const all = async (): Promise<KeyValue | undefined> => {
+         const server = await startEtcd();
+         const etcd = await connect(server.endpoint);
+         instrument();
+         await new Mutex(await Session.create(etcd), 'name').lock();
+         return etcd.get('a');
+       };`,
+    );
     for (const [module, moduleResolution, ...files] of [
-      ['nodenext', 'nodenext', 'program.mts', 'by-node16.cts'],
-      ['node16', 'node16', 'program.mts', 'by-node16.cts'],
+      ['nodenext', 'nodenext', 'program.mts', 'by-node16.cts', 'by-require.cts'],
+      ['node16', 'node16', 'program.mts', 'by-node16.cts', 'by-require.cts'],
       ['esnext', 'bundler', 'program.mts'],
       ['esnext', 'node10', 'program.mts'],
       ['commonjs', 'node10', 'by-node10.cts'],

@@ -224,7 +224,7 @@ overEachTransport('TLS as Go has it:', (connect) => {
       assert.ok(refusal instanceof EtcdError, String(refusal));
       assert.match(
         refusal.message,
-        /client key: it is of another kind than RSA with 2048 to 4096 bits|key too small/,
+        /client key: it is none of RSA with 2048 to 4096 bits|key too small/,
       );
     });
 

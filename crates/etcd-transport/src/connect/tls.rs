@@ -82,7 +82,7 @@ fn signing_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, InvalidOptions> {
     // rustls says of any other key that it can't parse it.
     provider::sign::any_supported_type(&key).map_err(|_| {
         let taken = "RSA with 2048 to 4096 bits, ECDSA on P-256, P-384 or P-521, or Ed25519";
-        invalid("client key", format!("it is of another kind than {taken}"))
+        invalid("client key", format!("it is none of {taken}"))
     })
 }
 

@@ -693,7 +693,10 @@ export class Rpc {
   }
 }
 
-/** Of what a call is part of; `undefined` where nobody asks for it. */
+/**
+ * Of what a call is part of; `undefined` where nobody asks for it.
+ * @internal
+ */
 export function progressIn({ progress, signal }: CallControl): Progress | undefined {
   return progress ?? progressOf(signal);
 }
