@@ -1,6 +1,6 @@
 // The report for a reader: it fits the terminal, cuts no word, and says of a scenario that failed how often.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { runPlan, terminalReport, witnessProblem } from '../src/index.js';
 import { findExecutable } from '../src/process/executable.js';
@@ -8,6 +8,8 @@ import { progressView } from '../src/report/progress.js';
 import { keepEnd, keepStart, shellLine } from '../src/report/text.js';
 import type { ScenarioResult } from '../src/results/result.js';
 import type { ProgressEvent } from '../src/session/session.js';
+import { cli } from './support/cli.js';
+import { realPython } from './support/python.js';
 
 const LONG = 'a rather long name of a scenario [node 22, lightningcss 1.29.1]';
 const EVERY_THIRD = 'echo done >&$QUIESCE_DONE_FD; [ $((QUIESCE_RUN % 3)) != 0 ] || kill -ABRT $$';
@@ -142,4 +144,24 @@ test('a command to repeat has the very words, whatever is in them', () => {
   assert.doesNotMatch(line, /[^\P{Cc}\n]/u);
   const printed = execFileSync('bash', ['-c', line], { encoding: 'utf8', env: { LC_ALL: 'C.UTF-8' } });
   assert.deepEqual(printed.split('|').slice(0, -1), words.slice(2));
+});
+
+test('the bar gives the cursor back where SIGQUIT (Ctrl-\\) ends the tester at once', async () => {
+  const onTerminal = `import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+seen = b''
+while True:
+    try: part = os.read(terminal, 4096)
+    except OSError: break
+    if not part: break
+    if b'\\x1b[?25l' in part: os.kill(pid, signal.SIGQUIT)
+    seen += part
+assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGQUIT
+sys.stdout.buffer.write(seen)`;
+  const command = ['-c', onTerminal, process.execPath, cli, 'run', '-n', '5', '--', 'sleep', '33'];
+  const { stdout } = spawnSync(realPython(), command, { encoding: 'utf8', timeout: 60_000 });
+  const hidden = stdout.lastIndexOf('\x1b[?25l');
+  assert.ok(hidden >= 0, JSON.stringify(stdout));
+  assert.ok(stdout.lastIndexOf('\x1b[?25h') > hidden, JSON.stringify(stdout));
 });

@@ -1,5 +1,6 @@
 import { SingleBar } from 'cli-progress';
 import { formatMs } from '../duration.js';
+import { onProcessExit } from '../process/exit-guard.js';
 import type { ScenarioResult } from '../results/result.js';
 import type { ProgressEvent } from '../session/session.js';
 import { failureCounts, keepEnd, oneLine, printable, runsText } from './text.js';
@@ -22,9 +23,11 @@ export function progressView(stream: NodeJS.WriteStream): ProgressView {
 
 function barView(stream: NodeJS.WriteStream): ProgressView {
   let bar: SingleBar | undefined;
+  let release = (): void => {};
   const stop = (): void => {
     bar?.stop();
     bar = undefined;
+    release();
   };
   const onProgress = (event: ProgressEvent): void => {
     if (event.type === 'scenario-start') {
@@ -51,6 +54,8 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
         gracefulExit: false, // the CLI handles signals
       });
       bar.start(scenario.runs, 0, { failed: 0 });
+      // It hides the cursor, also from whoever ends this process at once.
+      release = onProcessExit(stop);
     } else if (event.type === 'run') bar?.update(event.completed, { failed: event.failed });
     else if (event.type === 'scenario-end') stop();
   };
