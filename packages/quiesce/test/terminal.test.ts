@@ -40,6 +40,15 @@ test('fits 60, 80 and 120 columns, with whole words and whole names, and rates w
   }
 });
 
+test('fits a terminal that is narrower, with its rates and verdicts', async () => {
+  const result = await runPlan({ ...plan, defaults: { ...plan.defaults, runs: 4 } });
+  for (const columns of [40, 44, 50]) {
+    const [table = ''] = terminalReport(result, false, columns).split('\n\n');
+    for (const line of table.split('\n')) assert.ok(line.length <= columns, `${columns}: ${line}`);
+    assert.match(table, /failure rate +verdict[\s\S]*below[\s\S]*ok/);
+  }
+});
+
 test('texts are cut between words, names keep their end', () => {
   assert.equal(keepEnd('a scenario [node 22] in a worker', 15), '…in a worker');
   assert.equal(keepEnd('short', 15), 'short');

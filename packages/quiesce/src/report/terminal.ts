@@ -112,12 +112,14 @@ const COLUMNS = {
   verdict: { title: 'verdict', align: 'left', widest: 9, cell: (result, c) => verdict(result, c) },
 } as const satisfies Record<string, Column>;
 
-/** What is shown where there is less and less room; the last two have the rate and the failures on several lines. */
+/** What is shown where there is less and less room; the last three have the rate and the failures on several lines. */
 const LAYOUTS: readonly Column[][] = [
   [COLUMNS.runs, COLUMNS.expected, COLUMNS.failed, COLUMNS.rate, COLUMNS.exit, COLUMNS.verdict],
   [COLUMNS.runs, COLUMNS.failed, COLUMNS.rate, COLUMNS.exit, COLUMNS.verdict],
   [COLUMNS.runs, COLUMNS.failed, { ...COLUMNS.rate, widest: 12 }, COLUMNS.exit, COLUMNS.verdict],
   [COLUMNS.runs, { ...COLUMNS.failed, widest: 10 }, { ...COLUMNS.rate, widest: 12 }, COLUMNS.verdict],
+  // The notes have the outcomes.
+  [{ ...COLUMNS.rate, widest: 12 }, COLUMNS.verdict],
 ];
 
 const GAP = 2;
