@@ -63,6 +63,13 @@ describe('startEtcd', () => {
     });
   });
 
+  test('refuses one port for both', async () => {
+    await assert.rejects(startEtcd({ port: 23_791, peerPort: 23_791 }), {
+      name: 'InvalidArgumentError',
+      message: 'port and peerPort are both 23791; etcd listens on two ports, so give two',
+    });
+  });
+
   test('fails with the function that waits for it in the stack', async () => {
     async function myTest(): Promise<void> {
       await startEtcd({ binary: '/bin/true' });

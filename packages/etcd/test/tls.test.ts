@@ -222,10 +222,7 @@ overEachTransport('TLS as Go has it:', (connect) => {
       const refusal = await works(connect, options('rsa1024-client')).catch((error: unknown) => error);
       if (refusal === undefined) return;
       assert.ok(refusal instanceof EtcdError, String(refusal));
-      assert.match(
-        refusal.message,
-        /client key: it is none of RSA with 2048 to 4096 bits|key too small/,
-      );
+      assert.match(refusal.message, /client key: it is none of RSA with 2048 to 4096 bits|key too small/);
     });
 
     test('in DER is refused before, and so is an authority', async () => {

@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { invalidArgument } from '../errors.js';
 import { callSite, withFrames } from '../util/at-caller.js';
 import {
   abortSignal,
@@ -148,6 +149,9 @@ export async function startEtcd(
   await checkServerTls(options.tls);
   const binary = findEtcd(options.binary);
   const { port: given, peerPort: givenPeer, signal } = options;
+  if (given !== undefined && given === givenPeer) {
+    throw invalidArgument(`port and peerPort are both ${given}; etcd listens on two ports, so give two`);
+  }
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
     const [free = 0, freePeer = 0] = await freePorts(2);
