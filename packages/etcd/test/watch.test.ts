@@ -21,6 +21,7 @@ import {
   type WatchEvent,
 } from '../src/index.js';
 import { overEachTransport, withClient, withServer } from './support/clients.js';
+import { eventually } from './support/eventually.js';
 import { collectGarbage } from './support/garbage.js';
 import { take } from './support/take.js';
 
@@ -385,6 +386,67 @@ overEachTransport('watch', (connect) => {
       },
       (error) => error === failure,
     );
+  });
+
+  test('holds what comes after the last listener has gone for the next one', async () => {
+    const key = `${fresh()}k`;
+    const watch = etcd.watch(key);
+    const first: string[] = [];
+    const second: string[] = [];
+    await watch.ready;
+    const listener = (event: WatchEvent): unknown => first.push(event.kv.text());
+    watch.on('put', listener);
+    await etcd.put(key, '1');
+    await eventually('it was emitted', () => first.length === 1);
+    watch.off('put', listener);
+    const { revision } = watch;
+    await etcd.put(key, '2');
+    await watch.requestProgress();
+    assert.equal(watch.revision, revision, 'nothing was delivered meanwhile');
+    watch.on('put', (event) => second.push(event.kv.text()));
+    await etcd.put(key, '3');
+    await eventually('it was emitted', () => second.length === 2);
+    assert.deepEqual([first, second], [['1'], ['2', '3']]);
+    watch.close();
+  });
+
+  test('gives once() each event, those of one response and of one transaction too', async () => {
+    const start = fresh();
+    const { revision } = await etcd.put(`${start}first`, '0');
+    for (const i of [1, 2]) await etcd.put(`${start}next`, `${i}`);
+    await etcd.txn({ success: ['a', 'b', 'c'].map((key) => op.put(start + key, key)) });
+    const watch = etcd.watch(prefix(start), { startRevision: revision });
+    const seen: string[] = [];
+    while (seen.length < 6) {
+      const [event] = await once(watch, 'put', { signal: AbortSignal.timeout(5_000) });
+      seen.push(event.kv.text());
+    }
+    assert.deepEqual(seen, ['0', '1', '2', 'a', 'b', 'c']);
+    watch.close();
+  });
+
+  test('drops what is held once it is closed, and reports its end where the last listener has gone', async () => {
+    const start = fresh();
+    const { revision } = await etcd.put(`${start}a`, '0');
+    await etcd.put(`${start}b`, '1');
+    const emitted: string[] = [];
+    const hear = (watch: Watch): Watch =>
+      watch.once('put', (event) => emitted.push(event.kv.text())).on('close', () => emitted.push('close'));
+    const closed = hear(etcd.watch(prefix(start), { startRevision: revision }));
+    await eventually('it was emitted', () => emitted.length > 0);
+    closed.close();
+    await eventually('it was emitted', () => emitted.length > 1);
+    closed.on('put', (event) => emitted.push(event.kv.text()));
+    await sleep(20);
+    assert.deepEqual(emitted.splice(0), ['0', 'close']);
+
+    const controller = new AbortController();
+    const aborted = hear(etcd.watch(prefix(start), { startRevision: revision, signal: controller.signal }));
+    aborted.on('error', (error) => emitted.push(String(error)));
+    await eventually('it was emitted', () => emitted.length > 0);
+    controller.abort(new Error('enough'));
+    await eventually('it was emitted', () => emitted.length > 2);
+    assert.deepEqual(emitted, ['0', 'Error: enough', 'close']);
   });
 
   test('holds no more than bufferBytes while nobody takes events, and loses none', async () => {

@@ -19,8 +19,12 @@ export interface SubscriptionListener {
   /** @param revision of the store, by the server that has made it. */
   connected(revision: bigint): void;
   disconnected(reason: unknown): void;
-  /** With an error, or without one. */
-  ended(over: Over): void;
+  /**
+   * With an error, or without one.
+   *
+   * @param dropped what was not yet delivered.
+   */
+  ended(over: Over, dropped: boolean): void;
 }
 
 /** How a watch has ended. */
@@ -269,7 +273,7 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#ready?.reject(reason);
     this.#ready = undefined;
     for (const waiter of [...this.#progressWaiters]) waiter.reject(reason);
-    this.#listener.ended(over);
+    this.#listener.ended(over, dropQueue);
     this.#stream.remove(this);
     const consumer = this.#consumer;
     if (consumer === undefined) return;

@@ -55,6 +55,9 @@ const events: Readonly<Record<keyof WatchEvents<unknown>, readonly string[]>> = 
   close: ['end'],
 };
 
+/** Who listens to one of these consumes the events. */
+const takesEvents: readonly (string | symbol)[] = ['put', 'delete', 'batch'];
+
 type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
 
 /**
@@ -69,8 +72,8 @@ type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
  *
  * Leaving a loop ends the watch, as `close()` does. A loop that waits beside another is refused. What a listener throws is
  * an uncaught exception, and the watch continues. While the consumer is behind by more than `bufferBytes`, the server
- * holds the changes, not this process. The same is true while there is no consumer: listeners of only `error`, `close`,
- * `connected` and `disconnected` take no events.
+ * holds the changes, not this process. The same is true while there is no consumer: before the first listener, and after
+ * the last one was removed. Listeners of only `error`, `close`, `connected` and `disconnected` take no events.
  *
  * A watch never ends silently. Loops throw, and `error` is emitted, after the events before were delivered:
  * `CompactedError` if the next revision was compacted (which can also happen when the watch was without a connection,
@@ -101,6 +104,10 @@ export class Watch<Entry = KeyValue>
   #batch: WatchBatch<Entry> | undefined;
   /** The first event of it that listeners didn't get. */
   #nextEmitted: WatchEvent<Entry> | undefined;
+  /** Goes on with the listeners that come; there while the last one has gone. */
+  #wake: (() => void) | undefined;
+  /** It was ended here, so that what was not yet delivered is dropped. */
+  #dropped = false;
 
   static {
     const isOurs = (it: object): boolean => #subscription in it;
@@ -130,8 +137,9 @@ export class Watch<Entry = KeyValue>
         progress?.failed(reason);
         this.#notify('disconnected', reason);
       },
-      ended: (over) => {
+      ended: (over, dropped) => {
         this.#unlisten?.();
+        this.#dropped = dropped;
         this.#over = over;
         this.#reportEnd();
       },
@@ -256,7 +264,8 @@ export class Watch<Entry = KeyValue>
     // Consumers and listeners that are added in the same turn miss nothing.
     nextTick(() => {
       const over = this.#over;
-      if (over === undefined || this.#consumer !== undefined || this.#endReported) return;
+      const taken = this.#consumer !== undefined && this.#wake === undefined;
+      if (over === undefined || taken || this.#endReported) return;
       if (this.listenerCount('error') + this.listenerCount('close') === 0) return;
       this.#endReported = true;
       const failed = 'failure' in over && !(over.failure instanceof ClosedError);
@@ -267,10 +276,27 @@ export class Watch<Entry = KeyValue>
 
   #startListeners(name: string | symbol): void {
     if (name === 'error' || name === 'close') this.#reportEnd();
-    if (this.#consumer === 'listeners' || !(name === 'put' || name === 'delete' || name === 'batch')) return;
-    this.#claim('listeners');
+    if (!takesEvents.includes(name)) return;
+    const first = this.#consumer === undefined;
+    if (this.#consumer !== 'listeners') this.#claim('listeners');
     // Listeners that are added in the same turn miss nothing.
-    nextTick(() => void this.#emitAll());
+    if (first) nextTick(() => void this.#emitAll());
+    else if (this.#wake !== undefined) nextTick(this.#wake);
+  }
+
+  get #hasListeners(): boolean {
+    return takesEvents.some((name) => this.listenerCount(name as keyof WatchEvents) > 0);
+  }
+
+  /** Holds what is to be delivered until there is a listener for it, as before the first one. */
+  async #untilListened(): Promise<void> {
+    while (!this.#hasListeners) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        this.#reportEnd();
+      });
+      this.#wake = undefined;
+    }
   }
 
   async #emitAll(): Promise<void> {
@@ -278,10 +304,13 @@ export class Watch<Entry = KeyValue>
       const batch = await this.#nextOrError();
       if (batch === undefined) break;
       for (const [i, event] of batch.events.entries()) {
+        if (!this.#hasListeners) await this.#untilListened();
+        if (this.#dropped) break;
         this.#nextEmitted = batch.events[i + 1];
         this.#notify(event.type, event);
       }
-      this.#notify('batch', batch);
+      if (!this.#hasListeners) await this.#untilListened();
+      if (!this.#dropped) this.#notify('batch', batch);
     }
     if (!this.#endReported) this.#notify('close');
   }
@@ -292,9 +321,10 @@ export class Watch<Entry = KeyValue>
       if (batch !== undefined) {
         this.#nextEmitted = batch.events[0];
         this.#batch = batch;
-      }
+      } else if (!this.#hasListeners) await this.#untilListened();
       return batch;
     } catch (error) {
+      if (!this.#hasListeners) await this.#untilListened();
       if (!(error instanceof ClosedError || this.#endReported)) this.#notify('error', error);
       return undefined;
     }
