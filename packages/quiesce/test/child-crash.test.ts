@@ -69,6 +69,16 @@ describe('a child that dies', { skip }, () => {
     });
   }
 
+  const ownNumbers = ['unshare', '--user', '--map-root-user', '--pid', '--fork'];
+  const noNamespaces = spawnSync(ownNumbers[0] ?? '', [...ownNumbers.slice(1), 'true']).status !== 0;
+  test('in a PID namespace is found, though it has other numbers there', {
+    skip: noNamespaces && 'no namespaces may be made here',
+  }, async () => {
+    const { failures } = await run({ command: [...ownNumbers, 'sh', '-c', `${inC}; exit $?`], runs: 1 });
+    assert.match(failures[0]?.evidence.child?.command ?? '', /dies\.py/);
+    if (hasStacks) assert.equal(failures[0]?.kind?.id, 'aborted');
+  });
+
   test('of a program that ends well is a note', async () => {
     const { code, output } = await runCli(['run', '-n', '2', '--', 'sh', '-c', `${inC}; exit 0`], {
       cwd: dir,

@@ -78,6 +78,10 @@ export function ancestorsOf(pid: number, among: ReadonlySet<number>): number[] {
   return found;
 }
 
+/** The number that a thread has for itself: another one in a PID namespace of its own. */
+export const innermostNumber = (pid: number, tid: number): number =>
+  Number(/^NSpid:.*\s(\d+)$/m.exec(readProc(`/proc/${pid}/task/${tid}/status`))?.[1] ?? tid);
+
 const parentOf = (pid: number): number =>
   Number(/^\d+ \(.*\) \S (\d+) /s.exec(readProc(`/proc/${pid}/stat`))?.[1] ?? 0);
 

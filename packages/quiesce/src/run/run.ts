@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BoundedOutput } from '../process/bounded-output.js';
-import { readProc } from '../process/proc.js';
-import { type ProcessGroup, spawnGroup } from '../process/process-group.js';
-import { ancestorsOf, haltOf, isRunning, procFolder } from '../process/processes.js';
+import { listProc, readProc } from '../process/proc.js';
+import { type GroupMember, type ProcessGroup, spawnGroup } from '../process/process-group.js';
+import { ancestorsOf, haltOf, innermostNumber, isRunning, procFolder } from '../process/processes.js';
 import { signalName } from '../process/signal-names.js';
 import type { ExitStatus } from '../process/started-program.js';
 import { startTimer } from '../process/timer.js';
@@ -388,10 +388,11 @@ function hungChild(stacks: Stacks | null): ExplainingChild | null {
   return { signal: null, thread: main?.name ?? '', command: stacks.child.command };
 }
 
-function lookAt(report: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
+function lookAt(said: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
   let facts: CrashFacts | null = null;
   // What comes from the program must not affect processes of others.
   const members = group.members();
+  const report = { ...said, ...numbersHere(said, members) };
   const member = members.find(({ pid }) => pid === report.pid);
   const waiters = ancestorsOf(report.pid, new Set(members.map(({ pid }) => pid)));
   const look = async (): Promise<Stacks | null> => {
@@ -431,6 +432,18 @@ async function continueStopped(waiters: readonly number[], exited: ProcessGroup[
     for (const pid of waiters) if (haltOf(pid, pid) === 'stopped') signalProcess(pid, 'SIGCONT');
     await delay(CONTINUE_POLL_MS, undefined, { ref: false });
   }
+}
+
+/** The numbers of a process and its thread, which may be those of another PID namespace. */
+function numbersHere(
+  { pid, tid }: CrashReport,
+  members: readonly GroupMember[],
+): Pick<CrashReport, 'pid' | 'tid'> {
+  if (members.some((member) => member.pid === pid)) return { pid, tid };
+  const outer = members.find((member) => innermostNumber(member.pid, member.pid) === pid)?.pid;
+  if (outer === undefined) return { pid, tid };
+  const threads = listProc(`/proc/${outer}/task`).map(Number);
+  return { pid: outer, tid: threads.find((thread) => innermostNumber(outer, thread) === tid) ?? outer };
 }
 
 interface Collected {
