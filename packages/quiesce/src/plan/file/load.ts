@@ -35,7 +35,7 @@ export async function findPlan(directory = '.'): Promise<string | undefined> {
  */
 export async function loadPlan(
   file: string,
-  { timeoutMs = LOADING_MS }: { readonly timeoutMs?: number } = {},
+  options: { readonly timeoutMs?: number } = {},
 ): Promise<{ plan: Plan; baseDir: string }> {
   const path = resolve(file);
   const baseDir = dirname(path);
@@ -63,7 +63,7 @@ export async function loadPlan(
         'use .yaml, .yml, .json, .ts or .js',
       );
     }
-    const plan = await settled(exportedPlan(path), `plan ${file}`, timeoutMs);
+    const plan = await settled(exportedPlan(path), `plan ${file}`, options.timeoutMs ?? LOADING_MS);
     return { plan: checkPlan(plan, file, 'written'), baseDir };
   } catch (error) {
     if (error instanceof UsageError) throw error;
