@@ -33,6 +33,7 @@ export { type Place, PlanError, type PlanProblem } from './plan/plan-error.js';
 export type { PlanOverrides } from './plan/resolve.js';
 export type { RecordedScenario, Scenario } from './plan/scenario.js';
 export { parseShard, type Shard, type ShardChoice } from './plan/shard.js';
+export type { GroupMember } from './process/process-group.js';
 export type { ExitStatus } from './process/started-program.js';
 export type { NamedComparison } from './report/comparison.js';
 export { githubAnnotations, githubSummary } from './report/github.js';
