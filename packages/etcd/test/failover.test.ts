@@ -1,10 +1,19 @@
 // Failover and retry on three real members: killed, frozen, cut off, restarted, and leaders that move.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type EtcdCluster, type EtcdMember, startEtcdCluster } from '@quiesce/test-services';
-import { ClosedError, type ConnectionEvent, type EtcdClient, EtcdError } from '../src/index.js';
+import {
+  ClosedError,
+  type ConnectionEvent,
+  type EtcdClient,
+  EtcdError,
+  StatusCode,
+  UnavailableError,
+} from '../src/index.js';
 import { overEachTransport } from './support/clients.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 let cluster: EtcdCluster;
 before(async () => {
@@ -148,6 +157,35 @@ overEachTransport('failover', (connect) => {
     }
     assert.equal((await etcd.get('follower'))?.text(), '29');
     await follower.restart();
+  });
+
+  test('snapshots are taken at another member where one is killed, and wait for the only one', async () => {
+    const dir = temporaryDirectory();
+    const [member] = (await cluster.followers()) as [EtcdMember];
+    await using all = await connect({ endpoints: cluster.endpoints });
+    await using one = await connect({ endpoints: member.endpoint });
+    member.kill();
+    await member.exited;
+    for (let i = 0; i < 6; i++) await all.maintenance.snapshotTo(join(dir, `${i}.db`), { timeoutMs: 20_000 });
+    await assert.rejects(
+      one.maintenance.snapshotTo(join(dir, 'down.db'), { timeoutMs: 200 }),
+      UnavailableError,
+    );
+    const waiting = one.maintenance.snapshotTo(join(dir, 'waited.db'), { timeoutMs: 20_000 });
+    waiting.catch(() => {});
+    const controller = new AbortController();
+    const { signal } = controller;
+    const given = one.maintenance.snapshotTo(join(dir, 'aborted.db'), { signal });
+    const closed = one.maintenance.snapshot();
+    const next = closed[Symbol.asyncIterator]().next();
+    next.catch(() => {});
+    await delay(200);
+    controller.abort(new Error('given up'));
+    closed.close();
+    await assert.rejects(given, /given up/);
+    await assert.rejects(next, { code: StatusCode.CANCELLED });
+    await member.restart();
+    assert.ok((await waiting).bytes > 0);
   });
 
   test('a frozen member: reads move on after attemptTimeoutMs, and then avoid it', async () => {

@@ -295,7 +295,7 @@ overEachTransport('maintenance service', (connect) => {
       await etcd.maintenance.status(endpoint);
       // Else all of it may have come before the cut.
       proxy.pause();
-      const snapshot = etcd.maintenance.snapshot({ endpoint, timeoutMs: 20_000 });
+      const snapshot = etcd.maintenance.snapshot({ endpoint, timeoutMs: 1_000 });
       const failed = assert.rejects(snapshot[Symbol.asyncIterator]().next(), UnavailableError);
       await proxy.close();
       await failed;

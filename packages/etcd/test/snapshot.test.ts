@@ -4,9 +4,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { Snapshot, writeSnapshot } from '../src/admin/snapshot.js';
+import { Snapshot, type SnapshotSource, writeSnapshot } from '../src/admin/snapshot.js';
 import { CorruptSnapshotError, StatusCode, UnavailableError } from '../src/index.js';
 import { SnapshotResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
+import type { Transport } from '../src/transport/transport.js';
 import { busyFor } from './support/busy-for.js';
 import { type StreamScript, startScriptedServer } from './support/scripted-server.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -37,6 +38,15 @@ function send(bytes: Uint8Array, sizes: readonly number[], total = database.leng
   };
 }
 
+/** From a transport, without another attempt. */
+function once(transport: Transport): SnapshotSource {
+  return {
+    open: () => transport.stream('/test.Script/Snapshot'),
+    mayReopen: async () => false,
+    inWords: (_stream, error) => error,
+  };
+}
+
 for (const { name, skip, make } of transports) {
   describe(`snapshot, ${name}`, { skip }, () => {
     /** Runs a test's body with a snapshot from a server with this script. */
@@ -47,7 +57,7 @@ for (const { name, skip, make } of transports) {
       await using server = await startScriptedServer({ stream: { Snapshot: script } });
       const transport = make({ endpoint: server.endpoint });
       try {
-        await body(new Snapshot(transport.stream('/test.Script/Snapshot'), (error) => error));
+        await body(new Snapshot(once(transport)));
       } finally {
         await transport.close();
       }
@@ -64,7 +74,7 @@ for (const { name, skip, make } of transports) {
         unary: { echo: (call, answer) => answer(null, call.request) },
       });
       const transport = make({ endpoint: server.endpoint });
-      const snapshot = new Snapshot(transport.stream('/test.Script/Snapshot'), (error) => error);
+      const snapshot = new Snapshot(once(transport));
       const calls = Array.from({ length: 200 }, (_, i) =>
         transport.unary('/test.Script/echo', Buffer.from(`${i}`)),
       );

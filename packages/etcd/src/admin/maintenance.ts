@@ -189,6 +189,9 @@ export class Maintenance {
    * the end. {@link snapshotTo} writes it to a file. There is no deadline unless one is given. etcd:
    * `Maintenance.Snapshot`.
    *
+   * If no server answers, the loop asks again, another member if there is one, until `timeoutMs`, or for as long as the
+   * client's `timeoutMs` if none is given. A snapshot that breaks after its first bytes came isn't taken again.
+   *
    * @throws InvalidArgumentError and ClosedError, at once. The loop throws other errors.
    */
   snapshot(options: SnapshotOptions = {}): Snapshot {
@@ -196,8 +199,19 @@ export class Maintenance {
     const { endpoint, signal, timeoutMs } = options;
     const rpc = endpoint === undefined ? this.#rpc : this.#rpc.at(endpoint);
     const control = { ...(signal && { signal }), ...(timeoutMs !== undefined && { timeoutMs }) };
-    const stream = rpc.stream(MaintenanceService.snapshot, control);
-    return new Snapshot(stream, (error) => rpc.inWordsOf(stream, error, control));
+    const deadline = performance.now() + (timeoutMs ?? Number.POSITIVE_INFINITY);
+    return new Snapshot({
+      signal,
+      open: () => {
+        const left = timeoutMs !== undefined && { timeoutMs: Math.max(1, deadline - performance.now()) };
+        return rpc.stream(MaintenanceService.snapshot, { ...control, ...left });
+      },
+      mayReopen: (stream, error, attempts, since, until) => {
+        const last = Math.min(deadline, since + rpc.timeoutOf(options));
+        return rpc.mayReopen(stream, error, attempts, last, until);
+      },
+      inWords: (stream, error) => rpc.inWordsOf(stream, error, control),
+    });
   }
 
   /**

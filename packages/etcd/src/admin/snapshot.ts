@@ -3,10 +3,12 @@ import { EtcdError, errorOfCode, invalidArgument, StatusCode } from '../errors.j
 import { MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import { SnapshotRequest, SnapshotResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
+import { wasCancelled } from '../transport/call-state.js';
 import type { ByteStream } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
 import { OneLoop } from '../util/item-iterator.js';
 import { checkArgument, type Kind, kind, nonEmptyText, shown, text } from '../util/kinds.js';
+import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
 
 /** etcd ends a snapshot with the SHA-256 of all before it. */
@@ -58,31 +60,52 @@ export class CorruptSnapshotError extends EtcdError {
 }
 
 /**
+ * Where the bytes of a snapshot come from.
+ * @internal
+ */
+export interface SnapshotSource {
+  /** The caller's, which ends the streams. */
+  readonly signal?: AbortSignal | undefined;
+  open(): ByteStream;
+  /**
+   * Whether to open another stream after this one, which has brought nothing; waits until it is time to.
+   *
+   * @param attempts how many streams have failed.
+   * @param since when the first byte was first asked for, by `performance.now()`.
+   * @param until ends the wait.
+   */
+  mayReopen(
+    stream: ByteStream,
+    error: unknown,
+    attempts: number,
+    since: number,
+    until: AbortSignal,
+  ): Promise<boolean>;
+  /** How a failure of a stream is reported. */
+  inWords(stream: ByteStream, error: unknown): unknown;
+}
+
+/**
  * The bytes of a snapshot, in chunks of up to 64 KiB, as an async iterable for one loop. They are read from the server
  * as the loop asks for them. Leaving the loop ends the transfer, as `close()` does. At its end the loop throws {@link
  * CorruptSnapshotError} if the SHA-256 is wrong. `Readable.from(snapshot)` makes a Node stream.
  */
 export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
-  readonly #stream: ByteStream;
-  readonly #inWords: (error: unknown) => unknown;
+  readonly #source: SnapshotSource;
+  readonly #closing = new AbortController();
+  #stream: ByteStream;
   readonly #chunks: OneLoop<Uint8Array>;
   #info: SnapshotInfo | undefined;
 
   static {
-    guardMethods<Snapshot>(Snapshot, (it) => #stream in it, { promised: {}, direct: { close: 0 } });
+    guardMethods<Snapshot>(Snapshot, (it) => #source in it, { promised: {}, direct: { close: 0 } });
   }
 
-  /**
-   * @param inWords how a failure of the stream is reported.
-   * @internal
-   */
-  constructor(stream: ByteStream, inWords: (error: unknown) => unknown) {
-    this.#stream = stream;
-    this.#inWords = inWords;
+  /** @internal */
+  constructor(source: SnapshotSource) {
+    this.#source = source;
+    this.#stream = this.#open();
     this.#chunks = new OneLoop(this.#receive(), 'snapshot');
-    // How it fails is reported by the answer.
-    stream.send(SnapshotRequest.encode({}).finish()).catch(() => {});
-    stream.closeSend();
   }
 
   /** The result; `undefined` until the loop has ended and the hash was correct. */
@@ -97,12 +120,37 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
 
   /** Ends the transfer; a waiting loop rejects as `CANCELLED`. Idempotent. */
   close(): void {
+    this.#closing.abort(wasCancelled(MaintenanceService.snapshot.path));
     this.#stream.cancel();
   }
 
   /** Ends it, as {@link close} does. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
+  }
+
+  #open(): ByteStream {
+    const stream = this.#source.open();
+    // How it fails is reported by the answer.
+    stream.send(SnapshotRequest.encode({}).finish()).catch(() => {});
+    stream.closeSend();
+    return stream;
+  }
+
+  /** The first message, from the first stream that brings one. */
+  async #first(): Promise<Uint8Array | undefined> {
+    const since = performance.now();
+    using linked = new LinkedSignal([this.#source.signal, this.#closing.signal]);
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return await this.#stream.receive();
+      } catch (error) {
+        const again = await this.#source.mayReopen(this.#stream, error, attempts, since, linked.signal);
+        if (!again) throw error;
+        linked.signal.throwIfAborted();
+        this.#stream = this.#open();
+      }
+    }
   }
 
   async *#receive(): AsyncGenerator<Uint8Array, void, void> {
@@ -113,7 +161,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     let remaining = 0n;
     let version = '';
     try {
-      for (let message = await this.#stream.receive(); message; message = await this.#stream.receive()) {
+      for (let message = await this.#first(); message; message = await this.#stream.receive()) {
         const response = SnapshotResponse.decode(message);
         const { blob } = response;
         version ||= response.version;
@@ -129,7 +177,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
         if (blob.length > 0) yield alone ? blob : new Uint8Array(blob);
       }
     } catch (error) {
-      throw atCaller(this.#inWords(error));
+      throw atCaller(this.#source.inWords(this.#stream, error), this.#source.signal);
     } finally {
       this.close();
     }

@@ -279,6 +279,29 @@ export class Rpc {
     if (endpoint !== undefined && !this.#closed) this.#balancer.failed(endpoint, error);
   }
 
+  /**
+   * Whether a stream that only reads, and has failed before it brought anything, may be opened again, as a call would be
+   * sent again. Waits until it is time to.
+   *
+   * @param attempts how many streams have failed in a row.
+   */
+  async mayReopen(
+    stream: ByteStream,
+    error: unknown,
+    attempts: number,
+    deadline: number,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (!(error instanceof EtcdError) || signal.aborted || this.#closed) return false;
+    if (blamesEndpoint(error, false)) this.leaveEndpoint(stream, error);
+    if (this.takesAnotherToken(error, attempts - 1)) return performance.now() < deadline;
+    if (attempts >= this.#init.maxAttempts || !isRetriable(error, true, false)) return false;
+    const waitMs = this.#waitMs(attempts, staysAtEndpoint(error), deadline);
+    if (waitMs === undefined) return false;
+    if (waitMs > 0) await this.#balancer.pause(waitMs, signal);
+    return true;
+  }
+
   /** Where a stream goes, once it has begun. */
   addressOf(stream: ByteStream): string | undefined {
     return this.#streams.get(stream)?.address;
@@ -546,17 +569,9 @@ export class Rpc {
         if (attempts >= this.#init.maxAttempts || !isRetriable(error, call.idempotent, timedOut)) {
           throw ended();
         }
-        // The other endpoints are tried at once; then it is time to wait.
-        const rounds = stays ? attempts : Math.floor(attempts / this.#balancer.size);
-        if (stays || (rounds > 0 && attempts % this.#balancer.size === 0)) {
-          waitMs = backoffMs(rounds, this.#init.backoff);
-        }
-        // The last attempts come closer to each other, so that the whole of the call's time is used.
-        const leftMs = deadline - performance.now();
-        if (waitMs >= leftMs) waitMs = leftMs / 2;
-        if (leftMs <= 0 || (waitMs > 0 && waitMs < this.#init.backoff.firstMs / 2)) {
-          throw ended();
-        }
+        const beforeNext = this.#waitMs(attempts, stays, deadline);
+        if (beforeNext === undefined) throw ended();
+        waitMs = beforeNext;
         retryChannel.publish({
           call: trace,
           method: call.method.path,
@@ -593,6 +608,20 @@ export class Rpc {
         error = again;
       }
     }
+  }
+
+  /** How long to wait after so many attempts, in ms; `undefined` where there is no time for another one. */
+  #waitMs(attempts: number, stays: boolean, deadline: number): number | undefined {
+    const { size } = this.#balancer;
+    const { backoff } = this.#init;
+    // The other endpoints are tried at once; then it is time to wait.
+    const waits = stays || attempts % size === 0;
+    let waitMs = waits ? backoffMs(stays ? attempts : attempts / size, backoff) : 0;
+    // The last attempts come closer to each other, so that the whole of the call's time is used.
+    const leftMs = deadline - performance.now();
+    if (waitMs >= leftMs) waitMs = leftMs / 2;
+    const tooClose = waitMs > 0 && waitMs < backoff.firstMs / 2;
+    return leftMs <= 0 || tooClose ? undefined : waitMs;
   }
 
   /** The bound on a call that its caller knows, in ms. */
