@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type EtcdServer, startEtcd } from '@quiesce/test-services';
-import { EtcdError, Mirror, prefix, StatusCode } from '../src/index.js';
+import { Election, EndpointManager, EtcdError, Mirror, prefix, Session, StatusCode } from '../src/index.js';
 import { overEachTransport, withServer } from './support/clients.js';
 import { program } from './support/program.js';
 import { transports } from './support/transports.js';
@@ -79,6 +80,74 @@ overEachTransport('two loops', (connect) => {
       seen.push(value?.kv.text());
     }
     assert.deepEqual(seen, ['0', '1']);
+  });
+});
+
+overEachTransport('leaving a loop', (connect) => {
+  let server: EtcdServer;
+  withServer((given) => {
+    server = given;
+  });
+
+  /** Leaves a loop while its next item is waited for; both must be over at once. */
+  const leave = async (what: string, items: AsyncIterator<unknown>): Promise<void> => {
+    const waiting = items.next();
+    await sleep(50);
+    const left = Promise.all([items.return?.(), waiting]);
+    const ended = await Promise.race([left, sleep(2_000, undefined, { ref: false })]);
+    assert.ok(ended, `${what} waits for another item`);
+    assert.deepEqual(
+      ended.map((end) => end?.done),
+      [true, true],
+      what,
+    );
+    assert.equal((await items.next()).done, true, what);
+  };
+
+  test('that waits for what does not come ends it at once', async () => {
+    await using etcd = await connect(server.endpoint);
+    const lease = await etcd.lease.grant(600);
+    using keepAlive = await etcd.lease.keepAlive(lease.id);
+    const renewals = keepAlive[Symbol.asyncIterator]();
+    const bytes = { encode: (given: Uint8Array) => given, decode: (given: Uint8Array) => given };
+    const sources: Readonly<Record<string, AsyncIterator<unknown>>> = {
+      'watch()': etcd.watch('leaving')[Symbol.asyncIterator](),
+      'batches()': etcd.watch('leaving').batches(),
+      'observe()': new Election(etcd, 'leaving').observe(),
+      'keepAlive()': renewals,
+      'stream()': etcd.stream({ path: '/etcdserverpb.Watch/Watch', ...bytes })[Symbol.asyncIterator](),
+    };
+    for (const [what, items] of Object.entries(sources)) await leave(what, items);
+    // Its other loops and the lease continue.
+    assert.equal(keepAlive.lost.aborted, false);
+    const endpoints = new EndpointManager(etcd, 'leaving').watch();
+    assert.equal((await endpoints.next()).done, false);
+    await leave('EndpointManager.watch()', endpoints);
+    const mirror = new Mirror(etcd, prefix('leaving'))[Symbol.asyncIterator]();
+    for (let i = 0; i < 2; i++) await mirror.next();
+    await leave('Mirror', mirror);
+  });
+
+  test('that waits for a led election ends it at once', async () => {
+    await using etcd = await connect(server.endpoint);
+    await using session = await Session.create(etcd);
+    const election = new Election(etcd, 'leaving/led');
+    await election.campaign(session, 'me');
+    const leaders = election.observe();
+    assert.equal((await leaders.next()).value?.text(), 'me');
+    await leave('observe()', leaders);
+  });
+
+  test('that waits for a server that does not answer ends it at once', async () => {
+    await using etcd = await connect(server.endpoint);
+    server.pause();
+    try {
+      await leave('iterate()', etcd.iterate(prefix('leaving')));
+      await leave('pages()', etcd.pages(prefix('leaving')));
+      await leave('snapshot()', etcd.maintenance.snapshot()[Symbol.asyncIterator]());
+    } finally {
+      server.resume();
+    }
   });
 });
 

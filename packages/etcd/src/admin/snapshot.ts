@@ -6,7 +6,7 @@ import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { wasCancelled } from '../transport/call-state.js';
 import type { ByteStream } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
-import { OneLoop } from '../util/item-iterator.js';
+import { Leavable, OneLoop } from '../util/item-iterator.js';
 import { checkArgument, type Kind, kind, nonEmptyText, shown, text } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
@@ -105,7 +105,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
   constructor(source: SnapshotSource) {
     this.#source = source;
     this.#stream = this.#open();
-    this.#chunks = new OneLoop(this.#receive(), 'snapshot');
+    this.#chunks = new OneLoop(new Leavable(this.#receive(), () => this.close()), 'snapshot');
   }
 
   /** The result; `undefined` until the loop has ended and the hash was correct. */

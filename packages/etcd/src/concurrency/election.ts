@@ -4,6 +4,7 @@ import { type ReadOptions, readKinds } from '../kv/kv.js';
 import { compare, type NumberCompare, op } from '../kv/txn.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl, describeCall } from '../rpc/rpc.js';
+import { Leavable } from '../util/item-iterator.js';
 import { abortSignal, checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
@@ -225,11 +226,12 @@ export class Election {
    */
   observe(options: ObserveOptions = {}): AsyncGenerator<KeyValue, void, void> {
     observeOptions.check(options);
-    return this.#observe(options);
+    const leaving = new AbortController();
+    return new Leavable(this.#observe([options.signal, leaving.signal]), () => leaving.abort());
   }
 
-  async *#observe(options: ObserveOptions): AsyncGenerator<KeyValue, void, void> {
-    using linked = new LinkedSignal([options.signal]);
+  async *#observe(signals: readonly (AbortSignal | undefined)[]): AsyncGenerator<KeyValue, void, void> {
+    using linked = new LinkedSignal(signals);
     const { signal } = linked;
     let seen: KeyValue | undefined;
     for (let failures = 0; ; ) {

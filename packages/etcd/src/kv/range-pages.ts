@@ -6,7 +6,9 @@ import type { RangeMessage } from '../rpc/messages/range-response.js';
 import { describeCall, type Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
+import { Leavable } from '../util/item-iterator.js';
 import { positiveInteger } from '../util/kinds.js';
+import { LinkedSignal } from '../util/linked-signal.js';
 import type { RangeBytes } from './key-range.js';
 import {
   knownHeader,
@@ -70,7 +72,7 @@ export function rangePages<Entry>(
   toEntry: ToEntry<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
   pageOptions.check(options);
-  return decodedPages(pagesOf(rpc, range, options), toEntry);
+  return leavable((left) => decodedPages(pagesOf(rpc, range, options, left), toEntry));
 }
 
 /**
@@ -86,7 +88,14 @@ export function rangePortions<Entry>(
   toEntry: ToEntry<Entry>,
 ): AsyncGenerator<Entry[], void, void> {
   pageOptions.check(options);
-  return decodedPortions(pagesOf(rpc, range, options), toEntry);
+  return leavable((left) => decodedPortions(pagesOf(rpc, range, options, left), toEntry));
+}
+
+function leavable<T>(
+  make: (left: AbortSignal) => AsyncGenerator<T, void, void>,
+): AsyncGenerator<T, void, void> {
+  const leaving = new AbortController();
+  return new Leavable(make(leaving.signal), () => leaving.abort());
 }
 
 async function* decodedPages<Entry>(
@@ -116,11 +125,14 @@ async function* pagesOf(
   rpc: Rpc,
   { key, rangeEnd }: RangeBytes,
   { pageSize = 1_000, ...rest }: PageOptions,
+  left: AbortSignal,
 ): AsyncGenerator<Page, void, void> {
+  using linked = new LinkedSignal([rest.signal, left]);
+  const { signal } = linked;
   const { serializable = false } = rest;
   const fetch = (start: Uint8Array, revision: RangeOptions['revision']): Promise<RangeMessage> => {
     const request = { ...rest, limit: pageSize, ...(revision !== undefined && { revision }) };
-    return rpc.call(pageCall, () => rangeRequest({ key: start, rangeEnd }, request), rest);
+    return rpc.call(pageCall, () => rangeRequest({ key: start, rangeEnd }, request), { ...rest, signal });
   };
   let page = await fetch(key, rest.revision);
   const first = knownHeader(page.header);

@@ -1,4 +1,5 @@
 import { answer } from '../json.js';
+import { Leavable } from '../util/item-iterator.js';
 import { guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
 import { queueMicrotask } from '../util/timers.js';
@@ -87,8 +88,12 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
   }
 
   /** Yields each renewal from now on, until the keepalive ends; throws when the lease is lost. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<LeaseRenewal, void, void> {
+  [Symbol.asyncIterator](): AsyncGenerator<LeaseRenewal, void, void> {
     const iteration = new Iteration(this.#lease);
+    return new Leavable(this.#renewals(iteration), () => iteration.stop());
+  }
+
+  async *#renewals(iteration: Iteration): AsyncGenerator<LeaseRenewal, void, void> {
     this.#iterations.add(iteration);
     try {
       while (!this.#stopped && (await iteration.next())) {

@@ -13,7 +13,7 @@ import { type Bytes, KeyRange, type Keys, ownBytes, toRange } from '../kv/key-ra
 import { reopenMs } from '../rpc/backoff.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
-import { OneLoop } from '../util/item-iterator.js';
+import { Leavable, OneLoop } from '../util/item-iterator.js';
 import { aFunction, checkArgument, oneOf, positiveInteger, withMethods } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
@@ -141,7 +141,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     this.#keys = keys instanceof KeyRange ? keys : ownBytes(keys);
     this.#options = options;
     this.#onConnection = (...given) => runApart(() => onConnection(...given));
-    this.#changes = new OneLoop(this.#follow(), 'mirror');
+    this.#changes = new OneLoop(new Leavable(this.#follow(), () => this.close()), 'mirror');
   }
 
   /** The remaining changes. There can be one loop. */

@@ -10,6 +10,7 @@ import { Mirror, type MirrorOptions, mirrorKinds } from '../mirror/mirror.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, int64 } from '../util/int64.js';
+import { Leavable } from '../util/item-iterator.js';
 import { anything, checkArgument, nonEmptyText, oneOf, wholeList } from '../util/kinds.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
@@ -188,13 +189,14 @@ export class EndpointManager {
    */
   watch(options: WatchEndpointsOptions = {}): AsyncGenerator<EndpointsState, void, void> {
     watchOptions.check(options);
-    return this.#watch(options);
+    const mirror = new Mirror(this.#space, this.#keys, options);
+    return new Leavable(this.#watch(mirror), () => mirror.close());
   }
 
-  async *#watch(options: WatchEndpointsOptions): AsyncGenerator<EndpointsState, void, void> {
+  async *#watch(mirror: Mirror): AsyncGenerator<EndpointsState, void, void> {
     let before: ReadonlyMap<string, Endpoint> = new Map();
     let base = new Map<string, Endpoint>();
-    for await (const change of new Mirror(this.#space, this.#keys, options)) {
+    for await (const change of mirror) {
       switch (change.type) {
         case 'reset':
           base = new Map();

@@ -2,7 +2,7 @@ import { types } from 'node:util';
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
-import { OneLoop } from '../util/item-iterator.js';
+import { Leavable, OneLoop } from '../util/item-iterator.js';
 import { abortSignal, aFunction, checkArgument, flag, type Kind, kind, milliseconds } from '../util/kinds.js';
 import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
@@ -119,7 +119,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     this.#stream = rpc.streamOf(method.path, callOptions);
     // Whoever reads learns how it ended.
     this.#stream.headers.catch(() => {});
-    this.#responses = new OneLoop(this.#receive(), 'stream');
+    this.#responses = new OneLoop(new Leavable(this.#receive(), () => this.cancel()), 'stream');
   }
 
   /** Sends one request. Resolves when there is room for another one. Rejects once the stream has ended. */

@@ -85,6 +85,62 @@ interface Looped<T> extends AsyncGenerator<T, void, void> {
 }
 
 /**
+ * The items of a generator, which can be left while somebody waits for the next one. A generator alone ends only when that
+ * one has come.
+ */
+export class Leavable<T> implements Looped<T> {
+  readonly #items: AsyncGenerator<T, void, void>;
+  readonly #leave: () => void;
+  #waiting = 0;
+  #left = false;
+
+  /** @param leave ends what the generator waits for, in order or by an error. */
+  constructor(items: AsyncGenerator<T, void, void>, leave: () => void) {
+    this.#items = items;
+    this.#leave = leave;
+  }
+
+  get waiting(): boolean {
+    return this.#waiting > 0;
+  }
+
+  async next(): Promise<IteratorResult<T, void>> {
+    this.#waiting += 1;
+    try {
+      return await this.#items.next();
+    } catch (error) {
+      if (this.#left) return { done: true, value: undefined };
+      throw error;
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  return(): Promise<IteratorResult<T, void>> {
+    this.#end();
+    return this.#items.return();
+  }
+
+  throw(error: unknown): Promise<IteratorResult<T, void>> {
+    this.#end();
+    return this.#items.throw(error);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  #end(): void {
+    this.#left = true;
+    this.#leave();
+  }
+}
+
+/**
  * Gives each loop over the same items an iterator of its own, so that one that waits beside another is refused: each would get
  * some of the items. One after another they share them.
  */
@@ -95,8 +151,8 @@ export class OneLoop<T> {
   #loop: AsyncGenerator<T, void, void> | undefined;
 
   /** @param what has the items, for the message: `watch`. */
-  constructor(items: AsyncGenerator<T, void, void> | ItemIterator<T>, what: string) {
-    this.#items = items instanceof ItemIterator ? items : new WaitedFor(items);
+  constructor(items: Looped<T>, what: string) {
+    this.#items = items;
     this.#what = what;
   }
 
@@ -120,44 +176,5 @@ export class OneLoop<T> {
     const what = this.#what;
     const message = `this ${what} is already consumed by another loop, and each item goes to only one; make another ${what}`;
     return new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, sent: false });
-  }
-}
-
-/** A generator that knows whether somebody waits for it. */
-class WaitedFor<T> implements Looped<T> {
-  readonly #items: AsyncGenerator<T, void, void>;
-  #waiting = 0;
-
-  constructor(items: AsyncGenerator<T, void, void>) {
-    this.#items = items;
-  }
-
-  get waiting(): boolean {
-    return this.#waiting > 0;
-  }
-
-  async next(): Promise<IteratorResult<T, void>> {
-    this.#waiting += 1;
-    try {
-      return await this.#items.next();
-    } finally {
-      this.#waiting -= 1;
-    }
-  }
-
-  return(): Promise<IteratorResult<T, void>> {
-    return this.#items.return();
-  }
-
-  throw(error: unknown): Promise<IteratorResult<T, void>> {
-    return this.#items.throw(error);
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.return();
   }
 }

@@ -5,7 +5,7 @@ import { jsonOf } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
-import { ItemIterator, OneLoop } from '../util/item-iterator.js';
+import { ItemIterator, Leavable, OneLoop } from '../util/item-iterator.js';
 import { guardListeners, guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
 import { progressOf } from '../util/progress.js';
@@ -188,7 +188,7 @@ export class Watch<Entry = KeyValue>
    */
   batches(): AsyncIterableIterator<WatchBatch<Entry>, void, void> {
     this.#claim('a loop over batches');
-    return this.#batches();
+    return new Leavable(this.#batches(), () => this.close());
   }
 
   async *#batches(): AsyncGenerator<WatchBatch<Entry>, void, void> {
