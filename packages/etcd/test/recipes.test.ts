@@ -10,12 +10,15 @@ import {
   channelNames,
   DeadlineExceededError,
   DoubleBarrier,
+  Election,
   type EtcdClient,
   EtcdError,
   InvalidArgumentError,
+  Mutex,
   PriorityQueue,
   prefix,
   Queue,
+  RwMutex,
   Session,
   StatusCode,
 } from '../src/index.js';
@@ -49,6 +52,28 @@ overEachTransport('recipes', (connect) => {
     await barrier.release();
     await Promise.all(waiting);
     await barrier.release();
+  });
+
+  // What the guide says of such names, so that it is true; it can't be otherwise beside clientv3.
+  test('names below one another: a queue, a lock and an election take the keys of those below', async () => {
+    await new Queue(etcd, 'jobs/low').enqueue('of jobs/low');
+    assert.equal((await new Queue(etcd, 'jobs').dequeue({ timeoutMs: 5_000 })).text(), 'of jobs/low');
+    await new PriorityQueue(etcd, 'urgent/low').enqueue('of urgent/low', 1);
+    const item = await new PriorityQueue(etcd, 'urgent').dequeue({ timeoutMs: 5_000 });
+    assert.equal(item.text(), 'of urgent/low');
+    await using one = await Session.create(etcd);
+    await using two = await Session.create(etcd);
+    for (const Kind of [Mutex, RwMutex]) {
+      const outer = Kind.name;
+      const lockOf = (session: Session, name: string) => {
+        const lock = new Kind(session, name);
+        return (options = {}) => (lock instanceof Mutex ? lock.lock(options) : lock.writeLock(options));
+      };
+      await lockOf(one, `${outer}/inner`)();
+      await assert.rejects(lockOf(two, outer)({ timeoutMs: 200 }), DeadlineExceededError, outer);
+    }
+    await new Election(etcd, 'led/inner').campaign(one, 'inner');
+    assert.equal((await new Election(etcd, 'led').leader())?.text(), 'inner');
   });
 
   test('barrier: waits over cut connections', async () => {

@@ -138,7 +138,8 @@ export class Election {
 
   /**
    * @param space a client, or a namespace of one. `campaign` takes sessions that were made with the same one.
-   * @param name what the election is for; keys start with it and a slash, fences with it and `~fence/`.
+   * @param name what the election is for; keys start with it and a slash, fences with it and `~fence/`. Use no
+   * name that begins with another one and a slash: an election `a` takes the keys of `a/b` for its own.
    */
   constructor(space: Namespace, name: Bytes);
   constructor(space: Namespace, name: Bytes, ...more: readonly unknown[]) {

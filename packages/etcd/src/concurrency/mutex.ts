@@ -55,7 +55,8 @@ export class Mutex {
 
   /**
    * @param session its end unlocks.
-   * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`.
+   * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`. Use no
+   * name that begins with another one and a slash: a lock `a` takes the keys of `a/b` for its own.
    */
   constructor(session: Session, name: Bytes);
   constructor(session: Session, name: Bytes, ...more: readonly unknown[]) {

@@ -92,7 +92,9 @@ export interface ConnectOptions {
   readonly retry?: RetryOptions | undefined;
   /**
    * The user or token of each call, or a function that returns one. The function is called when a token is first
-   * needed, for each stream, and when the server refuses a token. Over `http://` the password is sent in clear text.
+   * needed, for each stream, and when the server refuses a token. If it throws, a call that needs a token fails at once
+   * with UnauthenticatedError and nothing is applied. Watches and mirrors call it again until it works. Over `http://`
+   * the password is sent in clear text.
    */
   readonly auth?: (AuthOptions | (() => AuthOptions | Promise<AuthOptions>)) | undefined;
   /** How often to look up the cluster's members, in ms, as `cluster.syncEndpoints()` does. Default: never. */

@@ -34,7 +34,8 @@ export class PriorityQueue {
 
   /**
    * @param space a client, or a namespace of one.
-   * @param name the queue; keys start with it and a slash, and with `__`, the name and a slash.
+   * @param name the queue; keys start with it and a slash, and with `__`, the name and a slash. Use no
+   * name that begins with another one and a slash: a queue `a` takes the keys of `a/b` for its own.
    */
   constructor(space: Namespace, name: Bytes);
   constructor(space: Namespace, name: Bytes, ...more: readonly unknown[]) {

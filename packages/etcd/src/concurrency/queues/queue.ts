@@ -27,7 +27,8 @@ export class Queue {
 
   /**
    * @param space a client, or a namespace of one.
-   * @param name the queue; keys start with it and a slash.
+   * @param name the queue; keys start with it and a slash. Use no
+   * name that begins with another one and a slash: a queue `a` takes the keys of `a/b` for its own.
    */
   constructor(space: Namespace, name: Bytes);
   constructor(space: Namespace, name: Bytes, ...more: readonly unknown[]) {
