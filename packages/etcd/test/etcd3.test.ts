@@ -224,6 +224,30 @@ const rows: Readonly<Record<string, (given: Given) => Promise<void>>> = {
     for await (const kv of etcd.iterate(prefix('a/'))) iterated.push(kv.keyText());
     assert.deepEqual(iterated, Object.keys(theirs));
   },
+  async '`.getAll().numbers()`, `.json()`, `.buffers()`'({ etcd3, etcd }) {
+    for (const i of [1, 2]) await etcd.put(`a/${i}`, `${i}`);
+    const { kvs } = await etcd.range(prefix('a/'));
+    const all = <T>(of: (kv: (typeof kvs)[number]) => T) =>
+      Object.fromEntries(kvs.map((kv) => [kv.keyText(), of(kv)]));
+    const theirs = () => etcd3.getAll().prefix('a/');
+    assert.deepEqual(
+      await theirs().numbers(),
+      all((kv) => Number(kv.text())),
+    );
+    assert.deepEqual(
+      await theirs().json(),
+      all((kv) => kv.json()),
+    );
+    assert.deepEqual(
+      await theirs().buffers(),
+      all((kv) => Buffer.from(kv.value)),
+    );
+  },
+  async "`await client.get('k')`, `await client.getAll().prefix('a/')`, without a method"({ etcd3, etcd }) {
+    await etcd.put('a/k', 'v');
+    assert.equal(await etcd3.get('a/k'), await etcd3.get('a/k').string());
+    assert.deepEqual(await etcd3.getAll().prefix('a/'), await etcd3.getAll().prefix('a/').strings());
+  },
   async "`client.getAll().prefix('a/').keys()`, `.keyBuffers()`"({ etcd3, etcd }) {
     for (const key of ['a/1', 'a/2', 'b']) await etcd.put(key, 'v');
     const { kvs } = await etcd.range(prefix('a/'), { keysOnly: true });
@@ -343,6 +367,14 @@ const rows: Readonly<Record<string, (given: Given) => Promise<void>>> = {
     await etcd.delete('k');
     assert.equal((await ours()).succeeded, true);
     assert.equal(await theirs(), false);
+  },
+  async "`client.if(…).and('b', 'Value', '==', 'v')`"({ etcd3, etcd }) {
+    await etcd.put('b', 'v');
+    const theirs = etcd3.if('k', 'Version', '==', 0).and('b', 'Value', '==', 'v');
+    const both = [compare.missing('k'), compare.value('b', '=', 'v')];
+    assert.equal((await theirs.commit()).succeeded, (await etcd.txn({ compare: both })).succeeded);
+    await etcd.put('b', 'other');
+    assert.equal((await etcd.txn({ compare: both })).succeeded, false);
   },
   async '`client.stm({ isolation, retries, prefetch }).transact(fn)`'({ etcd3, etcd }) {
     await etcd.put('k', '1');
@@ -542,11 +574,11 @@ const rows: Readonly<Record<string, (given: Given) => Promise<void>>> = {
     assert.ok(!lock.signal.aborted);
     await theirs.release();
   },
-  async "`client.election('n').campaign('me')`"({ etcd3, etcd }) {
+  async "`client.election('n', ttl).campaign('me')`"({ etcd3, etcd }) {
     await using session = await Session.create(etcd, { ttlSeconds: 10 });
     const election = new Election(etcd, 'election/n');
     const leadership = await election.campaign(session, 'ours');
-    const campaign = etcd3.election('n').campaign('theirs');
+    const campaign = etcd3.election('n', 10).campaign('theirs');
     campaign.on('error', () => {});
     const elected = once(campaign, 'elected');
     await eventually('they wait', async () => (await etcd.range(prefix('election/n/'))).kvs.length === 2);

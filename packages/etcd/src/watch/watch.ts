@@ -104,7 +104,7 @@ export class Watch<Entry = KeyValue>
   #batch: WatchBatch<Entry> | undefined;
   /** The first event of it that listeners didn't get. */
   #nextEmitted: WatchEvent<Entry> | undefined;
-  /** Goes on with the listeners that come; there while the last one has gone. */
+  /** Continues with the listeners that come; there while the last one has gone. */
   #wake: (() => void) | undefined;
   /** It was ended here, so that what was not yet delivered is dropped. */
   #dropped = false;
