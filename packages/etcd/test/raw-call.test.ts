@@ -187,6 +187,22 @@ overEachTransport('raw calls', (connect) => {
     assert.throws(() => far.stream(watch), ClosedError);
   });
 
+  test('streams whose deadline passes after answers say so', async () => {
+    const stream = etcd.stream(method('/grpc.health.v1.Health/Watch'), { timeoutMs: 300 });
+    await stream.send({});
+    stream.closeSend();
+    let answers = 0;
+    await assert.rejects(
+      async () => {
+        for await (const _ of stream) answers += 1;
+      },
+      (error) =>
+        error instanceof DeadlineExceededError &&
+        /the stream from http:\S+ was not over within 300 ms/.test(error.message),
+    );
+    assert.equal(answers, 1);
+  });
+
   test('go as the user that the client has logged in', async () => {
     await using own = await startEtcd({ extraArgs: ['--bcrypt-cost=4'] });
     await using admin = await connect(own.endpoint);

@@ -210,7 +210,7 @@ export class Maintenance {
         const last = Math.min(deadline, since + rpc.timeoutOf(options));
         return rpc.mayReopen(stream, error, attempts, last, until);
       },
-      inWords: (stream, error) => rpc.inWordsOf(stream, error, control),
+      inWords: (stream, error, answered) => rpc.inWordsOf(stream, error, control, answered),
     });
   }
 

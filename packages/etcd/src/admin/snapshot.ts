@@ -81,8 +81,12 @@ export interface SnapshotSource {
     since: number,
     until: AbortSignal,
   ): Promise<boolean>;
-  /** How a failure of a stream is reported. */
-  inWords(stream: ByteStream, error: unknown): unknown;
+  /**
+   * How a failure of a stream is reported.
+   *
+   * @param answered whether it has brought a message.
+   */
+  inWords(stream: ByteStream, error: unknown, answered: boolean): unknown;
 }
 
 /**
@@ -177,7 +181,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
         if (blob.length > 0) yield alone ? blob : new Uint8Array(blob);
       }
     } catch (error) {
-      throw atCaller(this.#source.inWords(this.#stream, error), this.#source.signal);
+      throw atCaller(this.#source.inWords(this.#stream, error, bytes > 0), this.#source.signal);
     } finally {
       this.close();
     }

@@ -68,6 +68,16 @@ export function pastDeadline(
     : error;
 }
 
+/** The deadline of a stream has passed after messages came. */
+export function pastStreamDeadline(
+  error: DeadlineExceededError,
+  timeoutMs: number,
+  address: string,
+): DeadlineExceededError {
+  const details = `the stream from ${address} was not over within ${timeoutMs} ms`;
+  return ours.test(error.details) ? tooLate(error, details, undefined) : error;
+}
+
 /** The bound on one attempt has passed. */
 export function pastBound(
   error: DeadlineExceededError,

@@ -94,6 +94,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
   readonly #options: RpcStreamOptions;
   readonly #responses: OneLoop<Response>;
   #left = false;
+  #answered = false;
 
   static {
     guardMethods<RpcStream<never, unknown>>(RpcStream, (it) => #stream in it, {
@@ -153,6 +154,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
       for (;;) {
         const message = await this.#stream.receive();
         if (message === undefined) return;
+        this.#answered = true;
         yield this.#method.decode(message.slice());
       }
     } catch (error) {
@@ -176,6 +178,9 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
   }
 
   #failure(error: unknown): unknown {
-    return atCaller(this.#rpc.inWordsOf(this.#stream, error, this.#options), this.#options.signal);
+    return atCaller(
+      this.#rpc.inWordsOf(this.#stream, error, this.#options, this.#answered),
+      this.#options.signal,
+    );
   }
 }

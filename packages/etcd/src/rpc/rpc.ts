@@ -21,6 +21,7 @@ import {
   ofAllAttempts,
   pastBound,
   pastDeadline,
+  pastStreamDeadline,
 } from './attempts.js';
 import { type BackoffBounds, backoffMs } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
@@ -310,17 +311,21 @@ export class Rpc {
   /**
    * What a stream ended with, in words of what its caller knows, as errors of calls are: its endpoint, its bound. The
    * reason of its signal stays as it is.
+   *
+   * @param answered whether it has brought a message.
    */
   inWordsOf(
     stream: ByteStream,
     error: unknown,
     { signal, timeoutMs }: Pick<CallControl, 'signal' | 'timeoutMs'> = {},
+    answered = false,
   ): unknown {
     const endpoint = this.#streams.get(stream);
     if (endpoint === undefined || !(error instanceof EtcdError) || signal?.aborted) return error;
     const { address } = endpoint;
     if (!(error instanceof DeadlineExceededError))
       return unreachable(error, new Map([[address, error]]), this.#init.connectTimeoutMs);
+    if (timeoutMs !== undefined && answered) return pastStreamDeadline(error, timeoutMs, address);
     return timeoutMs === undefined ? error : pastDeadline(error, timeoutMs, 1, undefined, address);
   }
 
