@@ -18,7 +18,7 @@ import { mustRun } from '../lib/step.mjs';
 import { bundle, withoutInlined } from './bundle.mjs';
 import { hostPlatform, nativeFiles, platforms } from './platforms.mjs';
 import { npmPackages } from './published.mjs';
-import { typesForRequire, withRequire } from './require.mjs';
+import { addRequire, COMPILED, withRequire } from './require.mjs';
 
 const ADDON = 'etcd-transport.node';
 const REPOSITORY = 'https://github.com/quiesce/quiesce';
@@ -26,8 +26,6 @@ const REPOSITORY = 'https://github.com/quiesce/quiesce';
 /** The tester's native parts, by crate, and the ending of their names. */
 const TESTER_PARTS = { 'exit-amplifier': '.so', 'exit-witness': '.so', spawner: '' };
 
-/** What TypeScript makes. */
-const COMPILED = 'dist/src';
 
 /** Where the tester looks for them, within its package. */
 const NATIVE_FOLDER = 'native';
@@ -97,7 +95,7 @@ export async function pack(out, { native: folder } = {}) {
   const tarballs = {};
   await Promise.all(['etcd', 'quiesce'].map((folder) => compile(out, folder)));
   await bundle(join(out, 'staged', 'etcd', COMPILED), entriesOf(etcd));
-  typesForRequire(join(out, 'staged', 'etcd', COMPILED));
+  addRequire(join(out, 'staged', 'etcd', COMPILED), entriesOf(etcd));
   for (const { name, dir } of staged) {
     const listed = await mustRun(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', out], {
       cwd: dir,

@@ -2,7 +2,10 @@
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 
-/** Where the types for `require()` are, among the compiled modules. */
+/** Where the compiled modules of a package are. */
+export const COMPILED = 'dist/src';
+
+/** Where they are, among the compiled modules. */
 const FOLDER = 'require';
 
 /**
@@ -10,30 +13,36 @@ const FOLDER = 'require';
  */
 
 /**
- * The exports of a package of ES modules, with types of their own for `require()`. Node loads the same modules with it, but
+ * The exports of a package of ES modules, with entries of their own for `require()`. Node loads the same modules with it, but
  * TypeScript's `node16`, and `nodenext` before 5.8, refuse to import an ES module's types into a file of CommonJS.
  * @param {Record<string, Entry>} exports
  */
 export function withRequire(exports) {
+  const moved = (/** @type {string} */ file) =>
+    `./${posix.join(COMPILED, FOLDER, posix.relative(COMPILED, file))}`;
   return Object.fromEntries(
     Object.entries(exports).map(([path, entry]) => {
-      const { dir, base } = posix.parse(posix.relative('dist/src', entry.types));
-      const types = `./${posix.join('dist/src', FOLDER, dir, base)}`;
-      return [path, { require: { types, default: entry.default }, ...entry }];
+      const require = { types: moved(entry.types), default: moved(entry.default) };
+      return [path, { require, ...entry }];
     }),
   );
 }
 
 /**
- * Copies declarations to where they are those of CommonJS.
+ * Makes what {@link withRequire} names: modules of CommonJS that load the ES modules, and copies of the declarations.
  * @param {string} dir where the compiled modules are
+ * @param {readonly string[]} entries their paths there, without `.js`
  */
-export function typesForRequire(dir) {
+export function addRequire(dir, entries) {
   const files = readdirSync(dir, { recursive: true, encoding: 'utf8' });
   for (const file of files.filter((each) => each.endsWith('.d.ts'))) {
     const copy = join(dir, FOLDER, file);
     mkdirSync(dirname(copy), { recursive: true });
     copyFileSync(join(dir, file), copy);
+  }
+  for (const entry of entries) {
+    const module = `${posix.relative(posix.dirname(posix.join(FOLDER, entry)), entry)}.js`;
+    writeFileSync(join(dir, FOLDER, `${entry}.js`), `module.exports = require('${module}');\n`);
   }
   writeFileSync(join(dir, FOLDER, 'package.json'), '{ "type": "commonjs" }\n');
 }
