@@ -26,7 +26,6 @@ const REPOSITORY = 'https://github.com/quiesce/quiesce';
 /** The tester's native parts, by crate, and the ending of their names. */
 const TESTER_PARTS = { 'exit-amplifier': '.so', 'exit-witness': '.so', spawner: '' };
 
-
 /** Where the tester looks for them, within its package. */
 const NATIVE_FOLDER = 'native';
 
