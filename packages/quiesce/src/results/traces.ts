@@ -4,7 +4,7 @@ import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';
 import { FAULTHANDLER, type SignatureMatch } from '../run/signatures.js';
 import type { InterpretedFrame, StackFrame, ThreadStack } from '../run/stack-trace.js';
-import { EXITING, names, polls, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
+import { EXITING, names, polls, RAISES, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
 
 /** The traces of a failed run. */
 export interface FailureTraces {
@@ -256,19 +256,13 @@ function culpritOf(faulting: ThreadStack | undefined, name: string | undefined):
 
 function senderOf(crash: CrashFacts | null, faulting: ThreadStack | undefined): Traces['sender'] {
   if (crash?.sender !== 'itself') return crash?.sender ?? undefined;
-  // Runtimes raise signals, too, after they have said why, and what handles a fault sends it again.
+  // Runtimes raise signals, too, after they have said why. What handles a fault sends it again, and its frames may be left out.
   const frames = faulting?.frames ?? [];
-  const [first, caller] = frames.filter(({ name }) => !RAISES.test(name ?? ''));
-  const own = [first, caller].every(
-    (frame) => frame !== undefined && !/abort|signal/i.test(frame.name ?? ''),
-  );
-  return frames.length > 0 && own && !frames.some(({ name }) => name === '<signal handler called>')
-    ? 'itself'
-    : undefined;
+  if (!frames.slice(0, 2).some(({ name }) => RAISES.test(name ?? ''))) return undefined;
+  const callers = frames.filter(({ name }) => !RAISES.test(name ?? '')).slice(0, 2);
+  const own = callers.every(({ name }) => !/abort|signal/i.test(name ?? ''));
+  return own && !frames.some(({ name }) => name === '<signal handler called>') ? 'itself' : undefined;
 }
-
-/** What leads from `kill` or `raise` into the kernel. */
-const RAISES = /^(?:__|__GI_)*(?:raise|gsignal|kill|killpg|tgkill|pthread_kill\w*)$/;
 
 function throughForeign(faulting: ThreadStack | undefined): boolean {
   if (faulting === undefined || !runsPython(faulting)) return false;

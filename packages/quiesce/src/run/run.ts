@@ -17,6 +17,7 @@ import { OutputFilter } from './output-filter.js';
 import type { RunDirectories } from './run-directory.js';
 import { type SignatureMatch, SignatureScanner } from './signatures.js';
 import { isMapped, type ThreadStack } from './stack-trace.js';
+import { RAISES } from './waiting.js';
 import {
   type CrashReport,
   DONE_FD,
@@ -371,7 +372,10 @@ async function isPassedOn({ report, seen }: Crash, crashes: readonly Crash[]): P
     return false;
   }
   const frames = (await seen)?.threads.find(({ faulting }) => faulting)?.frames ?? [];
-  return !frames.some(({ name }) => name !== null && RAISES_ITS_OWN.test(name));
+  const names = frames.map(({ name }) => name ?? '');
+  // What handles a fault may have its frames left out.
+  const raises = names.length === 0 || names.slice(0, 2).some((name) => RAISES.test(name));
+  return raises && !names.some((name) => RAISES_ITS_OWN.test(name));
 }
 
 /** In the stack of who sends itself a signal for what happened to it. */

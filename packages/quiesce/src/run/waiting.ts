@@ -109,3 +109,6 @@ export function waitsForChildren(threads: readonly ThreadStack[], command: strin
     keptAliveBy.every((one) => KEPT_BY_CHILD.test(one))
   );
 }
+
+/** What leads from `kill` or `raise` into the kernel. */
+export const RAISES = /^(?:__|__GI_)*(?:raise|gsignal|kill|killpg|tgkill|pthread_kill\w*)$/;
