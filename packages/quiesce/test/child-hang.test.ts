@@ -56,6 +56,13 @@ describe('a hang', { skip }, () => {
       'join-at-exit',
       /joins|threading/,
     ],
+    [
+      'of a pipeline',
+      ['sh', '-c', `${node} ${server} | cat; exit $?`],
+      /server\.js$/,
+      'event-loop-alive',
+      /TCP server/,
+    ],
     ['of npm test', ['npm', 'test'], /server\.js$/, 'event-loop-alive', /TCP server/],
     [
       'of a child that Node waits for',

@@ -384,7 +384,7 @@ function waiterOf(thread: ThreadStack | undefined): string | undefined {
     (frame) => frame.name !== null && !isRuntime(frame) && !LANGUAGE_LIBRARY.test(frame.name),
   );
   if (own === undefined || isHost(own) || own.library === null) return undefined;
-  return EXITING.test(own.name ?? '') ? undefined : `${own.name} [${own.library}]`;
+  return own.name === '_start' || EXITING.test(own.name ?? '') ? undefined : `${own.name} [${own.library}]`;
 }
 
 const LOCKS = /^(?:__|___|__GI_)*(?:lll_\w*lock_wait\w*|pthread_(?:mutex|rwlock)_\w*lock\w*)(?!\w)/m;

@@ -4,7 +4,7 @@ import { formatMs } from '../duration.js';
 import { EnvironmentError } from '../errors.js';
 import { makeTemporaryDirectory } from '../files/temporary-directory.js';
 import { findExecutable } from '../process/executable.js';
-import { listProc, readProc } from '../process/proc.js';
+import { linkOfProc, listProc, readProc } from '../process/proc.js';
 import type { GroupMember } from '../process/process-group.js';
 import { commandLine, haltOf, liveThread, procFolder } from '../process/processes.js';
 import { type EndedProgram, runToEnd } from '../process/run-to-end.js';
@@ -25,7 +25,7 @@ import {
   parseStacks,
   type ThreadStack,
 } from './stack-trace.js';
-import { waitsForChildren } from './waiting.js';
+import { waitOf, waitsForChildren } from './waiting.js';
 
 // It reads all symbols of a host of 100 MB first: 2 s, and 20 times that on a machine that is overloaded.
 const GDB_TIMEOUT_MS = 60_000;
@@ -91,9 +91,15 @@ function fromTheFirstDown(processes: readonly GroupMember[]): GroupMember[] {
 function lastAwaited(first: GroupMember, seen: ReadonlyMap<GroupMember, Seen>): GroupMember {
   if (!waitsForChildren(seen.get(first)?.threads ?? [], first.command)) return first;
   const children = new Set(childrenOf(first.pid));
-  const newest = [...seen.keys()].findLast(({ pid }) => children.has(pid));
+  const candidates = [...seen.keys()].filter(({ pid }) => children.has(pid));
+  const newest =
+    candidates.findLast((one) => !readsFromPipe(one.pid, seen.get(one)?.threads ?? [])) ?? candidates.at(-1);
   return newest === undefined ? first : lastAwaited(newest, seen);
 }
+
+/** The end of a pipeline, as of `| cat`, waits for what is before it. */
+const readsFromPipe = (pid: number, threads: readonly ThreadStack[]): boolean =>
+  linkOfProc(`/proc/${pid}/fd/0`).startsWith('pipe:') && waitOf(threads.find(({ main }) => main)) === 'file';
 
 async function threadsOfProcess(
   pid: number,
