@@ -41,7 +41,7 @@ const signatures: readonly Signature[] = [
   {
     id: 'python-fatal',
     title: 'fatal Python error',
-    pattern: /^Fatal Python error: (?!Abor|Segm|Bus e|Bus $|Illeg|Float).{5}/m,
+    pattern: /^Fatal Python error: (?!Abor|Segm|Bus e|Bus $|Illeg|Float)(?:.{5}|.{1,4}\n)/m,
   },
   {
     id: 'napi-fatal',
