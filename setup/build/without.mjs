@@ -1,7 +1,6 @@
 // @ts-check
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { buildSync } from 'esbuild';
 import { SetupError } from '../lib/errors.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
@@ -46,6 +45,7 @@ export async function buildWithout({ name, file }) {
   const env = { GIT_CEILING_DIRECTORIES: dirname(client) };
   const hint = `the client has changed since: make ${relative(inRoot(), file)} again`;
   await mustRun(['git', 'apply', '-p1', file], { cwd: client, env, hint });
+  const { buildSync } = await import('esbuild');
   for (const path of changedBy(file)) {
     const { errors } = buildSync({
       entryPoints: [join(client, path)],

@@ -12,7 +12,6 @@ import {
 import { dirname, join, posix } from 'node:path';
 import { SetupError } from '../lib/errors.mjs';
 import { inRoot } from '../lib/paths.mjs';
-import { neededCodecs } from './needed-codecs.mjs';
 
 /**
  * Dependencies that go into the package's own files, of which a program then loads only what is used: of protobuf-es that
@@ -63,6 +62,7 @@ function licenseText(name) {
 export async function bundle(dir, entries) {
   const { rolldown } = await import('rolldown');
   const out = mkdtempSync(`${dir}-bundled-`);
+  const { neededCodecs } = await import('./needed-codecs.mjs');
   const messages = neededCodecs(dir);
   try {
     const build = await rolldown({
