@@ -276,12 +276,12 @@ overEachTransport('mistakes', (connect) => {
     assert.throws(() => new EtcdError('m', untyped(undefined)), InvalidArgumentError);
   });
 
-  test('a function auth that never answers holds up neither connect() nor the calls after it', async () => {
+  test('an auth function that never answers holds up neither connect() nor the calls after it', async () => {
     const never = (): Promise<never> => new Promise(() => {});
     const bounds = { endpoints: server.endpoint, timeoutMs: 200 };
     await assert.rejects(connect({ ...bounds, auth: never }), (error) => {
       assert.ok(error instanceof DeadlineExceededError, String(error));
-      assert.match(error.message, /the function auth returned nothing within 200 ms/);
+      assert.match(error.message, /the auth function returned nothing within 200 ms/);
       return true;
     });
     let asked = 0;
@@ -321,7 +321,7 @@ overEachTransport('mistakes', (connect) => {
     const { endpoint: endpoints } = server;
     await refused(
       () => connect({ endpoints, auth: () => untyped({ user: 'u' }) }),
-      /what the function auth gave is wrong: auth has no option user; did you mean username\?/,
+      /what the auth function gave is wrong: auth has no option user; did you mean username\?/,
     );
     for (const [answer, says] of [
       [5, /it is 5; it must be an array of SRV records/],

@@ -331,7 +331,7 @@ overEachTransport('TLS as Go has it:', (connect) => {
       }),
       (error) =>
         error instanceof UnauthenticatedError &&
-        /the function auth failed: the vault is sealed/.test(error.message),
+        /the auth function failed: the vault is sealed/.test(error.message),
     );
     await assert.rejects(
       connect({ endpoints: plain.endpoint, auth: { token: '' } }),
@@ -396,19 +396,19 @@ describe('a connection that TLS fails has the same error on both transports:', {
       /the server refuses the client certificate/,
     ],
     [
-      'a function tls that throws',
+      'a tls function that throws',
       () => ({
         endpoints: at(good),
         tls: () => {
           throw new Error('the vault is sealed');
         },
       }),
-      /^no etcd answers at \S+: the function tls failed: the vault is sealed$/,
+      /^no etcd answers at \S+: the tls function failed: the vault is sealed$/,
     ],
     [
-      'a function tls that returns nothing',
+      'a tls function that returns nothing',
       () => ({ endpoints: at(good), tls: () => new Promise(() => {}), connectTimeoutMs: 500 }),
-      /^no etcd answers at \S+: the function tls returned nothing within 500 ms$/,
+      /^no etcd answers at \S+: the tls function returned nothing within 500 ms$/,
     ],
     [
       'a server with TLS, without it',

@@ -85,7 +85,7 @@ overEachTransport('auth tokens', (connect) => {
     // The tokens of before are refused then.
     await delay(TTL_SECONDS * 1_000 + 1_500);
     proxy.cut();
-    await assert.rejects(etcd.get('vault'), /the function auth failed: the vault is away/);
+    await assert.rejects(etcd.get('vault'), /the auth function failed: the vault is away/);
     await delay(500);
     down = false;
     await etcd.put('vault', 'back');

@@ -329,7 +329,7 @@ function tokenSource(rpc: Rpc, auth: NonNullable<ConnectOptions['auth']>, timeou
   return new TokenSource(fetch, fixed);
 }
 
-/** What the function auth gives. */
+/** What the auth function gives. */
 async function authOf(
   auth: () => AuthOptions | Promise<AuthOptions>,
   timeoutMs: number,
@@ -339,28 +339,28 @@ async function authOf(
     given = await inTime('auth', auth, timeoutMs);
   } catch (cause) {
     if (cause instanceof DeadlineExceededError) throw cause;
-    const message = `the function auth failed: ${reason(cause)}`;
+    const message = `the auth function failed: ${reason(cause)}`;
     throw new UnauthenticatedError(message, { code: StatusCode.UNAUTHENTICATED, sent: false, cause });
   }
   if (!authKind.fits(given)) throw wrongGift('auth', authKind, given);
   return given;
 }
 
-/** An option's function gave what the option may not be. */
+/** An option's function gave something that the option doesn't accept. */
 function wrongGift(option: 'auth' | 'tls', kind: Shape, given: unknown): InvalidArgumentError {
-  return invalidArgument(`what the function ${option} gave is wrong: ${kind.explain('', given)}`);
+  return invalidArgument(`what the ${option} function gave is wrong: ${kind.explain('', given)}`);
 }
 
 /** What an option's function returns. All calls wait for it, so one that hangs must not block them forever. */
 function inTime<T>(option: 'auth' | 'tls', give: () => T | Promise<T>, timeoutMs: number): Promise<T> {
   const expired = (wait: Waiter<T>): void => {
-    const message = `DEADLINE_EXCEEDED: the function ${option} returned nothing within ${timeoutMs} ms`;
+    const message = `DEADLINE_EXCEEDED: the ${option} function returned nothing within ${timeoutMs} ms`;
     wait.reject(new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED, sent: false }));
   };
   return within((async () => give())(), { timeoutMs, expired, ref: true });
 }
 
-/** What the function tls gives. */
+/** What the tls function gives. */
 async function tlsOf(tls: () => TlsOptions | Promise<TlsOptions>, timeoutMs: number): Promise<TlsOptions> {
   const given = await inTime('tls', tls, timeoutMs);
   if (!tlsFields.fits(given)) throw wrongGift('tls', tlsFields, given);

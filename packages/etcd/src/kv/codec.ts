@@ -1,5 +1,5 @@
-// kv/ has what calls on keys say and answer: ranges, requests and results, transactions and STM, pages, codecs,
-// prefixes. The classes that programs make these calls with are in views/.
+// kv/ has the requests and results of calls on keys: ranges, transactions and STM, pages, codecs, prefixes. The classes
+// through which programs make these calls are in views/.
 
 import { type InspectOptionsStylized, inspect, types } from 'node:util';
 import { CodecError, invalidArgument, StatusCode } from '../errors.js';
@@ -51,7 +51,7 @@ export const bytes: Codec<Bytes, Uint8Array> = {
   decode: (value) => value,
 };
 
-// `ignoreBOM`, so that a text is read back as it was written.
+// With `ignoreBOM`, a text is read back exactly as it was written.
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
@@ -65,7 +65,7 @@ export const utf8: Codec<string> = {
   decode: (value) => textOf(value),
 };
 
-/** Throws CodecError for what isn't UTF-8. */
+/** Throws CodecError for bytes that aren't UTF-8. */
 function textOf(encoded: Uint8Array): string {
   checkArgument('what is decoded', someBytes, encoded);
   try {
@@ -78,7 +78,7 @@ function textOf(encoded: Uint8Array): string {
 const someBytes = kind<Uint8Array>(types.isUint8Array, 'a Uint8Array');
 
 function undecodable(message: string, cause: unknown): CodecError {
-  // Where one wraps the other, both have the same cause.
+  // Where one error wraps the other, both get the same cause.
   const first = cause instanceof CodecError && cause.cause !== undefined ? cause.cause : cause;
   return new CodecError(message, { code: StatusCode.INTERNAL, sent: false, cause: first });
 }
@@ -113,7 +113,7 @@ function parsed(text: string): unknown {
 }
 
 /**
- * A value as JSON; one that JSON would leave out is an error.
+ * A value as JSON. A value that JSON would leave out is an error.
  * @internal
  */
 export function jsonText(what: string, value: unknown): string {
@@ -159,7 +159,7 @@ export class TypedKeyValue<Key, Value> {
   }
 
   /**
-   * For a read with `keysOnly` it is what the codec makes of no bytes.
+   * For a read with `keysOnly` it is the codec's result for zero bytes.
    *
    * @throws CodecError when the value can't be decoded, and for a deleted key, which has none.
    */
@@ -207,7 +207,7 @@ export class TypedKeyValue<Key, Value> {
       readable.key = jsonOf(this.key);
       readable.value = jsonOf(this.value);
     } catch {
-      // There are the bytes.
+      // The bytes are shown instead.
     }
     return readable;
   }

@@ -11,7 +11,7 @@ export type Bytes = string | Uint8Array;
 /** One key, or a range of keys: see {@link prefix}, {@link fromKey}, {@link keyRange} and {@link allKeys}. */
 export type Keys = Bytes | KeyRange;
 
-/** etcd writes "from `key` on, without an end" and "all keys" with this byte. */
+/** etcd uses this byte for "from `key` on, without an end" and for "all keys". */
 const zero = Uint8Array.of(0);
 
 /**
@@ -85,7 +85,7 @@ export function allKeys(...more: readonly unknown[]): KeyRange {
 const noEnd = new Uint8Array(0);
 
 /**
- * `key` and `range_end` as etcd wants them.
+ * `key` and `range_end` in etcd's form.
  * @internal
  */
 export interface RangeBytes {
@@ -101,7 +101,7 @@ export function toRange(keys: Keys): RangeBytes {
 }
 
 /**
- * For calls whose types take no range: refuses one.
+ * Refuses a range, for calls that take only a single key by their types.
  * @internal
  */
 export function oneKey<Key>(key: Key): Key {
@@ -119,7 +119,7 @@ export function isEndless({ rangeEnd }: Pick<RangeBytes, 'rangeEnd'>): boolean {
 }
 
 /**
- * Whether a range, which is not one key, holds this key.
+ * Whether a range, which must not be a single key, holds this key.
  * @internal
  */
 export function holds(range: RangeBytes, key: Uint8Array): boolean {
@@ -135,7 +135,7 @@ export function rangesWithout(range: RangeBytes, keys: readonly Uint8Array[]): K
   let { key: start } = range;
   for (const key of keys.filter((key) => holds(range, key)).sort(Buffer.compare)) {
     if (Buffer.compare(start, key) < 0) ranges.push(new KeyRange(start, key));
-    // The next key after it, in byte order.
+    // The next key after this one, in byte order.
     start = Buffer.concat([key, zero]);
   }
   if (isEndless(range) || Buffer.compare(start, range.rangeEnd) < 0) {
@@ -145,7 +145,7 @@ export function rangesWithout(range: RangeBytes, keys: readonly Uint8Array[]): K
 }
 
 /**
- * The same range among the keys that start with `start`, as clientv3's namespace package makes it.
+ * The same range among the keys that start with `start`, like that of clientv3's namespace package.
  * @internal
  */
 export function rangeBelow(start: Uint8Array, { key, rangeEnd }: RangeBytes): RangeBytes {
@@ -157,7 +157,7 @@ export function rangeBelow(start: Uint8Array, { key, rangeEnd }: RangeBytes): Ra
 }
 
 /**
- * A copy of bytes that are used later: the caller may reuse a buffer once a function has returned.
+ * A copy of bytes that are used later. The caller may reuse the buffer once the call has returned.
  * @internal
  */
 export function ownBytes(bytes: Bytes): Uint8Array {
@@ -189,7 +189,7 @@ export function toBytes(bytes: Bytes): Uint8Array {
     if (wellFormed(bytes)) return Buffer.from(bytes);
     throw invalidArgument("the text has a lone surrogate, which UTF-8 can't encode");
   }
-  // Also one of a vm context, in which Jest runs tests: it is not an instance of this realm's class.
+  // Accepts also an array of a vm context, in which Jest runs tests. It is not an instance of this realm's class.
   if (types.isUint8Array(bytes)) {
     if (bytes.length === 0) checkAttached(bytes);
     return bytes;

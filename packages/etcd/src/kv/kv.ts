@@ -40,7 +40,7 @@ export interface ReadOptions extends CallControl {
   /** Read at this revision. Default: the newest. */
   readonly revision?: Int64 | undefined;
   /**
-   * Let the member that receives the request answer by itself. That is faster, but the member may lag behind. Default
+   * Let the member that receives the request answer on its own. That is faster, but the member may lag behind. Default
    * false: the read is linearizable.
    */
   readonly serializable?: boolean | undefined;
@@ -262,7 +262,7 @@ const callOptions = {
 export type KvMapping<Key, Value> = Pick<Mapping<Key, Value, unknown>, 'key' | 'range' | 'value'>;
 
 /**
- * As all of these makers of requests: of options that were checked.
+ * Like the other functions here that make requests, it expects options that were already checked.
  * @internal
  */
 export function rangeRequest({ key, rangeEnd }: RangeBytes, options: RangeOptions): RangeRequest {
@@ -338,8 +338,8 @@ class RangeAnswer<Entry> extends Answer implements RangeResult<Entry> {
   }
 
   /**
-   * A property of each answer of its own, and enumerable, as if it had been there from the start: so copies, comparisons,
-   * `structuredClone` and JSON have it.
+   * Defined on each answer itself, and enumerable, as if the property had been there from the start. So copies,
+   * comparisons, `structuredClone` and JSON include it.
    */
   static readonly #decodedWhenRead = {
     configurable: true,

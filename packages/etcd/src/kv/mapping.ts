@@ -10,14 +10,14 @@ import {
 } from './key-range.js';
 
 /**
- * Maps what the caller of a view writes and reads to what etcd stores: by the prefix of a namespace, and by a codec.
- * All messages with keys or values go through one.
+ * Maps between what the caller of a view writes and reads, and what etcd stores: with the prefix of a namespace, and
+ * with a codec. All messages with keys or values go through a mapping.
  * @internal
  */
 export interface Mapping<Key, Value, Entry> {
-  /** Throws InvalidArgumentError for what can't be a key. */
+  /** Throws InvalidArgumentError for a value that can't be a key. */
   key(key: Key): Uint8Array;
-  /** As {@link key}, for a key or a range. */
+  /** The same as {@link key}, for a key or a range. */
   range(keys: Key | KeyRange): RangeBytes;
   value(value: Value): Uint8Array;
   entry(kv: KeyValue): Entry;
@@ -51,7 +51,7 @@ export class PrefixMapping implements Mapping<Bytes, Bytes, KeyValue> {
   entry(kv: KeyValue): KeyValue {
     const { length } = this.prefix;
     if (length === 0) return kv;
-    // Not spread: V8 takes about 4 µs for a spread that is followed by further properties.
+    // Not spread: V8 takes about 4 µs for a spread followed by further properties.
     const { key, value, createRevision, modRevision, version, lease } = kv;
     return new KeyValue({
       key: key.subarray(length),
@@ -63,7 +63,7 @@ export class PrefixMapping implements Mapping<Bytes, Bytes, KeyValue> {
     });
   }
 
-  /** The key as it is called below the prefix, or `undefined` when it isn't there. */
+  /** The key without the prefix, or `undefined` when it isn't below the prefix. */
   strip(key: Uint8Array): Uint8Array | undefined {
     const { length } = this.prefix;
     if (key.length <= length || Buffer.compare(key.subarray(0, length), this.prefix) !== 0) return undefined;

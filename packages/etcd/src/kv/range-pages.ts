@@ -56,11 +56,14 @@ interface Page {
   readonly more: boolean;
 }
 
-/** How many keys are decoded at a time, where they are wanted one by one: those are all that lives of a page as objects. */
+/**
+ * How many keys are decoded at a time where they are wanted one by one. Only that many keys of a page exist as objects
+ * at a time.
+ */
 const PORTION = 64;
 
 /**
- * The pages of a range, each asked for while the one before it is being used.
+ * The pages of a range. Each page is requested while the one before it is being used.
  *
  * @throws InvalidArgumentError at once.
  * @internal
@@ -76,7 +79,7 @@ export function rangePages<Entry>(
 }
 
 /**
- * The keys of a range in portions, each of which is decoded when it is wanted.
+ * The keys of a range in portions. Each portion is decoded when it is needed.
  *
  * @throws InvalidArgumentError at once.
  * @internal
@@ -149,7 +152,7 @@ async function* pagesOf(
       if (serializable || !isFutureRevision(error)) throw error;
       throw new StoreReplacedError(first, unknownState, { cause: error });
     });
-    // Its failure is reported when it is its turn, if that comes.
+    // Its failure is reported when it is its turn, if that turn comes.
     following.catch(() => {});
     yield { revision, kvs: page.kvs, more: true };
     page = await following;
@@ -160,7 +163,7 @@ async function* pagesOf(
 
 const pageCall = idempotentCall(rangeMethod, (message: RangeMessage) => message, pageOptions);
 
-/** Where the next page begins, if there is one: right after the last key of this one. */
+/** Where the next page begins, if there is one: right after the last key of this page. */
 function nextStart({ kvs, more }: RangeMessage): Uint8Array | undefined {
   if (!more) return undefined;
   const last = Array.isArray(kvs) ? kvs.at(-1) : kvs.last;

@@ -27,22 +27,22 @@ import { type Compare, compare, type Op, op, type Txn, type TxnResult, txnCall, 
 /**
  * Which concurrent changes a software transaction notices, as in clientv3's `concurrency` package:
  *
- * - `serializableSnapshot`: all reads see the store at the revision of the first. It conflicts when a key that was
- *   read has changed since, and also when one that it only writes was put since.
- * - `serializable`: the same reads; it conflicts when a key that was read has changed.
+ * - `serializableSnapshot`: all reads see the store at the revision of the first. The transaction conflicts when a key
+ *   that was read has changed since, and also when a key that it only writes was put since.
+ * - `serializable`: the same reads. The transaction conflicts when a key that was read has changed.
  * - `repeatableReads`: each key is read once, at whatever revision the store has then, so keys may not fit together
- *   while the function runs; it conflicts when a key that was read has changed.
- * - `readCommitted`: each read sees the newest value. It never conflicts, so an update that is based on what was
- *   read may undo somebody else's.
+ *   while the function runs. The transaction conflicts when a key that was read has changed.
+ * - `readCommitted`: each read sees the newest value. The transaction never conflicts, so an update that is based on
+ *   what was read may undo somebody else's.
  */
 export type StmIsolation = 'serializableSnapshot' | 'serializable' | 'repeatableReads' | 'readCommitted';
 
 interface Isolation {
-  /** All reads are made at the revision of the first. */
+  /** Whether all reads are made at the revision of the first. */
   readonly pinned: boolean;
-  /** A key is read once, and must not have changed at the commit. */
+  /** Whether each key is read once, and must not have changed at the commit. */
   readonly repeatable: boolean;
-  /** A key that is only written, by itself or within a deleted range, must not have been put either. */
+  /** Whether it is also a conflict when others put a key that is only written, directly or within a deleted range. */
   readonly writeConflicts: boolean;
 }
 
@@ -130,7 +130,7 @@ export class StmConflictError extends EtcdError {
 
 const MAX_BACKOFF_MS = 128;
 
-/** Keys and values as etcd has them: the attempt itself maps what its function reads and writes. */
+/** Keys and values as etcd stores them. The attempt itself maps what its function reads and writes. */
 const asStored = new PrefixMapping(new Uint8Array(0));
 
 /** @internal */
@@ -148,7 +148,7 @@ export async function runStm<Key, Value, Entry, T>(
   let known: Snapshot | undefined;
   for (let attempt = 1; ; attempt++) {
     const run = new Attempt(rpc, mapping, isolation, control, known);
-    // The first retry follows at once, with the keys as the failed commit found them.
+    // The first retry follows at once, and uses the keys as the failed commit found them.
     const outcome = await run.run(body, prefetch, attempt === 1);
     if (outcome.committed)
       return answer({ value: outcome.value, revision: outcome.revision, attempts: attempt });
@@ -182,7 +182,7 @@ interface Write {
 
 type Commit =
   | { readonly committed: true; readonly revision: bigint }
-  /** With the keys as the commit found them, where it was to look. */
+  /** With the keys as the commit found them, where it was asked to read them. */
   | { readonly committed: false; readonly found: Snapshot | undefined };
 
 type Outcome<T> =
@@ -196,14 +196,14 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   readonly #control: () => CallControl;
   readonly #known: Snapshot | undefined;
   readonly #reads = new Map<string, Read>();
-  /** Those of a key alone; they came after the deletion of a range that holds it. */
+  /** Writes to single keys. They came after the deletion of any range that holds the key. */
   readonly #writes = new Map<string, Write>();
   readonly #deletedRanges: RangeBytes[] = [];
   /** Revision of the first read, once it is under way. */
   #first: Promise<bigint> | undefined;
-  /** Where the first read was answered. */
+  /** The member and cluster that answered the first read. */
   #origin: ResponseHeader | undefined;
-  /** What was read is not reliable: its revision was compacted meanwhile, or the store was replaced. */
+  /** Whether the reads are not reliable: their revision was compacted meanwhile, or the store was replaced. */
   #lost = false;
   #done = false;
 
@@ -254,13 +254,15 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     }
   }
 
-  /** What the function returns. It may wait for anything, within the transaction's bounds and until the client closes. */
+  /**
+   * The result of the function. It may wait for anything, within the transaction's bounds and until the client closes.
+   */
   async #withinBounds<T>(body: (stm: Stm<Key, Value, Entry>) => T | Promise<T>): Promise<T> {
     const over = new AbortController();
     using linked = new LinkedSignal([this.#control().signal, over.signal]);
     const { signal } = linked;
     const bound = async (): Promise<never> => {
-      // It throws once the time is over.
+      // The control throws once the time is over.
       for (;;) {
         const { timeoutMs = Number.POSITIVE_INFINITY } = this.#control();
         await this.#rpc.pause(timeoutMs, signal);
@@ -284,7 +286,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   async getAll(keys: readonly Key[]): Promise<(Entry | undefined)[]> {
     this.#check();
     checkArgument('keys', wholeList, keys);
-    // As of this call: what is written while the reads are under way comes after them.
+    // Captured at the time of this call: what is written while the reads are under way comes after them.
     const wanted = keys.map((key) => {
       const bytes = ownBytes(this.#mapping.key(key));
       return { bytes, id: idOf(bytes), write: this.#writeOf(bytes) };
@@ -352,7 +354,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     return this.#reads;
   }
 
-  /** Whether a key was read already, now or by the commit of the attempt before. */
+  /** Whether a key was already read, in this attempt or by the commit of the attempt before. */
   #has(id: string): boolean {
     if (this.#reads.has(id)) return true;
     const known = this.#known?.reads.get(id);
@@ -367,12 +369,12 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
       const options = revision === undefined ? {} : { revision };
       const result = await this.#txn({ success: keys.map((key) => op.get(key, options)) });
       this.#origin ??= result.header;
-      // Reads at the revision of the first come after it; others may overtake each other.
+      // Reads at the revision of the first read come after it. Other reads may overtake each other.
       if (revision !== undefined && isReplaced(this.#origin, result.header)) {
         throw new StoreReplacedError(this.#origin, result.header);
       }
       for (const [index, key] of keys.entries()) {
-        // The first read of a key counts, also among several at a time.
+        // Only the first read of a key counts, even among several at a time.
         if (!into.has(idOf(key))) into.set(idOf(key), { key, kv: result.responses[index] });
       }
       return revision ?? result.revision;
@@ -407,7 +409,10 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
     return { committed: false, found: { revision, header, reads: new Map(found) } };
   }
 
-  /** etcd takes no transaction that deletes a range and puts one of its keys, so the range is deleted around those. */
+  /**
+   * etcd refuses a transaction that deletes a range and puts one of its keys. So the range is deleted around those
+   * keys.
+   */
   #operations(): Op<Uint8Array, Uint8Array>[] {
     const writes = [...this.#writes.values()];
     const put = writes.flatMap(({ key, value }) => (value === undefined ? [] : [key]));
@@ -442,12 +447,12 @@ function deletionOf(key: Uint8Array): Write {
   return { key, value: undefined, options: {} };
 }
 
-/** A key as the transaction that has written it sees it. */
+/** A key in the view of the transaction that has written it. */
 function written({ key, value, options }: Write, before: KeyValue | undefined): KeyValue | undefined {
   if (value === undefined) return undefined;
   const { createRevision = 0n, modRevision = 0n, version = 0n, lease = 0n } = before ?? {};
   return new KeyValue({
-    // Copies: the caller may continue to use these.
+    // Copies, as the caller may continue to use these.
     key: new Uint8Array(key),
     value: new Uint8Array(value),
     createRevision,
@@ -457,7 +462,7 @@ function written({ key, value, options }: Write, before: KeyValue | undefined): 
   });
 }
 
-/** Bytes as a key of a map. */
+/** Bytes as a map key. */
 function idOf(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 }

@@ -278,12 +278,12 @@ export function txnRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<
 }
 
 /**
- * etcd refuses a transaction that deletes and puts the same key, but overlooks deletes of a range without an end. If
- * the put is then to keep the value or lease, which is gone, all members crash (seen with 3.6.16), and crash again
+ * etcd refuses a transaction that deletes and puts the same key, but misses deletes of a range without an end. If the
+ * put is then to keep the value or lease, which is gone, all members crash (seen with 3.6.16). They crash again
  * whenever they apply their log.
  */
 function checkEndlessDeletes(list: readonly RequestOp[]): void {
-  // Most have none, and need no lists.
+  // Most lists have none, and need no list of requests.
   if (!list.some(({ request }) => request !== undefined && mayDelete.has(request.$case))) return;
   const requests = requestsOf(list);
   const starts = requests.flatMap((request) =>
@@ -306,7 +306,7 @@ const mayDelete: ReadonlySet<NonNullable<RequestOp['request']>['$case']> = new S
   'requestTxn',
 ]);
 
-/** The requests of a list, those of transactions in it included. */
+/** The requests of a list, including those of nested transactions. */
 function requestsOf(list: readonly RequestOp[]): NonNullable<RequestOp['request']>[] {
   return list.flatMap(({ request }) => {
     if (request === undefined) return [];
@@ -323,7 +323,7 @@ export function txnCall<T extends Txn<unknown, unknown>, Entry>(
   txn: T,
   toEntry: ToEntry<Entry>,
 ): Call<TxnRequest, TxnResponse, TxnResult<T, Entry>> {
-  // A copy: the caller may reuse its lists once the call has begun.
+  // A copy, as the caller may reuse its lists once the call has begun.
   const shape = shapeOf(txn);
   const call = writes(shape) ? writeCall : readCall;
   // The server answers each operation of the branch in order, which the types can't know.
@@ -331,7 +331,7 @@ export function txnCall<T extends Txn<unknown, unknown>, Entry>(
   return call(KVService.txn, result, txnOptions);
 }
 
-/** The kinds of a transaction's operations, of which the kinds of its results follow. */
+/** The kinds of a transaction's operations, which determine the kinds of its results. */
 interface TxnShape {
   readonly success: readonly OpShape[];
   readonly failure: readonly OpShape[];
@@ -339,13 +339,13 @@ interface TxnShape {
 
 type OpShape = Op<unknown, unknown>['type'] | TxnShape | undefined;
 
-/** Transactions in transactions, at most; etcd's own limit is on operations. */
+/** How deep transactions may be nested. etcd's own limit is on operations. */
 const DEEPEST = 100;
 
 /**
- * For what wasn't checked: that happens when the request is made.
+ * Works on unchecked input, as the check happens when the request is made.
  *
- * @throws InvalidArgumentError for one that has no end.
+ * @throws InvalidArgumentError for a transaction that contains itself.
  */
 function shapeOf(txn: Txn<unknown, unknown> | undefined, depth = 0): TxnShape {
   if (depth > DEEPEST) {
@@ -375,7 +375,7 @@ export function mayWrite(txn: Txn<unknown, unknown>): boolean {
 }
 
 /**
- * Keys that a transaction names, the first of them; `undefined` where it names none.
+ * The first key or range that a transaction names; `undefined` where it names none.
  * @internal
  */
 export function keysOf<Key>({
@@ -402,7 +402,7 @@ function toRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<Key, Val
   };
 }
 
-/** As `map`, and also for what an array leaves out. */
+/** Like `map`, but also for the holes of an array. */
 function each<From, To>(list: readonly From[], make: (item: From) => To): To[] {
   const made: To[] = [];
   for (let i = 0; i < list.length; i++) made.push(make(list[i] as From));
@@ -451,7 +451,7 @@ function compareMessage<Key, Value>(
 ): CompareMessage {
   comparisonFields.check(condition);
   const { target, keys, operator } = condition;
-  // Not spread: V8 takes about 4 µs for a spread that is followed by further properties.
+  // Not spread: V8 takes about 4 µs for a spread followed by further properties.
   const { key, rangeEnd } = mapping.range(keys);
   return {
     key,
@@ -465,7 +465,7 @@ function compareMessage<Key, Value>(
   };
 }
 
-/** What an operation holds besides its type and options, and what to write for options in the wrong place. */
+/** The fields of an operation besides its type and options, and what to write for options in the wrong place. */
 function opFields<Operation>(
   what: string,
   kinds: Kinds<Operation>,
@@ -475,7 +475,7 @@ function opFields<Operation>(
   return new Description(what, kinds, { hints: Object.fromEntries(misplaced) });
 }
 
-// Their options are checked by themselves.
+// These options are checked separately.
 function checkedLater<T>(): Kind<T> {
   return anything as Shape as Kind<T>;
 }
@@ -576,7 +576,7 @@ function opResult<Entry>(
       sent: true,
     });
   }
-  // etcd fills in the revision alone there, and not even that for transactions in the transaction.
+  // In the header for an operation etcd fills in only the revision. For a nested transaction it leaves out even that.
   const { revision } = knownHeader(response.value.header);
   response.value.header = { ...outer, revision: revision === 0n ? outer.revision : revision };
   switch (response.$case) {

@@ -1,7 +1,10 @@
-// lease/ has the calls on leases, and what keeps leases alive by the clock. What hangs on a lease, such as a lock, is
-// in concurrency/.
+// lease/ has the calls on leases, and the code that keeps leases alive by the clock. Things that depend on a lease,
+// such as locks, are in concurrency/.
 
-/** Times are rounded down to this, in ms, so that what is due at about the same time is done together. */
+/**
+ * Times are rounded down to a multiple of this, in ms, so that items that are due at about the same time are handled
+ * together.
+ */
 const SLOT_MS = 100;
 
 /** A time rounded down to a slot of {@link DueTimes}. */
@@ -9,7 +12,7 @@ export function slotOf(time: number): number {
   return Math.floor(time / SLOT_MS) * SLOT_MS;
 }
 
-/** Which items are due when; each has one time. A timer wheel whose slots exist only while they hold something. */
+/** When items are due; each has one time. It is a timer wheel whose slots exist only while they hold something. */
 export class DueTimes<T> {
   readonly #slots = new Map<number, Set<T>>();
   readonly #times = new Map<T, number>();
@@ -35,7 +38,7 @@ export class DueTimes<T> {
     if (items?.size === 0) this.#slots.delete(slot);
   }
 
-  /** Removes and returns the items that are due at `time`; of these only the ones that are `wanted`, if that is given. */
+  /** Removes and returns the items that are due at `time`. With `wanted`, only the items that it accepts. */
   take(time: number, wanted: (item: T) => boolean = () => true): T[] {
     const due: T[] = [];
     for (const [slot, items] of this.#slots) {

@@ -8,7 +8,7 @@ import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 /** One renewal of a lease, as etcd's `LeaseKeepAliveResponse`. */
 export interface LeaseRenewal {
   readonly leaseId: bigint;
-  /** TTL that the lease has from this renewal on, in seconds. */
+  /** The TTL of the lease from this renewal on, in seconds. */
   readonly ttlSeconds: number;
 }
 
@@ -123,7 +123,7 @@ class Iteration {
         reject(lost.signal.reason);
         return;
       }
-      // The cause is for those who made a call; this is the holder.
+      // The cause is for those who made a call. This waiter is the holder of the lease.
       this.#waiter = {
         renewed: () => resolve(true),
         failed: () => queueMicrotask(() => reject(lost.signal.reason)),

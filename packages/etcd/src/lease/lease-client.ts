@@ -45,7 +45,7 @@ export interface TimeToLiveResult {
   readonly id: bigint;
   /** Remaining time, in seconds, rounded down. */
   readonly ttlSeconds: number;
-  /** TTL that the lease was granted with, and has again after each renewal, in seconds. */
+  /** The TTL that the lease was granted with, and that it has again after each renewal, in seconds. */
   readonly grantedTtlSeconds: number;
   /** Keys attached to the lease, if `keys` was given; for a namespace, only those in it. */
   readonly keys: Uint8Array[];
@@ -71,7 +71,10 @@ const timeToLiveOptions = describeCall<TimeToLiveOptions>(
   { example: '{ keys: true }' },
 );
 
-/** The key as a view of the client calls it, in bytes of its own; `undefined` when the view doesn't have it. */
+/**
+ * Converts a key to the form in which the view of the client has it, in separate bytes; `undefined` when the view
+ * doesn't have it.
+ */
 type ToKey = (key: Uint8Array) => Uint8Array | undefined;
 
 const none = {};
@@ -118,15 +121,15 @@ export class LeaseClient {
    * TTL above 9,000,000,000 s.
    */
   grant(ttlSeconds: Int64, options: GrantOptions = none): Promise<GrantResult> {
-    // If it is sent twice, it may leave a lease that nobody knows and that expires. With an id, the second attempt
+    // A call that is sent twice may leave a lease that nobody knows and that expires. With an id, the second attempt
     // would fail.
     const call = options?.id === undefined ? grantCall : grantIdCall;
     return this.#rpc.call(call, () => grantRequest(ttlSeconds, options), options);
   }
 
   /**
-   * Makes a lease with an id that nobody else has, over broken connections: where there is one already, it was made by
-   * an attempt whose answer was lost.
+   * Makes a lease with an id that nobody else has, even if connections break. Where a lease with that id exists
+   * already, it was made by an attempt whose answer was lost.
    * @internal
    */
   async grantOnce(id: bigint, ttlSeconds: Int64, control: CallControl): Promise<void> {
@@ -152,7 +155,7 @@ export class LeaseClient {
     try {
       await this.#rpc.call(revokeCall, () => ({ ID }), options);
     } catch (error) {
-      // A signal's reason says nothing about the request.
+      // The reason of a signal says nothing about the request.
       const mayBeDone = options?.signal?.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
       if (kept !== undefined && !mayBeDone) kept.revocations -= 1;
       throw error;
@@ -263,7 +266,7 @@ function timeToLiveResult(
 
 const grantCall = idempotentCall(LeaseService.leaseGrant, grantResult, grantOptions);
 const grantIdCall = writeCall(LeaseService.leaseGrant, grantResult, grantOptions);
-// If two were sent, the second finds no lease, which means the same.
+// If two requests were sent, the second may find no lease. That means the same.
 const revokeCall = idempotentCall(LeaseService.leaseRevoke, nothing);
 const listCall = idempotentCall(LeaseService.leaseLeases, ({ leases }) =>
   answerList(leases.map(({ ID }) => ID)),

@@ -17,12 +17,15 @@ const keepAliveMethod = LeaseService.leaseKeepAlive.path;
 /** How long the first answer for a lease, whose TTL isn't known yet, may take before the stream counts as stalled. */
 const FIRST_ANSWER_MS = 3_000;
 
-/** How long before it is due a lease is renewed at most, in ms, with others; of a short TTL it is a twelfth. As in clientv3. */
+/**
+ * How long before it is due a lease may be renewed together with others, in ms. For a short TTL it is a twelfth of the
+ * TTL. As in clientv3.
+ */
 const EARLIEST_MS = 500;
 
 /**
- * How long the answers to renewals that nobody waits for may wait for others, in ms, so that many cross into JavaScript together.
- * Little beside a third of a TTL, within which they are expected.
+ * How long answers that nobody waits for may wait for others, in ms, so that many cross into JavaScript together. It is
+ * short compared to a third of a TTL, within which they are expected.
  */
 const GATHER_MS = 25;
 
@@ -32,7 +35,7 @@ const streamInit: ReopeningInit = {
   options: { metadata: { hasleader: 'true' } },
   backoff: { firstMs: 50, longestMs: 1_000 },
   endedMessage: 'the server ended the stream of keepalives',
-  // One that has stalled alone: see `breakOff`.
+  // Only a stream that has stalled leaves its endpoint: see `breakOff`.
   leavesEndpoint: () => false,
   referenced: true,
 };
@@ -44,34 +47,34 @@ const refusals: ReadonlySet<number> = new Set<StatusCode>([
   StatusCode.UNIMPLEMENTED,
 ]);
 
-/** Notified of the next renewal, or of why there is none. */
+/** Notified of the next renewal, or of the reason why there is none. */
 export interface RenewalWaiter {
   renewed(): void;
   failed(reason: unknown): void;
 }
 
-/** One lease that is kept alive, for all its holders. */
+/** A lease that is kept alive, for all its holders. */
 export class KeptLease {
-  /** Aborts by the clock when it is looked at, too: timers may come late, and in any order. */
+  /** Also aborts by the clock when its state is read, as timers may run late, and in any order. */
   readonly lost: AbortController;
   readonly waiters = new Set<RenewalWaiter>();
   holders = 0;
   /** How many requests of this client to revoke it may have been applied. */
   revocations = 0;
-  /** Whether a stream that broke may have brought a renewal to the server. */
+  /** Whether a broken stream may have carried a renewal to the server. */
   sent = false;
-  /** As of the last renewal; 0 before the first. */
+  /** The TTL at the last renewal; 0 before the first. */
   ttlMs = 0;
-  /** When the request of the last renewal was sent: the server has the lease for at least `ttlMs` from then on. */
+  /** When the request of the last renewal was sent. The server keeps the lease for at least `ttlMs` from then on. */
   renewedAt = Number.NEGATIVE_INFINITY;
-  /** The same by the wall clock, which also continues while the machine sleeps. */
+  /** The same time by the wall clock, which continues while the machine sleeps. */
   renewedAtDate = Number.NEGATIVE_INFINITY;
-  /** When the request was sent whose answer is awaited. */
+  /** When the unanswered request was sent. */
   sentAt: number | undefined;
-  /** The request to renew it, encoded: always the same. */
+  /** The encoded request to renew the lease. It is always the same. */
   readonly request: Uint8Array;
 
-  /** @param expire loses it if its time is over. */
+  /** @param expire loses the lease if its time is over. */
   constructor(
     readonly id: bigint,
     expire: (lease: KeptLease) => void,
@@ -86,12 +89,12 @@ export class KeptLease {
     return this.ttlMs > 0;
   }
 
-  /** From when on the lease may be gone, unless it is renewed before. */
+  /** When the lease may be gone, unless it is renewed before. */
   get deadline(): number {
     return this.renewed ? slotOf(this.renewedAt + this.ttlMs) : Number.POSITIVE_INFINITY;
   }
 
-  /** When to renew it. */
+  /** When to renew the lease. */
   get due(): number {
     return this.renewedAt + this.ttlMs / 3;
   }
@@ -103,19 +106,19 @@ export class KeptLease {
 }
 
 /**
- * Keeps the leases of one client alive on one LeaseKeepAlive stream, with one timer: each is renewed at a third of
- * its TTL, those due at about the same time together. The stream exists while there are leases to keep; after it
- * broke or stalled, another is opened, with back-off. A lease that could not be renewed for as long as its TTL, by
- * the monotonic clock and counted from when its last renewal was sent, is lost.
+ * Keeps the leases of one client alive on one LeaseKeepAlive stream, with one timer. Each lease is renewed at a third
+ * of its TTL; leases that are due at about the same time are renewed together. The stream exists while there are leases
+ * to keep. After it broke or stalled, another one is opened, with back-off. A lease is lost if it could not be renewed
+ * for as long as its TTL, by the monotonic clock, counted from when its last renewal was sent.
  */
 export class LeaseKeeper implements StreamOwner {
   readonly #rpc: Rpc;
   readonly #stream: ReopeningStream;
   readonly #leases = new Map<bigint, KeptLease>();
   readonly #due = new DueTimes<KeptLease>();
-  /** When the present stream was opened, or has brought a message last. */
+  /** When the present stream was opened, or when its last message arrived. */
   #lastReceived = 0;
-  /** Whether the stream's answers wait for others. */
+  /** Whether the stream's answers wait for others at present. */
   #gathering = false;
   /** Why the last stream broke, until the next one has brought a message. */
   #failure: unknown;
@@ -152,24 +155,24 @@ export class LeaseKeeper implements StreamOwner {
     if (lease.holders === 0) this.#forget(lease);
   }
 
-  /** Renews a lease that is held now, unless its answer is under way already. */
+  /** Renews a held lease now, unless an answer is already on its way. */
   renewNow(lease: KeptLease): void {
     if (lease.sentAt === undefined) this.#renew(lease);
   }
 
   /**
-   * Throws why the lease is lost, unless it is still live by the clock: before it is handed over to somebody who relies
-   * on it.
+   * Throws why the lease is lost, unless it is still live by the clock. Call it before handing the lease to somebody
+   * who relies on it.
    */
   async confirm(lease: KeptLease): Promise<void> {
-    // A renewal that would save it may wait to be read; the second turn begins with reading.
+    // A renewal that would save the lease may wait to be read. The second turn begins with reading.
     if (lease.deadline <= performance.now()) {
       await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
     }
     lease.lost.signal.throwIfAborted();
   }
 
-  /** The error for a renewal that took too long: why there is no connection, where nothing was sent. */
+  /** The error for a renewal that took too long. Where nothing was sent, it says why there is no connection. */
   tooLate(lease: KeptLease, timeoutMs: number): EtcdError {
     const { current } = this.#stream;
     const address = current && this.#rpc.addressOf(current);
@@ -196,7 +199,7 @@ export class LeaseKeeper implements StreamOwner {
     return lease;
   }
 
-  /** It was revoked through this client, so that there is no need to ask the server. */
+  /** The lease was revoked through this client, so the server needn't be asked. */
   revoked(id: bigint): void {
     const lease = this.#leases.get(id);
     if (lease === undefined) return;
@@ -253,7 +256,7 @@ export class LeaseKeeper implements StreamOwner {
 
   #renew(lease: KeptLease): void {
     if (this.#stream.current !== undefined) this.#send([lease]);
-    // Otherwise what is owed is sent with the next stream.
+    // Otherwise the renewals that are due are sent on the next stream.
     else this.#stream.open();
   }
 
@@ -263,7 +266,7 @@ export class LeaseKeeper implements StreamOwner {
     for (const lease of leases) {
       lease.sentAt = now;
       this.#due.set(lease, Math.min(now + lease.patienceMs, lease.deadline));
-      // All at once, so that they go down in one batch: there is one message for each lease at most.
+      // All at once, so that they cross in one batch. There is at most one message for each lease.
       this.#stream.send(lease.request);
     }
     this.#arm(this.#due.next());
@@ -290,7 +293,8 @@ export class LeaseKeeper implements StreamOwner {
     lease.sentAt = undefined;
     const ttlMs = ttlSeconds * 1000;
     if (slotOf(sentAt + ttlMs) <= now) {
-      // The answer is too old to say anything about now. For a lease that nobody relies on yet, the next answer may.
+      // The answer is too old to say anything about the present. For a lease that nobody relies on yet, the next answer
+      // may.
       if (lease.renewed) this.#expire(lease);
       else this.#renew(lease);
       return;
@@ -325,17 +329,17 @@ export class LeaseKeeper implements StreamOwner {
       else this.#due.set(lease, Math.min(this.#lastReceived + lease.patienceMs, lease.deadline));
     }
     if (expired.length > 0) {
-      // Their renewal may be waiting to be read, when something has blocked the event loop.
+      // The answer to their renewal may be waiting to be read, if the event loop was blocked.
       setImmediate(() => expired.forEach(this.#expire));
     }
     if (stalled) {
-      // Another stream may reach another endpoint.
+      // A new stream may reach another endpoint.
       const message = 'the stream of keepalives has stalled';
       this.#stream.breakOff(
         new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method: keepAliveMethod, sent: true }),
       );
     } else if (due.length > 0 && this.#stream.current !== undefined) {
-      // Those that are due soon go along, now and from then on: fewer wake-ups.
+      // Leases that are due soon are renewed together with these, now and later, which saves wake-ups.
       const soon = (lease: KeptLease): boolean =>
         lease.sentAt === undefined && lease.due - now <= Math.min(EARLIEST_MS, lease.ttlMs / 12);
       this.#send([...due, ...this.#due.take(now + EARLIEST_MS, soon)]);
@@ -349,7 +353,7 @@ export class LeaseKeeper implements StreamOwner {
     this.#lose(lease, 'expired', this.#failure ?? this.tooLate(lease, lease.ttlMs));
   };
 
-  /** Wakes at that time, if not before. */
+  /** Wakes up at that time, or earlier. */
   #arm(time: number): void {
     if (time >= this.#timerAt) return;
     clearTimeout(this.#timer);
@@ -369,7 +373,7 @@ export class LeaseKeeper implements StreamOwner {
     lease.lost.abort(new LeaseLostError(lease.id, why, { cause, byUs }));
   }
 
-  /** False when it isn't kept any more. */
+  /** Returns false when the lease isn't kept any more. */
   #forget(lease: KeptLease): boolean {
     if (this.#leases.get(lease.id) !== lease) return false;
     this.#leases.delete(lease.id);
@@ -378,7 +382,7 @@ export class LeaseKeeper implements StreamOwner {
     return true;
   }
 
-  /** There is nothing to keep alive. */
+  /** There is nothing left to keep alive. */
   #rest(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -21,18 +21,18 @@ const REVOKED_BY_US =
   'this program revoked it itself, by lease.revoke() or by closing another session with that lease; its keys are gone. To revoke a lease without this error, stop() its keepalive first';
 
 /**
- * What is known besides.
+ * Further details.
  * @internal
  */
 export interface LostMore {
   readonly cause?: unknown;
-  /** What was called meanwhile may be applied, or was. Default false. */
+  /** Whether what was called in the meantime may be applied, or was applied. Default false. */
   readonly mayBeApplied?: boolean;
 }
 
 /** @internal */
 export interface LeaseLostMore extends LostMore {
-  /** It was revoked through this client. Default false. */
+  /** Whether the lease was revoked through this client. Default false. */
   readonly byUs?: boolean;
 }
 

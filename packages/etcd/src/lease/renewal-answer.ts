@@ -7,18 +7,19 @@ const TTL_TAG = 0x18;
 
 const int64 = new BigInt64Array([1n]);
 const words = new Uint32Array(int64.buffer);
-/** Which of the words is the low one, on this host. */
+/** The index of the low word on this host. */
 const low = words[0] === 1 ? 0 : 1;
 
-/** What the server answers to a renewal; `ttlSeconds` is 0 for a lease that it doesn't have. */
+/** The server's answer to a renewal. `ttlSeconds` is 0 for a lease that the server doesn't have. */
 export interface RenewalAnswer {
   readonly id: bigint;
   readonly ttlSeconds: number;
 }
 
 /**
- * Decodes the answer to a renewal. It comes for each lease every third of its TTL, and the generated decoder makes a reader and a
- * header for it that nobody looks at: that decoder reads only what isn't in the order in which etcd writes it.
+ * Decodes the answer to a renewal. An answer arrives for each lease every third of its TTL, and the generated decoder
+ * makes a reader and a header that nobody uses. So that decoder reads only answers whose fields aren't in the order in
+ * which etcd writes them.
  */
 export function decodeRenewal(message: Uint8Array): RenewalAnswer {
   return inOrder(message) ?? decodeAny(message);
@@ -43,7 +44,7 @@ function inOrder(message: Uint8Array): RenewalAnswer | undefined {
   let ttlSeconds = 0;
   if (at < message.length) {
     if (message[at++] !== TTL_TAG) return undefined;
-    // What is longer isn't the TTL of a lease, of which the longest has 5 bytes, or is negative.
+    // A longer number isn't the TTL of a lease, the longest of which has 5 bytes, or it is negative.
     for (let scale = 1, byte = 0x80; byte >= 0x80; scale *= 0x80) {
       byte = message[at++] ?? 0xff;
       if (scale > 0x80 ** 5) return undefined;

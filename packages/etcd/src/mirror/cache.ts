@@ -1,5 +1,5 @@
-// mirror/ has copies of a range that follow it: a stream of changes from a base on, and a cache on top of it. A watch
-// without a base is in watch/.
+// mirror/ has copies of a range that follow its changes: a stream of changes on top of a base, and a cache built on
+// that. Watches without a base are in watch/.
 
 import { EventEmitter } from 'node:events';
 import { type InspectOptionsStylized, inspect } from 'node:util';
@@ -42,7 +42,7 @@ export interface CacheEvents {
   close: [];
 }
 
-/** With the names of other clients. */
+/** The events, with the names that other clients use. */
 const events: Readonly<Record<keyof CacheEvents, readonly string[]>> = {
   put: ['data', 'event', 'change'],
   delete: ['data', 'event', 'change'],
@@ -55,7 +55,7 @@ const events: Readonly<Record<keyof CacheEvents, readonly string[]>> = {
 
 const catchingUp: WaitOptions = { timeoutMs: 60_000 };
 
-/** Only `Cache.open` has it. */
+/** Only `Cache.open` passes this. */
 const opening = Symbol('Cache.open');
 
 /**
@@ -80,13 +80,13 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #incoming: SortedEntries | undefined;
   #revision = 0n;
   #disconnectedAt: number | undefined;
-  /** Why it has no connection; `undefined` while it has one. */
+  /** Why the cache has no connection; `undefined` while it has one. */
   #disconnected: unknown;
-  /** What it has to come to until it is up to date again, once there is a connection. */
+  /** The revision that the cache must reach to be up to date again, once there is a connection. */
   #missed: bigint | undefined;
-  /** Why the keys are read again. */
+  /** Why the keys are being read again. */
   #cause: CompactedError | StoreReplacedError | undefined;
-  /** What it shows is of a store that was replaced. */
+  /** Whether the cache shows keys of a store that was replaced. */
   #former = false;
   readonly #waiters = new RevisionWaiters(() => this.#mirror.requestProgress({ timeoutMs: 1_000 }));
   #over: { readonly error: unknown } | undefined;
@@ -103,7 +103,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
 
   private constructor(store: Namespace, keys: Keys, options: MirrorOptions, by: typeof opening) {
     super();
-    // In JavaScript nothing is private to types: what nobody fills would be empty forever.
+    // In JavaScript a constructor can't be private to types. A cache that nobody fills would stay empty.
     if (by !== opening)
       throw invalidArgument('a cache is made by Cache.open(): write await Cache.open(etcd, keys)');
     this.#bounds = boundsOf(keys);
@@ -166,7 +166,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
    */
   range(keys: Keys = allKeys()): KeyValue[] {
     const { start, end } = boundsOf(keys);
-    // "All keys" stands for all that it has.
+    // "All keys" stands for all keys that the cache has.
     const all = start === '\0' && end === undefined;
     const bounds = all ? this.#bounds : { start, end };
     this.#check(bounds);
@@ -196,7 +196,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.#mirror.close();
   }
 
-  /** For `JSON.stringify`, and the log: how far it is, not its keys. */
+  /** For `JSON.stringify` and logs: its revision and size, not its keys. */
   toJSON(): unknown {
     const { revision, size, disconnectedMs } = this;
     return jsonOf({ revision, size, disconnectedMs });
@@ -277,7 +277,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.#notify('resync', revision, this.#cause);
   }
 
-  /** What a listener throws is the program's. The cache remains. */
+  /** What a listener throws is the program's fault. The cache continues. */
   #notify<Name extends keyof CacheEvents>(name: Name, ...args: CacheEvents[Name]): void {
     runApart(() => (this as EventEmitter).emit(name, ...args));
   }
@@ -295,16 +295,16 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
       return;
     }
     this.#shows();
-    // Nothing else brings it there when the changes that it has missed were elsewhere.
+    // If the missed changes were to other keys, nothing else moves the cache to that revision.
     if (this.#missed !== undefined) this.waitForRevision(revision, catchingUp).catch(() => {});
     this.#notify('connected');
   }
 
-  /** It shows another revision, or has a connection again. */
+  /** The cache shows another revision, or has a connection again. */
   #shows(): void {
     if (this.#former) return;
     this.#waiters.reached(this.#revision);
-    // While a base is read, what it shows is of before.
+    // While a base is being read, the cache shows the state from before.
     if (this.#missed === undefined || this.#incoming !== undefined || this.#missed > this.#revision) return;
     this.#missed = undefined;
     this.#disconnectedAt = undefined;

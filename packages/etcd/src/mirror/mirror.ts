@@ -116,8 +116,8 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
   }
 
   /**
-   * @param onConnection is called whenever the connection that brings changes has come or gone: with the store's revision
-   * when it was made, by the server at its other end, or `undefined` when there is none, with the reason.
+   * @param onConnection is called whenever the connection that brings changes has come or gone: with the store's
+   * revision by the server at its other end when it was made, or with `undefined` and the reason when it has gone.
    */
   constructor(
     store: Pick<Keyspace<Bytes, Bytes, Entry>, 'pages' | 'watch'>,
@@ -190,7 +190,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
           for await (const page of this.#store.pages(this.#keys, reading)) {
             revision = page.revision;
             if (!reset) {
-              // Before the base is complete, so that a compaction meanwhile takes nothing.
+              // Starts before the base is complete, so that a compaction in the meantime loses nothing.
               this.#watch = this.#follower(revision + 1n, watchOptions);
               yield answer({ type: 'reset' as const, revision, ...(cause && { cause }) });
               reset = true;
@@ -233,7 +233,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     return watch;
   }
 
-  /** The first time at once: a compaction is not a failure. */
+  /** The first retry follows at once: a compaction is not a failure. */
   async #backOff(failures: number, signal: AbortSignal): Promise<void> {
     if (failures === 0) return;
     await pause(reopenMs(failures, backoff), signal).catch(() => {});

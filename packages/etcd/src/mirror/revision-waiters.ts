@@ -17,13 +17,13 @@ export const waitOptions = new Description<WaitOptions>('waitForRevision()', {
   signal: abortSignal,
 });
 
-/** The pause before the server is asked again how far it is, in ms: doubled each time. */
+/** The pause before the server is asked for its progress again, in ms. It doubles each time. */
 const pauses = { firstMs: 20, longestMs: 320 };
 
-/** How far a copy is. */
+/** The state of a copy. */
 export interface Shown {
   readonly revision: bigint;
-  /** Why it has no connection for changes; `undefined` while it has one. */
+  /** Why the copy has no connection for changes; `undefined` while it has one. */
   readonly disconnected: unknown;
 }
 
@@ -34,7 +34,7 @@ interface Waiting {
 
 /**
  * The waits for a copy to reach a revision. While there are any, the server is asked for its progress, with a pause
- * after each answer, since changes of other keys bring no events.
+ * after each answer, since changes to other keys bring no events.
  */
 export class RevisionWaiters {
   readonly #ask: () => Promise<unknown>;
@@ -43,12 +43,12 @@ export class RevisionWaiters {
   #pauseMs = pauses.firstMs;
   #pause: NodeJS.Timeout | undefined;
 
-  /** @param ask has the server report its progress. */
+  /** @param ask makes the server report its progress. */
   constructor(ask: () => Promise<unknown>) {
     this.#ask = ask;
   }
 
-  /** @param shown for the message. */
+  /** @param shown returns the copy's state for the message. */
   wait(revision: bigint, { timeoutMs = 10_000, signal }: WaitOptions, shown: () => Shown): Promise<void> {
     return waitFor(
       (wait) => {
@@ -81,7 +81,7 @@ export class RevisionWaiters {
     try {
       await this.#ask();
     } catch {
-      // Whoever waits is ended by their deadline, or by the end of the copy.
+      // Those who wait are ended by their own deadline, or by the end of the copy.
     }
     this.#asking = false;
     if (this.#waiting.size === 0) return;

@@ -1,12 +1,12 @@
 import { type Keys, toBytes, toRange } from '../kv/key-range.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 
-/** Bytes as a string that compares as they do: one character for each byte. */
+/** Bytes as a string with the same order, one character for each byte. */
 export function sortable(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }
 
-/** First and past-the-last key of a range, as {@link sortable} strings; no end is `undefined`. */
+/** The first key of a range and the first key after it, as {@link sortable} strings; `undefined` for no end. */
 export interface Bounds {
   readonly start: string;
   readonly end: string | undefined;
@@ -17,7 +17,7 @@ export function boundsOf(keys: Keys): Bounds {
   const start = sortable(toBytes(key));
   if (rangeEnd.length === 0) return { start, end: `${start}\0` };
   const open = rangeEnd.length === 1 && rangeEnd[0] === 0;
-  // "All keys" begins at the zero byte, which is the first key there can be.
+  // "All keys" begins at the zero byte, which is the first possible key.
   return { start, end: open ? undefined : sortable(rangeEnd) };
 }
 
@@ -30,7 +30,7 @@ export function covers(outer: Bounds, inner: Bounds): boolean {
 /** Keys with their values, in the order of the keys. */
 export class SortedEntries {
   readonly #entries = new Map<string, KeyValue>();
-  /** All keys in order; made when it is first needed, kept up to date from then on. */
+  /** All keys in order. The array is made when it is first needed, and kept up to date from then on. */
   #order: string[] | undefined;
 
   get size(): number {
@@ -61,7 +61,7 @@ export class SortedEntries {
     return this.#entries.entries();
   }
 
-  /** Index of the first key that isn't before this one. */
+  /** The index of the first key that isn't before this one. */
   #indexOf(order: readonly string[], key: string): number {
     let low = 0;
     let high = order.length;

@@ -1,5 +1,6 @@
-// rpc/ brings a call or a stream to an endpoint that serves it: balancer, retries, tokens, reopening, the store's
-// identity, diagnostics; in generated/ the messages and methods. What the services do is known above.
+// rpc/ takes a call or a stream to an endpoint that can serve it: balancer, retries, tokens, reopened streams, the
+// store's identity, diagnostics. The messages and methods are in generated/. The folders above know what the services
+// do.
 
 import {
   ClosedError,
@@ -11,7 +12,7 @@ import {
 } from '../errors.js';
 import { reason } from '../util/kinds.js';
 
-/** What is known of a request after some attempts at it, as in {@link EtcdError}. */
+/** What is known about a request after some attempts, as in {@link EtcdError}. */
 export interface Fate {
   readonly sent: boolean;
   readonly mayBeApplied: boolean;
@@ -25,13 +26,13 @@ export function fateWith(before: Fate, { sent, mayBeApplied }: EtcdError): Fate 
   return { sent: before.sent || sent, mayBeApplied: before.mayBeApplied || mayBeApplied };
 }
 
-/** The error of a whole call: that of its last attempt, with what is known after all of them. */
+/** The error of a whole call: the error of its last attempt, with what is known after all attempts. */
 export function ofAllAttempts(last: EtcdError, fate: Fate): EtcdError {
   const { code, details, trailers, method, sent, mayBeApplied } = last;
   if (sent === fate.sent && mayBeApplied === fate.mayBeApplied) return last;
   if (last instanceof ClosedError) return closedAfter(fate, method);
   const earlier = fate.mayBeApplied && !mayBeApplied ? '; an earlier attempt may have been applied' : '';
-  // All errors that a call ends with are made from these two.
+  // Every error that ends a call has a constructor with these two parameters.
   const type = last.constructor as new (message: string, init: EtcdErrorInit) => EtcdError;
   return new type(last.message + earlier, {
     code,
@@ -43,15 +44,18 @@ export function ofAllAttempts(last: EtcdError, fate: Fate): EtcdError {
   });
 }
 
-/** The client was closed after these attempts. */
+/** The error for a client that was closed after these attempts. */
 export function closedAfter({ sent, mayBeApplied }: Fate, method?: string): ClosedError {
   return mayBeApplied ? closedInFlight(method, true) : new ClosedError(undefined, sent, false, method);
 }
 
-/** What this side says of a call that was not answered; a server has other words. */
+/** How this client words an unanswered call. A server words it differently. */
 const ours = /^no answer within \d+ ms$/;
 
-/** The deadline of a call has passed: in the words of the bound that its caller gave. What failed before is the cause. */
+/**
+ * The error for a call whose deadline has passed. It names the bound that the caller gave; the failure before it is the
+ * cause.
+ */
 export function pastDeadline(
   error: DeadlineExceededError,
   timeoutMs: number,
@@ -68,7 +72,7 @@ export function pastDeadline(
     : error;
 }
 
-/** The deadline of a stream has passed after messages came. */
+/** The error for a stream whose deadline passed after it brought messages. */
 export function pastStreamDeadline(
   error: DeadlineExceededError,
   timeoutMs: number,
@@ -78,7 +82,7 @@ export function pastStreamDeadline(
   return ours.test(error.details) ? tooLate(error, details, undefined) : error;
 }
 
-/** The bound on one attempt has passed. */
+/** The error for an attempt whose bound has passed. */
 export function pastBound(
   error: DeadlineExceededError,
   attemptMs: number,
@@ -97,7 +101,7 @@ function tooLate(
   return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, init);
 }
 
-/** The deadline of a call has passed while another token was fetched for it. */
+/** The error for a call whose deadline passed while a token was being fetched for it. */
 export function noToken(
   method: string,
   timeoutMs: number,
@@ -106,8 +110,8 @@ export function noToken(
 ): DeadlineExceededError {
   const why =
     refusal === undefined
-      ? 'neither the server nor a function auth gave a token'
-      : 'the server refused the token, and neither it nor a function auth gave a new one in that time';
+      ? 'neither the server nor an auth function gave a token'
+      : 'the server refused the token, and neither it nor an auth function gave a new one in that time';
   const details = `no answer within ${timeoutMs} ms: ${why}`;
   return new DeadlineExceededError(`DEADLINE_EXCEEDED: ${details}`, {
     code: StatusCode.DEADLINE_EXCEEDED,

@@ -4,15 +4,18 @@ export interface BackoffBounds {
   readonly longestMs: number;
 }
 
-/** How long to wait after `failures` failures in a row: doubled each time, with a jitter of a fifth either way. */
+/**
+ * How long to wait after `failures` failures in a row: the wait doubles each time, with a jitter of up to a fifth
+ * either way.
+ */
 export function backoffMs(failures: number, { firstMs, longestMs }: BackoffBounds): number {
   const exact = Math.min(longestMs, firstMs * 2 ** Math.min(failures - 1, 30));
   return exact * (0.8 + 0.4 * Math.random());
 }
 
 /**
- * How long to wait before a stream is opened again, `failures` counted from 0: doubled each time, and up to a half less,
- * so that the many clients of a server that failed don't all return at once.
+ * How long to wait before a stream is opened again; `failures` counts from 0. The wait doubles each time, and is
+ * shortened by up to a half, so that the many clients of a failed server don't all return at once.
  */
 export function reopenMs(failures: number, { firstMs, longestMs }: BackoffBounds): number {
   return Math.min(firstMs * 2 ** failures, longestMs) * (0.5 + Math.random() / 2);

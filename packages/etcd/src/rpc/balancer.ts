@@ -50,15 +50,15 @@ export interface Endpoint {
   state: EndpointState;
   failures: number;
   error: unknown;
-  /** When a failed one is tried again, on the clock of `performance.now()`. */
+  /** When a failed endpoint is tried again, on the clock of `performance.now()`. */
   retryAt: number;
   probing: boolean;
   cluster: ClusterMembership;
 }
 
 /**
- * Whether an endpoint is of the client's cluster, by its last answer: not known yet, ours, another one from the beginning,
- * or another one although it was ours.
+ * Whether an endpoint belongs to the client's cluster, by its last answer: not known yet, the client's, a different
+ * cluster from the beginning, or a different cluster although it was the client's before.
  */
 type ClusterMembership = 'unknown' | 'ours' | 'foreign' | 'moved';
 
@@ -68,7 +68,7 @@ export interface BalancerInit {
   readonly makeTransport: (endpoint: string) => Transport;
   /** Bound on a probe, in ms. */
   readonly probeTimeoutMs: number;
-  /** What is known of the store behind the endpoints; without it any cluster will do. */
+  /** What is known about the store behind the endpoints. Without it, any cluster is accepted. */
   readonly store?: Store;
   /** The first calls have to find an endpoint that answers. Default false: `connect()` has found one. */
   readonly mustFind?: boolean;
@@ -77,23 +77,25 @@ export interface BalancerInit {
 const statusMethod = MaintenanceService.status.path;
 const statusRequest = StatusRequest.encode({}).finish();
 
-/** How long an endpoint that is looked for has before the next one is asked, too, in ms. As RFC 8305 recommends. */
+/** How long a search gives an endpoint before it also asks the next one, in ms. RFC 8305 recommends this value. */
 const NEXT_ENDPOINT_MS = 250;
 
-/** First and longest time that a failed endpoint is left alone, in ms. */
+/** The first and the longest time for which a failed endpoint is left alone, in ms. */
 const failedBackoff = { firstMs: 100, longestMs: 10_000 };
 
 /**
- * Chooses the endpoint for each call: round robin among the healthy ones. One that failed is left alone with
- * exponential back-off; then it is asked for its status, and serves again once it answers and knows a leader. An
- * endpoint that wasn't used yet is asked first, too, so that no write goes to another cluster. While none is healthy,
- * the one that has waited longest is tried.
+ * Chooses the endpoint for each call: round robin among the healthy ones. An endpoint that failed is left alone, with
+ * exponential back-off. Then it is asked for its status, and serves again once it answers and knows a leader. A new
+ * endpoint is asked first, too, so that no write goes to another cluster. While no endpoint is healthy, the one that
+ * has waited longest is tried.
  * @internal
  */
 export class Balancer {
   readonly #init: BalancerInit;
   #endpoints: Endpoint[] = [];
-  /** No longer chosen, and kept for the calls on them and for their return; gone with `close()`. */
+  /**
+   * Endpoints that are no longer chosen. They are kept until `close()`, for the calls on them and in case they return.
+   */
   readonly #retired = new Map<string, Endpoint>();
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
   readonly #pauses = new Pauses();
@@ -101,7 +103,7 @@ export class Balancer {
   #referenced = true;
   #closed = false;
   #search: Promise<readonly unknown[] | undefined> | undefined;
-  /** Why an endpoint did not answer when it was last looked for. */
+  /** Why an endpoint did not answer when it was last asked. */
   readonly #causes = new WeakMap<Endpoint, unknown>();
   #mustFind: boolean;
 
@@ -116,12 +118,12 @@ export class Balancer {
     return this.#endpoints.length;
   }
 
-  /** Whether no endpoint has answered yet, and it takes {@link findEndpoint} before the first call. */
+  /** Whether no endpoint has answered yet, so that {@link findEndpoint} must run before the first call. */
   get mustFind(): boolean {
     return this.#mustFind;
   }
 
-  /** Which transport serves them. */
+  /** Which transport serves the endpoints. */
   get transportKind(): Transport['kind'] {
     return (this.#endpoints[0] as Endpoint).transport.kind;
   }
@@ -130,7 +132,7 @@ export class Balancer {
     return this.#endpoints.map(statusOf);
   }
 
-  /** The endpoint for the next call; one other than `failed`, where there is one. */
+  /** The endpoint for the next call, other than `failed` where there is another one. */
   pick(failed?: Endpoint): Endpoint {
     const endpoints = this.#endpoints;
     const count = endpoints.length;
@@ -160,21 +162,24 @@ export class Balancer {
     return earliest ?? failed ?? (endpoints[0] as Endpoint);
   }
 
-  /** Waits before the next attempt at a call; until the balancer is closed, at most. Rejects with the signal's reason. */
+  /**
+   * Waits before the next attempt at a call, and at most until the balancer is closed. Rejects with the signal's
+   * reason.
+   */
   pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
     return this.#pauses.pause(ms, signal);
   }
 
-  /** What is known of the store behind the endpoints. */
+  /** What is known about the store behind the endpoints. */
   get store(): Store | undefined {
     return this.#init.store;
   }
 
   /**
-   * Looks at the header of a response, before anything else is done with it.
+   * Checks the header of a response, before anything else is done with it.
    *
-   * @returns why the response can't be used: it is of another cluster. The endpoint is left alone then, unless its cluster
-   * has become the client's. After `setEndpoints()` has replaced all endpoints, that is not a failure.
+   * @returns why the response can't be used: it is from another cluster. The endpoint is then left alone, unless its
+   * cluster has become the client's. After `setEndpoints()` has replaced all endpoints, that is not a failure.
    */
   check(endpoint: Endpoint, message: Uint8Array): ClusterMismatchError | undefined {
     const { store } = this.#init;
@@ -184,7 +189,7 @@ export class Balancer {
     return undefined;
   }
 
-  /** A call on it was answered. */
+  /** A call on this endpoint was answered. */
   succeeded(endpoint: Endpoint): void {
     const { state, cluster } = endpoint;
     if (state === 'ready' || cluster === 'foreign' || cluster === 'moved') return;
@@ -195,10 +200,10 @@ export class Balancer {
     this.#notify(endpoint, undefined);
   }
 
-  /** A call on it could not be answered, and the endpoint is the cause. */
+  /** A call on this endpoint could not be answered, and the endpoint is the cause. */
   failed(endpoint: Endpoint, error: unknown): void {
     const now = performance.now();
-    // If many calls fail together, one counts.
+    // If many calls fail together, only one counts.
     if (endpoint.state === 'failed' && now < endpoint.retryAt) return;
     endpoint.failures += 1;
     endpoint.state = 'failed';
@@ -222,7 +227,7 @@ export class Balancer {
         return endpoint;
       });
     } catch (error) {
-      // Everything stays as it was. A failure to close an unused one would hide the cause.
+      // Everything stays as it was. A failure to close an unused transport would hide the cause.
       for (const { transport } of made) transport.close().catch(() => {});
       throw error;
     }
@@ -238,11 +243,11 @@ export class Balancer {
   }
 
   /**
-   * Asks the endpoints until one answers: the next one as soon as one has failed, or after {@link NEXT_ENDPOINT_MS} beside
-   * it. One that had so long, and not answered when another did, is left alone as if it had failed. Callers share a
-   * search that is running.
+   * Asks the endpoints until one answers. The next one is asked as soon as one has failed, or after
+   * {@link NEXT_ENDPOINT_MS}. An endpoint that had that long, and hadn't answered when another one did, is left alone
+   * as if it had failed. Callers share a running search.
    *
-   * @returns undefined, or {@link searchFailures} when none answered.
+   * @returns undefined, or {@link searchFailures} when no endpoint answered.
    */
   findEndpoint(): Promise<readonly unknown[] | undefined> {
     this.#search ??= this.#findEndpoint().finally(() => {
@@ -251,7 +256,7 @@ export class Balancer {
     return this.#search;
   }
 
-  /** Why each endpoint did not answer {@link findEndpoint} when it was last asked, in their order. */
+  /** Why each endpoint did not answer {@link findEndpoint} when it was last asked, in the order of the endpoints. */
   get searchFailures(): readonly unknown[] {
     return this.#endpoints.map((endpoint) => this.#causes.get(endpoint) ?? unanswered);
   }
@@ -337,7 +342,7 @@ export class Balancer {
     };
   }
 
-  /** Asks endpoints that aren't ready and whose time has come, so that no call of the user's has to find out. */
+  /** Asks endpoints that aren't ready and are due, so that no call of the user has to find out. */
   #probeUnready(): void {
     for (const endpoint of this.#endpoints) {
       if (endpoint.state !== 'ready' && !endpoint.probing && performance.now() >= endpoint.retryAt) {
@@ -361,7 +366,8 @@ export class Balancer {
     } catch (error) {
       if (refusedForAuth(error)) this.succeeded(endpoint);
       else if (!this.#closed) {
-        // The member may be frozen, or the connection lead nowhere: then only another one finds the member again.
+        // The member may be frozen, or the connection may lead nowhere. Then only a new connection finds the member
+        // again.
         if (error instanceof DeadlineExceededError) endpoint.transport.renew();
         this.failed(endpoint, error);
       }
@@ -371,8 +377,9 @@ export class Balancer {
   }
 
   /**
-   * Which of two clusters is the client's. The one that was, as long as an endpoint of it may come back; but where an
-   * endpoint has changed its cluster, and no other healthy one is still of the former cluster, the whole was replaced.
+   * Decides which of two clusters is the client's. It stays the former one as long as one of its endpoints may come
+   * back. But where an endpoint has changed its cluster, and no other healthy endpoint is still in the former one, the
+   * whole cluster was replaced.
    */
   #otherCluster(store: Store, endpoint: Endpoint, message: Uint8Array): ClusterMismatchError | undefined {
     const header = headerOf(message) as ResponseHeader;
@@ -403,7 +410,7 @@ export class Balancer {
   }
 }
 
-/** An endpoint had not answered when another one had, or when the time was over. */
+/** The failure of an endpoint that had not answered when another one had, or when the time was over. */
 const unanswered = new DeadlineExceededError('no answer so far', {
   code: StatusCode.DEADLINE_EXCEEDED,
   method: statusMethod,
@@ -419,7 +426,10 @@ function isALearner(): EtcdError {
   return statusError({ code: StatusCode.UNAVAILABLE, details, method: statusMethod, sent: true });
 }
 
-/** With authentication on, etcd gives its status only to known users. A refusal is an answer, too, unless a proxy's. */
+/**
+ * With authentication on, etcd gives its status only to known users. A refusal is also an answer, unless it comes from
+ * a proxy.
+ */
 function refusedForAuth(error: unknown): boolean {
   return (
     (error instanceof UnauthenticatedError || error instanceof PermissionDeniedError) && !isHttpAlone(error)

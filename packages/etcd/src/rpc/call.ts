@@ -1,7 +1,7 @@
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { MessageReader } from './messages/message-reader.js';
 
-/** A method of one of etcd's services, as proto/protoc-gen-methods.mjs generates it. */
+/** A method of an etcd service, as proto/protoc-gen-methods.mjs generates it. */
 interface Method<Kind extends string, Request, Response> {
   readonly kind: Kind;
   /** Full name, such as `/etcdserverpb.KV/Range`. */
@@ -20,25 +20,25 @@ export type StreamMethod<Request, Response> = Method<
   Response
 >;
 
-/** What checks the options of a call, and throws where they are wrong: their `Description`. */
+/** Checks the options of a call, and throws where they are wrong; their `Description` does that. */
 export interface OptionsCheck {
   check(options: unknown): void;
 }
 
-/** A unary method as one part of the client calls it. */
+/** A unary method, as a part of the client calls it. */
 export interface Call<Request, Response, Result> {
   readonly method: UnaryMethod<Request, Response>;
   /** Makes the result from the response. */
   readonly result: (response: Response) => Result;
   /** Checks the options that the caller gives; absent where they are a `CallControl`. */
   readonly options: OptionsCheck | undefined;
-  /** Whether it changes nothing when it is sent again after a first attempt that may have been applied. */
+  /** Whether a second attempt changes nothing where the first one may have been applied. */
   readonly idempotent: boolean;
-  /** Whether it changes nothing at all, where its method could. */
+  /** Whether the call changes nothing at all, although its method could. */
   readonly readOnly?: boolean;
 }
 
-/** A call that changes nothing when it is sent twice: a read, mostly. */
+/** A call that has the same effect when it is sent twice; mostly a read. */
 export function idempotentCall<Request, Response, Result>(
   method: UnaryMethod<Request, Response>,
   result: (response: Response) => Result,
@@ -47,7 +47,7 @@ export function idempotentCall<Request, Response, Result>(
   return { method, result, options, idempotent: true };
 }
 
-/** A call that changes nothing, by a method that could. */
+/** A call that changes nothing, with a method that could. */
 export function readCall<Request, Response, Result>(
   method: UnaryMethod<Request, Response>,
   result: (response: Response) => Result,
@@ -56,7 +56,7 @@ export function readCall<Request, Response, Result>(
   return { method, result, options, idempotent: true, readOnly: true };
 }
 
-/** A call that is sent again only when it is known that the first one was not applied. */
+/** A call that is sent again only when the first attempt is known not to have been applied. */
 export function writeCall<Request, Response, Result>(
   method: UnaryMethod<Request, Response>,
   result: (response: Response) => Result,
@@ -65,10 +65,10 @@ export function writeCall<Request, Response, Result>(
   return { method, result, options, idempotent: false };
 }
 
-/** For calls whose response holds nothing. */
+/** For calls with an empty response. */
 export function nothing(): void {}
 
-/** The result that is made from an answer. Byte strings in it are copies: see {@link MessageReader}. */
+/** Makes the result from an answer. Byte strings in it are copies: see {@link MessageReader}. */
 export function resultOf<Response, Result>(call: Call<never, Response, Result>, message: Uint8Array): Result {
   return call.result(call.method.response.decode(new MessageReader(message)));
 }

@@ -2,20 +2,20 @@ import { ClosedError, EtcdError, errorOfCode, StatusCode, UnavailableError } fro
 import { knownServerError } from '../server-errors.js';
 import { tryDescriptors } from '../transport/shortage.js';
 
-/** What the transports say of an answer that has an HTTP status and none of gRPC's. */
+/** How the transports report an answer that has an HTTP status and no gRPC status. */
 const HTTP_ALONE = /HTTP status (?:code )?(\d+)/;
 
-/** Whether it was not a gRPC server that answered, but a proxy, say. */
+/** Whether the answer came from something other than a gRPC server, such as a proxy. */
 export const isHttpAlone = ({ details }: EtcdError): boolean => HTTP_ALONE.test(details);
 
 interface Reason {
-  /** Where the look-up itself fails, and not the name. */
+  /** Set where the look-up itself fails, rather than the name. */
   readonly ofLookUp?: true;
-  /** What the transports, both of them, say. */
+  /** Matches what both transports report. */
   readonly pattern: RegExp;
   readonly reason: string;
   readonly hint: string;
-  /** The hint for an endpoint with TLS, where that is another. */
+  /** The hint for an endpoint with TLS, where it differs. */
   readonly secureHint?: string;
 }
 
@@ -141,7 +141,7 @@ const reasons: readonly Reason[] = [
 ];
 
 /**
- * The error of looking for an endpoint, for the last failures given in the same order.
+ * The error for a search that found no endpoint. The failures are in the order of the endpoints.
  *
  * @param connectTimeoutMs bound on reaching each endpoint.
  * @param waitedMs how long they were asked again and again.
@@ -171,8 +171,8 @@ export function noEndpoint(
   });
 }
 
-/** What a function of the user's did, or did not. */
-const OF_FUNCTION = /^(?:[A-Z_]+: )?(the function tls .*)$/s;
+/** What the user's function did, or did not do. */
+const OF_FUNCTION = /^(?:[A-Z_]+: )?(the tls function .*)$/s;
 
 function explain({ code, details }: EtcdError, timeoutMs: number, endpoint = ''): string {
   const [, http] = HTTP_ALONE.exec(details) ?? [];
@@ -199,10 +199,10 @@ function reasonOf(details: string): Reason | undefined {
   return known?.ofLookUp && lacksDescriptors() ? noDescriptor : known;
 }
 
-/** Most descriptors that a look-up takes at a time. */
+/** The most descriptors that a look-up has open at a time. */
 const LOOK_UP_DESCRIPTORS = 4;
 
-/** Whether a look-up can only fail: the resolver reports a want of descriptors as if the name were the cause. */
+/** Whether a look-up can only fail: the resolver reports a lack of descriptors as if the name were the cause. */
 function lacksDescriptors(): boolean {
   try {
     tryDescriptors(LOOK_UP_DESCRIPTORS);
@@ -213,8 +213,8 @@ function lacksDescriptors(): boolean {
 }
 
 /**
- * The error of a call that could not reach an endpoint, or whose connection broke: with each endpoint that was tried, and why
- * it failed. What a server said stays as it is.
+ * The error of a call that could not reach an endpoint, or whose connection broke. It names each endpoint that was
+ * tried, and why it failed. An error that a server sent is returned as it is.
  *
  * @param tried the last failure of each endpoint.
  */
@@ -227,7 +227,7 @@ export function unreachable(
   const { code, details, trailers, method, sent, mayBeApplied } = error;
   const reasons = Array.from(
     tried,
-    // A connection that was made and broke later says nothing about how to make one.
+    // Why an established connection broke doesn't explain how to establish one.
     ([address, failure]) =>
       `${address}: ${failure.sent ? failure.details : explain(failure, connectTimeoutMs, address)}`,
   );

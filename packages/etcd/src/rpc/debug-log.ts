@@ -7,11 +7,11 @@ import { type CallTrace, channelNames, type RetryTrace } from './channels.js';
 const log = debuglog('quiesce-etcd');
 
 /**
- * With `NODE_DEBUG=quiesce-etcd`, writes what the diagnostics channels report to stderr. Keys, values and tokens are not
- * written.
+ * With `NODE_DEBUG=quiesce-etcd`, writes what the diagnostics channels report to stderr. It doesn't write keys, values
+ * or tokens.
  */
 export function logWhereAsked(): void {
-  // The loggers of Bun and Deno write, but don't report that they will.
+  // The loggers of Bun and Deno write, but don't report that they are enabled.
   if (!log.enabled && !/(?:^|,)quiesce-etcd(?:,|$)/i.test(process.env.NODE_DEBUG ?? '')) return;
   subscribe(channelNames.callEnd, (message) => {
     const { method, kind, endpoint, attempts, durationMs, error } = message as CallTrace;

@@ -1,7 +1,7 @@
 import { LONGEST_TIMER_MS } from '../util/timers.js';
 import { type Wait, waitFor } from '../util/wait.js';
 
-/** The pauses of one part of a client: they end with it, and hold the process only if it may. */
+/** The pauses of one part of a client. They end with that part, and keep the process alive only if it does. */
 export class Pauses {
   readonly #waits = new Set<Wait<void>>();
   #referenced: boolean;
@@ -11,7 +11,7 @@ export class Pauses {
     this.#referenced = referenced;
   }
 
-  /** Resolves after that time, or when this is closed; rejects with the signal's reason when it aborts. */
+  /** Resolves after that time, or when this is closed. Rejects with the signal's reason when it aborts. */
   pause(ms: number, signal?: AbortSignal): Promise<void> {
     return waitFor(
       (wait) => {
@@ -33,7 +33,7 @@ export class Pauses {
     for (const wait of this.#waits) wait.setReferenced(referenced);
   }
 
-  /** Ends all pauses, and those to come at once. */
+  /** Ends all pauses at once, and later ones as they begin. */
   close(): void {
     this.#closed = true;
     for (const wait of [...this.#waits]) wait.resolve();

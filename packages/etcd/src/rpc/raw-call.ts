@@ -64,7 +64,7 @@ export function rawCall<Request, Response>(
   return call({ kind: 'unary', path, request, response: wholeMessage }, decode);
 }
 
-/** What a method's `encode` gives; nothing else than bytes may reach the frames in which calls are sent. */
+/** The result of a method's `encode`. Only bytes may get into the frames in which calls are sent. */
 function encoded<Request>(encode: (request: Request) => Uint8Array, request: Request): Uint8Array {
   const bytes: unknown = encode(request);
   checkArgument('what encode() returned', messageBytes, bytes);
@@ -81,11 +81,11 @@ const wholeMessage = {
 };
 
 /**
- * A streaming RPC for which the client has no method: sends requests, and is a loop over the responses. It isn't opened
- * again when it breaks: only its owner knows what a new stream must ask for.
+ * A streaming RPC for which the client has no method: it sends requests, and a loop over it reads the responses. It
+ * isn't opened again when it breaks: only its owner knows what a new stream must ask for.
  *
- * Both directions are bounded: {@link send} waits for room, and the server is held back while nobody reads. It keeps the
- * process alive while it lasts, unless the client's `unref()` was called.
+ * Both directions are bounded: {@link send} waits for room, and the server is held back while nobody reads. The stream
+ * keeps the process alive while it lasts, unless the client's `unref()` was called.
  */
 export class RpcStream<Request, Response> implements AsyncIterable<Response>, AsyncDisposable {
   readonly #rpc: Rpc;
@@ -118,7 +118,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     this.#options = options;
     this.#method = method;
     this.#stream = rpc.streamOf(method.path, callOptions);
-    // Whoever reads learns how it ended.
+    // The reader learns how the stream ended.
     this.#stream.headers.catch(() => {});
     this.#responses = new OneLoop(new Leavable(this.#receive(), () => this.cancel()), 'stream');
   }
@@ -133,7 +133,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
     }
   }
 
-  /** Declares that no more requests follow. A method that takes a single request answers after that. */
+  /** Declares that no more requests follow. A method that takes a single request answers only after that. */
   closeSend(): void {
     this.#stream.closeSend();
   }
@@ -158,7 +158,7 @@ export class RpcStream<Request, Response> implements AsyncIterable<Response>, As
         yield this.#method.decode(message.slice());
       }
     } catch (error) {
-      // The next stream, or call, gets another token.
+      // The next stream or call gets another token.
       this.#rpc.takesAnotherToken(error, 0);
       throw this.#failure(error);
     } finally {

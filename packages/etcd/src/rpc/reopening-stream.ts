@@ -19,21 +19,22 @@ export interface ReopeningInit {
 
 /** The user of a {@link ReopeningStream}. */
 export interface StreamOwner {
-  /** There is a stream, which was asked for nothing yet. */
+  /** There is a stream, and nothing was sent on it yet. */
   opened(): void;
-  /** A message has come. Nothing more is read until the promise resolves; what is thrown breaks the stream. */
+  /** A message has come. Nothing more is read until the promise resolves. An exception breaks the stream. */
   received(message: Uint8Array): Promise<void> | undefined;
   /**
-   * There is no stream any more; unless this closes it, another one follows after a back-off.
+   * There is no longer a stream. Unless the owner closes the {@link ReopeningStream}, another one follows after a
+   * back-off.
    *
-   * @param refused the server refused the stream's token, and the next one comes with another.
+   * @param refused the server refused the stream's token, and the next stream gets another one.
    */
   broke(failure: unknown, refused: boolean): void;
 }
 
 /**
- * A stream to the server that is reopened after it broke: with back-off, at another endpoint if the former one is to
- * blame, and with another token where that was refused.
+ * A stream to the server that is reopened after it broke: with back-off, at another endpoint if the former one is the
+ * cause, and with another token if the server refused the former one.
  */
 export class ReopeningStream {
   readonly #rpc: Rpc;
@@ -42,11 +43,11 @@ export class ReopeningStream {
   #stream: ByteStream | undefined;
   /** The pauses between streams, from `open()` to `close()`. */
   #pauses: Pauses | undefined;
-  /** Streams in a row that broke unanswered. */
+  /** How many streams in a row broke without an answer. */
   #failures = 0;
   /** How often in a row the server refused the token of a stream. */
   #tokenRefusals = 0;
-  /** The stream was ended here, as its endpoint is to blame. */
+  /** Whether this side ended the stream because its endpoint is the cause. */
   #brokenOff = false;
   #referenced: boolean;
   /** Whether the server has answered on this stream, so that the back-off starts over after it. */
@@ -64,7 +65,9 @@ export class ReopeningStream {
     return this.#stream;
   }
 
-  /** Opens a stream, and another one after each that broke, until {@link close}. Does nothing where it is open. */
+  /**
+   * Opens a stream, and another one after each that broke, until {@link close}. Does nothing where one is already open.
+   */
   open(): void {
     if (this.#pauses !== undefined) return;
     this.#pauses = new Pauses(this.#referenced);
@@ -76,18 +79,18 @@ export class ReopeningStream {
     this.#stream?.send(message).catch(() => {});
   }
 
-  /** Breaks the stream, with this failure: the next one goes to another endpoint. */
+  /** Breaks the stream with this failure. The next one goes to another endpoint. */
   breakOff(failure: unknown): void {
     this.#brokenOff = true;
     this.#stream?.cancel(failure);
   }
 
-  /** Whether the server has refused the stream's token by this error, and another may help: the next stream gets one. */
+  /** Whether this error refuses the stream's token, and another token may help. Then the next stream gets one. */
   takesAnotherToken(error: unknown): boolean {
     return this.#rpc.takesAnotherToken(error, this.#tokenRefusals);
   }
 
-  /** The server has taken the stream's token. */
+  /** The server has accepted the stream's token. */
   tokenTaken(): void {
     this.#tokenRefusals = 0;
   }

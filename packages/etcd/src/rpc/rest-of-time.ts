@@ -1,17 +1,17 @@
 import { Progress } from '../util/progress.js';
 import type { CallControl } from './rpc.js';
 
-/** More about what several calls do. */
+/** More about several calls that are one operation. */
 export interface RestOfTime {
-  /** That of all of them; default: a new one. */
+  /** The progress of all calls. Default: a new one. */
   readonly progress?: Progress;
-  /** Whether it may be done anyway; default: what was sent was answered, and has changed nothing. */
+  /** Whether the operation may have been applied anyway. Default: every request was answered, and changed nothing. */
   readonly mayBeApplied?: () => boolean;
 }
 
 /**
  * Options for several calls that share one deadline: each gets the rest of the time. Throws DeadlineExceededError once
- * it is over.
+ * the time is over.
  *
  * @param undone what wasn't done in that time, for the message.
  */

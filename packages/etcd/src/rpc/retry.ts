@@ -16,8 +16,8 @@ export interface RetryOptions {
 
 /**
  * Whether a failed call may be sent again. As in clientv3 (retry.go), a read may be sent again when the server is
- * unavailable. A write may only when it is known that the first attempt was never proposed: a write is not applied
- * twice.
+ * unavailable. A write may be sent again only when it is known that the first attempt was never proposed, so that it
+ * isn't applied twice.
  */
 export function isRetriable(error: EtcdError, idempotent: boolean, attemptTimedOut: boolean): boolean {
   const { code, details, sent } = error;
@@ -27,7 +27,7 @@ export function isRetriable(error: EtcdError, idempotent: boolean, attemptTimedO
   return attemptTimedOut && idempotent;
 }
 
-/** Whether the endpoint is the cause, so that others should be tried first. */
+/** Whether the endpoint is the cause, so that other endpoints should be tried first. */
 export function blamesEndpoint(error: unknown, attemptTimedOut: boolean): boolean {
   if (!(error instanceof EtcdError)) return false;
   if (error instanceof ClusterMismatchError) return !error.adopted;
@@ -41,7 +41,7 @@ export function staysAtEndpoint(error: EtcdError): boolean {
   return knownServerError(error.details)?.again === 'here';
 }
 
-/** Whether a new token may help. etcd says so before it applies anything. */
+/** Whether a new token may help. etcd refuses a token before it applies anything. */
 export function isTokenRefused(error: unknown): error is EtcdError {
   return error instanceof EtcdError && knownServerError(error.details)?.tokenRefused === true;
 }

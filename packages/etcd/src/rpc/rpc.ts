@@ -39,27 +39,28 @@ export interface CallControl {
   /** Cancels the call, which rejects with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Deadline, in ms from now; default: the client's `timeoutMs`. `Infinity` for none. It is rounded up to whole ms, and an
-   * answer that has come when it is noticed counts.
+   * Deadline, in ms from now; default: the client's `timeoutMs`. `Infinity` for none. It is rounded up to whole ms. An
+   * answer that has arrived by the time the deadline is noticed still counts.
    */
   readonly timeoutMs?: number | undefined;
   /**
-   * Bound on one attempt, in ms; default: the client's `attemptTimeoutMs`. A read that it ends goes to another
-   * endpoint; a write does not, as it may have been applied.
+   * Bound on one attempt, in ms; default: the client's `attemptTimeoutMs`. When it passes, a read goes to another
+   * endpoint. A write doesn't, as it may have been applied.
    */
   readonly attemptTimeoutMs?: number | undefined;
   /**
-   * Bound on one attempt where the call isn't given one and the client has none that is lower, in ms.
+   * Bound on one attempt, in ms, where neither the call nor the client has a lower one.
    * @internal
    */
   readonly attemptAtMostMs?: number | undefined;
   /**
-   * What the caller gave, for messages, where `timeoutMs` is the rest of it.
+   * The deadline that the caller gave, for messages, where `timeoutMs` is the rest of it.
    * @internal
    */
   readonly wholeTimeoutMs?: number | undefined;
   /**
-   * Of what the call is part of, where another signal ends that; default: that of its signal.
+   * The progress of the operation that the call belongs to, where a different signal ends the operation. Default: the
+   * progress of the call's signal.
    * @internal
    */
   readonly progress?: Progress | undefined;
@@ -68,7 +69,7 @@ export interface CallControl {
 }
 
 /**
- * The options that every call can be given, in the description of those of a call: `describeCall('put()', { … })`.
+ * Describes the options of a call, with those that every call takes: `describeCall('put()', { … })`.
  * @internal
  */
 export function describeCall<Options extends CallControl>(
@@ -94,7 +95,7 @@ const control: Kinds<CallControl> = {
 };
 
 /**
- * Those of the calls that have no others.
+ * The options of calls that have no others.
  * @internal
  */
 export const callControl = describeCall<CallControl>('this call', {});
@@ -102,9 +103,12 @@ export const callControl = describeCall<CallControl>('this call', {});
 /** @internal */
 export interface RpcInit {
   readonly balancer: Balancer;
-  /** The same for one endpoint, which need not be one of the client's. Throws InvalidArgumentError for a malformed one. */
+  /**
+   * The balancer for one endpoint, which need not be one of the client's. Throws InvalidArgumentError for a malformed
+   * one.
+   */
   readonly balancerOf: (endpoint: string) => Balancer;
-  /** Endpoints in full, as {@link Balancer} takes them. Throws InvalidArgumentError for malformed ones. */
+  /** Endpoints in full, as {@link Balancer} takes them. Throws InvalidArgumentError for a malformed endpoint. */
   readonly parseEndpoints: (endpoints: string | readonly string[]) => string[];
   /** Deadline of calls that aren't given their own, in ms. */
   readonly timeoutMs: number;
@@ -121,19 +125,19 @@ export interface RpcInit {
   readonly tokens?: TokenSource;
 }
 
-// A call, since bundlers leave out a module if nothing of it is used.
+// In a call, since bundlers leave out a module of which nothing is used.
 logWhereAsked();
 
-/** For calls to one endpoint; what it says is looked at later. */
+/** For calls to one endpoint. The endpoint's syntax is checked later. */
 const oneEndpoint = kind<string>(text.fits, "a string such as 'http://127.0.0.1:2379'");
 
 /** How often a call, or a stream, fetches another token before it gives up. */
 const MAX_TOKEN_REFRESHES = 3;
 
-/** Streams begin with a token that is not older than that, in ms; etcd's simple tokens last 300 s by default. */
+/** The oldest token that a stream begins with, in ms. etcd's simple tokens last 300 s by default. */
 const YOUNG_TOKEN_MS = 1_000;
 
-/** Waits between looking for an endpoint at all of them. */
+/** Waits between the rounds of a search for an endpoint. */
 const searchBackoff: BackoffBounds = { firstMs: 50, longestMs: 1_000 };
 
 /** One attempt at a call. */
@@ -153,12 +157,12 @@ interface Attempts {
   readonly attempts: number;
   /** How the one before the last failed. */
   readonly before: EtcdError | undefined;
-  /** The last failure at each endpoint. */
+  /** The last failure of each endpoint. */
   readonly tried: ReadonlyMap<string, EtcdError>;
   readonly control: CallControl;
 }
 
-/** An endpoint that has not answered a call for so long, in ms, is left until it answers a probe. */
+/** How long an endpoint may leave a call unanswered, in ms, before it is left alone until it answers a probe. */
 const SILENT_MS = 1_000;
 
 /**
@@ -167,7 +171,7 @@ const SILENT_MS = 1_000;
  */
 export class Rpc {
   readonly #init: RpcInit;
-  /** For calls to one endpoint, by that endpoint. */
+  /** The {@link Rpc}s for calls to one endpoint, by endpoint. */
   readonly #single = new Map<string, Rpc>();
   readonly #balancer: Balancer;
   /** Where each stream goes. */
@@ -181,7 +185,7 @@ export class Rpc {
   }
 
   /**
-   * A unary call. Its options are checked here; what `message` throws, which makes its request, rejects it.
+   * A unary call. Its options are checked here; if `message` throws, the call rejects with that.
    *
    * Not async: each `await` would cost the hot path another turn of the microtask queue.
    */
@@ -206,8 +210,8 @@ export class Rpc {
   }
 
   /**
-   * A streaming call, without a deadline unless it is given one. It is not retried: only its owner knows what a
-   * second one has to ask for. An endpoint on which it fails is left alone for a while.
+   * A streaming call, without a deadline unless it is given one. It is not retried: only its owner knows what the next
+   * stream has to ask for. An endpoint on which it fails is left alone for a while.
    *
    * @throws ClosedError once closed.
    */
@@ -215,14 +219,14 @@ export class Rpc {
     return this.streamOf(path, options);
   }
 
-  /** As {@link stream}, for a method of that full name. */
+  /** The same as {@link stream}, for a method of that full name. */
   streamOf(method: string, options: CallOptions): ByteStream {
     if (this.#closed) throw new ClosedError();
     const { tokens } = this.#init;
     if (tokens === undefined && !this.#balancer.mustFind) return this.#openStream(method, options);
     const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
     const deadline = performance.now() + timeoutMs;
-    // As in clientv3, with a token of its own: one that has expired would fail it much later.
+    // As in clientv3, the stream has a token of its own. One that expires soon would fail it much later.
     const needed = tokens === undefined ? this.#findOnce() : tokens.notOlderThan(YOUNG_TOKEN_MS);
     const ready = settlesBy(needed, deadline, signal).then((inTime) => {
       if (inTime) return;
@@ -241,7 +245,7 @@ export class Rpc {
   }
 
   /**
-   * The same calls, to one endpoint alone: on a connection of their own, which stays until this is closed.
+   * The same calls to one endpoint alone, on a connection of their own. The connection stays until this is closed.
    *
    * @throws InvalidArgumentError for a malformed endpoint, and ClosedError.
    */
@@ -258,9 +262,9 @@ export class Rpc {
   }
 
   /**
-   * Whether the server has refused a stream for its token, and another may help: the next stream gets one.
+   * Whether the server has refused a stream's token, and another token may help. Then the next stream gets one.
    *
-   * @param refusals how many in a row were refused before.
+   * @param refusals how many streams in a row were refused before.
    */
   takesAnotherToken(error: unknown, refusals: number): boolean {
     const { tokens } = this.#init;
@@ -274,15 +278,15 @@ export class Rpc {
     return this.#balancer.size;
   }
 
-  /** The endpoint of this stream has failed it, with this error: the next stream tries another one. */
+  /** The endpoint of this stream has caused its failure. The next stream tries another endpoint. */
   leaveEndpoint(stream: ByteStream, error: unknown): void {
     const endpoint = this.#streams.get(stream);
     if (endpoint !== undefined && !this.#closed) this.#balancer.failed(endpoint, error);
   }
 
   /**
-   * Whether a stream that only reads, and has failed before it brought anything, may be opened again, as a call would be
-   * sent again. Waits until it is time to.
+   * Whether a stream that only reads may be opened again, as a call would be sent again, after it failed before its
+   * first message. Waits until it is time.
    *
    * @param attempts how many streams have failed in a row.
    */
@@ -309,10 +313,10 @@ export class Rpc {
   }
 
   /**
-   * What a stream ended with, in words of what its caller knows, as errors of calls are: its endpoint, its bound. The
-   * reason of its signal stays as it is.
+   * The failure of a stream in terms that its caller knows, like the errors of calls: its endpoint and its bound. The
+   * reason of the caller's signal is returned as it is.
    *
-   * @param answered whether it has brought a message.
+   * @param answered whether the stream has brought a message.
    */
   inWordsOf(
     stream: ByteStream,
@@ -330,9 +334,9 @@ export class Rpc {
   }
 
   /**
-   * Looks at the header of a message that this stream has brought, before anything else is done with it.
+   * Checks the header of a message from this stream, before anything else is done with it.
    *
-   * @throws ClusterMismatchError where it is of another cluster.
+   * @throws ClusterMismatchError where the message is from another cluster.
    */
   check(stream: ByteStream, message: Uint8Array): void {
     const endpoint = this.#streams.get(stream);
@@ -343,9 +347,9 @@ export class Rpc {
   }
 
   /**
-   * A call to the endpoint that a stream goes to, once.
+   * A call to the endpoint of a stream, without retries.
    *
-   * @throws ClusterMismatchError where it is of another cluster.
+   * @throws ClusterMismatchError where the answer is from another cluster.
    */
   async callBeside<Request, Response, Result>(
     stream: ByteStream,
@@ -363,20 +367,23 @@ export class Rpc {
     return resultOf(call, answer.message);
   }
 
-  /** What is known of the store behind the endpoints; `undefined` for calls to one endpoint, whichever cluster's it is. */
+  /**
+   * What is known about the store behind the endpoints; `undefined` for calls to one endpoint, which may be in any
+   * cluster.
+   */
   get store(): Store | undefined {
     return this.#balancer.store;
   }
 
-  /** What is known of each endpoint. */
+  /** What is known about each endpoint. */
   get endpoints(): EndpointStatus[] {
     return this.#balancer.status;
   }
 
   /**
-   * Replaces the endpoints, and returns them in full. Calls on one that goes away end by themselves.
+   * Replaces the endpoints, and returns them in full. Calls on a removed endpoint run to their end.
    *
-   * @throws InvalidArgumentError for malformed ones, and ClosedError.
+   * @throws InvalidArgumentError for a malformed endpoint, and ClosedError.
    */
   setEndpoints(endpoints: string | readonly string[]): string[] {
     if (this.#closed) throw new ClosedError();
@@ -424,8 +431,8 @@ export class Rpc {
   /**
    * Looks for an endpoint that answers, again and again until the deadline.
    *
-   * @param timeoutMs the time limit that made the deadline.
-   * @throws UnavailableError with the last failure of each endpoint; at once where none of them may pass.
+   * @param timeoutMs the time limit that the deadline comes from.
+   * @throws UnavailableError with the last failure of each endpoint; at once where no failure can pass.
    */
   async untilFound(deadline: number, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     for (let rounds = 1; ; rounds++) {
@@ -442,7 +449,7 @@ export class Rpc {
     }
   }
 
-  /** Looks for an endpoint that answers, once. If that fails, the owner of the stream opens another one. */
+  /** Looks once for an endpoint that answers. If there is none, the owner of the stream opens another one. */
   async #findOnce(): Promise<void> {
     if ((await this.#balancer.findEndpoint()) !== undefined) throw this.#noEndpoint(undefined);
   }
@@ -516,7 +523,7 @@ export class Rpc {
     );
   }
 
-  /** Continues with a call after its first attempt has failed. */
+  /** Continues a call whose first attempt has failed. */
   #afterFailure<Response, Result>(
     call: Call<never, Response, Result>,
     request: Uint8Array,
@@ -622,19 +629,19 @@ export class Rpc {
     // The other endpoints are tried at once; then it is time to wait.
     const waits = stays || attempts % size === 0;
     let waitMs = waits ? backoffMs(stays ? attempts : attempts / size, backoff) : 0;
-    // The last attempts come closer to each other, so that the whole of the call's time is used.
+    // The last attempts come closer together, so that the whole of the call's time is used.
     const leftMs = deadline - performance.now();
     if (waitMs >= leftMs) waitMs = leftMs / 2;
     const tooClose = waitMs > 0 && waitMs < backoff.firstMs / 2;
     return leftMs <= 0 || tooClose ? undefined : waitMs;
   }
 
-  /** The bound on a call that its caller knows, in ms. */
+  /** The bound that the call's caller gave, in ms. */
   #givenMs(control: CallControl): number {
     return control.wholeTimeoutMs ?? this.timeoutOf(control);
   }
 
-  /** The error that a call ends with, in words of what its caller knows: its bounds, and the endpoints. */
+  /** The error that ends a call, in terms that its caller knows: the bounds and the endpoints. */
   #inFull(error: EtcdError, { attempt, attempts, before, tried, control }: Attempts): EtcdError {
     const { connectTimeoutMs } = this.#init;
     const { bounded, endpoint } = attempt;
@@ -645,8 +652,8 @@ export class Rpc {
   }
 
   /**
-   * Has another token fetched; false when that took too long. All who need one wait for one request, whose bound is the
-   * client's: a call with more time than that has another one made.
+   * Has another token fetched; false when that took too long. All who need a token wait for one request. Its bound is
+   * the client's, so a call with more time makes another request.
    */
   async #refreshToken(
     tokens: TokenSource,
@@ -661,7 +668,7 @@ export class Rpc {
       } catch (error) {
         if (!(error instanceof EtcdError) || signal?.aborted) throw error;
         const timedOut = error.code === StatusCode.DEADLINE_EXCEEDED;
-        // With a bound on attempts it may have failed at once, and would again.
+        // With a bound on attempts, the request may have failed at once, and would again.
         const tookItsTime = timedOut || this.#init.maxAttempts === Number.POSITIVE_INFINITY;
         const again = tookItsTime && isRetriable(error, true, timedOut) && !this.#closed;
         if (!again || performance.now() >= deadline) throw ofAllAttempts(error, fate);
@@ -688,7 +695,7 @@ export class Rpc {
     }
   }
 
-  /** @param outer what its owner knows it by, where that isn't the stream itself. */
+  /** @param outer the stream that the owner holds, where it isn't the stream itself. */
   #openStream(method: string, options: CallOptions, outer?: ByteStream): ByteStream {
     const start = performance.now();
     const endpoint = this.#balancer.pick();
@@ -728,7 +735,7 @@ export class Rpc {
 }
 
 /**
- * Of what a call is part of; `undefined` where nobody asks for it.
+ * The progress of the operation that a call belongs to; `undefined` where nobody asks for it.
  * @internal
  */
 export function progressIn({ progress, signal }: CallControl): Progress | undefined {

@@ -9,10 +9,10 @@ const CLUSTER_ID_TAG = 0x08;
 const MEMBER_ID_TAG = 0x10;
 const REVISION_TAG = 0x18;
 
-/** Up to so many bytes an integer is exact as a number. */
+/** Integers of at most this many bytes are exact as a number. */
 const EXACT_BYTES = 7;
 
-/** The header of one of etcd's responses; `undefined` where there is none. */
+/** The header of a response from etcd; `undefined` where there is none. */
 export function headerOf(message: Uint8Array): ResponseHeader | undefined {
   if (message[0] !== HEADER_TAG) return undefined;
   const reader = new BinaryReader(message);
@@ -22,15 +22,15 @@ export function headerOf(message: Uint8Array): ResponseHeader | undefined {
 
 /**
  * What a client has seen of its store: the cluster, and the highest revision. From that, the parts of a client that
- * remember revisions learn that the store was replaced.
+ * remember revisions learn when the store was replaced.
  */
 export class Store {
   #clusterId = 0n;
-  /** `cluster_id` as it is in a header, tag and all; empty before the first response. */
+  /** `cluster_id` as it is encoded in a header, with its tag; empty before the first response. */
   #clusterIdBytes = new Uint8Array(0);
-  /** The highest that was seen; a number, as it is compared for each response. */
+  /** The highest revision that was seen. It is a number, since it is compared for each response. */
   #revision = 0;
-  /** The last header on a stream from each member, by which its raft term is known. */
+  /** The last header on a stream from each member, for the member's raft term. */
   readonly #members = new Map<bigint, ResponseHeader>();
   readonly #listeners = new Set<(error: StoreReplacedError) => void>();
 
@@ -44,15 +44,14 @@ export class Store {
     return BigInt(this.#revision);
   }
 
-  /** What was seen, with the raft term of a member. */
+  /** What was seen of the store, with the raft term of a member. */
   seenWith(memberId: bigint): MemberState {
     const raftTerm = this.#members.get(memberId)?.raftTerm ?? 0n;
     return { clusterId: this.#clusterId, memberId, revision: this.revision, raftTerm };
   }
 
   /**
-   * Whether a response is of this cluster, and not of another one; then its revision has been seen. One without a
-   * header says nothing.
+   * Whether a response is from this cluster. If so, its revision has been seen. A response without a header passes.
    *
    * Called for each response, so it looks at the bytes and decodes nothing.
    */
@@ -91,10 +90,10 @@ export class Store {
     }
   }
 
-  /** Reports that the store is another one, or has gone back, to all parts that remember a revision of it. */
+  /** Reports to all parts that remember a revision that the store was replaced, or has gone back. */
   replacedBy(now: ResponseHeader, cause?: ClusterMismatchError): void {
     const seen = this.seenWith(now.memberId);
-    // Where the term decides it, the revision that was seen last is the new one's.
+    // Where the term decides, the revision seen last is that of the new store.
     const byTerm = now.clusterId === seen.clusterId && now.revision >= seen.revision;
     const before = byTerm ? (this.#members.get(now.memberId) ?? seen) : seen;
     const error = new StoreReplacedError(stateOf(before), stateOf(now), { cause });
@@ -103,7 +102,7 @@ export class Store {
     for (const listener of [...this.#listeners]) listener(error);
   }
 
-  /** Calls the listener when the store was replaced, until the returned function is called. */
+  /** Calls the listener whenever the store is replaced, until the returned function is called. */
   onReplaced(listener: (error: StoreReplacedError) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -130,14 +129,15 @@ function stateOf({ clusterId, revision, raftTerm }: StoreState): StoreState {
 /** The state of a store about which nothing is known. */
 export const unknownState: StoreState = Object.freeze({ clusterId: 0n, revision: 0n, raftTerm: 0n });
 
-/** A state of a store as one of its members states it; 0, or nothing, for what isn't known. */
+/** The state of a store, as a member reports it. What isn't known is 0 or absent. */
 export interface MemberState extends StoreState {
   readonly memberId?: bigint;
 }
 
 /**
- * Whether an answer of the cluster, made after another one, shows that the store was replaced meanwhile. By the raft term
- * only where both are of one member: it is that of the entry applied last, and unknown to a member that got a snapshot.
+ * Whether a later answer of the cluster shows that the store was replaced in between. The raft term decides only where
+ * both answers are from one member: it is the term of the last applied entry, and a member that received a snapshot
+ * doesn't know it.
  */
 export function isReplaced(before: MemberState, now: MemberState): boolean {
   const lower = (was: bigint, is: bigint): boolean => was !== 0n && is !== 0n && is < was;

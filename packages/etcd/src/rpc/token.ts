@@ -1,6 +1,6 @@
 import { isAuthOff } from '../server-errors.js';
 
-/** Name and password of one of etcd's users. */
+/** Name and password of an etcd user. */
 export interface Credentials {
   readonly username: string;
   readonly password: string;
@@ -11,12 +11,12 @@ export interface FixedToken {
   readonly token: string;
 }
 
-/** Who makes the calls. */
+/** The identity that makes the calls. */
 export type AuthOptions = Credentials | FixedToken;
 
 /**
- * The token of a user, fetched when first needed and again when the server refuses it. However many calls need one,
- * one request fetches it.
+ * The token of a user, fetched when first needed and again when the server refuses it. One request fetches it for all
+ * calls that need it.
  * @internal
  */
 export class TokenSource {
@@ -27,7 +27,7 @@ export class TokenSource {
 
   /**
    * @param authenticate calls `Auth.Authenticate`.
-   * @param fixed another one can't come: who is refused with this one is refused.
+   * @param fixed whether no other token can come, so that a refusal is final.
    */
   constructor(
     authenticate: () => Promise<string>,
@@ -41,7 +41,7 @@ export class TokenSource {
     return this.#token;
   }
 
-  /** A new token in place of `refused`; the one that another call has fetched meanwhile will do. */
+  /** A new token to replace `refused`. If another call has fetched one in the meantime, that one is used. */
   refresh(refused: string | undefined): Promise<string> {
     if (this.#token !== undefined && this.#token !== refused) return Promise.resolve(this.#token);
     this.#fetching ??= this.#fetch().finally(() => {
@@ -50,13 +50,13 @@ export class TokenSource {
     return this.#fetching;
   }
 
-  /** A token that is not older than that: what lives long should not begin with one about to expire. */
+  /** A token that isn't older than this. A long-lived stream shouldn't begin with a token that is about to expire. */
   notOlderThan(ms: number): Promise<string> {
     const young = performance.now() - this.#fetchedAt <= ms;
     return young && this.#token !== undefined ? Promise.resolve(this.#token) : this.refresh(this.#token);
   }
 
-  /** The server didn't take it, however young: {@link notOlderThan} gives another. */
+  /** The server refused the token, however young it is. The next {@link notOlderThan} fetches another one. */
   refused(): void {
     this.#fetchedAt = Number.NEGATIVE_INFINITY;
   }

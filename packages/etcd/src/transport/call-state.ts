@@ -1,18 +1,18 @@
 // transport/ moves encoded messages to one endpoint and back, natively or on grpc-js, behind the interface in
-// transport.ts. It knows of statuses and errors, and nothing of etcd's services, of other endpoints or of retries.
+// transport.ts. It knows about statuses and errors, but not about etcd's services, other endpoints or retries.
 
 import { EtcdError, type Metadata, noMetadata, StatusCode } from '../errors.js';
 import { onAbort } from '../util/on-abort.js';
 import type { Waiter } from '../util/wait.js';
 import type { ByteStream, UnaryResponse } from './transport.js';
 
-/** A call in flight, in each transport. It ends once; each kind handles the events that concern it. */
+/** A call in flight, in each transport. It ends once. Each subclass handles the events that concern it. */
 export abstract class PendingCall {
   #unlisten: (() => void) | undefined;
 
   constructor(readonly method: string) {}
 
-  /** Calls `abort` with the signal, until the call is over. */
+  /** Calls `abort` when the signal aborts, until the call is over. */
   watch(signal: AbortSignal, abort: () => void): void {
     this.#unlisten = onAbort(signal, abort);
   }
@@ -21,9 +21,9 @@ export abstract class PendingCall {
     this.#unlisten?.();
   }
 
-  /** The call is over without success, after all that has come. */
+  /** The call has ended without success, after everything that has arrived. */
   abstract fail(reason: unknown): void;
-  /** This side ends it. Messages that came and were not taken are dropped. */
+  /** This side ends the call. Messages that arrived and were not taken are dropped. */
   cut(reason: unknown): void {
     this.fail(reason);
   }
@@ -31,7 +31,7 @@ export abstract class PendingCall {
   headersCame(_headers: Metadata): void {}
   messageCame(_message: Uint8Array): void {}
   messageSent(): void {}
-  /** The call is over, with status OK. */
+  /** The call has ended with status OK. */
   finish(_trailers: Metadata): void {}
 }
 
@@ -57,7 +57,10 @@ export class UnaryCall extends PendingCall {
   }
 }
 
-/** A stream: who waits for its headers, a message or room, and how it has ended. The transport decides where messages are kept. */
+/**
+ * A stream: who waits for its headers, for a message or for room, and how it ended. The transport decides where
+ * messages are kept.
+ */
 export abstract class StreamCall extends PendingCall implements ByteStream {
   readonly headers: Promise<Metadata>;
   trailers: Metadata = noMetadata;
@@ -74,17 +77,17 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
       waiter = { resolve, reject };
     });
     this.#headers = waiter as unknown as Waiter<Metadata>;
-    // Few callers read the headers, and the failure reaches all of them by `receive`.
+    // Few callers read the headers, and every caller gets the failure from `receive`.
     this.headers.catch(() => {});
   }
 
-  /** Passes a message on; whether there is room for another one. */
+  /** Passes a message on. Returns whether there is room for another one. */
   protected abstract write(message: Uint8Array): boolean;
   /** Half-closes the stream. */
   protected abstract endWriting(): void;
-  /** Takes the next message that has come; `undefined` where there is none. */
+  /** Takes the next message that has arrived; `undefined` where there is none. */
   protected abstract take(): Uint8Array | undefined;
-  /** Forgets the messages that have come and were not taken. */
+  /** Drops the messages that have arrived and were not taken. */
   protected abstract drop(): void;
   abstract cancel(reason?: unknown): void;
 
@@ -96,7 +99,7 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
     if (this.#over !== undefined) return Promise.reject(this.#endedError());
     if (this.#sendClosed) return Promise.reject(sentAfterClose(this.method));
     const hasRoom = this.write(message);
-    // To pass it on may find out that the transport has ended.
+    // Passing the message on may reveal that the transport has ended.
     if (this.isOver) return Promise.reject(this.#endedError());
     if (hasRoom) return Promise.resolve();
     return new Promise((resolve, reject) => this.#senders.push({ resolve, reject }));
@@ -142,7 +145,7 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
     this.fail(reason);
   }
 
-  /** Gives a message to the one who waits for it; false if nobody does. */
+  /** Gives a message to the waiting reader. Returns false if nobody waits. */
   protected giveToReader(message: Uint8Array): boolean {
     const reader = this.#reader;
     if (reader === undefined) return false;
@@ -151,14 +154,14 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
     return true;
   }
 
-  /** Gives who waits for a message one that has come by now. */
+  /** Gives the waiting reader, if there is one, a message that has arrived by now. */
   protected wakeReader(): void {
     if (this.#reader === undefined) return;
     const message = this.take();
     if (message !== undefined) this.giveToReader(message);
   }
 
-  /** There is room for so many messages more: those who wait for it continue. */
+  /** There is room for this many more messages, so as many waiting senders continue. */
   protected wakeSenders(most: number): void {
     if (this.#senders.length === 0) return;
     for (const sender of this.#senders.splice(0, most)) sender.resolve();
@@ -170,7 +173,7 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
     this.unwatch();
     this.#headers.reject(this.#endedError());
     for (const sender of this.#senders.splice(0)) sender.reject(this.#endedError());
-    // Messages that came before the end, and for which nobody was woken yet, go first.
+    // Messages that arrived before the end, and for which nobody was woken yet, come first.
     this.wakeReader();
     const reader = this.#reader;
     if (reader === undefined) return;
@@ -185,23 +188,23 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
   }
 }
 
-/** `send()` after `closeSend()`. */
+/** The error of `send()` after `closeSend()`. */
 function sentAfterClose(method: string): EtcdError {
   return new EtcdError('send after closeSend', { code: StatusCode.FAILED_PRECONDITION, method, sent: false });
 }
 
-/** `receive()` while another one waits. */
+/** The error of `receive()` while another one waits. */
 function alreadyWaiting(method: string): EtcdError {
   const message = 'receive() is already waiting; wait for it before the next';
   return new EtcdError(message, { code: StatusCode.FAILED_PRECONDITION, method, sent: false });
 }
 
-/** For what is still wanted of a stream that ended in order. */
+/** The error for what a caller still wants from a stream that the server ended with status OK. */
 function hasEnded(method: string): EtcdError {
   return new EtcdError('the server ended the stream', { code: StatusCode.CANCELLED, method, sent: true });
 }
 
-/** `cancel()` without a reason. */
+/** The error of a call after `cancel()` without a reason. */
 export function wasCancelled(method: string): EtcdError {
   return new EtcdError('the call was cancelled', { code: StatusCode.CANCELLED, method, sent: true });
 }

@@ -4,17 +4,18 @@ import { nativeTransport, nativeUnavailable } from './native/native.js';
 import { isShortage, shortage, tryDescriptors } from './shortage.js';
 import type { TransportFactory } from './transport.js';
 
-/** Which transport to use: the native one where it loads and else grpc-js, or one of them. */
+/** Which transport to use: the native one where it loads and otherwise grpc-js, or always one of the two. */
 export type TransportChoice = 'auto' | 'native' | 'grpc-js';
 
 let warned = false;
 
 /**
- * The factory of the chosen transport. The choice made in the code goes before the one in the environment
- * variable `QUIESCE_ETCD_TRANSPORT`; without both it is `auto`. Falling back warns once for each process.
+ * The factory of the chosen transport. The choice in the code takes precedence over the environment variable
+ * `QUIESCE_ETCD_TRANSPORT`. The default is `auto`. Falling back warns once for each process.
  *
- * @throws InvalidArgumentError for another choice, or `native` where the addon can't be loaded; UnavailableError where this
- * process has no descriptor or memory left to load it, whatever the choice; EtcdError where grpc-js can't be loaded either.
+ * @throws InvalidArgumentError for another choice, or `native` where the addon can't be loaded; UnavailableError where
+ * this process has no descriptor or memory left to load it, whatever the choice; EtcdError where grpc-js can't be
+ * loaded either.
  */
 export async function chooseTransport(choice?: TransportChoice): Promise<TransportFactory> {
   const wanted = choice ?? (process.env.QUIESCE_ETCD_TRANSPORT || 'auto');
@@ -46,13 +47,13 @@ export async function chooseTransport(choice?: TransportChoice): Promise<Transpo
   }
 }
 
-/** Most descriptors that grpc-js's modules take while they are loaded. */
+/** The most descriptors that grpc-js's modules have open while they are loaded. */
 const LOADING_DESCRIPTORS = 32;
 
 let loaded: TransportFactory | undefined;
 
 /**
- * Not loaded where the native transport serves.
+ * Loads the transport on grpc-js. That isn't done where the native transport serves.
  *
  * @param why it is needed, for the message.
  */

@@ -1,14 +1,14 @@
 import { EtcdError, type Metadata, noMetadata, StatusCode } from '../errors.js';
 import type { ByteStream } from './transport.js';
 
-/** A stream that is opened once something else has come, such as a token. */
+/** A stream that is opened only after something else has arrived, such as a token. */
 export class DeferredStream implements ByteStream {
   readonly headers: Promise<Metadata>;
   readonly #opened: Promise<ByteStream>;
   readonly #cancelled: (reason: unknown) => void;
   #stream: ByteStream | undefined;
 
-  /** @param open opens it, unless it was cancelled by then. */
+  /** @param open opens the stream, unless it was cancelled before. */
   constructor(method: string, ready: Promise<unknown>, open: () => ByteStream) {
     let cancelled: ((reason: unknown) => void) | undefined;
     this.#opened = new Promise((resolve, reject) => {

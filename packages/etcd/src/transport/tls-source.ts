@@ -2,20 +2,20 @@ import { DeadlineExceededError, EtcdError, StatusCode, UnavailableError } from '
 import { reason } from '../util/kinds.js';
 import type { TlsOptions } from './transport.js';
 
-/** The failure of a call for which a function was to give TLS options, and threw. */
+/** The failure of a call for which a function was to return TLS options, but threw. */
 export function tlsFailed(cause: unknown, method: string): EtcdError {
   if (cause instanceof EtcdError) return cause;
-  const message = `UNAVAILABLE: the function tls failed: ${reason(cause)}`;
+  const message = `UNAVAILABLE: the tls function failed: ${reason(cause)}`;
   return new UnavailableError(message, { code: StatusCode.UNAVAILABLE, method, sent: false, cause });
 }
 
-/** The same, where the function takes too long. */
+/** The failure where the function takes too long. */
 export function tlsOverdue(timeoutMs: number, method: string): DeadlineExceededError {
-  const message = `DEADLINE_EXCEEDED: the function tls returned nothing within ${timeoutMs} ms`;
+  const message = `DEADLINE_EXCEEDED: the tls function returned nothing within ${timeoutMs} ms`;
   return new DeadlineExceededError(message, { code: StatusCode.DEADLINE_EXCEEDED, method, sent: false });
 }
 
-/** Remembers how a function that gives TLS options fared, for a transport that reports failures as texts alone. */
+/** Records how a function that returns TLS options fared, for a transport that reports failures only as text. */
 export class TlsSource {
   readonly #source: () => Promise<TlsOptions>;
   #waiting = 0;
@@ -38,7 +38,7 @@ export class TlsSource {
     }
   };
 
-  /** Why a call that got no connection has failed, where that is the function's doing. */
+  /** Why a call got no connection, where the function is the cause. */
   failure(timeoutMs: number, method: string): EtcdError | undefined {
     if (this.#waiting > 0) return tlsOverdue(timeoutMs, method);
     return this.#failure === undefined ? undefined : tlsFailed(this.#failure, method);

@@ -3,8 +3,8 @@ import type { Metadata } from '../errors.js';
 /** Certificates for an `https://` endpoint, as PEM text or bytes. */
 export interface TlsOptions {
   /**
-   * Certificate authorities to trust, including intermediate ones, and servers' certificates that are trusted by
-   * themselves. Default: the operating system's authorities.
+   * Certificate authorities to trust, including intermediate ones, and server certificates that are trusted as such.
+   * Default: the operating system's authorities.
    */
   readonly ca?: string | Uint8Array | undefined;
   /** Client certificate chain, for mutual TLS. Needs `key`. */
@@ -39,7 +39,7 @@ export interface TransportOptions {
   readonly endpoint: string;
   /** Ignored for `http://` and `unix://`. */
   readonly tls?: TlsOptions | undefined;
-  /** Returns them before each new connection, instead of `tls`. */
+  /** Returns the TLS options before each new connection, instead of `tls`. */
   readonly tlsSource?: (() => Promise<TlsOptions>) | undefined;
   /** HTTP/2 keepalive; off by default. */
   readonly keepAlive?: KeepAliveOptions | undefined;
@@ -77,8 +77,8 @@ export interface ByteStream {
   /** Half-closes: no more messages will be sent. */
   closeSend(): void;
   /**
-   * Messages from now on may wait for so long, in ms, for others to be received with them: for many short ones that nobody waits for.
-   * At first 0, which is at once. A hint.
+   * Messages from now on may wait this long, in ms, so that others are received together with them. Useful for many
+   * short messages that nobody waits for. The default is 0: no wait. This is only a hint.
    */
   gather(ms: number): void;
   /**
@@ -86,7 +86,7 @@ export interface ByteStream {
    * Rejects with a typed {@link EtcdError} for any other status. One call at a time.
    */
   receive(): Promise<Uint8Array | undefined>;
-  /** Response headers; rejects if the call ends without. */
+  /** Response headers; rejects if the call ends without any. */
   readonly headers: Promise<Metadata>;
   /** Trailers; empty until the call has ended. */
   readonly trailers: Metadata;
@@ -95,11 +95,11 @@ export interface ByteStream {
 }
 
 /**
- * The line between moving bytes and the client's semantics: one HTTP/2 connection to one server, made
- * when first needed and again after it broke, that carries gRPC calls of encoded messages.
+ * The line between moving bytes and the client's semantics: one HTTP/2 connection to one server, which carries gRPC
+ * calls of encoded messages. It is made when it is first needed, and again after it broke.
  *
- * Every failure is an {@link EtcdError} (or `signal.reason`). While calls or streams are in flight the
- * transport keeps the process alive, unless `unref()` was called.
+ * Every failure is an {@link EtcdError} (or `signal.reason`). While calls or streams are in flight the transport keeps
+ * the process alive, unless `unref()` was called.
  */
 export interface Transport {
   /** Which implementation this is. */

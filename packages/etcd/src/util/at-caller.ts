@@ -1,16 +1,16 @@
-// util/ has what knows nothing about etcd: waits with a signal and a bound, signals, checks of numbers, iteration. What is
-// used in one folder alone is there.
+// util/ contains code that knows nothing about etcd: waits with a signal and a bound, signals, checks of numbers,
+// iteration. Helpers that only one folder uses are in that folder.
 
 import { captureDeeply, DeadlineExceededError, EtcdError } from '../errors.js';
 
-/** Where the program is, and which async functions wait for that. Its text is made when it is read. */
+/** The program's position, and which async functions wait for it. Its text is made when it is read. */
 export interface CallSite {
   readonly stack?: string;
 }
 
 /**
- * Where an async function or a promise's handler is just now. The host knows who waits for it only in the turn of its
- * microtask, and not behind a promise that a handler has returned.
+ * The present position of an async function or a promise's handler. The host knows who waits for it only in the turn of
+ * its microtask, and not behind a promise that a handler has returned.
  */
 export function callSite(): CallSite {
   const site: CallSite = {};
@@ -18,7 +18,7 @@ export function callSite(): CallSite {
   return site;
 }
 
-/** The frames of a place; none where the program's own `Error.prepareStackTrace` gives no text, or fails. */
+/** The frames of a position; none where the program's own `Error.prepareStackTrace` returns no text, or throws. */
 function framesOf(site: CallSite): string {
   try {
     const stack: unknown = site.stack;
@@ -30,10 +30,10 @@ function framesOf(site: CallSite): string {
 }
 
 /**
- * The error that is about to be thrown, with the stack of those who wait for it: what a call fails with is made where its
- * answer is read, of which no caller knows. Costs some microseconds, where something has failed.
+ * The error that is about to be thrown, with the stack of its callers. A call's failure is made where its answer is
+ * read, and its stack there shows no caller. This costs some microseconds, only where something has failed.
  *
- * @param signal its reason is somebody else's, and stays as it is; unless it is the end of a time of ours.
+ * @param signal its reason belongs to the caller and stays as it is, unless it is this client's own time limit.
  */
 export function atCaller(error: unknown, signal?: AbortSignal, site: CallSite = callSite()): unknown {
   if (!(error instanceof EtcdError) || !Object.isExtensible(error)) return error;
@@ -41,7 +41,7 @@ export function atCaller(error: unknown, signal?: AbortSignal, site: CallSite = 
   return withFrames(error, site);
 }
 
-/** The error, with the stack of those who wait at that place. */
+/** The error, with the stack of those who wait at that position. */
 export function withFrames<E extends Error>(error: E, site: CallSite): E {
   const frames = framesOf(site);
   if (frames !== '') Reflect.set(error, 'stack', `${error.name}: ${error.message}${frames}`);

@@ -8,7 +8,7 @@ class Check {
   }
 
   run(): void {
-    // What aborts the signal may ask for its state.
+    // What aborts the signal may read the signal's state.
     if (this.#looking) return;
     this.#looking = true;
     try {
@@ -21,7 +21,7 @@ class Check {
 
 const checks = new WeakMap<AbortSignal, Check>();
 
-/** What the signals of {@link CheckedAbortController} are. */
+/** The class of the signals of {@link CheckedAbortController}. */
 class CheckedSignal extends AbortSignal {
   override get aborted(): boolean {
     checks.get(this)?.run();
@@ -40,14 +40,14 @@ class CheckedSignal extends AbortSignal {
 }
 
 /**
- * A controller whose signal looks whether it is to abort before it states its state: by the clock, for instance, which may
- * have run past a deadline while no timer could. Its event then comes in that moment.
+ * A controller whose signal checks whether it should abort before it reports its state. The check may read the clock,
+ * which may have passed a deadline while no timer could run. The signal's event then comes at that moment.
  */
 export class CheckedAbortController extends AbortController {
   /** @param look aborts this controller if it is time. */
   constructor(look: () => void) {
     super();
-    // Hosts make signals themselves alone; what they keep in one stays.
+    // Only the host can make signals. The host's internal state of the signal stays.
     Object.setPrototypeOf(this.signal, CheckedSignal.prototype);
     checks.set(this.signal, new Check(look));
   }

@@ -6,7 +6,7 @@ export type Int64 = bigint | number;
 const LARGEST = 2n ** 63n - 1n;
 
 /**
- * An {@link Int64} that isn't negative, as revisions, leases and numbers of keys are.
+ * An {@link Int64} that isn't negative, such as a revision, a lease or a number of keys.
  * @internal
  */
 export const int64: Kind<Int64> = {
@@ -19,7 +19,7 @@ export const int64: Kind<Int64> = {
 };
 
 /**
- * An unsigned 64-bit integer, as ids of members are.
+ * An unsigned 64-bit integer, such as the id of a member.
  * @internal
  */
 export const uint64: Kind<bigint> = {
@@ -37,7 +37,7 @@ function howToWrite(value: unknown): string {
 }
 
 /**
- * A value as etcd's int64.
+ * Converts a value to etcd's int64.
  * @internal
  */
 export function toInt64(name: string, value: Int64): bigint {
@@ -46,7 +46,7 @@ export function toInt64(name: string, value: Int64): bigint {
 }
 
 /**
- * The value of an option, which was checked, as etcd's int64; 0 when it is absent.
+ * Converts the value of an option that was already checked to etcd's int64; 0 when it is absent.
  * @internal
  */
 export function optionalInt64(value: Int64 | undefined): bigint {
@@ -54,7 +54,7 @@ export function optionalInt64(value: Int64 | undefined): bigint {
 }
 
 /**
- * A member or cluster id, which etcd writes as uint64.
+ * Checks the id of a member or a cluster, which etcd encodes as uint64.
  * @internal
  */
 export function toUint64(name: string, value: bigint): bigint {

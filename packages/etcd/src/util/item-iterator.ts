@@ -3,13 +3,16 @@ import { atCaller } from './at-caller.js';
 
 /** Where the items come from, several at a time. */
 export interface ItemSource<T> {
-  /** The next items, which may be none; `undefined` at the end. One call at a time. */
+  /** The next items, possibly none; `undefined` at the end. One call at a time. */
   next(): Promise<readonly T[] | undefined>;
-  /** No more is wanted. */
+  /** No more items are wanted. */
   close(): void | Promise<void>;
 }
 
-/** Items one by one, of a source of several. Not an async generator, which costs several times as much for each item. */
+/**
+ * Yields the items of a source one by one. It isn't an async generator, as that costs several times as much for each
+ * item.
+ */
 export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   readonly #source: ItemSource<T>;
   #items: readonly T[] = [];
@@ -38,7 +41,7 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
     return this.#refilling !== undefined;
   }
 
-  /** The first of these items, which came from the source last, that was not given out; also after the end. */
+  /** The first of these items, the last ones from the source, that was not yielded yet; also after the end. */
   nextOf(items: readonly T[]): T | undefined {
     return items === this.#items ? items[this.#index] : items[0];
   }
@@ -78,15 +81,15 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   }
 }
 
-/** What one loop can go through. */
+/** What one loop can iterate over. */
 interface Looped<T> extends AsyncGenerator<T, void, void> {
   /** Whether somebody waits for the next item. */
   readonly waiting: boolean;
 }
 
 /**
- * The items of a generator, which can be left while somebody waits for the next one. A generator alone ends only when that
- * one has come.
+ * The items of a generator, which can be left while somebody waits for the next item. A generator alone ends only after
+ * that item has arrived.
  */
 export class Leavable<T> implements Looped<T> {
   readonly #items: AsyncGenerator<T, void, void>;
@@ -94,7 +97,7 @@ export class Leavable<T> implements Looped<T> {
   #waiting = 0;
   #left = false;
 
-  /** @param leave ends what the generator waits for, in order or by an error. */
+  /** @param leave ends what the generator waits for, normally or with an error. */
   constructor(items: AsyncGenerator<T, void, void>, leave: () => void) {
     this.#items = items;
     this.#leave = leave;
@@ -141,16 +144,16 @@ export class Leavable<T> implements Looped<T> {
 }
 
 /**
- * Gives each loop over the same items an iterator of its own, so that one that waits beside another is refused: each would get
- * some of the items. One after another they share them.
+ * Gives each loop over the same items its own iterator, so that two loops can't wait at the same time: each would get
+ * only some of the items. Loops that run one after another share the items.
  */
 export class OneLoop<T> {
   readonly #items: Looped<T>;
   readonly #what: string;
-  /** Who has asked last. */
+  /** The iterator that asked last. */
   #loop: AsyncGenerator<T, void, void> | undefined;
 
-  /** @param what has the items, for the message: `watch`. */
+  /** @param what the name of the source, for the message: `watch`. */
   constructor(items: Looped<T>, what: string) {
     this.#items = items;
     this.#what = what;

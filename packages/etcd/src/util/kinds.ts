@@ -3,19 +3,19 @@ import { builtIn } from '../built-in.js';
 import { invalidArgument } from '../errors.js';
 import { isOfOtherCopy } from './copies.js';
 
-/** How a kind of values is recognized, and how it is asked for. */
+/** How a kind of value is recognized, and how it is asked for. */
 export interface Shape {
   readonly fits: (value: unknown) => boolean;
-  /** What is wrong with a value that doesn't fit, and what to write; `name` is what it was given as. */
+  /** What is wrong with a value that doesn't fit, and what to write; `name` is the name of the argument or option. */
   readonly explain: (name: string, value: unknown) => string;
 }
 
 /**
- * A kind of values that an argument or an option may have. `T` are the values, exactly, so that the description of an
- * option can't be of a different kind from its type.
+ * A kind of value that an argument or an option may have. `T` is exactly the type of the values, so that the
+ * description of an option can't have a different kind from its type.
  */
 export interface Kind<in out T> extends Shape {
-  /** For the types alone. */
+  /** Only for the type checker. */
   readonly only?: (value: T) => T;
 }
 
@@ -28,7 +28,7 @@ function hint(value: unknown): string {
   return types.isPromise(value) ? ': await it first' : '';
 }
 
-/** A value as a message repeats it: what it is, where it isn't short. */
+/** A value as a message repeats it. A long value is described instead. */
 export function shown(value: unknown): string {
   if (typeof value === 'function') return 'a function';
   if (typeof value !== 'object' || value === null) return inspect(value, { maxStringLength: 100 });
@@ -41,7 +41,7 @@ export function shown(value: unknown): string {
     : named;
 }
 
-/** What was thrown, in words: anything can be. */
+/** A thrown value in words. It may be anything, not only an Error. */
 export function reason(cause: unknown): string {
   if (cause instanceof Error) return cause.message;
   return typeof cause === 'string' ? cause : inspect(cause, { depth: 0 });
@@ -50,18 +50,18 @@ export function reason(cause: unknown): string {
 /**
  * Checks one argument.
  *
- * @throws InvalidArgumentError where it isn't of that kind.
+ * @throws InvalidArgumentError where the value isn't of that kind.
  */
 export function checkArgument<T>(name: string, of: Kind<T>, value: unknown): asserts value is T {
   if (!of.fits(value)) throw invalidArgument(of.explain(name, value));
 }
 
-/** What is checked where it is used. */
+/** A value that is checked where it is used. */
 export const anything: Kind<unknown> = kind(() => true, '');
 
 export const flag: Kind<boolean> = kind((value) => typeof value === 'boolean', 'true or false');
 
-/** Texts that are sent: as UTF-8, which would change a lone surrogate. */
+/** Text that is sent. Encoding as UTF-8 would change a lone surrogate. */
 function sentText(must: string, fits: (value: string) => boolean): Kind<string> {
   const unchanged = kind<string>((value) => typeof value === 'string' && fits(value), must);
   return {
@@ -73,10 +73,10 @@ function sentText(must: string, fits: (value: string) => boolean): Kind<string> 
   };
 }
 
-/** Whether a text has no lone surrogate, which UTF-8 would change. */
+/** Whether a text has no lone surrogates, which UTF-8 would change. */
 export const wellFormed = (text: string): boolean => (text as WellFormed).isWellFormed();
 
-// All hosts have it; the types don't yet.
+// All hosts have the method. The types don't have it yet.
 type WellFormed = string & { isWellFormed(): boolean };
 
 /** Any text. */
@@ -84,17 +84,17 @@ export const text: Kind<string> = sentText('a string', () => true);
 
 export const nonEmptyText: Kind<string> = sentText('a non-empty string', (value) => value !== '');
 
-/** What a certificate can be for. */
+/** A name that a certificate can be for. */
 export const hostName: Kind<string> = kind(
   (value) => typeof value === 'string' && (HOST_NAME.test(value) || builtIn('node:net').isIP(value) !== 0),
   'a host name or an IP address, such as "etcd.example.com"',
 );
 
-// The last label of a name isn't a number, so that an address isn't taken for a name.
+// The last label of a name isn't a number, so that an IP address isn't taken for a name.
 const HOST_NAME =
   /^(?!.{255})(?:[a-z\d_](?:[a-z\d_-]{0,61}[a-z\d_])?\.)*(?!\d+\.?$)[a-z\d_](?:[a-z\d_-]{0,61}[a-z\d_])?\.?$/i;
 
-/** As {@link nonEmptyText}; says nothing about what it was given. */
+/** The same as {@link nonEmptyText}. Its messages don't repeat the value. */
 export const secret: Kind<string> = {
   fits: nonEmptyText.fits,
   explain: (name, value) =>
@@ -103,7 +103,7 @@ export const secret: Kind<string> = {
       : `${name} is ${value === '' ? 'empty' : 'not a string'}; give a non-empty string`,
 };
 
-/** As {@link secret}, for what is sent in a header. */
+/** The same as {@link secret}, for what is sent in a header. */
 export const headerSecret: Kind<string> = {
   fits: (value) => typeof value === 'string' && /^[\x20-\x7e]+$/.test(value),
   explain: (name, value) =>
@@ -118,7 +118,7 @@ export const milliseconds: Kind<number> = kind(
   'a number of ms above 0, or Infinity for no bound',
 );
 
-/** A time in ms between things that are done again and again. */
+/** A time in ms between repeated actions. */
 export const intervalMs: Kind<number> = kind(
   (value) => typeof value === 'number' && value >= 1,
   'a number of ms of at least 1, or Infinity',
@@ -136,13 +136,13 @@ export const byteCount: Kind<number> = kind(
   'a number of bytes above 0, or Infinity for no bound',
 );
 
-/** How many, at least one. */
+/** A number of things, at least one. */
 export const positiveInteger: Kind<number> = kind(
   (value) => Number.isSafeInteger(value) && (value as number) >= 1,
   'an integer of at least 1',
 );
 
-/** How often, at least once. */
+/** A number of times, at least one, or Infinity. */
 export const positiveIntegerOrInfinity: Kind<number> = kind(
   (value) => value === Number.POSITIVE_INFINITY || positiveInteger.fits(value),
   'an integer above 0, or Infinity',
@@ -150,12 +150,12 @@ export const positiveIntegerOrInfinity: Kind<number> = kind(
 
 const callable: Shape = kind((value) => typeof value === 'function', 'a function');
 
-/** A function of type `T`, of which only that it is one can be known. */
+/** A function of type `T`. Only that it is a function can be checked. */
 export function aFunction<T extends (...args: never[]) => unknown>(): Kind<T> {
   return callable;
 }
 
-/** Values of one kind, in an array. A hole in it is `undefined`; `every()` would pass over it. */
+/** Values of one kind, in an array. A hole in the array counts as `undefined`; `every()` would skip it. */
 export function arrayOf<T>(one: Kind<T>, must: string): Kind<readonly T[]> {
   const wrongAt = (values: readonly unknown[]): number => values.findIndex((value) => !one.fits(value));
   const array = kind(Array.isArray, must);
@@ -178,14 +178,14 @@ export const port: Kind<number> = kind(
   'a port, from 1 to 65535',
 );
 
-/** The content of a PEM file, as text or bytes; a message repeats nothing of it. */
+/** The content of a PEM file, as text or bytes; messages don't repeat the content. */
 export const pem: Kind<string | Uint8Array> = {
   fits: (value) => typeof value === 'string' || types.isUint8Array(value),
   explain: (name, value) =>
     `${name} is ${typeof value === 'string' ? 'a string' : shown(value)}; give the file's content, as a string or bytes${hint(value)}`,
 };
 
-/** Any values, in an array; who takes it looks at each, holes too. */
+/** Any values, in an array. Whoever takes it checks each value, including holes. */
 export const list: Kind<readonly unknown[]> = kind(Array.isArray, 'an array');
 
 /** Any values, in an array without holes. */
@@ -198,7 +198,7 @@ export const wholeList: Kind<readonly unknown[]> = arrayOf(
 export function oneOf<const T extends string | boolean>(...values: readonly T[]): Kind<T> {
   const all: ReadonlySet<unknown> = new Set(values);
   const fits = (value: unknown): boolean => all.has(value);
-  // The words are only inspected for a message: a program that starts would wait for that a millisecond.
+  // The words are inspected only for a message. Otherwise that would cost each program start a millisecond.
   const explain = (name: string, value: unknown): string => {
     const words = values.map((word) => inspect(word));
     return kind(fits, `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`).explain(name, value);
@@ -206,12 +206,12 @@ export function oneOf<const T extends string | boolean>(...values: readonly T[])
   return { fits, explain };
 }
 
-/** Several of some words. */
+/** Some of these words, in an array. */
 export function listOf<const T extends string>(...values: readonly T[]): Kind<readonly T[]> {
   return arrayOf(oneOf(...values), 'an array');
 }
 
-/** An object that has these methods, as those of class `T` have. */
+/** An object that has these methods, like an object of class `T`. */
 export function withMethods<T>(must: string, ...methods: readonly (string & keyof T)[]): Kind<T> {
   return kind(
     (value) =>
@@ -223,7 +223,7 @@ export function withMethods<T>(must: string, ...methods: readonly (string & keyo
   );
 }
 
-/** Also one of another realm, as Jest's tests have. */
+/** Accepts also a signal of another realm, which Jest's tests have. */
 export function isSignal(value: unknown): value is AbortSignal {
   return (
     typeof value === 'object' &&

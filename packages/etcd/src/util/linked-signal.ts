@@ -5,28 +5,29 @@ import { keepProgress, Progress, progressOf } from './progress.js';
 import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from './timers.js';
 import { unlessAborted } from './wait.js';
 
-/** A time for what is done meanwhile. */
+/** A time limit for an operation. */
 export interface TimeBound {
   /** In ms; `undefined`: no bound. */
   readonly timeoutMs: number | undefined;
   /** What the caller gave, for the message, where `timeoutMs` is the rest of it. */
   readonly wholeTimeoutMs?: number | undefined;
-  /** Whether what is done then may be there anyway, for the error. */
+  /** Whether what is done in that time may take effect anyway, for the error. */
   readonly mayBeApplied: boolean;
-  /** Of what is done, for the error; default: that of the calls which the signal ends. */
+  /** The progress of the operation, for the error. Default: the progress of the calls that the signal ends. */
   readonly progress?: Progress | undefined;
 }
 
 /**
- * What a promise gives, within the bounds of one of those who wait for it. What it stands for continues after them.
+ * The result of a promise, within the bounds of one of those who wait for it. The operation continues after these
+ * bounds.
  *
- * @param bounds those of a write, whose error says that it may be applied.
+ * @param bounds the bounds of a write, whose error says that it may be applied.
  */
 export async function withinBounds<T>(
   promise: Promise<T>,
   { signal, ...bound }: Omit<TimeBound, 'mayBeApplied'> & { readonly signal?: AbortSignal | undefined },
 ): Promise<T> {
-  // Nobody may wait for it any more when it fails.
+  // If the promise fails later, nobody may be waiting for it.
   promise.catch(() => {});
   using linked = new LinkedSignal([signal], { ...bound, mayBeApplied: true });
   return await unlessAborted(promise, linked.signal);
@@ -40,9 +41,9 @@ export class LinkedSignal implements Disposable {
   readonly signal: AbortSignal;
   readonly #unlink: (() => void)[] = [];
 
-  /** @param bound none: no time has to pass for it. */
+  /** @param bound if absent, there is no time limit. */
   constructor(sources: readonly (AbortSignal | undefined)[], bound?: TimeBound) {
-    // Sources may look at the clock, and abort themselves then.
+    // Sources may read the clock, and abort at that moment.
     let linked = true;
     const control = new CheckedAbortController(() => linked && sources.some((source) => source?.aborted));
     this.#unlink.push(() => {
@@ -62,7 +63,7 @@ export class LinkedSignal implements Disposable {
     if (!bounded || progress === undefined) return;
     const { timeoutMs, wholeTimeoutMs = timeoutMs ?? 0, mayBeApplied } = bound;
     const timer = setTimeout(() => control.abort(progress.tooLate(wholeTimeoutMs, mayBeApplied)), timeoutMs);
-    // What is waited for holds the process, if it may.
+    // The operation that waits holds the process, if it may.
     timer.unref();
     this.#unlink.push(() => clearTimeout(timer));
   }
@@ -72,7 +73,7 @@ export class LinkedSignal implements Disposable {
   }
 }
 
-/** Of the source whose time it is. */
+/** The progress of the source that has a time limit. */
 function inheritedFrom(sources: readonly (AbortSignal | undefined)[]): Progress | undefined {
   for (const source of sources) {
     const progress = progressOf(source);

@@ -14,7 +14,7 @@ type Names<T, Returned> = {
 }[keyof T] &
   string;
 
-/** How many arguments each of some methods takes at most. */
+/** How many arguments each of these methods takes at most. */
 type Most<T, Name extends keyof T> = {
   readonly [N in Name]: T[N] extends (...given: infer Given) => unknown ? Required<Given>['length'] : never;
 };
@@ -25,14 +25,14 @@ export interface MostArguments<T> {
   readonly direct: Most<T, Exclude<Names<T, unknown>, Names<T, Promise<unknown>>>>;
 }
 
-/** Whether it is an object of the class: `#field in it`. */
+/** Whether a value is an object of the class: `#field in it`. */
 type IsOurs = (it: object) => boolean;
 
 /**
- * Makes the methods of a class refuse, with an InvalidArgumentError, to be called without their object, and with more
- * arguments than they take: a callback, mostly. Those that take none refuse callbacks alone, as they are used as handlers,
- * which get arguments. Getters, and methods that have symbols for names, only look for their object. Marks its objects as
- * those of this copy of the package.
+ * Makes the methods of a class refuse two kinds of call with an InvalidArgumentError: without their object, and with
+ * more arguments than they take (mostly a callback). Methods without parameters refuse only callbacks, as they are also
+ * used as event handlers, which get arguments. Getters, and methods named by symbols, check only their object. The
+ * objects of the class are marked as objects of this copy of the package.
  */
 export function guardMethods<T>(
   type: { readonly name: string; readonly prototype: T },
@@ -60,10 +60,10 @@ export function guardMethods<T>(
 }
 
 /**
- * Makes functions that an object has refuse more arguments than they take.
+ * Makes the functions of an object refuse more arguments than they take.
  *
  * @param of the object's name, for messages.
- * @param isOurs which objects they may be called on; default: they need none.
+ * @param isOurs which objects they may be called on. Default: they need no object.
  */
 export function guardFunctions<T extends object>(
   of: string,
@@ -86,10 +86,10 @@ const listenerMethods = [
 ] as const;
 
 /**
- * Makes the methods that an emitter inherits refuse the same, listeners that are none, and events that it doesn't have. Symbols
- * are of the host.
+ * Makes the methods that an emitter inherits refuse the same calls, and also listeners that aren't functions and events
+ * that the emitter doesn't have. Events named by symbols belong to the host.
  *
- * @param events for each of its events, the names that others give to it.
+ * @param events for each event of the emitter, the names that other libraries use.
  */
 export function guardListeners(
   type: { readonly name: string; readonly prototype: EventEmitter },
@@ -130,12 +130,12 @@ function checkEvent(of: string, events: Readonly<Record<string, readonly string[
 }
 
 /**
- * Refuses what a function or constructor was given beyond its parameters.
+ * Refuses arguments beyond the parameters of a function or constructor.
  *
- * @param call how it is written: `new Mutex()`.
- * @param parameters what it was given for them.
- * @param more what it was given beside.
- * @throws InvalidArgumentError that says which that is.
+ * @param call how the call is written: `new Mutex()`.
+ * @param parameters the arguments for the parameters.
+ * @param more the further arguments.
+ * @throws InvalidArgumentError that says which argument that is.
  */
 export function refuseMore(call: string, parameters: readonly unknown[], more: readonly unknown[]): void {
   if (more.length === 0) return;
@@ -152,7 +152,7 @@ function guard(
   isOurs: IsOurs | undefined,
 ): void {
   const method = (target as Record<string | symbol, unknown>)[name] as Method;
-  // Of a host that has no such symbol yet, its description is another.
+  // On a host that has no such symbol yet, its description is different.
   const called =
     typeof name === 'string' ? `${name}()` : `[Symbol.${name.description?.replace(/^.*\./, '')}]()`;
   const refuse = (error: unknown): Promise<never> => {
@@ -166,13 +166,13 @@ function guard(
         return refuse(detached(`${of}${dot}${called}`, `(…) => it${dot}${called.slice(0, -2)}(…)`));
       }
       const why = given.length > most ? tooMany(called, most, given, promises) : undefined;
-      // One without arguments may be a handler, which gets some.
+      // A method without parameters may be an event handler, which gets arguments.
       if (why === undefined || (most === 0 && !given.some(isFunction)))
         return Reflect.apply(method, this, given);
       return refuse(invalidArgument(why));
     },
   }[name as string] as Method;
-  // Some hundred methods are guarded at each start, so that what can be left out is.
+  // About a hundred methods are guarded at each start, so whatever can be left out is.
   if (method.length > 0)
     Object.defineProperty(guarded, 'length', { value: method.length, configurable: true });
   if (Object.hasOwn(target, name)) (target as Record<string | symbol, unknown>)[name] = guarded;
@@ -195,7 +195,7 @@ function detached(called: string, instead: string): unknown {
 
 const places = ['first', 'second', 'third', 'fourth', 'fifth'];
 
-/** What is wrong with arguments of which there are more than a function takes; `undefined` where nothing is. */
+/** What is wrong with too many arguments; `undefined` where nothing is. */
 function tooMany(
   call: string,
   most: number,
@@ -208,7 +208,7 @@ function tooMany(
   }
   if (more.every((each) => each === undefined) || isOfMap(most, given)) return undefined;
   const [surplus] = more;
-  // Not which: out of its place it may be a password or a key.
+  // Not the value itself: an argument in the wrong place may be a password or a key.
   const what = ['string', 'number', 'bigint'].includes(typeof surplus)
     ? `a ${typeof surplus}`
     : shown(surplus);
@@ -216,7 +216,7 @@ function tooMany(
   return `${call} takes ${takes}, and was given ${given.length}: the ${places[most] ?? 'last'} is ${what}; options go in one object`;
 }
 
-/** Whether a function of one argument was given to `map()`, which gives each element its index and the array. */
+/** Whether a function with one parameter was passed to `map()`, which also passes the index and the array. */
 function isOfMap(most: number, [element, index, array]: readonly unknown[]): boolean {
   return most === 1 && Array.isArray(array) && typeof index === 'number' && array[index] === element;
 }

@@ -1,12 +1,13 @@
-/** Who is to be called, for each signal that this client listens to now. */
+/** The callbacks of each signal that this client listens to now. */
 const listening = new WeakMap<
   AbortSignal,
   { readonly callbacks: Set<() => void>; readonly listen: () => void }
 >();
 
 /**
- * Calls back when the signal aborts, unless the returned function was called before. However many wait for a signal, it gets
- * one listener: a program may give the same one to thousands of calls, and Node warns of a leak at the eleventh listener.
+ * Calls back when the signal aborts, unless the returned function was called before. Each signal gets only one
+ * listener, however many callbacks wait for it. A program may pass the same signal to thousands of calls, and Node
+ * warns of a leak at the eleventh listener.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   let entry = listening.get(signal);
@@ -22,7 +23,7 @@ export function onAbort(signal: AbortSignal, callback: () => void): () => void {
     listening.set(signal, entry);
   }
   const { callbacks, listen } = entry;
-  // The same function may wait twice.
+  // The same function may be registered twice.
   const call = (): void => callback();
   callbacks.add(call);
   return () => {

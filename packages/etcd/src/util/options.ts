@@ -3,7 +3,7 @@ import { closestMatch } from 'leven';
 import { invalidArgument } from '../errors.js';
 import { isController, isSignal, type Kind, type Shape, shown } from './kinds.js';
 
-/** A kind for each field, none missing and none more. */
+/** A kind for each field, with none missing and no others. */
 export type Kinds<Fields> = {
   readonly [Name in keyof Fields]-?: Kind<Exclude<Fields[Name], undefined>>;
 };
@@ -18,11 +18,11 @@ export interface DescriptionMore {
   readonly hidden?: readonly string[];
   /** Fields that must be there. */
   readonly required?: readonly string[];
-  /** What to write, for a caller who gives no object. */
+  /** An example, for a caller who passes something other than an object. */
   readonly example?: string;
 }
 
-/** Options of other clients that all calls take under another name, or handle in another way. */
+/** Options of other clients that all calls have under another name, or handle differently. */
 const usualHints: Hints = {
   timeout: 'the deadline is timeoutMs, in ms',
   deadline: 'the deadline is timeoutMs, in ms from now',
@@ -34,17 +34,18 @@ const usualHints: Hints = {
 };
 
 /**
- * What an object may hold whose fields have names, the options of a call for instance: a description, from which the check
- * comes. All options objects of this client are checked by one of these.
+ * Describes an object whose fields have names, such as the options of a call. The check of the object follows from the
+ * description. All options objects of this client are checked by one of these.
  *
- * A field that is `undefined` is absent. Names are also looked for in the prototypes, where options have them.
+ * A field that is `undefined` counts as absent. Fields are also found in the object's prototypes, as some options
+ * objects have them there.
  */
 export class Description<Fields> implements Kind<Fields> {
   readonly #what: string;
   readonly #kinds: Map<string, Shape>;
   readonly #more: DescriptionMore;
 
-  /** @param what they are the fields of, for messages: `put()`. */
+  /** @param what the object that has the fields, for messages: `put()`. */
   constructor(what: string, kinds: Kinds<Fields>, more: DescriptionMore = {}) {
     this.#what = what;
     this.#kinds = new Map(Object.entries<Shape>(kinds));
@@ -54,7 +55,7 @@ export class Description<Fields> implements Kind<Fields> {
   /**
    * Checks an object that was given as options.
    *
-   * @throws InvalidArgumentError that names the first field that is wrong, and says what to write.
+   * @throws InvalidArgumentError that names the first wrong field, and says what to write.
    */
   check(given: unknown): void {
     if (!this.fits(given)) throw invalidArgument(this.explain('', given));
@@ -78,7 +79,7 @@ export class Description<Fields> implements Kind<Fields> {
     );
   };
 
-  /** @param name what they were given as; empty for the argument itself. */
+  /** @param name the name that the object was given under; empty for the argument itself. */
   readonly explain = (name: string, given: unknown): string => {
     if (typeof given !== 'object' || given === null || Array.isArray(given) || isNoOptions(given)) {
       return this.#noObject(name, given);
@@ -99,9 +100,9 @@ export class Description<Fields> implements Kind<Fields> {
     return `${pathTo(name, this.#missing(given) ?? '')} is missing; ${this.#what} needs it`;
   };
 
-  /** Explains a field that a loop over the object doesn't show, such as a getter of its class, and that is wrong. */
+  /** Explains a wrong field that a loop over the object doesn't find, such as a getter of its class. */
   #unlisted(given: object): ((name: string) => string) | undefined {
-    // Of nearly all a loop shows everything.
+    // For nearly all objects a loop finds every field.
     if (Object.getPrototypeOf(given) === Object.prototype) return undefined;
     for (const [field, kind] of this.#kinds) {
       const value = (given as Record<string, unknown>)[field];
@@ -110,7 +111,7 @@ export class Description<Fields> implements Kind<Fields> {
     return undefined;
   }
 
-  /** The names that it knows. */
+  /** The names of the known fields. */
   get names(): string[] {
     return [...this.#kinds.keys()];
   }
@@ -133,7 +134,7 @@ export class Description<Fields> implements Kind<Fields> {
 
   #noObject(name: string, given: unknown): string {
     const { example = '{ timeoutMs: 5_000 }' } = this.#more;
-    // Not which: out of its place it may be a password or a key.
+    // Not the value itself: an argument in the wrong place may be a password or a key.
     const what = ['string', 'number', 'bigint'].includes(typeof given) ? `a ${typeof given}` : shown(given);
     if (name !== '') return `${name} is ${what}; it must be an object such as ${example}`;
     const advice = types.isPromise(given)
@@ -149,9 +150,9 @@ function pathTo(name: string, field: string): string {
   return name === '' ? field : `${name}.${field}`;
 }
 
-/** Built-in objects that have no fields: whoever gives one expects something of it. */
+/** Built-in objects that have no options. Whoever passes one expects an effect. */
 function isNoOptions(given: object): boolean {
-  // Nearly all, at a tenth of the cost.
+  // True for nearly all objects, at a tenth of the cost.
   if (Object.getPrototypeOf(given) === Object.prototype) return false;
   return (
     types.isPromise(given) ||
@@ -166,6 +167,6 @@ function isNoOptions(given: object): boolean {
   );
 }
 
-/** Whether a program, or an old library, has added that to all objects: it isn't the caller's. */
+/** Whether a program, or an old library, has added this field to all objects. Then it isn't the caller's. */
 const isEveryObjects = (given: object, field: string): boolean =>
   Object.hasOwn(Object.prototype, field) && !Object.hasOwn(given, field);

@@ -1,11 +1,11 @@
 import { invalidArgument } from '../errors.js';
 
-/** What was given under that name. */
+/** A PEM argument with its name. */
 type Given = readonly [name: string, pem: string | Uint8Array | undefined];
 
 /**
- * Checks the certificates and the key that one side of TLS is given. Loads `node:crypto`, which takes longer than the rest of
- * what a client without TLS imports.
+ * Checks the certificates and the key that one side of TLS is given. Loads `node:crypto`, which takes longer than
+ * everything that a client without TLS imports.
  *
  * @throws InvalidArgumentError for what isn't PEM, for a certificate without its key, and for a key of another one.
  */
@@ -37,7 +37,7 @@ function checkPem(
   let cause: unknown;
   try {
     parse(bytes);
-    // Node takes certificates in DER, too, and the transports don't.
+    // Node also accepts certificates in DER, but the transports don't.
     if (bytes.includes('-----BEGIN ')) return;
   } catch (error) {
     cause = error;

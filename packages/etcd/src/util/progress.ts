@@ -1,32 +1,35 @@
 import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
 import { reason } from './kinds.js';
 
-/** What an attempt would fail with if it ended now, in words of the time that its caller gave, in ms. */
+/**
+ * Makes the error with which an attempt would fail if it ended now. The argument is the time that the caller gave, in
+ * ms.
+ */
 type InFull = (timeoutMs: number) => unknown;
 
 /**
- * What the calls that are made for something have met so far: for the error of the time that bounds them all, which would
- * otherwise not know why nothing came of them.
+ * What the calls of an operation have met so far. It is for the error of the time limit of the whole operation, which
+ * would otherwise not know why the operation didn't succeed.
  */
 export class Progress {
   /** Whether a request has left this client; `undefined` while no call was made. */
   #sent: boolean | undefined;
   #failure: InFull | undefined;
-  /** Who was asked, and has not answered so far. */
+  /** The address that was asked, and has not answered yet. */
   #asked: string | undefined;
 
-  /** All calls will report to it, so that until then none was made. */
+  /** From now on all calls report to this object, so none was made before. */
   begins(): void {
     this.#sent ??= false;
   }
 
-  /** A call looks for somebody to ask, or waits for an answer that was not asked for here. */
+  /** A call is searching for an endpoint, or waits for an answer that was not requested here. */
   seeks(inFull: InFull): void {
     this.#sent ??= false;
     this.#failure = inFull;
   }
 
-  /** A request is sent. */
+  /** A request is being sent. */
   asks(address: string): void {
     this.#sent ??= false;
     this.#asked = address;
@@ -39,7 +42,7 @@ export class Progress {
     this.#asked = undefined;
   }
 
-  /** A call was answered, so that what failed before is of no interest. */
+  /** A call was answered, so earlier failures no longer matter. */
   answered(): void {
     this.#sent = true;
     this.#failure = undefined;
@@ -55,7 +58,7 @@ export class Progress {
   tooLate(timeoutMs: number, mayBeApplied: boolean, undone = 'not done'): DeadlineExceededError {
     const cause = this.#failure?.(timeoutMs);
     const asked = this.#asked !== undefined || (cause instanceof EtcdError && cause.sent);
-    // Where calls went another way, nothing is known of them.
+    // Where calls went another way, nothing is known about them.
     const sent = this.#sent === undefined || this.#sent || asked;
     let why = '';
     if (cause !== undefined) why = `; the last attempt: ${reason(cause)}`;
@@ -71,12 +74,12 @@ export class Progress {
 
 const bySignal = new WeakMap<AbortSignal, Progress>();
 
-/** What is done until that signal aborts makes this progress. */
+/** Records that what is done until the signal aborts belongs to this progress. */
 export function keepProgress(signal: AbortSignal, progress: Progress): void {
   bySignal.set(signal, progress);
 }
 
-/** That of calls which this signal ends; `undefined` where nobody asks for it. */
+/** The progress of the calls that this signal ends; `undefined` where nobody asks for it. */
 export function progressOf(signal: AbortSignal | undefined): Progress | undefined {
   return signal && bySignal.get(signal);
 }

@@ -1,18 +1,18 @@
 /**
- * The host's timers and ticks as they were when this client was loaded. Tests replace the global ones by clocks of their own
- * (`vi.useFakeTimers()`, `mock.timers`), on which no answer of a real server is ever read.
+ * The host's timers and ticks as they were when this client was loaded. Tests may replace the global ones with fake
+ * clocks (`vi.useFakeTimers()`, `mock.timers`). The answer of a real server would never be read on a fake clock.
  */
 export const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, queueMicrotask } =
   globalThis;
 
-/** As above: `process.nextTick`. */
+/** The same for `process.nextTick`. */
 export const nextTick = process.nextTick.bind(process);
-/** The longest that a timer runs, in ms. */
+/** The longest time that a timer can run, in ms. */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Runs code of the program's, such as its listeners. What that throws is an uncaught exception, and not a failure of what the
- * client was about to do.
+ * Runs the program's own code, such as its listeners. What that code throws becomes an uncaught exception, and not a
+ * failure of the client.
  */
 export function runApart(run: () => void): void {
   try {

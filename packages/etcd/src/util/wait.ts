@@ -16,21 +16,22 @@ export interface Wait<T> extends Waiter<T> {
 
 /** What bounds a wait. */
 export interface WaitBounds<T> {
-  /** Ends the wait, which rejects with its reason. */
+  /** Ends the wait, which rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** How long it may take, in ms. Default `Infinity`, like any time that no timer can run for. */
+  /** How long it may take, in ms. Default `Infinity`. A time that is too long for a timer counts as `Infinity`. */
   readonly timeoutMs?: number;
   /** Settles the wait when its time is over. */
   readonly expired?: (wait: Wait<T>) => void;
-  /** Whether its time keeps the process alive. Default false: what is waited for does, if it may. */
+  /** Whether the timer keeps the process alive. Default false: what the wait is for does, if it may. */
   readonly ref?: boolean;
 }
 
 /**
- * Waits until the first of three: the wait is settled by whom `begin` has given it to, the signal aborts, the time is over.
- * All other ways to wait with a bound are made of this one.
+ * Waits until the first of three: whoever got the wait from `begin` settles it, the signal aborts, or the time is over.
+ * All other ways to wait with a bound use this one.
  *
- * @param begin is not called where the signal has aborted; what it returns is called when the wait is over.
+ * @param begin is not called where the signal has already aborted. The function that it returns is called when the wait
+ * is over.
  */
 export async function waitFor<T>(
   begin: (wait: Wait<T>) => (() => void) | undefined,
@@ -83,9 +84,9 @@ function settled<T>(
   });
 }
 
-/** What the promise gives, within the bounds. It continues after them, for others who wait for it. */
+/** The result of the promise, within the bounds. The operation continues after them, for others who wait for it. */
 export function within<T>(promise: Promise<T>, bounds: WaitBounds<T>): Promise<T> {
-  // Nobody may be left to hear how it fails.
+  // If it fails later, nobody may be left to handle that.
   promise.catch(() => {});
   return waitFor((wait) => {
     promise.then(wait.resolve, wait.reject);
@@ -93,7 +94,7 @@ export function within<T>(promise: Promise<T>, bounds: WaitBounds<T>): Promise<T
   }, bounds);
 }
 
-/** What the promise gives, unless the signal aborts before. */
+/** The result of the promise, unless the signal aborts first. */
 export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   return within(promise, { signal });
 }
@@ -118,8 +119,8 @@ export function settlesBy(
 }
 
 /**
- * The same promise, for a property: how it fails has the stack of who waits for it, and is not an unhandled rejection where
- * nobody does.
+ * The same promise, for use as a property. Its failure has the stack of whoever waits for it, and is not an unhandled
+ * rejection where nobody does.
  */
 export function heldBy<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   let held: Promise<T> | undefined;
@@ -128,7 +129,7 @@ export function heldBy<T>(promise: Promise<T>, signal: AbortSignal | undefined):
       return await promise;
     } catch (error) {
       const there = atCaller(error, signal);
-      // Not before: the host follows a promise to who waits only where that is one.
+      // Not earlier: the host traces a promise to its waiter only where there is just one.
       held?.catch(() => {});
       throw there;
     }
@@ -137,18 +138,20 @@ export function heldBy<T>(promise: Promise<T>, signal: AbortSignal | undefined):
   return held;
 }
 
-/** Runs something once what has come while the event loop was blocked is read: timers come before that. */
+/**
+ * Runs something after the host has read what arrived while the event loop was blocked. Timers run before that reading.
+ */
 export function afterReading(run: () => void): void {
   setImmediate(() => setImmediate(run));
 }
 
-/** Resolves when the promise is fulfilled, after that time at the latest. Rejects with its failure. */
+/** Resolves when the promise is fulfilled, or after that time. Rejects with the promise's failure. */
 export async function atMost(promise: Promise<unknown>, ms: number): Promise<void> {
   await settlesBy(promise, performance.now() + ms, undefined);
 }
 
 /**
- * Waits that long; rejects with the signal's reason when that comes first.
+ * Waits that long. Rejects with the signal's reason when the signal aborts first.
  *
  * @param options `ref: false`: the wait doesn't keep the process alive.
  */

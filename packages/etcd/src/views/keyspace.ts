@@ -1,5 +1,5 @@
-// views/ has the classes that programs read and write keys with, whole or below a prefix, in bytes or through a codec.
-// What their calls say is in kv/, the client itself in connect/.
+// views/ has the classes through which programs read and write keys: the whole store or one prefix, in bytes or through
+// a codec. The requests and results of their calls are in kv/, the client itself is in connect/.
 
 import { type Bytes, type KeyRange, oneKey, ownRange, prefix } from '../kv/key-range.js';
 import {

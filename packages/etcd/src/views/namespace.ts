@@ -76,7 +76,7 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
     codec: KeyValueCodec<KeyIn, ValueIn, KeyOut, ValueOut>,
   ): Keyspace<KeyIn, ValueIn, TypedKeyValue<KeyOut, ValueOut>> {
     codecs.check(codec);
-    // The defaults of the type parameters are utf8's types.
+    // The default type parameters are the types of utf8.
     const { key, value } = { key: codec.key ?? utf8, value: codec.value ?? utf8 } as {
       readonly key: Codec<KeyIn, KeyOut>;
       readonly value: Codec<ValueIn, ValueOut>;
@@ -86,8 +86,8 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
 }
 
 /**
- * What takes a view of the keys takes one of these; or what a program made that has the same calls. A view with codecs has no
- * namespaces.
+ * The argument of functions that take a view of the keys: a client, a namespace, or a program's own object with the
+ * same calls. A view with codecs has no namespaces.
  * @internal
  */
 export const namespaceKind: Kind<Namespace> = withMethods(

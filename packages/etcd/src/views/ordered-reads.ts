@@ -33,7 +33,7 @@ const readOptions = describeCall<ReadOptions>('get()', readKinds);
  */
 export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   readonly #store: Pick<Keyspace<Key, Value, Entry>, 'range' | 'txn'>;
-  /** Of the newest answer. */
+  /** The state of the store at the newest answer. */
   #seen: StoreState = unknownState;
 
   static {
@@ -99,19 +99,19 @@ export class OrderedReads<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     let result = (await this.#store.txn(plain, options)) as TxnResult<T, Entry>;
     const keys = keysOf(txn);
     if (isOlder(seen, result) && !mayWrite(txn) && keys !== undefined) {
-      // One operation that isn't serializable makes the whole transaction wait for the cluster's agreement.
+      // A single operation that isn't serializable makes the whole transaction wait for the cluster's agreement.
       const read = op.range(keys, { limit: 1, keysOnly: true });
       const { success = [], failure = [] } = txn;
       const agreed: Txn<Key, Value> = { ...plain, success: [...success, read], failure: [...failure, read] };
       const again = await this.#store.txn(agreed, options);
-      // The results of all operations but the last are those of `txn`.
+      // The last result belongs to the added operation. The others are the results of `txn`.
       result = { ...again, responses: again.responses.slice(0, -1) } as TxnResult<T, Entry>;
     }
     this.#take(seen, result, mayWrite(txn));
     return result;
   }
 
-  /** What was answered is the newest there is now, if it isn't older than what was seen when it was asked for. */
+  /** Records an answer as the newest, if it isn't older than what was seen when the request was made. */
   #take(seen: StoreState, result: Answer, written = false): void {
     const { clusterId, revision } = result.header;
     if (isOlder(seen, result)) {

@@ -1,12 +1,12 @@
-// watch/ follows changes: a watch with its consumer's forms, the bounded queue between, and the stream that many
-// watches share. A copy that is kept up to date is in mirror/.
+// watch/ follows changes: a watch with the forms of its consumer, the bounded queue in between, and the stream that
+// many watches share. Copies that are kept up to date are in mirror/.
 
 import { CompactedError, EtcdError, StatusCode } from '../errors.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { goStatusError } from '../server-errors.js';
 import { watchMethod } from './request.js';
 
-/** The watch was cancelled: by the server, for the reason in `details`, or before it was made. Code `CANCELLED`. */
+/** The watch was cancelled by the server, for the reason in `details`, or before it was made. Code `CANCELLED`. */
 export class WatchCancelledError extends EtcdError {}
 
 /**

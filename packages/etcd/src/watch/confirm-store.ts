@@ -5,12 +5,15 @@ import type { Rpc } from '../rpc/rpc.js';
 import { isReplaced, type Store } from '../rpc/store.js';
 import type { ByteStream } from '../transport/transport.js';
 
-/** Longest time for the read, in ms: the stream isn't read meanwhile. */
+/** The longest time for the read, in ms. The stream isn't read meanwhile. */
 const LONGEST_MS = 5_000;
 
 const linearizableRead = idempotentCall(KVService.range, ({ header }) => header);
 
-/** Whether a member that has made a watch is behind what was seen before: it lags, or its store has gone back. */
+/**
+ * Whether a member that has made a watch is behind the revision that was seen before. Then it lags, or its store has
+ * gone back.
+ */
 export function isBehind(store: Store, header: ResponseHeader | undefined, relied: bigint): boolean {
   if (header === undefined || header.clusterId === 0n) return false;
   const seen = store.seenWith(header.memberId);
@@ -19,10 +22,11 @@ export function isBehind(store: Store, header: ResponseHeader | undefined, relie
 }
 
 /**
- * Has the member at the other end of a stream catch up with its cluster, by a linearizable read. A store that still is
- * behind what was seen before has gone back: then whoever remembers a revision of it is notified.
+ * Makes the member at the other end of a stream catch up with its cluster, through a linearizable read. A store that is
+ * still behind the revision seen before has gone back. In that case everyone who remembers a revision of it is
+ * notified.
  *
- * @param key may be read by who may watch it.
+ * @param key a key that the user who may watch it may also read.
  */
 export async function confirmStore(
   rpc: Rpc,
@@ -31,7 +35,7 @@ export async function confirmStore(
   key: Uint8Array,
   signal: AbortSignal,
 ): Promise<void> {
-  // As the read is sent: others may come to later revisions before it is answered.
+  // Taken when the read is sent: others may see later revisions before it is answered.
   const { revision } = store;
   const request = RangeRequest.fromPartial({ key, keysOnly: true });
   const timeoutMs = Math.min(rpc.timeoutOf({}), LONGEST_MS);

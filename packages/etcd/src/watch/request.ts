@@ -10,7 +10,7 @@ import { type Int64, int64, optionalInt64 } from '../util/int64.js';
 import { abortSignal, byteCount, flag, listOf, milliseconds, oneOf, reason } from '../util/kinds.js';
 import { Description, type Kinds } from '../util/options.js';
 
-/** Full name of the streaming RPC that a watch is made by, for errors. */
+/** Full name of the streaming RPC that makes a watch, for errors. */
 export const watchMethod = WatchService.watch.path;
 
 /** Options of `watch`: etcd's `WatchCreateRequest`. */
@@ -87,16 +87,16 @@ const watchOptions = new Description<WatchOptions>('watch()', watchKinds, {
 });
 
 /**
- * What a watch asks of the server, checked.
+ * What a watch requests from the server, after the checks.
  * @internal
  */
 export interface WatchSpec {
-  /** All but where it starts, which differs each time it is made. */
+  /** Everything except where the watch starts, which differs each time it is made. */
   readonly create: WatchCreateRequest;
-  /** First revision wanted; 0 for those after the watch was made. */
+  /** The first wanted revision; 0 for all revisions after the watch was made. */
   readonly startRevision: bigint;
   readonly requireLeader: boolean;
-  /** It ends where no endpoint has a leader. */
+  /** Whether the watch ends where no endpoint has a leader. */
   readonly endsWithoutLeader: boolean;
   readonly ownStream: boolean;
   readonly bufferBytes: number;
@@ -130,12 +130,12 @@ export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions
     startRevision,
     requireLeader: requireLeader !== false,
     endsWithoutLeader: requireLeader === true,
-    // What the server may find too large ends its stream with it.
+    // A request that the server finds too large ends its whole stream.
     ownStream: (options.ownStream ?? false) || key.length + rangeEnd.length > LARGE_BYTES,
     bufferBytes: options.bufferBytes ?? 4 * 1024 * 1024,
     maxDisconnectedMs: options.maxDisconnectedMs ?? Number.POSITIVE_INFINITY,
   };
-  // It is encoded each time that a stream is opened, where a failure would be one of all watches on it.
+  // The request is encoded again each time a stream is opened. A failure there would affect all watches of the stream.
   try {
     encodeCreate(spec.create, 0, startRevision);
   } catch (cause) {
@@ -144,7 +144,7 @@ export function toWatchSpec({ key, rangeEnd }: RangeBytes, options: WatchOptions
   return spec;
 }
 
-/** A request to watch a longer range doesn't share a stream with others, in bytes. etcd's own limit is higher, at any rate. */
+/** From this size on, in bytes, a request to watch a range gets its own stream. etcd's own limit is always higher. */
 const LARGE_BYTES = 256 * 1024;
 
 /** @internal */

@@ -2,7 +2,7 @@ import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { MessageReader } from '../rpc/messages/message-reader.js';
 
-/** About the size of a part, in bytes. */
+/** The approximate size of a part, in bytes. */
 const PART_BYTES = 64 * 1024;
 
 /** Field 11, `events`, length-delimited: the last field of a WatchResponse. */
@@ -17,8 +17,8 @@ export interface ResponsePart {
 }
 
 /**
- * A response as it comes, or a large one in parts like those that etcd makes with `fragment`: each is decoded when it
- * is its turn, so that of the 1,000 revisions that one response can have only some are in memory as events.
+ * A small response as it is, or a large one in parts like those that etcd makes with `fragment`. Each part is decoded
+ * when it is its turn. So of the 1,000 revisions that a response can have, only some are in memory as events.
  */
 export function* responseParts(message: Uint8Array): Generator<ResponsePart, void, void> {
   const cuts = message.length > PART_BYTES ? findCuts(message) : undefined;
@@ -36,7 +36,7 @@ export function* responseParts(message: Uint8Array): Generator<ResponsePart, voi
   }
 }
 
-/** Where the parts begin, the first one at the first event; `undefined` when something follows the events. */
+/** Where the parts begin, the first of them at the first event; `undefined` when something follows the events. */
 function findCuts(message: Uint8Array): number[] | undefined {
   const reader = new BinaryReader(message);
   const cuts: number[] = [];

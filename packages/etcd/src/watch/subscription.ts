@@ -11,18 +11,18 @@ import { toWatchEvent, type WatchBatch, type WatchEvent } from './event.js';
 import { encodeCreate, type WatchSpec, watchMethod } from './request.js';
 import type { StreamedWatch, WatchStream } from './watch-stream.js';
 
-/** About how much memory an event takes besides its key and value, in bytes. */
+/** The approximate memory that an event takes in addition to its key and value, in bytes. */
 const EVENT_OVERHEAD_BYTES = 500;
 
-/** Notified of what happens to a subscription besides events. */
+/** Notified of what happens to a subscription, except for its events. */
 export interface SubscriptionListener {
-  /** @param revision of the store, by the server that has made it. */
+  /** @param revision of the store, by the server that has made the watch. */
   connected(revision: bigint): void;
   disconnected(reason: unknown): void;
   /**
-   * With an error, or without one.
+   * The watch has ended, with an error or without one.
    *
-   * @param dropped what was not yet delivered.
+   * @param dropped whether events that were not yet delivered are dropped.
    */
   ended(over: Over, dropped: boolean): void;
 }
@@ -38,28 +38,28 @@ interface Queued<Entry> {
 }
 
 /**
- * One watch between the stream that serves it and its consumer: which revision it needs next, wherever and however
- * often it is made at a server, and the bounded queue of what the consumer has not yet taken.
+ * One watch between the stream that serves it and its consumer. It knows which revision it needs next, wherever and
+ * however often it is made at a server, and has the bounded queue of what the consumer has not yet taken.
  */
 export class Subscription<Entry> implements StreamedWatch {
-  /** Resolves with the revision of the store when the server had made the watch. */
+  /** Resolves when the server has made the watch, with the revision of the store at that time. */
   readonly ready: Promise<bigint>;
   /** Id at the server, on the current stream. */
   id: number | undefined;
-  /** Whether a server has made it before. */
+  /** Whether a server has made the watch before. */
   madeBefore = false;
-  /** Whether it was cancelled at the server because its consumer is behind. */
+  /** Whether the watch was cancelled at the server because its consumer is behind. */
   paused = false;
   readonly #spec: WatchSpec;
   readonly #toEntry: ToEntry<Entry>;
   readonly #stream: WatchStream;
   readonly #listener: SubscriptionListener;
   #ready: Waiter<bigint> | undefined;
-  /** First revision that was not received yet; 0 while it starts from now. */
+  /** The first revision that was not received yet; 0 while the watch starts from now. */
   #nextRevision: bigint;
-  /** Events of earlier revisions aren't wanted. */
+  /** Events of revisions before this one aren't wanted. */
   #floor: bigint;
-  /** Events of the last revision of a fragment, whose other events may be in the next fragment. */
+  /** Events of the last revision of a fragment. Further events of that revision may be in the next fragment. */
   #held: WatchEvent<Entry>[] = [];
   readonly #queue: Queued<Entry>[] = [];
   #queuedBytes = 0;
@@ -81,7 +81,7 @@ export class Subscription<Entry> implements StreamedWatch {
     this.ready = new Promise((resolve, reject) => {
       this.#ready = { resolve, reject };
     });
-    // Whoever only reads events gets the same error there.
+    // A consumer that only reads events gets the same error there.
     this.ready.catch(() => {});
     this.#boundDisconnection();
   }
@@ -96,14 +96,14 @@ export class Subscription<Entry> implements StreamedWatch {
     return this.#nextRevision;
   }
 
-  /** The request that makes it at a server, so that it continues where it was. */
+  /** The request that makes the watch at a server, so that it continues where it was. */
   encodeCreate(id: number): Uint8Array {
     this.#floor = this.#nextRevision;
     this.#held = [];
     return encodeCreate(this.#spec.create, id, this.#nextRevision);
   }
 
-  /** The server has made it. */
+  /** The server has made the watch. */
   created(id: number, revision: bigint): void {
     this.id = id;
     this.madeBefore = true;
@@ -111,7 +111,7 @@ export class Subscription<Entry> implements StreamedWatch {
     clearTimeout(this.#disconnectedTimer);
     this.#disconnectedTimer = undefined;
     if (this.#nextRevision === 0n) {
-      // From here on it is the same as one with a start revision, also over reconnects.
+      // From here on the watch behaves like one with a start revision, including after reconnects.
       this.#nextRevision = revision + 1n;
       this.#floor = this.#nextRevision;
       this.#startsAfter = revision;
@@ -127,7 +127,7 @@ export class Subscription<Entry> implements StreamedWatch {
     return this.#spec.endsWithoutLeader;
   }
 
-  /** Whether it takes another response. */
+  /** Whether the watch has room for another response. */
   get hasRoom(): boolean {
     return this.#queuedBytes < this.#spec.bufferBytes;
   }
@@ -149,21 +149,21 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#deliver(answer({ events: whole, revision: last.revision }), bytes);
   }
 
-  /** Nothing more has happened up to this revision. */
+  /** Nothing else has happened up to this revision. */
   progress(revision: bigint): void {
     if (revision >= this.#nextRevision) this.#nextRevision = revision + 1n;
     this.#deliver(answer({ events: [], revision }), 0);
     for (const waiter of [...this.#progressWaiters]) waiter.resolve(revision);
   }
 
-  /** The server no longer sends for it. */
+  /** The server no longer sends events for this watch. */
   pause(): void {
     this.id = undefined;
     this.paused = true;
     this.#held = [];
   }
 
-  /** It has no stream, and should have one. */
+  /** The watch has lost its stream, and should get another one. */
   disconnected(failure: unknown): void {
     this.id = undefined;
     this.#held = [];
@@ -173,7 +173,7 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#listener.disconnected(failure);
   }
 
-  /** Ends it with an error; what was received before is delivered first. */
+  /** Ends the watch with an error. Events that were received before are delivered first. */
   fail(error: unknown): void {
     this.#end({ failure: error }, false);
   }
@@ -189,7 +189,7 @@ export class Subscription<Entry> implements StreamedWatch {
     return this.#progressWaiters.size > 0;
   }
 
-  /** The next batch, or `undefined` at the end. Rejects, once, with why it ended. One call at a time. */
+  /** The next batch, or `undefined` at the end. Rejects, once, with the reason for the end. One call at a time. */
   next(): Promise<WatchBatch<Entry> | undefined> {
     const queued = this.#queue.shift();
     if (queued !== undefined) {
@@ -223,12 +223,12 @@ export class Subscription<Entry> implements StreamedWatch {
     );
   }
 
-  /** Ends it at once, without an error. */
+  /** Ends the watch at once, without an error. */
   close(): void {
     this.#end({}, true);
   }
 
-  /** Ends it at once, with an error. */
+  /** Ends the watch at once, with an error. */
   abort(reason: unknown): void {
     this.#end({ failure: reason }, true);
   }
@@ -250,7 +250,7 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#queue.push({ batch, bytes });
   }
 
-  /** Keeps back the events whose revision may continue in the next fragment, and returns those before. */
+  /** Holds back the events whose revision may continue in the next fragment, and returns the events before them. */
   #holdLastRevision(events: WatchEvent<Entry>[]): WatchEvent<Entry>[] {
     const last = events.at(-1)?.revision;
     if (events[0]?.revision === last) {
@@ -278,7 +278,7 @@ export class Subscription<Entry> implements StreamedWatch {
     const consumer = this.#consumer;
     if (consumer === undefined) return;
     this.#consumer = undefined;
-    // As next() would: the failure is reported once.
+    // The failure is reported only once, as in next().
     this.#over = {};
     if ('failure' in over) consumer.reject(over.failure);
     else consumer.resolve(undefined);
@@ -302,7 +302,7 @@ function closed(): EtcdError {
   return watchCancelled('the watch was closed');
 }
 
-/** @param cause why it has no stream; `undefined` where it has one. */
+/** @param cause why the watch has no stream; `undefined` where it has one. */
 function noProgress(timeoutMs: number, cause: unknown): DeadlineExceededError {
   const why =
     cause === undefined

@@ -13,7 +13,7 @@ import { WatchStream } from './watch-stream.js';
  */
 export class WatchClient {
   readonly #rpc: Rpc;
-  /** Shared ones, by whether they require a leader. */
+  /** The shared streams, by whether they require a leader. */
   readonly #shared = new Map<boolean, WatchStream>();
   readonly #streams = new Set<WatchStream>();
   #referenced = true;

@@ -29,10 +29,10 @@ import { type ResponsePart, responseParts } from './response-parts.js';
 const backoff = { firstMs: 50, longestMs: 2_000 };
 const PROGRESS_RETRY_MS = 200;
 
-/** What etcd puts in place of an id, in answers that are for no watch or for all of them. */
+/** The id that etcd uses in answers that are for no watch or for all of them. */
 const NO_ID = -1;
 
-/** Failures that another stream may not have, whichever server it reaches. */
+/** Failures that may not happen again on another stream, whichever server it reaches. */
 const transient: ReadonlySet<number> = new Set<StatusCode>([
   StatusCode.CANCELLED,
   StatusCode.DEADLINE_EXCEEDED,
@@ -41,58 +41,61 @@ const transient: ReadonlySet<number> = new Set<StatusCode>([
   StatusCode.UNAVAILABLE,
 ]);
 
-/** A watch as the stream that serves it sees it. */
+/** A watch in the view of the stream that serves it. */
 export interface StreamedWatch {
   /** Its id at the server, on the current stream; `undefined` while it has none. */
   readonly id: number | undefined;
-  /** The first key that it is of. */
+  /** The first key that the watch covers. */
   readonly key: Uint8Array;
-  /** First revision that it needs; 0 while it starts from now. */
+  /** The first revision that the watch needs; 0 while it starts from now. */
   readonly nextRevision: bigint;
-  /** Whether a server has made it before. */
+  /** Whether a server has made the watch before. */
   readonly madeBefore: boolean;
-  /** Whether it was cancelled at the server because its consumer is behind. */
+  /** Whether the watch was cancelled at the server because its consumer is behind. */
   readonly paused: boolean;
-  /** Whether it takes another response. */
+  /** Whether the watch has room for another response. */
   readonly hasRoom: boolean;
-  /** Whether it ends where no endpoint has a leader, rather than waits for one. */
+  /** Whether the watch ends where no endpoint has a leader, rather than waiting for one. */
   readonly endsWithoutLeader: boolean;
   /** Whether somebody waits for a progress notification. */
   readonly progressWanted: boolean;
-  /** The request that makes it at a server, from the revision that it needs next. */
+  /** The request that makes the watch at a server, from the next revision that it needs. */
   encodeCreate(id: number): Uint8Array;
   created(id: number, revision: bigint): void;
   /** Takes a response with events. */
   take(response: WatchResponse, bytes: number): void;
   /** Nothing else has happened up to this revision. */
   progress(revision: bigint): void;
-  /** The server no longer sends for it; it calls {@link WatchStream.resume} when it has room. */
+  /** The server no longer sends events for the watch. The watch calls {@link WatchStream.resume} when it has room. */
   pause(): void;
-  /** It has no stream, and should have one. */
+  /** The watch has lost its stream, and should get another one. */
   disconnected(reason: unknown): void;
-  /** Ends it with an error, after what was received before. */
+  /** Ends the watch with an error, after the events that were received before. */
   fail(error: unknown): void;
-  /** Ends it with an error, at once. */
+  /** Ends the watch with an error, at once. */
   abort(reason: unknown): void;
 }
 
 /**
- * Many watches on one stream to the server. When the stream breaks another is opened, with back-off, and each watch
- * is made on it again from the revision that it needs next. It ends with its last watch.
+ * Many watches on one stream to the server. When the stream breaks, another one is opened, with back-off, and each
+ * watch is made on it again from the next revision that it needs. The stream ends with its last watch.
  */
 export class WatchStream implements StreamOwner {
   readonly #rpc: Rpc;
   readonly #stream: ReopeningStream;
   readonly #ended: () => void;
   readonly #watches = new Set<StreamedWatch>();
-  // What follows is about the present stream alone.
+  // The following fields are about the present stream only.
   readonly #unsent = new Set<StreamedWatch>();
-  /** Asked for and not yet answered, by id, in the order of asking, which is that of the answers. */
+  /**
+   * Watches that were requested and not yet answered, by id, in the order of the requests. The answers have the same
+   * order.
+   */
   readonly #creating = new Map<number, StreamedWatch>();
   readonly #active = new Map<number, StreamedWatch>();
   #lastId = 0;
   /**
-   * Whether the server uses the ids that it is given; undefined before its first answer. One that doesn't (etcd
+   * Whether the server uses the ids that it is given; undefined before its first answer. A server that doesn't (etcd
    * before 3.4, etcd's grpc-proxy) is asked for one watch after another, so that its answers can't be mixed up.
    */
   #usesOurIds: boolean | undefined;
@@ -103,7 +106,7 @@ export class WatchStream implements StreamOwner {
   readonly #stopping = new AbortController();
   #answerTimer: NodeJS.Timeout | undefined;
   #progressTimer: NodeJS.Timeout | undefined;
-  /** How often in a row the endpoint of a stream had no leader. */
+  /** How many streams in a row went to an endpoint without a leader. */
   #withoutLeader = 0;
 
   constructor(rpc: Rpc, init: { requireLeader: boolean; referenced: boolean; ended: () => void }) {
@@ -114,8 +117,8 @@ export class WatchStream implements StreamOwner {
       options: init.requireLeader ? { metadata: { hasleader: 'true' } } : {},
       backoff,
       endedMessage: 'the server ended the stream of watches',
-      // Also where the connection is in order: the server may be frozen, or without a leader. A token that it refuses
-      // is not its fault.
+      // Even where the connection works, as the server may be frozen or without a leader. A token that the server
+      // refuses is not the server's fault.
       leavesEndpoint: isTransient,
       referenced: init.referenced,
     };
@@ -141,7 +144,7 @@ export class WatchStream implements StreamOwner {
     else this.#create(watch);
   }
 
-  /** Has the server report its revision, which it does once all watches of this stream have seen all before. */
+  /** Makes the server report its revision. It does so once all watches of this stream have caught up. */
   requestProgress(): void {
     this.#stream.send(encodeProgress());
     // A server that is asked while a watch is catching up doesn't answer.
@@ -156,7 +159,7 @@ export class WatchStream implements StreamOwner {
     this.#stream.setReferenced(referenced);
   }
 
-  /** The store isn't the one any more whose changes were wanted: ends those that remember a revision of it. */
+  /** The store whose changes were wanted was replaced. Ends the watches that remember a revision of it. */
   storeReplaced(error: StoreReplacedError): void {
     for (const watch of [...this.#watches]) if (watch.nextRevision > 0n) watch.fail(error);
   }
@@ -185,7 +188,7 @@ export class WatchStream implements StreamOwner {
 
   broke(failure: unknown, refused: boolean): void {
     this.#forgetStream();
-    // Another member may have one, but when none has, that is what who requires a leader wants to know.
+    // Another member may have a leader. But when none has one, whoever requires a leader wants that to be reported.
     const noLeader = failure instanceof NoLeaderError;
     if (this.#stream.answered || !noLeader) this.#withoutLeader = 0;
     if (noLeader) this.#withoutLeader += 1;
@@ -228,7 +231,7 @@ export class WatchStream implements StreamOwner {
       return undefined;
     }
     const watch = this.#active.get(id);
-    // What was under way when the watch was cancelled.
+    // The response was already on its way when the watch was cancelled.
     if (watch === undefined) return undefined;
     if (response.canceled) watch.fail(cancelledError(response));
     else if (response.events.length === 0) watch.progress(response.header?.revision ?? 0n);
@@ -243,7 +246,7 @@ export class WatchStream implements StreamOwner {
     response: WatchResponse,
     bytes: number,
   ): Promise<void> {
-    // A consumer that only had no turn yet catches up meanwhile; one that waits for something else doesn't.
+    // A consumer that only had no turn yet catches up in this time. A consumer that waits for something else doesn't.
     await new Promise((resolve) => setImmediate(resolve));
     if (this.#active.get(id) !== watch) return;
     if (watch.hasRoom) {
@@ -265,7 +268,7 @@ export class WatchStream implements StreamOwner {
     this.#creating.delete(asked);
     if (response.canceled) {
       const error = cancelledError(response);
-      // The stream's own token, which has expired: all its watches go to another stream, with another token.
+      // The stream's own token has expired. All its watches move to another stream, with another token.
       if (this.#stream.takesAnotherToken(error)) throw error;
       watch.fail(error);
     } else if (this.#isBehind(watch, response.header)) {
@@ -294,16 +297,17 @@ export class WatchStream implements StreamOwner {
     const { store } = this.#rpc;
     const { nextRevision, madeBefore } = watch;
     if (store === undefined || this.#confirmed || nextRevision === 0n) return false;
-    // One that was made before may have seen nothing for long, but its keys as they are belong to what was seen since.
+    // A watch that was made before may have seen nothing for a long time, but the state of its keys follows all that
+    // was seen since.
     return isBehind(store, header, madeBefore ? store.revision : nextRevision - 1n);
   }
 
-  /** Nothing more is read from the stream until it is known whether the store has gone back. */
+  /** The stream isn't read until it is known whether the store has gone back. */
   async #confirmStore({ key }: StreamedWatch): Promise<void> {
     const { current } = this.#stream;
     const { store } = this.#rpc;
     if (current === undefined || store === undefined) return;
-    // Until then it is no better than a stream that can't be opened.
+    // Until then the stream is no better than one that can't be opened.
     this.#stream.answered = false;
     await confirmStore(this.#rpc, store, current, key, this.#stopping.signal);
     this.#stream.answered = true;
@@ -327,7 +331,7 @@ export class WatchStream implements StreamOwner {
     }
   }
 
-  /** Has the server send no more for it. */
+  /** Makes the server send no more events for this watch. */
   #cancel(watch: StreamedWatch): void {
     const { id } = watch;
     if (id === undefined || this.#active.get(id) !== watch) return;
@@ -335,7 +339,7 @@ export class WatchStream implements StreamOwner {
     if (this.#watches.size > 0) this.#stream.send(encodeCancel(id));
   }
 
-  /** A server that takes requests for watches and says nothing at all is as good as none. */
+  /** A server that takes requests for watches and answers none is as useless as no server. */
   #boundAnswer(): void {
     if (this.#creating.size === 0) {
       clearTimeout(this.#answerTimer);

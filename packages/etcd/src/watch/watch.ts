@@ -44,7 +44,7 @@ export interface WatchEvents<Entry = KeyValue> {
   close: [];
 }
 
-/** With the names of other clients. */
+/** The events, with the names that other clients use. */
 const events: Readonly<Record<keyof WatchEvents<unknown>, readonly string[]>> = {
   put: ['data', 'event', 'change'],
   delete: ['data', 'event', 'change'],
@@ -55,7 +55,7 @@ const events: Readonly<Record<keyof WatchEvents<unknown>, readonly string[]>> = 
   close: ['end'],
 };
 
-/** Who listens to one of these consumes the events. */
+/** Whoever listens to one of these consumes the events. */
 const takesEvents: readonly (string | symbol)[] = ['put', 'delete', 'batch'];
 
 type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
@@ -98,15 +98,15 @@ export class Watch<Entry = KeyValue>
   #iterator: ItemIterator<WatchEvent<Entry>> | undefined;
   #loop: OneLoop<WatchEvent<Entry>> | undefined;
   #over: Over | undefined;
-  /** Listeners were notified of the end. */
+  /** Whether listeners were notified of the end. */
   #endReported = false;
-  /** What the consumer got last. */
+  /** The last batch that the consumer got. */
   #batch: WatchBatch<Entry> | undefined;
-  /** The first event of it that listeners didn't get. */
+  /** The first event of that batch that listeners didn't get. */
   #nextEmitted: WatchEvent<Entry> | undefined;
-  /** Continues with the listeners that come; there while the last one has gone. */
+  /** Continues with new listeners. Set while the last listener has gone. */
   #wake: (() => void) | undefined;
-  /** It was ended here, so that what was not yet delivered is dropped. */
+  /** Whether the watch was ended on this side, so that undelivered events are dropped. */
   #dropped = false;
 
   static {
@@ -147,7 +147,7 @@ export class Watch<Entry = KeyValue>
     this.#subscription = subscription;
     this.ready = heldBy(subscription.ready, signal);
     const abort = (): void => subscription.abort(signal?.reason);
-    // Not in the types of a typed emitter.
+    // The event is not in the types of a typed emitter.
     (this as EventEmitter).on('newListener', (name: string | symbol) => this.#startListeners(name));
     if (signal?.aborted) abort();
     else {
@@ -257,8 +257,8 @@ export class Watch<Entry = KeyValue>
   }
 
   /**
-   * Notifies listeners of the end where nobody takes events. Else it comes after the last event, or is thrown; what nobody
-   * was notified of is kept for whoever reads later.
+   * Notifies listeners of the end where nobody takes events. Otherwise the end comes after the last event, or is
+   * thrown. An end that nobody was notified of is kept for a later reader.
    */
   #reportEnd(): void {
     // Consumers and listeners that are added in the same turn miss nothing.
@@ -288,7 +288,7 @@ export class Watch<Entry = KeyValue>
     return takesEvents.some((name) => this.listenerCount(name as keyof WatchEvents) > 0);
   }
 
-  /** Holds what is to be delivered until there is a listener for it, as before the first one. */
+  /** Holds events back until there is a listener for them, as before the first one. */
   async #untilListened(): Promise<void> {
     while (!this.#hasListeners) {
       await new Promise<void>((resolve) => {

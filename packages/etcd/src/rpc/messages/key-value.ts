@@ -28,13 +28,14 @@ export interface KeyValueJson {
   readonly lease: string;
 }
 
-/** A key with its value and history, as etcd's `mvccpb.KeyValue`. */
+/** A key with its value and history: etcd's `mvccpb.KeyValue`. */
 export class KeyValue {
   /**
-   * Its `buffer` may hold other keys and values, as a `Buffer`'s may: mind `byteOffset`, and give workers a `slice()`.
+   * Its `buffer` may hold other keys and values, like that of a `Buffer`: mind `byteOffset`, and give workers a
+   * `slice()`.
    */
   readonly key: Uint8Array;
-  /** Its `buffer` may be shared, as that of `key`. Empty if only keys were asked for, and for a deleted key. */
+  /** Its `buffer` may be shared, like that of `key`. Empty if only keys were asked for, and for a deleted key. */
   readonly value: Uint8Array;
   /** Revision of the put that created the key; 0 for a deleted key. */
   readonly createRevision: bigint;
@@ -42,7 +43,7 @@ export class KeyValue {
   readonly modRevision: bigint;
   /** Number of puts since the key was created; 0 for a deleted key. */
   readonly version: bigint;
-  /** Lease that the key is attached to; 0 for none. */
+  /** The lease that the key is attached to; 0 for none. */
   readonly lease: bigint;
 
   static {

@@ -2,37 +2,37 @@ import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { copyIntoSlab, longestInSlab, noBytes } from './byte-slabs.js';
 import { markAsUntransferable } from './untransferable.js';
 
-/** The integers of one byte, which versions and leases mostly are. */
+/** The one-byte integers, which most versions and leases are. */
 const small = Array.from({ length: 0x80 }, (_, value) => BigInt(value));
 
-// Keys of one transaction, and both revisions of a key that was put once, are equal.
+// The keys of one transaction have equal revisions, and so do both revisions of a key that was put once.
 let lastNumber = 0;
 let lastBigInt = 0n;
 
 const int64 = new BigInt64Array([1n]);
 const words = new Uint32Array(int64.buffer);
-/** Which of the words is the low one, on this host. */
+/** The index of the low word on this host. */
 const low = words[0] === 1 ? 0 : 1;
 
 /**
- * Reads a message that holds keys and values, from its beginning to its end. As its base does, but in fewer steps, and
- * byte strings are copies: a message is a view of a buffer with many others, which they would keep alive. But a long
- * one that makes up most of that buffer is a view of it.
+ * Reads a message that holds keys and values, from its beginning to its end. It does what its base does in fewer steps,
+ * and copies byte strings: a message is a view of a buffer with many others, which a view would keep alive. A long byte
+ * string that makes up most of its buffer is still a view.
  */
 export class MessageReader extends BinaryReader {
-  /** What it reads, whole: a view of a buffer with others. */
+  /** The whole message that it reads: a view of a buffer with others. */
   readonly message: Uint8Array;
   readonly #uint32: () => number;
-  /** A part of the message as it was copied last, and where in the message that is: short strings are views of it. */
+  /** The part of the message that was copied last, and where it ends in the message. Short strings are views of it. */
   #copy: ArrayBufferLike = noBytes.buffer;
   #copyEnd = 0;
-  /** From a place in the message to that in the copy's buffer. */
+  /** The distance from a place in the message to the same place in the copy's buffer. */
   #shift = 0;
 
   constructor(message: Uint8Array) {
     super(message);
     this.message = message;
-    // The base has it as a property of each reader.
+    // The base has `uint32` as a property of each reader.
     this.#uint32 = this.uint32;
     this.uint32 = this.#shortUint32;
   }
@@ -55,7 +55,7 @@ export class MessageReader extends BinaryReader {
     if (end > this.#copyEnd) {
       const message = this.message;
       if (length > longestInSlab) return this.#long(start, end);
-      // With what follows, which mostly are short strings, too.
+      // With the bytes that follow, as those are mostly short strings, too.
       const copy = copyIntoSlab(message.subarray(start, start + longestInSlab));
       this.#copy = copy.buffer;
       this.#copyEnd = start + copy.length;
@@ -67,7 +67,7 @@ export class MessageReader extends BinaryReader {
   #long(start: number, end: number): Uint8Array {
     const { buffer, byteOffset } = this.message;
     if (2 * (end - start) <= buffer.byteLength) return new Uint8Array(this.message.subarray(start, end));
-    // What else is in it may not have been read yet.
+    // The rest of the buffer may not have been read yet.
     markAsUntransferable(buffer);
     return new Uint8Array(buffer, byteOffset + start, end - start);
   }
@@ -94,7 +94,7 @@ export class MessageReader extends BinaryReader {
 function toBigInt(value: number): bigint {
   if (value !== lastNumber) {
     lastNumber = value;
-    // In half the time that V8 takes for BigInt(value).
+    // This takes half the time that V8 needs for BigInt(value).
     words[low] = value;
     words[1 - low] = value / 2 ** 32;
     lastBigInt = int64[0] as bigint;

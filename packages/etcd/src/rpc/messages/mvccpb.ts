@@ -8,18 +8,18 @@ import {
 import { noBytes } from './byte-slabs.js';
 import { KeyValue as EtcdKeyValue } from './key-value.js';
 
-// What the messages of rpc/generated/etcdserverpb have for keys and events (buf.gen.yaml maps mvccpb/kv.proto to here).
-// These two come by the hundred thousand: they are decoded straight into what the user gets, without the message and
-// the two empty arrays that the generated code makes for each. Loops and errors are those of the generated code,
-// which test/message-decoding.test.ts compares them with.
+// The messages of rpc/generated/etcdserverpb use these for keys and events (buf.gen.yaml maps mvccpb/kv.proto to this
+// file). These two come by the hundred thousand, so they are decoded straight into what the user gets. The generated
+// code would make a message and two empty arrays for each. Loops and errors are those of the generated code;
+// test/message-decoding.test.ts compares the two.
 
-/** What the generated code calls, with another `decode`. */
+/** What the generated code calls, with a different `decode`. */
 type Decoded<T, Generated> = Pick<MessageFns<T>, 'decode' | 'fromPartial'> &
   Pick<Generated, 'encode' & keyof Generated>;
 
 export { Event_EventType } from '../generated/mvccpb/kv.js';
 
-/** A `mvccpb.KeyValue`, decoded as the client's own. */
+/** A `mvccpb.KeyValue`, decoded as the client's own class. */
 export type KeyValue = EtcdKeyValue;
 
 export const KeyValue: Decoded<KeyValue, typeof GeneratedKeyValue> = {
@@ -81,7 +81,7 @@ export const Event: Decoded<Event, typeof GeneratedEvent> = {
   },
 };
 
-/** As the generated code has it: the end of a group, or nothing. */
+/** As in the generated code: the end of a group, or of the input. */
 function isEndOfMessage(tag: number): boolean {
   return (tag & 7) === 4 || tag === 0;
 }

@@ -3,7 +3,7 @@ import type { KeyValue as EtcdKeyValue } from './key-value.js';
 import { MessageReader } from './message-reader.js';
 import { KeyValue } from './mvccpb.js';
 
-/** Shorter responses are decoded at once: most are in a buffer with others, which they would keep alive. */
+/** Shorter responses are decoded at once. Most are in a buffer with others, which they would keep alive. */
 const SHORTEST_ENCODED = 16 * 1024;
 
 /** Field 2, `kvs`, length-delimited. */
@@ -16,7 +16,7 @@ export interface RangeMessage extends Omit<RangeResponse, 'kvs'> {
   readonly kvs: EtcdKeyValue[] | EncodedKeyValues;
 }
 
-/** Decodes the response to a range, a long one without its keys. */
+/** Decodes the response to a range. The keys of a long one stay encoded. */
 export const RangeMessage = {
   decode(reader: MessageReader): RangeMessage {
     const { message } = reader;
@@ -27,7 +27,7 @@ export const RangeMessage = {
   },
 };
 
-/** Keys of a response, in order, each of which is decoded when it is taken. */
+/** The keys of a response, in order. Each is decoded when it is taken. */
 export class EncodedKeyValues {
   readonly #reader: MessageReader;
   readonly #place: Place;
@@ -38,24 +38,24 @@ export class EncodedKeyValues {
     this.#place = place;
   }
 
-  /** The last one, whether it was taken or not. */
+  /** The last key, whether it was taken or not. */
   get last(): EtcdKeyValue {
     const reader = new MessageReader(this.#reader.message);
     reader.pos = this.#place.last;
     return nextOf(reader);
   }
 
-  /** The same keys, to be taken from the first one on. */
+  /** The same keys, from the first one on. */
   fromStart(): EncodedKeyValues {
     return new EncodedKeyValues(this.#reader.message, this.#place);
   }
 
-  /** The next one; `undefined` at the end. */
+  /** The next key; `undefined` at the end. */
   next(): EtcdKeyValue | undefined {
     return this.#reader.pos < this.#place.end ? nextOf(this.#reader) : undefined;
   }
 
-  /** So many of those that were not taken yet, or fewer at the end. */
+  /** The next keys that were not taken yet, at most this many. */
   take(most: number): EtcdKeyValue[] {
     const taken: EtcdKeyValue[] = [];
     while (taken.length < most && this.#reader.pos < this.#place.end) taken.push(nextOf(this.#reader));
@@ -64,24 +64,24 @@ export class EncodedKeyValues {
 }
 
 function nextOf(reader: MessageReader): EtcdKeyValue {
-  // The tag, which findKeys() has seen.
+  // The tag, which findKeys() has already checked.
   reader.uint32();
   return KeyValue.decode(reader, reader.uint32());
 }
 
-/** Where the keys are in a message: the first, the last, and the end of that. */
+/** Where the keys are in a message: the start of the first, the start of the last, and the end. */
 interface Place {
   readonly first: number;
   readonly last: number;
   readonly end: number;
 }
 
-/** Kept as it is, it must not keep other messages alive. */
+/** A message that stays encoded must not keep other messages alive. */
 function mayStayEncoded({ length, buffer }: Uint8Array): boolean {
   return length >= SHORTEST_ENCODED && 2 * length > buffer.byteLength;
 }
 
-/** `undefined` for no keys, and for those that aren't all in one place, as etcd writes them. */
+/** `undefined` where there are no keys, or they aren't all in one place as etcd writes them. */
 function findKeys(message: Uint8Array): Place | undefined {
   const reader = new MessageReader(message);
   let first = -1;
@@ -101,6 +101,6 @@ function findKeys(message: Uint8Array): Place | undefined {
     } else reader.skip(tag & 7);
     if (tag === KVS_TAG) end = reader.pos;
   }
-  // A message that is cut off, or has no keys, is left to who decodes all of it.
+  // A message that is cut off, or has no keys, is decoded whole.
   return first < 0 || reader.pos > message.length ? undefined : { first, last, end };
 }

@@ -1,5 +1,5 @@
-// transport/grpc-js/ is the transport for hosts without the addon, and what @grpc/grpc-js lacks for it: a bound on
-// connecting, sockets that let a process end, TLS by address.
+// transport/grpc-js/ is the transport for hosts without the addon, with what @grpc/grpc-js lacks for it: a bound on
+// connecting, sockets that let a process end, TLS for IP addresses.
 
 import { type ChannelOptions, experimental } from '@grpc/grpc-js';
 
@@ -13,15 +13,16 @@ type Listener = experimental.ResolverListener;
 type Uri = experimental.GrpcUri;
 
 /**
- * A target whose connections end with {@link CONNECTING_SIGNAL}, also those that aren't made yet, which grpc-js shows to
- * nobody: it passes the addresses of a resolver on to `net.connect()` as they are, and so their signal, too.
+ * A target whose connections end with {@link CONNECTING_SIGNAL}, including those that aren't made yet, to which grpc-js
+ * gives no access. It works because grpc-js passes the addresses of a resolver to `net.connect()` unchanged, with their
+ * signal.
  */
 export function abortable(target: string): string {
   register();
   return `${SCHEME}:${target}`;
 }
 
-/** As grpc-js resolves the same target. */
+/** Resolves the same target as grpc-js does. */
 class AbortableResolver implements Resolver {
   readonly #inner: Resolver;
 
@@ -32,7 +33,7 @@ class AbortableResolver implements Resolver {
       const endpoints = found.value.map(({ addresses }) => ({
         addresses: addresses.map((address) => ({
           ...address,
-          // Node connects a socket all the same whose signal has aborted before.
+          // Node still connects a socket whose signal has aborted before.
           get signal() {
             return signal.aborted ? undefined : signal;
           },

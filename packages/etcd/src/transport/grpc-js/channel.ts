@@ -15,17 +15,17 @@ export interface ChannelInit {
   /** Bound on being without a connection while one is wanted, in ms. */
   readonly connectTimeoutMs: number;
   readonly referenced: boolean;
-  /** It makes no connection any more, for this reason, and has been retired. */
+  /** The channel no longer makes connections, for this reason, and has been retired. */
   readonly gaveUp: () => void;
-  /** It was retired, its last call has ended, and nothing is left of it. */
+  /** The channel was retired, its last call has ended, and nothing of it is left. */
   readonly ended: () => void;
 }
 
 /**
- * A channel of grpc-js, for as long as it is usable. grpc-js has no bound on making a connection, so that a channel
- * whose attempt is never answered, or is reset as TLS is set up, waits forever (grpc/grpc-node#2785). And what it is
- * about to connect when it is closed becomes a connection anyway, which stays. This one has a bound, and ends
- * whole.
+ * A channel of grpc-js, for as long as it is usable. grpc-js has no bound on making a connection. So a channel waits
+ * forever if its attempt is never answered, or is reset during the TLS handshake (grpc/grpc-node#2785). And a
+ * connection attempt that is under way when the channel is closed still becomes a connection, which stays. This class
+ * has a bound, and leaves nothing behind.
  */
 export class GrpcJsChannel {
   readonly client: grpc.Client;
@@ -50,7 +50,7 @@ export class GrpcJsChannel {
     this.#watch();
   }
 
-  /** Why it was given up, where that was this side's decision. */
+  /** Why the channel was given up, where this side decided that. */
   get why(): string | undefined {
     return this.#why;
   }
@@ -64,18 +64,18 @@ export class GrpcJsChannel {
     if (this.#retired && this.#calls === 0) this.#end();
   }
 
-  /** Takes no new calls. Those that have a connection continue; the others fail, with nothing sent. */
+  /** Takes no new calls. Calls that have a connection continue. The others fail, with nothing sent. */
   retire(why?: string): void {
     if (this.#retired) return;
     this.#retired = true;
     this.#why = why;
     clearTimeout(this.#connectTimer);
-    // Before the end, so that calls which fail by it find it retired.
+    // Before the end, so that the calls that fail because of it find the channel retired.
     this.client.close();
     if (this.#calls === 0) this.#end();
   }
 
-  /** Ends it, with the calls on it. */
+  /** Ends the channel, with the calls on it. */
   close(): void {
     this.retire();
     this.#end();
@@ -93,12 +93,12 @@ export class GrpcJsChannel {
     if (this.#ended) return;
     this.#ended = true;
     this.#sockets.close();
-    // Ends those that aren't connected yet; the others have said goodbye by then.
+    // Ends connections that aren't made yet. The others have said goodbye by then.
     setImmediate(() => setImmediate(() => this.#ending.abort()));
     this.#init.ended();
   }
 
-  /** Ends an attempt to connect that takes too long. */
+  /** Ends a connection attempt that takes too long. */
   #watch(): void {
     const channel = this.client.getChannel();
     const { CONNECTING, SHUTDOWN } = grpc.connectivityState;
@@ -113,8 +113,8 @@ export class GrpcJsChannel {
       const state = channel.getConnectivityState(false);
       if (this.#retired || state === SHUTDOWN) return;
       if (state === CONNECTING && bound <= LONGEST_TIMER_MS) {
-        // What has come meanwhile may wait to be read, when something has blocked the event loop.
-        // A call's own deadline goes first.
+        // Something that arrived meanwhile may still wait to be read, if the event loop was blocked. A call's own
+        // deadline comes first.
         this.#connectTimer = setTimeout(() => afterReading(() => setImmediate(tooLong)), bound).unref();
       }
       channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, look);

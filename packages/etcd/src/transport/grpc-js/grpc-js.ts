@@ -20,12 +20,12 @@ import { abortable } from './abortable-resolver.js';
 import { type ChannelInit, GrpcJsChannel } from './channel.js';
 import { renewedTlsCredentials, tlsCredentials } from './tls-credentials.js';
 
-// What grpc-js says of calls that never got a connection, and what is said here.
+// How grpc-js reports calls that never got a connection. The second pattern includes this client's own messages.
 const closedUnderCall = /^Channel closed before call started/;
 const neverSent =
   /^(No connection established|Name resolution failed|Channel closed before call started|connect timeout)/;
 
-// To grpc-js only ECONNRESET and ETIMEDOUT are a broken connection, all else that a socket fails with is INTERNAL.
+// grpc-js treats only ECONNRESET and ETIMEDOUT as a broken connection. Any other socket error becomes INTERNAL.
 const brokenConnection =
   /^Received RST_STREAM with code 2 triggered by internal client error: (?:\w+ E[A-Z]+\b|This socket has been ended)/;
 
@@ -46,7 +46,7 @@ class GrpcJsTransport implements Transport {
   /** Where the TLS options come from, if a function gives them. */
   readonly #tls: TlsSource | undefined;
   readonly #calls = new Map<PendingCall, RunningCall>();
-  /** The one for new calls, if there is one, and those that were retired and still have calls. */
+  /** The channel for new calls, if there is one, and retired channels that still have calls. */
   readonly #channels = new Set<GrpcJsChannel>();
   #channel: GrpcJsChannel | undefined;
   #referenced = true;
@@ -104,7 +104,7 @@ class GrpcJsTransport implements Transport {
     for (const channel of [...this.#channels]) channel.close();
   }
 
-  /** Starts the call, unless it can't begin: then it has failed. */
+  /** Starts the call. If it can't begin, it fails here. */
   #begin(
     call: GrpcJsUnary | GrpcJsStream,
     options: CallOptions | undefined,
@@ -141,7 +141,7 @@ class GrpcJsTransport implements Transport {
     }
   }
 
-  /** The call is over; returns what carried it, where it wasn't over before. */
+  /** The call is over. Returns what carried it, unless it was over before. */
   #forget(call: PendingCall): SurfaceCall | undefined {
     const running = this.#calls.get(call);
     if (running === undefined) return undefined;
@@ -156,17 +156,17 @@ class GrpcJsTransport implements Transport {
     const surface = this.#forget(call);
     if (surface === undefined) return;
     call.cut(reason);
-    // grpc-js forgets a cancellation that comes in the microtasks in which it begins a call, and makes the call.
+    // grpc-js forgets a cancellation in the same microtasks in which it begins a call, and makes the call anyway.
     setImmediate(() => surface.cancel());
   }
 
   /**
-   * Ends the call when its time is over. grpc-js's own deadline fails what was answered in time while something blocked the
-   * event loop, as its timer comes before the reading.
+   * Ends the call when its time is over. grpc-js's own deadline would also fail a call whose answer came in time, if
+   * something has blocked the event loop: its timer runs before the reading.
    */
   #deadline(call: PendingCall, givenMs = Number.POSITIVE_INFINITY): NodeJS.Timeout | undefined {
     if (givenMs > LONGEST_TIMER_MS) return undefined;
-    // As the native transport has it; a timer would cut the fraction off.
+    // As in the native transport. A timer would cut off the fraction.
     const timeoutMs = Math.max(1, Math.ceil(givenMs));
     const expired = (): void => {
       const surface = this.#forget(call);
@@ -201,7 +201,7 @@ class GrpcJsTransport implements Transport {
   }
 }
 
-/** A call as grpc-js has it. */
+/** A call of grpc-js. */
 type SurfaceCall = ReturnType<grpc.Client['makeUnaryRequest']> | grpc.ClientDuplexStream<Buffer, Buffer>;
 
 /** What carries a call. */
@@ -226,7 +226,7 @@ class GrpcJsUnary extends UnaryCall {
     this.#headers = headers;
   }
 
-  /** The call ended with a status. */
+  /** The call has ended with a status. */
   ended(status: grpc.StatusObject, trailers: Metadata): void {
     if (this.#message !== undefined) {
       this.answer({ message: this.#message, headers: this.#headers, trailers });
@@ -254,7 +254,7 @@ class GrpcJsStream extends StreamCall {
     this.#duplex = duplex;
     duplex.on('readable', () => this.wakeReader());
     duplex.on('drain', () => this.wakeSenders(Number.POSITIVE_INFINITY));
-    // 'status' has it, too.
+    // The 'status' event has the error, too.
     duplex.on('error', () => {});
   }
 
@@ -262,7 +262,7 @@ class GrpcJsStream extends StreamCall {
     if (!this.isOver) this.#transport.cancel(this, reason ?? wasCancelled(this.method));
   }
 
-  /** The call ended with a status. */
+  /** The call has ended with a status. */
   ended(status: grpc.StatusObject, trailers: Metadata): void {
     if (status.code === grpc.status.OK) this.finish(trailers);
     else this.fail(fromStatus(status, trailers, this.method));
@@ -310,7 +310,7 @@ function fromStatus(
   });
 }
 
-/** Servers can send any number, and some errors of grpc-js have none: as gRPC says, that is UNKNOWN. */
+/** A server can send any number as the code, and some errors of grpc-js have none. gRPC defines both as UNKNOWN. */
 function knownCode(code: number | undefined): StatusCode {
   return codes.has(code as StatusCode) ? (code as StatusCode) : StatusCode.UNKNOWN;
 }
@@ -323,7 +323,10 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Calls that wait for a connection fail with their channel; here is why that was given up. */
+/**
+ * Calls that wait for a connection fail with their channel. Their status then gets the reason why the channel was given
+ * up.
+ */
 function byRetirement(status: grpc.StatusObject, { why }: GrpcJsChannel): grpc.StatusObject {
   return why !== undefined && closedUnderCall.test(status.details) ? { ...status, details: why } : status;
 }
@@ -360,7 +363,7 @@ function targetOf(endpoint: string): {
   const secure = isSecure(parts);
   // A socket's path is not a name that a certificate could be for.
   if (parts.path !== undefined) return { target: `unix:${parts.path}`, host: 'localhost', secure };
-  // In lower case, and names of other scripts as DNS has them.
+  // The host in lower case, and names in other scripts in the form that DNS uses.
   const { hostname } = new URL(`http://${parts.host}`);
   const host = hostname.replace(/^\[(.*)\]$/, '$1');
   return { target: `${hostname}:${parts.port ?? (secure ? 443 : 80)}`, host, secure };

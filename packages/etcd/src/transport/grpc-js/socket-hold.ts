@@ -2,19 +2,19 @@ import type { Socket } from 'node:net';
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { setImmediate, setTimeout } from '../../util/timers.js';
 
-/** How long a connection has for what was written to it, in ms. */
+/** How long a connection has to send what was written to it, in ms. */
 const GOODBYE_MS = 1_000;
 
 type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 
 /**
- * Reaches the sockets of a grpc-js channel, which it does not show otherwise: each new connection passes
+ * Gives access to the sockets of a grpc-js channel, which grpc-js doesn't offer otherwise: each new connection passes
  * through the channel's credentials. grpc-js refs a connection's socket while calls are in flight on it.
  */
 export class SocketHold {
   readonly #tcpKeepAliveMs: number;
   readonly #sockets = new Set<HeldSocket>();
-  /** Those whose TLS handshake is under way. */
+  /** Sockets whose TLS handshake is under way. */
   readonly #raw = new Set<Socket>();
   #held = true;
   #closed = false;
@@ -24,14 +24,14 @@ export class SocketHold {
     this.#tcpKeepAliveMs = tcpKeepAliveMs;
   }
 
-  /** Credentials by which this object learns of each connection made with them. */
+  /** Credentials that notify this object of each connection made with them. */
   observe(credentials: ChannelCredentials): ChannelCredentials {
-    // grpc-js continues to connect what was in its back-off when the channel was closed.
+    // After the channel is closed, grpc-js still connects what was in its back-off.
     const mayConnect = (): boolean => !this.#closed;
     return new ObservedCredentials(credentials, mayConnect, async (socket, secure) => {
       if (this.#closed) throw this.#refuse(socket);
       this.#raw.add(socket);
-      // Whoever destroys it knows why; until it is secured nobody else listens.
+      // Whoever destroys the socket knows why. Until it is secured, nobody else listens.
       socket.on('error', () => {});
       try {
         const secured = await secure();
@@ -54,7 +54,10 @@ export class SocketHold {
     this.#setHeld(false);
   }
 
-  /** Ends the connections, once what was written to them has gone or a second has passed, and those still to come. */
+  /**
+   * Ends the connections once everything written to them is sent, or a second has passed. Connections that are still
+   * being made also end.
+   */
   close(): void {
     this.#closed = true;
     this.#setHeld(false);
@@ -129,7 +132,7 @@ function closedChannel(): Error {
 
 type Secured = Awaited<ReturnType<SecureConnector['connect']>>;
 
-/** What becomes of a new TCP connection, and how it is secured. */
+/** Decides about a new TCP connection, and secures it. */
 type Connect = (socket: Socket, secure: () => Promise<Secured>) => Promise<Secured>;
 
 class ObservedCredentials extends ChannelCredentials {

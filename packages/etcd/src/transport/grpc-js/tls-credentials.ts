@@ -6,8 +6,8 @@ import type { TlsOptions } from '../transport.js';
 type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 
 /**
- * TLS for a grpc-js channel to `host`. Its own credentials name the server by its address where that is an IP address,
- * which RFC 6066 forbids and Node 26, Bun and Deno refuse.
+ * TLS for a grpc-js channel to `host`. grpc-js's own credentials send an IP address as the server name. RFC 6066
+ * forbids that, and Node 26, Bun and Deno refuse it.
  *
  * @throws Error when the certificates or the key can't be read.
  */
@@ -16,7 +16,7 @@ export function tlsCredentials(options: TlsOptions, host: string): ChannelCreden
   return new TlsCredentials(async () => terms);
 }
 
-/** The same, of options that are asked for before each connection. */
+/** The same credentials, with options that are read again before each connection. */
 export function renewedTlsCredentials(source: () => Promise<TlsOptions>, host: string): ChannelCredentials {
   return new TlsCredentials(async () => termsOf(await source(), host));
 }
@@ -33,14 +33,15 @@ function termsOf(options: TlsOptions, host: string): Terms {
   const { dangerouslySkipVerification: skipped = false } = options;
   const pem = (bytes: string | Uint8Array | undefined) =>
     bytes === undefined ? undefined : Buffer.from(bytes);
-  // Not in the types of Node 20; any certificate that is named as an authority is one, as it is for the native transport.
+  // `allowPartialTrustChain` is not in the types of Node 20. With it, any certificate in `ca` is trusted, as in the
+  // native transport.
   const context = { ca: pem(ca), cert: pem(cert), key: pem(key), allowPartialTrustChain: true };
   // No certificate has the final dot of DNS.
   const secureContext = tls.createSecureContext(context);
   return { secureContext, serverName: serverName.replace(/\.$/, ''), verified: !skipped };
 }
 
-/** Those of the operating system; `undefined`, for the host's own, where it doesn't give them. */
+/** The authorities of the operating system; `undefined`, for the host's own, where it doesn't list them. */
 function systemAuthorities(): string | undefined {
   // Not in the types of Node 20.
   const { getCACertificates } = tls as { getCACertificates?: (type: 'system') => readonly string[] };
@@ -95,7 +96,7 @@ class TlsCredentials extends ChannelCredentials {
         ALPNProtocols: ['h2'],
       });
       secure.once('secureConnect', () => resolve(secure));
-      // Both stay, as one that comes later has no other listener yet. Not each end has an error.
+      // Both listeners stay, as a later 'error' has no other listener yet. A socket may also close without an error.
       secure.on('error', reject);
       secure.once('close', closed);
     });

@@ -1,14 +1,14 @@
-// transport/native/ is the half of the native transport that is in TypeScript: loading the addon, the frames that cross
-// into it, how much is handled in a turn. The other half is crates/etcd-transport.
+// transport/native/ is the TypeScript half of the native transport: it loads the addon, encodes the frames that cross
+// into it, and decides how much is handled in a turn. The other half is crates/etcd-transport.
 
-// Not by its name: webpack makes something else of an imported createRequire().
+// Not imported by name, as webpack replaces an imported createRequire().
 import nodeModule from 'node:module';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { builtIn } from '../../built-in.js';
 import { isShortage, shortage } from '../shortage.js';
 
-/** TLS options as they cross. */
+/** TLS options as they cross into the addon. */
 export interface NativeTls {
   readonly ca?: Uint8Array;
   readonly cert?: Uint8Array;
@@ -20,7 +20,7 @@ export interface NativeTls {
 /** What crosses into the addon's `NativeTransport` constructor; see crates/etcd-transport/src/lib.rs. */
 export interface NativeOptions {
   readonly endpoint: string;
-  /** Without, they are given by `setTls` before the first connection. */
+  /** If absent, `setTls` gives them before the first connection. */
   readonly tls?: NativeTls | undefined;
   readonly keepAliveIntervalMs?: number | undefined;
   readonly keepAliveTimeoutMs: number;
@@ -31,28 +31,28 @@ export interface NativeOptions {
 
 /** The addon's object: one connection on the runtime of this napi env. */
 export interface NativeBinding {
-  /** Hands down the first `length` bytes of a batch, which opens `opened` calls. False once closed. */
+  /** Passes the first `length` bytes of a batch, which opens `opened` calls, to the addon. False once closed. */
   submit(batch: Uint8Array, length: number, opened: number): boolean;
-  /** Hands down a message that is too long to be copied into the batch which will be submitted next. Copies it. */
+  /** Passes a message that is too long for the batch that is submitted next. The addon copies it. */
   giveLong(message: Uint8Array): void;
   /**
-   * A bounded batch of what has completed since the last drain: a byte that is 1 if there is another batch, for which there
-   * is no further `wake`, then the frames.
+   * A bounded batch of what has completed since the last drain. Its first byte is 1 if there is another batch, for
+   * which there is no further `wake`. The frames follow.
    */
   drain(): Buffer;
   /**
-   * Copies the next of the messages that are too long for the frames of the batch that was drained last into a buffer
-   * of its length.
+   * Copies the next long message of the batch that was drained last, one that is not in its frames, into a buffer of
+   * the message's length.
    */
   takeLong(into: Uint8Array): void;
   setReferenced(referenced: boolean): void;
   /** Retires the connection: new calls get another one. Calls in flight continue. */
   renew(): void;
-  /** Other TLS options, for the connections to come. */
+  /** Sets other TLS options, for later connections. */
   setTls(tls: NativeTls): void;
   /** Whether there is a connection, or one is being made. */
   isConnected(): boolean;
-  /** After it returns there are no more calls of `wake`. Idempotent. */
+  /** After it returns, `wake` is no longer called. Idempotent. */
   close(): void;
 }
 
@@ -73,7 +73,7 @@ const methods = {
   close: true,
 } satisfies Record<keyof NativeBinding, true>;
 
-/** The C libraries in the names of the platforms' packages. */
+/** The C library suffixes in the names of the platform packages. */
 const LIBCS: Partial<Record<NodeJS.Platform, readonly string[]>> = {
   linux: ['-gnu', '-musl'],
   win32: ['-msvc'],
@@ -82,8 +82,8 @@ const LIBCS: Partial<Record<NodeJS.Platform, readonly string[]>> = {
 let loaded: NativeAddon | undefined;
 
 /**
- * The addon for this platform, or the one that `QUIESCE_ETCD_NATIVE` names, or why it can't be loaded. A failure isn't
- * remembered, as it may pass.
+ * The addon for this platform, or the one that `QUIESCE_ETCD_NATIVE` names, or the reason why it can't be loaded. A
+ * failure isn't remembered, as it may pass.
  */
 export function loadNativeAddon(): NativeAddon | Error {
   if (loaded !== undefined) return loaded;
@@ -115,9 +115,9 @@ function load(): NativeAddon | Error {
 }
 
 /**
- * In a checkout it is beside the package; otherwise it comes in a package of its own for each platform, of which npm installs the
- * one that fits. Where a C library is in the name, that one has tried to load is soon said. A bundle may have it beside it. What
- * is likely comes first, since the first failure to find a module takes Node 2 ms.
+ * In a checkout the addon is beside the package. Otherwise each platform has its own package, and npm installs the one
+ * that fits. Where the name includes a C library, trying both costs little. A bundle may have the addon beside it. The
+ * most likely place comes first, since the first failure to find a module costs Node 2 ms.
  */
 function candidatesOf(host: string, from: readonly string[]): string[] {
   const checkout = `../../../../native/etcd-transport.${host}.node`;
@@ -130,27 +130,27 @@ function candidatesOf(host: string, from: readonly string[]): string[] {
 }
 
 /**
- * Where to look from: this module; in a bundle, which may know no place of its own or that of its sources, the bundle, the
- * program that was started, and the executable that may hold it.
+ * Where to look from: this module, or in a bundle the bundle itself, the program that was started, and the executable
+ * that may contain the bundle. In a bundle the module's own place may be missing, or be that of its sources.
  */
 function places(): string[] {
   const own = import.meta.url || undefined;
-  // Webpack writes the place that the module had when the bundle was made.
+  // Webpack inserts the place that the module had when the bundle was made.
   if (own !== undefined && isOwn(own) && builtIn('node:fs').existsSync(fileURLToPath(own))) return [own];
   const bundle = typeof __filename === 'string' && isAbsolute(__filename) ? __filename : undefined;
   const found = [own, bundle, process.argv[1], process.execPath].filter((place) => place !== undefined);
-  // The executable that was started may be named from where it was started.
+  // The name of the executable may be relative to the directory it was started in.
   return [
     ...new Set(found.map((place) => (/^file:/.test(place) ? place : pathToFileURL(resolve(place)).href))),
   ];
 }
 
-/** Whether this is a module of the package, in a checkout or as it is published, rather than of somebody's bundle. */
+/** Whether this place is a module of the package, in a checkout or as published, rather than a module of a bundle. */
 function isOwn(place: string): boolean {
   return place.endsWith('/transport/native/addon.js') || isPublished(place);
 }
 
-/** Whether this is a module of the package as it is published. */
+/** Whether this place is a module of the published package. */
 function isPublished(place: string): boolean {
   return place.includes('/@quiesce/etcd/dist/src/');
 }
@@ -162,7 +162,10 @@ function notFound(from: readonly string[]): string {
   return `this program is a bundle, and neither the addon's package nor etcd-transport.node is found from ${[...folders].join(', ')}; copy that file beside the bundle, or name it in QUIESCE_ETCD_NATIVE`;
 }
 
-/** An addon of another version would fail in the middle of its work, when something that it lacks is called. */
+/**
+ * An addon of another version would fail in the middle of its work, when something that it lacks is called. So that is
+ * checked first.
+ */
 function checked({ NativeTransport }: Partial<NativeAddon>, file: string): NativeAddon {
   const lacks = Object.keys(methods).filter(
     (name) => typeof NativeTransport?.prototype[name as keyof NativeBinding] !== 'function',

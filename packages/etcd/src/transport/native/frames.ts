@@ -1,19 +1,20 @@
 /**
- * The framing of what crosses into the native addon and back. All integers are little-endian; a batch is a
- * run of frames with nothing between them. A long message is beside them, by itself. The other half is crates/etcd-transport/src/frames.rs.
+ * The framing of what crosses into the native addon and back. All integers are little-endian. A batch is a sequence of
+ * frames with nothing between them. A long message crosses separately. The other half is
+ * crates/etcd-transport/src/frames.rs.
  */
 import { type Metadata, noMetadata } from '../../errors.js';
 
 const Op = { unary: 1, openStream: 2, send: 3, closeSend: 4, credit: 5, cancel: 6, gather: 7 } as const;
 const Completion = { unaryOk: 1, headers: 2, message: 3, sent: 4, end: 5, broken: 6 } as const;
 
-/** In place of a message's length: it is beside the frames, by itself. On the way up its length follows. */
+/** Stands for a message's length where the message is not in the frames. On the way up its length follows. */
 const BY_ITSELF = 0xffffffff;
 
-/** From how many bytes on a message is beside the frames. */
+/** From this many bytes on, a message is not put in the frames. */
 const LONG_BYTES = 32 * 1024;
 
-/** Before a message, in gRPC: a byte that says whether it is compressed, and its length in four. */
+/** gRPC's prefix of a message: one byte that says whether it is compressed, and its length in four bytes. */
 const PREFIX_BYTES = 5;
 
 const INITIAL_BYTES = 64 * 1024;
@@ -27,7 +28,7 @@ export class CommandBatch {
   readonly #giveLong: (message: Uint8Array) => void;
   readonly #methods = new Map<string, Uint8Array>();
 
-  /** @param giveLong takes the messages that are by themselves, in the order of the commands. It copies them. */
+  /** @param giveLong takes the messages that are not in the frames, in the order of the commands. It copies them. */
   constructor(giveLong: (message: Uint8Array) => void) {
     this.#giveLong = giveLong;
   }
@@ -37,17 +38,17 @@ export class CommandBatch {
     return this.#length;
   }
 
-  /** Bytes collected, with the messages that are by themselves. */
+  /** Bytes collected, including the messages that are not in the frames. */
   get wholeLength(): number {
     return this.#length + this.#givenBytes;
   }
 
-  /** Calls opened. */
+  /** Number of calls opened. */
   get opened(): number {
     return this.#opened;
   }
 
-  /** The bytes collected, at the start of a larger buffer; to be read before the next command. */
+  /** The bytes collected, at the start of a larger buffer. Read it before the next command. */
   get buffer(): Uint8Array {
     return this.#buffer;
   }
@@ -65,12 +66,12 @@ export class CommandBatch {
     this.#open(Op.unary, id, timeoutMs, method, metadata, message);
   }
 
-  /** Opens a stream; `timeoutMs` 0 means no deadline. Throws as {@link unary}. */
+  /** Opens a stream; `timeoutMs` 0 means no deadline. Throws like {@link unary}. */
   openStream(id: number, timeoutMs: number, method: string, metadata: CallMetadata): void {
     this.#open(Op.openStream, id, timeoutMs, method, metadata, undefined);
   }
 
-  /** One message on a stream. Throws as {@link unary}. */
+  /** One message on a stream. Throws like {@link unary}. */
   send(id: number, message: Uint8Array): void {
     const before = this.#length;
     try {
@@ -89,14 +90,14 @@ export class CommandBatch {
     this.#op(Op.closeSend, id);
   }
 
-  /** Allows a stream that many more messages. */
+  /** Allows this many more messages on a stream. */
   credit(id: number, messages: number): void {
     this.#reserve(9);
     this.#op(Op.credit, id);
     this.#u32(messages);
   }
 
-  /** Allows what comes on a stream to wait for so long, so that much crosses at once. */
+  /** Allows the messages of a stream to wait this long, so that many cross together. */
   gather(id: number, ms: number): void {
     this.#reserve(9);
     this.#op(Op.gather, id);
@@ -121,7 +122,7 @@ export class CommandBatch {
     try {
       this.#writeOpen(op, id, timeoutMs, method, metadata, message);
     } catch (error) {
-      // Half a frame would take the rest of the batch with it.
+      // Half a frame would make the rest of the batch unreadable.
       this.#length = before;
       throw error;
     }
@@ -165,7 +166,7 @@ export class CommandBatch {
     }
   }
 
-  /** A length of 0 stands for none: an empty message has its prefix. */
+  /** A length of 0 stands for no message: even an empty message has its prefix. */
   #message(message: Uint8Array | undefined): void {
     if (message === undefined) {
       this.#reserve(4);
@@ -221,7 +222,10 @@ export class CommandBatch {
 /** Metadata to send with a call. */
 export type CallMetadata = Readonly<Record<string, string>> | undefined;
 
-/** Takes what a {@link CompletionBatch} holds; messages are views of the batch, or long ones by themselves. */
+/**
+ * Takes the contents of a {@link CompletionBatch}. Messages are views of the batch, or separate buffers if they are
+ * long.
+ */
 export interface CompletionHandler {
   /** The answer to a unary call, which is over. */
   unaryOk(id: number, headers: Metadata, trailers: Metadata, message: Uint8Array): void;
@@ -233,20 +237,22 @@ export interface CompletionHandler {
   sent(id: number): void;
   /** A call is over with this status; `sent` is false when its request never left this process. */
   end(id: number, code: number, sent: boolean, details: string, trailers: Metadata): void;
-  /** The addon could not read what it was given: all calls are over. */
+  /** The addon could not read the commands: all calls are over. */
   broken(details: string): void;
 }
 
-/** What one drain has taken: a byte that says whether there is more to drain, then frames, which are read in order. */
+/**
+ * The result of one drain: a byte that says whether there is more to drain, then the frames, which are read in order.
+ */
 export class CompletionBatch {
   readonly #frames: Buffer;
   readonly #takeLong: (into: Uint8Array) => void;
   readonly #end: number;
   #at = 1;
-  /** Whether there is another batch, for which the addon doesn't call. */
+  /** Whether there is another batch, for which the addon doesn't call `wake`. */
   readonly isFollowed: boolean;
 
-  /** @param takeLong fills a buffer with the next of the messages that are beside the frames. */
+  /** @param takeLong fills a buffer with the next message that is not in the frames. */
   constructor(frames: Buffer, takeLong: (into: Uint8Array) => void) {
     this.#frames = frames;
     this.#takeLong = takeLong;
@@ -258,7 +264,9 @@ export class CompletionBatch {
     return this.#at >= this.#end;
   }
 
-  /** Reads at most so many frames, and returns how many. Throws at one that the addon can't have written. */
+  /**
+   * Reads at most this many frames, and returns how many it read. Throws for a frame that the addon can't have written.
+   */
   read(most: number, handler: CompletionHandler): number {
     let count = 0;
     for (; count < most && !this.isRead; count++) this.#next(handler);
@@ -310,7 +318,7 @@ export class CompletionBatch {
     const start = this.#at + 4;
     if (length === BY_ITSELF) {
       this.#at = start + 4;
-      // Nothing of it is read before it is filled.
+      // The buffer isn't read before it is filled.
       const long = Buffer.allocUnsafeSlow(frames.readUInt32LE(start));
       this.#takeLong(long);
       return long;

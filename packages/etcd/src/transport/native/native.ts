@@ -31,13 +31,16 @@ import { CommandBatch, CompletionBatch, type CompletionHandler } from './frames.
 import { type RenewableTransport, RenewingTransport } from './renewing.js';
 import { TurnPace } from './turn-pace.js';
 
-/** Messages on a stream that may wait at either end; `STREAM_WINDOW` in crates/etcd-transport/src/calls.rs. */
+/**
+ * The number of messages on a stream that may wait at either end: `STREAM_WINDOW` in
+ * crates/etcd-transport/src/calls.rs.
+ */
 const STREAM_WINDOW = 16;
 
-/** The same of a stream that gathers messages, which are short. */
+/** The window of a stream that gathers messages. Those are short. */
 const GATHERED_WINDOW = 256;
 
-/** A batch that has grown to this many bytes goes down before the turn is over. */
+/** A batch of this many bytes is submitted before the turn is over. */
 const FULL_BATCH_BYTES = 1024 * 1024;
 
 /** Longest deadline that the framing carries, in ms (about 49 days). */
@@ -72,15 +75,15 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
   readonly #calls = new Map<number, PendingCall>();
   readonly #pace = new TurnPace();
   /** What was drained and is not all read. */
-  #unread: CompletionBatch | undefined;
-  /** Whether there is more to drain than that. */
+  # The batch that was drained and isn't fully read.
+  /** Whether there is more to drain after that batch. */
   #more = false;
   #nextDrain: NodeJS.Immediate | undefined;
   #referenced = true;
   #lastId = 0;
   #flushScheduled = false;
   #closed = false;
-  /** Why it closed, where that was not its owner's wish. */
+  /** Why the transport closed, where its owner didn't close it. */
   #broken: ((sent: boolean) => EtcdError) | undefined;
 
   constructor(addon: NativeAddon, options: TransportOptions) {
@@ -89,7 +92,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
       this.#native = new addon.NativeTransport(init, this.#woken);
     } catch (cause) {
       const { code, message } = cause as NodeJS.ErrnoException;
-      // All else is the runtime's start, and may pass.
+      // Any other failure comes from the start of the runtime, and may pass.
       if (code !== 'InvalidArg') throw shortage(`the native transport can't start: ${message}`, cause);
       throw invalidArgument(`can't use endpoint ${options.endpoint}: ${message}`, cause);
     }
@@ -158,7 +161,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     this.closeNow();
   }
 
-  /** As {@link close}, for places that can't wait. */
+  /** The same as {@link close}, for places that can't wait. */
   closeNow(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -172,7 +175,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     }
   }
 
-  /** Gives the call an id, unless it can't begin: then it has failed. */
+  /** Gives the call an id. If the call can't begin, it fails here. */
   #start(call: PendingCall, options: CallOptions | undefined): number | undefined {
     if (this.#closed) {
       call.fail(this.#broken?.(false) ?? new ClosedError());
@@ -191,7 +194,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     return id;
   }
 
-  /** Ends a call that could not be written down: metadata or a message beyond what the framing holds. */
+  /** Ends a call whose metadata or message exceeds the limits of the framing. */
   #refuse(id: number, method: string, cause: unknown): void {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
@@ -201,7 +204,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     );
   }
 
-  /** Ends a call on both sides. */
+  /** Ends a call on both sides of the framing. */
   cancel(id: number, reason: unknown): void {
     const call = this.#calls.get(id);
     if (call === undefined) return;
@@ -229,7 +232,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     this.#schedule();
   }
 
-  /** Lets what comes on a stream wait for more. */
+  /** Lets the messages of a stream wait for more. */
   gather(id: number, ms: number): void {
     this.#batch.gather(id, ms);
     this.#schedule();
@@ -240,7 +243,8 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     if (this.#nextDrain === undefined) this.#drain();
   };
 
-  // Between two parts the event loop has its turn, and what the first one's callers have dropped is gone.
+  // Between two parts of a batch the event loop gets a turn, and the garbage collector can free what the first part's
+  // callers have dropped.
   readonly #drain = (): void => {
     this.#nextDrain = undefined;
     if (this.#closed) return;
@@ -252,7 +256,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     try {
       this.#pace.handled(batch.read(this.#pace.begin(), this));
     } catch (cause) {
-      // What follows can't be read either, and its calls would wait forever.
+      // The frames after it can't be read either, and their calls would wait forever.
       this.broken(`the answers of the native transport can't be read: ${(cause as Error).message}`, cause);
     }
     if (this.#closed) return;
@@ -264,7 +268,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
 
   readonly #takeLong = (into: Uint8Array): void => this.#native.takeLong(into);
 
-  // Node runs this after all microtasks of the turn, so that the calls they make share one crossing.
+  // Node runs this after all microtasks of the turn, so that the calls they make cross together.
   readonly #flush = (): void => {
     this.#flushScheduled = false;
     const batch = this.#batch;
@@ -282,7 +286,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     }
   }
 
-  // CompletionHandler. A call that was cancelled here is no longer known, and its frames are dropped.
+  // CompletionHandler. The frames of a call that was cancelled here are dropped, as the call is no longer known.
 
   unaryOk(id: number, headers: Metadata, trailers: Metadata, message: Uint8Array): void {
     const call = this.#calls.get(id);
@@ -318,7 +322,7 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
 }
 
 class NativeStream extends StreamCall {
-  /** Set when the stream could begin. */
+  /** Set when the stream has begun. */
   id = 0;
   readonly #transport: NativeTransport;
   readonly #inbox: Uint8Array[] = [];
@@ -374,7 +378,7 @@ class NativeStream extends StreamCall {
     this.#inbox.length = 0;
   }
 
-  /** A message has left the window; room is given back in halves of it. */
+  /** A message has left the window. Room is granted again in halves of the window. */
   #countTaken(): void {
     this.#taken += 1;
     if (this.#taken < this.#window / 2 || this.isOver) return;
@@ -386,7 +390,7 @@ class NativeStream extends StreamCall {
 function timeoutOf(options: CallOptions | undefined): number {
   const ms = options?.timeoutMs;
   if (ms === undefined || ms >= LONGEST_TIMEOUT_MS) return 0;
-  // 0 stands for none in the framing, and a deadline of 0 ms or less has passed.
+  // 0 stands for no deadline in the framing, and a deadline of 0 ms or less has already passed.
   return Math.max(1, Math.ceil(ms));
 }
 
@@ -400,13 +404,13 @@ function nativeTls({ ca, cert, key, serverName, dangerouslySkipVerification }: T
   };
 }
 
-/** Without the byte-order mark that editors put before the first line, which must begin with dashes. */
+/** Removes the byte-order mark that some editors put before the first line. That line must begin with dashes. */
 function pemBytes(pem: string | Uint8Array): Buffer {
   const bytes = Buffer.from(pem);
   return bytes.indexOf('\ufeff') === 0 ? bytes.subarray(3) : bytes;
 }
 
-/** As the addon takes times: whole, in 32 bits. What is longer is 49 days; 0 alone is 0. */
+/** Times in the form that the addon takes: whole ms in 32 bits. Longer times become about 49 days; only 0 stays 0. */
 function wholeMs(ms: number): number {
   return Math.min(Math.ceil(ms), 0xffffffff);
 }

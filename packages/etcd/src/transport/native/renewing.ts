@@ -4,14 +4,14 @@ import { DeferredStream } from '../deferred-stream.js';
 import { tlsFailed, tlsOverdue } from '../tls-source.js';
 import type { ByteStream, CallOptions, TlsOptions, Transport, UnaryResponse } from '../transport.js';
 
-/** A transport whose TLS options can be changed for the connections to come. */
+/** A transport whose TLS options can be changed for later connections. */
 export interface RenewableTransport extends Transport {
-  /** Whether the next call makes no connection. */
+  /** Whether the next call needs no new connection. */
   readonly isConnected: boolean;
   setTls(tls: TlsOptions): void;
 }
 
-/** Asks for the TLS options again before each connection. While there is one, calls pass through. */
+/** Reads the TLS options again before each connection. While there is a connection, calls pass through. */
 export class RenewingTransport implements Transport {
   readonly #inner: RenewableTransport;
   readonly #source: () => Promise<TlsOptions>;
@@ -58,12 +58,12 @@ export class RenewingTransport implements Transport {
     return this.#inner.close();
   }
 
-  /** Sees to new TLS options; returns the call's options with what is left of its time. */
+  /** Renews the TLS options, and returns the call's options with the rest of its time. */
   async #renewed(method: string, options: CallOptions): Promise<CallOptions> {
     if (this.#closed) throw new ClosedError();
     const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
     const deadline = performance.now() + timeoutMs;
-    // Of many calls that need a connection, one asks.
+    // When many calls need a connection, only one asks.
     this.#renewing ??= this.#renew(method).finally(() => {
       this.#renewing = undefined;
     });
