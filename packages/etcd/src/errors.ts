@@ -163,7 +163,7 @@ export class UnavailableError extends EtcdError {}
 /** etcd, or this client on its behalf, refused a request as malformed. Code `INVALID_ARGUMENT`. */
 export class InvalidArgumentError extends EtcdError {}
 
-/** So many frames of the client may be between a failure and its caller. */
+/** The largest number of this client's frames between a failure and its caller. */
 const OUR_FRAMES = 15;
 
 /**
@@ -174,19 +174,19 @@ const OUR_FRAMES = 15;
  */
 export function captureDeeply(into: object, below: (...args: never[]) => unknown): void {
   const { stackTraceLimit } = Error;
-  // It is read-only where a program has frozen what is built in.
+  // The property is read-only where a program has frozen the built-in objects.
   Reflect.set(Error, 'stackTraceLimit', stackTraceLimit && stackTraceLimit + OUR_FRAMES);
   Error.captureStackTrace(into, below);
   Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
 }
 
 /**
- * An argument that was refused here, before anything was sent.
+ * The error for an argument that was refused by this client, before anything was sent.
  * @internal
  */
 export function invalidArgument(message: string, cause?: unknown): InvalidArgumentError {
   const error = new InvalidArgumentError(message, { code: StatusCode.INVALID_ARGUMENT, sent: false, cause });
-  // Without this frame, and with more of them than usual: some are the client's own.
+  // Without this frame, and with more frames than usual, as some belong to the client.
   captureDeeply(error, invalidArgument);
   return error;
 }
@@ -332,7 +332,8 @@ export class TooManyRequestsError extends EtcdError {}
 export class UnauthenticatedError extends EtcdError {}
 
 /**
- * Whether the program's own function `auth` failed. No server has refused anything, and the function may work again later.
+ * Whether the program's own `auth` function failed. No server has refused anything, and the function may work again
+ * later.
  * @internal
  */
 export function gaveNoCredentials(error: unknown): boolean {

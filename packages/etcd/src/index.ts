@@ -1,6 +1,6 @@
 // src/ has the entry points, this one and opentelemetry.ts, and the errors. Its folders are layers, from the top:
-// connect; naming; concurrency, mirror, admin; views; watch, lease; kv; rpc; transport; util. A module imports from its own
-// folder, from those below it, and the errors.
+// connect; naming; concurrency, mirror, admin; views; watch, lease; kv; rpc; transport; util. A module imports from its
+// own folder, from the layers below it, and from the errors.
 
 export type { Auth, AuthStatus, Permission, PermissionType, UserAddOptions } from './admin/auth.js';
 export type {

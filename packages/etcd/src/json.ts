@@ -13,8 +13,8 @@ export function jsonBytes(bytes: Uint8Array): JsonBytes {
 }
 
 /**
- * A value for `JSON.stringify`: 64-bit numbers as decimal strings, bytes as {@link JsonBytes}, in plain objects and lists as
- * deep as they go. What has a `toJSON` of its own stays.
+ * A value for `JSON.stringify`: 64-bit numbers as decimal strings, bytes as {@link JsonBytes}, in plain objects and
+ * lists, however deeply nested. An object that has its own `toJSON` stays as it is.
  */
 export function jsonOf(value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString();
@@ -33,14 +33,14 @@ function isPlain(value: unknown): value is object {
   return prototype === Object.prototype || prototype === null;
 }
 
-/** What a frequent call gives: its fields, and how they are written as JSON. */
+/** The result of a frequent call: its fields, and their form in JSON. */
 export abstract class Answer {
   toJSON(): Record<string, unknown> {
     return jsonFields(this);
   }
 }
 
-/** What another call gives, to which the same is added; the fields stay a plain object. */
+/** The result of another call, with the same `toJSON` added. The fields stay a plain object. */
 export function answer<T extends object>(fields: T): T {
   return Object.defineProperty(fields, 'toJSON', {
     value: Answer.prototype.toJSON,

@@ -16,7 +16,7 @@ import { withMethods } from './util/kinds.js';
 import { refuseMore } from './util/methods.js';
 import { Description } from './util/options.js';
 
-/** Where spans and metrics go. */
+/** Where spans and metrics are sent. */
 export interface InstrumentOptions {
   /** Default: `trace.getTracer('@quiesce/etcd')` of the global provider. */
   readonly tracer?: Tracer | undefined;

@@ -16,21 +16,22 @@ import {
 
 type ErrorClass = new (message: string, init: EtcdErrorInit) => EtcdError;
 
-/** What one of etcd's errors means. */
+/** The meaning of one of etcd's errors. */
 interface ServerError {
-  /** The code that it comes with. */
+  /** The code that it is sent with. */
   readonly code: StatusCode;
-  /** Its class, where that isn't the code's. */
+  /** Its class, where it differs from the class for the code. */
   readonly type?: ErrorClass;
-  /** What to do about it, where etcd's own words don't say it. */
+  /** What to do about it, where etcd's own message doesn't say it. */
   readonly hint?: string;
-  /** Whether a write that ends so may have been applied, or may still be. */
+  /** Whether a write that ends with this error may have been applied, or may still be applied. */
   readonly write: 'not applied' | 'may be applied';
   /**
-   * Nothing was proposed, and the same request may do better: at the same endpoint after a wait, or at another one.
+   * Set where nothing was proposed, and the same request may succeed at the same endpoint after a wait, or at another
+   * one.
    */
   readonly again?: 'here' | 'elsewhere';
-  /** It refuses the token of the call, and another one may do. Nothing was applied. */
+  /** Set where it refuses the token of the call, and another token may be accepted. Nothing was applied. */
   readonly tokenRefused?: true;
 }
 
@@ -59,12 +60,12 @@ const uncertain = (code: StatusCode, hint: string = MAY_BE_APPLIED, type?: Error
 });
 
 /**
- * All errors for which etcd's server has its own words: those of api/v3rpc/rpctypes/error.go, and those that it
- * passes on without a code, so that they come as UNKNOWN (server/etcdserver/errors, auth, lease, raft).
+ * All errors for which etcd's server has its own messages: those of api/v3rpc/rpctypes/error.go, and those that it
+ * passes on without a code, so that they arrive as UNKNOWN (server/etcdserver/errors, auth, lease, raft).
  */
 const serverErrors = {
-  // Requests that are malformed, or ask for what is not there. etcd checks a whole transaction before it applies any
-  // of it.
+  // Requests that are malformed, or ask for something that doesn't exist. etcd checks a whole transaction before it
+  // applies any of it.
   'etcdserver: key is not provided': refused(INVALID_ARGUMENT, 'a key has at least one byte'),
   'etcdserver: key not found': refused(
     INVALID_ARGUMENT,
@@ -93,8 +94,8 @@ const serverErrors = {
     'the store has not reached that revision yet; use one from a result of this cluster',
   ),
 
-  // What the cluster has room for. With the last of its quota etcd applies a write, and then reports that there was no
-  // space for it (quotaApplierV3).
+  // The limits of the cluster. When a write uses up the quota, etcd applies it, and then reports that there was no
+  // space (quotaApplierV3).
   'etcdserver: mvcc: database space exceeded': uncertain(
     StatusCode.RESOURCE_EXHAUSTED,
     'compact, defragment, then disarm the alarm, or raise --quota-backend-bytes; the write may have been applied in the last free space',
@@ -166,7 +167,7 @@ const serverErrors = {
   'etcdserver: cluster has a downgrade job in progress': refused(FAILED_PRECONDITION),
   'etcdserver: no inflight downgrade job': refused(FAILED_PRECONDITION),
 
-  // Users and roles. etcd checks the permission again when it applies, before it applies.
+  // Users and roles. etcd checks the permission again before it applies a request.
   'etcdserver: root user does not exist': refused(FAILED_PRECONDITION, 'add the user root first'),
   'etcdserver: root user does not have root role': refused(
     FAILED_PRECONDITION,
@@ -228,8 +229,8 @@ const serverErrors = {
     ),
     again: 'elsewhere',
   },
-  // The member that leads says so while it hands the leadership on. Another member would send the proposal there, and
-  // not learn that it was dropped.
+  // The leader answers this while it transfers its leadership. Another member would forward the proposal to the leader,
+  // and would not learn that it was dropped.
   'raft proposal dropped': {
     ...refused(
       UNKNOWN,
@@ -258,20 +259,23 @@ const serverErrors = {
   'etcdserver: context deadline exceeded': uncertain(StatusCode.DEADLINE_EXCEEDED),
 } satisfies Readonly<Record<string, ServerError>>;
 
-/** etcd's own words for one of its errors. */
+/** etcd's own message for one of its errors. */
 export type ServerErrorText = keyof typeof serverErrors;
 
-/** What gRPC's own limit says at the server, which is 512 KiB above etcd's, before etcd sees anything of the request. */
+/**
+ * The error of gRPC's own limit at the server. That limit is 512 KiB above etcd's, and applies before etcd sees the
+ * request.
+ */
 const overGrpcLimit = /^grpc: received message (?:after decompression )?larger than max /;
 
-/** What is known of an error of etcd's with these words, whichever code came with it. */
+/** What is known about an etcd error with this message, whichever code it was sent with. */
 export function knownServerError(details: string): ServerError | undefined {
   if (Object.hasOwn(serverErrors, details)) return serverErrors[details as ServerErrorText];
   if (overGrpcLimit.test(details)) return serverErrors['etcdserver: request is too large'];
   return undefined;
 }
 
-/** The words of all errors that are known. */
+/** The messages of all known errors. */
 export function serverErrorTexts(): ServerErrorText[] {
   return Object.keys(serverErrors) as ServerErrorText[];
 }
@@ -280,28 +284,28 @@ function isServerError(error: unknown, text: ServerErrorText): boolean {
   return error instanceof EtcdError && error.details === text;
 }
 
-/** Whether a read wanted a revision that the store hasn't come to. */
+/** Whether a read wanted a revision that the store hasn't reached. */
 export function isFutureRevision(error: unknown): boolean {
   return isServerError(error, 'etcdserver: mvcc: required revision is a future revision');
 }
 
-/** Whether a lease was to be granted with an id that another one has. */
+/** Whether a lease with the requested id already exists. */
 export function isLeaseThere(error: unknown): boolean {
   return isServerError(error, 'etcdserver: lease already exists');
 }
 
-/** Whether a token was asked for while the server has authentication off. */
+/** Whether a token was requested while the server has authentication off. */
 export function isAuthOff(error: unknown): boolean {
   return isServerError(error, 'etcdserver: authentication is not enabled');
 }
 
-/** What a member that knows of no leader would answer, where it says so in another way. */
+/** The error that a member without a leader would send, for members that report it in another way. */
 export function noLeader(method: string): EtcdError {
   const details: ServerErrorText = 'etcdserver: no leader';
   return statusError({ code: serverErrors[details].code, details, method, sent: true });
 }
 
-/** What the server would answer of a lease that it doesn't have, where it says so in another way. */
+/** The error that the server would send for a lease that it doesn't have, where it reports that in another way. */
 export function leaseNotFound(id: bigint, method: string): EtcdError {
   const details: ServerErrorText = 'etcdserver: requested lease not found';
   const { code, hint } = serverErrors[details];
@@ -314,10 +318,10 @@ export function leaseNotFound(id: bigint, method: string): EtcdError {
   });
 }
 
-/** An error of gRPC as Go prints it. */
+/** A gRPC error as Go prints it. */
 const goStatus = /^rpc error: code = (\w+) desc = (.*)$/s;
 
-/** PERMISSION_DENIED is PermissionDenied there. */
+/** Go writes PERMISSION_DENIED as PermissionDenied. */
 const codesByGoName: ReadonlyMap<string, StatusCode> = new Map(
   Object.entries(StatusCode).map(([name, code]) => [
     name.toLowerCase().replace(/(?:^|_)(.)/g, (_all, first: string) => first.toUpperCase()),
@@ -325,18 +329,18 @@ const codesByGoName: ReadonlyMap<string, StatusCode> = new Map(
   ]),
 );
 
-/** The typed error for a text in which etcd gives an error of gRPC as Go prints it; `undefined` for another text. */
+/** The typed error for a text in which etcd repeats a gRPC error as Go prints it; `undefined` for another text. */
 export function goStatusError(text: string, method: string): EtcdError | undefined {
   const [, name = '', details = text] = goStatus.exec(text) ?? [];
   const code = codesByGoName.get(name);
   return code === undefined ? undefined : statusError({ code, details, method, sent: true });
 }
 
-/** The typed error for a failed call's status. */
+/** The typed error for the status of a failed call. */
 export function statusError(init: EtcdErrorInit & { readonly details: string }): EtcdError {
   const { details } = init;
   const known = knownServerError(details);
-  // etcd's own lock and election services pass its errors on without their codes.
+  // etcd's own lock and election services pass on etcd's errors without their codes.
   const code = init.code === UNKNOWN && known !== undefined ? known.code : init.code;
   const hint = known?.hint === undefined ? '' : `; ${known.hint}`;
   const message = `${statusName(code)}: ${details || 'no details given'}${hint}`;

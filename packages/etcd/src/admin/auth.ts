@@ -1,5 +1,5 @@
-// admin/ has etcd's services for those who run a cluster, with one class for each: users and roles, members,
-// maintenance, snapshots. What programs do with keys is in views/.
+// admin/ has etcd's services for those who run a cluster, one class for each: users and roles, members, maintenance,
+// snapshots. Calls on keys are in views/.
 
 import { invalidArgument } from '../errors.js';
 import { answer } from '../json.js';
@@ -15,10 +15,12 @@ import { guardMethods } from '../util/methods.js';
 /** What a role may do with keys; `write` alone doesn't allow reading. */
 export type PermissionType = 'read' | 'write' | 'readwrite';
 
-/** One permission of a role, as etcd's `authpb.Permission`. */
+/** One permission of a role: etcd's `authpb.Permission`. */
 export interface Permission {
   readonly type: PermissionType;
-  /** The keys that it covers. For a single key, its `rangeEnd` is empty. Fits `roleRevokePermission`. */
+  /**
+   * The keys that the permission covers. For a single key, its `rangeEnd` is empty. `roleRevokePermission` accepts it.
+   */
   readonly keys: KeyRange;
 }
 
@@ -45,13 +47,13 @@ const userAddOptions = describeCall<
 >('userAdd()', { password: secret, noPassword: flag }, { example: '{ password }' });
 
 /**
- * Users, roles and permissions: etcd's service `Auth`, as `auth` of a client.
+ * Users, roles and permissions: etcd's service `Auth`, available as `auth` of a client.
  *
- * A refused call rejects with an `EtcdError`: code `FAILED_PRECONDITION` where a user or role is missing or is there
- * already, `PERMISSION_DENIED` unless the client is a user with the role `root` (once authentication is on). What the
- * server said is in its `details`. Passwords are in no error.
+ * A refused call rejects with an `EtcdError`: code `FAILED_PRECONDITION` where a user or role is missing or already
+ * exists, `PERMISSION_DENIED` unless the client is a user with the role `root` (once authentication is on). The
+ * server's message is in its `details`. No error contains a password.
  *
- * Reads are sent again while no server answers, changes only when it is certain that the attempt before was not applied.
+ * Reads are sent again while no server answers, changes only if the attempt before was certainly not applied.
  */
 export class Auth {
   readonly #rpc: Rpc;
@@ -86,8 +88,8 @@ export class Auth {
   }
 
   /**
-   * Turns authentication on. There must be a user `root` with the role `root`; from then on, this client must have
-   * connected with `auth`, too. etcd: `Auth.AuthEnable`.
+   * Turns authentication on. There must be a user `root` with the role `root`. From then on, this client must also have
+   * connected with `auth`. etcd: `Auth.AuthEnable`.
    */
   enable(options: CallControl = {}): Promise<void> {
     return this.#rpc.call(calls.enable, () => ({}), options);
@@ -240,7 +242,7 @@ function checkName(what: string, name: string): string {
   return name;
 }
 
-/** The message says nothing about the value: it may be a password. */
+/** The message doesn't repeat the value, which may be a password. */
 function checkPassword(password: unknown): string {
   checkArgument('password', secret, password);
   return password;
@@ -270,7 +272,7 @@ const calls = {
 function toPermission({ permType, key, rangeEnd }: PermissionMessage): Permission {
   return answer({
     type: permissionTypeName(permType),
-    // Copies: the decoded fields are views of a buffer that holds other answers, too.
+    // Copies, as the decoded fields are views of a buffer that also holds other answers.
     keys: new KeyRange(new Uint8Array(key), new Uint8Array(rangeEnd)),
   });
 }

@@ -20,19 +20,19 @@ export interface Member {
   readonly peerUrls: readonly string[];
   /** URLs at which clients reach it; empty until the member has started. */
   readonly clientUrls: readonly string[];
-  /** Whether it is a learner, which gets the log but has no vote. */
+  /** Whether the member is a learner, which receives the log but has no vote. */
   readonly isLearner: boolean;
 }
 
 /** Options of `memberList`. */
 export interface MemberListOptions extends CallControl {
-  /** `false` lets the member that receives the request answer by itself. Default true. */
+  /** `false` lets the member that receives the request answer on its own. Default true. */
   readonly linearizable?: boolean | undefined;
 }
 
 /** Options of `memberAdd`. */
 export interface MemberAddOptions extends CallControl {
-  /** Add it without a vote, to be promoted once it has caught up. Default false. */
+  /** Add the member without a vote. It can be promoted once it has caught up. Default false. */
   readonly isLearner?: boolean | undefined;
 }
 
@@ -41,14 +41,14 @@ const memberAddOptions = describeCall<MemberAddOptions>('memberAdd()', { isLearn
 
 /** The result of `memberAdd`. */
 export interface MemberAddResult {
-  /** The new member, which has a name only once it has started. */
+  /** The new member. It has a name only once it has started. */
   readonly member: Member;
-  /** All members, the new one included. */
+  /** All members, including the new one. */
   readonly members: Member[];
 }
 
 /**
- * The members of the cluster: etcd's service `Cluster`, as `cluster` of a client.
+ * The members of the cluster: etcd's service `Cluster`, available as `cluster` of a client.
  *
  * A refused change rejects with an `EtcdError`. Its code is `NOT_FOUND` for an unknown id; `FAILED_PRECONDITION` for a
  * change that would cost the quorum, for a peer URL of another member, and for promoting a member that isn't a learner
@@ -89,7 +89,7 @@ export class Cluster {
    * Adds a member to the configuration. Start it afterwards, with `--initial-cluster-state=existing`. etcd:
    * `Cluster.MemberAdd`.
    *
-   * @param peerUrls such as `http://10.0.0.4:2380`: where the other members will reach it.
+   * @param peerUrls the URLs at which the other members will reach it, such as `http://10.0.0.4:2380`.
    */
   memberAdd(peerUrls: readonly string[], options: MemberAddOptions = {}): Promise<MemberAddResult> {
     const request = () => ({
@@ -119,7 +119,7 @@ export class Cluster {
 
   /**
    * Replaces the client's endpoints with those that the members advertise to clients (`--advertise-client-urls`),
-   * without learners. `autoSyncIntervalMs` of `connect()` does it regularly. etcd's Go client: `Sync`.
+   * without learners. `autoSyncIntervalMs` of `connect()` does that regularly. etcd's Go client: `Sync`.
    *
    * @returns the endpoints.
    * @throws UnavailableError when no member advertises any. The endpoints then stay as they were.

@@ -39,7 +39,7 @@ export interface MemberStatus {
   readonly storageVersion: string;
   /** Size of its database file, in bytes. */
   readonly dbSize: bigint;
-  /** How much of that is in use, in bytes. `defragment` frees the rest. */
+  /** How much of the file is in use, in bytes. `defragment` frees the rest. */
   readonly dbSizeInUse: bigint;
   /** Size at which the alarm `nospace` is raised, in bytes; 0 before etcd 3.6. */
   readonly dbSizeQuota: bigint;
@@ -50,15 +50,15 @@ export interface MemberStatus {
   readonly raftTerm: bigint;
   /** Last committed entry of the raft log. */
   readonly raftIndex: bigint;
-  /** Last entry that it has applied. */
+  /** The last entry that the member has applied. */
   readonly raftAppliedIndex: bigint;
-  /** Active alarms, and a missing leader, in etcd's words. */
+  /** Active alarms, and a missing leader, as etcd words them. */
   readonly errors: readonly string[];
   /** The version to which the cluster is being downgraded; `undefined` if it isn't. */
   readonly downgradeTo: string | undefined;
 }
 
-/** `nospace`: the quota is used up, only reads and deletes are served; `corrupt`: members' data differ. */
+/** `nospace`: the quota is used up, and only reads and deletes are served. `corrupt`: the members' data differ. */
 export type AlarmType = 'nospace' | 'corrupt';
 
 /** An alarm of one member: etcd's `AlarmMember`. */
@@ -75,7 +75,7 @@ export interface HashKVOptions extends CallControl {
 
 const hashKvOptions = describeCall<HashKVOptions>('hashKV()', { revision: int64 });
 
-/** A member's hash of its keys' history. Members in step have equal ones for equal revisions. */
+/** A member's hash of its keys' history. For equal revisions, members in step have equal hashes. */
 export interface HashKVResult {
   /** Id of the member that answered. */
   readonly memberId: bigint;
@@ -83,14 +83,17 @@ export interface HashKVResult {
   readonly hash: number;
   /** Revision up to which the hash was taken. */
   readonly hashRevision: bigint;
-  /** Revision to which the store was compacted at that time. Hashes can be compared only if these are equal, too. */
+  /**
+   * Revision to which the store was compacted at that time. Hashes can be compared only if these revisions are equal,
+   * too.
+   */
   readonly compactRevision: bigint;
 }
 
 /**
- * Maintenance of members: etcd's service `Maintenance`, as `maintenance` of a client. Calls for one member take its
- * endpoint, which need not be one of the client's endpoints. As in clientv3, they get a connection of their own, which
- * stays until the client closes.
+ * Maintenance of members: etcd's service `Maintenance`, available as `maintenance` of a client. Calls for one member
+ * take its endpoint, which need not be one of the client's endpoints. As in clientv3, they use a separate connection,
+ * which stays until the client closes.
  *
  * Reads are sent again while no server answers, changes only if the attempt before was certainly not applied.
  */
@@ -135,7 +138,7 @@ export class Maintenance {
   }
 
   /**
-   * Raises an alarm as etcd itself does, to test code that depends on it. Resolves with the raised alarms. etcd:
+   * Raises an alarm as etcd itself does, for testing code that depends on it. Resolves with the raised alarms. etcd:
    * `Maintenance.Alarm` with action `ACTIVATE`.
    */
   alarmArm(alarm: Alarm, options: CallControl = {}): Promise<Alarm[]> {
@@ -171,8 +174,8 @@ export class Maintenance {
   }
 
   /**
-   * Reads the CRC-32 of one member's whole database, which isn't locked meanwhile: for tests on a store at rest. {@link
-   * hashKV} compares members in use. etcd: `Maintenance.Hash`.
+   * Reads the CRC-32 of one member's whole database. The database isn't locked meanwhile, so this is for tests on a
+   * store at rest. Use {@link hashKV} to compare members in use. etcd: `Maintenance.Hash`.
    */
   async hash(endpoint: string, options: CallControl = {}): Promise<number> {
     return this.#rpc.at(endpoint).call(calls.hash, () => ({}), options);
@@ -185,12 +188,13 @@ export class Maintenance {
   }
 
   /**
-   * A copy of a member's whole database as it is now, as a stream of bytes for one loop; its SHA-256 is verified at
-   * the end. {@link snapshotTo} writes it to a file. There is no deadline unless one is given. etcd:
+   * Copies a member's whole database in its present state, as a stream of bytes for one loop. Its SHA-256 is verified
+   * at the end. {@link snapshotTo} writes it to a file. There is no deadline unless one is given. etcd:
    * `Maintenance.Snapshot`.
    *
-   * If no server answers, the loop asks again, another member if there is one, until `timeoutMs`, or for as long as the
-   * client's `timeoutMs` if none is given. A snapshot that breaks after its first bytes came isn't taken again.
+   * If no server answers, the loop asks again until `timeoutMs` has passed, or the client's `timeoutMs` if none is
+   * given. It asks another member if there is one. A snapshot that breaks after its first bytes have arrived isn't
+   * taken again.
    *
    * @throws InvalidArgumentError and ClosedError, at once. The loop throws other errors.
    */
@@ -215,9 +219,9 @@ export class Maintenance {
   }
 
   /**
-   * Saves a {@link snapshot} to a file that `etcdutl snapshot restore` takes. The file is created or replaced only once
-   * the snapshot is complete, verified and on disk. Until then it is written beside it, as `<file>.part-…`. Only its
-   * owner may read the file, because it holds all keys, and password hashes.
+   * Saves a {@link snapshot} to a file that `etcdutl snapshot restore` accepts. The file is created or replaced only
+   * once the snapshot is complete, verified and on disk. Until then it is written beside it, as `<file>.part-…`. Only
+   * its owner may read the file, because it holds all keys and password hashes.
    *
    * @throws CorruptSnapshotError; InvalidArgumentError when no file can be created under that name;
    * `RESOURCE_EXHAUSTED` when the disk is full, and `UNAVAILABLE` when the file can't be written for another reason,
@@ -247,7 +251,7 @@ export class Maintenance {
   }
 
   /**
-   * Checks whether the cluster can be downgraded to that version, one minor below its own, such as `3.5`. Resolves with
+   * Checks whether the cluster can be downgraded to a version, one minor below its own, such as `3.5`. Resolves with
    * the cluster's version, or rejects with code `FAILED_PRECONDITION` or `INVALID_ARGUMENT` when it can't. etcd:
    * `Maintenance.Downgrade`.
    */

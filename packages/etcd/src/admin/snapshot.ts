@@ -11,7 +11,7 @@ import { checkArgument, type Kind, kind, nonEmptyText, shown, text } from '../ut
 import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
 
-/** etcd ends a snapshot with the SHA-256 of all before it. */
+/** etcd ends a snapshot with the SHA-256 of everything before it. */
 const DIGEST_BYTES = 32;
 
 /** Options of `snapshot` and `snapshotTo`. */
@@ -39,7 +39,7 @@ export function checkFile(file: string): void {
 
 /** The result of a finished snapshot. */
 export interface SnapshotInfo {
-  /** Its size in bytes, including the 32 bytes of the hash. */
+  /** The size of the snapshot in bytes, including the 32 bytes of the hash. */
   readonly bytes: number;
   /** SHA-256 of the database, in hexadecimal: the same as its last 32 bytes. */
   readonly sha256: string;
@@ -60,18 +60,18 @@ export class CorruptSnapshotError extends EtcdError {
 }
 
 /**
- * Where the bytes of a snapshot come from.
+ * The source of a snapshot's bytes.
  * @internal
  */
 export interface SnapshotSource {
-  /** The caller's, which ends the streams. */
+  /** The caller's signal, which ends the streams. */
   readonly signal?: AbortSignal | undefined;
   open(): ByteStream;
   /**
-   * Whether to open another stream after this one, which has brought nothing; waits until it is time to.
+   * Whether to open another stream after this one, which has brought nothing. Waits until it is time.
    *
    * @param attempts how many streams have failed.
-   * @param since when the first byte was first asked for, by `performance.now()`.
+   * @param since when the first byte was first requested, by `performance.now()`.
    * @param until ends the wait.
    */
   mayReopen(
@@ -84,7 +84,7 @@ export interface SnapshotSource {
   /**
    * How a failure of a stream is reported.
    *
-   * @param answered whether it has brought a message.
+   * @param answered whether the stream has brought a message.
    */
   inWords(stream: ByteStream, error: unknown, answered: boolean): unknown;
 }
@@ -128,14 +128,14 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     this.#stream.cancel();
   }
 
-  /** Ends it, as {@link close} does. */
+  /** The same as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
 
   #open(): ByteStream {
     const stream = this.#source.open();
-    // How it fails is reported by the answer.
+    // The answer reports how it fails.
     stream.send(SnapshotRequest.encode({}).finish()).catch(() => {});
     stream.closeSend();
     return stream;
@@ -171,12 +171,12 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
         version ||= response.version;
         remaining = response.remainingBytes;
         bytes += blob.length;
-        // The hash is of all but the last bytes, and which those are is known at the end.
+        // The hash covers everything except the last bytes. Which bytes are the last is known only at the end.
         const held = Buffer.concat([tail, blob]);
         const known = Math.max(0, held.length - DIGEST_BYTES);
         database.update(held.subarray(0, known));
         tail = held.subarray(known);
-        // Who gets the bytes may transfer their buffer.
+        // The consumer of the bytes may transfer their buffer.
         const alone = message.length === message.buffer.byteLength;
         if (blob.length > 0) yield alone ? blob : new Uint8Array(blob);
       }
@@ -199,7 +199,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
 }
 
 /**
- * Writes a snapshot to a file that is there only once it is whole.
+ * Writes a snapshot to a file, which exists only once it is complete.
  * @internal
  */
 export async function writeSnapshot(file: string, start: () => Snapshot): Promise<SnapshotInfo> {
@@ -232,7 +232,7 @@ export async function writeSnapshot(file: string, start: () => Snapshot): Promis
   }
 }
 
-/** A failure of the file system, as one of a call; others as they are. */
+/** Converts a failure of the file system into one of a call. Returns other failures as they are. */
 function cannotWrite(file: string, error: unknown): unknown {
   if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return error;
   const message = `the snapshot can't be written to ${shown(file)}: ${error.message}`;
@@ -245,7 +245,7 @@ const NAME_IS_WRONG: ReadonlySet<string> = new Set([
   ...['EACCES', 'EISDIR', 'ELOOP', 'ENAMETOOLONG', 'ENOENT', 'ENOTDIR', 'EPERM', 'EROFS'],
 ]);
 
-/** So that the new name outlives a crash of the machine, where the system lets a directory be synced. */
+/** Makes the new name survive a crash of the machine, where the system can sync a directory. */
 async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return;
   const { open } = await import('node:fs/promises');

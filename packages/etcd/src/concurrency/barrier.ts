@@ -1,5 +1,5 @@
 // concurrency/ has sessions and the recipes on top of them: locks, elections, barriers, queues, and the fences that
-// make their late writes harmless. A single transaction is in kv/txn.ts, an optimistic one in kv/stm.ts.
+// make their late writes harmless. Single transactions are in kv/txn.ts, optimistic ones in kv/stm.ts.
 
 import { EtcdError, StatusCode } from '../errors.js';
 import { type Bytes, ownBytes, toKey } from '../kv/key-range.js';
@@ -30,7 +30,7 @@ export class Barrier {
 
   /**
    * @param space a client, or a namespace of one.
-   * @param key stands for the barrier.
+   * @param key the barrier's key.
    */
   constructor(space: Namespace, key: Bytes);
   constructor(space: Namespace, key: Bytes, ...more: readonly unknown[]) {

@@ -28,7 +28,7 @@ export class DoubleBarrier {
   readonly #count: number;
   readonly #waiters: Buffer;
   readonly #ready: Buffer;
-  /** Outside the range in which the others look for participants. */
+  /** A prefix outside the range in which the others look for participants. */
   readonly #fences: Buffer;
   #mine: OwnedKey | undefined;
 
@@ -40,9 +40,9 @@ export class DoubleBarrier {
   }
 
   /**
-   * @param session takes part; for the others, its end is a leave.
-   * @param key stands for the barrier; its keys start with it and a slash.
-   * @param count how many take part.
+   * @param session the session that takes part. When it ends, it counts as having left.
+   * @param key the barrier's name. Its keys start with this name and a slash.
+   * @param count the number of participants.
    */
   constructor(session: Session, key: Bytes, count: number);
   constructor(session: Session, key: Bytes, count: number, ...more: readonly unknown[]) {
@@ -100,13 +100,13 @@ export class DoubleBarrier {
       const youngest = kvs.at(-1);
       if (oldest === undefined || youngest === undefined) break;
       if (Buffer.compare(oldest.key, mine.key) !== 0) {
-        // All but the oldest go first, and then wait for it.
+        // All participants except the oldest go first, and then wait for the oldest.
         await mine.release({ signal, timeoutMs: Number.POSITIVE_INFINITY });
         await untilDeleted(space, oldest.key, revision, signal);
       } else if (kvs.length > 1) {
         await untilDeleted(space, youngest.key, revision, signal);
       } else {
-        // At once, so that a late copy finds the key gone and does not disturb the next round.
+        // In the same transaction, so that a late copy finds the key gone and doesn't disturb the next round.
         await mine.release({ signal, timeoutMs: Number.POSITIVE_INFINITY }, [op.delete<Bytes>(this.#ready)]);
       }
     }
@@ -120,7 +120,7 @@ export class DoubleBarrier {
     const last = kvs[this.#count - 1];
     if (last !== undefined && mine.revision > last.createRevision) throw this.#tooMany();
     if (last?.createRevision === mine.revision) {
-      // A copy that comes late, when this one has left, would let the next ones in before all have come.
+      // A late copy, applied after this one has left, would let the next ones in before all have come.
       const txn = { compare: [mine.isOwner()], success: [op.put<Bytes, Bytes>(this.#ready, '')] };
       const { succeeded } = await persist(
         (bound) => space.txn(txn, { ...bound, signal: linked.signal }),

@@ -55,12 +55,12 @@ export class Leadership extends OwnedKey {
     return compare.createRevision<Bytes>(this.key, '=', this.revision);
   }
 
-  /** Proclamations change the key; only resuming it changes its lease. @internal */
+  /** Proclamations change the key. Only resuming it changes its lease. @internal */
   override get mine(): readonly NumberCompare<Bytes>[] {
     return [this.isOwner(), compare.lease<Bytes>(this.key, '=', this.session.leaseId)];
   }
 
-  /** As {@link mine}. @internal */
+  /** Like {@link mine}. @internal */
   override isMine({ createRevision, lease }: KeyValue): boolean {
     return createRevision === this.revision && lease === this.session.leaseId;
   }
@@ -138,8 +138,8 @@ export class Election {
 
   /**
    * @param space a client, or a namespace of one. `campaign` takes sessions that were made with the same one.
-   * @param name what the election is for; keys start with it and a slash, fences with it and `~fence/`. Use no
-   * name that begins with another one and a slash: an election `a` takes the keys of `a/b` for its own.
+   * @param name the election's name. Its keys start with the name and a slash, its fences with the name and `~fence/`.
+   * Don't use a name that begins with another name and a slash: an election `a` takes the keys of `a/b` for its own.
    */
   constructor(space: Namespace, name: Bytes);
   constructor(space: Namespace, name: Bytes, ...more: readonly unknown[]) {
@@ -247,7 +247,7 @@ export class Election {
           revision = leader.modRevision;
         }
         failures = 0;
-        // The next leader's key is older than what the last one has proclaimed.
+        // The next leader's key is older than the last leader's proclamation.
         const again =
           leader.createRevision === seen?.createRevision && leader.modRevision <= seen.modRevision;
         if (!again) {
@@ -266,14 +266,14 @@ export class Election {
       } catch (error) {
         signal.throwIfAborted();
         if (!isHistoryLost(error) && !mayPass(error)) throw error;
-        // The revisions of another store say nothing about this one's: its leader may have gone back to an earlier value.
+        // The revisions of another store say nothing about this one. Its leader may have gone back to an earlier value.
         if (error instanceof StoreReplacedError) seen = undefined;
         await backOff(failures++, signal);
       }
     }
   }
 
-  /** The first candidate after a revision at which there was none. */
+  /** Waits for the first candidate after a revision at which there was none. */
   async #firstCandidate(revision: bigint, signal: AbortSignal): Promise<KeyValue> {
     for await (const { kv } of this.#space.watch(this.#candidates, putsAfter(revision, signal))) return kv;
     throw new ClosedError();

@@ -19,17 +19,17 @@ import { untilPut } from './until-put.js';
 /** No key has this creation revision. */
 const NEVER = 2n ** 63n - 1n;
 
-/** A key as it was placed. */
+/** A placed key. */
 export interface PlacedKey {
   /** Revision that created it. */
   readonly revision: bigint;
-  /** The conditions that it is still the same, and nobody else's. */
+  /** The conditions under which it is still the same key, and nobody else's. */
   readonly mine: readonly NumberCompare<Bytes>[];
 }
 
-/** How a key is removed. */
+/** Options for removing a key. */
 export interface Removal {
-  /** Done in the same transaction. */
+  /** Deletions in the same transaction. */
   readonly also?: readonly DeleteOp<Bytes>[];
   readonly progress?: Progress;
 }
@@ -40,9 +40,10 @@ const sweepers = new WeakMap<Session, Map<string, AbortController>>();
 /**
  * Guards the placing of one key against its own late copies. An attempt whose answer was lost may be applied after the
  * key was deleted. It would bring the key back, and nobody would know. So each attempt requires that the fence, a key
- * of this placing alone, is missing. After an attempt with an unknown outcome, the transaction that deletes the key
- * also puts up the fence. The fence is attached to the lease that the key was placed with: once that has ended, a late
- * copy fails anyway. Until then the fence has to stay, even when a session that resumed the key is closed.
+ * that belongs only to this placing, is missing. After an attempt with an unknown outcome, the transaction that deletes
+ * the key also puts up the fence. The fence is attached to the lease that the key was placed with. Once that lease has
+ * ended, a late copy fails anyway. Until then the fence has to stay, even when a session that resumed the key is
+ * closed.
  *
  * If the fence may not be written (the permissions end at the keys themselves, or the store is full), late copies are
  * deleted as soon as they are seen, as long as the session lasts.
@@ -52,15 +53,15 @@ export class Fence {
   readonly #key: Uint8Array;
   readonly #fence: Uint8Array;
   readonly #lease: bigint;
-  /** No other placing has this key. */
+  /** Whether no other placing has this key. */
   readonly #unique: boolean;
   #uncertain = false;
   #permitted = true;
 
   /**
-   * @param key what is placed.
-   * @param fence the key that guards it; no other placing has it.
-   * @param lease with which it was placed, if that was not the session's: the fence has to last as long.
+   * @param key the key to place.
+   * @param fence the key that guards it. No other placing has this fence.
+   * @param lease the lease that the key was placed with, if it was not the session's. The fence has to last as long.
    */
   constructor(
     session: Session,
@@ -76,7 +77,7 @@ export class Fence {
     this.#unique = unique;
     const sweeper = sweepers.get(session)?.get(idOf(key));
     if (sweeper === undefined) return;
-    // Late copies are from now on this placing's own.
+    // From now on, late copies belong to this placing.
     sweeper.abort();
     this.#uncertain = true;
     this.#permitted = false;
@@ -87,17 +88,17 @@ export class Fence {
     return this.#uncertain;
   }
 
-  /** What each attempt at placing the key requires. */
+  /** The conditions of each attempt at placing the key. */
   get conditions(): NumberCompare<Bytes>[] {
     return this.#permitted ? [compare.missing<Bytes>(this.#fence)] : [];
   }
 
-  /** An attempt at placing the key that is not known here may still be applied. */
+  /** Records that an attempt at placing the key that isn't known here may still be applied. */
   doubt(): void {
     this.#uncertain = true;
   }
 
-  /** An attempt at placing the key has failed. */
+  /** Records that an attempt at placing the key has failed. */
   attemptFailed(error: unknown): void {
     this.#uncertain ||= !(error instanceof EtcdError) || error.mayBeApplied;
   }
@@ -124,7 +125,7 @@ export class Fence {
           await unlessAborted(this.#removeFenced(placed, removal, ended), ended);
           return;
         } catch (error) {
-          // With the lease of the placing, late copies of it have come to an end.
+          // When the lease of the placing has ended, late copies can no longer be applied.
           if (error instanceof LeaseNotFoundError && this.#lease !== this.#session.leaseId) {
             this.#uncertain = false;
           } else if (!(error instanceof PermissionDeniedError || error instanceof NoSpaceError)) throw error;
@@ -141,7 +142,7 @@ export class Fence {
       if (this.#uncertain) void this.#sweep();
     } catch (error) {
       if (!ended.aborted) throw error;
-      // The key is there until the lease expires: nobody can remove it over a client that was closed.
+      // The key stays until the lease expires: nobody can remove it through a closed client.
       if ((ended.reason as LeaseLostError).why === 'halted') throw new ClosedError();
     }
   }
@@ -175,14 +176,15 @@ export class Fence {
       { progress },
     );
     if (result.succeeded) return;
-    // Another placing may have the same key by now; this one's may be there without having been answered.
+    // Another placing may have the same key by now. This placing's key may be there although the attempt was never
+    // answered.
     const stray = result.responses[1];
     if (stray === undefined || !(this.#unique || placed === undefined)) return;
-    // The same key, changed, was resumed.
+    // If it is the same key, but changed, somebody has resumed it.
     if (stray.createRevision !== placed?.revision) await this.#removeStray(stray, signal);
   }
 
-  /** Deletes a key that was placed by an attempt without an answer, unless it is somebody else's. */
+  /** Deletes a key that was placed by an unanswered attempt, unless it is somebody else's. */
   async #removeStray({ lease, modRevision }: KeyValue, signal: AbortSignal): Promise<void> {
     const { space, leaseId } = this.#session;
     if (lease !== leaseId) return;
@@ -213,19 +215,20 @@ export class Fence {
         else await untilPut(space, this.#key, revision, signal);
       }
     } catch (error) {
-      // Neither the session's end nor the next placing is a failure. Nobody is left to report another failure to.
+      // The session's end and the next placing are not failures. Nobody is left who could be notified of another
+      // failure.
       if (!signal.aborted && mayPass(error)) void this.#sweep();
     }
   }
 }
 
 /**
- * The fence of a key that starts with `name/`. It may not start so itself: a waiter takes each older key there for a
- * holder, here and in clientv3. It starts with the name, and so is within permissions and namespaces that hold more
- * than these keys alone.
+ * The fence of a key that starts with `name/`. The fence itself must not start with that: a waiter takes each older key
+ * there for a holder, here and in clientv3. It starts with the name. So it is within permissions and namespaces that
+ * cover more than just these keys.
  *
  * @param keys the name and a slash.
- * @param unique what no other placing has.
+ * @param unique a part that no other placing has.
  */
 export function fenceBeside(keys: Uint8Array, unique: Bytes): Uint8Array {
   return Buffer.concat([keys.subarray(0, -1), Buffer.from('~fence/'), toBytes(unique)]);

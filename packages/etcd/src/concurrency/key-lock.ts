@@ -34,9 +34,9 @@ class KeyLock extends Lock {
   /** @internal */
   constructor(ownership: Omit<Ownership, 'fence'>) {
     const { session, key } = ownership;
-    // No attempt is left to it: the lease guards them all.
+    // The fence has nothing to do: the lease guards against late attempts.
     super({ ...ownership, fence: new Fence(session, key, key, false) });
-    // Nobody else uses the session, and a late copy of the put would lock again.
+    // Nobody else uses the session, and a late copy of the put would take the lock again.
     const end = (): void => void session.close().catch(() => {});
     if (this.signal.aborted) end();
     else this.signal.addEventListener('abort', end, { once: true });
@@ -53,10 +53,10 @@ class KeyLock extends Lock {
 }
 
 /**
- * Takes a lock that is a single key, if nobody holds it, or else resolves with `undefined`. This is the lock of npm's
- * `etcd3`, `client.lock(key)`, so programs with either client exclude each other on the same key. It is not fair, and
- * doesn't wait for its turn. Programs that all use this client should use a {@link Mutex}. Its keys are different, so
- * `etcd3` ignores it.
+ * Takes a lock that is a single key. Resolves with `undefined` if somebody holds it. This is the lock of npm's `etcd3`,
+ * `client.lock(key)`, so programs with either client exclude each other on the same key. It is not fair, and doesn't
+ * wait for its turn. Programs that all use this client should use a {@link Mutex}. Its keys are different, so `etcd3`
+ * ignores it.
  *
  * ```ts
  * await using lock = await tryLockKey(etcd, 'report');
@@ -101,7 +101,7 @@ export async function tryLockKey(
 
 type Placed = Pick<Ownership, 'revision' | 'modRevision'>;
 
-/** Puts the key if it doesn't exist, or else resolves with `undefined`. */
+/** Puts the key if it doesn't exist. Otherwise resolves with `undefined`. */
 async function place(session: Session, key: Uint8Array, signal: AbortSignal): Promise<Placed | undefined> {
   const { space, leaseId } = session;
   const txn = {
@@ -112,12 +112,12 @@ async function place(session: Session, key: Uint8Array, signal: AbortSignal): Pr
   const result = await persist((bound) => space.txn(txn, { ...bound, signal }), signal);
   if (result.succeeded) return { revision: result.revision, modRevision: result.revision };
   const [there] = result.responses;
-  // By an attempt whose answer was lost.
+  // An attempt whose answer was lost has put it.
   if (there?.lease === leaseId) return { revision: there.createRevision, modRevision: there.modRevision };
   return undefined;
 }
 
-/** Revokes the lease, but waits for that no longer than a caller who gave up should. */
+/** Revokes the lease. A caller who gave up doesn't wait long for that. */
 async function endSession(session: Session): Promise<void> {
   await atMost(
     session.close().catch(() => {}),

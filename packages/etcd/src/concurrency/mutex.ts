@@ -54,9 +54,9 @@ export class Mutex {
   }
 
   /**
-   * @param session its end unlocks.
-   * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`. Use no
-   * name that begins with another one and a slash: a lock `a` takes the keys of `a/b` for its own.
+   * @param session the session that holds the lock. When it ends, the lock is released.
+   * @param name the lock's name. Its keys start with the name and a slash, its fences with the name and `~fence/`.
+   * Don't use a name that begins with another name and a slash: a lock `a` takes the keys of `a/b` for its own.
    */
   constructor(session: Session, name: Bytes);
   constructor(session: Session, name: Bytes, ...more: readonly unknown[]) {
@@ -77,10 +77,10 @@ export class Mutex {
   }
 
   /**
-   * Takes the lock if nobody holds it or waits for it, or else resolves with `undefined`.
+   * Takes the lock if nobody holds it or waits for it. Otherwise resolves with `undefined`.
    *
    * @param options `timeoutMs` is 10 000 by default.
-   * @throws as {@link Mutex.lock}.
+   * @throws the errors of {@link Mutex.lock}.
    */
   async tryLock(options: AcquireOptions = {}): Promise<Lock | undefined> {
     acquireOptions.check(options);
@@ -90,18 +90,19 @@ export class Mutex {
 
   /**
    * Resumes an existing lock, for instance after a restart within its lease's TTL. Its key is then attached to this
-   * session's lease and keeps its place in the order. Waits until there is no older key, as {@link Mutex.lock} does;
-   * for a lock that was held there is none.
+   * session's lease and keeps its place in the order. Waits until there is no older key, as {@link Mutex.lock} does.
+   * For a lock that was held there is none.
    *
    * An earlier holder that is still alive loses the lock, even in the same session. Its `isOwner()` no longer holds,
    * and its `unlock()` changes nothing. Its signal aborts with an {@link OwnershipLostError} for `resumed` as soon as
-   * the news arrives, or when its lease runs out at the latest. Until then it may believe that it holds the lock: what
-   * must not be done twice needs a transaction with `isOwner()`.
+   * the news arrives, or when its lease runs out at the latest. Until then it may believe that it holds the lock.
+   * Anything that must not be done twice needs a transaction with `isOwner()`.
    *
    * @param lock key and revision of a {@link Lock} of this name, which its program has stored.
    * @throws InvalidArgumentError when the key is not one of this mutex; OwnershipLostError when the key no longer
-   * exists, or somebody else resumes it meanwhile; otherwise as {@link Mutex.lock}, and then the lock is given up. If
-   * the error's `mayBeApplied` is true, this session may hold the lock anyway: resume it again, or close the session.
+   * exists, or somebody else resumes it meanwhile; otherwise the errors of {@link Mutex.lock}, and then the lock is
+   * given up. If the error's `mayBeApplied` is true, this session may hold the lock anyway: resume it again, or close
+   * the session.
    */
   async resume(lock: KeptKey, options: AcquireOptions = {}): Promise<Lock> {
     checkArgument('lock', keptKey, lock);
@@ -115,14 +116,14 @@ export class Mutex {
         `${JSON.stringify(Buffer.from(key).toString())} is not a key of this mutex; its keys start with ${JSON.stringify(Buffer.from(this.#prefix).toString())}`,
       );
     }
-    // Its key may be attached to this session's lease by then.
+    // The key may be attached to this session's lease by then.
     const bound = { timeoutMs: options.timeoutMs, mayBeApplied: true };
     using waiting = new LinkedSignal([options.signal, session.signal], bound);
     const { signal } = waiting;
     const modRevision = await hangOn(session, { key, revision }, { signal }, 'the lock was not resumed');
     const name = key.subarray(length);
     const fence = new Fence(session, key, fenceBeside(this.#prefix, name), true, leaseOf(name));
-    // Attempts at placing it, of the program before, may still come.
+    // Late attempts of the earlier program at placing the key may still arrive.
     fence.doubt();
     const held = new Lock({ session, key, revision, modRevision, fence });
     return await handOver(held, () => held.untilFirst(prefix(this.#prefix), signal));

@@ -29,8 +29,8 @@ export interface AcquireOptions {
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Longest time to wait, in ms. After it the call gives up, as with `signal`. Default: no bound, but the wait ends
-   * with the session.
+   * Longest time to wait, in ms. After this time the call gives up, as with `signal`. Default: no bound, but the wait
+   * ends with the session.
    */
   readonly timeoutMs?: number | undefined;
 }
@@ -48,7 +48,7 @@ export const acquireOptions = new Description<AcquireOptions>('this call', acqui
 
 /**
  * Why a key is no longer owned:
- * - `released`: by its holder.
+ * - `released`: its holder has released it.
  * - `deleted`: somebody else has deleted its key, or revoked the lease (the session is then lost, too).
  * - `resumed`: somebody else has taken it over, by `resume()` or by another write of its key, and holds it now.
  * - `unknown`: the key can't be watched; the cause says why.
@@ -83,7 +83,7 @@ export class OwnershipLostError extends EtcdError {
   }
 }
 
-/** The failure of a call that was in flight when its session or key was lost, and so may be applied. */
+/** The failure of a call that was in flight when its session or key was lost. The call may have been applied. */
 export function inDoubt(reason: unknown): unknown {
   const more = { cause: reason, mayBeApplied: true };
   if (reason instanceof LeaseLostError) return new LeaseLostError(reason.leaseId, reason.why, more);
@@ -97,26 +97,26 @@ export function inDoubt(reason: unknown): unknown {
  */
 export const ABANDON_MS = 25;
 
-/** An ephemeral key as it was placed. */
+/** A placed ephemeral key. */
 export interface Ownership {
   readonly session: Session;
   readonly key: Uint8Array;
   readonly revision: bigint;
-  /** Revision of the change by which the session came to have it; a leader's proclamations come after it. */
+  /** Revision of the change that gave the key to the session. A leader's proclamations come after it. */
   readonly modRevision: bigint;
   readonly fence: Fence;
-  /** Where other claims of the session may have the same key. */
+  /** Set where other claims of the session may have the same key. */
   readonly shared?: SharedKey;
 }
 
-/** An ephemeral key by which its session owns something. */
+/** An ephemeral key through which its session owns something. */
 export class OwnedKey implements AsyncDisposable {
   readonly session: Session;
-  /** The key in etcd, as the session's client or namespace calls it. */
+  /** The key in etcd, as the session's client or namespace addresses it. */
   readonly key: Uint8Array;
   /**
-   * Revision that created the key: the fencing token. A later owner has a higher one, unless it resumed this key: then
-   * the token stays the same.
+   * The revision that created the key, which is the fencing token. A later owner has a higher token, unless it resumed
+   * this key.
    */
   readonly revision: bigint;
   /**
@@ -156,7 +156,7 @@ export class OwnedKey implements AsyncDisposable {
     this.#fence = fence;
     this.#shared = shared;
     const { signal: alive } = session;
-    // When its state is read, the other signal updates it.
+    // When this signal's state is read, the other signal updates it.
     this.#over = new CheckedAbortController(() => alive.aborted);
     this.signal = this.#over.signal;
     setMaxListeners(0, this.signal);
@@ -179,7 +179,7 @@ export class OwnedKey implements AsyncDisposable {
   }
 
   /**
-   * The conditions for removing the key: it is still this one, and nobody else's.
+   * The conditions for removing the key: it is still the same key, and nobody else's.
    * @internal
    */
   get mine(): readonly NumberCompare<Bytes>[] {
@@ -187,7 +187,7 @@ export class OwnedKey implements AsyncDisposable {
   }
 
   /**
-   * Whether the key, as it is now, is still owned here.
+   * Whether the key in this state is still owned by this object.
    * @internal
    */
   isMine(kv: KeyValue): boolean {
@@ -195,7 +195,8 @@ export class OwnedKey implements AsyncDisposable {
   }
 
   /**
-   * Throws why this is no longer owned, unless its lease is still live by the clock: before it is handed over.
+   * Throws why this is no longer owned, unless its lease is still live by the clock. Call it before handing the key
+   * over.
    * @internal
    */
   async confirm(): Promise<void> {
@@ -203,7 +204,7 @@ export class OwnedKey implements AsyncDisposable {
     this.signal.throwIfAborted();
   }
 
-  /** For `JSON.stringify` and logs: what a program stores to resume it, and its lease. */
+  /** For `JSON.stringify` and logs: what a program stores to resume the key, and its lease. */
   toJSON(): unknown {
     const { key, revision } = this;
     return jsonOf({ key, revision, leaseId: this.session.leaseId, held: !this.signal.aborted });
@@ -214,16 +215,16 @@ export class OwnedKey implements AsyncDisposable {
     return `${this.constructor.name} ${show(this.toJSON(), options)}`;
   }
 
-  /** Gives it up. */
+  /** Releases it. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release({});
   }
 
   /**
-   * Deletes the key, if it is still this one. The bounds are those of the wait alone: the removal continues until it is
+   * Deletes the key, if it is still the same key. The bounds apply only to the wait. The removal continues until it is
    * done, or the lease has ended.
    *
-   * @param also done in the same transaction.
+   * @param also deletions in the same transaction.
    * @internal
    */
   async release(
@@ -293,13 +294,13 @@ export class OwnedKey implements AsyncDisposable {
     const error = new OwnershipLostError(this.key, why, { cause });
     if (this.signal.aborted) return error;
     this.#over.abort(error);
-    // A late copy of its placing would bring it back.
+    // A late copy of the attempt that placed the key would bring it back.
     if (why !== 'released' && this.#fence.uncertain) void this.abandon();
     return error;
   }
 
   /**
-   * Records that the key isn't owned any more, as it is now.
+   * Records, for the present state of the key, that it is no longer owned.
    * @internal
    */
   gone(now: KeyValue | undefined): OwnershipLostError {
@@ -324,14 +325,14 @@ export class OwnedKey implements AsyncDisposable {
   }
 }
 
-/** Does something to a key once it is its turn, where other claims of the session may have the key. */
+/** Runs an operation on a key. Where other claims of the session may have the key, waits for its turn. */
 function inTurn<T>(shared: SharedKey | undefined, run: () => Promise<T>): Promise<T> {
   return shared === undefined ? run() : shared.inTurn(run);
 }
 
 /**
- * Takes back a key that was placed, or may be there, unless another claim of the session has it. Continues until that is
- * done, or the lease has ended.
+ * Takes back a key that was placed, or may have been placed, unless another claim of the session has it. Continues
+ * until that is done, or the lease has ended.
  */
 function takeBack(fence: Fence, shared: SharedKey | undefined, placed?: PlacedKey): Promise<void> {
   return inTurn(shared, () =>
@@ -339,7 +340,7 @@ function takeBack(fence: Fence, shared: SharedKey | undefined, placed?: PlacedKe
   );
 }
 
-/** Waits a moment for what the session does in the background, and ignores its errors. */
+/** Waits a moment for a removal that the session continues in the background, and ignores its errors. */
 async function inBackground(session: Session, removal: Promise<void>): Promise<void> {
   session.owns(removal);
   await atMost(
@@ -355,23 +356,25 @@ export interface Claim<Owned extends OwnedKey> {
   readonly value: Bytes;
   /** The claim holds once no key of this range is older. */
   readonly blockers: KeyRange;
-  /** A key of this claim alone, out of the way of all waiters; see {@link Fence}. Asked for at each placing. */
+  /** A key that belongs only to this claim, and blocks no waiter; see {@link Fence}. Called at each placing. */
   readonly fence: () => Uint8Array;
   /** Other claims of the session may have the same key. Default false. */
   readonly shared?: boolean;
   readonly own: (ownership: Ownership) => Owned;
-  /** The session had the key already; with this value. */
+  /** Called where the session already had the key, with this value. */
   readonly found?: (owned: Owned, value: Uint8Array, signal: AbortSignal) => Promise<void>;
 }
 
-/** Puts a key and waits until no older one is in the way. If it fails, its key is removed: {@link OwnedKey.abandon}. */
+/**
+ * Puts a key and waits until no older key is in the way. If that fails, the key is removed: {@link OwnedKey.abandon}.
+ */
 export async function claim<Owned extends OwnedKey>(
   init: Claim<Owned>,
   options: AcquireOptions,
 ): Promise<Owned> {
   acquireOptions.check(options);
   const { signal, timeoutMs } = options;
-  // What was put is taken back, except for another value of a key that other calls of the session have.
+  // A failed claim takes its key back, except for a new value of a key that other calls of the session have.
   const bound = { timeoutMs, mayBeApplied: init.found !== undefined };
   using waiting = new LinkedSignal([signal, init.session.signal], bound);
   const condition = compare.missing<Bytes>(init.key);
@@ -390,12 +393,14 @@ export async function claim<Owned extends OwnedKey>(
   }
 }
 
-/** Waits until nobody else has the key. A session that resumed this session's earlier key has it under the same name. */
+/**
+ * Waits until nobody else has the key. A session that resumed this session's earlier key has it under the same name.
+ */
 async function untilOurs(session: Session, key: Uint8Array, signal: AbortSignal): Promise<void> {
   await untilKey(session.space, key, undefined, ({ lease }) => lease === session.leaseId, signal);
 }
 
-/** Puts a key if nothing is in the way, or else resolves with `undefined`. If it fails, its key is removed. */
+/** Puts a key if nothing is in the way. Otherwise resolves with `undefined`. If it fails, the key is removed. */
 export async function tryClaim<Owned extends OwnedKey>(
   init: Claim<Owned>,
   options: AcquireOptions,
@@ -427,13 +432,16 @@ export async function handOver<Owned extends OwnedKey>(
 
 interface Placed<Owned> {
   readonly owned: Owned;
-  /** Value that the key had, where the session had it already. */
+  /** The value that the key had, where the session already had it. */
   readonly before: Uint8Array | undefined;
-  /** There is an older key in the way. */
+  /** Whether an older key is in the way. */
   readonly blocked: boolean;
 }
 
-/** Puts the key if the condition holds, or finds it; `undefined` where it doesn't hold, or somebody else has the key. */
+/**
+ * Puts the key if the condition holds, or finds it; `undefined` where the condition doesn't hold, or somebody else has
+ * the key.
+ */
 async function place<Owned extends OwnedKey>(
   { session, key, value, blockers, fence: fenceKey, shared: isShared = false, own }: Claim<Owned>,
   condition: NumberCompare<Bytes>,
@@ -442,20 +450,20 @@ async function place<Owned extends OwnedKey>(
   waiting.throwIfAborted();
   const fence = new Fence(session, key, fenceKey(), !isShared);
   const shared = isShared ? SharedKey.of(session, key) : undefined;
-  // The same transaction reports it, so that no second one is needed where the key is the oldest.
+  // The same transaction reads the oldest key, so that no second one is needed where this key is the oldest.
   const oldest = op.range<Bytes>(blockers, { sortBy: 'createRevision', limit: 1, keysOnly: true });
   const attempt = async (bound: AttemptBound): Promise<Placed<Owned> | undefined> => {
     const result = await session.space.txn(
       {
         compare: [condition, ...fence.conditions],
         success: [op.put<Bytes, Bytes>(key, value, { lease: session.leaseId }), oldest],
-        // There after an attempt whose answer was lost, or put by another one with the same lease.
+        // The key exists if an unanswered attempt, or another attempt with the same lease, has put it.
         failure: [op.get<Bytes>(key), oldest],
       },
       bound,
     );
     const before = result.succeeded ? undefined : result.responses[0];
-    // Attached to another lease, it was resumed by somebody else.
+    // If it is attached to another lease, somebody else has resumed it.
     if (!result.succeeded && before?.lease !== session.leaseId) return undefined;
     const { revision } = result;
     const { createRevision, modRevision } = before ?? { createRevision: revision, modRevision: revision };

@@ -11,17 +11,17 @@ const backoff = { firstMs: 50, longestMs: 1_000 };
  * takes precedence.
  */
 export const FIRST_ATTEMPT_MS = 2_000;
-/** Later ones may take longer, up to this: the cluster may just be slow. */
+/** Later attempts may take longer, up to this: the cluster may just be slow. */
 const LONGEST_ATTEMPT_MS = 30_000;
 
-/** The bound on one attempt, and what it is part of. */
+/** The bound on one attempt, and the progress of its operation. */
 export type AttemptBound = Required<Pick<CallControl, 'attemptAtMostMs' | 'progress'>>;
 
-/** More about a call that is made again and again. */
+/** More about a call that is repeated. */
 export interface Persistence {
   /** Called with the error of each attempt. */
   readonly failed?: (error: unknown) => void;
-  /** Of what it is part of, where another signal ends that. */
+  /** The progress of the operation, where a different signal ends it. */
   readonly progress?: Progress | undefined;
 }
 
@@ -30,7 +30,7 @@ const transient: ReadonlySet<StatusCode> = new Set([StatusCode.UNAVAILABLE, Stat
 /** Whether the same call may succeed later. */
 export function mayPass(error: unknown): boolean {
   return (
-    // By its class, too: etcd gives a dropped proposal no code.
+    // Also by its class: etcd gives a dropped proposal no code.
     error instanceof UnavailableError ||
     error instanceof ClusterMismatchError ||
     (error instanceof EtcdError && transient.has(error.code))
@@ -38,10 +38,10 @@ export function mayPass(error: unknown): boolean {
 }
 
 /**
- * Makes a call again and again, with back-off, while no server answers it. Each attempt has a bound of its own, after
- * which a frozen member is left for another one.
+ * Repeats a call, with back-off, while no server answers it. Each attempt has its own bound, after which a frozen
+ * member is left for another one.
  *
- * @param call does no harm when it is applied twice, or late.
+ * @param call must do no harm when it is applied twice, or late.
  */
 export async function persist<T>(
   call: (bound: AttemptBound) => Promise<T>,
@@ -62,8 +62,8 @@ export async function persist<T>(
   }
 }
 
-/** Waits before the next attempt, after so many failures. */
+/** Waits before the next attempt, after this many failures. */
 export async function backOff(failures: number, signal: AbortSignal): Promise<void> {
-  // Where a call waits for a server here, a keepalive runs, which keeps the process alive if it may.
+  // Where a call waits for a server here, a keepalive is running. It keeps the process alive if it may.
   await pause(reopenMs(failures, backoff), signal, { ref: false });
 }

@@ -9,13 +9,13 @@ import { inDoubt, type OwnedKey, OwnershipLostError } from './owned-key.js';
 import type { Session } from './session.js';
 
 /**
- * What is known of a key that is resumed: an {@link OwnedKey}, or what its program has stored, for instance as JSON. Other fields
- * are ignored.
+ * What is known about a key that is resumed: an {@link OwnedKey}, or the data that its program has stored, for instance
+ * as JSON. Other fields are ignored.
  */
 export interface KeptKey {
   /** As text or as bytes. */
   readonly key: Bytes;
-  /** Also as decimal text, as JSON has it. */
+  /** May also be decimal text, as in JSON. */
   readonly revision: Int64 | string;
 }
 
@@ -65,7 +65,8 @@ export async function hangOn(
   for (;;) {
     session.signal.throwIfAborted();
     const now = await space.get(key, control());
-    // The key as it was seen: a late copy of this write doesn't take it from a session that resumed it afterwards.
+    // Compares with the key as it was seen, so that a late copy of this write doesn't take it from a session that
+    // resumed it afterwards.
     const seen = now?.createRevision === revision ? now.modRevision : undefined;
     if (seen === undefined) throw new OwnershipLostError(key, 'deleted');
     const unchanged = compare.modRevision<Bytes>(key, '=', seen);

@@ -8,8 +8,8 @@ import { type AcquireOptions, claim } from './owned-key.js';
 import { type Session, sessionKind } from './session.js';
 
 /**
- * A lock that is shared by readers or held by one writer, in the order in which they came: readers that come after a
- * waiting writer wait for it. Corresponds to clientv3's `recipes.RWMutex`.
+ * A lock that is shared by readers or held by one writer. They get it in the order in which they came: readers that
+ * come after a waiting writer wait for it. Corresponds to clientv3's `recipes.RWMutex`.
  */
 export class RwMutex {
   readonly #session: Session;
@@ -23,9 +23,9 @@ export class RwMutex {
   }
 
   /**
-   * @param session its end unlocks.
-   * @param name what is locked; keys start with it and a slash, fences with it and `~fence/`. Use no
-   * name that begins with another one and a slash: a lock `a` takes the keys of `a/b` for its own.
+   * @param session the session that holds the lock. When it ends, the lock is released.
+   * @param name the lock's name. Its keys start with the name and a slash, its fences with the name and `~fence/`.
+   * Don't use a name that begins with another name and a slash: a lock `a` takes the keys of `a/b` for its own.
    */
   constructor(session: Session, name: Bytes);
   constructor(session: Session, name: Bytes, ...more: readonly unknown[]) {
@@ -35,7 +35,7 @@ export class RwMutex {
     this.#prefix = Buffer.concat([toKey(name), Buffer.from('/')]);
   }
 
-  /** Waits until no writer is ahead; other readers may hold the lock, too. Throws what `Mutex.lock` throws. */
+  /** Waits until no writer is ahead. Other readers may hold the lock, too. Throws what `Mutex.lock` throws. */
   readLock(options: AcquireOptions = {}): Promise<Lock> {
     return this.#lock('read/', prefix(this.#path('write')), options);
   }

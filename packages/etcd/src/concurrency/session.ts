@@ -43,13 +43,13 @@ const sessionOptions = describeCall<SessionOptions>(
 
 /**
  * A lease that is kept alive for as long as its holder lives. Locks, elections and other ephemeral keys are attached to
- * it. When the holder dies, or loses its connection for longer than the TTL, they are deleted. Corresponds to
+ * it. When the holder dies, or loses its connection for longer than the TTL, these keys are deleted. Corresponds to
  * clientv3's `concurrency.Session`.
  *
  * An open session keeps the process alive as a call would, unless the client's `unref()` was called.
  */
 export class Session implements AsyncDisposable {
-  /** The client or namespace that it was made with, which has the keys of its locks and elections. */
+  /** The client or namespace that the session was made with. It contains the keys of its locks and elections. */
   readonly space: Namespace;
   readonly leaseId: bigint;
   /**
@@ -67,13 +67,13 @@ export class Session implements AsyncDisposable {
   readonly ended: AbortSignal;
   readonly #over: AbortController;
   readonly #ended = new AbortController();
-  /** Somebody else may make a session on the same lease, with names of its own. */
+  /** Somebody else may make a session on the same lease, with names of their own. */
   readonly #nonce = randomBytes(4).toString('hex');
-  /** Removals that are still under way, of keys that were given up. */
+  /** Removals of keys that were given up, as long as they are under way. */
   readonly #removals = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
   readonly #revoking = new Progress();
-  /** An attempt at revoking the lease may still be applied. */
+  /** Whether an attempt at revoking the lease may still be applied. */
   #mayBeRevoked = false;
   #names = 0;
 
@@ -96,7 +96,7 @@ export class Session implements AsyncDisposable {
     this.leaseId = keepAlive.leaseId;
     this.#keepAlive = keepAlive;
     const { lost } = keepAlive;
-    // When its state is read, the other signal updates it.
+    // When this signal's state is read, the other signal updates it.
     this.#over = new CheckedAbortController(() => lost.aborted);
     this.signal = this.#over.signal;
     this.ended = this.#ended.signal;
@@ -122,21 +122,21 @@ export class Session implements AsyncDisposable {
     }
     const { ttlSeconds = 60, leaseId, signal: given, ...rest } = options;
     const control = { attemptAtMostMs: FIRST_ATTEMPT_MS, ...rest };
-    // Once it is disposed of, it doesn't stop the keepalive any more.
+    // Once it is disposed of, it no longer stops the keepalive.
     using linked = new LinkedSignal([given], { timeoutMs: rest.timeoutMs, mayBeApplied: false });
     const { signal } = linked;
     signal.throwIfAborted();
     if (leaseId !== undefined) {
       return new Session(space, await space.lease.keepAlive(leaseId, { ...control, signal }));
     }
-    // Chosen here, so that it can be revoked when no answer comes.
+    // Chosen here, so that the lease can be revoked when no answer comes.
     const id = randomBytes(8).readBigUInt64BE() >> 1n || 1n;
     let sent = true;
     try {
       try {
         await space.lease.grantOnce(id, ttlSeconds, { ...control, signal });
       } catch (error) {
-        // A signal's reason says nothing about the request.
+        // The reason of a signal says nothing about the request.
         sent = signal.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
         throw error;
       }
@@ -147,7 +147,7 @@ export class Session implements AsyncDisposable {
     }
   }
 
-  /** TTL of the lease, in seconds, as the server gave it. */
+  /** TTL of the lease, in seconds, as the server set it. */
   get ttlSeconds(): number {
     return this.#keepAlive.ttlSeconds;
   }
@@ -179,7 +179,7 @@ export class Session implements AsyncDisposable {
         await this.#closing;
         return;
       }
-      // Its bounds are those of another caller: where that has given up, this one continues.
+      // The earlier call has the bounds of its own caller. Where it has given up, this call continues.
       const closed = others.then(
         () => true,
         () => false,
@@ -224,7 +224,7 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * A name for a key of this session, which no other key of any session has.
+   * A name for a key of this session. No other key of any session has it.
    * @internal
    */
   uniqueName(): string {
@@ -233,7 +233,7 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * The name that clientv3 gives to this session's keys.
+   * The name that clientv3 uses for this session's keys.
    * @internal
    */
   get leaseName(): string {
@@ -241,7 +241,7 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Continues with the removal of keys that were given up, until it is done or nothing of the session is left.
+   * Continues to remove keys that were given up, until that is done or nothing of the session is left.
    * @internal
    */
   owns(removal: Promise<void>): void {
@@ -259,7 +259,7 @@ export class Session implements AsyncDisposable {
   }
 
   async #close(options: CallControl): Promise<void> {
-    // Its holder was notified already, and nothing more can be done.
+    // The holder was notified already, and nothing more can be done.
     const why = this.signal.aborted ? (this.signal.reason as LeaseLostError).why : 'closed';
     this.orphan();
     if (why === 'halted') throw new ClosedError();
@@ -269,7 +269,7 @@ export class Session implements AsyncDisposable {
       await this.space.lease.revoke(this.leaseId, bound);
     } catch (error) {
       if (!(error instanceof LeaseNotFoundError)) {
-        // A signal's reason says nothing about the request.
+        // The reason of a signal says nothing about the request.
         this.#mayBeRevoked ||= options.signal?.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
         throw error;
       }
@@ -299,7 +299,7 @@ export function leaseOf(name: Uint8Array): bigint | undefined {
 
 const lateRevokeBackoff = { firstMs: 50, longestMs: 20_000 };
 
-/** How long to wait for a grant at most, in ms. A later one leaves a lease without keys, for its TTL. */
+/** The longest time to wait for a grant, in ms. A later grant leaves a lease without keys, for its TTL. */
 const LATEST_GRANT_MS = 60_000;
 
 /**
@@ -320,7 +320,7 @@ async function revokeLate(space: Namespace, id: bigint, ttlSeconds: number): Pro
       await pause(reopenMs(done, lateRevokeBackoff), until, { ref: false });
     }
   } catch {
-    // It expires by itself.
+    // The lease expires by itself.
   }
 }
 

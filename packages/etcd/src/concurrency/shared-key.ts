@@ -4,20 +4,20 @@ import type { Session } from './session.js';
 export interface KeyOwner {
   readonly signal: AbortSignal;
   readonly revision: bigint;
-  /** Another owner has released the key. */
+  /** Called when another owner has released the key. */
   releasedByOther(): void;
 }
 
 /**
  * A key that a session has only one of, however many of its calls claim it: a candidacy in an election. Operations on
- * the key run one after another, so that a claim doesn't find a key that is about to be deleted. Look at the owners in
- * such an operation, too.
+ * the key run one after another, so that a claim doesn't find a key that is about to be deleted. The owners should be
+ * read in such an operation, too.
  */
 export class SharedKey {
   readonly #owners = new Set<KeyOwner>();
   #last: Promise<unknown> = Promise.resolve();
 
-  /** The one of a session and a key. */
+  /** The shared key of a session and a key. */
   static of(session: Session, key: Uint8Array): SharedKey {
     const keys = bySession.get(session) ?? new Map<string, SharedKey>();
     bySession.set(session, keys);
@@ -27,20 +27,20 @@ export class SharedKey {
     return shared;
   }
 
-  /** Counts as an owner until it stops being one. */
+  /** Counts the object as an owner until it stops being one. */
   add(owned: KeyOwner): void {
     this.#owners.add(owned);
     owned.signal.addEventListener('abort', () => this.#owners.delete(owned), { once: true });
   }
 
-  /** The owners of the key that was created at that revision, or at any revision if none is given. */
+  /** The owners of the key that was created at this revision, or at any revision if none is given. */
   owners(revision?: bigint): KeyOwner[] {
     return [...this.#owners].filter(
       (owner) => !owner.signal.aborted && (revision === undefined || owner.revision === revision),
     );
   }
 
-  /** Runs once all that began before has settled. */
+  /** Runs an operation once all operations that began before it have settled. */
   inTurn<T>(run: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(run);
     this.#last = turn.catch(() => {});

@@ -21,8 +21,9 @@ export async function untilDeleted(
 /**
  * Waits until a key is deleted, or fulfils the condition. Continues after broken connections and compactions.
  *
- * @param revision at which the key is known not to fulfil the condition; if it is `undefined`, the key is read first.
- * @returns the key as it is then, or `undefined` if it is deleted.
+ * @param revision a revision at which the key is known not to fulfil the condition. If it is `undefined`, the key is
+ * read first.
+ * @returns the key at that time, or `undefined` if it is deleted.
  * @throws the signal's reason once it aborts.
  */
 export function untilKey(
@@ -51,7 +52,7 @@ async function follow(
   for (let failures = 0; ; failures++) {
     try {
       if (from !== undefined) {
-        // Not from a member that is cut off: it would know of no change.
+        // A member that is cut off would see no change, so such a member is left.
         const options = { startRevision: from, filters, requireLeader: 'wait', signal } as const;
         for await (const { type, kv } of space.watch(key, options)) {
           if (type === 'delete') return undefined;
@@ -68,7 +69,7 @@ async function follow(
       signal,
     );
     const [kv] = now.kvs;
-    // Created later, it is another key of that name.
+    // If it was created later, it is another key of the same name.
     if (kv === undefined || (from !== undefined && kv.createRevision >= from) || until(kv)) return kv;
     from = now.revision + 1n;
   }

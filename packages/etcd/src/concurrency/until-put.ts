@@ -4,14 +4,14 @@ import type { Namespace } from '../views/namespace.js';
 import type { WatchOptions } from '../watch/request.js';
 import { backOff, mayPass } from './persist.js';
 
-/** A watch of puts after a revision; not from a member that is cut off, which would know of no change. */
+/** Watches the puts after a revision. It leaves a member that is cut off, which would see no change. */
 export function putsAfter(revision: bigint, signal: AbortSignal): WatchOptions {
   return { startRevision: revision + 1n, filters: ['delete'], requireLeader: 'wait', signal };
 }
 
 /**
- * Waits until a key of a range is put after a revision. Over broken connections and compactions it returns without
- * one, too: look at the keys again.
+ * Waits until a key of a range is put after a revision. It may also return without a put, after a broken connection or
+ * a compaction, so read the keys again.
  *
  * @throws the signal's reason once it aborts.
  */

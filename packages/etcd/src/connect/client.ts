@@ -1,5 +1,5 @@
-// connect/ has the client, and makes one from options: endpoints, DNS, TLS, credentials. Which endpoint
-// serves a call is decided in rpc/, how its bytes get there in transport/.
+// connect/ has the client, and makes it from its options: endpoints, DNS, TLS, credentials. Code in rpc/ decides which
+// endpoint serves a call, and transport/ carries its bytes there.
 
 import { Auth } from '../admin/auth.js';
 import { Cluster } from '../admin/cluster.js';
@@ -117,7 +117,7 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
     return new RpcStream(this.#rpc, method, options);
   }
 
-  /** The client's endpoints, with the state of each. */
+  /** The client's endpoints, each with its state. */
   get endpoints(): EndpointStatus[] {
     return this.#rpc.endpoints;
   }
@@ -134,8 +134,8 @@ export class EtcdClient extends Namespace implements AsyncDisposable {
   }
 
   /**
-   * Calls `listener` at each change of an endpoint's state: when it first answers, fails, and answers again. What
-   * it throws is an uncaught exception.
+   * Calls `listener` at each change of an endpoint's state: when it first answers, when it fails, and when it answers
+   * again. An error that the listener throws is an uncaught exception.
    *
    * @returns a function that removes the listener.
    */

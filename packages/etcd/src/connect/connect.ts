@@ -45,9 +45,9 @@ import { checkTls, tlsFields } from './tls-options.js';
 /** How to reach etcd, and how calls behave unless they say otherwise. */
 export interface ConnectOptions {
   /**
-   * `http://host:port`, `https://host:port`, `unix://path` or, with TLS, `unixs://path`; one or several of the same
-   * cluster. The first that answers decides which cluster that is. Endpoints of a different cluster aren't used, and
-   * have a `ClusterMismatchError` in `etcd.endpoints`. In a string, commas separate them. Default
+   * `http://host:port`, `https://host:port`, `unix://path` or, with TLS, `unixs://path`; one or several endpoints of
+   * the same cluster. The first that answers decides which cluster that is. Endpoints of a different cluster aren't
+   * used, and have a `ClusterMismatchError` in `etcd.endpoints`. In a string, commas separate them. Default
    * `http://127.0.0.1:2379`.
    */
   readonly endpoints?: string | readonly string[] | undefined;
@@ -81,7 +81,7 @@ export interface ConnectOptions {
    * Excludes `waitForReadyMs`.
    */
   readonly lazy?: boolean | undefined;
-  /** Deadline of each call without one of its own, in ms. Default 10 000; `Infinity` for none. Watches have none. */
+  /** Deadline of each call that isn't given one, in ms. Default 10 000; `Infinity` for none. Watches have none. */
   readonly timeoutMs?: number | undefined;
   /**
    * Bound on one attempt at a call, in ms. Default `Infinity`. With several endpoints it lets reads leave a frozen
@@ -141,7 +141,7 @@ const authKind: Kind<AuthOptions> = {
       : (isToken(value) ? tokenFields : credentialFields).explain(name, value),
 };
 
-/** The kind, or a function that gives it. */
+/** The kind, or a function that returns such a value. */
 function orFunction<T>(of: Kind<T>): Kind<T | (() => T | Promise<T>)> {
   return { fits: (value) => typeof value === 'function' || of.fits(value), explain: of.explain };
 }
@@ -254,13 +254,13 @@ export async function connect(
     autoSyncIntervalMs,
     auth,
   } = given;
-  // Longer than any timer runs: never.
+  // A time that no timer can run for means never.
   const connectTimeoutMs = wantedMs > LONGEST_TIMER_MS ? never : wantedMs;
   signal?.throwIfAborted();
   const parse = (given: string | readonly string[]): string[] => parseEndpoints(given, tls !== undefined);
   const retry = retryInit(given.retry);
   const wanted = given.endpoints ?? DEFAULT_ENDPOINT;
-  // A copy, since the caller may change its list while this waits.
+  // A copy, since the caller may change the list while this waits.
   const named = typeof wanted === 'string' ? wanted : [...wanted];
   if (tls !== undefined && typeof tls !== 'function') await checkTls(tls);
   const endpoints = parse(
@@ -317,7 +317,7 @@ export async function connect(
   }
 }
 
-/** Authenticates over the client's own endpoints, without a token; unless a token is given. */
+/** Authenticates over the client's own endpoints, without a token. With a fixed token it doesn't authenticate. */
 function tokenSource(rpc: Rpc, auth: NonNullable<ConnectOptions['auth']>, timeoutMs: number): TokenSource {
   const fixed = typeof auth !== 'function' && 'token' in auth;
   const fetch = async (): Promise<string> => {
@@ -329,7 +329,7 @@ function tokenSource(rpc: Rpc, auth: NonNullable<ConnectOptions['auth']>, timeou
   return new TokenSource(fetch, fixed);
 }
 
-/** What the auth function gives. */
+/** The result of the auth function. */
 async function authOf(
   auth: () => AuthOptions | Promise<AuthOptions>,
   timeoutMs: number,
@@ -346,7 +346,7 @@ async function authOf(
   return given;
 }
 
-/** An option's function gave something that the option doesn't accept. */
+/** The error for a function whose result the option doesn't accept. */
 function wrongGift(option: 'auth' | 'tls', kind: Shape, given: unknown): InvalidArgumentError {
   return invalidArgument(`what the ${option} function gave is wrong: ${kind.explain('', given)}`);
 }
@@ -360,7 +360,7 @@ function inTime<T>(option: 'auth' | 'tls', give: () => T | Promise<T>, timeoutMs
   return within((async () => give())(), { timeoutMs, expired, ref: true });
 }
 
-/** What the tls function gives. */
+/** The result of the tls function. */
 async function tlsOf(tls: () => TlsOptions | Promise<TlsOptions>, timeoutMs: number): Promise<TlsOptions> {
   const given = await inTime('tls', tls, timeoutMs);
   if (!tlsFields.fits(given)) throw wrongGift('tls', tlsFields, given);
@@ -411,7 +411,7 @@ function notLoggedIn(waitForReadyMs: number | undefined): DeadlineExceededError 
 }
 
 function syncRegularly(client: EtcdClient, intervalMs: number): void {
-  // Longer than any timer runs: never.
+  // A time that no timer can run for means never.
   if (intervalMs > LONGEST_TIMER_MS) return;
   const timer = setInterval(() => {
     if (client.closed) clearInterval(timer);

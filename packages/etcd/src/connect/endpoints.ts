@@ -3,14 +3,14 @@ import { isSecure, parseEndpoint } from '../transport/endpoint.js';
 import { arrayOf, checkArgument, type Kind, shown, text } from '../util/kinds.js';
 import { withoutSecrets } from '../util/secrets.js';
 
-/** The endpoint of a client that is given none. */
+/** The endpoint of a client that isn't given any. */
 export const DEFAULT_ENDPOINT = 'http://127.0.0.1:2379';
 
 const DEFAULT_PORT = 2379;
 
 const EXAMPLE = `a string such as '${DEFAULT_ENDPOINT}'`;
 
-/** One endpoint, or several separated by commas; what it says is looked at by {@link parseEndpoints}. */
+/** One endpoint, or several separated by commas. {@link parseEndpoints} checks its syntax. */
 const endpointText: Kind<string> = {
   fits: text.fits,
   explain: (name, value) => notText(name, value, EXAMPLE),
@@ -33,8 +33,8 @@ function notText(name: string, value: unknown, must: string): string {
 }
 
 /**
- * Endpoints in the form `scheme://host:port`. Without a scheme it is `https` if there are TLS options, or else `http`.
- * Without a port it is 2379. `unix://path` and, with TLS, `unixs://path` name a socket.
+ * Endpoints in the form `scheme://host:port`. The default scheme is `https` if there are TLS options, and otherwise
+ * `http`. The default port is 2379. `unix://path` and, with TLS, `unixs://path` name a Unix socket.
  *
  * @throws InvalidArgumentError for anything else, and for TLS options that an `http://` endpoint would ignore.
  */
@@ -62,7 +62,7 @@ function inFull(endpoint: string, withTls: boolean): string {
   return path === undefined ? `${scheme}://${host}:${port}` : `${scheme}://${path}`;
 }
 
-/** Before anything else, so that no other message quotes a password, nor a part of it. */
+/** Runs before anything else, so that no other message quotes a password or a part of one. */
 function checkNoSecrets(endpoints: string | readonly string[]): void {
   const given = typeof endpoints === 'string' ? [endpoints] : endpoints;
   for (const each of given) {
@@ -76,7 +76,7 @@ function checkNoSecrets(endpoints: string | readonly string[]): void {
   }
 }
 
-/** Paths of sockets alone, which may have an at sign. */
+/** Only paths of Unix sockets, which may contain an at sign. */
 const sockets = /^\s*unixs?:\/\/[^\s,]+(\s*,\s*unixs?:\/\/[^\s,]+)*\s*$/i;
 
 function ignoresTls(endpoint: string, instead: string): InvalidArgumentError {

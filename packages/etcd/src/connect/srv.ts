@@ -3,12 +3,15 @@ import { arrayOf, kind, nonEmptyText, port, reason, text, withMethods } from '..
 import { Description } from '../util/options.js';
 import { withoutSecrets } from '../util/secrets.js';
 
-/** Where in DNS the endpoints are. */
+/** Where the endpoints are in DNS. */
 export interface SrvOptions {
-  /** Such as `example.com`, whose records are `_etcd-client-ssl._tcp.example.com` and `_etcd-client._tcp.example.com`. */
+  /**
+   * For example `example.com`, whose records are `_etcd-client-ssl._tcp.example.com` and
+   * `_etcd-client._tcp.example.com`.
+   */
   readonly domain: string;
   /**
-   * Corresponds to etcd's `--discovery-srv-name`: distinguishes clusters of one domain, by
+   * Corresponds to etcd's `--discovery-srv-name`: distinguishes clusters of one domain, through
    * `_etcd-client-ssl-NAME._tcp`.
    */
   readonly name?: string | undefined;
@@ -16,7 +19,7 @@ export interface SrvOptions {
   readonly resolver?: SrvResolver | undefined;
 }
 
-/** What looks SRV records up: `dns.promises`, or a `Resolver` of it. */
+/** Looks up SRV records: `dns.promises`, or a `Resolver` of it. */
 export interface SrvResolver {
   /** Returns the records of a name, or rejects if it has none. */
   resolveSrv(hostname: string): Promise<readonly SrvRecord[]>;
@@ -50,10 +53,10 @@ export const srvFields = new Description<SrvOptions>(
 );
 
 /**
- * The endpoints that DNS has for clients, as clientv3 and etcdctl find them (`--discovery-srv`): `https://` ones
- * from `_etcd-client-ssl`, then, unless there are TLS options, `http://` ones from `_etcd-client`.
+ * The endpoints that DNS lists for clients, in the order of clientv3 and etcdctl (`--discovery-srv`): `https://`
+ * endpoints from `_etcd-client-ssl`, then, unless there are TLS options, `http://` endpoints from `_etcd-client`.
  *
- * @throws InvalidArgumentError for options that can't work; UnavailableError when there is neither record.
+ * @throws InvalidArgumentError for options that can't work; UnavailableError when neither record exists.
  */
 export async function lookUpSrv(options: string | SrvOptions, withTls: boolean): Promise<string[]> {
   const given: SrvOptions = typeof options === 'string' ? { domain: options } : options;

@@ -21,7 +21,7 @@ export const tlsFields = new Description<TlsOptions>(
   },
 );
 
-/** Reports unusable certificates before a handshake fails on them: its errors say little. */
+/** Reports unusable certificates before a handshake fails on them, as the errors of a handshake say little. */
 export async function checkTls({
   ca,
   cert,

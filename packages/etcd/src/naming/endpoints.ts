@@ -1,5 +1,5 @@
-// naming/ has service discovery in the format of clientv3's naming package, so that programs in Go and ours find each other.
-// What follows the keys of a range is in mirror/.
+// naming/ has service discovery in the format of clientv3's naming package, so that programs in Go and JavaScript find
+// each other. Code that follows the keys of a range is in mirror/.
 
 import { invalidArgument } from '../errors.js';
 import { jsonText } from '../kv/codec.js';
@@ -20,7 +20,7 @@ import { type Namespace, namespaceKind } from '../views/namespace.js';
 export interface Endpoint {
   /** Its address, such as `10.0.0.1:8080`: what grpc-go's resolver dials. */
   readonly addr: string;
-  /** Further data about it: anything that JSON can hold. */
+  /** Further data about the endpoint: anything that JSON can hold. */
   readonly metadata?: unknown;
 }
 
@@ -100,9 +100,9 @@ export interface EndpointsState {
 }
 
 /**
- * The endpoints of a service in etcd: its instances register them, its clients find them. Corresponds to clientv3's
- * `naming/endpoints`, with the same keys and the same JSON. So programs in Go see what is registered here and the other
- * way round. grpc-go finds it by clientv3's resolver (`etcd:///target`).
+ * The endpoints of a service in etcd. Its instances register them, and its clients find them. Corresponds to clientv3's
+ * `naming/endpoints`, with the same keys and the same JSON. So Go programs see what is registered here, and the other
+ * way round. grpc-go finds the endpoints through clientv3's resolver (`etcd:///target`).
  *
  * The endpoint `id` of the service `target` is the key `target/id`. Values there that aren't endpoints are skipped, as
  * in clientv3.
@@ -128,7 +128,7 @@ export class EndpointManager {
   /**
    * @param space a client, or a namespace of one.
    * @param target the service's name.
-   * @throws InvalidArgumentError for an empty one.
+   * @throws InvalidArgumentError for an empty target.
    */
   constructor(space: Namespace, target: string);
   constructor(space: Namespace, target: string, ...more: readonly unknown[]) {
@@ -146,8 +146,8 @@ export class EndpointManager {
    * Adds and deletes several endpoints in one transaction. It is sent again only if the attempt before was certainly
    * not applied.
    *
-   * @throws InvalidArgumentError for an empty id, an id twice, an `addr` that isn't a string, or metadata that JSON
-   * can't hold; and the errors of the client's `txn`.
+   * @throws InvalidArgumentError for an empty id, an id that occurs twice, an `addr` that isn't a string, or metadata
+   * that JSON can't hold; and the errors of the client's `txn`.
    */
   async update(updates: readonly EndpointChange[], options: CallControl = {}): Promise<void> {
     checkArgument('updates', wholeList, updates);
@@ -161,14 +161,14 @@ export class EndpointManager {
     await this.#space.txn({ success }, options);
   }
 
-  /** Registers an endpoint, or replaces the one with that id. Retries and errors are those of {@link update}. */
+  /** Registers an endpoint, or replaces the endpoint with that id. Retries and errors are those of {@link update}. */
   async add(id: string, endpoint: Endpoint, options: AddEndpointOptions = {}): Promise<void> {
     addOptions.check(options);
     const { lease, ...control } = options;
     await this.update([{ type: 'add', id, endpoint, ...(lease !== undefined && { lease }) }], control);
   }
 
-  /** Deletes an endpoint. A missing one is not an error. Retries and errors are those of {@link update}. */
+  /** Deletes an endpoint. A missing endpoint is not an error. Retries and errors are those of {@link update}. */
   delete(id: string, options: CallControl = {}): Promise<void> {
     return this.update([{ type: 'delete', id }], options);
   }
@@ -185,7 +185,7 @@ export class EndpointManager {
    * the replacement of the store. It never ends by itself: leave the loop, or abort the signal, which makes it throw
    * the reason.
    *
-   * @throws as {@link Mirror}.
+   * @throws the errors of a {@link Mirror}.
    */
   watch(options: WatchEndpointsOptions = {}): AsyncGenerator<EndpointsState, void, void> {
     watchOptions.check(options);
@@ -235,31 +235,31 @@ export class EndpointManager {
     return kv.keyText().slice(this.#start.length);
   }
 
-  /** One, or none where the value is not an endpoint. */
+  /** One endpoint, or none where the value is not an endpoint. */
   #entryOf(kv: KeyValue): [id: string, endpoint: Endpoint][] {
     const endpoint = fromJson(kv);
     return endpoint === undefined ? [] : [[this.#idOf(kv), endpoint]];
   }
 }
 
-/** As Go writes `internal.Update`; its `Op` is 0 for what is there. */
+/** In the JSON of Go's `internal.Update`. Its `Op` is 0 for an existing endpoint. */
 function toJson(endpoint: Endpoint): string {
   endpointFields.check(endpoint);
   const { addr, metadata = null } = endpoint;
   return `{"Op":0,"Addr":${JSON.stringify(addr)},"Metadata":${jsonText('metadata', metadata)}}`;
 }
 
-/** As Go reads it: `null` leaves a field, or all of them, as they are in an empty endpoint. */
+/** Reads JSON like Go does: `null` stands for an empty field, or for a whole empty endpoint. */
 function fromJson(kv: KeyValue): Endpoint | undefined {
   let value: unknown;
   try {
-    // With its byte-order mark, which Go doesn't take.
+    // Keeps a byte-order mark, so that JSON.parse() refuses it, as Go does.
     value = JSON.parse(Buffer.from(kv.value).toString()) ?? {};
   } catch {
     return undefined;
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  // Go takes the names of fields in upper or lower case.
+  // Go accepts field names in upper or lower case.
   const fields = Object.fromEntries(Object.entries(value).map(([name, of]) => [name.toLowerCase(), of]));
   const { op: operation, addr, metadata } = fields as Readonly<Record<string, unknown>>;
   if (!isByte(operation ?? 0) || typeof (addr ?? '') !== 'string') return undefined;

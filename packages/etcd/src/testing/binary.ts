@@ -1,14 +1,14 @@
-// testing/ starts real etcds for the tests of programs that use this client, or any other. It is `@quiesce/etcd/testing`, and
-// knows nothing about the client.
+// testing/ starts real etcds for the tests of programs that use this client, or any other client. It is
+// `@quiesce/etcd/testing`, and knows nothing about the client.
 
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { EtcdStartError } from './start-error.js';
 
 /**
- * The etcd to start: the given one, or else `ETCD_BIN`, or else `etcd` on the `PATH`.
+ * The etcd to start: the given one, otherwise `ETCD_BIN`, otherwise `etcd` on the `PATH`.
  *
- * @throws EtcdStartError where there is none; its message says how to get one.
+ * @throws EtcdStartError where there is none. Its message says how to get one.
  */
 export function findEtcd(given?: string): string {
   const named = given ?? (process.env.ETCD_BIN || undefined);

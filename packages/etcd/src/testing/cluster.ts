@@ -9,14 +9,14 @@ import { EtcdStartError } from './start-error.js';
 /** How {@link startEtcdCluster} starts its members. */
 export interface StartEtcdClusterOptions
   extends Pick<StartEtcdOptions, 'binary' | 'args' | 'tls' | 'fsync' | 'timeoutMs' | 'signal'> {
-  /** How many members. Default 3. */
+  /** The number of members. Default 3. */
   readonly size?: number | undefined;
 }
 
-/** An etcd cluster. Each member can be killed, frozen and restarted by itself. */
+/** An etcd cluster. Each member can be killed, frozen and restarted separately. */
 export interface EtcdServerCluster extends AsyncDisposable {
   readonly members: readonly EtcdServer[];
-  /** Of all members, for `connect({ endpoints })`. */
+  /** The endpoints of all members, for `connect({ endpoints })`. */
   readonly endpoints: readonly string[];
   /** Stops all members, and removes their directories. Idempotent. */
   stop(): Promise<void>;
@@ -30,10 +30,10 @@ const clusterOptions = new Description<StartEtcdClusterOptions>('startEtcdCluste
 const START_ATTEMPTS = 3;
 
 /**
- * Starts a cluster for a test, all members at once, and resolves once each of them serves. Members end as the server of
- * {@link startEtcd} does. Their elections take half of the time that etcd's own default gives them.
+ * Starts a cluster for a test, all members at once, and resolves once each of them is ready. Members end like the
+ * server of {@link startEtcd}. Their elections take half as long as with etcd's default.
  *
- * @throws as {@link startEtcd}; no member is left then.
+ * @throws the errors of {@link startEtcd}. After an error no member is left.
  */
 export async function startEtcdCluster(options?: StartEtcdClusterOptions): Promise<EtcdServerCluster>;
 export async function startEtcdCluster(
@@ -50,7 +50,7 @@ export async function startEtcdCluster(
     const cluster = peers.map((peer, i) => `m${i}=http://127.0.0.1:${peer}`).join(',');
     const shared = [
       `--initial-cluster=${cluster}`,
-      // Members of another test's cluster, which had the same ports before, must not join this one.
+      // Members of another test's cluster, which had the same ports before, must not join this cluster.
       `--initial-cluster-token=${process.pid}-${peers.join('-')}`,
       '--heartbeat-interval=50',
       '--election-timeout=500',
@@ -82,7 +82,8 @@ function clusterOf(members: readonly EtcdServer[]): EtcdServerCluster {
 }
 
 async function stopAll(members: readonly EtcdServer[]): Promise<void> {
-  // A member that is asked nicely hands leadership over and waits for peers that are on their way out, too.
+  // A member that is stopped with SIGTERM would hand its leadership over, and wait for members that are also being
+  // stopped.
   for (const member of members) if (member.running) member.kill();
   await Promise.all(members.map((member) => member.stop()));
 }

@@ -25,7 +25,7 @@ import { type ProcessEnd, ServerProcess } from './server-process.js';
 import { EtcdStartError } from './start-error.js';
 import { Watchdog } from './watchdog.js';
 
-/** Certificates of a server, as PEM. */
+/** The certificates of a server, as PEM. */
 export interface EtcdServerTls {
   readonly cert: string | Uint8Array;
   readonly key: string | Uint8Array;
@@ -35,7 +35,7 @@ export interface EtcdServerTls {
 
 /** How {@link startEtcd} starts its server. */
 export interface StartEtcdOptions {
-  /** The program. Default: `ETCD_BIN` of the environment, or else `etcd` on the `PATH`. */
+  /** The program. Default: the environment variable `ETCD_BIN`, otherwise `etcd` on the `PATH`. */
   readonly binary?: string | undefined;
   /** Further flags of etcd, such as `--max-txn-ops=1024`. They override the flags that the server gets by default. */
   readonly args?: readonly string[] | undefined;
@@ -50,13 +50,16 @@ export interface StartEtcdOptions {
   readonly port?: number | undefined;
   /** Port for members. Default: a free one. */
   readonly peerPort?: number | undefined;
-  /** Longest time until it serves, in ms. Default 30 000. */
+  /** Longest time until the server is ready, in ms. Default 30 000. */
   readonly timeoutMs?: number | undefined;
-  /** Ends the attempt to start it, and leaves nothing behind. Once it has started, the signal has no effect. */
+  /**
+   * Ends the attempt to start the server, and leaves nothing behind. Once the server has started, the signal has no
+   * effect.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What all servers are started with. */
+/** The options of all servers. */
 export const serverKinds = {
   binary: nonEmptyText,
   args: texts,
@@ -84,31 +87,31 @@ export interface EtcdServer extends AsyncDisposable {
   readonly port: number;
   /** Its directory, for its data and for files of the test. It is kept over restarts and removed by `stop()`. */
   readonly dir: string;
-  /** Id of the process that runs now, or ran last. */
+  /** The id of the present process, or of the last one. */
   readonly pid: number;
-  /** Whether it runs; also while it is frozen. */
+  /** Whether the server is running. A frozen server counts as running. */
   readonly running: boolean;
-  /** Resolves with how that process ended. */
+  /** Resolves with how the process ended. */
   readonly exited: Promise<ProcessEnd>;
-  /** The last 64 KiB of its output since it was last started. */
+  /** The last 64 KiB of its output since its last start. */
   log(): string;
-  /** Sends it a signal. Default SIGKILL, which ends it as a crash would. */
+  /** Sends a signal to the server. Default SIGKILL, which ends it like a crash. */
   kill(signal?: NodeJS.Signals): void;
-  /** Freezes it (SIGSTOP): its connections stay open, nothing is answered. */
+  /** Freezes the server (SIGSTOP). Its connections stay open, but it answers nothing. */
   pause(): void;
   /** Ends {@link pause}. */
   resume(): void;
   /**
-   * Stops it if it still runs, and starts it on the same ports with the same data; resolves once it serves. One that is
-   * called while another is under way follows it.
+   * Stops the server if it is running, and starts it on the same ports with the same data. Resolves once it is ready.
+   * If another restart is under way, this one follows it.
    *
-   * @throws EtcdStartError where it doesn't start again, its directory is gone, or it is stopped by {@link stop}, before or
-   * meanwhile. No process is left then.
+   * @throws EtcdStartError where the server doesn't start again, its directory is gone, or {@link stop} stops it before
+   * or in the meantime. After an error no process is left.
    */
   restart(): Promise<void>;
   /**
-   * Stops it, and removes its directory; ends a {@link restart} that is under way. Idempotent. `await using` does so at the
-   * end of its block.
+   * Stops the server, and removes its directory. Ends a {@link restart} that is under way. Idempotent. `await using`
+   * calls it at the end of its block.
    */
   stop(): Promise<void>;
 }
@@ -120,24 +123,24 @@ const processSignal: Kind<NodeJS.Signals> = kind(
 
 const START_ATTEMPTS = 5;
 const START_TIMEOUT_MS = 30_000;
-/** Its port accepts before there is a leader, so that says too little. */
+/** The port accepts connections before there is a leader, so an open port isn't enough. */
 const READY = 'ready to serve client requests';
 
 /**
- * Starts an etcd of its own for a test, on free ports of the loopback interface with an empty temporary directory, and
- * resolves once it serves, after about 300 ms:
+ * Starts a separate etcd for a test, on free ports of the loopback interface with an empty temporary directory.
+ * Resolves once it is ready, after about 300 ms:
  *
  * ```ts
  * await using server = await startEtcd();
  * await using etcd = await connect(server.endpoint);
  * ```
  *
- * It ends, with its directory, by `stop()` or `await using`, and in any case when this process ends, however that does:
- * also by Ctrl-C or a kill (on Windows the server outlives a process that ended without stopping it). It doesn't keep the
- * process alive. `ETCD_…` variables of the environment are not passed on to it.
+ * `stop()` or `await using` ends it and removes its directory. When this process ends, in any way, including Ctrl-C or
+ * a kill, the server also ends. (On Windows the server outlives a process that ended without stopping it.) It doesn't
+ * keep the process alive. `ETCD_…` variables of the environment are not passed on to it.
  *
- * @throws InvalidArgumentError for wrong options; EtcdStartError where there is no etcd, or it doesn't start: its message
- * says why, and what to do.
+ * @throws InvalidArgumentError for wrong options; EtcdStartError where there is no etcd, or it doesn't start. Its
+ * message says why, and what to do.
  */
 export async function startEtcd(options?: StartEtcdOptions): Promise<EtcdServer>;
 export async function startEtcd(
@@ -161,7 +164,7 @@ export async function startEtcd(
       return server;
     } catch (error) {
       await server.stop();
-      // The port was free when it was chosen; another process may have been faster.
+      // The port was free when it was chosen, but another process may have taken it since.
       const again = given === undefined && givenPeer === undefined && isPortTaken(error);
       if (again && attempt < START_ATTEMPTS) continue;
       throw error instanceof EtcdStartError ? withFrames(error, callSite()) : error;
@@ -181,7 +184,7 @@ class Server implements EtcdServer {
   readonly #args: readonly string[];
   readonly #tls: EtcdServerTls | undefined;
   readonly #timeoutMs: number;
-  /** Aborts with {@link stop}. */
+  /** Aborted by {@link stop}. */
   readonly #ending = new AbortController();
   /** The starts, one after another. */
   #starts: Promise<void> = Promise.resolve();
@@ -254,7 +257,7 @@ class Server implements EtcdServer {
   restart(): Promise<void> {
     return this.#inTurn(async () => {
       await this.#process?.stop();
-      // etcd would silently make another one.
+      // etcd would silently make a new directory.
       if (!existsSync(this.dir))
         throw new EtcdStartError(`${this.dir} is gone, and this etcd's data with it`);
       await this.#start();
@@ -277,7 +280,7 @@ class Server implements EtcdServer {
     });
   }
 
-  /** Runs a start once those before it are over; not after {@link stop}. */
+  /** Runs a start once the earlier ones are over, unless {@link stop} was called. */
   #inTurn(start: () => Promise<void>): Promise<void> {
     const turn = this.#starts.then(async () => {
       this.#ending.signal.throwIfAborted();
@@ -293,7 +296,7 @@ class Server implements EtcdServer {
     const started = await ServerProcess.start(this.#binary, this.#args);
     this.#process = started;
     this.#watchdog.guard(started.pid);
-    // Its id may belong to another process by the time that this one ends.
+    // The process id may belong to another process by the time this process ends.
     void started.exited.then(() => {
       if (this.#process === started) this.#watchdog.guard(undefined);
     });
@@ -332,7 +335,7 @@ class Server implements EtcdServer {
   }
 }
 
-/** Before etcd does, which starts silently, and then refuses connections. */
+/** Checked here, as etcd would start silently, and then refuse connections. */
 async function checkServerTls(tls: EtcdServerTls | undefined): Promise<void> {
   if (tls === undefined) return;
   const { cert, key, clientCa } = tls;

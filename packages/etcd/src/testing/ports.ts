@@ -1,9 +1,9 @@
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { EtcdStartError } from './start-error.js';
 
-/** Loopback ports that were free a moment ago, all different. */
+/** Different loopback ports that were free a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {
-  // All are held until the last one is known.
+  // All ports are held until the last one is known.
   const servers = await Promise.all(Array.from({ length: count }, listen));
   const ports = servers.map((server) => (server.address() as AddressInfo).port);
   await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));

@@ -5,7 +5,7 @@ import { reason } from '../util/kinds.js';
 import { EtcdStartError } from './start-error.js';
 import { release } from './watchdog.js';
 
-/** How a process ended: by one of the two. */
+/** How a process ended. One of the two fields is set. */
 export interface ProcessEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -13,12 +13,12 @@ export interface ProcessEnd {
 
 const LOG_CHARACTERS = 64 * 1024;
 const POLL_MS = 10;
-/** What etcd, or Go, says of an address that it can't listen on. */
+/** How etcd, or Go, reports an address that it can't listen on. */
 const PORT_TAKEN = /listen tcp ([\d.]+:\d+): bind: address already in use/;
-/** How long it may take to end by itself once it is asked to. */
+/** How long the process may take to end after it was asked to. */
 const GRACE_MS = 5_000;
 
-/** A server in a process group of its own, which ends as a whole. It doesn't keep this process alive. */
+/** A server in a process group of its own, which is ended as a whole. It doesn't keep this process alive. */
 export class ServerProcess {
   readonly pid: number;
   readonly exited: Promise<ProcessEnd>;
@@ -69,22 +69,22 @@ export class ServerProcess {
     return this.#end === undefined;
   }
 
-  /** The last of what it has written. */
+  /** The last part of its output. */
   get log(): string {
     return this.#log;
   }
 
   /**
-   * Waits until its output has these words.
+   * Waits until its output contains these words.
    *
-   * @throws EtcdStartError when it ends before, or takes longer; with the signal's reason.
+   * @throws EtcdStartError when the process ends before that, or takes too long; the signal's reason when it aborts.
    */
   async untilItSays(words: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     while (!this.#log.includes(words)) {
       signal?.throwIfAborted();
       if (this.#end !== undefined) {
-        // Its last words may still be in the pipe.
+        // Its last output may still be in the pipe.
         await sleep(POLL_MS);
         const { code, signal: by } = this.#end;
         const how = by === null ? `exited with code ${code}` : `was killed by ${by}`;
@@ -99,24 +99,24 @@ export class ServerProcess {
     }
   }
 
-  /** Sends a signal to its whole group. */
+  /** Sends a signal to the whole process group. */
   kill(signal: NodeJS.Signals): void {
     if (this.#end !== undefined) return;
-    // Those who wait for its end must see it.
+    // The end must reach those who wait for it.
     if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') this.#child.ref();
     try {
       if (process.platform === 'win32') this.#child.kill(signal);
       else process.kill(-this.pid, signal);
     } catch (error) {
-      // It has ended by itself, and the event that reports it is on its way.
+      // The process has ended by itself, and the event that reports it is on its way.
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
   }
 
-  /** Ends it, by force where it doesn't end by itself in time. */
+  /** Ends the process, by force if it doesn't end in time. */
   async stop(): Promise<void> {
     if (this.#end === undefined) {
-      // A frozen process would not see the other signal.
+      // A frozen process would not react to the second signal.
       this.kill('SIGCONT');
       this.kill('SIGTERM');
       const overdue = setTimeout(() => this.kill('SIGKILL'), GRACE_MS);
@@ -132,7 +132,7 @@ function cannotRun(program: string, cause: unknown): EtcdStartError {
   return new EtcdStartError(`${program} can't be run: ${reason(cause)}`);
 }
 
-/** Variables that a shell has set for etcdctl or another etcd must not configure this one. */
+/** Variables that a shell has set for etcdctl or another etcd must not configure this server. */
 function cleanEnv(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(

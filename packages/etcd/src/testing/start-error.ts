@@ -1,7 +1,7 @@
 /** An etcd could not be started for a test. */
 export class EtcdStartError extends Error {
   override readonly name = 'EtcdStartError';
-  /** What it has written, at most the last 64 KiB; empty where it was not started. */
+  /** The output of the etcd, at most the last 64 KiB; empty where it was not started. */
   readonly log: string;
 
   /** @internal */

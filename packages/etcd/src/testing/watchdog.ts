@@ -6,8 +6,8 @@ import { reason } from '../util/kinds.js';
 import { EtcdStartError } from './start-error.js';
 
 /**
- * What the shell does: it remembers the process group that it is given, and when its input ends without a message, because the
- * process at the other end is gone, it kills that group and removes the directory.
+ * The script of the shell. It remembers the process group that it is given. When its input ends without a message,
+ * because this process is gone, it kills that group and removes the directory.
  */
 const SCRIPT = `
 group=
@@ -27,15 +27,15 @@ rm -rf -- "$1"
 
 /**
  * A temporary directory, and a watchdog. The watchdog removes the directory, and kills the process group that works in
- * it, when this process is gone: even if it was killed, so that none of its handlers ran. On Windows, without a shell,
- * the directory goes when this process exits.
+ * it, when this process is gone: even if it was killed, so that none of its handlers ran. On Windows, which has no such
+ * shell, the directory is removed when this process exits.
  */
 export class Watchdog {
   readonly dir: string;
   readonly #shell: ChildProcess | undefined;
   readonly #remove: () => void;
 
-  /** @throws EtcdStartError where the system has no directory, or no process, for it. */
+  /** @throws EtcdStartError where the system can't provide a directory or a process. */
   constructor() {
     const dir = temporaryDirectory();
     this.dir = dir;
@@ -44,7 +44,7 @@ export class Watchdog {
       process.once('exit', this.#remove);
       return;
     }
-    // In a group of its own, which Ctrl-C at a terminal doesn't reach.
+    // In its own group, which Ctrl-C at a terminal doesn't reach.
     const shell = spawn('/bin/sh', ['-c', SCRIPT, 'quiesce-etcd-watchdog', dir], {
       detached: true,
       stdio: ['pipe', 'ignore', 'ignore'],
@@ -62,12 +62,12 @@ export class Watchdog {
     this.#shell = shell;
   }
 
-  /** From now on this group is killed with this process; `undefined` for none. */
+  /** From now on this group is killed when this process ends; `undefined` for none. */
   guard(group: number | undefined): void {
     this.#shell?.stdin?.write(`group ${group ?? ''}\n`);
   }
 
-  /** Removes the directory now. Its group is over. */
+  /** Removes the directory now, when the group has already ended. */
   end(): void {
     this.#remove();
     process.off('exit', this.#remove);
@@ -83,7 +83,7 @@ function temporaryDirectory(): string {
   }
 }
 
-/** A child that is forgotten doesn't keep this process alive. */
+/** Lets a child that is no longer of interest not keep this process alive. */
 export function release(child: ChildProcess): void {
   child.unref();
   for (const stream of child.stdio) (stream as { unref?: () => void } | null)?.unref?.();

@@ -1,4 +1,4 @@
-// queues/ has the queues. Each item goes to one consumer: in the order in which they came, or by priority.
+// queues/ has the queues. Each item goes to one consumer, in order of arrival or by priority.
 
 import type { Bytes, KeyRange } from '../../kv/key-range.js';
 import { compare, op } from '../../kv/txn.js';
@@ -31,7 +31,7 @@ export async function dequeue(
     );
     for (const kv of kvs) {
       signal.throwIfAborted();
-      // Without the signal: an item that was taken must reach the caller.
+      // Not cancelled by the signal: an item that was taken must reach the caller.
       const txn = {
         compare: [compare.modRevision<Bytes>(kv.key, '=', kv.modRevision)],
         success: [op.delete<Bytes>(kv.key)],

@@ -34,8 +34,8 @@ export class PriorityQueue {
 
   /**
    * @param space a client, or a namespace of one.
-   * @param name the queue; keys start with it and a slash, and with `__`, the name and a slash. Use no
-   * name that begins with another one and a slash: a queue `a` takes the keys of `a/b` for its own.
+   * @param name the queue's name. Its keys start with the name and a slash, or with `__`, the name and a slash. Don't
+   * use a name that begins with another name and a slash: a queue `a` takes the keys of `a/b` for its own.
    */
   constructor(space: Namespace, name: Bytes);
   constructor(space: Namespace, name: Bytes, ...more: readonly unknown[]) {
@@ -46,7 +46,7 @@ export class PriorityQueue {
   }
 
   /**
-   * Adds an item behind those of its priority.
+   * Adds an item behind the items of the same priority.
    *
    * @param priority a whole number from 0, the first to be taken, to 65,535.
    * @param options `timeoutMs` bounds the whole operation. By default each request has its own deadline.
@@ -56,7 +56,7 @@ export class PriorityQueue {
     callControl.check(options);
     const item = ownBytes(value);
     const level = Buffer.concat([this.#name, Buffer.from(String(priority).padStart(5, '0'))]);
-    // Changes with each item of this priority, so that nobody else can have taken the same number meanwhile.
+    // The key changes with each item of this priority, so nobody else can have taken the same number meanwhile.
     const base = Buffer.concat([Buffer.from('__'), level]);
     const items = prefix(Buffer.concat([level, Buffer.from('/')]));
     const lastItem = { sortBy: 'key', sortOrder: 'descend', limit: 1, keysOnly: true } as const;

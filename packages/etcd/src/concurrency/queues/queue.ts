@@ -27,8 +27,8 @@ export class Queue {
 
   /**
    * @param space a client, or a namespace of one.
-   * @param name the queue; keys start with it and a slash. Use no
-   * name that begins with another one and a slash: a queue `a` takes the keys of `a/b` for its own.
+   * @param name the queue's name. Its keys start with the name and a slash. Don't use a name that begins with another
+   * name and a slash: a queue `a` takes the keys of `a/b` for its own.
    */
   constructor(space: Namespace, name: Bytes);
   constructor(space: Namespace, name: Bytes, ...more: readonly unknown[]) {
@@ -51,7 +51,7 @@ export class Queue {
   }
 
   /**
-   * Takes the first item; waits for one while the queue is empty. Its order is that of `modRevision`.
+   * Takes the first item; waits for one while the queue is empty. Items are in the order of their `modRevision`.
    *
    * @throws DeadlineExceededError after `timeoutMs`.
    */
