@@ -56,7 +56,7 @@ overEachTransport('auth service', (connect) => {
       await etcd.auth.userDelete('cat');
     });
 
-    test('get another password only while they exist', async () => {
+    test('can change their password only while they exist', async () => {
       await etcd.auth.userAdd('dan', { password: 'secret' });
       await etcd.auth.userChangePassword('dan', 'other');
       await etcd.auth.userDelete('dan');
@@ -97,7 +97,7 @@ overEachTransport('auth service', (connect) => {
       await assert.rejects(etcd.auth.roleGet('two'), refused(/role name not found/));
     });
 
-    test('hold permissions for keys and ranges, which come back as they were given', async () => {
+    test('have permissions for keys and ranges, which are listed as they were granted', async () => {
       await etcd.auth.roleAdd('app');
       const granted = [
         ['read', 'config', ['config', '']],
@@ -248,7 +248,7 @@ overEachTransport('auth service', (connect) => {
     });
     after(() => root.close());
 
-    test('users may do what their roles allow, and the root user what it likes', async () => {
+    test('users may do what their roles allow, and the root user may do anything', async () => {
       assert.equal((await root.auth.status()).enabled, true);
       await root.put('app/key', 'value');
       await root.put('other', 'value');

@@ -238,7 +238,7 @@ overEachTransport('beside clientv3', (connect) => {
     assert.equal(await peer.do('health services/etcd'), 'SERVING');
   });
 
-  test('endpoints: a watch continues after a compaction, with what has changed meanwhile', async () => {
+  test('endpoints: a watch continues after a compaction, with the changes in between', async () => {
     await using proxy = await startTcpProxy(server);
     await using far = await connect(`http://127.0.0.1:${proxy.port}`);
     const near = new EndpointManager(etcd, 'services/cut');

@@ -57,7 +57,7 @@ overEachTransport('cluster service', (connect) => {
     () => EtcdMember,
   ];
 
-  test('memberList tells of each member', async () => {
+  test('memberList describes each member', async () => {
     const expected = cluster.members.map(({ id, name, peerUrl, endpoint }) => ({
       id,
       name,
@@ -72,7 +72,7 @@ overEachTransport('cluster service', (connect) => {
     }
   });
 
-  test('status is of the member that was asked', async () => {
+  test('status describes the member that was asked', async () => {
     const leader = await cluster.leader();
     for (const member of cluster.members) {
       const status = await etcd.maintenance.status(member.endpoint);
@@ -152,14 +152,14 @@ overEachTransport('cluster service', (connect) => {
       await started.stop();
     });
 
-    test('that never started is removed again', async () => {
+    test('that never started can be removed', async () => {
       const { peerUrl } = await cluster.newMember();
       const { member } = await etcd.cluster.memberAdd([peerUrl], { isLearner: true });
       assert.equal((await etcd.cluster.memberRemove(member.id)).length, 3);
     });
   });
 
-  test('a member is added with its vote, and serves', async () => {
+  test('a voting member is added, and serves', async () => {
     const newcomer = await cluster.newMember();
     const { member } = await etcd.cluster.memberAdd([newcomer.peerUrl]);
     assert.equal(member.isLearner, false);
@@ -222,7 +222,7 @@ overEachTransport('cluster service', (connect) => {
   });
 
   describe('moveLeader', () => {
-    test('makes another member the leader, asked through a follower', async () => {
+    test('makes another member the leader, even if a follower is asked', async () => {
       const leader = await cluster.leader();
       const [target, asked] = (await cluster.followers()) as [EtcdMember, EtcdMember];
       const client = await connect(asked.endpoint);

@@ -128,7 +128,7 @@ overEachTransport('connect() to several endpoints', (connect) => {
 });
 
 overEachTransport('connect() with waitForReadyMs', (connect) => {
-  test('waits for an etcd that comes up', async () => {
+  test('waits for an etcd that is starting', async () => {
     await using server = await startAway();
     const start = performance.now();
     const connecting = connect({ endpoints: server.endpoint, waitForReadyMs: 60_000 });
@@ -255,7 +255,7 @@ async function enableAuth(
 }
 
 overEachTransport('connect() with lazy', (connect) => {
-  test('is done at once, and the first calls wait until etcd is up', async () => {
+  test('resolves at once, and the first calls wait until etcd is up', async () => {
     await using server = await startAway();
     await using etcd = await connect({ endpoints: server.endpoint, lazy: true, timeoutMs: 60_000 });
     assert.deepEqual(

@@ -88,13 +88,13 @@ describe('connect() refuses at once, in one line,', () => {
 });
 
 overEachTransport('connect()', (connect) => {
-  test('is done when an endpoint has answered', async () => {
+  test('resolves when an endpoint has answered', async () => {
     await using etcd = await connect(server.endpoint);
     assert.equal(etcd.closed, false);
     assert.ok((await etcd.put('connect/first', '1')).revision > 0n);
   });
 
-  test('takes the first endpoint that works, and says nothing about the others', async () => {
+  test('uses the first endpoint that works, and reports nothing about the others', async () => {
     const dead = `http://127.0.0.1:${await unusedPort()}`;
     await using etcd = await connect({ endpoints: [dead, server.endpoint] });
     await etcd.put('connect/second', '1');
@@ -119,7 +119,7 @@ overEachTransport('connect()', (connect) => {
     );
   });
 
-  test('gives up on a server that accepts and says nothing', async () => {
+  test('gives up on a server that accepts and never answers', async () => {
     const silent = createServer(() => {});
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as { port: number };
@@ -199,7 +199,7 @@ overEachTransport('connect()', (connect) => {
     });
   });
 
-  test('is given up by its signal', async () => {
+  test('is ended by its signal', async () => {
     const silent = createServer(() => {});
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as { port: number };
@@ -304,7 +304,7 @@ overEachTransport('calls', (connect) => {
     },
   );
 
-  test('with a key or value that is too large fail here, with a hint, and leave nothing behind', async () => {
+  test('with a key or value that is too large fail in the client, with a hint, and leave nothing behind', async () => {
     const large = new Uint8Array(3 * 1024 * 1024);
     for (const call of [etcd.put('large', large), etcd.put(large, 'value'), etcd.get(large)]) {
       await assert.rejects(call, (error) => {
@@ -421,7 +421,7 @@ overEachTransport('calls', (connect) => {
 });
 
 overEachTransport('close()', (connect) => {
-  test('rejects what is in flight and what comes later, and can be called again', async () => {
+  test('rejects calls in flight and later calls, and can be called again', async () => {
     await using frozen = await startEtcd();
     const etcd = await connect(frozen.endpoint);
     frozen.pause();

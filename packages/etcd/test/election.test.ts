@@ -233,7 +233,7 @@ overEachTransport('election', (connect) => {
     assert.equal((await new Election(etcd, 'test').leader())?.text(), 'b');
   });
 
-  test('a leadership is resumed in another session, and only while it is there', async () => {
+  test('a leadership can be resumed in another session, but only while it exists', async () => {
     const before = await Session.create(etcd, { ttlSeconds: 1 });
     const election = new Election(etcd, 'resume');
     const { key, revision } = await election.campaign(before, 'value');

@@ -141,7 +141,7 @@ overEachTransport('failover', (connect) => {
     await follower.restart();
   });
 
-  test('a follower that is killed costs no read and no write that was not sent', async () => {
+  test('a killed follower fails no read, and no write that was not sent', async () => {
     await using etcd = await connect({ endpoints: cluster.endpoints });
     const [follower] = await cluster.followers();
     assert.ok(follower);
@@ -205,7 +205,7 @@ overEachTransport('failover', (connect) => {
     });
   });
 
-  test('a member that is cut off: requireLeader fails at once there, and goes elsewhere with more endpoints', async () => {
+  test('a member that is cut off: requireLeader fails at once, or uses another endpoint', async () => {
     const [lone] = (await cluster.followers()) as [EtcdMember];
     await using one = await connect({ endpoints: lone.endpoint, retry: { maxAttempts: 1 } });
     await using all = await connect({ endpoints: cluster.endpoints, attemptTimeoutMs: 2_000 });

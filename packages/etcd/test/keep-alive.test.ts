@@ -15,7 +15,7 @@ withServer(
 );
 
 overEachTransport('HTTP/2 keepalive', (connect) => {
-  test('fails the calls of a connection that is dead, without a deadline of theirs', async () => {
+  test('fails the calls of a dead connection, even without a deadline', async () => {
     await using proxy = await startTcpProxy({ port: server.port });
     const etcd = await connect({
       endpoints: `http://127.0.0.1:${proxy.port}`,

@@ -125,7 +125,7 @@ overEachTransport('KV', (connect) => {
     const range = async (options: RangeOptions): Promise<string> =>
       keysOf((await etcd.range(allKeys(), options)).kvs).join(' ');
 
-    test('finds one key, a prefix, an interval, from a key on, and all', async () => {
+    test('finds one key, a prefix, an interval, the keys from one on, and all keys', async () => {
       assert.deepEqual(keysOf((await etcd.range('b')).kvs), ['b']);
       assert.deepEqual(keysOf((await etcd.range('c')).kvs), []);
       assert.deepEqual(keysOf((await etcd.range(prefix('c/'))).kvs), ['c/1', 'c/2']);
@@ -148,7 +148,7 @@ overEachTransport('KV', (connect) => {
       assert.equal((await etcd.range(prefix(Uint8Array.of(0xff)))).count, 1n);
     });
 
-    test('limit cuts, and says that there is more', async () => {
+    test('limit cuts the result, and reports that there is more', async () => {
       const cut = await etcd.range(allKeys(), { limit: 2 });
       assert.deepEqual([keysOf(cut.kvs), cut.more, cut.count], [['a', 'b'], true, 5n]);
       const whole = await etcd.range(allKeys(), { limit: 5n });
@@ -166,7 +166,7 @@ overEachTransport('KV', (connect) => {
       assert.equal(await range({ sortBy: 'modRevision', sortOrder: 'descend', limit: 3 }), 'a b d');
     });
 
-    test('keysOnly leaves values out, countOnly everything', async () => {
+    test('keysOnly leaves out values, countOnly leaves out everything', async () => {
       const { kvs } = await etcd.range(prefix('c/'), { keysOnly: true });
       assert.deepEqual(
         kvs.map((kv) => [kv.keyText(), kv.value.length, kv.version]),
@@ -207,7 +207,7 @@ overEachTransport('KV', (connect) => {
         refusal(StatusCode.OUT_OF_RANGE, /not reached that revision/),
       ));
 
-    test('reads from the member that was asked alone with serializable', async () => {
+    test('with serializable, reads only from the member that was asked', async () => {
       assert.equal((await etcd.get('a', { serializable: true }))?.text(), '5');
       assert.equal(await range({ serializable: true, limit: 1 }), 'a');
     });
@@ -237,7 +237,7 @@ overEachTransport('KV', (connect) => {
       for (const key of ['a', 'b/1', 'b/2', 'c']) await etcd.put(key, `value of ${key}`);
     });
 
-    test('deletes one key, a prefix, from a key on, and all', async () => {
+    test('deletes one key, a prefix, the keys from one on, and all keys', async () => {
       assert.equal((await etcd.delete('a')).deleted, 1n);
       assert.equal((await etcd.delete('b')).deleted, 0n);
       assert.equal((await etcd.delete(prefix('b/'))).deleted, 2n);
@@ -246,7 +246,7 @@ overEachTransport('KV', (connect) => {
       assert.equal((await etcd.delete(allKeys())).deleted, 0n);
     });
 
-    test('returns what it deleted with prevKv', async () => {
+    test('with prevKv, returns what it deleted', async () => {
       const { prevKvs, deleted } = await etcd.delete(prefix('b/'), { prevKv: true });
       assert.equal(deleted, 2n);
       assert.deepEqual(
@@ -294,7 +294,7 @@ overEachTransport('KV', (connect) => {
       assert.equal((await etcd.get('kept'))?.text(), 'x');
     });
 
-    test('waits for the backend with physical', async () => {
+    test('with physical, waits for the backend', async () => {
       const { revision } = await etcd.put('k', '1');
       await etcd.put('k', '2');
       await etcd.compact(revision, { physical: true });

@@ -79,7 +79,7 @@ overEachTransport('leases', (connectHere) => {
       });
     });
 
-    test('revoke deletes the keys that are attached', async () => {
+    test('revoke deletes the attached keys', async () => {
       const { id } = await etcd.lease.grant(30);
       await etcd.put('revoke/a', '', { lease: id });
       await etcd.put('revoke/b', '', { lease: id });
@@ -101,7 +101,7 @@ overEachTransport('leases', (connectHere) => {
       await assert.rejects(etcd.put('k', 'v', { lease: 123 }), LeaseNotFoundError);
     });
 
-    test('timeToLive tells what is left, and the keys if asked', async () => {
+    test('timeToLive returns the remaining time, and the keys on request', async () => {
       const { id } = await etcd.lease.grant(30);
       await etcd.put('ttl/a', '', { lease: id });
       await etcd.put('ttl/b', '', { lease: id });
@@ -116,7 +116,7 @@ overEachTransport('leases', (connectHere) => {
       assert.equal(await etcd.lease.timeToLive(id), undefined);
     });
 
-    test('timeToLive of a namespace lists its own keys, by their names there', async () => {
+    test('timeToLive of a namespace lists only its own keys, under their names there', async () => {
       const space = etcd.namespace('space/');
       const { id } = await space.lease.grant(30);
       await space.put('in', '', { lease: id });
@@ -127,7 +127,7 @@ overEachTransport('leases', (connectHere) => {
       assert.equal(await etcd.get('space/in'), undefined);
     });
 
-    test('list has the leases there are', async () => {
+    test('list returns all leases', async () => {
       const ids = await Promise.all([1, 2, 3].map(async () => (await etcd.lease.grant(30)).id));
       const listed = await etcd.lease.list();
       for (const id of ids) assert.ok(listed.includes(id));
@@ -156,7 +156,7 @@ overEachTransport('leases', (connectHere) => {
       await etcd.lease.revoke(id);
     });
 
-    test('fails for no lease, and for one that is gone', async () => {
+    test('fails for a lease that never existed, and for one that is gone', async () => {
       await assert.rejects(etcd.lease.keepAliveOnce(123), LeaseNotFoundError);
       const { id } = await etcd.lease.grant(60);
       await etcd.lease.keepAliveOnce(id);
@@ -177,7 +177,7 @@ overEachTransport('leases', (connectHere) => {
   });
 
   describe('keepAlive', { concurrency: true }, () => {
-    test('holds a lease beyond its TTL, renewed at each third of it', async () => {
+    test('keeps a lease beyond its TTL, and renews it at each third of the TTL', async () => {
       const { id } = await etcd.lease.grant(1);
       await etcd.put('kept', '', { lease: id });
       using keepAlive = await etcd.lease.keepAlive(id);
@@ -413,7 +413,7 @@ overEachTransport('keepalives and failures', (connectHere) => {
     await grown.proxy.close();
   });
 
-  test('close() halts keepalives at once, whatever they are at', async () => {
+  test('close() halts keepalives at once, in any state', async () => {
     await using kept = await keepOne(60);
     await using waiting = await keepOne(60);
     const { id } = await waiting.etcd.lease.grant(60);

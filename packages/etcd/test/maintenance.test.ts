@@ -59,7 +59,7 @@ overEachTransport('maintenance service', (connect) => {
       assert.equal(status.downgradeTo, undefined);
     });
 
-    test('need not be one of the client, and is distinguished from them', async () => {
+    test("need not be one of the client's endpoints, and is kept apart from them", async () => {
       await using other = await startEtcd();
       const there = await etcd.maintenance.status(other.endpoint);
       const here = await etcd.maintenance.status(server.endpoint);
@@ -100,7 +100,7 @@ overEachTransport('maintenance service', (connect) => {
     });
   });
 
-  test('defragment gives back what deletes and a compaction freed', async () => {
+  test('defragment returns the space that deletes and a compaction freed', async () => {
     const value = randomBytes(100_000);
     for (let i = 0; i < 20; i++) await etcd.put(`bulk/${i}`, value);
     const { revision } = await etcd.delete(prefix('bulk/'));
@@ -170,7 +170,7 @@ overEachTransport('maintenance service', (connect) => {
       );
     });
 
-    test('a used-up quota is recovered from: compact, defragment, disarm', async () => {
+    test('recovery from a used-up quota: compact, defragment, disarm', async () => {
       await using small = await startEtcd({ extraArgs: [`--quota-backend-bytes=${2 << 20}`] });
       const client = await connect(small.endpoint);
       try {
@@ -203,7 +203,7 @@ overEachTransport('maintenance service', (connect) => {
       for (let i = 0; i < 5; i++) await etcd.put(`snapshot/${i}`, randomBytes(100_000));
     });
 
-    test('are the whole database and its SHA-256', async () => {
+    test('contain the whole database and its SHA-256', async () => {
       await etcd.put('snapshot/last', 'kept');
       const snapshot = etcd.maintenance.snapshot();
       assert.equal(snapshot.info, undefined);
@@ -242,7 +242,7 @@ overEachTransport('maintenance service', (connect) => {
     });
 
     const noTool = etcdutlBinary() === undefined && 'there was no Go to build etcdutl with';
-    test("are restored by etcd's own tool, with what they held", { skip: noTool }, async () => {
+    test("can be restored with etcd's own tool, with all their data", { skip: noTool }, async () => {
       await etcd.put('restored', 'as it was');
       const file = join(dir, `restore-${etcd.transport}.db`);
       const dataDir = `${file}.data`;

@@ -65,7 +65,7 @@ overEachTransport('mirror', (connect) => {
     }
   }
 
-  test('a base in pages at one revision while keys change, then each change', async () => {
+  test('reads a base in pages at one revision while keys change, then each change', async () => {
     const p = fresh();
     for (let i = 0; i < 25; i++) await direct.put(`${p}${String(i).padStart(2, '0')}`, 'old');
     const copy = new Copy();
@@ -269,7 +269,7 @@ overEachTransport('mirror', (connect) => {
   });
 });
 
-test('ordered reads are not older than what was seen, from a member that is behind', async () => {
+test('ordered reads from a member that is behind are not older than what was seen', async () => {
   await using cluster = await startEtcdCluster({ partitionable: true });
   const [behind, ...others] = await cluster.followers();
   assert.ok(behind !== undefined);

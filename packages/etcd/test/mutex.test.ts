@@ -34,7 +34,7 @@ overEachTransport('mutex', (connect) => {
 
   const keys = (name: string): Promise<number> => keysBelow(etcd, name);
 
-  test('is held by one at a time, in the order in which they came', async () => {
+  test('has one holder at a time, in order of arrival', async () => {
     const sessions = await Promise.all(Array.from({ length: 5 }, () => Session.create(etcd)));
     const order: bigint[] = [];
     let holders = 0;
@@ -233,7 +233,7 @@ overEachTransport('mutex', (connect) => {
     assert.equal(reason.why, 'deleted');
   });
 
-  test('is lost with its session, which is reported to waiting ones at once', async () => {
+  test('is lost with its session, and waiters are notified at once', async () => {
     await using other = await Session.create(etcd);
     const session = await Session.create(etcd);
     const lock = await new Mutex(session, 'lost').lock();
@@ -277,7 +277,7 @@ overEachTransport('mutex', (connect) => {
     await got.unlock();
   });
 
-  test('a namespace has its own', async () => {
+  test('a namespace has its own locks', async () => {
     const space = etcd.namespace('space/');
     await using session = await Session.create(space);
     await using outside = await Session.create(etcd);

@@ -91,7 +91,7 @@ overEachTransport('a namespace', (connect) => {
     assert.equal((await etcd.namespace('').get('a/1'))?.text(), 'value of a/1');
   });
 
-  test('watches its keys by their names in it', async () => {
+  test('watches its keys under their names in the namespace', async () => {
     const app = etcd.namespace('watch/');
     await using watch = app.watch(allKeys(), { prevKv: true });
     await watch.ready;

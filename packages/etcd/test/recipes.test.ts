@@ -113,7 +113,7 @@ overEachTransport('recipes', (connect) => {
     await Promise.all(sessions.map((session) => session.close()));
   });
 
-  test('double barrier: there is no room for more', async () => {
+  test('double barrier: further participants are refused', async () => {
     const sessions = await Promise.all([1, 2, 3, 4].map(() => Session.create(etcd)));
     const barriers = sessions.map((session) => new DoubleBarrier(session, 'full', 2));
     const results = await Promise.allSettled(barriers.map((barrier) => barrier.enter()));

@@ -169,7 +169,7 @@ overEachTransport('a store that was restored at a lower revision', (connect) => 
     });
   });
 
-  test('is noticed by what reads several times', { skip: cannotRestore }, async () => {
+  test('is noticed by code that reads several times', { skip: cannotRestore }, async () => {
     const put = async (etcd: EtcdClient): Promise<void> => {
       for (const key of ['p/1', 'p/2', 'p/3', 'p/4', 'p/5', 'n']) await etcd.put(key, key);
     };

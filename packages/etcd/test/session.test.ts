@@ -30,7 +30,7 @@ overEachTransport('sessions', (connect) => {
     ({ server, etcd } = given);
   });
 
-  test('have a TTL of 60 s, or what was asked for', async () => {
+  test('have a TTL of 60 s, or the requested one', async () => {
     await using session = await Session.create(etcd);
     assert.equal(session.ttlSeconds, 60);
     assert.ok(session.remainingMs > 50_000);
@@ -39,7 +39,7 @@ overEachTransport('sessions', (connect) => {
     assert.equal((await etcd.lease.timeToLive(other.leaseId))?.grantedTtlSeconds, 7);
   });
 
-  test('take a lease that exists, and refuse one that doesn’t', async () => {
+  test('accept a lease that exists, and refuse one that doesn’t', async () => {
     const { id } = await etcd.lease.grant(30);
     await using session = await Session.create(etcd, { leaseId: id });
     assert.equal(session.leaseId, id);
@@ -68,14 +68,14 @@ overEachTransport('sessions', (connect) => {
     await eventually('the key goes', async () => (await etcd.get('session/orphan')) === undefined);
   });
 
-  test('tell their loss: lease revoked', async () => {
+  test('report their loss: lease revoked', async () => {
     await using session = await Session.create(etcd, { ttlSeconds: 2 });
     await using other = await connect(server.endpoint);
     await other.lease.revoke(session.leaseId);
     assert.equal(why(await aborted(session.signal, 1900)), 'revoked');
   });
 
-  test('tell their loss: no connection', async () => {
+  test('report their loss: no connection', async () => {
     await using proxy = await startTcpProxy(server);
     await using far = await connect(`http://127.0.0.1:${proxy.port}`);
     const session = await Session.create(far, { ttlSeconds: 1 });
@@ -84,7 +84,7 @@ overEachTransport('sessions', (connect) => {
     await session.close();
   });
 
-  test('tell their loss: client closed; to close them then fails, as their keys stay', async () => {
+  test('report their loss: client closed; to close them then fails, as their keys stay', async () => {
     const client = await connect(server.endpoint);
     const session = await Session.create(client, { ttlSeconds: 1 });
     const lock = await new Mutex(session, 'session/mutex').lock();

@@ -54,7 +54,7 @@ overEachTransport('stm', (connect) => {
   });
   const number = async (key: string): Promise<number> => Number((await etcd.get(key))?.text());
 
-  test('commits what its function wrote as one transaction, and returns what it returned', async () => {
+  test("commits the writes of its function as one transaction, and returns the function's result", async () => {
     await etcd.put('gone', '');
     const result = await etcd.stm(async (stm) => {
       stm.put('a', '1');
@@ -234,7 +234,7 @@ overEachTransport('stm', (connect) => {
         }
       });
 
-      test('of two writes, each allowed by what the other one changes (write skew)', async () => {
+      test('of two writes, each based on what the other one changes (write skew)', async () => {
         await etcd.txn({ success: [op.put('on call/a', 'yes'), op.put('on call/b', 'yes')] });
         const bothHaveRead = barrier(2);
         const leave = (client: EtcdClient, me: string): Promise<unknown> =>
@@ -387,7 +387,7 @@ overEachTransport('stm', (connect) => {
     assert.equal((await etcd.get('counter'))?.version, 24n);
   });
 
-  test('prefetched keys are read before the function starts, and at the revision of all reads', async () => {
+  test('prefetched keys are read before the function starts, at the revision of all reads', async () => {
     await etcd.txn({ success: [op.put('a', '1'), op.put('b', '1'), op.put('c', '1')] });
     const seen: unknown[] = [];
     await etcd.stm(
@@ -476,7 +476,7 @@ overEachTransport('stm', (connect) => {
     assert.equal(attempts, 2);
   });
 
-  test('ends when its signal is aborted, also between attempts', async () => {
+  test('ends when its signal aborts, also between attempts', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
     let runs = 0;

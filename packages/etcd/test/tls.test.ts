@@ -172,7 +172,7 @@ overEachTransport('TLS as Go has it:', (connect) => {
       }
     });
 
-    test('of etcd --auto-tls is taken where it is named, or nothing is verified', async () => {
+    test('of etcd --auto-tls is accepted if tls.ca has it, or without verification', async () => {
       await using secured = await startSecured('--auto-tls');
       const endpoints = `https://127.0.0.1:${secured.port}`;
       const ca = fetchCertificate(secured.port);
@@ -255,7 +255,7 @@ overEachTransport('TLS as Go has it:', (connect) => {
       );
     });
 
-    test('is asked for before each new connection, where a function gives it', async () => {
+    test('is requested before each new connection, if a function returns it', async () => {
       let name = 'client';
       let asked = 0;
       const tls = async () => {
@@ -285,7 +285,7 @@ overEachTransport('TLS as Go has it:', (connect) => {
     });
   });
 
-  test('tokens are given as they are, or by a function that gives others when they are refused', async () => {
+  test('tokens are given directly, or by a function that returns a new one after a refusal', async () => {
     await using plain = await startEtcd();
     await using root = await connect(plain.endpoint);
     await root.auth.userAdd('root', { password: 'secret' });

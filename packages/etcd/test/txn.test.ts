@@ -42,7 +42,7 @@ overEachTransport('a transaction', (connect) => {
   const holds = async (...conditions: Compare<string, string>[]): Promise<boolean> =>
     (await etcd.txn({ compare: conditions })).succeeded;
 
-  test('does one list or the other, as one step with one revision', async () => {
+  test('carries out one list or the other, as one step with one revision', async () => {
     const { revision } = await etcd.put('a', '1');
     const txn = {
       compare: [compare.value('a', '=', '1')],
@@ -131,7 +131,7 @@ overEachTransport('a transaction', (connect) => {
     );
   });
 
-  test('nests, and looks at all conditions before it does anything', async () => {
+  test('can be nested, and checks all conditions before any operation', async () => {
     await etcd.put('a', '1');
     const result = await etcd.txn({
       success: [
@@ -169,7 +169,7 @@ overEachTransport('a transaction', (connect) => {
   });
 
   describe('compares', () => {
-    test('version, create and mod revision, each way', async () => {
+    test('versions, create and mod revisions, with each operator', async () => {
       const { revision } = await etcd.put('k', '1');
       await etcd.put('k', '2');
       const cases = [
@@ -190,7 +190,7 @@ overEachTransport('a transaction', (connect) => {
       }
     });
 
-    test('values, in byte order, and never of a key that is not there', async () => {
+    test('values in byte order, and never the value of a missing key', async () => {
       await etcd.put('k', 'b');
       assert.equal(await holds(compare.value('k', '=', 'b')), true);
       assert.equal(await holds(compare.value('k', '=', '')), false);
@@ -222,7 +222,7 @@ overEachTransport('a transaction', (connect) => {
       assert.equal(await holds(compare.version(prefix('r/'), '<', 3)), true);
     });
 
-    test('what is there and what is missing', async () => {
+    test('existing keys and missing keys', async () => {
       await etcd.put('r/1', '');
       assert.equal(await holds(compare.exists('r/1')), true);
       assert.equal(await holds(compare.exists('none')), false);

@@ -266,7 +266,7 @@ overEachTransport('a watch whose connection breaks', (connect) => {
   });
 });
 
-test('a watch that the server refuses ends with the reason, and harms no other', async () => {
+test('a watch that the server refuses ends with the reason, and affects no other watch', async () => {
   await using own = await startEtcd();
   await using anonymous = await connectAny(own.endpoint);
   const root = { username: 'root', password: 'secret' };

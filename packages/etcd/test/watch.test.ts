@@ -166,7 +166,7 @@ overEachTransport('watch', (connect) => {
     );
   });
 
-  test('gives the key before the change with prevKv', async () => {
+  test('with prevKv, has the key before the change', async () => {
     const p = fresh();
     await using watch = etcd.watch(prefix(p), { prevKv: true });
     await watch.ready;
@@ -212,7 +212,7 @@ overEachTransport('watch', (connect) => {
     assert.deepEqual((await take(watch, 2)).map(told), [`${p}a=1`, `-${p}a`]);
   });
 
-  test('gives a transaction as one batch, also to one who comes later', async () => {
+  test('delivers a transaction as one batch, also to a later watch', async () => {
     const p = fresh();
     await using now = etcd.watch(prefix(p));
     await now.ready;
@@ -487,7 +487,7 @@ overEachTransport('watch', (connect) => {
     }
   });
 
-  test('requestProgress comes after all events up to it', async () => {
+  test('requestProgress resolves after all events up to its revision', async () => {
     const p = fresh();
     await using watch = etcd.watch(prefix(p));
     await watch.ready;
@@ -527,7 +527,7 @@ overEachTransport('watch', (connect) => {
     }
   });
 
-  test('raises CompactedError, which names the compact revision', async () => {
+  test('fails with CompactedError, which has the compact revision', async () => {
     const p = fresh();
     const { revision } = await etcd.put(`${p}a`, '1');
     await etcd.put(`${p}a`, '2');
@@ -554,7 +554,7 @@ overEachTransport('watch', (connect) => {
     assert.throws(() => watch({ maxDisconnectedMs: Number.NaN }), InvalidArgumentError);
   });
 
-  test('ends at every stage: before it is made, while it waits, with events left, twice', async () => {
+  test('can be closed at every stage: before it is made, while it waits, with events left, twice', async () => {
     const p = fresh();
     const early = etcd.watch(prefix(p));
     early.close();
@@ -608,7 +608,7 @@ overEachTransport('watch', (connect) => {
     assert.throws(() => client.watch('a'), ClosedError);
   });
 
-  test('serves 1,000 watches on one client, each its own key', async () => {
+  test('serves 1,000 watches on one client, each with its own key', async () => {
     const p = fresh();
     const client = await connect(server.endpoint);
     try {
