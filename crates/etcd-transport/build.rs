@@ -1,6 +1,6 @@
 fn main() {
     napi_build::setup();
-    // A worker's end unloads the addon, and glibc would unmap code that thread-local destructors still name.
+    // The end of a worker unloads the addon. glibc would then unmap code to which thread-local destructors still refer.
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
     }

@@ -1,4 +1,4 @@
-//! Carries out commands as gRPC calls, each a task on the runtime, and reports what became of them.
+//! Carries out commands as gRPC calls, each a task on the runtime, and reports their outcome.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::{Future, poll_fn};
@@ -30,15 +30,16 @@ use crate::message::{Messages, ReadError};
 use crate::reassembly::Message;
 use crate::status::{self, ended};
 
-/// Messages of a stream that may wait for its reader before the server is held back.
-/// The JavaScript side gives credit back in halves of it.
+/// How many messages of a stream may wait for its reader before the server is held back. The JavaScript side returns
+/// credit in halves of this number.
 pub const STREAM_WINDOW: usize = 16;
 
-/// Runs the commands of one transport until their sender is dropped; then ends all its calls.
+/// Runs the commands of one transport until their sender is dropped. Then it ends all its calls.
 ///
-/// All that there is to do for them is one future, the connection's part too: so whoever polls it, a call goes from the
-/// command to the socket in one go ([`crate::shared_task`]). It also keeps the calls' deadlines, with one timer for all:
-/// tokio's cost a call more. And it wakes JavaScript once for all the calls whose answers came in one read.
+/// All the work for the calls is one future, including the connection's part. So whoever polls it takes a call from the
+/// command to the socket in one go ([`crate::shared_task`]). The service also keeps the calls' deadlines, with one
+/// timer for all, as a timer of tokio for each call would cost more. And it wakes JavaScript once for all calls whose
+/// answers arrived in one read.
 pub struct Service {
     commands: UnboundedReceiver<Commands>,
     calls: Arc<Calls>,
@@ -47,11 +48,11 @@ pub struct Service {
     alarm_set: bool,
 }
 
-/// A call or a connection, of which a panic was caught.
+/// A call or a connection. A panic in it is caught.
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Service {
-    /// To be called in the runtime's context.
+    /// Must be called in the runtime's context.
     pub fn new(channel: Arc<Channel>, commands: UnboundedReceiver<Commands>, completions: Arc<Completions>) -> Self {
         Self {
             commands,
@@ -62,7 +63,7 @@ impl Service {
         }
     }
 
-    /// Polls calls and connections until none can get on.
+    /// Polls calls and connections until none can make progress.
     fn run(&mut self, cx: &mut Context<'_>) {
         loop {
             while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
@@ -84,7 +85,7 @@ impl Service {
         }
     }
 
-    /// A deadline that is met doesn't move the alarm: it goes off for nothing, and is set again.
+    /// A deadline that is met doesn't move the alarm. The alarm then goes off without effect, and is set again.
     fn set_alarm(&mut self) {
         let deadline = self.calls.live().first_deadline();
         if let Some(first) = deadline.into_iter().chain(self.calls.completions.gathered_until()).min()
@@ -126,7 +127,7 @@ impl Service {
             match command {
                 Ok(command) => self.execute(command),
                 Err(error) => {
-                    // Only JavaScript knows which calls' frames were lost: it ends all of its calls.
+                    // Only JavaScript knows which calls' frames were lost, so it ends all of its calls.
                     self.calls.drop_all();
                     self.calls.completions.push(|out| put_broken(out, &error.to_string()));
                 }
@@ -154,10 +155,10 @@ impl Service {
                 let stream = Some(StreamEnds { outbound: Some(outbound), credit, gather });
                 self.calls.live().insert(id, LiveCall { task, deadline, stream });
             }
-            // Commands to a call that has just ended are normal: its last frame is on its way.
+            // Commands to a call that has just ended are normal, as its last frame may be on its way.
             Command::Send(id, message) => self.calls.with_stream(id, |stream| {
                 if let Some(outbound) = &stream.outbound {
-                    // Fails once the call has ended, which its last frame reports.
+                    // Fails once the call has ended. The call's last frame reports that.
                     let _ = outbound.send(message);
                 }
             }),
@@ -183,7 +184,7 @@ impl Service {
         }
     }
 
-    /// Begins a call. It gets on when the service is polled, by which time it is in `live`.
+    /// Begins a call. It makes progress when the service is polled. By then it is in `live`.
     fn spawn(&mut self, id: CallId, call: impl Future<Output = Outcome> + Send + 'static) -> AbortHandle {
         let calls = self.calls.clone();
         let (call, handle) = abortable(async move {
@@ -210,7 +211,7 @@ impl Drop for Service {
     }
 }
 
-/// A panic, which is a defect, ends no more than the future that it happens in.
+/// A panic, which is a defect, ends only the future in which it happens.
 fn guarded(future: impl Future<Output = ()> + Send + 'static) -> Running {
     Box::pin(AssertUnwindSafe(future).catch_unwind().map(drop))
 }
@@ -266,7 +267,7 @@ impl Live {
         self.calls.drain().collect()
     }
 
-    /// Ends a call whose deadline has passed, and gives the time that it had.
+    /// Ends a call whose deadline has passed, and returns the time that it had.
     fn overdue(&mut self, now: Instant) -> Option<(CallId, Duration)> {
         let (at, id) = *self.deadlines.first()?;
         if at > now {
@@ -290,7 +291,7 @@ struct StreamEnds {
     gather: Arc<Gather>,
 }
 
-/// How long what comes on a stream may wait for more.
+/// How long the messages of a stream may wait for more.
 #[derive(Default)]
 struct Gather {
     millis: AtomicU64,
@@ -298,7 +299,7 @@ struct Gather {
 
 impl Gather {
     fn set(&self, wait: Duration) {
-        // A batch states it in 32 bits.
+        // A batch encodes the time in 32 bits.
         self.millis.store(u64::try_from(wait.as_millis()).unwrap_or(0), Ordering::Relaxed);
     }
 
@@ -307,8 +308,8 @@ impl Gather {
     }
 }
 
-/// Ends a call whose task died from a panic, which is a defect: its caller would wait forever. A call that has ended in
-/// order, or was cancelled, is no longer in `live`.
+/// Reports a call whose task died from a panic, which is a defect. Otherwise its caller would wait forever. A call that
+/// has ended normally, or was cancelled, is no longer in `live`.
 struct ReportIfUnfinished<'a> {
     id: CallId,
     calls: &'a Calls,
@@ -360,7 +361,7 @@ impl Calls {
 
     /// Ends all calls without reporting it.
     fn drop_all(&self) {
-        // Taken out first, so that a task which is dropped here finds nothing and the lock free.
+        // Taken out first, so that a task that is dropped here finds nothing, and finds the lock free.
         let live = self.live().remove_all();
         for (_, call) in live {
             call.task.abort();
@@ -368,15 +369,15 @@ impl Calls {
     }
 }
 
-/// A call of one message each way. Its deadline stays here: when it passes, the call is dropped, and the reset of its
-/// stream notifies the server. To send it as `grpc-timeout` too has the server keep a timer for each call, at 5 to 7 % of
-/// all throughput.
+/// A call with one message each way. Its deadline stays here. When it passes, the call is dropped, and the reset of its
+/// stream notifies the server. If the deadline were also sent as `grpc-timeout`, the server would keep a timer for each
+/// call. That costs 5 to 7 % of the throughput.
 async fn unary(channel: Arc<Channel>, start: CallStart, message: Bytes) -> Outcome {
     let mut sent = match channel.send(start.method, start.headers).await {
         Ok(sent) => sent,
         Err(error) => return Outcome::failed(status::not_sent(&error)),
     };
-    // Message and end go in one frame, which spares both sides work.
+    // The message and the end go in one frame, which saves both sides work.
     if let Err(error) = sent.body.send_data(message, true) {
         return Outcome::failed(status::broken(&error, &sent.call.0));
     }
@@ -401,13 +402,13 @@ async fn unary(channel: Arc<Channel>, start: CallStart, message: Bytes) -> Outco
     }
 }
 
-/// Why a response has not one message at most.
+/// Why a response doesn't have at most one message.
 enum OnlyMessage {
     Unreadable(ReadError),
     Second,
 }
 
-/// The message of a unary response, if it has one. Reads on to the trailers.
+/// The message of a unary response, if it has one. Reads up to the trailers.
 async fn only_message(messages: &mut Messages) -> Result<Option<Message>, OnlyMessage> {
     let first = messages.next().await.map_err(OnlyMessage::Unreadable)?;
     if first.is_some() && messages.next().await.map_err(OnlyMessage::Unreadable)?.is_some() {
@@ -416,7 +417,7 @@ async fn only_message(messages: &mut Messages) -> Result<Option<Message>, OnlyMe
     Ok(first)
 }
 
-/// Headers and body of a response, unless they are a failure.
+/// The headers and body of a response, unless they report a failure.
 async fn answer(response: h2::client::ResponseFuture, call: &CallOf) -> Result<(HeaderMap, Messages), Outcome> {
     let response = response.await.map_err(|error| Outcome::failed(status::broken(&error, &call.0)))?;
     call.0.heard();
@@ -430,7 +431,7 @@ async fn answer(response: h2::client::ResponseFuture, call: &CallOf) -> Result<(
     Ok((head.headers, Messages::new(body, None)))
 }
 
-/// Trailers of a response whose messages were read, unless they are a failure.
+/// The trailers of a response whose messages were read, unless they report a failure.
 async fn end(mut messages: Messages, call: &CallOf) -> Result<HeaderMap, Outcome> {
     match messages.trailers().await {
         Err(error) => Err(Outcome::failed(status::unreadable(&error, &call.0))),
@@ -441,7 +442,7 @@ async fn end(mut messages: Messages, call: &CallOf) -> Result<HeaderMap, Outcome
     }
 }
 
-/// A call of any number of messages each way.
+/// A call with any number of messages each way.
 struct StreamCall {
     id: CallId,
     credit: Arc<Semaphore>,
@@ -463,8 +464,8 @@ impl StreamCall {
         tokio::pin!(reading);
         tokio::select! {
             outcome = &mut reading => outcome,
-            // What stops the sending shows in the reading, too; but not before it, to a reader that takes nothing. What
-            // is still to be read has come by now, so that HTTP/2's window bounds it.
+            // What stopped the sending also ends the reading, but not while the reader takes no messages. So it gets
+            // credit. What is still to be read has arrived by now, and HTTP/2's window bounds it.
             () = self.write(body, inbox) => {
                 self.credit.add_permits(Semaphore::MAX_PERMITS / 2);
                 reading.await
@@ -479,14 +480,14 @@ impl StreamCall {
         };
         self.completions.push(|out| put_headers(out, self.id, &headers));
         loop {
-            // While the reader gives no credit nothing is read, and HTTP/2 holds the server back.
+            // While the reader returns no credit, nothing is read, and HTTP/2 holds the server back.
             if let Ok(permit) = self.credit.acquire().await {
                 permit.forget();
             }
             match messages.next().await {
                 Ok(Some(message)) => {
                     call.0.heard();
-                    // The reader gives room for more only when it has got this.
+                    // The reader returns credit only after it has received this message.
                     let full = self.credit.available_permits() == 0;
                     let wait = if full { Duration::ZERO } else { self.gather.wait() };
                     self.completions.push_within(wait, |out| put_message(out, self.id, message));
@@ -501,8 +502,8 @@ impl StreamCall {
         }
     }
 
-    /// Sends what JavaScript hands down, as fast as HTTP/2 has room. `sent` reports each message that has gone, and
-    /// that is what JavaScript's `send` waits for. Ends when no more can be sent, as the stream or its connection is gone.
+    /// Sends JavaScript's messages as fast as HTTP/2 has room. `sent` reports each message that was sent; JavaScript's
+    /// `send` waits for that. Ends when no more can be sent because the stream or its connection is gone.
     async fn write(&self, mut body: SendStream<Bytes>, mut inbox: UnboundedReceiver<Bytes>) {
         loop {
             let message = tokio::select! {
@@ -522,7 +523,7 @@ impl StreamCall {
             self.completions.push_within(self.gather.wait(), |out| put_sent(out, self.id));
         }
         let _ = body.send_data(Bytes::new(), true);
-        // Not dropped before the call is over.
+        // The body must not be dropped before the call is over.
         let _: Result<Reason, h2::Error> = poll_fn(|cx| body.poll_reset(cx)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! One HTTP/2 connection to one server: made when a call needs it, kept alive, and made again after it broke.
+//! One HTTP/2 connection to one server. It is made when a call needs it, kept alive, and made again after it broke.
 
 use std::future::{Future, poll_fn};
 use std::mem;
@@ -20,18 +20,18 @@ use crate::connect::dial::{DialError, Io, dial};
 use crate::connect::target::{InvalidOptions, KeepAlive, Target};
 use crate::connect::tls::Tls;
 
-/// What a server may send on one stream before it is read.
+/// How many bytes a server may send on one stream before they are read.
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
-/// The largest there is, so that streams which are not read hold back none but themselves.
+/// The largest possible window, so that streams that aren't read hold back only themselves.
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 
-/// What a response's headers may take, and its trailers. More than anybody sends, and fewer than the boundary's framing
-/// can count.
+/// The limit for a response's headers, and for its trailers. It is more than any server sends, and less than the
+/// framing to JavaScript can encode.
 const MOST_HEADER_BYTES: u32 = 1 << 20;
-/// How many streams a server allows before it has reported it: a number that no server can report.
+/// The number of streams that a server allows before it has reported one. No server can report this number.
 const UNSAID: usize = usize::MAX - 1;
 
-/// Shared by all calls of a transport.
+/// The connection that all calls of a transport share.
 pub struct Channel {
     target: Target,
     state: Mutex<State>,
@@ -39,7 +39,7 @@ pub struct Channel {
 
 struct State {
     link: Link,
-    /// Makes and drives a connection; waits to be run.
+    /// Drivers that make and drive a connection, and wait to be run.
     begun: Vec<Driver>,
     closed: bool,
 }
@@ -54,7 +54,7 @@ enum Link {
     Open(Open),
 }
 
-/// An open connection, as a call sees it.
+/// An open connection, in the view of a call.
 #[derive(Clone)]
 struct Open {
     requests: SendRequest<Bytes>,
@@ -67,12 +67,12 @@ pub struct Health {
     calls: AtomicUsize,
     /// Counts what the server has sent to calls.
     received: AtomicU64,
-    /// Why the connection was given up, where that was this side's decision.
+    /// Why the connection was given up, where this side decided that.
     given_up: Mutex<Option<String>>,
 }
 
 impl Health {
-    /// Something came from the server.
+    /// Something has arrived from the server.
     pub fn heard(&self) {
         self.received.fetch_add(1, Ordering::Relaxed);
     }
@@ -121,7 +121,7 @@ impl Channel {
         Arc::new(Self { target, state: Mutex::new(state) })
     }
 
-    /// Makes no more connections. Those that there are end with their drivers.
+    /// Makes no more connections. Existing connections end with their drivers.
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -129,7 +129,8 @@ impl Channel {
         state.begun.clear();
     }
 
-    /// Retires the open connection: new calls get another one. Calls on it continue, and it ends with the last of them.
+    /// Retires the open connection, so that new calls get another one. Calls on it continue, and it ends with the last
+    /// of them.
     pub fn renew(&self) {
         let mut state = self.state();
         if matches!(state.link, Link::Open(_)) {
@@ -137,20 +138,21 @@ impl Channel {
         }
     }
 
-    /// What is to be run for the calls to get on, since the last look.
+    /// The drivers that were begun since the last call of this function. They must be run so that the calls make
+    /// progress.
     pub fn begun(&self) -> Vec<Driver> {
         mem::take(&mut self.state().begun)
     }
 
-    /// Sends the head of a request, over the connection that is there or a new one.
+    /// Sends the head of a request, over the existing connection or a new one.
     pub async fn send(self: &Arc<Self>, method: PathAndQuery, headers: HeaderMap) -> Result<Sent, NotSent> {
         let (mut requests, health) = self.ready().await?;
         let (response, body) = requests.send_request(self.request(method, headers), false).map_err(NotSent::Broken)?;
         Ok(Sent { response, body, call: CallOf::new(health) })
     }
 
-    /// A connection that takes a request now. One may have gone while nobody used it, which is found out here; a new
-    /// one is then tried once.
+    /// A connection that accepts a request now. An unused connection may have ended, which is noticed only here. Then a
+    /// new one is tried once.
     async fn ready(self: &Arc<Self>) -> Result<(SendRequest<Bytes>, Arc<Health>), NotSent> {
         let Open { requests, health } = self.open().await?;
         if let Ok(requests) = requests.ready().await {
@@ -171,13 +173,13 @@ impl Channel {
         uri.path_and_query = Some(method);
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
-        // Complete, so that it can't fail; and if it did, the server would refuse it.
+        // The parts are complete, so this can't fail. If it did, the server would refuse the request.
         *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
         *request.headers_mut() = headers;
         request
     }
 
-    /// The open connection. While it is being made, all who wait share one attempt, and its failure.
+    /// The open connection. While it is being made, all waiting calls share one attempt, and its failure.
     async fn open(self: &Arc<Self>) -> Result<Open, NotSent> {
         loop {
             let mut attempt = {
@@ -192,7 +194,7 @@ impl Channel {
                 }
             };
             if attempt.changed().await.is_err() {
-                // It was aborted, or died; the next call makes another.
+                // The attempt was aborted, or died. The next call makes another one.
                 let mut state = self.state();
                 if matches!(&state.link, Link::Connecting(current) if current.same_channel(&attempt)) {
                     state.link = Link::Idle;
@@ -250,7 +252,7 @@ impl Channel {
         }
     }
 
-    /// Other TLS options, for the connections to come.
+    /// Sets other TLS options, for later connections.
     pub fn set_tls(&self, tls: Tls) -> Result<(), InvalidOptions> {
         self.target.set_tls(tls)
     }
@@ -260,7 +262,7 @@ impl Channel {
         !matches!(self.state().link, Link::Idle)
     }
 
-    /// No new calls on that connection.
+    /// No new calls are made on this connection.
     fn leave(&self, health: &Arc<Health>) {
         let mut state = self.state();
         if matches!(&state.link, Link::Open(open) if Arc::ptr_eq(&open.health, health)) {
@@ -273,8 +275,8 @@ impl Channel {
     }
 }
 
-/// Waits for the server's SETTINGS, which it sends first. Without, it may be frozen, or speak something else: then it is
-/// good to know that nothing was sent.
+/// Waits for the server's SETTINGS, which a server sends first. A server that sends none may be frozen, or speak
+/// something else. Then it is useful to know that nothing was sent.
 async fn greeting(connection: &mut Connection<Box<dyn Io>, Bytes>) -> Result<(), DialError> {
     poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
         Poll::Ready(Ok(())) => Poll::Ready(Err(DialError::HungUp)),
@@ -289,7 +291,7 @@ fn no_attempt() -> NotSent {
     NotSent::NoConnection(Arc::new(DialError::Connect(std::io::ErrorKind::NotConnected.into())))
 }
 
-/// Moves the connection's bytes until it ends. What ended it is reported to each of its calls by its own stream.
+/// Moves the connection's bytes until it ends. Each call learns the reason for the end through its own stream.
 async fn drive(mut connection: Connection<Box<dyn Io>, Bytes>, keep_alive: Option<KeepAlive>, health: &Health) {
     let pings = connection.ping_pong();
     let (Some(keep_alive), Some(pings)) = (keep_alive, pings) else {
@@ -302,7 +304,7 @@ async fn drive(mut connection: Connection<Box<dyn Io>, Bytes>, keep_alive: Optio
     }
 }
 
-/// Pings a silent server; ends, with the reason, when it has not answered in time.
+/// Pings a silent server. Ends, with the reason, when the server has not answered in time.
 async fn ping(mut pings: PingPong, keep_alive: KeepAlive, health: &Health) -> String {
     loop {
         let before = health.received.load(Ordering::Relaxed);
@@ -313,7 +315,7 @@ async fn ping(mut pings: PingPong, keep_alive: KeepAlive, health: &Health) -> St
         }
         match tokio::time::timeout(keep_alive.timeout, pings.ping(h2::Ping::opaque())).await {
             Ok(Ok(_)) => {}
-            // The connection has ended by itself, and its driver with it.
+            // The connection has ended by itself, and its driver has ended with it.
             Ok(Err(_)) => std::future::pending().await,
             Err(_) => return no_answer(keep_alive.timeout),
         }

@@ -1,6 +1,6 @@
 //! gRPC's status codes, after <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>.
 
-/// How a call ended. Its number is the one that goes over the wire.
+/// How a call ended. The number is the one that gRPC sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Code {
@@ -44,7 +44,7 @@ const ALL: [Code; 17] = [
 ];
 
 impl Code {
-    /// As metadata has it, in decimal. Any other number is UNKNOWN, as gRPC requires.
+    /// Parses the decimal number in metadata. Any other number is UNKNOWN, as gRPC requires.
     pub fn parse(text: &[u8]) -> Self {
         let number = match *text {
             [ones @ b'0'..=b'9'] => ones - b'0',

@@ -1,4 +1,4 @@
-//! The queue from the runtime's thread to JavaScript: frames pile up, and one wake-up drains them all.
+//! The queue from the runtime's thread to JavaScript. Frames accumulate, and one wake-up drains them all.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -14,36 +14,36 @@ pub trait Wake: Send {
     fn wake(&self);
 }
 
-/// Frames that wait for JavaScript, and the way to notify it, for whoever serves it: [`Completions::wake_if_due`].
+/// Frames that wait for JavaScript, and the way to wake it, for whoever serves the queue: [`Completions::wake_if_due`].
 ///
-/// Once closed it keeps nothing and wakes nobody, so that after [`Completions::close`] has returned no
-/// callback into the host can begin.
+/// A closed queue keeps nothing and wakes nobody. So after [`Completions::close`] has returned, no callback into the
+/// host can begin.
 pub struct Completions {
     state: Mutex<State>,
 }
 
-/// A batch that has more bytes takes no more: what JavaScript copies in one go.
+/// A batch with more bytes than this takes no more frames. JavaScript copies a batch in one go.
 const BATCH_BYTES: usize = 128 * 1024;
 
 struct State {
-    /// All but the last are full.
+    /// All except the last are full.
     batches: VecDeque<Batch>,
-    /// An allocation to be used again.
+    /// An allocation for reuse.
     spare: Vec<u8>,
     /// `None` once closed.
     wake: Option<Box<dyn Wake>>,
-    /// JavaScript has not been woken for what is there.
+    /// Whether JavaScript still has to be woken for queued frames.
     due: bool,
-    /// All that is there may wait until then for JavaScript to be woken.
+    /// If set, all queued frames may wait until this time before JavaScript is woken.
     gathering: Option<Instant>,
 }
 
-/// What one drain takes.
+/// The result of one drain.
 #[derive(Default)]
 pub struct Batch {
-    /// The first byte says whether another batch waits, for which nobody is woken; the frames follow.
+    /// The first byte says whether another batch waits, for which there is no wake-up. The frames follow.
     pub frames: Frames,
-    /// Calls whose last frame is in it.
+    /// The number of calls whose last frame is in this batch.
     pub ended: u32,
 }
 
@@ -65,7 +65,7 @@ impl Completions {
         self.append(put, 0, Duration::ZERO);
     }
 
-    /// The same, of a frame that may wait for so long: see [`Completions::gathered_until`].
+    /// Appends a frame that may wait this long: see [`Completions::gathered_until`].
     pub fn push_within(&self, wait: Duration, put: impl FnOnce(&mut Frames)) {
         self.append(put, 0, wait);
     }
@@ -80,7 +80,7 @@ impl Completions {
         if state.wake.is_none() {
             return;
         }
-        // A queue that already holds frames has a wake-up or a further drain under way, unless all of them may wait.
+        // If the queue already holds frames, a wake-up or a further drain is under way, unless all of them may wait.
         if state.batches.is_empty() || state.gathering.is_some() {
             if wait.is_zero() {
                 state.due = true;
@@ -102,12 +102,13 @@ impl Completions {
         }
     }
 
-    /// When JavaScript is to be woken for frames that may wait: then [`Completions::end_gathering`] does it. `None` without such.
+    /// When JavaScript must be woken for frames that may wait. [`Completions::end_gathering`] does that. `None` if
+    /// there are none.
     pub fn gathered_until(&self) -> Option<Instant> {
         self.lock().gathering
     }
 
-    /// What may wait until `now` waits no longer.
+    /// Frames that may wait until `now` wait no longer.
     pub fn end_gathering(&self, now: Instant) {
         let mut state = self.lock();
         if state.gathering.is_some_and(|until| until <= now) {
@@ -140,13 +141,13 @@ impl Completions {
         batch
     }
 
-    /// Gives an allocation back for further frames.
+    /// Returns an allocation for further frames.
     pub fn reuse(&self, mut bytes: Vec<u8>) {
         bytes.clear();
         self.lock().spare = bytes;
     }
 
-    /// Drops what is queued and the wake-up. To be called on the JavaScript thread. Idempotent.
+    /// Drops the queued frames and the wake-up. Must be called on the JavaScript thread. Idempotent.
     pub fn close(&self) {
         let mut state = self.lock();
         state.batches.clear();
@@ -211,7 +212,7 @@ mod tests {
         completions.push_last(|frames| frames.bytes.push(4));
         completions.wake_if_due();
         assert_eq!((woken.load(Ordering::Relaxed), completions.gathered_until()), (2, None));
-        // A wake-up is under way: nothing waits.
+        // A wake-up is under way, so nothing waits.
         completions.push_within(wait, |frames| frames.bytes.push(5));
         assert_eq!(completions.gathered_until(), None);
         assert_eq!(completions.drain().frames.bytes, vec![0, 3, 4, 5]);

@@ -1,7 +1,7 @@
 //! The framing of what crosses the boundary: commands from JavaScript, completions to it.
 //!
-//! All integers are little-endian. A batch is a run of frames with nothing between them. A long message is beside them,
-//! by itself. The other half of this format is packages/etcd/src/transport/frames.ts.
+//! All integers are little-endian. A batch is a sequence of frames with nothing between them. A long message crosses
+//! separately. The other half of this format is packages/etcd/src/transport/frames.ts.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,10 +13,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::reassembly::Message;
 
-/// Identifies a call for as long as it is in flight; JavaScript chooses it.
+/// Identifies a call while it is in flight. JavaScript chooses it.
 pub type CallId = u32;
 
-/// How a call is to be made.
+/// How to make a call.
 #[derive(Debug)]
 pub struct CallStart {
     pub id: CallId,
@@ -34,7 +34,7 @@ pub enum Command {
     CloseSend(CallId),
     /// The reader has room for this many more messages.
     Credit(CallId, u32),
-    /// What comes on the stream may wait for this long, so that the reader gets much at once.
+    /// The messages of the stream may wait this long, so that the reader gets many at once.
     Gather(CallId, Duration),
     Cancel(CallId),
     /// A call that can't be made: its method or metadata is malformed.
@@ -49,7 +49,7 @@ const CREDIT: u8 = 5;
 const CANCEL: u8 = 6;
 const GATHER: u8 = 7;
 
-/// A batch that doesn't follow the format: a defect of the caller, not of its input.
+/// A batch that doesn't follow the format. This is a defect of the caller, not of its input.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MalformedBatch;
 
@@ -61,10 +61,10 @@ impl fmt::Display for MalformedBatch {
 
 impl std::error::Error for MalformedBatch {}
 
-/// Reads the commands of one batch; messages are slices of it, not copies.
+/// Reads the commands of one batch. Messages are slices of the batch, not copies.
 pub struct Commands {
     batch: Bytes,
-    /// One for each message whose length is stated as [`BY_ITSELF`], in the commands' order.
+    /// One message for each length that is encoded as [`BY_ITSELF`], in the order of the commands.
     long: VecDeque<Bytes>,
 }
 
@@ -192,28 +192,28 @@ pub struct CallEnd {
     /// gRPC status code; 0 for a stream that ended well.
     pub code: u8,
     pub details: String,
-    /// False when the request is known never to have left this process.
+    /// False when the request certainly never left this process.
     pub sent: bool,
 }
 
-/// What goes up to JavaScript: frames, and the messages that are too long to be copied into them.
+/// What goes up to JavaScript: frames, and the messages that are too long for them.
 #[derive(Default)]
 pub struct Frames {
     pub bytes: Vec<u8>,
-    /// One for each message whose length is stated as [`BY_ITSELF`], in the frames' order.
+    /// One message for each length that is encoded as [`BY_ITSELF`], in the order of the frames.
     pub long: VecDeque<Message>,
 }
 
 impl Frames {
-    /// Bytes that are held.
+    /// The number of bytes held.
     pub fn held(&self) -> usize {
         self.bytes.len() + self.long.iter().map(Message::len).sum::<usize>()
     }
 }
 
-/// From how many bytes on a message is copied straight into a JavaScript buffer.
+/// From this many bytes on, a message is copied straight into a JavaScript buffer.
 const LONG: usize = 32 * 1024;
-/// A length that no message has.
+/// A length that no message has. It marks a message that is not in the frames.
 const BY_ITSELF: u32 = u32::MAX;
 
 /// The answer to a unary call.
@@ -251,7 +251,7 @@ pub fn put_end(out: &mut Frames, id: CallId, end: &CallEnd, trailers: &HeaderMap
     put_metadata(out, trailers);
 }
 
-/// All calls are over, as a batch could not be read.
+/// All calls are over, because a batch could not be read.
 pub fn put_broken(out: &mut Frames, details: &str) {
     put_op(&mut out.bytes, BROKEN, 0);
     put_bytes(&mut out.bytes, details.as_bytes());
@@ -281,7 +281,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn put_len(out: &mut Vec<u8>, len: usize) {
-    // HTTP/2 and protobuf both end below 2 GiB, so it always fits.
+    // HTTP/2 and protobuf messages both stay below 2 GiB, so the length always fits.
     put_u32(out, len as u32);
 }
 
@@ -290,7 +290,7 @@ fn put_u32(out: &mut Vec<u8>, value: u32) {
 }
 
 fn put_metadata(out: &mut Vec<u8>, metadata: &HeaderMap) {
-    // The status and the framing's own headers are in fields of their own.
+    // The status and the framing's own headers are encoded in separate fields.
     let shown = |name: &HeaderName| !matches!(name.as_str(), "content-type" | "grpc-status" | "grpc-message");
     let count =
         metadata.keys().filter(|name| shown(name)).map(|name| metadata.get_all(name).iter().count()).sum::<usize>();

@@ -1,5 +1,5 @@
-//! What a transport has on its env's runtime, until JavaScript closes it. The env's end closes the runtime itself
-//! (owned-runtime-napi): what the transport has there is dropped then, and nothing is called back.
+//! A transport's part on its env's runtime, until JavaScript closes it. The env's end closes the runtime itself
+//! (owned-runtime-napi). Then the transport's part there is dropped, and nothing is called back.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -28,13 +28,14 @@ pub struct RuntimeSide {
 }
 
 impl OpenTransport {
-    /// Without a side where the env or the process is ending.
+    /// Has no side where the env or the process is ending.
     pub fn new(runtime: Arc<EnvRuntime>, side: Option<RuntimeSide>, completions: Arc<Completions>) -> Self {
         Self { side: RefCell::new(side), runtime, completions }
     }
 
-    /// Hands commands to the service, and carries them out on this thread if `here`. False once closed. Where the env or the
-    /// process is ending they are dropped, and their calls stay unsettled: nobody is left to get their results.
+    /// Passes commands to the service, and carries them out on this thread if `here` is set. False once closed. Where
+    /// the env or the process is ending, the commands are dropped and their calls stay unsettled: nobody is left to
+    /// receive their results.
     pub fn submit(&self, commands: Commands, here: bool) -> bool {
         self.send(commands, here) || self.runtime.is_closed()
     }
@@ -55,7 +56,8 @@ impl OpenTransport {
         &self.completions
     }
 
-    /// First no more callbacks, then no more thread. Idempotent. An error means that the runtime's thread outlived its bound.
+    /// First stops the callbacks, then the thread. Idempotent. An error means that the runtime's thread outlived its
+    /// bound.
     pub fn close(&self) -> Result<(), StopError> {
         self.completions.close();
         let Some(RuntimeSide { lease, submit, service }) = self.side.take() else { return Ok(()) };

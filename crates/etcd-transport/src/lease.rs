@@ -1,5 +1,5 @@
-//! The transports' shares in the runtime of their env: started with the first open transport, stopped with the last. All happens
-//! on the env's own thread.
+//! The transports' shares in the runtime of their env. The runtime is started with the first open transport and stopped
+//! with the last. All of that happens on the env's own thread.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ pub struct RuntimeLease {
 }
 
 impl RuntimeLease {
-    /// Starts the runtime unless it runs, and keeps it until the lease ends.
+    /// Starts the runtime unless it is running, and keeps it until the lease ends.
     pub fn new(runtime: Arc<EnvRuntime>) -> Result<Self, StartError> {
         let handle = runtime.runtime().start()?;
         OPEN.set(OPEN.get() + 1);
@@ -32,7 +32,7 @@ impl RuntimeLease {
         &self.handle
     }
 
-    /// Gives the share back; the last one signals and joins the runtime's thread.
+    /// Returns the share. The last one signals and joins the runtime's thread.
     pub fn end(mut self) -> Result<(), StopError> {
         self.release()
     }
@@ -41,7 +41,7 @@ impl RuntimeLease {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(());
         }
-        // On a thread that is ending, only the env itself stops it.
+        // On a thread that is ending, only the env itself stops the runtime.
         let last = OPEN.try_with(|open| open.replace(open.get().saturating_sub(1)) == 1);
         if last == Ok(true) { self.runtime.runtime().stop() } else { Ok(()) }
     }
@@ -53,7 +53,7 @@ impl Drop for RuntimeLease {
     }
 }
 
-/// Without a caller to take the error, it is written to standard error.
+/// Writes an error to standard error, where no caller can take it.
 pub fn report(closed: Result<(), StopError>) {
     if let Err(error) = closed {
         // Not eprintln, which panics if stderr is closed.

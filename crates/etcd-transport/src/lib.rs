@@ -1,8 +1,8 @@
 //! The native half of `@quiesce/etcd`'s transport: gRPC calls of raw message bytes for one napi env.
 //!
-//! JavaScript hands down the commands of one turn of its event loop in one call
-//! ([`NativeTransport::submit`]), and takes all that has completed in one wake-up
-//! ([`NativeTransport::drain`]). The runtime's thread never waits for JavaScript's.
+//! JavaScript passes the commands of one turn of its event loop in one call ([`NativeTransport::submit`]), and takes
+//! everything that has completed in one wake-up ([`NativeTransport::drain`]). The runtime's thread never waits for
+//! JavaScript's thread.
 
 mod calls;
 mod channel;
@@ -42,11 +42,11 @@ use crate::reassembly::Message;
 use crate::shared_task::SharedTask;
 use crate::wake::{EventLoopHold, WakeUp};
 
-/// Queues larger than this are given back to the allocator once drained, in bytes.
+/// A drained queue with more bytes than this is returned to the allocator.
 const KEPT_QUEUE: usize = 1 << 20;
 
-/// With fewer calls in flight a call's latency is what counts, and JavaScript's thread sends it by itself. With more the
-/// runtime's thread is awake anyway, and spares JavaScript's the work.
+/// With fewer calls in flight, the latency of a call matters, and JavaScript's thread sends it itself. With more calls,
+/// the runtime's thread is awake anyway, and saves JavaScript's thread that work.
 const FEW: u32 = 16;
 
 /// See `TlsOptions` in packages/etcd/src/transport/transport.ts.
@@ -70,11 +70,11 @@ impl From<NativeTls> for Tls {
     }
 }
 
-/// See `TransportOptions` in packages/etcd/src/transport/transport.ts; all is filled in there.
+/// See `TransportOptions` in packages/etcd/src/transport/transport.ts; all fields are filled in there.
 #[napi(object)]
 pub struct NativeOptions {
     pub endpoint: String,
-    /// Without, they are given by `setTls` before the first connection.
+    /// If absent, `setTls` gives them before the first connection.
     pub tls: Option<NativeTls>,
     pub keep_alive_interval_ms: Option<u32>,
     pub keep_alive_timeout_ms: u32,
@@ -110,20 +110,21 @@ pub fn register(_exports: Object, env: Env) -> Result<()> {
 pub struct NativeTransport {
     open: OpenTransport,
     channel: Arc<Channel>,
-    /// Until it is closed: napi keeps JavaScript's `wake` for as long as this is there, and that keeps the transport.
+    /// Set until the transport is closed. napi keeps JavaScript's `wake` as long as this exists, and that keeps the
+    /// transport.
     hold: Option<EventLoopHold>,
     in_flight: u32,
     referenced: bool,
-    /// Messages of the batch that was drained last, which aren't in its frames.
+    /// Long messages of the batch that was drained last, which are not in its frames.
     long: VecDeque<Message>,
-    /// Messages of the batch that will be submitted next, which aren't in its commands.
+    /// Long messages of the batch that will be submitted next, which are not in its commands.
     given: VecDeque<Bytes>,
 }
 
 #[napi]
 impl NativeTransport {
-    /// Starts the env's runtime, unless it runs; connects when the first call is made. `wake` is called when
-    /// there is something to drain.
+    /// Starts the env's runtime unless it is running. Connects when the first call is made. Calls `wake` when there is
+    /// something to drain.
     #[napi(constructor)]
     pub fn new(env: Env, options: NativeOptions, wake: Function<'_, (), ()>) -> Result<Self> {
         let target = Target::new(options.into()).map_err(|error| Error::new(Status::InvalidArg, error.to_string()))?;
@@ -134,7 +135,7 @@ impl NativeTransport {
         let channel = Channel::new(target);
         let side = match RuntimeLease::new(runtime.clone()) {
             Ok(lease) => Some(serve(lease, channel.clone(), &completions)),
-            // Its calls stay unsettled.
+            // The calls stay unsettled.
             Err(StartError::Closed { .. }) => None,
             Err(error) => return Err(Error::from_reason(error.to_string())),
         };
@@ -150,7 +151,7 @@ impl NativeTransport {
         })
     }
 
-    /// Hands down the first `length` bytes of a batch, which opens `opened` calls. False once closed.
+    /// Passes the first `length` bytes of a batch, which opens `opened` calls. False once closed.
     #[napi]
     pub fn submit(&mut self, env: Env, batch: &[u8], length: u32, opened: u32) -> Result<bool> {
         let batch = batch
@@ -165,7 +166,7 @@ impl NativeTransport {
         Ok(true)
     }
 
-    /// Hands down a message that is too long to be copied into the batch which will be submitted next.
+    /// Passes a message that is too long for the batch that will be submitted next.
     #[napi]
     pub fn give_long(&mut self, message: &[u8]) -> Result<()> {
         let framed = message::frame(message)
@@ -188,14 +189,15 @@ impl NativeTransport {
         Ok(frames)
     }
 
-    /// Copies the next of the long messages of the batch that was drained last into a buffer of its length.
+    /// Copies the next long message of the batch that was drained last into a buffer of the message's length.
     ///
-    /// The buffer is JavaScript's. One that napi makes of memory of ours would spare this copy; but if it is marked as untransferable,
-    /// by this client or its user, Node 24 and 26 abort at the env's end (scenarios/host-bugs/untransferable-external-buffer.mjs).
+    /// The buffer is JavaScript's. An external buffer over Rust's memory would save this copy. But if this client or
+    /// its user marks such a buffer as untransferable, Node 24 and 26 abort at the env's end
+    /// (scenarios/host-bugs/untransferable-external-buffer.mjs).
     #[napi]
     pub fn take_long(&mut self, mut into: Uint8Array) -> Result<()> {
         let message = self.long.pop_front().ok_or_else(|| Error::from_reason("the batch has no more long messages"))?;
-        // SAFETY: JavaScript's thread is here, and nobody else knows of the buffer yet.
+        // SAFETY: this is JavaScript's thread, and nobody else knows the buffer yet.
         let mut rest = unsafe { into.as_mut() };
         if rest.len() != message.len() {
             return Err(Error::new(Status::InvalidArg, "the buffer is not of the message's length"));
@@ -208,7 +210,7 @@ impl NativeTransport {
         Ok(())
     }
 
-    /// Whether calls in flight keep the event loop alive; they do at first.
+    /// Whether calls in flight keep the event loop alive. Initially they do.
     #[napi]
     pub fn set_referenced(&mut self, env: Env, referenced: bool) -> Result<()> {
         self.referenced = referenced;
@@ -221,20 +223,20 @@ impl NativeTransport {
         self.channel.renew();
     }
 
-    /// Other TLS options, for the connections to come.
+    /// Sets other TLS options, for later connections.
     #[napi]
     pub fn set_tls(&self, tls: NativeTls) -> Result<()> {
         self.channel.set_tls(tls.into()).map_err(|error| Error::new(Status::InvalidArg, error.to_string()))
     }
 
-    /// Whether there is a connection, or one is being made: the next call makes none.
+    /// Whether there is a connection, or one is being made. If so, the next call makes none.
     #[napi]
     pub fn is_connected(&self) -> bool {
         self.channel.is_connected()
     }
 
-    /// Ends all calls and the connection; the env's last transport joins the runtime's thread. After it returns
-    /// JavaScript is called back no more. Idempotent.
+    /// Ends all calls and the connection. The env's last transport joins the runtime's thread. After it returns,
+    /// JavaScript is no longer called back. Idempotent.
     #[napi]
     pub fn close(&mut self, env: Env) -> Result<()> {
         self.count(env, 0)?;
@@ -251,7 +253,7 @@ impl NativeTransport {
     }
 }
 
-/// Begins what a transport does on its runtime.
+/// Starts a transport's work on its runtime.
 fn serve(lease: RuntimeLease, channel: Arc<Channel>, completions: &Arc<Completions>) -> RuntimeSide {
     let (submit, batches) = unbounded_channel();
     let service = {

@@ -1,4 +1,4 @@
-//! The messages of a call: those that go out, framed, and those of a response's body.
+//! The messages of a call: outgoing messages with their frame, and the messages of a response's body.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::RecvStream;
@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use crate::reassembly::{FramingError, Message, PREFIX, Reassembly};
 
-/// A message as it goes onto a stream, unless it is longer than gRPC can state.
+/// A message in the form that goes onto a stream; `None` if it is longer than gRPC can encode.
 pub fn frame(message: &[u8]) -> Option<Bytes> {
     let length = u32::try_from(message.len()).ok()?;
     let mut frame = BytesMut::with_capacity(PREFIX + message.len());
@@ -21,25 +21,25 @@ pub fn frame(message: &[u8]) -> Option<Bytes> {
 pub enum ReadError {
     Http2(h2::Error),
     Framing(FramingError),
-    /// The stream ended within a message.
+    /// The stream ended in a message.
     Truncated,
 }
 
-/// Takes messages from a response's body.
+/// Reads messages from a response's body.
 pub struct Messages {
     body: RecvStream,
     read: Reassembly,
-    /// Of a response that is trailers alone.
+    /// The trailers of a response that has nothing else.
     trailers: Option<HeaderMap>,
 }
 
 impl Messages {
-    /// Those of a body, unless the response has none: then its head was its trailers.
+    /// The messages of a body. In a response without a body, the head is also the trailers.
     pub fn new(body: RecvStream, trailers: Option<HeaderMap>) -> Self {
         Self { body, read: Reassembly::default(), trailers }
     }
 
-    /// The next message, `None` after the last.
+    /// The next message; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
             if let Some(message) = self.read.take().map_err(ReadError::Framing)? {
@@ -47,7 +47,7 @@ impl Messages {
             }
             match self.body.data().await {
                 Some(Ok(chunk)) => {
-                    // It is held here, at most one message long, and the next is read when the last was taken.
+                    // At most one message is held here, and the next is read only after the last was taken.
                     let _ = self.body.flow_control().release_capacity(chunk.len());
                     self.read.put(chunk);
                 }
@@ -58,7 +58,7 @@ impl Messages {
         }
     }
 
-    /// The trailers, once `next` has returned `None`: before, h2 would wait for them without end.
+    /// The trailers, once `next` has returned `None`. Before that, h2 would wait for them forever.
     pub async fn trailers(&mut self) -> Result<HeaderMap, ReadError> {
         if let Some(trailers) = self.trailers.take() {
             return Ok(trailers);

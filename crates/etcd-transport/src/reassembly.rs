@@ -1,26 +1,27 @@
-//! gRPC's framing of messages: a byte that says whether it is compressed, four of length, the message. Here they are put
-//! together again from the chunks that HTTP/2 brings. Fuzzed, by itself: crates/etcd-transport/fuzz.
+//! gRPC's framing of messages: a byte that says whether the message is compressed, four bytes of length, the message.
+//! This module reassembles messages from the chunks that HTTP/2 delivers. It is fuzzed separately:
+//! crates/etcd-transport/fuzz.
 
 use std::{iter, mem};
 
 use bytes::{Buf, Bytes};
 
 pub const PREFIX: usize = 5;
-/// The longest message that is taken, as with Go's clientv3.
+/// The longest message that is accepted, as in Go's clientv3.
 pub const MOST_LENGTH: u32 = i32::MAX as u32;
 
-/// Why what came holds no message.
+/// Why the received bytes hold no message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FramingError {
     Compressed,
-    /// A message of that many bytes was announced.
+    /// The server announced a message of this many bytes.
     TooLarge(u32),
 }
 
-/// One message, in the pieces that it came in.
+/// One message, in the pieces in which it arrived.
 #[derive(Debug, Default)]
 pub struct Message {
-    /// All of it, for most.
+    /// For most messages, the whole message.
     first: Bytes,
     rest: Vec<Bytes>,
     len: usize,
@@ -51,19 +52,19 @@ impl From<Bytes> for Message {
     }
 }
 
-/// What came from a stream and was not taken yet.
+/// The bytes that were received from a stream and not taken yet.
 #[derive(Default)]
 pub struct Reassembly {
-    /// What came last.
+    /// The chunk that arrived last.
     chunk: Bytes,
-    /// What came before it and belongs to no complete message.
+    /// The bytes before it that belong to an incomplete message.
     begun: Begun,
 }
 
 enum Begun {
-    /// So many bytes of the next message's prefix.
+    /// This many bytes of the next message's prefix.
     Prefix([u8; PREFIX], usize),
-    /// A message that will have so many bytes.
+    /// A message that will have this many bytes.
     Message(Message, usize),
 }
 
@@ -74,18 +75,18 @@ impl Default for Begun {
 }
 
 impl Reassembly {
-    /// Whether all that came was taken.
+    /// Whether everything that was received was taken.
     pub fn is_empty(&self) -> bool {
         self.chunk.is_empty() && matches!(self.begun, Begun::Prefix(_, 0))
     }
 
-    /// Takes what came next on the stream, once there is no message to be taken of what came before.
+    /// Adds the next chunk of the stream. Call it only when no complete message is left to take.
     pub fn put(&mut self, chunk: Bytes) {
         debug_assert!(self.chunk.is_empty(), "there is something to be taken");
         self.chunk = chunk;
     }
 
-    /// The next message, once all of it is there.
+    /// The next message, once it is complete.
     pub fn take(&mut self) -> Result<Option<Message>, FramingError> {
         loop {
             match &mut self.begun {

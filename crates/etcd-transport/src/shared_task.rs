@@ -1,7 +1,7 @@
-//! A task of the runtime that another thread may carry on, too, when it has just given it something to do: the runtime's
-//! thread then needn't be woken for it, which takes longer than most of what is to be done.
+//! A task of the runtime that another thread may also continue, when that thread has just given it something to do.
+//! Then the runtime's thread needn't be woken for it, which takes longer than most of the work.
 //!
-//! Neither thread waits for the other. A thread that comes while the future is being polled leaves a note, and the
+//! Neither thread waits for the other. A thread that arrives while the future is being polled leaves a note, and the
 //! polling thread then polls once more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,22 +12,22 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-/// Nobody polls.
+/// Nobody is polling.
 const IDLE: u8 = 0;
-/// Somebody polls.
+/// Somebody is polling.
 const POLLING: u8 = 1;
-/// Somebody polls, and is to do so once more.
+/// Somebody is polling, and must poll once more.
 const AGAIN: u8 = 2;
 
-/// How often one poll goes round before it leaves the rest to the task's next.
+/// How many rounds one poll makes before it leaves the rest to the task's next poll.
 const ROUNDS: usize = 4;
 
 type BoxedFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The future, shared by its task and whoever else carries it on.
+/// The future, shared by its task and whoever else continues it.
 pub struct SharedTask {
     state: AtomicU8,
-    /// `None` once it has ended. Held for no longer than a poll.
+    /// `None` once the future has ended. Held only during a poll.
     future: Mutex<Option<BoxedFuture>>,
     task: AtomicWaker,
 }
@@ -41,13 +41,13 @@ impl SharedTask {
         })
     }
 
-    /// The task itself. When it is dropped, as the runtime ends, the future is dropped with it.
+    /// The task itself. When it is dropped because the runtime ends, the future is dropped with it.
     pub fn run(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
         Task(self.clone())
     }
 
-    /// Does `first`, which gives the future something to do and wakes it, and carries it on here unless it is being polled.
-    /// To be called in the runtime's context.
+    /// Runs `first`, which gives the future something to do and wakes it. Then continues the future here unless it is
+    /// being polled. Must be called in the runtime's context.
     pub fn carry_on_after(self: &Arc<Self>, first: impl FnOnce()) {
         let mine = self.enter();
         first();
@@ -56,7 +56,7 @@ impl SharedTask {
         }
     }
 
-    /// Whether polling is the caller's now; otherwise whoever polls will do so once more.
+    /// Whether the caller must poll now. Otherwise whoever is polling will do so once more.
     fn enter(&self) -> bool {
         self.state.swap(AGAIN, Ordering::AcqRel) == IDLE
     }
@@ -83,7 +83,7 @@ impl SharedTask {
         Poll::Pending
     }
 
-    /// The rest is the task's.
+    /// Leaves the rest to the task.
     fn leave(&self) {
         self.state.store(IDLE, Ordering::Release);
         self.task.wake();
@@ -94,12 +94,12 @@ impl SharedTask {
     }
 }
 
-/// A panic, which is a defect, ends the future; it must not unwind into JavaScript's thread.
+/// A panic, which is a defect, ends the future. It must not unwind into JavaScript's thread.
 fn has_ended(future: &mut BoxedFuture, cx: &mut Context<'_>) -> bool {
     catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx).is_ready())).unwrap_or(true)
 }
 
-/// Wakes the future: whoever polls it goes round once more, and if nobody does, its task will.
+/// Wakes the future. Whoever is polling it makes another round. If nobody is, its task will poll it.
 impl Wake for SharedTask {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -125,7 +125,7 @@ impl Future for Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        // Waits for a poll of the other thread's, which waits for nobody.
+        // Waits for a poll of the other thread, which waits for nobody.
         let future = self.0.lock().take();
         drop(future);
     }
@@ -142,7 +142,7 @@ mod tests {
     use tokio::runtime::{Builder, Runtime};
     use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-    /// A runtime on a thread of its own, which ends when the sender is dropped.
+    /// A runtime on its own thread, which ends when the sender is dropped.
     fn running(task: &Arc<SharedTask>) -> (thread::JoinHandle<()>, tokio::sync::oneshot::Sender<()>) {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let task = task.run();
@@ -158,7 +158,7 @@ mod tests {
         Builder::new_current_thread().build()
     }
 
-    /// Adds up what it is sent, and checks that nobody polls it while it is being polled.
+    /// Adds up the numbers that it receives, and checks that nobody polls it while it is being polled.
     fn adder() -> (Arc<SharedTask>, UnboundedSender<u32>, Arc<AtomicU32>) {
         let (send, mut receive) = unbounded_channel();
         let sum = Arc::new(AtomicU32::new(0));
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn is_carried_on_by_the_caller() {
-        // Without a runtime: nobody else does it.
+        // There is no runtime, so nobody else polls.
         let (task, send, sum) = adder();
         task.carry_on_after(|| send.send(7).unwrap_or_default());
         assert_eq!(sum.load(Ordering::SeqCst), 7);
@@ -208,7 +208,7 @@ mod tests {
             } else {
                 task.carry_on_after(|| send.send(1).unwrap_or_default());
             }
-            // One after another at times, and in a rush at others.
+            // One after another in some rounds, and in a burst in others.
             if round % 64 < 32 {
                 wait_for(&sum, round);
             }

@@ -1,4 +1,5 @@
-//! How a call ended, as it is reported to JavaScript: from gRPC's status, and from what went wrong below it.
+//! How a call ended, in the form in which it is reported to JavaScript: from gRPC's status, and from failures below
+//! gRPC.
 
 use std::error::Error;
 use std::time::Duration;
@@ -15,15 +16,15 @@ use crate::reassembly::{FramingError, MOST_LENGTH};
 
 const STATUS: &str = "grpc-status";
 
-/// A call that ends without a status of the server's.
+/// A call that ended without a status from the server.
 pub fn ended(code: Code, details: impl Into<String>, sent: bool) -> CallEnd {
     CallEnd { code: code as u8, details: details.into(), sent }
 }
 
-/// The failure that a response's head reports, if it does: an answer without a body, or one that isn't gRPC.
+/// The failure that a response's head reports, if any: an answer without a body, or one that isn't gRPC.
 pub fn of_head(http: StatusCode, headers: &HeaderMap) -> Option<CallEnd> {
     if let Some(end) = of_metadata(headers) {
-        // With OK there is no message: that is reported when the body is read.
+        // With OK there is no message. That is reported when the body is read.
         return (end.code != Code::Ok as u8).then_some(end);
     }
     if http == StatusCode::OK {
@@ -45,7 +46,7 @@ pub fn of_head(http: StatusCode, headers: &HeaderMap) -> Option<CallEnd> {
     Some(ended(code, format!("the server answered with HTTP status {http} and no gRPC status"), true))
 }
 
-/// The failure that trailers report, if they do.
+/// The failure that trailers report, if any.
 pub fn of_trailers(trailers: &HeaderMap) -> Option<CallEnd> {
     match of_metadata(trailers) {
         None => Some(ended(Code::Internal, "the server ended the call without a gRPC status", true)),
@@ -53,20 +54,20 @@ pub fn of_trailers(trailers: &HeaderMap) -> Option<CallEnd> {
     }
 }
 
-/// Whether metadata holds a status, of whatever code.
+/// Whether metadata holds a status, with any code.
 pub fn is_stated(metadata: &HeaderMap) -> bool {
     metadata.contains_key(STATUS)
 }
 
-/// The status that metadata holds. What is malformed in it costs no more than itself: an unknown code becomes UNKNOWN,
-/// and bytes of the message that are not UTF-8 are replaced, as gRPC asks.
+/// The status that metadata holds. Malformed parts affect only themselves: an unknown code becomes UNKNOWN, and bytes
+/// of the message that are not UTF-8 are replaced, as gRPC requires.
 fn of_metadata(metadata: &HeaderMap) -> Option<CallEnd> {
     let code = Code::parse(metadata.get(STATUS)?.as_bytes());
     let message = metadata.get("grpc-message").map_or(&b""[..], HeaderValue::as_bytes);
     Some(ended(code, percent_decode(message).decode_utf8_lossy(), true))
 }
 
-/// A request that never left.
+/// A request that never left this process.
 pub fn not_sent(error: &NotSent) -> CallEnd {
     match error {
         NotSent::NoConnection(error) => ended(Code::Unavailable, chain(&**error), false),
@@ -74,7 +75,7 @@ pub fn not_sent(error: &NotSent) -> CallEnd {
     }
 }
 
-/// A call whose stream or connection broke, after
+/// A call whose stream or connection broke, according to
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors>.
 pub fn broken(error: &h2::Error, health: &Health) -> CallEnd {
     if let Some(why) = health.given_up() {
@@ -89,7 +90,7 @@ pub fn broken(error: &h2::Error, health: &Health) -> CallEnd {
         Some(h2::Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
         _ => Code::Internal,
     };
-    // A server that refuses a stream, or goes away in order, has not looked at it.
+    // A server that refuses a stream, or shuts down gracefully, has not looked at the request.
     let untouched = error.is_remote()
         && (reason == Some(h2::Reason::REFUSED_STREAM) && error.is_reset()
             || reason == Some(h2::Reason::NO_ERROR) && error.is_go_away());
@@ -111,14 +112,14 @@ pub fn unreadable(error: &ReadError, health: &Health) -> CallEnd {
     }
 }
 
-/// A deadline as gRPC's header wants it: at most eight digits.
+/// A deadline in the form of gRPC's header: at most eight digits.
 pub fn timeout_value(timeout: Duration) -> HeaderValue {
     let millis = timeout.as_millis();
     let text = if millis < 100_000_000 { format!("{millis}m") } else { format!("{}S", timeout.as_secs()) };
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("99999999S"))
 }
 
-/// The messages of an error and its causes, each once.
+/// The messages of an error and its causes, each of them once.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! The call of JavaScript from another thread, and the hold on its event loop.
+//! Calls JavaScript from another thread, and keeps its event loop alive.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use owned_runtime_napi::WakeFunction;
 
 use crate::completions::Wake;
 
-/// A call of JavaScript's `wake` from any thread.
+/// Calls JavaScript's `wake` from any thread.
 pub struct WakeUp(Arc<WakeFunction>);
 
 impl WakeUp {
@@ -27,7 +27,7 @@ impl Wake for WakeUp {
     }
 }
 
-/// Keeps the event loop alive while calls are in flight, as an open socket would.
+/// Keeps the event loop alive while calls are in flight, like an open socket.
 pub struct EventLoopHold {
     wake: Arc<WakeFunction>,
     held: Cell<bool>,

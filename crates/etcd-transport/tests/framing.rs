@@ -1,5 +1,5 @@
-//! The framing of what crosses from and to JavaScript: its two halves against each other, and against bytes that are
-//! wrong. The other half's tests are in packages/etcd/test/framing.test.ts, on the same golden files.
+//! The framing of what crosses from and to JavaScript: its two halves against each other, and against malformed bytes.
+//! The tests of the other half are in packages/etcd/test/framing.test.ts, with the same golden files.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::VecDeque;
@@ -13,14 +13,14 @@ use frames::{
 };
 use reassembly::{Message, Reassembly};
 
-// By its source: a program that links the whole addon lacks the host's napi functions.
+// Included by its source: a program that links the whole addon lacks the host's napi functions.
 #[path = "../src/frames.rs"]
 mod frames;
 #[allow(dead_code)]
 #[path = "../src/reassembly.rs"]
 mod reassembly;
 
-/// A message that lies beside the commands.
+/// A message that is not in the commands.
 const LONG: Bytes = Bytes::from_static(&[7; 100]);
 
 fn golden(text: &str) -> Vec<u8> {
@@ -32,7 +32,7 @@ fn part(message: &'static [u8]) -> Message {
     Bytes::from_static(message).into()
 }
 
-/// A message that came in two chunks.
+/// A message that arrived in two chunks.
 fn parts(message: &'static [u8]) -> Message {
     let mut reassembly = Reassembly::default();
     reassembly.put(Bytes::from([&[0][..], &(message.len() as u32).to_be_bytes(), &message[..1]].concat()));
@@ -131,7 +131,7 @@ impl Random {
     }
 }
 
-/// The golden batch, cut up, put together again and changed: where frames begin, lengths that lie, bytes at random.
+/// The golden batch, cut up, reassembled and changed: at frame boundaries, with wrong lengths, with random bytes.
 #[test]
 fn no_batch_whatever_is_in_it_panics_or_goes_on_for_ever() {
     let whole = golden(include_str!("framing/commands.hex"));
@@ -152,7 +152,7 @@ fn no_batch_whatever_is_in_it_panics_or_goes_on_for_ever() {
         batch.truncate(random.below(batch.len() + 1));
         let bytes = batch.len();
         let commands: Vec<_> = Commands::new(Bytes::from(batch), VecDeque::from([LONG; 2])).collect();
-        // Each has five bytes at least, and nothing is read behind one that is malformed.
+        // Each command has at least five bytes, and nothing is read after a malformed one.
         assert!(commands.len() <= bytes / 5 + 1);
         assert!(commands.iter().rev().skip(1).all(Result::is_ok));
         let held: usize = commands
@@ -166,7 +166,7 @@ fn no_batch_whatever_is_in_it_panics_or_goes_on_for_ever() {
     }
 }
 
-/// More names than a header map can hold: a refusal, where it once was a panic that left all calls pending.
+/// More names than a header map can hold. Only that call is refused. This once was a panic that left all calls pending.
 #[test]
 fn too_much_metadata_refuses_its_call_alone() {
     let mut batch = vec![1, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, b'/'];

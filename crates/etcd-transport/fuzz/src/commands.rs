@@ -1,4 +1,4 @@
-//! A batch from JavaScript, whatever is in it.
+//! A batch from JavaScript with any content.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use frames::{Command, Commands};
 
-// By its source: the addon needs the host's napi functions to link.
+// Included by its source, as linking the addon needs the host's napi functions.
 #[allow(dead_code)]
 #[path = "../../src/frames.rs"]
 mod frames;
@@ -14,12 +14,12 @@ mod frames;
 #[path = "../../src/reassembly.rs"]
 mod reassembly;
 
-/// A message that is beside the commands.
+/// A message that is not in the commands.
 const LONG: Bytes = Bytes::from_static(&[7; 100]);
 
 libfuzzer_sys::fuzz_target!(|batch: &[u8]| {
     let commands: Vec<_> = Commands::new(Bytes::copy_from_slice(batch), VecDeque::from([LONG; 2])).collect();
-    // Each has five bytes at least, and nothing is read behind one that is malformed.
+    // Each command has at least five bytes, and nothing is read after a malformed one.
     assert!(commands.len() <= batch.len() / 5 + 1);
     assert!(commands.iter().rev().skip(1).all(Result::is_ok));
     let held: usize = commands

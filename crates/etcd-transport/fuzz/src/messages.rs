@@ -1,5 +1,5 @@
-//! The body of a response, whatever is in it and wherever HTTP/2 cuts it: what is read of it in pieces is what is read of
-//! it at once.
+//! The body of a response with any content, cut by HTTP/2 at any place: reading it in pieces gives the same result as
+//! reading it whole.
 #![no_main]
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use reassembly::{FramingError, MOST_LENGTH, Reassembly};
 #[path = "../../src/reassembly.rs"]
 mod reassembly;
 
-/// The obvious way, for the whole body.
+/// The straightforward way, for the whole body.
 fn expected(mut body: &[u8]) -> (Vec<&[u8]>, Option<FramingError>) {
     let mut messages = Vec::new();
     while let Some((&[compressed, a, b, c, d], rest)) = body.split_first_chunk() {
@@ -37,7 +37,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let mut at = 0;
     let mut cuts = cuts.iter().copied();
     'all: while at < body.len() {
-        // Cut as the input says, then whole.
+        // Cut as the input says, and then the rest as a whole.
         let length = cuts.next().map_or(usize::MAX, usize::from);
         let to = at.saturating_add(length.max(1)).min(body.len());
         reassembly.put(Bytes::copy_from_slice(&body[at..to]));

@@ -20,10 +20,10 @@ use tokio_rustls::{TlsConnector, rustls};
 
 use crate::connect::target::{Address, Target};
 
-/// How long one address is tried alone; RFC 8305's Connection Attempt Delay.
+/// How long one address is tried alone: RFC 8305's Connection Attempt Delay.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// A connection, whatever it goes over.
+/// A connection, over any kind of stream.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
@@ -33,11 +33,11 @@ pub enum DialError {
     Lookup(io::Error),
     Connect(io::Error),
     Tls(io::Error),
-    /// The server speaks TLS, and no HTTP/2 on it.
+    /// The server speaks TLS, but offers no HTTP/2 on it.
     NoHttp2,
     /// The HTTP/2 connection could not be set up.
     Http2(h2::Error),
-    /// The server hung up before its SETTINGS.
+    /// The server closed the connection before it sent its SETTINGS.
     HungUp,
     TimedOut(std::time::Duration),
 }
@@ -58,7 +58,7 @@ impl fmt::Display for DialError {
 
 impl Error for DialError {}
 
-/// Connects to the target, without a bound of its own.
+/// Connects to the target, without a time limit.
 pub async fn dial(target: &Target) -> Result<Box<dyn Io>, DialError> {
     let plain: Box<dyn Io> = match &target.address {
         Address::Tcp { host, port } => Box::new(tcp(target, host, *port).await?),
@@ -75,11 +75,11 @@ pub async fn dial(target: &Target) -> Result<Box<dyn Io>, DialError> {
     Ok(Box::new(LastWords { stream, failed: None }))
 }
 
-/// TLS whose failed writes report what the server has said. One that refuses the client's certificate says so after the
-/// handshake and hangs up, and a write may meet that before the alert is read.
+/// TLS whose failed writes report what the server has sent. A server that refuses the client's certificate reports that
+/// after the handshake and hangs up. A write may fail because of that before the alert is read.
 struct LastWords<S> {
     stream: S,
-    /// How a write has failed. What came before that is still to be read, which the runtime may not have noticed yet.
+    /// How a write has failed. What arrived before that is still to be read. The runtime may not have noticed it yet.
     failed: Option<io::Error>,
 }
 
@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LastWords<S> {
         let said = loop {
             let mut buffer = ReadBuf::new(&mut bytes);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
-                // The connection has failed, and nobody will read them.
+                // The connection has failed, and nobody will read these bytes.
                 Ok(()) if !buffer.filled().is_empty() => {}
                 Ok(()) => break None,
                 Err(error) => break is_alert(&error).then_some(error),
@@ -157,7 +157,7 @@ async fn tcp(target: &Target, host: &str, port: u16) -> Result<TcpStream, DialEr
         Err(_) => lookup(host.to_owned(), port).await.map_err(DialError::Lookup)?,
     };
     let stream = connect_any(addresses).await.map_err(DialError::Connect)?;
-    // A failure of either is not a reason to give up a connection that works.
+    // A failure of either option is not a reason to give up a working connection.
     let _ = stream.set_nodelay(true);
     if let Some(idle) = target.tcp_keep_alive {
         let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle));
@@ -165,12 +165,13 @@ async fn tcp(target: &Target, host: &str, port: u16) -> Result<TcpStream, DialEr
     Ok(stream)
 }
 
-/// Connects to the first of a host's addresses that answers. The next is tried when one fails, and beside it when one takes
-/// long, so that an address which swallows packets doesn't use up the time of those that work (RFC 8305; Go's dialer does
-/// so between IPv6 and IPv4). The error is the first that came.
+/// Connects to the first of a host's addresses that answers. The next address is tried when one fails, and in parallel
+/// when one takes long. So an address that swallows packets doesn't use up the time of the others (RFC 8305; Go's
+/// dialer does this between IPv6 and IPv4). The error is the first one that occurred.
 async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut waiting = families_in_turn(addresses).into_iter();
-    // Not tasks of their own: the runtime's end would cancel them before the transport, which would report that.
+    // Not separate tasks: the runtime's end would cancel them before the transport, and the transport would report
+    // that.
     let mut attempts = FuturesUnordered::new();
     let mut failure = None;
     loop {
@@ -210,9 +211,9 @@ async fn unix(_path: &str) -> Result<Box<dyn Io>, DialError> {
     Err(DialError::Connect(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")))
 }
 
-/// The system's resolver has no way to be cancelled and may take many seconds, for which the end of the runtime must
-/// not wait. So it runs on a thread of its own that nobody joins: it calls the C library alone, nothing of the host,
-/// and gives its answer to a channel that may be closed by then.
+/// The system's resolver can't be cancelled and may take many seconds, and the end of the runtime must not wait for it.
+/// So it runs on a separate thread that nobody joins. The thread calls only the C library, and nothing of the host. It
+/// sends its answer to a channel that may be closed by then.
 async fn lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     let (answer, answered) = oneshot::channel();
     thread::Builder::new().name("quiesce-dns".to_owned()).spawn(move || {
@@ -244,7 +245,7 @@ mod tests {
         listening().1
     }
 
-    /// A server whose queue of connections is full: Linux drops what comes further, as a firewall would.
+    /// A server whose queue of connections is full. Linux drops further connections, as a firewall would.
     #[cfg(target_os = "linux")]
     fn silent() -> (socket2::Socket, SocketAddr, Vec<socket2::Socket>) {
         use socket2::{Domain, Socket, Type};

@@ -1,4 +1,4 @@
-//! Where to connect to and how: the options of a transport, checked.
+//! Where and how to connect: the checked options of a transport.
 
 use std::error::Error;
 use std::fmt;
@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::connect::tls::{Tls, client_config, server_name};
 
-/// HTTP/2 PINGs.
+/// The settings of HTTP/2 PINGs.
 #[derive(Clone, Copy)]
 pub struct KeepAlive {
     pub interval: Duration,
@@ -22,30 +22,31 @@ pub struct KeepAlive {
 pub struct Options {
     /// `http://host:port`, `https://host:port`, `unix:///path` or `unixs:///path`.
     pub endpoint: String,
-    /// `None`: they are given by [`Target::set_tls`].
+    /// `None` where [`Target::set_tls`] gives the options later.
     pub tls: Option<Tls>,
     pub keep_alive: Option<KeepAlive>,
     pub tcp_keep_alive: Option<Duration>,
     pub connect_timeout: Duration,
 }
 
-/// What a connection goes to.
+/// The address of a server.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Address {
     Tcp { host: String, port: u16 },
     Unix(String),
 }
 
-/// TLS's settings and the name that the server's certificate must be for.
+/// The TLS settings and the name that the server's certificate must be for.
 pub type Secured = (Arc<ClientConfig>, ServerName<'static>);
 
-/// A server that can be connected to.
+/// A server to connect to.
 pub struct Target {
     pub address: Address,
-    /// For a server that speaks TLS: how, from the next connection on. Nothing where that is given later.
+    /// For a server that speaks TLS, the settings of later connections. The inner `None` means that they are given
+    /// later.
     tls: Option<Mutex<Option<Secured>>>,
     pub scheme: Scheme,
-    /// As calls name the server.
+    /// The server's name in calls.
     pub authority: Authority,
     pub keep_alive: Option<KeepAlive>,
     pub tcp_keep_alive: Option<Duration>,
@@ -70,7 +71,7 @@ pub fn invalid(what: &str, why: impl fmt::Display) -> InvalidOptions {
 }
 
 impl Target {
-    /// Checks the options. No I/O, except for the operating system's authorities.
+    /// Checks the options. It does no I/O, except for reading the operating system's authorities.
     pub fn new(options: Options) -> Result<Self, InvalidOptions> {
         let Options { endpoint, tls, keep_alive, tcp_keep_alive, connect_timeout } = options;
         let (secure, address, authority) = parse(&endpoint)?;
@@ -82,7 +83,7 @@ impl Target {
         Ok(Self { address, tls, scheme, authority, keep_alive, tcp_keep_alive, connect_timeout })
     }
 
-    /// Other TLS options, for later connections. They have no effect if the server doesn't speak TLS.
+    /// Sets other TLS options, for later connections. They have no effect if the server doesn't speak TLS.
     pub fn set_tls(&self, tls: Tls) -> Result<(), InvalidOptions> {
         if let Some(current) = &self.tls {
             let secured = secured(tls, &self.address)?;
@@ -91,7 +92,7 @@ impl Target {
         Ok(())
     }
 
-    /// How the next connection is secured; the inner `None` where that was not given yet.
+    /// How the next connection is secured. The inner `None` means that the options were not given yet.
     pub fn tls(&self) -> Option<Option<Secured>> {
         self.tls.as_ref().map(|tls| tls.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }

@@ -1,6 +1,6 @@
 //! TLS of a client: which certificates it trusts, and which it presents. What Go's TLS accepts, which etcd and its
-//! other clients have, is accepted, or refused with the reason: rustls alone knows no curve P-521 with ring, and takes
-//! no authority's certificate for a server's, which are what etcd's `--auto-tls` makes.
+//! other clients use, is accepted here, too, or refused with the reason. With ring alone, rustls doesn't support the
+//! curve P-521. It also doesn't accept the certificate of an authority as a server's, which etcd's `--auto-tls` makes.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -30,12 +30,12 @@ pub struct Tls {
     /// Certificate chain and private key, for mutual TLS.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
     pub server_name: Option<String>,
-    /// Any certificate is accepted.
+    /// Whether any certificate is accepted.
     pub skip_verification: bool,
 }
 
-/// The name that a server's certificate must be for: the name in the options, or the host. Both may have the final dot of DNS, which
-/// no certificate has.
+/// The name that a server's certificate must be for: the name in the options, or the host. Both may have the final dot
+/// of DNS, which certificates don't have.
 pub fn server_name(tls: &Tls, host: &str) -> Result<ServerName<'static>, InvalidOptions> {
     let name = tls.server_name.as_deref().unwrap_or(host);
     let name = name.strip_suffix('.').unwrap_or(name).to_owned();
@@ -56,7 +56,8 @@ pub fn client_config(tls: Tls) -> Result<ClientConfig, InvalidOptions> {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {
             let chain = certificates("client certificate", &chain)?;
-            // Not looked at, as one of X.509 version 1 can't be read here; the server may take it.
+            // The certificate isn't checked, as one of X.509 version 1 can't be read here, and the server may accept
+            // it.
             let identity = CertifiedKey::new(chain, signing_key(&key)?);
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
         }
@@ -79,18 +80,18 @@ fn signing_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, InvalidOptions> {
     if let Some(key) = P521Key::new(&key) {
         return Ok(Arc::new(key));
     }
-    // rustls says of any other key that it can't parse it.
+    // For any other key, rustls only reports that it can't parse it.
     provider::sign::any_supported_type(&key).map_err(|_| {
         let taken = "RSA with 2048 to 4096 bits, ECDSA on P-256, P-384 or P-521, or Ed25519";
         invalid("client key", format!("it is none of {taken}"))
     })
 }
 
-/// ring's, and P-521.
+/// The algorithms of ring, and P-521.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let ring = provider::default_provider();
     let WebPkiSupportedAlgorithms { all, mapping } = ring.signature_verification_algorithms;
-    // They have to live as long as the process.
+    // The algorithms have to live as long as the process.
     let all = [all, &P521].concat().leak();
     let p521: (SignatureScheme, &[_]) = (SignatureScheme::ECDSA_NISTP521_SHA512, &P521[..1]);
     let mapping = [mapping, &[p521]].concat().leak();
@@ -98,7 +99,7 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     Arc::new(CryptoProvider { signature_verification_algorithms, ..ring })
 });
 
-/// Trusts what the authorities have signed and, as Go does, each certificate that is named itself.
+/// Trusts what the authorities have signed and, like Go, each certificate that is itself in `ca`.
 #[derive(Debug)]
 struct Verifier {
     authorities: Arc<WebPkiServerVerifier>,
@@ -117,7 +118,8 @@ impl Verifier {
                 }
             }
             None => {
-                // Of the operating system's certificates some may be unusable; that is not a reason to refuse the others.
+                // Some of the operating system's certificates may be unusable. That is not a reason to refuse the
+                // others.
                 let found = rustls_native_certs::load_native_certs();
                 roots.add_parsable_certificates(found.certs);
                 if roots.is_empty() {
@@ -144,7 +146,7 @@ impl ServerCertVerifier for Verifier {
         let Err(error) = self.authorities.verify_server_cert(end_entity, intermediates, name, ocsp, now) else {
             return Ok(ServerCertVerified::assertion());
         };
-        // Its dates have been looked at by then; its name is looked at last.
+        // The validity period was already checked by then. The name is checked last.
         if no_authority(&error) && self.named.iter().any(|named| named == end_entity) {
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
             return Ok(ServerCertVerified::assertion());
@@ -178,7 +180,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether a certificate was refused for who has signed it, or for being an authority's.
+/// Whether a certificate was refused because of its issuer, or because it is an authority's.
 fn no_authority(error: &Error) -> bool {
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
@@ -187,12 +189,12 @@ fn no_authority(error: &Error) -> bool {
     }
 }
 
-/// webpki's errors are not part of rustls's interface.
+/// The errors of webpki are not part of rustls's interface.
 fn is(error: &Error, webpki: &str) -> bool {
     format!("{error:?}").contains(webpki)
 }
 
-/// Why certificates are refused, where rustls's own words say something else.
+/// Why certificates are refused, where rustls's own message says something else.
 fn reason<'a>(error: Error, chain: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> Error {
     let why = if is(&error, "CaUsedAsEndEntity") {
         "the certificate is an authority's"
@@ -206,7 +208,7 @@ fn reason<'a>(error: Error, chain: impl IntoIterator<Item = &'a CertificateDer<'
     Error::General(why.to_owned())
 }
 
-/// Whether the key of a certificate is RSA's, of less than 2048 bits: with one of those the encoded key has 294 bytes.
+/// Whether a certificate has an RSA key of less than 2048 bits. An encoded key of 2048 bits has 294 bytes.
 fn has_short_rsa_key(certificate: &CertificateDer<'_>) -> bool {
     const SHORTEST: usize = 290;
     ParsedCertificate::try_from(certificate).is_ok_and(|parsed| {
@@ -215,7 +217,7 @@ fn has_short_rsa_key(certificate: &CertificateDer<'_>) -> bool {
     })
 }
 
-/// Takes any certificate; that the server has its key is still looked at.
+/// Accepts any certificate. It still checks that the server has the certificate's key.
 #[derive(Debug)]
 struct Nobody;
 
@@ -254,7 +256,7 @@ impl ServerCertVerifier for Nobody {
     }
 }
 
-/// ECDSA on P-521 with each digest that authorities use; TLS itself has it with SHA-512 alone, the first.
+/// ECDSA on P-521 with each digest that authorities use. TLS itself allows only SHA-512, the first one.
 static P521: [&dyn SignatureVerificationAlgorithm; 3] = [
     &P521Verification { signature: alg_id::ECDSA_SHA512, digest: &digest::SHA512 },
     &P521Verification { signature: alg_id::ECDSA_SHA384, digest: &digest::SHA384 },
@@ -290,7 +292,7 @@ impl SignatureVerificationAlgorithm for P521Verification {
     }
 }
 
-/// A digest as a number of P-521's 66 bytes, longer than any digest.
+/// A digest as a number of P-521's 66 bytes, which is longer than any digest.
 fn as_scalar(algorithm: &'static digest::Algorithm, message: &[u8]) -> [u8; 66] {
     let mut scalar = [0; 66];
     let digest = digest::digest(algorithm, message);
@@ -299,7 +301,7 @@ fn as_scalar(algorithm: &'static digest::Algorithm, message: &[u8]) -> [u8; 66] 
     scalar
 }
 
-/// A client's key on P-521.
+/// A client's P-521 key.
 #[derive(Clone)]
 struct P521Key(Arc<p521::SecretKey>);
 

@@ -74,8 +74,8 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
   readonly #batch = new CommandBatch((message) => this.#native.giveLong(message));
   readonly #calls = new Map<number, PendingCall>();
   readonly #pace = new TurnPace();
-  /** What was drained and is not all read. */
-  # The batch that was drained and isn't fully read.
+  /** The batch that was drained and isn't fully read. */
+  #unread: CompletionBatch | undefined;
   /** Whether there is more to drain after that batch. */
   #more = false;
   #nextDrain: NodeJS.Immediate | undefined;
