@@ -763,6 +763,39 @@ describe('arguments', () => {
     }
   });
 
+  test('in any part of a transaction are refused, whatever else is right there', async () => {
+    const parts: readonly [part: object, inTxn: (part: never) => object, required: number][] = [
+      [api.compare.version('k', '=', 1), (part) => ({ compare: [part] }), 4],
+      [api.op.get('k'), (part) => ({ success: [part] }), 2],
+      [api.op.range('k'), (part) => ({ success: [part] }), 2],
+      [api.op.put('k', 'v'), (part) => ({ failure: [part] }), 3],
+      [api.op.delete('k'), (part) => ({ failure: [part] }), 2],
+      [{ compare: [], success: [], failure: [] }, (part) => part, 0],
+    ];
+    for (const [part, inTxn, required] of parts) {
+      const call = (changed: object) => outcomeOf(() => etcd.txn(inTxn(changed as never)));
+      const names = Object.keys(part);
+      for (const [at, name] of names.entries()) {
+        const { [name]: value, ...rest } = part as Record<string, unknown>;
+        const others = [
+          { ...rest, [`${name}s`]: value },
+          { ...part, other: 1 },
+        ];
+        if (at < required) others.push(rest, { ...rest, [name]: undefined }, { ...rest, other: 1 });
+        if (at < required || name === 'options' || required === 0) others.push({ ...rest, [name]: null });
+        for (const wrong of others) {
+          const outcome = await call(wrong);
+          assert.ok(outcome instanceof api.InvalidArgumentError, `${inspect(wrong)}: ${outcome}`);
+        }
+        // Fields that are undefined are absent.
+        const right = { ...part, other: undefined, [name]: value };
+        if (at >= required) Object.assign(right, { [name]: undefined });
+        assert.match(String(await call(right)), /no option other/);
+        assert.ok(!((await call({ ...part })) instanceof Error));
+      }
+    }
+  });
+
   test('are not repeated where they may be a secret', async () => {
     const misplaced: (() => unknown)[] = [
       () => api.connect({ auth: 'root:hidden' as never }),

@@ -15,7 +15,7 @@ import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
 import { anything, type Kind, list, oneOf, type Shape, shown } from '../util/kinds.js';
 import { guardFunctions } from '../util/methods.js';
-import { Description, type Hints, type Kinds } from '../util/options.js';
+import { type CountFitting, Description, type Hints, type Kinds } from '../util/options.js';
 import { isEndless, type KeyRange, oneKey } from './key-range.js';
 import {
   type DeleteOptions,
@@ -142,10 +142,16 @@ const txnHints: Hints = {
   signal: 'give it in the second argument',
 };
 
-const txnFields = new Description<Txn<unknown, unknown>>('a transaction', txnKinds, {
-  hints: txnHints,
-  example: '{ compare: […], success: […], failure: […] }',
-});
+const count = (one: boolean, two: boolean, three: boolean, four = false): number =>
+  Number(one) + Number(two) + Number(three) + Number(four);
+
+const txnFields = new Description<Txn<unknown, unknown>>(
+  'a transaction',
+  txnKinds,
+  { hints: txnHints, example: '{ compare: […], success: […], failure: […] }' },
+  ({ compare, success, failure }) =>
+    count(Array.isArray(compare), Array.isArray(success), Array.isArray(failure)),
+);
 const txnOpFields = new Description<TxnOp<unknown, unknown>>(
   'a transaction',
   { ...txnKinds, type: oneOf('txn') },
@@ -353,10 +359,12 @@ function shapeOf(txn: Txn<unknown, unknown> | undefined, depth = 0): TxnShape {
       `transactions are nested more than ${DEEPEST} deep; does one of them contain itself?`,
     );
   }
+  const kindOf = (operation: Op<unknown, unknown> | undefined): OpShape => {
+    if (operation?.type === 'txn') return shapeOf(operation, depth + 1);
+    return typeof operation?.type === 'string' ? operation.type : undefined;
+  };
   const kinds = (operations: readonly Op<unknown, unknown>[] | undefined): OpShape[] =>
-    Array.isArray(operations)
-      ? operations.map((each) => (each?.type === 'txn' ? shapeOf(each, depth + 1) : each?.type))
-      : [];
+    Array.isArray(operations) ? operations.map(kindOf) : [];
   return { success: kinds(txn?.success), failure: kinds(txn?.failure) };
 }
 
@@ -416,18 +424,19 @@ interface Comparison {
   readonly operand: unknown;
 }
 
+const comparedTarget = oneOf('version', 'createRevision', 'modRevision', 'lease', 'value');
+const comparedBy = oneOf('=', '!=', '<', '>');
 const comparisonFields = new Description<Comparison>(
   'a comparison',
-  {
-    target: oneOf('version', 'createRevision', 'modRevision', 'lease', 'value'),
-    keys: anything,
-    operator: oneOf('=', '!=', '<', '>'),
-    operand: anything,
-  },
+  { target: comparedTarget, keys: anything, operator: comparedBy, operand: anything },
   {
     required: ['target', 'keys', 'operator', 'operand'],
     example: "compare.modRevision('key', '=', 7n)",
   },
+  ({ target, keys, operator, operand }) =>
+    comparedTarget.fits(target) && keys !== undefined && comparedBy.fits(operator) && operand !== undefined
+      ? 4
+      : -1,
 );
 
 const compareResults: Readonly<Record<CompareOperator, Compare_CompareResult>> = {
@@ -470,9 +479,10 @@ function opFields<Operation>(
   what: string,
   kinds: Kinds<Operation>,
   options: { readonly names: readonly string[] },
+  countFitting: CountFitting,
 ): Description<Operation> {
   const misplaced = options.names.map((name): [string, string] => [name, `write options: { ${name} }`]);
-  return new Description(what, kinds, { hints: Object.fromEntries(misplaced) });
+  return new Description(what, kinds, { hints: Object.fromEntries(misplaced) }, countFitting);
 }
 
 // These options are checked separately.
@@ -485,21 +495,26 @@ const opKinds = {
     'op.get()',
     { type: oneOf('get'), key: anything, options: checkedLater() },
     opOptions.get,
+    ({ type, key, options }) => count(type === 'get', key !== undefined, options !== undefined),
   ),
   range: opFields<RangeOp<unknown>>(
     'op.range()',
     { type: oneOf('range'), keys: anything, options: checkedLater() },
     opOptions.range,
+    ({ type, keys, options }) => count(type === 'range', keys !== undefined, options !== undefined),
   ),
   put: opFields<PutOp<unknown, unknown>>(
     'op.put()',
     { type: oneOf('put'), key: anything, value: anything, options: checkedLater() },
     opOptions.put,
+    ({ type, key, value, options }) =>
+      count(type === 'put', key !== undefined, value !== undefined, options !== undefined),
   ),
   delete: opFields<DeleteOp<unknown>>(
     'op.delete()',
     { type: oneOf('delete'), keys: anything, options: checkedLater() },
     opOptions.delete,
+    ({ type, keys, options }) => count(type === 'delete', keys !== undefined, options !== undefined),
   ),
 };
 

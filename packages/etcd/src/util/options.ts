@@ -22,6 +22,12 @@ export interface DescriptionMore {
   readonly example?: string;
 }
 
+/**
+ * How many fields of an object are there and fit, read by their names; -1 where a required one is missing. A plain object that
+ * has no more fields than these is right. V8 reads a field by a name in the code much faster than by a variable, as the check does.
+ */
+export type CountFitting = (given: Readonly<Record<string, unknown>>) => number;
+
 /** Options of other clients that all calls have under another name, or handle differently. */
 const usualHints: Hints = {
   timeout: 'the deadline is timeoutMs, in ms',
@@ -44,9 +50,14 @@ export class Description<Fields> implements Kind<Fields> {
   readonly #what: string;
   readonly #kinds: Map<string, Shape>;
   readonly #more: DescriptionMore;
+  readonly #countFitting: CountFitting | undefined;
 
-  /** @param what the object that has the fields, for messages: `put()`. */
-  constructor(what: string, kinds: Kinds<Fields>, more: DescriptionMore = {}) {
+  /**
+   * @param what the object that has the fields, for messages: `put()`.
+   * @param countFitting for objects that one call has several of.
+   */
+  constructor(what: string, kinds: Kinds<Fields>, more: DescriptionMore = {}, countFitting?: CountFitting) {
+    this.#countFitting = countFitting;
     this.#what = what;
     this.#kinds = new Map(Object.entries<Shape>(kinds));
     this.#more = more;
@@ -63,6 +74,7 @@ export class Description<Fields> implements Kind<Fields> {
 
   readonly fits = (given: unknown): boolean => {
     if (typeof given !== 'object' || given === null || Array.isArray(given)) return false;
+    if (this.#fitsPlainly(given)) return true;
     let any = false;
     for (const name in given) {
       const kind = this.#kinds.get(name);
@@ -99,6 +111,13 @@ export class Description<Fields> implements Kind<Fields> {
     if (unlisted !== undefined) return unlisted(name);
     return `${pathTo(name, this.#missing(given) ?? '')} is missing; ${this.#what} needs it`;
   };
+
+  #fitsPlainly(given: object): boolean {
+    if (this.#countFitting === undefined || Object.getPrototypeOf(given) !== Object.prototype) return false;
+    let fields = 0;
+    for (const _ in given) fields += 1;
+    return fields === this.#countFitting(given as Record<string, unknown>);
+  }
 
   /** Explains a wrong field that a loop over the object doesn't find, such as a getter of its class. */
   #unlisted(given: object): ((name: string) => string) | undefined {
