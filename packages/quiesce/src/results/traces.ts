@@ -4,7 +4,7 @@ import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';
 import { FAULTHANDLER, type SignatureMatch } from '../run/signatures.js';
 import type { InterpretedFrame, StackFrame, ThreadStack } from '../run/stack-trace.js';
-import { EXITING, names, polls, RAISES, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
+import { EXITING, names, polls, raises, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
 
 /** The traces of a failed run. */
 export interface FailureTraces {
@@ -140,7 +140,6 @@ const THREAD_ENDS = /^(?:__GI_)?(?:__nptl_deallocate_tsd|__call_tls_dtors)(?!\w)
 export const ADDON_LOAD = /^(?:napi_register_module_v\d+|node_register_module_v\d+)(?!\w)/m;
 // Not where Node calls the addon: to finalize what it made.
 export const NODE_API = /^(?:napi_|node_api_|v8impl::(?!.*(?:Reference|RefTracker|Finaliz)))/m;
-const SENDS_SIGNAL = /^(?:__|__GI_)*(?:raise|kill|killpg|tgkill|pthread_kill\w*)$/m;
 const POOL = /^(?:tokio-|rayon|async-std\/|smol-|blocking-|jemalloc_bg|grpc_|ev_|IoThread|CpuThread)/;
 
 /** Makes the traces ready for the rules. */
@@ -204,7 +203,7 @@ export function prepare(traces: FailureTraces): Traces {
     unloaded: crash?.unloaded?.replace(/^.*\//, '') ?? '',
     lostDestructor: isLostDestructor(faulting?.frames),
     halted: main?.halted,
-    sendsSignal: SENDS_SIGNAL.test(names(main?.frames.slice(0, WAITING_FRAMES))),
+    sendsSignal: main?.frames.slice(0, WAITING_FRAMES).some(raises) ?? false,
     goesOn: threads.find((thread) => !thread.main)?.name,
     mainWaits: waitOf(main),
     mainPolls: polls(main),
@@ -258,8 +257,8 @@ function senderOf(crash: CrashFacts | null, faulting: ThreadStack | undefined): 
   if (crash?.sender !== 'itself') return crash?.sender ?? undefined;
   // Runtimes raise signals, too, after they have said why. What handles a fault sends it again, and its frames may be left out.
   const frames = faulting?.frames ?? [];
-  if (!frames.slice(0, 2).some(({ name }) => RAISES.test(name ?? ''))) return undefined;
-  const callers = frames.filter(({ name }) => !RAISES.test(name ?? '')).slice(0, 2);
+  if (!frames.slice(0, 2).some(raises)) return undefined;
+  const callers = frames.filter((frame) => !raises(frame)).slice(0, 2);
   const own = callers.every(({ name }) => !/abort|signal/i.test(name ?? ''));
   return own && !frames.some(({ name }) => name === '<signal handler called>') ? 'itself' : undefined;
 }
@@ -399,8 +398,7 @@ function exitInterrupted(thread: ThreadStack | undefined): string | undefined {
   const handler = frames.findIndex(({ name }, i) => i > exit && name === '<signal handler called>');
   if (exit < 0 || handler < 0) return undefined;
   // Who sends itself a signal was interrupted there.
-  const sends = /^(?:(?:__|__GI_)*(?:raise|gsignal|kill|tgkill)|(?:__|__GI_)*pthread_kill\w*)$/;
-  const interrupted = frames.slice(handler + 1).filter(({ name }) => name !== null && !sends.test(name));
+  const interrupted = frames.slice(handler + 1).filter((frame) => frame.name !== null && !raises(frame));
   if (waitOf({ frames: interrupted }) === undefined) return interrupted[0]?.name ?? undefined;
   // Who waits may hold a lock meanwhile.
   if (!LOCKS.test(names(frames.slice(0, Math.min(exit, WAITING_FRAMES))))) return undefined;

@@ -17,7 +17,7 @@ import { OutputFilter } from './output-filter.js';
 import type { RunDirectories } from './run-directory.js';
 import { type SignatureMatch, SignatureScanner } from './signatures.js';
 import { isMapped, type ThreadStack } from './stack-trace.js';
-import { RAISES } from './waiting.js';
+import { raises } from './waiting.js';
 import {
   type CrashReport,
   DONE_FD,
@@ -372,10 +372,9 @@ async function isPassedOn({ report, seen }: Crash, crashes: readonly Crash[]): P
     return false;
   }
   const frames = (await seen)?.threads.find(({ faulting }) => faulting)?.frames ?? [];
-  const names = frames.map(({ name }) => name ?? '');
   // What handles a fault may have its frames left out.
-  const raises = names.length === 0 || names.slice(0, 2).some((name) => RAISES.test(name));
-  return raises && !names.some((name) => RAISES_ITS_OWN.test(name));
+  const passesOn = frames.length === 0 || frames.slice(0, 2).some(raises);
+  return passesOn && !frames.some(({ name }) => RAISES_ITS_OWN.test(name ?? ''));
 }
 
 /** In the stack of who sends itself a signal for what happened to it. */
