@@ -1,12 +1,12 @@
 // @ts-check
-// The GitHub Action's script: runs the tester with what the workflow asked for. It writes the reports into a folder of the runner's
-// temporary directory, and the step's outputs. The tester itself makes annotations and the step's summary.
+// The script of the GitHub Action. It runs the tester with the workflow's inputs, and writes the step's outputs. It writes the
+// reports into a folder of the runner's temporary directory. The tester itself makes annotations and the step's summary.
 import { spawnSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** An environment failure, as in the tester's exit codes, and wrong usage. */
+/** The exit code for an environment failure, as in the tester's exit codes. The other one is for wrong usage. */
 const ENVIRONMENT = 3;
 const USAGE = 2;
 
@@ -24,7 +24,7 @@ function fail(message, exitCode) {
   process.exit(exitCode);
 }
 
-/** The tester's command: `QUIESCE_COMMAND`, or else the project's own, or else npm's. */
+/** The tester's command: `QUIESCE_COMMAND`, otherwise the project's own, otherwise npm's. */
 function tester() {
   const given = process.env.QUIESCE_COMMAND;
   if (given) return given.split(' ');
@@ -35,11 +35,12 @@ function tester() {
   return ['npx', '--yes', `quiesce@${version}`];
 }
 
-/** What is run: the words after `quiesce run`. */
+/** The subject of the run: the words after `quiesce run`. */
 function subject() {
   const [command, plan] = [input('COMMAND'), input('PLAN')];
   if ((command === '') === (plan === '')) fail('give either `command` or `plan`', USAGE);
-  // The shell parts the words, and is replaced by the program: so that a signal that ends it is seen as such.
+  // The shell splits the command into words, and is replaced by the program. So a signal that ends the program is seen
+  // as such.
   return plan === '' ? ['--', 'sh', '-c', `exec ${command}`] : ['--plan', plan];
 }
 

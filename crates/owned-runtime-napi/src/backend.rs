@@ -1,4 +1,4 @@
-//! napi's async runtime: each future goes to the runtime of the env that called.
+//! napi's async runtime: each future runs on the runtime of the env that made the call.
 
 use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
@@ -18,10 +18,11 @@ pub fn register() {
 
 struct Backend;
 
-/// What has been handed over, or the error with which napi rejects it.
+/// The value that was handed over, or the error with which napi rejects it.
 type Handed<T> = std::result::Result<(), AsyncRuntimeRejection<T>>;
 
-// SAFETY: an env's runtime is joined by its cleanup hook, before napi's own, so nothing of the image runs after the last one.
+// SAFETY: an env's runtime is joined by its cleanup hook, before napi's own hook, so no code of the image runs after
+// the last one.
 unsafe impl AsyncRuntime for Backend {
     fn spawn(&self, task: AsyncRuntimeTask) -> Handed<AsyncRuntimeTask> {
         let open = EnvRuntime::current().and_then(|runtime| Ok((runtime.submissions()?, runtime)));
@@ -34,7 +35,7 @@ unsafe impl AsyncRuntime for Backend {
                     mem::forget(call);
                 }
             }
-            // Its drop would reject.
+            // Dropping it would reject the promise.
             Ok((None, _)) => mem::forget(task),
             Err(error) => return Err(AsyncRuntimeRejection::new(task, error)),
         }
@@ -65,7 +66,7 @@ unsafe impl AsyncRuntime for Backend {
     fn enter(&self) -> Result<Box<dyn AsyncRuntimeGuard + '_>> {
         let Some(handle) = EnvRuntime::current()?.start()? else { return Ok(Box::new(())) };
         let handle = Box::new(handle);
-        // SAFETY: the guard borrows the handle, which stays where it is, in a box of its own, until the guard is dropped.
+        // SAFETY: the guard borrows the handle, which stays where it is, in its own box, until the guard is dropped.
         let guard = unsafe { mem::transmute::<EnterGuard<'_>, EnterGuard<'static>>(handle.enter()) };
         Ok(Box::new(Entered { _guard: guard, _handle: handle }))
     }
@@ -84,8 +85,8 @@ struct Entered {
 
 impl AsyncRuntimeGuard for Entered {}
 
-/// A call in flight. napi rejects the promise of one that is dropped, which must not happen while the process ends and
-/// JavaScript still runs; in an env that ends, nobody is left to handle it.
+/// A call in flight. napi rejects the promise of a dropped call. That must not happen while the process ends and
+/// JavaScript still runs. In an env that ends, nobody is left to handle the rejection.
 struct Accepted {
     task: ManuallyDrop<AsyncRuntimeTask>,
     runtime: Arc<EnvRuntime>,

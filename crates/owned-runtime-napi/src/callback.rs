@@ -44,7 +44,7 @@ where
     Args: JsValuesTupleIntoVec + Send + 'static,
     Return: FromNapiValue + 'static,
 {
-    /// Makes the callback. To be called on JavaScript's thread.
+    /// Makes the callback. Must be called on JavaScript's thread.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ where
         let (answer, answered) = oneshot::channel();
         self.runtime.queue().push(move || {
             let env = env.get();
-            // Its caller may have been dropped.
+            // The caller may have been dropped.
             let _ = answer.send(function.borrow_back(&env).and_then(|function| function.call(args)));
         });
         answered.await.unwrap_or_else(|_| Err(Error::from_reason("the env was closed before the callback was called")))
@@ -91,14 +91,14 @@ where
 
 impl<Args: JsValuesTupleIntoVec, Return> Drop for Callback<Args, Return> {
     fn drop(&mut self) {
-        // As in the queue: the function is not given back to an env that may be gone.
+        // As in the queue: the function is not returned to an env that may be gone.
         if self.runtime.process_ends() {
             mem::forget(self.function.clone());
         }
     }
 }
 
-/// As an uncaught exception.
+/// Reports it as an uncaught exception.
 fn throw_uncaught(env: &Env, error: Error) {
     // SAFETY: a job runs on the env's own thread, within a handle scope.
     unsafe {

@@ -1,4 +1,4 @@
-//! Which runtime is the calling thread's.
+//! Finds the runtime of the calling thread.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ thread_local! {
 }
 
 impl EnvRuntime {
-    /// The calling thread's: JavaScript's own thread, or one of the runtime's.
+    /// The runtime of the calling thread, which is JavaScript's own thread or one of the runtime's.
     ///
     /// # Errors
     ///
@@ -27,9 +27,9 @@ impl EnvRuntime {
         })
     }
 
-    /// JavaScript's own thread's.
+    /// The runtime of JavaScript's own thread.
     pub(crate) fn of_this_thread() -> Option<Arc<Self>> {
-        // The thread itself may be ending.
+        // The thread may be ending.
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
     }
 

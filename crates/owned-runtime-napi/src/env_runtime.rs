@@ -1,4 +1,4 @@
-//! One env's runtime.
+//! The runtime of one env.
 
 use std::io::{self, Write};
 use std::mem;
@@ -19,7 +19,7 @@ pub struct EnvRuntime {
     runtime: OwnedRuntime,
     queue: Queue,
     submissions: Submissions,
-    /// A close has waited for its threads until its bound passed.
+    /// Whether a close has waited for its threads until its bound passed.
     overdue: Mutex<bool>,
     process_ends: AtomicBool,
 }
@@ -35,13 +35,12 @@ impl EnvRuntime {
         })
     }
 
-    /// The runtime itself, which may be stopped to end its thread between two uses; the next start brings it back.
+    /// The runtime itself. It may be stopped between two uses, to end its thread. The next start brings it back.
     pub fn runtime(&self) -> &OwnedRuntime {
         &self.runtime
     }
 
-    /// Whether the env or the process is ending, so that nothing starts any more, and nobody is left to handle a
-    /// result.
+    /// Whether the env or the process is ending. Then nothing starts any more, and nobody is left to handle a result.
     pub fn is_closed(&self) -> bool {
         self.runtime.is_closed()
     }
@@ -50,22 +49,22 @@ impl EnvRuntime {
         &self.queue
     }
 
-    /// First no more callbacks, then no more threads. Waits for the whole bound, whatever a close before it found: the caller
-    /// is going to free what they use.
+    /// First stops the callbacks, then the threads. Waits for the whole bound, whatever an earlier close found: the
+    /// caller is about to free what they use.
     pub(crate) fn close(self: &Arc<Self>) {
         self.close_within(self.runtime.stop_bound());
     }
 
-    /// For the end of the process, while JavaScript may still run on the env's own thread: as
-    /// [`close_with_process`](Self::close_with_process), which is to follow if this returns true, but without waiting.
+    /// For the end of the process, while JavaScript may still run on the env's own thread. It is the first part of
+    /// [`close_with_process`](Self::close_with_process), without the wait. If it returns true, that must follow.
     #[cfg(unix)]
     pub(crate) fn ask_to_end(&self) -> bool {
-        // Before the tasks are dropped: that must not reject what JavaScript still waits for.
+        // Before the tasks are dropped, which must not reject what JavaScript still waits for.
         self.process_ends.store(true, Ordering::Release);
         self.left_after(Duration::ZERO).is_some()
     }
 
-    /// For the end of the process. The bound begins with `asked`, and is not waited for again where it has passed once.
+    /// For the end of the process. The bound begins with `asked`. Where it has passed once, it isn't waited for again.
     pub(crate) fn close_with_process(self: &Arc<Self>, asked: Instant) {
         self.process_ends.store(true, Ordering::Release);
         let bound =
@@ -75,14 +74,14 @@ impl EnvRuntime {
 
     fn close_within(self: &Arc<Self>, bound: Duration) {
         let Some(thread) = self.left_after(bound) else { return };
-        // Held until it is written: the process may end as soon as another thread finds it overdue.
+        // Held until the message is written: the process may end as soon as another thread finds the runtime overdue.
         let mut overdue = self.overdue();
         if mem::replace(&mut overdue, true) {
             return;
         }
-        // With the bound as it was given: what was left of it when this wait began says nothing.
+        // The message has the given bound. What was left of it when this wait began says nothing.
         report(&StopError::Overdue { thread, bound: self.runtime.stop_bound() });
-        // It would wait once more when it is dropped.
+        // Dropping it would wait once more.
         mem::forget(self.clone());
     }
 
@@ -90,7 +89,7 @@ impl EnvRuntime {
         self.overdue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes it, and gives the name of its threads if they are still there by then. What else is wrong is reported.
+    /// Closes it, and returns the name of its threads if they still exist by then. Other errors are reported.
     fn left_after(&self, bound: Duration) -> Option<String> {
         if self.process_ends() {
             self.queue.abandon();
@@ -108,7 +107,7 @@ impl EnvRuntime {
         }
     }
 
-    /// The runtime's handle, which starts unless it runs. `None` once it is closed.
+    /// The handle of the runtime, which is started unless it is running. `None` once it is closed.
     ///
     /// # Errors
     ///
@@ -117,7 +116,7 @@ impl EnvRuntime {
         self.unless_closed(self.runtime.start())
     }
 
-    /// The way for calls to the runtime, which starts unless it runs. `None` once it is closed.
+    /// The way for calls to the runtime, which is started unless it is running. `None` once it is closed.
     ///
     /// # Errors
     ///
@@ -134,8 +133,8 @@ impl EnvRuntime {
         }
     }
 
-    /// Whether what is dropped unfinished must neither be rejected, which JavaScript that still runs would report, nor run
-    /// code of napi's.
+    /// Whether something that is dropped unfinished must not be rejected, as JavaScript that still runs would report
+    /// that, and must not run napi's code.
     pub(crate) fn process_ends(&self) -> bool {
         self.process_ends.load(Ordering::Acquire)
     }

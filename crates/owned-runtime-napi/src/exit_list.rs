@@ -1,8 +1,9 @@
-//! The end of a process whose host doesn't end the envs of its workers: Bun and Deno give them neither an `exit` event nor
-//! their cleanup hooks when the main thread calls `process.exit()`. The C library's exit handlers are the last place to end
-//! their runtimes. Elsewhere none is left by then.
+//! The end of a process whose host doesn't end the envs of its workers. When the main thread calls `process.exit()`,
+//! Bun and Deno give the workers neither an `exit` event nor their cleanup hooks. The C library's exit handlers are the
+//! last place to end their runtimes. In other hosts none is left by then.
 //!
-//! The list owns nothing. On Windows a library's exit handlers run when all other threads are dead, so nothing is to be done.
+//! The list owns nothing. On Windows a library's exit handlers run when all other threads are dead, so there is nothing
+//! to do.
 
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::Instant;
@@ -21,7 +22,7 @@ fn lock() -> MutexGuard<'static, List> {
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lists a runtime. One that comes after the end has begun is closed at once.
+/// Lists a runtime. A runtime that comes after the end has begun is closed at once.
 pub fn add(runtime: &Arc<EnvRuntime>) {
     AT_EXIT.call_once(register);
     let mut list = lock();
@@ -34,7 +35,7 @@ pub fn add(runtime: &Arc<EnvRuntime>) {
     }
 }
 
-/// The runtime of which the caller is a thread.
+/// The runtime that the calling thread belongs to.
 pub fn of_own_thread() -> Option<Arc<EnvRuntime>> {
     let all: Vec<_> = lock().runtimes.iter().filter_map(Weak::upgrade).collect();
     all.into_iter().find(|listed| listed.runtime().is_own_thread())
@@ -43,10 +44,10 @@ pub fn of_own_thread() -> Option<Arc<EnvRuntime>> {
 #[cfg(unix)]
 fn register() {
     // SAFETY: the handler takes no argument, doesn't unwind, and is this library's own: the C library runs it before it
-    // unloads the library. Where there is no room for it the process ends as it would without.
+    // unloads the library. If there is no room for it, the process ends as it would without it.
     unsafe { libc::atexit(end_all) };
     #[cfg(target_os = "linux")]
-    // SAFETY: as above. This is the other list, of `quick_exit`, by which Bun ends.
+    // SAFETY: as above. This is the list of `quick_exit`, which Bun uses to end.
     unsafe {
         at_quick_exit(end_all);
     };
@@ -67,8 +68,8 @@ extern "C" fn end_all() {
         list.process_ends = true;
         list.runtimes.iter().filter_map(Weak::upgrade).collect()
     };
-    // First no more callbacks, then no more threads: all are asked to end before the first is waited for, and their bounds
-    // begin together. The envs' own threads may do the same at the same time.
+    // First stops the callbacks, then the threads. All threads are asked to end before the first is waited for, and
+    // their bounds begin together. The envs' own threads may do the same at the same time.
     let asked = Instant::now();
     left.retain(|runtime| runtime.ask_to_end());
     for runtime in &left {

@@ -1,4 +1,4 @@
-//! Gives an env its runtime, and closes the runtime on each way to the env's end.
+//! Gives an env its runtime, and closes the runtime however the env ends.
 
 use napi::bindgen_prelude::*;
 use napi::{Env, JsValue};
@@ -11,7 +11,7 @@ use crate::queue::Queue;
 /// Gives the calling env its runtime. Call it in the addon's `#[napi(module_exports)]`, which
 /// [`install!`](crate::install!) writes. It starts no thread.
 ///
-/// An env that loads the addon again keeps the runtime that it has.
+/// An env that loads the addon again keeps its runtime.
 ///
 /// # Errors
 ///
@@ -20,7 +20,8 @@ pub fn install(env: &Env, runtime: OwnedRuntime) -> Result<()> {
     if EnvRuntime::of_this_thread().is_some() {
         return Ok(());
     }
-    // Made before the cleanup hook is registered: hooks run last in, first out, so the queue is closed before it goes.
+    // Made before the cleanup hook is registered. Hooks run last in, first out, so the queue is closed before the
+    // function goes.
     let queue = Queue::new(env)?;
     let runtime = EnvRuntime::new(runtime, queue);
     env.add_env_cleanup_hook(runtime.clone(), |runtime| {
@@ -39,7 +40,7 @@ type OnArguments<'a> = FnArgs<(String, Function<'a, (), ()>)>;
 fn listen_to_exit(env: &Env, close: impl Fn() + 'static) -> Result<()> {
     let global = env.get_global()?;
     if !global.has_named_property("process")? {
-        // The C library's exit handler is left.
+        // The C library's exit handler remains.
         return Ok(());
     }
     let close = env.create_function_from_closure::<(), (), _>("closeRuntime", move |_| {

@@ -2,7 +2,7 @@
 
 use napi::{Error, Result};
 
-/// Calls it; a panic is an error that has its message.
+/// Calls it, and turns a panic into an error with the panic's message.
 pub fn catch<T>(f: impl FnOnce() -> T) -> Result<T> {
     owned_runtime::panic::catch(f).map_err(|message| panicked(&message))
 }

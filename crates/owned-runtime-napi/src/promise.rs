@@ -32,13 +32,13 @@ where
             let outcome = CatchPanic::new(future).await;
             deferred.settle(outcome.unwrap_or_else(|message| Err(panicked(&message))));
         });
-        // It fails if the env is being closed: then the promise stays unsettled.
+        // It fails if the env is being closed. The promise then stays unsettled.
         let _ = submissions.send(call);
     }
     Ok(promise)
 }
 
-/// The other end of a promise, for any thread. Dropped, it leaves the promise unsettled.
+/// The other end of a promise, for any thread. If it is dropped, the promise stays unsettled.
 pub struct Deferred<T> {
     runtime: Arc<EnvRuntime>,
     raw: RawDeferred,
@@ -57,7 +57,7 @@ impl<T: ToNapiValue + Send + 'static> Deferred<T> {
     pub fn new(env: &Env) -> Result<(Self, PromiseRaw<'_, T>)> {
         let runtime = EnvRuntime::current()?;
         let (mut deferred, mut promise) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: the env is the calling one, and both are written to before they are read.
+        // SAFETY: the env is the calling one, and both values are written before they are read.
         check_status!(unsafe { sys::napi_create_promise(env.raw(), &mut deferred, &mut promise) })?;
         runtime.queue().hold(*env);
         let raw = RawDeferred { env: JobEnv::new(env), deferred };
@@ -77,7 +77,7 @@ impl<T: ToNapiValue + Send + 'static> Deferred<T> {
 impl RawDeferred {
     fn settle<T: ToNapiValue>(self, outcome: Result<T>) {
         let env = self.env.get().raw();
-        // SAFETY: a job runs on the env's own thread, within a handle scope, and the deferred is used this once.
+        // SAFETY: a job runs on the env's own thread, within a handle scope, and the deferred is used only this once.
         unsafe {
             match outcome.and_then(|value| T::to_napi_value(env, value)) {
                 Ok(value) => sys::napi_resolve_deferred(env, self.deferred, value),

@@ -1,4 +1,4 @@
-//! What waits for JavaScript's thread: jobs pile up, and one wake-up runs them all.
+//! Jobs that wait for JavaScript's thread. They accumulate, and one wake-up runs them all.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -11,12 +11,12 @@ use napi::bindgen_prelude::*;
 use crate::panic::catch;
 use crate::wake::WakeFunction;
 
-/// More wait for the event loop's next turn.
+/// The rest waits for the event loop's next turn.
 const JOBS_A_TURN: usize = 1000;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// One env's queue. It keeps the event loop alive while promises wait.
+/// The queue of one env. It keeps the event loop alive while promises wait.
 pub struct Queue {
     jobs: Arc<Jobs>,
     waiting: AtomicUsize,
@@ -28,12 +28,12 @@ struct Jobs {
 
 struct State {
     queued: VecDeque<Job>,
-    /// `None` before it is made, and once closed.
+    /// `None` before it is made, and once it is closed.
     wake: Option<Arc<WakeFunction>>,
 }
 
 impl Queue {
-    /// On JavaScript's thread.
+    /// Must be called on JavaScript's thread.
     pub fn new(env: &Env) -> Result<Self> {
         let jobs = Arc::new(Jobs { state: Mutex::new(State { queued: VecDeque::new(), wake: None }) });
         let drained = jobs.clone();
@@ -46,28 +46,28 @@ impl Queue {
         Ok(Self { jobs, waiting: AtomicUsize::new(0) })
     }
 
-    /// Lets JavaScript's thread run it soon. Callable from any thread; never waits. Once the queue is closed, the job
-    /// is dropped here.
+    /// Lets JavaScript's thread run a job soon. Callable from any thread; never waits. Once the queue is closed, the
+    /// job is dropped here.
     pub fn push(&self, job: impl FnOnce() + Send + 'static) {
         let mut state = self.jobs.lock();
         let Some(wake) = state.wake.clone() else { return };
         let first = state.queued.is_empty();
         state.queued.push_back(Box::new(job));
         drop(state);
-        // A queue that already holds jobs has a wake-up under way.
+        // If the queue already holds jobs, a wake-up is under way.
         if first {
             wake.call();
         }
     }
 
-    /// One more promise waits. On JavaScript's thread.
+    /// One more promise waits. Must be called on JavaScript's thread.
     pub fn hold(&self, env: Env) {
         if self.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
             self.set_referenced(env, true);
         }
     }
 
-    /// One less. On JavaScript's thread.
+    /// One promise less. Must be called on JavaScript's thread.
     pub fn let_go(&self, env: Env) {
         if self.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.set_referenced(env, false);
@@ -76,21 +76,21 @@ impl Queue {
 
     fn set_referenced(&self, env: Env, referenced: bool) {
         let wake = self.jobs.lock().wake.clone();
-        // It fails only as the env ends, when there is no event loop to keep.
+        // It fails only as the env ends, when there is no event loop to keep alive.
         let _ = wake.map(|wake| wake.set_referenced(env, referenced));
     }
 
-    /// Drops what is queued; nothing runs any more. From any thread, idempotent.
+    /// Drops the queued jobs, after which nothing runs. Callable from any thread; idempotent.
     pub fn close(&self) {
         let mut state = self.jobs.lock();
         let dropped = (mem::take(&mut state.queued), state.wake.take());
-        // Their drops may push, and must find the lock free.
+        // Dropping them may push, and must find the lock free.
         drop(state);
         drop(dropped);
     }
 
-    /// Like [`close`](Self::close), but keeps what is queued: the last drop of a function runs code of napi's that uses
-    /// thread-locals, and libc ends those of the exiting thread before it runs the handlers of `atexit`.
+    /// Like [`close`](Self::close), but keeps the queued jobs. The last drop of a function runs napi code that uses
+    /// thread-locals, and libc destroys those of the exiting thread before it runs the handlers of `atexit`.
     pub fn abandon(&self) {
         let mut state = self.jobs.lock();
         mem::forget((mem::take(&mut state.queued), state.wake.take()));
@@ -101,7 +101,7 @@ impl Jobs {
     fn run(&self) {
         for _ in 0..JOBS_A_TURN {
             let Some(job) = self.lock().queued.pop_front() else { return };
-            // A panic, which is a conversion's defect, must not unwind into the host.
+            // A panic, which is a defect of a conversion, must not unwind into the host.
             let _ = catch(job);
         }
         let state = self.lock();
@@ -117,7 +117,7 @@ impl Jobs {
     }
 }
 
-/// An env that travels with a job, which runs on the env's own thread and before the env ends.
+/// An env that travels with a job. The job runs on the env's own thread and before the env ends.
 #[derive(Clone, Copy)]
 pub struct JobEnv(sys::napi_env);
 
@@ -131,7 +131,7 @@ impl JobEnv {
         Self(env.raw())
     }
 
-    /// Of a job that runs.
+    /// The env of a running job.
     pub fn get(self) -> Env {
         Env::from_raw(self.0)
     }

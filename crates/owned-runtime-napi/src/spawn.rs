@@ -11,7 +11,7 @@ use crate::env_runtime::EnvRuntime;
 pub struct Task(Option<AbortHandle>);
 
 impl Task {
-    /// Drops the task wherever it waits, soon.
+    /// Soon drops the task, wherever it waits.
     pub fn abort(&self) {
         if let Some(task) = &self.0 {
             task.abort();
@@ -26,8 +26,8 @@ impl Task {
 
 /// Spawns a task on the calling env's runtime, from JavaScript's thread or another task. Never waits.
 ///
-/// It ends with the env at the latest: it is dropped wherever it waits. It doesn't keep the event loop alive. Once the
-/// env is closed, the task is dropped at once. That is not an error, since nobody is left to handle one.
+/// It ends with the env at the latest. Then it is dropped, wherever it waits. It doesn't keep the event loop alive.
+/// Once the env is closed, the task is dropped at once. That is not an error, since nobody is left to handle one.
 ///
 /// # Errors
 ///

@@ -69,7 +69,7 @@ impl<T: ToNapiValue + Send + 'static> ToNapiValue for AsyncIter<T> {
     }
 }
 
-/// What JavaScript asks for.
+/// JavaScript's requests.
 enum Request<T: 'static> {
     Next(Deferred<Step<T>>),
     Return(Deferred<Step<T>>),
@@ -86,13 +86,13 @@ fn method<'env, T: ToNapiValue + Send + 'static>(
 ) -> Result<Method<'env, T>> {
     env.create_function_from_closure(name, move |call| {
         let (deferred, promise) = Deferred::new(call.env)?;
-        // It fails once the runtime is closed: then the promise stays unsettled.
+        // It fails once the runtime is closed. The promise then stays unsettled.
         let _ = requests.send(request(deferred));
         Ok(PromiseRaw::new(call.env.raw(), promise.raw()))
     })
 }
 
-/// The task that owns the stream, until nobody can ask any more.
+/// The task that owns the stream, until nobody can request more.
 async fn serve<T: ToNapiValue + Send + 'static>(stream: Items<T>, mut requests: UnboundedReceiver<Request<T>>) {
     let mut stream = Some(stream);
     let mut waiting = VecDeque::new();
@@ -120,7 +120,7 @@ async fn serve<T: ToNapiValue + Send + 'static>(stream: Items<T>, mut requests: 
     }
 }
 
-/// The stream's next item; a panic is an error.
+/// The stream's next item. A panic becomes an error.
 async fn next<T>(stream: &mut Option<Items<T>>) -> Option<Result<T>> {
     let stream = stream.as_mut()?;
     match poll_fn(|cx| match catch(|| stream.as_mut().poll_next(cx)) {

@@ -1,5 +1,5 @@
-//! The way of JavaScript's calls to the runtime. tokio makes a system call for each task that another thread spawns on a
-//! current-thread runtime; here a task of the runtime spawns them, and is woken once for all that come together.
+//! The way of JavaScript's calls to the runtime. tokio makes a system call for each task that another thread spawns on
+//! a current-thread runtime. Here a task of the runtime spawns them, and is woken only once for all that come together.
 
 use std::mem;
 use std::pin::Pin;
@@ -12,12 +12,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// What a call runs.
 pub type Submitted = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One env's. It opens with the first call, and again if the runtime was stopped meanwhile.
+/// The submissions of one env. They open with the first call, and again if the runtime was stopped meanwhile.
 #[derive(Default)]
 pub struct Submissions(Mutex<Option<UnboundedSender<Submitted>>>);
 
 impl Submissions {
-    /// The open one, or else a new one on the runtime that `start` gives. What is sent there when the runtime ends is dropped.
+    /// The open channel, otherwise a new one on the runtime that `start` returns. What is sent there while the runtime
+    /// ends is dropped.
     pub fn open(
         &self,
         start: impl FnOnce() -> Result<Handle, StartError>,
@@ -28,7 +29,7 @@ impl Submissions {
         let handle = start()?;
         let (sender, calls) = unbounded_channel();
         let before = self.lock().replace(sender.clone());
-        // It may drop calls, whose drops may come back here.
+        // It may drop calls, and dropping them may come back here.
         drop(before);
         handle.spawn(spawn_each(calls));
         Ok(sender)

@@ -1,5 +1,5 @@
-//! The call of JavaScript from another thread. It is napi's thread-safe function without data: napi-rs's own boxes
-//! something for each call, and what is on its way when an env ends is never given back.
+//! Calls JavaScript from another thread, with napi's thread-safe function without data. napi-rs's own version allocates
+//! a box for each call, and calls on their way when an env ends are never freed.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -8,14 +8,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use napi::bindgen_prelude::*;
 use napi::{Env, JsValue, check_status, sys};
 
-/// A JavaScript function without arguments that any thread can call; a thread-safe function without data, which
-/// costs no allocation for each call and leaves nothing behind when an env ends.
+/// A JavaScript function without arguments that any thread can call. It is a thread-safe function without data, which
+/// needs no allocation for each call and leaves nothing behind when an env ends.
 pub struct WakeFunction {
     raw: sys::napi_threadsafe_function,
     alive: Arc<Alive>,
 }
 
-/// False once the env has taken the function away, after which it must not be touched.
+/// False once the env has taken the function away. After that it must not be touched.
 type Alive = RwLock<bool>;
 
 // SAFETY: `raw` may be called and released from any thread, and is not touched once `alive` says that it is gone.
@@ -24,7 +24,7 @@ unsafe impl Send for WakeFunction {}
 unsafe impl Sync for WakeFunction {}
 
 impl WakeFunction {
-    /// To be called on the env's own thread. Doesn't keep the event loop alive at first. `name` is shown by async hooks.
+    /// Must be called on the env's own thread. At first it doesn't keep the event loop alive. Async hooks show `name`.
     ///
     /// # Errors
     ///
@@ -34,8 +34,8 @@ impl WakeFunction {
         let name = env.create_string(name)?;
         let finalizer = Arc::into_raw(alive.clone()).cast_mut().cast();
         let mut raw = ptr::null_mut();
-        // SAFETY: all values belong to the calling env. The finalizer gets a counted reference of its own. Without a
-        // function of ours in between, napi calls `wake` itself.
+        // SAFETY: all values belong to the calling env. The finalizer gets its own counted reference. Without a Rust
+        // function in between, napi calls `wake` itself.
         let status = unsafe {
             sys::napi_create_threadsafe_function(
                 env.raw(),
@@ -52,7 +52,7 @@ impl WakeFunction {
             )
         };
         if status != sys::Status::napi_ok {
-            // SAFETY: there is no function, so its reference is still ours.
+            // SAFETY: there is no function, so its reference still belongs to this code.
             drop(unsafe { Arc::from_raw(finalizer.cast::<Alive>().cast_const()) });
         }
         check_status!(status)?;
@@ -61,7 +61,7 @@ impl WakeFunction {
         Ok(function)
     }
 
-    /// Asks for a call. Never blocks; calls that come together may become one. Does nothing once the env has ended.
+    /// Requests a call. Never blocks; calls that come together may become one. Does nothing once the env has ended.
     pub fn call(&self) {
         self.while_alive(|raw| {
             // SAFETY: it is alive. The call fails only while the env is ending, when there is nobody to wake.
@@ -71,7 +71,7 @@ impl WakeFunction {
         });
     }
 
-    /// Whether it keeps the event loop alive. To be called on the env's own thread.
+    /// Sets whether it keeps the event loop alive. Must be called on the env's own thread.
     ///
     /// # Errors
     ///
@@ -102,13 +102,13 @@ impl WakeFunction {
 impl Drop for WakeFunction {
     fn drop(&mut self) {
         self.while_alive(|raw| {
-            // SAFETY: it is alive, and this gives back the one use that it was made with.
+            // SAFETY: it is alive, and this returns the one use that it was made with.
             unsafe { sys::napi_release_threadsafe_function(raw, sys::ThreadsafeFunctionReleaseMode::release) };
         });
     }
 }
 
-/// The function is gone: released, or taken away with its env.
+/// The function is gone: it was released, or taken away with its env.
 unsafe extern "C" fn gone(_env: sys::napi_env, alive: *mut c_void, _hint: *mut c_void) {
     // SAFETY: the reference that was made for this finalizer, which runs once.
     let alive = unsafe { Arc::from_raw(alive.cast::<Alive>().cast_const()) };

@@ -11,7 +11,7 @@ use crate::exceptions::panicked;
 use crate::gate::Inside;
 use crate::interpreter::Interpreter;
 
-/// How often a wait looks for signals. The value itself wakes it at once.
+/// How often a wait checks for signals. The value itself wakes it at once.
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 
 /// Spawns a task on the module's runtime, and returns a handle that aborts it. The task ends with the runtime at the
@@ -44,7 +44,7 @@ pub fn block_on<T: Send + 'static>(
     }
     let (sender, mut receiver) = sync_channel(1);
     let task = entered.start()?.spawn(async move {
-        // Its receiver may have been interrupted.
+        // The receiver may have been interrupted.
         let _ = sender.send(CatchPanic::new(future).await);
     });
     let _task = AbortAtDrop(task.abort_handle());
@@ -60,7 +60,7 @@ pub fn block_on<T: Send + 'static>(
     }
 }
 
-/// Called without the GIL. With its result, the GIL may be requested again.
+/// Must be called without the GIL. With its result, the GIL may be requested again.
 fn wait<T>(
     receiver: &mut Receiver<T>,
     interpreter: &'static Interpreter,
@@ -68,7 +68,7 @@ fn wait<T>(
     let result = receiver.recv_timeout(SIGNALS_EVERY);
     match interpreter.gate.enter() {
         Some(inside) => (result, inside),
-        // The interpreter is exiting: asking for the GIL would unwind this thread by force.
+        // The interpreter is exiting: requesting the GIL would unwind this thread by force.
         None => loop {
             thread::park();
         },

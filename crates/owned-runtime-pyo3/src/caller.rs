@@ -47,7 +47,7 @@ pub fn caller(callable: Bound<'_, PyAny>) -> PyResult<Caller> {
     Ok(Caller(Arc::new(Callback { queue: side.get().queue.clone(), number, room })))
 }
 
-/// A Python function that tasks call on its event loop's thread. Made by [`caller`]. Clones call the same function.
+/// A Python function that tasks call on its event loop's thread. [`caller`] makes it. Clones call the same function.
 ///
 /// It holds no Python object, so it may be dropped on any thread: the function is released on the event loop's thread.
 #[derive(Clone, Debug)]
@@ -67,8 +67,8 @@ impl Drop for Callback {
 }
 
 impl Caller {
-    /// Hands a call over to the event loop, which makes it by `call_soon`. If 64 calls of this function already wait,
-    /// it waits for room. So a task that calls faster than Python runs is held back.
+    /// Passes a call to the event loop, which makes it with `call_soon`. If 64 calls of this function already wait, it
+    /// waits for room. So a task that calls faster than Python runs is held back.
     ///
     /// What the function returns is dropped, and what it raises goes to the event loop's exception handler.
     ///
@@ -117,7 +117,7 @@ impl Caller {
     }
 }
 
-/// Why a call was not handed over.
+/// Why a call was not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {

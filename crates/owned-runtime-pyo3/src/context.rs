@@ -27,8 +27,8 @@ fn stop_without_waiting<'py>(py: Python<'py>, entered: &Entered) -> PyResult<Bou
     let side = LoopSide::running(py, interpreter)?;
     let (awaitable, id) = LoopSide::create_future(&side)?;
     let settling = Settling::new(side.get().queue.clone(), id);
-    // Not a task: it would wait for itself. This thread ends when the runtime's has, which the interpreter's end
-    // waits for.
+    // Not a task, as it would wait for itself. This thread ends after the runtime's thread, and the interpreter's end
+    // waits for that.
     thread::Builder::new().name("runtime-stop".into()).spawn(move || {
         let stopped = interpreter.stop();
         settling.settle(Box::new(move |py| stopped.map(|()| py.None()).map_err(of_stop)));
@@ -62,7 +62,7 @@ impl Running {
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let this = slf.get();
         let entered = this.interpreter.enter_again()?;
-        // Before it counts: an error means that it wasn't entered.
+        // Before it counts, as an error means that the context was not entered.
         entered.start()?;
         let awaitable = LoopSide::running(slf.py(), entered.interpreter())?.get().settled(slf.as_any())?;
         if std::mem::replace(&mut *lock(&this.is_open), true) {
@@ -88,7 +88,7 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// One that was left without its end, as by the end of its event loop.
+    /// A context that was left without its end, for instance because its event loop ended.
     fn drop(&mut self) {
         if *lock(&self.is_open) && self.interpreter.is_current() {
             *lock(&self.interpreter.contexts) -= 1;

@@ -1,4 +1,4 @@
-//! An event loop's side of the bridge. All of it runs on the loop's thread, with Python at hand.
+//! An event loop's side of the bridge. All of it runs on the loop's thread, with Python available.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, TryLockError};
@@ -15,9 +15,9 @@ use tokio::task::AbortHandle;
 use crate::interpreter::{lock, AtEnd};
 use crate::queue::{FutureId, Message, Queue};
 
-/// What a loop has of the bridge: the futures that tasks are to settle, and the callbacks that tasks call.
+/// A loop's part of the bridge: the futures that tasks will settle, and the callbacks that tasks call.
 ///
-/// It is its futures' done callback, too: one that is done while it waits for its task was cancelled.
+/// It is also the done callback of its futures. A future that is done while it waits for its task was cancelled.
 #[pyclass(frozen, weakref, module = "owned_runtime")]
 pub(crate) struct LoopSide {
     pub(crate) queue: Arc<Queue>,
@@ -27,7 +27,7 @@ pub(crate) struct LoopSide {
 
 #[derive(Default)]
 struct Owned {
-    /// The loop is over.
+    /// Whether the loop is over.
     has_ended: bool,
     futures: HashMap<usize, Pending>,
     callbacks: HashMap<u64, Callback>,
@@ -37,7 +37,7 @@ struct Owned {
 struct Pending {
     number: u64,
     future: Py<PyAny>,
-    /// None: not of a task of its own.
+    /// `None` where the task isn't one of this loop.
     task: Option<AbortHandle>,
 }
 
@@ -60,7 +60,7 @@ impl LoopSide {
         lock(&self.owned).has_ended
     }
 
-    /// A future of this loop's that a message will settle. Cancelling it aborts the task that is set for it.
+    /// A future of this loop that a message will settle. Cancelling it aborts the task that is set for it.
     pub(crate) fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, FutureId)> {
         let py = slf.py();
         let side = slf.get();
@@ -72,7 +72,7 @@ impl LoopSide {
         Ok((future, id))
     }
 
-    /// A future of this loop's that has its value.
+    /// A future of this loop that already has its value.
     pub(crate) fn settled<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = value.py();
         let future = self.event_loop.bind(py).call_method0(intern!(py, "create_future"))?;
@@ -80,7 +80,7 @@ impl LoopSide {
         Ok(future)
     }
 
-    /// Whose task the future waits for.
+    /// Sets the task that the future waits for.
     pub(crate) fn set_task(&self, id: FutureId, task: AbortHandle) {
         let mut owned = lock(&self.owned);
         if let Some(pending) = owned.futures.get_mut(&id.address).filter(|pending| pending.number == id.number) {
@@ -88,7 +88,7 @@ impl LoopSide {
         }
     }
 
-    /// A task that ends with this loop at the latest.
+    /// Adopts a task, which ends with this loop at the latest.
     pub(crate) fn adopt(&self, number: u64, task: AbortHandle) {
         let mut owned = lock(&self.owned);
         if owned.has_ended {
@@ -98,7 +98,7 @@ impl LoopSide {
         }
     }
 
-    /// Aborts a task that was adopted.
+    /// Aborts an adopted task.
     pub(crate) fn abort(&self, number: u64) {
         let task = lock(&self.owned).tasks.remove(&number);
         if let Some(task) = task {
@@ -106,7 +106,7 @@ impl LoopSide {
         }
     }
 
-    /// A function that messages call with that number, in the context that is current now.
+    /// A function that messages call by this number, in the context that is current now.
     pub(crate) fn add_callback(&self, callable: Bound<'_, PyAny>, room: Arc<Semaphore>) -> PyResult<u64> {
         static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let context = COPY_CONTEXT.import(callable.py(), "contextvars", "copy_context")?.call0()?.unbind();
@@ -116,7 +116,7 @@ impl LoopSide {
         Ok(number)
     }
 
-    /// Does all that has come from the runtime.
+    /// Handles everything that has arrived from the runtime.
     pub(crate) fn drain(&self, py: Python<'_>) {
         let Some(_inside) = self.queue.interpreter.gate.enter() else { return };
         for message in self.queue.take() {
@@ -157,8 +157,8 @@ impl LoopSide {
         Some((callback.callable.bind(py).clone(), callback.context.bind(py).clone()))
     }
 
-    /// Through the loop, so that the callback's errors go where those of others go, and it runs without a frame of
-    /// Rust's below it.
+    /// Through the loop, so that the callback's errors go where other callbacks' errors go, and so that it runs without
+    /// a Rust frame below it.
     fn call_soon<'py>(
         &self,
         callable: &Bound<'py, PyAny>,
@@ -174,10 +174,10 @@ impl LoopSide {
         call_soon.call(PyTuple::new(py, all)?, Some(&keywords)).map(drop)
     }
 
-    /// The loop is over: so are its tasks.
+    /// The loop is over, and so are its tasks.
     pub(crate) fn end(&self) {
         if !self.queue.interpreter.is_current() {
-            // A forked child: the tasks are the parent's, and their runtime's locks may be held here forever.
+            // In a forked child the tasks are the parent's, and their runtime's locks may be held forever.
             let left = std::mem::take(&mut *lock(&self.owned));
             std::mem::forget(left);
             return;
@@ -214,7 +214,7 @@ impl LoopSide {
         let owned = match self.owned.try_lock() {
             Ok(owned) => owned,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // In use, so nothing to collect.
+            // The value is in use, so there is nothing to collect.
             Err(TryLockError::WouldBlock) => return Ok(()),
         };
         for pending in owned.futures.values() {
@@ -240,7 +240,7 @@ impl Drop for LoopSide {
 
 fn settle(future: &Bound<'_, PyAny>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
     let py = future.py();
-    // Cancelled, and its done callback is yet to come.
+    // The future was cancelled, and its done callback is yet to come.
     if future.call_method0(intern!(py, "done"))?.is_truthy()? {
         return Ok(());
     }
@@ -250,7 +250,7 @@ fn settle(future: &Bound<'_, PyAny>, result: PyResult<Py<PyAny>>) -> PyResult<()
     };
     let set_exception = future.getattr(intern!(py, "set_exception"))?;
     let Err(refused) = set_exception.call1((error.clone_ref(py),)) else { return Ok(()) };
-    // A future takes no StopIteration. Its waiter must not wait forever.
+    // A future accepts no StopIteration. Its waiter must not wait forever.
     let instead = PyRuntimeError::new_err(format!("a future can't have this exception: {refused}"));
     instead.set_cause(py, Some(error));
     set_exception.call1((instead,)).map(drop)

@@ -1,4 +1,4 @@
-//! What Python code sees of failures: typed exceptions, and errors of Rust's with their causes.
+//! How Python code sees failures: typed exceptions, and Rust errors with their causes.
 
 use std::error::Error;
 
@@ -89,7 +89,7 @@ pub fn error_into_py<T: PyTypeInfo>(error: impl Error) -> PyErr {
     PyErr::new::<T, _>(Chain { messages, make: T::type_object })
 }
 
-/// An exception that is made with its causes. Python takes a value that is an instance of the exception's type as the
+/// An exception that is made with its causes. Python accepts a value that is an instance of the exception's type as the
 /// exception itself.
 struct Chain {
     messages: Vec<String>,
@@ -113,7 +113,7 @@ impl Chain {
 
 impl PyErrArguments for Chain {
     fn arguments(self, py: Python<'_>) -> Py<PyAny> {
-        // A type that can't be made from a message: its error is the argument.
+        // A type that can't be made from a message. Its error is the argument.
         match self.exception(py) {
             Ok(exception) => exception.unbind(),
             Err(error) => error.into_value(py).into_any(),

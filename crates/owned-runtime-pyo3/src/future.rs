@@ -55,7 +55,7 @@ where
     Ok(awaitable)
 }
 
-/// As pyo3 makes the result of a function: `()` is None, not the empty tuple that it is as an argument.
+/// Converts a value like pyo3 converts the result of a function: `()` is None, and not an empty tuple as in arguments.
 pub(crate) fn to_python<T>(value: T, py: Python<'_>) -> PyResult<Py<PyAny>>
 where
     T: for<'py> IntoPyObject<'py> + 'static,
@@ -67,7 +67,7 @@ where
     }
 }
 
-/// Settles a future: with an error when it is dropped before.
+/// Settles a future. If it is dropped before that, the future gets an error.
 pub(crate) struct Settling {
     queue: Arc<Queue>,
     id: FutureId,

@@ -1,4 +1,4 @@
-//! Which threads are inside this crate's functions with Python at hand, so that the interpreter's end can wait for
+//! Which threads are inside this crate's functions with Python available, so that the interpreter's end can wait for
 //! them.
 
 use std::cell::Cell;
@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Up to Python 3.13, a daemon thread that asks for the GIL once the interpreter finalizes is unwound by force. Rust
-/// frames on its stack turn that into an abort. So the end waits until no thread has frames of this crate that
-/// hold or want the GIL, and lets none in afterwards.
+/// Up to Python 3.13, a daemon thread that requests the GIL while the interpreter finalizes is unwound by force. Rust
+/// frames on its stack turn that into an abort. So the end waits until no thread has frames of this crate that hold or
+/// want the GIL, and lets none in afterwards.
 ///
-/// One atomic, no lock: it must work in a forked child, too.
+/// It uses one atomic and no lock, as it must also work in a forked child.
 #[derive(Debug)]
 pub(crate) struct Gate(AtomicUsize);
 
 const SHUT: usize = 1 << (usize::BITS - 1);
 
 thread_local! {
-    /// How often this thread is inside.
+    /// How many times this thread is inside.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -44,7 +44,7 @@ impl Gate {
         self.0.load(Ordering::SeqCst) & SHUT != 0
     }
 
-    /// Waits until no other thread is inside. To be called without the GIL. False: the bound has passed.
+    /// Waits until no other thread is inside. Must be called without the GIL. False when the bound has passed.
     pub(crate) fn wait_for_others(&self, bound: Duration) -> bool {
         let own = DEPTH.with(Cell::get);
         let begin = Instant::now();
@@ -58,7 +58,7 @@ impl Gate {
     }
 }
 
-/// Leaves at the drop.
+/// Leaves when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Inside<'a>(&'a Gate);
 

@@ -1,7 +1,7 @@
-//! What the interpreter has of this crate: one runtime, the event loops that it serves, and the ways to its end.
+//! The interpreter's part of this crate: one runtime, the event loops that it serves, and the ways to its end.
 //!
-//! It is kept in a static, because a pyo3 module has no state of its own and pyo3 refuses to load one into a second interpreter.
-//! The crate is linked into each extension module by itself, so the static is the module's own.
+//! It is kept in a static, because a pyo3 module has no state of its own and pyo3 refuses to load one into a second
+//! interpreter. The crate is linked into each extension module separately, so each module has its own static.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,16 +21,17 @@ use crate::exceptions::{closed, not_installed, of_start, of_stop, StopOverdue};
 use crate::gate::{Gate, Inside};
 use crate::Settings;
 
-/// Null until installed. Replaced, never freed, in a forked child, where the locks of the old one may be held forever.
+/// Null until installed. In a forked child it is replaced and never freed, as the locks of the old one may be held
+/// forever.
 static CURRENT: AtomicPtr<Interpreter> = AtomicPtr::new(ptr::null_mut());
 
-/// How long the interpreter's end waits for other threads to leave this crate's functions. None of these waits for
-/// anything but the GIL, so it takes that long only where Python code does, called while a value is converted.
+/// How long the interpreter's end waits for other threads to leave this crate's functions. These functions wait only
+/// for the GIL. So it takes that long only if Python code does that runs while a value is converted.
 const LEAVE_BOUND: Duration = Duration::from_secs(5);
 
-/// What must stop calling at the interpreter's end, before its threads are joined.
+/// Things that must stop calling at the interpreter's end, before its threads are joined.
 pub(crate) trait AtEnd: fmt::Debug + Send + Sync {
-    /// From now on nobody listens. May come more than once.
+    /// From now on nobody listens. May be called more than once.
     fn silence(&self);
 }
 
@@ -39,10 +40,10 @@ pub(crate) struct Interpreter {
     settings: Settings,
     runtime: OwnedRuntime,
     pub(crate) gate: Gate,
-    /// The sides of the event loops, by the loop's address; a weak one that is alive holds its loop alive.
+    /// The sides of the event loops, by the loop's address. A live weak reference keeps its loop alive.
     pub(crate) sides: Mutex<HashMap<usize, Py<PyWeakrefReference>>>,
     at_end: Mutex<Vec<Weak<dyn AtEnd>>>,
-    /// How many of `running()` are open.
+    /// How many contexts of `running()` are open.
     pub(crate) contexts: Mutex<usize>,
 }
 
@@ -68,16 +69,16 @@ impl Interpreter {
         unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
     }
 
-    /// For all that uses Python: until the guard is dropped, the interpreter's end waits.
+    /// For code that uses Python. Until the guard is dropped, the interpreter's end waits.
     ///
-    /// An error without a module that is installed, and once the interpreter is exiting.
+    /// Returns an error where no module is installed, and once the interpreter is exiting.
     pub(crate) fn enter() -> PyResult<Entered> {
         let interpreter = Self::installed().ok_or_else(not_installed)?;
         let inside = interpreter.gate.enter().ok_or_else(closed)?;
         Ok(Entered { interpreter, _inside: inside })
     }
 
-    /// As `enter`, for an object that was made earlier.
+    /// Like `enter`, for an object that was made earlier.
     pub(crate) fn enter_again(&'static self) -> PyResult<Entered> {
         let entered = Self::enter()?;
         if self.is_current() {
@@ -89,7 +90,7 @@ impl Interpreter {
         }
     }
 
-    /// False in a forked child, for what was made before the fork.
+    /// False in a forked child, for an object that was made before the fork.
     pub(crate) fn is_current(&self) -> bool {
         ptr::eq(CURRENT.load(Ordering::Acquire), self)
     }
@@ -99,7 +100,7 @@ impl Interpreter {
         self.runtime.start().map_err(of_start)
     }
 
-    /// For what starts nothing yet.
+    /// For code that starts nothing yet.
     pub(crate) fn must_be_open(&self) -> PyResult<()> {
         if self.runtime.is_closed() {
             Err(closed())
@@ -130,7 +131,7 @@ impl Interpreter {
         all.push(what);
     }
 
-    /// As the interpreter exits: nobody is left to handle a result.
+    /// For the interpreter's exit, when nobody is left to handle a result.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         self.gate.shut();
         let all = std::mem::take(&mut *lock(&self.at_end));
@@ -146,7 +147,7 @@ impl Interpreter {
     }
 }
 
-/// An interpreter that doesn't end yet.
+/// An interpreter that isn't ending yet.
 #[derive(Debug)]
 pub(crate) struct Entered {
     interpreter: &'static Interpreter,
@@ -154,7 +155,7 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    /// Without its guard.
+    /// Enters without its guard.
     pub(crate) fn interpreter(&self) -> &'static Interpreter {
         self.interpreter
     }
@@ -210,13 +211,13 @@ fn at_exit(py: Python<'_>) -> PyResult<()> {
     Interpreter::installed().map_or(Ok(()), |interpreter| interpreter.end(py))
 }
 
-/// What was there is left as it is: its threads are not here, and its locks may be held.
+/// The old state is left as it is: its threads don't exist here, and its locks may be held.
 #[pyfunction]
 fn after_fork_in_child() {
     let Some(old) = Interpreter::installed() else { return };
     let fresh = Interpreter::new(old.settings.clone(), old.gate.is_shut());
     if old.runtime.is_closed() {
-        // Nothing runs, so this neither waits nor fails.
+        // Nothing is running, so this neither waits nor fails.
         let _ = fresh.runtime.close();
     }
     CURRENT.store((fresh as *const Interpreter).cast_mut(), Ordering::Release);
@@ -225,7 +226,8 @@ fn after_fork_in_child() {
 /// Ends the module's runtime; it starts again when it is next used.
 ///
 /// Drops its tasks and waits, without the GIL, until its threads are gone. Calls under way end with
-/// [`RuntimeStopped`](crate::RuntimeStopped). For the close of an addon's last client; the interpreter's exit needs no such call.
+/// [`RuntimeStopped`](crate::RuntimeStopped). It is for the close of an addon's last client. The interpreter's exit
+/// needs no such call.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The event loops that the bridge serves: each has one side, made when a call first comes from that loop.
+//! The event loops that the bridge serves. Each has one side, which is made when the first call comes from that loop.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -11,7 +11,7 @@ use crate::queue::Queue;
 use crate::watch::watch;
 
 impl LoopSide {
-    /// The running loop's.
+    /// The side of the running loop.
     pub(crate) fn running<'py>(py: Python<'py>, interpreter: &'static Interpreter) -> PyResult<Bound<'py, Self>> {
         static GET_RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let event_loop = GET_RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
@@ -46,7 +46,7 @@ fn upgrade<'py>(weak: &Bound<'py, PyWeakrefReference>) -> Option<Bound<'py, Loop
     weak.upgrade().and_then(|side| side.cast_into::<LoopSide>().ok())
 }
 
-/// For loops whose end went unseen: those that don't drop their watcher as they close.
+/// For loops whose end went unnoticed: they don't drop their watcher when they close.
 fn end_closed_loops(py: Python<'_>, interpreter: &Interpreter) -> PyResult<()> {
     let all: Vec<_> = lock(&interpreter.sides).iter().map(|(key, weak)| (*key, weak.clone_ref(py))).collect();
     for (key, weak) in all {

@@ -1,4 +1,5 @@
-//! The way from the runtime's threads to an event loop's: a queue, and one byte on a socket that the loop watches.
+//! The way from the runtime's threads to an event loop's thread: a queue, and one byte on a socket that the loop
+//! watches.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +10,10 @@ use pyo3::types::PyTuple;
 
 use crate::interpreter::{lock, AtEnd, Interpreter};
 
-/// Makes a value, or an error, of what a task left. Runs on the event loop's thread.
+/// Makes a value, or an error, from a task's result. Runs on the event loop's thread.
 pub(crate) type Make<T> = Box<dyn for<'py> FnOnce(Python<'py>) -> PyResult<Py<T>> + Send>;
 
-/// Which future. The address alone would name another one once it is freed.
+/// Identifies a future. Its address alone would identify another one once it is freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FutureId {
     pub(crate) address: usize,
@@ -22,16 +23,16 @@ pub(crate) struct FutureId {
 pub(crate) enum Message {
     Settle(FutureId, Make<PyAny>),
     Call(u64, Make<PyTuple>),
-    /// No more calls of that callback.
+    /// The callback won't be called any more.
     Release(u64),
 }
 
-/// What the runtime's threads have of an event loop.
+/// What the runtime's threads hold of an event loop.
 pub(crate) struct Queue {
     pub(crate) interpreter: &'static Interpreter,
-    /// None: nobody listens any more.
+    /// `None` once nobody listens.
     messages: Mutex<Option<Vec<Message>>>,
-    /// Both ends are here, so that a write never finds the other one closed.
+    /// Both ends are here, so that a write never finds the other end closed.
     bell: Bell,
     numbers: AtomicU64,
 }
@@ -55,12 +56,12 @@ impl Queue {
         Ok(queue)
     }
 
-    /// A number that this queue has given to nothing else.
+    /// A number that this queue hasn't used before.
     pub(crate) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// From any thread; never waits. False: nobody listens.
+    /// Callable from any thread; never waits. False if nobody listens.
     pub(crate) fn push(&self, message: Message) -> bool {
         let is_first = match &mut *lock(&self.messages) {
             Some(messages) => {
@@ -76,7 +77,7 @@ impl Queue {
         true
     }
 
-    /// All that has come since the last time.
+    /// All messages that arrived since the last call.
     pub(crate) fn take(&self) -> Vec<Message> {
         self.bell.hush();
         lock(&self.messages).as_mut().map(std::mem::take).unwrap_or_default()
@@ -90,14 +91,14 @@ impl Queue {
 impl AtEnd for Queue {
     fn silence(&self) {
         let unheard = lock(&self.messages).take();
-        // Not under the lock: their drops may run anything.
+        // Not under the lock, as dropping them may run any code.
         drop(unheard);
     }
 }
 
 use platform::{descriptor, into_descriptor, pair, Descriptor, Socket};
 
-/// Two sockets, the second of which the event loop watches.
+/// Two sockets. The event loop watches the second one.
 pub(crate) struct Bell {
     write: Socket,
     read: Socket,
@@ -112,7 +113,7 @@ impl Bell {
     }
 
     fn ring(&self) {
-        // If it is full, there is something to read.
+        // If the socket is full, there is already something to read.
         while let Err(error) = (&self.write).write(&[1]) {
             if error.kind() != ErrorKind::Interrupted {
                 break;
@@ -136,7 +137,7 @@ impl Bell {
         descriptor(&self.read)
     }
 
-    /// A descriptor of its own for the same socket.
+    /// A separate descriptor for the same socket.
     pub(crate) fn duplicate(&self) -> io::Result<Descriptor> {
         Ok(into_descriptor(self.read.try_clone()?))
     }

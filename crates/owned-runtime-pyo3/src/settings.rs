@@ -25,7 +25,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What [`install`](crate::install) takes.
+    /// The defaults of [`install`](crate::install).
     pub fn new() -> Self {
         Self::default()
     }
@@ -61,7 +61,7 @@ impl Settings {
         self
     }
 
-    /// With that name for the runtime's threads, unless they have one.
+    /// Sets this name for the runtime's threads, unless they already have one.
     pub(crate) fn or_named(mut self, name: String) -> Self {
         self.thread_name.get_or_insert(name);
         self

@@ -58,7 +58,7 @@ where
 
 type Pump = Box<dyn FnOnce(Ending) -> Pin<Box<dyn std::future::Future<Output = ()> + Send>> + Send>;
 
-/// What is between the task and Python.
+/// The state that the task and Python share.
 struct Ahead {
     state: Mutex<State>,
     room: Semaphore,
@@ -68,7 +68,7 @@ struct Ahead {
 struct State {
     items: VecDeque<Make<PyAny>>,
     has_ended: bool,
-    /// The futures of those who wait for an item. All are settled by the next one, and look for it then.
+    /// The futures of those who wait for an item. The next item settles all of them, and they then look for it.
     waiting: Vec<FutureId>,
 }
 
@@ -77,7 +77,7 @@ impl Ahead {
         let waiting = {
             let mut state = lock(&self.state);
             match item {
-                // Nobody takes it any more.
+                // Nobody takes the item any more.
                 Some(_) if state.has_ended => (),
                 Some(item) => state.items.push_back(item),
                 None => state.has_ended = true,
@@ -123,7 +123,8 @@ where
     ending.is_stopped = false;
 }
 
-/// The task's end is the iteration's, whatever ends it. Made before the task, which may be aborted before it is polled.
+/// The end of the task is the end of the iteration, whatever ends it. It is made before the task, as the task may be
+/// aborted before it is polled.
 struct Ending {
     ahead: Arc<Ahead>,
     queue: Arc<Queue>,
@@ -162,7 +163,7 @@ enum Stage {
 }
 
 impl AsyncIterator {
-    /// The side of the event loop that iterates, which is the first one that did.
+    /// The side of the event loop that iterates. That is the first loop that did.
     fn side<'py>(&self, py: Python<'py>, entered: &Entered) -> PyResult<Bound<'py, LoopSide>> {
         let side = LoopSide::running(py, entered.interpreter())?;
         let of = match &*lock(&self.stage) {
@@ -208,7 +209,7 @@ impl AsyncIterator {
                 return Ok(Next::Wait(future));
             }
             drop(state);
-            // It has come meanwhile.
+            // The item has arrived meanwhile.
             future.call_method0(intern!(py, "cancel"))?;
         }
     }
@@ -217,7 +218,7 @@ impl AsyncIterator {
         if !self.interpreter.is_current() {
             return;
         }
-        // First, so that the task's end adds no error.
+        // First of all, so that the task's end adds no error.
         let items = {
             let mut state = lock(&self.ahead.state);
             state.has_ended = true;
@@ -250,7 +251,7 @@ impl AsyncIterator {
         Awaiting { iterator: slf.unbind(), waiting: Mutex::default() }
     }
 
-    /// Drops the stream. What waits for an item ends the iteration.
+    /// Drops the stream. Waiting calls end the iteration.
     fn aclose<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let entered = self.interpreter.enter_again()?;
         let side = LoopSide::running(py, entered.interpreter())?;
@@ -274,11 +275,11 @@ impl Drop for AsyncIterator {
     }
 }
 
-/// What `__anext__` returns. It takes the item when it is resumed, not before: so one that is cancelled loses none.
+/// The result of `__anext__`. It takes the item only when it is resumed, so a cancelled one loses no item.
 #[pyclass(frozen, module = "owned_runtime")]
 struct Awaiting {
     iterator: Py<AsyncIterator>,
-    /// The iterator of the future that is awaited.
+    /// The iterator of the awaited future.
     waiting: Mutex<Option<Py<PyAny>>>,
 }
 
@@ -295,7 +296,7 @@ impl Awaiting {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let waited = lock(&self.waiting).take();
         if let Some(waited) = waited {
-            // Not settled yet, or cancelled: the future says.
+            // Not settled yet, or cancelled. The future tells which.
             match waited.call_method0(py, intern!(py, "__next__")) {
                 Ok(future) => {
                     *lock(&self.waiting) = Some(waited);

@@ -1,4 +1,4 @@
-//! How an event loop is made to watch a queue's bell.
+//! Makes an event loop watch a queue's bell.
 
 use pyo3::exceptions::{PyNotImplementedError, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -8,12 +8,12 @@ use pyo3::types::PyDict;
 
 use crate::event_loop::LoopSide;
 
-/// By `add_reader`, which asyncio's selector loops and uvloop have. Windows' Proactor loop has not: there a transport
-/// reads the socket.
+/// Uses `add_reader`, which asyncio's selector loops and uvloop have. Windows' Proactor loop doesn't have it, so a
+/// transport reads the socket there.
 pub(crate) fn watch<'py>(event_loop: &Bound<'py, PyAny>, side: &Bound<'py, LoopSide>) -> PyResult<()> {
     let py = event_loop.py();
     let watcher = Bound::new(py, Watcher { side: Some(side.clone().unbind()) })?;
-    // In an empty context: the loop would keep the current one for as long as it watches.
+    // In an empty context, as the loop would keep the current one for as long as it watches.
     let context = py.import("contextvars")?.getattr("Context")?.call0()?;
     let add_reader = event_loop.getattr("add_reader")?;
     let descriptor = side.get().queue.bell().descriptor();
@@ -23,8 +23,8 @@ pub(crate) fn watch<'py>(event_loop: &Bound<'py, PyAny>, side: &Bound<'py, LoopS
     }
 }
 
-/// By a transport, whose protocol is the watcher. No task does it, as programs cancel all tasks at their end and may
-/// still await something then.
+/// Uses a transport whose protocol is the watcher. A task would not do: programs cancel all tasks at their end and may
+/// still await something after that.
 fn read<'py>(
     event_loop: &Bound<'py, PyAny>,
     side: &Bound<'py, LoopSide>,
@@ -43,23 +43,23 @@ fn read<'py>(
     Bound::new(py, Step { coroutine: connecting.unbind() })?.call0().map(drop)
 }
 
-/// What the loop keeps: the end of it is the end of the loop.
+/// The object that the loop keeps. When it is dropped, the loop has ended.
 #[pyclass(frozen, module = "owned_runtime")]
 struct Watcher {
-    /// None: cleared by the garbage collector.
+    /// `None` after the garbage collector has cleared it.
     side: Option<Py<LoopSide>>,
 }
 
 #[pymethods]
 impl Watcher {
-    /// There is something to read.
+    /// Called when there is something to read.
     fn __call__(&self, py: Python<'_>) {
         if let Some(side) = &self.side {
             side.get().drain(py);
         }
     }
 
-    /// As a protocol: something was read.
+    /// Called as a protocol, when something was read.
     fn data_received(&self, py: Python<'_>, _data: &Bound<'_, PyAny>) {
         self.__call__(py);
     }
@@ -87,7 +87,7 @@ impl Drop for Watcher {
     }
 }
 
-/// What a transport takes its protocol from.
+/// The factory of the transport's protocol.
 #[pyclass(frozen, module = "owned_runtime")]
 struct Factory {
     watcher: Py<Watcher>,
@@ -113,7 +113,7 @@ impl Step {
         let py = slf.py();
         match slf.get().coroutine.bind(py).call_method1(intern!(py, "send"), (py.None(),)) {
             Ok(future) => {
-                // As a task does, that it may be awaited again.
+                // As a task does, so that it may be awaited again.
                 future.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
                 future.call_method1(intern!(py, "add_done_callback"), (slf,)).map(drop)
             }

@@ -1,9 +1,9 @@
 //! A tokio runtime with an owner that stops it in time.
 //!
-//! A native addon that keeps its runtime in a static never stops it: the host (Node, Python, …)
-//! tears itself down while the runtime's threads still run and call into it, and the process dies
-//! from SIGABRT or SIGSEGV at exit. [`OwnedRuntime`] is the cure: a value that starts its threads
-//! when first needed, and that stops them and waits for them before the host continues.
+//! A native addon that keeps its runtime in a static never stops it: the host (Node, Python, …) tears itself down while
+//! the runtime's threads still run and call into it, and the process dies from SIGABRT or SIGSEGV at exit.
+//! [`OwnedRuntime`] is the cure: a value that starts its threads when first needed, and that stops them and waits for
+//! them before the host continues.
 //!
 //! ```
 //! use owned_runtime::{OwnedRuntime, StartError};
@@ -28,9 +28,9 @@
 //!
 //! # Who closes it
 //!
-//! It doesn't matter where you keep the value, as long as [`close`](OwnedRuntime::close) is called before
-//! what its tasks use goes away. Have one for each instance of the host (a napi env, a Python
-//! interpreter), and let every way to the end close it. Each call but the first does nothing.
+//! It doesn't matter where you keep the value, as long as [`close`](OwnedRuntime::close) is called before what its
+//! tasks use goes away. Have one for each instance of the host (a napi env, a Python interpreter), and let every way to
+//! the end close it. Each further call does nothing.
 //!
 //! | host | where to keep it | who calls `close()` |
 //! | --- | --- | --- |
@@ -39,9 +39,9 @@
 //! | Bun, Deno | the env's instance data | as Node, and libc's `atexit` and `at_quick_exit` for all envs |
 //! | a C or C++ program | beside the library's handle | the library's shutdown function |
 //!
-//! Between two uses [`stop`](OwnedRuntime::stop) ends the threads, too, and lets a later use start
-//! them again: for the last `close()` of the addon's own clients. It is not enough for the host's end: a late caller (a
-//! daemon thread, an exit handler that was registered earlier, a destructor) would start it again.
+//! Between two uses [`stop`](OwnedRuntime::stop) also ends the threads, and lets a later use start them again. That is
+//! for the last `close()` of the addon's own clients. It is not enough for the host's end: a late caller (a daemon
+//! thread, an exit handler that was registered earlier, a destructor) would start it again.
 //!
 //! By hand for a host that calls a C function before it ends:
 //!
@@ -84,10 +84,10 @@
 //! # Rules for tasks
 //!
 //! The host thread that stops the runtime waits for the runtime's threads. So a task must never wait for the host
-//! thread: neither for a lock that it holds, nor for a callback to run. Pass completions through a queue with a wake-up
-//! that doesn't block. A task must not block its thread, either. Blocking code belongs in
-//! [`spawn_blocking`](tokio::runtime::Handle::spawn_blocking), for which `stop` also waits. A task that wants to end in
-//! good order holds a [`Stopping`].
+//! thread: neither for a lock that the host thread holds, nor for a callback to run. Pass completions through a queue
+//! with a wake-up that doesn't block. A task must not block its thread, either. Blocking code belongs in
+//! [`spawn_blocking`](tokio::runtime::Handle::spawn_blocking), for which `stop` also waits. A task that wants to end
+//! cleanly holds a [`Stopping`].
 //!
 //! # Threads and drivers
 //!

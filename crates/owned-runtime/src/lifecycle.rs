@@ -1,6 +1,7 @@
-//! The life of a runtime: idle, running, ending, and running again beside what still ends, until it is closed for good.
+//! The life of a runtime: idle, running, ending, and running again while an earlier one still ends, until it is closed
+//! for good.
 //!
-//! No tokio here, so that loom can try every interleaving (models.rs).
+//! There is no tokio here, so that loom can try every interleaving (models.rs).
 
 use std::io;
 use std::mem;
@@ -31,13 +32,13 @@ struct Shared<R> {
     state: Mutex<State<R>>,
     /// Notified at each change of `state`.
     changed: Condvar,
-    /// Nothing starts any more. Changes under the lock; a forked child reads it without.
+    /// Whether nothing starts any more. It changes under the lock, but a forked child reads it without the lock.
     closed: AtomicBool,
 }
 
 struct State<R> {
     current: Option<Worker<R>>,
-    /// Asked to end, and not yet joined.
+    /// The worker was asked to end, and is not joined yet.
     ending: Vec<Worker<R>>,
 }
 
@@ -47,9 +48,9 @@ struct Worker<R> {
     id: ThreadId,
     /// The body has ended, and the thread is about to.
     ended: bool,
-    /// The bound of a stop that has passed.
+    /// The bound of a stop, once it has passed.
     overdue: Option<Duration>,
-    /// None: a stop is joining it.
+    /// `None` while a stop is joining it.
     thread: Option<Thread>,
 }
 
@@ -92,7 +93,7 @@ impl<R: Remote> State<R> {
         }
     }
 
-    /// Takes out what is overdue and by now gone. Gives the bound of one that is still there.
+    /// Removes overdue workers that are gone by now. Returns the bound of one that still exists.
     fn overdue(&mut self, gone: &mut Vec<Worker<R>>) -> Option<Duration> {
         let mut bound = None;
         for mut worker in mem::take(&mut self.ending) {
@@ -112,7 +113,7 @@ impl<R: Remote> State<R> {
     }
 }
 
-// The models use a part of it.
+// The models use only a part of it.
 #[cfg_attr(owned_runtime_loom, allow(dead_code))]
 impl<R: Remote + Send + 'static> Lifecycle<R> {
     pub(crate) fn new(name: String) -> Self {
@@ -140,13 +141,13 @@ impl<R: Remote + Send + 'static> Lifecycle<R> {
         self.shared().lock().own_worker().is_some()
     }
 
-    /// Runs what `launch` makes on a new thread, unless one runs already. Waits for nobody.
+    /// Runs what `launch` makes on a new thread, unless one is already running. Waits for nobody.
     pub(crate) fn start<B>(&self, launch: impl FnOnce() -> io::Result<(R, B)>) -> Result<R, StartError>
     where
         B: FnOnce() + Send + 'static,
     {
         let shared = self.shared();
-        // Dropped after the lock is given back.
+        // Dropped after the lock is released.
         let mut gone = Vec::new();
         let mut state = shared.lock();
         if let Some(worker) = state.own_worker() {
@@ -167,7 +168,7 @@ impl<R: Remote + Send + 'static> Lifecycle<R> {
 
         let system = |source| StartError::System { thread: thread(), source };
         let (remote, body) = launch().map_err(system)?;
-        // Its end finds the worker stored, since that waits for the lock.
+        // The end of the new thread finds the worker stored, since it waits for the lock.
         let thread = Thread::spawn(&self.name, MarkEnded(shared.clone()), body).map_err(system)?;
         let id = thread.id();
         let worker = Worker { remote: remote.clone(), id, ended: false, overdue: None, thread: Some(thread) };
@@ -182,7 +183,7 @@ impl<R: Remote + Send + 'static> Lifecycle<R> {
         self.end(deadline, false)
     }
 
-    /// As stop, for good.
+    /// Like stop, but for good.
     pub(crate) fn close(&self, deadline: &Deadline) -> Result<(), StopError> {
         self.end(deadline, true)
     }
@@ -243,7 +244,7 @@ impl<R: Remote + Send + 'static> Lifecycle<R> {
         }
     }
 
-    /// Asks the thread to end and lets it go unjoined.
+    /// Asks the thread to end, and doesn't join it.
     pub(crate) fn abandon(&self) {
         self.shared().lock().end_current();
     }
@@ -258,7 +259,7 @@ impl<R: Remote + Send + 'static> Lifecycle<R> {
     }
 }
 
-/// Marks the worker as ended when its body is through, by return or by panic.
+/// Marks the worker as ended when its body ends, by return or by panic.
 struct MarkEnded<R>(Arc<Shared<R>>);
 
 impl<R> Drop for MarkEnded<R> {

@@ -26,7 +26,7 @@ impl<F: Future> Future for CatchPanic<F> {
     }
 }
 
-/// What it returns, or the message of its panic. For the bridges; not part of the API.
+/// The result of a call, or the message of its panic. For the bridges; not part of the API.
 ///
 /// # Errors
 ///

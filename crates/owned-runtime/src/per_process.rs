@@ -1,6 +1,6 @@
 //! A value that a forked child makes again.
 //!
-//! After `fork()` the child has none of the parent's other threads, and whatever lock they held is held forever. So the
+//! After `fork()` the child has none of the parent's other threads, and any lock that they held is held forever. So the
 //! child must not touch what the parent made. Reading the value takes no lock.
 
 use std::ptr;
@@ -16,7 +16,7 @@ struct Entry<T> {
     value: T,
 }
 
-// SAFETY: the entry is owned, and is given out as a shared reference only.
+// SAFETY: the entry is owned, and is given out only as a shared reference.
 unsafe impl<T: Send + Sync> Send for PerProcess<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for PerProcess<T> {}
@@ -27,7 +27,7 @@ impl<T> PerProcess<T> {
         Self { entry: AtomicPtr::new(Entry::allocate(value)) }
     }
 
-    /// This process's value. In a forked child, the first call makes it from the parent's.
+    /// The value of this process. In a forked child, the first call makes it from the parent's value.
     pub(crate) fn get(&self, renew: impl Fn(&T) -> T) -> &T {
         let found = self.entry.load(Ordering::Acquire);
         // SAFETY: an entry that was published lives as long as `self` (see `drop`).
@@ -58,17 +58,17 @@ impl<T> Entry<T> {
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
         let entry = *self.entry.get_mut();
-        // SAFETY: published, and not yet freed.
+        // SAFETY: it was published, and is not freed yet.
         if unsafe { (*entry).fork } == fork::count() {
-            // SAFETY: nobody else has a reference, since `self` goes. It came from `Box::into_raw`.
+            // SAFETY: nobody else has a reference, since `self` is being dropped. It came from `Box::into_raw`.
             drop(unsafe { Box::from_raw(entry) });
         }
         *self.entry.get_mut() = ptr::null_mut();
     }
 }
 
-/// How often this process's line of ancestors was forked. (A process id would do as well, but it is a system call each
-/// time, and may be used again.)
+/// How many forks led to this process. (A process id would also do, but it needs a system call each time, and may be
+/// reused.)
 #[cfg(all(unix, not(owned_runtime_loom)))]
 mod fork {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -80,8 +80,8 @@ mod fork {
         COUNT.load(Ordering::Acquire)
     }
 
-    /// Not a `Once`: a fork beside it would leave that locked in the child. Two threads may both register the handler,
-    /// which then counts twice, and that is as good.
+    /// Not a `Once`: a fork at the same time would leave it locked in the child. Two threads may both register the
+    /// handler. It then counts twice, which does no harm.
     pub(super) fn watch() {
         if WATCHED.load(Ordering::Acquire) {
             return;
@@ -89,7 +89,7 @@ mod fork {
         // SAFETY: the handler only adds to an atomic, which is allowed in a forked child. The C library forgets it when
         // it unloads this library.
         let refused = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-        // Out of memory: the next one tries again.
+        // Out of memory. The next call tries again.
         WATCHED.store(refused == 0, Ordering::Release);
     }
 

@@ -114,8 +114,8 @@ impl OwnedRuntime {
 
     /// Spawns a task, and starts the runtime first if necessary. Never waits.
     ///
-    /// A task that panics ends alone. A stop drops the task wherever it waits. For a task's value or
-    /// to abort it, use [`start`](Self::start) and the handle's own `spawn`.
+    /// A task that panics ends only itself. A stop drops the task wherever it waits. For a task's value or to abort it,
+    /// use [`start`](Self::start) and the handle's own `spawn`.
     ///
     /// # Errors
     ///
@@ -134,9 +134,8 @@ impl OwnedRuntime {
     ///
     /// # Errors
     ///
-    /// - [`BlockOnError::Start`] as [`start`](Self::start).
-    /// - [`BlockOnError::Stopped`] if the runtime stopped first, [`BlockOnError::Panicked`] if the
-    ///   future panicked.
+    /// - [`BlockOnError::Start`] with the error of [`start`](Self::start).
+    /// - [`BlockOnError::Stopped`] if the runtime stopped first, [`BlockOnError::Panicked`] if the future panicked.
     /// - [`BlockOnError::OwnThread`] if called by a task or on the runtime's blocking pool.
     pub fn block_on<F>(&self, future: F) -> Result<F::Output, BlockOnError>
     where
@@ -159,8 +158,8 @@ impl OwnedRuntime {
         }
     }
 
-    /// Returns the running runtime's signal for tasks that want to end in good order, and starts the runtime if
-    /// necessary. It has an effect only together with [`with_drain_bound`](Self::with_drain_bound).
+    /// Returns the running runtime's signal for tasks that want to end cleanly, and starts the runtime if necessary. It
+    /// has an effect only together with [`with_drain_bound`](Self::with_drain_bound).
     ///
     /// # Errors
     ///
@@ -169,26 +168,23 @@ impl OwnedRuntime {
         Ok(self.remote()?.drain.signal())
     }
 
-    /// Ends the runtime and returns once its threads are gone, their thread-local destructors
-    /// included. It can start again.
+    /// Ends the runtime and returns once its threads are gone, including their thread-local destructors. It can start
+    /// again.
     ///
-    /// Asks the thread to end, which lets the holders of [`stopping`](Self::stopping) continue for the
-    /// drain bound, drops every task, waits for calls on the blocking pool, and ends; then joins it.
-    /// Does nothing if nothing runs. Several threads may stop at once: all return after the thread is
-    /// gone. A start from another thread may follow at once, so that the runtime runs again by the
-    /// time this returns.
+    /// Asks the thread to end, which lets the holders of [`stopping`](Self::stopping) continue for the drain bound,
+    /// drops every task, waits for calls on the blocking pool, and ends; then joins it. Does nothing if nothing runs.
+    /// Several threads may stop at once: all return after the thread is gone. A start from another thread may follow at
+    /// once, so that the runtime is running again by the time this returns.
     ///
-    /// It waits, so hold nothing that the runtime's threads may need to end: no lock that a task
-    /// takes, and not Python's GIL if any task, its drop or a thread-local destructor asks for it.
+    /// It waits, so hold nothing that the runtime's threads may need to end: no lock that a task takes, and not
+    /// Python's GIL if any task, its drop or a thread-local destructor asks for it.
     ///
     /// # Errors
     ///
-    /// - [`StopError::Overdue`] if a thread isn't gone within the bound. It keeps the order to
-    ///   end, and this method can be called again to wait again. While that thread is there, the
-    ///   runtime doesn't start again.
-    /// - [`StopError::OwnThread`] if called by a task or on the runtime's blocking pool. Nothing
-    ///   was stopped.
-    /// - [`StopError::Panicked`] if the thread is gone, but through a panic outside every task.
+    /// - [`StopError::Overdue`] if a thread isn't gone within the bound. It keeps the order to end, and this method can
+    ///   be called again to wait again. While that thread is there, the runtime doesn't start again.
+    /// - [`StopError::OwnThread`] if called by a task or on the runtime's blocking pool. Nothing was stopped.
+    /// - [`StopError::Panicked`] if the thread is gone, but because of a panic outside every task.
     pub fn stop(&self) -> Result<(), StopError> {
         self.stop_within(self.config.stop_bound)
     }
@@ -299,12 +295,12 @@ impl TokioRemote {
             };
             runtime.block_on(async {
                 shutdown.notified().await;
-                // With a bound of zero the holders are informed anyway.
+                // With a bound of zero the holders are still informed.
                 let _ = tokio::time::timeout(drain_bound, drain.run()).await;
             });
-            // Drops the tasks first and waits for the blocking pool then, so that calls which wait
-            // for a task end. (shutdown_timeout has it the other way round, and leaves threads
-            // behind.) The bound is the waiting stop's.
+            // First drops the tasks, and then waits for the blocking pool, so that calls that wait for a task end.
+            // (shutdown_timeout has the reverse order, and leaves threads behind.) The bound is that of the waiting
+            // stop.
             drop(runtime);
         };
         Ok((remote, body))
@@ -347,12 +343,12 @@ impl Config {
         if let Some(threads) = self.max_blocking_threads {
             builder.max_blocking_threads(threads);
         }
-        // tokio panics where the system refuses a worker's thread.
+        // tokio panics where the system refuses the thread of a worker.
         catch(|| builder.build()).unwrap_or_else(|message| Err(io::Error::new(io::ErrorKind::Other, message)))
     }
 }
 
-/// The runtime's threads but its first: workers and the blocking pool.
+/// The runtime's threads except the first: workers and the blocking pool.
 #[derive(Clone, Default)]
 struct ThreadSet(Arc<Mutex<HashSet<ThreadId>>>);
 
@@ -362,8 +358,8 @@ impl ThreadSet {
     }
 }
 
-/// A runtime that its thread has not taken yet. If the thread can't be started, it is dropped by the
-/// caller of start, perhaps inside another runtime, where a plain drop would panic.
+/// A runtime that its thread has not taken yet. If the thread can't be started, the caller of start drops it, perhaps
+/// inside another runtime, where a plain drop would panic.
 struct Unstarted(Option<Runtime>);
 
 impl Unstarted {

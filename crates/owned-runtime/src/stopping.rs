@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Tells a task that its runtime is about to end, so that it can end in good order.
+/// Tells a task that its runtime is about to end, so that it can end cleanly.
 ///
 /// From [`OwnedRuntime::stopping`](crate::OwnedRuntime::stopping). When the runtime is stopped or closed, tasks
 /// continue as long as any clone of this lives, but no longer than the [drain
@@ -60,7 +60,7 @@ impl Drain {
         Stopping(self.0.subscribe())
     }
 
-    /// Informs every holder, and returns once there is none.
+    /// Informs every holder, and returns once there are none.
     pub(crate) async fn run(&self) {
         self.0.send_replace(true);
         self.0.closed().await;

@@ -13,7 +13,7 @@ mod real {
     /// The end of one bounded wait.
     pub(crate) struct Deadline {
         pub(crate) bound: Duration,
-        /// None: so far away that the clock can't say it.
+        /// `None`: so far away that the clock can't represent it.
         at: Option<Instant>,
     }
 
@@ -22,7 +22,7 @@ mod real {
             Self { bound, at: Instant::now().checked_add(bound) }
         }
 
-        /// Has passed from the start.
+        /// A deadline that has passed from the start.
         pub(crate) fn now() -> Self {
             Self::after(Duration::ZERO)
         }
@@ -31,7 +31,7 @@ mod real {
             matches!(self.at, Some(at) if at <= Instant::now())
         }
 
-        /// None: forever.
+        /// `None`: forever.
         pub(crate) fn left(&self) -> Option<Duration> {
             self.at.map(|at| at.saturating_duration_since(Instant::now()))
         }
@@ -63,7 +63,7 @@ mod model {
         thread::current().id()
     }
 
-    /// As the real one, but without a bound on its last steps, since loom's threads have none after their body.
+    /// Like the real one, but without a bound on its last steps, since loom's threads have none after their body.
     pub(crate) struct Thread(thread::JoinHandle<()>);
 
     impl Thread {
@@ -99,7 +99,7 @@ mod model {
     }
 
     impl Deadline {
-        /// Passes never, unless [`pass`](Self::pass) is called.
+        /// Never passes, unless [`pass`](Self::pass) is called.
         pub(crate) fn new() -> Self {
             Self { bound: Duration::from_secs(5), passed: Arc::new(AtomicBool::new(false)) }
         }
@@ -110,7 +110,7 @@ mod model {
             deadline
         }
 
-        /// To be called with the lock held that the waiters wait with; notify them afterwards.
+        /// Must be called with the lock held that the waiters wait with. Notify them afterwards.
         pub(crate) fn pass(&self) {
             self.passed.store(true, Ordering::Relaxed);
         }

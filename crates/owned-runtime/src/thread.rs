@@ -1,4 +1,4 @@
-//! A thread that can be joined within a bound, its thread-local destructors included.
+//! A thread that can be joined within a bound, including its thread-local destructors.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +20,8 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// Runs `body` on a new thread. `guard` is dropped when [`join_by`](Self::join_by) need not wait for the body any
-    /// more.
+    /// Runs `body` on a new thread. `guard` is dropped when [`join_by`](Self::join_by) no longer needs to wait for the
+    /// body.
     pub(crate) fn spawn<G: Send + 'static>(
         name: &str,
         guard: G,
@@ -42,8 +42,8 @@ impl Thread {
         self.handle.thread().id()
     }
 
-    /// Joins the thread; gives the message of the panic that ended its body, if one did. If the thread is still there at
-    /// the deadline, it is given back.
+    /// Joins the thread. Returns the message of the panic that ended its body, if there was one. If the thread still
+    /// exists at the deadline, returns the thread.
     pub(crate) fn join_by(self, deadline: &Deadline) -> Result<Option<String>, Self> {
         let Self { handle, panic } = self;
         match last_steps::join(handle, deadline) {
@@ -53,7 +53,7 @@ impl Thread {
     }
 }
 
-/// Linux can join a thread within a bound, whatever it still does.
+/// Linux can join a thread within a bound, whatever the thread still does.
 #[cfg(all(target_os = "linux", not(owned_runtime_plain_join)))]
 mod last_steps {
     use std::os::raw::c_int;
@@ -64,7 +64,7 @@ mod last_steps {
 
     use crate::sync::Deadline;
 
-    /// The wait is by the wall clock, which may be set meanwhile. So it is done in parts.
+    /// The wait uses the wall clock, which may be set meanwhile. So it is done in parts.
     const PART: Duration = Duration::from_millis(500);
 
     pub(super) fn run<G>(guard: G, body: impl FnOnce()) {
@@ -81,10 +81,11 @@ mod last_steps {
             let mut at: libc::timespec = unsafe { std::mem::zeroed() };
             at.tv_sec = until.as_secs() as _;
             at.tv_nsec = until.subsec_nanos() as _;
-            // SAFETY: the thread is joinable, as its handle is there, and nobody else joins it, as the handle is ours.
+            // SAFETY: the thread is joinable, as its handle exists, and nobody else joins it, as this code owns the
+            // handle.
             let status = unsafe { pthread_timedjoin_np(handle.as_pthread_t() as _, ptr::null_mut(), &at) };
             if status == 0 {
-                // Joined by now, so the handle must not do it again.
+                // It is joined by now, so the handle must not join it again.
                 handle.into_pthread_t();
                 return Ok(());
             }
@@ -94,7 +95,7 @@ mod last_steps {
         }
     }
 
-    // Of glibc and musl.
+    // In glibc and musl.
     extern "C" {
         fn pthread_timedjoin_np(
             thread: libc::pthread_t,
@@ -104,8 +105,8 @@ mod last_steps {
     }
 }
 
-/// Elsewhere the guard is the thread's first thread-local value, which is destroyed last of the Rust ones. What comes after
-/// it is short, unless a C library has destructors of its own.
+/// On other systems the guard is the thread's first thread-local value, which is destroyed as the last of Rust's. What
+/// follows is short, unless a C library has its own destructors.
 #[cfg(any(not(target_os = "linux"), owned_runtime_plain_join))]
 mod last_steps {
     use std::any::Any;
@@ -124,7 +125,7 @@ mod last_steps {
     }
 
     pub(super) fn join(handle: JoinHandle<()>, _deadline: &Deadline) -> Result<(), JoinHandle<()>> {
-        // The body's panics are caught in it.
+        // The body catches its own panics.
         drop(handle.join());
         Ok(())
     }

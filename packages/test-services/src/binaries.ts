@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { provided, type RuntimeName } from './provided.js';
 
 /**
- * The etcd server to start: `ETCD_BIN` where that is set, otherwise the one that set-up chose.
- * @throws Error when there is none; its message says what to run.
+ * The etcd server to start: `ETCD_BIN` if it is set, otherwise the one that set-up chose.
+ * @throws Error when there is none. Its message says what to run.
  */
 export function etcdBinary(): string {
   const binary = process.env.ETCD_BIN || provided('etcd');
@@ -13,12 +13,14 @@ export function etcdBinary(): string {
   return binary;
 }
 
-/** The CPythons of this machine, by names such as `python3.11`, oldest first; none before set-up has looked for them. */
+/**
+ * The CPythons of this machine, by names such as `python3.11`, oldest first. Empty before set-up has looked for them.
+ */
 export const pythonBinaries = (): Readonly<Record<string, string>> => provided('pythons') ?? {};
 
 /**
  * The binary of each runtime, in the version that setup/hosts/package.json pins.
- * @throws Error when they aren't installed; its message says what to run.
+ * @throws Error when they aren't installed. Its message says what to run.
  */
 export function runtimeBinaries(): Readonly<Record<RuntimeName, string>> {
   const binaries = provided('runtimes');
@@ -29,8 +31,8 @@ export function runtimeBinaries(): Readonly<Record<RuntimeName, string>> {
 }
 
 /**
- * The command that runs a program on that runtime, without the program.
- * @throws as {@link runtimeBinaries}.
+ * The command that runs a program on a runtime, without the program.
+ * @throws the error of {@link runtimeBinaries}.
  */
 export function runtimeCommand(runtime: RuntimeName): [string, ...string[]] {
   const binary = runtimeBinaries()[runtime];
@@ -38,13 +40,13 @@ export function runtimeCommand(runtime: RuntimeName): [string, ...string[]] {
 }
 
 /**
- * The Valkey-compatible server to start: `VALKEY_BIN` where that is set, otherwise the one that set-up found;
- * `undefined` where there is none.
+ * The Valkey-compatible server to start: `VALKEY_BIN` if it is set, otherwise the one that set-up found; `undefined` if
+ * there is none.
  */
 export const valkeyBinary = (): string | undefined => process.env.VALKEY_BIN || provided('valkeyServer');
 
-/** etcd's own tool for snapshots, as set-up built it for the tests; `undefined` where there was no Go to do so. */
+/** etcd's own tool for snapshots, which set-up built for the tests; `undefined` if there was no Go to build it. */
 export const etcdutlBinary = (): string | undefined => provided('etcdutl');
 
-/** A program of etcd's Go client, as set-up built it for the tests; `undefined` where there was no Go to do so. */
+/** A program of etcd's Go client, which set-up built for the tests; `undefined` if there was no Go to build it. */
 export const clientv3Binary = (): string | undefined => provided('clientv3');

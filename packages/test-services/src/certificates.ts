@@ -1,13 +1,13 @@
 import type { SelfsignedOptions } from 'selfsigned';
 
-/** A certificate authority made for one test, and what it signed; all as PEM. */
+/** A certificate authority made for one test, and what it signed, all as PEM. */
 export interface Certificates {
   /** The authority's certificate. */
   readonly ca: string;
-  /** For a server on 127.0.0.1 or localhost. */
+  /** The certificate of a server on 127.0.0.1 or localhost. */
   readonly serverCert: string;
   readonly serverKey: string;
-  /** For a client that has to show one. */
+  /** The certificate of a client that must present one. */
   readonly clientCert: string;
   readonly clientKey: string;
 }
@@ -59,7 +59,7 @@ async function issue(
   extensions: NonNullable<SelfsignedOptions['extensions']>,
   ca?: KeyPair,
 ): Promise<KeyPair> {
-  // It takes longer to load than all the rest here, and few tests use TLS.
+  // It takes longer to load than everything else here, and few tests use TLS.
   const { generate } = await import('selfsigned');
   const pems = await generate([{ name: 'commonName', value: commonName }], {
     keyType: 'ec',

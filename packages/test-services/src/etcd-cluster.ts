@@ -12,15 +12,15 @@ import { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 
 /** How `startEtcdCluster` starts its members. */
 export interface EtcdClusterOptions extends EtcdOptions {
-  /** How many members. Default 3. */
+  /** The number of members. Default 3. */
   readonly size?: number;
-  /** Puts a proxy between the members, for `partition()`. Default false: they talk directly. */
+  /** Puts a proxy between the members, for `partition()`. Default false: they communicate directly. */
   readonly partitionable?: boolean;
-  /** Puts a TCP proxy before each member's client port: `endpoint` is then the proxy's. Default false. */
+  /** Puts a TCP proxy before each member's client port. `endpoint` is then that of the proxy. Default false. */
   readonly clientProxies?: boolean;
   /** Default 50 ms, half of etcd's own. */
   readonly heartbeatMs?: number;
-  /** A leader unheard of for so long is replaced. Default 500 ms, half of etcd's own. */
+  /** A leader that isn't heard for this long is replaced. Default 500 ms, half of etcd's own. */
   readonly electionMs?: number;
 }
 
@@ -29,7 +29,7 @@ export interface EtcdMember extends EtcdServer {
   readonly name: string;
   /** Member id, as in `MemberList`. */
   readonly id: bigint;
-  /** URL under which its peers reach it. */
+  /** URL at which its peers reach it. */
   readonly peerUrl: string;
   /** The proxy before its client port, where the cluster has them. */
   readonly proxy: TcpProxy | undefined;
@@ -38,35 +38,39 @@ export interface EtcdMember extends EtcdServer {
 /** A member that isn't part of its cluster yet. */
 export interface NewEtcdMember {
   readonly name: string;
-  /** To be given to `MemberAdd`. */
+  /** Pass it to `MemberAdd`. */
   readonly peerUrl: string;
-  /** Starts it, after `MemberAdd`; resolves once it serves. It is then one of `members`. */
+  /** Starts the member, after `MemberAdd`. Resolves once it is ready. It is then one of `members`. */
   start(): Promise<EtcdMember>;
 }
 
-/** A cluster on loopback whose members can be killed, frozen, restarted and cut off, each by itself. */
+/** A cluster on loopback. Each of its members can be killed, frozen, restarted and cut off separately. */
 export interface EtcdCluster extends AsyncDisposable {
   readonly members: readonly EtcdMember[];
-  /** Of all members, for `connect({ endpoints })`. */
+  /** The endpoints of all members, for `connect({ endpoints })`. */
   readonly endpoints: readonly string[];
   readonly certificates: Certificates | undefined;
-  /** The member that leads, once exactly one running member says so. @throws Error after `timeoutMs`, by default 10 s. */
+  /** The leader, once exactly one running member claims to lead. @throws Error after `timeoutMs`, by default 10 s. */
   leader(timeoutMs?: number): Promise<EtcdMember>;
-  /** The members that don't lead; waits as {@link leader}. */
+  /** The members that don't lead. Waits like {@link leader}. */
   followers(): Promise<EtcdMember[]>;
   /**
-   * Cuts these members off from the others, both ways; clients reach them as before. Replaces an earlier partition.
+   * Cuts these members off from the others, in both directions. Clients still reach them. Replaces an earlier
+   * partition.
    * @throws Error for a cluster that isn't `partitionable`.
    */
   partition(...members: EtcdMember[]): void;
   /** Ends `partition()`. */
   heal(): void;
-  /** Heals the cluster, resumes and restarts its members, and waits for a leader: as it was at the start, data aside. */
+  /**
+   * Heals the cluster, resumes and restarts its members, and waits for a leader. Afterwards it is as at the start,
+   * except for its data.
+   */
   recover(): Promise<void>;
   /**
-   * Ports for one more member, for tests of `MemberAdd`; not in a `partitionable` cluster. A member that was removed
-   * must be stopped before the new one starts. etcd refuses it as "unhealthy cluster" in the first five seconds,
-   * unless started with `--strict-reconfig-check=false`.
+   * Ports for another member, for tests of `MemberAdd`. Not available in a `partitionable` cluster. A member that was
+   * removed must be stopped before the new one starts. etcd refuses the new member as "unhealthy cluster" in the first
+   * five seconds, unless it was started with `--strict-reconfig-check=false`.
    */
   newMember(): Promise<NewEtcdMember>;
   /** Stops all members and removes their data. Idempotent. */
@@ -76,8 +80,8 @@ export interface EtcdCluster extends AsyncDisposable {
 const START_ATTEMPTS = 3;
 
 /**
- * Starts a cluster, all members at once, and waits until each of them serves. They run with `--unsafe-no-fsync`,
- * which loses nothing when a process is killed, and keeps a busy disk from unseating leaders.
+ * Starts a cluster, all members at once, and waits until each of them is ready. They run with `--unsafe-no-fsync`. That
+ * loses nothing when a process is killed, and a busy disk can't make a leader lose its leadership.
  */
 export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promise<EtcdCluster> {
   const certificates = options.tls === undefined ? undefined : await createCertificates();
@@ -88,7 +92,7 @@ export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promis
       return cluster;
     } catch (error) {
       await cluster.stop();
-      // The ports were free when they were chosen; another process may have been faster.
+      // The ports were free when they were chosen, but another process may have taken them since.
       if (attempt === START_ATTEMPTS || !/address already in use/.test(String(error))) throw error;
     }
   }
@@ -110,7 +114,7 @@ class Cluster implements EtcdCluster {
   readonly #token = randomUUID();
   readonly #plans: MemberPlan[] = [];
   readonly #metrics = new Map<EtcdMember, number>();
-  /** Names of members that were stopped for good. */
+  /** The names of members that were stopped for good. */
   readonly #stopped = new Set<string>();
   #network: PeerNetwork | undefined;
   #stopping: Promise<void> | undefined;
@@ -148,7 +152,7 @@ class Cluster implements EtcdCluster {
     do {
       const claims = await Promise.all(this.members.map((member) => this.#leads(member)));
       const leaders = this.members.filter((_member, i) => claims[i]);
-      // A leader that was cut off claims to lead until it notices.
+      // A leader that was cut off claims to lead until it notices that.
       if (leaders.length === 1) return leaders[0] as EtcdMember;
       await delay(20);
     } while (performance.now() < deadline);
@@ -175,7 +179,7 @@ class Cluster implements EtcdCluster {
     this.heal();
     const dead = this.members.filter((member) => !member.running && !this.#stopped.has(member.name));
     for (const member of this.members) member.resume();
-    // At once: of a cluster without a quorum none serves before others do.
+    // All at once: in a cluster without a quorum, no member is ready before others are.
     await Promise.all(dead.map((member) => member.restart()));
     await this.leader();
   }
@@ -210,7 +214,8 @@ class Cluster implements EtcdCluster {
   }
 
   async #stop(): Promise<void> {
-    // A member that is asked nicely hands leadership over and waits for peers that are on their way out, too.
+    // A member that is stopped with SIGTERM would hand its leadership over, and wait for members that are also being
+    // stopped.
     for (const member of this.members) member.kill();
     await Promise.all(this.members.map((member) => member.stop()));
     await Promise.all(this.#plans.map(({ proxy }) => proxy?.close()));
@@ -274,7 +279,7 @@ class Cluster implements EtcdCluster {
     }
   }
 
-  /** Whether it says that it leads; false also when it says nothing. */
+  /** Whether the member reports that it leads. False if it reports nothing. */
   async #leads(member: EtcdMember): Promise<boolean> {
     try {
       return /^etcd_server_is_leader 1$/m.test(await readMetrics(this.#metrics.get(member) as number, 500));
@@ -295,7 +300,7 @@ function loopback(port: number, scheme = 'http'): string {
   return `${scheme}://127.0.0.1:${port}`;
 }
 
-/** On a connection of its own: one that is kept for later can hold Node up when it ends. */
+/** Uses a separate connection: one that is kept for reuse can delay Node's end. */
 function readMetrics(port: number, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(timeoutMs);
@@ -306,7 +311,7 @@ function readMetrics(port: number, timeoutMs: number): Promise<string> {
   });
 }
 
-/** Ports that were free a moment ago, all different. */
+/** Different ports that were free a moment ago. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from(

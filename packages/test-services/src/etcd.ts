@@ -8,9 +8,9 @@ import { etcdBinary } from './binaries.js';
 import { type Certificates, createCertificates } from './certificates.js';
 import { isStopped } from './stopped.js';
 
-/** What one etcd node is started with. */
+/** The options of one etcd node. */
 export interface EtcdServiceOptions {
-  /** Files for TLS on the client port; with `clientCa`, clients must show a certificate that it signed. */
+  /** Files for TLS on the client port. With `clientCa`, clients must present a certificate that it signed. */
   readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
   /** Default: the service's own temporary directory. */
   readonly dataDir?: string;
@@ -19,8 +19,8 @@ export interface EtcdServiceOptions {
 }
 
 /**
- * A single-node etcd on loopback, for `startService` or a plan file; it provides `ETCD_ENDPOINTS`.
- * It syncs to disk as in production (no `--unsafe-no-fsync`): that cost is part of what users meet.
+ * A single-node etcd on loopback, for `startService` or a plan file. It provides `ETCD_ENDPOINTS`. It syncs to disk as
+ * in production (no `--unsafe-no-fsync`), as users also bear that cost.
  */
 export function etcdService(options: EtcdServiceOptions = {}): ServiceSpec {
   const { tls, dataDir = `\${dir}`, extraArgs = [] } = options;
@@ -40,7 +40,7 @@ export function etcdService(options: EtcdServiceOptions = {}): ServiceSpec {
       ...extraArgs,
     ],
     ports: ['client', 'peer'],
-    // The port accepts before there is a leader, so it says too little.
+    // The port accepts connections before there is a leader, so an open port isn't enough.
     ready: { log: 'ready to serve client requests' },
     provides: { ETCD_ENDPOINTS: client },
   };
@@ -48,7 +48,7 @@ export function etcdService(options: EtcdServiceOptions = {}): ServiceSpec {
 
 /** How `startEtcd` starts its server. */
 export interface EtcdOptions {
-  /** With certificates made for this server; `requireClientCert` for mutual TLS. */
+  /** Starts it with TLS and certificates made for this server. `requireClientCert` is for mutual TLS. */
   readonly tls?: { readonly requireClientCert?: boolean };
   /** Further flags of etcd. */
   readonly extraArgs?: readonly string[];
@@ -60,9 +60,7 @@ export interface EtcdServer extends StartedEtcd {
   readonly certificates: Certificates | undefined;
 }
 
-/**
- * Starts an etcd and waits until it serves: the one that set-up chose, which syncs to disk as {@link etcdService} does.
- */
+/** Starts the etcd that set-up chose, and waits until it is ready. It syncs to disk like {@link etcdService}. */
 export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> {
   const { tls, extraArgs = [] } = options;
   const certificates = tls === undefined ? undefined : await createCertificates();
@@ -112,7 +110,7 @@ export function withCertificates(server: StartedEtcd, certificates: Certificates
   };
 }
 
-/** A signal is delivered to each thread when it runs next; what a test does after it may come first. */
+/** A signal is delivered to each thread when the thread next runs. The next step of a test may come before that. */
 function waitUntilStopped(pid: number): void {
   if (process.platform !== 'linux') return;
   const moment = new Int32Array(new SharedArrayBuffer(4));

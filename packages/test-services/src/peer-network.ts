@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** The end of an HTTP request's headers has to come within so many bytes. */
+/** The headers of an HTTP request must end within this many bytes. */
 const HEAD_BYTES = 16 * 1024;
 
 interface PeerConnection {
-  /** Member id that its first request has stated, in hexadecimal; empty for a request without, `undefined` before. */
+  /** The member id in its first request, in hexadecimal; empty for a request without one, `undefined` before it. */
   from: string | undefined;
   /** Index of the member that it leads to. */
   readonly to: number;
@@ -15,18 +15,18 @@ interface PeerConnection {
 }
 
 /**
- * The network between the members of a cluster: a proxy before each one's peer port. It knows from whom a
- * connection comes by the `X-Server-From` header of etcd's raft requests, and so can split the members in groups
- * that don't hear of each other, in either direction, while connections stay open.
+ * The network between the members of a cluster: a proxy before each member's peer port. The `X-Server-From` header of
+ * etcd's raft requests shows which member a connection comes from. So the network can split the members into groups
+ * that don't hear from each other, in either direction, while connections stay open.
  */
 export interface PeerNetwork extends AsyncDisposable {
   /** Port to advertise for each member, on 127.0.0.1. */
   readonly ports: readonly number[];
-  /** From here on no byte passes between these members and the others. */
+  /** From here on, no byte passes between these members and the others. */
   isolate(members: ReadonlySet<number>): void;
-  /** Ends `isolate`; what was held back is passed on. */
+  /** Ends `isolate`. The bytes that were held back are passed on. */
   heal(): void;
-  /** Closes all. Idempotent. */
+  /** Closes everything. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export async function startPeerNetwork(
 
   const passes = ({ from, to }: PeerConnection): boolean => {
     if (from === undefined) return false;
-    // Ids are known only after the first connections were made, so not before they matter.
+    // Ids are known only after the first connections were made. They don't matter before that.
     const source = from === '' ? undefined : memberIndex(from);
     return source === undefined ? !isolated.has(to) : isolated.has(source) === isolated.has(to);
   };
@@ -98,7 +98,7 @@ export async function startPeerNetwork(
       const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => accept(client, to));
       server.listen(0, '127.0.0.1');
       await once(server, 'listening');
-      // A process that forgets to close it can still end.
+      // A process that forgets to close the server can still end.
       server.unref();
       return server;
     }),

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 
-/** The hosts of JavaScript that tests run on. */
+/** The JavaScript hosts that tests run on. */
 export const runtimeNames = ['node20', 'node22', 'node24', 'node26', 'bun', 'deno'] as const;
 
 /** One of them. */
@@ -10,13 +10,13 @@ export type RuntimeName = (typeof runtimeNames)[number];
 export interface PythonEnvironment {
   /** Its interpreter. */
   readonly python: string;
-  /** Of the package. */
+  /** The version of the package. */
   readonly version: string;
 }
 
 /**
- * What set-up has provided or built on this machine, as it writes it down in `.cache/provided.json`: paths, each
- * missing where the thing isn't available here, or wasn't asked for yet.
+ * What set-up has provided or built on this machine, as recorded in `.cache/provided.json`. These are paths. A path is
+ * missing where the thing isn't available here, or wasn't requested yet.
  */
 export interface Provided {
   /** The etcd server. */
@@ -35,18 +35,18 @@ export interface Provided {
   readonly pythons?: Readonly<Record<string, string>>;
   /** The runtimes, in the versions that setup/hosts/package.json pins. */
   readonly runtimes?: Readonly<Record<RuntimeName, string>>;
-  /** etcd-client-py as it crashes at exit, and as its authors cured it. */
+  /** etcd-client-py with its crash at exit, and with its authors' cure. */
   readonly etcdClientPyBad?: PythonEnvironment;
   readonly etcdClientPy?: PythonEnvironment;
   /** valkey-glide for Python, with etcd-client-py beside it. */
   readonly valkeyGlidePy?: PythonEnvironment;
   /** examples/etcd-python: its module. */
   readonly etcdPython?: string;
-  /** What is built of examples/addons and of tests of the bridges: files, by the crate's name. */
+  /** What is built from examples/addons and from tests of the bridges: files, by the crate's name. */
   readonly addons?: Readonly<Record<string, string>>;
   /** The deliberately bad addons of controls/: files, by the crate's name. */
   readonly controls?: Readonly<Record<string, string>>;
-  /** The benchmark's Go programs: of clientv3, and etcd's own. */
+  /** The Go programs of the benchmark: those of clientv3, and etcd's own. */
   readonly benchClientv3?: string;
   readonly benchEtcd?: string;
   /** `@quiesce/etcd` as it is published, unpacked: the module that programs import. */
@@ -56,9 +56,9 @@ export interface Provided {
 const MANIFEST = new URL('../../../../.cache/provided.json', import.meta.url);
 
 /**
- * What set-up has provided of that name; `undefined` where there is none.
- * @throws Error when `npm test -- --only node FILE` runs a file for which that was not provided, since
- * setup/checks/needs.mjs doesn't say that the file needs it.
+ * What set-up has provided under this name; `undefined` where there is nothing.
+ * @throws Error when `npm test -- --only node FILE` runs a file for which this was not provided, because
+ * setup/checks/needs.mjs doesn't list it for the file.
  */
 export function provided<Name extends keyof Provided>(name: Name): Provided[Name] | undefined {
   const { SETUP_NOT_PROVIDED = '' } = process.env;
@@ -72,7 +72,7 @@ export function provided<Name extends keyof Provided>(name: Name): Provided[Name
   return isThere(found) ? found : undefined;
 }
 
-/** Somebody may have removed what was written down. */
+/** Somebody may have removed what was recorded. */
 function isThere(found: Provided[keyof Provided]): boolean {
   if (typeof found === 'string') return existsSync(found);
   const paths = Object.entries(found ?? {}).flatMap(([key, path]) => (key === 'version' ? [] : [path]));

@@ -1,4 +1,4 @@
-/** Numbers from 0 up to, but without, 1: the same for the same seed (mulberry32). */
+/** Numbers from 0 to below 1. They are the same for the same seed (mulberry32). */
 export function uniformFrom(seed: number): () => number {
   let state = seed;
   return () => {
@@ -9,10 +9,10 @@ export function uniformFrom(seed: number): () => number {
   };
 }
 
-/** Gives an integer from 0 up to, but without, `below`. */
+/** Returns an integer from 0 to below `below`. */
 export type Random = (below: number) => number;
 
-/** Integers: the same for the same seed. */
+/** Integers. They are the same for the same seed. */
 export function randomFrom(seed: number): Random {
   const uniform = uniformFrom(seed);
   return (below) => Math.floor(uniform() * below);

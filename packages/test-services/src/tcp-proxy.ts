@@ -1,28 +1,28 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** A TCP proxy on loopback, to break connections with. */
+/** A TCP proxy on loopback, for breaking connections. */
 export interface TcpProxy extends AsyncDisposable {
   /** Where clients connect, on 127.0.0.1. */
   readonly port: number;
-  /** Connections open now. */
+  /** The number of connections open now. */
   readonly connections: number;
-  /** Connections taken since the start. */
+  /** The number of connections accepted since the start. */
   readonly accepted: number;
-  /** Resets all connections that are open now; new ones are taken as before. */
+  /** Resets all connections that are open now. New ones are accepted as before. */
   cut(): void;
-  /** From here on no byte passes in either direction, while connections stay open and new ones are taken. */
+  /** From here on, no byte passes in either direction, while connections stay open and new ones are accepted. */
   pause(): void;
-  /** Passes on what `pause()` held back, and all that follows. */
+  /** Passes on what `pause()` held back, and everything after that. */
   resume(): void;
   /** Cuts all connections and stops listening, so that connecting is refused. Idempotent. */
   close(): Promise<void>;
 }
 
 /**
- * Starts a proxy to `target`, by default on 127.0.0.1; it need not be there yet.
+ * Starts a proxy to `target`, by default on 127.0.0.1. The target need not exist yet.
  *
- * @param port where clients connect, such as that of a closed proxy that comes back; 0 for a free one.
+ * @param port where clients connect, such as the port of a closed proxy that comes back; 0 for a free one.
  */
 export async function startTcpProxy(
   target: { readonly host?: string; readonly port: number },
@@ -32,7 +32,7 @@ export async function startTcpProxy(
   let paused = false;
   let accepted = 0;
 
-  // Half-open sockets, so that an end of one direction is passed on as just that.
+  // Half-open sockets, so that an end of one direction is passed on without ending the other.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     accepted++;
     const upstream = connect({ host: '127.0.0.1', ...target, allowHalfOpen: true, noDelay: true });

@@ -1,6 +1,6 @@
 import type { ServiceSpec } from 'quiesce';
 
-/** A Valkey-compatible server on loopback, without persistence; it provides `VALKEY_PORT`. */
+/** A Valkey-compatible server on loopback, without persistence. It provides `VALKEY_PORT`. */
 export function valkeyService(binary: string): ServiceSpec {
   return {
     command: [
