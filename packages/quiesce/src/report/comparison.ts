@@ -1,5 +1,5 @@
-// report/: how results look to a reader or a machine: terminal, HTML, JUnit, TAP, GitHub, and the words they share. What a
-// result is, and its JSON form, are in results/.
+// report/: how results look to a reader or a machine: terminal, HTML, JUnit, TAP, GitHub, and the wording they share.
+// results/ defines what a result is, and its JSON form.
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { Comparison, Sample } from '../compare/compare.js';
@@ -10,7 +10,7 @@ export interface NamedComparison extends Comparison {
   readonly names: { readonly before: string; readonly after: string };
 }
 
-/** Comparisons for a reader: for each its two rates, and what they prove. */
+/** Comparisons for a reader. Each shows its two rates, and what they prove. */
 export function comparisonReport(comparisons: readonly NamedComparison[], colour: boolean): string {
   const c = pc.createColors(colour);
   return `${comparisons.map((one) => `${table(one, c)}\n\n${sentence(one, c)}`).join('\n\n')}\n`;

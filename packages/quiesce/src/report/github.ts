@@ -5,12 +5,12 @@ import { reproduceCommand } from './reproduce.js';
 import { failureCounts, kindLines, printable, rateText, runsText } from './text.js';
 import { verdictOf } from './verdict.js';
 
-// GitHub shows ten errors of a step, and drops the rest.
+// GitHub shows ten errors per step, and drops the rest.
 const MOST_ANNOTATIONS = 10;
 
 /**
- * What GitHub Actions makes annotations of, one line each: an error for each scenario that is not ok and each service
- * that failed, and a notice where more are left.
+ * The lines that GitHub Actions turns into annotations: an error for each scenario that is not ok and for each service
+ * that failed, and a notice if there are more.
  */
 export function githubAnnotations(result: PlanResult): string {
   const file = result.planFile === null ? {} : { file: result.planFile };
@@ -59,13 +59,13 @@ export function githubSummary(result: PlanResult): string {
   return `### Quiesce: ${verdict}\n\n${head}\n| --- | ---: | --- | --- | ---: | --- |\n${rows.join('\n')}\n\nquiesce ${VERSION}\n\n`;
 }
 
-/** One cell of a Markdown table, in which nothing is markup. */
+/** One cell of a Markdown table, with all markup escaped. */
 const cell = (text: string): string =>
   printable(text)
     .replace(/\s+/g, ' ')
     .replace(/[\\`*_[\]<>|&#~]/g, (character) => `\\${character}`);
 
-/** A workflow command, escaped as GitHub's runner reads it. */
+/** A workflow command, escaped as GitHub's runner expects it. */
 function command(kind: 'error' | 'notice', properties: Record<string, string>, message: string): string {
   const escaped = (text: string): string =>
     printable(text).replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');

@@ -6,8 +6,8 @@ const PLOT_COLUMNS = 40;
 const LABEL_COLUMNS = 12;
 
 /**
- * Failure rates over time, a row for each session: the rate as a point, its 95 % Clopper-Pearson interval as a line,
- * on one scale for each scenario.
+ * Failure rates over time, with a row for each session. The rate is a point, and its 95 % Clopper-Pearson interval a
+ * line. Each scenario has one scale.
  */
 export function historyReport(entries: readonly HistoryEntry[], colour: boolean): string {
   const c = pc.createColors(colour);
@@ -46,7 +46,7 @@ function plot(name: string, rows: readonly HistoryEntry[], c: Colours): string {
   return [c.bold(name), c.dim(`${left}0 %${end.padStart(PLOT_COLUMNS - 3)}`), ...lines].join('\n');
 }
 
-/** The least of 1, 2 and 5 times a power of ten that isn't below the rate; at most 1. */
+/** The smallest number that is 1, 2 or 5 times a power of ten and isn't below the rate; at most 1. */
 function niceAbove(rate: number): number {
   const power = 10 ** Math.floor(Math.log10(rate));
   return Math.min(1, ...[1, 2, 5, 10].map((n) => n * power).filter((nice) => nice >= rate));

@@ -3,8 +3,8 @@ import { savedReport } from '../results/saved-report.js';
 import type { NamedComparison } from './comparison.js';
 
 /**
- * The result as plain data, of the shape that the package's `report.schema.json` describes, with comparisons where it was
- * made for some.
+ * The result as plain data, of the shape that the package's `report.schema.json` describes. It includes the comparisons
+ * that the result was made for.
  */
 export function jsonReport(
   result: PlanResult,

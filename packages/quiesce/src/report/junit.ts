@@ -5,7 +5,7 @@ import { scenarioText } from './terminal.js';
 import { failureCounts, printable, runsText } from './text.js';
 import { verdictOf } from './verdict.js';
 
-// The builder escapes what is text; what XML has no way to say goes before.
+// The builder escapes text. Characters that XML can't express are removed first.
 const builder = new XMLBuilder({
   ignoreAttributes: false,
   attributeNamePrefix: '@',
@@ -14,8 +14,8 @@ const builder = new XMLBuilder({
 });
 
 /**
- * The result as JUnit XML, as CI systems read it: a test suite for each group, a test case for each scenario. What
- * failed has a `failure`; what could not be run whole, an `error`.
+ * The result as JUnit XML, as CI systems read it: a test suite for each group, a test case for each scenario. A
+ * scenario that failed has a `failure`; one that couldn't be run completely has an `error`.
  */
 export function junitReport(result: PlanResult): string {
   const groups = new Map<string, ScenarioResult[]>();
@@ -61,7 +61,7 @@ function testCase(group: string, result: ScenarioResult, planFile: string | null
   }
 }
 
-/** Text without what can't be in an XML document, however it is escaped. */
+/** Text without the characters that an XML document can't contain, not even escaped. */
 const xmlText = (text: string): string => printable(text).replace(/[\p{Cs}\uFFFE\uFFFF]/gu, '');
 
 function problemOf(result: ScenarioResult): 'failure' | 'error' | null {

@@ -5,14 +5,14 @@ import type { ScenarioResult } from '../results/result.js';
 import type { ProgressEvent } from '../session/session.js';
 import { failureCounts, keepEnd, oneLine, printable, runsText } from './text.js';
 
-/** Shows how far a plan is. */
+/** Shows how far a plan has come. */
 export interface ProgressView {
   readonly onProgress: (event: ProgressEvent) => void;
-  /** Removes the bar; nothing is written afterwards. */
+  /** Removes the bar. Nothing is written afterwards. */
   stop(): void;
 }
 
-// Of a long scenario ever more rarely, so that a CI system's log isn't filled.
+// Increasingly rare for a long scenario, so that a CI system's log isn't filled.
 const PLAIN_FIRST_MS = 10_000;
 const PLAIN_MOST_MS = 300_000;
 
@@ -32,7 +32,7 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
   const onProgress = (event: ProgressEvent): void => {
     if (event.type === 'scenario-start') {
       const { scenario, index, total } = event;
-      // 0 where the terminal's size isn't known.
+      // 0 where the terminal's size is unknown.
       const columns = stream.columns || 80;
       const place = total > 1 ? `[${index + 1}/${total}] ` : '';
       const digits = String(scenario.runs).length;
@@ -54,7 +54,7 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
         gracefulExit: false, // the CLI handles signals
       });
       bar.start(scenario.runs, 0, { failed: 0 });
-      // It hides the cursor, also from whoever ends this process at once.
+      // The bar hides the cursor. This brings it back even if this process is ended at once.
       release = onProcessExit(stop);
     } else if (event.type === 'run') bar?.update(event.completed, { failed: event.failed });
     else if (event.type === 'scenario-end') stop();

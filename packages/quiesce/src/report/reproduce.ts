@@ -7,8 +7,9 @@ const SURE = 0.95;
 const MOST = 100_000;
 
 /**
- * One command that shows a failure again: with the perturbation of its first run, and as many runs as show it with a
- * chance of 95 % at the rate seen. `null` where no command line can, as for a plan that was not in a file.
+ * One command that shows a failure again. It has the perturbation of the first failed run, and enough runs to show the
+ * failure with a chance of 95 % at the observed rate. `null` if no command line can do that, for example for a plan
+ * that wasn't in a file.
  */
 export function reproduceCommand(
   { scenario, runs }: ScenarioResult,

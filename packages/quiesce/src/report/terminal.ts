@@ -26,7 +26,7 @@ import {
 import { timelineLines } from './timeline.js';
 import { verdictOf } from './verdict.js';
 
-/** Width if that of the terminal isn't known, and the largest width. */
+/** Width if that of the terminal is unknown, and the largest width. */
 const USUAL_WIDTH = 110;
 const WIDEST = 120;
 const LEAST_WIDTH = 40;
@@ -36,8 +36,8 @@ const MOST_LEFT = 6;
 
 /**
  * The result for a reader: a table, and details of each failure.
- * @param columns of the terminal, where it is one: sentences are wrapped to that. The table is at most 120 wide (110 where
- * nobody knows), and fits 60.
+ * @param columns width of the terminal, if output goes to one: sentences are wrapped to it. The table is at most 120 wide
+ * (110 if the width is unknown), and fits into 60.
  */
 export function terminalReport(result: PlanResult, colour: boolean, columns?: number): string {
   const c = pc.createColors(colour);
@@ -50,7 +50,7 @@ export function terminalReport(result: PlanResult, colour: boolean, columns?: nu
   return `${parts.join('\n\n')}\n`;
 }
 
-/** Wraps the sentences of a note. Addresses, commands and what programs print stay as they are, to be copied. */
+/** Wraps the sentences of a note. Addresses, commands and program output stay as they are, to be copied. */
 function wrapSentences(note: string, columns: number): string {
   const width = Math.max(LEAST_WIDTH, columns);
   return note
@@ -79,7 +79,7 @@ export function scenarioText(result: ScenarioResult, planFile: string | null = n
 
 type Colours = ReturnType<typeof pc.createColors>;
 
-/** A column: its title, where its text is, the most that it takes, and the least that its words need. */
+/** A column: its title, its alignment, and its greatest width. */
 interface Column {
   readonly title: string;
   readonly align: 'left' | 'right';
@@ -112,13 +112,13 @@ const COLUMNS = {
   verdict: { title: 'verdict', align: 'left', widest: 9, cell: (result, c) => verdict(result, c) },
 } as const satisfies Record<string, Column>;
 
-/** What is shown where there is less and less room; the last three have the rate and the failures on several lines. */
+/** What is shown as room gets scarcer. The last three show the rate and the failures on several lines. */
 const LAYOUTS: readonly Column[][] = [
   [COLUMNS.runs, COLUMNS.expected, COLUMNS.failed, COLUMNS.rate, COLUMNS.exit, COLUMNS.verdict],
   [COLUMNS.runs, COLUMNS.failed, COLUMNS.rate, COLUMNS.exit, COLUMNS.verdict],
   [COLUMNS.runs, COLUMNS.failed, { ...COLUMNS.rate, widest: 12 }, COLUMNS.exit, COLUMNS.verdict],
   [COLUMNS.runs, { ...COLUMNS.failed, widest: 10 }, { ...COLUMNS.rate, widest: 12 }, COLUMNS.verdict],
-  // The notes have the outcomes.
+  // The notes show the outcomes.
   [{ ...COLUMNS.rate, widest: 12 }, COLUMNS.verdict],
 ];
 
@@ -159,7 +159,7 @@ function table({ scenarios }: PlanResult, width: number, c: Colours): string {
     },
     style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': GAP },
   });
-  // Lines of their own are put in afterwards: a table would wrap them, which breaks what is copied from it.
+  // Separate lines are inserted afterwards: a table would wrap them, and text copied from it would be broken.
   const own = new Map<string, string>();
   const ownLine = (text: string): void => {
     const key = `\uE000${own.size}`;
@@ -182,7 +182,7 @@ function table({ scenarios }: PlanResult, width: number, c: Colours): string {
   return text.replace(/^\uE000\d+$/gm, (key) => own.get(key) ?? '');
 }
 
-/** Lines of whole words; a word that is longer than a line is broken. */
+/** Lines of whole words. A word that is longer than a line is broken. */
 function wordWrap(text: string, width: number): string {
   const lines: string[] = [''];
   for (const word of text.split(' ')) {
@@ -277,7 +277,7 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   return [...remarks, ...leftNotes(result)];
 }
 
-/** What runs left at exit, however they ended. */
+/** What runs left at exit, whatever their outcome. */
 function leftNotes({ runs }: ScenarioResult): string[] {
   const kinds: [string, (run: RunRecord) => string[]][] = [
     [
@@ -365,13 +365,13 @@ function failureNote(
 const NO_STACKS =
   '  no stacks: the witness was not in the process that died (it is static, was started without LD_PRELOAD, or --no-witness is set)';
 
-/** Place of the line that a signature was found on; -1 where it isn't in the text. */
+/** Number of the line that a signature was found on; -1 if the text doesn't contain it. */
 const lineOf = (text: string, signature: SignatureMatch | null): number =>
   signature === null || signature.line === ''
     ? -1
     : text.split('\n').findIndex((line) => line.includes(signature.line));
 
-/** The end of a text that is long, or what follows a line of it that tells more. */
+/** The end of a long text, or what follows a line that says more. */
 function excerpt(text: string, from: number): string {
   const lines = printable(text).trimEnd().split('\n');
   const left = lines.length - EVIDENCE_LINES;

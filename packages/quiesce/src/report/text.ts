@@ -3,15 +3,15 @@ import type { FailureKind } from '../results/failure-kinds.js';
 import { type FailureGroup, outcomeCounts, type ScenarioResult } from '../results/result.js';
 import type { ExplainingChild } from '../run/run.js';
 
-/** A program's text without its control characters, which must not act on a reader's terminal or end a document. */
+/** A program's text without its control characters: they must not affect a reader's terminal or end a document. */
 export function printable(text: string): string {
   return stripVTControlCharacters(text.replace(/\r\n?/g, '\n')).replace(/[^\P{Cc}\n\t]/gu, '');
 }
 
-/** A name on one line, such as that of a scenario, which may be its command. */
+/** A name on one line. A scenario's name may be its command. */
 export const oneLine = (text: string): string => printable(text).replace(/\s+/g, ' ').trim();
 
-/** A command as one would type it into a shell: of sh, or of bash where it has control characters. */
+/** A command as one would type it into a shell: sh, or bash if it has control characters. */
 export const shellLine = (command: readonly string[]): string => command.map(shellWord).join(' ');
 
 function shellWord(word: string): string {
@@ -21,7 +21,7 @@ function shellWord(word: string): string {
   return `$'${word.replace(/[\\']/g, '\\$&').replace(/\p{Cc}/gu, escaped)}'`;
 }
 
-/** The likely kind of a failure, and the other that it may be, a line each; none when nothing is known. */
+/** The likely kind of a failure, and the other possible one, a line each; none when nothing is known. */
 export function kindLines(kind: FailureKind | null): string[] {
   if (kind === null) return [];
   const { title, page, detail, or } = kind;
@@ -30,8 +30,8 @@ export function kindLines(kind: FailureKind | null): string[] {
 }
 
 /**
- * What happened to a failure's child, and whether that is sure to be why the run failed: only a main process that passes the
- * child's signal on shows it.
+ * What happened to a failure's child, and whether that is certain to be why the run failed. Only a main process that
+ * passes the child's signal on proves it.
  */
 export function childDeathText({ outcome, diedIn }: FailureGroup, { signal }: ExplainingChild): string {
   if (signal === null) return 'hangs';
@@ -50,8 +50,8 @@ export function percentUp(rate: number): string {
 }
 
 /**
- * What a scenario's runs say about its failure rate: its upper bound, or, if some failed, the share with its interval:
- * `30.0 %, 16.6-46.5`.
+ * What a scenario's runs say about its failure rate: its upper bound, or if some runs failed, the share with its
+ * interval: `30.0 %, 16.6-46.5`.
  */
 export function rateText({ runs, failed, rate, verdict }: ScenarioResult): string {
   if (runs.length === 0) return '';
@@ -62,7 +62,7 @@ export function rateText({ runs, failed, rate, verdict }: ScenarioResult): strin
   return `${share} %, ${lower}-${upper}`;
 }
 
-/** The end of a text, from a word on where one fits: the names of scenarios differ there. */
+/** The end of a text, from the start of a word if possible: names of scenarios differ at their end. */
 export function keepEnd(text: string, width: number): string {
   if (text.length <= width) return text;
   const end = text.slice(text.length - width + 1);
@@ -70,7 +70,7 @@ export function keepEnd(text: string, width: number): string {
   return `…${word > 0 && word < end.length / 2 ? end.slice(word) : end}`;
 }
 
-/** The beginning of a text, up to the end of a word where there is one. */
+/** The beginning of a text, up to the end of a word if possible. */
 export function keepStart(text: string, width: number): string {
   if (text.length <= width) return text;
   const start = text.slice(0, width - 2);
@@ -78,7 +78,7 @@ export function keepStart(text: string, width: number): string {
   return `${word > width / 2 ? start.slice(0, word) : start} …`;
 }
 
-/** A rate that was given, in percent, as it was given: `0.1 %`. */
+/** A rate that the user gave, in percent, in the user's precision: `0.1 %`. */
 export function percent(rate: number): string {
   return `${Number((rate * 100).toPrecision(6))} %`;
 }

@@ -8,7 +8,7 @@ export interface TimelineMoment {
   readonly atMs: number;
 }
 
-/** What time 0 of a timeline is. */
+/** What time 0 of a timeline stands for. */
 export function zeroText({ zero }: Timeline): string {
   return { 'work-done': 'work done', exit: 'the exit begins', start: 'the program starts' }[zero];
 }
@@ -40,7 +40,7 @@ export function phaseText({ what, name, count }: TimelinePhase): string {
 }
 
 /**
- * What matters most in an exit, in the order of time: the interpreter's end, the exit, what was torn down under a thread,
+ * What matters most in an exit, in order of time: the interpreter's end, the exit, what was torn down under a thread,
  * and the end.
  */
 export function timelineMoments(timeline: Timeline): TimelineMoment[] {
@@ -60,7 +60,7 @@ export function timelineMoments(timeline: Timeline): TimelineMoment[] {
   return moments.sort((a, b) => a.atMs - b.atMs);
 }
 
-/** The timeline in five lines at most: what is to be seen, and when. */
+/** The timeline in at most five lines: what happened, and when. */
 export function timelineLines(timeline: Timeline): string[] {
   const moments = [{ text: zeroText(timeline), atMs: 0 }, ...timelineMoments(timeline).slice(-3)].sort(
     (a, b) => a.atMs - b.atMs,

@@ -1,10 +1,13 @@
-// What the deaths of child processes say about runs. A child may die as it should, as in a test of crashes, or die in
-// several runs of which only the first have stacks.
+// What the deaths of child processes say about runs. A child may die on purpose, for example in a test of crashes. If a
+// child dies in several runs, only the first have stacks.
 import type { Evidence, ExplainingChild, RunRecord } from '../run/run.js';
 
 type Seen = Pick<Evidence, 'stacks' | 'threads' | 'crash'>;
 
-/** The same for children that run the same program and die alike. Numbers, and the run's directory, differ from run to run. */
+/**
+ * The same for children that run the same program and die alike. Numbers and the run's directory are left out, since
+ * they differ from run to run.
+ */
 const key = ({ signal, thread, command }: ExplainingChild): string =>
   [signal, thread, command.replace(/quiesce-run-\w+/g, '')].join('\t').replace(/\d+/g, '#');
 
@@ -16,7 +19,7 @@ export class ChildDeaths {
   readonly #mostInGoodRun = new Map<string, number>();
   readonly #seen = new Map<string, Seen>();
 
-  /** Takes a run, in the order of their numbers. */
+  /** Adds a run. Runs come in the order of their numbers. */
   add(record: RunRecord, { child, stacks, threads, crash = null }: Evidence): void {
     if (!record.failed) {
       for (const like of new Set(record.childCrashes.map(key))) {
@@ -30,9 +33,9 @@ export class ChildDeaths {
   }
 
   /**
-   * The evidence of runs that failed in the same way, as it is to be shown. A child that died in no more of them than in
-   * a run that ended as expected isn't in it, unless the main process passed the child's signal on. Where the child's stacks
-   * were not taken, those of another run are there.
+   * The evidence to show for runs that failed in the same way. It leaves out a child that died no more often in these
+   * runs than in a run that ended as expected, unless the main process passed the child's signal on. If the child's
+   * stacks were not taken, those from another run are used.
    */
   shown(evidence: Evidence, group: readonly RunRecord[]): Evidence {
     const { child } = evidence;

@@ -1,24 +1,24 @@
-// results/: the one model of results: what a session makes, what is written as JSON, read back, merged, resumed and
-// reported. How a report looks to a reader is in report/, how runs are made in session/.
+// results/: the one model of results. A session makes results; they are written as JSON, read back, merged, resumed and
+// reported. report/ decides how a report looks to a reader, session/ how runs are made.
 import { formatMs } from '../duration.js';
 import { EXITING, type Wait } from '../run/waiting.js';
 import { ADDON_LOAD, busyDetail, type FailureTraces, NODE_API, prepare, type Traces } from './traces.js';
 
-/** A cause of failures, in the words of a page of docs/diagnosis. */
+/** A cause of failures, in the words of a page in docs/diagnosis. */
 export interface KindPage {
   /** Stable identifier, and the name of its page. */
   readonly id: string;
   /** The cause, as a phrase that continues from "likely: ". */
   readonly title: string;
-  /** Address of the page that says what it means, how to make sure, and how to cure it. */
+  /** Address of the page that explains what it means, how to make sure, and how to cure it. */
   readonly page: string;
 }
 
 /** The likely cause of a failure. */
 export interface FailureKind extends KindPage {
-  /** What exactly, such as which library; `null` where nothing more is known. */
+  /** The particular culprit, such as a library; `null` if nothing more is known. */
   readonly detail: string | null;
-  /** Another cause that the traces fit, and what would decide between the two; `null` where there is none. */
+  /** Another cause that the traces fit, and what would decide between the two; `null` if there is none. */
   readonly or: (KindPage & { readonly decide: string }) | null;
 }
 
@@ -33,10 +33,13 @@ interface Rule {
 
 const PAGES = 'https://github.com/quiesce/quiesce/blob/main/docs/diagnosis';
 
-// What reads or changes the interpreter's state, and what takes its lock.
+// Functions that read or change the interpreter's state, and functions that take its lock.
 const PYTHON_STATE =
   /^(?:PyGILState_\w+|PyEval_(?:RestoreThread|AcquireThread|AcquireLock)|take_gil|drop_gil|PyThreadState_\w+|_PyThreadState_\w+|tstate_\w+|new_threadstate|pyo3::(?:gil|internal|interpreter)\S*)/m;
-/** At the top of a stack: what needs the state of a thread that has none, as a thread without the GIL. */
+/**
+ * At the top of a stack: functions that need a thread state, and crash in a thread without one, for example without the
+ * GIL.
+ */
 const NO_STATE =
   /^(?:_PyInterpreterState_GET|_?PyThreadState_G(?:ET|et)|_PyRuntimeState_GetThreadState)(?!\w)/;
 const TAKES_GIL = /^(?:PyGILState_Ensure|PyEval_(?:RestoreThread|AcquireThread|AcquireLock)|take_gil)(?!\w)/m;
@@ -48,11 +51,12 @@ const NOT_JOINED = /without an active exception/;
 const NEVER_RETHROWN = /^FATAL: exception not rethrown/m;
 /** In a stack: `throw;`, which terminates where there is no exception to throw again. */
 const RETHROWS = /^__cxa_rethrow(?!\w)/m;
-/** In a stack: what destroys a thread object that may be joined. */
+/** In a stack: functions that destroy a thread object that may still be joinable. */
 const THREAD_OBJECT = /^std::(?:__1::)?(?:thread|jthread)::(?:~|operator=)/m;
 
-// The first that matches names the failure, so the particular stand before the general, and who died before what was
-// printed: the same mistake prints this or that, or nothing, and dies from this or that signal.
+// The first rule that matches names the failure, so special cases come before general ones. Rules about the thread that
+// died come before rules about printed text: the same mistake may print one text, another, or none, and die from one
+// signal or another.
 const rules: readonly Rule[] = [
   {
     id: 'sanitizer-report',
@@ -79,7 +83,7 @@ const rules: readonly Rule[] = [
   {
     id: 'out-of-memory',
     title: 'memory ran out: the heap of a JavaScript engine reached its limit, or an allocation failed',
-    // Of an object that is gone, any size may be asked for.
+    // Code that uses a destroyed object may ask for any size.
     matches: ({ signature, line, died, diedExiting }) =>
       signature === 'out-of-memory' ||
       (signature === 'cxx-terminate' && BAD_ALLOC.test(line) && !(died === 'main' && diedExiting)),
@@ -116,7 +120,7 @@ const rules: readonly Rule[] = [
   {
     id: 'napi-after-teardown',
     title: 'an addon called Node-API after its environment was torn down, or while that was being terminated',
-    // A worker that is terminated within a call of the addon: Node-API refuses all from there on.
+    // A worker may be terminated within a call of the addon. From then on, Node-API refuses everything.
     matches: ({ signature, crashed, died, seen, faulting, ending, anyEnding, stderr }) =>
       (signature === 'napi-fatal' && (!seen || died === 'background' || anyEnding)) ||
       (signature === 'rust-panic' && died === 'background' && NODE_API_REFUSES.test(stderr)) ||
@@ -168,7 +172,7 @@ const rules: readonly Rule[] = [
     detail: ({ culprit }) => culprit,
     or: ({ signature, seen, died, python, faulting }) => {
       if (signature === 'qthread-destroyed' || THREAD_OBJECT.test(faulting)) return undefined;
-      // The destructor is often compiled into its caller.
+      // The compiler often inlines the destructor into its caller.
       if (seen || died === 'main') return { id: 'aborted', decide: DECIDED_BY_TERMINATE };
       return python === false
         ? { id: 'aborted', decide: DECIDED_BY_TERMINATE }
@@ -180,14 +184,14 @@ const rules: readonly Rule[] = [
     title: 'a native thread called Python (PyGILState_Ensure or the like) after finalization',
     matches: (traces) => {
       const { signature, crashed, died, seen, faulting, ending, stderr, pythonRan, mainUnseen } = traces;
-      // The code that found the damage is not the code that did it.
+      // The code that found the damage is not the code that caused it.
       if (died === 'main') return crashed && ending && traces.othersInPython;
       if (died === 'background' && ending) {
         return crashed && (signature === 'python-gil' || traces.inPython || PYTHON_STATE.test(faulting));
       }
       if (signature === 'rust-panic' && /Python interpreter is not initialized/.test(stderr)) return true;
       if (pythonRan) return false;
-      // To take the lock of an interpreter that runs kills nobody.
+      // Taking the lock of a running interpreter kills no thread.
       if (crashed && died === 'background' && TAKES_GIL.test(faulting)) return true;
       if (!mainUnseen) return false;
       return (
@@ -214,7 +218,7 @@ const rules: readonly Rule[] = [
   {
     id: 'crash-in-destructor',
     title: 'it died in an exit handler, finalizer or destructor',
-    // Of a worker, too, whose environment ends in its own thread.
+    // Includes a worker, whose environment ends in its own thread.
     matches: ({ crashed, died, seen, diedExiting, signature, line, pythonRan, aborted }) =>
       crashed &&
       !LOCK_HELD.test(line) &&
@@ -251,7 +255,7 @@ const rules: readonly Rule[] = [
       if (traces.throughForeign) return true;
       return (died === 'background' && traces.native && inPython) || (inPython && traces.nativeInPython);
     },
-    // Who died may have had every right to be there.
+    // The thread that died may have had every right to be there.
     detail: ({ culprit, died, native, throughForeign, nativeCaller }) =>
       throughForeign || (died === 'background' && native) ? culprit : (nativeCaller ?? culprit),
     or: ({ signature, seen, died, pythonRan, faulting }) => {
@@ -290,7 +294,7 @@ const rules: readonly Rule[] = [
     id: 'thread-outlives-exit',
     title: 'a background thread still ran while the process was being taken down under it',
     matches: ({ crashed, died, anyEnding, seen, exited, pooled, line, signature, aborted }) => {
-      // Python's finalization found a lock held by a thread that runs no more.
+      // Python's finalization found a lock held by a thread that no longer runs.
       if (LOCK_HELD.test(line)) return true;
       if (!crashed || died !== 'background' || aborted === 'by the program') return false;
       return anyEnding || (!seen && (exited || pooled || signature === 'pure-virtual'));
@@ -358,7 +362,7 @@ const rules: readonly Rule[] = [
     matches: ({ hung, main, mainUnseen, exited, mainWaits, mainPolls, busy, alone, halted }) =>
       hung &&
       !alone &&
-      // A process whose main thread ends by pthread_exit ends with its last thread.
+      // A process whose main thread ends with pthread_exit ends when its last thread ends.
       (halted === 'ended' ||
         ((EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
           (waitsForThread(mainWaits) || busy?.main === false))),
@@ -405,7 +409,7 @@ const rules: readonly Rule[] = [
     or: ({ mainUnseen, mainWaits, main, alone }) => {
       if (alone || mainWaits === 'child') return undefined;
       if (mainUnseen) return { id: 'join-at-exit', decide: DECIDED_BY_MAIN };
-      // A thread may write to what it waits for, or be done by the time that it looks again.
+      // A thread may write to what the main thread waits for, or be finished when the main thread looks again.
       return EXITING.test(main) ? { id: 'join-at-exit', decide: DECIDED_BY_WAKER } : undefined;
     },
   },
@@ -427,18 +431,18 @@ const NO_SCOPE = /Cannot create a handle without a HandleScope/;
 const joined = (first: string, second: string | undefined): string =>
   second === undefined ? first : `${first}, ${second}`;
 
-/** What Node names only by its kind, with the processes that it is, where these are known. */
+/** What Node names only by its kind, with the actual processes if they are known. */
 function withChildren(keptAliveBy: string, children: readonly string[]): string {
   const named = /^child process(?: x(\d+))?$/.exec(keptAliveBy);
   if (named === null || children.length === 0) return keptAliveBy;
-  // Of more children than that, some don't keep it alive: they were unref'd.
+  // If there are more children than that, some don't keep the loop alive: they were unref'd.
   const all = children.length === Number(named[1] ?? 1);
   return `${keptAliveBy}${all ? '' : ', of'} ${children.join(all ? ' and ' : ', ')}`;
 }
 
 const waitsForThread = (wait: Wait | undefined): boolean => wait === 'thread' || wait === 'unknown';
 
-/** What a main thread waits for, in words, where more than that is known. */
+/** What a main thread waits for, in words, if more is known than that it waits. */
 function waitedFor(wait: Wait | undefined, alone: boolean, children: readonly string[]): string | undefined {
   if (wait === 'child') {
     return children.length === 0 ? 'for a child process' : `for its child process ${children.join(' or ')}`;
@@ -459,10 +463,10 @@ const DECIDED_BY_TERMINATE = 'whether the code at that place calls std::terminat
 const DECIDED_BY_UNWINDING =
   'the stack of the thread that died has PyThread_exit_thread, pthread_exit or unwind_stop, or not (needs that stack)';
 
-/** Every kind there is, for tests and reports. */
+/** Every kind, for tests and reports. */
 export const failureKinds: readonly KindPage[] = rules.map(pageOf);
 
-/** The likely kind of a failure; `null` when the traces don't decide it. */
+/** The likely kind of a failure; `null` if the traces don't decide it. */
 export function failureKind(traces: FailureTraces): FailureKind | null {
   const ready = prepare(traces);
   const rule = rules.find((candidate) => candidate.matches(ready));

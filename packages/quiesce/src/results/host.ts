@@ -1,6 +1,6 @@
 import { arch, availableParallelism, platform } from 'node:os';
 
-/** A machine that runs were made on, as far as a report says. */
+/** A machine that made runs, as far as a report describes it. */
 export interface Host {
   readonly platform: string;
   readonly arch: string;

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { reportedOptions } from '../plan/reported-options.js';
 
-/** Of the JSON report's shape: raised when a field changes its meaning or goes, not when one is added. */
+/** Version of the JSON report's shape. It is raised when a field changes its meaning or is removed, not when one is added. */
 export const REPORT_VERSION = 1;
 
 const ms = z.number().min(0);
 const count = z.int().min(0);
 const rate = z.number().min(0).max(1);
-/** Of what is inside 0..1, and neither end. */
+/** A number strictly between 0 and 1. */
 const level = z.number().gt(0).lt(1);
 const interval = z.looseObject({ lower: rate, upper: rate });
 
@@ -317,7 +317,7 @@ const host = z.looseObject({
   node: z.string(),
 });
 
-/** What `quiesce run --json` writes. Fields that came later have defaults, so that older reports can be read. */
+/** What `quiesce run --json` writes. Fields that were added later have defaults, so that older reports can be read. */
 export const reportSchema = z.looseObject({
   version: z.literal(REPORT_VERSION),
   quiesce: z.string().exactOptional().describe('version of the package that wrote it'),
@@ -337,10 +337,10 @@ export const reportSchema = z.looseObject({
   comparisons: z.array(comparison).exactOptional().describe('of quiesce compare'),
 });
 
-/** A report as it is in its file. */
+/** A report as its file contains it. */
 export type Report = z.output<typeof reportSchema>;
 
-/** A scenario of a report. */
+/** A scenario in a report. */
 export type ReportedScenario = Report['scenarios'][number];
 
 /** The JSON schema (draft 2020-12) of what `--json` writes: `report.schema.json` of this package. */

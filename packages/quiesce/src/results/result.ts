@@ -20,13 +20,13 @@ export interface FailureGroup {
   readonly outcome: Outcome;
   readonly phase: Phase;
   readonly signature: SignatureMatch | null;
-  /** Name of the thread that died, if it was seen. */
+  /** Name of the thread that died, if it is known. */
   readonly diedIn: string | null;
   /** The likely cause; `null` if the traces don't decide it. */
   readonly kind: FailureKind | null;
   /** Numbers of the runs, ascending. */
   readonly runs: readonly number[];
-  /** Evidence from the first of these runs that has stacks, or else from the first. */
+  /** Evidence from the first of these runs that has stacks. If none has, evidence from the first one. */
   readonly evidence: Evidence;
 }
 
@@ -37,9 +37,9 @@ export interface ScenarioResult {
   readonly state: 'completed' | 'stopped' | 'not-run';
   readonly reason: string | null;
   /**
-   * Whether failures ended the scenario early: those that `bail` allows were reached, or its first runs all failed
-   * alike before their work was done. If this is false and the scenario isn't `completed`, the machine or a service
-   * failed, or somebody interrupted the session.
+   * Whether failures ended the scenario early: it reached the number of failures that `bail` allows, or its first runs
+   * all failed alike before their work was done. If this is false and the scenario isn't `completed`, the machine or a
+   * service failed, or somebody interrupted the session.
    */
   readonly endedByFailures: boolean;
   /**
@@ -55,7 +55,7 @@ export interface ScenarioResult {
    * (Clopper-Pearson).
    */
   readonly rate: { readonly upperBound: number; readonly interval: Interval };
-  /** For a scenario that is run `until` a goal: what its runs say about that rate. `null` for others. */
+  /** For a scenario that is run `until` a goal: what its runs say about that goal. `null` for others. */
   readonly verdict: GoalVerdict | null;
   /** Milliseconds from "work done" to the end of the process, over all runs that reported it; `null` if none did. */
   readonly exitMs: Summary | null;
@@ -72,18 +72,18 @@ export interface PlanResult {
   readonly interrupted: boolean;
   readonly startedAt: Date;
   readonly durationMs: number;
-  /** Ids of the sessions that made the runs: several if it was resumed or reports were merged. */
+  /** Ids of the sessions that made the runs. There are several if a session was resumed or reports were merged. */
   readonly sessions: readonly string[];
-  /** Machines on which the runs were made: several if reports were merged. */
+  /** Machines that made the runs. There are several if reports were merged. */
   readonly hosts: readonly Host[];
-  /** The plan's file, as it was given; `null` if there is none. */
+  /** The plan's file, as given; `null` if there is none. */
   readonly planFile: string | null;
   /** Services that couldn't start, or died while they were needed. */
   readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
   readonly scenarios: readonly ScenarioResult[];
 }
 
-/** Whether two results have runs in common, which are evidence only once. */
+/** Whether two results have runs in common. Such runs count as evidence only once. */
 export const overlap = (one: PlanResult, other: PlanResult): boolean =>
   one.sessions.some((session) => other.sessions.includes(session));
 
@@ -100,7 +100,7 @@ export function outcomeCounts({ failures }: ScenarioResult): ReadonlyMap<string,
   return counts;
 }
 
-/** Whether scenarios and services did as they should: the value of `PlanResult.ok`. */
+/** Whether scenarios and services behaved as they should: the value of `PlanResult.ok`. */
 export function allOk({
   scenarios,
   serviceFailures,

@@ -12,10 +12,10 @@ import { REPORT_VERSION, type ReportedScenario, reportSchema } from './report-sc
 import { allOk, type PlanResult, type ScenarioResult } from './result.js';
 import { evidenceByRun, ScenarioTally } from './tally.js';
 
-/** A report that was written before: a result like that of a session. */
+/** A report that was written earlier: a result like that of a session. */
 export type SavedReport = PlanResult;
 
-/** A scenario of such a report. */
+/** A scenario in such a report. */
 export type SavedScenario = ScenarioResult;
 
 /** The result as plain data, of the shape that the package's `report.schema.json` describes. */
@@ -67,9 +67,9 @@ function savedScenario(result: ScenarioResult): Record<string, unknown> {
 const round = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
 /**
- * Reads a report that `--json` wrote. What it says of its runs together, such as rates and kinds of failures, is worked
- * out again from the runs, as this version of the tester does.
- * @throws UsageError when the file can't be read or isn't one.
+ * Reads a report that `--json` wrote. Everything it says about its runs as a whole, such as rates and kinds of
+ * failures, is derived again from the runs by this version's rules.
+ * @throws UsageError when the file can't be read or isn't a report.
  */
 export async function readReport(file: string): Promise<PlanResult> {
   const content = await readJson(file);
@@ -95,7 +95,7 @@ export async function readReport(file: string): Promise<PlanResult> {
     ok: allOk({ scenarios, serviceFailures }),
     ...{ interrupted, durationMs, planFile, serviceFailures, scenarios },
     startedAt: new Date(startedAt),
-    // Older reports have none; two of them that agree in this are the same.
+    // Older reports have no id. Two of them with the same values here are the same report.
     sessions: sessions ?? [`${startedAt} ${durationMs}`],
     hosts: hosts ?? (host === undefined ? [] : [host]),
   };
@@ -130,7 +130,7 @@ async function readJson(file: string): Promise<unknown> {
 
 function scenarioResult(reported: ReportedScenario): ScenarioResult {
   const { runs, failures, cleanTimeline, state, reason, endedByFailures } = reported;
-  // A report has the line a signature was found on for the first run of each kind of failure only.
+  // A report contains the line of a signature only for the first run of each kind of failure.
   const known = new Map<string, SignatureMatch>();
   for (const { signature } of failures) if (signature !== null) known.set(signature.id, signature);
   const evidence = evidenceByRun({ failures, cleanTimeline });

@@ -12,13 +12,13 @@ import { failureKind } from './failure-kinds.js';
 import type { FailureGroup, Phase, ScenarioResult } from './result.js';
 import type { FailureTraces } from './traces.js';
 
-// Later crashes and hangs mostly repeat the first of their cause, and gdb takes seconds for each.
+// Later crashes and hangs mostly repeat the first one with the same cause, and gdb takes seconds for each.
 const STACKS_OF_A_CAUSE = 2;
 
 /** If this many first runs all fail alike before their work is done, the program can't do its work. */
 const HOPELESS_RUNS = 5;
 
-// A report has the evidence of the first run of each kind of failure only.
+// A report has evidence only for the first run of each kind of failure.
 const NO_EVIDENCE: Evidence = { stdout: '', stderr: '', stacks: null, threads: [], crash: null };
 
 interface CollectedGroup {
@@ -26,7 +26,7 @@ interface CollectedGroup {
   evidence: Evidence;
 }
 
-/** Takes the runs of a scenario one by one, and says what they showed together. */
+/** Collects the runs of a scenario one by one, and says what they show together. */
 export class ScenarioTally {
   readonly scenario: RecordedScenario;
   readonly #runs: RunRecord[] = [];
@@ -37,7 +37,7 @@ export class ScenarioTally {
   readonly #first: (string | null)[] = [];
   readonly #deaths = new ChildDeaths();
 
-  /** Begins with runs that were made before, renumbered. */
+  /** Begins with earlier runs, renumbered. */
   constructor(scenario: RecordedScenario, ...earlier: readonly ScenarioResult[]) {
     this.scenario = scenario;
     for (const result of earlier) {
@@ -50,7 +50,7 @@ export class ScenarioTally {
     }
   }
 
-  /** Runs taken so far. */
+  /** Number of runs so far. */
   get completed(): number {
     return this.#runs.length;
   }
@@ -60,21 +60,21 @@ export class ScenarioTally {
     return this.#failed;
   }
 
-  /** Number of the run that is taken next: from 1 on, or in a shard, from the first of its own. */
+  /** Number of the next run: from 1 on, or in a shard, from the first of its own. */
   get next(): number {
     const { shard } = this.scenario;
     return (shard === null ? 1 : shareOf(shard, shard.ofRuns).first) + this.completed;
   }
 
-  /** No more runs are wanted: all were made, or what the scenario is run `until` is decided. */
+  /** Whether no more runs are wanted: all were made, or the `until` goal of the scenario is decided. */
   get finished(): boolean {
     const { runs, until } = this.scenario;
     return this.completed >= runs || (until !== null && this.#failed > until.allowFailures);
   }
 
   /**
-   * Why more runs would show nothing about exits: the first all ended with the same exit code and the same words on
-   * stderr, and none said that its work was done, as where a module isn't found. Else `null`.
+   * Why more runs would show nothing about exits: the first all ended with the same exit code and the same text on
+   * stderr, and none reported that its work was done. A missing module looks like that. Otherwise `null`.
    */
   get hopeless(): string | null {
     const [first] = this.#first;
@@ -93,7 +93,7 @@ export class ScenarioTally {
     return (telling ?? '').trim().slice(0, 200);
   }
 
-  /** Whether the stacks of one more failure of this cause are worth the time they take; counts it if so. */
+  /** Whether the stacks of another failure with this cause are worth the time they take. Counts it if so. */
   wantsStacks(cause: string): boolean {
     const taken = this.#stacksTaken.get(cause) ?? 0;
     if (taken >= STACKS_OF_A_CAUSE) return false;
@@ -101,7 +101,7 @@ export class ScenarioTally {
     return true;
   }
 
-  /** Takes a run, and what it left to look at, where that was kept. */
+  /** Adds a run, and its evidence if that was kept. */
   add(record: RunRecord, evidence: Evidence = NO_EVIDENCE): void {
     this.#runs.push(record);
     this.#deaths.add(record, evidence);
@@ -121,7 +121,7 @@ export class ScenarioTally {
     }
   }
 
-  /** The result, if nothing came after the runs so far. */
+  /** The result if no more runs followed. */
   soFar(): ScenarioResult {
     return this.result(this.completed === 0 ? 'not-run' : 'stopped', 'the tester did not get that far');
   }
@@ -143,7 +143,7 @@ export class ScenarioTally {
       .map(({ records, evidence: kept }) => {
         const [first] = records;
         const evidence = this.#deaths.shown(kept, records);
-        // It is a thread of a child, which may have nothing to do with the failure.
+        // The thread belongs to a child, which may have nothing to do with the failure.
         const childs = kept.child || first.outcome.kind === 'exit-code';
         const diedIn = childs && !evidence.child ? null : first.diedIn;
         return {
@@ -161,7 +161,7 @@ export class ScenarioTally {
       })
       .sort((a, b) => b.runs.length - a.runs.length);
     const verdict = until === null ? null : judge(until, { failed, runs: runs.length });
-    // One shard alone can refute a rate, but not show it.
+    // One shard alone can refute a rate, but can't show it.
     const asWanted =
       verdict === null
         ? failed === 0
@@ -186,7 +186,7 @@ export class ScenarioTally {
   }
 }
 
-/** What differs for a child: its program, and how it died, of which the main process may have made another outcome. */
+/** What differs for a child: its program, and how it died. The main process may have turned that into another outcome. */
 const ofChild = ({ signal, command }: ExplainingChild): Partial<FailureTraces> => ({
   command: command.split(' '),
   ...(signal !== null && {
@@ -194,20 +194,20 @@ const ofChild = ({ signal, command }: ExplainingChild): Partial<FailureTraces> =
   }),
 });
 
-/** What is the same for failures that are alike; `null` where a run may say something about exits. */
+/** A text that is equal for failures that are alike; `null` if the run may say something about exits. */
 function failureAtWork({ outcome, workDone, signature }: RunRecord, { stderr }: Evidence): string | null {
   if (outcome.kind !== 'exit-code' || workDone || signature !== null || stderr.trim() === '') return null;
   return `${outcome.code}|${stderr.replace(/[\w.-]*\d[\w.-]*/g, '#')}`;
 }
 
-/** What was kept of a run whose number has grown by so many: results that are joined number their runs again. */
+/** The evidence of a run whose number has grown by this much: joined results renumber their runs. */
 function renumbered(evidence: Evidence | undefined, by: number): Evidence | undefined {
   const { timeline } = evidence ?? {};
   if (evidence === undefined || timeline == null || by === 0) return evidence;
   return { ...evidence, timeline: { ...timeline, run: timeline.run + by } };
 }
 
-/** What was kept of runs: of failures, by the number of the first run of each, and of a clean one. */
+/** The evidence that a result kept, by run number: of the first run of each failure, and of a clean run. */
 export function evidenceByRun({
   failures,
   cleanTimeline: timeline,

@@ -1,4 +1,4 @@
-// What a failed run left, made ready for the rules of failure-kinds.ts: who died where, and who waits for what.
+// What a failed run left, prepared for the rules in failure-kinds.ts: what died where, and what waits for what.
 import { isAllowedThread } from '../run/allowed-threads.js';
 import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';
@@ -10,23 +10,23 @@ import { EXITING, names, polls, raises, WAITING_FRAMES, type Wait, waitOf } from
 export interface FailureTraces {
   readonly outcome: Outcome;
   readonly signature: SignatureMatch | null;
-  /** Empty when none were taken. */
+  /** Empty if none were taken. */
   readonly threads: readonly ThreadStack[];
-  /** What was kept of its standard error. */
+  /** The part of its standard error that was kept. */
   readonly stderr?: string;
   /** What the witness saw of a crash; `null` if it saw none. */
   readonly crash?: CrashFacts | null;
-  /** Name of the thread that died, where the witness saw it. */
+  /** Name of the thread that died, if the witness saw it. */
   readonly diedIn?: string | null;
-  /** The program had said that its work was done. */
+  /** Whether the program had reported that its work was done. */
   readonly workDone?: boolean;
   readonly command?: readonly string[];
-  /** Milliseconds: how long the slowest clean run of its scenario took, and after what time this one was a hang. */
+  /** Milliseconds: the duration of the slowest clean run of its scenario, and the time after which this run was a hang. */
   readonly slowestCleanMs?: number;
   readonly durationMs?: number;
 }
 
-/** The traces, made ready for the rules. */
+/** The traces, prepared for the rules. */
 export interface Traces {
   readonly outcome: Outcome['kind'];
   readonly signature: string;
@@ -35,114 +35,121 @@ export interface Traces {
   readonly stderr: string;
   readonly crashed: boolean;
   readonly hung: boolean;
-  /** Who sent that signal, where it is not for what the thread did, nor sent again by who had looked at it. */
+  /** What sent that signal. `undefined` if the signal came from what the thread did, or from a handler that sent it again. */
   readonly sender: 'itself' | 'another' | undefined;
   /** Signal that ended it, or ''. */
   readonly signal: string;
   /** Which thread died, where that is known. */
   readonly died: 'main' | 'background' | undefined;
-  /** The stack of the thread that died is there. */
+  /** Whether the stack of the thread that died is known. */
   readonly seen: boolean;
-  /** The process was being taken down: a stack or the witness says so. */
+  /** Whether the process was being taken down, by a stack or by the witness. */
   readonly ending: boolean;
-  /** The same, or a worker's environment was. */
+  /** The same, or a worker's environment was being taken down. */
   readonly anyEnding: boolean;
-  /** The thread that died was in an exit handler, destructor or the like. */
+  /** Whether the thread that died was in an exit handler, destructor or the like. */
   readonly diedExiting: boolean;
-  /** The program had begun to exit: it said so, or it was being taken down. */
+  /** Whether the program had begun to exit: it reported so, or it was being taken down. */
   readonly exited: boolean;
-  /** The thread that died is by its name of a pool that a library keeps, which mostly die while their host ends. */
+  /** Whether the name of the thread that died is that of a library's pool. Such threads mostly die while their host ends. */
   readonly pooled: boolean;
   /** Thread that died in the background, and the library whose code it ran. */
   readonly culprit: string | undefined;
-  /** The thread that died, or that of a hang's main thread, called this, over and over. */
+  /** What the thread that died, or the main thread of a hang, called over and over. */
   readonly recursion: string | undefined;
   /** Function names of the thread that died, joined by newlines. */
   readonly faulting: string;
-  /** What the thread that died ran is Python's own code, called from whatever. */
+  /** Whether the thread that died ran Python's own code, whatever called it. */
   readonly inPython: boolean;
-  /** It is a native thread: no interpreter is below what it ran. */
+  /** Whether it is a native thread: no interpreter is below what it ran. */
   readonly native: boolean;
-  /** Another thread than the one that died runs Python's own code, and doesn't wait there. */
+  /** Whether a thread other than the one that died runs Python's own code, and doesn't wait there. */
   readonly othersInPython: boolean;
-  /** The same, of a native thread: while an interpreter runs, one of both lacks the GIL. */
+  /** The same for a native thread. If an interpreter runs as well, one of the two lacks the GIL. */
   readonly nativeInPython: boolean;
   /** That thread, and the library that called Python in it. */
   readonly nativeCaller: string | undefined;
-  /** What died is Python's own code, called by a library that ctypes or cffi had called: these let go of the GIL before. */
+  /**
+   * Whether Python's own code died, called by a library that ctypes or cffi had called. Both release the GIL before
+   * such a call.
+   */
   readonly throughForeign: boolean;
   /** Function names of the main thread. */
   readonly main: string;
-  /** Whether it is a Python process, where that is known. */
+  /** Whether it is a Python process, if that is known. */
   readonly python: boolean | undefined;
-  /** Python itself said, as it died, that it wasn't finalizing. */
+  /** Whether Python itself reported, as it died, that it wasn't finalizing. */
   readonly pythonRan: boolean;
-  /** The witness asked Python, and it wasn't: it ran, or was finalized already. */
+  /** Whether the witness asked Python, and it wasn't finalizing: it ran, or had finished finalizing. */
   readonly notFinalizing: boolean;
-  /** The frames of the thread that died were being left by force. */
+  /** Whether the frames of the thread that died were being unwound by force. */
   readonly unwound: boolean;
-  /** It had run out of stack. */
+  /** Whether it had run out of stack. */
   readonly outOfStack: boolean;
-  /** It called Node-API, but the thread has no environment. */
+  /** Whether it called Node-API in a thread without an environment. */
   readonly offThread: boolean;
-  /** Something called abort(), other than a runtime that died: a program in its own language, other code, or whatever. */
+  /**
+   * What called abort(), if that wasn't a runtime that died: a program in its own language, other code, or something
+   * unknown.
+   */
   readonly aborted: 'by the program' | 'by code' | 'by nobody knows' | undefined;
-  /** File name of the library whose code or data it used though it had been unloaded, or ''. */
+  /** File name of the unloaded library whose code or data it used, or ''. */
   readonly unloaded: string;
-  /** A destructor of thread-local data was called where nothing is: the library that it was in is gone. */
+  /** Whether a destructor of thread-local data was called at an address without code: its library was unloaded. */
   readonly lostDestructor: boolean;
-  /** Of a hang: its main thread has ended, or a signal stopped the process. */
+  /** For a hang: the main thread has ended, or a signal stopped the process. */
   readonly halted: 'ended' | 'stopped' | undefined;
-  /** It was stopped in a call that sends a signal. */
+  /** Whether it was stopped in a call that sends a signal. */
   readonly sendsSignal: boolean;
-  /** Another thread than the main one, by its name. */
+  /** Name of a thread other than the main one. */
   readonly goesOn: string | undefined;
-  /** What the main thread waits for, where it is in a call that waits. */
+  /** What the main thread waits for, if it is in a call that waits. */
   readonly mainWaits: Wait | undefined;
-  /** The main thread waits in its event loop. */
+  /** Whether the main thread waits in its event loop. */
   readonly mainPolls: boolean;
-  /** The process has no other thread. */
+  /** Whether the process has no other thread. */
   readonly alone: boolean;
   /** Its children, with their commands. */
   readonly children: readonly string[];
-  /** What keeps the event loop alive, where it said so. */
+  /** What keeps the event loop alive, if the process reported it. */
   readonly keptAliveBy: readonly string[];
-  /** No debugger looked at the main thread. */
+  /** Whether no debugger saw the main thread. */
   readonly mainUnseen: boolean;
-  /** Where the main thread is in its program's own language, where a tool of that showed it. */
+  /** Where the main thread is in its program's own language, if a tool for that language showed it. */
   readonly place: string | undefined;
-  /** Who waits in the main thread: the innermost function of the program or a library of it. */
+  /** The function that waits in the main thread: the innermost function of the program or of one of its libraries. */
   readonly waiter: string | undefined;
-  /** The thread whose end the main one waits for, and where it is; of several that it may be, how many and where. */
+  /** The thread whose end the main thread waits for, and where it is. If several are possible, how many and where. */
   readonly awaited: string | undefined;
-  /** The same, where that is certain. */
+  /** The same, if it is certain. */
   readonly joined: string | undefined;
-  /** How to see where its own code is, where gdb can't show that. */
+  /** How to see where its own code is, if gdb can't show that. */
   readonly ownStacks: string | undefined;
-  /** The function that a signal's handler interrupted which called exit(), unless that function only waited. */
+  /** The function that was interrupted by a signal whose handler called exit(). `undefined` if the function only waited. */
   readonly exitInterrupted: string | undefined;
   /** Library of the addon that was being loaded. */
   readonly loading: string | undefined;
-  /** The thread that burnt most CPU while it was looked at, where one did. */
+  /** The thread that used most CPU time while the tester looked, if one did. */
   readonly busy: ThreadStack | undefined;
-  /** In ms; 0 where no run was clean. */
+  /** In ms; 0 if no run was clean. */
   readonly slowestClean: number;
   /** In ms. */
   readonly timeout: number;
 }
 
-// A thread that is ended from within or from outside: its stack is unwound as if by an exception. One that nobody catches
-// ends the program before any frame is left, so a thread that dies while it leaves frames was unwound by force.
+// A thread that is ended, from within or from outside, has its stack unwound as if by an exception. An exception that
+// nothing catches ends the program before any frame is left. So a thread that dies while it leaves frames was unwound
+// by force.
 const UNWINDING =
   /^(?:PyThread_exit_thread|(?:__)?pthread_exit|__pthread_unwind|unwind_(?:stop|cleanup)|_Unwind_(?:ForcedUnwind|Resume)\w*|__do_cancel|__pthread_cancel\w*|sigcancel_handler)(?!\w)/m;
-/** At a thread's end, where nothing of its frames is left. */
+/** At a thread's end, when all its frames are gone. */
 const THREAD_ENDS = /^(?:__GI_)?(?:__nptl_deallocate_tsd|__call_tls_dtors)(?!\w)/m;
 export const ADDON_LOAD = /^(?:napi_register_module_v\d+|node_register_module_v\d+)(?!\w)/m;
-// Not where Node calls the addon: to finalize what it made.
+// Except where Node calls the addon, to finalize what it made.
 export const NODE_API = /^(?:napi_|node_api_|v8impl::(?!.*(?:Reference|RefTracker|Finaliz)))/m;
 const POOL = /^(?:tokio-|rayon|async-std\/|smol-|blocking-|jemalloc_bg|grpc_|ev_|IoThread|CpuThread)/;
 
-/** Makes the traces ready for the rules. */
+/** Prepares the traces for the rules. */
 export function prepare(traces: FailureTraces): Traces {
   const { outcome, signature, threads, stderr = '', crash = null, command = [] } = traces;
   const faulting = threads.find((thread) => thread.faulting);
@@ -224,20 +231,20 @@ export function prepare(traces: FailureTraces): Traces {
   };
 }
 
-/** An exception of C++: its cleanups unwind, too. */
+/** A C++ exception, whose cleanups unwind, too. */
 const isTyped = (signature: SignatureMatch | null): boolean =>
   signature?.id === 'cxx-terminate' && /instance of './.test(signature.line);
 
-/** glibc calls these destructors at a thread's end. Generated code isn't registered for that. */
+/** glibc calls these destructors at a thread's end. Generated code doesn't register any. */
 function isLostDestructor([top, caller]: readonly StackFrame[] = []): boolean {
   if (top === undefined || top.name !== null || top.library !== null) return false;
   return /^(?:__GI_)?(?:__nptl_deallocate_tsd|__call_tls_dtors)$/.test(caller?.name ?? '');
 }
 
 /**
- * Of a thread that died, its name where it is not the main one, and the library that its innermost own code is in: not that of
- * the host or of a foreign-function interface that carried the call, unless nobody else is there. What an interpreter ran
- * isn't the fault of whoever called the interpreter.
+ * The name of the thread that died, unless it is the main one, and the library that its innermost own code is in. A
+ * host, or a foreign-function interface that carried the call, is named only if nothing else is there. The caller of an
+ * interpreter isn't blamed for what the interpreter ran.
  */
 function culpritOf(faulting: ThreadStack | undefined, name: string | undefined): string | undefined {
   const frames = faulting?.frames ?? [];
@@ -246,7 +253,7 @@ function culpritOf(faulting: ThreadStack | undefined, name: string | undefined):
     .slice(0, interpreter < 0 ? undefined : interpreter)
     .filter((frame) => frame.library !== null && !isRuntime(frame));
   const first = own.find((frame) => !isHost(frame) && !TRAMPOLINE.test(frame.library ?? ''));
-  // A thread of the host's own has no other.
+  // A thread of the host has no other library.
   const library = (first ?? (interpreter < 0 && name !== undefined ? own[0] : undefined))?.library;
   const thread = name === undefined || name === '' ? undefined : `thread ${JSON.stringify(name)}`;
   const parts = [thread, library && `in ${library}`].filter((part) => part !== undefined);
@@ -255,7 +262,8 @@ function culpritOf(faulting: ThreadStack | undefined, name: string | undefined):
 
 function senderOf(crash: CrashFacts | null, faulting: ThreadStack | undefined): Traces['sender'] {
   if (crash?.sender !== 'itself') return crash?.sender ?? undefined;
-  // Runtimes raise signals, too, after they have said why. What handles a fault sends it again, and its frames may be left out.
+  // Runtimes raise signals, too, after they have printed why. A fault handler sends the signal again, and its frames
+  // may be left out.
   const frames = faulting?.frames ?? [];
   if (!frames.slice(0, 2).some(raises)) return undefined;
   const callers = frames.filter((frame) => !raises(frame)).slice(0, 2);
@@ -272,9 +280,9 @@ function throughForeign(faulting: ThreadStack | undefined): boolean {
   return caller > 0 && !foreign(own[caller]) && foreign(next);
 }
 
-/** Functions that call each other without end, at the top of a stack: `a` or `a < b`. */
+/** Functions that call each other endlessly, at the top of a stack: `a` or `a < b`. */
 function recursionOf(frames: readonly StackFrame[] = []): string | undefined {
-  // Rust's own handler looks at the fault, and aborts.
+  // Rust's own handler examines the fault, and aborts.
   const handled = frames.findLastIndex(({ name }) => name === '<signal handler called>');
   const own = frames
     .slice(handled + 1)
@@ -296,7 +304,7 @@ function recursionOf(frames: readonly StackFrame[] = []): string | undefined {
 const LONGEST_CYCLE = 10;
 const LEAST_CYCLES = 4;
 
-/** It is in Node-API, and its caller is not a thread with an environment: neither the main thread nor a worker. */
+/** Whether it is in Node-API, and its caller is not a thread with an environment: neither the main thread nor a worker. */
 function callsNodeApiFromOutside(faulting: ThreadStack | undefined): boolean {
   const frames = faulting?.frames ?? [];
   const outermost = frames.findLastIndex(({ name }) => NODE_API.test(name ?? ''));
@@ -305,7 +313,7 @@ function callsNodeApiFromOutside(faulting: ThreadStack | undefined): boolean {
   return outermost >= 0 && callers.length > 0 && !called && !callers.some(isInterpreter);
 }
 
-/** Who called abort() in a thread that died from it, where no runtime did that after printing why. */
+/** What called abort() in a thread that died from it, unless a runtime did that after printing why. */
 function abortedBy(faulting: ThreadStack | undefined): Traces['aborted'] {
   const frames = faulting?.frames ?? [];
   if (frames.length === 0) return 'by nobody knows';
@@ -317,7 +325,7 @@ function abortedBy(faulting: ThreadStack | undefined): Traces['aborted'] {
   return isRuntime(caller) ? undefined : 'by code';
 }
 
-/** Where a thread burns CPU: its innermost frames that have a name, and their libraries. */
+/** Where a thread uses CPU time: its innermost frames that have a name, and their libraries. */
 export function busyDetail(busy: ThreadStack | undefined): string | undefined {
   if (busy === undefined) return undefined;
   const named = busy.frames.filter(({ name }) => name !== null).slice(0, 3);
@@ -327,7 +335,7 @@ export function busyDetail(busy: ThreadStack | undefined): string | undefined {
   return [thread, where.length > 0 && `in ${where.join(' < ')}`, place].filter(Boolean).join(' ');
 }
 
-/** Where a thread is in its program's own language, and where the program called the language's own library. */
+/** Where a thread is in its program's own language, and where the program called the language's standard library. */
 function placeOf(thread: ThreadStack | undefined): string | undefined {
   const frames = thread?.interpreted ?? [];
   const [innermost] = frames;
@@ -337,7 +345,7 @@ function placeOf(thread: ThreadStack | undefined): string | undefined {
   return `at ${place(innermost)}${own === innermost ? '' : `, called in ${place(own)}`}`;
 }
 
-/** Whoever a thread joins, or that one in turn. */
+/** The thread that a thread joins, or the one that this thread joins in turn. */
 function joinedBy(thread: ThreadStack | undefined, threads: readonly ThreadStack[]): string | undefined {
   const seen = new Set<number>();
   let last = thread;
@@ -354,7 +362,7 @@ function joinedBy(thread: ThreadStack | undefined, threads: readonly ThreadStack
 }
 
 function awaitedOf(threads: readonly ThreadStack[]): string | undefined {
-  // Nobody waits for one that is never to end.
+  // Nothing waits for a thread that never ends.
   const [other, ...more] = threads.filter(
     ({ main, name }) => !main && !isAllowedThread({ name, library: null }, []),
   );
@@ -366,7 +374,7 @@ function awaitedOf(threads: readonly ThreadStack[]): string | undefined {
   return places.size === 1 ? `one of ${more.length + 1} threads ${place}` : undefined;
 }
 
-/** How a program shows its own stacks that runs on threads of a runtime. */
+/** How to make a program print its own stacks, if it runs on the threads of a runtime. */
 function ownStacksOf({ frames } = NO_THREAD): string | undefined {
   if (frames.some(({ name }) => /^runtime\.(?:mcall|mstart|rt0_go|goexit)/.test(name ?? '')))
     return 'SIGQUIT makes Go print where its goroutines are';
@@ -377,7 +385,7 @@ function ownStacksOf({ frames } = NO_THREAD): string | undefined {
 
 const NO_THREAD: Pick<ThreadStack, 'frames'> = { frames: [] };
 
-/** Who waits: the innermost function that isn't of a runtime, a language's library or a host. */
+/** The function that waits: the innermost one that doesn't belong to a runtime, a language's library or a host. */
 function waiterOf(thread: ThreadStack | undefined): string | undefined {
   const own = thread?.frames.find(
     (frame) => frame.name !== null && !isRuntime(frame) && !LANGUAGE_LIBRARY.test(frame.name),
@@ -388,32 +396,35 @@ function waiterOf(thread: ThreadStack | undefined): string | undefined {
 
 const LOCKS = /^(?:__|___|__GI_)*(?:lll_\w*lock_wait\w*|pthread_(?:mutex|rwlock)_\w*lock\w*)(?!\w)/m;
 
-/** Names of C++'s, Rust's and Go's own libraries, which are compiled into programs. */
+/** Names in the standard libraries of C++, Rust and Go, which are compiled into programs. */
 const LANGUAGE_LIBRARY = /^<?(?:std|core|alloc|__gnu_cxx)::|^(?:internal\/)?runtime[./]/;
 
-/** What code that isn't finished was interrupted by a signal's handler that called exit(); `undefined` where it only waited. */
+/** The unfinished code that was interrupted by a signal whose handler called exit(); `undefined` if that code only waited. */
 function exitInterrupted(thread: ThreadStack | undefined): string | undefined {
   const frames = thread?.frames ?? [];
   const exit = frames.findIndex(({ name }) => /^(?:__GI_)?exit$/.test(name ?? ''));
   const handler = frames.findIndex(({ name }, i) => i > exit && name === '<signal handler called>');
   if (exit < 0 || handler < 0) return undefined;
-  // Who sends itself a signal was interrupted there.
+  // A thread that sends itself a signal is interrupted in the function that sends it.
   const interrupted = frames.slice(handler + 1).filter((frame) => frame.name !== null && !raises(frame));
   if (waitOf({ frames: interrupted }) === undefined) return interrupted[0]?.name ?? undefined;
-  // Who waits may hold a lock meanwhile.
+  // Code that waits may hold a lock meanwhile.
   if (!LOCKS.test(names(frames.slice(0, Math.min(exit, WAITING_FRAMES))))) return undefined;
   return interrupted.find((frame) => !isRuntime(frame))?.name ?? undefined;
 }
 
 const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;
 
-/** The program has come to its end, but its threads continue, as they may: Python has not begun to take anything down. */
+/**
+ * Whether the program has come to its end, but its threads legitimately continue: Python hasn't begun to take anything
+ * down.
+ */
 const waitsForPythonThreads = (main: ThreadStack | undefined): boolean =>
   /^wait_for_thread_shutdown(?!\w)/m.test(names(main?.frames)) ||
   main?.interpreted?.some(({ name, file }) => name === '_shutdown' && file.endsWith('/threading.py')) ===
     true;
 
-// Of the C and C++ runtimes, and the tester's own: whoever called them is who matters.
+// Libraries of the C and C++ runtimes, and the tester's own: what matters is the code that called them.
 const RUNTIME_LIBRARY =
   /^(?:libc|libpthread|libstdc\+\+|libgcc_s|libm|ld-linux[\w-]*|libc\+\+\w*|(?:lib)?exit[-_](?:amplifier|witness))[.-]/;
 
@@ -423,7 +434,7 @@ const TRAMPOLINE = /^(?:libffi[.-]|_ctypes\.|_cffi_backend\.|ffi_bindings\.node$
 const INTERPRETER =
   /^(?:_?PyEval_EvalFrame\w*|_PyEval_Vector|Builtins_\w+|v8::internal::(?:Execution|\(anonymous namespace\))::\w*(?:Invoke|Call)\w*|uv_run|node::(?:SpinEventLoop\w*|worker::Worker|NodeMainInstance)\b.*)/;
 
-/** Its innermost code, except for the C runtime's, is Python's own. */
+/** Whether its innermost code, apart from the C runtime's, is Python's own. */
 function runsPython({ frames }: ThreadStack): boolean {
   const own = frames.find((frame) => (frame.name !== null || frame.library !== null) && !isRuntime(frame));
   return own !== undefined && isPython(own);
@@ -431,13 +442,13 @@ function runsPython({ frames }: ThreadStack): boolean {
 
 const isRuntime = ({ library }: StackFrame): boolean => RUNTIME_LIBRARY.test(library ?? '');
 
-/** What runs a program in its own language, or code of that which was compiled while it ran. */
+/** A frame that runs a program in its own language, or code of the program that was compiled while it ran. */
 const isInterpreter = ({ name, library }: StackFrame): boolean =>
   INTERPRETER.test(name ?? '') || (library === null && name === '[JIT code]');
 
 const isNative = ({ frames }: ThreadStack): boolean => frames.length > 0 && !frames.some(isInterpreter);
 
-/** A language's host: who called it is who matters. */
+/** A language's host: what matters is the code that called it. */
 const isHost = (frame: StackFrame): boolean => HOST.test(frame.library ?? '') || isPython(frame);
 
 const isPython = ({ name, library }: StackFrame): boolean =>

@@ -1,4 +1,5 @@
-// Writes the JSON schemas of plans and reports into files: `npm run schema --workspace quiesce`, after one has changed.
+// Writes the JSON schemas of plans and reports into files. Run `npm run schema --workspace quiesce` after a schema has
+// changed.
 import { writeFileSync } from 'node:fs';
 import { planJsonSchema } from '../plan/schema.js';
 import { jsonSchema } from './report-schema.js';

@@ -1,9 +1,9 @@
-// run/: one run of a program: how it ended, what was seen of it, and what it left. How often it is run, and what runs show
-// together, is above.
+// run/: one run of a program: how it ended, what was seen of it, and what it left. The layers above decide how often it
+// is run, and what runs show together.
 import { globMatcher } from '../glob.js';
 import type { LeftThread } from './witness.js';
 
-// Threads that their users can't end, by the file name of the library that started them and why not.
+// Threads that their users can't end, by the file name of the library that started them, each with the reason.
 const LIBRARIES: readonly (readonly [library: string, reason: string])[] = [
   ['libjemalloc*', "jemalloc's purging threads run until the process has gone, by design"],
   ['libgomp*', "GCC's OpenMP keeps its pool for the next parallel region, and has no call that ends it"],
@@ -15,7 +15,7 @@ const LIBRARIES: readonly (readonly [library: string, reason: string])[] = [
   ['tokenizers.*', "tokenizers works in rayon's global pool, which nothing can end"],
 ];
 
-// The same by their own names, as their library is often linked into others.
+// The same by thread name, as their library is often linked into others.
 const NAMES: readonly (readonly [thread: string, reason: string])[] = [
   ['jemalloc_bg_thd', 'jemalloc, within a library such as Arrow or Polars'],
 ];
@@ -26,8 +26,8 @@ const isOfWellKnown = matchers(LIBRARIES);
 const isWellKnown = matchers(NAMES);
 
 /**
- * Whether a left thread is not a failure under `strict`: its name, or the file name of the library that started it or of the
- * runtime that it was started with, equals or matches one of these patterns (`*` and `?`), or it is a well-known one.
+ * Whether a left thread is not a failure under `strict`. Either it is a well-known one, or one of these patterns (`*`
+ * and `?`) matches its name, or the file name of the library that started it or of the runtime that started it.
  */
 export function isAllowedThread(
   { name, library, runtime }: LeftThread,

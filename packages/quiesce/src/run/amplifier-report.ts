@@ -3,12 +3,15 @@ import { makeTemporaryFile } from '../files/temporary-file.js';
 
 /** What the exit amplifier did in one run, over all processes it was loaded into. */
 export interface AmplifierReport {
-  /** Processes it was loaded into. 0: none, as of a statically linked program, and nothing was amplified. */
+  /**
+   * Number of processes it was loaded into. 0 means that nothing was amplified, for example because the program is
+   * statically linked.
+   */
   readonly processes: number;
-  /** Holds of background threads, and their length together. Of processes that ended by themselves. */
+  /** Holds of background threads, and their total length, in processes that ended by themselves. */
   readonly holds: number;
   readonly heldMs: number;
-  /** Delays of the exit, and their length together. Of processes that ended by themselves. */
+  /** Delays of the exit, and their total length, in processes that ended by themselves. */
   readonly lingers: number;
   readonly lingeredMs: number;
 }
@@ -16,7 +19,7 @@ export interface AmplifierReport {
 /** Where the amplifier writes during a run. */
 export interface ReportFile {
   readonly file: string;
-  /** Reads and removes it. `null` if that isn't known. */
+  /** Reads and removes the file. `null` if it isn't known what the amplifier did. */
   take(): AmplifierReport | null;
 }
 
@@ -25,7 +28,8 @@ export interface ReportFile {
  * @throws EnvironmentError when the temporary directory can't be written.
  */
 export function createReport(): ReportFile {
-  // A line that says nothing: without room for one it would seem that nothing was amplified.
+  // A line without meaning. It makes sure that there is room for one: otherwise it would seem that nothing was
+  // amplified.
   const { path, remove } = makeTemporaryFile('quiesce-amplifier', '\n');
   return {
     file: path,
@@ -43,7 +47,7 @@ export function createReport(): ReportFile {
 
 /**
  * Reads the lines that crates/exit-amplifier/src/report.rs writes. `null` if it isn't known what was done: the
- * amplifier was loaded, but no process reached the end at which it reports (a killed one doesn't).
+ * amplifier was loaded, but no process reached the end, where it reports. A killed process doesn't reach it.
  */
 export function parseReport(text: string): AmplifierReport | null {
   const processes = new Set<string>();

@@ -27,7 +27,7 @@ import {
 } from './stack-trace.js';
 import { waitOf, waitsForChildren } from './waiting.js';
 
-// It reads all symbols of a host of 100 MB first: 2 s, and 20 times that on a machine that is overloaded.
+// gdb first reads all symbols of a host of 100 MB: that takes 2 s, and 20 times as long on an overloaded machine.
 const GDB_TIMEOUT_MS = 60_000;
 const TRACEBACK_TIMEOUT_MS = 20_000;
 const MOST_PROCESSES = 6;
@@ -36,23 +36,26 @@ const LONGEST_COMMAND = 80;
 
 /** What was seen of the threads of one or more processes. */
 export interface Stacks {
-  /** Of one of them: of several that hang, of the one that the others wait for. Empty when no debugger could read it. */
+  /**
+   * Threads of one of them. If several hang, this is the one that the others wait for. Empty if no debugger could read
+   * it.
+   */
   readonly threads: readonly ThreadStack[];
   /** All of it, for a reader. */
   readonly text: string;
   /** Why that process has no stacks, and what to do; `null` where it has. */
   readonly problem: string | null;
-  /** That process, where it isn't the first. */
+  /** That process, if it isn't the first. */
   readonly child: GroupMember | null;
 }
 
 type Seen = Omit<Stacks, 'child'>;
 
 /**
- * The stacks of all threads of some live processes (the first six): from gdb where it is installed and may attach, otherwise
- * each thread's name, state and wait channel from /proc. Python's own frames come from py-spy where that is installed, otherwise,
- * of a hang, from Python itself. What the main thread of a hung Node does comes from its inspector. Takes at most 85 s a process.
- * gdb leaves them as they were, running or stopped.
+ * The stacks of all threads of some live processes (the first six). They come from gdb if it is installed and may
+ * attach, otherwise from /proc: each thread's name, state and wait channel. Python frames come from py-spy if it is
+ * installed, otherwise, for a hang, from Python itself. What the main thread of a hung Node does comes from its
+ * inspector. Takes at most 85 s per process. gdb leaves the processes as they were, running or stopped.
  * @param faultingTid number of the thread that died, whose stack comes first.
  */
 export async function threadStacks(
@@ -78,7 +81,7 @@ export async function threadStacks(
   };
 }
 
-/** Each process before those that it has started. */
+/** Orders the processes so that each comes before those that it started. */
 function fromTheFirstDown(processes: readonly GroupMember[]): GroupMember[] {
   const [first, ...others] = processes;
   if (first === undefined) return [];
@@ -87,7 +90,10 @@ function fromTheFirstDown(processes: readonly GroupMember[]): GroupMember[] {
   return [first, ...fromTheFirstDown([...(own ?? []), ...(foreign ?? [])])];
 }
 
-/** The process that one waits for through its newest children, if it only waits; otherwise that process itself. */
+/**
+ * The process that this one waits for through its newest children, if it does nothing but wait; otherwise this process
+ * itself.
+ */
 function lastAwaited(first: GroupMember, seen: ReadonlyMap<GroupMember, Seen>): GroupMember {
   if (!waitsForChildren(seen.get(first)?.threads ?? [], first.command)) return first;
   const children = new Set(childrenOf(first.pid));
@@ -97,7 +103,7 @@ function lastAwaited(first: GroupMember, seen: ReadonlyMap<GroupMember, Seen>): 
   return newest === undefined ? first : lastAwaited(newest, seen);
 }
 
-/** The end of a pipeline, as of `| cat`, waits for what is before it. */
+/** Whether it is the end of a pipeline, such as `| cat`, and waits for what comes before it. */
 const readsFromPipe = (pid: number, threads: readonly ThreadStack[]): boolean =>
   linkOfProc(`/proc/${pid}/fd/0`).startsWith('pipe:') && waitOf(threads.find(({ main }) => main)) === 'file';
 
@@ -111,7 +117,7 @@ async function threadsOfProcess(
   const joins = hung ? joinsOf(pid) : NO_JOINS;
   const seen = await stacksFromGdb(pid, faultingTid, signal);
   const traced = seen.threads.length > 0;
-  // One that is stopped answers nobody.
+  // A stopped process answers no request.
   const asked = traced && halted !== 'stopped';
   const interpreted = new Map(await pythonFrames(pid, { hung, asked, signal }));
   const node = hung && halted !== 'stopped' && isNode(pid) ? await nodeState(pid, signal) : undefined;
@@ -136,14 +142,17 @@ async function threadsOfProcess(
 
 const SAMPLES = 6;
 const SAMPLE_MS = 50;
-/** Of the samples, how many find it running or ready to run. A machine's load delays that, and doesn't change it. */
+/**
+ * In how many samples a busy thread is running or ready to run. A loaded machine delays a thread, but doesn't change
+ * that.
+ */
 const BUSY_LEAST = 5;
 
-/** What threads did each time they were looked at. */
+/** What threads did each time the tester looked at them. */
 interface Watched {
-  /** The one that ran, or wanted to, most of the times; `undefined` where all wait. */
+  /** The thread that ran, or wanted to, most often; `undefined` if all wait. */
   readonly busy: number | undefined;
-  /** Those that never ran. */
+  /** Threads that never ran. */
   readonly asleep: ReadonlySet<number>;
 }
 
@@ -155,7 +164,7 @@ async function watch(pid: number): Promise<Watched> {
   for (let i = 0; i < SAMPLES; i++) {
     if (i > 0) await delay(SAMPLE_MS);
     for (const tid of threadsOf(pid)) {
-      // 123 (name) R 1 ...: the name may hold anything.
+      // 123 (name) R 1 ...: the name may contain anything.
       const state = /^.*\) (\w) /s.exec(readProc(`/proc/${pid}/task/${tid}/stat`))?.[1];
       times.set(tid, (times.get(tid) ?? 0) + (state === 'R' ? 1 : 0));
     }
@@ -169,14 +178,15 @@ async function watch(pid: number): Promise<Watched> {
 
 const NO_JOINS: ReadonlyMap<number, number> = new Map();
 
-/** The system call's number, and what its second argument has of operations: to wait, whoever shares the memory. */
+/** The system call's number, and the operations in its second argument that wait, for private and for shared memory. */
 const FUTEX = { x64: 202, arm64: 98 }[process.arch as string];
 const FUTEX_WAITS: ReadonlySet<number> = new Set([0, 9]);
 const FUTEX_CLOCK_REALTIME = 256;
 
 /**
- * Threads that wait for the end of another, and which. `pthread_join` waits until a number that is the other's isn't there
- * any more, and the kernel knows the arguments of the call that a thread is in.
+ * Threads that wait for the end of another thread, and which one. `pthread_join` waits on a word that holds the other
+ * thread's number and is cleared when that thread ends. The kernel shows the arguments of the system call that a thread
+ * is in.
  */
 function joinsOf(pid: number): ReadonlyMap<number, number> {
   const tids = threadsOf(pid);
@@ -194,13 +204,13 @@ function joinsOf(pid: number): ReadonlyMap<number, number> {
 
 const threadsOf = (pid: number): number[] => listProc(`/proc/${pid}/task`).map(Number);
 
-/** Why gdb showed no thread, in its own words where it had some, and what to do. */
+/** Why gdb showed no thread, in gdb's own words if it printed any, and what to do. */
 function debuggerProblem({ status, stderr }: EndedProgram): string {
   const refused = /^(?:ptrace|Could not attach to process).*$/m.exec(stderr)?.[0];
   if (refused !== undefined) return `${attachProblem()} (${refused.replace(/\.$/, '')})`;
   if (status.signal === 'SIGKILL') return `gdb read nothing of it within ${formatMs(GDB_TIMEOUT_MS)}`;
   const end = status.signal === null ? `exit code ${status.code}` : status.signal;
-  // What it says last is why it gave up.
+  // What it printed last is why it gave up.
   const words = stderr
     .trim()
     .split('\n')
@@ -226,13 +236,14 @@ function attachProblem(): string {
 
 /** What gdb saw. */
 interface FromGdb {
-  /** Empty when it isn't there, may not attach, or takes too long. */
+  /** Empty if gdb isn't installed, may not attach, or takes too long. */
   readonly threads: ThreadStack[];
-  /** Why there are none; `null` where there are some. */
+  /** Why there are none; `null` if there are some. */
   readonly problem: string | null;
 }
 
-// The address of each frame says which library it is in: otherwise it isn't printed where a line of source begins.
+// The address of each frame shows which library it is in. By default gdb leaves the address out where a line of source
+// begins.
 const BACKTRACE = [
   'set print frame-arguments none',
   'set print frame-info location-and-address',
@@ -261,7 +272,7 @@ async function pythonFrames(
   return hung && asked ? framesFromPython(pid, signal) : new Map();
 }
 
-/** For a hang only: what it does in the program isn't safe in one that is to continue, or whose heap is broken. */
+/** For a hang only: this runs code in the program. That isn't safe if the program must continue, or if its heap is broken. */
 async function framesFromPython(pid: number, signal: AbortSignal | undefined): Promise<FramesOfThreads> {
   const directory = makeTemporaryDirectory('quiesce-traceback');
   try {
@@ -274,7 +285,7 @@ async function framesFromPython(pid: number, signal: AbortSignal | undefined): P
   }
 }
 
-/** Why it can't be started, where it can't. */
+/** The result, or why gdb can't be started. */
 async function gdb(
   pid: number,
   commands: readonly string[],
@@ -283,10 +294,10 @@ async function gdb(
   const { path } = findExecutable('gdb', process.cwd());
   if (path === undefined) return 'gdb is not installed';
   const before = ['set debuginfod enabled off', 'set auto-load off', 'set width 0', 'set confirm off'];
-  // Where the first thread has ended, a debugger may attach to another, and sees that one alone.
+  // If the first thread has ended, a debugger may attach to another one, and sees only that thread.
   const of = ['-p', String(liveThread(pid))];
   const words = ['-nx', '-batch', ...before.flatMap((command) => ['-iex', command]), ...of];
-  // The Python inside gdb doesn't begin with the home or the modules of the Python under test.
+  // The Python inside gdb must not start with the home or the modules of the Python under test.
   const { PYTHONHOME: _home, PYTHONPATH: _path, ...env } = process.env;
   try {
     return await runToEnd([path, ...words, ...commands.flatMap((command) => ['-ex', command])], {
@@ -299,7 +310,7 @@ async function gdb(
   }
 }
 
-/** What is known without a debugger: their numbers and names, the one that died first, then the main one. */
+/** What is known without a debugger: the threads' numbers and names. The thread that died comes first, then the main one. */
 function threadsFromProc(pid: number, faultingTid: number | undefined): ThreadStack[] {
   const rank = (tid: number): number => (tid === faultingTid ? 0 : tid === pid ? 1 : 2);
   return threadsOf(pid)
@@ -315,13 +326,13 @@ const threadFromProc = (pid: number, tid: number, faultingTid?: number): ThreadS
   frames: [],
 });
 
-/** The kernel's function that a thread waits in; nothing where the kernel doesn't say. */
+/** The kernel function that a thread waits in; nothing if the kernel doesn't report it. */
 function channelOf(pid: number, tid: number): { channel?: string } {
   const channel = readProc(`/proc/${pid}/task/${tid}/wchan`).trim();
   return /^[a-z_]/.test(channel) ? { channel } : {};
 }
 
-/** Those that have not been waited for. */
+/** Child processes that have not been waited for. */
 const childrenOf = (pid: number): number[] =>
   threadsOf(pid).flatMap((tid) =>
     readProc(`/proc/${pid}/task/${tid}/children`).split(' ').map(Number).filter(Boolean),

@@ -9,18 +9,18 @@ const received = z.looseObject({
   params: z.unknown().optional(),
 });
 
-/** Where the answers of what is inspected arrive, as text. */
+/** Receives the answers of the inspected target, as text. */
 export interface Inspected {
   /**
-   * Asks by a method of the DevTools protocol.
-   * @throws the signal's reason when there is no answer in time; an Error with the words of one that refuses.
+   * Calls a method of the DevTools protocol.
+   * @throws the signal's reason when there is no answer in time; an Error with the target's message when it refuses.
    */
   ask(method: string, params?: object): Promise<unknown>;
-  /** Takes a message that came for it. */
+  /** Takes a message that arrived for it. */
   receive(text: string): void;
 }
 
-/** @param send sends it a message. @param onEvent gets what it says without being asked. */
+/** @param send sends it a message. @param onEvent gets the events that it sends unasked. */
 export function inspected(
   send: (text: string) => void,
   signal: AbortSignal,
@@ -52,7 +52,7 @@ export function inspected(
 }
 
 /**
- * Connects to an inspector for the time of some work.
+ * Connects to an inspector while some work is done.
  * @throws what the work throws; an Error when there is no connection.
  */
 export async function withInspector<T>(
@@ -60,13 +60,13 @@ export async function withInspector<T>(
   { signal, onEvent }: { signal: AbortSignal; onEvent: (method: string, params: unknown) => void },
   work: (inspected: Inspected) => Promise<T>,
 ): Promise<T> {
-  // Only where a program hangs: it takes a tenth of the time in which the tester starts.
+  // Loaded only when a program hangs: loading takes a tenth of the tester's start.
   const { WebSocket } = await import('ws');
   const socket = new WebSocket(url);
   try {
     await once(socket, 'open', { signal });
     const main = inspected((text) => socket.send(text), signal, onEvent);
-    // A message that isn't of the protocol is as good as none.
+    // A message outside the protocol is ignored.
     socket.on('message', (message) => {
       try {
         main.receive(String(message));
@@ -74,7 +74,7 @@ export async function withInspector<T>(
     });
     return await work(main);
   } finally {
-    socket.on('error', () => {}); // of what is ended before it is open
+    socket.on('error', () => {}); // a socket that is closed before it is open
     socket.terminate();
   }
 }

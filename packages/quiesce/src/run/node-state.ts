@@ -7,28 +7,29 @@ import { within } from '../process/timer.js';
 import { type Inspected, inspected, withInspector } from './inspector.js';
 import type { InterpretedFrame } from './stack-trace.js';
 
-/** What Node says of its main thread. */
+/** What Node reports about its main thread. */
 export interface NodeState {
-  /** Empty where it runs no JavaScript. */
+  /** Empty if it runs no JavaScript. */
   readonly frames: readonly InterpretedFrame[];
   /** What keeps its event loop alive, such as `TCP server`, `timer x2` or `worker /srv/pool.js (timer)`. */
   readonly keptAliveBy: readonly string[];
 }
 
-/** An answer comes at once or, when the main thread is in native code, never. */
+/** An answer comes at once or, if the main thread is in native code, never. */
 const ANSWER_MS = 3_000;
 const POLL_MS = 20;
 const FREE_POLLS = 25;
-/** Of that, what is spent on workers. */
+/** The part of that time that may be spent on workers. */
 const WORKERS_MS = 2_000;
-/** Its bit in the masks of /proc. */
+/** The bit of SIGUSR1 in the signal masks of /proc. */
 const SIGUSR1_BIT = 1n << 9n;
 
 /** Whether a process runs Node. */
 export const isNode = (pid: number): boolean => /\/node(?:js)?$/.test(linkOfProc(`/proc/${pid}/exe`));
 
-// Runs in the program: at the next call or turn of a loop, or where it waits for a lock or its event loop. What it has printed
-// to pipes, as those of the tester are, keeps nothing alive once it is written, and is listed anyway.
+// Runs in the program: at its next call or turn of a loop, or while it waits for a lock or in its event loop. A pipe
+// that the program prints to, such as the tester's, doesn't keep it alive once everything is written. Node lists it
+// anyway.
 const EXPRESSION = `(() => {
   Error.stackTraceLimit = 64;
   Error.prepareStackTrace = (_, sites) => sites.map((site) =>
@@ -41,7 +42,7 @@ const EXPRESSION = `(() => {
   return JSON.stringify({ frames: new Error().stack, active });
 })()`;
 
-// Once this connection has ended: it would wait for that.
+// Runs after this connection has ended: closing waits for the connection.
 const CLOSE = "setTimeout(() => process.getBuiltinModule?.('node:inspector').close(), 20).unref(), 0";
 
 const answer = z.looseObject({ result: z.looseObject({ value: z.string() }) });
@@ -58,13 +59,13 @@ const state = z.looseObject({
 });
 const targets = z.array(z.looseObject({ webSocketDebuggerUrl: z.string() })).min(1);
 
-/** They all take the same port. */
+/** All Node processes use the same port. */
 let turn: Promise<unknown> = Promise.resolve();
 
 /**
- * Asks a process of Node what its main thread does, by its inspector, which SIGUSR1 starts: nothing was to be prepared. Takes
- * at most a few seconds. The process listens for debuggers on the loopback interface meanwhile, and on where its event loop
- * doesn't turn, so it is asked only before it is ended.
+ * Asks a Node process through its inspector what its main thread does. SIGUSR1 starts the inspector, so the program
+ * needs no preparation. Takes at most a few seconds. Meanwhile the process listens for debuggers on the loopback
+ * interface. If its event loop doesn't turn, it continues to listen, so it is asked only before it is ended.
  * @returns the state, or why there is none.
  */
 export async function nodeState(
@@ -101,7 +102,7 @@ const catchesSigusr1 = (pid: number): boolean => {
   return (BigInt(`0x${mask}`) & SIGUSR1_BIT) !== 0n;
 };
 
-/** The port that it began to listen on; or the usual one, where it listens on that already. */
+/** The port that it began to listen on, or the usual one if it listens on that already. */
 async function inspectorPort(pid: number, signal: AbortSignal): Promise<number> {
   const before = loopbackPorts(pid);
   process.kill(pid, 'SIGUSR1');
@@ -112,14 +113,14 @@ async function inspectorPort(pid: number, signal: AbortSignal): Promise<number> 
   }
 }
 
-/** Of several processes of Node, each needs the port. One that doesn't give it back keeps it, and the next says so. */
+/** Every Node process needs the port. If one doesn't give it back, the next one reports that. */
 async function portIsFree(pid: number, port: number, signal: AbortSignal): Promise<void> {
   for (let i = 0; i < FREE_POLLS && loopbackPorts(pid).includes(port); i++) {
     await delay(POLL_MS, undefined, { signal });
   }
 }
 
-/** Where a process listens on 127.0.0.1. */
+/** The ports on which a process listens on 127.0.0.1. */
 function loopbackPorts(pid: number): number[] {
   const own = new Set(
     listProc(`/proc/${pid}/fd`).map(
@@ -137,7 +138,7 @@ function loopbackPorts(pid: number): number[] {
 interface Attached {
   /** Its number and name, such as `[worker 1] pool`. */
   readonly title: string;
-  /** Empty where its code is not a file. */
+  /** Empty if its code is not a file. */
   readonly url: string;
   readonly inspected: Inspected;
 }
@@ -145,7 +146,7 @@ interface Attached {
 const stateOf = (url: string, signal: AbortSignal): Promise<NodeState> =>
   within(WORKERS_MS, signal, (enough) => stateWithin(url, signal, enough));
 
-/** @param enough aborts when no more of its workers is to be awaited. */
+/** @param enough aborts when the caller waits for no more workers. */
 async function stateWithin(url: string, signal: AbortSignal, enough: AbortSignal): Promise<NodeState> {
   const workers = new Map<string, Attached>();
   let main: Inspected | undefined;
@@ -177,7 +178,7 @@ async function evaluateState(of: Inspected): Promise<{ frames: InterpretedFrame[
   const { result } = answer.parse(await of.ask('Runtime.evaluate', params));
   const { frames, active } = state.parse(JSON.parse(result.value));
   return {
-    // Without a file are what asks, and what is built in.
+    // The expression itself and built-in code have no file.
     frames: frames.flatMap(([name, file, line]) =>
       file && line ? [{ name: name || '(anonymous)', file: pathOf(file), line }] : [],
     ),
@@ -187,7 +188,7 @@ async function evaluateState(of: Inspected): Promise<{ frames: InterpretedFrame[
 
 const numberOf = (title: string): number => Number(/^\[worker (\d+)\]/.exec(title)?.[1]);
 
-// Of the workers that the main thread knows, those that it wasn't told not to wait for.
+// The workers that the main thread knows and hasn't unref'd.
 const REFERENCED = `function () {
   return JSON.stringify(this.flatMap((worker) => {
     const kHandle = Reflect.ownKeys(worker).find((key) => key.description === 'kHandle');
@@ -195,7 +196,10 @@ const REFERENCED = `function () {
   }));
 }`;
 
-/** The numbers of the workers that an event loop waits for: not those with `unref()`. `undefined` where Node doesn't say. */
+/**
+ * The numbers of the workers that an event loop waits for: not those with `unref()`. `undefined` if Node doesn't report
+ * them.
+ */
 async function referencedWorkers(main: Inspected): Promise<number[] | undefined> {
   try {
     const expression = "process.getBuiltinModule('node:worker_threads').Worker.prototype";
@@ -206,11 +210,11 @@ async function referencedWorkers(main: Inspected): Promise<number[] | undefined>
     const numbers = answer.parse(await main.ask('Runtime.callFunctionOn', params)).result.value;
     return z.array(z.int()).parse(JSON.parse(numbers));
   } catch {
-    return undefined; // it is too old
+    return undefined; // this Node is too old
   }
 }
 
-/** Says what it is, and in brackets what it does or is kept alive by. */
+/** Names the worker, and in brackets what it runs or is kept alive by. */
 async function describeWorker({ title, url, inspected }: Attached): Promise<string> {
   const name = title.replace(/^\[worker \d+\]\s*/, '');
   const file = url === '' ? 'with code that is not a file' : pathOf(url);
@@ -221,7 +225,7 @@ async function describeWorker({ title, url, inspected }: Attached): Promise<stri
     if (inner !== undefined) return `${what} (runs ${inner.name}, ${inner.file}:${inner.line})`;
     return active.length === 0 ? what : `${what} (${counted(active).join(', ')})`;
   } catch {
-    return what; // it is in native code
+    return what; // the worker is in native code
   }
 }
 
@@ -233,7 +237,7 @@ function counted(names: readonly string[]): string[] {
   return [...counts].map(([name, times]) => (times > 1 ? `${name} x${times}` : name));
 }
 
-/** Node's names of what keeps an event loop alive, in plain words. */
+/** Node's names for what keeps an event loop alive, in plain words. */
 const RESOURCES: Readonly<Record<string, string>> = {
   TCPServerWrap: 'TCP server',
   TCPSocketWrap: 'TCP connection',

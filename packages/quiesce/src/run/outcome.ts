@@ -20,8 +20,8 @@ export type Outcome =
 
 /**
  * How a scenario's runs should end: `'clean'` (the default: exit code 0, nothing fatal in the output), `'any'` (for a
- * known-bad control: shown, but never a failure), or a particular exit code or signal. `stderr: 'empty'` requires that
- * nothing at all is written to stderr.
+ * known-bad control: shown, but never a failure), or a particular exit code or signal. `stderr: 'empty'` also requires
+ * that nothing is written to stderr.
  */
 export type Expect =
   | 'clean'
@@ -38,7 +38,7 @@ export interface Observation {
   readonly threadsLeft: number;
 }
 
-/** Decides how a run ended. What was expected matters only in that an unexpected status hides dirty output. */
+/** Decides how a run ended. The expectation matters only because an unexpected status takes precedence over dirty output. */
 export function outcomeOf(seen: Observation, expect: Expect): Outcome {
   if (seen.hung) return { kind: 'hang' };
   const ended = outcomeOfStatus(seen.status);
@@ -52,8 +52,8 @@ export function outcomeOf(seen: Observation, expect: Expect): Outcome {
 }
 
 /**
- * Whether a run counts as failed: it didn't end as expected. Of a scenario that expects `'any'`, every run that
- * isn't clean counts, so that its rate can be shown.
+ * Whether a run counts as failed: it didn't end as expected. If a scenario expects `'any'`, every run that isn't clean
+ * counts, so that its rate can be shown.
  */
 export function isFailure(outcome: Outcome, status: ExitStatus, expect: Expect): boolean {
   if (outcome.kind === 'hang' || outcome.kind === 'dirty-output' || outcome.kind === 'threads-left')

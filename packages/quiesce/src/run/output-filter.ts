@@ -1,7 +1,7 @@
 const MOST_LINE_BYTES = 64 * 1024;
 const NEWLINE = 10;
 
-/** Takes the lines that match one of some patterns out of a stream. */
+/** Removes the lines that match some patterns from a stream. */
 export class OutputFilter {
   readonly #patterns: readonly RegExp[];
   readonly #pass: (chunk: Buffer) => void;
@@ -9,7 +9,7 @@ export class OutputFilter {
   #heldBytes = 0;
 
   /**
-   * @param patterns regular expressions, each looked for anywhere in a line.
+   * @param patterns regular expressions, each searched for anywhere in a line.
    * @param pass gets what is left, in whole lines where there are patterns.
    */
   constructor(patterns: readonly RegExp[], pass: (chunk: Buffer) => void) {
@@ -34,7 +34,7 @@ export class OutputFilter {
     if (this.#heldBytes > MOST_LINE_BYTES) this.end();
   }
 
-  /** Takes what was held for the lack of a newline for a line. */
+  /** Treats text that was held back because it had no newline as a line. */
   end(): void {
     if (this.#heldBytes === 0) return;
     const line = Buffer.concat(this.#held);

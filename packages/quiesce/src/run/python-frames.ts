@@ -10,7 +10,7 @@ import type { InterpretedFrame } from './stack-trace.js';
 const PY_SPY_TIMEOUT_MS = 20_000;
 const MOST_FRAMES = 64;
 
-/** Frames by the number of their thread. */
+/** Frames by thread number. */
 export type FramesOfThreads = ReadonlyMap<number, readonly InterpretedFrame[]>;
 
 const dump = z.array(
@@ -20,13 +20,13 @@ const dump = z.array(
   }),
 );
 
-/** Whether Python is in a process. */
+/** Whether a process has Python in it. */
 export const hasPython = (pid: number): boolean =>
   /\/(?:lib)?python\d[^/\n]*$/m.test(readProc(`${procFolder(pid)}/maps`));
 
 /**
- * Where py-spy is, for a process: beside the program's own Python (a virtual environment has it beside the `python` that was
- * called, which is a link to one elsewhere), or in `PATH`.
+ * Path of py-spy for a process. It is beside the program's own Python or in `PATH`. In a virtual environment, the
+ * `python` that was called is a link to one elsewhere, and py-spy is beside the link.
  */
 export function findPySpy(pid: number): string | undefined {
   const [called = ''] = readProc(`/proc/${pid}/cmdline`).split('\0');
@@ -39,8 +39,8 @@ export function findPySpy(pid: number): string | undefined {
 }
 
 /**
- * The Python frames of a process's threads, from py-spy; none where it may not look.
- * @param stopped the process is stopped, and is to stay so.
+ * The Python frames of a process's threads, from py-spy; none if it may not read them.
+ * @param stopped the process is stopped, and must stay so.
  */
 export async function framesFromPySpy(
   tool: string,
@@ -52,7 +52,7 @@ export async function framesFromPySpy(
     ...{ cwd: process.cwd(), timeoutMs: PY_SPY_TIMEOUT_MS, signal: options.signal },
     keep: [1024 * 1024, 0],
   }).catch((error: unknown) => {
-    // Without it there are still the stacks of native code.
+    // Without py-spy there are still the native stacks.
     if (error instanceof EnvironmentError) return { stdout: '' };
     throw error;
   });
@@ -71,13 +71,14 @@ function parseDump(text: string): z.infer<typeof dump> {
   try {
     return dump.parse(JSON.parse(text));
   } catch {
-    return []; // it couldn't look, or says it otherwise
+    return []; // py-spy couldn't read the process, or has another format
   }
 }
 
 /**
- * What gdb is to do so that Python writes the frames of all its threads to a file, by the function behind faulthandler:
- * that allocates nothing and takes no lock, so it works in any thread, whatever that was doing. No other thread runs meanwhile.
+ * gdb commands that make Python write the frames of all its threads to a file. They call the function behind
+ * faulthandler. It allocates nothing and takes no lock, so it works in any thread, whatever the thread was doing. No
+ * other thread runs meanwhile.
  */
 export const tracebackCommands = (file: string): string[] => [
   'set scheduler-locking on',
@@ -89,7 +90,7 @@ export const tracebackCommands = (file: string): string[] => [
 
 /**
  * The frames in what Python wrote.
- * @param threads numbers of the threads, by the number that the threads library has of them.
+ * @param threads the threads' numbers, by the `pthread_t` that Python prints.
  */
 export function parseTraceback(text: string, threads: ReadonlyMap<bigint, number>): FramesOfThreads {
   const frames = new Map<number, InterpretedFrame[]>();

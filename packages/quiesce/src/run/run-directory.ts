@@ -11,8 +11,8 @@ export interface RunDirectory {
 const MOST_FILES = 20;
 
 /**
- * The temporary directories of runs, each used by one at a time. To make and remove one can cost more than the run
- * itself where the file system is busy, so one that is as it was made goes to the next run.
+ * The temporary directories of runs. One run at a time uses each. On a busy file system, making and removing a
+ * directory can cost more than the run itself, so a directory that is unchanged is passed to the next run.
  */
 export class RunDirectories implements Disposable {
   readonly #idle: TemporaryDirectory[] = [];
@@ -28,7 +28,7 @@ export class RunDirectories implements Disposable {
       path,
       end: () => {
         if (left !== undefined) return left;
-        // The program may have removed it, or put something else in its place, or changed who may use it.
+        // The program may have removed it, replaced it, or changed its permissions.
         const found = lstatSync(path, { throwIfNoEntry: false });
         left = found?.isDirectory() ? list(path) : [];
         this.#used.delete(directory);
@@ -51,6 +51,6 @@ function list(path: string): string[] {
   try {
     return readdirSync(path).slice(0, MOST_FILES);
   } catch {
-    return []; // it may not be read any more
+    return []; // the program may have made it unreadable
   }
 }

@@ -29,7 +29,7 @@ import {
   witnessVariables,
 } from './witness.js';
 
-/** What one run is to do. */
+/** What to do in one run. */
 export interface RunSpec {
   readonly command: readonly string[];
   readonly cwd: string;
@@ -39,15 +39,15 @@ export interface RunSpec {
   readonly expect: Expect;
   /** A thread that is left at exit, other than the host's own, makes a run fail. */
   readonly strict: boolean;
-  /** Of those, names and libraries (patterns) that may be left; docs/diagnosis/thread-left-at-exit.md. */
+  /** Names and libraries (patterns) of threads that may be left; docs/diagnosis/thread-left-at-exit.md. */
   readonly allowThreads: readonly string[];
-  /** Whether the exit witness is loaded, where it was built. */
+  /** Whether the exit witness is loaded, if it was built. */
   readonly witness: boolean;
   /** Whether the timeline of the exit is taken, by the witness. */
   readonly timeline: boolean;
   /** Whether a fatal signature in the output counts. */
   readonly signatures: boolean;
-  /** Regular expressions: lines of output that match one are not looked at. */
+  /** Regular expressions: output lines that match one are ignored. */
   readonly ignoreOutput: readonly string[];
 }
 
@@ -77,13 +77,16 @@ export interface RunRecord {
   readonly workDone: boolean;
   /** Milliseconds from "work done" to the end of its main process; `null` if it didn't report "work done", or hung. */
   readonly exitMs: number | null;
-  /** The fatal signature in its output, whatever the outcome; `null` for none. */
+  /** The fatal signature in its output, whatever the outcome; `null` if there is none. */
   readonly signature: SignatureMatch | null;
   /** Command lines of processes that outlived it and were killed. Empty for a hang, whose processes are all killed. */
   readonly leaked: readonly string[];
-  /** The name of the thread that died from a signal, if the witness saw it: of the main process, or else of a child. */
+  /**
+   * The name of the thread that died from a signal, if the witness saw it. The thread belongs to the main process, or
+   * else to a child.
+   */
   readonly diedIn: string | null;
-  /** Processes other than the main one that died from a signal and were seen by the witness, in order. At most 20. */
+  /** Processes other than the main one that died from a signal while the witness watched, in order. At most 20. */
   readonly childCrashes: readonly ChildCrash[];
   readonly left: LeftAtExit;
   /** How it was perturbed, in the form that `--perturb` takes to repeat it; `null` for a plain run. */
@@ -102,11 +105,11 @@ export interface ChildCrash {
   readonly command: string;
 }
 
-/** A child that died, or for a hang, the one that the main process waits for, directly or through others. */
+/** A child that died. For a hang, the child that the main process waits for, directly or through others. */
 export interface ExplainingChild {
   /** Name of the signal that it died from; `null` for a hang. */
   readonly signal: string | null;
-  /** Name of the thread that died; for a hang, of its main one. */
+  /** Name of the thread that died; for a hang, of its main thread. */
   readonly thread: string;
   /** Its command line, shortened. */
   readonly command: string;
@@ -118,7 +121,7 @@ export interface CrashFacts {
   readonly main: boolean;
   /** Whether Python is loaded in the process. */
   readonly python: boolean;
-  /** File of an unloaded library whose code or data the thread used; `null` for none. */
+  /** File of an unloaded library whose code or data the thread used; `null` if there is none. */
   readonly unloaded?: string | null;
   /** Whether the thread had run out of stack. */
   readonly overflow?: boolean;
@@ -128,7 +131,7 @@ export interface CrashFacts {
   readonly exiting?: boolean;
   /** Whether Python was being finalized. */
   readonly finalizing?: boolean;
-  /** Who sent the signal, as by `kill` or `raise`; `null` where it was for what the thread did. */
+  /** What sent the signal, for example with `kill` or `raise`; `null` if the thread's own fault caused it. */
   readonly sender?: 'itself' | 'another' | null;
 }
 
@@ -139,13 +142,13 @@ export interface Evidence {
   readonly stderr: string;
   /** For a crash or hang: the stacks of its threads, if they were taken. */
   readonly stacks: string | null;
-  /** The same as data; empty if they weren't taken. */
+  /** The same as data; empty if no stacks were taken. */
   readonly threads: readonly ThreadStack[];
   /** For a crash that the witness saw; otherwise `null` or absent. */
   readonly crash?: CrashFacts | null;
   /** The process of these stacks and threads, if it isn't the main one. */
   readonly child?: ExplainingChild | null;
-  /** The exit, if it was asked for and seen; otherwise `null` or absent. */
+  /** The exit, if a timeline was requested and the exit was seen; otherwise `null` or absent. */
   readonly timeline?: Timeline | null;
 }
 
@@ -162,11 +165,11 @@ const STOP_POLLS = 1_000;
 const CONTINUE_POLLS = 100;
 const CONTINUE_POLL_MS = 10;
 
-/** How a run is accompanied. */
+/** What the caller provides for a run. */
 export interface RunOnceOptions {
-  /** Whether to take the stacks of a crash or hang, which needs seconds. `cause` is the same for like ones. */
+  /** Whether to take the stacks of a crash or hang, which needs seconds. Failures that look alike have the same `cause`. */
   readonly wantsStacks: (cause: string) => boolean;
-  /** Where its temporary directory comes from. */
+  /** Provides its temporary directory. */
   readonly directories: RunDirectories;
   readonly signal?: AbortSignal | undefined;
 }
@@ -219,16 +222,17 @@ export async function runOnce(
     let hung = await Promise.race([ended.then(() => false), timeout.passed.then(() => true)]);
     timeout.stop();
     if (hung && performance.now() - startedAt > spec.timeoutMs + LATE_MS) {
-      // The tester was stopped, or got no CPU. The program may have ended in time, and word of that is still to be read.
+      // The tester was stopped, or got no CPU time. The program may have ended in time, and the notice of that hasn't
+      // been read yet.
       hung = await Promise.race([ended.then(() => false), delay(AFTER_STOP_MS, true)]);
     }
     if (hung && crashes.length > 0) {
-      // It may be in time, and only waits for the debugger.
+      // The process may be in time, and only wait for the debugger.
       await Promise.all(crashes.map(({ seen }) => seen));
       hung = await Promise.race([ended.then(() => false), delay(AFTER_CRASH_MS, true)]);
     }
     let stacks: Stacks | null = null;
-    // Node's inspector, which is asked what hangs, writes to it.
+    // Node's inspector writes to stderr when the hung process is asked.
     const stderrUntilHung = hung ? output.stderr.toString() : undefined;
     const hungAt = performance.now();
     if (hung) {
@@ -238,7 +242,7 @@ export async function runOnce(
     const end = await ended;
     const crash = crashes.find(({ report }) => report.pid === group.pid);
     const children = crashes.filter((one) => one !== crash && one.command !== undefined);
-    // The other threads ran on for a moment when it was continued, and may have ended it otherwise.
+    // Its other threads ran for a moment after it was continued, and may have ended it differently.
     const status = crash === undefined || hung ? end.status : { code: null, signal: crash.report.signal };
     const at = crash?.at ?? end.at;
     const original = crash !== undefined && !(await isPassedOn(crash, crashes));
@@ -269,7 +273,7 @@ export async function runOnce(
       outcome,
       failed,
       durationMs: (hung ? hungAt : at) - startedAt,
-      // Of a quick exit both are seen in one turn of the event loop, in either order.
+      // For a quick exit, both are seen in one turn of the event loop, in either order.
       exitMs: hung || doneAt === undefined ? null : Math.max(0, at - doneAt),
       workDone: doneAt !== undefined,
       signature: signature ?? null,
@@ -295,7 +299,7 @@ export async function runOnce(
         recorder?.ended({
           ...{ run, pid: group.pid, hung, at: hung ? hungAt : at },
           signal: crash?.report.signal ?? null,
-          // What was unloaded is in no frame.
+          // An unloaded library is in no frame.
           stack: [
             crash?.report.unloaded?.library ?? null,
             ...(stacks?.threads.find(({ faulting }) => faulting)?.frames ?? []).map(({ library }) => library),
@@ -314,25 +318,25 @@ export async function runOnce(
   }
 }
 
-/** Whether a process that the program names is the run's. */
+/** Whether a process number that the program sent belongs to the run. */
 const isMember = (group: ProcessGroup, pid: number): boolean =>
   pid === group.pid || group.members().some((member) => member.pid === pid);
 
 /** A process of the run that is dying. */
 interface Crash {
   readonly report: CrashReport;
-  /** `undefined` for a process that isn't the run's. */
+  /** `undefined` for a process that isn't part of the run. */
   readonly command: string | undefined;
   readonly at: number;
-  /** Its stacks, where they were wanted; the process was continued then. */
+  /** Its stacks, if they were wanted. The process has been continued by then. */
   readonly seen: Promise<Stacks | null>;
   /** Known once `seen` is. */
   readonly facts: Promise<CrashFacts | null>;
 }
 
 /**
- * Of children that died, the one whose end the main process passed on, or the last; of those that died like it, the first
- * whose stacks were taken.
+ * Among the children that died, the one whose end the main process passed on, or the last one. If several died like it,
+ * the first whose stacks were taken.
  */
 async function reportedBy({ code, signal }: ExitStatus, all: readonly Crash[]): Promise<Crash | undefined> {
   const passers = await Promise.all(all.map((one) => isPassedOn(one, all)));
@@ -349,7 +353,7 @@ async function reportedBy({ code, signal }: ExitStatus, all: readonly Crash[]): 
   return last;
 }
 
-/** The stacks of children that died before their run hung: whoever waits for them may do so for that. */
+/** The stacks of children that died before their run hung: their deaths may be why another process still waits. */
 async function deathsOf(children: readonly Crash[]): Promise<string[]> {
   const texts: string[] = [];
   for (const { report, seen } of children) {
@@ -360,8 +364,8 @@ async function deathsOf(children: readonly Crash[]): Promise<string[]> {
 }
 
 /**
- * Whether a process died from a signal that it sent to itself after another had died from it, as `timeout` and launchers of
- * Node do. A handler that looks at a fault first, such as faulthandler's, sends it again as well, and so does `abort()`.
+ * Whether a process sent itself a signal that another had died from, as `timeout` and Node launchers do. A handler that
+ * examines a fault, such as faulthandler's, also sends the signal again, and `abort()` does, too.
  */
 async function isPassedOn({ report, seen }: Crash, crashes: readonly Crash[]): Promise<boolean> {
   const before = crashes.slice(
@@ -372,19 +376,19 @@ async function isPassedOn({ report, seen }: Crash, crashes: readonly Crash[]): P
     return false;
   }
   const frames = (await seen)?.threads.find(({ faulting }) => faulting)?.frames ?? [];
-  // What handles a fault may have its frames left out.
+  // The frames of a fault handler may be left out.
   const passesOn = frames.length === 0 || frames.slice(0, 2).some(raises);
   return passesOn && !frames.some(({ name }) => RAISES_ITS_OWN.test(name ?? ''));
 }
 
-/** In the stack of who sends itself a signal for what happened to it. */
+/** In the stack of a thread that sends itself a signal for its own fault. */
 const RAISES_ITS_OWN = /^(?:<signal handler called>|(?:__GI_)?abort)$/;
 
 const ofChild = ({ report: { signal, thread }, command = '' }: Crash): ChildCrash => ({
   ...{ signal, thread, command },
 });
 
-/** Who hangs, where the main process waits for it. A main process that dies, and doesn't come to its end, explains itself. */
+/** The process that hangs, if the main process waits for it. A main process that dies, but doesn't end, explains itself. */
 function hungChild(stacks: Stacks | null): ExplainingChild | null {
   if (!stacks?.child) return null;
   const main = stacks.threads.find((thread) => thread.main);
@@ -393,7 +397,7 @@ function hungChild(stacks: Stacks | null): ExplainingChild | null {
 
 function lookAt(said: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
   let facts: CrashFacts | null = null;
-  // What comes from the program must not affect processes of others.
+  // The report comes from the program. It must not affect processes outside the run.
   const members = group.members();
   const report = { ...said, ...numbersHere(said, members) };
   const member = members.find(({ pid }) => pid === report.pid);
@@ -401,13 +405,13 @@ function lookAt(said: CrashReport, group: ProcessGroup, options: RunOnceOptions)
   const look = async (): Promise<Stacks | null> => {
     if (member === undefined) return null;
     try {
-      // Continued before it has stopped, it would stop for good.
+      // If it were continued before it has stopped, it would then stop for good.
       await untilStopped(report.pid);
       facts = factsOf(report);
       if (!options.wantsStacks(`${report.signal} ${report.thread}`)) return null;
       return await threadStacks([member], { signal: options.signal, faultingTid: report.tid });
     } finally {
-      // Its other threads must not run on when it is continued: one of them may end it by itself, with an exit code.
+      // Its other threads must not run when it is continued: one of them might end it with an exit code.
       if (member !== undefined && haltOf(report.pid, report.tid) === 'stopped')
         signalProcess(report.pid, report.signal);
       signalProcess(report.pid, 'SIGCONT');
@@ -416,7 +420,7 @@ function lookAt(said: CrashReport, group: ProcessGroup, options: RunOnceOptions)
   };
   const seen = look();
   const known = seen.then(() => facts);
-  for (const promise of [seen, known]) promise.catch(() => {}); // reported to whoever awaits it
+  for (const promise of [seen, known]) promise.catch(() => {}); // the code that awaits them reports the error
   return {
     ...{ report, seen, command: member?.command },
     at: performance.now(),
@@ -424,7 +428,10 @@ function lookAt(said: CrashReport, group: ProcessGroup, options: RunOnceOptions)
   };
 }
 
-/** Some programs, such as su and script, stop themselves where they see that their child has stopped: here to be looked at. */
+/**
+ * Some programs, such as su and script, stop themselves when their child stops. Here the child stopped only for the
+ * debugger.
+ */
 async function continueStopped(waiters: readonly number[], exited: ProcessGroup['exited']): Promise<void> {
   let over = false;
   const end = (): void => {
@@ -437,7 +444,7 @@ async function continueStopped(waiters: readonly number[], exited: ProcessGroup[
   }
 }
 
-/** The numbers of a process and its thread, which may be those of another PID namespace. */
+/** Translates the numbers of a process and its thread, which may come from another PID namespace. */
 function numbersHere(
   { pid, tid }: CrashReport,
   members: readonly GroupMember[],
@@ -452,9 +459,9 @@ function numbersHere(
 interface Collected {
   readonly stdout: BoundedOutput;
   readonly stderr: BoundedOutput;
-  /** The fatal signature, if there was one that counts. */
+  /** The fatal signature, if there is one that counts. */
   signature(): SignatureMatch | undefined;
-  /** Of the standard error, what isn't to be ignored. */
+  /** Bytes of standard error, without ignored lines. */
   stderrBytes(): number;
   /** When the line `done` arrived. */
   doneAt(): number | undefined;
@@ -523,9 +530,9 @@ function collect(
 
 /** What can be seen of a stopped process without a debugger. */
 function factsOf({ pid, tid, unloaded, states }: CrashReport): CrashFacts {
-  // Empty where it has gone, or isn't ours to look at.
+  // Empty if the process has gone, or may not be read.
   const maps = readProc(`${procFolder(pid)}/maps`);
-  // Something else may be there by now, which then is what was used.
+  // Something else may be mapped there by now. Then that is what was used.
   const gone = unloaded !== undefined && maps !== '' && !isMapped(maps, unloaded.address);
   return {
     main: tid === pid,

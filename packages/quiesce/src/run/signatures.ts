@@ -5,7 +5,7 @@ export interface Signature {
   /** The likely kind of failure, as a short phrase. */
   readonly title: string;
   readonly pattern: RegExp;
-  /** The runtime prints it to stdout. All others print to stderr, and are looked for only there. */
+  /** Whether the runtime prints it to stdout. All others print to stderr, and are searched for only there. */
   readonly onStdout?: true;
 }
 
@@ -13,17 +13,17 @@ export interface Signature {
 export interface SignatureMatch {
   readonly id: string;
   readonly title: string;
-  /** The line it was found on, at most 300 characters. */
+  /** The line that contained it, at most 300 characters. */
   readonly line: string;
 }
 
-/** Of a signature that says no more than the signal that the process died from. */
+/** For a signature that says no more than the signal that the process died from. */
 export const FAULTHANDLER = 'python-faulthandler';
 
-// Each is a line as its runtime prints it, from the line's start and as far as it is always the same: what a program
-// says itself of a crash, in a log line or a message, isn't one. The first that matches names the failure, so the
-// particular stand before the general. Programs may print gigabytes, so a pattern that begins with anything variable
-// begins with text that is searched for quickly, and looks at what stands before that behind it, within bounds.
+// Each pattern is a line as its runtime prints it, from its start and as far as it is always the same. What a program
+// itself says about a crash, in a log line or a message, doesn't match. The first match names the failure, so special
+// cases come before general ones. Programs may print gigabytes. So a pattern whose text begins with something variable
+// starts with a fixed text that is searched for quickly, and examines what precedes it with a bounded lookbehind.
 const signatures: readonly Signature[] = [
   {
     id: 'python-gil',
@@ -37,7 +37,7 @@ const signatures: readonly Signature[] = [
     pattern:
       /^thread '[^'\n]{0,200}'(?: \(\d+\))? has overflowed its stack|^fatal runtime error: stack overflow|^Fatal Python error: .{0,60}Cannot recover from stack overflow/m,
   },
-  // Not what faulthandler prints, where nothing fatal to Python was found. As many characters as tell these apart must be there.
+  // Excludes what faulthandler prints when nothing was fatal to Python. The lines need enough characters to be told apart.
   {
     id: 'python-fatal',
     title: 'fatal Python error',
@@ -83,7 +83,7 @@ const signatures: readonly Signature[] = [
       /^fatal runtime error: .{0,300}(?:panick|initiate panic|unwrap failed|assertion failed|I\/O error|thread|initialization|badly broken|, aborting$)|^thread caused non-unwinding panic\. aborting\./m,
   },
   {
-    // A C++ exception has a type, and a name with it: what has none was thrown by something else.
+    // A C++ exception has a type, which has a name. An exception without one was thrown by another language.
     id: 'forced-unwind',
     title: 'a thread was unwound through code that forbids it',
     pattern: /^FATAL: exception not rethrown|^terminate called after throwing an instance of ''/m,
@@ -169,7 +169,7 @@ const signatures: readonly Signature[] = [
       /^oh no: (?:multiple threads are crashing|Bun has crashed\.)|^panic(?:\([^)\n]{0,100}\))?: Segmentation fault/m,
   },
   {
-    // pytest switches it on. It prints this after whatever explains the signal.
+    // pytest enables it. It prints this after whatever explains the signal.
     id: FAULTHANDLER,
     title: "a signal, as Python's faulthandler reported",
     pattern:
@@ -183,18 +183,18 @@ const signatures: readonly Signature[] = [
   },
 ];
 
-const OVERLAP = 400; // characters carried from one chunk to the next, so that no line's beginning is cut
+const OVERLAP = 400; // characters carried from one chunk to the next, so that the beginning of a line isn't cut off
 
 /** A stream that a program writes to. */
 export type OutputStream = 'stdout' | 'stderr';
 
 /**
- * Looks for the fatal signatures of a stream as it passes, so that one in the middle of a long output is found
- * though the output isn't kept.
+ * Searches a stream for fatal signatures as it passes. So a signature in the middle of a long output is found, although
+ * the output isn't kept.
  */
 export class SignatureScanner {
   #carry = '';
-  /** With its line, which may be printed in parts: libstdc++ does that. */
+  /** The signature with its line. The line may be printed in parts, as libstdc++ does. */
   #best: { rank: number; signature: Signature; line: string; ended: boolean } | undefined;
   readonly #signatures: readonly Signature[];
 
@@ -202,7 +202,7 @@ export class SignatureScanner {
     this.#signatures = signatures.filter(({ onStdout }) => (onStdout ?? false) === (stream === 'stdout'));
   }
 
-  /** The most particular signature so far. */
+  /** The most specific signature so far. */
   get match(): SignatureMatch | undefined {
     if (this.#best === undefined) return undefined;
     const { signature, line } = this.#best;
@@ -220,7 +220,7 @@ export class SignatureScanner {
       const found = signature.pattern.exec(text);
       if (found === null) continue;
       const start = text.lastIndexOf('\n', found.index - 1) + 1;
-      // A line's end may come before what was found.
+      // The end of a line may come before the end of the match.
       const head = text.slice(start, found.index + 1);
       const { line, ended } = lineUntilEnd(text.slice(found.index + 1));
       this.#best = { rank, signature, line: head + line, ended };
@@ -229,7 +229,7 @@ export class SignatureScanner {
   }
 }
 
-/** In bytes of a line; in characters of what is kept of it. */
+/** Bytes of a line; characters of the text that is kept of it. */
 const MOST_OF_LINE = 4_096;
 const LONGEST_LINE = 300;
 
@@ -239,19 +239,19 @@ function lineUntilEnd(text: string): { line: string; ended: boolean } {
   return { line, ended: end >= 0 || line.length === MOST_OF_LINE };
 }
 
-// Cut at a line's start where there is one, or `^` would match in the middle of a line.
+// Cut at the start of a line if there is one, or `^` would match in the middle of a line.
 function carryOver(text: string): string {
   const tail = text.slice(-OVERLAP);
   const newline = tail.indexOf('\n');
   return tail.length === text.length || newline < 0 ? tail : tail.slice(newline);
 }
 
-/** Bun colours what it prints, wherever that goes. */
+/** Bun colours its output, wherever it goes. */
 const withoutColours = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they begin with one
   text.includes('\x1b') ? text.replace(/\x1b\[[\d;]*m/g, '') : text;
 
-/** The most particular signature in what was written to a stream, if any. */
+/** The most specific signature in what was written to a stream, if there is one. */
 export function findSignature(text: string, stream: OutputStream = 'stderr'): SignatureMatch | undefined {
   const scanner = new SignatureScanner(stream);
   scanner.push(Buffer.from(text));

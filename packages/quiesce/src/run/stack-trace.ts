@@ -8,7 +8,7 @@ export interface StackFrame {
   readonly source: string | null;
 }
 
-/** A frame of code that a host interprets, or compiles at run time. The innermost comes first. */
+/** A frame of code that a host interprets, or compiles at run time. Frames are listed innermost first. */
 export interface InterpretedFrame {
   readonly name: string;
   readonly file: string;
@@ -26,32 +26,32 @@ export interface ThreadStack {
   readonly faulting: boolean;
   /** For a hang: whether it used more CPU time than any other thread while the tester looked. */
   readonly busy?: boolean;
-  /** For a hang: the number of the thread whose end it waits for, where it does and that is known. */
+  /** For a hang: the number of the thread whose end it waits for, if it does and the number is known. */
   readonly joins?: number;
   /** For a hang: `ended` while others continued, as after `pthread_exit` in `main`, or `stopped` by a signal. */
   readonly halted?: 'ended' | 'stopped';
   readonly frames: readonly StackFrame[];
   /** The same in the program's own language, if a tool for that language shows it. */
   readonly interpreted?: readonly InterpretedFrame[];
-  /** For a hang without `frames`, since no debugger may attach: whether it never ran while the tester looked. */
+  /** For a hang without `frames`, because no debugger may attach: whether it never ran while the tester looked. */
   readonly asleep?: boolean;
   /** For a hang without `frames`: the kernel function in which it waits, if the kernel reports it. */
   readonly channel?: string;
   /** For the main thread of a hang: the process's children, such as `4711 (sleep 60)`. */
   readonly children?: readonly string[];
-  /** For a Node that hangs: what keeps its event loop alive, such as `TCP server` or `timer x2`. */
+  /** For a hung Node: what keeps its event loop alive, such as `TCP server` or `timer x2`. */
   readonly keptAliveBy?: readonly string[];
 }
 
-/** A part of a process's memory that a file is mapped to, or in which code is that was made while it runs. */
+/** A part of a process's memory that a file is mapped to, or that holds code generated while the process runs. */
 export interface Mapping {
   readonly from: bigint;
   readonly to: bigint;
-  /** '' for generated code, which no file holds. */
+  /** '' for generated code, which is in no file. */
   readonly file: string;
 }
 
-/** The mappings of files, and of generated code, of a `/proc/<pid>/maps`. */
+/** The mappings of files and of generated code in a `/proc/<pid>/maps`. */
 export function parseMappings(maps: string): Mapping[] {
   const lines = maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)$/gm);
   return [...lines].flatMap(([, from, to, access = '', name = '']) => {
@@ -61,7 +61,7 @@ export function parseMappings(maps: string): Mapping[] {
   });
 }
 
-/** Whether anything is mapped at an address, by a `/proc/<pid>/maps`. */
+/** Whether anything is mapped at an address, according to a `/proc/<pid>/maps`. */
 export function isMapped(maps: string, address: bigint): boolean {
   return [...maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) /gm)].some(
     ([, from, to]) => BigInt(`0x${from}`) <= address && address < BigInt(`0x${to}`),
@@ -77,9 +77,9 @@ const HANDLER = '<signal handler called>';
 const WITNESS = /^(?:lib)?exit[-_]witness\b/;
 
 /**
- * The threads in what gdb's `thread apply all backtrace` prints, the faulting one first, then the main one. Frames
- * of the witness are left out: all of its handler up to the signal, and the first of every thread.
- * @param pid of the process, which is the number of its main thread too.
+ * The threads in the output of gdb's `thread apply all backtrace`: the faulting one first, then the main one. The
+ * witness's frames are left out: its whole handler up to the signal, and the first frame of every thread.
+ * @param pid of the process, which is also the number of its main thread.
  * @param faultingTid number of the thread that died.
  */
 export function parseStacks(
@@ -104,7 +104,7 @@ export function parseStacks(
     .map(({ tid, name, frames }) => {
       const faulting = tid === faultingTid;
       const signal = frames.findIndex((frame) => frame.name === HANDLER);
-      // A handler of the program's own may be in a function that the witness stands in front of, such as exit.
+      // The program's own handler may be below a function that the witness wraps, such as exit.
       const handler = frames[signal - 1];
       const caught = handler !== undefined && isWitness(handler);
       const own = frames.slice(caught ? signal + 1 : 0).filter((frame) => !isWitness(frame));
@@ -112,7 +112,7 @@ export function parseStacks(
     });
 }
 
-/** The numbers of the threads in the same, by the number that the threads library has of them: its `pthread_t`. */
+/** The threads' numbers in the same output, by their `pthread_t`, the number that the threads library uses. */
 export const parseHandles = (text: string): Map<bigint, number> =>
   new Map([...text.matchAll(HANDLE)].map(([, handle, tid]) => [BigInt(`0x${handle}`), Number(tid)]));
 
@@ -141,14 +141,14 @@ function mappedFile(address: bigint, mappings: readonly Mapping[]): string | und
 }
 
 /**
- * The path in a Rust symbol of the newer mangling, which gdb before 11 shows as it is: identifiers with their lengths before
- * them, those of generic arguments among them.
+ * The path in a Rust symbol of the newer mangling, which gdb before 11 shows undecoded: identifiers, each after its
+ * length, including those of generic arguments.
  */
 function withoutRustMangling(name: string): string {
   if (!/^_R[A-Z]/.test(name)) return name;
   const path: string[] = [];
   for (let at = 2; at < name.length; ) {
-    // A base-62 number tells crates, closures and the like apart: s..._
+    // A base-62 number distinguishes crates, closures and the like: s..._
     const [skipped = '', digits] = /^(?:[sB][0-9a-zA-Z]*_|[^\d])*?(?:(\d+)_?|$)/.exec(name.slice(at)) ?? [];
     if (digits === undefined) break;
     at += skipped.length;
@@ -158,17 +158,20 @@ function withoutRustMangling(name: string): string {
   return path.length === 0 ? name : path.join('::');
 }
 
-/** A Rust symbol has hashes that say nothing to a reader: a legacy one at its end, a v0 one after each crate's name. */
+/**
+ * A Rust symbol has hashes that mean nothing to a reader: a legacy symbol has one at its end, a v0 symbol one after
+ * each crate's name.
+ */
 const withoutHash = (name: string): string =>
   withoutRustMangling(name)
     .replace(/::h[0-9a-f]{16}\b/, '')
     .replace(/(?<=\w)\[[0-9a-f]{8,16}\]/g, '');
 
-/** What JavaScript and other languages are compiled to while they run. */
+/** Names for code that JavaScript and other languages are compiled to while they run. */
 const GENERATED = '[JIT code]';
 
 const MOST_FRAMES = 40;
-/** Of a line, so that the library behind the name is in every excerpt. */
+/** Longest line, in characters, so that the library after the name is in every excerpt. */
 const LONGEST_NAME = 180;
 const LONGEST_PLACE = 80;
 
@@ -189,7 +192,7 @@ function formatThread(thread: ThreadStack): string {
     .map(({ frame, times }) => `  ${formatFrame(frame)}${times > 1 ? `  x${times}` : ''}`);
   const left = lines.slice(MOST_FRAMES).reduce((sum, { times }) => sum + times, 0);
   const more = left > 0 ? [`  and ${left} more frames`] : [];
-  // First, as the reader knows it, and a report may have room for the first lines only.
+  // First, since the reader knows this code, and a report may have room for the first lines only.
   return [head, ...formatInterpreted(interpreted, keptAliveBy), ...shown, ...more].join('\n');
 }
 
@@ -213,7 +216,10 @@ function formatFrame({ name, library, source }: StackFrame): string {
   return `${start}${end === '' ? '' : `  [${end}]`}`;
 }
 
-/** Frames in a row that read alike, as one: frames without symbols, or a recursion. `first` is the number of the first of them. */
+/**
+ * Successive frames that look alike, as one: frames without symbols, or a recursion. `first` is the number of the first
+ * of them.
+ */
 export function folded(frames: readonly StackFrame[]): { frame: StackFrame; first: number; times: number }[] {
   const result: { frame: StackFrame; first: number; times: number }[] = [];
   for (const [first, frame] of frames.entries()) {

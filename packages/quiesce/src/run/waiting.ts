@@ -1,14 +1,15 @@
-// Whether a process exits, and what its threads wait for, by their stacks, or by what the kernel says where no debugger may look.
+// Whether a process exits, and what its threads wait for: judged from their stacks, or from what the kernel reports if
+// no debugger may attach.
 import type { StackFrame, ThreadStack } from './stack-trace.js';
 
 /** What a thread waits for: a child process, a time, a file or socket, or whatever another thread does. */
 export type Wait = 'child' | 'time' | 'file' | 'thread' | 'unknown';
 
-// What is on the main thread's stack once a process has begun to exit.
+// Functions on the main thread's stack once a process has begun to exit.
 export const EXITING =
   /^(?:(?:__GI_)?exit|__run_exit_handlers|__cxa_finalize\w*|_dl_fini|_dl_call_fini|Py_(?:FinalizeEx|Finalize|EndInterpreter|Exit)|_Py_Finalize\w*|(?:__GI_)?_exit|__libc_exit|node::(?:Exit|DefaultProcessExitHandlerInternal|FreeEnvironment|Environment::(?:Exit|RunCleanup|~Environment)|NodeMainInstance::~\w+|TearDownOncePerProcess|DisposePlatform|EmitProcessExitInternal)|std::process::exit)(?!\w)/m;
-// What a thread is in that waits: the C library's functions, with the names that they have inside it, and what leads
-// there. Looked for in its innermost frames only.
+// Functions that a waiting thread is in: the C library's, with their internal names, and functions that lead to them.
+// Only the innermost frames are searched.
 const wait = (...functions: readonly string[]): RegExp =>
   new RegExp(`^(?:__|__libc_|__GI_|__new_|_)*(?:${functions.join('|')})(?!\\w)`, 'm');
 const WAITS: readonly (readonly [Wait, RegExp])[] = [
@@ -33,30 +34,30 @@ const WAITS: readonly (readonly [Wait, RegExp])[] = [
     'unknown',
     wait(
       'pause|sigsuspend|sigwait(?:info)?|sigtimedwait|syscall|(?:internal_)?syscall_cancel\\w*',
-      // Go's scheduler: the goroutine that waits isn't on a thread's stack.
+      // Go's scheduler: a goroutine that waits isn't on a thread's stack.
       'runtime\\.(?:futex|notet?sleepg?|netpoll|usleep)',
     ),
   ],
 ];
-// The same, by the kernel's functions.
+// The same, by kernel functions.
 const CHANNELS: readonly (readonly [Wait, RegExp])[] = [
   ['child', /^(?:do_wait|kernel_wait)/],
   ['time', /nanosleep/],
   ['file', /poll|select|pipe|sock|skb|inet_|unix_|accept|_read|_write/],
   ['thread', /^futex/],
 ];
-/** What shows what a thread waits for. */
+/** The parts of a thread that show what it waits for. */
 type Waiting = Pick<ThreadStack, 'frames' | 'busy' | 'halted' | 'children' | 'asleep' | 'channel'>;
 
-/** `undefined` where it isn't in a call that waits. */
+/** `undefined` if it isn't in a call that waits. */
 export function waitOf(thread: Waiting | undefined): Wait | undefined {
   if (thread === undefined || thread.busy || thread.halted !== undefined) return undefined;
   if (WAITS_FOR_CHILD.test(names(thread.frames))) return 'child';
-  // What a signal's handler interrupted isn't what it waits for.
+  // A thread doesn't wait for what a signal's handler interrupted.
   const handler = thread.frames.findIndex(({ name }) => name === '<signal handler called>');
   const now = thread.frames.slice(0, handler < 0 ? undefined : handler);
   const innermost = names(now.slice(0, WAITING_FRAMES));
-  // As shells, and what is process 1 of a container, wait for the signal that a child has ended.
+  // Shells, and process 1 of a container, wait for the signal that a child has ended.
   if (SUSPENDED.test(innermost) && (thread.children?.length ?? 0) > 0) return 'child';
   const [wait] = WAITS.find(([, pattern]) => pattern.test(innermost)) ?? [];
   if (wait !== undefined || thread.asleep !== true) return wait;
@@ -64,7 +65,7 @@ export function waitOf(thread: Waiting | undefined): Wait | undefined {
   return kernel;
 }
 
-/** It waits in its event loop; of a Node that said so, or whose stack does and that runs no JavaScript. */
+/** Whether it waits in its event loop: Node reported that, or its stack shows it and it runs no JavaScript. */
 export function polls(thread: ThreadStack | undefined): boolean {
   if (thread === undefined || thread.busy || thread.halted !== undefined) return false;
   const answered = thread.keptAliveBy !== undefined;
@@ -78,30 +79,30 @@ const EVENT_LOOP = /^(?:uv__io_poll|uv_run|epoll_wait|epoll_pwait)(?!\w)/m;
 
 const SUSPENDED = wait('pause|sigsuspend|sigwait(?:info)?|sigtimedwait');
 
-/** `spawnSync` has an event loop of its own meanwhile. */
+/** `spawnSync` runs its own event loop meanwhile. */
 const WAITS_FOR_CHILD = /^node::SyncProcessRunner::/m;
 
-/** A wait is within the C library's functions for it, a few frames deep. */
+/** A waiting thread is within the C library's wait functions, a few frames deep. */
 export const WAITING_FRAMES = 6;
 
-/** The names of functions, joined by newlines. */
+/** The functions' names, joined by newlines. */
 export const names = (frames: readonly StackFrame[] = []): string =>
   frames.flatMap(({ name }) => (name === null ? [] : name.replace(/^(?:<+|__GI_)/, ''))).join('\n');
 
-/** Programs of Node that start the program they are given, and wait for it in their event loop. */
+/** Node programs that start the program they are given, and wait for it in their event loop. */
 const STARTERS =
   /(?:^|[\s/])(?:npm|npx|yarn|pnpm|corepack|lerna|nx|turbo|cross-env|concurrently|c8|nyc|jest|vitest|mocha|ava|tap)(?:-cli)?(?:\.[cm]?js)?(?:\s|$)|\s--test(?:\s|$)/;
-/** What keeps their event loop alive then. */
+/** What keeps their event loop alive meanwhile. */
 const KEPT_BY_CHILD = /^(?:child process|pipe or Unix socket|signal handler)(?: x\d+)?$/;
 
-/** Whether a process does nothing else than to wait for its children, as a shell or `npm test` does, and not at its own exit. */
+/** Whether a process only waits for its children, as a shell or `npm test` does, and isn't in its own exit. */
 export function waitsForChildren(threads: readonly ThreadStack[], command: string): boolean {
   const main = threads.find((thread) => thread.main);
   const { children = [], keptAliveBy = [] } = main ?? {};
   if (children.length === 0 || threads.some(({ busy }) => busy)) return false;
   if (EXITING.test(names(main?.frames))) return false;
   if (waitOf(main) === 'child') return true;
-  // Another program of Node may only have forgotten to end its child.
+  // Any other Node program may only have forgotten to end its child.
   return (
     STARTERS.test(command) &&
     polls(main) &&

@@ -9,54 +9,54 @@ import { signalName } from '../process/signal-names.js';
 export interface LeftThread {
   /** As the kernel has it: at most 15 characters. */
   readonly name: string;
-  /** File of the library or program whose code started it; `null` when that isn't known. */
+  /** File of the library or program whose code started it; `null` if that isn't known. */
   readonly library: string | null;
-  /** File of the runtime that it was started with, such as libstdc++ or OpenMP; not there where it was none. */
+  /** File of the runtime that started it, such as libstdc++ or OpenMP; absent if there was none. */
   readonly runtime?: string;
-  /** It is the main thread, and another one ended the process; not there otherwise. */
+  /** Whether it is the main thread, and another one ended the process; otherwise absent. */
   readonly main?: true;
 }
 
 /** An internet socket that was still open when its process ended. */
 export interface LeftSocket {
   readonly state: 'listening' | 'connected' | 'unconnected';
-  /** Its own address when it listens or isn't connected, otherwise that of its peer: `127.0.0.1:80`, `[::1]:80`. */
+  /** Its own address if it listens or isn't connected, otherwise that of its peer: `127.0.0.1:80`, `[::1]:80`. */
   readonly address: string;
 }
 
-/** A process under test that is about to die from a signal, and waits, stopped, to be looked at. */
+/** A process under test that is about to die from a signal. It has stopped, and waits for the tester to examine it. */
 export interface CrashReport {
   readonly pid: number;
   /** The thread that died, and its name. */
   readonly tid: number;
   readonly thread: string;
   readonly signal: NodeJS.Signals;
-  /** What the process and the thread were about, a word each: those of docs/diagnosis/README.md. */
+  /** What the process and the thread were doing, a word for each fact: the words of docs/diagnosis/README.md. */
   readonly states: readonly string[];
-  /** What it ran or used when it died was at this address, in this library, which it had unloaded before. */
+  /** What the thread ran or used when it died was at this address, in this library, which the process had unloaded before. */
   readonly unloaded?: { readonly address: bigint; readonly library: string };
 }
 
-/** The descriptor of a program on which it and the witness report: the value of `QUIESCE_DONE_FD`. */
+/** The descriptor on which a program and its witness report: the value of `QUIESCE_DONE_FD`. */
 export const DONE_FD = 3;
 
 /** What comes on that descriptor. */
 export type WitnessLine =
   | { readonly type: 'done' }
   | ({ readonly type: 'crash' } & CrashReport)
-  /** The exit of a process begins, whose timeline is taken. */
+  /** A process whose timeline is taken begins to exit. */
   | { readonly type: 'exiting'; readonly pid: number }
   | ({ readonly type: 'thread'; readonly pid: number } & LeftThread)
-  /** After the last `thread` of a process: how many there were. */
+  /** Sent after the last `thread` of a process: how many there were. */
   | { readonly type: 'threads'; readonly pid: number; readonly count: number }
   | ({ readonly type: 'socket'; readonly pid: number } & LeftSocket);
 
-/** File of the witness, once it is built; docs/diagnosis/README.md. */
+/** File of the witness, if it is built; docs/diagnosis/README.md. */
 export const WITNESS_FILE = fileURLToPath(
   new URL(`../../../native/exit-witness.${process.platform}-${process.arch}.so`, import.meta.url),
 );
 
-/** Why the witness isn't available here, and what to do; `undefined` when it is. */
+/** Why the witness isn't available here, and what to do; `undefined` if it is. */
 export function witnessProblem(): string | undefined {
   if (process.platform !== 'linux') return `it is a Linux preload library, and this is ${process.platform}`;
   if (isMusl()) return 'it needs glibc, and this system has musl';
@@ -66,7 +66,7 @@ export function witnessProblem(): string | undefined {
 
 const usable = witnessProblem() === undefined;
 
-/** What puts the witness into a program with this environment; nothing where there is no witness. */
+/** The variables that put the witness into a program with this environment; none without a witness. */
 export function witnessVariables(
   env: NodeJS.ProcessEnv,
   { pid, socket }: Way,
@@ -81,7 +81,7 @@ export function witnessVariables(
   };
 }
 
-/** Reads one line; `undefined` when it says nothing that is known. */
+/** Reads one line; `undefined` if it is none of the known reports. */
 export function parseWitnessLine(line: string): WitnessLine | undefined {
   const [type, ...fields] = line.split('\t');
   if (type === 'done' && fields.length === 0) return { type };

@@ -1,5 +1,5 @@
-// report/html/: a result as one self-contained HTML page: its parts, charts and style. Words that other reports share are
-// in report/.
+// report/html/: a result as one self-contained HTML page: its parts, charts and style. Wording that other reports share
+// is in report/.
 import { formatMs } from '../../duration.js';
 import type { Outcome } from '../../run/outcome.js';
 import { outcomeLabel } from '../../run/outcome.js';
@@ -12,7 +12,7 @@ const WIDTH = 386;
 const MARGIN = 36;
 const MOST_CELLS = 10_000;
 
-/** Ends of a run as the grid shows them: a colour for each. */
+/** How runs ended, as the grid shows it: a colour for each kind. */
 export type CellKind = 'expected' | Exclude<Outcome['kind'], 'clean'> | 'unclean';
 
 /** Names of the kinds, for the legend. */
@@ -26,16 +26,16 @@ export const CELL_NAMES: Readonly<Record<CellKind, string>> = {
   unclean: 'exit code 0',
 };
 
-/** Which of them a run is: a failed run that ended cleanly was to end otherwise. */
+/** The kind that a run belongs to. A failed run that ended cleanly should have ended otherwise. */
 export function cellKind({ failed, outcome }: RunRecord): CellKind {
   if (!failed) return 'expected';
   return outcome.kind === 'clean' ? 'unclean' : outcome.kind;
 }
 
 /**
- * The runs in their order, row by row. Beyond ten thousand, a cell stands for several and shows the first failed one
- * of them.
- * @param link where a failed run's cell leads to.
+ * The runs in their order, row by row. Beyond ten thousand runs, a cell stands for several. If one of these failed, the
+ * cell shows the first one that did.
+ * @param link returns the target of a failed run's cell.
  */
 export function outcomeGrid(runs: readonly RunRecord[], link: (run: number) => string | undefined): Html {
   const size = Math.ceil(runs.length / MOST_CELLS);
@@ -61,7 +61,7 @@ export function outcomeGrid(runs: readonly RunRecord[], link: (run: number) => s
         html`<text x="${MARGIN - 6}" y="${px(y + Math.min(pitch, 14) - 3)}" text-anchor="end">${number}</text>`,
       );
     }
-    // Neighbours that ended as expected are one shape: ten thousand of them would make a heavy page.
+    // Neighbours that ended as expected share one shape: ten thousand shapes would make a heavy page.
     const last = Math.min(cells.length, (row + 1) * columns);
     for (let from = row * columns; from < last; ) {
       const { first, shown } = cells[from] as (typeof cells)[number];
@@ -97,7 +97,10 @@ export function outcomeGrid(runs: readonly RunRecord[], link: (run: number) => s
 const BINS = 30;
 const PLOT_HEIGHT = 120;
 
-/** How often which exit time was seen, with the median and the 99th percentile marked; what is far beyond that is last. */
+/**
+ * How often each exit time was seen, with the median and the 99th percentile marked. The last bar collects what is far
+ * beyond that.
+ */
 export function exitHistogram(times: readonly number[], summary: Summary): Html {
   const least = Math.min(summary.median, ...sample(times));
   const far = summary.max > 2 * summary.p99;
@@ -134,7 +137,7 @@ ${bars}${mark(summary.median, 'median', apart || xOf(summary.median) < WIDTH / 2
 </svg>`;
 }
 
-// `Math.min` takes its values as arguments, of which there may be too many.
+// `Math.min` takes its values as arguments, and there may be too many of them.
 function sample(times: readonly number[]): number[] {
   return [times.reduce((least, time) => Math.min(least, time), Number.POSITIVE_INFINITY)];
 }

@@ -25,11 +25,11 @@ import { timelineFigure } from './timeline.js';
 const PHASE_TEXT = { work: 'at work', exit: 'at exit', unknown: '' } as const;
 
 /**
- * A result, or comparisons, or both, as one HTML page that needs nothing else: no network and no script. It follows the reader's light or
- * dark theme, and is readable at a phone's width.
+ * A result, or comparisons, or both, as one HTML page. It needs neither a network nor a script. It follows the reader's
+ * light or dark theme, and is readable at a phone's width.
  */
 export function htmlReport(result: PlanResult | null, comparisons: readonly NamedComparison[] = []): string {
-  // Of a comparison, the side before is there to fail.
+  // In a comparison, the side "before" is expected to fail.
   const judged = result !== null && comparisons.length === 0;
   const title = judged ? verdictText(result) : 'comparison';
   const page = html`<!doctype html>
@@ -65,7 +65,7 @@ function resultHtml(result: PlanResult): Html {
 ${failuresFirst(scenarios).map(({ scenario, i }) => scenarioHtml(scenario, i, planFile))}`;
 }
 
-/** What a scenario counts as where the reader chooses which are shown. */
+/** How a scenario counts when the reader chooses which scenarios are shown. */
 type Shown = 'failed' | 'other' | 'ok';
 
 const SHOWN_NAMES: Readonly<Record<Shown, string>> = {
@@ -79,7 +79,7 @@ function shownAs(scenario: ScenarioResult): Shown {
   return verdict === 'FAILED' ? 'failed' : verdict === 'ok' ? 'ok' : 'other';
 }
 
-/** Chooses which scenarios are shown, by how they ended, with their numbers; the style sheet does it, without a script. */
+/** Lets the reader choose which scenarios are shown, by how they ended. The style sheet does that, without a script. */
 function filterHtml(scenarios: readonly ScenarioResult[]): Html {
   const choice = (value: string, name: string, count: number): Html =>
     html`<label><input type="radio" name="show" id="show-${value}"${value === 'all' && new Html(' checked')}> ${name} (${count})</label>`;
@@ -90,7 +90,7 @@ function filterHtml(scenarios: readonly ScenarioResult[]): Html {
   return html`<form class="filter" aria-label="Which scenarios are shown">${choice('all', 'all', scenarios.length)}${counts.map(({ kind, count }) => count > 0 && choice(kind, SHOWN_NAMES[kind], count))}</form>`;
 }
 
-/** Scenarios with their places in the plan: those that failed, then those that show something else, then the rest. */
+/** Scenarios with their places in the plan: those that failed, then those with something else to show, then the rest. */
 function failuresFirst(
   scenarios: readonly ScenarioResult[],
 ): readonly { readonly scenario: ScenarioResult; readonly i: number }[] {
@@ -210,7 +210,7 @@ ${evidence.stdout.trim() !== '' && html`<details><summary>stdout</summary><pre>$
 </details>`;
 }
 
-/** The exit of a failed run, and beside that of the first kind, of a clean one. */
+/** The exit of a failed run. For the first kind of failure, the exit of a clean run is shown beside it. */
 function timelines(
   { failures, cleanTimeline }: ScenarioResult,
   failure: FailureGroup,
@@ -256,7 +256,7 @@ function comparisonHtml(comparison: NamedComparison): Html {
 <p class="scale">Scale: 0 to ${percentText(most)}; the line is the ${percent(confidence)} interval.${runsToProve !== null && ` If these are the true rates, ${runsToProve} runs of each prove it with a chance of 80 %.`}</p></div>`;
 }
 
-/** The end of a scale of rates: the least round number that is none of them smaller. */
+/** The end of a scale of rates: the smallest of these round numbers that isn't below any rate. */
 function scaleOf(rates: readonly number[]): number {
   const most = Math.max(...rates);
   return [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5].find((end) => end >= most) ?? 1;

@@ -7,7 +7,7 @@ export class Html {
 
 type Value = Html | string | number | false | null | undefined | readonly Value[];
 
-/** A piece of HTML, in which everything filled in is escaped unless it is HTML itself. */
+/** A piece of HTML. All that is filled in is escaped, unless it is HTML itself. */
 export function html(parts: TemplateStringsArray, ...values: readonly Value[]): Html {
   return new Html(parts.map((part, i) => (i === 0 ? part : filled(values[i - 1]) + part)).join(''));
 }

@@ -11,8 +11,9 @@ const GAP = 7;
 const LEAST_WIDTH = 0.5;
 
 /**
- * A timeline as a figure: the moments of the exit as lines over all of it, the parts of the exit as bars, and the threads as
- * lanes. Places are percent of the width, and texts keep their size, so that it is legible on a phone.
+ * A timeline as a figure: the moments of the exit as lines over all of it, the parts of the exit as bars, and the
+ * threads as lanes. Positions are percentages of the width, and text keeps its size, so that the figure is legible on a
+ * phone.
  * @param id unique in the page.
  */
 export function timelineFigure(timeline: Timeline, id: string, caption: string): Html {
@@ -64,7 +65,7 @@ function partRow(phase: TimelinePhase): Html {
   return html`<tr><td class="number">${timeText(fromMs)}</td><td class="number">${took}</td><td>${phaseText(phase)}${name?.includes('/') && html` <span class="where">${name}</span>`}</td></tr>`;
 }
 
-/** A line over all lanes, with what happened then: where there is room, which on a phone is little. */
+/** A line over all lanes, with what happened then if there is room. On a phone there is little. */
 function flag({ kind, text, atMs }: TimelineMoment, scale: Scale, top: number, bottom: number): Html {
   const x = scale.at(atMs);
   const [anchor, shift, from] =
@@ -111,7 +112,10 @@ function lane(thread: TimelineThread, { crash, endMs }: Timeline, scale: Scale, 
   return html`<text${died && html` class="t-crash"`} x="0" y="${top + 10}">${shorten(threadText(thread))}${notes !== '' && ` (${notes})`}</text>${unseen}${shapes}${fromMs !== null && fromMs >= 0 && mark(fromMs)}${toMs !== null && mark(toMs)}${died && html`<svg x="${pc(scale.at(crash.atMs))}" y="${middle}" overflow="visible"><path class="t-cross" d="M-5-5L5 5M5-5L-5 5"/></svg>`}`;
 }
 
-/** The parts of the exit that are shown as bars: what the sentence names, those under way at the end, and the longest. */
+/**
+ * The parts of the exit that are shown as bars: those that the sentence names, those under way at the end, and the
+ * longest.
+ */
 function shownPhases({ phases, tornDown, endMs }: Timeline): TimelinePhase[] {
   const weight = ({ what, name, fromMs, toMs }: TimelinePhase): number => {
     if (tornDown !== null && what === tornDown.what && name === tornDown.name && fromMs === tornDown.atMs)
@@ -125,7 +129,7 @@ function shownPhases({ phases, tornDown, endMs }: Timeline): TimelinePhase[] {
     .sort((a, b) => a.fromMs - b.fromMs);
 }
 
-/** The threads that are shown: the first one, the one that died, then those that were there longest. */
+/** The threads that are shown: the first one, the one that died, then those that lived longest. */
 function shownThreads({ threads, crash, endMs }: Timeline): TimelineThread[] {
   const hosts = ({ library }: TimelineThread): boolean =>
     threads[0]?.library !== null && library === threads[0]?.library;
@@ -138,17 +142,17 @@ function shownThreads({ threads, crash, endMs }: Timeline): TimelineThread[] {
 }
 
 interface Scale {
-  /** Where a time is, in percent of the width. */
+  /** The position of a time, in percent of the width. */
   at(ms: number): number;
-  /** Where it is not to scale. */
+  /** The stretches that aren't to scale. */
   readonly breaks: readonly { readonly from: number; readonly to: number; readonly ms: number }[];
 }
 
 const MOST_BREAKS = 2;
-/** A pause in which nothing happens is shortened when it takes so many times what all else does. */
+/** A pause in which nothing happens is shortened if it takes this many times as long as everything else together. */
 const LONG = 4;
 
-/** A linear scale, except for long pauses: what happens within a millisecond would not be seen beside a wait of seconds. */
+/** A linear scale, except for long pauses: beside a wait of seconds, what happens within a millisecond would be invisible. */
 export function timeScale({ phases, threads, endMs, crash }: Timeline): Scale {
   const times = [
     ...phases.flatMap(({ fromMs, toMs }) => [fromMs, toMs ?? endMs]),
@@ -200,6 +204,6 @@ const pc = (percent: number): string => `${Math.round(percent * 100) / 100}%`;
 
 const MOST_LETTERS = 40;
 
-/** A label that fits beside others on a phone; what names it is mostly at its end. */
+/** A label that fits beside others on a phone. What tells names apart is usually at their end. */
 const shorten = (text: string): string =>
   text.length <= MOST_LETTERS ? text : `${text.slice(0, 14)}…${text.slice(-(MOST_LETTERS - 15))}`;
