@@ -20,10 +20,10 @@ import { VERSION } from './version.js';
 
 const subcommands: readonly Subcommand[] = [run, compare, merge, bisect, runsNeeded, history, init, doctor];
 
-// Commander's own words for an error are not printed; `explain` says them in one line.
+// Commander's own error text is not printed; `explain` says it in one line.
 const silent = { writeErr: () => {}, outputError: () => {} };
 
-/** Of a command line that is shown, in characters. */
+/** Longest command line that is shown in full, in characters. */
 const MOST_SHOWN = 120;
 
 const program = new Command('quiesce');
@@ -59,7 +59,7 @@ function refuseLostDirectory(): void {
   }
 }
 
-/** Reports to the user in one line what went wrong, and returns the exit code. */
+/** Tells the user in one line what went wrong, and returns the exit code. */
 function explain(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.ok;
@@ -85,7 +85,7 @@ function explain(error: unknown): number {
   return EXIT.environment;
 }
 
-/** What to write for words without a subcommand that are a command to test, or options of its runs. */
+/** What to type instead, for words without a subcommand that are a command to test, or options of its runs. */
 function meantRun(words: readonly string[]): string | undefined {
   const [first = ''] = words;
   const options = program.commands.find((command) => command.name() === run.name)?.options ?? [];
@@ -105,11 +105,11 @@ function meantRun(words: readonly string[]): string | undefined {
 const isProgram = (word: string): boolean => findExecutable(word, process.cwd()).path !== undefined;
 
 function complain(message: string, hint?: string): void {
-  // It may quote a file or a program.
+  // The message may quote a file or a program.
   process.stderr.write(printable(`quiesce: error: ${message}${hint === undefined ? '' : ` (${hint})`}\n`));
 }
 
-// If the reader has gone away (`| head`, a closed terminal), that is not a reason to stop or to complain. Anything else,
+// A reader that has gone away (`| head`, a closed terminal) is not a reason to stop or to complain. Any other error,
 // such as a full disk, is reported once, by every subcommand; its other files are still written.
 let unwritten = false;
 for (const [name, stream] of [
@@ -126,16 +126,19 @@ let done = false;
 process.on('exit', (code) => {
   if (unwritten && code <= EXIT.unexpected) process.exitCode = EXIT.environment;
   if (done) return;
-  // Whatever its code, it isn't that of a session.
+  // Whatever the exit code is, it isn't that of a session.
   complain('this process ended before its work was done', 'does the plan module call process.exit()?');
   process.exitCode = EXIT.usage;
 });
-// Of a plan module, too: Node's own exit code, 1, would say that runs failed.
+// Includes exceptions of a plan module. Node's own exit code, 1, would say that runs failed.
 process.on('uncaughtException', (error) => end(explain(error)));
 
 end(await main().catch(explain));
 
-/** Ends this process once its output is written and its spawner has ended, also where a plan module left something open that would keep it alive. */
+/**
+ * Ends this process once its output is written and its spawner has ended, even if a plan module left something open
+ * that would keep the process alive.
+ */
 function end(exitCode: number): void {
   done = true;
   const written = [process.stdout, process.stderr].map(

@@ -3,11 +3,11 @@ import { UsageError } from './errors.js';
 /** A span of time with its unit, such as `"500ms"`, `"10s"`, `"2m"`, `"1h"`. */
 export type Duration = string;
 
-/** What such a text looks like. */
+/** The pattern of such a text. */
 export const DURATION = /^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*$/;
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
-const MAX_MS = 24 * 24 * UNIT_MS.h; // a Node timer holds little more
+const MAX_MS = 24 * 24 * UNIT_MS.h; // a Node timer can't be set for much longer
 
 /**
  * The milliseconds in a duration, rounded up to at least 1.
@@ -31,7 +31,7 @@ export function parseDuration(duration: Duration): number {
   return Math.ceil(ms);
 }
 
-/** Milliseconds as a person reads them: `3.1 ms`, `412 ms`, `4.1 s`, `2 m 05 s`. */
+/** Milliseconds as a person would write them: `3.1 ms`, `412 ms`, `4.1 s`, `2 m 05 s`. */
 export function formatMs(ms: number): string {
   if (ms < 9.95) return `${ms.toFixed(1)} ms`;
   if (ms < 999.5) return `${ms.toFixed(0)} ms`;

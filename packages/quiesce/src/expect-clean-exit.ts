@@ -19,7 +19,7 @@ export interface CleanExitOptions
 }
 
 /**
- * Runs a program many times. Returns the result if it exits cleanly, and otherwise rejects. It is for `node:test` and
+ * Runs a program many times. Returns the result if it exits cleanly, and otherwise rejects. Use it in `node:test` or
  * any other test runner. With `below: 0.01` it makes 299 runs: raise the test runner's timeout if necessary.
  * @param command program and arguments, or one string that is split as a shell would split it, but without a shell.
  * @throws AssertionError, whose message has the counts, the bound and the first failure's output, when it doesn't

@@ -5,7 +5,7 @@ const ARTICLES: Readonly<Record<string, string>> = {
   ...{ string: 'text', number: 'a number', int: 'a whole number', boolean: 'true or false' },
 };
 
-/** The first thing that a schema finds wrong in a file's data, in a reader's words: which field, and what it should be. */
+/** The first problem that a schema finds in a file's data, in a reader's words: which field, and what it should be. */
 export function schemaProblem({ issues: [first] }: z.ZodError): string {
   if (first === undefined) return 'it has another form';
   const field = first.path.length === 0 ? 'it' : JSON.stringify(first.path.join('.'));

@@ -6,8 +6,8 @@ declare module 'vitest' {
   // biome-ignore lint/suspicious/noExplicitAny: declarations that are merged have the same parameters
   interface Matchers<T = any> {
     /**
-     * The command (program and arguments, or one text) exits cleanly: see `expectCleanExit`. Await it. With `below:
-     * 0.01` it makes 299 runs, so give the test a timeout.
+     * The command (program and arguments, or one text) exits cleanly: see `expectCleanExit`. Await the assertion. With
+     * `below: 0.01` it makes 299 runs, so give the test a timeout.
      */
     toExitCleanly(options?: CleanExitOptions): Promise<T>;
   }

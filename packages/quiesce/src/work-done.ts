@@ -1,10 +1,9 @@
 import { writeSync } from 'node:fs';
 
 /**
- * Tells the tester that the program's work is done and that its exit follows. Writes the line `done` to
- * the file descriptor that `QUIESCE_DONE_FD` names, synchronously. Does nothing outside the tester, and never
- * throws: a program under test must not fail because nobody listens. On Deno it needs `--allow-env`, and `--allow-ffi` as
- * native addons do.
+ * Tells the tester that the program's work is done and that its exit follows. Writes the line `done` synchronously to
+ * the file descriptor in `QUIESCE_DONE_FD`. Does nothing outside the tester, and never throws: a program under test
+ * must not fail because nothing listens. On Deno it needs `--allow-env`, and `--allow-ffi` as native addons do.
  */
 export function workDone(): void {
   try {
@@ -27,7 +26,7 @@ interface DenoForeign {
   ): { readonly symbols: { write(fd: number, bytes: Uint8Array, length: bigint): bigint } };
 }
 
-// Deno has its own numbers for files, and inherited descriptors have none.
+// Deno has its own numbers for files, and none for inherited descriptors.
 function writeOnDeno({ build, dlopen }: DenoForeign, fd: number, text: string): void {
   const libc = build.os === 'linux' ? 'libc.so.6' : 'libSystem.B.dylib';
   const write = { parameters: ['i32', 'buffer', 'usize'], result: 'isize' };

@@ -1,5 +1,5 @@
-// bisect/: finds the published version of a package that changed how a program ends, by sessions with one version after
-// another. Installing is in install/.
+// bisect/: finds the published version of a package that changed how a program ends. It runs a session with one version
+// after another. Installing is in install/.
 import { EnvironmentError, UsageError } from '../errors.js';
 import {
   type InstallOptions,
@@ -21,12 +21,12 @@ export interface Tried {
 
 /** Which version changed how runs end. */
 export interface BisectResult {
-  /** `null`: both ends are alike. */
+  /** `null`: the oldest and the newest version behave alike. */
   readonly change: VersionChange | null;
   /**
-   * Versions that can't do the program's work, for instance because an API is missing. With them, each run ended with
-   * an exit code before the program reported that its work is done, as it does with other versions. They say nothing
-   * about exits and are left out.
+   * Versions that can't do the program's work, for instance because an API is missing. Each run with such a version
+   * ended with an exit code before the program reported "work done", which it does report with other versions. They say
+   * nothing about exits and are left out.
    */
   readonly unusable: readonly string[];
   /** In the order in which they were tried. */
@@ -40,7 +40,7 @@ export interface VersionChange {
   readonly version: string;
   /** The last version that ends as those before it. */
   readonly after: string;
-  /** Versions between these two, which can't do the program's work: any of them may have brought or cured it. */
+  /** Versions between these two that can't do the program's work: any of them may have brought or cured it. */
   readonly between: readonly string[];
 }
 
@@ -51,7 +51,7 @@ export interface BisectOptions
   readonly package: PackageName;
   /** The oldest version to look at; default: the first published. */
   readonly from?: string;
-  /** The newest; default: the last published. */
+  /** The newest version; default: the last published. */
   readonly to?: string;
   /** Python for a PyPI package's environments; default `python3`. */
   readonly python?: string;
@@ -61,12 +61,12 @@ export interface BisectOptions
 
 /**
  * Finds the version of a package that brought or cured a failure, by halving. It runs the only chosen scenario of the
- * plan; its command names the installation by `${python}` or `${npm}`. A version is bad when any of its runs fails,
- * except for versions that can't do the program's work at all. With fewer runs, a bad version is more likely to pass
- * for good, so rare failures need perturbation. No stacks are taken.
- * @throws UsageError when a version isn't published, the command doesn't name the installation, or there are fewer than two, or not one scenario;
- * EnvironmentError when one can't be installed, or a service keeps runs from being made; the signal's reason when
- * aborted.
+ * plan, whose command refers to the installation as `${python}` or `${npm}`. A version is bad when any of its runs
+ * fails, except for versions that can't do the program's work at all. With fewer runs, a bad version is more likely to
+ * pass for good, so rare failures need perturbation. No stacks are taken.
+ * @throws UsageError when a version isn't published, the command doesn't refer to the installation, there are fewer
+ * than two versions, or more than one scenario is chosen; EnvironmentError when a version can't be installed, or a
+ * service keeps runs from being made; the signal's reason when aborted.
  */
 export async function bisect(plan: Plan, options: BisectOptions): Promise<BisectResult> {
   refuseWithoutPlace(chosenScenarios(plan.scenarios, options.only), options.package);
@@ -106,8 +106,8 @@ export async function bisect(plan: Plan, options: BisectOptions): Promise<Bisect
     return { change, unusable, tried };
   };
   await tryOne(low);
-  await tryOne(high); // only both show whether the program says when its work is done
-  // One of the ends is usable: the one whose runs said so, or both.
+  await tryOne(high); // only both ends show whether the program reports "work done"
+  // One of the ends is usable: the one whose runs reported "work done", or both.
   if ((await state(low)) === 'unusable') {
     [, low] = await boundary(low, high, async (i) => (await state(i)) === 'unusable');
   } else if ((await state(high)) === 'unusable') {
@@ -129,7 +129,7 @@ export async function bisect(plan: Plan, options: BisectOptions): Promise<Bisect
   });
 }
 
-/** @throws UsageError where a program would be the same with every version. */
+/** @throws UsageError if a program would be the same with every version. */
 function refuseWithoutPlace(scenarios: readonly ScenarioSpec[], { registry }: PackageName): void {
   const placeholder = `\${${registry === 'npm' ? 'npm' : 'python'}}`;
   const what = registry === 'npm' ? 'the folder that has its node_modules' : "its environment's Python";
@@ -144,7 +144,7 @@ function refuseWithoutPlace(scenarios: readonly ScenarioSpec[], { registry }: Pa
 
 type VersionState = 'good' | 'bad' | 'unusable';
 
-/** @param speaks whether the program says when its work is done, with whatever version. */
+/** @param speaks whether the program reports "work done" with any version. */
 function versionState({ runs }: ScenarioResult, speaks: boolean): VersionState {
   const failed = runs.filter((run) => run.failed);
   if (failed.length === 0) return 'good';
@@ -155,7 +155,7 @@ function versionState({ runs }: ScenarioResult, speaks: boolean): VersionState {
   return atWork.length === failed.length ? 'good' : 'bad';
 }
 
-/** Of a list whose beginning is like `low` and whose end isn't: the last that is, and the first that isn't. */
+/** For a list whose beginning is like `low` and whose end isn't: the last that is, and the first that isn't. */
 async function boundary(
   low: number,
   high: number,
@@ -169,7 +169,7 @@ async function boundary(
   return [low, high];
 }
 
-/** The usable version that is nearest to the middle; `undefined` when there is none between. */
+/** The usable version nearest to the middle; `undefined` if there is none in between. */
 async function usableBetween(
   low: number,
   high: number,
@@ -198,7 +198,7 @@ async function tryVersion(
   const { scenarios, serviceFailures } = await runResolved(resolved, { stacks: false, ...options });
   options.signal?.throwIfAborted();
   const [result] = scenarios as [ScenarioResult];
-  // A service's message has its name.
+  // A service's message contains the service's name.
   const problem =
     serviceFailures[0]?.message ??
     (result.state === 'completed' || result.endedByFailures ? undefined : result.reason);

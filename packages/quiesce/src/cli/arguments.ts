@@ -1,5 +1,5 @@
-// cli/: the subcommands of `quiesce`, a file each, with their flags, progress, interrupts and exit codes. What they do is
-// below: nothing here decides how a run ended, and nobody below knows of flags or the terminal.
+// cli/: the subcommands of `quiesce`, a file each, with their flags, progress, interrupts and exit codes. The layers
+// below do the work: nothing here decides how a run ended, and nothing below knows about flags or the terminal.
 import { type Command, InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
@@ -9,8 +9,8 @@ import { parseShard, type ShardChoice } from '../plan/shard.js';
 import { parseRate } from '../statistics/rate-goal.js';
 
 /**
- * Reads a flag's text as a value of a schema. @param read makes the schema's input from the text.
- * @param adds the flag can be given several times, and the schema is that of their list.
+ * Reads a flag's text as a value of a schema. @param read turns the text into the schema's input.
+ * @param adds whether the flag can be given several times. The schema is then that of the list.
  */
 export function argument<T>(
   schema: z.ZodType<T>,
@@ -33,13 +33,13 @@ export function argument<T>(
   };
 }
 
-// What was given instead is in what commander says before.
+// Commander's message has already said what was given instead.
 const sentence = (text: string): string =>
   `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/, got .*$/s, '')}.`;
 
 /**
- * Refuses an option of the command as the value of another one that takes any text: the value was forgotten. Commander
- * takes it, and what follows as the command to test.
+ * Refuses one of the command's options as the value of another option that takes any text: the value was forgotten.
+ * Commander would take the option as the value, and what follows as the command to test.
  */
 export function refuseForgottenValues(command: Command): void {
   const { options } = command;
@@ -56,7 +56,7 @@ export function refuseForgottenValues(command: Command): void {
 
 /**
  * Checks the words of a command to test.
- * @throws UsageError when its program is empty, as from a variable that isn't set.
+ * @throws UsageError when its program is empty, for example from a variable that isn't set.
  */
 export function checkCommand(words: readonly string[]): void {
   if (words[0] === '') throw new UsageError('the command is empty', 'give a program and its arguments');

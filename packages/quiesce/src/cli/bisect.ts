@@ -22,7 +22,7 @@ interface BisectFlags {
   readonly only?: string[];
 }
 
-/** Not of bisect: a version is bad when any of its runs fails. */
+/** Doesn't apply to bisect: a version is bad when any of its runs fails. */
 const WITHOUT = ['until', 'allowFailures', 'confidence', 'expect'] as const;
 
 const HELP = `

@@ -5,21 +5,21 @@ import type { PlanResult } from '../results/result.js';
 import type { ProgressEvent } from '../session/session.js';
 import { writeOutput } from './output.js';
 
-/** Writes the JSON report of what has been run, while more is run. */
+/** Writes the JSON report of the runs so far, while more runs are made. */
 export interface Checkpoints {
   readonly onProgress: (event: ProgressEvent) => void;
-  /** Waits for one that is being written; none is begun afterwards. */
+  /** Waits for a report that is being written. No other is begun afterwards. */
   stop(): Promise<void>;
 }
 
 const EVERY_MS = 5_000;
-/** The share of the time that they may take. */
+/** The share of the time that writing may take. */
 const MOST_SHARE = 0.01;
 
 /**
- * Writes the report to its own file every 5 s, or more rarely where that would take more than a hundredth of the
- * time, so that `--resume` can continue from it after a tester that was killed. Not to standard output or a device. A
- * report that can't be written is mentioned once. The runs continue, and the report at their end may still succeed.
+ * Writes the report to its own file every 5 s, or less often if writing would take more than a hundredth of the time.
+ * So `--resume` can continue after the tester was killed. Nothing is written to standard output or a device. A report
+ * that can't be written is mentioned once. The runs continue, and writing the report at their end may still succeed.
  */
 export function checkpoints(
   file: string | undefined,
@@ -60,7 +60,7 @@ export function checkpoints(
   };
 }
 
-/** The JSON report as it is written to a file. */
+/** The JSON report as its file contains it. */
 export function reportText(result: PlanResult): string {
   return `${JSON.stringify(jsonReport(result), null, 2)}\n`;
 }

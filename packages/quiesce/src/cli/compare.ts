@@ -39,7 +39,7 @@ interface CompareFlags {
   readonly html?: string;
 }
 
-/** Not of compare: each side is run a number of times. */
+/** Doesn't apply to compare: each side is run a fixed number of times. */
 const WITHOUT = ['until', 'allowFailures'] as const;
 
 const HELP = `
@@ -85,7 +85,7 @@ async function compareSides(flags: CompareFlags, given: ScenarioDefaults): Promi
     try {
       return await comparisonsOf(flags, given, {
         ...{ signal, onProgress: progress.onProgress },
-        // The terminal shows none.
+        // The terminal shows no stacks.
         stacks: flags.json !== undefined || flags.html !== undefined,
       });
     } finally {
@@ -114,7 +114,7 @@ async function compareSides(flags: CompareFlags, given: ScenarioDefaults): Promi
   return asDemanded ? EXIT.ok : EXIT.unexpected;
 }
 
-/** The comparisons, and what was run for them. */
+/** The comparisons, and the runs made for them. */
 interface Compared {
   readonly comparisons: readonly NamedComparison[];
   readonly run: PlanResult | null;
@@ -153,7 +153,7 @@ async function comparisonsOf(
     } as CompareOptions);
     return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
   }
-  // One side was run before, so only the other is run now.
+  // One side was run before, so only the other one is run now.
   const { command } = (isSaved(sides.before) ? sides.after : sides.before) as { command: string[] };
   const scenario = { name: command.join(' '), runs: COMPARED_RUNS, ...given, command };
   const result = await runResolved(resolvePlan({ scenarios: [scenario] }), session);

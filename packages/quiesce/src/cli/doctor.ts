@@ -12,16 +12,19 @@ import { readerStream, writeOutput } from './output.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT } from './subcommand.js';
 
-/** Something that the tester uses where it is there. */
+/** Something that the tester uses if it is available. */
 interface Check {
   readonly name: string;
-  /** Why it can't be used; `null` when it can. */
+  /** Why it can't be used; `null` if it can. */
   readonly problem: string | null;
-  /** What is missing in results without it. */
+  /** What results lack without it. */
   readonly cost: string;
   /** How to get it. */
   readonly remedy: string;
-  /** Without it, crashes and hangs are found, but hardly explained or provoked. The exit code says so. */
+  /**
+   * Whether crashes and hangs can hardly be explained or provoked without it, although they are found. The exit code
+   * reflects that.
+   */
   readonly matters: boolean;
 }
 
@@ -126,7 +129,10 @@ function program(name: string, cost: string, remedy: string): Check {
   return { name, problem, cost, remedy, matters: false };
 }
 
-/** Tries it on a program as a run starts it: only that shows whether the kernel and the container let the debugger in. */
+/**
+ * Tries the debugger on a program that is started as a run starts it: only that shows whether the kernel and the
+ * container let it attach.
+ */
 async function stacksProblem(signal: AbortSignal): Promise<string | null> {
   const sleeper = await spawnGroup(
     [process.execPath, '-e', `setTimeout(() => {}, ${SLEEP_S}e3); console.log()`],

@@ -79,8 +79,8 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
 }
 
 /**
- * How a program in a folder imports a module; a path is relative to the working directory.
- * @throws UsageError when it isn't there.
+ * How a program in a folder imports a module. A path is relative to the working directory.
+ * @throws UsageError when the module doesn't exist.
  */
 function javascriptModule(module: string, host: TemplateHost, folder: string): string {
   if (/^(?:\.{0,2}\/|\.)/.test(module)) {
@@ -107,7 +107,7 @@ function javascriptModule(module: string, host: TemplateHost, folder: string): s
   );
 }
 
-/** The name in a folder's `package.json`, by which its own modules may import it. */
+/** The name in a folder's `package.json`, by which the folder's own modules may import it. */
 function packageName(folder: string): unknown {
   try {
     return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).name;
@@ -116,7 +116,7 @@ function packageName(folder: string): unknown {
   }
 }
 
-/** @throws UsageError when Python finds no such module from there. Without Python, nothing is checked. */
+/** @throws UsageError when Python doesn't find the module from there. Without Python, nothing is checked. */
 async function pythonModule(module: string, folder: string): Promise<string> {
   const top = module.split('.')[0] as string;
   if (findExecutable('python3', '.').path === undefined) return module;

@@ -19,8 +19,8 @@ export class InterruptedError extends QuiesceError {
 
 /**
  * Does some work that an interrupt aborts through the `AbortSignal`. The work is still awaited, so that it can return
- * what it has. A second interrupt, or SIGQUIT (Ctrl-\), ends this process at once, and leaves
- * nothing behind either.
+ * the result so far. A second interrupt, or SIGQUIT (Ctrl-\), ends this process at once, and leaves nothing behind
+ * either.
  * @returns what the work returned, and the signal that stopped it, if one did.
  * @throws what the work throws: InterruptedError if it has no result to return.
  */
@@ -45,7 +45,7 @@ export async function interruptible<T>(
   }
 }
 
-/** By the signal itself: `process.exit()` would wait for a write to a pipe that nobody reads. */
+/** Ends with the signal itself: `process.exit()` would wait for a write to a pipe without a reader. */
 function endAtOnce(name: NodeJS.Signals): void {
   runExitGuards();
   process.removeAllListeners(name);

@@ -5,8 +5,8 @@ import { EnvironmentError, messageOf, UsageError } from '../errors.js';
 import { writeAtomically } from '../files/atomic-write.js';
 
 /**
- * Where text for a reader goes: standard output, or standard error if standard output has a report for a machine.
- * @returns the stream, whether it may have colours, and its columns where they are known.
+ * Where text for a reader goes: standard output, or standard error if standard output carries a report for a machine.
+ * @returns the stream, whether it may have colours, and its columns if they are known.
  */
 export function readerStream(stdoutTaken: boolean): {
   stream: NodeJS.WriteStream;
@@ -14,7 +14,7 @@ export function readerStream(stdoutTaken: boolean): {
   columns: number | undefined;
 } {
   const stream = stdoutTaken ? process.stderr : process.stdout;
-  // A shell that exports it, or a test, gives the width where the output is not a terminal.
+  // If the output isn't a terminal, a shell that exports COLUMNS, or a test, sets the width.
   const columns = stream.columns || Number(process.env.COLUMNS) || undefined;
   return {
     stream,
@@ -32,11 +32,12 @@ export async function writeOutput(file: string, text: string): Promise<void> {
     process.stdout.write(text);
     return;
   }
-  // A device or a pipe can't be put in place of another; a link is to stay one.
+  // A device or a pipe can't be replaced by a new file, and a link must stay a link.
   const existing = lstatSync(file, { throwIfNoEntry: false });
   let reader: number | undefined;
   try {
-    // To open a pipe waits for a reader, and nothing could end that wait; to open it so fails where there is none.
+    // Opening a pipe normally waits for a reader, and nothing could end that wait. Without blocking, it fails if there
+    // is none.
     if (existing?.isFIFO()) reader = openSync(file, constants.O_WRONLY | constants.O_NONBLOCK);
     await (existing?.isFile() === false ? writeFile(file, text) : writeAtomically(file, text));
   } catch (error) {
@@ -49,7 +50,7 @@ export async function writeOutput(file: string, text: string): Promise<void> {
 }
 
 /**
- * Makes sure, before the work, that an output file can be written after it.
+ * Makes sure, before the work, that an output file can be written after the work.
  * @param option what the file was given to, such as `--json`.
  * @throws UsageError when it can't.
  */

@@ -30,7 +30,7 @@ export function reportOptions(command: Command): Command {
 }
 
 /**
- * Makes sure, before the work, that all reports can be written after it.
+ * Makes sure, before the work, that all reports can be written after the work.
  * @throws UsageError when one can't, or two go to the same place.
  */
 export function checkReports(flags: ReportFlags): void {
@@ -46,13 +46,13 @@ export function checkReports(flags: ReportFlags): void {
 }
 
 /**
- * Reports to the reader, and writes the files that were asked for. If one can't be written, the others still are.
+ * Shows the result to the reader, and writes the requested files. If one can't be written, the others still are.
  * @throws EnvironmentError when one can't be written.
  */
 export async function writeReports(result: PlanResult, flags: ReportFlags): Promise<void> {
   const { stream, colour, columns } = readerStream(FORMATS.some((format) => flags[format] === '-'));
   stream.write(`\n${terminalReport(result, colour, columns)}`);
-  // Loaded where they are asked for.
+  // Loaded only when requested.
   const texts = {
     json: async () => reportText(result),
     junit: async () => (await import('../report/junit.js')).junitReport(result),

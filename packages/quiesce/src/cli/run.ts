@@ -97,7 +97,7 @@ async function runCommand(
     throw new UsageError('--label needs --history');
   }
   if (flags.history !== undefined) {
-    // Only the folder of the usual one is made.
+    // Only the folder of the default file is created.
     if (historyFile(flags.history) !== HISTORY_FILE) checkWritable(historyFile(flags.history), '--history');
     await checkHistory(historyFile(flags.history));
   }
@@ -165,7 +165,7 @@ async function planOf(
   return resolvePlan({ scenarios: [scenario] }, overrides, 'command');
 }
 
-/** The plan of this directory. A note names it, since the command line did not. */
+/** The plan in this directory. A note names it, since the command line did not. */
 async function foundPlan(): Promise<string | undefined> {
   const file = await findPlan();
   if (file !== undefined) process.stderr.write(`quiesce: note: the plan is ${file}\n`);

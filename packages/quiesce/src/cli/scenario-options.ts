@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { flagOf, type OptionName, optionNames, optionOf, type ScenarioDefaults } from '../plan/options.js';
 import { argument } from './arguments.js';
 
-/** Adds the flags of options of scenarios to a subcommand, all but some; `help` replaces what the table says of one. */
+/** Adds the flags of scenario options to a subcommand, except for some. `help` replaces the table's help of an option. */
 export function scenarioOptions(
   command: Command,
   help: { readonly [K in OptionName]?: string } = {},
@@ -19,7 +19,7 @@ export function scenarioOptions(
   return command;
 }
 
-/** The options of scenarios that a command line gave. */
+/** The scenario options that a command line gave. */
 export function givenOptions(command: Command): ScenarioDefaults {
   const given: Partial<Record<OptionName, unknown>> = {};
   for (const option of command.options) {

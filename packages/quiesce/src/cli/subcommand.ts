@@ -1,14 +1,14 @@
 import { constants } from 'node:os';
 import type { Command } from 'commander';
 
-/** One subcommand of `quiesce`: each is a file of this directory, and is listed in `cli.ts`. */
+/** One subcommand of `quiesce`. Each is a file in this directory, and is listed in `cli.ts`. */
 export interface Subcommand {
   readonly name: string;
   /** Describes its arguments and options. Its action calls `finish` with the exit code (`EXIT`), or throws. */
   define(command: Command, finish: (exitCode: number) => void): void;
 }
 
-/** What the command line exits with; a signal that stopped it is stated as 128 + its number. */
+/** Exit codes of the command line. A signal that stopped it is reported as 128 + its number. */
 export const EXIT = { ok: 0, unexpected: 1, usage: 2, environment: 3 } as const;
 
 /** The exit code of a tester that was stopped by a signal. */
@@ -16,7 +16,7 @@ export function signalExitCode(name: NodeJS.Signals): number {
   return 128 + constants.signals[name];
 }
 
-/** For the help of subcommands that run programs. */
+/** Text for the help of subcommands that run programs. */
 export const EXIT_HELP = `
 Exit codes:
   0  every run ended as expected

@@ -1,5 +1,5 @@
-// compare/: says whether one program fails less than another, from alternating runs or from counts. The tests themselves are
-// in statistics/, the wording in report/.
+// compare/: says whether one program fails less often than another, from alternating runs or from counts. The tests
+// themselves are in statistics/, the wording in report/.
 import { definedOnly } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
@@ -32,19 +32,19 @@ export interface Comparison {
   /** `better` or `worse`: it is proven that `after` fails less, or more. Otherwise `not-proven`. */
   readonly verdict: 'better' | 'worse' | 'not-proven';
   /**
-   * If no difference is proven: how many runs of each side would prove one as large as the observed one, in four of
-   * five comparisons. `null` if there is no difference, or more than 10,000 runs would be needed.
+   * If no difference is proven: how many runs of each side would prove a difference as large as the observed one, in
+   * four of five comparisons. `null` if there is no difference, or more than 10,000 runs would be needed.
    */
   readonly runsToProve: number | null;
 }
 
-/** A comparison, and the runs it was made from. */
+/** A comparison, and its runs. */
 export interface ComparisonResult extends Comparison {
   /** Its scenarios are the two sides: before, after. It also says whether the comparison was interrupted. */
   readonly result: PlanResult;
 }
 
-/** The two commands, and the options that both share. */
+/** The two commands, and the options that they share. */
 export type CompareOptions = {
   readonly before: Pick<ScenarioSpec, 'command' | 'env' | 'cwd' | 'expect'>;
   readonly after: Pick<ScenarioSpec, 'command' | 'env' | 'cwd' | 'expect'>;
@@ -53,14 +53,14 @@ export type CompareOptions = {
 } & Omit<ScenarioDefaults, 'runs' | 'until' | 'allowFailures' | 'uses'> &
   Pick<SessionOptions, 'signal' | 'onProgress' | 'stacks'>;
 
-/** Runs of each side by default: enough to prove 13 % against none. */
+/** Default number of runs of each side: enough to prove 13 % against none. */
 export const COMPARED_RUNS = 60;
 const POWER = 0.8;
 
 /**
- * Runs two commands alternately, so that changes on the machine affect both, and says whether one fails less than the
- * other. With `jobs`, runs of both are made at the same time. An abort is not an error: the runs so far are compared,
- * and the result says so.
+ * Runs two commands alternately, so that changes on the machine affect both, and says whether one fails less often than
+ * the other. With `jobs`, runs of both are made at the same time. An abort is not an error: the runs so far are
+ * compared, and the result says so.
  * @throws UsageError when the options are wrong or a command can't be run; EnvironmentError when the system can't
  * start a process.
  */

@@ -1,5 +1,5 @@
-// files/: how files are written whole, locked between processes, and made for a while. What is written, and where to,
-// is decided above.
+// files/: how files are written whole, locked between processes, and made for a limited time. The layers above decide
+// what is written, and where.
 import { rmSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { onProcessExit } from '../process/exit-guard.js';

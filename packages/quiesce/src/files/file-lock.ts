@@ -12,14 +12,14 @@ const POLL_MS = 50;
 export interface LockOptions {
   /** Ends the wait. No effect once the lock is held. */
   readonly signal?: AbortSignal | undefined;
-  /** In ms, more than the 10 s after which a dead holder's lock is taken over; default: forever. */
+  /** In ms. Longer than the 10 s after which a dead holder's lock is taken over; default: forever. */
   readonly waitMs?: number;
 }
 
 /**
- * Does some work while no other process does work under the same lock file, on whatever machine that shares it. Waits
- * for the one that does, at most 10 s after that was killed: whoever has the lock touches its file every 2 s.
- * @throws what the work throws; the signal's reason when aborted while it waits; an Error when the wait timed out; a
+ * Does some work while no other process does work under the same lock file, on any machine that shares the file. It
+ * waits for the holder. If the holder was killed, it waits at most 10 s: a living holder touches the file every 2 s.
+ * @throws what the work throws; the signal's reason when aborted while waiting; an Error when the wait timed out; a
  * system error when the file can't be made.
  */
 export async function withLock<T>(
@@ -37,9 +37,9 @@ export async function withLock<T>(
   }
   const beat = setInterval(() => {
     const now = new Date();
-    utimes(file, now, now).catch(() => {}); // a file that is gone is made by whoever takes the lock next
+    utimes(file, now, now).catch(() => {}); // if the file is gone, the next holder makes it
   }, BEAT_MS);
-  // A process that was stopped for longer than a lock lasts has lost it, and another may have it.
+  // A process that was stopped for longer than a lock lasts has lost the lock, and another may hold it.
   const giveBack = (): void => {
     if (contentOf(file) === token) rmSync(file, { force: true });
   };
@@ -69,7 +69,7 @@ const isStale = async (file: string): Promise<boolean> => {
   return found !== undefined && Date.now() - found.mtimeMs > STALE_MS;
 };
 
-/** Moves it away first: another process may have done the same, and may have the lock by now. */
+/** Moves the file away first: another process may have done the same, and may hold the lock by now. */
 async function removeStale(file: string): Promise<void> {
   const aside = `${file}.${randomUUID()}`;
   try {

@@ -9,8 +9,8 @@ const SPLITS = /[\s:]/;
 const links = new Map<string, string>();
 
 /**
- * A path of a library that `LD_PRELOAD` can hold: its own, or that of a link to it in a temporary directory, which is removed
- * when this process ends.
+ * A path of a library that `LD_PRELOAD` can hold: the library's own, or that of a link to it in a temporary directory,
+ * which is removed when this process ends.
  * @throws EnvironmentError when that directory can't be made.
  */
 export function preloadPath(library: string): string {

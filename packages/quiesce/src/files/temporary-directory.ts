@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { EnvironmentError, messageOf } from '../errors.js';
 import { onProcessExit } from '../process/exit-guard.js';
 
-/** A directory of this process alone. It is removed when the process ends, at the latest. */
+/** A directory that only this process uses. It is removed when the process ends, at the latest. */
 export interface TemporaryDirectory {
   readonly path: string;
-  /** Removes it with all that is in it. Idempotent. */
+  /** Removes it with everything in it. Idempotent. */
   remove(): void;
 }
 
@@ -38,7 +38,7 @@ export function makeTemporaryDirectory(prefix: string, parent = tmpdir()): Tempo
   };
 }
 
-/** Removes a file or directory with all that is in it, once no process that is ending adds to it any more. */
+/** Removes a file or directory with everything in it. Retries while a process that is ending still adds to it. */
 export function removeTree(path: string): void {
   rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { EnvironmentError, messageOf } from '../errors.js';
 import { onProcessExit } from '../process/exit-guard.js';
 
-/** A file for one reader, which is removed when this process ends, at the latest. */
+/** A file for one reader. It is removed when this process ends, at the latest. */
 export interface TemporaryFile {
   readonly path: string;
   /** Idempotent. */
@@ -14,7 +14,7 @@ export interface TemporaryFile {
 
 /**
  * Makes a file in the system's directory for temporary files.
- * @param content written at once, so that the disk has room for as much.
+ * @param content written at once, which reserves that much room on the disk.
  * @throws EnvironmentError when it can't be written.
  */
 export function makeTemporaryFile(prefix: string, content: string | Uint8Array): TemporaryFile {

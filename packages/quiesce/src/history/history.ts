@@ -38,7 +38,7 @@ const sessionSchema = z.looseObject({
   startedAt: z.iso.datetime(),
   durationMs: z.number(),
   label: z.string().nullable(),
-  /** Ids of the sessions that made its runs: several where one was resumed. */
+  /** Ids of the sessions that made its runs. There are several if a session was resumed. */
   sessions: z.array(z.string()).default([]),
   results: z.array(
     z.looseObject({
@@ -58,7 +58,7 @@ type Session = z.infer<typeof sessionSchema>;
 
 /**
  * Adds the result of a session to a history: a file of JSON lines, one for each session. The file is created if it
- * doesn't exist. Scenarios without a run are left out. A session that resumed earlier ones replaces them, since it has
+ * doesn't exist. Scenarios without runs are left out. A session that resumed earlier ones replaces them, since it has
  * their runs. Testers that end at the same time don't overwrite each other's entries.
  * @throws UsageError when the file isn't a history; EnvironmentError when it can't be written.
  */
@@ -143,7 +143,7 @@ function linesOf(file: string, text: string): { line: string; session: Session }
   });
 }
 
-/** `undefined` for what is no JSON. */
+/** `undefined` for text that isn't JSON. */
 function jsonOf(line: string): unknown {
   try {
     return JSON.parse(line);
@@ -152,10 +152,13 @@ function jsonOf(line: string): unknown {
   }
 }
 
-// A write takes milliseconds: after the time that a dead writer's lock lasts, waiting is pointless.
+// A write takes milliseconds. Once a dead writer's lock would have expired, waiting longer is pointless.
 const LOCK_WAIT_MS = 30_000;
 
-/** The file is rewritten, so that it is whole whenever a tester is killed: writers take turns by a file beside it. */
+/**
+ * The file is rewritten, so that it is whole even if a tester is killed. Writers take turns through a lock file beside
+ * it.
+ */
 async function locked(file: string, work: () => Promise<void>): Promise<void> {
   const lock = `${resolve(file)}.lock`;
   try {

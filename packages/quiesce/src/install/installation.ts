@@ -1,5 +1,5 @@
-// install/: packages and runtimes that a matrix or a bisection names, each installed once into the cache. Which ones is
-// decided above.
+// install/: packages and runtimes that a matrix or a bisection names, each installed once into the cache. The layers
+// above decide which ones.
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -22,7 +22,7 @@ export interface PackageName {
 /** How an installation is made. */
 export interface InstallOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Of a PyPI package: the Python of its environment; default `python3`. */
+  /** For a PyPI package: the Python of its environment; default `python3`. */
   readonly python?: string | undefined;
 }
 
@@ -38,7 +38,7 @@ export function parsePackageName(text: string): PackageName {
 
 /**
  * Reads a runtime and its version, such as `node@22`.
- * @throws UsageError when it is none.
+ * @throws UsageError when it isn't one.
  */
 export function parseRuntime(text: string): { readonly name: string; readonly version: string } {
   const [, name, version] = /^(node|bun|deno)@([\w.-]+)$/.exec(text) ?? [];
@@ -56,8 +56,8 @@ export function cacheFolder(): string {
 }
 
 /**
- * Installs one version of a package into a folder or virtual environment of its own, unless it is there.
- * @returns of an npm package the folder that has its `node_modules`, of a PyPI package the environment's Python.
+ * Installs one version of a package into a folder or virtual environment of its own, unless it is already installed.
+ * @returns for an npm package the folder that has its `node_modules`, for a PyPI package the environment's Python.
  * @throws EnvironmentError when it can't be installed.
  */
 export async function installPackage(
@@ -79,7 +79,7 @@ export async function installPackage(
 /**
  * Installs a runtime from the npm package that holds its binary: `node@22`, `bun@1.2`, `deno@2`.
  * @returns the binary.
- * @throws UsageError when it is none of them; EnvironmentError when it can't be installed.
+ * @throws UsageError for any other runtime; EnvironmentError when it can't be installed.
  */
 export async function installRuntime(text: string, options: InstallOptions = {}): Promise<string> {
   const { name, version } = parseRuntime(text);
@@ -110,7 +110,7 @@ const RUNTIME_PACKAGES: Readonly<Record<string, string>> = {
 };
 
 /**
- * The published versions of a package, the oldest first, without pre-releases.
+ * The published versions of a package, oldest first, without pre-releases.
  * @throws EnvironmentError when the registry doesn't answer.
  */
 export async function publishedVersions(
@@ -135,7 +135,7 @@ export async function publishedVersions(
   return versions.filter((version) => /^\d+(?:\.\d+)*$/.test(version)).sort(byVersion);
 }
 
-/** Orders versions by their numbers. */
+/** Orders versions numerically. */
 export function byVersion(a: string, b: string): number {
   const [first, second] = [a, b].map((version) => version.split('.').map(Number)) as [number[], number[]];
   for (let i = 0; i < Math.max(first.length, second.length); i++) {
@@ -159,8 +159,8 @@ const folderOf = (registry: string, name: string): string =>
   join(cacheFolder(), registry, name.replace(/[^\w.@-]+/g, '+'));
 
 /**
- * Fills a folder unless it was filled whole before. Of several testers one does, and the others wait for it; one that
- * fails or is interrupted leaves no folder.
+ * Fills a folder unless it has been filled completely before. If several testers need it, one fills it and the others
+ * wait. A tester that fails or is interrupted leaves no folder.
  */
 async function once(folder: string, { signal }: InstallOptions, fill: () => Promise<void>): Promise<void> {
   const stamp = join(folder, '.complete');
@@ -172,7 +172,7 @@ async function once(folder: string, { signal }: InstallOptions, fill: () => Prom
       if (existsSync(stamp)) return;
       const release = onProcessExit(remove);
       try {
-        remove(); // a tester that was killed may have left half of one
+        remove(); // a tester that was killed may have left part of one
         await mkdir(folder);
         await fill();
         await writeFile(stamp, '');

@@ -1,4 +1,4 @@
-// merge/: counts the runs of several results as one, such as those of shards. Reading and writing them is in results/.
+// merge/: counts the runs of several results, such as those of shards, together. results/ reads and writes them.
 import { isDeepStrictEqual } from 'node:util';
 import { UsageError } from '../errors.js';
 import { difference } from '../plan/difference.js';
@@ -8,7 +8,7 @@ import type { Host } from '../results/host.js';
 import { allOk, overlap, type PlanResult, type ScenarioResult } from '../results/result.js';
 import { ScenarioTally } from '../results/tally.js';
 
-/** A report, and what to call it in an error, such as its file name. */
+/** A report, and its name in an error, such as the file name. */
 export interface NamedReport {
   readonly name: string;
   readonly report: PlanResult;
@@ -53,7 +53,7 @@ export function mergeReports(reports: readonly NamedReport[]): PlanResult {
   };
 }
 
-/** After what refuses shards, which says more. */
+/** Runs after the check that refuses shards, whose message says more. */
 function refuseOverlap(reports: readonly NamedReport[]): void {
   for (const [i, one] of reports.entries()) {
     const other = reports.slice(0, i).find(({ report }) => overlap(report, one.report));
@@ -93,7 +93,7 @@ function mergeScenario(parts: readonly Part[]): ScenarioResult {
   };
   const tally = new ScenarioTally(scenario, ...results);
   if (reasons.length === 0) return tally.result('completed');
-  // A missing shard is not a failure of a service.
+  // A missing shard doesn't mean that a service failed.
   const endedByFailures =
     missing.length === 0 && results.every((one) => one.state === 'completed' || one.endedByFailures);
   const state = made === 0 ? 'not-run' : 'stopped';
@@ -102,7 +102,7 @@ function mergeScenario(parts: readonly Part[]): ScenarioResult {
 
 const shardOf = ({ result }: Part): Shard | null => result.scenario.shard;
 
-/** Refuses reports that were made differently, or were to show something else: they can't be counted together. */
+/** Refuses reports that were made differently or had another goal: they can't be counted together. */
 function refuseOther(first: Part, part: Part): void {
   const shards = [first, part].map((one) => {
     const shard = shardOf(one);

@@ -1,30 +1,30 @@
-// perturb/: disturbs runs so that races show: the parts, a perturbed run, and the checkers that programs run under. The
-// run itself is in run/.
+// perturb/: disturbs runs so that races show: the parts of a perturbation, a perturbed run, and the checkers that
+// programs run under. The run itself is in run/.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { UsageError } from '../errors.js';
 import { findExecutable } from '../process/executable.js';
 
-/** Exit code of a program in which valgrind has found an error. */
+/** Exit code of a program in which valgrind found an error. */
 export const VALGRIND_EXIT_CODE = 99;
 
-/** How many times as long a run takes under each. */
+/** How many times as long a run takes under each checker. */
 const SLOWNESS = { valgrind: 50, asan: 3 } as const;
 
-/** A command as it is run under a checker. */
+/** A command that runs under a checker. */
 export interface CheckedCommand {
   readonly command: readonly string[];
   /** Added to its environment. */
   readonly env: Readonly<Record<string, string>>;
-  /** The timeout of each run is multiplied by it. */
+  /** Factor for the timeout of each run. */
   readonly slowness: number;
 }
 
 /**
- * A command under valgrind's memcheck, or with AddressSanitizer's library in its processes, so that programs which were
- * built without it, such as an interpreter that loads an addon built with it, can start; with neither, the command
- * itself. Both print what they find, and `signatures.ts` recognizes it.
- * @throws UsageError for both at once, and where one isn't installed.
+ * A command under valgrind's memcheck, or with AddressSanitizer's library in its processes. The library lets programs
+ * start that were built without it, such as an interpreter that loads an addon built with it. With neither checker, the
+ * command itself. Both print what they find, and `signatures.ts` recognizes it.
+ * @throws UsageError for both at once, or when one isn't installed.
  */
 export function underChecker(
   { valgrind, asan }: { readonly valgrind: boolean; readonly asan: boolean },
@@ -72,14 +72,14 @@ function withAsan(
     command,
     env: {
       LD_PRELOAD: join(':', library, env.LD_PRELOAD),
-      // Interpreters leave memory to the system at their end by design.
+      // Interpreters deliberately leave memory to the system when they end.
       ASAN_OPTIONS: join(':', 'detect_leaks=0', env.ASAN_OPTIONS),
     },
     slowness: SLOWNESS.asan,
   };
 }
 
-/** The library, where gcc has it. */
+/** Path of the library, if gcc has it. */
 export function asanLibrary(): string | undefined {
   const { stdout } = spawnSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' });
   const file = stdout?.trim();

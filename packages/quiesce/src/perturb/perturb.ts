@@ -15,11 +15,11 @@ export type PerturbationName = (typeof PERTURBATIONS)[number];
 /** How one run is perturbed: each part that is on, with its value. */
 export type Perturbation = { readonly [name in PerturbationName]?: number };
 
-/** What a scenario's runs are perturbed by: the parts, each with a fixed value or with one drawn for each run. */
+/** What a scenario's runs are perturbed by: the parts, each with a fixed value or with a value drawn for each run. */
 export interface PerturbChoice {
   /** `null`: drawn for each run. */
   readonly parts: ReadonlyMap<PerturbationName, number | null>;
-  /** Each run has some of the parts only, drawn as well. */
+  /** Whether each run has only some of the parts, drawn as well. */
   readonly some: boolean;
 }
 
@@ -31,25 +31,25 @@ export const AMPLIFIER_FILE = fileURLToPath(
 /** Seeds are unsigned 32-bit integers. */
 export const SEED_LIMIT = 2 ** 32;
 
-/** A seed, where none was given. */
+/** A random seed, if none was given. */
 export const randomSeed = (): number => randomInt(SEED_LIMIT);
 
 interface Part {
   readonly name: PerturbationName;
-  /** Its values, as a reader writes them. */
+  /** Its range of values, as text. */
   readonly values: string;
   readonly least: number;
   readonly most: number;
-  /** A value made of a random 32-bit integer. */
+  /** Turns a random 32-bit integer into a value. */
   draw(random: number): number;
-  /** Why it isn't available here, and what to do; `undefined` when it is. */
+  /** Why it isn't available here, and what to do; `undefined` if it is available. */
   problem(): string | undefined;
 }
 
 const cpus = allowedCpus();
 
-// What a correct program can bear: its share of a CPU stays a quarter or more, as one busy process for each CPU and
-// nice 5 leave it.
+// Limits that a correct program can bear: its share of a CPU stays a quarter or more, as with one busy process for each
+// CPU and nice 5.
 const parts: readonly Part[] = [
   {
     name: 'affinity',
@@ -134,7 +134,7 @@ export function parsePerturb(text: string): PerturbChoice | null {
   return { parts: chosen, some: false };
 }
 
-/** Reads what `perturbChoiceText` wrote, perhaps on a machine that has other parts. */
+/** Reads what `perturbChoiceText` wrote, perhaps on a machine with other parts. */
 export function savedPerturbChoice(text: string): PerturbChoice {
   const names = new Set<string>(PERTURBATIONS);
   const words = text === 'all' ? PERTURBATIONS : text.split(',');
@@ -167,22 +167,22 @@ function parseValue({ name, values, least, most }: Part, text: string): number {
   return value;
 }
 
-/** The perturbation of one run: the same for the same choice, seed and run's number, in whatever scenario. */
+/** The perturbation of one run. The same choice, seed and run number give the same perturbation in every scenario. */
 export function drawPerturbation(choice: PerturbChoice, seed: number, run: number): Perturbation {
   const drawn: { [name in PerturbationName]?: number } = {};
   for (const [name, fixed] of choice.parts) {
-    // Each part draws for itself, so that a part more or less doesn't change the others.
+    // Each part draws independently, so that adding or removing a part doesn't change the others.
     const hash = createHash('sha256')
       .update(JSON.stringify([seed, run, name]))
       .digest();
-    // Of `all`, a run is amplified three times in four, and has each other part every second time.
+    // With `all`, a run is amplified three times in four, and has each other part half of the time.
     if (choice.some && hash.readUInt8(31) % 4 >= (name === 'amplify' ? 3 : 2)) continue;
     drawn[name] = fixed ?? (parts.find((part) => part.name === name) as Part).draw(hash.readUInt32LE(0));
   }
   return drawn;
 }
 
-/** As `--perturb` takes it to repeat a run: `nice=3,amplify=7`, or `none`. */
+/** The text that makes `--perturb` repeat a run: `nice=3,amplify=7`, or `none`. */
 export function perturbationText(perturbation: Perturbation): string {
   const on = PERTURBATIONS.flatMap((name) => {
     const value = perturbation[name];
@@ -191,7 +191,7 @@ export function perturbationText(perturbation: Perturbation): string {
   return on.length === 0 ? 'none' : on.join(',');
 }
 
-/** What `--perturb` was given, in its own words. */
+/** The text that `--perturb` was given, normalized. */
 export function perturbChoiceText(choice: PerturbChoice): string {
   if (choice.some) return 'all';
   return [...choice.parts].map(([name, value]) => (value === null ? name : `${name}=${value}`)).join(',');

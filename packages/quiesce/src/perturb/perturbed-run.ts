@@ -17,7 +17,7 @@ export interface Perturbing {
 }
 
 /**
- * `runOnce`, perturbed as drawn for this run; the record says how. With `null`, it isn't perturbed.
+ * Like `runOnce`, perturbed as drawn for this run. The record says how. With `null`, the run isn't perturbed.
  * @throws as `runOnce` does.
  */
 export async function runPerturbed(
@@ -40,19 +40,19 @@ export async function runPerturbed(
 
 /** A run that is prepared for its perturbation. */
 interface PerturbedRun {
-  /** To be run instead of the original. */
+  /** The command to run instead of the original. */
   readonly spec: RunSpec;
-  /** To be called after the run: ends what accompanied it, and says what the amplifier did. Idempotent. */
+  /** Must be called after the run. Ends what accompanied it, and reports what the amplifier did. Idempotent. */
   end(): Promise<AmplifierReport | null>;
 }
 
-/** Hold and linger budgets of the amplifier: its delays are no reason to call a run a hang. */
+/** Hold and linger budgets of the amplifier. They extend the timeout, so that its delays don't make a run a hang. */
 const AMPLIFIER_MOST_MS = 2_000 + 200;
 /** A program that shares its CPU may take that much longer. */
 const CONTENTION_FACTOR = 2;
 
 /**
- * Wraps a run's command and environment, and starts the load that goes with it. The timeout is raised by what the
+ * Wraps a run's command and environment, and starts the load that belongs to it. The timeout is raised by what the
  * perturbation may cost.
  * @throws EnvironmentError when the system can't start the load.
  */
@@ -95,8 +95,8 @@ async function perturb(spec: RunSpec, perturbation: Perturbation): Promise<Pertu
 }
 
 /**
- * glibc fills new and freed memory with a byte, so that stale values don't look right; few arenas make threads share
- * them. Half of the values make Python use this allocator for its objects too.
+ * glibc fills new and freed memory with a byte, so that stale values don't look right. Few arenas make threads share
+ * them. With half of the values, Python uses this allocator for its objects, too.
  */
 function allocatorEnvironment(byte: number): Record<string, string> {
   return {
@@ -106,7 +106,7 @@ function allocatorEnvironment(byte: number): Record<string, string> {
   };
 }
 
-// A busy loop that ends when the tester is gone, however the tester ended.
+// A busy loop that ends when the tester is gone, even if the tester was killed.
 const BUSY = 'while kill -0 "$1" 2>/dev/null; do i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; done';
 
 async function startLoad(processes: number, cpu: number | undefined): Promise<{ end(): Promise<void> }> {

@@ -1,5 +1,5 @@
-// plan/: what is to be run: the options of scenarios, and how a plan is read, checked, expanded and resolved. Nothing is
-// run here; the command line's own flags are in cli/.
+// plan/: what is run: the options of scenarios, and how a plan is read, checked, expanded and resolved. Nothing is run
+// here. Flags that only the command line has are in cli/.
 import { parse } from 'shell-quote';
 import { UsageError } from '../errors.js';
 
@@ -12,7 +12,7 @@ export function splitCommand(text: string): string[] {
   if (open !== undefined) {
     throw new UsageError(`${JSON.stringify(text)} has a quote (${open}) that is never closed`);
   }
-  // Variables stay as they are written: there is no shell to fill them in.
+  // Variables stay as they are written: without a shell, nothing fills them in.
   const words = parse(text, (name) => `$${name}`);
   const shellOnly = words.find((word) => typeof word !== 'string');
   if (shellOnly !== undefined) {

@@ -3,7 +3,7 @@ import type { Bearing } from './option.js';
 import { flagOf, flagWords, OF_ONE_SCENARIO, type OptionName, optionNames, optionOf } from './options.js';
 import { optionValue, type RecordedScenario } from './scenario.js';
 
-/** In what two scenarios differ, and how a command line asks for what the first has. */
+/** How two scenarios differ, and how a command line requests what the first one has. */
 export interface Difference {
   readonly noun: string;
   readonly hint: string;
@@ -12,8 +12,8 @@ export interface Difference {
 const OF_THE_SAME = 'use the command or plan that it was made with';
 
 /**
- * The first difference between two scenarios that bears on these; `undefined` when they are the same experiment, so
- * that their runs can be counted together.
+ * The first difference between two scenarios among options of these kinds; `undefined` if the scenarios are the same
+ * experiment, so that their runs can be counted together.
  */
 export function difference(
   first: RecordedScenario,
@@ -40,8 +40,8 @@ export function difference(
   return undefined;
 }
 
-// Two choices of perturbations are one where a command line would ask for the same, in whatever order: which parts `all`
-// has depends on the machine, and the seed is another matter.
+// Two choices of perturbations are the same if a command line would request the same parts, in any order. Which parts
+// `all` has depends on the machine, and the seed is a separate option.
 const compared = (name: OptionName, value: unknown): unknown =>
   name === 'perturb'
     ? flagWords(name, value)

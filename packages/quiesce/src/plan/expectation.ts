@@ -8,7 +8,7 @@ const WORDS = ['clean', 'any'] as const;
 const STDERR = ['empty', 'any'] as const;
 const anExitCode = expected('an exit code, 0 to 255');
 
-/** How runs should end, in a plan. */
+/** How runs should end, as a plan states it. */
 export const expectation = z.union(
   [
     z.enum(WORDS),
@@ -33,7 +33,7 @@ export const expectation = z.union(
   },
 ) as unknown as z.ZodType<Expect>;
 
-/** The same in a report, which another platform, with other signals, may have written. */
+/** The same in a report, which may come from another platform with other signals. */
 export const reportedExpectation = z
   .union([
     z.enum(WORDS),
@@ -47,7 +47,7 @@ export const reportedExpectation = z
 
 /**
  * Reads what `--expect` takes: `clean`, `any`, `exit:N` or a signal name.
- * @throws UsageError when it is none.
+ * @throws UsageError when it is none of these.
  */
 export function parseExpectation(text: string): Expect {
   if (text === 'clean' || text === 'any') return text;
@@ -60,7 +60,7 @@ export function parseExpectation(text: string): Expect {
   );
 }
 
-/** The flags that ask for it. */
+/** The flags that request it. */
 export function expectationFlags(expect: Expect): string[] {
   if (expect === 'clean') return [];
   if (expect === 'any') return ['--expect', 'any'];

@@ -9,12 +9,12 @@ function got(input: unknown): string {
   try {
     return JSON.stringify(input) ?? String(input);
   } catch {
-    // A module may hold what JSON can't: a bigint, or an object with itself in it.
+    // A module may contain what JSON can't: a bigint, or an object that contains itself.
     return inspect(input, { breakLength: Number.POSITIVE_INFINITY, compact: true });
   }
 }
 
-/** The message of a field that holds something else. */
+/** The message for a field that contains something else. */
 export const expected =
   (what: string) =>
   (issue: { input?: unknown }): string =>
@@ -42,11 +42,11 @@ export const environment = z.record(z.string(), z.string({ error: expected('text
   error: expected('a mapping of environment variables'),
 });
 
-/** A mapping that has no other fields than these. */
+/** A mapping with no fields other than these. */
 export function strict<T extends z.ZodRawShape>(shape: T) {
   return z.strictObject(shape, {
     error: (issue) => {
-      // Of unknown fields `checkPlan` makes the message: it gets the known ones.
+      // `checkPlan` writes the message for unknown fields. It gets the known ones.
       return issue.code === 'unrecognized_keys'
         ? Object.keys(shape).join(', ')
         : expected('a mapping')(issue);
@@ -68,7 +68,7 @@ export const positiveInteger = integer('a positive integer', 1);
 /** 0, 1, 2, ... */
 export const count = integer('a number: 0, 1, 2, ...', 0);
 
-/** Says whether it takes what it is given. */
+/** Reports whether it accepts a value. */
 const accepts =
   <T>(parse: (given: T) => unknown) =>
   (given: T): boolean => {
@@ -84,7 +84,7 @@ const durationText = expected('a positive duration with its unit, such as "500ms
 const atMost = expected('a duration of at most 24 days');
 const isPositive = (text: string): boolean => DURATION.test(text) && /[1-9]/.test(text);
 
-/** Text such as `"10s"`: a number alone would be milliseconds to some and seconds to others. */
+/** Text such as `"10s"`. A number alone could be taken for milliseconds or for seconds. */
 export const duration = z
   .string({ error: durationText })
   .regex(DURATION, { error: durationText })
@@ -113,7 +113,7 @@ export const perturbation = text.superRefine((value, context) => {
   }
 });
 
-/** Where random numbers begin: 0 to 2^32 - 1. */
+/** The seed of random numbers: 0 to 2^32 - 1. */
 export const seed = integer('a seed of 0 or more', 0).max(SEED_LIMIT - 1, {
   error: expected('a seed below 2^32'),
 });

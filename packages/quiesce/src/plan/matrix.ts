@@ -9,8 +9,8 @@ import type { Matrix, Plan, ScenarioSpec } from './plan.js';
 import { checkPlan } from './schema.js';
 
 /**
- * A plan with a scenario for each combination of each matrix, and everything installed that they need.
- * @throws PlanError when the plan is wrong; UsageError and EnvironmentError where something can't be installed.
+ * A plan with a scenario for each combination of each matrix. Everything that the combinations need is installed.
+ * @throws PlanError when the plan is wrong; UsageError and EnvironmentError when something can't be installed.
  */
 export async function expandMatrix(plan: Plan, options: InstallOptions = {}): Promise<Plan> {
   const scenarios: ScenarioSpec[] = [];
@@ -35,7 +35,7 @@ export async function expandMatrix(plan: Plan, options: InstallOptions = {}): Pr
 /** What a command's placeholders stand for. */
 export type Places = { readonly [name in 'runtime' | 'python' | 'npm']?: string };
 
-/** A scenario whose placeholders are filled in, named after its values. */
+/** A scenario whose placeholders are filled in. Its name includes their values. */
 export function fill(spec: ScenarioSpec, values: ReadonlyMap<string, string>, places: Places): ScenarioSpec {
   const filled = (text: string): string =>
     text.replace(/\$\{(runtime|python|npm)\}/g, (whole, name: keyof Places) => places[name] ?? whole);

@@ -27,12 +27,15 @@ const part = <Given, Value = Given>(option: Option<Given, Value>): Option<Given,
 /** Digits as a number; other text is left to the schema. */
 export const integerText = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text);
 
-/** Within 0..1, without either. */
+/** A number strictly between 0 and 1. */
 const level = z.number().gt(0).lt(1);
 const runCount = z.int().min(0);
 
 const checkers = {
-  /** Whether its programs run under valgrind's memcheck, whose errors make a run fail; default false. Its timeout is raised. */
+  /**
+   * Whether its programs run under valgrind's memcheck, whose errors make a run fail; default false. This raises the
+   * timeout.
+   */
   valgrind: value<boolean>({
     schema: flag,
     default: false,
@@ -42,8 +45,8 @@ const checkers = {
     report: { schema: z.boolean().default(false).describe('its programs ran under valgrind') },
   }),
   /**
-   * Whether AddressSanitizer's library is put into its programs, for addons that were built with it; default false. Its
-   * timeout is raised.
+   * Whether AddressSanitizer's library is loaded into its programs, for addons that were built with it; default false.
+   * This raises the timeout.
    */
   asan: value<boolean>({
     schema: flag,
@@ -58,7 +61,7 @@ const checkers = {
   }),
 };
 
-/** Options whose values need no other. */
+/** Options whose values don't depend on other options. */
 export const valueOptions = {
   /** Confidence of every statement about the failure rate; default `"95%"`. */
   confidence: value<Rate, number>({
@@ -109,8 +112,8 @@ export const valueOptions = {
     report: { schema: z.boolean().default(false).describe('threads that still run at exit fail a run') },
   }),
   /**
-   * Threads that `strict` tolerates: their names, or file names of the libraries that started them; `*` and `?` are
-   * wildcards.
+   * Threads that `strict` tolerates, by their names or by the file names of the libraries that started them. `*` and
+   * `?` are wildcards.
    */
   allowThreads: value<readonly string[]>({
     schema: list(text, 'names of threads or libraries'),
@@ -127,9 +130,9 @@ export const valueOptions = {
     },
   }),
   /**
-   * Whether the exit witness is loaded into its programs, if it was built; default true. It is a preload library that
-   * sees crashes, and threads, sockets and files left at exit. Without it outcomes are equally exact, but there are no
-   * stacks of crashes.
+   * Whether the exit witness is loaded into its programs, if it was built; default true. The witness is a preload
+   * library that sees crashes, and threads, sockets and files left at exit. Without it outcomes are just as exact, but
+   * there are no stacks of crashes.
    */
   witness: value<boolean>({
     schema: flag,
@@ -145,7 +148,7 @@ export const valueOptions = {
     report: { schema: z.boolean().default(true).describe('the exit witness was loaded, where it was built') },
   }),
   /**
-   * Whether the timeline of the exit is taken: what its threads did, and what was torn down when; default false. It
+   * Whether the timeline of the exit is recorded: what its threads did, and what was torn down when; default false. It
    * needs the witness, and takes a few milliseconds of CPU time for each run: docs/tester.md has the figures.
    */
   timeline: value<boolean>({
@@ -162,7 +165,7 @@ export const valueOptions = {
   ...checkers,
   /**
    * Whether a fatal signature in its output, such as Python's "Fatal Python error", makes a run fail; default true.
-   * docs/tester.md says what they are.
+   * docs/tester.md lists them.
    */
   signatures: value<boolean>({
     schema: flag,
@@ -177,8 +180,8 @@ export const valueOptions = {
     report: { schema: z.boolean().default(true).describe('a fatal signature in the output fails a run') },
   }),
   /**
-   * Regular expressions: lines of output that match one are ignored, both for signatures and where stderr must be
-   * empty. An override is added to the plan's own.
+   * Regular expressions: output lines that match one are ignored, both for signatures and where stderr must be empty.
+   * An override is added to the plan's list.
    */
   ignoreOutput: value<readonly string[]>({
     schema: list(regularExpression, 'regular expressions'),
@@ -209,11 +212,12 @@ export const valueOptions = {
 };
 
 /**
- * All options of scenarios. From this table come the types, what a plan may hold, the command line's flags, what a report
- * says of a scenario, and which runs can be counted together. A new one is added to `valueOptions`.
+ * All options of scenarios. Several things are derived from this table: the types, what a plan may contain, the command
+ * line's flags, what a report says about a scenario, and which runs can be counted together. Add a new option to
+ * `valueOptions`.
  */
 export const options = {
-  /** How many runs; default 20. Not together with `until`. */
+  /** How many runs; default 20. Can't be combined with `until`. */
   runs: value<number>({
     schema: positiveInteger,
     default: 20,
@@ -230,7 +234,7 @@ export const options = {
     },
   }),
   /**
-   * Makes as many runs as it takes to show that the failure rate is below this, such as `"0.1%"` or 0.001; stops once
+   * Makes as many runs as it takes to show that the failure rate is below this, such as `"0.1%"` or 0.001. Stops once
    * that is decided. docs/statistics.md describes the test.
    */
   until: part<Rate, RateGoal | null>({
@@ -249,7 +253,7 @@ export const options = {
         .describe('the rate that its runs were to show'),
     },
   }),
-  /** Failed runs that still let `until` be shown; default 0. Each makes the test longer, and more powerful. */
+  /** Failed runs that `until` tolerates; default 0. Each makes the test longer, and more powerful. */
   allowFailures: part<number>({
     schema: count,
     flag: {
@@ -284,7 +288,7 @@ export const options = {
         written && { choice: savedPerturbChoice(written.parts), seed: written.seed },
     },
   }),
-  /** What perturbations are drawn from, within 0 and 2^32 - 1; default: a new one each time, which is reported. */
+  /** The seed of perturbations, from 0 to 2^32 - 1; default: a new one each time, which is reported. */
   seed: part<number>({
     schema: seed,
     flag: {
@@ -295,7 +299,7 @@ export const options = {
     bearsOn: 'effort',
     noun: 'seed',
   }),
-  // Before the timeout, which they raise: what differs is their use.
+  // Before the timeout, which they raise: if both differ, the cause is reported.
   ...checkers,
   /** A run that takes longer is a hang; default `"10s"`, at most 24 days. */
   timeout: value<Duration, number>({
@@ -332,28 +336,28 @@ export const options = {
 /** Name of an option of scenarios. */
 export type OptionName = keyof typeof options;
 
-/** Its names, in the order of the table. */
+/** The options' names, in the order of the table. */
 export const optionNames = Object.keys(options) as OptionName[];
 
-/** An option without its types, for what treats all alike. */
+/** An option without its types, for code that treats all options alike. */
 export const optionOf = (name: OptionName): Option<unknown> => options[name] as Option<unknown>;
 
 type GivenOf<T> = T extends { readonly schema: z.ZodType<infer Given> } ? Given : never;
 type ValueOf<T> = T extends { readonly default: infer Value } ? Value : never;
 
-/** What the scenarios of a plan have in common, and what each may set for itself. */
+/** What the scenarios of a plan have in common, and what each may override. */
 export type ScenarioDefaults = { readonly [K in OptionName]?: GivenOf<(typeof options)[K]> };
 
-/** The values of the options that need no other. */
+/** The values of the options that don't depend on other options. */
 export type OptionValues = { readonly [K in keyof typeof valueOptions]: ValueOf<(typeof valueOptions)[K]> };
 
-/** What only a plan, or a command's own flags, can say of a scenario: it is not the same for all. */
+/** What only a plan, or a command's own flags, can set for a scenario, since it isn't the same for all. */
 export const OF_ONE_SCENARIO = ['uses', 'env', 'cwd', 'expect'] as const satisfies readonly OptionName[];
 
 /** Options that can override the plan for all of its scenarios. */
 export type OverridingOptions = Omit<ScenarioDefaults, (typeof OF_ONE_SCENARIO)[number]>;
 
-/** The words of a command line that give an option a value. */
+/** The words of a command line that set an option to a value. */
 export function flagWords(name: OptionName, value: unknown): string[] {
   const { flag, default: usual } = optionOf(name);
   if (flag === undefined) return [];
@@ -363,6 +367,6 @@ export function flagWords(name: OptionName, value: unknown): string[] {
   return [value].flat().flatMap((one) => [word, String(one)]);
 }
 
-/** Its long flag, such as `--jobs`; `undefined` where it has none. */
+/** Its long flag, such as `--jobs`; `undefined` if it has none. */
 export const flagOf = (name: OptionName): string | undefined =>
   /--[\w-]+/.exec(optionOf(name).flag?.term ?? '')?.[0];

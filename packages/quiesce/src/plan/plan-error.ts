@@ -2,11 +2,11 @@ import { UsageError } from '../errors.js';
 
 /** One thing that is wrong in a plan. */
 export interface PlanProblem {
-  /** Such as `["scenarios", 0, "runs"]`; empty for what is not a plan at all. */
+  /** Such as `["scenarios", 0, "runs"]`; empty if the text is not a plan at all. */
   readonly path: readonly (string | number)[];
-  /** What was expected, and what is there. */
+  /** What was expected, and what was found. */
   readonly message: string;
-  /** Where in the file, both from 1 on; `undefined` in a plan that isn't YAML or JSON. */
+  /** Where in the file; `undefined` for a plan that isn't YAML or JSON. */
   readonly place?: Place | undefined;
 }
 
@@ -16,11 +16,11 @@ export interface Place {
   readonly column: number;
 }
 
-/** A plan is wrong. The message has everything that is wrong: one problem on one line, several on a line each. */
+/** A plan is wrong. The message lists everything that is wrong: a single problem on the same line, several on a line each. */
 export class PlanError extends UsageError {
   readonly problems: readonly PlanProblem[];
 
-  /** @param source how to call the plan, such as its file name. */
+  /** @param source the plan's name in the message, such as its file name. */
   constructor(source: string, problems: readonly PlanProblem[], options?: ErrorOptions) {
     const lines = problems.map((problem) => problemText(source, problem));
     const text =

@@ -2,10 +2,11 @@ import type { ServiceSpec } from '../service/service.js';
 import type { ScenarioDefaults } from './options.js';
 
 /**
- * Axes of a scenario, each with its values: the scenario is run for each combination. `runtime` has `node@22`, `bun@1` or
- * `deno@2`, and the command names it by `${runtime}`. `python` has Pythons of this machine, such as `python3.11`, for
- * `${python}`. `npm:NAME` and `pypi:NAME` have versions of a package: `${npm}` is the folder that has its `node_modules`,
- * `${python}` the Python of an environment that has it. Each is installed once, into `QUIESCE_CACHE`.
+ * Axes of a scenario, each with its values. The scenario is run for each combination. `runtime` has values such as
+ * `node@22`, `bun@1` or `deno@2`; the command refers to it as `${runtime}`. `python` has Pythons of this machine, such
+ * as `python3.11`, for `${python}`. `npm:NAME` and `pypi:NAME` have versions of a package: `${npm}` is the folder that
+ * has its `node_modules`, `${python}` the Python of an environment that has it. Each is installed once, into
+ * `QUIESCE_CACHE`.
  */
 export type Matrix = { readonly [axis: string]: readonly string[] };
 
@@ -23,7 +24,7 @@ export interface ScenarioSpec extends ScenarioDefaults {
 
 /** Scenarios, and the services they need. */
 export interface Plan {
-  /** For editors: the package's `plan.schema.json`. */
+  /** For editors: points to the package's `plan.schema.json`. */
   readonly $schema?: string;
   readonly services?: Readonly<Record<string, ServiceSpec>>;
   readonly defaults?: ScenarioDefaults;
@@ -33,7 +34,7 @@ export interface Plan {
 /** What a plan module exports as default: a plan, or a function that returns one. */
 export type PlanExport = Plan | (() => Plan | Promise<Plan>);
 
-/** Returns its argument. It gives a plan module completion and type checks. */
+/** Returns its argument. It provides completion and type checks in a plan module. */
 export function definePlan(plan: PlanExport): PlanExport {
   return plan;
 }

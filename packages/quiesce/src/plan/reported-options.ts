@@ -21,7 +21,7 @@ export function writeOptions(scenario: RecordedScenario): Record<string, unknown
   );
 }
 
-/** Reads what `writeOptions` wrote, once it was checked by `reportedOptions`. */
+/** Reads what `writeOptions` wrote, after `reportedOptions` has checked it. */
 export function readOptions(
   written: Readonly<Record<string, unknown>>,
 ): Omit<RecordedScenario, 'name' | 'group' | 'command' | 'shard' | 'confidence'> {
@@ -30,7 +30,7 @@ export function readOptions(
   ) as never;
 }
 
-/** The flags that make a command's runs as this scenario's are, except for its perturbation. */
+/** The flags that make a command's runs like this scenario's, except for its perturbation. */
 export function commandFlags(scenario: RecordedScenario): string[] {
   return optionNames.flatMap((name) => {
     const { bearsOn, default: usual } = optionOf(name);

@@ -27,7 +27,7 @@ import { type ShardChoice, shareOf } from './shard.js';
 export interface PlanOverrides extends OverridingOptions {
   /** Directory that relative paths in the plan start from; default: that of this process. */
   readonly baseDir?: string;
-  /** Makes only this part of each scenario's runs. Perturbed runs then need a seed, the same for all shards. */
+  /** Makes only this part of each scenario's runs. Perturbed runs then need a seed, which must be the same for all shards. */
   readonly shard?: ShardChoice;
   /** Only scenarios whose name equals or matches one of these patterns (`*` and `?`). */
   readonly only?: readonly string[];
@@ -35,9 +35,9 @@ export interface PlanOverrides extends OverridingOptions {
 
 /**
  * Checks a plan and fills in its defaults.
- * @param source how to call the plan in an error, such as its file name.
- * @throws PlanError with all that is wrong; UsageError with the commands that can't be run, or the `only` pattern that
- * matches nothing.
+ * @param source the plan's name in an error, such as its file name.
+ * @throws PlanError with everything that is wrong; UsageError with the commands that can't be run, or the `only`
+ * pattern that matches nothing.
  */
 export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source = 'plan'): ResolvedPlan {
   const { services = {}, scenarios, defaults: planned = {} } = checkPlan(plan, source, 'expanded');
@@ -88,7 +88,7 @@ const isStrict =
   ({ strict }: ScenarioSpec): boolean =>
     strict ?? defaults.strict ?? false;
 
-/** A scenario's own `runs` or `until` stands against either in the defaults. */
+/** A scenario's own `runs` or `until` overrides either one in the defaults. */
 function withDefaults(spec: ScenarioSpec, defaults: ScenarioDefaults): ScenarioSpec {
   const { runs, until, ...others } = defaults;
   const howMany = spec.runs === undefined && spec.until === undefined ? { runs, until } : {};
@@ -145,7 +145,7 @@ interface StartProblem {
   readonly hint: string;
 }
 
-/** Whose that is; none where it can be started. */
+/** Which program that concerns, and the problem; `undefined` if the program can be started. */
 interface Start {
   readonly who: string;
   readonly problem: StartProblem | undefined;
@@ -164,9 +164,9 @@ function startProblem(
   return directoryProblem(directory, baseDir) ?? (found.path === undefined ? found : undefined);
 }
 
-/** A placeholder that nothing fills in: nobody has a program of that name. */
+/** The problem with a placeholder that nothing fills in. No program has such a name. */
 function placeholderProblem([program = '', ...words]: readonly string[]): StartProblem | undefined {
-  // In other words it may be meant for a shell.
+  // In other words, the text may be meant for a shell.
   const [placeholder, name] =
     /\$\{(runtime|python|npm|dir|port:[^}]*)\}/.exec(program) ??
     words
@@ -195,7 +195,7 @@ function directoryProblem(cwd: string | undefined, baseDir: string): StartProble
   return { problem: `cwd ${JSON.stringify(cwd ?? baseDir)} ${what}`, hint: `looked for ${path}` };
 }
 
-/** @throws UsageError with all that can't be started, where anything can't. */
+/** @throws UsageError with everything that can't be started, if anything can't. */
 function refuse(source: string, starts: readonly Start[]): void {
   const named = starts.flatMap(({ who, problem }) => (problem === undefined ? [] : [{ who, ...problem }]));
   const [only, ...more] = named;
@@ -206,7 +206,7 @@ function refuse(source: string, starts: readonly Start[]): void {
   throw new UsageError(`${source} has ${named.length} errors:${lines.join('')}`);
 }
 
-/** The values of the options that need no other: what the caller gives, or else the plan, or else their defaults. */
+/** The values of the options that don't depend on other options: from the caller, or else the plan, or else the defaults. */
 function optionValues(spec: ScenarioDefaults, overrides: ScenarioDefaults): OptionValues {
   const names = Object.keys(valueOptions) as (keyof OptionValues)[];
   const settled = (name: keyof OptionValues): unknown => {
@@ -249,7 +249,7 @@ function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number
 }
 
 /**
- * Those whose name equals or matches one of some patterns; all where there are none.
+ * The scenarios whose name equals or matches one of some patterns; all if there are no patterns.
  * @throws UsageError when a pattern matches nothing.
  */
 export function chosenScenarios(

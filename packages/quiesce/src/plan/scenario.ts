@@ -11,9 +11,9 @@ export interface RecordedScenario extends OptionValues {
   readonly command: readonly string[];
   /** Largest number of runs. A scenario that is run `until` a goal may stop earlier. */
   readonly runs: number;
-  /** Which part of the runs these are; `null` for all of them. */
+  /** Which part of the runs a shard makes; `null` if these are all runs. */
   readonly shard: Shard | null;
-  /** The goal until which it is run; `null` if it is run a fixed number of times. */
+  /** The goal until which it is run; `null` for a fixed number of runs. */
   readonly until: RateGoal | null;
   /** How runs are perturbed; `null` if they aren't. */
   readonly perturb: Perturbing | null;
@@ -26,9 +26,9 @@ export interface RecordedScenario extends OptionValues {
 export interface Scenario extends RecordedScenario {
   /** Added to the environment of the tester. */
   readonly env: Readonly<Record<string, string>>;
-  /** What is started for a run: its command, or the checker that this runs under. */
+  /** The command that starts a run: the scenario's own, or the checker that it runs under. */
   readonly launched: readonly string[];
-  /** The seed of its perturbations was given. Otherwise it was chosen at random. */
+  /** Whether the seed of its perturbations was given. Otherwise it was chosen at random. */
   readonly seedGiven: boolean;
 }
 
@@ -36,10 +36,10 @@ export interface Scenario extends RecordedScenario {
 export interface ResolvedPlan {
   readonly services: Readonly<Record<string, ServiceSpec>>;
   readonly scenarios: readonly Scenario[];
-  /** The file it was read from, for the report; none for a plan that isn't from a file. */
+  /** The file it was read from, for the report; absent if the plan isn't from a file. */
   readonly file?: string;
 }
 
-/** What a scenario has of an option; `undefined` of one that is part of another. */
+/** A scenario's value of an option; `undefined` for an option that is part of another field. */
 export const optionValue = (scenario: RecordedScenario, name: OptionName): unknown =>
   (scenario as unknown as Readonly<Record<string, unknown>>)[optionOf(name).field ?? name];

@@ -20,7 +20,7 @@ const scenarioFields = Object.fromEntries(
 /** The schema, with the text that an editor shows. */
 function described({ schema, about, flag, default: usual }: Option<unknown>): z.ZodType {
   const description = (about ?? flag?.help ?? '').replace(', or as the plan says', '');
-  // A default that is a value and not what a plan may hold, as milliseconds, is only in the text.
+  // A default in another form than a plan's value, such as milliseconds, is only in the text.
   const meta = schema.safeParse(usual).success && { default: usual };
   return (schema as z.ZodType).meta({ description, ...meta }).exactOptional();
 }
@@ -55,7 +55,7 @@ const scenario = {
   ...scenarioFields,
 };
 
-/** A plan with these fields of scenarios. */
+/** A plan with these scenario fields. */
 const planOf = <T extends z.ZodRawShape>(fields: T) =>
   strict({
     $schema: text.describe("For editors: this package's plan.schema.json").exactOptional(),
@@ -81,9 +81,9 @@ export function planJsonSchema(): object {
 
 /**
  * Checks a plan.
- * @param source how to call the plan in an error, such as its file name.
+ * @param source the plan's name in an error, such as its file name.
  * @param form `written` may have matrices, `expanded` has none any more.
- * @param locate where what is in its file.
+ * @param locate finds the place of a part in the plan's file.
  * @throws PlanError with everything that is wrong, unknown fields first.
  */
 export function checkPlan(
@@ -108,14 +108,14 @@ const lineOf = ({ place }: PlanProblem): number => place?.line ?? 0;
 
 type Path = readonly (string | number)[];
 
-/** Of something that is none of several things, but of the sort of one: what is wrong in that one. */
+/** For a value that fits none of several forms but resembles one: what is wrong with respect to that form. */
 function narrowed(issue: z.core.$ZodIssue): readonly z.core.$ZodIssue[] {
   if (issue.code !== 'invalid_union') return [issue];
   const close = issue.errors.find((errors) => errors.every(({ path }) => path.length > 0));
   return close?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })) ?? [issue];
 }
 
-/** Unknown fields, one by one, and what else is wrong. */
+/** Separates unknown fields, one by one, from everything else that is wrong. */
 function sorted(issues: readonly z.core.$ZodIssue[]): {
   unknown: (PlanProblem & { readonly key: string })[];
   wrong: PlanProblem[];
@@ -135,7 +135,7 @@ function sorted(issues: readonly z.core.$ZodIssue[]): {
     }
   }
   for (const { code, path, message } of issues) {
-    // What is missing because its name is misspelt is one error.
+    // A field that is missing because its name is misspelt is a single error.
     if (code === 'unrecognized_keys' || meant.has(JSON.stringify(path))) continue;
     wrong.push({ path: path as Path, message });
   }
@@ -175,11 +175,11 @@ function contradictions(plan: unknown): PlanProblem[] {
   return problems;
 }
 
-/** What its fields contradict, as far as each is right by itself. */
+/** Contradictions between its fields, among those that are right by themselves. */
 function problemsOfService(spec: unknown): ServiceProblem[] {
   if (!isObject(spec)) return [];
   const sound = soundFields(serviceSchema, { ...spec, ready: undefined });
-  // Without its ports, nobody knows which are wrong.
+  // If its ports are wrong, references to ports can't be checked.
   const portsUnknown = spec.ports !== undefined && sound.ports === undefined;
   const ready = isObject(spec.ready) ? soundFields(readySchema, spec.ready) : {};
   if (portsUnknown) return serviceProblems({ ready: definedOnly({ log: ready.log }) });

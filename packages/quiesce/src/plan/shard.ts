@@ -1,19 +1,19 @@
 import { UsageError } from '../errors.js';
 
-/** One of several parts of the same runs, each made on a machine of its own. */
+/** One of several parts of the same runs, each made on its own machine. */
 export interface ShardChoice {
   /** 1 to `count`. */
   readonly index: number;
   readonly count: number;
 }
 
-/** A scenario's runs that a shard makes. */
+/** The part of a scenario's runs that a shard makes. */
 export interface Shard extends ShardChoice {
-  /** Of all shards together. */
+  /** The number of runs in all shards together. */
   readonly ofRuns: number;
 }
 
-/** How CI systems state a job's place. GitHub Actions has expressions for it, and no variables. */
+/** How CI systems state a job's place. GitHub Actions has expressions for it, but no variables. */
 export const PLACES: readonly {
   readonly index: string;
   readonly first: 0 | 1;
@@ -30,9 +30,9 @@ export const PLACES: readonly {
 const MOST_SHARDS = 100_000;
 
 /**
- * Reads which shard this is: `2/5`; `auto`, from the variables of the CI system; or `auto/5`, where the system states
- * the place but not the number of shards, as a Kubernetes Indexed Job does.
- * @throws UsageError when it is none, or the environment doesn't say.
+ * Reads which shard this is. `2/5` states it. `auto` takes it from the variables of the CI system. `auto/5` does the
+ * same if the system states the place but not the number of shards, as a Kubernetes Indexed Job does.
+ * @throws UsageError when it is none of these, or the environment doesn't state it.
  */
 export function parseShard(text: string, env: NodeJS.ProcessEnv = process.env): ShardChoice {
   const [, place, total] = /^(auto|\d+)(?:\/(\d+))?$/.exec(text.trim()) ?? [];
@@ -66,7 +66,7 @@ function checked(text: string, index: number, count: number, variable?: string):
   throw new UsageError(`${place} is not a shard`, `give i/n with i from 1 to n, and n up to ${MOST_SHARDS}`);
 }
 
-/** A shard's share of some runs: each run is in exactly one of the shards, and no share is larger by more than one. */
+/** A shard's share of some runs. Each run is in exactly one shard, and the sizes of shares differ by at most one. */
 export function shareOf({ index, count }: ShardChoice, runs: number): { first: number; runs: number } {
   const before = Math.floor((runs * (index - 1)) / count);
   return { first: before + 1, runs: Math.floor((runs * index) / count) - before };

@@ -1,7 +1,7 @@
-// process/: starts, watches and ends processes and their groups, and what this process does when it exits. What a
-// process is for is not known here.
+// process/: starts, watches and ends processes and their groups, and runs clean-up when this process exits. Nothing
+// here knows what a process is for.
 
-/** Keeps the first and the last bytes of a stream and counts what fell out between them. */
+/** Keeps the first and the last bytes of a stream and counts the bytes between them that were dropped. */
 export class BoundedOutput {
   readonly #headLimit: number;
   readonly #tailLimit: number;
@@ -17,7 +17,7 @@ export class BoundedOutput {
     this.#tailLimit = tailLimit;
   }
 
-  /** Bytes pushed so far, kept or not. */
+  /** Number of bytes pushed so far, kept or not. */
   get totalBytes(): number {
     return this.#total;
   }
@@ -43,7 +43,7 @@ export class BoundedOutput {
     this.#tailBytes = this.#tail[0]?.length ?? 0;
   }
 
-  /** What was kept, as UTF-8, with a note where bytes were left out. */
+  /** The text that was kept, as UTF-8, with a note where bytes were left out. */
   toString(): string {
     if (this.#tailBytes > this.#tailLimit) this.#trimTail();
     const omitted = this.#total - this.#headBytes - this.#tailBytes;

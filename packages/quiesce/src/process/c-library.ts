@@ -3,14 +3,17 @@ import { readFileSync } from 'node:fs';
 let known: boolean | undefined;
 
 /**
- * Whether this system's C library is musl (Alpine). The preload libraries are made for glibc: a program on musl would not start
- * with them.
+ * Whether this system's C library is musl (Alpine). The preload libraries are made for glibc: with them, a program on
+ * musl would not start.
  */
 export function isMusl(): boolean {
   known ??= usesMusl(readFileSync('/proc/self/maps', 'utf8'));
   return known;
 }
 
-/** Whether a process with these mapped files runs on musl, whose library is its loader as well: on Alpine it has that name. */
+/**
+ * Whether a process with these mapped files runs on musl. On Alpine, the library is also the loader and has the
+ * loader's name.
+ */
 export const usesMusl = (maps: string): boolean =>
   /\/(ld-musl-[\w-]+\.so\.1|[\w-]+-linux-musl\/libc\.so)$/m.test(maps);

@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 let inherited: boolean | undefined;
 
 /**
- * The command to start so that `command` runs with core dumps off. On Linux this process's own soft limit is set to
- * zero, once, and all it starts inherit that; a shell that sets the limit for each would cost every run a
- * millisecond. Elsewhere it is that shell.
+ * The command that starts `command` with core dumps off. On Linux, this process sets its own soft limit to zero, once,
+ * and everything it starts inherits that. A shell that sets the limit would cost every run a millisecond. On other
+ * systems, the command is such a shell.
  */
 export function withoutCoreDumps(command: readonly string[]): readonly string[] {
   inherited ??= limitIsZero() || setLimit();

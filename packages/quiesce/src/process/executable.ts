@@ -28,7 +28,7 @@ export function findExecutable(command: string, cwd: string, searchPath = proces
     const candidate = join(directory === '' ? cwd : resolve(cwd, directory), command);
     const state = fileState(candidate);
     if (state === 'executable') return { path: candidate };
-    // A directory of that name is not a program, and says nothing.
+    // A directory of that name is not a program. It doesn't end the search.
     if (state === 'not-executable') seen ??= candidate;
   }
   if (seen !== undefined) return notExecutable(named, 'not-executable', seen);

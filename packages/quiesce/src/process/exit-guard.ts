@@ -1,8 +1,8 @@
 const pending = new Set<() => void>();
 
 /**
- * Runs `cleanup` synchronously when this process exits, unless released before. Covers `process.exit()`, a
- * natural end and an uncaught exception; not a signal that kills this process outright.
+ * Runs `cleanup` synchronously when this process exits, unless it was released before. It covers `process.exit()`, a
+ * natural end and an uncaught exception, but not a signal that kills this process outright.
  * @returns the function that releases it.
  */
 export function onProcessExit(cleanup: () => void): () => void {
@@ -13,13 +13,13 @@ export function onProcessExit(cleanup: () => void): () => void {
   };
 }
 
-/** Runs what is pending now. The latest first: what a program writes into is removed after the program was killed. */
+/** Runs everything pending, latest first: a directory is removed after the program that writes into it was killed. */
 export function runExitGuards(): void {
   for (const cleanup of [...pending].reverse()) {
     try {
       cleanup();
     } catch {
-      // One failed clean-up must not keep the others from running.
+      // A clean-up that fails must not keep the others from running.
     }
   }
 }

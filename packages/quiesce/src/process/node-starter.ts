@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import { withoutCoreDumps } from './core-dumps.js';
 import type { ExitStatus, Output, Starter } from './started-program.js';
 
-/** Starts programs by Node's own means, which takes milliseconds for each. */
+/** Starts programs with Node's own functions, which take milliseconds for each. */
 export const nodeStarter: Starter = {
   pid: process.pid,
   listens: false,
@@ -19,7 +19,7 @@ export const nodeStarter: Starter = {
       detached: true,
     });
     if (child.pid === undefined) throw (await once(child, 'error'))[0];
-    // Later errors (a signal that can't be sent, say) show in the exit status or not at all.
+    // Later errors, for example a signal that can't be sent, show in the exit status or not at all.
     child.on('error', () => {});
     const exited = new Promise<ExitStatus>((resolve) => {
       child.once('exit', (code, signal) => resolve({ code, signal }));

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
-/** A file of /proc, or one that another process made; '' where it isn't there, or isn't ours to read. */
+/** Content of a file in /proc, or of one that another process made; '' if it doesn't exist or may not be read. */
 export function readProc(path: string): string {
   try {
     return readFileSync(path, 'utf8');
@@ -9,7 +9,7 @@ export function readProc(path: string): string {
   }
 }
 
-/** What a link of /proc leads to; '' as above. */
+/** Target of a link in /proc; '' as above. */
 export function linkOfProc(path: string): string {
   try {
     return readlinkSync(path);
@@ -18,7 +18,7 @@ export function linkOfProc(path: string): string {
   }
 }
 
-/** The entries of a folder of /proc; none as above. */
+/** The entries of a folder in /proc; none as above. */
 export function listProc(path: string): string[] {
   try {
     return readdirSync(path);

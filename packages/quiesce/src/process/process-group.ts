@@ -12,45 +12,45 @@ import type { Start, StartedProgram } from './started-program.js';
 /** A live process of a group. */
 export interface GroupMember {
   readonly pid: number;
-  /** Its command line, or its short name where that can't be read. */
+  /** Its command line, or its short name if that can't be read. */
   readonly command: string;
 }
 
 /**
- * A process that leads its own session and process group, and everything that came from it. A process that left the group, as a
- * daemon does, is known by its environment (`QUIESCE_INSIDE`), on Linux.
+ * A process that leads its own session and process group, and everything that came from it. On Linux, a process that
+ * left the group, as a daemon does, is recognized by its environment (`QUIESCE_INSIDE`).
  */
 export interface ProcessGroup extends StartedProgram {
-  /** The leader's process id, which is the group's id too. */
+  /** The leader's process id, which is also the group's id. */
   readonly pid: number;
   /** Sends a signal to every member; nothing happens when none is left. */
   kill(signal: NodeJS.Signals): void;
   /** The members that still run. */
   members(): GroupMember[];
-  /** Resolves true once no member runs, false when some still do after `timeoutMs`. */
+  /** Resolves with true once no member runs, and with false if some still run after `timeoutMs`. */
   gone(timeoutMs: number): Promise<boolean>;
   /** Ends the supervision: from here on the group is no longer killed when this process exits. */
   release(): void;
 }
 
-/** How a program, and what it starts, reach this process on descriptor 3. */
+/** How a program, and what it starts, reach this process through descriptor 3. */
 export interface Way {
-  /** The process that made the sockets, and of which debuggers come. */
+  /** The process that made the sockets, and from which debuggers are started. */
   readonly pid: number;
-  /** Name of an abstract socket, for who hasn't got the descriptor; `undefined` where there is none. */
+  /** Name of an abstract socket for processes without the descriptor; `undefined` if there is none. */
   readonly socket: string | undefined;
 }
 
 /** What `spawnGroup` needs beside the command. */
 export interface SpawnGroupOptions extends Pick<Start, 'cwd' | 'env' | 'outputs'> {
-  /** What the program alone has in its environment, with this way to the tester. Default: nothing. */
+  /** Variables for the program alone. They may depend on this way to the tester. Default: none. */
   readonly added?: (way: Way) => Readonly<Record<string, string>>;
 }
 
 const POLL_MS = 5;
-/** How often a kill looks again for what was started meanwhile. */
+/** How many times a kill looks again for processes that were started meanwhile. */
 const MOST_KILLS = 20;
-/** Ids of the groups that a process came from, the outermost first: a tester may run in a run of another. */
+/** Ids of the groups that a process came from, the outermost first. A tester may itself run in a run of another tester. */
 const INSIDE = 'QUIESCE_INSIDE';
 
 /**
@@ -81,7 +81,7 @@ export async function spawnGroup(
       cause: error,
     });
   }
-  // Whoever awaits it gets to know.
+  // The code that awaits `exited` gets the error.
   program.exited.catch(() => {});
   const { pid } = program;
   const strays = (): LiveProcess[] => markedProcesses(id, pid, performance.now() - startedAt);
@@ -125,7 +125,7 @@ const HINTS: Readonly<Record<string, string>> = {
   ENOMEM: 'memory ran out: see ulimit -v, and the limit of the container',
 };
 
-/** Why the system says of a file that is there that it isn't. */
+/** Why the system reports that an existing file doesn't exist. */
 function whatIsMissing(program: string, cwd: string, searchPath: string | undefined): string | undefined {
   if (!existsSync(cwd)) return `the directory ${cwd} doesn't exist any more`;
   const { path } = findExecutable(program, cwd, searchPath);
@@ -149,12 +149,12 @@ function beginningOf(path: string): string {
   }
 }
 
-/** As much of a first line as Linux reads. */
+/** How much of a file's first line Linux reads. */
 const SHEBANG_BYTES = 256;
 
 const exists = (group: number): boolean => send(-group, 0);
 
-/** Whether there is anybody to send it to. */
+/** Whether a process exists that could receive a signal. */
 function send(to: number, signal: NodeJS.Signals | 0): boolean {
   try {
     process.kill(to, signal);

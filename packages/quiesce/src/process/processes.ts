@@ -10,7 +10,7 @@ export interface LiveProcess {
   readonly name: string;
 }
 
-/** All that have not ended. A process whose first thread has ended lives as long as another of its threads does. */
+/** All processes that have not ended. A process whose first thread has ended lives as long as any other thread does. */
 export function listProcesses(): LiveProcess[] {
   return process.platform === 'linux' ? listProc('/proc').flatMap(liveProcess) : listFromPs();
 }
@@ -41,26 +41,26 @@ const isDead = (state: string): boolean => /^[ZX]/.test(state);
 
 const stateOf = (folder: string): string => /^\d+ \(.*\) (\S) /s.exec(readProc(`${folder}/stat`))?.[1] ?? 'X';
 
-/** A thread that lives though the first of its process has ended, as after `pthread_exit` in `main`. */
+/** A living thread of a process whose first thread has ended, as after `pthread_exit` in `main`. */
 const otherThread = (pid: number): number | undefined =>
   listProc(`/proc/${pid}/task`)
     .map(Number)
     .find((tid) => !isDead(stateOf(`/proc/${pid}/task/${tid}`)));
 
-/** The first thread of a process, or where that has ended, another that lives. */
+/** The first thread of a process, or if that has ended, another living one. */
 export const liveThread = (pid: number): number =>
   isDead(stateOf(`/proc/${pid}`)) ? (otherThread(pid) ?? pid) : pid;
 
 /**
- * The folder of /proc that has what all threads of a process share, such as its memory map. That of a process whose first
- * thread has ended is empty.
+ * The folder of /proc that has what all threads of a process share, such as its memory map. The process's own folder is
+ * empty if its first thread has ended.
  */
 export function procFolder(pid: number): string {
   const tid = liveThread(pid);
   return tid === pid ? `/proc/${pid}` : `/proc/${pid}/task/${tid}`;
 }
 
-/** Of a thread that neither runs nor waits: `ended`, which a first thread stays while others continue, or `stopped` by a signal. */
+/** For a thread that neither runs nor waits: `ended`, for a first thread while others continue, or `stopped` by a signal. */
 export function haltOf(pid: number, tid: number): 'ended' | 'stopped' | undefined {
   const state = stateOf(`/proc/${pid}/task/${tid}`);
   return isDead(state) ? 'ended' : state === 'T' ? 'stopped' : undefined;
@@ -71,21 +71,21 @@ export function isRunning(pid: number): boolean {
   return !/[TtZX]/.test(stateOf(procFolder(pid)));
 }
 
-/** The processes that it came from, its parent first, as far as they are among some. Linux only; none elsewhere. */
+/** Its ancestors among some processes, the parent first. Linux only; none elsewhere. */
 export function ancestorsOf(pid: number, among: ReadonlySet<number>): number[] {
   const found: number[] = [];
   for (let parent = parentOf(pid); among.has(parent); parent = parentOf(parent)) found.push(parent);
   return found;
 }
 
-/** The number that a thread has for itself: another one in a PID namespace of its own. */
+/** The thread's number from its own view, which differs in a PID namespace. */
 export const innermostNumber = (pid: number, tid: number): number =>
   Number(/^NSpid:.*\s(\d+)$/m.exec(readProc(`/proc/${pid}/task/${tid}/status`))?.[1] ?? tid);
 
 const parentOf = (pid: number): number =>
   Number(/^\d+ \(.*\) \S (\d+) /s.exec(readProc(`/proc/${pid}/stat`))?.[1] ?? 0);
 
-/** Its command line, shortened; `undefined` where that can't be read. */
+/** Its command line, shortened; `undefined` if that can't be read. */
 export function commandLine(pid: number): string | undefined {
   const words = readProc(`${procFolder(pid)}/cmdline`)
     .split('\0')
@@ -94,14 +94,14 @@ export function commandLine(pid: number): string | undefined {
   return words === '' ? undefined : words.slice(0, 200);
 }
 
-/** More new processes and threads than any machine makes in a millisecond. */
+/** More than the number of processes and threads that any machine starts in a millisecond. */
 const MOST_BORN_A_MS = 200;
 
 /**
- * Live processes other than of the group of `leader` that were started with `marker`, a unique text, in their environment.
+ * Live processes outside the group of `leader` that were started with `marker`, a unique text, in their environment.
  * Linux only; none elsewhere.
- * @param ageMs how long ago the leader was started. The system numbers processes one after another, so that soon
- * after its start only those with a number above the leader's have to be looked at: mostly there are none.
+ * @param ageMs how long ago the leader was started. The system numbers processes consecutively. So soon after its
+ * start, only processes with a number above the leader's need to be examined, and usually there are none.
  */
 export function markedProcesses(marker: string, leader: number, ageMs: number): LiveProcess[] {
   if (process.platform !== 'linux') return [];

@@ -3,16 +3,16 @@ import { spawnGroup } from './process-group.js';
 import type { ExitStatus } from './started-program.js';
 import { startTimer } from './timer.js';
 
-/** How a program is run to its end. */
+/** Options for running a program to its end. */
 export interface RunToEndOptions {
   readonly cwd: string;
   /** Default: that of this process. */
   readonly env?: NodeJS.ProcessEnv;
-  /** Time after which it is killed, in ms. */
+  /** Time after which the program is killed, in ms. */
   readonly timeoutMs: number;
-  /** Kills it when aborted. */
+  /** Kills the program when aborted. */
   readonly signal?: AbortSignal | undefined;
-  /** How many bytes are kept of its standard output: of the beginning, and of the end. */
+  /** How many bytes of its standard output are kept, from the beginning and from the end. */
   readonly keep: readonly [number, number];
 }
 
@@ -27,8 +27,8 @@ export interface EndedProgram {
 const DRAIN_MS = 1_000;
 
 /**
- * Runs a program to its end, with nothing on its standard input, and kills what it leaves of its process group.
- * @returns how it ended, which is by SIGKILL where it took too long or was aborted.
+ * Runs a program to its end, without standard input, and kills what it leaves of its process group.
+ * @returns how it ended: by SIGKILL if it took too long or was aborted.
  * @throws EnvironmentError when the system can't start it.
  */
 export async function runToEnd(
@@ -48,7 +48,7 @@ export async function runToEnd(
   clearTimeout(timeout);
   signal?.removeEventListener('abort', stop);
   stop();
-  // A process that left the group may hold the pipes; it must not keep us waiting.
+  // A process that left the group may hold the pipes. It must not delay the result.
   const drained = startTimer(DRAIN_MS);
   await Promise.race([group.closed, drained.passed]);
   drained.stop();

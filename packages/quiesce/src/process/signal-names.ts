@@ -6,7 +6,7 @@ for (const [name, number] of Object.entries(constants.signals)) {
   if (!names.has(number)) names.set(number, name as NodeJS.Signals);
 }
 
-/** The usual name of a signal's number. */
+/** The usual name of a signal number. */
 export function signalName(number: number): NodeJS.Signals | undefined {
   return names.get(number);
 }

@@ -7,32 +7,32 @@ import { EnvironmentError } from '../errors.js';
 import { signalName } from './signal-names.js';
 import type { ExitStatus, Output, Start, StartedProgram, Starter } from './started-program.js';
 
-/** File of the spawner (crates/spawner), once it is built. */
+/** File of the spawner (crates/spawner), if it is built. */
 export const SPAWNER_FILE = fileURLToPath(
   new URL(`../../../native/spawner.${process.platform}-${process.arch}`, import.meta.url),
 );
 
-/** Version of the frames, which the spawner has to know. */
+/** Version of the frames, which the spawner must know. */
 const PROTOCOL = '1';
 
-/** How long a spawner without a program stays, for the next one. */
+/** How long a spawner without programs stays, for the next one. */
 const IDLE_MS = 1_000;
 
 const END_MS = 1_000;
 
-// The pipes to a child can't be unreferenced in Bun: they would keep the process alive.
+// In Bun, the pipes to a child can't be unreferenced: they would keep the process alive.
 const usable = existsSync(SPAWNER_FILE) && process.versions.bun === undefined;
 let current: Promise<Spawner | undefined> | undefined;
 
-/** The spawner of this thread, started where there is none yet; `undefined` where it can't be. */
+/** The spawner of this thread, started if there is none yet; `undefined` if it can't be started. */
 export function startedSpawner(): Promise<Starter | undefined> {
   if (usable) current ??= launch();
   return current ?? Promise.resolve(undefined);
 }
 
 /**
- * Ends the spawner of this thread, and waits for it, at most a second. Without that it is an orphan for a moment, and stays as a
- * zombie where process 1 doesn't reap, as in many containers.
+ * Ends the spawner of this thread, and waits at most a second for that. Otherwise it would be an orphan for a moment,
+ * and would stay a zombie if process 1 doesn't reap, as in many containers.
  */
 export async function endSpawner(): Promise<void> {
   const spawner = await current;
@@ -45,7 +45,7 @@ function launch(): Promise<Spawner | undefined> {
     if (current === launched) current = undefined;
   };
   const launched = new Promise<Spawner | undefined>((resolve) => {
-    // In a session of its own: what ends this process by its terminal doesn't end it before it has cleaned up.
+    // In a session of its own, so that a signal from this process's terminal doesn't end it before it has cleaned up.
     const child = spawn(SPAWNER_FILE, [PROTOCOL], {
       cwd: '/',
       stdio: ['pipe', 'pipe', 'inherit'],
@@ -53,7 +53,7 @@ function launch(): Promise<Spawner | undefined> {
     });
     child.once('error', ({ code = '' }: NodeJS.ErrnoException) => {
       resolve(undefined);
-      // Anything else, such as too many open files, may pass.
+      // Any other error, such as too many open files, may be temporary.
       if (!NEVER_STARTS.has(code)) retire();
     });
     child.once('spawn', () => resolve(new Spawner(child, child.pid as number, retire)));
@@ -61,19 +61,19 @@ function launch(): Promise<Spawner | undefined> {
   return launched;
 }
 
-/** It is for another system, or its file system allows no programs. */
+/** Errors of a spawner that is for another system, or on a file system that allows no programs. */
 const NEVER_STARTS: ReadonlySet<string> = new Set(['EACCES', 'ENOENT', 'ENOEXEC']);
 
 interface Program {
   readonly name: string;
   readonly output: readonly OutputOfProgram[];
   started(pid: number): void;
-  /** It couldn't be started, or how it ends can't be known any more. */
+  /** Called if it couldn't be started, or if how it ends can no longer be known. */
   failed(error: Error): void;
   exited(status: ExitStatus, leftNothing: boolean): void;
 }
 
-/** A stream as the spawner passes it on. Node's own would take a tenth of what a run costs. */
+/** A stream as the spawner passes it on. A Node stream would take a tenth of a run's time. */
 class OutputOfProgram implements Output {
   readonly ended: Promise<void>;
   #held: Buffer[] = [];
@@ -82,7 +82,7 @@ class OutputOfProgram implements Output {
   #end = (): void => {};
   readonly #close: () => void;
 
-  /** @param close tells the spawner that it isn't read any more. */
+  /** @param close tells the spawner that the stream is no longer read. */
   constructor(close: () => void) {
     this.#close = close;
     this.ended = new Promise((resolve) => {
@@ -114,12 +114,12 @@ class OutputOfProgram implements Output {
 
 const START = 0;
 const CLOSE = 1;
-/** Its length, kind, program's number, streams and number of words. */
+/** Length, kind, program number, streams, and number of words. */
 const HEAD_OF_START_BYTES = 14;
-/** The length of an answer's frame; its kind, the program's number, and a number. */
+/** The length of an answer's frame, then its kind, the program number, and a number. */
 const HEAD_BYTES = 4 + 9;
 
-/** The other side of crates/spawner/src/protocol.rs, where the frames are described. */
+/** The counterpart of crates/spawner/src/protocol.rs, which describes the frames. */
 class Spawner implements Starter {
   readonly #child: ChildProcess;
   readonly #requests: Socket;
@@ -158,7 +158,7 @@ class Spawner implements Starter {
   }
 
   async start({ command, cwd, env, added = {}, socket, outputs }: Start): Promise<StartedProgram> {
-    // Of two values of a variable, the last one counts.
+    // If a variable occurs twice, the last value counts.
     const texts = inFrame([cwd, socket, ...command]) + variables(env) + variables(added);
     this.#wake();
     const id = this.#next++ & 0xffff_ffff;
@@ -270,13 +270,13 @@ class Spawner implements Starter {
     }
   }
 
-  /** Keeps this process alive as long as a program runs. */
+  /** Keeps this process alive while a program runs. */
   #wake(): void {
     clearTimeout(this.#idle);
     for (const handle of [this.#child, this.#requests, this.#answers]) handle.ref();
   }
 
-  /** Without a program it doesn't keep this process, and after a while it ends. */
+  /** Without a program, the spawner doesn't keep this process alive, and after a while it ends. */
   #rest(): void {
     for (const handle of [this.#child, this.#requests, this.#answers]) handle.unref();
     this.#idle = setTimeout(() => {
@@ -287,8 +287,8 @@ class Spawner implements Starter {
 }
 
 /**
- * Texts as they are in a frame.
- * @throws when one has a NUL character in it, which ends each of them there.
+ * Texts in the encoding of a frame.
+ * @throws when one contains a NUL character, which terminates each text in a frame.
  */
 function inFrame(texts: readonly string[]): string {
   const wrong = texts.find((text) => text.includes('\0'));
@@ -308,6 +308,6 @@ function variables(env: NodeJS.ProcessEnv): string {
   return texts;
 }
 
-/** As Node's own. */
+/** An error like Node's own. */
 const systemError = (program: string, code: string): NodeJS.ErrnoException =>
   Object.assign(new Error(`spawn ${program} ${code}`), { code });

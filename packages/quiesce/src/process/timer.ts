@@ -16,8 +16,9 @@ export function startTimer(ms: number): Timer {
 }
 
 /**
- * Does work with a signal that aborts once a time has passed, or another signal aborts. `AbortSignal.any` doesn't do: in Node 20
- * the garbage collector takes an `AbortSignal.timeout` that nobody else holds, and then nothing ever aborts.
+ * Does work with a signal that aborts once a time has passed, or when another signal aborts. `AbortSignal.any` isn't
+ * enough: in Node 20 the garbage collector takes an `AbortSignal.timeout` that nothing else references, and then
+ * nothing ever aborts.
  */
 export async function within<T>(
   ms: number,

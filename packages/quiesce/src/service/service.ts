@@ -1,5 +1,5 @@
-// service/: starts a server that scenarios need, waits until it is ready, and stops it. Which scenario needs which is in
-// session/.
+// service/: starts a server that scenarios need, waits until it is ready, and stops it. session/ knows which scenario
+// needs which.
 import { connect, createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import type { ExitStatus } from '../process/started-program.js';
 
 /**
  * A server that scenarios need. In `command`, `env` and `provides`, `${dir}` stands for a fresh temporary data
- * directory and `${port:NAME}` for the port allocated under that name; other `${…}` stay as they are.
+ * directory and `${port:NAME}` for the port allocated under that name. Any other `${…}` stays as it is.
  */
 export interface ServiceSpec {
   /** Program and arguments. */
@@ -32,7 +32,7 @@ export interface ServiceSpec {
     /** Milliseconds allowed; default 30,000. */
     readonly timeoutMs?: number;
   };
-  /** Environment that scenarios using the service get. */
+  /** Environment variables that scenarios using the service get. */
   readonly provides?: Readonly<Record<string, string>>;
 }
 
@@ -50,7 +50,7 @@ export interface RunningService extends AsyncDisposable {
   /** The last 64 KiB of its standard output and error. */
   log(): string;
   /**
-   * SIGTERM to its process group, SIGKILL to what is left after 5 s; waits for it, then removes `dir`.
+   * Sends SIGTERM to its process group, and SIGKILL to what is left after 5 s. Waits for the end, then removes `dir`.
    * Idempotent: later calls wait for the first.
    */
   stop(): Promise<void>;
@@ -63,12 +63,12 @@ const STOP_GRACE_MS = 5_000;
 const START_ATTEMPTS = 5;
 
 /**
- * Starts a service in its own process group, core dumps off, and waits until it is ready. When another process
- * took an allocated port before the service could bind it, starts it again on new ports. As a safety net, the
+ * Starts a service in its own process group, with core dumps off, and waits until it is ready. If another process takes
+ * an allocated port before the service can bind it, the service is started again on new ports. As a safety net, the
  * group is killed and the directory removed when this process exits.
  * @param options.signal aborts the start; the service is stopped and the signal's reason thrown. No effect later.
- * @throws ServiceError when the command isn't found, a placeholder or port name is wrong, or the service exits
- * before it is ready or isn't ready in time. Nothing is left behind then.
+ * @throws ServiceError when the command isn't found, a placeholder or port name is wrong, or the service exits before
+ * it is ready or isn't ready in time. Then nothing is left behind.
  */
 export async function startService(
   name: string,
@@ -90,13 +90,13 @@ export async function startService(
   }
 }
 
-/** Something that is wrong in a spec, and in which field of it. */
+/** A problem in a spec, and the field that has it. */
 export interface ServiceProblem {
   readonly path: readonly string[];
   readonly message: string;
 }
 
-/** What is wrong in the spec itself, before anything is started. A field that is missing is not looked at. */
+/** What is wrong in the spec itself, before anything is started. Missing fields are not checked. */
 export function serviceProblems(spec: Partial<ServiceSpec>): ServiceProblem[] {
   const problems: ServiceProblem[] = [];
   const { command = [], env = {}, provides = {}, ready = {} } = spec;
@@ -163,7 +163,7 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
     await group.exited;
     await group.gone(STOP_GRACE_MS);
     group.release();
-    // A process that left the group may hold the pipes; it must not keep us alive.
+    // A process that left the group may hold the pipes. It must not keep this process alive.
     for (const stream of group.output) stream.close();
     directory.remove();
   };
@@ -258,7 +258,7 @@ function accepts(port: number): Promise<boolean> {
     };
     socket.setTimeout(1_000, () => settle(false));
     socket.once('error', () => settle(false));
-    // On loopback a socket can connect to itself when nobody listens on a port of the ephemeral range.
+    // On loopback, a socket can connect to itself if nothing listens on a port in the ephemeral range.
     socket.once('connect', () => settle(socket.localPort !== socket.remotePort));
   });
 }

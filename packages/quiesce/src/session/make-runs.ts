@@ -1,5 +1,5 @@
-// session/: makes the runs of scenarios, with the services they need, and continues with what a report has. What runs
-// showed is in results/, how one is made in run/, and what the reader sees meanwhile in report/.
+// session/: makes the runs of scenarios, with the services they need, and continues where a report ends. results/ holds
+// what runs showed, run/ makes one run, and report/ has what the reader sees meanwhile.
 import { runPerturbed } from '../perturb/perturbed-run.js';
 import type { Scenario } from '../plan/scenario.js';
 import type { ScenarioResult } from '../results/result.js';
@@ -13,7 +13,7 @@ export interface ScenarioProgress {
   readonly completed: number;
   readonly failed: number;
   readonly run: RunRecord;
-  /** What the scenario showed until now, as one that was stopped here. */
+  /** What the scenario has shown so far, as if it had been stopped here. */
   soFar(): ScenarioResult;
 }
 
@@ -32,11 +32,11 @@ interface EndedRun {
 }
 
 /**
- * Makes the runs that the tallies of some scenarios still want, `jobs` at a time, and the scenarios' alternately:
- * A B, B A, A B, ...
- * @param stacks whether they are taken of crashes and hangs.
- * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted. The tallies have
- * what was run until then.
+ * Makes the runs that the tallies of some scenarios still want, `jobs` at a time. The scenarios alternate: A B, B A, A
+ * B, ...
+ * @param stacks whether stacks of crashes and hangs are taken.
+ * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted. The tallies then
+ * have the runs up to that point.
  */
 export async function makeRuns(
   series: readonly Series[],
@@ -62,7 +62,7 @@ export async function makeRuns(
   const lanes = await Promise.allSettled(Array.from({ length: jobs }, lane));
   const failed = lanes.find((result) => result.status === 'rejected');
   if (failed === undefined) return;
-  // Of an interrupted scenario, what has ended counts.
+  // When a scenario is interrupted, the runs that have ended count.
   for (const runs of all) runs.takeRest();
   throw failed.reason;
 }
@@ -76,8 +76,8 @@ function* byTurns(all: readonly OrderedRuns[]): Generator<OrderedRuns, undefined
 }
 
 /**
- * The runs of one scenario, some of them under way. They are taken in the order of their numbers: were they taken as
- * they end, the slow ones among them, such as hangs, would be missing when the tally finishes early.
+ * The runs of one scenario, some of them under way. They are added in the order of their numbers. If they were added as
+ * they end, slow ones such as hangs would be missing when the tally finishes early.
  */
 class OrderedRuns {
   readonly #series: Series;
@@ -93,7 +93,7 @@ class OrderedRuns {
   ) {
     const { scenario, tally, env } = series;
     this.#series = series;
-    // Copying `process.env` and preparing it costs tenths of a millisecond: once for all runs.
+    // Copying `process.env` and preparing it costs tenths of a millisecond, so it is done once for all runs.
     const { launched: command } = scenario;
     this.#spec = { ...scenario, command, env: Object.freeze({ ...process.env, ...scenario.env, ...env }) };
     this.#how = { wantsStacks: (cause) => stacks && tally.wantsStacks(cause), directories, signal };
@@ -101,12 +101,12 @@ class OrderedRuns {
     this.#last = tally.next + scenario.runs - tally.completed - 1;
   }
 
-  /** Whether there is one more to make. */
+  /** Whether there is another run to make. */
   get wanted(): boolean {
     return !this.#series.tally.finished && this.#next <= this.#last;
   }
 
-  /** Makes the next one. */
+  /** Makes the next run. */
   async make(): Promise<void> {
     const { scenario, tally } = this.#series;
     const run = this.#next++;
@@ -114,7 +114,7 @@ class OrderedRuns {
     while (this.#ended.has(tally.next) && !tally.finished) this.#take(tally.next);
   }
 
-  /** Takes those that ended though one before them did not. */
+  /** Adds the runs that ended although an earlier one did not. */
   takeRest(): void {
     for (const run of [...this.#ended.keys()].sort((a, b) => a - b)) this.#take(run);
   }

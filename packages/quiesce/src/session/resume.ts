@@ -5,15 +5,15 @@ import type { Scenario } from '../plan/scenario.js';
 import type { PlanResult, ScenarioResult } from '../results/result.js';
 import { ScenarioTally } from '../results/tally.js';
 
-/** A tally that begins with the runs that a report to be resumed has of a scenario. */
+/** A tally that begins with a scenario's runs from the report that is resumed. */
 export function resumedTally(scenario: Scenario, report: PlanResult | undefined): ScenarioTally {
   const earlier = earlierResult(scenario, report);
   return earlier === undefined ? new ScenarioTally(scenario) : new ScenarioTally(scenario, earlier);
 }
 
 /**
- * Makes sure that a report to be resumed is one of these scenarios.
- * @throws UsageError when it has runs, but none of any of them.
+ * Makes sure that the report to resume is a report of these scenarios.
+ * @throws UsageError when it has runs, but none of these scenarios.
  */
 export function refuseOtherReport(scenarios: readonly Scenario[], report: PlanResult | undefined): void {
   const made = report?.scenarios.filter(({ runs }) => runs.length > 0) ?? [];
@@ -32,8 +32,8 @@ function earlierResult(scenario: Scenario, report: PlanResult | undefined): Scen
 }
 
 /**
- * The scenario as it continues where a report ends: perturbed from the seed of then.
- * @throws UsageError when the report's runs were made otherwise, so that they can't be counted together.
+ * The scenario as it continues where a report ends: with the report's seed for perturbations.
+ * @throws UsageError when the report's runs were made in a different way, so that they can't be counted together.
  */
 export function asResumed(scenario: Scenario, report: PlanResult | undefined): Scenario {
   const earlier = earlierResult(scenario, report);

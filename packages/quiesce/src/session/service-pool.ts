@@ -7,10 +7,10 @@ export type ServiceEvent =
   | { readonly type: 'service-starting'; readonly service: string }
   | { readonly type: 'service-ready'; readonly service: string };
 
-/** What a scenario gets of the services it uses. */
+/** What a scenario gets from the services it uses. */
 export interface NeededServices {
   readonly env: Readonly<Record<string, string>>;
-  /** Aborted when one of them dies, or when everything is to stop. */
+  /** Aborted when one of them dies, or when everything must stop. */
   readonly signal: AbortSignal;
 }
 
@@ -23,7 +23,7 @@ interface PooledService {
   readonly failed: AbortSignal;
 }
 
-/** Starts services when they are first asked for, watches them, and stops them all at the end. */
+/** Starts services when they are first requested, watches them, and stops them all at the end. */
 export class ServicePool {
   readonly #specs: Readonly<Record<string, ServiceSpec>>;
   readonly #onEvent: (event: ServiceEvent) => void;
@@ -42,7 +42,7 @@ export class ServicePool {
     this.#signal = signal;
   }
 
-  /** Starts what a scenario uses; where that can't be, says why. */
+  /** Starts what a scenario uses. If it can't, says why. */
   async of(scenario: Scenario): Promise<NeededServices | string> {
     const signal = this.#signal;
     if (signal?.aborted) return messageOf(signal.reason);

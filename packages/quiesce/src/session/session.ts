@@ -24,30 +24,30 @@ export type ProgressEvent =
     }
   | ({
       readonly type: 'run';
-      /** What the whole plan showed until now, as if it had been interrupted here: made when it is called. */
+      /** What the whole plan has shown so far, as if it had been interrupted here. The result is made when this is called. */
       soFar(): PlanResult;
     } & Omit<ScenarioProgress, 'soFar'>)
   | { readonly type: 'scenario-end'; readonly result: ScenarioResult };
 
-/** Who is notified, and who may stop it. */
+/** Who is notified, and what may stop the session. */
 export interface SessionOptions {
-  /** Stops everything: what runs is killed, services are stopped, and the result has what there is. */
+  /** Stops everything: running processes are killed, services are stopped, and the result has the runs up to then. */
   readonly signal?: AbortSignal;
   /** Called for each step of the session: a service, a scenario, a run. */
   readonly onProgress?: (event: ProgressEvent) => void;
   /**
-   * Makes the scenarios' runs alternately (A B, B A, A B, ...) instead of one scenario after another, so that what
-   * changes on the machine meanwhile meets all alike; the least of their `jobs` holds for all together. Reported as one
-   * scenario's start. Default false.
+   * Makes the scenarios' runs alternately (A B, B A, A B, ...) instead of one scenario after another, so that changes
+   * on the machine affect all alike. The smallest of their `jobs` applies to all together. Their start is reported
+   * once. Default false.
    */
   readonly interleave?: boolean;
-  /** Stops once so many runs have failed, other than of scenarios that expect anything; default: never. */
+  /** Stops once this many runs have failed, except in scenarios that expect `'any'`; default: never. */
   readonly bail?: number;
-  /** Whether stacks are taken of crashes and hangs, which needs seconds each; default true. */
+  /** Whether stacks of crashes and hangs are taken, which takes seconds each; default true. */
   readonly stacks?: boolean;
   /**
-   * A report of the same scenarios, from `readReport`: its runs count, and only those that are missing are made. A
-   * scenario that it doesn't have is run whole.
+   * A report of the same scenarios, from `readReport`. Its runs count, and only the missing ones are made. A scenario
+   * that is missing in the report is run completely.
    */
   readonly resume?: PlanResult;
 }
@@ -58,7 +58,7 @@ export type RunOptions = Omit<ScenarioSpec, 'name' | 'uses' | 'group'> & {
 } & Omit<SessionOptions, 'interleave' | 'resume'>;
 
 /**
- * Runs one command many times and says how its runs ended. An abort is not an error: the result's state says so.
+ * Runs one command many times and says how its runs ended. An abort is not an error: it is in the result's state.
  * @throws UsageError when the options are wrong or the command can't be run; EnvironmentError when the system
  * can't start a process.
  */
@@ -74,7 +74,7 @@ export async function run(options: RunOptions): Promise<ScenarioResult> {
 
 /**
  * Runs a plan: its scenarios one after another, each service from its first use to the end.
- * A service that fails doesn't throw: the scenarios that use it are `not-run` or `stopped`, the others continue.
+ * A service that fails doesn't throw: the scenarios that use it are `not-run` or `stopped`, and the others continue.
  * @throws UsageError when the plan is wrong; EnvironmentError when the system can't start a process.
  */
 export async function runPlan(plan: Plan, options: PlanOverrides & SessionOptions = {}): Promise<PlanResult> {
@@ -83,8 +83,8 @@ export async function runPlan(plan: Plan, options: PlanOverrides & SessionOption
 }
 
 /**
- * `runPlan` for a plan that was resolved before.
- * @throws UsageError when it is to resume a report of other programs.
+ * Like `runPlan`, for a plan that is already resolved.
+ * @throws UsageError when the report to resume is of other programs.
  */
 export async function runResolved(plan: ResolvedPlan, options: SessionOptions = {}): Promise<PlanResult> {
   const { signal: stop, resume, bail = Number.POSITIVE_INFINITY } = options;
@@ -158,10 +158,10 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
 }
 
 /**
- * Runs a scenario as often as it says; one that is run `until` stops once that is decided, and one that can't do its work
- * after a few runs.
- * An abort is not an error: the result says so, as it does when a later run can't be started.
- * @throws EnvironmentError when the system can't start the first.
+ * Runs a scenario as often as it says. If it is run `until` a goal, it stops once that is decided. If it can't do its
+ * work, it stops after a few runs.
+ * An abort is not an error: it is in the result, and so is a later run that can't be started.
+ * @throws EnvironmentError when the system can't start the first run.
  */
 async function runScenario(
   scenario: Scenario,
@@ -190,22 +190,25 @@ async function runScenario(
 }
 
 /**
- * Why runs ended early though what was run counts: an abort, or a system that can't start a process any more.
- * `undefined` where an error is to be thrown, as when nothing has run yet.
+ * Why runs ended early although those made count: an abort, or a system that can't start more processes. `undefined` if
+ * an error must be thrown, for example when there are no runs yet.
  */
 function reasonToStop(error: unknown, completed: number, signal: AbortSignal): string | undefined {
   if (signal.aborted) return messageOf(signal.reason);
   return error instanceof EnvironmentError && completed > 0 ? messageOf(error) : undefined;
 }
 
-/** Runs scenarios alternately. When one can't continue, none does: what they would show together is gone. */
+/**
+ * Runs scenarios alternately. When one can't continue, all stop: they can no longer be compared under the same
+ * conditions.
+ */
 async function runByTurns(
   scenarios: readonly Scenario[],
   services: ServicePool,
   { signal, stacks, onProgress = () => {} }: SessionOptions,
   planOf: (results: readonly ScenarioResult[]) => PlanResult,
 ): Promise<ScenarioResult[]> {
-  // What runs beside a run is the same for all, so the most careful of them says how much.
+  // Runs of all scenarios run side by side, so the most careful scenario limits their number.
   const jobs = Math.min(...scenarios.map((scenario) => scenario.jobs));
   let failed = 0;
   let completed = 0;

@@ -1,7 +1,7 @@
-// Probabilities of the binomial distribution, to about 1e-13. Written here, as the libraries that have them bring some
-// 200 packages, compute in steps of 1e-7, or are WebAssembly that has to be awaited.
+// Probabilities of the binomial distribution, to about 1e-13. They are written here because the libraries that have
+// them bring about 200 packages, compute in steps of 1e-7, or are WebAssembly that must be awaited.
 
-/** `log(n!)` less Stirling's formula for it. */
+/** `log(n!)` minus Stirling's formula for it. */
 function stirlingError(n: number): number {
   if (n < 16) {
     let factorial = 1;
@@ -12,7 +12,7 @@ function stirlingError(n: number): number {
   return (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - 1 / 1188 / square) / square) / square) / square) / n;
 }
 
-/** `x log(x / mean) + mean - x`, without the loss of digits where both are alike. */
+/** `x log(x / mean) + mean - x`, without losing digits when both are nearly equal. */
 function deviance(x: number, mean: number): number {
   const apart = x - mean;
   if (Math.abs(apart) >= 0.1 * (x + mean)) return x * Math.log(x / mean) - apart;
@@ -27,7 +27,10 @@ function deviance(x: number, mean: number): number {
   }
 }
 
-/** How likely `k` of `n` fail, each with the probability `p`; by Loader's saddle-point expansion, as R's `dbinom`. */
+/**
+ * How likely it is that `k` of `n` fail, each with the probability `p`. Loader's saddle-point expansion, like R's
+ * `dbinom`.
+ */
 export function binomialProbability(k: number, n: number, p: number): number {
   if (k < 0 || k > n) return 0;
   if (p <= 0) return k === 0 ? 1 : 0;
@@ -43,12 +46,12 @@ export function binomialProbability(k: number, n: number, p: number): number {
   return Math.exp(exponent) / Math.sqrt(2 * Math.PI * k * (1 - k / n));
 }
 
-/** How likely at most `k` fail. */
+/** How likely it is that at most `k` fail. */
 export function atMost(k: number, n: number, p: number): number {
   return k <= n * p ? tail(k, -1, n, p) : 1 - tail(k + 1, 1, n, p);
 }
 
-/** How likely at least `k` fail. */
+/** How likely it is that at least `k` fail. */
 export function atLeast(k: number, n: number, p: number): number {
   return k >= n * p ? tail(k, 1, n, p) : 1 - tail(k - 1, -1, n, p);
 }
@@ -65,7 +68,8 @@ function tail(k: number, step: 1 | -1, n: number, p: number): number {
 }
 
 /**
- * How likely `k` of `drawn` are among the `marked` of `all`: hypergeometric, by binomial probabilities, as R's `dhyper`.
+ * How likely it is that `k` of `drawn` are among the `marked` of `all`: hypergeometric, from binomial probabilities,
+ * like R's `dhyper`.
  */
 export function hypergeometricProbability(k: number, all: number, marked: number, drawn: number): number {
   const p = drawn / all;
@@ -75,7 +79,7 @@ export function hypergeometricProbability(k: number, all: number, marked: number
   );
 }
 
-/** The point in 0..1 up to which something holds, to the last digit. */
+/** The point in 0..1 up to which a condition holds, to the last digit. */
 export function crossing(holds: (p: number) => boolean): number {
   let [low, high] = [0, 1];
   for (;;) {

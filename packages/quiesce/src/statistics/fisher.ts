@@ -1,11 +1,11 @@
-// statistics/: exact intervals, tests and numbers of runs, and the test that runs "until" are judged by. Numbers only:
-// nothing here knows scenarios, runs or reports.
+// statistics/: exact intervals, tests and numbers of runs, and the test that judges runs "until". It deals with numbers
+// only: nothing here knows scenarios, runs or reports.
 import { hypergeometricProbability } from './binomial.js';
 import { CONFIDENCE, type Counts, check } from './intervals.js';
 
-/** P values of Fisher's exact test: how likely a difference as large as seen is when there is none. */
+/** P values of Fisher's exact test: how likely a difference as large as the observed one is if there is none. */
 export interface FisherExact {
-  /** For a difference in either direction: tables no likelier than the one seen, as R and SciPy count them. */
+  /** For a difference in either direction: tables that are no likelier than the observed one, as R and SciPy count them. */
   readonly twoSided: number;
   /** For a lower rate in the second sample. */
   readonly lower: number;
@@ -46,8 +46,8 @@ export function fisherExact(first: Counts, second: Counts): FisherExact {
 }
 
 /**
- * Holm's adjustment of p values that are judged together: at any level, the chance that even one true null
- * hypothesis is rejected stays below it. In the order given.
+ * Holm's adjustment of p values that are judged together. At any level, the chance that even one true null hypothesis
+ * is rejected stays below that level. The result is in the order given.
  */
 export function holm(pValues: readonly number[]): number[] {
   const order = pValues.map((p, i) => ({ p, i })).sort((a, b) => a.p - b.p);

@@ -47,7 +47,7 @@ export function lowerBound(failures: number, runs: number, confidence = CONFIDEN
 }
 
 /**
- * Refuses what is not a count of failures in runs, or no confidence.
+ * Refuses counts that aren't failures among runs, and values that aren't a confidence.
  * @throws RangeError
  */
 export function check(failures: number, runs: number, confidence: number): void {

@@ -3,21 +3,21 @@ import { type Counts, lowerBound, upperBound } from './intervals.js';
 import { MOST_RUNS, runsNeeded } from './sample-size.js';
 
 /**
- * What a scenario run "until" has to show: that its failure rate is below `rate`. It is decided by a curtailed
- * exact binomial test, which docs/statistics.md describes.
+ * What a scenario that is run "until" must show: that its failure rate is below `rate`. A curtailed exact binomial test
+ * decides it; docs/statistics.md describes the test.
  */
 export interface RateGoal {
   /** Within 0..1. */
   readonly rate: number;
   /** Within 0..1. */
   readonly confidence: number;
-  /** Failed runs that still let it be shown; each makes the test longer and more powerful. */
+  /** Failed runs that the goal tolerates. Each makes the test longer and more powerful. */
   readonly allowFailures: number;
 }
 
 /**
- * What runs say about a goal: the rate is `below` it, `at-least` it, both at the goal's confidence; `not-below`
- * when it can't be shown any more to be below; `open` while more runs are to come.
+ * What runs say about a goal. The rate is `below` it or `at-least` it, both at the goal's confidence. `not-below`: it
+ * can no longer be shown to be below. `open`: more runs are to come.
  */
 export type GoalVerdict = 'below' | 'at-least' | 'not-below' | 'open';
 
@@ -46,8 +46,8 @@ export function parseRate(rate: Rate): number {
 }
 
 /**
- * How many runs a goal takes at most: with `allowFailures` failed ones or fewer they show it.
- * @throws UsageError when that were more than a thousand million.
+ * How many runs a goal takes at most: `allowFailures` failed runs or fewer among them show it.
+ * @throws UsageError when that would be more than a thousand million.
  */
 export function goalRuns({ rate, confidence, allowFailures }: RateGoal): number {
   try {
@@ -60,8 +60,8 @@ export function goalRuns({ rate, confidence, allowFailures }: RateGoal): number 
 }
 
 /**
- * Judges runs that stopped at the goal's number of runs or at the first failure beyond those allowed. The
- * decision is the same as if all runs had been made, so it errs as rarely as the test of fixed size does.
+ * Judges runs that stopped at the goal's number of runs, or at the first failure beyond those allowed. The decision is
+ * the same as if all runs had been made, so it errs no more often than the test of fixed size does.
  */
 export function judge(goal: RateGoal, { failed, runs }: Counts): GoalVerdict {
   if (failed > goal.allowFailures) {

@@ -6,11 +6,11 @@ import { CONFIDENCE, check } from './intervals.js';
 export const MOST_RUNS = 1_000_000_000;
 
 /**
- * The smallest number of runs of which, with the given confidence, more than `failures` fail when the failure rate
- * is `rate`. The same number of runs with at most `failures` failed ones shows that the rate is below `rate`:
+ * The smallest number of runs in which, with the given confidence, more than `failures` fail if the failure rate is
+ * `rate`. If no more than `failures` of that many runs fail, the rate is shown to be below `rate`:
  * `upperBound(failures, n, confidence) <= rate`.
  * @param failures how many failures are allowed; default 0.
- * @throws RangeError when an argument makes no sense, or more than a thousand million runs were needed.
+ * @throws RangeError when an argument makes no sense, or more than a thousand million runs would be needed.
  */
 export function runsNeeded(rate: number, confidence = CONFIDENCE, failures = 0): number {
   if (!(rate > 0 && rate < 1)) throw new RangeError(`rate ${rate} is not between 0 and 1`);
@@ -28,7 +28,7 @@ const MOST_COMPARED_RUNS = 10_000;
 
 /**
  * How often Fisher's exact test (two-sided) proves, with `runs` runs of each, that the higher of two rates is the
- * higher: its power, exact except for tails below 1e-12.
+ * higher one: its power, exact except for tails below 1e-12.
  */
 export function comparisonPower(
   first: number,
@@ -40,7 +40,8 @@ export function comparisonPower(
   const rarer = (k: number): number => atMost(k, runs, second);
   const apart = (more: number, fewer: number): boolean =>
     fisherExact({ failed: more, runs }, { failed: fewer, runs }).twoSided <= 1 - confidence;
-  // The failures of the rarer side, and for each the least failures of the other that distinguish them.
+  // The failures of the side with the lower rate, and for each the fewest failures of the other side that distinguish
+  // them.
   let fewer = firstWhere(0, runs, (k) => rarer(k) > 1e-12);
   let more = firstWhere(fewer, runs + 1, (k) => k > runs || apart(k, fewer));
   let power = 0;
@@ -54,8 +55,8 @@ export function comparisonPower(
 }
 
 /**
- * Runs of each of two programs with these failure rates until Fisher's exact test (two-sided) distinguishes them, with
- * a chance of `power`; `null` when the rates are equal or that were more than 10,000.
+ * How many runs of each of two programs with these failure rates Fisher's exact test (two-sided) needs to distinguish
+ * them with a chance of `power`; `null` if the rates are equal or it needs more than 10,000.
  * @throws RangeError when a rate, the confidence or the power makes no sense.
  */
 export function comparisonRuns(
@@ -71,7 +72,7 @@ export function comparisonRuns(
   check(0, 0, power);
   if (first === second) return null;
   const enough = (runs: number): boolean => comparisonPower(first, second, runs, confidence) >= power;
-  // Cohen's h: so few runs are too few at any level that is in use, and are where the search begins.
+  // Cohen's h: this many runs are too few at any level in use. The search begins there.
   const h = 2 * (Math.asin(Math.sqrt(first)) - Math.asin(Math.sqrt(second)));
   let low = 1;
   let high = Math.max(2, Math.floor(1 / h ** 2));
@@ -83,7 +84,10 @@ export function comparisonRuns(
   return firstWhere(low + 1, high, enough);
 }
 
-/** The least integer of `low..high` that holds, of which all greater ones hold too; `high` is taken to hold. */
+/**
+ * The smallest integer in `low..high` for which the condition holds. It must hold for all greater ones; `high` is not
+ * checked.
+ */
 function firstWhere(low: number, high: number, holds: (k: number) => boolean): number {
   let [from, to] = [low, high];
   while (from < to) {

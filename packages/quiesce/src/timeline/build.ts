@@ -1,5 +1,5 @@
-// timeline/: the exit of a run as it happened: what the preload libraries note, what is seen of the threads from outside,
-// and the timeline that is made of both. How it looks is in report/.
+// timeline/: the exit of a run as it happened: what the preload libraries record, what is seen of the threads from
+// outside, and the timeline that is made from both. report/ decides how it looks.
 import type { Events, ExitEvent } from './events.js';
 import type { ThreadState, Timeline, TimelineCrash, TimelinePhase, TimelineThread } from './model.js';
 import type { Sample } from './sampler.js';
@@ -8,14 +8,14 @@ import { isSystems, isTesters, sentence } from './sentence.js';
 /** How the process ended, as the tester saw it. */
 export interface TimelineEnd {
   readonly run: number;
-  /** The process that leads the run's group: the one that is shown when no other said "work done" or crashed. */
+  /** The leader of the run's process group. Its exit is shown if no other process reported "work done" or crashed. */
   readonly pid: number;
   /** Microseconds of CLOCK_MONOTONIC. */
   readonly us: number;
   readonly hung: boolean;
-  /** The signal it died from, where it is known. */
+  /** The signal it died from, if it is known. */
   readonly signal: string | null;
-  /** Files of the libraries on the stack of the thread that died, innermost first; empty where it wasn't taken. */
+  /** Files of the libraries on the stack of the thread that died, innermost first; empty if the stack wasn't taken. */
   readonly stack: readonly (string | null)[];
 }
 
@@ -23,7 +23,7 @@ const MOST_PHASES = 400;
 const MOST_THREADS = 64;
 const SOON_MS = 0.1;
 
-/** Makes a run's timeline; `null` when nothing was noted of its process, such as of a static program. */
+/** Makes a run's timeline; `null` if nothing was recorded for its process, for example if it is static. */
 export function buildTimeline(
   { events: all, lost }: Events,
   samplesOf: (pid: number) => readonly Sample[],
@@ -33,7 +33,7 @@ export function buildTimeline(
     all.findLast(({ kind }) => kind === 'done')?.pid ??
     all.findLast(({ kind }) => kind === 'crash')?.pid ??
     end.pid;
-  // Earlier events are of a program that replaced itself by this one (exec).
+  // Earlier events are from a program that replaced itself with this one (exec).
   const own = all.filter((event) => event.pid === pid);
   const noted = own.slice(
     Math.max(
@@ -45,7 +45,7 @@ export function buildTimeline(
   if (first === undefined) return null;
   const crashed = end.hung ? undefined : noted.find(({ kind }) => kind === 'crash');
   const lastUs = crashed?.us ?? end.us;
-  // A process that dies, or hung, runs on until it is stopped.
+  // A process that dies or hangs runs on until it is stopped.
   const until = noted.filter(({ us }) => us <= lastUs);
   const done = until.find(({ kind }) => kind === 'done');
   // Python ends its interpreter first, and then calls exit.
@@ -102,7 +102,7 @@ function phasesOf(events: readonly ExitEvent[], ms: ToMs): TimelinePhase[] {
     else if (kind === 'finalized') finish('library', event);
     else if (kind === 'python') begin('python', event, '');
     else if (kind === 'exit') {
-      // By `exit` and then `_exit`, say: the first is when it begins.
+      // For example by `exit` and then `_exit`. The exit begins with the first call.
       if (phases.some(({ what }) => what === 'exit')) continue;
       for (const phase of phases) if (phase.what === 'python') phase.toMs ??= ms(us);
       begin('exit', event, detail);
@@ -117,7 +117,7 @@ function phasesOf(events: readonly ExitEvent[], ms: ToMs): TimelinePhase[] {
   return joined(shown).slice(-MOST_PHASES);
 }
 
-/** Handlers of a library that ran one right after the other, such as the thousand of Node, as one. */
+/** Combines handlers of a library that ran one right after another, such as Node's thousand. */
 function joined(phases: readonly TimelinePhase[]): TimelinePhase[] {
   const all: TimelinePhase[] = [];
   for (const phase of phases) {
@@ -161,7 +161,7 @@ function threadsOf(
     else own.push(sample);
   }
   const rounds = (seen.get(pid) ?? []).map(({ us }) => us);
-  // The kernel may give a number again.
+  // The kernel may reuse a number.
   const lives: Life[] = [];
   const current = new Map<number, Life>();
   const lifeOf = (tid: number): Life => {
@@ -191,7 +191,7 @@ function threadsOf(
     const last = own.at(-1);
     const missed = last === undefined || end !== undefined ? undefined : rounds.find((us) => us > last.us);
     const crash = events.find((event) => event.kind === 'crash' && event.tid === tid);
-    // One that died after its function had returned, as in a destructor of thread-local data, was there until then.
+    // A thread that died after its function had returned, as in a destructor of thread-local data, existed until then.
     const toUs = main || crash !== undefined ? undefined : (end?.us ?? missed);
     if (toUs !== undefined && toUs < zeroUs) return [];
     const thread = {
@@ -221,7 +221,7 @@ interface Span {
 
 const UNCOUNTED_US = 1_000;
 
-/** What samples say that a thread did between two times; what it did before the first it is taken to have done at once. */
+/** What a thread did between two times, according to samples. What it did before the first sample is placed at the start. */
 function activity(samples: readonly Sample[], [start, stop]: readonly [number, number]): Span[] {
   const spans: Span[] = [];
   const add = (state: ThreadState, from: number, to: number): void => {
@@ -245,13 +245,13 @@ function activity(samples: readonly Sample[], [start, stop]: readonly [number, n
   return spans;
 }
 
-/** What a thread did between two samples, in microseconds: how long is known, in which order is likely. */
+/** What a thread did between two samples, in microseconds. The durations are known; the order is only likely. */
 function between(before: Sample | undefined, sample: Sample, took: number): [ThreadState, number][] {
   const runs = sample.state === 'R';
   if (before?.ran == null || sample.ran === null) return [[runs ? 'ran' : 'slept', took]];
   const counted = (sample.ran.onCpu - before.ran.onCpu) / 1_000;
   const waited = Math.min(took, (sample.ran.waiting - before.ran.waiting) / 1_000);
-  // The time of one that is running is counted at the kernel's ticks only.
+  // The time of a running thread is counted only at the kernel's ticks.
   const ran = Math.min(took - waited, runs ? Math.max(counted, UNCOUNTED_US) : counted);
   const slept = took - waited - ran;
   const parts: [ThreadState, number][] = [
@@ -276,7 +276,7 @@ function holdsOf(
   return holds;
 }
 
-/** Spans with others of the amplifier over them. */
+/** Lays the amplifier's delays over the spans. */
 function overlay(
   spans: readonly Span[],
   held: readonly { readonly from: number; readonly to: number }[],

@@ -1,22 +1,22 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { makeTemporaryFile } from '../files/temporary-file.js';
 
-/** What happened in a process under test, as the preload libraries note it. */
+/** Events in a process under test, as the preload libraries record them. */
 export type EventKind =
   /** The process began to run this program: `detail` is its file. */
   | 'start'
-  /** The program said that its work is done. */
+  /** The program reported "work done". */
   | 'done'
   /** A thread began; `detail` is the library that started it. */
   | 'begin'
-  /** It ends: `detail` is `returned` or `pthread_exit`, `more` its name. */
+  /** A thread ends; `detail` is `returned` or `pthread_exit`, `more` its name. */
   | 'end'
-  /** The exit begins: `detail` is the function that was called, empty where `main` returned. */
+  /** The exit begins; `detail` is the function that was called, empty if `main` returned. */
   | 'exit'
   /** An exit handler or static destructor of the library `detail` runs, and has run. */
   | 'handler'
   | 'handled'
-  /** The loader takes the library `detail` down, and has run the destructors it had left. */
+  /** The loader takes down the library `detail`, and has run its remaining destructors. */
   | 'finalize'
   | 'finalized'
   /** dlclose has unloaded the library `more`; `detail` is when it was called. */
@@ -27,10 +27,10 @@ export type EventKind =
   | 'through'
   /** The process dies from a signal: `detail` is its number, `more` the thread's name. */
   | 'crash'
-  /** The exit amplifier holds this thread, and has held it. */
+  /** The exit amplifier holds this thread, and has released it. */
   | 'hold'
   | 'held'
-  /** It makes the exiting thread wait, and has. */
+  /** The exit amplifier delays the exiting thread, and has stopped delaying it. */
   | 'linger'
   | 'lingered';
 
@@ -52,21 +52,22 @@ const KINDS: ReadonlySet<string> = new Set<EventKind>([
 
 const SLOT_BYTES = 256;
 const SLOTS = 4_096;
-// Processes map the file, and one that touches a part that the disk has no room for dies: all of it is written first.
+// Processes map the file. A process that touches a part for which the disk has no room dies, so the whole file is
+// written first.
 const EMPTY = Buffer.alloc(SLOT_BYTES * (SLOTS + 1));
 
-/** What was read of the events of a run. */
+/** The events of a run that could be read. */
 export interface Events {
-  /** In the order in which they were noted. */
+  /** In the order in which they were recorded. */
   readonly events: readonly ExitEvent[];
-  /** How many of the first are gone, since more came than the file holds. */
+  /** How many of the first events are missing, because more came than the file holds. */
   readonly lost: number;
 }
 
-/** Where the events of a run are noted. */
+/** The file in which the events of a run are recorded. */
 export interface EventFile {
   readonly file: string;
-  /** Reads and removes it. */
+  /** Reads and removes the file. */
   take(): Events;
 }
 
@@ -76,7 +77,7 @@ export interface EventFile {
  */
 export function createEventFile(): EventFile {
   const { path, remove } = makeTemporaryFile('quiesce-timeline', EMPTY);
-  // Kept open: the program may remove the file, or put another in its place.
+  // Kept open: the program may remove the file, or replace it.
   const fd = openSync(path, 'r');
   let taken: Events | undefined;
   return {
@@ -100,7 +101,7 @@ export function createEventFile(): EventFile {
   };
 }
 
-/** Reads the slots of such a file, of which `noted` were written, in any order. */
+/** Reads the slots of such a file, in any order. `noted` of them were written. */
 export function parseEvents(slots: Buffer, noted: number): Events {
   const found: { readonly number: number; readonly event: ExitEvent }[] = [];
   for (let at = 0; at + SLOT_BYTES <= slots.length; at += SLOT_BYTES) {

@@ -7,11 +7,11 @@ import { monotonicUs, type Sampler, startSampler } from './sampler.js';
 export interface Recorder {
   /** Added to the environment of the program. */
   readonly env: Readonly<Record<string, string>>;
-  /** The exit of a process of the run begins: from here on its threads are looked at. */
+  /** A process of the run begins to exit: from here on its threads are sampled. */
   exiting(pid: number): void;
-  /** The process has ended, or is dying: there is no more to look at. `at` is of `performance.now()`. */
+  /** The process has ended, or is dying: there is nothing more to sample. `at` is a time of `performance.now()`. */
   ended(end: Omit<TimelineEnd, 'us'> & { readonly at: number }): Timeline | null;
-  /** Frees what it has. Idempotent. */
+  /** Frees its resources. Idempotent. */
   release(): void;
 }
 

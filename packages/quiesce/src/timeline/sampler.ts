@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What was seen of a thread at a time. */
+/** What was seen of a thread at one time. */
 export interface Sample {
   /** Microseconds of CLOCK_MONOTONIC. */
   readonly us: number;
@@ -8,21 +8,21 @@ export interface Sample {
   readonly name: string;
   /** The kernel's letter: R for one that runs or wants to, S for one that sleeps. */
   readonly state: string;
-  /** Nanoseconds that it has run, and that it waited for a CPU; `null` on a kernel that doesn't count them. */
+  /** Nanoseconds for which it has run, and for which it waited for a CPU; `null` on a kernel that doesn't count them. */
   readonly ran: { readonly onCpu: number; readonly waiting: number } | null;
 }
 
-/** Looks at the threads of a process from outside, until it is gone or `stop()`. */
+/** Looks at the threads of a process from outside, until the process is gone or `stop()` is called. */
 export interface Sampler {
   readonly pid: number;
-  /** Ends it, and gives what was seen, in the order of time. Idempotent. */
+  /** Ends the sampling, and returns the samples in order of time. Idempotent. */
   stop(): readonly Sample[];
 }
 
 const FIRST_MS = 1;
-/** Each wait is this part of the time that went by, so that a hang of any length makes a bounded number of samples. */
+/** Each wait is this part of the elapsed time, so that a hang of any length makes a bounded number of samples. */
 const PART = 1 / 100;
-/** To look takes at most this part of the time, so that it doesn't take the program's CPU. */
+/** Sampling takes at most this part of the time, so that it doesn't take the program's CPU time. */
 const MOST_LOAD = 1 / 5;
 const MOST_SAMPLES = 40_000;
 const MOST_THREADS = 64;
@@ -31,8 +31,8 @@ const MOST_THREADS = 64;
 export const monotonicUs = (): number => Number(process.hrtime.bigint() / 1_000n);
 
 /**
- * Begins to look at the threads of a process: at first every millisecond, then ever more rarely, a hundredth of the time
- * that went by. At 64 of its threads, and 40,000 samples in all.
+ * Begins to sample the threads of a process: at first every millisecond, then less and less often, after each hundredth
+ * of the elapsed time. Samples at most 64 of its threads, and 40,000 samples in all.
  */
 export function startSampler(pid: number): Sampler {
   const samples: Sample[] = [];
@@ -74,7 +74,7 @@ function sampleThreads(pid: number): Sample[] {
 
 /** Reads a thread's `stat` and `schedstat`; `undefined` when it has gone or is dead. */
 export function parseSample(tid: number, us: number, stat: string, schedstat: string): Sample | undefined {
-  // 123 (name) R 1 ...: the name may hold anything.
+  // 123 (name) R 1 ...: the name may contain anything.
   const [, name = '', state = ''] = /^\d+ \((.*)\) (\w) /s.exec(stat) ?? [];
   if (state === '' || state === 'Z' || state === 'X') return undefined;
   const [onCpu, waiting] = /^(\d+) (\d+)/.exec(schedstat)?.slice(1).map(Number) ?? [];

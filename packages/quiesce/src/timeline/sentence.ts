@@ -1,6 +1,6 @@
 import type { Timeline, TimelinePhase, TimelineThread, TornDown } from './model.js';
 
-/** What is to be seen in a timeline. */
+/** What a timeline shows. */
 export type Said = Pick<Timeline, 'says' | 'tornDown'>;
 
 type Seen = Omit<Timeline, keyof Said>;
@@ -8,7 +8,7 @@ type Seen = Omit<Timeline, keyof Said>;
 /** File name of a path. */
 export const fileName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
-/** Milliseconds as a timeline says them: three digits, but no more than microseconds. */
+/** Milliseconds in a timeline's wording: three digits, but no finer than microseconds. */
 export function timeText(ms: number): string {
   if (ms >= 1_000) return `${(ms / 1_000).toPrecision(3)} s`;
   const decimals = Math.abs(ms) < 1 ? 3 : Math.abs(ms) < 10 ? 2 : Math.abs(ms) < 100 ? 1 : 0;
@@ -104,7 +104,7 @@ function diedBeside(
   };
 }
 
-/** When the library that a thread died in had been unloaded. */
+/** The unloading of the library that a thread died in. */
 const unloadOf = (
   phases: readonly TimelinePhase[],
   { library, atMs }: NonNullable<Seen['crash']>,
@@ -121,8 +121,8 @@ const unloadOf = (
 const torn = ({ what, name, fromMs }: TimelinePhase): TornDown => ({ what, name, atMs: fromMs });
 
 /**
- * What was torn down while a thread still ran: what it needs most. That is its own library or the one it died in, then the
- * interpreter, then whatever came last, then the process.
+ * What was torn down while a thread still ran, and matters most to it. That is its own library or the one it died in,
+ * then the interpreter, then whatever was torn down last, then the process.
  */
 function tornDownUnder(
   phases: readonly TimelinePhase[],
@@ -171,7 +171,7 @@ function placeBefore(phases: readonly TimelinePhase[], atMs: number): string {
     : ' before the exit began';
 }
 
-/** The first of the other threads that were there then, and how many more. */
+/** The first of the other threads that existed then, and how many more. */
 function othersAt(threads: readonly TimelineThread[], tid: number | undefined, atMs: number): string {
   const others = threads.filter((thread) => thread.tid !== tid && aliveAt(thread, atMs) && !isHosts(thread));
   const [first] = others;
@@ -186,7 +186,7 @@ const aliveAt = ({ fromMs, toMs }: TimelineThread, atMs: number): boolean =>
 const isHosts = ({ library }: TimelineThread): boolean =>
   library !== null && /^(?:node|bun|deno)$/.test(fileName(library));
 
-/** Of the C and C++ runtimes: what is torn down of them says nothing about a program. */
+/** Libraries of the C and C++ runtimes: that they are torn down says nothing about a program. */
 export const isSystems = (path: string): boolean =>
   /^(?:ld-linux.*|lib(?:c|m|dl|rt|pthread|gcc_s|stdc\+\+))\.so/.test(fileName(path)) || isTesters(path);
 

@@ -1,5 +1,5 @@
-// file/ has plans as files: found, read with their places, and written by `quiesce init`. What reads a kind of file
-// is loaded when there is one, as it would take a third of the time in which a command starts.
+// file/: plans as files: how they are found, read with the places of their fields, and written by `quiesce init`. The
+// reader for a kind of file is loaded only when such a file is read. Loading it takes a third of a command's start.
 
 import { isUtf8 } from 'node:buffer';
 import { readdir, readFile } from 'node:fs/promises';
@@ -10,14 +10,14 @@ import { messageOf, UsageError } from '../../errors.js';
 import type { Plan } from '../plan.js';
 import { checkPlan } from '../schema.js';
 
-/** A plan may ask a server which versions there are, or build its program. */
+/** Long enough for a plan that asks a server for versions, or builds its program. */
 const LOADING_MS = 300_000;
 
 const PLAN_FILE = /^shutdown\.plan\.(?:ya?ml|json|[cm]?[jt]s)$/;
 
 /**
- * The plan of a directory: its file `shutdown.plan.yaml`, or with another ending that `loadPlan` reads; `undefined` where
- * there is none.
+ * The plan of a directory: its file `shutdown.plan.yaml`, or with another extension that `loadPlan` reads; `undefined`
+ * if there is none.
  * @throws UsageError when there are several.
  */
 export async function findPlan(directory = '.'): Promise<string | undefined> {
@@ -28,10 +28,11 @@ export async function findPlan(directory = '.'): Promise<string | undefined> {
 }
 
 /**
- * Reads and checks a plan file: YAML or JSON by its ending, otherwise a TypeScript or JavaScript module whose default export is
- * a plan or a function that returns one.
+ * Reads and checks a plan file. The extension says whether it is YAML or JSON. Any other file is a TypeScript or
+ * JavaScript module whose default export is a plan or a function that returns one.
  * @param options.timeoutMs how long a module and its function may take; default: 5 minutes.
- * @throws UsageError when the file can't be read, or its function never returns; PlanError with everything that is wrong in it, and where that is.
+ * @throws UsageError when the file can't be read, or its function never returns; PlanError with everything that is
+ * wrong in the file, and where.
  */
 export async function loadPlan(
   file: string,
@@ -73,15 +74,15 @@ export async function loadPlan(
   }
 }
 
-/** What the module exports; of a function, what it returns. */
+/** What the module exports. If that is a function, what it returns. */
 async function exportedPlan(path: string): Promise<unknown> {
   const exported = await importPlan(path);
   return typeof exported === 'function' ? await exported() : exported;
 }
 
 /**
- * What a promise resolves with.
- * @throws UsageError when nothing is left in this process that could settle it: Node would end silently.
+ * The value that a promise resolves with.
+ * @throws UsageError when nothing in this process is left that could settle the promise: Node would end silently.
  */
 async function settled<T>(promise: Promise<T>, what: string, timeoutMs: number): Promise<T> {
   let release = (): void => {};
@@ -115,7 +116,7 @@ async function settled<T>(promise: Promise<T>, what: string, timeoutMs: number):
 }
 
 async function importPlan(path: string): Promise<unknown> {
-  // A plan may import this package though it isn't installed beside the plan.
+  // A plan may import this package even if it isn't installed beside the plan.
   const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
   const alias = { 'quiesce/work-done': here('../../work-done.js'), quiesce: here('../../index.js') };
   const { createJiti } = await import('jiti');

@@ -2,24 +2,27 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument 
 import { messageOf } from '../../errors.js';
 import { type Place, PlanError } from '../plan-error.js';
 
-/** Of a reader's message, in characters. */
+/** Longest message of a parser that is quoted, in characters. */
 const MOST_QUOTED = 120;
 
-/** A plan's text as data, and where what is in it. */
+/** A plan's text as data, and where each part of it is. */
 export interface PlanText {
   readonly plan: unknown;
-  /** Where a field is: its name, where `ofName` is asked for, otherwise its value; of one that isn't there, what it misses in. */
+  /**
+   * The place of a field: of its name if `ofName` is set, otherwise of its value. For a missing field, the place of
+   * what lacks it.
+   */
   locate(path: readonly (string | number)[], ofName: boolean): Place | undefined;
 }
 
 /**
  * Reads YAML, or JSON.
- * @param source how to call it in an error.
- * @throws PlanError with each line that isn't.
+ * @param source the text's name in an error.
+ * @throws PlanError with each line that is wrong.
  */
 export function readPlanText(text: string, format: 'yaml' | 'json', source: string): PlanText {
   const lines = new LineCounter();
-  // JSON is YAML too, so that one reader finds the places in both.
+  // JSON is also YAML, so one parser finds the places in both.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const placeAt = (offset: number): Place => {
     const { line, col } = lines.linePos(offset);
@@ -27,7 +30,7 @@ export function readPlanText(text: string, format: 'yaml' | 'json', source: stri
   };
   const plan = format === 'json' ? parseJson(text, source, document.errors[0]?.pos[0], placeAt) : undefined;
   if (format === 'yaml' && document.errors.length > 0) {
-    // Several at one place are one mistake.
+    // Several errors at one place are one mistake.
     const first = document.errors.filter(
       ({ pos }, i, all) => all.findIndex((other) => other.pos[0] === pos[0]) === i,
     );
@@ -60,11 +63,11 @@ export function readPlanText(text: string, format: 'yaml' | 'json', source: stri
   };
 }
 
-/** A reader's message may quote the whole file. */
+/** A parser's message may quote the whole file. */
 const shortened = (message: string): string =>
   message.length > MOST_QUOTED ? `${message.slice(0, MOST_QUOTED)}…` : message;
 
-/** @param wrongAt where the reader of YAML finds the first error: V8 states the offset of most, not of all. */
+/** @param wrongAt where the YAML parser finds the first error: V8 states the offset of most errors, but not of all. */
 function parseJson(
   text: string,
   source: string,

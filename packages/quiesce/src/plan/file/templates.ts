@@ -3,10 +3,10 @@ import type { Expect } from '../../run/outcome.js';
 /** What runs a program that `quiesce init` writes. */
 export const templateHosts = ['node', 'bun', 'deno', 'python'] as const;
 
-/** One of them. */
+/** One such runner. */
 export type TemplateHost = (typeof templateHosts)[number];
 
-/** A way for a program to end once its work is done, and the code for it; none for one that just comes to its end. */
+/** A way for a program to end once its work is done, and the code for it; no code if the program just comes to its end. */
 interface Ending {
   readonly name: string;
   readonly expect: Expect;
@@ -31,8 +31,8 @@ const endings: readonly Ending[] = [
   },
 ];
 
-// Addons of Node are unloaded with the last worker that loaded them, which the main thread's endings don't show. Here the
-// work is done in workers, and the code says when.
+// Node addons are unloaded with the last worker that loaded them, which the endings of the main thread don't show. Here
+// workers do the work, and the code reports when it is done.
 const workerEndings: readonly Ending[] = [
   { name: 'in a worker only', expect: 'clean', javascript: "await worker('end');\ndone();" },
   {
@@ -69,7 +69,7 @@ const INTERPRETERS: Readonly<Record<TemplateHost, readonly string[]>> = {
   python: ['python3'],
 };
 
-/** A plan, as YAML, that runs a program in each way to end. */
+/** A plan, as YAML, that runs a program once for each way to end. */
 export async function planTemplate(program: string, host: TemplateHost, runs: number): Promise<string> {
   const { stringify } = await import('yaml');
   const all = host === 'node' ? [...endings, ...workerEndings] : endings;
@@ -89,7 +89,7 @@ export async function planTemplate(program: string, host: TemplateHost, runs: nu
   return `${head.join('\n')}\n${stringify(plan)}`;
 }
 
-/** The program of such a plan, which imports a module. */
+/** The program of such a plan. It imports a module. */
 export function programTemplate(module: string, host: TemplateHost): string {
   if (host === 'python') return pythonText(module);
   return host === 'node' ? nodeText(module) : javascriptText(module);
@@ -97,7 +97,7 @@ export function programTemplate(module: string, host: TemplateHost): string {
 
 const indented = (code: string, by: string): string => code.replace(/^(?=.)/gm, by);
 
-/** A branch for each ending that has code, by what the program was asked for. */
+/** A branch for each ending that has code, chosen by the program's argument. */
 const branches = (of: readonly Ending[]): string =>
   of
     .flatMap(({ name, javascript }) =>
@@ -105,7 +105,7 @@ const branches = (of: readonly Ending[]): string =>
     )
     .join(' else ');
 
-/** An addon by itself can be required, but not imported. */
+/** A single addon file can be required, but not imported. */
 const isAddon = (module: string): boolean => module.endsWith('.node');
 
 const REQUIRE = "import { createRequire } from 'node:module';\n";
