@@ -99,7 +99,7 @@ const cases: readonly (readonly [what: string, line: string, code: number, outpu
       'the command has lost its interpreter',
       `${RUN} -- ./lost-interpreter`,
       3,
-      /^quiesce: error: can't start "\.\/lost-interpreter".*\(its first line names \/nowhere\/sh, which is not here\)$/m,
+      /^quiesce: error: can't start "\.\/lost-interpreter".*\(its first line names \/nowhere\/sh, which doesn't exist\)$/m,
     ],
     [
       'the command has no first line for an interpreter',

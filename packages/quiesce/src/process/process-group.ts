@@ -35,7 +35,7 @@ export interface ProcessGroup extends StartedProgram {
 
 /** How a program, and what it starts, reach this process through descriptor 3. */
 export interface Way {
-  /** The process that made the sockets, and from which debuggers are started. */
+  /** The process that made the sockets. Debuggers must descend from it. */
   readonly pid: number;
   /** Name of an abstract socket for processes without the descriptor; `undefined` if there is none. */
   readonly socket: string | undefined;
@@ -132,8 +132,8 @@ function whatIsMissing(program: string, cwd: string, searchPath: string | undefi
   if (path === undefined) return undefined;
   const [, interpreter] = /^#! *(\S+)/.exec(beginningOf(path)) ?? [];
   return interpreter === undefined
-    ? 'the file is there, but its loader may not be, as of a program for another system'
-    : `its first line names ${interpreter}, which is not here`;
+    ? 'the file exists, but its loader may not: it may be a program for another system'
+    : `its first line names ${interpreter}, which doesn't exist`;
 }
 
 function beginningOf(path: string): string {

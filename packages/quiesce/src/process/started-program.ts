@@ -44,7 +44,7 @@ export interface StartedProgram {
 
 /** Starts programs: the spawner, or Node if there is none. */
 export interface Starter {
-  /** The process that makes the programs' sockets, and from which debuggers must be started. */
+  /** The process that makes the programs' sockets. Debuggers must descend from it. */
   readonly pid: number;
   /** Whether programs can be given a `socket`. */
   readonly listens: boolean;

@@ -458,7 +458,7 @@ const DECIDED_BY_THROWER =
 const DECIDED_BY_PYTHON = 'whether Python is in the process: its finalization ends threads like this';
 const DECIDED_BY_MAIN =
   'whether the main thread is in exit or the finalization of its host (needs its stack)';
-const DECIDED_BY_WAKER = 'whether another thread is to end that wait';
+const DECIDED_BY_WAKER = 'whether another thread should end that wait';
 const DECIDED_BY_TERMINATE = 'whether the code at that place calls std::terminate() itself';
 const DECIDED_BY_UNWINDING =
   'the stack of the thread that died has PyThread_exit_thread, pthread_exit or unwind_stop, or not (needs that stack)';

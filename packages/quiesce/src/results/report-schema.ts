@@ -30,7 +30,7 @@ const threadStack = z.looseObject({
   name: z.string(),
   main: z.boolean().describe("it is the process's first thread"),
   faulting: z.boolean().describe('it is the one that died'),
-  busy: z.boolean().exactOptional().describe('in a hang: it burnt CPU while it was observed'),
+  busy: z.boolean().exactOptional().describe('in a hang: it used most CPU time while it was observed'),
   halted: z
     .enum(['ended', 'stopped'])
     .exactOptional()
@@ -53,7 +53,7 @@ const threadStack = z.looseObject({
   joins: z
     .int()
     .exactOptional()
-    .describe('in a hang: the number of the thread whose end it waits for, where it does and that is known'),
+    .describe('in a hang: the number of the thread whose end it waits for, if it does and the number is known'),
   asleep: z
     .boolean()
     .exactOptional()
@@ -61,11 +61,11 @@ const threadStack = z.looseObject({
   channel: z
     .string()
     .exactOptional()
-    .describe("the same: the kernel's function that it waits in, where the kernel says"),
+    .describe("the same: the kernel function that it waits in, if the kernel reports it"),
   children: z
     .array(z.string())
     .exactOptional()
-    .describe("of a hang, in the main thread: the process's children, with their commands"),
+    .describe("in the main thread of a hang: the process's children, with their commands"),
   keptAliveBy: z
     .array(z.string())
     .exactOptional()
@@ -106,7 +106,7 @@ const run = z.looseObject({
   outcome,
   failed: z.boolean(),
   durationMs: ms.describe('from start to the end of the main process, or to the timeout'),
-  workDone: z.boolean().describe('the program said that its work was over'),
+  workDone: z.boolean().describe('the program reported "work done"'),
   exitMs: ms.nullable().describe('from "work done" to the end of the main process; null when unknown'),
   signature: z.string().nullable().describe('id of the fatal signature in its output'),
   leaked: z.array(z.string()).describe('command lines of processes that outlived it and were killed'),
@@ -116,7 +116,7 @@ const run = z.looseObject({
     .default([])
     .describe('processes other than the main one that died from a signal, at most 20'),
   left: left.default({ threads: null, sockets: [], files: [] }),
-  perturbation: z.string().nullable().default(null).describe('as --perturb takes it to repeat this run'),
+  perturbation: z.string().nullable().default(null).describe('the value of --perturb that repeats this run'),
   amplifier: z
     .looseObject({
       processes: count,
@@ -147,7 +147,7 @@ const timeline = z
         atMs: at,
         tid: z.int(),
         signal: z.string(),
-        library: library.describe('that it died in, where the stack was taken'),
+        library: library.describe('the library that it died in, if the stack was taken'),
       })
       .nullable(),
     phases: z
@@ -156,11 +156,11 @@ const timeline = z
           what: phaseKind.describe(
             'exit: from its call on; python: the interpreter finalizes; handler: an exit handler or static destructor; library: the loader takes it down; unload: dlclose',
           ),
-          name: library.describe('the library; of an exit, the function that was called'),
+          name: library.describe('the library; for an exit, the function that was called'),
           tid: z.int(),
           fromMs: at,
           toMs: at.nullable().describe('null when it had not ended'),
-          count: z.int().min(1).describe('handlers that ran one right after the other'),
+          count: z.int().min(1).describe('handlers that ran one right after another'),
         }),
       )
       .describe('parts of the exit, in the order in which they began'),
@@ -168,10 +168,10 @@ const timeline = z
       z.looseObject({
         tid: z.int(),
         name: z.string(),
-        library: library.describe('that started it'),
+        library: library.describe('library or program that started it'),
         main: z.boolean(),
         fromMs: at.nullable().describe('null when unknown'),
-        toMs: at.nullable().describe('null when it was there until the end'),
+        toMs: at.nullable().describe('null when it existed until the end'),
         spans: z
           .array(
             z.looseObject({
@@ -196,18 +196,18 @@ const failure = z.looseObject({
   outcome,
   phase: z
     .enum(['work', 'exit', 'unknown'])
-    .describe('exit: after "work done"; work: before; unknown: the program does not say'),
+    .describe('exit: after "work done"; work: before; unknown: the program does not report it'),
   signature: z
     .looseObject({ id: z.string(), title: z.string(), line: z.string() })
     .nullable()
-    .describe('a known fatal text in its output, and the line it was found on'),
+    .describe('a known fatal text in its output, and the line that contained it'),
   diedIn: z.string().nullable().default(null),
   kind: z
     .looseObject({
       id: z.string(),
       title: z.string(),
       page: z.string(),
-      detail: z.string().nullable().default(null).describe('what exactly, such as which library'),
+      detail: z.string().nullable().default(null).describe('the particular culprit, such as a library'),
       or: z
         .looseObject({ id: z.string(), title: z.string(), page: z.string(), decide: z.string() })
         .nullable()
@@ -225,10 +225,10 @@ const failure = z.looseObject({
       stacks: z.string().nullable(),
       threads: z.array(threadStack).default([]),
       child: childCrash
-        .extend({ signal: z.string().nullable().describe('that it died from; null for a hang') })
+        .extend({ signal: z.string().nullable().describe('signal that it died from; null for a hang') })
         .nullable()
         .default(null)
-        .describe('the process that crash, stacks and threads are of, where it is not the main one'),
+        .describe('the process that crash, stacks and threads describe, if it is not the main one'),
       crash: z
         .looseObject({
           main: z.boolean().describe('it was the main thread that died'),
@@ -237,7 +237,7 @@ const failure = z.looseObject({
             .string()
             .nullable()
             .default(null)
-            .describe('file of the library that it ran or used though it had been unloaded'),
+            .describe('file of an unloaded library whose code or data it used'),
           overflow: z.boolean().exactOptional().describe('the thread had run out of stack'),
           unwound: z.boolean().exactOptional().describe('the thread had called pthread_exit'),
           exiting: z.boolean().exactOptional().describe('the process had called exit or quick_exit'),
@@ -246,11 +246,11 @@ const failure = z.looseObject({
             .enum(['itself', 'another'])
             .nullable()
             .exactOptional()
-            .describe('process that sent the signal; null where it was for what the thread did'),
+            .describe('process that sent the signal; null if the thread caused it'),
         })
         .nullable()
         .default(null)
-        .describe('of a crash that the witness saw'),
+        .describe('for a crash that the witness saw'),
       timeline: timeline.nullable().default(null).describe('null when it was not taken'),
     })
     .describe('of the first of the runs, or the first with stacks'),
@@ -265,7 +265,7 @@ const scenario = z.looseObject({
     .looseObject({ index: z.int().min(1), count: z.int().min(1), ofRuns: count })
     .nullable()
     .default(null)
-    .describe('which part of how many runs this is; null when it is all of them'),
+    .describe('the part of all runs that this is; null when it is all of them'),
   verdict: z.enum(['below', 'at-least', 'not-below', 'open']).nullable().default(null),
   state: z.enum(['completed', 'stopped', 'not-run']).default('completed'),
   reason: z.string().nullable().default(null).describe('why it was stopped or not run'),
@@ -273,7 +273,7 @@ const scenario = z.looseObject({
     .boolean()
     .default(false)
     .describe(
-      'stopped or not run because failures had shown enough, and not by the machine, a service or a signal',
+      'stopped or not run because enough runs failed, and not because of the machine, a service or a signal',
     ),
   ok: z.boolean().default(true),
   completedRuns: count.default(0),
@@ -289,7 +289,7 @@ const scenario = z.looseObject({
     .looseObject({ count, median: ms, p99: ms, max: ms })
     .nullable()
     .default(null)
-    .describe('over all runs that said "work done"; null when none did'),
+    .describe('over all runs that reported "work done"; null when none did'),
   failures: z.array(failure).describe('kinds of failures, the most frequent first'),
   cleanTimeline: timeline.nullable().default(null).describe('of the first run that ended as expected'),
   runs: z.array(run).describe('every finished run'),
@@ -328,10 +328,10 @@ export const reportSchema = z.looseObject({
   sessions: z
     .array(z.string())
     .exactOptional()
-    .describe('ids of the sessions that made the runs: several where it was resumed or merged'),
+    .describe('ids of the sessions that made the runs: several if it was resumed or merged'),
   host: host.exactOptional(),
-  hosts: z.array(host).exactOptional().describe('of a merged report: all that runs were made on'),
-  planFile: z.string().nullable().default(null).describe('as it was given; null for a command'),
+  hosts: z.array(host).exactOptional().describe('in a merged report: all machines that made runs'),
+  planFile: z.string().nullable().default(null).describe('the plan file, as given; null for a command'),
   serviceFailures: z.array(z.looseObject({ service: z.string(), message: z.string() })).default([]),
   scenarios: z.array(scenario),
   comparisons: z.array(comparison).exactOptional().describe('of quiesce compare'),
