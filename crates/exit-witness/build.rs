@@ -1,6 +1,6 @@
-//! Links the unwinder of Rust's library into the witness, where the usual linker is used. Otherwise it is in `libgcc_s.so`, and to load
-//! that takes longer than all else that the witness does at the start of a process. zig, which links what is published, has it
-//! linked in anyway.
+//! Links the unwinder of Rust's library into the witness if the usual linker is used. Otherwise the unwinder is in
+//! `libgcc_s.so`, and loading that takes longer than everything else the witness does at the start of a process. zig,
+//! which links the published library, links the unwinder in anyway.
 
 use std::env;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn main() {
     if !usual || !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ENV", "gnu") {
         return;
     }
-    // Where there is none, `cc` prints the name alone.
+    // If there is none, `cc` prints only the name.
     let Ok(asked) = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output() else { return };
     let file = String::from_utf8_lossy(&asked.stdout);
     let Some(folder) = Path::new(file.trim()).parent().filter(|folder| folder.is_absolute()) else { return };

@@ -1,4 +1,4 @@
-//! How much is to be delayed, and where: what the environment asks for. Read once, when the library is loaded; the tester sets these variables.
+//! How much to delay, and where. The tester sets these environment variables; they are read once, when the library is loaded.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 
@@ -8,20 +8,20 @@ use preload::environment;
 pub static HOLD_MS: AtomicU64 = AtomicU64::new(150);
 /// Longest delay at one step of the exit.
 pub static LINGER_MS: AtomicU64 = AtomicU64::new(20);
-/// All holds before the exit begins, in all threads together, after which there are none.
+/// Total of all holds before the exit begins, over all threads. After that there are no more holds.
 pub static HOLD_BUDGET_MS: AtomicU64 = AtomicU64::new(2_000);
-/// All delays of the exit together.
+/// Total of all delays of the exit.
 pub static LINGER_BUDGET_MS: AtomicU64 = AtomicU64::new(200);
-/// Descriptor on which the program says that its work is done; -1 for none.
+/// Descriptor on which the program reports that its work is done; -1 for none.
 pub static DONE_FD: AtomicI32 = AtomicI32::new(-1);
 
-/// Whether the children of the program are amplified as well.
+/// Whether the program's children are amplified as well.
 pub static CHILDREN: AtomicBool = AtomicBool::new(true);
 
-/// The bound of what can be asked for: beyond it delays hide races rather than show them.
+/// Upper limit of what can be requested: longer delays hide races rather than show them.
 const MOST_MS: u64 = 60_000;
 
-/// Reads the environment and says whether this process is to be amplified.
+/// Reads the environment, and says whether this process should be amplified.
 pub fn read(leads_its_group: bool) -> bool {
     for (name, target) in [
         (c"QUIESCE_AMPLIFY_HOLD_MS", &HOLD_MS),

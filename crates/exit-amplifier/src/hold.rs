@@ -1,6 +1,6 @@
-//! Background threads are held when they have just woken another thread, were just woken, or end.
+//! Holds background threads that have just woken another thread, were just woken, or end.
 //!
-//! A hold lasts while the main thread has something to run: as if the scheduler preferred it. It ends when
+//! A hold lasts while the main thread has something to run, as if the scheduler preferred that thread. It ends when
 //!
 //! - the main thread sleeps and keeps sleeping (it may wait for the held thread);
 //! - the exit has reached the step that was drawn for this hold;
@@ -21,20 +21,20 @@ use crate::random;
 use crate::state::{self, Phase};
 
 const SAMPLE: Duration = Duration::from_micros(250);
-/// The main thread sleeps for good when it has slept that long: longer than a hand-over of a lock takes.
+/// After sleeping this long, the main thread is taken to sleep for good: handing over a lock takes less.
 const ASLEEP_US: u64 = 2_000;
 
 static HOLDS: AtomicU64 = AtomicU64::new(0);
 static HELD_US: AtomicU64 = AtomicU64::new(0);
-/// The part of `HELD_US` that counts against the budget: before the program said that it is done.
+/// The part of `HELD_US` that counts against the budget: before the program reported that it is done.
 static SPENT_US: AtomicU64 = AtomicU64::new(0);
 
-/// How many holds there were, and their length together in microseconds.
+/// How many holds there were, and their total length in microseconds.
 pub fn totals() -> (u64, u64) {
     (HOLDS.load(Relaxed), HELD_US.load(Relaxed))
 }
 
-/// In the child of a `fork`.
+/// Called in the child of a `fork`.
 pub fn restart() {
     for counter in [&HOLDS, &HELD_US, &SPENT_US] {
         counter.store(0, Relaxed);
@@ -63,7 +63,7 @@ pub fn hold() {
     }
 }
 
-/// False when there was no reason to hold the thread.
+/// Returns false if there was no reason to hold the thread.
 fn wait(start: u64) -> bool {
     if !matches!(main_thread_state(), Some(b'R' | b'D')) {
         return false;
@@ -84,14 +84,14 @@ fn wait(start: u64) -> bool {
         }
         match main_thread_state() {
             Some(b'R' | b'D') => asleep_since = None,
-            // In the exit its sleep is our own linger.
+            // During the exit, its sleep is this library's linger.
             _ if state::at_least(Phase::Exiting) => {}
             Some(b'S') => {
                 if now - *asleep_since.get_or_insert(now) >= ASLEEP_US {
                     return true;
                 }
             }
-            // Stopped by a debugger, or gone: no sense in waiting for it.
+            // It is stopped by a debugger, or gone: there is no point in waiting for it.
             _ => return true,
         }
     }

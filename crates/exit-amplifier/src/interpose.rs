@@ -1,7 +1,7 @@
-//! The functions that stand in front of libc's, and the library's constructor and destructor.
+//! The functions that this library interposes before libc's, and its constructor and destructor.
 //!
-//! Each calls the function it stands for with the same arguments and returns its result. They are `C-unwind` and
-//! keep nothing that has a destructor across that call: a cancelled thread unwinds through them.
+//! Each calls the function that it wraps with the same arguments and returns its result. All are `C-unwind` and keep
+//! nothing with a destructor across that call: a cancelled thread unwinds through them.
 
 use core::cell::Cell;
 use core::ffi::{c_int, c_long, c_void};
@@ -51,12 +51,12 @@ next! {
     QUICK_EXIT c"quick_exit";
 }
 
-/// A function after which background threads are held.
+/// Defines a function after which background threads are held.
 macro_rules! held_after {
     ($($next:ident $name:ident ( $($argument:ident : $type:ty),* ) -> $result:ty;)*) => {
         $(
             /// # Safety
-            /// As libc's function of this name.
+            /// Same as for libc's function of this name.
             #[unsafe(no_mangle)]
             pub unsafe extern "C-unwind" fn $name($($argument: $type),*) -> $result {
                 let result = call_next!($next($($argument: $type),*) -> $result);
@@ -84,10 +84,10 @@ held_after! {
     CLOCK_NANOSLEEP clock_nanosleep(clock: c_int, flags: c_int, request: *const timespec, left: *mut timespec) -> c_int;
 }
 
-/// Holds, and sees the program say that its work is done.
+/// Holds the thread, and notices when the program reports that its work is done.
 ///
 /// # Safety
-/// As libc's `write`.
+/// Same as for libc's `write`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn write(fd: c_int, data: *const c_void, length: size_t) -> ssize_t {
     let result = call_next!(WRITE(fd: c_int, data: *const c_void, length: size_t) -> ssize_t);
@@ -101,11 +101,11 @@ pub unsafe extern "C-unwind" fn write(fd: c_int, data: *const c_void, length: si
     result
 }
 
-/// Rust's locks, channels and parked threads are futex calls made this way.
+/// Rust's locks, channels and parked threads make futex calls this way.
 ///
 /// # Safety
-/// As libc's `syscall`. It is variadic there; its arguments are passed the same way, and those that the caller
-/// didn't give are passed on unread.
+/// Same as for libc's `syscall`. That function is variadic; its arguments are passed the same way, and those that the
+/// caller didn't give are passed on unread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn syscall(
     number: c_long,
@@ -131,7 +131,7 @@ pub unsafe extern "C-unwind" fn syscall(
 /// A thread is held before it unwinds.
 ///
 /// # Safety
-/// As libc's `pthread_exit`.
+/// Same as for libc's `pthread_exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
     hold();
@@ -142,11 +142,11 @@ thread_local! {
     static HELD_AT_ITS_END: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A thread that has thread-local values with destructors, as C++'s and Rust's threads do, is held at its end, before
-/// the destructor that was registered first.
+/// A thread that has thread-local values with destructors, as C++ and Rust threads do, is held at its end, before the
+/// destructor that was registered first.
 ///
 /// # Safety
-/// As the C++ ABI's `__cxa_thread_atexit_impl`.
+/// Same as for the C++ ABI's `__cxa_thread_atexit_impl`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn __cxa_thread_atexit_impl(
     destructor: Option<Handler>,
@@ -170,15 +170,15 @@ unsafe extern "C-unwind" fn at_thread_end(_: *mut c_void) {
     hold();
 }
 
-/// What libc knows this library by: any address in it will do.
+/// Identifies this library to libc: any address in the library will do.
 fn own_handle() -> *mut c_void {
     (&raw const DELAYED_HANDLERS).cast_mut().cast()
 }
 
-/// The joiner continues a little later than the joined thread's end.
+/// The joining thread continues a little later than the joined thread's end.
 ///
 /// # Safety
-/// As libc's `pthread_join`.
+/// Same as for libc's `pthread_join`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int {
     let result = call_next!(PTHREAD_JOIN(thread: pthread_t, value: *mut *mut c_void) -> c_int);
@@ -188,10 +188,10 @@ pub unsafe extern "C-unwind" fn pthread_join(thread: pthread_t, value: *mut *mut
     result
 }
 
-/// Before and after a library's destructors.
+/// Delays before and after a library's destructors.
 ///
 /// # Safety
-/// As libc's `dlclose`.
+/// Same as for libc's `dlclose`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn dlclose(handle: *mut c_void) -> c_int {
     let in_exit = state::at_least(Phase::Done);
@@ -211,18 +211,18 @@ static DELAYED_HANDLERS: AtomicU32 = AtomicU32::new(0);
 
 type Handler = unsafe extern "C-unwind" fn(*mut c_void);
 
-/// Registers a handler of ours, bound to no library, so that it stays when one is closed.
+/// Registers one of this library's handlers. It is bound to no library, so it stays when one is closed.
 fn at_exit(handler: Handler) {
     let (handler, argument, library) = (Some(handler), ptr::null_mut(), ptr::null_mut());
     call_next!(CXA_ATEXIT(handler: Option<Handler>, argument: *mut c_void, library: *mut c_void) -> c_int);
 }
 
-/// Registers a delay on top of each handler. Handlers run last in, first out, so it comes right before that one,
-/// and the topmost is the very begin of the exit, also where `main` returns. C++'s and Rust's static destructors and
-/// `atexit` come here.
+/// Registers a delay on top of each handler. Handlers run last in, first out, so the delay comes right before that
+/// handler. The topmost delay is the very beginning of the exit, even if `main` returns. Static destructors of C++ and
+/// Rust, and `atexit`, call this function.
 ///
 /// # Safety
-/// As the C++ ABI's `__cxa_atexit`.
+/// Same as for the C++ ABI's `__cxa_atexit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn __cxa_atexit(
     handler: Option<Handler>,
@@ -260,7 +260,7 @@ unsafe extern "C-unwind" fn after_handlers(_: *mut c_void) {
 }
 
 /// # Safety
-/// As libc's `exit`.
+/// Same as for libc's `exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn exit(status: c_int) -> ! {
     if state::active() {
@@ -271,7 +271,7 @@ pub unsafe extern "C-unwind" fn exit(status: c_int) -> ! {
 }
 
 /// # Safety
-/// As libc's `_exit`.
+/// Same as for libc's `_exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn _exit(status: c_int) -> ! {
     end();
@@ -279,7 +279,7 @@ pub unsafe extern "C-unwind" fn _exit(status: c_int) -> ! {
 }
 
 /// # Safety
-/// As libc's `_Exit`.
+/// Same as for libc's `_Exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn _Exit(status: c_int) -> ! {
     end();
@@ -287,7 +287,7 @@ pub unsafe extern "C-unwind" fn _Exit(status: c_int) -> ! {
 }
 
 /// # Safety
-/// As libc's `quick_exit`.
+/// Same as for libc's `quick_exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn quick_exit(status: c_int) -> ! {
     end();
@@ -304,7 +304,7 @@ fn end() {
 }
 
 extern "C" fn constructor() {
-    // So that no signal handler has to.
+    // So that no signal handler has to look it up.
     for next in ALL {
         next.address();
     }

@@ -14,25 +14,25 @@ use crate::state;
 static LINGERS: AtomicU64 = AtomicU64::new(0);
 static LINGERED_US: AtomicU64 = AtomicU64::new(0);
 
-/// How many delays there were, and their length together in microseconds.
+/// How many delays there were, and their total length in microseconds.
 pub fn totals() -> (u64, u64) {
     (LINGERS.load(Relaxed), LINGERED_US.load(Relaxed))
 }
 
-/// In the child of a `fork`.
+/// Called in the child of a `fork`.
 pub fn restart() {
     LINGERS.store(0, Relaxed);
     LINGERED_US.store(0, Relaxed);
 }
 
-/// Delays the calling thread by half the configured time or more: at the steps that each exit has.
+/// Delays the calling thread by half the configured time or more, at the steps that each exit has.
 pub fn linger() {
     let budget = config::LINGER_BUDGET_MS.load(Relaxed) * 1_000;
     delay(config::LINGER_MS.load(Relaxed) * 1_000, budget);
 }
 
-/// A quarter of that, from half of the budget: at steps of which there may be dozens, so that some is left for the
-/// others.
+/// Delays by a quarter of that, from half of the budget, at steps of which there may be dozens. So some of the budget
+/// is left for the others.
 pub fn linger_briefly() {
     let budget = config::LINGER_BUDGET_MS.load(Relaxed) * 1_000;
     delay(config::LINGER_MS.load(Relaxed) * 1_000 / 4, budget / 2);

@@ -1,4 +1,4 @@
-//! A sequence from the seed. The choices are repeated with the seed; which thread makes which is the scheduler's.
+//! A random sequence. The same seed gives the same values; the scheduler decides which thread gets which value.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,5 +1,6 @@
-//! Reports to the tester which processes were amplified, by lines appended to the file that `QUIESCE_AMPLIFY_REPORT`
-//! names. A file, and not a descriptor: a program may close those it doesn't know and reuse their numbers.
+//! Reports to the tester which processes were amplified, in lines appended to the file that `QUIESCE_AMPLIFY_REPORT`
+//! names. It is a file and not a descriptor, because a program may close descriptors that it doesn't know and reuse
+//! their numbers.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,12 +21,12 @@ static PATH: Path = Path(UnsafeCell::new([0; LONGEST_PATH]));
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 static ENDED: AtomicBool = AtomicBool::new(false);
 
-/// Of the report; a path that is too long is left out. To be called by the constructor only.
+/// Sets the path of the report. A path that is too long is ignored. Only the constructor may call this.
 pub fn set_path(path: &[u8]) {
     if path.is_empty() || path.len() > LONGEST_PATH {
         return;
     }
-    // SAFETY: see `Path`: nobody reads while `LENGTH` is 0.
+    // SAFETY: see `Path`: nothing reads it while `LENGTH` is 0.
     unsafe { (&mut *PATH.0.get())[..path.len()].copy_from_slice(path) };
     LENGTH.store(path.len(), Ordering::Release);
 }
@@ -35,7 +36,7 @@ pub fn loaded() {
     append(Line::new("loaded ").join(process::id()));
 }
 
-/// `ended <pid> <holds> <held us> <lingers> <lingered us>`: the process is about to end. Once only.
+/// `ended <pid> <holds> <held us> <lingers> <lingered us>`: the process is about to end. Sent only once.
 pub fn ended() {
     if ENDED.swap(true, Ordering::SeqCst) {
         return;
@@ -45,7 +46,7 @@ pub fn ended() {
     append(Line::new("ended ").join(format_args!("{pid} {holds} {held} {lingers} {lingered}")));
 }
 
-/// In the child of a `fork`.
+/// Called in the child of a `fork`.
 pub fn restart() {
     ENDED.store(false, Ordering::SeqCst);
     loaded();
@@ -60,7 +61,7 @@ fn append(line: Line) {
     let path = unsafe { &(&*PATH.0.get())[..length] };
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
     if let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) {
-        // Short lines are appended whole. The tester does without one that can't be written.
+        // Short lines are appended whole. If a line can't be written, the tester has to do without it.
         let _ = rustix::io::write(&file, line.end().as_bytes());
     }
 }

@@ -1,5 +1,6 @@
-//! The way to the tester: the socket that `QUIESCE_DONE_FD` names. Node, Python and others close it for what they start.
-//! Such a process, if it dies, calls the tester at the address of `QUIESCE_WITNESS_SOCKET`.
+//! The channel to the tester: the socket that `QUIESCE_DONE_FD` names. Node, Python and others close it in the
+//! processes that they start. If such a process dies, it connects to the tester at the address in
+//! `QUIESCE_WITNESS_SOCKET`.
 
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
@@ -7,10 +8,10 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use preload::{Line, environment};
 
-/// -1 while there is no tester.
+/// -1 if there is no tester.
 static FD: AtomicI32 = AtomicI32::new(-1);
 static TESTER: AtomicI32 = AtomicI32::new(-1);
-/// What `call` has opened.
+/// The socket that `call` has opened.
 static CALLED: AtomicI32 = AtomicI32::new(-1);
 
 /// The name of an abstract socket.
@@ -20,13 +21,13 @@ const MOST_ADDRESS: usize = 64;
 /// How the tester can be reached.
 #[derive(PartialEq)]
 pub enum Way {
-    /// By the socket that this process has from it.
+    /// Through the socket that this process inherited from the tester.
     Open,
-    /// By calling it.
+    /// By connecting to it.
     Call,
 }
 
-/// Finds the tester. `None` when this process doesn't run under one that wants a witness.
+/// Finds the tester. `None` if this process doesn't run under a tester that wants a witness.
 pub fn find() -> Option<Way> {
     let fd = environment::int(c"QUIESCE_DONE_FD")?;
     TESTER.store(environment::int(c"QUIESCE_WITNESS")?, Ordering::Relaxed);
@@ -38,21 +39,21 @@ pub fn find() -> Option<Way> {
     }
     let way = if is_open() { Some(Way::Open) } else { ADDRESS.get().map(|_| Way::Call) };
     if way.is_some() {
-        // Where Yama restricts debuggers, those that the tester starts may look at this process.
+        // Yama may restrict debuggers. This permits those that the tester starts to attach to this process.
         // SAFETY: takes numbers only, and fails harmlessly where there is no Yama.
         unsafe { libc::prctl(libc::PR_SET_PTRACER, TESTER.load(Ordering::Relaxed) as libc::c_ulong) };
     }
     way
 }
 
-/// Whether a line can be sent to the tester: by the socket that is there, or else by one that is made now. Async-signal-safe.
+/// Whether a line can be sent to the tester: on the inherited socket, or else on one that is opened now. Async-signal-safe.
 pub fn reach() -> bool {
     is_open() || call()
 }
 
 fn call() -> bool {
     let Some((name, length)) = ADDRESS.get() else { return false };
-    // SAFETY: all zeros is a valid address of whatever family.
+    // SAFETY: all zeros is a valid address of any family.
     let mut address = unsafe { MaybeUninit::<libc::sockaddr_un>::zeroed().assume_init() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
     // An abstract name begins with NUL.
@@ -60,7 +61,7 @@ fn call() -> bool {
         *to = *from as libc::c_char;
     }
     let size = size_of::<libc::sa_family_t>() + 1 + length;
-    // SAFETY: numbers, and an address that is valid for so many bytes.
+    // SAFETY: numbers, and an address that is valid for that many bytes.
     unsafe {
         let fd = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
         if fd < 0 || libc::connect(fd, (&raw const address).cast(), size as libc::socklen_t) != 0 {
@@ -72,9 +73,8 @@ fn call() -> bool {
     is_open()
 }
 
-/// Whether the descriptor still leads to the tester. The program may have closed it and got its number again for
-/// a file of its own, and nothing must be written to that: only the tester's socket was made by the tester.
-/// Async-signal-safe.
+/// Whether the descriptor still leads to the tester. The program may have closed it and got the same number for a file
+/// of its own, and nothing must be written to that. Only the tester's socket was made by the tester. Async-signal-safe.
 pub fn is_open() -> bool {
     let fd = FD.load(Ordering::Relaxed);
     if fd < 0 {
@@ -85,7 +85,8 @@ pub fn is_open() -> bool {
     // SAFETY: `peer` and `length` are valid for writes, and `length` is the size of `peer`.
     let result =
         unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, (&raw mut peer).cast(), &raw mut length) };
-    // To another PID namespace the tester has no number. Then its name alone, which nobody else has, leads to it.
+    // In another PID namespace, the tester has no number. Then the socket's name alone, which is unique, identifies the
+    // tester.
     let known = peer.pid == TESTER.load(Ordering::Relaxed) || (peer.pid == 0 && fd == CALLED.load(Ordering::Relaxed));
     result == 0 && known
 }

@@ -1,8 +1,8 @@
 //! A crash: the process is about to die from a signal whose disposition is the default one.
 //!
-//! The witness's handler replaces that default. `sigaction` and `signal` hide it: a program that sets or
-//! reads SIG_DFL gets what it expects, one that sets a handler of its own has that, and one that then goes back to
-//! SIG_DFL to die ends here.
+//! The witness's handler replaces that default. `sigaction` and `signal` hide it: a program that sets or reads SIG_DFL
+//! gets what it expects. A program that sets its own handler has that. If it later goes back to SIG_DFL to die, it ends
+//! here.
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -18,7 +18,8 @@ const FATAL: [c_int; 7] =
 
 static SIGACTION: Next = Next::new(c"sigaction");
 static INSTALLED: AtomicBool = AtomicBool::new(false);
-/// The thread that is dying, by its process and number. A child that was forked meanwhile inherits it, and is another process.
+/// The process and number of the thread that is dying. A child that was forked meanwhile inherits the value, but is
+/// another process.
 static DYING: AtomicU64 = AtomicU64::new(0);
 
 /// Replaces the default disposition of every fatal signal.
@@ -37,17 +38,17 @@ pub fn install() {
     }
 }
 
-/// Stands in front of the C library's `sigaction`.
+/// Wraps the C library's `sigaction`.
 ///
 /// # Safety
-/// As for `sigaction`.
+/// Same as for `sigaction`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigaction(
     signal: c_int,
     action: *const libc::sigaction,
     previous: *mut libc::sigaction,
 ) -> c_int {
-    // Python resets its handlers when it ends.
+    // Python resets its signal handlers when it ends.
     timeline::look_at_python();
     if !INSTALLED.load(Ordering::Relaxed) || !FATAL.contains(&signal) {
         // SAFETY: the caller's arguments, unchanged.
@@ -70,10 +71,10 @@ pub unsafe extern "C" fn sigaction(
     result
 }
 
-/// Stands in front of the C library's `signal`.
+/// Wraps the C library's `signal`.
 ///
 /// # Safety
-/// As for `signal`.
+/// Same as for `signal`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
     // SAFETY: all zeros is a valid sigaction.
@@ -98,18 +99,18 @@ fn ours() -> libc::sigaction {
 }
 
 /// # Safety
-/// As for `sigaction`.
+/// Same as for `sigaction`.
 unsafe fn real(signal: c_int, action: *const libc::sigaction, previous: *mut libc::sigaction) -> c_int {
     call_next!(SIGACTION(
         signal: c_int, action: *const libc::sigaction, previous: *mut libc::sigaction
     ) -> c_int)
 }
 
-/// Of interrupted code: the address of the instruction that was run, or was to be, and the stack pointer; 0 where they
+/// The address of the instruction that interrupted code ran or was about to run, and the stack pointer; 0 if they
 /// aren't known.
 ///
 /// # Safety
-/// The context is that of a signal handler.
+/// The context must be that of a signal handler.
 unsafe fn registers(context: *mut c_void) -> (usize, usize) {
     // SAFETY: as said.
     let context = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
@@ -124,12 +125,12 @@ unsafe fn registers(context: *mut c_void) -> (usize, usize) {
     }
 }
 
-/// The address that couldn't be read or written; 0 where the signal isn't for one.
+/// The address that couldn't be read or written; 0 if the signal isn't about an address.
 ///
 /// # Safety
-/// The information is that of a signal handler.
+/// The information must be that of a signal handler.
 unsafe fn data(signal: c_int, info: *mut libc::siginfo_t) -> usize {
-    // One that a process sent has none.
+    // A signal that a process sent has no address.
     // SAFETY: as said, and these signals have one.
     unsafe {
         if (signal == libc::SIGSEGV || signal == libc::SIGBUS) && (*info).si_code > 0 {
@@ -140,10 +141,10 @@ unsafe fn data(signal: c_int, info: *mut libc::siginfo_t) -> usize {
     }
 }
 
-/// Who sent the signal; `None` where the kernel did, for what the thread did.
+/// The sender of the signal; `None` if the kernel raised it because of what the thread did.
 ///
 /// # Safety
-/// The information is that of a signal handler.
+/// The information must be that of a signal handler.
 unsafe fn sender(info: *mut libc::siginfo_t) -> Option<Sender> {
     // SAFETY: as said.
     let (code, pid) = unsafe { ((*info).si_code, (*info).si_pid()) };
@@ -158,13 +159,13 @@ fn this_thread() -> u64 {
     u64::from(process::id().cast_unsigned()) << 32 | u64::from(process::thread_id().cast_unsigned())
 }
 
-/// Whether a thread that `DYING` names is of this process.
+/// Whether the thread in `DYING` belongs to this process.
 fn is_own(thread: u64) -> bool {
     thread >> 32 == u64::from(process::id().cast_unsigned())
 }
 
-/// To be called by a thread that is about to end the process: if another one is dying, the process dies from that. As no
-/// crash waits for a debugger without the witness, the other would have been quicker.
+/// Must be called by a thread that is about to end the process. If another thread is dying, the process must die from
+/// that: without the witness, no crash waits for a debugger, so the other thread would have been first.
 pub fn wait_if_dying() {
     let dying = DYING.load(Ordering::Acquire);
     if dying != 0 && is_own(dying) && dying != this_thread() {
@@ -184,14 +185,14 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     let this = this_thread();
     let before = DYING.fetch_update(Ordering::AcqRel, Ordering::Acquire, |dying| (!is_own(dying)).then_some(this));
     if before.is_err_and(|dying| dying != this) {
-        // Another thread is dying already and takes the process with it.
+        // Another thread is already dying and ends the process.
         wait_for_the_end();
     }
     let (pid, tid) = (process::id(), process::thread_id());
     if before.is_ok() && channel::reach() {
         let mut name = [0_u8; 16];
-        // SAFETY: PR_GET_NAME writes at most 16 bytes; the others take numbers. Under Yama the tester's debugger
-        // needs the permission, and a stopped process must not outlive a tester that was killed.
+        // SAFETY: PR_GET_NAME writes at most 16 bytes; the others take numbers. Under Yama the tester's debugger needs
+        // the permission, and a stopped process must not outlive a tester that was killed.
         unsafe {
             libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr());
             libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
@@ -214,10 +215,10 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
             Some((address, length)) => line.field(format_args!("{address:x}")).text(&path[..length]).end(),
             None => line.end(),
         });
-        // SAFETY: the kernel gave the number.
+        // SAFETY: the number comes from the kernel.
         unsafe { to_default(signal) };
         // Sent to this very thread, it stops the process before the next instruction here. The tester sends the signal
-        // again before it continues the process, so that no thread gets to run before that is taken.
+        // again before it continues the process, so that no thread runs before the signal is taken.
         // SAFETY: numbers only.
         unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGSTOP) };
     }
@@ -229,10 +230,10 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     }
 }
 
-/// Lets a signal end the process, in this thread too.
+/// Lets a signal end the process, also when it is sent from this thread.
 ///
 /// # Safety
-/// The signal is one of the system's.
+/// The signal must be one of the system's.
 unsafe fn to_default(signal: c_int) {
     // SAFETY: all zeros is SIG_DFL; the set is initialised before it is used.
     unsafe {

@@ -1,5 +1,5 @@
-//! What is left at the end of the process: reported when its exit handlers and destructors are done, right before
-//! the kernel ends it.
+//! What is left at the end of the process. It is reported when all exit handlers and destructors have run, right before
+//! the kernel ends the process.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use preload::{Line, Next, Reader, call_next, process};
 use crate::modules::with_module;
 use crate::{channel, crash, threads, timeline};
 
-/// More are counted, not named.
+/// Further ones are counted, but not named.
 const MOST_THREADS: usize = 64;
 const MOST_SOCKETS: usize = 32;
 
@@ -24,17 +24,18 @@ unsafe extern "C" {
     fn __cxa_at_quick_exit(handler: extern "C" fn(*mut c_void), library: *mut c_void) -> c_int;
 }
 
-/// The handler that is registered first runs last, even after the loader has run the libraries' destructors, which
-/// is itself a handler registered when the program starts. It belongs to no library, so that unloading runs none.
+/// The handler that is registered first runs last, even after the loader has run the libraries' destructors: the loader
+/// does that in a handler that is registered when the program starts. This one belongs to no library, so unloading a
+/// library doesn't run it.
 ///
-/// What is left is reported of the process under test only, not of its children.
+/// Only the process under test reports what is left, not its children.
 pub fn install(reports: bool) {
     if reports {
         OWNER.store(process::id(), Ordering::Relaxed);
     }
     // SAFETY: the handler stays valid for the process's life, as preloaded libraries aren't unloaded.
     unsafe { __cxa_atexit(at_end, std::ptr::null_mut(), std::ptr::null_mut()) };
-    // The other list, of `quick_exit`, by which Bun ends.
+    // The separate list of `quick_exit`, which Bun uses to end.
     // SAFETY: as above.
     unsafe { __cxa_at_quick_exit(at_end, std::ptr::null_mut()) };
 }
@@ -45,10 +46,10 @@ extern "C" fn at_end(_argument: *mut c_void) {
     report();
 }
 
-/// Stands in front of the C library's `_exit`, which skips all handlers.
+/// Wraps the C library's `_exit`, which skips all handlers.
 ///
 /// # Safety
-/// As for `_exit`.
+/// Same as for `_exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _exit(status: c_int) -> ! {
     crash::wait_if_dying();
@@ -60,14 +61,14 @@ pub unsafe extern "C" fn _exit(status: c_int) -> ! {
 /// Another name of `_exit`.
 ///
 /// # Safety
-/// As for `_Exit`.
+/// Same as for `_Exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _Exit(status: c_int) -> ! {
     // SAFETY: the caller's argument.
     unsafe { _exit(status) }
 }
 
-/// Once, and not in a child that was forked without exec: what such a one has is its parent's.
+/// Runs once, and not in a child that was forked without exec: what such a child has belongs to its parent.
 fn report() {
     let pid = process::id();
     if pid != OWNER.load(Ordering::Relaxed) || REPORTED.swap(true, Ordering::AcqRel) || !channel::reach() {
@@ -85,14 +86,14 @@ fn report_threads(pid: i32) {
         if tid == own || tid == pid && has_ended(tid) {
             return;
         }
-        // Others may still create threads.
+        // Other threads may still create threads.
         let start = threads::start_of(tid).or_else(|| {
             threads::settle();
             threads::start_of(tid)
         });
         let mut buffer = [0; 64];
         let mut reader = open_comm(tid);
-        // Without a name it has ended meanwhile.
+        // A thread without a name has ended meanwhile.
         let Some(name) = reader.line(&mut buffer) else { return };
         count += 1;
         if count <= MOST_THREADS {
@@ -112,17 +113,17 @@ fn open_comm(tid: i32) -> Reader {
 }
 
 fn open_of(tid: i32, file: &str) -> Reader {
-    // A path is not a line, but as easily put together without allocation.
+    // A path is not a line, but `Line` builds it without allocation.
     let path = Line::new("/proc/self/task/").join(tid).join(file);
     Reader::open(path.as_bytes())
 }
 
-/// Whether it is there as a zombie only, as the first thread after `pthread_exit`.
+/// Whether only a zombie of the thread is left, as of the first thread after `pthread_exit`.
 fn has_ended(tid: i32) -> bool {
     let mut buffer = [0; 1024];
     let mut reader = open_of(tid, "/stat");
     let Some(line) = reader.line(&mut buffer) else { return true };
-    // number (name) state ...; the name itself may hold parentheses.
+    // number (name) state ...; the name itself may contain parentheses.
     let state = line.iter().rposition(|&byte| byte == b')').and_then(|at| line.get(at + 2));
     matches!(state, None | Some(b'Z' | b'X'))
 }
@@ -158,18 +159,18 @@ fn option(fd: i32, name: c_int) -> Option<c_int> {
 
 type Ask = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int;
 
-/// An internet address of a socket. Unix sockets are left out: hosts keep such pairs for themselves.
+/// An internet address of a socket. Unix sockets are left out: hosts keep pairs of them for their own use.
 fn address(fd: i32, ask: Ask) -> Option<SocketAddr> {
     // SAFETY: all zeros is a valid sockaddr_storage.
     let mut storage = unsafe { MaybeUninit::<libc::sockaddr_storage>::zeroed().assume_init() };
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    // SAFETY: the storage is as long as said and fits every kind of address.
+    // SAFETY: the storage is as long as stated and fits every kind of address.
     if unsafe { ask(fd, (&raw mut storage).cast(), &raw mut length) } != 0 {
         return None;
     }
     match c_int::from(storage.ss_family) {
         libc::AF_INET => {
-            // SAFETY: the family says that it is one, and the storage is aligned for all.
+            // SAFETY: the family says which kind it is, and the storage is aligned for all.
             let v4 = unsafe { *(&raw const storage).cast::<libc::sockaddr_in>() };
             let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
             Some(SocketAddr::new(ip.into(), u16::from_be(v4.sin_port)))
@@ -184,7 +185,7 @@ fn address(fd: i32, ask: Ask) -> Option<SocketAddr> {
     }
 }
 
-/// Calls `visit` with every entry of a directory of /proc that is a number. `opendir` would allocate.
+/// Calls `visit` with every numeric entry of a directory in /proc. `opendir` would allocate.
 fn each_number_in(path: &CStr, mut visit: impl FnMut(i32)) {
     // SAFETY: the path is NUL-terminated.
     let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) };
@@ -210,6 +211,6 @@ fn each_number_in(path: &CStr, mut visit: impl FnMut(i32)) {
             rest = &rest[length..];
         }
     }
-    // SAFETY: opened above, and nobody else has it.
+    // SAFETY: opened above, and nothing else owns it.
     unsafe { libc::close(fd) };
 }

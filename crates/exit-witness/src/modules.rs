@@ -1,11 +1,11 @@
-//! Which library an address belongs to, from /proc/self/maps: `dladdr` would take the loader's lock, which a
-//! thread that is stuck may hold.
+//! Which library an address belongs to, from /proc/self/maps. `dladdr` would take the loader's lock, which a stuck
+//! thread may hold.
 
 use preload::Reader;
 
 const BUFFER: usize = 4096;
 
-/// Calls `found` with the path of the file that is mapped at `address`; an empty path when there is none.
+/// Calls `found` with the path of the file that is mapped at `address`; an empty path if there is none.
 pub fn with_module<T>(address: usize, found: impl FnOnce(&[u8]) -> T) -> T {
     let mut buffer = [0; BUFFER];
     let mut path = [0; 256];
@@ -21,7 +21,7 @@ pub fn with_module<T>(address: usize, found: impl FnOnce(&[u8]) -> T) -> T {
     found(&path[..length])
 }
 
-/// The file of a line such as `7f00-7f10 r-xp 0 08:01 123   /lib/libc.so.6`, when it holds the address.
+/// The file in a line such as `7f00-7f10 r-xp 0 08:01 123   /lib/libc.so.6`, if the line's range contains the address.
 fn mapping(line: &[u8], address: usize) -> Option<&[u8]> {
     let mut fields = line.splitn(2, |&byte| byte == b' ');
     let range = std::str::from_utf8(fields.next()?).ok()?;

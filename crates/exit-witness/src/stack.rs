@@ -1,19 +1,19 @@
-//! A stack of its own for the crash handler, in each thread: one that has run out of stack has none left to run a handler
-//! on. A thread that has such a stack already keeps it, and one that takes another has that.
+//! A separate stack for the crash handler in each thread: a thread that has run out of stack has none left to run a
+//! handler on. A thread that already has such a stack keeps it, and a thread that installs another one uses that.
 
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Bytes. The kernel's frame with the registers of any machine fits several times, and so does a program's own handler that
-/// relies on SA_ONSTACK.
+/// In bytes. It has room for several of the kernel's frames with all registers of any machine, and for a program's own
+/// handler that relies on SA_ONSTACK.
 const SIZE: usize = 64 * 1024;
 
-/// Of the threads' stacks: its destructor gives one back when its thread ends, however that ends.
+/// Key of the threads' stacks. Its destructor releases a stack when its thread ends, however the thread ends.
 static KEY: AtomicU32 = AtomicU32::new(0);
 static HAS_KEY: AtomicBool = AtomicBool::new(false);
 
-/// Gives the main thread its stack. To be called before the program has other threads.
+/// Gives the main thread its stack. Must be called before the program has other threads.
 pub fn install() {
     let mut key = 0;
     // SAFETY: `key` is valid for writes, and `give_back` takes what `give` stores.
@@ -25,7 +25,7 @@ pub fn install() {
     give();
 }
 
-/// Gives the calling thread its stack, unless it has one, or memory is short: then it does without.
+/// Gives the calling thread its stack, unless it has one. If memory is short, the thread does without.
 pub fn give() {
     if !HAS_KEY.load(Ordering::Acquire) || current().ss_flags & libc::SS_DISABLE == 0 {
         return;
@@ -45,15 +45,15 @@ pub fn give() {
         return;
     }
     let stack = libc::stack_t { ss_sp: memory, ss_flags: 0, ss_size: SIZE };
-    // SAFETY: the mapping is as long as said, and stays until `give_back` has taken it out of use.
+    // SAFETY: the mapping has that length, and stays until `give_back` has taken it out of use.
     unsafe {
         libc::sigaltstack(&raw const stack, std::ptr::null_mut());
         libc::pthread_setspecific(KEY.load(Ordering::Relaxed), memory);
     }
 }
 
-/// Other destructors of the thread's data may yet put this stack back in use that they found in use before, so it goes
-/// as late as it can: in the last round of destructors.
+/// Other destructors of thread-local data may restore this stack if it was in use when they began. So it is released as
+/// late as possible: in the last round of destructors.
 unsafe extern "C" fn give_back(memory: *mut c_void) {
     thread_local! {
         static ROUND: std::cell::Cell<u8> = const { std::cell::Cell::new(1) };
@@ -61,16 +61,16 @@ unsafe extern "C" fn give_back(memory: *mut c_void) {
     let round = ROUND.get();
     if round < LAST_ROUND {
         ROUND.set(round + 1);
-        // SAFETY: the key is there, and the value its own.
+        // SAFETY: the key exists, and the value is its own.
         unsafe { libc::pthread_setspecific(KEY.load(Ordering::Relaxed), memory) };
         return;
     }
-    // Where somebody else has taken it out of use, as AddressSanitizer does, it has unmapped it, too.
+    // If something else has taken the stack out of use, as AddressSanitizer does, it has also unmapped it.
     if current().ss_sp != memory {
         return;
     }
     let none = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
-    // SAFETY: only a stack that is out of use is unmapped: it is not while a handler runs on it.
+    // SAFETY: only a stack that is out of use is unmapped. It isn't out of use while a handler runs on it.
     unsafe {
         if libc::sigaltstack(&raw const none, std::ptr::null_mut()) == 0 {
             libc::munmap(memory, SIZE);
@@ -90,8 +90,9 @@ fn current() -> libc::stack_t {
     }
 }
 
-/// Whether a fault at this address says that the stack is at its end: it is near the stack pointer, and memory there that the
-/// thread may use doesn't fault. Frames are pushed below the pointer, and the red zone is there; large ones are touched above it.
+/// Whether a fault at this address means that the stack is exhausted: the address is near the stack pointer, and memory
+/// there that the thread may use doesn't fault. Frames are pushed below the pointer, where the red zone is, too; large
+/// frames are touched above it.
 pub fn is_at_end(fault: usize, stack_pointer: usize) -> bool {
     const BELOW: usize = 256;
     const ABOVE: usize = 64 * 1024;

@@ -1,4 +1,5 @@
-//! What the process, and the thread that dies, were about: said with a crash, where a debugger may see less or isn't there.
+//! What the process and the dying thread were doing. It is reported with a crash, since a debugger may see less or be
+//! unavailable.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -6,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use preload::Line;
 
-/// The interpreter's function that says whether it finalizes; null where the program wasn't linked with one.
+/// The interpreter's function that says whether it is finalizing; null if the program wasn't linked with one.
 static PYTHON_ENDS: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
 static EXITS: AtomicBool = AtomicBool::new(false);
@@ -15,11 +16,11 @@ thread_local! {
     static UNWOUND: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Looks for what can't be looked for once the process crashes. To be called when the program starts.
+/// Looks up what can't be looked up once the process crashes. Must be called when the program starts.
 pub fn install() {
-    // The name from Python 3.13 on, and that before.
+    // The name since Python 3.13, and the earlier one.
     for name in [c"Py_IsFinalizing", c"_Py_IsFinalizing"] {
-        // A Python that isn't in a library is in the program itself, where RTLD_NEXT doesn't look.
+        // If Python isn't in a library, it is in the program itself, where RTLD_NEXT doesn't look.
         // SAFETY: the name ends with NUL.
         let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
         if !found.is_null() {
@@ -29,18 +30,18 @@ pub fn install() {
     }
 }
 
-/// The program calls `exit` or `quick_exit`. That `main` returns isn't seen.
+/// The program calls `exit` or `quick_exit`. A return from `main` isn't seen.
 pub fn exits() {
     EXITS.store(true, Ordering::Relaxed);
 }
 
-/// The calling thread calls `pthread_exit`, which leaves its frames by force. Nothing of that is in the stack any more once
-/// a frame's destructors run.
+/// The calling thread calls `pthread_exit`, which unwinds its frames by force. The stack no longer shows that once a
+/// frame's destructors run.
 pub fn thread_is_unwound() {
     UNWOUND.set(true);
 }
 
-/// Whether there is a Python interpreter that finalizes. Async-signal-safe.
+/// Whether there is a Python interpreter that is finalizing. Async-signal-safe.
 pub fn python_finalizes() -> bool {
     let found = PYTHON_ENDS.load(Ordering::Acquire);
     if found.is_null() {
@@ -51,14 +52,14 @@ pub fn python_finalizes() -> bool {
     ends() != 0
 }
 
-/// Who sent a signal, where it is not for what the thread did.
+/// What sent a signal, if the thread's own fault didn't cause it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
     ThisProcess,
     Another,
 }
 
-/// Appends to the last field of a line what holds, a word each, parted by blanks. Async-signal-safe.
+/// Appends to the last field of a line every fact that holds, a word each, separated by spaces. Async-signal-safe.
 pub fn words(line: Line, out_of_stack: bool, sender: Option<Sender>) -> Line {
     let states = [
         ("raised", sender == Some(Sender::ThisProcess)),

@@ -1,5 +1,5 @@
-//! Who started a thread: `pthread_create` notes the address of each thread's start routine and, where that is one of a
-//! runtime that starts threads for others, of the code that called the runtime.
+//! What started a thread. `pthread_create` records the address of each thread's start routine. If that belongs to a
+//! runtime that starts threads for others, it also records the code that called the runtime.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -9,7 +9,7 @@ use preload::{Next, call_next, process};
 
 use crate::{channel, stack, timeline};
 
-/// May be unwound by `pthread_exit` and cancellation.
+/// `pthread_exit` and cancellation may unwind it.
 type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
 static CREATE: Next = Next::new(c"pthread_create");
@@ -26,18 +26,18 @@ struct Slot {
 static STARTS: [Slot; SLOTS] =
     [const { Slot { tid: AtomicI32::new(0), start: AtomicUsize::new(0), starter: AtomicUsize::new(0) } }; SLOTS];
 
-/// Threads that were created and have not run yet: the kernel has them, and nobody noted their start.
+/// Threads that were created and have not run yet: the kernel has them, but their start isn't recorded.
 static UNBORN: AtomicUsize = AtomicUsize::new(0);
 
 static WAITS_LEFT: AtomicU32 = AtomicU32::new(1000);
 static WAIT: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
-/// Waits until all threads have noted their start, for about 1 s at most in all: on a busy
-/// machine a new thread may have no turn for 100 ms.
+/// Waits until all threads have recorded their start, for about 1 s in total at most: on a busy machine a new thread
+/// may not run for 100 ms.
 pub fn settle() {
     while UNBORN.load(Ordering::Acquire) > 0 && WAITS_LEFT.load(Ordering::Relaxed) > 0 {
         WAITS_LEFT.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: the time is valid, and what is left of it isn't asked for.
+        // SAFETY: the time is valid, and the remaining time isn't requested.
         unsafe { libc::nanosleep(&raw const WAIT, std::ptr::null_mut()) };
     }
 }
@@ -46,7 +46,7 @@ fn slot(tid: i32) -> &'static Slot {
     &STARTS[tid as usize & (SLOTS - 1)]
 }
 
-/// The start routine of a live thread and the code that started it, if they were seen. They are the same except for a
+/// The start routine of a live thread and the code that started it, if they were seen. They are the same, except for a
 /// runtime's threads.
 pub fn start_of(tid: i32) -> Option<(usize, usize)> {
     let slot = slot(tid);
@@ -54,8 +54,8 @@ pub fn start_of(tid: i32) -> Option<(usize, usize)> {
         .then(|| (slot.start.load(Ordering::Relaxed), slot.starter.load(Ordering::Relaxed)))
 }
 
-/// Libraries that start threads for whoever calls them, by the beginning of their file names: the C++ runtimes, OpenMP's,
-/// allocators that stand in front of `pthread_create` or clean up in the background, and event loops.
+/// Libraries that start threads for their callers, by the beginning of their file names: C++ runtimes, OpenMP runtimes,
+/// allocators that wrap `pthread_create` or clean up in the background, and event loops.
 const RUNTIMES: [&[u8]; 13] = [
     b"libstdc++.",
     b"libstdc++-", // as auditwheel names its copy
@@ -72,7 +72,7 @@ const RUNTIMES: [&[u8]; 13] = [
     b"libtbb",
 ];
 
-/// The tester's own, which stand in front of `pthread_create` too.
+/// The tester's own libraries, which also wrap `pthread_create`.
 const TESTER: [&[u8]; 2] = [b"exit-witness.", b"exit-amplifier."];
 
 fn is_runtime(library: &[u8]) -> bool {
@@ -84,18 +84,18 @@ fn is_of(library: &[u8], names: &[&[u8]]) -> bool {
     names.iter().any(|start| file.starts_with(start))
 }
 
-/// The file of the library that holds an address, by the loader; empty when there is none. For threads that may wait
-/// for the loader, as those may that start others.
+/// The file of the library that contains an address, according to the loader; empty if there is none. Only for threads
+/// that may wait for the loader, as threads that start others may.
 fn library_of(address: usize) -> &'static [u8] {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: any address may be asked for, and `info` is valid for writes.
+    // SAFETY: any address may be looked up, and `info` is valid for writes.
     let found = unsafe { libc::dladdr(address as *const c_void, info.as_mut_ptr()) } != 0;
-    // SAFETY: all zeros is a valid Dl_info, and dladdr has filled it where it found something.
+    // SAFETY: all zeros is a valid Dl_info, and dladdr has filled it if it found something.
     let name = unsafe { info.assume_init() }.dli_fname;
     if !found || name.is_null() {
         return b"";
     }
-    // SAFETY: the name is NUL-terminated, and lives for as long as the library: the caller only looks at it now.
+    // SAFETY: the name is NUL-terminated, and lives as long as the library: the caller uses it only now.
     unsafe { CStr::from_ptr(name) }.to_bytes()
 }
 
@@ -107,7 +107,7 @@ struct UnwindContext {
 type Visit = extern "C" fn(*mut UnwindContext, *mut c_void) -> c_int;
 
 unsafe extern "C" {
-    // Of libgcc_s, which the language's own runtime needs anyway.
+    // From libgcc_s, which Rust's runtime needs anyway.
     fn _Unwind_Backtrace(visit: Visit, data: *mut c_void) -> c_int;
     fn _Unwind_GetIP(context: *mut UnwindContext) -> usize;
 }
@@ -121,8 +121,8 @@ struct Search {
     frames: u32,
 }
 
-/// The code that starts a thread with this start routine. Where that is a runtime's, it is the innermost caller of
-/// `pthread_create` that is none: looked for in its stack then only, as few threads are started so.
+/// The code that starts a thread with this start routine. If the routine belongs to a runtime, it is the innermost
+/// caller of `pthread_create` outside a runtime. Only then is the stack searched, as few threads start that way.
 fn starter_of(start: usize) -> usize {
     if !is_runtime(library_of(start)) {
         return start;
@@ -153,10 +153,10 @@ struct Begin {
     starter: usize,
 }
 
-/// Stands in front of the C library's `pthread_create`.
+/// Wraps the C library's `pthread_create`.
 ///
 /// # Safety
-/// As for `pthread_create`.
+/// Same as for `pthread_create`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_create(
     thread: *mut libc::pthread_t,
@@ -185,15 +185,15 @@ pub unsafe extern "C" fn pthread_create(
     ) -> i32);
     if result != 0 {
         UNBORN.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: no thread was started, so nobody else has it.
+        // SAFETY: no thread was started, so nothing else has it.
         unsafe { libc::free(begin.cast()) };
     }
     result
 }
 
-/// Nothing here has a destructor, so that the forced unwinding of `pthread_exit` passes through.
+/// Keeps nothing with a destructor, so that the forced unwinding of `pthread_exit` passes through.
 unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
-    // SAFETY: pthread_create above gives its own block away.
+    // SAFETY: pthread_create above passes its own block.
     let Begin { start, argument, starter } = unsafe { begin.cast::<Begin>().read() };
     // SAFETY: it came from malloc and is no longer used.
     unsafe { libc::free(begin) };
@@ -206,7 +206,7 @@ unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
     UNBORN.fetch_sub(1, Ordering::Release);
     timeline::thread_begins(starter);
     stack::give();
-    // SAFETY: what the program asked pthread_create for.
+    // SAFETY: the program passed this to pthread_create.
     let result = unsafe { start(argument) };
     timeline::thread_ends("returned");
     result

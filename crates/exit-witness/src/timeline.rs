@@ -1,7 +1,7 @@
 //! The timeline of the exit: what happens in the process, event by event, in the file that `QUIESCE_TIMELINE` names.
-//! Without that variable nothing here does anything but pass calls on.
+//! Without that variable, everything here only passes calls on.
 //!
-//! The kinds of events and their fields are those of packages/quiesce/src/timeline/events.ts. "This library" is a path;
+//! packages/quiesce/src/timeline/events.ts defines the kinds of events and their fields. "This library" is a path;
 //! empty if it isn't known.
 
 use std::cell::UnsafeCell;
@@ -30,8 +30,8 @@ static WANTED: AtomicU8 = AtomicU8::new(UNKNOWN);
 static EXITING: AtomicBool = AtomicBool::new(false);
 static PYTHON_ENDING: AtomicBool = AtomicBool::new(false);
 
-/// To be called first before the program has other threads: libraries that come before this one register handlers before
-/// its own constructor runs.
+/// Must be called before the program has other threads. Libraries that are loaded earlier register handlers before this
+/// one's constructor runs.
 fn wanted() -> bool {
     match WANTED.load(Ordering::Relaxed) {
         UNKNOWN => {
@@ -50,19 +50,19 @@ fn wanted() -> bool {
     }
 }
 
-/// To be called by the library's constructor, once there is a tester.
+/// Must be called by the library's constructor, once there is a tester.
 pub fn install() {
     wanted();
 }
 
-/// A thread begins that pthread_create has started. `starter` is an address in the library that did.
+/// A thread begins that pthread_create has started. `starter` is an address in the library that called it.
 pub fn thread_begins(starter: usize) {
     if journal::is_open() {
         with_library(starter, |library| journal::note_with("begin", |line| line.text(library)));
     }
 }
 
-/// It ends: its start routine has returned, or it called pthread_exit.
+/// The thread ends: its start routine has returned, or it called pthread_exit.
 pub fn thread_ends(how: &str) {
     if journal::is_open() {
         look_at_python();
@@ -74,7 +74,7 @@ pub fn thread_ends(how: &str) {
     }
 }
 
-/// The process is about to be ended, by this function.
+/// This function is about to end the process.
 pub fn ends(function: &str) {
     if journal::is_open() {
         look_at_python();
@@ -95,18 +95,18 @@ pub fn is_through() {
 /// Calls of dlclose under way. What runs meanwhile is not a sign of an exit.
 static UNLOADING: AtomicUsize = AtomicUsize::new(0);
 
-/// dlclose was called. It gives the time to `unloaded`, and `unloading_ends` follows it.
+/// dlclose was called. Returns the time, for `unloaded`. `unloading_ends` must follow.
 pub fn unloading_begins() -> u64 {
     UNLOADING.fetch_add(1, Ordering::Relaxed);
     process::monotonic_us()
 }
 
-/// It unloaded this library.
+/// dlclose unloaded this library.
 pub fn unloaded(library: &[u8], since_us: u64) {
     journal::note_with("unload", |line| line.field(since_us).text(library));
 }
 
-/// It has returned.
+/// dlclose has returned.
 pub fn unloading_ends() {
     UNLOADING.fetch_sub(1, Ordering::Relaxed);
 }
@@ -116,8 +116,8 @@ pub fn crashes(signal: c_int, thread: &[u8]) {
     journal::note_with("crash", |line| line.field(signal).text(thread));
 }
 
-/// Notes when the Python interpreter is seen to finalize. It resets its signal handlers right after it has begun, and
-/// that is seen, as is a thread that it ends because of it.
+/// Records when the Python interpreter is first seen to finalize. It resets its signal handlers right after it begins
+/// to finalize, and the witness sees that. It also sees a thread that Python ends because of that.
 pub fn look_at_python() {
     if !journal::is_open() || PYTHON_ENDING.load(Ordering::Relaxed) {
         return;
@@ -127,9 +127,9 @@ pub fn look_at_python() {
     }
 }
 
-/// From here on the tester looks at what the threads do.
+/// From here on the tester samples the threads.
 fn tell_tester() {
-    // SAFETY: the place of this thread's errno is valid for its life.
+    // SAFETY: the address of this thread's errno is valid for the thread's life.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
     let before = unsafe { *errno };
@@ -140,14 +140,14 @@ fn tell_tester() {
     unsafe { *errno = before };
 }
 
-/// Stands in front of the C library's `write`, by which a program says that its work is done.
+/// Wraps the C library's `write`, with which a program reports that its work is done.
 ///
 /// # Safety
-/// As for `write`.
+/// Same as for `write`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn write(fd: c_int, data: *const c_void, length: size_t) -> ssize_t {
     let done = length == 5 && fd == channel::fd() && journal::is_open();
-    // Before it is on its way, so that the tester's reaction can't come first.
+    // Recorded before the report is sent, so that the tester's reaction can't come first.
     // SAFETY: the caller's data is as long as it says.
     if done && unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) } == b"done\n" {
         journal::note("done");
@@ -156,10 +156,10 @@ pub unsafe extern "C-unwind" fn write(fd: c_int, data: *const c_void, length: si
     call_next!(WRITE(fd: c_int, data: *const c_void, length: size_t) -> ssize_t)
 }
 
-/// Stands in front of the C library's `pthread_exit`. Nothing here has a destructor when the thread unwinds.
+/// Wraps the C library's `pthread_exit`. Nothing here has a destructor when the thread unwinds.
 ///
 /// # Safety
-/// As for `pthread_exit`.
+/// Same as for `pthread_exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
     thread_ends("pthread_exit");
@@ -167,10 +167,10 @@ pub unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
     call_next!(PTHREAD_EXIT(value: *mut c_void) -> !)
 }
 
-/// Stands in front of the C library's `exit`.
+/// Wraps the C library's `exit`.
 ///
 /// # Safety
-/// As for `exit`.
+/// Same as for `exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn exit(status: c_int) -> ! {
     state::exits();
@@ -178,10 +178,10 @@ pub unsafe extern "C-unwind" fn exit(status: c_int) -> ! {
     call_next!(EXIT(status: c_int) -> !)
 }
 
-/// Stands in front of the C library's `quick_exit`.
+/// Wraps the C library's `quick_exit`.
 ///
 /// # Safety
-/// As for `quick_exit`.
+/// Same as for `quick_exit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn quick_exit(status: c_int) -> ! {
     state::exits();
@@ -189,16 +189,16 @@ pub unsafe extern "C-unwind" fn quick_exit(status: c_int) -> ! {
     call_next!(QUICK_EXIT(status: c_int) -> !)
 }
 
-/// The C library gives the exit's status beside the argument.
+/// The C library passes the exit status in addition to the argument.
 type Handler = unsafe extern "C-unwind" fn(*mut c_void, c_int);
 
-/// Those beyond are run, but not noted.
+/// Handlers beyond these are run, but not recorded.
 const MOST_HANDLERS: usize = 1024;
 
 const FREE: u8 = 0;
 const TAKEN: u8 = 1;
 
-/// A handler that is registered.
+/// A registered handler.
 struct Registered {
     state: AtomicU8,
     handler: AtomicUsize,
@@ -217,12 +217,11 @@ static REGISTERED: [Registered; MOST_HANDLERS] = [const {
 }; MOST_HANDLERS];
 static NEXT_FREE: AtomicUsize = AtomicUsize::new(0);
 
-/// Stands in front of the C++ ABI's `__cxa_atexit`, which is where `atexit`, and the destructors of static objects, are
-/// registered. Instead of the handler, one that notes when it runs is registered, on the same list and for the same
-/// library.
+/// Wraps the C++ ABI's `__cxa_atexit`, which registers handlers of `atexit` and destructors of static objects. Instead
+/// of the handler, it registers one that records when the handler runs, on the same list and for the same library.
 ///
 /// # Safety
-/// As for `__cxa_atexit`.
+/// Same as for `__cxa_atexit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn __cxa_atexit(
     handler: Option<Handler>,
@@ -256,15 +255,15 @@ fn register(handler: Handler, argument: *mut c_void, library: *mut c_void) -> Op
 }
 
 unsafe extern "C-unwind" fn run_registered(registered: *mut c_void, status: c_int) {
-    // SAFETY: `__cxa_atexit` above gives one of the static ones.
+    // SAFETY: `__cxa_atexit` above passes one of the static ones.
     let registered = unsafe { &*registered.cast::<Registered>() };
     let handler = registered.handler.load(Ordering::Relaxed);
     let argument = registered.argument.load(Ordering::Relaxed) as *mut c_void;
     let library = registered.library.load(Ordering::Relaxed);
-    // It runs once. A fork's child has a copy of its own.
+    // It runs once. A forked child has its own copy.
     registered.state.store(FREE, Ordering::Release);
     if UNLOADING.load(Ordering::Relaxed) == 0 {
-        // Where `main` returns, nobody calls a function that is seen.
+        // When `main` returns, no wrapped function is called.
         ends("");
     }
     note_library("handler", library);
@@ -276,10 +275,10 @@ unsafe extern "C-unwind" fn run_registered(registered: *mut c_void, status: c_in
     note_library("handled", library);
 }
 
-/// Stands in front of the C++ ABI's `__cxa_finalize`, which each library calls when the loader takes it down.
+/// Wraps the C++ ABI's `__cxa_finalize`, which each library calls when the loader takes it down.
 ///
 /// # Safety
-/// As for `__cxa_finalize`.
+/// Same as for `__cxa_finalize`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn __cxa_finalize(library: *mut c_void) {
     if !journal::is_open() {
@@ -342,7 +341,7 @@ struct LinkMap {
     name: *const c_char,
 }
 
-/// Calls `found` with the path of the library at an address. Takes no lock, and is async-signal-safe; on a glibc before
+/// Calls `found` with the path of the library at an address. Takes no lock, and is async-signal-safe. On glibc before
 /// 2.35 it reads /proc/self/maps.
 fn with_library(address: usize, found: impl FnOnce(&[u8])) {
     let find = DL_FIND_OBJECT.address();
@@ -364,7 +363,7 @@ fn with_library(address: usize, found: impl FnOnce(&[u8])) {
     if missing != 0 || object.link_map.is_null() {
         return found(b"");
     }
-    // SAFETY: the library stays while its code is asked for: it is about to run, or running.
+    // SAFETY: the library stays while its code is looked up: the code is about to run, or is running.
     let name = unsafe { (*object.link_map).name };
     // SAFETY: the loader's names end with NUL.
     let name = if name.is_null() { b"" } else { unsafe { CStr::from_ptr(name) }.to_bytes() };

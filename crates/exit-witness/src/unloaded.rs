@@ -1,5 +1,5 @@
-//! Which libraries the program has unloaded, and where they were: their code may still be called, by a destructor of
-//! thread-local data or a thread that was left.
+//! Which libraries the program has unloaded, and where they were. Their code may still be called, by a destructor of
+//! thread-local data or by a thread that was left.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use crate::{channel, timeline};
 
 static CLOSE: Next = Next::new(c"dlclose");
 
-/// The last ones; a later one replaces the oldest.
+/// The most recent ones: a new one replaces the oldest.
 const SLOTS: usize = 64;
 const PATH: usize = 192;
 
@@ -34,10 +34,10 @@ struct Library {
     path: Vec<u8>,
 }
 
-/// Stands in front of the C library's `dlclose`.
+/// Wraps the C library's `dlclose`.
 ///
 /// # Safety
-/// As for `dlclose`.
+/// Same as for `dlclose`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
     if channel::fd() < 0 {
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
     let since = timeline::unloading_begins();
     let result = call_next!(CLOSE(handle: *mut c_void) -> c_int);
     let after = loaded();
-    // Its dependencies go with a library, and one that others use stays.
+    // A library's dependencies are unloaded with it, but those that others use stay.
     for library in before.iter().filter(|&library| !after.contains(library)) {
         note(library);
         timeline::unloaded(&library.path, since);
@@ -56,8 +56,8 @@ pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
     result
 }
 
-/// Copies into `path` what was at an address before it was unloaded, and says how long that is; 0 if no such library is
-/// known. Async-signal-safe.
+/// Copies into `path` the library that was at an address before it was unloaded, and returns the path's length; 0 if no
+/// such library is known. Async-signal-safe.
 pub fn library_at(address: usize, path: &mut [u8; PATH]) -> usize {
     for slot in &UNLOADED {
         let start = slot.start.load(Ordering::Acquire);
@@ -66,7 +66,7 @@ pub fn library_at(address: usize, path: &mut [u8; PATH]) -> usize {
         }
         let bytes = slot.path.iter().map(|byte| byte.load(Ordering::Relaxed)).take_while(|&byte| byte != 0);
         let length = path.iter_mut().zip(bytes).map(|(to, byte)| *to = byte).count();
-        // Unless another library has taken its place meanwhile.
+        // Unless another library has been loaded there meanwhile.
         if slot.start.load(Ordering::Acquire) == start {
             return length;
         }
@@ -74,7 +74,7 @@ pub fn library_at(address: usize, path: &mut [u8; PATH]) -> usize {
     0
 }
 
-/// A path of an unloaded library, to be filled.
+/// The path of an unloaded library, to be filled in.
 pub const fn path() -> [u8; PATH] {
     [0; PATH]
 }
@@ -82,7 +82,7 @@ pub const fn path() -> [u8; PATH] {
 fn note(library: &Library) {
     let slot = &UNLOADED[NEXT.fetch_add(1, Ordering::Relaxed) % SLOTS];
     slot.start.store(0, Ordering::Release);
-    // What a reader needs is the file: of a long path, its end.
+    // A reader needs the file, so a long path keeps its end.
     let kept = &library.path[library.path.len().saturating_sub(PATH)..];
     for (i, byte) in slot.path.iter().enumerate() {
         byte.store(kept.get(i).copied().unwrap_or(0), Ordering::Relaxed);
@@ -93,7 +93,7 @@ fn note(library: &Library) {
 
 fn loaded() -> Vec<Library> {
     let mut libraries = Vec::<Library>::new();
-    // SAFETY: `collect` gets the vector that it expects, which nobody else uses meanwhile.
+    // SAFETY: `collect` gets the vector that it expects, and nothing else uses it meanwhile.
     unsafe { libc::dl_iterate_phdr(Some(collect), (&raw mut libraries).cast()) };
     libraries
 }
@@ -104,7 +104,7 @@ unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _size: usize, librar
     if info.dlpi_name.is_null() || info.dlpi_phdr.is_null() {
         return 0;
     }
-    // SAFETY: the loader says how many there are.
+    // SAFETY: the loader states how many there are.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
     let base = info.dlpi_addr as usize;
     let mut parts = headers.iter().filter(|header| header.p_type == libc::PT_LOAD).map(|header| {
@@ -118,7 +118,7 @@ unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _size: usize, librar
     }
     // SAFETY: the name is NUL-terminated.
     let path = unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes().to_vec();
-    // SAFETY: `loaded` gives its vector.
+    // SAFETY: `loaded` passes its vector.
     unsafe { &mut *libraries.cast::<Vec<Library>>() }.push(Library { start, end, path });
     0
 }

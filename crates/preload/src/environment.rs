@@ -1,23 +1,23 @@
-//! What the tester says to a preload library, in variables of the environment.
+//! What the tester tells a preload library in environment variables.
 //!
-//! To be read by the library's constructor only: later the program may have threads that change the environment.
+//! Only the library's constructor may read them: later the program may have threads that change the environment.
 
 use std::ffi::CStr;
 
-/// A variable's value; `None` where it isn't set.
+/// A variable's value; `None` if it isn't set.
 pub fn text(name: &CStr) -> Option<&'static [u8]> {
     // SAFETY: `name` ends with NUL, and by this module's rule no other thread changes the environment.
     let value = unsafe { libc::getenv(name.as_ptr()) };
-    // SAFETY: `getenv` gives NULL or a string that ends with NUL. It is copied or parsed before the constructor ends.
+    // SAFETY: `getenv` returns NULL or a NUL-terminated string. It is copied or parsed before the constructor ends.
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes())
 }
 
-/// A variable that is a number; `None` where it isn't set, or isn't one.
+/// A variable that is a number; `None` if it isn't set, or isn't a number.
 pub fn number(name: &CStr) -> Option<u64> {
     text(name).and_then(parse)
 }
 
-/// The same of a number that the system has as `int`: a descriptor, a process id.
+/// The same for a number that the system has as `int`: a descriptor or a process id.
 pub fn int(name: &CStr) -> Option<i32> {
     number(name).and_then(|number| i32::try_from(number).ok())
 }

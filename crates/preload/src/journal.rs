@@ -1,9 +1,9 @@
-//! What happens in a process, event by event, in a file that the tester shares with it: nothing waits for a reader, and
-//! what was written stays when the process dies at any point.
+//! What happens in a process, event by event, in a file that the tester shares with the process. Nothing waits for a
+//! reader, and what was written stays, whenever the process dies.
 //!
-//! The file, which the tester makes, begins with a counter of 64 bits, that of all events. A ring of slots follows it,
-//! each with the number of its event (from 1 on; 0 while it is being written) and the event's text: microseconds of
-//! CLOCK_MONOTONIC, process, thread, kind, and what the kind has beside, parted by tabs, with a newline at its end.
+//! The tester makes the file. It begins with a 64-bit counter of all events. A ring of slots follows. Each slot has the
+//! number of its event (from 1 on; 0 while it is being written) and the event's text: microseconds of CLOCK_MONOTONIC,
+//! process, thread, kind, and the kind's own fields, separated by tabs, with a newline at the end.
 
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -20,8 +20,8 @@ static BASE: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 static SLOTS: AtomicUsize = AtomicUsize::new(0);
 static OWNER: AtomicI32 = AtomicI32::new(0);
 
-/// Opens the file that `QUIESCE_TIMELINE` names. False where there is none. To be called by a library's constructor only,
-/// or before the program has other threads.
+/// Opens the file that `QUIESCE_TIMELINE` names. Returns false if there is none. May be called only by a library's
+/// constructor, or before the program has other threads.
 pub fn open() -> bool {
     let Some(path) = environment::text(c"QUIESCE_TIMELINE") else { return false };
     let Ok(file) = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else { return false };
@@ -41,17 +41,17 @@ pub fn open() -> bool {
     true
 }
 
-/// Whether events of this process are kept. Those of a child that was forked without exec are not.
+/// Whether events of this process are recorded. Those of a child that was forked without exec are not.
 pub fn is_open() -> bool {
     !BASE.load(Ordering::Acquire).is_null() && process::id() == OWNER.load(Ordering::Relaxed)
 }
 
-/// Notes that something happens now in the calling thread. Async-signal-safe.
+/// Records that something happens now in the calling thread. Async-signal-safe.
 pub fn note(kind: &str) {
     note_with(kind, |line| line);
 }
 
-/// The same, with the fields that the event has beside. They are made only where it is kept.
+/// The same, with the event's own fields. They are built only if the event is recorded.
 pub fn note_with(kind: &str, fields: impl FnOnce(Line) -> Line) {
     if !is_open() {
         return;
@@ -61,9 +61,9 @@ pub fn note_with(kind: &str, fields: impl FnOnce(Line) -> Line) {
     let line = fields(line).end();
     let bytes = line.as_bytes();
     let length = bytes.len().min(TEXT);
-    // SAFETY: the mapping is never undone, begins at a page, and is long enough for the header and all slots; both words
-    // are aligned in it, and whoever else uses them does so atomically. Of a text that two write at a time, because
-    // one of them was overtaken by a whole round of events, the reader makes what it can.
+    // SAFETY: the mapping is never removed, begins at a page, and is long enough for the header and all slots. Both
+    // words are aligned in it, and everything else that uses them does so atomically. If two threads write one slot at
+    // a time, because a whole round of events has overtaken one of them, the reader makes what it can of the text.
     unsafe {
         let next = AtomicU64::from_ptr(base.cast());
         let number = next.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@ use std::fmt::{self, Write};
 
 const CAPACITY: usize = 512;
 
-/// A line for the tester, or another short text, put together without allocation. What doesn't fit is cut off.
+/// A line for the tester, or another short text, built without allocation. Text that doesn't fit is cut off.
 pub struct Line {
     bytes: [u8; CAPACITY],
     length: usize,
@@ -16,13 +16,13 @@ impl Line {
         line
     }
 
-    /// Appends a field, which a tab parts from what is before: a number, an address or the like.
+    /// Appends a field, after a tab: a number, an address or the like.
     pub fn field(mut self, value: impl fmt::Display) -> Self {
         self.push(b"\t");
         self.join(value)
     }
 
-    /// Appends a field of bytes of which nothing is known; those that would end a field or line become `?`.
+    /// Appends a field of arbitrary bytes. Those that would end a field or line become `?`.
     pub fn text(mut self, value: &[u8]) -> Self {
         self.push(b"\t");
         let start = self.length;
@@ -49,7 +49,7 @@ impl Line {
         self
     }
 
-    /// All so far.
+    /// The text so far.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }

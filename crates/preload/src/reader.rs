@@ -2,9 +2,10 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::path::Arg;
 
-/// Reads a file, of /proc say, line by line into a buffer of the caller's. A line that is longer than that is left out.
+/// Reads a file, for example in /proc, line by line into the caller's buffer. A line longer than the buffer is left
+/// out.
 pub struct Reader {
-    /// `None` where it can't be opened: there are no lines then.
+    /// `None` if the file can't be opened: then there are no lines.
     file: Option<OwnedFd>,
     held: usize,
     consumed: usize,
@@ -12,7 +13,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Of the file at `path`, which may be one that isn't there.
+    /// Opens the file at `path`, which may not exist.
     pub fn open(path: impl Arg) -> Self {
         let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok();
         Self { file, held: 0, consumed: 0, skipping: false }

@@ -1,4 +1,4 @@
-//! The processes that came from the programs.
+//! The processes that the programs started.
 
 use std::fs;
 use std::thread;
@@ -17,8 +17,8 @@ pub fn ended() -> Option<(Pid, WaitStatus)> {
     wait(WaitOptions::NOHANG).ok().flatten()
 }
 
-/// Whether this process has no child but `programs`, all of which are its children. What a program that has ended had
-/// started, directly or not, is there as another child, or below one. `false` also where that can't be known.
+/// Whether this process has no child except `programs`, all of which are its children. What a program that has ended
+/// had started, directly or not, shows as another child, or below one. Returns `false` also if that can't be known.
 pub fn are_only(programs: usize) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     if waitid(WaitId::All, options).is_err_and(|error| error == Errno::CHILD) {
@@ -28,7 +28,7 @@ pub fn are_only(programs: usize) -> bool {
     fs::read_to_string("/proc/thread-self/children").is_ok_and(|pids| pids.split_whitespace().count() == programs)
 }
 
-/// Kills all that is below this process. Those whose parent ends become its own children.
+/// Kills everything below this process. Processes whose parent ends become its own children.
 pub fn end_all() {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -39,7 +39,7 @@ pub fn end_all() {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                // There is none any more.
+                // There is no child left.
                 Err(_) => return,
             }
         }
@@ -52,7 +52,7 @@ fn children() -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let is_child = |pid: i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // pid (name) state parent ...; the name itself may hold spaces and parentheses.
+        // pid (name) state parent ...; the name itself may contain spaces and parentheses.
         let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<i32>().ok()?;
         (parent == me).then(|| Pid::from_raw(pid))?
     };

@@ -1,8 +1,9 @@
 //! Starts the programs that the tester runs, passes on what they print, and reports how they end.
 //!
-//! Node takes milliseconds to fork itself; this small program takes a fraction of one. It also outlives the tester: when its
-//! standard input ends, because the tester has ended or was killed, it ends everything that came from the programs, then itself.
-//! Processes that left their group, as daemons do, are its children then, since it is a subreaper.
+//! Node takes milliseconds to fork itself; this small program takes a fraction of one. It also outlives the tester.
+//! When its standard input ends, because the tester has ended or was killed, it ends everything that came from the
+//! programs, then itself. Processes that left their group, as daemons do, are its children then, since it is a
+//! subreaper.
 
 #[cfg(target_os = "linux")]
 mod children;

@@ -15,27 +15,27 @@ use crate::protocol::Start;
 pub const DONE: u8 = 3;
 const MOST_WAITING: i32 = 64;
 
-/// A stream of a program, to be read: 1 is its standard output, 2 its standard error, 3 the descriptor of that number.
+/// A stream of a program, to be read: 1 is its standard output, 2 its standard error, 3 its descriptor 3.
 pub struct Stream {
     pub id: u32,
     pub number: u8,
     pub from: OwnedFd,
 }
 
-/// Where processes that were started without descriptor 3 ask for another way to its reader.
+/// Where processes that were started without descriptor 3 connect, to get another channel to its reader.
 pub struct Listener {
     pub id: u32,
     pub at: OwnedFd,
 }
 
-/// A program that runs.
+/// A running program.
 pub struct Started {
     pub pid: u32,
     pub streams: Vec<Stream>,
     pub listener: Option<Listener>,
 }
 
-/// Starts it as the leader of a session and group of its own, with nothing on its standard input.
+/// Starts a program as the leader of its own session and group, without standard input.
 pub fn start(request: &Start) -> io::Result<Started> {
     let [program, arguments @ ..] = &request.words[..] else { return Err(io::ErrorKind::InvalidInput.into()) };
     let mut command = Command::new(program);
@@ -59,15 +59,15 @@ pub fn start(request: &Start) -> io::Result<Started> {
     }
     let mut done = None;
     if request.streams >= 3 {
-        // A socket, as it says who made it: the witness writes to nobody else.
+        // A socket, because it shows which process made it: the witness writes to no other.
         let (from, to) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         done = Some(to);
         read(DONE, from);
     }
     let listener = if request.socket.is_empty() { None } else { Some(listener(request)?) };
     let fd = done.as_ref().map(AsRawFd::as_raw_fd);
-    // SAFETY: both calls are async-signal-safe, and nothing is allocated. Descriptor 3 is none that the child needs:
-    // `serve` occupies it.
+    // SAFETY: both calls are async-signal-safe, and nothing is allocated. The child doesn't need what its descriptor 3
+    // was: `serve` occupies that number.
     unsafe {
         command.pre_exec(move || {
             if libc::setsid() < 0 || fd.is_some_and(|fd| libc::dup2(fd, DONE.into()) < 0) {
@@ -76,7 +76,7 @@ pub fn start(request: &Start) -> io::Result<Started> {
             Ok(())
         });
     }
-    // Not waited for by `Child`: `serve` waits for all children.
+    // `Child` doesn't wait for it: `serve` waits for all children.
     let child = command.spawn()?;
     Ok(Started { pid: child.id(), streams, listener })
 }

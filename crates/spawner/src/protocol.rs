@@ -1,19 +1,19 @@
-//! What the tester asks, on standard input, and what it is answered, on standard output: frames, each a length of 32 bits and
-//! as many bytes. A frame begins with its kind and the number that the tester gave the program. Numbers are little-endian.
-//! packages/quiesce/src/process/spawner.ts is the other side.
+//! What the tester requests on standard input, and the answers on standard output: frames, each a length of 32 bits and
+//! that many bytes. A frame begins with its kind and the number that the tester gave the program. Numbers are
+//! little-endian. packages/quiesce/src/process/spawner.ts is the other side.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-/// The tester gives it as the only argument. It changes with the frames.
+/// Version of the frames. The tester passes it as the only argument.
 pub const VERSION: &str = "1";
 
-/// What the tester asks for.
+/// The tester's requests.
 #[derive(Debug, PartialEq)]
 pub enum Request {
     /// Start a program.
     Start(Start),
-    /// Read no more of one of a program's streams.
+    /// Stop reading one of a program's streams.
     Close { id: u32, stream: u8 },
 }
 
@@ -24,7 +24,8 @@ pub struct Start {
     /// How many of its streams are read: standard output, standard error, descriptor 3.
     pub streams: u8,
     pub cwd: OsString,
-    /// Name of an abstract socket on which what the program starts can write to its descriptor 3, too; empty for none.
+    /// Name of an abstract socket, through which what the program starts can also write to its descriptor 3; empty for
+    /// none.
     pub socket: OsString,
     /// The program, and its arguments.
     pub words: Vec<OsString>,
@@ -35,7 +36,7 @@ pub struct Start {
 const START: u8 = 0;
 const CLOSE: u8 = 1;
 
-/// Takes the next whole request off the front of what has been read. `None` where it isn't all there.
+/// Removes the next complete request from the front of what has been read. `None` if it isn't complete.
 pub fn next_request(input: &mut Vec<u8>) -> Option<Result<Request, Malformed>> {
     let length = usize::try_from(u32::from_le_bytes(*input.first_chunk()?)).ok()?;
     let frame = input.get(4..4 + length)?;
@@ -58,7 +59,7 @@ fn decode(frame: &[u8]) -> Option<Request> {
         START => {
             let (words, rest) = rest.split_first_chunk()?;
             let count = usize::try_from(u32::from_le_bytes(*words)).ok()?;
-            // Each text ends with NUL, which none can have in it.
+            // Each text ends with NUL, so no text can contain one.
             let mut texts =
                 rest.strip_suffix(&[0])?.split(|&byte| byte == 0).map(|text| OsString::from_vec(text.to_vec()));
             let (cwd, socket) = (texts.next()?, texts.next()?);
@@ -70,30 +71,30 @@ fn decode(frame: &[u8]) -> Option<Request> {
     }
 }
 
-/// What the tester is answered.
+/// The answers to the tester.
 pub enum Reply<'a> {
     /// The program runs as this process.
     Started(u32),
-    /// The system can't start it, for this reason (`errno`).
+    /// The system can't start the program, for this reason (`errno`).
     Failed(i32),
-    /// It wrote to one of its streams.
+    /// The program wrote to one of its streams.
     Data(u8, &'a [u8]),
-    /// Nobody can write to that stream any more. Said once the program itself has ended.
+    /// Nothing can write to that stream any more. Sent after the program itself has ended.
     End(u8),
-    /// How it ended, and whether it is known that nothing is left of what it started.
+    /// How the program ended, and whether it is known that nothing it started is left.
     Ended(Ending, bool),
 }
 
 /// How a program ended.
 #[derive(Clone, Copy)]
 pub enum Ending {
-    /// By itself.
+    /// It exited.
     Exited(u32),
-    /// By a signal.
+    /// A signal ended it.
     Signalled(u32),
 }
 
-/// Appends an answer about the program `id` to what is to be written.
+/// Appends an answer about the program `id` to the output.
 pub fn push_reply(output: &mut Vec<u8>, id: u32, reply: &Reply<'_>) {
     let (kind, number, bytes): (u8, [u8; 4], &[u8]) = match reply {
         Reply::Started(pid) => (0, pid.to_le_bytes(), &[]),
@@ -103,7 +104,7 @@ pub fn push_reply(output: &mut Vec<u8>, id: u32, reply: &Reply<'_>) {
         Reply::Ended(Ending::Exited(code), alone) => (4, code.to_le_bytes(), &[u8::from(*alone)]),
         Reply::Ended(Ending::Signalled(signal), alone) => (5, signal.to_le_bytes(), &[u8::from(*alone)]),
     };
-    // What is read at a time is far below 4 GiB.
+    // Each read is far smaller than 4 GiB.
     let length = (9 + bytes.len()) as u32;
     output.extend_from_slice(&length.to_le_bytes());
     output.push(kind);

@@ -24,20 +24,20 @@ pub fn serve() -> io::Result<()> {
     let served = Spawner::default().serve(&wakes);
     children::end_all();
     match served {
-        // It is gone: nobody reads the answers.
+        // The tester is gone: nothing reads the answers.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         served => served,
     }
 }
 
-/// Returns what becomes readable when a child has ended.
+/// Returns a descriptor that becomes readable when a child has ended.
 fn prepare() -> io::Result<OwnedFd> {
-    // Descriptor 3 is taken from here on: a program's own 3 never hits what starting it needs.
+    // Occupies descriptor 3 from here on, so that a program's descriptor 3 never replaces one that starting it needs.
     std::mem::forget(std::fs::File::open("/dev/null")?);
     set_child_subreaper(Some(getpid()))?;
     let limit = getrlimit(Resource::Core);
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: limit.maximum })?;
-    // A signal to all processes of a terminal or a user is the tester's to handle.
+    // A signal to all processes of a terminal or a user is for the tester to handle.
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::default())?;
     }
@@ -49,16 +49,16 @@ fn prepare() -> io::Result<OwnedFd> {
 
 #[derive(Default)]
 struct Spawner {
-    /// The tester's number of a program, by its process.
+    /// The tester's number of each program, by process.
     programs: HashMap<i32, u32>,
     streams: Vec<Stream>,
     listeners: Vec<Listener>,
-    /// Streams of programs that run, by program and number, to which nobody can write any more. They are reported with the
-    /// end of the program, as each report wakes the tester.
+    /// Streams of running programs, by program and number, that nothing can write to any more. They are reported
+    /// together with the program's end, as each report wakes the tester.
     ended: Vec<(u32, u8)>,
-    /// Requests that were read, the last in part.
+    /// Requests that were read. The last may be incomplete.
     input: Vec<u8>,
-    /// Answers that are to be written.
+    /// Answers that must be written.
     output: Vec<u8>,
 }
 
@@ -69,7 +69,7 @@ impl Spawner {
         let mut buffer = vec![0; MOST_READ];
         loop {
             let (asked, woken, written, called) = self.wait(wakes)?;
-            // What a program wrote comes before its end.
+            // A program's output is sent before its end.
             self.pass_on(&written, &mut buffer);
             self.accept(&called);
             if woken {
@@ -93,8 +93,8 @@ impl Spawner {
         }
     }
 
-    /// Waits until there is something to do: a request, an ended child, streams (by their places) with something to read,
-    /// listeners (the same) with somebody who calls.
+    /// Waits until there is something to do: a request, an ended child, streams (by position) with something to read,
+    /// or listeners (by position) with a connection to accept.
     fn wait(&self, wakes: &OwnedFd) -> io::Result<(bool, bool, Vec<usize>, Vec<usize>)> {
         let requests = rustix::stdio::stdin();
         let mut polled = vec![PollFd::from_borrowed_fd(requests, READABLE), PollFd::new(wakes, READABLE)];
@@ -113,7 +113,7 @@ impl Spawner {
         Ok((asked, woken, written, called))
     }
 
-    /// From here on, what comes on such a connection is as if it came on descriptor 3.
+    /// From here on, what arrives on such a connection counts as if it came on descriptor 3.
     fn accept(&mut self, places: &[usize]) {
         for &place in places {
             let Listener { id, at } = &self.listeners[place];
@@ -123,7 +123,7 @@ impl Spawner {
         }
     }
 
-    /// Says that a stream has ended, once nobody can write to it any more in whatever way.
+    /// Reports that a stream has ended, once nothing can write to it any more.
     fn end_unless_open(&mut self, id: u32, number: u8) {
         let open = self.streams.iter().any(|one| one.id == id && one.number == number)
             || number == DONE && self.listeners.iter().any(|one| one.id == id);
