@@ -1,4 +1,4 @@
-"""The shutdown tester quiesce, for Python's tests."""
+"""The shutdown tester quiesce, for tests in Python."""
 
 from .tester import NotClean, TesterError, expect_clean_exit
 

@@ -1,4 +1,4 @@
-"""What pytest loads: the fixture `expect_clean_exit`."""
+"""The pytest plugin: the fixture `expect_clean_exit`."""
 
 from typing import Any, Callable, Mapping
 

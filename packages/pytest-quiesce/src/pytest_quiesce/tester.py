@@ -13,7 +13,7 @@ _OK, _UNEXPECTED = 0, 1
 
 
 class NotClean(AssertionError):
-    """The program doesn't exit cleanly. The message is the tool's report; `result` what its JSON report says."""
+    """The program doesn't exit cleanly. The message is the tool's report; `result` is the program's part of the JSON report."""
 
     def __init__(self, report: str, result: Mapping[str, Any]) -> None:
         super().__init__(report)
@@ -23,7 +23,7 @@ class NotClean(AssertionError):
 class TesterError(RuntimeError):
     """The tool is missing, was called wrongly, or couldn't do its work. The message says which."""
 
-    __test__ = False  # no test class, for pytest
+    __test__ = False  # pytest must not collect it as a test class
 
 
 def expect_clean_exit(
@@ -52,14 +52,15 @@ def expect_clean_exit(
     cwd: Union[str, "os.PathLike[str]", None] = None,
     env: Optional[Mapping[str, str]] = None,
 ) -> Mapping[str, Any]:
-    """Runs a program many times, and returns what the JSON report says of it when it exits cleanly.
+    """Runs a program many times. Returns its part of the JSON report if it exits cleanly.
 
-    `command` is program and arguments, or one text that is split as a shell would. `below` is the failure rate to be
-    shown ("1%" or 0.01, which takes 299 runs at the default `confidence` of 95 %); without it `runs` (default 20) have
-    to end as expected. `timeout` is that of each run: seconds, or text such as "500ms". `env` is added to this process's
-    environment. The others are the tool's flags of the same name; `allow_threads` and `ignore_output` are lists.
+    `command` is the program and its arguments, or one string that is split as a shell would split it. `below` is the
+    failure rate to show ("1%" or 0.01, which takes 299 runs at the default `confidence` of 95 %). Without it, `runs`
+    (default 20) must end as expected. `timeout` applies to each run: seconds, or text such as "500ms". `env` is added
+    to this process's environment. The others are the tool's flags with the same names; `allow_threads` and
+    `ignore_output` are lists.
 
-    Raises NotClean when it doesn't exit cleanly, and TesterError when that can't be found out.
+    Raises NotClean when the program doesn't exit cleanly, and TesterError when the tester couldn't find that out.
     """
     options = {
         "--until": below,
@@ -83,7 +84,7 @@ def expect_clean_exit(
         "--valgrind": valgrind,
         "--asan": asan,
     }
-    __tracebackhide__ = True  # a test that fails shows its own line, not these
+    __tracebackhide__ = True  # a failed test shows its own line, not this function
     words = [*_tool(cwd), "run", "--json", "-"]
     for flag, value in options.items():
         if value is not None:
@@ -122,7 +123,7 @@ def _run(words, cwd, env) -> "subprocess.CompletedProcess[str]":
         try:
             stdout, stderr = process.communicate()
         except BaseException:
-            # A test that is interrupted: SIGTERM makes the tool end what it has started.
+            # The test is interrupted. SIGTERM makes the tool end what it has started.
             process.terminate()
             raise
     return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
