@@ -20,7 +20,7 @@ const PACKAGES = ['etcd', 'quiesce'];
 const silent = { default: { logLevel: ExtractorLogLevel.None } };
 
 /**
- * The types of a package's entry points, by the report's name.
+ * The type declarations of a package's entry points, by the report's name.
  * @param {string} name
  * @returns {Record<string, string>}
  */
@@ -36,7 +36,7 @@ function entryPoints(name) {
 }
 
 /**
- * What an entry point exports, with all types that it names.
+ * What an entry point exports, with all types that it refers to.
  * @param {string} name the package
  * @param {string} report
  * @param {string} types
@@ -71,7 +71,7 @@ function extract(name, report, types) {
         docModel: { enabled: false },
         dtsRollup: { enabled: false },
         tsdocMetadata: { enabled: false },
-        // What fails here is an error of types; remarks on comments are for typedoc, which the site is made with.
+        // Only type errors fail this. Remarks on comments are for typedoc, which makes the site.
         messages: { extractorMessageReporting: silent, tsdocMessageReporting: silent },
       },
     });
@@ -97,7 +97,7 @@ function extract(name, report, types) {
 const folderOf = (/** @type {string} */ name) => inRoot('packages', name, 'api');
 
 /**
- * Every report as it should be, by its path from the repository's top.
+ * The expected content of every report, by its path from the repository's top.
  * @returns {Record<string, string>}
  */
 function current() {
@@ -111,7 +111,7 @@ function current() {
   );
 }
 
-/** Paths of the reports that are in the repository. */
+/** Paths of the reports in the repository. */
 const committed = () =>
   PACKAGES.flatMap((name) =>
     existsSync(folderOf(name))
@@ -120,7 +120,7 @@ const committed = () =>
   );
 
 /**
- * Reports that differ from the compiled types, each with its first line that does.
+ * Reports that differ from the compiled types, each with its first different line.
  * @returns {string[]}
  */
 export function outdatedReports() {

@@ -7,8 +7,9 @@ import { buildCrates, hasCargo } from './cargo.mjs';
 const addon = (/** @type {string} */ file) => inCache('addons', file);
 
 /**
- * The addons of examples/addons, as their authors write them today and cured, and the server that they talk to. Each command
- * of cargo's gives one crate's features to all that it builds, and only one napi addon is to have napi's own runtime.
+ * The addons of examples/addons, as their authors write them today and cured, and the server that they talk to. Each
+ * cargo command applies one crate's features to everything that it builds, and only one napi addon should have napi's
+ * own runtime.
  * @type {Record<string, string>[]}
  */
 const ADDONS = [
@@ -25,9 +26,9 @@ const ADDONS = [
 ];
 
 /**
- * Builds them into .cache/addons. Without cargo there are none.
- * @param {{ release?: boolean }} [options] `release`: optimized, where their speed is measured; by default as the Rust tests
- * are built, with which they then share what they depend on
+ * Builds them into .cache/addons. Without cargo nothing is built.
+ * @param {{ release?: boolean }} [options] `release`: optimized, for measurements of speed. By default they are built
+ * like the Rust tests, so that both share their dependencies
  */
 export async function buildAddons({ release = false } = {}) {
   if (!hasCargo()) return;

@@ -9,7 +9,7 @@ import { buildGoProgram, hasGo } from '../provide/go.mjs';
 
 const HINT = 'is Go new enough?';
 
-/** Builds the benchmark's program of Go's client. */
+/** Builds the benchmark's program for the Go client. */
 export async function buildGoClient() {
   if (!hasGo()) {
     notice('Go is missing: clientv3 is left out of the benchmark, and of its tests');
@@ -29,7 +29,7 @@ export async function buildGoBenchmarks() {
   recordProvided('benchEtcd', etcd);
 }
 
-/** Installs this client as it is published: the time that it takes to load depends on what its files are. */
+/** Installs this client as it is published: its load time depends on the form of its files. */
 export async function installPackedClient() {
   const modules = inCache('bench', 'packed', 'node_modules');
   await step('pack this client, and unpack it', async () => {
@@ -44,8 +44,8 @@ export async function installPackedClient() {
 }
 
 /**
- * Builds the client of a commit, without its addon: both builds use the working tree's, so that what is compared is the
- * TypeScript.
+ * Builds the client of a commit, without its addon. Both builds use the working tree's addon, so that only the
+ * TypeScript is compared.
  * @param {string} ref
  * @returns {Promise<string>} its index.js
  */
@@ -60,7 +60,7 @@ export async function buildClientOf(ref) {
     const native = join('packages', 'etcd', 'native');
     rmSync(join(folder, native), { recursive: true, force: true });
     symlinkSync(inRoot(native), join(folder, native));
-    // Its types were checked when it was made.
+    // The commit's types have been checked before.
     const tsc = inRoot('node_modules', '.bin', 'tsc');
     await mustRun([tsc, '-p', join(folder, 'packages', 'etcd'), '--noCheck']);
   });

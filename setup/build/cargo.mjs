@@ -9,7 +9,7 @@ import { mustRun } from '../lib/step.mjs';
 export const hasCargo = () => outputOf(['cargo', '--version']) !== undefined;
 
 /**
- * What cargo's messages say of one thing that it made.
+ * What cargo's messages say about one artifact.
  * @typedef {object} Artifact
  * @property {{ name: string, kind: string[] }} target
  * @property {string | null} executable
@@ -17,7 +17,7 @@ export const hasCargo = () => outputOf(['cargo', '--version']) !== undefined;
  */
 
 /**
- * The artifacts in what `cargo build --message-format json-render-diagnostics` prints.
+ * The artifacts in the output of `cargo build --message-format json-render-diagnostics`.
  * @param {string} messages
  * @returns {Artifact[]}
  */
@@ -29,8 +29,8 @@ export function artifactsIn(messages) {
 }
 
 /**
- * Builds shared libraries and programs of the workspace and puts them where they are looked for.
- * @param {Record<string, string>} targets where what each package makes goes, by the package's name
+ * Builds shared libraries and programs of the workspace and puts them where they are expected.
+ * @param {Record<string, string>} targets where each package's artifact goes, by the package's name
  * @param {{ flags?: string[], env?: Record<string, string> }} [options] `flags`: for `cargo build`
  */
 export async function buildCrates(targets, { flags = ['--release'], env = {} } = {}) {
@@ -44,7 +44,7 @@ export async function buildCrates(targets, { flags = ['--release'], env = {} } =
 }
 
 /**
- * The shared library or program of that package, wherever cargo's target folder is.
+ * The shared library or program of that package, in whatever folder cargo uses as its target.
  * @param {string} name
  * @param {Artifact[]} artifacts
  */
@@ -66,7 +66,7 @@ export function fileOf(name, artifacts) {
 function install(artifact, file) {
   if (existsSync(file) && readFileSync(file).equals(readFileSync(artifact))) return;
   mkdirSync(dirname(file), { recursive: true });
-  // By renaming, as a running process may have the old file mapped.
+  // Replaced by renaming, as a running process may have the old file mapped.
   const fresh = `${file}.${process.pid}.tmp`;
   copyFileSync(artifact, fresh);
   renameSync(fresh, file);

@@ -5,7 +5,7 @@ import { recordFiles } from '../lib/provided.mjs';
 import { notice, step } from '../lib/step.mjs';
 import { buildCrates, hasCargo } from './cargo.mjs';
 
-/** Builds the deliberately bad addons of controls/, which tests of the tester run. Without cargo there are none. */
+/** Builds the deliberately bad addons in controls/, which the tester's tests run. Without cargo nothing is built. */
 export async function buildControls() {
   if (!hasCargo()) return;
   const hasPython = outputOf(['python3', '--version']) !== undefined;
@@ -16,7 +16,7 @@ export async function buildControls() {
     ...(hasPython && { 'control-pyo3': inCache('controls', 'control_pyo3.abi3.so') }),
   };
   await step('build the bad addons that tests need (Rust)', () =>
-    // As the Rust tests are built, with which they share what they depend on.
+    // Built like the Rust tests, so that both share their dependencies.
     buildCrates(files, { flags: [] }),
   );
   recordFiles('controls', files);

@@ -4,7 +4,7 @@ import { recordProvided } from '../lib/provided.mjs';
 import { notice } from '../lib/step.mjs';
 import { buildGoProgram, hasGo } from '../provide/go.mjs';
 
-/** Builds etcd's own tool for snapshots, and a program of its Go client, for the client's tests. */
+/** Builds etcd's own snapshot tool and a program with its Go client, for the client's tests. */
 export async function buildEtcdPrograms() {
   if (!hasGo()) {
     notice("Go is missing: the tests don't restore snapshots with etcdutl, nor share locks with clientv3");

@@ -7,23 +7,24 @@ import { step } from '../lib/step.mjs';
 import { createProtocEnvironment } from '../provide/python.mjs';
 import { buildCrates, hasCargo } from './cargo.mjs';
 
-/** A Python that has this folder in PYTHONPATH imports the module as `etcd_client`. */
+/** A Python with this folder in PYTHONPATH can import the module `etcd_client`. */
 const MODULE = inCache('examples', 'etcd-python', 'etcd_client.abi3.so');
 const PROTOC = inCache('examples', 'protoc');
 const MANIFEST = inRoot('examples', 'etcd-python', 'Cargo.toml');
 
 const manifest = ['--manifest-path', MANIFEST];
 
-/** What cargo needs for the example, which is a workspace of its own: etcd-client's build runs protoc. */
+/** What cargo needs for the example, which is its own workspace: etcd-client's build runs protoc. */
 export const etcdPythonCargo = { manifest, env: { PROTOC } };
 
 /**
- * Builds examples/etcd-python. Without cargo or Python it is left out.
+ * Builds examples/etcd-python. It is left out without cargo or Python.
  * @returns {Promise<boolean>} whether it is available
  */
 export async function buildEtcdPython() {
   if (!hasCargo() || !(await provideProtoc())) return false;
-  // Its exits count, not its speed. Beside the workspace's tests, with which it shares some of what it depends on.
+  // Its exits matter, not its speed. It is built in the target folder of the workspace's tests, with which it shares
+  // dependencies.
   const target = ['--target-dir', inRoot('target')];
   await step('build the example etcd client for Python (Rust, about a minute the first time)', () =>
     buildCrates(

@@ -12,8 +12,8 @@ const WITNESS = inRoot('packages', 'quiesce', 'native', `exit-witness.${host}.so
 const SPAWNER = inRoot('packages', 'quiesce', 'native', `spawner.${host}`);
 
 /**
- * Builds the native transport and, on Linux with glibc, the tester's exit amplifier, witness and spawner, and puts
- * them where @quiesce/etcd and quiesce look for them. Without cargo there are none.
+ * Builds the native transport and, on Linux with glibc, the tester's exit amplifier, witness and spawner. Puts them
+ * where @quiesce/etcd and quiesce expect them. Without cargo nothing is built.
  */
 export async function buildNativeLibraries() {
   if (!hasCargo()) {

@@ -17,7 +17,7 @@ import { inRoot } from '../lib/paths.mjs';
 const compiled = (/** @type {string[]} */ ...path) =>
   import(pathToFileURL(inRoot('packages', 'quiesce', 'dist', 'src', ...path)).href);
 
-/** What another value changes: the `bearsOn` of an option. */
+/** What a different value changes: the `bearsOn` of an option. */
 const BEARINGS = /** @type {Record<string, string>} */ ({
   outcome: 'outcomes',
   evidence: 'evidence',
@@ -26,7 +26,7 @@ const BEARINGS = /** @type {Record<string, string>} */ ({
 });
 
 /**
- * Environment variables: who sets them, and what they mean. A test compares the names with those in the sources.
+ * Environment variables: what sets them, and what they mean. A test compares the names with those in the sources.
  * @type {readonly (readonly [name: string, meaning: string])[]}
  */
 const READ = [
@@ -76,18 +76,18 @@ const TUNED = [
   ],
 ];
 
-/** All variables of the page that have fixed names; those by which CI systems state a shard come beside them. */
+/** All variables of the page that have fixed names. The variables with which CI systems state a shard are added to them. */
 export const variables = [...READ, ...SET, ...TUNED].map(([name]) => name);
 
 const code = (/** @type {string} */ text) => `\`${text}\``;
 
-/** `(default: 20, or as the plan says)` at a help's end, apart from the rest. */
+/** Separates `(default: 20, or as the plan says)` at the end of a help text from the rest. */
 function helpAndDefault(/** @type {string} */ help) {
   const [all = '', found] = / \(default: ((?:[^()]|\([^()]*\))*)\)$/.exec(help) ?? [];
   return { help: help.slice(0, help.length - all.length), usual: found };
 }
 
-/** A help text as a cell: flags in it are code, so that `<n>` is not an element. */
+/** A help text as a cell. Flags in it are code, so that `<n>` is not an HTML element. */
 const sentence = (/** @type {string} */ text) =>
   (text.charAt(0).toUpperCase() + text.slice(1)).replace(/--\w[\w-]*(?: <\w+>)?/g, code);
 
@@ -123,7 +123,7 @@ function defaultOf({ default: usual, flag, about }) {
   return code(typeof usual === 'string' ? usual : JSON.stringify(usual));
 }
 
-/** What an option may be, in words, with its unit. */
+/** The values that an option accepts, in words, with the unit. */
 async function valueWords() {
   const { z } = await import(import.meta.resolve('zod', pathToFileURL(inRoot('packages/quiesce/src/')).href));
   const fields = await compiled('plan', 'fields.js');
@@ -150,7 +150,7 @@ async function valueWords() {
   };
 }
 
-/** Fields of a plan by their paths, without those that are options. */
+/** Fields of a plan by their paths, except for options. */
 function planFields(/** @type {Field} */ plan, /** @type {readonly string[]} */ options) {
   /** @type {string[][]} */
   const rows = [];
@@ -312,7 +312,7 @@ export function variablesInSources() {
       for (const [name] of text.matchAll(/\bQUIESCE_\w+/g)) names.add(name);
       for (const [, name] of text.matchAll(/process\.env\.([A-Z]\w*)/g)) names.add(name);
       for (const [, list = ''] of text.matchAll(/\{([^{}]*)\} = process\.env\b/g)) {
-        // The rest, and what is only taken out of it (`NAME: _name`), is not read.
+        // The rest, and names that are only removed from it (`NAME: _name`), are not read.
         for (const name of list.split(',')) if (!/^\s*\.\.\.|:\s*_/.test(name)) names.add(name.trim());
       }
     }

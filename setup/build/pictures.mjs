@@ -12,8 +12,8 @@ const PAGE = inRoot('docs', 'crash-at-exit.md');
 const OUT = inRoot('docs', 'pictures');
 
 /**
- * Runs the program of docs/crash-at-exit.md under the tester, and writes pictures of what it shows: of the terminal, and,
- * where there is a Chromium, of the HTML report.
+ * Runs the program of docs/crash-at-exit.md under the tester, and makes pictures of the result: of the terminal, and if
+ * there is a Chromium, of the HTML report.
  * @param {string | undefined} chromium
  */
 export async function makePictures(chromium) {
@@ -29,7 +29,7 @@ export async function makePictures(chromium) {
     );
     mkdirSync(OUT, { recursive: true });
     const args = 'run -n 20 --html report.html -- node worker.cjs';
-    // A terminal of its own, so that the tester writes colours.
+    // In a terminal of its own, so that the tester writes colours.
     const command = `stty cols 110; '${process.execPath}' '${tester}' ${args} 2>/dev/null`;
     const { stdout } = await run(['script', '--quiet', '--command', command, '/dev/null'], {
       cwd: dir,
@@ -46,7 +46,7 @@ export async function makePictures(chromium) {
 }
 
 /**
- * Up to the stack of the thread that died; the other threads' are long.
+ * Keeps everything up to the stack of the thread that died. The other threads' stacks are long.
  * @param {string} output
  */
 function beginning(output) {

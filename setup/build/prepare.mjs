@@ -4,7 +4,7 @@ import { installNodeModules } from '../provide/node-modules.mjs';
 import { buildNativeLibraries } from './native-libraries.mjs';
 import { compileTypeScript } from './typescript.mjs';
 
-/** The part of set-up that all commands share. Does only what isn't up to date. */
+/** The part of set-up that all commands share. It does only what isn't up to date. */
 export async function prepare() {
   await installNodeModules();
   await buildNativeLibraries();
@@ -12,7 +12,7 @@ export async function prepare() {
   await provideEtcd();
 }
 
-/** The part of it that packages are made of beside native code. */
+/** The part that packages need besides native code. */
 export async function prepareTypeScript() {
   await installNodeModules();
   await compileTypeScript();

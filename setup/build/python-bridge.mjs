@@ -7,7 +7,7 @@ import { createUvloopEnvironment } from '../provide/python.mjs';
 import { findPythons } from '../provide/pythons.mjs';
 import { buildCrates, hasCargo } from './cargo.mjs';
 
-/** Where the tests of owned-runtime-pyo3 find the module that they use. */
+/** Where the tests of owned-runtime-pyo3 find their module. */
 const MODULE = inCache('python-bridge', 'bridge_addon.abi3.so');
 
 /**
@@ -18,13 +18,13 @@ const MODULE = inCache('python-bridge', 'bridge_addon.abi3.so');
  */
 
 /**
- * Builds their module, and makes an environment with uvloop of each Python of this machine.
+ * Builds their module, and makes an environment with uvloop for each Python of this machine.
  * @returns {Promise<PythonBridge | undefined>} `undefined` without cargo
  */
 export async function preparePythonBridge() {
   if (!hasCargo()) return undefined;
   const built = step('build the module that tests of owned-runtime-pyo3 use (Rust)', () =>
-    // As the Rust tests are built, with which it shares what it depends on.
+    // Built like the Rust tests, so that both share their dependencies.
     buildCrates({ 'owned-runtime-pyo3-tests': MODULE }, { flags: ['--lib'] }),
   );
   /** @type {Record<string, string>} */

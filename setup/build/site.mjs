@@ -30,8 +30,8 @@ export async function buildSite() {
 }
 
 /**
- * Each link of a page leads to a file of the site, or of the repository.
- * @param {boolean} withCrates their reference was made
+ * Checks that each link of a page leads to a file of the site or of the repository.
+ * @param {boolean} withCrates whether the crates' reference was made
  */
 function checkLinks(withCrates) {
   const base = process.env.SITE_BASE ?? '/';

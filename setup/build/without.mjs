@@ -8,8 +8,8 @@ import { mustRun } from '../lib/step.mjs';
 const dir = inRoot('scenarios', 'nemesis', 'without');
 
 /**
- * The cures that can be taken out of the client, from `scenarios/nemesis/without/`. Each is a patch whose first lines say
- * what is wrong without it, which check finds that, and with which arguments.
+ * The cures that can be taken out of the client, from `scenarios/nemesis/without/`. Each is a patch. Its first lines
+ * say what is wrong without the cure, and which check, with which arguments, finds that.
  * @returns {{ name: string, file: string, wrong: string, check: string, args: string[] }[]}
  */
 export function cures() {
@@ -30,7 +30,7 @@ export function cures() {
 }
 
 /**
- * Copies the client, takes a cure out of the copy, and has a copy of the nemesis beside it.
+ * Copies the client, takes a cure out of the copy, and puts a copy of the nemesis beside it.
  * @param {{ name: string, file: string }} cure
  * @returns {Promise<{ dir: string, program: string }>} where the copy is, for the caller to remove, and its main program
  */
@@ -41,7 +41,7 @@ export async function buildWithout({ name, file }) {
   for (const part of ['package.json', 'src', 'dist/src', 'native']) {
     cpSync(inRoot('packages', 'etcd', part), join(client, part), { recursive: true });
   }
-  // As in a folder that belongs to no repository: this one ignores it.
+  // As in a folder outside any repository: this repository ignores the folder.
   const env = { GIT_CEILING_DIRECTORIES: dirname(client) };
   const hint = `the client has changed since: make ${relative(inRoot(), file)} again`;
   await mustRun(['git', 'apply', '-p1', file], { cwd: client, env, hint });

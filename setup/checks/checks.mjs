@@ -18,15 +18,16 @@ import { circlesOfCrates } from './rust-modules.mjs';
  * @typedef {object} Check
  * @property {string} group
  * @property {string} title
- * @property {boolean} [patient] nothing in it depends on time, so that it runs beside the others, with the processor time that
- * they leave
+ * @property {boolean} [patient] nothing in it depends on time, so it runs beside the others, with the processor time
+ * that they leave
  * @property {() => Promise<Result>} run
  */
 
 const workflows = inRoot('.github', 'workflows');
 
 /**
- * All checks of the repository, quick ones first, and those that the patient ones make quick last. (`tsc` ran in set-up.)
+ * All checks of the repository: quick ones first, and last those that the patient checks make quick. (`tsc` ran in
+ * set-up.)
  * @param {string[]} files parts of paths of the Node tests to run; all when empty
  * @returns {Check[]}
  */
@@ -78,7 +79,7 @@ export function checks(files) {
           ? (await import('./lowest-napi.mjs')).testLowestNapi()
           : { skipped: 1, skipReason: withoutCargo() },
     }),
-    // Flags of the compiler would rebuild everything in the shared target folder.
+    // Compiler flags would rebuild everything in the shared target folder.
     patient(
       cargo(
         [
@@ -147,7 +148,7 @@ export function checks(files) {
     {
       group: 'runtimes',
       title: 'the client on other Nodes, Bun and Deno',
-      // Later than what installs the packages that it needs.
+      // Loaded late, after the packages that it needs have been installed.
       run: async () => (await import('./client-on-runtimes.mjs')).runClientOnRuntimes(),
     },
     {
@@ -176,7 +177,7 @@ const rustTests = [
   {
     title: 'owned-runtime as on systems without a bounded join',
     args: ['--package', 'owned-runtime', '--all-features'],
-    // For the workspace's crates alone: flags for all would rebuild what they depend on.
+    // For the workspace's crates only: flags for everything would rebuild their dependencies.
     env: { RUSTC_WORKSPACE_WRAPPER: inRoot('setup', 'checks', 'plain-join.sh') },
   },
 ];
@@ -196,10 +197,10 @@ function cargo(args, options = {}) {
   });
 }
 
-/** Of the example that is a workspace of its own. */
+/** Checks of the example that is its own workspace. */
 function etcdPythonChecks() {
   const { manifest, env } = etcdPythonCargo;
-  // Beside the workspace's clippy, with which it shares most of what it depends on.
+  // In the target folder of the workspace's clippy, with which it shares most dependencies.
   const target = ['--target-dir', inRoot('target')];
   const clippy = cargo(
     ['clippy', '--locked', ...manifest, ...target, '--all-targets', '--', '-D', 'warnings'],

@@ -1,9 +1,9 @@
 // @ts-check
 
 /**
- * The circles in a graph, a shortest one for each set of nodes that reach one another.
+ * The cycles in a graph: a shortest one for each set of nodes that reach one another.
  * @param {ReadonlyMap<string, readonly string[]>} graph where each node leads
- * @returns {string[][]} of each the nodes in order, the first one again at the end
+ * @returns {string[][]} the nodes of each in order, with the first one again at the end
  */
 export function circlesIn(graph) {
   /** @type {string[][]} */

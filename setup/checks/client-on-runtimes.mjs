@@ -8,7 +8,8 @@ import { provideRuntimes } from '../provide/runtimes.mjs';
 /** @typedef {import('@quiesce/test-services').RuntimeName} RuntimeName */
 
 /**
- * Quick ones, over the native transport alone, on those beside the one that runs everything. All is `npm run runtimes`.
+ * Quick tests, over the native transport alone, on the runtimes other than the one that runs everything. `npm run
+ * runtimes` runs all tests.
  * @type {Partial<Record<RuntimeName, string[]>>}
  */
 const FILES = {

@@ -1,7 +1,7 @@
 // @ts-check
 
 /**
- * The sum over the summaries of `cargo test`; a command without any counts as one.
+ * The sum of the summaries of `cargo test`. A command without a summary counts as one test.
  * @param {string} output
  * @param {number} code
  */

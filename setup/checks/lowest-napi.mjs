@@ -1,5 +1,6 @@
 // @ts-check
-// owned-runtime-napi with the lowest versions of napi and napi-derive that it states: its examples, as addons write it.
+// Tests owned-runtime-napi with the lowest versions of napi and napi-derive that it states: builds its examples as
+// addons would.
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +16,7 @@ export async function testLowestNapi() {
   try {
     for (const crate of CRATES) {
       cpSync(inRoot('crates', crate), join(dir, 'crates', crate), { recursive: true });
-      // An addon's own versions are not the crate's.
+      // An addon's own dependencies may have other versions than the crate's.
       rmSync(join(dir, 'crates', crate, 'tests'), { recursive: true, force: true });
     }
     const manifest = readFileSync(inRoot('Cargo.toml'), 'utf8');

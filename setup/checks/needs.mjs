@@ -11,8 +11,8 @@ import { provideRuntimes } from '../provide/runtimes.mjs';
 import { provideValkey } from '../provide/valkey.mjs';
 
 /**
- * What set-up provides for some test files only, in this order, and the names by which tests ask provided() for it. What it
- * `compiles` it makes while it installs the rest.
+ * What set-up provides only for some test files, in this order, and the names with which tests request it from
+ * provided(). If it `compiles`, that is done while the rest is installed.
  * @typedef {object} Need
  * @property {() => unknown} provide
  * @property {(keyof import('@quiesce/test-services').Provided)[]} names
@@ -33,7 +33,7 @@ const NEEDS = {
 };
 
 /**
- * Which files of Node tests need which of it. The others need what all commands do: npm's packages, the native
+ * Which Node test files need which of these. The others need what all commands need: npm packages, the native
  * libraries, the compiled TypeScript and etcd.
  * @type {Record<string, string[]>}
  */
@@ -69,7 +69,7 @@ export function needsOf(files, table = NEEDED_BY) {
 }
 
 /**
- * Fails where the table names a need that set-up doesn't know, or a file that isn't there.
+ * Fails if the table names a need that set-up doesn't know, or a file that doesn't exist.
  * @param {readonly string[]} files all test files
  * @param {Record<string, string[]>} [table]
  */
@@ -84,7 +84,8 @@ export function checkNeeds(files, table = NEEDED_BY) {
 /**
  * Provides what is needed.
  * @param {readonly string[]} needs
- * @returns {Promise<Record<string, string>>} the environment in which tests run: provided() refuses what they didn't ask for
+ * @returns {Promise<Record<string, string>>} the environment for the tests, in which provided() refuses what they
+ * didn't request
  */
 export async function provideNeeds(needs) {
   const known = needs.map((need) => {
@@ -95,7 +96,7 @@ export async function provideNeeds(needs) {
   const inOrder = async (/** @type {boolean} */ compiled) => {
     for (const { provide, compiles = false } of known) if (compiles === compiled) await provide();
   };
-  // Compilers work while what is installed is on its way.
+  // Compilers work while packages are downloaded.
   for (const end of await Promise.allSettled([inOrder(true), inOrder(false)])) {
     if (end.status === 'rejected') throw end.reason;
   }

@@ -10,7 +10,7 @@ const PLACES = ['setup/test', 'crates/*/tests', 'packages/*/dist/test', 'scenari
 
 /**
  * Provides what the chosen Node tests need.
- * @param {string[]} parts only files whose path holds one of these; all when empty
+ * @param {string[]} parts only files whose path contains one of these; all when empty
  * @returns {Promise<{ files: string[], env: Record<string, string> }>} the files, and the environment for them
  */
 export async function provideNodeTests(parts) {
@@ -21,8 +21,8 @@ export async function provideNodeTests(parts) {
 }
 
 /**
- * Runs the chosen Node tests, shown as they go.
- * @param {string[]} parts as of {@link provideNodeTests}, which has done its work before
+ * Runs the chosen Node tests, and shows their output as it comes.
+ * @param {string[]} parts as for {@link provideNodeTests}, which must have run before
  * @returns {Promise<import('./checks.mjs').Result>}
  */
 export async function runNodeTests(parts) {
@@ -72,14 +72,14 @@ function testFiles(/** @type {string} */ dir) {
     readdirSync(dir, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && /\.test\.m?js$/.test(entry.name))
       .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)))
-      // tsc leaves what it made of a source that is gone.
+      // tsc leaves the output of a source that is gone.
       .filter((file) => existsSync(inRoot(sourceOf(file))))
       .sort()
   );
 }
 
 /**
- * What a test file was compiled from; itself, where it wasn't.
+ * The source that a test file was compiled from; the file itself, if it wasn't compiled.
  * @param {string} file
  */
 function sourceOf(file) {

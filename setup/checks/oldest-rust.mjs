@@ -1,6 +1,6 @@
 // @ts-check
-// owned-runtime as it is packed for crates.io, with the oldest Rust that it supports and the lowest versions of what it
-// depends on.
+// Tests owned-runtime as it is packed for crates.io, with the oldest Rust that it supports and the lowest versions of
+// its dependencies.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../lib/command.mjs';
@@ -14,7 +14,7 @@ export async function testOldestRust() {
   if (toolchain === undefined) {
     return { skipped: 1, skipReason: `skipped, Rust ${OLDEST_RUST} isn't available here` };
   }
-  // Always the same: what it depends on is built once, as its folders' names are the same.
+  // Always the same folders, so that the dependencies are built only once.
   const dir = inRoot('target', 'oldest-rust', 'unpacked');
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true });
@@ -39,7 +39,7 @@ export async function testOldestRust() {
 }
 
 /**
- * What `cargo publish` would send, without what only the models need.
+ * What `cargo publish` would send, without what only the loom models need.
  * @param {string} dir
  */
 async function unpackCrate(dir) {
@@ -56,10 +56,10 @@ async function unpackCrate(dir) {
   ]);
   const version = /^version = "(.+)"/m.exec(readFileSync(inRoot('Cargo.toml'), 'utf8'))?.[1];
   const name = `owned-runtime-${version}`;
-  // With today's times: those in a packed crate never change, and cargo would build no changed source.
+  // With the current time: times in a packed crate never change, so cargo would not rebuild a changed source.
   await mustRun(['tar', '-xmzf', join(target, 'package', `${name}.crate`), '-C', dir]);
   const crate = join(dir, name);
-  // Of a newer format.
+  // The lock file has a newer format.
   rmSync(join(crate, 'Cargo.lock'));
   const manifest = readFileSync(join(crate, 'Cargo.toml'), 'utf8');
   const kept = manifest

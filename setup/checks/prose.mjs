@@ -9,7 +9,7 @@ const FOLDER = inRoot('setup', 'prose');
 
 const LINTED = ['*.md', '*.ts', '*.mjs', '*.rs', '*.py', '*.go'];
 
-/** History, generated files, and tests, whose titles other files name. */
+/** History, generated files, and tests, whose titles other files refer to. */
 const LEFT_OUT =
   /^CHANGELOG\.md$|\/tests?\/|\/generated\/|\/api\/.+\.api\.md$|^docs\/measurements\/performance\//;
 

@@ -6,7 +6,7 @@ import { inRoot } from '../lib/paths.mjs';
 import { FILES_AT_ONCE, inTurns } from '../lib/turns.mjs';
 
 /**
- * The tests of owned-runtime-pyo3, on each Python of this machine.
+ * Runs the tests of owned-runtime-pyo3 on each Python of this machine.
  * @returns {Promise<import('./checks.mjs').Result>}
  */
 export async function runPythonBridge() {
@@ -31,7 +31,7 @@ export async function runPythonBridge() {
 }
 
 /**
- * From the last lines of Python's unittest.
+ * Reads the counts from the last lines of Python's unittest.
  * @param {string} output
  * @param {number} code
  */

@@ -5,7 +5,7 @@ import { inRoot } from '../lib/paths.mjs';
 import { circlesIn } from './circles.mjs';
 
 /**
- * The circles among the modules of each crate of `crates/`, one text each: `crate: a → b → a`.
+ * The cycles among the modules of each crate in `crates/`, one text each: `crate: a → b → a`.
  * @returns {string[]}
  */
 export function circlesOfCrates() {
@@ -21,10 +21,10 @@ export function circlesOfCrates() {
 }
 
 /**
- * The circles among modules, a shortest one for each set of modules that reach one another.
+ * The cycles among modules: a shortest one for each set of modules that reach one another.
  * @param {Record<string, string>} sources each module's source by its name; `lib` is the crate's root, whose `pub use`
- * says which module a name of the root is from
- * @returns {string[][]} of each the modules in order, the first one again at the end
+ * says which module a name of the root comes from
+ * @returns {string[][]} the modules of each in order, with the first one again at the end
  */
 export function circlesAmong(sources) {
   const homes = homesOfReexports(sources.lib ?? '');
@@ -40,7 +40,7 @@ export function circlesAmong(sources) {
   return circlesIn(uses);
 }
 
-/** Which module each name is from that a crate's root gives out. */
+/** The module of each name that a crate's root re-exports. */
 function homesOfReexports(/** @type {string} */ root) {
   /** @type {Map<string, string>} */
   const homes = new Map();
@@ -50,7 +50,7 @@ function homesOfReexports(/** @type {string} */ root) {
   return homes;
 }
 
-/** The first names of all paths from the crate's root, those of unit tests left out: a test may use what it likes. */
+/** The first names of all paths from the crate's root, except in unit tests: a test may use anything. */
 function usedBy(/** @type {string} */ source) {
   const code = source
     .replace(/\/\/.*$/gm, '')
@@ -60,7 +60,7 @@ function usedBy(/** @type {string} */ source) {
   );
 }
 
-/** Of `{a, b::{c, d}}`: `a` and `b`. */
+/** For `{a, b::{c, d}}`: `a` and `b`. */
 function firstNames(/** @type {string} */ list) {
   let inner = list.slice(1, list.lastIndexOf('}'));
   for (let before = ''; before !== inner; ) {

@@ -1,6 +1,6 @@
 // @ts-check
-// npm run bench: the client's benchmark. `-- tester` is that of the shutdown tester's overhead, `-- tester-soak` ten
-// thousand of its runs; `-- beside REF` compares the working tree with a commit. Further arguments go to the benchmark.
+// npm run bench: the client's benchmark. `-- tester` measures the shutdown tester's overhead, and `-- tester-soak` ten
+// thousand of its runs. `-- beside REF` compares the working tree with a commit. Further arguments go to the benchmark.
 
 import { buildClientOf, buildGoBenchmarks, installPackedClient } from '../build/bench.mjs';
 import { prepare } from '../build/prepare.mjs';

@@ -1,5 +1,5 @@
 // @ts-check
-// npm run build: all that tests and programs need.
+// npm run build: everything that tests and programs need.
 
 import { prepare } from '../build/prepare.mjs';
 import { UsageError } from '../lib/errors.mjs';

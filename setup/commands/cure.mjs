@@ -1,6 +1,6 @@
 // @ts-check
-// npm run cure: exits of addons before and after their cure; docs/measurements/cure.md. Arguments after `--` go to scenarios/cure.ts, except for
-// `build`, which only builds the addons, not optimized.
+// npm run cure: exits of addons before and after their cure; docs/measurements/cure.md. Arguments after `--` go to
+// scenarios/cure.ts, except for `build`, which only builds the addons, without optimization.
 import { existsSync } from 'node:fs';
 import { buildAddons } from '../build/addons.mjs';
 import { prepare } from '../build/prepare.mjs';

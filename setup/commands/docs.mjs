@@ -1,6 +1,6 @@
 // @ts-check
-// npm run docs: the documentation site, into site/dist. `-- --serve` shows it on loopback. `-- --pictures` makes the pictures
-// of the READMEs instead (docs/pictures), from a run of the tester; that needs gdb and util-linux's script.
+// npm run docs: the documentation site, into site/dist. `-- --serve` serves it on loopback. `-- --pictures` makes the
+// pictures of the READMEs instead (docs/pictures), from a run of the tester; that needs gdb and util-linux's script.
 import { buildNativeLibraries } from '../build/native-libraries.mjs';
 import { makePictures } from '../build/pictures.mjs';
 import { buildSite, siteFolder } from '../build/site.mjs';

@@ -1,9 +1,10 @@
 // @ts-check
-// npm run field: public cases of crashes and hangs at exit (scenarios/field/cases.json) and correct programs (controls.json),
-// each installed into .cache/field: does the tester find what fails, how soon, does it name the right kind, does it pass the
-// version known good and accuse no correct program? Results are kept in scenarios/field/results.json as they come, so that an
-// interrupted run continues where it was; docs/measurements/field.md is written from them. `-- --only TEXT` chooses by name,
-// `--again` measures what is up to date again, `--runs N` says how often each is run, `--keep` keeps what was installed, `--ci`
+// npm run field: public cases of crashes and hangs at exit (scenarios/field/cases.json) and correct programs
+// (controls.json), each installed into .cache/field. It shows whether the tester finds what fails, and how soon;
+// whether it names the right kind; whether it passes the known good version; and whether it accuses a correct program.
+// Each result is saved in scenarios/field/results.json at once, so that an interrupted run can continue.
+// docs/measurements/field.md is written from the results. `-- --only TEXT` chooses by name, `--again` repeats
+// measurements that are up to date, `--runs N` sets how often each is run, and `--keep` keeps the installations. `--ci`
 // runs the few that CI runs, and writes nothing.
 import { existsSync, writeFileSync } from 'node:fs';
 import { prepare } from '../build/prepare.mjs';
@@ -16,9 +17,9 @@ import { FILES_AT_ONCE, inTurns } from '../lib/turns.mjs';
 
 const HINT = 'npm run field -- [--only <text>] [--again] [--runs <n>] [--keep] [--ci]';
 const RUNS = 10;
-/** A control has three ways, and a failure in any of them is one too many. */
+/** A control is run in three ways, and a failure in any of them is one too many. */
 const CONTROL_RUNS = 5;
-/** CI asks whether it is found and named, not how often it fails. */
+/** In CI it matters whether a case is found and named, not how often it fails. */
 const CI_RUNS = 1;
 
 await main(async (args) => {
@@ -92,7 +93,7 @@ await main(async (args) => {
       await step(name, work);
       if (!values.ci) writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`);
     } catch (error) {
-      // One that can't be installed here says nothing about the others.
+      // A case that can't be installed here says nothing about the others.
       if (!(error instanceof SetupError)) throw error;
       notice(`${name}: ${error.message}`);
       missing.push(name);
@@ -100,7 +101,7 @@ await main(async (args) => {
   }
 
   /**
-   * Several at a time, as most of that is waiting.
+   * Installs several at a time, as most of the time is spent waiting.
    * @param {(import('../field/cases.mjs').Case | import('../field/cases.mjs').Control)[]} subjects
    */
   async function installAhead(subjects) {
@@ -110,7 +111,7 @@ await main(async (args) => {
       ),
     );
     await inTurns(FILES_AT_ONCE, wanted, async ({ one, version }) => {
-      // Where it can't be, its measurement says so.
+      // If an installation fails, its measurement reports that.
       await install(one, version).catch(() => {});
     });
   }
@@ -120,7 +121,7 @@ await main(async (args) => {
       const result = results.cases[one.name];
       if (result === undefined) return [];
       const { plain, amplified } = result;
-      // One that CI runs fails always; of the others, what doesn't fail here says nothing about the tester.
+      // A case that CI runs always fails. For the others, a case that doesn't fail here says nothing about the tester.
       if (!reproduced(result)) return values.ci ? [`${one.name}: nothing failed`] : [];
       if (amplified.failed === 0) return [`${one.name}: not found amplified`];
       if (!namedRight(one, result)) {

@@ -1,6 +1,6 @@
 // @ts-check
-// npm run fuzz: coverage-guided fuzzing (libFuzzer) of what the native core reads from JavaScript and from servers.
-// `-- --seconds 60` is how long each target runs; `-- messages` runs that one alone.
+// npm run fuzz: coverage-guided fuzzing (libFuzzer) of what the native core reads from JavaScript and from servers. `--
+// --seconds 60` sets how long each target runs; `-- messages` runs only that target.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { artifactsIn } from '../build/cargo.mjs';
@@ -15,7 +15,7 @@ const TARGETS = ['commands', 'messages'];
 const HINT = `npm run fuzz -- [--seconds N] [${TARGETS.join(' ')}]`;
 const fuzz = (/** @type {string[]} */ ...parts) => inRoot('crates', 'etcd-transport', 'fuzz', ...parts);
 
-/** The coverage that libFuzzer is guided by; the stable compiler has it. */
+/** Instrumentation for the coverage that guides libFuzzer. The stable compiler has it. */
 const COVERAGE = [
   '-Cpasses=sancov-module',
   ...['level=4', 'inline-8bit-counters', 'pc-table', 'trace-compares'].map(
@@ -48,7 +48,7 @@ await main(async (args) => {
 async function build() {
   const host = /^host: (.*)$/m.exec(await mustRun(['rustc', '-vV']))?.[1] ?? '';
   const messages = await mustRun(
-    // With the target named, build scripts and macros are built as ever.
+    // Because the target is named, build scripts and macros are built without these flags.
     [
       ...['cargo', 'build', '--release', '--locked', '--target', host],
       ...['--target-dir', inRoot('target', 'fuzz'), '--message-format', 'json-render-diagnostics'],
@@ -67,7 +67,7 @@ async function build() {
 }
 
 /**
- * What it finds on its way it keeps in .cache/fuzz, and continues from there the next time.
+ * New inputs are kept in .cache/fuzz, and the next run continues from there.
  * @param {string} target
  * @param {string} executable
  * @param {string} seconds

@@ -1,7 +1,8 @@
 // @ts-check
-// npm run nemesis: faults, a workload and a judge; docs/measurements/reliability.md. Arguments after `--` go to scenarios/nemesis/main.ts.
-// `--plant` also plants violations in what was recorded, each of which the judge has to find. `--without CURE` takes a cure
-// out of a copy of the client first, and succeeds when the judge finds what is wrong then; `--without each` does so for each.
+// npm run nemesis: faults, a workload and a judge; docs/measurements/reliability.md. Arguments after `--` go to
+// scenarios/nemesis/main.ts. `--plant` also plants violations in the recorded history, and the judge must find each.
+// `--without CURE` first takes a cure out of a copy of the client, and succeeds if the judge finds the resulting fault;
+// `--without each` does that for every cure.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildJudge, judge } from '../build/nemesis.mjs';
@@ -33,7 +34,7 @@ await main(async (args) => {
 });
 
 /**
- * Runs the nemesis without one cure, or each in turn, with its own arguments and these.
+ * Runs the nemesis without one cure, or without each in turn, with the cure's own arguments and these.
  * @param {string | undefined} name
  * @param {string[]} args
  */

@@ -1,6 +1,6 @@
 // @ts-check
 // npm run pack: the packages as they are published, as tarballs. `-- --native DIR` takes the native code of all
-// platforms, as setup/pack/build-native.mjs makes it, and builds none.
+// platforms, as made by setup/pack/build-native.mjs, and builds none.
 import { prepare, prepareTypeScript } from '../build/prepare.mjs';
 import { parse } from '../lib/arguments.mjs';
 import { main } from '../lib/main.mjs';

@@ -1,7 +1,7 @@
 // @ts-check
-// npm run release: makes all that a release publishes, into .cache/release. `-- --native DIR` takes the native code of all platforms
-// (setup/pack/build-native.mjs makes it). `-- --dry-run` makes do with this machine's, and tries to publish
-// as far as that goes without publishing.
+// npm run release: makes everything that a release publishes, into .cache/release. `-- --native DIR` takes the native
+// code of all platforms, as made by setup/pack/build-native.mjs. `-- --dry-run` uses only this machine's native code,
+// and tries every step up to publishing.
 import { prepare, prepareTypeScript } from '../build/prepare.mjs';
 import { buildSite } from '../build/site.mjs';
 import { parse } from '../lib/arguments.mjs';

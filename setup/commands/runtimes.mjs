@@ -1,6 +1,7 @@
 // @ts-check
-// npm run runtimes: the client's tests on Node 20 to 26, Bun and Deno. `-- --on bun,deno` chooses runtimes, further arguments
-// files of packages/etcd/test: `npm run runtimes -- --on deno kv watch`. `-- --install` only installs the runtimes.
+// npm run runtimes: the client's tests on Node 20 to 26, Bun and Deno. `-- --on bun,deno` chooses runtimes. Further
+// arguments choose files of packages/etcd/test: `npm run runtimes -- --on deno kv watch`. `-- --install` only installs
+// the runtimes.
 import { buildEtcdPrograms } from '../build/etcd-programs.mjs';
 import { prepare } from '../build/prepare.mjs';
 import { testFilesOfClient } from '../hosts/test-files.mjs';
@@ -12,7 +13,7 @@ import { provideRuntimes } from '../provide/runtimes.mjs';
 
 /** @typedef {import('@quiesce/test-services').RuntimeName} RuntimeName */
 
-/** Are about packages and about another client, not about runtimes. */
+/** Tests of packages and of another client, not of runtimes. */
 const NOT_HERE = ['packaging', 'etcd3'];
 
 const HINT = 'npm run runtimes -- [--install] [--on node20,node22,node24,node26,bun,deno] [test file …]';
@@ -35,7 +36,7 @@ await main(async (args) => {
   }
   await prepare();
   await buildEtcdPrograms();
-  // Later than what installs the packages that it needs.
+  // Loaded late, after the packages that it needs have been installed.
   const { checkFile } = await import('../hosts/check.mjs');
   const known = testFilesOfClient();
   refuseUnknown(NOT_HERE, known, (name) => `there is no file of tests named '${name}' to leave out`);

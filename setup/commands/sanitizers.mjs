@@ -1,6 +1,6 @@
 // @ts-check
-// npm run sanitizers: the client's native core under AddressSanitizer, LeakSanitizer, ThreadSanitizer and valgrind.
-// `-- valgrind` runs one of the parts alone. What each can see is in docs/measurements/sanitizers.md.
+// npm run sanitizers: the client's native core under AddressSanitizer, LeakSanitizer, ThreadSanitizer and valgrind. `--
+// valgrind` runs only that part. docs/measurements/sanitizers.md says what each can see.
 import { availableParallelism } from 'node:os';
 import { buildControls } from '../build/controls.mjs';
 import { prepare } from '../build/prepare.mjs';
@@ -24,13 +24,13 @@ import * as thread from '../sanitizers/thread.mjs';
 const test = (/** @type {string} */ name) => inRoot('packages', 'etcd', 'dist', 'test', `${name}.test.js`);
 const control = (/** @type {string} */ mode) => [inRoot('controls', 'control.cjs'), mode];
 
-/** Test files of the client that don't run the addon, or run it in processes without AddressSanitizer. */
+/** The client's test files that don't run the addon, or run it in processes without AddressSanitizer. */
 const WITHOUT_ADDON = ['packaging', 'parity', 'framing'];
 
-/** Those that are run one by one under checks which slow a program down: what they do covers all of the addon. */
+/** Files that run one by one under checks that slow a program down. Together they cover all of the addon. */
 const COVERING = ['native-lifetime', 'transport', 'kv', 'watch', 'connect'];
 
-/** Those of them without TLS: memcheck takes what ring's assembly has encrypted for bytes that were never set. */
+/** The same without TLS: memcheck takes what ring's assembly has encrypted for bytes that were never set. */
 const COVERING_WITHOUT_TLS = ['native-lifetime', 'kv', 'watch'];
 
 /** @type {Record<string, () => Promise<void>>} */
@@ -95,7 +95,7 @@ const PARTS = {
     await exitsUnderValgrind(['0 *', '1 active watch', '2 *', '3 *', '4 *', '5 *', '7 *']);
   },
 
-  /** A part that CI has time for. */
+  /** A part for which CI has time. */
   async slice() {
     needValgrind();
     await exitsUnderValgrind(['7 mixed']);
@@ -103,7 +103,7 @@ const PARTS = {
 };
 
 /**
- * The main job's programs, which leave without closing anything, once each.
+ * Runs the main job's programs, which leave without closing anything, once each.
  * @param {string[]} patterns
  */
 async function exitsUnderValgrind(patterns) {
@@ -135,7 +135,7 @@ async function cratesTests(sanitizers, flags, env) {
 }
 
 /**
- * Fails when a program does, or when there is a report.
+ * Fails when a program fails, or when there is a report.
  * @param {string} title
  * @param {() => Promise<import('../sanitizers/address.mjs').Checked>} check
  */
@@ -148,7 +148,7 @@ async function sound(title, check) {
 }
 
 /**
- * The tests that failed, with what node:test says of them.
+ * The tests that failed, with node:test's description of each.
  * @param {string} output
  */
 function failuresIn(output) {

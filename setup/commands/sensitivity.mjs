@@ -1,5 +1,5 @@
 // @ts-check
-// npm run sensitivity: the table of docs/measurements/sensitivity.md. Arguments after `--` go to `quiesce run`.
+// npm run sensitivity: makes the table of docs/measurements/sensitivity.md. Arguments after `--` go to `quiesce run`.
 
 import { prepare } from '../build/prepare.mjs';
 import { show } from '../lib/command.mjs';

@@ -1,9 +1,9 @@
 // @ts-check
-// npm test: all checks and tests. `npm test -- --only node,rust` runs some of them; further arguments name parts of
-// paths of Node test files: `npm test -- --only node proxy`.
+// npm test: all checks and tests. `npm test -- --only node,rust` runs some groups. Further arguments are parts of paths
+// of Node test files: `npm test -- --only node proxy`.
 //
-// Where there are patient checks and others, the patient ones run in another process beside them, at the lowest priority; what
-// that process prints comes at the end.
+// If there are both patient checks and others, the patient ones run in a separate process at the lowest priority. The
+// output of that process comes at the end.
 import { prepare } from '../build/prepare.mjs';
 import { checks } from '../checks/checks.mjs';
 import { provideNodeTests } from '../checks/node-tests.mjs';
@@ -28,7 +28,7 @@ await main(async (args) => {
   const groups = values.only?.split(',') ?? known;
   refuseUnknown(groups, known, (group) => `there is no group of checks named '${group}'`, hint);
   await prepare();
-  // Before the patient checks, which use the same folders of cargo's, and would make the others wait.
+  // Before the patient checks, which use the same cargo folders and would make the others wait.
   if (groups.includes('node') && !values.patient) await provideNodeTests(positionals);
   const chosen = checks(positionals).filter(({ group }) => groups.includes(group));
   const patient = chosen.filter((check) => check.patient);
@@ -42,7 +42,7 @@ await main(async (args) => {
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 
 /**
- * The patient checks of these groups, in a process of their own.
+ * Runs the patient checks of these groups in a separate process.
  * @param {string[]} groups
  */
 function runBeside(groups) {

@@ -10,32 +10,32 @@ import { findPythons } from '../provide/pythons.mjs';
 import { provideRuntimes } from '../provide/runtimes.mjs';
 
 /**
- * What is installed, and what is run there.
+ * What to install, and what to run there.
  * @typedef {object} Subject
  * @property {string} name
  * @property {'npm' | 'pypi'} registry
- * @property {string} [host] such as `node26` or `python3.13`; the one that is in use where it is left out
- * @property {string[]} packages the first is the one that it is about; others may say their version
+ * @property {string} [host] such as `node26` or `python3.13`; default: the host in use
+ * @property {string[]} packages the first is the subject; others may state their version
  * @property {string[]} program in scenarios/field/programs, with its arguments
  * @property {string} [timeout] default 20s
- * @property {boolean} [ci] CI runs it
+ * @property {boolean} [ci] whether CI runs it
  */
 
 /**
- * What a public report of a crash or hang has beside that.
+ * What a public report of a crash or hang has in addition.
  * @typedef {object} Reported
- * @property {string | null} bad its version that fails; null where it is the host itself
- * @property {string | null} good one that doesn't, where that is known
- * @property {string | null} report where the public said so; null where it was found here
- * @property {string[]} kinds what the tester may name
- * @property {string} [why] what shows that it is that, where it isn't plain
- * @property {number} [runs] of each way
+ * @property {string | null} bad the version that fails; null if the host itself fails
+ * @property {string | null} good a version that doesn't fail, if one is known
+ * @property {string | null} report address of the public report; null if it was found here
+ * @property {string[]} kinds the kinds that the tester may name
+ * @property {string} [why] what shows that the kind is right, if that isn't obvious
+ * @property {number} [runs] for each way
  */
 
 /** @typedef {Subject & Reported} Case */
 
 /**
- * A popular package that is used as its documentation says.
+ * A popular package, used as its documentation says.
  * @typedef {Subject & { version: string }} Control
  */
 
@@ -51,7 +51,7 @@ const read = (name) => JSON.parse(readFileSync(inRoot('scenarios', 'field', name
 const programOf = ({ program: [file = ''] }) => inRoot('scenarios', 'field', 'programs', file);
 
 /**
- * What a result depends on, in short: one of another state is out of date.
+ * A hash of what a result depends on. A result with another hash is out of date.
  * @param {Case | Control} subject
  */
 export function stateOf(subject) {
@@ -65,7 +65,7 @@ export function stateOf(subject) {
 }
 
 /**
- * The interpreter that a subject wants.
+ * The interpreter for a subject.
  * @param {Subject} subject
  */
 async function interpreterOf({ registry, host }) {
@@ -78,9 +78,9 @@ async function interpreterOf({ registry, host }) {
 }
 
 /**
- * Installs a subject in a folder of its own, and says how its program is started there.
+ * Installs a subject in its own folder, and returns how to start its program there.
  * @param {Subject} subject
- * @param {string | null} version of its first package
+ * @param {string | null} version of the first package
  * @returns {Promise<{ folder: string, command: string[] }>}
  */
 export async function install(subject, version) {
@@ -94,15 +94,16 @@ export async function install(subject, version) {
     programOf(subject),
     ...program.slice(1),
   ];
-  // Written last: an interrupted installation is made again, where it was, as an environment of Python can't be moved.
+  // Written last, so that an interrupted installation is made again. It is made in place, as a Python environment can't
+  // be moved.
   const mark = join(folder, 'installed');
   if (existsSync(mark)) return { folder, command };
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  /** @param {string} sign between a name and its version */
+  /** @param {string} sign what separates a name from its version */
   const wanted = (sign) => [...(first === undefined ? [] : [`${first}${sign}${version}`]), ...others];
   if (registry === 'npm') {
-    // Binaries are in the packages; scripts would build or download others.
+    // The packages contain binaries; scripts would build or download others.
     writeFileSync(join(folder, 'package.json'), '{"private":true}');
     if (first !== undefined)
       await mustRun(['npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund', ...wanted('@')], {

@@ -20,7 +20,7 @@ export const PAGE = inRoot('docs', 'measurements', 'field.md');
 export const readResults = () => JSON.parse(readFileSync(RESULTS, 'utf8'));
 
 /**
- * What isn't measured, or was measured in another state.
+ * Subjects that haven't been measured, or were measured in another state.
  * @param {Results} results
  * @returns {string[]} names
  */
@@ -68,7 +68,7 @@ function median(firsts) {
 }
 
 /**
- * docs/measurements/field.md, as the results have it.
+ * The text of docs/measurements/field.md, according to the results.
  * @param {Results} results
  */
 export function page(results) {

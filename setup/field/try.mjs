@@ -8,7 +8,7 @@ import { install, stateOf } from './cases.mjs';
  */
 
 /**
- * Runs under the tester, up to those failures that are enough to judge by.
+ * The result of running under the tester, up to the number of failures that is enough to judge by.
  * @typedef {object} Tested
  * @property {number} runs
  * @property {number} failed
@@ -18,25 +18,25 @@ import { install, stateOf } from './cases.mjs';
 
 /**
  * @typedef {object} CaseResult
- * @property {string} state of the case that it is of
+ * @property {string} state hash of the case's state
  * @property {string} host
  * @property {{ runs: number, failed: number }} truth without the tester
  * @property {Tested} plain
  * @property {Tested} amplified
- * @property {{ plain: Tested, amplified: Tested } | null} good the good version, where one is known
+ * @property {{ plain: Tested, amplified: Tested } | null} good the good version, if one is known
  */
 
 /** @typedef {Omit<CaseResult, 'good'> & { all: Tested }} ControlResult */
 
-/** Failures of one way after which more say nothing new. */
+/** Number of failures of one way after which more add nothing. */
 const ENOUGH = 2;
-/** Runs of a good version, each way. */
+/** Runs of a good version, for each way. */
 const GOOD_RUNS = 5;
 
 /**
  * @param {Case} one
- * @param {number} runs of each way
- * @param {boolean} keep what was installed
+ * @param {number} runs for each way
+ * @param {boolean} keep whether to keep the installation
  * @returns {Promise<CaseResult>}
  */
 export async function tryCase(one, runs, keep) {
@@ -98,7 +98,7 @@ async function hostOf([interpreter = '']) {
 }
 
 /**
- * How many of so many runs fail with nobody near.
+ * How many of these runs fail without the tester.
  * @param {import('./cases.mjs').Subject} subject
  * @param {Place} at
  * @param {number} runs

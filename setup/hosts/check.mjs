@@ -9,21 +9,21 @@ import { hasBug, runFile } from './run-file.mjs';
  */
 
 /**
- * What a file's tests came to.
+ * The result of a file's tests.
  * @typedef {object} Judged
  * @property {number} passed
- * @property {number} excepted tests that fail as exceptions.mjs says
+ * @property {number} excepted tests that fail as exceptions.mjs says they do
  * @property {string[]} skipped
- * @property {string[]} problems all else that isn't as it should be, one text each
- * @property {string} output of the file, where a test failed
+ * @property {string[]} problems everything else that isn't as it should be, one text each
+ * @property {string} output of the file, if a test failed
  */
 
 /**
- * Runs a file on a runtime and compares with what is known of that runtime.
+ * Runs a file on a runtime and compares the result with what is known about that runtime.
  * @param {RuntimeName} runtime
  * @param {string} binary
  * @param {string} file
- * @param {{ nativeOnly?: boolean }} [options] `nativeOnly`: without the tests over the fallback
+ * @param {{ nativeOnly?: boolean }} [options] `nativeOnly`: leaves out the tests over the fallback
  * @returns {Promise<Judged>}
  */
 export async function checkFile(runtime, binary, file, { nativeOnly = false } = {}) {
@@ -46,7 +46,7 @@ export async function checkFile(runtime, binary, file, { nativeOnly = false } = 
 }
 
 /**
- * Whether exactly those tests failed that are known to.
+ * Checks whether exactly the tests failed that are known to fail.
  * @param {{ tests: import('./run-file.mjs').TestOutcome[], output?: string }} result
  * @param {readonly Exception[]} known
  * @param {string[]} [problems]

@@ -1,20 +1,20 @@
 // @ts-check
 /**
- * What a host can't do: tests of the client that fail there for a reason that isn't the client's. `npm run runtimes` fails
- * when one of them passes, as it does for any other that fails; docs/measurements/runtimes.md has each cause.
+ * What a host can't do: client tests that fail there for a reason outside the client. `npm run runtimes` fails when one
+ * of them passes, and when any other test fails. docs/measurements/runtimes.md explains each cause.
  *
  * @typedef {object} Exception
  * @property {import('@quiesce/test-services').RuntimeName[]} on
  * @property {string} file of packages/etcd/test, without `.test.ts`
  * @property {string[]} [tests] ends of the names that fail
- * @property {boolean} [mayCrash] the process may die from a signal on the tests over grpc-js; the others of the file then
- * run without those. Such a row has a reproduction
- * @property {string[]} [reproduction] a program of scenarios/host-bugs without our code, and its arguments, that fails while the
- * host is so
- * @property {string} cause what docs/measurements/runtimes.md says of it
+ * @property {boolean} [mayCrash] whether the process may die from a signal in the tests over grpc-js. The file's other
+ * tests then run without those. Such a row has a reproduction
+ * @property {string[]} [reproduction] a program in scenarios/host-bugs without our code, and its arguments. It fails as
+ * long as the host has the bug
+ * @property {string} cause the cause in the words of docs/measurements/runtimes.md
  */
 
-/** Any would do. */
+/** Any name would do. */
 const ADDON = `packages/etcd/native/etcd-transport.${process.platform}-${process.arch}.node`;
 
 const DENO_GO_AWAY = "Deno's `node:http2` crashes when a connection is closed by its `goaway` listener";

@@ -11,7 +11,7 @@ import { inCache, inRoot } from '../lib/paths.mjs';
 const FILE_TIMEOUT = 240;
 
 /**
- * How each kind of runtime runs one file of tests and reports in JUnit's format. Time limits of each test are the tests' own.
+ * How each kind of runtime runs a test file and reports in JUnit's format. The tests set their own time limits.
  * @type {Record<string, (binary: string, file: string, report: string) => string[]>}
  */
 const COMMANDS = {
@@ -19,7 +19,7 @@ const COMMANDS = {
     ...[binary, '--test', '--test-reporter=junit', `--test-reporter-destination=${report}`],
     ...['--test-timeout=120000', file],
   ],
-  // Bun gives a test 5 s, and Deno looks at types, unless asked for otherwise.
+  // By default, Bun gives a test 5 s, and Deno checks types.
   bun: (binary, file, report) => [
     ...[
       binary,
@@ -63,7 +63,7 @@ export async function runFile(runtime, binary, file, env = {}) {
     endProcessesOf(dir);
     rmSync(dir, { recursive: true, force: true });
   };
-  // After an interrupt the process exits without coming back here.
+  // After an interrupt the process exits without returning here.
   process.on('exit', clean);
   let ended;
   try {
@@ -80,11 +80,11 @@ export async function runFile(runtime, binary, file, env = {}) {
   try {
     xml = readFileSync(report, 'utf8');
   } catch {
-    // It died before it could write.
+    // The process died before it could write.
   }
   const tests = xml === '' ? [] : readReport(xml);
   const failed = tests.some(({ outcome }) => outcome === 'failed');
-  // Something failed that is not a test: a hook, an import, the process.
+  // Something failed that is not a test: a hook, an import, or the process.
   const crashed = tests.length === 0 || (code !== 0 && !failed);
   return { crashed, tests, output: crashed ? `${output.trim()}\nexit code ${code}` : output };
 }
@@ -103,7 +103,7 @@ export async function hasBug(runtime, binary, [program = '', ...args]) {
 }
 
 /**
- * A process that crashes leaves its servers behind, which are known by the temporary directory that they were given.
+ * Ends the servers that a crashed process left behind. They are recognized by their temporary directory.
  * @param {string} dir
  */
 function endProcessesOf(dir) {
@@ -112,18 +112,18 @@ function endProcessesOf(dir) {
       if (!readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`TMPDIR=${dir}`)) continue;
       process.kill(Number(pid), 'SIGKILL');
     } catch {
-      // It is gone, or another user's.
+      // The process is gone, or belongs to another user.
     }
   }
 }
 
 /**
- * The tests in a JUnit report of Node, Bun or Deno, without the suites that they are in.
+ * The tests in a JUnit report of Node, Bun or Deno, without the suites that contain them.
  * @param {string} xml
  */
 export function readReport(xml) {
   const all = testcases(xml);
-  // Deno reports suites as tests, too. A failure of one that no test in it has is one of its hooks.
+  // Deno reports suites as tests, too. If a suite failed but none of its tests did, one of its hooks failed.
   return all.filter(({ name, outcome }) => {
     const inside = all.filter((other) => other.name.startsWith(`${name} > `));
     return (
@@ -145,7 +145,7 @@ function testcases(xml) {
       const path = element
         .find('ancestor::testsuite')
         .map(nameOf)
-        // Bun has one for the file, Deno one for each source.
+        // Bun has a suite for the file, Deno one for each source.
         .filter((name) => !/\.[mc]?[jt]s$/.test(name));
       return {
         name: [...path, nameOf(element)].join(' > '),

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { inRoot } from '../lib/paths.mjs';
 
-/** The client's files of tests, by their names without `.test.ts`. */
+/** The client's test files, by their names without `.test.ts`. */
 export function testFilesOfClient() {
   return readdirSync(inRoot('packages', 'etcd', 'test'))
     .filter((file) => file.endsWith('.test.ts'))

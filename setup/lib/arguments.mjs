@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { UsageError } from './errors.mjs';
 
 /**
- * `parseArgs`, which refuses what it doesn't know in one line.
+ * Like `parseArgs`, but refuses unknown arguments with a one-line message.
  * @template {import('node:util').ParseArgsConfig} Config
  * @param {Config} config
  * @param {string} hint how the command is used

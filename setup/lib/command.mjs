@@ -5,19 +5,19 @@ import { constants, getPriority } from 'node:os';
 import { root } from './paths.mjs';
 
 /**
- * Children that run now, by process id; each leads its own process group.
+ * Children that are running, by process id; each leads its own process group.
  * @type {Map<number, Promise<unknown>>}
  */
 const running = new Map();
 
-/** Set by an interrupt: from then on nothing starts, and nobody hears of what ended. */
+/** Set by an interrupt: from then on nothing starts, and no result of an ended child is reported. */
 let ending = false;
 
 /**
  * @typedef {object} Ended
  * @property {number} code 128 + n for a signal, 127 when it can't be started
  * @property {string} stdout
- * @property {string} output stdout and stderr as they came
+ * @property {string} output stdout and stderr in the order of arrival
  */
 
 /**
@@ -26,8 +26,8 @@ let ending = false;
  * Each gets its own process group, so that an interrupt reaches it exactly once: from `endChildren`, not also from
  * the terminal.
  * @param {readonly string[]} command program and arguments
- * @param {{ cwd?: string, env?: Record<string, string | undefined>, show?: boolean }} [options] `show`: to this process's
- * output rather than into the result
+ * @param {{ cwd?: string, env?: Record<string, string | undefined>, show?: boolean }} [options] `show`: sends the
+ * output to this process's output, and not into the result
  * @returns {Promise<Ended>}
  */
 export function run([program = '', ...args], { cwd = root, env, show = false } = {}) {
@@ -70,8 +70,8 @@ export function run([program = '', ...args], { cwd = root, env, show = false } =
 }
 
 /**
- * Makes a child's session as nice as this process. Linux's autogroups give each session an equal share of the processors, and
- * the niceness of a process counts within its session alone; each child here leads a session of its own.
+ * Makes a child's session as nice as this process. Linux's autogroups give each session an equal share of the
+ * processors, and the niceness of a process counts only within its session. Each child here leads its own session.
  * @param {number} pid
  */
 function beNice(pid) {
@@ -85,7 +85,7 @@ function beNice(pid) {
 }
 
 /**
- * Runs a program that shows its output itself.
+ * Runs a program that writes its output itself.
  * @param {readonly string[]} command
  * @returns {Promise<number>} its exit code
  */
@@ -103,14 +103,14 @@ export async function endChildren(signal) {
     try {
       process.kill(-pid, signal);
     } catch {
-      // gone meanwhile
+      // it has ended meanwhile
     }
   }
   await Promise.all(running.values());
 }
 
 /**
- * What a short command prints (stdout and stderr), or `undefined` when it isn't there or fails.
+ * The output of a short command (stdout and stderr), or `undefined` if it doesn't exist or fails.
  * @param {readonly string[]} command
  */
 export function outputOf([program = '', ...args]) {

@@ -1,11 +1,11 @@
 // @ts-check
 
-/** Something that keeps a command of this repository from doing its work. Shown without a stack trace. */
+/** Something that keeps a command of this repository from doing its work. It is shown without a stack trace. */
 export class SetupError extends Error {
   /**
    * @param {string} message one sentence: what failed
-   * @param {{ hint?: string | undefined, output?: string | undefined, exitCode?: number }} [details] `hint`: what to do about
-   * it; `output`: the tail of what the failed program printed
+   * @param {{ hint?: string | undefined, output?: string | undefined, exitCode?: number }} [details] `hint`: what to do
+   * about it; `output`: the last lines that the failed program printed
    */
   constructor(message, { hint, output, exitCode = 3 } = {}) {
     super(message);
@@ -27,7 +27,7 @@ export class UsageError extends SetupError {
 }
 
 /**
- * Fails on the first of the names that is none of those known: no list of names in this repository outlives what it names.
+ * Fails on the first name that isn't known. So no list of names in this repository outlives what it names.
  * @param {Iterable<string>} names
  * @param {Iterable<string>} known
  * @param {(name: string) => string} message

@@ -4,7 +4,7 @@ import { delimiter, join, resolve } from 'node:path';
 import { outputOf } from './command.mjs';
 
 /**
- * Where programs of these names are on PATH, in its order, those of the first name first.
+ * Paths of programs with these names, in the order of PATH, those with the first name first.
  * @param {string[]} names
  */
 export function onPath(...names) {
@@ -15,7 +15,7 @@ export function onPath(...names) {
 }
 
 /**
- * Whether a program is there, and says its version.
+ * Whether a program exists and can report its version.
  * @param {string} file
  */
 export const works = (file) => existsSync(file) && outputOf([file, '--version']) !== undefined;

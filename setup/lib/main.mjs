@@ -5,12 +5,12 @@ import { SetupError } from './errors.mjs';
 /** Oldest Node that runs this project. */
 const MIN_NODE = 20;
 
-/** Exit codes of those that ask for the end. */
+/** Exit codes of the signals that ask this process to end. */
 const SIGNALS = /** @type {const} */ ({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 });
 
 /**
- * Runs one of the repository's commands: its result is the exit code; a `SetupError` becomes one clear line and its
- * exit code; an interrupt is passed on to the children, and waits for them to clean up.
+ * Runs one of the repository's commands. Its result is the exit code. A `SetupError` becomes one clear line and its
+ * exit code. An interrupt is passed on to the children, and the process waits until they have cleaned up.
  * @param {(args: string[]) => Promise<number>} command gets the arguments after `--`
  */
 export async function main(command) {
@@ -18,7 +18,7 @@ export async function main(command) {
   let interrupted;
   for (const signal of /** @type {(keyof typeof SIGNALS)[]} */ (Object.keys(SIGNALS))) {
     process.on(signal, () => {
-      // The second interrupt doesn't wait.
+      // A second interrupt doesn't wait.
       const first = interrupted === undefined;
       interrupted ??= SIGNALS[signal];
       void endChildren(first ? signal : 'SIGKILL').then(() => process.exit(interrupted));

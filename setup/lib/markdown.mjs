@@ -1,7 +1,7 @@
 // @ts-check
 
 /**
- * A table as the formatter has it. A bar in a cell is escaped.
+ * A table in the formatter's layout. A bar in a cell is escaped.
  * @param {string[][]} rows the first has the headings
  */
 export function table(rows) {

@@ -1,4 +1,4 @@
 // @ts-check
 
-/** For the client's tests: without those over the fallback. */
+/** Arguments for the client's tests that leave out those over the fallback. */
 export const NATIVE_ONLY = { QUIESCE_ETCD_TEST_TRANSPORT: 'native' };

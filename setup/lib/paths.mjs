@@ -12,10 +12,10 @@ export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 export const inRoot = (...parts) => join(root, ...parts);
 
 /**
- * A path below .cache/, which holds all that set-up makes for itself.
+ * A path below .cache/, which holds everything that set-up makes for itself.
  * @param {string[]} parts
  */
 export const inCache = (...parts) => inRoot('.cache', ...parts);
 
-/** The shutdown tester's program, once compiled. */
+/** The shutdown tester's program, once it is compiled. */
 export const tester = inRoot('packages', 'quiesce', 'dist', 'src', 'cli.js');

@@ -4,7 +4,7 @@ import { inCache } from './paths.mjs';
 
 /** @typedef {import('@quiesce/test-services').Provided} Provided */
 
-/** Where set-up writes down what it has provided, for provided() of @quiesce/test-services. */
+/** The file in which set-up records what it has provided, for provided() of @quiesce/test-services. */
 const MANIFEST = inCache('provided.json');
 
 /** @returns {{ -readonly [Name in keyof Provided]: Provided[Name] }} */
@@ -13,7 +13,7 @@ export function readProvided() {
 }
 
 /**
- * Writes down what is there now, or, by `undefined`, that it isn't.
+ * Records what is available now. `undefined` records that it isn't available.
  * @template {keyof Provided} Name
  * @param {Name} name
  * @param {Provided[Name] | undefined} what
@@ -26,7 +26,7 @@ export function recordProvided(name, what) {
 }
 
 /**
- * Writes down built files beside those that are there, by the crate's name.
+ * Records built files in addition to those recorded before, by the crate's name.
  * @param {'addons' | 'controls'} name
  * @param {Record<string, string>} files
  */

@@ -5,8 +5,8 @@ import { dirname } from 'node:path';
 
 /**
  * Makes `output` unless it was made from the same inputs before.
- * @param {string} output a file; beside it `<output>.stamp` holds the hash of what it was made from
- * @param {{ files: string[], also?: string[] }} inputs `also`: other texts that count, flags say
+ * @param {string} output a file; `<output>.stamp` beside it holds the hash of its inputs
+ * @param {{ files: string[], also?: string[] }} inputs `also`: other texts that matter, such as flags
  * @param {() => Promise<void>} make
  */
 export async function unlessUpToDate(output, { files, also = [] }, make) {

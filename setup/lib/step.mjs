@@ -5,19 +5,19 @@ import { SetupError } from './errors.mjs';
 const TAIL_LINES = 40;
 
 /**
- * One line about something that the reader should know, and that doesn't stop the work.
+ * Prints one line about something that the reader should know and that doesn't stop the work.
  * @param {string} text
  */
 export function notice(text) {
   console.log(`! ${text}`);
 }
 
-/** The title of the step whose line is open: the cursor is behind it. */
+/** The title of the step whose line is not finished: the cursor is after it. */
 let open = /** @type {string | undefined} */ (undefined);
 
 /**
  * Does a piece of work with one line of progress: its title, then how long it took.
- * Of several at the same time, each has its line when it ends.
+ * If several run at the same time, each gets its line when it ends.
  * @template T
  * @param {string} title
  * @param {() => Promise<T>} work
@@ -41,13 +41,13 @@ export async function step(title, work) {
 }
 
 /**
- * Milliseconds as a reader wants them.
+ * Milliseconds in a readable form.
  * @param {number} ms
  */
 export const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
 
 /**
- * Runs a program that a step needs; its output shows only when it fails.
+ * Runs a program that a step needs. Its output is shown only when it fails.
  * @param {readonly string[]} command
  * @param {{ cwd?: string, env?: Record<string, string | undefined>, hint?: string }} [options]
  * @returns {Promise<string>} its stdout

@@ -1,6 +1,6 @@
 // @ts-check
 
-/** Of the terminal's colours those that the programs here use, on a dark ground. */
+/** The terminal colours that the programs here use, on a dark background. */
 const COLOURS = /** @type {const} */ ({
   31: '#ff7b72',
   32: '#7ee787',
@@ -11,14 +11,14 @@ const COLOURS = /** @type {const} */ ({
   90: '#8b949e',
 });
 
-const CHARACTER = 8.43; // what the font's advance is at 14 px
+const CHARACTER = 8.43; // the font's advance at 14 px
 const LINE = 20;
 const MARGIN = 16;
 
 /**
  * A picture of what a program writes to a terminal.
- * @param {string} text with the escape sequences for bold, dim and colours; others are left out
- * @param {string} title what a reader hears who can't see it
+ * @param {string} text with the escape sequences for bold, dim and colours; other sequences are left out
+ * @param {string} title what a screen reader reads aloud
  */
 export function terminalSvg(text, title) {
   const lines = text
@@ -44,7 +44,7 @@ ${rows.join('\n')}
 }
 
 /**
- * A line in pieces of one look each.
+ * Splits a line into pieces with one style each.
  * @param {string} line
  */
 function spans(line) {
@@ -87,7 +87,7 @@ function attributes({ bold, dim, colour }) {
 }
 
 /**
- * No-break spaces stay as many as they are.
+ * Multiple spaces are kept, as no-break spaces.
  * @param {string} text
  */
 function escaped(text) {

@@ -2,8 +2,8 @@
 import { availableParallelism } from 'node:os';
 
 /**
- * How many test files run at a time: one more than there are processors, as most of a file's time is spent waiting for
- * servers and for processes to end.
+ * How many test files run at a time: one more than there are processors, as a file mostly waits for servers and for
+ * processes to end.
  */
 export const FILES_AT_ONCE = availableParallelism() + 1;
 

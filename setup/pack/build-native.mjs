@@ -1,6 +1,7 @@
 // @ts-check
-// node setup/pack/build-native.mjs PLATFORM OUT: builds what is published of native code for a platform, into OUT/PLATFORM, with the
-// oldest C library that it is to load on. On Linux that takes cargo-zigbuild, which links against any, for any processor.
+// node setup/pack/build-native.mjs PLATFORM OUT: builds the published native code for a platform into OUT/PLATFORM, for
+// the oldest C library that it should load with. On Linux that takes cargo-zigbuild, which can link against any
+// version, for any processor.
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -24,7 +25,7 @@ export function buildCommand(platform) {
       ...['cargo', build, '--release', '--locked', ...packages],
       ...['--target', oldest === undefined ? target : `${target}.${oldest}`],
     ],
-    // A shared library for musl links it dynamically.
+    // A shared library for musl must link musl dynamically.
     env: libc === 'musl' ? { RUSTFLAGS: '-C target-feature=-crt-static' } : {},
   };
 }
@@ -39,7 +40,7 @@ async function buildNative(/** @type {string[]} */ args) {
   }
   const platform = platformNamed(name);
   const { command, env } = buildCommand(platform);
-  // First as one reads it, then, with all of it built, for the names of the files.
+  // First with readable output. The second command finds everything built and prints the file names.
   const { code } = await run(command, { env, show: true });
   if (code !== 0) throw new SetupError(`${command.join(' ')} failed`);
   const messages = await mustRun([...command, '--message-format', 'json-render-diagnostics'], { env });

@@ -1,5 +1,6 @@
 // @ts-check
-// A package's compiled modules in a few files: a program that imports it reads and links those, rather than a hundred.
+// Bundles a package's compiled modules into a few files: a program that imports the package reads and links those, and
+// not a hundred.
 import {
   copyFileSync,
   mkdirSync,
@@ -14,9 +15,9 @@ import { SetupError } from '../lib/errors.mjs';
 import { inRoot } from '../lib/paths.mjs';
 
 /**
- * Dependencies that go into the package's own files, of which a program then loads only what is used: of protobuf-es that
- * is one module of twenty, and importing all takes longer than the client itself. `types`: what declarations import, and
- * the file that has it.
+ * Dependencies that are bundled into the package's own files, so that a program loads only what is used. The client
+ * uses one of protobuf-es's twenty modules, and importing all takes longer than importing the client itself. `types`:
+ * what declarations import, and the file that declares it.
  * @type {Record<string, { types?: { specifier: string, file: string } }>}
  */
 const INLINED = {
@@ -27,14 +28,14 @@ const INLINED = {
 };
 
 /**
- * The dependencies that are left when those are in the package.
+ * The dependencies that are left when those are bundled.
  * @param {Record<string, string>} dependencies
  */
 export function withoutInlined(dependencies) {
   return Object.fromEntries(Object.entries(dependencies).filter(([name]) => INLINED[name] === undefined));
 }
 
-/** What the licences of those ask for, as a text. */
+/** A text with what their licences require. */
 function notices() {
   const parts = Object.keys(INLINED).map((name) => {
     const { version, license, author, homepage, repository } = JSON.parse(
@@ -54,9 +55,9 @@ function licenseText(name) {
 }
 
 /**
- * Puts the modules that the entries import into the entries' own files, and what several of them or a dynamic import need
- * into `chunks/` beside them. The types stay where they are.
- * @param {string} dir where the compiled modules are; those in no entry go
+ * Puts the modules that the entries import into the entries' own files. Modules that several entries or a dynamic
+ * import need go into `chunks/` beside them. The types stay where they are.
+ * @param {string} dir where the compiled modules are; those that belong to no entry are removed
  * @param {readonly string[]} entries their paths there, without `.js`
  */
 export async function bundle(dir, entries) {
@@ -68,11 +69,11 @@ export async function bundle(dir, entries) {
     const build = await rolldown({
       input: Object.fromEntries(entries.map((entry) => [entry, join(dir, `${entry}.js`)])),
       external: (id) => /^[^./]/.test(id) && !isInlined(id),
-      // What is packed may be outside of the repository.
+      // What is packed may be outside the repository.
       resolve: { modules: [inRoot('node_modules')] },
       platform: 'node',
       plugins: [{ name: 'needed-codecs', load: (id) => (id === messages.file ? messages.code : null) }],
-      // It would name where the files were built.
+      // A source map would name the folders of the build.
       experimental: { attachDebugInfo: 'none' },
       onLog(level, { message }) {
         if (level === 'warn') throw new SetupError(message);
@@ -82,9 +83,9 @@ export async function bundle(dir, entries) {
       dir: out,
       format: 'esm',
       chunkFileNames: 'chunks/[name].js',
-      // What several of the entries need is one file: each takes Node a millisecond.
+      // What several of the entries need is one file: loading each file takes Node a millisecond.
       codeSplitting: { groups: [{ name: 'shared', minShareCount: 2 }] },
-      // The declarations have the documentation, and a program reads these files each time it starts.
+      // The documentation is in the declarations, and a program reads these files each time it starts.
       comments: { legal: false, jsdoc: false, annotation: true },
     });
     await build.close();
@@ -101,9 +102,9 @@ export async function bundle(dir, entries) {
 }
 
 /**
- * A script whose literals have escapes in place of all that isn't ASCII: one other character makes V8 hold, and scan, two bytes for
- * each of a file's characters.
- * @param {string} script without such characters outside of its literals
+ * A script in which all characters outside ASCII in literals are escaped. A single such character would make V8 store,
+ * and scan, two bytes for each of a file's characters.
+ * @param {string} script without such characters outside its literals
  */
 function inAscii(script) {
   return script.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
@@ -126,7 +127,7 @@ function isInlined(id) {
 }
 
 /**
- * Gives declarations that name an inlined package a copy of that package's.
+ * Gives declarations that refer to a bundled package a copy of that package's declarations.
  * @param {string} dir
  */
 function declareInlined(dir) {

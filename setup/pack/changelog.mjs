@@ -1,11 +1,11 @@
 // @ts-check
-// CHANGELOG.md as https://keepachangelog.com has it: the form that readers and tools know.
+// Checks that CHANGELOG.md has the form of https://keepachangelog.com, which readers and tools know.
 
 const KINDS = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security'];
 const RELEASE = /^## \[(\d+\.\d+\.\d+(?:-[\w.]+)?)\] - (\d{4}-\d\d-\d\d)$/;
 
 /**
- * What keeps a changelog from having that form.
+ * Why a changelog doesn't have that form.
  * @param {string} text
  * @param {string} version the version of the packages
  * @param {{ released?: boolean }} [options] `released`: the version must have a section

@@ -1,5 +1,6 @@
 // @ts-check
-// Of the generated messages, what the client uses: it encodes requests and decodes answers. The other halves are a sixth of its code.
+// Keeps only the generated code that the client uses: it encodes requests and decodes answers. The other halves are a
+// sixth of its code.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseSync } from 'oxc-parser';
@@ -11,7 +12,7 @@ const MESSAGES = 'rpc/generated/etcdserverpb/rpc.js';
 const SERVICES = 'rpc/generated/etcdserverpb/methods.js';
 
 /**
- * The module of the messages, without the methods that no other module calls.
+ * The messages' module, without the methods that no other module calls.
  * @param {string} dir where the compiled modules are
  * @returns {{ file: string, code: string }}
  */
@@ -39,7 +40,7 @@ export function neededCodecs(dir) {
 }
 
 /**
- * Where the methods of the messages are, by `Message.method`.
+ * Where the messages' methods are, by `Message.method`.
  * @param {string} code
  * @returns {Map<string, { start: number, end: number }>}
  */
@@ -61,8 +62,8 @@ function methodsOf(code) {
 }
 
 /**
- * What the other modules use: of each service's methods a request's `encode` and an answer's `decode`, and what they name. A
- * message that is used otherwise, say as an argument, is used whole.
+ * What the other modules use: for each service method, a request's `encode` and an answer's `decode`, and the methods
+ * that they name. A message that is used in another way, for example as an argument, is kept completely.
  * @param {string} dir
  * @param {readonly string[]} all
  */

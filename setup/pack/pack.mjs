@@ -23,15 +23,15 @@ import { addRequire, COMPILED, withRequire } from './require.mjs';
 const ADDON = 'etcd-transport.node';
 const REPOSITORY = 'https://github.com/quiesce/quiesce';
 
-/** The tester's native parts, by crate, and the ending of their names. */
+/** The tester's native parts, by crate, and the ends of their file names. */
 const TESTER_PARTS = { 'exit-amplifier': '.so', 'exit-witness': '.so', spawner: '' };
 
-/** Where the tester looks for them, within its package. */
+/** Where the tester expects them, within its package. */
 const NATIVE_FOLDER = 'native';
 
 /**
- * Dependencies of the tester that publish far more than a program runs, by their names, and what is needed of them. zod
- * has its sources, its older versions and all of it once more as CommonJS: 8 of the 16 MB that an installation took.
+ * Dependencies of the tester that publish far more than a program runs, and which files of theirs are needed. zod has
+ * its sources, its older versions, and everything once more as CommonJS: 8 of the 16 MB of an installation.
  * @type {Record<string, { without: string[], files: RegExp }>}
  */
 const LEAN = {
@@ -42,7 +42,7 @@ const LEAN = {
 };
 
 /**
- * A package.json, as far as publishing knows it.
+ * The part of a package.json that matters for publishing.
  * @typedef {object} Manifest
  * @property {string} name
  * @property {string} version
@@ -55,22 +55,22 @@ const LEAN = {
  * @property {string} [bugs]
  * @property {string[]} [keywords]
  * @property {Record<string, string>} [dependencies]
- * @property {string[]} [bundleDependencies] dependencies that are in the package itself
+ * @property {string[]} [bundleDependencies] dependencies that the package itself contains
  * @property {Record<string, string>} [optionalDependencies]
  */
 
 /**
- * Native code that is at hand, by platform: each file's path, by its crate.
+ * Native code that is available, by platform: each file's path, by its crate.
  * @typedef {{ platform: import('./platforms.mjs').Platform, files: Record<string, string> }[]} Native
  */
 
 /**
- * Makes the packages as they are published, in `out`, and packs them: `@quiesce/etcd`, which names the platforms'
- * packages as optional dependencies, those of them whose addon is at hand, and `quiesce`.
+ * Makes the packages as they are published, in `out`, and packs them: `quiesce`, and `@quiesce/etcd`, which names the
+ * platforms' packages as optional dependencies. Only platforms whose addon is available are named.
  * @param {string} out
- * @param {{ native?: string | undefined }} [options] `native`: a folder with `<platform>/` for every platform, as
- * build-native.mjs makes them, and then nothing else is packed; otherwise what was built here
- * @returns {Promise<Record<string, string>>} the tarball of each package, in the order in which they are to be published
+ * @param {{ native?: string | undefined }} [options] `native`: a folder with `<platform>/` for every platform, as made
+ * by build-native.mjs. Only that is packed then; otherwise what was built here
+ * @returns {Promise<Record<string, string>>} the tarball of each package, in the order of publishing
  */
 export async function pack(out, { native: folder } = {}) {
   const native = folder === undefined ? builtHere() : builtElsewhere(folder);
@@ -128,7 +128,7 @@ function readPackage(folder) {
 function stage(out, folder, manifest, native = {}) {
   const dir = join(out, 'staged', folder);
   mkdirSync(dir, { recursive: true });
-  // What `files` names, except for what is compiled, and what was built for this machine.
+  // What `files` names, except for compiled code, and what was built for this machine.
   const parts = manifest.files.filter(
     (file) => !/[!*]/.test(file) && ![COMPILED, NATIVE_FOLDER].includes(file),
   );
@@ -136,7 +136,7 @@ function stage(out, folder, manifest, native = {}) {
   for (const [name, file] of Object.entries(native)) {
     mkdirSync(join(dir, NATIVE_FOLDER), { recursive: true });
     copyFileSync(file, join(dir, NATIVE_FOLDER, name));
-    // What comes from another machine as an artifact has lost the right to be run.
+    // An artifact from another machine has lost its executable bit.
     chmodSync(join(dir, NATIVE_FOLDER, name), 0o755);
   }
   const readme = inRoot('packages', folder, 'README.md');
@@ -148,7 +148,7 @@ function stage(out, folder, manifest, native = {}) {
 }
 
 /**
- * Puts the packages of `LEAN` into a staged one, which has them as bundled dependencies of exactly that version.
+ * Puts the packages of `LEAN` into a staged package, as bundled dependencies of exactly that version.
  * @param {string} out
  * @param {string} folder
  * @param {Manifest} manifest
@@ -172,8 +172,8 @@ function bundled(out, folder, manifest) {
 }
 
 /**
- * Compiles a staged package: with nothing of modules that are gone, and without the types of what is `@internal`, which
- * the workspace's own tests use.
+ * Compiles a staged package, without modules that are gone, and without the types of anything `@internal`, which the
+ * workspace's own tests use.
  * @param {string} out
  * @param {string} folder
  */
@@ -186,7 +186,7 @@ async function compile(out, folder) {
 }
 
 /**
- * What programs import, by its path among the compiled modules.
+ * The modules that programs import, by path among the compiled modules.
  * @param {Manifest} manifest
  */
 function entriesOf({ exports = {} }) {
@@ -233,7 +233,7 @@ function finish(dir, manifest) {
 }
 
 /**
- * What the release's builders made: all of it, or none is packed.
+ * What the release's builders made. If a part is missing, nothing is packed.
  * @param {string} folder
  * @returns {Native}
  */
@@ -286,11 +286,11 @@ function testerPartsOf(native) {
   );
 }
 
-/** As Node names it: the packages of other C libraries have no such files. */
+/** In Node's terms. The packages for other C libraries have no such files. */
 const hostName = (/** @type {import('./platforms.mjs').Platform} */ { os, cpu }) => `${os}-${cpu}`;
 
 /**
- * A README whose links work away from the repository.
+ * A README whose links work outside the repository.
  * @param {string} text
  * @param {string} folder where it is in the repository
  */

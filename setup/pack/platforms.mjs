@@ -2,20 +2,20 @@
 import { UsageError } from '../lib/errors.mjs';
 
 /**
- * The platforms that native code is published for, in the order of the support table. The release workflow takes its jobs
- * from here, docs/support.md its rows. packages/etcd/src/transport/native/addon.ts looks for these names.
+ * The platforms that native code is published for, in the order of the support table. The release workflow takes its
+ * jobs from here, and docs/support.md its rows. packages/etcd/src/transport/native/addon.ts looks for these names.
  *
  * @typedef {object} Platform
- * @property {string} name the ending of the name of the platform's package
+ * @property {string} name the end of the platform's package name
  * @property {string} title
- * @property {NodeJS.Platform} os what npm matches it by, with `cpu` and `libc`
+ * @property {NodeJS.Platform} os what npm matches, together with `cpu` and `libc`
  * @property {NodeJS.Architecture} cpu
  * @property {'glibc' | 'musl'} [libc]
- * @property {string} target Rust's name of it
- * @property {string} [oldest] the C library that it is linked against
+ * @property {string} target Rust's name for it
+ * @property {string} [oldest] the C library version that it is linked against
  * @property {string} builds the runner that builds it
  * @property {string} tries the runner that installs and tries the packages before they are published
- * @property {string} [image] the container in which it does
+ * @property {string} [image] the container in which that runner does so
  * @property {boolean} [ran] whether its packages have ever been installed and run
  */
 
@@ -65,10 +65,10 @@ export const platforms = [
   },
 ];
 
-/** What is built for a platform, by crate: the file's name in the folder of that platform. */
+/** What is built for a platform, by crate: the file name in that platform's folder. */
 export const nativeFiles = (/** @type {Platform} */ { libc }) => ({
   'etcd-transport': 'etcd-transport.node',
-  // The preload libraries replace functions of glibc's: musl has some of them under other names, and others not at all.
+  // The preload libraries replace functions of glibc. musl has some of them under other names, and lacks others.
   ...(libc === 'glibc' && {
     'exit-amplifier': 'exit-amplifier.so',
     'exit-witness': 'exit-witness.so',
@@ -83,7 +83,7 @@ export function hostLibc() {
   return report.header.glibcVersionRuntime ? 'glibc' : 'musl';
 }
 
-/** The platform that this process runs on; `undefined` where nothing is published for it. */
+/** The platform that this process runs on; `undefined` if nothing is published for it. */
 export function hostPlatform() {
   const libc = hostLibc();
   return platforms.find(
@@ -94,7 +94,7 @@ export function hostPlatform() {
 /**
  * The platform of that name.
  * @param {string} name
- * @throws UsageError where there is none
+ * @throws UsageError if there is none
  */
 export function platformNamed(name) {
   const found = platforms.find((platform) => platform.name === name);

@@ -1,18 +1,18 @@
 // @ts-check
-// What is published, and its one version: that of package.json at the repository's top.
+// What is published, and its single version: that of package.json at the repository's top.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { inRoot } from '../lib/paths.mjs';
 
-/** Folders of packages/ that go to npm, those that others name first. */
+/** Folders in packages/ that go to npm, dependencies first. */
 export const npmPackages = ['etcd', 'quiesce'];
 
-/** Crates that go to crates.io, those that others depend on first. */
+/** Crates that go to crates.io, dependencies first. */
 export const crates = ['owned-runtime', 'owned-runtime-pyo3', 'owned-runtime-napi'];
 
-/** The folder of packages/ that goes to PyPI. */
+/** The folder in packages/ that goes to PyPI. */
 export const PYTHON_PACKAGE = 'pytest-quiesce';
 
-/** Folders of examples/tester, each with a workflow that uses the GitHub Action. */
+/** Folders in examples/tester. Each has a workflow that uses the GitHub Action. */
 export const testerExamples = () =>
   readdirSync(inRoot('examples', 'tester'), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
@@ -21,7 +21,7 @@ export const testerExamples = () =>
 /** @param {string} file */
 const read = (file) => readFileSync(inRoot(file), 'utf8');
 
-/** The version of all that is published. */
+/** The version of everything that is published. */
 export const version = () => /** @type {string} */ (JSON.parse(read('package.json')).version);
 
 const VERSION = String.raw`\d+\.\d+\.\d+(?:-[\w.]+)?`;
@@ -60,7 +60,7 @@ function actionVersion(file) {
 const pattern = (/** @type {RegExp} */ before) => new RegExp(`(?<=${before.source})${VERSION}`, before.flags);
 
 /**
- * Where the version is another than `wanted`, or isn't found.
+ * Places where the version differs from `wanted`, or isn't found.
  * @param {string} wanted
  * @returns {string[]}
  */

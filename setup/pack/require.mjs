@@ -2,10 +2,10 @@
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 
-/** Where the compiled modules of a package are. */
+/** Where a package's compiled modules are. */
 export const COMPILED = 'dist/src';
 
-/** Where they are, among the compiled modules. */
+/** Where the modules for `require()` are, among the compiled modules. */
 const FOLDER = 'require';
 
 /**
@@ -13,8 +13,8 @@ const FOLDER = 'require';
  */
 
 /**
- * The exports of a package of ES modules, with entries of their own for `require()`. Node loads the same modules with it, but
- * TypeScript's `node16`, and `nodenext` before 5.8, refuse to import an ES module's types into a file of CommonJS.
+ * The exports of a package of ES modules, with separate entries for `require()`. Node loads the same modules with it.
+ * But TypeScript's `node16`, and `nodenext` before 5.8, refuse to import an ES module's types into a CommonJS file.
  * @param {Record<string, Entry>} exports
  */
 export function withRequire(exports) {
@@ -29,7 +29,8 @@ export function withRequire(exports) {
 }
 
 /**
- * Makes what {@link withRequire} names: modules of CommonJS that load the ES modules, and copies of the declarations.
+ * Makes the files that {@link withRequire} names: CommonJS modules that load the ES modules, and copies of the
+ * declarations.
  * @param {string} dir where the compiled modules are
  * @param {readonly string[]} entries their paths there, without `.js`
  */

@@ -8,11 +8,11 @@ import { nativeFiles, platforms } from './platforms.mjs';
 
 /** @typedef {import('./platforms.mjs').Platform} Platform */
 
-/** A platform for which nothing is built: what is TypeScript only works there. */
+/** A platform for which nothing is built: only the TypeScript parts work there. */
 const OTHER = 'other systems with Node';
 
 /**
- * What may be said of a part that a platform has.
+ * What may be said about a part on a platform that has it.
  * @param {Platform} platform
  */
 function claim({ ran }) {

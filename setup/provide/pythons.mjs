@@ -7,7 +7,7 @@ import { onPath } from '../lib/find-program.mjs';
 import { recordProvided } from '../lib/provided.mjs';
 import { notice } from '../lib/step.mjs';
 
-/** Those that the addons' stable ABI is for. */
+/** The versions that the addons' stable ABI is for. */
 const NAMES = ['3.9', '3.10', '3.11', '3.12', '3.13', '3.14', '3.15'].map((version) => `python${version}`);
 
 const QUESTION =
@@ -15,8 +15,8 @@ const QUESTION =
   'print(platform.python_implementation(), gil, "python%d.%d" % sys.version_info[:2], sys.executable)';
 
 /**
- * Looks for the CPythons of this machine, on PATH and in pyenv's folder, and writes them down, for pythonBinaries() of
- * @quiesce/test-services. No registry has interpreters, so there are as many as there are.
+ * Looks for the CPythons of this machine, on PATH and in pyenv's folder, and records them for pythonBinaries() of
+ * @quiesce/test-services. No registry has interpreters, so only those on the machine can be used.
  * @returns {Record<string, string>} the path of each interpreter, by a name such as `python3.11`
  */
 export function findPythons() {
@@ -25,7 +25,7 @@ export function findPythons() {
   for (const candidate of candidates()) {
     const [implementation, gil, name = '', path = ''] =
       outputOf([candidate, '-c', QUESTION])?.split(' ') ?? [];
-    // The stable ABI isn't that of free-threaded ones.
+    // The stable ABI doesn't work with free-threaded ones.
     if (implementation === 'CPython' && gil === 'True' && NAMES.includes(name)) found[name] ??= path;
   }
   const sorted = Object.fromEntries(NAMES.flatMap((name) => (found[name] ? [[name, found[name]]] : [])));

@@ -13,7 +13,7 @@ import { mustRun, step } from '../lib/step.mjs';
 const FILES = ['package.json', 'package-lock.json'].map((name) => inRoot('setup', 'hosts', name));
 
 /**
- * Where each runtime's binary is in the npm package that holds it.
+ * Where each runtime's binary is in its npm package.
  * @type {Record<RuntimeName, string>}
  */
 const IN_PACKAGE = {
@@ -65,7 +65,7 @@ async function install(/** @type {string} */ dir) {
 }
 
 /**
- * npm leaves out what is optional silently, and packages were published that hold no binary.
+ * npm silently leaves out optional packages, and some published packages contain no binary.
  * @param {string} name
  * @param {string} binary
  */

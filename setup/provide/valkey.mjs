@@ -30,7 +30,7 @@ export async function provideValkey() {
   await createValkeyEnvironments();
 }
 
-/** The server that a Python package holds, which needs no root. */
+/** The server in a Python package, which needs no root. */
 async function inPackage() {
   const libraries = await createServerEnvironment();
   if (libraries === undefined || !existsSync(libraries)) return undefined;

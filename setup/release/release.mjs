@@ -13,7 +13,7 @@ import { crates, npmPackages, otherVersions, PYTHON_PACKAGE, version } from '../
 import { createReleaseEnvironment } from '../provide/python.mjs';
 import { crateSboms, npmSbom } from './sbom.mjs';
 
-/** Where all that is published is made. */
+/** Where everything that is published is made. */
 export const releaseFolder = inCache('release');
 
 const inRelease = (/** @type {string[]} */ ...parts) => join(releaseFolder, ...parts);
@@ -21,14 +21,15 @@ const inRelease = (/** @type {string[]} */ ...parts) => join(releaseFolder, ...p
 /**
  * What was made.
  * @typedef {object} Made
- * @property {string[]} tarballs of npm, in the order in which they are published
+ * @property {string[]} tarballs for npm, in the order of publishing
  * @property {string[]} crates
  * @property {string[]} python
  * @property {string[]} sboms
  */
 
 /**
- * Refuses a release whose version isn't the same everywhere. That of a tag is the tag's, and has a section in the changelog.
+ * Refuses a release whose version isn't the same everywhere. A tag must have that version, and the changelog must have
+ * a section for it.
  * @param {{ dryRun: boolean }} options
  */
 export function checkRelease({ dryRun }) {
@@ -61,7 +62,7 @@ export async function makeRelease({ dryRun, native }) {
   });
   await crateSboms(crates, inRelease('sbom'));
   rmSync(inRelease('npm', 'staged'), { recursive: true });
-  // The publishing job knows nothing but these files.
+  // The publishing job has only these files.
   writeFileSync(inRelease('npm', 'ORDER'), `${tarballs.map((file) => basename(file)).join('\n')}\n`);
   await step('package the crates', () => packageCrates({ dryRun }));
   await step(`build ${PYTHON_PACKAGE}`, buildPython);
@@ -74,7 +75,7 @@ export async function makeRelease({ dryRun, native }) {
   };
 }
 
-/** Each crate is built from its package, with the packages of those before it that are not published yet. */
+/** Builds each crate from its package, together with the packages of those before it that are not published yet. */
 async function packageCrates(/** @type {{ dryRun: boolean }} */ { dryRun }) {
   const chosen = crates.flatMap((name) => ['-p', name]);
   await mustRun(['cargo', 'package', '--locked', ...(dryRun ? ['--allow-dirty'] : []), ...chosen]);
@@ -110,7 +111,7 @@ const filesIn = (folder) =>
     .sort()
     .map((name) => inRelease(folder, name));
 
-/** For `sha256sum --check`, in a folder that has all files beside each other, as the GitHub release does. */
+/** Checksums for `sha256sum --check`, in a folder that has all files side by side, as the GitHub release has. */
 function writeChecksums() {
   const files = ['npm', 'crates', 'python', 'sbom']
     .flatMap(filesIn)
@@ -122,7 +123,7 @@ function writeChecksums() {
 }
 
 /**
- * Publishes as far as that goes without publishing, and says what was made and what could not be tried.
+ * Tries every step of publishing except for publishing itself. Says what was made and what could not be tried.
  * @param {Made} made
  * @param {{ withoutSite: boolean, native: string | undefined }} options
  */

@@ -1,5 +1,6 @@
 // @ts-check
-// Bills of materials in CycloneDX's form: of the npm packages as npm resolves them, of the crates and the native code by cargo's lock.
+// Bills of materials in CycloneDX's format: for the npm packages as npm resolves them, for the crates and the native
+// code from cargo's lock file.
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,12 +8,12 @@ import { inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
 import { provideCyclonedx } from '../provide/cyclonedx.mjs';
 
-/** Crates whose code is in a published package, with those that are published themselves. */
+/** Crates whose code is in a published package, and the crates that are published themselves. */
 const NATIVE = ['etcd-transport', 'exit-amplifier', 'exit-witness', 'spawner'];
 
 /**
- * Of an npm package: what it brings along, in the versions that npm would install today. The platforms' packages
- * are described by their crate.
+ * Describes an npm package: the dependencies it brings, in the versions that npm would install today. The platforms'
+ * packages are described by their crate.
  * @param {string} staged the folder that was packed
  * @param {string} file
  */
@@ -28,7 +29,7 @@ export async function npmSbom(staged, file) {
     });
     const what = ['--package-lock-only', '--omit=dev', '--omit=peer', '--sbom-type=library'];
     const sbom = JSON.parse(await mustRun(['npm', 'sbom', '--sbom-format=cyclonedx', ...what], { cwd: dir }));
-    // npm names it by its folder.
+    // npm names it after its folder.
     sbom.metadata.component.name = manifest.name;
     writeFileSync(file, `${JSON.stringify(sbom, undefined, 2)}\n`);
   } finally {
@@ -37,8 +38,8 @@ export async function npmSbom(staged, file) {
 }
 
 /**
- * Of crates, on all platforms.
- * @param {readonly string[]} crates published ones; those of the native code come along
+ * Describes crates, on all platforms.
+ * @param {readonly string[]} crates published ones; those of the native code are added
  * @param {string} folder
  */
 export async function crateSboms(crates, folder) {
@@ -48,7 +49,7 @@ export async function crateSboms(crates, folder) {
   const { packages } = JSON.parse(await mustRun(['cargo', 'metadata', '--no-deps', '--format-version', '1']));
   const written = packages.map(({ name, manifest_path }) => join(dirname(manifest_path), `${name}.cdx.json`));
   try {
-    // It writes one beside each Cargo.toml of the workspace.
+    // cargo-cyclonedx writes one beside each Cargo.toml of the workspace.
     const flags = ['--format', 'json', '--spec-version', '1.5', '--target', 'all', '--all-features'];
     await mustRun([
       program,

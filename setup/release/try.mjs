@@ -1,6 +1,7 @@
 // @ts-check
-// node setup/release/try.mjs FOLDER: installs the tarballs in FOLDER that are for this machine into an empty project, and uses them. The
-// release workflow runs it on each platform before anything is published. It needs nothing but Node and npm.
+// node setup/release/try.mjs FOLDER: installs the tarballs in FOLDER that are for this machine into an empty project,
+// and uses them. The release workflow runs it on each platform before anything is published. It needs only Node and
+// npm.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -10,7 +11,10 @@ import { hostPlatform, nativeFiles } from '../pack/platforms.mjs';
 
 const TIMEOUT_MS = 120_000;
 
-/** Where the addon doesn't load, the error is another; where it does, its runtime starts, is refused a connection, and ends. */
+/**
+ * If the addon doesn't load, the error is a different one. If it loads, its runtime starts, its connection is refused,
+ * and it ends.
+ */
 const CLIENT = `
 import { connect } from '@quiesce/etcd';
 const endpoint = 'http://127.0.0.1:' + process.argv[2];
@@ -31,7 +35,7 @@ function mustSucceed(cwd, [program = '', ...args]) {
   throw new Error(`${program} ${args.join(' ')}: ${error ?? status}\n${stdout}${stderr}`);
 }
 
-/** A port on which nobody listens. */
+/** A port on which nothing listens. */
 async function closedPort() {
   const server = createServer();
   await new Promise((done) => server.listen(0, '127.0.0.1', () => done(undefined)));

@@ -1,19 +1,19 @@
 // @ts-check
-// The addon built with AddressSanitizer, in Node, which isn't: its library is loaded first (LD_PRELOAD), and
-// LeakSanitizer comes with it.
+// Runs the addon built with AddressSanitizer in a Node built without it. AddressSanitizer's library is loaded first
+// (LD_PRELOAD), and includes LeakSanitizer.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { buildCrates } from '../build/cargo.mjs';
 import { outputOf, run } from '../lib/command.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 
-/** Its own host as the target, so that build scripts and macros are built as ever. */
+/** The host itself as the target, so that build scripts and macros are built without these flags. */
 const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
 
-/** Flags for cargo, whose own target folder this needs. */
+/** Flags for cargo, which needs a separate target folder. */
 export const cargoFlags = ['--target', TARGET, '--target-dir', inRoot('target', 'asan')];
 
-/** The flag is a nightly one, and the stable compiler knows it. With overflow checks, and a stack to walk. */
+/** A nightly flag that the stable compiler accepts. Overflow checks are on, and stacks can be walked. */
 export const cargoEnvironment = {
   RUSTC_BOOTSTRAP: '1',
   RUSTFLAGS: '-Zsanitizer=address -Cforce-frame-pointers=yes',
@@ -23,7 +23,7 @@ export const cargoEnvironment = {
 const ADDON = inCache('asan', 'etcd-transport.node');
 const CONTROL = inCache('asan', 'control.node');
 
-/** AddressSanitizer's shared library, which gcc brings. */
+/** AddressSanitizer's shared library, which gcc includes. */
 export function asanLibrary() {
   const file = outputOf(['gcc', '-print-file-name=libasan.so']);
   return file?.startsWith('/') && existsSync(file) ? file : undefined;
@@ -39,10 +39,10 @@ export const buildWithAsan = () =>
 /** @typedef {{ code: number, reports: string[], output: string }} Checked */
 
 /**
- * Runs a program of Node with the addons that were built with AddressSanitizer, and so the Node processes that it starts.
+ * Runs a Node program with the addons built with AddressSanitizer. The same applies to Node processes that it starts.
  * @param {string[]} words options of Node, module or script, and its arguments
  * @param {{ leaks?: boolean }} [options] whether memory that is lost when a process ends counts as an error
- * @returns {Promise<Checked>} `reports`: of AddressSanitizer and LeakSanitizer, of all processes
+ * @returns {Promise<Checked>} `reports`: from AddressSanitizer and LeakSanitizer, for all processes
  */
 export async function underAsan(words, { leaks = false } = {}) {
   mkdirSync(inCache('asan'), { recursive: true });
@@ -53,13 +53,13 @@ export async function underAsan(words, { leaks = false } = {}) {
         LD_PRELOAD: asanLibrary(),
         QUIESCE_ETCD_NATIVE: ADDON,
         CONTROL_NODE: CONTROL,
-        // In files, so that no report is lost of a process whose output nobody reads. Leaks alone fail no process: which
-        // of them are ours is decided below.
+        // Reports go into files, so that those of processes whose output is not read aren't lost. Leaks alone fail no
+        // process: code below decides which of them are ours.
         ASAN_OPTIONS: [
           `log_path=${join(logs, 'report')}`,
           `detect_leaks=${Number(leaks)}`,
           'stack_trace_format="    #%n %m %f %S"',
-          // Freed memory that is kept from being used again, 256 MiB by default: more than a test for leaks allows.
+          // Freed memory is kept from being reused, 256 MiB by default: more than a test for leaks allows.
           'quarantine_size_mb=32',
         ].join(':'),
         LSAN_OPTIONS: 'exitcode=0',
@@ -75,9 +75,9 @@ export async function underAsan(words, { leaks = false } = {}) {
 /**
  * The errors in one process's report.
  *
- * Node and V8 leave memory to the system at their end, by design, and what a JavaScript object holds of ours stays, as
- * LeakSanitizer sees no pointers in V8's heap: such an object's memory is made in napi-rs's constructor. So a leak is ours
- * if our library made it, in another place.
+ * Node and V8 deliberately leave memory to the system when they end. Our memory that belongs to a JavaScript object
+ * also stays, as LeakSanitizer sees no pointers in V8's heap; such memory is allocated in napi-rs's constructor. So a
+ * leak is ours if our library allocated it in another place.
  * @param {string} report
  */
 export function errorsIn(report) {

@@ -1,6 +1,6 @@
 // @ts-check
-// ThreadSanitizer, which needs a standard library that was built with it, and so the source of that of this compiler.
-// rustup has it, where that is there; otherwise Debian has it of some versions.
+// ThreadSanitizer needs a standard library that was built with it, and so the source of this compiler's library. If
+// rustup is installed, it has the source; otherwise Debian has it for some versions.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { outputOf, run } from '../lib/command.mjs';
@@ -10,25 +10,25 @@ import { mustRun } from '../lib/step.mjs';
 
 const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
 
-/** Debian's suites with recent compilers, whose versions differ. */
+/** Debian suites with recent compilers, whose versions differ. */
 const SUITES = ['trixie-backports', 'forky', 'sid'];
 
-/** Flags for cargo, whose own target folder this needs. */
+/** Flags for cargo, which needs a separate target folder. */
 export const cargoFlags = ['-Zbuild-std', '--target', TARGET, '--target-dir', inRoot('target', 'tsan')];
 
 /**
- * The flags are nightly ones, and the stable compiler knows them.
+ * Nightly flags that the stable compiler accepts.
  * @param {string} library the standard library's source
  */
 export const cargoEnvironment = (library) => ({
   RUSTC_BOOTSTRAP: '1',
   RUSTFLAGS: '-Zsanitizer=thread',
   CARGO_PROFILE_DEV_OPT_LEVEL: '1',
-  // Where cargo looks for it instead of the compiler's own folder; its own tests use that.
+  // Where cargo looks for the source instead of the compiler's own folder. cargo's own tests use this variable.
   __CARGO_TESTS_ONLY_SRC_ROOT: library,
 });
 
-/** The folder of the standard library's source, which is fetched unless it is there. */
+/** The folder of the standard library's source, which is downloaded if it isn't there. */
 export async function standardLibrarySource() {
   const bundled = join(outputOf(['rustc', '--print', 'sysroot']) ?? '', 'lib/rustlib/src/rust/library');
   if (existsSync(bundled)) return bundled;
@@ -69,7 +69,7 @@ async function fetchSource(version, to) {
 }
 
 /**
- * apt with lists of its own, so that the machine's are left alone.
+ * apt with its own package lists, so that the machine's lists are left alone.
  * @param {string} work
  * @param {string} mirror
  * @param {string} suite
@@ -88,7 +88,7 @@ async function findPackage(work, mirror, suite, version) {
     'Dir::Etc::sourceparts=/dev/null',
     `Dir::State::lists=${lists}`,
     `Dir::Cache=${lists}`,
-    // Else it drops to a user who may not read this folder.
+    // Otherwise apt drops to a user who may not read this folder.
     'APT::Sandbox::User=root',
   ].flatMap((option) => ['-o', option]);
   // Not every mirror has every suite.

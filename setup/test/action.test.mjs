@@ -1,5 +1,5 @@
 // @ts-check
-// The GitHub Action, run as the runner runs it: the steps of action.yml in bash, with the runner's variables.
+// Runs the GitHub Action as the runner does: the steps of action.yml in bash, with the runner's variables.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ before(() => {
 after(() => rmSync(dir, { recursive: true, force: true }));
 
 /**
- * Runs the step that is a script, as the runner does.
+ * Runs a script step as the runner does.
  * @param {Record<string, string>} given
  * @param {NodeJS.ProcessEnv} [more]
  */
@@ -82,7 +82,7 @@ describe('the GitHub Action', () => {
     assert.match(readFileSync(outputs.html ?? '', 'utf8'), /^<!doctype html>/i);
     assert.equal(JSON.parse(readFileSync(outputs.json ?? '', 'utf8')).scenarios[0].completedRuns, 2);
     assert.notEqual(summary, '');
-    // What the action hands on, its script writes.
+    // The action's outputs are those that its script writes.
     for (const { value } of Object.values(action.outputs)) {
       assert.ok((/steps\.run\.outputs\.(\w+)/.exec(value)?.[1] ?? '') in outputs, value);
     }

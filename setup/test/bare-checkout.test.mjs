@@ -1,4 +1,4 @@
-// A command of this repository sets up what it needs, so that it has to start in a checkout where nothing is installed.
+// Each command of this repository sets up what it needs, so it must start in a checkout where nothing is installed.
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';

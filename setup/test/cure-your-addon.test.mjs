@@ -1,5 +1,5 @@
 // @ts-check
-// docs/cure-your-addon: its code is that of the example addons and the crates, its programs run.
+// docs/cure-your-addon: its code is that of the example addons and the crates, and its programs run.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { inRoot, tester } from '../lib/paths.mjs';
 const FOLDER = inRoot('docs', 'cure-your-addon');
 const read = (/** @type {string[]} */ ...path) => readFileSync(inRoot(...path), 'utf8');
 const pages = readdirSync(FOLDER).filter((name) => name.endsWith('.md'));
-/** Pages that lead here, and the proposal that the pages are the proof of. */
+/** Pages that link here, and the proposal that these pages support. */
 const others = [
   'docs/upstream/pyo3-async-runtimes-40.md',
   ...['python-after-finalization', 'python-thread-unwound', 'napi-after-teardown', 'heap-corruption'].map(
@@ -36,20 +36,20 @@ function blocks(text) {
 }
 
 /**
- * Whether lines of code are together in a file, or in its documentation comments.
+ * Whether lines of code occur together in a file, or in its documentation comments.
  * @param {string} code
  * @param {string} file
  */
 function isPartOf(code, file) {
   const source = read(file);
   const documented = source.replace(/^[ \t]*\/\/[/!] ?/gm, '');
-  // The formatter takes the indentation of a quoted block away.
+  // The formatter removes the indentation of a quoted block.
   const indented = ['', '  '].map((indent) => code.trimEnd().replace(/^(?=.)/gm, indent));
   return [source, documented].some((text) => indented.some((lines) => `\n${text}`.includes(`\n${lines}\n`)));
 }
 
 /**
- * One side of a diff: what it takes away, or what it puts there, with what stays.
+ * One side of a diff: the lines that it removes or adds, with the unchanged ones.
  * @param {string} diff
  * @param {'-' | '+'} sign
  */
@@ -121,7 +121,7 @@ describe('docs/cure-your-addon', () => {
     assert.doesNotMatch(stdout, /runs in \d+ cells/);
   });
 
-  /** What the check at the end of a page does, a few times. */
+  /** Runs a few times what the check at the end of a page does. */
   function check(/** @type {string[]} */ ...command) {
     const args = [
       'run',

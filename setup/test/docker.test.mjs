@@ -1,6 +1,6 @@
 // @ts-check
-// docker/Dockerfile, as far as it can be tried without a container: what it installs is known to apt by these names, its
-// version is the packages', and its tester is called with arguments that it knows.
+// Tests docker/Dockerfile, as far as that is possible without a container: apt knows the packages that it installs, its
+// version is that of the packages, and it calls the tester with arguments that the tester knows.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { inRoot, tester } from '../lib/paths.mjs';
 import { version } from '../pack/published.mjs';
 
 const text = readFileSync(inRoot('docker', 'Dockerfile'), 'utf8').replace(/\\\n/g, ' ');
-/** Of what was the last step's command, `quiesce` with its arguments. */
+/** The last step's command: `quiesce` with its arguments. */
 const smoke = /&& quiesce (.+)$/m.exec(text)?.[1] ?? '';
 const packages = /--no-install-recommends (.+?) &&/.exec(text)?.[1]?.trim().split(/\s+/) ?? [];
 const debian = outputOf(['apt-cache', 'policy', 'gdb'])?.includes('Candidate: ') === true;
@@ -24,7 +24,7 @@ describe('the Dockerfile', () => {
     skip: !debian && 'no apt',
   }, () => {
     assert.ok(packages.includes('gdb') && packages.includes('python3-dbg'), packages.join(' '));
-    // One line of "NAME:" for each that it knows, and then its versions.
+    // apt prints one line of "NAME:" for each package that it knows, and then its versions.
     const known = outputOf(['apt-cache', 'policy', ...packages]) ?? '';
     const candidates = [...known.matchAll(/^([^\s:]+):\n.*\n +Candidate: (?!\(none\))/gm)].map(
       ([, name]) => name,

@@ -1,6 +1,6 @@
 // @ts-check
-// Pages whose commands are run as a reader would: in a new folder, in order, each with the exit code and output that the
-// page shows.
+// Runs the commands of some pages as a reader would: in a new folder, in order, each with the exit code and output that
+// the page shows.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { inCache, inRoot, tester } from '../lib/paths.mjs';
 
 const PAGES = ['crash-at-exit.md'];
 
-/** What stands for a reader's own command, and is not run. */
+/** A placeholder for a reader's own command, which is not run. */
 const PLACEHOLDER = 'your-command';
 
 /**
@@ -20,8 +20,8 @@ const PLACEHOLDER = 'your-command';
  */
 
 /**
- * What a page has its reader do. `<!-- file: NAME -->` before a block makes it a file, `<!-- exit: N -->` before a command
- * says how it ends; `text` blocks up to the next command are parts of its output.
+ * What a page tells its reader to do. `<!-- file: NAME -->` before a block makes it a file; `<!-- exit: N -->` before a
+ * command states its exit code; `text` blocks up to the next command are parts of its output.
  * @param {string} page
  * @returns {(File | Command)[]}
  */
@@ -41,7 +41,7 @@ function steps(page) {
   return found;
 }
 
-/** A folder with an `npx` that runs the tester of this checkout, as the published package would. */
+/** A folder with an `npx` that runs the tester of this checkout, as it would run the published package. */
 function readersFolder() {
   const dir = mkdtempSync(join(tmpdir(), 'quiesce-document-'));
   const npx = join(dir, 'npx');
@@ -54,7 +54,7 @@ function readersFolder() {
   return dir;
 }
 
-/** Figures differ from one machine to another. */
+/** Numbers differ from one machine to another. */
 const comparable = (/** @type {string} */ text) => text.replace(/\d+/g, 'N').replace(/[ \t]+/g, ' ');
 
 for (const name of PAGES) {

@@ -1,5 +1,5 @@
 // @ts-check
-// The commands of examples/tester, run as their READMEs say, and the workflows beside them.
+// Runs the commands of examples/tester as their READMEs say, and checks the workflows beside them.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ import { testerExamples } from '../pack/published.mjs';
 const FOLDER = inRoot('examples', 'tester');
 const folders = testerExamples();
 
-/** What the first command of each, the mistake, is to show. */
+/** What the first command of each example, which has the mistake, must show. */
 const MISTAKES = /** @type {Record<string, RegExp>} */ ({
   'cpp-program': /joinable-thread-destroyed/,
   'node-addon': /thread-left-at-exit/,

@@ -1,5 +1,5 @@
 // @ts-check
-// docs/measurements/field.md says what scenarios/field has: each case and control, measured as it stands there.
+// docs/measurements/field.md matches scenarios/field: each case and control was measured in its current state.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

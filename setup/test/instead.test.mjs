@@ -1,5 +1,5 @@
 // @ts-check
-// What README.md says of a shell loop and of hyperfine, beside the tester.
+// What README.md says about a shell loop and hyperfine, in comparison with the tester.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';

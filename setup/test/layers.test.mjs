@@ -1,4 +1,5 @@
-// The layers of docs/architecture.md: which folders import which, no circles, no crowded folder, and that each says what it is.
+// The layers of docs/architecture.md: which folders import which, no cycles, no crowded folder, and a description of
+// each folder.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -10,7 +11,7 @@ import { inRoot } from '../lib/paths.mjs';
 const FILES_IN_A_FOLDER = 15;
 
 /**
- * The layers of a source folder from docs/architecture.md: folders and files of its top, the highest first.
+ * A source folder's layers according to docs/architecture.md: its folders and files, highest first.
  * @param {string} source
  * @returns {string[][]}
  */
@@ -35,7 +36,7 @@ function sources(dir) {
 }
 
 /**
- * What a module imports and re-exports from its own package, types too.
+ * What a module imports and re-exports from its own package, including types.
  * @param {string} file
  * @returns {string[]}
  */

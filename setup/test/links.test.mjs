@@ -1,5 +1,5 @@
 // @ts-check
-// Links in documents lead somewhere, to headings that are there, and the site's navigation has each page.
+// Links in documents lead to existing files and headings, and the site's navigation has each page.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
@@ -16,10 +16,10 @@ const documents = execFileSync('git', ['ls-files', '--cached', '--others', '--ex
   .split('\n')
   .filter((name) => existsSync(inRoot(name)));
 
-/** Pages that another page has a table of, and what isn't for the site. */
+/** Pages that a table on another page lists, and pages that aren't for the site. */
 const NOT_IN_NAVIGATION = /^docs\/(diagnosis\/(?!README)|upstream\/|README\.md)/;
 
-/** Made with the site, whose build checks them. */
+/** Made together with the site, whose build checks them. */
 const GENERATED = /^\.\/(etcd|quiesce|rust)\//;
 
 /**
@@ -53,7 +53,7 @@ for (const page of documents) {
 
 /**
  * @param {import('../../site/.vitepress/navigation.mjs').Item[]} items
- * @returns {string[]} the documents that they lead to
+ * @returns {string[]} the documents that they link to
  */
 function linked(items) {
   return items.flatMap(({ link, items: inner = [] }) => [

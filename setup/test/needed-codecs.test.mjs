@@ -1,5 +1,5 @@
 // @ts-check
-// The published client has of each generated message what it uses, and no more.
+// The published client contains what it uses of each generated message, and no more.
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { neededCodecs } from '../pack/needed-codecs.mjs';
 const compiled = inRoot('packages', 'etcd', 'dist', 'src');
 const whole = await import(join(compiled, 'rpc', 'generated', 'etcdserverpb', 'rpc.js'));
 const { file, code } = neededCodecs(compiled);
-// Among the repository's modules, as it imports some of them.
+// The copy is among the repository's modules, because it imports some of them.
 const dir = mkdtempSync(inRoot('packages', 'etcd', 'dist', 'needed-codecs-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
 cpSync(compiled, dir, { recursive: true });

@@ -1,5 +1,5 @@
 // @ts-check
-// What is published: one version, metadata, the changelog's form, and that what the release's builders made is what is packed.
+// What is published: one version, metadata, the changelog's form, and exactly what the release's builders made.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -95,7 +95,7 @@ describe('the release workflow', () => {
   const workflow = read('.github', 'workflows', 'release.yml');
 
   it('builds and tries each platform of platforms.mjs, and packs what it built', () => {
-    // Its matrices are printed by the same module.
+    // The same module prints its matrices.
     assert.match(workflow, /node setup\/pack\/platforms-matrix\.mjs >> "\$GITHUB_OUTPUT"/);
     const printed = execFileSync(process.execPath, [inRoot('setup', 'pack', 'platforms-matrix.mjs')], {
       encoding: 'utf8',
@@ -131,7 +131,7 @@ describe('the release workflow', () => {
 });
 
 describe('packing', () => {
-  /** A folder as the builders of the release leave it, each file with its own path in it. */
+  /** A folder as the release's builders leave it. Each file contains its own path. */
   function built() {
     const folder = join(dir, 'native');
     for (const platform of platforms) {

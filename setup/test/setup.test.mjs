@@ -34,7 +34,7 @@ before(() => {
 after(() => rmSync(dir, { recursive: true }));
 
 /**
- * Node's arguments that run code against the modules of setup/, as one of its commands would.
+ * Arguments that make Node run code against the modules of setup/, as one of its commands would.
  * @param {string} code
  */
 function setup(code) {
@@ -190,7 +190,7 @@ describe('main', () => {
 
 describe('niceness', { skip: !existsSync('/proc/self/autogroup') && 'this kernel has no autogroups' }, () => {
   it('is passed on to the sessions of children', () => {
-    // The session has it a moment after the child has begun.
+    // The session gets its niceness a moment after the child has started.
     const shown = 'until grep -q "nice 19" /proc/self/autogroup; do sleep 0.01; done; nice';
     const code = `const { run } = await import('./setup/lib/command.mjs');
       console.log((await run(['timeout', '20', 'sh', '-c', ${JSON.stringify(shown)}])).output);`;
@@ -321,7 +321,7 @@ describe('a file of tests on a runtime', () => {
       `const { runFile } = await import('./setup/hosts/run-file.mjs');
        await main(async () => { await runFile('node', process.execPath, 'kv'); return 0; });`,
     );
-    // Node's runner doesn't run within itself.
+    // Node's test runner doesn't run within itself.
     const env = { ...process.env, TMPDIR: own, NODE_TEST_CONTEXT: undefined };
     const child = spawn(process.execPath, args, { cwd: inRoot(), env, stdio: 'ignore' });
     const exited = once(child, 'exit');
@@ -334,7 +334,7 @@ describe('a file of tests on a runtime', () => {
 });
 
 /**
- * Names of the processes whose temporary directory is in this folder.
+ * Names of processes whose temporary directory is in this folder.
  * @param {string} folder
  */
 function processesOf(folder) {

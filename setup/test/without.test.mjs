@@ -1,4 +1,4 @@
-// The cures that `npm run nemesis -- --without` takes out are there to be taken out.
+// The cures that `npm run nemesis -- --without` takes out can still be taken out.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
