@@ -1,4 +1,5 @@
-// For `quiesce bisect`: which version of etcd-client-py cured the crash at exit. docs/tester.md has the command.
+// For `quiesce bisect`: finds the version of etcd-client-py that cured the crash at exit. docs/tester.md has the
+// command.
 import { etcdService } from '@quiesce/test-services';
 import { definePlan } from 'quiesce';
 import { pythonProgram } from './in-root.js';

@@ -1,4 +1,4 @@
-// Every cell of npm run cure by itself: quiesce run --plan scenarios/cure.plan.ts --only 'owned-runtime-napi / bun / *' -n 100
+// Single cells of npm run cure: quiesce run --plan scenarios/cure.plan.ts --only 'owned-runtime-napi / bun / *' -n 100
 import { definePlan } from 'quiesce';
 import { cureCells, curePlan } from './cure/cells.js';
 

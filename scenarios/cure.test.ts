@@ -1,4 +1,4 @@
-// A slice of npm run cure: every ending on one Python and one Node, some on the other hosts, and the controls.
+// A slice of npm run cure: every ending on one Python and one Node, some endings on the other hosts, and the controls.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,14 +16,14 @@ import { bound, type CureSummary, controlsFail, cureSummary, faults, holds, tota
 
 const PROGRAM = fileURLToPath(new URL('./cure.js', import.meta.url));
 const skip = SERVER !== '' ? false : 'the addons are not built: is there cargo?';
-/** Why there are no tests of a language's cured addon. */
+/** Why a language's cured addon isn't tested. */
 const without = (language: Language): string | false =>
   addons.filter((addon) => addon.language === language).every(isBuilt) ? false : 'it is not built';
 const pythons = addonHosts().filter(({ language }) => language === 'Python');
 const newestPython = pythons.at(-1)?.name;
 const noPython = newestPython === undefined && 'there is no Python';
 
-/** One run of each cell of ours that passes. */
+/** One passing run of each of our cells. */
 async function allAsExpected(passes: (cell: CureCell) => boolean): Promise<void> {
   const cells = cureCells({ runs: 1, seed: 1 }).filter((cell) => !cell.addon.control && passes(cell));
   assert.ok(cells.length > 0);
@@ -137,7 +137,7 @@ describe('npm run cure', () => {
     assert.match(text, /\| napi's own +\| 0 of 2 +\| 1 of 2 +\| 3 of 4 +\| +\| 2 SIGSEGV, 1 hang +\|/);
     assert.doesNotMatch(text, /## Where ours failed/);
 
-    // Ours with a thread left, and controls that don't fail.
+    // One of our runs left a thread, and the controls don't fail.
     const bad: CureSummary = {
       ...summary,
       cells: summary.cells.map((cell) => ({ ...cell, control: !cell.control })),
@@ -166,7 +166,7 @@ describe('npm run cure', () => {
     t.after(() => rmSync(out, { recursive: true, force: true }));
     const first = start(t, out, args);
     while (!first.output().includes('runs in 2 cells')) await once(first.child.stdout, 'data');
-    // Some runs are made by then, or none: both must do.
+    // By then there may be some runs, or none: both must work.
     setTimeout(() => first.child.kill('SIGTERM'), 1000);
     assert.equal(await first.code, 128 + 15, first.output());
     assert.match(first.output(), /Interrupted/);

@@ -1,5 +1,5 @@
-// npm run cure: exits of addons before and after their cure, and what the cure costs. Writes the tester's report.json and
-// report.html, summary.json and speed.json to .cache/cure, and docs/measurements/cure.md when all of it was run.
+// npm run cure: exits of addons before and after their cure, and what the cure costs. Writes the tester's report.json
+// and report.html, summary.json and speed.json to .cache/cure. After a complete run, writes docs/measurements/cure.md.
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -91,7 +91,7 @@ async function exits(): Promise<number> {
   const report = { ...result, planFile: PLAN_FILE };
   write('report.json', JSON.stringify(jsonReport(report)));
   write('report.html', htmlReport(report));
-  // Of one that was interrupted, its parts together.
+  // After an interrupted run, its parts are joined.
   const durationMs = result.durationMs + (earlier?.report.durationMs ?? 0);
   const summary = cureSummary(cells, { ...result, durationMs });
   write('summary.json', JSON.stringify(summary, null, 2));
@@ -100,7 +100,7 @@ async function exits(): Promise<number> {
     console.log('Interrupted: the same command continues from here.');
     return 1;
   }
-  // Who looks at some cells is after these.
+  // A run of some cells is about their exits only.
   const speeds = options.only.length > 0 ? [] : await speed();
   if (speeds.length > 0) console.log(`\n${speedTable(speeds)}\n`);
   const text = cureMarkdown(summary, speeds, {

@@ -1,11 +1,11 @@
-// Every way in which the scenarios' programs end, and what the tester expects of it.
+// Every way in which the scenarios' programs end, and what the tester expects of each.
 import type { Expect } from 'quiesce';
 
 const QUIET = { stderr: 'empty' } as const;
 
 /**
- * How a program of the library ends, in Node and in Python: the words that `leave()` in typescript/leave.ts and
- * python/leave.py knows.
+ * How a program of the library ends, in Node and in Python: the arguments that `leave()` in typescript/leave.ts and
+ * python/leave.py accepts.
  */
 export const leaveEndings = {
   exit: { node: 'clean', python: 'clean' },
@@ -19,7 +19,7 @@ export const leaveEndings = {
 
 export type LeaveEnding = keyof typeof leaveEndings;
 
-/** How grid/program.ts ends. Nothing is to be on stderr but what the host says itself. */
+/** How grid/program.ts ends. Nothing must be on stderr except what the host itself prints. */
 export const gridEndings = {
   natural: QUIET,
   exit: QUIET,
@@ -34,15 +34,18 @@ export const gridEndings = {
 
 export type GridEnding = keyof typeof gridEndings;
 
-/** A way in which a program that uses an example addon ends, and that program: of scenarios/python or of scenarios/typescript. */
+/**
+ * A way in which a program that uses an example addon ends, and that program, in scenarios/python or
+ * scenarios/typescript.
+ */
 export interface AddonEnding {
   readonly program: string;
-  /** Beside the addon. */
+  /** Arguments after the addon. */
   readonly words: readonly string[];
   readonly expect: Expect;
   /** What the program does, for docs/measurements/cure.md. */
   readonly means: string;
-  /** Threads of the program's own are left at exit, so the tester can't be strict about them. */
+  /** Whether the program leaves threads of its own at exit, so that the tester can't be strict about threads. */
   readonly leavesThreads?: boolean;
 }
 

@@ -1,4 +1,4 @@
-// examples/etcd-python: the programs that were written for etcd-client-py run on it, and exit cleanly, with threads too.
+// examples/etcd-python: the programs that were written for etcd-client-py run on it and exit cleanly, also with threads.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { outcomeLabel, type Plan, runPlan } from 'quiesce';

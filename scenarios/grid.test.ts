@@ -1,4 +1,4 @@
-// A slice of the grid: all cells of Node 20, and on the other runtimes every ending, each in another situation.
+// A slice of the grid: all cells of Node 20, and on the other runtimes every ending, each in a different situation.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { runPlan } from 'quiesce';
@@ -17,7 +17,7 @@ async function allAsExpected(some: readonly Cell[], overrides: { perturb?: strin
   assert.deepEqual(serviceFailures, []);
   const bad = scenarios.flatMap(({ ok, reason, scenario, runs, failures }) => {
     const said = failures[0]?.evidence.stderr ?? '';
-    // A process that dies from a signal says nothing.
+    // A process that dies from a signal reports nothing.
     const watched = runs.every(({ outcome, left }) => left.threads !== null || outcome.kind === 'signal');
     const fine = ok && watched && !runs.some(isAbnormal);
     return fine
@@ -31,7 +31,7 @@ async function allAsExpected(some: readonly Cell[], overrides: { perturb?: strin
 const endingNames = Object.keys(gridEndings);
 const situationNames = Object.keys(situations);
 
-/** Of each runtime's endings one situation each, so that five runtimes have most of the pairs among them. */
+/** For each runtime, every ending in one situation. Together, five runtimes have most of the pairs. */
 const diagonal = cells.filter(({ runtime, ending, situation }) => {
   const shift = [...runtime].reduce((sum, letter) => sum + letter.charCodeAt(0), 0);
   const wanted = (endingNames.indexOf(ending) + shift) % situationNames.length;

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 
-// Plans are run from source, the programs from dist.
+// Plans are run from source, but the programs from dist.
 const TOP = new URL(import.meta.url.includes('/dist/') ? '../../' : '../', import.meta.url);
 
 /** A path in the repository. */

@@ -1,14 +1,14 @@
 import { constants } from 'node:os';
 
-/** What a command knows of Ctrl-C and the like. */
+/** What a command knows about Ctrl-C and similar signals. */
 export interface Interruption {
   /** Aborted at the first such signal; a second one ends the process at once. */
   readonly signal: AbortSignal;
-  /** Which exit code the signal asks for; `undefined` while there was none. */
+  /** The exit code that the signal asks for; `undefined` if there was none. */
   readonly exitCode: number | undefined;
 }
 
-/** Listens to SIGINT, SIGTERM and SIGHUP from here on, for a command that ends in good order. */
+/** Listens to SIGINT, SIGTERM and SIGHUP from here on, for a command that ends properly. */
 export function onInterruption(): Interruption {
   const stop = new AbortController();
   let exitCode: number | undefined;

@@ -6,7 +6,7 @@ import { pythonProgram } from './in-root.js';
 import { crossLibrary, python, typescript, valkeyHere } from './library.js';
 
 const ours = ['basic-put', 'active-watch', 'concurrent-puts', 'rapid-clients', 'watches-and-operations'];
-// An open watch keeps the program alive, and so does an open client of valkey-glide: they have no natural end.
+// An open watch keeps the program alive, and so does an open client of valkey-glide: these have no natural end.
 const holding = ['active-watch', 'watches-and-operations', 'valkey-basic-set'];
 const pythonPrograms = [
   ...['basic_put', 'active_watch', 'concurrent_puts', 'rapid_clients', 'watches_and_operations'],
@@ -37,7 +37,7 @@ const inWorkers = (program: string, group: string, more: Partial<ScenarioSpec>):
     ...more,
   }));
 
-// Others' programs are shown, not judged.
+// Programs with other clients are shown, not judged.
 const inPython = (interpreter: string, program: string, group: string, uses: string[]): ScenarioSpec[] =>
   Object.entries(leaveEndings).map(([ending, { python: expect }]) => ({
     ...{ name: `${group}: ${program}, ${ending}`, group, uses, expect },

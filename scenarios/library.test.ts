@@ -1,4 +1,5 @@
-// A slice of the scenario library, as a check that its programs end as the plan says: all endings, a run or two each.
+// A slice of the scenario library. It checks that its programs end as the plan says: all endings, with a run or two
+// each.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { outcomeLabel, type PlanExport, runPlan, witnessProblem } from 'quiesce';

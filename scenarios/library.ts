@@ -1,17 +1,17 @@
-// The scenarios of several libraries, for the plans: what of them can be run here.
+// The scenarios with several libraries, for the plans: which of them can be run here.
 import { dirname } from 'node:path';
 import { provided, pythonBinaries, valkeyBinary } from '@quiesce/test-services';
 import type { ScenarioSpec } from 'quiesce';
 import { pythonProgram, typescriptProgram } from './in-root.js';
 
-/** The Python environments that set-up makes, those of them that are there. */
+/** The Python environments that set-up makes, as far as they exist. */
 export const python = {
   etcdBad: provided('etcdClientPyBad'),
   etcd: provided('etcdClientPy'),
   valkey: provided('valkeyGlidePy'),
 } as const;
 
-/** A Python that imports examples/etcd-python as `etcd_client`; `undefined` where it isn't built. */
+/** A Python that can import examples/etcd-python as `etcd_client`; `undefined` if it isn't built. */
 export const etcdPython = pythonWith(provided('etcdPython'));
 
 function pythonWith(
@@ -32,16 +32,19 @@ export const typescript = (program: string, ...words: string[]): string[] => [
 const server = valkeyBinary();
 const glide = provided('valkeyGlide');
 
-/** What scenarios with valkey-glide need; those of them can be run of which all is there. */
+/** What scenarios with valkey-glide need. A scenario can be run if everything that it needs is available. */
 export const valkeyHere = {
   server,
-  /** The environment of programs in Node. */
+  /** The environment of Node programs. */
   node: server === undefined || glide === undefined ? undefined : { VALKEY_GLIDE_MODULE: glide },
-  /** The interpreter of programs in Python. */
+  /** The interpreter of Python programs. */
   python: server === undefined ? undefined : python.valkey?.python,
 } as const;
 
-/** Scenario 6: two native clients in one process. The Node one is ours; both of the Python one are others'. */
+/**
+ * Scenario 6: two native clients in one process. In the Node scenario, one of them is ours; in the Python scenario,
+ * neither is.
+ */
 export function crossLibrary(runs: number): ScenarioSpec[] {
   const uses = ['etcd', 'valkey'];
   return [

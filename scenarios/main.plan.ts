@@ -1,10 +1,10 @@
-// The main job: DESIGN's scenarios on this client, and the bug and its cure on etcd-client-py as the control.
+// The main job: DESIGN's scenarios on this client, and as the control, the bug and its cure on etcd-client-py.
 import { etcdService, valkeyService } from '@quiesce/test-services';
 import { definePlan, type ScenarioSpec } from 'quiesce';
 import { pythonProgram } from './in-root.js';
 import { crossLibrary, etcdPython, python, typescript, valkeyHere } from './library.js';
 
-/** [number and name in DESIGN, program, its namesake in Python, runs] */
+/** [number and name in DESIGN, program, its counterpart in Python, runs] */
 const programs = [
   ['0 basic put', 'basic-put', 'basic_put', 5],
   ['1 active watch', 'active-watch', 'active_watch', 20],
@@ -27,7 +27,7 @@ const ours = programs.map(
   }),
 );
 
-/** Not judged: the first is known to fail now and then, and both are others' programs. [program, runs] */
+/** Not judged: the first is known to fail now and then, and both use other clients. [program, runs] */
 const controlled = [
   ['1 active watch', 60],
   ['7 worker threads', 20],
@@ -48,7 +48,7 @@ const controls = [python.etcdBad, python.etcd].flatMap((environment): ScenarioSp
   }));
 });
 
-/** The same programs on the same client crate as the controls, on another runtime. */
+/** The same programs on the same client crate as the controls, but on another runtime. */
 const cured = curedBy(etcdPython);
 
 function curedBy(example: typeof etcdPython): ScenarioSpec[] {
@@ -64,7 +64,7 @@ function curedBy(example: typeof etcdPython): ScenarioSpec[] {
     command: [example.python, pythonProgram(program)],
     env: example.env,
     runs,
-    // Daemon threads that call too late may get an error, and Python prints what they don't catch.
+    // Daemon threads that call too late may get an error. Python prints errors that they don't catch.
     ...(!['threads', 'mixed'].includes(program) && { expect: { stderr: 'empty' } as const }),
   }));
 }

@@ -1,10 +1,10 @@
-// How much the exit amplifier finds, and that it finds nothing where nothing is: docs/measurements/sensitivity.md.
+// How much the exit amplifier finds, and that it finds nothing in correct programs: docs/measurements/sensitivity.md.
 import { etcdService } from '@quiesce/test-services';
 import { definePlan, type ScenarioSpec } from 'quiesce';
 import { pythonProgram } from './in-root.js';
 import { python as environments, typescript } from './library.js';
 
-/** The same command, left alone and amplified. */
+/** The same command, plain and amplified. */
 function both(
   group: string,
   name: string,
@@ -49,7 +49,7 @@ const plainPython =
     ? []
     : both('programs without a race', 'python -c pass', [etcd.python, '-c', 'pass'], [50, 500]);
 
-/** Correct programs under all perturbations: each failure would be one that the tester made. */
+/** Correct programs under all perturbations: the tester itself would have caused any failure. */
 const correct: readonly (readonly [name: string, command: readonly string[]])[] = [
   ['node -e 0', [process.execPath, '-e', '0']],
   ['@quiesce/etcd basic-put', typescript('basic-put')],

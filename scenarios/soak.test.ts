@@ -55,7 +55,7 @@ describe('a soak', () => {
     assert.equal(summary.amplified.abnormal, 1);
     assert.equal(summary.plain.abnormal, 0);
     assert.deepEqual(summary.withoutClient.runs, 9);
-    // The median without is 10 ms; amplified runs don't count.
+    // The median without the client is 10 ms; amplified runs don't count.
     assert.deepEqual(summary.exitCost?.cost, { count: 14, median: 1, p99: 3, max: 3 });
     assert.deepEqual(summary.exitCost?.noise, { count: 9, median: 0, p99: 2, max: 2 });
     assert.deepEqual([summary.exitCost?.medianMs, summary.exitCost?.p99Ms], [1, 1]);
@@ -76,7 +76,7 @@ describe('a soak', () => {
     const code = await soak.code;
     const summary = JSON.parse(readFileSync(join(soak.out, 'summary.json'), 'utf8')) as SoakSummary;
     assert.deepEqual([summary.plain.runs, summary.amplified.runs, summary.all.abnormal], [7, 7, 0]);
-    // What it costs on a busy machine is not for a test to say.
+    // A test can't judge the cost on a busy machine.
     assert.equal(code, holds(summary) ? 0 : 1, soak.output());
     const { cost } = summary.exitCosts[0] ?? assert.fail('no exit cost');
     assert.equal(cost.count, 7);
@@ -90,7 +90,7 @@ describe('a soak', () => {
   test('interrupted, it writes what it has and leaves nothing behind', async (t) => {
     const soak = start(t, '--runs', '500', '--only', 'node20, exit, frozen');
     await soak.says(/^\d+ runs/m);
-    // At the worst moment: the server is frozen.
+    // At the worst moment: while the server is frozen.
     const deadline = Date.now() + 60_000;
     let frozen = false;
     while (!frozen && Date.now() < deadline) {
@@ -103,8 +103,8 @@ describe('a soak', () => {
     assert.equal(await soak.code, 130, soak.output());
     const summary = JSON.parse(readFileSync(join(soak.out, 'summary.json'), 'utf8')) as SoakSummary;
     assert.ok(summary.interrupted && summary.all.runs < 500);
-    // An etcd is a child of the service that freezes it: once that is gone, the system's first process reaps it, a moment
-    // after it has died.
+    // An etcd is a child of the service that freezes it. Once the service is gone, the system's first process reaps the
+    // etcd, a moment after it has died.
     assert.deepEqual(
       processes.filter((pid) => !['Z', 'X', undefined].includes(stateOf(pid)?.state)),
       [],
@@ -123,7 +123,7 @@ function start(t: TestContext, ...args: string[]) {
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
   const code = once(child, 'close').then(([code]) => code as number | null);
   t.after(async () => {
-    // Killed outright it would leave its servers behind.
+    // If the command were killed outright, it would leave its servers behind.
     child.kill('SIGTERM');
     await code;
     rmSync(out, { recursive: true, force: true });
@@ -136,7 +136,7 @@ function start(t: TestContext, ...args: string[]) {
     async says(pattern: RegExp) {
       while (!pattern.test(output) && child.exitCode === null) await pause(5);
     },
-    /** Its processes, of services and of runs. */
+    /** Processes of its services and runs. */
     processes: () => descendants(child.pid as number),
   };
 }

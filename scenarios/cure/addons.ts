@@ -7,7 +7,7 @@ import { pythonProgram, typescriptProgram } from '../in-root.js';
 
 const files = provided('addons') ?? {};
 
-/** The loopback server that all of them talk to; empty where they aren't built. */
+/** The loopback server that all of them talk to; empty if they aren't built. */
 export const SERVER = files['addon-server'] ?? '';
 
 /** The folder in which programs look for them. */
@@ -15,13 +15,13 @@ export const ADDONS = dirname(SERVER);
 
 export type Language = 'Python' | 'JavaScript';
 
-/** One of the addons of examples/addons, in one of its uses. */
+/** One of the addons in examples/addons, in one of its uses. */
 export interface Addon {
   readonly name: string;
   readonly language: Language;
-  /** The first words of its programs' arguments. */
+  /** The first arguments of its programs. */
   readonly words: readonly string[];
-  /** As authors write it today; the others are their cure. */
+  /** Whether it is an addon as authors write it today. The others are its cure. */
   readonly control: boolean;
 }
 
@@ -39,7 +39,7 @@ export const addons: readonly Addon[] = [
   addon('JavaScript', false, 'owned-runtime-napi, cloned', 'addon_napi_owned', 'nextCloned'),
 ];
 
-/** Whether set-up built it. */
+/** Whether set-up has built it. */
 export const isBuilt = ({ words: [module = ''] }: Addon): boolean =>
   files[module.replaceAll('_', '-')] !== undefined;
 
@@ -63,7 +63,7 @@ export function addonHosts(): AddonHost[] {
   ];
 }
 
-/** The version that a host says it has. */
+/** The version that a host reports. */
 export function versionOf({ command: [binary = ''] }: AddonHost): string {
   const said = execFileSync(binary, ['--version'], { encoding: 'utf8' });
   return /\d+\.\d+\.\d+\S*/.exec(said)?.[0] ?? said.trim();
@@ -73,7 +73,7 @@ export function versionOf({ command: [binary = ''] }: AddonHost): string {
 export const endingsOf = (language: Language): Readonly<Record<string, AddonEnding>> =>
   language === 'Python' ? pythonAddonEndings : nodeAddonEndings;
 
-/** The command of a program of scenarios/python or scenarios/typescript. */
+/** The command that runs a program in scenarios/python or scenarios/typescript. */
 export function programCommand(host: AddonHost, program: string, words: readonly string[]): string[] {
   const file = host.language === 'Python' ? pythonProgram(program) : typescriptProgram(program);
   return [...host.command, file, ...words];

@@ -12,7 +12,7 @@ import {
   SERVER,
 } from './addons.js';
 
-/** `plain` runs are strict about threads that are left. */
+/** In `plain` runs, a thread that is left is a failure. */
 export const modes = ['plain', 'amplified'] as const;
 
 export type Mode = (typeof modes)[number];
@@ -26,16 +26,19 @@ export interface CureCell {
   readonly runs: number;
 }
 
-/** How often, and what of it. */
+/** How many runs, and of which cells. */
 export interface CureOptions {
-  /** Amplified runs of each ending on ours, over all hosts together. The others are a fifth, or a tenth on controls. */
+  /**
+   * Amplified runs of each ending on our addons, over all hosts together. Plain runs are a fifth of that, and runs of
+   * controls a tenth.
+   */
   readonly runs: number;
-  /** Cells whose name holds one of these. Default: all. */
+  /** Cells whose name contains one of these. Default: all. */
   readonly only?: readonly string[];
   /** Names of hosts. Default: all. */
   readonly on?: readonly string[] | undefined;
   readonly modes?: readonly Mode[];
-  /** Of the amplifier; each cell draws its own from it. */
+  /** Seed of the amplifier; each cell derives its own from it. */
   readonly seed: number;
 }
 
@@ -46,7 +49,7 @@ export const cellName = ({ addon, host, ending, mode }: Omit<CureCell, 'runs'>):
 const SEEDS = 2 ** 32;
 const SHARE = { plain: 5, control: 10 } as const;
 
-/** The cells of a run: their runs add up to what the options want of each ending. */
+/** The cells of a run. Together, their runs are as many for each ending as the options request. */
 export function cureCells(options: CureOptions): CureCell[] {
   const { only = [], on, modes: wanted = modes } = options;
   const hosts = addonHosts().filter(({ name }) => on?.includes(name) ?? true);
@@ -68,7 +71,7 @@ export function cureCells(options: CureOptions): CureCell[] {
     .filter((cell) => only.length === 0 || only.some((part) => cellName(cell).includes(part)));
 }
 
-/** What the tester is to run. */
+/** The tester's plan. */
 export function curePlan(cells: readonly CureCell[], { seed, jobs }: { seed: number; jobs: number }): Plan {
   return {
     services: {
@@ -100,12 +103,12 @@ function cellScenario(cell: CureCell, seed: number): ScenarioSpec {
     command: programCommand(host, program, [...addon.words, ...words]),
     runs,
     expect,
-    // Deno looks for a newer version of itself now and then, and says so.
+    // Deno sometimes looks for a newer version of itself, and reports it.
     env: { ADDONS, DENO_NO_UPDATE_CHECK: '1', PYTHONDONTWRITEBYTECODE: '1' },
     ...(mode === 'plain' && !leavesThreads && { strict: true }),
-    // Runs of the same number would else be delayed alike in all cells.
+    // Otherwise runs with the same number would be delayed alike in all cells.
     ...(mode === 'amplified' && { perturb: 'amplify', seed }),
-    // Of the controls' many crashes it is known where they come from: their stacks would take a second each.
+    // The cause of the controls' many crashes is known, and their stacks would take a second each.
     ...(addon.control && (mode === 'amplified' || leavesThreads) && { witness: false }),
   };
 }

@@ -1,4 +1,4 @@
-// What was run so far, so that an interrupted run continues from it.
+// What has been run so far, so that an interrupted run can continue.
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { ADDONS } from './addons.js';
 
 const EVERY_MS = 20_000;
 
-/** The tester's report of an unfinished run, with what it was made of. */
+/** The tester's report of an unfinished run, with a hash of what it ran. */
 export class Checkpoint {
   readonly file: string;
   readonly #identity = identity();
@@ -22,7 +22,7 @@ export class Checkpoint {
     return existsSync(this.file);
   }
 
-  /** `undefined` where there is none, or one of other addons, programs or another seed, which is of no use. */
+  /** `undefined` if there is none, or if it is useless because it has other addons, programs or another seed. */
   async read(seedWanted: number | undefined): Promise<{ seed: number; report: SavedReport } | undefined> {
     if (!this.exists) return undefined;
     const { identity, seed } = JSON.parse(readFileSync(this.file, 'utf8')).checkpoint ?? {};
@@ -30,7 +30,7 @@ export class Checkpoint {
     return { seed, report: await readReport(this.file) };
   }
 
-  /** Now and then, or `now`; whole or not at all. */
+  /** Writes it now and then, or immediately with `now`; whole or not at all. */
   write(seed: number, soFar: () => PlanResult, now = false): void {
     if (!now && performance.now() < this.#next) return;
     const draft = `${this.file}.${process.pid}.tmp`;
@@ -45,7 +45,7 @@ export class Checkpoint {
   }
 }
 
-/** Of the addons and the programs as they are. */
+/** A hash of the addons and the programs as they are now. */
 function identity(): string {
   const hash = createHash('sha256');
   const programs = [

@@ -26,11 +26,11 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(rule), ...rows.map(line)].join('\n');
 };
 
-/** `19 of 30`, or nothing where nothing ran. */
+/** `19 of 30`, or nothing if there were no runs. */
 const failures = (counted: Counted): string =>
   counted.runs === 0 ? '' : `${counted.failed} of ${counted.runs}`;
 
-/** How many left a thread, of those that ended otherwise as they should have. */
+/** How many left a thread, among those that otherwise ended as they should have. */
 const leftThreads = (cells: readonly CellSummary[], language: Language): string => {
   const strict = cells.filter(({ ending }) => !endingsOf(language)[ending]?.leavesThreads);
   const { threadsLeft, failed, runs } = total(strict);
@@ -48,7 +48,7 @@ const languages: readonly Language[] = ['Python', 'JavaScript'];
 const of = (cells: readonly CellSummary[], addon: Addon, mode?: Mode): CellSummary[] =>
   cells.filter((cell) => cell.addon === addon.name && (mode === undefined || cell.mode === mode));
 
-/** The addons that have runs, of one language. */
+/** The addons of one language that have runs. */
 const addonsOf = (cells: readonly CellSummary[], language: Language): Addon[] =>
   addons.filter((addon) => addon.language === language && of(cells, addon).length > 0);
 
@@ -140,7 +140,7 @@ function faultTable(some: readonly CellSummary[]): string {
   );
 }
 
-/** Speeds as a table, one row for each host and number at once. */
+/** Speeds as a table, with a row for each host and concurrency. */
 export function speedTable(speeds: readonly Speed[]): string {
   const hosts = [...new Set(speeds.map(({ host }) => host))];
   const cell = (host: string, many: number, control: boolean): string[] => {
@@ -161,7 +161,7 @@ export function speedTable(speeds: readonly Speed[]): string {
   );
 }
 
-/** The end of a run, for a terminal. */
+/** The summary at the end of a run, for a terminal. */
 export function cureLines(summary: CureSummary): string {
   const bad = faults(summary);
   return [
@@ -187,7 +187,7 @@ export interface Measurement {
   readonly command: string;
 }
 
-/** docs/measurements/cure.md, whole. */
+/** The whole text of docs/measurements/cure.md. */
 export function cureMarkdown(
   summary: CureSummary,
   speeds: readonly Speed[],

@@ -1,4 +1,4 @@
-// What the cure costs: awaitables per second and CPU of each, ours beside those that they stand for.
+// What the cure costs: awaitables per second and CPU time of each, with our addons and with those that they replace.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { median } from '@quiesce/test-services';
@@ -10,20 +10,20 @@ const TIMEOUT_MS = 60_000;
 /** How many are awaited at once. */
 export const atOnce = [1, 1000] as const;
 
-/** Of one addon on one host. Medians of the rounds. */
+/** Results for one addon on one host. Medians of the rounds. */
 export interface Speed {
   readonly addon: string;
   readonly control: boolean;
   readonly host: string;
   readonly atOnce: number;
   readonly perSecond: number;
-  /** Wall-clock time of each, in microseconds; with more at once, their share of it. */
+  /** Wall-clock time of each, in microseconds. With more at once, the time divided by their number. */
   readonly wallUs: number;
   /** User and system time of the process for each, in microseconds. */
   readonly cpuUs: number;
 }
 
-/** Of some hosts those that speed is measured on: it depends little on their versions. */
+/** The hosts on which speed is measured, as it depends little on their versions. */
 const measuredOn = (all: readonly AddonHost[]): AddonHost[] => {
   const pythons = all.filter(({ language }) => language === 'Python');
   const python = pythons.find(({ name }) => name === 'python3.11') ?? pythons.at(-1);
@@ -41,8 +41,8 @@ interface Measured {
 }
 
 /**
- * Measures alternately, so that what changes on the machine meanwhile meets all alike.
- * @param seconds of each measurement
+ * Measures alternately, so that changes on the machine affect all alike.
+ * @param seconds for each measurement
  */
 export async function measureSpeed(
   options: { rounds: number; seconds: number; on?: readonly string[] | undefined; signal?: AbortSignal },
@@ -90,14 +90,14 @@ async function measureOnce(
     ...{ env, timeout: TIMEOUT_MS + seconds * 2000 },
     ...{ killSignal: 'SIGKILL' as const, ...(signal && { signal }) },
   }).catch((error: { stdout?: string } & Error) => {
-    // The control may crash at its exit, when it has measured.
+    // The control may crash at its exit, after it has measured.
     if (!signal?.aborted && error.stdout?.trimEnd().endsWith('}')) return { stdout: error.stdout };
     throw error;
   });
   return JSON.parse(stdout) as Measured;
 }
 
-/** Where ours is slower than the control, by more than `tolerance` of it, in wall-clock time or CPU. */
+/** Where ours is slower than the control, in wall-clock time or CPU time, by more than `tolerance` of the control's. */
 export function slower(speeds: readonly Speed[], tolerance = 0.05): string[] {
   return speeds
     .filter(({ control }) => !control)

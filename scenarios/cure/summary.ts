@@ -1,14 +1,14 @@
-// What the exits showed: how many of each addon's failed, in each ending and on each host.
+// What the exits showed: how many failed for each addon, in each ending and on each host.
 import { outcomeLabel, type PlanResult, type RunRecord, type ScenarioResult, upperBound } from 'quiesce';
 import type { Language } from './addons.js';
 import { type CureCell, cellName, type Mode } from './cells.js';
 
-/** Some runs. */
+/** Counts of some runs. */
 export interface Counted {
   readonly runs: number;
-  /** Ended otherwise than they should have. */
+  /** Runs that ended otherwise than they should have. */
   readonly failed: number;
-  /** Ended as they should have, but a thread was left, of those that the tester was strict about. */
+  /** Runs that ended as they should have, but left a thread although the tester was strict about threads. */
   readonly threadsLeft: number;
   /** How many failed in each way, such as `SIGABRT`. */
   readonly ends: Readonly<Record<string, number>>;
@@ -22,7 +22,7 @@ export interface CellSummary extends Counted {
   readonly host: string;
   readonly ending: string;
   readonly mode: Mode;
-  /** As many as were wanted. */
+  /** Whether all planned runs were made. */
   readonly complete: boolean;
 }
 
@@ -98,7 +98,7 @@ export const holds = (summary: CureSummary): boolean =>
   summary.cells.every(({ complete }) => complete) &&
   summary.serviceFailures.length === 0;
 
-/** Whether each of the controls failed somewhere: where they don't, the benchmark shows nothing. */
+/** Whether each control failed somewhere. If a control doesn't fail, the benchmark shows nothing. */
 export function controlsFail({ cells }: CureSummary): boolean {
   const controls = new Set(cells.filter(({ control }) => control).map(({ addon }) => addon));
   return [...controls].every((name) => total(cells.filter(({ addon }) => addon === name)).failed > 0);

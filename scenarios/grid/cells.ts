@@ -4,7 +4,7 @@ import { type RuntimeName, runtimeCommand, runtimeNames } from '@quiesce/test-se
 import type { ScenarioSpec } from 'quiesce';
 import { type GridEnding, gridEndings } from '../endings.js';
 
-/** What a program is in the middle of when it ends, and the services that it needs for that. */
+/** What a program is doing when it ends, and the services that it needs for that. */
 export const situations = {
   idle: ['etcd'],
   calls: ['etcd'],
@@ -17,7 +17,7 @@ export const situations = {
 
 export type Situation = keyof typeof situations;
 
-/** A place in the grid. `null`: the same program without the client, which the others are measured against. */
+/** A place in the grid. `null`: the same program without the client, with which the others are compared. */
 export interface Cell {
   readonly runtime: RuntimeName;
   readonly ending: GridEnding;
@@ -25,9 +25,9 @@ export interface Cell {
 }
 
 /**
- * Whether the host itself may delay the end of this cell's program. After an uncaught exception Bun waits up to 100 ms for
- * its event loop to wake up when anything holds that: scenarios/host-bugs/bun-waits-after-an-exception.mjs. Here nothing
- * comes that would wake it.
+ * Whether the host itself may delay the end of this cell's program. After an uncaught exception, Bun waits up to 100 ms
+ * for its event loop to wake up, if anything holds the loop: scenarios/host-bugs/bun-waits-after-an-exception.mjs. Here
+ * nothing arrives that would wake the loop.
  */
 export const hostDelays = ({ runtime, ending, situation }: Cell): boolean =>
   runtime === 'bun' &&
@@ -44,7 +44,7 @@ export const cells: readonly Cell[] = runtimeNames.flatMap((runtime) =>
   ),
 );
 
-/** The cells without. */
+/** The cells without the client. */
 export const cellsWithoutClient: readonly Cell[] = runtimeNames.flatMap((runtime) =>
   keysOf(gridEndings).map((ending) => ({ runtime, ending, situation: null })),
 );
@@ -56,7 +56,7 @@ const PROGRAM = fileURLToPath(new URL(`${here}program.js`, import.meta.url));
 export const cellName = ({ runtime, ending, situation }: Cell): string =>
   [runtime, ending, situation ?? 'no client'].join(', ');
 
-/** The scenario that a cell is for the tester. */
+/** The tester's scenario for a cell. */
 export function cellScenario(cell: Cell): ScenarioSpec {
   const { runtime, ending, situation } = cell;
   return {
@@ -66,7 +66,7 @@ export function cellScenario(cell: Cell): ScenarioSpec {
     uses: situation === null ? [] : situations[situation],
     expect: gridEndings[ending],
     strict: true,
-    // Deno looks for a newer version of itself now and then, and says so.
+    // Deno sometimes looks for a newer version of itself, and reports it.
     env: { DENO_NO_UPDATE_CHECK: '1' },
     timeout: '20s',
   };

@@ -1,14 +1,14 @@
-// How the grid's programs talk to its services: one line each way on a loopback connection.
+// How the grid's programs talk to its services: one line in each direction on a loopback connection.
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
-/** Sends each connection's lines to `onLine`; what that returns, if anything, is the answer. */
+/** Passes each connection's lines to `onLine`. If that returns something, it is the answer. */
 export function serveLines(socket: Socket, onLine: (line: string) => void): void {
   createInterface(socket).on('line', onLine);
   socket.on('error', () => {}); // the program is gone, and 'close' follows
 }
 
-/** A connection to a service's control port. It holds the event loop only while an answer is waited for. */
+/** A connection to a service's control port. It holds the event loop only while it waits for an answer. */
 export class Control {
   readonly #socket: Socket;
   #text = '';
@@ -23,7 +23,7 @@ export class Control {
     socket.on('error', () => {}); // the service is gone; the run then times out
   }
 
-  /** Connects to a port of loopback. */
+  /** Connects to a loopback port. */
   static open(port: number): Promise<Control> {
     return new Promise((resolve, reject) => {
       const socket = connect(port, '127.0.0.1');
@@ -35,7 +35,7 @@ export class Control {
     });
   }
 
-  /** Says a line, and resolves with the next one that comes back. */
+  /** Sends a line, and resolves with the next line that is received. */
   ask(line: string): Promise<string> {
     this.#socket.ref();
     this.#socket.write(`${line}\n`);
@@ -50,7 +50,7 @@ export class Control {
     });
   }
 
-  /** Ends it. Without that, it ends with the process or thread. */
+  /** Ends the connection. Otherwise it ends with the process or thread. */
   close(): void {
     this.#socket.destroy();
   }

@@ -1,7 +1,7 @@
-// A service: an etcd that runs of the grid freeze (SIGSTOP), one run at a time. Arguments: the control port, then etcd's
-// command line. A run says `hold ID THREADS` once for each of its threads and is answered `held` when the server is its
-// own; after as many times `freeze`, all are answered `frozen`. The server continues when the run's last connection is closed,
-// which its end does at the latest.
+// A service: an etcd that runs of the grid freeze (SIGSTOP), one run at a time. Arguments: the control port, then
+// etcd's command line. A run sends `hold ID THREADS` once for each of its threads, and is answered `held` when the
+// server is reserved for it. After as many `freeze` lines, all connections are answered `frozen`. The server continues
+// when the run's last connection is closed, at the latest when the run ends.
 import { spawn } from 'node:child_process';
 import { createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { isStopped } from '@quiesce/test-services';
 import { serveLines } from './control.js';
 
 const [port, program = '', ...words] = process.argv.slice(2);
-// Of this process group: whoever kills the group reaches it, frozen or not.
+// In this process group: a signal that kills the group reaches it, frozen or not.
 const etcd = spawn(program, words, { stdio: 'inherit' });
 
 interface Run {
@@ -19,7 +19,7 @@ interface Run {
   readonly ready: Set<Socket>;
 }
 
-/** The first of them has the server. */
+/** The first of them holds the server. */
 const runs: Run[] = [];
 
 createServer((socket) => {

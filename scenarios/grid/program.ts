@@ -1,5 +1,5 @@
-// One program for all cells of the grid. Arguments: the ending and the situation, of which `no client` is the same program
-// without the client.
+// One program for all cells of the grid. Arguments: the ending and the situation. With `no client`, it is the same
+// program without the client.
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { workDone } from 'quiesce/work-done';
@@ -10,7 +10,7 @@ const WORKERS = 2;
 
 async function reach(situation: string, threads: number, impatient: boolean): Promise<Reached> {
   if (situation === 'no client') return { close: async () => {}, settle: async () => {} };
-  // Not loaded where there is no client.
+  // Not loaded without a client.
   const { situations } = await import('./situations.js');
   const enter = situations[situation as keyof typeof situations];
   if (enter === undefined) throw new Error(`unknown situation ${JSON.stringify(situation)}`);

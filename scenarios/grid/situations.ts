@@ -1,18 +1,18 @@
-// What a program of the grid is in the middle of when it ends.
+// What a program of the grid is doing when it ends.
 import { setTimeout as delay } from 'node:timers/promises';
 import { threadId } from 'node:worker_threads';
 import { connect, type EtcdClient, EtcdError, prefix } from '@quiesce/etcd';
 import { Control } from './control.js';
 
-/** A situation that was reached. */
+/** A situation that the program has reached. */
 export interface Reached {
-  /** Ends it in order. */
+  /** Closes the client properly. */
   close(): Promise<void>;
-  /** Begins nothing new and lets go of the event loop; resolves when what had begun is through. */
+  /** Begins nothing new and releases the event loop. Resolves when everything that had begun is finished. */
   settle(): Promise<void>;
 }
 
-/** How many threads of this process are in it at the same time, and whether what can't succeed should fail soon. */
+/** How many threads of this process are in it at the same time, and whether calls that can't succeed should fail soon. */
 export interface Circumstances {
   readonly threads: number;
   readonly impatient: boolean;
@@ -21,7 +21,7 @@ export interface Circumstances {
 const run = process.env.QUIESCE_RUN_ID ?? String(process.pid);
 const root = `grid/${run}/${threadId}`;
 const CALLERS = 8;
-/** Long enough that it crosses from and to the core by itself. */
+/** Long enough that it passes to and from the core in a message of its own. */
 const LONG = Buffer.alloc(40_000, 'long');
 const EVENTS = 5;
 const IMPATIENT_MS = 200;
@@ -32,14 +32,14 @@ function given(name: string): string {
   return value;
 }
 
-/** Connected, and nothing under way. */
+/** Connected, and nothing is under way. */
 async function idle(): Promise<Reached> {
   const etcd = await connect(given('ETCD_ENDPOINTS'));
   await etcd.put(root, 'idle');
   return { close: () => etcd.close(), settle: async () => {} };
 }
 
-/** Gets and puts one after another, of several callers. */
+/** Gets and puts, one after another, by several callers. */
 async function calls(): Promise<Reached> {
   const etcd = await connect(given('ETCD_ENDPOINTS'));
   const callers = new Callers(etcd);
@@ -50,7 +50,7 @@ async function calls(): Promise<Reached> {
   };
 }
 
-/** A watch that has seen events, and further ones are on their way. */
+/** A watch that has seen events while further ones are on their way. */
 async function watch(): Promise<Reached> {
   const etcd = await connect(given('ETCD_ENDPOINTS'));
   const watch = etcd.watch(prefix(root));
@@ -73,12 +73,12 @@ async function watch(): Promise<Reached> {
   };
 }
 
-/** A lease that is renewed all the time: each third of the shortest TTL that etcd grants. */
+/** A lease that is renewed all the time: after each third of the shortest TTL that etcd grants. */
 async function keepAlive(): Promise<Reached> {
   const etcd = await connect(given('ETCD_ENDPOINTS'));
   const { id } = await etcd.lease.grant(1);
   await etcd.lease.keepAlive(id);
-  // One is on its way at this moment, too.
+  // One renewal is on its way at this moment, too.
   const renewing = untilClosed(etcd.lease.keepAliveOnce(id));
   return {
     close: () => Promise.all([etcd.close(), renewing]).then(() => {}),
@@ -89,13 +89,13 @@ async function keepAlive(): Promise<Reached> {
   };
 }
 
-/** Nobody listens at one endpoint, and at the other no connection is accepted. */
+/** Nothing listens at one endpoint, and the other accepts no connection. */
 async function deadEndpoint({ impatient }: Circumstances): Promise<Reached> {
   const connecting = connectingTo({
     endpoints: ['http://127.0.0.1:1', given('GRID_FULL')],
     ...(impatient && { connectTimeoutMs: IMPATIENT_MS }),
   });
-  // The end comes at another moment in each run.
+  // The end comes at a different moment in each run.
   await delay((Number(process.env.QUIESCE_RUN) * 7) % 12);
   return connecting;
 }
@@ -115,7 +115,7 @@ async function tlsHandshake({ impatient }: Circumstances): Promise<Reached> {
   return connecting;
 }
 
-/** A watch and calls, and the server is stopped by SIGSTOP. */
+/** A watch and calls, and SIGSTOP has stopped the server. */
 async function frozenServer({ threads, impatient }: Circumstances): Promise<Reached> {
   const control = await Control.open(Number(given('GRID_FREEZER')));
   await control.ask(`hold ${run} ${threads}`);
@@ -158,7 +158,7 @@ function connectingTo(options: Exclude<Parameters<typeof connect>[0], string | u
   };
 }
 
-/** Calls, one after another of each caller, until it is stopped or the client closed. Two of them move a long value. */
+/** Each caller makes one call after another, until it is stopped or the client is closed. Two callers move a long value. */
 class Callers {
   /** One of the calls was answered. */
   readonly answered: Promise<void>;
@@ -191,7 +191,7 @@ class Callers {
   }
 }
 
-/** Waits for something that the client's end, or a server's that doesn't answer, makes fail. */
+/** Waits for something that fails when the client ends, or a server doesn't answer. */
 async function untilClosed(work: Promise<unknown>): Promise<void> {
   try {
     await work;

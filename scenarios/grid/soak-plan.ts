@@ -1,4 +1,4 @@
-// The grid's cells as a soak runs them: each plain and amplified, and beside them the same programs without the client.
+// The grid's cells as a soak runs them: each plain and amplified, and in addition the same programs without the client.
 import type { Plan, ScenarioSpec } from 'quiesce';
 import { type Cell, cellName, cellScenario, cells, cellsWithoutClient } from './cells.js';
 import { gridServices } from './services.js';
@@ -7,19 +7,19 @@ import { gridServices } from './services.js';
 export interface SoakCell extends Cell {
   /** The name of its scenario. */
   readonly name: string;
-  /** By the exit amplifier. */
+  /** Whether the exit amplifier is used. */
   readonly amplified: boolean;
-  /** 0: too few are made for this one to have any. */
+  /** 0 if there are too few runs for this cell to have any. */
   readonly runs: number;
 }
 
-// Their median is what the others are measured against, and a cell's share of the runs alone would say too little.
+// The others are compared with their median. A cell's share of the runs alone would say too little.
 const REPETITIONS_WITHOUT_CLIENT = 3;
 const SEEDS = 2 ** 32;
 
 /**
- * Spreads a number of runs evenly over the cells that are wanted, half of them plain and half amplified. Those without the
- * client are further ones.
+ * Spreads a number of runs evenly over the chosen cells, half of them plain and half amplified. Runs without the client
+ * are added to that.
  */
 export function soakCells(runs: number, wanted: (cell: Cell) => boolean = () => true): SoakCell[] {
   const withClient = [false, true].flatMap((amplified) =>
@@ -42,7 +42,7 @@ export function soakCells(runs: number, wanted: (cell: Cell) => boolean = () => 
       runs: Math.ceil(runs / places),
     })),
   );
-  // Beside those that they are compared with, so that what changes on the machine meets both.
+  // Next to those that they are compared with, so that changes on the machine affect both.
   return hosts.flatMap(({ runtime, ending }) =>
     [...without, ...spread].filter((cell) => cell.runtime === runtime && cell.ending === ending),
   );
@@ -57,7 +57,7 @@ export async function soakPlan(
     ...cellScenario(cell),
     name: cell.name,
     runs: cell.runs,
-    // Runs of the same number would else be delayed alike in all cells.
+    // Otherwise runs with the same number would be delayed alike in all cells.
     ...(cell.amplified && { perturb: 'amplify', seed: (seed + i) % SEEDS }),
   });
   return {

@@ -5,7 +5,7 @@ import { type GridEnding, gridEndings } from '../endings.js';
 import { hostDelays, type Situation, situations } from './cells.js';
 import type { SoakCell } from './soak-plan.js';
 
-/** What issue 6 asks for. */
+/** The targets of issue 6. */
 export const targets = { abnormal: 0, upperBound: 0.0003, medianMs: 5, p99Ms: 20 } as const;
 
 /** Abnormal exits of some runs; `upperBound` is Clopper-Pearson's, one-sided, at 95 %. */
@@ -21,15 +21,18 @@ export interface SoakedCell extends Omit<SoakCell, 'runs'>, Counted {
   readonly ends: readonly string[];
 }
 
-/** Milliseconds from work done to gone, of the plain runs of one ending on one runtime, without those that `hostDelays`. */
+/**
+ * Milliseconds from "work done" to the end of the process, over the plain runs of one ending on one runtime, except for
+ * cells that `hostDelays`.
+ */
 export interface ExitCost {
   readonly runtime: string;
   readonly ending: string;
   readonly withClient: Summary;
   readonly withoutClient: Summary;
-  /** Of each run with the client: what it took more than the median without. */
+  /** For each run with the client: how much longer it took than the median without the client. */
   readonly cost: Summary;
-  /** The same of the runs without the client: what of the above is the machine's. */
+  /** The same for the runs without the client: the part that comes from the machine. */
   readonly noise: Summary;
 }
 
@@ -37,15 +40,15 @@ export interface SoakSummary {
   readonly startedAt: string;
   readonly durationMs: number;
   readonly interrupted: boolean;
-  /** Of all runs with the client: together, plain, amplified. */
+  /** All runs with the client: together, plain, amplified. */
   readonly all: Counted;
   readonly plain: Counted;
   readonly amplified: Counted;
   /** Runs without the client that did not end as expected: the host's own failures. */
   readonly withoutClient: Counted;
   /**
-   * Over all plain runs, what those with the client take more than those without, at the median and at p99; `null` where
-   * there are too few. `cost` and `noise` are what that is the difference of.
+   * How much longer plain runs with the client take than those without, at the median and at p99; `null` if there are
+   * too few. It is the difference of `cost` and `noise`.
    */
   readonly exitCost: {
     readonly medianMs: number;
@@ -55,7 +58,7 @@ export interface SoakSummary {
   } | null;
   readonly exitCosts: readonly ExitCost[];
   readonly cells: readonly SoakedCell[];
-  /** Services that failed; runs that needed them are missing then. */
+  /** Services that failed. The runs that needed them are missing. */
   readonly serviceFailures: PlanResult['serviceFailures'];
 }
 
@@ -117,8 +120,8 @@ export function soakSummary(soaked: readonly SoakCell[], result: PlanResult): So
 }
 
 /**
- * Whether a run ended otherwise than it should have. One that failed before its end had come may have the exit code that
- * was expected.
+ * Whether a run ended otherwise than it should have. A run that failed before its ending may still have the expected
+ * exit code.
  */
 export const isAbnormal = ({ failed, workDone }: RunRecord): boolean => failed || !workDone;
 
@@ -138,7 +141,7 @@ function total(some: readonly Counted[]): Counted {
 const endingNames = Object.keys(gridEndings) as GridEnding[];
 const situationNames = Object.keys(situations) as Situation[];
 
-/** Whether nothing ended otherwise than it should have, and the client's cost at exit is within its targets. */
+/** Whether everything ended as it should have, and the client's cost at exit is within its targets. */
 export function holds({ all, withoutClient, exitCost, serviceFailures }: SoakSummary): boolean {
   const cheap = exitCost === null || (exitCost.medianMs < targets.medianMs && exitCost.p99Ms < targets.p99Ms);
   return all.abnormal + withoutClient.abnormal === 0 && serviceFailures.length === 0 && cheap;

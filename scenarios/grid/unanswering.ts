@@ -1,13 +1,13 @@
-// A service that never answers. Arguments: three ports. On the first connections are accepted and read, and nothing is
-// said: a TLS handshake doesn't get on. On the second they aren't accepted, and the queue for that is full, so that the
-// kernel drops what is sent to connect. On the third, the control port, `hello NAME` is answered `heard` and, when a
-// handshake for the server of that name has come, `arrived`.
+// A service that never answers. Arguments: three ports. On the first, connections are accepted and read, but nothing is
+// sent, so a TLS handshake makes no progress. On the second, connections aren't accepted, and the queue for them is
+// full, so that the kernel drops connection requests. On the third, the control port, `hello NAME` is answered `heard`
+// and, when a handshake for the server with that name has arrived, `arrived`.
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { serveLines } from './control.js';
 
-// Linux queues one connection more than it is asked to.
+// Linux queues one connection more than requested.
 const BACKLOG = 1;
 const MOST_HELLO_BYTES = 16 * 1024;
 
@@ -42,7 +42,7 @@ if (isMainThread) {
     });
   }).listen(control, '127.0.0.1');
 } else {
-  // A thread that sleeps accepts nothing.
+  // A sleeping thread accepts nothing.
   createServer().listen({ port: workerData as number, host: '127.0.0.1', backlog: BACKLOG }, () => {
     parentPort?.postMessage('listening');
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);

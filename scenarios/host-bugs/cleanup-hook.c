@@ -1,4 +1,4 @@
-// An addon that says when its env's cleanup hook runs. For exit-skips-cleanup-hooks.mjs.
+// An addon that prints when its env's cleanup hook runs. For exit-skips-cleanup-hooks.mjs.
 #include <unistd.h>
 
 int napi_add_env_cleanup_hook(void *env, void (*hook)(void *), void *argument);

@@ -1,4 +1,4 @@
-// An addon whose exports are a buffer of memory of its own. For untransferable-external-buffer.mjs.
+// An addon that exports a buffer over its own memory. For untransferable-external-buffer.mjs.
 #include <stddef.h>
 
 int napi_create_external_buffer(void *env, size_t length, void *data, void (*finalize)(void *, void *, void *), void *hint,

@@ -1,5 +1,5 @@
-// A stream of @grpc/grpc-js whose messages an error's status follows at once, in the same packet. On Deno 2.9.6 the messages
-// are lost; on Node and Bun all three come before the error.
+// A stream of @grpc/grpc-js whose messages are followed at once by an error status, in the same packet. On Deno 2.9.6
+// the messages are lost; on Node and Bun all three come before the error.
 //
 //   deno run --allow-all scenarios/host-bugs/grpc-js-loses-messages.mjs
 //
@@ -33,7 +33,7 @@ function field(name, value) {
   ]);
 }
 
-/** Of one byte, in gRPC's framing. */
+/** A message of one byte, in gRPC's framing. */
 const message = frame(DATA, 0, 1, Buffer.of(0, 0, 0, 0, 1, 7));
 const head = Buffer.concat([Buffer.of(0x88), field('content-type', 'application/grpc')]);
 const answer = Buffer.concat([
@@ -53,7 +53,7 @@ const server = createServer((socket) => {
   });
 });
 
-/** Whether there is a HEADERS frame in it. */
+/** Whether the data contains a HEADERS frame. */
 function isRequest(data) {
   const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
   let at = data.toString('latin1').startsWith(preface) ? preface.length : 0;

@@ -1,5 +1,5 @@
-// Breaches of HTTP/2 by a server that Node's client ends the request for, at once and with an error. Deno 2.9.6 and Bun 1.4.4
-// take some of them for nothing wrong, or wait forever.
+// Breaches of HTTP/2 by a server, for which Node's client ends the request at once with an error. Deno 2.9.6 and Bun
+// 1.4.4 accept some of them, or wait forever.
 //
 //   node scenarios/host-bugs/http2-breaches.mjs
 //

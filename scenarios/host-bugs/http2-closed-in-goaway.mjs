@@ -1,5 +1,5 @@
-// A client's HTTP/2 session that is destroyed by its own 'goaway' listener, with one more frame to read. Deno 2.9.6 dies from
-// SIGSEGV or an assertion of nghttp2; Node and Bun print "survived".
+// A client's HTTP/2 session is destroyed by its own 'goaway' listener while one more frame is to be read. Deno 2.9.6
+// dies from SIGSEGV or an assertion of nghttp2; Node and Bun print "survived".
 import * as http2 from 'node:http2';
 import { createServer } from 'node:net';
 

@@ -1,10 +1,10 @@
 // Node's HTTP/2 client aborts its process some time after a stream was closed in the middle of its response's headers:
-// "Assertion failed: (current_nghttp2_memory_) == (0)", in ~Http2Session(). What the stream still holds of the headers is
-// counted as the session's, and a small garbage collection may end the session's object first.
+// "Assertion failed: (current_nghttp2_memory_) == (0)", in ~Http2Session(). The memory that the stream still holds for
+// the headers is counted as the session's, and a minor garbage collection may destroy the session's object first.
 //
 //   node scenarios/host-bugs/http2-session-aborts.mjs [processes]
 //
-// Fails (1) as soon as a process has aborted, mostly within three of them on Node 20; each runs for 10 s.
+// Fails (1) as soon as a process has aborted, usually within three of them on Node 20. Each runs for 10 s.
 import { spawnSync } from 'node:child_process';
 import { connect } from 'node:http2';
 import { createServer } from 'node:net';
@@ -31,7 +31,7 @@ function field(name, value) {
   ]);
 }
 
-/** Answers with HEADERS to which there is no end: 200, and 20 fields of 100 bytes. */
+/** Answers with HEADERS that never end: 200, and 20 fields of 100 bytes. */
 async function startServer() {
   const fields = Array.from({ length: 20 }, (_, i) => field(`name-${i}`, 'x'.repeat(100)));
   const unfinished = frame(1, 1, Buffer.concat([Buffer.of(0x88), ...fields]));

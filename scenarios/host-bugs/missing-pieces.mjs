@@ -1,4 +1,4 @@
-// Pieces of Node's API that tests use: exit code 1 when the one that the argument names is missing.
+// Parts of Node's API that tests use. The exit code is 1 if the part that the argument names is missing.
 import { Worker } from 'node:worker_threads';
 
 const pieces = {

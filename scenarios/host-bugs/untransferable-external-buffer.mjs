@@ -1,6 +1,7 @@
-// Node 24 and 26: markAsUntransferable() of a buffer of an addon's memory (napi_create_external_buffer) aborts the process when the
-// env ends: "FATAL ERROR: v8::FromJust Maybe value is Nothing", in node::Buffer::CallbackInfo::Clean(), which detaches the buffer without the
-// key that marking it has set. Node 20 and 22 end in order.
+// Node 24 and 26: markAsUntransferable() on a buffer over an addon's memory (napi_create_external_buffer) aborts the
+// process when the env ends: "FATAL ERROR: v8::FromJust Maybe value is Nothing", in
+// node::Buffer::CallbackInfo::Clean(). That function detaches the buffer without the key that marking it has set. Node
+// 20 and 22 end cleanly.
 //   cc -shared -fPIC -o /tmp/external-buffer.node scenarios/host-bugs/external-buffer.c
 //   node scenarios/host-bugs/untransferable-external-buffer.mjs /tmp/external-buffer.node
 import { createRequire } from 'node:module';

@@ -1,5 +1,5 @@
-// Workers that load an addon, any one, and are terminated: the argument is its file. Deno 2.9.6 leaves an epoll and an event
-// descriptor of each open; Node and Bun leave none. Exit code 1 when descriptors are left.
+// Workers that load an addon and are terminated. The argument is the file of any addon. Deno 2.9.6 leaves an epoll and
+// an event descriptor open for each; Node and Bun leave none. The exit code is 1 if descriptors are left.
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { resolve } from 'node:path';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Order, Started } from './host.js';
 
-/** The cluster under test, which is in a process of its own. */
+/** The cluster under test, which runs in a separate process. */
 export class Cluster {
   readonly #host: ChildProcess;
   readonly #waiting = new Map<number, { resolve(value: number): void; reject(error: Error): void }>();
@@ -39,7 +39,7 @@ export class Cluster {
     return new Cluster(host, started);
   }
 
-  /** Has something done; resolves with the leader's index where that was asked for. */
+  /** Makes the host process do something. Resolves with the leader's index if that was requested. */
   order(order: Order): Promise<number> {
     const id = ++this.#orders;
     return new Promise((resolve, reject) => {

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** What a proxy lets pass: both directions, neither of them, or the requests alone. */
+/** What a proxy passes: both directions, neither, or only requests. */
 export type Flow = 'both' | 'none' | 'requests';
 
 /**
- * A TCP proxy with faults. Bytes never overtake each other: what is held back stays in the sockets, and continues where it
- * stopped.
+ * A TCP proxy with faults. Bytes never overtake each other. What is held back stays in the sockets, and continues where
+ * it stopped.
  */
 export class FaultProxy {
   readonly #target: number;
@@ -19,7 +19,7 @@ export class FaultProxy {
     this.#target = target;
   }
 
-  /** Starts one before a port of this machine. */
+  /** Starts a proxy before a port of this machine. */
   static async start(target: number): Promise<FaultProxy> {
     const proxy = new FaultProxy(target);
     await proxy.listen();
@@ -40,7 +40,7 @@ export class FaultProxy {
     this.#server = server;
   }
 
-  /** From here on only so much passes, on old and new connections. */
+  /** From here on, only this much passes, on old and new connections. */
   set flow(flow: Flow) {
     this.#flow = flow;
     for (const pair of this.#pairs) this.#apply(pair);

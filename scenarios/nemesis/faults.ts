@@ -3,26 +3,26 @@ import type { Random } from '@quiesce/test-services';
 import type { Cluster } from './cluster.js';
 import type { History } from './history.js';
 
-/** What faults need beside the cluster. */
+/** What faults need besides the cluster. */
 export interface Means {
   readonly cluster: Cluster;
   readonly history: History;
   readonly random: Random;
-  /** Drops history that was recorded. */
+  /** Drops the history that was recorded. */
   compact(): Promise<void>;
-  /** Has another member lead. */
+  /** Makes another member the leader. */
   moveLeader(to: number): Promise<void>;
   /** How long to wait before the next fault. */
   pauseMs(): number;
 }
 
 interface Fault {
-  /** Whether a majority is up and can be reached by all clients throughout. */
+  /** Whether a majority is up and can be reached by all clients throughout the fault. */
   readonly majority: boolean;
   run(means: Means, target: number, leader: number): Promise<void>;
 }
 
-/** Longer than what the judge allows for work in the background. */
+/** Longer than the judge allows for background work. */
 const QUIET_MS = 14_000;
 
 /** Calls whose late copies would do harm. */
@@ -37,7 +37,7 @@ const faults: Readonly<Record<string, Fault>> = {
       await cluster.order({ do: 'restart', member });
     },
   },
-  // A leader hands the leadership on before it ends.
+  // A leader hands over the leadership before it ends.
   terminate: {
     majority: true,
     async run({ cluster, random }, _member, leader) {
@@ -62,7 +62,7 @@ const faults: Readonly<Record<string, Fault>> = {
       await cluster.order({ do: 'heal' });
     },
   },
-  // What was under way there is sent elsewhere, and may still be applied when the member is back.
+  // Calls that were under way there are sent elsewhere, and may still be applied when the member is back.
   'partition-cut': {
     majority: true,
     async run({ cluster, history, random }, _member, leader) {
@@ -95,7 +95,7 @@ const faults: Readonly<Record<string, Fault>> = {
       await cluster.order({ do: 'flow', member, flow: 'both' });
     },
   },
-  // Answers are lost, and then nobody can be reached: what is said of the last attempt isn't true of the first.
+  // Answers are lost, and then nothing can be reached: what is true of the last attempt isn't true of the first.
   'lost-answers': {
     majority: false,
     async run({ cluster, random }) {
@@ -109,7 +109,7 @@ const faults: Readonly<Record<string, Fault>> = {
       }
     },
   },
-  // What begins now is never sent, and what its caller gives up has to continue in the background.
+  // Calls that begin now are never sent. If a caller gives up something, that must continue in the background.
   refuse: {
     majority: false,
     async run({ cluster, random }) {
@@ -125,7 +125,7 @@ const faults: Readonly<Record<string, Fault>> = {
       await moveLeader((leader + 1 + random(2)) % 3);
     },
   },
-  // None: what continues in the background has to be done by its end.
+  // No fault: work that continues in the background must be finished when this ends.
   quiet: { majority: true, run: () => delay(QUIET_MS) },
 };
 
@@ -137,7 +137,7 @@ export async function injectFaults(means: Means, names: readonly string[], until
   await delay(2_000);
   let order: string[] = [];
   while (Date.now() < until) {
-    // Each once, in another order each time.
+    // Each fault once, in a different order each time.
     if (order.length === 0) order = shuffled(names, random);
     const name = order.pop() as string;
     const fault = faults[name] as Fault;

@@ -2,7 +2,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EtcdError } from '@quiesce/etcd';
 
-/** What is known of a call when it has succeeded. */
+/** What is known about a call that has succeeded. */
 export interface Answer {
   readonly revision?: bigint;
   readonly mod?: bigint;
@@ -19,11 +19,11 @@ export interface Call {
   readonly key: string;
   readonly value?: string;
   readonly expect?: string;
-  /** The longest time that it is given, in ms. */
+  /** The longest time that the call is given, in ms. */
   readonly bound: number;
 }
 
-/** The file of all that the workload did and saw; judge/history.go says what its lines hold. */
+/** The file with everything that the workload did and saw; judge/history.go describes its lines. */
 export class History {
   readonly #file: number;
   readonly #lateness: NodeJS.Timeout;
@@ -55,7 +55,7 @@ export class History {
     if (this.#lines.length >= 1_000) this.#flush();
   }
 
-  /** Makes a call and records what became of it. */
+  /** Makes a call and records its result. */
   async call<T>(call: Call, make: () => Promise<T>, answer: (result: T) => Answer = () => ({})): Promise<T> {
     const id = ++this.#operations;
     this.#awaited.get(call.kind)?.();
@@ -70,7 +70,7 @@ export class History {
     }
   }
 
-  /** Resolves when the next call of that kind begins, or after so long. */
+  /** Resolves when the next call of that kind begins, or after this time. */
   async next(kind: string, atMostMs: number): Promise<void> {
     const control = new AbortController();
     this.#awaited.set(kind, () => control.abort());
@@ -95,7 +95,7 @@ function describe(error: unknown): object {
     const { name, code, details, sent, mayBeApplied, message } = error;
     return { name, code, details, sent, mayBeApplied, message };
   }
-  // The reason of a signal that the workload has given.
+  // The reason of a signal that the workload itself aborted.
   if (error instanceof DOMException && error.name === 'TimeoutError') {
     const { name, message } = error;
     return { name, code: 0, details: message, sent: true, mayBeApplied: true, message };

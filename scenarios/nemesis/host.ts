@@ -1,11 +1,11 @@
-// The cluster and all proxies, in a process of their own: what they hold back is held by nothing that the clients do.
-// Its parent commands it, and ends with it.
+// The cluster and all proxies, in a process of their own, so that the clients' work can't hold up what the proxies do.
+// Its parent commands it, and it ends with its parent.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type EtcdMember, startEtcdCluster } from '@quiesce/test-services';
 import { FaultProxy, type Flow } from './fault-proxy.js';
 
-/** What the parent may ask for. */
+/** Commands that the parent may send. */
 export type Order =
   | {
       readonly do: 'kill' | 'terminate' | 'restart' | 'freeze' | 'resume' | 'cut' | 'refuse' | 'listen';

@@ -46,7 +46,7 @@ const unknown = faults.find((name) => !faultNames.includes(name));
 if (unknown !== undefined)
   throw new Error(`no fault is named ${unknown}; there are ${faultNames.join(', ')}`);
 
-/** Begins the workers of one kind that a client has; `index` is the client's. */
+/** Starts a client's workers of one kind; `index` is the client's. */
 type Workload = (work: (name: string) => Work, index: number, copy: number) => Promise<void>[];
 const workload: Readonly<Record<string, Workload>> = {
   registers: (work, _index, copy) => [registers(work(`registers${copy}`))],
@@ -72,11 +72,11 @@ const workload: Readonly<Record<string, Workload>> = {
   ],
   steady: (work) => [steady(work('steady'))],
 };
-// What is compared has the machine for itself.
+// Clients that are compared have the machine for themselves.
 const usual = options.beside
   ? ['registers', 'steady']
   : Object.keys(workload).filter((name) => name !== 'steady');
-// The judge knows when a revision was made by the registers' answers: without them it would overlook most of what is wrong.
+// The judge derives the time of a revision from the registers' answers. Without them it would overlook most violations.
 const chosen = [...new Set(options.work === undefined ? usual : ['registers', ...options.work.split(',')])];
 const strange = chosen.find((name) => !Object.hasOwn(workload, name));
 if (strange !== undefined)
@@ -167,7 +167,7 @@ await injectFaults(
     cluster,
     history,
     random,
-    // What is compared is over before the next fault.
+    // A comparison is over before the next fault.
     pauseMs: () => (options.beside ? 6_000 : 1_000 + random(3_000)),
     compact: async () => {
       if (recorded > 50n) await admin.compact(recorded - 10n).catch(() => {});
@@ -183,7 +183,7 @@ await delay(2_000);
 over.abort();
 const stuck = await Promise.race([Promise.all(working).then(() => false), delay(60_000).then(() => true)]);
 if (stuck) console.log('VIOLATION bounds: workers did not end within 60 s of the last fault');
-// What is revoked in the background has its time until then.
+// Leases that are revoked in the background have time until then.
 await delay(options.beside ? 0 : 5_000);
 for (const id of await admin.lease.list()) {
   const lease = await admin.lease.timeToLive(id);

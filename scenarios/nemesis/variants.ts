@@ -1,6 +1,6 @@
 import type { ConnectOptions } from '@quiesce/etcd';
 
-/** What a run is with. */
+/** The options of a run. */
 export interface Variant {
   readonly transport: 'native' | 'grpc-js';
   readonly tls: boolean;
@@ -8,7 +8,7 @@ export interface Variant {
   readonly tokens: boolean;
 }
 
-/** What was chosen, and the rest by the seed: eight seeds in a row have all variants. */
+/** The chosen options; the seed decides the others. Eight consecutive seeds have all variants. */
 export function variantOf(
   seed: number,
   chosen: { transport?: string | undefined; tls?: boolean | undefined; tokens?: boolean | undefined },
@@ -30,7 +30,7 @@ export function describe({ transport, tls, tokens }: Variant): string {
 
 const keepAlive = { intervalMs: 5_000, timeoutMs: 1_000 };
 
-/** The clients that make the workload, by name. */
+/** The clients that make up the workload, by name. */
 export const clientOptions: Readonly<Record<string, ConnectOptions>> = {
   default: {},
   keepAlive: { keepAlive },

@@ -1,4 +1,4 @@
-"""Loads one of the example addons (examples/addons), and says where its server is."""
+"""Loads one of the example addons (examples/addons), and knows where its server is."""
 
 import importlib
 import os

@@ -25,12 +25,12 @@ def use(when: str, late: bool) -> None:
     took = time.monotonic() - start
     if not fine or took > AT_ONCE:
         print(f"{when}: {said} after {took:.2f} s", file=sys.stderr, flush=True)
-        # An exit handler can't change the exit code otherwise.
+        # Otherwise an exit handler can't change the exit code.
         os._exit(1)
 
 
 class Kept:
-    """Is there until the interpreter's own end."""
+    """Exists until the interpreter's own end."""
 
     def __del__(self) -> None:
         use("in __del__", late=True)

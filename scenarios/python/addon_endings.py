@@ -19,12 +19,12 @@ pending: "list[asyncio.Future[None]]" = []
 
 
 def on_tick(tick: str) -> None:
-    # A system call lets go of the GIL, and the callback wants it back.
+    # A system call releases the GIL, and the callback needs it again.
     os.write(null, tick.encode())
 
 
 async def follow() -> None:
-    # Nothing but the loop has the iterator: what ends the loop drops it, an exception too.
+    # Only the loop has the iterator: whatever ends the loop drops it, even an exception.
     async for _ in addon.watch(PORT, 300):
         pass
 
@@ -79,7 +79,7 @@ async def work_then(end: "Coroutine[Any, Any, None]") -> None:
 
 
 def closed_loop() -> None:
-    """The loop is stopped and closed under its futures, as in a notebook or a GUI."""
+    """The loop is stopped and closed while its futures are pending, as in a notebook or a GUI."""
     loop = asyncio.new_event_loop()
     loop.run_until_complete(work())
     loop.close()

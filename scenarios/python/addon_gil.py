@@ -1,4 +1,4 @@
-"""python addon_gil.py ADDON: daemon threads call into an addon while its callbacks want the GIL. Falls off its end."""
+"""python addon_gil.py ADDON: daemon threads call into an addon while its callbacks need the GIL. Falls off its end."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ addon = load(sys.argv[1])
 async def call_for_ever() -> None:
     pending = []
     while True:
-        # Starts something, with the GIL.
+        # Starts something while it holds the GIL.
         pending.append(addon.sleep(60))
         await asyncio.sleep(0.0005)
 

@@ -1,4 +1,4 @@
-"""A correct program with threads, as a control of the tester itself: all are joined before it exits."""
+"""A correct program with threads, as a control for the tester itself: all are joined before it exits."""
 
 import queue
 import threading

@@ -1,4 +1,4 @@
-"""Ends a scenario's program as its first argument asks; by falling off the end without one."""
+"""Ends a scenario's program as its first argument says; without one, by reaching the end."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ async def _fail() -> None:
 
 
 def leave() -> None:
-    """Says that the work is done. The natural end comes when the caller returns."""
+    """Reports that the work is done. The natural end comes when the caller returns."""
     work_done()
     ending = sys.argv[1] if len(sys.argv) > 1 else "natural"
     if ending == "exit":
@@ -21,7 +21,7 @@ def leave() -> None:
     elif ending == "exception":
         raise RuntimeError("leaving by an exception")
     elif ending == "rejection":
-        # Python's likeness of one: a task that fails, and nobody asks it for its result.
+        # Python's counterpart: a task fails, and nothing asks for its result.
         asyncio.get_running_loop().create_task(_fail())
     elif ending in ("SIGTERM", "SIGINT"):
         signal.signal(getattr(signal, ending), signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Scenario 7 on etcd-client-py, mixed: async tasks and a watch on the main thread, a thread with calls in flight."""
+"""Scenario 7 on etcd-client-py, mixed: async tasks and a watch on the main thread, and a thread with calls in flight."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Notifies the shutdown tester that a program has done its work, and all that follows is its exit."""
+"""Notifies the shutdown tester that a program has done its work, and that only its exit follows."""
 
 import os
 

@@ -1,5 +1,5 @@
-// addon-endings.js ADDON METHOD ENDING: works with an addon, and ends as ENDING says, without closing anything. METHOD is the
-// one that asks a watch for its next tick: `next` or `nextCloned`.
+// addon-endings.js ADDON METHOD ENDING: works with an addon, and ends as ENDING says, without closing anything. METHOD
+// asks a watch for its next tick: `next` or `nextCloned`.
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -29,7 +29,7 @@ function callsInFlight(): void {
   addon.sleep(60_000).catch(() => {});
 }
 
-/** The next call follows each answer, so that as many are in flight at any time: more would swamp the server. */
+/** The next call follows each answer, so that the number in flight stays the same: more would swamp the server. */
 async function keepCalling(): Promise<void> {
   for (;;) await addon.request(port, Buffer.alloc(100)).catch(() => {});
 }

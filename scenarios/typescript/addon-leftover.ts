@@ -1,5 +1,5 @@
-// addon-leftover.js ADDON METHOD: ends workers in the middle of work, and looks for what is left of them in the process. The
-// exit code is 1 when there are sockets or threads of the addon.
+// addon-leftover.js ADDON METHOD: ends workers in the middle of work, and looks for what they leave in the process. The
+// exit code is 1 if there are sockets or threads of the addon.
 import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +13,7 @@ const SETTLE_MS = 1000;
 const ADDONS_THREAD = /^(?:tokio|napi-owned)/;
 const words: string[] = isMainThread ? process.argv.slice(2) : workerData;
 const [name = '', method = ''] = words;
-// In the main thread, too: it is loaded there while its workers come and go.
+// Loaded in the main thread, too, so that it stays loaded while its workers come and go.
 const addon = name === '' ? undefined : load(name);
 
 interface Left {
@@ -21,7 +21,7 @@ interface Left {
   readonly threads: number;
 }
 
-/** How many entries of a folder of /proc pass; those that go meanwhile don't. */
+/** How many entries of a folder in /proc pass the test. Entries that disappear meanwhile don't. */
 function count(folder: string, passes: (entry: string) => boolean): number {
   return readdirSync(folder).filter((entry) => {
     try {
@@ -43,7 +43,7 @@ async function endWorkers(workerData: string[]): Promise<void> {
   await Promise.all(workers.map((worker) => worker.terminate()));
 }
 
-/** Ends of threads and connections may come a moment later. */
+/** Threads and connections may end a moment later. */
 async function settled(fine: (now: Left) => boolean): Promise<Left> {
   const until = performance.now() + SETTLE_MS;
   let now = left();
@@ -55,7 +55,7 @@ async function settled(fine: (now: Left) => boolean): Promise<Left> {
 }
 
 async function main(): Promise<void> {
-  // What the host keeps for its workers stays, as Deno keeps two sockets from the fourth on.
+  // What the host keeps for its workers stays. Deno, for example, keeps two sockets from the fourth worker on.
   for (let round = 0; round < ROUNDS; round++) await endWorkers([]);
   const before = left();
   for (let round = 0; round < ROUNDS; round++) await endWorkers(words);

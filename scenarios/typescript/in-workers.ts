@@ -1,5 +1,5 @@
-// Another scenario's program in worker threads: `terminated`: in one that is terminated, and then the main thread falls
-// off its end; `threads`: in four, and the main thread exits while they run.
+// Another scenario's program in worker threads. `terminated`: in a worker that is terminated; the main thread then
+// reaches its end. `threads`: in four workers; the main thread exits while they run.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { workDone } from 'quiesce/work-done';

@@ -3,9 +3,10 @@ import { workDone } from 'quiesce/work-done';
 import type { LeaveEnding } from '../endings.js';
 
 /**
- * Says that the work is done, and ends the program as its first argument asks (scenarios/endings.ts), without closing anything; `process.exit()` without one. Of the
- * others, the natural end, a rejection and a signal come when the caller has returned to the event loop. In a worker the
- * end is not the program's to make: it says that it is done and continues (see in-workers.ts).
+ * Reports that the work is done, and ends the program as its first argument says (scenarios/endings.ts), without
+ * closing anything. Without an argument, it calls `process.exit()`. The natural end, a rejection and a signal come when
+ * the caller has returned to the event loop. In a worker, the program doesn't end itself: it reports that it is done
+ * and continues (see in-workers.ts).
  */
 export function leave(): void {
   if (!isMainThread) {

@@ -1,4 +1,4 @@
-// A client of @valkey/valkey-glide and one operation. The package is in a folder of its own, which set-up makes.
+// A client of @valkey/valkey-glide and one operation. The package is in a separate folder, which set-up makes.
 const MODULE = process.env.VALKEY_GLIDE_MODULE ?? '@valkey/valkey-glide';
 const PORT = Number(process.env.VALKEY_PORT ?? 6379);
 

@@ -13,10 +13,10 @@ import (
 
 type violation struct{ check, what string }
 
-// slackMs is what a call may take beyond its bound, the process's own lateness aside.
+// slackMs is how far a call may exceed its bound, apart from the process's own lateness.
 const slackMs = 500
 
-// graceMs is how long after a fault what was begun in the background may take.
+// graceMs is how long work that was begun in the background may take after a fault.
 const graceMs = 8_000
 
 // check looks for one kind of violation.
@@ -55,7 +55,7 @@ func judge(h *history) []violation {
 	return found
 }
 
-// violations are the first ten that the check finds, and how many more there are.
+// violations holds the first ten violations that the check finds, and the number of further ones.
 func (c check) violations(h *history) []violation {
 	var found []violation
 	count := 0
@@ -70,7 +70,7 @@ func (c check) violations(h *history) []violation {
 	return found
 }
 
-// writes are the operations whose values are in the store by their own name.
+// writes returns the operations whose values are in the store under their own key.
 func (o *operation) writes() bool {
 	switch o.Kind {
 	case "put", "cas", "inc", "enqueue", "proclaim":
@@ -79,8 +79,8 @@ func (o *operation) writes() bool {
 	return false
 }
 
-// linearizable checks each register and counter with porcupine. A write whose fate the client doesn't know may take
-// effect at any later time; one whose value never was in the store had none.
+// linearizable checks each register and counter with porcupine. A write whose result the client doesn't know may take
+// effect at any later time. If its value was never in the store, it had no effect.
 func linearizable(h *history, report func(string, ...any)) {
 	applied := map[string]bool{}
 	for _, e := range h.store {
@@ -117,12 +117,12 @@ func linearizable(h *history, report func(string, ...any)) {
 			case "put":
 				return true, o.Value
 			case "cas":
-				// One without an answer was applied, as the store says.
+				// A call without an answer was applied, according to the store.
 				if now == o.Expect {
 					return !o.OK || o.Applied, o.Value
 				}
 				return o.OK && !o.Applied && o.Found == now, now
-			default: // inc: it read Expect, and wrote Value; without an answer nobody knows what it read.
+			default: // inc: it read Expect, and wrote Value; without an answer it is unknown what it read.
 				return !o.OK || now == o.Expect, o.Value
 			}
 		},
@@ -137,7 +137,7 @@ func linearizable(h *history, report func(string, ...any)) {
 	}
 }
 
-// realTime checks that whoever begins after another's end sees no older store.
+// realTime checks that a call that begins after another has ended sees no older store.
 func realTime(h *history, report func(string, ...any)) {
 	var ends []operation
 	for _, o := range h.operations {
@@ -162,7 +162,7 @@ func realTime(h *history, report func(string, ...any)) {
 	}
 }
 
-// answers checks what was answered against the store at the answer's revision.
+// answers checks the answers against the store at their revisions.
 func answers(h *history, report func(string, ...any)) {
 	for _, o := range h.operations {
 		if !o.OK {
@@ -189,14 +189,14 @@ func appliedOnce(h *history, report func(string, ...any)) {
 		times[e.Value]++
 	}
 	for _, o := range h.operations {
-		// A proclamation that was sent again says the same.
+		// A repeated proclamation has the same value.
 		if o.writes() && o.Kind != "proclaim" && times[o.Value] > 1 {
 			report("operation %d (%s %s) was applied %d times", o.ID, o.Kind, o.Key, times[o.Value])
 		}
 	}
 }
 
-// notApplied checks that a write that is said not to have been sent, or to have been refused, is not in the store.
+// notApplied checks that a write that was reported as not sent or as refused is not in the store.
 func notApplied(h *history, report func(string, ...any)) {
 	applied := map[string]int64{}
 	for _, e := range h.store {
@@ -218,7 +218,7 @@ func notApplied(h *history, report func(string, ...any)) {
 
 func (f *failure) saysNotApplied() bool { return !f.Sent || !f.MayBeApplied }
 
-// gaveUp checks that what could be sent again was, until its time was over.
+// gaveUp checks that calls that could be sent again were, until their time was over.
 func gaveUp(h *history, report func(string, ...any)) {
 	for _, o := range h.operations {
 		if o.Error == nil {
@@ -274,7 +274,7 @@ func watched(h *history, report func(string, ...any)) {
 	}
 }
 
-// difference is the first event that one has and the other hasn't, in words.
+// difference describes the first event that is in only one of the two.
 func difference(got, want []watchEvent) string {
 	for i := 0; ; i++ {
 		switch {

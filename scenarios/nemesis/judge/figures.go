@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// printFigures says how much happened, and how long no write succeeded around each kind of fault.
+// printFigures prints how much happened, and for how long no write succeeded around each kind of fault.
 func printFigures(h *history) {
 	var ok, unknown, failed int
 	kinds := map[string]int{}
@@ -30,7 +30,7 @@ func printFigures(h *history) {
 	printUnavailability(h)
 }
 
-// printUnavailability prints a table for docs/measurements/reliability.md, where clients were compared.
+// printUnavailability prints a table for docs/measurements/reliability.md, when clients were compared.
 func printUnavailability(h *history) {
 	byClient := map[string][]operation{}
 	for _, o := range h.beside {
@@ -63,7 +63,7 @@ func printUnavailability(h *history) {
 	fmt.Println()
 }
 
-// longestGap is the longest time between two ends of puts, of which a part is between the times.
+// longestGap returns the longest time between the ends of two puts that lies at least partly between the times.
 func longestGap(puts []operation, from, to float64) float64 {
 	longest, last := 0.0, from
 	for _, o := range puts {

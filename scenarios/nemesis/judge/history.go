@@ -18,7 +18,7 @@ type failure struct {
 	Code    int    `json:"code"`
 	Details string `json:"details"`
 	Sent    bool   `json:"sent"`
-	// False where it says that a write was not applied, and never will be.
+	// False if the error says that a write was not applied, and never will be.
 	MayBeApplied bool   `json:"mayBeApplied"`
 	Message      string `json:"message"`
 }
@@ -30,9 +30,9 @@ type operation struct {
 	Worker string `json:"worker"`
 	Kind   string `json:"kind"`
 	Key    string `json:"key"`
-	// What it writes: unique among all operations.
+	// The value that it writes: unique among all operations.
 	Value string `json:"value"`
-	// What cas compares with.
+	// The value that cas compares with.
 	Expect string `json:"expect"`
 	Start  float64
 	End    float64
@@ -59,13 +59,13 @@ type span struct {
 	Token  int64   `json:"token"`
 	From   float64 `json:"from"`
 	To     float64 `json:"to"`
-	// Of a claim: it ended with a release that succeeded.
+	// For a claim: it ended with a release that succeeded.
 	Clean bool `json:"clean"`
-	// Of a hold: its end was noticed, not made.
+	// For a hold: its end was noticed, not caused.
 	Lost bool `json:"lost"`
-	// Of a hold: what another session had held was resumed.
+	// For a hold: it resumed what another session had held.
 	Resumed bool `json:"resumed"`
-	// Of a barrier: when enter() resolved.
+	// For a barrier: when enter() resolved.
 	Entered float64 `json:"entered"`
 }
 
@@ -80,7 +80,7 @@ type watchEvent struct {
 type watchStep struct {
 	Watch  string `json:"watch"`
 	Prefix string `json:"prefix"`
-	// Of "seek": the first revision wanted from here on.
+	// For "seek": the first revision wanted from here on.
 	From     int64        `json:"from"`
 	Revision int64        `json:"revision"`
 	Events   []watchEvent `json:"events"`
@@ -91,11 +91,11 @@ type fault struct {
 	Kind string  `json:"kind"`
 	From float64 `json:"from"`
 	To   float64 `json:"to"`
-	// Whether a majority of the members was up and could be reached by all clients throughout.
+	// Whether a majority of the members was up and could be reached by all clients throughout the fault.
 	Majority bool `json:"majority"`
 }
 
-// leftLease is a lease that was there when all was over.
+// leftLease is a lease that still existed when everything was over.
 type leftLease struct {
 	Lease string  `json:"lease"`
 	TTL   int64   `json:"ttl"`
@@ -228,9 +228,9 @@ func lines(path string, each func([]byte) error) error {
 	return scanner.Err()
 }
 
-// bounds says between which times a revision was made, as far as that is known.
+// bounds holds the times between which each revision was made, as far as they are known.
 type bounds struct {
-	// Of answers, by revision; times[i] is the latest start of those up to there, or the earliest end from there on.
+	// From answers, by revision. started[i] is the latest start up to there, ended[i] the earliest end from there on.
 	revisions []int64
 	started   []float64
 	ended     []float64
@@ -266,7 +266,7 @@ func newBounds(h *history) *bounds {
 	return b
 }
 
-// notBefore is a time before which the revision was not made.
+// notBefore returns a time before which the revision was not made.
 func (b *bounds) notBefore(revision int64) float64 {
 	i := sort.Search(len(b.revisions), func(i int) bool { return b.revisions[i] >= revision })
 	if i == 0 {
@@ -275,7 +275,7 @@ func (b *bounds) notBefore(revision int64) float64 {
 	return b.started[i-1]
 }
 
-// notAfter is a time by which the revision was made.
+// notAfter returns a time by which the revision was made.
 func (b *bounds) notAfter(revision int64) float64 {
 	i := sort.Search(len(b.revisions), func(i int) bool { return b.revisions[i] >= revision })
 	if i == len(b.revisions) {
@@ -284,7 +284,7 @@ func (b *bounds) notAfter(revision int64) float64 {
 	return b.ended[i]
 }
 
-// lateIn is how late the workload's process was in a time, in all.
+// lateIn returns how late the workload's process was in a period, in total.
 func (h *history) lateIn(from, to float64) float64 {
 	sum := 0.0
 	for _, l := range h.late {
@@ -297,7 +297,7 @@ func (h *history) lateIn(from, to float64) float64 {
 	return sum
 }
 
-// at is the state of a key at a revision.
+// at returns the state of a key at a revision.
 func (h *history) at(key string, revision int64) (event, bool) {
 	events := h.byKey[key]
 	i := sort.Search(len(events), func(i int) bool { return events[i].Revision > revision })

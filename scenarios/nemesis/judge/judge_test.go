@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The history to plant violations in was recorded by `npm run nemesis -- --keep DIR`: NEMESIS_HISTORY=DIR.
+// The history in which violations are planted, recorded by `npm run nemesis -- --keep DIR`: NEMESIS_HISTORY=DIR.
 func recorded(t *testing.T) *history {
 	dir := os.Getenv("NEMESIS_HISTORY")
 	if dir == "" {
@@ -20,7 +20,7 @@ func recorded(t *testing.T) *history {
 	return h
 }
 
-// copied is a history whose parts can be changed without the other's.
+// copied returns a history whose parts can be changed without changing the original.
 func copied(h *history) *history {
 	c := *h
 	c.operations, c.holds, c.claims = slices.Clone(h.operations), slices.Clone(h.holds), slices.Clone(h.claims)
@@ -68,7 +68,7 @@ func excludedLater(h *history, s *span) bool {
 
 func last(h *history) int64 { return h.store[len(h.store)-1].Revision }
 
-// returns plants a key of somebody who has long released what it was for.
+// returns plants a key whose owner has long released what it was for.
 func returns(name, key string) func(*testing.T, *history) {
 	return func(_ *testing.T, h *history) {
 		h.claims = append(h.claims, span{Name: name, Lease: "1", From: 1, To: 2, Clean: true})

@@ -2,7 +2,7 @@ package main
 
 import "strconv"
 
-// leased checks that no lease ends that its holder, by its own clock, may still rely on.
+// leased checks that no lease ends on which its holder, by its own clock, may still rely.
 func leased(h *history, report func(string, ...any)) {
 	for _, s := range h.leases {
 		for _, e := range h.byKey[s.Key] {
@@ -17,8 +17,8 @@ func leased(h *history, report func(string, ...any)) {
 	}
 }
 
-// closed checks that no key is left of a session that was closed. Its lease may come back, where the grant was sent more
-// than once: it holds nothing, and expires.
+// closed checks that a closed session leaves no key. Its lease may exist again if the grant was sent more than once.
+// Such a lease holds nothing, and expires.
 func closed(h *history, report func(string, ...any)) {
 	until := map[string]float64{}
 	for _, s := range h.closed {
@@ -38,13 +38,13 @@ func closed(h *history, report func(string, ...any)) {
 	}
 }
 
-// lateRevokeMs is how long a session that could not be made has to revoke its lease in the background.
+// lateRevokeMs is how long a session that could not be made may take to revoke its lease in the background.
 const lateRevokeMs = 20_000
 
-// leftBehind checks what was said of grants and revocations against the leases that were there in the end. A lease is
-// known by its TTL, which is long enough for none to end by itself.
+// leftBehind checks the results of grants and revocations against the leases that existed in the end. A lease is
+// recognized by its TTL, which is long enough that none ends by itself.
 func leftBehind(h *history, report func(string, ...any)) {
-	// By both: a grant that was sent again may leave two.
+	// By both: a repeated grant may leave two.
 	byTTL, byID := map[int64]leftLease{}, map[string]bool{}
 	for _, l := range h.left {
 		byTTL[l.TTL], byID[l.Lease] = l, true

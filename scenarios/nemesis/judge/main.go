@@ -1,5 +1,5 @@
-// Command judge judges what the nemesis has recorded: `judge DIR`. It also records the changes of the store (`record`), from the
-// members' own ports, and puts keys with Go's clientv3 for comparison (`beside`).
+// Command judge judges what the nemesis has recorded: `judge DIR`. It also records the changes of the store (`record`),
+// from the members' own ports, and puts keys with Go's clientv3 for comparison (`beside`).
 package main
 
 import (

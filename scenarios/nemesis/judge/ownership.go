@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// exclusive checks that two holders of one lock never overlap, unless both read; and that the tokens of those who exclude
-// each other grow. Whoever lost it may have learnt so as late as their process was; whoever gave it back knew.
+// exclusive checks that two holders of one lock never overlap, unless both read, and that the tokens of holders that
+// exclude each other grow. If its process was late, a holder that lost the lock may learn that as much later. A holder
+// that released it knew.
 func exclusive(h *history, report func(string, ...any)) {
 	holds := append([]span(nil), h.holds...)
 	sort.Slice(holds, func(i, j int) bool { return holds[i].From < holds[j].From })
@@ -36,7 +37,7 @@ func exclusive(h *history, report func(string, ...any)) {
 			modes = append(modes, "read")
 		}
 		for _, mode := range modes {
-			// Who campaigns again before a resignation is done has the same leadership, until then.
+			// A worker that campaigns again before a resignation is done has the same leadership until then.
 			earlier := newest[hold.Name+" "+mode]
 			if hold.Token < earlier.Token || (hold.Token == earlier.Token && hold.Lease != earlier.Lease && !hold.Resumed) {
 				report("%s gave token %d after %d", hold.Name, hold.Token, earlier.Token)
@@ -50,7 +51,7 @@ func exclusive(h *history, report func(string, ...any)) {
 
 func (s span) excludes(other span) bool { return s.Mode != "read" || other.Mode != "read" }
 
-// fenced checks that what holders write to the key that they guard comes in the order of their tokens.
+// fenced checks that the writes to a guarded key come in the order of their holders' tokens.
 func fenced(h *history, report func(string, ...any)) {
 	for key, events := range h.byKey {
 		if !strings.HasPrefix(key, "nem/guard/") {
@@ -67,7 +68,7 @@ func fenced(h *history, report func(string, ...any)) {
 	}
 }
 
-// notified checks that whoever held what another session has resumed learns so, faults aside.
+// notified checks that a holder learns when another session has resumed what it held, faults aside.
 func notified(h *history, report func(string, ...any)) {
 	for _, r := range h.resumed {
 		if r.Lost || h.troubled(r.From-graceMs, r.To) || h.lateIn(r.From, r.To) > (r.To-r.From)/2 {
@@ -77,7 +78,7 @@ func notified(h *history, report func(string, ...any)) {
 	}
 }
 
-// returned checks that a key by which something is owned is there only while its session claims or owns it.
+// returned checks that a key that stands for ownership exists only while its session claims or owns it.
 func returned(h *history, report func(string, ...any)) {
 	claims := map[string][]span{}
 	for _, c := range h.claims {
@@ -126,7 +127,8 @@ func returned(h *history, report func(string, ...any)) {
 	}
 }
 
-// claimsOf are the claims that a key may be for: where its own is known, that one, as all but elections have a key for each.
+// claimsOf returns the claims that a key may belong to. Where a claim's own key is known, that claim only: each claim
+// has its own key, except in elections.
 func claimsOf(claims []span, key string) []span {
 	if strings.HasPrefix(key, "nem/election/") {
 		return claims
@@ -139,7 +141,7 @@ func claimsOf(claims []span, key string) []span {
 	return claims
 }
 
-// ownedBy is the lock, election or barrier that a key is for; none for a fence, which owns nothing.
+// ownedBy returns the lock, election or barrier that a key belongs to; none for a fence, which owns nothing.
 func ownedBy(key string) string {
 	parts := strings.Split(key, "/")
 	if len(parts) < 4 || parts[0] != "nem" {
@@ -172,7 +174,7 @@ func covered(spans []span, t float64) bool {
 	return false
 }
 
-// troubled says whether a fault was there at any time between.
+// troubled reports whether there was a fault at any time between the two.
 func (h *history) troubled(from, to float64) bool {
 	for _, f := range h.faults {
 		if f.From < to && f.To > from {
@@ -182,7 +184,7 @@ func (h *history) troubled(from, to float64) bool {
 	return false
 }
 
-// proclaimed checks that what a leader has announced is not undone by what they announced before.
+// proclaimed checks that a leader's announcement is not undone by an earlier one of the same leader.
 func proclaimed(h *history, report func(string, ...any)) {
 	for key, events := range h.byKey {
 		if !strings.HasPrefix(ownedBy(key), "nem/election/") {
@@ -206,8 +208,9 @@ func proclaimed(h *history, report func(string, ...any)) {
 	}
 }
 
-// together checks that nobody enters a barrier of two alone: the other one was at it at some time of the entering. It may
-// have given up before the one who enters learns so, or still be about to leave after a round that the other gave up.
+// together checks that no worker enters a barrier of two alone: the other one was at it at some time during the
+// entering. The other may have given up before this one learns so, or still be about to leave after a round that it
+// gave up.
 func together(h *history, report func(string, ...any)) {
 	for _, a := range h.barriers {
 		if a.Entered == 0 {
@@ -225,13 +228,13 @@ func together(h *history, report func(string, ...any)) {
 	}
 }
 
-// released checks that what is to end a claim doesn't fail while a majority can be reached.
+// released checks that a call that should end a claim doesn't fail while a majority can be reached.
 func released(h *history, report func(string, ...any)) {
 	for _, o := range h.operations {
 		if o.OK || o.Error == nil || o.Error.Name == "ClosedError" || h.lacksMajority(o.Start-1_000, o.End) {
 			continue
 		}
-		// Its process had less than half of the time for it.
+		// Its process had less than half of the time for the call.
 		if h.lateIn(o.Start, o.End) > (o.End-o.Start)/2 {
 			continue
 		}

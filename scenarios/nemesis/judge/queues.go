@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// item is one of a queue's, from its put to its delete.
+// item is an item of a queue, from its put to its delete.
 type item struct {
 	key, value       string
 	created, deleted int64
 }
 
-// queued checks that each item of a queue is had once, in its order, and that none is lost unless a caller who took it never
-// heard whether they did.
+// queued checks that each item of a queue is taken once, in order, and that none is lost, unless its taker never learnt
+// whether the call succeeded.
 func queued(h *history, report func(string, ...any)) {
 	taken := map[string]*operation{}
 	unknown := map[string][]float64{}
@@ -27,7 +27,7 @@ func queued(h *history, report func(string, ...any)) {
 			}
 			taken[o.Found] = o
 		case o.Error.MayBeApplied && !strings.Contains(o.Error.Message, "not within"):
-			// Not one that waited without success: it has taken nothing.
+			// Without a call that waited without success: it has taken nothing.
 			unknown[o.Key] = append(unknown[o.Key], o.Start)
 		}
 	}
@@ -52,7 +52,7 @@ func queued(h *history, report func(string, ...any)) {
 				}
 			}
 		}
-		// Each call whose end nobody knows may have taken one, from its start on.
+		// Each call whose result is unknown may have taken one, from its start on.
 		sort.Slice(lost, func(i, j int) bool { return lost[i].deleted < lost[j].deleted })
 		starts := unknown[name]
 		sort.Float64s(starts)
@@ -70,7 +70,7 @@ func queued(h *history, report func(string, ...any)) {
 	}
 }
 
-// comesBefore says whether the taker of one had to take the other, which was there.
+// comesBefore reports whether the taker of one item should have taken the other, which was there.
 func (h *history) comesBefore(other, taken item, by *operation) bool {
 	if other.created >= taken.deleted || (other.deleted != 0 && other.deleted <= taken.deleted) {
 		return false
@@ -78,7 +78,7 @@ func (h *history) comesBefore(other, taken item, by *operation) bool {
 	if strings.HasPrefix(taken.key, "nem/queue/") {
 		return other.created < taken.created
 	}
-	// By priority: of what was there when they looked.
+	// By priority, among the items that were there when they looked.
 	return other.key < taken.key && by != nil && h.bounds.notAfter(other.created) < by.Start
 }
 

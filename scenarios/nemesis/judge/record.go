@@ -16,10 +16,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// connection is how a subcommand reaches the cluster.
+// connection holds how a subcommand reaches the cluster.
 type connection struct {
 	endpoints, ca, user string
-	// Pings, as the workload's clients with keepAlive send them: a member that is frozen or cut off is left.
+	// Pings, as the workload's clients with keepAlive send them, so that a member that is frozen or cut off is left.
 	keepAlive bool
 }
 
@@ -54,7 +54,7 @@ func (c *connection) dial() (*clientv3.Client, error) {
 
 const endKey = "nemesis-end"
 
-// record writes all changes of the store to a file until its stdin ends, and the revisions that it has come to, to stdout.
+// record writes all changes of the store to a file until its stdin ends, and the revisions that it has reached to stdout.
 func record(args []string) error {
 	set := flag.NewFlagSet("record", flag.ExitOnError)
 	var to connection
@@ -78,7 +78,7 @@ func record(args []string) error {
 	go endWithInput(client)
 	next, reported := int64(1), time.Time{}
 	for {
-		// A new context each time: it ends a watch that has to be made again.
+		// A new context each time: ending it ends a watch that must be made again.
 		ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(context.Background()))
 		watch := client.Watch(ctx, "", clientv3.WithFromKey(), clientv3.WithRev(next), clientv3.WithCreatedNotify())
 		for response := range watch {
@@ -143,7 +143,7 @@ func endWithInput(client *clientv3.Client) {
 	}
 }
 
-// beside puts keys one after another until stdin ends, and writes what became of each: for comparison with clientv3.
+// beside puts keys one after another until stdin ends, and writes each result: for comparison with clientv3.
 func beside(args []string) error {
 	set := flag.NewFlagSet("beside", flag.ExitOnError)
 	var to connection

@@ -4,8 +4,8 @@ import { Sessions } from './sessions.js';
 import { stayAway, turns, type Work } from './turns.js';
 
 /**
- * Enters and leaves a barrier of two; each side is a worker of another client. After a slow round one side stays away: what
- * comes late then finds the other alone.
+ * Enters and leaves a barrier of two. Each side is a worker of a different client. After a slow round one side stays
+ * away, so that a late copy of a call finds the other side alone.
  */
 export async function barriers(work: Work, pair: string, side: 'back at once' | 'away'): Promise<void> {
   const { client, worker, history, random } = work;

@@ -15,7 +15,7 @@ import { isExpected, SLOW_MS, stayAway, turns, uniqueValue, type Work } from './
 interface Acquisition<Owned> {
   readonly session: Session;
   readonly name: string;
-  /** What the calls are called that acquire and release. */
+  /** Names of the calls that acquire and release. */
   readonly kinds: readonly [string, string];
   readonly mode?: string;
   readonly acquire: (timeoutMs: number) => Promise<Owned | undefined>;
@@ -27,7 +27,7 @@ interface Acquisition<Owned> {
 
 const ACQUIRE_MS = 8_000;
 
-/** How long whoever resumed something waits for the first holder to be notified, in ms. */
+/** How long a worker that resumed something waits until the first holder is notified, in ms. */
 const NOTIFIED_MS = 3_000;
 
 /** Uses a lock or a leadership for a moment. */
@@ -60,7 +60,7 @@ async function relyOn<Owned extends Lock | Leadership>(
   history.add('hold', { name, mode, worker, lease, token: revision, from, to, lost, resumed });
 }
 
-/** Takes over what the worker holds, in a session of its own; the first handle is to be notified. */
+/** Takes over what the worker holds, in another session. The first handle must be notified. */
 async function takeOver<Owned extends Lock | Leadership>(
   work: Work,
   { name, resume }: Acquisition<Owned>,
@@ -83,7 +83,7 @@ async function takeOver<Owned extends Lock | Leadership>(
     return resumed;
   } catch (error) {
     if (!isExpected(error)) throw error;
-    // It may be that session's.
+    // The key may belong to that session.
     for (let tries = 1; session !== undefined; tries++) {
       try {
         await close(work, session);
@@ -96,7 +96,7 @@ async function takeOver<Owned extends Lock | Leadership>(
   }
 }
 
-/** Holds a lock or a leadership for a moment, and gives it back with default settings, or in short. */
+/** Holds a lock or a leadership for a moment, and gives it back, either with default settings or within a short time. */
 async function hold<Owned extends Lock | Leadership>(
   work: Work,
   acquisition: Acquisition<Owned>,
@@ -107,7 +107,7 @@ async function hold<Owned extends Lock | Leadership>(
   const claim = { name, lease, worker, from: history.now(), to: 0, clean: false, key: '' };
   let tookMs = 0;
   try {
-    // Where it gives up, it takes its key back for a second.
+    // If the call gives up, it takes another second to remove its key.
     const acquiring = { client, worker, kind: kinds[0], key: name, bound: ACQUIRE_MS + 1_000 };
     let acquired: Owned | undefined;
     try {
@@ -124,13 +124,13 @@ async function hold<Owned extends Lock | Leadership>(
       resume !== undefined && random(4) === 0 ? await takeOver(work, acquisition, owned) : undefined;
     if (resumed !== undefined) {
       owned = resumed;
-      // Changes nothing for who has it now.
+      // Changes nothing for the session that has it now.
       void release(first, {}).catch(() => {});
       await relyOn(work, acquisition, owned, true);
     }
     const releasing = history.now();
     if (random(5) === 0) {
-      // It continues in the background.
+      // The release continues in the background.
       const bound = 5 + random(500);
       await history.call({ client, worker, kind: `${kinds[1]}-in-short`, key: name, bound }, () =>
         release(owned, { timeoutMs: bound }),
@@ -151,7 +151,7 @@ async function hold<Owned extends Lock | Leadership>(
 
 const unlock = (lock: Lock, options: CallControl): Promise<void> => lock.unlock(options);
 
-/** Takes a lock, or tries to, writes what it guards, and unlocks. */
+/** Takes a lock, or tries to; writes what the lock guards; and unlocks. */
 export async function locks(work: Work): Promise<void> {
   const sessions = new Sessions(work, 40);
   await turns(work, 400, async () => {
@@ -218,7 +218,7 @@ export async function elections(work: Work, copy: number): Promise<void> {
         for (let n = random(4); n > 0; n--) await proclaim();
         const tookMs = history.now() - start;
         if (tookMs < SLOW_MS) return;
-        // Leads on, so that what comes late finds the next value.
+        // Continues to lead, so that a late call finds the next value.
         await proclaim();
         await stayAway(work, tookMs);
       },

@@ -1,7 +1,7 @@
 import { PriorityQueue, Queue } from '@quiesce/etcd';
 import { turns, uniqueValue, type Work } from './turns.js';
 
-/** Adds items to a queue and takes some out; each is to be taken once, in their order. */
+/** Adds items to a queue and takes some out. Each must be taken once, in order. */
 export async function queues(work: Work): Promise<void> {
   const { etcd, client, worker, history, random } = work;
   const bound = 2_000;
@@ -32,7 +32,7 @@ export async function queues(work: Work): Promise<void> {
     }
   });
 
-  // What is taken has to be handed over: the last transaction has the client's own time.
+  // A taken item must be handed over: the last transaction has the client's own timeout.
   function dequeued(key: string) {
     return { ...call('dequeue', key), bound: bound + 10_000 };
   }

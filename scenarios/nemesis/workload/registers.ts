@@ -50,14 +50,14 @@ export function registers(work: Work): Promise<void> {
   });
 }
 
-/** Counts by software transactions. */
+/** Counts with software transactions. */
 export function counters(work: Work): Promise<void> {
   const { etcd, client, worker, history, random } = work;
   return turns(work, 150, async () => {
     const key = `nem/c/${random(2)}`;
     const bound = 4_000;
     const own = uniqueValue();
-    // A value is the count with a name: so each is unique, and unknown outcomes can be found.
+    // A value is the count and a name, so that each is unique, and unknown results can be found.
     const value = `+${own}`;
     await history.call(
       { client, worker, kind: 'inc', key, value, bound },

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Session } from '@quiesce/etcd';
 import { isExpected, turns, uniqueNumber, type Work } from './turns.js';
 
-/** Gives a session, and another one when that is lost or has served for a while. */
+/** Provides a session, and a new one when it is lost or has served for a while. */
 export class Sessions {
   #session: Session | undefined;
   #uses = 0;
@@ -32,7 +32,7 @@ export class Sessions {
     if (!session.signal.aborted) await close(this.work, session);
   }
 
-  /** Ends it as the last thing that is done. */
+  /** Closes the last session. Must be the last step. */
   async finish(): Promise<void> {
     try {
       await this.end();
@@ -42,7 +42,7 @@ export class Sessions {
   }
 }
 
-/** Closes a session; nothing of it is to be left then. */
+/** Closes a session. Nothing of it may be left then. */
 export async function close({ client, worker, history }: Work, session: Session): Promise<void> {
   const lease = session.leaseId.toString(16);
   const bound = 10_000;
@@ -52,10 +52,13 @@ export async function close({ client, worker, history }: Work, session: Session)
   history.add('closed', { lease, from: history.now() });
 }
 
-/** TTLs of leases that outlive the test, so that each that is left is seen; the TTL shows who has granted it. */
+/**
+ * TTLs of leases that outlive the test, so that each one that is left is seen. The TTL shows which worker granted the
+ * lease.
+ */
 const ENDLESS_SECONDS = 1_000_000;
 
-/** Makes sessions with short bounds, and closes them with even shorter ones, then without. */
+/** Makes sessions with short bounds. Closes them with even shorter ones, then without. */
 export function shortSessions(work: Work): Promise<void> {
   const { etcd, client, worker, history, random } = work;
   return turns(work, 500, async () => {
@@ -94,7 +97,7 @@ export function shortSessions(work: Work): Promise<void> {
   });
 }
 
-/** Grants leases and revokes them, a key with each: what is said of a call that fails has to be so. */
+/** Grants leases and revokes them, with a key for each. What a failed call's error says must be true. */
 export function grants(work: Work): Promise<void> {
   return turns(work, 200, async () => {
     const { etcd, client, worker, history } = work;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isExpected, type Work } from './turns.js';
 
-/** Puts one key after another, as `judge beside` does with clientv3: shows for how long none succeeds. */
+/** Puts one key after another, as `judge beside` does with clientv3. It shows for how long no put succeeds. */
 export async function steady({ etcd, client, history, over }: Work): Promise<void> {
   for (let n = 0; !over.aborted; n++) {
     const start = history.now();

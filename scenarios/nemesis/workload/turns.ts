@@ -3,31 +3,31 @@ import { type EtcdClient, EtcdError } from '@quiesce/etcd';
 import type { Random } from '@quiesce/test-services';
 import type { History } from '../history.js';
 
-/** What each worker of the workload has. */
+/** What each worker of the workload gets. */
 export interface Work {
   readonly etcd: EtcdClient;
   readonly client: string;
   readonly worker: string;
   readonly history: History;
   readonly random: Random;
-  /** Aborts when no more work is to begin. */
+  /** Aborts when no more work should begin. */
   readonly over: AbortSignal;
 }
 
 let numbers = 0;
 
-/** A number that nobody else has; later ones are higher. */
+/** A number that no other call gets; later numbers are higher. */
 export const uniqueNumber = (): number => ++numbers;
 
-/** A value that nobody else writes. */
+/** A value that no other worker writes. */
 export const uniqueValue = (): string => `v${uniqueNumber()}`;
 
-/** What the calls of a test's own making end with: EtcdErrors, and the signal that the test has given. */
+/** Errors that calls may end with: EtcdErrors, and the reason of a signal that the test itself passed. */
 export function isExpected(error: unknown): boolean {
   return error instanceof EtcdError || (error instanceof DOMException && error.name === 'TimeoutError');
 }
 
-/** Runs a worker's turns; calls that fail are in the history. */
+/** Runs a worker's turns. Failed calls are in the history. */
 export async function turns(work: Work, pauseMs: number, turn: () => Promise<void>): Promise<void> {
   while (!work.over.aborted) {
     try {
@@ -40,13 +40,13 @@ export async function turns(work: Work, pauseMs: number, turn: () => Promise<voi
   }
 }
 
-/** Calls that took longer than that were sent more than once, or waited for somebody. */
+/** Calls that took longer were sent more than once, or waited for another worker. */
 export const SLOW_MS = 300;
 const LONGEST_AWAY_MS = 6_000;
 
 /**
- * Keeps a worker away from what it has just given back where its calls were slow, most times: what comes late then finds
- * nobody who claims it.
+ * If the calls were slow, usually keeps a worker away from what it has just given back, so that a late call finds no
+ * worker that claims it.
  */
 export async function stayAway({ random, over }: Work, tookMs: number): Promise<void> {
   if (tookMs < SLOW_MS || random(4) === 0) return;

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CompactedError, EtcdError, prefix } from '@quiesce/etcd';
 import type { Work } from './turns.js';
 
-/** Watches, and continues where it stopped as the documents say: at `revision + 1`. */
+/** Watches, and continues where it stopped as the documentation says: at `revision + 1`. */
 export async function watches(work: Work, keys: string): Promise<void> {
   const { etcd, worker, history, random, over } = work;
   const id = { watch: worker, prefix: keys };
@@ -11,7 +11,7 @@ export async function watches(work: Work, keys: string): Promise<void> {
     const watch = etcd.watch(prefix(keys), from === 0n ? {} : { startRevision: from });
     const stop = (): void => watch.close();
     over.addEventListener('abort', stop, { once: true });
-    // Now and then before anything was delivered.
+    // Sometimes before anything was delivered.
     const timer = setTimeout(stop, random(4) === 0 ? 0 : random(6_000));
     try {
       const ready = await watch.ready;
