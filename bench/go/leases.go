@@ -17,7 +17,7 @@ type leasesResult struct {
 	MaxRSSMiB  float64 `json:"maxRssMiB"`
 }
 
-// keepLeases is bench/src/leases-client.ts for Go's clientv3, whose channels of answers have to be read.
+// keepLeases is bench/src/leases-client.ts for Go's clientv3, whose channels of answers must be read.
 func keepLeases(endpoint string, leases int, ttl int64, warmup, seconds float64) error {
 	client, err := connect(endpoint)
 	if err != nil {

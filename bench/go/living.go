@@ -15,7 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// batch is what one line of standard input asks for: see bench/src/living.ts.
+// batch is what one line of standard input requests: see bench/src/living.ts.
 type batch struct {
 	Op          string `json:"op"`
 	Concurrency int    `json:"concurrency"`
@@ -25,12 +25,12 @@ type batch struct {
 type batchTaken struct {
 	Seconds    float64 `json:"seconds"`
 	CPUSeconds float64 `json:"cpuSeconds"`
-	// Of single operations; 0 where more than one was in flight.
+	// For single operations; 0 if more than one was in flight.
 	P50Micros float64 `json:"p50Micros"`
 	P99Micros float64 `json:"p99Micros"`
 }
 
-// live does a batch for each line of standard input, until that ends.
+// live does a batch for each line of standard input, until it ends.
 func live(w workload) error {
 	client, err := connect(w.endpoint)
 	if err != nil {
@@ -102,7 +102,7 @@ func take(client *clientv3.Client, names []string, value string, w workload, b b
 	return &batchTaken{elapsed.Seconds(), cpu, quantile(0.5), quantile(0.99)}, errors.Join(errs...)
 }
 
-// livingCaller returns what one operation of the gate does.
+// livingCaller returns a function that does one operation of the gate.
 func livingCaller(op, value string, w workload) (func(client *clientv3.Client, key string) error, error) {
 	ctx := context.Background()
 	switch op {

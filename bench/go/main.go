@@ -1,4 +1,4 @@
-// Command go measures one operation of Go's clientv3, and prints one JSON line: the same procedure as
+// Command go measures one operation of Go's clientv3, and prints one JSON line. The procedure is that of
 // bench/src/measure.ts.
 package main
 
@@ -33,12 +33,12 @@ type result struct {
 	P99Micros   float64 `json:"p99Micros"`
 	MaxRSSMiB   float64 `json:"maxRssMiB"`
 	IdleRSSMiB  float64 `json:"idleRssMiB"`
-	// Of event loops, which Go has none of.
+	// For event loops, which Go doesn't have.
 	MaxStallMs    float64 `json:"maxStallMs"`
 	MaxOwnStallMs float64 `json:"maxOwnStallMs"`
 }
 
-// workload is what is measured, and for how long.
+// workload is what to measure, and for how long.
 type workload struct {
 	endpoint    string
 	op          string
@@ -49,13 +49,13 @@ type workload struct {
 	warmup      float64
 	keys        int
 	pageSize    int
-	// Of leases alone.
+	// For leases only.
 	leases int
 	ttl    int64
-	// Of watches alone.
+	// For watches only.
 	events        int
 	startRevision int64
-	// Of bursts and slow alone.
+	// For bursts and slow only.
 	watches int
 	bursts  int
 	slow    int
@@ -119,7 +119,7 @@ func run(w workload) error {
 func connect(endpoint string) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{
 		Endpoints: []string{endpoint}, DialTimeout: 5 * time.Second, Logger: zap.NewNop(),
-		// As etcd itself allows: clientv3's default is 2 MiB, which an answer of 1,000 keys may pass.
+		// The limit that etcd itself allows. clientv3's default is 2 MiB, which an answer of 1,000 keys may exceed.
 		MaxCallRecvMsgSize: math.MaxInt32,
 	})
 }
@@ -134,7 +134,7 @@ func coldStart(endpoint string) error {
 	return err
 }
 
-// caller returns what one operation does, on one of the clients.
+// caller returns a function that does one operation, on one of the clients.
 func caller(op, value string) (func(client *clientv3.Client, key string) error, error) {
 	ctx := context.Background()
 	switch op {
@@ -241,7 +241,7 @@ func asDuration(seconds float64) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// residentMiB is 0 where there is no /proc.
+// residentMiB returns 0 if there is no /proc.
 func residentMiB() float64 {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

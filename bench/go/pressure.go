@@ -23,7 +23,7 @@ type loadResult struct {
 	P50Micros  float64 `json:"p50Micros"`
 	P99Micros  float64 `json:"p99Micros"`
 	MaxRSSMiB  float64 `json:"maxRssMiB"`
-	// Of event loops, which Go has none of.
+	// For event loops, which Go doesn't have.
 	MaxStallMs    float64 `json:"maxStallMs"`
 	MaxOwnStallMs float64 `json:"maxOwnStallMs"`
 }
@@ -69,7 +69,8 @@ func pressure(w workload) error {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
-// bursts changes all keys at once, again and again, and returns how long after a burst began each watch saw its key.
+// bursts changes all keys at once, again and again, and returns how long after the start of a burst each watch saw its
+// key.
 func bursts(ctx context.Context, client *clientv3.Client, watches, times int) ([]time.Duration, error) {
 	channels := make([]clientv3.WatchChan, watches)
 	var made sync.WaitGroup
@@ -120,7 +121,7 @@ func bursts(ctx context.Context, client *clientv3.Client, watches, times int) ([
 	return latencies, nil
 }
 
-// slow has fast consumers of a long history, with or without slow ones that never get to its end.
+// slow has fast consumers of a long history, with or without slow ones that never reach its end.
 func slow(ctx context.Context, client *clientv3.Client, w workload) error {
 	watch := func() clientv3.WatchChan {
 		return client.Watch(ctx, replayPrefix, clientv3.WithPrefix(), clientv3.WithRev(w.startRevision))

@@ -81,7 +81,7 @@ func many(client *clientv3.Client, events int, _ int64) (time.Time, error) {
 	channels := make([]clientv3.WatchChan, events)
 	made := make(chan struct{})
 	for i := range channels {
-		// Watch returns once the watch is made, so that waiting for one after another would be slower than it needs to be.
+		// Watch returns once the watch is made. Waiting for one after another would be needlessly slow.
 		go func() {
 			channels[i] = client.Watch(ctx, manyKey(i))
 			made <- struct{}{}

@@ -1,4 +1,4 @@
-/** What is measured, with every client alike. */
+/** What is measured, in the same way for every client. */
 export interface Cell {
   /** `range`: 1,000 keys with their values in one answer. `txn`: a comparison, then a put. */
   readonly op: Op;
@@ -6,22 +6,22 @@ export interface Cell {
   readonly concurrency: number;
   /** Size of each value, in bytes. */
   readonly valueBytes: number;
-  /** Clients in the process, each with its connection, used in turn. */
+  /** Clients in the process, each with its own connection, used in turn. */
   readonly connections: number;
 }
 
 /** An operation under measurement. */
 export type Op = (typeof ops)[number];
 
-/** All of them. */
+/** Names of all operations. */
 export const ops = ['get', 'put', 'range', 'txn'] as const;
 
-/** How long, and on what. Every client's program takes these as `--name value`. */
+/** How long to measure, and on what. Every client's program takes these as `--name value`. */
 export interface Workload extends Cell {
   readonly endpoint: string;
   /** Length of the timed part. */
   readonly seconds: number;
-  /** Seconds of the same work before it, not counted. */
+  /** Seconds of the same work before that, not counted. */
   readonly warmup: number;
   readonly keys: number;
 }
@@ -35,13 +35,13 @@ export interface Measurement extends Cell {
   readonly cpuSeconds: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
-  /** Largest resident memory of the client's process; 0 where it isn't known. */
+  /** Largest resident memory of the client's process; 0 if it isn't known. */
   readonly maxRssMiB: number;
   /** Resident memory once connected, before the first operation. */
   readonly idleRssMiB: number;
-  /** Longest time that the event loop was late, in ms; 0 where there is no event loop. */
+  /** The longest delay of the event loop, in ms; 0 if there is no event loop. */
   readonly maxStallMs: number;
-  /** The same without the time that its thread waited for a CPU, in ms; 0 where that isn't known. */
+  /** The same without the time that its thread waited for a CPU, in ms; 0 if that isn't known. */
   readonly maxOwnStallMs: number;
 }
 
@@ -51,6 +51,6 @@ export const KEY_PREFIX = 'bench/';
 /** The name of a key, the same in bench/go/main.go. */
 export const keyName = (index: number): string => `${KEY_PREFIX}${String(index).padStart(4, '0')}`;
 
-/** As many keys as `range` reads, fewer where they would make a large database. */
+/** As many keys as `range` reads, or fewer if they would make a large database. */
 export const keyCount = (valueBytes: number): number =>
   Math.min(1000, Math.max(16, Math.floor((64 * 1024 * 1024) / valueBytes)));

@@ -10,7 +10,7 @@ import type { Load, LoadSize } from './pressure/measurement.js';
 export const SUBJECT = '@quiesce/etcd';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-/** Go's programs, which are missing where Go is: see {@link isAvailable}. */
+/** Go programs, which are missing if Go is: see {@link isAvailable}. */
 const GO_PROGRAM = provided('benchClientv3') ?? '';
 const ETCD_BENCHMARK = provided('benchEtcd') ?? '';
 
@@ -18,7 +18,7 @@ const PROGRAMS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   [SUBJECT]: [process.execPath, here('./programs/client-quiesce.js')],
   etcd3: [process.execPath, here('./programs/client-etcd3.js')],
   clientv3: [GO_PROGRAM],
-  // More a limit than a peer: what etcd's own load tool gets out of the server.
+  // More a limit than a peer: the throughput that etcd's own load tool reaches.
   'etcd benchmark': [process.execPath, here('./programs/client-etcd-benchmark.js'), '--tool', ETCD_BENCHMARK],
 };
 
@@ -26,15 +26,15 @@ const PROGRAMS: Readonly<Record<string, readonly [string, ...string[]]>> = {
 export const allClients: readonly string[] = Object.keys(PROGRAMS);
 
 /**
- * All with which single operations can be measured. A runtime's name stands for this client on it; those are measured only
- * if they are asked for, and `npm run runtimes -- --install` fetches them.
+ * Everything that single operations can be measured with. A runtime's name stands for this client on that runtime.
+ * Runtimes are measured only on request, and `npm run runtimes -- --install` downloads them.
  */
 export const operationClients: readonly string[] = [...allClients, ...runtimeNames];
 
-/** Those that programs can be written with. */
+/** The clients that programs can be written with. */
 export const libraries = allClients.filter((client) => client !== 'etcd benchmark');
 
-/** Whether its program is there: Go's aren't where Go is missing. */
+/** Whether its program is available. Go programs aren't if Go is missing. */
 export function isAvailable(client: string): boolean {
   if (client === 'clientv3') return GO_PROGRAM !== '';
   return client !== 'etcd benchmark' || ETCD_BENCHMARK !== '';
@@ -43,7 +43,7 @@ export function isAvailable(client: string): boolean {
 const flags = (values: Readonly<Record<string, unknown>>): string[] =>
   Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)]);
 
-/** A client's program, and its arguments for that workload. */
+/** A client's program and its arguments for that workload. */
 export function programOf(client: string, workload: Workload): [string, ...string[]] {
   return [...(PROGRAMS[client] ?? onRuntime(client)), ...flags({ ...workload })];
 }
@@ -55,7 +55,7 @@ function onRuntime(client: string): [string, ...string[]] {
   return [...runtimeCommand(runtime), here('./programs/client-quiesce.js')];
 }
 
-/** Measures one client in a process of its own, so that CPU time is that client's alone. */
+/** Measures one client in a separate process, so that the CPU time is only that client's. */
 export async function measureClient(client: string, workload: Workload): Promise<Measurement> {
   const [file, ...args] = programOf(client, workload);
   const { stdout } = await promisify(execFile)(file, args, {
@@ -71,16 +71,16 @@ export function listCommand(client: string, endpoint: string, pageSize: number):
     : [process.execPath, here('./programs/list-client.js'), endpoint, String(pageSize)];
 }
 
-/** What a living program takes. */
+/** The arguments of a living program. */
 export interface LivingFlags {
   readonly endpoint: string;
   readonly keys: number;
   readonly valueBytes: number;
-  /** Where the history begins that its watch catches up with. */
+  /** Where the history begins that its watch must catch up with. */
   readonly startRevision: bigint;
   /** A build of this client other than the workspace's: its index.js. */
   readonly client?: string | undefined;
-  /** By how many percent this client is made slower. */
+  /** By how many percent to slow this client down. */
   readonly slower?: number | undefined;
 }
 
@@ -92,12 +92,12 @@ export function livingCommand(client: string, given: LivingFlags): [string, ...s
     : [process.execPath, here('./programs/client-living.js'), ...flags(named)];
 }
 
-/** The program of `tail`, of this client. */
+/** The program of `tail`, with this client. */
 export function tailCommand(endpoint: string, seconds: number, warmup: number): [string, ...string[]] {
   return [process.execPath, here('./programs/tail-client.js'), endpoint, String(seconds), String(warmup)];
 }
 
-/** The program of `checks`, of this client. */
+/** The program of `checks`, with this client. */
 export function checksCommand(endpoint: string, workload: ChecksWorkload): [string, ...string[]] {
   const given = flags({ endpoint, workload: JSON.stringify(workload) });
   return [process.execPath, here('./programs/checks-client.js'), ...given];
@@ -111,13 +111,13 @@ export function pressureCommand(
   size: Partial<LoadSize>,
 ): [string, ...string[]] {
   if (client === 'clientv3') return [GO_PROGRAM, ...flags({ endpoint, op: load, ...size })];
-  // The program of the other loads imports much of the benchmark.
+  // The program for the other loads imports much of the benchmark.
   return load === 'idle'
     ? [...coldStartCommand(client, endpoint), 'idle']
     : [process.execPath, here('./programs/pressure-client.js'), ...flags({ endpoint, load, ...size })];
 }
 
-/** The program that keeps leases alive, for so many seconds after the warm-up, which isn't measured. */
+/** The program that keeps leases alive for this many seconds after the warm-up, which isn't measured. */
 export function leasesCommand(
   client: string,
   endpoint: string,
@@ -137,7 +137,10 @@ export function leasesCommand(
       ];
 }
 
-/** The program that connects, gets one key and ends, for the time that takes: of this client, as it is published, or was compiled. */
+/**
+ * The program that connects, gets one key and ends, to measure that time: for this client, as it is published or as it
+ * was compiled.
+ */
 export function coldStartCommand(client: string, endpoint: string): [string, ...string[]] {
   return client === 'clientv3'
     ? [GO_PROGRAM, '--endpoint', endpoint, '--op', 'cold-start']

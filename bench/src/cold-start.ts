@@ -8,14 +8,14 @@ import type { Phase } from './programs/cold-start-client.js';
 import { writeJson } from './report.js';
 import { figureTable } from './table.js';
 
-/** Which clients, and how many processes of each. */
+/** Which clients, and how many processes for each. */
 export interface ColdStartOptions {
   readonly rounds: number;
   readonly only: readonly string[];
   readonly json?: string;
 }
 
-/** Times whole processes that connect and get one key, all clients in turn, and an empty Node program for scale. */
+/** Times whole processes that connect and get one key, all clients in turn, and an empty Node program for comparison. */
 export async function benchColdStart(options: ColdStartOptions): Promise<number> {
   await using server = await startEtcd();
   const etcd = await connect(server.endpoint);
@@ -23,7 +23,7 @@ export async function benchColdStart(options: ColdStartOptions): Promise<number>
   await etcd.close();
   const commands: [string, readonly string[]][] = [
     ['an empty Node program', [process.execPath, '-e', '']],
-    // What Node loads for modules belongs to no client.
+    // What Node loads for modules is no client's cost.
     ['an empty ES module', [process.execPath, '--input-type=module', '-e', '']],
     ...options.only
       .filter(isAvailable)
@@ -51,7 +51,7 @@ export async function benchColdStart(options: ColdStartOptions): Promise<number>
   return 0;
 }
 
-/** Where this client's time goes, medians: of the CPU time, which repeats on a busy machine, and of the time. */
+/** Where this client's time goes, as medians: CPU time, which is stable on a busy machine, and elapsed time. */
 async function phasesOf(endpoint: string, rounds: number): Promise<Phase[]> {
   const [file, ...args] = coldStartCommand(SUBJECT, endpoint);
   const runs: Phase[][] = [];

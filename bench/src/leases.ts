@@ -5,7 +5,7 @@ import { isAvailable, leasesCommand } from './clients.js';
 import { writeJson } from './report.js';
 import { figureTable } from './table.js';
 
-/** Which clients, how many leases, how long and how often. */
+/** Which clients, how many leases, and how long and how often to measure. */
 export interface LeasesOptions {
   readonly leases: number;
   /** TTL, in seconds. */
@@ -23,12 +23,12 @@ export interface LeasesMeasurement {
   readonly client: string;
   readonly seconds: number;
   readonly cpuSeconds: number;
-  /** Leases that the client has given up by the end. */
+  /** Leases that the client has lost by the end. */
   readonly lost: number;
   readonly maxRssMiB: number;
 }
 
-/** Many leases kept alive on one stream, every client in turn. Exit code 1 where one of them lost a lease. */
+/** Many leases kept alive on one stream, with every client in turn. The exit code is 1 if a client lost a lease. */
 export async function benchLeases(options: LeasesOptions): Promise<number> {
   const { leases, ttl, seconds, warmup, rounds } = options;
   await using server = await startEtcd();

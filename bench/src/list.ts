@@ -21,22 +21,22 @@ export interface ListMeasurement {
   readonly keys: number;
   readonly seconds: number;
   readonly cpuSeconds: number;
-  /** Of the whole process. */
+  /** For the whole process. */
   readonly maxRssMiB: number;
 }
 
 /** What the keys start with, as in bench/go/list.go. */
 export const LIST_PREFIX = 'list/';
 
-/** Keys a page where none is named, in bench/go/main.go too. */
+/** Default number of keys in a page, also in bench/go/main.go. */
 export const LIST_PAGE_SIZE = 10_000;
 
 const PUTS_PER_TXN = 100;
 const TXNS_IN_FLIGHT = 32;
 
-/** Lists many small keys in pages at one revision, all clients in turn. */
+/** Lists many small keys in pages at one revision, with all clients in turn. */
 export async function benchList(options: ListOptions): Promise<number> {
-  // Without syncing to disk: the keys are written for the sake of reading them.
+  // Without syncing to disk: the keys are written only to be read.
   await using server = await startEtcd({
     extraArgs: ['--unsafe-no-fsync', '--quota-backend-bytes=4294967296'],
   });
@@ -69,7 +69,7 @@ export async function benchList(options: ListOptions): Promise<number> {
   return 0;
 }
 
-/** Writes the keys, and returns the first revision of them. */
+/** Writes the keys, and returns the first revision. */
 export async function writeListed(endpoint: string, keys: number): Promise<bigint> {
   await using etcd = await connect(endpoint);
   const { revision } = await etcd.put('bench/start', '');

@@ -3,37 +3,37 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { GateOp } from './gate/floors.js';
 
-/** One batch of a living client: so many operations, so many of them in flight. */
+/** One batch of a living client: this many operations, and this many of them in flight. */
 export interface Batch {
   readonly op: GateOp;
   readonly concurrency: number;
   readonly ops: number;
 }
 
-/** What one batch took. */
+/** The cost of one batch. */
 export interface BatchTaken {
   readonly seconds: number;
   /** User and system time of the client's process. */
   readonly cpuSeconds: number;
-  /** Of single operations; 0 where more than one was in flight. */
+  /** For single operations; 0 if more than one was in flight. */
   readonly p50Micros: number;
   readonly p99Micros: number;
 }
 
-/** A client's process that does one batch when it is asked to, and waits otherwise. */
+/** A client's process that does one batch on request, and waits otherwise. */
 export interface LivingClient extends AsyncDisposable {
   readonly name: string;
   run(batch: Batch): Promise<BatchTaken>;
 }
 
-/** Starts a program that answers each line, a {@link Batch} as JSON, by a line that is a {@link BatchTaken}. */
+/** Starts a program that answers each line, a {@link Batch} as JSON, with a line that is a {@link BatchTaken}. */
 export function startLiving(name: string, [file, ...args]: readonly [string, ...string[]]): LivingClient {
   const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const failed = new Promise<never>((_, reject) => {
     child.once('error', reject);
     child.stdin.once('error', reject);
   });
-  // Heard where a batch waits; otherwise the next one hears of it.
+  // A batch that waits gets the error; otherwise the next batch gets it.
   failed.catch(() => undefined);
   const ended = once(child, 'close').catch(() => undefined);
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();

@@ -1,4 +1,4 @@
-// npm run bench: this client beside its peers, interleaved on one etcd. See docs/measurements/benchmarks.md.
+// npm run bench: this client compared with its peers, interleaved on one etcd. See docs/measurements/benchmarks.md.
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type BesideOptions, beside } from './beside/beside.js';
 import { ops } from './cell.js';
@@ -16,7 +16,7 @@ import { FLOOR_VALUE_BYTES } from './report.js';
 import { benchTail, type TailOptions } from './tail/tail.js';
 import { benchWatch, type WatchBenchOptions } from './watch.js';
 
-/** Those that have programs for more than get, put, range and txn. */
+/** The clients that have programs for more than get, put, range and txn. */
 const withStreams = libraries.filter((client) => client !== 'etcd3');
 
 let exitCode = 0;
@@ -108,7 +108,7 @@ program
 program
   .command('beside')
   .description('is this build slower than that of a commit: the first argument, or origin/main')
-  // The command makes it of the commit: setup/commands/bench.mjs.
+  // setup/commands/bench.mjs makes it from the commit.
   .addOption(new Option('--other <file>', 'index.js of the other build').makeOptionMandatory().hideHelp())
   .option('--pairs <n>', 'pairs of processes, each of which counts once', positiveInteger, 24)
   .option('--rounds <n>', 'batches of each client in each cell of a pair', positiveInteger, 4)
@@ -183,11 +183,11 @@ try {
 }
 
 interface Subcommand {
-  /** Those that it can measure. */
+  /** The clients that it can measure. */
   readonly clients: readonly string[];
-  /** Those that it measures unless others are named; default: all. */
+  /** The clients that it measures by default; without it, all. */
   readonly byDefault?: readonly string[];
-  /** Runs of each client by default. */
+  /** Default number of runs of each client. */
   readonly rounds: number;
   readonly isDefault?: boolean;
 }

@@ -8,7 +8,7 @@ const WARMUP_SECONDS = 0.5;
 /** Cells with more than this in flight are left out: they would measure the allocator, and fill the machine. */
 const MOST_BYTES_IN_FLIGHT = 64 * 2 ** 20;
 
-/** What is measured, and how thoroughly. */
+/** What to measure, and how thoroughly. */
 export interface OperationsOptions {
   readonly ops: readonly Op[];
   readonly seconds: number;
@@ -21,7 +21,7 @@ export interface OperationsOptions {
   readonly floors: boolean;
 }
 
-/** Measures single operations, each cell by itself, with all clients in turn. */
+/** Measures single operations, each cell separately, with all clients in turn. */
 export async function benchOperations(options: OperationsOptions): Promise<number> {
   const clients = options.only.filter(isAvailable);
   // Room for what large values leave behind until they are compacted.
@@ -37,7 +37,7 @@ export async function benchOperations(options: OperationsOptions): Promise<numbe
     const measured = await measureCell(clients, options.rounds, workload);
     console.log(`\n${cellTitle(cell)}\n${cellTable(measured)}`);
     rows.push(...measured);
-    // So that a benchmark which fails half-way has not been for nothing.
+    // Printed now, so that a benchmark that fails half-way has not been for nothing.
     writeJson(options.json, { rows, floors: [] });
     await compact(server.endpoint);
   }
@@ -57,7 +57,7 @@ function cellsOf(options: OperationsOptions): Cell[] {
   );
 }
 
-/** In each round every client has its turn, and each time another one is first. */
+/** Every client has its turn in each round, and each round starts with a different client. */
 async function measureCell(
   clients: readonly string[],
   rounds: number,
@@ -74,7 +74,7 @@ async function measureCell(
   return measured.map(summarize);
 }
 
-/** Makes the keys that all operations are about. */
+/** Makes the keys that all operations use. */
 export async function writeKeys(endpoint: string, valueBytes: number): Promise<void> {
   const etcd = await connect({ endpoints: endpoint });
   await etcd.delete(prefix(KEY_PREFIX));
@@ -88,7 +88,7 @@ export async function writeKeys(endpoint: string, valueBytes: number): Promise<v
   await etcd.close();
 }
 
-/** Gives the pages of overwritten values back, so that the next cell finds a small database. */
+/** Releases the pages of overwritten values, so that the next cell finds a small database. */
 async function compact(endpoint: string): Promise<void> {
   const etcd = await connect({ endpoints: endpoint, timeoutMs: 60_000 });
   const { revision } = await etcd.range('bench/none');

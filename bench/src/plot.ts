@@ -1,4 +1,4 @@
-// Draws what `operations --json` has written, as SVG files that docs/measurements/performance.md shows.
+// Draws the output of `operations --json` as SVG files, which docs/measurements/performance.md shows.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, View } from 'vega';
@@ -8,7 +8,7 @@ import { FLOOR_VALUE_BYTES, type Row } from './report.js';
 
 const COLOURS = ['#0b7a75', '#b3541e', '#3d6fb6', '#8a8a8a'];
 
-/** Draws the figures of all that the files hold, and names the files that it has written. */
+/** Draws the figures in all of the files, and names the files that it has written. */
 export async function plot(folder: string, jsons: readonly string[]): Promise<void> {
   const rows = jsons.flatMap((json) => (JSON.parse(readFileSync(json, 'utf8')) as { rows: Row[] }).rows);
   mkdirSync(folder, { recursive: true });

@@ -1,4 +1,4 @@
-// Where the client's CPU time goes: by thread and library (perf, where it is there), and by JavaScript function (V8's
+// Where the client's CPU time goes: by thread and library (perf, if it is available), and by JavaScript function (V8's
 // profiler).
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { keyCount, type Op } from './cell.js';
 import { measureClient, programOf, SUBJECT } from './clients.js';
 import { FLOOR_VALUE_BYTES } from './report.js';
 
-/** What is profiled. */
+/** What to profile. */
 export interface ProfileOptions {
   readonly op: Op;
   readonly concurrency: number;
@@ -20,7 +20,7 @@ export interface ProfileOptions {
 
 const SHOWN = 15;
 
-/** Profiles one operation, twice: once by each profiler. */
+/** Profiles one operation twice, once with each profiler. */
 export async function profile({ op, concurrency, seconds }: ProfileOptions): Promise<void> {
   await using server = await startEtcd();
   const dir = mkdtempSync(join(tmpdir(), 'quiesce-profile-'));
@@ -35,7 +35,7 @@ export async function profile({ op, concurrency, seconds }: ProfileOptions): Pro
       warmup: 0.5,
       keys: keyCount(FLOOR_VALUE_BYTES),
     };
-    // Writes the keys, too.
+    // This also writes the keys.
     await measureClient(SUBJECT, { ...workload, op: 'put', seconds: 0.5 });
     const [node, ...program] = programOf(SUBJECT, workload);
     if (hasPerf()) {
@@ -83,7 +83,7 @@ interface CpuProfile {
   readonly timeDeltas: readonly number[];
 }
 
-/** The functions that took most of the time that wasn't idle, without what they called. */
+/** The functions that took most of the non-idle time, without what they called. */
 function functions(file: string): string {
   const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(file, 'utf8')) as CpuProfile;
   const names = new Map(

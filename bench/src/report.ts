@@ -27,7 +27,7 @@ export interface Row extends Cell {
   readonly maxOwnStallMs: number;
 }
 
-/** A floor against what was measured. */
+/** A floor and the measured value. */
 export interface FloorResult {
   readonly op: Op;
   readonly concurrency: number;
@@ -62,7 +62,7 @@ export function summarize(rounds: readonly Measurement[]): Row {
   };
 }
 
-/** The table of one cell; the last column is the subject's op/s over that row's. */
+/** The table of one cell. The last column is the subject's op/s divided by that row's. */
 export function cellTable(rows: readonly Row[]): string {
   const table = figureTable([
     'client',
@@ -105,7 +105,7 @@ export function cellTitle({ op, concurrency, valueBytes, connections }: Cell): s
 /** The value size of the cells that have floors, in bytes. */
 export const FLOOR_VALUE_BYTES = 32;
 
-/** Judges those floors for which both sides were measured. */
+/** Judges the floors for which both sides were measured. */
 export function judgeFloors(rows: readonly Row[]): FloorResult[] {
   return FLOORS.flatMap(({ concurrency, peer, atLeast }) =>
     (['get', 'put'] as const).flatMap((op) => {
@@ -132,7 +132,7 @@ export function floorLine({ op, concurrency, peer, atLeast, ratio, met }: FloorR
   return `${verdict} ${op} x${concurrency}: ${ratio.toFixed(2)}x ${peer}, at least ${atLeast}x wanted`;
 }
 
-/** Writes all figures to the file of `--json`, where one was named. */
+/** Writes all figures to the file that `--json` names, if it names one. */
 export function writeJson(file: string | undefined, figures: object): void {
   if (file !== undefined) writeFileSync(file, `${JSON.stringify(figures, undefined, 2)}\n`);
 }

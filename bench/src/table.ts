@@ -1,6 +1,6 @@
 import Table from 'cli-table3';
 
-/** A table of figures for a terminal: the first column is names, the others are numbers. */
+/** A table of figures for a terminal: the first column has names, the others have numbers. */
 export function figureTable(head: readonly string[]): InstanceType<typeof Table> {
   return new Table({
     head: [...head],

@@ -6,7 +6,7 @@ import { isAvailable, SUBJECT, watchCommand } from './clients.js';
 import { writeJson } from './report.js';
 import { figureTable } from './table.js';
 
-/** How much, how often, and which clients. */
+/** How much, how often, and with which clients. */
 export interface WatchBenchOptions {
   readonly events: number;
   readonly watches: number;
@@ -37,8 +37,8 @@ const VALUE_BYTES = 32;
 const TARGET_EVENTS_PER_SECOND = 100_000;
 
 /**
- * One watch that has a history to catch up with, and many watches on one client; every client in turn. Judges
- * whether this client takes 100,000 events a second.
+ * One watch that must catch up with a history, and many watches on one client, with every client in turn. Judges
+ * whether this client receives 100,000 events a second.
  */
 export async function benchWatch(options: WatchBenchOptions): Promise<number> {
   const clients = options.only.filter(isAvailable);
@@ -81,7 +81,7 @@ export async function benchWatch(options: WatchBenchOptions): Promise<number> {
   return met ? 0 : 1;
 }
 
-/** Puts as many events below `REPLAY_PREFIX`, and returns the first revision of them. */
+/** Puts this many events below `REPLAY_PREFIX`, and returns the first revision. */
 export async function writeHistory(endpoint: string, events: number): Promise<bigint> {
   await using etcd = await connect(endpoint);
   const { revision } = await etcd.put('bench/start', '');
@@ -105,8 +105,8 @@ export async function writeHistory(endpoint: string, events: number): Promise<bi
 }
 
 /**
- * In each round every client has its turn, and each time another one is first. The round whose time is the median, by nearest
- * rank: it is one of them.
+ * Every client has its turn in each round, and each round starts with a different client. The result is the round with
+ * the median time, by nearest rank, so it is one of the rounds.
  */
 async function measure(
   clients: readonly string[],

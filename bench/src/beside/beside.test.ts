@@ -7,20 +7,20 @@ import { ratioEstimate } from './signed-rank.js';
 const close = (value: number, wanted: number): void =>
   assert.ok(Math.abs(value - wanted) < 1e-9, `${value}, not ${wanted}`);
 
-/** As many as `beside` makes unless others are wanted. */
+/** Number of pairs that `beside` makes by default. */
 const PAIRS = 24;
 
-/** Ratios of pairs of processes that differ by chance alone, times `factor`. */
+/** Ratios of pairs of processes that differ only by chance, times `factor`. */
 function noisy(seed: number, pairs: number, factor = 1): number[] {
   const random = uniformFrom(seed);
-  // The sum of some uniform numbers is near to a normal one: a standard deviation of 4 %.
+  // The sum of some uniform numbers is close to normal: a standard deviation of 4 %.
   const normal = (): number => Array.from({ length: 12 }, random).reduce((sum, each) => sum + each, -6);
   return Array.from({ length: pairs }, () => factor * Math.exp(0.04 * normal()));
 }
 
 test('the interval is that of the signed-rank test', () => {
-  // As R's wilcox.test(log(x), conf.int = TRUE): of 36 averages it leaves out three at each end, since psignrank(3, 8) = 0.0195 and
-  // psignrank(4, 8) = 0.0273.
+  // Like R's wilcox.test(log(x), conf.int = TRUE): of 36 averages it leaves out three at each end, since psignrank(3,
+  // 8) = 0.0195 and psignrank(4, 8) = 0.0273.
   const ratios = [1.01, 1.02, 1.03, 1.04, 1.05, 1.06, 1.07, 1.08];
   const averages = ratios
     .flatMap((one, i) => ratios.slice(i).map((other) => Math.sqrt(one * other)))

@@ -1,5 +1,5 @@
-// beside/ compares two builds of this client. Two processes of one build differ by 3 to 9 %, for as long as they live: so there are
-// many pairs of processes, and each counts once.
+// beside/ compares two builds of this client. Two processes of one build differ by 3 to 9 % for their whole life. So
+// there are many pairs of processes, and each pair counts once.
 import { median, startEtcd } from '@quiesce/test-services';
 import { livingCommand, SUBJECT } from '../clients.js';
 import { BESIDE_GO, type Figure, isRate, type Subject } from '../gate/floors.js';
@@ -12,7 +12,7 @@ import { writeJson } from '../report.js';
 import { figureTable } from '../table.js';
 import { type Estimate, ratioEstimate } from './signed-rank.js';
 
-/** How thoroughly, and beside what. */
+/** How thorough the comparison is, and with what. */
 export interface BesideOptions {
   /** The other build: its index.js. */
   readonly other: string;
@@ -22,9 +22,9 @@ export interface BesideOptions {
   readonly rounds: number;
   /** About how long a batch takes. */
   readonly batchMs: number;
-  /** Cells to measure, by the beginning of their names; all without. */
+  /** Cells to measure, by the beginning of their names; default: all. */
   readonly cells?: readonly string[];
-  /** By how many percent this build is made slower: that must be found. */
+  /** By how many percent to slow this build down: the comparison must find that. */
   readonly slower: number;
   readonly json?: string;
 }
@@ -35,7 +35,7 @@ export interface Compared {
   readonly figure: Figure;
   /** One ratio for each pair of processes. */
   readonly ratios: readonly number[];
-  /** With 95 % confidence. */
+  /** At 95 % confidence. */
   readonly estimate: Estimate;
   readonly verdict: Verdict;
 }
@@ -49,10 +49,10 @@ const KEYS = 1000;
 /** Keys of `list`, which are also the events of `watch`. */
 const LISTED_KEYS = 20_000;
 const FIGURES = ['rate', 'CPU'] as const;
-/** How often all verdicts of a comparison are right where there is no difference. */
+/** How often all verdicts of a comparison are right if there is no difference. */
 const CONFIDENCE = 0.95;
 
-/** Compares this build with another one. Exit code 1 where it is slower in a cell, or takes more CPU time. */
+/** Compares this build with another one. The exit code is 1 if it is slower in a cell, or takes more CPU time. */
 export async function beside(options: BesideOptions): Promise<number> {
   const subjects = cells(options.cells);
   const samples = subjects.map((): Sample[] => []);
@@ -87,9 +87,9 @@ export async function beside(options: BesideOptions): Promise<number> {
   return results.every(({ verdict }) => verdict !== 'slower') ? 0 : 1;
 }
 
-/** What is to be said of each figure of each cell. */
+/** The verdict on each figure of each cell. */
 export function compare(names: readonly string[], samples: readonly (readonly Sample[])[]): Compared[] {
-  // One of many figures is outside of its own interval by chance.
+  // With many figures, one is outside its own interval by chance.
   const each = 1 - (1 - CONFIDENCE) / (names.length * FIGURES.length);
   return names.flatMap((cell, i) =>
     FIGURES.map((figure) => {
@@ -112,14 +112,14 @@ function tableOf(results: readonly Compared[]): string {
   return table.toString();
 }
 
-/** The batches of one pair count as one. */
+/** The batches of one pair count once. */
 function middleOf(samples: readonly Sample[]): Sample {
   return Object.fromEntries(
     FIGURES.map((figure) => [figure, median(samples.map((sample) => sample[figure] ?? Number.NaN))]),
   );
 }
 
-/** Those cells of the gate that a living client does. */
+/** The cells of the gate that a living client measures. */
 function cells(wanted: readonly string[] | undefined): BatchSubject[] {
   const of = new Map<string, BatchSubject>();
   for (const { subject } of BESIDE_GO) if (isBatch(subject)) of.set(nameOf(subject), subject);

@@ -1,4 +1,4 @@
-/** A middle value, and an interval that holds it with some confidence. */
+/** A middle value, and an interval that contains it with some confidence. */
 export interface Estimate {
   readonly middle: number;
   readonly low: number;
@@ -6,11 +6,12 @@ export interface Estimate {
 }
 
 /**
- * The middle of some positive ratios, and its interval: the estimate of Hodges and Lehmann for their logarithms, with the exact
- * interval of Wilcoxon's signed-rank test. It takes the ratios to spread alike to both sides, as those of two builds do that take
- * turns, and nothing else of how they spread. Written here: the libraries have the test, but not its interval.
+ * The middle of some positive ratios, and its interval: the estimate of Hodges and Lehmann for their logarithms, with
+ * the exact interval of Wilcoxon's signed-rank test. It assumes only that the ratios spread equally to both sides,
+ * which is true of two builds that take turns. It is written here because the libraries have the test, but not its
+ * interval.
  *
- * @returns an interval from 0 to infinity where there are too few of them for that confidence.
+ * @returns an interval from 0 to infinity if there are too few ratios for that confidence.
  */
 export function ratioEstimate(ratios: readonly number[], confidence = 0.95): Estimate {
   const logs = ratios.map((ratio) => Math.log(ratio));
@@ -25,9 +26,12 @@ export function ratioEstimate(ratios: readonly number[], confidence = 0.95): Est
   return { middle, low: at(outside - 1), high: at(length - outside) };
 }
 
-/** How many averages lie beyond each end of an interval that the true value is beyond with that probability at most. */
+/**
+ * How many averages to leave out at each end of an interval, so that the true value is beyond that end with at most
+ * this probability.
+ */
 function averagesOutside(count: number, probability: number): number {
-  // How many of the sets of ranks 1 to `count` have each sum.
+  // How many subsets of the ranks 1 to `count` have each sum.
   const sets = [1];
   for (let rank = 1; rank <= count; rank++) {
     for (let sum = (rank * (rank + 1)) / 2; sum >= rank; sum--) {

@@ -42,7 +42,7 @@ test('its program finds the checks of each operation, and does without them', {
     [
       ['get', 1, 2],
       ['put', 1, 2],
-      // Of the transaction, its comparison, its operation, the options of that, and those of the call.
+      // For the transaction, its comparison, its operation, that operation's options, and the call's options.
       ['txn', 5, 2],
     ],
   );

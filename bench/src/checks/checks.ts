@@ -1,5 +1,5 @@
-// checks/ measures what the checks of arguments cost: the checks of a call by themselves, in ns, beside the CPU time of the whole
-// call; and calls with them beside calls without, which take turns in one process.
+// checks/ measures the cost of argument checks in two ways: the checks of a call by themselves, in ns, compared with
+// the CPU time of the whole call; and calls with and without checks, which take turns in one process.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { median, startEtcd } from '@quiesce/test-services';
@@ -9,10 +9,10 @@ import { writeKeys } from '../operations.js';
 import { writeJson } from '../report.js';
 import { figureTable } from '../table.js';
 
-/** What its program does. */
+/** The work of its program. */
 export interface ChecksWorkload {
   readonly concurrency: number;
-  /** Batches with checks, and as many without. */
+  /** Number of batches with checks, and of batches without. */
   readonly rounds: number;
   /** About how long a batch takes. */
   readonly batchMs: number;
@@ -20,12 +20,12 @@ export interface ChecksWorkload {
 }
 
 export interface ChecksOptions extends Omit<ChecksWorkload, 'valueBytes'> {
-  /** Processes, each of which counts once: two of one build differ. */
+  /** Number of processes. Each counts once, since two processes of one build differ. */
   readonly processes: number;
   readonly json?: string;
 }
 
-/** What its program found of one operation. */
+/** The result of its program for one operation. */
 export interface ChecksTaken {
   readonly op: 'get' | 'put' | 'txn';
   /** Objects that one call checks. */
@@ -33,25 +33,25 @@ export interface ChecksTaken {
   readonly samples: readonly ChecksSample[];
 }
 
-/** One round. All are of one call. */
+/** One round. All figures are per call. */
 export interface ChecksSample {
-  /** Of its checks of options and other objects, done alone. */
+  /** For its checks of options and other objects, done alone. */
   readonly checkNanos: number;
-  /** By how much a guarded method takes longer. */
+  /** How much longer a guarded method takes. */
   readonly guardNanos: number;
   /** CPU time of the client's process. */
   readonly cpuMicros: number;
-  /** The same without its checks. */
+  /** The same without the checks. */
   readonly uncheckedCpuMicros: number;
 }
 
-/** What checks cost an operation, over all processes. */
+/** The cost of checks for an operation, over all processes. */
 export interface ChecksCost {
   readonly op: ChecksTaken['op'];
   readonly checkNanos: number;
   readonly guardNanos: number;
   readonly cpuMicros: number;
-  /** Checks and guard, as a part of the CPU time: 0.01 is one percent. */
+  /** Checks and guard, as a fraction of the CPU time: 0.01 is one percent. */
   readonly share: Estimate;
   /** CPU time with checks, divided by that without. */
   readonly ratio: Estimate;

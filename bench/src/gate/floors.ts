@@ -1,28 +1,28 @@
 import type { Op } from '../cell.js';
 
 /**
- * What is judged of a cell: this client's figure divided by the other one's. `time` is that of a whole process, divided by an empty
- * Node program's, which a busy machine slows down as much.
+ * What is judged in a cell: this client's figure divided by the other client's. `time` is that of a whole process,
+ * divided by an empty Node program's, which a busy machine slows down as much.
  */
 export type Figure = 'rate' | 'CPU' | 'p50' | 'p99' | 'time';
 
 /** An operation of the living programs. `list`: many keys in pages. `watch`: a watch that catches up. */
 export type GateOp = Op | 'list' | 'watch';
 
-/** What is measured: batches of an operation, so many at a time, or whole processes. */
+/** What is measured: batches of an operation with this many in flight, or whole processes. */
 export type Subject =
   | { readonly op: GateOp; readonly concurrency: number }
   | { readonly op: 'leases' | 'cold start'; readonly concurrency?: undefined };
 
-/** One figure of a cell, and what it must keep. */
+/** One figure of a cell, and the bound that it must keep. */
 export interface Floor {
   readonly subject: Subject;
   readonly figure: Figure;
-  /** What was measured: {@link BESIDE_GO} says when and where. */
+  /** The measured value: {@link BESIDE_GO} says when and where. */
   readonly measured: number;
-  /** What it may not be worse than. */
+  /** The worst value that passes. */
   readonly bound: number;
-  /** What is wanted in the end, where that isn't reached. */
+  /** The value that is wanted in the end, if it isn't reached. */
   readonly target?: number;
 }
 
@@ -32,17 +32,20 @@ export interface Floor {
  */
 const MARGIN: Readonly<Record<Figure, number>> = { rate: 0.14, CPU: 0.14, p50: 0.15, p99: 0.4, time: 0.16 };
 
-/** The same of a single call's CPU time, most of which is wake-ups: beside other programs those cost this client more than Go. */
+/**
+ * The same for a single call's CPU time, most of which is wake-ups. Beside other programs, those cost this client more
+ * than Go.
+ */
 const SINGLE_CPU_MARGIN = 0.3;
 
-/** Whether more is better. */
+/** Whether a higher value is better. */
 export const isRate = (figure: Figure): boolean => figure === 'rate';
 
 /** Whether the figure is the CPU time of single calls, whose margin is wide. */
 export const isSingleCpu = ({ op, concurrency }: Subject, figure: Figure): boolean =>
   figure === 'CPU' && concurrency === 1 && (op === 'get' || op === 'put');
 
-/** What such a measured figure must keep. */
+/** The floor for a measured figure. */
 export function floor(subject: Subject, figure: Figure, measured: number, target?: number): Floor {
   const margin = isSingleCpu(subject, figure) ? SINGLE_CPU_MARGIN : MARGIN[figure];
   const bound = isRate(figure) ? measured * (1 - margin) : measured * (1 + margin);

@@ -13,7 +13,7 @@ const subject = { op: 'get', concurrency: 8 } as const;
 const rate: Floor = { subject, figure: 'rate', measured: 1, bound: 0.9 };
 const cpu: Floor = { subject, figure: 'CPU', measured: 1, bound: 1.1 };
 
-/** A client whose every operation takes so long. */
+/** A client whose every operation takes this long. */
 const client = (name: string, seconds: number) => ({
   name,
   run: async ({ ops }: Batch) => {
@@ -38,7 +38,7 @@ test('a second look counts with the first one', async () => {
     return judgeCell([rate], async () => (looks[taken++] as number[]).map((now) => ({ rate: now })));
   };
   assert.deepEqual(await look([1, 1, 0.5]), { figures: judge([rate], [{ rate: 1 }]), twice: false });
-  // Alone, the second look would pass.
+  // The second look alone would pass.
   const failed = await look([0.8, 0.8, 0.8], [0.85, 0.91, 0.91]);
   assert.deepEqual([failed.twice, failed.figures[0]?.met], [true, false]);
   const passed = await look([0.8, 0.8, 1], [1, 1, 1]);
@@ -109,7 +109,7 @@ test('a client that is made slower on purpose is found to be', { timeout: 60_000
   await using slow = startLiving('slow', command(3_000));
   await using fast = startLiving('fast', command(0));
   const samples = await pairedBatches({ subject: slow, other: fast }, 'get', 8, 40, 15)();
-  // What else the machine does may slow down either of a pair, but not half of the pairs by 3 ms a call.
+  // Other work on the machine may slow down either client of a pair, but not half of the pairs by 3 ms a call.
   assert.equal(judge([{ ...rate, bound: 0.6 }], samples)[0]?.met, false);
 });
 

@@ -9,15 +9,15 @@ import { BESIDE_GO, type Floor, isRate, type Subject } from './floors.js';
 import { type CellResult, judgeCell, type Sample } from './judge.js';
 import { type Pair, pairedBatches, pairedLeases, pairedStarts } from './measure.js';
 
-/** How thoroughly. */
+/** How thorough the gate is. */
 export interface GateOptions {
   /** Batches of each client in each cell. */
   readonly rounds: number;
   /** About how long a batch takes. */
   readonly batchMs: number;
-  /** Cells to judge, by the beginning of their names; all without. */
+  /** Cells to judge, by the beginning of their names; default: all. */
   readonly cells?: readonly string[];
-  /** By how many percent this client is made slower: the gate must find it. */
+  /** By how many percent to slow this client down: the gate must find that. */
   readonly slower: number;
   readonly json?: string;
 }
@@ -28,7 +28,7 @@ const KEYS = 1000;
 /** Keys of `list`, which are also the events of `watch`. */
 const LISTED_KEYS = 20_000;
 
-/** Judges each cell beside Go. Exit code 1 where one is below its floor, also at a second look. */
+/** Judges each cell in comparison with Go. The exit code is 1 if a cell is below its floor, also at a second look. */
 export async function gate(options: GateOptions): Promise<number> {
   if (!isAvailable(PEER)) throw new Error("the gate compares with Go's client, and Go is missing");
   await using server = await startEtcd({ extraArgs: ['--unsafe-no-fsync'] });
@@ -79,7 +79,7 @@ function nameOf({ op: name, concurrency }: Subject): string {
   return concurrency === undefined ? name : `${name} x${concurrency}`;
 }
 
-/** The floors of each cell together. */
+/** The floors of each cell, grouped. */
 function cells(floors: readonly Floor[]): Floor[][] {
   const of = new Map<string, Floor[]>();
   for (const floor of floors)

@@ -6,7 +6,7 @@ import type { Batch, BatchTaken, LivingClient } from '../living.js';
 import type { GateOp } from './floors.js';
 import type { Sample } from './judge.js';
 
-/** Whole processes are few: each takes its time to start. */
+/** Few whole processes are measured: each takes its time to start. */
 const LEASES = { count: 1000, ttl: 6, seconds: 6, warmup: 4 };
 const MOST_PROCESSES = 9;
 
@@ -17,8 +17,8 @@ export interface Pair {
 }
 
 /**
- * A cell of batches; each call of the function measures so many pairs. The order within a pair changes each time, so that what the
- * machine does meanwhile affects both. The size of the batches is found once, which warms both clients up.
+ * A cell of batches. Each call of the function measures this many pairs. The order within a pair changes each time, so
+ * that other work on the machine affects both. The batch size is found once, which warms both clients up.
  */
 export function pairedBatches(
   { subject, other }: Pair,
@@ -52,7 +52,7 @@ export function pairedBatches(
   };
 }
 
-/** As many operations as take about that long. */
+/** How many operations take about that long. */
 async function sizedBatch(
   clients: readonly LivingClient[],
   op: GateOp,
@@ -70,7 +70,7 @@ async function sizedBatch(
   }
 }
 
-/** CPU time for leases that are kept alive: a process of each client at the same time, as they are idle mostly. */
+/** CPU time for leases that are kept alive. A process of each client runs at the same time, as they are mostly idle. */
 export function pairedLeases(endpoint: string, peer: string): () => Promise<Sample[]> {
   const { count, ttl, seconds, warmup } = LEASES;
   const cpuOf = async (client: string): Promise<number> => {
@@ -86,7 +86,7 @@ export function pairedLeases(endpoint: string, peer: string): () => Promise<Samp
   };
 }
 
-/** What a process that connects, gets one key and ends takes, times an empty Node program. */
+/** How long a process takes that connects, gets one key and ends, divided by the time of an empty Node program. */
 export function pairedStarts(endpoint: string, rounds: number): () => Promise<Sample[]> {
   const millis = async ([file, ...args]: [string, ...string[]]): Promise<number> => {
     const start = performance.now();

@@ -1,9 +1,12 @@
 /** What a program of `pressure` does. */
 export type Load = 'bursts' | 'slow' | 'workers' | 'idle';
 
-/** How much of it; each program reads what it needs. */
+/** How much of it. Each program reads what it needs. */
 export interface LoadSize {
-  /** Watches: of `bursts` each has a key, of `slow` all have the same range, and one more is slow. */
+  /**
+   * Number of watches. In `bursts`, each has its own key. In `slow`, all have the same range, and there is one more
+   * slow watch.
+   */
   readonly watches: number;
   /** `bursts`: how often all keys change at once. */
   readonly bursts: number;
@@ -12,13 +15,13 @@ export interface LoadSize {
   readonly startRevision: bigint;
   /** `slow`: whether there is a slow watch. */
   readonly slow: number;
-  /** `workers`: threads, each with a client, and calls in flight of each. */
+  /** `workers`: number of threads, each with a client, and calls in flight for each. */
   readonly threads: number;
   readonly concurrency: number;
   readonly seconds: number;
 }
 
-/** The one JSON line that such a program prints; 0 for what doesn't apply. */
+/** The one JSON line that such a program prints; 0 for figures that don't apply. */
 export interface LoadMeasurement {
   readonly client: string;
   readonly ops: number;

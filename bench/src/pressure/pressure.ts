@@ -14,17 +14,17 @@ export const pressureParts = ['calls', 'bursts', 'slow', 'workers', 'idle', 'key
 
 export interface PressureOptions {
   readonly parts: readonly (typeof pressureParts)[number][];
-  /** Of each run of calls. */
+  /** For each run of calls. */
   readonly seconds: number;
   readonly rounds: number;
   readonly only: readonly string[];
-  /** How far `keys` and `watches` grow. */
+  /** The largest values of `keys` and `watches`. */
   readonly mostKeys: number;
   readonly mostWatches: number;
   readonly json?: string;
 }
 
-/** A row of a table: some load of one client. */
+/** A row of a table: one load of one client. */
 interface Row {
   readonly name: string;
   readonly load: Load;
@@ -33,11 +33,11 @@ interface Row {
 
 const FAST_WATCHES = 8;
 const EVENTS = 50_000;
-/** Enough that what V8 compiles in the first ones is the smaller part. */
+/** Enough that code that V8 compiles in the first ones is the smaller part. */
 const BURSTS = 100;
 const BURST_WATCHES = 1000;
 
-/** What happens when there is much at once, and how much more costs. Nothing is judged. */
+/** Shows what happens under much load at once, and the cost of more load. Nothing is judged. */
 export async function benchPressure(options: PressureOptions): Promise<number> {
   const measured: Record<string, object> = {};
   for (const part of options.parts) {
@@ -110,7 +110,7 @@ const PARTS: Readonly<
   },
 };
 
-/** The rows of a table, with all clients in turn in each round; medians. */
+/** The rows of a table, with all clients in turn in each round. Figures are medians. */
 async function loads(
   title: string,
   { only, rounds }: Pick<PressureOptions, 'only' | 'rounds'>,

@@ -1,11 +1,12 @@
-// What the checks of arguments cost @quiesce/etcd, beside what its calls cost. Prints one line for each operation: ChecksTaken.
+// Measures the cost of argument checks in @quiesce/etcd, compared with its calls. Prints one line for each operation:
+// ChecksTaken.
 import { parseArgs } from 'node:util';
 import { compare, connect, op } from '@quiesce/etcd';
 import { keyName } from '../cell.js';
 import type { ChecksTaken, ChecksWorkload } from '../checks/checks.js';
 import { measureResources } from './resources.js';
 
-/** What is measured of the client's own modules: see util/options.ts and util/methods.ts there. */
+/** The parts of the client's own modules that are measured: see util/options.ts and util/methods.ts there. */
 interface Options {
   readonly Description: { readonly prototype: { check(this: unknown, given: unknown): void } };
 }
@@ -25,7 +26,7 @@ const { concurrency, rounds, batchMs, valueBytes } = JSON.parse(values.workload 
 const etcd = await connect(values.endpoint ?? '');
 const keys = Array.from({ length: 1000 }, (_, i) => keyName(i));
 const value = Buffer.alloc(valueBytes, 'v');
-/** With options, as a program gives them: what isn't there costs no check. */
+/** With options, as a program passes them: absent options cost no check. */
 const calls: Readonly<Record<ChecksTaken['op'], (key: string) => Promise<unknown>>> = {
   get: (key) => etcd.get(key, { timeoutMs: TIMEOUT_MS }),
   put: (key) => etcd.put(key, value, { timeoutMs: TIMEOUT_MS }),
@@ -46,7 +47,7 @@ prototype.check = function (given) {
   if (checking) original.call(this, given);
 };
 
-/** A method as those of the client are guarded, and one that isn't. */
+/** A method that is guarded like the client's, and one that isn't. */
 class Guarded {
   readonly #here = 1;
   call(one: number, two: number): number {
@@ -75,13 +76,13 @@ async function measure(name: ChecksTaken['op']): Promise<ChecksTaken> {
   const checked = record;
   record = undefined;
   let ops = concurrency;
-  // Twice as many, until a batch takes its time: that warms it up, too.
+  // Doubles until a batch takes its time, which also warms it up.
   while ((await batch(call, ops, true)).seconds * 1000 < batchMs) ops *= 2;
   const repeats = repeatsFor((count) => replay(checked, count));
   const guards = repeatsFor((count) => callOften(new Guarded(), count));
   const samples = [];
   for (let round = 0; round < rounds; round++) {
-    // Each is first in turn.
+    // Each goes first in turn.
     const first = round % 2 === 0;
     const one = await batch(call, ops, first);
     const other = await batch(call, ops, !first);
@@ -98,7 +99,7 @@ async function measure(name: ChecksTaken['op']): Promise<ChecksTaken> {
   return { op: name, checks: checked.length, samples };
 }
 
-/** So many operations, with the checks of options or without. */
+/** Makes this many operations, with the checks of options or without. */
 async function batch(
   call: (key: string) => Promise<unknown>,
   ops: number,
@@ -117,7 +118,7 @@ async function batch(
   return { seconds, cpuMicros: (used().cpuSeconds / ops) * 1e6 };
 }
 
-/** Does the checks of one call again, so often; returns the CPU time that took, in ms. */
+/** Repeats the checks of one call this many times. Returns the CPU time in ms. */
 function replay(checked: readonly Checked[], count: number): number {
   const used = measureResources();
   for (let i = 0; i < count; i++)
@@ -125,15 +126,15 @@ function replay(checked: readonly Checked[], count: number): number {
   return used().cpuSeconds * 1000;
 }
 
-/** Calls a method so often; returns the CPU time that took, in ms. */
+/** Calls a method this many times. Returns the CPU time in ms. */
 function callOften(it: { call(one: number, two: number): number }, count: number): number {
   const used = measureResources();
-  // What nobody uses would not be done.
+  // Without a use of the result, V8 would remove the calls.
   for (let i = 0; i < count; i++) last = it.call(i & 7, last & 7);
   return used().cpuSeconds * 1000;
 }
 
-/** How often something takes 10 ms. */
+/** How many repetitions take 10 ms. */
 function repeatsFor(run: (count: number) => number): number {
   for (let count = 1000; ; count *= 2) if (run(count) >= 10) return count;
 }

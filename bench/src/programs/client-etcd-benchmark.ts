@@ -1,10 +1,10 @@
-// etcd's own benchmark tool under measurement, by the same command line as the other programs.
+// etcd's own benchmark tool under measurement, with the same command line as the other programs.
 import { execFile } from 'node:child_process';
 import { parseArgs, promisify } from 'node:util';
 import { KEY_PREFIX, type Measurement, type Op } from '../cell.js';
 import { parseWorkload } from './measure.js';
 
-/** Requests of the run that finds out how many fill the time, and bytes of their values at most. */
+/** Requests of the run that finds out how many requests fill the time, and the most bytes of their values. */
 const TRIAL = { requests: 2000, bytes: 64 * 2 ** 20 };
 
 const { values } = parseArgs({ options: { tool: { type: 'string' } }, strict: false });
@@ -34,7 +34,7 @@ interface Load {
   readonly p99Micros: number;
 }
 
-/** Makes so many requests. The tool knows no duration. */
+/** Makes this many requests. The tool can't be given a duration. */
 async function load(total: number): Promise<Load> {
   const endpoint = new URL(workload.endpoint).host;
   const flags = {
@@ -72,7 +72,7 @@ function commandOf(op: Op): string[] {
     case 'get':
       return ['range', `${KEY_PREFIX}0000`];
     case 'range':
-      // Up to what follows the prefix: "/" + 1.
+      // Up to the key after the prefix: "/" + 1.
       return ['range', KEY_PREFIX, `${KEY_PREFIX.slice(0, -1)}0`];
     case 'put':
       return ['put', '--sequential-keys'];

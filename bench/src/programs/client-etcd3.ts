@@ -6,7 +6,7 @@ import { measureMain } from './measure.js';
 await measureMain('etcd3', (endpoint) => {
   const etcd = new Etcd3({ hosts: endpoint });
   return {
-    // exec() gives the reply as it came, which is the least that etcd3 can do.
+    // exec() returns the reply as received, which is the least that etcd3 can do.
     get: (key) => etcd.get(key).exec(),
     put: (key, value) => etcd.put(key).value(Buffer.from(value)).exec(),
     range: () => etcd.getAll().prefix(KEY_PREFIX).exec(),

@@ -1,4 +1,4 @@
-// @quiesce/etcd, of the build that --client names, as a living client of gate and beside: see living.ts.
+// @quiesce/etcd, in the build that --client names, as a living client of gate and beside: see living.ts.
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -83,7 +83,7 @@ async function take({ op: name, concurrency, ops }: Batch): Promise<BatchTaken> 
   return { seconds, cpuSeconds, p50Micros: micros(0.5), p99Micros: micros(0.99) };
 }
 
-/** Computes for `--slower` percent of what it took so far. */
+/** Computes for `--slower` percent of the time so far. */
 function slowDown(start: number): void {
   const end = performance.now();
   const until = end + ((end - start) * Number(values.slower)) / 100;

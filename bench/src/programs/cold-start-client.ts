@@ -1,10 +1,11 @@
-// Connects, gets one key and ends: `node cold-start-client.js <etcd3, or the file of @quiesce/etcd> <endpoint>`. With `phases` after
-// that it prints what each part took, as a JSON line. With `idle` it stays for a second before it ends, and prints its memory.
+// Connects, gets one key and ends: `node cold-start-client.js <etcd3, or the file of @quiesce/etcd> <endpoint>`. With
+// `phases` after that, it prints the time of each part, as a JSON line. With `idle`, it stays for a second before it
+// ends, and prints its memory.
 import { pathToFileURL } from 'node:url';
 import { keyName } from '../cell.js';
 import type { LoadMeasurement } from '../pressure/measurement.js';
 
-/** The CPU time of all threads and the time that a part of the start took, in ms. */
+/** The CPU time of all threads and the elapsed time of a part of the start, in ms. */
 export interface Phase {
   readonly name: string;
   readonly cpuMs: number;

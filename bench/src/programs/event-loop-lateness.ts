@@ -1,16 +1,16 @@
 import { SchedulerStatistics } from './scheduler-statistics.js';
 
-/** How late the event loop was at worst, in ms. */
+/** The longest delay of the event loop, in ms. */
 export interface Lateness {
   readonly maxStallMs: number;
-  /** The same without the time that its thread was ready to run and another one had the CPU; 0 where that isn't known. */
+  /** The same without the time when its thread was ready to run but another had the CPU; 0 if that isn't known. */
   readonly maxOwnStallMs: number;
 }
 
-/** What is later than this was held up, in ms; both figures are exact to as much. */
+/** How often the delay is measured, in ms, and so the precision of both figures. */
 const TICK_MS = 1;
 
-/** Watches how late the event loop is, from now on until the returned function is called. Of the main thread alone. */
+/** Watches the delay of the event loop from now on until the returned function is called. Main thread only. */
 export function watchLateness(): () => Lateness {
   const scheduler = new SchedulerStatistics();
   let maxStallMs = 0;

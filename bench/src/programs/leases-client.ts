@@ -1,4 +1,5 @@
-// @quiesce/etcd keeping leases alive, under measurement: prints one JSON line. bench/go/leases.go does the same for Go.
+// @quiesce/etcd under measurement while it keeps leases alive: prints one JSON line. bench/go/leases.go does the same
+// for Go.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from '@quiesce/etcd';
 import type { LeasesMeasurement } from '../leases.js';

@@ -1,4 +1,4 @@
-// @quiesce/etcd listing a prefix, under measurement: prints one JSON line. bench/go/list.go does the same for Go.
+// @quiesce/etcd under measurement while it lists a prefix: prints one JSON line. bench/go/list.go does the same for Go.
 import { connect, prefix } from '@quiesce/etcd';
 import { LIST_PREFIX, type ListMeasurement } from '../list.js';
 import { measureResources } from './resources.js';

@@ -1,8 +1,8 @@
 import type { KeyValue, RangeResult } from '@quiesce/etcd';
 
 /**
- * Looks at each key and value, as for Go's client all of them are decoded; returns their bytes. Builds before 2026-11-29, which
- * `beside` may be given, have no loop over the result itself.
+ * Looks at each key and value, since Go's client decodes all of them; returns their bytes. The result itself has no
+ * iterator in builds before 2026-11-29, which `beside` may be given.
  */
 export function lookAtAll(result: Pick<RangeResult, 'kvs'> & Partial<Iterable<KeyValue>>): number {
   let bytes = 0;

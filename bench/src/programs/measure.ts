@@ -16,7 +16,7 @@ export interface Operations {
 }
 
 /**
- * The main program of a client written in TypeScript: measures the workload of its command line and prints the
+ * The main program of a client written in TypeScript: measures the workload that its command line states and prints the
  * result. bench/go/main.go does the same for Go.
  */
 export async function measureMain(
@@ -62,7 +62,7 @@ async function measure(
   await run(workload.warmup);
   const resources = measureResources();
   const running = run(workload.seconds);
-  // Without the turn in which this program makes as many calls at once as are to be in flight.
+  // Excludes the turn in which this program starts all the calls that are to be in flight.
   await setImmediate();
   const endLateness = watchLateness();
   const { elapsed, latencies } = await running;
@@ -105,11 +105,11 @@ function caller(
   }
 }
 
-/** The workload of a command line. */
+/** The workload that a command line states. */
 export function parseWorkload(): Workload {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
-    // A program may have more of its own.
+    // A program may have further arguments of its own.
     strict: false,
     options: {
       endpoint: text,

@@ -14,7 +14,7 @@ import { measureResources } from './resources.js';
 /** How long the slow consumer takes for an event, in ms. */
 const SLOW_MS = 20;
 
-/** What a load was: how many events or calls, and how long each took, in ms, where that is known. */
+/** The load of one run: how many events or calls, and the time of each in ms, if it is known. */
 interface Done {
   readonly ops: number;
   readonly latencies: readonly number[];
@@ -85,7 +85,10 @@ async function under(
   }
 }
 
-/** All keys change at once, again and again, and each watch sees its own. How long after the burst began. */
+/**
+ * All keys change at once, again and again, and each watch sees its own key. Measures how long after the start of a
+ * burst.
+ */
 async function bursts(etcd: EtcdClient, { watches: count, bursts: times }: LoadSize): Promise<Done> {
   const watches = Array.from({ length: count }, (_, i) => etcd.watch(manyKey(i)));
   await Promise.all(watches.map(({ ready }) => ready));
@@ -111,7 +114,7 @@ async function bursts(etcd: EtcdClient, { watches: count, bursts: times }: LoadS
   return { ops: count * times, latencies };
 }
 
-/** Fast consumers of a long history, with or without a slow one beside them that never gets to its end. */
+/** Fast consumers of a long history, with or without a slow one that never reaches its end. */
 async function slow(
   etcd: EtcdClient,
   { watches, events, startRevision, slow: slowOnes }: LoadSize,
@@ -130,7 +133,7 @@ async function slow(
   return { ops: watches * events, latencies: [] };
 }
 
-/** Threads with a client each, which get keys. */
+/** Threads that get keys, each with its own client. */
 async function workers(endpoint: string, { threads, concurrency, seconds }: LoadSize): Promise<Done> {
   const done = await Promise.all(
     Array.from({ length: threads }, async () => {

@@ -1,12 +1,12 @@
-/** What a process has used. */
+/** The resources that a process has used. */
 export interface Resources {
-  /** Of all its threads, since the measurement began. */
+  /** For all its threads, since the measurement began. */
   readonly cpuSeconds: number;
-  /** The most that it ever had, in MiB. */
+  /** The highest value so far, in MiB. */
   readonly maxRssMiB: number;
 }
 
-/** Begins to measure what this process uses; the function that it returns says how much that was. */
+/** Begins to measure what this process uses. The returned function returns the result. */
 export function measureResources(): () => Resources {
   const before = process.cpuUsage();
   return () => {

@@ -1,16 +1,19 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
-/** What Linux counts for a thread of this process: time on a CPU and time waited for one, in ns, and turns (sched-stats.rst). */
+/**
+ * Linux's counters for a thread of this process: time on a CPU and time waited for one, in ns, and turns
+ * (sched-stats.rst).
+ */
 export class SchedulerStatistics {
   readonly #file: number | undefined;
   readonly #buffer = Buffer.alloc(64);
 
-  /** @param thread its number; default: the main thread's. */
+  /** @param thread its number; default: that of the main thread. */
   constructor(thread = process.pid) {
     try {
       this.#file = openSync(`/proc/self/task/${thread}/schedstat`, 'r');
     } catch {
-      // Not on Linux, or a kernel without them.
+      // Not on Linux, or a kernel without these counters.
     }
   }
 

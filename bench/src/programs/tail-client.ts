@@ -1,4 +1,4 @@
-// @quiesce/etcd, one get after another: prints, as a JSON line, what happened during each.
+// @quiesce/etcd makes one get after another: prints, as a JSON line, what happened during each.
 import { readdirSync, readFileSync } from 'node:fs';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -50,7 +50,7 @@ for (const { startTime, duration } of collections) {
 await etcd.close();
 console.log(JSON.stringify(calls));
 
-/** The number of this process's thread of that name; the main thread's where there is none, or no such list. */
+/** The number of this process's thread with that name; the main thread's if there is none, or no list of threads. */
 function threadNamed(name: string): number {
   try {
     const found = readdirSync('/proc/self/task').find(

@@ -1,4 +1,4 @@
-// @quiesce/etcd watching, under measurement: prints one JSON line. bench/go/watch.go does the same for Go.
+// @quiesce/etcd under measurement while it watches: prints one JSON line. bench/go/watch.go does the same for Go.
 import { parseArgs } from 'node:util';
 import { connect, type EtcdClient, op, prefix } from '@quiesce/etcd';
 import { manyKey, PUTS_PER_TXN, REPLAY_PREFIX, type WatchMeasurement } from '../watch.js';
@@ -24,7 +24,7 @@ const measurement: WatchMeasurement = {
 await etcd.close();
 console.log(JSON.stringify(measurement));
 
-/** One loop over all that was written. */
+/** One loop over everything that was written. */
 async function replay(etcd: EtcdClient): Promise<number> {
   const watch = etcd.watch(prefix(REPLAY_PREFIX), { startRevision: BigInt(values.startRevision ?? 0) });
   await watch.ready;

@@ -6,7 +6,7 @@ import { writeKeys } from '../operations.js';
 import { FLOOR_VALUE_BYTES, writeJson } from '../report.js';
 import { figureTable } from '../table.js';
 
-/** How long, and where the figures go. */
+/** How long to measure, and where the figures go. */
 export interface TailOptions {
   readonly seconds: number;
   readonly json?: string;
@@ -15,9 +15,9 @@ export interface TailOptions {
 /** One get, and what happened during it, in ms. */
 export interface SingleCall {
   readonly ms: number;
-  /** JavaScript's thread was ready to run, and another one had the CPU. */
+  /** JavaScript's thread was ready to run, but another one had the CPU. */
   readonly waitedMs: number;
-  /** The same of the runtime's thread. */
+  /** The same for the runtime's thread. */
   readonly runtimeWaitedMs: number;
   /** V8 collected garbage. */
   readonly collectedMs: number;
@@ -31,7 +31,7 @@ export interface TailRow {
   readonly collected: number;
   readonly waited: number;
   readonly runtimeWaited: number;
-  /** What none of these explains: the server, the kernel, this client's own code. */
+  /** The time that none of these explains: the server, the kernel, this client's own code. */
   readonly rest: number;
 }
 
@@ -52,7 +52,7 @@ export async function benchTail({ seconds, json }: TailOptions): Promise<number>
   return 0;
 }
 
-/** The calls about the median, and those beyond quantiles. */
+/** The calls around the median, and those beyond quantiles. */
 export function tailRows(calls: readonly SingleCall[]): TailRow[] {
   const sorted = calls.toSorted((a, b) => a.ms - b.ms);
   const part = (from: number, to: number): SingleCall[] =>

@@ -13,7 +13,7 @@ use napi::{Env, Error, Result, check_status, sys};
 use napi_derive::napi;
 use tokio::runtime::Runtime;
 
-/// What a C++ library would keep in a static variable, and free in its destructor.
+/// What a C++ library would keep in a static variable and free in its destructor.
 static TABLE: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 const TABLE_BYTES: usize = 4096;
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -49,7 +49,7 @@ extern "C" fn free_table() {
 
 static TORN_DOWN: AtomicBool = AtomicBool::new(false);
 
-/// A thread that calls Node-API with its env a few milliseconds after that has gone.
+/// A thread that calls Node-API with its env, a few milliseconds after the env has gone.
 #[napi]
 pub fn late_callback(env: Env) -> Result<()> {
     let raw = env.raw() as usize;
@@ -61,7 +61,7 @@ pub fn late_callback(env: Env) -> Result<()> {
         }
         thread::sleep(Duration::from_millis(10));
         let mut object = ptr::null_mut();
-        // SAFETY: none: neither thread nor time are allowed to, which is the bug.
+        // SAFETY: none: neither the thread nor the time allows it, which is the bug.
         unsafe { sys::napi_create_object(raw as sys::napi_env, &mut object) };
     })?;
     Ok(())
@@ -71,7 +71,7 @@ extern "C" fn torn_down(_: *mut c_void) {
     TORN_DOWN.store(true, Ordering::SeqCst);
 }
 
-/// At the env's end a thread is joined that waits for a message which nobody sends any more.
+/// At the env's end, a thread is joined that waits for a message that nothing sends any more.
 #[napi]
 pub fn hang_at_join(env: Env) -> Result<()> {
     let (send, receive) = std::sync::mpsc::channel::<()>();
@@ -79,7 +79,7 @@ pub fn hang_at_join(env: Env) -> Result<()> {
         let _ = receive.recv();
     })?;
     let both = Box::into_raw(Box::new((send, waiting)));
-    // SAFETY: the env is the calling one, and the hook takes the box over.
+    // SAFETY: the env is the calling one, and the hook takes ownership of the box.
     check_status!(unsafe { sys::napi_add_env_cleanup_hook(env.raw(), Some(join), both.cast()) })
 }
 
@@ -91,7 +91,7 @@ extern "C" fn join(both: *mut c_void) {
     let _ = waiting.join();
 }
 
-/// A thread that nobody joins: the exit is clean, and it is still there.
+/// A thread that nothing joins: the exit is clean, and the thread is still there.
 #[napi]
 pub fn leaked_thread() -> Result<()> {
     thread::Builder::new().name("leaked-thread".into()).spawn(|| {
@@ -102,7 +102,7 @@ pub fn leaked_thread() -> Result<()> {
     Ok(())
 }
 
-/// Reads memory that it has freed, which mostly goes unseen: for valgrind and AddressSanitizer.
+/// Reads memory that it has freed, which usually goes unnoticed: for valgrind and AddressSanitizer.
 #[napi]
 pub fn use_after_free() -> u32 {
     let four = black_box(Box::new([7u32; 4]));

@@ -12,8 +12,8 @@ use tokio::runtime::Runtime;
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
-/// A static runtime that is never stopped. Its task calls a Python function every 5 ms; when that releases the GIL,
-/// as reading, writing and sleeping do, and wants it back after the interpreter has begun to finalize, the
+/// A static runtime that is never stopped. Its task calls a Python function every 5 ms. When that function releases the
+/// GIL, as reading, writing and sleeping do, and needs it again after the interpreter has begun to finalize, the
 /// interpreter unwinds the thread, through Rust frames.
 #[pyfunction]
 fn static_runtime(py: Python<'_>) -> PyResult<()> {
@@ -50,7 +50,7 @@ fn late_callback() -> PyResult<()> {
     Ok(())
 }
 
-/// An exit handler joins a thread, and keeps the GIL that this thread waits for.
+/// An exit handler joins a thread, and holds the GIL that this thread waits for.
 #[pyfunction]
 fn hang_at_join(py: Python<'_>) -> PyResult<()> {
     let waiting = spawn("hang-at-join", || {
@@ -76,7 +76,7 @@ impl Joiner {
     }
 }
 
-/// A thread that nobody joins: the exit is clean, and it is still there.
+/// A thread that nothing joins: the exit is clean, and the thread is still there.
 #[pyfunction]
 fn leaked_thread() -> PyResult<()> {
     spawn("leaked-thread", || {

@@ -32,7 +32,7 @@ impl Client {
         })
     }
 
-    /// Nothing has to be ended: the connection goes with the last object that uses it, and the runtime with the
+    /// Nothing needs to be closed: the connection ends with the last object that uses it, and the runtime with the
     /// interpreter.
     #[pyo3(signature = (*_exception))]
     fn __aexit__<'py>(&self, py: Python<'py>, _exception: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {

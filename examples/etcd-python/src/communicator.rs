@@ -19,7 +19,7 @@ impl Communicator {
 
 #[pymethods]
 impl Communicator {
-    /// An awaitable of the key's value; of None where there is none.
+    /// An awaitable of the key's value; of None if there is no such key.
     fn get<'py>(&self, py: Python<'py>, key: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {
         let mut client = self.client.clone();
         future_into_py(py, async move {
@@ -28,13 +28,13 @@ impl Communicator {
         })
     }
 
-    /// An awaitable that is over when the value is stored.
+    /// An awaitable that completes when the value is stored.
     fn put<'py>(&self, py: Python<'py>, key: Vec<u8>, value: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {
         let mut client = self.client.clone();
         future_into_py(py, async move { client.put(key, value, None).await.map(drop).map_err(client_error) })
     }
 
-    /// An awaitable that is over when the key is gone.
+    /// An awaitable that completes when the key is deleted.
     fn delete<'py>(&self, py: Python<'py>, key: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {
         let mut client = self.client.clone();
         future_into_py(py, async move { client.delete(key, None).await.map(drop).map_err(client_error) })

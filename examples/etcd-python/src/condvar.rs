@@ -22,9 +22,9 @@ impl CondVar {
         Self { flag: watch::Sender::new(false) }
     }
 
-    /// An awaitable that is over once the flag is set.
+    /// An awaitable that completes once the flag is set.
     fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        // The sender is kept, so waiting ends by the flag alone.
+        // The sender is kept, so only the flag ends the wait.
         let flag = self.flag.clone();
         future_into_py(py, async move {
             let _ = flag.subscribe().wait_for(|set| *set).await;

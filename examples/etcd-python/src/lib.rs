@@ -1,7 +1,7 @@
 //! A small etcd client for Python, with the part of etcd-client-py's API that the programs of scenarios/python use.
 //!
-//! It makes its calls by the same crate as etcd-client-py, but on owned-runtime-pyo3: what the two do differently at exit
-//! is the runtime's doing.
+//! It makes its calls with the same crate as etcd-client-py, but on owned-runtime-pyo3. Any difference at exit comes
+//! from the runtime.
 
 mod client;
 mod communicator;

@@ -10,7 +10,7 @@ use crate::condvar::CondVar;
 #[pyclass(frozen, get_all, module = "etcd_client")]
 pub struct WatchEvent {
     key: Vec<u8>,
-    /// Empty when it was deleted.
+    /// Empty if the key was deleted.
     value: Vec<u8>,
 }
 
