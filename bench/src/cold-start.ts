@@ -23,7 +23,7 @@ export async function benchColdStart(options: ColdStartOptions): Promise<number>
   await etcd.close();
   const commands: [string, readonly string[]][] = [
     ['an empty Node program', [process.execPath, '-e', '']],
-    // What Node loads for modules is no client's cost.
+    // The loader's own time belongs to no client.
     ['an empty ES module', [process.execPath, '--input-type=module', '-e', '']],
     ...options.only
       .filter(isAvailable)

@@ -20,7 +20,7 @@ const scenarioFields = Object.fromEntries(
 /** The schema, with the text that an editor shows. */
 function described({ schema, about, flag, default: usual }: Option<unknown>): z.ZodType {
   const description = (about ?? flag?.help ?? '').replace(', or as the plan says', '');
-  // A default in another form than a plan's value, such as milliseconds, is only in the text.
+  // A default whose form differs from a plan's value, such as milliseconds, is only in the text.
   const meta = schema.safeParse(usual).success && { default: usual };
   return (schema as z.ZodType).meta({ description, ...meta }).exactOptional();
 }

@@ -53,7 +53,9 @@ const threadStack = z.looseObject({
   joins: z
     .int()
     .exactOptional()
-    .describe('in a hang: the number of the thread whose end it waits for, if it does and the number is known'),
+    .describe(
+      'in a hang: the number of the thread whose end it waits for, if it does and the number is known',
+    ),
   asleep: z
     .boolean()
     .exactOptional()
@@ -61,7 +63,7 @@ const threadStack = z.looseObject({
   channel: z
     .string()
     .exactOptional()
-    .describe("the same: the kernel function that it waits in, if the kernel reports it"),
+    .describe('the same: the kernel function that it waits in, if the kernel reports it'),
   children: z
     .array(z.string())
     .exactOptional()

@@ -37,7 +37,7 @@ const signatures: readonly Signature[] = [
     pattern:
       /^thread '[^'\n]{0,200}'(?: \(\d+\))? has overflowed its stack|^fatal runtime error: stack overflow|^Fatal Python error: .{0,60}Cannot recover from stack overflow/m,
   },
-  // Excludes what faulthandler prints when nothing was fatal to Python. The lines need enough characters to be told apart.
+  // Excludes what faulthandler prints when nothing was fatal to Python. It takes these many characters to tell the lines apart.
   {
     id: 'python-fatal',
     title: 'fatal Python error',
