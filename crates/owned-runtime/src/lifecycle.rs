@@ -183,7 +183,7 @@ impl<R: Remote + Send + 'static> Lifecycle<R> {
         self.end(deadline, false)
     }
 
-    /// Like stop, but for good.
+    /// Like stop, but permanently.
     pub(crate) fn close(&self, deadline: &Deadline) -> Result<(), StopError> {
         self.end(deadline, true)
     }

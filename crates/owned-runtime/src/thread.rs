@@ -105,8 +105,8 @@ mod last_steps {
     }
 }
 
-/// On other systems the guard is the thread's first thread-local value, which is destroyed as the last of Rust's. What
-/// follows is short, unless a C library has its own destructors.
+/// On other systems the guard is the thread's first thread-local value, which is destroyed after all other values of
+/// Rust code. What follows is short, unless a C library has its own destructors.
 #[cfg(any(not(target_os = "linux"), owned_runtime_plain_join))]
 mod last_steps {
     use std::any::Any;
