@@ -18,7 +18,7 @@ export interface Perturbing {
 
 /**
  * Like `runOnce`, perturbed as drawn for this run. The record says how. With `null`, the run isn't perturbed.
- * @throws as `runOnce` does.
+ * @throws the errors of `runOnce`.
  */
 export async function runPerturbed(
   spec: RunSpec,
