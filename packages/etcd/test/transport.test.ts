@@ -244,6 +244,40 @@ for (const { name, skip, make } of transports) {
           assert.equal(await stream.receive(), undefined, 'stays at its end');
         }));
 
+      test('take messages without a promise, and give those that are there without one', () =>
+        withServer({ stream: { echo: echoStream } }, async (transport) => {
+          const stream = transport.stream('/test.Script/echo');
+          const sent = Array.from({ length: 1000 }, (_, i) => `message ${i}`);
+          for (const message of sent) stream.post(bytes(message));
+          stream.closeSend();
+          stream.post(bytes('after the end'));
+          const first = stream.receive();
+          const received = [text((await first) ?? bytes(''))];
+          let polled = 0;
+          for (let message = stream.poll(); ; message = stream.poll()) {
+            if (message !== undefined) polled += 1;
+            else message = await stream.receive();
+            if (message === undefined) break;
+            received.push(text(message));
+          }
+          assert.deepEqual(received, sent);
+          // grpc-js asks for a message only when somebody waits for it.
+          if (name === 'native') assert.ok(polled > 0);
+          stream.post(bytes('too late'));
+          assert.equal(stream.poll(), undefined);
+        }));
+
+      test('are polled by nobody while somebody waits', () =>
+        withServer({ stream: { echo: echoStream } }, async (transport) => {
+          const stream = transport.stream('/test.Script/echo');
+          const waiting = stream.receive();
+          stream.post(bytes('one'));
+          await sleep(100);
+          assert.equal(stream.poll(), undefined);
+          assert.equal(text((await waiting) ?? bytes('')), 'one');
+          stream.cancel();
+        }));
+
       test('tell headers when they come and trailers at the end', () =>
         withServer(
           {

@@ -76,7 +76,7 @@ export class ReopeningStream {
 
   /** Sends a message on the stream, if there is one. A failure is reported when the stream breaks. */
   send(message: Uint8Array): void {
-    this.#stream?.send(message).catch(() => {});
+    this.#stream?.post(message);
   }
 
   /** Breaks the stream with this failure. The next one goes to another endpoint. */
@@ -141,7 +141,7 @@ export class ReopeningStream {
     this.#owner.opened();
     try {
       for (;;) {
-        const message = await stream.receive();
+        const message = stream.poll() ?? (await stream.receive());
         if (this.#pauses !== pauses) return undefined;
         if (message === undefined) {
           throw new UnavailableError(endedMessage, {

@@ -105,6 +105,10 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
     return new Promise((resolve, reject) => this.#senders.push({ resolve, reject }));
   }
 
+  post(message: Uint8Array): void {
+    if (this.#over === undefined && !this.#sendClosed) this.write(message);
+  }
+
   closeSend(): void {
     if (this.#sendClosed || this.#over !== undefined) return;
     this.#sendClosed = true;
@@ -124,6 +128,10 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
     });
+  }
+
+  poll(): Uint8Array | undefined {
+    return this.#reader === undefined ? this.take() : undefined;
   }
 
   override headersCame(headers: Metadata): void {
@@ -163,8 +171,8 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
 
   /** There is room for this many more messages, so as many waiting senders continue. */
   protected wakeSenders(most: number): void {
-    if (this.#senders.length === 0) return;
-    for (const sender of this.#senders.splice(0, most)) sender.resolve();
+    // One by one: `splice` would move all the others for each of them.
+    for (let left = Math.min(most, this.#senders.length); left > 0; left--) this.#senders.shift()?.resolve();
   }
 
   #end(over: { readonly failure?: unknown }): void {

@@ -40,6 +40,13 @@ export class DeferredStream implements ByteStream {
     return this.#opened.then((stream) => stream.send(message));
   }
 
+  post(message: Uint8Array): void {
+    this.#opened.then(
+      (stream) => stream.post(message),
+      () => {},
+    );
+  }
+
   closeSend(): void {
     this.#opened.then(
       (stream) => stream.closeSend(),
@@ -56,6 +63,10 @@ export class DeferredStream implements ByteStream {
 
   receive(): Promise<Uint8Array | undefined> {
     return this.#opened.then((stream) => stream.receive());
+  }
+
+  poll(): Uint8Array | undefined {
+    return this.#stream?.poll();
   }
 
   cancel(reason?: unknown): void {
