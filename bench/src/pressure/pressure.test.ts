@@ -4,14 +4,25 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { startEtcd } from '@quiesce/test-services';
 import { isAvailable, pressureCommand, SUBJECT } from '../clients.js';
-import { writeKeys } from '../operations.js';
+import { benchOperations, writeKeys } from '../operations.js';
 import { writeHistory } from '../watch.js';
 import { type Load, type LoadMeasurement, type LoadSize, quantileMicros } from './measurement.js';
+import { CALLS } from './pressure.js';
 
 test('quantiles are of sorted latencies, in µs', () => {
   const micros = quantileMicros([3, 1, 2, 4]);
   assert.deepEqual([micros(0), micros(0.5), micros(1)], [1000, 3000, 4000]);
   assert.equal(quantileMicros([])(0.5), 0);
+});
+
+test('the server takes as many calls as are in flight, of each kind', { timeout: 120_000 }, async () => {
+  const much = CALLS.filter(({ concurrency }) => concurrency.some((calls) => calls > 1000));
+  assert.deepEqual(
+    much.flatMap(({ ops }) => ops),
+    ['get', 'put'],
+  );
+  const only = [SUBJECT, 'clientv3'];
+  for (const cell of much) await benchOperations({ ...cell, only, seconds: 0.5, rounds: 1, floors: false });
 });
 
 test('each client does each load, of as many events and calls as are wanted', {

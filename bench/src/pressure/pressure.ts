@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { median, startEtcd } from '@quiesce/test-services';
 import { isAvailable, pressureCommand, SUBJECT } from '../clients.js';
 import { benchList, LIST_PAGE_SIZE } from '../list.js';
-import { benchOperations, writeKeys } from '../operations.js';
+import { benchOperations, type OperationsOptions, writeKeys } from '../operations.js';
 import { FLOOR_VALUE_BYTES, writeJson } from '../report.js';
 import { figureTable } from '../table.js';
 import { benchWatch, writeHistory } from '../watch.js';
@@ -23,6 +23,18 @@ export interface PressureOptions {
   readonly mostWatches: number;
   readonly json?: string;
 }
+
+/** etcd refuses writes while more than 5,000 of its log's entries are to be applied: `too many requests`, whoever asks. */
+const MOST_PUTS = 4_000;
+
+/** The cells of `calls`. */
+export const CALLS: readonly Pick<OperationsOptions, 'ops' | 'concurrency' | 'valueBytes' | 'connections'>[] =
+  [
+    { ops: ['get'], concurrency: [10_000], valueBytes: [FLOOR_VALUE_BYTES], connections: [1] },
+    { ops: ['put'], concurrency: [MOST_PUTS], valueBytes: [FLOOR_VALUE_BYTES], connections: [1] },
+    { ops: ['get', 'put'], concurrency: [8, 64], valueBytes: [2 ** 20], connections: [1] },
+    { ops: ['get', 'put'], concurrency: [512], valueBytes: [FLOOR_VALUE_BYTES], connections: [1, 10, 100] },
+  ];
 
 /** A row of a table: one load of one client. */
 interface Row {
@@ -51,14 +63,9 @@ const PARTS: Readonly<
   Record<PressureOptions['parts'][number], (options: PressureOptions) => Promise<object | undefined>>
 > = {
   calls: async (options) => {
-    const cells = [
-      { concurrency: [10_000], valueBytes: [FLOOR_VALUE_BYTES], connections: [1] },
-      { concurrency: [8, 64], valueBytes: [2 ** 20], connections: [1] },
-      { concurrency: [512], valueBytes: [FLOOR_VALUE_BYTES], connections: [1, 10, 100] },
-    ];
-    for (const cell of cells) {
+    for (const cell of CALLS) {
       const { json: _json, ...others } = options;
-      await benchOperations({ ...others, ...cell, ops: ['get', 'put'], floors: false });
+      await benchOperations({ ...others, ...cell, floors: false });
     }
     return undefined;
   },
