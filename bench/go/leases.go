@@ -10,15 +10,14 @@ import (
 )
 
 type leasesResult struct {
-	Client     string  `json:"client"`
-	Seconds    float64 `json:"seconds"`
-	CPUSeconds float64 `json:"cpuSeconds"`
-	Lost       int64   `json:"lost"`
-	MaxRSSMiB  float64 `json:"maxRssMiB"`
+	Client         string    `json:"client"`
+	CPUMsPerSecond []float64 `json:"cpuMsPerSecond"`
+	Lost           int64     `json:"lost"`
+	MaxRSSMiB      float64   `json:"maxRssMiB"`
 }
 
 // keepLeases is bench/src/leases-client.ts for Go's clientv3, whose channels of answers must be read.
-func keepLeases(endpoint string, leases int, ttl int64, warmup, seconds float64) error {
+func keepLeases(endpoint string, leases int, ttl int64, warmup, seconds float64, windows int) error {
 	client, err := connect(endpoint)
 	if err != nil {
 		return err
@@ -47,9 +46,14 @@ func keepLeases(endpoint string, leases int, ttl int64, warmup, seconds float64)
 	}
 	kept.Wait()
 	time.Sleep(asDuration(warmup))
-	cpuBefore := cpuSeconds()
-	start := time.Now()
-	time.Sleep(asDuration(seconds))
-	result := leasesResult{"clientv3", time.Since(start).Seconds(), cpuSeconds() - cpuBefore, lost.Load(), maxRSSMiB()}
+	var used []float64
+	for range windows {
+		cpuBefore := cpuSeconds()
+		start := time.Now()
+		time.Sleep(asDuration(seconds))
+		elapsed := time.Since(start).Seconds()
+		used = append(used, (cpuSeconds()-cpuBefore)*1000/elapsed)
+	}
+	result := leasesResult{"clientv3", used, lost.Load(), maxRSSMiB()}
 	return json.NewEncoder(os.Stdout).Encode(result)
 }

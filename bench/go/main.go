@@ -50,8 +50,9 @@ type workload struct {
 	keys        int
 	pageSize    int
 	// For leases only.
-	leases int
-	ttl    int64
+	leases  int
+	windows int
+	ttl     int64
 	// For watches only.
 	events        int
 	startRevision int64
@@ -81,6 +82,7 @@ func main() {
 	flag.IntVar(&w.bursts, "bursts", 0, "how often all keys of bursts change")
 	flag.IntVar(&w.slow, "slow", 0, "slow watches beside those of slow")
 	flag.IntVar(&w.leases, "leases", 1000, "leases to keep alive")
+	flag.IntVar(&w.windows, "windows", 1, "timed parts one after another")
 	flag.Int64Var(&w.ttl, "ttl", 6, "TTL of each, in seconds")
 	flag.IntVar(&w.pageSize, "pageSize", 10000, "keys a page of list")
 	flag.Parse()
@@ -95,7 +97,7 @@ func run(w workload) error {
 		return list(w.endpoint, w.pageSize)
 	}
 	if w.op == "leases" {
-		return keepLeases(w.endpoint, w.leases, w.ttl, w.warmup, w.seconds)
+		return keepLeases(w.endpoint, w.leases, w.ttl, w.warmup, w.seconds, w.windows)
 	}
 	if w.op == "living" {
 		return live(w)

@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { provided, runtimeCommand, runtimeNames } from '@quiesce/test-services';
 import type { Measurement, Workload } from './cell.js';
 import type { ChecksWorkload } from './checks/checks.js';
+import type { LeasesSizes } from './leases.js';
 import type { Load, LoadSize } from './pressure/measurement.js';
 
 /** This project's client, which the others are compared with. */
@@ -117,16 +118,13 @@ export function pressureCommand(
     : [process.execPath, here('./programs/pressure-client.js'), ...flags({ endpoint, load, ...size })];
 }
 
-/** The program that keeps leases alive for this many seconds after the warm-up, which isn't measured. */
+/** The program that keeps leases alive, in windows that are measured after the warm-up, which isn't. */
 export function leasesCommand(
   client: string,
   endpoint: string,
-  leases: number,
-  ttl: number,
-  seconds: number,
-  warmup: number,
+  { leases, ttl, seconds, windows, warmup }: LeasesSizes,
 ): [string, ...string[]] {
-  const numbers = { leases, ttl, seconds, warmup };
+  const numbers = { leases, ttl, seconds, windows, warmup };
   return client === 'clientv3'
     ? [GO_PROGRAM, ...flags({ endpoint, op: 'leases', ...numbers })]
     : [

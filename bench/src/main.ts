@@ -68,11 +68,12 @@ subcommand('watch', 'one watch with many events, and many watches on one client'
     exitCode = await benchWatch(options);
   });
 
-subcommand('leases', 'many leases kept alive on one client', { clients: withStreams, rounds: 3 })
+subcommand('leases', 'many leases kept alive on one client', { clients: withStreams, rounds: 2 })
   .option('--leases <n>', 'leases on one client', positiveInteger, 1000)
   .option('--ttl <n>', 'TTL of each, in seconds', positiveInteger, 6)
-  .option('--warmup <n>', 'seconds before it, in which Node still compiles', positive, 6)
-  .option('--seconds <n>', 'timed part of each run', positive, 6)
+  .option('--warmup <n>', 'seconds before it, in which Node still compiles', positive, 20)
+  .option('--windows <n>', 'timed parts of each run', positiveInteger, 5)
+  .option('--seconds <n>', 'length of each', positive, 4)
   .action(async (options: LeasesOptions) => {
     exitCode = await benchLeases(options);
   });

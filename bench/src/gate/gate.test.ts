@@ -7,7 +7,7 @@ import { type Batch, startLiving } from '../living.js';
 import { writeKeys } from '../operations.js';
 import { BESIDE_GO, type Floor, floor, isRate, isSingleCpu } from './floors.js';
 import { judge, judgeCell } from './judge.js';
-import { pairedBatches } from './measure.js';
+import { pairedBatches, pairedLeases } from './measure.js';
 
 const subject = { op: 'get', concurrency: 8 } as const;
 const rate: Floor = { subject, figure: 'rate', measured: 1, bound: 0.9 };
@@ -93,6 +93,15 @@ test('living clients do every operation, in small batches', { timeout: 120_000 }
       }
     }
   }
+});
+
+test('leases are judged by windows of the same time', { timeout: 120_000 }, async () => {
+  await using server = await startEtcd({ extraArgs: ['--unsafe-no-fsync'] });
+  // Against itself: what a window costs more, both have.
+  const sizes = { leases: 200, ttl: 2, seconds: 1.3, windows: 3, warmup: 2 };
+  const samples = await pairedLeases(server.endpoint, SUBJECT, sizes)();
+  assert.equal(samples.length, 3);
+  for (const { CPU = Number.NaN } of samples) assert.ok(CPU > 0.05 && CPU < 20, String(CPU));
 });
 
 test('a client that is made slower on purpose is found to be', { timeout: 60_000 }, async () => {

@@ -1,13 +1,14 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { coldStartCommand, leasesCommand, SUBJECT } from '../clients.js';
-import type { LeasesMeasurement } from '../leases.js';
+import { coldStartCommand, SUBJECT } from '../clients.js';
+import { keepLeases, type LeasesSizes } from '../leases.js';
 import type { Batch, BatchTaken, LivingClient } from '../living.js';
 import type { GateOp } from './floors.js';
 import type { Sample } from './judge.js';
 
+/** Each window is twice a third of the TTL, so that all leases are renewed as often in each. */
+const LEASES: LeasesSizes = { leases: 1000, ttl: 6, seconds: 4, windows: 5, warmup: 16 };
 /** Few whole processes are measured: each takes its time to start. */
-const LEASES = { count: 1000, ttl: 6, seconds: 6, warmup: 4 };
 const MOST_PROCESSES = 9;
 
 /** Two clients that do batches in turn. */
@@ -70,19 +71,19 @@ async function sizedBatch(
   }
 }
 
-/** CPU time for leases that are kept alive. A process of each client runs at the same time, as they are mostly idle. */
-export function pairedLeases(endpoint: string, peer: string): () => Promise<Sample[]> {
-  const { count, ttl, seconds, warmup } = LEASES;
-  const cpuOf = async (client: string): Promise<number> => {
-    const [file, ...args] = leasesCommand(client, endpoint, count, ttl, seconds, warmup);
-    const { stdout } = await promisify(execFile)(file, args, { timeout: 60_000 });
-    const { cpuSeconds, lost } = JSON.parse(stdout) as LeasesMeasurement;
+/**
+ * CPU time for leases that are kept alive. A process of each client runs at the same time, as they are mostly idle. Each window gives a
+ * pair.
+ */
+export function pairedLeases(endpoint: string, peer: string, sizes = LEASES): () => Promise<Sample[]> {
+  const cpuOf = async (client: string): Promise<readonly number[]> => {
+    const { cpuMsPerSecond, lost } = await keepLeases(client, endpoint, sizes);
     if (lost > 0) throw new Error(`${client} has lost ${lost} leases`);
-    return cpuSeconds;
+    return cpuMsPerSecond;
   };
   return async () => {
     const [own, others] = await Promise.all([cpuOf(SUBJECT), cpuOf(peer)]);
-    return [{ CPU: own / others }];
+    return own.map((cpu, window) => ({ CPU: cpu / (others[window] as number) }));
   };
 }
 

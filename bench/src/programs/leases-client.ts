@@ -5,7 +5,7 @@ import { connect } from '@quiesce/etcd';
 import type { LeasesMeasurement } from '../leases.js';
 import { measureResources } from './resources.js';
 
-const [endpoint = '', leases, ttl, seconds, warmup] = process.argv.slice(2);
+const [endpoint = '', leases, ttl, seconds, windows, warmup] = process.argv.slice(2);
 const etcd = await connect(endpoint);
 const keepAlives = await Promise.all(
   Array.from({ length: Number(leases) }, async () =>
@@ -13,16 +13,22 @@ const keepAlives = await Promise.all(
   ),
 );
 await sleep(Number(warmup) * 1000);
-const resources = measureResources();
-const start = performance.now();
-await sleep(Number(seconds) * 1000);
-const elapsed = (performance.now() - start) / 1000;
-const used = resources();
+const cpuMsPerSecond: number[] = [];
+let maxRssMiB = 0;
+for (let window = 0; window < Number(windows); window++) {
+  const resources = measureResources();
+  const start = performance.now();
+  await sleep(Number(seconds) * 1000);
+  const elapsed = (performance.now() - start) / 1000;
+  const used = resources();
+  cpuMsPerSecond.push((used.cpuSeconds * 1000) / elapsed);
+  maxRssMiB = used.maxRssMiB;
+}
 const measurement: LeasesMeasurement = {
   client: '@quiesce/etcd',
-  seconds: elapsed,
+  cpuMsPerSecond,
   lost: keepAlives.filter(({ lost }) => lost.aborted).length,
-  ...used,
+  maxRssMiB,
 };
 await etcd.close();
 console.log(JSON.stringify(measurement));
