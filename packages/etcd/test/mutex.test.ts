@@ -181,9 +181,12 @@ overEachTransport('mutex', (connect) => {
     await eventually('it waits', async () => (await keys('resumed-waiter')) === 2);
     const { kvs } = await etcd.range(prefix('resumed-waiter/'), { sortBy: 'createRevision' });
     const { key, createRevision: revision } = kvs[1] ?? assert.fail();
-    await assert.rejects(mutex.resume({ key, revision }, { timeoutMs: 100 }), DeadlineExceededError);
-    await eventually('it is given up', async () => (await keys('resumed-waiter')) === 1);
+    const given = new AbortController();
+    const second = mutex.resume({ key, revision }, { signal: given.signal });
     await assert.rejects(first, OwnershipLostError);
+    given.abort(new Error('enough'));
+    await assert.rejects(second, /enough/);
+    await eventually('it is given up', async () => (await keys('resumed-waiter')) === 1);
     await held.unlock();
   });
 

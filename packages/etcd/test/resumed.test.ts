@@ -95,6 +95,19 @@ overEachTransport('resumed', (connect) => {
     await stays(led);
   });
 
+  test('what has a name that isn’t UTF-8, as it was stored as JSON', async () => {
+    await using one = await Session.create(etcd);
+    await using two = await Session.create(etcd);
+    const name = Buffer.from([0xff, 1]);
+    const lock = await new Mutex(one, name).lock();
+    const again = await new Mutex(two, name).resume(JSON.parse(JSON.stringify(lock)));
+    assert.deepEqual([again.key, again.revision], [lock.key, lock.revision]);
+    const other = Buffer.from([0xff, 2]);
+    const leadership = await new Election(etcd, other).campaign(one, '');
+    const led = await new Election(etcd, other).resume(two, JSON.parse(JSON.stringify(leadership)));
+    assert.deepEqual(led.key, leadership.key);
+  });
+
   test('a lock: whatever its first holder does before the news comes, the second has it', async () => {
     await using one = await Session.create(withoutNews(etcd));
     await using two = await Session.create(etcd);

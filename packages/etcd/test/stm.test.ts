@@ -536,6 +536,18 @@ overEachTransport('stm', (connect) => {
     assert.equal((await etcd.get('stock/7'))?.text(), '{"left":0}');
   });
 
+  test('sees its own writes through a codec, too', async () => {
+    const numbers = etcd.namespace('own/').withCodec({ value: json<number>() });
+    await numbers.put('old', 1);
+    const { value } = await numbers.stm(async (stm) => {
+      for (const key of ['old', 'new']) stm.put(key, 2);
+      const seen = await stm.getAll(['old', 'new']);
+      stm.put('new', 3);
+      return [...seen.map((kv) => kv?.value), (await stm.get('new'))?.value];
+    });
+    assert.deepEqual(value, [2, 2, 3]);
+  });
+
   test('refuses what can not be', async () => {
     const refused = (call: Promise<unknown>, message: RegExp) =>
       assert.rejects(call, (error: unknown) => {

@@ -201,6 +201,45 @@ overEachTransport('waits that nothing came of', (connect) => {
       await closed;
     });
 
+    test('that does not answer: the key of a claim may be there until it does', async () => {
+      await using proxy = await startTcpProxy({ port: server.port });
+      await using etcd = await connect(`http://127.0.0.1:${proxy.port}`);
+      const session = await Session.create(etcd);
+      await using direct = await connect(server.endpoint);
+      const short = { timeoutMs: 100 };
+      const claims = [
+        () => new Mutex(session, 'left').lock(short),
+        () => new Mutex(session, 'left').tryLock(short),
+        () => new RwMutex(session, 'left').readLock(short),
+        () => new RwMutex(session, 'left').writeLock(short),
+      ];
+      for (const claim of claims) {
+        proxy.pause();
+        await assert.rejects(claim, (error) => {
+          assert.ok(error instanceof DeadlineExceededError);
+          assert.match(error.message, /; its key may be there until etcd answers or the lease ends$/);
+          return error.sent && error.mayBeApplied;
+        });
+        proxy.resume();
+        await eventually(
+          'the key is gone',
+          async () => (await direct.range(prefix('left/'))).kvs.length === 0,
+        );
+      }
+      await session.close();
+    });
+
+    test('that a watch has never reached: nothing was sent', async () => {
+      await using etcd = await connect({ endpoints: 'http://127.0.0.1:1', lazy: true });
+      const unsent = (error: unknown): boolean => error instanceof EtcdError && !error.sent;
+      await assert.rejects(etcd.watch('a', { maxDisconnectedMs: 100 }).ready, unsent);
+      const watch = etcd.watch('a');
+      await assert.rejects(watch.requestProgress({ timeoutMs: 100 }), unsent);
+      watch.close();
+      await assert.rejects(watch.ready, unsent);
+      await assert.rejects(watch.requestProgress(), unsent);
+    });
+
     test('that a cache or a watch has lost: it is said', async () => {
       await using proxy = await startTcpProxy({ port: server.port });
       await using etcd = await connect(`http://127.0.0.1:${proxy.port}`);

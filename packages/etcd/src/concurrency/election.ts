@@ -21,7 +21,7 @@ import {
   type Ownership,
 } from './owned-key.js';
 import { backOff, FIRST_ATTEMPT_MS, mayPass, persist } from './persist.js';
-import { hangOn, type KeptKey, keptKey } from './resume.js';
+import { hangOn, type KeptKey, keptKey, ofKept } from './resume.js';
 import { type Session, sessionKind } from './session.js';
 import { SharedKey } from './shared-key.js';
 import { putsAfter } from './until-put.js';
@@ -202,8 +202,7 @@ export class Election {
     this.#check(session);
     checkArgument('candidacy', keptKey, candidacy);
     callControl.check(options);
-    const key = ownBytes(toKey(candidacy.key));
-    const revision = BigInt(candidacy.revision);
+    const { key, revision } = ofKept(candidacy);
     const modRevision = await hangOn(session, { key, revision }, options, 'the candidacy was not resumed');
     const fence = new Fence(session, key, fenceBeside(this.#prefix, session.uniqueName()), false);
     const shared = SharedKey.of(session, key);

@@ -6,11 +6,11 @@ import { checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
-import { atMost, unlessAborted } from '../util/wait.js';
+import { unlessAborted } from '../util/wait.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import { Fence } from './fence.js';
 import { Lock } from './mutex.js';
-import { ABANDON_MS, type AcquireOptions, acquireKinds, handOver, type Ownership } from './owned-key.js';
+import { type AcquireOptions, acquireKinds, handOver, type Ownership, soon } from './owned-key.js';
 import { persist } from './persist.js';
 import { Session } from './session.js';
 
@@ -47,8 +47,8 @@ class KeyLock extends Lock {
     await this.session.close({ timeoutMs: 10_000, ...options });
   }
 
-  override async abandon(): Promise<void> {
-    await endSession(this.session);
+  override async abandon(): Promise<boolean> {
+    return await endSession(this.session);
   }
 }
 
@@ -87,7 +87,7 @@ export async function tryLockKey(
   keyLockOptions.check(options);
   const { ttlSeconds = 30, signal: given, timeoutMs = 10_000 } = options;
   const bytes = ownBytes(toKey(key));
-  using waiting = new LinkedSignal([given], { timeoutMs, mayBeApplied: false });
+  using waiting = new LinkedSignal([given], { timeoutMs, mayBeApplied: true });
   const session = await Session.create(space, { ttlSeconds, signal: waiting.signal });
   let placed: Placed | undefined;
   try {
@@ -118,9 +118,6 @@ async function place(session: Session, key: Uint8Array, signal: AbortSignal): Pr
 }
 
 /** Revokes the lease. A caller who gave up doesn't wait long for that. */
-async function endSession(session: Session): Promise<void> {
-  await atMost(
-    session.close().catch(() => {}),
-    ABANDON_MS,
-  );
+function endSession(session: Session): Promise<boolean> {
+  return soon(session.close());
 }

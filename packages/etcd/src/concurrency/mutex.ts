@@ -1,6 +1,6 @@
 import { invalidArgument } from '../errors.js';
 import type { Bytes } from '../kv/key-range.js';
-import { ownBytes, prefix, toKey } from '../kv/key-range.js';
+import { prefix, toKey } from '../kv/key-range.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { checkArgument } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
@@ -15,7 +15,7 @@ import {
   OwnedKey,
   tryClaim,
 } from './owned-key.js';
-import { hangOn, type KeptKey, keptKey } from './resume.js';
+import { hangOn, type KeptKey, keptKey, ofKept } from './resume.js';
 import { leaseOf, type Session, sessionKind } from './session.js';
 
 /** A lock that is held, until it is unlocked or lost. `await using` unlocks it. */
@@ -108,8 +108,7 @@ export class Mutex {
     checkArgument('lock', keptKey, lock);
     acquireOptions.check(options);
     const session = this.#session;
-    const revision = BigInt(lock.revision);
-    const key = ownBytes(toKey(lock.key));
+    const { key, revision } = ofKept(lock);
     const { length } = this.#prefix;
     if (Buffer.compare(key.subarray(0, length), this.#prefix) !== 0 || key.length === length) {
       throw invalidArgument(

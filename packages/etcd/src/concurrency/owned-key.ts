@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { type InspectOptionsStylized, inspect } from 'node:util';
-import { EtcdError, StatusCode } from '../errors.js';
+import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
 import { jsonOf } from '../json.js';
 import type { Bytes, KeyRange } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
@@ -95,7 +95,7 @@ export function inDoubt(reason: unknown): unknown {
  * How long a call that gives up waits for its key to be removed, in ms. The removal continues in the background. A
  * server that answers has removed it by then, and one that doesn't must not delay the call any longer.
  */
-export const ABANDON_MS = 25;
+const ABANDON_MS = 25;
 
 /** A placed ephemeral key. */
 export interface Ownership {
@@ -247,11 +247,13 @@ export class OwnedKey implements AsyncDisposable {
 
   /**
    * Removes a key that didn't win, unless another claim of the session has it.
+   *
+   * @returns whether that is done already.
    * @internal
    */
-  async abandon(): Promise<void> {
+  async abandon(): Promise<boolean> {
     this.lose('released');
-    await inBackground(this.session, takeBack(this.#fence, this.#shared, this));
+    return await inBackground(this.session, takeBack(this.#fence, this.#shared, this));
   }
 
   /**
@@ -340,13 +342,31 @@ function takeBack(fence: Fence, shared: SharedKey | undefined, placed?: PlacedKe
   );
 }
 
-/** Waits a moment for a removal that the session continues in the background, and ignores its errors. */
-async function inBackground(session: Session, removal: Promise<void>): Promise<void> {
-  session.owns(removal);
-  await atMost(
-    removal.catch(() => {}),
-    ABANDON_MS,
+/** Waits a moment for a removal that the session continues in the background. Resolves with whether it is done. */
+async function inBackground(session: Session, removal: Promise<unknown>): Promise<boolean> {
+  session.owns(removal.then(() => {}));
+  return await soon(removal);
+}
+
+/** Whether a removal succeeds while a call that gives up waits for it. */
+export async function soon(removal: Promise<unknown>): Promise<boolean> {
+  let done = false;
+  const removed = removal.then(
+    (result) => {
+      done = result !== false;
+    },
+    () => {},
   );
+  await atMost(removed, ABANDON_MS);
+  return done;
+}
+
+/** The failure of a call that gave up, and whose key may still be there. */
+function keyLeft(error: unknown): unknown {
+  if (!(error instanceof DeadlineExceededError) || !error.sent || error.mayBeApplied) return error;
+  const { message, code, method, cause } = error;
+  const left = `${message}; its key may be there until etcd answers or the lease ends`;
+  return new DeadlineExceededError(left, { code, method, sent: true, mayBeApplied: true, cause });
 }
 
 /** What to claim, and how. */
@@ -425,8 +445,7 @@ export async function handOver<Owned extends OwnedKey>(
     await owned.confirm();
     return owned;
   } catch (error) {
-    await owned.abandon();
-    throw error;
+    throw (await owned.abandon()) ? error : keyLeft(error);
   }
 }
 
@@ -487,18 +506,18 @@ async function place<Owned extends OwnedKey>(
     const failed = (error: unknown): void => fence.attemptFailed(error);
     return await persist(permitted, session.signal, { failed, progress: progressOf(waiting) });
   });
-  const abandoned = async (): Promise<void> => {
+  const abandoned = async (): Promise<boolean> => {
     const placed = await placing.catch(() => undefined);
-    if (placed !== undefined) await placed.owned.abandon();
-    else if (fence.uncertain) await takeBack(fence, shared);
+    if (placed !== undefined) return await placed.owned.abandon();
+    if (fence.uncertain) await takeBack(fence, shared);
+    return true;
   };
-  const giveUp = (): Promise<void> => inBackground(session, abandoned());
+  const giveUp = (): Promise<boolean> => inBackground(session, abandoned());
   try {
     const placed = await unlessAborted(placing, waiting);
     if (placed === undefined) await giveUp();
     return placed;
   } catch (error) {
-    await giveUp();
-    throw error;
+    throw (await giveUp()) ? error : keyLeft(error);
   }
 }

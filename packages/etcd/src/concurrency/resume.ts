@@ -1,5 +1,6 @@
 import { types } from 'node:util';
-import type { Bytes } from '../kv/key-range.js';
+import type { JsonBytes } from '../json.js';
+import { type Bytes, ownBytes, toKey } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
@@ -13,8 +14,8 @@ import type { Session } from './session.js';
  * as JSON. Other fields are ignored.
  */
 export interface KeptKey {
-  /** As text or as bytes. */
-  readonly key: Bytes;
+  /** As text or as bytes. May also be `{ base64 }`, as in the JSON of a key that isn't UTF-8. */
+  readonly key: Bytes | JsonBytes;
   /** May also be decimal text, as in JSON. */
   readonly revision: Int64 | string;
 }
@@ -36,14 +37,26 @@ export const keptKey: Kind<KeptKey> = {
 };
 
 const anObject = kind(() => false, 'the key and the revision of what was held: { key, revision }');
-const keyBytes = kind<Bytes>(
-  (value) => typeof value === 'string' || types.isUint8Array(value),
-  'a string or a Uint8Array',
+const keyBytes = kind<Bytes | JsonBytes>(
+  (value) => typeof value === 'string' || types.isUint8Array(value) || isBase64(value),
+  'a string, a Uint8Array, or { base64 } from JSON',
 );
+const isBase64 = (value: unknown): value is Exclude<JsonBytes, string> =>
+  typeof value === 'object' && value !== null && typeof (value as { base64?: unknown }).base64 === 'string';
+
 const revisionNumber = kind<Int64 | string>(
   (value) => int64.fits(value) || (typeof value === 'string' && /^\d{1,18}$/.test(value)),
   'a revision: a bigint, or its decimal text',
 );
+
+/** The key's bytes and its revision. */
+export function ofKept({ key, revision }: KeptKey): { readonly key: Uint8Array; readonly revision: bigint } {
+  const isText = typeof key === 'string' || types.isUint8Array(key);
+  return {
+    key: ownBytes(toKey(isText ? key : Buffer.from(key.base64, 'base64'))),
+    revision: BigInt(revision),
+  };
+}
 
 /**
  * Attaches an existing key to this session's lease.

@@ -107,7 +107,8 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Grants a lease and keeps it alive. If that fails, the new lease is revoked.
+   * Grants a lease and keeps it alive. If that fails, the new lease is revoked in the background, as soon as etcd answers.
+   * Then `mayBeApplied` is true.
    *
    * @param space a client, or a namespace of one.
    * @param options `signal` and `timeoutMs` are for the whole call. Once the session exists, they have no effect.
@@ -123,7 +124,8 @@ export class Session implements AsyncDisposable {
     const { ttlSeconds = 60, leaseId, signal: given, ...rest } = options;
     const control = { attemptAtMostMs: FIRST_ATTEMPT_MS, ...rest };
     // Once it is disposed of, it no longer stops the keepalive.
-    using linked = new LinkedSignal([given], { timeoutMs: rest.timeoutMs, mayBeApplied: false });
+    const bound = { timeoutMs: rest.timeoutMs, mayBeApplied: leaseId === undefined };
+    using linked = new LinkedSignal([given], bound);
     const { signal } = linked;
     signal.throwIfAborted();
     if (leaseId !== undefined) {

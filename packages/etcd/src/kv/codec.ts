@@ -164,7 +164,8 @@ export class TypedKeyValue<Key, Value> {
    * @throws CodecError when the value can't be decoded, and for a deleted key, which has none.
    */
   get value(): Value {
-    if (this.raw.version === 0n)
+    // A transaction's own write has no version either, but no revision of a delete.
+    if (this.raw.version === 0n && this.raw.modRevision !== 0n)
       throw undecodable(`${JSON.stringify(this.raw.keyText())} was deleted, and has no value`, undefined);
     this.#value ??= { decoded: decode(this.#codec.value, 'value', this.raw.value, this.raw) };
     return this.#value.decoded;

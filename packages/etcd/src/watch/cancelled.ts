@@ -1,7 +1,7 @@
 // watch/ follows changes: a watch with the forms of its consumer, the bounded queue in between, and the stream that
 // many watches share. Copies that are kept up to date are in mirror/.
 
-import { CompactedError, EtcdError, StatusCode } from '../errors.js';
+import { CompactedError, EtcdError, type EtcdErrorInit, StatusCode } from '../errors.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { goStatusError } from '../server-errors.js';
 import { watchMethod } from './request.js';
@@ -24,15 +24,13 @@ export function cancelledError({ cancelReason, compactRevision }: WatchResponse)
   const refused = goStatusError(cancelReason, watchMethod);
   if (refused !== undefined) return refused;
   const reason = cancelReason || 'it gave no reason';
-  return watchCancelled(`the server cancelled the watch: ${reason}`, cancelReason);
+  return watchCancelled(`the server cancelled the watch: ${reason}`, { details: cancelReason, sent: true });
 }
 
 /** @internal */
-export function watchCancelled(message: string, details = message): WatchCancelledError {
-  return new WatchCancelledError(message, {
-    code: StatusCode.CANCELLED,
-    details,
-    method: watchMethod,
-    sent: true,
-  });
+export function watchCancelled(
+  message: string,
+  init: Pick<EtcdErrorInit, 'details' | 'sent'>,
+): WatchCancelledError {
+  return new WatchCancelledError(message, { code: StatusCode.CANCELLED, method: watchMethod, ...init });
 }

@@ -1,4 +1,4 @@
-import { DeadlineExceededError, type EtcdError, StatusCode, UnavailableError } from '../errors.js';
+import { DeadlineExceededError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import { answer } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
@@ -69,6 +69,9 @@ export class Subscription<Entry> implements StreamedWatch {
   #over: { failure?: unknown } | undefined;
   #disconnectedTimer: NodeJS.Timeout | undefined;
   #lastFailure: unknown;
+  /** The same of the streams before this one, and of this one. */
+  #sent = false;
+  #sentHere = false;
 
   constructor(spec: WatchSpec, toEntry: ToEntry<Entry>, stream: WatchStream, listener: SubscriptionListener) {
     this.#spec = spec;
@@ -100,6 +103,7 @@ export class Subscription<Entry> implements StreamedWatch {
   encodeCreate(id: number): Uint8Array {
     this.#floor = this.#nextRevision;
     this.#held = [];
+    this.#sentHere = true;
     return encodeCreate(this.#spec.create, id, this.#nextRevision);
   }
 
@@ -121,6 +125,11 @@ export class Subscription<Entry> implements StreamedWatch {
       this.#ready = undefined;
     }
     this.#listener.connected(revision);
+  }
+
+  /** Whether a request for the watch may have left the client. */
+  get sent(): boolean {
+    return this.#sent || (this.#sentHere && this.#stream.reached);
   }
 
   get endsWithoutLeader(): boolean {
@@ -168,6 +177,9 @@ export class Subscription<Entry> implements StreamedWatch {
     this.id = undefined;
     this.#held = [];
     this.#lastFailure = failure;
+    const stayed = failure instanceof EtcdError && !failure.sent;
+    this.#sent ||= this.#sentHere && !stayed;
+    this.#sentHere = false;
     if (this.paused) return;
     this.#boundDisconnection();
     this.#listener.disconnected(failure);
@@ -213,13 +225,17 @@ export class Subscription<Entry> implements StreamedWatch {
   /** The revision of the next progress notification. */
   nextProgress(timeoutMs: number, signal: AbortSignal | undefined): Promise<bigint> {
     const over = this.#over;
-    if (over !== undefined) return Promise.reject('failure' in over ? over.failure : closed());
+    if (over !== undefined) return Promise.reject('failure' in over ? over.failure : closed(false));
     return waitFor(
       (wait) => {
         this.#progressWaiters.add(wait);
         return () => this.#progressWaiters.delete(wait);
       },
-      { signal, timeoutMs, expired: (wait) => wait.reject(noProgress(timeoutMs, this.#lastFailure)) },
+      {
+        signal,
+        timeoutMs,
+        expired: (wait) => wait.reject(noProgress(timeoutMs, this.sent, this.#lastFailure)),
+      },
     );
   }
 
@@ -269,7 +285,7 @@ export class Subscription<Entry> implements StreamedWatch {
     clearTimeout(this.#disconnectedTimer);
     this.#held = [];
     if (dropQueue) this.#queue.length = 0;
-    const reason = 'failure' in over ? over.failure : closed();
+    const reason = 'failure' in over ? over.failure : closed(this.sent);
     this.#ready?.reject(reason);
     this.#ready = undefined;
     for (const waiter of [...this.#progressWaiters]) waiter.reject(reason);
@@ -290,7 +306,7 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#disconnectedTimer = setTimeout(() => {
       const last = this.#lastFailure;
       const reason = last instanceof Error ? `; the last attempt: ${last.message}` : '';
-      const init = { code: StatusCode.UNAVAILABLE, method: watchMethod, sent: true, cause: last };
+      const init = { code: StatusCode.UNAVAILABLE, method: watchMethod, sent: this.sent, cause: last };
       this.fail(new UnavailableError(`the watch had no connection for ${ms} ms${reason}`, init));
     }, ms);
     // The stream, or the wait for the next one, keeps the process alive where that is wanted.
@@ -298,18 +314,18 @@ export class Subscription<Entry> implements StreamedWatch {
   }
 }
 
-function closed(): EtcdError {
-  return watchCancelled('the watch was closed');
+function closed(sent: boolean): EtcdError {
+  return watchCancelled('the watch was closed', { sent });
 }
 
 /** @param cause why the watch has no stream; `undefined` where it has one. */
-function noProgress(timeoutMs: number, cause: unknown): DeadlineExceededError {
+function noProgress(timeoutMs: number, sent: boolean, cause: unknown): DeadlineExceededError {
   const why =
     cause === undefined
       ? 'it does once all watches of this client have caught up'
       : `the watch has no connection: ${reason(cause)}`;
   return new DeadlineExceededError(
     `DEADLINE_EXCEEDED: the server did not report progress within ${timeoutMs} ms; ${why}`,
-    { code: StatusCode.DEADLINE_EXCEEDED, method: watchMethod, sent: true, cause },
+    { code: StatusCode.DEADLINE_EXCEEDED, method: watchMethod, sent, cause },
   );
 }

@@ -144,6 +144,12 @@ export class WatchStream implements StreamOwner {
     else this.#create(watch);
   }
 
+  /** Whether the current stream has reached an endpoint, so that requests on it leave the client. */
+  get reached(): boolean {
+    const { current } = this.#stream;
+    return current !== undefined && this.#rpc.addressOf(current) !== undefined;
+  }
+
   /** Makes the server report its revision. It does so once all watches of this stream have caught up. */
   requestProgress(): void {
     this.#stream.send(encodeProgress());
