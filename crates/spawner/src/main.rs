@@ -2,11 +2,13 @@
 //!
 //! Node takes milliseconds to fork itself; this small program takes a fraction of one. It also outlives the tester.
 //! When its standard input ends, because the tester has ended or was killed, it ends everything that came from the
-//! programs, then itself. Processes that left their group, as daemons do, are its children then, since it is a
-//! subreaper.
+//! programs, removes the temporary files that the tester has left, then ends itself. Processes that left their group,
+//! as daemons do, are its children then, since it is a subreaper.
 
 #[cfg(target_os = "linux")]
 mod children;
+#[cfg(target_os = "linux")]
+mod leftovers;
 #[cfg(target_os = "linux")]
 mod program;
 #[cfg(target_os = "linux")]

@@ -1,12 +1,13 @@
 //! What the tester requests on standard input, and the answers on standard output: frames, each a length of 32 bits and
-//! that many bytes. A frame begins with its kind and the number that the tester gave the program. Numbers are
+//! that many bytes. A frame begins with its kind and the number that the tester gave the program or path. Numbers are
 //! little-endian. packages/quiesce/src/process/spawner.ts is the other side.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 /// Version of the frames. The tester passes it as the only argument.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 
 /// The tester's requests.
 #[derive(Debug, PartialEq)]
@@ -15,6 +16,10 @@ pub enum Request {
     Start(Start),
     /// Stop reading one of a program's streams.
     Close { id: u32, stream: u8 },
+    /// Remove a file or directory, once the tester is gone.
+    Remember { id: u32, path: PathBuf },
+    /// Leave that to the tester again.
+    Forget { id: u32 },
 }
 
 /// A program to start.
@@ -35,6 +40,8 @@ pub struct Start {
 
 const START: u8 = 0;
 const CLOSE: u8 = 1;
+const REMEMBER: u8 = 2;
+const FORGET: u8 = 3;
 
 /// Removes the next complete request from the front of what has been read. `None` if it isn't complete.
 pub fn next_request(input: &mut Vec<u8>) -> Option<Result<Request, Malformed>> {
@@ -53,10 +60,15 @@ fn decode(frame: &[u8]) -> Option<Request> {
     let (&kind, rest) = frame.split_first()?;
     let (id, rest) = rest.split_first_chunk()?;
     let id = u32::from_le_bytes(*id);
-    let (&streams, rest) = rest.split_first()?;
     match kind {
-        CLOSE => Some(Request::Close { id, stream: streams }),
+        CLOSE => Some(Request::Close { id, stream: *rest.first()? }),
+        REMEMBER => {
+            let path = PathBuf::from(OsString::from_vec(rest.to_vec()));
+            path.is_absolute().then_some(Request::Remember { id, path })
+        }
+        FORGET => Some(Request::Forget { id }),
         START => {
+            let (&streams, rest) = rest.split_first()?;
             let (words, rest) = rest.split_first_chunk()?;
             let count = usize::try_from(u32::from_le_bytes(*words)).ok()?;
             // Each text ends with NUL, so no text can contain one.
@@ -130,6 +142,8 @@ mod tests {
             input.push(byte);
         }
         input.extend(frame(b"\x01\x07\0\0\0\x02"));
+        input.extend(frame(b"\x02\x08\0\0\0/tmp/a b"));
+        input.extend(frame(b"\x03\x08\0\0\0"));
         let start = Start {
             id: 7,
             streams: 3,
@@ -140,12 +154,22 @@ mod tests {
         };
         assert_eq!(next_request(&mut input), Some(Ok(Request::Start(start))));
         assert_eq!(next_request(&mut input), Some(Ok(Request::Close { id: 7, stream: 2 })));
+        assert_eq!(next_request(&mut input), Some(Ok(Request::Remember { id: 8, path: "/tmp/a b".into() })));
+        assert_eq!(next_request(&mut input), Some(Ok(Request::Forget { id: 8 })));
         assert!(input.is_empty());
     }
 
     #[test]
     fn refuses_what_no_tester_sends() {
-        for wrong in [&b""[..], b"\x09\0\0\0\0\0", b"\0\0\0\0\0\0\x01\0\0\0/\0\0", b"\0\0\0\0\0\0\0\0\0\0/\0\0"] {
+        for wrong in [
+            &b""[..],
+            b"\x09\0\0\0\0\0",
+            b"\0\0\0\0\0\0\x01\0\0\0/\0\0",
+            b"\0\0\0\0\0\0\0\0\0\0/\0\0",
+            b"\x01\0\0\0\0",
+            b"\x02\0\0\0\0",
+            b"\x02\0\0\0\0relative",
+        ] {
             assert_eq!(next_request(&mut frame(wrong)), Some(Err(Malformed)), "{wrong:?}");
         }
     }

@@ -12,17 +12,20 @@ use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::children;
+use crate::leftovers::Leftovers;
 use crate::program::{DONE, Listener, Started, Stream, start};
 use crate::protocol::{Ending, Malformed, Reply, Request, next_request, push_reply};
 
 const MOST_READ: usize = 64 * 1024;
 const READABLE: PollFlags = PollFlags::IN.union(PollFlags::HUP).union(PollFlags::ERR);
 
-/// Serves the tester until it is gone, then ends everything that came from its programs.
+/// Serves the tester until it is gone, then ends everything that came from its programs, and removes what it has left.
 pub fn serve() -> io::Result<()> {
     let wakes = prepare()?;
-    let served = Spawner::default().serve(&wakes);
+    let mut spawner = Spawner::default();
+    let served = spawner.serve(&wakes);
     children::end_all();
+    spawner.leftovers.remove();
     match served {
         // The tester is gone: nothing reads the answers.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -56,6 +59,7 @@ struct Spawner {
     /// Streams of running programs, by program and number, that nothing can write to any more. They are reported
     /// together with the program's end, as each report wakes the tester.
     ended: Vec<(u32, u8)>,
+    leftovers: Leftovers,
     /// Requests that were read. The last may be incomplete.
     input: Vec<u8>,
     /// Answers that must be written.
@@ -196,6 +200,8 @@ impl Spawner {
                     self.streams.retain(|one| one.id != id || one.number != stream);
                     self.listeners.retain(|one| one.id != id || stream != DONE);
                 }
+                Ok(Request::Remember { id, path }) => self.leftovers.remember(id, path),
+                Ok(Request::Forget { id }) => self.leftovers.forget(id),
                 Err(Malformed) => return Err(io::ErrorKind::InvalidData.into()),
             }
         }

@@ -1,13 +1,14 @@
 // Locks and files between processes: one holder at a time, and nothing of a dead or late one in the way.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeAtomically } from '../src/files/atomic-write.js';
 import { withLock } from '../src/files/file-lock.js';
 import { makeTemporaryDirectory } from '../src/files/temporary-directory.js';
+import { removeAtEnd, shareWith } from '../src/process/temporary-path.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const dir = temporaryDirectory('files');
@@ -62,4 +63,22 @@ test('a temporary directory goes with all that is in it, and no character of its
   directory.remove();
   directory.remove();
   assert.throws(() => readdirSync(directory.path), /ENOENT/);
+});
+
+test('what outlives this process is told, by its whole path, what this process has yet to remove', () => {
+  const [first, second] = ['first', 'second'].map((name) => join(dir, name)) as [string, string];
+  const told = new Set<string>();
+  const removeFirst = removeAtEnd(first);
+  const unshare = shareWith({
+    remember: (path) => void told.add(path),
+    forget: (path) => assert.ok(told.delete(path)),
+  });
+  const removeSecond = removeAtEnd(relative(process.cwd(), second));
+  writeFileSync(second, '');
+  for (const path of [first, second]) assert.ok(told.has(path));
+  removeSecond();
+  assert.deepEqual([existsSync(second), told.has(second)], [false, false]);
+  unshare();
+  assert.equal(told.size, 0, 'this process still uses it');
+  removeFirst();
 });

@@ -1,7 +1,7 @@
 // The spawner and Node start programs alike, and nothing of them is left, whoever dies first.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import { nodeStarter } from '../src/process/node-starter.js';
 import { spawnGroup } from '../src/process/process-group.js';
 import { SPAWNER_FILE, startedSpawner } from '../src/process/spawner.js';
 import type { Start, StartedProgram, Starter } from '../src/process/started-program.js';
-import { cli } from './support/cli.js';
+import { cli, startCli } from './support/cli.js';
 import { realPython } from './support/python.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
@@ -201,6 +201,38 @@ except ChildProcessError: print('none')`;
     assert.equal(other.leftNothing(), false, 'it runs');
     process.kill(other.pid, 'SIGKILL');
     await other.closed;
+  });
+
+  test('removes what a killed tester had made, and nothing else', async () => {
+    const [temporary, other] = ['temporary', 'other'].map((name) => join(dir, name)) as [string, string];
+    for (const name of [temporary, other]) mkdirSync(name);
+    writeFileSync(join(other, 'precious'), '');
+    const plan = join(dir, 'killed.json');
+    const service = { command: ['sh', '-c', 'echo ready; exec sleep 60'], ready: { log: 'ready' } };
+    // The first run ends, so that its directory is used again. The second one puts a link in place of its directory.
+    const script = `echo > $TMPDIR/here; [ $QUIESCE_RUN = 1 ] && rm $TMPDIR/here && exit
+ln -s ${other} $TMPDIR/link; echo > $TMPDIR/begun; exec sleep 60`;
+    const replace = `rmdir $TMPDIR; ln -s ${other} $TMPDIR; echo > ${temporary}/begun; exec sleep 60`;
+    const scenarios = [script, replace].map((source, i) => ({
+      ...{ name: `s${i}`, command: ['sh', '-c', source], runs: 2, uses: ['waiting'], perturb: 'amplify' },
+    }));
+    for (const scenario of scenarios) {
+      writeFileSync(plan, JSON.stringify({ services: { waiting: service }, scenarios: [scenario] }));
+      const tester = startCli(['run', '--plan', plan, '--timeline', '--json', 'killed-report.json'], {
+        cwd: dir,
+        env: { TMPDIR: temporary },
+      });
+      const begun = (): boolean =>
+        readdirSync(temporary, { recursive: true }).some((name) => String(name).endsWith('begun'));
+      while (tester.running && !begun()) await sleep(10);
+      assert.ok(begun(), 'the program runs');
+      tester.kill('SIGKILL');
+      const { output } = await tester.ended;
+      const left = (): string[] => readdirSync(temporary).filter((name) => name !== 'begun');
+      for (let i = 0; left().length > 0 && i < 500; i++) await sleep(10);
+      assert.deepEqual(left(), [], output);
+      assert.deepEqual(readdirSync(other), ['precious']);
+    }
   });
 
   test('does not keep its process alive', () => {

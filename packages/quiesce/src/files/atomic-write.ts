@@ -1,8 +1,7 @@
 // files/: how files are written whole, locked between processes, and made for a limited time. The layers above decide
 // what is written, and where.
-import { rmSync } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
-import { onProcessExit } from '../process/exit-guard.js';
+import { rename, writeFile } from 'node:fs/promises';
+import { removeAtEnd } from '../process/temporary-path.js';
 
 /**
  * Writes a file whole or not at all: a reader sees the old content or the new one, and an error leaves the old one.
@@ -10,14 +9,11 @@ import { onProcessExit } from '../process/exit-guard.js';
  */
 export async function writeAtomically(file: string, content: string | Uint8Array): Promise<void> {
   const draft = `${file}.${process.pid}.tmp`;
-  const release = onProcessExit(() => rmSync(draft, { force: true }));
+  const remove = removeAtEnd(draft);
   try {
     await writeFile(draft, content);
     await rename(draft, file);
-  } catch (error) {
-    await rm(draft, { force: true });
-    throw error;
   } finally {
-    release();
+    remove();
   }
 }

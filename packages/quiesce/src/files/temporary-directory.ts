@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EnvironmentError, messageOf } from '../errors.js';
-import { onProcessExit } from '../process/exit-guard.js';
+import { removeAtEnd } from '../process/temporary-path.js';
 
 /** A directory that only this process uses. It is removed when the process ends, at the latest. */
 export interface TemporaryDirectory {
@@ -28,17 +28,5 @@ export function makeTemporaryDirectory(prefix: string, parent = tmpdir()): Tempo
       { cause: error },
     );
   }
-  const release = onProcessExit(() => removeTree(path));
-  return {
-    path,
-    remove() {
-      removeTree(path);
-      release();
-    },
-  };
-}
-
-/** Removes a file or directory with everything in it. Retries while a process that is ending still adds to it. */
-export function removeTree(path: string): void {
-  rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  return { path, remove: removeAtEnd(path) };
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EnvironmentError, messageOf } from '../errors.js';
-import { onProcessExit } from '../process/exit-guard.js';
+import { removeAtEnd, removeTree } from '../process/temporary-path.js';
 
 /** A file for one reader. It is removed when this process ends, at the latest. */
 export interface TemporaryFile {
@@ -19,24 +19,15 @@ export interface TemporaryFile {
  */
 export function makeTemporaryFile(prefix: string, content: string | Uint8Array): TemporaryFile {
   const path = join(tmpdir(), `${prefix}-${randomUUID()}`);
-  const remove = (): void => rmSync(path, { force: true });
-  const release = onProcessExit(remove);
-  const file = {
-    path,
-    remove() {
-      remove();
-      release();
-    },
-  };
   try {
     writeFileSync(path, content, { flag: 'wx', mode: 0o600 });
   } catch (error) {
-    file.remove();
+    removeTree(path); // it may be there, without all of its content
     throw new EnvironmentError(
       `can't make a temporary file in ${tmpdir()}: ${messageOf(error)}`,
       'set TMPDIR to a directory with room',
       { cause: error },
     );
   }
-  return file;
+  return { path, remove: removeAtEnd(path) };
 }

@@ -6,10 +6,10 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { EnvironmentError, messageOf, QuiesceError, UsageError } from '../errors.js';
 import { withLock } from '../files/file-lock.js';
-import { removeTree } from '../files/temporary-directory.js';
 import { findExecutable } from '../process/executable.js';
 import { onProcessExit } from '../process/exit-guard.js';
 import { runToEnd } from '../process/run-to-end.js';
+import { removeTree } from '../process/temporary-path.js';
 
 const INSTALL_TIMEOUT_MS = 600_000;
 

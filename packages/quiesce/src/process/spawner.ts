@@ -6,6 +6,7 @@ import { getSystemErrorName } from 'node:util';
 import { EnvironmentError } from '../errors.js';
 import { signalName } from './signal-names.js';
 import type { ExitStatus, Output, Start, StartedProgram, Starter } from './started-program.js';
+import { shareWith } from './temporary-path.js';
 
 /** File of the spawner (crates/spawner), if it is built. */
 export const SPAWNER_FILE = fileURLToPath(
@@ -13,7 +14,7 @@ export const SPAWNER_FILE = fileURLToPath(
 );
 
 /** Version of the frames, which the spawner must know. */
-const PROTOCOL = '1';
+const PROTOCOL = '2';
 
 /** How long a spawner without programs stays, for the next one. */
 const IDLE_MS = 1_000;
@@ -114,6 +115,8 @@ class OutputOfProgram implements Output {
 
 const START = 0;
 const CLOSE = 1;
+const REMEMBER = 2;
+const FORGET = 3;
 /** Length, kind, program number, streams, and number of words. */
 const HEAD_OF_START_BYTES = 14;
 /** The length of an answer's frame, then its kind, the program number, and a number. */
@@ -130,6 +133,9 @@ class Spawner implements Starter {
   #idle: NodeJS.Timeout | undefined;
 
   readonly #retire: () => void;
+  readonly #unshare: () => void;
+  /** Numbers of the paths that it removes when this process is gone. */
+  readonly #paths = new Map<string, number>();
 
   readonly listens = true;
 
@@ -148,11 +154,23 @@ class Spawner implements Starter {
     child.on('error', () => {});
     child.once('close', (code, signal) => {
       retire();
+      this.#unshare();
       const lost = new EnvironmentError(
         `the spawner (process ${pid}) ended with ${signal ?? `code ${code}`}`,
       );
       for (const program of this.#programs.values()) program.failed(lost);
       this.#programs.clear();
+    });
+    this.#unshare = shareWith({
+      remember: (path) => {
+        const id = this.#next++ & 0xffff_ffff;
+        this.#paths.set(path, id);
+        this.#ask(REMEMBER, id, Buffer.from(path));
+      },
+      forget: (path) => {
+        const id = this.#paths.get(path);
+        if (id !== undefined && this.#paths.delete(path)) this.#ask(FORGET, id);
+      },
     });
     this.#rest();
   }
@@ -185,8 +203,23 @@ class Spawner implements Starter {
         clearTimeout(patience);
         resolve();
       });
-      this.#requests.end();
+      this.#farewell();
     });
+  }
+
+  /** Lets it end. What it was to remove is still in use. */
+  #farewell(): void {
+    this.#unshare();
+    this.#requests.end();
+  }
+
+  /** Sends a request of few bytes. */
+  #ask(kind: number, id: number, content: Uint8Array = Buffer.alloc(0)): void {
+    const head = Buffer.alloc(9);
+    head.writeUInt32LE(5 + content.length, 0);
+    head.writeUInt8(kind, 4);
+    head.writeUInt32LE(id, 5);
+    this.#requests.write(Buffer.concat([head, content]));
   }
 
   #add(id: number, outputs: number, name: string): Promise<StartedProgram> {
@@ -220,14 +253,7 @@ class Spawner implements Starter {
   }
 
   #stream(id: number, number: number): OutputOfProgram {
-    return new OutputOfProgram(() => {
-      const frame = Buffer.alloc(10);
-      frame.writeUInt32LE(6, 0);
-      frame.writeUInt8(CLOSE, 4);
-      frame.writeUInt32LE(id, 5);
-      frame.writeUInt8(number, 9);
-      this.#requests.write(frame);
-    });
+    return new OutputOfProgram(() => this.#ask(CLOSE, id, Buffer.of(number)));
   }
 
   #take(chunk: Buffer): void {
@@ -281,7 +307,7 @@ class Spawner implements Starter {
     for (const handle of [this.#child, this.#requests, this.#answers]) handle.unref();
     this.#idle = setTimeout(() => {
       this.#retire();
-      this.#requests.end();
+      this.#farewell();
     }, IDLE_MS).unref();
   }
 }
