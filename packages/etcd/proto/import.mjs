@@ -1,6 +1,6 @@
-// Copies etcd's .proto files here without what only Go and the HTTP gateway need:
+// Copies etcd's .proto files here, without the parts that only Go and the HTTP gateway need:
 //   node proto/import.mjs [version]        (then: npm run generate)
-// The files come from the Go module go.etcd.io/etcd/api/v3, by the ordinary Go client.
+// The files come from the Go module go.etcd.io/etcd/api/v3, through the ordinary Go client.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ const files = ['mvccpb/kv.proto', 'authpb/auth.proto', 'etcdserverpb/rpc.proto']
 const unwantedImport = /^import "(gogoproto|google\/api|protoc-gen-openapiv2|etcd\/api\/versionpb)\/.*\n/gm;
 const customOption = /\s*option \([\w.]+\)(?:\.\w+)? = (?:"[^"]*"|true|false|(\{));?/;
 
-/** Index after the brace that closes the one before `start`. */
+/** The index after the brace that closes the one before `start`. */
 function afterBlock(text, start) {
   let depth = 1;
   let at = start;

@@ -1,5 +1,5 @@
-// A plugin for buf: the methods of each service, with what a client needs to call them, as generated/*/methods.ts. The
-// messages are those that protoc-gen-ts_proto generates beside it.
+// A plugin for buf. It generates the methods of each service, with what a client needs to call them, as
+// generated/*/methods.ts. protoc-gen-ts_proto generates the messages beside it.
 import { basename, dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';

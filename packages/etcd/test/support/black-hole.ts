@@ -4,19 +4,19 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 /** A TCP proxy on loopback some of whose connections lead nowhere. */
 export interface BlackHole extends AsyncDisposable {
   readonly port: number;
-  /** Connections of clients that are open now. */
+  /** The client connections that are open now. */
   readonly connections: number;
-  /** Connections that are made from now on are accepted, and nothing else ever happens on them. */
+  /** Connections that are made from now on are accepted, and nothing more happens on them. */
   swallowNew(swallow: boolean): void;
-  /** No byte passes any more on the connections that there are; they stay open. */
+  /** From now on, no byte passes on the existing connections. They stay open. */
   swallowOpen(): void;
-  /** Resets each connection; ends those that lead nowhere, too. */
+  /** Resets each connection, and also ends those that lead nowhere. */
   reset(): void;
-  /** So many connections are reset as soon as the client has sent something: within the TLS handshake. */
+  /** This many connections are reset as soon as the client has sent something, which is during the TLS handshake. */
   resetNext(count: number): void;
 }
 
-/** Starts one in front of a port of this host. */
+/** Starts a proxy in front of a port of this host. */
 export async function startBlackHole(target: number): Promise<BlackHole> {
   const clients = new Map<Socket, Socket | undefined>();
   let swallow = false;
@@ -29,7 +29,7 @@ export async function startBlackHole(target: number): Promise<BlackHole> {
       clients.delete(client);
     });
     if (swallow) {
-      // Read, so that its end is seen.
+      // Read, so that its end is noticed.
       client.resume();
       return;
     }

@@ -3,10 +3,10 @@ import { type CallTrace, channelNames } from '../../src/index.js';
 import { busyFor } from './busy-for.js';
 
 /**
- * Blocks the event loop for so long, in ms, once the next call of a method has been sent, so that its answer can't be read
- * before that.
+ * Blocks the event loop for this long, in ms, once the next call of a method has been sent, so that its answer can't be
+ * read before that.
  *
- * @param method the end of its name.
+ * @param method the end of the method's name.
  * @returns when the block began, as soon as it has ended.
  */
 export function blockAfter(method: string, ms: number): Promise<number> {
@@ -14,7 +14,7 @@ export function blockAfter(method: string, ms: number): Promise<number> {
     const begun = (message: unknown): void => {
       if (!(message as CallTrace).method.endsWith(method)) return;
       unsubscribe(channelNames.callStart, begun);
-      // The fallback writes a turn later.
+      // The fallback writes one turn later.
       setImmediate(() =>
         setImmediate(() => {
           const start = performance.now();

@@ -1,6 +1,6 @@
 /**
- * The source of a function that keeps clients busy without end, for workers that are terminated in mid-call: it resolves
- * once all of them have calls, a watch and a keepalive under way. Keys have `name` in them.
+ * The source of a function that keeps clients busy forever, for workers that are terminated during a call. It resolves
+ * once all clients have calls, a watch and a keepalive under way. The keys contain `name`.
  */
 export const busy = `
   async function keepBusy(connect, options, name, clients) {

@@ -6,7 +6,7 @@ import { transports } from './transports.js';
 /** Makes a client over the transport under test. */
 export type Connect = (options: ConnectOptions | string) => Promise<EtcdClient>;
 
-/** Declares a suite once for each transport: what a client does must not depend on which one carries it. */
+/** Declares a suite once for each transport. A client's behaviour must not depend on its transport. */
 export function overEachTransport(title: string, suite: (connect: Connect) => void): void {
   for (const { name, skip } of transports) {
     describe(`${title}, ${name}`, { skip }, () =>
@@ -17,19 +17,19 @@ export function overEachTransport(title: string, suite: (connect: Connect) => vo
   }
 }
 
-/** Flags of etcd: elections are short, and so the smallest TTL of a lease, which follows from them, is 1 s. */
+/** Flags of etcd for short elections. The smallest TTL of a lease follows from them, and is 1 s. */
 export const shortElections: readonly string[] = ['--heartbeat-interval=20', '--election-timeout=200'];
 
-/** A server and a client of it. */
+/** A server and one of its clients. */
 export interface ServerAndClient {
   readonly server: EtcdServer;
   readonly etcd: EtcdClient;
 }
 
 /**
- * Declares that a suite, or a file, has an etcd of its own, from before its first test until after its last one.
+ * Declares that a suite, or a file, has its own etcd, from before its first test until after its last one.
  *
- * @param use takes it, before the first test.
+ * @param use receives the etcd, before the first test.
  */
 export function withServer(use: (server: EtcdServer) => void, options?: EtcdOptions): void {
   let server: EtcdServer | undefined;
@@ -40,7 +40,7 @@ export function withServer(use: (server: EtcdServer) => void, options?: EtcdOpti
   after(() => server?.stop());
 }
 
-/** As {@link withServer}, for a client. */
+/** The same as {@link withServer}, for a client. */
 export function withClient(make: () => Promise<EtcdClient>, use: (etcd: EtcdClient) => void): void {
   let etcd: EtcdClient | undefined;
   before(async () => {
@@ -50,11 +50,11 @@ export function withClient(make: () => Promise<EtcdClient>, use: (etcd: EtcdClie
   after(() => etcd?.close());
 }
 
-/** Declares both: an etcd with {@link shortElections}, and a client of it. */
+/** Declares both: an etcd with {@link shortElections}, and one of its clients. */
 export function withEtcd(connect: Connect, use: (given: ServerAndClient) => void): void {
   let server: EtcdServer | undefined;
   let etcd: EtcdClient | undefined;
-  // One hook: those of a file, unlike those of a suite, don't wait for each other.
+  // One hook for both: the hooks of a file, unlike those of a suite, don't wait for each other.
   before(async () => {
     server = await startEtcd({ extraArgs: shortElections });
     etcd = await connect(server.endpoint);
@@ -72,8 +72,8 @@ export async function keysBelow(etcd: EtcdClient, name: string): Promise<number>
 }
 
 /**
- * Turns authentication on, for two users with that password: `root`, and `locker`, who has permissions for keys below a name
- * alone.
+ * Turns authentication on, for two users with this password: `root`, and `locker`, who has permissions only for keys
+ * below a name.
  */
 export async function limitLocker(etcd: EtcdClient, name: string, password: string): Promise<void> {
   await etcd.auth.roleAdd('locker');

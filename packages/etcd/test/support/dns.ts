@@ -2,14 +2,14 @@ import { createSocket, type Socket } from 'node:dgram';
 import { promises as dns } from 'node:dns';
 import { decode, encode } from 'dns-packet';
 
-/** What an SRV record states. */
+/** The content of an SRV record. */
 export interface Target {
   readonly name: string;
   readonly port: number;
   readonly priority?: number;
 }
 
-/** A DNS server on loopback that knows these SRV records, and addresses nothing else. */
+/** A DNS server on loopback that has only these SRV records, and no addresses. */
 export async function startDns(records: Readonly<Record<string, readonly Target[]>>): Promise<{
   /** Its address, for `setServers()` of a resolver. */
   readonly address: string;

@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm';
 
 const bun = (globalThis as { Bun?: { gc(force: boolean): void } }).Bun;
 
-/** Has the host collect its garbage, all of it. */
+/** Makes the host collect all its garbage. */
 export function collectGarbage(): void {
   if (bun !== undefined) {
     bun.gc(true);

@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 
 const guide = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', '..', '..', 'docs', 'guide');
 
-/** The rows of the first table below a heading of docs/guide/coming-from.md: what is theirs, and what is ours. */
+/**
+ * The rows of the first table below a heading of docs/guide/coming-from.md: the other client's API, and this client's.
+ */
 export function rowsOf(heading: string): [theirs: string, ours: string][] {
   const page = readFileSync(join(guide, 'coming-from.md'), 'utf8');
   const section = page.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0];

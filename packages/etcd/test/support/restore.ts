@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { type EtcdServer, etcdutlBinary } from '@quiesce/test-services';
 import type { EtcdClient } from '../../src/index.js';
 
-/** Why no snapshot can be restored here; false where it can. */
+/** Why no snapshot can be restored here; false if it can. */
 export const cannotRestore = etcdutlBinary() === undefined && 'there was no Go to build etcdutl with';
 
 /** A backup of a single etcd. */
@@ -14,7 +14,7 @@ export interface Backup {
   readonly peerUrl: string;
 }
 
-/** Takes a snapshot into the directory of the server, with which it goes. */
+/** Takes a snapshot into the directory of the server, and is removed with it. */
 export async function backUp(server: EtcdServer, etcd: EtcdClient): Promise<Backup> {
   const file = join(server.dir, 'backup.db');
   await etcd.maintenance.snapshotTo(file);
@@ -23,10 +23,10 @@ export async function backUp(server: EtcdServer, etcd: EtcdClient): Promise<Back
 }
 
 /**
- * Kills the server and starts it on the same ports with what is in the backup, by `etcdutl snapshot restore`.
+ * Kills the server, and starts it on the same ports with the content of the backup, through `etcdutl snapshot restore`.
  *
- * @param cluster what the cluster's id is made of: the same as before, or another one, as etcd's guide advises.
- * @param flags further ones of `etcdutl snapshot restore`.
+ * @param cluster what the cluster's id is made from: the same as before, or a new one, as etcd's guide advises.
+ * @param flags further flags of `etcdutl snapshot restore`.
  */
 export async function restore(
   server: EtcdServer,

@@ -1,5 +1,5 @@
-// An HTTP/2 server that writes its frames by hand, so that a test decides over each byte: for what no orderly server
-// does. Only as much of RFC 9113 as that needs.
+// An HTTP/2 server that writes its frames by hand, so that a test decides about each byte. It is for things that no
+// correct server does. It implements only as much of RFC 9113 as that needs.
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 
@@ -40,7 +40,7 @@ export const Setting = { maxConcurrentStreams: 3, initialWindowSize: 4, maxFrame
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 
-/** One frame; `length` is what its head claims. */
+/** One frame. `length` is the length that its head claims. */
 export function frame(
   type: number,
   flags: number,
@@ -116,7 +116,7 @@ export function message(stream: number, text: string | Uint8Array, flags = 0): B
   return frame(Frame.data, flags, stream, grpcMessage(text));
 }
 
-/** A message as gRPC frames it; `length` is what it claims to have. */
+/** A message in gRPC's framing. `length` is the length that it claims to have. */
 export function grpcMessage(text: string | Uint8Array, compressed = 0, length?: number): Buffer {
   const bytes = Buffer.from(text);
   return Buffer.concat([Buffer.from([compressed]), u32(length ?? bytes.length), bytes]);
@@ -126,7 +126,7 @@ export function trailers(stream: number, list: Headers = [['grpc-status', '0']])
   return headers(stream, list, Flag.endStream);
 }
 
-/** A whole and orderly answer. */
+/** A whole and correct answer. */
 export function answer(stream: number, text: string): Buffer {
   return Buffer.concat([answerHead(stream), message(stream, text), trailers(stream)]);
 }
@@ -144,17 +144,17 @@ export interface Connection {
   readonly socket: Socket;
   /** Counts from 1. */
   readonly number: number;
-  /** Writes, unless the socket has gone. */
+  /** Writes, unless the socket has been closed. */
   write(...frames: Uint8Array[]): void;
 }
 
-/** What a test's server does. */
+/** The behaviour of a test's server. */
 export interface Http2Script {
-  /** A connection came, and nothing has been written on it. By default the server's SETTINGS go out. */
+  /** A connection was made, and nothing has been written on it. By default the server's SETTINGS are sent. */
   connected?(connection: Connection): void;
-  /** The head of a request came. */
+  /** The head of a request has arrived. */
   head?(connection: Connection, stream: number): void;
-  /** A request is complete. Counts all of this server from 1. */
+  /** A request is complete. The number counts all requests of this server from 1. */
   request?(connection: Connection, stream: number, count: number): void;
   /** The client reset a stream. */
   reset?(connection: Connection, stream: number, code: number): void;
@@ -162,13 +162,16 @@ export interface Http2Script {
 
 export interface Http2Peer extends AsyncDisposable {
   readonly endpoint: string;
-  /** Connections that came so far. */
+  /** The number of connections so far. */
   readonly connections: number;
-  /** Those that are open. */
+  /** The open connections. */
   readonly open: number;
 }
 
-/** Starts it on a free loopback port. It acknowledges SETTINGS and PING; it opens no window, so 65,535 bytes is all it takes. */
+/**
+ * Starts the server on a free loopback port. It acknowledges SETTINGS and PING. It never opens a window, so it accepts
+ * only 65,535 bytes.
+ */
 export async function startHttp2Peer(script: Http2Script): Promise<Http2Peer> {
   let connections = 0;
   let requests = 0;

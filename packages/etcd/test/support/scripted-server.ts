@@ -10,13 +10,18 @@ export type UnaryScript = (
   answer: grpc.sendUnaryData<Buffer>,
 ) => void;
 
-/** A gRPC server of raw messages whose methods do what a test says: for what a real etcd can't be made to do. */
+/**
+ * A gRPC server of raw messages whose methods do what a test says. It is for things that a real etcd can't be made to
+ * do.
+ */
 export interface ScriptedServer extends AsyncDisposable {
   readonly endpoint: string;
   readonly port: number;
 }
 
-/** Starts it on a free loopback port; method names stand for `/test.Script/<name>`, unless they are full. */
+/**
+ * Starts the server on a free loopback port. Method names stand for `/test.Script/<name>`, unless they are full names.
+ */
 export async function startScriptedServer(
   methods: { unary?: Record<string, UnaryScript>; stream?: Record<string, StreamScript> },
   credentials = grpc.ServerCredentials.createInsecure(),

@@ -1,12 +1,12 @@
-// etcd's key-value store in memory, as its documentation and its answers describe it: revisions, history, leases,
-// transactions. The tests' opinion of what the client must return.
+// etcd's key-value store in memory, according to its documentation and its answers: revisions, history, leases,
+// transactions. It is the tests' reference for what the client must return.
 import type { Compare, Int64, KeyRange, Op, PutOptions, RangeOptions, Txn } from '../../src/index.js';
 
-/** Keys and values are latin1 text here, so that text compares as bytes do. */
+/** Keys and values are latin1 text here, so that text compares like bytes. */
 export type Key = string;
 type Keys = Key | KeyRange;
 
-/** A key in the model, with what the client's `KeyValue` has. */
+/** A key in the model, with the fields of the client's `KeyValue`. */
 export interface ModelKv {
   readonly key: string;
   readonly value: string;
@@ -16,7 +16,7 @@ export interface ModelKv {
   readonly lease: bigint;
 }
 
-/** What etcd refuses a request with. */
+/** The errors with which etcd refuses a request. */
 export class ModelError extends Error {}
 
 /** Stands for any request that the client refuses without asking etcd. */
@@ -84,9 +84,9 @@ class Changes {
   }
 }
 
-/** The store. Each method returns what the client's call of that name resolves with, but for the header. */
+/** The store. Each method returns the result of the client's call of that name, without the header. */
 export class StoreModel {
-  /** The store at each revision; its first is 1. */
+  /** The store at each revision. The first revision is 1. */
   readonly #history: State[] = [new Map(), new Map()];
   readonly #leases = new Set<bigint>();
   #compacted = -1n;
@@ -158,7 +158,7 @@ export class StoreModel {
     });
   }
 
-  /** Keys that are attached to a lease. */
+  /** The keys that are attached to a lease. */
   attached(id: bigint): Key[] {
     return [...this.#state.values()].filter(({ lease }) => lease === id).map(({ key }) => key);
   }
@@ -233,14 +233,16 @@ export class StoreModel {
     };
   }
 
-  /** Conditions are all looked at before anything is done, also those of inner transactions. */
+  /** All conditions are checked before anything is done, including those of nested transactions. */
   #decide(txn: Txn<string, string>, branches: Map<unknown, boolean>): void {
     const succeeded = (txn.compare ?? []).every((condition) => holds(condition, this.#state));
     branches.set(txn, succeeded);
     for (const op of branchOf(txn, succeeded)) if (op.type === 'txn') this.#decide(op, branches);
   }
 
-  /** What etcd checks before it applies, in the order of the operations of the branches that are taken. */
+  /**
+   * What etcd checks before it applies a transaction, in the order of the operations of the branches that are taken.
+   */
   #checkOps(txn: Txn<string, string>, branches: ReadonlyMap<unknown, boolean>): void {
     for (const op of taken(txn, branches)) {
       if (op.type === 'put') {
@@ -279,7 +281,7 @@ export class StoreModel {
   }
 }
 
-/** Without the revision, which is the whole transaction's also for inner ones. */
+/** Without the revision. A nested transaction also has the revision of the whole transaction. */
 interface ModelTxnResult {
   readonly succeeded: boolean;
   readonly responses: unknown[];
@@ -289,14 +291,14 @@ function branchOf(txn: Txn<string, string>, succeeded: boolean): readonly Op<str
   return (succeeded ? txn.success : txn.failure) ?? [];
 }
 
-/** The operations that are done, inner ones in place. */
+/** The operations that are carried out, with those of nested transactions in their places. */
 function taken(txn: Txn<string, string>, branches: ReadonlyMap<unknown, boolean>): Op<string, string>[] {
   return branchOf(txn, branches.get(txn) as boolean).flatMap((op) =>
     op.type === 'txn' ? taken(op, branches) : [op],
   );
 }
 
-/** Refuses, as the client does, what etcd crashes on. */
+/** Refuses transactions on which etcd crashes, like the client. */
 function checkCrash(ops: readonly Op<string, string>[]): void {
   const all = flat(ops);
   for (const op of all.filter(isPut)) {
@@ -316,7 +318,10 @@ function flat(ops: readonly Op<string, string>[]): Op<string, string>[] {
 type Put = Extract<Op<string, string>, { type: 'put' }>;
 const isPut = (op: Op<string, string>): op is Put => op.type === 'put';
 
-/** Refuses what would write a key twice, as far as etcd looks: it overlooks deletes of a range without an end. */
+/**
+ * Refuses transactions that would write a key twice, as far as etcd checks that. It misses deletes of a range without
+ * an end.
+ */
 function checkWrites(ops: readonly Op<string, string>[]): { puts: Set<Key>; deletes: Contains[] } {
   const deletes = ops.flatMap((op) =>
     op.type === 'delete' && !isEndless(op.keys) ? [containing(op.keys)] : [],

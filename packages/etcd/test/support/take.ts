@@ -1,4 +1,4 @@
-/** The next items of an iterable, which stays open; fewer where it ends before. */
+/** The next items of an iterable, which stays open. There are fewer where it ends earlier. */
 export async function take<T>(iterable: AsyncIterable<T>, count: number): Promise<T[]> {
   const items: T[] = [];
   const iterator = iterable[Symbol.asyncIterator]();

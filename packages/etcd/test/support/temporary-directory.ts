@@ -10,9 +10,9 @@ after(() => {
 });
 
 /**
- * Makes a directory that is gone, with all that is in it, after the tests.
+ * Makes a directory that is removed after the tests, with everything in it.
  *
- * @param parent where it lies; default: among the system's temporary files.
+ * @param parent where to make it. Default: the system's temporary directory.
  */
 export function temporaryDirectory(parent = tmpdir()): string {
   const dir = mkdtempSync(join(parent, 'quiesce-etcd-'));

@@ -6,11 +6,11 @@ import type { TransportFactory } from '../../src/transport/transport.js';
 export interface TransportUnderTest {
   readonly name: 'native' | 'grpc-js';
   readonly make: TransportFactory;
-  /** Why its tests can't run here: there is no cargo to build the addon with. */
+  /** Why the tests of this transport can't run here: there is no cargo to build the addon with. */
   readonly skip: string | false;
 }
 
-/** One of them alone, on a host that the other one's tests bring down. */
+/** Only one of them, for a host that crashes in the other one's tests. */
 const only = process.env.QUIESCE_ETCD_TEST_TRANSPORT;
 
 const both: readonly TransportUnderTest[] = [
@@ -18,7 +18,7 @@ const both: readonly TransportUnderTest[] = [
   { name: 'grpc-js', make: grpcJsTransport, skip: false },
 ];
 
-/** Both, unless `QUIESCE_ETCD_TEST_TRANSPORT` names one. */
+/** Both transports, unless `QUIESCE_ETCD_TEST_TRANSPORT` names one. */
 export const transports = both.map((transport) => ({
   ...transport,
   skip: only === undefined || only === transport.name ? transport.skip : `only ${only} is tested`,

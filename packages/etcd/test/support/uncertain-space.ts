@@ -3,8 +3,8 @@ import { type Namespace, type Op, StatusCode, type Txn, UnavailableError } from 
 type Bytes = string | Uint8Array;
 
 /**
- * What becomes of a write: it is applied and answered, or its answer is lost, or it is applied late without one, just
- * before the so-many-th write after it; `Infinity`: by {@link UncertainSpace.deliver}.
+ * The fate of a write. It may be applied and answered, or its answer may be lost, or it may be applied late without an
+ * answer: just before the n-th write after it, where `Infinity` means by {@link UncertainSpace.deliver}.
  */
 export type Fate = 'answered' | 'unanswered' | number;
 
@@ -13,14 +13,14 @@ interface Late {
   readonly apply: () => Promise<unknown>;
 }
 
-/** A view of a real etcd in which the answers of writes get lost, and writes come late. */
+/** A view of a real etcd in which answers to writes get lost, and writes arrive late. */
 export class UncertainSpace {
   readonly space: Namespace;
-  /** Writes so far. */
+  /** The number of writes so far. */
   writes = 0;
   #late: Late[] = [];
 
-  /** @param fateOf what becomes of the n-th write, counted from 0. */
+  /** @param fateOf the fate of the n-th write, counted from 0. */
   constructor(real: Namespace, fateOf: (write: number) => Fate) {
     const txn = async (request: Txn<Bytes, Bytes>, ...rest: unknown[]): Promise<unknown> => {
       const apply = (): Promise<unknown> => Reflect.apply(real.txn, real, [request, ...rest]);
@@ -51,7 +51,7 @@ export class UncertainSpace {
     });
   }
 
-  /** Applies each write that is late, one after another. */
+  /** Applies each late write, one after another. */
   async deliver(afterEach: () => Promise<void>): Promise<void> {
     for (const { apply } of this.#late.splice(0)) {
       await apply();
