@@ -248,7 +248,7 @@ export class OwnedKey implements AsyncDisposable {
   /**
    * Removes a key that didn't win, unless another claim of the session has it.
    *
-   * @returns whether that is done already.
+   * @returns whether the removal is already done.
    * @internal
    */
   async abandon(): Promise<boolean> {
@@ -361,7 +361,7 @@ export async function soon(removal: Promise<unknown>): Promise<boolean> {
   return done;
 }
 
-/** The failure of a call that gave up, and whose key may still be there. */
+/** The failure of a call that gave up, while its key may still exist. */
 function keyLeft(error: unknown): unknown {
   if (!(error instanceof DeadlineExceededError) || !error.sent || error.mayBeApplied) return error;
   const { message, code, method, cause } = error;

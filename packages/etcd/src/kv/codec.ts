@@ -164,7 +164,7 @@ export class TypedKeyValue<Key, Value> {
    * @throws CodecError when the value can't be decoded, and for a deleted key, which has none.
    */
   get value(): Value {
-    // A transaction's own write has no version either, but no revision of a delete.
+    // A transaction's own write has no version either. Unlike a delete, it also has no revision.
     if (this.raw.version === 0n && this.raw.modRevision !== 0n)
       throw undecodable(`${JSON.stringify(this.raw.keyText())} was deleted, and has no value`, undefined);
     this.#value ??= { decoded: decode(this.#codec.value, 'value', this.raw.value, this.raw) };

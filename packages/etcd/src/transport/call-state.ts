@@ -171,7 +171,7 @@ export abstract class StreamCall extends PendingCall implements ByteStream {
 
   /** There is room for this many more messages, so as many waiting senders continue. */
   protected wakeSenders(most: number): void {
-    // One by one: `splice` would move all the others for each of them.
+    // One by one, as `splice` would move all remaining senders each time.
     for (let left = Math.min(most, this.#senders.length); left > 0; left--) this.#senders.shift()?.resolve();
   }
 

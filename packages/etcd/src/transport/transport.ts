@@ -74,7 +74,10 @@ export interface UnaryResponse {
 export interface ByteStream {
   /** Queues one message; resolves when the transport has room for another. Rejects once the call has ended. */
   send(message: Uint8Array): Promise<void>;
-  /** The same for one who waits for no room, since there is little to send: what fails is reported by the call's end alone. */
+  /**
+   * Like {@link send}, for a sender that has little to send and doesn't wait for room. Only the end of the call reports a
+   * failure.
+   */
   post(message: Uint8Array): void;
   /** Half-closes: no more messages will be sent. */
   closeSend(): void;
@@ -88,7 +91,10 @@ export interface ByteStream {
    * Rejects with a typed {@link EtcdError} for any other status. One call at a time.
    */
   receive(): Promise<Uint8Array | undefined>;
-  /** What {@link receive} would give at once, without a promise: the next message that has come and that nobody waits for. */
+  /**
+   * Returns what {@link receive} would resolve with at once, without a promise: the next message that has arrived, if
+   * nobody waits for it.
+   */
   poll(): Uint8Array | undefined;
   /** Response headers; rejects if the call ends without any. */
   readonly headers: Promise<Metadata>;

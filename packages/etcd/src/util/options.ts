@@ -23,8 +23,9 @@ export interface DescriptionMore {
 }
 
 /**
- * How many fields of an object are there and fit, read by their names; -1 where a required one is missing. A plain object that
- * has no more fields than these is right. V8 reads a field by a name in the code much faster than by a variable, as the check does.
+ * Counts the fields of an object that exist and fit; -1 where a required field is missing. It reads them by their names.
+ * A plain object without further fields is correct. V8 reads a field by a name in the code much faster than by a
+ * variable, which the full check uses.
  */
 export type CountFitting = (given: Readonly<Record<string, unknown>>) => number;
 
@@ -54,7 +55,7 @@ export class Description<Fields> implements Kind<Fields> {
 
   /**
    * @param what the object that has the fields, for messages: `put()`.
-   * @param countFitting for objects that one call has several of.
+   * @param countFitting a faster check, for objects of which one call may have several.
    */
   constructor(what: string, kinds: Kinds<Fields>, more: DescriptionMore = {}, countFitting?: CountFitting) {
     this.#countFitting = countFitting;

@@ -69,8 +69,9 @@ export class Subscription<Entry> implements StreamedWatch {
   #over: { failure?: unknown } | undefined;
   #disconnectedTimer: NodeJS.Timeout | undefined;
   #lastFailure: unknown;
-  /** The same of the streams before this one, and of this one. */
+  /** Whether a request may have left the client on an earlier stream. */
   #sent = false;
+  /** Whether a request was made on the present stream. */
   #sentHere = false;
 
   constructor(spec: WatchSpec, toEntry: ToEntry<Entry>, stream: WatchStream, listener: SubscriptionListener) {
