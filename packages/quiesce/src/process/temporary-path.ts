@@ -2,9 +2,9 @@ import { rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { onProcessExit } from './exit-guard.js';
 
-/** What outlives this process, and then removes what it was told of. */
+/** Something that outlives this process, and then removes the paths that it remembers. */
 export interface Survivor {
-  /** From now on, `path`, which is absolute, is to be removed when this process is gone. */
+  /** From now on, `path`, which is absolute, must be removed when this process is gone. */
   remember(path: string): void;
   /** This process has removed it. */
   forget(path: string): void;
@@ -14,12 +14,12 @@ const paths = new Set<string>();
 let survivor: Survivor | undefined;
 
 /**
- * Has a file or directory of this process alone removed when this process ends, at the latest. The exit guards do that. Where this
- * process is killed outright, the survivor does.
+ * Makes sure that a file or directory that only this process uses is removed when this process ends, at the latest. The exit
+ * guards do that. If this process is killed outright, the survivor does.
  * @returns the function that removes it now. Idempotent.
  */
 export function removeAtEnd(file: string): () => void {
-  // Whoever outlives this process works elsewhere.
+  // The survivor has another working directory.
   const path = resolve(file);
   paths.add(path);
   survivor?.remember(path);
@@ -37,8 +37,8 @@ export function removeTree(path: string): void {
 }
 
 /**
- * From now on, `next` is told what is to be removed, beginning with what is there already.
- * @returns the function that ends that. The survivor is told to forget all of it then.
+ * From now on, `next` remembers the paths to remove, beginning with the present ones.
+ * @returns the function that ends that. The survivor then forgets all of them.
  */
 export function shareWith(next: Survivor): () => void {
   survivor = next;
