@@ -1,14 +1,13 @@
 //! Starts one program.
 
-use std::ffi::OsStr;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, PipeWriter};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair};
 
+use crate::launch::Image;
 use crate::protocol::Start;
 
 /// The descriptor on which a program reports that its work is done.
@@ -37,26 +36,19 @@ pub struct Started {
 
 /// Starts a program as the leader of its own session and group, without standard input.
 pub fn start(request: &Start) -> io::Result<Started> {
-    let [program, arguments @ ..] = &request.words[..] else { return Err(io::ErrorKind::InvalidInput.into()) };
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .current_dir(&request.cwd)
-        .env_clear()
-        .envs(request.env.iter().filter_map(|text| variable(text)));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let image = Image::new(&request.words, &request.env, &request.cwd)?;
     let mut streams = Vec::new();
     let mut read = |number, from| streams.push(Stream { id: request.id, number, from });
-    if request.streams >= 1 {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let mut output = |number| -> io::Result<Option<PipeWriter>> {
+        if request.streams < number {
+            return Ok(None);
+        }
         let (from, to) = io::pipe()?;
-        command.stdout(to);
-        read(1, from.into());
-    }
-    if request.streams >= 2 {
-        let (from, to) = io::pipe()?;
-        command.stderr(to);
-        read(2, from.into());
-    }
+        read(number, from.into());
+        Ok(Some(to))
+    };
+    let (out, err) = (output(1)?, output(2)?);
     let mut done = None;
     if request.streams >= 3 {
         // A socket, because it shows which process made it: the witness writes to no other.
@@ -65,20 +57,11 @@ pub fn start(request: &Start) -> io::Result<Started> {
         read(DONE, from);
     }
     let listener = if request.socket.is_empty() { None } else { Some(listener(request)?) };
-    let fd = done.as_ref().map(AsRawFd::as_raw_fd);
-    // SAFETY: both calls are async-signal-safe, and nothing is allocated. The child doesn't need what its descriptor 3
-    // was: `serve` occupies that number.
-    unsafe {
-        command.pre_exec(move || {
-            if libc::setsid() < 0 || fd.is_some_and(|fd| libc::dup2(fd, DONE.into()) < 0) {
-                return Err(io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-    // `Child` doesn't wait for it: `serve` waits for all children.
-    let child = command.spawn()?;
-    Ok(Started { pid: child.id(), streams, listener })
+    let of = |output: &Option<PipeWriter>| output.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd);
+    let done = done.as_ref().map(AsRawFd::as_raw_fd);
+    // Descriptor 3 is none of these: `serve` occupies it.
+    let pid = image.launch([Some(null.as_raw_fd()), Some(of(&out)), Some(of(&err)), done])?;
+    Ok(Started { pid, streams, listener })
 }
 
 fn listener(request: &Start) -> io::Result<Listener> {
@@ -86,11 +69,4 @@ fn listener(request: &Start) -> io::Result<Listener> {
     bind(&at, &SocketAddrUnix::new_abstract_name(request.socket.as_bytes())?)?;
     listen(&at, MOST_WAITING)?;
     Ok(Listener { id: request.id, at })
-}
-
-fn variable(text: &OsStr) -> Option<(&OsStr, &OsStr)> {
-    let bytes = text.as_bytes();
-    // A name may begin with "=", though none should.
-    let at = 1 + bytes.get(1..)?.iter().position(|&byte| byte == b'=')?;
-    Some((OsStr::from_bytes(&bytes[..at]), OsStr::from_bytes(&bytes[at + 1..])))
 }

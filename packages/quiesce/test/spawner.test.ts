@@ -1,7 +1,15 @@
 // The spawner and Node start programs alike, and nothing of them is left, whoever dies first.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,6 +55,10 @@ writeFileSync(notExecutable, '');
 chmodSync(notExecutable, 0o644);
 mkdirSync(join(dir, 'bin'));
 writeFileSync(join(dir, 'bin', 'only-there'), '#!/bin/sh\necho found\n', { mode: 0o755 });
+mkdirSync(join(dir, 'denied'));
+writeFileSync(join(dir, 'denied', 'only-there'), 'echo denied\n', { mode: 0o644 });
+mkdirSync(join(dir, 'plain'));
+writeFileSync(join(dir, 'plain', 'only-there'), 'echo plain "$1"\n', { mode: 0o755 });
 
 /** What to start, and what is seen of it. */
 const programs: [name: string, what: Partial<Start>, status: unknown, output: string[]][] = [
@@ -82,6 +94,21 @@ const programs: [name: string, what: Partial<Start>, status: unknown, output: st
   [
     'its PATH',
     { command: ['only-there'], env: { PATH: join(dir, 'bin') } },
+    { code: 0, signal: null },
+    ['found\n', '', ''],
+  ],
+  [
+    'the next of its PATH, past what cannot be run',
+    {
+      command: ['only-there', 'x'],
+      env: { PATH: `/not/there:${join(dir, 'denied')}:${join(dir, 'plain')}` },
+    },
+    { code: 0, signal: null },
+    ['plain x\n', '', ''],
+  ],
+  [
+    'its folder in place of an empty entry of its PATH',
+    { command: ['only-there'], cwd: join(dir, 'bin'), env: { PATH: '/not/there:' } },
     { code: 0, signal: null },
     ['found\n', '', ''],
   ],
@@ -129,6 +156,11 @@ for (const [name, starter] of [
       await assert.rejects(start({ command: ['/bin/echo', 'a\0b'] }), /NUL|null bytes/);
     });
 
+    test('what is denied in its whole PATH is EACCES', async () => {
+      const what = { command: ['only-there'], env: { PATH: `${join(dir, 'denied')}:/not/there` } };
+      await assert.rejects(ended(await starter(), what), /spawn only-there EACCES/);
+    });
+
     test('a stream that is closed is closed for the program', async () => {
       const program = await (await starter()).start({
         ...{ ...sh('sleep 0.2; echo a; echo b'), cwd: dir, env: process.env, socket: '', outputs: 2 },
@@ -173,6 +205,21 @@ except ChildProcessError: print('none')`;
     const args = ['-c', source, process.execPath, cli, 'run', '-n', '1', '--', 'true'];
     const { status, stdout } = spawnSync(realPython(), args, { encoding: 'utf8', timeout: 60_000 });
     assert.deepEqual({ status, stdout }, { status: 0, stdout: 'none\n' });
+  });
+
+  test('has nothing left of what could not be started', async () => {
+    const { pid } = (await spawner()) as unknown as { pid: number };
+    const open = (): number => readdirSync(`/proc/${pid}/fd`).length;
+    const keeps = await (await spawner()).start({
+      ...{ command: ['/bin/sleep', '30'], cwd: dir, env: {}, socket: '', outputs: 0 },
+    });
+    const before = open();
+    for (let i = 0; i < 20; i++)
+      await assert.rejects(ended(await spawner(), { command: ['/not/there'] }), /ENOENT/);
+    assert.equal(open(), before);
+    assert.equal(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim(), String(keeps.pid));
+    process.kill(keeps.pid, 'SIGKILL');
+    await keeps.closed;
   });
 
   test('knows whether a program left something', async () => {
