@@ -713,7 +713,10 @@ describe('arguments', () => {
       [() => new api.Queue(typed as never, 'k'), /space is a Keyspace/],
       [() => new api.EndpointManager(typed as never, 'k'), /space is a Keyspace/],
       [() => resume({ key: 'x', revision: '1' }), /"x" is not a key of this mutex/],
-      [() => resume({ key: 1, revision: 1n }), /lock\.key is 1; it must be a string or a Uint8Array/],
+      [
+        () => resume({ key: 1, revision: 1n }),
+        /lock\.key is 1; it must be a string, a Uint8Array, or { base64 } from JSON/,
+      ],
       [() => resume({ key: 'x', revision: '0x7' }), /lock\.revision is '0x7'; it must be a revision/],
       [() => resume({ key: 'x', revision: 1.5 }), /lock\.revision is 1\.5; it must be a revision/],
       [() => resume('name/1'), /lock is 'name\/1'; it must be the key/],
