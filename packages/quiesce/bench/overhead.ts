@@ -1,5 +1,5 @@
-// What a run of the tester costs beyond starting the program and waiting for it, beside hyperfine and a shell loop:
-// npm run bench -- tester [RUNS]. Exits with 1 when it is more than 2 ms.
+// What a run of the tester costs beyond starting the program and waiting for it, compared with hyperfine and a shell
+// loop: npm run bench -- tester [RUNS]. Exits with 1 when it is more than 2 ms.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { run, summarize } from '../src/index.js';
@@ -15,7 +15,7 @@ if (!Number.isInteger(runs) || runs < 1) {
   process.exit(2);
 }
 
-/** Starts the program as the tester does, and waits for its end and its pipes'. */
+/** Starts the program as the tester does, and waits until it has ended and its pipes are closed. */
 async function spawnLoop(): Promise<void> {
   for (let i = 0; i < runs; i++) {
     const child = spawn(PROGRAM, [], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true });
@@ -38,7 +38,7 @@ if (hyperfine !== undefined) {
   ways.push(['hyperfine -N', () => execFileSync(hyperfine, options, { stdio: 'ignore' })]);
 }
 
-// Interleaved, so that a busy moment of the machine meets all.
+// Interleaved, so that a busy moment of the machine affects all.
 const times = new Map<string, number[]>(ways.map(([name]) => [name, []]));
 await spawnLoop();
 for (let round = 0; round < ROUNDS; round++) {
@@ -55,7 +55,7 @@ for (const [name, values] of times) {
   console.log(`${name.padEnd(26)} ${median(values).toFixed(2)}  (${range})`);
 }
 if (hyperfine === undefined) console.log('hyperfine is not installed: apt-get install hyperfine');
-// Of each round by itself: what slows a round slows both.
+// Computed for each round separately: what slows a round slows both.
 const [plain = [], tester = []] = [times.get('node:child_process spawn'), times.get('quiesce')];
 const overhead = median(tester.map((ms, i) => ms - (plain[i] as number)));
 console.log(`overhead over spawn: ${overhead.toFixed(2)} ms a run (at most ${MOST_OVERHEAD_MS} ms)`);

@@ -16,7 +16,7 @@ export interface Soaked {
   readonly heapBytesPerRun: number;
   /** Resident set at the end, in bytes. */
   readonly rss: number;
-  /** More than before: open file descriptors, child processes, files in the temporary directory. */
+  /** Growth since the start: open file descriptors, child processes, files in the temporary directory. */
   readonly descriptors: number;
   readonly processes: number;
   readonly files: number;
@@ -24,7 +24,8 @@ export interface Soaked {
 }
 
 /**
- * Runs a program that says "work done" and prints 4 KiB; every 40th run fails, every 400th leaves a process behind.
+ * Runs a program that reports "work done" and prints 4 KiB. Every 40th run fails, and every 400th leaves a process
+ * behind.
  * Linux only.
  */
 export async function soak(runs: number): Promise<Soaked> {
@@ -70,7 +71,7 @@ export async function soak(runs: number): Promise<Soaked> {
 
 const descriptors = (): number => readdirSync('/proc/self/fd').length;
 
-/** Processes that this one started and that are still there, zombies too. */
+/** Processes that this one started and that still exist, including zombies. */
 function children(): number {
   return readdirSync('/proc').filter((id) => {
     if (!/^\d+$/.test(id)) return false;

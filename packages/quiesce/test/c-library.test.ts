@@ -7,7 +7,7 @@ const line = (file: string) =>
   `7f5439e88000-7f5439e9d000 r--p 00000000 fe:00 10325976                   ${file}\n`;
 
 test('musl is known by what a process has mapped', () => {
-  // As Alpine has it, and as Debian's package.
+  // The names on Alpine, and in Debian's package.
   assert.ok(usesMusl(line('/usr/bin/node') + line('/lib/ld-musl-x86_64.so.1') + line('[vdso]')));
   assert.ok(usesMusl(line('/usr/lib/x86_64-linux-musl/libc.so')));
   assert.equal(usesMusl(line('/usr/lib/x86_64-linux-gnu/libc.so.6')), false);

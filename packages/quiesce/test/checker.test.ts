@@ -54,7 +54,7 @@ describe('under valgrind', { skip: withoutCompiler || (!has('valgrind') && 'ther
     assert.equal(failure?.signature?.id, 'valgrind');
     assert.match(failure?.evidence.stderr ?? '', /Invalid read of size 1/);
     assert.match(failure?.kind?.title ?? '', /valgrind/);
-    // What a reader would type, not what was made of it.
+    // What a reader would type, not what it was expanded to.
     assert.deepEqual(result?.scenario.command, [program]);
     assert.equal(
       reproduceCommand(result as ScenarioResult, failure as FailureGroup, null),

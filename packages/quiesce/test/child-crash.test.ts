@@ -1,4 +1,4 @@
-// A program under test is often a command that starts another, as `npm test` does: who dies then is a child of it.
+// A program under test is often a command that starts another, as `npm test` does. Then it is a child of it that dies.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
@@ -87,7 +87,7 @@ describe('a child that dies', { skip }, () => {
     assert.match(output, /a child process died from a signal in 2 of 2 runs: .*dies\.py \(SIGABRT\)/);
   });
 
-  // Runs differ by their number only; `died` is a death that the program expects.
+  // Runs differ only by their number; `died` is a death that the program expects.
   const died = `${inC}; echo after`;
   for (const [name, script, blamed] of [
     ['as often in runs that end well', `${died}; exit $((QUIESCE_RUN % 3 == 0))`, false],
@@ -107,7 +107,7 @@ describe('a child that dies', { skip }, () => {
       assert.equal(child?.signal, blamed ? 'SIGABRT' : undefined);
       assert.equal(failure.diedIn !== null, blamed);
       if (!blamed) assert.equal(failure.kind, null);
-      // Those of the first two deaths were taken, in whichever runs they were.
+      // The stacks of the first two deaths were taken, in whichever runs they were.
       if (hasStacks) assert.equal(stacks !== null && /abort/.test(stacks), blamed);
     });
   }
@@ -135,12 +135,12 @@ describe('a child that dies', { skip }, () => {
     assert.match(output, /a child process died from SIGABRT in thread "\w+", which may be why: .*dies\.py/);
   });
 
-  // The witness stops what dies, to have it looked at. A sleep of the main thread is over when it goes on, and the tester
-  // must not turn a crash into an exit code.
+  // The witness stops a process that dies, so that it can be examined. A sleep of the main thread is over when the
+  // process continues, and the tester must not turn a crash into an exit code.
   for (const [how, end] of [
     ['_exit', '_exit(0);'],
     ['the end of exit', ''],
-    // What the witness can't see: the tester only has to be quick enough once the process has stopped.
+    // The witness can't see this one. The tester only has to be quick enough once the process has stopped.
     ['a system call of its own', 'usleep(20000); syscall(SYS_exit_group, 0);'],
   ] as const) {
     test(`in the background dies though the main thread is about to leave by ${how}`, {
@@ -178,12 +178,12 @@ describe('a child that dies', { skip }, () => {
       const flags = ['-w', '-pthread', '-x', 'c', '-', '-o', program];
       assert.equal(spawnSync('gcc', flags, { input: source }).status, 0);
       const starts = `import subprocess; print([subprocess.run([${JSON.stringify(program)}]).returncode for _ in range(20)])`;
-      // All end as expected: then the output of none is kept but that of the first failure.
+      // All end as expected, so only the output of the first failure is kept.
       const command = [python, '-c', `${starts}; raise SystemExit(7)`];
       const { failures, runs } = await run({ command, runs: 1 });
       assert.equal(runs[0]?.childCrashes.length, 20);
       assert.equal(failures[0]?.evidence.stdout.trim(), `[${Array(20).fill(-11).join(', ')}]`);
-      // Stacks are taken of the first of many like ones only, and these explain the run.
+      // Stacks are taken only for the first of many similar deaths, and these explain the run.
       if (hasStacks) assert.equal(failures[0]?.kind?.id, 'thread-outlives-exit');
     });
   }

@@ -22,7 +22,7 @@ writeFileSync(
 writeFileSync(join(dir, 'package.json'), JSON.stringify({ scripts: { test: `node ${server}` } }));
 const node = process.execPath;
 
-/** What is said of a command that hangs. */
+/** What the tester reports about a command that hangs. */
 async function hang(command: readonly string[]): Promise<{
   readonly child: string | undefined;
   /** The command whose stacks come first. */

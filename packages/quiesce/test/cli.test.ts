@@ -1,4 +1,4 @@
-// The command line: exit codes, and what bad input gets: one clear line, no stack trace, nothing left behind.
+// The command line: exit codes, and what bad input gets: one clear line, no stack trace, and nothing left behind.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -39,7 +39,7 @@ function procFile(pid: string, name: string): string {
   }
 }
 
-/** Processes that have the marker in their command line, but for the tester itself. */
+/** Processes that have the marker in their command line, except for the tester itself. */
 const pidsOf = (marker: string): string[] =>
   readdirSync('/proc').filter((id) => {
     const words = /^\d+$/.test(id) ? procFile(id, 'cmdline') : '';
@@ -80,7 +80,7 @@ describe('quiesce run', () => {
     const { code, stdout, stderr } = await quiesce('run', '-n', '5', '--', process.execPath, '-e', '0');
     assert.equal(code, 0, stderr);
     assert.match(stdout, /below 45\.1 %/);
-    // Plain lines where there is no terminal.
+    // Plain lines, since there is no terminal.
     assert.ok(!(stdout + stderr).includes('\u001b['));
   });
 
@@ -415,7 +415,7 @@ describe('an interrupt while a crash is looked at', () => {
   });
 });
 
-/** Runs the tester, sends it a signal once something is the case, and checks that its report is there. */
+/** Runs the tester, sends it a signal once a condition holds, and checks that it leaves its report. */
 async function interrupted(
   args: string[],
   signal: NodeJS.Signals,

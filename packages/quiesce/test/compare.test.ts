@@ -1,4 +1,4 @@
-// Comparisons, with real programs that fail as often as they are asked to.
+// Comparisons, with real programs that fail as often as they are told to.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,7 +39,7 @@ describe('compare', () => {
 
   test('makes them by turns, too, when several are made at a time', async () => {
     const log = join(dir, 'parallel turns');
-    // Each waits until another has begun after it, which takes two at a time; after every fourth none may be to come.
+    // Each waits until another has begun after it, which takes two at a time. After every fourth there may be no other.
     const say = (word: string): string[] => [
       'sh',
       '-c',
@@ -58,7 +58,7 @@ describe('compare', () => {
       ],
     );
     const lines = readFileSync(log, 'utf8').trim().split('\n');
-    // At no time has one side had more than the jobs and the turn allow beyond the other.
+    // One side is never further ahead than the jobs and the alternation allow.
     let ahead = 0;
     for (const line of lines) {
       ahead += line === 'a' ? 1 : -1;

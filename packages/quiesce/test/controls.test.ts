@@ -1,4 +1,4 @@
-// The controls: each of the deliberately bad addons in controls/ is caught, and its end is named for what it is.
+// The controls: each of the deliberately bad addons in controls/ is caught, and its end gets the right name.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { realPython } from './support/python.js';
 const here = (path: string): string => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 const noAmplifier = unavailablePerturbations().find(({ name }) => name === 'amplify')?.reason;
 
-// With stacks of the thread that died, each bad addon is called what it is.
+// With stacks of the thread that died, each bad addon gets the right kind.
 const hasStacks = existsSync(WITNESS_FILE) && spawnSync('gdb', ['--version']).status === 0;
 
 const hosts = [
@@ -44,14 +44,14 @@ for (const { host, command, addon, kinds } of hosts) {
     for (const mode of ['static-runtime', 'late-callback'] as const) {
       test(`${mode}: crashes at exit, amplified`, { skip: missing ?? noAmplifier ?? false }, async () => {
         const { failed, failures, runs } = await runMode(mode, 'amplify');
-        // All of them on a quiet machine.
+        // On a quiet machine, all of them do.
         assert.ok(failed >= runs.length - 1, `${failed} of ${runs.length} failed`);
         for (const { outcome, phase } of failures) {
-          // Dirty output: a thread that says its last words while the process still ends with 0.
+          // Dirty output: a thread prints its last words while the process still ends with 0.
           assert.match(outcomeLabel(outcome), /^(SIGSEGV|SIGABRT|SIGBUS|dirty output)$/);
           assert.equal(phase, 'exit');
         }
-        // The commonest: the window that is hit may be another one now and then.
+        // The most frequent kind: sometimes the race hits another window.
         if (hasStacks) assert.equal(failures[0]?.kind?.id, kinds[mode]);
       });
     }

@@ -1,4 +1,5 @@
-// What a crash, a hang and a clean exit show of their threads: real programs that end so, seen by the witness and gdb.
+// What a crash, a hang and a clean exit show of their threads: real programs that end in these ways, seen by the
+// witness and gdb.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -30,7 +31,8 @@ const untraced = unseen || (has('gdb') ? false : 'gdb is missing');
 const gccless = has('gcc') && has('g++') ? false : 'gcc is missing';
 const pythonless = unseen || (has('python3') ? false : 'python3 is missing');
 
-// As where Yama forbids it (kernel.yama.ptrace_scope 2 or 3): what is run so gets EPERM of ptrace, by seccomp.
+// As if Yama forbade it (kernel.yama.ptrace_scope 2 or 3): seccomp makes ptrace fail with EPERM in what is run this
+// way.
 const withoutPtrace = `
 import ctypes, os, struct, sys
 number = {"x86_64": 101, "aarch64": 117}[os.uname().machine]
@@ -40,7 +42,7 @@ filters = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes
 libc = ctypes.CDLL(None)
 assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filters, 0, 0) == 0
 os.execv(sys.argv[1], sys.argv[1:])`;
-/** What the tester says of a program's first failure where no debugger may attach. */
+/** What the tester reports about a program's first failure if no debugger may attach. */
 function withoutDebugger(program: string[]): FailureGroup {
   const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
   const words = ['run', '-n', '1', '--timeout', '1500ms', '--json', '-', '--', ...program];
@@ -120,7 +122,8 @@ describe('a crash', () => {
   test('in a background thread is reported by its name, also when the main thread exits meanwhile', {
     skip: pythonless,
   }, async () => {
-    // gdb needs longer than that, so the main thread would end it with code 0 if the crash didn't stop all of it.
+    // gdb needs longer than that, so the main thread would end the process with code 0 if the crash didn't stop all of
+    // it.
     const program = [
       'import ctypes, os, threading, time',
       'libc = ctypes.CDLL(None)',
@@ -143,7 +146,7 @@ describe('a crash', () => {
     const program =
       "const { signal } = require('child_process').spawnSync(process.execPath, ['-e', 'process.abort()'], { stdio: [0, 1, 2, 3] }); process.exit(signal === 'SIGABRT' ? 0 : 9)";
     const result = await run({ command: node(program), runs: 1 });
-    // What the child printed counts, the way it ended doesn't.
+    // What the child printed counts; the way it ended doesn't.
     assert.notEqual(result.runs[0]?.outcome.kind, 'signal');
     assert.notEqual(result.runs[0]?.outcome.kind, 'exit-code');
     assert.deepEqual(
@@ -227,7 +230,7 @@ describe('who died where', () => {
   });
 });
 
-// Programs in C, C++ and Rust's manner of dying, each with and without a debugger.
+// Programs that die like C, C++ and Rust programs, each with and without a debugger.
 describe('what a program did', () => {
   const build = (name: string, source: string, compiler: string, ...options: string[]): string => {
     const folder = temporaryDirectory('kinds');
@@ -311,7 +314,8 @@ describe('what a program did', () => {
   test('a thread that Python ends by force is known though nothing of that is in its stack', {
     skip: untraced || gccless || pythonless,
   }, async () => {
-    // As of a Rust extension: a destructor dies that runs as the frame is left. The library's own lets that come first.
+    // Like a Rust extension: a destructor that runs as the frame is left dies. The library's own destructor makes that
+    // come first.
     const library = build(
       'unwound.so',
       `#include <unistd.h>
@@ -356,7 +360,7 @@ describe('what a program did', () => {
       label(failures[0] ?? { kind: null }),
       /^blocked \(as it exits, for its child process \d+ \(sleep 60\)/,
     );
-    // That it exits isn't seen then, and so it may only wait for what it has started.
+    // Then the exit isn't seen, so the process may only wait for what it has started.
     const unseen = withoutDebugger(command);
     assert.equal(unseen.evidence.child?.command, 'sleep 60');
     assert.match(label(unseen), /^blocked \(in a sleep/);
@@ -488,7 +492,7 @@ describe('a hang', () => {
       assert.equal(group?.outcome.kind, 'hang');
       assert.equal(group?.kind?.id, id, group?.evidence.stacks ?? 'no stacks');
       if (id === 'busy') assert.match(group?.kind?.detail ?? '', /burns CPU in \w/);
-      // By py-spy where it is installed, else by Python itself.
+      // From py-spy if it is installed, otherwise from Python itself.
       if (what === 'accept') {
         assert.match(group?.kind?.detail ?? '', /^at accept \(\S+\/socket\.py:\d+\), called in <module> /);
       }
@@ -572,7 +576,7 @@ describe('a hang', () => {
       assert.equal(kind?.id, 'exit-in-signal-handler', `${name}: ${evidence?.stacks}`);
       assert.equal(kind?.detail, 'it had interrupted update');
     }
-    // What waits can be interrupted anywhere.
+    // Code that waits can be interrupted anywhere.
     const waits = exits(`
       static void leave(void) { abort(); }
       int main(void) { atexit(leave); signal(SIGALRM, handle); alarm(1); pause(); }`);
@@ -644,7 +648,7 @@ describe('a hang', () => {
       assert.equal(group?.outcome.kind, 'hang');
       assert.equal(group?.kind?.id, id, group?.evidence.stacks ?? 'no stacks');
       assert.match(group?.kind?.detail ?? '', detail);
-      // What the inspector prints isn't the program's.
+      // The inspector's output isn't the program's.
       assert.doesNotMatch(group?.evidence.stderr ?? '', /Debugger/);
     });
   }
@@ -734,7 +738,7 @@ describe('what is left at exit', () => {
     const left = { name: 'x', library: '/usr/lib/libgomp.so.1.0.0' };
     assert.equal(isAllowedThread(left, []), true);
     assert.equal(isAllowedThread({ ...left, library: '/usr/lib/libgo.so' }, []), false);
-    // Linked into a library that has threads of its own, whose users can end them.
+    // Linked into a library with its own threads, which its users can end.
     const linked = { name: 'jemalloc_bg_thd', library: '/x/libarrow.so.2600' };
     assert.equal(isAllowedThread(linked, []), true);
     assert.equal(isAllowedThread({ ...linked, library: null }, []), true);
@@ -776,7 +780,7 @@ describe('what is left at exit', () => {
         assert.match(left.threads?.[0]?.library ?? '', /\/addon\.so$/);
         assert.match(left.threads?.[0]?.runtime ?? '', runtime);
       }
-      // What nobody can end is let be, whoever started it.
+      // A thread that its users can't end is tolerated, whatever started it.
       const strict = await run({ command, runs: 1, strict: true });
       assert.equal(strict.ok, options.includes('-fopenmp'));
     });
@@ -884,7 +888,7 @@ describe('the witness keeps out of the way', () => {
     ].join('\n');
     const result = await run({ command: ['python3', '-c', program], runs: 1 });
     assert.equal(result.ok, true);
-    // It had no descriptor left to report on, and called the tester.
+    // It had no descriptor left to report on, and connected to the tester.
     assert.deepEqual(result.runs[0]?.left.threads, spawned ? [] : null);
     assert.deepEqual(result.runs[0]?.left.files, ['own']);
   });
@@ -1017,7 +1021,7 @@ describe('frames', () => {
     skip: untraced || pythonless,
   }, async () => {
     const dir = temporaryDirectory('py-spy');
-    // In the tool's place: what it prints, of the process that it is asked about. The real one is for users to install.
+    // Replaces the tool: prints its output for the process that it is asked about. Users install the real one.
     writeFileSync(
       join(dir, 'py-spy'),
       `#!/bin/sh
@@ -1142,7 +1146,7 @@ describe('the likely kind', () => {
         ],
       },
     ],
-    // Who died where comes before what was printed.
+    // The thread that died, and where, comes before printed text.
     [
       'crash-in-destructor',
       {
@@ -1208,7 +1212,7 @@ describe('the likely kind', () => {
         ],
       },
     ],
-    // An interpreter that runs isn't finalized.
+    // A running interpreter isn't finalizing.
     [
       'python-without-gil',
       {
@@ -1332,7 +1336,7 @@ describe('the likely kind', () => {
         threads: [stack(true, true, 'free', '__run_exit_handlers', 'exit', 'main')],
       },
     ],
-    // A lock of stdout that a daemon thread has held since it was stopped.
+    // A lock of stdout that a daemon thread held when it was stopped.
     [
       'thread-outlives-exit',
       {
@@ -1356,7 +1360,7 @@ describe('the likely kind', () => {
         threads: [stack(true, true, 'abort', 'QMessageLogger::fatal', 'QThread::~QThread()', 'main')],
       },
     ],
-    // Without a stack the thread's name, or what the program said, is what there is.
+    // Without a stack, only the thread's name and the program's output are known.
     [
       'thread-outlives-exit or native-crash',
       {

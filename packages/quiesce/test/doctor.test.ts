@@ -1,4 +1,4 @@
-// `quiesce doctor`: what is there, by trying it; and what is missing, with its cost and where to get it.
+// `quiesce doctor`: what is available, found by trying it; and what is missing, with its cost and where to get it.
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

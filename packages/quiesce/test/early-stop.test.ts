@@ -1,4 +1,4 @@
-// Sessions that end early, as failures have shown enough; and what a command or plan needn't be given: its name, its file.
+// Sessions that end early because enough runs failed; and what a command or plan can omit: its name, its file.
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -72,7 +72,8 @@ test('a program that can not do its work is not run again and again', async () =
     /stopped early: each of its first 5 runs failed in the same way.*: Error: Cannot find module/,
   );
 
-  // One that comes to its exit, crashes, says nothing, fails otherwise now and then, or may end as it likes, goes on.
+  // A program that reaches its exit, crashes, prints nothing, sometimes fails differently, or may end in any way
+  // continues.
   const words = 'echo Error >&2';
   const commands: Record<string, string> = {
     exit: `echo done >&$QUIESCE_DONE_FD; ${words}; exit 1`,

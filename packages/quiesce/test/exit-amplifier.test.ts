@@ -1,4 +1,4 @@
-// The exit amplifier: it only delays. Programs behave the same under it, and a race at exit is hit.
+// The exit amplifier only delays: programs behave the same under it, and a race at exit is hit.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
@@ -104,7 +104,7 @@ describe('a program under the amplifier', () => {
   });
 
   test('is delayed no longer than its budgets', { skip: skipCompiled }, async () => {
-    // A thread that wakes others without end, beside a main thread that is always busy.
+    // A thread that wakes others endlessly, beside a main thread that is always busy.
     const program = compiled(
       'chatty',
       `#include <atomic>
@@ -140,7 +140,7 @@ describe('a program under the amplifier', () => {
     try {
       program = compiled('sanitized', source, '-fsanitize=address');
     } catch {
-      return; // this compiler has none
+      return; // this compiler has no AddressSanitizer
     }
     const { failures, runs } = await amplified([program], { runs: 2 });
     assert.deepEqual(failures, []);
@@ -152,7 +152,7 @@ describe('a program under the amplifier', () => {
     const env = { LD_PRELOAD: AMPLIFIER_FILE };
     const { failures } = await amplified(command, { env, runs: 1, expect: { exitCode: 1 } });
     const preloaded = failures[0]?.evidence.stdout.trim().split(':');
-    // Another library of the tester may stand between them.
+    // Other libraries of the tester may be between them.
     assert.deepEqual([preloaded?.at(0), preloaded?.at(-1)], [AMPLIFIER_FILE, AMPLIFIER_FILE]);
     assert.ok((preloaded?.length ?? 0) >= 2);
   });

@@ -1,4 +1,4 @@
-// The history of failure rates: kept as JSON lines, read back, plotted; no session lost, whoever writes.
+// The history of failure rates: kept as JSON lines, read back, and plotted. No session is lost, whatever writes.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// A machine that gives less than usual, and programs that misbehave: a clear line, the documented exit code, nothing left.
+// A machine that gives less than usual, and programs that misbehave: a clear line, the documented exit code, and
+// nothing left.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
@@ -21,7 +22,7 @@ script('lost-interpreter', '#!/nowhere/sh\n');
 script('no-interpreter', 'echo hello\nexit 3\n');
 script('not-executable', 'exit 0\n', 0o644);
 
-/** `$Q` is the tester in a line of a shell, whose working directory is this file's. */
+/** `$Q` stands for the tester in a shell command, whose working directory is this file's. */
 function shell(line: string, env: NodeJS.ProcessEnv = {}): { code: number | null; output: string } {
   const { status, stdout, stderr } = spawnSync('bash', ['-c', `${line} 2>&1`], {
     ...{ cwd: dir, timeout: 60_000, encoding: 'utf8' },

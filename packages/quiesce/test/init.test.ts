@@ -1,4 +1,4 @@
-// `quiesce init`: what it writes runs as it is, and nothing is overwritten.
+// `quiesce init`: what it writes runs unchanged, and nothing is overwritten.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ test('the plan it writes for Node holds, and is not overwritten', async () => {
   assert.match(again.stderr, /already exists/);
   assert.equal(readFileSync(join(dir, 'shutdown-program.mjs'), 'utf8'), 'mine');
   rmSync(join(dir, 'shutdown.plan.yaml'));
-  // Neither file is written when one is there.
+  // Neither file is written if one of them exists.
   assert.equal((await quiesce('init', 'node:zlib')).code, 2);
   assert.deepEqual(readdirSync(dir), ['shutdown-program.mjs']);
   rmSync(join(dir, 'shutdown-program.mjs'));
@@ -55,7 +55,7 @@ test('paths are right from another folder, which is made', async () => {
 });
 
 test('an addon by itself is required, not imported', async () => {
-  // Not one that loads: what it is told of that is from the loader.
+  // Not a loadable addon: the error that is reported comes from the loader.
   writeFileSync(join(dir, 'mine.node'), 'no addon');
   for (const host of ['node', 'bun']) {
     const plan = `${host}-addon.yaml`;

@@ -1,4 +1,4 @@
-// The tester from others' tests: node:test, vitest, and pytest in a venv of its own, each as a user has it.
+// The tester called from other tests: node:test, vitest, and pytest in its own venv, each as a user has it.
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -119,7 +119,7 @@ describe('pytest', { skip: python() === undefined ? 'Python with venv is not ins
       pip('download', '--quiet', '--dest', wheels, 'pytest==8.4.2');
       writeFileSync(join(wheels, 'complete'), '');
     }
-    // As a user gets it: built, and installed by its metadata into an environment that has nothing else.
+    // As a user gets it: built, and installed with its metadata into an environment that has nothing else.
     const source = join(dir, 'pytest-quiesce');
     cpSync(join(packageDir, '..', 'pytest-quiesce'), source, {
       recursive: true,
@@ -239,7 +239,7 @@ def test_wrong(expect_clean_exit):
     );
     assert.equal(code, 1, output);
     assert.match(output, /2 failed, 3 passed/);
-    // What fails is shown by the test's own line, without the plugin's source.
+    // A failure is shown with the test's own line, without the plugin's source.
     assert.match(output, /TesterError: quiesce: error: command "no-such-program"/);
     assert.doesNotMatch(output, /def _run|subprocess\.Popen|def expect_clean_exit/);
     assert.match(output, /1 of 1 SIGSEGV/);

@@ -81,7 +81,7 @@ describe('a matrix', () => {
   });
 });
 
-/** An `npm` that records each installation, and then does it, or does something else. */
+/** An `npm` that records each installation, and then either does it or does something else. */
 function npmThat(name: string, does: string): { path: string; calls(word: string): number } {
   const folder = join(dir, name);
   mkdirSync(folder);
@@ -197,7 +197,7 @@ describe('bisect', () => {
   });
 
   test('leaves out versions that the program can not do its work with', async () => {
-    // It says that its work is done, where it can do it; at its exit it fails with version 3.
+    // It reports "work done" if it can do the work; at its exit it fails with version 3.
     const bisectWithout = (unusable: string, ...options: string[]) => {
       const works = `const { version } = require(process.argv[1] + "/node_modules/is-number/package.json");
         if (/^[${unusable}]/.test(version)) throw new TypeError("no such function");
@@ -242,7 +242,7 @@ describe('bisect', () => {
     for (const args of [
       ['gem:is-number', ...program],
       ['npm:is-number'],
-      // Nothing in it is of the package.
+      // It contains nothing from the package.
       ['npm:is-number', '--', 'true'],
       ['pypi:six', ...program],
       ['--from', '0.0.99', 'npm:is-number', ...program],

@@ -1,4 +1,4 @@
-// What keeps a hung Node alive, as its inspector says: workers by their files, and not what it has printed.
+// What keeps a hung Node alive, according to its inspector: workers by their files, but not what it has printed.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

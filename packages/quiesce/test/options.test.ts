@@ -1,5 +1,5 @@
-// The table of scenario options: what a plan and a command line give, a report has, and runs that are counted together
-// share, is the same for each option.
+// The table of scenario options. For each option, these agree: what a plan and a command line give, what a report has,
+// and what runs that are counted together share.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Command } from 'commander';
@@ -20,7 +20,7 @@ import { resolvePlan } from '../src/plan/resolve.js';
 import { optionValue, type Scenario } from '../src/plan/scenario.js';
 import { witnessProblem } from '../src/run/witness.js';
 
-/** Of each option a value that isn't its default, and what must stand beside it. */
+/** A value for each option that isn't its default, and the other options that the value needs. */
 const others: { readonly [K in OptionName]-?: Pick<Required<ScenarioDefaults>, K> & ScenarioDefaults } = {
   runs: { runs: 7 },
   until: { until: '20%' },
@@ -60,7 +60,7 @@ for (const name of optionNames) {
     const { flag, bearsOn, noun, report } = optionOf(name);
     const value = optionValue(other, name);
 
-    // The command line gives what the plan does, and its words are those of the value.
+    // The command line gives what the plan does, and the value's words are those of the command line.
     if (flag !== undefined && value !== undefined) {
       assert.notDeepEqual(value, optionValue(usual, name));
       const command = scenarioOptions(new Command()).exitOverride();
@@ -72,14 +72,14 @@ for (const name of optionNames) {
       assert.match(command.helpInformation(), new RegExp(`${flagOf(name)}\\b`));
     }
 
-    // A report has it, and gives it back.
+    // A report contains it, and returns it.
     if (report !== undefined) {
       const written = JSON.parse(JSON.stringify(writeOptions(other)));
       const read = readOptions(z.looseObject({ ...reportedOptions }).parse(written));
       assert.deepEqual((read as Partial<Scenario>)[(optionOf(name).field ?? name) as keyof Scenario], value);
     }
 
-    // Runs of another value are distinguished where that bears on them.
+    // Runs with another value are kept apart if that matters for them.
     for (const bearing of bearings) {
       const found = difference(usual, other, [bearing]);
       if (value !== undefined && bearing === bearsOn) assert.equal(found?.noun, noun);

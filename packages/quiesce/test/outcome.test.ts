@@ -1,4 +1,4 @@
-// How the tester decides each run's end, on real programs that end so.
+// How the tester decides each run's end, with real programs that end in these ways.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -138,7 +138,7 @@ describe('work done', () => {
   test('parts a failure at work from one at exit', async () => {
     const atExit = await ended(node(`${done} process.abort()`));
     const unsaid = await ended(node('process.abort()'));
-    // Says so in its first run, and dies before it could in the second.
+    // Prints it in its first run, and dies before it could in the second.
     const flag = join(temporaryDirectory('outcome'), 'ran');
     const once = `if (require('fs').existsSync('${flag}')) process.abort(); require('fs').writeFileSync('${flag}', ''); ${done}`;
     const atWork = await run({ command: node(once), runs: 2 });

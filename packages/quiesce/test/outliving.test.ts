@@ -14,7 +14,7 @@ const dir = temporaryDirectory('outliving');
 const python = realPython();
 const linuxOnly = process.platform !== 'linux' && 'processes are known by /proc';
 
-// Two forks, a session of its own, nothing open: neither its group nor a pipe shows it.
+// Two forks, a separate session, and nothing open: neither its group nor a pipe shows it.
 writeFileSync(
   join(dir, 'daemon.py'),
   `import os, sys, time

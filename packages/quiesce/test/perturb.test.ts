@@ -91,7 +91,7 @@ describe('a list of parts', () => {
   });
 });
 
-/** What the runs of a program printed, each as one JSON value; `any` lets the evidence be kept. */
+/** What the runs of a program printed, each as one JSON value; `any` keeps the evidence. */
 async function printed(script: string, options: Partial<RunOptions>): Promise<unknown> {
   const result = await run({
     command: [process.execPath, '-e', `console.log(JSON.stringify(${script})); process.exitCode = 9`],

@@ -1,5 +1,5 @@
-// What is wrong in a plan: everything at once, with its place, unknown fields first; and the published schema, which
-// an editor completes plans by.
+// What is wrong in a plan: everything at once, with its place, unknown fields first. Also the published schema, with
+// which editors complete plans.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: a plan's own placeholders
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';

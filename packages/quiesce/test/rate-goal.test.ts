@@ -1,4 +1,4 @@
-// The error rates of `until`, by simulation through the code that real runs go through.
+// The error rates of `until`, by simulation with the code that real runs use.
 import assert from 'node:assert/strict';
 import { createCipheriv } from 'node:crypto';
 import { describe, test } from 'node:test';
@@ -60,7 +60,7 @@ function simulate(scenario: Scenario, trueRate: number, uniform: () => number): 
 
 describe('a rate that is run until', () => {
   const TESTS = 4_000;
-  // How often an event of probability 5 % may happen in so many tests: 5 % and four standard deviations.
+  // How often an event of probability 5 % may happen in this many tests: 5 % and four standard deviations.
   const MOST_OF_5_PERCENT = TESTS * 0.05 + 4 * Math.sqrt(TESTS * 0.05 * 0.95);
 
   for (const allowFailures of [0, 1, 4]) {
@@ -86,7 +86,7 @@ describe('a rate that is run until', () => {
         assert.ok(belowBound <= MOST_OF_5_PERCENT, `bound: ${belowBound}`);
         assert.ok(outside <= MOST_OF_5_PERCENT, `interval: ${outside}`);
         assert.ok(runs / TESTS <= scenario.runs);
-        // It isn't just cautious: clear cases are decided, and at the edge the error is near what is allowed.
+        // It isn't just cautious: clear cases are decided, and at the edge the error is near the permitted one.
         if (trueRate === 0.01) assert.ok(verdicts.below > TESTS * (allowFailures === 0 ? 0.7 : 0.9));
         if (trueRate === 0.3) assert.ok(runs / TESTS < scenario.runs / 2, `${runs / TESTS} runs`);
         if (trueRate === 0.1) assert.ok(verdicts.below > TESTS * 0.02, `${verdicts.below} of ${TESTS}`);

@@ -1,4 +1,4 @@
-// The published JSON schema: it is that of the code, and real reports are valid by it, down to the last field.
+// The published JSON schema: it matches the code, and real reports are valid by it, down to the last field.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ const quiesce = async (...args: string[]): Promise<number | null> => (await runC
 
 const saved = (file: string): Record<string, unknown> => JSON.parse(readFileSync(join(dir, file), 'utf8'));
 
-/** The schema without leave for fields that it doesn't name. */
+/** The schema, changed so that it doesn't permit fields that it doesn't name. */
 function closed(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(closed);
   if (typeof node !== 'object' || node === null) return node;

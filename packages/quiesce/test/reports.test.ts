@@ -1,4 +1,4 @@
-// JUnit XML, TAP, GitHub annotations and the HTML page, each read by what reads it in use.
+// JUnit XML, TAP, GitHub annotations and the HTML page, each read by a program that reads it in practice.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -201,7 +201,7 @@ describe('the HTML page', () => {
     return (more + 0.05) / (less + 0.05);
   }`;
 
-  /** WCAG's contrast ratio of an element's text and what is behind it. */
+  /** WCAG's contrast ratio between an element's text and its background. */
   const contrast = (page: Page, selector: string): Promise<number> =>
     page.evaluate<number>(`(${CONTRAST})(document.querySelector(${JSON.stringify(selector)}))`);
 
@@ -268,7 +268,7 @@ describe('the HTML page', () => {
     assert.match((await failure.textContent()) ?? '', /quiesce run -n \d+ --perturb nice=\d/);
     assert.match((await failure.locator('pre').last().textContent()) ?? '', /<script>document/);
     assert.match((await page.locator('.trouble').textContent()) ?? '', /dead/);
-    // A stack of threads, where gdb is there.
+    // A stack of threads, if gdb is installed.
     assert.match((await page.locator('#s2f0').textContent()) ?? '', /sleep/);
     await cells.first().click();
     assert.match(page.url(), /#s1f0$/);
@@ -337,7 +337,7 @@ describe('the HTML page', () => {
     assert.equal(await page.locator('.summary tbody tr').filter({ visible: true }).count(), 1);
     await page.locator('#show-ok').check();
     assert.deepEqual(await shown(), ['fine']);
-    // Print has all titles, and bars with their colours.
+    // A print has all titles, and bars with their colours.
     await page.locator('#show-all').check();
     await page.emulateMedia({ media: 'print' });
     assert.equal(await page.locator('summary').first().isVisible(), true);

@@ -1,4 +1,4 @@
-// Interrupted at any moment, the tester leaves a report and nothing else, and goes on from that report.
+// Interrupted at any moment, the tester leaves a report and nothing else, and continues from that report.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { type RunningCli, runCli, startCli } from './support/cli.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const dir = temporaryDirectory('resume');
-/** For the testers' own temporary files, of which a killed one leaves some. */
+/** For the testers' own temporary files. A killed tester leaves some. */
 const scratch = temporaryDirectory('resume-scratch');
 
 const start = (...args: string[]): RunningCli => startCli(args, { cwd: dir, env: { TMPDIR: scratch } });
@@ -197,12 +197,13 @@ test('a second interrupt ends a tester at once, even one that waits for a reader
   // It opens the pipe, and reads nothing.
   const reader = spawn('sh', ['-c', 'exec sleep 60 < stuck'], { cwd: dir, stdio: 'ignore' });
   try {
-    // What is kept of one failure is more than a pipe holds.
+    // The output kept for one failure is more than a pipe holds.
     const program = 'x=$(head -c 60000 /dev/zero | tr "\\0" x); echo "$x"; echo "$x" >&2; exit 1';
     const tester = start('run', '-n', '2', '--json', 'stuck', '--', 'sh', '-c', program);
     let ended = false;
     void tester.ended.then(() => (ended = true));
-    // The first may come before the runs are through, the second too: each next one ends it in any case.
+    // The first signal may come before the runs are finished, and the second too. Each further one ends the tester in
+    // any case.
     for (let i = 0; !ended && i < 300; i++) {
       await sleep(i < 2 ? 1_500 : 100);
       if (!ended) tester.kill();

@@ -1,4 +1,4 @@
-// Shards make each run exactly once, and their reports count together as if one machine had made them all.
+// Shards make each run exactly once. Merged, their reports are as if one machine had made all runs.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What dying runtimes print, as they print it, and what only looks like it.
+// What dying runtimes print, exactly as they print it, and text that only looks like it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findSignature, SignatureScanner } from '../src/run/signatures.js';

@@ -1,4 +1,4 @@
-// The spawner and Node start programs alike, and nothing of them is left, whoever dies first.
+// The spawner and Node start programs alike, and nothing of them is left, whichever process dies first.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -31,7 +31,7 @@ async function spawner(): Promise<Starter> {
   return starter;
 }
 
-/** Runs a program to its end: how it ended, and what it wrote to each of its streams. */
+/** Runs a program to its end. Returns how it ended, and what it wrote to each of its streams. */
 async function ended(starter: Starter, what: Partial<Start>): Promise<{ status: unknown; output: string[] }> {
   const program = await starter.start({
     ...{ command: [], cwd: dir, env: process.env, socket: '', outputs: 3, ...what },
@@ -60,7 +60,7 @@ writeFileSync(join(dir, 'denied', 'only-there'), 'echo denied\n', { mode: 0o644 
 mkdirSync(join(dir, 'plain'));
 writeFileSync(join(dir, 'plain', 'only-there'), 'echo plain "$1"\n', { mode: 0o755 });
 
-/** What to start, and what is seen of it. */
+/** What to start, and what the starter sees of it. */
 const programs: [name: string, what: Partial<Start>, status: unknown, output: string[]][] = [
   ['an exit code', sh('exit 7'), { code: 7, signal: null }, ['', '', '']],
   ['a signal', sh('kill -SEGV $$'), { code: null, signal: 'SIGSEGV' }, ['', '', '']],
@@ -196,7 +196,7 @@ describe('the spawner', { skip: missing }, () => {
   });
 
   test("has ended before the tester has, so that it is nobody's zombie", async () => {
-    // Python takes on orphans, and has no child then.
+    // Python adopts orphans, and has no child then.
     const source = `import ctypes, os, subprocess, sys
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-// Against SciPy's figures: statistics.json is made by reference/statistics.py.
+// Compared with SciPy's figures: reference/statistics.py makes statistics.json.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';

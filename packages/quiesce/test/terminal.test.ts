@@ -1,4 +1,4 @@
-// The report for a reader: it fits the terminal, cuts no word, and says of a scenario that failed how often.
+// The report for a reader: it fits the terminal, cuts no word, and says how often a failed scenario failed.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';

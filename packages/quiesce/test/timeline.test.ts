@@ -1,4 +1,4 @@
-// The timeline of the exit: of real programs that end well and badly, and how it is made of events and samples.
+// The timeline of the exit: of real programs that end well and badly, and how it is made from events and samples.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ const noAmplifier = unavailablePerturbations().find(({ name }) => name === 'ampl
 
 const base = (path: string | null): string => (path ?? '').replace(/^.*\//, '');
 
-// A pool whose thread works on after its static destructor has run, as that of many a library.
+// A pool whose thread continues to work after its static destructor has run, as in many a library.
 const POOL = `
 #include <atomic>
 #include <pthread.h>
@@ -89,7 +89,7 @@ const timelineOf = (result: ScenarioResult): Timeline => {
   return timeline;
 };
 
-/** What holds of every timeline. */
+/** What is true of every timeline. */
 function checkTimes({ endMs, phases, threads, crash }: Timeline): void {
   assert.ok(endMs >= 0);
   assert.equal(threads.filter(({ main }) => main).length, 1);
@@ -170,7 +170,7 @@ describe('a C++ program with a pool that a library leaves', { skip: blind || com
   });
 });
 
-// Prints what its handlers see: that is not to change with the timeline.
+// Prints what its handlers see: the timeline must not change that.
 const PLUGIN = `
 #include <cstdio>
 #include <cstdlib>
@@ -238,7 +238,7 @@ test('handlers run as ever, in their order, at their time', { skip: blind || com
   const timeline = timelineOf(with_);
   const exit = timeline.phases.find(({ what }) => what === 'exit');
   assert.equal(exit?.name, 'exit');
-  // Of its own process alone: that which was forked has handlers of its own.
+  // Only of its own process: the forked one has its own handlers.
   assert.deepEqual([...new Set(timeline.phases.map(({ tid }) => tid))], [exit?.tid]);
   assert.ok(timeline.phases.some(({ what, name }) => what === 'handler' && base(name) === 'order'));
 });
@@ -281,7 +281,7 @@ worker.once('online', () => {
   const exit = timeline.phases.find(({ what }) => what === 'exit');
   assert.deepEqual([exit?.name, timeline.zero], ['exit', 'work-done']);
   assert.ok((exit?.fromMs ?? 0) >= 15);
-  // Node ends the worker and its pools before it calls exit; the main thread goes through all.
+  // Node ends the worker and its pools before it calls exit; the main thread lives through everything.
   const [main, ...others] = timeline.threads;
   assert.ok(main?.main && main.spans.length > 0 && base(main.library) === base(process.execPath));
   assert.ok(others.some(({ toMs, fromMs }) => toMs !== null && toMs > 15 && (fromMs ?? 0) < 0));
@@ -328,7 +328,7 @@ describe('made of events and samples', () => {
     );
   });
 
-  // The process goes on for a moment once a debugger has looked at it.
+  // The process continues for a moment after a debugger has examined it.
   test('ends with a crash, and begins where Python does; who died is there', () => {
     const events = [
       ...[start, event(1_000, 2, 'begin', '/lib/addon.so'), event(4_000, 1, 'python')],
@@ -523,7 +523,7 @@ describe('as reports show it', () => {
   test('places of the figure are percent of its time, and texts are escaped and said', () => {
     using document = XmlDocument.fromString(timelineFigure(timeline, 'id', 'run 3').text);
     const value = (path: string): string | undefined => document.get(path)?.content;
-    // The thread that died: its lane begins at a third, and ends with a cross where all ends.
+    // The thread that died: its lane begins at a third, and ends with a cross at the end of everything.
     const lane = document
       .find("//svg[@class='exit-timeline']/rect[@class='t-ran']")
       .map((node) => (node as XmlElement).attrs.map(({ name, value: text }) => `${name}=${text}`));
@@ -532,7 +532,7 @@ describe('as reports show it', () => {
     assert.equal(value('//svg/svg/@x'), '100%');
     assert.equal(value("//line[contains(@class, 't-flag t-torn')]/@x1"), '66.67%');
     assert.equal(value("//rect[@class='t-torn']/@x"), '66.67%');
-    // A name and a description for who doesn't see it.
+    // A name and a description for readers who can't see it.
     assert.equal(value("//svg[@class='exit-timeline']/@aria-labelledby"), 'idt idd');
     assert.equal(value("//svg/title[@id='idt']"), 'The exit of run 3');
     assert.match(

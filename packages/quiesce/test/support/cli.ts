@@ -18,24 +18,27 @@ export interface CliResult {
 /** Where and how it runs. */
 export interface CliOptions {
   readonly cwd: string;
-  /** Added to this process's environment, without what says that this is CI; `undefined` takes a variable away. */
+  /**
+   * Added to this process's environment, from which variables that indicate CI are removed; `undefined` removes a
+   * variable.
+   */
   readonly env?: NodeJS.ProcessEnv;
   /** In ms. Default 60 000. */
   readonly timeoutMs?: number;
-  /** What starts it, which takes its program and arguments as further words; default: nothing. */
+  /** A command that starts it, with its program and arguments appended; default: none. */
   readonly wrapper?: readonly string[];
 }
 
-/** One that runs. */
+/** A running tester. */
 export interface RunningCli {
   readonly running: boolean;
   /** Sends it a signal; default SIGINT. */
   kill(signal?: NodeJS.Signals): void;
-  /** Resolves once it has ended and its output is all there. */
+  /** Resolves once it has ended and all its output has arrived. */
   readonly ended: Promise<CliResult>;
 }
 
-/** Set where the tests run in CI, and read by the tester: a test sets what it means. */
+/** Variables that are set when the tests run in CI, and that the tester reads: each test sets what it needs. */
 const ofCi = ['GITHUB_ACTIONS', 'GITHUB_STEP_SUMMARY', 'GITHUB_SHA', 'CI_COMMIT_SHORT_SHA'];
 
 /** Starts `quiesce` with these arguments. */

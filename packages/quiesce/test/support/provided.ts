@@ -8,7 +8,7 @@ export interface Provided {
 
 const MANIFEST = new URL('../../../../../.cache/provided.json', import.meta.url);
 
-/** @throws Error when set-up was asked for less: setup/checks/needs.mjs says which file needs what. */
+/** @throws Error if set-up was asked for less: setup/checks/needs.mjs says which file needs what. */
 export function provided<Name extends keyof Provided>(name: Name): Provided[Name] | undefined {
   if ((process.env.SETUP_NOT_PROVIDED ?? '').split(',').includes(name)) {
     throw new Error(`set-up was not asked for '${name}': add the need to setup/checks/needs.mjs`);
