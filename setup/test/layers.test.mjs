@@ -1,9 +1,10 @@
 // The layers of docs/architecture.md: which folders import which, no cycles, no crowded folder, and a description of
-// each folder.
+// each folder. Also what the commands import.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, it } from 'node:test';
+import { build } from 'esbuild';
 import { parseSync } from 'oxc-parser';
 import { circlesIn } from '../checks/circles.mjs';
 import { inRoot } from '../lib/paths.mjs';
@@ -127,4 +128,38 @@ describe('source folders', () => {
       [],
     );
   });
+});
+
+// Each command sets up what it needs, so it must start in a checkout where nothing is installed.
+describe('commands of setup/', () => {
+  const commands = readdirSync(inRoot('setup', 'commands')).filter((name) => name.endsWith('.mjs'));
+
+  for (const name of commands) {
+    it(`${name} starts before anything is installed`, async () => {
+      const { metafile } = await build({
+        entryPoints: [inRoot('setup', 'commands', name)],
+        bundle: true,
+        platform: 'node',
+        format: 'esm',
+        packages: 'external',
+        outdir: 'none',
+        write: false,
+        metafile: true,
+        logLevel: 'silent',
+      });
+      const packages = [];
+      const seen = new Set();
+      const left = [`setup/commands/${name}`];
+      for (let file = left.pop(); file !== undefined; file = left.pop()) {
+        if (seen.has(file)) continue;
+        seen.add(file);
+        for (const { kind, path, external } of metafile.inputs[file]?.imports ?? []) {
+          if (kind !== 'import-statement' || path.startsWith('node:')) continue;
+          if (external) packages.push(`${file} imports ${path}`);
+          else left.push(path);
+        }
+      }
+      assert.deepEqual(packages, [], 'import it where it is used: await import(…)');
+    });
+  }
 });
