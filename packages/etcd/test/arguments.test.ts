@@ -707,6 +707,14 @@ describe('arguments', () => {
         () => api.connect({ auth: { username: 'u', password: 'p', token: 't' } as never }),
         /a token and a user/,
       ],
+      [
+        () => api.connect({ endpoints: server.endpoint, maxRequestBytes: 1.5 }),
+        /maxRequestBytes is 1\.5; it must be a number of bytes/,
+      ],
+      [
+        () => api.connect({ endpoints: server.endpoint, retry: { backoffMs: 1000, maxBackoffMs: 10 } }),
+        /retry\.maxBackoffMs is 10, which is less than backoffMs \(1000\)/,
+      ],
       [() => api.Session.create(typed as never), /space is a Keyspace; it must be a client/],
       [() => api.tryLockKey(typed as never, 'k'), /space is a Keyspace/],
       [() => api.Cache.open(typed as never, 'k'), /store is a Keyspace/],
@@ -837,6 +845,11 @@ describe('arguments', () => {
   test('that are undefined are absent', async () => {
     const { revision } = await etcd.put('k', 'v', { lease: undefined, signal: undefined } as object);
     assert.equal((await etcd.get('k', { revision: undefined } as object))?.modRevision, revision);
+    const endpoints = server.endpoint;
+    const auth = { token: 'fixed', username: undefined, password: undefined };
+    await (await api.connect({ endpoints, lazy: true, auth })).close();
+    const user = { username: 'u', password: 'p', token: undefined };
+    await (await api.connect({ endpoints, lazy: true, auth: user })).close();
   });
 
   test('are refused by the types, too', () => {
@@ -851,6 +864,8 @@ describe('arguments', () => {
       api.op.txn({ success: [], sucess: [] }),
       // @ts-expect-error a lease is granted first
       etcd.put('k', 'v', { ttl: 5 }),
+      // @ts-expect-error a token stands for its user
+      api.connect({ auth: { username: 'u', password: 'p', token: 't' } }),
       // @ts-expect-error a mutex is a session's
       new api.Mutex(etcd, 'k'),
     ];

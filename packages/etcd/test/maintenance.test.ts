@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { before, describe, test } from 'node:test';
@@ -278,6 +286,28 @@ overEachTransport('maintenance service', (connect) => {
         await assert.rejects(etcd.maintenance.snapshotTo(join(target, wrong)), InvalidArgumentError);
       }
       assert.deepEqual(readdirSync(target).sort(), ['directory', 'snapshot.db']);
+    });
+
+    test('replace what a link leads to, and no device or pipe', {
+      skip: process.platform === 'win32',
+    }, async () => {
+      const target = temporaryDirectory();
+      const file = join(target, 'snapshot.db');
+      writeFileSync(file, 'older');
+      symlinkSync('snapshot.db', join(target, 'link'));
+      const { bytes } = await etcd.maintenance.snapshotTo(join(target, 'link'));
+      assert.ok(lstatSync(join(target, 'link')).isSymbolicLink());
+      assert.equal(statSync(file).size, bytes);
+      await promisify(execFile)('mkfifo', [join(target, 'pipe')]);
+      symlinkSync('/dev/null', join(target, 'null'));
+      for (const wrong of ['pipe', 'null']) {
+        await assert.rejects(etcd.maintenance.snapshotTo(join(target, wrong)), (error) => {
+          assert.match(String(error), /which is no regular file; to write to a device or a pipe, loop over/);
+          return error instanceof InvalidArgumentError;
+        });
+      }
+      assert.ok(statSync(join(target, 'pipe')).isFIFO() && statSync('/dev/null').isCharacterDevice());
+      assert.deepEqual(readdirSync(target).sort(), ['link', 'null', 'pipe', 'snapshot.db']);
     });
 
     test('end with their loop, and with close()', async () => {

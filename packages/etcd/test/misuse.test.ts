@@ -326,8 +326,9 @@ overEachTransport('mistakes', (connect) => {
     for (const [answer, says] of [
       [5, /it is 5; it must be an array of SRV records/],
       [[null], /it\[0\] is null; it must be an SRV record such as/],
-      [[{ name: '127.0.0.1' }], /it\[0\] is an object; it must be an SRV record/],
-      [[{ name: 5, port: 'x', priority: 0 }], /it\[0\] is an object; it must be an SRV record/],
+      [[{ name: '127.0.0.1' }], /it\[0\]\.port is undefined; it must be a port/],
+      [[{ name: 5, port: 'x', priority: 0 }], /it\[0\]\.name is 5; it must be a non-empty string/],
+      [[{ name: 'a', port: 1, priority: 'x' }], /it\[0\]\.priority is 'x'; it must be a number/],
     ] as const) {
       const resolver = { resolveSrv: async () => untyped(answer) };
       await refused(() => connect({ srv: { domain: 'x', resolver } }), says);

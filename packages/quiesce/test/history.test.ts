@@ -1,6 +1,6 @@
 // The history of failure rates: kept as JSON lines, read back, and plotted. No session is lost, whatever writes.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { addToHistory, readHistory, runPlan, UsageError } from '../src/index.js';
@@ -90,6 +90,10 @@ test('that is none is refused, and stays as it is', async () => {
   assert.match(stderr, /quiesce: error: text is not a history[^\n]+\n$/);
   assert.equal(readFileSync(file, 'utf8'), 'my diary');
   assert.equal(existsSync(join(dir, 'ran')), false, 'it is seen before the runs');
+  symlinkSync('/dev/null', join(dir, 'device'));
+  const device = await quiesce('run', '-n', '1', '--history', 'device', '--', 'touch', 'ran');
+  assert.equal(device.code, 2, device.stderr);
+  assert.match(device.stderr, /can't read history device: it is no regular file/);
   const lost = await quiesce('run', '-n', '1', '--history', 'a/b/c', '--', 'touch', 'ran');
   assert.equal(lost.code, 2, lost.stderr);
   assert.match(lost.stderr, /--history a file in a directory that exists/);

@@ -221,9 +221,11 @@ export class Maintenance {
   /**
    * Saves a {@link snapshot} to a file that `etcdutl snapshot restore` accepts. The file is created or replaced only
    * once the snapshot is complete, verified and on disk. Until then it is written beside it, as `<file>.part-…`. Only
-   * its owner may read the file, because it holds all keys and password hashes.
+   * its owner may read the file, because it holds all keys and password hashes. Through a symbolic link, the file that it
+   * leads to is replaced.
    *
-   * @throws CorruptSnapshotError; InvalidArgumentError when no file can be created under that name;
+   * @throws CorruptSnapshotError; InvalidArgumentError when no file can be created under that name, or when it names a
+   * directory, a device or a pipe;
    * `RESOURCE_EXHAUSTED` when the disk is full, and `UNAVAILABLE` when the file can't be written for another reason,
    * with the file system's error as the cause.
    */

@@ -203,14 +203,18 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
  * @internal
  */
 export async function writeSnapshot(file: string, start: () => Snapshot): Promise<SnapshotInfo> {
-  const { open, rename, rm, stat } = await import('node:fs/promises');
-  const part = `${file}.part-${globalThis.crypto.randomUUID()}`;
-  const isDirectory = await stat(file).then(
-    (there) => there.isDirectory(),
-    () => false,
-  );
-  if (isDirectory)
+  const { open, realpath, rename, rm, stat } = await import('node:fs/promises');
+  // The file that a link leads to is replaced, and not the link.
+  const target = await realpath(file).catch(() => file);
+  const there = await stat(target).catch(() => undefined);
+  if (there?.isDirectory())
     throw invalidArgument(`file is ${shown(file)}, a directory; give the name of a file in it`);
+  if (there?.isFile() === false) {
+    throw invalidArgument(
+      `file is ${shown(file)}, which is no regular file; to write to a device or a pipe, loop over maintenance.snapshot()`,
+    );
+  }
+  const part = `${target}.part-${globalThis.crypto.randomUUID()}`;
   const handle = await open(part, 'wx', 0o600).catch((cause: unknown) => {
     throw cannotWrite(file, cause);
   });
@@ -220,8 +224,8 @@ export async function writeSnapshot(file: string, start: () => Snapshot): Promis
       for await (const chunk of snapshot) await handle.appendFile(chunk);
       await handle.sync();
       await handle.close();
-      await rename(part, file);
-      await syncDirectory(dirname(file));
+      await rename(part, target);
+      await syncDirectory(dirname(target));
       return snapshot.info as SnapshotInfo;
     } finally {
       await handle.close();

@@ -24,6 +24,7 @@ import {
   headerSecret,
   intervalMs,
   type Kind,
+  kind,
   milliseconds,
   millisecondsOrNone,
   nonEmptyText,
@@ -112,11 +113,15 @@ const srvKind: Kind<string | SrvOptions> = {
   explain: srvFields.explain,
 };
 
+/** A field of the other form. That there is both is said by itself. */
+const nothing = kind<never>(() => false, 'left out');
+
 const credentialFields = new Description<Credentials>(
   'auth',
-  { username: nonEmptyText, password: secret },
+  { username: nonEmptyText, password: secret, token: nothing },
   {
     required: ['username', 'password'],
+    hidden: ['token'],
     hints: { user: 'did you mean username?', name: 'did you mean username?' },
     example: '{ username, password }, or { token }',
   },
@@ -124,14 +129,19 @@ const credentialFields = new Description<Credentials>(
 
 const tokenFields = new Description<FixedToken>(
   'auth',
-  { token: headerSecret },
-  { required: ['token'], example: '{ token }' },
+  { token: headerSecret, username: nothing, password: nothing },
+  { required: ['token'], hidden: ['username', 'password'], example: '{ token }' },
 );
 
-const isToken = (value: unknown): boolean => typeof value === 'object' && value !== null && 'token' in value;
+type AnyAuth = Partial<Record<keyof Credentials, unknown>>;
 
-const isBoth = (value: unknown): boolean =>
-  isToken(value) && ('username' in (value as object) || 'password' in (value as object));
+const isToken = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && (value as AnyAuth).token !== undefined;
+
+const isBoth = (value: unknown): boolean => {
+  const { username, password } = Object(value) as AnyAuth;
+  return isToken(value) && (username !== undefined || password !== undefined);
+};
 
 const authKind: Kind<AuthOptions> = {
   fits: (value) => (isToken(value) ? tokenFields : credentialFields).fits(value),
@@ -319,10 +329,10 @@ export async function connect(
 
 /** Authenticates over the client's own endpoints, without a token. With a fixed token it doesn't authenticate. */
 function tokenSource(rpc: Rpc, auth: NonNullable<ConnectOptions['auth']>, timeoutMs: number): TokenSource {
-  const fixed = typeof auth !== 'function' && 'token' in auth;
+  const fixed = typeof auth !== 'function' && auth.token !== undefined;
   const fetch = async (): Promise<string> => {
     const given = typeof auth === 'function' ? await authOf(auth, timeoutMs) : auth;
-    if ('token' in given) return given.token;
+    if (given.token !== undefined) return given.token;
     const { username, password } = given;
     return await rpc.call(authenticate, () => ({ name: username, password }), {});
   };
@@ -424,7 +434,12 @@ function syncRegularly(client: EtcdClient, intervalMs: number): void {
 function retryInit({
   maxAttempts = Number.POSITIVE_INFINITY,
   backoffMs: firstMs = 25,
-  maxBackoffMs = 1_000,
+  maxBackoffMs,
 }: RetryOptions = {}): Pick<RpcInit, 'maxAttempts' | 'backoff'> {
-  return { maxAttempts, backoff: { firstMs, longestMs: Math.max(firstMs, maxBackoffMs) } };
+  if (maxBackoffMs !== undefined && maxBackoffMs < firstMs) {
+    throw invalidArgument(
+      `retry.maxBackoffMs is ${maxBackoffMs}, which is less than backoffMs (${firstMs}); make it at least as long`,
+    );
+  }
+  return { maxAttempts, backoff: { firstMs, longestMs: maxBackoffMs ?? Math.max(firstMs, 1_000) } };
 }

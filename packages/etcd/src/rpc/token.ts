@@ -4,11 +4,14 @@ import { isAuthOff } from '../server-errors.js';
 export interface Credentials {
   readonly username: string;
   readonly password: string;
+  readonly token?: undefined;
 }
 
 /** A token that etcd accepts as it is, such as a JWT that was signed elsewhere. */
 export interface FixedToken {
   readonly token: string;
+  readonly username?: undefined;
+  readonly password?: undefined;
 }
 
 /** The identity that makes the calls. */

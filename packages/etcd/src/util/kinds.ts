@@ -132,7 +132,7 @@ export const millisecondsOrNone: Kind<number> = kind(
 
 /** A size in bytes, above 0. */
 export const byteCount: Kind<number> = kind(
-  (value) => typeof value === 'number' && value > 0,
+  (value) => positiveIntegerOrInfinity.fits(value),
   'a number of bytes above 0, or Infinity for no bound',
 );
 

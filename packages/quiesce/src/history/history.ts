@@ -1,5 +1,5 @@
 // history/: failure rates over sessions, kept in a file of JSON lines. The plot of them is in report/.
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { EnvironmentError, messageOf, QuiesceError, UsageError } from '../errors.js';
@@ -122,6 +122,8 @@ export async function readHistory(file: string): Promise<HistoryEntry[]> {
 
 async function historyText(file: string): Promise<string | undefined> {
   try {
+    // A device can't be replaced, and a pipe would be waited for.
+    if (!(await stat(file)).isFile()) throw new Error('it is no regular file');
     return await readFile(file, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
