@@ -14,6 +14,11 @@ const skip = spawnSync('gdb', ['--version']).status !== 0 && 'gdb is missing';
 
 const server = join(dir, 'server.js');
 writeFileSync(server, "require('node:net').createServer().listen(0, '127.0.0.1');\n");
+const served = join(dir, 'served.test.js');
+writeFileSync(
+  served,
+  "require('node:test')('serves', () => void require('node:net').createServer().listen(0, '127.0.0.1'));\n",
+);
 const joins = join(dir, 'joins.py');
 writeFileSync(
   joins,
@@ -60,6 +65,14 @@ describe('a hang', { skip }, () => {
       'of a pipeline',
       ['sh', '-c', `${node} ${server} | cat; exit $?`],
       /server\.js$/,
+      'event-loop-alive',
+      /TCP server/,
+    ],
+    [
+      "of Node's test runner",
+      // It would take itself for a test file of the runner that runs this one.
+      ['env', '-u', 'NODE_TEST_CONTEXT', node, '--test', served],
+      /served\.test\.js$/,
       'event-loop-alive',
       /TCP server/,
     ],

@@ -232,8 +232,10 @@ export async function runOnce(
       hung = await Promise.race([ended.then(() => false), delay(AFTER_CRASH_MS, true)]);
     }
     let stacks: Stacks | null = null;
-    // Node's inspector writes to stderr when the hung process is asked.
-    const stderrUntilHung = hung ? output.stderr.toString() : undefined;
+    // Node's inspector writes to stderr when the hung process is asked. A test runner copies that to its own stdout.
+    const untilHung = hung
+      ? { stdout: output.stdout.toString(), stderr: output.stderr.toString() }
+      : undefined;
     const hungAt = performance.now();
     if (hung) {
       if (options.wantsStacks('hang')) stacks = await threadStacks(group.members(), { signal });
@@ -251,7 +253,6 @@ export async function runOnce(
     const leaked = await endGroup(group, output.closed);
     signal?.throwIfAborted();
 
-    const stderr = stderrUntilHung ?? output.stderr.toString();
     const signature = output.signature();
     const left = { ...output.left(group.pid), files: directory.end() };
     const seen = {
@@ -285,8 +286,7 @@ export async function runOnce(
       amplifier: null,
     };
     const evidence = {
-      stdout: output.stdout.toString(),
-      stderr,
+      ...(untilHung ?? { stdout: output.stdout.toString(), stderr: output.stderr.toString() }),
       stacks: [stacks?.text ?? [], hung ? await deathsOf(children) : []].flat().join('\n\n') || null,
       threads: stacks?.threads ?? [],
       crash: (await explains?.facts) ?? null,

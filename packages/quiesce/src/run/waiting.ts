@@ -91,21 +91,24 @@ export const names = (frames: readonly StackFrame[] = []): string =>
 
 /** Node programs that start the program they are given, and wait for it in their event loop. */
 const STARTERS =
-  /(?:^|[\s/])(?:npm|npx|yarn|pnpm|corepack|lerna|nx|turbo|cross-env|concurrently|c8|nyc|jest|vitest|mocha|ava|tap)(?:-cli)?(?:\.[cm]?js)?(?:\s|$)|\s--test(?:\s|$)/;
+  /(?:^|[\s/])(?:npm|npx|yarn|pnpm|corepack|lerna|nx|turbo|cross-env|concurrently|c8|nyc|jest|vitest|mocha|ava|tap)(?:-cli)?(?:\.[cm]?js)?(?:\s|$)/;
+/** Node's own test runner. It has its inspector off, so it can't say what keeps it alive. */
+const TEST_RUNNER = /\s--test(?:\s|$)/;
 /** What keeps their event loop alive meanwhile. */
 const KEPT_BY_CHILD = /^(?:child process|pipe or Unix socket|signal handler)(?: x\d+)?$/;
 
 /** Whether a process only waits for its children, as a shell or `npm test` does, and isn't in its own exit. */
 export function waitsForChildren(threads: readonly ThreadStack[], command: string): boolean {
   const main = threads.find((thread) => thread.main);
-  const { children = [], keptAliveBy = [] } = main ?? {};
+  const { children = [], keptAliveBy } = main ?? {};
   if (children.length === 0 || threads.some(({ busy }) => busy)) return false;
   if (EXITING.test(names(main?.frames))) return false;
   if (waitOf(main) === 'child') return true;
   // Any other Node program may only have forgotten to end its child.
+  if (!polls(main)) return false;
+  if (keptAliveBy === undefined) return TEST_RUNNER.test(command);
   return (
-    STARTERS.test(command) &&
-    polls(main) &&
+    (STARTERS.test(command) || TEST_RUNNER.test(command)) &&
     keptAliveBy.some((one) => one.startsWith('child process')) &&
     keptAliveBy.every((one) => KEPT_BY_CHILD.test(one))
   );
