@@ -698,6 +698,23 @@ describe('a hang', () => {
     const busy = withoutDebugger(['sh', '-c', 'while :; do :; done']);
     assert.equal(busy.kind?.id, 'busy', busy.evidence.stacks ?? '');
   });
+
+  test('of a process that another one traces, as strace does, names that one', {
+    skip: untraced || pythonless,
+  }, async () => {
+    const tracer = `import ctypes, os, time
+pid = os.fork()
+if pid == 0: os.execvp("sleep", ["sleep", "60"])
+assert ctypes.CDLL(None).ptrace(0x4206, pid, None, None) == 0  # PTRACE_SEIZE
+os.waitpid(pid, 0)`;
+    const { failures } = await run({ command: ['python3', '-c', tracer], runs: 1, timeout: '2s' });
+    const { stacks = '', child } = failures[0]?.evidence ?? {};
+    assert.equal(child?.command, 'sleep 60', stacks ?? '');
+    assert.match(
+      stacks ?? '',
+      /\(no stacks: gdb may not attach: python3 \(process \d+\) traces it already; run the program without python3 /,
+    );
+  });
 });
 
 describe('what is left at exit', () => {

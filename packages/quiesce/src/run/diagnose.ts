@@ -205,9 +205,9 @@ function joinsOf(pid: number): ReadonlyMap<number, number> {
 const threadsOf = (pid: number): number[] => listProc(`/proc/${pid}/task`).map(Number);
 
 /** Why gdb showed no thread, in gdb's own words if it printed any, and what to do. */
-function debuggerProblem({ status, stderr }: EndedProgram): string {
+function debuggerProblem(pid: number, { status, stderr }: EndedProgram): string {
   const refused = /^(?:ptrace|Could not attach to process).*$/m.exec(stderr)?.[0];
-  if (refused !== undefined) return `${attachProblem()} (${refused.replace(/\.$/, '')})`;
+  if (refused !== undefined) return `${attachProblem(pid)} (${refused.replace(/\.$/, '')})`;
   if (status.signal === 'SIGKILL') return `gdb read nothing of it within ${formatMs(GDB_TIMEOUT_MS)}`;
   const end = status.signal === null ? `exit code ${status.code}` : status.signal;
   // What it printed last is why it gave up.
@@ -223,7 +223,12 @@ const GDB_WORDS = 2;
 const LONGEST_WORDS = 400;
 
 /** Why gdb may not attach, and what to do. */
-function attachProblem(): string {
+function attachProblem(pid: number): string {
+  const tracer = Number(/^TracerPid:\s*(\d+)/m.exec(readProc(`${procFolder(pid)}/status`))?.[1] ?? 0);
+  if (tracer !== 0) {
+    const name = readProc(`/proc/${tracer}/comm`).trim();
+    return `gdb may not attach: ${name} (process ${tracer}) traces it already; run the program without ${name}`;
+  }
   const scope = readProc('/proc/sys/kernel/yama/ptrace_scope').trim();
   if (scope === '2' || scope === '3') {
     return `gdb may not attach: kernel.yama.ptrace_scope is ${scope}; set it to 0 or 1, or run the tester with CAP_SYS_PTRACE`;
@@ -259,7 +264,7 @@ async function stacksFromGdb(
   const ended = await gdb(pid, BACKTRACE, { timeoutMs: GDB_TIMEOUT_MS, signal });
   if (typeof ended === 'string') return { threads: [], problem: ended };
   const threads = parseStacks(ended.stdout, pid, mappings, faultingTid);
-  return { threads, problem: threads.length > 0 ? null : debuggerProblem(ended) };
+  return { threads, problem: threads.length > 0 ? null : debuggerProblem(pid, ended) };
 }
 
 async function pythonFrames(
