@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use preload::{Line, Next, call_next, process};
 
 use crate::state::Sender;
-use crate::{channel, stack, state, timeline, unloaded};
+use crate::{channel, parent, stack, state, timeline, unloaded};
 
 const FATAL: [c_int; 7] =
     [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
@@ -215,8 +215,12 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
             Some((address, length)) => line.field(format_args!("{address:x}")).text(&path[..length]).end(),
             None => line.end(),
         });
-        // SAFETY: the number comes from the kernel.
-        unsafe { to_default(signal) };
+        // SAFETY: the number comes from the kernel. The mark is never sent.
+        unsafe {
+            to_default(signal);
+            let mark = ours();
+            real(parent::MARK, &raw const mark, std::ptr::null_mut());
+        }
         // Sent to this very thread, it stops the process before the next instruction here. The tester sends the signal
         // again before it continues the process, so that no thread runs before the signal is taken.
         // SAFETY: numbers only.

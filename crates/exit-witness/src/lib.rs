@@ -23,6 +23,7 @@ mod channel;
 mod crash;
 mod exit;
 mod modules;
+mod parent;
 mod stack;
 mod state;
 mod threads;
@@ -39,6 +40,7 @@ extern "C" fn init() {
     state::install();
     stack::install();
     crash::install();
+    parent::install();
     // A process without the tester's socket isn't the one under test, but a child of it.
     let tested = way == channel::Way::Open;
     exit::install(tested);

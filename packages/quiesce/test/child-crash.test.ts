@@ -188,7 +188,7 @@ describe('a child that dies', { skip }, () => {
     });
   }
 
-  test('may have a parent that stops itself where its child does, as su and script do', async () => {
+  test('may have a parent without the witness that stops itself where its child does', async () => {
     const waits = `import os, signal, sys
 pid = os.fork()
 if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
@@ -197,10 +197,47 @@ while True:
     if not os.WIFSTOPPED(status): sys.exit(128 + os.WTERMSIG(status))
     os.kill(os.getpid(), signal.SIGSTOP)
     os.kill(pid, signal.SIGCONT)`;
-    const command = [python, '-c', waits, python, dies];
+    const source = 'L=$LD_PRELOAD; unset LD_PRELOAD; exec "$0" -c "$1" /usr/bin/env LD_PRELOAD=$L "$0" "$2"';
+    const command = ['sh', '-c', source, python, waits, dies];
     const { runs } = await run({ command, runs: 3, timeout: '20s' });
     for (const { outcome } of runs)
       assert.deepEqual(outcome, { kind: 'signal', signal: 'SIGABRT', exitCode: 134 });
+  });
+
+  for (const [how, command] of [
+    ['job control of a shell', ['bash', '-c', `set -m; ${inC} &\nwait $!; exit $(($? != 134))`]],
+    ...[
+      'os.waitpid(pid, os.WUNTRACED | os.WCONTINUED)[1]',
+      'os.wait3(os.WUNTRACED)[1]',
+      'os.wait4(pid, os.WUNTRACED)[1]',
+      'os.waitid(os.P_PID, pid, os.WEXITED | os.WSTOPPED).si_status',
+      'os.waitid(os.P_PID, pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT).si_status',
+      'next(filter(None, (os.waitpid(pid, os.WUNTRACED | os.WNOHANG)[1] for _ in iter(int, 1))))',
+    ].map((wait): [string, string[]] => {
+      const source = `import os, sys\npid = os.fork()\nif pid == 0: os.abort()\nsys.exit(${wait} != 6)`;
+      return [wait, [python, '-c', source]];
+    }),
+  ] as [string, string[]][]) {
+    test(`is not seen to be stopped by ${how}`, async () => {
+      const { runs } = await run({ command, cwd: dir, runs: 3 });
+      assert.deepEqual(
+        runs.map(({ outcome, childCrashes }) => [outcome.kind, childCrashes.length]),
+        Array(3).fill(['clean', 1]),
+      );
+    });
+  }
+
+  test('is seen to be stopped where it stops itself', async () => {
+    const source = `import os, signal, sys
+pid = os.fork()
+if pid == 0: os.kill(os.getpid(), signal.SIGSTOP); os._exit(7)
+stopped = os.waitpid(pid, os.WUNTRACED)[1]
+os.kill(pid, signal.SIGCONT)
+continued = os.waitpid(pid, os.WCONTINUED)[1]
+assert os.WIFSTOPPED(stopped) and os.WIFCONTINUED(continued), (stopped, continued)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 7)`;
+    const { runs } = await run({ command: [python, '-c', source], cwd: dir, runs: 1 });
+    assert.equal(runs[0]?.outcome.kind, 'clean');
   });
 
   test('is shown with the hang of whoever waits for it', {
