@@ -205,7 +205,8 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         let line = Line::new("crash").field(pid).field(tid).field(signal).text(&name[..length]);
         // SAFETY: as above.
         let sender = unsafe { sender(info) };
-        let line = state::words(line.text(b""), data != 0 && stack::is_at_end(data, pointer), sender);
+        let out_of_stack = data != 0 && stack::is_at_end(data, pointer, code);
+        let line = state::words(line.text(b""), out_of_stack, sender);
         let mut path = unloaded::path();
         let found = [code, data].into_iter().find_map(|address| {
             let length = unloaded::library_at(address, &mut path);

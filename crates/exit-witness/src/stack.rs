@@ -92,11 +92,13 @@ fn current() -> libc::stack_t {
 
 /// Whether a fault at this address means that the stack is exhausted: the address is near the stack pointer, and memory
 /// there that the thread may use doesn't fault. Frames are pushed below the pointer, where the red zone is, too; large
-/// frames are touched above it.
-pub fn is_at_end(fault: usize, stack_pointer: usize) -> bool {
+/// frames are touched above it. A thread that jumped into its stack, where no code may be, faults at the address of its code.
+pub fn is_at_end(fault: usize, stack_pointer: usize, code: usize) -> bool {
     const BELOW: usize = 256;
     const ABOVE: usize = 64 * 1024;
-    stack_pointer != 0 && (stack_pointer.saturating_sub(BELOW)..stack_pointer.saturating_add(ABOVE)).contains(&fault)
+    stack_pointer != 0
+        && fault != code
+        && (stack_pointer.saturating_sub(BELOW)..stack_pointer.saturating_add(ABOVE)).contains(&fault)
 }
 
 #[cfg(test)]
@@ -106,12 +108,14 @@ mod tests {
     #[test]
     fn knows_the_end_of_a_stack() {
         let pointer = 0x7fff_0000_1000;
+        let code = 0x5555_0000_1000;
         for fault in [pointer - 8, pointer, pointer + 4096] {
-            assert!(is_at_end(fault, pointer), "{fault:#x}");
+            assert!(is_at_end(fault, pointer, code), "{fault:#x}");
+            assert!(!is_at_end(fault, pointer, fault), "a jump to {fault:#x}");
         }
         for fault in [0, 0x10, pointer - 4096, pointer + 0x20_0000] {
-            assert!(!is_at_end(fault, pointer), "{fault:#x}");
+            assert!(!is_at_end(fault, pointer, code), "{fault:#x}");
         }
-        assert!(!is_at_end(8, 0));
+        assert!(!is_at_end(8, 0, code));
     }
 }
