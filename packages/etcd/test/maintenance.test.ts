@@ -302,7 +302,10 @@ overEachTransport('maintenance service', (connect) => {
       symlinkSync('/dev/null', join(target, 'null'));
       for (const wrong of ['pipe', 'null']) {
         await assert.rejects(etcd.maintenance.snapshotTo(join(target, wrong)), (error) => {
-          assert.match(String(error), /which is no regular file; to write to a device or a pipe, loop over/);
+          assert.match(
+            String(error),
+            /which is not a regular file; to write to a device or a pipe, loop over/,
+          );
           return error instanceof InvalidArgumentError;
         });
       }

@@ -93,7 +93,7 @@ test('that is none is refused, and stays as it is', async () => {
   symlinkSync('/dev/null', join(dir, 'device'));
   const device = await quiesce('run', '-n', '1', '--history', 'device', '--', 'touch', 'ran');
   assert.equal(device.code, 2, device.stderr);
-  assert.match(device.stderr, /can't read history device: it is no regular file/);
+  assert.match(device.stderr, /can't read history device: it is not a regular file/);
   const lost = await quiesce('run', '-n', '1', '--history', 'a/b/c', '--', 'touch', 'ran');
   assert.equal(lost.code, 2, lost.stderr);
   assert.match(lost.stderr, /--history a file in a directory that exists/);

@@ -211,7 +211,7 @@ export async function writeSnapshot(file: string, start: () => Snapshot): Promis
     throw invalidArgument(`file is ${shown(file)}, a directory; give the name of a file in it`);
   if (there?.isFile() === false) {
     throw invalidArgument(
-      `file is ${shown(file)}, which is no regular file; to write to a device or a pipe, loop over maintenance.snapshot()`,
+      `file is ${shown(file)}, which is not a regular file; to write to a device or a pipe, loop over maintenance.snapshot()`,
     );
   }
   const part = `${target}.part-${globalThis.crypto.randomUUID()}`;

@@ -123,7 +123,7 @@ export async function readHistory(file: string): Promise<HistoryEntry[]> {
 async function historyText(file: string): Promise<string | undefined> {
   try {
     // A device can't be replaced, and a pipe would be waited for.
-    if (!(await stat(file)).isFile()) throw new Error('it is no regular file');
+    if (!(await stat(file)).isFile()) throw new Error('it is not a regular file');
     return await readFile(file, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
