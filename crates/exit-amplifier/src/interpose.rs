@@ -4,14 +4,14 @@
 //! nothing with a destructor across that call: a cancelled thread unwinds through them.
 
 use core::cell::Cell;
-use core::ffi::{c_int, c_long, c_void};
+use core::ffi::{c_int, c_long, c_ulong, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{
     epoll_event, iovec, msghdr, nfds_t, pollfd, pthread_t, sigset_t, size_t, sockaddr, socklen_t, ssize_t, timespec,
 };
-use preload::{Next, call_next, environment, journal};
+use preload::{Next, call_next, environment, journal, sandbox};
 
 use crate::hold::hold;
 use crate::linger::{linger, linger_briefly};
@@ -34,6 +34,7 @@ next! {
     EVENTFD_WRITE c"eventfd_write";
     SEM_POST c"sem_post";
     SYSCALL c"syscall";
+    PRCTL c"prctl";
     EPOLL_WAIT c"epoll_wait";
     EPOLL_PWAIT c"epoll_pwait";
     POLL c"poll";
@@ -118,6 +119,8 @@ pub unsafe extern "C-unwind" fn syscall(
 ) -> c_long {
     if number == libc::SYS_exit_group {
         end();
+    } else if number == libc::SYS_seccomp {
+        leave_alone(libc::PR_SET_SECCOMP);
     }
     let result = call_next!(SYSCALL(
         number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long
@@ -126,6 +129,24 @@ pub unsafe extern "C-unwind" fn syscall(
         hold();
     }
     result
+}
+
+/// Nothing is delayed any more once the program restricts its own system calls.
+///
+/// # Safety
+/// Same as for libc's `prctl`, which is variadic, as `syscall` is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int {
+    leave_alone(option);
+    call_next!(PRCTL(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int)
+}
+
+/// A delay is a system call, which may be forbidden then.
+fn leave_alone(option: c_int) {
+    if state::active() && sandbox::enters(option) {
+        report::ended();
+        state::deactivate();
+    }
 }
 
 /// A thread is held before it unwinds.
@@ -319,6 +340,7 @@ extern "C" fn constructor() {
         report::set_path(path);
     }
     journal::open();
+    sandbox::install();
     at_exit(after_handlers);
     // SAFETY: a plain registration with a function that stays loaded: a preloaded library is never closed.
     unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };
@@ -332,7 +354,7 @@ extern "C" fn destructor() {
 }
 
 extern "C" fn in_forked_child() {
-    if !config::CHILDREN.load(Ordering::Relaxed) {
+    if !config::CHILDREN.load(Ordering::Relaxed) || sandbox::is_entered() {
         return state::deactivate();
     }
     crate::hold::restart();

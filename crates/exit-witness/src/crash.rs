@@ -38,6 +38,24 @@ pub fn install() {
     }
 }
 
+/// Gives every fatal signal its default disposition back where the program hasn't set one.
+pub fn uninstall() {
+    if !INSTALLED.swap(false, Ordering::Relaxed) {
+        return;
+    }
+    let ours = ours();
+    for signal in FATAL {
+        // SAFETY: all zeros is a valid sigaction, and it is SIG_DFL; `now` is valid for writes.
+        unsafe {
+            let default = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+            let mut now = default;
+            if real(signal, std::ptr::null(), &raw mut now) == 0 && now.sa_sigaction == ours.sa_sigaction {
+                real(signal, &raw const default, std::ptr::null_mut());
+            }
+        }
+    }
+}
+
 /// Wraps the C library's `sigaction`.
 ///
 /// # Safety

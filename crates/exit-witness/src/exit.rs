@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use preload::{Line, Next, Reader, call_next, process};
+use preload::{Line, Next, Reader, call_next, process, sandbox};
 
 use crate::modules::with_module;
 use crate::{channel, crash, threads, timeline};
@@ -70,6 +70,9 @@ pub unsafe extern "C" fn _Exit(status: c_int) -> ! {
 
 /// Runs once, and not in a child that was forked without exec: what such a child has belongs to its parent.
 fn report() {
+    if sandbox::is_entered() {
+        return;
+    }
     let pid = process::id();
     if pid != OWNER.load(Ordering::Relaxed) || REPORTED.swap(true, Ordering::AcqRel) || !channel::reach() {
         return;

@@ -24,6 +24,7 @@ mod crash;
 mod exit;
 mod modules;
 mod parent;
+mod sandbox;
 mod stack;
 mod state;
 mod threads;
@@ -41,6 +42,7 @@ extern "C" fn init() {
     stack::install();
     crash::install();
     parent::install();
+    sandbox::install();
     // A process without the tester's socket isn't the one under test, but a child of it.
     let tested = way == channel::Way::Open;
     exit::install(tested);

@@ -5,6 +5,8 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use preload::sandbox;
+
 /// In bytes. It has room for several of the kernel's frames with all registers of any machine, and for a program's own
 /// handler that relies on SA_ONSTACK.
 const SIZE: usize = 64 * 1024;
@@ -66,7 +68,7 @@ unsafe extern "C" fn give_back(memory: *mut c_void) {
         return;
     }
     // If something else has taken the stack out of use, as AddressSanitizer does, it has also unmapped it.
-    if current().ss_sp != memory {
+    if sandbox::is_entered() || current().ss_sp != memory {
         return;
     }
     let none = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
-use preload::{Next, call_next, process};
+use preload::{Next, call_next, process, sandbox};
 
 use crate::{channel, stack, timeline};
 
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn pthread_create(
     start: Start,
     argument: *mut c_void,
 ) -> i32 {
-    if channel::fd() < 0 {
+    if channel::fd() < 0 || sandbox::is_entered() {
         return call_next!(CREATE(
             thread: *mut libc::pthread_t, attributes: *const libc::pthread_attr_t, start: Start, argument: *mut c_void
         ) -> i32);
@@ -197,19 +197,29 @@ unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
     let Begin { start, argument, starter } = unsafe { begin.cast::<Begin>().read() };
     // SAFETY: it came from malloc and is no longer used.
     unsafe { libc::free(begin) };
-    let tid = process::thread_id();
-    let slot = slot(tid);
-    slot.tid.store(0, Ordering::Relaxed);
-    slot.starter.store(starter, Ordering::Relaxed);
-    slot.start.store(start as *const () as usize, Ordering::Release);
-    slot.tid.store(tid, Ordering::Release);
+    let restricted = sandbox::is_entered();
+    if !restricted {
+        record(start as *const () as usize, starter);
+    }
     UNBORN.fetch_sub(1, Ordering::Release);
     timeline::thread_begins(starter);
-    stack::give();
+    if !restricted {
+        stack::give();
+    }
     // SAFETY: the program passed this to pthread_create.
     let result = unsafe { start(argument) };
     timeline::thread_ends("returned");
     result
+}
+
+/// Keeps what started the calling thread.
+fn record(start: usize, starter: usize) {
+    let tid = process::thread_id();
+    let slot = slot(tid);
+    slot.tid.store(0, Ordering::Relaxed);
+    slot.starter.store(starter, Ordering::Relaxed);
+    slot.start.store(start, Ordering::Release);
+    slot.tid.store(tid, Ordering::Release);
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::{Line, environment, process};
+use crate::{Line, environment, process, sandbox};
 
 const SLOT: usize = 256;
 const HEADER: usize = SLOT;
@@ -41,9 +41,10 @@ pub fn open() -> bool {
     true
 }
 
-/// Whether events of this process are recorded. Those of a child that was forked without exec are not.
+/// Whether events of this process are recorded. Those of a child that was forked without exec are not, and none once
+/// the process restricts its own system calls.
 pub fn is_open() -> bool {
-    !BASE.load(Ordering::Acquire).is_null() && process::id() == OWNER.load(Ordering::Relaxed)
+    !BASE.load(Ordering::Acquire).is_null() && !sandbox::is_entered() && process::id() == OWNER.load(Ordering::Relaxed)
 }
 
 /// Records that something happens now in the calling thread. Async-signal-safe.

@@ -13,6 +13,7 @@ mod line;
 mod next;
 pub mod process;
 mod reader;
+pub mod sandbox;
 
 pub use line::Line;
 pub use next::Next;
