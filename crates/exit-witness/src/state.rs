@@ -30,7 +30,7 @@ pub fn install() {
     }
 }
 
-/// The program calls `exit` or `quick_exit`. A return from `main` isn't seen.
+/// The program calls `exit` or `quick_exit`, or `main` has returned.
 pub fn exits() {
     EXITS.store(true, Ordering::Relaxed);
 }

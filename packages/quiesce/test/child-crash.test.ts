@@ -132,7 +132,23 @@ describe('a child that dies', { skip }, () => {
     await runCli(['run', '-n', '1', '--json', file, '--', ...command], { cwd: dir });
     const merged = join(dir, 'merged.json');
     const { output } = await runCli(['merge', file, '--json', merged], { cwd: dir });
-    assert.match(output, /a child process died from SIGABRT in thread "\w+", which may be why: .*dies\.py/);
+    assert.match(
+      output,
+      /a child process died from SIGABRT in thread "\w+", which may be why: .*dies\.py\n {2}if so, likely: /,
+    );
+  });
+
+  test('is not why a thread of the main process is left', async () => {
+    const source = `import os, threading
+if os.fork() == 0: os.abort()
+os.wait()
+threading.Thread(target=threading.Event().wait, daemon=True).start()`;
+    const { failures } = await run({ command: [python, '-c', source], runs: 1, strict: true });
+    const [failure] = failures;
+    assert.deepEqual(
+      [failure?.outcome.kind, failure?.kind?.id, failure?.evidence.child, failure?.evidence.stacks],
+      ['threads-left', 'thread-left-at-exit', null, null],
+    );
   });
 
   // The witness stops a process that dies, so that it can be examined. A sleep of the main thread is over when the

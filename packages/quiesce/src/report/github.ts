@@ -2,7 +2,7 @@ import { formatMs } from '../duration.js';
 import type { PlanResult } from '../results/result.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
-import { failureCounts, kindLines, printable, rateText, runsText } from './text.js';
+import { causeLines, failureCounts, printable, rateText, runsText } from './text.js';
 import { verdictOf } from './verdict.js';
 
 // GitHub shows ten errors per step, and drops the rest.
@@ -24,7 +24,7 @@ export function githubAnnotations(result: PlanResult): string {
       if (reason !== null) lines.push(reason);
       const [first] = failures;
       if (first?.signature) lines.push(first.signature.title);
-      lines.push(...kindLines(first?.kind ?? null));
+      if (first !== undefined) lines.push(...causeLines(first));
       const again = first === undefined ? null : reproduceCommand(scenario, first, result.planFile);
       if (again !== null) lines.push(again);
       return command('error', { ...file, title: `${name}: ${verdictOf(scenario)}` }, lines.join('\n'));

@@ -3,7 +3,7 @@ import type { PlanResult, ScenarioResult } from '../results/result.js';
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
-import { printable } from './text.js';
+import { childEndText, printable } from './text.js';
 import { verdictOf } from './verdict.js';
 
 /** The result as TAP (Test Anything Protocol) version 14: a test point for each scenario, with what it showed as YAML. */
@@ -43,6 +43,9 @@ function diagnostics(result: ScenarioResult, planFile: string | null): string[] 
           count: failure.runs.length,
           phase: failure.phase,
           ...(failure.signature && { signature: failure.signature.title }),
+          ...(failure.evidence.child && {
+            child: `${childEndText(failure, failure.evidence.child)}: ${printable(failure.evidence.child.command)}`,
+          }),
           ...(failure.kind && { likely: failure.kind.title, page: failure.kind.page }),
           ...(failure.kind?.or && {
             or: failure.kind.or.title,

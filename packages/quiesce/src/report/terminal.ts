@@ -11,10 +11,9 @@ import { isHostThread, leftThreadLabel } from '../run/witness.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
 import {
-  childDeathText,
+  causeLines,
   failureCounts,
   keepStart,
-  kindLines,
   oneLine,
   percent,
   percentUp,
@@ -66,7 +65,7 @@ function wrapSentences(note: string, columns: number): string {
     .join('\n');
 }
 
-const SENTENCE = /^ {2}(?:likely: |or: |what decides: |exit of run )/;
+const SENTENCE = /^ {2}(?:(?:if so, )?likely: |or: |what decides: |exit of run )/;
 
 /** What one scenario showed, in plain text: a line with its counts and bound, and details of its failures. */
 export function scenarioText(result: ScenarioResult, planFile: string | null = null): string {
@@ -338,10 +337,7 @@ function failureNote(
   const after = outcome.kind === 'hang' ? ` after ${formatMs(scenario.timeoutMs)}` : '';
   const lines = [
     `${c.bold(oneLine(scenario.name))}: ${count} ${c.red(outcomeLabel(outcome))}${wrapped}${after}${PHASE_TEXT[failure.phase]}${where}${says}`,
-    ...(child
-      ? [`  a child process ${childDeathText(failure, child)}: ${keepStart(printable(child.command), 500)}`]
-      : []),
-    ...kindLines(failure.kind).map((line) => `  ${line}`),
+    ...causeLines(failure).map((line) => `  ${line}`),
     `  expected ${expectLabel(scenario.expect)}; first in run ${failure.runs[0]}; command: ${keepStart(printable(shellLine(scenario.command)), 500)}`,
   ];
   const again = reproduceCommand(result, failure, planFile);

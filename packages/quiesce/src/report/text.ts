@@ -1,5 +1,4 @@
 import { stripVTControlCharacters } from 'node:util';
-import type { FailureKind } from '../results/failure-kinds.js';
 import { type FailureGroup, outcomeCounts, type ScenarioResult } from '../results/result.js';
 import type { ExplainingChild } from '../run/run.js';
 
@@ -21,23 +20,42 @@ function shellWord(word: string): string {
   return `$'${word.replace(/[\\']/g, '\\$&').replace(/\p{Cc}/gu, escaped)}'`;
 }
 
-/** The likely kind of a failure, and the other possible one, a line each; none when nothing is known. */
-export function kindLines(kind: FailureKind | null): string[] {
-  if (kind === null) return [];
+/**
+ * Why runs may have failed, a line each: the child that explains it, the likely kind and the other possible one. None when
+ * nothing is known.
+ */
+export function causeLines(failure: FailureGroup): string[] {
+  const { kind, evidence } = failure;
+  const { child } = evidence;
+  const lines = child
+    ? [
+        `a child process ${childEndText(failure, child)}: ${keepStart(printable(child.command), LONGEST_COMMAND)}`,
+      ]
+    : [];
+  if (kind === null) return lines;
   const { title, page, detail, or } = kind;
   const other = or === null ? [] : [`or: ${or.title}`, or.page, `what decides: ${or.decide}`];
-  return [`likely: ${title}${detail === null ? '' : ` (${printable(detail)})`}`, page, ...other];
+  const cause = `${title}${detail === null ? '' : ` (${printable(detail)})`}`;
+  return [...lines, `${childIsSure(failure) ? '' : 'if so, '}likely: ${cause}`, page, ...other];
 }
 
+const LONGEST_COMMAND = 500;
+
 /**
- * What happened to a failure's child, and whether that is certain to be why the run failed. Only a main process that
- * passes the child's signal on proves it.
+ * Whether the child of a failure, if it has one, is certain to be why the runs failed. Only a main process that waits for a
+ * child that hangs, or passes on the signal of one that died, proves that. The kind is that of the child.
  */
-export function childDeathText({ outcome, diedIn }: FailureGroup, { signal }: ExplainingChild): string {
+export function childIsSure({ outcome, evidence }: FailureGroup): boolean {
+  const signal = evidence.child?.signal ?? null;
+  return signal === null || (outcome.kind === 'signal' && outcome.signal === signal);
+}
+
+/** What happened to a failure's child, and whether that is certain to be why the run failed. */
+export function childEndText(failure: FailureGroup, { signal }: ExplainingChild): string {
   if (signal === null) return 'hangs';
+  const { diedIn } = failure;
   const thread = diedIn === null ? '' : ` in thread ${JSON.stringify(printable(diedIn))}`;
-  const sure = outcome.kind === 'signal' && outcome.signal === signal;
-  return `died from ${signal}${thread}${sure ? '' : ', which may be why'}`;
+  return `died from ${signal}${thread}${childIsSure(failure) ? '' : ', which may be why'}`;
 }
 
 /** A rate bound in percent, rounded up so that the statement stays true: `1.0 %`, `0.034 %`. */

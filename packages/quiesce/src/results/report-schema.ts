@@ -242,7 +242,10 @@ const failure = z.looseObject({
             .describe('file of an unloaded library whose code or data it used'),
           overflow: z.boolean().exactOptional().describe('the thread had run out of stack'),
           unwound: z.boolean().exactOptional().describe('the thread had called pthread_exit'),
-          exiting: z.boolean().exactOptional().describe('the process had called exit or quick_exit'),
+          exiting: z
+            .boolean()
+            .exactOptional()
+            .describe('the process had called exit or quick_exit, or main had returned'),
           finalizing: z.boolean().exactOptional().describe('Python was being finalized'),
           sender: z
             .enum(['itself', 'another'])

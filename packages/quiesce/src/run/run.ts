@@ -127,7 +127,7 @@ export interface CrashFacts {
   readonly overflow?: boolean;
   /** Whether the thread had called `pthread_exit`, which unwinds its frames by force. */
   readonly unwound?: boolean;
-  /** Whether the process had called `exit` or `quick_exit`. A return from `main` isn't seen. */
+  /** Whether the process had called `exit` or `quick_exit`, or `main` had returned. */
   readonly exiting?: boolean;
   /** Whether Python was being finalized. */
   readonly finalizing?: boolean;
@@ -248,8 +248,8 @@ export async function runOnce(
     const status = crash === undefined || hung ? end.status : { code: null, signal: crash.report.signal };
     const at = crash?.at ?? end.at;
     const original = crash !== undefined && !(await isPassedOn(crash, crashes));
-    const explains = original ? crash : hung ? undefined : ((await reportedBy(status, children)) ?? crash);
-    stacks ??= (await explains?.seen) ?? null;
+    const reported = original ? crash : hung ? undefined : ((await reportedBy(status, children)) ?? crash);
+    stacks ??= (await reported?.seen) ?? null;
     const leaked = await endGroup(group, output.closed);
     signal?.throwIfAborted();
 
@@ -268,6 +268,9 @@ export async function runOnce(
     };
     const outcome = outcomeOf(seen, spec.expect);
     const failed = isFailure(outcome, status, spec.expect);
+    // The death of a child is never why threads of the main process are left.
+    const explains = outcome.kind === 'threads-left' && reported !== crash ? undefined : reported;
+    if (explains !== reported) stacks = null;
     const doneAt = output.doneAt();
     const record: RunRecord = {
       run,

@@ -7,7 +7,7 @@ import { VERSION } from '../../version.js';
 import { formatP, type NamedComparison } from '../comparison.js';
 import { reproduceCommand } from '../reproduce.js';
 import { scenarioRemarks } from '../terminal.js';
-import { childDeathText, failureCounts, percent, rateText, shellLine } from '../text.js';
+import { childEndText, childIsSure, failureCounts, percent, rateText, shellLine } from '../text.js';
 import { verdictOf } from '../verdict.js';
 import {
   CELL_NAMES,
@@ -196,8 +196,8 @@ function failureHtml(
   const count = `${failure.runs.length} of ${result.runs.length}`;
   return html`<details class="failure" id="${id}"${failure === result.failures[0] && new Html(' open')}>
 <summary><strong>${count} ${outcomeLabel(failure.outcome)}</strong> ${PHASE_TEXT[failure.phase]}${failure.diedIn !== null && !evidence.child && ` in thread ${failure.diedIn}`}${signature !== null && `: ${signature.title}`}</summary>
-${evidence.child && html`<p>A child process ${childDeathText(failure, evidence.child)}: <code>${evidence.child.command}</code></p>`}
-${kind !== null && html`<p>Likely: <a href="${kind.page}">${kind.title}</a>${kind.detail !== null && ` (${kind.detail})`}</p>`}
+${evidence.child && html`<p>A child process ${childEndText(failure, evidence.child)}: <code>${evidence.child.command}</code></p>`}
+${kind !== null && html`<p>${childIsSure(failure) ? 'Likely' : 'If so, likely'}: <a href="${kind.page}">${kind.title}</a>${kind.detail !== null && ` (${kind.detail})`}</p>`}
 ${kind?.or && html`<p>Or: <a href="${kind.or.page}">${kind.or.title}</a>. What decides: ${kind.or.decide}.</p>`}
 ${signature !== null && signature.line !== '' && html`<p>Found: <code>${signature.line}</code></p>`}
 <p>Runs ${runList(failure.runs)}</p>
