@@ -10,11 +10,11 @@ export interface LeasesSizes {
   readonly leases: number;
   /** TTL, in seconds. */
   readonly ttl: number;
-  /** Of each window. */
+  /** Length of each window. */
   readonly seconds: number;
   /**
-   * How often so many seconds are measured in a process. V8 compiles one more function, or collects the old generation, now and then:
-   * that fills a window or two, and the median of many is what the renewals cost.
+   * How many windows are measured in a process. Sometimes V8 compiles another function, or collects the old generation. That fills
+   * a window or two, but the median of many is the cost of the renewals.
    */
   readonly windows: number;
   /** Seconds before those that count. */

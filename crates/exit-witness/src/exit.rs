@@ -202,7 +202,7 @@ fn each_number_in(path: &CStr, mut visit: impl FnMut(i32)) {
         if read <= 0 {
             break;
         }
-        // Of each entry: inode (8 bytes), offset (8), length of the entry (2), type (1), name with a final NUL.
+        // Each entry has: inode (8 bytes), offset (8), length of the entry (2), type (1), name with a final NUL.
         let mut rest = &buffer[..read as usize];
         while rest.len() > 19 {
             let length = usize::from(u16::from_ne_bytes([rest[16], rest[17]]));

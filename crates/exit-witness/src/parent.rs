@@ -17,7 +17,7 @@ static WAITID: Next = Next::new(c"waitid");
 /// A process has a handler for this signal if it stops for the tester. Nothing sends the signal, so programs have none.
 pub const MARK: c_int = libc::SIGSTKFLT;
 
-/// Of a wait. Both are part of a stop for the tester.
+/// Options of a wait. A stop for the tester causes both kinds of report.
 const HALTS: c_int = libc::WUNTRACED | libc::WCONTINUED;
 
 /// Looks up the functions, so that no signal handler has to do that.
@@ -112,18 +112,18 @@ pub unsafe extern "C-unwind" fn waitid(kind: idtype_t, id: id_t, info: *mut sigi
     }
     loop {
         let result = real_waitid(kind, id, info, options);
-        // SAFETY: the C library has filled it. Without a child it is as the caller gave it, or zero.
+        // SAFETY: the C library has filled it. Without a child, it is unchanged or zero.
         let (code, signal, child) = unsafe { ((*info).si_code, (*info).si_status(), (*info).si_pid()) };
         let halted = code == libc::CLD_CONTINUED || code == libc::CLD_STOPPED && signal == libc::SIGSTOP;
         if result != 0 || child == 0 || !halted || !is_the_testers(child) {
             return result;
         }
         if options & libc::WNOWAIT != 0 {
-            // It is still there to be waited for.
+            // The report is still there, and must be taken.
             let mut taken = MaybeUninit::<siginfo_t>::zeroed();
             real_waitid(libc::P_PID, child.cast_unsigned(), taken.as_mut_ptr(), HALTS | libc::WNOHANG);
         }
-        // SAFETY: the caller's, valid for writes. A call that finds no child may leave it as it is.
+        // SAFETY: the caller's pointer is valid for writes. A call that finds no child may leave it as it is.
         unsafe { info.cast::<c_void>().write_bytes(0, size_of::<siginfo_t>()) };
     }
 }

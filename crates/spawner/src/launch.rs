@@ -1,5 +1,5 @@
-//! Makes a process of a program, as `fork` and `execvp` do, but without a copy of this one: it shares the memory of this process, which
-//! stands still until the program runs. `posix_spawn` does the same, but in the oldest glibc it can change neither session nor directory.
+//! Starts a program, as `fork` and `execvp` do, but without a copy of this process. The child shares the memory of this process, which
+//! waits until the program runs. `posix_spawn` does the same, but in the oldest glibc it can change neither session nor directory.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -9,15 +9,15 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
-/// What the child calls needs little.
+/// The functions that the child calls need little.
 const STACK_BYTES: usize = 64 * 1024;
 const SHELL: &std::ffi::CStr = c"/bin/sh";
-/// As in glibc, where `PATH` isn't set.
+/// glibc's default if `PATH` isn't set.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 /// The signals that have numbers in POSIX; nothing here handles another one.
 const SIGNALS: std::ops::RangeInclusive<c_int> = 1..=31;
 
-/// A program to run: everything is ready, as the child can't allocate.
+/// A program to run. Everything is prepared, as the child can't allocate.
 pub struct Image {
     /// The files that it may be, in order.
     files: Vec<CString>,
@@ -27,7 +27,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// `words` are the program and its arguments. Of two values of a variable, the last one counts. Fails where a text has a NUL in it.
+    /// `words` are the program and its arguments. If a variable occurs twice, the last value counts. Fails if a text contains a NUL.
     pub fn new<S: AsRef<OsStr>>(words: &[S], env: &[S], directory: &OsStr) -> io::Result<Self> {
         let mut variables = BTreeMap::new();
         for text in env.iter().map(|text| text.as_ref().as_bytes()) {
@@ -46,7 +46,7 @@ impl Image {
         })
     }
 
-    /// Runs it as the leader of a session and a group of its own, with these descriptors as its 0, 1, 2 and 3. They are
+    /// Runs it as the leader of its own session and group, with these descriptors as its 0, 1, 2 and 3. They are
     /// above 3 themselves, or the same; `None` leaves one as it is. Signals are as after `execvp`, and `SIGPIPE` isn't ignored.
     pub fn launch(&self, descriptors: [Option<RawFd>; 4]) -> io::Result<u32> {
         let arguments = pointers(&self.arguments);
@@ -68,7 +68,7 @@ impl Image {
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         let blocked = Blocked::all();
         // SAFETY: the child runs on a stack of its own that outlives it, as this thread waits until it has another program or
-        // has ended (`CLONE_VFORK`); so does `child`, to which nobody else writes meanwhile. All signals are blocked, so that no
+        // has ended (`CLONE_VFORK`); so does `child`, to which nothing else writes meanwhile. All signals are blocked, so that no
         // handler of this process runs in it.
         let pid = unsafe { libc::clone(run, end.cast(), flags, ptr::from_ref(&child).cast_mut().cast()) };
         let error = io::Error::last_os_error();
@@ -79,7 +79,7 @@ impl Image {
         match child.failure.get() {
             0 => Ok(pid.unsigned_abs()),
             errno => {
-                // SAFETY: a plain call; the child has ended, and nobody else has waited for it.
+                // SAFETY: a plain call; the child has ended, and nothing else has waited for it.
                 while unsafe { libc::waitpid(pid, ptr::null_mut(), 0) } < 0
                     && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
                 {}
@@ -105,7 +105,7 @@ fn files(program: &[u8], path: &[u8]) -> io::Result<Vec<CString>> {
     Ok(path.split(|&byte| byte == b':').map(in_directory).collect::<Result<_, _>>()?)
 }
 
-/// With the null pointer that ends such a list.
+/// Adds the null pointer that ends such a list.
 fn pointers(texts: &[CString]) -> Vec<*const c_char> {
     texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
 }
@@ -136,12 +136,12 @@ impl Drop for Blocked {
 struct Child<'a> {
     files: &'a [*const c_char],
     arguments: &'a [*const c_char],
-    /// What runs a script without `#!`: a shell, with the script's file in place of the program's name.
+    /// The arguments that run a script without `#!`: a shell, with the script's file instead of the program's name.
     script: Vec<Cell<*const c_char>>,
     variables: &'a [*const c_char],
     directory: &'a CString,
     descriptors: [Option<RawFd>; 4],
-    /// Why there is no program: `errno`, 0 where there is one.
+    /// Why the program doesn't run: `errno`; 0 if it runs.
     failure: Cell<c_int>,
 }
 
@@ -149,12 +149,12 @@ extern "C" fn run(child: *mut c_void) -> c_int {
     // SAFETY: `launch` gave it, and waits.
     let child = unsafe { &*child.cast::<Child<'_>>() };
     child.failure.set(child.become_program());
-    // SAFETY: it runs no handlers of this process' end, as `exit` would.
+    // SAFETY: unlike `exit`, it runs none of this process's exit handlers.
     unsafe { libc::_exit(127) }
 }
 
 impl Child<'_> {
-    /// Only returns where that fails, with `errno`. Calls nothing but what is async-signal-safe.
+    /// Becomes the program. Returns only if that fails, with `errno`. Calls only async-signal-safe functions.
     fn become_program(&self) -> c_int {
         // SAFETY: the pointers are to texts and lists that live until the program runs; each of these calls is async-signal-safe.
         unsafe {

@@ -190,7 +190,7 @@ const isHosts = ({ library }: TimelineThread): boolean =>
 export const isSystems = (path: string): boolean =>
   /^(?:ld-linux.*|lib(?:c|m|dl|rt|pthread|gcc_s|stdc\+\+))\.so/.test(fileName(path)) || isTesters(path);
 
-/** Of the tester's own preload libraries. */
+/** Whether it is one of the tester's own preload libraries. */
 export const isTesters = (path: string): boolean => /^exit-(?:witness|amplifier)\./.test(fileName(path));
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
