@@ -244,12 +244,35 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         // again before it continues the process, so that no thread runs before the signal is taken.
         // SAFETY: numbers only.
         unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGSTOP) };
+        if pid == FIRST {
+            wait_for_the_testers_stop();
+        }
     }
-    // SAFETY: as above; with the default disposition and the signal let through, the process dies in tgkill.
+    // With the default disposition and the signal let through, the process dies in tgkill. Only the first process of a
+    // PID namespace doesn't: it goes on here as if it had no handler. Then a fault happens again, and kills it.
+    // SAFETY: as above.
     unsafe {
         to_default(signal);
         libc::syscall(libc::SYS_tgkill, pid, tid, signal);
-        libc::syscall(libc::SYS_exit_group, 128 + signal);
+    }
+}
+
+/// The first process of a PID namespace. What it and its descendants send to it is ignored unless it has a handler.
+const FIRST: i32 = 1;
+static STOP_POLL: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+const STOP_POLLS: u32 = 1_000;
+/// A sleep that takes this much longer was interrupted by a stop.
+const STOPPED_US: u64 = 50_000;
+
+/// The tester, which is outside the namespace, stops the process instead.
+fn wait_for_the_testers_stop() {
+    for _ in 0..STOP_POLLS {
+        let before = process::monotonic_us();
+        // SAFETY: the time is valid, and the remaining time isn't requested.
+        unsafe { libc::nanosleep(&raw const STOP_POLL, std::ptr::null_mut()) };
+        if process::monotonic_us() - before > STOPPED_US {
+            return;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 // A program under test is often a command that starts another, as `npm test` does. Then it is a child of it that dies.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -77,6 +77,29 @@ describe('a child that dies', { skip }, () => {
     const { failures } = await run({ command: [...ownNumbers, 'sh', '-c', `${inC}; exit $?`], runs: 1 });
     assert.match(failures[0]?.evidence.child?.command ?? '', /dies\.py/);
     if (hasStacks) assert.equal(failures[0]?.kind?.id, 'aborted');
+  });
+
+  test('as process 1 of a PID namespace is seen, too, and dies as it would alone', {
+    skip: noNamespaces && 'no namespaces may be made here',
+  }, async () => {
+    const source = 'int main(void) { *(volatile int *)0 = 1; }';
+    const faults = join(dir, 'faults');
+    execFileSync('gcc', ['-w', '-x', 'c', '-', '-o', faults], { input: source });
+    for (const [command, kind] of [
+      [[faults], 'native-crash'],
+      // Its signal is ignored, and abort() ends it by an illegal instruction.
+      [[python, dies], undefined],
+    ] as const) {
+      const { failures, runs } = await run({ command: [...ownNumbers, ...command], runs: 2 });
+      const { status, signal } = spawnSync(ownNumbers[0] ?? '', [...ownNumbers.slice(1), ...command]);
+      const [failure] = failures;
+      assert.equal(failure?.outcome.kind, 'signal');
+      assert.deepEqual([failure.outcome.exitCode, failure.outcome.signal], [status, signal]);
+      assert.equal(runs[1]?.childCrashes.length, 1);
+      if (kind === undefined) continue;
+      assert.equal(failure.evidence.child?.command, faults);
+      if (hasStacks) assert.equal(failure.kind?.id, kind);
+    }
   });
 
   test('of a program that ends well is a note', async () => {

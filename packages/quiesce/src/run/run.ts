@@ -550,6 +550,8 @@ function factsOf({ pid, tid, unloaded, states }: CrashReport): CrashFacts {
 }
 
 async function untilStopped(pid: number): Promise<void> {
+  // The first process of a PID namespace can't stop itself.
+  if (innermostNumber(pid, pid) === 1) signalProcess(pid, 'SIGSTOP');
   for (let i = 0; i < STOP_POLLS && isRunning(pid); i++) await delay(1);
 }
 
