@@ -249,7 +249,7 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         }
     }
     // With the default disposition and the signal let through, the process dies in tgkill. Only the first process of a
-    // PID namespace doesn't: it goes on here as if it had no handler. Then a fault happens again, and kills it.
+    // PID namespace doesn't: it continues here as if it had no handler. Then a fault happens again, and kills it.
     // SAFETY: as above.
     unsafe {
         to_default(signal);

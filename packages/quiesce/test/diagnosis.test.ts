@@ -112,6 +112,19 @@ describe('a crash', () => {
     }
   });
 
+  test('without stacks says why', { skip: pythonless }, async () => {
+    const pipe = 'import signal, os; signal.signal(13, signal.SIG_DFL); os.kill(os.getpid(), 13)';
+    const blocked = 'import signal, os, ctypes; signal.pthread_sigmask(0, [11]); ctypes.string_at(0)';
+    for (const [source, options, why] of [
+      [pipe, {}, /no stacks: the witness takes none for SIGPIPE$/m],
+      [blocked, {}, /no stacks: the witness saw no crash: .*, the signal was blocked, or a handler/],
+      ['import os; os.abort()', { witness: false }, /no stacks: --no-witness is set$/m],
+    ] as const) {
+      const result = await run({ command: ['python3', '-c', source], runs: 1, ...options });
+      assert.match(scenarioText(result), why);
+    }
+  });
+
   test('that the program handles is none', { skip: pythonless }, async () => {
     const program =
       'import os,signal; signal.signal(signal.SIGABRT, lambda *_: os._exit(0)); os.kill(os.getpid(), signal.SIGABRT); signal.pause()';
@@ -550,6 +563,38 @@ describe('a hang', () => {
       failures[0]?.kind?.detail ?? '',
       /^in finish \[joins\], waits for thread \d+ "joins" in joins$/,
     );
+  });
+
+  test('of an exit in another thread is of that thread', { skip: untraced || gccless }, async () => {
+    const exits = (waits: string): string => `
+      #define _GNU_SOURCE
+      #include <pthread.h>
+      #include <stdlib.h>
+      #include <unistd.h>
+      static pthread_t pool;
+      static void *work(void *a) { pause(); return a; }
+      static void finish(void) { ${waits} }
+      static void *control(void *a) { pthread_setname_np(pthread_self(), "control"); exit(0); }
+      int main(void) {
+        pthread_create(&pool, 0, work, 0);
+        atexit(finish);
+        pthread_t t;
+        pthread_create(&t, 0, control, 0);
+        for (;;) pause();
+      }`;
+    for (const [name, waits, kind, detail] of [
+      [
+        'joins',
+        'pthread_join(pool, 0);',
+        'join-at-exit',
+        /^thread "control" exits, in finish \[joins\], waits for thread \d+ "joins" in joins$/,
+      ],
+      ['sleeps', 'sleep(60);', 'blocked', /^thread "control" exits, in a sleep, in finish \[sleeps\]$/],
+    ] as const) {
+      const { failures } = await run({ command: [compiled(name, exits(waits))], runs: 1, timeout: '1s' });
+      assert.equal(failures[0]?.kind?.id, kind);
+      assert.match(failures[0]?.kind?.detail ?? '', detail);
+    }
   });
 
   test('of an exit in a signal handler, and its crash, are of what the handler interrupted', {

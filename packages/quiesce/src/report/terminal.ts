@@ -7,7 +7,7 @@ import type { FailureGroup, PlanResult, ScenarioResult } from '../results/result
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
-import { isHostThread, leftThreadLabel } from '../run/witness.js';
+import { isHostThread, leftThreadLabel, WATCHED_SIGNALS } from '../run/witness.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
 import {
@@ -354,12 +354,18 @@ function failureNote(
     if (text.trim() !== '') lines.push(`  ${title}:`, c.dim(excerpt(text, from)));
   }
   if (outcome.kind === 'signal' && outcome.signal !== 'SIGKILL' && evidence.stacks === null)
-    lines.push(NO_STACKS);
+    lines.push(`  no stacks: ${whyNoStacks(outcome.signal, scenario.witness)}`);
   return lines.join('\n');
 }
 
-const NO_STACKS =
-  '  no stacks: the witness was not in the process that died (it is static, was started without LD_PRELOAD, or --no-witness is set)';
+function whyNoStacks(signal: NodeJS.Signals, witness: boolean): string {
+  if (!witness) return '--no-witness is set';
+  if (!WATCHED_SIGNALS.has(signal)) return `the witness takes none for ${signal}`;
+  return (
+    'the witness saw no crash: it was not in the process that died (a static one, or one without LD_PRELOAD), ' +
+    'the signal was blocked, or a handler of the program had replaced the witness'
+  );
+}
 
 /** Number of the line that a signature was found on; -1 if the text doesn't contain it. */
 const lineOf = (text: string, signature: SignatureMatch | null): number =>

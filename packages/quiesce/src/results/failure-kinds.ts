@@ -366,11 +366,11 @@ const rules: readonly Rule[] = [
       (halted === 'ended' ||
         ((EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
           (waitsForThread(mainWaits) || busy?.main === false))),
-    detail: ({ busy, place, waiter, awaited, halted, goesOn = '' }) =>
+    detail: ({ busy, place, waiter, awaited, halted, goesOn = '', exiter }) =>
       halted === 'ended'
         ? `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} continues`}`
         : (busyDetail(busy) ??
-          ([place ?? (waiter && `in ${waiter}`), awaited && `waits for ${awaited}`]
+          ([exitsIn(exiter), place ?? (waiter && `in ${waiter}`), awaited && `waits for ${awaited}`]
             .filter(Boolean)
             .join(', ') ||
             undefined)),
@@ -396,9 +396,9 @@ const rules: readonly Rule[] = [
     id: 'blocked',
     title: 'the main thread waits for something that never happens',
     matches: ({ hung, mainWaits }) => hung && mainWaits !== undefined,
-    detail: ({ busy, place, waiter, joined, ownStacks, main, mainWaits, alone, children }) => {
+    detail: ({ busy, place, waiter, joined, ownStacks, main, mainWaits, alone, children, exiter }) => {
       const parts = [
-        EXITING.test(main) && 'as it exits',
+        EXITING.test(main) && (exitsIn(exiter) ?? 'as it exits'),
         waitedFor(mainWaits, alone, children),
         busyDetail(busy) ?? place ?? (waiter && `in ${waiter}`),
         joined && `waits for ${joined}`,
@@ -426,6 +426,9 @@ const GO_ENDS = /^(?:panic|fatal error): .{1,200}/m;
 const GOROUTINE = /^goroutine \d+ .{0,60}\[.{1,100}\]:$/m;
 const PURE_VIRTUAL = 'a virtual method of an object that was being destroyed was called';
 const NO_SCOPE = /Cannot create a handle without a HandleScope/;
+
+const exitsIn = (thread: string | undefined): string | undefined =>
+  thread === undefined ? undefined : `thread ${JSON.stringify(thread)} exits`;
 
 /** Two parts of a detail. */
 const joined = (first: string, second: string | undefined): string =>

@@ -74,6 +74,8 @@ export interface Traces {
    * such a call.
    */
   readonly throughForeign: boolean;
+  /** For a hang: name of the thread that called exit, if it isn't the main one. It counts as the main thread here. */
+  readonly exiter: string | undefined;
   /** Function names of the main thread. */
   readonly main: string;
   /** Whether it is a Python process, if that is known. */
@@ -149,12 +151,20 @@ export const ADDON_LOAD = /^(?:napi_register_module_v\d+|node_register_module_v\
 export const NODE_API = /^(?:napi_|node_api_|v8impl::(?!.*(?:Reference|RefTracker|Finaliz)))/m;
 const POOL = /^(?:tokio-|rayon|async-std\/|smol-|blocking-|jemalloc_bg|grpc_|ev_|IoThread|CpuThread)/;
 
+const EXITS = /^(?:exit|quick_exit|__run_exit_handlers)$/m;
+
 /** Prepares the traces for the rules. */
 export function prepare(traces: FailureTraces): Traces {
   const { outcome, signature, threads, stderr = '', crash = null, command = [] } = traces;
   const faulting = threads.find((thread) => thread.faulting);
-  const main = threads.find((thread) => thread.main);
+  const first = threads.find((thread) => thread.main);
   const crashed = outcome.kind === 'signal';
+  const exiter =
+    crashed || EXITING.test(names(first?.frames))
+      ? undefined
+      : threads.find((thread) => !thread.main && EXITS.test(names(thread.frames)));
+  // The thread that ends the process. What the first thread does no longer matters then.
+  const main = exiter ?? first;
   const diedInMain = faulting?.main ?? crash?.main;
   const mainNames = waitsForPythonThreads(main) && crashed ? '' : names(main?.frames);
   const diedIn = faulting?.name ?? traces.diedIn ?? '';
@@ -209,13 +219,14 @@ export function prepare(traces: FailureTraces): Traces {
       crashed && outcome.signal === 'SIGABRT' && diedInMain !== undefined ? abortedBy(faulting) : undefined,
     unloaded: crash?.unloaded?.replace(/^.*\//, '') ?? '',
     lostDestructor: isLostDestructor(faulting?.frames),
-    halted: main?.halted,
+    halted: first?.halted,
     sendsSignal: main?.frames.slice(0, WAITING_FRAMES).some(raises) ?? false,
     goesOn: threads.find((thread) => !thread.main)?.name,
     mainWaits: waitOf(main),
     mainPolls: polls(main),
     alone: threads.length === 1,
-    children: main?.children ?? [],
+    children: first?.children ?? [],
+    exiter: exiter?.name,
     keptAliveBy: main?.keptAliveBy ?? [],
     mainUnseen: main === undefined || main.frames.length === 0,
     place: placeOf(main),

@@ -40,6 +40,17 @@ export interface CrashReport {
 /** The descriptor on which a program and its witness report: the value of `QUIESCE_DONE_FD`. */
 export const DONE_FD = 3;
 
+/** Signals that the witness sees a process die from (crates/exit-witness/src/crash.rs). */
+export const WATCHED_SIGNALS: ReadonlySet<NodeJS.Signals> = new Set<NodeJS.Signals>([
+  'SIGABRT',
+  'SIGSEGV',
+  'SIGBUS',
+  'SIGILL',
+  'SIGFPE',
+  'SIGTRAP',
+  'SIGSYS',
+]);
+
 /** What comes on that descriptor. */
 export type WitnessLine =
   | { readonly type: 'done' }
