@@ -320,6 +320,23 @@ describe('what a program did', () => {
     }
   });
 
+  test('beyond a buffer names the function that did', { skip: untraced || gccless }, async () => {
+    const smash = 'volatile char b[8], *q = b; for (int i = 0; i < 64; i++) q[i] = 1;';
+    const copy = 'char b[8]; strcpy(b, getenv("PATH")); puts(b);';
+    for (const [name, body, options, detail] of [
+      ['smashes', smash, ['-fstack-protector-all'], 'as it exits, in broken [smashes]'],
+      ['copies', copy, ['-O2', '-D_FORTIFY_SOURCE=2'], 'as it exits, in broken [copies]'],
+    ] as const) {
+      const source = `#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>
+        __attribute__((noinline)) static void broken(void) { ${body} }
+        int main(void) { atexit(broken); return 0; }`;
+      const program = build(name, source, 'gcc', '-w', ...options);
+      const { failures } = await run({ command: [program], runs: 1 });
+      assert.equal(failures[0]?.kind?.id, 'buffer-overflow', failures[0]?.evidence.stacks ?? '');
+      assert.equal(failures[0].kind.detail, detail);
+    }
+  });
+
   test('where no debugger may attach, includes that main had returned', {
     skip: untraced || gccless || pythonless,
   }, () => {
@@ -563,6 +580,24 @@ describe('a hang', () => {
       failures[0]?.kind?.detail ?? '',
       /^in finish \[joins\], waits for thread \d+ "joins" in joins$/,
     );
+  });
+
+  test('in a blocking open is blocked', { skip: untraced || gccless }, async () => {
+    const source = `
+      #include <fcntl.h>
+      #include <stdlib.h>
+      #include <sys/stat.h>
+      static char path[4096];
+      static void fifo(void) { open(path, O_RDONLY); }
+      int main(void) {
+        snprintf(path, sizeof path, "%s/fifo", getenv("TMPDIR"));
+        mkfifo(path, 0600);
+        atexit(fifo);
+        return 0;
+      }`;
+    const { failures } = await run({ command: [compiled('opens', source)], runs: 1, timeout: '1s' });
+    assert.equal(failures[0]?.kind?.id, 'blocked', failures[0]?.evidence.stacks ?? '');
+    assert.match(failures[0].kind.detail ?? '', /^as it exits, .*in fifo \[opens\]$/);
   });
 
   test('of an exit in another thread is of that thread', { skip: untraced || gccless }, async () => {
@@ -1515,6 +1550,13 @@ describe('the likely kind', () => {
       'go-panic',
       {
         ...{ outcome: { kind: 'exit-code', code: 2 }, signature: null, threads: [] },
+        stderr: 'panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/tmp/g.go:3 +0x25\nexit status 2\n',
+      },
+    ],
+    [
+      'go-panic',
+      {
+        ...{ outcome: { kind: 'signal', signal: 'SIGABRT', exitCode: null }, signature: null, threads: [] },
         stderr: 'panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/tmp/g.go:3 +0x25\nexit status 2\n',
       },
     ],

@@ -216,6 +216,13 @@ const rules: readonly Rule[] = [
     },
   },
   {
+    id: 'buffer-overflow',
+    title: 'a function wrote beyond its buffer, and the C library noticed',
+    matches: ({ signature }) => signature === 'stack-smashing' || signature === 'buffer-overflow',
+    detail: ({ ending, overran }) =>
+      [ending && 'as it exits', overran && `in ${overran}`].filter(Boolean).join(', ') || undefined,
+  },
+  {
     id: 'crash-in-destructor',
     title: 'it died in an exit handler, finalizer or destructor',
     // Includes a worker, whose environment ends in its own thread.
@@ -286,8 +293,9 @@ const rules: readonly Rule[] = [
   {
     id: 'go-panic',
     title: 'a Go panic or fatal error, which ends the whole program, in whatever goroutine it happened',
-    matches: ({ outcome, stderr }) =>
-      outcome === 'exit-code' && GO_ENDS.test(stderr) && GOROUTINE.test(stderr),
+    matches: ({ outcome, signal, stderr }) =>
+      // With GOTRACEBACK=crash, Go aborts instead of exiting.
+      (outcome === 'exit-code' || signal === 'SIGABRT') && GO_ENDS.test(stderr) && GOROUTINE.test(stderr),
     detail: ({ stderr }) => GO_ENDS.exec(stderr)?.[0],
   },
   {
@@ -306,7 +314,7 @@ const rules: readonly Rule[] = [
   {
     id: 'heap-corruption',
     title: 'memory was freed twice or overwritten, often by two threads that both clean up',
-    matches: ({ signature }) => /^(?:heap-corruption|stack-smashing|buffer-overflow)$/.test(signature),
+    matches: ({ signature }) => signature === 'heap-corruption',
   },
   {
     id: 'aborted',

@@ -99,6 +99,8 @@ export interface Traces {
   readonly unloaded: string;
   /** Whether a destructor of thread-local data was called at an address without code: its library was unloaded. */
   readonly lostDestructor: boolean;
+  /** The function whose write beyond its buffer the C library noticed. */
+  readonly overran: string | undefined;
   /** For a hang: the main thread has ended, or a signal stopped the process. */
   readonly halted: 'ended' | 'stopped' | undefined;
   /** Whether it was stopped in a call that sends a signal. */
@@ -219,6 +221,7 @@ export function prepare(traces: FailureTraces): Traces {
       crashed && outcome.signal === 'SIGABRT' && diedInMain !== undefined ? abortedBy(faulting) : undefined,
     unloaded: crash?.unloaded?.replace(/^.*\//, '') ?? '',
     lostDestructor: isLostDestructor(faulting?.frames),
+    overran: overran(faulting),
     halted: first?.halted,
     sendsSignal: main?.frames.slice(0, WAITING_FRAMES).some(raises) ?? false,
     goesOn: threads.find((thread) => !thread.main)?.name,
@@ -395,6 +398,16 @@ function ownStacksOf({ frames } = NO_THREAD): string | undefined {
 }
 
 const NO_THREAD: Pick<ThreadStack, 'frames'> = { frames: [] };
+
+function overran({ frames } = NO_THREAD): string | undefined {
+  const check = frames.findLastIndex(({ name }) => CHECKS.test(name ?? ''));
+  const caller = check < 0 ? undefined : frames[check + 1];
+  if (caller === undefined || caller.name === null) return undefined;
+  return caller.library === null ? caller.name : `${caller.name} [${caller.library}]`;
+}
+
+/** What the compiler calls instead of functions that write to buffers, and when a stack frame is broken. */
+const CHECKS = /^(?:__GI_)?__(?:stack_chk_fail|fortify_fail|chk_fail|\w+_chk)\w*$/;
 
 /** The function that waits: the innermost one that doesn't belong to a runtime, a language's library or a host. */
 function waiterOf(thread: ThreadStack | undefined): string | undefined {

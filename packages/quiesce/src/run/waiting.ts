@@ -19,7 +19,7 @@ const WAITS: readonly (readonly [Wait, RegExp])[] = [
     'file',
     wait(
       'p?poll|p?select|pselect64|accept4?|connect|recv(?:from|mm?sg)?|send(?:to|mm?sg)?|readv?|pread(?:64)?|writev?',
-      'epoll_p?wait2?|flock|lockf|fcntl(?:64)?|fsync|msgrcv|semop|mq_\\w*receive|io_getevents|poll_schedule',
+      'epoll_p?wait2?|flock|lockf|fcntl(?:64)?|open(?:at)?(?:64)?(?:_nocancel)?|fsync|msgrcv|semop|mq_\\w*receive|io_getevents|poll_schedule',
     ),
   ],
   [
