@@ -46,6 +46,17 @@ overEachTransport('KV', (connect) => {
   beforeEach(() => etcd.delete(allKeys()));
 
   describe('put', () => {
+    test('a byte order mark is part of a text, and no part of JSON', async () => {
+      await etcd.put('\ufeffmark', '\ufefftext');
+      await etcd.put('mark', '\ufeff{"a":1}');
+      const kv = await etcd.get('\ufeffmark');
+      assert.deepEqual([kv?.keyText(), kv?.text()], ['\ufeffmark', '\ufefftext']);
+      assert.deepEqual((await etcd.get('mark'))?.json(), { a: 1 });
+      assert.deepEqual((await etcd.withCodec({ value: json() }).get('mark'))?.value, { a: 1 });
+      await etcd.stm(async (stm) => stm.put('\ufeffmark', (await stm.get('\ufeffmark'))?.text() ?? ''));
+      assert.equal((await etcd.get('\ufeffmark'))?.value.length, 7);
+    });
+
     test('sets a key, and counts its versions', async () => {
       const first = await etcd.put('k', '1');
       const second = await etcd.put('k', '2');

@@ -154,6 +154,15 @@ overEachTransport('raw calls', (connect) => {
     assert.deepEqual(await responses.next(), { done: true, value: undefined });
   });
 
+  test('many sends under way at once all resolve', async () => {
+    const stream = etcd.stream(method('/etcdserverpb.Lease/LeaseKeepAlive'), { timeoutMs: 10_000 });
+    await Promise.all(Array.from({ length: 100 }, () => stream.send({ 1: 5n })));
+    stream.closeSend();
+    let answers = 0;
+    for await (const _ of stream) answers += 1;
+    assert.equal(answers, 100);
+  });
+
   test('streams end with their signal, their deadline, their connection and their client', async () => {
     const watch = method('/grpc.health.v1.Health/Watch');
     const ended = async (stream: AsyncIterable<unknown>): Promise<unknown> => {

@@ -425,13 +425,20 @@ overEachTransport('endpoints of two clusters', (connect) => {
     const watch = etcd.watch('key');
     await watch.ready;
     const cache = await Cache.open(etcd, 'key');
+    const told: string[] = [];
+    cache.on('put', ({ kv, prevKv }) => told.push(`${kv.text()} was ${prevKv?.text()}`));
     const ended = failureOf(take(watch, 1));
+    await using direct = await connectAny(second.endpoint);
+    const { revision } = await direct.put('key', 'second');
+    assert.equal(revision, cache.get('key')?.modRevision);
     etcd.setEndpoints(second.endpoint);
-    await etcd.put('key', 'second');
+    await etcd.put('another', '');
     const error = await ended;
     assertReplaced(error);
     assert.ok(error.cause instanceof ClusterMismatchError);
     await eventually('the cache shows it', () => cache.get('key')?.text() === 'second');
+    // The same revision in both stores isn't the same write.
+    assert.deepEqual(told, ['second was first']);
     await aborted(session.signal);
     cache.close();
   });

@@ -3,7 +3,7 @@
 
 import { type InspectOptionsStylized, inspect, types } from 'node:util';
 import { CodecError, invalidArgument, StatusCode } from '../errors.js';
-import { jsonOf } from '../json.js';
+import { jsonOf, withoutMark } from '../json.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { aFunction, checkArgument, kind, reason, shown, text, withMethods } from '../util/kinds.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
@@ -106,7 +106,7 @@ export function json<T>(parse?: (value: unknown) => T, ...more: readonly unknown
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(withoutMark(text));
   } catch (cause) {
     throw undecodable(`the text is not valid JSON: ${reason(cause)}`, cause);
   }

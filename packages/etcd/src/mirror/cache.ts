@@ -236,6 +236,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
       case 'reset':
         this.#incoming = new SortedEntries();
         this.#cause = change.cause;
+        if (change.cause instanceof StoreReplacedError) this.#former = true;
         break;
       case 'base':
         for (const kv of change.kvs) this.#incoming?.set(sortable(kv.key), kv);
@@ -258,6 +259,8 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #swap(incoming: SortedEntries, revision: bigint): void {
     const first = this.#revision === 0n;
     const before = this.#entries;
+    // Revisions of a former store mean nothing in this one: it may have given the same one to something else.
+    const isSame = this.#former ? isAlike : isOfOneRevision;
     this.#entries = incoming;
     this.#incoming = undefined;
     this.#revision = revision;
@@ -266,7 +269,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     if (first) return;
     for (const [key, kv] of incoming) {
       const prevKv = before.get(key);
-      if (prevKv?.modRevision !== kv.modRevision) {
+      if (prevKv === undefined || !isSame(prevKv, kv)) {
         this.#notify('put', { type: 'put', kv, prevKv, revision: kv.modRevision });
       }
     }
@@ -316,6 +319,15 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     throw invalidArgument('the cache holds one range, and the request is not all within it');
   }
 }
+
+const isOfOneRevision = (one: KeyValue, other: KeyValue): boolean => one.modRevision === other.modRevision;
+
+const isAlike = (one: KeyValue, other: KeyValue): boolean =>
+  isOfOneRevision(one, other) &&
+  one.createRevision === other.createRevision &&
+  one.version === other.version &&
+  one.lease === other.lease &&
+  Buffer.compare(one.value, other.value) === 0;
 
 function deleted(key: Uint8Array, modRevision: bigint): KeyValue {
   const none = new Uint8Array(0);

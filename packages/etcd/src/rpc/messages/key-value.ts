@@ -1,10 +1,11 @@
 import { type InspectOptionsStylized, inspect } from 'node:util';
 import { CodecError, StatusCode } from '../../errors.js';
-import { type JsonBytes, jsonBytes } from '../../json.js';
+import { type JsonBytes, jsonBytes, withoutMark } from '../../json.js';
 import { reason } from '../../util/kinds.js';
 import { guardMethods } from '../../util/methods.js';
 
-const utf8 = new TextDecoder();
+// A byte order mark is part of the text, as in etcd3 and in JSON.
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** @internal */
 export interface KeyValueFields {
@@ -80,7 +81,7 @@ export class KeyValue {
    */
   json<T = unknown>(): T {
     try {
-      return JSON.parse(this.text()) as T;
+      return JSON.parse(withoutMark(this.text())) as T;
     } catch (cause) {
       const message = `the value of key ${inspect(textOrBytes(this.key))} is not valid JSON: ${reason(cause)}`;
       throw new CodecError(message, { code: StatusCode.INTERNAL, sent: false, cause });

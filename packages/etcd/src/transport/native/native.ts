@@ -355,7 +355,8 @@ class NativeStream extends StreamCall {
 
   override messageSent(): void {
     this.#unsent -= 1;
-    if (this.#unsent < this.#window) this.wakeSenders(1);
+    // The message of a waiting sender is among those that are not sent yet: each message that is sent makes room for one.
+    this.wakeSenders(1);
   }
 
   protected override write(message: Uint8Array): boolean {
