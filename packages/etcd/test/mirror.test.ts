@@ -11,6 +11,7 @@ import {
   compare,
   connect as connectAny,
   DeadlineExceededError,
+  EndpointManager,
   type EtcdClient,
   InvalidArgumentError,
   type KeyValue,
@@ -20,6 +21,7 @@ import {
   OrderedReads,
   op,
   prefix,
+  UnavailableError,
 } from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
@@ -231,6 +233,67 @@ overEachTransport('mirror', (connect) => {
     assert.deepEqual(seen, ['c=1 was undefined', 'b=2 was 1', 'd=1 was undefined', '-a']);
     assert.deepEqual(told(cache.range()), [`${p}b=2`, `${p}c=1`, `${p}d=1`]);
     assert.ok(cache.revision >= revision);
+  });
+
+  test('progress is known in a store at rest, too', async () => {
+    const p = fresh();
+    await using mirror = new Mirror(etcd, prefix(p));
+    const changes: MirrorChange[] = [];
+    const following = (async () => {
+      for await (const change of mirror) changes.push(change);
+    })();
+    await eventually('it is synced', () => changes.at(-1)?.type === 'synced');
+    const { revision } = await etcd.range(prefix(p));
+    assert.equal(await mirror.requestProgress({ timeoutMs: 5_000 }), revision);
+    await using watch = etcd.watch(prefix(p), { startRevision: revision + 1n, ownStream: true });
+    await watch.ready;
+    assert.equal(await watch.requestProgress({ timeoutMs: 5_000 }), revision);
+    const put = await direct.put(`${p}a`, '1');
+    assert.equal(await watch.requestProgress({ timeoutMs: 5_000 }), put.revision);
+    mirror.close();
+    await following;
+  });
+
+  test('a copy that has no connection for longer than its bound ends', async () => {
+    const bound = { maxDisconnectedMs: 500 };
+    const p = fresh();
+    await using cache = await Cache.open(etcd, prefix(p), bound);
+    const failed = once(cache, 'error');
+    const loops = [new Mirror(etcd, prefix(p), bound), new EndpointManager(etcd, p).watch(bound)];
+    const ended = loops.map(async (loop) => {
+      for await (const _ of loop);
+    });
+    for (const end of ended) end.catch(() => {});
+    await sleep(100);
+    const { port } = proxy;
+    await proxy.close();
+    const since = performance.now();
+    const unreached = (error: unknown): boolean => {
+      assert.match(String(error), /the mirror had no connection for 500 ms; the last attempt: /);
+      return error instanceof UnavailableError;
+    };
+    for (const end of ended) await assert.rejects(end, unreached);
+    unreached((await failed)[0]);
+    assert.throws(() => cache.get(`${p}a`), unreached);
+    // Longer than the time limit of a call, if it didn't end.
+    assert.ok(performance.now() - since < 8_000);
+    // The base can't be read.
+    await assert.rejects(Cache.open(etcd, prefix(p), bound), unreached);
+    proxy = await startTcpProxy({ port: server.port }, port);
+  });
+
+  test('a copy that has a connection again in time goes on', async () => {
+    const p = fresh();
+    await using cache = await Cache.open(etcd, prefix(p), { maxDisconnectedMs: 5_000 });
+    const down = once(cache, 'disconnected');
+    const up = once(cache, 'connected');
+    const { port } = proxy;
+    await proxy.close();
+    await down;
+    proxy = await startTcpProxy({ port: server.port }, port);
+    await up;
+    await cache.waitForRevision((await direct.put(`${p}a`, '1')).revision);
+    assert.equal(cache.get(`${p}a`)?.text(), '1');
   });
 
   test('a cache is up to date again once it shows what it has missed, also where that is elsewhere', async () => {

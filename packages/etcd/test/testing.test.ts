@@ -206,7 +206,10 @@ describe('startEtcd', () => {
     await withEnv({ TMPDIR: dir }, async () => {
       await assert.rejects(startEtcd({ args: ['--no-such-flag'] }), (error: unknown) => {
         assert.ok(error instanceof EtcdStartError);
-        assert.match(error.message, /exited with code 2 before it was ready; its last lines:/);
+        assert.match(
+          error.message,
+          /exited with code 2 before it was ready: flag provided but not defined: -no-such-flag; its last lines:/,
+        );
         assert.match(error.log, /no-such-flag/);
         return true;
       });

@@ -10,6 +10,7 @@ import {
   acquireOptions,
   claim,
   handOver,
+  lossOf,
   OwnedKey,
   type Ownership,
 } from './owned-key.js';
@@ -64,6 +65,10 @@ export class DoubleBarrier {
    */
   async enter(options: AcquireOptions = {}): Promise<void> {
     acquireOptions.check(options);
+    await this.#enter(options).catch(this.#lost);
+  }
+
+  async #enter(options: AcquireOptions): Promise<void> {
     if (this.#mine !== undefined) throw this.#refused('this object has entered it; call leave() first');
     const bound = { timeoutMs: options.timeoutMs, mayBeApplied: false };
     using linked = new LinkedSignal([options.signal, this.#session.signal], bound);
@@ -88,6 +93,10 @@ export class DoubleBarrier {
    */
   async leave(options: AcquireOptions = {}): Promise<void> {
     acquireOptions.check(options);
+    await this.#leave(options).catch(this.#lost);
+  }
+
+  async #leave(options: AcquireOptions): Promise<void> {
     const mine = this.#mine;
     if (mine === undefined) throw this.#refused('this object has not entered it; call enter() first');
     const bound = { timeoutMs: options.timeoutMs, mayBeApplied: true };
@@ -112,6 +121,10 @@ export class DoubleBarrier {
     }
     this.#mine = undefined;
   }
+
+  readonly #lost = (error: unknown): never => {
+    throw lossOf(error, [this.#session.signal]);
+  };
 
   async #untilReady(mine: OwnedKey, signal: AbortSignal): Promise<void> {
     const { space } = this.#session;

@@ -16,9 +16,10 @@ import {
   type AcquireOptions,
   acquireOptions,
   claim,
-  inDoubt,
+  lossOf,
   OwnedKey,
   type Ownership,
+  throwIfLost,
 } from './owned-key.js';
 import { backOff, FIRST_ATTEMPT_MS, mayPass, persist } from './persist.js';
 import { hangOn, type KeptKey, keptKey, ofKept } from './resume.js';
@@ -74,7 +75,7 @@ export class Leadership extends OwnedKey {
    */
   async proclaim(value: Bytes, options: CallControl = {}): Promise<void> {
     callControl.check(options);
-    if (this.signal.aborted) throw this.signal.reason;
+    throwIfLost(this.signal);
     const { space, leaseId } = this.session;
     const put = op.put<Bytes, Bytes>(this.key, ownBytes(value), { lease: leaseId });
     const { signal: given, timeoutMs = 10_000, ...control } = options;
@@ -88,7 +89,7 @@ export class Leadership extends OwnedKey {
         signal,
       ).catch((error: unknown) => {
         // The attempt in flight may be applied. The signal's reason does not say so.
-        throw error === this.signal.reason ? inDoubt(error) : error;
+        throw lossOf(error, [this.signal], true);
       });
       if (result.succeeded) {
         this.#modRevision = result.revision;

@@ -8,6 +8,7 @@ import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError, type LostMore } from '../lease/lease-lost.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { atCaller } from '../util/at-caller.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
 import { abortSignal, milliseconds } from '../util/kinds.js';
 import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
@@ -81,14 +82,37 @@ export class OwnershipLostError extends EtcdError {
     this.key = key;
     this.why = why;
   }
+
+  /**
+   * The same loss for one of the callers that it fails, with the caller's stack.
+   * @internal
+   */
+  forCaller(mayBeApplied: boolean): OwnershipLostError {
+    return new OwnershipLostError(this.key, this.why, { cause: this, mayBeApplied });
+  }
 }
 
-/** The failure of a call that was in flight when its session or key was lost. The call may have been applied. */
-export function inDoubt(reason: unknown): unknown {
-  const more = { cause: reason, mayBeApplied: true };
-  if (reason instanceof LeaseLostError) return new LeaseLostError(reason.leaseId, reason.why, more);
-  if (reason instanceof OwnershipLostError) return new OwnershipLostError(reason.key, reason.why, more);
-  return reason;
+/** A loss that is the reason of a signal, which several callers get. */
+type Loss = LeaseLostError | OwnershipLostError;
+
+const isLoss = (error: unknown): error is Loss =>
+  error instanceof LeaseLostError || error instanceof OwnershipLostError;
+
+/**
+ * The failure of a call. For the reason of one of these signals, returns a new error: the reason has the stack of the code that
+ * ended what was held, and says nothing about this call.
+ *
+ * @param mayBeApplied whether a request of the call may have been applied.
+ */
+export function lossOf(error: unknown, signals: readonly AbortSignal[], mayBeApplied = false): unknown {
+  return isLoss(error) && signals.some((signal) => signal.aborted && signal.reason === error)
+    ? atCaller(error.forCaller(mayBeApplied))
+    : error;
+}
+
+/** Throws why a session or a key is lost. */
+export function throwIfLost(signal: AbortSignal): void {
+  if (signal.aborted) throw lossOf(signal.reason, [signal]);
 }
 
 /**
@@ -200,8 +224,12 @@ export class OwnedKey implements AsyncDisposable {
    * @internal
    */
   async confirm(): Promise<void> {
-    await this.session.confirm();
-    this.signal.throwIfAborted();
+    try {
+      await this.session.confirm();
+      this.signal.throwIfAborted();
+    } catch (error) {
+      throw lossOf(error, [this.signal, this.session.signal]);
+    }
   }
 
   /** For `JSON.stringify` and logs: what a program stores to resume the key, and its lease. */
@@ -363,6 +391,7 @@ export async function soon(removal: Promise<unknown>): Promise<boolean> {
 
 /** The failure of a call that gave up, while its key may still exist. */
 function keyLeft(error: unknown): unknown {
+  if (isLoss(error)) return error.mayBeApplied ? error : atCaller(error.forCaller(true));
   if (!(error instanceof DeadlineExceededError) || !error.sent || error.mayBeApplied) return error;
   const { message, code, method, cause } = error;
   const left = `${message}; its key may be there until etcd answers or the lease ends`;
@@ -445,7 +474,9 @@ export async function handOver<Owned extends OwnedKey>(
     await owned.confirm();
     return owned;
   } catch (error) {
-    throw (await owned.abandon()) ? error : keyLeft(error);
+    const { signal, session } = owned;
+    const lost = lossOf(error, [signal, session.signal]);
+    throw (await owned.abandon()) ? lost : keyLeft(error);
   }
 }
 
@@ -466,6 +497,7 @@ async function place<Owned extends OwnedKey>(
   condition: NumberCompare<Bytes>,
   waiting: AbortSignal,
 ): Promise<Placed<Owned> | undefined> {
+  throwIfLost(session.signal);
   waiting.throwIfAborted();
   const fence = new Fence(session, key, fenceKey(), !isShared);
   const shared = isShared ? SharedKey.of(session, key) : undefined;
@@ -518,6 +550,6 @@ async function place<Owned extends OwnedKey>(
     if (placed === undefined) await giveUp();
     return placed;
   } catch (error) {
-    throw (await giveUp()) ? error : keyLeft(error);
+    throw (await giveUp()) ? lossOf(error, [session.signal]) : keyLeft(error);
   }
 }

@@ -6,7 +6,7 @@ import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { type Int64, int64 } from '../util/int64.js';
 import { type Kind, kind } from '../util/kinds.js';
-import { inDoubt, type OwnedKey, OwnershipLostError } from './owned-key.js';
+import { lossOf, type OwnedKey, OwnershipLostError, throwIfLost } from './owned-key.js';
 import type { Session } from './session.js';
 
 /**
@@ -76,7 +76,7 @@ export async function hangOn(
   const control = restOfTime(options, undone);
   const attach = op.put<Bytes, Bytes>(key, '', { ignoreValue: true, lease: leaseId });
   for (;;) {
-    session.signal.throwIfAborted();
+    throwIfLost(session.signal);
     const now = await space.get(key, control());
     // Compares with the key as it was seen, so that a late copy of this write doesn't take it from a session that
     // resumed it afterwards.
@@ -86,7 +86,7 @@ export async function hangOn(
     const result = await space
       .txn({ compare: [unchanged], success: [attach] }, control())
       .catch((error: unknown) => {
-        throw error === session.signal.reason ? inDoubt(error) : error;
+        throw lossOf(error, [session.signal], true);
       });
     if (result.succeeded) return result.revision;
     signal?.throwIfAborted();

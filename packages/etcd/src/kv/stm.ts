@@ -18,6 +18,7 @@ import { aFunction, checkArgument, flag, oneOf, positiveInteger, wholeList } fro
 import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
+import { setImmediate } from '../util/timers.js';
 import { pause } from '../util/wait.js';
 import { holds, KeyRange, ownBytes, ownRange, type RangeBytes, rangesWithout } from './key-range.js';
 import { type OpOptions, type PutOptions, putHints, type ResponseHeader } from './kv.js';
@@ -266,7 +267,10 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
       for (;;) {
         const { timeoutMs = Number.POSITIVE_INFINITY } = this.#control();
         await this.#rpc.pause(timeoutMs, signal);
-        if (this.#rpc.closed) throw new ClosedError();
+        if (!this.#rpc.closed) continue;
+        // A call that was in flight knows more.
+        await new Promise((resolve) => setImmediate(resolve));
+        throw new ClosedError();
       }
     };
     try {

@@ -43,6 +43,7 @@ export interface LeaseLostMore extends LostMore {
 export class LeaseLostError extends EtcdError {
   readonly leaseId: bigint;
   readonly why: LeaseLostReason;
+  readonly #byUs: boolean;
 
   /** @internal */
   constructor(leaseId: bigint, why: LeaseLostReason, more: LeaseLostMore = {}) {
@@ -55,5 +56,14 @@ export class LeaseLostError extends EtcdError {
     });
     this.leaseId = leaseId;
     this.why = why;
+    this.#byUs = byUs;
+  }
+
+  /**
+   * The same loss for one of the callers that it fails, with the caller's stack.
+   * @internal
+   */
+  forCaller(mayBeApplied: boolean): LeaseLostError {
+    return new LeaseLostError(this.leaseId, this.why, { cause: this, byUs: this.#byUs, mayBeApplied });
   }
 }

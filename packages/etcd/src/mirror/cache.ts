@@ -182,7 +182,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   async waitForRevision(revision: bigint, options: WaitOptions = {}): Promise<void> {
     waitOptions.check(options);
     const wanted = toInt64('revision', revision);
-    if (this.#over !== undefined) throw this.#over.error;
+    this.#throwIfOver();
     if (this.#former || this.#revision < wanted)
       await this.#waiters.wait(wanted, options, () => ({
         revision: this.#revision,
@@ -313,8 +313,15 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     this.#disconnectedAt = undefined;
   }
 
+  #throwIfOver(): void {
+    if (this.#over === undefined) return;
+    const { error } = this.#over;
+    // A new one, as that has the stack of the code that closed the cache.
+    throw error instanceof ClosedError ? new ClosedError(error.message) : error;
+  }
+
   #check(bounds: Bounds): void {
-    if (this.#over !== undefined) throw this.#over.error;
+    this.#throwIfOver();
     if (covers(this.#bounds, bounds)) return;
     throw invalidArgument('the cache holds one range, and the request is not all within it');
   }

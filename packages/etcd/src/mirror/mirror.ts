@@ -3,6 +3,7 @@ import {
   ClusterMismatchError,
   type CompactedError,
   DeadlineExceededError,
+  type EtcdError,
   gaveNoCredentials,
   isHistoryLost,
   type StoreReplacedError,
@@ -18,9 +19,11 @@ import { aFunction, checkArgument, oneOf, positiveInteger, withMethods } from '.
 import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description, type Kinds } from '../util/options.js';
+import { keepProgress, Progress } from '../util/progress.js';
 import { runApart } from '../util/timers.js';
 import { pause } from '../util/wait.js';
 import type { Keyspace } from '../views/keyspace.js';
+import { Disconnection } from '../watch/disconnection.js';
 import type { WatchEvent } from '../watch/event.js';
 import { type WatchOptions, watchKinds } from '../watch/request.js';
 import type { Watch } from '../watch/watch.js';
@@ -171,9 +174,19 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
 
   async *#follow(): AsyncGenerator<MirrorChange<Entry>, void, void> {
     const { signal } = this.#closing;
-    using linked = new LinkedSignal([this.#options.signal, signal]);
-    const { pageSize, requireLeader = 'wait', ...rest } = this.#options;
-    const watchOptions = { ...rest, requireLeader };
+    const lost = new AbortController();
+    const progress = new Progress();
+    keepProgress(lost.signal, progress);
+    using linked = new LinkedSignal([this.#options.signal, signal, lost.signal]);
+    const {
+      pageSize,
+      requireLeader = 'wait',
+      maxDisconnectedMs = Number.POSITIVE_INFINITY,
+      ...rest
+    } = this.#options;
+    const expired = (error: EtcdError): void => lost.abort(error);
+    const disconnection = new Disconnection('the mirror', maxDisconnectedMs, expired, { progress });
+    const watchOptions = { ...rest, requireLeader, signal: linked.signal };
     let synced = false;
     let failures = 0;
     let cause: CompactedError | StoreReplacedError | undefined;
@@ -191,7 +204,8 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
             revision = page.revision;
             if (!reset) {
               // Starts before the base is complete, so that a compaction in the meantime loses nothing.
-              this.#watch = this.#follower(revision + 1n, watchOptions);
+              disconnection.end();
+              this.#watch = this.#follower(revision + 1n, watchOptions, disconnection);
               yield answer({ type: 'reset' as const, revision, ...(cause && { cause }) });
               reset = true;
             }
@@ -207,20 +221,27 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
           return;
         } catch (error) {
           if (signal.aborted) return;
+          lost.signal.throwIfAborted();
           if (isHistoryLost(error)) cause = error;
           else if (!synced || !isTransient(error)) throw error;
           if (this.#options.signal?.aborted) throw error;
           this.#watch?.close();
+          disconnection.begin(error);
           this.#onConnection(undefined, error);
         }
         await this.#backOff(failures++, linked.signal);
       }
     } finally {
+      disconnection.end();
       this.close();
     }
   }
 
-  #follower(startRevision: bigint, options: Omit<WatchOptions, 'startRevision'>): Watch<Entry> {
+  #follower(
+    startRevision: bigint,
+    options: Omit<WatchOptions, 'startRevision'>,
+    disconnection: Disconnection,
+  ): Watch<Entry> {
     this.#watch?.close();
     const watch = this.#store.watch(this.#keys, {
       ...options,
@@ -228,8 +249,14 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
       progressNotify: true,
       ownStream: true,
     });
-    watch.on('connected', (revision) => this.#onConnection(revision));
-    watch.on('disconnected', (reason) => this.#onConnection(undefined, reason));
+    watch.on('connected', (revision) => {
+      disconnection.end();
+      this.#onConnection(revision);
+    });
+    watch.on('disconnected', (reason) => {
+      disconnection.begin(reason);
+      this.#onConnection(undefined, reason);
+    });
     return watch;
   }
 

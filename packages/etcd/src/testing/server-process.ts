@@ -14,6 +14,8 @@ export interface ProcessEnd {
 const LOG_CHARACTERS = 64 * 1024;
 const POLL_MS = 10;
 /** How etcd, or Go, reports an address that it can't listen on. */
+/** Printed before the usage. */
+const WRONG_FLAG = /^(?:flag provided but not defined: |invalid (?:boolean )?value ).*$/m;
 const PORT_TAKEN = /listen tcp ([\d.]+:\d+): bind: address already in use/;
 /** How long the process may take to end after it was asked to. */
 const GRACE_MS = 5_000;
@@ -89,8 +91,10 @@ export class ServerProcess {
         const { code, signal: by } = this.#end;
         const how = by === null ? `exited with code ${code}` : `was killed by ${by}`;
         const [, taken] = PORT_TAKEN.exec(this.#log) ?? [];
+        const [flag] = WRONG_FLAG.exec(this.#log) ?? [];
         const why = taken === undefined ? '' : `, as ${taken} is in use by another process`;
-        throw new EtcdStartError(`etcd ${how} before it was ready${why}`, this.#log);
+        const wrong = flag === undefined ? '' : `: ${flag}`;
+        throw new EtcdStartError(`etcd ${how} before it was ready${why}${wrong}`, this.#log);
       }
       if (performance.now() >= deadline) {
         throw new EtcdStartError(`etcd was not ready within ${timeoutMs} ms`, this.#log);

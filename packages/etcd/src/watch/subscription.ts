@@ -1,12 +1,12 @@
-import { DeadlineExceededError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
+import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
 import { answer } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { reason } from '../util/kinds.js';
-import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../util/timers.js';
 import type { Waiter } from '../util/wait.js';
 import { waitFor } from '../util/wait.js';
 import { watchCancelled } from './cancelled.js';
+import { Disconnection } from './disconnection.js';
 import { toWatchEvent, type WatchBatch, type WatchEvent } from './event.js';
 import { encodeCreate, type WatchSpec, watchMethod } from './request.js';
 import type { StreamedWatch, WatchStream } from './watch-stream.js';
@@ -67,8 +67,7 @@ export class Subscription<Entry> implements StreamedWatch {
   #consumer: Waiter<WatchBatch<Entry> | undefined> | undefined;
   readonly #progressWaiters = new Set<Waiter<bigint>>();
   #over: { failure?: unknown } | undefined;
-  #disconnectedTimer: NodeJS.Timeout | undefined;
-  #lastFailure: unknown;
+  readonly #disconnection: Disconnection;
   /** Whether a request may have left the client on an earlier stream. */
   #sent = false;
   /** Whether a request was made on the present stream. */
@@ -87,7 +86,9 @@ export class Subscription<Entry> implements StreamedWatch {
     });
     // A consumer that only reads events gets the same error there.
     this.ready.catch(() => {});
-    this.#boundDisconnection();
+    const expired = (error: EtcdError): void => this.fail(error);
+    const isSent = (): boolean => this.sent;
+    this.#disconnection = new Disconnection('the watch', spec.maxDisconnectedMs, expired, { isSent });
   }
 
   // For the stream.
@@ -112,9 +113,7 @@ export class Subscription<Entry> implements StreamedWatch {
   created(id: number, revision: bigint): void {
     this.id = id;
     this.madeBefore = true;
-    this.#lastFailure = undefined;
-    clearTimeout(this.#disconnectedTimer);
-    this.#disconnectedTimer = undefined;
+    this.#disconnection.end();
     if (this.#nextRevision === 0n) {
       // From here on the watch behaves like one with a start revision, including after reconnects.
       this.#nextRevision = revision + 1n;
@@ -177,12 +176,11 @@ export class Subscription<Entry> implements StreamedWatch {
   disconnected(failure: unknown): void {
     this.id = undefined;
     this.#held = [];
-    this.#lastFailure = failure;
     const stayed = failure instanceof EtcdError && !failure.sent;
     this.#sent ||= this.#sentHere && !stayed;
     this.#sentHere = false;
     if (this.paused) return;
-    this.#boundDisconnection();
+    this.#disconnection.begin(failure);
     this.#listener.disconnected(failure);
   }
 
@@ -235,7 +233,7 @@ export class Subscription<Entry> implements StreamedWatch {
       {
         signal,
         timeoutMs,
-        expired: (wait) => wait.reject(noProgress(timeoutMs, this.sent, this.#lastFailure)),
+        expired: (wait) => wait.reject(noProgress(timeoutMs, this.sent, this.#disconnection.failure)),
       },
     );
   }
@@ -283,7 +281,7 @@ export class Subscription<Entry> implements StreamedWatch {
   #end(over: { failure?: unknown }, dropQueue: boolean): void {
     if (this.#over !== undefined) return;
     this.#over = over;
-    clearTimeout(this.#disconnectedTimer);
+    this.#disconnection.end();
     this.#held = [];
     if (dropQueue) this.#queue.length = 0;
     const reason = 'failure' in over ? over.failure : closed(this.sent);
@@ -299,19 +297,6 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#over = {};
     if ('failure' in over) consumer.reject(over.failure);
     else consumer.resolve(undefined);
-  }
-
-  #boundDisconnection(): void {
-    const ms = this.#spec.maxDisconnectedMs;
-    if (ms > LONGEST_TIMER_MS || this.#disconnectedTimer !== undefined) return;
-    this.#disconnectedTimer = setTimeout(() => {
-      const last = this.#lastFailure;
-      const reason = last instanceof Error ? `; the last attempt: ${last.message}` : '';
-      const init = { code: StatusCode.UNAVAILABLE, method: watchMethod, sent: this.sent, cause: last };
-      this.fail(new UnavailableError(`the watch had no connection for ${ms} ms${reason}`, init));
-    }, ms);
-    // The stream, or the wait for the next one, keeps the process alive where that is wanted.
-    this.#disconnectedTimer.unref();
   }
 }
 

@@ -9,8 +9,9 @@ import {
   type StoreReplacedError,
   UnavailableError,
 } from '../errors.js';
-import { WatchService } from '../rpc/generated/etcdserverpb/methods.js';
-import type { ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { idempotentCall } from '../rpc/call.js';
+import { KVService, WatchService } from '../rpc/generated/etcdserverpb/methods.js';
+import { RangeRequest, type ResponseHeader, type WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/reopening-stream.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import {
@@ -28,6 +29,11 @@ import { type ResponsePart, responseParts } from './response-parts.js';
 
 const backoff = { firstMs: 50, longestMs: 2_000 };
 const PROGRESS_RETRY_MS = 200;
+
+/** How long the read of a store's revision may take, in ms. */
+const REST_READ_MS = 5_000;
+
+const serializableRead = idempotentCall(KVService.range, ({ header }) => header);
 
 /** The id that etcd uses in answers that are for no watch or for all of them. */
 const NO_ID = -1;
@@ -155,9 +161,29 @@ export class WatchStream implements StreamOwner {
     this.#stream.send(encodeProgress());
     // A server that is asked while a watch is catching up doesn't answer.
     this.#progressTimer ??= setInterval(() => {
-      if ([...this.#watches].some((watch) => watch.progressWanted)) this.#stream.send(encodeProgress());
-      else this.#stopProgress();
+      const wanted = [...this.#watches].filter((watch) => watch.progressWanted);
+      if (wanted.length === 0) {
+        this.#stopProgress();
+        return;
+      }
+      this.#stream.send(encodeProgress());
+      for (const watch of wanted) this.#progressOfRest(watch).catch(() => {});
     }, PROGRESS_RETRY_MS).unref();
+  }
+
+  /**
+   * etcd reports no progress while a watch begins at a later revision than the store has, as one that follows a read does in a
+   * store at rest. Nothing has happened up to the store's revision then.
+   */
+  async #progressOfRest(watch: StreamedWatch): Promise<void> {
+    const { current } = this.#stream;
+    const { id, key } = watch;
+    if (current === undefined || id === undefined) return;
+    const request = RangeRequest.fromPartial({ key, keysOnly: true, serializable: true });
+    const control = { timeoutMs: REST_READ_MS, signal: this.#stopping.signal };
+    const header = await this.#rpc.callBeside(current, serializableRead, request, control);
+    if (header === undefined || current !== this.#stream.current || watch.id !== id) return;
+    if (header.revision < watch.nextRevision && watch.progressWanted) watch.progress(header.revision);
   }
 
   /** Whether the wait for the next stream keeps the process alive. */
