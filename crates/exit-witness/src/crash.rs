@@ -6,7 +6,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use preload::{Line, Next, call_next, process};
 
@@ -21,6 +21,38 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// The process and number of the thread that is dying. A child that was forked meanwhile inherits the value, but is
 /// another process.
 static DYING: AtomicU64 = AtomicU64::new(0);
+
+/// A program's handler that the kernel removes when it is called (SA_RESETHAND), and its flags.
+struct OneShot {
+    handler: AtomicUsize,
+    flags: AtomicI32,
+}
+
+/// In the order of `FATAL`.
+static ONE_SHOTS: [OneShot; FATAL.len()] =
+    [const { OneShot { handler: AtomicUsize::new(0), flags: AtomicI32::new(0) } }; FATAL.len()];
+
+fn one_shot(signal: c_int) -> Option<&'static OneShot> {
+    ONE_SHOTS.get(FATAL.iter().position(|&fatal| fatal == signal)?)
+}
+
+/// Calls a program's handler that was removed for this call. The program sees the default disposition from now on, and
+/// that is the witness's. Async-signal-safe.
+unsafe extern "C" fn call_once(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let Some(own) = one_shot(signal) else { return };
+    if INSTALLED.load(Ordering::Relaxed) {
+        let ours = ours();
+        // SAFETY: `ours` is a complete action with a handler of the right signature.
+        unsafe { real(signal, &raw const ours, std::ptr::null_mut()) };
+    }
+    type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+    // SAFETY: `sigaction` below stored the program's handler before it installed this function. One that takes the
+    // signal alone ignores the other arguments.
+    unsafe {
+        let handler = std::mem::transmute::<usize, Handler>(own.handler.load(Ordering::Acquire));
+        handler(signal, info, context);
+    }
+}
 
 /// Replaces the default disposition of every fatal signal.
 pub fn install() {
@@ -68,14 +100,27 @@ pub unsafe extern "C" fn sigaction(
 ) -> c_int {
     // Python resets its signal handlers when it ends.
     timeline::look_at_python();
-    if !INSTALLED.load(Ordering::Relaxed) || !FATAL.contains(&signal) {
+    let Some(own) = one_shot(signal).filter(|_| INSTALLED.load(Ordering::Relaxed)) else {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { real(signal, action, previous) };
-    }
+    };
+    let once = call_once as *const () as usize;
+    let (handler, flags) = (own.handler.load(Ordering::Acquire), own.flags.load(Ordering::Relaxed));
     let ours = ours();
     // SAFETY: the caller gives a readable action, or null.
     let to_default = !action.is_null() && unsafe { (*action).sa_sigaction } == libc::SIG_DFL;
-    let action = if to_default { &raw const ours } else { action };
+    // SAFETY: as above.
+    let removed = !action.is_null() && unsafe { (*action).sa_flags } & libc::SA_RESETHAND != 0;
+    let mut action = if to_default { &raw const ours } else { action };
+    // SAFETY: as above.
+    let mut wrapper = if removed && !to_default { unsafe { *action } } else { ours };
+    if removed && !to_default && wrapper.sa_sigaction != libc::SIG_IGN {
+        own.flags.store(wrapper.sa_flags, Ordering::Relaxed);
+        own.handler.store(wrapper.sa_sigaction, Ordering::Release);
+        wrapper.sa_sigaction = once;
+        wrapper.sa_flags |= libc::SA_SIGINFO;
+        action = &raw const wrapper;
+    }
     // SAFETY: `action` is the caller's or ours, `previous` the caller's.
     let result = unsafe { real(signal, action, previous) };
     if result == 0 && !previous.is_null() {
@@ -84,6 +129,9 @@ pub unsafe extern "C" fn sigaction(
         if previous.sa_sigaction == ours.sa_sigaction {
             // SAFETY: all zeros is a valid sigaction, and it is SIG_DFL.
             *previous = unsafe { MaybeUninit::zeroed().assume_init() };
+        } else if previous.sa_sigaction == once {
+            previous.sa_sigaction = handler;
+            previous.sa_flags = flags;
         }
     }
     result

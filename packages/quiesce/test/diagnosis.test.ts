@@ -112,6 +112,52 @@ describe('a crash', () => {
     }
   });
 
+  test('after a handler that the kernel removes at its first call is seen, and the program notices nothing', {
+    skip: untraced || gccless,
+  }, async () => {
+    const source = `
+      #include <signal.h>
+      #include <stdlib.h>
+      #include <string.h>
+      #include <unistd.h>
+      static int again;
+      static void handle(int s, siginfo_t *i, void *c) {
+        struct sigaction now;
+        sigaction(s, 0, &now);
+        if (now.sa_handler != SIG_DFL || (s == SIGSEGV && i->si_addr != (void *)16)) _exit(9);
+        if (again) raise(s);
+      }
+      static void simple(int s) { write(2, "x", s == SIGFPE); }
+      static void crash(void) { *(volatile int *)16 = 1; }
+      int main(int n, char **words) {
+        struct sigaction a = { 0 }, seen;
+        again = *words[1] == 'r';
+        a.sa_sigaction = handle;
+        a.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESETHAND;
+        sigaction(SIGSEGV, &a, 0);
+        sigaction(SIGSEGV, 0, &seen);
+        if (seen.sa_sigaction != handle || (seen.sa_flags & ~0x04000000) != a.sa_flags) return 8;
+        a.sa_handler = simple;
+        a.sa_flags = SA_RESETHAND;
+        sigaction(SIGFPE, &a, 0);
+        raise(SIGFPE);
+        sigaction(SIGFPE, &a, &seen);
+        if (seen.sa_handler != SIG_DFL) return 7;
+        sigaction(SIGFPE, 0, &seen);
+        if (seen.sa_handler != simple || (seen.sa_flags & SA_SIGINFO)) return 6;
+        atexit(crash);
+        return 0;
+      }`;
+    const program = compiled('removed', source);
+    for (const how of ['returns', 'raises']) {
+      const { failures } = await run({ command: [program, how], runs: 1 });
+      const [failure] = failures;
+      assert.deepEqual(failure?.outcome, { kind: 'signal', signal: 'SIGSEGV', exitCode: null });
+      assert.equal(failure.kind?.id, 'crash-in-destructor', failure.evidence.stacks ?? 'no stacks');
+      assert.equal(failure.evidence.stderr, 'x');
+    }
+  });
+
   test('without stacks says why', { skip: pythonless }, async () => {
     const pipe = 'import signal, os; signal.signal(13, signal.SIG_DFL); os.kill(os.getpid(), 13)';
     const blocked = 'import signal, os, ctypes; signal.pthread_sigmask(0, [11]); ctypes.string_at(0)';

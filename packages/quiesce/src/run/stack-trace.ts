@@ -74,6 +74,7 @@ const HANDLE = /^Thread \d+ \(Thread 0x([0-9a-f]+) \(LWP (\d+)\)/gm;
 // #1  0x00007f4 in std::thread::join (…) at lib.rs:12   or   #0  main () at a.c:3   or   … from /lib/libc.so.6
 const FRAME = /^#\d+ +(?:(0x[0-9a-f]+) in )?(.*)$/;
 const HANDLER = '<signal handler called>';
+const LIBC = /^libc\b/;
 const WITNESS = /^(?:lib)?exit[-_]witness\b/;
 
 /**
@@ -104,9 +105,12 @@ export function parseStacks(
     .map(({ tid, name, frames }) => {
       const faulting = tid === faultingTid;
       const signal = frames.findIndex((frame) => frame.name === HANDLER);
-      // The program's own handler may be below a function that the witness wraps, such as exit.
+      // The program's own handler may be below a function that the witness wraps, such as exit, or be called by it.
       const handler = frames[signal - 1];
-      const caught = handler !== undefined && isWitness(handler);
+      const caught =
+        handler !== undefined &&
+        isWitness(handler) &&
+        frames.slice(0, signal).every((frame) => isWitness(frame) || LIBC.test(frame.library ?? 'libc'));
       const own = frames.slice(caught ? signal + 1 : 0).filter((frame) => !isWitness(frame));
       return { tid, name, main: tid === pid, faulting, frames: own };
     });
