@@ -236,6 +236,7 @@ describe('who died where', () => {
   }, async () => {
     const program = `${libc}; ctypes.CDLL(None).PyThreadState_Get()`;
     assert.equal(await kindOf(['python3', '-c', program]), 'python-without-gil');
+    assert.equal(await kindOf(['python3', '-c', `${libc}; libc.PyList_New(3)`]), 'python-without-gil');
   });
 
   test('a thread with a destructor in a library that was unloaded', {
@@ -1645,6 +1646,57 @@ describe('the likely kind', () => {
     assert.equal(kind?.id, 'native-crash');
     assert.equal(kind?.detail, 'after it had reported that its work was done, and before exit() was called');
     assert.equal(failureKind({ outcome: crash, signature: null, threads })?.detail, null);
+  });
+
+  test('names the threads that Python joins by their Python code', () => {
+    const library = '/usr/lib/python3.11/threading.py';
+    const inPython = (tid: number, name: string, file: string): ThreadStack => ({
+      ...stack(false, false, 'poll'),
+      tid,
+      interpreted: [{ name, file, line: 7 }],
+    });
+    const joining = { ...stack(true, false, 'pthread_cond_wait', ...exiting) };
+    const main = { ...joining, interpreted: [{ name: '_shutdown', file: library, line: 9 }] };
+    const runtime = [3, 4].map((tid) => ({ ...stack(false, false, 'epoll_wait'), tid, name: 'tokio' }));
+    const detailOf = (...threads: ThreadStack[]): string | null | undefined => {
+      const kind = failureKind({ outcome: hang, signature: null, threads: [main, ...runtime, ...threads] });
+      assert.equal(kind?.id, 'join-at-exit');
+      return kind.detail;
+    };
+    const at = `at _shutdown (${library}:9)`;
+    const readers = [inPython(5, 'read', '/app/a.py'), inPython(6, 'write', '/app/b.py')];
+    assert.equal(
+      detailOf(...readers),
+      `${at}, waits for one of 2 threads, at read (/app/a.py:7) or at write (/app/b.py:7)`,
+    );
+    assert.match(detailOf(inPython(5, 'read', '/app/a.py')) ?? '', /waits for .*at read \(\/app\/a\.py:7\)$/);
+    // asyncio.run() joins its executor by a thread of its own, while its event loop runs.
+    const loop = {
+      ...stack(true, false, 'epoll_wait', 'main'),
+      interpreted: [
+        { name: 'select', file: '/usr/lib/python3.11/selectors.py', line: 1 },
+        { name: 'run_until_complete', file: '/usr/lib/python3.11/asyncio/base_events.py', line: 2 },
+      ],
+    };
+    const helper = inPython(7, '_do_shutdown', '/usr/lib/python3.11/asyncio/base_events.py');
+    const kind = failureKind({
+      outcome: hang,
+      signature: null,
+      threads: [loop, helper, inPython(8, 'work', '/app/c.py')],
+    });
+    assert.equal(kind?.id, 'join-at-exit');
+    assert.match(
+      kind?.detail ?? '',
+      /asyncio joins its default executor.*waits for .*at work \(\/app\/c\.py:7\)$/,
+    );
+  });
+
+  test('of a fault in Node-API that nothing explains names a worker that has ended, too', () => {
+    const threads = [
+      stack(true, true, 'v8::HandleScope::HandleScope', 'napi_open_handle_scope', 'fire', 'main'),
+    ];
+    const kind = failureKind({ outcome: crash, signature: null, threads });
+    assert.deepEqual([kind?.id, kind?.or?.id], ['native-crash', 'napi-after-teardown']);
   });
 
   test('says which thread the exit waits for, where there is one', () => {

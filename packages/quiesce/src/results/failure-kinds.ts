@@ -65,13 +65,16 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'killed',
-    title: 'something sent it the signal, such as the kernel when memory ran out',
+    title: 'something sent it the signal',
     matches: ({ signal, sender, signature }) =>
       signal === 'SIGKILL' ||
       (sender === 'another' && signature === '') ||
       (sender === 'itself' && signal !== 'SIGABRT' && signature === ''),
-    detail: ({ sender }) =>
-      sender === 'itself' ? 'by itself' : sender === 'another' ? 'by another process' : undefined,
+    detail: ({ sender, signal }) => {
+      if (sender === undefined)
+        return signal === 'SIGKILL' ? 'the kernel does, when memory runs out' : undefined;
+      return sender === 'itself' ? 'by itself' : 'by another process';
+    },
   },
   {
     id: 'stack-overflow',
@@ -259,7 +262,7 @@ const rules: readonly Rule[] = [
       const { signature, crashed, ending, died, python, inPython } = traces;
       if (signature === 'python-gil') return true;
       if (!crashed || ending || python !== true || traces.mainUnseen || traces.aborted) return false;
-      if (traces.throughForeign) return true;
+      if (traces.throughForeign || (traces.fromForeign && NO_STATE.test(traces.faulting))) return true;
       return (died === 'background' && traces.native && inPython) || (inPython && traces.nativeInPython);
     },
     // The thread that died may have had every right to be there.
@@ -340,10 +343,13 @@ const rules: readonly Rule[] = [
       ]
         .filter(Boolean)
         .join(', ') || undefined,
-    or: ({ seen, died }) =>
-      seen
+    or: ({ seen, died, faulting }) => {
+      // A worker that has ended leaves no stack.
+      if (NODE_API.test(faulting)) return { id: 'napi-after-teardown', decide: DECIDED_BY_ENVIRONMENT };
+      return seen
         ? undefined
-        : { id: died === 'main' ? 'crash-in-destructor' : 'thread-outlives-exit', decide: DECIDED_BY_MAIN },
+        : { id: died === 'main' ? 'crash-in-destructor' : 'thread-outlives-exit', decide: DECIDED_BY_MAIN };
+    },
   },
   {
     id: 'stopped',
@@ -367,18 +373,24 @@ const rules: readonly Rule[] = [
   {
     id: 'join-at-exit',
     title: 'the exit waits for a thread that does not end',
-    matches: ({ hung, main, mainUnseen, exited, mainWaits, mainPolls, busy, alone, halted }) =>
+    matches: ({ hung, main, mainUnseen, exited, mainWaits, mainPolls, busy, alone, halted, joinsExecutor }) =>
       hung &&
       !alone &&
       // A process whose main thread ends with pthread_exit ends when its last thread ends.
       (halted === 'ended' ||
         ((EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
-          (waitsForThread(mainWaits) || busy?.main === false))),
-    detail: ({ busy, place, waiter, awaited, halted, goesOn = '', exiter }) =>
+          (waitsForThread(mainWaits) || busy?.main === false)) ||
+        joinsExecutor),
+    detail: ({ busy, place, waiter, awaited, halted, goesOn = '', exiter, joinsExecutor }) =>
       halted === 'ended'
         ? `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} continues`}`
         : (busyDetail(busy) ??
-          ([exitsIn(exiter), place ?? (waiter && `in ${waiter}`), awaited && `waits for ${awaited}`]
+          ([
+            joinsExecutor && 'asyncio joins its default executor',
+            exitsIn(exiter),
+            place ?? (waiter && `in ${waiter}`),
+            awaited && `waits for ${awaited}`,
+          ]
             .filter(Boolean)
             .join(', ') ||
             undefined)),
@@ -469,6 +481,8 @@ const DECIDED_BY_THROWER =
 const DECIDED_BY_PYTHON = 'whether Python is in the process: its finalization ends threads like this';
 const DECIDED_BY_MAIN =
   'whether the main thread is in exit or the finalization of its host (needs its stack)';
+const DECIDED_BY_ENVIRONMENT =
+  'whether the addon was loaded in a worker, too, and keeps the environment of one that has ended';
 const DECIDED_BY_WAKER = 'whether another thread should end that wait';
 const DECIDED_BY_TERMINATE = 'whether the code at that place calls std::terminate() itself';
 const DECIDED_BY_UNWINDING =

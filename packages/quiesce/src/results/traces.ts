@@ -74,6 +74,8 @@ export interface Traces {
    * such a call.
    */
   readonly throughForeign: boolean;
+  /** Whether a foreign-function interface called the Python API itself. */
+  readonly fromForeign: boolean;
   /** For a hang: name of the thread that called exit, if it isn't the main one. It counts as the main thread here. */
   readonly exiter: string | undefined;
   /** Function names of the main thread. */
@@ -127,6 +129,8 @@ export interface Traces {
   readonly awaited: string | undefined;
   /** The same, if it is certain. */
   readonly joined: string | undefined;
+  /** Whether the main thread waits in asyncio's event loop for the threads of its default executor, as `asyncio.run()` does. */
+  readonly joinsExecutor: boolean;
   /** How to see where its own code is, if gdb can't show that. */
   readonly ownStacks: string | undefined;
   /** The function that was interrupted by a signal whose handler called exit(). `undefined` if the function only waited. */
@@ -203,7 +207,8 @@ export function prepare(traces: FailureTraces): Traces {
     othersInPython: others.some((thread) => !thread.main),
     nativeInPython: nativeInPython !== undefined,
     nativeCaller: nativeInPython && culpritOf(nativeInPython, nativeInPython.name),
-    throughForeign: throughForeign(faulting),
+    throughForeign: foreignCallOf(faulting) === 'of a library',
+    fromForeign: foreignCallOf(faulting) === 'of Python',
     main: mainNames,
     python:
       stacksOfPython || crash?.python === true || (crash === null && command.some(isPythonProgram))
@@ -234,7 +239,8 @@ export function prepare(traces: FailureTraces): Traces {
     mainUnseen: main === undefined || main.frames.length === 0,
     place: placeOf(main),
     waiter: waiterOf(main),
-    awaited: joined ?? awaitedOf(threads),
+    awaited: joined ?? awaitedOf(main, threads),
+    joinsExecutor: polls(main) && threads.some(({ interpreted }) => interpreted?.some(isExecutorShutdown)),
     joined,
     ownStacks: ownStacksOf(main),
     exitInterrupted: exitInterrupted(crashed ? faulting : main),
@@ -285,13 +291,15 @@ function senderOf(crash: CrashFacts | null, faulting: ThreadStack | undefined): 
   return own && !frames.some(({ name }) => name === '<signal handler called>') ? 'itself' : undefined;
 }
 
-function throughForeign(faulting: ThreadStack | undefined): boolean {
-  if (faulting === undefined || !runsPython(faulting)) return false;
+function foreignCallOf(faulting: ThreadStack | undefined): 'of a library' | 'of Python' | undefined {
+  if (faulting === undefined || !runsPython(faulting)) return undefined;
   const own = faulting.frames.filter((frame) => frame.library !== null && !isRuntime(frame));
   const caller = own.findIndex((frame) => !isPython(frame));
+  if (caller <= 0) return undefined;
   const next = own.slice(caller + 1).find(({ library }) => library !== own[caller]?.library);
   const foreign = (frame: StackFrame | undefined): boolean => TRAMPOLINE.test(frame?.library ?? '');
-  return caller > 0 && !foreign(own[caller]) && foreign(next);
+  if (foreign(own[caller])) return 'of Python';
+  return foreign(next) ? 'of a library' : undefined;
 }
 
 /** Functions that call each other endlessly, at the top of a stack: `a` or `a < b`. */
@@ -375,18 +383,41 @@ function joinedBy(thread: ThreadStack | undefined, threads: readonly ThreadStack
     .join(' ');
 }
 
-function awaitedOf(threads: readonly ThreadStack[]): string | undefined {
-  // Nothing waits for a thread that never ends.
-  const [other, ...more] = threads.filter(
-    ({ main, name }) => !main && !isAllowedThread({ name, library: null }, []),
+function awaitedOf(main: ThreadStack | undefined, threads: readonly ThreadStack[]): string | undefined {
+  const others = threads.filter(
+    // Nothing waits for a thread that never ends.
+    (thread) => !thread.main && !isAllowedThread({ name: thread.name, library: null }, []),
   );
+  const inPython = joinsInPython(main) ? others.filter(runsOwnPython) : [];
+  const [other, ...more] = inPython.length > 0 ? inPython : others;
   if (other === undefined) return undefined;
   if (more.length === 0)
     return [culpritOf(other, other.name), placeOf(other)].filter(Boolean).join(' ') || undefined;
-  const places = new Set([other, ...more].flatMap((thread) => culpritOf(thread, undefined) ?? []));
-  const [place] = places;
-  return places.size === 1 ? `one of ${more.length + 1} threads ${place}` : undefined;
+  const all = [other, ...more];
+  const places = new Set(
+    all.flatMap((thread) => (inPython.length > 0 ? placeOf(thread) : culpritOf(thread, undefined)) ?? []),
+  );
+  if (places.size > (inPython.length > 0 ? MOST_PLACES : 1) || places.size === 0) return undefined;
+  return `one of ${all.length} threads${inPython.length > 0 ? ',' : ''} ${[...places].join(' or ')}`;
 }
+
+/** More of them are no help. */
+const MOST_PLACES = 3;
+
+/** It runs Python code, apart from asyncio's helper, which is joined by the event loop. */
+const runsOwnPython = ({ interpreted = [] }: ThreadStack): boolean =>
+  interpreted.length > 0 && !interpreted.some(isExecutorShutdown);
+
+const isExecutorShutdown = ({ name, file }: InterpretedFrame): boolean =>
+  name === '_do_shutdown' && file.endsWith('/asyncio/base_events.py');
+
+/** Python joins its own threads only. */
+const joinsInPython = (main: ThreadStack | undefined): boolean =>
+  main?.interpreted?.some(
+    ({ name, file }) =>
+      (/^(?:_shutdown|join|_wait_for_tstate_lock)$/.test(name) && file.endsWith('/threading.py')) ||
+      (name === 'run_until_complete' && file.endsWith('/asyncio/base_events.py')),
+  ) === true;
 
 /** How to make a program print its own stacks, if it runs on the threads of a runtime. */
 function ownStacksOf({ frames } = NO_THREAD): string | undefined {
