@@ -193,6 +193,12 @@ describe('parallel runs', () => {
     assert.equal(result.state, 'completed');
   });
 
+  test('may be fewer than the jobs', async () => {
+    const result = await run({ command: ['true'], runs: 2, jobs: Number.MAX_SAFE_INTEGER });
+    assert.equal(result.runs.length, 2);
+    assert.equal(result.failed, 0);
+  });
+
   test('that are interrupted count what has ended', async () => {
     const stop = new AbortController();
     const command = [

@@ -59,8 +59,10 @@ export async function makeRuns(
       throw error;
     }
   };
-  const lanes = await Promise.allSettled(Array.from({ length: jobs }, lane));
-  const failed = lanes.find((result) => result.status === 'rejected');
+  const lanes: Promise<void>[] = [];
+  // Each lane takes its first turn as it begins. So there are never more lanes than runs.
+  while (lanes.length < jobs && all.some(({ wanted }) => wanted)) lanes.push(lane());
+  const failed = (await Promise.allSettled(lanes)).find((result) => result.status === 'rejected');
   if (failed === undefined) return;
   // When a scenario is interrupted, the runs that have ended count.
   for (const runs of all) runs.takeRest();
