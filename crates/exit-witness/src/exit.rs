@@ -6,10 +6,10 @@ use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use preload::{Line, Next, Reader, call_next, process, sandbox};
+use preload::{Line, Next, call_next, process, sandbox};
 
 use crate::modules::with_module;
-use crate::{channel, crash, threads, timeline};
+use crate::{channel, crash, sanitizer, task, threads, timeline};
 
 /// Further ones are counted, but not named.
 const MOST_THREADS: usize = 64;
@@ -86,7 +86,7 @@ fn report_threads(pid: i32) {
     let own = process::thread_id();
     let mut count = 0;
     each_number_in(c"/proc/self/task", |tid| {
-        if tid == own || tid == pid && has_ended(tid) {
+        if tid == own || tid == pid && task::has_ended(tid) {
             return;
         }
         // Other threads may still create threads.
@@ -94,8 +94,11 @@ fn report_threads(pid: i32) {
             threads::settle();
             threads::start_of(tid)
         });
+        if task::ends_by_itself(tid) || start.is_none() && sanitizer::owns(tid) {
+            return;
+        }
         let mut buffer = [0; 64];
-        let mut reader = open_comm(tid);
+        let mut reader = task::open(tid, "comm");
         // A thread without a name has ended meanwhile.
         let Some(name) = reader.line(&mut buffer) else { return };
         count += 1;
@@ -109,26 +112,6 @@ fn report_threads(pid: i32) {
         }
     });
     channel::send(&Line::new("threads").field(pid).field(count).end());
-}
-
-fn open_comm(tid: i32) -> Reader {
-    open_of(tid, "/comm")
-}
-
-fn open_of(tid: i32, file: &str) -> Reader {
-    // A path is not a line, but `Line` builds it without allocation.
-    let path = Line::new("/proc/self/task/").join(tid).join(file);
-    Reader::open(path.as_bytes())
-}
-
-/// Whether only a zombie of the thread is left, as of the first thread after `pthread_exit`.
-fn has_ended(tid: i32) -> bool {
-    let mut buffer = [0; 1024];
-    let mut reader = open_of(tid, "/stat");
-    let Some(line) = reader.line(&mut buffer) else { return true };
-    // number (name) state ...; the name itself may contain parentheses.
-    let state = line.iter().rposition(|&byte| byte == b')').and_then(|at| line.get(at + 2));
-    matches!(state, None | Some(b'Z' | b'X'))
 }
 
 fn report_sockets(pid: i32) {

@@ -26,8 +26,10 @@ mod main_end;
 mod modules;
 mod parent;
 mod sandbox;
+mod sanitizer;
 mod stack;
 mod state;
+mod task;
 mod threads;
 mod timeline;
 mod unloaded;
@@ -44,6 +46,7 @@ extern "C" fn init() {
     crash::install();
     parent::install();
     sandbox::install();
+    sanitizer::install();
     // A process without the tester's socket isn't the one under test, but a child of it.
     let tested = way == channel::Way::Open;
     exit::install(tested);

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use preload::{Next, call_next, process, sandbox};
 
@@ -21,10 +21,17 @@ struct Slot {
     tid: AtomicI32,
     start: AtomicUsize,
     starter: AtomicUsize,
+    returned: AtomicBool,
 }
 
-static STARTS: [Slot; SLOTS] =
-    [const { Slot { tid: AtomicI32::new(0), start: AtomicUsize::new(0), starter: AtomicUsize::new(0) } }; SLOTS];
+static STARTS: [Slot; SLOTS] = [const {
+    Slot {
+        tid: AtomicI32::new(0),
+        start: AtomicUsize::new(0),
+        starter: AtomicUsize::new(0),
+        returned: AtomicBool::new(false),
+    }
+}; SLOTS];
 
 /// Threads that were created and have not run yet: the kernel has them, but their start isn't recorded.
 static UNBORN: AtomicUsize = AtomicUsize::new(0);
@@ -32,14 +39,20 @@ static UNBORN: AtomicUsize = AtomicUsize::new(0);
 static WAITS_LEFT: AtomicU32 = AtomicU32::new(1000);
 static WAIT: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
-/// Waits until all threads have recorded their start, for about 1 s in total at most: on a busy machine a new thread
-/// may not run for 100 ms.
+/// Waits until all threads have recorded their start: on a busy machine a new thread may not run for 100 ms.
 pub fn settle() {
-    while UNBORN.load(Ordering::Acquire) > 0 && WAITS_LEFT.load(Ordering::Relaxed) > 0 {
-        WAITS_LEFT.fetch_sub(1, Ordering::Relaxed);
+    while UNBORN.load(Ordering::Acquire) > 0 && wait_a_moment() {}
+}
+
+/// Waits for a millisecond. `false` if the exit has already been held up for about 1 s in this way.
+pub fn wait_a_moment() -> bool {
+    let left = WAITS_LEFT.load(Ordering::Relaxed);
+    if left > 0 {
+        WAITS_LEFT.store(left - 1, Ordering::Relaxed);
         // SAFETY: the time is valid, and the remaining time isn't requested.
         unsafe { libc::nanosleep(&raw const WAIT, std::ptr::null_mut()) };
     }
+    left > 0
 }
 
 fn slot(tid: i32) -> &'static Slot {
@@ -52,6 +65,12 @@ pub fn start_of(tid: i32) -> Option<(usize, usize)> {
     let slot = slot(tid);
     (slot.tid.load(Ordering::Acquire) == tid)
         .then(|| (slot.start.load(Ordering::Relaxed), slot.starter.load(Ordering::Relaxed)))
+}
+
+/// Whether a thread's start routine has returned: only destructors of thread-local variables may follow.
+pub fn has_returned(tid: i32) -> bool {
+    let slot = slot(tid);
+    slot.tid.load(Ordering::Acquire) == tid && slot.returned.load(Ordering::Relaxed)
 }
 
 /// Libraries that start threads for their callers, by the beginning of their file names: C++ runtimes, OpenMP runtimes,
@@ -208,6 +227,9 @@ unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
     }
     // SAFETY: the program passed this to pthread_create.
     let result = unsafe { start(argument) };
+    if !sandbox::is_entered() {
+        record_return();
+    }
     timeline::thread_ends("returned");
     result
 }
@@ -218,8 +240,17 @@ fn record(start: usize, starter: usize) {
     let slot = slot(tid);
     slot.tid.store(0, Ordering::Relaxed);
     slot.starter.store(starter, Ordering::Relaxed);
+    slot.returned.store(false, Ordering::Relaxed);
     slot.start.store(start, Ordering::Release);
     slot.tid.store(tid, Ordering::Release);
+}
+
+fn record_return() {
+    let tid = process::thread_id();
+    let slot = slot(tid);
+    if slot.tid.load(Ordering::Relaxed) == tid {
+        slot.returned.store(true, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]

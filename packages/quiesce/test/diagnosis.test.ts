@@ -943,6 +943,50 @@ describe('what is left at exit', () => {
     });
   }
 
+  test('threads whose work is done, and a sanitizer, are no threads left', {
+    skip: unseen || gccless,
+  }, async () => {
+    const dir = temporaryDirectory('ending');
+    const compile = (name: string, text: string, ...words: string[]): string[] => {
+      writeFileSync(join(dir, 'a.cc'), text);
+      execFileSync('g++', [join(dir, 'a.cc'), '-O2', '-o', join(dir, name), ...words, '-lpthread']);
+      return [join(dir, name)];
+    };
+    // As Rust's `std::thread::scope` does, it waits for the end of the work. The stacks are big, so each takes its time.
+    const scope = compile(
+      'scope',
+      `#include <thread>
+      #include <atomic>
+      #include <cstring>
+      std::atomic<int> working{8};
+      int main() {
+        for (int i = 0; i < 8; i++) std::thread([] {
+          char used[1 << 20];
+          memset(used, 1, sizeof used);
+          asm volatile("" :: "r"(used) : "memory");
+          working--;
+        }).detach();
+        while (working) std::this_thread::yield();
+      }`,
+    );
+    const ended = await run({ command: scope, runs: 30, strict: true });
+    assert.equal(ended.failed, 0, JSON.stringify(ended.failures[0]?.outcome));
+
+    const source = (rest: string): string =>
+      `#include <thread>\n#include <unistd.h>\nint main() { std::thread([] {}).join(); ${rest} }`;
+    const sanitized = await run({
+      command: compile('tsan', source(''), '-fsanitize=thread'),
+      ...{ runs: 2, strict: true },
+    });
+    assert.equal(sanitized.failed, 0, JSON.stringify(sanitized.failures[0]?.outcome));
+    // The program's own still count.
+    const own = await run({
+      command: compile('own', source('std::thread([] { pause(); }).detach();'), '-fsanitize=thread'),
+      ...{ runs: 1, strict: true },
+    });
+    assert.deepEqual(own.failures[0]?.outcome, { kind: 'threads-left', threads: 1 });
+  });
+
   test('a program without any is fine, and the host own threads do not count', { skip: unseen }, async () => {
     const endings = ['', 'process.exit()', 'process.exitCode = 0; setImmediate(() => {})'];
     for (const program of endings) {
