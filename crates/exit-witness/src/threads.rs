@@ -12,7 +12,11 @@ use crate::{channel, stack, timeline};
 /// `pthread_exit` and cancellation may unwind it.
 type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
+/// Of `thrd_create`, likewise.
+type C11Start = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
+
 static CREATE: Next = Next::new(c"pthread_create");
+static CREATE_C11: Next = Next::new(c"thrd_create");
 
 /// Power of two; a thread whose number falls on another's slot replaces it.
 const SLOTS: usize = 4096;
@@ -167,9 +171,31 @@ extern "C" fn visit(context: *mut UnwindContext, search: *mut c_void) -> c_int {
 }
 
 struct Begin {
-    start: Start,
+    /// A [`Start`] or a [`C11Start`].
+    start: usize,
     argument: *mut c_void,
     starter: usize,
+}
+
+/// What the first frame of a new thread gets; null without memory.
+fn prepare(start: usize, argument: *mut c_void) -> *mut Begin {
+    let starter = starter_of(start);
+    // SAFETY: malloc may be called with any size.
+    let begin = unsafe { libc::malloc(size_of::<Begin>()) }.cast::<Begin>();
+    if !begin.is_null() {
+        // SAFETY: malloc's memory is big enough and aligned for any type of the language.
+        unsafe { begin.write(Begin { start, argument, starter }) };
+        UNBORN.fetch_add(1, Ordering::Relaxed);
+    }
+    begin
+}
+
+/// # Safety
+/// No thread was started with this block of [`prepare`].
+unsafe fn forget(begin: *mut Begin) {
+    UNBORN.fetch_sub(1, Ordering::Relaxed);
+    // SAFETY: it came from malloc, and nothing else has it.
+    unsafe { libc::free(begin.cast()) };
 }
 
 /// Wraps the C library's `pthread_create`.
@@ -188,24 +214,45 @@ pub unsafe extern "C" fn pthread_create(
             thread: *mut libc::pthread_t, attributes: *const libc::pthread_attr_t, start: Start, argument: *mut c_void
         ) -> i32);
     }
-    let starter = starter_of(start as *const () as usize);
-    // SAFETY: malloc may be called with any size.
-    let begin = unsafe { libc::malloc(size_of::<Begin>()) }.cast::<Begin>();
+    let begin = prepare(start as *const () as usize, argument);
     if begin.is_null() {
         return libc::EAGAIN;
     }
-    // SAFETY: malloc's memory is big enough and aligned for any type of the language.
-    unsafe { begin.write(Begin { start, argument, starter }) };
-    UNBORN.fetch_add(1, Ordering::Relaxed);
     // `first_frame` frees what it gets; the rest are the caller's arguments.
     let (start, argument) = (first_frame as Start, begin.cast::<c_void>());
     let result = call_next!(CREATE(
         thread: *mut libc::pthread_t, attributes: *const libc::pthread_attr_t, start: Start, argument: *mut c_void
     ) -> i32);
     if result != 0 {
-        UNBORN.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: no thread was started, so nothing else has it.
-        unsafe { libc::free(begin.cast()) };
+        // SAFETY: the C library has started no thread.
+        unsafe { forget(begin) };
+    }
+    result
+}
+
+/// Wraps C11's function, which the C library carries out without its own `pthread_create` symbol.
+///
+/// # Safety
+/// Same as for `thrd_create`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn thrd_create(thread: *mut libc::pthread_t, start: C11Start, argument: *mut c_void) -> c_int {
+    const NO_MEMORY: c_int = 3;
+    if channel::fd() < 0 || sandbox::is_entered() {
+        return call_next!(CREATE_C11(
+            thread: *mut libc::pthread_t, start: C11Start, argument: *mut c_void
+        ) -> c_int);
+    }
+    let begin = prepare(start as *const () as usize, argument);
+    if begin.is_null() {
+        return NO_MEMORY;
+    }
+    let (start, argument) = (first_frame_of_c11 as C11Start, begin.cast::<c_void>());
+    let result = call_next!(CREATE_C11(
+        thread: *mut libc::pthread_t, start: C11Start, argument: *mut c_void
+    ) -> c_int);
+    if result != 0 {
+        // SAFETY: the C library has started no thread.
+        unsafe { forget(begin) };
     }
     result
 }
@@ -213,25 +260,50 @@ pub unsafe extern "C" fn pthread_create(
 /// Keeps nothing with a destructor, so that the forced unwinding of `pthread_exit` passes through.
 unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
     // SAFETY: pthread_create above passes its own block.
+    let (start, argument) = unsafe { begun(begin) };
+    // SAFETY: the program passed this to pthread_create.
+    let result = unsafe { std::mem::transmute::<usize, Start>(start)(argument) };
+    ended();
+    result
+}
+
+/// The same for C11.
+unsafe extern "C-unwind" fn first_frame_of_c11(begin: *mut c_void) -> c_int {
+    // SAFETY: thrd_create above passes its own block.
+    let (start, argument) = unsafe { begun(begin) };
+    // SAFETY: the program passed this to thrd_create.
+    let result = unsafe { std::mem::transmute::<usize, C11Start>(start)(argument) };
+    ended();
+    result
+}
+
+/// Records that the calling thread's start routine has returned.
+fn ended() {
+    if !sandbox::is_entered() {
+        record_return();
+    }
+    timeline::thread_ends("returned");
+}
+
+/// Records the calling thread, and returns what it should run.
+///
+/// # Safety
+/// `begin` is a block of [`prepare`], which is freed.
+unsafe fn begun(begin: *mut c_void) -> (usize, *mut c_void) {
+    // SAFETY: as the caller promises.
     let Begin { start, argument, starter } = unsafe { begin.cast::<Begin>().read() };
     // SAFETY: it came from malloc and is no longer used.
     unsafe { libc::free(begin) };
     let restricted = sandbox::is_entered();
     if !restricted {
-        record(start as *const () as usize, starter);
+        record(start, starter);
     }
     UNBORN.fetch_sub(1, Ordering::Release);
     timeline::thread_begins(starter);
     if !restricted {
         stack::give();
     }
-    // SAFETY: the program passed this to pthread_create.
-    let result = unsafe { start(argument) };
-    if !sandbox::is_entered() {
-        record_return();
-    }
-    timeline::thread_ends("returned");
-    result
+    (start, argument)
 }
 
 /// Keeps what started the calling thread.
