@@ -900,6 +900,9 @@ describe('what is left at exit', () => {
     assert.equal(isAllowedThread(linked, []), true);
     assert.equal(isAllowedThread({ ...linked, library: null }, []), true);
     assert.equal(isAllowedThread({ ...linked, name: 'tokio-rt-worker' }, []), false);
+    const common = { name: 'ForkJoinPool.co', library: '/jdk/lib/server/libjvm.so' };
+    assert.equal(isAllowedThread(common, []), true);
+    assert.equal(isAllowedThread({ ...common, name: 'ForkJoinPool-1-' }, []), false);
   });
 
   // [what a library starts its thread with, the compiler's options, the runtime's file]
@@ -998,6 +1001,29 @@ describe('what is left at exit', () => {
     }
     const none = await run({ command: ['true'], runs: 1, strict: true });
     assert.deepEqual(none.runs[0]?.left, { threads: [], sockets: [], files: [] });
+  });
+
+  const javaless = has('javac') && has('java') ? false : 'a JDK is missing';
+  test("Java's own threads do not count, and those of its programs do", {
+    skip: unseen || javaless,
+  }, async () => {
+    const dir = temporaryDirectory('java');
+    const source = `public class Ends {
+      public static void main(String[] words) throws Exception {
+        if (words.length == 0) return;
+        if (words[0].equals("exit")) System.exit(0);
+        var thread = new Thread(() -> { try { Thread.sleep(60000); } catch (Exception e) {} }, "of-mine");
+        thread.setDaemon(true);
+        thread.start();
+      }
+    }`;
+    writeFileSync(join(dir, 'Ends.java'), source);
+    execFileSync('javac', ['-d', dir, join(dir, 'Ends.java')]);
+    const ends = async (...words: string[]) =>
+      (await run({ command: ['java', '-cp', dir, 'Ends', ...words], runs: 1, strict: true })).failures[0];
+    assert.equal(await ends(), undefined);
+    assert.equal(await ends('exit'), undefined);
+    assert.deepEqual((await ends('thread'))?.outcome, { kind: 'threads-left', threads: 1 });
   });
 
   test('are seen at quick_exit and _exit, too', { skip: unseen || pythonless }, async () => {

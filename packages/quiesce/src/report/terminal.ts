@@ -4,10 +4,11 @@ import pc from 'picocolors';
 import stringWidth from 'string-width';
 import { formatMs } from '../duration.js';
 import type { FailureGroup, PlanResult, ScenarioResult } from '../results/result.js';
+import { withoutHostThreads } from '../run/host-threads.js';
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
-import { isHostThread, leftThreadLabel, WATCHED_SIGNALS } from '../run/witness.js';
+import { leftThreadLabel, WATCHED_SIGNALS } from '../run/witness.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
 import {
@@ -269,7 +270,7 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   }
   const left = runs.some(({ outcome }) => outcome.kind === 'threads-left');
   if (scenario.strict && unseen === 0 && ended.length > 0 && !left) {
-    const allowed = ended.some(({ left: { threads } }) => threads?.some((thread) => !isHostThread(thread)));
+    const allowed = ended.some(({ left }) => withoutHostThreads(left.threads ?? []).length > 0);
     const but = `, except for the host's own${allowed ? ' and those that are allowed' : ''}`;
     remarks.push(`no thread of the main process was left at exit in any of ${runsText(ended.length)}${but}`);
   }
@@ -279,10 +280,7 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
 /** What runs left at exit, whatever their outcome. */
 function leftNotes({ runs }: ScenarioResult): string[] {
   const kinds: [string, (run: RunRecord) => string[]][] = [
-    [
-      'threads running',
-      ({ left }) => (left.threads ?? []).filter((t) => !isHostThread(t)).map(leftThreadLabel),
-    ],
+    ['threads running', ({ left }) => withoutHostThreads(left.threads ?? []).map(leftThreadLabel)],
     [
       'sockets listening',
       ({ left }) => left.sockets.filter((s) => s.state === 'listening').map((s) => s.address),

@@ -18,6 +18,7 @@ const LIBRARIES: readonly (readonly [library: string, reason: string])[] = [
 // The same by thread name, as their library is often linked into others.
 const NAMES: readonly (readonly [thread: string, reason: string])[] = [
   ['jemalloc_bg_thd', 'jemalloc, within a library such as Arrow or Polars'],
+  ['ForkJoinPool.co', "Java's common pool, which ignores shutdown()"],
 ];
 
 const matchers = (table: readonly (readonly [string, string])[]): ((text: string) => boolean)[] =>

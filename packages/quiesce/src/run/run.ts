@@ -12,6 +12,7 @@ import { record as recordExit } from '../timeline/recorder.js';
 import { isAllowedThread } from './allowed-threads.js';
 import type { AmplifierReport } from './amplifier-report.js';
 import { type Stacks, threadStacks } from './diagnose.js';
+import { withoutHostThreads } from './host-threads.js';
 import { type Expect, isFailure, type Outcome, outcomeOf } from './outcome.js';
 import { OutputFilter } from './output-filter.js';
 import type { RunDirectories } from './run-directory.js';
@@ -21,7 +22,6 @@ import { raises } from './waiting.js';
 import {
   type CrashReport,
   DONE_FD,
-  isHostThread,
   type LeftSocket,
   type LeftThread,
   parseWitnessLine,
@@ -261,8 +261,8 @@ export async function runOnce(
       signature,
       stderrBytes: output.stderrBytes(),
       threadsLeft: spec.strict
-        ? (left.threads ?? []).filter(
-            (thread) => !isHostThread(thread) && !isAllowedThread(thread, spec.allowThreads),
+        ? withoutHostThreads(left.threads ?? []).filter(
+            (thread) => !isAllowedThread(thread, spec.allowThreads),
           ).length
         : 0,
     };

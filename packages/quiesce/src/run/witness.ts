@@ -125,11 +125,6 @@ export function parseWitnessLine(line: string): WitnessLine | undefined {
   }
 }
 
-/** Whether a left thread is the language host's own and harmless, such as Node's signal thread. */
-export function isHostThread({ library }: LeftThread): boolean {
-  return library !== null && /\/(?:node|bun|deno)$/.test(library);
-}
-
 /** A left thread in a few words: `tokio-runtime-w (etcd_client.abi3.so)`. */
 export function leftThreadLabel({ name, library, runtime, main }: LeftThread): string {
   if (main) return `${name} (the main thread: another one ended the process)`;
