@@ -1684,6 +1684,14 @@ describe('the likely kind', () => {
       {
         ...{ outcome: { kind: 'exit-code', code: 2 }, signature: null, threads: [] },
         stderr:
+          'SIGSEGV: segmentation violation\nPC=0x47e5c0 m=0 sigcode=1 addr=0x8\nsignal arrived during cgo execution\n\ngoroutine 1 gp=0x32 m=0 mp=0x53 [syscall]:\nruntime.cgocall(0x47e5d0)\n',
+      },
+    ],
+    [
+      'go-panic',
+      {
+        ...{ outcome: { kind: 'exit-code', code: 2 }, signature: null, threads: [] },
+        stderr:
           'fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:\nmain.main()\n',
       },
     ],

@@ -299,7 +299,10 @@ const rules: readonly Rule[] = [
     matches: ({ outcome, signal, stderr }) =>
       // With GOTRACEBACK=crash, Go aborts instead of exiting.
       (outcome === 'exit-code' || signal === 'SIGABRT') && GO_ENDS.test(stderr) && GOROUTINE.test(stderr),
-    detail: ({ stderr }) => GO_ENDS.exec(stderr)?.[0],
+    detail: ({ stderr }) =>
+      [GO_ENDS.exec(stderr)?.[0], IN_CGO.test(stderr) && 'in C code that Go called']
+        .filter(Boolean)
+        .join(', '),
   },
   {
     id: 'thread-outlives-exit',
@@ -442,7 +445,9 @@ const rules: readonly Rule[] = [
 
 const UNCAUGHT = /^(?:cxx-terminate|rust-foreign-exception)$/;
 const BAD_ALLOC = /'std::bad_(?:array_new_length|alloc)'/;
-const GO_ENDS = /^(?:panic|fatal error): .{1,200}/m;
+// Go's handler prints a signal and where it came; one that came in C code that Go had called is also fatal.
+const GO_ENDS = /^(?:panic|fatal error): .{1,200}|^SIG[A-Z]+: .{1,100}(?=\nPC=0x)/m;
+const IN_CGO = /^signal arrived during cgo execution$/m;
 const GOROUTINE = /^goroutine \d+ .{0,60}\[.{1,100}\]:$/m;
 const PURE_VIRTUAL = 'a virtual method of an object that was being destroyed was called';
 const NO_SCOPE = /Cannot create a handle without a HandleScope/;
