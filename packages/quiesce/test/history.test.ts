@@ -87,9 +87,11 @@ test('that is none is refused, and stays as it is', async () => {
   await assert.rejects(readHistory(join(dir, 'nowhere')), /doesn't exist/);
   const { code, stderr } = await quiesce('run', '-n', '1', '--history', 'text', '--', 'touch', 'ran');
   assert.equal(code, 2, stderr);
-  assert.match(stderr, /quiesce: error: text is not a history[^\n]+\n$/);
+  assert.match(stderr, /quiesce: error: text is not a history[^\n]+another file, or remove line 1\)\n$/);
   assert.equal(readFileSync(file, 'utf8'), 'my diary');
   assert.equal(existsSync(join(dir, 'ran')), false, 'it is seen before the runs');
+  const same = await quiesce('run', '-n', '1', '--json', 'one', '--history', 'one', '--', 'touch', 'ran');
+  assert.match(same.stderr, /--history and --json name the same file, one/);
   symlinkSync('/dev/null', join(dir, 'device'));
   const device = await quiesce('run', '-n', '1', '--history', 'device', '--', 'touch', 'ran');
   assert.equal(device.code, 2, device.stderr);

@@ -109,6 +109,7 @@ scenarios:
   - { name: c, command: ["true"], expect: { exitCode: 300, signal: SIGNOPE } }
   - { name: d, command: ["true"], expect: joy }
   - { name: e, command: ["true"], matrix: { runtime: [nod@20] } }
+  - { name: f, command: ["true"], env: { "A=B": c } }
 `;
   assert.deepEqual(
     (await problemsOf('inner.yaml', plan)).map((problem) =>
@@ -126,6 +127,7 @@ scenarios:
       '11:68 scenarios.2.expect.signal: expected the name of a signal, such as "SIGTERM", got "SIGNOPE"',
       '12:43 scenarios.3.expect: expected "clean", "any", or a mapping with exitCode (0 to 255) or signal (such as "SIGTERM"), and stderr ("empty" or "any"), got "joy"',
       '13:55 scenarios.4.matrix.runtime.0: "nod@20" is not a runtime; give node@VERSION, bun@VERSION or deno@VERSION',
+      '14:40 scenarios.5.env: expected variables whose names are neither empty nor contain "=", got {"A=B":"c"}',
     ],
   );
 });

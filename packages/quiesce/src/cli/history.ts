@@ -41,8 +41,8 @@ async function show(file: string, { only = [], last, json }: HistoryFlags): Prom
   }
   const entries = newest(chosen, last);
   if (json) return await writeOutput('-', `${JSON.stringify(entries, null, 2)}\n`);
-  const { stream, colour } = readerStream(false);
-  stream.write(historyReport(entries, colour));
+  const { stream, colour, columns } = readerStream(false);
+  stream.write(historyReport(entries, colour, columns));
 }
 
 /** The newest `last` entries of each scenario, in their order. */

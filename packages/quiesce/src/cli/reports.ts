@@ -16,7 +16,7 @@ export interface ReportFlags {
   readonly github?: boolean;
 }
 
-const FORMATS = ['json', 'junit', 'tap', 'html'] as const;
+export const FORMATS = ['json', 'junit', 'tap', 'html'] as const;
 
 /** Adds the options of `ReportFlags` to a subcommand. */
 export function reportOptions(command: Command): Command {

@@ -18,7 +18,7 @@ import { append, checkCommand, positiveInteger, shard } from './arguments.js';
 import { checkpoints } from './checkpoint.js';
 import { interruptible } from './interrupt.js';
 import { checkWritable } from './output.js';
-import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
+import { checkReports, FORMATS, type ReportFlags, reportOptions, writeReports } from './reports.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT, EXIT_HELP, signalExitCode } from './subcommand.js';
@@ -98,8 +98,13 @@ async function runCommand(
   }
   if (flags.history !== undefined) {
     // Only the folder of the default file is created.
-    if (historyFile(flags.history) !== HISTORY_FILE) checkWritable(historyFile(flags.history), '--history');
-    await checkHistory(historyFile(flags.history));
+    const history = historyFile(flags.history);
+    const format = FORMATS.find((one) => flags[one] === history);
+    if (format !== undefined) {
+      throw new UsageError(`--history and --${format} name the same file, ${history}`);
+    }
+    if (history !== HISTORY_FILE) checkWritable(history, '--history');
+    await checkHistory(history);
   }
   const resume = flags.resume === undefined ? undefined : await readReport(flags.resume);
   const { result, stoppedBy } = await interruptible(async (signal) => {

@@ -140,7 +140,7 @@ function linesOf(file: string, text: string): { line: string; session: Session }
     const problem = json === undefined ? 'it is not JSON' : schemaProblem(parsed.error);
     throw new UsageError(
       `${file} is not a history of quiesce: line ${i + 1}: ${problem}`,
-      'give --history another file',
+      `give --history another file, or remove line ${i + 1}`,
     );
   });
 }

@@ -38,9 +38,16 @@ export const command = list(z.string({ error: expected('text') }), 'program and 
   });
 
 /** Variables by name. */
-export const environment = z.record(z.string(), z.string({ error: expected('text (quote numbers)') }), {
-  error: expected('a mapping of environment variables'),
-});
+export const environment = z
+  .record(z.string(), z.string({ error: expected('text (quote numbers)') }), {
+    error: expected('a mapping of environment variables'),
+  })
+  .refine((variables) => Object.keys(variables).every((name) => /^[^=\0]+$/.test(name)), {
+    error: expected('variables whose names are neither empty nor contain "="'),
+  })
+  .refine((variables) => !Object.values(variables).some((value) => value.includes('\0')), {
+    error: expected('variables without NUL bytes'),
+  });
 
 /** A mapping with no fields other than these. */
 export function strict<T extends z.ZodRawShape>(shape: T) {
