@@ -12,7 +12,7 @@ use crate::{channel, stack, timeline};
 /// `pthread_exit` and cancellation may unwind it.
 type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
-/// Of `thrd_create`, likewise.
+/// The same for `thrd_create`.
 type C11Start = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
 
 static CREATE: Next = Next::new(c"pthread_create");
