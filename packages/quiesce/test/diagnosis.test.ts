@@ -1771,6 +1771,22 @@ describe('the likely kind', () => {
     );
   });
 
+  test('of a Java program whose main has returned is the wait of the JVM for its threads', () => {
+    const waits = stack(true, false, '__futex_abstimed_wait', '__pthread_clockjoin_ex');
+    const caller = { name: 'CallJavaMainInNewThread', library: 'libjli.so', source: null };
+    const launcher = { ...waits, frames: [...waits.frames, caller] };
+    const java = { ...stack(false, false, 'pthread_cond_wait', 'Threads::destroy_vm', 'JavaMain'), tid: 3 };
+    const kind = failureKind({ outcome: hang, signature: null, threads: [launcher, java] });
+    assert.equal(kind?.id, 'join-at-exit');
+    assert.equal(
+      kind?.detail,
+      "Java's main has returned, jcmd PID Thread.print shows where the threads of Java are",
+    );
+    const running = { ...stack(false, false, 'pthread_cond_wait', 'JavaMain'), tid: 3 };
+    const other = failureKind({ outcome: hang, signature: null, threads: [launcher, running] });
+    assert.equal(other?.id, 'blocked');
+  });
+
   test('of a fault in Node-API that nothing explains names a worker that has ended, too', () => {
     const threads = [
       stack(true, true, 'v8::HandleScope::HandleScope', 'napi_open_handle_scope', 'fire', 'main'),

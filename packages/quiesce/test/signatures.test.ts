@@ -130,6 +130,9 @@ test('is not seen in what only looks like it', () => {
 
 test('is looked for where its runtime prints it', () => {
   for (const [id, line] of fatal) assert.equal(findSignature(line, 'stdout'), undefined, id);
+  const full = 'Aborting due to java.lang.OutOfMemoryError: Java heap space\n';
+  assert.equal(findSignature(full, 'stdout')?.id, 'out-of-memory');
+  assert.equal(findSignature(full, 'stderr'), undefined);
   const java = '#\n# A fatal error has been detected by the Java Runtime Environment:\n#\n';
   assert.equal(findSignature(java, 'stdout')?.id, 'jvm-fatal');
   assert.equal(findSignature(java), undefined);

@@ -85,7 +85,7 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'out-of-memory',
-    title: 'memory ran out: the heap of a JavaScript engine reached its limit, or an allocation failed',
+    title: 'memory ran out: the heap of a JavaScript engine or a JVM reached its limit, or an allocation failed',
     // Code that uses a destroyed object may ask for any size.
     matches: ({ signature, line, died, diedExiting }) =>
       signature === 'out-of-memory' ||
@@ -376,27 +376,41 @@ const rules: readonly Rule[] = [
   {
     id: 'join-at-exit',
     title: 'the exit waits for a thread that does not end',
-    matches: ({ hung, main, mainUnseen, exited, mainWaits, mainPolls, busy, alone, halted, joinsExecutor }) =>
+    matches: ({
+      hung,
+      main,
+      mainUnseen,
+      exited,
+      mainWaits,
+      mainPolls,
+      busy,
+      alone,
+      halted,
+      joinsExecutor,
+      javaReturned,
+    }) =>
       hung &&
       !alone &&
       // A process whose main thread ends with pthread_exit ends when its last thread ends.
       (halted === 'ended' ||
         ((EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
           (waitsForThread(mainWaits) || busy?.main === false)) ||
-        joinsExecutor),
-    detail: ({ busy, place, waiter, awaited, halted, goesOn = '', exiter, joinsExecutor }) =>
-      halted === 'ended'
-        ? `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} continues`}`
-        : (busyDetail(busy) ??
-          ([
-            joinsExecutor && 'asyncio joins its default executor',
-            exitsIn(exiter),
-            place ?? (waiter && `in ${waiter}`),
-            awaited && `waits for ${awaited}`,
-          ]
-            .filter(Boolean)
-            .join(', ') ||
-            undefined)),
+        joinsExecutor ||
+        javaReturned),
+    detail: (traces) => {
+      const { busy, place, waiter, awaited, halted, goesOn = '', exiter, joinsExecutor } = traces;
+      if (halted === 'ended')
+        return `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} continues`}`;
+      if (traces.javaReturned) return joined("Java's main has returned", traces.ownStacks);
+      if (busy !== undefined) return busyDetail(busy);
+      const parts = [
+        joinsExecutor && 'asyncio joins its default executor',
+        exitsIn(exiter),
+        place ?? (waiter && `in ${waiter}`),
+        awaited && `waits for ${awaited}`,
+      ];
+      return parts.filter(Boolean).join(', ') || undefined;
+    },
     or: ({ mainUnseen, mainWaits }) =>
       mainUnseen && mainWaits === 'unknown' ? { id: 'blocked', decide: DECIDED_BY_MAIN } : undefined,
   },

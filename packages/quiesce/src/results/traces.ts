@@ -131,6 +131,8 @@ export interface Traces {
   readonly joined: string | undefined;
   /** Whether the main thread waits in asyncio's event loop for the threads of its default executor, as `asyncio.run()` does. */
   readonly joinsExecutor: boolean;
+  /** Whether Java's own main has returned, and the JVM waits for the program's other threads. */
+  readonly javaReturned: boolean;
   /** How to see where its own code is, if gdb can't show that. */
   readonly ownStacks: string | undefined;
   /** The function that was interrupted by a signal whose handler called exit(). `undefined` if the function only waited. */
@@ -242,6 +244,9 @@ export function prepare(traces: FailureTraces): Traces {
     awaited: joined ?? awaitedOf(main, threads),
     joinsExecutor: polls(main) && threads.some(({ interpreted }) => interpreted?.some(isExecutorShutdown)),
     joined,
+    javaReturned: threads.some(({ frames }) =>
+      /^(?:Threads::destroy_vm|jni_DestroyJavaVM)(?!\w)/m.test(names(frames)),
+    ),
     ownStacks: ownStacksOf(main),
     exitInterrupted: exitInterrupted(crashed ? faulting : main),
     loading: faulting?.frames.find(({ name }) => ADDON_LOAD.test(name ?? ''))?.library ?? undefined,

@@ -55,6 +55,12 @@ const signatures: readonly Signature[] = [
       /^FATAL ERROR: .{0,300}(?:JavaScript heap out of memory|process out of memory)|^# Fatal JavaScript out of memory: |^memory allocation of \d+ bytes failed$/m,
   },
   {
+    id: 'out-of-memory',
+    title: 'memory ran out',
+    pattern: /^(?:Aborting|Terminating) due to java\.lang\.OutOfMemoryError: /m,
+    onStdout: true,
+  },
+  {
     id: 'v8-fatal',
     title: 'fatal error in V8',
     pattern:
