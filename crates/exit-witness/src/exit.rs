@@ -85,7 +85,7 @@ fn report_threads(pid: i32) {
     threads::settle();
     let own = process::thread_id();
     let mut count = 0;
-    each_number_in(c"/proc/self/task", |tid| {
+    let seen = each_number_in(c"/proc/self/task", |tid| {
         if tid == own || tid == pid && task::has_ended(tid) {
             return;
         }
@@ -111,12 +111,16 @@ fn report_threads(pid: i32) {
             );
         }
     });
-    channel::send(&Line::new("threads").field(pid).field(count).end());
+    // In a chroot without /proc, or without a free descriptor, nothing is known.
+    if seen {
+        channel::send(&Line::new("threads").field(pid).field(count).end());
+    }
 }
 
 fn report_sockets(pid: i32) {
     let mut count = 0;
-    each_number_in(c"/proc/self/fd", |fd| {
+    // Where they can't be read, the report names none.
+    let _ = each_number_in(c"/proc/self/fd", |fd| {
         if fd <= 2 || fd == channel::fd() || count == MOST_SOCKETS {
             return;
         }
@@ -171,12 +175,12 @@ fn address(fd: i32, ask: Ask) -> Option<SocketAddr> {
     }
 }
 
-/// Calls `visit` with every numeric entry of a directory in /proc. `opendir` would allocate.
-fn each_number_in(path: &CStr, mut visit: impl FnMut(i32)) {
+/// Calls `visit` with every numeric entry of a directory in /proc. `opendir` would allocate. Returns whether it could be opened.
+fn each_number_in(path: &CStr, mut visit: impl FnMut(i32)) -> bool {
     // SAFETY: the path is NUL-terminated.
     let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) };
     if fd < 0 {
-        return;
+        return false;
     }
     let mut buffer = [0_u8; 2048];
     loop {
@@ -199,4 +203,5 @@ fn each_number_in(path: &CStr, mut visit: impl FnMut(i32)) {
     }
     // SAFETY: opened above, and nothing else owns it.
     unsafe { libc::close(fd) };
+    true
 }

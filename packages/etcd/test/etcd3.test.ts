@@ -412,6 +412,24 @@ const rows: Readonly<Record<string, (given: Given) => Promise<void>>> = {
     await assert.rejects(ours, StmConflictError);
     assert.equal(attempts, 2);
   },
+  async "`tx.get('k').string()`, `tx.put('k').value('v')`, `tx.delete().key('k')`"({ etcd3, etcd }) {
+    await etcd.put('from', 'v');
+    await etcd3.stm().transact(async (tx) => {
+      const value = await tx.get('from').string();
+      await tx.delete().key('from');
+      await tx.put('to').value(`${value}1`);
+    });
+    await etcd.stm(async (stm) => {
+      const value = (await stm.get('to'))?.text();
+      stm.delete('to');
+      stm.put('at last', `${value}2`);
+    });
+    const { kvs } = await etcd.range(allKeys());
+    assert.deepEqual(
+      kvs.map((kv) => [kv.keyText(), kv.text()]),
+      [['at last', 'v12']],
+    );
+  },
   async "`client.watch().prefix('a/').create()`"({ etcd3, etcd }) {
     const theirs = await etcd3.watch().prefix('a/').create();
     const puts = once(theirs, 'put');
@@ -565,6 +583,20 @@ const rows: Readonly<Record<string, (given: Given) => Promise<void>>> = {
     }
     assert.equal(await etcd3.get('k').exists(), false);
     assert.deepEqual(order, ['theirs', 'ours']);
+  },
+  async '`lock.leaseId()`, `lease.grant()`'({ etcd3, etcd }) {
+    const theirs = etcd3.lock('theirs').ttl(10);
+    await theirs.acquire();
+    const lease = etcd3.lease(10);
+    const theirIds = [await theirs.leaseId(), await lease.grant()].map((id) => BigInt(id ?? 0));
+    await using lock = await tryLockKey(etcd, 'ours', { ttlSeconds: 10 });
+    const granted = await etcd.lease.grant(10);
+    const ids = [...theirIds, lock?.session.leaseId, granted.id];
+    const all = new Set(await etcd.lease.list());
+    for (const id of ids) assert.ok(id !== undefined && all.has(id), String(id));
+    await theirs.release();
+    await lease.revoke();
+    await etcd.lease.revoke(granted.id);
   },
   async "`client.lock('k')` beside `new Mutex(session, 'k')`"({ etcd3, etcd }) {
     await using session = await Session.create(etcd, { ttlSeconds: 10 });

@@ -69,12 +69,8 @@ overEachTransport('who waits leaves the event loop free', (connect) => {
       );
       await Promise.all(waiting);
     },
-    'Watch.requestProgress beside a watch of the future': async (signal) => {
-      await using ahead = etcd.watch('ahead', { startRevision: future });
-      await ahead.ready;
-      await using watch = etcd.watch('progress');
-      await watch.requestProgress({ signal, timeoutMs: Number.POSITIVE_INFINITY });
-    },
+    'Watch.requestProgress of a watch that is not made': (signal) =>
+      mute.watch('progress', { signal }).requestProgress({ signal, timeoutMs: Number.POSITIVE_INFINITY }),
     'a loop over a watch': (signal) => loop(etcd.watch('watched', { signal })),
     'a loop over batches': (signal) => loop(etcd.watch('watched', { signal }).batches()),
     'a loop over a mirror': (signal) => loop(new Mirror(etcd, prefix('mirror/'), { signal })),

@@ -179,8 +179,9 @@ threading.Thread(target=threading.Event().wait, daemon=True).start()`;
   for (const [how, end] of [
     ['_exit', '_exit(0);'],
     ['the end of exit', ''],
-    // The witness can't see this one. The tester only has to be quick enough once the process has stopped.
-    ['a system call of its own', 'usleep(20000); syscall(SYS_exit_group, 0);'],
+    // The witness can't see this one. The tester only has to be quick enough once the process has stopped, which a busy machine
+    // may delay.
+    ['a system call of its own', 'usleep(100000); syscall(SYS_exit_group, 0);'],
   ] as const) {
     test(`in the background dies though the main thread is about to leave by ${how}`, {
       skip: spawnSync('gcc', ['--version']).status !== 0 && 'gcc is missing',

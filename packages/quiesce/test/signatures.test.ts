@@ -128,6 +128,20 @@ test('is not seen in what only looks like it', () => {
   for (const line of harmless) assert.equal(findSignature(`x\n${line}\n`), undefined, line);
 });
 
+test('is found without the end of its line, and once only', () => {
+  for (const text of ['Fatal Python error: x', 'Fatal Python error: x: y', 'text\nFatal Python error: x']) {
+    assert.equal(findSignature(text)?.id, 'python-fatal', text);
+    assert.equal(findSignature(text)?.line, text.split('\n').at(-1));
+  }
+  // Read before its end, a line that continues otherwise isn't taken for one.
+  const scanner = new SignatureScanner();
+  const matches = ['Fatal Python', ' error: Abor', 'ted\n'].map((part) => {
+    scanner.push(Buffer.from(part));
+    return scanner.match?.id;
+  });
+  assert.deepEqual(matches, [undefined, undefined, 'python-faulthandler']);
+});
+
 test('is looked for where its runtime prints it', () => {
   for (const [id, line] of fatal) assert.equal(findSignature(line, 'stdout'), undefined, id);
   const full = 'Aborting due to java.lang.OutOfMemoryError: Java heap space\n';

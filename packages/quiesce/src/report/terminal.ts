@@ -254,7 +254,7 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   if (unseen > 0) {
     remarks.push(
       `${unseen} of ${runsText(runs.length)} ended without the witness, so it is unknown whether threads were left ` +
-        '(a static program, or one that takes LD_PRELOAD out of its environment)',
+        "(for example a static program, one written in Go, one without LD_PRELOAD in its environment, or one that can't read /proc, as in a sandbox)",
     );
   }
   const crashed = runs.filter(({ childCrashes }) => childCrashes.length > 0);

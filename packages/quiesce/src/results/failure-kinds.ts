@@ -85,7 +85,8 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'out-of-memory',
-    title: 'memory ran out: the heap of a JavaScript engine or a JVM reached its limit, or an allocation failed',
+    title:
+      'memory ran out: the heap of a JavaScript engine or a JVM reached its limit, or an allocation failed',
     // Code that uses a destroyed object may ask for any size.
     matches: ({ signature, line, died, diedExiting }) =>
       signature === 'out-of-memory' ||

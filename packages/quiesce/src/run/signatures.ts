@@ -194,6 +194,13 @@ const OVERLAP = 400; // characters carried from one chunk to the next, so that t
 /** A stream that a program writes to. */
 export type OutputStream = 'stdout' | 'stderr';
 
+interface Found {
+  rank: number;
+  signature: Signature;
+  line: string;
+  ended: boolean;
+}
+
 /**
  * Searches a stream for fatal signatures as it passes. So a signature in the middle of a long output is found, although
  * the output isn't kept.
@@ -201,17 +208,18 @@ export type OutputStream = 'stdout' | 'stderr';
 export class SignatureScanner {
   #carry = '';
   /** The signature with its line. The line may be printed in parts, as libstdc++ does. */
-  #best: { rank: number; signature: Signature; line: string; ended: boolean } | undefined;
+  #best: Found | undefined;
   readonly #signatures: readonly Signature[];
 
   constructor(stream: OutputStream = 'stderr') {
     this.#signatures = signatures.filter(({ onStdout }) => (onStdout ?? false) === (stream === 'stdout'));
   }
 
-  /** The most specific signature so far. */
+  /** The most specific signature so far. What came last counts as a line, even if its end is missing. */
   get match(): SignatureMatch | undefined {
-    if (this.#best === undefined) return undefined;
-    const { signature, line } = this.#best;
+    const best = this.#better(`${this.#carry}\n`);
+    if (best === undefined) return undefined;
+    const { signature, line } = best;
     const text = Buffer.from(line, 'latin1').toString('utf8').trim().slice(0, LONGEST_LINE);
     return { id: signature.id, title: signature.title, line: text };
   }
@@ -221,17 +229,24 @@ export class SignatureScanner {
     const more = withoutColours(chunk.toString('latin1')); // the signatures are ASCII
     if (this.#best?.ended === false) Object.assign(this.#best, lineUntilEnd(this.#best.line + more));
     const text = this.#carry + more;
+    this.#best = this.#better(text);
+    this.#carry = carryOver(text);
+  }
+
+  /** The most specific signature in the text, if it is more specific than the one so far. Otherwise that one. */
+  #better(text: string): Found | undefined {
+    let best = this.#best;
     for (const [rank, signature] of this.#signatures.entries()) {
-      if (this.#best !== undefined && rank >= this.#best.rank) break;
+      if (best !== undefined && rank >= best.rank) break;
       const found = signature.pattern.exec(text);
       if (found === null) continue;
       const start = text.lastIndexOf('\n', found.index - 1) + 1;
       // The end of a line may come before the end of the match.
       const head = text.slice(start, found.index + 1);
       const { line, ended } = lineUntilEnd(text.slice(found.index + 1));
-      this.#best = { rank, signature, line: head + line, ended };
+      best = { rank, signature, line: head + line, ended };
     }
-    this.#carry = carryOver(text);
+    return best;
   }
 }
 
