@@ -1080,6 +1080,29 @@ describe('what is left at exit', () => {
     assert.match(scenarioText(result), /2 of 2 runs ended without the witness/);
   });
 
+  test('threads that the program’s end can’t list are unknown, and not none', {
+    skip: unseen || gccless,
+  }, async () => {
+    const dir = temporaryDirectory('unknown');
+    writeFileSync(
+      join(dir, 'a.c'),
+      `#include <fcntl.h>
+      #include <pthread.h>
+      #include <unistd.h>
+      static void *stays(void *a) { for (;;) pause(); return a; }
+      int main(void) {
+        pthread_t thread;
+        pthread_create(&thread, 0, stays, 0);
+        while (open("/dev/null", 0) >= 0);
+        return 0;
+      }`,
+    );
+    execFileSync('gcc', [join(dir, 'a.c'), '-o', join(dir, 'full'), '-lpthread']);
+    const result = await run({ command: [join(dir, 'full')], runs: 1, strict: true });
+    assert.equal(result.runs[0]?.left.threads, null);
+    assert.match(scenarioText(result), /1 of 1 run ended without the witness, so it is unknown/);
+  });
+
   test('without the witness nothing is loaded, and nobody can be strict', { skip: unseen }, async () => {
     const command = ['sh', '-c', '[ -z "$LD_PRELOAD$QUIESCE_WITNESS" ]'];
     const result = await run({ command, runs: 2, witness: false });
