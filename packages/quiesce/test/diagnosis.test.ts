@@ -1794,6 +1794,19 @@ describe('the likely kind', () => {
     );
   });
 
+  test('of an event loop that makes its own system calls is known by the kernel', () => {
+    const main: ThreadStack = {
+      ...stack(true, false),
+      frames: [{ name: null, library: 'bun', source: null }],
+      asleep: true,
+      channel: 'do_epoll_wait',
+    };
+    const kindOf = (thread: ThreadStack): string | undefined =>
+      failureKind({ outcome: hang, signature: null, threads: [thread] })?.id;
+    assert.equal(kindOf(main), 'event-loop-alive');
+    assert.equal(kindOf({ ...main, channel: 'futex_wait_queue' }), 'blocked');
+  });
+
   test('of a Java program whose main has returned is the wait of the JVM for its threads', () => {
     const waits = stack(true, false, '__futex_abstimed_wait', '__pthread_clockjoin_ex');
     const caller = { name: 'CallJavaMainInNewThread', library: 'libjli.so', source: null };

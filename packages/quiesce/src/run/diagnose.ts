@@ -129,7 +129,9 @@ async function threadsOfProcess(
     ...(thread.main && halted !== undefined && { halted }),
     ...(thread.tid === busy && { busy: true }),
     ...(joins.has(thread.tid) && { joins: joins.get(thread.tid) as number }),
-    ...(!traced && asleep.has(thread.tid) && { asleep: true, ...channelOf(pid, thread.tid) }),
+    // A program that makes its own system calls, such as Bun, has no function that names them.
+    ...((!traced || thread.frames[0]?.name === null) &&
+      asleep.has(thread.tid) && { asleep: true, ...channelOf(pid, thread.tid) }),
     ...(thread.main && children.length > 0 && { children }),
     ...(interpreted.has(thread.tid) && { interpreted: interpreted.get(thread.tid) ?? [] }),
     ...(thread.main && node !== undefined && 'frames' in node && { keptAliveBy: node.keptAliveBy }),

@@ -72,8 +72,12 @@ export function polls(thread: ThreadStack | undefined): boolean {
   if (answered && (thread.interpreted?.length ?? 0) > 0) return false;
   if (thread.frames.length === 0) return answered;
   const all = names(thread.frames);
-  return EVENT_LOOP.test(all) && !WAITS_FOR_CHILD.test(all);
+  if (WAITS_FOR_CHILD.test(all)) return false;
+  return EVENT_LOOP.test(all) || (thread.frames[0]?.name === null && IN_EPOLL.test(thread.channel ?? ''));
 }
+
+/** The kernel's functions that wait for events. */
+const IN_EPOLL = /^(?:ep_poll|do_epoll_p?wait)/;
 
 const EVENT_LOOP = /^(?:uv__io_poll|uv_run|epoll_wait|epoll_pwait)(?!\w)/m;
 
