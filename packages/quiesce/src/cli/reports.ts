@@ -16,7 +16,7 @@ export interface ReportFlags {
   readonly github?: boolean;
 }
 
-export const FORMATS = ['json', 'junit', 'tap', 'html'] as const;
+const FORMATS = ['json', 'junit', 'tap', 'html'] as const;
 
 /** Adds the options of `ReportFlags` to a subcommand. */
 export function reportOptions(command: Command): Command {
@@ -31,10 +31,11 @@ export function reportOptions(command: Command): Command {
 
 /**
  * Makes sure, before the work, that all reports can be written after the work.
+ * @param history file of the history, if one is kept.
  * @throws UsageError when one can't, or two go to the same place.
  */
-export function checkReports(flags: ReportFlags): void {
-  const taken = new Map<string, string>();
+export function checkReports(flags: ReportFlags, history?: string): void {
+  const taken = new Map(history === undefined ? [] : [[history, 'history']]);
   for (const format of FORMATS) {
     const file = flags[format];
     if (file === undefined) continue;

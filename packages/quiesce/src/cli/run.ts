@@ -18,7 +18,7 @@ import { append, checkCommand, positiveInteger, shard } from './arguments.js';
 import { checkpoints } from './checkpoint.js';
 import { interruptible } from './interrupt.js';
 import { checkWritable } from './output.js';
-import { checkReports, FORMATS, type ReportFlags, reportOptions, writeReports } from './reports.js';
+import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT, EXIT_HELP, signalExitCode } from './subcommand.js';
@@ -87,7 +87,8 @@ async function runCommand(
     throw new UsageError('--bail and --max-failures are the same', 'give one of them');
   }
   const plan = await planOf(command, flags, given);
-  checkReports(flags);
+  const history = flags.history === undefined ? undefined : historyFile(flags.history);
+  checkReports(flags, history);
   if (given.perturb === 'all') {
     for (const { name, reason } of unavailablePerturbations()) {
       process.stderr.write(`quiesce: note: the perturbation ${name} is left out: ${reason}\n`);
@@ -96,13 +97,8 @@ async function runCommand(
   if (flags.label !== undefined && flags.history === undefined) {
     throw new UsageError('--label needs --history');
   }
-  if (flags.history !== undefined) {
+  if (history !== undefined) {
     // Only the folder of the default file is created.
-    const history = historyFile(flags.history);
-    const format = FORMATS.find((one) => flags[one] === history);
-    if (format !== undefined) {
-      throw new UsageError(`--history and --${format} name the same file, ${history}`);
-    }
     if (history !== HISTORY_FILE) checkWritable(history, '--history');
     await checkHistory(history);
   }

@@ -263,12 +263,15 @@ const rules: readonly Rule[] = [
       const { signature, crashed, ending, died, python, inPython } = traces;
       if (signature === 'python-gil') return true;
       if (!crashed || ending || python !== true || traces.mainUnseen || traces.aborted) return false;
-      if (traces.throughForeign || (traces.fromForeign && NO_STATE.test(traces.faulting))) return true;
+      if (traces.foreignCall === 'of a library') return true;
+      if (traces.foreignCall === 'of Python' && NO_STATE.test(traces.faulting)) return true;
       return (died === 'background' && traces.native && inPython) || (inPython && traces.nativeInPython);
     },
     // The thread that died may have had every right to be there.
-    detail: ({ culprit, died, native, throughForeign, nativeCaller }) =>
-      throughForeign || (died === 'background' && native) ? culprit : (nativeCaller ?? culprit),
+    detail: ({ culprit, died, native, foreignCall, nativeCaller }) =>
+      foreignCall === 'of a library' || (died === 'background' && native)
+        ? culprit
+        : (nativeCaller ?? culprit),
     or: ({ signature, seen, died, pythonRan, faulting }) => {
       if (signature === 'python-gil') {
         return seen || !pythonRan || died === 'background'

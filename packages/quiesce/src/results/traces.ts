@@ -70,12 +70,10 @@ export interface Traces {
   /** That thread, and the library that called Python in it. */
   readonly nativeCaller: string | undefined;
   /**
-   * Whether Python's own code died, called by a library that ctypes or cffi had called. Both release the GIL before
-   * such a call.
+   * Whether Python's own code died in a call by ctypes or cffi: of a library that called Python, or of Python itself. Both release
+   * the GIL before such a call.
    */
-  readonly throughForeign: boolean;
-  /** Whether a foreign-function interface called the Python API itself. */
-  readonly fromForeign: boolean;
+  readonly foreignCall: 'of a library' | 'of Python' | undefined;
   /** For a hang: name of the thread that called exit, if it isn't the main one. It counts as the main thread here. */
   readonly exiter: string | undefined;
   /** Function names of the main thread. */
@@ -209,8 +207,7 @@ export function prepare(traces: FailureTraces): Traces {
     othersInPython: others.some((thread) => !thread.main),
     nativeInPython: nativeInPython !== undefined,
     nativeCaller: nativeInPython && culpritOf(nativeInPython, nativeInPython.name),
-    throughForeign: foreignCallOf(faulting) === 'of a library',
-    fromForeign: foreignCallOf(faulting) === 'of Python',
+    foreignCall: foreignCallOf(faulting),
     main: mainNames,
     python:
       stacksOfPython || crash?.python === true || (crash === null && command.some(isPythonProgram))
@@ -296,7 +293,7 @@ function senderOf(crash: CrashFacts | null, faulting: ThreadStack | undefined): 
   return own && !frames.some(({ name }) => name === '<signal handler called>') ? 'itself' : undefined;
 }
 
-function foreignCallOf(faulting: ThreadStack | undefined): 'of a library' | 'of Python' | undefined {
+function foreignCallOf(faulting: ThreadStack | undefined): Traces['foreignCall'] {
   if (faulting === undefined || !runsPython(faulting)) return undefined;
   const own = faulting.frames.filter((frame) => frame.library !== null && !isRuntime(frame));
   const caller = own.findIndex((frame) => !isPython(frame));
