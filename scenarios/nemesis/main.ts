@@ -5,13 +5,13 @@ import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { type ConnectOptions, connect, type EtcdClient } from '@quiesce/etcd';
 import { randomFrom } from '@quiesce/test-services';
 import { Cluster } from './cluster.js';
 import { faultNames, injectFaults } from './faults.js';
 import { History } from './history.js';
-import { clientOptions, describe, variantOf } from './variants.js';
+import { type NemesisOptions, NemesisUsageError, nemesisOptions, nemesisUsage } from './options.js';
+import { clientOptions, describe } from './variants.js';
 import { barriers } from './workload/barriers.js';
 import { elections, locks, rwLocks } from './workload/ownership.js';
 import { queues } from './workload/queues.js';
@@ -20,31 +20,6 @@ import { grants, leases, shortSessions } from './workload/sessions.js';
 import { steady } from './workload/steady.js';
 import type { Work } from './workload/turns.js';
 import { watches } from './workload/watches.js';
-
-const { values: options } = parseArgs({
-  allowNegative: true,
-  options: {
-    minutes: { type: 'string', default: '1' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    transport: { type: 'string' },
-    tls: { type: 'boolean' },
-    tokens: { type: 'boolean' },
-    beside: { type: 'boolean', default: false },
-    faults: { type: 'string', default: faultNames.join(',') },
-    work: { type: 'string' },
-    copies: { type: 'string', default: '1' },
-    judge: { type: 'string', default: join('.cache', 'nemesis', 'judge') },
-    keep: { type: 'string' },
-  },
-});
-const seed = Number(options.seed);
-if (!Number.isSafeInteger(seed) || seed < 0)
-  throw new Error(`--seed is ${options.seed}; it is a whole number`);
-const variant = variantOf(seed, options);
-const faults = options.faults.split(',');
-const unknown = faults.find((name) => !faultNames.includes(name));
-if (unknown !== undefined)
-  throw new Error(`no fault is named ${unknown}; there are ${faultNames.join(', ')}`);
 
 /** Starts a client's workers of one kind; `index` is the client's. */
 type Workload = (work: (name: string) => Work, index: number, copy: number) => Promise<void>[];
@@ -72,20 +47,29 @@ const workload: Readonly<Record<string, Workload>> = {
   ],
   steady: (work) => [steady(work('steady'))],
 };
+const { minutes, seed, variant, beside, faults, work, copies, judge: judgeProgram, keep: kept } = options();
 // Clients that are compared have the machine for themselves.
-const usual = options.beside
-  ? ['registers', 'steady']
-  : Object.keys(workload).filter((name) => name !== 'steady');
+const usual = beside ? ['registers', 'steady'] : Object.keys(workload).filter((name) => name !== 'steady');
 // The judge derives the time of a revision from the registers' answers. Without them it would overlook most violations.
-const chosen = [...new Set(options.work === undefined ? usual : ['registers', ...options.work.split(',')])];
-const strange = chosen.find((name) => !Object.hasOwn(workload, name));
-if (strange !== undefined)
-  throw new Error(`no work is named ${strange}; there are ${Object.keys(workload).join(', ')}`);
-const copies = Number(options.copies);
+const chosen = [...new Set(work === undefined ? usual : ['registers', ...work])];
 
-const dir = options.keep ?? join('.cache', 'nemesis', `seed-${seed}-${process.pid}`);
+function options(): NemesisOptions {
+  const usage = nemesisUsage(faultNames, Object.keys(workload));
+  try {
+    const read = nemesisOptions(process.argv.slice(2), faultNames, Object.keys(workload));
+    if (read !== 'help') return read;
+    console.log(usage);
+    process.exit(0);
+  } catch (error) {
+    if (!(error instanceof NemesisUsageError)) throw error;
+    console.error(`✖ ${error.message}\n${usage}`);
+    process.exit(2);
+  }
+}
+
+const dir = kept ?? join('.cache', 'nemesis', `seed-${seed}-${process.pid}`);
 mkdirSync(dir, { recursive: true });
-let keep = options.keep !== undefined;
+let keep = kept !== undefined;
 const children: ChildProcess[] = [];
 process.once('exit', () => {
   for (const child of children) child.kill('SIGKILL');
@@ -99,7 +83,7 @@ for (const [signal, code] of [
   process.once(signal, () => process.exit(code));
 }
 
-console.log(`seed ${seed}, ${options.minutes} min, ${describe(variant)}`);
+console.log(`seed ${seed}, ${minutes} min, ${describe(variant)}`);
 const cluster = await Cluster.start(variant.tls, variant.tokens);
 const { endpoints, direct, ids, ca, caFile } = cluster.at;
 const auth = variant.tokens ? { username: 'root', password: 'nemesis' } : undefined;
@@ -121,7 +105,7 @@ function goProgram(command: string, to: readonly string[], ...more: string[]): C
   const words = [command, `-endpoints=${to.join(',')}`, ...more];
   if (caFile !== undefined) words.push(`-ca=${caFile}`);
   if (auth !== undefined) words.push(`-user=${auth.username}:${auth.password}`);
-  const child = spawn(options.judge, words, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(judgeProgram, words, { stdio: ['pipe', 'pipe', 'inherit'] });
   children.push(child);
   return child;
 }
@@ -131,10 +115,10 @@ createInterface({ input: recorder.stdout as NodeJS.ReadableStream }).on('line', 
   recorded = BigInt(line);
 });
 const besideLines: string[] = [];
-const beside = options.beside
+const besidePrograms = beside
   ? [goProgram('beside', endpoints), goProgram('beside', endpoints, '-keepalive')]
   : [];
-for (const { stdout } of beside) {
+for (const { stdout } of besidePrograms) {
   createInterface({ input: stdout as NodeJS.ReadableStream }).on('line', (line) => besideLines.push(line));
 }
 
@@ -168,7 +152,7 @@ await injectFaults(
     history,
     random,
     // A comparison is over before the next fault.
-    pauseMs: () => (options.beside ? 6_000 : 1_000 + random(3_000)),
+    pauseMs: () => (beside ? 6_000 : 1_000 + random(3_000)),
     compact: async () => {
       if (recorded > 50n) await admin.compact(recorded - 10n).catch(() => {});
     },
@@ -177,14 +161,14 @@ await injectFaults(
     },
   },
   faults,
-  Date.now() + Number(options.minutes) * 60_000,
+  Date.now() + minutes * 60_000,
 );
 await delay(2_000);
 over.abort();
 const stuck = await Promise.race([Promise.all(working).then(() => false), delay(60_000).then(() => true)]);
 if (stuck) console.log('VIOLATION bounds: workers did not end within 60 s of the last fault');
 // Leases that are revoked in the background have time until then.
-await delay(options.beside ? 0 : 5_000);
+await delay(beside ? 0 : 5_000);
 for (const id of await admin.lease.list()) {
   const lease = await admin.lease.timeToLive(id);
   if (lease !== undefined) {
@@ -197,14 +181,14 @@ const ended = once(recorder, 'exit');
 recorder.stdin?.end();
 await ended;
 await Promise.all(
-  beside.map((program) => {
+  besidePrograms.map((program) => {
     program.stdin?.end();
     return once(program, 'close');
   }),
 );
 appendFileSync(join(dir, 'operations.jsonl'), besideLines.map((line) => `${line}\n`).join(''));
 await cluster.stop();
-const judge = spawn(options.judge, ['judge', dir], { stdio: 'inherit' });
+const judge = spawn(judgeProgram, ['judge', dir], { stdio: 'inherit' });
 children.push(judge);
 const [code] = (await once(judge, 'exit')) as [number];
 keep ||= code !== 0;
