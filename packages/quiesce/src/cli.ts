@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { refuseForgottenValues } from './cli/arguments.js';
+import { refuseForgottenValues, refuseRepeated } from './cli/arguments.js';
 import { bisect } from './cli/bisect.js';
 import { compare } from './cli/compare.js';
 import { doctor } from './cli/doctor.js';
@@ -42,6 +42,7 @@ async function main(): Promise<number> {
       exitCode = code;
     });
     refuseForgottenValues(command);
+    refuseRepeated(command);
   }
   refuseLostDirectory();
   await program.parseAsync();

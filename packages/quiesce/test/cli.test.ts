@@ -253,6 +253,62 @@ describe('bad input is reported in one clear line:', () => {
       'a forgotten value',
       ...([2, /--json.* missing: -n is an option/, () => ['run', '--json', '-n', '1', '--', node]] as const),
     ],
+    [
+      'an option with two values',
+      ...([
+        2,
+        /--name a and --name b are given/,
+        () => ['run', '--name', 'a', '--name=b', '--', node],
+      ] as const),
+    ],
+    [
+      'two numbers of runs',
+      ...([2, /--runs 1 and --runs 2/, () => ['run', '-n', '1', '--runs', '2', '--', node]] as const),
+    ],
+    [
+      'an option and its contrary',
+      ...([
+        2,
+        /--github and --no-github contradict/,
+        () => ['run', '--github', '--no-github', '--', node],
+      ] as const),
+    ],
+    [
+      'an option with a value and without',
+      ...([2, /--bail and --bail 2/, () => ['run', '--bail', '--bail=2', '--', node]] as const),
+    ],
+    [
+      'two reports of one format',
+      ...([
+        2,
+        /--json a\.json and --json b/,
+        () => ['merge', 'x', '--json', 'a.json', '--json', 'b'],
+      ] as const),
+    ],
+    [
+      'two sides before',
+      ...([
+        2,
+        /--before a and --before b/,
+        () => ['compare', '--before', 'a', '--before', 'b', '--after', 'c'],
+      ] as const),
+    ],
+    [
+      'a field of JSON that is there twice',
+      ...([
+        2,
+        /unique/,
+        () => ['run', '--plan', file('twice.json', scenario(',"runs":1,"runs":2'))],
+      ] as const),
+    ],
+    [
+      'a duration with a wrong unit, once',
+      ...([
+        2,
+        /^(?!.*timeout.*timeout).*"25d"\n$/,
+        () => ['run', '--plan', file('days.json', scenario(',"timeout":"25d"'))],
+      ] as const),
+    ],
     ['an empty command', 2, /the command is empty/, () => ['run', '--', '']],
     ['an empty name', 2, /--name is empty/, () => ['run', '--name', '', '--', node]],
     ['a directory without a slash', 2, /"\." is a directory/, () => ['run', '--', '.']],
@@ -305,6 +361,26 @@ describe('bad input is reported in one clear line:', () => {
       assert.equal(stdout, '');
     });
   }
+});
+
+test('options may be repeated with one meaning, and lists are collected', async () => {
+  const { code, stderr } = await quiesce(
+    ...[
+      'run',
+      '-n',
+      '1',
+      '--runs',
+      '1',
+      '--strict',
+      '--strict',
+      '--allow-thread',
+      'a',
+      '--allow-thread',
+      'b',
+    ],
+    ...['--ignore-output', 'x', '--ignore-output', 'y', '--', process.execPath, '-e', '0'],
+  );
+  assert.equal(code, 0, stderr);
 });
 
 describe('services', () => {

@@ -17,7 +17,7 @@ export function argument<T>(
   read: (text: string) => unknown = (text) => text,
   adds = false,
 ): (text: string, previous?: T) => T {
-  return (text, previous) => {
+  const reader = (text: string, previous?: T): T => {
     try {
       const one = read(text);
       const parsed = schema.safeParse(
@@ -31,7 +31,12 @@ export function argument<T>(
       throw new InvalidArgumentError(sentence(hint === undefined ? message : `${message}: ${hint}`));
     }
   };
+  if (adds) collectors.add(reader);
+  return reader;
 }
+
+/** The readers of flags that can be given several times. */
+const collectors = new WeakSet<object>();
 
 // Commander's message has already said what was given instead.
 const sentence = (text: string): string =>
@@ -50,6 +55,27 @@ export function refuseForgottenValues(command: Command): void {
         throw new InvalidArgumentError(`Its value is missing: ${text} is an option.`);
       }
       return text;
+    });
+  }
+}
+
+/** Refuses an option that is given twice with two meanings, unless its values are collected. Commander would take the last. */
+export function refuseRepeated(command: Command): void {
+  const given = new Map<string, string>();
+  for (const option of command.options) {
+    const { long, short, parseArg, negate } = option;
+    if (parseArg !== undefined && collectors.has(parseArg)) continue;
+    const flag = long ?? short ?? option.flags;
+    command.on(`option:${option.name()}`, (text: string | null) => {
+      // Without a value, the flag itself is what was meant.
+      const meant = text === null || text === undefined ? flag : `${flag} ${text}`;
+      const before = given.get(option.attributeName()) ?? meant;
+      if (before !== meant) {
+        const twice =
+          negate || before.startsWith('--no-') ? 'contradict each other' : 'are given, and only one can be';
+        throw new UsageError(`${before} and ${meant} ${twice}`, 'leave one of them out');
+      }
+      given.set(option.attributeName(), meant);
     });
   }
 }

@@ -136,7 +136,10 @@ function sorted(issues: readonly z.core.$ZodIssue[]): {
   }
   for (const { code, path, message } of issues) {
     // A field that is missing because its name is misspelt is a single error.
-    if (code === 'unrecognized_keys' || meant.has(JSON.stringify(path))) continue;
+    const place = JSON.stringify(path);
+    if (code === 'unrecognized_keys' || meant.has(place)) continue;
+    // A value that breaks several rules is reported once.
+    meant.add(place);
     wrong.push({ path: path as Path, message });
   }
   return { unknown, wrong };

@@ -29,17 +29,17 @@ export function readPlanText(text: string, format: 'yaml' | 'json', source: stri
     return { line, column: col };
   };
   const plan = format === 'json' ? parseJson(text, source, document.errors[0]?.pos[0], placeAt) : undefined;
-  if (format === 'yaml' && document.errors.length > 0) {
+  // A parser of JSON takes the last of several fields with one name.
+  const errors = document.errors.filter(({ code }) => format === 'yaml' || code === 'DUPLICATE_KEY');
+  if (errors.length > 0) {
     // Several errors at one place are one mistake.
-    const first = document.errors.filter(
-      ({ pos }, i, all) => all.findIndex((other) => other.pos[0] === pos[0]) === i,
-    );
+    const first = errors.filter(({ pos }, i, all) => all.findIndex((other) => other.pos[0] === pos[0]) === i);
     const problems = first.map(({ message, pos }) => ({
       path: [],
       message: shortened(message.replace(/\s*\n\s*/g, ' ')),
       place: placeAt(pos[0]),
     }));
-    throw new PlanError(source, problems, { cause: document.errors[0] });
+    throw new PlanError(source, problems, { cause: errors[0] });
   }
   return {
     plan: format === 'json' ? plan : document.toJS(),
