@@ -26,14 +26,11 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
 
   next(): Promise<IteratorResult<T, void>> {
     if (this.#refilling === undefined) {
-      if (!this.#over && this.#index < this.#items.length) {
-        const value = this.#items[this.#index++] as T;
-        return Promise.resolve({ done: false, value });
-      }
-      if (this.#over) return Promise.resolve({ done: true, value: undefined });
-      this.#refilling = this.#refill();
+      const result = this.#result();
+      if (result !== undefined) return Promise.resolve(result);
+      this.#refilling = this.#source.next().then(this.#filled, this.#failed);
     }
-    return this.#refilling.then(() => this.next());
+    return this.#refilling.then(this.#resultOrNext);
   }
 
   /** Whether somebody waits for the next item. */
@@ -65,20 +62,32 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
     await this.return();
   }
 
-  async #refill(): Promise<void> {
-    try {
-      const items = await this.#source.next();
-      if (items === undefined) this.#over = true;
-      if (this.#over) return;
-      this.#items = items ?? [];
-      this.#index = 0;
-    } catch (error) {
-      this.#over = true;
-      throw atCaller(error);
-    } finally {
-      this.#refilling = undefined;
-    }
+  /** What `next()` resolves with; `undefined` when it must wait. */
+  #result(): IteratorResult<T, void> | undefined {
+    if (this.#over) return { done: true, value: undefined };
+    if (this.#index === this.#items.length) return undefined;
+    return { done: false, value: this.#items[this.#index++] as T };
   }
+
+  // A loop may wait for long, and what it waits by is then copied by V8's garbage collector: the fewer promises and
+  // closures, the better.
+
+  readonly #resultOrNext = (): IteratorResult<T, void> | Promise<IteratorResult<T, void>> =>
+    this.#result() ?? this.next();
+
+  readonly #filled = (items: readonly T[] | undefined): void => {
+    this.#refilling = undefined;
+    if (items === undefined) this.#over = true;
+    if (this.#over) return;
+    this.#items = items ?? [];
+    this.#index = 0;
+  };
+
+  readonly #failed = (error: unknown): never => {
+    this.#refilling = undefined;
+    this.#over = true;
+    throw atCaller(error);
+  };
 }
 
 /** What one loop can iterate over. */

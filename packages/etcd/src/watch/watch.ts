@@ -174,7 +174,7 @@ export class Watch<Entry = KeyValue>
   [Symbol.asyncIterator](): AsyncIterator<WatchEvent<Entry>, void, void> {
     this.#claim('a loop over events');
     this.#iterator ??= new ItemIterator({
-      next: async () => (await this.#next())?.events,
+      next: () => this.#subscription.next().then(this.#eventsOf),
       close: () => this.close(),
     });
     this.#loop ??= new OneLoop(this.#iterator, 'watch');
@@ -243,6 +243,12 @@ export class Watch<Entry = KeyValue>
     if (batch !== undefined) this.#batch = batch;
     return batch;
   }
+
+  // A waiting watch keeps its promises for long, so that V8 moves them to its old generation: the fewer, the better.
+  readonly #eventsOf = (batch: WatchBatch<Entry> | undefined): readonly WatchEvent<Entry>[] | undefined => {
+    if (batch !== undefined) this.#batch = batch;
+    return batch?.events;
+  };
 
   #claim(consumer: Consumer): void {
     if (this.#consumer === undefined) {
