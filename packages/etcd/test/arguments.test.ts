@@ -681,6 +681,14 @@ describe('arguments', () => {
         () => etcd.get('k', { signal: new AbortController() as never }),
         /give its signal: controller\.signal/,
       ],
+      [
+        () => etcd.get('k', { signal: AbortSignal.timeout(1000), timeout: 5 } as object),
+        /^get\(\) has no option timeout; the deadline is timeoutMs/,
+      ],
+      [() => etcd.put('k', 'v', { LEASE_ID: 5n } as object), /no option LEASE_ID; did you mean lease\?/],
+      [() => etcd.put('k', 'v', { 'Prev-Kvs': true } as object), /Prev-Kvs; did you mean prevKv\?/],
+      [() => api.connect({ tls: { cacert: 'x' } as object }), /no option tls\.cacert; did you mean ca\?/],
+      [() => api.connect({ 'discovery-srv': 'x' } as object), /discovery-srv; write srv: \{ domain \}/],
       [() => etcd.txn({ sucess: [] } as never), /no option sucess; did you mean success\?/],
       [() => etcd.txn(Object.fromEntries([['if', []]]) as never), /no option if; did you mean compare\?/],
       [

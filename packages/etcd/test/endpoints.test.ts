@@ -93,6 +93,8 @@ test('an endpoint as programs write it by mistake works, or is refused with what
     [[new URL(endpoint)], /endpoints\[0\] is a URL; it must be a string .*: give its text, url\.href/],
     [[endpoint, 2379], /endpoints\[1\] is 2379; it must be a string such as/],
     [`${endpoint}/v3`, /endpoint "http:.*\/v3" has a path, and etcd has none; write http:\/\/host:port/],
+    [[`${endpoint},${endpoint}`], /has a comma, which separates endpoints only outside of arrays; write/],
+    [['127.0.0.1:1,127.0.0.1:2'], /has a comma/],
     ['ftp://a:1', /endpoint "ftp:\/\/a:1" is malformed; write http:/],
     [[], /endpoints is empty; give at least one/],
   ];

@@ -5,7 +5,7 @@ import { compare, op } from '../kv/txn.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { type Int64, int64 } from '../util/int64.js';
-import { type Kind, kind } from '../util/kinds.js';
+import { type Kind, kind, withFields } from '../util/kinds.js';
 import { lossOf, type OwnedKey, OwnershipLostError, throwIfLost } from './owned-key.js';
 import type { Session } from './session.js';
 
@@ -20,23 +20,6 @@ export interface KeptKey {
   readonly revision: Int64 | string;
 }
 
-/** @internal */
-export const keptKey: Kind<KeptKey> = {
-  fits: (value) =>
-    typeof value === 'object' &&
-    value !== null &&
-    keyBytes.fits((value as KeptKey).key) &&
-    revisionNumber.fits((value as KeptKey).revision),
-  explain: (name, value) => {
-    if (typeof value !== 'object' || value === null) return anObject.explain(name, value);
-    const { key, revision } = value as Record<keyof KeptKey, unknown>;
-    return keyBytes.fits(key)
-      ? revisionNumber.explain(`${name}.revision`, revision)
-      : keyBytes.explain(`${name}.key`, key);
-  },
-};
-
-const anObject = kind(() => false, 'the key and the revision of what was held: { key, revision }');
 const keyBytes = kind<Bytes | JsonBytes>(
   (value) => typeof value === 'string' || types.isUint8Array(value) || isBase64(value),
   'a string, a Uint8Array, or { base64 } from JSON',
@@ -47,6 +30,12 @@ const isBase64 = (value: unknown): value is Exclude<JsonBytes, string> =>
 const revisionNumber = kind<Int64 | string>(
   (value) => int64.fits(value) || (typeof value === 'string' && /^\d{1,18}$/.test(value)),
   'a revision: a bigint, or its decimal text',
+);
+
+/** @internal */
+export const keptKey: Kind<KeptKey> = withFields<KeptKey>(
+  { key: keyBytes, revision: revisionNumber },
+  'the key and the revision of what was held: { key, revision }',
 );
 
 /** The key's bytes and its revision. */

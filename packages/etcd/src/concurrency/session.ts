@@ -35,7 +35,6 @@ const sessionOptions = describeCall<SessionOptions>(
     hints: {
       ttl: 'did you mean ttlSeconds?',
       lease: 'did you mean leaseId?',
-      leaseID: 'did you mean leaseId?',
     },
     example: '{ ttlSeconds: 30 }',
   },

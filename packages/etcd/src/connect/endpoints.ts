@@ -51,15 +51,19 @@ export function parseEndpoints(endpoints: string | readonly string[], withTls: b
 function inFull(endpoint: string, withTls: boolean): string {
   const parts = parseEndpoint(endpoint.trim());
   if (parts === undefined) {
-    const path = /^\s*https?:\/\/[^/]+\/./i.test(endpoint) ? 'has a path, and etcd has none' : 'is malformed';
     throw invalidArgument(
-      `endpoint ${JSON.stringify(withoutSecrets(endpoint))} ${path}; write http://host:port, https://host:port or unix:///path`,
+      `endpoint ${JSON.stringify(withoutSecrets(endpoint))} ${wrongWith(endpoint)}; write http://host:port, https://host:port or unix:///path`,
     );
   }
   const { host, port = DEFAULT_PORT, path } = parts;
   const scheme = parts.scheme ?? (withTls ? 'https' : 'http');
   if (withTls && !isSecure({ ...parts, scheme })) throw ignoresTls(endpoint, `${scheme}s://`);
   return path === undefined ? `${scheme}://${host}:${port}` : `${scheme}://${path}`;
+}
+
+function wrongWith(endpoint: string): string {
+  if (endpoint.includes(',')) return 'has a comma, which separates endpoints only outside of arrays';
+  return /^\s*https?:\/\/[^/]+\/./i.test(endpoint) ? 'has a path, and etcd has none' : 'is malformed';
 }
 
 /** Runs before anything else, so that no other message quotes a password or a part of one. */

@@ -1,5 +1,5 @@
 import { type EtcdError, errorOfCode, InvalidArgumentError, invalidArgument, StatusCode } from '../errors.js';
-import { arrayOf, kind, nonEmptyText, port, reason, type Shape, text, withMethods } from '../util/kinds.js';
+import { arrayOf, kind, nonEmptyText, port, reason, text, withFields, withMethods } from '../util/kinds.js';
 import { Description } from '../util/options.js';
 import { withoutSecrets } from '../util/secrets.js';
 
@@ -32,31 +32,13 @@ export interface SrvRecord {
   readonly priority: number;
 }
 
-const srvRecord = kind<SrvRecord>(
-  (value) => typeof value === 'object' && value !== null && srvRecordField(value) === undefined,
-  "an SRV record such as { name: 'etcd.example.com', port: 2379, priority: 0 }",
-);
-
-/** What is wrong with a field of a record. */
-function srvRecordField(record: object): ((name: string) => string) | undefined {
-  const kinds = { name: nonEmptyText, port, priority: anyNumber };
-  for (const [field, { fits, explain }] of Object.entries<Shape>(kinds)) {
-    const value = (record as Record<string, unknown>)[field];
-    if (!fits(value)) return (name) => explain(`${name}.${field}`, value);
-  }
-  return undefined;
-}
-
 const anyNumber = kind<number>((value) => typeof value === 'number', 'a number');
 
-const srvRecords = arrayOf<SrvRecord>(
-  {
-    fits: srvRecord.fits,
-    explain: (name, value) => {
-      const wrong = typeof value === 'object' && value !== null ? srvRecordField(value) : undefined;
-      return wrong === undefined ? srvRecord.explain(name, value) : wrong(name);
-    },
-  },
+const srvRecords = arrayOf(
+  withFields<SrvRecord>(
+    { name: nonEmptyText, port, priority: anyNumber },
+    "an SRV record such as { name: 'etcd.example.com', port: 2379, priority: 0 }",
+  ),
   'an array of SRV records',
 );
 

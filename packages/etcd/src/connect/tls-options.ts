@@ -10,12 +10,14 @@ export const tlsFields = new Description<TlsOptions>(
   {
     hints: {
       insecureSkipVerify: 'did you mean dangerouslySkipVerification?',
+      insecureSkipTlsVerify: 'did you mean dangerouslySkipVerification?',
       rejectUnauthorized: 'did you mean dangerouslySkipVerification?',
+      caCert: 'did you mean ca?',
+      caFile: 'did you mean ca?',
       rootCertificate: 'did you mean ca?',
-      trustedCAFile: 'did you mean ca?',
+      trustedCaFile: 'did you mean ca?',
       certChain: 'did you mean cert?',
       privateKey: 'did you mean key?',
-      servername: 'did you mean serverName?',
     },
     example: '{ ca }',
   },

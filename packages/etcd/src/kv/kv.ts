@@ -196,7 +196,6 @@ export const putHints: Hints = {
   ttlSeconds: LEASE_FIRST,
   expire: LEASE_FIRST,
   leaseId: 'did you mean lease?',
-  leaseID: 'did you mean lease?',
   getPrevious: 'did you mean prevKv?',
 };
 

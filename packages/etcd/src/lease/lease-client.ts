@@ -59,7 +59,6 @@ const grantOptions = describeCall<GrantOptions>(
       ttl: 'the TTL is the first argument, in seconds',
       ttlSeconds: 'the TTL is the first argument',
       leaseId: 'did you mean id?',
-      ID: 'did you mean id?',
     },
     example: '{ id: 7n }',
   },

@@ -70,7 +70,7 @@ const endpointFields = new Description<{ readonly addr: string; readonly metadat
   { addr: nonEmptyText, metadata: anything },
   {
     required: ['addr'],
-    hints: { address: 'did you mean addr?', Addr: 'did you mean addr?', Metadata: 'did you mean metadata?' },
+    hints: { address: 'did you mean addr?' },
     example: "{ addr: '10.0.0.1:80' }",
   },
 );

@@ -211,6 +211,29 @@ export function listOf<const T extends string>(...values: readonly T[]): Kind<re
   return arrayOf(oneOf(...values), 'an array');
 }
 
+/** An object that has these fields, and perhaps others. */
+export function withFields<T extends object>(
+  kinds: { readonly [Name in keyof T]-?: Kind<T[Name]> },
+  must: string,
+): Kind<T> {
+  const wrong = (value: object): [string, unknown, Shape] | undefined => {
+    for (const [field, of] of Object.entries<Shape>(kinds)) {
+      const given = (value as Record<string, unknown>)[field];
+      if (!of.fits(given)) return [field, given, of];
+    }
+    return undefined;
+  };
+  const object = kind((value) => typeof value === 'object' && value !== null, must);
+  return {
+    fits: (value) => object.fits(value) && wrong(value as object) === undefined,
+    explain: (name, value) => {
+      if (!object.fits(value)) return object.explain(name, value);
+      const [field = '', given, of = object] = wrong(value as object) ?? [];
+      return of.explain(`${name}.${field}`, given);
+    },
+  };
+}
+
 /** An object that has these methods, like an object of class `T`. */
 export function withMethods<T>(must: string, ...methods: readonly (string & keyof T)[]): Kind<T> {
   return kind(
@@ -236,7 +259,9 @@ export function isSignal(value: unknown): value is AbortSignal {
 }
 
 export function isController(value: unknown): value is AbortController {
-  return typeof value === 'object' && value !== null && isSignal((value as AbortController).signal);
+  if (typeof value !== 'object' || value === null) return false;
+  const { signal, abort } = value as AbortController;
+  return isSignal(signal) && typeof abort === 'function';
 }
 
 export const abortSignal: Kind<AbortSignal> = {

@@ -8,7 +8,10 @@ export type Kinds<Fields> = {
   readonly [Name in keyof Fields]-?: Kind<Exclude<Fields[Name], undefined>>;
 };
 
-/** What to write instead of names that don't exist here, such as those of other clients. */
+/**
+ * What to write instead of names that don't exist here, such as those of other clients. A name is found in any case, and
+ * with any hyphens and underscores.
+ */
 export type Hints = Readonly<Record<string, string>>;
 
 /** More about a description. */
@@ -143,11 +146,10 @@ export class Description<Fields> implements Kind<Fields> {
   #unknown(name: string, field: string): string {
     const { hints = {}, hidden = [] } = this.#more;
     const names = [...this.#kinds.keys()].filter((known) => !hidden.includes(known));
-    const own = Object.hasOwn(hints, field) ? hints[field] : undefined;
-    const near = closestMatch(field, names, { maxDistance: Math.max(2, Math.floor(field.length / 3)) });
-    const usual =
-      this.#kinds.has('timeoutMs') && Object.hasOwn(usualHints, field) ? usualHints[field] : undefined;
-    const hint = own ?? usual ?? (near === undefined ? undefined : `did you mean ${near}?`);
+    const hint =
+      hintFor(field, hints) ??
+      (this.#kinds.has('timeoutMs') ? hintFor(field, usualHints) : undefined) ??
+      didYouMean(field, names);
     const advice = hint === undefined ? '' : `; ${hint}`;
     return `${this.#what} has no option ${pathTo(name, field)}${advice} (it takes ${names.join(', ')})`;
   }
@@ -164,6 +166,21 @@ export class Description<Fields> implements Kind<Fields> {
         : `write an object such as ${example}`;
     return `${this.#what} takes an object, and was given ${what}; ${advice}`;
   }
+}
+
+/** A name without what differs between conventions: `--insecure-skip-tls-verify`, `insecureSkipTLSVerify`. */
+const plain = (name: string): string => name.toLowerCase().replace(/[-_]/g, '');
+
+function hintFor(field: string, hints: Hints): string | undefined {
+  return Object.entries(hints).find(([name]) => plain(name) === plain(field))?.[1];
+}
+
+function didYouMean(field: string, names: readonly string[]): string | undefined {
+  const wanted = plain(field);
+  const maxDistance = Math.max(2, Math.floor(wanted.length / 3));
+  const near = closestMatch(wanted, names.map(plain), { maxDistance });
+  const name = names.find((known) => plain(known) === near);
+  return name === undefined ? undefined : `did you mean ${name}?`;
 }
 
 function pathTo(name: string, field: string): string {
