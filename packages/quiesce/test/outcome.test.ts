@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { outcomeLabel, run, type ScenarioResult } from '../src/index.js';
+import { outcomeLabel, run, runPlan, type ScenarioResult } from '../src/index.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const node = (program: string): string[] => [process.execPath, '-e', program];
@@ -113,6 +113,25 @@ describe('a run ends', () => {
       run({ command, runs: 1, ignoreOutput: ['('] }),
       /ignoreOutput\[0\]: expected a regular/,
     );
+  });
+
+  test('by no pattern that takes too long', async () => {
+    const line = `${'a'.repeat(40)}b`;
+    const command = node(`console.error(${JSON.stringify(`${line}\n${line}`)})`);
+    const message = /^the pattern \/\(a\+\)\+\$\/ takes more than a second to search "a+b"$/;
+    const wrong = run({ command, runs: 1, ignoreOutput: ['^$', '(a+)+$'] });
+    await assert.rejects(wrong, { name: 'EnvironmentError', message, hint: /repetition/ });
+    const services = {
+      s: {
+        command: [...node(`console.log('${line}'); setTimeout(() => {}, 60_000)`)],
+        ready: { log: '(a+)+$' },
+      },
+    };
+    const { serviceFailures } = await runPlan({
+      services,
+      scenarios: [{ name: 'a', command, runs: 1, uses: ['s'] }],
+    });
+    assert.match(serviceFailures[0]?.message ?? '', /can't be seen to be ready: the pattern /);
   });
 
   test('clean with harmless output, unless stderr must be empty', async () => {

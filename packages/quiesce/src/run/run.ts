@@ -462,7 +462,10 @@ function numbersHere(
 interface Collected {
   readonly stdout: BoundedOutput;
   readonly stderr: BoundedOutput;
-  /** The fatal signature, if there is one that counts. */
+  /**
+   * The fatal signature, if there is one that counts.
+   * @throws EnvironmentError when a pattern of lines to ignore took too long.
+   */
   signature(): SignatureMatch | undefined;
   /** Bytes of standard error, without ignored lines. */
   stderrBytes(): number;

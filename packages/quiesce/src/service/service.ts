@@ -3,8 +3,9 @@
 import { connect, createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { messageOf, ServiceError } from '../errors.js';
+import { type EnvironmentError, messageOf, ServiceError } from '../errors.js';
 import { makeTemporaryDirectory } from '../files/temporary-directory.js';
+import { findEach } from '../patterns.js';
 import { BoundedOutput } from '../process/bounded-output.js';
 import { findExecutable } from '../process/executable.js';
 import { type ProcessGroup, spawnGroup } from '../process/process-group.js';
@@ -195,7 +196,7 @@ async function untilReady(service: RunningService, spec: ServiceSpec, signal?: A
   for (;;) {
     signal?.throwIfAborted();
     const ready =
-      (pattern === undefined || pattern.test(service.log())) &&
+      (pattern === undefined || isFound(pattern, service)) &&
       (port === undefined || (await accepts(service.ports[port] as number)));
     if (status !== undefined) {
       await delay(READY_POLL_MS); // its last words may still be in the pipe
@@ -208,6 +209,17 @@ async function untilReady(service: RunningService, spec: ServiceSpec, signal?: A
       throw new ServiceError(service.name, reason, service.log());
     }
     await Promise.race([delay(READY_POLL_MS), exited]);
+  }
+}
+
+function isFound(pattern: RegExp, service: RunningService): boolean {
+  try {
+    return findEach([pattern], [service.log()])[0] === true;
+  } catch (error) {
+    const { message, hint } = error as EnvironmentError;
+    throw new ServiceError(service.name, `can't be seen to be ready: ${message}`, service.log(), hint, {
+      cause: error,
+    });
   }
 }
 
