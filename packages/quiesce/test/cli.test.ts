@@ -248,6 +248,7 @@ describe('bad input is reported in one clear line:', () => {
       ...([2, /at most 9007199254740991\./, () => ['run', '-n', '9'.repeat(20), '--', node]] as const),
     ],
     ['none with others', 2, /can't be combined/, () => ['run', '--perturb', 'none,amplify', '--', node]],
+    ['no perturbation', 2, /unknown perturbation.*none/i, () => ['run', '--perturb', '', '--', node]],
     ['a wrong niceness', 2, /a niceness, from 1 to 19/, () => ['run', '--perturb', 'nice=99', '--', node]],
     [
       'a forgotten value',
@@ -309,12 +310,25 @@ describe('bad input is reported in one clear line:', () => {
         () => ['run', '--plan', file('days.json', scenario(',"timeout":"25d"'))],
       ] as const),
     ],
+    [
+      'a confidence too near 1',
+      2,
+      /at most 99\.9999999%/,
+      () => ['run', '-n', '1', '--confidence', '99.99999999999999%', '--', node],
+    ],
     ['an empty command', 2, /the command is empty/, () => ['run', '--', '']],
     ['an empty name', 2, /--name is empty/, () => ['run', '--name', '', '--', node]],
     ['a directory without a slash', 2, /"\." is a directory/, () => ['run', '--', '.']],
     [
       'a timeline without the witness',
       ...([2, /--no-witness/, () => ['run', '--timeline', '--no-witness', '--', node]] as const),
+    ],
+    ['a seed for nothing', 2, /give --perturb/, () => ['run', '--seed', '3', '--', node]],
+    [
+      'output ignored for nothing',
+      2,
+      /--no-signatures/,
+      () => ['run', '--no-signatures', '--ignore-output', 'x', '--', node],
     ],
     ['threads allowed for nothing', 2, /--strict/, () => ['run', '--allow-thread', 'x', '--', node]],
     ['a wrong expectation', 2, /exit:N/, () => ['run', '--expect', 'joy', '--', node]],

@@ -234,6 +234,8 @@ test('a saved report is what was run', async () => {
 describe('quiesce runs-needed', () => {
   test('for a rate, and to distinguish two', async () => {
     assert.match((await quiesce('runs-needed', '--rate', '2%', '--confidence', '95%')).stdout, /^149 runs\n/);
+    const sure = await quiesce('runs-needed', '--rate', '1e-3', '--confidence', '99.9999999%');
+    assert.match(sure.stdout, /^20713 runs\n.* chance of 99\.9999999 %\./);
     assert.match((await quiesce('runs-needed', '--rate', '0.1%')).stdout, /^2995 runs\n/);
     assert.match(
       (await quiesce('runs-needed', '--rate', '1%', '--allow-failures', '1')).stdout,
@@ -250,6 +252,7 @@ describe('quiesce runs-needed', () => {
       ...[[], ['--rate', '2'], ['--before', '1%'], ['--before', '1%', '--after', '1%']],
       ['--rate', '2%', '--power', '0.9'],
       ['--before', '1%', '--after', '2%', '--allow-failures', '2'],
+      ['--rate', '2%', '--confidence', '0.9999999999'],
     ]) {
       const { code, stderr } = await quiesce('runs-needed', ...args);
       assert.equal(code, 2);

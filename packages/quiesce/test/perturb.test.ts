@@ -61,6 +61,7 @@ describe('a list of parts', () => {
   const wrong: [string, RegExp][] = [
     ['', /unknown perturbation ""/],
     ['all,nice', /all can't be combined with others/],
+    ['nice=3,nice', /nice is there twice/],
     ['chaos', /"chaos"/],
     ['nice=', /wrong value ""/],
     ['nice=20', /wrong value "20"/],

@@ -147,7 +147,10 @@ test('rates are percent or numbers', () => {
   assert.equal(parseRate(' 50 % '), 0.5);
   assert.equal(parseRate(0.02), 0.02);
   assert.equal(parseRate('0.02'), 0.02);
-  for (const wrong of ['', '5', '0%', '100%', '-1%', '1e-3', 'x%', 0, 1, Number.NaN]) {
+  assert.equal(parseRate('1e-3'), 0.001);
+  assert.equal(parseRate('1E-1%'), 0.001);
+  assert.equal(parseRate(1e-12), 1e-12);
+  for (const wrong of ['', '5', '0%', '100%', '-1%', '1e3', '1e', 'e-3', 'x%', '0x1', 0, 1, Number.NaN]) {
     assert.throws(() => parseRate(wrong), UsageError, String(wrong));
   }
 });

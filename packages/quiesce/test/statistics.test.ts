@@ -105,12 +105,20 @@ test('nothing is known without runs', () => {
   });
 });
 
+test('bounds at the highest confidence are exact', () => {
+  const most = 0.999999999;
+  near(upperBound(0, 3, most), 1 - Math.cbrt(1e-9));
+  near(clopperPearson(0, 3, most).upper, 1 - Math.cbrt(0.5e-9));
+  near(lowerBound(3, 3, most), Math.cbrt(1e-9));
+});
+
 test('counts and levels that make no sense are refused', () => {
   for (const wrong of [
     () => upperBound(3, 2),
     () => upperBound(-1, 2),
     () => upperBound(0.5, 2),
     () => upperBound(0, 2, 1),
+    () => clopperPearson(0, 2, 1 - 1e-16),
     () => runsNeeded(0),
     () => runsNeeded(1),
     () => runsNeeded(1e-12),

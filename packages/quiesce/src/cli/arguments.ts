@@ -6,7 +6,7 @@ import { UsageError } from '../errors.js';
 import * as fields from '../plan/fields.js';
 import { integerText } from '../plan/options.js';
 import { parseShard, type ShardChoice } from '../plan/shard.js';
-import { parseRate } from '../statistics/rate-goal.js';
+import { parseConfidence, parseRate } from '../statistics/rate-goal.js';
 
 /**
  * Reads a flag's text as a value of a schema. @param read turns the text into the schema's input.
@@ -96,6 +96,9 @@ export const count = argument(fields.count, integerText);
 
 /** A rate such as 0.1% or 0.001. */
 export const rate = (text: string): number => parseRate(argument(fields.rate)(text));
+
+/** A confidence such as 95% or 0.95. */
+export const confidence = (text: string): number => parseConfidence(argument(fields.confidence)(text));
 
 /** A rate that may be 0. */
 export const rateOrZero = (text: string): number => (/^\s*0+(\.0*)?\s*%?\s*$/.test(text) ? 0 : rate(text));

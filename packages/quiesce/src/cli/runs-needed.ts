@@ -2,7 +2,7 @@ import { UsageError } from '../errors.js';
 import { percent, runsText } from '../report/text.js';
 import { CONFIDENCE } from '../statistics/intervals.js';
 import { comparisonRuns, MOST_RUNS, runsNeeded as runsFor } from '../statistics/sample-size.js';
-import { count, rate, rateOrZero } from './arguments.js';
+import { confidence, count, rate, rateOrZero } from './arguments.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT } from './subcommand.js';
 
@@ -27,7 +27,7 @@ export const runsNeeded: Subcommand = {
       .option('--before <rate>', 'the failure rate of one program', rateOrZero)
       .option('--after <rate>', 'the failure rate of the other', rateOrZero)
       .option('--power <chance>', 'with --before and --after: the chance of a proof', rate, 0.8)
-      .option('--confidence <level>', 'how sure to be', rate, CONFIDENCE)
+      .option('--confidence <level>', 'how sure to be', confidence, CONFIDENCE)
       .allowExcessArguments(false)
       .action((flags: RunsNeededFlags) => {
         const given = (name: string): boolean => command.getOptionValueSource(name) === 'cli';

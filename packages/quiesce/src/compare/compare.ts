@@ -10,7 +10,7 @@ import { countsOf, type PlanResult } from '../results/result.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 import { type FisherExact, fisherExact, holm } from '../statistics/fisher.js';
 import { CONFIDENCE, type Counts, clopperPearson, type Interval } from '../statistics/intervals.js';
-import { parseRate, type Rate } from '../statistics/rate-goal.js';
+import { parseConfidence, type Rate } from '../statistics/rate-goal.js';
 import { comparisonRuns } from '../statistics/sample-size.js';
 
 /** One side of a comparison. */
@@ -118,7 +118,7 @@ export function comparePairs(
   pairs: readonly { readonly before: Counts; readonly after: Counts }[],
   confidence: Rate = CONFIDENCE,
 ): Comparison[] {
-  const level = parseRate(confidence);
+  const level = parseConfidence(confidence);
   const tests = pairs.map(({ before, after }) => fisherExact(before, after));
   const adjusted = holm(tests.map(({ twoSided }) => twoSided));
   return pairs.map(({ before, after }, i) => {

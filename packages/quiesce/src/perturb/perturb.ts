@@ -105,7 +105,7 @@ const parts: readonly Part[] = [
  * Reads a list such as `amplify,nice` (values drawn for each run), `amplify=7,nice=3` (these values in each run),
  * `all` (some of all parts that are available here, drawn for each run) or `none`.
  * @returns `null` for none.
- * @throws UsageError when a part or its value is unknown, or isn't available here.
+ * @throws UsageError when a part or its value is unknown, or isn't available here, or a part is there twice.
  */
 export function parsePerturb(text: string): PerturbChoice | null {
   const words = text.split(',').map((word) => word.trim());
@@ -126,6 +126,9 @@ export function parsePerturb(text: string): PerturbChoice | null {
         `unknown perturbation ${JSON.stringify(name)}`,
         `give all, none, or some of ${PERTURBATIONS.join(',')}`,
       );
+    }
+    if (chosen.has(part.name)) {
+      throw new UsageError(`the perturbation ${name} is there twice`, 'give it once, with one value or none');
     }
     const problem = part.problem();
     if (problem !== undefined) throw new UsageError(`the perturbation ${name} isn't available: ${problem}`);

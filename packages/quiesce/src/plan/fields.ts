@@ -2,7 +2,8 @@ import { inspect } from 'node:util';
 import { z } from 'zod';
 import { DURATION, parseDuration } from '../duration.js';
 import { parsePerturb, SEED_LIMIT } from '../perturb/perturb.js';
-import { parseRate } from '../statistics/rate-goal.js';
+import { MOST_CONFIDENCE } from '../statistics/intervals.js';
+import { parseConfidence, parseRate } from '../statistics/rate-goal.js';
 
 function got(input: unknown): string {
   if (input === undefined) return 'nothing';
@@ -104,6 +105,14 @@ export const rate = z
   .union([z.number(), z.string()], { error: expected('a rate such as "0.1%"') })
   .refine(accepts(parseRate), { error: expected('a rate such as "0.1%", or a number between 0 and 1') });
 
+/** A rate that a confidence can be. */
+export const confidence = rate.refine(accepts(parseConfidence), {
+  error: expected('a confidence such as "95%", of at most 99.9999999%'),
+});
+
+/** A confidence in a report. */
+export const reportedConfidence = z.number().gt(0).lte(MOST_CONFIDENCE);
+
 /** Text that can be compiled. */
 export const regularExpression = text.refine(
   accepts((source: string) => new RegExp(source)),
@@ -111,7 +120,7 @@ export const regularExpression = text.refine(
 );
 
 /** What `parsePerturb` reads. */
-export const perturbation = text.superRefine((value, context) => {
+export const perturbation = z.string({ error: expected('text') }).superRefine((value, context) => {
   try {
     parsePerturb(value);
   } catch (error) {

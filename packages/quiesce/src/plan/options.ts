@@ -4,9 +4,10 @@ import { PERTURBATIONS, perturbChoiceText, savedPerturbChoice } from '../perturb
 import type { Perturbing } from '../perturb/perturbed-run.js';
 import type { Expect } from '../run/outcome.js';
 import { CONFIDENCE } from '../statistics/intervals.js';
-import { parseRate, type Rate, type RateGoal } from '../statistics/rate-goal.js';
+import { parseConfidence, type Rate, type RateGoal } from '../statistics/rate-goal.js';
 import { expectation, expectationFlags, parseExpectation, reportedExpectation } from './expectation.js';
 import {
+  confidence,
   count,
   duration,
   environment,
@@ -16,6 +17,7 @@ import {
   positiveInteger,
   rate,
   regularExpression,
+  reportedConfidence,
   seed,
   text,
 } from './fields.js';
@@ -27,8 +29,6 @@ const part = <Given, Value = Given>(option: Option<Given, Value>): Option<Given,
 /** Digits as a number; other text is left to the schema. */
 export const integerText = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text);
 
-/** A number strictly between 0 and 1. */
-const level = z.number().gt(0).lt(1);
 const runCount = z.int().min(0);
 
 const checkers = {
@@ -65,9 +65,9 @@ const checkers = {
 export const valueOptions = {
   /** Confidence of every statement about the failure rate; default `"95%"`. */
   confidence: value<Rate, number>({
-    schema: rate,
+    schema: confidence,
     default: CONFIDENCE,
-    settle: parseRate,
+    settle: parseConfidence,
     flag: {
       term: '--confidence <level>',
       help: 'confidence of the statements about failure rates (default: 95%)',
@@ -247,7 +247,11 @@ export const options = {
     noun: 'rate to be shown',
     report: {
       schema: z
-        .looseObject({ rate: level, confidence: level, allowFailures: runCount })
+        .looseObject({
+          rate: z.number().gt(0).lt(1),
+          confidence: reportedConfidence,
+          allowFailures: runCount,
+        })
         .nullable()
         .default(null)
         .describe('the rate that its runs were to show'),

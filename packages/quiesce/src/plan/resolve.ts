@@ -51,9 +51,6 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
       { ...spec, cwd: resolve(baseDir, spec.cwd ?? '.') },
     ]),
   );
-  if (overrides.allowThreads !== undefined && !(overrides.strict ?? chosen.some(isStrict(defaults)))) {
-    throw new UsageError('threads are allowed, but nothing is strict about them', 'give --strict, too');
-  }
   const needed = new Set(chosen.flatMap(({ uses }) => uses ?? defaults.uses ?? []));
   refuse(source, [
     ...[...needed].map((name) => ({
@@ -65,28 +62,41 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
       problem: startProblem(spec, defaults, baseDir),
     })),
   ]);
-  return {
-    services: settled,
-    scenarios: chosen.map((spec) => {
-      const seedGiven = seed !== undefined || spec.seed !== undefined;
-      const whole = { ...withDefaults(spec, defaults), env: { ...defaults.env, ...spec.env } };
-      const scenario = resolveScenario(whole, seedGiven, overrides, baseDir);
-      if (overrides.shard === undefined) return scenario;
-      if (!seedGiven && drawsFrom(scenario.perturb)) {
-        throw new UsageError(
-          'shards of perturbed runs need a seed, so that no two make the same runs',
-          'give --seed the same number in all shards, such as the number of the CI run',
-        );
-      }
-      return shardOf(scenario, overrides.shard);
-    }),
-  };
+  const resolved = chosen.map((spec) => {
+    const seedGiven = seed !== undefined || spec.seed !== undefined;
+    const whole = { ...withDefaults(spec, defaults), env: { ...defaults.env, ...spec.env } };
+    const scenario = resolveScenario(whole, seedGiven, overrides, baseDir);
+    if (overrides.shard === undefined) return scenario;
+    if (!seedGiven && drawsFrom(scenario.perturb)) {
+      throw new UsageError(
+        'shards of perturbed runs need a seed, so that no two make the same runs',
+        'give --seed the same number in all shards, such as the number of the CI run',
+      );
+    }
+    return shardOf(scenario, overrides.shard);
+  });
+  refuseIdle(overrides, resolved);
+  return { services: settled, scenarios: resolved };
 }
 
-const isStrict =
-  (defaults: ScenarioDefaults) =>
-  ({ strict }: ScenarioSpec): boolean =>
-    strict ?? defaults.strict ?? false;
+/** Refuses overrides that change nothing, because another one is missing. */
+function refuseIdle(overrides: PlanOverrides, scenarios: readonly Scenario[]): void {
+  const { allowThreads, seed, perturb, shard, ignoreOutput } = overrides;
+  if (allowThreads !== undefined && !scenarios.some(({ strict }) => strict)) {
+    throw new UsageError('threads are allowed, but nothing is strict about them', 'give --strict, too');
+  }
+  // One line of CI may give the seed to the shards of any plan.
+  const isIdleSeed = seed !== undefined && perturb === undefined && shard === undefined;
+  if (isIdleSeed && !scenarios.some((each) => each.perturb)) {
+    throw new UsageError('there is a seed, but nothing is perturbed', 'give --perturb, too');
+  }
+  if (ignoreOutput !== undefined && !scenarios.some(judgesOutput)) {
+    throw new UsageError('output is to be ignored, but none counts', 'leave out --no-signatures');
+  }
+}
+
+const judgesOutput = ({ signatures, expect }: Scenario): boolean =>
+  signatures || (typeof expect === 'object' && expect.stderr === 'empty');
 
 /** A scenario's own `runs` or `until` overrides either one in the defaults. */
 function withDefaults(spec: ScenarioSpec, defaults: ScenarioDefaults): ScenarioSpec {

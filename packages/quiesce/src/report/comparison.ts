@@ -3,7 +3,7 @@
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { Comparison, Sample } from '../compare/compare.js';
-import { percent } from './text.js';
+import { levelText, percent } from './text.js';
 
 /** A comparison, and the names of its sides. */
 export interface NamedComparison extends Comparison {
@@ -60,7 +60,7 @@ function table(comparison: NamedComparison, c: Colours): string {
 function sentence({ p, adjustedP, confidence, verdict, runsToProve }: Comparison, c: Colours): string {
   const oneSided = Math.min(p.lower, p.higher);
   const adjusted = adjustedP > p.twoSided ? `, ${formatP(adjustedP)} after Holm's adjustment` : '';
-  const test = `Fisher's exact test: p = ${formatP(p.twoSided)} two-sided${adjusted}, ${formatP(oneSided)} one-sided; level ${percent(1 - confidence)}`;
+  const test = `Fisher's exact test: p = ${formatP(p.twoSided)} two-sided${adjusted}, ${formatP(oneSided)} one-sided; level ${levelText(confidence)}`;
   switch (verdict) {
     case 'better':
       return `${c.green('Proven')}: after fails less than before (${test})`;

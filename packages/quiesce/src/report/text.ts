@@ -98,8 +98,12 @@ export function keepStart(text: string, width: number): string {
 
 /** A rate that the user gave, in percent, in the user's precision: `0.1 %`. */
 export function percent(rate: number): string {
-  return `${Number((rate * 100).toPrecision(6))} %`;
+  // Fewer digits would turn 99.99999 % into certainty.
+  return `${Number((rate * 100).toPrecision(15))} %`;
 }
+
+/** The level of a test at a confidence: `5 %` for 0.95. */
+export const levelText = (confidence: number): string => percent(Number((1 - confidence).toPrecision(6)));
 
 /** `1 run`, `2 runs`. */
 export const runsText = (count: number): string => `${count} ${count === 1 ? 'run' : 'runs'}`;

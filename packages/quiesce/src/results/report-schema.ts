@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { reportedConfidence } from '../plan/fields.js';
 import { reportedOptions } from '../plan/reported-options.js';
 
 /** Version of the JSON report's shape. It is raised when a field changes its meaning or is removed, not when one is added. */
@@ -7,8 +8,6 @@ export const REPORT_VERSION = 1;
 const ms = z.number().min(0);
 const count = z.int().min(0);
 const rate = z.number().min(0).max(1);
-/** A number strictly between 0 and 1. */
-const level = z.number().gt(0).lt(1);
 const interval = z.looseObject({ lower: rate, upper: rate });
 
 const outcome = z
@@ -285,7 +284,7 @@ const scenario = z.looseObject({
   failedRuns: count.default(0),
   failureRate: z
     .looseObject({
-      confidence: level.describe('of both'),
+      confidence: reportedConfidence.describe('of both'),
       upperBound: rate.describe('one-sided Clopper-Pearson bound'),
       interval: interval.describe('two-sided Clopper-Pearson interval'),
     })
@@ -310,7 +309,7 @@ const comparison = z.looseObject({
     .looseObject({ twoSided: rate, lower: rate, higher: rate })
     .describe("Fisher's exact test; lower: of after failing less"),
   adjustedP: rate.describe("two-sided, after Holm's adjustment"),
-  confidence: rate,
+  confidence: reportedConfidence,
   verdict: z.enum(['better', 'worse', 'not-proven']),
   runsToProve: count.nullable(),
 });

@@ -15,6 +15,9 @@ export interface Interval {
 /** Confidence used wherever none is given. */
 export const CONFIDENCE = 0.95;
 
+/** The highest confidence. The probabilities here have too few digits for anything above it. */
+export const MOST_CONFIDENCE = 1 - 1e-9;
+
 /**
  * One-sided Clopper-Pearson (exact) upper bound on the rate behind `failures` in `runs` independent runs: with
  * the given confidence the true rate is below it. 1 when there were no runs.
@@ -22,7 +25,7 @@ export const CONFIDENCE = 0.95;
  */
 export function upperBound(failures: number, runs: number, confidence = CONFIDENCE): number {
   check(failures, runs, confidence);
-  return failures === runs ? 1 : crossing((p) => atMost(failures, runs, p) > 1 - confidence);
+  return upper(failures, runs, 1 - confidence);
 }
 
 /**
@@ -32,8 +35,8 @@ export function upperBound(failures: number, runs: number, confidence = CONFIDEN
  */
 export function clopperPearson(failures: number, runs: number, confidence = CONFIDENCE): Interval {
   check(failures, runs, confidence);
-  const both = 1 - (1 - confidence) / 2;
-  return { lower: lowerBound(failures, runs, both), upper: upperBound(failures, runs, both) };
+  const chance = (1 - confidence) / 2;
+  return { lower: lower(failures, runs, chance), upper: upper(failures, runs, chance) };
 }
 
 /**
@@ -43,8 +46,14 @@ export function clopperPearson(failures: number, runs: number, confidence = CONF
  */
 export function lowerBound(failures: number, runs: number, confidence = CONFIDENCE): number {
   check(failures, runs, confidence);
-  return failures === 0 ? 0 : crossing((p) => atLeast(failures, runs, p) < 1 - confidence);
+  return lower(failures, runs, 1 - confidence);
 }
+
+/** The bounds, by the chance that they are wrong. */
+const upper = (failures: number, runs: number, chance: number): number =>
+  failures === runs ? 1 : crossing((p) => atMost(failures, runs, p) > chance);
+const lower = (failures: number, runs: number, chance: number): number =>
+  failures === 0 ? 0 : crossing((p) => atLeast(failures, runs, p) < chance);
 
 /**
  * Refuses counts that aren't failures among runs, and values that aren't a confidence.
@@ -53,6 +62,6 @@ export function lowerBound(failures: number, runs: number, confidence = CONFIDEN
 export function check(failures: number, runs: number, confidence: number): void {
   const counts = Number.isInteger(failures) && Number.isInteger(runs) && failures >= 0 && failures <= runs;
   if (!counts) throw new RangeError(`${failures} of ${runs} is not a count of failures in runs`);
-  if (!(confidence > 0 && confidence < 1))
-    throw new RangeError(`confidence ${confidence} is not between 0 and 1`);
+  if (!(confidence > 0 && confidence <= MOST_CONFIDENCE))
+    throw new RangeError(`confidence ${confidence} is not between 0 and ${MOST_CONFIDENCE}`);
 }

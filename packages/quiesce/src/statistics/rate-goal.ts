@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import { type Counts, lowerBound, upperBound } from './intervals.js';
+import { type Counts, lowerBound, MOST_CONFIDENCE, upperBound } from './intervals.js';
 import { MOST_RUNS, runsNeeded } from './sample-size.js';
 
 /**
@@ -9,7 +9,7 @@ import { MOST_RUNS, runsNeeded } from './sample-size.js';
 export interface RateGoal {
   /** Within 0..1. */
   readonly rate: number;
-  /** Within 0..1. */
+  /** Above 0 and at most 0.999999999. */
   readonly confidence: number;
   /** Failed runs that the goal tolerates. Each makes the test longer and more powerful. */
   readonly allowFailures: number;
@@ -21,21 +21,16 @@ export interface RateGoal {
  */
 export type GoalVerdict = 'below' | 'at-least' | 'not-below' | 'open';
 
-/** A rate: a number within 0..1, or text in percent such as `"0.1%"`. */
+/** A rate: a number within 0..1, as a number or as text, or text in percent such as `"0.1%"`. */
 export type Rate = number | string;
 
 /**
  * Reads a rate.
- * @throws UsageError when it isn't above 0 and below 1 (100 %), or text lacks the percent sign.
+ * @throws UsageError when it isn't above 0 and below 1 (100 %).
  */
 export function parseRate(rate: Rate): number {
-  let value = Number.NaN;
-  if (typeof rate === 'number') value = rate;
-  else {
-    const percent = /^\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*$/.exec(rate)?.[1];
-    if (percent !== undefined) value = Number(percent) / 100;
-    else if (/^\s*0?\.\d+\s*$/.test(rate)) value = Number(rate);
-  }
+  const [, number, percent] = RATE.exec(String(rate)) ?? [];
+  const value = Number(number) / (percent ? 100 : 1);
   if (!(value > 0 && value < 1)) {
     throw new UsageError(
       `${JSON.stringify(rate)} is not a rate`,
@@ -43,6 +38,21 @@ export function parseRate(rate: Rate): number {
     );
   }
   return value;
+}
+
+const RATE = /^\s*((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(%?)\s*$/i;
+
+/**
+ * Reads a confidence.
+ * @throws UsageError when it isn't a rate, or is above 99.9999999 %.
+ */
+export function parseConfidence(confidence: Rate): number {
+  const value = parseRate(confidence);
+  if (value <= MOST_CONFIDENCE) return value;
+  throw new UsageError(
+    `the confidence ${JSON.stringify(confidence)} is too high`,
+    'give at most 99.9999999%',
+  );
 }
 
 /**

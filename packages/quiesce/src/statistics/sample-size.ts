@@ -69,7 +69,7 @@ export function comparisonRuns(
     if (!(rate >= 0 && rate <= 1)) throw new RangeError(`rate ${rate} is not between 0 and 1`);
   }
   check(0, 0, confidence);
-  check(0, 0, power);
+  if (!(power > 0 && power < 1)) throw new RangeError(`power ${power} is not between 0 and 1`);
   if (first === second) return null;
   const enough = (runs: number): boolean => comparisonPower(first, second, runs, confidence) >= power;
   // Cohen's h: this many runs are too few at any level in use. The search begins there.

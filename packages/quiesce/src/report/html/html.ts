@@ -7,7 +7,15 @@ import { VERSION } from '../../version.js';
 import { formatP, type NamedComparison } from '../comparison.js';
 import { reproduceCommand } from '../reproduce.js';
 import { scenarioRemarks } from '../terminal.js';
-import { childEndText, childIsSure, failureCounts, percent, rateText, shellLine } from '../text.js';
+import {
+  childEndText,
+  childIsSure,
+  failureCounts,
+  levelText,
+  percent,
+  rateText,
+  shellLine,
+} from '../text.js';
 import { verdictOf } from '../verdict.js';
 import {
   CELL_NAMES,
@@ -251,7 +259,7 @@ function comparisonHtml(comparison: NamedComparison): Html {
     html`<tr><th scope="row">${side}</th><td><code>${name}</code></td><td class="number" data-label="failed">${failed} of ${runs}</td><td class="wide" data-label="rate">${rateBar(runs === 0 ? 0 : failed / runs, interval, most)}<span class="bound">${runs === 0 ? '' : percentText(failed / runs)} (${percentText(interval.lower)} to ${percentText(interval.upper)})</span></td></tr>`;
   const said = { better: 'after fails less', worse: 'after fails more', 'not-proven': 'not proven' }[verdict];
   const badge = { better: 'good', worse: 'bad', 'not-proven': 'warn' }[verdict];
-  return html`<div class="comparison"><p><span class="badge ${badge}">${said}</span> <span class="facts">Fisher's exact test: p = ${formatP(p.twoSided)}${adjustedP > p.twoSided && `, ${formatP(adjustedP)} after Holm's adjustment`}; level ${percent(1 - confidence)}</span></p>
+  return html`<div class="comparison"><p><span class="badge ${badge}">${said}</span> <span class="facts">Fisher's exact test: p = ${formatP(p.twoSided)}${adjustedP > p.twoSided && `, ${formatP(adjustedP)} after Holm's adjustment`}; level ${levelText(confidence)}</span></p>
 <table class="sides"><tbody>${row('before', names.before, before)}${row('after', names.after, after)}</tbody></table>
 <p class="scale">Scale: 0 to ${percentText(most)}; the line is the ${percent(confidence)} interval.${runsToProve !== null && ` If these are the true rates, ${runsToProve} runs of each prove it with a chance of 80 %.`}</p></div>`;
 }
