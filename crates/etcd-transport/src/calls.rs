@@ -30,9 +30,22 @@ use crate::message::{Messages, ReadError};
 use crate::reassembly::Message;
 use crate::status::{self, ended};
 
-/// How many messages of a stream may wait for its reader before the server is held back. The JavaScript side returns
-/// credit in halves of this number.
-pub const STREAM_WINDOW: usize = 16;
+/// The credit of a stream: what may wait for its reader before the server is held back. The JavaScript side returns it
+/// in halves of this number. A short message takes one, a longer one several ([`credit_of`]). So hundreds of events cross
+/// together, and of long messages only a few wait.
+const STREAM_WINDOW: usize = 256;
+
+/// A message takes one credit for each part of this many bytes, and one more.
+const CREDIT_BYTES: usize = 4096;
+
+/// The most credit that one message takes. It's less than half of the window, so that it is there once the reader has
+/// taken all messages.
+const MOST_CREDIT: usize = 64;
+
+/// The credit that a message takes; `creditOf` in packages/etcd/src/transport/native/native.ts.
+fn credit_of(bytes: usize) -> usize {
+    (1 + bytes / CREDIT_BYTES).min(MOST_CREDIT)
+}
 
 /// Runs the commands of one transport until their sender is dropped. Then it ends all its calls.
 ///
@@ -163,8 +176,8 @@ impl Service {
                 }
             }),
             Command::CloseSend(id) => self.calls.with_stream(id, |stream| stream.outbound = None),
-            Command::Credit(id, messages) => {
-                self.calls.with_stream(id, |stream| stream.credit.add_permits(messages as usize))
+            Command::Credit(id, credit) => {
+                self.calls.with_stream(id, |stream| stream.credit.add_permits(credit as usize))
             }
             Command::Gather(id, wait) => self.calls.with_stream(id, |stream| stream.gather.set(wait)),
             Command::Cancel(id) => {
@@ -480,15 +493,16 @@ impl StreamCall {
         };
         self.completions.push(|out| put_headers(out, self.id, &headers));
         loop {
-            // While the reader returns no credit, nothing is read, and HTTP/2 holds the server back.
-            if let Ok(permit) = self.credit.acquire().await {
-                permit.forget();
-            }
             match messages.next().await {
                 Ok(Some(message)) => {
                     call.0.heard();
-                    // The reader returns credit only after it has received this message.
-                    let full = self.credit.available_permits() == 0;
+                    // Until the reader returns enough credit, nothing more is read, and HTTP/2 holds the server back.
+                    let credit = u32::try_from(credit_of(message.len())).unwrap_or(u32::MAX);
+                    if let Ok(permits) = self.credit.acquire_many(credit).await {
+                        permits.forget();
+                    }
+                    // The reader may return credit only after it has received this message.
+                    let full = self.credit.available_permits() < MOST_CREDIT;
                     let wait = if full { Duration::ZERO } else { self.gather.wait() };
                     self.completions.push_within(wait, |out| put_message(out, self.id, message));
                 }

@@ -32,7 +32,7 @@ pub enum Command {
     OpenStream(CallStart),
     Send(CallId, Bytes),
     CloseSend(CallId),
-    /// The reader has room for this many more messages.
+    /// The reader has taken messages, and returns their credit.
     Credit(CallId, u32),
     /// The messages of the stream may wait this long, so that the reader gets many at once.
     Gather(CallId, Duration),

@@ -352,6 +352,34 @@ for (const { name, skip, make } of transports) {
         );
       });
 
+      // Each end counts what messages of these lengths take of the stream's credit. If they didn't agree, the stream would stop.
+      test('carry thousands of messages of all lengths, whether somebody waits for them or not', () => {
+        const lengths = [
+          0, 1, 4095, 4096, 4097, 8191, 8192, 32_767, 32_768, 253_952, 258_047, 258_048, 300_000,
+        ];
+        const wave = [...lengths, ...Array.from({ length: 200 }, (_, i) => i)];
+        const waves = 20;
+        return withServer(
+          {
+            stream: {
+              waves: async (call) => {
+                for (let i = 0; i < waves; i++)
+                  for (const length of wave) if (!call.write(Buffer.alloc(length))) await once(call, 'drain');
+                call.end();
+              },
+            },
+          },
+          async (transport) => {
+            const stream = transport.stream('/test.Script/waves', { timeoutMs: 60_000 });
+            for (let i = 0; i < waves; i++) {
+              if (i % 2 === 1) await sleep(5);
+              for (const length of wave) assert.equal((await stream.receive())?.length, length);
+            }
+            assert.equal(await stream.receive(), undefined);
+          },
+        );
+      });
+
       test('let `send` wait while the server does not read', async () => {
         const go = deferred();
         let received = 0;

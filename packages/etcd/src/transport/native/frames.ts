@@ -90,11 +90,11 @@ export class CommandBatch {
     this.#op(Op.closeSend, id);
   }
 
-  /** Allows this many more messages on a stream. */
-  credit(id: number, messages: number): void {
+  /** Returns credit for messages of a stream that were taken. */
+  credit(id: number, credit: number): void {
     this.#reserve(9);
     this.#op(Op.credit, id);
-    this.#u32(messages);
+    this.#u32(credit);
   }
 
   /** Allows the messages of a stream to wait this long, so that many cross together. */

@@ -31,14 +31,16 @@ import { CommandBatch, CompletionBatch, type CompletionHandler } from './frames.
 import { type RenewableTransport, RenewingTransport } from './renewing.js';
 import { TurnPace } from './turn-pace.js';
 
-/**
- * The number of messages on a stream that may wait at either end: `STREAM_WINDOW` in
- * crates/etcd-transport/src/calls.rs.
- */
-const STREAM_WINDOW = 16;
+/** The number of messages of a stream that may wait to be sent. */
+const SEND_WINDOW = 16;
 
-/** The window of a stream that gathers messages. Those are short. */
-const GATHERED_WINDOW = 256;
+/** The credit of a stream, of which the messages that wait here take a part: `STREAM_WINDOW` in crates/etcd-transport/src/calls.rs. */
+const STREAM_WINDOW = 256;
+
+/** The credit that a message takes: `credit_of` in crates/etcd-transport/src/calls.rs. */
+function creditOf(message: Uint8Array): number {
+  return Math.min(1 + Math.floor(message.length / 4096), 64);
+}
 
 /** A batch of this many bytes is submitted before the turn is over. */
 const FULL_BATCH_BYTES = 1024 * 1024;
@@ -226,9 +228,9 @@ class NativeTransport implements RenewableTransport, CompletionHandler {
     this.#schedule();
   }
 
-  /** Allows a stream more messages. */
-  credit(id: number, messages: number): void {
-    this.#batch.credit(id, messages);
+  /** Returns credit for messages of a stream that were taken. */
+  credit(id: number, credit: number): void {
+    this.#batch.credit(id, credit);
     this.#schedule();
   }
 
@@ -326,7 +328,7 @@ class NativeStream extends StreamCall {
   id = 0;
   readonly #transport: NativeTransport;
   readonly #inbox: Uint8Array[] = [];
-  #window = STREAM_WINDOW;
+  /** Credit of taken messages that was not returned yet. */
   #taken = 0;
   #unsent = 0;
 
@@ -340,16 +342,11 @@ class NativeStream extends StreamCall {
   }
 
   override gather(ms: number): void {
-    if (this.isOver) return;
-    if (ms > 0 && this.#window < GATHERED_WINDOW) {
-      this.#transport.credit(this.id, GATHERED_WINDOW - this.#window);
-      this.#window = GATHERED_WINDOW;
-    }
-    this.#transport.gather(this.id, ms);
+    if (!this.isOver) this.#transport.gather(this.id, ms);
   }
 
   override messageCame(message: Uint8Array): void {
-    if (this.giveToReader(message)) this.#countTaken();
+    if (this.giveToReader(message)) this.#countTaken(message);
     else this.#inbox.push(message);
   }
 
@@ -362,7 +359,7 @@ class NativeStream extends StreamCall {
   protected override write(message: Uint8Array): boolean {
     this.#transport.send(this.id, message);
     this.#unsent += 1;
-    return this.#unsent < this.#window;
+    return this.#unsent < SEND_WINDOW;
   }
 
   protected override endWriting(): void {
@@ -371,7 +368,7 @@ class NativeStream extends StreamCall {
 
   protected override take(): Uint8Array | undefined {
     const message = this.#inbox.shift();
-    if (message !== undefined) this.#countTaken();
+    if (message !== undefined) this.#countTaken(message);
     return message;
   }
 
@@ -379,10 +376,10 @@ class NativeStream extends StreamCall {
     this.#inbox.length = 0;
   }
 
-  /** A message has left the window. Room is granted again in halves of the window. */
-  #countTaken(): void {
-    this.#taken += 1;
-    if (this.#taken < this.#window / 2 || this.isOver) return;
+  /** Returns the credit of a message, in halves of the window. */
+  #countTaken(message: Uint8Array): void {
+    this.#taken += creditOf(message);
+    if (this.#taken < STREAM_WINDOW / 2 || this.isOver) return;
     this.#transport.credit(this.id, this.#taken);
     this.#taken = 0;
   }
