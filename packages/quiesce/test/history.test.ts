@@ -33,6 +33,22 @@ test('is kept by run, and plotted with the interval of each session', async () =
       { label: null, runs: 3, failed: 0, outcomes: {} },
     ],
   );
+  await quiesce(
+    'run',
+    '-n',
+    '1',
+    '--history',
+    'odd',
+    '--label',
+    'a\n\x1b[31mb',
+    '--name',
+    'c\nd',
+    '--',
+    'true',
+  );
+  const odd = (await quiesce('history', 'odd')).stdout;
+  assert.match(odd, /^c d\n/);
+  assert.match(odd, /\d {2}a b {5,}0\/1 /);
   const { code, stdout } = await quiesce('history');
   assert.equal(code, 0);
   // 1 of 4 is within 0.6 % and 80.6 %: 25 % of 100 % is the 11th of 40 columns.
@@ -92,6 +108,16 @@ test('that is none is refused, and stays as it is', async () => {
   assert.equal(existsSync(join(dir, 'ran')), false, 'it is seen before the runs');
   const same = await quiesce('run', '-n', '1', '--json', 'one', '--history', 'one', '--', 'touch', 'ran');
   assert.match(same.stderr, /--history and --json name the same file, one/);
+  symlinkSync('target', join(dir, 'link'));
+  for (const [one, other] of [
+    ['two', './two'],
+    ['target', 'link'],
+    ['link', join(dir, 'link')],
+  ] as const) {
+    const twice = await quiesce('run', '--json', one, '--junit', other, '--', 'touch', 'ran');
+    assert.equal(twice.code, 2, one);
+    assert.match(twice.stderr, /--json and --junit name the same file/);
+  }
   symlinkSync('/dev/null', join(dir, 'device'));
   const device = await quiesce('run', '-n', '1', '--history', 'device', '--', 'touch', 'ran');
   assert.equal(device.code, 2, device.stderr);
@@ -100,6 +126,11 @@ test('that is none is refused, and stays as it is', async () => {
   assert.equal(lost.code, 2, lost.stderr);
   assert.match(lost.stderr, /--history a file in a directory that exists/);
   assert.deepEqual([existsSync(join(dir, 'a')), existsSync(join(dir, 'ran'))], [false, false]);
+  const blocked = temporaryDirectory('blocked');
+  writeFileSync(join(blocked, '.quiesce'), '');
+  const late = await runCli(['run', '-n', '1', '--history', '--', 'touch', 'ran'], { cwd: blocked });
+  assert.equal(late.code, 2, late.stderr);
+  assert.deepEqual(readdirSync(blocked), ['.quiesce']);
   assert.equal((await quiesce('run', '--label', 'x', '--', 'true')).code, 2);
   assert.match((await quiesce('history', 'text')).stderr, /line 1: it is not JSON/);
   for (const [content, problem] of [

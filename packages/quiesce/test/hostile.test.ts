@@ -79,6 +79,26 @@ const cases: readonly (readonly [what: string, line: string, code: number, outpu
       { TMPDIR: '/nowhere' },
     ],
     [
+      'its TMPDIR is relative, and programs run elsewhere',
+      `mkdir -p elsewhere relative; printf '{"scenarios":[{"name":"a","command":["sh","-c","touch $TMPDIR/a"],"cwd":"elsewhere"}]}' > relative.json
+        ${RUN} --perturb amplify --plan relative.json`,
+      0,
+      /^(?!.*not amplified).*^All as expected/ms,
+      { TMPDIR: 'relative' },
+    ],
+    [
+      'no file may be as long as the lock of its history',
+      `mkdir locked; (ulimit -f 0; ${RUN} --history locked/h.jsonl -- true); echo "left: $(ls locked)"; rm -r locked`,
+      0,
+      /^left: \n(?:.*\n)*quiesce: error: can't write history locked\/h\.jsonl: EFBIG/m,
+    ],
+    [
+      'many runs at a time are looked at',
+      `$Q run -n 12 -j 12 --timeout 1s -- sleep 60`,
+      1,
+      /^(?!.*Warning).*12 hang/s,
+    ],
+    [
       'its working directory is gone',
       `(mkdir gone && cd gone && rmdir ../gone && ${RUN} -- true)`,
       3,

@@ -1,4 +1,6 @@
+import { readlinkSync, realpathSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
 import { githubAnnotations, githubSummary } from '../report/github.js';
@@ -35,15 +37,36 @@ export function reportOptions(command: Command): Command {
  * @throws UsageError when one can't, or two go to the same place.
  */
 export function checkReports(flags: ReportFlags, history?: string): void {
-  const taken = new Map(history === undefined ? [] : [[history, 'history']]);
+  const taken = new Map(history === undefined ? [] : [[placeOf(history), 'history']]);
   for (const format of FORMATS) {
     const file = flags[format];
     if (file === undefined) continue;
-    const other = taken.get(file);
+    const place = placeOf(file);
+    const other = taken.get(place);
     if (other !== undefined) throw new UsageError(`--${other} and --${format} name the same file, ${file}`);
-    taken.set(file, format);
+    taken.set(place, format);
     checkWritable(file, `--${format}`);
   }
+}
+
+const MOST_LINKS = 40;
+
+/** The path without links of a file that may not exist yet; `-` for standard output. */
+function placeOf(file: string, links = 0): string {
+  if (file === '-' || links > MOST_LINKS) return file;
+  const ways = [
+    () => realpathSync(file),
+    () => placeOf(resolve(dirname(file), readlinkSync(file)), links + 1),
+    () => join(realpathSync(dirname(file)), basename(file)),
+  ];
+  for (const way of ways) {
+    try {
+      return way();
+    } catch {
+      // It doesn't exist, or is no link.
+    }
+  }
+  return file;
 }
 
 /**

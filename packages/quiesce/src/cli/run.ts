@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Option } from 'commander';
 import { definedOnly } from '../defined.js';
 import { UsageError } from '../errors.js';
@@ -99,7 +101,8 @@ async function runCommand(
   }
   if (history !== undefined) {
     // Only the folder of the default file is created.
-    if (history !== HISTORY_FILE) checkWritable(history, '--history');
+    const folder = dirname(HISTORY_FILE);
+    checkWritable(history === HISTORY_FILE && !existsSync(folder) ? folder : history, '--history');
     await checkHistory(history);
   }
   const resume = flags.resume === undefined ? undefined : await readReport(flags.resume);

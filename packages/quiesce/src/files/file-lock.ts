@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
-import { link, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { type FileHandle, link, open, rename, rm, stat, utimes } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { onProcessExit } from '../process/exit-guard.js';
 
@@ -54,14 +54,23 @@ export async function withLock<T>(
 }
 
 async function take(file: string, token: string): Promise<boolean> {
+  let made: FileHandle;
   try {
-    await writeFile(file, token, { flag: 'wx' });
-    return true;
+    made = await open(file, 'wx');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if (await isStale(file)) await removeStale(file);
+    return false;
   }
-  if (await isStale(file)) await removeStale(file);
-  return false;
+  try {
+    await made.writeFile(token);
+    return true;
+  } catch (error) {
+    await rm(file, { force: true }); // the disk is full
+    throw error;
+  } finally {
+    await made.close();
+  }
 }
 
 const isStale = async (file: string): Promise<boolean> => {

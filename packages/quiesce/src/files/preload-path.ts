@@ -1,7 +1,6 @@
 import { symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { makeTemporaryDirectory } from './temporary-directory.js';
+import { makeTemporaryDirectory, temporaryRoot } from './temporary-directory.js';
 
 /** The loader splits LD_PRELOAD at colons and blanks, and there is no way to quote them. */
 const SPLITS = /[\s:]/;
@@ -17,7 +16,8 @@ export function preloadPath(library: string): string {
   if (!SPLITS.test(library)) return library;
   const known = links.get(library);
   if (known !== undefined) return known;
-  const parent = SPLITS.test(tmpdir()) ? '/tmp' : tmpdir();
+  const root = temporaryRoot();
+  const parent = SPLITS.test(root) ? '/tmp' : root;
   const link = join(makeTemporaryDirectory('quiesce-preload', parent).path, basename(library));
   symlinkSync(library, link);
   links.set(library, link);

@@ -1,6 +1,6 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { EnvironmentError, messageOf } from '../errors.js';
 import { removeAtEnd } from '../process/temporary-path.js';
 
@@ -11,13 +11,16 @@ export interface TemporaryDirectory {
   remove(): void;
 }
 
+/** The system's directory for temporary files. Programs get absolute paths in it, since they may run elsewhere. */
+export const temporaryRoot = (): string => resolve(tmpdir());
+
 /**
  * Makes an empty directory.
  * @param prefix beginning of its name; characters that can't be in a name are replaced.
- * @param parent where it is made; default: the system's directory for temporary files.
+ * @param parent where it is made; default: {@link temporaryRoot}.
  * @throws EnvironmentError when it can't be made.
  */
-export function makeTemporaryDirectory(prefix: string, parent = tmpdir()): TemporaryDirectory {
+export function makeTemporaryDirectory(prefix: string, parent = temporaryRoot()): TemporaryDirectory {
   let path: string;
   try {
     path = mkdtempSync(join(parent, `${prefix.replace(/[^\w.-]+/g, '_')}-`));

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EnvironmentError, messageOf } from '../errors.js';
 import { removeAtEnd, removeTree } from '../process/temporary-path.js';
+import { temporaryRoot } from './temporary-directory.js';
 
 /** A file for one reader. It is removed when this process ends, at the latest. */
 export interface TemporaryFile {
@@ -18,13 +18,13 @@ export interface TemporaryFile {
  * @throws EnvironmentError when it can't be written.
  */
 export function makeTemporaryFile(prefix: string, content: string | Uint8Array): TemporaryFile {
-  const path = join(tmpdir(), `${prefix}-${randomUUID()}`);
+  const path = join(temporaryRoot(), `${prefix}-${randomUUID()}`);
   try {
     writeFileSync(path, content, { flag: 'wx', mode: 0o600 });
   } catch (error) {
     removeTree(path); // it may be there, without all of its content
     throw new EnvironmentError(
-      `can't make a temporary file in ${tmpdir()}: ${messageOf(error)}`,
+      `can't make a temporary file in ${temporaryRoot()}: ${messageOf(error)}`,
       'set TMPDIR to a directory with room',
       { cause: error },
     );

@@ -1,6 +1,7 @@
 import pc from 'picocolors';
 import type { HistoryEntry } from '../history/history.js';
 import { clopperPearson } from '../statistics/intervals.js';
+import { oneLine } from './text.js';
 
 const MOST_PLOT_COLUMNS = 40;
 const LEAST_PLOT_COLUMNS = 10;
@@ -43,14 +44,16 @@ function plot(name: string, rows: readonly HistoryEntry[], width: number, c: Col
       return at >= column(lower) && at <= column(upper) ? c.dim('─') : ' ';
     });
     const when = row.startedAt.toISOString().slice(0, 16).replace('T', ' ');
-    const label = (row.label ?? '').slice(0, LABEL_COLUMNS).padEnd(LABEL_COLUMNS);
+    const label = oneLine(row.label ?? '')
+      .slice(0, LABEL_COLUMNS)
+      .padEnd(LABEL_COLUMNS);
     const count = `${row.failed}/${row.runs}`.padStart(11);
     const outcomes = Object.entries(row.outcomes).map(([outcome, n]) => `${n} ${outcome}`);
     return `  ${when}  ${label} ${count}  ${cells.join('')}  ${outcomes.join(', ')}`.trimEnd();
   });
   const left = `  ${'when (UTC)'.padEnd(16)}  ${'label'.padEnd(LABEL_COLUMNS)} ${'failed'.padStart(11)}  `;
   const end = `${Number((scale * 100).toPrecision(3))} %`;
-  return [c.bold(name), c.dim(`${left}0 %${end.padStart(width - 3)}`), ...lines].join('\n');
+  return [c.bold(oneLine(name)), c.dim(`${left}0 %${end.padStart(width - 3)}`), ...lines].join('\n');
 }
 
 /** The smallest number that is 1, 2 or 5 times a power of ten and isn't below the rate; at most 1. */

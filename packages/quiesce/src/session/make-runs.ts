@@ -1,5 +1,6 @@
 // session/: makes the runs of scenarios, with the services they need, and continues where a report ends. results/ holds
 // what runs showed, run/ makes one run, and report/ has what the reader sees meanwhile.
+import { setMaxListeners } from 'node:events';
 import { runPerturbed } from '../perturb/perturbed-run.js';
 import type { Scenario } from '../plan/scenario.js';
 import type { ScenarioResult } from '../results/result.js';
@@ -47,6 +48,7 @@ export async function makeRuns(
   using directories = new RunDirectories();
   const enough = new AbortController();
   const stop = AbortSignal.any(signal ? [signal, enough.signal] : [enough.signal]);
+  setMaxListeners(0, stop); // as many as there are jobs
   const all = series.map((one) => new OrderedRuns(one, { directories, stacks, signal: stop }));
   const turns = byTurns(all);
   const lane = async (): Promise<void> => {
