@@ -63,7 +63,7 @@ function placeOf(file: string, links = 0): string {
     try {
       return way();
     } catch {
-      // It doesn't exist, or is no link.
+      // It doesn't exist, or is not a link.
     }
   }
   return file;
