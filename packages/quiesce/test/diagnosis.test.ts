@@ -568,6 +568,7 @@ describe('a hang', () => {
     ['blocked', 'read', 'import os; os.read(os.pipe()[0], 1)'],
     ['blocked', 'wait', "import subprocess; subprocess.run(['sleep', '60'])"],
     ['busy', 'a loop', 'while True: pass'],
+    ['busy', 'output without an end', "import os\nwhile True: os.write(1, b'y' * 10_000)"],
     ['blocked', 'an exit handler that sleeps', 'import atexit, time; atexit.register(time.sleep, 60)'],
     [
       'join-at-exit',
@@ -837,6 +838,8 @@ describe('a hang', () => {
     );
     const busy = withoutDebugger(['sh', '-c', 'while :; do :; done']);
     assert.equal(busy.kind?.id, 'busy', busy.evidence.stacks ?? '');
+    const writing = withoutDebugger(['yes']);
+    assert.equal(writing.kind?.id, 'busy', writing.evidence.stacks ?? '');
   });
 
   test('of a process that another one traces, as strace does, names that one', {

@@ -160,25 +160,48 @@ interface Watched {
 
 const NOT_WATCHED: Watched = { busy: undefined, asleep: new Set() };
 
+/** More than a pipe holds, so that somebody must have read what was written before. */
+const MUCH_WRITTEN_BYTES = 128 * 1024;
+
 /** Takes 0.3 s. */
 async function watch(pid: number): Promise<Watched> {
-  const times = new Map<number, number>();
+  const seen = new Map<number, { ran: number; wrote: number }>();
+  const written = writtenBy(pid);
   for (let i = 0; i < SAMPLES; i++) {
     if (i > 0) await delay(SAMPLE_MS);
     for (const tid of threadsOf(pid)) {
+      const counts = seen.get(tid) ?? { ran: 0, wrote: 0 };
       // 123 (name) R 1 ...: the name may contain anything.
       const state = /^.*\) (\w) /s.exec(readProc(`/proc/${pid}/task/${tid}/stat`))?.[1];
-      times.set(tid, (times.get(tid) ?? 0) + (state === 'R' ? 1 : 0));
+      if (state === 'R') counts.ran++;
+      else if (WRITES.has(systemCallOf(pid, tid)[0] ?? -1)) counts.wrote++;
+      seen.set(tid, counts);
     }
   }
-  const [most] = [...times].sort((a, b) => b[1] - a[1]);
+  // A thread that writes without an end waits for its reader most of the time.
+  const writes = writtenBy(pid) - written > MUCH_WRITTEN_BYTES;
+  const times = [...seen].map(([tid, { ran, wrote }]) => [tid, ran + (writes ? wrote : 0)] as const);
+  const [most] = times.toSorted((a, b) => b[1] - a[1]);
   return {
     busy: most !== undefined && most[1] >= BUSY_LEAST ? most[0] : undefined,
-    asleep: new Set([...times].flatMap(([tid, ran]) => (ran === 0 ? [tid] : []))),
+    asleep: new Set(times.flatMap(([tid, ran]) => (ran === 0 ? [tid] : []))),
   };
 }
 
 const NO_JOINS: ReadonlyMap<number, number> = new Map();
+
+/** Bytes that it has written to anything; NaN if that can't be read. */
+const writtenBy = (pid: number): number =>
+  Number(/^wchar: (\d+)/m.exec(readProc(`/proc/${pid}/io`))?.[1] ?? Number.NaN);
+
+/** The numbers of the system calls that write to a file descriptor. */
+const WRITES: ReadonlySet<number> = new Set({ x64: [1, 20], arm64: [64, 66] }[process.arch as string]);
+
+/** The system call that a thread is in: its number and its arguments. Empty if that is none, or can't be read. */
+function systemCallOf(pid: number, tid: number): number[] {
+  const call = readProc(`/proc/${pid}/task/${tid}/syscall`);
+  return /^\d/.test(call) ? call.split(' ').map(Number) : [];
+}
 
 /** The system call's number, and the operations in its second argument that wait, for private and for shared memory. */
 const FUTEX = { x64: 202, arm64: 98 }[process.arch as string];
@@ -194,10 +217,7 @@ function joinsOf(pid: number): ReadonlyMap<number, number> {
   const tids = threadsOf(pid);
   return new Map(
     tids.flatMap((tid): [number, number][] => {
-      const call = readProc(`/proc/${pid}/task/${tid}/syscall`);
-      const [number, operation = 0, joined = 0] = (/^(\d+) \S+ (\S+) (\S+)/.exec(call) ?? [])
-        .slice(1)
-        .map(Number);
+      const [number, , operation = 0, joined = 0] = systemCallOf(pid, tid);
       const waits = number === FUTEX && FUTEX_WAITS.has(operation & ~FUTEX_CLOCK_REALTIME);
       return waits && joined !== tid && tids.includes(joined) ? [[tid, joined]] : [];
     }),
