@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { EtcdError, errorOfCode, invalidArgument, StatusCode } from '../errors.js';
 import { MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import { SnapshotRequest, SnapshotResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { readable } from '../rpc/readable.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { wasCancelled } from '../transport/call-state.js';
 import type { ByteStream } from '../transport/transport.js';
@@ -166,7 +167,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
     let version = '';
     try {
       for (let message = await this.#first(); message; message = await this.#stream.receive()) {
-        const response = SnapshotResponse.decode(message);
+        const response = readable(MaintenanceService.snapshot.path, () => SnapshotResponse.decode(message));
         const { blob } = response;
         version ||= response.version;
         remaining = response.remainingBytes;

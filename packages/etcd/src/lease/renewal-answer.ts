@@ -1,4 +1,6 @@
+import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
 import { LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { readable } from '../rpc/readable.js';
 
 /** Tags of `LeaseKeepAliveResponse`: `header`, `ID`, `TTL`. */
 const HEADER_TAG = 0x0a;
@@ -58,6 +60,8 @@ function inOrder(message: Uint8Array): RenewalAnswer | undefined {
 }
 
 function decodeAny(message: Uint8Array): RenewalAnswer {
-  const { ID, TTL } = LeaseKeepAliveResponse.decode(message);
+  const { ID, TTL } = readable(LeaseService.leaseKeepAlive.path, () =>
+    LeaseKeepAliveResponse.decode(message),
+  );
   return { id: ID, ttlSeconds: Number(TTL) };
 }

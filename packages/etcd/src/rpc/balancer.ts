@@ -17,6 +17,7 @@ import { isHttpAlone } from './connect-error.js';
 import { MaintenanceService } from './generated/etcdserverpb/methods.js';
 import { type ResponseHeader, StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
 import { Pauses } from './pauses.js';
+import { readable } from './readable.js';
 import { headerOf, type Store } from './store.js';
 
 /**
@@ -75,6 +76,11 @@ export interface BalancerInit {
 }
 
 const statusMethod = MaintenanceService.status.path;
+
+/** @throws EtcdError where it isn't etcd that has answered. */
+function readStatus(message: Uint8Array): StatusResponse {
+  return readable(statusMethod, () => StatusResponse.decode(message));
+}
 const statusRequest = StatusRequest.encode({}).finish();
 
 /** How long a search gives an endpoint before it also asks the next one, in ms. RFC 8305 recommends this value. */
@@ -272,6 +278,7 @@ export class Balancer {
         const answer = await endpoint.transport.unary(statusMethod, statusRequest, options);
         const mismatch = this.check(endpoint, answer.message);
         if (mismatch !== undefined && !mismatch.adopted) throw mismatch;
+        readStatus(answer.message);
       } catch (error) {
         if (error === unanswered) {
           if (performance.now() - start >= NEXT_ENDPOINT_MS) this.failed(endpoint, unanswered);
@@ -359,7 +366,7 @@ export class Balancer {
       });
       const mismatch = this.check(endpoint, answer.message);
       if (mismatch !== undefined && !mismatch.adopted) throw mismatch;
-      const { leader, isLearner } = StatusResponse.decode(answer.message);
+      const { leader, isLearner } = readStatus(answer.message);
       if (leader === 0n || isLearner) {
         this.failed(endpoint, leader === 0n ? noLeader(statusMethod) : isALearner());
       } else this.succeeded(endpoint);

@@ -1,5 +1,6 @@
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { MessageReader } from './messages/message-reader.js';
+import { readable } from './readable.js';
 
 /** A method of an etcd service, as proto/protoc-gen-methods.mjs generates it. */
 interface Method<Kind extends string, Request, Response> {
@@ -68,7 +69,14 @@ export function writeCall<Request, Response, Result>(
 /** For calls with an empty response. */
 export function nothing(): void {}
 
-/** Makes the result from an answer. Byte strings in it are copies: see {@link MessageReader}. */
-export function resultOf<Response, Result>(call: Call<never, Response, Result>, message: Uint8Array): Result {
-  return call.result(call.method.response.decode(new MessageReader(message)));
+/**
+ * Decodes an answer. Byte strings in it are copies: see {@link MessageReader}.
+ *
+ * @throws EtcdError where it can't be read.
+ */
+export function answerTo<Response>(
+  { path, response }: UnaryMethod<never, Response>,
+  message: Uint8Array,
+): Response {
+  return readable(path, () => response.decode(new MessageReader(message)));
 }

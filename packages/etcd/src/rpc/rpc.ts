@@ -25,7 +25,7 @@ import {
 } from './attempts.js';
 import { type BackoffBounds, backoffMs } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
-import { type Call, type OptionsCheck, resultOf, type StreamMethod } from './call.js';
+import { answerTo, type Call, type OptionsCheck, type StreamMethod } from './call.js';
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
 import { noEndpoint, unreachable } from './connect-error.js';
 import { logWhereAsked } from './debug-log.js';
@@ -364,7 +364,7 @@ export class Rpc {
     const request = encodeMessage(method.request, message);
     const answer = await endpoint.transport.unary(method.path, request, options);
     this.check(stream, answer.message);
-    return resultOf(call, answer.message);
+    return call.result(answerTo(method, answer.message));
   }
 
   /**
@@ -507,14 +507,16 @@ export class Rpc {
     progress?.asks(endpoint.address);
     return endpoint.transport.unary(call.method.path, request, callOptions(atMostMs, control, token)).then(
       (response) => {
-        const mismatch = this.#balancer.check(endpoint, response.message);
-        if (mismatch !== undefined) {
+        let answer: Response;
+        try {
+          answer = this.#answer(call, endpoint, response.message);
+        } catch (error) {
           const attempt: Attempt = { endpoint, token, bounded, atMostMs };
-          return this.#afterFailure(call, request, control, start + timeoutMs, trace, attempt, mismatch);
+          return this.#afterFailure(call, request, control, start + timeoutMs, trace, attempt, error);
         }
         if (endpoint.state !== 'ready') this.#balancer.succeeded(endpoint);
         progress?.answered();
-        return resultOf(call, response.message);
+        return call.result(answer);
       },
       (error) => {
         const attempt: Attempt = { endpoint, token, bounded, atMostMs };
@@ -610,16 +612,30 @@ export class Rpc {
       try {
         const options = callOptions(atMostMs, control, token);
         const response = await endpoint.transport.unary(call.method.path, request, options);
-        const mismatch = this.#balancer.check(endpoint, response.message);
-        if (mismatch !== undefined) throw mismatch;
+        const answer = this.#answer(call, endpoint, response.message);
         this.#balancer.succeeded(endpoint);
         progress?.answered();
-        return resultOf(call, response.message);
+        return call.result(answer);
       } catch (again) {
         before = last;
         error = again;
       }
     }
+  }
+
+  /**
+   * An answer from this endpoint, decoded.
+   *
+   * @throws ClusterMismatchError, and EtcdError where it can't be read.
+   */
+  #answer<Response>(
+    { method }: Call<never, Response, unknown>,
+    endpoint: Endpoint,
+    message: Uint8Array,
+  ): Response {
+    const mismatch = this.#balancer.check(endpoint, message);
+    if (mismatch !== undefined) throw mismatch;
+    return answerTo(method, message);
   }
 
   /** How long to wait after so many attempts, in ms; `undefined` where there is no time for another one. */

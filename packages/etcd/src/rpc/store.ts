@@ -12,12 +12,17 @@ const REVISION_TAG = 0x18;
 /** Integers of at most this many bytes are exact as a number. */
 const EXACT_BYTES = 7;
 
-/** The header of a response from etcd; `undefined` where there is none. */
+/** The header of a response from etcd; `undefined` where there is none, or none that can be read. */
 export function headerOf(message: Uint8Array): ResponseHeader | undefined {
   if (message[0] !== HEADER_TAG) return undefined;
   const reader = new BinaryReader(message);
-  reader.uint32();
-  return ResponseHeader.decode(reader, reader.uint32());
+  try {
+    reader.uint32();
+    return ResponseHeader.decode(reader, reader.uint32());
+  } catch {
+    // Whoever decodes the response reports that.
+    return undefined;
+  }
 }
 
 /**

@@ -1,6 +1,8 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { MessageReader } from '../rpc/messages/message-reader.js';
+import { readable } from '../rpc/readable.js';
+import { watchMethod } from './request.js';
 
 /** The approximate size of a part, in bytes. */
 const PART_BYTES = 64 * 1024;
@@ -21,19 +23,23 @@ export interface ResponsePart {
  * when it is its turn. So of the 1,000 revisions that a response can have, only some are in memory as events.
  */
 export function* responseParts(message: Uint8Array): Generator<ResponsePart, void, void> {
-  const cuts = message.length > PART_BYTES ? findCuts(message) : undefined;
+  const cuts = message.length > PART_BYTES ? readable(watchMethod, () => findCuts(message)) : undefined;
   const [firstEvent] = cuts ?? [];
   if (cuts === undefined || firstEvent === undefined) {
-    yield { response: WatchResponse.decode(new MessageReader(message)), bytes: message.length };
+    yield { response: decode(message), bytes: message.length };
     return;
   }
-  const envelope = WatchResponse.decode(new MessageReader(message.subarray(0, firstEvent)));
+  const envelope = decode(message.subarray(0, firstEvent));
   for (const [i, start] of cuts.entries()) {
     const end = cuts[i + 1];
-    const { events } = WatchResponse.decode(new MessageReader(message.subarray(start, end)));
+    const { events } = decode(message.subarray(start, end));
     const fragment = end !== undefined || envelope.fragment;
     yield { response: { ...envelope, events, fragment }, bytes: (end ?? message.length) - start };
   }
+}
+
+function decode(message: Uint8Array): WatchResponse {
+  return readable(watchMethod, () => WatchResponse.decode(new MessageReader(message)));
 }
 
 /** Where the parts begin, the first of them at the first event; `undefined` when something follows the events. */

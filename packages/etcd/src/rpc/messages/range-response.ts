@@ -1,4 +1,6 @@
+import { KVService } from '../generated/etcdserverpb/methods.js';
 import { RangeResponse } from '../generated/etcdserverpb/rpc.js';
+import { readable } from '../readable.js';
 import type { KeyValue as EtcdKeyValue } from './key-value.js';
 import { MessageReader } from './message-reader.js';
 import { KeyValue } from './mvccpb.js';
@@ -64,9 +66,11 @@ export class EncodedKeyValues {
 }
 
 function nextOf(reader: MessageReader): EtcdKeyValue {
-  // The tag, which findKeys() has already checked.
-  reader.uint32();
-  return KeyValue.decode(reader, reader.uint32());
+  return readable(KVService.range.path, () => {
+    // The tag, which findKeys() has already checked.
+    reader.uint32();
+    return KeyValue.decode(reader, reader.uint32());
+  });
 }
 
 /** Where the keys are in a message: the start of the first, the start of the last, and the end. */
