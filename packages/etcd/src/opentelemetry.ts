@@ -88,7 +88,11 @@ export function instrument(options: InstrumentOptions = {}, ...more: readonly un
     if (call.error !== undefined) {
       const message = call.code === undefined ? String(call.error) : statusName(call.code);
       span.setStatus({ code: SpanStatusCode.ERROR, message });
-      if (call.error instanceof Error) span.recordException(call.error);
+      if (call.error instanceof Error) {
+        // Not the error itself, whose code would be taken for its type.
+        const { name, message, stack } = call.error;
+        span.recordException({ name, message, ...(stack !== undefined && { stack }) });
+      }
     }
     span.end();
   };

@@ -27,6 +27,7 @@ import {
 } from '../src/index.js';
 import { instrument } from '../src/opentelemetry.js';
 import { overEachTransport, withServer } from './support/clients.js';
+import { eventually } from './support/eventually.js';
 import { program } from './support/program.js';
 
 /** What a channel reports while `body` runs. */
@@ -103,9 +104,17 @@ overEachTransport('observability', (connect) => {
       await context.with(trace.setSpan(context.active(), parent), async () => {
         await etcd.put('k', 'secret-value');
         await assert.rejects(etcd.get('k', { revision: 9_999 }));
+        // Nobody wants the stream any more before the server has answered.
+        etcd.watch('k').close();
       });
       parent.end();
+      await eventually('the stream has ended', () => spans.getFinishedSpans().length === 4);
       const [put, get] = spans.getFinishedSpans();
+      const watch = spans.getFinishedSpans().find(({ name }) => name === 'etcdserverpb.Watch/Watch');
+      assert.deepEqual(watch?.status, { code: SpanStatusCode.UNSET });
+      assert.equal(watch.attributes['rpc.grpc.status_code'], 1);
+      assert.deepEqual(watch.events, []);
+      assert.equal(get?.events[0]?.attributes?.['exception.type'], 'EtcdError');
       assert.equal(put?.name, 'etcdserverpb.KV/Put');
       assert.equal(put?.parentSpanContext?.spanId, parent.spanContext().spanId);
       assert.equal(put?.attributes['rpc.grpc.status_code'], 0);

@@ -1,7 +1,7 @@
 // A store that was restored from a backup, a member that only lags, and endpoints of two clusters: what remembers a
 // revision ends with an error that says so, or reads anew; it is never silent.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import { test } from 'node:test';
 import { type EtcdServer, startEtcd, startEtcdCluster, startTcpProxy } from '@quiesce/test-services';
 import {
@@ -25,6 +25,7 @@ import {
   StoreReplacedError,
   UnavailableError,
 } from '../src/index.js';
+import { attemptFailed } from '../src/watch/watch.js';
 import { type Connect, overEachTransport, shortElections } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
 import { type Backup, backUp, cannotRestore, restore } from './support/restore.js';
@@ -313,7 +314,7 @@ overEachTransport('a member that lags', (connect) => {
     proxy.cut();
     await disconnected;
     // Without a leader the member can't say whether it is behind.
-    const [reason] = await once(quiet, 'disconnected');
+    const [reason] = await once(quiet as EventEmitter, attemptFailed);
     assert.match(String(reason), /no leader|DEADLINE_EXCEEDED|timed out/);
     const connected = once(quiet, 'connected');
     cluster.heal();

@@ -119,6 +119,9 @@ overEachTransport('a watch whose connection breaks', (connect) => {
     await using patient = etcd.watch(prefix(p));
     await using watch = etcd.watch(prefix(p), { maxDisconnectedMs: 500 });
     await Promise.all([watch.ready, patient.ready]);
+    const order: string[] = [];
+    patient.on('connected', () => order.push('connected'));
+    patient.on('disconnected', () => order.push('disconnected'));
     await direct.put(`${p}a`, '1');
     assert.deepEqual(texts(await take(watch, 1)), ['1']);
     const { port } = proxy;
@@ -132,6 +135,7 @@ overEachTransport('a watch whose connection breaks', (connect) => {
     proxy = await startTcpProxy({ port: server.port }, port);
     await direct.put(`${p}a`, '2');
     assert.deepEqual(texts(await take(patient, 2)), ['1', '2']);
+    assert.deepEqual(order, ['disconnected', 'connected'], 'however many attempts failed');
   });
 
   test('raises CompactedError when what it missed was compacted meanwhile', async () => {

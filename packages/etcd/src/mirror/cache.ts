@@ -31,7 +31,10 @@ export interface CacheEvents {
   resync: [revision: bigint, cause: CompactedError | StoreReplacedError | undefined];
   /** The connection for changes exists again; missed changes follow. */
   connected: [];
-  /** The connection for changes was lost, and a new one is being made. `disconnectedMs` counts from now on. */
+  /**
+   * The connection for changes was lost, and a new one is being made. `disconnectedMs` counts from now on. Emitted once
+   * until the next `connected`, however many attempts fail.
+   */
   disconnected: [];
   /**
    * The cache has ended with an error, and can no longer be read. Without a listener the error is thrown. Closing the
@@ -80,6 +83,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #incoming: SortedEntries | undefined;
   #revision = 0n;
   #disconnectedAt: number | undefined;
+  #isDown = false;
   /** Why the cache has no connection; `undefined` while it has one. */
   #disconnected: unknown;
   /** The revision that the cache must reach to be up to date again, once there is a connection. */
@@ -294,9 +298,12 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
         this.#waiters.fail(reason);
       }
       this.#disconnectedAt ??= performance.now();
+      if (this.#isDown) return;
+      this.#isDown = true;
       this.#notify('disconnected');
       return;
     }
+    this.#isDown = false;
     this.#shows();
     // If the missed changes were to other keys, nothing else moves the cache to that revision.
     if (this.#missed !== undefined) this.waitForRevision(revision, catchingUp).catch(() => {});

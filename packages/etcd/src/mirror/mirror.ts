@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import {
   ClosedError,
   ClusterMismatchError,
@@ -26,7 +27,7 @@ import type { Keyspace } from '../views/keyspace.js';
 import { Disconnection } from '../watch/disconnection.js';
 import type { WatchEvent } from '../watch/event.js';
 import { type WatchOptions, watchKinds } from '../watch/request.js';
-import type { Watch } from '../watch/watch.js';
+import { attemptFailed, type Watch } from '../watch/watch.js';
 
 /** Options of {@link Mirror}. */
 export interface MirrorOptions
@@ -253,7 +254,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
       disconnection.end();
       this.#onConnection(revision);
     });
-    watch.on('disconnected', (reason) => {
+    (watch as EventEmitter).on(attemptFailed, (reason: unknown) => {
       disconnection.begin(reason);
       this.#onConnection(undefined, reason);
     });

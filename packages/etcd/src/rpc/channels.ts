@@ -17,7 +17,7 @@ export interface CallTrace {
   durationMs: number | undefined;
   /** gRPC status code; `undefined` before the end, and for a failure without one, such as an abort. */
   code: StatusCode | undefined;
-  /** The failure; `undefined` for a call that succeeded. */
+  /** The failure; `undefined` for a call that succeeded, and for a stream that this client no longer wanted. */
   error: unknown;
 }
 

@@ -1,6 +1,6 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { debuglog } from 'node:util';
-import { EtcdError } from '../errors.js';
+import { EtcdError, StatusCode, statusName } from '../errors.js';
 import type { ConnectionEvent } from './balancer.js';
 import { type CallTrace, channelNames, type RetryTrace } from './channels.js';
 
@@ -14,9 +14,17 @@ export function logWhereAsked(): void {
   // The loggers of Bun and Deno write, but don't report that they are enabled.
   if (!log.enabled && !/(?:^|,)quiesce-etcd(?:,|$)/i.test(process.env.NODE_DEBUG ?? '')) return;
   subscribe(channelNames.callEnd, (message) => {
-    const { method, kind, endpoint, attempts, durationMs, error } = message as CallTrace;
+    const {
+      method,
+      kind,
+      endpoint,
+      attempts,
+      durationMs,
+      code = StatusCode.OK,
+      error,
+    } = message as CallTrace;
     const tries = attempts === 1 ? '' : `, ${attempts} attempts`;
-    const end = error === undefined ? 'OK' : describe(error);
+    const end = error === undefined ? statusName(code) : describe(error);
     log('%s %s %s: %s, %s ms%s', kind, method, endpoint ?? '-', end, durationMs?.toFixed(1), tries);
   });
   subscribe(channelNames.retry, (message) => {

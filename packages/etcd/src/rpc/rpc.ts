@@ -5,6 +5,7 @@ import {
   RequestTooLargeError,
   StatusCode,
 } from '../errors.js';
+import { isUnwanted } from '../transport/call-state.js';
 import { DeferredStream } from '../transport/deferred-stream.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller, callSite } from '../util/at-caller.js';
@@ -781,7 +782,7 @@ function newTrace(method: string, kind: CallTrace['kind']): CallTrace {
 
 function endTrace(trace: CallTrace, start: number, error: unknown): void {
   trace.durationMs = performance.now() - start;
-  trace.error = error;
+  trace.error = isUnwanted(error) ? undefined : error;
   if (error === undefined) trace.code = StatusCode.OK;
   else if (error instanceof EtcdError) trace.code = error.code;
   callEndChannel.publish(trace);

@@ -214,5 +214,14 @@ function hasEnded(method: string): EtcdError {
 
 /** The error of a call after `cancel()` without a reason. */
 export function wasCancelled(method: string): EtcdError {
-  return new EtcdError('the call was cancelled', { code: StatusCode.CANCELLED, method, sent: true });
+  const error = new EtcdError('the call was cancelled', { code: StatusCode.CANCELLED, method, sent: true });
+  cancelled.add(error);
+  return error;
+}
+
+const cancelled = new WeakSet<object>();
+
+/** Whether a call ended because nobody wants it any more, which is not a failure. */
+export function isUnwanted(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && cancelled.has(error);
 }

@@ -29,7 +29,10 @@ export interface WatchEvents<Entry = KeyValue> {
    * `disconnected`.
    */
   connected: [revision: bigint];
-  /** The connection was lost, for this reason. A new one is being made, and no change will be missed. */
+  /**
+   * The connection was lost, or the first one couldn't be made, for this reason. A new one is being made, and no change
+   * will be missed. Emitted once until the next `connected`, however many attempts fail.
+   */
   disconnected: [reason: unknown];
   /**
    * The watch has ended with an error. Loops throw the error instead. If nobody takes events, it is emitted at once. If
@@ -43,6 +46,12 @@ export interface WatchEvents<Entry = KeyValue> {
    */
   close: [];
 }
+
+/**
+ * Emitted for each connection that was lost or couldn't be made, with the reason.
+ * @internal
+ */
+export const attemptFailed = Symbol('attempt failed');
 
 /** The events, with the names that other clients use. */
 const events: Readonly<Record<keyof WatchEvents<unknown>, readonly string[]>> = {
@@ -128,13 +137,18 @@ export class Watch<Entry = KeyValue>
     super();
     this.#stream = stream;
     const progress = progressOf(signal);
+    let isDown = false;
     const subscription = new Subscription(spec, toEntry, stream, {
       connected: (revision) => {
+        isDown = false;
         progress?.answered();
         this.#notify('connected', revision);
       },
       disconnected: (reason) => {
         progress?.failed(reason);
+        (this as EventEmitter).emit(attemptFailed, reason);
+        if (isDown) return;
+        isDown = true;
         this.#notify('disconnected', reason);
       },
       ended: (over, dropped) => {
