@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Files and directories, by the tester's numbers of them. Their names are random, so nobody else's have them.
 #[derive(Default)]
@@ -23,11 +25,19 @@ impl Leftovers {
     pub fn remove(&mut self) {
         for (_, path) in self.0.drain() {
             let _ = match fs::symlink_metadata(&path) {
-                Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
+                Ok(found) if found.is_dir() => remove_tree(&path),
                 Ok(_) => fs::remove_file(&path),
                 // The tester or the program has removed it.
                 Err(_) => continue,
             };
         }
     }
+}
+
+/// A program may have made a directory that its owner can't write to, as Go's module cache.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    fs::remove_dir_all(path).or_else(|_| {
+        Command::new("chmod").args(["-R", "u+rwX", "--"]).arg(path).status()?;
+        fs::remove_dir_all(path)
+    })
 }

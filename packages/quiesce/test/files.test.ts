@@ -1,6 +1,17 @@
 // Locks and files between processes: one holder at a time, and nothing of a dead or late one in the way.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
@@ -63,6 +74,31 @@ test('a temporary directory goes with all that is in it, and no character of its
   directory.remove();
   directory.remove();
   assert.throws(() => readdirSync(directory.path), /ENOENT/);
+});
+
+test('a tree that its owner can not write to goes, and one whose paths are longer than a system call takes', () => {
+  const root = mkdtempSync(join(tmpdir(), 'quiesce-test-'));
+  const tree = join(root, 'tree');
+  const script = `
+    mkdir -p tree/a/b tree/hidden; touch tree/a/b/c; chmod 500 tree/a/b tree/a; chmod 0 tree/hidden
+    (cd tree; for i in $(seq 60); do d=$(printf 'd%.0s' $(seq 100)); mkdir $d; cd -P $d; done)`;
+  const code = `
+    import { removeTree } from ${JSON.stringify(new URL('../src/process/temporary-path.js', import.meta.url))};
+    removeTree(${JSON.stringify(tree)});`;
+  // For root, all of them can be written to.
+  const other = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) chownSync(root, 65534, 65534);
+  for (const words of [
+    ['sh', '-c', script],
+    [process.execPath, '--input-type=module', '-e', code],
+  ]) {
+    const [file = '', ...args] = isRoot ? [...other, ...words] : words;
+    const { status, stderr } = spawnSync(file, args, { cwd: root, encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+  }
+  assert.deepEqual(readdirSync(root), []);
+  rmSync(root, { recursive: true });
 });
 
 test('what outlives this process is told, by its whole path, what this process has yet to remove', () => {

@@ -233,6 +233,18 @@ test('a checkpoint that can not be written is reported once and stops nothing', 
   assert.match(said[0] ?? '', /no checkpoint: can't write .*ENOENT/);
 });
 
+test('a session that ends without a result leaves the runs until then', async () => {
+  const file = join(dir, 'rescued.json');
+  const said: string[] = [];
+  const { onProgress, rescue } = checkpoints(file, (line) => said.push(line));
+  await run({ command: ['true'], runs: 2, onProgress });
+  await rescue();
+  assert.equal(read('rescued.json').scenarios[0]?.completedRuns, 2);
+  assert.deepEqual(said, [
+    `quiesce: note: the runs until then are in ${file}; --resume continues from there`,
+  ]);
+});
+
 test('perturbed runs go on with their seed, and nothing else is counted with them', async () => {
   const plan = (runs: number, perturb: string): string => {
     writeFileSync(

@@ -10,6 +10,8 @@ export interface Checkpoints {
   readonly onProgress: (event: ProgressEvent) => void;
   /** Waits for a report that is being written. No other is begun afterwards. */
   stop(): Promise<void>;
+  /** Writes a last report after a failure that ends the session without a result. */
+  rescue(): Promise<void>;
 }
 
 const EVERY_MS = 5_000;
@@ -27,12 +29,13 @@ export function checkpoints(
   everyMs = EVERY_MS,
 ): Checkpoints {
   if (file === undefined || file === '-' || lstatSync(file, { throwIfNoEntry: false })?.isFile() === false) {
-    return { onProgress: () => {}, stop: async () => {} };
+    return { onProgress: () => {}, stop: async () => {}, rescue: async () => {} };
   }
   let writing: Promise<void> | undefined;
   let stopped = false;
   let reported = false;
   let next = performance.now() + everyMs;
+  let last: (() => PlanResult) | undefined;
   const write = async (text: string): Promise<void> => {
     try {
       await writeOutput(file, text);
@@ -44,7 +47,9 @@ export function checkpoints(
     }
   };
   const onProgress = (event: ProgressEvent): void => {
-    if (event.type !== 'run' || stopped || writing !== undefined || performance.now() < next) return;
+    if (event.type !== 'run' || stopped) return;
+    last = event.soFar;
+    if (writing !== undefined || performance.now() < next) return;
     const start = performance.now();
     const text = reportText(event.soFar());
     const end = performance.now();
@@ -56,6 +61,13 @@ export function checkpoints(
     async stop() {
       stopped = true;
       await writing;
+    },
+    async rescue() {
+      stopped = true;
+      await writing;
+      if (last === undefined) return;
+      await write(reportText(last()));
+      if (!reported) say(`quiesce: note: the runs until then are in ${file}; --resume continues from there`);
     },
   };
 }

@@ -18,7 +18,7 @@ import type { Expect } from '../run/outcome.js';
 import { type ProgressEvent, runResolved } from '../session/session.js';
 import { append, checkCommand, positiveInteger, shard } from './arguments.js';
 import { checkpoints } from './checkpoint.js';
-import { interruptible } from './interrupt.js';
+import { InterruptedError, interruptible } from './interrupt.js';
 import { checkWritable } from './output.js';
 import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
@@ -117,6 +117,9 @@ async function runCommand(
       const result = await runResolved(plan, {
         ...{ signal, onProgress },
         ...definedOnly({ resume, bail: bail === true ? 1 : bail }),
+      }).catch(async (error: unknown) => {
+        if (!(error instanceof InterruptedError)) await saved.rescue();
+        throw error;
       });
       progress.stop();
       await saved.stop();

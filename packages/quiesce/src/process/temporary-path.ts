@@ -1,4 +1,5 @@
-import { rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { lstatSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { onProcessExit } from './exit-guard.js';
 
@@ -31,9 +32,21 @@ export function removeAtEnd(file: string): () => void {
   };
 }
 
-/** Removes a file or directory with everything in it. Retries while a process that is ending still adds to it. */
+/**
+ * Removes a file or directory with everything in it. Retries while a process that is ending still adds to it.
+ *
+ * @throws Error of Node where something in it can't be removed, such as a mount point.
+ */
 export function removeTree(path: string): void {
-  rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  try {
+    rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  } catch (error) {
+    // A program may have made a directory that its owner can't write to, as Go's module cache, or paths that are longer
+    // than one system call takes.
+    spawnSync('chmod', ['-R', 'u+rwX', '--', path], { stdio: 'ignore' });
+    spawnSync('rm', ['-rf', '--', path], { stdio: 'ignore' });
+    if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) throw error;
+  }
 }
 
 /**
