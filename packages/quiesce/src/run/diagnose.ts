@@ -197,7 +197,7 @@ const writtenBy = (pid: number): number =>
 /** The numbers of the system calls that write to a file descriptor. */
 const WRITES: ReadonlySet<number> = new Set({ x64: [1, 20], arm64: [64, 66] }[process.arch as string]);
 
-/** The system call that a thread is in: its number and its arguments. Empty if that is none, or can't be read. */
+/** The system call that a thread is in: its number and its arguments. Empty if it is in no call, or that can't be read. */
 function systemCallOf(pid: number, tid: number): number[] {
   const call = readProc(`/proc/${pid}/task/${tid}/syscall`);
   return /^\d/.test(call) ? call.split(' ').map(Number) : [];
