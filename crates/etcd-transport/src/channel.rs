@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Connection, ResponseFuture, SendRequest};
@@ -62,19 +62,30 @@ struct Open {
 }
 
 /// What keepalive and calls report to each other about a connection.
-#[derive(Default)]
 pub struct Health {
+    since: Instant,
     calls: AtomicUsize,
-    /// Counts what the server has sent to calls.
-    received: AtomicU64,
+    /// When the server last sent something to a call: microseconds after `since`.
+    heard: AtomicU64,
     /// Why the connection was given up, where this side decided that.
     given_up: Mutex<Option<String>>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { since: Instant::now(), calls: AtomicUsize::new(0), heard: AtomicU64::new(0), given_up: Mutex::new(None) }
+    }
 }
 
 impl Health {
     /// Something has arrived from the server.
     pub fn heard(&self) {
-        self.received.fetch_add(1, Ordering::Relaxed);
+        // In half a million years, a number that is too large becomes a smaller one.
+        self.heard.store(self.since.elapsed().as_micros() as u64, Ordering::Relaxed);
+    }
+
+    fn last_heard(&self) -> Instant {
+        self.since + Duration::from_micros(self.heard.load(Ordering::Relaxed))
     }
 
     pub fn given_up(&self) -> Option<String> {
@@ -306,15 +317,20 @@ async fn drive(mut connection: Connection<Box<dyn Io>, Bytes>, keep_alive: Optio
 
 /// Pings a silent server. Ends, with the reason, when the server has not answered in time.
 async fn ping(mut pings: PingPong, keep_alive: KeepAlive, health: &Health) -> String {
+    let mut quiet_since = Instant::now();
     loop {
-        let before = health.received.load(Ordering::Relaxed);
-        tokio::time::sleep(keep_alive.interval).await;
-        let in_use = health.calls.load(Ordering::Relaxed) > 0;
-        if health.received.load(Ordering::Relaxed) != before || !(in_use || keep_alive.while_idle) {
+        tokio::time::sleep_until((quiet_since + keep_alive.interval).into()).await;
+        let heard = health.last_heard();
+        if heard > quiet_since {
+            quiet_since = heard;
+            continue;
+        }
+        if health.calls.load(Ordering::Relaxed) == 0 && !keep_alive.while_idle {
+            quiet_since = Instant::now();
             continue;
         }
         match tokio::time::timeout(keep_alive.timeout, pings.ping(h2::Ping::opaque())).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => quiet_since = Instant::now(),
             // The connection has ended by itself, and its driver has ended with it.
             Ok(Err(_)) => std::future::pending().await,
             Err(_) => return no_answer(keep_alive.timeout),

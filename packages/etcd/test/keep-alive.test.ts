@@ -1,6 +1,8 @@
 // HTTP/2 keepalive: a connection that died without a word is found out.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import { UnavailableError } from '../src/index.js';
 import { overEachTransport, withServer } from './support/clients.js';
@@ -33,6 +35,24 @@ overEachTransport('HTTP/2 keepalive', (connect) => {
     } finally {
       await etcd.close();
     }
+  });
+
+  test('counts the silence from the last answer', async () => {
+    await using proxy = await startTcpProxy({ port: server.port });
+    await using etcd = await connect({
+      endpoints: `http://127.0.0.1:${proxy.port}`,
+      keepAlive: { intervalMs: 2_000, timeoutMs: 300 },
+    });
+    const watch = etcd.watch('key');
+    await watch.ready;
+    const lost = once(watch, 'disconnected');
+    await sleep(200);
+    await etcd.get('key');
+    proxy.pause();
+    const start = performance.now();
+    await lost;
+    const ms = performance.now() - start;
+    assert.ok(ms > 2_000 && ms < 3_500, String(ms));
   });
 
   test('leaves a connection that is alive alone', async () => {
