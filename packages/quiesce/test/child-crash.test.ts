@@ -79,6 +79,34 @@ describe('a child that dies', { skip }, () => {
     if (hasStacks) assert.equal(failures[0]?.kind?.id, 'aborted');
   });
 
+  test('is counted where /proc is of another PID namespace, or is missing', {
+    skip: noNamespaces && 'no namespaces may be made here',
+  }, async () => {
+    const withoutProc = [
+      'unshare',
+      '--user',
+      '--map-root-user',
+      '--mount',
+      'sh',
+      '-c',
+      'mount -t tmpfs none /proc && exec "$@"',
+      'sh',
+    ];
+    for (const [wrapper, reason] of [
+      [ownNumbers, /another PID namespace: mount one/],
+      [withoutProc, /\/proc is not mounted/],
+    ] as const) {
+      const options = { cwd: dir, wrapper };
+      const { code, output } = await runCli(
+        ['run', '-n', '2', '--timeout', '5s', '--', 'sh', '-c', 'kill -SEGV $$'],
+        options,
+      );
+      assert.equal(code, 1, output);
+      assert.match(output, /2 of 2 SIGSEGV/);
+      assert.match((await runCli(['doctor'], options)).output, reason);
+    }
+  });
+
   test('as process 1 of a PID namespace is seen, too, and dies as it would alone', {
     skip: noNamespaces && 'no namespaces may be made here',
   }, async () => {

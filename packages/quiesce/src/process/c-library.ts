@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readProc } from './proc.js';
 
 let known: boolean | undefined;
 
@@ -7,7 +7,7 @@ let known: boolean | undefined;
  * musl would not start.
  */
 export function isMusl(): boolean {
-  known ??= usesMusl(readFileSync('/proc/self/maps', 'utf8'));
+  known ??= usesMusl(readProc('/proc/self/maps'));
   return known;
 }
 
