@@ -167,6 +167,45 @@ describe('quiesce compare', () => {
     assert.match(vague.stderr, /2 scenarios/);
   });
 
+  test('refuses runs that were made or judged in another way', async () => {
+    await quiesce('run', '-n', '6', '--json', 'plain.json', '--', 'true');
+    await quiesce('run', '-n', '6', '--strict', '--json', 'strict.json', '--', 'true');
+    await quiesce('run', '-n', '6', '--expect', 'exit:1', '--json', 'expect.json', '--', 'true');
+    for (const [before, after, problem] of [
+      [
+        'strict.json',
+        'true',
+        /"true" in the report has a different \S.* than "true" \(give --strict, as before\)/,
+      ],
+      ['true', 'strict.json', /give --strict, as before/],
+      ['strict.json', 'plain.json', /a different/],
+      ['expect.json', 'true', /a different expect/],
+    ] as const) {
+      const { code, stderr } = await quiesce(
+        'compare',
+        '--before',
+        before,
+        '--after',
+        after,
+        ...(before === 'strict.json' && after === 'plain.json' ? [] : six),
+      );
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, problem);
+    }
+    const alike = await quiesce(
+      'compare',
+      '--before',
+      'strict.json',
+      '--after',
+      'true',
+      '--strict',
+      ...six,
+      '--demand',
+      'no-worse',
+    );
+    assert.equal(alike.code, 0, alike.stderr);
+  });
+
   test('refuses to compare runs with themselves', async () => {
     await quiesce('run', '-n', '3', '--json', 'three.json', '--', 'true');
     await quiesce('run', '-n', '6', '--resume', 'three.json', '--json', 'six.json', '--', 'true');

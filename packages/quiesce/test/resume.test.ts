@@ -299,6 +299,9 @@ test('a report of another command is refused', async () => {
   const named = await make('--resume', 'other.json', '--name', 'true', '--', 'sleep', '0');
   assert.equal(named.code, 2, named.output);
   assert.match(named.output, /with a different command/);
+  const goal = await start('run', '--until', '50%', '--resume', 'other.json', '--', 'true').ended;
+  assert.equal(goal.code, 2, goal.output);
+  assert.match(goal.output, /with a different rate to be shown/);
   const fewer = await start('run', '-n', '1', '--resume', 'other.json', '--', 'true').ended;
   assert.equal(fewer.code, 2, fewer.output);
   assert.match(fewer.output, /has 2 runs of "true", more than the 1 to make \(give -n 2 or more\)/);

@@ -140,7 +140,7 @@ describe('shards of a run', () => {
   test('are gone on with, each for itself', async () => {
     const report = JSON.parse(readFileSync(join(dir, 'part-2.json'), 'utf8'));
     const [scenario] = report.scenarios;
-    const cut = { ...scenario, runs: scenario.runs.slice(0, 2) };
+    const cut = { ...scenario, completedRuns: 2, runs: scenario.runs.slice(0, 2) };
     writeFileSync(join(dir, 'cut.json'), JSON.stringify({ ...report, scenarios: [cut] }));
     const again = ['run', ...command, '--resume', 'cut.json', '--json', 'cut.json'];
     const other = await quiesce([...again, '--shard', '3/3', '--', 'sh', '-c', program]);
@@ -180,6 +180,22 @@ describe('shards of a run', () => {
     assert.equal(code, 2);
     assert.match(stderr, /^quiesce: error: [^\n]*need a seed[^\n]*--seed[^\n]*\n$/);
     assert.equal((await quiesce(['run', '--perturb', 'nice=3', '--shard', '1/2', '--', 'true'])).code, 0);
+    for (const seed of ['1', '2']) {
+      const words = [
+        '--perturb',
+        'nice',
+        '--seed',
+        seed,
+        '--shard',
+        `${seed}/2`,
+        '--json',
+        `seed-${seed}.json`,
+      ];
+      assert.equal((await quiesce(['run', '-n', '4', ...words, '--', 'true'])).code, 0);
+    }
+    const merged = await quiesce(['merge', 'seed-1.json', 'seed-2.json']);
+    assert.equal(merged.code, 2);
+    assert.match(merged.stderr, /a different seed/);
   });
 });
 
@@ -205,6 +221,11 @@ test('what is no report, or of a later version, is refused with the reason', asy
   await quiesce(['run', '-n', '1', '--json', 'good.json', '--', 'true']);
   const good = readFileSync(join(dir, 'good.json'), 'utf8');
   const later = JSON.stringify({ ...JSON.parse(good), version: 2, quiesce: '9.1.0' });
+  const damaged = (change: object): string => {
+    const report = JSON.parse(good);
+    return JSON.stringify({ ...report, scenarios: [{ ...report.scenarios[0], ...change }] });
+  };
+  const { runs } = JSON.parse(good).scenarios[0];
   for (const [text, problem] of [
     ['', /is empty/],
     [good.slice(0, 300), /is not JSON, or was cut off/],
@@ -212,6 +233,9 @@ test('what is no report, or of a later version, is refused with the reason', asy
     ['{"a":1}', /is not a report of quiesce/],
     ['[]', /is not a report of quiesce: it is not an object/],
     ['{"version":1}', /is not a report of quiesce: "\w+" is missing/],
+    [damaged({ runs: [...runs, ...runs], completedRuns: 2 }), /is damaged: "true" has run 1 twice/],
+    [damaged({ runs: [] }), /is damaged: "true" has 0 runs, and completedRuns is 1/],
+    [JSON.stringify({ ...JSON.parse(good), scenarios: [] }), /is damaged: it has no scenarios/],
     [later, /was written by quiesce 9\.1\.0, whose reports have version 2/],
   ] as const) {
     writeFileSync(join(dir, 'wrong.json'), text);

@@ -10,9 +10,11 @@ import {
 } from '../compare/compare.js';
 import { UsageError } from '../errors.js';
 import { splitCommand } from '../plan/command-line.js';
+import { differentJudgement } from '../plan/difference.js';
 import { loadPlan } from '../plan/file/load.js';
 import { flagOf, type OptionName, type ScenarioDefaults } from '../plan/options.js';
 import { resolvePlan } from '../plan/resolve.js';
+import type { RecordedScenario } from '../plan/scenario.js';
 import { comparisonReport, type NamedComparison } from '../report/comparison.js';
 import { jsonReport } from '../report/json.js';
 import { progressView } from '../report/progress.js';
@@ -21,7 +23,6 @@ import { REPORT_VERSION } from '../results/report-schema.js';
 import { countsOf, letDown, overlap, type PlanResult, type ScenarioResult } from '../results/result.js';
 import { readReport } from '../results/saved-report.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
-import type { Counts } from '../statistics/intervals.js';
 import type { Rate } from '../statistics/rate-goal.js';
 import { interruptible } from './interrupt.js';
 import { readerStream, writeOutput } from './output.js';
@@ -155,11 +156,16 @@ async function comparisonsOf(
   }
   // One side was run before, so only the other one is run now.
   const { command } = (isSaved(sides.before) ? sides.after : sides.before) as { command: string[] };
+  const saved = isSaved(sides.before)
+    ? onlyOne(sides.before.scenarios, before)
+    : onlyOne((sides.after as SavedSide).scenarios, after);
   const scenario = { name: command.join(' '), runs: COMPARED_RUNS, ...given, command };
-  const result = await runResolved(resolvePlan({ scenarios: [scenario] }), session);
-  const counts = (side: Side, text: string): Counts =>
-    countsOf(onlyOne(isSaved(side) ? side.scenarios : result.scenarios, text));
-  const comparison = compareCounts(counts(sides.before, before), counts(sides.after, after), confidence);
+  const plan = resolvePlan({ scenarios: [scenario] });
+  refuseDifferent(saved.scenario, plan.scenarios[0] as RecordedScenario);
+  const result = await runResolved(plan, session);
+  const made = onlyOne(result.scenarios, command.join(' '));
+  const [first, second] = isSaved(sides.before) ? [saved, made] : [made, saved];
+  const comparison = compareCounts(countsOf(first), countsOf(second), confidence);
   return { comparisons: [{ names: { before, after }, ...comparison }], run: result };
 }
 
@@ -192,6 +198,16 @@ function onlyOne(scenarios: readonly ScenarioResult[], text: string): ScenarioRe
   throw new UsageError(`${text} has ${scenarios.length} scenarios`, `name one as ${text}#NAME: ${names}`);
 }
 
+/** @throws UsageError where the rates of two scenarios, the first from a report, say nothing about their programs. */
+function refuseDifferent(first: RecordedScenario, second: RecordedScenario): void {
+  const other = differentJudgement(first, second);
+  if (other === undefined) return;
+  throw new UsageError(
+    `${JSON.stringify(first.name)} in the report has a different ${other.noun} than ${JSON.stringify(second.name)}`,
+    other.hint,
+  );
+}
+
 function compareSaved(
   { report: first, scenarios: before }: SavedSide,
   { report: second, scenarios: after }: SavedSide,
@@ -212,6 +228,7 @@ function compareSaved(
   if (pairs.length === 0) {
     throw new UsageError('the two reports have no scenario in common', 'name one of each as FILE.json#NAME');
   }
+  for (const pair of pairs) refuseDifferent(pair.before.scenario, pair.after.scenario);
   const counts = pairs.map((pair) => ({ before: countsOf(pair.before), after: countsOf(pair.after) }));
   return comparePairs(counts, confidence).map((comparison, i) => ({
     names: {

@@ -108,9 +108,12 @@ function refuseOther(first: Part, part: Part): void {
     const shard = shardOf(one);
     return shard && [shard.count, shard.ofRuns];
   });
+  const seeds = [first, part].map((one) => one.result.scenario.perturb?.seed);
   const other =
     difference(first.result.scenario, part.result.scenario, ['outcome', 'statement'])?.noun ??
-    (isDeepStrictEqual(shards[0], shards[1]) ? undefined : 'division into shards');
+    (isDeepStrictEqual(shards[0], shards[1]) ? undefined : 'division into shards') ??
+    // Shards are parts of one series of runs, whose perturbations follow from its seed.
+    (shards[0] === null || seeds[0] === seeds[1] ? undefined : 'seed');
   if (other === undefined) return;
   const name = JSON.stringify(first.result.scenario.name);
   throw new UsageError(

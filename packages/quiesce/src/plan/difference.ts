@@ -21,9 +21,27 @@ export function difference(
   bearings: readonly Bearing[],
 ): Difference | undefined {
   if (!isDeepStrictEqual(first.command, second.command)) return { noun: 'command', hint: OF_THE_SAME };
+  return differentOption(first, second, bearings);
+}
+
+/**
+ * The first difference in how two programs' runs are made and judged; `undefined` if their failure rates can be compared.
+ * What the programs need may differ.
+ */
+export const differentJudgement = (
+  first: RecordedScenario,
+  second: RecordedScenario,
+): Difference | undefined => differentOption(first, second, ['outcome'], ['uses', 'env', 'cwd']);
+
+function differentOption(
+  first: RecordedScenario,
+  second: RecordedScenario,
+  bearings: readonly Bearing[],
+  except: readonly OptionName[] = [],
+): Difference | undefined {
   for (const name of optionNames) {
     const { bearsOn, noun } = optionOf(name);
-    if (!bearings.includes(bearsOn)) continue;
+    if (!bearings.includes(bearsOn) || except.includes(name)) continue;
     const [one, other] = [first, second].map((scenario) => compared(name, optionValue(scenario, name)));
     if (isDeepStrictEqual(one, other)) continue;
     const words = flagWords(name, optionValue(first, name));

@@ -88,6 +88,10 @@ export async function readReport(file: string): Promise<PlanResult> {
       'give a file that quiesce run --json wrote',
     );
   }
+  const contradiction = contradictionIn(parsed.data.scenarios);
+  if (contradiction !== undefined) {
+    throw new UsageError(`${file} is damaged: ${contradiction}`, 'give a file that quiesce run --json wrote');
+  }
   const { startedAt, durationMs, sessions, interrupted, host, hosts, planFile, serviceFailures } =
     parsed.data;
   const scenarios = parsed.data.scenarios.map(scenarioResult);
@@ -99,6 +103,21 @@ export async function readReport(file: string): Promise<PlanResult> {
     sessions: sessions ?? [`${startedAt} ${durationMs}`],
     hosts: hosts ?? (host === undefined ? [] : [host]),
   };
+}
+
+/** What no session writes: runs would be counted twice, or be missing. */
+function contradictionIn(scenarios: readonly ReportedScenario[]): string | undefined {
+  if (scenarios.length === 0) return 'it has no scenarios';
+  for (const { name, runs, completedRuns } of scenarios) {
+    const numbers = new Set<number>();
+    for (const { run } of runs) {
+      if (numbers.has(run)) return `${JSON.stringify(name)} has run ${run} twice`;
+      numbers.add(run);
+    }
+    if (runs.length !== completedRuns)
+      return `${JSON.stringify(name)} has ${runs.length} runs, and completedRuns is ${completedRuns}`;
+  }
+  return undefined;
 }
 
 const newer = z.looseObject({ version: z.int().gt(REPORT_VERSION), quiesce: z.string().optional() });

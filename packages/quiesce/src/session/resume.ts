@@ -44,7 +44,7 @@ export function asResumed(scenario: Scenario, report: PlanResult | undefined): S
       `the report to resume has ${JSON.stringify(scenario.name)} with a different ${noun}`,
       hint,
     );
-  const other = difference(then, scenario, ['outcome']);
+  const other = difference(then, scenario, ['outcome', 'statement']);
   if (other !== undefined) throw refuse(other.noun, other.hint);
   if (!isDeepStrictEqual(then.shard, scenario.shard))
     throw refuse('shard', 'give the same --shard as before');
