@@ -1,7 +1,7 @@
 //! What is left at the end of the process. It is reported when all exit handlers and destructors have run, right before
 //! the kernel ends the process.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use preload::{Line, Next, call_next, process, sandbox};
 
 use crate::modules::with_module;
-use crate::{channel, crash, sanitizer, task, threads, timeline};
+use crate::{channel, crash, descriptors, sanitizer, task, threads, timeline};
 
 /// Further ones are counted, but not named.
 const MOST_THREADS: usize = 64;
@@ -85,32 +85,33 @@ fn report_threads(pid: i32) {
     threads::settle();
     let own = process::thread_id();
     let mut count = 0;
-    let seen = each_number_in(c"/proc/self/task", |tid| {
-        if tid == own || tid == pid && task::has_ended(tid) {
-            return;
-        }
-        // Other threads may still create threads.
-        let start = threads::start_of(tid).or_else(|| {
-            threads::settle();
-            threads::start_of(tid)
+    let seen = task::is_only_one()
+        || descriptors::each_number_in(c"/proc/self/task", |tid| {
+            if tid == own || tid == pid && task::has_ended(tid) {
+                return;
+            }
+            // Other threads may still create threads.
+            let start = threads::start_of(tid).or_else(|| {
+                threads::settle();
+                threads::start_of(tid)
+            });
+            if task::ends_by_itself(tid) || start.is_none() && sanitizer::owns(tid) {
+                return;
+            }
+            let mut buffer = [0; 64];
+            let mut reader = task::open(tid, "comm");
+            // A thread without a name has ended meanwhile.
+            let Some(name) = reader.line(&mut buffer) else { return };
+            count += 1;
+            if count <= MOST_THREADS {
+                let line = Line::new("thread").field(pid).field(tid).text(name);
+                let (start, starter) = start.unwrap_or((0, 0));
+                let line = with_module(starter, |library| line.text(library));
+                channel::send(
+                    &if start == starter { line } else { with_module(start, |library| line.text(library)) }.end(),
+                );
+            }
         });
-        if task::ends_by_itself(tid) || start.is_none() && sanitizer::owns(tid) {
-            return;
-        }
-        let mut buffer = [0; 64];
-        let mut reader = task::open(tid, "comm");
-        // A thread without a name has ended meanwhile.
-        let Some(name) = reader.line(&mut buffer) else { return };
-        count += 1;
-        if count <= MOST_THREADS {
-            let line = Line::new("thread").field(pid).field(tid).text(name);
-            let (start, starter) = start.unwrap_or((0, 0));
-            let line = with_module(starter, |library| line.text(library));
-            channel::send(
-                &if start == starter { line } else { with_module(start, |library| line.text(library)) }.end(),
-            );
-        }
-    });
     // In a chroot without /proc, or without a free descriptor, nothing is known.
     if seen {
         channel::send(&Line::new("threads").field(pid).field(count).end());
@@ -119,9 +120,8 @@ fn report_threads(pid: i32) {
 
 fn report_sockets(pid: i32) {
     let mut count = 0;
-    // Where they can't be read, the report names none.
-    let _ = each_number_in(c"/proc/self/fd", |fd| {
-        if fd <= 2 || fd == channel::fd() || count == MOST_SOCKETS {
+    descriptors::each(|fd| {
+        if fd == channel::fd() || count == MOST_SOCKETS {
             return;
         }
         let (Some(local), listening) = (address(fd, libc::getsockname), option(fd, libc::SO_ACCEPTCONN) == Some(1))
@@ -173,35 +173,4 @@ fn address(fd: i32, ask: Ask) -> Option<SocketAddr> {
         }
         _ => None,
     }
-}
-
-/// Calls `visit` with every numeric entry of a directory in /proc. `opendir` would allocate. Returns whether it could be opened.
-fn each_number_in(path: &CStr, mut visit: impl FnMut(i32)) -> bool {
-    // SAFETY: the path is NUL-terminated.
-    let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) };
-    if fd < 0 {
-        return false;
-    }
-    let mut buffer = [0_u8; 2048];
-    loop {
-        // SAFETY: the pointer and the length are those of a live buffer.
-        let read = unsafe { libc::syscall(libc::SYS_getdents64, fd, buffer.as_mut_ptr(), buffer.len()) };
-        if read <= 0 {
-            break;
-        }
-        // Each entry has: inode (8 bytes), offset (8), length of the entry (2), type (1), name with a final NUL.
-        let mut rest = &buffer[..read as usize];
-        while rest.len() > 19 {
-            let length = usize::from(u16::from_ne_bytes([rest[16], rest[17]]));
-            let name = CStr::from_bytes_until_nul(&rest[19..length]).ok();
-            let number = name.and_then(|name| name.to_str().ok()).and_then(|name| name.parse().ok());
-            if let Some(number) = number.filter(|&number| number != fd) {
-                visit(number);
-            }
-            rest = &rest[length..];
-        }
-    }
-    // SAFETY: opened above, and nothing else owns it.
-    unsafe { libc::close(fd) };
-    true
 }

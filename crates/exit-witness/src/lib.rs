@@ -21,9 +21,11 @@
 
 mod channel;
 mod crash;
+mod descriptors;
 mod exit;
 mod main_end;
 mod modules;
+mod optional;
 mod parent;
 mod sandbox;
 mod sanitizer;
@@ -41,12 +43,10 @@ static INIT: extern "C" fn() = init;
 
 extern "C" fn init() {
     let Some(way) = channel::find() else { return };
-    state::install();
     stack::install();
     crash::install();
     parent::install();
     sandbox::install();
-    sanitizer::install();
     // A process without the tester's socket isn't the one under test, but a child of it.
     let tested = way == channel::Way::Open;
     exit::install(tested);

@@ -3,31 +3,16 @@
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use preload::Line;
 
-/// The interpreter's function that says whether it is finalizing; null if the program wasn't linked with one.
-static PYTHON_ENDS: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+use crate::optional;
 
 static EXITS: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static UNWOUND: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Looks up what can't be looked up once the process crashes. Must be called when the program starts.
-pub fn install() {
-    // The name since Python 3.13, and the earlier one.
-    for name in [c"Py_IsFinalizing", c"_Py_IsFinalizing"] {
-        // If Python isn't in a library, it is in the program itself, where RTLD_NEXT doesn't look.
-        // SAFETY: the name ends with NUL.
-        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-        if !found.is_null() {
-            PYTHON_ENDS.store(found, Ordering::Release);
-            return;
-        }
-    }
 }
 
 /// The program calls `exit` or `quick_exit`, or `main` has returned.
@@ -43,7 +28,7 @@ pub fn thread_is_unwound() {
 
 /// Whether there is a Python interpreter that is finalizing. Async-signal-safe.
 pub fn python_finalizes() -> bool {
-    let found = PYTHON_ENDS.load(Ordering::Acquire);
+    let found = optional::python_ends();
     if found.is_null() {
         return false;
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
+use std::sync::OnceLock;
 
 /// The functions that the child calls need little.
 const STACK_BYTES: usize = 64 * 1024;
@@ -61,6 +62,7 @@ impl Image {
             variables: &variables,
             directory: &self.directory,
             descriptors,
+            handled: HANDLED.get_or_init(handled_signals),
             failure: Cell::new(0),
         };
         let mut stack = Vec::<u128>::with_capacity(STACK_BYTES / size_of::<u128>());
@@ -141,6 +143,7 @@ struct Child<'a> {
     variables: &'a [*const c_char],
     directory: &'a CString,
     descriptors: [Option<RawFd>; 4],
+    handled: &'a [c_int],
     /// Why the program doesn't run: `errno`; 0 if it runs.
     failure: Cell<c_int>,
 }
@@ -166,7 +169,7 @@ impl Child<'_> {
                     return errno();
                 }
             }
-            reset_signals();
+            reset_signals(self.handled);
             let mut denied = false;
             let mut failure = libc::ENOENT;
             for &file in self.files.iter().take_while(|file| !file.is_null()) {
@@ -187,18 +190,30 @@ impl Child<'_> {
     }
 }
 
-/// No handler of the parent may run here once signals aren't blocked any more; what was ignored stays so.
-unsafe fn reset_signals() {
+/// The signals that this process doesn't leave alone. It installs its handlers before it starts a program, and no others later.
+static HANDLED: OnceLock<Vec<c_int>> = OnceLock::new();
+
+/// What is ignored stays so in the program, except for `SIGPIPE`, which Rust's runtime ignores.
+fn handled_signals() -> Vec<c_int> {
+    let handled = |&signal: &c_int| {
+        // SAFETY: the structure is there for the call to write.
+        let action = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, ptr::null(), &raw mut action);
+            action.sa_sigaction
+        };
+        signal == libc::SIGPIPE || action != libc::SIG_IGN && action != libc::SIG_DFL
+    };
+    SIGNALS.filter(handled).collect()
+}
+
+/// No handler of the parent may run here once signals aren't blocked any more.
+unsafe fn reset_signals(handled: &[c_int]) {
     // SAFETY: all calls are async-signal-safe, and the structures are there for them to read and write.
     unsafe {
         let by_default: libc::sigaction = std::mem::zeroed();
-        for signal in SIGNALS {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(signal, ptr::null(), &raw mut action);
-            // Rust's runtime has ignored it.
-            if action.sa_sigaction != libc::SIG_IGN || signal == libc::SIGPIPE {
-                libc::sigaction(signal, &raw const by_default, ptr::null_mut());
-            }
+        for &signal in handled {
+            libc::sigaction(signal, &raw const by_default, ptr::null_mut());
         }
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);

@@ -16,6 +16,8 @@ mod program;
 #[cfg(target_os = "linux")]
 mod protocol;
 #[cfg(target_os = "linux")]
+mod sequence;
+#[cfg(target_os = "linux")]
 mod serve;
 
 #[cfg(target_os = "linux")]

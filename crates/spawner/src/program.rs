@@ -1,8 +1,7 @@
 //! Starts one program.
 
-use std::fs::OpenOptions;
-use std::io::{self, PipeWriter};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair};
@@ -27,6 +26,17 @@ pub struct Listener {
     pub at: OwnedFd,
 }
 
+/// A program to run, with all that it needs. What takes time and doesn't depend on other programs is done.
+pub struct Prepared {
+    pub id: u32,
+    pub sequence: u32,
+    image: Image,
+    /// What becomes its descriptors 1, 2 and 3.
+    given: [Option<OwnedFd>; 3],
+    streams: Vec<Stream>,
+    listener: Option<Listener>,
+}
+
 /// A running program.
 pub struct Started {
     pub pid: u32,
@@ -34,34 +44,35 @@ pub struct Started {
     pub listener: Option<Listener>,
 }
 
-/// Starts a program as the leader of its own session and group, without standard input.
-pub fn start(request: &Start) -> io::Result<Started> {
+/// Prepares a program that will be the leader of its own session and group, without standard input.
+pub fn prepare(request: &Start) -> io::Result<Prepared> {
     let image = Image::new(&request.words, &request.env, &request.cwd)?;
     let mut streams = Vec::new();
-    let mut read = |number, from| streams.push(Stream { id: request.id, number, from });
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    let mut output = |number| -> io::Result<Option<PipeWriter>> {
-        if request.streams < number {
-            return Ok(None);
-        }
-        let (from, to) = io::pipe()?;
-        read(number, from.into());
-        Ok(Some(to))
-    };
-    let (out, err) = (output(1)?, output(2)?);
-    let mut done = None;
-    if request.streams >= 3 {
-        // A socket, because it shows which process made it: the witness writes to no other.
-        let (from, to) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        done = Some(to);
-        read(DONE, from);
+    let mut given = [None, None, None];
+    for (number, place) in (1..=request.streams).zip(&mut given) {
+        let (from, to) = if number == DONE {
+            // A socket, because it shows which process made it: the witness writes to no other.
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?
+        } else {
+            let (from, to) = io::pipe()?;
+            (from.into(), to.into())
+        };
+        *place = Some(to);
+        streams.push(Stream { id: request.id, number, from });
     }
     let listener = if request.socket.is_empty() { None } else { Some(listener(request)?) };
-    let of = |output: &Option<PipeWriter>| output.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd);
-    let done = done.as_ref().map(AsRawFd::as_raw_fd);
-    // Descriptor 3 is none of these: `serve` occupies it.
-    let pid = image.launch([Some(null.as_raw_fd()), Some(of(&out)), Some(of(&err)), done])?;
-    Ok(Started { pid, streams, listener })
+    Ok(Prepared { id: request.id, sequence: request.sequence, image, given, streams, listener })
+}
+
+impl Prepared {
+    /// Starts it. What it isn't given is `null`, except for its descriptor 3. `null` is descriptor 3 here, so that none that
+    /// is given has that number.
+    pub fn launch(self, null: BorrowedFd<'_>) -> io::Result<Started> {
+        let [out, err, done] = self.given.each_ref().map(|given| given.as_ref().map(AsRawFd::as_raw_fd));
+        let null = null.as_raw_fd();
+        let pid = self.image.launch([Some(null), Some(out.unwrap_or(null)), Some(err.unwrap_or(null)), done])?;
+        Ok(Started { pid, streams: self.streams, listener: self.listener })
+    }
 }
 
 fn listener(request: &Start) -> io::Result<Listener> {

@@ -1,28 +1,36 @@
 //! The loop: requests in, programs' output and ends out.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, read};
+use rustix::io::{Errno, read, write};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, accept_with, socketpair};
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::children;
 use crate::leftovers::Leftovers;
-use crate::program::{DONE, Listener, Started, Stream, start};
-use crate::protocol::{Ending, Malformed, Reply, Request, next_request, push_reply};
+use crate::program::{DONE, Listener, Prepared, Started, Stream, prepare};
+use crate::protocol::{Ending, Malformed, Reply, Request, Rest, next_request, push_reply};
+use crate::sequence::Sequences;
 
 const MOST_READ: usize = 64 * 1024;
 const READABLE: PollFlags = PollFlags::IN.union(PollFlags::HUP).union(PollFlags::ERR);
 
+/// How the lines begin that the witness writes at the very end of a process.
+const LEFT: [&[u8]; 2] = [b"thread", b"socket"];
+
 /// Serves the tester until it is gone, then ends everything that came from its programs, and removes what it has left.
 pub fn serve() -> io::Result<()> {
-    let wakes = prepare()?;
-    let mut spawner = Spawner::default();
+    // Occupies descriptor 3 from here on, so that a program's descriptor 3 never replaces one that starting it needs.
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let wakes = receive_signals()?;
+    let mut spawner = Spawner::new(null.into());
     let served = spawner.serve(&wakes);
     children::end_all();
     spawner.leftovers.remove();
@@ -34,9 +42,7 @@ pub fn serve() -> io::Result<()> {
 }
 
 /// Returns a descriptor that becomes readable when a child has ended.
-fn prepare() -> io::Result<OwnedFd> {
-    // Occupies descriptor 3 from here on, so that a program's descriptor 3 never replaces one that starting it needs.
-    std::mem::forget(std::fs::File::open("/dev/null")?);
+fn receive_signals() -> io::Result<OwnedFd> {
     set_child_subreaper(Some(getpid()))?;
     let limit = getrlimit(Resource::Core);
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: limit.maximum })?;
@@ -50,12 +56,14 @@ fn prepare() -> io::Result<OwnedFd> {
     Ok(wakes)
 }
 
-#[derive(Default)]
 struct Spawner {
+    /// `/dev/null`.
+    null: OwnedFd,
     /// The tester's number of each program, by process.
     programs: HashMap<i32, u32>,
     streams: Vec<Stream>,
     listeners: Vec<Listener>,
+    sequences: Sequences,
     /// Streams of running programs, by program and number, that nothing can write to any more. They are reported
     /// together with the program's end, as each report wakes the tester.
     ended: Vec<(u32, u8)>,
@@ -64,15 +72,35 @@ struct Spawner {
     input: Vec<u8>,
     /// Answers that must be written.
     output: Vec<u8>,
+    /// Whether one of them can't wait for the next.
+    due: bool,
+    /// When the last wait has ended.
+    now_us: u64,
 }
 
 impl Spawner {
+    fn new(null: OwnedFd) -> Self {
+        Self {
+            null,
+            programs: HashMap::new(),
+            streams: Vec::new(),
+            listeners: Vec::new(),
+            sequences: Sequences::default(),
+            ended: Vec::new(),
+            leftovers: Leftovers::default(),
+            input: Vec::new(),
+            output: Vec::new(),
+            due: false,
+            now_us: 0,
+        }
+    }
+
     fn serve(&mut self, wakes: &OwnedFd) -> io::Result<()> {
         let requests = rustix::stdio::stdin();
-        let mut answers = io::stdout().lock();
         let mut buffer = vec![0; MOST_READ];
         loop {
             let (asked, woken, written, called) = self.wait(wakes)?;
+            self.now_us = monotonic_us();
             // A program's output is sent before its end.
             self.pass_on(&written, &mut buffer);
             self.accept(&called);
@@ -89,12 +117,31 @@ impl Spawner {
                 }
                 self.obey()?;
             }
-            if !self.output.is_empty() {
-                answers.write_all(&self.output)?;
-                answers.flush()?;
-                self.output.clear();
+            if self.due {
+                self.send_answers()?;
             }
         }
+    }
+
+    /// Sends all answers at once, as each part would wake the tester. Rust's own standard output would part them at
+    /// bytes that are newlines in a text.
+    fn send_answers(&mut self) -> io::Result<()> {
+        let mut rest = &self.output[..];
+        while !rest.is_empty() {
+            match write(rustix::stdio::stdout(), rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.output.clear();
+        self.due = false;
+        Ok(())
+    }
+
+    fn answer(&mut self, id: u32, reply: &Reply<'_>) {
+        push_reply(&mut self.output, id, self.now_us, reply);
+        self.due = true;
     }
 
     /// Waits until there is something to do: a request, an ended child, streams (by position) with something to read,
@@ -137,7 +184,7 @@ impl Spawner {
         if self.programs.values().any(|&running| running == id) {
             self.ended.push((id, number));
         } else {
-            push_reply(&mut self.output, id, &Reply::End(number));
+            self.answer(id, &Reply::End(number));
         }
     }
 
@@ -146,7 +193,12 @@ impl Spawner {
         for &place in places {
             let Stream { id, number, from } = &self.streams[place];
             match read(from, &mut *buffer) {
-                Ok(count @ 1..) => push_reply(&mut self.output, *id, &Reply::Data(*number, &buffer[..count])),
+                Ok(count @ 1..) => {
+                    let data = &buffer[..count];
+                    push_reply(&mut self.output, *id, self.now_us, &Reply::Data(*number, data));
+                    // The tester needs what was left only when the program has ended, right after it has said that.
+                    self.due |= *number != DONE || !LEFT.iter().any(|word| data.starts_with(word));
+                }
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Ok(0) | Err(_) => ended.push(place),
             }
@@ -175,27 +227,66 @@ impl Spawner {
                 self.end_unless_open(id, DONE);
             }
             for (_, number) in self.ended.extract_if(.., |(of, _)| *of == id) {
-                push_reply(&mut self.output, id, &Reply::End(number));
+                push_reply(&mut self.output, id, self.now_us, &Reply::End(number));
             }
-            push_reply(&mut self.output, id, &Reply::Ended(ending, alone));
+            // A run that failed may be the last one.
+            let passed = alone && ending == Ending::Exited(0) && !self.streams.iter().any(|stream| stream.id == id);
+            self.answer(id, &Reply::Ended(ending, Rest { alone, passed }));
+            if passed {
+                self.go_on_after(id);
+            }
         }
+    }
+
+    /// Starts the next program of a sequence after one that is over.
+    fn go_on_after(&mut self, id: u32) {
+        if let Some(next) = self.sequences.next_after(id) {
+            self.launch(next);
+        }
+    }
+
+    fn launch(&mut self, program: Prepared) {
+        self.now_us = monotonic_us();
+        let id = program.id;
+        match program.launch(self.null.as_fd()) {
+            Ok(Started { pid, streams, listener }) => {
+                self.programs.insert(pid.cast_signed(), id);
+                self.streams.extend(streams);
+                self.listeners.extend(listener);
+                self.answer(id, &Reply::Started(pid));
+            }
+            Err(error) => {
+                self.fail(id, &error);
+                self.go_on_after(id);
+            }
+        }
+    }
+
+    fn fail(&mut self, id: u32, error: &io::Error) {
+        self.answer(id, &Reply::Failed(error.raw_os_error().unwrap_or(libc::EINVAL)));
     }
 
     fn obey(&mut self) -> io::Result<()> {
         while let Some(request) = next_request(&mut self.input) {
             match request {
-                Ok(Request::Start(request)) => match start(&request) {
-                    Ok(Started { pid, streams, listener }) => {
-                        self.programs.insert(pid.cast_signed(), request.id);
-                        self.streams.extend(streams);
-                        self.listeners.extend(listener);
-                        push_reply(&mut self.output, request.id, &Reply::Started(pid));
+                Ok(Request::Start(request)) => match prepare(&request) {
+                    Ok(program) => {
+                        if let Some(program) = self.sequences.admit(program) {
+                            self.launch(program);
+                        }
                     }
-                    Err(error) => {
-                        let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-                        push_reply(&mut self.output, request.id, &Reply::Failed(errno));
-                    }
+                    Err(error) => self.fail(request.id, &error),
                 },
+                Ok(Request::Over { id }) => {
+                    if !self.programs.values().any(|&running| running == id) {
+                        self.go_on_after(id);
+                    }
+                }
+                Ok(Request::Cancel { sequence }) => {
+                    for id in self.sequences.cancel(sequence) {
+                        self.answer(id, &Reply::Failed(libc::ECANCELED));
+                    }
+                }
                 Ok(Request::Close { id, stream }) => {
                     self.streams.retain(|one| one.id != id || one.number != stream);
                     self.listeners.retain(|one| one.id != id || stream != DONE);
@@ -207,4 +298,9 @@ impl Spawner {
         }
         Ok(())
     }
+}
+
+fn monotonic_us() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1_000
 }

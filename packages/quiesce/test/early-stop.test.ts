@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { runPlan, type ScenarioResult } from '../src/index.js';
+import { run, runPlan, type ScenarioResult } from '../src/index.js';
 import { type CliResult, runCli } from './support/cli.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
@@ -60,6 +60,17 @@ test('--bail stops after so many failed runs, of scenarios that could fail', asy
 
   assert.equal((await quiesce('run', '--bail', '0', '--', 'true')).code, 2);
   assert.equal((await quiesce('run', '--bail', '1', '--max-failures', '1', '--', 'true')).code, 2);
+});
+
+test('one run at a time is one, and none follows the last', async () => {
+  // Each holds a lock until all of its processes have ended, some after the main one.
+  const alone = 'exec 9>lock; flock -n 9 || exit 9; if [ $((QUIESCE_RUN % 5)) = 0 ]; then sleep 0.03 & fi';
+  const { failed, runs } = await run({ command: ['sh', '-c', alone], cwd: dir, runs: 40 });
+  assert.deepEqual([failed, runs.length], [0, 40]);
+
+  const made = join(dir, 'made');
+  const { state } = await run({ command: ['sh', '-c', 'echo >> made; exit 1'], cwd: dir, runs: 6, bail: 1 });
+  assert.deepEqual([state, readFileSync(made, 'utf8')], ['stopped', '\n']);
 });
 
 test('a program that can not do its work is not run again and again', async () => {

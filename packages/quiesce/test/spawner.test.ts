@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EnvironmentError } from '../src/errors.js';
 import { nodeStarter } from '../src/process/node-starter.js';
 import { spawnGroup } from '../src/process/process-group.js';
-import { SPAWNER_FILE, startedSpawner } from '../src/process/spawner.js';
+import { cancelSequence, newSequence, SPAWNER_FILE, startedSpawner } from '../src/process/spawner.js';
 import type { Start, StartedProgram, Starter } from '../src/process/started-program.js';
 import { cli, startCli } from './support/cli.js';
 import { realPython } from './support/python.js';
@@ -248,6 +248,40 @@ except ChildProcessError: print('none')`;
     assert.equal(other.leftNothing(), false, 'it runs');
     process.kill(other.pid, 'SIGKILL');
     await other.closed;
+  });
+
+  test('starts the programs of a sequence one after another', async () => {
+    const starter = await spawner();
+    const sequence = newSequence();
+    const start = (script: string): Promise<StartedProgram> =>
+      starter.start({ ...sh(script), cwd: dir, env: process.env, socket: '', outputs: 2, sequence });
+    const waits = async (program: Promise<StartedProgram>): Promise<void> => {
+      assert.equal(await Promise.race([program, sleep(200, 'waits')]), 'waits');
+    };
+    const first = start('sleep 0.2');
+    const second = start('exit 1');
+    const third = start('sleep 600 >/dev/null 2>&1 &');
+    const fourth = start('sleep 600');
+    const fifth = start('exit 0');
+    // By itself, after a clean end.
+    const [{ endedAt }, failed] = [await first, await second];
+    assert.ok(endedAt() <= failed.startedAt, `${endedAt()} ${failed.startedAt}`);
+    // Not after another end.
+    await failed.closed;
+    await waits(third);
+    failed.over();
+    // Not while something is left.
+    const leaves = await third;
+    assert.deepEqual(await leaves.exited, { code: 0, signal: null });
+    await waits(fourth);
+    process.kill(-leaves.pid, 'SIGKILL');
+    await waits(fourth);
+    leaves.over();
+    const last = await fourth;
+    cancelSequence(sequence);
+    await assert.rejects(fifth, { code: 'ECANCELED' });
+    process.kill(last.pid, 'SIGKILL');
+    assert.deepEqual(await last.exited, { code: null, signal: 'SIGKILL' });
   });
 
   test('removes what a killed tester had made, and nothing else', async () => {

@@ -1,7 +1,7 @@
 import { preloadPath } from '../files/preload-path.js';
 import { spawnGroup } from '../process/process-group.js';
 import { type AmplifierReport, createReport } from '../run/amplifier-report.js';
-import { type Evidence, type RunOnceOptions, type RunRecord, type RunSpec, runOnce } from '../run/run.js';
+import { type EndedRun, type RunOnceOptions, type RunSpec, runOnce } from '../run/run.js';
 import {
   AMPLIFIER_FILE,
   drawPerturbation,
@@ -25,14 +25,14 @@ export async function runPerturbed(
   run: number,
   perturbing: Perturbing | null,
   options: RunOnceOptions,
-): Promise<{ record: RunRecord; evidence: Evidence }> {
+): Promise<EndedRun> {
   if (perturbing === null) return await runOnce(spec, run, options);
   const perturbation = drawPerturbation(perturbing.choice, perturbing.seed, run);
   const perturbed = await perturb(spec, perturbation);
   try {
-    const { record, evidence } = await runOnce(perturbed.spec, run, options);
+    const ended = await runOnce(perturbed.spec, run, options);
     const amplifier = await perturbed.end();
-    return { record: { ...record, perturbation: perturbationText(perturbation), amplifier }, evidence };
+    return { ...ended, record: { ...ended.record, perturbation: perturbationText(perturbation), amplifier } };
   } finally {
     await perturbed.end();
   }

@@ -42,7 +42,7 @@ export interface Way {
 }
 
 /** What `spawnGroup` needs beside the command. */
-export interface SpawnGroupOptions extends Pick<Start, 'cwd' | 'env' | 'outputs'> {
+export interface SpawnGroupOptions extends Pick<Start, 'cwd' | 'env' | 'outputs' | 'sequence'> {
   /** Variables for the program alone. They may depend on this way to the tester. Default: none. */
   readonly added?: (way: Way) => Readonly<Record<string, string>>;
 }
@@ -60,7 +60,7 @@ const INSIDE = 'QUIESCE_INSIDE';
  */
 export async function spawnGroup(
   command: readonly string[],
-  { cwd, outputs, env, added: add }: SpawnGroupOptions,
+  { cwd, outputs, env, added: add, sequence }: SpawnGroupOptions,
 ): Promise<ProcessGroup> {
   let program: StartedProgram;
   const id = randomUUID();
@@ -70,9 +70,8 @@ export async function spawnGroup(
     ...add?.({ pid: starter.pid, socket }),
     [INSIDE]: [env[INSIDE], id].filter(Boolean).join(':'),
   };
-  const startedAt = performance.now();
   try {
-    program = await starter.start({ command, cwd, env, added, socket: socket ?? '', outputs });
+    program = await starter.start({ command, cwd, env, added, socket: socket ?? '', outputs, sequence });
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
     const hint =
@@ -83,7 +82,7 @@ export async function spawnGroup(
   }
   // The code that awaits `exited` gets the error.
   program.exited.catch(() => {});
-  const { pid } = program;
+  const { pid, startedAt } = program;
   const strays = (): LiveProcess[] => markedProcesses(id, pid, performance.now() - startedAt);
   const kill = (signal: NodeJS.Signals): void => {
     if (program.leftNothing()) return;

@@ -14,7 +14,7 @@ export const SPAWNER_FILE = fileURLToPath(
 );
 
 /** Version of the frames, which the spawner must know. */
-const PROTOCOL = '2';
+const PROTOCOL = '3';
 
 /** How long a spawner without programs stays, for the next one. */
 const IDLE_MS = 1_000;
@@ -39,6 +39,21 @@ export async function endSpawner(): Promise<void> {
   const spawner = await current;
   current = undefined;
   await spawner?.end();
+}
+
+let sequences = 0;
+
+/** Whether programs can be given a `sequence`: only the spawner knows them. */
+export async function knowsSequences(): Promise<boolean> {
+  return (await startedSpawner()) !== undefined;
+}
+
+/** The number of a new sequence of programs. */
+export const newSequence = (): number => ++sequences;
+
+/** Starts none of the programs of a sequence that still wait. */
+export function cancelSequence(sequence: number): void {
+  void current?.then((spawner) => spawner?.cancel(sequence));
 }
 
 function launch(): Promise<Spawner | undefined> {
@@ -68,17 +83,17 @@ const NEVER_STARTS: ReadonlySet<string> = new Set(['EACCES', 'ENOENT', 'ENOEXEC'
 interface Program {
   readonly name: string;
   readonly output: readonly OutputOfProgram[];
-  started(pid: number): void;
+  started(pid: number, at: number): void;
   /** Called if it couldn't be started, or if how it ends can no longer be known. */
   failed(error: Error): void;
-  exited(status: ExitStatus, leftNothing: boolean): void;
+  exited(status: ExitStatus, at: number, flags: number): void;
 }
 
 /** A stream as the spawner passes it on. A Node stream would take a tenth of a run's time. */
 class OutputOfProgram implements Output {
   readonly ended: Promise<void>;
-  #held: Buffer[] = [];
-  #listener: ((chunk: Buffer) => void) | undefined;
+  #held: [chunk: Buffer, at: number][] = [];
+  #listener: ((chunk: Buffer, at: number) => void) | undefined;
   #open = true;
   #end = (): void => {};
   readonly #close: () => void;
@@ -91,9 +106,9 @@ class OutputOfProgram implements Output {
     });
   }
 
-  read(listener: (chunk: Buffer) => void): void {
+  read(listener: (chunk: Buffer, at: number) => void): void {
     this.#listener = listener;
-    for (const chunk of this.#held.splice(0)) listener(chunk);
+    for (const [chunk, at] of this.#held.splice(0)) listener(chunk, at);
   }
 
   close(): void {
@@ -101,10 +116,10 @@ class OutputOfProgram implements Output {
     this.end();
   }
 
-  push(chunk: Buffer): void {
+  push(chunk: Buffer, at: number): void {
     if (!this.#open) return;
-    if (this.#listener === undefined) this.#held.push(chunk);
-    else this.#listener(chunk);
+    if (this.#listener === undefined) this.#held.push([chunk, at]);
+    else this.#listener(chunk, at);
   }
 
   end(): void {
@@ -117,10 +132,18 @@ const START = 0;
 const CLOSE = 1;
 const REMEMBER = 2;
 const FORGET = 3;
-/** Length, kind, program number, streams, and number of words. */
-const HEAD_OF_START_BYTES = 14;
-/** The length of an answer's frame, then its kind, the program number, and a number. */
-const HEAD_BYTES = 4 + 9;
+const OVER = 4;
+const CANCEL = 5;
+/** Length, kind, program number, sequence, streams, and number of words. */
+const HEAD_OF_START_BYTES = 18;
+/** An answer's kind, the program number, a number, and a time. */
+const HEAD_BYTES = 17;
+/** Flags of an answer about a program's end: nothing that it started is left, and the next of its sequence starts. */
+const ALONE = 1;
+const PASSED = 2;
+
+/** CLOCK_MONOTONIC at the zero of `performance.now()`, in ms. */
+const ZERO_MS = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 
 /** The counterpart of crates/spawner/src/protocol.rs, which describes the frames. */
 class Spawner implements Starter {
@@ -175,7 +198,8 @@ class Spawner implements Starter {
     this.#rest();
   }
 
-  async start({ command, cwd, env, added = {}, socket, outputs }: Start): Promise<StartedProgram> {
+  async start(what: Start): Promise<StartedProgram> {
+    const { command, cwd, env, added = {}, socket, outputs, sequence = 0 } = what;
     // If a variable occurs twice, the last value counts.
     const texts = inFrame([cwd, socket, ...command]) + variables(env) + variables(added);
     this.#wake();
@@ -185,12 +209,17 @@ class Spawner implements Starter {
     head.writeUInt32LE(HEAD_OF_START_BYTES - 4 + length, 0);
     head.writeUInt8(START, 4);
     head.writeUInt32LE(id, 5);
-    head.writeUInt8(outputs, 9);
-    head.writeUInt32LE(command.length, 10);
+    head.writeUInt32LE(sequence, 9);
+    head.writeUInt8(outputs, 13);
+    head.writeUInt32LE(command.length, 14);
     head.write(texts, HEAD_OF_START_BYTES);
-    const started = this.#add(id, outputs, command[0] ?? '');
+    const started = this.#add(id, outputs, command[0] ?? '', sequence);
     this.#requests.write(head);
     return started;
+  }
+
+  cancel(sequence: number): void {
+    this.#ask(CANCEL, sequence);
   }
 
   end(): Promise<void> {
@@ -222,16 +251,16 @@ class Spawner implements Starter {
     this.#requests.write(Buffer.concat([head, content]));
   }
 
-  #add(id: number, outputs: number, name: string): Promise<StartedProgram> {
+  #add(id: number, outputs: number, name: string, sequence: number): Promise<StartedProgram> {
     const output = Array.from({ length: outputs }, (_, i) => this.#stream(id, i + 1));
     const ends = output.map(({ ended }) => ended);
     return new Promise((resolve, reject) => {
       let exit: Pick<Program, 'exited' | 'failed'> = { exited() {}, failed() {} };
-      let alone = false;
+      let ended = { flags: 0, at: () => performance.now() };
       const exited = new Promise<ExitStatus>((resolve, reject) => {
         exit = {
-          exited(status, leftNothing) {
-            alone = leftNothing;
+          exited(status, at, flags) {
+            ended = { flags, at: () => at };
             resolve(status);
           },
           failed: reject,
@@ -246,8 +275,15 @@ class Spawner implements Starter {
         exit.failed(error);
         reject(error);
       };
-      const started = (pid: number): void =>
-        resolve({ pid, output, exited, closed, leftNothing: () => alone });
+      const started = (pid: number, startedAt: number): void =>
+        resolve({
+          ...{ pid, startedAt, output, exited, closed },
+          endedAt: () => ended.at(),
+          leftNothing: () => (ended.flags & ALONE) !== 0,
+          over: () => {
+            if (sequence !== 0 && (ended.flags & PASSED) === 0) this.#ask(OVER, id);
+          },
+        });
       this.#programs.set(id, { name, output, started, failed, exited: exit.exited });
     });
   }
@@ -259,7 +295,7 @@ class Spawner implements Starter {
   #take(chunk: Buffer): void {
     this.#input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk]);
     let at = 0;
-    while (this.#input.length - at >= HEAD_BYTES) {
+    while (this.#input.length - at >= 4 + HEAD_BYTES) {
       const end = at + 4 + this.#input.readUInt32LE(at);
       if (this.#input.length < end) break;
       this.#answer(this.#input.subarray(at + 4, end));
@@ -272,25 +308,27 @@ class Spawner implements Starter {
     const program = this.#programs.get(frame.readUInt32LE(1));
     const number = frame.readUInt32LE(5);
     if (program === undefined) return;
+    const at = (frame.readUInt32LE(9) + frame.readUInt32LE(13) * 2 ** 32) / 1_000 - ZERO_MS;
+    const flags = frame[HEAD_BYTES] ?? 0;
     switch (frame[0]) {
       case 0:
-        program.started(number);
+        program.started(number, at);
         break;
       case 1:
         program.failed(systemError(program.name, getSystemErrorName(-number)));
         break;
       case 2:
-        program.output[number - 1]?.push(frame.subarray(9));
+        program.output[number - 1]?.push(frame.subarray(HEAD_BYTES), at);
         break;
       case 3:
         program.output[number - 1]?.end();
         break;
       case 4:
-        program.exited({ code: number, signal: null }, frame[9] === 1);
+        program.exited({ code: number, signal: null }, at, flags);
         break;
       case 5: {
         const signal = signalName(number) ?? (`SIG${number}` as NodeJS.Signals);
-        program.exited({ code: null, signal }, frame[9] === 1);
+        program.exited({ code: null, signal }, at, flags);
         break;
       }
     }

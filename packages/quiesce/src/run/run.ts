@@ -172,6 +172,16 @@ export interface RunOnceOptions {
   /** Provides its temporary directory. */
   readonly directories: RunDirectories;
   readonly signal?: AbortSignal | undefined;
+  /** The sequence that its program belongs to. */
+  readonly sequence?: number | undefined;
+}
+
+/** What a run has shown. */
+export interface EndedRun {
+  readonly record: RunRecord;
+  readonly evidence: Evidence;
+  /** Lets the next program of its sequence start. */
+  over(): void;
 }
 
 /**
@@ -179,16 +189,11 @@ export interface RunOnceOptions {
  * killed. The program gets `QUIESCE_DONE_FD`, `QUIESCE_RUN` (the run's number) and `QUIESCE_RUN_ID` (unique).
  * @throws the signal's reason when aborted; EnvironmentError when the system can't start a process.
  */
-export async function runOnce(
-  spec: RunSpec,
-  run: number,
-  options: RunOnceOptions,
-): Promise<{ record: RunRecord; evidence: Evidence }> {
-  const { signal } = options;
+export async function runOnce(spec: RunSpec, run: number, options: RunOnceOptions): Promise<EndedRun> {
+  const { signal, sequence } = options;
   signal?.throwIfAborted();
   const directory = options.directories.take();
   const recorder = spec.timeline && spec.witness ? recordExit() : undefined;
-  const startedAt = performance.now();
   const group = await spawnGroup(spec.command, {
     cwd: spec.cwd,
     env: spec.env,
@@ -201,24 +206,27 @@ export async function runOnce(
       ...recorder?.env,
     }),
     outputs: 3,
+    sequence,
   }).catch((error: unknown) => {
     directory.end();
     recorder?.release();
+    signal?.throwIfAborted();
     throw error;
   });
+  const { startedAt } = group;
   const kill = (): void => group.kill('SIGKILL');
   signal?.addEventListener('abort', kill);
   if (signal?.aborted) kill();
   try {
     const crashes: Crash[] = [];
     const output = collect(group, spec, {
-      crash: (report) => crashes.push(lookAt(report, group, options)),
+      crash: (report, at) => crashes.push(lookAt(report, at, group, options)),
       exiting: (pid) => {
         if (recorder !== undefined && isMember(group, pid)) recorder.exiting(pid);
       },
     });
-    const ended = group.exited.then((status) => ({ status, at: performance.now() }));
-    const timeout = startTimer(spec.timeoutMs);
+    const ended = group.exited.then((status) => ({ status, at: group.endedAt() }));
+    const timeout = startTimer(startedAt + spec.timeoutMs - performance.now());
     let hung = await Promise.race([ended.then(() => false), timeout.passed.then(() => true)]);
     timeout.stop();
     if (hung && performance.now() - startedAt > spec.timeoutMs + LATE_MS) {
@@ -309,7 +317,7 @@ export async function runOnce(
           ],
         }) ?? null,
     };
-    return { record, evidence };
+    return { record, evidence, over: group.over };
   } catch (error) {
     kill();
     throw error;
@@ -398,7 +406,7 @@ function hungChild(stacks: Stacks | null): ExplainingChild | null {
   return { signal: null, thread: main?.name ?? '', command: stacks.child.command };
 }
 
-function lookAt(said: CrashReport, group: ProcessGroup, options: RunOnceOptions): Crash {
+function lookAt(said: CrashReport, at: number, group: ProcessGroup, options: RunOnceOptions): Crash {
   let facts: CrashFacts | null = null;
   // The report comes from the program. It must not affect processes outside the run.
   const members = group.members();
@@ -425,8 +433,7 @@ function lookAt(said: CrashReport, group: ProcessGroup, options: RunOnceOptions)
   const known = seen.then(() => facts);
   for (const promise of [seen, known]) promise.catch(() => {}); // the code that awaits them reports the error
   return {
-    ...{ report, seen, command: member?.command },
-    at: performance.now(),
+    ...{ report, seen, command: member?.command, at },
     facts: known,
   };
 }
@@ -480,7 +487,7 @@ interface Collected {
 function collect(
   { output, closed }: ProcessGroup,
   { signatures, ignoreOutput }: RunSpec,
-  on: { readonly crash: (crash: CrashReport) => void; readonly exiting: (pid: number) => void },
+  on: { readonly crash: (crash: CrashReport, at: number) => void; readonly exiting: (pid: number) => void },
 ): Collected {
   const stdout = new BoundedOutput(HALF_OUTPUT_BYTES, HALF_OUTPUT_BYTES);
   const stderr = new BoundedOutput(HALF_OUTPUT_BYTES, HALF_OUTPUT_BYTES);
@@ -507,13 +514,13 @@ function collect(
     stderr.push(chunk);
     complained.push(chunk);
   });
-  done?.read((chunk) => {
+  done?.read((chunk, at) => {
     const lines = (said + chunk.toString('utf8')).split('\n');
     said = (lines.pop() ?? '').slice(-MOST_LINE);
     for (const line of lines) {
       const parsed = parseWitnessLine(line);
-      if (parsed?.type === 'done') doneAt ??= performance.now();
-      else if (parsed?.type === 'crash') on.crash(parsed);
+      if (parsed?.type === 'done') doneAt ??= at;
+      else if (parsed?.type === 'crash') on.crash(parsed, at);
       else if (parsed?.type === 'exiting') on.exiting(parsed.pid);
       else if (parsed !== undefined && witnessed.length < MOST_WITNESSED) witnessed.push(parsed);
     }

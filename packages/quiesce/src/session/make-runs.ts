@@ -3,9 +3,10 @@
 import { setMaxListeners } from 'node:events';
 import { runPerturbed } from '../perturb/perturbed-run.js';
 import type { Scenario } from '../plan/scenario.js';
+import { cancelSequence, knowsSequences, newSequence } from '../process/spawner.js';
 import type { ScenarioResult } from '../results/result.js';
 import type { ScenarioTally } from '../results/tally.js';
-import type { Evidence, RunOnceOptions, RunRecord, RunSpec } from '../run/run.js';
+import type { EndedRun, RunOnceOptions, RunRecord, RunSpec } from '../run/run.js';
 import { RunDirectories } from '../run/run-directory.js';
 
 /** Reported after each run. */
@@ -27,11 +28,6 @@ export interface Series {
   readonly onRun: (progress: ScenarioProgress) => void;
 }
 
-interface EndedRun {
-  readonly record: RunRecord;
-  readonly evidence: Evidence;
-}
-
 /**
  * Makes the runs that the tallies of some scenarios still want, `jobs` at a time. The scenarios alternate: A B, B A, A
  * B, ...
@@ -51,9 +47,33 @@ export async function makeRuns(
   setMaxListeners(0, stop); // as many as there are jobs
   const all = series.map((one) => new OrderedRuns(one, { directories, stacks, signal: stop }));
   const turns = byTurns(all);
-  const lane = async (): Promise<void> => {
+  // Perturbed runs need more than their program, such as load.
+  const ahead = series.every(({ scenario }) => scenario.perturb === null) && (await knowsSequences());
+  const sequences: Sequence[] = [];
+  stop.addEventListener('abort', () => {
+    for (const { number } of sequences) cancelSequence(number);
+  });
+  let failing = false;
+  const make = async (runs: OrderedRuns, sequence: Sequence | undefined): Promise<void> => {
+    const before = sequence?.last;
+    const made = runs.make(sequence?.number);
+    if (sequence !== undefined) sequence.last = made;
     try {
-      for (let turn = turns.next(); !turn.done; turn = turns.next()) await turn.value.make();
+      await made;
+    } catch (error) {
+      // Its program may have failed to start before the run before it is evaluated, which still counts.
+      failing = true;
+      await before?.catch(() => {});
+      throw error;
+    }
+  };
+  const lane = async (sequence: Sequence | undefined): Promise<void> => {
+    try {
+      while (!failing) {
+        const turn = turns.next();
+        if (turn.done) break;
+        await make(turn.value, sequence);
+      }
       if (series.every(({ tally }) => tally.finished)) enough.abort();
     } catch (error) {
       if (enough.signal.aborted) return;
@@ -63,12 +83,25 @@ export async function makeRuns(
   };
   const lanes: Promise<void>[] = [];
   // Each lane takes its first turn as it begins. So there are never more lanes than runs.
-  while (lanes.length < jobs && all.some(({ wanted }) => wanted)) lanes.push(lane());
+  while (lanes.length < jobs && all.some(({ wanted }) => wanted)) {
+    const sequence = ahead ? { number: newSequence(), last: Promise.resolve() } : undefined;
+    if (sequence !== undefined) sequences.push(sequence);
+    lanes.push(lane(sequence));
+  }
+  // Two lanes share a sequence: the next program starts when the one before has ended, while this process still deals
+  // with that run. So its work takes no time where there is a CPU for it.
+  for (const sequence of sequences) if (all.some(({ wanted }) => wanted)) lanes.push(lane(sequence));
   const failed = (await Promise.allSettled(lanes)).find((result) => result.status === 'rejected');
   if (failed === undefined) return;
   // When a scenario is interrupted, the runs that have ended count.
   for (const runs of all) runs.takeRest();
   throw failed.reason;
+}
+
+/** A sequence of programs, and the run whose program is the last in it so far. */
+interface Sequence {
+  readonly number: number;
+  last: Promise<void>;
 }
 
 function* byTurns(all: readonly OrderedRuns[]): Generator<OrderedRuns, undefined> {
@@ -111,11 +144,13 @@ class OrderedRuns {
   }
 
   /** Makes the next run. */
-  async make(): Promise<void> {
+  async make(sequence: number | undefined): Promise<void> {
     const { scenario, tally } = this.#series;
     const run = this.#next++;
-    this.#ended.set(run, await runPerturbed(this.#spec, run, scenario.perturb, this.#how));
+    const ended = await runPerturbed(this.#spec, run, scenario.perturb, { ...this.#how, sequence });
+    this.#ended.set(run, ended);
     while (this.#ended.has(tally.next) && !tally.finished) this.#take(tally.next);
+    if (!this.#how.signal?.aborted) ended.over();
   }
 
   /** Adds the runs that ended although an earlier one did not. */
