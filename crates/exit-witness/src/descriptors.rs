@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::ptr;
 
-/// The kernel begins with a table for this many, and processes seldom need more.
+/// The kernel begins with a table for this many, and processes rarely need more.
 const FEW: usize = 64;
 const FIRST: usize = 3;
 

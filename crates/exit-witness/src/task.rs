@@ -78,7 +78,7 @@ mod tests {
 
     use preload::process;
 
-    use super::{cpu_time_ns, ends_by_itself, has_ended};
+    use super::{cpu_time_ns, ends_by_itself, has_ended, is_only_one};
 
     #[test]
     fn knows_threads_that_end_from_those_that_stay() {
@@ -89,6 +89,7 @@ mod tests {
             stopped.recv().ok();
         });
         let tid = told.recv().unwrap_or_default();
+        assert!(!is_only_one());
         while ends_by_itself(tid) || cpu_time_ns(tid).is_none() {
             assert!(!has_ended(tid));
         }

@@ -105,7 +105,7 @@ pub enum Reply<'a> {
     Data(u8, &'a [u8]),
     /// Nothing can write to that stream any more. Sent after the program itself has ended.
     End(u8),
-    /// How the program ended, and what is known of the rest.
+    /// How the program ended, and what is known about the rest.
     Ended(Ending, Rest),
 }
 
