@@ -69,7 +69,7 @@ func keyName(index int) string { return fmt.Sprintf("%s%04d", keyPrefix, index) 
 func main() {
 	var w workload
 	flag.StringVar(&w.endpoint, "endpoint", "", "etcd's client URL")
-	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, leases, cold-start, living, bursts, slow, idle, watch-replay or watch-many")
+	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, leases, cold-start, living, bursts, slow, idle, tail-get, tail-put, watch-replay or watch-many")
 	flag.IntVar(&w.concurrency, "concurrency", 1, "operations in flight")
 	flag.IntVar(&w.valueBytes, "valueBytes", 32, "size of what put writes")
 	flag.IntVar(&w.connections, "connections", 1, "clients, used in turn")
@@ -107,6 +107,9 @@ func run(w workload) error {
 	}
 	if w.op == "cold-start" {
 		return coldStart(w.endpoint)
+	}
+	if strings.HasPrefix(w.op, "tail-") {
+		return tail(w)
 	}
 	if strings.HasPrefix(w.op, "watch-") {
 		return measureWatch(w.endpoint, w.op, w.events, w.startRevision)

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { provided, runtimeCommand, runtimeNames } from '@quiesce/test-services';
-import type { Measurement, Workload } from './cell.js';
+import type { Measurement, Op, Workload } from './cell.js';
 import type { ChecksWorkload } from './checks/checks.js';
 import type { LeasesSizes } from './leases.js';
 import type { Load, LoadSize } from './pressure/measurement.js';
@@ -93,9 +93,29 @@ export function livingCommand(client: string, given: LivingFlags): [string, ...s
     : [process.execPath, here('./programs/client-living.js'), ...flags(named)];
 }
 
-/** The program of `tail`, with this client. */
-export function tailCommand(endpoint: string, seconds: number, warmup: number): [string, ...string[]] {
-  return [process.execPath, here('./programs/tail-client.js'), endpoint, String(seconds), String(warmup)];
+/** How `tail` measures one client. */
+export interface TailWorkload {
+  readonly endpoint: string;
+  readonly op: Op;
+  readonly seconds: number;
+  readonly warmup: number;
+  readonly valueBytes: number;
+}
+
+/** The program of `tail`. With `counters`, this client reads the kernel's counters of its threads at each call. */
+export function tailCommand(
+  client: string,
+  { endpoint, op, seconds, warmup, valueBytes }: TailWorkload,
+  counters: boolean,
+): [string, ...string[]] {
+  return client === 'clientv3'
+    ? [GO_PROGRAM, ...flags({ endpoint, op: `tail-${op}`, seconds, warmup, valueBytes })]
+    : [
+        process.execPath,
+        here('./programs/tail-client.js'),
+        ...[endpoint, op, seconds, warmup, valueBytes].map(String),
+        ...(counters ? ['counters'] : []),
+      ];
 }
 
 /** The program of `checks`, with this client. */

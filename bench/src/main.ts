@@ -151,8 +151,9 @@ program
 
 program
   .command('tail')
-  .description("where the time of this client's slowest single calls goes")
-  .option('--seconds <n>', 'timed part', positive, 10)
+  .description('where the time of single calls goes, and of the slowest ones')
+  .option('--seconds <n>', 'timed part of each run', positive, 4)
+  .option('--rounds <n>', 'runs of each client', positiveInteger, 2)
   .option('--json <file>', 'write all figures there too')
   .configureOutput(quiet)
   .exitOverride()

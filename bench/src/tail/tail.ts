@@ -1,77 +1,210 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { startEtcd } from '@quiesce/test-services';
-import { tailCommand } from '../clients.js';
+import { type EtcdServer, startEtcd } from '@quiesce/test-services';
+import { isAvailable, SUBJECT, tailCommand } from '../clients.js';
 import { writeKeys } from '../operations.js';
 import { FLOOR_VALUE_BYTES, writeJson } from '../report.js';
 import { figureTable } from '../table.js';
+import { type CallParts, joinCalls, type SingleCall } from './call-parts.js';
+import { KernelTrace, type Thread, threadsOf, traceMissing } from './kernel-trace.js';
+import { activities, type Shares, TraceReader } from './timeline.js';
 
 /** How long to measure, and where the figures go. */
 export interface TailOptions {
   readonly seconds: number;
+  readonly rounds: number;
   readonly json?: string;
 }
 
-/** One get, and what happened during it, in ms. */
-export interface SingleCall {
-  readonly ms: number;
-  /** JavaScript's thread was ready to run, but another one had the CPU. */
-  readonly waitedMs: number;
-  /** The same for the runtime's thread. */
-  readonly runtimeWaitedMs: number;
-  /** V8 collected garbage. */
-  readonly collectedMs: number;
+/** What a client's program prints. */
+export interface TailRun {
+  readonly threads: readonly Thread[];
+  readonly calls: readonly SingleCall[];
 }
 
 /** Means over some of the calls, in µs. */
 export interface TailRow {
   readonly name: string;
   readonly calls: number;
-  readonly micros: number;
-  readonly collected: number;
-  readonly waited: number;
-  readonly runtimeWaited: number;
-  /** The time that none of these explains: the server, the kernel, this client's own code. */
-  readonly rest: number;
+  readonly means: Readonly<Record<string, number>>;
 }
 
-const WARMUP_SECONDS = 2;
+const OPS = ['get', 'put'] as const;
+const WARMUP_SECONDS = 1;
+const GO = 'clientv3';
 
-/** Where the time of the slowest single calls goes: garbage collection, waiting for a CPU, or neither. */
-export async function benchTail({ seconds, json }: TailOptions): Promise<number> {
+/** The columns of the first table, as sums of parts. */
+const COLUMNS: Readonly<Record<string, (call: CallParts) => number>> = {
+  µs: ({ micros }) => micros,
+  'to send': ({ before }) => before,
+  'server works': ({ server }) => server.works,
+  'sleeps, disk': ({ server }) => server.sleeps,
+  wakes: ({ server }) => server.wakes,
+  waits: ({ server }) => server.waits,
+  'client works': ({ after }) => after.works,
+  'wakes ': ({ after }) => after.wakes + after.sleeps,
+  'waits ': ({ after }) => after.waits,
+  GC: ({ collected }) => collected,
+};
+
+const none: Shares = { works: 0, wakes: 0, waits: 0, sleeps: 0 };
+
+/** The columns of the second table: this client's two threads, from the answer's arrival on. */
+const THREAD_COLUMNS: Readonly<Record<string, (call: CallParts) => number>> = Object.fromEntries(
+  (['runtime', 'javaScript'] as const).flatMap((thread) =>
+    activities.map((activity) => [
+      `${thread} ${activity}`,
+      (call: CallParts) => (call[thread] ?? none)[activity],
+    ]),
+  ),
+);
+
+/** The columns without a trace. */
+const COUNTED_COLUMNS: Readonly<Record<string, (call: SingleCall) => number>> = {
+  µs: ({ micros }) => micros,
+  GC: ({ collected = 0 }) => collected,
+  'JS waits': ({ waited = 0 }) => waited,
+  'runtime waits': ({ runtimeWaited = 0 }) => runtimeWaited,
+  rest: ({ micros, collected = 0, waited = 0, runtimeWaited = 0 }) =>
+    micros - collected - waited - runtimeWaited,
+};
+
+/** Where the time of single calls goes, and of the slowest ones: this client's part, the kernel's, and the server's. */
+export async function benchTail({ seconds, rounds, json }: TailOptions): Promise<number> {
   await using server = await startEtcd();
   await writeKeys(server.endpoint, FLOOR_VALUE_BYTES);
-  const [file, ...args] = tailCommand(server.endpoint, seconds, WARMUP_SECONDS);
-  const { stdout } = await promisify(execFile)(file, args, { maxBuffer: 2 ** 30 });
-  const rows = tailRows(JSON.parse(stdout) as SingleCall[]);
-  const table = figureTable(['gets', 'number', 'µs', 'collecting', 'JS waits', 'runtime waits', 'rest']);
-  for (const { name, calls, micros, collected, waited, runtimeWaited, rest } of rows)
-    table.push([name, calls, ...[micros, collected, waited, runtimeWaited, rest].map(Math.round)]);
-  console.log(`\none get after another: means\n${table.toString()}`);
-  writeJson(json, { rows });
+  const missing = traceMissing();
+  if (missing !== undefined) {
+    console.log(`${missing}: so this is only what @quiesce/etcd's threads know`);
+    const figures = await counted(server, seconds);
+    writeJson(json, figures);
+    return 0;
+  }
+  const clients = [SUBJECT, GO].filter(isAvailable);
+  const calls = Object.fromEntries(
+    OPS.map((op) => [op, new Map(clients.map((client) => [client, [] as CallParts[]]))]),
+  );
+  using trace = new KernelTrace();
+  for (let round = 0; round < rounds; round++) {
+    for (const op of OPS) {
+      for (const client of round % 2 === 0 ? clients : clients.toReversed())
+        calls[op]?.get(client)?.push(...(await traced(trace, server, client, op, seconds)));
+    }
+  }
+  const figures = OPS.flatMap((op) =>
+    [...(calls[op] ?? [])].map(([client, parts]) => ({ op, client, rows: tailRows(parts, COLUMNS), parts })),
+  );
+  for (const op of OPS) {
+    const table = figureTable([op, 'client', 'calls', ...Object.keys(COLUMNS)]);
+    const ofOp = figures.filter((figure) => figure.op === op);
+    for (const i of (ofOp[0]?.rows ?? []).keys()) {
+      for (const { client, rows } of ofOp) {
+        const row = rows[i] as TailRow;
+        table.push([row.name, client, row.calls, ...Object.values(row.means).map(Math.round)]);
+      }
+    }
+    console.log(`\none ${op} after another: means in µs\n${table.toString()}`);
+    const subject = ofOp.find(({ client }) => client === SUBJECT);
+    printRows(
+      `${SUBJECT}, from the arrival of the answer on`,
+      tailRows(subject?.parts ?? [], THREAD_COLUMNS),
+    );
+  }
+  writeJson(json, { figures: figures.map(({ op, client, rows }) => ({ op, client, rows })) });
   return 0;
 }
 
-/** The calls around the median, and those beyond quantiles. */
-export function tailRows(calls: readonly SingleCall[]): TailRow[] {
-  const sorted = calls.toSorted((a, b) => a.ms - b.ms);
-  const part = (from: number, to: number): SingleCall[] =>
-    sorted.slice(Math.floor(from * sorted.length), Math.max(Math.ceil(to * sorted.length), 1));
-  return [
-    row('about p50', part(0.45, 0.55)),
-    row('p90 to p99', part(0.9, 0.99)),
-    row('p99 to p99.9', part(0.99, 0.999)),
-    row('beyond p99.9', part(0.999, 1)),
-  ];
+async function run(
+  server: EtcdServer,
+  client: string,
+  op: (typeof OPS)[number],
+  seconds: number,
+  counters: boolean,
+): Promise<TailRun> {
+  const workload = {
+    endpoint: server.endpoint,
+    op,
+    seconds,
+    warmup: WARMUP_SECONDS,
+    valueBytes: FLOOR_VALUE_BYTES,
+  };
+  const [file, ...args] = tailCommand(client, workload, counters);
+  const { stdout } = await promisify(execFile)(file, args, { maxBuffer: 2 ** 30 });
+  return JSON.parse(stdout) as TailRun;
 }
 
-function row(name: string, calls: readonly SingleCall[]): TailRow {
-  const mean = (of: (call: SingleCall) => number): number =>
-    (calls.reduce((sum, call) => sum + of(call), 0) / Math.max(calls.length, 1)) * 1000;
-  const micros = mean(({ ms }) => ms);
-  const collected = mean(({ collectedMs }) => collectedMs);
-  const waited = mean(({ waitedMs }) => waitedMs);
-  const runtimeWaited = mean(({ runtimeWaitedMs }) => runtimeWaitedMs);
-  const rest = micros - collected - waited - runtimeWaited;
-  return { name, calls: calls.length, micros, collected, waited, runtimeWaited, rest };
+async function traced(
+  trace: KernelTrace,
+  server: EtcdServer,
+  client: string,
+  op: (typeof OPS)[number],
+  seconds: number,
+): Promise<CallParts[]> {
+  trace.start();
+  const { threads, calls } = await run(server, client, op, seconds, false);
+  trace.stop();
+  const ids = (of: readonly Thread[]): Set<number> => new Set(of.map(({ id }) => id));
+  const runtime = ids(threads.filter(({ name }) => name === 'quiesce-etcd'));
+  // The first thread of a process is its main thread, which has the process's number.
+  const javaScript = ids(threads.slice(0, 1));
+  const groups = [ids(threadsOf(server.pid)), ids(threads), runtime, javaScript];
+  const reader = new TraceReader(server.port, groups, javaScript);
+  for await (const line of trace.lines()) reader.read(line);
+  const joined = joinCalls({
+    calls,
+    toServer: reader.toServer,
+    toClient: reader.toClient,
+    server: reader.timeline(0),
+    client: reader.timeline(1),
+    ...(client === SUBJECT && {
+      threads: {
+        runtime: reader.timeline(2),
+        javaScript: reader.timeline(3),
+        wakings: reader.wakings.filter(({ by }) => runtime.has(by)),
+      },
+    }),
+  });
+  console.log(`${client}, ${op}: ${joined.length} of ${calls.length} calls are in the trace`);
+  return joined;
+}
+
+async function counted(server: EtcdServer, seconds: number): Promise<object> {
+  const figures = [];
+  for (const op of OPS) {
+    const { calls } = await run(server, SUBJECT, op, seconds, true);
+    const rows = tailRows(calls, COUNTED_COLUMNS);
+    printRows(`one ${op} after another: means in µs`, rows);
+    figures.push({ op, client: SUBJECT, rows });
+  }
+  return { figures };
+}
+
+function printRows(title: string, rows: readonly TailRow[]): void {
+  const table = figureTable(['calls', 'number', ...Object.keys(rows[0]?.means ?? {})]);
+  for (const { name, calls, means } of rows)
+    table.push([name, calls, ...Object.values(means).map(Math.round)]);
+  console.log(`\n${title}\n${table.toString()}`);
+}
+
+/** Means of the calls around the median, around p99, and between quantiles. */
+export function tailRows<Call extends { readonly micros: number }>(
+  calls: readonly Call[],
+  columns: Readonly<Record<string, (call: Call) => number>>,
+): TailRow[] {
+  const sorted = calls.toSorted((a, b) => a.micros - b.micros);
+  const part = (name: string, from: number, to: number): TailRow => {
+    const [first, end] = [Math.floor(from * sorted.length), Math.max(Math.ceil(to * sorted.length), 1)];
+    const some = sorted.slice(first, end);
+    const mean = (of: (call: Call) => number): number =>
+      some.reduce((sum, call) => sum + of(call), 0) / Math.max(some.length, 1);
+    const means = Object.fromEntries(Object.entries(columns).map(([column, of]) => [column, mean(of)]));
+    return { name, calls: some.length, means };
+  };
+  return [
+    part('about p50', 0.45, 0.55),
+    part('p90 to p99', 0.9, 0.99),
+    part('about p99', 0.985, 0.995),
+    part('p99 to p99.9', 0.99, 0.999),
+    part('beyond p99.9', 0.999, 1),
+  ];
 }
