@@ -18,8 +18,12 @@ pub trait Wake: Send {
 ///
 /// A closed queue keeps nothing and wakes nobody. So after [`Completions::close`] has returned, no callback into the
 /// host can begin.
+///
+/// JavaScript's thread may drain while the other thread is still waking it. It then waits for no lock of this queue.
 pub struct Completions {
     state: Mutex<State>,
+    /// `None` once closed. Held during a wake-up, and never together with `state`.
+    wake: Mutex<Option<Box<dyn Wake>>>,
 }
 
 /// A batch with more bytes than this takes no more frames. JavaScript copies a batch in one go.
@@ -30,8 +34,7 @@ struct State {
     batches: VecDeque<Batch>,
     /// An allocation for reuse.
     spare: Vec<u8>,
-    /// `None` once closed.
-    wake: Option<Box<dyn Wake>>,
+    closed: bool,
     /// Whether JavaScript still has to be woken for queued frames.
     due: bool,
     /// If set, all queued frames may wait until this time before JavaScript is woken.
@@ -56,8 +59,8 @@ impl Batch {
 impl Completions {
     pub fn new(wake: Box<dyn Wake>) -> Self {
         let batches = VecDeque::new();
-        let state = State { batches, spare: Vec::new(), wake: Some(wake), due: false, gathering: None };
-        Self { state: Mutex::new(state) }
+        let state = State { batches, spare: Vec::new(), closed: false, due: false, gathering: None };
+        Self { state: Mutex::new(state), wake: Mutex::new(Some(wake)) }
     }
 
     /// Appends a frame that is not its call's last.
@@ -77,7 +80,7 @@ impl Completions {
 
     fn append(&self, put: impl FnOnce(&mut Frames), ended: u32, wait: Duration) {
         let mut state = self.lock();
-        if state.wake.is_none() {
+        if state.closed {
             return;
         }
         // If the queue already holds frames, a wake-up or a further drain is under way, unless all of them may wait.
@@ -120,12 +123,9 @@ impl Completions {
     /// Wakes JavaScript if there is something new for it.
     pub fn wake_if_due(&self) {
         let mut state = self.lock();
-        if !mem::take(&mut state.due) {
-            return;
-        }
-        if let Some(wake) = &state.wake
-            && !state.batches.is_empty()
-        {
+        let due = mem::take(&mut state.due) && !state.batches.is_empty();
+        drop(state);
+        if due && let Some(wake) = &*lock(&self.wake) {
             wake.wake();
         }
     }
@@ -152,12 +152,18 @@ impl Completions {
         let mut state = self.lock();
         state.batches.clear();
         state.gathering = None;
-        state.wake = None;
+        state.closed = true;
+        drop(state);
+        *lock(&self.wake) = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
