@@ -16,6 +16,7 @@ import { type Int64, int64, optionalInt64, toUint64, uint64 } from '../util/int6
 import { checkArgument, type Kind, kind, oneOf } from '../util/kinds.js';
 import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
+import { monotonicMs } from '../util/timers.js';
 import {
   checkFile,
   Snapshot,
@@ -203,11 +204,11 @@ export class Maintenance {
     const { endpoint, signal, timeoutMs } = options;
     const rpc = endpoint === undefined ? this.#rpc : this.#rpc.at(endpoint);
     const control = { ...(signal && { signal }), ...(timeoutMs !== undefined && { timeoutMs }) };
-    const deadline = performance.now() + (timeoutMs ?? Number.POSITIVE_INFINITY);
+    const deadline = monotonicMs() + (timeoutMs ?? Number.POSITIVE_INFINITY);
     return new Snapshot({
       signal,
       open: () => {
-        const left = timeoutMs !== undefined && { timeoutMs: Math.max(1, deadline - performance.now()) };
+        const left = timeoutMs !== undefined && { timeoutMs: Math.max(1, deadline - monotonicMs()) };
         return rpc.stream(MaintenanceService.snapshot, { ...control, ...left });
       },
       mayReopen: (stream, error, attempts, since, until) => {
@@ -245,10 +246,10 @@ export class Maintenance {
   async moveLeader(transfereeId: bigint, options: CallControl = {}): Promise<void> {
     callControl.check(options);
     const targetID = toUint64('transfereeId', transfereeId);
-    const deadline = performance.now() + this.#rpc.timeoutOf(options);
+    const deadline = monotonicMs() + this.#rpc.timeoutOf(options);
     const endpoint = await this.#leaderEndpoint(options);
     const request = () => ({ targetID });
-    const timeoutMs = Math.max(1, deadline - performance.now());
+    const timeoutMs = Math.max(1, deadline - monotonicMs());
     return this.#rpc.at(endpoint).call(calls.moveLeader, request, { ...options, timeoutMs });
   }
 

@@ -11,6 +11,7 @@ import { Leavable, OneLoop } from '../util/item-iterator.js';
 import { checkArgument, type Kind, kind, nonEmptyText, shown, text } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
+import { monotonicMs } from '../util/timers.js';
 
 /** etcd ends a snapshot with the SHA-256 of everything before it. */
 const DIGEST_BYTES = 32;
@@ -72,7 +73,7 @@ export interface SnapshotSource {
    * Whether to open another stream after this one, which has brought nothing. Waits until it is time.
    *
    * @param attempts how many streams have failed.
-   * @param since when the first byte was first requested, by `performance.now()`.
+   * @param since when the first byte was first requested, by `monotonicMs()`.
    * @param until ends the wait.
    */
   mayReopen(
@@ -144,7 +145,7 @@ export class Snapshot implements AsyncIterable<Uint8Array>, AsyncDisposable {
 
   /** The first message, from the first stream that brings one. */
   async #first(): Promise<Uint8Array | undefined> {
-    const since = performance.now();
+    const since = monotonicMs();
     using linked = new LinkedSignal([this.#source.signal, this.#closing.signal]);
     for (let attempts = 1; ; attempts++) {
       try {

@@ -36,7 +36,7 @@ import {
 } from '../util/kinds.js';
 import { refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
-import { clearInterval, LONGEST_TIMER_MS, setInterval } from '../util/timers.js';
+import { clearInterval, LONGEST_TIMER_MS, monotonicMs, setInterval } from '../util/timers.js';
 import { pause, settlesBy, unlessAborted, type Waiter, within } from '../util/wait.js';
 import { EtcdClient } from './client.js';
 import { DEFAULT_ENDPOINT, endpointsKind, parseEndpoints } from './endpoints.js';
@@ -260,7 +260,7 @@ export async function connect(
   if (lazy && waitForReadyMs !== undefined) {
     throw invalidArgument("lazy and waitForReadyMs can't be combined: give one of them");
   }
-  const readyBy = waitForReadyMs === undefined ? undefined : performance.now() + waitForReadyMs;
+  const readyBy = waitForReadyMs === undefined ? undefined : monotonicMs() + waitForReadyMs;
   const {
     connectTimeoutMs: wantedMs = 5_000,
     timeoutMs = 10_000,
@@ -398,7 +398,7 @@ async function lookUp(
   for (let failures = 1; ; failures++) {
     try {
       const found = lookUpSrv(srv, withTls);
-      const leftMs = readyBy === undefined ? connectTimeoutMs : readyBy - performance.now();
+      const leftMs = readyBy === undefined ? connectTimeoutMs : readyBy - monotonicMs();
       // A resolver of the user's may hold nothing that keeps the process alive.
       const expired = (wait: Waiter<undefined>): void => wait.resolve(undefined);
       const endpoints = await within<string[] | undefined>(found, {
@@ -413,7 +413,7 @@ async function lookUp(
       throw last ?? new UnavailableError(`DNS gave no answer${inTime}`, init);
     } catch (error) {
       last = error;
-      const leftMs = (readyBy ?? 0) - performance.now();
+      const leftMs = (readyBy ?? 0) - monotonicMs();
       if (!(error instanceof UnavailableError) || leftMs <= 0) throw error;
       await pause(Math.min(backoffMs(failures, lookUpBackoff), leftMs), signal);
     }

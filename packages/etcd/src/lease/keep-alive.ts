@@ -2,7 +2,7 @@ import { answer } from '../json.js';
 import { Leavable } from '../util/item-iterator.js';
 import { guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
-import { queueMicrotask } from '../util/timers.js';
+import { monotonicMs, queueMicrotask } from '../util/timers.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 
 /** One renewal of a lease, as etcd's `LeaseKeepAliveResponse`. */
@@ -62,7 +62,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
   /** How long the lease lasts at least, in ms from now, if it isn't renewed again. 0 once it is lost. */
   get remainingMs(): number {
     if (this.lost.aborted) return 0;
-    return Math.max(0, this.#lease.renewedAt + this.#lease.ttlMs - performance.now());
+    return Math.max(0, this.#lease.renewedAt + this.#lease.ttlMs - monotonicMs());
   }
 
   /**

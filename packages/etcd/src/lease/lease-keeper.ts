@@ -7,7 +7,7 @@ import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/re
 import type { Rpc } from '../rpc/rpc.js';
 import { leaseNotFound } from '../server-errors.js';
 import { CheckedAbortController } from '../util/checked-abort.js';
-import { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } from '../util/timers.js';
+import { clearTimeout, LONGEST_TIMER_MS, monotonicMs, setImmediate, setTimeout } from '../util/timers.js';
 import { DueTimes, slotOf } from './due-times.js';
 import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';
 import { decodeRenewal, type RenewalAnswer } from './renewal-answer.js';
@@ -166,7 +166,7 @@ export class LeaseKeeper implements StreamOwner {
    */
   async confirm(lease: KeptLease): Promise<void> {
     // A renewal that would save the lease may wait to be read. The second turn begins with reading.
-    if (lease.deadline <= performance.now()) {
+    if (lease.deadline <= monotonicMs()) {
       await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
     }
     lease.lost.signal.throwIfAborted();
@@ -224,7 +224,7 @@ export class LeaseKeeper implements StreamOwner {
   // StreamOwner.
 
   opened(): void {
-    this.#lastReceived = performance.now();
+    this.#lastReceived = monotonicMs();
     this.#gathering = false;
     const owed: KeptLease[] = [];
     for (const lease of this.#leases.values()) {
@@ -261,7 +261,7 @@ export class LeaseKeeper implements StreamOwner {
   }
 
   #send(leases: readonly KeptLease[]): void {
-    const now = performance.now();
+    const now = monotonicMs();
     this.#gather(leases.every(({ renewed, waiters }) => renewed && waiters.size === 0));
     for (const lease of leases) {
       lease.sentAt = now;
@@ -279,7 +279,7 @@ export class LeaseKeeper implements StreamOwner {
   }
 
   #answered({ id, ttlSeconds }: RenewalAnswer): void {
-    const now = performance.now();
+    const now = monotonicMs();
     this.#lastReceived = now;
     this.#failure = undefined;
     this.#stream.tokenTaken();
@@ -311,14 +311,14 @@ export class LeaseKeeper implements StreamOwner {
   }
 
   #notFound(lease: KeptLease): void {
-    const age = Math.max(performance.now() - lease.renewedAt, Date.now() - lease.renewedAtDate);
+    const age = Math.max(monotonicMs() - lease.renewedAt, Date.now() - lease.renewedAtDate);
     this.#lose(lease, age < lease.ttlMs ? 'revoked' : 'expired', leaseNotFound(lease.id, keepAliveMethod));
   }
 
   readonly #wake = (): void => {
     this.#timer = undefined;
     this.#timerAt = Number.POSITIVE_INFINITY;
-    const now = performance.now();
+    const now = monotonicMs();
     const expired: KeptLease[] = [];
     const due: KeptLease[] = [];
     let stalled = false;
@@ -349,7 +349,7 @@ export class LeaseKeeper implements StreamOwner {
 
   /** Marks a lease as lost once its time is over. */
   readonly #expire = (lease: KeptLease): void => {
-    if (lease.deadline > performance.now()) return;
+    if (lease.deadline > monotonicMs()) return;
     this.#lose(lease, 'expired', this.#failure ?? this.tooLate(lease, lease.ttlMs));
   };
 
@@ -358,7 +358,7 @@ export class LeaseKeeper implements StreamOwner {
     if (time >= this.#timerAt) return;
     clearTimeout(this.#timer);
     this.#timerAt = time;
-    const delay = Math.min(Math.max(time - performance.now(), 0), LONGEST_TIMER_MS);
+    const delay = Math.min(Math.max(time - monotonicMs(), 0), LONGEST_TIMER_MS);
     this.#timer = setTimeout(this.#wake, Math.ceil(delay));
     if (!this.#referenced) this.#timer.unref();
   }

@@ -2,7 +2,7 @@
 // that. Watches without a base are in watch/.
 
 import { EventEmitter } from 'node:events';
-import { type InspectOptionsStylized, inspect } from 'node:util';
+import type { InspectOptionsStylized } from 'node:util';
 import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError } from '../errors.js';
 import { jsonOf } from '../json.js';
 import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
@@ -10,7 +10,8 @@ import { KeyValue } from '../rpc/messages/key-value.js';
 import { toInt64 } from '../util/int64.js';
 import { checkArgument } from '../util/kinds.js';
 import { guardFunctions, guardListeners, guardMethods } from '../util/methods.js';
-import { nextTick, runApart } from '../util/timers.js';
+import { inspect } from '../util/node-util.js';
+import { monotonicMs, nextTick, runApart } from '../util/timers.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import type { WatchEvent } from '../watch/event.js';
 import { Mirror, type MirrorChange, type MirrorOptions } from './mirror.js';
@@ -147,7 +148,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
    * and the cache shows the missed changes. 0 while it is up to date.
    */
   get disconnectedMs(): number {
-    return this.#disconnectedAt === undefined ? 0 : performance.now() - this.#disconnectedAt;
+    return this.#disconnectedAt === undefined ? 0 : monotonicMs() - this.#disconnectedAt;
   }
 
   /**
@@ -297,7 +298,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
         this.#former = true;
         this.#waiters.fail(reason);
       }
-      this.#disconnectedAt ??= performance.now();
+      this.#disconnectedAt ??= monotonicMs();
       if (this.#isDown) return;
       this.#isDown = true;
       this.#notify('disconnected');

@@ -9,7 +9,7 @@ import {
 } from '../errors.js';
 import { noLeader, statusError } from '../server-errors.js';
 import type { Transport } from '../transport/transport.js';
-import { runApart } from '../util/timers.js';
+import { monotonicMs, runApart } from '../util/timers.js';
 import { atMost } from '../util/wait.js';
 import { backoffMs } from './backoff.js';
 import { connectionChannel } from './channels.js';
@@ -51,7 +51,7 @@ export interface Endpoint {
   state: EndpointState;
   failures: number;
   error: unknown;
-  /** When a failed endpoint is tried again, on the clock of `performance.now()`. */
+  /** When a failed endpoint is tried again, on the clock of `monotonicMs()`. */
   retryAt: number;
   probing: boolean;
   cluster: ClusterMembership;
@@ -208,7 +208,7 @@ export class Balancer {
 
   /** A call on this endpoint could not be answered, and the endpoint is the cause. */
   failed(endpoint: Endpoint, error: unknown): void {
-    const now = performance.now();
+    const now = monotonicMs();
     // If many calls fail together, only one counts.
     if (endpoint.state === 'failed' && now < endpoint.retryAt) return;
     endpoint.failures += 1;
@@ -272,7 +272,7 @@ export class Balancer {
     setMaxListeners(0, over.signal);
     let answered = false;
     const ask = async (endpoint: Endpoint, report: () => void): Promise<void> => {
-      const start = performance.now();
+      const start = monotonicMs();
       try {
         const options = { timeoutMs: this.#init.probeTimeoutMs, signal: over.signal };
         const answer = await endpoint.transport.unary(statusMethod, statusRequest, options);
@@ -281,7 +281,7 @@ export class Balancer {
         readStatus(answer.message);
       } catch (error) {
         if (error === unanswered) {
-          if (performance.now() - start >= NEXT_ENDPOINT_MS) this.failed(endpoint, unanswered);
+          if (monotonicMs() - start >= NEXT_ENDPOINT_MS) this.failed(endpoint, unanswered);
           return;
         }
         if (!refusedForAuth(error)) {
@@ -352,7 +352,7 @@ export class Balancer {
   /** Asks endpoints that aren't ready and are due, so that no call of the user has to find out. */
   #probeUnready(): void {
     for (const endpoint of this.#endpoints) {
-      if (endpoint.state !== 'ready' && !endpoint.probing && performance.now() >= endpoint.retryAt) {
+      if (endpoint.state !== 'ready' && !endpoint.probing && monotonicMs() >= endpoint.retryAt) {
         void this.#probe(endpoint);
       }
     }

@@ -1,4 +1,5 @@
 import { Progress } from '../util/progress.js';
+import { monotonicMs } from '../util/timers.js';
 import type { CallControl } from './rpc.js';
 
 /** More about several calls that are one operation. */
@@ -26,10 +27,10 @@ export function restOfTime(
     ...(requireLeader !== undefined && { requireLeader }),
   };
   if (timeoutMs === undefined) return () => given;
-  const deadline = performance.now() + timeoutMs;
+  const deadline = monotonicMs() + timeoutMs;
   progress.begins();
   return () => {
-    const left = deadline - performance.now();
+    const left = deadline - monotonicMs();
     if (left > 0) return { ...given, timeoutMs: left, wholeTimeoutMs: timeoutMs, progress };
     throw progress.tooLate(timeoutMs, mayBeApplied(), undone);
   };

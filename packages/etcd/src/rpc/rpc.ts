@@ -12,6 +12,7 @@ import { atCaller, callSite } from '../util/at-caller.js';
 import { abortSignal, checkArgument, flag, kind, milliseconds, text, withMethods } from '../util/kinds.js';
 import { Description, type DescriptionMore, type Kinds } from '../util/options.js';
 import { type Progress, progressOf } from '../util/progress.js';
+import { monotonicMs } from '../util/timers.js';
 import { settlesBy } from '../util/wait.js';
 import {
   closedAfter,
@@ -78,8 +79,8 @@ export function describeCall<Options extends CallControl>(
   own: Kinds<Omit<Options, keyof CallControl>>,
   more?: DescriptionMore,
 ): OptionsCheck {
-  const kinds = { ...own, ...control };
-  return new Description<CallControl>(what, kinds, {
+  return new Description(what, own, {
+    also: control,
     hidden: ['attemptAtMostMs', 'wholeTimeoutMs', 'progress'],
     ...more,
   });
@@ -226,7 +227,7 @@ export class Rpc {
     const { tokens } = this.#init;
     if (tokens === undefined && !this.#balancer.mustFind) return this.#openStream(method, options);
     const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
-    const deadline = performance.now() + timeoutMs;
+    const deadline = monotonicMs() + timeoutMs;
     // As in clientv3, the stream has a token of its own. One that expires soon would fail it much later.
     const needed = tokens === undefined ? this.#findOnce() : tokens.notOlderThan(YOUNG_TOKEN_MS);
     const ready = settlesBy(needed, deadline, signal).then((inTime) => {
@@ -238,7 +239,7 @@ export class Rpc {
     const deferred: DeferredStream = new DeferredStream(method, ready, () => {
       if (this.#closed) throw new ClosedError();
       const token = tokens?.current;
-      const left = timeoutMs === Number.POSITIVE_INFINITY ? {} : { timeoutMs: deadline - performance.now() };
+      const left = timeoutMs === Number.POSITIVE_INFINITY ? {} : { timeoutMs: deadline - monotonicMs() };
       const withToken = token ? { metadata: { ...options.metadata, token } } : {};
       return this.#openStream(method, { ...options, ...left, ...withToken }, deferred);
     });
@@ -300,7 +301,7 @@ export class Rpc {
   ): Promise<boolean> {
     if (!(error instanceof EtcdError) || signal.aborted || this.#closed) return false;
     if (blamesEndpoint(error, false)) this.leaveEndpoint(stream, error);
-    if (this.takesAnotherToken(error, attempts - 1)) return performance.now() < deadline;
+    if (this.takesAnotherToken(error, attempts - 1)) return monotonicMs() < deadline;
     if (attempts >= this.#init.maxAttempts || !isRetriable(error, true, false)) return false;
     const waitMs = this.#waitMs(attempts, staysAtEndpoint(error), deadline);
     if (waitMs === undefined) return false;
@@ -444,7 +445,7 @@ export class Rpc {
       const mayPass = failures.some(
         (each) => each instanceof EtcdError && isRetriable(each, true, each instanceof DeadlineExceededError),
       );
-      const leftMs = deadline - performance.now();
+      const leftMs = deadline - monotonicMs();
       if (this.#closed || !mayPass || leftMs <= 0) throw this.#noEndpoint(mayPass ? timeoutMs : undefined);
       await this.#balancer.pause(Math.min(backoffMs(rounds, searchBackoff), leftMs), signal);
     }
@@ -480,10 +481,10 @@ export class Rpc {
     timeoutMs: number,
     trace: CallTrace | undefined,
   ): Promise<Result> {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = monotonicMs() + timeoutMs;
     progressIn(control)?.seeks((ms) => this.#noEndpoint(ms));
     await this.untilFound(deadline, this.#givenMs(control), control.signal);
-    return await this.#first(call, request, control, Math.max(1, deadline - performance.now()), trace);
+    return await this.#first(call, request, control, Math.max(1, deadline - monotonicMs()), trace);
   }
 
   /** The first attempt, which for nearly all calls is the only one. */
@@ -494,7 +495,7 @@ export class Rpc {
     timeoutMs: number,
     trace: CallTrace | undefined,
   ): Promise<Result> {
-    const start = performance.now();
+    const start = monotonicMs();
     const endpoint = this.#balancer.pick();
     const token = this.#init.tokens?.current;
     const attemptTimeoutMs = this.#attemptTimeoutOf(control);
@@ -600,7 +601,7 @@ export class Rpc {
       }
       attempts += 1;
       const endpoint = stays ? attempt.endpoint : this.#balancer.pick(attempt.endpoint);
-      const leftMs = Math.max(1, deadline - performance.now());
+      const leftMs = Math.max(1, deadline - monotonicMs());
       const attemptTimeoutMs = this.#attemptTimeoutOf(control);
       const token = this.#init.tokens?.current;
       const atMostMs = Math.min(attemptTimeoutMs, leftMs);
@@ -647,7 +648,7 @@ export class Rpc {
     const waits = stays || attempts % size === 0;
     let waitMs = waits ? backoffMs(stays ? attempts : attempts / size, backoff) : 0;
     // The last attempts come closer together, so that the whole of the call's time is used.
-    const leftMs = deadline - performance.now();
+    const leftMs = deadline - monotonicMs();
     if (waitMs >= leftMs) waitMs = leftMs / 2;
     const tooClose = waitMs > 0 && waitMs < backoff.firstMs / 2;
     return leftMs <= 0 || tooClose ? undefined : waitMs;
@@ -688,7 +689,7 @@ export class Rpc {
         // With a bound on attempts, the request may have failed at once, and would again.
         const tookItsTime = timedOut || this.#init.maxAttempts === Number.POSITIVE_INFINITY;
         const again = tookItsTime && isRetriable(error, true, timedOut) && !this.#closed;
-        if (!again || performance.now() >= deadline) throw ofAllAttempts(error, fate);
+        if (!again || monotonicMs() >= deadline) throw ofAllAttempts(error, fate);
       }
     }
   }
@@ -699,7 +700,7 @@ export class Rpc {
     control: CallControl,
     timeoutMs: number,
   ): Promise<Result> {
-    const start = performance.now();
+    const start = monotonicMs();
     const trace = newTrace(call.method.path, 'unary');
     callStartChannel.publish(trace);
     try {
@@ -714,7 +715,7 @@ export class Rpc {
 
   /** @param outer the stream that the owner holds, where it isn't the stream itself. */
   #openStream(method: string, options: CallOptions, outer?: ByteStream): ByteStream {
-    const start = performance.now();
+    const start = monotonicMs();
     const endpoint = this.#balancer.pick();
     const stream = endpoint.transport.stream(method, options);
     this.#streams.set(outer ?? stream, endpoint);
@@ -781,7 +782,7 @@ function newTrace(method: string, kind: CallTrace['kind']): CallTrace {
 }
 
 function endTrace(trace: CallTrace, start: number, error: unknown): void {
-  trace.durationMs = performance.now() - start;
+  trace.durationMs = monotonicMs() - start;
   trace.error = isUnwanted(error) ? undefined : error;
   if (error === undefined) trace.code = StatusCode.OK;
   else if (error instanceof EtcdError) trace.code = error.code;

@@ -1,4 +1,5 @@
 import { isAuthOff } from '../server-errors.js';
+import { monotonicMs } from '../util/timers.js';
 
 /** Name and password of an etcd user. */
 export interface Credentials {
@@ -55,7 +56,7 @@ export class TokenSource {
 
   /** A token that isn't older than this. A long-lived stream shouldn't begin with a token that is about to expire. */
   notOlderThan(ms: number): Promise<string> {
-    const young = performance.now() - this.#fetchedAt <= ms;
+    const young = monotonicMs() - this.#fetchedAt <= ms;
     return young && this.#token !== undefined ? Promise.resolve(this.#token) : this.refresh(this.#token);
   }
 
@@ -71,7 +72,7 @@ export class TokenSource {
       if (!isAuthOff(error)) throw error;
       this.#token = '';
     }
-    this.#fetchedAt = performance.now();
+    this.#fetchedAt = monotonicMs();
     return this.#token;
   }
 }

@@ -1,7 +1,7 @@
-import { types } from 'node:util';
 import { closestMatch } from 'leven';
 import { invalidArgument } from '../errors.js';
 import { isController, isSignal, type Kind, type Shape, shown } from './kinds.js';
+import { types } from './node-util.js';
 
 /** A kind for each field, with none missing and no others. */
 export type Kinds<Fields> = {
@@ -19,6 +19,8 @@ export interface DescriptionMore {
   readonly hints?: Hints;
   /** Fields that the messages don't list. */
   readonly hidden?: readonly string[];
+  /** Further fields, which several descriptions share. */
+  readonly also?: Readonly<Record<string, Shape>>;
   /** Fields that must be there. */
   readonly required?: readonly string[];
   /** An example, for a caller who passes something other than an object. */
@@ -52,9 +54,10 @@ const usualHints: Hints = {
  */
 export class Description<Fields> implements Kind<Fields> {
   readonly #what: string;
-  readonly #kinds: Map<string, Shape>;
+  readonly #given: readonly Readonly<Record<string, Shape>>[];
   readonly #more: DescriptionMore;
   readonly #countFitting: CountFitting | undefined;
+  #all: Map<string, Shape> | undefined;
 
   /**
    * @param what the object that has the fields, for messages: `put()`.
@@ -63,8 +66,14 @@ export class Description<Fields> implements Kind<Fields> {
   constructor(what: string, kinds: Kinds<Fields>, more: DescriptionMore = {}, countFitting?: CountFitting) {
     this.#countFitting = countFitting;
     this.#what = what;
-    this.#kinds = new Map(Object.entries<Shape>(kinds));
+    this.#given = [kinds, more.also ?? {}];
     this.#more = more;
+  }
+
+  /** Put together when they are first needed: most programs use few of the methods. */
+  get #kinds(): Map<string, Shape> {
+    this.#all ??= new Map(this.#given.flatMap((kinds) => Object.entries(kinds)));
+    return this.#all;
   }
 
   /**

@@ -1,6 +1,6 @@
 import { atCaller } from './at-caller.js';
 import { onAbort } from './on-abort.js';
-import { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } from './timers.js';
+import { clearTimeout, LONGEST_TIMER_MS, monotonicMs, setImmediate, setTimeout } from './timers.js';
 
 /** A wait for a value that another part of the client will provide. */
 export interface Waiter<T> {
@@ -100,7 +100,7 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | unde
 }
 
 /**
- * Whether the promise is fulfilled by the deadline, on the clock of `performance.now()`. Rejects with its failure, or with
+ * Whether the promise is fulfilled by the deadline, on the clock of `monotonicMs()`. Rejects with its failure, or with
  * the signal's reason.
  */
 export function settlesBy(
@@ -112,7 +112,7 @@ export function settlesBy(
     promise.then(() => true),
     {
       signal,
-      timeoutMs: deadline - performance.now(),
+      timeoutMs: deadline - monotonicMs(),
       expired: (wait) => afterReading(() => wait.resolve(false)),
     },
   );
@@ -147,7 +147,7 @@ export function afterReading(run: () => void): void {
 
 /** Resolves when the promise is fulfilled, or after that time. Rejects with the promise's failure. */
 export async function atMost(promise: Promise<unknown>, ms: number): Promise<void> {
-  await settlesBy(promise, performance.now() + ms, undefined);
+  await settlesBy(promise, monotonicMs() + ms, undefined);
 }
 
 /**

@@ -1,8 +1,6 @@
 // transport/native/ is the TypeScript half of the native transport: it loads the addon, encodes the frames that cross
 // into it, and decides how much is handled in a turn. The other half is crates/etcd-transport.
 
-// Not imported by name, as webpack replaces an imported createRequire().
-import nodeModule from 'node:module';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { builtIn } from '../../built-in.js';
@@ -100,7 +98,10 @@ function load(): NativeAddon | Error {
   for (const candidate of given ? [resolve(given)] : candidatesOf(host, from)) {
     for (const place of from) {
       try {
-        return checked(nodeModule.createRequire(place)(candidate) as Partial<NativeAddon>, candidate);
+        return checked(
+          builtIn('node:module').createRequire(place)(candidate) as Partial<NativeAddon>,
+          candidate,
+        );
       } catch (failure) {
         failures.push(failure);
       }

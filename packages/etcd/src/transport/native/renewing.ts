@@ -1,4 +1,5 @@
 import { ClosedError } from '../../errors.js';
+import { monotonicMs } from '../../util/timers.js';
 import { settlesBy } from '../../util/wait.js';
 import { DeferredStream } from '../deferred-stream.js';
 import { tlsFailed, tlsOverdue } from '../tls-source.js';
@@ -62,7 +63,7 @@ export class RenewingTransport implements Transport {
   async #renewed(method: string, options: CallOptions): Promise<CallOptions> {
     if (this.#closed) throw new ClosedError();
     const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
-    const deadline = performance.now() + timeoutMs;
+    const deadline = monotonicMs() + timeoutMs;
     // When many calls need a connection, only one asks.
     this.#renewing ??= this.#renew(method).finally(() => {
       this.#renewing = undefined;
@@ -71,7 +72,7 @@ export class RenewingTransport implements Transport {
       throw tlsOverdue(timeoutMs, method);
     }
     if (timeoutMs === Number.POSITIVE_INFINITY) return options;
-    return { ...options, timeoutMs: Math.max(1, deadline - performance.now()) };
+    return { ...options, timeoutMs: Math.max(1, deadline - monotonicMs()) };
   }
 
   async #renew(method: string): Promise<void> {

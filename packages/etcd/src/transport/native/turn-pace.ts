@@ -1,4 +1,4 @@
-import { nextTick } from '../../util/timers.js';
+import { monotonicMs, nextTick } from '../../util/timers.js';
 
 /**
  * How long what is handled in one turn of the event loop may take, in ms: everything else in the process waits for it.
@@ -22,7 +22,7 @@ export class TurnPace {
 
   /** How many to handle in the turn that begins now. */
   begin(): number {
-    this.#began = performance.now();
+    this.#began = monotonicMs();
     return this.#most;
   }
 
@@ -38,7 +38,7 @@ export class TurnPace {
   readonly #afterMicrotasks = (): void => nextTick(this.#ended);
 
   readonly #ended = (): void => {
-    const turns = (performance.now() - this.#began) / LONGEST_TURN_MS;
+    const turns = (monotonicMs() - this.#began) / LONGEST_TURN_MS;
     // A short turn with few answers says little about a turn with many.
     if (turns <= 1 && this.#handled < this.#most) return;
     this.#most = Math.min(Math.max(Math.floor(this.#handled / turns), 1), MOST_IN_TURN);
