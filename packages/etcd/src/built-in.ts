@@ -9,7 +9,7 @@ interface BuiltIns {
 
 /**
  * A module of the host, loaded when it is first needed. An `import` of it would also read everything that it exports,
- * and some of that loads further modules: of `node:util` four, of `node:fs` Node's streams.
+ * and some of that loads further modules: of `node:util` three, of `node:fs` Node's streams.
  */
 export function builtIn<Name extends keyof BuiltIns>(name: Name): BuiltIns[Name] {
   return process.getBuiltinModule(name);

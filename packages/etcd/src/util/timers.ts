@@ -10,7 +10,7 @@ export const nextTick = process.nextTick.bind(process);
 const { hrtime } = process;
 
 /**
- * A time in ms on the host's monotonic clock. The first use of `performance` makes Node load its module with eleven
+ * A time in ms on the host's monotonic clock. The first use of `performance` makes Node load its module with ten
  * others, which takes 1 ms.
  */
 export function monotonicMs(): number {
