@@ -82,7 +82,7 @@ test('a wait beside an idle CPU is a wake-up', () => {
   assert.deepEqual(whole(call?.after), { works: 66, wakes: 5, waits: 0, sleeps: 2 });
 });
 
-test('a thread that nobody woke goes on where the other one has done its part', () => {
+test('a thread that nobody woke continues where the other one has done its part', () => {
   const unwoken = RECORDED.split('\n').filter((line) => !/sched_wak.*pid=25667/.test(line));
   const [call] = join(read(unwoken.join('\n')), true);
   assert.deepEqual(whole(call?.javaScript), { works: 30, wakes: 0, waits: 0, sleeps: 0 });

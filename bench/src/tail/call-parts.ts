@@ -36,7 +36,7 @@ export interface TracedCalls {
   readonly toClient: readonly Segment[];
   readonly server: GroupTimeline;
   readonly client: GroupTimeline;
-  /** Of a client that has two threads; the wake-ups are those of JavaScript's. */
+  /** Of a client that has two threads. The wake-ups are those of JavaScript's thread. */
   readonly threads?: {
     readonly runtime: GroupTimeline;
     readonly javaScript: GroupTimeline;

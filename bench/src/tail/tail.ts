@@ -38,12 +38,12 @@ const COLUMNS: Readonly<Record<string, (call: CallParts) => number>> = {
   µs: ({ micros }) => micros,
   'to send': ({ before }) => before,
   'server works': ({ server }) => server.works,
-  'sleeps, disk': ({ server }) => server.sleeps,
-  wakes: ({ server }) => server.wakes,
-  waits: ({ server }) => server.waits,
+  'server sleeps': ({ server }) => server.sleeps,
+  'server wakes': ({ server }) => server.wakes,
+  'server waits': ({ server }) => server.waits,
   'client works': ({ after }) => after.works,
-  'wakes ': ({ after }) => after.wakes + after.sleeps,
-  'waits ': ({ after }) => after.waits,
+  'client wakes': ({ after }) => after.wakes + after.sleeps,
+  'client waits': ({ after }) => after.waits,
   GC: ({ collected }) => collected,
 };
 
@@ -98,10 +98,12 @@ export async function benchTail({ seconds, rounds, json }: TailOptions): Promise
     const table = figureTable([op, 'client', 'calls', ...Object.keys(COLUMNS)]);
     const ofOp = figures.filter((figure) => figure.op === op);
     for (const i of (ofOp[0]?.rows ?? []).keys()) {
-      for (const { client, rows } of ofOp) {
-        const row = rows[i] as TailRow;
-        table.push([row.name, client, row.calls, ...Object.values(row.means).map(Math.round)]);
-      }
+      const rows = ofOp.map(({ client, rows }) => ({ client, ...(rows[i] as TailRow) }));
+      for (const { name, client, calls, means } of rows)
+        table.push([name, client, calls, ...Object.values(means).map(Math.round)]);
+      const [ours, theirs] = rows;
+      if (ours !== undefined && theirs !== undefined)
+        table.push([ours.name, 'difference', '', ...differences(ours, theirs).map(Math.round)]);
     }
     console.log(`\none ${op} after another: means in µs\n${table.toString()}`);
     const subject = ofOp.find(({ client }) => client === SUBJECT);
@@ -112,6 +114,11 @@ export async function benchTail({ seconds, rounds, json }: TailOptions): Promise
   }
   writeJson(json, { figures: figures.map(({ op, client, rows }) => ({ op, client, rows })) });
   return 0;
+}
+
+/** By how much each mean of a row is above another row's. */
+function differences({ means }: TailRow, other: TailRow): number[] {
+  return Object.entries(means).map(([column, mean]) => mean - (other.means[column] ?? 0));
 }
 
 async function run(
