@@ -51,8 +51,8 @@ fn credit_of(bytes: usize) -> usize {
 ///
 /// All the work for the calls is one future, including the connection's part. So whoever polls it takes a call from the
 /// command to the socket in one go ([`crate::shared_task`]). The service also keeps the calls' deadlines, with one
-/// timer for all, as a timer of tokio for each call would cost more. And it wakes JavaScript once for all calls whose
-/// answers arrived in one read.
+/// timer for all, as a timer of tokio for each call would cost more. Whoever has polled it wakes JavaScript, once for all
+/// calls whose answers arrived in one read.
 pub struct Service {
     commands: UnboundedReceiver<Commands>,
     calls: Arc<Calls>,
@@ -129,7 +129,6 @@ impl Future for Service {
             service.set_alarm();
             service.ring(cx);
         }
-        service.calls.completions.wake_if_due();
         Poll::Pending
     }
 }

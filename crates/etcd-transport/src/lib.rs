@@ -258,7 +258,8 @@ fn serve(lease: RuntimeLease, channel: Arc<Channel>, completions: &Arc<Completio
     let (submit, batches) = unbounded_channel();
     let service = {
         let _context = lease.handle().enter();
-        SharedTask::new(Service::new(channel, batches, completions.clone()))
+        let woken = completions.clone();
+        SharedTask::new(Service::new(channel, batches, completions.clone()), move || woken.wake_if_due())
     };
     lease.handle().spawn(service.run());
     RuntimeSide { lease, submit, service }

@@ -30,14 +30,21 @@ pub struct SharedTask {
     /// `None` once the future has ended. Held only during a poll.
     future: Mutex<Option<BoxedFuture>>,
     task: AtomicWaker,
+    left: Box<dyn Fn() + Send + Sync>,
 }
 
 impl SharedTask {
-    pub fn new(future: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
+    /// `left` is called after each poll of the future, by the thread that polled it. Another thread that it wakes may
+    /// already continue the future itself.
+    pub fn new(
+        future: impl Future<Output = ()> + Send + 'static,
+        left: impl Fn() + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             state: AtomicU8::new(IDLE),
             future: Mutex::new(Some(Box::pin(future))),
             task: AtomicWaker::new(),
+            left: Box::new(left),
         })
     }
 
@@ -76,6 +83,7 @@ impl SharedTask {
                 }
             }
             if self.state.compare_exchange(POLLING, IDLE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                (self.left)();
                 return Poll::Pending;
             }
         }
@@ -87,6 +95,7 @@ impl SharedTask {
     fn leave(&self) {
         self.state.store(IDLE, Ordering::Release);
         self.task.wake();
+        (self.left)();
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<BoxedFuture>> {
@@ -136,6 +145,7 @@ mod tests {
     use super::*;
     use std::future::{pending, poll_fn};
     use std::sync::atomic::AtomicU32;
+    use std::sync::{OnceLock, Weak};
     use std::thread;
     use std::time::{Duration, Instant};
 
@@ -164,7 +174,7 @@ mod tests {
         let sum = Arc::new(AtomicU32::new(0));
         let added = sum.clone();
         let busy = AtomicU8::new(0);
-        let task = SharedTask::new(poll_fn(move |cx| {
+        let future = poll_fn(move |cx| {
             assert_eq!(busy.swap(1, Ordering::SeqCst), 0, "polled twice at once");
             let mut ended = false;
             while let Poll::Ready(number) = receive.poll_recv(cx) {
@@ -178,8 +188,8 @@ mod tests {
             }
             busy.store(0, Ordering::SeqCst);
             if ended { Poll::Ready(()) } else { Poll::Pending }
-        }));
-        (task, send, sum)
+        });
+        (SharedTask::new(future, || ()), send, sum)
     }
 
     fn wait_for(sum: &AtomicU32, expected: u32) {
@@ -196,6 +206,32 @@ mod tests {
         let (task, send, sum) = adder();
         task.carry_on_after(|| send.send(7).unwrap_or_default());
         assert_eq!(sum.load(Ordering::SeqCst), 7);
+    }
+
+    #[test]
+    fn whoever_is_woken_by_a_poll_can_continue_at_once() {
+        let (send, mut receive) = unbounded_channel::<u32>();
+        let received = Arc::new(AtomicU32::new(0));
+        let counted = received.clone();
+        let (again, once_more) = (Arc::new(OnceLock::<Weak<SharedTask>>::new()), AtomicU8::new(0));
+        let itself = again.clone();
+        let future = poll_fn(move |cx| {
+            while let Poll::Ready(Some(number)) = receive.poll_recv(cx) {
+                counted.fetch_add(number, Ordering::SeqCst);
+            }
+            Poll::Pending
+        });
+        // As JavaScript's thread does that the first poll has woken.
+        let task = SharedTask::new(future, move || {
+            if once_more.swap(1, Ordering::SeqCst) == 0
+                && let Some(task) = itself.get().and_then(Weak::upgrade)
+            {
+                task.carry_on_after(|| send.send(7).unwrap_or_default());
+            }
+        });
+        assert!(again.set(Arc::downgrade(&task)).is_ok());
+        task.carry_on_after(|| ());
+        assert_eq!(received.load(Ordering::SeqCst), 7);
     }
 
     #[test]
@@ -228,10 +264,11 @@ mod tests {
         }
         let dropped = Arc::new(AtomicU32::new(0));
         let held = CountsDrops(dropped.clone());
-        let task = SharedTask::new(async move {
+        let future = async move {
             let _held = held;
             pending::<()>().await;
-        });
+        };
+        let task = SharedTask::new(future, || ());
         let (thread, stop) = running(&task);
         drop(stop);
         assert!(thread.join().is_ok());
@@ -241,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_it_and_not_its_caller() {
-        let task = SharedTask::new(async { panic!("expected by the test") });
+        let task = SharedTask::new(async { panic!("expected by the test") }, || ());
         task.carry_on_after(|| ());
         task.carry_on_after(|| ());
         assert!(task.lock().is_none());
