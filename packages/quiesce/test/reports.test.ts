@@ -101,9 +101,37 @@ describe('TAP', () => {
   });
 });
 
+/** What GitHub's runner takes for commands: it trims lines, and looks at none until a `stop-commands` is ended. */
+function commandsIn(output: string): string[] {
+  let until: string | undefined;
+  return output.split('\n').flatMap((line) => {
+    const text = line.trim();
+    if (until !== undefined) {
+      if (text === `::${until}::`) until = undefined;
+      return [];
+    }
+    until = /^::stop-commands::(.+)$/.exec(text)?.[1];
+    return until === undefined && text.startsWith('::') ? [text] : [];
+  });
+}
+
 describe('GitHub', () => {
+  test('what a program or a name says is no command', async () => {
+    const program = 'echo ::error::mine; echo ::stop-commands::mine; exit 1';
+    const { stdout } = await quiesce(
+      ['run', '-n', '1', '--name', '::error::named', '--', 'sh', '-c', program],
+      {
+        GITHUB_ACTIONS: 'true',
+      },
+    );
+    assert.match(stdout, /^ +::error::mine$/m);
+    const [only, ...others] = commandsIn(stdout);
+    assert.match(only ?? '', /^::error title=%3A%3Aerror/);
+    assert.deepEqual(others, []);
+  });
+
   test('annotations are one line each, escaped, and the rest of the output makes none', () => {
-    const commands = ended.stdout.split('\n').filter((line) => line.startsWith('::'));
+    const commands = commandsIn(ended.stdout);
     assert.equal(commands.length, 4, ended.stdout);
     const [first = ''] = commands;
     assert.ok(

@@ -3,7 +3,7 @@ import { appendFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EnvironmentError, messageOf, UsageError } from '../errors.js';
-import { githubAnnotations, githubSummary } from '../report/github.js';
+import { githubAnnotations, githubQuote, githubSummary } from '../report/github.js';
 import { terminalReport } from '../report/terminal.js';
 import type { PlanResult } from '../results/result.js';
 import { reportText } from './checkpoint.js';
@@ -75,7 +75,9 @@ function placeOf(file: string, links = 0): string {
  */
 export async function writeReports(result: PlanResult, flags: ReportFlags): Promise<void> {
   const { stream, colour, columns } = readerStream(FORMATS.some((format) => flags[format] === '-'));
-  stream.write(`\n${terminalReport(result, colour, columns)}`);
+  const github = flags.github ?? process.env.GITHUB_ACTIONS === 'true';
+  const report = `\n${terminalReport(result, colour, columns)}`;
+  stream.write(github ? githubQuote(report) : report);
   // Loaded only when requested.
   const texts = {
     json: async () => reportText(result),
@@ -87,7 +89,7 @@ export async function writeReports(result: PlanResult, flags: ReportFlags): Prom
     const file = flags[format];
     if (file !== undefined) await writeOutput(file, await texts[format]());
   });
-  if (flags.github ?? process.env.GITHUB_ACTIONS === 'true') {
+  if (github) {
     stream.write(githubAnnotations(result));
     written.push(addSummary(githubSummary(result)));
   }

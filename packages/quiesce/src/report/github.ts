@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { formatMs } from '../duration.js';
 import type { PlanResult } from '../results/result.js';
 import { VERSION } from '../version.js';
@@ -37,6 +38,12 @@ export function githubAnnotations(result: PlanResult): string {
     errors.splice(MOST_ANNOTATIONS, left, command('notice', {}, `${left} more, in the step's log`));
   }
   return errors.map((line) => `${line}\n`).join('');
+}
+
+/** A text in which the runner looks for no commands: it may quote what a program has printed. */
+export function githubQuote(text: string): string {
+  const end = randomUUID();
+  return `::stop-commands::${end}\n${text}::${end}::\n`;
 }
 
 /** The table of the result as Markdown, for a GitHub step's summary. */
