@@ -101,6 +101,25 @@ test('a strict scenario that left only threads that are allowed says so', {
   );
 });
 
+test('threads that were left are counted for each run, also those that are not listed', {
+  skip: process.platform !== 'linux' && 'the witness needs Linux',
+}, async () => {
+  const program = `import threading, time
+for _ in range(100): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()`;
+  const scenario = { name: 'threads', command: [realPython(), '-c', program], runs: 2, strict: true };
+  const result = await runPlan({ scenarios: [scenario] });
+  const [first] = result.scenarios[0]?.runs ?? [];
+  assert.deepEqual(first?.outcome, { kind: 'threads-left', threads: 100 });
+  assert.deepEqual([first?.left.threads?.length, first?.left.moreThreads], [64, 36]);
+  assert.match(
+    terminalReport(result, false).replace(/\s+/g, ' '),
+    /2 of 2 runs left threads running at exit: python\S* \(.*\) x64, not listed x36/,
+  );
+  // Of threads that are not listed, nobody knows whether they are allowed. They are taken to be like the others.
+  const allowed = await runPlan({ scenarios: [{ ...scenario, allowThreads: ['python*'] }] });
+  assert.equal(allowed.ok, true);
+});
+
 test('sentences are wrapped between words, what is copied is not', async () => {
   const hang = {
     name: 'hangs',

@@ -277,10 +277,26 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   return [...remarks, ...leftNotes(result)];
 }
 
+const sum = (counts: readonly number[]): number => counts.reduce((all, count) => all + count, 0);
+
+/** How many of something each of some runs left, and how many of the runs left any. */
+function howMany(counts: readonly number[]): string {
+  const some = counts.filter((count) => count > 0);
+  const [least, most] = [Math.min(...some), Math.max(...some)];
+  const each = most === 1 ? '' : least === most ? ` x${most}` : ` x${least} to ${most}`;
+  return some.length === counts.length ? each : `${each} (in ${some.length})`;
+}
+
 /** What runs left at exit, whatever their outcome. */
 function leftNotes({ runs }: ScenarioResult): string[] {
   const kinds: [string, (run: RunRecord) => string[]][] = [
-    ['threads running', ({ left }) => withoutHostThreads(left.threads ?? []).map(leftThreadLabel)],
+    [
+      'threads running',
+      ({ left }) => [
+        ...withoutHostThreads(left.threads ?? []).map(leftThreadLabel),
+        ...Array.from({ length: left.moreThreads ?? 0 }, () => 'not listed'),
+      ],
+    ],
     [
       'sockets listening',
       ({ left }) => left.sockets.filter((s) => s.state === 'listening').map((s) => s.address),
@@ -290,11 +306,14 @@ function leftNotes({ runs }: ScenarioResult): string[] {
   return kinds.flatMap(([what, things]) => {
     const seen = runs.map(things).filter((names) => names.length > 0);
     if (seen.length === 0) return [];
-    const counts = new Map<string, number>();
-    for (const name of seen.flat()) counts.set(name, (counts.get(name) ?? 0) + 1);
-    const names = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_LEFT);
-    const list = names.map(([label, n]) => (n === seen.length ? label : `${label} x${n}`)).join(', ');
-    const more = counts.size > names.length ? ', ...' : '';
+    const labels = [...new Set(seen.flat())]
+      .map((label) => ({ label, counts: seen.map((names) => names.filter((name) => name === label).length) }))
+      .sort((a, b) => sum(b.counts) - sum(a.counts));
+    const list = labels
+      .slice(0, MOST_LEFT)
+      .map(({ label, counts }) => label + howMany(counts))
+      .join(', ');
+    const more = labels.length > MOST_LEFT ? ', ...' : '';
     return `${seen.length} of ${runsText(runs.length)} left ${what} at exit: ${printable(list)}${more}`;
   });
 }

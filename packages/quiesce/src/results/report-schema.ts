@@ -88,7 +88,8 @@ const left = z
         }),
       )
       .nullable()
-      .describe('null when unknown'),
+      .describe('null when unknown; at most 64'),
+    moreThreads: z.int().min(1).exactOptional().describe('further threads, which are not listed'),
     sockets: z.array(
       z.looseObject({ state: z.enum(['listening', 'connected', 'unconnected']), address: z.string() }),
     ),

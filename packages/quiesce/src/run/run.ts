@@ -54,10 +54,12 @@ export interface RunSpec {
 /** What was left when the main process ended. */
 export interface LeftAtExit {
   /**
-   * Threads that still ran after all exit handlers and destructors; `null` if unknown: the process was killed, or the
-   * witness couldn't be loaded.
+   * Threads that still ran after all exit handlers and destructors, at most 64; `null` if unknown: the process was killed,
+   * or the witness couldn't be loaded.
    */
   readonly threads: readonly LeftThread[] | null;
+  /** How many further threads there were; absent if there were none. */
+  readonly moreThreads?: number;
   /** Internet sockets that were still open then. */
   readonly sockets: readonly LeftSocket[];
   /** Entries of the run's own temporary directory (`TMPDIR`). At most 20. */
@@ -268,11 +270,7 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
       hung,
       signature,
       stderrBytes: output.stderrBytes(),
-      threadsLeft: spec.strict
-        ? withoutHostThreads(left.threads ?? []).filter(
-            (thread) => !isAllowedThread(thread, spec.allowThreads),
-          ).length
-        : 0,
+      threadsLeft: spec.strict ? threadsLeft(left, spec.allowThreads) : 0,
     };
     const outcome = outcomeOf(seen, spec.expect);
     const failed = isFailure(outcome, status, spec.expect);
@@ -565,10 +563,20 @@ async function untilStopped(pid: number): Promise<void> {
   for (let i = 0; i < STOP_POLLS && isRunning(pid); i++) await delay(1);
 }
 
+/** How many threads were left that may not be. */
+function threadsLeft(
+  { threads, moreThreads = 0 }: Pick<LeftAtExit, 'threads' | 'moreThreads'>,
+  allowed: readonly string[],
+): number {
+  const bad = withoutHostThreads(threads ?? []).filter((thread) => !isAllowedThread(thread, allowed)).length;
+  // Threads that aren't listed are taken to be like those that are.
+  return bad === 0 ? 0 : bad + moreThreads;
+}
+
 function leftOf(pid: number, lines: readonly WitnessLine[]): Omit<LeftAtExit, 'files'> {
   const threads: LeftThread[] = [];
   const sockets: LeftSocket[] = [];
-  let seen = false;
+  let count: number | undefined;
   for (const line of lines) {
     if (line.type === 'done' || line.pid !== pid) continue;
     if (line.type === 'thread') {
@@ -576,9 +584,10 @@ function leftOf(pid: number, lines: readonly WitnessLine[]): Omit<LeftAtExit, 'f
       threads.push(thread);
     }
     if (line.type === 'socket') sockets.push({ state: line.state, address: line.address });
-    if (line.type === 'threads') seen = true;
+    if (line.type === 'threads') count = line.count;
   }
-  return { threads: seen ? threads : null, sockets };
+  const more = (count ?? 0) - threads.length;
+  return { threads: count === undefined ? null : threads, ...(more > 0 && { moreThreads: more }), sockets };
 }
 
 /** Waits for the rest of the group and its output, kills what outlives both, and names it. */
