@@ -6,7 +6,7 @@ import { compare } from './cli/compare.js';
 import { doctor } from './cli/doctor.js';
 import { history } from './cli/history.js';
 import { init } from './cli/init.js';
-import { InterruptedError } from './cli/interrupt.js';
+import { InterruptedError, keepIgnored } from './cli/interrupt.js';
 import { merge } from './cli/merge.js';
 import { run } from './cli/run.js';
 import { runsNeeded } from './cli/runs-needed.js';
@@ -134,6 +134,7 @@ process.on('exit', (code) => {
 // Includes exceptions of a plan module. Node's own exit code, 1, would say that runs failed.
 process.on('uncaughtException', (error) => end(explain(error)));
 
+keepIgnored();
 end(await main().catch(explain));
 
 /**

@@ -22,11 +22,21 @@ script('lost-interpreter', '#!/nowhere/sh\n');
 script('no-interpreter', 'echo hello\nexit 3\n');
 script('not-executable', 'exit 0\n', 0o644);
 
-/** `$Q` stands for the tester in a shell command, whose working directory is this file's. */
+/**
+ * In a shell command, `$Q` stands for the tester, and `$COMMAND` for its command as it is installed. The working directory
+ * is this file's.
+ */
 function shell(line: string, env: NodeJS.ProcessEnv = {}): { code: number | null; output: string } {
   const { status, stdout, stderr } = spawnSync('bash', ['-c', `${line} 2>&1`], {
     ...{ cwd: dir, timeout: 60_000, encoding: 'utf8' },
-    env: { ...process.env, NO_COLOR: '1', TMPDIR: scratch, Q: `${process.execPath} ${bin}`, ...env },
+    env: {
+      ...process.env,
+      NO_COLOR: '1',
+      TMPDIR: scratch,
+      Q: `${process.execPath} ${bin}`,
+      COMMAND: bin,
+      ...env,
+    },
   });
   return { code: status, output: stdout + stderr };
 }
@@ -64,6 +74,15 @@ const cases: readonly (readonly [what: string, line: string, code: number, outpu
       0,
       /^All as expected/m,
     ],
+    ...['HUP', 'INT', 'TERM', 'QUIT'].map((name): [string, string, number, RegExp] => [
+      `SIG${name} was ignored when it began`,
+      // The program isn't a child of the tester.
+      `(trap '' ${name}; exec $COMMAND run -n 1 -- bash -c 'env >variables; touch started; sleep 1') & p=$!
+        until [ -e started ]; do sleep 0.02; done; kill -${name} $p; rm started; wait $p; c=$?
+        grep -c IGNORED variables; exit $c`,
+      0,
+      /^All as expected(?:.*\n)*0$/m,
+    ]),
     [
       'few files may be open',
       '(ulimit -n 20; $Q run -- true)',

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { QuiesceError } from '../errors.js';
 import { runExitGuards } from '../process/exit-guard.js';
 
@@ -18,6 +19,24 @@ export class InterruptedError extends QuiesceError {
 }
 
 /**
+ * Lets the signals that were ignored when the command began stay ignored, as `nohup` asks. Node has given them their
+ * default action. bin/quiesce.js says which ones they were, in a variable that no program under test gets.
+ */
+export function keepIgnored(): void {
+  const { QUIESCE_IGNORED_SIGNALS: mask = '' } = process.env;
+  delete process.env.QUIESCE_IGNORED_SIGNALS;
+  if (!/^[\da-f]{1,16}$/.test(mask)) return;
+  for (const name of [...HANDLED, 'SIGQUIT'] as const) {
+    // Bit 0 is signal 1.
+    if ((BigInt(`0x${mask}`) >> BigInt(constants.signals[name] - 1)) % 2n === 0n) continue;
+    ignored.add(name);
+    process.on(name, () => {});
+  }
+}
+
+const ignored = new Set<NodeJS.Signals>();
+
+/**
  * Does some work that an interrupt aborts through the `AbortSignal`. The work is still awaited, so that it can return
  * the result so far. A second interrupt, or SIGQUIT (Ctrl-\), ends this process at once, and leaves nothing behind
  * either.
@@ -34,13 +53,14 @@ export async function interruptible<T>(
     stoppedBy = name;
     stop.abort(new InterruptedError(name));
   };
-  for (const name of HANDLED) process.on(name, onSignal);
-  process.on('SIGQUIT', endAtOnce);
+  const handled = HANDLED.filter((name) => !ignored.has(name));
+  for (const name of handled) process.on(name, onSignal);
+  if (!ignored.has('SIGQUIT')) process.on('SIGQUIT', endAtOnce);
   try {
     const result = await work(stop.signal);
     return { result, stoppedBy };
   } finally {
-    for (const name of HANDLED) process.off(name, onSignal);
+    for (const name of handled) process.off(name, onSignal);
     process.off('SIGQUIT', endAtOnce);
   }
 }
