@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import { type FailureGroup, runPlan, type ScenarioResult } from '../src/index.js';
 import { resolvePlan } from '../src/plan/resolve.js';
 import { reproduceCommand } from '../src/report/reproduce.js';
+import { scenarioRemarks } from '../src/report/terminal.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const has = (command: string): boolean => spawnSync(command, ['--version']).status === 0;
@@ -98,6 +99,30 @@ test('a timeout on the command line is kept, one of the plan is raised', { skip:
   const plan = { scenarios: [{ name: 'a', command: ['true'], timeout: '1s' }] };
   assert.equal(resolvePlan(plan, { valgrind: true }).scenarios[0]?.timeoutMs, 50_000);
   assert.equal(resolvePlan(plan, { valgrind: true, timeout: '3s' }).scenarios[0]?.timeoutMs, 3_000);
+});
+
+test('a program that loads no preload library is not called checked', {
+  skip: withoutCompiler || (!existsSync(asan) && 'there is no ASan'),
+}, async () => {
+  const source = join(dir, 'static.c');
+  writeFileSync(source, 'int main(void) { return 0; }');
+  const remarks = [];
+  for (const flags of [['-static'], []]) {
+    const program = join(dir, `linked${flags.join('')}`);
+    assert.equal(spawnSync('cc', [...flags, '-o', program, source]).status, 0);
+    const { scenarios } = await runPlan(
+      { scenarios: [{ name: 'program', command: [program], runs: 2 }] },
+      { asan: true, timeline: true },
+    );
+    remarks.push(scenarios.flatMap(scenarioRemarks));
+  }
+  const [unchecked = [], checked] = remarks;
+  assert.match(
+    unchecked[0] ?? '',
+    /^2 of 2 runs .* unknown whether AddressSanitizer's library was loaded \(/,
+  );
+  assert.match(unchecked[1] ?? '', /^there is no timeline: the preload library was not loaded/);
+  assert.deepEqual(checked, []);
 });
 
 test('only one of the two', () => {

@@ -250,12 +250,21 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
     remarks.push(`${leaks.length} of ${runsText(runs.length)} left processes behind (killed): ${commands}`);
   }
   const ended = runs.filter(({ failed, outcome }) => !failed && outcome.kind !== 'signal');
-  const unseen = scenario.strict ? ended.filter(({ left }) => left.threads === null).length : 0;
-  if (unseen > 0) {
+  const unseen = ended.filter(({ left }) => left.threads === null).length;
+  const unknown = [
+    ...(scenario.strict ? ['whether threads were left'] : []),
+    // Both are loaded, or neither.
+    ...(scenario.asan ? ["whether AddressSanitizer's library was loaded"] : []),
+  ];
+  if (unseen > 0 && unknown.length > 0) {
     remarks.push(
-      `${unseen} of ${runsText(runs.length)} ended without the witness, so it is unknown whether threads were left ` +
+      `${unseen} of ${runsText(runs.length)} ended without the witness, so it is unknown ${unknown.join(' and ')} ` +
         "(for example a static program, one written in Go, one without LD_PRELOAD in its environment, or one that can't read /proc, as in a sandbox)",
     );
+  }
+  const timelines = [result.cleanTimeline, ...result.failures.map(({ evidence }) => evidence.timeline)];
+  if (scenario.timeline && runs.length > 0 && timelines.every((timeline) => timeline == null)) {
+    remarks.push('there is no timeline: the preload library was not loaded (a static program?)');
   }
   const crashed = runs.filter(({ childCrashes }) => childCrashes.length > 0);
   if (crashed.length > 0) {
