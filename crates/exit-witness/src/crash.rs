@@ -289,11 +289,15 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
             real(parent::MARK, &raw const mark, std::ptr::null_mut());
         }
         // Sent to this very thread, it stops the process before the next instruction here. The tester sends the signal
-        // again before it continues the process, so that no thread runs before the signal is taken.
-        // SAFETY: numbers only.
-        unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGSTOP) };
-        if pid == FIRST {
-            wait_for_the_testers_stop();
+        // again before it continues the process, so that no thread runs before the signal is taken. If this code goes
+        // on, something else has continued the process: `timeout`, for example, does so after each signal that it sends.
+        for _ in 0..STOPS {
+            // SAFETY: numbers only.
+            unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGSTOP) };
+            if pid == FIRST {
+                wait_for_the_testers_stop();
+                break;
+            }
         }
     }
     // With the default disposition and the signal let through, the process dies in tgkill. Only the first process of a
@@ -304,6 +308,9 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         libc::syscall(libc::SYS_tgkill, pid, tid, signal);
     }
 }
+
+/// How often the process stops again. A tracer that swallows the signal, such as strace, doesn't let it stop at all.
+const STOPS: u32 = 16;
 
 /// The first process of a PID namespace. What it and its descendants send to it is ignored unless it has a handler.
 const FIRST: i32 = 1;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use preload::{Next, call_next};
 
-use crate::state;
+use crate::{state, timeline};
 
 type Main = unsafe extern "C-unwind" fn(c_int, *mut *mut c_char, *mut *mut c_char) -> c_int;
 
@@ -43,5 +43,7 @@ unsafe extern "C-unwind" fn run_main(
     // SAFETY: the program's own, with the arguments that it would get.
     let status = unsafe { main(count, arguments, environment) };
     state::exits();
+    // Destructors of thread-local data come before the first exit handler.
+    timeline::ends("");
     status
 }

@@ -74,7 +74,7 @@ pub fn thread_ends(how: &str) {
     }
 }
 
-/// This function is about to end the process.
+/// This function is about to end the process; "" stands for the end of `main`.
 pub fn ends(function: &str) {
     if journal::is_open() {
         look_at_python();

@@ -60,14 +60,24 @@ describe('a child that dies', { skip }, () => {
         runs[0]?.childCrashes.map(({ signal }) => signal),
         ['SIGABRT'],
       );
-      assert.deepEqual(failure?.evidence.child, runs[0]?.childCrashes[0]);
-      assert.match(failure?.evidence.child?.command ?? '', /(dies|forks)\.py/);
+      const { child } = failure?.evidence ?? {};
+      assert.deepEqual({ ...child }, runs[0]?.childCrashes[0]);
+      assert.match(child?.command ?? '', /(dies|forks)\.py/);
       assert.equal(failure?.evidence.crash?.main, true);
       if (!hasStacks) return;
       assert.match(failure?.evidence.stacks ?? '', /abort/);
       assert.equal(failure?.kind?.id, 'aborted');
     });
   }
+
+  test('is seen although its killer continues it at once, as timeout does', async () => {
+    const command = ['timeout', '-s', 'ABRT', '0.4', 'sleep', '30'];
+    const { runs } = await run({ command, runs: 40, jobs: 4 });
+    assert.deepEqual(
+      runs.map(({ outcome, childCrashes }) => [outcome.kind, childCrashes.length]),
+      Array(40).fill(['exit-code', 1]),
+    );
+  });
 
   const ownNumbers = ['unshare', '--user', '--map-root-user', '--pid', '--fork'];
   const noNamespaces = spawnSync(ownNumbers[0] ?? '', [...ownNumbers.slice(1), 'true']).status !== 0;

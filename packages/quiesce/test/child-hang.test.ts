@@ -39,7 +39,7 @@ async function hang(command: readonly string[]): Promise<{
   assert.ok(failure?.outcome.kind === 'hang');
   const { evidence, kind } = failure;
   return {
-    child: evidence.child?.command,
+    child: evidence.child?.command.split('\n')[0],
     first: /^process .*: (.*)/.exec(evidence.stacks ?? '')?.[1],
     kind,
   };
@@ -91,6 +91,89 @@ describe('a hang', { skip }, () => {
       assert.equal(seen.first, seen.child);
       assert.equal(seen.kind?.id, kind);
       assert.match(seen.kind?.detail ?? '', detail);
+    });
+  }
+
+  const python3 = (source: string): string[] => [python, '-c', source];
+  const takes = 'import threading, time\nlock = threading.Lock()\ndef work(i):\n    if i: lock.acquire()';
+  const holds = 'threading.Thread(target=lambda: lock.acquire() and time.sleep(60), daemon=True).start()';
+  const forks = `${takes}\n${holds}\ntime.sleep(0.2)\nimport multiprocessing as mp\nmp.set_start_method('fork')`;
+  for (const [name, source, child, kind, detail] of [
+    [
+      'through the threads of a pool',
+      `${forks}\nwith mp.Pool(2) as pool: pool.map(work, [0, 1], 1)`,
+      /-c/,
+      'threads-lost-in-fork',
+      /work .*more threads/,
+    ],
+    [
+      'through the threads of an executor',
+      `${forks}\nfrom concurrent.futures import ProcessPoolExecutor\nwith ProcessPoolExecutor(1) as pool: list(pool.map(work, [1]))`,
+      /-c/,
+      'threads-lost-in-fork',
+      /work .*more threads?/,
+    ],
+    [
+      'whose number it has, though a newer one is there',
+      'import subprocess\nfirst = subprocess.Popen(["sleep", "60"])\nsubprocess.Popen(["sleep", "61"])\nfirst.wait()',
+      /^sleep 60$/,
+      'blocked',
+      /sleep/,
+    ],
+    [
+      'whose output it reads',
+      'import subprocess\nsubprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE).stdout.read()',
+      /^sleep 60$/,
+      'blocked',
+      /sleep/,
+    ],
+    [
+      'whose outputs it polls, and which another left behind',
+      'import subprocess\nsubprocess.run(["sh", "-c", "sleep 60 &"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)',
+      /^sleep 60$/,
+      'blocked',
+      /sleep/,
+    ],
+    [
+      'which should set an event that they share',
+      `import multiprocessing as mp, time\nmp.set_start_method('fork')\nevent = mp.Event()\nmp.Process(target=time.sleep, args=(60,)).start()\nevent.wait()`,
+      /-c/,
+      'blocked',
+      /sleep/,
+    ],
+    [
+      'in an event loop',
+      'import asyncio\nasync def main(): await (await asyncio.create_subprocess_exec("sleep", "60")).wait()\nasyncio.run(main())',
+      /^sleep 60$/,
+      'blocked',
+      /sleep/,
+    ],
+  ] as const) {
+    test(`that a program of Python waits for ${name} is the child's`, async () => {
+      const seen = await hang(python3(source));
+      assert.match(seen.child ?? '', child);
+      assert.equal(seen.first, seen.child);
+      assert.equal(seen.kind?.id, kind);
+      assert.match(seen.kind?.detail ?? '', detail);
+    });
+  }
+
+  for (const [name, source] of [
+    [
+      'whose pool lost a worker, and whose others wait for work',
+      'import multiprocessing as mp, os\nmp.set_start_method("fork")\nwith mp.Pool(3) as pool: pool.map(os._exit, [1], 1)',
+    ],
+    [
+      'that waits for a lock of its own, while another thread reads what a child prints',
+      `import subprocess, threading\nout = subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE).stdout\nthreading.Thread(target=out.read).start()\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()`,
+    ],
+    [
+      'that serves in an event loop, and has a child beside',
+      'import asyncio\nasync def main():\n  await asyncio.create_subprocess_exec("sleep", "60", stdout=asyncio.subprocess.PIPE)\n  await (await asyncio.start_server(print, "127.0.0.1", 0)).serve_forever()\nasyncio.run(main())',
+    ],
+  ] as const) {
+    test(`of a program of Python ${name} is its own`, async () => {
+      assert.equal((await hang(python3(source))).child, undefined);
     });
   }
 

@@ -1826,6 +1826,94 @@ describe('the likely kind', () => {
     assert.equal(other?.id, 'blocked');
   });
 
+  test('of a thread that Python ended blames the library that called Python, whatever Python ran', () => {
+    const frames = [
+      ['pthread_exit', 'libc.so.6'],
+      ['PyThread_exit_thread', 'libpython3.13.so.1.0'],
+      ['take_gil', 'libpython3.13.so.1.0'],
+      ['_PyEval_EvalFrameDefault', 'libpython3.13.so.1.0'],
+      ['closure_fcn', '_ctypes.cpython-313.so'],
+      ['ffi_closure', 'libffi.so.8'],
+      ['operator()', 'ext3.so'],
+      ['start_thread', 'libc.so.6'],
+    ].map(([name = '', library = '']) => ({ name, library, source: null }));
+    const died = { tid: 2, name: 'python', main: false, faulting: true, frames };
+    const main = stack(true, false, 'poll', 'Py_FinalizeEx', 'main');
+    const kind = failureKind({ outcome: crash, signature: null, threads: [died, main] });
+    assert.deepEqual([kind?.id, kind?.detail], ['python-thread-unwound', 'thread "python" in ext3.so']);
+    // Python's own thread has no such library.
+    const own = [
+      ...frames.slice(0, 4),
+      { name: 'thread_run', library: 'libpython3.13.so.1.0', source: null },
+    ];
+    const other = failureKind({ outcome: crash, signature: null, threads: [{ ...died, frames: own }, main] });
+    assert.equal(other?.detail, 'thread "python"');
+  });
+
+  test('names an addon that loads another by its own name, if that has only a hash', () => {
+    const frames = [
+      { name: 'napi_register_module_v1', library: `${'0a'.repeat(32)}.node`, source: null },
+      { name: 'napi_register_module_v1', library: 'swc.linux-x64-gnu.node', source: null },
+    ];
+    const threads = [{ tid: 2, name: 'worker', main: false, faulting: true, frames }];
+    const kind = failureKind({ outcome: crash, signature: null, threads });
+    assert.deepEqual([kind?.id, kind?.detail], ['addon-load', 'swc.linux-x64-gnu.node']);
+  });
+
+  test('of a crash says where Python was, as faulthandler printed it', () => {
+    const stderr = `Fatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent call first):
+  File "/usr/lib/python3.11/ctypes/__init__.py", line 519 in string_at
+  File "/app/p.py", line 2 in read_header\n  File "/app/p.py", line 3 in <module>\n`;
+    const threads = [stack(true, true, 'f', 'main')];
+    const kind = failureKind({ outcome: crash, signature: null, threads, stderr });
+    assert.deepEqual(
+      [kind?.id, kind?.detail],
+      [
+        'native-crash',
+        'at string_at (/usr/lib/python3.11/ctypes/__init__.py:519), called in read_header (/app/p.py:2)',
+      ],
+    );
+  });
+
+  test('of a signal that the kernel sends says for what', () => {
+    for (const [signal, why] of [
+      ['SIGPIPE', /nobody can read/],
+      ['SIGALRM', /timer/],
+      ['SIGXFSZ', /ulimit -f/],
+      ['SIGTERM', undefined],
+    ] as const) {
+      const kind = failureKind({
+        outcome: { kind: 'signal', signal, exitCode: null },
+        signature: null,
+        threads: [],
+      });
+      assert.equal(kind?.id, 'killed');
+      if (why === undefined) assert.equal(kind.detail, null);
+      else assert.match(kind.detail ?? '', why);
+    }
+  });
+
+  test('names threads as their program does', () => {
+    const main = stack(true, false, 'pthread_join', 'exit', 'main');
+    const timer: ThreadStack = {
+      ...{ tid: 2, name: 'python', ownName: 'Thread-1', main: false, faulting: false },
+      frames: [{ name: 'poll', library: 'libc.so.6', source: null }],
+      interpreted: [
+        ['wait', 363],
+        ['Timer.run', 1360],
+        ['Thread._bootstrap_inner', 1043],
+      ].map(([name, line]) => ({
+        ...{ name: String(name), file: '/usr/lib/python3.13/threading.py', line: Number(line) },
+      })),
+    };
+    const kind = failureKind({ outcome: hang, signature: null, threads: [main, timer] });
+    const at = '/usr/lib/python3.13/threading.py';
+    assert.equal(
+      kind?.detail,
+      `waits for thread "Thread-1" at wait (${at}:363), called in Timer.run (${at}:1360)`,
+    );
+  });
+
   test('of a fault in Node-API that nothing explains names a worker that has ended, too', () => {
     const threads = [
       stack(true, true, 'v8::HandleScope::HandleScope', 'napi_open_handle_scope', 'fire', 'main'),

@@ -437,6 +437,20 @@ describe('made of events and samples', () => {
     assert.deepEqual(timeline.tornDown, { what: 'handler', name: '/lib/liba.so', atMs: 1.5 });
   });
 
+  test('knows that main had returned before a destructor of its thread-local data died', {
+    skip: blind || compilerless,
+  }, async () => {
+    const source = `struct Late { int *p = nullptr; ~Late() { *p = 1; } };
+      thread_local Late late;
+      int main() { late.p = nullptr; }`;
+    const program = join(dir, 'late');
+    execFileSync('g++', ['-O1', '-x', 'c++', '-', '-o', program], { input: source });
+    const { failures } = await run({ command: [program], runs: 1, timeline: true });
+    const { says = '', phases } = failures[0]?.evidence.timeline ?? {};
+    assert.match(says, /^The main thread died from SIGSEGV(?: in late)? in the exit\.$/);
+    assert.equal(phases?.find(({ what }) => what === 'exit')?.name, null);
+  });
+
   test('says where the main thread died, and what ran beside', () => {
     const events = [
       ...[start, event(0, 2, 'begin', '/lib/liba.so'), event(500, 1, 'done'), event(1_000, 1, 'exit')],
@@ -460,10 +474,19 @@ describe('made of events and samples', () => {
       of(events, [], hung).says,
       'The exit did not end: the thread that exits was still in an exit handler or destructor of libz.so, since 2.00 ms.',
     );
-    assert.equal(
-      of([start, event(0, 1, 'done')], [], hung).says,
-      'The exit had not begun 20.0 ms after "work done".',
-    );
+    const early = [start, event(0, 1, 'done'), event(0, 2, 'begin', '/lib/liba.so')];
+    const names = new Map([[2, 'fetcher']]);
+    for (const [known, begins] of [
+      [{}, 'The exit had not been seen to begin'],
+      [{ exiting: false }, 'The exit had not begun'],
+      [{ exiting: true }, 'The exit had begun, and had taken nothing down'],
+      [{ mainEnded: true }, 'The main thread had ended, and the process had not,'],
+    ] as const) {
+      assert.equal(
+        of(early, [], { ...hung, ...known, names }).says,
+        `${begins} 20.0 ms after "work done"; thread "fetcher" of liba.so still ran.`,
+      );
+    }
   });
 
   test('reads what is whole of the file, in the order of the events', () => {

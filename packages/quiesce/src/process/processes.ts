@@ -82,7 +82,8 @@ export function ancestorsOf(pid: number, among: ReadonlySet<number>): number[] {
 export const innermostNumber = (pid: number, tid: number): number =>
   Number(/^NSpid:.*\s(\d+)$/m.exec(readProc(`/proc/${pid}/task/${tid}/status`))?.[1] ?? tid);
 
-const parentOf = (pid: number): number =>
+/** The process that started it, or took it over; 0 if that is unknown. */
+export const parentOf = (pid: number): number =>
   Number(/^\d+ \(.*\) \S (\d+) /s.exec(readProc(`/proc/${pid}/stat`))?.[1] ?? 0);
 
 /** Its command line, shortened; `undefined` if that can't be read. */

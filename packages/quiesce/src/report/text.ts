@@ -51,8 +51,11 @@ export function childIsSure({ outcome, evidence }: FailureGroup): boolean {
 }
 
 /** What happened to a failure's child, and whether that is certain to be why the run failed. */
-export function childEndText(failure: FailureGroup, { signal }: ExplainingChild): string {
-  if (signal === null) return 'hangs';
+export function childEndText(failure: FailureGroup, { signal, pid, alike = 0 }: ExplainingChild): string {
+  if (signal === null) {
+    const others = alike === 0 ? '' : `, and ${alike} more in the same place`;
+    return `hangs${pid === undefined ? '' : ` (process ${pid}${others})`}`;
+  }
   const { diedIn } = failure;
   const thread = diedIn === null ? '' : ` in thread ${JSON.stringify(printable(diedIn))}`;
   return `died from ${signal}${thread}${childIsSure(failure) ? '' : ', which may be why'}`;

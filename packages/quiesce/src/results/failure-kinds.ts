@@ -46,6 +46,17 @@ const TAKES_GIL = /^(?:PyGILState_Ensure|PyEval_(?:RestoreThread|AcquireThread|A
 const NODE_API_REFUSES =
   /\b(?:PendingException|CannotRunJS|napi_(?:pending_exception|closing|cannot_run_js))\b/;
 const CRASHES = /^SIG(?:ABRT|SEGV|BUS|ILL|FPE|TRAP|SYS)$/;
+/** Why the kernel sends signals for which there are no stacks. */
+const SENT_FOR: Readonly<Record<string, string>> = {
+  SIGKILL: 'the kernel does, when memory runs out',
+  SIGPIPE: 'the kernel does, when a program writes to a pipe or socket that nobody can read from any more',
+  SIGALRM: 'the kernel does, when a timer that the program set with alarm() or setitimer() expires',
+  SIGVTALRM: 'the kernel does, when a timer of CPU time that the program set expires',
+  SIGPROF: 'the kernel does, when a timer of CPU time that a profiler set expires',
+  SIGXCPU: 'the kernel does, when the limit of CPU time is reached: see ulimit -t',
+  SIGXFSZ: 'the kernel does, when a file would grow beyond the limit: see ulimit -f',
+  SIGHUP: 'the kernel does, when the terminal or the leader of its session is gone',
+};
 const LOCK_HELD = /^Fatal Python error: (?:_enter_buffered_busy: )?could not acquire lock/;
 const NOT_JOINED = /without an active exception/;
 const NEVER_RETHROWN = /^FATAL: exception not rethrown/m;
@@ -68,11 +79,11 @@ const rules: readonly Rule[] = [
     title: 'something sent it the signal',
     matches: ({ signal, sender, signature }) =>
       signal === 'SIGKILL' ||
+      (signal !== '' && !CRASHES.test(signal) && signature === '') ||
       (sender === 'another' && signature === '') ||
       (sender === 'itself' && signal !== 'SIGABRT' && signature === ''),
     detail: ({ sender, signal }) => {
-      if (sender === undefined)
-        return signal === 'SIGKILL' ? 'the kernel does, when memory runs out' : undefined;
+      if (sender === undefined) return SENT_FOR[signal];
       return sender === 'itself' ? 'by itself' : 'by another process';
     },
   },
@@ -148,7 +159,7 @@ const rules: readonly Rule[] = [
         signature === 'rust-foreign-exception' || (signature === 'cxx-terminate' && NOT_JOINED.test(line));
       return fits && !seen && died !== 'main' && python === true;
     },
-    detail: ({ culprit }) => culprit,
+    detail: ({ intruder }) => intruder,
     or: ({ signature, stderr, seen, python, unwound }) => {
       if (unwound && python === true) return undefined;
       if (signature === 'forced-unwind' || NEVER_RETHROWN.test(stderr)) {
@@ -203,7 +214,7 @@ const rules: readonly Rule[] = [
         (crashed && died === 'background' && PYTHON_STATE.test(faulting))
       );
     },
-    detail: ({ culprit }) => culprit,
+    detail: ({ intruder }) => intruder,
     or: ({ ending, notFinalizing }) =>
       !ending && notFinalizing ? { id: 'python-without-gil', decide: DECIDED_BY_MAIN } : undefined,
   },
@@ -304,7 +315,10 @@ const rules: readonly Rule[] = [
       // With GOTRACEBACK=crash, Go aborts instead of exiting.
       (outcome === 'exit-code' || signal === 'SIGABRT') && GO_ENDS.test(stderr) && GOROUTINE.test(stderr),
     detail: ({ stderr }) =>
-      [GO_ENDS.exec(stderr)?.[0], IN_CGO.test(stderr) && 'in C code that Go called']
+      [
+        GO_ENDS.exec(stderr)?.[0],
+        IN_CGO.test(stderr) && joined('in C code that Go called', CGO_FUNCTION.exec(stderr)?.[1]),
+      ]
         .filter(Boolean)
         .join(', '),
   },
@@ -342,9 +356,10 @@ const rules: readonly Rule[] = [
     id: 'native-crash',
     title: 'native code died, and no stack shows that the process was exiting',
     matches: ({ crashed, died, signal }) => crashed && died !== undefined && CRASHES.test(signal),
-    detail: ({ culprit, signature, exited }) =>
+    detail: ({ culprit, diedAt, printedAt, signature, exited }) =>
       [
         culprit,
+        diedAt ?? printedAt,
         signature === 'pure-virtual' && PURE_VIRTUAL,
         exited && 'after it had reported that its work was done, and before exit() was called',
       ]
@@ -376,6 +391,23 @@ const rules: readonly Rule[] = [
       const id = EXITING.test(main) && waitsForThread(mainWaits) ? 'join-at-exit' : 'blocked';
       return { id, decide: 'whether it ends when --timeout is several times as long' };
     },
+  },
+  {
+    id: 'threads-lost-in-fork',
+    title:
+      'a forked process waits for a thread that only its parent has, or for a lock that such a thread held',
+    // A thread that the child started itself may be what it waits for.
+    matches: ({ hung, forkedFrom, mainWaits, alone, halted }) =>
+      hung && forkedFrom !== undefined && alone && halted === undefined && waitsForThread(mainWaits),
+    detail: ({ forkedFrom = 0, place, waiter, main }) =>
+      [
+        EXITING.test(main) && 'as it exits',
+        waiter && `in ${waiter}`,
+        place,
+        `its parent has ${forkedFrom} more ${forkedFrom === 1 ? 'thread' : 'threads'}, which a fork doesn't copy`,
+      ]
+        .filter(Boolean)
+        .join(', '),
   },
   {
     id: 'join-at-exit',
@@ -447,8 +479,10 @@ const rules: readonly Rule[] = [
       ];
       return parts.filter(Boolean).join(', ') || undefined;
     },
-    or: ({ mainUnseen, mainWaits, main, alone }) => {
+    or: ({ mainUnseen, mainWaits, main, alone, forkedFrom }) => {
       if (alone || mainWaits === 'child') return undefined;
+      if (forkedFrom !== undefined && waitsForThread(mainWaits))
+        return { id: 'threads-lost-in-fork', decide: DECIDED_BY_STARTER };
       if (mainUnseen) return { id: 'join-at-exit', decide: DECIDED_BY_MAIN };
       // A thread may write to what the main thread waits for, or be finished when the main thread looks again.
       return EXITING.test(main) ? { id: 'join-at-exit', decide: DECIDED_BY_WAKER } : undefined;
@@ -466,6 +500,8 @@ const BAD_ALLOC = /'std::bad_(?:array_new_length|alloc)'/;
 // Go's handler prints a signal and where it came; one that came in C code that Go had called is also fatal.
 const GO_ENDS = /^(?:panic|fatal error): .{1,200}|^SIG[A-Z]+: .{1,100}(?=\nPC=0x)/m;
 const IN_CGO = /^signal arrived during cgo execution$/m;
+/** In the trace of a goroutine: the wrapper that cgo makes for each C function. */
+const CGO_FUNCTION = /^\S+\._Cfunc_(\w+)\(/m;
 const GOROUTINE = /^goroutine \d+ .{0,60}\[.{1,100}\]:$/m;
 const PURE_VIRTUAL = 'a virtual method of an object that was being destroyed was called';
 const NO_SCOPE = /Cannot create a handle without a HandleScope/;
@@ -506,6 +542,8 @@ const DECIDED_BY_MAIN =
   'whether the main thread is in exit or the finalization of its host (needs its stack)';
 const DECIDED_BY_ENVIRONMENT =
   'whether the addon was loaded in a worker, too, and keeps the environment of one that has ended';
+const DECIDED_BY_STARTER =
+  'whether the thread that should end that wait was started by this process, or by its parent before the fork';
 const DECIDED_BY_WAKER = 'whether another thread should end that wait';
 const DECIDED_BY_TERMINATE = 'whether the code at that place calls std::terminate() itself';
 const DECIDED_BY_UNWINDING =

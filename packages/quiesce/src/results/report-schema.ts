@@ -27,6 +27,10 @@ const outcome = z
 const threadStack = z.looseObject({
   tid: z.int(),
   name: z.string(),
+  ownName: z
+    .string()
+    .exactOptional()
+    .describe("its name in the program's own language, where the system has another"),
   main: z.boolean().describe("it is the process's first thread"),
   faulting: z.boolean().describe('it is the one that died'),
   busy: z.boolean().exactOptional().describe('in a hang: it used most CPU time while it was observed'),
@@ -43,6 +47,12 @@ const threadStack = z.looseObject({
       }),
     )
     .describe('innermost first'),
+  faultedIn: z
+    .int()
+    .exactOptional()
+    .describe(
+      'it died in its own handler of an earlier fatal signal: index of the frame which that signal interrupted',
+    ),
   interpreted: z
     .array(z.looseObject({ name: z.string(), file: z.string(), line: z.int() }))
     .exactOptional()
@@ -67,6 +77,12 @@ const threadStack = z.looseObject({
     .array(z.string())
     .exactOptional()
     .describe("in the main thread of a hang: the process's children, with their commands"),
+  forkedFrom: z
+    .int()
+    .exactOptional()
+    .describe(
+      'in the main thread of a hang: the process is a fork, without exec, of one that has so many other threads',
+    ),
   keptAliveBy: z
     .array(z.string())
     .exactOptional()
@@ -227,7 +243,14 @@ const failure = z.looseObject({
       stacks: z.string().nullable(),
       threads: z.array(threadStack).default([]),
       child: childCrash
-        .extend({ signal: z.string().nullable().describe('signal that it died from; null for a hang') })
+        .extend({
+          signal: z.string().nullable().describe('signal that it died from; null for a hang'),
+          pid: z.int().exactOptional().describe('of a hang'),
+          alike: z
+            .int()
+            .exactOptional()
+            .describe('of a hang: how many other children that are waited for hang in the same place'),
+        })
         .nullable()
         .default(null)
         .describe('the process that crash, stacks and threads describe, if it is not the main one'),

@@ -3,7 +3,7 @@ import { isAllowedThread } from '../run/allowed-threads.js';
 import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';
 import { FAULTHANDLER, type SignatureMatch } from '../run/signatures.js';
-import type { InterpretedFrame, StackFrame, ThreadStack } from '../run/stack-trace.js';
+import { type InterpretedFrame, isHashed, type StackFrame, type ThreadStack } from '../run/stack-trace.js';
 import { EXITING, names, polls, raises, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
 
 /** The traces of a failed run. */
@@ -55,6 +55,12 @@ export interface Traces {
   readonly pooled: boolean;
   /** Thread that died in the background, and the library whose code it ran. */
   readonly culprit: string | undefined;
+  /** The same for a thread that called Python too late: the library that called Python, whatever Python ran for it. */
+  readonly intruder: string | undefined;
+  /** Where the thread that died was in Python, as faulthandler printed it. */
+  readonly printedAt: string | undefined;
+  /** The same, as a tool for its language showed it. */
+  readonly diedAt: string | undefined;
   /** What the thread that died, or the main thread of a hang, called over and over. */
   readonly recursion: string | undefined;
   /** Function names of the thread that died, joined by newlines. */
@@ -113,6 +119,8 @@ export interface Traces {
   readonly mainPolls: boolean;
   /** Whether the process has no other thread. */
   readonly alone: boolean;
+  /** How many threads the process that it was forked from has beside the main one. `undefined` if it wasn't, or that has none. */
+  readonly forkedFrom: number | undefined;
   /** Its children, with their commands. */
   readonly children: readonly string[];
   /** What keeps the event loop alive, if the process reported it. */
@@ -162,7 +170,7 @@ const EXITS = /^(?:exit|quick_exit|__run_exit_handlers)$/m;
 /** Prepares the traces for the rules. */
 export function prepare(traces: FailureTraces): Traces {
   const { outcome, signature, threads, stderr = '', crash = null, command = [] } = traces;
-  const faulting = threads.find((thread) => thread.faulting);
+  const faulting = withoutHandler(threads.find((thread) => thread.faulting));
   const first = threads.find((thread) => thread.main);
   const crashed = outcome.kind === 'signal';
   const exiter =
@@ -173,7 +181,7 @@ export function prepare(traces: FailureTraces): Traces {
   const main = exiter ?? first;
   const diedInMain = faulting?.main ?? crash?.main;
   const mainNames = waitsForPythonThreads(main) && crashed ? '' : names(main?.frames);
-  const diedIn = faulting?.name ?? traces.diedIn ?? '';
+  const diedIn = faulting?.ownName ?? faulting?.name ?? traces.diedIn ?? '';
   const stacksOfPython = threads.some(({ frames }) => frames.some(isPython));
   const seen = (faulting?.frames.length ?? 0) > 0;
   const faultingNames = names(faulting?.frames);
@@ -183,6 +191,7 @@ export function prepare(traces: FailureTraces): Traces {
   const nativeInPython = others.find((thread) => !thread.main && isNative(thread));
   const ended = THREAD_ENDS.test(faultingNames);
   const joined = joinedBy(main, threads);
+  const goesOn = threads.find((thread) => !thread.main);
   return {
     outcome: outcome.kind,
     signature: signature === null || signature.id === FAULTHANDLER ? '' : signature.id,
@@ -200,6 +209,9 @@ export function prepare(traces: FailureTraces): Traces {
     anyEnding: ending || threads.some((thread) => thread !== main && EXITING.test(names(thread.frames))),
     pooled: diedInMain === false && POOL.test(diedIn),
     culprit: culpritOf(faulting, diedInMain === false ? diedIn : undefined),
+    intruder: intruderOf(faulting, diedInMain === false ? diedIn : undefined),
+    printedAt: printedAt(stderr),
+    diedAt: placeOf(faulting),
     recursion: recursionOf(faulting?.frames),
     faulting: faultingNames,
     inPython: faulting !== undefined && runsPython(faulting),
@@ -228,10 +240,11 @@ export function prepare(traces: FailureTraces): Traces {
     overran: overran(faulting),
     halted: first?.halted,
     sendsSignal: main?.frames.slice(0, WAITING_FRAMES).some(raises) ?? false,
-    goesOn: threads.find((thread) => !thread.main)?.name,
+    goesOn: goesOn && nameOf(goesOn),
     mainWaits: waitOf(main),
     mainPolls: polls(main),
     alone: threads.length === 1,
+    forkedFrom: first?.forkedFrom,
     children: first?.children ?? [],
     exiter: exiter?.name,
     keptAliveBy: main?.keptAliveBy ?? [],
@@ -246,12 +259,28 @@ export function prepare(traces: FailureTraces): Traces {
     ),
     ownStacks: ownStacksOf(main),
     exitInterrupted: exitInterrupted(crashed ? faulting : main),
-    loading: faulting?.frames.find(({ name }) => ADDON_LOAD.test(name ?? ''))?.library ?? undefined,
+    loading: loadingOf(faulting),
     busy: threads.find((thread) => thread.busy),
     slowestClean: traces.slowestCleanMs ?? 0,
     timeout: traces.durationMs ?? Number.POSITIVE_INFINITY,
   };
 }
+
+/** A handler that reports a fault, and then ends the process by another signal, has no part in the fault. */
+const withoutHandler = (thread: ThreadStack | undefined): ThreadStack | undefined =>
+  thread?.faultedIn === undefined ? thread : { ...thread, frames: thread.frames.slice(thread.faultedIn) };
+
+/** The addon that was being loaded: the innermost, unless its file's name says nothing, and another one loaded it. */
+function loadingOf(faulting: ThreadStack | undefined): string | undefined {
+  const loading = (faulting?.frames ?? []).filter(({ name }) => ADDON_LOAD.test(name ?? ''));
+  return namedFirst(loading)?.library ?? undefined;
+}
+
+/** The first of some frames whose library has a name that says something, or else the first. */
+const namedFirst = (frames: readonly StackFrame[]): StackFrame | undefined =>
+  frames.find(({ library }) => library !== null && !isHashed(library)) ?? frames[0];
+
+const nameOf = ({ name, ownName }: ThreadStack): string => ownName ?? name;
 
 /** A C++ exception, whose cleanups unwind, too. */
 const isTyped = (signature: SignatureMatch | null): boolean =>
@@ -274,12 +303,29 @@ function culpritOf(faulting: ThreadStack | undefined, name: string | undefined):
   const own = frames
     .slice(0, interpreter < 0 ? undefined : interpreter)
     .filter((frame) => frame.library !== null && !isRuntime(frame));
-  const first = own.find((frame) => !isHost(frame) && !TRAMPOLINE.test(frame.library ?? ''));
+  const first = namedFirst(own.filter((frame) => !isHost(frame) && !isTrampoline(frame)));
   // A thread of the host has no other library.
   const library = (first ?? (interpreter < 0 && name !== undefined ? own[0] : undefined))?.library;
+  return culpritText(name, library);
+}
+
+const culpritText = (name: string | undefined, library: string | null | undefined): string | undefined => {
   const thread = name === undefined || name === '' ? undefined : `thread ${JSON.stringify(name)}`;
   const parts = [thread, library && `in ${library}`].filter((part) => part !== undefined);
   return parts.length === 0 ? undefined : parts.join(' ');
+};
+
+/** The same for a thread that Python ended: it had no right to be in Python any more, whatever it ran there. */
+function intruderOf(faulting: ThreadStack | undefined, name: string | undefined): string | undefined {
+  const frames = faulting?.frames ?? [];
+  const below = frames.slice(frames.findLastIndex(isInterpreter) + 1);
+  const own = below.filter(
+    (frame) => frame.library !== null && !isRuntime(frame) && !isHost(frame) && !isTrampoline(frame),
+  );
+  const found = namedFirst(own);
+  return found === undefined || below.length === frames.length
+    ? culpritOf(faulting, name)
+    : culpritText(name, found.library);
 }
 
 function senderOf(crash: CrashFacts | null, faulting: ThreadStack | undefined): Traces['sender'] {
@@ -299,7 +345,7 @@ function foreignCallOf(faulting: ThreadStack | undefined): Traces['foreignCall']
   const caller = own.findIndex((frame) => !isPython(frame));
   if (caller <= 0) return undefined;
   const next = own.slice(caller + 1).find(({ library }) => library !== own[caller]?.library);
-  const foreign = (frame: StackFrame | undefined): boolean => TRAMPOLINE.test(frame?.library ?? '');
+  const foreign = (frame: StackFrame | undefined): boolean => frame !== undefined && isTrampoline(frame);
   if (foreign(own[caller])) return 'of Python';
   return foreign(next) ? 'of a library' : undefined;
 }
@@ -355,18 +401,39 @@ export function busyDetail(busy: ThreadStack | undefined): string | undefined {
   const named = busy.frames.filter(({ name }) => name !== null).slice(0, 3);
   const place = placeOf(busy);
   const where = named.map(({ name, library }) => `${name}${library === null ? '' : ` [${library}]`}`);
-  const thread = `thread ${JSON.stringify(busy.name)} burns CPU`;
+  const thread = `thread ${JSON.stringify(nameOf(busy))} burns CPU`;
   return [thread, where.length > 0 && `in ${where.join(' < ')}`, place].filter(Boolean).join(' ');
 }
 
-/** Where a thread is in its program's own language, and where the program called the language's standard library. */
-function placeOf(thread: ThreadStack | undefined): string | undefined {
+/** Where a thread is in its program's own language, and where the program called the library that this is in. */
+function placeOf(thread: Pick<ThreadStack, 'interpreted'> | undefined): string | undefined {
   const frames = thread?.interpreted ?? [];
   const [innermost] = frames;
   if (innermost === undefined) return undefined;
-  const own = frames.find(({ file }) => !STANDARD_LIBRARY.test(file)) ?? innermost;
+  const foreign = frames.filter(({ file }) => !STANDARD_LIBRARY.test(file));
+  const own =
+    foreign.find(({ file }) => !INSTALLED.test(file)) ??
+    foreign[0] ??
+    // A thread of the standard library, such as a timer or the feeder of a queue.
+    frames.findLast((frame) => !isThreadStart(frame)) ??
+    innermost;
   const place = ({ name, file, line }: InterpretedFrame): string => `${name} (${file}:${line})`;
   return `at ${place(innermost)}${own === innermost ? '' : `, called in ${place(own)}`}`;
+}
+
+/** How every thread of Python begins. */
+const isThreadStart = ({ name, file }: InterpretedFrame): boolean =>
+  /^(?:Thread\.)?(?:_bootstrap|_bootstrap_inner|run)$/.test(name) && file.endsWith('/threading.py');
+
+/** In what faulthandler prints: the frames of the thread that died. */
+const PRINTED = /^Current thread 0x[^\n]*\n((?: {2}File "[^\n]*\n)+)/m;
+
+function printedAt(stderr: string): string | undefined {
+  const [, text = ''] = PRINTED.exec(stderr) ?? [];
+  const interpreted = [...text.matchAll(/^ {2}File "(.*)", line (\d+) in (.*)$/gm)].map(
+    ([, file = '', line, name = '']) => ({ name, file, line: Number(line) }),
+  );
+  return placeOf({ interpreted });
 }
 
 /** The thread that a thread joins, or the one that this thread joins in turn. */
@@ -380,7 +447,7 @@ function joinedBy(thread: ThreadStack | undefined, threads: readonly ThreadStack
   }
   if (last === undefined || last === thread) return undefined;
   const library = culpritOf(last, undefined);
-  return [`thread ${last.tid} ${JSON.stringify(last.name)}`, library, placeOf(last)]
+  return [`thread ${last.tid} ${JSON.stringify(nameOf(last))}`, library, placeOf(last)]
     .filter(Boolean)
     .join(' ');
 }
@@ -394,7 +461,7 @@ function awaitedOf(main: ThreadStack | undefined, threads: readonly ThreadStack[
   const [other, ...more] = inPython.length > 0 ? inPython : others;
   if (other === undefined) return undefined;
   if (more.length === 0)
-    return [culpritOf(other, other.name), placeOf(other)].filter(Boolean).join(' ') || undefined;
+    return [culpritOf(other, nameOf(other)), placeOf(other)].filter(Boolean).join(' ') || undefined;
   const all = [other, ...more];
   const places = new Set(
     all.flatMap((thread) => (inPython.length > 0 ? placeOf(thread) : culpritOf(thread, undefined)) ?? []),
@@ -470,6 +537,8 @@ function exitInterrupted(thread: ThreadStack | undefined): string | undefined {
   return interrupted.find((frame) => !isRuntime(frame))?.name ?? undefined;
 }
 
+/** Code that a package manager installed. */
+const INSTALLED = /\/(?:(?:site|dist)-packages|node_modules)\//;
 const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;
 
 /**
@@ -488,6 +557,7 @@ const RUNTIME_LIBRARY =
 const HOST = /^(?:node(?:js)?|bun|deno|libnode\.so.*)$/;
 // Foreign-function interfaces, which carry calls between a host and a library.
 const TRAMPOLINE = /^(?:libffi[.-]|_ctypes\.|_cffi_backend\.|ffi_bindings\.node$|koffi)/;
+const isTrampoline = ({ library }: StackFrame): boolean => TRAMPOLINE.test(library ?? '');
 const INTERPRETER =
   /^(?:_?PyEval_EvalFrame\w*|_PyEval_Vector|Builtins_\w+|v8::internal::(?:Execution|\(anonymous namespace\))::\w*(?:Invoke|Call)\w*|uv_run|node::(?:SpinEventLoop\w*|worker::Worker|NodeMainInstance)\b.*)/;
 

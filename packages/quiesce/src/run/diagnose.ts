@@ -4,28 +4,34 @@ import { formatMs } from '../duration.js';
 import { EnvironmentError } from '../errors.js';
 import { makeTemporaryDirectory } from '../files/temporary-directory.js';
 import { findExecutable } from '../process/executable.js';
-import { linkOfProc, listProc, readProc } from '../process/proc.js';
+import { linkOfProc, readProc } from '../process/proc.js';
 import type { GroupMember } from '../process/process-group.js';
-import { commandLine, haltOf, liveThread, procFolder } from '../process/processes.js';
+import { commandLine, haltOf, liveThread, parentOf, procFolder } from '../process/processes.js';
 import { type EndedProgram, runToEnd } from '../process/run-to-end.js';
+import { childrenOf, inOrder, type Links, lastAwaited, linksOf } from './kernel/awaited.js';
+import { backtraceFrom, firstInterrupted, type Registers } from './kernel/signal-frame.js';
+import { joinsOf, threadsOf, writesIn } from './kernel/system-calls.js';
 import { isNode, nodeState } from './node-state.js';
 import {
-  type FramesOfThreads,
   findPySpy,
   framesFromPySpy,
   hasPython,
+  type PythonThread,
+  type PythonThreads,
   parseTraceback,
   tracebackCommands,
 } from './python-frames.js';
 import {
   formatInterpreted,
   formatStacks,
+  HANDLER,
+  HANDLER_FRAME,
+  parseFrames,
   parseHandles,
   parseMappings,
   parseStacks,
   type ThreadStack,
 } from './stack-trace.js';
-import { waitOf, waitsForChildren } from './waiting.js';
 
 // gdb first reads all symbols of a host of 100 MB: that takes 2 s, and 20 times as long on an overloaded machine.
 const GDB_TIMEOUT_MS = 60_000;
@@ -45,8 +51,8 @@ export interface Stacks {
   readonly text: string;
   /** Why that process has no stacks, and what to do; `null` where it has. */
   readonly problem: string | null;
-  /** That process, if it isn't the first. */
-  readonly child: GroupMember | null;
+  /** That process, if it isn't the first, and how many others hang in the same place. */
+  readonly child: (GroupMember & { readonly alike: number }) | null;
 }
 
 type Seen = Omit<Stacks, 'child'>;
@@ -63,12 +69,15 @@ export async function threadStacks(
   options: { signal?: AbortSignal | undefined; faultingTid?: number } = {},
 ): Promise<Stacks> {
   const seen = new Map<GroupMember, Seen>();
-  for (const process of fromTheFirstDown(processes).slice(0, MOST_PROCESSES)) {
+  const links = options.faultingTid === undefined ? linksOf(processes) : new Map<number, Links>();
+  for (const process of inOrder(processes, links).slice(0, MOST_PROCESSES)) {
     if (options.signal?.aborted) break;
     seen.set(process, await threadsOfProcess(process.pid, options));
   }
   const [first] = seen.keys();
-  const awaited = first && lastAwaited(first, seen);
+  const threadsSeen = new Map([...seen].map(([one, { threads }]) => [one, threads]));
+  const found = first && lastAwaited(first, threadsSeen, links);
+  const awaited = found?.one ?? first;
   const parts = [...seen]
     .sort(([a], [b]) => Number(b === awaited) - Number(a === awaited))
     .map(([{ pid, command }, { text }]) => `process ${pid}: ${command}\n${text}`);
@@ -77,35 +86,9 @@ export async function threadStacks(
   const { threads, problem } = (awaited && seen.get(awaited)) ?? { threads: [], problem: null };
   return {
     ...{ threads, problem, text: parts.join('\n\n') },
-    child: awaited === undefined || awaited === first ? null : awaited,
+    child: found === undefined ? null : { ...found.one, alike: found.alike },
   };
 }
-
-/** Orders the processes so that each comes before those that it started. */
-function fromTheFirstDown(processes: readonly GroupMember[]): GroupMember[] {
-  const [first, ...others] = processes;
-  if (first === undefined) return [];
-  const children = new Set(childrenOf(first.pid));
-  const [own, foreign] = [true, false].map((its) => others.filter(({ pid }) => children.has(pid) === its));
-  return [first, ...fromTheFirstDown([...(own ?? []), ...(foreign ?? [])])];
-}
-
-/**
- * The process that this one waits for through its newest children, if it does nothing but wait; otherwise this process
- * itself.
- */
-function lastAwaited(first: GroupMember, seen: ReadonlyMap<GroupMember, Seen>): GroupMember {
-  if (!waitsForChildren(seen.get(first)?.threads ?? [], first.command)) return first;
-  const children = new Set(childrenOf(first.pid));
-  const candidates = [...seen.keys()].filter(({ pid }) => children.has(pid));
-  const newest =
-    candidates.findLast((one) => !readsFromPipe(one.pid, seen.get(one)?.threads ?? [])) ?? candidates.at(-1);
-  return newest === undefined ? first : lastAwaited(newest, seen);
-}
-
-/** Whether it is the end of a pipeline, such as `| cat`, and waits for what comes before it. */
-const readsFromPipe = (pid: number, threads: readonly ThreadStack[]): boolean =>
-  linkOfProc(`/proc/${pid}/fd/0`).startsWith('pipe:') && waitOf(threads.find(({ main }) => main)) === 'file';
 
 async function threadsOfProcess(
   pid: number,
@@ -115,14 +98,20 @@ async function threadsOfProcess(
   const { busy, asleep } = hung ? await watch(pid) : NOT_WATCHED;
   const halted = hung ? haltOf(pid, pid) : undefined;
   const joins = hung ? joinsOf(pid) : NO_JOINS;
+  const first = faultingTid === undefined ? undefined : firstInterrupted(pid, faultingTid);
   const seen = await stacksFromGdb(pid, faultingTid, signal);
+  if (faultingTid !== undefined && first !== undefined) {
+    await findFault(seen.threads, { pid, tid: faultingTid, first, signal });
+  }
   const traced = seen.threads.length > 0;
   // A stopped process answers no request.
   const asked = traced && halted !== 'stopped';
-  const interpreted = new Map(await pythonFrames(pid, { hung, asked, signal }));
+  const python = await pythonThreads(pid, { hung, asked, signal });
+  const interpreted = new Map([...python].map(([tid, { frames }]) => [tid, frames]));
   const node = hung && halted !== 'stopped' && isNode(pid) ? await nodeState(pid, signal) : undefined;
   if (node !== undefined && 'frames' in node) interpreted.set(pid, node.frames);
   const children = hung ? describeChildren(pid) : [];
+  const forkedFrom = hung ? forkedFromThreads(pid) : undefined;
   const gone = traced && halted === 'ended' ? [threadFromProc(pid, pid)] : [];
   const threads = (traced ? [...gone, ...seen.threads] : threadsFromProc(pid, faultingTid)).map((thread) => ({
     ...thread,
@@ -133,6 +122,8 @@ async function threadsOfProcess(
     ...((!traced || thread.frames[0]?.name === null) &&
       asleep.has(thread.tid) && { asleep: true, ...channelOf(pid, thread.tid) }),
     ...(thread.main && children.length > 0 && { children }),
+    ...(thread.main && forkedFrom !== undefined && { forkedFrom }),
+    ...namedIn(python.get(thread.tid), thread.name),
     ...(interpreted.has(thread.tid) && { interpreted: interpreted.get(thread.tid) ?? [] }),
     ...(thread.main && node !== undefined && 'frames' in node && { keptAliveBy: node.keptAliveBy }),
   }));
@@ -141,6 +132,10 @@ async function threadsOfProcess(
   const unseen = node !== undefined && 'problem' in node ? `\n  (no JavaScript frames: ${node.problem})` : '';
   return { threads, text: text + unseen, problem };
 }
+
+/** The name that a program of Python gave a thread. Older Pythons don't tell the system. */
+const namedIn = (thread: PythonThread | undefined, known: string): { ownName?: string } =>
+  thread?.name === undefined || thread.name.startsWith(known) ? {} : { ownName: thread.name };
 
 const SAMPLES = 6;
 const SAMPLE_MS = 50;
@@ -174,7 +169,7 @@ async function watch(pid: number): Promise<Watched> {
       // 123 (name) R 1 ...: the name may contain anything.
       const state = /^.*\) (\w) /s.exec(readProc(`/proc/${pid}/task/${tid}/stat`))?.[1];
       if (state === 'R') counts.ran++;
-      else if (WRITES.has(systemCallOf(pid, tid)[0] ?? -1)) counts.wrote++;
+      else if (writesIn(pid, tid)) counts.wrote++;
       seen.set(tid, counts);
     }
   }
@@ -193,38 +188,6 @@ const NO_JOINS: ReadonlyMap<number, number> = new Map();
 /** Bytes that it has written to anything; NaN if that can't be read. */
 const writtenBy = (pid: number): number =>
   Number(/^wchar: (\d+)/m.exec(readProc(`/proc/${pid}/io`))?.[1] ?? Number.NaN);
-
-/** The numbers of the system calls that write to a file descriptor. */
-const WRITES: ReadonlySet<number> = new Set({ x64: [1, 20], arm64: [64, 66] }[process.arch as string]);
-
-/** The system call that a thread is in: its number and its arguments. Empty if it is in no call, or that can't be read. */
-function systemCallOf(pid: number, tid: number): number[] {
-  const call = readProc(`/proc/${pid}/task/${tid}/syscall`);
-  return /^\d/.test(call) ? call.split(' ').map(Number) : [];
-}
-
-/** The system call's number, and the operations in its second argument that wait, for private and for shared memory. */
-const FUTEX = { x64: 202, arm64: 98 }[process.arch as string];
-const FUTEX_WAITS: ReadonlySet<number> = new Set([0, 9]);
-const FUTEX_CLOCK_REALTIME = 256;
-
-/**
- * Threads that wait for the end of another thread, and which one. `pthread_join` waits on a word that holds the other
- * thread's number and is cleared when that thread ends. The kernel shows the arguments of the system call that a thread
- * is in.
- */
-function joinsOf(pid: number): ReadonlyMap<number, number> {
-  const tids = threadsOf(pid);
-  return new Map(
-    tids.flatMap((tid): [number, number][] => {
-      const [number, , operation = 0, joined = 0] = systemCallOf(pid, tid);
-      const waits = number === FUTEX && FUTEX_WAITS.has(operation & ~FUTEX_CLOCK_REALTIME);
-      return waits && joined !== tid && tids.includes(joined) ? [[tid, joined]] : [];
-    }),
-  );
-}
-
-const threadsOf = (pid: number): number[] => listProc(`/proc/${pid}/task`).map(Number);
 
 /** Why gdb showed no thread, in gdb's own words if it printed any, and what to do. */
 function debuggerProblem(pid: number, { status, stderr }: EndedProgram): string {
@@ -289,10 +252,40 @@ async function stacksFromGdb(
   return { threads, problem: threads.length > 0 ? null : debuggerProblem(pid, ended) };
 }
 
-async function pythonFrames(
+/**
+ * Says where on the stack of the thread that died the code is that the first signal interrupted. If gdb couldn't pass the
+ * handler of that signal, its frames are added.
+ */
+async function findFault(
+  threads: ThreadStack[],
+  at: { pid: number; tid: number; first: Registers; signal: AbortSignal | undefined },
+): Promise<void> {
+  const died = threads.findIndex(({ faulting }) => faulting);
+  const thread = threads[died];
+  if (thread === undefined) return;
+  const handler = thread.frames.findLastIndex(({ name }) => name === HANDLER);
+  if (handler >= 0) {
+    threads[died] = { ...thread, faultedIn: handler + 1 };
+    return;
+  }
+  const mappings = parseMappings(readProc(`${procFolder(at.pid)}/maps`));
+  const ended = await gdb(at.tid, [...BACKTRACE.slice(0, -1), ...backtraceFrom(at.first)], {
+    ...{ timeoutMs: GDB_TIMEOUT_MS, signal: at.signal },
+  });
+  const frames = typeof ended === 'string' ? [] : parseFrames(ended.stdout, mappings);
+  if (frames.length === 0) return;
+  const ofHandler = thread.frames.filter(({ name, library }) => name !== null || library !== null);
+  threads[died] = {
+    ...thread,
+    frames: [...ofHandler, HANDLER_FRAME, ...frames],
+    faultedIn: ofHandler.length + 1,
+  };
+}
+
+async function pythonThreads(
   pid: number,
   { hung, asked, signal }: { hung: boolean; asked: boolean; signal: AbortSignal | undefined },
-): Promise<FramesOfThreads> {
+): Promise<PythonThreads> {
   if (!hasPython(pid)) return new Map();
   const pySpy = findPySpy(pid);
   if (pySpy !== undefined) return framesFromPySpy(pySpy, pid, { stopped: !hung, signal });
@@ -300,7 +293,7 @@ async function pythonFrames(
 }
 
 /** For a hang only: this runs code in the program. That isn't safe if the program must continue, or if its heap is broken. */
-async function framesFromPython(pid: number, signal: AbortSignal | undefined): Promise<FramesOfThreads> {
+async function framesFromPython(pid: number, signal: AbortSignal | undefined): Promise<PythonThreads> {
   const directory = makeTemporaryDirectory('quiesce-traceback');
   try {
     const file = join(directory.path, 'traceback');
@@ -359,13 +352,7 @@ function channelOf(pid: number, tid: number): { channel?: string } {
   return /^[a-z_]/.test(channel) ? { channel } : {};
 }
 
-/** Child processes that have not been waited for. */
-const childrenOf = (pid: number): number[] =>
-  threadsOf(pid).flatMap((tid) =>
-    readProc(`/proc/${pid}/task/${tid}/children`).split(' ').map(Number).filter(Boolean),
-  );
-
-/** The same, with their commands. */
+/** Child processes that have not been waited for, with their commands. */
 const describeChildren = (pid: number): string[] =>
   childrenOf(pid)
     .slice(0, MOST_CHILDREN)
@@ -373,6 +360,19 @@ const describeChildren = (pid: number): string[] =>
       const stopped = haltOf(child, child) === 'stopped' ? ', which is stopped' : '';
       return `${child} (${commandLine(child)?.slice(0, LONGEST_COMMAND) ?? 'has ended'})${stopped}`;
     });
+
+/**
+ * How many threads the parent of a process has beside its main one, if the process is a copy of the parent, made by a fork
+ * without an exec; `undefined` if it isn't, or the parent has no such threads. A program that is loaded gets a new auxiliary
+ * vector, with random addresses.
+ */
+function forkedFromThreads(pid: number): number | undefined {
+  const parent = parentOf(pid);
+  const vectors = [pid, parent].map((one) => readProc(`${procFolder(one)}/auxv`));
+  const programs = [pid, parent].map((one) => linkOfProc(`${procFolder(one)}/exe`));
+  if (vectors[0] === '' || vectors[0] !== vectors[1] || programs[0] !== programs[1]) return undefined;
+  return threadsOf(parent).length - 1 || undefined;
+}
 
 function describeThreads(pid: number, problem: string, threads: readonly ThreadStack[]): string {
   if (threads.length === 0) return '  (gdb could not read its stacks, and there is no /proc entry for it)';

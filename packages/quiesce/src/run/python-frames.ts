@@ -10,12 +10,20 @@ import type { InterpretedFrame } from './stack-trace.js';
 const PY_SPY_TIMEOUT_MS = 20_000;
 const MOST_FRAMES = 64;
 
-/** Frames by thread number. */
-export type FramesOfThreads = ReadonlyMap<number, readonly InterpretedFrame[]>;
+/** What Python knows of a thread. */
+export interface PythonThread {
+  /** As the program named it; `undefined` if Python doesn't say. */
+  readonly name: string | undefined;
+  readonly frames: readonly InterpretedFrame[];
+}
+
+/** Threads by their numbers. */
+export type PythonThreads = ReadonlyMap<number, PythonThread>;
 
 const dump = z.array(
   z.looseObject({
     os_thread_id: z.int().nullable(),
+    thread_name: z.string().nullish(),
     frames: z.array(z.looseObject({ name: z.string(), filename: z.string(), line: z.int() })),
   }),
 );
@@ -46,7 +54,7 @@ export async function framesFromPySpy(
   tool: string,
   pid: number,
   options: { stopped: boolean; signal?: AbortSignal | undefined },
-): Promise<FramesOfThreads> {
+): Promise<PythonThreads> {
   const words = ['dump', '--json', '--pid', String(pid), ...(options.stopped ? ['--nonblocking'] : [])];
   const { stdout } = await runToEnd([tool, ...words], {
     ...{ cwd: process.cwd(), timeoutMs: PY_SPY_TIMEOUT_MS, signal: options.signal },
@@ -56,15 +64,17 @@ export async function framesFromPySpy(
     if (error instanceof EnvironmentError) return { stdout: '' };
     throw error;
   });
-  const frames = new Map<number, readonly InterpretedFrame[]>();
-  for (const { os_thread_id: tid, frames: own } of parseDump(stdout)) {
+  const threads = new Map<number, PythonThread>();
+  for (const { os_thread_id: tid, thread_name, frames } of parseDump(stdout)) {
     if (tid === null) continue;
-    frames.set(
-      tid,
-      own.slice(0, MOST_FRAMES).map(({ name, filename, line }) => ({ name, file: filename, line })),
-    );
+    threads.set(tid, {
+      name: thread_name ?? undefined,
+      frames: frames
+        .slice(0, MOST_FRAMES)
+        .map(({ name, filename, line }) => ({ name, file: filename, line })),
+    });
   }
-  return frames;
+  return threads;
 }
 
 function parseDump(text: string): z.infer<typeof dump> {
@@ -89,23 +99,24 @@ export const tracebackCommands = (file: string): string[] => [
 ];
 
 /**
- * The frames in what Python wrote.
+ * The threads in what Python wrote.
  * @param threads the threads' numbers, by the `pthread_t` that Python prints.
  */
-export function parseTraceback(text: string, threads: ReadonlyMap<bigint, number>): FramesOfThreads {
-  const frames = new Map<number, InterpretedFrame[]>();
+export function parseTraceback(text: string, threads: ReadonlyMap<bigint, number>): PythonThreads {
+  const found = new Map<number, PythonThread>();
   let own: InterpretedFrame[] = [];
   for (const line of text.split('\n')) {
-    const head = /^(?:Current thread|Thread) 0x([0-9a-f]+)\b/.exec(line);
+    // Python 3.14 and later print the name.
+    const head = /^(?:Current thread|Thread) 0x([0-9a-f]+)(?: \[(.*)\])? \(/.exec(line);
     if (head !== null) {
       own = [];
       const tid = threads.get(BigInt(`0x${head[1]}`));
-      if (tid !== undefined) frames.set(tid, own);
+      if (tid !== undefined) found.set(tid, { name: head[2], frames: own });
       continue;
     }
     const [, file, number, name] = /^ {2}File "(.*)", line (\d+) in (.*)$/.exec(line) ?? [];
     if (file === undefined || name === undefined || own.length === MOST_FRAMES) continue;
     own.push({ name, file, line: Number(number) });
   }
-  return frames;
+  return found;
 }

@@ -17,8 +17,8 @@ import { type Expect, isFailure, type Outcome, outcomeOf } from './outcome.js';
 import { OutputFilter } from './output-filter.js';
 import type { RunDirectories } from './run-directory.js';
 import { type SignatureMatch, SignatureScanner } from './signatures.js';
-import { isMapped, type ThreadStack } from './stack-trace.js';
-import { raises } from './waiting.js';
+import { isHashed, isMapped, type ThreadStack } from './stack-trace.js';
+import { EXITING, names as frameNames, raises } from './waiting.js';
 import {
   type CrashReport,
   DONE_FD,
@@ -115,6 +115,10 @@ export interface ExplainingChild {
   readonly thread: string;
   /** Its command line, shortened. */
   readonly command: string;
+  /** For a hang: its process number. */
+  readonly pid?: number;
+  /** For a hang: how many other children that the main process waits for hang in the same place; absent if none do. */
+  readonly alike?: number;
 }
 
 /** What was seen of a crash, with or without a debugger. */
@@ -247,7 +251,13 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
       ? { stdout: output.stdout.toString(), stderr: output.stderr.toString() }
       : undefined;
     const hungAt = performance.now();
+    let names: ReadonlyMap<number, string> = new Map();
+    let mainEnded = false;
     if (hung) {
+      if (recorder !== undefined) {
+        names = threadNames(group.members());
+        mainEnded = haltOf(group.pid, group.pid) === 'ended';
+      }
       if (options.wantsStacks('hang')) stacks = await threadStacks(group.members(), { signal });
       kill();
     }
@@ -306,12 +316,14 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
           : ofChild(explains),
       timeline:
         recorder?.ended({
-          ...{ run, pid: group.pid, hung, at: hung ? hungAt : at },
+          ...{ run, pid: group.pid, hung, at: hung ? hungAt : at, mainEnded },
+          names: new Map([...names, ...ownNames(stacks)]),
+          exiting: hung && stacks !== null ? exits(stacks) : null,
           signal: crash?.report.signal ?? null,
-          // An unloaded library is in no frame.
+          // An unloaded library is in no frame. A hash is no name.
           stack: [
             crash?.report.unloaded?.library ?? null,
-            ...(stacks?.threads.find(({ faulting }) => faulting)?.frames ?? []).map(({ library }) => library),
+            ...librariesOf(stacks?.threads.find(({ faulting }) => faulting)),
           ],
         }) ?? null,
     };
@@ -326,6 +338,33 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
     recorder?.release();
   }
 }
+
+const threadNames = (members: readonly GroupMember[]): ReadonlyMap<number, string> =>
+  new Map(
+    members.flatMap(({ pid }) =>
+      listProc(`/proc/${pid}/task`).map((tid): [number, string] => [
+        Number(tid),
+        readProc(`/proc/${pid}/task/${tid}/comm`).trim(),
+      ]),
+    ),
+  );
+
+/** Files on a stack, from the code on that faulted. One that a hash names comes last. */
+function librariesOf(thread: ThreadStack | undefined): (string | null)[] {
+  const all = (thread?.frames.slice(thread.faultedIn ?? 0) ?? []).map(({ library }) => library);
+  const hashed = (library: string | null): boolean => library !== null && isHashed(library);
+  return [...all.filter((library) => !hashed(library)), ...all.filter(hashed)];
+}
+
+/** Names that the program gave its threads. */
+const ownNames = (stacks: Stacks | null): [number, string][] =>
+  (stacks?.threads ?? []).flatMap(({ tid, ownName }): [number, string][] =>
+    ownName === undefined ? [] : [[tid, ownName]],
+  );
+
+/** Whether the stacks of a hang show that its main process exits. */
+const exits = ({ threads, child }: Stacks): boolean =>
+  child === null && threads.some(({ main, frames }) => main && EXITING.test(frameNames(frames)));
 
 /** Whether a process number that the program sent belongs to the run. */
 const isMember = (group: ProcessGroup, pid: number): boolean =>
@@ -401,7 +440,8 @@ const ofChild = ({ report: { signal, thread }, command = '' }: Crash): ChildCras
 function hungChild(stacks: Stacks | null): ExplainingChild | null {
   if (!stacks?.child) return null;
   const main = stacks.threads.find((thread) => thread.main);
-  return { signal: null, thread: main?.name ?? '', command: stacks.child.command };
+  const { pid, command, alike } = stacks.child;
+  return { signal: null, thread: main?.name ?? '', command, pid, ...(alike > 0 && { alike }) };
 }
 
 function lookAt(said: CrashReport, at: number, group: ProcessGroup, options: RunOnceOptions): Crash {
@@ -420,6 +460,8 @@ function lookAt(said: CrashReport, at: number, group: ProcessGroup, options: Run
       if (!options.wantsStacks(`${report.signal} ${report.thread}`)) return null;
       return await threadStacks([member], { signal: options.signal, faultingTid: report.tid });
     } finally {
+      // Something else may have continued it meanwhile. Then it stops again.
+      if (member !== undefined) await untilStopped(report.pid);
       // Its other threads must not run when it is continued: one of them might end it with an exit code.
       if (member !== undefined && haltOf(report.pid, report.tid) === 'stopped')
         signalProcess(report.pid, report.signal);

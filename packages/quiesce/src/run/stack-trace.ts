@@ -20,6 +20,8 @@ export interface InterpretedFrame {
 export interface ThreadStack {
   readonly tid: number;
   readonly name: string;
+  /** Its name in the program's own language, if the system has another one for it. */
+  readonly ownName?: string;
   /** Whether it is the process's first thread. */
   readonly main: boolean;
   /** Whether it is the thread that died. */
@@ -31,6 +33,11 @@ export interface ThreadStack {
   /** For a hang: `ended` while others continued, as after `pthread_exit` in `main`, or `stopped` by a signal. */
   readonly halted?: 'ended' | 'stopped';
   readonly frames: readonly StackFrame[];
+  /**
+   * For a thread that died in its own handler of an earlier fatal signal, as the handlers of Bun and the JVM do: index of
+   * the frame that the earlier signal interrupted. The frames before it are the handler's.
+   */
+  readonly faultedIn?: number;
   /** The same in the program's own language, if a tool for that language shows it. */
   readonly interpreted?: readonly InterpretedFrame[];
   /** For a hang without `frames`, because no debugger may attach: whether it never ran while the tester looked. */
@@ -39,6 +46,11 @@ export interface ThreadStack {
   readonly channel?: string;
   /** For the main thread of a hang: the process's children, such as `4711 (sleep 60)`. */
   readonly children?: readonly string[];
+  /**
+   * For the main thread of a hang, if its process was forked, without an exec, from one with more threads: how many threads
+   * beside the main one that has. They aren't in this process.
+   */
+  readonly forkedFrom?: number;
   /** For a hung Node: what keeps its event loop alive, such as `TCP server` or `timer x2`. */
   readonly keptAliveBy?: readonly string[];
 }
@@ -73,7 +85,10 @@ const THREAD = /^Thread \d+ \(.*?LWP (\d+)\)?(?: "(.*?)")?(?: \(Exiting\))?\):$/
 const HANDLE = /^Thread \d+ \(Thread 0x([0-9a-f]+) \(LWP (\d+)\)/gm;
 // #1  0x00007f4 in std::thread::join (…) at lib.rs:12   or   #0  main () at a.c:3   or   … from /lib/libc.so.6
 const FRAME = /^#\d+ +(?:(0x[0-9a-f]+) in )?(.*)$/;
-const HANDLER = '<signal handler called>';
+/** The name of the frame between a handler and what it interrupted. */
+export const HANDLER = '<signal handler called>';
+/** That frame. */
+export const HANDLER_FRAME: StackFrame = { name: HANDLER, library: null, source: null };
 const LIBC = /^libc\b/;
 const WITNESS = /^(?:lib)?exit[-_]witness\b/;
 
@@ -116,6 +131,16 @@ export function parseStacks(
     });
 }
 
+/** The frames in the output of gdb's `backtrace` for a single thread. */
+export const parseFrames = (text: string, mappings: readonly Mapping[]): StackFrame[] =>
+  text.split('\n').flatMap((line) => {
+    const frame = FRAME.exec(line);
+    return frame === null ? [] : [parseFrame(frame[1], frame[2] ?? '', mappings)];
+  });
+
+/** Whether a library's file is named by a hash of its content, as in the caches of packages that unpack themselves. */
+export const isHashed = (library: string): boolean => /^[0-9a-f]{32,}(?:[-.]|$)/.test(library);
+
 /** The threads' numbers in the same output, by their `pthread_t`, the number that the threads library uses. */
 export const parseHandles = (text: string): Map<bigint, number> =>
   new Map([...text.matchAll(HANDLE)].map(([, handle, tid]) => [BigInt(`0x${handle}`), Number(tid)]));
@@ -123,7 +148,7 @@ export const parseHandles = (text: string): Map<bigint, number> =>
 const isWitness = ({ library }: StackFrame): boolean => library !== null && WITNESS.test(library);
 
 function parseFrame(address: string | undefined, text: string, mappings: readonly Mapping[]): StackFrame {
-  if (text === HANDLER) return { name: HANDLER, library: null, source: null };
+  if (text === HANDLER) return HANDLER_FRAME;
   const source = / at (\S+:\d+)$/.exec(text)?.[1] ?? null;
   const from = / from (\S.*)$/.exec(text)?.[1];
   const name = text
@@ -185,7 +210,8 @@ export function formatStacks(threads: readonly ThreadStack[]): string {
 }
 
 function formatThread(thread: ThreadStack): string {
-  const { tid, name, main, faulting, busy, halted, frames, interpreted = [], keptAliveBy } = thread;
+  const { tid, ownName, main, faulting, busy, halted, frames, interpreted = [], keptAliveBy } = thread;
+  const name = ownName ?? thread.name;
   const marks = [main && 'main', faulting && 'died here', busy && 'burns CPU', halted]
     .filter(Boolean)
     .join(', ');
@@ -213,8 +239,9 @@ export function formatInterpreted(
 }
 
 function formatFrame({ name, library, source }: StackFrame): string {
-  const where = [library, source].filter((part) => part !== null).join(', ');
-  const end = where.length > LONGEST_PLACE ? `...${where.slice(3 - LONGEST_PLACE)}` : where;
+  const room = LONGEST_PLACE - (library === null ? 0 : Math.min(library.length, LONGEST_PLACE / 2) + 2);
+  const place = source !== null && source.length > room ? `...${source.slice(3 - room)}` : source;
+  const end = [library, place].filter((part) => part !== null).join(', ');
   const function_ = name ?? '??';
   const start = function_.length > LONGEST_NAME ? `${function_.slice(0, LONGEST_NAME - 3)}...` : function_;
   return `${start}${end === '' ? '' : `  [${end}]`}`;

@@ -17,6 +17,12 @@ export interface TimelineEnd {
   readonly signal: string | null;
   /** Files of the libraries on the stack of the thread that died, innermost first; empty if the stack wasn't taken. */
   readonly stack: readonly (string | null)[];
+  /** For a hang: names of the threads, by their numbers. */
+  readonly names?: ReadonlyMap<number, string>;
+  /** For a hang: whether stacks show that the process exits; `null` or absent if none were taken. */
+  readonly exiting?: boolean | null;
+  /** For a hang: whether the main thread has ended, and others continue. */
+  readonly mainEnded?: boolean;
 }
 
 const MOST_PHASES = 400;
@@ -66,7 +72,7 @@ export function buildTimeline(
           library: end.stack.find((library) => library !== null && !isSystems(library)) ?? null,
         };
   const phases = phasesOf(events, ms);
-  const threads = threadsOf(events, samples, pid, { ms, zeroUs, endUs });
+  const threads = threadsOf(events, samples, pid, { ms, zeroUs, endUs, names: end.names });
   const facts = { endMs, crash, phases, threads } as const;
   const timeline = {
     run: end.run,
@@ -75,7 +81,7 @@ export function buildTimeline(
     ...facts,
     lostEvents: lost,
   } as const;
-  return { ...timeline, ...sentence(timeline) };
+  return { ...timeline, ...sentence(timeline, end) };
 }
 
 type ToMs = (us: number) => number;
@@ -139,6 +145,7 @@ interface Frame {
   readonly ms: ToMs;
   readonly zeroUs: number;
   readonly endUs: number;
+  readonly names: ReadonlyMap<number, string> | undefined;
 }
 
 interface Life {
@@ -196,7 +203,12 @@ function threadsOf(
     if (toUs !== undefined && toUs < zeroUs) return [];
     const thread = {
       tid,
-      name: nameOrNull(end?.more ?? '') ?? last?.name ?? crash?.more ?? (main ? 'main' : ''),
+      name:
+        frame.names?.get(tid) ??
+        nameOrNull(end?.more ?? '') ??
+        last?.name ??
+        crash?.more ??
+        (main ? 'main' : ''),
       library: nameOrNull((main ? program : begin?.detail) ?? ''),
       main,
       fromMs: begin === undefined ? null : ms(begin.us),

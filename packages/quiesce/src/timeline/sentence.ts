@@ -30,8 +30,14 @@ export function tornDownText({ what, name }: Pick<TimelinePhase, 'what' | 'name'
 
 const START = { 'work-done': '"work done"', exit: 'its begin', start: 'the start of the program' } as const;
 
+/** What is known of a process that hangs, beside its timeline. */
+interface Hang {
+  readonly exiting?: boolean | null;
+  readonly mainEnded?: boolean;
+}
+
 /** Says in words what happened: which thread still ran when what was torn down, and with what result. */
-export function sentence(timeline: Seen): Said {
+export function sentence(timeline: Seen, hang: Hang = {}): Said {
   const { crash, threads, endMs, end, phases } = timeline;
   const exit = phases.find(({ what }) => what === 'exit');
   const exitTid =
@@ -62,7 +68,7 @@ export function sentence(timeline: Seen): Said {
     const still = beside === '' ? '' : `; ${beside} still ran`;
     const says =
       where === undefined
-        ? `The exit had not begun ${timeText(endMs)} after ${START[timeline.zero]}${still}.`
+        ? `${notBegun(hang)} ${timeText(endMs)} after ${START[timeline.zero]}${still}.`
         : `The exit did not end: the thread that exits was still${placeIn(where)}, since ${timeText(where.fromMs)}${still}.`;
     return { says, tornDown: where === undefined ? null : torn(where) };
   }
@@ -83,6 +89,13 @@ export function sentence(timeline: Seen): Said {
     };
   }
   return { says: 'No other thread of the program still ran when the exit began.', tornDown: null };
+}
+
+/** Python, for example, waits for its threads before it takes anything down. */
+function notBegun({ exiting = null, mainEnded = false }: Hang): string {
+  if (mainEnded) return 'The main thread had ended, and the process had not,';
+  if (exiting === true) return 'The exit had begun, and had taken nothing down';
+  return exiting === false ? 'The exit had not begun' : 'The exit had not been seen to begin';
 }
 
 function diedBeside(

@@ -234,7 +234,7 @@ function threadHtml(thread: ThreadStack, open: boolean): Html {
   const { main, faulting, busy, halted, frames, interpreted = [], keptAliveBy } = thread;
   const notes = [main && 'main', faulting && 'died', busy && 'burns CPU', halted].filter(Boolean).join(', ');
   const own = formatInterpreted(interpreted, keptAliveBy);
-  return html`<details class="thread"${open && new Html(' open')}><summary>${thread.name || 'unnamed'}${notes !== '' && ` (${notes})`}</summary>${own.length > 0 && html`<pre>${own.join('\n')}</pre>`}<ol start="0" class="stack">${folded(frames).map(frameHtml)}</ol></details>`;
+  return html`<details class="thread"${open && new Html(' open')}><summary>${thread.ownName || thread.name || 'unnamed'}${notes !== '' && ` (${notes})`}</summary>${own.length > 0 && html`<pre>${own.join('\n')}</pre>`}<ol start="0" class="stack">${folded(frames).map(frameHtml)}</ol></details>`;
 }
 
 function frameHtml({
