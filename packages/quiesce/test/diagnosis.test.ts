@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { hostOf, isHostThread } from '../src/hosts.js';
 import { type FailureGroup, type FailureKind, run, type ThreadStack, UsageError } from '../src/index.js';
 import { findExecutable } from '../src/process/executable.js';
 import { SPAWNER_FILE } from '../src/process/spawner.js';
@@ -1891,6 +1892,81 @@ describe('the likely kind', () => {
       if (why === undefined) assert.equal(kind.detail, null);
       else assert.match(kind.detail ?? '', why);
     }
+  });
+
+  test('of a worker that waits for a thread as it ends is not that of its program, whose loop waits for the worker', () => {
+    const main: ThreadStack = {
+      ...stack(true, false, 'epoll_wait', 'uv_run', 'main'),
+      keptAliveBy: ['worker'],
+    };
+    const frames = [
+      ['__pthread_join', 'libc.so.6'],
+      ['operator()', 'a4.node'],
+      ['node::CleanupQueue::Drain', 'node'],
+      ['node::FreeEnvironment', 'node'],
+      ['node::worker::Worker::Run', 'node'],
+    ].map(([name = '', library = '']) => ({ name, library, source: null }));
+    const worker: ThreadStack = { tid: 2, name: 'node', main: false, faulting: false, joins: 3, frames };
+    const other: ThreadStack = {
+      ...{ tid: 3, name: 'pool', main: false, faulting: false },
+      frames: [{ name: 'serve', library: 'a4.node', source: null }],
+    };
+    const kind = failureKind({ outcome: hang, signature: null, threads: [main, worker, other] });
+    assert.equal(kind?.id, 'join-at-exit');
+    assert.equal(
+      kind.detail,
+      'thread "node" exits, in operator() [a4.node], waits for thread 3 "pool" in a4.node',
+    );
+  });
+
+  test('of a tokio runtime that is dropped is a join, in the function that drops it', () => {
+    const frames = [
+      'syscall',
+      'parking_lot_core::thread_parker::imp::ThreadParker::futex_wait',
+      'tokio::runtime::blocking::shutdown::Receiver::wait',
+      'tokio::runtime::blocking::pool::BlockingPool::shutdown',
+      'core::ptr::drop_in_place<tokio::runtime::blocking::pool::BlockingPool>',
+      'app::main',
+    ].map((name) => ({ name, library: name === 'syscall' ? 'libc.so.6' : 'app', source: null }));
+    const main: ThreadStack = { ...stack(true, false), frames };
+    const other = { ...stack(false, false, 'nanosleep'), tid: 3, name: 'tokio-rt-worker' };
+    const kind = failureKind({ outcome: hang, signature: null, threads: [main, other] });
+    assert.equal(kind?.id, 'join-at-exit');
+    assert.match(
+      kind.detail ?? '',
+      /^a tokio runtime is dropped, .*, in app::main \[app\], waits for thread "tokio-rt-worker"/,
+    );
+  });
+
+  test('of an exception that node-addon-api threw as its environment ended is a call of Node-API', () => {
+    const line = "terminate called after throwing an instance of 'Napi::Error'";
+    const signature = { id: 'cxx-terminate', title: 'C++ terminated', line };
+    const ends = ['std::terminate', 'Napi::Error::ThrowAsJavaScriptException', 'node::FreeEnvironment'];
+    const kindOf = (...names: string[]): string | undefined =>
+      failureKind({ outcome: crash, signature, threads: [stack(false, true, ...names)] })?.id;
+    assert.equal(kindOf(...ends), 'napi-after-teardown');
+    assert.equal(kindOf(...ends.slice(0, -1)), 'uncaught-cxx-exception');
+  });
+
+  test('knows a host by any name that its file has', () => {
+    for (const file of [
+      '/usr/bin/node',
+      '/opt/node22',
+      '/usr/bin/nodejs',
+      'node_modules/bun/bin/bun.exe',
+      '/x/bun-profile',
+      'deno',
+    ])
+      assert.notEqual(hostOf(file), undefined, file);
+    for (const file of [
+      '/usr/lib/libnode.so.115',
+      '/app/nodes',
+      '/app/addon.node',
+      '/app/bundle',
+      '/app/my-node',
+    ])
+      assert.equal(hostOf(file), undefined, file);
+    assert.ok(isHostThread('GC Thread#0', '/jvm/libjvm.so') && !isHostThread('Thread-0', '/jvm/libjvm.so'));
   });
 
   test('names threads as their program does', () => {

@@ -78,7 +78,7 @@ describe('a fault whose signal is caught and', { skip }, () => {
     const source = `import ctypes, faulthandler; faulthandler.enable(); ctypes.CDLL('${faulty}').fault()`;
     const { kind } = await failureOf([realPython(), '-c', source]);
     assert.equal(kind?.id, 'native-crash');
-    assert.equal(kind.detail, 'in libfaulty.so');
+    assert.match(kind.detail ?? '', /^in libfaulty\.so/);
   });
 
   test('by the JVM is that of the library, too', {

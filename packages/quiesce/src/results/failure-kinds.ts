@@ -45,6 +45,7 @@ const NO_STATE =
 const TAKES_GIL = /^(?:PyGILState_Ensure|PyEval_(?:RestoreThread|AcquireThread|AcquireLock)|take_gil)(?!\w)/m;
 const NODE_API_REFUSES =
   /\b(?:PendingException|CannotRunJS|napi_(?:pending_exception|closing|cannot_run_js))\b/;
+const REFUSED_CXX = /'Napi::Error'/;
 const CRASHES = /^SIG(?:ABRT|SEGV|BUS|ILL|FPE|TRAP|SYS)$/;
 /** Why the kernel sends signals for which there are no stacks. */
 const SENT_FOR: Readonly<Record<string, string>> = {
@@ -136,7 +137,9 @@ const rules: readonly Rule[] = [
     id: 'napi-after-teardown',
     title: 'an addon called Node-API after its environment was torn down, or while that was being terminated',
     // A worker may be terminated within a call of the addon. From then on, Node-API refuses everything.
-    matches: ({ signature, crashed, died, seen, faulting, ending, anyEnding, stderr }) =>
+    matches: ({ signature, line, crashed, died, seen, faulting, ending, anyEnding, stderr }) =>
+      // What node-addon-api throws then, if it is built with exceptions.
+      (signature === 'cxx-terminate' && REFUSED_CXX.test(line) && (anyEnding || EXITING.test(faulting))) ||
       (signature === 'napi-fatal' && (!seen || died === 'background' || anyEnding)) ||
       (signature === 'rust-panic' && died === 'background' && NODE_API_REFUSES.test(stderr)) ||
       (!seen && died === 'background' && ending && NO_SCOPE.test(stderr)) ||
@@ -423,6 +426,7 @@ const rules: readonly Rule[] = [
       alone,
       halted,
       joinsExecutor,
+      dropsRuntime,
       javaReturned,
     }) =>
       hung &&
@@ -432,15 +436,27 @@ const rules: readonly Rule[] = [
         ((EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
           (waitsForThread(mainWaits) || busy?.main === false)) ||
         joinsExecutor ||
+        dropsRuntime ||
         javaReturned),
     detail: (traces) => {
-      const { busy, place, waiter, awaited, halted, goesOn = '', exiter, joinsExecutor } = traces;
+      const {
+        busy,
+        place,
+        waiter,
+        awaited,
+        halted,
+        goesOn = '',
+        exiter,
+        joinsExecutor,
+        dropsRuntime,
+      } = traces;
       if (halted === 'ended')
         return `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} continues`}`;
       if (traces.javaReturned) return joined("Java's main has returned", traces.ownStacks);
       if (busy !== undefined) return busyDetail(busy);
       const parts = [
         joinsExecutor && 'asyncio joins its default executor',
+        dropsRuntime && 'a tokio runtime is dropped, and waits for its threads',
         exitsIn(exiter),
         place ?? (waiter && `in ${waiter}`),
         awaited && `waits for ${awaited}`,

@@ -1,4 +1,5 @@
 // What a failed run left, prepared for the rules in failure-kinds.ts: what died where, and what waits for what.
+import { hostOf } from '../hosts.js';
 import { isAllowedThread } from '../run/allowed-threads.js';
 import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';
@@ -137,6 +138,8 @@ export interface Traces {
   readonly joined: string | undefined;
   /** Whether the main thread waits in asyncio's event loop for the threads of its default executor, as `asyncio.run()` does. */
   readonly joinsExecutor: boolean;
+  /** Whether the main thread drops a tokio runtime, and waits for the threads that run blocking code for it. */
+  readonly dropsRuntime: boolean;
   /** Whether Java's own main has returned, and the JVM waits for the program's other threads. */
   readonly javaReturned: boolean;
   /** How to see where its own code is, if gdb can't show that. */
@@ -176,7 +179,9 @@ export function prepare(traces: FailureTraces): Traces {
   const exiter =
     crashed || EXITING.test(names(first?.frames))
       ? undefined
-      : threads.find((thread) => !thread.main && EXITS.test(names(thread.frames)));
+      : threads.find(
+          (thread) => !thread.main && (EXITS.test(names(thread.frames)) || isWorkerThatWaits(thread)),
+        );
   // The thread that ends the process. What the first thread does no longer matters then.
   const main = exiter ?? first;
   const diedInMain = faulting?.main ?? crash?.main;
@@ -254,6 +259,7 @@ export function prepare(traces: FailureTraces): Traces {
     awaited: joined ?? awaitedOf(main, threads),
     joinsExecutor: polls(main) && threads.some(({ interpreted }) => interpreted?.some(isExecutorShutdown)),
     joined,
+    dropsRuntime: DROPS_RUNTIME.test(names(main?.frames)),
     javaReturned: threads.some(({ frames }) =>
       /^(?:Threads::destroy_vm|jni_DestroyJavaVM)(?!\w)/m.test(names(frames)),
     ),
@@ -281,6 +287,12 @@ const namedFirst = (frames: readonly StackFrame[]): StackFrame | undefined =>
   frames.find(({ library }) => library !== null && !isHashed(library)) ?? frames[0];
 
 const nameOf = ({ name, ownName }: ThreadStack): string => ownName ?? name;
+
+/** Whether a worker of Node is being taken down, and waits for a thread meanwhile. The main thread's loop waits for the worker. */
+const isWorkerThatWaits = (thread: ThreadStack): boolean =>
+  waitOf(thread) === 'thread' &&
+  EXITING.test(names(thread.frames)) &&
+  /^node::worker::Worker::/m.test(names(thread.frames));
 
 /** A C++ exception, whose cleanups unwind, too. */
 const isTyped = (signature: SignatureMatch | null): boolean =>
@@ -511,14 +523,28 @@ const CHECKS = /^(?:__GI_)?__(?:stack_chk_fail|fortify_fail|chk_fail|\w+_chk)\w*
 
 /** The function that waits: the innermost one that doesn't belong to a runtime, a language's library or a host. */
 function waiterOf(thread: ThreadStack | undefined): string | undefined {
-  const own = thread?.frames.find(
+  const all = (thread?.frames ?? []).filter(
     (frame) => frame.name !== null && !isRuntime(frame) && !LANGUAGE_LIBRARY.test(frame.name),
   );
-  if (own === undefined || isHost(own) || own.library === null) return undefined;
-  return own.name === '_start' || EXITING.test(own.name ?? '') ? undefined : `${own.name} [${own.library}]`;
+  const isProgram = (frame: StackFrame | undefined): frame is StackFrame =>
+    frame !== undefined &&
+    !isHost(frame) &&
+    frame.library !== null &&
+    frame.name !== '_start' &&
+    !EXITING.test(frame.name ?? '');
+  const beyond = all.find(({ name }) => !WAITING_LIBRARY.test(name ?? ''));
+  const own = isProgram(beyond) ? beyond : all[0];
+  return isProgram(own) ? `${own.name} [${own.library}]` : undefined;
 }
 
 const LOCKS = /^(?:__|___|__GI_)*(?:lll_\w*lock_wait\w*|pthread_(?:mutex|rwlock)_\w*lock\w*)(?!\w)/m;
+
+/** In a stack: the end of a tokio runtime. */
+const DROPS_RUNTIME =
+  /^tokio::runtime::blocking::(?:pool::BlockingPool(?:>::|::)shutdown|shutdown::Receiver(?:>::|::)wait)/m;
+
+/** Libraries of Rust that wait for others. */
+const WAITING_LIBRARY = /^<?(?:parking_lot\w*|tokio|mio|crossbeam\w*|rayon_core)::/;
 
 /** Names in the standard libraries of C++, Rust and Go, which are compiled into programs. */
 const LANGUAGE_LIBRARY = /^<?(?:std|core|alloc|__gnu_cxx)::|^(?:internal\/)?runtime[./]/;
@@ -554,7 +580,7 @@ const waitsForPythonThreads = (main: ThreadStack | undefined): boolean =>
 const RUNTIME_LIBRARY =
   /^(?:libc|libpthread|libstdc\+\+|libgcc_s|libm|ld-linux[\w-]*|libc\+\+\w*|(?:lib)?exit[-_](?:amplifier|witness))[.-]/;
 
-const HOST = /^(?:node(?:js)?|bun|deno|libnode\.so.*)$/;
+const HOST_LIBRARY = /^libnode\.so/;
 // Foreign-function interfaces, which carry calls between a host and a library.
 const TRAMPOLINE = /^(?:libffi[.-]|_ctypes\.|_cffi_backend\.|ffi_bindings\.node$|koffi)/;
 const isTrampoline = ({ library }: StackFrame): boolean => TRAMPOLINE.test(library ?? '');
@@ -576,7 +602,10 @@ const isInterpreter = ({ name, library }: StackFrame): boolean =>
 const isNative = ({ frames }: ThreadStack): boolean => frames.length > 0 && !frames.some(isInterpreter);
 
 /** A language's host: what matters is the code that called it. */
-const isHost = (frame: StackFrame): boolean => HOST.test(frame.library ?? '') || isPython(frame);
+const isHost = (frame: StackFrame): boolean => {
+  const library = frame.library ?? '';
+  return hostOf(library) !== undefined || HOST_LIBRARY.test(library) || isPython(frame);
+};
 
 const isPython = ({ name, library }: StackFrame): boolean =>
   /^(?:lib)?python\d/.test(library ?? '') ||

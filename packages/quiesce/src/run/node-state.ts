@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { messageOf } from '../errors.js';
+import { hostOf } from '../hosts.js';
 import { linkOfProc, listProc, readProc } from '../process/proc.js';
 import { within } from '../process/timer.js';
 import { type Inspected, inspected, withInspector } from './inspector.js';
@@ -25,7 +26,7 @@ const WORKERS_MS = 2_000;
 const SIGUSR1_BIT = 1n << 9n;
 
 /** Whether a process runs Node. */
-export const isNode = (pid: number): boolean => /\/node(?:js)?$/.test(linkOfProc(`/proc/${pid}/exe`));
+export const isNode = (pid: number): boolean => hostOf(linkOfProc(`/proc/${pid}/exe`)) === 'node';
 
 // Runs in the program: at its next call or turn of a loop, or while it waits for a lock or in its event loop. A pipe
 // that the program prints to, such as the tester's, doesn't keep it alive once everything is written. Node lists it

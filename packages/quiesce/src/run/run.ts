@@ -317,10 +317,10 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
       timeline:
         recorder?.ended({
           ...{ run, pid: group.pid, hung, at: hung ? hungAt : at, mainEnded },
-          names: new Map([...names, ...ownNames(stacks)]),
+          names: new Map([...output.names(), ...names, ...ownNames(stacks)]),
           exiting: hung && stacks !== null ? exits(stacks) : null,
           signal: crash?.report.signal ?? null,
-          // An unloaded library is in no frame. A hash is no name.
+          // An unloaded library is in no frame. A hash is not a name.
           stack: [
             crash?.report.unloaded?.library ?? null,
             ...librariesOf(stacks?.threads.find(({ faulting }) => faulting)),
@@ -520,6 +520,8 @@ interface Collected {
   doneAt(): number | undefined;
   /** What the witness in a process saw at its end. */
   left(pid: number): Omit<LeftAtExit, 'files'>;
+  /** Names of the threads that it saw, by their numbers. */
+  names(): [number, string][];
   /** Resolves when every holder of the pipes has closed them. */
   readonly closed: Promise<void>;
 }
@@ -578,6 +580,10 @@ function collect(
     },
     doneAt: () => doneAt,
     left: (pid) => leftOf(pid, witnessed),
+    names: () =>
+      witnessed.flatMap((line): [number, string][] =>
+        line.type === 'thread' ? [[line.tid, line.name]] : [],
+      ),
   };
 }
 
@@ -622,7 +628,7 @@ function leftOf(pid: number, lines: readonly WitnessLine[]): Omit<LeftAtExit, 'f
   for (const line of lines) {
     if (line.type === 'done' || line.pid !== pid) continue;
     if (line.type === 'thread') {
-      const { type: _type, pid: _pid, ...thread } = line;
+      const { type: _type, pid: _pid, tid: _tid, ...thread } = line;
       threads.push(thread);
     }
     if (line.type === 'socket') sockets.push({ state: line.state, address: line.address });

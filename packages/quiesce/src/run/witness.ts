@@ -58,7 +58,7 @@ export type WitnessLine =
   | ({ readonly type: 'crash' } & CrashReport)
   /** A process whose timeline is taken begins to exit. */
   | { readonly type: 'exiting'; readonly pid: number }
-  | ({ readonly type: 'thread'; readonly pid: number } & LeftThread)
+  | ({ readonly type: 'thread'; readonly pid: number; readonly tid: number } & LeftThread)
   /** Sent after the last `thread` of a process: how many there were. */
   | { readonly type: 'threads'; readonly pid: number; readonly count: number }
   | ({ readonly type: 'socket'; readonly pid: number } & LeftSocket);
@@ -117,7 +117,7 @@ export function parseWitnessLine(line: string): WitnessLine | undefined {
       return { type, pid };
     case 'thread':
       return {
-        ...{ type, pid, name: third, library: fourth === '' ? null : fourth },
+        ...{ type, pid, tid: Number(second), name: third, library: fourth === '' ? null : fourth },
         ...(fifth !== '' && { runtime: fifth }),
         ...(Number(second) === pid && { main: true as const }),
       };

@@ -17,7 +17,7 @@ export interface TimelineEnd {
   readonly signal: string | null;
   /** Files of the libraries on the stack of the thread that died, innermost first; empty if the stack wasn't taken. */
   readonly stack: readonly (string | null)[];
-  /** For a hang: names of the threads, by their numbers. */
+  /** Names of the threads, by their numbers, as far as they are known otherwise. */
   readonly names?: ReadonlyMap<number, string>;
   /** For a hang: whether stacks show that the process exits; `null` or absent if none were taken. */
   readonly exiting?: boolean | null;

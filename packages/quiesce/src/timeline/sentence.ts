@@ -1,3 +1,4 @@
+import { isHostThread } from '../hosts.js';
 import type { Timeline, TimelinePhase, TimelineThread, TornDown } from './model.js';
 
 /** What a timeline shows. */
@@ -30,7 +31,7 @@ export function tornDownText({ what, name }: Pick<TimelinePhase, 'what' | 'name'
 
 const START = { 'work-done': '"work done"', exit: 'its begin', start: 'the start of the program' } as const;
 
-/** What is known of a process that hangs, beside its timeline. */
+/** What is known about a process that hangs, beside its timeline. */
 interface Hang {
   readonly exiting?: boolean | null;
   readonly mainEnded?: boolean;
@@ -196,8 +197,8 @@ function othersAt(threads: readonly TimelineThread[], tid: number | undefined, a
 const aliveAt = ({ fromMs, toMs }: TimelineThread, atMs: number): boolean =>
   (fromMs ?? atMs) <= atMs && (toMs === null || toMs > atMs);
 
-const isHosts = ({ library }: TimelineThread): boolean =>
-  library !== null && /^(?:node|bun|deno)$/.test(fileName(library));
+const isHosts = ({ name, library }: TimelineThread): boolean =>
+  library !== null && isHostThread(name, library);
 
 /** Libraries of the C and C++ runtimes: that they are torn down says nothing about a program. */
 export const isSystems = (path: string): boolean =>

@@ -13,7 +13,7 @@ import {
   threadsOf,
 } from './system-calls.js';
 
-/** What is known of each process before a debugger stops it. */
+/** What is known about each process before a debugger stops it. */
 export interface Links {
   /** What its threads wait for of other processes, by their numbers. */
   readonly awaits: ReadonlyMap<number, Awaits>;
