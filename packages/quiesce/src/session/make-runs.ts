@@ -1,6 +1,8 @@
 // session/: makes the runs of scenarios, with the services they need, and continues where a report ends. results/ holds
 // what runs showed, run/ makes one run, and report/ has what the reader sees meanwhile.
+
 import { setMaxListeners } from 'node:events';
+import { availableParallelism } from 'node:os';
 import { runPerturbed } from '../perturb/perturbed-run.js';
 import type { Scenario } from '../plan/scenario.js';
 import { cancelSequence, knowsSequences, newSequence } from '../process/spawner.js';
@@ -47,8 +49,9 @@ export async function makeRuns(
   setMaxListeners(0, stop); // as many as there are jobs
   const all = series.map((one) => new OrderedRuns(one, { directories, stacks, signal: stop }));
   const turns = byTurns(all);
-  // Perturbed runs need more than their program, such as load.
-  const ahead = series.every(({ scenario }) => scenario.perturb === null) && (await knowsSequences());
+  // Perturbed runs need more than their program, such as load. With more jobs than CPUs, another run is always ready.
+  const plain = series.every(({ scenario }) => scenario.perturb === null);
+  const ahead = plain && jobs <= availableParallelism() && (await knowsSequences());
   const sequences: Sequence[] = [];
   stop.addEventListener('abort', () => {
     for (const { number } of sequences) cancelSequence(number);

@@ -33,7 +33,7 @@ export type ProgressEvent =
 export interface SessionOptions {
   /** Stops everything: running processes are killed, services are stopped, and the result has the runs up to then. */
   readonly signal?: AbortSignal;
-  /** Called for each step of the session: a service, a scenario, a run. */
+  /** Called for each step of the session: a service, a scenario, a run. The next run may be under way then. */
   readonly onProgress?: (event: ProgressEvent) => void;
   /**
    * Makes the scenarios' runs alternately (A B, B A, A B, ...) instead of one scenario after another, so that changes
