@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../src/index.js';
 import { readProc } from '../src/process/proc.js';
+import { endSpawner } from '../src/process/spawner.js';
 import { cli, startCli } from './support/cli.js';
 import { realPython } from './support/python.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -66,6 +67,27 @@ describe('a daemon, which left its group and closed what it had open', { skip: l
     }
   });
 
+  test('is ended with its run, and named, where it has no environment', async () => {
+    const mark = join(dir, 'no-environment');
+    const program = `import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.closerange(0, 1024)
+        os.execve(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)', sys.argv[1]], {})
+    os._exit(0)
+os.wait()
+time.sleep(0.3)`;
+    for (const jobs of [1, 2]) {
+      const { runs } = await run({ command: [python, '-c', program, mark], runs: 4, jobs });
+      const named = runs.filter(({ leaked }) => leaked.some((command) => command.includes(mark)));
+      // Of two programs that run at the same time, either may have started it.
+      if (jobs === 1) assert.equal(named.length, 4);
+      await endSpawner();
+      assert.deepEqual(alive(mark), []);
+    }
+  });
+
   test('is ended with a run that hangs', async () => {
     const { command, mark } = daemon('of-a-hang', 60);
     const { runs } = await run({ command, runs: 1, timeout: '1s', stacks: false });
@@ -96,6 +118,12 @@ describe('a daemon, which left its group and closed what it had open', { skip: l
     assert.equal(runs[0]?.outcome.kind, 'hang');
     await assertGone(mark);
   });
+});
+
+test('a program that stops its parent costs no run', { skip: linuxOnly }, async () => {
+  const { ok, runs } = await run({ command: ['sh', '-c', 'kill -STOP $PPID'], runs: 2, timeout: '10s' });
+  assert.equal(ok, true);
+  assert.equal(runs.length, 2);
 });
 
 describe('a process whose first thread has ended', { skip: linuxOnly }, () => {

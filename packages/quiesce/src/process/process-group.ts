@@ -5,7 +5,7 @@ import { EnvironmentError, messageOf } from '../errors.js';
 import { findExecutable } from './executable.js';
 import { onProcessExit } from './exit-guard.js';
 import { nodeStarter } from './node-starter.js';
-import { commandLine, type LiveProcess, listProcesses, markedProcesses } from './processes.js';
+import { type Belongs, commandLine, type LiveProcess, listProcesses, processesOutside } from './processes.js';
 import { startedSpawner } from './spawner.js';
 import type { Start, StartedProgram } from './started-program.js';
 
@@ -64,6 +64,7 @@ export async function spawnGroup(
 ): Promise<ProcessGroup> {
   let program: StartedProgram;
   const id = randomUUID();
+  live.set(id, sequence);
   const starter = (await startedSpawner()) ?? nodeStarter;
   const socket = starter.listens && outputs === 3 ? `quiesce-${id}` : undefined;
   const added: Record<string, string> = {
@@ -73,6 +74,7 @@ export async function spawnGroup(
   try {
     program = await starter.start({ command, cwd, env, added, socket: socket ?? '', outputs, sequence });
   } catch (error) {
+    live.delete(id);
     const { code = '' } = error as NodeJS.ErrnoException;
     const hint =
       code === 'ENOENT' ? whatIsMissing(command[0] ?? '', cwd, added.PATH ?? env.PATH) : HINTS[code];
@@ -83,7 +85,11 @@ export async function spawnGroup(
   // The code that awaits `exited` gets the error.
   program.exited.catch(() => {});
   const { pid, startedAt } = program;
-  const strays = (): LiveProcess[] => markedProcesses(id, pid, performance.now() - startedAt);
+  const isOurs: Belongs = (environment, parent) =>
+    environment.includes(id) ||
+    // A daemon may have no environment. The spawner is its parent then.
+    (starter.listens && isAlone(id, sequence) && parent() === starter.pid && !environment.includes(INSIDE));
+  const strays = (): LiveProcess[] => processesOutside(pid, isOurs, performance.now() - startedAt);
   const kill = (signal: NodeJS.Signals): void => {
     if (program.leftNothing()) return;
     const signalled = new Set<number>();
@@ -97,7 +103,7 @@ export async function spawnGroup(
       }
     }
   };
-  const live = (): LiveProcess[] =>
+  const remaining = (): LiveProcess[] =>
     program.leftNothing()
       ? []
       : [...(exists(pid) ? listProcesses().filter(({ group }) => group === pid) : []), ...strays()];
@@ -105,18 +111,28 @@ export async function spawnGroup(
   return {
     ...program,
     kill,
-    members: () => live().map(({ pid, name }) => ({ pid, command: commandLine(pid) ?? name })),
+    members: () => remaining().map(({ pid, name }) => ({ pid, command: commandLine(pid) ?? name })),
     async gone(timeoutMs) {
       const deadline = performance.now() + timeoutMs;
-      while (live().length > 0) {
+      while (remaining().length > 0) {
         if (performance.now() >= deadline) return false;
         await delay(POLL_MS);
       }
       return true;
     },
-    release,
+    release() {
+      live.delete(id);
+      release();
+    },
   };
 }
+
+/** The groups that were not released yet: the sequence of each, by id. */
+const live = new Map<string, number | undefined>();
+
+/** Whether no other group runs. Of a sequence, one group runs at a time. */
+const isAlone = (id: string, sequence: number | undefined): boolean =>
+  [...live].every(([other, of]) => other === id || (of !== undefined && of === sequence));
 
 const HINTS: Readonly<Record<string, string>> = {
   EAGAIN: 'no more processes or threads are allowed here: see ulimit -u, and the limit of the container',

@@ -71,6 +71,9 @@ export function isRunning(pid: number): boolean {
   return !/[TtZX]/.test(stateOf(procFolder(pid)));
 }
 
+/** Whether a signal has stopped it. Linux only; false elsewhere. */
+export const isStopped = (pid: number): boolean => stateOf(`/proc/${pid}`) === 'T';
+
 /** Its ancestors among some processes, the parent first. Linux only; none elsewhere. */
 export function ancestorsOf(pid: number, among: ReadonlySet<number>): number[] {
   const found: number[] = [];
@@ -98,13 +101,15 @@ export function commandLine(pid: number): string | undefined {
 /** More than the number of processes and threads that any machine starts in a millisecond. */
 const MOST_BORN_A_MS = 200;
 
+/** Whether a process belongs to a group, by its environment and its parent. */
+export type Belongs = (environment: string, parent: () => number) => boolean;
+
 /**
- * Live processes outside the group of `leader` that were started with `marker`, a unique text, in their environment.
- * Linux only; none elsewhere.
+ * Live processes outside the group of `leader` that belong to it. Linux only; none elsewhere.
  * @param ageMs how long ago the leader was started. The system numbers processes consecutively. So soon after its
  * start, only processes with a number above the leader's need to be examined, and usually there are none.
  */
-export function markedProcesses(marker: string, leader: number, ageMs: number): LiveProcess[] {
+export function processesOutside(leader: number, belongs: Belongs, ageMs: number): LiveProcess[] {
   if (process.platform !== 'linux') return [];
   const last = Number(/ (\d+)\s*$/.exec(readProc('/proc/loadavg'))?.[1] ?? 0);
   const numbers = Number(readProc('/proc/sys/kernel/pid_max')) || 0;
@@ -112,7 +117,9 @@ export function markedProcesses(marker: string, leader: number, ageMs: number): 
   if (inOrder && last === leader) return [];
   return listProc('/proc')
     .filter((entry) => /^\d+$/.test(entry) && !(inOrder && (Number(entry) <= leader || Number(entry) > last)))
-    .filter((entry) => readProc(`${procFolder(Number(entry))}/environ`).includes(marker))
+    .filter((entry) =>
+      belongs(readProc(`${procFolder(Number(entry))}/environ`), () => parentOf(Number(entry))),
+    )
     .flatMap(liveProcess)
     .filter(({ group }) => group !== leader);
 }

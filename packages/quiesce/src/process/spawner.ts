@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { getSystemErrorName } from 'node:util';
 import { EnvironmentError } from '../errors.js';
+import { isStopped } from './processes.js';
 import { signalName } from './signal-names.js';
 import type { ExitStatus, Output, Start, StartedProgram, Starter } from './started-program.js';
 import { shareWith } from './temporary-path.js';
@@ -20,6 +21,9 @@ const PROTOCOL = '3';
 const IDLE_MS = 1_000;
 
 const END_MS = 1_000;
+
+/** How often it is looked at whether somebody has stopped the spawner. */
+const WATCH_MS = 500;
 
 // In Bun, the pipes to a child can't be unreferenced: they would keep the process alive.
 const usable = existsSync(SPAWNER_FILE) && process.versions.bun === undefined;
@@ -154,6 +158,7 @@ class Spawner implements Starter {
   #input: Buffer = Buffer.alloc(0);
   #next = 0;
   #idle: NodeJS.Timeout | undefined;
+  #watch: NodeJS.Timeout | undefined;
 
   readonly #retire: () => void;
   readonly #unshare: () => void;
@@ -178,6 +183,7 @@ class Spawner implements Starter {
     child.once('close', (code, signal) => {
       retire();
       this.#unshare();
+      clearInterval(this.#watch);
       const lost = new EnvironmentError(
         `the spawner (process ${pid}) ended with ${signal ?? `code ${code}`}`,
       );
@@ -338,11 +344,17 @@ class Spawner implements Starter {
   #wake(): void {
     clearTimeout(this.#idle);
     for (const handle of [this.#child, this.#requests, this.#answers]) handle.ref();
+    // A program may stop its parent.
+    this.#watch ??= setInterval(() => {
+      if (isStopped(this.pid)) process.kill(this.pid, 'SIGCONT');
+    }, WATCH_MS).unref();
   }
 
   /** Without a program, the spawner doesn't keep this process alive, and after a while it ends. */
   #rest(): void {
     for (const handle of [this.#child, this.#requests, this.#answers]) handle.unref();
+    clearInterval(this.#watch);
+    this.#watch = undefined;
     this.#idle = setTimeout(() => {
       this.#retire();
       this.#farewell();
