@@ -13,18 +13,16 @@ import type { RangeBytes } from './key-range.js';
 import {
   knownHeader,
   type RangeOptions,
+  type ResponseHeader,
   rangeHints,
   rangeKinds,
   rangeMethod,
   rangeRequest,
   type ToEntry,
 } from './kv.js';
+import { type Page, PageAssembler } from './page-assembler.js';
 
-/**
- * Options of `iterate` and `pages`. For each page etcd counts the rest of the range, and with a filter on revisions it
- * also reads all of it. So use larger pages for hundreds of thousands of keys. `timeoutMs` is the deadline of each
- * page.
- */
+/** Options of `iterate` and `pages`. `timeoutMs` is the deadline of each request. */
 export interface PageOptions extends Omit<RangeOptions, 'limit' | 'sortBy' | 'sortOrder' | 'countOnly'> {
   /** Largest number of keys in one request. At most two such pages are held in memory. Default 1 000. */
   readonly pageSize?: number | undefined;
@@ -46,13 +44,6 @@ export interface RangePage<Entry = KeyValue> {
   readonly revision: bigint;
   readonly kvs: Entry[];
   /** Whether there is another page. */
-  readonly more: boolean;
-}
-
-/** A page whose keys may not be decoded yet. */
-interface Page {
-  readonly revision: bigint;
-  readonly kvs: RangeMessage['kvs'];
   readonly more: boolean;
 }
 
@@ -105,9 +96,9 @@ async function* decodedPages<Entry>(
   pages: AsyncGenerator<Page, void, void>,
   toEntry: ToEntry<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
-  for await (const { revision, kvs, more } of pages) {
-    const all = Array.isArray(kvs) ? kvs : kvs.take(Number.POSITIVE_INFINITY);
-    yield answer({ revision, kvs: all.map(toEntry), more });
+  for await (const { revision, parts, more } of pages) {
+    const kvs = parts.flatMap((part) => (Array.isArray(part) ? part : part.take(Number.POSITIVE_INFINITY)));
+    yield answer({ revision, kvs: kvs.map(toEntry), more });
   }
 }
 
@@ -115,57 +106,75 @@ async function* decodedPortions<Entry>(
   pages: AsyncGenerator<Page, void, void>,
   toEntry: ToEntry<Entry>,
 ): AsyncGenerator<Entry[], void, void> {
-  for await (const { kvs } of pages) {
-    if (Array.isArray(kvs)) {
-      yield kvs.map(toEntry);
-      continue;
+  for await (const { parts } of pages) {
+    // Removed, so that they aren't in memory while the next page is awaited.
+    for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
+      if (Array.isArray(part)) {
+        yield part.map(toEntry);
+        continue;
+      }
+      for (let some = part.take(PORTION); some.length > 0; some = part.take(PORTION)) yield some.map(toEntry);
     }
-    for (let some = kvs.take(PORTION); some.length > 0; some = kvs.take(PORTION)) yield some.map(toEntry);
   }
 }
 
 async function* pagesOf(
   rpc: Rpc,
-  { key, rangeEnd }: RangeBytes,
+  range: RangeBytes,
   { pageSize = 1_000, ...rest }: PageOptions,
   left: AbortSignal,
 ): AsyncGenerator<Page, void, void> {
   using linked = new LinkedSignal([rest.signal, left]);
   const { signal } = linked;
   const { serializable = false } = rest;
-  const fetch = (start: Uint8Array, revision: RangeOptions['revision']): Promise<RangeMessage> => {
-    const request = { ...rest, limit: pageSize, ...(revision !== undefined && { revision }) };
-    return rpc.call(pageCall, () => rangeRequest({ key: start, rangeEnd }, request), { ...rest, signal });
+  const fetch = (
+    keys: RangeBytes,
+    limit: number,
+    revision: RangeOptions['revision'],
+  ): Promise<RangeMessage> => {
+    const request = { ...rest, limit, ...(revision !== undefined && { revision }) };
+    return rpc.call(pageCall, () => rangeRequest(keys, request), { ...rest, signal });
   };
-  let page = await fetch(key, rest.revision);
-  const first = knownHeader(page.header);
-  const wanted = BigInt(rest.revision ?? 0n);
-  const revision = wanted === 0n ? first.revision : wanted;
-  for (;;) {
-    const next = nextStart(page);
-    if (next === undefined) {
-      yield { revision, kvs: page.kvs, more: false };
-      return;
-    }
-    const following = fetch(next, revision).catch((error: unknown) => {
+  // No variable holds an answer while the next one is awaited.
+  const { first, revision, assembler, ready } = open(
+    await fetch(range, pageSize, rest.revision),
+    range,
+    pageSize,
+    rest.revision,
+  );
+  for (let { next } = assembler; next !== undefined; next = assembler.next) {
+    // There are two if it wasn't known at first that the one before isn't the last. No more than two are held.
+    if (ready.length > 1) yield ready.shift() as Page;
+    const following = fetch(next, next.limit, revision).catch((error: unknown) => {
       // A member that lags may not have reached this revision.
       if (serializable || !isFutureRevision(error)) throw error;
       throw new StoreReplacedError(first, unknownState, { cause: error });
     });
     // Its failure is reported when it is its turn, if that turn comes.
     following.catch(() => {});
-    yield { revision, kvs: page.kvs, more: true };
-    page = await following;
-    const header = knownHeader(page.header);
-    if (!serializable && isReplaced(first, header)) throw new StoreReplacedError(first, header);
+    while (ready.length > 0) yield ready.shift() as Page;
+    ready.push(...assembler.take(serializable ? await following : ofSameStore(first, await following)));
   }
+  while (ready.length > 0) yield ready.shift() as Page;
+}
+
+function open(
+  message: RangeMessage,
+  range: RangeBytes,
+  pageSize: number,
+  revision: RangeOptions['revision'],
+) {
+  const first = knownHeader(message.header);
+  const wanted = BigInt(revision ?? 0n);
+  const actual = wanted === 0n ? first.revision : wanted;
+  const assembler = new PageAssembler(range, pageSize, actual);
+  return { first, revision: actual, assembler, ready: assembler.take(message) };
+}
+
+function ofSameStore(first: ResponseHeader, message: RangeMessage): RangeMessage {
+  const header = knownHeader(message.header);
+  if (isReplaced(first, header)) throw new StoreReplacedError(first, header);
+  return message;
 }
 
 const pageCall = idempotentCall(rangeMethod, (message: RangeMessage) => message, pageOptions);
-
-/** Where the next page begins, if there is one: right after the last key of this page. */
-function nextStart({ kvs, more }: RangeMessage): Uint8Array | undefined {
-  if (!more) return undefined;
-  const last = Array.isArray(kvs) ? kvs.at(-1) : kvs.last;
-  return last && Buffer.concat([last.key, Uint8Array.of(0)]);
-}

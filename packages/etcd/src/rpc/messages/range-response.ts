@@ -40,11 +40,19 @@ export class EncodedKeyValues {
     this.#place = place;
   }
 
+  /** How many keys there are in all, taken or not. */
+  get length(): number {
+    return this.#place.length;
+  }
+
   /** The last key, whether it was taken or not. */
   get last(): EtcdKeyValue {
-    const reader = new MessageReader(this.#reader.message);
-    reader.pos = this.#place.last;
-    return nextOf(reader);
+    return this.#at(this.#place.last);
+  }
+
+  /** Every {@link SAMPLED}th key from the first one on, whether they were taken or not. */
+  samples(): EtcdKeyValue[] {
+    return this.#place.sampled.map((position) => this.#at(position));
   }
 
   /** The same keys, from the first one on. */
@@ -63,7 +71,16 @@ export class EncodedKeyValues {
     while (taken.length < most && this.#reader.pos < this.#place.end) taken.push(nextOf(this.#reader));
     return taken;
   }
+
+  #at(position: number): EtcdKeyValue {
+    const reader = new MessageReader(this.#reader.message);
+    reader.pos = position;
+    return nextOf(reader);
+  }
 }
+
+/** One key of so many is found without decoding those before it. */
+export const SAMPLED = 64;
 
 function nextOf(reader: MessageReader): EtcdKeyValue {
   return readable(KVService.range.path, () => {
@@ -73,11 +90,14 @@ function nextOf(reader: MessageReader): EtcdKeyValue {
   });
 }
 
-/** Where the keys are in a message: the start of the first, the start of the last, and the end. */
+/** Where the keys are in a message: where the first, the last and the sampled ones start, and where all end. */
 interface Place {
   readonly first: number;
   readonly last: number;
+  readonly sampled: readonly number[];
   readonly end: number;
+  /** How many keys there are. */
+  readonly length: number;
 }
 
 /** A message that stays encoded must not keep other messages alive. */
@@ -91,6 +111,8 @@ function findKeys(message: Uint8Array): Place | undefined {
   let first = -1;
   let last = -1;
   let end = -1;
+  let length = 0;
+  const sampled: number[] = [];
   while (reader.pos < message.length) {
     const at = reader.pos;
     const tag = reader.uint32();
@@ -98,13 +120,15 @@ function findKeys(message: Uint8Array): Place | undefined {
       if (first < 0) first = at;
       else if (at !== end) return undefined;
       last = at;
+      if (length % SAMPLED === 0) sampled.push(at);
+      length += 1;
     }
     if ((tag & 7) === LENGTH_DELIMITED) {
-      const length = reader.uint32();
-      reader.pos += length;
+      const bytes = reader.uint32();
+      reader.pos += bytes;
     } else reader.skip(tag & 7);
     if (tag === KVS_TAG) end = reader.pos;
   }
   // A message that is cut off, or has no keys, is decoded whole.
-  return first < 0 || reader.pos > message.length ? undefined : { first, last, end };
+  return first < 0 || reader.pos > message.length ? undefined : { first, last, sampled, end, length };
 }
