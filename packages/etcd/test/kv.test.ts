@@ -16,6 +16,8 @@ import {
   type RangeOptions,
   StatusCode,
 } from '../src/index.js';
+import { rangeRequest } from '../src/kv/kv.js';
+import { RangeRequest_SortOrder } from '../src/rpc/generated/etcdserverpb/rpc.js';
 import { overEachTransport, withClient, withServer } from './support/clients.js';
 
 let server: EtcdServer;
@@ -175,6 +177,16 @@ overEachTransport('KV', (connect) => {
       assert.equal(await range({ sortBy: 'createRevision', sortOrder: 'ascend' }), 'a b c/1 c/2 d');
       assert.equal(await range({ sortBy: 'modRevision', sortOrder: 'ascend' }), 'c/1 c/2 d b a');
       assert.equal(await range({ sortBy: 'modRevision', sortOrder: 'descend', limit: 3 }), 'a b d');
+    });
+
+    test('the order of keys asks etcd for no sorting, for which it would read the whole range', () => {
+      const { NONE, ASCEND, DESCEND } = RangeRequest_SortOrder;
+      const orderOf = (options: RangeOptions) =>
+        rangeRequest(prefix('a'), { limit: 1, ...options }).sortOrder;
+      assert.equal(orderOf({ sortBy: 'key' }), NONE);
+      assert.equal(orderOf({ sortOrder: 'ascend' }), NONE);
+      assert.equal(orderOf({ sortBy: 'key', sortOrder: 'descend' }), DESCEND);
+      assert.equal(orderOf({ sortBy: 'value' }), ASCEND);
     });
 
     test('keysOnly leaves out values, countOnly leaves out everything', async () => {

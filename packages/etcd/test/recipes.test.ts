@@ -22,6 +22,7 @@ import {
   Session,
   StatusCode,
 } from '../src/index.js';
+import { KeyRange } from '../src/kv/key-range.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
 
@@ -194,6 +195,33 @@ overEachTransport('recipes', (connect) => {
       unsubscribe(channelNames.callEnd, answered);
       proxy.resume();
     }
+  });
+
+  test('priority queue: a producer reads only the items since its last one, and keeps the order with others', async () => {
+    const space = etcd.namespace('');
+    const starts: string[] = [];
+    const range = space.range.bind(space);
+    Object.defineProperty(space, 'range', {
+      value: (...[keys, options]: Parameters<typeof range>) => {
+        if (keys instanceof KeyRange) starts.push(Buffer.from(keys.key).toString());
+        return range(keys, options);
+      },
+    });
+    const [one, other] = [new PriorityQueue(space, 'since'), new PriorityQueue(etcd, 'since')];
+    const order: string[] = [];
+    const take = async () => order.push((await other.dequeue()).text());
+    await one.enqueue('a', 3);
+    await other.enqueue('b', 3);
+    await one.enqueue('c', 3);
+    for (let i = 0; i < 3; i++) await take();
+    // Nothing is left, so the other one starts again.
+    await new PriorityQueue(etcd, 'since').enqueue('d', 3);
+    await one.enqueue('e', 3);
+    await other.enqueue('f', 3);
+    for (let i = 0; i < 3; i++) await take();
+    assert.equal(order.join(''), 'abcdef');
+    const level = 'since/00003/';
+    assert.deepEqual(starts, [level, `${level}${'0'.repeat(16)}`, `${level}${'2'.padStart(16, '0')}`]);
   });
 
   test('priority queue: by priority, then in order', async () => {

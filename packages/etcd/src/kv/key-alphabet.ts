@@ -4,7 +4,7 @@ const DEPTHS = 8;
 /** After so many looks for each byte that was seen, there are probably no others. */
 const LOOKS_PER_BYTE = 3;
 
-/** What is known of one place in the keys. */
+/** What is known about one place in the keys. */
 interface Place {
   /** The bytes that were seen there, ascending. */
   readonly bytes: number[];

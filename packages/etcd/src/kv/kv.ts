@@ -51,7 +51,10 @@ export interface ReadOptions extends CallControl {
 export interface RangeOptions extends ReadOptions {
   /** Largest number of keys to return. Default: no limit. `more` in the result says whether there are others. */
   readonly limit?: Int64 | undefined;
-  /** What to sort by. Default: `key`, ascending. etcd sorts before it applies `limit`. */
+  /**
+   * What to sort by. Default: `key`, ascending. etcd sorts before it applies `limit`. So for any other order it reads the
+   * whole range, also for one key.
+   */
   readonly sortBy?: keyof typeof sortTargets | undefined;
   /** Default `ascend`. */
   readonly sortOrder?: 'ascend' | 'descend' | undefined;
@@ -266,14 +269,16 @@ export type KvMapping<Key, Value> = Pick<Mapping<Key, Value, unknown>, 'key' | '
  * @internal
  */
 export function rangeRequest({ key, rangeEnd }: RangeBytes, options: RangeOptions): RangeRequest {
-  const sorted = options.sortBy !== undefined || options.sortOrder !== undefined;
+  const { sortBy = 'key', sortOrder = 'ascend' } = options;
+  // Keys come in this order anyway. Told to sort, etcd reads the whole range, regardless of the limit.
+  const isSorted = sortBy === 'key' && sortOrder === 'ascend';
   return {
     key,
     rangeEnd,
     limit: optionalInt64(options.limit),
     revision: optionalInt64(options.revision),
-    sortOrder: sorted ? sortOrders[options.sortOrder ?? 'ascend'] : RangeRequest_SortOrder.NONE,
-    sortTarget: sortTargets[options.sortBy ?? 'key'],
+    sortOrder: isSorted ? RangeRequest_SortOrder.NONE : sortOrders[sortOrder],
+    sortTarget: sortTargets[sortBy],
     serializable: options.serializable ?? false,
     keysOnly: options.keysOnly ?? false,
     countOnly: options.countOnly ?? false,

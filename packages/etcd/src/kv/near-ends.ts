@@ -14,7 +14,7 @@ export interface SomeKeys {
 /** With small pages, too, this many keys are wanted before an end. To count them costs etcd less than a request does. */
 const FEWEST_WANTED = 250;
 
-/** Requests that may be needed above one for each page: so many, and this part of the pages. */
+/** How many requests there may be above one for each page: a fixed number, and a part of the number of pages. */
 export const SPARE = { first: 8, perPage: 1 / 2 };
 
 /** After so many answers in a row that were too short, the whole rest is asked for. */

@@ -1,4 +1,4 @@
-import { type Bytes, ownBytes, prefix, toKey } from '../../kv/key-range.js';
+import { type Bytes, keyRange, ownBytes, prefix, toKey } from '../../kv/key-range.js';
 import { compare, op } from '../../kv/txn.js';
 import type { KeyValue } from '../../rpc/messages/key-value.js';
 import { restOfTime } from '../../rpc/rest-of-time.js';
@@ -24,6 +24,8 @@ const priorityKind = kind<number>(
 export class PriorityQueue {
   readonly #space: Namespace;
   readonly #name: Buffer;
+  /** The number of the last item of each priority that was added here. */
+  readonly #added = new Map<number, number>();
 
   static {
     guardMethods<PriorityQueue>(PriorityQueue, (it) => #space in it, {
@@ -58,14 +60,20 @@ export class PriorityQueue {
     const level = Buffer.concat([this.#name, Buffer.from(String(priority).padStart(5, '0'))]);
     // The key changes with each item of this priority, so nobody else can have taken the same number meanwhile.
     const base = Buffer.concat([Buffer.from('__'), level]);
-    const items = prefix(Buffer.concat([level, Buffer.from('/')]));
+    const start = Buffer.concat([level, Buffer.from('/')]);
+    const keyOf = (number: number): Buffer =>
+      Buffer.concat([start, Buffer.from(String(number).padStart(16, '0'))]);
+    // To find the last item, etcd reads all items of the range.
+    const before = this.#added.get(priority);
+    const all = prefix(start);
+    const items = before === undefined ? all : keyRange(keyOf(before), all.rangeEnd);
     const lastItem = { sortBy: 'key', sortOrder: 'descend', limit: 1, keysOnly: true } as const;
     const control = restOfTime(options, 'the item was not added');
     for (let added = false; !added; ) {
       const { kvs, revision } = await this.#space.range(items, { ...control(), ...lastItem });
       const last = kvs[0]?.keyText().split('/').at(-1);
-      const number = last === undefined ? 0 : Number(last) + 1;
-      const key = Buffer.concat([level, Buffer.from(`/${String(number).padStart(16, '0')}`)]);
+      const number = (last === undefined ? (before ?? -1) : Number(last)) + 1;
+      const key = keyOf(number);
       const result = await this.#space.txn(
         {
           compare: [compare.modRevision<Bytes>(base, '<', revision + 1n)],
@@ -74,6 +82,7 @@ export class PriorityQueue {
         control(),
       );
       added = result.succeeded;
+      if (added) this.#added.set(priority, number);
     }
   }
 
