@@ -360,7 +360,7 @@ describe('made of events and samples', () => {
     const timeline = of(events, [], crashed);
     assert.equal(
       timeline.says,
-      'Thread "worker" of p still ran when addon.node was torn down, and died from SIGSEGV in addon.node 1.50 ms later.',
+      'Thread "worker" of p died from SIGSEGV in addon.node, 0.500 ms after that was unloaded.',
     );
     assert.deepEqual(timeline.tornDown, { what: 'unload', name: '/lib/addon.node', atMs: 4 });
     const inMain = of([...events.slice(0, 3), event(5_500, 1, 'crash', '11', 'p')], [], crashed);
@@ -435,6 +435,30 @@ describe('made of events and samples', () => {
       'Thread "a-worker" of liba.so still ran when liba.so was torn down, and died from SIGSEGV in liba.so 2.00 ms later.',
     );
     assert.deepEqual(timeline.tornDown, { what: 'handler', name: '/lib/liba.so', atMs: 1.5 });
+  });
+
+  test('says what is known where a host takes something down before it calls exit()', () => {
+    const events = [start, event(0, 2, 'begin', '/lib/liba.so'), event(2_100, 2, 'crash', '11', 'p')];
+    const died = { ...end, signal: 'SIGSEGV' };
+    for (const [exiting, place] of [
+      [true, ' before exit() was called, while its host took something down'],
+      [false, ' before the exit began'],
+    ] as const) {
+      const { says } = of(events, [], { ...died, exiting });
+      assert.equal(says, `Thread "p" of liba.so died from SIGSEGV${place}.`);
+    }
+  });
+
+  test('says that a library had been unloaded, in one way for all threads', () => {
+    const events = [
+      ...[start, event(0, 2, 'begin', '/lib/libz.so'), event(3_000, 1, 'unload', '2000', '/lib/liba.so')],
+      event(4_000, 2, 'crash', '11', 'p'),
+    ];
+    const died = { ...end, signal: 'SIGSEGV', stack: ['/lib/liba.so'] };
+    assert.equal(
+      of(events, [], died).says,
+      'Thread "p" of libz.so died from SIGSEGV in liba.so, 1.00 ms after that was unloaded.',
+    );
   });
 
   test('knows that main had returned before a destructor of its thread-local data died', {

@@ -318,7 +318,7 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
         recorder?.ended({
           ...{ run, pid: group.pid, hung, at: hung ? hungAt : at, mainEnded },
           names: new Map([...output.names(), ...names, ...ownNames(stacks)]),
-          exiting: hung && stacks !== null ? exits(stacks) : null,
+          exiting: stacks === null ? null : exits(stacks, hung),
           signal: crash?.report.signal ?? null,
           // An unloaded library is in no frame. A hash is not a name.
           stack: [
@@ -362,9 +362,9 @@ const ownNames = (stacks: Stacks | null): [number, string][] =>
     ownName === undefined ? [] : [[tid, ownName]],
   );
 
-/** Whether the stacks of a hang show that its main process exits. */
-const exits = ({ threads, child }: Stacks): boolean =>
-  child === null && threads.some(({ main, frames }) => main && EXITING.test(frameNames(frames)));
+/** Whether stacks show that the main process exits, or in a crash that a worker's environment does. */
+const exits = ({ threads, child }: Stacks, hung: boolean): boolean =>
+  child === null && threads.some(({ main, frames }) => (main || !hung) && EXITING.test(frameNames(frames)));
 
 /** Whether a process number that the program sent belongs to the run. */
 const isMember = (group: ProcessGroup, pid: number): boolean =>
@@ -373,6 +373,8 @@ const isMember = (group: ProcessGroup, pid: number): boolean =>
 /** A process of the run that is dying. */
 interface Crash {
   readonly report: CrashReport;
+  /** Whether it is process 1 of a PID namespace. */
+  readonly isFirst: boolean;
   /** `undefined` for a process that isn't part of the run. */
   readonly command: string | undefined;
   readonly at: number;
@@ -420,14 +422,17 @@ async function isPassedOn({ report, seen }: Crash, crashes: readonly Crash[]): P
     0,
     crashes.findIndex((one) => one.report === report),
   );
-  if (!report.states.includes('raised') || !before.some((one) => one.report.signal === report.signal)) {
-    return false;
-  }
+  if (!report.states.includes('raised') || !before.some((one) => endsFrom(one, report.signal))) return false;
   const frames = (await seen)?.threads.find(({ faulting }) => faulting)?.frames ?? [];
   // The frames of a fault handler may be left out.
   const passesOn = frames.length === 0 || frames.slice(0, 2).some(raises);
   return passesOn && !frames.some(({ name }) => RAISES_ITS_OWN.test(name ?? ''));
 }
+
+/** Whether a process ends from this signal. `abort()` ends process 1 of a PID namespace, where its signal is ignored, by a fault. */
+const endsFrom = ({ report, isFirst }: Crash, signal: NodeJS.Signals): boolean =>
+  report.signal === signal ||
+  (isFirst && report.signal === 'SIGABRT' && /^SIG(?:SEGV|ILL|TRAP)$/.test(signal));
 
 /** In the stack of a thread that sends itself a signal for its own fault. */
 const RAISES_ITS_OWN = /^(?:<signal handler called>|(?:__GI_)?abort)$/;
@@ -473,7 +478,7 @@ function lookAt(said: CrashReport, at: number, group: ProcessGroup, options: Run
   const known = seen.then(() => facts);
   for (const promise of [seen, known]) promise.catch(() => {}); // the code that awaits them reports the error
   return {
-    ...{ report, seen, command: member?.command, at },
+    ...{ report, seen, command: member?.command, isFirst: said.pid === 1, at },
     facts: known,
   };
 }

@@ -19,7 +19,7 @@ export interface TimelineEnd {
   readonly stack: readonly (string | null)[];
   /** Names of the threads, by their numbers, as far as they are known otherwise. */
   readonly names?: ReadonlyMap<number, string>;
-  /** For a hang: whether stacks show that the process exits; `null` or absent if none were taken. */
+  /** Whether stacks show that something is taken down; `null` or absent if none were taken. */
   readonly exiting?: boolean | null;
   /** For a hang: whether the main thread has ended, and others continue. */
   readonly mainEnded?: boolean;

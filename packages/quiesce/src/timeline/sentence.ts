@@ -31,14 +31,14 @@ export function tornDownText({ what, name }: Pick<TimelinePhase, 'what' | 'name'
 
 const START = { 'work-done': '"work done"', exit: 'its begin', start: 'the start of the program' } as const;
 
-/** What is known about a process that hangs, beside its timeline. */
-interface Hang {
+/** What is known about a process that crashes or hangs, beside its timeline. */
+interface Known {
   readonly exiting?: boolean | null;
   readonly mainEnded?: boolean;
 }
 
 /** Says in words what happened: which thread still ran when what was torn down, and with what result. */
-export function sentence(timeline: Seen, hang: Hang = {}): Said {
+export function sentence(timeline: Seen, known: Known = {}): Said {
   const { crash, threads, endMs, end, phases } = timeline;
   const exit = phases.find(({ what }) => what === 'exit');
   const exitTid =
@@ -47,15 +47,15 @@ export function sentence(timeline: Seen, hang: Hang = {}): Said {
     const died = threads.find(({ tid }) => tid === crash.tid);
     const who = capital(died === undefined ? 'a thread' : threadText(died));
     const inLibrary = crash.library === null ? '' : ` in ${fileName(crash.library)}`;
-    if (crash.tid !== exitTid) return diedBeside(timeline, who, inLibrary, died);
+    if (crash.tid !== exitTid) return diedBeside(timeline, { who, inLibrary, died, ...known });
     const where = openAt(phases, crash.tid, crash.atMs);
     const beside = othersAt(threads, exitTid, crash.atMs);
     const unloaded = unloadOf(phases, crash);
     const place =
       unloaded !== undefined
-        ? `, ${timeText(Math.max(0, crash.atMs - (unloaded.toMs ?? unloaded.fromMs)))} after that was unloaded`
+        ? afterUnload(unloaded, crash)
         : where === undefined
-          ? placeBefore(phases, crash.atMs)
+          ? placeBefore(phases, crash.atMs, known)
           : placeIn(where);
     const down = unloaded ?? where;
     return {
@@ -69,7 +69,7 @@ export function sentence(timeline: Seen, hang: Hang = {}): Said {
     const still = beside === '' ? '' : `; ${beside} still ran`;
     const says =
       where === undefined
-        ? `${notBegun(hang)} ${timeText(endMs)} after ${START[timeline.zero]}${still}.`
+        ? `${notBegun(known)} ${timeText(endMs)} after ${START[timeline.zero]}${still}.`
         : `The exit did not end: the thread that exits was still${placeIn(where)}, since ${timeText(where.fromMs)}${still}.`;
     return { says, tornDown: where === undefined ? null : torn(where) };
   }
@@ -93,7 +93,7 @@ export function sentence(timeline: Seen, hang: Hang = {}): Said {
 }
 
 /** Python, for example, waits for its threads before it takes anything down. */
-function notBegun({ exiting = null, mainEnded = false }: Hang): string {
+function notBegun({ exiting = null, mainEnded = false }: Known): string {
   if (mainEnded) return 'The main thread had ended, and the process had not,';
   if (exiting === true) return 'The exit had begun, and had taken nothing down';
   return exiting === false ? 'The exit had not begun' : 'The exit had not been seen to begin';
@@ -101,21 +101,33 @@ function notBegun({ exiting = null, mainEnded = false }: Hang): string {
 
 function diedBeside(
   { crash, phases }: Seen,
-  who: string,
-  inLibrary: string,
-  died: TimelineThread | undefined,
+  {
+    who,
+    inLibrary,
+    died,
+    ...known
+  }: Known & { who: string; inLibrary: string; died: TimelineThread | undefined },
 ): Said {
   if (crash === null) return { says: '', tornDown: null };
   const phase = tornDownUnder(phases, died, crash.atMs, crash.library);
-  if (phase === undefined) {
-    const place = placeBefore(phases, crash.atMs);
-    return { says: `${who} died from ${crash.signal}${inLibrary}${place}.`, tornDown: null };
+  const dies = `${who} died from ${crash.signal}${inLibrary}`;
+  if (phase === undefined)
+    return { says: `${dies}${placeBefore(phases, crash.atMs, known)}.`, tornDown: null };
+  if (phase.what === 'unload') {
+    const same = unloadOf(phases, crash) === phase;
+    return { says: `${dies}${afterUnload(phase, crash, !same)}.`, tornDown: torn(phase) };
   }
   const later = timeText(Math.max(0, crash.atMs - phase.fromMs));
   return {
     says: `${who} still ran when ${passive(phase)}, and died from ${crash.signal}${inLibrary} ${later} later.`,
     tornDown: torn(phase),
   };
+}
+
+/** @param named whether the library isn't the one that the thread died in, and so needs its name. */
+function afterUnload(unload: TimelinePhase, { atMs }: { readonly atMs: number }, named = false): string {
+  const later = timeText(Math.max(0, atMs - (unload.toMs ?? unload.fromMs)));
+  return `, ${later} after ${named ? tornDownText(unload) : 'that'} was unloaded`;
 }
 
 /** The unloading of the library that a thread died in. */
@@ -179,9 +191,11 @@ function placeIn(phase: TimelinePhase): string {
   }
 }
 
-function placeBefore(phases: readonly TimelinePhase[], atMs: number): string {
-  return phases.some(({ what, fromMs }) => what === 'exit' && fromMs <= atMs)
-    ? ' in the exit'
+function placeBefore(phases: readonly TimelinePhase[], atMs: number, { exiting }: Known): string {
+  if (phases.some(({ what, fromMs }) => what === 'exit' && fromMs <= atMs)) return ' in the exit';
+  // A host takes down what it made, such as a worker, before it calls exit().
+  return exiting === true
+    ? ' before exit() was called, while its host took something down'
     : ' before the exit began';
 }
 
