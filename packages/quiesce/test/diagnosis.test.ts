@@ -1180,7 +1180,7 @@ describe('reading', () => {
       states: ['exiting', 'unwound'],
       unloaded: { address: 0x7f00n, library: '/x/addon.node' },
     });
-    const left = { type: 'thread', pid: 7, name: 'pool', library: '/x/addon.so' };
+    const left = { type: 'thread', pid: 7, tid: 8, name: 'pool', library: '/x/addon.so' };
     assert.deepEqual(parseWitnessLine('thread\t7\t8\tpool\t/x/addon.so'), left);
     assert.deepEqual(parseWitnessLine('thread\t7\t8\tpool\t/x/addon.so\t/lib/libgomp.so.1'), {
       ...left,
