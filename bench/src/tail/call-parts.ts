@@ -15,8 +15,11 @@ export interface SingleCall {
 /** Where a call's time went, in µs. The parts add up to `micros`. */
 export interface CallParts {
   readonly micros: number;
-  /** Until the request is in the server's socket: the client's own work, and the kernel's on the client's thread. */
-  readonly before: number;
+  /**
+   * Until the request is in the server's socket: the client's own work, and the kernel's on the client's thread. With a
+   * JavaScript client it is that of JavaScript's thread, which sends.
+   */
+  readonly before: Shares;
   /** From then until the answer is in the client's socket. */
   readonly server: Shares;
   /** From then until the caller has the answer. */
@@ -59,7 +62,8 @@ export function joinCalls(traced: TracedCalls): CallParts[] {
     const request = answer && requests.lastBetween(startAt, answer.at);
     if (answer === undefined || request === undefined) return [];
     const server = traced.server.between(request.at, answer.at);
-    const whole = { micros, before: request.at - startAt, server, collected };
+    const before = (traced.threads?.javaScript ?? traced.client).between(startAt, request.at);
+    const whole = { micros, before, server, collected };
     if (traced.threads === undefined) return [{ ...whole, after: traced.client.between(answer.at, endAt) }];
     // JavaScript's thread may still be awake, without a CPU: then nobody wakes it.
     const wokenAt =

@@ -36,7 +36,8 @@ const GO = 'clientv3';
 /** The columns of the first table, as sums of parts. */
 const COLUMNS: Readonly<Record<string, (call: CallParts) => number>> = {
   µs: ({ micros }) => micros,
-  'to send': ({ before }) => before,
+  'to send': ({ before }) => before.works,
+  'send waits': ({ before }) => before.waits + before.wakes + before.sleeps,
   'server works': ({ server }) => server.works,
   'server sleeps': ({ server }) => server.sleeps,
   'server wakes': ({ server }) => server.wakes,
