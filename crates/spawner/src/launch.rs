@@ -15,6 +15,8 @@ const STACK_BYTES: usize = 64 * 1024;
 const SHELL: &std::ffi::CStr = c"/bin/sh";
 /// glibc's default if `PATH` isn't set.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+/// As many as bash looks at.
+const FIRST_BYTES: usize = 80;
 /// The signals that have numbers in POSIX; nothing here handles another one.
 const SIGNALS: std::ops::RangeInclusive<c_int> = 1..=31;
 
@@ -174,11 +176,12 @@ impl Child<'_> {
             let mut failure = libc::ENOENT;
             for &file in self.files.iter().take_while(|file| !file.is_null()) {
                 libc::execve(file, self.arguments.as_ptr(), self.variables.as_ptr());
-                if errno() == libc::ENOEXEC {
+                failure = errno();
+                if failure == libc::ENOEXEC && may_be_script(file) {
                     self.script[1].set(file);
                     libc::execve(SHELL.as_ptr(), self.script.as_ptr().cast(), self.variables.as_ptr());
+                    failure = errno();
                 }
-                failure = errno();
                 match failure {
                     libc::EACCES => denied = true,
                     libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
@@ -205,6 +208,24 @@ fn handled_signals() -> Vec<c_int> {
         signal == libc::SIGPIPE || action != libc::SIG_IGN && action != libc::SIG_DFL
     };
     SIGNALS.filter(handled).collect()
+}
+
+/// Whether a shell can run a file that the system can't. As for a shell, that is one without a NUL in its first line. A program for
+/// another machine has one there.
+unsafe fn may_be_script(file: *const c_char) -> bool {
+    let mut beginning = [0_u8; FIRST_BYTES];
+    // SAFETY: `file` ends with a NUL, the buffer has room for what is read, and each of these calls is async-signal-safe.
+    let read = unsafe {
+        let descriptor = libc::open(file, libc::O_RDONLY | libc::O_CLOEXEC);
+        if descriptor < 0 {
+            return true;
+        }
+        let read = libc::read(descriptor, beginning.as_mut_ptr().cast(), FIRST_BYTES);
+        libc::close(descriptor);
+        read
+    };
+    let count = usize::try_from(read).unwrap_or(0);
+    !beginning.iter().take(count).take_while(|&&byte| byte != b'\n').any(|&byte| byte == 0)
 }
 
 /// No handler of the parent may run here once signals aren't blocked any more.

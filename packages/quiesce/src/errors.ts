@@ -40,6 +40,12 @@ export class ServiceError extends EnvironmentError {
   }
 }
 
+/** The message of anything thrown, on one line, with what to do about it. */
+export function adviceOf(error: unknown): string {
+  const hint = error instanceof QuiesceError ? error.hint : undefined;
+  return messageOf(error) + (hint === undefined ? '' : ` (${hint})`);
+}
+
 /** The message of anything thrown, on one line. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   chownSync,
   existsSync,
   mkdirSync,
@@ -9,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -55,6 +57,19 @@ test('who lost its lock while it was stopped leaves it to its new holder', async
     /enough/,
   );
   rmSync(lock);
+});
+
+test('a file that is replaced keeps its permissions, and is never readable for others', async () => {
+  const at = mkdtempSync(join(dir, 'private-'));
+  const file = join(at, 'report');
+  for (const mode of [0o640, 0o600, 0o664]) {
+    writeFileSync(file, 'old');
+    chmodSync(file, mode);
+    await writeAtomically(file, 'new');
+    assert.equal(readFileSync(file, 'utf8'), 'new');
+    assert.equal(statSync(file).mode & 0o7777, mode);
+  }
+  rmSync(at, { recursive: true });
 });
 
 test('a file that can not be written stays as it is, and no draft is left', async () => {

@@ -2,7 +2,7 @@
 // nothing left.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -14,13 +14,21 @@ const bin = fileURLToPath(new URL('../../bin/quiesce.js', import.meta.url));
 const linuxOnly = process.platform === 'linux' ? false : 'Linux only';
 
 mkdirSync(scratch);
-const script = (name: string, text: string, mode = 0o755): void => {
+const script = (name: string, text: string | Buffer, mode = 0o755): void => {
   writeFileSync(join(dir, name), text);
   chmodSync(join(dir, name), mode);
 };
 script('lost-interpreter', '#!/nowhere/sh\n');
 script('no-interpreter', 'echo hello\nexit 3\n');
+script('of-another-machine', foreignProgram());
 script('not-executable', 'exit 0\n', 0o644);
+
+/** An ELF file whose header names a machine that no Linux runs on. */
+function foreignProgram(): Buffer {
+  const program = readFileSync('/bin/true');
+  program.writeUInt16LE(0xbeef, 18);
+  return program;
+}
 
 /**
  * In a shell command, `$Q` stands for the tester, and `$COMMAND` for its command as it is installed. The working directory
@@ -146,6 +154,24 @@ const cases: readonly (readonly [what: string, line: string, code: number, outpu
       `${RUN} -- ./no-interpreter`,
       1,
       /2 of 2 exit code 3/,
+    ],
+    [
+      'the command is a program for another machine',
+      `${RUN} -- ./of-another-machine`,
+      3,
+      /^quiesce: error: can't start "\.\/of-another-machine": .*ENOEXEC \(it is a program for another machine/m,
+    ],
+    [
+      'its working directory is gone after the first run',
+      `(mkdir lost && cd lost && ${RUN} -- sh -c 'rm -rf ../lost')`,
+      3,
+      /stopped early: can't start "sh": spawn sh ENOENT \(the directory \S+\/lost doesn't exist any more\)/,
+    ],
+    [
+      'two of its reports have no place any more',
+      `(mkdir lost && cd lost && $Q run -n 1 --json a.json --tap a.tap -- sh -c 'rm -rf ../lost')`,
+      3,
+      /^quiesce: error: can't write a\.json: ENOENT.*; can't write a\.tap: ENOENT/m,
     ],
     [
       'the program ignores signals',

@@ -9,10 +9,11 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { homedir } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { byVersion } from '../src/install/installation.js';
+import { byVersion, cacheFolder, whatWentWrong } from '../src/install/installation.js';
 import { type CliResult, type RunningCli, runCli, startCli } from './support/cli.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
@@ -159,6 +160,13 @@ describe('the cache of installations', () => {
     assert.equal(existsSync(join(folder, 'half')), false);
   });
 
+  test('has an absolute path, since installers run elsewhere', () => {
+    const home = join(homedir(), '.cache', 'quiesce');
+    assert.equal(cacheFolder({ QUIESCE_CACHE: 'relative' }), resolve('relative'));
+    assert.equal(cacheFolder({ QUIESCE_CACHE: '', XDG_CACHE_HOME: 'relative' }), home);
+    assert.equal(cacheFolder({ XDG_CACHE_HOME: '/of/the/user' }), '/of/the/user/quiesce');
+  });
+
   test('that can not be written is reported in one line', async () => {
     const file = plan('no-cache.json', { command, matrix });
     writeFileSync(join(dir, 'a-file'), '');
@@ -172,6 +180,27 @@ describe('the cache of installations', () => {
     assert.equal(code, 3, stderr);
     assert.match(stderr, /^quiesce: error: can't make [^\n]+QUIESCE_CACHE[^\n]+\n$/);
   });
+});
+
+test('of a failed installation, the sentence that says why is shown', () => {
+  const missing = [
+    'error code E404',
+    'error 404',
+    "error 404  'nope@*' is not in this registry.",
+    'error 404',
+  ];
+  const advice = [
+    'error 404 Note that you can also install from a',
+    'error 404 tarball, folder, http url, or git url.',
+  ];
+  const npm = [...missing, ...advice, 'error A complete log of this run can be found in: x.log'];
+  assert.match(
+    whatWentWrong(npm.map((line) => `npm ${line}\n`).join('')),
+    /'nope@\*' is not in this registry\.$/,
+  );
+  const pip =
+    'WARNING: slow\nERROR: Could not find a version\nERROR: No matching distribution found for nope\n';
+  assert.match(whatWentWrong(pip), /No matching distribution found for nope$/);
 });
 
 describe('bisect', () => {

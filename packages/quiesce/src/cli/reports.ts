@@ -93,8 +93,12 @@ export async function writeReports(result: PlanResult, flags: ReportFlags): Prom
     stream.write(githubAnnotations(result));
     written.push(addSummary(githubSummary(result)));
   }
-  const failed = (await Promise.allSettled(written)).find(({ status }) => status === 'rejected');
-  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+  const failures = (await Promise.allSettled(written)).flatMap((one) =>
+    one.status === 'rejected' ? [one.reason] : [],
+  );
+  const other = failures.find((failure) => !(failure instanceof EnvironmentError));
+  if (other !== undefined) throw other;
+  if (failures.length > 0) throw new EnvironmentError(failures.map(messageOf).join('; '));
 }
 
 async function addSummary(text: string): Promise<void> {

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { EnvironmentError, messageOf, QuiesceError, UsageError } from '../errors.js';
 import { withLock } from '../files/file-lock.js';
 import { findExecutable } from '../process/executable.js';
@@ -12,6 +12,8 @@ import { runToEnd } from '../process/run-to-end.js';
 import { removeTree } from '../process/temporary-path.js';
 
 const INSTALL_TIMEOUT_MS = 600_000;
+/** How much of an installer's complaint is quoted. */
+const MOST_LINES = 3;
 
 /** A package of npm or PyPI. */
 export interface PackageName {
@@ -49,10 +51,12 @@ export function parseRuntime(text: string): { readonly name: string; readonly ve
   );
 }
 
-/** Where installations are kept: `QUIESCE_CACHE`, otherwise a folder of the user's cache. */
-export function cacheFolder(): string {
-  const { QUIESCE_CACHE, XDG_CACHE_HOME } = process.env;
-  return QUIESCE_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'quiesce');
+/** The absolute path where installations are kept: `QUIESCE_CACHE`, otherwise a folder of the user's cache. */
+export function cacheFolder({ QUIESCE_CACHE, XDG_CACHE_HOME = '' } = process.env): string {
+  if (QUIESCE_CACHE) return resolve(QUIESCE_CACHE);
+  // The XDG specification says that a relative path is to be ignored.
+  const users = isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homedir(), '.cache');
+  return join(users, 'quiesce');
 }
 
 /**
@@ -212,6 +216,15 @@ async function call(
   });
   signal?.throwIfAborted();
   if (status.code === 0) return stdout;
-  const said = stderr.trim().split('\n').slice(-3).join(' ');
-  throw new EnvironmentError(`${command.join(' ')} failed: ${said}`);
+  throw new EnvironmentError(`${command.join(' ')} failed: ${whatWentWrong(stderr)}`);
+}
+
+/** What an installer says about its failure, on one line. npm adds general advice to that, pip says it last. */
+export function whatWentWrong(stderr: string): string {
+  const lines = stderr
+    .split('\n')
+    .map((line) => line.replace(/^npm (?:error|ERR!)(?: code| \d{3})?/, '').trim());
+  const advice = lines.findIndex((line) => /^Note that you can also install|^A complete log of/.test(line));
+  const said = (advice < 0 ? lines : lines.slice(0, advice)).filter((line) => line !== '');
+  return said.slice(-MOST_LINES).join(' ');
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EnvironmentError, messageOf } from '../errors.js';
 import { findExecutable } from './executable.js';
@@ -60,8 +61,10 @@ const INSIDE = 'QUIESCE_INSIDE';
  */
 export async function spawnGroup(
   command: readonly string[],
-  { cwd, outputs, env, added: add, sequence }: SpawnGroupOptions,
+  { cwd: given, outputs, env, added: add, sequence }: SpawnGroupOptions,
 ): Promise<ProcessGroup> {
+  // The spawner runs elsewhere.
+  const cwd = resolve(given);
   let program: StartedProgram;
   const id = randomUUID();
   live.set(id, sequence);
@@ -137,6 +140,7 @@ const isAlone = (id: string, sequence: number | undefined): boolean =>
 const HINTS: Readonly<Record<string, string>> = {
   EAGAIN: 'no more processes or threads are allowed here: see ulimit -u, and the limit of the container',
   EMFILE: 'too many files are open: raise ulimit -n',
+  ENOEXEC: 'it is a program for another machine, or a damaged one: see file(1)',
   ENOMEM: 'memory ran out: see ulimit -v, and the limit of the container',
 };
 
@@ -146,8 +150,10 @@ function whatIsMissing(program: string, cwd: string, searchPath: string | undefi
   const { path } = findExecutable(program, cwd, searchPath);
   if (path === undefined) return undefined;
   const [, interpreter] = /^#! *(\S+)/.exec(beginningOf(path)) ?? [];
-  return interpreter === undefined
-    ? 'the file exists, but its loader may not: it may be a program for another system'
+  if (interpreter === undefined)
+    return 'the file exists, but its loader may not: it may be a program for another system';
+  return existsSync(resolve(cwd, interpreter))
+    ? undefined
     : `its first line names ${interpreter}, which doesn't exist`;
 }
 

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { getSystemErrorName } from 'node:util';
 import { EnvironmentError } from '../errors.js';
 import { isStopped } from './processes.js';
 import { signalName } from './signal-names.js';
@@ -321,7 +321,7 @@ class Spawner implements Starter {
         program.started(number, at);
         break;
       case 1:
-        program.failed(systemError(program.name, getSystemErrorName(-number)));
+        program.failed(systemError(program.name, errorName(number)));
         break;
       case 2:
         program.output[number - 1]?.push(frame.subarray(HEAD_BYTES), at);
@@ -387,3 +387,7 @@ function variables(env: NodeJS.ProcessEnv): string {
 /** An error like Node's own. */
 const systemError = (program: string, code: string): NodeJS.ErrnoException =>
   Object.assign(new Error(`spawn ${program} ${code}`), { code });
+
+/** The name of an `errno`; libuv has none for `ENOEXEC`. */
+const errorName = (number: number): string =>
+  Object.entries(constants.errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;

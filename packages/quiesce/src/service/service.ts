@@ -3,7 +3,7 @@
 import { connect, createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type EnvironmentError, messageOf, ServiceError } from '../errors.js';
+import { adviceOf, type EnvironmentError, messageOf, ServiceError } from '../errors.js';
 import { makeTemporaryDirectory } from '../files/temporary-directory.js';
 import { findEach } from '../patterns.js';
 import { BoundedOutput } from '../process/bounded-output.js';
@@ -152,7 +152,7 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
     });
   } catch (error) {
     directory.remove();
-    throw new ServiceError(name, `can't start: ${messageOf(error)}`);
+    throw new ServiceError(name, `can't start: ${adviceOf(error)}`);
   }
   const log = new BoundedOutput(0, LOG_BYTES);
   for (const stream of group.output) stream.read((chunk) => log.push(chunk));

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { definedOnly } from '../defined.js';
-import { EnvironmentError, messageOf } from '../errors.js';
+import { adviceOf, EnvironmentError, messageOf } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
 import type { Plan, ScenarioSpec } from '../plan/plan.js';
 import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
@@ -195,7 +195,7 @@ async function runScenario(
  */
 function reasonToStop(error: unknown, completed: number, signal: AbortSignal): string | undefined {
   if (signal.aborted) return messageOf(signal.reason);
-  return error instanceof EnvironmentError && completed > 0 ? messageOf(error) : undefined;
+  return error instanceof EnvironmentError && completed > 0 ? adviceOf(error) : undefined;
 }
 
 /**
