@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { loadPlan, PlanError, type PlanProblem, runPlan, UsageError } from '../src/index.js';
 import { optionNames } from '../src/plan/options.js';
+import { resolvePlan } from '../src/plan/resolve.js';
 import { planJsonSchema } from '../src/plan/schema.js';
 import { type CliResult, runCli } from './support/cli.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -245,4 +246,13 @@ test('a module that keeps itself waiting is given up', async () => {
   );
   await assert.rejects(loadPlan(endless, { timeoutMs: 200 }), /hasn't finished loading after 200 ms/);
   (globalThis as { endPlan?: () => void }).endPlan?.();
+});
+
+test('a scenario is chosen by its name, also where that is a pattern for others', () => {
+  const scenarios = ['a*', 'ab', 'a[b]'].map((name) => ({ name, command: ['true'] }));
+  const chosen = (...only: string[]): string[] =>
+    resolvePlan({ scenarios }, { only }).scenarios.map(({ name }) => name);
+  assert.deepEqual(chosen('a*'), ['a*']);
+  assert.deepEqual(chosen('a?'), ['a*', 'ab']);
+  assert.deepEqual(chosen('*b*', 'a*'), ['a*', 'ab', 'a[b]']);
 });

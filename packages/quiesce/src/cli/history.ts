@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import { globMatcher } from '../glob.js';
+import { nameMatcher } from '../glob.js';
 import { HISTORY_FILE, type HistoryEntry, readHistory } from '../history/history.js';
 import { historyReport } from '../report/history.js';
 import { append, positiveInteger } from './arguments.js';
@@ -33,12 +33,11 @@ export const history: Subcommand = {
 async function show(file: string, { only = [], last, json }: HistoryFlags): Promise<void> {
   const all = await readHistory(file);
   if (all.length === 0) throw new UsageError(`${file} is empty`, 'quiesce run --history adds to it');
-  const patterns = only.map(globMatcher);
+  const names = [...new Set(all.map(({ scenario }) => scenario))];
+  const patterns = only.map((wanted) => nameMatcher(wanted, names));
   const chosen = only.length === 0 ? all : all.filter((entry) => patterns.some((is) => is(entry.scenario)));
-  if (chosen.length === 0) {
-    const names = [...new Set(all.map(({ scenario }) => scenario))].join(', ');
-    throw new UsageError(`${file} has no such scenario`, `it has: ${names}`);
-  }
+  if (chosen.length === 0)
+    throw new UsageError(`${file} has no such scenario`, `it has: ${names.join(', ')}`);
   const entries = newest(chosen, last);
   if (json) return await writeOutput('-', `${JSON.stringify(entries, null, 2)}\n`);
   const { stream, colour, columns } = readerStream(false);

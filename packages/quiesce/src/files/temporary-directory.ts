@@ -7,7 +7,10 @@ import { removeAtEnd } from '../process/temporary-path.js';
 /** A directory that only this process uses. It is removed when the process ends, at the latest. */
 export interface TemporaryDirectory {
   readonly path: string;
-  /** Removes it with everything in it. Idempotent. */
+  /**
+   * Removes it with everything in it. Idempotent. What can't be removed, such as a mount point, is no reason to lose
+   * what was measured: it stays, with a warning of this process.
+   */
   remove(): void;
 }
 
@@ -31,5 +34,15 @@ export function makeTemporaryDirectory(prefix: string, parent = temporaryRoot())
       { cause: error },
     );
   }
-  return { path, remove: removeAtEnd(path) };
+  const remove = removeAtEnd(path);
+  return {
+    path,
+    remove() {
+      try {
+        remove();
+      } catch (error) {
+        process.emitWarning(`a temporary directory can't be removed: ${messageOf(error)}`);
+      }
+    },
+  };
 }

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { definedOnly } from '../defined.js';
 import { parseDuration } from '../duration.js';
 import { UsageError } from '../errors.js';
-import { globMatcher } from '../glob.js';
+import { nameMatcher } from '../glob.js';
 import { underChecker } from '../perturb/checker.js';
 import { parsePerturb, randomSeed } from '../perturb/perturb.js';
 import type { Perturbing } from '../perturb/perturbed-run.js';
@@ -259,7 +259,7 @@ function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number
 }
 
 /**
- * The scenarios whose name equals or matches one of some patterns; all if there are no patterns.
+ * The scenarios with these names, or names that match these patterns; all if there are none.
  * @throws UsageError when a pattern matches nothing.
  */
 export function chosenScenarios(
@@ -267,11 +267,14 @@ export function chosenScenarios(
   only: readonly string[] = [],
 ): readonly ScenarioSpec[] {
   if (only.length === 0) return scenarios;
-  const patterns = only.map((pattern) => ({ pattern, matches: globMatcher(pattern) }));
+  const names = scenarios.map(({ name }) => name);
+  const patterns = only.map((pattern) => ({ pattern, matches: nameMatcher(pattern, names) }));
   for (const { pattern, matches } of patterns) {
-    if (scenarios.some(({ name }) => matches(name))) continue;
-    const names = scenarios.map(({ name }) => name).join(', ');
-    throw new UsageError(`no scenario matches ${JSON.stringify(pattern)}`, `the plan has: ${names}`);
+    if (names.some(matches)) continue;
+    throw new UsageError(
+      `no scenario matches ${JSON.stringify(pattern)}`,
+      `the plan has: ${names.join(', ')}`,
+    );
   }
   return scenarios.filter(({ name }) => patterns.some(({ matches }) => matches(name)));
 }

@@ -1,5 +1,4 @@
 import { lstatSync, readdirSync } from 'node:fs';
-import { messageOf } from '../errors.js';
 import { makeTemporaryDirectory, type TemporaryDirectory } from '../files/temporary-directory.js';
 
 /** The temporary directory of one run. */
@@ -35,7 +34,7 @@ export class RunDirectories implements Disposable {
         this.#used.delete(directory);
         if (found?.isDirectory() && (found.mode & 0o7777) === 0o700 && left.length === 0)
           this.#idle.push(directory);
-        else remove(directory);
+        else directory.remove();
         return left;
       },
     };
@@ -43,17 +42,8 @@ export class RunDirectories implements Disposable {
 
   /** Removes all of them. */
   [Symbol.dispose](): void {
-    for (const directory of [...this.#idle.splice(0), ...this.#used]) remove(directory);
+    for (const directory of [...this.#idle.splice(0), ...this.#used]) directory.remove();
     this.#used.clear();
-  }
-}
-
-/** A directory that can't be removed is no reason to lose the runs. */
-function remove(directory: TemporaryDirectory): void {
-  try {
-    directory.remove();
-  } catch (error) {
-    process.emitWarning(`what a run left in its temporary directory can't be removed: ${messageOf(error)}`);
   }
 }
 
