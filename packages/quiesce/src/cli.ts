@@ -6,8 +6,9 @@ import { compare } from './cli/compare.js';
 import { doctor } from './cli/doctor.js';
 import { history } from './cli/history.js';
 import { init } from './cli/init.js';
-import { InterruptedError, keepIgnored } from './cli/interrupt.js';
+import { InterruptedError, keepIgnored, passUncaught, UncaughtError } from './cli/interrupt.js';
 import { merge } from './cli/merge.js';
+import { allPrinted } from './cli/output.js';
 import { run } from './cli/run.js';
 import { runsNeeded } from './cli/runs-needed.js';
 import type { Subcommand } from './cli/subcommand.js';
@@ -25,6 +26,9 @@ const silent = { writeErr: () => {}, outputError: () => {} };
 
 /** Longest command line that is shown in full, in characters. */
 const MOST_SHOWN = 120;
+
+/** How long a session may take to end after an exception that nothing caught. */
+const MOST_ENDING_MS = 20_000;
 
 const program = new Command('quiesce');
 
@@ -82,7 +86,8 @@ function explain(error: unknown): number {
     complain(error.message, error.hint);
     return error instanceof UsageError ? EXIT.usage : EXIT.environment;
   }
-  complain(`internal error: ${error instanceof Error ? error.stack : String(error)}`);
+  const internal = error instanceof UncaughtError ? error.cause : error;
+  complain(`internal error: ${internal instanceof Error ? internal.stack : String(internal)}`);
   return EXIT.environment;
 }
 
@@ -132,7 +137,12 @@ process.on('exit', (code) => {
   process.exitCode = EXIT.usage;
 });
 // Includes exceptions of a plan module. Node's own exit code, 1, would say that runs failed.
-process.on('uncaughtException', (error) => end(explain(error)));
+process.on('uncaughtException', (error) => {
+  const atOnce = (): void => end(explain(error));
+  // If the tester itself is broken, what it was doing may never end.
+  if (passUncaught(error)) setTimeout(atOnce, MOST_ENDING_MS);
+  else atOnce();
+});
 
 keepIgnored();
 end(await main().catch(explain));
@@ -143,9 +153,5 @@ end(await main().catch(explain));
  */
 function end(exitCode: number): void {
   done = true;
-  const written = [process.stdout, process.stderr].map(
-    (stream) =>
-      new Promise<void>((resolve) => (stream.writable ? stream.write('', () => resolve()) : resolve())),
-  );
-  void Promise.all([...written, endSpawner()]).then(() => process.exit(exitCode));
+  void Promise.all([allPrinted(), endSpawner()]).then(() => process.exit(exitCode));
 }

@@ -142,7 +142,12 @@ describe('a plan module', () => {
     [
       'that throws later is no failed run',
       `setTimeout(() => { throw new Error('too late'); }, 1); export default ${plan};`,
-      ...([3, /too late/] as const),
+      ...([2, /plan module\.mjs threw .*too late \(.*module\.mjs:1:/] as const),
+    ],
+    [
+      'that throws while it is loaded is wrong',
+      `setTimeout(() => { throw new Error('too soon'); }, 1); await new Promise((r) => setTimeout(r, 5_000));`,
+      ...([2, /plan module\.mjs threw .*too soon/] as const),
     ],
   ];
   for (const [name, text, exitCode, line] of cases) {
@@ -156,6 +161,26 @@ describe('a plan module', () => {
       assert.match(first, line);
     });
   }
+
+  test('that throws later costs no runs that were made', async () => {
+    const throws = "setTimeout(() => Promise.reject(new Error('late')), 1_500);";
+    const many = `{ scenarios: [{ name: 'a', command: ['sleep', '0.1'], runs: 200 }] }`;
+    const name = file('late.mjs', `${throws}\nexport default ${many};`);
+    const { code, stdout } = await quiesce('run', '--plan', name, '--json', 'late.json');
+    assert.equal(code, 2);
+    assert.match(stdout, /^a: stopped early: .*late$/m);
+    const report = JSON.parse(readFileSync(join(dir, 'late.json'), 'utf8'));
+    assert.equal(report.interrupted, true);
+    assert.ok(report.scenarios[0].runs.length > 0);
+  });
+
+  test('prints nothing into a report on standard output', async () => {
+    const prints = "console.log('noise');\nprocess.stdout.write('more noise');";
+    const name = file('prints.mjs', `${prints}\nexport default ${plan};`);
+    const { stdout, stderr } = await quiesce('run', '--plan', name, '--json', '-');
+    assert.equal(JSON.parse(stdout).ok, true);
+    assert.match(stderr, /noise\nmore noise/);
+  });
 
   test('that keeps waiting can be interrupted', async () => {
     const text = `setInterval(() => process.kill(process.pid, 'SIGINT'), 100);\nawait new Promise(() => {});`;

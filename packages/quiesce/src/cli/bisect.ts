@@ -3,13 +3,12 @@ import { definedOnly } from '../defined.js';
 import { formatMs } from '../duration.js';
 import { UsageError } from '../errors.js';
 import { parsePackageName } from '../install/installation.js';
-import { loadPlan } from '../plan/file/load.js';
 import type { ScenarioDefaults } from '../plan/options.js';
 import type { Plan } from '../plan/plan.js';
 import { progressView } from '../report/progress.js';
 import { failureCounts, runsText } from '../report/text.js';
 import { append, checkCommand } from './arguments.js';
-import { interruptible } from './interrupt.js';
+import { interruptibleOf, readPlanFile } from './plan-file.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT } from './subcommand.js';
@@ -69,14 +68,14 @@ async function bisectCommand(
   const target = parsePackageName(name);
   checkCommand(command);
   if ((file === undefined) === (command.length === 0)) throw new UsageError('give a command or --plan');
-  const loaded = file === undefined ? undefined : await loadPlan(file);
+  const loaded = file === undefined ? undefined : await readPlanFile(file);
   const plan = (loaded?.plan ?? { scenarios: [{ name: command.join(' '), command }] }) as Plan;
   const sayOf = ({ version, result }: Tried): void => {
     const said = result.failed === 0 ? 'none failed' : failureCounts(result);
     const exit = result.exitMs === null ? '' : `, exit time ${formatMs(result.exitMs.median)}`;
     process.stdout.write(`${target.name} ${version}: ${runsText(result.runs.length)}, ${said}${exit}\n`);
   };
-  const { result } = await interruptible(async (signal) => {
+  const { result } = await interruptibleOf(file, async (signal) => {
     const progress = progressView(process.stderr);
     try {
       const session = { signal, onProgress: progress.onProgress, onTried: sayOf };

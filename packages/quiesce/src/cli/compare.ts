@@ -11,7 +11,6 @@ import {
 import { UsageError } from '../errors.js';
 import { splitCommand } from '../plan/command-line.js';
 import { differentJudgement } from '../plan/difference.js';
-import { loadPlan } from '../plan/file/load.js';
 import { flagOf, type OptionName, type ScenarioDefaults } from '../plan/options.js';
 import { resolvePlan } from '../plan/resolve.js';
 import type { RecordedScenario } from '../plan/scenario.js';
@@ -24,9 +23,9 @@ import { countsOf, letDown, overlap, type PlanResult, type ScenarioResult } from
 import { readReport } from '../results/saved-report.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 import type { Rate } from '../statistics/rate-goal.js';
-import { interruptible } from './interrupt.js';
-import { readerStream, writeOutput } from './output.js';
-import { checkReports } from './reports.js';
+import { keepStdoutForReport, readerStream, writeOutput } from './output.js';
+import { interruptibleOf, readPlanFile } from './plan-file.js';
+import { checkReports, reportOnStdout } from './reports.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT, signalExitCode } from './subcommand.js';
@@ -80,8 +79,9 @@ export const compare: Subcommand = {
 };
 
 async function compareSides(flags: CompareFlags, given: ScenarioDefaults): Promise<number> {
+  if (reportOnStdout(flags)) keepStdoutForReport();
   checkReports(flags);
-  const { result: compared, stoppedBy } = await interruptible(async (signal) => {
+  const { result: compared, stoppedBy } = await interruptibleOf(flags.plan, async (signal) => {
     const progress = progressView(process.stderr);
     try {
       return await comparisonsOf(flags, given, {
@@ -94,7 +94,7 @@ async function compareSides(flags: CompareFlags, given: ScenarioDefaults): Promi
     }
   });
   const { comparisons, run: made } = compared;
-  const { stream, colour, columns } = readerStream(flags.json === '-' || flags.html === '-');
+  const { stream, colour, columns } = readerStream(reportOnStdout(flags));
   stream.write(`\n${comparisonReport(comparisons, colour)}`);
   if (made !== null && letDown(made)) {
     stream.write(`\n${terminalReport(made, colour, columns)}`);
@@ -133,7 +133,7 @@ async function comparisonsOf(
     if (expect !== undefined) {
       throw new UsageError('--expect needs a command', "set the plan's expect instead");
     }
-    const { plan, baseDir } = await loadPlan(flags.plan);
+    const { plan, baseDir } = await readPlanFile(flags.plan);
     const options = { ...session, ...overrides, baseDir, before, after };
     const { result, ...comparison } = await comparePlan(plan, options);
     return { comparisons: [{ names: { before, after }, ...comparison }], run: result };

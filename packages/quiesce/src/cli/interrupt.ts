@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { QuiesceError } from '../errors.js';
+import { messageOf, QuiesceError } from '../errors.js';
 import { runExitGuards } from '../process/exit-guard.js';
 
 const HANDLED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -36,10 +36,42 @@ export function keepIgnored(): void {
 
 const ignored = new Set<NodeJS.Signals>();
 
+/** The end of work because of an exception that nothing caught, its `cause`. */
+export class UncaughtError extends Error {
+  override readonly name = 'UncaughtError';
+
+  constructor(cause: unknown) {
+    super(`an error that nothing caught: ${messageOf(cause)}`, { cause });
+  }
+}
+
+type Taker = (error: unknown) => void;
+let taker: Taker | undefined;
+
+/**
+ * Gives an exception that nothing caught to the code that can end its work in order. Only the first: another one means
+ * that this doesn't work.
+ * @returns whether there is such code.
+ */
+export function passUncaught(error: unknown): boolean {
+  const take = taker;
+  taker = undefined;
+  take?.(error);
+  return take !== undefined;
+}
+
+/** Takes such an exception. @returns the function that ends this. */
+export function takeUncaught(take: Taker): () => void {
+  taker = take;
+  return () => {
+    if (taker === take) taker = undefined;
+  };
+}
+
 /**
  * Does some work that an interrupt aborts through the `AbortSignal`. The work is still awaited, so that it can return
  * the result so far. A second interrupt, or SIGQUIT (Ctrl-\), ends this process at once, and leaves nothing behind
- * either.
+ * either. An exception that nothing caught, as in a timer of a plan, aborts it as well, and is thrown in the end.
  * @returns what the work returned, and the signal that stopped it, if one did.
  * @throws what the work throws: InterruptedError if it has no result to return.
  */
@@ -56,10 +88,19 @@ export async function interruptible<T>(
   const handled = HANDLED.filter((name) => !ignored.has(name));
   for (const name of handled) process.on(name, onSignal);
   if (!ignored.has('SIGQUIT')) process.on('SIGQUIT', endAtOnce);
+  let uncaught: UncaughtError | undefined;
+  const release = takeUncaught((error) => {
+    uncaught = new UncaughtError(error);
+    stop.abort(uncaught);
+  });
   try {
     const result = await work(stop.signal);
+    if (uncaught !== undefined) throw uncaught;
     return { result, stoppedBy };
+  } catch (error) {
+    throw uncaught ?? error;
   } finally {
+    release();
     for (const name of handled) process.off(name, onSignal);
     process.off('SIGQUIT', endAtOnce);
   }

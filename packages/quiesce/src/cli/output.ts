@@ -23,13 +23,33 @@ export function readerStream(stdoutTaken: boolean): {
   };
 }
 
+const printReport: typeof process.stdout.write = process.stdout.write.bind(process.stdout);
+
+/** Resolves once all that was printed has been written. */
+export async function allPrinted(): Promise<void> {
+  const written = (stream: NodeJS.WriteStream, print: typeof stream.write): Promise<void> =>
+    new Promise((resolve) => {
+      if (stream.writable) print('', () => resolve());
+      else resolve();
+    });
+  const { stdout, stderr } = process;
+  await Promise.all([written(stdout, printReport), written(stderr, stderr.write.bind(stderr))]);
+}
+
+/**
+ * From here on, only `writeOutput` prints to standard output. What a plan module prints goes to standard error.
+ */
+export function keepStdoutForReport(): void {
+  process.stdout.write = process.stderr.write.bind(process.stderr);
+}
+
 /**
  * Writes an output file, whole or not at all; `-` is standard output.
  * @throws EnvironmentError when it can't be written.
  */
 export async function writeOutput(file: string, text: string): Promise<void> {
   if (file === '-') {
-    process.stdout.write(text);
+    printReport(text);
     return;
   }
   // A device or a pipe can't be replaced by a new file, and a link must stay a link.

@@ -31,6 +31,10 @@ export function reportOptions(command: Command): Command {
     .option('--no-github', "don't annotate");
 }
 
+/** Whether standard output carries a report, so that nothing else may be in it. */
+export const reportOnStdout = (flags: ReportFlags): boolean =>
+  FORMATS.some((format) => flags[format] === '-');
+
 /**
  * Makes sure, before the work, that all reports can be written after the work.
  * @param history file of the history, if one is kept.
@@ -74,7 +78,7 @@ function placeOf(file: string, links = 0): string {
  * @throws EnvironmentError when one can't be written.
  */
 export async function writeReports(result: PlanResult, flags: ReportFlags): Promise<void> {
-  const { stream, colour, columns } = readerStream(FORMATS.some((format) => flags[format] === '-'));
+  const { stream, colour, columns } = readerStream(reportOnStdout(flags));
   const github = flags.github ?? process.env.GITHUB_ACTIONS === 'true';
   const report = `\n${terminalReport(result, colour, columns)}`;
   stream.write(github ? githubQuote(report) : report);

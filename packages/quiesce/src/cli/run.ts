@@ -5,7 +5,7 @@ import { definedOnly } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { addToHistory, checkHistory, HISTORY_FILE } from '../history/history.js';
 import { unavailablePerturbations } from '../perturb/perturb.js';
-import { findPlan, loadPlan } from '../plan/file/load.js';
+import { findPlan } from '../plan/file/load.js';
 import { expandMatrix } from '../plan/matrix.js';
 import type { ScenarioDefaults } from '../plan/options.js';
 import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
@@ -18,9 +18,10 @@ import type { Expect } from '../run/outcome.js';
 import { type ProgressEvent, runResolved } from '../session/session.js';
 import { append, checkCommand, positiveInteger, shard } from './arguments.js';
 import { checkpoints } from './checkpoint.js';
-import { InterruptedError, interruptible } from './interrupt.js';
-import { checkWritable } from './output.js';
-import { checkReports, type ReportFlags, reportOptions, writeReports } from './reports.js';
+import { InterruptedError } from './interrupt.js';
+import { checkWritable, keepStdoutForReport } from './output.js';
+import { interruptibleOf, readPlanFile } from './plan-file.js';
+import { checkReports, type ReportFlags, reportOnStdout, reportOptions, writeReports } from './reports.js';
 import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT, EXIT_HELP, signalExitCode } from './subcommand.js';
@@ -85,6 +86,7 @@ async function runCommand(
   given: ScenarioDefaults,
 ): Promise<number> {
   const { maxFailures, bail = maxFailures } = flags;
+  if (reportOnStdout(flags)) keepStdoutForReport();
   if (maxFailures !== undefined && flags.bail !== undefined) {
     throw new UsageError('--bail and --max-failures are the same', 'give one of them');
   }
@@ -106,7 +108,7 @@ async function runCommand(
     await checkHistory(history);
   }
   const resume = flags.resume === undefined ? undefined : await readReport(flags.resume);
-  const { result, stoppedBy } = await interruptible(async (signal) => {
+  const { result, stoppedBy } = await interruptibleOf(plan.file, async (signal) => {
     const progress = progressView(process.stderr);
     const saved = checkpoints(flags.json, (line) => process.stderr.write(`${line}\n`));
     const onProgress = (event: ProgressEvent): void => {
@@ -156,9 +158,9 @@ async function planOf(
     }
     if (name !== undefined)
       throw new UsageError('--name needs a command', "set the scenario's name in the plan");
-    const { plan: written, baseDir } = await loadPlan(file);
+    const { plan: written, baseDir } = await readPlanFile(file);
     // If it is interrupted, no installer keeps running.
-    const { result: plan } = await interruptible((signal) => expandMatrix(written, { signal }));
+    const { result: plan } = await interruptibleOf(file, (signal) => expandMatrix(written, { signal }));
     return { ...resolvePlan(plan, { ...overrides, baseDir }, file), file };
   }
   if (only !== undefined) throw new UsageError('--only needs --plan');
