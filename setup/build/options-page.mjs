@@ -131,6 +131,7 @@ async function valueWords() {
   const words = new Map([
     [fields.duration, 'time with its unit: `ms`, `s`, `m` or `h`'],
     [fields.rate, 'share: `"0.1%"`, or a number between 0 and 1'],
+    [fields.confidence, 'share of at most `"99.9999999%"`, or a number'],
     [fields.positiveInteger, 'integer from 1'],
     [fields.count, 'integer from 0'],
     [fields.seed, 'integer from 0 to 2^32 - 1'],
@@ -242,7 +243,7 @@ export async function optionsPage() {
 ## Options of scenarios
 
 Each is a flag of the command line, a field of a scenario, and a field of a plan's \`defaults\`. A flag wins over the scenario,
-and the scenario over \`defaults\`. "Changes" says what another value affects:
+and the scenario over \`defaults\`. Only \`--expect\` needs a command: how a plan's scenarios end is stated in the plan. "Changes" says what another value affects:
 
 - **outcomes**: how runs are made or judged. Runs with different values are never counted together.
 - **evidence**: what a report shows of a run besides its outcome.

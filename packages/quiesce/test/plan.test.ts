@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { loadPlan, PlanError, type PlanProblem, runPlan, UsageError } from '../src/index.js';
+import { loadPlan, PlanError, type PlanProblem, run, runPlan, UsageError } from '../src/index.js';
 import { optionNames } from '../src/plan/options.js';
 import { resolvePlan } from '../src/plan/resolve.js';
 import { planJsonSchema } from '../src/plan/schema.js';
@@ -205,6 +205,20 @@ test('a directory that is not there is named, with all other programs that can n
     /has 2 errors:\n {2}service "s": cwd "no".*\n {2}scenario "c": command "no-such-program"/,
   );
   await assert.rejects(runPlan({ scenarios: [{ name: 'a', command: ['true'], cwd: '/no' }] }), UsageError);
+});
+
+test('a field that is undefined counts as absent', async () => {
+  const absent = { timeout: undefined, env: undefined, until: undefined } as unknown as object;
+  assert.equal((await run({ command: ['true'], runs: 1, ...absent })).ok, true);
+});
+
+test('an exact name is chosen before a pattern', () => {
+  const scenarios = ['a*', 'ab', 'a[b]'].map((name) => ({ name, command: ['true'] }));
+  const chosen = (...only: string[]): string[] =>
+    resolvePlan({ scenarios }, { only }).scenarios.map(({ name }) => name);
+  assert.deepEqual(chosen('a*'), ['a*']);
+  assert.deepEqual(chosen('a?'), ['a*', 'ab']);
+  assert.deepEqual(chosen('a[b]'), ['a[b]']);
 });
 
 test('the published schema is that of the code, and has all options', () => {

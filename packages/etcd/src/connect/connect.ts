@@ -70,7 +70,8 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number | undefined;
   /**
    * How long to wait for an etcd that is still starting, in ms. All endpoints are tried repeatedly until then. After
-   * that `connect()` fails, with the last failure of each. With `Infinity` only `signal` ends the wait. With `srv`, DNS
+   * that `connect()` fails: the error's `cause` is the last failure of the endpoint, or an `AggregateError` with those of
+   * several endpoints. With `Infinity` only `signal` ends the wait. With `srv`, DNS
    * is also asked again. Default: each endpoint is tried once. Corresponds to `grpc.WithBlock` and `DialTimeout` of
    * clientv3.
    */
@@ -86,7 +87,8 @@ export interface ConnectOptions {
   readonly timeoutMs?: number | undefined;
   /**
    * Bound on one attempt at a call, in ms. Default `Infinity`. With several endpoints it lets reads leave a frozen
-   * member long before their deadline. HTTP/2 `keepAlive` does that for all calls.
+   * member long before their deadline. A write that was sent fails then, since it may have been made. HTTP/2 `keepAlive`
+   * lets all calls leave.
    */
   readonly attemptTimeoutMs?: number | undefined;
   /** How calls are sent again where that is safe: reads, and writes that were never proposed. */

@@ -283,13 +283,17 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   }
 
   async get(key: Key): Promise<Entry | undefined> {
-    const [entry] = await this.getAll([key]);
+    const [entry] = await this.#getAll([key]);
     return entry;
   }
 
   async getAll(keys: readonly Key[]): Promise<(Entry | undefined)[]> {
-    this.#check();
     checkArgument('keys', wholeList, keys);
+    return await this.#getAll(keys);
+  }
+
+  async #getAll(keys: readonly Key[]): Promise<(Entry | undefined)[]> {
+    this.#check();
     // Captured at the time of this call: what is written while the reads are under way comes after them.
     const wanted = keys.map((key) => {
       const bytes = ownBytes(this.#mapping.key(key));

@@ -92,7 +92,7 @@ export function checkPlan(
   form: 'written' | 'expanded',
   locate: PlanText['locate'] = () => undefined,
 ): Plan {
-  const parsed = (form === 'written' ? written : expanded).safeParse(plan);
+  const parsed = (form === 'written' ? written : expanded).safeParse(withoutUndefined(plan));
   const { unknown, wrong } = sorted((parsed.error?.issues ?? []).flatMap(narrowed));
   const problems = [
     ...unknown.map(({ path, key, message }) => ({ path, message, place: locate([...path, key], true) })),
@@ -102,6 +102,18 @@ export function checkPlan(
   ];
   if (problems.length > 0) throw new PlanError(source, problems);
   return parsed.data as Plan;
+}
+
+/** A field that is `undefined` counts as absent, as in the types. */
+function withoutUndefined(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutUndefined);
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
+    return value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, field]) =>
+      field === undefined ? [] : [[name, withoutUndefined(field)]],
+    ),
+  );
 }
 
 const lineOf = ({ place }: PlanProblem): number => place?.line ?? 0;
