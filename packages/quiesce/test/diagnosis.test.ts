@@ -1990,6 +1990,39 @@ describe('the likely kind', () => {
     );
   });
 
+  test('of a C++ exception of node-addon-api is that its environment refused the call, where that may be', () => {
+    const line = "terminate called after throwing an instance of 'Napi::Error'";
+    const thrown = ['abort', 'std::terminate()', '__cxa_throw', 'Napi::Error::ThrowAsJavaScriptException()'];
+    const loop = ['uv__work_done', 'uv_run'];
+    const worker = ['node::worker::Worker::Run()', 'start_thread'];
+    // The stack of bcrypt 6.0 and argon2 0.44 in a worker that was terminated.
+    const torn = ['node::Environment::RunCleanup()', 'node::FreeEnvironment(node::Environment*)'];
+    const main = stack(true, false, 'epoll_pwait', 'uv_run', 'main');
+    const kindOf = (what: string, stacks: ThreadStack[], text = line): string | undefined => {
+      const stderr = `${text}\n  what():  ${what}\n`;
+      const kind = failureKind({
+        ...{ outcome: { ...crash, signal: 'SIGABRT' }, stderr, threads: stacks },
+        signature: printed('cxx-terminate', text),
+      });
+      return kind?.or ? `${kind.id} or ${kind.or.id}` : kind?.id;
+    };
+    const ending = [stack(false, true, ...thrown, ...loop, ...torn, ...worker), main];
+    assert.equal(kindOf('', ending), 'napi-after-teardown');
+    assert.equal(kindOf('', [stack(true, true, ...thrown, ...loop, ...torn, 'main')]), 'napi-after-teardown');
+    assert.equal(kindOf('busy', ending), 'napi-after-teardown or uncaught-cxx-exception');
+    // zeromq 6.8: the worker is terminated while an event runs.
+    const running = [stack(false, true, ...thrown, ...loop, ...worker), main];
+    assert.equal(kindOf('', running), 'napi-after-teardown or uncaught-cxx-exception');
+    assert.equal(kindOf('busy', running), 'uncaught-cxx-exception');
+    assert.equal(kindOf('', [stack(true, true, ...thrown, ...loop, 'main')]), 'uncaught-cxx-exception');
+    const [died, ...others] = ending;
+    assert.equal(kindOf('', [{ ...(died as ThreadStack), frames: [] }, ...others]), kindOf('', running));
+    const apple = 'libc++abi: terminating due to uncaught exception of type Napi::TypeError';
+    assert.equal(kindOf('', ending, apple), 'napi-after-teardown');
+    const other = "terminate called after throwing an instance of 'std::runtime_error'";
+    assert.equal(kindOf('', ending, other), 'uncaught-cxx-exception');
+  });
+
   test('of a fault in Node-API that nothing explains names a worker that has ended, too', () => {
     const threads = [
       stack(true, true, 'v8::HandleScope::HandleScope', 'napi_open_handle_scope', 'fire', 'main'),

@@ -45,7 +45,6 @@ const NO_STATE =
 const TAKES_GIL = /^(?:PyGILState_Ensure|PyEval_(?:RestoreThread|AcquireThread|AcquireLock)|take_gil)(?!\w)/m;
 const NODE_API_REFUSES =
   /\b(?:PendingException|CannotRunJS|napi_(?:pending_exception|closing|cannot_run_js))\b/;
-const REFUSED_CXX = /'Napi::Error'/;
 const CRASHES = /^SIG(?:ABRT|SEGV|BUS|ILL|FPE|TRAP|SYS)$/;
 /** Why the kernel sends signals for which there are no stacks. */
 const SENT_FOR: Readonly<Record<string, string>> = {
@@ -137,14 +136,15 @@ const rules: readonly Rule[] = [
     id: 'napi-after-teardown',
     title: 'an addon called Node-API after its environment was torn down, or while that was being terminated',
     // A worker may be terminated within a call of the addon. From then on, Node-API refuses everything.
-    matches: ({ signature, line, crashed, died, seen, faulting, ending, anyEnding, stderr }) =>
-      // What node-addon-api throws then, if it is built with exceptions.
-      (signature === 'cxx-terminate' && REFUSED_CXX.test(line) && (anyEnding || EXITING.test(faulting))) ||
+    matches: ({ signature, crashed, died, seen, faulting, ending, anyEnding, stderr, refused }) =>
+      refused !== undefined ||
       (signature === 'napi-fatal' && (!seen || died === 'background' || anyEnding)) ||
       (signature === 'rust-panic' && died === 'background' && NODE_API_REFUSES.test(stderr)) ||
       (!seen && died === 'background' && ending && NO_SCOPE.test(stderr)) ||
       (crashed && NODE_API.test(faulting) && (ending || EXITING.test(faulting))),
     detail: ({ culprit }) => culprit,
+    or: ({ refused }) =>
+      refused === 'maybe' ? { id: 'uncaught-cxx-exception', decide: DECIDED_BY_REFUSAL } : undefined,
   },
   {
     id: 'python-thread-unwound',
@@ -560,6 +560,8 @@ const DECIDED_BY_ENVIRONMENT =
   'whether the addon was loaded in a worker, too, and keeps the environment of one that has ended';
 const DECIDED_BY_STARTER =
   'whether the thread that should end that wait was started by this process, or by its parent before the fork';
+const DECIDED_BY_REFUSAL =
+  'whether its worker was being terminated, or Node-API worked and the addon threw for a reason of its own';
 const DECIDED_BY_WAKER = 'whether another thread should end that wait';
 const DECIDED_BY_TERMINATE = 'whether the code at that place calls std::terminate() itself';
 const DECIDED_BY_UNWINDING =

@@ -98,6 +98,11 @@ export interface Traces {
   /** Whether it called Node-API in a thread without an environment. */
   readonly offThread: boolean;
   /**
+   * Whether an addon's call of Node-API was refused, which node-addon-api turns into a C++ exception that nobody caught.
+   * `undefined` if there was no such exception, or a running environment's.
+   */
+  readonly refused: 'surely' | 'maybe' | undefined;
+  /**
    * What called abort(), if that wasn't a runtime that died: a program in its own language, other code, or something
    * unknown.
    */
@@ -237,6 +242,12 @@ export function prepare(traces: FailureTraces): Traces {
       !ended &&
       (crash?.unwound === true || (UNWINDING.test(faultingNames) && !isTyped(signature))),
     outOfStack: crash?.overflow === true,
+    refused: crashed
+      ? refusedCall(traces, {
+          taken: ending || EXITING.test(faultingNames),
+          worker: diedInMain === false && (!seen || IN_WORKER.test(faultingNames)),
+        })
+      : undefined,
     offThread: crashed && diedInMain === false && callsNodeApiFromOutside(faulting),
     aborted:
       crashed && outcome.signal === 'SIGABRT' && diedInMain !== undefined ? abortedBy(faulting) : undefined,
@@ -297,6 +308,25 @@ const isWorkerThatWaits = (thread: ThreadStack): boolean =>
 /** A C++ exception, whose cleanups unwind, too. */
 const isTyped = (signature: SignatureMatch | null): boolean =>
   signature?.id === 'cxx-terminate' && /instance of './.test(signature.line);
+
+/** The exceptions of node-addon-api, as C++ runtimes print them, and whether there is a message. */
+const NODE_ADDON_API_ERROR = /(?:instance of '|of type )Napi::\w*Error\b/;
+const HAS_MESSAGE = /^ {2}what\(\): *\S|of type Napi::\w*Error: \S/m;
+const IN_WORKER = /^node::worker::Worker::/m;
+
+/**
+ * The message is a property of the JavaScript error, and where Node-API refuses calls it can't be read. An error that
+ * the addon made itself mostly has one.
+ */
+function refusedCall(
+  { signature, stderr = '' }: FailureTraces,
+  environment: { readonly taken: boolean; readonly worker: boolean },
+): Traces['refused'] {
+  if (signature?.id !== 'cxx-terminate' || !NODE_ADDON_API_ERROR.test(signature.line)) return undefined;
+  const says = HAS_MESSAGE.test(stderr);
+  if (environment.taken) return says ? 'maybe' : 'surely';
+  return environment.worker && !says ? 'maybe' : undefined;
+}
 
 /** glibc calls these destructors at a thread's end. Generated code doesn't register any. */
 function isLostDestructor([top, caller]: readonly StackFrame[] = []): boolean {
