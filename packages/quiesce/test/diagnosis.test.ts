@@ -18,7 +18,7 @@ import { scenarioText } from '../src/report/terminal.js';
 import { failureKind, failureKinds } from '../src/results/failure-kinds.js';
 import { isAllowedThread } from '../src/run/allowed-threads.js';
 import type { SignatureMatch } from '../src/run/signatures.js';
-import { formatStacks, parseMappings, parseStacks } from '../src/run/stack-trace.js';
+import { formatStacks, parseMappings, parseStacks, type StackFrame } from '../src/run/stack-trace.js';
 import { parseWitnessLine, WITNESS_FILE } from '../src/run/witness.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
@@ -1894,31 +1894,6 @@ describe('the likely kind', () => {
     }
   });
 
-  test('of a worker that waits for a thread as it ends is not that of its program, whose loop waits for the worker', () => {
-    const main: ThreadStack = {
-      ...stack(true, false, 'epoll_wait', 'uv_run', 'main'),
-      keptAliveBy: ['worker'],
-    };
-    const frames = [
-      ['__pthread_join', 'libc.so.6'],
-      ['operator()', 'a4.node'],
-      ['node::CleanupQueue::Drain', 'node'],
-      ['node::FreeEnvironment', 'node'],
-      ['node::worker::Worker::Run', 'node'],
-    ].map(([name = '', library = '']) => ({ name, library, source: null }));
-    const worker: ThreadStack = { tid: 2, name: 'node', main: false, faulting: false, joins: 3, frames };
-    const other: ThreadStack = {
-      ...{ tid: 3, name: 'pool', main: false, faulting: false },
-      frames: [{ name: 'serve', library: 'a4.node', source: null }],
-    };
-    const kind = failureKind({ outcome: hang, signature: null, threads: [main, worker, other] });
-    assert.equal(kind?.id, 'join-at-exit');
-    assert.equal(
-      kind.detail,
-      'thread "node" exits, in operator() [a4.node], waits for thread 3 "pool" in a4.node',
-    );
-  });
-
   test('of a tokio runtime that is dropped is a join, in the function that drops it', () => {
     const frames = [
       'syscall',
@@ -1936,16 +1911,6 @@ describe('the likely kind', () => {
       kind.detail ?? '',
       /^a tokio runtime is dropped, .*, in app::main \[app\], waits for thread "tokio-rt-worker"/,
     );
-  });
-
-  test('of an exception that node-addon-api threw as its environment ended is a call of Node-API', () => {
-    const line = "terminate called after throwing an instance of 'Napi::Error'";
-    const signature = { id: 'cxx-terminate', title: 'C++ terminated', line };
-    const ends = ['std::terminate', 'Napi::Error::ThrowAsJavaScriptException', 'node::FreeEnvironment'];
-    const kindOf = (...names: string[]): string | undefined =>
-      failureKind({ outcome: crash, signature, threads: [stack(false, true, ...names)] })?.id;
-    assert.equal(kindOf(...ends), 'napi-after-teardown');
-    assert.equal(kindOf(...ends.slice(0, -1)), 'uncaught-cxx-exception');
   });
 
   test('knows a host by any name that its file has', () => {
@@ -1988,6 +1953,43 @@ describe('the likely kind', () => {
       kind?.detail,
       `waits for thread "Thread-1" at wait (${at}:363), called in Timer.run (${at}:1360)`,
     );
+  });
+
+  test('of a Node that waits for a worker whose end waits is the wait of the worker', () => {
+    const frame = (name: string, library: string | null) => ({ name, library, source: null });
+    const ends = [
+      ...[frame('node::FreeEnvironment(node::Environment*)', 'node'), frame('start', 'node')],
+      frame('node::worker::Worker::Run()', 'node'),
+    ];
+    const worker = (...inner: StackFrame[]): ThreadStack => ({
+      ...{ tid: 2, name: 'node', main: false, faulting: false, joins: 3 },
+      frames: [...inner, ...ends],
+    });
+    const joins = worker(frame('pthread_join', 'libc.so.6'), frame('stop', 'a4.node'));
+    const pool: ThreadStack = {
+      ...{ tid: 3, name: 'pool', main: false, faulting: false },
+      frames: [frame('pthread_cond_wait', 'libc.so.6'), frame('work', 'a4.node')],
+    };
+    const main = (...keptAliveBy: string[]): ThreadStack => ({
+      ...stack(true, false, 'epoll_pwait', 'uv__io_poll', 'uv_run', 'main'),
+      keptAliveBy,
+    });
+    const kindOf = (...threads: ThreadStack[]) => failureKind({ outcome: hang, signature: null, threads });
+    const kind = kindOf(main('worker /srv/run.cjs'), joins, pool);
+    assert.equal(kind?.id, 'join-at-exit');
+    assert.equal(
+      kind.detail,
+      'worker /srv/run.cjs ends, in stop [a4.node], waits for thread 3 "pool" in a4.node',
+    );
+    assert.match(kindOf(main('worker'), joins, pool)?.detail ?? '', /^a worker ends, /);
+    assert.match(kindOf(main('worker /a.cjs x2'), joins, pool)?.detail ?? '', /^worker \/a\.cjs x2 ends, /);
+    // Whatever the worker does, the main thread has its own reason to go on.
+    assert.equal(kindOf(main('TCP server', 'worker /srv/run.cjs'), joins, pool)?.id, 'event-loop-alive');
+    const spins = { ...worker(frame('stop', 'a4.node')), busy: true };
+    const busy = kindOf(main('worker /srv/run.cjs'), spins, pool);
+    assert.deepEqual([busy?.id, busy?.detail?.includes('stop [a4.node]')], ['busy', true]);
+    const polls = worker(frame('poll', 'libc.so.6'), frame('stop', 'a4.node'));
+    assert.equal(kindOf(main('worker /srv/run.cjs'), polls, pool)?.id, 'blocked');
   });
 
   test('of a C++ exception of node-addon-api is that its environment refused the call, where that may be', () => {

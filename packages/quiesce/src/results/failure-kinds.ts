@@ -423,6 +423,7 @@ const rules: readonly Rule[] = [
       mainWaits,
       mainPolls,
       busy,
+      busyExit,
       alone,
       halted,
       joinsExecutor,
@@ -434,7 +435,7 @@ const rules: readonly Rule[] = [
       // A process whose main thread ends with pthread_exit ends when its last thread ends.
       (halted === 'ended' ||
         ((EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
-          (waitsForThread(mainWaits) || busy?.main === false)) ||
+          (waitsForThread(mainWaits) || (busy?.main === false && !busyExit))) ||
         joinsExecutor ||
         dropsRuntime ||
         javaReturned),
@@ -446,7 +447,7 @@ const rules: readonly Rule[] = [
         awaited,
         halted,
         goesOn = '',
-        exiter,
+        exits,
         joinsExecutor,
         dropsRuntime,
       } = traces;
@@ -457,7 +458,7 @@ const rules: readonly Rule[] = [
       const parts = [
         joinsExecutor && 'asyncio joins its default executor',
         dropsRuntime && 'a tokio runtime is dropped, and waits for its threads',
-        exitsIn(exiter),
+        exits,
         place ?? (waiter && `in ${waiter}`),
         awaited && `waits for ${awaited}`,
       ];
@@ -469,7 +470,7 @@ const rules: readonly Rule[] = [
   {
     id: 'busy',
     title: 'a thread burns CPU and does not finish',
-    matches: ({ hung, busy }) => hung && busy?.main === true,
+    matches: ({ hung, busy, busyExit }) => hung && (busy?.main === true || busyExit),
     detail: ({ busy }) => busyDetail(busy),
   },
   {
@@ -485,9 +486,9 @@ const rules: readonly Rule[] = [
     id: 'blocked',
     title: 'the main thread waits for something that never happens',
     matches: ({ hung, mainWaits }) => hung && mainWaits !== undefined,
-    detail: ({ busy, place, waiter, joined, ownStacks, main, mainWaits, alone, children, exiter }) => {
+    detail: ({ busy, place, waiter, joined, ownStacks, main, mainWaits, alone, children, exits }) => {
       const parts = [
-        EXITING.test(main) && (exitsIn(exiter) ?? 'as it exits'),
+        EXITING.test(main) && (exits ?? 'as it exits'),
         waitedFor(mainWaits, alone, children),
         busyDetail(busy) ?? place ?? (waiter && `in ${waiter}`),
         joined && `waits for ${joined}`,
@@ -521,9 +522,6 @@ const CGO_FUNCTION = /^\S+\._Cfunc_(\w+)\(/m;
 const GOROUTINE = /^goroutine \d+ .{0,60}\[.{1,100}\]:$/m;
 const PURE_VIRTUAL = 'a virtual method of an object that was being destroyed was called';
 const NO_SCOPE = /Cannot create a handle without a HandleScope/;
-
-const exitsIn = (thread: string | undefined): string | undefined =>
-  thread === undefined ? undefined : `thread ${JSON.stringify(thread)} exits`;
 
 /** Two parts of a detail. */
 const joined = (first: string, second: string | undefined): string =>

@@ -81,8 +81,13 @@ export interface Traces {
    * the GIL before such a call.
    */
   readonly foreignCall: 'of a library' | 'of Python' | undefined;
-  /** For a hang: name of the thread that called exit, if it isn't the main one. It counts as the main thread here. */
-  readonly exiter: string | undefined;
+  /**
+   * For a hang: which thread exits, if it isn't the main one: it has called exit, or is a worker that takes down its
+   * environment while the main thread waits for its end. It counts as the main thread here.
+   */
+  readonly exits: string | undefined;
+  /** Whether that thread, or the main one, burns CPU. */
+  readonly busyExit: boolean;
   /** Function names of the main thread. */
   readonly main: string;
   /** Whether it is a Python process, if that is known. */
@@ -175,20 +180,41 @@ const POOL = /^(?:tokio-|rayon|async-std\/|smol-|blocking-|jemalloc_bg|grpc_|ev_
 
 const EXITS = /^(?:exit|quick_exit|__run_exit_handlers)$/m;
 
+const WORKER_ENDS = /^node::FreeEnvironment(?!\w)/m;
+/** As node-state.ts names a worker. */
+const WORKER = /^worker(?: |$)/;
+
+/** The worker of a hung Node that takes down its environment, if nothing but workers keeps the event loop alive. */
+function endingWorker(
+  first: ThreadStack | undefined,
+  threads: readonly ThreadStack[],
+): ThreadStack | undefined {
+  const { keptAliveBy } = first ?? {};
+  if (!polls(first) || keptAliveBy?.every((one) => WORKER.test(one)) !== true) return undefined;
+  return threads.find(({ main, frames }) => {
+    const functions = names(frames);
+    return !main && IN_WORKER.test(functions) && WORKER_ENDS.test(functions);
+  });
+}
+
+/** The only worker that keeps the event loop alive, as Node names it. */
+const workerOf = (first: ThreadStack | undefined): string | undefined =>
+  first?.keptAliveBy?.length === 1 ? first.keptAliveBy.find((one) => one !== 'worker') : undefined;
+
 /** Prepares the traces for the rules. */
 export function prepare(traces: FailureTraces): Traces {
   const { outcome, signature, threads, stderr = '', crash = null, command = [] } = traces;
   const faulting = withoutHandler(threads.find((thread) => thread.faulting));
   const first = threads.find((thread) => thread.main);
   const crashed = outcome.kind === 'signal';
-  const exiter =
-    crashed || EXITING.test(names(first?.frames))
-      ? undefined
-      : threads.find(
-          (thread) => !thread.main && (EXITS.test(names(thread.frames)) || isWorkerThatWaits(thread)),
-        );
-  // The thread that ends the process. What the first thread does no longer matters then.
-  const main = exiter ?? first;
+  const running = crashed || EXITING.test(names(first?.frames));
+  const exiter = running
+    ? undefined
+    : threads.find((thread) => !thread.main && EXITS.test(names(thread.frames)));
+  const worker = running || exiter !== undefined ? undefined : endingWorker(first, threads);
+  // The thread that ends the process, or whose end the first thread's event loop waits for. What the first thread does
+  // no longer matters then.
+  const main = exiter ?? worker ?? first;
   const diedInMain = faulting?.main ?? crash?.main;
   const mainNames = waitsForPythonThreads(main) && crashed ? '' : names(main?.frames);
   const diedIn = faulting?.ownName ?? faulting?.name ?? traces.diedIn ?? '';
@@ -262,12 +288,20 @@ export function prepare(traces: FailureTraces): Traces {
     alone: threads.length === 1,
     forkedFrom: first?.forkedFrom,
     children: first?.children ?? [],
-    exiter: exiter?.name,
+    exits:
+      exiter !== undefined
+        ? `thread ${JSON.stringify(exiter.name)} exits`
+        : worker && `${workerOf(first) ?? 'a worker'} ends`,
     keptAliveBy: main?.keptAliveBy ?? [],
     mainUnseen: main === undefined || main.frames.length === 0,
     place: placeOf(main),
     waiter: waiterOf(main),
-    awaited: joined ?? awaitedOf(main, threads),
+    awaited:
+      joined ??
+      awaitedOf(
+        main,
+        threads.filter((thread) => thread !== main),
+      ),
     joinsExecutor: polls(main) && threads.some(({ interpreted }) => interpreted?.some(isExecutorShutdown)),
     joined,
     dropsRuntime: DROPS_RUNTIME.test(names(main?.frames)),
@@ -278,6 +312,7 @@ export function prepare(traces: FailureTraces): Traces {
     exitInterrupted: exitInterrupted(crashed ? faulting : main),
     loading: loadingOf(faulting),
     busy: threads.find((thread) => thread.busy),
+    busyExit: main?.busy === true,
     slowestClean: traces.slowestCleanMs ?? 0,
     timeout: traces.durationMs ?? Number.POSITIVE_INFINITY,
   };
@@ -298,12 +333,6 @@ const namedFirst = (frames: readonly StackFrame[]): StackFrame | undefined =>
   frames.find(({ library }) => library !== null && !isHashed(library)) ?? frames[0];
 
 const nameOf = ({ name, ownName }: ThreadStack): string => ownName ?? name;
-
-/** Whether a worker of Node is being taken down, and waits for a thread meanwhile. The main thread's loop waits for the worker. */
-const isWorkerThatWaits = (thread: ThreadStack): boolean =>
-  waitOf(thread) === 'thread' &&
-  EXITING.test(names(thread.frames)) &&
-  /^node::worker::Worker::/m.test(names(thread.frames));
 
 /** A C++ exception, whose cleanups unwind, too. */
 const isTyped = (signature: SignatureMatch | null): boolean =>
