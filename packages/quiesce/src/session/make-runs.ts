@@ -151,6 +151,8 @@ class OrderedRuns {
     const { scenario, tally } = this.#series;
     const run = this.#next++;
     const ended = await runPerturbed(this.#spec, run, scenario.perturb, { ...this.#how, sequence });
+    // The report of a run may stop the session when the next one has ended, too.
+    this.#how.signal?.throwIfAborted();
     this.#ended.set(run, ended);
     while (this.#ended.has(tally.next) && !tally.finished) this.#take(tally.next);
     if (!this.#how.signal?.aborted) ended.over();
