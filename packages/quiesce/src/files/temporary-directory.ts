@@ -8,7 +8,7 @@ import { removeAtEnd } from '../process/temporary-path.js';
 export interface TemporaryDirectory {
   readonly path: string;
   /**
-   * Removes it with everything in it. Idempotent. What can't be removed, such as a mount point, is no reason to lose
+   * Removes it with everything in it. Idempotent. What can't be removed, such as a mount point, is not a reason to lose
    * what was measured: it stays, with a warning of this process.
    */
   remove(): void;
