@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"time"
 
@@ -16,6 +17,7 @@ type listResult struct {
 	Keys       int     `json:"keys"`
 	Seconds    float64 `json:"seconds"`
 	CPUSeconds float64 `json:"cpuSeconds"`
+	IdleRSSMiB float64 `json:"idleRssMiB"`
 	MaxRSSMiB  float64 `json:"maxRssMiB"`
 }
 
@@ -27,6 +29,9 @@ func list(endpoint string, pageSize int) error {
 	}
 	defer client.Close()
 	result := listResult{Client: "clientv3"}
+	if result.IdleRSSMiB, err = rssMiB(); err != nil {
+		return err
+	}
 	cpuBefore := cpuSeconds()
 	start := time.Now()
 	if result.Keys, err = listAll(context.Background(), client, pageSize); err != nil {
@@ -56,4 +61,17 @@ func listAll(ctx context.Context, client *clientv3.Client, pageSize int) (int, e
 		}
 		key = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
 	}
+}
+
+// rssMiB is the resident memory of this process now.
+func rssMiB() (float64, error) {
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, err
+	}
+	var size, resident int
+	if _, err := fmt.Sscan(string(statm), &size, &resident); err != nil {
+		return 0, err
+	}
+	return float64(resident*os.Getpagesize()) / (1 << 20), nil
 }

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { connect, op } from '@quiesce/etcd';
 import { median, startEtcd } from '@quiesce/test-services';
 import { isAvailable, listCommand } from './clients.js';
+import { LIST_PREFIX } from './listed.js';
 import { writeJson } from './report.js';
 import { figureTable } from './table.js';
 
@@ -21,15 +22,11 @@ export interface ListMeasurement {
   readonly keys: number;
   readonly seconds: number;
   readonly cpuSeconds: number;
+  /** Of the connected process, before it lists. */
+  readonly idleRssMiB: number;
   /** For the whole process. */
   readonly maxRssMiB: number;
 }
-
-/** What the keys start with, as in bench/go/list.go. */
-export const LIST_PREFIX = 'list/';
-
-/** Default number of keys in a page, also in bench/go/main.go. */
-export const LIST_PAGE_SIZE = 10_000;
 
 const PUTS_PER_TXN = 100;
 const TXNS_IN_FLIGHT = 32;
@@ -52,13 +49,14 @@ export async function benchList(options: ListOptions): Promise<number> {
       rows.push(row);
     }
   }
-  const table = figureTable(['client', 'keys/s', 'CPU µs/key', 'largest RSS, MiB']);
+  const table = figureTable(['client', 'keys/s', 'CPU µs/key', 'idle RSS, MiB', 'largest RSS, MiB']);
   for (const client of clients) {
     const of = rows.filter((row) => row.client === client);
     table.push([
       client,
       Math.round(median(of.map(({ keys, seconds }) => keys / seconds))).toLocaleString('en'),
       median(of.map(({ keys, cpuSeconds }) => (cpuSeconds * 1e6) / keys)).toFixed(2),
+      median(of.map(({ idleRssMiB }) => idleRssMiB)).toFixed(0),
       Math.max(...of.map(({ maxRssMiB }) => maxRssMiB)).toFixed(0),
     ]);
   }

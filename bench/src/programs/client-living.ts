@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { KEY_PREFIX, keyName } from '../cell.js';
-import { LIST_PAGE_SIZE, LIST_PREFIX } from '../list.js';
+import { LIST_PAGE_SIZE, LIST_PREFIX } from '../listed.js';
 import type { Batch, BatchTaken } from '../living.js';
 import { lookAtAll } from './look-at-all.js';
 import { measureResources } from './resources.js';

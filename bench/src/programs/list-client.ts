@@ -1,10 +1,12 @@
 // @quiesce/etcd under measurement while it lists a prefix: prints one JSON line. bench/go/list.go does the same for Go.
 import { connect, prefix } from '@quiesce/etcd';
-import { LIST_PREFIX, type ListMeasurement } from '../list.js';
+import type { ListMeasurement } from '../list.js';
+import { LIST_PREFIX } from '../listed.js';
 import { measureResources } from './resources.js';
 
 const [endpoint = '', pageSize] = process.argv.slice(2);
 const etcd = await connect(endpoint);
+const idleRssMiB = process.memoryUsage.rss() / 2 ** 20;
 const resources = measureResources();
 const start = performance.now();
 let keys = 0;
@@ -15,6 +17,7 @@ const measurement: ListMeasurement = {
   client: '@quiesce/etcd',
   keys,
   seconds,
+  idleRssMiB,
   ...used,
 };
 await etcd.close();
