@@ -207,6 +207,22 @@ test('a directory that is not there is named, with all other programs that can n
   await assert.rejects(runPlan({ scenarios: [{ name: 'a', command: ['true'], cwd: '/no' }] }), UsageError);
 });
 
+test('a text of another form is named with its place', async () => {
+  const json = '{"scenarios":[{"name":"x","command":["true"],"runs":1}]}';
+  assert.equal((await loadPlan(file('bom.json', `\uFEFF${json}`))).plan.scenarios[0]?.name, 'x');
+  for (const [name, text, message] of [
+    ['comment.json', `// "c"\n${json}`, /comment\.json:1:1: Unexpected token '\/'/],
+    [
+      'alias.yaml',
+      'scenarios:\n  - { name: a, command: *nope }\n',
+      /alias\.yaml:2:25: the alias \*nope has no anchor/,
+    ],
+    ['two.yaml', 'scenarios: []\n---\nscenarios: []\n', /two\.yaml:2:1: a second document begins here/],
+  ] as const) {
+    await assert.rejects(loadPlan(file(name, text)), message);
+  }
+});
+
 test('a field that is undefined counts as absent', async () => {
   const absent = { timeout: undefined, env: undefined, until: undefined } as unknown as object;
   assert.equal((await run({ command: ['true'], runs: 1, ...absent })).ok, true);

@@ -1,6 +1,16 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+} from 'yaml';
 import { messageOf } from '../../errors.js';
-import { type Place, PlanError } from '../plan-error.js';
+import { type Place, PlanError, type PlanProblem } from '../plan-error.js';
 
 /** Longest message of a parser that is quoted, in characters. */
 const MOST_QUOTED = 120;
@@ -20,7 +30,9 @@ export interface PlanText {
  * @param source the text's name in an error.
  * @throws PlanError with each line that is wrong.
  */
-export function readPlanText(text: string, format: 'yaml' | 'json', source: string): PlanText {
+export function readPlanText(given: string, format: 'yaml' | 'json', source: string): PlanText {
+  // Editors of Windows write a byte order mark.
+  const text = given.replace(/^\uFEFF/, '');
   const lines = new LineCounter();
   // JSON is also YAML, so one parser finds the places in both.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -34,15 +46,18 @@ export function readPlanText(text: string, format: 'yaml' | 'json', source: stri
   if (errors.length > 0) {
     // Several errors at one place are one mistake.
     const first = errors.filter(({ pos }, i, all) => all.findIndex((other) => other.pos[0] === pos[0]) === i);
-    const problems = first.map(({ message, pos }) => ({
+    const problems = first.map(({ code, message, pos }) => ({
       path: [],
-      message: shortened(message.replace(/\s*\n\s*/g, ' ')),
+      message:
+        code === 'MULTIPLE_DOCS'
+          ? 'a second document begins here, and a plan is a single one'
+          : shortened(message.replace(/\s*\n\s*/g, ' ')),
       place: placeAt(pos[0]),
     }));
     throw new PlanError(source, problems, { cause: errors[0] });
   }
   return {
-    plan: format === 'json' ? plan : document.toJS(),
+    plan: format === 'json' ? plan : dataOf(document, source, placeAt),
     locate: (path, ofName) => {
       let found = document.contents as Node | null;
       for (const [i, key] of path.entries()) {
@@ -63,6 +78,26 @@ export function readPlanText(text: string, format: 'yaml' | 'json', source: stri
   };
 }
 
+/** @throws PlanError when an alias has no anchor before it, or aliases multiply the text too much. */
+function dataOf(document: Document.Parsed, source: string, placeAt: (offset: number) => Place): unknown {
+  const problems: PlanProblem[] = [];
+  visit(document, {
+    Alias: (_key, alias) => {
+      if (alias.resolve(document) !== undefined) return;
+      const message = `the alias *${alias.source} has no anchor &${alias.source} before it`;
+      problems.push({ path: [], message, place: placeAt(alias.range?.[0] ?? 0) });
+    },
+  });
+  if (problems.length > 0) throw new PlanError(source, problems);
+  try {
+    return document.toJS();
+  } catch (error) {
+    throw new PlanError(source, [{ path: [], message: shortened(messageOf(error)), place: placeAt(0) }], {
+      cause: error,
+    });
+  }
+}
+
 /** A parser's message may quote the whole file. */
 const shortened = (message: string): string =>
   message.length > MOST_QUOTED ? `${message.slice(0, MOST_QUOTED)}…` : message;
@@ -79,8 +114,16 @@ function parseJson(
   } catch (error) {
     const message = messageOf(error);
     const stated = /at position (\d+)/.exec(message)?.[1];
-    const place = placeAt(stated === undefined ? (wrongAt ?? text.length) : Number(stated));
+    const place = placeAt(stated === undefined ? (wrongAt ?? tokenIn(message, text)) : Number(stated));
     const problem = shortened(message.replace(/ at position \d+| \(line \d+ column \d+\)/g, ''));
     throw new PlanError(source, [{ path: [], message: problem, place }], { cause: error });
   }
+}
+
+/** Where the token is that V8 names without its offset: the first such character outside of texts, or the end. */
+function tokenIn(message: string, text: string): number {
+  const token = /Unexpected token '(.)'/su.exec(message)?.[1];
+  const outside = text.replace(/"(?:\\.|[^"\\])*"/gs, (inside) => ' '.repeat(inside.length));
+  const found = token === undefined ? -1 : outside.indexOf(token);
+  return found < 0 ? text.length : found;
 }
