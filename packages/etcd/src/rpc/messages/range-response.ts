@@ -79,7 +79,7 @@ export class EncodedKeyValues {
   }
 }
 
-/** One key of so many is found without decoding those before it. */
+/** One key of so many is found without decoding those before it: a power of two. */
 export const SAMPLED = 64;
 
 function nextOf(reader: MessageReader): EtcdKeyValue {
@@ -120,8 +120,7 @@ function findKeys(message: Uint8Array): Place | undefined {
       if (first < 0) first = at;
       else if (at !== end) return undefined;
       last = at;
-      if (length % SAMPLED === 0) sampled.push(at);
-      length += 1;
+      if ((length++ & (SAMPLED - 1)) === 0) sampled.push(at);
     }
     if ((tag & 7) === LENGTH_DELIMITED) {
       const bytes = reader.uint32();
