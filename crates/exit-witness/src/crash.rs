@@ -339,6 +339,9 @@ unsafe fn to_default(signal: c_int) {
     // SAFETY: all zeros is SIG_DFL; the set is initialised before it is used.
     unsafe {
         let default = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+        // Drops the same signal if it was sent again meanwhile, as `timeout` does: it would end the process at once.
+        let ignored = libc::sigaction { sa_sigaction: libc::SIG_IGN, ..default };
+        real(signal, &raw const ignored, std::ptr::null_mut());
         real(signal, &raw const default, std::ptr::null_mut());
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(set.as_mut_ptr());
