@@ -70,7 +70,7 @@ function explain(error: unknown): number {
     if (error.exitCode === 0) return EXIT.ok;
     const message =
       error.code === 'commander.help'
-        ? 'no subcommand given'
+        ? helpProblem(process.argv.slice(2))
         : error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
     const known = subcommands.find(({ name }) => name === process.argv[2]);
     const meant = known === undefined ? meantRun(process.argv.slice(2)) : undefined;
@@ -90,6 +90,10 @@ function explain(error: unknown): number {
   complain(`internal error: ${internal instanceof Error ? internal.stack : String(internal)}`);
   return EXIT.environment;
 }
+
+/** Why commander has only its help to show. */
+const helpProblem = ([first, topic]: readonly string[]): string =>
+  first === 'help' && topic !== undefined ? `unknown subcommand '${topic}'` : 'no subcommand given';
 
 /** What to type instead, for words without a subcommand that are a command to test, or options of its runs. */
 function meantRun(words: readonly string[]): string | undefined {

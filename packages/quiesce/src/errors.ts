@@ -51,3 +51,13 @@ export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replace(/\s*\n\s*/g, ' ').trim();
 }
+
+/**
+ * For callers without types.
+ * @param what the argument, such as "run's options".
+ * @throws UsageError when it isn't an object.
+ */
+export function requireObject(value: unknown, what: string): void {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return;
+  throw new UsageError(`${what} must be an object, not ${value === null ? 'null' : typeof value}`);
+}

@@ -1,5 +1,6 @@
 import { AssertionError } from 'node:assert';
 import { definedOnly } from './defined.js';
+import { requireObject } from './errors.js';
 import { splitCommand } from './plan/command-line.js';
 import type { ScenarioDefaults } from './plan/options.js';
 import { scenarioText } from './report/terminal.js';
@@ -46,6 +47,7 @@ export async function checkCleanExit(
   command: string | readonly string[],
   options: CleanExitOptions = {},
 ): Promise<{ ok: boolean; message: string; result: ScenarioResult }> {
+  requireObject(options, "expectCleanExit's options");
   const { below, ...spec } = options;
   const words = typeof command === 'string' ? splitCommand(command) : command;
   const result = await run({ ...spec, ...definedOnly({ until: below }), command: words });

@@ -10,6 +10,7 @@ export {
 } from './bisect/bisect.js';
 export {
   type CompareOptions,
+  type ComparePlanOptions,
   type Comparison,
   type ComparisonResult,
   compare,

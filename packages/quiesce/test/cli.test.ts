@@ -65,6 +65,7 @@ test('a command without its subcommand is answered with what to write', async ()
     [['no-such-program'], 'see quiesce --help'],
     [['--no-such-option', 'true'], 'see quiesce --help'],
     [['--'], 'no subcommand given'],
+    [['help', 'nope'], "unknown subcommand 'nope'"],
   ];
   for (const [words, hint] of cases) {
     const { code, stdout, stderr } = await quiesce(...words);
@@ -278,6 +279,22 @@ describe('bad input is reported in one clear line:', () => {
     [
       'a forgotten value',
       ...([2, /--json.* missing: -n is an option/, () => ['run', '--json', '-n', '1', '--', node]] as const),
+    ],
+    [
+      'a mistyped option for a file',
+      ...([2, /looks like an option.*\.\/-x\./, () => ['run', '--json', '-x', '--', node]] as const),
+    ],
+    [
+      'allowed failures without a rate',
+      ...([2, /give --until, too/, () => ['run', '--allow-failures', '3', '--', node]] as const),
+    ],
+    [
+      'a side that is no program',
+      ...([
+        2,
+        /^quiesce: error: command "nosuch" was/,
+        () => ['compare', '--before', 'nosuch', '--after', node],
+      ] as const),
     ],
     [
       'an option with two values',

@@ -54,6 +54,11 @@ test('paths are right from another folder, which is made', async () => {
   assert.equal(code, 0, stdout);
 });
 
+test('what to type next is for a shell', async () => {
+  const { stdout } = await quiesce('init', 'node:zlib', '--plan', "we'ird name.yaml");
+  assert.match(stdout, /then: quiesce run --plan 'we'\\''ird name\.yaml'\n$/);
+});
+
 test('an addon by itself is required, not imported', async () => {
   // Not a loadable addon: the error that is reported comes from the loader.
   writeFileSync(join(dir, 'mine.node'), 'no addon');

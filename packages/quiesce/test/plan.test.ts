@@ -10,7 +10,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { loadPlan, PlanError, type PlanProblem, run, runPlan, UsageError } from '../src/index.js';
 import { optionNames } from '../src/plan/options.js';
 import { resolvePlan } from '../src/plan/resolve.js';
-import { planJsonSchema } from '../src/plan/schema.js';
+import { checkPlan, planJsonSchema } from '../src/plan/schema.js';
 import { type CliResult, runCli } from './support/cli.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
@@ -221,6 +221,12 @@ test('a text of another form is named with its place', async () => {
   ] as const) {
     await assert.rejects(loadPlan(file(name, text)), message);
   }
+});
+
+test('a plan that contains itself is refused', () => {
+  const plan: Record<string, unknown> = { scenarios: [{ name: 'a', command: ['true'] }] };
+  plan.itself = plan;
+  assert.throws(() => checkPlan(plan, 'x', 'written'), /unknown field "itself"/);
 });
 
 test('a field that is undefined counts as absent', async () => {

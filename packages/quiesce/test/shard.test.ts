@@ -59,6 +59,7 @@ describe('a shard', () => {
       ['auto', { SYSTEM_JOBPOSITIONINPHASE: '2', SYSTEM_TOTALJOBSINPHASE: '4' }, [2, 4]],
       ['auto/8', { JOB_COMPLETION_INDEX: '0' }, [1, 8]],
       ['auto/8', { JOB_COMPLETION_INDEX: '7' }, [8, 8]],
+      ['auto/4', { CI_NODE_INDEX: '2', CI_NODE_TOTAL: '4' }, [2, 4]],
     ];
     for (const [text, env, [index, count]] of cases)
       assert.deepEqual(parseShard(text, env), { index, count });
@@ -70,6 +71,7 @@ describe('a shard', () => {
       ['auto', {}, /doesn't say/],
       ['auto', { JOB_COMPLETION_INDEX: '0' }, /number of shards/],
       ['auto/3', { JOB_COMPLETION_INDEX: '3' }, /JOB_COMPLETION_INDEX/],
+      ['auto/5', { CI_NODE_INDEX: '2', CI_NODE_TOTAL: '4' }, /contradicts CI_NODE_TOTAL, which is 4/],
       ['auto', { CI_NODE_INDEX: 'x', CI_NODE_TOTAL: '2' }, /CI_NODE_INDEX/],
     ];
     for (const [text, env, message] of wrong) assert.throws(() => parseShard(text, env), message, text);

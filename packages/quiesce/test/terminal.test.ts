@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { runPlan, terminalReport, witnessProblem } from '../src/index.js';
+import { htmlReport, runPlan, terminalReport, witnessProblem } from '../src/index.js';
 import { findExecutable } from '../src/process/executable.js';
 import { progressView } from '../src/report/progress.js';
 import { keepEnd, keepStart, shellLine } from '../src/report/text.js';
@@ -164,6 +164,13 @@ test('names and words of programs neither act on the terminal nor shift the colu
   const [table = ''] = report.split('\n\n');
   const [ascii = '', wide = ''] = table.split('\n').filter((line) => line.includes('FAILED'));
   assert.equal(ascii.indexOf('FAILED'), wide.indexOf('FAILED') + 6);
+});
+
+test('output that is only white space is shown as what it is', async () => {
+  const plan = { scenarios: [{ name: 'a', command: ['sh', '-c', "printf ' \\n' >&2"], runs: 1 }] };
+  const result = await runPlan({ ...plan, defaults: { expect: { stderr: 'empty' } } });
+  assert.match(terminalReport(result, false, 120), /^ {2}stderr: only white space, " \\n"$/m);
+  assert.match(htmlReport(result), /only white space, &#34; \\n&#34;/);
 });
 
 test('a command to repeat has the very words, whatever is in them', () => {

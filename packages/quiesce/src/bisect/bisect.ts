@@ -1,6 +1,6 @@
 // bisect/: finds the published version of a package that changed how a program ends. It runs a session with one version
 // after another. Installing is in install/.
-import { EnvironmentError, UsageError } from '../errors.js';
+import { EnvironmentError, requireObject, UsageError } from '../errors.js';
 import {
   type InstallOptions,
   installPackage,
@@ -10,6 +10,7 @@ import {
 import { fill } from '../plan/matrix.js';
 import type { Plan, ScenarioSpec } from '../plan/plan.js';
 import { chosenScenarios, type PlanOverrides, resolvePlan } from '../plan/resolve.js';
+import { checkPlan } from '../plan/schema.js';
 import type { ScenarioResult } from '../results/result.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 
@@ -69,6 +70,10 @@ export interface BisectOptions
  * service keeps runs from being made; the signal's reason when aborted.
  */
 export async function bisect(plan: Plan, options: BisectOptions): Promise<BisectResult> {
+  requireObject(plan, 'a plan');
+  requireObject(options, "bisect's options");
+  requireObject(options.package, 'the package');
+  checkPlan(plan, 'plan', 'expanded');
   refuseWithoutPlace(chosenScenarios(plan.scenarios, options.only), options.package);
   const install: InstallOptions = { signal: options.signal, python: options.python };
   const all = await publishedVersions(options.package, install);

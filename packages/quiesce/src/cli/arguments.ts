@@ -54,6 +54,9 @@ export function refuseForgottenValues(command: Command): void {
       if (options.some(({ short, long }) => text === short || text.replace(/=.*/s, '') === long)) {
         throw new InvalidArgumentError(`Its value is missing: ${text} is an option.`);
       }
+      if (option.flags.endsWith('<file>') && /^-./.test(text)) {
+        throw new InvalidArgumentError(`It looks like an option: for a file of that name, give ./${text}.`);
+      }
       return text;
     });
   }

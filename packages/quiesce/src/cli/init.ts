@@ -7,6 +7,7 @@ import { EnvironmentError, messageOf, UsageError } from '../errors.js';
 import { planTemplate, programTemplate, type TemplateHost, templateHosts } from '../plan/file/templates.js';
 import { findExecutable } from '../process/executable.js';
 import { runToEnd } from '../process/run-to-end.js';
+import { shellLine } from '../report/text.js';
 import { positiveInteger } from './arguments.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT } from './subcommand.js';
@@ -74,7 +75,7 @@ async function writeTemplates(module: string, { host, runs, plan }: InitFlags): 
   }
   return (
     `${written.join('\n')}\n` +
-    `Edit the program so that it starts ${module}'s threads, then: quiesce run${plan === DEFAULT_PLAN ? '' : ` --plan ${plan}`}\n`
+    `Edit the program so that it starts ${module}'s threads, then: ${shellLine(['quiesce', 'run', ...(plan === DEFAULT_PLAN ? [] : ['--plan', plan])])}\n`
   );
 }
 

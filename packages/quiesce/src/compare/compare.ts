@@ -1,7 +1,7 @@
 // compare/: says whether one program fails less often than another, from alternating runs or from counts. The tests
 // themselves are in statistics/, the wording in report/.
 import { definedOnly } from '../defined.js';
-import { UsageError } from '../errors.js';
+import { requireObject, UsageError } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
 import type { ScenarioDefaults } from '../plan/options.js';
 import type { Plan, ScenarioSpec } from '../plan/plan.js';
@@ -53,6 +53,13 @@ export type CompareOptions = {
 } & Omit<ScenarioDefaults, 'runs' | 'until' | 'allowFailures' | 'uses'> &
   Pick<SessionOptions, 'signal' | 'onProgress' | 'stacks'>;
 
+/** Two scenarios of a plan, by name, and what is overridden in the plan. */
+export type ComparePlanOptions = { readonly before: string; readonly after: string } & Omit<
+  PlanOverrides,
+  'only' | 'until' | 'allowFailures'
+> &
+  Omit<SessionOptions, 'interleave'>;
+
 /** Default number of runs of each side: enough to prove 13 % against none. */
 export const COMPARED_RUNS = 60;
 const POWER = 0.8;
@@ -64,14 +71,17 @@ const POWER = 0.8;
  * @throws UsageError when the options are wrong or a command can't be run; EnvironmentError when the system can't
  * start a process.
  */
-export function compare(options: CompareOptions): Promise<ComparisonResult> {
+export async function compare(options: CompareOptions): Promise<ComparisonResult> {
+  requireObject(options, "compare's options");
+  requireObject(options.before, 'before');
+  requireObject(options.after, 'after');
   const { before, after, signal, onProgress, stacks, runs = COMPARED_RUNS, ...defaults } = options;
   const scenarios = [
     { name: 'before', ...before },
     { name: 'after', ...after },
   ];
   const sides = { before: 'before', after: 'after', ...definedOnly({ signal, onProgress, stacks }) };
-  return comparePlan({ defaults: { ...defaults, runs }, scenarios }, sides);
+  return compareScenarios({ defaults: { ...defaults, runs }, scenarios }, sides, 'command');
 }
 
 /**
@@ -79,16 +89,20 @@ export function compare(options: CompareOptions): Promise<ComparisonResult> {
  * A failed service is not an error either.
  * @throws what `compare` throws.
  */
-export async function comparePlan(
+export async function comparePlan(plan: Plan, options: ComparePlanOptions): Promise<ComparisonResult> {
+  requireObject(plan, 'a plan');
+  requireObject(options, "comparePlan's options");
+  return compareScenarios(plan, options, 'plan');
+}
+
+/** @param source the plan's name in an error. */
+async function compareScenarios(
   plan: Plan,
-  options: { readonly before: string; readonly after: string } & Omit<
-    PlanOverrides,
-    'only' | 'until' | 'allowFailures'
-  > &
-    Omit<SessionOptions, 'interleave'>,
+  options: ComparePlanOptions,
+  source: string,
 ): Promise<ComparisonResult> {
   if (options.before === options.after) throw new UsageError('before and after are the same scenario');
-  const resolved = resolvePlan(await expandMatrix(plan, { signal: options.signal }), options);
+  const resolved = resolvePlan(await expandMatrix(plan, { signal: options.signal }), options, source);
   const scenarios = [options.before, options.after].map((name) => {
     const found = resolved.scenarios.find((scenario) => scenario.name === name);
     if (found !== undefined) return { ...found, until: null };

@@ -1,6 +1,6 @@
 // merge/: counts the runs of several results, such as those of shards, together. results/ reads and writes them.
 import { isDeepStrictEqual } from 'node:util';
-import { UsageError } from '../errors.js';
+import { requireObject, UsageError } from '../errors.js';
 import { difference } from '../plan/difference.js';
 import type { RecordedScenario } from '../plan/scenario.js';
 import type { Shard } from '../plan/shard.js';
@@ -21,6 +21,12 @@ export interface NamedReport {
  * common.
  */
 export function mergeReports(reports: readonly NamedReport[]): PlanResult {
+  if (!Array.isArray(reports as unknown))
+    throw new UsageError('reports must be a list, each with its name and report');
+  for (const each of reports) {
+    requireObject(each, 'a named report');
+    requireObject(each.report, 'a report');
+  }
   if (reports.length === 0) throw new UsageError('there is no report to merge');
   const names = new Set(
     reports.flatMap(({ report }) => report.scenarios.map(({ scenario }) => scenario.name)),

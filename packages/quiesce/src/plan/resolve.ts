@@ -252,6 +252,9 @@ function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number
   const rate = overrides.until ?? (overrides.runs === undefined ? spec.until : undefined);
   const allowFailures = overrides.allowFailures ?? spec.allowFailures ?? 0;
   if (rate !== undefined) return { rate: parseRate(rate), confidence, allowFailures };
+  if (overrides.allowFailures) {
+    throw new UsageError('failures are allowed, but there is no rate to show', 'give --until, too');
+  }
   if (overrides.allowFailures ?? (overrides.runs === undefined && spec.allowFailures)) {
     throw new UsageError(`${JSON.stringify(spec.name)} sets allowFailures, which needs until`);
   }

@@ -104,14 +104,18 @@ export function checkPlan(
   return parsed.data as Plan;
 }
 
+/** No plan that is right has more levels. One that is wrong may contain itself. */
+const MOST_LEVELS = 8;
+
 /** A field that is `undefined` counts as absent, as in the types. */
-function withoutUndefined(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutUndefined);
+function withoutUndefined(value: unknown, levels = MOST_LEVELS): unknown {
+  if (levels === 0) return value;
+  if (Array.isArray(value)) return value.map((item) => withoutUndefined(item, levels - 1));
   if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
     return value;
   return Object.fromEntries(
     Object.entries(value).flatMap(([name, field]) =>
-      field === undefined ? [] : [[name, withoutUndefined(field)]],
+      field === undefined ? [] : [[name, withoutUndefined(field, levels - 1)]],
     ),
   );
 }

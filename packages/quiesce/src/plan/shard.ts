@@ -32,7 +32,7 @@ const MOST_SHARDS = 100_000;
 /**
  * Reads which shard this is. `2/5` states it. `auto` takes it from the variables of the CI system. `auto/5` does the
  * same if the system states the place but not the number of shards, as a Kubernetes Indexed Job does.
- * @throws UsageError when it is none of these, or the environment doesn't state it.
+ * @throws UsageError when it is none of these, or the environment doesn't state it, or states another number of shards.
  */
 export function parseShard(text: string, env: NodeJS.ProcessEnv = process.env): ShardChoice {
   const [, place, total] = /^(auto|\d+)(?:\/(\d+))?$/.exec(text.trim()) ?? [];
@@ -56,6 +56,13 @@ export function parseShard(text: string, env: NodeJS.ProcessEnv = process.env): 
         );
   }
   const index = Number(env[known.index]) + 1 - known.first;
+  const stated = known.count && env[known.count];
+  if (stated && total !== undefined && Number(stated) !== Number(total)) {
+    throw new UsageError(
+      `${JSON.stringify(text)} contradicts ${known.count}, which is ${stated}`,
+      'give auto, or start as many jobs',
+    );
+  }
   return checked(text, index, Number(total ?? env[known.count ?? '']), known.index);
 }
 

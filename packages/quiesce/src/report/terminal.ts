@@ -12,6 +12,7 @@ import { leftThreadLabel, WATCHED_SIGNALS } from '../run/witness.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
 import {
+  blank,
   causeLines,
   failureCounts,
   keepStart,
@@ -378,6 +379,8 @@ function failureNote(
   ] as const) {
     const from = title === 'stacks' ? 0 : lineOf(text, signature);
     if (text.trim() !== '') lines.push(`  ${title}:`, c.dim(excerpt(text, from)));
+    // It may be why the run failed.
+    else if (title === 'stderr' && text !== '') lines.push(`  ${title}: only white space, ${blank(text)}`);
   }
   if (outcome.kind === 'signal' && outcome.signal !== 'SIGKILL' && evidence.stacks === null)
     lines.push(`  no stacks: ${whyNoStacks(outcome.signal, scenario.witness)}`);

@@ -115,3 +115,8 @@ export const runsText = (count: number): string => `${count} ${count === 1 ? 'ru
 export function failureCounts(result: ScenarioResult): string {
   return [...outcomeCounts(result)].map(([label, count]) => `${count} ${label}`).join(', ');
 }
+
+/** White space as JSON writes it, shortened. */
+export const blank = (text: string): string => JSON.stringify(keepStart(text, MOST_BLANK));
+
+const MOST_BLANK = 20;

@@ -76,8 +76,8 @@ export async function startService(
   spec: ServiceSpec,
   options: { signal?: AbortSignal } = {},
 ): Promise<RunningService> {
-  const [problem] = serviceProblems(spec);
-  if (problem !== undefined) throw new ServiceError(name, `can't start: ${problem.message}`);
+  const problem = formProblem(spec) ?? serviceProblems(spec)[0]?.message;
+  if (problem !== undefined) throw new ServiceError(name, `can't start: ${problem}`);
   for (let attempt = 1; ; attempt++) {
     options.signal?.throwIfAborted();
     const service = await launch(name, spec);
@@ -90,6 +90,33 @@ export async function startService(
     }
   }
 }
+
+const FIELDS: Readonly<Record<keyof ServiceSpec, true>> = {
+  ...{ command: true, env: true, cwd: true },
+  ...{ ports: true, ready: true, provides: true },
+};
+const READY_FIELDS: Readonly<Record<keyof NonNullable<ServiceSpec['ready']>, true>> = {
+  port: true,
+  log: true,
+  timeoutMs: true,
+};
+
+/** What a caller without types may have wrong. A plan's services have been checked before. */
+function formProblem(spec: unknown): string | undefined {
+  if (!isObject(spec)) return 'its spec is not an object';
+  const { command, ready = {} } = spec;
+  if (!Array.isArray(command) || command.length === 0 || command.some((word) => typeof word !== 'string')) {
+    return 'its command is not a list of program and arguments';
+  }
+  if (!isObject(ready)) return 'ready is not an object';
+  const unknown =
+    Object.keys(spec).find((field) => !Object.hasOwn(FIELDS, field)) ??
+    Object.keys(ready).find((field) => !Object.hasOwn(READY_FIELDS, field));
+  return unknown && `a service has no field ${JSON.stringify(unknown)}`;
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** A problem in a spec, and the field that has it. */
 export interface ServiceProblem {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { definedOnly } from '../defined.js';
-import { adviceOf, EnvironmentError, messageOf } from '../errors.js';
+import { adviceOf, EnvironmentError, messageOf, requireObject } from '../errors.js';
 import { expandMatrix } from '../plan/matrix.js';
 import type { Plan, ScenarioSpec } from '../plan/plan.js';
 import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
@@ -63,8 +63,10 @@ export type RunOptions = Omit<ScenarioSpec, 'name' | 'uses' | 'group'> & {
  * can't start a process.
  */
 export async function run(options: RunOptions): Promise<ScenarioResult> {
+  requireObject(options, "run's options");
   const { signal, onProgress, bail, stacks, ...spec } = options;
-  const name = spec.name ?? (Array.isArray(spec.command) ? spec.command.join(' ') : 'command');
+  const words = Array.isArray(spec.command) ? spec.command.join(' ') : '';
+  const name = spec.name ?? (words || 'command');
   const resolved = resolvePlan({ scenarios: [{ ...spec, name }] }, {}, 'command');
   const { scenarios } = await runResolved(resolved, {
     ...definedOnly({ signal, onProgress, bail, stacks }),
@@ -78,6 +80,8 @@ export async function run(options: RunOptions): Promise<ScenarioResult> {
  * @throws UsageError when the plan is wrong; EnvironmentError when the system can't start a process.
  */
 export async function runPlan(plan: Plan, options: PlanOverrides & SessionOptions = {}): Promise<PlanResult> {
+  requireObject(plan, 'a plan');
+  requireObject(options, "runPlan's options");
   const expanded = await expandMatrix(plan, { signal: options.signal });
   return await runResolved(resolvePlan(expanded, options), options);
 }

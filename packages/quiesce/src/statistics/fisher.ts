@@ -1,7 +1,7 @@
 // statistics/: exact intervals, tests and numbers of runs, and the test that judges runs "until". It deals with numbers
 // only: nothing here knows scenarios, runs or reports.
 import { hypergeometricProbability } from './binomial.js';
-import { CONFIDENCE, type Counts, check } from './intervals.js';
+import { CONFIDENCE, type Counts, check, checkShare } from './intervals.js';
 
 /** P values of Fisher's exact test: how likely a difference as large as the observed one is if there is none. */
 export interface FisherExact {
@@ -48,8 +48,10 @@ export function fisherExact(first: Counts, second: Counts): FisherExact {
 /**
  * Holm's adjustment of p values that are judged together. At any level, the chance that even one true null hypothesis
  * is rejected stays below that level. The result is in the order given.
+ * @throws RangeError when one isn't between 0 and 1.
  */
 export function holm(pValues: readonly number[]): number[] {
+  for (const p of pValues) checkShare('p value', p);
   const order = pValues.map((p, i) => ({ p, i })).sort((a, b) => a.p - b.p);
   const adjusted = new Array<number>(pValues.length);
   let least = 0;

@@ -49,6 +49,12 @@ export function lowerBound(failures: number, runs: number, confidence = CONFIDEN
   return lower(failures, runs, 1 - confidence);
 }
 
+/** @throws RangeError when it isn't a number from 0 to 1. */
+export function checkShare(what: string, share: number): void {
+  if (!(typeof share === 'number' && share >= 0 && share <= 1))
+    throw new RangeError(`${what} ${share} is not between 0 and 1`);
+}
+
 /** The bounds, by the chance that they are wrong. */
 const upper = (failures: number, runs: number, chance: number): number =>
   failures === runs ? 1 : crossing((p) => atMost(failures, runs, p) > chance);

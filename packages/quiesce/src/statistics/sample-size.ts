@@ -1,6 +1,6 @@
 import { atLeast, atMost } from './binomial.js';
 import { fisherExact } from './fisher.js';
-import { CONFIDENCE, check } from './intervals.js';
+import { CONFIDENCE, check, checkShare } from './intervals.js';
 
 /** The most runs that `runsNeeded` counts to. */
 export const MOST_RUNS = 1_000_000_000;
@@ -29,6 +29,7 @@ const MOST_COMPARED_RUNS = 10_000;
 /**
  * How often Fisher's exact test (two-sided) proves, with `runs` runs of each, that the higher of two rates is the
  * higher one: its power, exact except for tails below 1e-12.
+ * @throws RangeError when a rate, the number of runs or the confidence makes no sense.
  */
 export function comparisonPower(
   first: number,
@@ -36,6 +37,8 @@ export function comparisonPower(
   runs: number,
   confidence = CONFIDENCE,
 ): number {
+  for (const rate of [first, second]) checkShare('rate', rate);
+  check(runs, runs, confidence);
   if (first < second) return comparisonPower(second, first, runs, confidence);
   const rarer = (k: number): number => atMost(k, runs, second);
   const apart = (more: number, fewer: number): boolean =>
@@ -65,9 +68,7 @@ export function comparisonRuns(
   confidence = CONFIDENCE,
   power = 0.8,
 ): number | null {
-  for (const rate of [first, second]) {
-    if (!(rate >= 0 && rate <= 1)) throw new RangeError(`rate ${rate} is not between 0 and 1`);
-  }
+  for (const rate of [first, second]) checkShare('rate', rate);
   check(0, 0, confidence);
   if (!(power > 0 && power < 1)) throw new RangeError(`power ${power} is not between 0 and 1`);
   if (first === second) return null;

@@ -38,6 +38,7 @@ export async function loadPlan(
   file: string,
   options: { readonly timeoutMs?: number } = {},
 ): Promise<{ plan: Plan; baseDir: string }> {
+  if (typeof file !== 'string') throw new UsageError("loadPlan's file must be text");
   const path = resolve(file);
   const baseDir = dirname(path);
   let bytes: Buffer;

@@ -1,5 +1,6 @@
 import type { Sample } from '../../compare/compare.js';
 import { formatMs } from '../../duration.js';
+import { UsageError } from '../../errors.js';
 import type { FailureGroup, PlanResult, ScenarioResult } from '../../results/result.js';
 import { expectLabel, outcomeLabel } from '../../run/outcome.js';
 import { folded, formatInterpreted, type ThreadStack } from '../../run/stack-trace.js';
@@ -8,6 +9,7 @@ import { formatP, type NamedComparison } from '../comparison.js';
 import { reproduceCommand } from '../reproduce.js';
 import { scenarioRemarks } from '../terminal.js';
 import {
+  blank,
   childEndText,
   childIsSure,
   failureCounts,
@@ -35,8 +37,11 @@ const PHASE_TEXT = { work: 'at work', exit: 'at exit', unknown: '' } as const;
 /**
  * A result, or comparisons, or both, as one HTML page. It needs neither a network nor a script. It follows the reader's
  * light or dark theme, and is readable at a phone's width.
+ * @throws UsageError when there is neither.
  */
 export function htmlReport(result: PlanResult | null, comparisons: readonly NamedComparison[] = []): string {
+  if (result === null && comparisons.length === 0)
+    throw new UsageError('there is neither a result nor a comparison to show');
   // In a comparison, the side "before" is expected to fail.
   const judged = result !== null && comparisons.length === 0;
   const title = judged ? verdictText(result) : 'comparison';
@@ -213,7 +218,7 @@ ${again !== null && html`<p>To see it again:</p><pre class="command">${again}</p
 ${timelines(result, failure, id)}
 ${threads.length > 0 && html`<h3>Threads</h3>${threads.map((thread, i) => threadHtml(thread, i === 0))}`}
 ${threads.length === 0 && evidence.stacks !== null && html`<h3>Threads</h3><pre>${evidence.stacks}</pre>`}
-${evidence.stderr.trim() !== '' && html`<details open><summary>stderr</summary><pre>${evidence.stderr.trimEnd()}</pre></details>`}
+${evidence.stderr !== '' && html`<details open><summary>stderr</summary><pre>${evidence.stderr.trimEnd() || `only white space, ${blank(evidence.stderr)}`}</pre></details>`}
 ${evidence.stdout.trim() !== '' && html`<details><summary>stdout</summary><pre>${evidence.stdout.trimEnd()}</pre></details>`}
 </details>`;
 }
