@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering}
 use preload::{Line, Next, call_next, process};
 
 use crate::state::Sender;
-use crate::{channel, parent, stack, state, timeline, unloaded};
+use crate::{channel, parent, stack, state, timeline};
+
+mod unloaded;
 
 const FATAL: [c_int; 7] =
     [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];

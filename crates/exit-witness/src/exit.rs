@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use preload::{Line, Next, call_next, process, sandbox};
 
 use crate::modules::with_module;
-use crate::{channel, crash, descriptors, sanitizer, task, threads, timeline};
+use crate::{channel, crash, sanitizer, task, threads, timeline};
+
+mod descriptors;
 
 /// Further ones are counted, but not named.
 const MOST_THREADS: usize = 64;

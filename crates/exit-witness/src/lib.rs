@@ -21,7 +21,6 @@
 
 mod channel;
 mod crash;
-mod descriptors;
 mod exit;
 mod main_end;
 mod modules;
@@ -34,7 +33,6 @@ mod state;
 mod task;
 mod threads;
 mod timeline;
-mod unloaded;
 
 /// The dynamic loader runs this before the program's own constructors.
 #[used]

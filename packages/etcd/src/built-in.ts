@@ -14,3 +14,6 @@ interface BuiltIns {
 export function builtIn<Name extends keyof BuiltIns>(name: Name): BuiltIns[Name] {
   return process.getBuiltinModule(name);
 }
+
+/** What this client uses of `node:util`. */
+export const { debuglog, inspect, types } = builtIn('node:util');

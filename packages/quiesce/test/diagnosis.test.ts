@@ -9,7 +9,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { hostOf, isHostThread } from '../src/hosts.js';
 import { type FailureGroup, type FailureKind, run, type ThreadStack, UsageError } from '../src/index.js';
 import { findExecutable } from '../src/process/executable.js';
 import { SPAWNER_FILE } from '../src/process/spawner.js';
@@ -20,6 +19,7 @@ import { isAllowedThread } from '../src/run/allowed-threads.js';
 import type { SignatureMatch } from '../src/run/signatures.js';
 import { formatStacks, parseMappings, parseStacks, type StackFrame } from '../src/run/stack-trace.js';
 import { parseWitnessLine, WITNESS_FILE } from '../src/run/witness.js';
+import { hostOf, isHostThread } from '../src/timeline/hosts.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const node = (program: string): string[] => [process.execPath, '-e', program];

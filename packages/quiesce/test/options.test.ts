@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Command } from 'commander';
 import { z } from 'zod';
-import { givenOptions, scenarioOptions } from '../src/cli/scenario-options.js';
+import { givenOptions, scenarioOptions } from '../src/cli/arguments.js';
 import { difference } from '../src/plan/difference.js';
 import type { Bearing } from '../src/plan/option.js';
 import {

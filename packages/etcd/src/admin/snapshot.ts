@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { EtcdError, errorOfCode, invalidArgument, StatusCode } from '../errors.js';
 import { MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import { SnapshotRequest, SnapshotResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { readable } from '../rpc/readable.js';
+import { readable } from '../rpc/messages/readable.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { wasCancelled } from '../transport/call-state.js';
 import type { ByteStream } from '../transport/transport.js';

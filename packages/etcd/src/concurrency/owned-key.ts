@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { InspectOptionsStylized } from 'node:util';
+import { inspect } from '../built-in.js';
 import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
 import { jsonOf } from '../json.js';
 import type { Bytes, KeyRange } from '../kv/key-range.js';
@@ -13,7 +14,6 @@ import { CheckedAbortController } from '../util/checked-abort.js';
 import { abortSignal, milliseconds } from '../util/kinds.js';
 import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
-import { inspect } from '../util/node-util.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import { Progress, progressOf } from '../util/progress.js';
 import { atMost, unlessAborted } from '../util/wait.js';

@@ -1,3 +1,4 @@
+import { types } from '../built-in.js';
 import type { JsonBytes } from '../json.js';
 import { type Bytes, ownBytes, toKey } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
@@ -5,7 +6,6 @@ import { restOfTime } from '../rpc/rest-of-time.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { type Int64, int64 } from '../util/int64.js';
 import { type Kind, kind, withFields } from '../util/kinds.js';
-import { types } from '../util/node-util.js';
 import { lossOf, type OwnedKey, OwnershipLostError, throwIfLost } from './owned-key.js';
 import type { Session } from './session.js';
 

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { InspectOptionsStylized } from 'node:util';
+import { inspect } from '../built-in.js';
 import { ClosedError, EtcdError, invalidArgument, LeaseNotFoundError } from '../errors.js';
 import { jsonOf } from '../json.js';
 import { LeaseKeepAlive } from '../lease/keep-alive.js';
@@ -12,7 +13,6 @@ import { type Int64, int64 } from '../util/int64.js';
 import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
 import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
 import { guardFunctions, guardMethods } from '../util/methods.js';
-import { inspect } from '../util/node-util.js';
 import { onAbort } from '../util/on-abort.js';
 import { Progress } from '../util/progress.js';
 import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../util/timers.js';

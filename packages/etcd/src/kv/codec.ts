@@ -2,12 +2,12 @@
 // through which programs make these calls are in views/.
 
 import type { InspectOptionsStylized } from 'node:util';
+import { inspect, types } from '../built-in.js';
 import { CodecError, invalidArgument, StatusCode } from '../errors.js';
 import { jsonOf, withoutMark } from '../json.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { aFunction, checkArgument, kind, reason, shown, text, withMethods } from '../util/kinds.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
-import { inspect, types } from '../util/node-util.js';
 import { Description } from '../util/options.js';
 import { type Bytes, KeyRange, type RangeBytes, toBytes } from './key-range.js';
 import type { Mapping, PrefixMapping } from './mapping.js';

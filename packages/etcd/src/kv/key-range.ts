@@ -1,9 +1,9 @@
+import { types } from '../built-in.js';
 import { invalidArgument } from '../errors.js';
 import { jsonOf } from '../json.js';
 import { isOfOtherCopy, markAsOurs } from '../util/copies.js';
 import { shown, wellFormed } from '../util/kinds.js';
 import { refuseMore } from '../util/methods.js';
-import { types } from '../util/node-util.js';
 
 /** A key or a value that is passed to a call: bytes, or a string that is sent as UTF-8. */
 export type Bytes = string | Uint8Array;

@@ -1,4 +1,5 @@
 import type { InspectOptionsStylized } from 'node:util';
+import { inspect } from '../built-in.js';
 import { Answer, answer } from '../json.js';
 import { type Call, idempotentCall, writeCall } from '../rpc/call.js';
 import { KVService } from '../rpc/generated/etcdserverpb/methods.js';
@@ -20,7 +21,6 @@ import { type EncodedKeyValues, RangeMessage } from '../rpc/messages/range-respo
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, int64, optionalInt64, toInt64 } from '../util/int64.js';
 import { flag, oneOf } from '../util/kinds.js';
-import { inspect } from '../util/node-util.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import type { RangeBytes } from './key-range.js';
 import type { Mapping } from './mapping.js';

@@ -1,6 +1,6 @@
 import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
 import { LeaseKeepAliveResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { readable } from '../rpc/readable.js';
+import { readable } from '../rpc/messages/readable.js';
 
 /** Tags of `LeaseKeepAliveResponse`: `header`, `ID`, `TTL`. */
 const HEADER_TAG = 0x0a;

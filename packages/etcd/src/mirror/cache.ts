@@ -3,6 +3,7 @@
 
 import { EventEmitter } from 'node:events';
 import type { InspectOptionsStylized } from 'node:util';
+import { inspect } from '../built-in.js';
 import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError } from '../errors.js';
 import { jsonOf } from '../json.js';
 import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
@@ -10,7 +11,6 @@ import { KeyValue } from '../rpc/messages/key-value.js';
 import { toInt64 } from '../util/int64.js';
 import { checkArgument } from '../util/kinds.js';
 import { guardFunctions, guardListeners, guardMethods } from '../util/methods.js';
-import { inspect } from '../util/node-util.js';
 import { monotonicMs, nextTick, runApart } from '../util/timers.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import type { WatchEvent } from '../watch/event.js';

@@ -16,8 +16,8 @@ import { connectionChannel } from './channels.js';
 import { isHttpAlone } from './connect-error.js';
 import { MaintenanceService } from './generated/etcdserverpb/methods.js';
 import { type ResponseHeader, StatusRequest, StatusResponse } from './generated/etcdserverpb/rpc.js';
+import { readable } from './messages/readable.js';
 import { Pauses } from './pauses.js';
-import { readable } from './readable.js';
 import { headerOf, type Store } from './store.js';
 
 /**

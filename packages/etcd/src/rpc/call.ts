@@ -1,6 +1,6 @@
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { MessageReader } from './messages/message-reader.js';
-import { readable } from './readable.js';
+import { readable } from './messages/readable.js';
 
 /** A method of an etcd service, as proto/protoc-gen-methods.mjs generates it. */
 interface Method<Kind extends string, Request, Response> {

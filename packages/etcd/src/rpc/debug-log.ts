@@ -1,6 +1,6 @@
 import { subscribe } from 'node:diagnostics_channel';
+import { debuglog } from '../built-in.js';
 import { EtcdError, StatusCode, statusName } from '../errors.js';
-import { debuglog } from '../util/node-util.js';
 import type { ConnectionEvent } from './balancer.js';
 import { type CallTrace, channelNames, type RetryTrace } from './channels.js';
 

@@ -1,10 +1,10 @@
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { types } from '../built-in.js';
 import type { ByteStream, CallOptions } from '../transport/transport.js';
 import { atCaller } from '../util/at-caller.js';
 import { Leavable, OneLoop } from '../util/item-iterator.js';
 import { abortSignal, aFunction, checkArgument, flag, type Kind, kind, milliseconds } from '../util/kinds.js';
 import { guardMethods } from '../util/methods.js';
-import { types } from '../util/node-util.js';
 import { Description } from '../util/options.js';
 import { type Call, idempotentCall, writeCall } from './call.js';
 import type { MessageReader } from './messages/message-reader.js';

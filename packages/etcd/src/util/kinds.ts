@@ -1,7 +1,6 @@
-import { builtIn } from '../built-in.js';
+import { builtIn, inspect, types } from '../built-in.js';
 import { invalidArgument } from '../errors.js';
 import { isOfOtherCopy } from './copies.js';
-import { inspect, types } from './node-util.js';
 
 /** How a kind of value is recognized, and how it is asked for. */
 export interface Shape {

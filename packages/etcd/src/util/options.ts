@@ -1,7 +1,7 @@
 import { closestMatch } from 'leven';
+import { types } from '../built-in.js';
 import { invalidArgument } from '../errors.js';
 import { isController, isSignal, type Kind, type Shape, shown } from './kinds.js';
-import { types } from './node-util.js';
 
 /** A kind for each field, with none missing and no others. */
 export type Kinds<Fields> = {

@@ -1,7 +1,7 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { MessageReader } from '../rpc/messages/message-reader.js';
-import { readable } from '../rpc/readable.js';
+import { readable } from '../rpc/messages/readable.js';
 import { watchMethod } from './request.js';
 
 /** The approximate size of a part, in bytes. */

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { InspectOptionsStylized } from 'node:util';
+import { inspect } from '../built-in.js';
 import { ClosedError, EtcdError, StatusCode } from '../errors.js';
 import { jsonOf } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
@@ -7,7 +8,6 @@ import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { ItemIterator, Leavable, OneLoop } from '../util/item-iterator.js';
 import { guardListeners, guardMethods } from '../util/methods.js';
-import { inspect } from '../util/node-util.js';
 import { onAbort } from '../util/on-abort.js';
 import { progressOf } from '../util/progress.js';
 import { nextTick, runApart } from '../util/timers.js';

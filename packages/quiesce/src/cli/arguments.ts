@@ -1,10 +1,17 @@
 // cli/: the subcommands of `quiesce`, a file each, with their flags, progress, interrupts and exit codes. The layers
 // below do the work: nothing here decides how a run ended, and nothing below knows about flags or the terminal.
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import * as fields from '../plan/fields.js';
-import { integerText } from '../plan/options.js';
+import {
+  flagOf,
+  integerText,
+  type OptionName,
+  optionNames,
+  optionOf,
+  type ScenarioDefaults,
+} from '../plan/options.js';
 import { parseShard, type ShardChoice } from '../plan/shard.js';
 import { parseConfidence, parseRate } from '../statistics/rate-goal.js';
 
@@ -111,3 +118,33 @@ export const shard = argument(z.custom<ShardChoice>(), parseShard);
 
 /** Collects the values of a repeatable option. */
 export const append = argument(z.array(z.string()), undefined, true);
+
+/** Adds the flags of scenario options to a subcommand, except for some. `help` replaces the table's help of an option. */
+export function scenarioOptions(
+  command: Command,
+  help: { readonly [K in OptionName]?: string } = {},
+  without: readonly OptionName[] = [],
+): Command {
+  for (const name of optionNames) {
+    const { flag, adds, schema } = optionOf(name);
+    if (flag === undefined || without.includes(name)) continue;
+    const option = new Option(flag.term, help[name] ?? flag.help);
+    const { read = (text: string): unknown => text } = flag;
+    if (option.required) option.argParser(argument(schema, read, adds));
+    command.addOption(option);
+  }
+  return command;
+}
+
+/** The scenario options that a command line gave. */
+export function givenOptions(command: Command): ScenarioDefaults {
+  const given: Partial<Record<OptionName, unknown>> = {};
+  for (const option of command.options) {
+    const name = optionNames.find((one) => flagOf(one) === option.long);
+    const attribute = option.attributeName();
+    if (name !== undefined && command.getOptionValueSource(attribute) === 'cli') {
+      given[name] = command.getOptionValue(attribute);
+    }
+  }
+  return given as ScenarioDefaults;
+}

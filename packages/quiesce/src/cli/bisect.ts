@@ -7,9 +7,8 @@ import type { ScenarioDefaults } from '../plan/options.js';
 import type { Plan } from '../plan/plan.js';
 import { progressView } from '../report/progress.js';
 import { failureCounts, runsText } from '../report/text.js';
-import { append, checkCommand } from './arguments.js';
+import { append, checkCommand, givenOptions, scenarioOptions } from './arguments.js';
 import { interruptibleOf, readPlanFile } from './plan-file.js';
-import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT } from './subcommand.js';
 

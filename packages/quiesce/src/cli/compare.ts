@@ -23,10 +23,10 @@ import { countsOf, letDown, overlap, type PlanResult, type ScenarioResult } from
 import { readReport } from '../results/saved-report.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 import type { Rate } from '../statistics/rate-goal.js';
+import { givenOptions, scenarioOptions } from './arguments.js';
 import { keepStdoutForReport, readerStream, writeOutput } from './output.js';
 import { interruptibleOf, readPlanFile } from './plan-file.js';
 import { checkReports, reportOnStdout } from './reports.js';
-import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT, signalExitCode } from './subcommand.js';
 

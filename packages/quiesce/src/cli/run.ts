@@ -16,13 +16,12 @@ import { letDown, type PlanResult } from '../results/result.js';
 import { readReport } from '../results/saved-report.js';
 import type { Expect } from '../run/outcome.js';
 import { type ProgressEvent, runResolved } from '../session/session.js';
-import { append, checkCommand, positiveInteger, shard } from './arguments.js';
+import { append, checkCommand, givenOptions, positiveInteger, scenarioOptions, shard } from './arguments.js';
 import { checkpoints } from './checkpoint.js';
 import { InterruptedError } from './interrupt.js';
 import { checkWritable, keepStdoutForReport } from './output.js';
 import { interruptibleOf, readPlanFile } from './plan-file.js';
 import { checkReports, type ReportFlags, reportOnStdout, reportOptions, writeReports } from './reports.js';
-import { givenOptions, scenarioOptions } from './scenario-options.js';
 import type { Subcommand } from './subcommand.js';
 import { EXIT, EXIT_HELP, signalExitCode } from './subcommand.js';
 

@@ -1,11 +1,12 @@
 // What a failed run left, prepared for the rules in failure-kinds.ts: what died where, and what waits for what.
-import { hostOf } from '../hosts.js';
+
 import { isAllowedThread } from '../run/allowed-threads.js';
 import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts } from '../run/run.js';
 import { FAULTHANDLER, type SignatureMatch } from '../run/signatures.js';
 import { type InterpretedFrame, isHashed, type StackFrame, type ThreadStack } from '../run/stack-trace.js';
 import { EXITING, names, polls, raises, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
+import { hostOf } from '../timeline/hosts.js';
 
 /** The traces of a failed run. */
 export interface FailureTraces {

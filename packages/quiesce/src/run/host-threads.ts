@@ -1,4 +1,4 @@
-import { isHostThread } from '../hosts.js';
+import { isHostThread } from '../timeline/hosts.js';
 import type { LeftThread } from './witness.js';
 
 /** Starts the thread that calls Java's `main`. */

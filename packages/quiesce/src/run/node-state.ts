@@ -2,9 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { messageOf } from '../errors.js';
-import { hostOf } from '../hosts.js';
 import { linkOfProc, listProc, readProc } from '../process/proc.js';
 import { within } from '../process/timer.js';
+import { hostOf } from '../timeline/hosts.js';
 import { type Inspected, inspected, withInspector } from './inspector.js';
 import type { InterpretedFrame } from './stack-trace.js';
 

@@ -1,9 +1,9 @@
 import type { InspectOptionsStylized } from 'node:util';
+import { inspect } from '../../built-in.js';
 import { CodecError, StatusCode } from '../../errors.js';
 import { type JsonBytes, jsonBytes, withoutMark } from '../../json.js';
 import { reason } from '../../util/kinds.js';
 import { guardMethods } from '../../util/methods.js';
-import { inspect } from '../../util/node-util.js';
 
 // A byte order mark is part of the text, as in etcd3 and in JSON.
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });

@@ -1,9 +1,9 @@
 import { KVService } from '../generated/etcdserverpb/methods.js';
 import { RangeResponse } from '../generated/etcdserverpb/rpc.js';
-import { readable } from '../readable.js';
 import type { KeyValue as EtcdKeyValue } from './key-value.js';
 import { MessageReader } from './message-reader.js';
 import { KeyValue } from './mvccpb.js';
+import { readable } from './readable.js';
 
 /** Shorter responses are decoded at once. Most are in a buffer with others, which they would keep alive. */
 const SHORTEST_ENCODED = 16 * 1024;

@@ -1,5 +1,5 @@
-import { EtcdError, StatusCode } from '../errors.js';
-import { reason } from '../util/kinds.js';
+import { EtcdError, StatusCode } from '../../errors.js';
+import { reason } from '../../util/kinds.js';
 
 /**
  * What `read` gets from a message of the server.

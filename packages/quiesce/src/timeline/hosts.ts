@@ -1,5 +1,5 @@
 // What belongs to a language's host: its program file, and the threads that it starts for itself.
-import { globMatcher } from './glob.js';
+import { globMatcher } from '../glob.js';
 
 /**
  * The host that a program file is. Distributions add a version to the name (`node22`, `nodejs`), and npm's package of
