@@ -81,7 +81,7 @@ ${table([
 
 \`--strict\` and the amplifier need a preload library for glibc. Where there is none, \`--strict\` is refused with the reason,
 \`--perturb all\` leaves the amplifier out and says so, and \`--perturb amplify\` is refused. Where the library is there but the program is
-static, and can't load it, \`--strict\` says that the program's end wasn't seen. Stacks need gdb.
+static, and can't load it, \`--strict\` says that the program's end wasn't seen, and \`--asan\` and \`--timeline\` that nothing was loaded. Stacks need gdb.
 
 ## The crates
 
