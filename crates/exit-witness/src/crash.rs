@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering}
 use preload::{Line, Next, call_next, process};
 
 use crate::state::Sender;
-use crate::{channel, parent, stack, state, timeline};
+use crate::{channel, parent, stack, state, threads, timeline};
 
-mod unloaded;
+pub mod unloaded;
 
 const FATAL: [c_int; 7] =
     [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
@@ -276,7 +276,9 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         let out_of_stack = data != 0 && stack::is_at_end(data, pointer, code);
         let line = state::words(line.text(b""), out_of_stack, sender);
         let mut path = unloaded::path();
-        let found = [code, data].into_iter().find_map(|address| {
+        // What is below the innermost code may be gone, too.
+        let runs = threads::code_of(tid).unwrap_or(0);
+        let found = [code, data, runs].into_iter().find_map(|address| {
             let length = unloaded::library_at(address, &mut path);
             (length > 0).then_some((address, length))
         });

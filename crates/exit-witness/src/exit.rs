@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use preload::{Line, Next, call_next, process, sandbox};
 
-use crate::modules::with_module;
+use crate::crash::unloaded::with_module;
 use crate::{channel, crash, sanitizer, task, threads, timeline};
 
 mod descriptors;
@@ -108,9 +108,16 @@ fn report_threads(pid: i32) {
             if count <= MOST_THREADS {
                 let line = Line::new("thread").field(pid).field(tid).text(name);
                 let (start, starter) = start.unwrap_or((0, 0));
-                let line = with_module(starter, |library| line.text(library));
+                let (line, gone) = with_module(starter, |library, gone| (line.text(library), gone));
+                let runtime = start != starter;
+                let line = if runtime { with_module(start, |library, _| line.text(library)) } else { line };
                 channel::send(
-                    &if start == starter { line } else { with_module(start, |library| line.text(library)) }.end(),
+                    &match (gone, runtime) {
+                        (false, _) => line,
+                        (true, false) => line.text(b"").text(b"unloaded"),
+                        (true, true) => line.text(b"unloaded"),
+                    }
+                    .end(),
                 );
             }
         });

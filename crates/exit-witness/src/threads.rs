@@ -25,6 +25,7 @@ struct Slot {
     tid: AtomicI32,
     start: AtomicUsize,
     starter: AtomicUsize,
+    runs: AtomicUsize,
     returned: AtomicBool,
 }
 
@@ -33,6 +34,7 @@ static STARTS: [Slot; SLOTS] = [const {
         tid: AtomicI32::new(0),
         start: AtomicUsize::new(0),
         starter: AtomicUsize::new(0),
+        runs: AtomicUsize::new(0),
         returned: AtomicBool::new(false),
     }
 }; SLOTS];
@@ -71,6 +73,12 @@ pub fn start_of(tid: i32) -> Option<(usize, usize)> {
         .then(|| (slot.start.load(Ordering::Relaxed), slot.starter.load(Ordering::Relaxed)))
 }
 
+/// An address in the code that a live thread was started to run; `None` if that wasn't seen. Async-signal-safe.
+pub fn code_of(tid: i32) -> Option<usize> {
+    let slot = slot(tid);
+    (slot.tid.load(Ordering::Acquire) == tid).then(|| slot.runs.load(Ordering::Relaxed))
+}
+
 /// Whether a thread's start routine has returned: only destructors of thread-local variables may follow.
 pub fn has_returned(tid: i32) -> bool {
     let slot = slot(tid);
@@ -94,6 +102,9 @@ const RUNTIMES: [&[u8]; 13] = [
     b"libuv-",
     b"libtbb",
 ];
+
+/// Those of them whose threads run the code of the library that called the runtime. The others have pools.
+const CARRIERS: [&[u8]; 6] = [b"libstdc++.", b"libstdc++-", b"libc++.", b"libc++abi.", b"libuv.", b"libuv-"];
 
 /// The tester's own libraries, which also wrap `pthread_create`.
 const TESTER: [&[u8]; 2] = [b"exit-witness.", b"exit-amplifier."];
@@ -144,12 +155,9 @@ struct Search {
     frames: u32,
 }
 
-/// The code that starts a thread with this start routine. If the routine belongs to a runtime, it is the innermost
-/// caller of `pthread_create` outside a runtime. Only then is the stack searched, as few threads start that way.
+/// The code that starts a thread with this start routine of a runtime: the innermost caller of `pthread_create` outside a
+/// runtime. This searches the stack, and few threads start that way.
 fn starter_of(start: usize) -> usize {
-    if !is_runtime(library_of(start)) {
-        return start;
-    }
     let mut search = Search { found: start, frames: 0 };
     // SAFETY: `visit` gets the search, which outlives the call.
     unsafe { _Unwind_Backtrace(visit, (&raw mut search).cast()) };
@@ -175,16 +183,20 @@ struct Begin {
     start: usize,
     argument: *mut c_void,
     starter: usize,
+    /// An address in the code that the thread will run.
+    runs: usize,
 }
 
 /// What the first frame of a new thread gets; null without memory.
 fn prepare(start: usize, argument: *mut c_void) -> *mut Begin {
-    let starter = starter_of(start);
+    let library = library_of(start);
+    let starter = if is_runtime(library) { starter_of(start) } else { start };
+    let runs = if is_of(library, &CARRIERS) { starter } else { start };
     // SAFETY: malloc may be called with any size.
     let begin = unsafe { libc::malloc(size_of::<Begin>()) }.cast::<Begin>();
     if !begin.is_null() {
         // SAFETY: malloc's memory is big enough and aligned for any type of the language.
-        unsafe { begin.write(Begin { start, argument, starter }) };
+        unsafe { begin.write(Begin { start, argument, starter, runs }) };
         UNBORN.fetch_add(1, Ordering::Relaxed);
     }
     begin
@@ -291,12 +303,12 @@ fn ended() {
 /// `begin` is a block of [`prepare`], which is freed.
 unsafe fn begun(begin: *mut c_void) -> (usize, *mut c_void) {
     // SAFETY: as the caller promises.
-    let Begin { start, argument, starter } = unsafe { begin.cast::<Begin>().read() };
+    let Begin { start, argument, starter, runs } = unsafe { begin.cast::<Begin>().read() };
     // SAFETY: it came from malloc and is no longer used.
     unsafe { libc::free(begin) };
     let restricted = sandbox::is_entered();
     if !restricted {
-        record(start, starter);
+        record(start, starter, runs);
     }
     UNBORN.fetch_sub(1, Ordering::Release);
     timeline::thread_begins(starter);
@@ -307,11 +319,12 @@ unsafe fn begun(begin: *mut c_void) -> (usize, *mut c_void) {
 }
 
 /// Keeps what started the calling thread.
-fn record(start: usize, starter: usize) {
+fn record(start: usize, starter: usize, runs: usize) {
     let tid = process::thread_id();
     let slot = slot(tid);
     slot.tid.store(0, Ordering::Relaxed);
     slot.starter.store(starter, Ordering::Relaxed);
+    slot.runs.store(runs, Ordering::Relaxed);
     slot.returned.store(false, Ordering::Relaxed);
     slot.start.store(start, Ordering::Release);
     slot.tid.store(tid, Ordering::Release);
@@ -327,13 +340,14 @@ fn record_return() {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_runtime, library_of, starter_of};
+    use super::{CARRIERS, forget, is_of, is_runtime, library_of, prepare};
 
     #[test]
     fn knows_runtimes_by_their_files() {
         for runtime in ["/usr/lib/libstdc++.so.6", "/x/libgomp-a34b3233.so.1", "libuv.so.1", "/x/libc++.so.1"] {
             assert!(is_runtime(runtime.as_bytes()), "{runtime}");
         }
+        assert!(is_of(b"/usr/lib/libstdc++.so.6", &CARRIERS) && !is_of(b"/usr/lib/libgomp.so.1", &CARRIERS));
         for other in ["/usr/lib/libc.so.6", "/x/libuvloop.so", "/libgomp/addon.so", ""] {
             assert!(!is_runtime(other.as_bytes()), "{other}");
         }
@@ -343,7 +357,13 @@ mod tests {
     fn starts_threads_itself() {
         let address = starts_threads_itself as *const () as usize;
         assert!(!library_of(address).is_empty());
-        assert_eq!(starter_of(address), address);
         assert_eq!(library_of(1), b"");
+        let begin = prepare(address, std::ptr::null_mut());
+        assert!(!begin.is_null());
+        // SAFETY: it has just been made, and nothing else uses it.
+        let (starter, runs) = unsafe { ((*begin).starter, (*begin).runs) };
+        assert_eq!((starter, runs), (address, address));
+        // SAFETY: no thread was started with it.
+        unsafe { forget(begin) };
     }
 }

@@ -278,6 +278,58 @@ describe('who died where', () => {
     assert.equal(failures[0]?.kind?.detail, 'gone.so');
   });
 
+  test('a thread whose own library was unloaded, whatever it called, and where it is left', {
+    skip: untraced || gccless,
+  }, async () => {
+    const dir = temporaryDirectory('started');
+    const library = join(dir, 'gone.so');
+    const program = join(dir, 'program');
+    const compile = (language: string, source: string, ...options: string[]): void => {
+      execFileSync('g++', ['-w', '-x', language, '-', '-pthread', ...options], { input: source });
+    };
+    // The thread begins in the C++ runtime, which calls the library's code.
+    compile(
+      'c++',
+      `#include <thread>
+      extern "C" void start(void (*callback)()) { std::thread([callback] { callback(); }).detach(); }`,
+      ...['-shared', '-fPIC', '-o', library],
+    );
+    compile(
+      'c',
+      `#include <dlfcn.h>
+      #include <stdlib.h>
+      #include <unistd.h>
+      static int dies;
+      static volatile int called, closed;
+      static void callback(void) {
+        for (called = 1; !closed; ) usleep(1000);
+        if (dies) abort();
+        pause();
+      }
+      int main(int n, char** words) {
+        dies = n > 2;
+        void* library = dlopen(words[1], RTLD_NOW);
+        ((void (*)(void (*)(void)))dlsym(library, "start"))(callback);
+        while (!called) usleep(1000);
+        dlclose(library);
+        closed = 1;
+        sleep(dies ? 60 : 0);
+        return 0;
+      }`,
+      ...['-o', program, '-ldl'],
+    );
+    const { failures } = await run({ command: [program, library, 'dies'], runs: 1 });
+    const [{ kind, evidence } = {}] = failures;
+    assert.deepEqual([kind?.id, kind?.detail], ['library-unloaded', 'gone.so'], evidence?.stacks ?? '');
+    const result = await run({ command: [program, library], runs: 1, strict: true });
+    const [left] = result.runs[0]?.left.threads ?? [];
+    assert.deepEqual([left?.library, left?.unloaded], [library, true]);
+    assert.match(
+      scenarioText(result),
+      /program \(gone\.so by libstdc\+\+\.so\.6[.\d]*; gone\.so has been unloaded\)/,
+    );
+  });
+
   test('a thread of Python whose main thread only waits for it is none at exit', {
     skip: untraced || pythonless,
   }, async () => {
@@ -1182,6 +1234,10 @@ describe('reading', () => {
     });
     const left = { type: 'thread', pid: 7, tid: 8, name: 'pool', library: '/x/addon.so' };
     assert.deepEqual(parseWitnessLine('thread\t7\t8\tpool\t/x/addon.so'), left);
+    assert.deepEqual(parseWitnessLine('thread\t7\t8\tpool\t/x/addon.so\t\tunloaded'), {
+      ...left,
+      unloaded: true,
+    });
     assert.deepEqual(parseWitnessLine('thread\t7\t8\tpool\t/x/addon.so\t/lib/libgomp.so.1'), {
       ...left,
       runtime: '/lib/libgomp.so.1',
@@ -1990,6 +2046,22 @@ describe('the likely kind', () => {
     assert.deepEqual([busy?.id, busy?.detail?.includes('stop [a4.node]')], ['busy', true]);
     const polls = worker(frame('poll', 'libc.so.6'), frame('stop', 'a4.node'));
     assert.equal(kindOf(main('worker /srv/run.cjs'), polls, pool)?.id, 'blocked');
+  });
+
+  test('of a call of a thread-safe function, which any thread may make, is not that of a wrong thread', () => {
+    const kindOf = (call: string, ...main: string[]): string | undefined => {
+      const threads = [
+        stack(false, true, 'abort', 'uv_mutex_unlock', call, 'work'),
+        stack(true, false, ...main),
+      ];
+      const kind = failureKind({ outcome: { ...crash, signal: 'SIGABRT' }, signature: null, threads });
+      return kind?.or ? `${kind.id} or ${kind.or.id}` : kind?.id;
+    };
+    const running = ['epoll_pwait', 'uv_run', 'main'];
+    assert.equal(kindOf('napi_call_threadsafe_function', ...running), 'napi-after-teardown or native-crash');
+    assert.equal(kindOf('napi_release_threadsafe_function', 'exit', 'main'), 'napi-after-teardown');
+    assert.equal(kindOf('napi_create_threadsafe_function', ...running), 'napi-off-thread');
+    assert.equal(kindOf('napi_call_function', ...running), 'napi-off-thread');
   });
 
   test('of a C++ exception of node-addon-api is that its environment refused the call, where that may be', () => {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use preload::{Next, call_next};
 
-use crate::{channel, timeline};
+use crate::{channel, modules, timeline};
 
 static CLOSE: Next = Next::new(c"dlclose");
 
@@ -54,6 +54,19 @@ pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
     }
     timeline::unloading_ends();
     result
+}
+
+/// Calls `found` with the path of the library at an address, and whether that has been unloaded. The path is empty if no
+/// library is or was there.
+pub fn with_module<T>(address: usize, found: impl FnOnce(&[u8], bool) -> T) -> T {
+    modules::with_module(address, |library| {
+        if !library.is_empty() {
+            return found(library, false);
+        }
+        let mut gone = path();
+        let length = library_at(address, &mut gone);
+        found(&gone[..length], length > 0)
+    })
 }
 
 /// Copies into `path` the library that was at an address before it was unloaded, and returns the path's length; 0 if no
@@ -125,7 +138,7 @@ unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _size: usize, librar
 
 #[cfg(test)]
 mod tests {
-    use super::{Library, library_at, loaded, note, path};
+    use super::{Library, library_at, loaded, note, path, with_module};
 
     #[test]
     fn finds_what_was_unloaded() {
@@ -136,6 +149,18 @@ mod tests {
             let length = library_at(address, &mut found);
             assert_eq!(&found[..length], if known { gone.path.as_slice() } else { b"" }, "{address:#x}");
         }
+    }
+
+    #[test]
+    fn says_whether_the_library_is_still_there() {
+        let here = loaded as *const () as usize;
+        let gone = Library { start: 0x5000, end: 0x6000, path: b"/lib/left.so".to_vec() };
+        note(&gone);
+        // Another library is at that address by now.
+        note(&Library { start: here, end: here + 1, path: b"/lib/earlier.so".to_vec() });
+        with_module(0x5800, |path, unloaded| assert_eq!((path, unloaded), (gone.path.as_slice(), true)));
+        with_module(here, |path, unloaded| assert!(path != b"/lib/earlier.so" && !unloaded));
+        with_module(1, |path, unloaded| assert_eq!((path, unloaded), (b"".as_slice(), false)));
     }
 
     #[test]

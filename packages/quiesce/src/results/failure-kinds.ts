@@ -136,15 +136,29 @@ const rules: readonly Rule[] = [
     id: 'napi-after-teardown',
     title: 'an addon called Node-API after its environment was torn down, or while that was being terminated',
     // A worker may be terminated within a call of the addon. From then on, Node-API refuses everything.
-    matches: ({ signature, crashed, died, seen, faulting, ending, anyEnding, stderr, refused }) =>
+    matches: ({
+      signature,
+      crashed,
+      died,
+      seen,
+      faulting,
+      ending,
+      anyEnding,
+      stderr,
+      refused,
+      functionGone,
+    }) =>
       refused !== undefined ||
+      functionGone ||
       (signature === 'napi-fatal' && (!seen || died === 'background' || anyEnding)) ||
       (signature === 'rust-panic' && died === 'background' && NODE_API_REFUSES.test(stderr)) ||
       (!seen && died === 'background' && ending && NO_SCOPE.test(stderr)) ||
       (crashed && NODE_API.test(faulting) && (ending || EXITING.test(faulting))),
     detail: ({ culprit }) => culprit,
-    or: ({ refused }) =>
-      refused === 'maybe' ? { id: 'uncaught-cxx-exception', decide: DECIDED_BY_REFUSAL } : undefined,
+    or: ({ refused, functionGone, anyEnding }) => {
+      if (functionGone && !anyEnding) return { id: 'native-crash', decide: DECIDED_BY_RELEASE };
+      return refused === 'maybe' ? { id: 'uncaught-cxx-exception', decide: DECIDED_BY_REFUSAL } : undefined;
+    },
   },
   {
     id: 'python-thread-unwound',
@@ -558,6 +572,8 @@ const DECIDED_BY_ENVIRONMENT =
   'whether the addon was loaded in a worker, too, and keeps the environment of one that has ended';
 const DECIDED_BY_STARTER =
   'whether the thread that should end that wait was started by this process, or by its parent before the fork';
+const DECIDED_BY_RELEASE =
+  'whether the environment of the thread-safe function has ended (a worker that has ended leaves no stack), or the addon released the function too often';
 const DECIDED_BY_REFUSAL =
   'whether its worker was being terminated, or Node-API worked and the addon threw for a reason of its own';
 const DECIDED_BY_WAKER = 'whether another thread should end that wait';

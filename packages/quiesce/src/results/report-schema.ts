@@ -97,6 +97,7 @@ const left = z
           name: z.string(),
           library: z.string().nullable().describe('whose code started it'),
           runtime: z.string().exactOptional().describe('the runtime that started it, such as libstdc++'),
+          unloaded: z.literal(true).exactOptional().describe('that library has been unloaded'),
           main: z
             .literal(true)
             .exactOptional()

@@ -103,6 +103,8 @@ export interface Traces {
   readonly outOfStack: boolean;
   /** Whether it called Node-API in a thread without an environment. */
   readonly offThread: boolean;
+  /** Whether a thread died in a call that any thread may make, because the thread-safe function no longer exists. */
+  readonly functionGone: boolean;
   /**
    * Whether an addon's call of Node-API was refused, which node-addon-api turns into a C++ exception that nobody caught.
    * `undefined` if there was no such exception, or a running environment's.
@@ -269,6 +271,7 @@ export function prepare(traces: FailureTraces): Traces {
       !ended &&
       (crash?.unwound === true || (UNWINDING.test(faultingNames) && !isTyped(signature))),
     outOfStack: crash?.overflow === true,
+    functionGone: crashed && diedInMain === false && usesThreadsafeFunction(faulting?.frames ?? []),
     refused: crashed
       ? refusedCall(traces, {
           taken: ending || EXITING.test(faultingNames),
@@ -446,11 +449,20 @@ function recursionOf(frames: readonly StackFrame[] = []): string | undefined {
 const LONGEST_CYCLE = 10;
 const LEAST_CYCLES = 4;
 
+/** Functions of Node-API that any thread may call, as long as the thread-safe function exists. */
+const FROM_ANY_THREAD =
+  /^napi_(?:(?:call|acquire|release)_threadsafe_function|get_threadsafe_function_context)(?!\w)/;
+
+/** Whether it uses a thread-safe function, called from outside Node. */
+const usesThreadsafeFunction = (frames: readonly StackFrame[]): boolean =>
+  FROM_ANY_THREAD.test(frames.findLast(({ name }) => NODE_API.test(name ?? ''))?.name ?? '');
+
 /** Whether it is in Node-API, and its caller is not a thread with an environment: neither the main thread nor a worker. */
 function callsNodeApiFromOutside(faulting: ThreadStack | undefined): boolean {
   const frames = faulting?.frames ?? [];
   const outermost = frames.findLastIndex(({ name }) => NODE_API.test(name ?? ''));
   const callers = frames.slice(outermost + 1);
+  if (usesThreadsafeFunction(frames)) return false;
   const called = frames.some(({ name }) => name?.startsWith('v8impl::') && name.includes('CallbackWrapper'));
   return outermost >= 0 && callers.length > 0 && !called && !callers.some(isInterpreter);
 }

@@ -14,6 +14,8 @@ export interface LeftThread {
   readonly library: string | null;
   /** File of the runtime that started it, such as libstdc++ or OpenMP; absent if there was none. */
   readonly runtime?: string;
+  /** Whether that library has been unloaded: the thread dies as soon as it runs on. Otherwise absent. */
+  readonly unloaded?: true;
   /** Whether it is the main thread, and another one ended the process; otherwise absent. */
   readonly main?: true;
 }
@@ -34,7 +36,10 @@ export interface CrashReport {
   readonly signal: NodeJS.Signals;
   /** What the process and the thread were doing, a word for each fact: the words of docs/diagnosis/README.md. */
   readonly states: readonly string[];
-  /** What the thread ran or used when it died was at this address, in this library, which the process had unloaded before. */
+  /**
+   * What the thread ran or used when it died, or had been started to run, was at this address, in this library, which
+   * the process had unloaded before.
+   */
   readonly unloaded?: { readonly address: bigint; readonly library: string };
 }
 
@@ -119,6 +124,7 @@ export function parseWitnessLine(line: string): WitnessLine | undefined {
       return {
         ...{ type, pid, tid: Number(second), name: third, library: fourth === '' ? null : fourth },
         ...(fifth !== '' && { runtime: fifth }),
+        ...(sixth === 'unloaded' && { unloaded: true as const }),
         ...(Number(second) === pid && { main: true as const }),
       };
     case 'threads':
@@ -132,11 +138,12 @@ export function parseWitnessLine(line: string): WitnessLine | undefined {
 }
 
 /** A left thread in a few words: `tokio-runtime-w (etcd_client.abi3.so)`. */
-export function leftThreadLabel({ name, library, runtime, main }: LeftThread): string {
+export function leftThreadLabel({ name, library, runtime, unloaded, main }: LeftThread): string {
   if (main) return `${name} (the main thread: another one ended the process)`;
   const by = library === null ? 'library unknown' : baseName(library);
   const through = runtime === undefined ? '' : ` by ${baseName(runtime)}`;
-  return `${name === '' ? 'unnamed' : name} (${by}${through})`;
+  const gone = unloaded ? `; ${by} has been unloaded` : '';
+  return `${name === '' ? 'unnamed' : name} (${by}${through}${gone})`;
 }
 
 const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
