@@ -2048,6 +2048,27 @@ describe('the likely kind', () => {
     assert.equal(kindOf(main('worker /srv/run.cjs'), polls, pool)?.id, 'blocked');
   });
 
+  test('of a busy thread names the library of code without symbols, and no function twice in a row', () => {
+    const detailOf = (...frames: (readonly [name: string | null, library: string])[]) => {
+      const main = { ...stack(true, false), busy: true };
+      const threads = [
+        { ...main, frames: frames.map(([name, library]) => ({ name, library, source: null })) },
+      ];
+      return failureKind({ outcome: hang, signature: null, threads })?.detail;
+    };
+    // A loop of calls of libsql, under Node.
+    const invoke = ['Invoke', 'node'] as const;
+    assert.equal(
+      detailOf([null, 'index.node'], [null, 'index.node'], invoke, ['main', 'node']),
+      'thread "thread" burns CPU in [index.node] < Invoke [node] < main [node]',
+    );
+    assert.equal(
+      detailOf(['read', 'libc.so.6'], ['read', 'libc.so.6'], [null, 'node'], invoke, ['main', 'node']),
+      'thread "thread" burns CPU in read [libc.so.6] < Invoke [node] < main [node]',
+    );
+    assert.equal(detailOf([null, 'node']), 'thread "thread" burns CPU');
+  });
+
   test('of a call of a thread-safe function, which any thread may make, is not that of a wrong thread', () => {
     const kindOf = (call: string, ...main: string[]): string | undefined => {
       const threads = [

@@ -479,12 +479,20 @@ function abortedBy(faulting: ThreadStack | undefined): Traces['aborted'] {
   return isRuntime(caller) ? undefined : 'by code';
 }
 
-/** Where a thread uses CPU time: its innermost frames that have a name, and their libraries. */
+/**
+ * Where a thread uses CPU time: its innermost functions, and their libraries. Code without symbols has its library alone,
+ * and is left out if that is a host.
+ */
 export function busyDetail(busy: ThreadStack | undefined): string | undefined {
   if (busy === undefined) return undefined;
-  const named = busy.frames.filter(({ name }) => name !== null).slice(0, 3);
+  const known = busy.frames.filter(
+    (frame) => frame.name !== null || (frame.library !== null && !isHost(frame)),
+  );
   const place = placeOf(busy);
-  const where = named.map(({ name, library }) => `${name}${library === null ? '' : ` [${library}]`}`);
+  const where = known
+    .map(({ name, library }) => [name, library && `[${library}]`].filter(Boolean).join(' '))
+    .filter((text, i, all) => text !== all[i - 1])
+    .slice(0, 3);
   const thread = `thread ${JSON.stringify(nameOf(busy))} burns CPU`;
   return [thread, where.length > 0 && `in ${where.join(' < ')}`, place].filter(Boolean).join(' ');
 }
