@@ -1878,9 +1878,38 @@ describe('the likely kind', () => {
       kind?.detail,
       "Java's main has returned, jcmd PID Thread.print shows where the threads of Java are",
     );
-    const running = { ...stack(false, false, 'pthread_cond_wait', 'JavaMain'), tid: 3 };
-    const other = failureKind({ outcome: hang, signature: null, threads: [launcher, running] });
-    assert.equal(other?.id, 'blocked');
+    const inJvm = (tid: number, name: string): ThreadStack => ({
+      ...{ tid, name, main: false, faulting: false },
+      frames: [{ name: 'JavaThread::sleep(long)', library: 'libjvm.so', source: null }],
+    });
+    const pool = failureKind({
+      outcome: hang,
+      signature: null,
+      threads: [launcher, java, inJvm(5, 'pool-1')],
+    });
+    assert.match(
+      pool?.detail ?? '',
+      /^Java's main has returned, the program's other threads are "pool-1", jcmd/,
+    );
+    // gdb can't see through Java's frames, which the wait for a shutdown hook is in.
+    const running = {
+      ...inJvm(3, 'java'),
+      frames: [{ name: 'Object::wait', library: 'libjvm.so', source: null }],
+    };
+    const waits3 = { ...launcher, joins: 3 };
+    const own = inJvm(4, 'GC Thread#0');
+    const hooked = failureKind({
+      ...{ outcome: hang, signature: null },
+      threads: [waits3, running, own, inJvm(5, 'drain-hook')],
+    });
+    assert.deepEqual([hooked?.id, hooked?.or?.id], ['blocked', 'join-at-exit']);
+    assert.match(
+      hooked?.detail ?? '',
+      /^the program's other threads are "drain-hook", jcmd PID Thread\.print/,
+    );
+    const other = failureKind({ outcome: hang, signature: null, threads: [waits3, running, own] });
+    assert.deepEqual([other?.id, other?.or], ['blocked', null]);
+    assert.match(other?.detail ?? '', /^jcmd PID Thread\.print/);
   });
 
   test('of a thread that Python ended blames the library that called Python, whatever Python ran', () => {

@@ -467,7 +467,10 @@ const rules: readonly Rule[] = [
       } = traces;
       if (halted === 'ended')
         return `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} continues`}`;
-      if (traces.javaReturned) return joined("Java's main has returned", traces.ownStacks);
+      if (traces.javaReturned)
+        return ["Java's main has returned", besideJava(traces.ofJava), traces.ownStacks]
+          .filter(Boolean)
+          .join(', ');
       if (busy !== undefined) return busyDetail(busy);
       const parts = [
         joinsExecutor && 'asyncio joins its default executor',
@@ -500,7 +503,11 @@ const rules: readonly Rule[] = [
     id: 'blocked',
     title: 'the main thread waits for something that never happens',
     matches: ({ hung, mainWaits }) => hung && mainWaits !== undefined,
-    detail: ({ busy, place, waiter, joined, ownStacks, main, mainWaits, alone, children, exits }) => {
+    detail: (traces) => {
+      const { busy, place, waiter, joined, ownStacks, main, mainWaits, alone, children, exits } = traces;
+      // What the main thread does is the same in every program of Java.
+      if (traces.launchesJava)
+        return [busyDetail(busy), besideJava(traces.ofJava), ownStacks].filter(Boolean).join(', ');
       const parts = [
         EXITING.test(main) && (exits ?? 'as it exits'),
         waitedFor(mainWaits, alone, children),
@@ -510,7 +517,8 @@ const rules: readonly Rule[] = [
       ];
       return parts.filter(Boolean).join(', ') || undefined;
     },
-    or: ({ mainUnseen, mainWaits, main, alone, forkedFrom }) => {
+    or: ({ mainUnseen, mainWaits, main, alone, forkedFrom, ofJava }) => {
+      if (ofJava.length > 0) return { id: 'join-at-exit', decide: DECIDED_BY_JAVA };
       if (alone || mainWaits === 'child') return undefined;
       if (forkedFrom !== undefined && waitsForThread(mainWaits))
         return { id: 'threads-lost-in-fork', decide: DECIDED_BY_STARTER };
@@ -536,6 +544,16 @@ const CGO_FUNCTION = /^\S+\._Cfunc_(\w+)\(/m;
 const GOROUTINE = /^goroutine \d+ .{0,60}\[.{1,100}\]:$/m;
 const PURE_VIRTUAL = 'a virtual method of an object that was being destroyed was called';
 const NO_SCOPE = /Cannot create a handle without a HandleScope/;
+
+/** The program's own threads in Java. */
+function besideJava(names: readonly string[]): string | undefined {
+  if (names.length === 0) return undefined;
+  const shown = names.slice(0, MOST_NAMES).map((name) => JSON.stringify(name));
+  const more = names.length - shown.length;
+  return `the program's other threads are ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+const MOST_NAMES = 4;
 
 /** Two parts of a detail. */
 const joined = (first: string, second: string | undefined): string =>
@@ -576,6 +594,8 @@ const DECIDED_BY_RELEASE =
   'whether the environment of the thread-safe function has ended (a worker that has ended leaves no stack), or the addon released the function too often';
 const DECIDED_BY_REFUSAL =
   'whether its worker was being terminated, or Node-API worked and the addon threw for a reason of its own';
+const DECIDED_BY_JAVA =
+  "whether Java's main thread is in Runtime.exit or DestroyJavaVM, which wait for shutdown hooks (jcmd PID Thread.print)";
 const DECIDED_BY_WAKER = 'whether another thread should end that wait';
 const DECIDED_BY_TERMINATE = 'whether the code at that place calls std::terminate() itself';
 const DECIDED_BY_UNWINDING =

@@ -6,7 +6,7 @@ import type { CrashFacts } from '../run/run.js';
 import { FAULTHANDLER, type SignatureMatch } from '../run/signatures.js';
 import { type InterpretedFrame, isHashed, type StackFrame, type ThreadStack } from '../run/stack-trace.js';
 import { EXITING, names, polls, raises, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
-import { hostOf } from '../timeline/hosts.js';
+import { hostOf, isHostThread } from '../timeline/hosts.js';
 
 /** The traces of a failed run. */
 export interface FailureTraces {
@@ -157,6 +157,10 @@ export interface Traces {
   readonly javaReturned: boolean;
   /** How to see where its own code is, if gdb can't show that. */
   readonly ownStacks: string | undefined;
+  /** Whether the main thread waits for the one that calls Java's `main`, as in every program of Java. */
+  readonly launchesJava: boolean;
+  /** Names of the program's own threads in Java, beside that one. */
+  readonly ofJava: readonly string[];
   /** The function that was interrupted by a signal whose handler called exit(). `undefined` if the function only waited. */
   readonly exitInterrupted: string | undefined;
   /** Library of the addon that was being loaded. */
@@ -313,6 +317,8 @@ export function prepare(traces: FailureTraces): Traces {
       /^(?:Threads::destroy_vm|jni_DestroyJavaVM)(?!\w)/m.test(names(frames)),
     ),
     ownStacks: ownStacksOf(main),
+    ofJava: inJava(main) ? threadsOfJava(threads) : [],
+    launchesJava: inJava(main),
     exitInterrupted: exitInterrupted(crashed ? faulting : main),
     loading: loadingOf(faulting),
     busy: threads.find((thread) => thread.busy),
@@ -587,6 +593,19 @@ function ownStacksOf({ frames } = NO_THREAD): string | undefined {
   if (frames.some(({ library }) => /^lib(?:jli|jvm)\./.test(library ?? '')))
     return 'jcmd PID Thread.print shows where the threads of Java are';
   return undefined;
+}
+
+const inJava = (main: ThreadStack | undefined): boolean =>
+  main?.frames.some(
+    ({ name, library }) => name === 'CallJavaMainInNewThread' && /^libjli\./.test(library ?? ''),
+  ) === true;
+
+function threadsOfJava(threads: readonly ThreadStack[]): string[] {
+  const launched = threads.find(({ main }) => main)?.joins;
+  return threads.flatMap(({ tid, name, main, frames }) => {
+    const own = frames.some(({ library }) => /^libjvm\./.test(library ?? ''));
+    return main || tid === launched || !own || isHostThread(name, '/libjvm.so') ? [] : [name];
+  });
 }
 
 const NO_THREAD: Pick<ThreadStack, 'frames'> = { frames: [] };
