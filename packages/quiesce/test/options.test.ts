@@ -34,7 +34,7 @@ const others: { readonly [K in OptionName]-?: Pick<Required<ScenarioDefaults>, K
   jobs: { jobs: 3 },
   expect: { expect: { exitCode: 3 } },
   strict: { strict: true },
-  allowThreads: { allowThreads: ['a*', 'b'] },
+  allowThreads: { allowThreads: ['a*', 'b'], strict: true },
   witness: { witness: false },
   signatures: { signatures: false },
   ignoreOutput: { ignoreOutput: ['^a', 'b$'] },
@@ -50,12 +50,13 @@ const scenarioOf = (given: ScenarioDefaults): Scenario =>
     scenarios: [{ name: 'a', command: ['true'], seed: 1, ...given }],
   }).scenarios[0] as Scenario;
 
-const usual = scenarioOf({});
 const bearings: readonly Bearing[] = ['outcome', 'evidence', 'statement', 'effort'];
 
 for (const name of optionNames) {
-  const unseen = name === 'strict' && witnessProblem();
+  const isOfStrict = name === 'strict' || name === 'allowThreads';
+  const unseen = isOfStrict && witnessProblem();
   test(name, { skip: unseen || false }, () => {
+    const usual = scenarioOf(name === 'allowThreads' ? { strict: true } : {});
     const other = scenarioOf(others[name]);
     const { flag, bearsOn, noun, report } = optionOf(name);
     const value = optionValue(other, name);

@@ -2,7 +2,7 @@
 // which editors complete plans.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: a plan's own placeholders
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -144,7 +144,7 @@ test('what is no text, or not in JSON, is refused in a short line', async () => 
 
 test('a placeholder that nothing fills in is named, with what it needs', async () => {
   const cases: [string[], RegExp][] = [
-    [['${runtime}', 'x'], /scenario "a": \$\{runtime\} needs a matrix with the axis runtime/],
+    [['${runtime}', 'x'], /scenarios\[0\]\.command: \$\{runtime\} needs a matrix with the axis runtime/],
     [['true', '${npm}/node_modules/x/cli.js'], /\$\{npm\} needs a matrix with the axis npm:NAME/],
     [['${port:x}'], /only a service has \$\{port:x\}/],
   ];
@@ -192,7 +192,7 @@ test('a directory that is not there is named, with all other programs that can n
   assert.equal(single.code, 2, single.stderr);
   assert.match(
     single.stderr,
-    /^quiesce: error: cwd\.json: scenario "a": cwd "nope" doesn't exist \(looked for \S+\/nope\)\n$/,
+    /^quiesce: error: cwd\.json:1:\d+: scenarios\[0\]\.cwd: cwd "nope" doesn't exist \(looked for \S+\/nope\)\n$/,
   );
 
   const services = { s: { command: ['true'], cwd: 'no' }, unused: { command: ['true'], cwd: 'no' } };
@@ -202,9 +202,123 @@ test('a directory that is not there is named, with all other programs that can n
   assert.equal(several.code, 2);
   assert.match(
     several.stderr,
-    /has 2 errors:\n {2}service "s": cwd "no".*\n {2}scenario "c": command "no-such-program"/,
+    /has 2 errors:\n.*: scenarios\[1\]\.command: command "no-such-program".*\n.*: services\.s\.cwd: cwd "no"/,
   );
   await assert.rejects(runPlan({ scenarios: [{ name: 'a', command: ['true'], cwd: '/no' }] }), UsageError);
+});
+
+test('what fields contradict, or what is missing here, is reported with everything else before anything runs', async () => {
+  const plan = `services:
+  s1: { command: [nosuchprogram] }
+  s2: { command: [sleep, "10"], cwd: nope }
+  unused: { command: [nosuchprogram] }
+defaults: { env: { A: b } }
+scenarios:
+  - { name: ran, command: [sh, -c, "touch ran"], runs: 1 }
+  - { name: c, command: [nosuch] }
+  - { name: d, command: ["true"], strict: true, witness: false }
+  - { name: h, command: ["true"], valgrind: true, asan: true }
+  - { name: k, command: [./x], cwd: nonexistent }
+  - { name: r, command: ["true"], timeline: true, witness: false }
+  - { name: s, command: ["true"], perturb: affinity=8000 }
+  - { name: u, command: ["true"], uses: [s1, s2] }
+  - { name: v, command: ["true"], allowThreads: [x] }
+  - { name: w, command: ["true"], allowFailures: 2 }
+  - { name: y, command: [nosuch], runs: 1.5 }
+  - { name: z, command: ["\${python}"], matrix: { python: [sh, python99] } }
+`;
+  file('combined.yaml', plan);
+  const { code, stderr } = await quiesce('run', '--plan', 'combined.yaml');
+  assert.equal(code, 2, stderr);
+  assert.equal(existsSync(join(dir, 'ran')), false);
+  const lines = stderr
+    .trimEnd()
+    .replaceAll(`${dir}/`, '')
+    .split('\n')
+    .map((line) => line.replace(/ \(.*\)$|; it may run on .*$/, ''));
+  assert.deepEqual(lines, [
+    'quiesce: error: combined.yaml has 13 errors:',
+    '  combined.yaml:2:18: services.s1.command: command "nosuchprogram" was not found in PATH',
+    '  combined.yaml:3:38: services.s2.cwd: cwd "nope" doesn\'t exist',
+    '  combined.yaml:8:25: scenarios[1].command: command "nosuch" was not found in PATH',
+    '  combined.yaml:9:43: scenarios[2].strict: strict needs the witness, which sees the threads that are left at exit: it is switched off',
+    '  combined.yaml:10:45: scenarios[3].valgrind: valgrind and asan exclude each other',
+    '  combined.yaml:11:37: scenarios[4].cwd: cwd "nonexistent" doesn\'t exist',
+    '  combined.yaml:12:45: scenarios[5].timeline: there is no timeline without the witness',
+    '  combined.yaml:13:44: scenarios[6].perturb: this process may not run on CPU 8000',
+    '  combined.yaml:15:49: scenarios[8].allowThreads: threads are allowed, but nothing is strict about them',
+    '  combined.yaml:16:50: scenarios[9].allowFailures: allowFailures needs until',
+    '  combined.yaml:17:41: scenarios[10].runs: expected a positive integer, got 1.5',
+    '  combined.yaml:17:25: scenarios[10].command: command "nosuch" was not found in PATH',
+    '  combined.yaml:18:63: scenarios[11].matrix.python[1]: command "python99" was not found in PATH',
+  ]);
+  // What isn't chosen isn't looked at.
+  const chosen = file('chosen.yaml', plan.replace(', perturb: affinity=8000', '').replace(', runs: 1.5', ''));
+  await loadPlan(chosen, { overrides: { only: ['ran', 'z [sh]'] } }).then(
+    () => assert.fail('one of its Pythons is missing'),
+    ({ problems }: PlanError) => assert.equal(problems.length, 1),
+  );
+});
+
+test('a single command has its wrong fields first, and then what is missing, without a field', async () => {
+  const command = ['no-such-program'];
+  await assert.rejects(run({ command, runs: 0 }), (error: Error) => {
+    assert.ok(error instanceof PlanError);
+    assert.match(error.message, /runs: expected a positive integer, got 0$/);
+    return true;
+  });
+  await assert.rejects(
+    run({ command, runs: 1 }),
+    /^UsageError: command "no-such-program" was not found in PATH$/,
+  );
+});
+
+test('options of the caller settle what a plan leaves open, or contradict it', async () => {
+  const scenarios = [
+    { name: 'a', command: ['true'], runs: 1, allowThreads: ['x'] },
+    { name: 'b [c]', command: ['no-such-program'] },
+  ];
+  const plan = file('settled.json', JSON.stringify({ scenarios }));
+  assert.equal((await loadPlan(plan)).plan.scenarios.length, 2);
+  await assert.rejects(loadPlan(plan, { overrides: {} }), (error: PlanError) => error.problems.length === 2);
+  const only = ['a'];
+  await assert.rejects(loadPlan(plan, { overrides: { only } }), /nothing is strict about them/);
+  await loadPlan(plan, { overrides: { only, strict: true } });
+  await assert.rejects(
+    loadPlan(plan, { overrides: { only, strict: true, witness: false } }),
+    /scenarios\[0\]: strict needs the witness/,
+  );
+  const flags = await quiesce('run', '--plan', 'settled.json', '--valgrind', '--asan');
+  assert.equal(flags.code, 2);
+  assert.match(
+    flags.stderr,
+    /^quiesce: error: valgrind and asan .* \(give --valgrind or --asan, not both\)\n$/,
+  );
+  const common = { defaults: { allowThreads: ['x'] }, scenarios: [{ name: 'a', command: ['true'] }] };
+  assert.throws(() => resolvePlan(common), /defaults\.allowThreads: .* nothing is strict/);
+  resolvePlan({
+    ...common,
+    scenarios: [...common.scenarios, { name: 'b', command: ['true'], strict: true }],
+  });
+});
+
+test('a value that is no number, or empty, is named as it was written', async () => {
+  const text = `scenarios:
+  - { name: "", command: ["true"], runs: .inf, allowFailures: -.inf, until: .nan, cwd: "" }
+`;
+  const found = await problemsOf('odd.yaml', text);
+  for (const [field, got] of [
+    ['name', '""'],
+    ['runs', '.inf'],
+    ['allowFailures', '-.inf'],
+    ['until', '.nan'],
+    ['cwd', '""'],
+  ] as const) {
+    assert.ok(
+      found.some((problem) => problem.includes(`.${field}: expected `) && problem.endsWith(`, got ${got}`)),
+      `${field}: ${found.join('\n')}`,
+    );
+  }
 });
 
 test('a text of another form is named with its place', async () => {

@@ -12,7 +12,7 @@ import { UsageError } from '../errors.js';
 import { splitCommand } from '../plan/command-line.js';
 import { differentJudgement } from '../plan/difference.js';
 import { flagOf, type OptionName, type ScenarioDefaults } from '../plan/options.js';
-import { resolvePlan } from '../plan/resolve.js';
+import { refuseContradiction, resolvePlan } from '../plan/resolve.js';
 import type { RecordedScenario } from '../plan/scenario.js';
 import { comparisonReport, type NamedComparison } from '../report/comparison.js';
 import { jsonReport } from '../report/json.js';
@@ -133,7 +133,8 @@ async function comparisonsOf(
     if (expect !== undefined) {
       throw new UsageError('--expect needs a command', "set the plan's expect instead");
     }
-    const { plan, baseDir } = await readPlanFile(flags.plan);
+    refuseContradiction(overrides);
+    const { plan, baseDir } = await readPlanFile(flags.plan, overrides);
     const options = { ...session, ...overrides, baseDir, before, after };
     const { result, ...comparison } = await comparePlan(plan, options);
     return { comparisons: [{ names: { before, after }, ...comparison }], run: result };

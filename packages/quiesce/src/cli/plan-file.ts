@@ -1,6 +1,8 @@
 import { extname } from 'node:path';
+import { definedOnly } from '../defined.js';
 import { UsageError } from '../errors.js';
 import { loadPlan } from '../plan/file/load.js';
+import type { PlanOverrides } from '../plan/resolve.js';
 import { interruptible, takeUncaught, UncaughtError } from './interrupt.js';
 
 /** Files of this package, as a stack names them. */
@@ -10,13 +12,13 @@ const OWN = new URL('../', import.meta.url).href;
  * Loads a plan file as `loadPlan` does. If it is a module, what its timers and promises throw meanwhile is an error of the
  * plan.
  */
-export async function readPlanFile(file: string): ReturnType<typeof loadPlan> {
+export async function readPlanFile(file: string, overrides?: PlanOverrides): ReturnType<typeof loadPlan> {
   let release = (): void => {};
   const thrown = new Promise<never>((_, reject) => {
     release = takeUncaught((error) => reject(blamed(new UncaughtError(error), file)));
   });
   try {
-    return await Promise.race([loadPlan(file), thrown]);
+    return await Promise.race([loadPlan(file, definedOnly({ overrides })), thrown]);
   } finally {
     release();
   }

@@ -8,7 +8,7 @@ import { unavailablePerturbations } from '../perturb/perturb.js';
 import { findPlan } from '../plan/file/load.js';
 import { expandMatrix } from '../plan/matrix.js';
 import type { ScenarioDefaults } from '../plan/options.js';
-import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
+import { type PlanOverrides, refuseContradiction, resolvePlan } from '../plan/resolve.js';
 import type { ResolvedPlan } from '../plan/scenario.js';
 import type { ShardChoice } from '../plan/shard.js';
 import { progressView } from '../report/progress.js';
@@ -157,7 +157,8 @@ async function planOf(
     }
     if (name !== undefined)
       throw new UsageError('--name needs a command', "set the scenario's name in the plan");
-    const { plan: written, baseDir } = await readPlanFile(file);
+    refuseContradiction(overrides);
+    const { plan: written, baseDir } = await readPlanFile(file, overrides);
     // If it is interrupted, no installer keeps running.
     const { result: plan } = await interruptibleOf(file, (signal) => expandMatrix(written, { signal }));
     return { ...resolvePlan(plan, { ...overrides, baseDir }, file), file };

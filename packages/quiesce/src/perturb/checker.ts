@@ -2,7 +2,6 @@
 // programs run under. The run itself is in run/.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { UsageError } from '../errors.js';
 import { findExecutable } from '../process/executable.js';
 
 /** Exit code of a program in which valgrind found an error. */
@@ -24,35 +23,54 @@ export interface CheckedCommand {
  * A command under valgrind's memcheck, or with AddressSanitizer's library in its processes. The library lets programs
  * start that were built without it, such as an interpreter that loads an addon built with it. With neither checker, the
  * command itself. Both print what they find, and `signatures.ts` recognizes it.
- * @throws UsageError for both at once, or when one isn't installed.
+ * `checkerProblem` says whether they can be used.
  */
 export function underChecker(
   { valgrind, asan }: { readonly valgrind: boolean; readonly asan: boolean },
   command: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): CheckedCommand {
-  if (valgrind && asan) {
-    throw new UsageError('valgrind and asan exclude each other', 'give --valgrind or --asan, not both');
-  }
   if (valgrind) return underValgrind(command);
   return asan ? withAsan(command, env) : { command, env: {}, slowness: 1 };
 }
 
-function underValgrind(command: readonly string[]): CheckedCommand {
-  const found = findExecutable('valgrind', process.cwd());
-  if (found.path === undefined) {
-    throw new UsageError(
-      '--valgrind: valgrind is not installed here',
-      'install it, for example by apt-get install valgrind',
-    );
+/** Why programs can't run under these checkers here; `undefined` if they can. */
+export function checkerProblem({
+  valgrind,
+  asan,
+}: {
+  readonly valgrind: boolean;
+  readonly asan: boolean;
+}): { readonly problem: string; readonly hint: string } | undefined {
+  if (valgrind && asan) {
+    return { problem: 'valgrind and asan exclude each other', hint: 'use one of them' };
   }
+  if (valgrind && valgrindPath() === undefined) {
+    return {
+      problem: 'valgrind is not installed here',
+      hint: 'install it, for example by apt-get install valgrind',
+    };
+  }
+  if (asan && asanLibrary() === undefined) {
+    return { problem: "AddressSanitizer's library was not found", hint: 'install gcc, which includes it' };
+  }
+  return undefined;
+}
+
+const valgrindPath = (): string | undefined => findExecutable('valgrind', process.cwd()).path;
+
+function underValgrind(command: readonly string[]): CheckedCommand {
   const options = [
     '-q',
     `--error-exitcode=${VALGRIND_EXIT_CODE}`,
     '--trace-children=yes',
     '--child-silent-after-fork=yes',
   ];
-  return { command: [found.path, ...options, ...command], env: {}, slowness: SLOWNESS.valgrind };
+  return {
+    command: [valgrindPath() ?? 'valgrind', ...options, ...command],
+    env: {},
+    slowness: SLOWNESS.valgrind,
+  };
 }
 
 function withAsan(
@@ -60,12 +78,6 @@ function withAsan(
   env: Readonly<Record<string, string | undefined>>,
 ): CheckedCommand {
   const library = asanLibrary();
-  if (library === undefined) {
-    throw new UsageError(
-      "--asan: AddressSanitizer's library was not found",
-      'install gcc, which includes it',
-    );
-  }
   const join = (separator: string, ...parts: (string | undefined)[]): string =>
     parts.filter(Boolean).join(separator);
   return {

@@ -7,6 +7,10 @@ import { parseConfidence, parseRate } from '../statistics/rate-goal.js';
 
 function got(input: unknown): string {
   if (input === undefined) return 'nothing';
+  // JSON has no such numbers. YAML writes them so.
+  if (typeof input === 'number' && !Number.isFinite(input)) {
+    return Number.isNaN(input) ? '.nan' : input < 0 ? '-.inf' : '.inf';
+  }
   try {
     return JSON.stringify(input) ?? String(input);
   } catch {
@@ -22,7 +26,9 @@ export const expected =
     `expected ${what}, got ${got(issue.input).slice(0, 80)}`;
 
 /** Text that isn't empty. */
-export const text = z.string({ error: expected('text') }).min(1, { error: 'expected text, got nothing' });
+export const text = z
+  .string({ error: expected('text') })
+  .min(1, { error: expected('text that is not empty') });
 
 /** True or false. */
 export const flag = z.boolean({ error: expected('true or false') });

@@ -32,6 +32,18 @@ export async function expandMatrix(plan: Plan, options: InstallOptions = {}): Pr
   return { ...plan, scenarios };
 }
 
+/** The names of the scenarios that a matrix makes of one; without a matrix, its own. */
+export function expandedNames({ name = '', matrix }: Partial<ScenarioSpec>): string[] {
+  return matrix === undefined ? [name] : combinations(matrix).map((values) => nameWith(name, values));
+}
+
+function nameWith(name: string, values: ReadonlyMap<string, string>): string {
+  const labels = [...values].map(([axis, value]) =>
+    `${axis.replace(/^(?:npm|pypi):|^(?:runtime|python)$/, '')} ${value}`.trim(),
+  );
+  return `${name} [${labels.join(', ')}]`;
+}
+
 /** What a command's placeholders stand for. */
 export type Places = { readonly [name in 'runtime' | 'python' | 'npm']?: string };
 
@@ -39,13 +51,10 @@ export type Places = { readonly [name in 'runtime' | 'python' | 'npm']?: string 
 export function fill(spec: ScenarioSpec, values: ReadonlyMap<string, string>, places: Places): ScenarioSpec {
   const filled = (text: string): string =>
     text.replace(/\$\{(runtime|python|npm)\}/g, (whole, name: keyof Places) => places[name] ?? whole);
-  const labels = [...values].map(([axis, value]) =>
-    `${axis.replace(/^(?:npm|pypi):|^(?:runtime|python)$/, '')} ${value}`.trim(),
-  );
   const { name, command, env } = spec;
   return {
     ...spec,
-    name: `${name} [${labels.join(', ')}]`,
+    name: nameWith(name, values),
     command: command.map(filled),
     ...(env && { env: Object.fromEntries(Object.entries(env).map(([key, value]) => [key, filled(value)])) }),
   };

@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { definedOnly } from '../defined.js';
 import { parseDuration } from '../duration.js';
@@ -7,8 +6,6 @@ import { nameMatcher } from '../glob.js';
 import { underChecker } from '../perturb/checker.js';
 import { parsePerturb, randomSeed } from '../perturb/perturb.js';
 import type { Perturbing } from '../perturb/perturbed-run.js';
-import { findExecutable } from '../process/executable.js';
-import { witnessProblem } from '../run/witness.js';
 import { goalRuns, parseRate, type RateGoal } from '../statistics/rate-goal.js';
 import type { ValueOption } from './option.js';
 import {
@@ -19,6 +16,7 @@ import {
   valueOptions,
 } from './options.js';
 import type { ScenarioSpec } from './plan.js';
+import { combinationProblems } from './problems.js';
 import type { ResolvedPlan, Scenario } from './scenario.js';
 import { checkPlan } from './schema.js';
 import { type ShardChoice, shareOf } from './shard.js';
@@ -36,14 +34,28 @@ export interface PlanOverrides extends OverridingOptions {
 /**
  * Checks a plan and fills in its defaults.
  * @param source the plan's name in an error, such as its file name.
- * @throws PlanError with everything that is wrong; UsageError with the commands that can't be run, or the `only`
- * pattern that matches nothing.
+ * @throws PlanError with everything that is wrong; UsageError when that is in the caller's options, or in a single
+ * command, or an `only` pattern matches nothing.
  */
 export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source = 'plan'): ResolvedPlan {
-  const { services = {}, scenarios, defaults: planned = {} } = checkPlan(plan, source, 'expanded');
+  refuseContradiction(overrides);
+  const baseDir = resolve(overrides.baseDir ?? '.');
+  const {
+    services = {},
+    scenarios,
+    defaults: planned = {},
+  } = checkPlan(plan, source, 'expanded', {
+    further: (parts) => {
+      const problems = combinationProblems(parts, overrides, baseDir);
+      if (source !== 'command') return problems;
+      // A command has no fields to point at.
+      const [problem] = parts.scenarios.every(({ whole }) => whole) ? problems : [];
+      if (problem !== undefined) throw new UsageError(problem.message, problem.hint);
+      return [];
+    },
+  });
   const seed = overrides.seed ?? planned.seed;
   const defaults = { ...planned, seed: seed ?? randomSeed() };
-  const baseDir = resolve(overrides.baseDir ?? '.');
   const chosen = chosenScenarios(scenarios, overrides.only);
   const settled = Object.fromEntries(
     Object.entries(services).map(([name, spec]) => [
@@ -51,17 +63,6 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
       { ...spec, cwd: resolve(baseDir, spec.cwd ?? '.') },
     ]),
   );
-  const needed = new Set(chosen.flatMap(({ uses }) => uses ?? defaults.uses ?? []));
-  refuse(source, [
-    ...[...needed].map((name) => ({
-      who: `service ${JSON.stringify(name)}`,
-      problem: directoryProblem(services[name]?.cwd, baseDir),
-    })),
-    ...chosen.map((spec) => ({
-      who: `scenario ${JSON.stringify(spec.name)}`,
-      problem: startProblem(spec, defaults, baseDir),
-    })),
-  ]);
   const resolved = chosen.map((spec) => {
     const seedGiven = seed !== undefined || spec.seed !== undefined;
     const whole = { ...withDefaults(spec, defaults), env: { ...defaults.env, ...spec.env } };
@@ -77,6 +78,34 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
   });
   refuseIdle(overrides, resolved);
   return { services: settled, scenarios: resolved };
+}
+
+/** Refuses the caller's options if they contradict one another, whatever the plan says. */
+export function refuseContradiction({
+  runs,
+  until,
+  valgrind,
+  asan,
+  timeline,
+  strict,
+  witness,
+}: PlanOverrides): void {
+  if (runs !== undefined && until !== undefined) {
+    throw new UsageError('give a number of runs or a rate to run until, not both');
+  }
+  if (valgrind && asan) {
+    throw new UsageError('valgrind and asan exclude each other', 'give --valgrind or --asan, not both');
+  }
+  if (witness !== false) return;
+  if (timeline) {
+    throw new UsageError('there is no timeline without the witness', 'leave out --timeline or --no-witness');
+  }
+  if (strict) {
+    throw new UsageError(
+      'strict needs the witness, which sees the threads that are left at exit',
+      'leave out --strict or --no-witness',
+    );
+  }
 }
 
 /** Refuses overrides that change nothing, because another one is missing. */
@@ -115,18 +144,6 @@ function resolveScenario(
   const cwd = resolve(baseDir, spec.cwd ?? '.');
   const values = optionValues(spec, overrides);
   const checked = underChecker(values, spec.command, { ...process.env, ...env });
-  const blind = values.witness ? witnessProblem() : 'it is switched off';
-  if (values.strict && blind !== undefined) {
-    throw new UsageError(
-      `${JSON.stringify(spec.name)} can't be strict about threads that are left at exit without the witness: ${blind}`,
-    );
-  }
-  if (values.timeline && !values.witness) {
-    throw new UsageError(
-      `${JSON.stringify(spec.name)} can't have a timeline without the witness`,
-      'leave out --timeline or --no-witness',
-    );
-  }
   const until = goalOf(spec, overrides, values.confidence);
   return {
     ...values,
@@ -148,73 +165,6 @@ function resolveScenario(
 
 const timeoutOf = ({ timeout }: ScenarioSpec): number =>
   timeout === undefined ? options.timeout.default : parseDuration(timeout);
-
-/** Why a program can't be started. */
-interface StartProblem {
-  readonly problem: string;
-  readonly hint: string;
-}
-
-/** Which program that concerns, and the problem; `undefined` if the program can be started. */
-interface Start {
-  readonly who: string;
-  readonly problem: StartProblem | undefined;
-}
-
-function startProblem(
-  { command, cwd, env }: ScenarioSpec,
-  defaults: ScenarioDefaults,
-  baseDir: string,
-): StartProblem | undefined {
-  const directory = cwd ?? defaults.cwd;
-  const path = env?.PATH ?? defaults.env?.PATH ?? process.env.PATH;
-  const unfilled = placeholderProblem(command);
-  if (unfilled !== undefined) return unfilled;
-  const found = findExecutable(command[0] ?? '', resolve(baseDir, directory ?? '.'), path);
-  return directoryProblem(directory, baseDir) ?? (found.path === undefined ? found : undefined);
-}
-
-/** The problem with a placeholder that nothing fills in. No program has such a name. */
-function placeholderProblem([program = '', ...words]: readonly string[]): StartProblem | undefined {
-  // In other words, the text may be meant for a shell.
-  const [placeholder, name] =
-    /\$\{(runtime|python|npm|dir|port:[^}]*)\}/.exec(program) ??
-    words
-      .map((word) => /^\$\{(runtime|python|npm)\}(?=$|\/\S*$)/.exec(word))
-      .find((found) => found !== null) ??
-    [];
-  if (placeholder === undefined || name === undefined) return undefined;
-  if (name === 'dir' || name.startsWith('port:')) {
-    return {
-      problem: `only a service has ${placeholder}`,
-      hint: 'its provides gives it to scenarios, as a variable',
-    };
-  }
-  const axes = { runtime: 'runtime', python: 'python or pypi:NAME', npm: 'npm:NAME' };
-  return {
-    problem: `${placeholder} needs a matrix with the axis ${axes[name as keyof typeof axes]}`,
-    hint: 'such as matrix: { runtime: [node@22] } in a plan',
-  };
-}
-
-function directoryProblem(cwd: string | undefined, baseDir: string): StartProblem | undefined {
-  const path = resolve(baseDir, cwd ?? '.');
-  const state = statSync(path, { throwIfNoEntry: false });
-  if (state?.isDirectory()) return undefined;
-  const what = state === undefined ? "doesn't exist" : 'is not a directory';
-  return { problem: `cwd ${JSON.stringify(cwd ?? baseDir)} ${what}`, hint: `looked for ${path}` };
-}
-
-/** @throws UsageError with everything that can't be started, if anything can't. */
-function refuse(source: string, starts: readonly Start[]): void {
-  const named = starts.flatMap(({ who, problem }) => (problem === undefined ? [] : [{ who, ...problem }]));
-  const [only, ...more] = named;
-  if (only === undefined) return;
-  if (source === 'command') throw new UsageError(only.problem, only.hint);
-  if (more.length === 0) throw new UsageError(`${source}: ${only.who}: ${only.problem}`, only.hint);
-  const lines = named.map(({ who, problem, hint }) => `\n  ${who}: ${problem} (${hint})`);
-  throw new UsageError(`${source} has ${named.length} errors:${lines.join('')}`);
-}
 
 /** The values of the options that don't depend on other options: from the caller, or else the plan, or else the defaults. */
 function optionValues(spec: ScenarioDefaults, overrides: ScenarioDefaults): OptionValues {
@@ -246,17 +196,11 @@ function perturbing(text: string | undefined, seed = 0): Perturbing | null {
 }
 
 function goalOf(spec: ScenarioSpec, overrides: PlanOverrides, confidence: number): RateGoal | null {
-  if (overrides.runs !== undefined && overrides.until !== undefined) {
-    throw new UsageError('give a number of runs or a rate to run until, not both');
-  }
   const rate = overrides.until ?? (overrides.runs === undefined ? spec.until : undefined);
   const allowFailures = overrides.allowFailures ?? spec.allowFailures ?? 0;
   if (rate !== undefined) return { rate: parseRate(rate), confidence, allowFailures };
   if (overrides.allowFailures) {
     throw new UsageError('failures are allowed, but there is no rate to show', 'give --until, too');
-  }
-  if (overrides.allowFailures ?? (overrides.runs === undefined && spec.allowFailures)) {
-    throw new UsageError(`${JSON.stringify(spec.name)} sets allowFailures, which needs until`);
   }
   return null;
 }

@@ -10,6 +10,7 @@ import type { Option } from './option.js';
 import { options } from './options.js';
 import type { Plan } from './plan.js';
 import { PlanError, type PlanProblem } from './plan-error.js';
+import type { CombinationProblem, PlanParts } from './problems.js';
 
 type OptionFields = { [K in keyof typeof options]: z.ZodExactOptional<(typeof options)[K]['schema']> };
 
@@ -55,8 +56,8 @@ const scenario = {
   ...scenarioFields,
 };
 
-/** A plan with these scenario fields. */
-const planOf = <T extends z.ZodRawShape>(fields: T) =>
+/** A plan with such scenarios. */
+const planOf = <T extends z.ZodObject>(scenario: T) =>
   strict({
     $schema: text.describe("For editors: this package's plan.schema.json").exactOptional(),
     services: z
@@ -64,11 +65,13 @@ const planOf = <T extends z.ZodRawShape>(fields: T) =>
       .describe('Servers that scenarios need, by name')
       .exactOptional(),
     defaults: strict(scenarioFields).describe('What its scenarios have in common').exactOptional(),
-    scenarios: list(strict(fields), 'scenarios').min(1, { error: 'expected at least one scenario' }),
+    scenarios: list(scenario, 'scenarios').min(1, { error: 'expected at least one scenario' }),
   });
 
-const written = planOf({ ...scenario, matrix: matrix.exactOptional() });
-const expanded = planOf(scenario);
+const writtenScenario = strict({ ...scenario, matrix: matrix.exactOptional() });
+const expandedScenario = strict(scenario);
+const written = planOf(writtenScenario);
+const expanded = planOf(expandedScenario);
 
 /** The JSON schema (draft 2020-12) of a plan file: `plan.schema.json` of this package. */
 export function planJsonSchema(): object {
@@ -83,25 +86,59 @@ export function planJsonSchema(): object {
  * Checks a plan.
  * @param source the plan's name in an error, such as its file name.
  * @param form `written` may have matrices, `expanded` has none any more.
- * @param locate finds the place of a part in the plan's file.
+ * @param more.locate finds the place of a part in the plan's file.
+ * @param more.further finds what else is wrong, in the parts that are right by themselves.
  * @throws PlanError with everything that is wrong, unknown fields first.
  */
 export function checkPlan(
   plan: unknown,
   source: string,
   form: 'written' | 'expanded',
-  locate: PlanText['locate'] = () => undefined,
+  more: { readonly locate?: PlanText['locate']; readonly further?: Further } = {},
 ): Plan {
-  const parsed = (form === 'written' ? written : expanded).safeParse(withoutUndefined(plan));
+  const { locate = () => undefined, further = () => [] } = more;
+  const given = withoutUndefined(plan);
+  const parsed = (form === 'written' ? written : expanded).safeParse(given);
   const { unknown, wrong } = sorted((parsed.error?.issues ?? []).flatMap(narrowed));
   const problems = [
     ...unknown.map(({ path, key, message }) => ({ path, message, place: locate([...path, key], true) })),
-    ...[...wrong, ...contradictions(plan)]
+    ...[...wrong, ...contradictions(plan), ...further(partsOf(given, form)).map(withHint)]
       .map(({ path, message }) => ({ path, message, place: locate(path, false) }))
       .sort((a, b) => lineOf(a) - lineOf(b)),
   ];
   if (problems.length > 0) throw new PlanError(source, problems);
   return parsed.data as Plan;
+}
+
+type Further = (parts: PlanParts) => CombinationProblem[];
+
+const withHint = ({ path, message, hint }: CombinationProblem): PlanProblem => ({
+  path,
+  message: hint === undefined ? message : `${message} (${hint})`,
+});
+
+/** The parts of a plan, each with the fields that are right. */
+function partsOf(plan: unknown, form: 'written' | 'expanded'): PlanParts {
+  const { services, defaults, scenarios } = isObject(plan) ? plan : {};
+  const scenarioForm = form === 'written' ? writtenScenario : expandedScenario;
+  const part = <T extends z.ZodRawShape>(schema: z.ZodObject<T>, spec: unknown) => {
+    const given = isObject(spec) ? spec : {};
+    const fields: { cwd?: unknown; env?: unknown; command?: unknown } = soundFields(schema, given);
+    // Where its program is looked for is unknown then.
+    const isLost = (['cwd', 'env'] as const).some((name) => name in given && fields[name] === undefined);
+    if (isLost) delete fields.command;
+    return { fields, whole: schema.safeParse(spec).success };
+  };
+  return {
+    services: Object.fromEntries(
+      Object.entries(isObject(services) ? services : {}).map(([name, spec]) => [
+        name,
+        part(serviceSchema, spec).fields,
+      ]),
+    ),
+    defaults: part(strict(scenarioFields), defaults ?? {}),
+    scenarios: listOf(scenarios).map((spec) => part(scenarioForm, spec)),
+  } as PlanParts;
 }
 
 /** No plan that is right has more levels. One that is wrong may contain itself. */

@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { formatMs } from '../../duration.js';
 import { messageOf, UsageError } from '../../errors.js';
 import type { Plan } from '../plan.js';
+import { combinationProblems, type PlanParts } from '../problems.js';
+import type { PlanOverrides } from '../resolve.js';
 import { checkPlan } from '../schema.js';
 
 /** Long enough for a plan that asks a server for versions, or builds its program. */
@@ -31,16 +33,23 @@ export async function findPlan(directory = '.'): Promise<string | undefined> {
  * Reads and checks a plan file. The extension says whether it is YAML or JSON. Any other file is a TypeScript or
  * JavaScript module whose default export is a plan or a function that returns one.
  * @param options.timeoutMs how long a module and its function may take; default: 5 minutes.
+ * @param options.overrides what the plan is to be run with. If it is given, the errors include what can't be run here
+ * with these options, such as a program or directory that is missing.
  * @throws UsageError when the file can't be read, or its function never returns; PlanError with everything that is
  * wrong in the file, and where.
  */
 export async function loadPlan(
   file: string,
-  options: { readonly timeoutMs?: number } = {},
+  options: { readonly timeoutMs?: number; readonly overrides?: PlanOverrides } = {},
 ): Promise<{ plan: Plan; baseDir: string }> {
   if (typeof file !== 'string') throw new UsageError("loadPlan's file must be text");
   const path = resolve(file);
   const baseDir = dirname(path);
+  const { timeoutMs = LOADING_MS, overrides } = options;
+  const further = (parts: PlanParts) =>
+    overrides === undefined
+      ? []
+      : combinationProblems(parts, overrides, resolve(overrides.baseDir ?? baseDir));
   let bytes: Buffer;
   try {
     bytes = await readFile(path);
@@ -57,7 +66,7 @@ export async function loadPlan(
     if (kind === '.json' || kind === '.yaml' || kind === '.yml') {
       const { readPlanText } = await import('./plan-text.js');
       const { plan, locate } = readPlanText(bytes.toString(), kind === '.json' ? 'json' : 'yaml', file);
-      return { plan: checkPlan(plan, file, 'written', locate), baseDir };
+      return { plan: checkPlan(plan, file, 'written', { locate, further }), baseDir };
     }
     if (!/^\.[cm]?[jt]s$/.test(kind)) {
       throw new UsageError(
@@ -65,8 +74,8 @@ export async function loadPlan(
         'use .yaml, .yml, .json, .ts or .js',
       );
     }
-    const plan = await settled(exportedPlan(path), `plan ${file}`, options.timeoutMs ?? LOADING_MS);
-    return { plan: checkPlan(plan, file, 'written'), baseDir };
+    const plan = await settled(exportedPlan(path), `plan ${file}`, timeoutMs);
+    return { plan: checkPlan(plan, file, 'written', { further }), baseDir };
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new UsageError(`plan file ${file} can't be loaded: ${messageOf(error)}`, undefined, {

@@ -1,0 +1,214 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: a plan's own placeholders
+import { statSync } from 'node:fs';
+import { isAbsolute, resolve } from 'node:path';
+import { definedOnly } from '../defined.js';
+import { nameMatcher } from '../glob.js';
+import { checkerProblem } from '../perturb/checker.js';
+import { findExecutable } from '../process/executable.js';
+import { witnessProblem } from '../run/witness.js';
+import type { ServiceSpec } from '../service/service.js';
+import { expandedNames } from './matrix.js';
+import type { OverridingOptions, ScenarioDefaults } from './options.js';
+import type { Matrix, ScenarioSpec } from './plan.js';
+
+/** What is right in a plan, part by part. */
+export interface PlanParts {
+  readonly services: Readonly<Record<string, Partial<ServiceSpec>>>;
+  readonly defaults: Part<ScenarioDefaults>;
+  /** At their places in the plan. */
+  readonly scenarios: readonly Part<Partial<ScenarioSpec>>[];
+}
+
+/** The fields of a part of a plan that are right. */
+interface Part<Fields> {
+  readonly fields: Fields;
+  /** Whether these are all fields that are there. */
+  readonly whole: boolean;
+}
+
+/** A problem of fields with one another, with the caller's options or with this machine. */
+export interface CombinationProblem {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  /** What to do about it. */
+  readonly hint: string | undefined;
+}
+
+/** What the caller sets for a whole plan, as far as these problems depend on it. */
+export type Caller = OverridingOptions & { readonly only?: readonly string[] };
+
+type Add = (path: CombinationProblem['path'], message: string, hint?: string) => void;
+
+/**
+ * Everything that is wrong with a plan's scenarios and the services that they use, although each field is right by
+ * itself. Nothing is started. What the caller's options say for all scenarios is checked elsewhere.
+ */
+export function combinationProblems(parts: PlanParts, caller: Caller, baseDir: string): CombinationProblem[] {
+  const found = new Map<string, CombinationProblem>();
+  // What the defaults say is wrong for many scenarios, and is reported once.
+  const add: Add = (path, message, hint) =>
+    void found.set(JSON.stringify([path, message]), { path, message, hint });
+  const { services, defaults, scenarios } = parts;
+  const chosen = chosenParts(scenarios, caller.only);
+  for (const [i, { fields, whole }] of chosen) {
+    const pathOf = (...names: (keyof ScenarioDefaults)[]): CombinationProblem['path'] => {
+      const own = names.find((name) => fields[name] !== undefined);
+      if (own !== undefined) return ['scenarios', i, own];
+      const common = names.find((name) => defaults.fields[name] !== undefined);
+      return common === undefined ? ['scenarios', i] : ['defaults', common];
+    };
+    const all = { ...defaults.fields, ...fields, env: { ...defaults.fields.env, ...fields.env } };
+    if (whole && defaults.whole) checkOptions(all, caller, pathOf, fields, add);
+    const directory = directoryProblem(all.cwd, baseDir);
+    if (directory !== undefined) add(pathOf('cwd'), directory.problem, directory.hint);
+    if (fields.command === undefined) continue;
+    const problem =
+      placeholderProblem(fields.command, fields.matrix) ??
+      programProblem(fields.command, all, directory === undefined, baseDir);
+    if (problem !== undefined) add(['scenarios', i, 'command'], problem.problem, problem.hint);
+    if (fields.command[0] !== '${python}' || Object.keys(fields.matrix ?? {}).join() !== 'python') continue;
+    for (const [k, python] of (fields.matrix?.python ?? []).entries()) {
+      const missing = programProblem([python], all, directory === undefined, baseDir);
+      if (missing !== undefined) add(['scenarios', i, 'matrix', 'python', k], missing.problem, missing.hint);
+    }
+  }
+  for (const name of new Set(chosen.flatMap(([, { fields }]) => fields.uses ?? defaults.fields.uses ?? []))) {
+    const service = Object.hasOwn(services, name) ? services[name] : undefined;
+    if (service === undefined) continue;
+    const directory = directoryProblem(service.cwd, baseDir);
+    if (directory !== undefined) add(['services', name, 'cwd'], directory.problem, directory.hint);
+    if (service.command === undefined) continue;
+    const problem = programProblem(service.command, service, directory === undefined, baseDir);
+    if (problem !== undefined) add(['services', name, 'command'], problem.problem, problem.hint);
+  }
+  const strict = ({ fields }: Part<ScenarioDefaults>): boolean =>
+    fields.strict ?? defaults.fields.strict ?? false;
+  const wholly = defaults.whole && scenarios.every(({ whole }) => whole);
+  if (
+    wholly &&
+    defaults.fields.allowThreads?.length &&
+    caller.strict === undefined &&
+    !scenarios.some(strict)
+  ) {
+    add(['defaults', 'allowThreads'], IDLE_THREADS, 'set strict, too');
+  }
+  return [...found.values()];
+}
+
+const IDLE_THREADS = 'threads are allowed, but nothing is strict about them';
+
+/** Problems of a scenario's options with one another, and with this machine. */
+function checkOptions(
+  all: ScenarioDefaults,
+  caller: Caller,
+  pathOf: (...names: (keyof ScenarioDefaults)[]) => CombinationProblem['path'],
+  own: ScenarioDefaults,
+  add: Add,
+): void {
+  const {
+    valgrind = false,
+    asan = false,
+    strict,
+    timeline,
+    witness = true,
+  } = { ...all, ...definedOnly(caller) };
+  const checker = checkerProblem({ valgrind, asan });
+  if (checker !== undefined) {
+    add(valgrind ? pathOf('valgrind', 'asan') : pathOf('asan'), checker.problem, checker.hint);
+  }
+  const blind = witness ? witnessProblem() : 'it is switched off';
+  if (strict && blind !== undefined) {
+    add(
+      pathOf('strict', 'witness'),
+      `strict needs the witness, which sees the threads that are left at exit: ${blind}`,
+    );
+  }
+  if (timeline && !witness) {
+    add(
+      pathOf('timeline', 'witness'),
+      'there is no timeline without the witness',
+      'leave out one of the two settings',
+    );
+  }
+  if (own.allowThreads?.length && !strict) add(pathOf('allowThreads'), IDLE_THREADS, 'set strict, too');
+  const until = caller.until ?? (caller.runs === undefined ? untilOf(own, all) : undefined);
+  if (caller.runs === undefined && all.allowFailures && until === undefined) {
+    add(pathOf('allowFailures'), 'allowFailures needs until');
+  }
+}
+
+/** A scenario's own `runs` overrides the `until` of the defaults. */
+const untilOf = (own: ScenarioDefaults, all: ScenarioDefaults): unknown =>
+  own.runs === undefined ? all.until : own.until;
+
+/** The scenarios that the caller chooses, with their places. A matrix makes several of one. */
+function chosenParts(
+  scenarios: PlanParts['scenarios'],
+  only: readonly string[] = [],
+): (readonly [number, PlanParts['scenarios'][number]])[] {
+  if (only.length === 0) return [...scenarios.entries()];
+  const names = scenarios.map(({ fields }) => expandedNames(fields));
+  const matchers = only.map((pattern) => nameMatcher(pattern, names.flat()));
+  return [...scenarios.entries()].filter(([i]) =>
+    names[i]?.some((name) => matchers.some((matches) => matches(name))),
+  );
+}
+
+interface Problem {
+  readonly problem: string;
+  readonly hint: string;
+}
+
+function programProblem(
+  [program = '']: readonly string[],
+  { cwd, env }: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> },
+  hasDirectory: boolean,
+  baseDir: string,
+): Problem | undefined {
+  // A matrix or a service fills placeholders in later.
+  if (/\$\{(?:runtime|python|npm|dir|port:[^}]*)\}/.test(program)) return undefined;
+  if (!hasDirectory && program.includes('/') && !isAbsolute(program)) return undefined;
+  const found = findExecutable(program, resolve(baseDir, cwd ?? '.'), env?.PATH ?? process.env.PATH);
+  return found.path === undefined ? found : undefined;
+}
+
+/** The problem with a placeholder that nothing fills in. No program has such a name. */
+function placeholderProblem(
+  [program = '', ...words]: readonly string[],
+  matrix: Matrix = {},
+): Problem | undefined {
+  const axes = Object.keys(matrix);
+  const filled = {
+    runtime: axes.includes('runtime'),
+    python: axes.some((axis) => axis === 'python' || axis.startsWith('pypi:')),
+    npm: axes.some((axis) => axis.startsWith('npm:')),
+  };
+  // In other words, the text may be meant for a shell.
+  const [placeholder, name] =
+    /\$\{(runtime|python|npm|dir|port:[^}]*)\}/.exec(program) ??
+    words
+      .map((word) => /^\$\{(runtime|python|npm)\}(?=$|\/\S*$)/.exec(word))
+      .find((found) => found !== null && !filled[found[1] as keyof typeof filled]) ??
+    [];
+  if (placeholder === undefined || name === undefined || filled[name as keyof typeof filled])
+    return undefined;
+  if (name === 'dir' || name.startsWith('port:')) {
+    return {
+      problem: `only a service has ${placeholder}`,
+      hint: 'its provides gives it to scenarios, as a variable',
+    };
+  }
+  const needed = { runtime: 'runtime', python: 'python or pypi:NAME', npm: 'npm:NAME' };
+  return {
+    problem: `${placeholder} needs a matrix with the axis ${needed[name as keyof typeof needed]}`,
+    hint: 'such as matrix: { runtime: [node@22] } in a plan',
+  };
+}
+
+function directoryProblem(cwd: string | undefined, baseDir: string): Problem | undefined {
+  const path = resolve(baseDir, cwd ?? '.');
+  const state = statSync(path, { throwIfNoEntry: false });
+  if (state?.isDirectory()) return undefined;
+  const what = state === undefined ? "doesn't exist" : 'is not a directory';
+  return { problem: `cwd ${JSON.stringify(cwd ?? baseDir)} ${what}`, hint: `looked for ${path}` };
+}
