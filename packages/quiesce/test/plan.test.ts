@@ -321,6 +321,35 @@ test('a value that is no number, or empty, is named as it was written', async ()
   }
 });
 
+test('a name that is there twice, a placeholder that is misspelt and a wait for nothing are refused', async () => {
+  const text = `services:
+  s1: { command: [sleep, "\${PORT:a}", "\${dir"], ports: [a] }
+  s2: { command: [sh, -c, "echo \${dir:-x} \${DIR%/} \${directory} \${PORT:-80} \${PORT:0:1} \${dir}"], ready: {} }
+  s3: { command: [sleep, "1"], ports: [a, a] }
+scenarios:
+  - { name: a, command: ["true"], uses: [s1, s1] }
+  - { name: b, command: [echo, "\${port:a}"] }
+  - { name: c, command: [echo, "\${dir}/x"] }
+  - { name: d, command: [sh, -c, "dir=/; echo \${dir}"] }
+`;
+  const error = await loadPlan(file('twice.yaml', text), { overrides: {} }).then(
+    () => assert.fail('it is wrong'),
+    (error: PlanError) => error,
+  );
+  assert.deepEqual(
+    error.problems.map((problem) => problemText(problem).replace(/^\d+:\d+ | \(.*/g, '')),
+    [
+      'services.s1.command: ${PORT:a} is not a placeholder; there are ${dir} and ${port:NAME}',
+      'services.s1.command: ${dir is not a placeholder; there are ${dir} and ${port:NAME}',
+      'services.s2.ready: expected a port or a log to wait for, got {}',
+      'services.s3.ports: expected port names, each of them once, got ["a","a"]',
+      'scenarios.0.uses: expected service names, each of them once, got ["s1","s1"]',
+      'scenarios.1.command: only a service has ${port:a}',
+      'scenarios.2.command: only a service has ${dir}',
+    ],
+  );
+});
+
 test('a text of another form is named with its place', async () => {
   const json = '{"scenarios":[{"name":"x","command":["true"],"runs":1}]}';
   assert.equal((await loadPlan(file('bom.json', `\uFEFF${json}`))).plan.scenarios[0]?.name, 'x');

@@ -37,6 +37,12 @@ export const flag = z.boolean({ error: expected('true or false') });
 export const list = <T extends z.ZodType>(item: T, what: string) =>
   z.array(item, { error: expected(`a list of ${what}`) });
 
+/** A list of names, each of them once. */
+export const names = (what: string) =>
+  list(text, what).refine((given) => new Set(given).size === given.length, {
+    error: expected(`${what}, each of them once`),
+  });
+
 /** Program and arguments. */
 export const command = list(z.string({ error: expected('text') }), 'program and arguments')
   .min(1, { error: expected('a program and its arguments') })

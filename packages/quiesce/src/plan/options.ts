@@ -13,6 +13,7 @@ import {
   environment,
   flag,
   list,
+  names,
   perturbation,
   positiveInteger,
   rate,
@@ -202,7 +203,7 @@ export const valueOptions = {
   }),
   /** Names of the plan's services that must run; their `provides` are in the environment. */
   uses: value<readonly string[]>({
-    schema: list(text, 'service names'),
+    schema: names('service names'),
     default: [],
     about: "Names of the plan's services that must run",
     bearsOn: 'effort',

@@ -187,7 +187,7 @@ function placeholderProblem(
   const [placeholder, name] =
     /\$\{(runtime|python|npm|dir|port:[^}]*)\}/.exec(program) ??
     words
-      .map((word) => /^\$\{(runtime|python|npm)\}(?=$|\/\S*$)/.exec(word))
+      .map((word) => /^\$\{(runtime|python|npm|dir|port:[^}]*)\}(?=$|\/\S*$)/.exec(word))
       .find((found) => found !== null && !filled[found[1] as keyof typeof filled]) ??
     [];
   if (placeholder === undefined || name === undefined || filled[name as keyof typeof filled])

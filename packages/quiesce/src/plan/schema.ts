@@ -4,7 +4,7 @@ import { definedOnly } from '../defined.js';
 import { messageOf, type UsageError } from '../errors.js';
 import { parsePackageName, parseRuntime } from '../install/installation.js';
 import { type ServiceProblem, serviceProblems } from '../service/service.js';
-import { command, environment, expected, list, positiveInteger, strict, text } from './fields.js';
+import { command, environment, expected, list, names, positiveInteger, strict, text } from './fields.js';
 import type { PlanText } from './file/plan-text.js';
 import type { Option } from './option.js';
 import { options } from './options.js';
@@ -30,6 +30,8 @@ const readySchema = strict({
   port: text.describe('The port that must accept connections').exactOptional(),
   log: text.describe('A regular expression that its output must match').exactOptional(),
   timeoutMs: positiveInteger.describe('Milliseconds until then at most (default: 30000)').exactOptional(),
+}).refine(({ port, log }) => port !== undefined || log !== undefined, {
+  error: expected('a port or a log to wait for'),
 });
 
 const serviceSchema = strict({
@@ -38,7 +40,7 @@ const serviceSchema = strict({
   ),
   env: environment.describe('Added to the environment of the tester').exactOptional(),
   cwd: text.describe('Working directory, relative to the plan file').exactOptional(),
-  ports: list(text, 'port names').describe('Names of free loopback ports').exactOptional(),
+  ports: names('port names').describe('Names of free loopback ports').exactOptional(),
   ready: readySchema.exactOptional(),
   provides: environment.describe('Environment of the scenarios that use it').exactOptional(),
 });

@@ -147,11 +147,18 @@ export function serviceProblems(spec: Partial<ServiceSpec>): ServiceProblem[] {
       if (port === undefined || ports.has(port)) continue;
       problems.push({ path: [field], message: `${placeholder} names a port that is not in ports` });
     }
+    for (const [misspelt] of values.flatMap((text) => [...text.matchAll(MISSPELT)])) {
+      const message = `${misspelt} is not a placeholder; there are \${dir} and \${port:NAME}`;
+      problems.push({ path: [field], message });
+    }
   }
   return problems;
 }
 
 const PLACEHOLDER = /\$\{(dir|port:([^}]*))\}/g;
+
+/** What looks like one, but has no end or capitals. Any other may be meant for a shell, such as `${PORT:-80}`. */
+const MISSPELT = /\$\{(?:(?:dir|port:[^}]*)$|(?!port:)[Pp][Oo][Rr][Tt][Ss]?:[A-Za-z_][\w-]*\})/g;
 
 async function launch(name: string, spec: ServiceSpec): Promise<RunningService> {
   const cwd = resolve(spec.cwd ?? '.');
