@@ -35,6 +35,10 @@ const READ = [
     "Folder of installed packages and runtimes (default: `quiesce` in the user's cache folder)",
   ],
   ['XDG_CACHE_HOME', "The user's cache folder (default: `~/.cache`)"],
+  [
+    'QUIESCE_IGNORED_SIGNALS',
+    'Set by the command `quiesce` for itself: the signals that were ignored when it began',
+  ],
   ['PATH', 'Where programs are looked for; a scenario may set its own'],
   ['NO_COLOR', 'Not empty: no colours in the terminal'],
   ['TERM', '`dumb`: no colours in the terminal'],
@@ -314,7 +318,10 @@ export function variablesInSources() {
       for (const [, name] of text.matchAll(/process\.env\.([A-Z]\w*)/g)) names.add(name);
       for (const [, list = ''] of text.matchAll(/\{([^{}]*)\} = process\.env\b/g)) {
         // The rest, and names that are only removed from it (`NAME: _name`), are not read.
-        for (const name of list.split(',')) if (!/^\s*\.\.\.|:\s*_/.test(name)) names.add(name.trim());
+        for (const part of list.split(',')) {
+          const [, name] = /^\s*(\w+)(?!\s*:\s*_)\b/.exec(part) ?? [];
+          if (name !== undefined) names.add(name);
+        }
       }
     }
   }

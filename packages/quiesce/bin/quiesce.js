@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env sh
 ':' /*
 # Node gives all signals their default action when it starts. Only a shell can say which ones are to be ignored, as
 # with nohup, and for what a script starts with "&". To a shell, what is above does nothing.

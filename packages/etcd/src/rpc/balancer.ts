@@ -76,11 +76,6 @@ export interface BalancerInit {
 }
 
 const statusMethod = MaintenanceService.status.path;
-
-/** @throws EtcdError where it isn't etcd that has answered. */
-function readStatus(message: Uint8Array): StatusResponse {
-  return readable(statusMethod, () => StatusResponse.decode(message));
-}
 const statusRequest = StatusRequest.encode({}).finish();
 
 /** How long a search gives an endpoint before it also asks the next one, in ms. RFC 8305 recommends this value. */
@@ -423,6 +418,11 @@ const unanswered = new DeadlineExceededError('no answer so far', {
   method: statusMethod,
   sent: true,
 });
+
+/** @throws EtcdError where it isn't etcd that has answered. */
+function readStatus(message: Uint8Array): StatusResponse {
+  return readable(statusMethod, () => StatusResponse.decode(message));
+}
 
 function statusOf({ address, state, failures, error }: Endpoint): EndpointStatus {
   return { endpoint: address, state, failures, error };

@@ -37,3 +37,11 @@ function problemText(source: string, { path, message, place }: PlanProblem): str
   const steps = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`)).join('');
   return [where, steps.replace(/^\./, ''), message].filter((part) => part !== '').join(': ');
 }
+
+/** A problem of fields with one another, with the caller's options or with this machine. */
+export interface CombinationProblem {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  /** What to do about it. */
+  readonly hint: string | undefined;
+}

@@ -38,3 +38,18 @@ export type PlanExport = Plan | (() => Plan | Promise<Plan>);
 export function definePlan(plan: PlanExport): PlanExport {
   return plan;
 }
+
+/** What is right in a plan, part by part. */
+export interface PlanParts {
+  readonly services: Readonly<Record<string, Partial<ServiceSpec>>>;
+  readonly defaults: Part<ScenarioDefaults>;
+  /** At their places in the plan. */
+  readonly scenarios: readonly Part<Partial<ScenarioSpec>>[];
+}
+
+/** The fields of a part of a plan that are right. */
+export interface Part<Fields> {
+  readonly fields: Fields;
+  /** Whether these are all fields that are there. */
+  readonly whole: boolean;
+}

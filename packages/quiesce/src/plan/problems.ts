@@ -6,33 +6,10 @@ import { nameMatcher } from '../glob.js';
 import { checkerProblem } from '../perturb/checker.js';
 import { findExecutable } from '../process/executable.js';
 import { witnessProblem } from '../run/witness.js';
-import type { ServiceSpec } from '../service/service.js';
 import { expandedNames } from './matrix.js';
 import type { OverridingOptions, ScenarioDefaults } from './options.js';
-import type { Matrix, ScenarioSpec } from './plan.js';
-
-/** What is right in a plan, part by part. */
-export interface PlanParts {
-  readonly services: Readonly<Record<string, Partial<ServiceSpec>>>;
-  readonly defaults: Part<ScenarioDefaults>;
-  /** At their places in the plan. */
-  readonly scenarios: readonly Part<Partial<ScenarioSpec>>[];
-}
-
-/** The fields of a part of a plan that are right. */
-interface Part<Fields> {
-  readonly fields: Fields;
-  /** Whether these are all fields that are there. */
-  readonly whole: boolean;
-}
-
-/** A problem of fields with one another, with the caller's options or with this machine. */
-export interface CombinationProblem {
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-  /** What to do about it. */
-  readonly hint: string | undefined;
-}
+import type { Matrix, Part, PlanParts } from './plan.js';
+import type { CombinationProblem } from './plan-error.js';
 
 /** What the caller sets for a whole plan, as far as these problems depend on it. */
 export type Caller = OverridingOptions & { readonly only?: readonly string[] };

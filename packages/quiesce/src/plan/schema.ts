@@ -8,9 +8,8 @@ import { command, environment, expected, list, names, positiveInteger, strict, t
 import type { PlanText } from './file/plan-text.js';
 import type { Option } from './option.js';
 import { options } from './options.js';
-import type { Plan } from './plan.js';
-import { PlanError, type PlanProblem } from './plan-error.js';
-import type { CombinationProblem, PlanParts } from './problems.js';
+import type { Plan, PlanParts } from './plan.js';
+import { type CombinationProblem, PlanError, type PlanProblem } from './plan-error.js';
 
 type OptionFields = { [K in keyof typeof options]: z.ZodExactOptional<(typeof options)[K]['schema']> };
 

@@ -7,8 +7,8 @@ import { dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatMs } from '../../duration.js';
 import { messageOf, UsageError } from '../../errors.js';
-import type { Plan } from '../plan.js';
-import { combinationProblems, type PlanParts } from '../problems.js';
+import type { Plan, PlanParts } from '../plan.js';
+import { combinationProblems } from '../problems.js';
 import type { PlanOverrides } from '../resolve.js';
 import { checkPlan } from '../schema.js';
 
