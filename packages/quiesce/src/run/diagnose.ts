@@ -61,7 +61,7 @@ type Seen = Omit<Stacks, 'child'>;
  * The stacks of all threads of some live processes (the first six). They come from gdb if it is installed and may
  * attach, otherwise from /proc: each thread's name, state and wait channel. Python frames come from py-spy if it is
  * installed, otherwise, for a hang, from Python itself. What the main thread of a hung Node does comes from its
- * inspector. Takes at most 85 s per process. gdb leaves the processes as they were, running or stopped.
+ * inspector. Takes at most 95 s per process. gdb leaves the processes as they were, running or stopped.
  * @param faultingTid number of the thread that died, whose stack comes first.
  */
 export async function threadStacks(

@@ -18,7 +18,11 @@ export interface NodeState {
 
 /** An answer comes at once or, if the main thread is in native code, never. */
 const ANSWER_MS = 3_000;
+/** How long another process may have the port: another tester that asks a program, or somebody's debugger. */
+const TAKEN_MS = 10_000;
 const POLL_MS = 20;
+/** Where SIGUSR1 makes a Node listen, unless its options say otherwise. */
+const INSPECTOR_PORT = 9229;
 const FREE_POLLS = 25;
 /** The part of that time that may be spent on workers. */
 const WORKERS_MS = 2_000;
@@ -60,13 +64,14 @@ const state = z.looseObject({
 });
 const targets = z.array(z.looseObject({ webSocketDebuggerUrl: z.string() })).min(1);
 
-/** All Node processes use the same port. */
+/** All Node processes use the same port. Those that this process asks take turns. */
 let turn: Promise<unknown> = Promise.resolve();
 
 /**
  * Asks a Node process through its inspector what its main thread does. SIGUSR1 starts the inspector, so the program
- * needs no preparation. Takes at most a few seconds. Meanwhile the process listens for debuggers on the loopback
- * interface. If its event loop doesn't turn, it continues to listen, so it is asked only before it is ended.
+ * needs no preparation. Takes at most a few seconds, and 10 s more if another process has the port. Meanwhile the
+ * process listens for debuggers on the loopback interface. If its event loop doesn't turn, it continues to listen, so
+ * it is asked only before it is ended.
  * @returns the state, or why there is none.
  */
 export async function nodeState(
@@ -81,18 +86,32 @@ export async function nodeState(
 
 async function ask(pid: number, signal: AbortSignal | undefined): Promise<NodeState | { problem: string }> {
   if (!catchesSigusr1(pid)) return { problem: 'it does not take SIGUSR1, which would start the inspector' };
+  const until = performance.now() + TAKEN_MS;
+  for (;;) {
+    while (isTaken(pid) && performance.now() < until && !signal?.aborted) await delay(POLL_MS);
+    const state = await askOnce(pid, signal);
+    // A Node that can't have the port gives up at once. It tries again at the next SIGUSR1.
+    if (state !== TAKEN || performance.now() >= until || signal?.aborted) return state;
+  }
+}
+
+const TAKEN = { problem: `port ${INSPECTOR_PORT}, which its inspector needs, is in use` };
+
+async function askOnce(
+  pid: number,
+  signal: AbortSignal | undefined,
+): Promise<NodeState | { problem: string }> {
   return within(ANSWER_MS, signal, async (limit) => {
     try {
       const port = await inspectorPort(pid, limit);
+      if (port === undefined) return TAKEN;
       const listed = await fetch(`http://127.0.0.1:${port}/json/list`, { signal: limit });
       const [target] = targets.parse(await listed.json());
       const state = await stateOf(target?.webSocketDebuggerUrl ?? '', limit);
       await portIsFree(pid, port, limit);
       return state;
     } catch (error) {
-      if (limit.aborted) {
-        return { problem: 'its main thread is in native code that does not return, or port 9229 is taken' };
-      }
+      if (limit.aborted) return { problem: 'its main thread is in native code that does not return' };
       return { problem: `its inspector does not answer: ${messageOf(error)}` };
     }
   });
@@ -103,13 +122,14 @@ const catchesSigusr1 = (pid: number): boolean => {
   return (BigInt(`0x${mask}`) & SIGUSR1_BIT) !== 0n;
 };
 
-/** The port that it began to listen on, or the usual one if it listens on that already. */
-async function inspectorPort(pid: number, signal: AbortSignal): Promise<number> {
+/** The port that it began to listen on, or the usual one if it has it already. `undefined` if another process has it. */
+async function inspectorPort(pid: number, signal: AbortSignal): Promise<number | undefined> {
   const before = loopbackPorts(pid);
   process.kill(pid, 'SIGUSR1');
   for (;;) {
-    const port = loopbackPorts(pid).find((port) => port === 9229 || !before.includes(port));
+    const port = loopbackPorts(pid).find((port) => port === INSPECTOR_PORT || !before.includes(port));
     if (port !== undefined) return port;
+    if (isTaken(pid)) return undefined;
     await delay(POLL_MS, undefined, { signal });
   }
 }
@@ -128,11 +148,28 @@ function loopbackPorts(pid: number): number[] {
       (fd) => /^socket:\[(\d+)\]$/.exec(linkOfProc(`/proc/${pid}/fd/${fd}`))?.[1],
     ),
   );
+  return listeners(pid).flatMap(({ address, port, inode }) =>
+    address === LOOPBACK && own.has(inode) ? [port] : [],
+  );
+}
+
+/** Whether the port is in use, and not by its inspector. */
+const isTaken = (pid: number): boolean =>
+  !loopbackPorts(pid).includes(INSPECTOR_PORT) && listeners(pid).some(({ port }) => port === INSPECTOR_PORT);
+
+const LOOPBACK = '0100007F';
+
+/** What listens on 127.0.0.1 or on all addresses in the network of a process. */
+function listeners(pid: number): { address: string; port: number; inode: string }[] {
   // sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode: 0A is LISTEN.
   const lines = readProc(`/proc/${pid}/net/tcp`).matchAll(
-    /^ *\d+: 0100007F:([0-9A-F]{4}) \S+ 0A (?:\S+ +){5}(\d+)/gm,
+    /^ *\d+: (0100007F|00000000):([0-9A-F]{4}) \S+ 0A (?:\S+ +){5}(\d+)/gm,
   );
-  return [...lines].flatMap(([, port = '', inode]) => (own.has(inode) ? [Number.parseInt(port, 16)] : []));
+  return [...lines].map(([, address = '', port = '', inode = '']) => ({
+    address,
+    port: Number.parseInt(port, 16),
+    inode,
+  }));
 }
 
 /** A worker of the process. */
