@@ -63,7 +63,7 @@ ${['expected', 'exit-code', 'signal', 'hang', 'dirty-output', 'threads-left', 'u
 figure.timeline { max-width: 46rem; min-width: 0; break-inside: avoid; } .timeline .legend { display: block; } .timeline .legend > span { margin: 0 .75rem 0 0; }
 .says { margin: .25rem 0 .5rem; font-weight: 600; overflow-wrap: anywhere; }
 .exit-timeline { display: block; overflow: visible; print-color-adjust: exact; }
-.exit-timeline text { font: 11px system-ui, sans-serif; fill: var(--text); }
+.exit-timeline text { font: 11px system-ui, sans-serif; fill: var(--text); paint-order: stroke; stroke: var(--bg); stroke-width: 3px; stroke-linejoin: round; }
 .t-ran { fill: var(--bar); background: var(--bar); } .t-waited { fill: var(--k-hang); background: var(--k-hang); }
 .t-slept, .t-unseen, .t-mark { fill: var(--faint); background: var(--faint); stroke: none; } .t-held { fill: var(--k-exit-code); background: var(--k-exit-code); }
 .t-mark, .t-unseen, .t-axis { stroke: var(--faint); } .t-unseen { stroke-dasharray: 2 3; }
