@@ -175,6 +175,10 @@ interface Options {
 }
 
 function parse(args: string[]): Options {
+  if (args.includes('--help')) {
+    console.log(USAGE);
+    process.exit();
+  }
   try {
     const { values, positionals } = parseArgs({
       args,

@@ -70,6 +70,10 @@ function write(name: string, text: string): void {
 }
 
 function parse(args: string[]): { runs: number; jobs: number; only: string[]; seed: number; out: string } {
+  if (args.includes('--help')) {
+    console.log(USAGE);
+    process.exit();
+  }
   try {
     const { values } = parseArgs({
       args,

@@ -13,12 +13,14 @@ import { provideRuntimes } from '../provide/runtimes.mjs';
 
 await main(async (args) => {
   await prepare();
+  const program = [process.execPath, inRoot('scenarios', 'dist', 'cure.js'), ...args];
+  if (args.includes('--help')) return show(program);
   await provideRuntimes();
   findPythons();
   const onlyBuild = args.length === 1 && args[0] === 'build';
   await buildAddons({ release: !onlyBuild });
   if (onlyBuild) return 0;
-  const code = await show([process.execPath, inRoot('scenarios', 'dist', 'cure.js'), ...args]);
+  const code = await show(program);
   const document = inRoot('docs', 'measurements', 'cure.md');
   if (existsSync(document)) {
     const biome = inRoot('node_modules', '.bin', 'biome');

@@ -7,7 +7,7 @@ import { prepare } from '../build/prepare.mjs';
 import { countCargoTests } from '../checks/count-cargo-tests.mjs';
 import { testFilesOfClient } from '../hosts/test-files.mjs';
 import { run } from '../lib/command.mjs';
-import { refuseUnknown, SetupError } from '../lib/errors.mjs';
+import { Help, refuseUnknown, SetupError } from '../lib/errors.mjs';
 import { main } from '../lib/main.mjs';
 import { inRoot, tester } from '../lib/paths.mjs';
 import { mustRun, step, tail } from '../lib/step.mjs';
@@ -183,6 +183,7 @@ const blind = (tool, output) =>
 
 await main(async (args) => {
   const hint = `npm run sanitizers -- [${Object.keys(PARTS).join(' ')}]`;
+  if (args.includes('--help')) throw new Help(hint);
   refuseUnknown(args, Object.keys(PARTS), (part) => `there is no part named '${part}'`, hint);
   const listed = [...WITHOUT_ADDON, ...COVERING, ...COVERING_WITHOUT_TLS];
   refuseUnknown(

@@ -9,6 +9,6 @@ import { provideRuntimes } from '../provide/runtimes.mjs';
 
 await main(async (args) => {
   await prepare();
-  await provideRuntimes();
+  if (!args.includes('--help')) await provideRuntimes();
   return show([process.execPath, inRoot('scenarios', 'dist', 'soak.js'), ...args]);
 });

@@ -26,6 +26,9 @@ export class UsageError extends SetupError {
   }
 }
 
+/** The answer to `--help`: how a command is used. */
+export class Help extends Error {}
+
 /**
  * Fails on the first name that isn't known. So no list of names in this repository outlives what it names.
  * @param {Iterable<string>} names

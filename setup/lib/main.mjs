@@ -1,6 +1,6 @@
 // @ts-check
 import { endChildren } from './command.mjs';
-import { SetupError } from './errors.mjs';
+import { Help, SetupError } from './errors.mjs';
 
 /** Oldest Node that runs this project. */
 const MIN_NODE = 20;
@@ -28,6 +28,7 @@ export async function main(command) {
     requireNode();
     process.exitCode = await command(process.argv.slice(2));
   } catch (error) {
+    if (error instanceof Help) return void process.stdout.write(`${error.message}\n`);
     if (!(error instanceof SetupError)) throw error;
     if (error.output) process.stderr.write(`${error.output}\n`);
     process.stderr.write(`✖ ${error.message}\n`);

@@ -216,6 +216,17 @@ describe('npm test', () => {
     }
   });
 
+  it('says how it and the other commands are used', () => {
+    for (const name of ['test', 'field', 'fuzz', 'sanitizers', 'soak', 'cure', 'nemesis']) {
+      const command = inRoot('setup', 'commands', `${name}.mjs`);
+      const { status, stdout, stderr } = spawnSync(process.execPath, [command, '--help'], {
+        encoding: 'utf8',
+      });
+      assert.equal(status, 0, stderr);
+      assert.match(stdout, new RegExp(`^npm (?:run )?${name} -- \\[`, 'm'));
+    }
+  });
+
   it('counts what cargo test says', () => {
     const output =
       'test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured\n' +
