@@ -189,7 +189,7 @@ export class Watch<Entry = KeyValue>
   [Symbol.asyncIterator](): AsyncIterator<WatchEvent<Entry>, void, void> {
     this.#claim('a loop over events');
     this.#iterator ??= new ItemIterator({
-      next: () => this.#subscription.next().then(this.#eventsOf),
+      next: () => this.#subscription.next().then(this.#takeEvents),
       close: () => this.close(),
     });
     this.#loop ??= new OneLoop(this.#iterator, 'watch');
@@ -208,7 +208,11 @@ export class Watch<Entry = KeyValue>
 
   async *#batches(): AsyncGenerator<WatchBatch<Entry>, void, void> {
     try {
-      for (let batch = await this.#next(); batch; batch = await this.#next()) yield batch;
+      for (;;) {
+        const batch = this.#take(await this.#subscription.next());
+        if (batch === undefined) return;
+        yield batch;
+      }
     } finally {
       this.close();
     }
@@ -253,17 +257,15 @@ export class Watch<Entry = KeyValue>
     this.close();
   }
 
-  async #next(): Promise<WatchBatch<Entry> | undefined> {
-    const batch = await this.#subscription.next();
+  /** Notes what the consumer gets. */
+  #take(batch: WatchBatch<Entry> | undefined): WatchBatch<Entry> | undefined {
     if (batch !== undefined) this.#batch = batch;
     return batch;
   }
 
   // A waiting watch keeps its promises for long, so that V8 moves them to its old generation: the fewer, the better.
-  readonly #eventsOf = (batch: WatchBatch<Entry> | undefined): readonly WatchEvent<Entry>[] | undefined => {
-    if (batch !== undefined) this.#batch = batch;
-    return batch?.events;
-  };
+  readonly #takeEvents = (batch: WatchBatch<Entry> | undefined): readonly WatchEvent<Entry>[] | undefined =>
+    this.#take(batch)?.events;
 
   #claim(consumer: Consumer): void {
     if (this.#consumer === undefined) {
@@ -338,11 +340,9 @@ export class Watch<Entry = KeyValue>
 
   async #nextOrError(): Promise<WatchBatch<Entry> | undefined> {
     try {
-      const batch = await this.#subscription.next();
-      if (batch !== undefined) {
-        this.#nextEmitted = batch.events[0];
-        this.#batch = batch;
-      } else if (!this.#hasListeners) await this.#untilListened();
+      const batch = this.#take(await this.#subscription.next());
+      if (batch !== undefined) this.#nextEmitted = batch.events[0];
+      else if (!this.#hasListeners) await this.#untilListened();
       return batch;
     } catch (error) {
       if (!this.#hasListeners) await this.#untilListened();
