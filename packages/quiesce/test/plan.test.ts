@@ -155,6 +155,22 @@ test('a placeholder that nothing fills in is named, with what it needs', async (
   assert.equal((await runPlan({ scenarios: [shell] })).ok, true);
 });
 
+test('a placeholder that its matrix lacks is named before anything is installed', async () => {
+  const text = `scenarios:
+  - { name: a, command: ['\${runtime}', '\${npm}/cli.js'], matrix: { runtime: [node@22] } }
+  - { name: b, command: ['\${npm}/bin/x', '\${python}'], matrix: { 'npm:x': [1.0.0] } }
+  - { name: c, command: ['\${runtime}', '\${npm}/\${python}'], matrix: { runtime: [node@22], 'npm:x': [1.0.0] } }
+`;
+  const error = await loadPlan(file('partly.yaml', text), { overrides: {} }).then(
+    () => assert.fail('it is wrong'),
+    (error: PlanError) => error,
+  );
+  assert.deepEqual(error.problems.map(problemText), [
+    "2:25 scenarios.0.command: ${npm} needs a matrix with the axis npm:NAME (such as matrix: { 'npm:NAME': [1.2.3] } in a plan)",
+    '3:25 scenarios.1.command: ${python} needs a matrix with the axis python or pypi:NAME (such as matrix: { python: [python3] } in a plan)',
+  ]);
+});
+
 test('a module has no places, but paths', async () => {
   const text = 'export default { scenarios: [{ name: "a", command: ["true"], timeout: 10 }] };';
   assert.match(
@@ -375,6 +391,11 @@ test('a plan that contains itself is refused', () => {
 test('a field that is undefined counts as absent', async () => {
   const absent = { timeout: undefined, env: undefined, until: undefined } as unknown as object;
   assert.equal((await run({ command: ['true'], runs: 1, ...absent })).ok, true);
+  const scenario = { name: 'a', command: ['true'] };
+  const without = { services: { db: undefined }, scenarios: [{ ...scenario, uses: ['db'] }] };
+  assert.throws(() => checkPlan(without, 'x', 'written'), /unknown service "db"/);
+  const axes = { 'npm:a': undefined, 'npm:b': ['1.0.0'] };
+  assert.ok(checkPlan({ scenarios: [{ ...scenario, matrix: axes }] }, 'x', 'written'));
 });
 
 test('an exact name is chosen before a pattern', () => {

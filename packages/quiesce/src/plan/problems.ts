@@ -143,11 +143,22 @@ function programProblem(
   baseDir: string,
 ): Problem | undefined {
   // A matrix or a service fills placeholders in later.
-  if (/\$\{(?:runtime|python|npm|dir|port:[^}]*)\}/.test(program)) return undefined;
+  if (program.search(PLACEHOLDER) >= 0) return undefined;
   if (!hasDirectory && program.includes('/') && !isAbsolute(program)) return undefined;
   const found = findExecutable(program, resolve(baseDir, cwd ?? '.'), env?.PATH ?? process.env.PATH);
   return found.path === undefined ? found : undefined;
 }
+
+/** The axes that fill in placeholders of a command, and an example of each. */
+const AXES = new Map([
+  ['runtime', { name: 'runtime', is: /^runtime$/, example: 'runtime: [node@22]' }],
+  ['python', { name: 'python or pypi:NAME', is: /^(?:python$|pypi:)/, example: 'python: [python3]' }],
+  ['npm', { name: 'npm:NAME', is: /^npm:/, example: "'npm:NAME': [1.2.3]" }],
+]);
+
+const PLACEHOLDER = /\$\{(runtime|python|npm|dir|port:[^}]*)\}/g;
+/** At other places in a word, the text may be meant for a shell. */
+const IN_WORD = new RegExp(`^${PLACEHOLDER.source}(?=$|/\\S*$)`);
 
 /** The problem with a placeholder that nothing fills in. No program has such a name. */
 function placeholderProblem(
@@ -155,31 +166,22 @@ function placeholderProblem(
   matrix: Matrix = {},
 ): Problem | undefined {
   const axes = Object.keys(matrix);
-  const filled = {
-    runtime: axes.includes('runtime'),
-    python: axes.some((axis) => axis === 'python' || axis.startsWith('pypi:')),
-    npm: axes.some((axis) => axis.startsWith('npm:')),
-  };
-  // In other words, the text may be meant for a shell.
-  const [placeholder, name] =
-    /\$\{(runtime|python|npm|dir|port:[^}]*)\}/.exec(program) ??
-    words
-      .map((word) => /^\$\{(runtime|python|npm|dir|port:[^}]*)\}(?=$|\/\S*$)/.exec(word))
-      .find((found) => found !== null && !filled[found[1] as keyof typeof filled]) ??
-    [];
-  if (placeholder === undefined || name === undefined || filled[name as keyof typeof filled])
-    return undefined;
-  if (name === 'dir' || name.startsWith('port:')) {
+  const inWords = words.map((word) => IN_WORD.exec(word)).filter((found) => found !== null);
+  for (const [placeholder, name = ''] of [...program.matchAll(PLACEHOLDER), ...inWords]) {
+    const axis = AXES.get(name);
+    if (axis === undefined) {
+      return {
+        problem: `only a service has ${placeholder}`,
+        hint: 'its provides gives it to scenarios, as a variable',
+      };
+    }
+    if (axes.some((one) => axis.is.test(one))) continue;
     return {
-      problem: `only a service has ${placeholder}`,
-      hint: 'its provides gives it to scenarios, as a variable',
+      problem: `${placeholder} needs a matrix with the axis ${axis.name}`,
+      hint: `such as matrix: { ${axis.example} } in a plan`,
     };
   }
-  const needed = { runtime: 'runtime', python: 'python or pypi:NAME', npm: 'npm:NAME' };
-  return {
-    problem: `${placeholder} needs a matrix with the axis ${needed[name as keyof typeof needed]}`,
-    hint: 'such as matrix: { runtime: [node@22] } in a plan',
-  };
+  return undefined;
 }
 
 function directoryProblem(cwd: string | undefined, baseDir: string): Problem | undefined {

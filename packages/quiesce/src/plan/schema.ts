@@ -103,7 +103,7 @@ export function checkPlan(
   const { unknown, wrong } = sorted((parsed.error?.issues ?? []).flatMap(narrowed));
   const problems = [
     ...unknown.map(({ path, key, message }) => ({ path, message, place: locate([...path, key], true) })),
-    ...[...wrong, ...contradictions(plan), ...further(partsOf(given, form)).map(withHint)]
+    ...[...wrong, ...contradictions(given), ...further(partsOf(given, form)).map(withHint)]
       .map(({ path, message }) => ({ path, message, place: locate(path, false) }))
       .sort((a, b) => lineOf(a) - lineOf(b)),
   ];
