@@ -67,13 +67,13 @@ export async function spawnGroup(
   const cwd = resolve(given);
   let program: StartedProgram;
   const id = randomUUID();
-  live.set(id, sequence);
   const starter = (await startedSpawner()) ?? nodeStarter;
   const socket = starter.listens && outputs === 3 ? `quiesce-${id}` : undefined;
   const added: Record<string, string> = {
     ...add?.({ pid: starter.pid, socket }),
     [INSIDE]: [env[INSIDE], id].filter(Boolean).join(':'),
   };
+  live.set(id, sequence);
   try {
     program = await starter.start({ command, cwd, env, added, socket: socket ?? '', outputs, sequence });
   } catch (error) {
