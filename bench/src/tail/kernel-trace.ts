@@ -18,6 +18,12 @@ const BUFFER_KIB = 48 * 1024;
 
 const TRACEFS = '/sys/kernel/tracing';
 
+/** The signals that end a benchmark, and its exit codes. */
+const INTERRUPTS = [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const;
+
 /** Why this machine can't trace, with what to do about it; `undefined` if it can. */
 export function traceMissing(): string | undefined {
   if (process.platform !== 'linux') return 'only Linux has a trace of the kernel';
@@ -30,13 +36,15 @@ export function traceMissing(): string | undefined {
 
 /**
  * The kernel's trace of the whole machine (Documentation/trace/ftrace.rst), in an instance of its own, which no other
- * tracer sees. Its times are those of CLOCK_MONOTONIC, as are the clients'.
+ * tracer sees. Its times are those of CLOCK_MONOTONIC, as are the clients'. It ends with this process at the latest.
  */
 export class KernelTrace implements Disposable {
   readonly #folder = join(TRACEFS, 'instances', `quiesce-${process.pid}`);
 
   constructor() {
     mkdirSync(this.#folder);
+    process.once('exit', this.#remove);
+    for (const [signal, code] of INTERRUPTS) process.once(signal, () => process.exit(code));
     this.#set('tracing_on', '0');
     this.#set('trace_clock', 'mono');
     this.#set('buffer_size_kb', String(BUFFER_KIB));
@@ -59,9 +67,14 @@ export class KernelTrace implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    process.off('exit', this.#remove);
+    this.#remove();
+  }
+
+  readonly #remove = (): void => {
     this.stop();
     rmdirSync(this.#folder);
-  }
+  };
 
   #set(file: string, value: string): void {
     writeFileSync(join(this.#folder, file), value);
