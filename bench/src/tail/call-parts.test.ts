@@ -89,7 +89,7 @@ test('a thread that nobody woke continues where the other one has done its part'
   assert.deepEqual(whole(call?.javaScript), { works: 30, wakes: 0, waits: 0, sleeps: 0 });
 });
 
-test('neither acknowledgements nor PINGs are taken for requests or answers', () => {
+test('acknowledgements, which carry no data, are no segments', () => {
   const { toServer, toClient } = read(RECORDED);
   assert.deepEqual(
     [toServer.map(({ bytes }) => bytes), toClient.map(({ bytes }) => bytes)],

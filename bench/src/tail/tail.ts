@@ -7,7 +7,7 @@ import { FLOOR_VALUE_BYTES, writeJson } from '../report.js';
 import { figureTable } from '../table.js';
 import { type CallParts, joinCalls, type SingleCall } from './call-parts.js';
 import { KernelTrace, type Thread, threadsOf, traceMissing } from './kernel-trace.js';
-import { activities, type Shares, TraceReader } from './timeline.js';
+import { activities, noShares, TraceReader } from './timeline.js';
 
 /** How long to measure, and where the figures go. */
 export interface TailOptions {
@@ -30,6 +30,7 @@ export interface TailRow {
 }
 
 const OPS = ['get', 'put'] as const;
+type Op = (typeof OPS)[number];
 const WARMUP_SECONDS = 1;
 const GO = 'clientv3';
 
@@ -48,14 +49,12 @@ const COLUMNS: Readonly<Record<string, (call: CallParts) => number>> = {
   GC: ({ collected }) => collected,
 };
 
-const none: Shares = { works: 0, wakes: 0, waits: 0, sleeps: 0 };
-
 /** The columns of the second table: this client's two threads, from the answer's arrival on. */
 const THREAD_COLUMNS: Readonly<Record<string, (call: CallParts) => number>> = Object.fromEntries(
   (['runtime', 'javaScript'] as const).flatMap((thread) =>
     activities.map((activity) => [
       `${thread} ${activity}`,
-      (call: CallParts) => (call[thread] ?? none)[activity],
+      (call: CallParts) => (call[thread] ?? noShares)[activity],
     ]),
   ),
 );
@@ -77,36 +76,13 @@ export async function benchTail({ seconds, rounds, json }: TailOptions): Promise
   const missing = traceMissing();
   if (missing !== undefined) {
     console.log(`${missing}: so this is only what @quiesce/etcd's threads know`);
-    const figures = await counted(server, seconds);
-    writeJson(json, figures);
+    writeJson(json, { figures: await counted(server, seconds) });
     return 0;
   }
-  const clients = [SUBJECT, GO].filter(isAvailable);
-  const calls = Object.fromEntries(
-    OPS.map((op) => [op, new Map(clients.map((client) => [client, [] as CallParts[]]))]),
-  );
-  using trace = new KernelTrace();
-  for (let round = 0; round < rounds; round++) {
-    for (const op of OPS) {
-      for (const client of round % 2 === 0 ? clients : clients.toReversed())
-        calls[op]?.get(client)?.push(...(await traced(trace, server, client, op, seconds)));
-    }
-  }
-  const figures = OPS.flatMap((op) =>
-    [...(calls[op] ?? [])].map(([client, parts]) => ({ op, client, rows: tailRows(parts, COLUMNS), parts })),
-  );
+  const figures = await measured(server, { seconds, rounds });
   for (const op of OPS) {
-    const table = figureTable([op, 'client', 'calls', ...Object.keys(COLUMNS)]);
     const ofOp = figures.filter((figure) => figure.op === op);
-    for (const i of (ofOp[0]?.rows ?? []).keys()) {
-      const rows = ofOp.map(({ client, rows }) => ({ client, ...(rows[i] as TailRow) }));
-      for (const { name, client, calls, means } of rows)
-        table.push([name, client, calls, ...Object.values(means).map(Math.round)]);
-      const [ours, theirs] = rows;
-      if (ours !== undefined && theirs !== undefined)
-        table.push([ours.name, 'difference', '', ...differences(ours, theirs).map(Math.round)]);
-    }
-    console.log(`\none ${op} after another: means in µs\n${table.toString()}`);
+    printClients(op, ofOp);
     const subject = ofOp.find(({ client }) => client === SUBJECT);
     printRows(
       `${SUBJECT}, from the arrival of the answer on`,
@@ -117,6 +93,45 @@ export async function benchTail({ seconds, rounds, json }: TailOptions): Promise
   return 0;
 }
 
+/** The calls of one client. */
+interface Figure {
+  readonly op: Op;
+  readonly client: string;
+  readonly parts: readonly CallParts[];
+  readonly rows: readonly TailRow[];
+}
+
+async function measured(
+  server: EtcdServer,
+  { seconds, rounds }: Pick<TailOptions, 'seconds' | 'rounds'>,
+): Promise<Figure[]> {
+  const clients = [SUBJECT, GO].filter(isAvailable);
+  const pairs = OPS.flatMap((op) => clients.map((client) => ({ op, client, parts: [] as CallParts[] })));
+  using trace = new KernelTrace();
+  for (let round = 0; round < rounds; round++) {
+    for (const op of OPS) {
+      const inTurn = pairs.filter((pair) => pair.op === op);
+      for (const { client, parts } of round % 2 === 0 ? inTurn : inTurn.toReversed())
+        parts.push(...(await traced(trace, server, client, op, seconds)));
+    }
+  }
+  return pairs.map((pair) => ({ ...pair, rows: tailRows(pair.parts, COLUMNS) }));
+}
+
+/** All clients side by side, and the difference between the two. */
+function printClients(op: Op, figures: readonly Figure[]): void {
+  const table = figureTable([op, 'client', 'calls', ...Object.keys(COLUMNS)]);
+  for (const i of (figures[0]?.rows ?? []).keys()) {
+    const rows = figures.map(({ client, rows }) => ({ client, ...(rows[i] as TailRow) }));
+    for (const { name, client, calls, means } of rows)
+      table.push([name, client, calls, ...Object.values(means).map(Math.round)]);
+    const [ours, theirs] = rows;
+    if (ours !== undefined && theirs !== undefined)
+      table.push([ours.name, 'difference', '', ...differences(ours, theirs).map(Math.round)]);
+  }
+  console.log(`\none ${op} after another: means in µs\n${table.toString()}`);
+}
+
 /** By how much each mean of a row is above another row's. */
 function differences({ means }: TailRow, other: TailRow): number[] {
   return Object.entries(means).map(([column, mean]) => mean - (other.means[column] ?? 0));
@@ -125,7 +140,7 @@ function differences({ means }: TailRow, other: TailRow): number[] {
 async function run(
   server: EtcdServer,
   client: string,
-  op: (typeof OPS)[number],
+  op: Op,
   seconds: number,
   counters: boolean,
 ): Promise<TailRun> {
@@ -145,7 +160,7 @@ async function traced(
   trace: KernelTrace,
   server: EtcdServer,
   client: string,
-  op: (typeof OPS)[number],
+  op: Op,
   seconds: number,
 ): Promise<CallParts[]> {
   trace.start();
@@ -176,15 +191,15 @@ async function traced(
   return joined;
 }
 
-async function counted(server: EtcdServer, seconds: number): Promise<object> {
-  const figures = [];
+async function counted(server: EtcdServer, seconds: number): Promise<Omit<Figure, 'parts'>[]> {
+  const figures: Omit<Figure, 'parts'>[] = [];
   for (const op of OPS) {
     const { calls } = await run(server, SUBJECT, op, seconds, true);
     const rows = tailRows(calls, COUNTED_COLUMNS);
     printRows(`one ${op} after another: means in µs`, rows);
     figures.push({ op, client: SUBJECT, rows });
   }
-  return { figures };
+  return figures;
 }
 
 function printRows(title: string, rows: readonly TailRow[]): void {
@@ -194,7 +209,7 @@ function printRows(title: string, rows: readonly TailRow[]): void {
   console.log(`\n${title}\n${table.toString()}`);
 }
 
-/** Means of the calls around the median, around p99, and between quantiles. */
+/** Means, in µs, of the calls around the median, around p99, and between quantiles. */
 export function tailRows<Call extends { readonly micros: number }>(
   calls: readonly Call[],
   columns: Readonly<Record<string, (call: Call) => number>>,

@@ -17,6 +17,8 @@ export type Threads = ReadonlySet<number>;
 /** How long each activity took, in µs. */
 export type Shares = Record<Activity, number>;
 
+export const noShares: Readonly<Shares> = { works: 0, wakes: 0, waits: 0, sleeps: 0 };
+
 /** A TCP segment that is in its receiver's socket. */
 export interface Segment {
   readonly at: number;
@@ -41,7 +43,7 @@ export class TraceReader {
   readonly toClient: Segment[] = [];
   readonly wakings: Waking[] = [];
 
-  /** @param woken the threads whose wake-ups are kept */
+  /** @param woken the threads whose wake-ups are kept. */
   constructor(
     port: number,
     groups: readonly Threads[],
@@ -81,7 +83,7 @@ export class TraceReader {
     this.#note(at);
   }
 
-  /** @param by the thread that begins to wake it; `undefined` once it is awake */
+  /** @param by the thread that begins to wake it; `undefined` once it is awake. */
   #woken(at: number, by: number | undefined, fields: string): void {
     const thread = Number(WOKEN.exec(fields)?.[1]);
     if (by !== undefined && this.woken.has(thread)) this.wakings.push({ at, by, thread });
@@ -144,7 +146,7 @@ export class GroupTimeline {
 
   /** How long each activity took between two times. */
   between(from: number, to: number): Shares {
-    const shares: Shares = { works: 0, wakes: 0, waits: 0, sleeps: 0 };
+    const shares: Shares = { ...noShares };
     for (let i = lastUpTo(this.#times, from), at = from; at < to; i++) {
       const until = Math.min(this.#times[i + 1] ?? to, to);
       shares[this.#activities[i] ?? 'sleeps'] += until - at;
