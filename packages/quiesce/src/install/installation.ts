@@ -28,12 +28,18 @@ export interface InstallOptions {
   readonly python?: string | undefined;
 }
 
+/** The pattern of a package's name. */
+export const PACKAGE = /^(npm|pypi):((?:@[\w.-]+\/)?[\w][\w.-]*)$/;
+
+/** The pattern of a runtime and its version. */
+export const RUNTIME = /^(node|bun|deno)@([\w.-]+)$/;
+
 /**
  * Reads `npm:NAME` or `pypi:NAME`.
  * @throws UsageError when it is neither.
  */
 export function parsePackageName(text: string): PackageName {
-  const [, registry, name] = /^(npm|pypi):((?:@[\w.-]+\/)?[\w][\w.-]*)$/.exec(text) ?? [];
+  const [, registry, name] = PACKAGE.exec(text) ?? [];
   if (name !== undefined) return { registry: registry as PackageName['registry'], name };
   throw new UsageError(`${JSON.stringify(text)} is not a package`, 'give npm:NAME or pypi:NAME');
 }
@@ -43,7 +49,7 @@ export function parsePackageName(text: string): PackageName {
  * @throws UsageError when it isn't one.
  */
 export function parseRuntime(text: string): { readonly name: string; readonly version: string } {
-  const [, name, version] = /^(node|bun|deno)@([\w.-]+)$/.exec(text) ?? [];
+  const [, name, version] = RUNTIME.exec(text) ?? [];
   if (name !== undefined && version !== undefined) return { name, version };
   throw new UsageError(
     `${JSON.stringify(text)} is not a runtime`,

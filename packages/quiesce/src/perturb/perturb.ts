@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '../errors.js';
+import { wholeUpTo } from '../number-text.js';
 import { isMusl } from '../process/c-library.js';
 import { findExecutable } from '../process/executable.js';
 
@@ -101,6 +102,19 @@ const parts: readonly Part[] = [
   },
 ];
 
+const PART = `(?:${PERTURBATIONS.join('|')})(?:=[0-9]+)?`;
+
+/** The pattern of what `parsePerturb` reads, for schemas. An editor shows it, so it is a plain one. */
+export const PERTURBATION = new RegExp(`^\\s*(?:none|all|${PART}(?:\\s*,\\s*${PART})*)\\s*$`);
+
+/** Of those, the ones whose values are in range. */
+export const USABLE_PERTURBATION = new RegExp(
+  `^(?:${parts.map(({ name, least, most }) => `${name}=${wholeUpTo(least, most)}`).join('|')}|[a-z,\\s])*$`,
+);
+
+/** The pattern of a list that has a part twice. */
+export const TWICE = new RegExp(PERTURBATIONS.map((name) => `${name}[\\s\\S]*${name}`).join('|'));
+
 /**
  * Reads a list such as `amplify,nice` (values drawn for each run), `amplify=7,nice=3` (these values in each run),
  * `all` (some of all parts that are available here, drawn for each run) or `none`.
@@ -116,7 +130,7 @@ export function parsePerturb(text: string): PerturbChoice | null {
   }
   const chosen = new Map<PerturbationName, number | null>();
   for (const word of words) {
-    const [name = '', value] = word.split('=', 2);
+    const [, name = '', value] = /^([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
     const part = parts.find((known) => known.name === name);
     if (name === 'none' || name === 'all') {
       throw new UsageError(`the perturbation ${name} can't be combined with others`, 'give it alone');

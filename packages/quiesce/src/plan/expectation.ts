@@ -22,9 +22,11 @@ export const expectation = z.union(
         .enum(Object.keys(constants.signals), { error: expected('the name of a signal, such as "SIGTERM"') })
         .exactOptional(),
       stderr: z.enum(STDERR, { error: expected('"empty" or "any"') }).exactOptional(),
-    }).refine(({ exitCode, signal }) => exitCode === undefined || signal === undefined, {
-      error: 'give exitCode or signal, not both',
-    }),
+    })
+      .refine(({ exitCode, signal }) => exitCode === undefined || signal === undefined, {
+        error: 'give exitCode or signal, not both',
+      })
+      .meta({ not: { required: ['exitCode', 'signal'] } }),
   ],
   {
     error: expected(

@@ -2,7 +2,7 @@ import { closestMatch } from 'leven';
 import { z } from 'zod';
 import { definedOnly } from '../defined.js';
 import { messageOf, type UsageError } from '../errors.js';
-import { parsePackageName, parseRuntime } from '../install/installation.js';
+import { PACKAGE, parsePackageName, parseRuntime, RUNTIME } from '../install/installation.js';
 import { type ServiceProblem, serviceProblems } from '../service/service.js';
 import { command, environment, expected, list, names, positiveInteger, strict, text } from './fields.js';
 import type { PlanText } from './file/plan-text.js';
@@ -27,11 +27,15 @@ function described({ schema, about, flag, default: usual }: Option<unknown>): z.
 
 const readySchema = strict({
   port: text.describe('The port that must accept connections').exactOptional(),
-  log: text.describe('A regular expression that its output must match').exactOptional(),
+  log: text
+    .meta({ description: 'A regular expression that its output must match', format: 'regex' })
+    .exactOptional(),
   timeoutMs: positiveInteger.describe('Milliseconds until then at most (default: 30000)').exactOptional(),
-}).refine(({ port, log }) => port !== undefined || log !== undefined, {
-  error: expected('a port or a log to wait for'),
-});
+})
+  .refine(({ port, log }) => port !== undefined || log !== undefined, {
+    error: expected('a port or a log to wait for'),
+  })
+  .meta({ anyOf: [{ required: ['port'] }, { required: ['log'] }] });
 
 const serviceSchema = strict({
   command: command.describe(
@@ -48,7 +52,15 @@ const matrix = z
   .record(z.string(), list(text, 'text (quote version numbers)').min(1, { error: expected('some values') }), {
     error: expected('axes with their values, such as runtime: [node@20, node@22]'),
   })
-  .describe('Runs it for each combination of runtime, python, npm:NAME, pypi:NAME');
+  .meta({
+    description: 'Runs it for each combination of runtime, python, npm:NAME, pypi:NAME',
+    minProperties: 1,
+    // `checkAxes` says what is wrong with an axis.
+    propertyNames: { anyOf: [{ enum: ['runtime', 'python'] }, { type: 'string', pattern: PACKAGE.source }] },
+    properties: {
+      runtime: { type: 'array', minItems: 1, items: { type: 'string', pattern: RUNTIME.source } },
+    },
+  });
 
 const scenario = {
   name: text.describe('Unique within the plan'),
@@ -56,6 +68,19 @@ const scenario = {
   group: text.describe('Heading under which the report lists it').exactOptional(),
   ...scenarioFields,
 };
+
+/** `contradictions` says so in words. */
+const runsOrUntil = { required: ['runs', 'until'] };
+
+/** What no scenario can have at once, whatever the defaults say. problems.ts says so in words. */
+const impossible = [
+  { valgrind: true, asan: true },
+  { timeline: true, witness: false },
+  { strict: true, witness: false },
+].map((values) => ({
+  required: Object.keys(values),
+  properties: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { const: value }])),
+}));
 
 /** A plan with such scenarios. */
 const planOf = <T extends z.ZodObject>(scenario: T) =>
@@ -65,11 +90,15 @@ const planOf = <T extends z.ZodObject>(scenario: T) =>
       .record(z.string(), serviceSchema, { error: expected('a mapping of services by name') })
       .describe('Servers that scenarios need, by name')
       .exactOptional(),
-    defaults: strict(scenarioFields).describe('What its scenarios have in common').exactOptional(),
+    defaults: strict(scenarioFields)
+      .meta({ description: 'What its scenarios have in common', not: runsOrUntil })
+      .exactOptional(),
     scenarios: list(scenario, 'scenarios').min(1, { error: 'expected at least one scenario' }),
   });
 
-const writtenScenario = strict({ ...scenario, matrix: matrix.exactOptional() });
+const writtenScenario = strict({ ...scenario, matrix: matrix.exactOptional() }).meta({
+  not: { anyOf: [runsOrUntil, ...impossible] },
+});
 const expandedScenario = strict(scenario);
 const written = planOf(writtenScenario);
 const expanded = planOf(expandedScenario);

@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js';
+import { NUMBER, POSITIVE, upTo } from '../number-text.js';
 import { type Counts, lowerBound, MOST_CONFIDENCE, upperBound } from './intervals.js';
 import { MOST_RUNS, runsNeeded } from './sample-size.js';
 
@@ -29,7 +30,7 @@ export type Rate = number | string;
  * @throws UsageError when it isn't above 0 and below 1 (100 %).
  */
 export function parseRate(rate: Rate): number {
-  const [, number, percent] = RATE.exec(String(rate)) ?? [];
+  const [, number, percent] = SHARE.exec(String(rate)) ?? [];
   const value = Number(number) / (percent ? 100 : 1);
   if (!(value > 0 && value < 1)) {
     throw new UsageError(
@@ -40,7 +41,20 @@ export function parseRate(rate: Rate): number {
   return value;
 }
 
-const RATE = /^\s*((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(%?)\s*$/i;
+const EXPONENT = '[eE][+-]?[0-9]+';
+
+/** The pattern of a rate or confidence as text, for schemas. An editor shows it, so it is a plain one. */
+export const SHARE = new RegExp(`^\\s*(${NUMBER}(?:${EXPONENT})?)\\s*(%?)\\s*$`);
+
+/** Of those, the ones that are in range. Where there is an exponent, a pattern can't say. */
+const inRange = (number: string, percent: string): RegExp =>
+  new RegExp(`^\\s*(?:${number}|${percent}\\s*%|${POSITIVE}${EXPONENT}\\s*%?)\\s*$`);
+
+/** The pattern of rates as text that are above 0 and below 1. */
+export const USABLE_RATE = inRange(upTo('1', false), upTo('100', false));
+
+/** The pattern of confidences as text that are not too high. */
+export const USABLE_CONFIDENCE = inRange(upTo(String(MOST_CONFIDENCE), true), upTo('99.9999999', true));
 
 /**
  * Reads a confidence.
