@@ -18,7 +18,7 @@ export const USABLE_DURATION = new RegExp(
 );
 
 /**
- * The milliseconds in a duration, rounded up to at least 1.
+ * The milliseconds in a duration, to the nearest microsecond, and at least one.
  * @throws UsageError when it isn't a positive duration of at most 24 days, or has no unit.
  */
 export function parseDuration(duration: Duration): number {
@@ -35,7 +35,7 @@ export function parseDuration(duration: Duration): number {
       'give a positive number with a unit, such as 500ms, 10s or 2m',
     );
   }
-  return Math.ceil(ms);
+  return Math.max(1, Math.round(ms * 1_000)) / 1_000;
 }
 
 /** Whether it is a duration, but of more than 24 days. */

@@ -1,9 +1,11 @@
 // How the tester decides each run's end, with real programs that end in these ways.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { parseDuration } from '../src/duration.js';
 import { outcomeLabel, run, runPlan, type ScenarioResult } from '../src/index.js';
+import { startTimer } from '../src/process/timer.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const node = (program: string): string[] => [process.execPath, '-e', program];
@@ -65,6 +67,29 @@ describe('a run ends', () => {
     assert.match(label, /hang/i);
     assert.equal(result.ok, false);
     assert.deepEqual(alive(marker), []);
+  });
+
+  test('by itself, where the tester is too busy at the timeout to have read of it', async () => {
+    const began = join(temporaryDirectory('busy'), 'began');
+    const command = ['sh', '-c', `date +%s%3N > ${began}; sleep 0.3`];
+    // Until a few moments after the timeout, in which nobody asks why the notice is late.
+    const busy = setInterval(() => {
+      const at = existsSync(began) ? Number(readFileSync(began, 'utf8')) : 0;
+      if (at === 0 || Date.now() < at + 150) return;
+      clearInterval(busy);
+      while (Date.now() < at + 905) {}
+    }, 1);
+    const { runs } = await run({ command, runs: 1, timeout: '900ms' });
+    assert.equal(outcomeLabel(runs[0]?.outcome ?? { kind: 'hang' }), 'clean');
+  });
+
+  test('at its timeout, and not before', async () => {
+    for (let ms = 0.1; ms < 12; ms += 0.37) {
+      const end = performance.now() + ms;
+      await startTimer(ms).passed;
+      assert.ok(performance.now() >= end, `${ms}`);
+    }
+    assert.deepEqual(['0.4ms', '1.1h', '0.0001ms'].map(parseDuration), [0.4, 3_960_000, 0.001]);
   });
 
   test('dirty, by what a dying runtime prints though it exits with 0', async () => {

@@ -16,6 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EnvironmentError } from '../src/errors.js';
 import { nodeStarter } from '../src/process/node-starter.js';
 import { spawnGroup } from '../src/process/process-group.js';
+import { hasEnded } from '../src/process/processes.js';
 import { cancelSequence, newSequence, SPAWNER_FILE, startedSpawner } from '../src/process/spawner.js';
 import type { Start, StartedProgram, Starter } from '../src/process/started-program.js';
 import { cli, startCli } from './support/cli.js';
@@ -248,6 +249,25 @@ except ChildProcessError: print('none')`;
     assert.equal(other.leftNothing(), false, 'it runs');
     process.kill(other.pid, 'SIGKILL');
     await other.closed;
+  });
+
+  test('kills a program that has just ended, and not the next one of its sequence', async () => {
+    const sequence = newSequence();
+    const start = (...command: string[]) =>
+      spawnGroup(command, { cwd: dir, env: process.env, outputs: 3, sequence });
+    const first = await start('/bin/sleep', '0.2');
+    // It has no variable to know it by, like any program that its own exec hasn't replaced yet.
+    const next = start('/usr/bin/env', '-i', '/bin/sleep', '0.5');
+    await sleep(50);
+    // This process learns neither that the first has ended nor that the next runs.
+    execFileSync('/bin/sleep', ['0.4']);
+    assert.equal(hasEnded(first.pid), true);
+    first.kill('SIGKILL');
+    assert.deepEqual(first.members(), []);
+    assert.deepEqual(await first.exited, { code: 0, signal: null });
+    const second = await next;
+    assert.deepEqual(await second.exited, { code: 0, signal: null });
+    for (const group of [first, second]) group.release();
   });
 
   test('starts the programs of a sequence one after another', async () => {

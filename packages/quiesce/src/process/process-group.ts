@@ -85,19 +85,31 @@ export async function spawnGroup(
       cause: error,
     });
   }
-  // The code that awaits `exited` gets the error.
-  program.exited.catch(() => {});
   const { pid, startedAt } = program;
+  let ended = false;
+  program.exited.then(
+    () => {
+      ended = true;
+    },
+    () => {},
+  );
+  // The next program of its sequence may have been started once this one has gone: its child of the spawner isn't ours.
+  // Once this process knows of the end, it also knows whether the next one waits.
+  const nextWaits = (): boolean => ended || exists(pid);
   const isOurs: Belongs = (environment, parent) =>
     environment.includes(id) ||
     // A daemon may have no environment. The spawner is its parent then.
-    (starter.listens && isAlone(id, sequence) && parent() === starter.pid && !environment.includes(INSIDE));
+    (starter.listens &&
+      isAlone(id, sequence) &&
+      parent() === starter.pid &&
+      !environment.includes(INSIDE) &&
+      nextWaits());
   const strays = (): LiveProcess[] => processesOutside(pid, isOurs, performance.now() - startedAt);
   const kill = (signal: NodeJS.Signals): void => {
     if (program.leftNothing()) return;
     const signalled = new Set<number>();
     for (let i = 0; i < MOST_KILLS; i++) {
-      if (exists(pid)) send(-pid, signal);
+      send(-pid, signal);
       const found = strays().filter((stray) => !signalled.has(stray.pid));
       if (found.length === 0) return;
       for (const stray of found) {
@@ -109,7 +121,7 @@ export async function spawnGroup(
   const remaining = (): LiveProcess[] =>
     program.leftNothing()
       ? []
-      : [...(exists(pid) ? listProcesses().filter(({ group }) => group === pid) : []), ...strays()];
+      : [...(exists(-pid) ? listProcesses().filter(({ group }) => group === pid) : []), ...strays()];
   const release = onProcessExit(() => kill('SIGKILL'));
   return {
     ...program,
@@ -173,7 +185,8 @@ function beginningOf(path: string): string {
 /** How much of a file's first line Linux reads. */
 const SHEBANG_BYTES = 256;
 
-const exists = (group: number): boolean => send(-group, 0);
+/** Whether a process or, by a negative number, a group exists. */
+const exists = (pid: number): boolean => send(pid, 0);
 
 /** Whether a process exists that could receive a signal. */
 function send(to: number, signal: NodeJS.Signals | 0): boolean {

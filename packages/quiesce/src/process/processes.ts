@@ -47,6 +47,10 @@ const otherThread = (pid: number): number | undefined =>
     .map(Number)
     .find((tid) => !isDead(stateOf(`/proc/${pid}/task/${tid}`)));
 
+/** Whether it has ended, or none has its number. Linux only; false elsewhere. */
+export const hasEnded = (pid: number): boolean =>
+  process.platform === 'linux' && isDead(stateOf(`/proc/${pid}`)) && otherThread(pid) === undefined;
+
 /** The first thread of a process, or if that has ended, another living one. */
 export const liveThread = (pid: number): number =>
   isDead(stateOf(`/proc/${pid}`)) ? (otherThread(pid) ?? pid) : pid;

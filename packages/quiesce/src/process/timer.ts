@@ -6,11 +6,16 @@ export interface Timer {
   stop(): void;
 }
 
-/** Starts a timer. */
+/** Starts a timer. It never ends too early: Node's own may, by a millisecond or two. */
 export function startTimer(ms: number): Timer {
+  const end = performance.now() + ms;
   let timeout: NodeJS.Timeout | undefined;
   const passed = new Promise<void>((resolve) => {
-    timeout = setTimeout(resolve, ms);
+    const wait = (): void => {
+      const rest = end - performance.now();
+      timeout = setTimeout(() => (performance.now() < end ? wait() : resolve()), Math.ceil(rest));
+    };
+    wait();
   });
   return { passed, stop: () => clearTimeout(timeout) };
 }

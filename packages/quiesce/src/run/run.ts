@@ -3,7 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BoundedOutput } from '../process/bounded-output.js';
 import { listProc, readProc } from '../process/proc.js';
 import { type GroupMember, type ProcessGroup, spawnGroup } from '../process/process-group.js';
-import { ancestorsOf, haltOf, innermostNumber, isRunning, procFolder } from '../process/processes.js';
+import {
+  ancestorsOf,
+  haltOf,
+  hasEnded,
+  innermostNumber,
+  isRunning,
+  procFolder,
+} from '../process/processes.js';
 import { signalName } from '../process/signal-names.js';
 import type { ExitStatus } from '../process/started-program.js';
 import { startTimer } from '../process/timer.js';
@@ -235,9 +242,9 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
     const timeout = startTimer(startedAt + spec.timeoutMs - performance.now());
     let hung = await Promise.race([ended.then(() => false), timeout.passed.then(() => true)]);
     timeout.stop();
-    if (hung && performance.now() - startedAt > spec.timeoutMs + LATE_MS) {
-      // The tester was stopped, or got no CPU time. The program may have ended in time, and the notice of that hasn't
-      // been read yet.
+    if (hung && (hasEnded(group.pid) || performance.now() - startedAt > spec.timeoutMs + LATE_MS)) {
+      // The program may have ended in time, and the notice of that hasn't been read yet: the tester was stopped, or got
+      // no CPU time.
       hung = await Promise.race([ended.then(() => false), delay(AFTER_STOP_MS, true)]);
     }
     if (hung && crashes.length > 0) {
