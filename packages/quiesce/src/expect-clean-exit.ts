@@ -1,10 +1,11 @@
 import { AssertionError } from 'node:assert';
 import { definedOnly } from './defined.js';
-import { requireObject } from './errors.js';
 import { splitCommand } from './plan/command-line.js';
+import { rate } from './plan/fields.js';
 import type { ScenarioDefaults } from './plan/options.js';
 import { scenarioText } from './report/terminal.js';
 import type { ScenarioResult } from './results/result.js';
+import { checkCall } from './session/options.js';
 import { run, type SessionOptions } from './session/session.js';
 import type { Rate } from './statistics/rate-goal.js';
 
@@ -47,7 +48,7 @@ export async function checkCleanExit(
   command: string | readonly string[],
   options: CleanExitOptions = {},
 ): Promise<{ ok: boolean; message: string; result: ScenarioResult }> {
-  requireObject(options, "expectCleanExit's options");
+  checkCall(options, "expectCleanExit's options", { below: rate }, 'elsewhere');
   const { below, ...spec } = options;
   const words = typeof command === 'string' ? splitCommand(command) : command;
   const result = await run({ ...spec, ...definedOnly({ until: below }), command: words });

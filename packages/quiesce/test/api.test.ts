@@ -33,7 +33,7 @@ const mistakes: readonly (readonly [string, () => unknown, string, RegExp])[] = 
   ],
   ['loadPlan without a file', () => api.loadPlan?.(), 'UsageError', /^loadPlan's file must be text$/],
   ['mergeReports with null', () => api.mergeReports?.(null), 'UsageError', /^reports must be a list/],
-  ['mergeReports of nothing', () => api.mergeReports?.([{}]), 'UsageError', /^a report must be/],
+  ['mergeReports of nothing', () => api.mergeReports?.([{}]), 'UsageError', /^a report to merge must be/],
   ['htmlReport of nothing', () => api.htmlReport?.(null), 'UsageError', /^there is neither/],
   ['a misspelt field of a service', () => service({ reedy: {} }), 'ServiceError', /has no field "reedy"$/],
   [

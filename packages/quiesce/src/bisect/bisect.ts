@@ -1,5 +1,6 @@
 // bisect/: finds the published version of a package that changed how a program ends. It runs a session with one version
 // after another. Installing is in install/.
+import { z } from 'zod';
 import { EnvironmentError, requireObject, UsageError } from '../errors.js';
 import {
   type InstallOptions,
@@ -7,11 +8,13 @@ import {
   type PackageName,
   publishedVersions,
 } from '../install/installation.js';
+import { text } from '../plan/fields.js';
 import { fill } from '../plan/matrix.js';
 import type { Plan, ScenarioSpec } from '../plan/plan.js';
 import { chosenScenarios, type PlanOverrides, resolvePlan } from '../plan/resolve.js';
 import { checkPlan } from '../plan/schema.js';
 import type { ScenarioResult } from '../results/result.js';
+import { type CallFields, callback, checkCall, overrideFields, sessionFields } from '../session/options.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 
 /** One version that was tried. */
@@ -60,6 +63,12 @@ export interface BisectOptions
   readonly onTried?: (tried: Tried) => void;
 }
 
+const { until: _until, allowFailures: _allow, shard: _shard, ...overrides } = overrideFields;
+const bisectFields: CallFields = {
+  ...{ ...overrides, ...sessionFields, onTried: callback },
+  ...{ package: z.unknown(), from: text, to: text, python: text },
+};
+
 /**
  * Finds the version of a package that brought or cured a failure, by halving. It runs the only chosen scenario of the
  * plan, whose command refers to the installation as `${python}` or `${npm}`. A version is bad when any of its runs
@@ -71,7 +80,7 @@ export interface BisectOptions
  */
 export async function bisect(plan: Plan, options: BisectOptions): Promise<BisectResult> {
   requireObject(plan, 'a plan');
-  requireObject(options, "bisect's options");
+  checkCall(options, "bisect's options", bisectFields);
   requireObject(options.package, 'the package');
   checkPlan(plan, 'plan', 'expanded');
   refuseWithoutPlace(chosenScenarios(plan.scenarios, options.only), options.package);

@@ -2,11 +2,13 @@
 // themselves are in statistics/, the wording in report/.
 import { definedOnly } from '../defined.js';
 import { requireObject, UsageError } from '../errors.js';
+import { text } from '../plan/fields.js';
 import { expandMatrix } from '../plan/matrix.js';
 import type { ScenarioDefaults } from '../plan/options.js';
 import type { Plan, ScenarioSpec } from '../plan/plan.js';
 import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
 import { countsOf, type PlanResult } from '../results/result.js';
+import { type CallFields, checkCall, ofSession, overrideFields, sessionFields } from '../session/options.js';
 import { runResolved, type SessionOptions } from '../session/session.js';
 import { type FisherExact, fisherExact, holm } from '../statistics/fisher.js';
 import { CONFIDENCE, type Counts, clopperPearson, type Interval } from '../statistics/intervals.js';
@@ -60,6 +62,10 @@ export type ComparePlanOptions = { readonly before: string; readonly after: stri
 > &
   Omit<SessionOptions, 'interleave'>;
 
+const { only: _only, until: _until, allowFailures: _allow, ...overrides } = overrideFields;
+const { interleave: _, ...ofPlan } = sessionFields;
+const comparePlanFields: CallFields = { ...overrides, ...ofPlan, before: text, after: text };
+
 /** Default number of runs of each side: enough to prove 13 % against none. */
 export const COMPARED_RUNS = 60;
 const POWER = 0.8;
@@ -72,7 +78,7 @@ const POWER = 0.8;
  * start a process.
  */
 export async function compare(options: CompareOptions): Promise<ComparisonResult> {
-  requireObject(options, "compare's options");
+  checkCall(options, "compare's options", ofSession('signal', 'onProgress', 'stacks'), 'elsewhere');
   requireObject(options.before, 'before');
   requireObject(options.after, 'after');
   const { before, after, signal, onProgress, stacks, runs = COMPARED_RUNS, ...defaults } = options;
@@ -91,7 +97,7 @@ export async function compare(options: CompareOptions): Promise<ComparisonResult
  */
 export async function comparePlan(plan: Plan, options: ComparePlanOptions): Promise<ComparisonResult> {
   requireObject(plan, 'a plan');
-  requireObject(options, "comparePlan's options");
+  checkCall(options, "comparePlan's options", comparePlanFields);
   return compareScenarios(plan, options, 'plan');
 }
 

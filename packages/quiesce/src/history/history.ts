@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { EnvironmentError, messageOf, QuiesceError, UsageError } from '../errors.js';
 import { writeAtomically } from '../files/atomic-write.js';
 import { withLock } from '../files/file-lock.js';
-import { outcomeCounts, type PlanResult } from '../results/result.js';
+import { outcomeCounts, type PlanResult, requireResult } from '../results/result.js';
 import { schemaProblem } from '../schema-problem.js';
 
 /** Default file of the history, relative to the working directory. */
@@ -60,13 +60,14 @@ type Session = z.infer<typeof sessionSchema>;
  * Adds the result of a session to a history: a file of JSON lines, one for each session. The file is created if it
  * doesn't exist. Scenarios without runs are left out. A session that resumed earlier ones replaces them, since it has
  * their runs. Testers that end at the same time don't overwrite each other's entries.
- * @throws UsageError when the file isn't a history; EnvironmentError when it can't be written.
+ * @throws UsageError when the result isn't one or the file isn't a history; EnvironmentError when it can't be written.
  */
 export async function addToHistory(
   file: string,
   result: PlanResult,
   label: string | null = null,
 ): Promise<void> {
+  requireResult(result, "a history's session");
   const made = result.scenarios.filter(({ runs }) => runs.length > 0);
   if (made.length === 0) return;
   const session: Session = {

@@ -5,7 +5,7 @@ import { difference } from '../plan/difference.js';
 import type { RecordedScenario } from '../plan/scenario.js';
 import type { Shard } from '../plan/shard.js';
 import type { Host } from '../results/host.js';
-import { allOk, overlap, type PlanResult, type ScenarioResult } from '../results/result.js';
+import { allOk, overlap, type PlanResult, requireResult, type ScenarioResult } from '../results/result.js';
 import { ScenarioTally } from '../results/tally.js';
 
 /** A report, and its name in an error, such as the file name. */
@@ -25,7 +25,7 @@ export function mergeReports(reports: readonly NamedReport[]): PlanResult {
     throw new UsageError('reports must be a list, each with its name and report');
   for (const each of reports) {
     requireObject(each, 'a named report');
-    requireObject(each.report, 'a report');
+    requireResult(each.report, 'a report to merge');
   }
   if (reports.length === 0) throw new UsageError('there is no report to merge');
   const names = new Set(

@@ -35,7 +35,8 @@ export const expected =
 /** Text that isn't empty. */
 export const text = z
   .string({ error: expected('text') })
-  .min(1, { error: expected('text that is not empty') });
+  .min(1, { error: expected('text that is not empty') })
+  .refine((given) => !given.includes('\0'), { error: expected('text without NUL bytes') });
 
 /** True or false. */
 export const flag = z.boolean({ error: expected('true or false') });

@@ -129,7 +129,7 @@ export function checkPlan(
   const { locate = () => undefined, further = () => [] } = more;
   const given = withoutUndefined(plan);
   const parsed = (form === 'written' ? written : expanded).safeParse(given);
-  const { unknown, wrong } = sorted((parsed.error?.issues ?? []).flatMap(narrowed));
+  const { unknown, wrong } = sorted(parsed.error);
   const problems = [
     ...unknown.map(({ path, key, message }) => ({ path, message, place: locate([...path, key], true) })),
     ...[...wrong, ...contradictions(given), ...further(partsOf(given, form)).map(withHint)]
@@ -198,11 +198,18 @@ function narrowed(issue: z.core.$ZodIssue): readonly z.core.$ZodIssue[] {
   return close?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })) ?? [issue];
 }
 
+/** What is wrong, unknown fields first. */
+export function problemsOf(error: z.ZodError): PlanProblem[] {
+  const { unknown, wrong } = sorted(error);
+  return [...unknown.map(({ path, message }) => ({ path, message })), ...wrong];
+}
+
 /** Separates unknown fields, one by one, from everything else that is wrong. */
-function sorted(issues: readonly z.core.$ZodIssue[]): {
+function sorted(error: z.ZodError | undefined): {
   unknown: (PlanProblem & { readonly key: string })[];
   wrong: PlanProblem[];
 } {
+  const issues = (error?.issues ?? []).flatMap(narrowed);
   const unknown: (PlanProblem & { readonly key: string })[] = [];
   const wrong: PlanProblem[] = [];
   const meant = new Set<string>();

@@ -27,7 +27,8 @@ export const PLACES: readonly {
   { index: 'JOB_COMPLETION_INDEX', first: 0, count: null }, // Kubernetes Indexed Job
 ];
 
-const MOST_SHARDS = 100_000;
+/** The largest number of shards. */
+export const MOST_SHARDS = 100_000;
 
 /**
  * Reads which shard this is. `2/5` states it. `auto` takes it from the variables of the CI system. `auto/5` does the

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { formatMs } from '../duration.js';
-import type { PlanResult } from '../results/result.js';
+import { type PlanResult, requireResult } from '../results/result.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
 import { causeLines, failureCounts, printable, rateText, runsText } from './text.js';
@@ -14,6 +14,7 @@ const MOST_ANNOTATIONS = 10;
  * that failed, and a notice if there are more.
  */
 export function githubAnnotations(result: PlanResult): string {
+  requireResult(result, 'what to report');
   const file = result.planFile === null ? {} : { file: result.planFile };
   const errors = result.scenarios
     .filter(({ ok }) => !ok)
@@ -48,6 +49,7 @@ export function githubQuote(text: string): string {
 
 /** The table of the result as Markdown, for a GitHub step's summary. */
 export function githubSummary(result: PlanResult): string {
+  requireResult(result, 'what to report');
   const rows = result.scenarios.map((scenario) => {
     const { exitMs, runs, failed } = scenario;
     const exit = exitMs === null ? '' : `${formatMs(exitMs.median)} / ${formatMs(exitMs.p99)}`;

@@ -1,4 +1,4 @@
-import type { PlanResult } from '../results/result.js';
+import { type PlanResult, requireResult } from '../results/result.js';
 import { savedReport } from '../results/saved-report.js';
 import type { NamedComparison } from './comparison.js';
 
@@ -10,5 +10,6 @@ export function jsonReport(
   result: PlanResult,
   comparisons?: readonly NamedComparison[],
 ): Record<string, unknown> {
+  requireResult(result, 'what to report');
   return { ...savedReport(result), ...(comparisons && { comparisons }) };
 }

@@ -1,5 +1,5 @@
 import XMLBuilder from 'fast-xml-builder';
-import type { PlanResult, ScenarioResult } from '../results/result.js';
+import { type PlanResult, requireResult, type ScenarioResult } from '../results/result.js';
 import { VERSION } from '../version.js';
 import { scenarioText } from './terminal.js';
 import { failureCounts, printable, runsText } from './text.js';
@@ -18,6 +18,7 @@ const builder = new XMLBuilder({
  * scenario that failed has a `failure`; one that couldn't be run completely has an `error`.
  */
 export function junitReport(result: PlanResult): string {
+  requireResult(result, 'what to report');
   const groups = new Map<string, ScenarioResult[]>();
   for (const scenario of result.scenarios) {
     const name = scenario.scenario.group ?? 'quiesce';

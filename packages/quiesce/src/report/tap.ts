@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { PlanResult, ScenarioResult } from '../results/result.js';
+import { type PlanResult, requireResult, type ScenarioResult } from '../results/result.js';
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
@@ -8,6 +8,7 @@ import { verdictOf } from './verdict.js';
 
 /** The result as TAP (Test Anything Protocol) version 14: a test point for each scenario, with what it showed as YAML. */
 export function tapReport(result: PlanResult): string {
+  requireResult(result, 'what to report');
   const { scenarios } = result;
   const lines = ['TAP version 14', `1..${scenarios.length}`, `# quiesce ${VERSION}`];
   for (const [i, scenario] of scenarios.entries()) {

@@ -3,7 +3,7 @@ import Table from 'cli-table3';
 import pc from 'picocolors';
 import stringWidth from 'string-width';
 import { formatMs } from '../duration.js';
-import type { FailureGroup, PlanResult, ScenarioResult } from '../results/result.js';
+import { type FailureGroup, type PlanResult, requireResult, type ScenarioResult } from '../results/result.js';
 import { withoutHostThreads } from '../run/host-threads.js';
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
@@ -41,6 +41,7 @@ const MOST_LEFT = 6;
  * (110 if the width is unknown), and fits into 60.
  */
 export function terminalReport(result: PlanResult, colour: boolean, columns?: number): string {
+  requireResult(result, 'what to report');
   const c = pc.createColors(colour);
   const parts = [table(result, Math.max(LEAST_WIDTH, Math.min(columns ?? USUAL_WIDTH, WIDEST)), c)];
   const notes = result.scenarios.flatMap((scenario) => scenarioNotes(scenario, result.planFile, c));

@@ -1,3 +1,4 @@
+import { requireObject, UsageError } from '../errors.js';
 import type { RecordedScenario } from '../plan/scenario.js';
 import { type Outcome, outcomeLabel } from '../run/outcome.js';
 import type { Evidence, RunRecord } from '../run/run.js';
@@ -81,6 +82,22 @@ export interface PlanResult {
   /** Services that couldn't start, or died while they were needed. */
   readonly serviceFailures: readonly { readonly service: string; readonly message: string }[];
   readonly scenarios: readonly ScenarioResult[];
+}
+
+/**
+ * For callers without types.
+ * @param what the argument, such as "the report to resume".
+ * @throws UsageError when it isn't a result.
+ */
+export function requireResult(value: unknown, what: string): void {
+  requireObject(value, what);
+  const { scenarios, serviceFailures, startedAt } = value as Partial<PlanResult>;
+  const isResult =
+    startedAt instanceof Date &&
+    Array.isArray(serviceFailures) &&
+    Array.isArray(scenarios) &&
+    scenarios.every((each: Partial<ScenarioResult> | null) => each?.scenario && Array.isArray(each.runs));
+  if (!isResult) throw new UsageError(`${what} is not a result`, 'give what runPlan or readReport returned');
 }
 
 /** Whether two results have runs in common. Such runs count as evidence only once. */

@@ -6,9 +6,10 @@ import type { Plan, ScenarioSpec } from '../plan/plan.js';
 import { type PlanOverrides, resolvePlan } from '../plan/resolve.js';
 import type { ResolvedPlan, Scenario } from '../plan/scenario.js';
 import { thisHost } from '../results/host.js';
-import { allOk, type PlanResult, type ScenarioResult } from '../results/result.js';
+import { allOk, type PlanResult, requireResult, type ScenarioResult } from '../results/result.js';
 import { notRun, ScenarioTally } from '../results/tally.js';
 import { makeRuns, type ScenarioProgress, type Series } from './make-runs.js';
+import { checkCall, ofSession, overrideFields, sessionFields } from './options.js';
 import { asResumed, refuseOtherReport, resumedTally } from './resume.js';
 import { type ServiceEvent, ServicePool } from './service-pool.js';
 
@@ -63,7 +64,7 @@ export type RunOptions = Omit<ScenarioSpec, 'name' | 'uses' | 'group'> & {
  * can't start a process.
  */
 export async function run(options: RunOptions): Promise<ScenarioResult> {
-  requireObject(options, "run's options");
+  checkCall(options, "run's options", ofSession('signal', 'onProgress', 'bail', 'stacks'), 'elsewhere');
   const { signal, onProgress, bail, stacks, ...spec } = options;
   const words = Array.isArray(spec.command) ? spec.command.join(' ') : '';
   const name = spec.name ?? (words || 'command');
@@ -81,7 +82,7 @@ export async function run(options: RunOptions): Promise<ScenarioResult> {
  */
 export async function runPlan(plan: Plan, options: PlanOverrides & SessionOptions = {}): Promise<PlanResult> {
   requireObject(plan, 'a plan');
-  requireObject(options, "runPlan's options");
+  checkCall(options, "runPlan's options", { ...overrideFields, ...sessionFields });
   const expanded = await expandMatrix(plan, { signal: options.signal });
   return await runResolved(resolvePlan(expanded, options), options);
 }
@@ -104,6 +105,7 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
   const startedAt = new Date();
   const sessions = [...(resume?.sessions ?? []), randomUUID()];
   const start = performance.now();
+  if (resume !== undefined) requireResult(resume, 'the report to resume');
   refuseOtherReport(plan.scenarios, resume);
   const scenarios = plan.scenarios.map((scenario) => asResumed(scenario, resume));
   const services = new ServicePool(plan.services, onProgress, signal);

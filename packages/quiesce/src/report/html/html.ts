@@ -1,7 +1,12 @@
 import type { Sample } from '../../compare/compare.js';
 import { formatMs } from '../../duration.js';
 import { UsageError } from '../../errors.js';
-import type { FailureGroup, PlanResult, ScenarioResult } from '../../results/result.js';
+import {
+  type FailureGroup,
+  type PlanResult,
+  requireResult,
+  type ScenarioResult,
+} from '../../results/result.js';
 import { expectLabel, outcomeLabel } from '../../run/outcome.js';
 import { folded, formatInterpreted, type ThreadStack } from '../../run/stack-trace.js';
 import { VERSION } from '../../version.js';
@@ -42,6 +47,7 @@ const PHASE_TEXT = { work: 'at work', exit: 'at exit', unknown: '' } as const;
 export function htmlReport(result: PlanResult | null, comparisons: readonly NamedComparison[] = []): string {
   if (result === null && comparisons.length === 0)
     throw new UsageError('there is neither a result nor a comparison to show');
+  if (result !== null) requireResult(result, 'what to report');
   // In a comparison, the side "before" is expected to fail.
   const judged = result !== null && comparisons.length === 0;
   const title = judged ? verdictText(result) : 'comparison';
