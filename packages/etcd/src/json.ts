@@ -26,7 +26,8 @@ export function jsonOf(value: unknown): unknown {
   return isPlain(value) ? jsonFields(value) : value;
 }
 
-function jsonFields(object: object): Record<string, unknown> {
+/** The fields of an object, for `JSON.stringify`. */
+export function jsonFields(object: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, jsonOf(value)]));
 }
 

@@ -132,14 +132,7 @@ describe('decoding of keys and events', () => {
 
   it('makes the keys of answers and events the class that users get', () => {
     const key = Buffer.from('k');
-    const kv = new PublicKeyValue({
-      key: new Uint8Array(key),
-      value: new Uint8Array(0),
-      createRevision: 2n,
-      modRevision: 3n,
-      version: 1n,
-      lease: 0n,
-    });
+    const kv = new PublicKeyValue(new Uint8Array(key), new Uint8Array(0), 2n, 3n, 1n, 0n);
     const range = RangeResponse.encode({ header: undefined, kvs: [kv], more: false, count: 1n }).finish();
     assert.deepEqual(RangeResponse.decode(new MessageReader(range)).kvs, [kv]);
     const event = { type: 0, kv, prevKv: kv };

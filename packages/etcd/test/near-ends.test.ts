@@ -41,7 +41,7 @@ function list(
     requests += 1;
     if (requests > 1) visits += to - from;
     const found = keys.slice(from, to).filter(isMatch);
-    const kvs = found.slice(0, limit).map((key) => new KeyValue({ ...empty, key }));
+    const kvs = found.slice(0, limit).map(keyValue);
     const answer = { header: undefined, kvs, more: found.length > limit, count: BigInt(to - from) };
     for (const { parts, more } of assembler.take(answer)) {
       assert.ok(mayContinue, 'there is a page after the last one');
@@ -54,7 +54,7 @@ function list(
   return { pages, requests, visits };
 }
 
-const empty = { value: new Uint8Array(0), createRevision: 1n, modRevision: 1n, version: 1n, lease: 0n };
+const keyValue = (key: Uint8Array): KeyValue => new KeyValue(key, new Uint8Array(0), 1n, 1n, 1n, 0n);
 
 function indexOf(keys: readonly Buffer[], key: Uint8Array): number {
   let low = 0;
@@ -143,7 +143,7 @@ test('one range of few pages is asked for as a whole', () => {
 
 test('a server that tells no count is asked for the rest, and one without keys for nothing', () => {
   const assembler = new PageAssembler(everything, 1, 1n);
-  const kvs = [new KeyValue({ ...empty, key: Buffer.from('a') })];
+  const kvs = [keyValue(Buffer.from('a'))];
   assert.equal(assembler.take({ header: undefined, kvs, more: true, count: 0n }).length, 1);
   assert.deepEqual(assembler.next?.rangeEnd, everything.rangeEnd);
   assert.deepEqual(assembler.take({ header: undefined, kvs: [], more: true, count: 0n })[0]?.more, false);

@@ -53,14 +53,7 @@ export class PrefixMapping implements Mapping<Bytes, Bytes, KeyValue> {
     if (length === 0) return kv;
     // Not spread: V8 takes about 4 µs for a spread followed by further properties.
     const { key, value, createRevision, modRevision, version, lease } = kv;
-    return new KeyValue({
-      key: key.subarray(length),
-      value,
-      createRevision,
-      modRevision,
-      version,
-      lease,
-    });
+    return new KeyValue(key.subarray(length), value, createRevision, modRevision, version, lease);
   }
 
   /** The key without the prefix, or `undefined` when it isn't below the prefix. */

@@ -459,15 +459,15 @@ function deletionOf(key: Uint8Array): Write {
 function written({ key, value, options }: Write, before: KeyValue | undefined): KeyValue | undefined {
   if (value === undefined) return undefined;
   const { createRevision = 0n, modRevision = 0n, version = 0n, lease = 0n } = before ?? {};
-  return new KeyValue({
+  return new KeyValue(
     // Copies, as the caller may continue to use these.
-    key: new Uint8Array(key),
-    value: new Uint8Array(value),
+    new Uint8Array(key),
+    new Uint8Array(value),
     createRevision,
     modRevision,
     version,
-    lease: options.ignoreLease ? lease : BigInt(options.lease ?? 0n),
-  });
+    options.ignoreLease ? lease : BigInt(options.lease ?? 0n),
+  );
 }
 
 /** Bytes as a map key. */

@@ -346,5 +346,5 @@ const isAlike = (one: KeyValue, other: KeyValue): boolean =>
 
 function deleted(key: Uint8Array, modRevision: bigint): KeyValue {
   const none = new Uint8Array(0);
-  return new KeyValue({ key, value: none, createRevision: 0n, modRevision, version: 0n, lease: 0n });
+  return new KeyValue(key, none, 0n, modRevision, 0n, 0n);
 }

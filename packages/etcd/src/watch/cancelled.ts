@@ -2,9 +2,9 @@
 // many watches share. Copies that are kept up to date are in mirror/.
 
 import { CompactedError, EtcdError, type EtcdErrorInit, StatusCode } from '../errors.js';
-import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { goStatusError } from '../server-errors.js';
 import { watchMethod } from './request.js';
+import type { Cancellation } from './watch-message.js';
 
 /** The watch was cancelled by the server, for the reason in `details`, or before it was made. Code `CANCELLED`. */
 export class WatchCancelledError extends EtcdError {}
@@ -13,7 +13,7 @@ export class WatchCancelledError extends EtcdError {}
  * Why the server has cancelled a watch.
  * @internal
  */
-export function cancelledError({ cancelReason, compactRevision }: WatchResponse): EtcdError {
+export function cancelledError({ cancelReason, compactRevision }: Cancellation): EtcdError {
   if (compactRevision !== 0n) {
     return new CompactedError(
       `OUT_OF_RANGE: the watch needs a revision that was compacted; the oldest one left is ${compactRevision}: read the keys again and watch from there`,

@@ -1,7 +1,8 @@
-import { Answer } from '../json.js';
+import { jsonFields } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import { type Event, Event_EventType } from '../rpc/messages/mvccpb.js';
+import type { MessageReader } from '../rpc/messages/message-reader.js';
+import { Event, Event_EventType } from '../rpc/messages/mvccpb.js';
 
 /** One change of a key. */
 export interface WatchEvent<Entry = KeyValue> {
@@ -25,19 +26,79 @@ export interface WatchBatch<Entry = KeyValue> {
   readonly revision: bigint;
 }
 
-/** @internal */
-export function toWatchEvent<Entry>(event: Event, kv: KeyValue, toEntry: ToEntry<Entry>): WatchEvent<Entry> {
-  const type = event.type === Event_EventType.DELETE ? 'delete' : 'put';
-  return new Change(type, toEntry(kv), event.prevKv && toEntry(event.prevKv), kv.modRevision);
+/** Tags of `mvccpb.Event`'s fields, in the order in which etcd writes them. */
+const TYPE_TAG = 0x08;
+const KV_TAG = 0x12;
+const PREV_KV_TAG = 0x1a;
+
+/**
+ * Reads an event of a response, whose tag is next. Returns `undefined` for an event without a key. Most events have a
+ * length of one or two bytes and their fields in order. `MessageReader.keyValue()` says why this is one function.
+ * @internal
+ */
+export function readEvent<Entry>(
+  reader: MessageReader,
+  toEntry: ToEntry<Entry>,
+): WatchEvent<Entry> | undefined {
+  const { message, pos: start } = reader;
+  let at = start + 1;
+  let length = message[at++] as number;
+  if (length >= 0x80) length += ((message[at++] as number) - 1) * 0x80;
+  const end = at + length;
+  if (end - start > LONGEST) return readAny(reader, toEntry);
+  const isDelete = message[at] === TYPE_TAG;
+  if (isDelete) {
+    if (message[at + 1] !== Event_EventType.DELETE) return readAny(reader, toEntry);
+    at += 2;
+  }
+  if (message[at++] !== KV_TAG) return readAny(reader, toEntry);
+  length = message[at++] as number;
+  if (length >= 0x80) length += ((message[at++] as number) - 1) * 0x80;
+  reader.pos = at;
+  at += length;
+  const kv = reader.keyValue(at);
+  let prevKv: KeyValue | undefined;
+  if (kv !== undefined && at < end && message[at++] === PREV_KV_TAG) {
+    length = message[at++] as number;
+    if (length >= 0x80) length += ((message[at++] as number) - 1) * 0x80;
+    reader.pos = at;
+    at += length;
+    prevKv = reader.keyValue(at);
+    if (prevKv === undefined) at = -1;
+  }
+  if (kv === undefined || at !== end) {
+    reader.goBack(start);
+    return readAny(reader, toEntry);
+  }
+  const entry = prevKv === undefined ? undefined : toEntry(prevKv);
+  return new Change(isDelete ? 'delete' : 'put', toEntry(kv), entry, kv.modRevision);
 }
 
-class Change<Entry> extends Answer implements WatchEvent<Entry> {
-  constructor(
-    readonly type: 'put' | 'delete',
-    readonly kv: Entry,
-    readonly prevKv: Entry | undefined,
-    readonly revision: bigint,
-  ) {
-    super();
+/** A length of more than two bytes is above this. */
+const LONGEST = 0x80 * 0x80;
+
+function readAny<Entry>(reader: MessageReader, toEntry: ToEntry<Entry>): WatchEvent<Entry> | undefined {
+  reader.uint32();
+  const { type, kv, prevKv } = Event.decode(reader, reader.uint32());
+  if (kv === undefined) return undefined;
+  const name = type === Event_EventType.DELETE ? 'delete' : 'put';
+  return new Change(name, toEntry(kv), prevKv && toEntry(prevKv), kv.modRevision);
+}
+
+class Change<Entry> implements WatchEvent<Entry> {
+  declare readonly type: 'put' | 'delete';
+  declare readonly kv: Entry;
+  declare readonly prevKv: Entry | undefined;
+  declare readonly revision: bigint;
+
+  constructor(type: 'put' | 'delete', kv: Entry, prevKv: Entry | undefined, revision: bigint) {
+    this.type = type;
+    this.kv = kv;
+    this.prevKv = prevKv;
+    this.revision = revision;
+  }
+
+  toJSON(): Record<string, unknown> {
+    return jsonFields(this);
   }
 }

@@ -1,14 +1,13 @@
 import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
-import { answer } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
-import type { WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
 import { reason } from '../util/kinds.js';
 import type { Waiter } from '../util/wait.js';
 import { waitFor } from '../util/wait.js';
 import { watchCancelled } from './cancelled.js';
 import { Disconnection } from './disconnection.js';
-import { toWatchEvent, type WatchBatch, type WatchEvent } from './event.js';
+import type { WatchBatch, WatchEvent } from './event.js';
 import { encodeCreate, type WatchSpec, watchMethod } from './request.js';
+import type { WatchMessage } from './watch-message.js';
 import type { StreamedWatch, WatchStream } from './watch-stream.js';
 
 /** The approximate memory that an event takes in addition to its key and value, in bytes. */
@@ -141,27 +140,22 @@ export class Subscription<Entry> implements StreamedWatch {
     return this.#queuedBytes < this.#spec.bufferBytes;
   }
 
-  /** Takes a response with events. */
-  take(response: WatchResponse, bytes: number): void {
+  /** Takes the events of the present part of a response. */
+  take(message: WatchMessage): void {
     const events = this.#held;
     this.#held = [];
-    for (const event of response.events) {
-      const { kv } = event;
-      if (kv !== undefined && kv.modRevision >= this.#floor) {
-        events.push(toWatchEvent(event, kv, this.#toEntry));
-      }
-    }
-    const whole = response.fragment ? this.#holdLastRevision(events) : events;
+    message.events(this.#floor, this.#toEntry, events);
+    const whole = message.isContinued ? this.#holdLastRevision(events) : events;
     const last = whole.at(-1);
     if (last === undefined) return;
     this.#nextRevision = last.revision + 1n;
-    this.#deliver(answer({ events: whole, revision: last.revision }), bytes);
+    this.#deliver({ events: whole, revision: last.revision }, message.bytes);
   }
 
   /** Nothing else has happened up to this revision. */
   progress(revision: bigint): void {
     if (revision >= this.#nextRevision) this.#nextRevision = revision + 1n;
-    this.#deliver(answer({ events: [], revision }), 0);
+    this.#deliver({ events: [], revision }, 0);
     for (const waiter of [...this.#progressWaiters]) waiter.resolve(revision);
   }
 

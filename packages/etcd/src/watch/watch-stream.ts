@@ -11,9 +11,10 @@ import {
 } from '../errors.js';
 import { idempotentCall } from '../rpc/call.js';
 import { KVService, WatchService } from '../rpc/generated/etcdserverpb/methods.js';
-import { RangeRequest, type ResponseHeader, type WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { RangeRequest } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/reopening-stream.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
+import { headerOf } from '../rpc/store.js';
 import {
   clearInterval,
   clearTimeout,
@@ -25,7 +26,7 @@ import {
 import { cancelledError } from './cancelled.js';
 import { confirmStore, isBehind } from './confirm-store.js';
 import { encodeCancel, encodeProgress, watchMethod } from './request.js';
-import { type ResponsePart, responseParts } from './response-parts.js';
+import { WatchMessage } from './watch-message.js';
 
 const backoff = { firstMs: 50, longestMs: 2_000 };
 const PROGRESS_RETRY_MS = 200;
@@ -68,8 +69,8 @@ export interface StreamedWatch {
   /** The request that makes the watch at a server, from the next revision that it needs. */
   encodeCreate(id: number): Uint8Array;
   created(id: number, revision: bigint): void;
-  /** Takes a response with events. */
-  take(response: WatchResponse, bytes: number): void;
+  /** Takes the events of the present part of a response. */
+  take(message: WatchMessage): void;
   /** Nothing else has happened up to this revision. */
   progress(revision: bigint): void;
   /** The server no longer sends events for the watch. The watch calls {@link WatchStream.resume} when it has room. */
@@ -105,8 +106,8 @@ export class WatchStream implements StreamOwner {
    * before 3.4, etcd's grpc-proxy) is asked for one watch after another, so that its answers can't be mixed up.
    */
   #usesOurIds: boolean | undefined;
-  /** The header of the last response. */
-  #header: ResponseHeader | undefined;
+  /** The header of the last response, encoded. */
+  #header: Uint8Array | undefined;
   /** Whether the store at the other end is known not to have gone back. */
   #confirmed = false;
   readonly #stopping = new AbortController();
@@ -215,7 +216,7 @@ export class WatchStream implements StreamOwner {
 
   received(message: Uint8Array): Promise<void> | undefined {
     this.#boundAnswer();
-    return this.#receiveParts(responseParts(message));
+    return this.#receiveParts(new WatchMessage(message));
   }
 
   broke(failure: unknown, refused: boolean): void {
@@ -238,75 +239,76 @@ export class WatchStream implements StreamOwner {
     this.#active.clear();
     this.#usesOurIds = undefined;
     this.#boundAnswer();
-    if (this.#header !== undefined) this.#rpc.store?.sawLast(this.#header);
+    const last = this.#header && headerOf(this.#header);
+    if (last !== undefined) this.#rpc.store?.sawLast(last);
     this.#header = undefined;
     this.#confirmed = false;
   }
 
   /** Returns a promise only when it has to wait: most messages need none. */
-  #receiveParts(parts: Generator<ResponsePart, void, void>): Promise<void> | undefined {
-    for (let part = parts.next(); !part.done; part = parts.next()) {
-      const waited = this.#receive(part.value.response, part.value.bytes);
-      if (waited !== undefined) return waited.then(() => this.#receiveParts(parts));
-    }
+  #receiveParts(message: WatchMessage): Promise<void> | undefined {
+    do {
+      const waited = this.#receive(message);
+      if (waited !== undefined) {
+        return waited.then(() => (message.next() ? this.#receiveParts(message) : undefined));
+      }
+    } while (message.next());
     return undefined;
   }
 
   /** Returns a promise only when it has to wait. */
-  #receive(response: WatchResponse, bytes: number): Promise<void> | undefined {
-    const id = Number(response.watchId);
-    if (response.created) return this.#created(id, response);
-    this.#header = response.header;
+  #receive(message: WatchMessage): Promise<void> | undefined {
+    const id = message.watchId;
+    if (message.created) return this.#created(id, message);
+    this.#header = message.encodedHeader;
+    const { cancellation } = message;
     if (id === NO_ID) {
-      const revision = response.header?.revision ?? 0n;
-      if (!response.canceled) for (const watch of this.#active.values()) watch.progress(revision);
+      if (!cancellation.canceled) {
+        for (const watch of this.#active.values()) watch.progress(message.revision);
+      }
       return undefined;
     }
     const watch = this.#active.get(id);
     // The response was already on its way when the watch was cancelled.
     if (watch === undefined) return undefined;
-    if (response.canceled) watch.fail(cancelledError(response));
-    else if (response.events.length === 0) watch.progress(response.header?.revision ?? 0n);
-    else if (watch.hasRoom) watch.take(response, bytes);
-    else return this.#takeOrPause(id, watch, response, bytes);
+    if (cancellation.canceled) watch.fail(cancelledError(cancellation));
+    else if (!message.hasEvents) watch.progress(message.revision);
+    else if (watch.hasRoom) watch.take(message);
+    else return this.#takeOrPause(id, watch, message);
     return undefined;
   }
 
-  async #takeOrPause(
-    id: number,
-    watch: StreamedWatch,
-    response: WatchResponse,
-    bytes: number,
-  ): Promise<void> {
+  async #takeOrPause(id: number, watch: StreamedWatch, message: WatchMessage): Promise<void> {
     // A consumer that only had no turn yet catches up in this time. A consumer that waits for something else doesn't.
     await new Promise((resolve) => setImmediate(resolve));
     if (this.#active.get(id) !== watch) return;
     if (watch.hasRoom) {
-      watch.take(response, bytes);
+      watch.take(message);
       return;
     }
     this.#cancel(watch);
     watch.pause();
   }
 
-  #created(id: number, response: WatchResponse): Promise<void> | undefined {
+  #created(id: number, message: WatchMessage): Promise<void> | undefined {
+    const { cancellation } = message;
     const [first] = this.#creating.keys();
-    if (!response.canceled) this.#usesOurIds ??= id === first;
-    const asked = this.#usesOurIds && !response.canceled ? id : first;
+    if (!cancellation.canceled) this.#usesOurIds ??= id === first;
+    const asked = this.#usesOurIds && !cancellation.canceled ? id : first;
     const watch = asked === undefined ? undefined : this.#creating.get(asked);
     if (asked === undefined || watch === undefined) {
       throw internal(`the server made a watch ${id} that wasn't requested`);
     }
     this.#creating.delete(asked);
-    if (response.canceled) {
-      const error = cancelledError(response);
+    if (cancellation.canceled) {
+      const error = cancelledError(cancellation);
       // The stream's own token has expired. All its watches move to another stream, with another token.
       if (this.#stream.takesAnotherToken(error)) throw error;
       watch.fail(error);
-    } else if (this.#isBehind(watch, response.header)) {
-      return this.#confirmStore(watch).then(() => this.#made(id, watch, response.header));
+    } else if (this.#isBehind(watch, message)) {
+      return this.#confirmStore(watch).then(() => this.#made(id, watch, message));
     } else {
-      this.#made(id, watch, response.header);
+      this.#made(id, watch, message);
       return undefined;
     }
     this.#boundAnswer();
@@ -314,24 +316,24 @@ export class WatchStream implements StreamOwner {
     return undefined;
   }
 
-  #made(id: number, watch: StreamedWatch, header: ResponseHeader | undefined): void {
-    this.#header = header;
+  #made(id: number, watch: StreamedWatch, message: WatchMessage): void {
+    this.#header = message.encodedHeader;
     if (this.#watches.has(watch)) {
       this.#stream.tokenTaken();
       this.#active.set(id, watch);
-      watch.created(id, header?.revision ?? 0n);
+      watch.created(id, message.revision);
     } else this.#stream.send(encodeCancel(id));
     this.#boundAnswer();
     this.#sendCreates();
   }
 
-  #isBehind(watch: StreamedWatch, header: ResponseHeader | undefined): boolean {
+  #isBehind(watch: StreamedWatch, message: WatchMessage): boolean {
     const { store } = this.#rpc;
     const { nextRevision, madeBefore } = watch;
     if (store === undefined || this.#confirmed || nextRevision === 0n) return false;
     // A watch that was made before may have seen nothing for a long time, but the state of its keys follows all that
     // was seen since.
-    return isBehind(store, header, madeBefore ? store.revision : nextRevision - 1n);
+    return isBehind(store, message.header, madeBefore ? store.revision : nextRevision - 1n);
   }
 
   /** The stream isn't read until it is known whether the store has gone back. */

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { InspectOptionsStylized } from 'node:util';
 import { inspect } from '../built-in.js';
 import { ClosedError, EtcdError, StatusCode } from '../errors.js';
-import { jsonOf } from '../json.js';
+import { answer, jsonOf } from '../json.js';
 import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
@@ -211,7 +211,7 @@ export class Watch<Entry = KeyValue>
       for (;;) {
         const batch = this.#take(await this.#subscription.next());
         if (batch === undefined) return;
-        yield batch;
+        yield answer(batch);
       }
     } finally {
       this.close();
@@ -333,7 +333,7 @@ export class Watch<Entry = KeyValue>
         this.#notify(event.type, event);
       }
       if (!this.#hasListeners) await this.#untilListened();
-      if (!this.#dropped) this.#notify('batch', batch);
+      if (!this.#dropped) this.#notify('batch', answer(batch));
     }
     if (!this.#endReported) this.#notify('close');
   }

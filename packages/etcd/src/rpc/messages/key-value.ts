@@ -8,16 +8,6 @@ import { guardMethods } from '../../util/methods.js';
 // A byte order mark is part of the text, as in etcd3 and in JSON.
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** @internal */
-export interface KeyValueFields {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-  readonly createRevision: bigint;
-  readonly modRevision: bigint;
-  readonly version: bigint;
-  readonly lease: bigint;
-}
-
 /**
  * A key with its value as JSON: bytes that are UTF-8 as text, others as `{ base64 }`, 64-bit numbers as decimal strings.
  */
@@ -32,21 +22,23 @@ export interface KeyValueJson {
 
 /** A key with its value and history: etcd's `mvccpb.KeyValue`. */
 export class KeyValue {
+  // `declare`: the constructor sets the fields, and V8 would define each before that, too.
+
   /**
    * Its `buffer` may hold other keys and values, like that of a `Buffer`: mind `byteOffset`, and give workers a
    * `slice()`.
    */
-  readonly key: Uint8Array;
+  declare readonly key: Uint8Array;
   /** Its `buffer` may be shared, like that of `key`. Empty if only keys were asked for, and for a deleted key. */
-  readonly value: Uint8Array;
+  declare readonly value: Uint8Array;
   /** Revision of the put that created the key; 0 for a deleted key. */
-  readonly createRevision: bigint;
+  declare readonly createRevision: bigint;
   /** Revision of the last change. */
-  readonly modRevision: bigint;
+  declare readonly modRevision: bigint;
   /** Number of puts since the key was created; 0 for a deleted key. */
-  readonly version: bigint;
+  declare readonly version: bigint;
   /** The lease that the key is attached to; 0 for none. */
-  readonly lease: bigint;
+  declare readonly lease: bigint;
 
   static {
     guardMethods<KeyValue>(KeyValue, (it) => it instanceof KeyValue, {
@@ -56,13 +48,20 @@ export class KeyValue {
   }
 
   /** @internal */
-  constructor(fields: KeyValueFields) {
-    this.key = fields.key;
-    this.value = fields.value;
-    this.createRevision = fields.createRevision;
-    this.modRevision = fields.modRevision;
-    this.version = fields.version;
-    this.lease = fields.lease;
+  constructor(
+    key: Uint8Array,
+    value: Uint8Array,
+    createRevision: bigint,
+    modRevision: bigint,
+    version: bigint,
+    lease: bigint,
+  ) {
+    this.key = key;
+    this.value = value;
+    this.createRevision = createRevision;
+    this.modRevision = modRevision;
+    this.version = version;
+    this.lease = lease;
   }
 
   /** The key as UTF-8 text; bytes that aren't UTF-8 become U+FFFD. */

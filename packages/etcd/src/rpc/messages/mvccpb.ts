@@ -7,6 +7,7 @@ import {
 } from '../generated/mvccpb/kv.js';
 import { noBytes } from './byte-slabs.js';
 import { KeyValue as EtcdKeyValue } from './key-value.js';
+import { MessageReader } from './message-reader.js';
 
 // The messages of rpc/generated/etcdserverpb use these for keys and events (buf.gen.yaml maps mvccpb/kv.proto to this
 // file). These two come by the hundred thousand, so they are decoded straight into what the user gets. The generated
@@ -24,10 +25,15 @@ export type KeyValue = EtcdKeyValue;
 
 export const KeyValue: Decoded<KeyValue, typeof GeneratedKeyValue> = {
   encode: GeneratedKeyValue.encode,
-  fromPartial: (object) => new EtcdKeyValue(GeneratedKeyValue.fromPartial(object)),
+  fromPartial: (object) => {
+    const { key, value, createRevision, modRevision, version, lease } = GeneratedKeyValue.fromPartial(object);
+    return new EtcdKeyValue(key, value, createRevision, modRevision, version, lease);
+  },
   decode(input, length) {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const end = length === undefined ? reader.len : reader.pos + length;
+    const inOrder = reader instanceof MessageReader ? reader.keyValue(end) : undefined;
+    if (inOrder !== undefined) return inOrder;
     let key: Uint8Array = noBytes;
     let value: Uint8Array = noBytes;
     let createRevision = 0n;
@@ -45,7 +51,7 @@ export const KeyValue: Decoded<KeyValue, typeof GeneratedKeyValue> = {
       else if (isEndOfMessage(tag)) break;
       else reader.skip(tag & 7);
     }
-    return new EtcdKeyValue({ key, value, createRevision, modRevision, version, lease });
+    return new EtcdKeyValue(key, value, createRevision, modRevision, version, lease);
   },
 };
 

@@ -1,0 +1,231 @@
+import { BinaryReader } from '@bufbuild/protobuf/wire';
+import type { ToEntry } from '../kv/kv.js';
+import { type ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { MessageReader } from '../rpc/messages/message-reader.js';
+import { readable } from '../rpc/messages/readable.js';
+import { headerOf } from '../rpc/store.js';
+import { readEvent, type WatchEvent } from './event.js';
+import { watchMethod } from './request.js';
+
+/** The approximate size of a part, in bytes. */
+const PART_BYTES = 64 * 1024;
+
+/** Tags of `WatchResponse`'s fields that most responses have. `events` is the last one. */
+const HEADER_TAG = 0x0a;
+const WATCH_ID_TAG = 0x10;
+const CREATED_TAG = 0x18;
+const FRAGMENT_TAG = 0x38;
+const EVENTS_TAG = 0x5a;
+/** Tags of `ResponseHeader`'s fields, all of them integers. */
+const CLUSTER_ID_TAG = 0x08;
+const MEMBER_ID_TAG = 0x10;
+const REVISION_TAG = 0x18;
+const RAFT_TERM_TAG = 0x20;
+
+const LENGTH_DELIMITED = 2;
+const END_GROUP = 4;
+
+/** Integers of at most seven bytes are exact as a number. */
+const LARGEST_SCALE = 0x80 ** 7;
+
+/** Whether the server has cancelled the watch, and why. */
+export type Cancellation = Pick<WatchResponse, 'canceled' | 'cancelReason' | 'compactRevision'>;
+
+const notCanceled: Cancellation = { canceled: false, cancelReason: '', compactRevision: 0n };
+
+/**
+ * A response of the stream. Its events stay encoded until a watch takes them. A small response has one part. A large one
+ * has parts like those that etcd makes with `fragment`, so that of the 1,000 revisions that it can have, only some are in
+ * memory as events. The methods about events are about the present part.
+ *
+ * A response whose fields are in the order in which etcd writes them is read without the generated code.
+ */
+export class WatchMessage {
+  watchId = 0;
+  created = false;
+  cancellation = notCanceled;
+  #revision: number | bigint = 0;
+  #fragment = false;
+  #headerEnd = 0;
+  readonly #reader: MessageReader;
+  /** Where the parts end. */
+  #ends: readonly number[] = [];
+  #part = 0;
+  #start = 0;
+
+  /** @throws EtcdError where the message can't be read. */
+  constructor(message: Uint8Array) {
+    if (this.#readInOrder(message)) this.#reader = new MessageReader(message);
+    else this.#reader = readable(watchMethod, () => this.#readAny(message));
+  }
+
+  /** A copy of the header, which {@link headerOf} decodes. */
+  get encodedHeader(): Uint8Array {
+    // Not its own `slice()`, as that of a Buffer makes a view.
+    return Uint8Array.prototype.slice.call(this.#reader.message, 0, this.#headerEnd);
+  }
+
+  get header(): ResponseHeader | undefined {
+    return headerOf(this.#reader.message);
+  }
+
+  /** The revision in the header, or 0. */
+  get revision(): bigint {
+    return BigInt(this.#revision);
+  }
+
+  get hasEvents(): boolean {
+    return this.#ends.length > 0;
+  }
+
+  /** Whether there may be more events of the last revision in the next part, or in the next response. */
+  get isContinued(): boolean {
+    return this.#fragment || this.#part + 1 < this.#ends.length;
+  }
+
+  /** The size of the part. */
+  get bytes(): number {
+    const { length } = this.#reader.message;
+    if (this.#ends.length <= 1) return length;
+    return (this.#ends[this.#part] ?? length) - this.#start;
+  }
+
+  /**
+   * Decodes the events, except for those of revisions before this one.
+   *
+   * @param into where they are added.
+   * @throws EtcdError where they can't be read.
+   */
+  events<Entry>(from: bigint, toEntry: ToEntry<Entry>, into: WatchEvent<Entry>[]): void {
+    const reader = this.#reader;
+    const end = this.#ends[this.#part] ?? 0;
+    reader.pos = this.#start;
+    readable(watchMethod, () => {
+      while (reader.pos < end) {
+        const event = readEvent(reader, toEntry);
+        if (event !== undefined && event.revision >= from) into.push(event);
+      }
+    });
+  }
+
+  /** Continues with the next part. Returns false at the end. */
+  next(): boolean {
+    if (this.#part + 1 >= this.#ends.length) return false;
+    this.#start = this.#ends[this.#part] as number;
+    this.#part += 1;
+    return true;
+  }
+
+  /** Returns false, with nothing of use read, where the fields have another order, or there are others. */
+  #readInOrder(message: Uint8Array): boolean {
+    const length = message[1] ?? 0;
+    let at = 2 + length;
+    if (message[0] !== HEADER_TAG || length >= 0x80 || at > message.length) return false;
+    if (!this.#readHeader(message, 2, at)) return false;
+    this.#headerEnd = at;
+    if (message[at] === WATCH_ID_TAG) {
+      // Ids are given in sequence.
+      let scale = 1;
+      for (let byte = 0x80; byte >= 0x80; scale *= 0x80) {
+        byte = message[++at] ?? 0;
+        this.watchId += (byte & 0x7f) * scale;
+      }
+      if (scale > LARGEST_SCALE) return false;
+      at += 1;
+    }
+    if (message[at] === CREATED_TAG) {
+      this.created = message[at + 1] === 1;
+      at += 2;
+    }
+    if (message[at] === FRAGMENT_TAG) {
+      this.#fragment = message[at + 1] === 1;
+      at += 2;
+    }
+    return this.#findParts(message, at);
+  }
+
+  #readHeader(message: Uint8Array, start: number, end: number): boolean {
+    let at = start;
+    if (message[at] === CLUSTER_ID_TAG) at = afterInteger(message, at + 1);
+    if (message[at] === MEMBER_ID_TAG) at = afterInteger(message, at + 1);
+    if (message[at] === REVISION_TAG) {
+      let revision = 0;
+      let scale = 1;
+      for (let byte = 0x80; byte >= 0x80; scale *= 0x80) {
+        byte = message[++at] ?? 0;
+        revision += (byte & 0x7f) * scale;
+      }
+      if (scale > LARGEST_SCALE) return false;
+      this.#revision = revision;
+      at += 1;
+    }
+    if (at < end && message[at] === RAFT_TERM_TAG) at = afterInteger(message, at + 1);
+    return at === end;
+  }
+
+  /** Finds where the parts end. Returns false where not all that follows is events. */
+  #findParts(message: Uint8Array, first: number): boolean {
+    const { length } = message;
+    const ends: number[] = [];
+    let start = first;
+    let at = first;
+    while (at < length) {
+      if (message[at] !== EVENTS_TAG) return false;
+      if (at - start >= PART_BYTES && length > PART_BYTES) {
+        ends.push(at);
+        start = at;
+      }
+      let bytes = 0;
+      let scale = 1;
+      for (let byte = 0x80; byte >= 0x80; scale *= 0x80) {
+        byte = message[++at] ?? 0;
+        bytes += (byte & 0x7f) * scale;
+      }
+      at += 1 + bytes;
+    }
+    if (at > length) return false;
+    if (length > first) ends.push(length);
+    this.#start = first;
+    this.#ends = ends;
+    return true;
+  }
+
+  /** Reads a response of any form. The returned reader's message has the header at its beginning and the events at its end. */
+  #readAny(given: Uint8Array): MessageReader {
+    const headers: Uint8Array[] = [];
+    const others: Uint8Array[] = [];
+    const events: Uint8Array[] = [];
+    const reader = new BinaryReader(given);
+    while (reader.pos < given.length) {
+      const start = reader.pos;
+      const tag = reader.uint32();
+      // As in the generated code.
+      if (tag === 0 || (tag & 7) === END_GROUP) break;
+      if ((tag & 7) === LENGTH_DELIMITED) {
+        const length = reader.uint32();
+        reader.pos += length;
+      } else reader.skip(tag & 7);
+      const fields = tag === EVENTS_TAG ? events : tag === HEADER_TAG ? headers : others;
+      fields.push(given.subarray(start, reader.pos));
+    }
+    if (reader.pos > given.length) throw new RangeError('premature EOF');
+    // Of several headers the last one counts.
+    const envelope = Buffer.concat([...headers.reverse(), ...others]);
+    const message = Buffer.concat([envelope, ...events]);
+    const response = WatchResponse.decode(envelope);
+    this.watchId = Number(response.watchId);
+    this.created = response.created;
+    this.cancellation = response;
+    this.#revision = headerOf(envelope)?.revision ?? 0n;
+    this.#fragment = response.fragment;
+    this.#headerEnd = envelope.length;
+    if (!this.#findParts(message, envelope.length)) throw new RangeError('premature EOF');
+    return new MessageReader(message);
+  }
+}
+
+/** Where the integer that starts there ends. None is longer than ten bytes. */
+function afterInteger(message: Uint8Array, start: number): number {
+  for (let at = start; at < start + 10; at++) if ((message[at] ?? 0) < 0x80) return at + 1;
+  return Number.POSITIVE_INFINITY;
+}
