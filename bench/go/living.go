@@ -111,6 +111,14 @@ func livingCaller(op, value string, w workload) (func(client *clientv3.Client, k
 			_, err := listAll(ctx, client, w.pageSize)
 			return err
 		}, nil
+	case "raw watch":
+		return func(client *clientv3.Client, _ string) error {
+			counted, err := client.Get(ctx, listPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+			if err != nil {
+				return err
+			}
+			return rawWatch(ctx, client, listPrefix, w.startRevision, counted.Count)
+		}, nil
 	case "watch":
 		return func(client *clientv3.Client, _ string) error {
 			counted, err := client.Get(ctx, listPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())

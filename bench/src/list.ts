@@ -28,6 +28,9 @@ export interface ListMeasurement {
   readonly maxRssMiB: number;
 }
 
+/** Keys of the gate's `list`, which are also the events of its `watch`. */
+export const LISTED_KEYS = 20_000;
+
 const PUTS_PER_TXN = 100;
 const TXNS_IN_FLIGHT = 32;
 

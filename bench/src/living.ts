@@ -5,7 +5,8 @@ import type { GateOp } from './gate/floors.js';
 
 /** One batch of a living client: this many operations, and this many of them in flight. */
 export interface Batch {
-  readonly op: GateOp;
+  /** `raw watch`, which only Go's program does: the same as `watch`, with events that are counted and not decoded. */
+  readonly op: GateOp | 'raw watch';
   readonly concurrency: number;
   readonly ops: number;
 }

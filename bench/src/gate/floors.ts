@@ -86,7 +86,8 @@ export const BESIDE_GO: readonly Floor[] = [
   ...batches('range', 64, 1.03, 0.86, [1.1, 0.8]),
   ...batches('range', 512, 1.06, 0.88, [1.1, 0.8]),
   ...batches('list', 1, 1.1, 1.05, [1.1, 0.8]),
-  ...batches('watch', 1, 0.92, 1.45, [1.2]),
+  // etcd sets the pace: `npm run bench -- watch` shows that a reader that decodes nothing takes as long.
+  ...batches('watch', 1, 0.92, 1.45, [1, 1]),
   floor({ op: 'leases' }, 'CPU', 0.8),
   floor({ op: 'cold start' }, 'time', 1.74, 1.5),
 ];

@@ -1,6 +1,6 @@
 import { startEtcd } from '@quiesce/test-services';
 import { isAvailable, livingCommand, SUBJECT } from '../clients.js';
-import { writeListed } from '../list.js';
+import { LISTED_KEYS, writeListed } from '../list.js';
 import { startLiving } from '../living.js';
 import { writeKeys } from '../operations.js';
 import { writeJson } from '../report.js';
@@ -25,8 +25,6 @@ export interface GateOptions {
 const PEER = 'clientv3';
 const VALUE_BYTES = 32;
 const KEYS = 1000;
-/** Keys of `list`, which are also the events of `watch`. */
-const LISTED_KEYS = 20_000;
 
 /** Judges each cell in comparison with Go. The exit code is 1 if a cell is below its floor, also at a second look. */
 export async function gate(options: GateOptions): Promise<number> {

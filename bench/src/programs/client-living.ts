@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { KEY_PREFIX, keyName } from '../cell.js';
+import type { GateOp } from '../gate/floors.js';
 import { LIST_PAGE_SIZE, LIST_PREFIX } from '../listed.js';
 import type { Batch, BatchTaken } from '../living.js';
 import { lookAtAll } from './look-at-all.js';
@@ -29,7 +30,7 @@ if (etcd.transport !== 'native')
 const keys = Array.from({ length: Number(values.keys) }, (_, i) => keyName(i));
 const value = Buffer.alloc(Number(values.valueBytes), 'v');
 const startRevision = BigInt(values.startRevision ?? 0);
-const calls: Readonly<Record<Batch['op'], (key: string) => Promise<unknown>>> = {
+const calls: Readonly<Record<GateOp, (key: string) => Promise<unknown>>> = {
   get: (key) => etcd.get(key),
   put: (key) => etcd.put(key, value),
   range: async () => lookAtAll(await etcd.range(prefix(KEY_PREFIX))),
@@ -54,6 +55,7 @@ async function listed(): Promise<number> {
 }
 
 async function take({ op: name, concurrency, ops }: Batch): Promise<BatchTaken> {
+  if (name === 'raw watch') throw new Error('this program has no raw watch');
   const call = calls[name];
   const latencies: number[] = [];
   let begun = 0;
