@@ -910,6 +910,13 @@ os.waitpid(pid, 0)`;
       stacks ?? '',
       /\(no stacks: gdb may not attach: python3 \(process \d+\) traces it already; run the program without python3 /,
     );
+
+    const alone = 'import ctypes, signal; ctypes.CDLL(None).ptrace(0, 0, 0, 0); signal.raise_signal(5)';
+    const { failures: asked } = await run({ command: ['python3', '-c', alone], runs: 1, timeout: '1s' });
+    assert.match(
+      asked[0]?.evidence.stacks ?? '',
+      /the program asked its parent to trace it \(PTRACE_TRACEME\)/,
+    );
   });
 });
 

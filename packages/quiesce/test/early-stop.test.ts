@@ -71,6 +71,13 @@ test('one run at a time is one, and none follows the last', async () => {
   const made = join(dir, 'made');
   const { state } = await run({ command: ['sh', '-c', 'echo >> made; exit 1'], cwd: dir, runs: 6, bail: 1 });
   assert.deepEqual([state, readFileSync(made, 'utf8')], ['stopped', '\n']);
+
+  // Only the tester knows that these fail.
+  const printed = 'echo >> printed; if [ $QUIESCE_RUN = 3 ]; then echo "Fatal Python error: x" >&2; fi';
+  for (let sessions = 1; sessions <= 10; sessions++) {
+    const { failed } = await run({ command: ['sh', '-c', printed], cwd: dir, runs: 9, bail: 1 });
+    assert.deepEqual([failed, readFileSync(join(dir, 'printed'), 'utf8')], [1, '\n'.repeat(3 * sessions)]);
+  }
 });
 
 test('a program that can not do its work is not run again and again', async () => {

@@ -212,6 +212,9 @@ function attachProblem(pid: number): string {
   const tracer = Number(/^TracerPid:\s*(\d+)/m.exec(readProc(`${procFolder(pid)}/status`))?.[1] ?? 0);
   if (tracer !== 0) {
     const name = readProc(`/proc/${tracer}/comm`).trim();
+    if (tracer === process.pid || name.startsWith('spawner')) {
+      return 'gdb may not attach: the program asked its parent to trace it (PTRACE_TRACEME), which stops it at its next signal; start it under a debugger, or leave that out';
+    }
     return `gdb may not attach: ${name} (process ${tracer}) traces it already; run the program without ${name}`;
   }
   const scope = readProc('/proc/sys/kernel/yama/ptrace_scope').trim();

@@ -30,10 +30,17 @@ export interface Series {
   readonly onRun: (progress: ScenarioProgress) => void;
 }
 
+/** How runs are made. */
+export interface RunningOptions {
+  readonly stacks?: boolean | undefined;
+  readonly bails?: boolean;
+}
+
 /**
  * Makes the runs that the tallies of some scenarios still want, `jobs` at a time. The scenarios alternate: A B, B A, A
  * B, ...
- * @param stacks whether stacks of crashes and hangs are taken.
+ * @param how.stacks whether stacks of crashes and hangs are taken; default true.
+ * @param how.bails whether a failed run may be the last: then none begins before the one before it is judged.
  * @throws EnvironmentError when the system can't start a process; the signal's reason when aborted. The tallies then
  * have the runs up to that point.
  */
@@ -41,7 +48,7 @@ export async function makeRuns(
   series: readonly Series[],
   jobs: number,
   signal: AbortSignal | undefined,
-  stacks = true,
+  { stacks = true, bails = false }: RunningOptions = {},
 ): Promise<void> {
   using directories = new RunDirectories();
   const enough = new AbortController();
@@ -51,7 +58,7 @@ export async function makeRuns(
   const turns = byTurns(all);
   // Perturbed runs need more than their program, such as load. With more jobs than CPUs, another run is always ready.
   const plain = series.every(({ scenario }) => scenario.perturb === null);
-  const ahead = plain && jobs <= availableParallelism() && (await knowsSequences());
+  const ahead = plain && !bails && jobs <= availableParallelism() && (await knowsSequences());
   const sequences: Sequence[] = [];
   stop.addEventListener('abort', () => {
     for (const { number } of sequences) cancelSequence(number);

@@ -8,7 +8,7 @@ import type { ResolvedPlan, Scenario } from '../plan/scenario.js';
 import { thisHost } from '../results/host.js';
 import { allOk, type PlanResult, requireResult, type ScenarioResult } from '../results/result.js';
 import { notRun, ScenarioTally } from '../results/tally.js';
-import { makeRuns, type ScenarioProgress, type Series } from './make-runs.js';
+import { makeRuns, type RunningOptions, type ScenarioProgress, type Series } from './make-runs.js';
 import { checkCall, ofSession, overrideFields, sessionFields } from './options.js';
 import { asResumed, refuseOtherReport, resumedTally } from './resume.js';
 import { type ServiceEvent, ServicePool } from './service-pool.js';
@@ -140,13 +140,10 @@ export async function runResolved(plan: ResolvedPlan, options: SessionOptions = 
               return asInterrupted([...results, soFar(), ...later]);
             },
           });
-        const result = await runScenario(
-          scenario,
-          resumedTally(scenario, resume),
-          services,
-          onRun,
-          options.stacks,
-        );
+        const result = await runScenario(scenario, resumedTally(scenario, resume), services, onRun, {
+          stacks: options.stacks,
+          bails: options.bail !== undefined,
+        });
         results.push(result);
         if (!signal.aborted || (result.runs.length > 0 && !stop?.aborted))
           onProgress({ type: 'scenario-end', result });
@@ -174,7 +171,7 @@ async function runScenario(
   tally: ScenarioTally,
   services: ServicePool,
   onRun: (progress: ScenarioProgress) => void,
-  stacks: boolean | undefined,
+  how: RunningOptions,
 ): Promise<ScenarioResult> {
   if (tally.finished) return tally.result('completed');
   const needed = await services.of(scenario);
@@ -186,7 +183,7 @@ async function runScenario(
     if (tally.hopeless !== null) hopeless.abort(new Error(tally.hopeless));
   };
   try {
-    await makeRuns([{ scenario, tally, env: needed.env, onRun: look }], scenario.jobs, signal, stacks);
+    await makeRuns([{ scenario, tally, env: needed.env, onRun: look }], scenario.jobs, signal, how);
     return tally.result('completed');
   } catch (error) {
     const reason = reasonToStop(error, tally.completed, signal);
@@ -211,7 +208,7 @@ function reasonToStop(error: unknown, completed: number, signal: AbortSignal): s
 async function runByTurns(
   scenarios: readonly Scenario[],
   services: ServicePool,
-  { signal, stacks, onProgress = () => {} }: SessionOptions,
+  { signal, stacks, bail, onProgress = () => {} }: SessionOptions,
   planOf: (results: readonly ScenarioResult[]) => PlanResult,
 ): Promise<ScenarioResult[]> {
   // Runs of all scenarios run side by side, so the most careful scenario limits their number.
@@ -243,7 +240,7 @@ async function runByTurns(
   const all = AbortSignal.any(signals);
   let reason: string | null = null;
   try {
-    await makeRuns(series, jobs, all, stacks);
+    await makeRuns(series, jobs, all, { stacks, bails: bail !== undefined });
   } catch (error) {
     const stopped = reasonToStop(error, completed, all);
     if (stopped === undefined) throw error;
