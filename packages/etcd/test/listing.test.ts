@@ -1,11 +1,13 @@
 // Pages and iteration of long ranges beside one read of the whole range at the same revision.
 // LISTING_SEED=<n> repeats a run.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { beforeEach, test } from 'node:test';
-import { type EtcdServer, randomFrom } from '@quiesce/test-services';
+import { type EtcdServer, randomFrom, startEtcd } from '@quiesce/test-services';
 import {
   allKeys,
   CompactedError,
+  connect,
   DeadlineExceededError,
   type EtcdClient,
   fromKey,
@@ -20,11 +22,13 @@ import {
 import { SPARE } from '../src/kv/near-ends.js';
 import { overEachTransport, withClient, withServer } from './support/clients.js';
 import { keyShapes, keysOfShape } from './support/key-shapes.js';
+import { transports } from './support/transports.js';
 
 const KEYS = 1_500;
 const KEYS_PER_TXN = 100;
 const SEED = Number(process.env.LISTING_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const below = randomFrom(SEED);
+const native = transports.find(({ name }) => name === 'native');
 
 /** Writes keys, and returns the revision after a half of them. */
 async function write(etcd: EtcdClient, keys: readonly Uint8Array[]): Promise<bigint> {
@@ -39,7 +43,10 @@ async function write(etcd: EtcdClient, keys: readonly Uint8Array[]): Promise<big
 
 /** How many requests for ranges a server has had. */
 async function rangeRequests({ endpoint }: EtcdServer): Promise<number> {
-  const metrics = await (await fetch(`${endpoint}/metrics`)).text();
+  return requestsIn(await (await fetch(`${endpoint}/metrics`)).text());
+}
+
+function requestsIn(metrics: string): number {
   return Number(/^grpc_server_started_total\{grpc_method="Range".*\} (\S+)/m.exec(metrics)?.[1] ?? 0);
 }
 
@@ -174,3 +181,24 @@ overEachTransport('a long range', (connect) => {
     assert.ok((await rangeRequests(server)) - before < 20);
   });
 });
+
+test('a page is requested before a loop gets the keys of the page before', {
+  skip: native?.skip,
+}, async () => {
+  await using server = await startEtcd({ extraArgs: ['--unsafe-no-fsync'] });
+  await using etcd = await connect({ endpoints: server.endpoint, transport: 'native' });
+  await write(etcd, keysOfShape('decimal numbers', KEYS, below, 'p/'));
+  const before = await rangeRequests(server);
+  for await (const _kv of etcd.iterate(prefix('p/'), { pageSize: KEYS / 2 })) {
+    // The loop is busy meanwhile.
+    const until = Date.now() + 10_000;
+    while (requestsSeenByOthers(server) < before + 2) assert.ok(Date.now() < until, 'only one request');
+    break;
+  }
+});
+
+/** The same as {@link rangeRequests}, for a process that does nothing else. */
+function requestsSeenByOthers({ endpoint }: EtcdServer): number {
+  const program = `fetch('${endpoint}/metrics').then((metrics) => metrics.text()).then(console.log)`;
+  return requestsIn(execFileSync(process.execPath, ['-e', program], { encoding: 'utf8' }));
+}

@@ -9,6 +9,7 @@ import { isFutureRevision } from '../server-errors.js';
 import { Leavable } from '../util/item-iterator.js';
 import { positiveInteger } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
+import { endOfTurn } from '../util/timers.js';
 import type { RangeBytes } from './key-range.js';
 import {
   knownHeader,
@@ -97,8 +98,10 @@ async function* decodedPages<Entry>(
   toEntry: ToEntry<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
   for await (const { revision, parts, more } of pages) {
-    const kvs = parts.flatMap((part) => (Array.isArray(part) ? part : part.take(Number.POSITIVE_INFINITY)));
-    yield answer({ revision, kvs: kvs.map(toEntry), more });
+    const kvs = parts.flatMap((part) =>
+      Array.isArray(part) ? part.map(toEntry) : part.take(Number.POSITIVE_INFINITY, toEntry),
+    );
+    yield answer({ revision, kvs, more });
   }
 }
 
@@ -113,7 +116,8 @@ async function* decodedPortions<Entry>(
         yield part.map(toEntry);
         continue;
       }
-      for (let some = part.take(PORTION); some.length > 0; some = part.take(PORTION)) yield some.map(toEntry);
+      for (let some = part.take(PORTION, toEntry); some.length > 0; some = part.take(PORTION, toEntry))
+        yield some;
     }
   }
 }
@@ -152,6 +156,8 @@ async function* pagesOf(
     });
     // Its failure is reported when it is its turn, if that turn comes.
     following.catch(() => {});
+    // Otherwise the request would be sent only when a loop over keys that are there has come to their end.
+    await endOfTurn();
     while (ready.length > 0) yield ready.shift() as Page;
     ready.push(...assembler.take(serializable ? await following : ofSameStore(first, await following)));
   }

@@ -27,7 +27,7 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   next(): Promise<IteratorResult<T, void>> {
     if (this.#refilling === undefined) {
       const result = this.#result();
-      if (result !== undefined) return Promise.resolve(result);
+      if (result !== undefined) return resolved(result);
       this.#refilling = this.#source.next().then(this.#filled, this.#failed);
     }
     return this.#refilling.then(this.#resultOrNext);
@@ -88,6 +88,11 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
     this.#over = true;
     throw atCaller(error);
   };
+}
+
+/** The same as `Promise.resolve()` for what isn't a promise, in three quarters of the time in V8. */
+async function resolved<T>(value: T): Promise<T> {
+  return value;
 }
 
 /** What one loop can iterate over. */

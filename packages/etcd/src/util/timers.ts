@@ -9,6 +9,9 @@ export const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediat
 export const nextTick = process.nextTick.bind(process);
 const { hrtime } = process;
 
+/** Resolves once the calls that were made before have been sent, which happens when no microtasks are left. */
+export const endOfTurn = (): Promise<void> => new Promise<void>((resolve) => nextTick(resolve));
+
 /**
  * A time in ms on the host's monotonic clock. The first use of `performance` makes Node load its module with ten
  * others, which takes 1 ms.

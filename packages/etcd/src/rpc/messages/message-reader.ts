@@ -1,5 +1,5 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import { copyIntoSlab, longestInSlab, noBytes } from './byte-slabs.js';
+import { COPIED_BYTES, copyIntoSlab, LONGEST_IN_SLAB, noBytes } from './byte-slabs.js';
 import { KeyValue } from './key-value.js';
 import { markAsUntransferable } from './untransferable.js';
 
@@ -72,7 +72,7 @@ export class MessageReader extends BinaryReader {
     this.pos = end;
     if (length === 0) return noBytes;
     if (end > this.#copyEnd) {
-      if (length > longestInSlab) return this.#long(start, end);
+      if (length > LONGEST_IN_SLAB) return this.#long(start, end);
       this.#copyFrom(start);
     }
     return new Uint8Array(this.#copy, start + this.#shift, length);
@@ -80,7 +80,7 @@ export class MessageReader extends BinaryReader {
 
   /** Copies the bytes from there on, with those that follow, as those are mostly short strings, too. */
   #copyFrom(start: number): void {
-    const copy = copyIntoSlab(this.message.subarray(start, start + longestInSlab));
+    const copy = copyIntoSlab(this.message.subarray(start, start + COPIED_BYTES));
     this.#copy = copy.buffer;
     this.#copyEnd = start + copy.length;
     this.#shift = copy.byteOffset - start;
@@ -98,7 +98,7 @@ export class MessageReader extends BinaryReader {
     const message = this.message;
     const start = this.pos;
     if (end > this.#copyEnd) {
-      if (end - start > longestInSlab || end > this.len) return undefined;
+      if (end - start > LONGEST_IN_SLAB || end > this.len) return undefined;
       this.#copyFrom(start);
     }
     const buffer = this.#copy;

@@ -3,7 +3,7 @@ import { RangeResponse } from '../generated/etcdserverpb/rpc.js';
 import type { KeyValue as EtcdKeyValue } from './key-value.js';
 import { MessageReader } from './message-reader.js';
 import { KeyValue } from './mvccpb.js';
-import { readable } from './readable.js';
+import { unreadable } from './readable.js';
 
 /** Shorter responses are decoded at once. Most are in a buffer with others, which they would keep alive. */
 const SHORTEST_ENCODED = 16 * 1024;
@@ -60,15 +60,12 @@ export class EncodedKeyValues {
     return new EncodedKeyValues(this.#reader.message, this.#place);
   }
 
-  /** The next key; `undefined` at the end. */
-  next(): EtcdKeyValue | undefined {
-    return this.#reader.pos < this.#place.end ? nextOf(this.#reader) : undefined;
-  }
-
-  /** The next keys that were not taken yet, at most this many. */
-  take(most: number): EtcdKeyValue[] {
-    const taken: EtcdKeyValue[] = [];
-    while (taken.length < most && this.#reader.pos < this.#place.end) taken.push(nextOf(this.#reader));
+  /** The next keys that were not taken yet, at most this many, each as `toEntry` makes it. */
+  take<Entry>(most: number, toEntry: (kv: EtcdKeyValue) => Entry): Entry[] {
+    const reader = this.#reader;
+    const { end } = this.#place;
+    const taken: Entry[] = [];
+    while (taken.length < most && reader.pos < end) taken.push(toEntry(nextOf(reader)));
     return taken;
   }
 
@@ -83,11 +80,13 @@ export class EncodedKeyValues {
 export const SAMPLED = 64;
 
 function nextOf(reader: MessageReader): EtcdKeyValue {
-  return readable(KVService.range.path, () => {
-    // The tag, which findKeys() has already checked.
-    reader.uint32();
+  try {
+    // After the tag, which findKeys() has checked.
+    reader.pos += 1;
     return KeyValue.decode(reader, reader.uint32());
-  });
+  } catch (cause) {
+    throw unreadable(KVService.range.path, cause);
+  }
 }
 
 /** Where the keys are in a message: where the first, the last and the sampled ones start, and where all end. */
@@ -108,26 +107,43 @@ function mayStayEncoded({ length, buffer }: Uint8Array): boolean {
 /** `undefined` where there are no keys, or they aren't all in one place as etcd writes them. */
 function findKeys(message: Uint8Array): Place | undefined {
   const reader = new MessageReader(message);
-  let first = -1;
-  let last = -1;
-  let end = -1;
-  let length = 0;
-  const sampled: number[] = [];
+  let place: Place | undefined;
   while (reader.pos < message.length) {
-    const at = reader.pos;
-    const tag = reader.uint32();
-    if (tag === KVS_TAG) {
-      if (first < 0) first = at;
-      else if (at !== end) return undefined;
-      last = at;
-      if ((length++ & (SAMPLED - 1)) === 0) sampled.push(at);
+    if (message[reader.pos] === KVS_TAG) {
+      if (place !== undefined) return undefined;
+      place = placeOf(reader);
+      reader.pos = place.end;
+      continue;
     }
+    const tag = reader.uint32();
     if ((tag & 7) === LENGTH_DELIMITED) {
       const bytes = reader.uint32();
       reader.pos += bytes;
     } else reader.skip(tag & 7);
-    if (tag === KVS_TAG) end = reader.pos;
   }
   // A message that is cut off, or has no keys, is decoded whole.
-  return first < 0 || reader.pos > message.length ? undefined : { first, last, sampled, end, length };
+  return reader.pos > message.length ? undefined : place;
+}
+
+/** Where the keys are that begin here. */
+function placeOf(reader: MessageReader): Place {
+  const { message, pos: first } = reader;
+  const sampled: number[] = [];
+  let last = first;
+  let length = 0;
+  let end = first;
+  while (message[end] === KVS_TAG) {
+    last = end;
+    if ((length++ & (SAMPLED - 1)) === 0) sampled.push(end);
+    const size = message[end + 1] as number;
+    const more = message[end + 2] as number;
+    if (size < 0x80) end += 2 + size;
+    else if (more < 0x80) end += 3 + size + (more - 1) * 0x80;
+    else {
+      reader.pos = end + 1;
+      const bytes = reader.uint32();
+      end = reader.pos + bytes;
+    }
+  }
+  return { first, last, sampled, end, length };
 }
