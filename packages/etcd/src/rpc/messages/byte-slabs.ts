@@ -21,7 +21,7 @@ export const noBytes = new Uint8Array(0);
  * So many slabs are parts of the pools of Node's `Buffer`s, which Node itself has marked. So a program that gets some
  * hundred keys and ends doesn't load the module that marks other slabs, which takes 2 ms.
  */
-let pooled = 8;
+let pooled = 16;
 
 let slab: ArrayBufferLike = noBytes.buffer;
 let used = 0;
