@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { constants } from 'node:os';
 import { listProc, readProc } from './proc.js';
 
 /** A process that has not ended: it runs, sleeps or is stopped. */
@@ -88,6 +89,12 @@ export function ancestorsOf(pid: number, among: ReadonlySet<number>): number[] {
 /** The thread's number from its own view, which differs in a PID namespace. */
 export const innermostNumber = (pid: number, tid: number): number =>
   Number(/^NSpid:.*\s(\d+)$/m.exec(readProc(`/proc/${pid}/task/${tid}/status`))?.[1] ?? tid);
+
+/** Whether it has a handler for a signal. Linux only; false elsewhere. */
+export function catches(pid: number, signal: NodeJS.Signals): boolean {
+  const mask = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readProc(`/proc/${pid}/status`))?.[1] ?? '0';
+  return ((BigInt(`0x${mask}`) >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n;
+}
 
 /** The process that started it, or took it over; 0 if that is unknown. */
 export const parentOf = (pid: number): number =>

@@ -373,10 +373,10 @@ const rules: readonly Rule[] = [
     id: 'native-crash',
     title: 'native code died, and no stack shows that the process was exiting',
     matches: ({ crashed, died, signal }) => crashed && died !== undefined && CRASHES.test(signal),
-    detail: ({ culprit, diedAt, printedAt, signature, exited }) =>
+    detail: ({ culprit, diedAt, printedAt, notDiedAt, signature, exited }) =>
       [
         culprit,
-        diedAt ?? printedAt,
+        diedAt ?? printedAt ?? notDiedAt,
         signature === 'pure-virtual' && PURE_VIRTUAL,
         exited && 'after it had reported that its work was done, and before exit() was called',
       ]
@@ -416,11 +416,11 @@ const rules: readonly Rule[] = [
     // A thread that the child started itself may be what it waits for.
     matches: ({ hung, forkedFrom, mainWaits, alone, halted }) =>
       hung && forkedFrom !== undefined && alone && halted === undefined && waitsForThread(mainWaits),
-    detail: ({ forkedFrom = 0, place, waiter, main }) =>
+    detail: ({ forkedFrom = 0, place, waiter, main, unplaced }) =>
       [
         EXITING.test(main) && 'as it exits',
         waiter && `in ${waiter}`,
-        place,
+        place ?? unplaced,
         `its parent has ${forkedFrom} more ${forkedFrom === 1 ? 'thread' : 'threads'}, which a fork doesn't copy`,
       ]
         .filter(Boolean)
@@ -442,7 +442,7 @@ const rules: readonly Rule[] = [
       halted,
       joinsExecutor,
       dropsRuntime,
-      javaReturned,
+      javaEnds,
     }) =>
       hung &&
       !alone &&
@@ -452,7 +452,7 @@ const rules: readonly Rule[] = [
           (waitsForThread(mainWaits) || (busy?.main === false && !busyExit))) ||
         joinsExecutor ||
         dropsRuntime ||
-        javaReturned),
+        javaEnds !== undefined),
     detail: (traces) => {
       const {
         busy,
@@ -464,20 +464,19 @@ const rules: readonly Rule[] = [
         exits,
         joinsExecutor,
         dropsRuntime,
+        javaEnds,
       } = traces;
       if (halted === 'ended')
         return `the main thread has ended, ${busyDetail(busy) ?? `thread ${JSON.stringify(goesOn)} continues`}`;
-      if (traces.javaReturned)
-        return ["Java's main has returned", besideJava(traces.ofJava), traces.ownStacks]
-          .filter(Boolean)
-          .join(', ');
-      if (busy !== undefined) return busyDetail(busy);
+      if (busy !== undefined) return [javaEnds, busyDetail(busy)].filter(Boolean).join(', ');
       const parts = [
         joinsExecutor && 'asyncio joins its default executor',
         dropsRuntime && 'a tokio runtime is dropped, and waits for its threads',
+        javaEnds,
         exits,
-        place ?? (waiter && `in ${waiter}`),
+        javaEnds === undefined ? (place ?? (waiter && `in ${waiter}`)) : (place ?? besideJava(traces.ofJava)),
         awaited && `waits for ${awaited}`,
+        traces.unplaced,
       ];
       return parts.filter(Boolean).join(', ') || undefined;
     },
@@ -494,26 +493,27 @@ const rules: readonly Rule[] = [
     id: 'event-loop-alive',
     title: 'the program did not exit: something keeps its event loop alive',
     matches: ({ hung, mainPolls }) => hung && mainPolls,
-    detail: ({ keptAliveBy, children, place }) =>
+    detail: ({ keptAliveBy, children, place, unplaced }) =>
       keptAliveBy.length > 0
         ? `kept alive by ${keptAliveBy.map((one) => withChildren(one, children)).join(', ')}`
-        : place,
+        : (place ?? unplaced),
   },
   {
     id: 'blocked',
     title: 'the main thread waits for something that never happens',
     matches: ({ hung, mainWaits }) => hung && mainWaits !== undefined,
     detail: (traces) => {
-      const { busy, place, waiter, joined, ownStacks, main, mainWaits, alone, children, exits } = traces;
+      const { busy, place, waiter, joined, unplaced, main, mainWaits, alone, children, exits } = traces;
       // What the main thread does is the same in every program of Java.
       if (traces.launchesJava)
-        return [busyDetail(busy), besideJava(traces.ofJava), ownStacks].filter(Boolean).join(', ');
+        return [busyDetail(busy), besideJava(traces.ofJava), unplaced].filter(Boolean).join(', ');
       const parts = [
         EXITING.test(main) && (exits ?? 'as it exits'),
         waitedFor(mainWaits, alone, children),
         busyDetail(busy) ?? place ?? (waiter && `in ${waiter}`),
         joined && `waits for ${joined}`,
-        ownStacks,
+        // What it waits for is in another process.
+        mainWaits !== 'child' && unplaced,
       ];
       return parts.filter(Boolean).join(', ') || undefined;
     },
@@ -531,6 +531,7 @@ const rules: readonly Rule[] = [
     id: 'thread-left-at-exit',
     title: 'a background thread was never stopped: today it was lucky',
     matches: ({ outcome }) => outcome === 'threads-left',
+    detail: ({ left }) => left,
   },
 ];
 

@@ -59,6 +59,16 @@ const threadStack = z.looseObject({
     .describe(
       "the same in the program's own language, where a tool for that language shows it; innermost first",
     ),
+  notInterpreted: z
+    .string()
+    .exactOptional()
+    .describe(
+      'why `interpreted` is missing, if the thread may run such code and a tool should have shown it, and what to do',
+    ),
+  daemon: z
+    .boolean()
+    .exactOptional()
+    .describe("in a hung program of Java: the program's end does not wait for it"),
   joins: z
     .int()
     .exactOptional()

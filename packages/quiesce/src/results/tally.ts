@@ -154,6 +154,7 @@ export class ScenarioTally {
           kind: failureKind({
             ...{ ...first, ...evidence, diedIn, command: scenario.command, slowestCleanMs },
             ...(evidence.child && ofChild(evidence.child)),
+            allowThreads: scenario.allowThreads,
           }),
           runs: records.map(({ run }) => run),
           evidence,

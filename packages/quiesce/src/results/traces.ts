@@ -1,11 +1,13 @@
 // What a failed run left, prepared for the rules in failure-kinds.ts: what died where, and what waits for what.
 
 import { isAllowedThread } from '../run/allowed-threads.js';
+import { unwantedThreads } from '../run/host-threads.js';
 import type { Outcome } from '../run/outcome.js';
-import type { CrashFacts } from '../run/run.js';
+import type { CrashFacts, LeftAtExit } from '../run/run.js';
 import { FAULTHANDLER, type SignatureMatch } from '../run/signatures.js';
 import { type InterpretedFrame, isHashed, type StackFrame, type ThreadStack } from '../run/stack-trace.js';
 import { EXITING, names, polls, raises, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
+import { leftThreadLabel } from '../run/witness.js';
 import { hostOf, isHostThread } from '../timeline/hosts.js';
 
 /** The traces of a failed run. */
@@ -23,6 +25,10 @@ export interface FailureTraces {
   /** Whether the program had reported that its work was done. */
   readonly workDone?: boolean;
   readonly command?: readonly string[];
+  /** What was left at exit. */
+  readonly left?: LeftAtExit;
+  /** Names and libraries of threads that may be left. */
+  readonly allowThreads?: readonly string[];
   /** Milliseconds: the duration of the slowest clean run of its scenario, and the time after which this run was a hang. */
   readonly slowestCleanMs?: number;
   readonly durationMs?: number;
@@ -63,6 +69,8 @@ export interface Traces {
   readonly printedAt: string | undefined;
   /** The same, as a tool for its language showed it. */
   readonly diedAt: string | undefined;
+  /** Why that isn't known, if the thread may have been there. */
+  readonly notDiedAt: string | undefined;
   /** What the thread that died, or the main thread of a hang, called over and over. */
   readonly recursion: string | undefined;
   /** Function names of the thread that died, joined by newlines. */
@@ -153,11 +161,14 @@ export interface Traces {
   readonly joinsExecutor: boolean;
   /** Whether the main thread drops a tokio runtime, and waits for the threads that run blocking code for it. */
   readonly dropsRuntime: boolean;
-  /** Whether Java's own main has returned, and the JVM waits for the program's other threads. */
-  readonly javaReturned: boolean;
-  /** How to see where its own code is, if gdb can't show that. */
-  readonly ownStacks: string | undefined;
-  /** Whether the main thread waits for the one that calls Java's `main`, as in every program of Java. */
+  /** How a JVM ends that waits for threads of the program: Java's own main has returned, or its shutdown hooks run. */
+  readonly javaEnds: string | undefined;
+  /** Why it isn't known where the main thread is in its program's own language, or how to see that. */
+  readonly unplaced: string | undefined;
+  /**
+   * Whether the main thread waits for the one that calls Java's `main`, as in every program of Java. If it is known what
+   * that one does, it counts as the main thread.
+   */
   readonly launchesJava: boolean;
   /** Names of the program's own threads in Java, beside that one. */
   readonly ofJava: readonly string[];
@@ -165,6 +176,8 @@ export interface Traces {
   readonly exitInterrupted: string | undefined;
   /** Library of the addon that was being loaded. */
   readonly loading: string | undefined;
+  /** Threads that were left at exit and must not be, and what may come of it. */
+  readonly left: string | undefined;
   /** The thread that used most CPU time while the tester looked, if one did. */
   readonly busy: ThreadStack | undefined;
   /** In ms; 0 if no run was clean. */
@@ -219,9 +232,10 @@ export function prepare(traces: FailureTraces): Traces {
     ? undefined
     : threads.find((thread) => !thread.main && EXITS.test(names(thread.frames)));
   const worker = running || exiter !== undefined ? undefined : endingWorker(first, threads);
-  // The thread that ends the process, or whose end the first thread's event loop waits for. What the first thread does
-  // no longer matters then.
-  const main = exiter ?? worker ?? first;
+  const hooks = crashed ? undefined : threads.find(runsHooks);
+  // The thread that ends the process, or whose end the first thread waits for. What the first thread does no longer
+  // matters then.
+  const main = exiter ?? worker ?? hooks ?? (crashed ? undefined : mainOfJava(first, threads)) ?? first;
   const diedInMain = faulting?.main ?? crash?.main;
   const mainNames = waitsForPythonThreads(main) && crashed ? '' : names(main?.frames);
   const diedIn = faulting?.ownName ?? faulting?.name ?? traces.diedIn ?? '';
@@ -230,10 +244,13 @@ export function prepare(traces: FailureTraces): Traces {
   const faultingNames = names(faulting?.frames);
   const takenDown = crash?.exiting === true || crash?.finalizing === true;
   const ending = takenDown || EXITING.test(mainNames);
-  const others = threads.filter((thread) => !thread.faulting && !waitOf(thread) && runsPython(thread));
-  const nativeInPython = others.find((thread) => !thread.main && isNative(thread));
+  const inPython = threads.filter((thread) => !thread.faulting && !waitOf(thread) && runsPython(thread));
+  const nativeInPython = inPython.find((thread) => !thread.main && isNative(thread));
   const ended = THREAD_ENDS.test(faultingNames);
+  const others = threads.filter((thread) => thread !== main);
   const joined = joinedBy(main, threads);
+  const returned = threads.some(hasReturned) ? "Java's main has returned" : undefined;
+  const javaEnds = hooks === undefined ? returned : 'Java runs its shutdown hooks';
   const goesOn = threads.find((thread) => !thread.main);
   return {
     outcome: outcome.kind,
@@ -255,11 +272,12 @@ export function prepare(traces: FailureTraces): Traces {
     intruder: intruderOf(faulting, diedInMain === false ? diedIn : undefined),
     printedAt: printedAt(stderr),
     diedAt: placeOf(faulting),
+    notDiedAt: faulting?.notInterpreted,
     recursion: recursionOf(faulting?.frames),
     faulting: faultingNames,
     inPython: faulting !== undefined && runsPython(faulting),
     native: faulting !== undefined && isNative(faulting),
-    othersInPython: others.some((thread) => !thread.main),
+    othersInPython: inPython.some((thread) => !thread.main),
     nativeInPython: nativeInPython !== undefined,
     nativeCaller: nativeInPython && culpritOf(nativeInPython, nativeInPython.name),
     foreignCall: foreignCallOf(faulting),
@@ -304,28 +322,32 @@ export function prepare(traces: FailureTraces): Traces {
     mainUnseen: main === undefined || main.frames.length === 0,
     place: placeOf(main),
     waiter: waiterOf(main),
-    awaited:
-      joined ??
-      awaitedOf(
-        main,
-        threads.filter((thread) => thread !== main),
-      ),
+    awaited: joined ?? (javaEnds === undefined ? awaitedOf(main, others) : awaitedInJava(others)),
     joinsExecutor: polls(main) && threads.some(({ interpreted }) => interpreted?.some(isExecutorShutdown)),
     joined,
     dropsRuntime: DROPS_RUNTIME.test(names(main?.frames)),
-    javaReturned: threads.some(({ frames }) =>
-      /^(?:Threads::destroy_vm|jni_DestroyJavaVM)(?!\w)/m.test(names(frames)),
-    ),
-    ownStacks: ownStacksOf(main),
+    javaEnds,
+    unplaced: unplacedOf(main),
     ofJava: inJava(main) ? threadsOfJava(threads) : [],
     launchesJava: inJava(main),
     exitInterrupted: exitInterrupted(crashed ? faulting : main),
     loading: loadingOf(faulting),
+    left: leftOf(traces),
     busy: threads.find((thread) => thread.busy),
     busyExit: main?.busy === true,
     slowestClean: traces.slowestCleanMs ?? 0,
     timeout: traces.durationMs ?? Number.POSITIVE_INFINITY,
   };
+}
+
+function leftOf({ left, allowThreads = [] }: FailureTraces): string | undefined {
+  const threads = unwantedThreads(left?.threads ?? [], allowThreads);
+  const labels = [...new Set(threads.map(leftThreadLabel))];
+  const more = labels.length - MOST_PLACES;
+  const shown = [...labels.slice(0, MOST_PLACES), ...(more > 0 ? [`${more} more`] : [])].join(', ');
+  const worst =
+    threads.some(({ unloaded }) => unloaded) && 'without its code a thread dies as soon as it runs on';
+  return [shown, worst].filter(Boolean).join('; ') || undefined;
 }
 
 /** A handler that reports a fault, and then ends the process by another signal, has no part in the fault. */
@@ -500,7 +522,8 @@ export function busyDetail(busy: ThreadStack | undefined): string | undefined {
     .filter((text, i, all) => text !== all[i - 1])
     .slice(0, 3);
   const thread = `thread ${JSON.stringify(nameOf(busy))} burns CPU`;
-  return [thread, where.length > 0 && `in ${where.join(' < ')}`, place].filter(Boolean).join(' ');
+  const all = [thread, where.length > 0 && `in ${where.join(' < ')}`, place].filter(Boolean).join(' ');
+  return place === undefined && busy.notInterpreted !== undefined ? `${all}, ${busy.notInterpreted}` : all;
 }
 
 /** Where a thread is in its program's own language, and where the program called the library that this is in. */
@@ -508,7 +531,7 @@ function placeOf(thread: Pick<ThreadStack, 'interpreted'> | undefined): string |
   const frames = thread?.interpreted ?? [];
   const [innermost] = frames;
   if (innermost === undefined) return undefined;
-  const foreign = frames.filter(({ file }) => !STANDARD_LIBRARY.test(file));
+  const foreign = frames.filter((frame) => !isStandard(frame));
   const own =
     foreign.find(({ file }) => !INSTALLED.test(file)) ??
     foreign[0] ??
@@ -519,9 +542,10 @@ function placeOf(thread: Pick<ThreadStack, 'interpreted'> | undefined): string |
   return `at ${place(innermost)}${own === innermost ? '' : `, called in ${place(own)}`}`;
 }
 
-/** How every thread of Python begins. */
+/** How every thread of Python or Java begins. */
 const isThreadStart = ({ name, file }: InterpretedFrame): boolean =>
-  /^(?:Thread\.)?(?:_bootstrap|_bootstrap_inner|run)$/.test(name) && file.endsWith('/threading.py');
+  name === 'java.lang.Thread.run' ||
+  (/^(?:Thread\.)?(?:_bootstrap|_bootstrap_inner|run)$/.test(name) && file.endsWith('/threading.py'));
 
 /** In what faulthandler prints: the frames of the thread that died. */
 const PRINTED = /^Current thread 0x[^\n]*\n((?: {2}File "[^\n]*\n)+)/m;
@@ -586,19 +610,59 @@ const joinsInPython = (main: ThreadStack | undefined): boolean =>
       (name === 'run_until_complete' && file.endsWith('/asyncio/base_events.py')),
   ) === true;
 
-/** How to make a program print its own stacks, if it runs on the threads of a runtime. */
-function ownStacksOf({ frames } = NO_THREAD): string | undefined {
+/**
+ * Why it isn't known where a thread is in its program's own language, or how to make a program print that which runs on
+ * the threads of a runtime.
+ */
+function unplacedOf(thread: ThreadStack | undefined): string | undefined {
+  const { frames, notInterpreted } = thread ?? NO_THREAD;
+  if (notInterpreted !== undefined) return notInterpreted;
   if (frames.some(({ name }) => /^runtime\.(?:mcall|mstart|rt0_go|goexit)/.test(name ?? '')))
     return 'SIGQUIT makes Go print where its goroutines are';
-  if (frames.some(({ library }) => /^lib(?:jli|jvm)\./.test(library ?? '')))
-    return 'jcmd PID Thread.print shows where the threads of Java are';
   return undefined;
 }
 
-const inJava = (main: ThreadStack | undefined): boolean =>
-  main?.frames.some(
-    ({ name, library }) => name === 'CallJavaMainInNewThread' && /^libjli\./.test(library ?? ''),
-  ) === true;
+/** Whether it is the launcher's first thread. Many builds of Java have no symbols. */
+const inJava = (thread: ThreadStack | undefined): boolean =>
+  thread?.main === true && thread.frames.some(({ library }) => /^libjli\./.test(library ?? ''));
+
+/** The thread that calls Java's `main` for the first one, if it is known what it does. */
+function mainOfJava(
+  first: ThreadStack | undefined,
+  threads: readonly ThreadStack[],
+): ThreadStack | undefined {
+  if (first === undefined || (!inJava(first) && first.frames.length > 0)) return undefined;
+  return threads.find(
+    (thread) =>
+      !thread.main &&
+      thread.interpreted !== undefined &&
+      (thread.tid === first.joins || OF_MAIN.test(nameOf(thread))),
+  );
+}
+
+/** Java's names for that thread: the second one once `main` has returned. */
+const OF_MAIN = /^(?:main|DestroyJavaVM)$/;
+
+/** Whether it waits for the program's other threads, because `main` has returned. */
+const hasReturned = (thread: ThreadStack): boolean =>
+  /^(?:Threads::destroy_vm|jni_DestroyJavaVM)(?!\w)/m.test(names(thread.frames)) ||
+  (nameOf(thread) === 'DestroyJavaVM' && thread.interpreted?.length === 0);
+
+/** Whether it ends the JVM, and runs its shutdown hooks. */
+const runsHooks = ({ interpreted }: ThreadStack): boolean =>
+  interpreted?.some(({ name }) => name === 'java.lang.Shutdown.runHooks') === true;
+
+/** The threads that the end of a JVM may wait for, and where they are, the latest first: hooks start last. */
+function awaitedInJava(others: readonly ThreadStack[]): string | undefined {
+  const all = others
+    .filter((thread) => thread.interpreted !== undefined && thread.daemon !== true && !hasReturned(thread))
+    .sort((a, b) => b.tid - a.tid)
+    .map((thread) => [`thread ${JSON.stringify(nameOf(thread))}`, placeOf(thread)].filter(Boolean).join(' '));
+  if (all.length < 2) return all[0];
+  const more = all.length - MOST_PLACES;
+  const shown = [...all.slice(0, MOST_PLACES), ...(more > 0 ? [`${more} more`] : [])];
+  return `one of ${all.length} threads: ${shown.join('; ')}`;
+}
 
 function threadsOfJava(threads: readonly ThreadStack[]): string[] {
   const launched = threads.find(({ main }) => main)?.joins;
@@ -608,7 +672,7 @@ function threadsOfJava(threads: readonly ThreadStack[]): string[] {
   });
 }
 
-const NO_THREAD: Pick<ThreadStack, 'frames'> = { frames: [] };
+const NO_THREAD: Pick<ThreadStack, 'frames' | 'notInterpreted'> = { frames: [] };
 
 function overran({ frames } = NO_THREAD): string | undefined {
   const check = frames.findLastIndex(({ name }) => CHECKS.test(name ?? ''));
@@ -664,6 +728,9 @@ function exitInterrupted(thread: ThreadStack | undefined): string | undefined {
 
 /** Code that a package manager installed. */
 const INSTALLED = /\/(?:(?:site|dist)-packages|node_modules)\//;
+/** Code of a language's own library. Java's frames name their class, and no folder. */
+const isStandard = ({ name, file }: InterpretedFrame): boolean =>
+  STANDARD_LIBRARY.test(file) || (/^(?:java|javax|jdk|sun|com\.sun)\./.test(name) && !file.includes('/'));
 const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;
 
 /**

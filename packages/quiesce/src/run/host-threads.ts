@@ -1,4 +1,5 @@
 import { isHostThread } from '../timeline/hosts.js';
+import { isAllowedThread } from './allowed-threads.js';
 import type { LeftThread } from './witness.js';
 
 /** Starts the thread that calls Java's `main`. */
@@ -13,3 +14,7 @@ export function withoutHostThreads(threads: readonly LeftThread[]): LeftThread[]
     return !isHostThread(name, library) && !LAUNCHER.test(library);
   });
 }
+
+/** The left threads that make a run fail under `strict`. */
+export const unwantedThreads = (threads: readonly LeftThread[], allowed: readonly string[]): LeftThread[] =>
+  withoutHostThreads(threads).filter((thread) => !isAllowedThread(thread, allowed));

@@ -16,10 +16,9 @@ import type { ExitStatus } from '../process/started-program.js';
 import { startTimer } from '../process/timer.js';
 import type { Timeline } from '../timeline/model.js';
 import { record as recordExit } from '../timeline/recorder.js';
-import { isAllowedThread } from './allowed-threads.js';
 import type { AmplifierReport } from './amplifier-report.js';
 import { type Stacks, threadStacks } from './diagnose.js';
-import { withoutHostThreads } from './host-threads.js';
+import { unwantedThreads } from './host-threads.js';
 import { type Expect, isFailure, type Outcome, outcomeOf } from './outcome.js';
 import { OutputFilter } from './output-filter.js';
 import type { RunDirectories } from './run-directory.js';
@@ -628,7 +627,7 @@ function threadsLeft(
   { threads, moreThreads = 0 }: Pick<LeftAtExit, 'threads' | 'moreThreads'>,
   allowed: readonly string[],
 ): number {
-  const bad = withoutHostThreads(threads ?? []).filter((thread) => !isAllowedThread(thread, allowed)).length;
+  const bad = unwantedThreads(threads ?? [], allowed).length;
   // Threads that aren't listed are taken to be like those that are.
   return bad === 0 ? 0 : bad + moreThreads;
 }

@@ -40,6 +40,13 @@ export interface ThreadStack {
   readonly faultedIn?: number;
   /** The same in the program's own language, if a tool for that language shows it. */
   readonly interpreted?: readonly InterpretedFrame[];
+  /**
+   * Why `interpreted` is missing, if the thread may run such code and a tool should have shown it, and what to do if
+   * something can be done.
+   */
+  readonly notInterpreted?: string;
+  /** For a hung program of Java: whether the program's end doesn't wait for the thread. */
+  readonly daemon?: boolean;
   /** For a hang without `frames`, because no debugger may attach: whether it never ran while the tester looked. */
   readonly asleep?: boolean;
   /** For a hang without `frames`: the kernel function in which it waits, if the kernel reports it. */
@@ -210,7 +217,7 @@ export function formatStacks(threads: readonly ThreadStack[]): string {
 }
 
 function formatThread(thread: ThreadStack): string {
-  const { tid, ownName, main, faulting, busy, halted, frames, interpreted = [], keptAliveBy } = thread;
+  const { tid, ownName, main, faulting, busy, halted, frames } = thread;
   const name = ownName ?? thread.name;
   const marks = [main && 'main', faulting && 'died here', busy && 'burns CPU', halted]
     .filter(Boolean)
@@ -223,17 +230,21 @@ function formatThread(thread: ThreadStack): string {
   const left = lines.slice(MOST_FRAMES).reduce((sum, { times }) => sum + times, 0);
   const more = left > 0 ? [`  and ${left} more frames`] : [];
   // First, since the reader knows this code, and a report may have room for the first lines only.
-  return [head, ...formatInterpreted(interpreted, keptAliveBy), ...shown, ...more].join('\n');
+  return [head, ...formatInterpreted(thread), ...shown, ...more].join('\n');
 }
 
-/** What a thread ran in its program's own language. */
-export function formatInterpreted(
-  frames: readonly InterpretedFrame[],
-  keptAliveBy: readonly string[] = [],
-): string[] {
-  const lines = frames.slice(0, MOST_FRAMES).map(({ name, file, line }) => `    ${name} (${file}:${line})`);
+/** What a thread ran in its program's own language, or why that isn't known. */
+export function formatInterpreted({
+  interpreted = [],
+  notInterpreted,
+  keptAliveBy = [],
+}: Pick<ThreadStack, 'interpreted' | 'notInterpreted' | 'keptAliveBy'>): string[] {
+  const lines = interpreted
+    .slice(0, MOST_FRAMES)
+    .map(({ name, file, line }) => `    ${name} (${file}:${line})`);
   return [
     ...(lines.length === 0 ? [] : ['  in the program:', ...lines]),
+    ...(notInterpreted === undefined ? [] : [`  (${notInterpreted})`]),
     ...(keptAliveBy.length === 0 ? [] : [`  its event loop is kept alive by: ${keptAliveBy.join(', ')}`]),
   ];
 }

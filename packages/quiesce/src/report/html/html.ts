@@ -242,9 +242,9 @@ function timelines(
 }
 
 function threadHtml(thread: ThreadStack, open: boolean): Html {
-  const { main, faulting, busy, halted, frames, interpreted = [], keptAliveBy } = thread;
+  const { main, faulting, busy, halted, frames } = thread;
   const notes = [main && 'main', faulting && 'died', busy && 'burns CPU', halted].filter(Boolean).join(', ');
-  const own = formatInterpreted(interpreted, keptAliveBy);
+  const own = formatInterpreted(thread);
   return html`<details class="thread"${open && new Html(' open')}><summary>${thread.ownName || thread.name || 'unnamed'}${notes !== '' && ` (${notes})`}</summary>${own.length > 0 && html`<pre>${own.join('\n')}</pre>`}<ol start="0" class="stack">${folded(frames).map(frameHtml)}</ol></details>`;
 }
 

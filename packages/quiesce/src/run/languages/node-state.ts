@@ -1,15 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { messageOf } from '../errors.js';
-import { linkOfProc, listProc, readProc } from '../process/proc.js';
-import { within } from '../process/timer.js';
-import { hostOf } from '../timeline/hosts.js';
+import { messageOf } from '../../errors.js';
+import { linkOfProc, listProc, readProc } from '../../process/proc.js';
+import { catches } from '../../process/processes.js';
+import { within } from '../../process/timer.js';
+import { hostOf } from '../../timeline/hosts.js';
+import type { InterpretedFrame } from '../stack-trace.js';
 import { type Inspected, inspected, withInspector } from './inspector.js';
-import type { InterpretedFrame } from './stack-trace.js';
+import { NOTHING, type OwnThreads, type Questioned } from './own-threads.js';
 
 /** What Node reports about its main thread. */
-export interface NodeState {
+interface NodeState {
   /** Empty if it runs no JavaScript. */
   readonly frames: readonly InterpretedFrame[];
   /** What keeps its event loop alive, such as `TCP server`, `timer x2` or `worker /srv/pool.js (timer)`. */
@@ -26,11 +28,8 @@ const INSPECTOR_PORT = 9229;
 const FREE_POLLS = 25;
 /** The part of that time that may be spent on workers. */
 const WORKERS_MS = 2_000;
-/** The bit of SIGUSR1 in the signal masks of /proc. */
-const SIGUSR1_BIT = 1n << 9n;
-
-/** Whether a process runs Node. */
-export const isNode = (pid: number): boolean => hostOf(linkOfProc(`/proc/${pid}/exe`)) === 'node';
+/** A busy thread runs no JavaScript at some moments, such as between two microtasks. */
+const BUSY_ASKS = 8;
 
 // Runs in the program: at its next call or turn of a loop, or while it waits for a lock or in its event loop. A pipe
 // that the program prints to, such as the tester's, doesn't keep it alive once everything is written. Node lists it
@@ -68,28 +67,41 @@ const targets = z.array(z.looseObject({ webSocketDebuggerUrl: z.string() })).min
 let turn: Promise<unknown> = Promise.resolve();
 
 /**
- * Asks a Node process through its inspector what its main thread does. SIGUSR1 starts the inspector, so the program
- * needs no preparation. Takes at most a few seconds, and 10 s more if another process has the port. Meanwhile the
- * process listens for debuggers on the loopback interface. If its event loop doesn't turn, it continues to listen, so
- * it is asked only before it is ended.
- * @returns the state, or why there is none.
+ * What the main thread of a hung Node does, according to its inspector. Nothing if the process doesn't run Node. SIGUSR1 starts the inspector, so the program needs no preparation. Takes at most a few seconds, and 10 s more
+ * if another process has the port. Meanwhile the process listens for debuggers on the loopback interface. If its event
+ * loop doesn't turn, it continues to listen, so it is asked only before it is ended.
  */
-export async function nodeState(
-  pid: number,
-  signal: AbortSignal | undefined,
-): Promise<NodeState | { readonly problem: string }> {
+export async function nodeThreads({ pid, hung, stopped, busy, signal }: Questioned): Promise<OwnThreads> {
+  if (!hung || hostOf(linkOfProc(`/proc/${pid}/exe`)) !== 'node') return NOTHING;
+  const state = stopped ? STOPPED : await inTurn({ pid, busy, signal });
+  if ('problem' in state) return { ...NOTHING, problem: `no JavaScript frames: ${state.problem}` };
+  return { threads: new Map([[pid, state]]), problem: null };
+}
+
+const STOPPED = { problem: 'a signal has stopped it' };
+
+type Hung = Pick<Questioned, 'pid' | 'busy' | 'signal'>;
+
+async function inTurn(hung: Hung): Promise<NodeState | Unknown> {
   const before = turn;
-  const mine = before.then(() => ask(pid, signal));
+  const mine = before.then(() => ask(hung));
   turn = mine;
   return mine;
 }
 
-async function ask(pid: number, signal: AbortSignal | undefined): Promise<NodeState | { problem: string }> {
-  if (!catchesSigusr1(pid)) return { problem: 'it does not take SIGUSR1, which would start the inspector' };
+/** Why there is no state. */
+interface Unknown {
+  readonly problem: string;
+}
+
+async function ask(hung: Hung): Promise<NodeState | Unknown> {
+  const { pid, signal } = hung;
+  if (!catches(pid, 'SIGUSR1'))
+    return { problem: 'it does not take SIGUSR1, which would start the inspector' };
   const until = performance.now() + TAKEN_MS;
   for (;;) {
     while (isTaken(pid) && performance.now() < until && !signal?.aborted) await delay(POLL_MS);
-    const state = await askOnce(pid, signal);
+    const state = await askOnce(hung);
     // A Node that can't have the port gives up at once. It tries again at the next SIGUSR1.
     if (state !== TAKEN || performance.now() >= until || signal?.aborted) return state;
   }
@@ -97,30 +109,28 @@ async function ask(pid: number, signal: AbortSignal | undefined): Promise<NodeSt
 
 const TAKEN = { problem: `port ${INSPECTOR_PORT}, which its inspector needs, is in use` };
 
-async function askOnce(
-  pid: number,
-  signal: AbortSignal | undefined,
-): Promise<NodeState | { problem: string }> {
+const IN_NATIVE = 'its main thread is in native code that does not return';
+const OWN_LISTENER = 'the program has its own listener for SIGUSR1, which would start the inspector';
+
+async function askOnce({ pid, busy, signal }: Hung): Promise<NodeState | Unknown> {
+  let port: number | undefined;
   return within(ANSWER_MS, signal, async (limit) => {
     try {
-      const port = await inspectorPort(pid, limit);
+      port = await inspectorPort(pid, limit);
       if (port === undefined) return TAKEN;
       const listed = await fetch(`http://127.0.0.1:${port}/json/list`, { signal: limit });
       const [target] = targets.parse(await listed.json());
-      const state = await stateOf(target?.webSocketDebuggerUrl ?? '', limit);
+      const asks = { main: busy === pid ? BUSY_ASKS : 1, workers: busy === undefined ? 1 : BUSY_ASKS };
+      const state = await stateOf(target?.webSocketDebuggerUrl ?? '', asks, limit);
       await portIsFree(pid, port, limit);
       return state;
     } catch (error) {
-      if (limit.aborted) return { problem: 'its main thread is in native code that does not return' };
+      if (limit.aborted)
+        return { problem: port === undefined ? `${IN_NATIVE}, or ${OWN_LISTENER}` : IN_NATIVE };
       return { problem: `its inspector does not answer: ${messageOf(error)}` };
     }
   });
 }
-
-const catchesSigusr1 = (pid: number): boolean => {
-  const mask = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readProc(`/proc/${pid}/status`))?.[1] ?? '0';
-  return (BigInt(`0x${mask}`) & SIGUSR1_BIT) !== 0n;
-};
 
 /** The port that it began to listen on, or the usual one if it has it already. `undefined` if another process has it. */
 async function inspectorPort(pid: number, signal: AbortSignal): Promise<number | undefined> {
@@ -181,11 +191,22 @@ interface Attached {
   readonly inspected: Inspected;
 }
 
-const stateOf = (url: string, signal: AbortSignal): Promise<NodeState> =>
-  within(WORKERS_MS, signal, (enough) => stateWithin(url, signal, enough));
+/** How often a thread is asked until it runs JavaScript. */
+interface Asks {
+  readonly main: number;
+  readonly workers: number;
+}
+
+const stateOf = (url: string, asks: Asks, signal: AbortSignal): Promise<NodeState> =>
+  within(WORKERS_MS, signal, (enough) => stateWithin(url, asks, signal, enough));
 
 /** @param enough aborts when the caller waits for no more workers. */
-async function stateWithin(url: string, signal: AbortSignal, enough: AbortSignal): Promise<NodeState> {
+async function stateWithin(
+  url: string,
+  asks: Asks,
+  signal: AbortSignal,
+  enough: AbortSignal,
+): Promise<NodeState> {
   const workers = new Map<string, Attached>();
   let main: Inspected | undefined;
   const onEvent = (method: string, params: unknown): void => {
@@ -201,17 +222,32 @@ async function stateWithin(url: string, signal: AbortSignal, enough: AbortSignal
   };
   return withInspector(url, { signal, onEvent }, async (inspector) => {
     main = inspector;
-    const { frames, active } = await evaluateState(inspector);
+    const { frames, active } = await evaluateState(inspector, asks.main);
     await inspector.ask('NodeWorker.enable', { waitForDebuggerOnStart: false });
     const referenced = workers.size === 0 ? [] : await referencedWorkers(inspector);
     const kept = [...workers.values()].filter(({ title }) => referenced?.includes(numberOf(title)) ?? true);
-    const ofWorkers = await Promise.all(kept.map(describeWorker));
+    const ofWorkers = await Promise.all(kept.map((worker) => describeWorker(worker, asks.workers)));
     await inspector.ask('Runtime.evaluate', { expression: CLOSE });
     return { frames, keptAliveBy: counted([...active, ...ofWorkers]) };
   });
 }
 
-async function evaluateState(of: Inspected): Promise<{ frames: InterpretedFrame[]; active: string[] }> {
+interface Evaluated {
+  readonly frames: InterpretedFrame[];
+  readonly active: string[];
+}
+
+/**
+ * What a thread runs, and what keeps its event loop alive.
+ * @param asks how often it is asked until it runs JavaScript.
+ */
+export async function evaluateState(of: Inspected, asks: number): Promise<Evaluated> {
+  let seen = await evaluateOnce(of);
+  for (let i = 1; i < asks && seen.frames.length === 0; i++) seen = await evaluateOnce(of);
+  return seen;
+}
+
+async function evaluateOnce(of: Inspected): Promise<Evaluated> {
   const params = { expression: EXPRESSION, returnByValue: true, disableBreaks: true };
   const { result } = answer.parse(await of.ask('Runtime.evaluate', params));
   const { frames, active } = state.parse(JSON.parse(result.value));
@@ -253,12 +289,12 @@ async function referencedWorkers(main: Inspected): Promise<number[] | undefined>
 }
 
 /** Names the worker, and in brackets what it runs or is kept alive by. */
-async function describeWorker({ title, url, inspected }: Attached): Promise<string> {
+async function describeWorker({ title, url, inspected }: Attached, asks: number): Promise<string> {
   const name = title.replace(/^\[worker \d+\]\s*/, '');
   const file = url === '' ? 'with code that is not a file' : pathOf(url);
   const what = `worker ${name === '' ? '' : `${JSON.stringify(name)} `}${file}`;
   try {
-    const { frames, active } = await evaluateState(inspected);
+    const { frames, active } = await evaluateState(inspected, asks);
     const [inner] = frames;
     if (inner !== undefined) return `${what} (runs ${inner.name}, ${inner.file}:${inner.line})`;
     return active.length === 0 ? what : `${what} (${counted(active).join(', ')})`;

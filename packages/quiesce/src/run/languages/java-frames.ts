@@ -1,0 +1,113 @@
+import { existsSync, rmSync } from 'node:fs';
+import { delimiter, dirname, join, resolve } from 'node:path';
+import { EnvironmentError } from '../../errors.js';
+import { findExecutable } from '../../process/executable.js';
+import { linkOfProc, readProc } from '../../process/proc.js';
+import { catches, innermostNumber, procFolder } from '../../process/processes.js';
+import { runToEnd } from '../../process/run-to-end.js';
+import { threadsOf } from '../kernel/system-calls.js';
+import type { InterpretedFrame } from '../stack-trace.js';
+import { NOTHING, type OwnThread, type OwnThreads, type Questioned } from './own-threads.js';
+
+// It gives up by itself after 10 s if the JVM doesn't answer.
+const JCMD_TIMEOUT_MS = 20_000;
+const MOST_FRAMES = 64;
+
+const NOT_ATTACHABLE = '-XX:+DisableAttachMechanism';
+
+/**
+ * The threads of a hung program of Java, from jcmd. Nothing if there is no JVM in the process. jcmd makes the JVM listen on a Unix socket, so a process is asked only before it is ended.
+ */
+export async function javaThreads({ pid, hung, stopped, signal }: Questioned): Promise<OwnThreads> {
+  if (!hung || !/\/libjvm\.so$/m.test(readProc(`${procFolder(pid)}/maps`))) return NOTHING;
+  const none = (why: string): OwnThreads => ({ ...NOTHING, problem: `no Java frames: ${why}` });
+  if (stopped) return none('a signal has stopped it');
+  const jcmd = findJcmd(pid);
+  if (jcmd === undefined) return none('jcmd, a tool of the JDK, is neither beside its Java nor in PATH');
+  // A JVM that doesn't expect the signal by which jcmd asks would die, or print its threads to the program's output.
+  if (!catches(pid, 'SIGQUIT')) return none('it does not take SIGQUIT, by which jcmd asks (-Xrs)');
+  const options = [readProc(`/proc/${pid}/cmdline`), readProc(`/proc/${pid}/environ`)].join('\0');
+  if (options.includes(NOT_ATTACHABLE)) return none(`${NOT_ATTACHABLE} is set`);
+  const { text, problem } = await threadDump(jcmd, pid, signal);
+  const threads = parseThreadDump(
+    text,
+    new Map(threadsOf(pid).map((tid) => [innermostNumber(pid, tid), tid])),
+  );
+  return threads.size > 0 ? { threads, problem: null } : none(problem);
+}
+
+/** Path of jcmd for a process. It is beside the program's own Java, in its JDK if that Java is a JDK's `jre`, or in `PATH`. */
+function findJcmd(pid: number): string | undefined {
+  const [called = ''] = readProc(`/proc/${pid}/cmdline`).split('\0');
+  const program = dirname(linkOfProc(`/proc/${pid}/exe`) || '/');
+  const folders = [
+    ...(called.includes('/') ? [dirname(resolve(linkOfProc(`/proc/${pid}/cwd`) || '/', called))] : []),
+    program,
+    join(program, '../../bin'),
+    process.env.PATH ?? '',
+  ];
+  return findExecutable('jcmd', process.cwd(), folders.join(delimiter)).path;
+}
+
+async function threadDump(
+  jcmd: string,
+  pid: number,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly text: string; readonly problem: string }> {
+  const inside = innermostNumber(pid, pid);
+  const socket = `/proc/${pid}/root/tmp/.java_pid${inside}`;
+  const listened = existsSync(socket);
+  // jcmd is a program of Java itself. It must not start with the options of the Java under test.
+  const { JAVA_TOOL_OPTIONS: _tool, _JAVA_OPTIONS: _all, JDK_JAVA_OPTIONS: _jdk, ...env } = process.env;
+  try {
+    const ended = await runToEnd([jcmd, '-J-XX:-UsePerfData', String(pid), 'Thread.print'], {
+      ...{ cwd: process.cwd(), env, timeoutMs: JCMD_TIMEOUT_MS, signal, keep: [2 * 1024 * 1024, 0] },
+    });
+    const words = ended.stderr.trim().split('\n', 1)[0] || 'it printed no thread';
+    return { text: ended.stdout, problem: `jcmd could not ask it (${words.slice(0, LONGEST_WORDS)})` };
+  } catch (error) {
+    if (error instanceof EnvironmentError) return { text: '', problem: error.message };
+    throw error;
+  } finally {
+    // What jcmd and the JVM leave where one of them is killed.
+    for (const file of [...(listened ? [] : [socket]), `/proc/${pid}/cwd/.attach_pid${inside}`]) {
+      try {
+        rmSync(file, { force: true });
+      } catch {} // it is another user's
+    }
+  }
+}
+
+const LONGEST_WORDS = 300;
+
+// "main" #1 prio=5 os_prio=0 cpu=40.18ms elapsed=1.79s tid=0x00007f nid=0x1964 waiting on condition [0x00007f]
+// From JDK 19 on, nid is decimal. Threads of the JVM itself, such as the garbage collector's, have no #.
+const THREAD = /^"(.*)" #\d+ (.*\b)nid=(0x[0-9a-f]+|\d+)\b/;
+// at java.util.concurrent.locks.LockSupport.park(java.base@17.0.15/LockSupport.java:211)
+const FRAME = /^\s+at (?:[^\s(]*\/)?([^(/]+)\((?:[^()]*\/)?([^()/]+):(\d+)\)$/;
+
+/**
+ * The threads in what jcmd printed. Frames without a line of source are left out: native methods, and what the JVM generated.
+ * @param tids the threads' numbers, by those that the JVM prints, which differ in a PID namespace.
+ */
+export function parseThreadDump(
+  text: string,
+  tids: ReadonlyMap<number, number>,
+): ReadonlyMap<number, OwnThread> {
+  const found = new Map<number, OwnThread>();
+  let own: InterpretedFrame[] = [];
+  for (const line of text.split('\n')) {
+    const [, thread, words = '', nid] = THREAD.exec(line) ?? [];
+    if (thread !== undefined) {
+      own = [];
+      const tid = tids.get(Number(nid));
+      const daemon = /\bdaemon\b/.test(words);
+      if (tid !== undefined) found.set(tid, { name: thread, frames: own, ...(daemon && { daemon }) });
+      continue;
+    }
+    const [, name, file, number] = FRAME.exec(line) ?? [];
+    if (name === undefined || file === undefined || own.length === MOST_FRAMES) continue;
+    own.push({ name, file, line: Number(number) });
+  }
+  return found;
+}
