@@ -204,7 +204,7 @@ const flagRows = (flags) =>
 /** The text of docs/options.md. */
 export async function optionsPage() {
   const { optionNames, optionOf } = await compiled('plan', 'options.js');
-  const { planJsonSchema } = await compiled('plan', 'schema.js');
+  const { planJsonSchema } = await compiled('plan', 'check', 'schema.js');
   const words = await valueWords();
   const commands = await subcommands();
   const ofScenarios = new Set(

@@ -309,7 +309,7 @@ describe('plans', () => {
   });
 
   it('with a matrix is one that the schema takes', async () => {
-    const { checkPlan } = await import('../../packages/quiesce/dist/src/plan/schema.js');
+    const { checkPlan } = await import('../../packages/quiesce/dist/src/plan/check/schema.js');
     const [scenario] = checkPlan(parse(matrix), 'docs/tester.md', 'written').scenarios;
     assert.deepEqual(Object.keys(scenario?.matrix ?? {}), ['runtime', 'npm:my-addon']);
   });

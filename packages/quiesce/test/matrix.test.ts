@@ -13,7 +13,7 @@ import { homedir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { byVersion, cacheFolder, whatWentWrong } from '../src/install/installation.js';
+import { byVersion, cacheFolder, isUnknown, whatWentWrong } from '../src/install/installation.js';
 import { type CliResult, type RunningCli, runCli, startCli } from './support/cli.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
@@ -65,16 +65,16 @@ describe('a matrix', () => {
   });
 
   test('that is wrong is reported in one line', async () => {
-    const command = ['true'];
+    const used = { command: ['true'], env: { PLACE: NPM } };
     for (const [matrix, code, line] of [
       [{}, 2, /expected axes/],
       [{ rubies: ['3'] }, 2, /npm:NAME or pypi:NAME/],
       [{ runtime: 'node@22' }, 2, /list of text/],
       [{ runtime: ['perl@5'] }, 2, /not a runtime/],
       [{ 'npm:a': ['1'], 'npm:b': ['1'] }, 2, /only one npm:NAME/],
-      [{ 'npm:is-number': ['99.0.0'] }, 3, /is-number@99\.0\.0/],
+      [{ 'npm:is-number': ['99.0.0'] }, 2, /is-number@99\.0\.0.*check the name and the version/],
     ] as const) {
-      const { code: ended, stderr } = await quiesce('run', '--plan', plan('wrong.json', { command, matrix }));
+      const { code: ended, stderr } = await quiesce('run', '--plan', plan('wrong.json', { ...used, matrix }));
       assert.equal(ended, code, stderr);
       assert.match(stderr, /^quiesce: error: [^\n]+\n$/);
       assert.match(stderr, line);
@@ -201,6 +201,10 @@ test('of a failed installation, the sentence that says why is shown', () => {
   const pip =
     'WARNING: slow\nERROR: Could not find a version\nERROR: No matching distribution found for nope\n';
   assert.match(whatWentWrong(pip), /No matching distribution found for nope$/);
+  const offline = `WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError'\n${pip}`;
+  const npmOffline = 'npm error code ENOTFOUND\nnpm error syscall getaddrinfo\n';
+  const unknown = [npm.map((line) => `npm ${line}\n`).join(''), pip, offline, npmOffline].map(isUnknown);
+  assert.deepEqual(unknown, [true, true, false, false]);
 });
 
 describe('bisect', () => {

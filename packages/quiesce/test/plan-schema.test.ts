@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { parseDuration } from '../src/duration.js';
 import { parsePerturb } from '../src/perturb/perturb.js';
+import { combinationProblems } from '../src/plan/check/problems.js';
+import { checkPlan, planJsonSchema } from '../src/plan/check/schema.js';
 import { optionNames } from '../src/plan/options.js';
 import { PlanError } from '../src/plan/plan-error.js';
-import { combinationProblems } from '../src/plan/problems.js';
-import { checkPlan, planJsonSchema } from '../src/plan/schema.js';
 import { parseConfidence, parseRate } from '../src/statistics/rate-goal.js';
 
 const published = JSON.parse(
@@ -79,9 +79,13 @@ const LEFT: readonly (readonly [what: string, messages: RegExp, plans: readonly 
     ],
   ],
   [
-    'placeholders that nothing fills in',
-    /needs a matrix|is not a placeholder/,
-    [plan({ command: ['true', '${npm}'] }), planWithService({ env: { P: '${dir' } })],
+    'placeholders that nothing fills in, and axes that nothing uses',
+    /needs a matrix|is not a placeholder|nothing uses this axis/,
+    [
+      plan({ command: ['true', '${npm}'] }),
+      plan({ matrix: { python: ['python3'] } }),
+      planWithService({ env: { P: '${dir' } }),
+    ],
   ],
   [
     'a scenario and the defaults together',
@@ -268,7 +272,7 @@ test('it says what the program says, field by field and in combinations', () => 
     const one = {
       services: { s: times({ command: ['true'] }, SERVICE, Math.max(0, draw(6) - 3)) },
       ...(draw(2) === 0 && { defaults: times({}, OPTIONS, draw(3)) }),
-      scenarios: [times({ name: 'n', command: ['true'] }, SCENARIO, draw(4))],
+      scenarios: [times({ name: 'n', command: ['true', '${runtime} ${npm} ${python}'] }, SCENARIO, draw(4))],
     };
     const problems = problemsIn(one);
     const given = `${JSON.stringify(one)}: ${JSON.stringify(problems)}, ${JSON.stringify(isValid.errors)}`;

@@ -6,8 +6,8 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadPlan, PlanError, type PlanProblem, run, runPlan, UsageError } from '../src/index.js';
+import { checkPlan } from '../src/plan/check/schema.js';
 import { resolvePlan } from '../src/plan/resolve.js';
-import { checkPlan } from '../src/plan/schema.js';
 import { type CliResult, runCli } from './support/cli.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
@@ -165,6 +165,19 @@ test('a placeholder that its matrix lacks is named before anything is installed'
   assert.deepEqual(error.problems.map(problemText), [
     "2:25 scenarios.0.command: ${npm} needs a matrix with the axis npm:NAME (such as matrix: { 'npm:NAME': [1.2.3] } in a plan)",
     '3:25 scenarios.1.command: ${python} needs a matrix with the axis python or pypi:NAME (such as matrix: { python: [python3] } in a plan)',
+  ]);
+});
+
+test('an axis that nothing uses is refused: its rows would all run the same', async () => {
+  const text = `scenarios:
+  - { name: a, command: [node], matrix: { runtime: [node@20, node@22] } }
+  - { name: b, command: ['true'], env: { X: '\${npm}/x' }, matrix: { 'npm:x': [1.0.0], 'pypi:y': ['1'] } }
+  - { name: c, command: ['true', '\${python}'], matrix: { python: [python3], 'pypi:y': ['1'] } }
+`;
+  const idle = 'nothing uses this axis, so all its rows would run the same; write';
+  assert.deepEqual(await problemsOf('idle-axes.yaml', text), [
+    `2:52 scenarios.0.matrix.runtime: ${idle} \${runtime} where the command or its env names it`,
+    `3:97 scenarios.1.matrix.pypi:y: ${idle} \${python} where the command or its env names it`,
   ]);
 });
 
@@ -392,7 +405,9 @@ test('a field that is undefined counts as absent', async () => {
   const without = { services: { db: undefined }, scenarios: [{ ...scenario, uses: ['db'] }] };
   assert.throws(() => checkPlan(without, 'x', 'written'), /unknown service "db"/);
   const axes = { 'npm:a': undefined, 'npm:b': ['1.0.0'] };
-  assert.ok(checkPlan({ scenarios: [{ ...scenario, matrix: axes }] }, 'x', 'written'));
+  assert.ok(
+    checkPlan({ scenarios: [{ name: 'a', command: ['true', '${npm}'], matrix: axes }] }, 'x', 'written'),
+  );
 });
 
 test('an exact name is chosen before a pattern', () => {

@@ -8,11 +8,11 @@ import {
   type PackageName,
   publishedVersions,
 } from '../install/installation.js';
+import { checkPlan } from '../plan/check/schema.js';
 import { text } from '../plan/fields.js';
 import { fill } from '../plan/matrix.js';
 import type { Plan, ScenarioSpec } from '../plan/plan.js';
 import { chosenScenarios, type PlanOverrides, resolvePlan } from '../plan/resolve.js';
-import { checkPlan } from '../plan/schema.js';
 import type { ScenarioResult } from '../results/result.js';
 import { type CallFields, callback, checkCall, overrideFields, sessionFields } from '../session/options.js';
 import { runResolved, type SessionOptions } from '../session/session.js';

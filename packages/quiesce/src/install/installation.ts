@@ -68,7 +68,7 @@ export function cacheFolder({ QUIESCE_CACHE, XDG_CACHE_HOME = '' } = process.env
 /**
  * Installs one version of a package into a folder or virtual environment of its own, unless it is already installed.
  * @returns for an npm package the folder that has its `node_modules`, for a PyPI package the environment's Python.
- * @throws EnvironmentError when it can't be installed.
+ * @throws UsageError when there is no such package or version; EnvironmentError when it can't be installed.
  */
 export async function installPackage(
   { registry, name }: PackageName,
@@ -89,7 +89,7 @@ export async function installPackage(
 /**
  * Installs a runtime from the npm package that holds its binary: `node@22`, `bun@1.2`, `deno@2`.
  * @returns the binary.
- * @throws UsageError for any other runtime; EnvironmentError when it can't be installed.
+ * @throws UsageError for any other runtime or a version that doesn't exist; EnvironmentError when it can't be installed.
  */
 export async function installRuntime(text: string, options: InstallOptions = {}): Promise<string> {
   const { name, version } = parseRuntime(text);
@@ -121,7 +121,7 @@ const RUNTIME_PACKAGES: Readonly<Record<string, string>> = {
 
 /**
  * The published versions of a package, oldest first, without pre-releases.
- * @throws EnvironmentError when the registry doesn't answer.
+ * @throws UsageError when there is no such package; EnvironmentError when the registry doesn't answer.
  */
 export async function publishedVersions(
   { registry, name }: PackageName,
@@ -205,7 +205,8 @@ async function once(folder: string, { signal }: InstallOptions, fill: () => Prom
 
 /**
  * The output of a program.
- * @throws EnvironmentError when it fails; the signal's reason when aborted.
+ * @throws UsageError when it says that there is no such package; EnvironmentError when it fails otherwise; the signal's
+ * reason when aborted.
  */
 async function call(
   command: readonly string[],
@@ -222,8 +223,17 @@ async function call(
   });
   signal?.throwIfAborted();
   if (status.code === 0) return stdout;
-  throw new EnvironmentError(`${command.join(' ')} failed: ${whatWentWrong(stderr)}`);
+  const problem = `${command.join(' ')} failed: ${whatWentWrong(stderr)}`;
+  throw isUnknown(stderr) ? new UsageError(problem, CHECK_NAME) : new EnvironmentError(problem);
 }
+
+const CHECK_NAME = 'check the name and the version';
+
+/** Whether an installer says that there is no such package or version. pip says so also where it got no answer. */
+export const isUnknown = (stderr: string): boolean =>
+  /^npm (?:error|ERR!) code (?:E404|ETARGET|EINVALIDTAGNAME|EINVALIDPACKAGENAME)$/m.test(stderr) ||
+  (/^ERROR: No matching distribution found for /m.test(stderr) &&
+    !/^WARNING: Retrying |^ERROR: Could not install packages|connection/im.test(stderr));
 
 /** What an installer says about its failure, on one line. npm adds general advice to that, pip says it last. */
 export function whatWentWrong(stderr: string): string {

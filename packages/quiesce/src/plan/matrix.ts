@@ -5,8 +5,9 @@ import {
   installRuntime,
   parsePackageName,
 } from '../install/installation.js';
+import { filled, type Placeholder } from './check/placeholders.js';
+import { checkPlan } from './check/schema.js';
 import type { Matrix, Plan, ScenarioSpec } from './plan.js';
-import { checkPlan } from './schema.js';
 
 /**
  * A plan with a scenario for each combination of each matrix. Everything that the combinations need is installed.
@@ -45,18 +46,18 @@ function nameWith(name: string, values: ReadonlyMap<string, string>): string {
 }
 
 /** What a command's placeholders stand for. */
-export type Places = { readonly [name in 'runtime' | 'python' | 'npm']?: string };
+export type Places = { readonly [name in Placeholder]?: string };
 
 /** A scenario whose placeholders are filled in. Its name includes their values. */
 export function fill(spec: ScenarioSpec, values: ReadonlyMap<string, string>, places: Places): ScenarioSpec {
-  const filled = (text: string): string =>
-    text.replace(/\$\{(runtime|python|npm)\}/g, (whole, name: keyof Places) => places[name] ?? whole);
   const { name, command, env } = spec;
   return {
     ...spec,
     name: nameWith(name, values),
-    command: command.map(filled),
-    ...(env && { env: Object.fromEntries(Object.entries(env).map(([key, value]) => [key, filled(value)])) }),
+    command: command.map((word) => filled(word, places)),
+    ...(env && {
+      env: Object.fromEntries(Object.entries(env).map(([key, value]) => [key, filled(value, places)])),
+    }),
   };
 }
 

@@ -7,6 +7,8 @@ import { underChecker } from '../perturb/checker.js';
 import { parsePerturb, randomSeed } from '../perturb/perturb.js';
 import type { Perturbing } from '../perturb/perturbed-run.js';
 import { goalRuns, parseRate, type RateGoal } from '../statistics/rate-goal.js';
+import { combinationProblems } from './check/problems.js';
+import { checkPlan } from './check/schema.js';
 import type { ValueOption } from './option.js';
 import {
   type OptionValues,
@@ -16,9 +18,7 @@ import {
   valueOptions,
 } from './options.js';
 import type { ScenarioSpec } from './plan.js';
-import { combinationProblems } from './problems.js';
 import type { ResolvedPlan, Scenario } from './scenario.js';
-import { checkPlan } from './schema.js';
 import { type ShardChoice, shareOf } from './shard.js';
 
 /** What the caller overrides in the plan, for all of its scenarios. */

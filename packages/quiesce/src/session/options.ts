@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { definedOnly } from '../defined.js';
 import { requireObject } from '../errors.js';
+import { problemsOf } from '../plan/check/schema.js';
 import { expected, flag, list, positiveInteger, strict, text } from '../plan/fields.js';
 import { OF_ONE_SCENARIO, type OptionName, options } from '../plan/options.js';
 import { PlanError } from '../plan/plan-error.js';
-import { problemsOf } from '../plan/schema.js';
 import { MOST_SHARDS } from '../plan/shard.js';
 
 /** What a call of the library takes, by name. A field that is `undefined` counts as absent. */

@@ -7,10 +7,10 @@ import { dirname, extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatMs } from '../../duration.js';
 import { messageOf, UsageError } from '../../errors.js';
+import { combinationProblems } from '../check/problems.js';
+import { checkPlan } from '../check/schema.js';
 import type { Plan, PlanParts } from '../plan.js';
-import { combinationProblems } from '../problems.js';
 import type { PlanOverrides } from '../resolve.js';
-import { checkPlan } from '../schema.js';
 
 /** Long enough for a plan that asks a server for versions, or builds its program. */
 const LOADING_MS = 300_000;

@@ -1,15 +1,16 @@
 import { closestMatch } from 'leven';
 import { z } from 'zod';
-import { definedOnly } from '../defined.js';
-import { messageOf, type UsageError } from '../errors.js';
-import { PACKAGE, parsePackageName, parseRuntime, RUNTIME } from '../install/installation.js';
-import { type ServiceProblem, serviceProblems } from '../service/service.js';
-import { command, environment, expected, list, names, positiveInteger, strict, text } from './fields.js';
-import type { PlanText } from './file/plan-text.js';
-import type { Option } from './option.js';
-import { options } from './options.js';
-import type { Plan, PlanParts } from './plan.js';
-import { type CombinationProblem, PlanError, type PlanProblem } from './plan-error.js';
+import { definedOnly } from '../../defined.js';
+import { messageOf, type UsageError } from '../../errors.js';
+import { PACKAGE, parsePackageName, parseRuntime, RUNTIME } from '../../install/installation.js';
+import { type ServiceProblem, serviceProblems } from '../../service/service.js';
+import { command, environment, expected, list, names, positiveInteger, strict, text } from '../fields.js';
+import type { PlanText } from '../file/plan-text.js';
+import type { Option } from '../option.js';
+import { options } from '../options.js';
+import type { Matrix, Plan, PlanParts } from '../plan.js';
+import { type CombinationProblem, PlanError, type PlanProblem } from '../plan-error.js';
+import { idleAxes } from './placeholders.js';
 
 type OptionFields = { [K in keyof typeof options]: z.ZodExactOptional<(typeof options)[K]['schema']> };
 
@@ -252,7 +253,7 @@ function contradictions(plan: unknown): PlanProblem[] {
       if (typeof service !== 'string' || Object.hasOwn(services, service)) continue;
       add([...path, 'uses', i], `unknown service ${JSON.stringify(service)}; the plan's services: ${known}`);
     }
-    if (isObject(spec.matrix)) checkAxes(spec.matrix, [...path, 'matrix'], add);
+    if (isObject(spec.matrix)) checkAxes(spec.matrix, textsOf(spec), [...path, 'matrix'], add);
   };
   check(plan.defaults, ['defaults']);
   const names = new Set<unknown>();
@@ -290,11 +291,24 @@ function soundFields<T extends z.ZodRawShape>(
   return Object.fromEntries(sound.map(([name]) => [name, given[name]])) as Partial<z.infer<z.ZodObject<T>>>;
 }
 
+/** The texts of a scenario in which its matrix fills in placeholders; none if one of these fields isn't right. */
+function textsOf(spec: Readonly<Record<string, unknown>>): string[] | undefined {
+  const { command, env, matrix } = soundFields(writtenScenario, { env: {}, ...definedOnly(spec) });
+  if (command === undefined || env === undefined || matrix === undefined) return undefined;
+  return [...command, ...Object.values(env)];
+}
+
 function checkAxes(
   matrix: Readonly<Record<string, unknown>>,
+  texts: readonly string[] | undefined,
   path: Path,
-  add: (path: Path, message: string) => void,
+  report: (path: Path, message: string) => void,
 ): void {
+  let sound = texts !== undefined;
+  const add = (at: Path, message: string): void => {
+    sound = false;
+    report(at, message);
+  };
   const axes = Object.keys(matrix);
   if (axes.length === 0) add(path, 'expected axes with their values, such as runtime: [node@20, node@22]');
   for (const [i, value] of listOf(matrix.runtime).entries()) {
@@ -317,6 +331,11 @@ function checkAxes(
     if (axes.filter((axis) => axis.startsWith(registry)).length > 1) {
       add(path, `only one ${registry}NAME axis can be in a matrix`);
     }
+  }
+  if (!sound) return;
+  for (const { axis, placeholder } of idleAxes(matrix as Matrix, texts ?? [])) {
+    const where = `write ${placeholder} where the command or its env names it`;
+    add([...path, axis], `nothing uses this axis, so all its rows would run the same; ${where}`);
   }
 }
 

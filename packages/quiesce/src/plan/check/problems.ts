@@ -1,15 +1,16 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: a plan's own placeholders
 import { statSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
-import { definedOnly } from '../defined.js';
-import { nameMatcher } from '../glob.js';
-import { checkerProblem } from '../perturb/checker.js';
-import { findExecutable } from '../process/executable.js';
-import { witnessProblem } from '../run/witness.js';
-import { expandedNames } from './matrix.js';
-import type { OverridingOptions, ScenarioDefaults } from './options.js';
-import type { Matrix, Part, PlanParts } from './plan.js';
-import type { CombinationProblem } from './plan-error.js';
+import { definedOnly } from '../../defined.js';
+import { nameMatcher } from '../../glob.js';
+import { checkerProblem } from '../../perturb/checker.js';
+import { findExecutable } from '../../process/executable.js';
+import { witnessProblem } from '../../run/witness.js';
+import { expandedNames } from '../matrix.js';
+import type { OverridingOptions, ScenarioDefaults } from '../options.js';
+import type { Matrix, Part, PlanParts } from '../plan.js';
+import type { CombinationProblem } from '../plan-error.js';
+import { AXES, type Placeholder } from './placeholders.js';
 
 /** What the caller sets for a whole plan, as far as these problems depend on it. */
 export type Caller = OverridingOptions & { readonly only?: readonly string[] };
@@ -149,13 +150,6 @@ function programProblem(
   return found.path === undefined ? found : undefined;
 }
 
-/** The axes that fill in placeholders of a command, and an example of each. */
-const AXES = new Map([
-  ['runtime', { name: 'runtime', is: /^runtime$/, example: 'runtime: [node@22]' }],
-  ['python', { name: 'python or pypi:NAME', is: /^(?:python$|pypi:)/, example: 'python: [python3]' }],
-  ['npm', { name: 'npm:NAME', is: /^npm:/, example: "'npm:NAME': [1.2.3]" }],
-]);
-
 const PLACEHOLDER = /\$\{(runtime|python|npm|dir|port:[^}]*)\}/g;
 /** At other places in a word, the text may be meant for a shell. */
 const IN_WORD = new RegExp(`^${PLACEHOLDER.source}(?=$|/\\S*$)`);
@@ -168,13 +162,13 @@ function placeholderProblem(
   const axes = Object.keys(matrix);
   const inWords = words.map((word) => IN_WORD.exec(word)).filter((found) => found !== null);
   for (const [placeholder, name = ''] of [...program.matchAll(PLACEHOLDER), ...inWords]) {
-    const axis = AXES.get(name);
-    if (axis === undefined) {
+    if (!Object.hasOwn(AXES, name)) {
       return {
         problem: `only a service has ${placeholder}`,
         hint: 'its provides gives it to scenarios, as a variable',
       };
     }
+    const axis = AXES[name as Placeholder];
     if (axes.some((one) => axis.is.test(one))) continue;
     return {
       problem: `${placeholder} needs a matrix with the axis ${axis.name}`,
