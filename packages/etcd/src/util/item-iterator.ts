@@ -25,11 +25,12 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   }
 
   next(): Promise<IteratorResult<T, void>> {
-    if (this.#refilling === undefined) {
-      const result = this.#result();
-      if (result !== undefined) return resolved(result);
-      this.#refilling = this.#source.next().then(this.#filled, this.#failed);
+    // While V8 is cold, a call for each item would cost as much as everything else here.
+    if (this.#index < this.#items.length && !this.#over) {
+      return resolved({ done: false, value: this.#items[this.#index++] as T });
     }
+    if (this.#over && this.#refilling === undefined) return resolved({ done: true, value: undefined });
+    this.#refilling ??= this.#source.next().then(this.#filled, this.#failed);
     return this.#refilling.then(this.#resultOrNext);
   }
 
@@ -62,18 +63,14 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
     await this.return();
   }
 
-  /** What `next()` resolves with; `undefined` when it must wait. */
-  #result(): IteratorResult<T, void> | undefined {
-    if (this.#over) return { done: true, value: undefined };
-    if (this.#index === this.#items.length) return undefined;
-    return { done: false, value: this.#items[this.#index++] as T };
-  }
-
   // A loop may wait for long, and what it waits by is then copied by V8's garbage collector: the fewer promises and
   // closures, the better.
 
-  readonly #resultOrNext = (): IteratorResult<T, void> | Promise<IteratorResult<T, void>> =>
-    this.#result() ?? this.next();
+  readonly #resultOrNext = (): IteratorResult<T, void> | Promise<IteratorResult<T, void>> => {
+    if (this.#over) return { done: true, value: undefined };
+    if (this.#index === this.#items.length) return this.next();
+    return { done: false, value: this.#items[this.#index++] as T };
+  };
 
   readonly #filled = (items: readonly T[] | undefined): void => {
     this.#refilling = undefined;
@@ -177,8 +174,10 @@ export class OneLoop<T> {
     const items = this.#items;
     const loop: AsyncGenerator<T, void, void> = {
       next: () => {
-        if (this.#loop !== loop && items.waiting) return Promise.reject(this.#refused());
-        this.#loop = loop;
+        if (this.#loop !== loop) {
+          if (items.waiting) return Promise.reject(this.#refused());
+          this.#loop = loop;
+        }
         return items.next();
       },
       return: () => items.return(),
