@@ -14,6 +14,8 @@ const PART_BYTES = 64 * 1024;
 const HEADER_TAG = 0x0a;
 const WATCH_ID_TAG = 0x10;
 const CREATED_TAG = 0x18;
+const CANCELED_TAG = 0x20;
+const CANCEL_REASON_TAG = 0x32;
 const FRAGMENT_TAG = 0x38;
 const EVENTS_TAG = 0x5a;
 /** Tags of `ResponseHeader`'s fields, all of them integers. */
@@ -134,11 +136,27 @@ export class WatchMessage {
       at += 1;
     }
     if (message[at] === CREATED_TAG) {
-      this.created = message[at + 1] === 1;
+      if (message[at + 1] !== 1) return false;
+      this.created = true;
       at += 2;
     }
+    // A client that ends many watches gets as many of these.
+    if (message[at] === CANCELED_TAG) {
+      if (message[at + 1] !== 1) return false;
+      at += 2;
+      let cancelReason = '';
+      if (message[at] === CANCEL_REASON_TAG) {
+        const bytes = message[at + 1] ?? 0x80;
+        const start = at + 2;
+        at = start + bytes;
+        if (bytes >= 0x80 || at > message.length) return false;
+        cancelReason = Buffer.from(message.buffer, message.byteOffset + start, bytes).toString();
+      }
+      this.cancellation = { canceled: true, cancelReason, compactRevision: 0n };
+    }
     if (message[at] === FRAGMENT_TAG) {
-      this.#fragment = message[at + 1] === 1;
+      if (message[at + 1] !== 1) return false;
+      this.#fragment = true;
       at += 2;
     }
     return this.#findParts(message, at);
