@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, accept_with, socketpair};
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
@@ -14,6 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::children;
+use crate::delays::Delays;
 use crate::leftovers::Leftovers;
 use crate::program::{DONE, Listener, Prepared, Started, Stream, prepare};
 use crate::protocol::{Ending, Malformed, Reply, Request, Rest, next_request, push_reply};
@@ -74,8 +75,13 @@ struct Spawner {
     output: Vec<u8>,
     /// Whether one of them can't wait for the next.
     due: bool,
-    /// When the last wait has ended.
+    /// The time of what is reported now.
     now_us: u64,
+    /// When the last wait has ended.
+    woken_us: u64,
+    /// When what it waited for may have happened first.
+    since_us: u64,
+    delays: Delays,
 }
 
 impl Spawner {
@@ -92,6 +98,9 @@ impl Spawner {
             output: Vec::new(),
             due: false,
             now_us: 0,
+            woken_us: 0,
+            since_us: 0,
+            delays: Delays::new(),
         }
     }
 
@@ -100,7 +109,6 @@ impl Spawner {
         let mut buffer = vec![0; MOST_READ];
         loop {
             let (asked, woken, written, called) = self.wait(wakes)?;
-            self.now_us = monotonic_us();
             // A program's output is sent before its end.
             self.pass_on(&written, &mut buffer);
             self.accept(&called);
@@ -145,16 +153,23 @@ impl Spawner {
     }
 
     /// Waits until there is something to do: a request, an ended child, streams (by position) with something to read,
-    /// or listeners (by position) with a connection to accept.
-    fn wait(&self, wakes: &OwnedFd) -> io::Result<(bool, bool, Vec<usize>, Vec<usize>)> {
+    /// or listeners (by position) with a connection to accept. Notes when that was.
+    fn wait(&mut self, wakes: &OwnedFd) -> io::Result<(bool, bool, Vec<usize>, Vec<usize>)> {
         let requests = rustix::stdio::stdin();
         let mut polled = vec![PollFd::from_borrowed_fd(requests, READABLE), PollFd::new(wakes, READABLE)];
         polled.extend(self.streams.iter().map(|stream| PollFd::from_borrowed_fd(stream.from.as_fd(), READABLE)));
         polled.extend(self.listeners.iter().map(|listener| PollFd::from_borrowed_fd(listener.at.as_fd(), READABLE)));
-        match poll(&mut polled, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        // What is there already has happened since the last wait.
+        self.since_us = self.woken_us;
+        if !is_ready(poll(&mut polled, Some(&Timespec::default())))? {
+            let asleep_us = monotonic_us();
+            self.delays.added_us();
+            is_ready(poll(&mut polled, None))?;
+            // This process may have had to wait for a CPU.
+            self.since_us = monotonic_us().saturating_sub(self.delays.added_us()).max(asleep_us);
         }
+        self.woken_us = monotonic_us();
+        self.now_us = self.woken_us;
         let mut ready = polled.iter().map(|polled| !polled.revents().is_empty());
         let (asked, woken) = (ready.next().unwrap_or(false), ready.next().unwrap_or(false));
         let mut places = |count| -> Vec<usize> {
@@ -195,7 +210,9 @@ impl Spawner {
             match read(from, &mut *buffer) {
                 Ok(count @ 1..) => {
                     let data = &buffer[..count];
-                    push_reply(&mut self.output, *id, self.now_us, &Reply::Data(*number, data));
+                    // The time from "work done" to the end would be too short if it were the time of reading.
+                    let us = if *number == DONE { self.since_us } else { self.now_us };
+                    push_reply(&mut self.output, *id, us, &Reply::Data(*number, data));
                     // The tester needs what was left only when the program has ended, right after it has said that.
                     self.due |= *number != DONE || !LEFT.iter().any(|word| data.starts_with(word));
                 }
@@ -297,6 +314,14 @@ impl Spawner {
             }
         }
         Ok(())
+    }
+}
+
+fn is_ready(polled: rustix::io::Result<usize>) -> io::Result<bool> {
+    match polled {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

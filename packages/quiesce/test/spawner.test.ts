@@ -1,6 +1,6 @@
 // The spawner and Node start programs alike, and nothing of them is left, whichever process dies first.
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EnvironmentError } from '../src/errors.js';
+import { run } from '../src/index.js';
 import { nodeStarter } from '../src/process/node-starter.js';
 import { spawnGroup } from '../src/process/process-group.js';
 import { hasEnded } from '../src/process/processes.js';
@@ -352,6 +353,19 @@ process.on('exit', () => console.log(performance.now()));`;
     });
     const [done = 0, exit = Number.NaN] = printed.split('\n').map(Number);
     assert.ok(exit - done < 500, printed);
+  });
+
+  test('does not make an exit shorter than it was, where it waits for a CPU itself', async () => {
+    const busy = Array.from({ length: 6 }, () => spawn('sh', ['-c', 'while :; do :; done']));
+    try {
+      // It starts others meanwhile, and each start waits until the program runs.
+      const command = ['sh', '-c', 'echo done >&3; sleep 0.02'];
+      const { runs } = await run({ command, runs: 60, jobs: 4 });
+      const exits = runs.map(({ exitMs }) => exitMs ?? 0);
+      assert.ok(Math.min(...exits) >= 20, exits.join());
+    } finally {
+      for (const each of busy) each.kill('SIGKILL');
+    }
   });
 
   test('that is killed is reported for each of its programs, and the group is killed', async () => {
