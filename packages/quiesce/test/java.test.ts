@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { run, runPlan } from '../src/index.js';
 import { findExecutable } from '../src/process/executable.js';
-import { parseThreadDump } from '../src/run/languages/java-frames.js';
+import { parseErrorReport, parseThreadDump } from '../src/run/languages/java-frames.js';
 import { WITNESS_FILE } from '../src/run/witness.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
@@ -95,6 +95,33 @@ test("Java's own threads do not count, and those of its programs do", {
   assert.equal(await ends(), undefined);
   assert.equal(await ends('exit'), undefined);
   assert.deepEqual((await ends('thread'))?.outcome, { kind: 'threads-left', threads: 1 });
+});
+
+// As Java 17 and 21 write it.
+const report = `#
+Current thread (0x00007f0fec11a170):  JavaThread "release-native" [_thread_in_vm, id=101, stack(0x00007f,0x00007f)]
+
+Java frames: (J=compiled Java code, j=interpreted, Vv=VM code)
+j  jdk.internal.misc.Unsafe.putLong(Ljava/lang/Object;JJ)V+0 java.base@17.0.15
+j  Leak$$Lambda$1+0x00007f0f6c000a08.run()V+4
+J 123% c2 com.example.Leak.release(Lsun/misc/Unsafe;)V (25 bytes) @ 0x00007f [0x00007f+0x40]
+v  ~StubRoutines::call_stub
+
+Java Threads: ( => current thread )
+  0x00007f0fec017ea0 JavaThread "DestroyJavaVM" [_thread_blocked, id=100, stack(0x00007f,0x00007f)]
+=>0x00007f0fec11a170 JavaThread "release-native" [_thread_in_vm, id=101, stack(0x00007f,0x00007f)]
+`;
+
+test("the JVM's report of a crash names the program's method, and says whether its main had returned", () => {
+  const tids = new Map([[101, 1101]]);
+  const where = (text: string) => parseErrorReport(text, 'hs_err.log', tids).get(1101);
+  assert.deepEqual(where(report), {
+    ...{ name: 'release-native', frames: [] },
+    instead: 'Java was in com.example.Leak.release, after its main had returned (frames: hs_err.log)',
+  });
+  const running = report.replace('DestroyJavaVM', 'main');
+  assert.equal(where(running)?.instead, 'Java was in com.example.Leak.release (frames: hs_err.log)');
+  assert.equal(where(report.replaceAll('id=101', 'id=9')), undefined);
 });
 
 // The heads of threads as Java 8, 17 and 21 print them.

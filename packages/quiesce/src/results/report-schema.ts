@@ -63,7 +63,7 @@ const threadStack = z.looseObject({
     .string()
     .exactOptional()
     .describe(
-      'why `interpreted` is missing, if the thread may run such code and a tool should have shown it, and what to do',
+      'why `interpreted` is missing, if the thread may run such code and a tool should have shown it, and what to do; or what is known instead',
     ),
   daemon: z
     .boolean()

@@ -2,6 +2,7 @@
 
 import { isAllowedThread } from '../run/allowed-threads.js';
 import { unwantedThreads } from '../run/host-threads.js';
+import { OF_JAVA } from '../run/languages/java-frames.js';
 import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts, LeftAtExit } from '../run/run.js';
 import { FAULTHANDLER, type SignatureMatch } from '../run/signatures.js';
@@ -730,7 +731,7 @@ function exitInterrupted(thread: ThreadStack | undefined): string | undefined {
 const INSTALLED = /\/(?:(?:site|dist)-packages|node_modules)\//;
 /** Code of a language's own library. Java's frames name their class, and no folder. */
 const isStandard = ({ name, file }: InterpretedFrame): boolean =>
-  STANDARD_LIBRARY.test(file) || (/^(?:java|javax|jdk|sun|com\.sun)\./.test(name) && !file.includes('/'));
+  STANDARD_LIBRARY.test(file) || (OF_JAVA.test(name) && !file.includes('/'));
 const STANDARD_LIBRARY = /\/lib\/python\d[\d.]*t?\/(?!(?:site|dist)-packages\/)|^node:|^<frozen /;
 
 /**

@@ -106,9 +106,9 @@ async function threadsOfProcess(
 /** What a program's own language adds to a thread that the system has this name for. */
 function ownPart(own: OwnThread | undefined, known: string): Partial<ThreadStack> {
   if (own === undefined) return {};
-  const { name = known, frames, keptAliveBy, daemon } = own;
+  const { name = known, frames, instead, keptAliveBy, daemon } = own;
   return {
-    interpreted: frames,
+    ...(instead === undefined ? { interpreted: frames } : { notInterpreted: instead }),
     ...(name !== known && { ownName: name }),
     ...(keptAliveBy !== undefined && { keptAliveBy }),
     ...(daemon && { daemon }),

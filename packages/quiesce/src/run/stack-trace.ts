@@ -42,7 +42,7 @@ export interface ThreadStack {
   readonly interpreted?: readonly InterpretedFrame[];
   /**
    * Why `interpreted` is missing, if the thread may run such code and a tool should have shown it, and what to do if
-   * something can be done.
+   * something can be done. Or what is known instead.
    */
   readonly notInterpreted?: string;
   /** For a hung program of Java: whether the program's end doesn't wait for the thread. */

@@ -1,3 +1,4 @@
+// run/languages/: what a program's own language knows of its threads, and how it is asked.
 import { once } from 'node:events';
 import { z } from 'zod';
 

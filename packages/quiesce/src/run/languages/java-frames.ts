@@ -1,5 +1,5 @@
 import { existsSync, rmSync } from 'node:fs';
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { basename, delimiter, dirname, join, resolve } from 'node:path';
 import { EnvironmentError } from '../../errors.js';
 import { findExecutable } from '../../process/executable.js';
 import { linkOfProc, readProc } from '../../process/proc.js';
@@ -16,10 +16,13 @@ const MOST_FRAMES = 64;
 const NOT_ATTACHABLE = '-XX:+DisableAttachMechanism';
 
 /**
- * The threads of a hung program of Java, from jcmd. Nothing if there is no JVM in the process. jcmd makes the JVM listen on a Unix socket, so a process is asked only before it is ended.
+ * The threads of a hung program of Java, from jcmd. Of a program that crashed, the one that died, from the JVM's own
+ * report. Nothing if there is no JVM in the process. jcmd makes the JVM listen on a Unix socket, so a process is asked only before it is ended.
  */
 export async function javaThreads({ pid, hung, stopped, signal }: Questioned): Promise<OwnThreads> {
-  if (!hung || !/\/libjvm\.so$/m.test(readProc(`${procFolder(pid)}/maps`))) return NOTHING;
+  if (!/\/libjvm\.so$/m.test(readProc(`${procFolder(pid)}/maps`))) return NOTHING;
+  const numbers = new Map(threadsOf(pid).map((tid) => [innermostNumber(pid, tid), tid]));
+  if (!hung) return { threads: diedInJava(pid, numbers), problem: null };
   const none = (why: string): OwnThreads => ({ ...NOTHING, problem: `no Java frames: ${why}` });
   if (stopped) return none('a signal has stopped it');
   const jcmd = findJcmd(pid);
@@ -29,12 +32,53 @@ export async function javaThreads({ pid, hung, stopped, signal }: Questioned): P
   const options = [readProc(`/proc/${pid}/cmdline`), readProc(`/proc/${pid}/environ`)].join('\0');
   if (options.includes(NOT_ATTACHABLE)) return none(`${NOT_ATTACHABLE} is set`);
   const { text, problem } = await threadDump(jcmd, pid, signal);
-  const threads = parseThreadDump(
-    text,
-    new Map(threadsOf(pid).map((tid) => [innermostNumber(pid, tid), tid])),
-  );
+  const threads = parseThreadDump(text, numbers);
   return threads.size > 0 ? { threads, problem: null } : none(problem);
 }
+
+/** The JVM writes its report before it dies: to the working directory, to /tmp, or where its options say. */
+function diedInJava(pid: number, tids: ReadonlyMap<number, number>): OwnThreads['threads'] {
+  const number = String(innermostNumber(pid, pid));
+  const option = /(?:^|\0)-XX:ErrorFile=([^\0]*)/.exec(readProc(`/proc/${pid}/cmdline`))?.[1];
+  const usual = `hs_err_pid${number}.log`;
+  const named = option?.replaceAll('%p', number);
+  const places = [
+    ...(named === undefined ? [] : [`/proc/${pid}/${named.startsWith('/') ? 'root' : 'cwd'}/${named}`]),
+    `/proc/${pid}/cwd/${usual}`,
+    `/proc/${pid}/root/tmp/${usual}`,
+  ];
+  const path = places.find((place) => existsSync(place));
+  return path === undefined ? new Map() : parseErrorReport(readProc(path), basename(path), tids);
+}
+
+// Current thread (0x00007f):  JavaThread "main" [_thread_in_vm, id=26016, stack(0x00007f,0x00007f)]
+const DIED = /^Current thread \(0x[0-9a-f]+\): +\w*Thread "(.*)" .*?\bid=(\d+)/m;
+const FRAMES = /^Java frames:[^\n]*\n((?:.+\n)*)/m;
+// j  com.example.Main.main([Ljava/lang/String;)V+5   or   J 123% c2 com.example.Main.main(I)V (25 bytes) @ 0x00007f
+const REPORTED = /^[jJ] +(?:\d+%? +(?:c[12] +)?)?([^\s(]+)\(/gm;
+
+/**
+ * The thread that died, in the report that the JVM writes. Its frames have no lines.
+ * @param file the report's name.
+ * @param tids the threads' numbers, by those that the JVM prints.
+ */
+export function parseErrorReport(
+  text: string,
+  file: string,
+  tids: ReadonlyMap<number, number>,
+): OwnThreads['threads'] {
+  const [, name, id] = DIED.exec(text) ?? [];
+  const tid = tids.get(Number(id));
+  const frames = [...(FRAMES.exec(text)?.[1] ?? '').matchAll(REPORTED)].map(([, frame = '']) => frame);
+  const own = frames.find((frame) => !OF_JAVA.test(frame)) ?? frames[0];
+  if (name === undefined || tid === undefined || own === undefined) return new Map();
+  const returned = /^[ =]>?\s*0x[0-9a-f]+ JavaThread "DestroyJavaVM"/m.test(text);
+  const after = returned ? ', after its main had returned' : '';
+  return new Map([[tid, { name, frames: [], instead: `Java was in ${own}${after} (frames: ${file})` }]]);
+}
+
+/** Names of Java's own classes, and of those that it makes for lambdas. */
+export const OF_JAVA = /^(?:java|javax|jdk|sun|com\.sun)\.|\$\$Lambda\b/;
 
 /** Path of jcmd for a process. It is beside the program's own Java, in its JDK if that Java is a JDK's `jre`, or in `PATH`. */
 function findJcmd(pid: number): string | undefined {

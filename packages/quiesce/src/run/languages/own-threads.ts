@@ -5,6 +5,8 @@ export interface OwnThread {
   /** As the program named it; `undefined` if the language doesn't say. */
   readonly name?: string | undefined;
   readonly frames: readonly InterpretedFrame[];
+  /** What is known instead of frames. */
+  readonly instead?: string;
   /** For the main thread of Node: what keeps its event loop alive. */
   readonly keptAliveBy?: readonly string[];
   /** For a thread of Java: whether the program's end doesn't wait for it. */
