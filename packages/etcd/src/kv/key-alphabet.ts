@@ -1,15 +1,10 @@
 /** How many bytes of a key are looked at, from the first one in which keys differ. */
 const DEPTHS = 8;
 
-/** After so many looks for each byte that was seen, there are probably no others. */
-const LOOKS_PER_BYTE = 3;
-
 /** What is known about one place in the keys. */
 interface Place {
   /** The bytes that were seen there, ascending. */
   readonly bytes: number[];
-  /** How many keys were looked at. */
-  looks: number;
   /** Whether keys seem to have no higher byte there. */
   closed: boolean;
 }
@@ -33,26 +28,22 @@ export interface Sum {
  */
 export class KeyAlphabet {
   readonly #places = new Map<number, Place>();
+  #top = Number.POSITIVE_INFINITY;
 
   /** Learns from some keys in ascending order. */
   learn(keys: readonly Uint8Array[]): void {
-    const first = keys[0];
+    const [first] = keys;
     const last = keys.at(-1);
     if (first === undefined || last === undefined) return;
     const from = commonLength(first, last);
-    let before: Uint8Array | undefined;
+    this.#top = Math.min(this.#top, from);
     for (const key of keys) {
-      const changed = before === undefined ? key.length : commonLength(before, key);
-      before = key;
       for (let depth = from; depth < Math.min(from + DEPTHS, key.length); depth++) {
         const place = this.#place(depth);
         const byte = key[depth] as number;
         const rank = rankIn(place.bytes, byte);
         if (rank === place.bytes.length) place.closed = false;
         if (place.bytes[rank] !== byte) place.bytes.splice(rank, 0, byte);
-        place.looks += 1;
-        // An earlier byte went up, so this one has come to its end and started again.
-        if (depth > changed && isKnown(place)) place.closed = true;
       }
     }
   }
@@ -62,10 +53,9 @@ export class KeyAlphabet {
     this.#place(depth).closed = true;
   }
 
-  /** The first place in which keys are known to differ. */
-  get top(): number | undefined {
-    const differing = [...this.#places].filter(([, { bytes }]) => bytes.length > 1).map(([depth]) => depth);
-    return differing.length > 0 ? Math.min(...differing) : undefined;
+  /** The first place in which the keys that were seen differ. */
+  get top(): number {
+    return this.#top;
   }
 
   /** How far it is from one key to a later one. */
@@ -88,10 +78,6 @@ export class KeyAlphabet {
       at += 1;
       left *= this.#size(at);
     }
-    while (at > 0 && this.#place(at).closed && left >= this.#size(at)) {
-      left /= this.#size(at);
-      at -= 1;
-    }
     return { depth: at, steps: left };
   }
 
@@ -100,10 +86,10 @@ export class KeyAlphabet {
     const sum = new Uint8Array(depth + 1);
     sum.set(key.subarray(0, depth + 1));
     // Where the key is over, it is before all bytes.
-    for (let at = key.length; at <= depth; at++) sum[at] = this.#bytes(at)[0] ?? 0;
+    for (let at = key.length; at <= depth; at++) sum[at] = this.#place(at).bytes[0] ?? 0;
     let carry = Math.max(1, Math.round(steps));
     for (let at = depth; at >= 0; at--) {
-      const bytes = this.#bytes(at);
+      const { bytes, closed } = this.#place(at);
       const byte = sum[at] as number;
       const target = rankIn(bytes, byte) + carry;
       if (target < bytes.length) {
@@ -113,7 +99,7 @@ export class KeyAlphabet {
       const highest = bytes.at(-1);
       const above =
         highest === undefined || byte > highest ? byte + carry : highest + target - bytes.length + 1;
-      if (above <= 0xff && !this.#place(at).closed) {
+      if (above <= 0xff && !closed) {
         sum[at] = above;
         return { key: sum, above: at };
       }
@@ -127,33 +113,20 @@ export class KeyAlphabet {
   #place(depth: number): Place {
     let place = this.#places.get(depth);
     if (place === undefined) {
-      place = { bytes: [], looks: 0, closed: false };
+      place = { bytes: [], closed: false };
       this.#places.set(depth, place);
     }
     return place;
   }
 
-  /** The bytes that keys may have at a place. */
-  #bytes(depth: number): readonly number[] {
-    const place = this.#place(depth);
-    const [lowest = 0] = place.bytes;
-    if (isKnown(place)) return place.bytes;
-    return Array.from({ length: (place.bytes.at(-1) ?? 0) - lowest + 1 }, (_, i) => lowest + i);
-  }
-
   #size(depth: number): number {
-    return Math.max(1, this.#bytes(depth).length);
+    return Math.max(1, this.#place(depth).bytes.length);
   }
 
   #rank(key: Uint8Array, depth: number): number {
     const byte = key[depth];
-    return byte === undefined ? 0 : rankIn(this.#bytes(depth), byte);
+    return byte === undefined ? 0 : rankIn(this.#place(depth).bytes, byte);
   }
-}
-
-/** Whether there are probably no bytes between those that were seen. */
-function isKnown({ bytes, looks }: Place): boolean {
-  return bytes.length === 0 || looks >= LOOKS_PER_BYTE * bytes.length;
 }
 
 /** How many of the ascending bytes are lower. */
@@ -164,7 +137,7 @@ function rankIn(bytes: readonly number[], byte: number): number {
 }
 
 /** How many bytes two keys begin with in common. */
-export function commonLength(one: Uint8Array, other: Uint8Array): number {
+function commonLength(one: Uint8Array, other: Uint8Array): number {
   const most = Math.min(one.length, other.length);
   let length = 0;
   while (length < most && one[length] === other[length]) length += 1;

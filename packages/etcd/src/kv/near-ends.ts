@@ -1,5 +1,5 @@
 import type { RangeMessage } from '../rpc/messages/range-response.js';
-import { commonLength, type Distance, KeyAlphabet, type Sum } from './key-alphabet.js';
+import { type Distance, KeyAlphabet, type Sum } from './key-alphabet.js';
 import { isEndless, type RangeBytes } from './key-range.js';
 
 /** What is used of the answer to a request for some keys of a range. */
@@ -29,9 +29,6 @@ const MANY = 2;
 /** Of an answer that is short enough to be decoded at once, one of so many keys is looked at. */
 const SAMPLED_OF_FEW = 8;
 
-/** A step is made longer or shorter by at most this factor at a time. */
-const MOST_ADAPTED = 16;
-
 /**
  * Chooses how far each request for a page reaches into the range. For each request etcd visits all keys of the range
  * that was asked for, to count them, and writers wait meanwhile. With a filter it even reads them all. So the end of a long
@@ -39,7 +36,6 @@ const MOST_ADAPTED = 16;
  * so far, so it may be wrong, which costs a request or makes etcd count more. The requests' ranges are always consecutive.
  */
 export class NearEnds {
-  readonly #key: Uint8Array;
   readonly #rangeEnd: Uint8Array;
   /** How many keys to have before the end. */
   readonly #aim: number;
@@ -63,11 +59,8 @@ export class NearEnds {
   #short = 0;
   /** How many times in a row the end was moved past no key. */
   #empty = 0;
-  /** The place that had to change to come past the last gap between keys. */
-  #gapDepth: number | undefined;
 
-  constructor({ key, rangeEnd }: RangeBytes, pageSize: number) {
-    this.#key = key;
+  constructor({ rangeEnd }: RangeBytes, pageSize: number) {
     this.#rangeEnd = rangeEnd;
     this.#end = rangeEnd;
     this.#aim = Math.max(2 * pageSize, FEWEST_WANTED);
@@ -140,30 +133,14 @@ export class NearEnds {
   /** The end was moved, and so many keys are before it that were not before the former one. */
   #adapt(added: number, above: number | undefined): void {
     if (this.#step === undefined) return;
-    const aim = this.#wanted;
-    const { depth } = this.#step;
     if (added <= 0) {
       this.#empty += 1;
       if (above !== undefined && this.#empty === 1) this.#alphabet.close(above);
-      else this.#step = { depth: this.#further(depth), steps: 2 };
+      else this.#step = { depth: this.#alphabet.top, steps: 2 };
       return;
     }
-    if (this.#empty > 0) this.#gapDepth = depth;
     this.#empty = 0;
-    if (above !== undefined && added < aim) {
-      if (added < aim / 4) this.#alphabet.close(above);
-    } else if (added > TOO_MANY * aim || added < aim / 2) {
-      const factor = Math.min(MOST_ADAPTED, Math.max(1 / MOST_ADAPTED, aim / Math.max(1, added)));
-      this.#step = { ...this.#step, steps: this.#step.steps * factor };
-    }
-  }
-
-  /** The place at which to look for keys further away, as there are none near. */
-  #further(depth: number): number {
-    const top = this.#alphabet.top ?? commonLength(this.#key, this.#lastKey ?? this.#key);
-    if (this.#empty > 2) return top;
-    const gapDepth = this.#gapDepth ?? depth;
-    return gapDepth < depth ? gapDepth : (depth + top) >> 1;
+    this.#step = { ...this.#step, steps: (this.#step.steps * this.#wanted) / added };
   }
 
   /** A step for as many keys as wanted, if they are as close together as those of the last page. */
