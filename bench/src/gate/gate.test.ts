@@ -5,9 +5,11 @@ import { livingCommand, SUBJECT } from '../clients.js';
 import { writeListed } from '../list.js';
 import { type Batch, startLiving } from '../living.js';
 import { writeKeys } from '../operations.js';
+import { measureResources } from '../programs/resources.js';
 import { BESIDE_GO, type Floor, floor, isRate, isSingleCpu } from './floors.js';
 import { judge, judgeCell } from './judge.js';
 import { pairedBatches, pairedLeases } from './measure.js';
+import { counted, mostRate } from './server-share.js';
 
 const subject = { op: 'get', concurrency: 8 } as const;
 const rate: Floor = { subject, figure: 'rate', measured: 1, bound: 0.9 };
@@ -58,6 +60,23 @@ test('a client that is slower by half is seen as such', async () => {
     assert.ok(Math.abs((sample.CPU ?? 0) - 3 / 2) < 1e-9);
     assert.ok(Math.abs((sample.p99 ?? 0) - 3 / 2) < 1e-9);
   }
+});
+
+test('what the server leaves to a client is what its CPU time leaves', async () => {
+  assert.equal(mostRate({ client: 9, server: 2, ops: 1 }, { client: 2, server: 4, ops: 2 }), 1.5);
+  const busy = {
+    ...client('busy', 0.001),
+    run: async ({ ops }: Batch) => {
+      const used = measureResources();
+      while (used().cpuSeconds < 0.2);
+      return { seconds: ops, cpuSeconds: ops / 2, p50Micros: 0, p99Micros: 0 };
+    },
+  };
+  // This process stands for the server.
+  const { client: watched, spent } = counted(busy, process.pid);
+  for (let i = 0; i < 2; i++) await watched.run({ op: 'get', concurrency: 1, ops: 10 });
+  assert.deepEqual([spent.client, spent.ops], [10, 20]);
+  if (process.platform === 'linux') assert.ok(spent.server > 0.3 && spent.server < 2, `${spent.server} s`);
 });
 
 test('no floor on a rate, a p50, a start, or the CPU time of more than one call lets a slowdown of 20 % pass', () => {

@@ -8,6 +8,7 @@ import { figureTable } from '../table.js';
 import { BESIDE_GO, type Floor, isRate, type Subject } from './floors.js';
 import { type CellResult, judgeCell, type Sample } from './judge.js';
 import { type Pair, pairedBatches, pairedLeases, pairedStarts } from './measure.js';
+import { counted, mostRate, type Spent } from './server-share.js';
 
 /** How thorough the gate is. */
 export interface GateOptions {
@@ -37,14 +38,27 @@ export async function gate(options: GateOptions): Promise<number> {
   await using other = startLiving(PEER, livingCommand(PEER, living));
   const results: CellResult[] = [];
   const table = figureTable(['cell', 'figure', 'now', 'floor', 'measured', 'target', '']);
+  const shares = figureTable(['cell', 'etcd ms/op', `etcd ms/op, ${PEER}`, 'without a client: rate']);
   for (const floors of cells(BESIDE_GO)) {
     const name = nameOf((floors[0] as Floor).subject);
     if (options.cells?.some((cell) => name.startsWith(cell)) === false) continue;
+    const own = counted(subject, server.pid);
+    const others = counted(other, server.pid);
+    const pair = { subject: own.client, other: others.client };
     const result = await judgeCell(
       floors,
-      measurer((floors[0] as Floor).subject, { subject, other }, server.endpoint, options),
+      measurer((floors[0] as Floor).subject, pair, server.endpoint, options),
     );
     results.push(result);
+    if (own.spent.server > 0) {
+      const millis = ({ server: seconds, ops }: Spent): string => ((seconds * 1e3) / ops).toFixed(3);
+      shares.push([
+        name,
+        millis(own.spent),
+        millis(others.spent),
+        mostRate(own.spent, others.spent).toFixed(2),
+      ]);
+    }
     for (const { figure, now, bound, measured, target, met } of result.figures) {
       const shown = (value: number): string => value.toFixed(2);
       table.push([
@@ -59,6 +73,8 @@ export async function gate(options: GateOptions): Promise<number> {
     }
   }
   console.log(`\n${SUBJECT}, times ${PEER}; cold start: times an empty Node program\n${table.toString()}`);
+  console.log(`\nCPU time of etcd, and the rate that it leaves to a client without any, times ${PEER}`);
+  console.log(shares.toString());
   writeJson(options.json, { peer: PEER, results });
   return results.every(({ figures }) => figures.every(({ met }) => met)) ? 0 : 1;
 }
