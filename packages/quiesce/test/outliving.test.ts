@@ -4,7 +4,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run } from '../src/index.js';
+import { type PlanResult, run, runPlan } from '../src/index.js';
 import { readProc } from '../src/process/proc.js';
 import { endSpawner } from '../src/process/spawner.js';
 import { cli, startCli } from './support/cli.js';
@@ -124,6 +124,34 @@ test('a program that stops its parent costs no run', { skip: linuxOnly }, async 
   const { ok, runs } = await run({ command: ['sh', '-c', 'kill -STOP $PPID'], runs: 2, timeout: '10s' });
   assert.equal(ok, true);
   assert.equal(runs.length, 2);
+});
+
+describe('a program that kills its parent, the spawner,', { skip: linuxOnly }, () => {
+  const plan = (service: string, program: string): Promise<PlanResult> =>
+    runPlan({
+      services: { s: { command: ['sh', '-c', service], ready: { log: 'ready' } } },
+      scenarios: [{ name: 'a', command: ['sh', '-c', program], runs: 3, uses: ['s'] }],
+    });
+
+  test('leaves nothing if it is a service that starts', async () => {
+    const { serviceFailures } = await plan('kill -9 $PPID; echo ready; sh -c "sleep 60; :" lost-1', 'true');
+    assert.match(serviceFailures[0]?.message ?? '', /the spawner \(process \d+\) ended with SIGKILL/);
+    await assertGone('lost-1');
+  });
+
+  test('leaves no service if it is under test', async () => {
+    const { serviceFailures, scenarios } = await plan(
+      'echo ready; sh -c "sleep 60; :" lost-2',
+      'kill -9 $PPID; sh -c "sleep 60; :" lost-3',
+    );
+    assert.match(
+      serviceFailures[0]?.message ?? '',
+      /"s" is lost: the spawner \(process \d+\) ended with SIGKILL/,
+    );
+    assert.notEqual(scenarios[0]?.state, 'completed');
+    await assertGone('lost-2');
+    await assertGone('lost-3');
+  });
 });
 
 describe('a process whose first thread has ended', { skip: linuxOnly }, () => {

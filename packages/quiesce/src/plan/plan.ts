@@ -35,6 +35,8 @@ export interface Plan {
 export type PlanExport = Plan | (() => Plan | Promise<Plan>);
 
 /** Returns its argument. It provides completion and type checks in a plan module. */
+export function definePlan(plan: Plan): Plan;
+export function definePlan(plan: () => Plan | Promise<Plan>): () => Plan | Promise<Plan>;
 export function definePlan(plan: PlanExport): PlanExport {
   return plan;
 }

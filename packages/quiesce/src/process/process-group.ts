@@ -78,6 +78,8 @@ export async function spawnGroup(
     program = await starter.start({ command, cwd, env, added, socket: socket ?? '', outputs, sequence });
   } catch (error) {
     live.delete(id);
+    // A starter that is gone may have started it before.
+    if (error instanceof EnvironmentError) await endLost(id);
     const { code = '' } = error as NodeJS.ErrnoException;
     const hint =
       code === 'ENOENT' ? whatIsMissing(command[0] ?? '', cwd, added.PATH ?? env.PATH) : HINTS[code];
@@ -140,6 +142,18 @@ export async function spawnGroup(
       release();
     },
   };
+}
+
+/** Kills what a group has started whose leader isn't known. */
+async function endLost(id: string): Promise<void> {
+  const isOurs: Belongs = (environment) => environment.includes(id);
+  // A process that is just becoming the program still has another environment.
+  for (let looks = 0; looks < MOST_KILLS; looks++) {
+    await delay(POLL_MS);
+    const found = processesOutside(0, isOurs, Number.POSITIVE_INFINITY);
+    for (const { pid } of found) send(pid, 'SIGKILL');
+    if (found.length === 0 && looks > 0) return;
+  }
 }
 
 /** The groups that were not released yet: the sequence of each, by id. */

@@ -195,7 +195,8 @@ async function launch(name: string, spec: ServiceSpec): Promise<RunningService> 
   const stop = async (): Promise<void> => {
     group.kill('SIGTERM');
     if (!(await group.gone(STOP_GRACE_MS))) group.kill('SIGKILL');
-    await group.exited;
+    // How it ended is unknown if its starter was killed.
+    await group.exited.catch(() => {});
     await group.gone(STOP_GRACE_MS);
     group.release();
     // A process that left the group may hold the pipes. It must not keep this process alive.
@@ -223,18 +224,23 @@ async function untilReady(service: RunningService, spec: ServiceSpec, signal?: A
   const { port, log, timeoutMs = READY_TIMEOUT_MS } = spec.ready ?? {};
   const pattern = log === undefined ? undefined : new RegExp(log, 'm');
   const deadline = performance.now() + timeoutMs;
-  let status: ExitStatus | undefined;
-  const exited = service.exited.then((ended) => {
-    status = ended;
-  });
+  let end: string | undefined;
+  const exited = service.exited.then(
+    (status) => {
+      end = `${describeExit(status)} before it was ready`;
+    },
+    (error) => {
+      end = `is lost: ${messageOf(error)}`;
+    },
+  );
   for (;;) {
     signal?.throwIfAborted();
     const ready =
       (pattern === undefined || isFound(pattern, service)) &&
       (port === undefined || (await accepts(service.ports[port] as number)));
-    if (status !== undefined) {
+    if (end !== undefined) {
       await delay(READY_POLL_MS); // its last words may still be in the pipe
-      throw new ServiceError(service.name, `${describeExit(status)} before it was ready`, service.log());
+      throw new ServiceError(service.name, end, service.log());
     }
     if (ready) return;
     if (performance.now() >= deadline) {

@@ -82,16 +82,15 @@ export class ServicePool {
 
   #watch(service: RunningService): AbortSignal {
     const died = new AbortController();
-    void service.exited.then((status) => {
+    const fail = (what: string): void => {
       if (this.#stopping) return;
-      const error = new ServiceError(
-        service.name,
-        `${describeExit(status)} while it was needed`,
-        service.log(),
-      );
-      this.failures.set(service.name, error);
-      died.abort(new ServiceError(service.name, `${describeExit(status)} while it was needed`));
-    });
+      this.failures.set(service.name, new ServiceError(service.name, what, service.log()));
+      died.abort(new ServiceError(service.name, what));
+    };
+    service.exited.then(
+      (status) => fail(`${describeExit(status)} while it was needed`),
+      (error) => fail(`is lost: ${messageOf(error)}`),
+    );
     return died.signal;
   }
 
