@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use preload::{Line, Next, call_next, process, sandbox};
 
 use crate::crash::unloaded::with_module;
-use crate::{channel, crash, sanitizer, task, threads, timeline};
+use crate::{channel, crash, hotspot, sanitizer, task, threads, timeline};
 
 mod descriptors;
 
@@ -100,6 +100,10 @@ fn report_threads(pid: i32) {
             if task::ends_by_itself(tid) || start.is_none() && sanitizer::owns(tid) {
                 return;
             }
+            let (start, starter) = start.unwrap_or((0, 0));
+            if with_module(start, |library, _| library.ends_with(b"/libjvm.so")) && hotspot::has_left_java(tid) {
+                return;
+            }
             let mut buffer = [0; 64];
             let mut reader = task::open(tid, "comm");
             // A thread without a name has ended meanwhile.
@@ -107,7 +111,6 @@ fn report_threads(pid: i32) {
             count += 1;
             if count <= MOST_THREADS {
                 let line = Line::new("thread").field(pid).field(tid).text(name);
-                let (start, starter) = start.unwrap_or((0, 0));
                 let (line, gone) = with_module(starter, |library, gone| (line.text(library), gone));
                 let runtime = start != starter;
                 let line = if runtime { with_module(start, |library, _| line.text(library)) } else { line };

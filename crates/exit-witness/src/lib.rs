@@ -22,6 +22,7 @@
 mod channel;
 mod crash;
 mod exit;
+mod hotspot;
 mod main_end;
 mod modules;
 mod optional;

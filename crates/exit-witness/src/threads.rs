@@ -26,6 +26,7 @@ struct Slot {
     start: AtomicUsize,
     starter: AtomicUsize,
     runs: AtomicUsize,
+    top: AtomicUsize,
     returned: AtomicBool,
 }
 
@@ -35,6 +36,7 @@ static STARTS: [Slot; SLOTS] = [const {
         start: AtomicUsize::new(0),
         starter: AtomicUsize::new(0),
         runs: AtomicUsize::new(0),
+        top: AtomicUsize::new(0),
         returned: AtomicBool::new(false),
     }
 }; SLOTS];
@@ -77,6 +79,12 @@ pub fn start_of(tid: i32) -> Option<(usize, usize)> {
 pub fn code_of(tid: i32) -> Option<usize> {
     let slot = slot(tid);
     (slot.tid.load(Ordering::Acquire) == tid).then(|| slot.runs.load(Ordering::Relaxed))
+}
+
+/// Where the stack of a live thread begins: all that its start routine uses is below. `None` if that wasn't seen.
+pub fn top_of(tid: i32) -> Option<usize> {
+    let slot = slot(tid);
+    (slot.tid.load(Ordering::Acquire) == tid).then(|| slot.top.load(Ordering::Relaxed))
 }
 
 /// Whether a thread's start routine has returned: only destructors of thread-local variables may follow.
@@ -272,7 +280,7 @@ pub unsafe extern "C" fn thrd_create(thread: *mut libc::pthread_t, start: C11Sta
 /// Keeps nothing with a destructor, so that the forced unwinding of `pthread_exit` passes through.
 unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
     // SAFETY: pthread_create above passes its own block.
-    let (start, argument) = unsafe { begun(begin) };
+    let (start, argument) = unsafe { begun(begin, (&raw const begin).addr()) };
     // SAFETY: the program passed this to pthread_create.
     let result = unsafe { std::mem::transmute::<usize, Start>(start)(argument) };
     ended();
@@ -282,7 +290,7 @@ unsafe extern "C-unwind" fn first_frame(begin: *mut c_void) -> *mut c_void {
 /// The same for C11.
 unsafe extern "C-unwind" fn first_frame_of_c11(begin: *mut c_void) -> c_int {
     // SAFETY: thrd_create above passes its own block.
-    let (start, argument) = unsafe { begun(begin) };
+    let (start, argument) = unsafe { begun(begin, (&raw const begin).addr()) };
     // SAFETY: the program passed this to thrd_create.
     let result = unsafe { std::mem::transmute::<usize, C11Start>(start)(argument) };
     ended();
@@ -297,18 +305,18 @@ fn ended() {
     timeline::thread_ends("returned");
 }
 
-/// Records the calling thread, and returns what it should run.
+/// Records the calling thread, whose stack begins at `top`, and returns what it should run.
 ///
 /// # Safety
 /// `begin` is a block of [`prepare`], which is freed.
-unsafe fn begun(begin: *mut c_void) -> (usize, *mut c_void) {
+unsafe fn begun(begin: *mut c_void, top: usize) -> (usize, *mut c_void) {
     // SAFETY: as the caller promises.
     let Begin { start, argument, starter, runs } = unsafe { begin.cast::<Begin>().read() };
     // SAFETY: it came from malloc and is no longer used.
     unsafe { libc::free(begin) };
     let restricted = sandbox::is_entered();
     if !restricted {
-        record(start, starter, runs);
+        record(start, starter, runs, top);
     }
     UNBORN.fetch_sub(1, Ordering::Release);
     timeline::thread_begins(starter);
@@ -319,12 +327,13 @@ unsafe fn begun(begin: *mut c_void) -> (usize, *mut c_void) {
 }
 
 /// Keeps what started the calling thread.
-fn record(start: usize, starter: usize, runs: usize) {
+fn record(start: usize, starter: usize, runs: usize, top: usize) {
     let tid = process::thread_id();
     let slot = slot(tid);
     slot.tid.store(0, Ordering::Relaxed);
     slot.starter.store(starter, Ordering::Relaxed);
     slot.runs.store(runs, Ordering::Relaxed);
+    slot.top.store(top, Ordering::Relaxed);
     slot.returned.store(false, Ordering::Relaxed);
     slot.start.store(start, Ordering::Release);
     slot.tid.store(tid, Ordering::Release);
