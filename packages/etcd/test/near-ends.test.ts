@@ -119,11 +119,12 @@ test('etcd visits far fewer keys than if it counted the rest for each page', () 
   const pageSize = 100;
   for (const shape of Object.keys(keyShapes)) {
     const keys = keysOfShape(shape, MANY_KEYS, randomFrom(SEED), 'p/');
+    // Some shapes have few different keys, which are hardly worth it.
+    if (keys.length < MANY_KEYS / 2) continue;
     const { visits } = list(keys, { key: Buffer.from('p/'), rangeEnd: Buffer.from('p0') }, pageSize);
     const ofAll = keys.length ** 2 / pageSize / 2;
     const most = ofAll / (uneven.get(shape) ?? 15);
-    if (keys.length === MANY_KEYS)
-      assert.ok(visits <= most, `${shape}: ${visits} visits, which is more than ${most}`);
+    assert.ok(visits <= most, `${shape}: ${visits} visits, which is more than ${most}`);
   }
 });
 
