@@ -538,7 +538,7 @@ interface Collected {
 }
 
 function collect(
-  { output, closed }: ProcessGroup,
+  { output, closed, startedAt }: ProcessGroup,
   { signatures, ignoreOutput }: RunSpec,
   on: { readonly crash: (crash: CrashReport, at: number) => void; readonly exiting: (pid: number) => void },
 ): Collected {
@@ -567,7 +567,9 @@ function collect(
     stderr.push(chunk);
     complained.push(chunk);
   });
-  done?.read((chunk, at) => {
+  done?.read((chunk, earliest) => {
+    // The spawner may have waited since before it started this program.
+    const at = Math.max(earliest, startedAt);
     const lines = (said + chunk.toString('utf8')).split('\n');
     said = (lines.pop() ?? '').slice(-MOST_LINE);
     for (const line of lines) {
