@@ -1240,6 +1240,19 @@ describe('reading', () => {
   });
 });
 
+describe('a signal that a program sends to itself', () => {
+  for (const signal of ['SEGV', 'BUS', 'FPE', 'ABRT']) {
+    for (const perturb of ['none', 'amplify']) {
+      test(`is named: ${signal}, perturbed by ${perturb}`, { skip: untraced }, async () => {
+        const { failures } = await run({ command: ['sh', '-c', `kill -${signal} $$`], runs: 1, perturb });
+        const { kind, evidence } = failures[0] ?? {};
+        assert.deepEqual([kind?.id, kind?.detail], ['killed', 'by itself'], evidence?.stacks ?? '');
+        assert.doesNotMatch(evidence?.stacks ?? '', /exit-amplifier|signal handler called/);
+      });
+    }
+  }
+});
+
 describe('frames', () => {
   const frame = (name: string | null, library: string | null = 'a.so') => ({ name, library, source: null });
 

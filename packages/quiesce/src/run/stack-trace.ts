@@ -98,10 +98,12 @@ export const HANDLER = '<signal handler called>';
 export const HANDLER_FRAME: StackFrame = { name: HANDLER, library: null, source: null };
 const LIBC = /^libc\b/;
 const WITNESS = /^(?:lib)?exit[-_]witness\b/;
+const AMPLIFIER = /^(?:lib)?exit[-_]amplifier\b/;
 
 /**
  * The threads in the output of gdb's `thread apply all backtrace`: the faulting one first, then the main one. The
- * witness's frames are left out: its whole handler up to the signal, and the first frame of every thread.
+ * witness's frames are left out: its whole handler up to the signal, and the first frame of every thread. Of the
+ * amplifier's, those stay that have the names of the functions it delays.
  * @param pid of the process, which is also the number of its main thread.
  * @param faultingTid number of the thread that died.
  */
@@ -132,8 +134,10 @@ export function parseStacks(
       const caught =
         handler !== undefined &&
         isWitness(handler) &&
-        frames.slice(0, signal).every((frame) => isWitness(frame) || LIBC.test(frame.library ?? 'libc'));
-      const own = frames.slice(caught ? signal + 1 : 0).filter((frame) => !isWitness(frame));
+        frames.slice(0, signal).every((frame) => isTesters(frame) || LIBC.test(frame.library ?? 'libc'));
+      const own = frames
+        .slice(caught ? signal + 1 : 0)
+        .filter((frame) => !isWitness(frame) && (frame.name !== null || !isTesters(frame)));
       return { tid, name, main: tid === pid, faulting, frames: own };
     });
 }
@@ -153,6 +157,9 @@ export const parseHandles = (text: string): Map<bigint, number> =>
   new Map([...text.matchAll(HANDLE)].map(([, handle, tid]) => [BigInt(`0x${handle}`), Number(tid)]));
 
 const isWitness = ({ library }: StackFrame): boolean => library !== null && WITNESS.test(library);
+
+const isTesters = (frame: StackFrame): boolean =>
+  isWitness(frame) || (frame.library !== null && AMPLIFIER.test(frame.library));
 
 function parseFrame(address: string | undefined, text: string, mappings: readonly Mapping[]): StackFrame {
   if (text === HANDLER) return HANDLER_FRAME;
