@@ -216,7 +216,11 @@ export class WatchStream implements StreamOwner {
 
   received(message: Uint8Array): Promise<void> | undefined {
     this.#boundAnswer();
-    return this.#receiveParts(new WatchMessage(message));
+    const response = new WatchMessage(message);
+    const waited = this.#receive(response);
+    return waited === undefined
+      ? this.#receiveRest(response)
+      : waited.then(() => this.#receiveRest(response));
   }
 
   broke(failure: unknown, refused: boolean): void {
@@ -245,14 +249,12 @@ export class WatchStream implements StreamOwner {
     this.#confirmed = false;
   }
 
-  /** Returns a promise only when it has to wait: most messages need none. */
-  #receiveParts(message: WatchMessage): Promise<void> | undefined {
-    do {
+  /** Receives the parts that follow. */
+  #receiveRest(message: WatchMessage): Promise<void> | undefined {
+    while (message.next()) {
       const waited = this.#receive(message);
-      if (waited !== undefined) {
-        return waited.then(() => (message.next() ? this.#receiveParts(message) : undefined));
-      }
-    } while (message.next());
+      if (waited !== undefined) return waited.then(() => this.#receiveRest(message));
+    }
     return undefined;
   }
 
