@@ -88,6 +88,10 @@ describe('a long answer', () => {
     }
     assert.deepEqual([...answer], expected);
     assert.notEqual([...answer][0], [...answer][0]);
+    // Like those of arrays: with `map()` and others where the host has them.
+    const iterator = answer[Symbol.iterator]();
+    assert.equal(iterator[Symbol.iterator](), iterator);
+    assert.equal('map' in iterator, 'map' in [].values());
     const { kvs } = answer;
     assert.deepEqual(kvs, expected);
     assert.equal([...answer][7], kvs[7]);
