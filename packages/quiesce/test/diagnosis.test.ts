@@ -278,6 +278,42 @@ describe('who died where', () => {
     assert.equal(failures[0]?.kind?.detail, 'gone.so');
   });
 
+  test('a thread in a library that an exit handler is unloading, while the amplifier delays the end of that', {
+    skip: untraced || gccless,
+  }, async () => {
+    const dir = temporaryDirectory('closing');
+    const [library, program] = [join(dir, 'closing.so'), join(dir, 'program')];
+    const compile = (input: string, ...options: string[]): void => {
+      execFileSync('gcc', ['-w', '-x', 'c', '-', '-pthread', ...options], { input });
+    };
+    compile(
+      `#include <pthread.h>
+      #include <unistd.h>
+      static void *work(void *a) { for (;;) usleep(500); return a; }
+      void start(void) { pthread_t thread; pthread_create(&thread, 0, work, 0); }`,
+      ...['-shared', '-fPIC', '-o', library],
+    );
+    compile(
+      `#include <dlfcn.h>
+      #include <stdlib.h>
+      #include <unistd.h>
+      static void *library;
+      static void closes(void) { dlclose(library); usleep(20000); }
+      int main(int n, char **words) {
+        library = dlopen(words[1], RTLD_NOW);
+        ((void (*)(void))dlsym(library, "start"))();
+        atexit(closes);
+        usleep(10000);
+        return 0;
+      }`,
+      ...['-o', program, '-ldl'],
+    );
+    const { failures } = await run({ command: [program, library], runs: 4, perturb: 'amplify' });
+    assert.equal(failures.length, 1);
+    const [{ kind, evidence } = {}] = failures;
+    assert.deepEqual([kind?.id, kind?.detail], ['library-unloaded', 'closing.so'], evidence?.stacks ?? '');
+  });
+
   test('a thread whose own library was unloaded, whatever it called, and where it is left', {
     skip: untraced || gccless,
   }, async () => {

@@ -1,7 +1,8 @@
 //! Which libraries the program has unloaded, and where they were. Their code may still be called, by a destructor of
 //! thread-local data or by a thread that was left.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use preload::{Next, call_next};
@@ -44,6 +45,12 @@ pub unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
         return call_next!(CLOSE(handle: *mut c_void) -> c_int);
     }
     let before = loaded();
+    // Other threads run on, also before the call returns.
+    if let Some(path) = path_of(handle)
+        && let Some(library) = before.iter().find(|library| library.path == path)
+    {
+        note(library);
+    }
     let since = timeline::unloading_begins();
     let result = call_next!(CLOSE(handle: *mut c_void) -> c_int);
     let after = loaded();
@@ -92,7 +99,38 @@ pub const fn path() -> [u8; PATH] {
     [0; PATH]
 }
 
+/// The path of a loaded library.
+fn path_of(handle: *mut c_void) -> Option<Vec<u8>> {
+    let mut map = ptr::null::<LinkMap>();
+    // SAFETY: the handle is the caller's, who gives it to `dlclose`, and `map` is there to be written.
+    let known = unsafe { libc::dlinfo(handle, libc::RTLD_DI_LINKMAP, (&raw mut map).cast()) } == 0;
+    if !known || map.is_null() {
+        return None;
+    }
+    // SAFETY: the loader keeps it, and its name, until the library is unloaded.
+    let name = unsafe { (*map).name };
+    // SAFETY: as before.
+    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_bytes().to_vec())
+}
+
+/// The beginning of the loader's `struct link_map`.
+#[repr(C)]
+struct LinkMap {
+    base: usize,
+    name: *const c_char,
+}
+
+/// Notes a library that is, or may be about to be, unloaded. While it is loaded, that has no effect.
 fn note(library: &Library) {
+    let noted = |slot: &Slot| {
+        let (start, end) = (slot.start.load(Ordering::Acquire), slot.end.load(Ordering::Relaxed));
+        let byte = |(at, &byte): (&AtomicU8, &u8)| at.load(Ordering::Relaxed) == byte;
+        let kept = &library.path[library.path.len().saturating_sub(PATH)..];
+        (start, end) == (library.start, library.end) && slot.path.iter().zip(kept).all(byte)
+    };
+    if UNLOADED.iter().any(noted) {
+        return;
+    }
     let slot = &UNLOADED[NEXT.fetch_add(1, Ordering::Relaxed) % SLOTS];
     slot.start.store(0, Ordering::Release);
     // A reader needs the file, so a long path keeps its end.
