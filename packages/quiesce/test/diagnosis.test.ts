@@ -1847,6 +1847,44 @@ describe('the likely kind', () => {
     );
   });
 
+  test('names the workers of an executor that Python joins, and no other thread', () => {
+    const lib = '/usr/lib/python3.11';
+    const futures = `${lib}/concurrent/futures/thread.py`;
+    const inPython = (tid: number, ...interpreted: [name: string, file: string][]): ThreadStack => ({
+      ...{ ...stack(tid === 1, false, 'futex_wait', ...(tid === 1 ? exiting : [])), tid },
+      interpreted: interpreted.map(([name, file]) => ({ name, file, line: 7 })),
+    });
+    const daemon = { ...inPython(3, ['stats', '/app/a.py'], ['run', `${lib}/threading.py`]), busy: true };
+    const worker = inPython(4, ['handle', '/app/b.py'], ['run', futures], ['_worker', futures]);
+    const detailOf = (...threads: ThreadStack[]): string => {
+      const kind = failureKind({ outcome: hang, signature: null, threads });
+      assert.equal(kind?.id, 'join-at-exit');
+      return kind.detail ?? '';
+    };
+    const main = inPython(
+      1,
+      ['join', `${lib}/threading.py`],
+      ['_python_exit', futures],
+      ['_shutdown', `${lib}/threading.py`],
+    );
+    const named = /waits for thread "[^"]*" at handle \(\/app\/b\.py:7\)$/;
+    assert.match(detailOf(main, daemon, worker), named);
+    const busy = /^thread "[^"]*" burns CPU in futex_wait at handle \(\/app\/b\.py:7\)$/;
+    assert.match(detailOf(main, { ...daemon, busy: false }, { ...worker, busy: true }), busy);
+    // Its Python frames may be unseen.
+    assert.doesNotMatch(detailOf(main, daemon), /stats/);
+    const loop = {
+      ...stack(true, false, 'epoll_wait', 'main'),
+      interpreted: [{ name: 'run_until_complete', file: `${lib}/asyncio/base_events.py`, line: 2 }],
+    };
+    const helper = inPython(5, ['shutdown', futures], ['_do_shutdown', `${lib}/asyncio/base_events.py`]);
+    assert.match(detailOf(loop, helper, daemon, worker), named);
+    const processes = `${lib}/concurrent/futures/process.py`;
+    const joins = inPython(1, ['join', `${lib}/threading.py`], ['_python_exit', processes]);
+    const manager = inPython(6, ['wait', `${lib}/multiprocessing/connection.py`], ['run', processes]);
+    assert.match(detailOf(joins, daemon, manager), /waits for thread "[^"]*" at .* \(.*process\.py:7\)/);
+  });
+
   test('of an event loop that makes its own system calls is known by the kernel', () => {
     const main: ThreadStack = {
       ...stack(true, false),

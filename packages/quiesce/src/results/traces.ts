@@ -179,7 +179,7 @@ export interface Traces {
   readonly loading: string | undefined;
   /** Threads that were left at exit and must not be, and what may come of it. */
   readonly left: string | undefined;
-  /** The thread that used most CPU time while the tester looked, if one did. */
+  /** The thread that used most CPU time while the tester looked, if one did, and if the main thread may wait for it. */
   readonly busy: ThreadStack | undefined;
   /** In ms; 0 if no run was clean. */
   readonly slowestClean: number;
@@ -250,6 +250,7 @@ export function prepare(traces: FailureTraces): Traces {
   const ended = THREAD_ENDS.test(faultingNames);
   const others = threads.filter((thread) => thread !== main);
   const joined = joinedBy(main, threads);
+  const workers = joinedWorkers(main, threads);
   const returned = threads.some(hasReturned) ? "Java's main has returned" : undefined;
   const javaEnds = hooks === undefined ? returned : 'Java runs its shutdown hooks';
   const goesOn = threads.find((thread) => !thread.main);
@@ -334,7 +335,7 @@ export function prepare(traces: FailureTraces): Traces {
     exitInterrupted: exitInterrupted(crashed ? faulting : main),
     loading: loadingOf(faulting),
     left: leftOf(traces),
-    busy: threads.find((thread) => thread.busy),
+    busy: threads.find((thread) => thread.busy && (thread === main || workers?.includes(thread) !== false)),
     busyExit: main?.busy === true,
     slowestClean: traces.slowestCleanMs ?? 0,
     timeout: traces.durationMs ?? Number.POSITIVE_INFINITY,
@@ -580,8 +581,9 @@ function awaitedOf(main: ThreadStack | undefined, threads: readonly ThreadStack[
     // Nothing waits for a thread that never ends.
     (thread) => !thread.main && !isAllowedThread({ name: thread.name, library: null }, []),
   );
-  const inPython = joinsInPython(main) ? others.filter(runsOwnPython) : [];
-  const [other, ...more] = inPython.length > 0 ? inPython : others;
+  const workers = joinedWorkers(main, threads);
+  const inPython = workers ?? (joinsInPython(main) ? others.filter(runsOwnPython) : []);
+  const [other, ...more] = workers !== undefined || inPython.length > 0 ? inPython : others;
   if (other === undefined) return undefined;
   if (more.length === 0)
     return [culpritOf(other, nameOf(other)), placeOf(other)].filter(Boolean).join(' ') || undefined;
@@ -595,6 +597,44 @@ function awaitedOf(main: ThreadStack | undefined, threads: readonly ThreadStack[
 
 /** More of them are no help. */
 const MOST_PLACES = 3;
+
+/** Executors of Python: what joins their workers, and how those begin. */
+const EXECUTORS = [
+  {
+    file: '/concurrent/futures/thread.py',
+    joins: /^(?:\w+\.)?(?:_python_exit|shutdown)$/,
+    worker: /^_worker$/,
+  },
+  {
+    file: '/concurrent/futures/process.py',
+    joins: /^(?:\w+\.)?(?:_python_exit|shutdown|join_executor_internals)$/,
+    worker: /^(?:(?:_ExecutorManagerThread\.)?run|_queue_management_worker)$/,
+  },
+];
+
+/**
+ * The workers of the executors whose end the main thread waits for, itself or by asyncio's helper; `undefined` if it waits
+ * for none. No other thread can hold it up then.
+ */
+function joinedWorkers(
+  main: ThreadStack | undefined,
+  threads: readonly ThreadStack[],
+): ThreadStack[] | undefined {
+  const helper = polls(main)
+    ? threads.find(({ interpreted }) => interpreted?.some(isExecutorShutdown))
+    : undefined;
+  const joining = (helper ?? main)?.interpreted ?? [];
+  const executor = EXECUTORS.find(({ file, joins }) =>
+    joining.some((frame) => joins.test(frame.name) && frame.file.endsWith(file)),
+  );
+  if (executor === undefined) return undefined;
+  const { file, worker } = executor;
+  return threads.filter(
+    (thread) =>
+      thread !== main &&
+      thread.interpreted?.some((frame) => worker.test(frame.name) && frame.file.endsWith(file)),
+  );
+}
 
 /** It runs Python code, apart from asyncio's helper, which is joined by the event loop. */
 const runsOwnPython = ({ interpreted = [] }: ThreadStack): boolean =>
