@@ -26,7 +26,7 @@ export { addToHistory, HISTORY_FILE, type HistoryEntry, readHistory } from './hi
 export { type PackageName, parsePackageName } from './install/installation.js';
 export { mergeReports, type NamedReport } from './merge/merge.js';
 export type { PerturbChoice } from './perturb/perturb.js';
-export type { Perturbing } from './perturb/perturbed-run.js';
+export type { Perturbing, RecordedPerturbing } from './perturb/perturbed-run.js';
 export { loadPlan } from './plan/file/load.js';
 export type { ScenarioDefaults } from './plan/options.js';
 export { definePlan, type Matrix, type Plan, type PlanExport, type ScenarioSpec } from './plan/plan.js';

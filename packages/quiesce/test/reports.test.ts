@@ -388,7 +388,7 @@ describe('the HTML page', () => {
     const report = JSON.parse(text('r.json'));
     const [steady] = report.scenarios;
     const [template] = steady.runs;
-    steady.completedRuns = 10_000;
+    steady.completedRuns = steady.plannedRuns = 10_000;
     steady.runs = Array.from({ length: 10_000 }, (_, i) => ({
       ...template,
       run: i + 1,

@@ -1,7 +1,7 @@
 // Interrupted at any moment, the tester leaves a report and nothing else, and continues from that report.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -306,4 +306,38 @@ test('a report of another command is refused', async () => {
   assert.equal(fewer.code, 2, fewer.output);
   assert.match(fewer.output, /has 2 runs of "true", more than the 1 to make \(give -n 2 or more\)/);
   assert.equal(readFileSync(join(dir, 'other.json'), 'utf8'), before);
+});
+
+test('what differs from the report is named with what to give instead, and another program is refused', async () => {
+  const scripts = ['here', 'there'].map((name) => {
+    const folder = join(dir, name);
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'prog'), '#!/bin/sh\n', { mode: 0o755 });
+    return folder;
+  }) as [string, string];
+  const inFolder = (folder: string, ...args: string[]) => runCli(args, { cwd: folder });
+  const made = await inFolder(scripts[0], 'run', '-n', '2', '--json', '../placed.json', '--', './prog');
+  assert.equal(made.code, 0, made.stderr);
+  const resume = ['run', '--resume', '../placed.json'];
+  for (const [folder, flags, message] of [
+    [scripts[0], ['--until', '50%'], /different rate to be shown \(leave out --until, as before\)/],
+    [scripts[0], ['-n', '3', '--shard', '1/2'], /different shard \(leave out --shard, as before\)/],
+    [
+      scripts[1],
+      ['-n', '3'],
+      /different working directory \(its program is \S+here\/prog, and this would be \S+there\/prog\)/,
+    ],
+  ] as const) {
+    const { code, stderr } = await inFolder(folder, ...resume, ...flags, '--', './prog');
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, message);
+  }
+  const goal = ['--until', '50%', '--confidence', '90%'];
+  await inFolder(scripts[0], 'run', ...goal, '--json', '../goal.json', '--', './prog');
+  const other = await inFolder(scripts[0], 'run', '-n', '9', '--resume', '../goal.json', '--', './prog');
+  assert.match(other.stderr, /give --until 0\.5 --confidence 0\.9, as before/);
+  // Where the earlier program is gone, as on another machine, this may be the same one.
+  rmSync(scripts[0], { recursive: true });
+  const moved = await inFolder(scripts[1], ...resume, '-n', '3', '--', './prog');
+  assert.equal(moved.code, 0, moved.stderr);
 });

@@ -23,6 +23,7 @@ interface Scenario {
   readonly plannedRuns: number;
   readonly failedRuns: number;
   readonly failureRate: { readonly upperBound: number };
+  readonly perturb: unknown;
   readonly runs: readonly { readonly run: number; readonly perturbation: string | null }[];
   readonly failures: readonly {
     readonly runs: readonly number[];
@@ -142,7 +143,9 @@ describe('shards of a run', () => {
   test('are gone on with, each for itself', async () => {
     const report = JSON.parse(readFileSync(join(dir, 'part-2.json'), 'utf8'));
     const [scenario] = report.scenarios;
-    const cut = { ...scenario, completedRuns: 2, runs: scenario.runs.slice(0, 2) };
+    const runs = scenario.runs.slice(0, 2);
+    const failedRuns = runs.filter(({ failed }: { failed: boolean }) => failed).length;
+    const cut = { ...scenario, completedRuns: 2, failedRuns, runs };
     writeFileSync(join(dir, 'cut.json'), JSON.stringify({ ...report, scenarios: [cut] }));
     const again = ['run', ...command, '--resume', 'cut.json', '--json', 'cut.json'];
     const other = await quiesce([...again, '--shard', '3/3', '--', 'sh', '-c', program]);
@@ -219,6 +222,27 @@ test('whole reports are counted together, others refused', async () => {
   assert.match(other.stderr, /a different timeout/);
 });
 
+test('reports from different seeds have none together, and are not resumed', async () => {
+  const perturbed = ['run', '--perturb', 'nice'];
+  for (const seed of ['1', '2'])
+    await quiesce([...perturbed, '-n', '2', '--seed', seed, '--json', `s${seed}.json`, '--', 'true']);
+  const { code, stdout } = await quiesce([
+    'merge',
+    's1.json',
+    's2.json',
+    '--json',
+    's12.json',
+    '--html',
+    's12.html',
+  ]);
+  assert.equal(code, 0);
+  assert.doesNotMatch(stdout + readFileSync(join(dir, 's12.html'), 'utf8'), /seed \d/);
+  assert.deepEqual(saved('s12.json').perturb, { parts: 'nice', seed: null });
+  assert.match((await quiesce(['merge', 's12.json'])).stdout, /as expected/);
+  const resumed = await quiesce([...perturbed, '-n', '9', '--resume', 's12.json', '--', 'true']);
+  assert.match(resumed.stderr, /from different seeds/);
+});
+
 test('what is no report, or of a later version, is refused with the reason', async () => {
   await quiesce(['run', '-n', '1', '--json', 'good.json', '--', 'true']);
   const good = readFileSync(join(dir, 'good.json'), 'utf8');
@@ -228,6 +252,8 @@ test('what is no report, or of a later version, is refused with the reason', asy
     return JSON.stringify({ ...report, scenarios: [{ ...report.scenarios[0], ...change }] });
   };
   const { runs } = JSON.parse(good).scenarios[0];
+  const [one] = JSON.parse(good).scenarios;
+  const twice = JSON.stringify({ ...JSON.parse(good), scenarios: [one, one] });
   for (const [text, problem] of [
     ['', /is empty/],
     [good.slice(0, 300), /is not JSON, or was cut off/],
@@ -238,6 +264,21 @@ test('what is no report, or of a later version, is refused with the reason', asy
     [damaged({ runs: [...runs, ...runs], completedRuns: 2 }), /is damaged: "true" has run 1 twice/],
     [damaged({ runs: [] }), /is damaged: "true" has 0 runs, and completedRuns is 1/],
     [JSON.stringify({ ...JSON.parse(good), scenarios: [] }), /is damaged: it has no scenarios/],
+    [damaged({ plannedRuns: 1, failedRuns: 3 }), /is damaged: "true" has 0 failed runs, and failedRuns is 3/],
+    [
+      damaged({ runs: [{ ...runs[0], failed: true }], failedRuns: 1 }),
+      /is damaged: run 1 of "true" counts as a failure, and its outcome is clean/,
+    ],
+    [
+      damaged({ runs: [{ ...runs[0], outcome: { kind: 'signal', signal: 'SIGSEGV', exitCode: null } }] }),
+      /is damaged: run 1 of "true" counts as no failure, and its outcome is SIGSEGV/,
+    ],
+    [
+      damaged({ runs: [1, 2].map((run) => ({ ...runs[0], run })), completedRuns: 2 }),
+      /is damaged: "true" has 2 runs, and plannedRuns is 1/,
+    ],
+    [twice, /is damaged: "true" is in it twice/],
+    [JSON.stringify({ ...JSON.parse(good), sessions: [] }), /is damaged: it names no session/],
     [later, /was written by quiesce 9\.1\.0, whose reports have version 2/],
   ] as const) {
     writeFileSync(join(dir, 'wrong.json'), text);

@@ -1,6 +1,7 @@
 // merge/: counts the runs of several results, such as those of shards, together. results/ reads and writes them.
 import { isDeepStrictEqual } from 'node:util';
 import { requireObject, UsageError } from '../errors.js';
+import type { RecordedPerturbing } from '../perturb/perturbed-run.js';
 import { difference } from '../plan/difference.js';
 import type { RecordedScenario } from '../plan/scenario.js';
 import type { Shard } from '../plan/shard.js';
@@ -94,6 +95,7 @@ function mergeScenario(parts: readonly Part[]): ScenarioResult {
   const planned = results.reduce((sum, { scenario }) => sum + scenario.runs, 0);
   const scenario: RecordedScenario = {
     ...first.result.scenario,
+    perturb: commonPerturbing(results),
     shard: null,
     runs: Math.max(shardOf(first)?.ofRuns ?? planned, made),
   };
@@ -104,6 +106,12 @@ function mergeScenario(parts: readonly Part[]): ScenarioResult {
     missing.length === 0 && results.every((one) => one.state === 'completed' || one.endedByFailures);
   const state = made === 0 ? 'not-run' : 'stopped';
   return tally.result(state, [...new Set(reasons)].join('; '), endedByFailures);
+}
+
+/** Runs of several sessions have no common seed if theirs differ. */
+function commonPerturbing(results: readonly ScenarioResult[]): RecordedPerturbing | null {
+  const [first = null, ...others] = results.map(({ scenario }) => scenario.perturb);
+  return first && others.some((other) => other?.seed !== first.seed) ? { ...first, seed: null } : first;
 }
 
 const shardOf = ({ result }: Part): Shard | null => result.scenario.shard;

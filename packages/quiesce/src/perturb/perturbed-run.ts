@@ -16,6 +16,12 @@ export interface Perturbing {
   readonly seed: number;
 }
 
+/** How the runs of a report were perturbed. */
+export interface RecordedPerturbing extends Pick<Perturbing, 'choice'> {
+  /** `null`: it was merged from sessions with different seeds. */
+  readonly seed: number | null;
+}
+
 /**
  * Like `runOnce`, perturbed as drawn for this run. The record says how. With `null`, the run isn't perturbed.
  * @throws the errors of `runOnce`.

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Duration } from '../duration.js';
 import { PERTURBATIONS, perturbChoiceText, savedPerturbChoice } from '../perturb/perturb.js';
-import type { Perturbing } from '../perturb/perturbed-run.js';
+import type { RecordedPerturbing } from '../perturb/perturbed-run.js';
 import type { Expect } from '../run/outcome.js';
 import { CONFIDENCE } from '../statistics/intervals.js';
 import { parseConfidence, type Rate, type RateGoal } from '../statistics/rate-goal.js';
@@ -31,6 +31,16 @@ const part = <Given, Value = Given>(option: Option<Given, Value>): Option<Given,
 export const integerText = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text);
 
 const runCount = z.int().min(0);
+
+function goalWords(goal: RateGoal | null): string[] {
+  if (goal === null) return [];
+  const { rate, confidence, allowFailures } = goal;
+  return [
+    ...['--until', String(rate)],
+    ...(confidence === CONFIDENCE ? [] : ['--confidence', String(confidence)]),
+    ...(allowFailures === 0 ? [] : ['--allow-failures', String(allowFailures)]),
+  ];
+}
 
 const checkers = {
   /**
@@ -243,6 +253,7 @@ export const options = {
     flag: {
       term: '--until <rate>',
       help: 'run until the failure rate is proven to be below this, such as 0.1%',
+      words: goalWords,
     },
     bearsOn: 'statement',
     noun: 'rate to be shown',
@@ -273,7 +284,7 @@ export const options = {
    * How its runs are perturbed, so that races show: `"all"`, `"none"` (the default), or parts such as
    * `"amplify,nice=3"`. docs/measurements/sensitivity.md describes them.
    */
-  perturb: part<string, Perturbing | null>({
+  perturb: part<string, RecordedPerturbing | null>({
     schema: perturbation,
     flag: {
       term: '--perturb <parts>',
@@ -284,12 +295,12 @@ export const options = {
     noun: 'perturbation',
     report: {
       schema: z
-        .looseObject({ parts: z.string(), seed: runCount })
+        .looseObject({ parts: z.string(), seed: runCount.nullable() })
         .nullable()
         .default(null)
-        .describe('what its runs were perturbed by'),
+        .describe('what its runs were perturbed by; seed null: reports with different seeds were merged'),
       write: (perturb) => perturb && { parts: perturbChoiceText(perturb.choice), seed: perturb.seed },
-      read: (written: { parts: string; seed: number } | null) =>
+      read: (written: { parts: string; seed: number | null } | null) =>
         written && { choice: savedPerturbChoice(written.parts), seed: written.seed },
     },
   }),

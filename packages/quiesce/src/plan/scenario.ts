@@ -1,4 +1,4 @@
-import type { Perturbing } from '../perturb/perturbed-run.js';
+import type { Perturbing, RecordedPerturbing } from '../perturb/perturbed-run.js';
 import type { ServiceSpec } from '../service/service.js';
 import type { RateGoal } from '../statistics/rate-goal.js';
 import { type OptionName, type OptionValues, optionOf } from './options.js';
@@ -16,7 +16,7 @@ export interface RecordedScenario extends OptionValues {
   /** The goal until which it is run; `null` for a fixed number of runs. */
   readonly until: RateGoal | null;
   /** How runs are perturbed; `null` if they aren't. */
-  readonly perturb: Perturbing | null;
+  readonly perturb: RecordedPerturbing | null;
   readonly timeoutMs: number;
   /** Working directory, as an absolute path. */
   readonly cwd: string;
@@ -24,6 +24,7 @@ export interface RecordedScenario extends OptionValues {
 
 /** A scenario that is ready to be run. */
 export interface Scenario extends RecordedScenario {
+  readonly perturb: Perturbing | null;
   /** Added to the environment of the tester. */
   readonly env: Readonly<Record<string, string>>;
   /** The command that starts a run: the scenario's own, or the checker that it runs under. */

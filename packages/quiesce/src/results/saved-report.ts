@@ -3,12 +3,12 @@ import { z } from 'zod';
 import { messageOf, UsageError } from '../errors.js';
 import { readOptions, writeOptions } from '../plan/reported-options.js';
 import type { RecordedScenario } from '../plan/scenario.js';
-import type { Outcome } from '../run/outcome.js';
+import { countsAsFailed, type Expect, type Outcome, outcomeLabel } from '../run/outcome.js';
 import type { RunRecord } from '../run/run.js';
 import type { SignatureMatch } from '../run/signatures.js';
 import { schemaProblem } from '../schema-problem.js';
 import { VERSION } from '../version.js';
-import { REPORT_VERSION, type ReportedScenario, reportSchema } from './report-schema.js';
+import { REPORT_VERSION, type Report, type ReportedScenario, reportSchema } from './report-schema.js';
 import { allOk, type PlanResult, type ScenarioResult } from './result.js';
 import { evidenceByRun, ScenarioTally } from './tally.js';
 
@@ -88,7 +88,7 @@ export async function readReport(file: string): Promise<PlanResult> {
       'give a file that quiesce run --json wrote',
     );
   }
-  const contradiction = contradictionIn(parsed.data.scenarios);
+  const contradiction = contradictionIn(parsed.data);
   if (contradiction !== undefined) {
     throw new UsageError(`${file} is damaged: ${contradiction}`, 'give a file that quiesce run --json wrote');
   }
@@ -106,18 +106,39 @@ export async function readReport(file: string): Promise<PlanResult> {
 }
 
 /** What no session writes: runs would be counted twice, or be missing. */
-function contradictionIn(scenarios: readonly ReportedScenario[]): string | undefined {
+function contradictionIn({ scenarios, sessions }: Report): string | undefined {
   if (scenarios.length === 0) return 'it has no scenarios';
-  for (const { name, runs, completedRuns } of scenarios) {
-    const numbers = new Set<number>();
-    for (const { run } of runs) {
-      if (numbers.has(run)) return `${JSON.stringify(name)} has run ${run} twice`;
-      numbers.add(run);
-    }
-    if (runs.length !== completedRuns)
-      return `${JSON.stringify(name)} has ${runs.length} runs, and completedRuns is ${completedRuns}`;
+  if (sessions?.length === 0) return 'it names no session that made its runs';
+  const names = new Set<string>();
+  for (const scenario of scenarios) {
+    const name = JSON.stringify(scenario.name);
+    if (names.has(name)) return `${name} is in it twice`;
+    names.add(name);
+    const problem = contradictionInRuns(scenario);
+    if (problem !== undefined) return problem.replace('%s', () => name);
   }
   return undefined;
+}
+
+/** The same for a scenario, with `%s` for its name. */
+function contradictionInRuns(scenario: ReportedScenario): string | undefined {
+  const { runs, completedRuns, failedRuns, plannedRuns, expect = 'clean' } = scenario;
+  const numbers = new Set<number>();
+  for (const { run, outcome, failed } of runs) {
+    if (numbers.has(run)) return `%s has run ${run} twice`;
+    numbers.add(run);
+    if (failed === countsAsFailed(outcome as Outcome, expect as Expect)) continue;
+    const counts = failed ? 'a failure' : 'no failure';
+    return `run ${run} of %s counts as ${counts}, and its outcome is ${outcomeLabel(outcome as Outcome)}`;
+  }
+  const failures = runs.filter(({ failed }) => failed).length;
+  if (runs.length !== completedRuns)
+    return `%s has ${runs.length} runs, and completedRuns is ${completedRuns}`;
+  if (failures !== failedRuns) return `%s has ${failures} failed runs, and failedRuns is ${failedRuns}`;
+  // An older report doesn't say how many were planned.
+  return typeof plannedRuns === 'number' && plannedRuns > 0 && runs.length > plannedRuns
+    ? `%s has ${runs.length} runs, and plannedRuns is ${plannedRuns}`
+    : undefined;
 }
 
 const newer = z.looseObject({ version: z.int().gt(REPORT_VERSION), quiesce: z.string().optional() });

@@ -61,6 +61,19 @@ export function isFailure(outcome: Outcome, status: ExitStatus, expect: Expect):
   return !statusMatches(outcome, status.code, expect);
 }
 
+/** The same of a run in a report, which has an outcome and no exit status. */
+export function countsAsFailed(outcome: Outcome, expect: Expect): boolean {
+  const code =
+    outcome.kind === 'clean'
+      ? 0
+      : outcome.kind === 'exit-code'
+        ? outcome.code
+        : outcome.kind === 'signal'
+          ? outcome.exitCode
+          : null;
+  return isFailure(outcome, { code, signal: null }, expect);
+}
+
 /** An outcome in a word or two: `clean`, `exit code 3`, `SIGABRT`, `hang`, `dirty output`. */
 export function outcomeLabel(outcome: Outcome): string {
   switch (outcome.kind) {

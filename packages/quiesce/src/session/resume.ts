@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { UsageError } from '../errors.js';
 import { difference } from '../plan/difference.js';
-import type { Scenario } from '../plan/scenario.js';
+import type { RecordedScenario, Scenario } from '../plan/scenario.js';
 import type { PlanResult, ScenarioResult } from '../results/result.js';
 import { ScenarioTally } from '../results/tally.js';
 
@@ -26,6 +28,10 @@ export function refuseOtherReport(scenarios: readonly Scenario[], report: PlanRe
   );
 }
 
+/** The file of a program that its command names relative to the working directory. */
+const programOf = ({ command: [program = ''], cwd }: RecordedScenario): string | undefined =>
+  program.includes('/') ? resolve(cwd, program) : undefined;
+
 function earlierResult(scenario: Scenario, report: PlanResult | undefined): ScenarioResult | undefined {
   const earlier = report?.scenarios.find((result) => result.scenario.name === scenario.name);
   return earlier?.runs.length === 0 ? undefined : earlier;
@@ -47,7 +53,16 @@ export function asResumed(scenario: Scenario, report: PlanResult | undefined): S
   const other = difference(then, scenario, ['outcome', 'statement']);
   if (other !== undefined) throw refuse(other.noun, other.hint);
   if (!isDeepStrictEqual(then.shard, scenario.shard))
-    throw refuse('shard', 'give the same --shard as before');
+    throw refuse(
+      'shard',
+      then.shard === null
+        ? 'leave out --shard, as before'
+        : `give --shard ${then.shard.index}/${then.shard.count}, as before`,
+    );
+  const [before, now] = [then, scenario].map(programOf);
+  if (before !== undefined && before !== now && existsSync(before)) {
+    throw refuse('working directory', `its program is ${before}, and this would be ${now}`);
+  }
   const made = earlier.runs.length;
   if (scenario.until === null && made > scenario.runs) {
     throw new UsageError(
@@ -57,6 +72,12 @@ export function asResumed(scenario: Scenario, report: PlanResult | undefined): S
   }
   if (then.perturb === null || scenario.perturb === null) return scenario;
   const { seed } = then.perturb;
+  if (seed === null) {
+    throw new UsageError(
+      `the report to resume has runs of ${JSON.stringify(scenario.name)} from different seeds`,
+      'resume one of those that it was merged from',
+    );
+  }
   if (scenario.seedGiven && scenario.perturb.seed !== seed) {
     throw refuse('seed', `leave out --seed, or give --seed ${seed} as before`);
   }
