@@ -116,6 +116,34 @@ test('a tree that its owner can not write to goes, and one whose paths are longe
   rmSync(root, { recursive: true });
 });
 
+const mayMount = spawnSync('unshare', ['--map-root-user', '--mount', 'true']).status === 0;
+
+test('what is mounted in a directory stays, with the rest of that directory', {
+  skip: !mayMount && 'no namespaces can be made here',
+}, () => {
+  const kept = join(dir, 'kept');
+  const tree = join(dir, 'tree with blanks');
+  const code = `
+    import { execFileSync } from 'node:child_process';
+    import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+    import { removeTree } from ${JSON.stringify(new URL('../src/process/temporary-path.js', import.meta.url))};
+    const [kept, tree] = ${JSON.stringify([kept, tree])};
+    for (const path of [kept, tree, tree + '/m']) mkdirSync(path);
+    for (const path of [kept, tree]) writeFileSync(path + '/file', '');
+    execFileSync('mount', ['--bind', kept, tree + '/m']);
+    try { removeTree(tree); } catch (error) { console.log(error.message); }
+    console.log(existsSync(kept + '/file'), existsSync(tree + '/file'));
+    execFileSync('umount', [tree + '/m']);
+    removeTree(tree);
+    console.log(existsSync(kept + '/file'), existsSync(tree));`;
+  const { stdout, stderr } = spawnSync(
+    'unshare',
+    ['--map-root-user', '--mount', process.execPath, '--input-type=module', '-e', code],
+    { encoding: 'utf8' },
+  );
+  assert.match(stdout, /with blanks\/m is a mount point, .*\ntrue true\ntrue false\n$/, stderr);
+});
+
 test('what outlives this process is told, by its whole path, what this process has yet to remove', () => {
   const [first, second] = ['first', 'second'].map((name) => join(dir, name)) as [string, string];
   const told = new Set<string>();

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { lstatSync, rmSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { lstatSync, realpathSync, rmSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { onProcessExit } from './exit-guard.js';
+import { readProc } from './proc.js';
 
 /** Something that outlives this process, and then removes the paths that it remembers. */
 export interface Survivor {
@@ -35,9 +36,15 @@ export function removeAtEnd(file: string): () => void {
 /**
  * Removes a file or directory with everything in it. Retries while a process that is ending still adds to it.
  *
- * @throws Error of Node where something in it can't be removed, such as a mount point.
+ * @throws Error where something in it can't be removed, or is mounted: then nothing is removed.
  */
 export function removeTree(path: string): void {
+  const mounted = mountedIn(path);
+  if (mounted !== undefined) {
+    throw new Error(
+      `${mounted} is a mount point, and what is mounted there must stay; unmount it, and remove ${path}`,
+    );
+  }
   try {
     rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
   } catch (error) {
@@ -46,6 +53,28 @@ export function removeTree(path: string): void {
     spawnSync('chmod', ['-R', 'u+rwX', '--', path], { stdio: 'ignore' });
     spawnSync('rm', ['-rf', '--', path], { stdio: 'ignore' });
     if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) throw error;
+  }
+}
+
+/** Where something is mounted in a directory, or on it. */
+function mountedIn(path: string): string | undefined {
+  // The kernel writes real paths, and blanks in them as octal numbers.
+  const points = readProc('/proc/self/mountinfo')
+    .split('\n')
+    .flatMap((line) => line.split(' ')[4] ?? [])
+    .map((point) =>
+      point.replace(/\\(\d{3})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8))),
+    );
+  if (points.length === 0) return undefined;
+  const real = join(realParent(path), basename(path));
+  return points.find((point) => point === real || point.startsWith(`${real}/`));
+}
+
+function realParent(path: string): string {
+  try {
+    return realpathSync(dirname(path));
+  } catch {
+    return dirname(path); // it is gone
   }
 }
 
