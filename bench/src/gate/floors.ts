@@ -87,7 +87,7 @@ export const BESIDE_GO: readonly Floor[] = [
   ...batches('range', 512, 1.06, 0.88, [1.1, 0.8]),
   ...batches('list', 1, 1.1, 1.05, [1.1, 0.8]),
   // etcd sets the pace: `npm run bench -- watch` shows that a reader that decodes nothing takes as long.
-  ...batches('watch', 1, 0.92, 1.45, [1, 1]),
+  ...batches('watch', 1, 0.92, 1.25, [1, 1]),
   floor({ op: 'leases' }, 'CPU', 0.8),
   floor({ op: 'cold start' }, 'time', 1.74, 1.5),
 ];
